@@ -1,0 +1,136 @@
+import type { Bus, BusReply, BusRequest } from '#cluster/bus.ts';
+import {
+  type Announce,
+  CALL_ERRORS,
+  type CallOptions,
+  type Client,
+  type Contract,
+  DEFAULT_CALL_TIMEOUT,
+  type Listen,
+  type OperationSpec,
+  type Service,
+} from '#shared/contract.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * Serves and calls contracts: parse → handle → parse, with a deadline, mapped errors and a bounded mailbox.
+ *
+ * A mailbox holds the requests that were taken and not yet answered. A full one answers `busy` at once. A request
+ * that does not fit its schema is answered `malformed` and logged; it never reaches the handler and stops nothing.
+ * A handler that throws a declared code answers with it; any other error is logged with its stack and answered
+ * `internal`. The same rules hold on every bus, because every bus only moves what this file made.
+ */
+
+/** How many requests one service may have open at once before it answers `busy`. */
+const MAILBOX = 4096;
+
+const NO_BYTES = new Uint8Array(0);
+
+export type Actor = { close(): void };
+
+/** Serve every operation of a service on a bus. */
+export function serve<C extends Contract>(bus: Bus, service: Service<C>, log: Logger, mailbox = MAILBOX): Actor {
+  const { contract } = service;
+  let open = 0;
+  const registrations = Object.entries(contract.operations).map(([operation, spec]) => {
+    const handler = service.handlers[operation] as Handler | undefined;
+    if (handler === undefined) throw new Error(`${contract.name} has no handler for ${operation}`);
+    const label = `${contract.name}.${operation}`;
+    return bus.serve({ service: contract.name, version: contract.version, operation }, async (request) => {
+      if (open >= mailbox)
+        return { ok: false, code: CALL_ERRORS.busy, message: `${contract.name} has ${open} requests open` };
+      open++;
+      try {
+        return await handle(label, spec, handler, request, log);
+      } finally {
+        open--;
+      }
+    });
+  });
+  return { close: () => registrations.forEach((stop) => void stop()) };
+}
+
+type Handler = (request: unknown, context: { bytes: Uint8Array; trace: string | undefined }) => unknown;
+
+async function handle(
+  label: string,
+  spec: OperationSpec,
+  handler: Handler,
+  request: BusRequest,
+  log: Logger,
+): Promise<BusReply> {
+  const parsed = spec.request.safeParse(request.fields);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((i) => `${i.path.join('.') || 'request'}: ${i.message}`).join('; ');
+    log.warn({ operation: label, trace: request.trace, problems }, 'malformed request refused');
+    return { ok: false, code: CALL_ERRORS.malformed, message: `${label}: ${problems}` };
+  }
+  try {
+    const answer = await handler(parsed.data, { bytes: request.bytes ?? NO_BYTES, trace: request.trace });
+    return spec.bytes === 'reply'
+      ? { ok: true, fields: (answer as { reply: unknown }).reply, bytes: (answer as { bytes: Uint8Array }).bytes }
+      : { ok: true, fields: answer };
+  } catch (error) {
+    if (error instanceof SealpostError && (spec.errors?.includes(error.code) || isCallError(error.code))) {
+      return { ok: false, code: error.code, message: errorText(error) };
+    }
+    log.error({ operation: label, trace: request.trace, err: error }, 'request failed');
+    return { ok: false, code: CALL_ERRORS.internal, message: `${label} failed: ${errorText(error)}` };
+  }
+}
+
+function isCallError(code: string): boolean {
+  return (Object.values(CALL_ERRORS) as string[]).includes(code);
+}
+
+/** A typed caller of a contract over a bus. */
+export function client<C extends Contract>(bus: Bus, contract: C): Client<C> {
+  const methods: Record<string, unknown> = {};
+  for (const [operation, spec] of Object.entries(contract.operations)) {
+    const address = { service: contract.name, version: contract.version, operation };
+    methods[operation] = async (fields: unknown, options: CallOptions = {}): Promise<unknown> => {
+      const timeout = options.timeout ?? spec.timeout ?? DEFAULT_CALL_TIMEOUT;
+      const answer = await bus.call(
+        address,
+        { fields, bytes: options.bytes, trace: options.trace, timeout },
+        options.node,
+      );
+      if (!answer.ok) throw new SealpostError(answer.code, answer.message);
+      const reply = spec.reply.safeParse(answer.fields);
+      if (!reply.success) {
+        throw new SealpostError(
+          CALL_ERRORS.malformed,
+          `reply of ${contract.name}.${operation} does not fit its contract: ${reply.error.message}`,
+        );
+      }
+      return spec.bytes === 'reply' ? { reply: reply.data, bytes: answer.bytes ?? NO_BYTES } : reply.data;
+    };
+  }
+  return methods as Client<C>;
+}
+
+/** The announcer of a contract's events. */
+export function announcer<C extends Contract>(bus: Bus, contract: C): Announce<C> {
+  return (name, payload) => bus.publish(contract.name, contract.version, name, payload);
+}
+
+/** The listener to a contract's events; a payload that does not fit is logged and dropped. */
+export function listen<C extends Contract>(bus: Bus, contract: C, log: Logger): Listen<C> {
+  return (name, listener) => {
+    const schema = contract.events[name];
+    if (schema === undefined) throw new Error(`${contract.name} has no event ${name}`);
+    return bus.subscribe(contract.name, contract.version, name, (payload) => {
+      const parsed = schema.safeParse(payload);
+      if (!parsed.success) {
+        log.warn({ event: `${contract.name}.${name}`, problems: parsed.error.message }, 'malformed event dropped');
+        return;
+      }
+      try {
+        listener(parsed.data as never);
+      } catch (error) {
+        log.error({ event: `${contract.name}.${name}`, err: error }, 'event listener failed');
+      }
+    });
+  };
+}

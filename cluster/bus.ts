@@ -1,0 +1,46 @@
+/**
+ * What carries messages between services. Two implementations pass one behaviour suite (`test/suites/bus.ts`):
+ * `LocalBus` (one process, no serialisation) and `NatsBus` (separate processes).
+ *
+ * A bus knows addresses and messages; it does not know schemas. Parsing, deadlines, error mapping and mailboxes are
+ * the actor's (`actor.ts`), so that both buses behave alike.
+ *
+ * Rules that both keep:
+ * - a call prefers an instance in its own process, then one on its own node, then any other;
+ * - a call with `node` set goes to that node's instance only;
+ * - a call nobody serves fails at once with `unavailable`; one without an answer in time with `timeout`;
+ * - a message above the bus's limit fails with `too-large` before it is sent;
+ * - events reach every subscriber, in the order one publisher sent them, and may get lost;
+ * - `drain` stops taking calls, lets those under way finish, then the bus closes.
+ */
+export type Address = { service: string; version: number; operation: string };
+
+/** A request as it travels. `fields` is plain JSON data; `bytes` travels beside it untouched. */
+export type BusRequest = {
+  fields: unknown;
+  bytes?: Uint8Array | undefined;
+  trace?: string | undefined;
+  timeout: number;
+};
+
+/** An answer as it travels: fields (and bytes), or a code and a text. */
+export type BusReply =
+  | { ok: true; fields: unknown; bytes?: Uint8Array | undefined }
+  | { ok: false; code: string; message: string };
+
+export type BusHandler = (request: BusRequest) => Promise<BusReply>;
+
+export type Bus = {
+  /** Longest message in bytes; Infinity where there is none. */
+  readonly maxPayload: number;
+  /** Serve an operation as an instance of its service on this node. Returns the way to stop. */
+  serve(address: Address, handler: BusHandler): () => void;
+  /** Send a request. Rejects with a `SealpostError` of `CALL_ERRORS` when no answer came; never for an answer `ok: false`. */
+  call(address: Address, request: BusRequest, node?: string): Promise<BusReply>;
+  publish(service: string, version: number, event: string, payload: unknown): void;
+  subscribe(service: string, version: number, event: string, listener: (payload: unknown) => void): () => void;
+  /** Whether calls can leave this process right now. */
+  readonly connected: boolean;
+  /** Stop serving new calls, finish those under way, close. */
+  drain(): Promise<void>;
+};

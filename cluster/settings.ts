@@ -1,0 +1,30 @@
+import type { Config } from '#cluster/config/schema.ts';
+
+/**
+ * The running configuration, as services see it: read `current` at every use, so that a change is in force at once.
+ * `onChange` is for those who hold something made from it (a listening socket, a TLS context).
+ */
+export class Settings {
+  #current: Config;
+  readonly #listeners = new Set<(next: Config, previous: Config) => void>();
+
+  constructor(config: Config) {
+    this.#current = config;
+  }
+
+  get current(): Config {
+    return this.#current;
+  }
+
+  onChange(listener: (next: Config, previous: Config) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Put a checked configuration in force. */
+  replace(next: Config): void {
+    const previous = this.#current;
+    this.#current = next;
+    for (const listener of this.#listeners) listener(next, previous);
+  }
+}

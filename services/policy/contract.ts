@@ -1,0 +1,110 @@
+import { z } from 'zod';
+import { defineContract } from '#shared/contract.ts';
+import { EnvelopeRecipient, Origin } from '#shared/envelope.ts';
+import { Reply } from '#shared/reply.ts';
+
+/**
+ * The policy service decides what may pass. Every question is answered with a verdict; the caller puts its reply on
+ * the wire unchanged. `why` explains the verdict step by step, in the order in which the rules were asked.
+ */
+
+const Why = z.array(z.string());
+
+export const Refusal = z.discriminatedUnion('action', [
+  /** Permanent: the reply is 5xx (or 421 at connect). */
+  z.object({ action: z.literal('reject'), reply: Reply, why: Why }),
+  /** Temporary: the reply is 4xx. */
+  z.object({ action: z.literal('defer'), reply: Reply, why: Why }),
+]);
+export type Refusal = z.infer<typeof Refusal>;
+
+/** The session as policy sees it. `client` is filled by `connect`, `user` by `authenticate`. */
+export const SessionFacts = Origin.extend({
+  /** Internal hosts may be trusted to relay; everyone else is external (DOMINO R4). */
+  scope: z.enum(['internal', 'external']),
+});
+export type SessionFacts = z.infer<typeof SessionFacts>;
+
+export const ConnectVerdict = z.union([
+  z.object({
+    action: z.literal('accept'),
+    name: z.string().nullable(),
+    scope: z.enum(['internal', 'external']),
+    why: Why,
+  }),
+  Refusal,
+]);
+
+export const AuthenticateVerdict = z.union([
+  z.object({ action: z.literal('accept'), user: z.string(), why: Why }),
+  Refusal,
+]);
+
+export const SenderVerdict = z.union([z.object({ action: z.literal('accept'), why: Why }), Refusal]);
+
+export const RecipientVerdict = z.union([
+  z.object({
+    action: z.literal('accept'),
+    /** Where the mail goes after aliases and groups: one or more. */
+    recipients: z.array(EnvelopeRecipient).min(1),
+    why: Why,
+  }),
+  Refusal,
+]);
+
+export const MessageVerdict = z.union([
+  z.object({
+    action: z.literal('accept'),
+    /** Header fields to put in front, in order, each complete with its CRLF: Received, Authentication-Results … */
+    prepend: z.array(z.string()),
+    /** The mail starts its journey here (a user or an internal host sent it): only such mail is signed. */
+    originating: z.boolean(),
+    /** Deliver to the junk folder. */
+    junk: z.boolean(),
+    why: Why,
+  }),
+  Refusal,
+]);
+
+export const policyContract = defineContract('policy', 1, {
+  operations: {
+    connect: {
+      request: z.object({
+        session: z.string(),
+        listener: z.string(),
+        kind: z.enum(['relay', 'submission']),
+        address: z.string(),
+      }),
+      reply: ConnectVerdict,
+    },
+    /** The password travels as the request's bytes (UTF-8). A wrong password is a `reject` with 535 5.7.8. */
+    authenticate: {
+      request: z.object({ facts: SessionFacts, mechanism: z.enum(['PLAIN', 'LOGIN']), user: z.string() }),
+      reply: AuthenticateVerdict,
+      bytes: 'request',
+    },
+    sender: {
+      request: z.object({ facts: SessionFacts, reversePath: z.string(), size: z.number().int().optional() }),
+      reply: SenderVerdict,
+    },
+    recipient: {
+      request: z.object({ facts: SessionFacts, reversePath: z.string(), recipient: EnvelopeRecipient }),
+      reply: RecipientVerdict,
+    },
+    /** Asked when the whole message is in. The request's bytes are its header block as received. */
+    message: {
+      request: z.object({
+        facts: SessionFacts,
+        /** The queue id that the message will have, for the trace header. */
+        queueId: z.string(),
+        reversePath: z.string(),
+        recipients: z.array(z.string()),
+        smtpUtf8: z.boolean(),
+        size: z.number().int(),
+      }),
+      reply: MessageVerdict,
+      bytes: 'request',
+    },
+  },
+});
+export type PolicyContract = typeof policyContract;

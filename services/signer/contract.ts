@@ -1,0 +1,43 @@
+import { z } from 'zod';
+import { defineContract } from '#shared/contract.ts';
+
+/** The signer holds the unwrapped private keys, in memory only, and makes DKIM signatures (RFC 6376, RFC 8463). */
+
+export const SignOutcome = z.discriminatedUnion('outcome', [
+  /** `header`: the DKIM-Signature fields, each with its CRLF, to go in front of the message. */
+  z.object({
+    outcome: z.literal('signed'),
+    header: z.string(),
+    keys: z.array(z.object({ domain: z.string(), selector: z.string() })),
+  }),
+  /** Nobody asked for mail of this domain to be signed. */
+  z.object({ outcome: z.literal('not-configured') }),
+  /** Signing failed or there is no key, and the domain's mode is best-effort: send without, count it. */
+  z.object({ outcome: z.literal('unsigned'), domain: z.string(), reason: z.string() }),
+  /** The domain's mode is enforce and the cause may pass: keep the mail. */
+  z.object({ outcome: z.literal('hold'), domain: z.string(), reason: z.string() }),
+  /** The domain's mode is enforce and this message can never be signed: return it. */
+  z.object({ outcome: z.literal('refuse'), domain: z.string(), reason: z.string() }),
+]);
+export type SignOutcome = z.infer<typeof SignOutcome>;
+
+export const signerContract = defineContract('signer', 1, {
+  operations: {
+    /** The request's bytes are the header block that will be sent, from the first prepended field to the empty line. */
+    sign: {
+      request: z.object({
+        queueId: z.string(),
+        /** Base64 SHA-256 of the relaxed body. */
+        bodyHash: z.string(),
+        reversePath: z.string(),
+      }),
+      reply: SignOutcome,
+      bytes: 'request',
+    },
+    status: {
+      request: z.object({}),
+      reply: z.object({ revision: z.number().int(), keys: z.number().int(), upToDate: z.boolean() }),
+    },
+  },
+});
+export type SignerContract = typeof signerContract;

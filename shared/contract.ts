@@ -1,0 +1,118 @@
+import type { z } from 'zod';
+
+/**
+ * What a service can be asked and what it announces: the only thing that another service may import from it.
+ *
+ * An operation has a zod schema of its request and reply and the error codes it may answer with. `bytes` says that
+ * the request (or the reply) carries a byte string beside its fields: message bodies and passwords travel there,
+ * never as JSON or base64, and are never logged. An event is announced to whoever listens and may get lost; it
+ * carries a revision by which a listener that missed one catches up.
+ *
+ * Subjects derive from the contract and are spelled nowhere else:
+ *   sealpost.v<version>.<service>.<operation>              any instance
+ *   sealpost.v<version>.<service>.<operation>.<node>       that node's instance
+ *   sealpost.v<version>.<service>.event.<event>
+ */
+export type OperationSpec = {
+  request: z.ZodType;
+  reply: z.ZodType;
+  /** Codes of the `SealpostError`s that a handler may throw; any other error reaches the caller as `internal`. */
+  errors?: readonly string[];
+  /** Which side carries a byte string beside its fields. */
+  bytes?: 'request' | 'reply';
+  /** Longest time for an answer in milliseconds, where it is not the default 10 s. */
+  timeout?: number;
+};
+
+export type Contract<
+  Name extends string = string,
+  Operations extends Record<string, OperationSpec> = Record<string, OperationSpec>,
+  Events extends Record<string, z.ZodType> = Record<string, z.ZodType>,
+> = { name: Name; version: number; operations: Operations; events: Events };
+
+export function defineContract<
+  Name extends string,
+  Operations extends Record<string, OperationSpec>,
+  Events extends Record<string, z.ZodType> = Record<never, z.ZodType>,
+>(name: Name, version: number, spec: { operations: Operations; events?: Events }): Contract<Name, Operations, Events> {
+  return { name, version, operations: spec.operations, events: spec.events ?? ({} as Events) };
+}
+
+/** Codes that a call may fail with, whatever the contract says. */
+export const CALL_ERRORS = {
+  /** Nobody serves the subject. */
+  unavailable: 'unavailable',
+  /** No answer within the deadline. The operation may or may not have been done. */
+  timeout: 'timeout',
+  /** The mailbox is full: try another instance or later. */
+  busy: 'busy',
+  /** The request or the reply does not fit the contract. */
+  malformed: 'malformed',
+  /** The handler failed in a way it does not declare. */
+  internal: 'internal',
+  /** The message is larger than the bus carries. */
+  tooLarge: 'too-large',
+} as const;
+
+export type CallOptions = {
+  /** Byte string that goes with the request, where the operation says `bytes: 'request'`. */
+  bytes?: Uint8Array;
+  /** Only this node's instance may answer. */
+  node?: string;
+  /** Milliseconds until `timeout`. */
+  timeout?: number;
+  /** Trace id of the mail that this call belongs to; it appears in the log of every service it passes. */
+  trace?: string;
+};
+
+type Input<S> = S extends z.ZodType ? z.input<S> : never;
+type Output<S> = S extends z.ZodType ? z.output<S> : never;
+
+/** What a call resolves to, and what a handler returns: the reply, beside its bytes where the operation has them. */
+export type Answer<S extends OperationSpec> = S['bytes'] extends 'reply'
+  ? { reply: Output<S['reply']>; bytes: Uint8Array }
+  : Output<S['reply']>;
+
+/** A typed caller of one contract. Failures are `SealpostError`s with a declared code or one of `CALL_ERRORS`. */
+export type Client<C extends Contract> = {
+  readonly [Op in keyof C['operations']]: (
+    request: Input<C['operations'][Op]['request']>,
+    options?: CallOptions,
+  ) => Promise<Answer<C['operations'][Op]>>;
+};
+
+/** What a handler knows of the call beside the request. */
+export type CallContext = { bytes: Uint8Array; trace: string | undefined };
+
+export type Handlers<C extends Contract> = {
+  readonly [Op in keyof C['operations']]: (
+    request: Output<C['operations'][Op]['request']>,
+    context: CallContext,
+  ) => Answer<C['operations'][Op]> | Promise<Answer<C['operations'][Op]>>;
+};
+
+export type EventPayload<C extends Contract, Name extends keyof C['events']> = Output<C['events'][Name]>;
+
+/** A running service: its contract, its answers, and its life. Every `services/X/service.ts` makes one. */
+export type Service<C extends Contract = Contract> = {
+  contract: C;
+  handlers: Handlers<C>;
+  /** Get ready to answer: open what is owned, catch up. Rejects with a clear error when that is impossible. */
+  start(): Promise<void>;
+  /** Finish what is under way, close what is owned. Called once, also after a failed start. */
+  stop(): Promise<void>;
+};
+
+/** Announce an event. */
+export type Announce<C extends Contract> = <Name extends keyof C['events'] & string>(
+  name: Name,
+  payload: Input<C['events'][Name]>,
+) => void;
+/** Hear an event; returns the way to stop listening. */
+export type Listen<C extends Contract> = <Name extends keyof C['events'] & string>(
+  name: Name,
+  listener: (payload: EventPayload<C, Name>) => void,
+) => () => void;
+
+/** The default deadline of a call in milliseconds. */
+export const DEFAULT_CALL_TIMEOUT = 10_000;

@@ -1,0 +1,70 @@
+import { z } from 'zod';
+import { Reply } from '#shared/reply.ts';
+
+/**
+ * The envelope of a message and the fate of each recipient, in the form that crosses the bus and lies on disk.
+ */
+
+export const DsnNotify = z.enum(['NEVER', 'SUCCESS', 'FAILURE', 'DELAY']);
+
+/** One RCPT: where the mail goes, and what the sender asked to hear (RFC 3461 §4.1, §4.2). */
+export const EnvelopeRecipient = z.object({
+  /** Where to deliver: the address after aliases, with a normalized domain. */
+  address: z.string().min(1),
+  /** The address that RCPT named, where an alias changed it. */
+  original: z.string().optional(),
+  /** ORCPT as received, decoded: `rfc822;user@example.com`. */
+  orcpt: z.string().optional(),
+  notify: z.array(DsnNotify).optional(),
+});
+export type EnvelopeRecipient = z.infer<typeof EnvelopeRecipient>;
+
+export const Envelope = z.object({
+  /** Reverse-path; '' is the null reverse-path. */
+  reversePath: z.string(),
+  recipients: z.array(EnvelopeRecipient).min(1),
+  /** RET and ENVID of RFC 3461. */
+  ret: z.enum(['FULL', 'HDRS']).optional(),
+  envid: z.string().optional(),
+  /** The client declared SMTPUTF8 (RFC 6531). */
+  smtpUtf8: z.boolean(),
+});
+export type Envelope = z.infer<typeof Envelope>;
+
+/** Who sent the message and how: the facts a receipt, a trace header and a policy decision need. */
+export const Origin = z.object({
+  session: z.string(),
+  listener: z.string(),
+  kind: z.enum(['relay', 'submission', 'internal']),
+  client: z.object({ address: z.string(), name: z.string().nullable(), helo: z.string() }),
+  /** Name of the authenticated user. */
+  user: z.string().optional(),
+  tls: z.object({ protocol: z.string(), cipher: z.string() }).optional(),
+});
+export type Origin = z.infer<typeof Origin>;
+
+/** Where and when the last word on a recipient was spoken. `reply` is the peer's, or ours for local trouble. */
+export const Outcome = z.object({
+  at: z.number(),
+  /** Host name and address of the peer, or the transport (`maildir`, `capture`). */
+  host: z.string().optional(),
+  reply: Reply,
+  /** TLS of the connection that carried it; absent: clear text or no connection. */
+  tls: z.object({ protocol: z.string(), cipher: z.string() }).optional(),
+});
+export type Outcome = z.infer<typeof Outcome>;
+
+/**
+ * Status of one recipient. Exactly one of:
+ * - `waiting`: no attempt yet
+ * - `deferred`: tried or held up, `outcome` says why, `nextAttempt` (ms since 1970) when it is tried again
+ * - `delivered`, `failed`, `expired`: final; the recipient has left the queue
+ */
+export const RecipientStatus = z.discriminatedUnion('state', [
+  z.object({ state: z.literal('waiting') }),
+  z.object({ state: z.literal('deferred'), attempts: z.number().int(), nextAttempt: z.number(), outcome: Outcome }),
+  z.object({ state: z.literal('delivered'), outcome: Outcome }),
+  z.object({ state: z.literal('failed'), outcome: Outcome }),
+  z.object({ state: z.literal('expired'), outcome: Outcome }),
+]);
+export type RecipientStatus = z.infer<typeof RecipientStatus>;
