@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
+import { SecretReference } from '#cluster/config/secrets.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import { Secret } from '#shared/secret.ts';
 import { parseDuration, parseSize } from '#shared/units.ts';
@@ -59,16 +60,12 @@ const host = z.union([z.literal('*'), network, domain], {
   error: (i) => `"${String(i.input)}" is not *, an IP address, a network or a host name`,
 });
 
-/** A secret: the text itself, or where to read it from. */
-const secret = z.union([
-  z
-    .string()
-    .min(1)
-    .transform((text) => new Secret(text)),
-  z.strictObject({ file: z.string().min(1) }),
-  z.strictObject({ env: z.string().min(1) }),
-]);
-export type SecretSource = z.output<typeof secret>;
+/** A secret: the text itself, or where to read it from. The loader reads it; services see a `Secret` that is there. */
+const secret = z
+  .union([z.string().min(1), z.strictObject({ file: z.string().min(1) }), z.strictObject({ env: z.string().min(1) })], {
+    error: 'expected the text itself, { file: … } or { env: … }',
+  })
+  .transform((source): Secret => (typeof source === 'string' ? new Secret(source) : new SecretReference(source)));
 
 const certificate = z.strictObject({
   certificate: z.string().describe('PEM file: the certificate, then its chain'),

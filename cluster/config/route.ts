@@ -1,0 +1,78 @@
+import { isIP } from 'node:net';
+import type { RouteConfig } from '#cluster/config/schema.ts';
+import { isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
+
+/** Where a route leads, parsed from its `via`. `host` is a name or an address without brackets. */
+export type NextHopSpec =
+  | { kind: 'mx' }
+  | { kind: 'smtp'; host: string; port: number; user?: string }
+  | { kind: 'lmtp'; host: string; port: number }
+  | { kind: 'maildir'; folder: string }
+  | { kind: 'capture' }
+  | { kind: 'discard' };
+
+/** The scheme of a `via` that has one: what stands before the first colon. */
+export const VIA_SCHEMES = ['smtp', 'lmtp', 'maildir'] as const;
+/** The words that are a whole `via`. */
+export const VIA_WORDS = ['mx', 'capture', 'discard'] as const;
+
+/**
+ * Parse `mx | smtp://[user@]host[:port] | lmtp://host[:port] | maildir:<folder> | capture | discard`.
+ * An IPv6 host stands in brackets. Default ports: 25 for smtp, 24 for lmtp. A user name may hold `@` (the last one
+ * ends it) and percent escapes. Undefined when the text is none of these.
+ */
+export function parseVia(text: string): NextHopSpec | undefined {
+  if (text === 'mx' || text === 'capture' || text === 'discard') return { kind: text };
+  if (text.startsWith('maildir:')) {
+    const folder = text.slice('maildir:'.length);
+    return folder.trim() === '' || folder.startsWith('//') ? undefined : { kind: 'maildir', folder };
+  }
+  const match = /^(smtp|lmtp):\/\/(?:(.*)@)?(\[[^\]]*\]|[^:@/[\]]+)(?::(\d{1,5}))?$/.exec(text);
+  if (match === null) return undefined;
+  const [, kind, userText, hostText = '', portText] = match;
+  const host = parseHost(hostText);
+  const port = portText === undefined ? (kind === 'lmtp' ? 24 : 25) : Number(portText);
+  if (host === undefined || port < 1 || port > 65_535) return undefined;
+  if (kind === 'lmtp') return userText === undefined ? { kind: 'lmtp', host, port } : undefined;
+  if (userText === undefined) return { kind: 'smtp', host, port };
+  const user = decode(userText);
+  return user === undefined ? undefined : { kind: 'smtp', host, port, user };
+}
+
+function parseHost(text: string): string | undefined {
+  if (text.startsWith('[')) {
+    const address = text.slice(1, -1);
+    return isIP(address) === 6 ? address.toLowerCase() : undefined;
+  }
+  // A name of digits and dots alone is a mistyped address, never a host (RFC 1123 §2.1).
+  if (/^[\d.]+$/.test(text)) return isIP(text) === 4 ? text : undefined;
+  const name = normalizeDomain(text);
+  return /^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?$/.test(name) &&
+    name.length <= 253
+    ? name
+    : undefined;
+}
+
+function decode(user: string): string | undefined {
+  try {
+    const text = decodeURIComponent(user);
+    return /^[^\x00-\x1f\x7f]+$/.test(text) && !user.includes(':') ? text : undefined;
+  } catch (error) {
+    if (error instanceof URIError) return undefined;
+    throw error;
+  }
+}
+
+/** Mail that no route names goes to its MX hosts (RFC 5321 §5.1). */
+const BY_MX: RouteConfig = { to: '*', via: 'mx', tls: 'opportunistic' };
+
+/** The route of a recipient domain: the most specific `to` by whole labels wins, `*` comes last. */
+export function routeFor(routes: readonly RouteConfig[], domain: string): RouteConfig {
+  const name = normalizeDomain(domain);
+  let best: RouteConfig | undefined;
+  for (const route of routes) {
+    if (route.to !== '*' && !isSameOrSubdomain(name, route.to)) continue;
+    if (best === undefined || best.to === '*' || (route.to !== '*' && route.to.length > best.to.length)) best = route;
+  }
+  return best ?? BY_MX;
+}

@@ -1,0 +1,72 @@
+import { readFile, stat } from 'node:fs/promises';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { Secret } from '#shared/secret.ts';
+
+export type SecretSource = { file: string } | { env: string };
+
+/**
+ * A secret that the configuration names but that was not read yet. The loader puts the text in its place before
+ * the configuration is in force; a reference that is revealed nevertheless is a bug.
+ */
+export class SecretReference extends Secret {
+  readonly source: SecretSource;
+
+  constructor(source: SecretSource) {
+    super('');
+    this.source = source;
+  }
+
+  override reveal(): string {
+    throw new Error(`${describeSource(this.source)} was not read`);
+  }
+}
+
+/** `file ./secret` or `environment variable X`: where a secret comes from, for people. */
+export function describeSource(source: SecretSource): string {
+  return 'file' in source ? `file ${source.file}` : `environment variable ${source.env}`;
+}
+
+/**
+ * The secret itself, with a warning when others on the machine can read its file. One trailing line break is not
+ * part of it. Fails with `secret-missing` when there is no such file or variable, or nothing in it.
+ */
+export async function readSecret(secret: Secret): Promise<{ secret: Secret; warning?: string }> {
+  if (!(secret instanceof SecretReference)) return { secret };
+  const { source } = secret;
+  const text = 'file' in source ? await readText(source.file) : process.env[source.env];
+  if (text === undefined) {
+    throw new SealpostError('secret-missing', `${describeSource(source)} is not set: set it before the start`);
+  }
+  const value = text.replace(/\r?\n$/, '');
+  if (value === '') throw new SealpostError('secret-missing', `${describeSource(source)} is empty`);
+  const warning = 'file' in source ? await modeWarning(source.file) : undefined;
+  return warning === undefined ? { secret: new Secret(value) } : { secret: new Secret(value), warning };
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new SealpostError('secret-missing', unreadable(file, error));
+  }
+}
+
+/** Why a file cannot be read, as one sentence with what to do. */
+export function unreadable(file: string, error: unknown): string {
+  switch (errorCode(error)) {
+    case 'ENOENT':
+      return `file ${file} does not exist`;
+    case 'EACCES':
+      return `file ${file} cannot be read: this process (uid ${process.getuid?.() ?? '?'}) has no permission`;
+    case 'EISDIR':
+      return `${file} is a folder, a file is needed`;
+    default:
+      return `file ${file} cannot be read: ${errorText(error)}`;
+  }
+}
+
+/** A warning when every user of the machine can read a file that holds a secret. */
+export async function modeWarning(file: string): Promise<string | undefined> {
+  const { mode } = await stat(file);
+  return (mode & 0o004) === 0 ? undefined : `file ${file} can be read by every user of this machine: chmod 600 ${file}`;
+}
