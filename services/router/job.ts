@@ -1,0 +1,73 @@
+import type { EnvelopeRecipient, Outcome } from '#shared/envelope.ts';
+import type { Reply } from '#shared/reply.ts';
+import type { Secret } from '#shared/secret.ts';
+
+/**
+ * What passes between the queue and delivery: one attempt at one message for recipients that share a next hop.
+ *
+ * The queue makes a job and hands it to delivery with `submit`. Delivery keeps it until the next hop has a free
+ * connection, then calls `open` (which signs, so that waiting mail never carries a retired key), sends, and calls
+ * `finish` with one result a recipient, exactly once, whatever happens. It waits for `finish` (the results are
+ * on disk then) before it uses the connection for the next job: so mail that was delivered but is not yet recorded
+ * is never more than one message a connection.
+ */
+export type Job = {
+  queueId: string;
+  trace: string;
+  /** '' is the null reverse-path. */
+  reversePath: string;
+  recipients: JobRecipient[];
+  /** Bytes of the message without signatures. */
+  size: number;
+  /** The body has octets above 127: the peer must offer 8BITMIME (RFC 6152 §3). */
+  eightBitBody: boolean;
+  /** The header or an address is not ASCII: the peer must offer SMTPUTF8 (RFC 6531 §3.5). */
+  smtpUtf8: boolean;
+  ret: 'FULL' | 'HDRS' | undefined;
+  envid: string | undefined;
+  junk: boolean;
+  /** Sign and open the message for sending. */
+  open(): Promise<Opened>;
+  /** Record how the attempt ended; resolves when that is on disk. */
+  finish(results: RecipientResult[]): Promise<void>;
+};
+
+export type JobRecipient = { index: number; recipient: EnvelopeRecipient };
+
+/** The message as it goes over the wire, before dot-stuffing; or why it cannot be sent now. */
+export type Opened =
+  | { ok: true; size: number; read: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array> }
+  | { ok: false; state: 'deferred' | 'failed'; reply: Reply; local: boolean };
+
+export type RecipientResult = {
+  index: number;
+  state: 'delivered' | 'deferred' | 'failed';
+  outcome: Outcome;
+  /** The cause is ours (signer away, DNS silent, disk full), not the peer's: try again soon, count no attempt. */
+  local?: boolean;
+  /**
+   * `delivered` only. `passed`: the peer took over the duty to notify (it offers DSN, RFC 3461 §5.2.1); `relayed`: it
+   * does not offer DSN (§5.2.2); `final`: delivered into a mailbox here. Success notices depend on it.
+   */
+  notice?: 'passed' | 'relayed' | 'final';
+};
+
+/** Where mail goes next. `key` names the destination: jobs with the same key share connections and limits. */
+export type NextHop = {
+  key: string;
+  spec:
+    | { kind: 'mx'; domain: string }
+    | { kind: 'smtp'; host: string; port: number; user?: string | undefined; password?: Secret | undefined }
+    | { kind: 'lmtp'; host: string; port: number }
+    | { kind: 'maildir'; folder: string }
+    | { kind: 'capture'; folder: string }
+    | { kind: 'discard' };
+  tls: 'opportunistic' | 'required' | 'off';
+};
+
+export type Delivery = {
+  /** Take a job. Never throws; every outcome reaches `job.finish`. */
+  submit(nextHop: NextHop, job: Job): void;
+  /** Stop taking jobs; those not begun are finished as deferred, those under way end within the limit. */
+  stop(): Promise<void>;
+};
