@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { inspect } from 'node:util';
+import pino from 'pino';
+import {
+  domainOf,
+  isSameOrSubdomain,
+  localPartOf,
+  needsSmtpUtf8,
+  normalizeAddress,
+  normalizeDomain,
+} from '#shared/address.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import { fieldValue, foldField, splitHeader } from '#shared/header.ts';
+import { newQueueId, QUEUE_ID, queueIdFloor } from '#shared/ids.ts';
+import { formatReply, isPermanent, reply } from '#shared/reply.ts';
+import { Secret } from '#shared/secret.ts';
+import { formatDuration, formatSize, parseDuration, parseSize } from '#shared/units.ts';
+
+test('a secret shows in no output that a program makes of it', () => {
+  const secret = new Secret('hunter2');
+  const lines: string[] = [];
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
+  log.info({ password: secret, nested: { list: [secret] } }, `with ${secret}`);
+  const shown = [
+    inspect(secret, { showHidden: true, depth: 9 }),
+    JSON.stringify({ secret }),
+    `${secret}`,
+    String(secret),
+    lines.join(),
+  ];
+  for (const text of shown) assert.doesNotMatch(text, /hunter2/);
+  assert.equal(secret.reveal(), 'hunter2');
+  assert.throws(() => structuredClone(secret).reveal(), 'a clone holds nothing');
+});
+
+test('domains are compared by whole labels, in A-labels', () => {
+  const table: [string, string, boolean][] = [
+    ['notexample.com', 'example.com', false],
+    ['example.com', 'example.com', true],
+    ['a.b.example.com', 'example.com', true],
+    ['example.com', 'a.example.com', false],
+    ['example.com.evil.test', 'example.com', false],
+  ];
+  for (const [domain, parent, expected] of table)
+    assert.equal(isSameOrSubdomain(domain, parent), expected, `${domain} in ${parent}`);
+  assert.equal(normalizeDomain('BÜCHER.Example.'), 'xn--bcher-kva.example');
+  assert.equal(normalizeDomain('_DMARC.Example.COM'), '_dmarc.example.com');
+  assert.equal(normalizeDomain('[IPv6:2001:DB8::1]'), '[ipv6:2001:db8::1]');
+});
+
+test('the domain of an address is what follows the last @', () => {
+  assert.equal(domainOf('"a@b"@example.com'), 'example.com');
+  assert.equal(localPartOf('"a@b"@example.com'), '"a@b"');
+  assert.equal(domainOf(''), '');
+  assert.equal(domainOf('postmaster'), '');
+  assert.equal(normalizeAddress('Alice.B@EXAMPLE.com'), 'Alice.B@example.com');
+  assert.equal(needsSmtpUtf8('grüße@example.com'), true);
+  assert.equal(needsSmtpUtf8('a@example.com'), false);
+});
+
+test('a header splits into fields without losing a byte', () => {
+  const table: [string, string[]][] = [
+    ['', []],
+    ['\r\n', []],
+    ['From: a\r\n\r\n', ['from']],
+    ['From: a\r\n b\r\n\tc\r\nTo: d\r\n\r\n', ['from', 'to']],
+    ['Subject : odd space\r\n\r\n', ['subject']],
+    ['no colon\r\nFrom: a\r\n\r\n', ['', 'from']],
+    ['From: a\r\nno colon\r\nTo: b\r\n\r\n', ['from', 'to']],
+    ['From: a\r\n   \r\nTo: b\r\n\r\n', ['from', 'to']],
+    ['Sübject: x\r\n\r\n', ['']],
+    ['From: no end', ['from']],
+  ];
+  for (const [block, names] of table) {
+    const fields = splitHeader(block);
+    assert.deepEqual(
+      fields.map((f) => f.name),
+      names,
+      JSON.stringify(block),
+    );
+    assert.equal(fields.map((f) => f.raw).join(''), block.replace(/(^|(?<=\r\n))\r\n$/, ''), JSON.stringify(block));
+  }
+  const [folded] = splitHeader('X:  one\r\n two \r\n\r\n');
+  assert.equal(folded === undefined ? '' : fieldValue(folded), 'one two');
+});
+
+test('folded fields keep their words and stay within 78 characters', () => {
+  const words = Array.from({ length: 60 }, (_, i) => `word${i}`).join(' ');
+  const field = foldField('X-Long', words);
+  for (const line of field.split('\r\n')) assert.ok(line.length <= 78, line);
+  const [parsed] = splitHeader(field);
+  assert.equal(parsed && fieldValue(parsed).replaceAll('\t', ' '), words);
+  assert.equal(foldField('X', 'y'.repeat(200)), `X: ${'y'.repeat(200)}\r\n`);
+});
+
+test('queue ids sort by time, never repeat, and keep their order when the clock stands still or goes back', () => {
+  const now = Date.now() + 1_000_000;
+  const ids = Array.from({ length: 5000 }, (_, i) => newQueueId(i < 2500 ? now : now - 5000));
+  assert.deepEqual(
+    ids.map((id) => id.slice(0, 11)),
+    ids.map((id) => id.slice(0, 11)).sort(),
+  );
+  assert.equal(new Set(ids).size, ids.length);
+  for (const id of ids) assert.match(id, QUEUE_ID);
+  assert.ok(queueIdFloor(now) <= (ids[0] ?? ''));
+  assert.ok(queueIdFloor(now + 60_000) > (ids.at(-1) ?? ''));
+});
+
+test('durations and sizes', () => {
+  const table: [string, number | undefined][] = [
+    ['0s', 0],
+    ['90s', 90_000],
+    ['1.5h', 5_400_000],
+    ['5d', 432_000_000],
+    ['5', undefined],
+    ['', undefined],
+    ['-1s', undefined],
+    ['5 weeks', undefined],
+  ];
+  for (const [text, ms] of table) assert.equal(parseDuration(text), ms, text);
+  assert.equal(parseSize('25MB'), 25 * 1024 * 1024);
+  assert.equal(parseSize('25mb'), undefined);
+  assert.equal(formatDuration(0), '0s');
+  assert.equal(formatDuration(93_784_000), '1d 2h');
+  assert.equal(formatSize(10_240), '10.0 KB');
+  assert.equal(formatSize(5 * 1024 ** 3), '5.0 GB');
+});
+
+test('replies and errors as one line', () => {
+  assert.equal(formatReply(reply(550, '5.1.1', 'No such user')), '550 5.1.1 No such user');
+  assert.equal(formatReply({ code: 250, text: 'ok' }), '250 ok');
+  assert.equal(isPermanent(reply(452, '4.3.1', 'full')), false);
+  const inner = Object.assign(new Error('no space left'), { code: 'ENOSPC' });
+  assert.equal(
+    errorText(new SealpostError('store-failed', 'cannot write', { cause: inner })),
+    'cannot write (store-failed): no space left (ENOSPC)',
+  );
+  assert.equal(errorText('text'), 'text');
+});
