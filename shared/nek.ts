@@ -1,0 +1,57 @@
+import { createHash, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
+import { SealpostError } from '#shared/errors.ts';
+
+/**
+ * A named encryption key (NEK): 256 bits that wrap the private DKIM keys. Only signer and credential-store processes
+ * read it. Its text form is one line, `sealpost-nek:<name>:<base64 of 32 bytes>`.
+ *
+ * The key itself lives in a `KeyObject`, which no log, JSON or inspection shows. The fingerprint (the first 8 bytes
+ * of the key's SHA-256, hex) tells two keys of one name apart and may be shown to anyone.
+ */
+export type Nek = { name: string; fingerprint: string; key: KeyObject };
+
+const BYTES = 32;
+const FORMAT = /^sealpost-nek:([^:\r\n]*):([^:\r\n]*)$/;
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
+const HOW = 'a NEK is one line, sealpost-nek:<name>:<base64 of 32 bytes>, as "sealpost keymgmt create nek" writes it';
+
+/** The content of a new NEK file. Fails with `nek-invalid` when the name has other characters than letters, digits, - and _. */
+export function generateNek(name: string): string {
+  assertName(name);
+  return `sealpost-nek:${name}:${randomBytes(BYTES).toString('base64')}\n`;
+}
+
+/** Read the text of a NEK. Fails with `nek-invalid`; no part of the key is in the error. */
+export function parseNek(text: string): Nek {
+  const [, name, base64] = FORMAT.exec(text.replace(/\r?\n$/, '')) ?? [];
+  if (name === undefined || base64 === undefined) throw new SealpostError('nek-invalid', `not a NEK: ${HOW}`);
+  assertName(name);
+  const bytes = Buffer.from(base64, 'base64');
+  // Buffer skips what is no base64: only a text that comes back unchanged was whole.
+  if (bytes.toString('base64') !== base64) {
+    throw new SealpostError('nek-invalid', `the key of NEK ${name} is not base64, or is cut off: ${HOW}`);
+  }
+  if (bytes.length !== BYTES) {
+    throw new SealpostError('nek-invalid', `NEK ${name} has ${bytes.length} bytes, ${BYTES} are needed: ${HOW}`);
+  }
+  const nek = { name, fingerprint: fingerprint(bytes), key: createSecretKey(bytes) };
+  bytes.fill(0);
+  return nek;
+}
+
+/** `edge (0123456789abcdef)`: a NEK for people. */
+export function describeNek(nek: { name: string; fingerprint: string }): string {
+  return `${nek.name} (${nek.fingerprint})`;
+}
+
+function assertName(name: string): void {
+  if (NAME.test(name)) return;
+  throw new SealpostError(
+    'nek-invalid',
+    `"${name}" is no name for a NEK: up to 63 letters, digits, - and _, beginning with a letter or digit`,
+  );
+}
+
+function fingerprint(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest().subarray(0, 8).toString('hex');
+}

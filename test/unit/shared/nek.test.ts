@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { inspect } from 'node:util';
+import { SealpostError } from '#shared/errors.ts';
+import { generateNek, parseNek } from '#shared/nek.ts';
+
+const KEY = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=';
+
+const BAD: [string, string, RegExp][] = [
+  ['empty', '', /not a NEK/],
+  ['another kind of file', '-----BEGIN PRIVATE KEY-----', /not a NEK/],
+  ['a line before it', `\nsealpost-nek:edge:${KEY}`, /not a NEK/],
+  ['two line breaks', `sealpost-nek:edge:${KEY}\n\n`, /not a NEK/],
+  ['two keys', `sealpost-nek:edge:${KEY}\nsealpost-nek:edge:${KEY}\n`, /not a NEK/],
+  ['no name', `sealpost-nek::${KEY}`, /"" is no name/],
+  ['a name with a slash', `sealpost-nek:a/b:${KEY}`, /"a\/b" is no name/],
+  ['no key', 'sealpost-nek:edge:', /0 bytes, 32 are needed/],
+  ['16 bytes', `sealpost-nek:edge:${Buffer.alloc(16).toString('base64')}`, /16 bytes, 32 are needed/],
+  ['33 bytes', `sealpost-nek:edge:${Buffer.alloc(33).toString('base64')}`, /33 bytes, 32 are needed/],
+  ['no padding', `sealpost-nek:edge:${KEY.slice(0, -1)}`, /not base64/],
+  ['a character too few', `sealpost-nek:edge:${KEY.slice(1)}`, /not base64|bytes/],
+  ['stray bits at the end', `sealpost-nek:edge:${KEY.slice(0, -2)}9=`, /not base64/],
+  ['white space inside', `sealpost-nek:edge:${KEY.slice(0, 8)} ${KEY.slice(8)}`, /not base64/],
+  ['the URL alphabet', `sealpost-nek:edge:_-${KEY.slice(2)}`, /not base64/],
+];
+
+for (const [what, text, message] of BAD) {
+  test(`a NEK is refused: ${what}`, () => {
+    assert.throws(
+      () => parseNek(text),
+      (error) =>
+        error instanceof SealpostError &&
+        error.code === 'nek-invalid' &&
+        message.test(error.message) &&
+        !error.message.includes(KEY.slice(4, 30)),
+    );
+  });
+}
+
+test('a NEK is read, with or without the final line break, and names itself by fingerprint', () => {
+  for (const end of ['', '\n', '\r\n']) {
+    const nek = parseNek(`sealpost-nek:edge:${KEY}${end}`);
+    assert.equal(nek.name, 'edge');
+    // sha256sum of the bytes 00 to 1f
+    assert.equal(nek.fingerprint, '630dcd2966c43366');
+    assert.deepEqual([...nek.key.export()], [...Array(32).keys()]);
+  }
+});
+
+test('a generated NEK reads back, and no two are the same', () => {
+  const [a, b] = [parseNek(generateNek('edge')), parseNek(generateNek('edge'))];
+  assert.equal(a.name, 'edge');
+  assert.notEqual(a.fingerprint, b.fingerprint);
+  assert.throws(() => generateNek('my key'), /is no name/);
+});
+
+test('nothing shows the key', () => {
+  const nek = parseNek(`sealpost-nek:edge:${KEY}`);
+  const shown = `${JSON.stringify(nek)} ${inspect(nek, { depth: 9, showHidden: true })}`;
+  assert.doesNotMatch(shown, /AAECAwQF|00010203|0, 1, 2, 3|00 01 02 03/);
+});
