@@ -1,0 +1,37 @@
+import { existsSync } from 'node:fs';
+import { delimiter, isAbsolute, join } from 'node:path';
+
+/**
+ * The programs of others that the tests speak with, and the Debian package of each. `run.ts` installs what is
+ * missing where it can; a test asks `needs(...)` and is skipped, with the reason, where it could not.
+ */
+export const PEERS = {
+  'nats-server': 'nats-server',
+  swaks: 'swaks',
+  'smtp-source': 'postfix',
+  'smtp-sink': 'postfix',
+  opendkim: 'opendkim',
+  'opendkim-genkey': 'opendkim-tools',
+  'opendkim-testmsg': 'opendkim-tools',
+  dkimverify: 'python3-dkim',
+  named: 'bind9',
+} as const;
+export type Peer = keyof typeof PEERS;
+
+/** Where a program is, or undefined. Daemons live in folders that a user's PATH often lacks. */
+export function locate(program: string): string | undefined {
+  if (isAbsolute(program)) return program;
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'];
+  return folders.map((folder) => join(folder, program)).find((path) => existsSync(path));
+}
+
+export function missingPeers(): Peer[] {
+  return (Object.keys(PEERS) as Peer[]).filter((peer) => locate(peer) === undefined);
+}
+
+/** Options of a test that needs these programs: `test('…', needs('swaks'), async () => …)`. */
+export function needs(...peers: Peer[]): { skip: string | false } {
+  const missing = peers.filter((peer) => locate(peer) === undefined);
+  if (missing.length === 0) return { skip: false };
+  return { skip: `needs ${missing.map((peer) => `${peer} (package ${PEERS[peer]})`).join(', ')}` };
+}

@@ -1,0 +1,31 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+export type WaitOptions = {
+  /** Milliseconds until the wait fails; 5 s by default. */
+  timeout?: number;
+  /** What is waited for, for the error: "the listener's port". */
+  what: string;
+};
+
+/**
+ * Ask again and again until the answer is neither false, null nor undefined; resolves to that answer.
+ * A condition that throws is asked again; its last error is the cause of the failure.
+ */
+export async function waitFor<T>(
+  condition: () => T | Promise<T>,
+  { timeout = 5000, what }: WaitOptions,
+): Promise<Exclude<T, false | null | undefined>> {
+  const end = performance.now() + timeout;
+  let cause: unknown;
+  for (;;) {
+    try {
+      const answer = await condition();
+      if (answer !== false && answer !== null && answer !== undefined)
+        return answer as Exclude<T, false | null | undefined>;
+    } catch (error) {
+      cause = error;
+    }
+    if (performance.now() > end) throw new Error(`waited ${timeout} ms in vain for ${what}`, { cause });
+    await delay(5);
+  }
+}
