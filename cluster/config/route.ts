@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { RouteConfig } from '#cluster/config/schema.ts';
+import { suggest } from '#cluster/config/suggest.ts';
 import { isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
 
 /** Where a route leads, parsed from its `via`. `host` is a name or an address without brackets. */
@@ -11,10 +12,8 @@ export type NextHopSpec =
   | { kind: 'capture' }
   | { kind: 'discard' };
 
-/** The scheme of a `via` that has one: what stands before the first colon. */
-export const VIA_SCHEMES = ['smtp', 'lmtp', 'maildir'] as const;
-/** The words that are a whole `via`. */
-export const VIA_WORDS = ['mx', 'capture', 'discard'] as const;
+const VIA_SCHEMES = ['smtp', 'lmtp', 'maildir'];
+const VIA_WORDS = ['mx', 'capture', 'discard'];
 
 /**
  * Parse `mx | smtp://[user@]host[:port] | lmtp://host[:port] | maildir:<folder> | capture | discard`.
@@ -37,6 +36,20 @@ export function parseVia(text: string): NextHopSpec | undefined {
   if (userText === undefined) return { kind: 'smtp', host, port };
   const user = decode(userText);
   return user === undefined ? undefined : { kind: 'smtp', host, port, user };
+}
+
+/** What is wrong with a text that `parseVia` refuses. Never repeats what stands before an @: a password may be there. */
+export function explainVia(via: string): string {
+  const forms = 'mx, smtp://[user@]host[:port], lmtp://host[:port], maildir:<folder>, capture or discard';
+  const shown = via.replace(/\/\/.*@/, '//…@');
+  if (/\/\/[^@]*:.*@/.test(via)) return `"${shown}": the password does not belong here: use password: { file: … }`;
+  const scheme = /^([a-z0-9+.-]+):/i.exec(via)?.[1];
+  if (scheme !== undefined && !VIA_SCHEMES.includes(scheme)) {
+    const meant = suggest(scheme, VIA_SCHEMES);
+    return `"${shown}" has the unknown scheme "${scheme}"${meant === undefined ? '' : ` (did you mean ${meant}?)`}: write ${forms}`;
+  }
+  const meant = suggest(via, VIA_WORDS);
+  return `"${shown}" is not a way to deliver${meant === undefined ? '' : ` (did you mean ${meant}?)`}: write ${forms}`;
 }
 
 function parseHost(text: string): string | undefined {

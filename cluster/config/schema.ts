@@ -1,10 +1,11 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
+import { explainVia, parseVia } from '#cluster/config/route.ts';
 import { SecretReference } from '#cluster/config/secrets.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import { Secret } from '#shared/secret.ts';
-import { parseDuration, parseSize } from '#shared/units.ts';
+import { formatDuration, parseDuration, parseSize } from '#shared/units.ts';
 
 /**
  * The one schema of sealpost.yaml: type, default and explanation of every option. Keys are written here as they stand
@@ -13,34 +14,50 @@ import { parseDuration, parseSize } from '#shared/units.ts';
  * Combinations that make no sense are checked in `rules.ts`, after every value has passed here.
  */
 
-const duration = (fallback: string) =>
+/** Longest delay of a Node timer is 2^31 ms: a longer one would fire at once. */
+const LONGEST_TIMER = 24 * 86_400_000;
+const TEN_YEARS = 3650 * 86_400_000;
+
+/** A duration as `5m`, in milliseconds between `least` and `most`; 0s only where it means "never". */
+const duration = (fallback: string, least = 1, most = LONGEST_TIMER) =>
   z
-    .string()
+    .string({ error: (i) => `expected a duration such as ${fallback}, got ${JSON.stringify(i.input)}` })
     .default(fallback)
     .transform((text, context) => {
       const ms = parseDuration(text);
-      if (ms !== undefined) return ms;
-      context.addIssue({ code: 'custom', message: `"${text}" is not a duration: write 90s, 5m, 4h or 5d` });
-      return z.NEVER;
+      if (ms === undefined) {
+        context.addIssue({ code: 'custom', message: `"${text}" is not a duration: write 90s, 5m, 4h or 5d` });
+      } else if (ms < least || ms > most) {
+        context.addIssue({
+          code: 'custom',
+          message: ms < least ? `"${text}" is too short` : `"${text}" is too long: at most ${formatDuration(most)}`,
+        });
+      }
+      return ms ?? 0;
     });
 
-const size = (fallback: string) =>
+const size = (fallback: string, least = 0) =>
   z
-    .string()
+    .string({ error: (i) => `expected a size such as ${fallback}, got ${JSON.stringify(i.input)}` })
     .default(fallback)
     .transform((text, context) => {
       const bytes = parseSize(text);
-      if (bytes !== undefined) return bytes;
-      context.addIssue({ code: 'custom', message: `"${text}" is not a size: write 512KB, 25MB or 1GB` });
-      return z.NEVER;
+      if (bytes === undefined) {
+        context.addIssue({ code: 'custom', message: `"${text}" is not a size: write 512KB, 25MB or 1GB` });
+      } else if (bytes < least) {
+        context.addIssue({ code: 'custom', message: `"${text}" is too small: at least ${least / 1024}KB` });
+      }
+      return bytes ?? 0;
     });
 
 const port = z.number().int().min(0).max(65_535);
 
 const domain = z.string().transform((text, context) => {
   const name = normalizeDomain(text);
+  // A name that ends in a number is a mistyped address (RFC 1123 §2.1).
   if (
     /^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(name) &&
+    !/(^|\.)\d+$/.test(name) &&
     name.length <= 253
   )
     return name;
@@ -48,7 +65,19 @@ const domain = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
-const domainOrAny = z.union([z.literal('*'), domain]);
+const domainOrAny = z.union([z.literal('*'), domain], {
+  error: (i) => `${JSON.stringify(i.input)} is not a domain name or "*"`,
+});
+
+/** `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`: what `dns.setServers` takes. */
+const nameServer = z.string().refine(
+  (text) => {
+    const [, six, four, port = '53'] = /^(?:\[([^\]]+)\]|([\d.]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
+    const address = isIP(text) === 6 || isIP(six ?? '') === 6 || isIP(four ?? '') === 4;
+    return address && Number(port) >= 1 && Number(port) <= 65_535;
+  },
+  { error: (i) => `${JSON.stringify(i.input)} is not an address, address:port or [IPv6 address]:port` },
+);
 
 /** An IP address or a network in CIDR form. */
 const network = z.string().refine((text) => isIP(text) !== 0 || ipaddr.isValidCIDR(text), {
@@ -57,7 +86,7 @@ const network = z.string().refine((text) => isIP(text) !== 0 || ipaddr.isValidCI
 
 /** A host in a relay list: `*`, an address, a network, or a host name with everything below it. */
 const host = z.union([z.literal('*'), network, domain], {
-  error: (i) => `"${String(i.input)}" is not *, an IP address, a network or a host name`,
+  error: (i) => `${JSON.stringify(i.input)} is not *, an IP address, a network or a host name`,
 });
 
 /** A secret: the text itself, or where to read it from. The loader reads it; services see a `Secret` that is there. */
@@ -65,7 +94,9 @@ const secret = z
   .union([z.string().min(1), z.strictObject({ file: z.string().min(1) }), z.strictObject({ env: z.string().min(1) })], {
     error: 'expected the text itself, { file: … } or { env: … }',
   })
-  .transform((source): Secret => (typeof source === 'string' ? new Secret(source) : new SecretReference(source)));
+  .transform((source): Secret => (typeof source === 'string' ? new Secret(source) : new SecretReference(source)))
+  // `sealpost config show` prints no text of an option that is marked so.
+  .meta({ secret: true });
 
 const certificate = z.strictObject({
   certificate: z.string().describe('PEM file: the certificate, then its chain'),
@@ -79,7 +110,7 @@ const node = z
       .regex(/^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$/, 'a node name is made of letters, digits, - and _')
       .default('edge-1')
       .describe('unique in the cluster; part of bus subjects'),
-    hostname: domain.default('localhost').describe('name in the greeting, in EHLO and in Received'),
+    hostname: domain.prefault('localhost').describe('name in the greeting, in EHLO and in Received'),
     data: z.string().default('./data').describe('folder of this node’s queue, keys and captured mail'),
   })
   .prefault({});
@@ -87,14 +118,25 @@ const node = z
 const bus = z
   .strictObject({
     servers: z
-      .array(z.string().regex(/^(nats|tls):\/\/\S+$/, 'a server is nats://host:4222 or tls://host:4222'))
+      .array(
+        // No value in the message: a password may stand in front of the host.
+        z.string().refine((url) => /^(nats|tls):\/\/[^\s@/]+$/.test(url), {
+          error:
+            'a server is nats://host:4222 or tls://host:4222; user and password stand in bus.user and bus.password',
+        }),
+      )
       .default([])
       .describe('NATS servers; empty: every service runs in one process'),
-    user: z.string().optional(),
-    password: secret.optional(),
+    user: z.string().min(1).optional().describe('user name at the NATS servers'),
+    password: secret.optional().describe('password at the NATS servers: the text, { file: … } or { env: … }'),
     tls: z
-      .strictObject({ ca: z.string().optional(), certificate: z.string().optional(), key: z.string().optional() })
-      .optional(),
+      .strictObject({
+        ca: z.string().optional().describe('PEM file: who signed the certificates of the NATS servers'),
+        certificate: z.string().optional().describe('PEM file: our certificate, where the servers ask for one'),
+        key: z.string().optional().describe('PEM file: its private key'),
+      })
+      .optional()
+      .describe('how to speak TLS with the NATS servers'),
   })
   .prefault({});
 
@@ -139,15 +181,18 @@ const limits = z
       .default(1000)
       .describe('recipients of one message; 452 beyond (RFC 5321 §4.5.3.1.8 asks for at least 100)'),
     'command-length': z.number().int().min(512).default(2048).describe('longest command line in bytes'),
-    'message-size': size('50MB').describe('largest message'),
-    'header-size': size('256KB').describe('largest header block'),
+    'message-size': size('50MB', 64 * 1024).describe('largest message (RFC 5321 §4.5.3.1.7 asks for at least 64KB)'),
+    'header-size': size('256KB', 1024).describe('largest header block'),
     hops: z.number().int().min(10).default(50).describe('Received fields in a message; more means a loop'),
     timeout: duration('5m').describe('longest silence of a client (RFC 5321 §4.5.3.2.7)'),
   })
   .prefault({});
 
 const hostsAndDomains = z
-  .strictObject({ hosts: z.array(host).default([]), domains: z.array(domainOrAny).default([]) })
+  .strictObject({
+    hosts: z.array(host).default([]).describe('IP addresses, networks, host names with everything below them, or *'),
+    domains: z.array(domainOrAny).default([]).describe('domains with everything below them, or *'),
+  })
   .prefault({});
 
 const relay = z
@@ -158,7 +203,7 @@ const relay = z
   .prefault({});
 
 const domainEntry = z.strictObject({
-  name: domain,
+  name: domain.describe('the domain; U-labels are accepted'),
   local: z
     .boolean()
     .default(false)
@@ -180,17 +225,28 @@ const domainEntry = z.strictObject({
 
 const route = z.strictObject({
   to: domainOrAny.describe('recipient domain with everything below it, or *'),
-  via: z.string().describe('mx | smtp://[user@]host[:port] | lmtp://host:port | maildir:<folder> | capture | discard'),
-  password: secret.optional().describe('password for user@ in smtp://'),
-  tls: z.enum(['opportunistic', 'required', 'off']).default('opportunistic'),
+  via: z
+    .string()
+    .refine((via) => parseVia(via) !== undefined, { error: (i) => explainVia(String(i.input)) })
+    .describe('mx | smtp://[user@]host[:port] | lmtp://host[:port] | maildir:<folder> | capture | discard'),
+  password: secret.optional().describe('password for user@ in smtp://: the text, { file: … } or { env: … }'),
+  tls: z
+    .enum(['opportunistic', 'required', 'off'])
+    .default('opportunistic')
+    .describe('STARTTLS at the next hop: where it is offered, always, or never'),
 });
 
 const queue = z
   .strictObject({
     copies: z.literal(1).default(1).describe('nodes that hold a message before it is accepted'),
-    expire: duration('5d').describe('how long a message is tried'),
-    retry: z.strictObject({ first: duration('5m'), max: duration('4h') }).prefault({}),
-    'delay-notice': duration('4h').describe('when the sender hears that mail is late; 0s: never'),
+    expire: duration('5d', 1, TEN_YEARS).describe('how long a message is tried'),
+    retry: z
+      .strictObject({
+        first: duration('5m', 1000).describe('wait after the first failed attempt; it doubles with each attempt'),
+        max: duration('4h', 1000).describe('longest wait between two attempts'),
+      })
+      .prefault({}),
+    'delay-notice': duration('4h', 0).describe('when the sender hears that mail is late; 0s: never'),
     reserve: size('64MB').describe('free disk space below which new mail is refused with 452'),
     'active-limit': z
       .number()
@@ -204,11 +260,17 @@ const queue = z
 const delivery = z
   .strictObject({
     connections: z.number().int().min(1).default(20).describe('connections at once to one next hop'),
-    'recipients-per-transaction': z.number().int().min(1).max(1000).default(100),
+    'recipients-per-transaction': z
+      .number()
+      .int()
+      .min(1)
+      .max(1000)
+      .default(100)
+      .describe('recipients of one message in one transaction (RFC 5321 §4.5.3.1.8)'),
     timeout: z
       .strictObject({
-        connect: duration('30s'),
-        command: duration('5m'),
+        connect: duration('30s').describe('wait for the connection'),
+        command: duration('5m').describe('wait for the reply to a command (RFC 5321 §4.5.3.2)'),
         data: duration('10m').describe('wait for the reply to the final dot (RFC 5321 §4.5.3.2.6)'),
       })
       .prefault({}),
@@ -219,9 +281,7 @@ const delivery = z
 export const ConfigSchema = z.strictObject({
   node,
   bus,
-  listeners: z
-    .array(listener)
-    .default([{ name: 'mx', kind: 'relay', address: '::', port: 25, tls: 'starttls', proxy: [], greeting: '' }]),
+  listeners: z.array(listener).prefault([{ name: 'mx', kind: 'relay', port: 25, tls: 'starttls' }]),
   tls: certificate
     .extend({
       names: z
@@ -236,28 +296,35 @@ export const ConfigSchema = z.strictObject({
   directory: z
     .strictObject({ users: z.string().optional().describe('YAML file of users and aliases; sealpost users edits it') })
     .prefault({}),
-  routes: z.array(route).default([{ to: '*', via: 'mx', tls: 'opportunistic' }]),
+  routes: z.array(route).prefault([{ to: '*', via: 'mx' }]),
   queue,
   delivery,
   receipts: z
-    .strictObject({ keep: duration('7d').describe('how long the fate of a message can be looked up') })
+    .strictObject({ keep: duration('7d', 1, TEN_YEARS).describe('how long the fate of a message can be looked up') })
     .prefault({}),
   credentials: z
     .strictObject({
       nek: z
-        .union([z.string().min(1), z.strictObject({ env: z.string().min(1) })])
+        .union([z.string().min(1), z.strictObject({ env: z.string().min(1) })], {
+          error: 'expected a file name or { env: NAME }',
+        })
         .optional()
         .describe('named encryption key: a file, or a variable of the environment'),
     })
     .prefault({}),
   dns: z
     .strictObject({
-      servers: z.array(z.string()).default([]).describe('name servers, address or address:port; empty: the system’s'),
-      timeout: duration('5s'),
+      servers: z.array(nameServer).default([]).describe('name servers, address or address:port; empty: the system’s'),
+      timeout: duration('5s').describe('wait for an answer'),
     })
     .prefault({}),
   log: z
-    .strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info') })
+    .strictObject({
+      level: z
+        .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
+        .default('info')
+        .describe('least severe events that are logged'),
+    })
     .prefault({}),
 });
 export type Config = z.output<typeof ConfigSchema>;

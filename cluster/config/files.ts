@@ -1,0 +1,167 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Problem } from '#cluster/config/problem.ts';
+import type { Config } from '#cluster/config/schema.ts';
+import { modeWarning, readSecret, unreadable } from '#cluster/config/secrets.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import type { Secret } from '#shared/secret.ts';
+
+/**
+ * What the configuration says about the machine it runs on: files that must be there and readable, certificates that
+ * must fit their keys, secrets that must be read. Paths are absolute by now.
+ */
+export type FileCheck = { config: Config; problems: Problem[]; warnings: string[] };
+
+/** Every file of the configuration looked at, and its secrets in place. */
+export async function checkFiles(config: Config): Promise<FileCheck> {
+  const check: FileCheck = { config, problems: [], warnings: [] };
+  await checkTls(check);
+  await checkBusTls(check);
+  await checkDirectory(check);
+  await checkNek(check);
+  await checkData(check);
+  await placeSecrets(check);
+  return check;
+}
+
+async function checkTls(check: FileCheck): Promise<void> {
+  const { tls } = check.config;
+  if (tls === undefined) return;
+  await checkPair(check, ['tls'], tls);
+  for (const [i, pair] of tls.names.entries()) await checkPair(check, ['tls', 'names', i], pair);
+}
+
+/** A certificate and its key: readable, well formed, made for each other; expired only warns, mail must go on. */
+async function checkPair(
+  check: FileCheck,
+  path: PropertyKey[],
+  pair: { certificate: string; key: string },
+): Promise<void> {
+  const certificate = await read(check, [...path, 'certificate'], pair.certificate);
+  const key = await read(check, [...path, 'key'], pair.key);
+  if (certificate === undefined || key === undefined) return;
+  const parsed = attempt(check, [...path, 'certificate'], `file ${pair.certificate} holds no PEM certificate`, () => {
+    return new X509Certificate(certificate);
+  });
+  const privateKey = attempt(check, [...path, 'key'], `file ${pair.key} holds no PEM private key`, () => {
+    return createPrivateKey(key);
+  });
+  if (parsed === undefined || privateKey === undefined) return;
+  if (!parsed.checkPrivateKey(privateKey)) {
+    check.problems.push({
+      path: [...path, 'key'],
+      message: `file ${pair.key} is not the key of the certificate in ${pair.certificate}`,
+    });
+  }
+  if (parsed.validToDate.getTime() < Date.now()) {
+    check.warnings.push(
+      `the certificate in ${pair.certificate} expired on ${parsed.validToDate.toISOString().slice(0, 10)}`,
+    );
+  }
+  await warnAboutMode(check, pair.key);
+}
+
+function attempt<T>(check: FileCheck, path: PropertyKey[], message: string, make: () => T): T | undefined {
+  try {
+    return make();
+  } catch (error) {
+    const locked = errorCode(error) === 'ERR_MISSING_PASSPHRASE';
+    check.problems.push({ path, message: locked ? `${message} without a passphrase` : message });
+    return undefined;
+  }
+}
+
+async function read(check: FileCheck, path: PropertyKey[], file: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    check.problems.push({ path, message: unreadable(file, error) });
+    return undefined;
+  }
+}
+
+async function warnAboutMode(check: FileCheck, file: string): Promise<void> {
+  const warning = await modeWarning(file);
+  if (warning !== undefined) check.warnings.push(warning);
+}
+
+async function checkBusTls(check: FileCheck): Promise<void> {
+  const { tls } = check.config.bus;
+  for (const name of ['ca', 'certificate', 'key'] as const) {
+    if (tls?.[name] !== undefined) await read(check, ['bus', 'tls', name], tls[name]);
+  }
+}
+
+async function checkDirectory(check: FileCheck): Promise<void> {
+  const { users } = check.config.directory;
+  if (users !== undefined) await read(check, ['directory', 'users'], users);
+}
+
+async function checkNek(check: FileCheck): Promise<void> {
+  const { nek } = check.config.credentials;
+  if (nek === undefined) return;
+  const path = ['credentials', 'nek'];
+  if (typeof nek !== 'string') {
+    if ((process.env[nek.env] ?? '') === '') {
+      check.problems.push({ path, message: `environment variable ${nek.env} is not set: it must hold the key` });
+    }
+    return;
+  }
+  const text = await read(check, path, nek);
+  if (text === undefined) {
+    const last = check.problems.at(-1);
+    if (last !== undefined) last.message += `; make one with: npx sealpost keys create-nek ${nek}`;
+    return;
+  }
+  await warnAboutMode(check, nek);
+}
+
+/** The data folder must be ours to write, or to make. Looking changes nothing. */
+async function checkData(check: FileCheck): Promise<void> {
+  const { data } = check.config.node;
+  const path = ['node', 'data'];
+  for (let folder = data; ; folder = dirname(folder)) {
+    try {
+      if (!(await stat(folder)).isDirectory()) {
+        check.problems.push({ path, message: `${folder} is a file, a folder is needed` });
+        return;
+      }
+      await access(folder, constants.W_OK | constants.X_OK);
+      return;
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT' && folder !== dirname(folder)) continue;
+      check.problems.push({ path, message: `folder ${data} cannot be written: ${errorText(error)}` });
+      return;
+    }
+  }
+}
+
+/** Read the secrets that are named by file or variable. */
+async function placeSecrets(check: FileCheck): Promise<void> {
+  const place = async (path: PropertyKey[], secret: Secret | undefined): Promise<Secret | undefined> => {
+    if (secret === undefined) return undefined;
+    try {
+      const read = await readSecret(secret);
+      if (read.warning !== undefined) check.warnings.push(read.warning);
+      return read.secret;
+    } catch (error) {
+      if (!(error instanceof SealpostError)) throw error;
+      check.problems.push({ path, message: error.message });
+      return secret;
+    }
+  };
+  const { bus, routes } = check.config;
+  const busPassword = await place(['bus', 'password'], bus.password);
+  const placed: Config['routes'] = [];
+  for (const [i, route] of routes.entries()) {
+    const password = await place(['routes', i, 'password'], route.password);
+    placed.push(password === undefined ? route : { ...route, password });
+  }
+  check.config = {
+    ...check.config,
+    bus: busPassword === undefined ? bus : { ...bus, password: busPassword },
+    routes: placed,
+  };
+}

@@ -1,0 +1,87 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { checkFiles } from '#cluster/config/files.ts';
+import { explainIssue } from '#cluster/config/messages.ts';
+import { resolvePaths } from '#cluster/config/paths.ts';
+import { formatProblem, type Problem } from '#cluster/config/problem.ts';
+import { RULES } from '#cluster/config/rules.ts';
+import { type Config, ConfigSchema } from '#cluster/config/schema.ts';
+import { unreadable } from '#cluster/config/secrets.ts';
+import { parseYaml } from '#cluster/config/yaml.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/** A configuration that may run, or everything that is wrong with it in the order of the file. */
+export type Loaded =
+  | { ok: true; config: Config; warnings: string[] }
+  | { ok: false; problems: Problem[]; warnings: string[] };
+
+/**
+ * Read a configuration: YAML → schema → rules → paths → files and secrets.
+ *
+ * `files: false` leaves the last step out, for commands that only need to know where things are; secrets that
+ * stand in files are then not read. Fails with `config-unreadable` when the file itself cannot be read.
+ */
+export async function loadConfig(file: string, options: { files?: boolean } = {}): Promise<Loaded> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw new SealpostError('config-unreadable', `the configuration cannot be read: ${unreadable(file, error)}`);
+  }
+  return parseConfig(text, dirname(resolve(file)), options);
+}
+
+/** Like `loadConfig`, of a text that stands in `folder`. */
+export async function parseConfig(text: string, folder: string, options: { files?: boolean } = {}): Promise<Loaded> {
+  const yaml = parseYaml(text);
+  const refuse = (problems: Problem[], warnings: string[] = []): Loaded => ({
+    ok: false,
+    warnings,
+    problems: problems
+      .map((problem) => ({ ...problem, line: problem.line ?? yaml.lineOf(problem.path) }))
+      .sort((a, b) => (a.line ?? 0) - (b.line ?? 0)),
+  });
+  if (yaml.problems.length > 0) return refuse(yaml.problems);
+  const checked = checkValues(yaml.data);
+  const located = resolvePaths(checked.config, folder);
+  if (options.files === false) {
+    return checked.problems.length > 0 ? refuse(checked.problems) : { ok: true, config: located, warnings: [] };
+  }
+  const files = await checkFiles(located);
+  const problems = [...checked.problems, ...files.problems];
+  return problems.length > 0
+    ? refuse(problems, files.warnings)
+    : { ok: true, config: files.config, warnings: files.warnings };
+}
+
+/** The sections that fit the schema, with defaults for those that do not, and all problems of values and rules. */
+function checkValues(data: unknown): { config: Config; problems: Problem[] } {
+  const defaults = ConfigSchema.parse({});
+  const parsed = ConfigSchema.safeParse(data, { reportInput: true });
+  const problems = parsed.success ? [] : parsed.error.issues.flatMap((issue) => explainIssue(issue, ConfigSchema));
+  if (!parsed.success && (typeof data !== 'object' || data === null || Array.isArray(data))) {
+    return { config: defaults, problems };
+  }
+  const broken = new Set(problems.map((problem) => problem.path[0]));
+  const config = parsed.success ? parsed.data : validSections(data as Record<string, unknown>, broken);
+  for (const rule of RULES) {
+    if (!rule.sections.some((section) => broken.has(section))) problems.push(...rule.check(config));
+  }
+  return { config, problems };
+}
+
+function validSections(data: Record<string, unknown>, broken: Set<PropertyKey | undefined>): Config {
+  const known = Object.keys(ConfigSchema.shape);
+  const valid = Object.entries(data).filter(([key]) => known.includes(key) && !broken.has(key));
+  return ConfigSchema.parse(Object.fromEntries(valid));
+}
+
+/** The configuration, or a `config-invalid` error that lists every problem of the file. */
+export async function requireConfig(
+  file: string,
+  options: { files?: boolean } = {},
+): Promise<{ config: Config; warnings: string[] }> {
+  const loaded = await loadConfig(file, options);
+  if (loaded.ok) return loaded;
+  throw new SealpostError('config-invalid', loaded.problems.map((p) => formatProblem(file, p)).join('\n'));
+}

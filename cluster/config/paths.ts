@@ -1,0 +1,41 @@
+import { resolve } from 'node:path';
+import { parseVia } from '#cluster/config/route.ts';
+import type { Config } from '#cluster/config/schema.ts';
+import { SecretReference } from '#cluster/config/secrets.ts';
+import type { Secret } from '#shared/secret.ts';
+
+/** The configuration with every relative path made absolute, from the folder of the configuration file. */
+export function resolvePaths(config: Config, folder: string): Config {
+  const at = (path: string): string => resolve(folder, path);
+  const maybe = (path: string | undefined): string | undefined => (path === undefined ? undefined : at(path));
+  const secret = (s: Secret): Secret =>
+    s instanceof SecretReference && 'file' in s.source ? new SecretReference({ file: at(s.source.file) }) : s;
+  const pair = <T extends { certificate: string; key: string }>(tls: T): T => ({
+    ...tls,
+    certificate: at(tls.certificate),
+    key: at(tls.key),
+  });
+  const { bus, tls, credentials } = config;
+  return {
+    ...config,
+    node: { ...config.node, data: at(config.node.data) },
+    bus: {
+      ...bus,
+      ...(bus.password && { password: secret(bus.password) }),
+      ...(bus.tls && {
+        tls: { ca: maybe(bus.tls.ca), certificate: maybe(bus.tls.certificate), key: maybe(bus.tls.key) },
+      }),
+    },
+    ...(tls && { tls: { ...pair(tls), names: tls.names.map(pair) } }),
+    directory: { ...config.directory, ...(config.directory.users && { users: at(config.directory.users) }) },
+    credentials: { ...credentials, ...(typeof credentials.nek === 'string' && { nek: at(credentials.nek) }) },
+    routes: config.routes.map((route) => {
+      const hop = parseVia(route.via);
+      return {
+        ...route,
+        ...(hop?.kind === 'maildir' && { via: `maildir:${at(hop.folder)}` }),
+        ...(route.password && { password: secret(route.password) }),
+      };
+    }),
+  };
+}

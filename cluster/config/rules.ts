@@ -1,0 +1,217 @@
+import { isIP } from 'node:net';
+import type { Problem } from '#cluster/config/problem.ts';
+import { parseVia } from '#cluster/config/route.ts';
+import type { Config, ListenerConfig, RouteConfig } from '#cluster/config/schema.ts';
+
+/**
+ * Combinations that make no sense, though every value is right by itself. Each rule names the sections that it
+ * reads and is asked when all of them are valid, so that one report holds every problem of a file.
+ */
+export type Rule = { sections: readonly (keyof Config)[]; check(config: Config): Problem[] };
+
+/** AUTH of a listener: as written, else off for relay and under TLS for submission. */
+export function effectiveAuth(listener: ListenerConfig): 'off' | 'tls' | 'always' {
+  return listener.auth ?? (listener.kind === 'submission' ? 'tls' : 'off');
+}
+
+function duplicates(names: string[], path: (i: number) => PropertyKey[], what: string): Problem[] {
+  return names.flatMap((name, i) => {
+    const first = names.indexOf(name);
+    return first === i
+      ? []
+      : [{ path: path(i), message: `${what} "${name}" stands twice (entry ${first} has it too)` }];
+  });
+}
+
+function listenerTls({ listeners, tls }: Config): Problem[] {
+  if (tls !== undefined) return [];
+  return listeners.flatMap(({ tls: mode }, i) =>
+    mode === 'none'
+      ? []
+      : [
+          {
+            path: ['listeners', i, 'tls'],
+            message: `${mode} needs a certificate: add tls: { certificate: …, key: … }, or set tls: none here`,
+          },
+        ],
+  );
+}
+
+function listenerAuth({ listeners }: Config): Problem[] {
+  return listeners.flatMap((listener, i): Problem[] => {
+    const auth = effectiveAuth(listener);
+    const path = ['listeners', i, listener.auth === undefined ? 'tls' : 'auth'];
+    if (listener.kind === 'submission' && auth === 'off') {
+      return [{ path, message: 'submission is for users, who must authenticate: auth: off would let nobody in' }];
+    }
+    return auth === 'tls' && listener.tls === 'none'
+      ? [{ path, message: 'auth: tls offers AUTH under TLS only, but tls: none has no TLS: nobody could log in' }]
+      : [];
+  });
+}
+
+/** Two listeners on one port clash when one of them listens on every address. */
+function listenerPorts({ listeners }: Config): Problem[] {
+  const clash = (a: string, b: string): boolean =>
+    a === b || a === '::' || b === '::' || (isIP(a) === isIP(b) && (a === '0.0.0.0' || b === '0.0.0.0'));
+  return listeners.flatMap((listener, i) => {
+    const other = listeners
+      .slice(0, i)
+      .find((o) => o.port !== 0 && o.port === listener.port && clash(o.address, listener.address));
+    return other === undefined
+      ? []
+      : [{ path: ['listeners', i, 'port'], message: `port ${listener.port} is taken by listener "${other.name}"` }];
+  });
+}
+
+function submissionUsers({ listeners, directory, bus }: Config): Problem[] {
+  const first = listeners.findIndex((l) => effectiveAuth(l) !== 'off');
+  // Over NATS the policy service may run elsewhere, with a directory of its own.
+  if (first < 0 || directory.users !== undefined || bus.servers.length > 0) return [];
+  return [
+    {
+      path: ['listeners', first],
+      message: 'users log in here, but there are none: add directory: { users: ./users.yaml }',
+    },
+  ];
+}
+
+function routeVia({ routes }: Config): Problem[] {
+  return routes.flatMap((route, i) => routeProblems(route).map((p) => ({ ...p, path: ['routes', i, ...p.path] })));
+}
+
+function routeProblems(route: RouteConfig): Problem[] {
+  const hop = parseVia(route.via);
+  const user = hop?.kind === 'smtp' ? hop.user : undefined;
+  if (route.password !== undefined && user === undefined) {
+    return [{ path: ['password'], message: 'a password needs a user: via: smtp://user@host' }];
+  }
+  if (user === undefined) return [];
+  if (route.password === undefined)
+    return [{ path: ['via'], message: `user ${user} needs a password: add password: { file: … }` }];
+  const loopback =
+    hop?.kind === 'smtp' && (hop.host === '::1' || hop.host === 'localhost' || hop.host.startsWith('127.'));
+  return route.tls === 'required' || loopback
+    ? []
+    : [{ path: ['tls'], message: `${route.tls} TLS could send the password in clear text: set tls: required` }];
+}
+
+function signAs({ domains }: Config): Problem[] {
+  return domains.flatMap((entry, i): Problem[] => {
+    const target = entry['sign-as'];
+    if (target === undefined) return [];
+    const path = ['domains', i, 'sign-as'];
+    if (target === entry.name) return [{ path, message: `${target} signs as itself already: remove sign-as` }];
+    const other = domains.find((d) => d.name === target);
+    if (other === undefined) return [{ path, message: `${target} is not in domains: add { name: ${target} }` }];
+    if (other['sign-as'] !== undefined) {
+      return [{ path, message: `${target} has a sign-as of its own: name the last domain, ${other['sign-as']}, here` }];
+    }
+    return other.signing.mode === 'off'
+      ? [{ path, message: `${target} is never signed (signing: { mode: off }), so ${entry.name} could not be` }]
+      : [];
+  });
+}
+
+function enforceNeedsNek({ domains, credentials, bus }: Config): Problem[] {
+  // Over NATS the signer may run elsewhere; it says itself when its key is missing.
+  if (credentials.nek !== undefined || bus.servers.length > 0) return [];
+  return domains.flatMap((entry, i) =>
+    entry.signing.mode === 'enforce'
+      ? [
+          {
+            path: ['domains', i, 'signing', 'mode'],
+            message: 'enforce would keep all mail, because there is no key to sign with: add credentials: { nek: … }',
+          },
+        ]
+      : [],
+  );
+}
+
+function relayLists({ relay }: Config): Problem[] {
+  return (['hosts', 'domains'] as const).flatMap((list) =>
+    relay.deny[list].flatMap((entry, i) =>
+      relay.allow[list].includes(entry)
+        ? [{ path: ['relay', 'deny', list, i], message: `"${entry}" is listed in relay.allow.${list} too: keep one` }]
+        : [],
+    ),
+  );
+}
+
+function busLogin({ bus }: Config): Problem[] {
+  const problems: Problem[] = [];
+  if (bus.password !== undefined && bus.user === undefined) {
+    problems.push({ path: ['bus', 'password'], message: 'a password needs a user: add bus.user' });
+  }
+  if (bus.user !== undefined && bus.password === undefined) {
+    problems.push({ path: ['bus', 'user'], message: `user ${bus.user} needs a password: add bus.password` });
+  }
+  if ((bus.tls?.certificate === undefined) !== (bus.tls?.key === undefined)) {
+    problems.push({ path: ['bus', 'tls'], message: 'certificate and key belong together: give both or none' });
+  }
+  if (bus.servers.length === 0 && (bus.user !== undefined || bus.tls !== undefined)) {
+    problems.push({ path: ['bus'], message: 'there is a login but no server: add bus.servers' });
+  }
+  return problems;
+}
+
+function queueTimes({ queue }: Config): Problem[] {
+  const problems: Problem[] = [];
+  if (queue.retry.first > queue.retry.max) {
+    problems.push({ path: ['queue', 'retry', 'first'], message: 'must not be longer than queue.retry.max' });
+  }
+  if (queue.retry.first > queue.expire) {
+    problems.push({
+      path: ['queue', 'expire'],
+      message: 'mail would expire before its second attempt (queue.retry.first)',
+    });
+  }
+  return problems;
+}
+
+function headerFits({ limits }: Config): Problem[] {
+  return limits['header-size'] > limits['message-size']
+    ? [{ path: ['limits', 'header-size'], message: 'must not be larger than limits.message-size' }]
+    : [];
+}
+
+export const RULES: readonly Rule[] = [
+  {
+    sections: ['listeners'],
+    check: ({ listeners }) =>
+      duplicates(
+        listeners.map((l) => l.name),
+        (i) => ['listeners', i, 'name'],
+        'listener name',
+      ),
+  },
+  { sections: ['listeners'], check: listenerPorts },
+  { sections: ['listeners'], check: listenerAuth },
+  { sections: ['listeners', 'tls'], check: listenerTls },
+  { sections: ['listeners', 'directory', 'bus'], check: submissionUsers },
+  {
+    sections: ['domains'],
+    check: ({ domains }) =>
+      duplicates(
+        domains.map((d) => d.name),
+        (i) => ['domains', i, 'name'],
+        'domain',
+      ),
+  },
+  { sections: ['domains'], check: signAs },
+  { sections: ['domains', 'credentials', 'bus'], check: enforceNeedsNek },
+  {
+    sections: ['routes'],
+    check: ({ routes }) =>
+      duplicates(
+        routes.map((r) => r.to),
+        (i) => ['routes', i, 'to'],
+        'route to',
+      ),
+  },
+  { sections: ['routes'], check: routeVia },
+  { sections: ['relay'], check: relayLists },
+  { sections: ['bus'], check: busLogin },
+  { sections: ['queue'], check: queueTimes },
+  { sections: ['limits'], check: headerFits },
+];

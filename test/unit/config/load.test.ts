@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { inspect } from 'node:util';
+import { createSelfSigned } from '#cluster/certificate.ts';
+import { loadConfig, parseConfig, requireConfig } from '#cluster/config/load.ts';
+import type { Config } from '#cluster/config/schema.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+let folder = '';
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sealpost-load-'));
+  await mkdir(join(folder, 'tls'));
+  await mkdir(join(folder, 'secrets'));
+  const pair = await createSelfSigned({ dns: ['mx1.example.com'] }, 30);
+  const old = await createSelfSigned({ dns: ['mx1.example.com'] }, 1, new Date('2020-01-01'));
+  for (const [name, text] of Object.entries({
+    'tls/fullchain.pem': pair.certificate,
+    'tls/key.pem': pair.key,
+    'tls/old.pem': old.certificate,
+    'tls/old-key.pem': old.key,
+    'users.yaml': 'users: []\n',
+    'secrets/nek.key': `${Buffer.alloc(32, 7).toString('base64')}\n`,
+    'secrets/smarthost': 'pass word \r\n',
+  })) {
+    await writeFile(join(folder, name), text, { mode: 0o600 });
+  }
+});
+
+after(() => rm(folder, { recursive: true }));
+
+const EXAMPLE = `
+node: { name: edge-1, hostname: mx1.example.com, data: ./data }
+bus: { servers: [] }                       # empty: one process. nats://… : a cluster
+listeners:
+  - { name: mx,          kind: relay,      port: 25,  tls: starttls }
+  - { name: submission,  kind: submission, port: 587, tls: starttls-required }
+  - { name: submissions, kind: submission, port: 465, tls: implicit }
+tls: { certificate: ./tls/fullchain.pem, key: ./tls/key.pem }
+relay:                                     # closed by default
+  allow: { hosts: [10.0.0.0/8], domains: [] }
+  deny:  { hosts: ["*"], domains: ["*"] }
+domains:
+  - { name: example.com, local: true, signing: { mode: enforce } }
+  - { name: alias.example, sign-as: example.com }
+directory: { users: ./users.yaml }
+routes:
+  - { to: example.com, via: "lmtp://127.0.0.1:24" }
+  - { to: "*", via: mx }
+queue: { copies: 1, expire: 5d }
+credentials: { nek: ./secrets/nek.key }
+`;
+
+async function accepted(text: string): Promise<{ config: Config; warnings: string[] }> {
+  const loaded = await parseConfig(text, folder);
+  assert.ok(loaded.ok, inspect(loaded));
+  return loaded;
+}
+
+test('the example of the design loads, with paths from the folder of the file', async () => {
+  const { config, warnings } = await accepted(EXAMPLE);
+  assert.deepEqual(warnings, []);
+  assert.equal(config.tls?.key, join(folder, 'tls/key.pem'));
+  assert.equal(config.node.data, join(folder, 'data'));
+  assert.equal(config.directory.users, join(folder, 'users.yaml'));
+  assert.equal(config.credentials.nek, join(folder, 'secrets/nek.key'));
+  assert.equal(config.queue.expire, 5 * 86_400_000);
+  assert.equal(config.listeners[0]?.address, '::');
+});
+
+test('a folder of a maildir route is made absolute, other routes stay as written', async () => {
+  const { config } = await accepted(
+    'listeners: []\nroutes: [{ to: a.example, via: "maildir:./mail" }, { to: "*", via: mx }]',
+  );
+  assert.deepEqual(
+    config.routes.map((r) => r.via),
+    [`maildir:${join(folder, 'mail')}`, 'mx'],
+  );
+});
+
+test('secrets come from files without their line end, from the environment, or stand in the text; none is printable', async () => {
+  process.env['SEALPOST_TEST_SECRET'] = 'from the environment';
+  const { config, warnings } = await accepted(`
+listeners: []
+bus: { servers: ["nats://127.0.0.1:4222"], user: edge, password: { env: SEALPOST_TEST_SECRET } }
+routes:
+  - { to: a.example, via: "smtp://me@relay.example", tls: required, password: { file: ./secrets/smarthost } }
+  - { to: b.example, via: "smtp://me@relay.example", tls: required, password: in the text }
+`);
+  delete process.env['SEALPOST_TEST_SECRET'];
+  assert.equal(config.bus.password?.reveal(), 'from the environment');
+  assert.deepEqual(
+    config.routes.map((r) => r.password?.reveal()),
+    ['pass word ', 'in the text'],
+  );
+  assert.deepEqual(warnings, []);
+  for (const text of [JSON.stringify(config), inspect(config, { depth: 9 })]) {
+    assert.doesNotMatch(text, /from the environment|pass word|in the text/);
+  }
+});
+
+test('a secret that every user of the machine can read is warned about', async () => {
+  await chmod(join(folder, 'secrets/nek.key'), 0o644);
+  const { warnings } = await accepted('listeners: []\ncredentials: { nek: secrets/nek.key }');
+  await chmod(join(folder, 'secrets/nek.key'), 0o600);
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0] ?? '', /nek\.key can be read by every user .*chmod 600/);
+});
+
+test('an expired certificate is warned about and does not stop the mail', async () => {
+  const { warnings } = await accepted('listeners: []\ntls: { certificate: tls/old.pem, key: tls/old-key.pem }');
+  assert.match(warnings.join(), /old\.pem expired on 2020-01-02/);
+});
+
+test('without the check of files only the text counts, and unread secrets cannot be revealed', async () => {
+  const loaded = await parseConfig(
+    'listeners: []\ncredentials: { nek: absent }\nbus: { servers: ["nats://h:1"], user: a, password: { file: absent } }',
+    folder,
+    { files: false },
+  );
+  assert.ok(loaded.ok);
+  assert.throws(() => loaded.config.bus.password?.reveal(), /was not read/);
+});
+
+test('a file that is not there is an error of its own', async () => {
+  await assert.rejects(
+    loadConfig(join(folder, 'absent.yaml')),
+    (error) =>
+      error instanceof SealpostError && error.code === 'config-unreadable' && /does not exist/.test(error.message),
+  );
+});
+
+test('requireConfig lists all problems with the name of the file', async () => {
+  const file = join(folder, 'bad.yaml');
+  await writeFile(file, 'listeners: []\nqueue: { expire: 5 }\nnode: { name: "" }\n');
+  await assert.rejects(requireConfig(file), (error) => {
+    assert.ok(error instanceof SealpostError);
+    assert.equal(error.code, 'config-invalid');
+    assert.match(error.message, /bad\.yaml:2: queue\.expire: .*\n.*bad\.yaml:3: node\.name: /);
+    return true;
+  });
+});
