@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
+import { WrappedKey } from '#shared/key-wrap.ts';
 
 /**
  * The credential-store owns the DKIM keys. Private keys leave it only wrapped by a named encryption key (NEK), which
@@ -22,9 +23,7 @@ export const KeyState = z.enum([
   'deleted',
 ]);
 
-/** A private key (PKCS#8 DER) under AES-256-GCM, with domain, selector and algorithm as additional data. Base64. */
-export const WrappedKey = z.object({ nek: z.string(), iv: z.string(), tag: z.string(), data: z.string() });
-export type WrappedKey = z.infer<typeof WrappedKey>;
+export { WrappedKey };
 
 /** A key without its private part. */
 export const KeyInfo = z.object({
@@ -49,12 +48,18 @@ const keyName = z.object({ domain: z.string(), selector: z.string() });
 
 export const credentialStoreContract = defineContract('credential-store', 1, {
   operations: {
-    /** Everything a signer needs: all keys that sign, wrapped, at one revision. */
-    signingKeys: { request: z.object({}), reply: z.object({ revision: z.number().int(), keys: z.array(SigningKey) }) },
+    /**
+     * What a signer needs: the keys that sign, wrapped. They come in pages that fit a bus message: ask again with
+     * `after: next` until there is no `next`, and from the start when the revision changes in between.
+     */
+    signingKeys: {
+      request: z.object({ after: z.string().optional() }),
+      reply: z.object({ revision: z.number().int(), keys: z.array(SigningKey), next: z.string().optional() }),
+    },
     create: {
       request: keyName.extend({ algorithm: KeyAlgorithm.default('rsa-2048'), allowWeak: z.boolean().default(false) }),
       reply: KeyInfo,
-      errors: ['exists', 'invalid-name', 'weak-key', 'no-nek', 'store-failed'],
+      errors: ['exists', 'invalid-name', 'weak-key', 'no-nek', 'nek-mismatch', 'store-failed'],
       timeout: 60_000,
     },
     list: { request: z.object({ domain: z.string().optional() }), reply: z.object({ keys: z.array(KeyInfo) }) },

@@ -1,0 +1,40 @@
+import { normalizeDomain } from '#shared/address.ts';
+import { dkimRecordName } from '#shared/dkim-record.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/**
+ * RFC 6376 §3.1, §3.5: d= and s= are sub-domains of RFC 5321, that is letters, digits and inner hyphens. An underscore
+ * is legal in DNS and some signers use it, but strict verifiers refuse such a signature; so no key is made with one.
+ */
+const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+export type KeyName = { domain: string; selector: string };
+
+/** Domain and selector as they are stored: lower case, A-labels, no root dot. For look-ups; checks nothing. */
+export function normalizeKeyName(name: KeyName): KeyName {
+  return { domain: normalizeDomain(name.domain), selector: name.selector.toLowerCase() };
+}
+
+/** The normalized name of a key to be made. Fails with `invalid-name`. */
+export function checkKeyName(name: KeyName): KeyName {
+  const normalized = normalizeKeyName(name);
+  const { domain, selector } = normalized;
+  const labels = domain.split('.');
+  if (!labels.every((l) => LABEL.test(l)) || labels.length < 2) {
+    throw invalid(
+      `"${name.domain}" cannot have a key: a signing domain is two or more labels of letters, digits and -`,
+    );
+  }
+  if (!selector.split('.').every((l) => LABEL.test(l))) {
+    throw invalid(
+      `"${name.selector}" is no selector: letters, digits and inner hyphens, parts joined by dots; strict verifiers refuse "_"`,
+    );
+  }
+  const record = dkimRecordName(normalized);
+  if (record.length > 253) throw invalid(`"${record}" has ${record.length} characters, a DNS name has at most 253`);
+  return normalized;
+}
+
+function invalid(message: string): SealpostError {
+  return new SealpostError('invalid-name', message);
+}
