@@ -15,7 +15,8 @@ export async function waitFor<T>(
   condition: () => T | Promise<T>,
   { timeout = 5000, what }: WaitOptions,
 ): Promise<Exclude<T, false | null | undefined>> {
-  const end = performance.now() + timeout;
+  const start = performance.now();
+  const end = start + timeout;
   let cause: unknown;
   for (;;) {
     try {
@@ -26,6 +27,6 @@ export async function waitFor<T>(
       cause = error;
     }
     if (performance.now() > end) throw new Error(`waited ${timeout} ms in vain for ${what}`, { cause });
-    await delay(5);
+    await delay(start + 50 > performance.now() ? 1 : 10);
   }
 }
