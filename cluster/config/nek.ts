@@ -1,6 +1,6 @@
 import type { Config } from '#cluster/config/schema.ts';
-import { readSecret, SecretReference } from '#cluster/config/secrets.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { describeSource, readSecret, SecretReference } from '#cluster/config/secrets.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Nek, parseNek } from '#shared/nek.ts';
 
@@ -16,7 +16,7 @@ export async function loadNek(source: Config['credentials']['nek'], log: Logger)
   try {
     return parseNek(secret.reveal());
   } catch (error) {
-    const where = typeof source === 'string' ? `file ${source}` : `environment variable ${source.env}`;
-    throw new SealpostError('nek-invalid', `credentials.nek, ${where}`, { cause: error });
+    const reason = error instanceof SealpostError ? error.message : errorText(error);
+    throw new SealpostError('nek-invalid', `credentials.nek, ${describeSource(reference.source)}: ${reason}`);
   }
 }
