@@ -151,7 +151,10 @@ const listener = z.strictObject({
     .default('::')
     .describe('address to listen on; :: is every address, IPv4 too'),
   port: port.describe('0 picks a free port'),
-  tls: z.enum(['none', 'starttls', 'starttls-required', 'implicit']).default('starttls'),
+  tls: z
+    .enum(['none', 'starttls', 'starttls-required', 'implicit'])
+    .default('starttls')
+    .describe('no TLS; offered by STARTTLS; no mail without it; or TLS from the first byte'),
   auth: z
     .enum(['off', 'tls', 'always'])
     .optional()
@@ -190,8 +193,8 @@ const limits = z
 
 const hostsAndDomains = z
   .strictObject({
-    hosts: z.array(host).default([]).describe('IP addresses, networks, host names with everything below them, or *'),
-    domains: z.array(domainOrAny).default([]).describe('domains with everything below them, or *'),
+    hosts: z.array(host).prefault([]).describe('IP addresses, networks, host names with everything below them, or *'),
+    domains: z.array(domainOrAny).prefault([]).describe('domains with everything below them, or *'),
   })
   .prefault({});
 
@@ -281,22 +284,28 @@ const delivery = z
 export const ConfigSchema = z.strictObject({
   node,
   bus,
-  listeners: z.array(listener).prefault([{ name: 'mx', kind: 'relay', port: 25, tls: 'starttls' }]),
+  listeners: z
+    .array(listener)
+    .prefault([{ name: 'mx', kind: 'relay', port: 25, tls: 'starttls' }])
+    .describe('where mail comes in'),
   tls: certificate
     .extend({
       names: z
-        .array(certificate.extend({ hosts: z.array(domain).min(1) }))
-        .default([])
+        .array(certificate.extend({ hosts: z.array(domain).min(1).describe('names that clients ask for') }))
+        .prefault([])
         .describe('other certificates by the name that a client asks for (SNI)'),
     })
     .optional(),
   limits,
   relay,
-  domains: z.array(domainEntry).default([]),
+  domains: z.array(domainEntry).prefault([]).describe('domains that we receive or sign mail for'),
   directory: z
     .strictObject({ users: z.string().optional().describe('YAML file of users and aliases; sealpost users edits it') })
     .prefault({}),
-  routes: z.array(route).prefault([{ to: '*', via: 'mx' }]),
+  routes: z
+    .array(route)
+    .prefault([{ to: '*', via: 'mx' }])
+    .describe('where mail goes: the most specific domain wins; without a match by MX'),
   queue,
   delivery,
   receipts: z

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pino from 'pino';
+import { requireConfig } from '#cluster/config/load.ts';
+import { changedPaths, watchConfig } from '#cluster/config/watch.ts';
+import { Settings } from '#cluster/settings.ts';
+import { Secret } from '#shared/secret.ts';
+
+type Line = { msg: string; changed?: string[]; problems?: string[] };
+
+async function setup(text: string) {
+  const folder = await mkdtemp(join(tmpdir(), 'sealpost-watch-'));
+  const file = join(folder, 'sealpost.yaml');
+  await writeFile(file, text);
+  const lines: Line[] = [];
+  const sink = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      lines.push(JSON.parse(chunk.toString()) as Line);
+      done();
+    },
+  });
+  const settings = new Settings((await requireConfig(file)).config);
+  const watch = await watchConfig(file, settings, pino(sink));
+  const said = async (words: RegExp): Promise<Line> => {
+    const end = Date.now() + 5000;
+    while (Date.now() < end) {
+      const line = lines.find((l) => words.test(l.msg));
+      if (line !== undefined) return line;
+      await sleep(10);
+    }
+    throw new Error(`never said ${words}: ${JSON.stringify(lines)}`);
+  };
+  const close = async () => {
+    await watch.close();
+    await rm(folder, { recursive: true });
+  };
+  return { file, lines, settings, watch, said, [Symbol.asyncDispose]: close };
+}
+
+test('a valid change is in force, also when an editor renames a new file over the old', async () => {
+  await using w = await setup('listeners: []\n');
+  const seen: number[] = [];
+  w.settings.onChange((next) => seen.push(next.limits.sessions));
+  await writeFile(`${w.file}.new`, 'listeners: []\nlimits: { sessions: 7 }\n');
+  await rename(`${w.file}.new`, w.file);
+  const line = await w.said(/configuration changed/);
+  assert.deepEqual(line.changed, ['limits.sessions']);
+  assert.equal(w.settings.current.limits.sessions, 7);
+  assert.deepEqual(seen, [7]);
+});
+
+test('an invalid change is refused with all its problems, and a later valid one still works', async () => {
+  await using w = await setup('listeners: []\n');
+  await writeFile(w.file, 'listeners: []\nlimits: { sessions: x, errors: 0 }\n');
+  const line = await w.said(/refused, the running one stays/);
+  assert.equal(line.problems?.length, 2);
+  assert.match(line.problems?.[0] ?? '', /sealpost\.yaml:2: limits\.sessions: expected a number/);
+  assert.equal(w.settings.current.limits.sessions, 1000);
+  await writeFile(w.file, 'listeners: []\nlimits: { sessions: 9 }\n');
+  await w.said(/configuration changed/);
+  assert.equal(w.settings.current.limits.sessions, 9);
+});
+
+test('what needs a restart is refused as a whole and says so', async () => {
+  await using w = await setup('listeners: []\n');
+  await writeFile(w.file, 'listeners: []\nnode: { name: other, data: ./elsewhere }\nlimits: { sessions: 9 }\n');
+  const line = await w.said(/refused/);
+  assert.deepEqual(line.problems, [
+    'node.name cannot change while running: restart sealpost',
+    'node.data cannot change while running: restart sealpost',
+  ]);
+  assert.equal(w.settings.current.limits.sessions, 1000);
+});
+
+test('a file that disappears changes nothing', async () => {
+  await using w = await setup('listeners: []\nlimits: { sessions: 5 }\n');
+  await rm(w.file);
+  await w.said(/not reloaded/);
+  assert.equal(w.settings.current.limits.sessions, 5);
+});
+
+test('a reload by hand hands the configuration out again, though its text is the same', async () => {
+  await using w = await setup('listeners: []\n');
+  let calls = 0;
+  w.settings.onChange(() => calls++);
+  await w.watch.reload();
+  assert.equal(calls, 1);
+  await w.said(/nothing changed/);
+});
+
+test('changed paths: secrets are compared by what they hold and never shown', () => {
+  const a = { list: [{ x: 1, password: new Secret('a') }], same: { y: [1, 2] } };
+  assert.deepEqual(changedPaths(a, { list: [{ x: 1, password: new Secret('b') }], same: { y: [1, 2] } }), [
+    'list[0].password',
+  ]);
+  assert.deepEqual(changedPaths(a, { list: [{ x: 1, password: new Secret('a') }], same: { y: [1, 2] } }), []);
+  assert.deepEqual(changedPaths(a, { list: [], same: { y: [1, 3] } }), ['list', 'same.y[1]']);
+  assert.deepEqual(changedPaths({ a: undefined }, { a: { b: 1 } }), ['a']);
+});
