@@ -1,0 +1,140 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/**
+ * A load of mail that knows what it was promised: every message carries an id of its own, and `accepted` holds the ids
+ * that were answered with 250. A message whose reply never came is in `unknown`: it may arrive or not. A refused one is
+ * in `refused`, by its reply. After a broken connection or a 421 a session begins anew, so a load outlives restarts.
+ */
+export type LoadOptions = {
+  port: number;
+  host?: string;
+  sessions: number;
+  /** Bytes of a message's body; one of them at random where there are several. */
+  sizes?: readonly number[];
+  from?: string;
+  to?: string;
+  /** Chooses sizes, so that a run can be repeated. */
+  random?: () => number;
+};
+
+export class Load {
+  readonly accepted = new Set<string>();
+  readonly unknown = new Set<string>();
+  /** Refusals by reply code and verb: `451 DATA`. */
+  readonly refused = new Map<string, number>();
+  readonly #options: LoadOptions;
+  readonly #run: string;
+  #sequence = 0;
+  #stopped = false;
+  #workers: Promise<void>[] = [];
+
+  constructor(run: string, options: LoadOptions) {
+    this.#run = run;
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#workers = Array.from({ length: this.#options.sessions }, () => this.#work());
+  }
+
+  /** Finish the messages under way and end every session. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#workers);
+  }
+
+  async #work(): Promise<void> {
+    while (!this.#stopped) {
+      let session: Session | undefined;
+      try {
+        session = await Session.open(this.#options.port, this.#options.host ?? '127.0.0.1');
+        while (!this.#stopped) await this.#send(session);
+      } catch {
+        // A restart under way: the port is closed, or the connection was just lost. Try again shortly.
+        await delay(20);
+      } finally {
+        session?.close();
+      }
+    }
+  }
+
+  async #send(session: Session): Promise<void> {
+    const { from = 'sender@example.com', to = 'rcpt@dest.test', sizes = [2000], random = Math.random } = this.#options;
+    for (const line of [`MAIL FROM:<${from}>`, `RCPT TO:<${to}>`, 'DATA']) {
+      const code = await session.command(line);
+      if (code < 400) continue;
+      await this.#refusal(session, code, line.slice(0, 4));
+      return;
+    }
+    const id = `${this.#run}-${++this.#sequence}`;
+    const size = sizes[Math.floor(random() * sizes.length)] ?? 2000;
+    this.unknown.add(id);
+    const code = await session.command(message(id, from, to, size));
+    this.unknown.delete(id);
+    if (code === 250) this.accepted.add(id);
+    else await this.#refusal(session, code, 'MESSAGE');
+  }
+
+  async #refusal(session: Session, code: number, verb: string): Promise<void> {
+    const key = `${code} ${verb}`;
+    this.refused.set(key, (this.refused.get(key) ?? 0) + 1);
+    await delay(20);
+    if (code === 421) throw new Error('the server ends the session');
+    await session.command('RSET');
+  }
+}
+
+function message(id: string, from: string, to: string, size: number): string {
+  const line = 'The quick brown fox jumps over the lazy dog; 0123456789.\r\n';
+  const header = `From: <${from}>\r\nTo: <${to}>\r\nSubject: load ${id}\r\nX-Load-Id: ${id}\r\nMessage-ID: <${id}@load.test>\r\nDate: Sun, 22 Nov 2026 12:00:00 +0000\r\n\r\n`;
+  return `${header}${line.repeat(Math.max(1, Math.ceil(size / line.length)))}.`;
+}
+
+/** One SMTP connection that sends a line and reads a reply. */
+class Session {
+  readonly #socket: Socket;
+  #input = '';
+  #waiting: { resolve: (code: number) => void; reject: (error: Error) => void } | undefined;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('data', (bytes: Buffer) => {
+      this.#input += bytes.toString('latin1');
+      const reply = /^(?:\d{3}-[^\r\n]*\r\n)*(\d{3})(?: [^\r\n]*)?\r\n/.exec(this.#input);
+      if (reply === null) return;
+      this.#input = this.#input.slice(reply[0].length);
+      this.#waiting?.resolve(Number(reply[1]));
+    });
+    socket.on('close', () => this.#waiting?.reject(new Error('the connection was lost')));
+    socket.on('error', () => socket.destroy());
+  }
+
+  static async open(port: number, host: string): Promise<Session> {
+    const socket = connect({ port, host, noDelay: true });
+    const session = new Session(socket);
+    const greeting = session.#reply();
+    greeting.catch(() => undefined);
+    await once(socket, 'connect');
+    if ((await greeting) !== 220) throw new Error('no greeting');
+    if ((await session.command('EHLO load.test')) !== 250) throw new Error('EHLO refused');
+    return session;
+  }
+
+  command(line: string): Promise<number> {
+    this.#socket.write(`${line}\r\n`);
+    return this.#reply();
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #reply(): Promise<number> {
+    if (this.#socket.destroyed) return Promise.reject(new Error('the connection was lost'));
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+    });
+  }
+}

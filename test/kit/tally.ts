@@ -1,0 +1,106 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+
+/**
+ * An SMTP sink that counts: how often each message id (`X-Load-Id`, else `Message-ID`) arrived and how many messages
+ * carried how many signatures. It keeps no bodies, so it can take any load. Only CRLF.CRLF ends a message.
+ */
+export class Tally implements AsyncDisposable {
+  readonly arrivals = new Map<string, number>();
+  /** Messages by their number of DKIM-Signature fields. */
+  readonly signatures = new Map<number, number>();
+  messages = 0;
+  bytes = 0;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor() {
+    this.#server = createServer((socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+      serve(socket, (header, bytes) => this.#count(header, bytes));
+    });
+  }
+
+  static async start(port = 0): Promise<Tally> {
+    const tally = new Tally();
+    tally.#server.listen(port, '127.0.0.1');
+    await once(tally.#server, 'listening');
+    return tally;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Arrivals beyond the first of each id. */
+  get duplicates(): number {
+    let count = 0;
+    for (const times of this.arrivals.values()) count += times - 1;
+    return count;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #count(header: string, bytes: number): void {
+    const id = /^X-Load-Id: *(\S+)/im.exec(header)?.[1] ?? /^Message-ID: *(\S+)/im.exec(header)?.[1] ?? '';
+    this.arrivals.set(id, (this.arrivals.get(id) ?? 0) + 1);
+    const signatures = header.match(/^DKIM-Signature:/gim)?.length ?? 0;
+    this.signatures.set(signatures, (this.signatures.get(signatures) ?? 0) + 1);
+    this.messages++;
+    this.bytes += bytes;
+  }
+}
+
+const EHLO =
+  '250-tally\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 104857600\r\n';
+
+function serve(socket: Socket, count: (header: string, bytes: number) => void): void {
+  let input: Buffer = Buffer.alloc(0);
+  let data = false;
+  let header = '';
+  let bytes = 0;
+  socket.on('error', () => socket.destroy());
+  socket.write('220 tally\r\n');
+  socket.on('data', (chunk: Buffer) => {
+    input = input.length === 0 ? chunk : Buffer.concat([input, chunk]);
+    let out = '';
+    for (;;) {
+      if (data) {
+        const end = input.indexOf('\r\n.\r\n');
+        if (end < 0) {
+          // Keep what may be the first part of the end; only the header is remembered.
+          const take = Math.max(0, input.length - 4);
+          if (header.length < 65_536) header += input.toString('latin1', 0, take);
+          bytes += take;
+          input = input.subarray(take);
+          break;
+        }
+        if (header.length < 65_536) header += input.toString('latin1', 0, end);
+        count(header.split('\r\n\r\n', 1)[0] ?? '', bytes + end + 2);
+        input = input.subarray(end + 5);
+        data = false;
+        out += '250 2.0.0 counted\r\n';
+      } else {
+        const end = input.indexOf('\r\n');
+        if (end < 0) break;
+        const verb = input.toString('latin1', 0, Math.min(end, 4)).toUpperCase();
+        input = input.subarray(end + 2);
+        if (verb === 'EHLO') out += EHLO;
+        else if (verb === 'DATA') {
+          data = true;
+          header = '';
+          bytes = 0;
+          out += '354 go\r\n';
+        } else if (verb === 'QUIT') {
+          socket.end(`${out}221 2.0.0 bye\r\n`);
+          return;
+        } else out += '250 2.0.0 ok\r\n';
+      }
+    }
+    if (out !== '') socket.write(out);
+  });
+}
