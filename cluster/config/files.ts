@@ -112,7 +112,7 @@ async function checkNek(check: FileCheck): Promise<void> {
   const text = await read(check, path, nek);
   if (text === undefined) {
     const last = check.problems.at(-1);
-    if (last !== undefined) last.message += `; make one with: npx sealpost keys create-nek ${nek}`;
+    if (last !== undefined) last.message += `; make one with: npx sealpost keys nek edge > ${nek}`;
     return;
   }
   await warnAboutMode(check, nek);
