@@ -1,0 +1,42 @@
+import { mailboxKey, withoutTag } from '#services/policy/mailbox.ts';
+
+/** More addresses than this are a mailing list's work. */
+const MAX_RESULTS = 1000;
+
+/**
+ * Follow an alias through aliases of aliases to the addresses it stands for, each once, in the order of the file.
+ *
+ * `aliases` is by `mailboxKey`. An alias met again is not followed again, so a loop ends. Where an alias names
+ * itself it means the mailbox behind it: `alice: [alice, bob]` keeps a copy and forwards one. Not ok: an alias that
+ * leads only to itself through others, or to more than 1000 addresses.
+ */
+export function expandAlias(
+  alias: string,
+  aliases: ReadonlyMap<string, string[]>,
+): { ok: true; addresses: string[] } | { ok: false; message: string } {
+  const results = new Map<string, string>();
+  const followed = new Set<string>([alias]);
+  const work = [...(aliases.get(alias) ?? [])].map((address) => ({ address, from: alias })).reverse();
+  for (let next = work.pop(); next !== undefined; next = work.pop()) {
+    const { address, from } = next;
+    const key = aliasFor(address, aliases);
+    if (key === undefined || key === from) results.set(mailboxKey(address), address);
+    else if (!followed.has(key)) {
+      followed.add(key);
+      for (const target of (aliases.get(key) ?? []).toReversed()) work.push({ address: target, from: key });
+    }
+    if (results.size > MAX_RESULTS || followed.size > MAX_RESULTS) {
+      return { ok: false, message: `leads to more than ${MAX_RESULTS} addresses: use a mailing list` };
+    }
+  }
+  if (results.size === 0) return { ok: false, message: 'leads only back to itself: name the mailbox where it ends' };
+  return { ok: true, addresses: [...results.values()] };
+}
+
+/** The alias that an address is, by itself or without its tag. */
+export function aliasFor(address: string, aliases: ReadonlyMap<string, string[]>): string | undefined {
+  const key = mailboxKey(address);
+  if (aliases.has(key)) return key;
+  const base = withoutTag(key);
+  return base !== undefined && aliases.has(base) ? base : undefined;
+}

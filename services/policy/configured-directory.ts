@@ -1,0 +1,59 @@
+import type { Directory } from '#services/policy/directory.ts';
+import { DirectoryFile } from '#services/policy/directory-file.ts';
+import { errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * The directory that the configuration names, which may come to name another.
+ *
+ * - none: no users file is configured; `current` is null.
+ * - following: `current` is that file's last good version.
+ * - changing: another file is read for the first time; what was in force stays until that is done. Then following,
+ *   or, where it cannot be read, unavailable.
+ * - unavailable: `current` is undefined, and whoever asks is told to come back (4xx). The file is watched all the
+ *   same: a good version leads to following.
+ */
+export class ConfiguredDirectory {
+  readonly #log: Logger;
+  #file: DirectoryFile | null = null;
+  /** Counts changes, so that the file named last wins however long each takes to read. */
+  #generation = 0;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  get current(): Directory | undefined | null {
+    return this.#file === null ? null : this.#file.current;
+  }
+
+  /** The first file, or none. Fails with `unreadable` or `invalid`. */
+  async open(path: string | undefined): Promise<void> {
+    if (path === undefined) return;
+    const file = new DirectoryFile(path, this.#log);
+    await file.read();
+    file.follow();
+    this.#file = file;
+  }
+
+  /** Another file, or none. Resolves when it is in force; what is wrong with it is logged. */
+  async change(path: string | undefined): Promise<void> {
+    const generation = ++this.#generation;
+    const file = path === undefined ? null : new DirectoryFile(path, this.#log);
+    try {
+      await file?.read();
+    } catch (error) {
+      const problems = errorText(error);
+      this.#log.error({ file: path, problems }, 'users file refused: logins and local mail wait until it is good');
+    }
+    if (generation !== this.#generation) return;
+    file?.follow();
+    this.#file?.close();
+    this.#file = file;
+  }
+
+  close(): void {
+    this.#generation++;
+    this.#file?.close();
+  }
+}

@@ -1,0 +1,77 @@
+import { aliasFor, expandAlias } from '#services/policy/aliases.ts';
+import { canonicalAddress, mailboxKey, withoutTag, withTagOf } from '#services/policy/mailbox.ts';
+import { type User, type Users, userKey } from '#services/policy/users.ts';
+import { domainOf } from '#shared/address.ts';
+
+/** A user's senders, ready to be asked. */
+type Account = { user: User; addresses: Set<string>; domains: Set<string>; any: boolean };
+
+/**
+ * One version of the users file, arranged for questions that cost a few map look-ups each. It never changes; a new
+ * version of the file makes a new directory.
+ */
+export class Directory {
+  readonly #accounts = new Map<string, Account>();
+  /** Every full address of a user, as the file spells it. */
+  readonly #mailboxes = new Map<string, string>();
+  /** Where every alias ends, and the aliases themselves for the look-up without a tag. */
+  readonly #aliases = new Map<string, string[]>();
+
+  constructor({ users, aliases }: Users) {
+    for (const user of users) {
+      const account: Account = { user, addresses: new Set(), domains: new Set(), any: false };
+      for (const address of user.addresses) {
+        if (address === '*') account.any = true;
+        else if (address.startsWith('@')) account.domains.add(domainOf(address));
+        else {
+          account.addresses.add(mailboxKey(address));
+          this.#mailboxes.set(mailboxKey(address), address);
+        }
+      }
+      this.#accounts.set(userKey(user.name), account);
+    }
+    const byKey = new Map([...aliases].map(([name, targets]) => [mailboxKey(name), targets]));
+    for (const key of byKey.keys()) {
+      const expanded = expandAlias(key, byKey);
+      if (expanded.ok) this.#aliases.set(key, expanded.addresses);
+    }
+  }
+
+  user(name: string): User | undefined {
+    return this.#accounts.get(userKey(name))?.user;
+  }
+
+  /** Whether a user may send as an address: it is his, with or without a tag, or of a domain that is his. */
+  permits(name: string, address: string): boolean {
+    const account = this.#accounts.get(userKey(name));
+    if (account === undefined) return false;
+    if (account.any) return true;
+    const canonical = canonicalAddress(address);
+    if (account.addresses.has(mailboxKey(canonical)) || account.domains.has(domainOf(canonical))) return true;
+    const base = withoutTag(canonical);
+    return base !== undefined && account.addresses.has(mailboxKey(base));
+  }
+
+  /** Whether a user may send as everybody. */
+  permitsAny(name: string): boolean {
+    return this.#accounts.get(userKey(name))?.any ?? false;
+  }
+
+  /**
+   * Where mail for an address (canonical) goes; undefined when nobody here has it. A mailbox comes back as the file
+   * spells it, with the tag that the sender wrote; a tag on an alias ends there.
+   */
+  resolve(address: string): { kind: 'mailbox' | 'alias'; addresses: string[] } | undefined {
+    const key = mailboxKey(address);
+    const exact = this.#aliases.get(key);
+    if (exact !== undefined) return { kind: 'alias', addresses: exact };
+    const mailbox = this.#mailboxes.get(key);
+    if (mailbox !== undefined) return { kind: 'mailbox', addresses: [mailbox] };
+    const base = withoutTag(address);
+    if (base === undefined) return undefined;
+    const alias = aliasFor(address, this.#aliases);
+    if (alias !== undefined) return { kind: 'alias', addresses: this.#aliases.get(alias) ?? [] };
+    const tagged = this.#mailboxes.get(mailboxKey(base));
+    return tagged === undefined ? undefined : { kind: 'mailbox', addresses: [withTagOf(tagged, address)] };
+  }
+}

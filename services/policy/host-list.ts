@@ -1,0 +1,67 @@
+import ipaddr from 'ipaddr.js';
+import { type ClientAddress, parseClientAddress } from '#services/policy/client-address.ts';
+
+/**
+ * Lists of hosts and domains from the configuration, arranged for matching: a name costs one set look-up a label,
+ * an address one comparison a network.
+ */
+
+/** The list's own words for what matched, for an explanation; undefined: nothing did. */
+type Match = string | undefined;
+
+export class DomainList {
+  /** `*` stands in the list. It is not a match of its own: what it means differs between lists. */
+  readonly any: boolean;
+  readonly #names: ReadonlySet<string>;
+
+  /** `entries`: `*` or normalized domains. */
+  constructor(entries: readonly string[]) {
+    this.any = entries.includes('*');
+    this.#names = new Set(entries);
+  }
+
+  /** The entry that is `domain` or above it, by whole labels (DOMINO R1). `domain` is normalized. */
+  match(domain: string): Match {
+    for (let name = domain; name !== ''; name = name.slice(name.indexOf('.') + 1)) {
+      if (this.#names.has(name)) return name;
+      if (!name.includes('.')) return undefined;
+    }
+    return undefined;
+  }
+}
+
+export class HostList {
+  readonly any: boolean;
+  readonly #names: DomainList;
+  readonly #networks: { entry: string; network: [ClientAddress, number] }[] = [];
+
+  /** `entries`: `*`, IP addresses, networks, or normalized host names. */
+  constructor(entries: readonly string[]) {
+    this.any = entries.includes('*');
+    const names: string[] = [];
+    for (const entry of entries) {
+      const network = parseNetwork(entry);
+      if (network === undefined) names.push(entry);
+      else this.#networks.push({ entry, network });
+    }
+    this.#names = new DomainList(names);
+  }
+
+  /** The entry that holds the client's address, or its confirmed name. */
+  match(address: ClientAddress | undefined, name: string | null): Match {
+    const network =
+      address && this.#networks.find((n) => n.network[0].kind() === address.kind() && address.match(n.network));
+    return network?.entry ?? (name === null ? undefined : this.#names.match(name));
+  }
+}
+
+/** A network, or an address as a network of its own. IPv4-mapped networks become IPv4, like the clients. */
+function parseNetwork(entry: string): [ClientAddress, number] | undefined {
+  const address = parseClientAddress(entry);
+  if (address !== undefined) return [address, address.kind() === 'ipv4' ? 32 : 128];
+  if (!ipaddr.isValidCIDR(entry)) return undefined;
+  const [base, bits] = ipaddr.parseCIDR(entry);
+  return base instanceof ipaddr.IPv6 && base.isIPv4MappedAddress() && bits >= 96
+    ? [base.toIPv4Address(), bits - 96]
+    : [base, bits];
+}

@@ -1,0 +1,95 @@
+import { addressLiteral } from '#services/policy/client-address.ts';
+import type { SessionFacts } from '#services/policy/contract.ts';
+
+/** What the trace field says. `hostname` is ours; `recipients` as the client named them. */
+export type Trace = {
+  facts: SessionFacts;
+  hostname: string;
+  queueId: string;
+  recipients: readonly string[];
+  smtpUtf8: boolean;
+  now: Date;
+};
+
+const MAX_LINE = 78;
+
+/**
+ * The Received field (RFC 5321 §4.4) with its CRLF, ASCII only. One clause a line. Everything that the client chose
+ * is reduced to characters that cannot end a clause, a comment or the field. No product, no version, no user name.
+ */
+export function receivedField(trace: Trace): string {
+  const { facts, hostname, queueId, now } = trace;
+  const { client, tls } = facts;
+  const clauses = [`from ${heloName(client.helo)} (${hostName(client.name)}${literal(client.address)})`];
+  if (tls !== undefined) clauses.push(`(using ${word(tls.protocol)} with cipher ${word(tls.cipher)})`);
+  clauses.push(`by ${hostname} with ${protocol(trace)} id ${queueId}`);
+  const only = onlyRecipient(trace.recipients);
+  const last = only === undefined ? clauses.pop() : `for <${only}>`;
+  clauses.push(`${last};`, formatDate(now));
+  return `Received: ${layOut(clauses)}\r\n`;
+}
+
+/** RFC 3848, with the UTF8 forms of RFC 6531 §4.3. TLS and AUTH exist in ESMTP only. */
+function protocol({ facts, smtpUtf8 }: Trace): string {
+  return `${smtpUtf8 ? 'UTF8SMTP' : 'ESMTP'}${facts.tls === undefined ? '' : 'S'}${facts.user === undefined ? '' : 'A'}`;
+}
+
+/** What the client called itself: the characters of domains and address literals (§4.1.2, §4.1.3). */
+function heloName(helo: string): string {
+  return helo.replace(/[^A-Za-z0-9._:[\]-]/g, '').slice(0, 255) || 'unknown';
+}
+
+function hostName(name: string | null): string {
+  return name === null ? 'unknown' : heloName(name);
+}
+
+function literal(address: string): string {
+  const text = addressLiteral(address);
+  return text === undefined ? '' : ` ${text}`;
+}
+
+function word(text: string): string {
+  return text.replace(/[^A-Za-z0-9._-]/g, '') || 'unknown';
+}
+
+/**
+ * The recipient, where there is one: several would tell each about the others (§7.6). One that is not plain ASCII
+ * or could break the field is left out; the clause is optional.
+ */
+function onlyRecipient(recipients: readonly string[]): string | undefined {
+  const [only, ...others] = recipients;
+  return only !== undefined && others.length === 0 && /^[\x21-\x7e]+$/.test(only) && !/[<>()\\;]/.test(only)
+    ? only
+    : undefined;
+}
+
+/** Clauses on lines of at most 78 characters: each begins a line of its own, and is broken at spaces if it must. */
+function layOut(clauses: readonly string[]): string {
+  let room = MAX_LINE - 'Received: '.length;
+  const lines: string[] = [];
+  for (const clause of clauses) {
+    let line = '';
+    for (const part of clause.split(' ')) {
+      if (line !== '' && line.length + 1 + part.length > room) {
+        lines.push(line);
+        line = '';
+        // A tab counts as the one character it is.
+        room = MAX_LINE - 1;
+      }
+      line = line === '' ? part : `${line} ${part}`;
+    }
+    lines.push(line);
+    room = MAX_LINE - 1;
+  }
+  return lines.join('\r\n\t');
+}
+
+const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
+/** A date-time of RFC 5322 §3.3, in UTC. */
+export function formatDate(date: Date): string {
+  const two = (n: number) => String(n).padStart(2, '0');
+  const day = `${DAYS[date.getUTCDay()]}, ${two(date.getUTCDate())} ${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
+  return `${day} ${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())} +0000`;
+}

@@ -1,0 +1,128 @@
+import { Resolver } from 'node:dns/promises';
+import { parseClientAddress } from '#services/policy/client-address.ts';
+import { normalizeDomain } from '#shared/address.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/** The name of a client, or null: it has none that leads back to it, or DNS did not say in time. */
+export type ClientName = string | null;
+
+type Answer = { name: ClientName; expires: number };
+
+/** A greeting must not wait for DNS longer than this. */
+const MAX_WAIT_MS = 2000;
+/** Clients whose names are remembered. */
+const MAX_ENTRIES = 10_000;
+/** An address may have hundreds of PTR records; only so many are followed. */
+const MAX_NAMES = 5;
+const MIN_TTL_MS = 60_000;
+const MAX_TTL_MS = 3_600_000;
+/** How long "no name" holds: DNS said so, or DNS was in trouble. */
+const NEGATIVE_TTL_MS = 300_000;
+const TROUBLE_TTL_MS = 30_000;
+
+/**
+ * Names of clients by forward-confirmed reverse DNS: a PTR name counts only if it leads back to the address
+ * (DOMINO R4), because whoever owns the address writes its PTR record.
+ *
+ * An address is: unknown → asked (everyone who asks meanwhile shares the one look-up) → known until its time is over
+ * → unknown. The least recently learned address makes room for a new one.
+ */
+export class ReverseDns {
+  readonly #resolver: Resolver;
+  readonly #wait: number;
+  readonly #log: Logger;
+  readonly #known = new Map<string, Answer>();
+  readonly #asked = new Map<string, Promise<ClientName>>();
+
+  /** `servers`: address or address:port, empty for the system's. `timeout` in ms; never waits longer than 2 s. */
+  constructor(dns: { servers: readonly string[]; timeout: number }, log: Logger) {
+    this.#wait = Math.min(dns.timeout, MAX_WAIT_MS);
+    this.#resolver = new Resolver({ timeout: Math.max(1, Math.floor(this.#wait / 2)), tries: 2 });
+    if (dns.servers.length > 0) this.#resolver.setServers(dns.servers);
+    this.#log = log;
+  }
+
+  /** The client's name, at once when it is known. Never fails. */
+  lookup(clientAddress: string): ClientName | Promise<ClientName> {
+    const parsed = parseClientAddress(clientAddress);
+    if (parsed === undefined) return null;
+    if (parsed.range() === 'loopback') return 'localhost';
+    const address = parsed.toString();
+    const known = this.#known.get(address);
+    if (known !== undefined && known.expires > Date.now()) return known.name;
+    const asked = this.#asked.get(address) ?? this.#ask(address, parsed.kind());
+    this.#asked.set(address, asked);
+    return asked;
+  }
+
+  /** Give up what is under way: those who wait get null. */
+  close(): void {
+    this.#resolver.cancel();
+  }
+
+  async #ask(address: string, kind: 'ipv4' | 'ipv6'): Promise<ClientName> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<Answer>((resolve) => {
+      timer = setTimeout(() => resolve(expiring(null, TROUBLE_TTL_MS)), this.#wait);
+    });
+    const answer = await Promise.race([this.#resolve(address, kind), late]);
+    clearTimeout(timer);
+    this.#asked.delete(address);
+    this.#remember(address, answer);
+    return answer.name;
+  }
+
+  /** Follow the PTR names until one leads back. Never fails. */
+  async #resolve(address: string, kind: 'ipv4' | 'ipv6'): Promise<Answer> {
+    try {
+      const names = (await this.#resolver.reverse(address)).slice(0, MAX_NAMES).map(normalizeDomain).filter(isHostName);
+      const answers = await Promise.allSettled(names.map((name) => this.#confirm(name, address, kind)));
+      for (const answer of answers)
+        if (answer.status === 'fulfilled' && answer.value !== undefined) return answer.value;
+      const trouble = answers.find((a) => a.status === 'rejected' && !saysNo(a.reason));
+      return expiring(null, trouble === undefined ? NEGATIVE_TTL_MS : TROUBLE_TTL_MS);
+    } catch (error) {
+      if (saysNo(error)) return expiring(null, NEGATIVE_TTL_MS);
+      this.#log.debug(
+        { peer: address, reason: errorText(error) },
+        'reverse DNS failed; the client goes without a name',
+      );
+      return expiring(null, TROUBLE_TTL_MS);
+    }
+  }
+
+  /** The name with its time to live, when one of its addresses is the client's. */
+  async #confirm(name: string, address: string, kind: 'ipv4' | 'ipv6'): Promise<Answer | undefined> {
+    const records =
+      kind === 'ipv4'
+        ? await this.#resolver.resolve4(name, { ttl: true })
+        : await this.#resolver.resolve6(name, { ttl: true });
+    const record = records.find((r) => parseClientAddress(r.address)?.toString() === address);
+    return record && expiring(name, Math.min(Math.max(record.ttl * 1000, MIN_TTL_MS), MAX_TTL_MS));
+  }
+
+  #remember(address: string, answer: Answer): void {
+    this.#known.delete(address);
+    this.#known.set(address, answer);
+    for (const oldest of this.#known.keys()) {
+      if (this.#known.size <= MAX_ENTRIES) break;
+      this.#known.delete(oldest);
+    }
+  }
+}
+
+function expiring(name: ClientName, ttl: number): Answer {
+  return { name, expires: Date.now() + ttl };
+}
+
+/** DNS answered that there is nothing, as opposed to not answering. */
+function saysNo(error: unknown): boolean {
+  const code = errorCode(error);
+  return code === 'ENOTFOUND' || code === 'ENODATA';
+}
+
+/** Whether a name from DNS may stand in a header, a log line and a comparison. */
+function isHostName(name: string): boolean {
+  return name.length <= 253 && /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/.test(name);
+}

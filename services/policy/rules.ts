@@ -1,0 +1,85 @@
+import type { Config } from '#cluster/config/schema.ts';
+import { type ClientAddress, parseClientAddress } from '#services/policy/client-address.ts';
+import { DomainList, HostList } from '#services/policy/host-list.ts';
+
+/** Who is at the other end, as far as relay rules look. `user` once authenticated. */
+export type Peer = { client: { address: string; name: string | null }; user?: string | undefined };
+
+/**
+ * The relay rules of one configuration, arranged for asking (DOMINO R1, R2, R6).
+ *
+ * Closed: what nothing allows is refused. An entry of a deny list wins over every entry of the allow lists. `*` in a
+ * deny list denies whatever no entry of an allow list names, so it takes back a `*` of an allow list only. An
+ * authenticated user may relay whatever the lists say.
+ */
+export class RelayRules {
+  readonly #allowHosts: HostList;
+  readonly #denyHosts: HostList;
+  readonly #allowDomains: DomainList;
+  readonly #denyDomains: DomainList;
+  /** Exact names: a subdomain of a local domain is somebody else's unless it is named too. */
+  readonly #local: ReadonlySet<string>;
+  readonly firstLocal: string | undefined;
+
+  constructor({ relay, domains }: Pick<Config, 'relay' | 'domains'>) {
+    this.#allowHosts = new HostList(relay.allow.hosts);
+    this.#denyHosts = new HostList(relay.deny.hosts);
+    this.#allowDomains = new DomainList(relay.allow.domains);
+    this.#denyDomains = new DomainList(relay.deny.domains);
+    const local = domains.filter((d) => d.local).map((d) => d.name);
+    this.#local = new Set(local);
+    this.firstLocal = local[0];
+  }
+
+  isLocal(domain: string): boolean {
+    return this.#local.has(domain);
+  }
+
+  /**
+   * The entry of relay.allow.hosts that names this client, unless relay.deny.hosts names it too. Such a host is
+   * trusted: it is internal, and its mail originates here. `*` trusts nobody: it opens the relay, no more.
+   */
+  trustedHost({ client }: Peer): string | undefined {
+    const address = parseClientAddress(client.address);
+    const allowed = this.#allowHosts.match(address, client.name);
+    return allowed === undefined || this.#denyHosts.match(address, client.name) !== undefined ? undefined : allowed;
+  }
+
+  /** Whether `peer` may send to a domain (normalized) that is not local. `why` gets the steps in the order of R6. */
+  mayRelay(peer: Peer, domain: string, why: string[]): boolean {
+    if (peer.user !== undefined) {
+      why.push(`user ${peer.user} is authenticated: may relay`);
+      return true;
+    }
+    const address = parseClientAddress(peer.client.address);
+    const deniedHost = this.#denyHosts.match(address, peer.client.name);
+    if (deniedHost !== undefined) return refuse(why, `client is in relay.deny.hosts (${deniedHost})`);
+    const deniedDomain = this.#denyDomains.match(domain);
+    if (deniedDomain !== undefined) return refuse(why, `domain ${domain} is in relay.deny.domains (${deniedDomain})`);
+    return this.#allowed(address, peer.client.name, domain, why);
+  }
+
+  #allowed(address: ClientAddress | undefined, name: string | null, domain: string, why: string[]): boolean {
+    const host = this.#allowHosts.match(address, name);
+    if (host !== undefined) return accept(why, `client is in relay.allow.hosts (${host})`);
+    why.push('client is not in relay.allow.hosts');
+    const target = this.#allowDomains.match(domain);
+    if (target !== undefined) return accept(why, `domain ${domain} is in relay.allow.domains (${target})`);
+    why.push(`domain ${domain} is not in relay.allow.domains`);
+    if (this.#denyHosts.any) return refuse(why, 'relay.deny.hosts has *');
+    if (this.#denyDomains.any) return refuse(why, 'relay.deny.domains has *');
+    if (this.#allowHosts.any) return accept(why, 'relay.allow.hosts has *');
+    if (this.#allowDomains.any) return accept(why, 'relay.allow.domains has *');
+    return refuse(why, 'nothing allows it');
+  }
+}
+
+function accept(why: string[], step: string): true {
+  why.push(`${step}: may relay`);
+  return true;
+}
+
+function refuse(why: string[], step: string): false {
+  why.push(`${step}: relay refused`);
+  return false;
+}

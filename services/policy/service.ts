@@ -1,0 +1,70 @@
+import type { Config } from '#cluster/config/schema.ts';
+import type { Settings } from '#cluster/settings.ts';
+import { authenticate } from '#services/policy/authenticate.ts';
+import { ConfiguredDirectory } from '#services/policy/configured-directory.ts';
+import { connect } from '#services/policy/connect.ts';
+import { type PolicyContract, policyContract } from '#services/policy/contract.ts';
+import { Gate } from '#services/policy/gate.ts';
+import { message } from '#services/policy/message.ts';
+import { recipient } from '#services/policy/recipient.ts';
+import { ReverseDns } from '#services/policy/reverse-dns.ts';
+import { RelayRules } from '#services/policy/rules.ts';
+import { sender } from '#services/policy/sender.ts';
+import type { Service } from '#shared/contract.ts';
+import type { Logger } from '#shared/log.ts';
+
+export type PolicyDeps = { settings: Settings; log: Logger };
+
+/** argon2 works that run at once (each takes 19 MiB and a thread of the pool), and log-ins that wait in line. */
+const PASSWORD_WIDTH = 2;
+const PASSWORD_LINE = 100;
+
+/**
+ * The policy service. `start` reads the users file and fails with `unreadable` or `invalid` when it cannot.
+ *
+ * Made once for each configuration, and again when that changes: relay rules, the resolver, the followed users file.
+ * The questions themselves are pure functions, one file each.
+ */
+export function createPolicyService({ settings, log }: PolicyDeps): Service<PolicyContract> {
+  const gate = new Gate(PASSWORD_WIDTH, PASSWORD_LINE);
+  const directory = new ConfiguredDirectory(log);
+  let rules = new RelayRules(settings.current);
+  let dns = new ReverseDns(settings.current.dns, log);
+  let unsubscribe: (() => void) | undefined;
+
+  const apply = (next: Config, previous: Config): void => {
+    rules = new RelayRules(next);
+    if (JSON.stringify(next.dns) !== JSON.stringify(previous.dns)) {
+      dns.close();
+      dns = new ReverseDns(next.dns, log);
+    }
+    if (next.directory.users !== previous.directory.users) void directory.change(next.directory.users);
+  };
+
+  return {
+    contract: policyContract,
+    handlers: {
+      connect: (request) => connect(request, dns, () => rules),
+      authenticate: (request, { bytes }) => authenticate(request, bytes, { directory: directory.current, gate, log }),
+      sender: (request) =>
+        sender(request, { directory: directory.current, largest: settings.current.limits['message-size'] }),
+      recipient: (request) => recipient(request, { rules, directory: directory.current, node: settings.current.node }),
+      message: (request, { bytes }) =>
+        message(request, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1'), {
+          rules,
+          directory: directory.current,
+          config: settings.current,
+          now: new Date(),
+        }),
+    },
+    async start() {
+      await directory.open(settings.current.directory.users);
+      unsubscribe = settings.onChange(apply);
+    },
+    async stop() {
+      unsubscribe?.();
+      dns.close();
+      directory.close();
+    },
+  };
+}

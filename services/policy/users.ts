@@ -1,0 +1,136 @@
+import { z } from 'zod';
+import { explainIssue } from '#cluster/config/messages.ts';
+import { formatProblem, type Problem } from '#cluster/config/problem.ts';
+import { parseYaml } from '#cluster/config/yaml.ts';
+import { expandAlias } from '#services/policy/aliases.ts';
+import { canonicalAddress, mailboxKey } from '#services/policy/mailbox.ts';
+import { parsePasswordHash } from '#services/policy/password.ts';
+import { domainOf } from '#shared/address.ts';
+import { parseAddressList } from '#shared/address-list.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/**
+ * The users file: who may log in, with which addresses, and which addresses lead elsewhere.
+ *
+ *   users:
+ *     - name: alice                    # what she logs in with; case does not count
+ *       password: $argon2id$…          # `sealpost users` makes it
+ *       addresses: [alice@example.com, "@lists.example.com"]
+ *   aliases:
+ *     sales@example.com: [alice@example.com, partner@example.net]
+ *
+ * A full address is both a mailbox of the user and a sender she may use. `@domain` (exactly that domain) and `*`
+ * only widen what she may send as. An alias leads to mailboxes, to other aliases, or away; one that stands for a
+ * user's own address redirects it, and keeps a copy where it names that address again.
+ */
+const mailbox = z
+  .string()
+  .refine(isMailbox, { error: (issue) => `"${String(issue.input)}" is not a mail address` })
+  .transform(canonicalAddress);
+
+const permittedSender = z
+  .string()
+  .refine((text) => text === '*' || isMailbox(text.startsWith('@') ? `x${text}` : text), {
+    error: (issue) => `"${String(issue.input)}" is not a mail address, @domain or *`,
+  })
+  .transform((text) => (text === '*' ? text : canonicalAddress(text)));
+
+const user = z.strictObject({
+  name: z
+    .string()
+    .max(255)
+    .regex(
+      /^[^\p{Cc}\s]([^\p{Cc}]*[^\p{Cc}\s])?$/u,
+      'a user name is text without control characters or outer white space',
+    ),
+  // Its own text for a wrong type too: a clear-text password must not be repeated in a log.
+  password: z.string('is not a password hash: set it with "sealpost users"').transform((text, context) => {
+    const hash = parsePasswordHash(text);
+    if (hash !== undefined) return hash;
+    context.addIssue({
+      code: 'custom',
+      message: 'is not an argon2id hash ($argon2id$v=19$…): set it with "sealpost users"',
+    });
+    return z.NEVER;
+  }),
+  addresses: z.array(permittedSender).default([]),
+});
+
+const UsersFile = z.strictObject({
+  users: z.array(user).default([]),
+  aliases: z.record(z.string(), z.array(mailbox).min(1)).default({}),
+});
+export type User = z.output<typeof user>;
+
+/** A checked users file. Alias names are in canonical form, in the order of the file. */
+export type Users = { users: User[]; aliases: Map<string, string[]> };
+
+/** The name by which a user is found: neither case nor Unicode form counts. */
+export function userKey(name: string): string {
+  return name.normalize('NFC').toLowerCase();
+}
+
+/** Check the text of a users file. Throws `invalid` with every problem on a line of its own, each with its place. */
+export function parseUsersFile(text: string, file: string): Users {
+  const yaml = parseYaml(text);
+  if (yaml.problems.length > 0) throw invalid(file, yaml.problems);
+  const parsed = UsersFile.safeParse(yaml.data, { reportInput: true });
+  const problems = parsed.success
+    ? [...doubleUsers(parsed.data.users), ...aliasProblems(Object.entries(parsed.data.aliases))]
+    : parsed.error.issues.flatMap((issue) => explainIssue(issue, UsersFile));
+  if (!parsed.success || problems.length > 0) {
+    throw invalid(
+      file,
+      problems.map((problem) => ({ ...problem, line: yaml.lineOf(problem.path) })),
+    );
+  }
+  const aliases = Object.entries(parsed.data.aliases).map(
+    ([name, targets]) => [canonicalAddress(name), targets] as const,
+  );
+  return { users: parsed.data.users, aliases: new Map(aliases) };
+}
+
+function doubleUsers(users: User[]): Problem[] {
+  const first = new Map<string, number>();
+  for (const [i, { name }] of users.entries()) if (!first.has(userKey(name))) first.set(userKey(name), i);
+  return users.flatMap(({ name }, i) =>
+    first.get(userKey(name)) === i
+      ? []
+      : [{ path: ['users', i, 'name'], message: `there is a user "${name}" already; case does not count` }],
+  );
+}
+
+/** Aliases that are no addresses, stand twice, or lead nowhere or to too many. */
+function aliasProblems(aliases: [string, string[]][]): Problem[] {
+  const problems: Problem[] = [];
+  const byKey = new Map<string, string[]>();
+  for (const [name, targets] of aliases) {
+    const key = mailboxKey(canonicalAddress(name));
+    const complain = (message: string) => problems.push({ path: ['aliases', name], message });
+    if (!isMailbox(name)) complain(`"${name}" is not a mail address`);
+    else if (byKey.has(key)) complain(`there is an alias "${name}" already; case does not count`);
+    byKey.set(key, targets);
+  }
+  for (const [name] of aliases) {
+    const expanded = expandAlias(mailboxKey(canonicalAddress(name)), byKey);
+    if (!expanded.ok) problems.push({ path: ['aliases', name], message: expanded.message });
+  }
+  return problems;
+}
+
+function isMailbox(text: string): boolean {
+  // RFC 5321 §4.5.3.1.3: a path has at most 256 octets with its brackets.
+  if (Buffer.byteLength(text) > 254 || /[\s<>(),;]/.test(text)) return false;
+  const [address, ...more] = parseAddressList(text) ?? [];
+  return address !== undefined && more.length === 0 && domainOf(canonicalAddress(address)) !== '';
+}
+
+/** A hash between braces that nobody quoted falls apart at its commas into keys, which a message must not repeat. */
+function redact(text: string): string {
+  return text.replace(/\$[A-Za-z0-9+/]{8,}/g, '$…');
+}
+
+function invalid(file: string, problems: Problem[]): SealpostError {
+  const sorted = problems.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
+  return new SealpostError('invalid', sorted.map((problem) => redact(formatProblem(file, problem))).join('\n'));
+}

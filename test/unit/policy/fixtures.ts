@@ -1,0 +1,43 @@
+import { type Config, ConfigSchema } from '#cluster/config/schema.ts';
+import type { SessionFacts } from '#services/policy/contract.ts';
+import { Directory } from '#services/policy/directory.ts';
+import { parseUsersFile } from '#services/policy/users.ts';
+
+/** The password `secret`, at the least cost that the format allows, so that tests spend no time on it. */
+export const SECRET = '$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$QQCd8VPOryZiCF3MtwQnPTK7odKCaPcXJGplgNEuj1A';
+
+export const USERS = `
+users:
+  - name: Alice
+    password: ${SECRET}
+    addresses: [alice@example.com, Al.Ice@example.com, "@lists.example.com"]
+  - name: bob@example.com
+    password: ${SECRET}
+    addresses: [bob@example.com, "jürgen@bücher.example"]
+  - { name: news, password: "${SECRET}", addresses: ["*"] }
+  - { name: nobody, password: "${SECRET}" }
+aliases:
+  sales@example.com: [alice@example.com, team@example.com, partner@example.net]
+  team@example.com: [bob@example.com, alice@example.com]
+  bob@example.com: [bob@example.com, archive@example.net]
+  hostmaster@example.com: [sales@example.com]
+`;
+
+export function directory(yaml = USERS): Directory {
+  return new Directory(parseUsersFile(yaml, 'users.yaml'));
+}
+
+export function config(input: Record<string, unknown> = {}): Config {
+  return ConfigSchema.parse(input);
+}
+
+export function facts(changes: Partial<SessionFacts> = {}): SessionFacts {
+  return {
+    session: 'S1',
+    listener: 'mx',
+    kind: 'relay',
+    client: { address: '192.0.2.7', name: 'mail.example.org', helo: 'mail.example.org' },
+    scope: 'external',
+    ...changes,
+  };
+}

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { SessionFacts } from '#services/policy/contract.ts';
+import type { Directory } from '#services/policy/directory.ts';
+import { recipient } from '#services/policy/recipient.ts';
+import { RelayRules } from '#services/policy/rules.ts';
+import { config, directory, facts } from '#test/unit/policy/fixtures.ts';
+
+const CONFIG = config({
+  node: { hostname: 'mx1.example.com' },
+  relay: {
+    allow: { hosts: ['10.0.0.0/8'], domains: ['partner.test'] },
+    deny: { hosts: ['*'], domains: ['evil.test'] },
+  },
+  domains: [{ name: 'example.com', local: true }, { name: 'bücher.example', local: true }, { name: 'other.test' }],
+});
+const USERS = directory();
+const NONE = null;
+
+const outside = facts();
+const internal = facts({ client: { address: '10.1.2.3', name: null, helo: 'x' }, scope: 'internal' });
+const alice = facts({ kind: 'submission', user: 'Alice' });
+
+function ask(who: SessionFacts, address: string, users: Directory | undefined | null, rules = CONFIG) {
+  return recipient(
+    { facts: who, recipient: { address } },
+    { rules: new RelayRules(rules), directory: users, node: rules.node },
+  );
+}
+
+/** A list: accepted for these addresses. A text: refused with this reply. */
+const TABLE: [
+  who: SessionFacts,
+  users: Directory | undefined | null,
+  address: string,
+  expected: string[] | string,
+  why: string,
+][] = [
+  [outside, USERS, 'victim%far.test@example.com', '550 5.1.1', 'percent hack, directory'],
+  [outside, NONE, 'victim%far.test@example.com', '550 5.7.1', 'percent hack, no directory'],
+  [outside, NONE, 'far.test!victim@example.com', '550 5.7.1', 'bang path'],
+  [outside, NONE, '"victim@far.test"@example.com', '550 5.7.1', 'quoted address'],
+  [outside, NONE, '"victim%far.test"@example.com', '550 5.7.1', 'quoted percent hack'],
+  [outside, NONE, '/etc/passwd@example.com', '550 5.7.1', 'a path'],
+  [outside, NONE, '"/c=de/s=x"@example.com', '550 5.7.1', 'a quoted path'],
+  [outside, NONE, '@example.com:victim@far.test', '550 5.7.1', 'source route'],
+  [internal, NONE, '@example.com:victim@far.test', '550 5.7.1', 'source route, of whomever'],
+  [outside, USERS, 'victim@far.test@example.com', '550 5.7.1', 'two @'],
+  [outside, NONE, 'victim%far.test@partner.test', '550 5.7.1', 'percent hack at an allowed domain'],
+  [internal, NONE, 'a%b@far.test', ['a%b@far.test'], 'a trusted host may write what it likes'],
+  [outside, USERS, 'victim%example.com@far.test', '554 5.7.1', 'percent hack the other way'],
+  [outside, USERS, 'user@[127.0.0.1]', '554 5.7.1', 'a domain literal is not local'],
+  [alice, USERS, 'user@[192.0.2.1]', ['user@[192.0.2.1]'], 'a user may send to a literal'],
+  [outside, USERS, 'alice@far.test', '554 5.7.1', 'relay closed'],
+  [outside, USERS, 'alice@sub.example.com', '554 5.7.1', 'below a local domain'],
+  [outside, USERS, 'alice@notexample.com', '554 5.7.1', 'suffix text'],
+  [outside, USERS, 'x@other.test', '554 5.7.1', 'configured, not local'],
+  [outside, USERS, 'x@partner.test', ['x@partner.test'], 'allowed domain'],
+  [outside, USERS, 'x@Sub.Partner.TEST', ['x@sub.partner.test'], 'below an allowed domain'],
+  [internal, USERS, 'x@far.test', ['x@far.test'], 'allowed host'],
+  [internal, USERS, 'x@evil.test', '554 5.7.1', 'denied domain wins'],
+  [alice, USERS, 'x@evil.test', ['x@evil.test'], 'a user is exempt'],
+  [alice, USERS, 'nobody@example.com', '550 5.1.1', 'unknown for a user too'],
+  [outside, USERS, 'alice@example.com', ['alice@example.com'], 'a mailbox'],
+  [outside, USERS, 'ALICE+Tag@EXAMPLE.com.', ['alice+Tag@example.com'], 'case, tag, root dot'],
+  [outside, USERS, '"alice"@example.com', ['alice@example.com'], 'needless quotes'],
+  [outside, USERS, 'Jürgen@BÜCHER.example', ['jürgen@xn--bcher-kva.example'], 'not ASCII'],
+  [
+    outside,
+    USERS,
+    'team@example.com',
+    ['bob@example.com', 'archive@example.net', 'alice@example.com'],
+    'an alias, one target outside',
+  ],
+  [outside, USERS, 'nobody@example.com', '550 5.1.1', 'unknown'],
+  [outside, NONE, 'Nobody@example.com', ['Nobody@example.com'], 'no directory: everybody, as written'],
+  [outside, undefined, 'alice@example.com', '451 4.3.0', 'the directory cannot be read'],
+  [outside, undefined, 'x@far.test', '554 5.7.1', 'which does not matter to relaying'],
+  [outside, USERS, 'Postmaster@example.com', ['Postmaster@example.com'], 'postmaster of a local domain'],
+  [outside, USERS, 'postmaster', ['postmaster@example.com'], 'postmaster without a domain'],
+  [outside, USERS, 'postmaster@far.test', '554 5.7.1', 'postmaster elsewhere'],
+  [outside, USERS, 'postmaster%far.test@example.com', '550 5.1.1', 'not postmaster'],
+  [outside, USERS, 'alice', '553 5.1.3', 'no domain'],
+  [outside, USERS, 'alice@', '553 5.1.3', 'an empty domain'],
+  [outside, USERS, '@example.com', '553 5.1.3', 'an empty local part'],
+  [internal, USERS, 'alice', '553 5.1.3', 'no domain, trusted'],
+];
+
+for (const [who, users, address, expected, title] of TABLE) {
+  test(`${title}: ${address}`, () => {
+    const verdict = ask(who, address, users);
+    assert.ok(verdict.why.length > 0);
+    if (typeof expected === 'string') {
+      assert.ok(verdict.action !== 'accept', JSON.stringify(verdict));
+      assert.equal(`${verdict.reply.code} ${verdict.reply.enhanced}`, expected);
+      assert.equal(verdict.action, expected.startsWith('5') ? 'reject' : 'defer');
+    } else {
+      assert.ok(verdict.action === 'accept', JSON.stringify(verdict));
+      assert.deepEqual(
+        verdict.recipients.map((r) => r.address),
+        expected,
+      );
+    }
+  });
+}
+
+test('the refusal has the words that monitoring looks for, and tells its steps in order', () => {
+  const verdict = ask(outside, 'x@far.test', USERS);
+  assert.ok(verdict.action === 'reject');
+  assert.equal(verdict.reply.text, 'Relay rejected for policy reasons');
+  assert.deepEqual(verdict.why, [
+    'far.test is not local',
+    'client is not in relay.allow.hosts',
+    'domain far.test is not in relay.allow.domains',
+    'relay.deny.hosts has *: relay refused',
+  ]);
+});
+
+test('without a local domain, postmaster is at the node', () => {
+  const bare = config({ node: { hostname: 'mx9.example.net' } });
+  const verdict = ask(outside, 'POSTMASTER', USERS, bare);
+  assert.ok(verdict.action === 'accept');
+  assert.equal(verdict.recipients[0]?.address, 'POSTMASTER@mx9.example.net');
+});
+
+test('an alias keeps what RCPT named and the DSN parameters; a plain recipient has no original', () => {
+  const deps = { rules: new RelayRules(CONFIG), directory: USERS, node: CONFIG.node };
+  const dsn = { orcpt: 'rfc822;team@example.com', notify: ['FAILURE' as const] };
+  const verdict = recipient({ facts: outside, recipient: { address: 'Team@Example.com', ...dsn } }, deps);
+  assert.ok(verdict.action === 'accept');
+  assert.deepEqual(verdict.recipients[1], { address: 'archive@example.net', original: 'Team@example.com', ...dsn });
+  const plain = recipient({ facts: outside, recipient: { address: 'alice@Example.com' } }, deps);
+  assert.ok(plain.action === 'accept');
+  assert.deepEqual(plain.recipients, [{ address: 'alice@example.com' }]);
+});
