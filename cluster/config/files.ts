@@ -4,8 +4,9 @@ import { access, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Problem } from '#cluster/config/problem.ts';
 import type { Config } from '#cluster/config/schema.ts';
-import { modeWarning, readSecret, unreadable } from '#cluster/config/secrets.ts';
+import { modeWarning, readSecret, SecretReference, unreadable } from '#cluster/config/secrets.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { parseNek } from '#shared/nek.ts';
 import type { Secret } from '#shared/secret.ts';
 
 /**
@@ -102,20 +103,16 @@ async function checkDirectory(check: FileCheck): Promise<void> {
 async function checkNek(check: FileCheck): Promise<void> {
   const { nek } = check.config.credentials;
   if (nek === undefined) return;
-  const path = ['credentials', 'nek'];
-  if (typeof nek !== 'string') {
-    if ((process.env[nek.env] ?? '') === '') {
-      check.problems.push({ path, message: `environment variable ${nek.env} is not set: it must hold the key` });
-    }
-    return;
+  try {
+    const reference = new SecretReference(typeof nek === 'string' ? { file: nek } : nek);
+    const { secret, warning } = await readSecret(reference);
+    if (warning !== undefined) check.warnings.push(warning);
+    parseNek(secret.reveal());
+  } catch (error) {
+    if (!(error instanceof SealpostError)) throw error;
+    const hint = error.code === 'secret-missing' ? '; "npx sealpost keys nek <name>" prints a new key' : '';
+    check.problems.push({ path: ['credentials', 'nek'], message: `${error.message}${hint}` });
   }
-  const text = await read(check, path, nek);
-  if (text === undefined) {
-    const last = check.problems.at(-1);
-    if (last !== undefined) last.message += `; make one with: npx sealpost keys nek edge > ${nek}`;
-    return;
-  }
-  await warnAboutMode(check, nek);
 }
 
 /** The data folder must be ours to write, or to make. Looking changes nothing. */

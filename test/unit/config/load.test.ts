@@ -8,6 +8,7 @@ import { createSelfSigned } from '#cluster/certificate.ts';
 import { loadConfig, parseConfig, requireConfig } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { generateNek } from '#shared/nek.ts';
 
 let folder = '';
 
@@ -23,7 +24,7 @@ before(async () => {
     'tls/old.pem': old.certificate,
     'tls/old-key.pem': old.key,
     'users.yaml': 'users: []\n',
-    'secrets/nek.key': `${Buffer.alloc(32, 7).toString('base64')}\n`,
+    'secrets/nek.key': generateNek('edge'),
     'secrets/smarthost': 'pass word \r\n',
   })) {
     await writeFile(join(folder, name), text, { mode: 0o600 });
