@@ -28,7 +28,7 @@ export const signerContract = defineContract('signer', 1, {
       request: z.object({
         queueId: z.string(),
         /** Base64 SHA-256 of the relaxed body. */
-        bodyHash: z.string(),
+        bodyHash: z.string().regex(/^[A-Za-z0-9+/]{43}=$/, 'not the base64 of 32 bytes'),
         reversePath: z.string(),
       }),
       reply: SignOutcome,
@@ -36,7 +36,17 @@ export const signerContract = defineContract('signer', 1, {
     },
     status: {
       request: z.object({}),
-      reply: z.object({ revision: z.number().int(), keys: z.number().int(), upToDate: z.boolean() }),
+      reply: z.object({
+        /** Keys were fetched since the start; until then all mail that could need a signature is held. */
+        loaded: z.boolean(),
+        revision: z.number().int(),
+        /** Keys that can sign. */
+        keys: z.number().int(),
+        /** The last question to the credential-store was answered, and nothing newer was announced since. */
+        upToDate: z.boolean(),
+        /** Keys that should sign and cannot, and why. */
+        unusable: z.array(z.object({ domain: z.string(), selector: z.string(), reason: z.string() })),
+      }),
     },
   },
 });

@@ -1,0 +1,29 @@
+import { domainOf, normalizeDomain } from '#shared/address.ts';
+import { parseAddressList } from '#shared/address-list.ts';
+import { fieldValue, type HeaderField } from '#shared/header.ts';
+
+/**
+ * Whose mail it is. `domains`: normalized, in order; those of the From mailboxes, or where there are none that of
+ * the reverse-path (none for the null reverse-path). `problem`: there is no From that could be signed, and why.
+ */
+export type Author = { domains: string[]; problem: string | undefined };
+
+export function authorOf(fields: HeaderField[], reversePath: string): Author {
+  const from = fields.filter((f) => f.name === 'from');
+  const envelope = domainOf(reversePath) === '' ? [] : [normalizeDomain(domainOf(reversePath))];
+  if (from.length === 0) return { domains: envelope, problem: 'the message has no From field' };
+  const addresses: string[] = [];
+  for (const field of from) {
+    const list = parseAddressList(fieldValue(field));
+    if (list === undefined) return { domains: envelope, problem: 'the From field is not a list of addresses' };
+    addresses.push(...list);
+  }
+  // Only empty groups (RFC 6854): a From that can be signed, in the name of whoever sends it.
+  if (addresses.length === 0) return { domains: envelope, problem: undefined };
+  return { domains: [...new Set(addresses.map(addressDomain))], problem: undefined };
+}
+
+/** The header is text of bytes; a domain beyond ASCII is UTF-8 (RFC 6532 §3.1). */
+function addressDomain(address: string): string {
+  return normalizeDomain(Buffer.from(domainOf(address), 'latin1').toString('utf8'));
+}

@@ -1,0 +1,66 @@
+import { createHash, type KeyObject, sign } from 'node:crypto';
+import type { SignedHeader } from '#services/signer/header-hash.ts';
+
+/** Makes one DKIM-Signature field (RFC 6376 §3.5; Ed25519 as in RFC 8463). */
+
+export type SignatureKey = { domain: string; selector: string; privateKey: KeyObject };
+
+/** RFC 5322 §2.1.1: lines should not be longer than 78; a fold puts one tab in front. */
+const LINE = 77;
+const NAME = 'DKIM-Signature: ';
+
+/**
+ * The complete field with its final CRLF. `bodyHash` is base64, `time` in seconds since 1970. The private-key operation
+ * runs on the thread pool.
+ */
+export async function dkimSignature(
+  header: SignedHeader,
+  key: SignatureKey,
+  bodyHash: string,
+  time: number,
+): Promise<string> {
+  const lines = unsignedLines(header, key, bodyHash, time);
+  // §3.7: the field itself is hashed last, with an empty b= and without its CRLF. In relaxed form a fold is one space.
+  const data = Buffer.from(`${header.canonical}dkim-signature:${lines.join(' ')}`, 'latin1');
+  const signature = (await signData(data, key.privateKey)).toString('base64');
+  const last = `${lines.pop()}${signature.slice(0, LINE - 3)}`;
+  const rest = signature.slice(LINE - 3).match(/.{1,76}/g) ?? [];
+  return `${NAME}${[...lines, last, ...rest].join('\r\n\t')}\r\n`;
+}
+
+/** The field's text without name, folded into lines; the last is `b=`. */
+function unsignedLines(header: SignedHeader, key: SignatureKey, bodyHash: string, time: number): string[] {
+  const algorithm = key.privateKey.asymmetricKeyType === 'ed25519' ? 'ed25519-sha256' : 'rsa-sha256';
+  const lines: string[] = [];
+  let line = `v=1; a=${algorithm}; c=relaxed/relaxed;`;
+  let room = LINE - NAME.length;
+  const add = (glue: string, text: string): void => {
+    if (line.length + glue.length + text.length <= room) line += glue + text;
+    else {
+      lines.push(line);
+      line = text;
+      room = LINE;
+    }
+  };
+  for (const tag of [`d=${key.domain};`, `s=${key.selector};`, `t=${time};`]) add(' ', tag);
+  // §3.5: white space may stand around the colons of h=.
+  const lastName = header.names.length - 1;
+  for (const [i, name] of header.names.entries()) {
+    add(i === 0 ? ' ' : '', `${i === 0 ? 'h=' : ''}${name}${i === lastName ? ';' : ':'}`);
+  }
+  add(' ', `bh=${bodyHash};`);
+  lines.push(line, 'b=');
+  return lines;
+}
+
+function signData(data: Buffer, key: KeyObject): Promise<Buffer> {
+  const ed25519 = key.asymmetricKeyType === 'ed25519';
+  // RFC 8463 §3: Ed25519 (pure) signs the SHA-256 hash of the data.
+  const input = ed25519 ? createHash('sha256').update(data).digest() : data;
+  return new Promise((resolve, reject) => {
+    sign(ed25519 ? null : 'sha256', input, key, (error, signature) => {
+      if (error) reject(error);
+      else resolve(signature);
+    });
+  });
+}

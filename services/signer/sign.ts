@@ -1,0 +1,81 @@
+import type { DomainConfig } from '#cluster/config/schema.ts';
+import { authorOf } from '#services/signer/author.ts';
+import type { SignOutcome } from '#services/signer/contract.ts';
+import { dkimSignature, type SignatureKey } from '#services/signer/dkim-signature.ts';
+import { malformation, signedHeader } from '#services/signer/header-hash.ts';
+import type { Keyring } from '#services/signer/keyring.ts';
+import { nearestEntry, type Plan, planFor } from '#services/signer/plan.ts';
+import { errorText } from '#shared/errors.ts';
+import { type HeaderField, splitHeader } from '#shared/header.ts';
+
+export type SignRequest = { bodyHash: string; reversePath: string; header: Uint8Array };
+
+/** Decide whether a message is to be signed, and sign it with every active key of its domain. Never throws. */
+export async function signMessage(
+  request: SignRequest,
+  domains: DomainConfig[],
+  keyring: Pick<Keyring, 'loaded' | 'keysOf'>,
+): Promise<SignOutcome> {
+  const { buffer, byteOffset, byteLength } = request.header;
+  const block = Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
+  const fields = splitHeader(block);
+  const author = authorOf(fields, request.reversePath);
+
+  if (!keyring.loaded) return beforeFirstKeys(author.domains, domains);
+
+  const plan = firstPlan(author.domains, domains, keyring);
+  if (plan === undefined) return { outcome: 'not-configured' };
+  const problem = author.problem ?? malformation(block, fields);
+  if (problem !== undefined) return withoutSignature(plan, problem, 'permanent');
+  if (plan.keys.length === 0) return withoutSignature(plan, `there is no active key for ${plan.wanted}`, 'temporary');
+  return signWith(plan, fields, request.bodyHash);
+}
+
+async function signWith(plan: Plan, fields: HeaderField[], bodyHash: string): Promise<SignOutcome> {
+  const usable = plan.keys.filter((k) => k.usable);
+  if (usable.length === 0) {
+    const reasons = plan.keys.map((k) => (k.usable ? '' : k.reason));
+    return withoutSignature(plan, `no key of ${plan.wanted} can be used: ${reasons.join('; ')}`, 'temporary');
+  }
+  const header = signedHeader(fields);
+  const time = Math.floor(Date.now() / 1000);
+  const results = await Promise.allSettled(usable.map((key) => dkimSignature(header, key, bodyHash, time)));
+  const signatures: string[] = [];
+  const keys: Pick<SignatureKey, 'domain' | 'selector'>[] = [];
+  const errors: string[] = [];
+  for (const [i, key] of usable.entries()) {
+    const result = results[i];
+    if (result?.status === 'fulfilled') {
+      signatures.push(result.value);
+      keys.push({ domain: key.domain, selector: key.selector });
+    } else errors.push(`${key.selector} of ${key.domain}: ${errorText(result?.reason)}`);
+  }
+  if (signatures.length === 0) return withoutSignature(plan, `signing failed: ${errors.join('; ')}`, 'temporary');
+  return { outcome: 'signed', header: signatures.join(''), keys };
+}
+
+/** The first of the author's domains that somebody wants signed (several From mailboxes are rare). */
+function firstPlan(names: string[], domains: DomainConfig[], keyring: Pick<Keyring, 'keysOf'>): Plan | undefined {
+  for (const name of names) {
+    const plan = planFor(name, domains, (d) => keyring.keysOf(d));
+    if (plan !== undefined) return plan;
+  }
+  return undefined;
+}
+
+/** Until the credential-store answered once, any domain may have keys: mail waits rather than leaves without by accident. */
+function beforeFirstKeys(names: string[], domains: DomainConfig[]): SignOutcome {
+  const domain = names.find((name) => nearestEntry(name, domains)?.signing.mode !== 'off');
+  if (domain === undefined) return { outcome: 'not-configured' };
+  return {
+    outcome: 'hold',
+    domain,
+    reason: 'the signing keys are not loaded yet: the credential-store does not answer',
+  };
+}
+
+function withoutSignature(plan: Plan, reason: string, cause: 'temporary' | 'permanent'): SignOutcome {
+  const { domain } = plan;
+  if (plan.mode === 'best-effort') return { outcome: 'unsigned', domain, reason };
+  return { outcome: cause === 'permanent' ? 'refuse' : 'hold', domain, reason };
+}
