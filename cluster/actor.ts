@@ -16,14 +16,17 @@ import type { Logger } from '#shared/log.ts';
 /**
  * Serves and calls contracts: parse → handle → parse, with a deadline, mapped errors and a bounded mailbox.
  *
- * A mailbox holds the requests that were taken and not yet answered. A full one answers `busy` at once. A request
- * that does not fit its schema is answered `malformed` and logged; it never reaches the handler and stops nothing.
- * A handler that throws a declared code answers with it; any other error is logged with its stack and answered
- * `internal`. The same rules hold on every bus, because every bus only moves what this file made.
+ * A mailbox holds the requests that were taken and not yet answered. A full one, by count or by bytes, answers
+ * `busy` at once. A request that does not fit its schema is answered `malformed` and logged; it never reaches the
+ * handler and stops nothing. A handler that throws a declared code answers with it; any other error is logged with
+ * its stack and answered `internal`. The same rules hold on every bus, because every bus only moves what this file
+ * made.
  */
 
 /** How many requests one service may have open at once before it answers `busy`. */
 const MAILBOX = 4096;
+/** How many bytes beside their fields those requests may hold. */
+const MAILBOX_BYTES = 256 * 1024 * 1024;
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -33,18 +36,24 @@ export type Actor = { close(): void };
 export function serve<C extends Contract>(bus: Bus, service: Service<C>, log: Logger, mailbox = MAILBOX): Actor {
   const { contract } = service;
   let open = 0;
+  let openBytes = 0;
   const registrations = Object.entries(contract.operations).map(([operation, spec]) => {
     const handler = service.handlers[operation] as Handler | undefined;
     if (handler === undefined) throw new Error(`${contract.name} has no handler for ${operation}`);
     const label = `${contract.name}.${operation}`;
     return bus.serve({ service: contract.name, version: contract.version, operation }, async (request) => {
-      if (open >= mailbox)
-        return { ok: false, code: CALL_ERRORS.busy, message: `${contract.name} has ${open} requests open` };
+      const size = request.bytes?.length ?? 0;
+      if (open >= mailbox || (openBytes > 0 && openBytes + size > MAILBOX_BYTES)) {
+        const message = `${contract.name} has ${open} requests of ${openBytes} bytes open`;
+        return { ok: false, code: CALL_ERRORS.busy, message };
+      }
       open++;
+      openBytes += size;
       try {
         return await handle(label, spec, handler, request, log);
       } finally {
         open--;
+        openBytes -= size;
       }
     });
   });
@@ -85,7 +94,7 @@ function isCallError(code: string): boolean {
 }
 
 /** A typed caller of a contract over a bus. */
-export function client<C extends Contract>(bus: Bus, contract: C): Client<C> {
+export function client<C extends Contract>(bus: Pick<Bus, 'call'>, contract: C): Client<C> {
   const methods: Record<string, unknown> = {};
   for (const [operation, spec] of Object.entries(contract.operations)) {
     const address = { service: contract.name, version: contract.version, operation };

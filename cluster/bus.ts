@@ -15,7 +15,10 @@
  */
 export type Address = { service: string; version: number; operation: string };
 
-/** A request as it travels. `fields` is plain JSON data; `bytes` travels beside it untouched. */
+/**
+ * A request as it travels. `fields` is plain JSON data; `bytes` travels beside it untouched: from the call on they
+ * belong to the receiver, and the sender must not write into them any more.
+ */
 export type BusRequest = {
   fields: unknown;
   bytes?: Uint8Array | undefined;
@@ -41,6 +44,26 @@ export type Bus = {
   subscribe(service: string, version: number, event: string, listener: (payload: unknown) => void): () => void;
   /** Whether calls can leave this process right now. */
   readonly connected: boolean;
-  /** Stop serving new calls, finish those under way, close. */
+  /** Stop serving new calls, finish those under way within `DRAIN_LIMIT`, close. */
   drain(): Promise<void>;
 };
+
+/** How long `drain` waits for calls under way, in milliseconds. */
+export const DRAIN_LIMIT = 15_000;
+
+/** Whether work ended, well or not, within `ms` milliseconds. */
+export async function endsWithin(ms: number, work: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  const done = work.then(
+    () => true,
+    () => true,
+  );
+  try {
+    return await Promise.race([done, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,8 +1,17 @@
-import type { Address, Bus, BusHandler, BusReply, BusRequest } from '#cluster/bus.ts';
+import {
+  type Address,
+  type Bus,
+  type BusHandler,
+  type BusReply,
+  type BusRequest,
+  DRAIN_LIMIT,
+  endsWithin,
+} from '#cluster/bus.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
 
-const key = (a: Address): string => `${a.service}.${a.operation}`;
+const key = (a: Address): string => `v${a.version}.${a.service}.${a.operation}`;
+const eventKey = (service: string, version: number, event: string): string => `v${version}.${service}.${event}`;
 
 /**
  * The bus of one process: a table of handlers. Fields are handed over as they are; the actor's parsing on both
@@ -37,25 +46,34 @@ export class LocalBus implements Bus {
   }
 
   async call(address: Address, request: BusRequest, node?: string): Promise<BusReply> {
-    const handler = node === undefined || node === this.#node ? this.#handlers.get(key(address)) : undefined;
-    if (handler === undefined || this.#closed) {
-      throw new SealpostError(
-        CALL_ERRORS.unavailable,
-        `no ${address.service} service answers on node ${node ?? this.#node}`,
-      );
-    }
-    const answer = handler(request);
+    if (!this.serves(address) || (node !== undefined && node !== this.#node)) throw this.#unavailable(address, node);
+    return withDeadline(this.take(address, request), request.timeout, address);
+  }
+
+  /** Hand a request to its handler, whatever the deadline: whoever asked keeps that. Never rejects. */
+  take(address: Address, request: BusRequest): Promise<BusReply> {
+    const handler = this.#closed ? undefined : this.#handlers.get(key(address));
+    if (handler === undefined) return Promise.resolve(failure(this.#unavailable(address)));
+    const answer = handler(request).catch((cause: unknown) =>
+      failure(new SealpostError(CALL_ERRORS.internal, `${key(address)} failed: ${errorText(cause)}`)),
+    );
     this.#underWay.add(answer);
-    answer.finally(() => this.#underWay.delete(answer)).catch(() => undefined);
-    return withDeadline(answer, request.timeout, address);
+    void answer.then(() => this.#underWay.delete(answer));
+    return answer;
   }
 
-  publish(service: string, _version: number, event: string, payload: unknown): void {
-    for (const listener of this.#listeners.get(`${service}.${event}`) ?? []) queueMicrotask(() => listener(payload));
+  #unavailable(address: Address, node = this.#node): SealpostError {
+    return new SealpostError(CALL_ERRORS.unavailable, `no ${address.service} service answers on node ${node}`);
   }
 
-  subscribe(service: string, _version: number, event: string, listener: (payload: unknown) => void): () => void {
-    const name = `${service}.${event}`;
+  publish(service: string, version: number, event: string, payload: unknown): void {
+    for (const listener of this.#listeners.get(eventKey(service, version, event)) ?? []) {
+      queueMicrotask(() => listener(payload));
+    }
+  }
+
+  subscribe(service: string, version: number, event: string, listener: (payload: unknown) => void): () => void {
+    const name = eventKey(service, version, event);
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners.add(listener));
     return () => listeners.delete(listener);
@@ -63,10 +81,15 @@ export class LocalBus implements Bus {
 
   async drain(): Promise<void> {
     this.#closed = true;
-    await Promise.allSettled(this.#underWay);
+    await endsWithin(DRAIN_LIMIT, Promise.all(this.#underWay));
     this.#handlers.clear();
     this.#listeners.clear();
   }
+}
+
+/** A failure as an answer. */
+export function failure(error: SealpostError): BusReply {
+  return { ok: false, code: error.code, message: error.message };
 }
 
 /** The answer, or `timeout` when it does not come in time. */

@@ -1,0 +1,323 @@
+import { ErrorCode, type Msg, type NatsConnection, NatsError, type Subscription } from 'nats';
+import {
+  type Address,
+  type Bus,
+  type BusHandler,
+  type BusReply,
+  type BusRequest,
+  DRAIN_LIMIT,
+  endsWithin,
+} from '#cluster/bus.ts';
+import {
+  type ArrivedRequest,
+  decodeEvent,
+  decodeReply,
+  decodeRequest,
+  encodeEvent,
+  encodeReply,
+  encodeRequest,
+} from '#cluster/frame.ts';
+import { failure, LocalBus } from '#cluster/local-bus.ts';
+import { type NatsConnectionOptions, NatsLink } from '#cluster/nats-connection.ts';
+import { eventSubject, operationSubject } from '#cluster/subjects.ts';
+import { CALL_ERRORS } from '#shared/contract.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * The bus between processes, over NATS. What the own process serves is called directly, without NATS; so is what
+ * it announces. Everything else is a NATS message in the form of `frame.ts`.
+ *
+ * - open: registrations are subscribed on the connection that is up, and on every one after it. While none is up
+ *   (`connected` is false) calls to other processes fail at once with `unavailable`, and what waits for a reply
+ *   when the connection breaks fails with `timeout`: it may or may not have been done. Left by `drain`.
+ * - draining: NATS brings no new requests, calls are refused; what was taken is answered. Left when all of it has
+ *   ended or the time is up.
+ * - closed: for good.
+ */
+export type NatsBusOptions = Omit<NatsConnectionOptions, 'name'> & { node: string; name?: string };
+
+/** What NATS carries where the server did not say otherwise. */
+const DEFAULT_MAX_PAYLOAD = 1024 * 1024;
+/** How long the own node's mailbox counts as unserved after NATS said so, in milliseconds. */
+const ABSENT = 1000;
+/** Bytes of requests without an answer, beyond which calls are refused: a bound when NATS has stopped reading. */
+const UNANSWERED_LIMIT = 128 * 1024 * 1024;
+
+/** A subscription that is made anew on every connection. */
+type Registration = {
+  subject: string;
+  queue: string | undefined;
+  deliver: (message: Msg) => void;
+  subscription: Subscription | undefined;
+};
+
+export class NatsBus implements Bus {
+  readonly #node: string;
+  readonly #log: Logger;
+  readonly #local: LocalBus;
+  readonly #link: NatsLink;
+  readonly #registrations = new Set<Registration>();
+  /** The one NATS subscription of each event that has listeners here, and how many. */
+  readonly #events = new Map<string, { listeners: number; stop: () => void }>();
+  /** Until when (`performance.now`) a service counts as absent from the own node. */
+  readonly #absent = new Map<string, number>();
+  readonly #asked = new Set<Promise<BusReply>>();
+  #unanswered = 0;
+  #drained: Promise<void> | undefined;
+
+  private constructor({ node, name, ...options }: NatsBusOptions) {
+    this.#node = node;
+    this.#log = options.log;
+    this.#local = new LocalBus(node);
+    this.#link = new NatsLink({ ...options, name: name ?? `sealpost ${node}` }, (connection) => {
+      this.#absent.clear();
+      for (const registration of this.#registrations) attach(registration, connection);
+    });
+  }
+
+  /**
+   * Connect. Resolves also when no server can be reached yet: the bus then serves its own process, `connected` is
+   * false, and connecting goes on.
+   */
+  static async connect(options: NatsBusOptions): Promise<NatsBus> {
+    const bus = new NatsBus(options);
+    await bus.#link.start();
+    return bus;
+  }
+
+  get maxPayload(): number {
+    return this.#link.current?.info?.max_payload ?? DEFAULT_MAX_PAYLOAD;
+  }
+
+  get connected(): boolean {
+    return this.#link.current !== undefined && this.#drained === undefined;
+  }
+
+  serve(address: Address, handler: BusHandler): () => void {
+    const stopLocal = this.#local.serve(address, handler);
+    const deliver = (message: Msg): void => this.#arrived(address, message);
+    const stops = [operationSubject(address), operationSubject(address, this.#node)].map((subject) =>
+      this.#register(subject, address.service, deliver),
+    );
+    return () => {
+      for (const stop of stops) stop();
+      stopLocal();
+    };
+  }
+
+  async call(address: Address, request: BusRequest, node?: string): Promise<BusReply> {
+    if (this.#drained !== undefined) throw unavailable(address, 'this process is shutting down');
+    if ((node === undefined || node === this.#node) && this.#local.serves(address)) {
+      return this.#local.call(address, request, node);
+    }
+    const frame = encodeRequest(request, Date.now() + request.timeout);
+    if (frame.length > this.maxPayload) {
+      const text = `a request of ${frame.length} bytes to ${label(address)} is larger than NATS carries (${this.maxPayload})`;
+      throw new SealpostError(CALL_ERRORS.tooLarge, text);
+    }
+    if (this.#unanswered + frame.length > UNANSWERED_LIMIT) {
+      throw new SealpostError(CALL_ERRORS.busy, `${this.#unanswered} bytes of requests wait for an answer over NATS`);
+    }
+    const answer = this.#exchange(address, frame, request.timeout, node);
+    this.#asked.add(answer);
+    this.#unanswered += frame.length;
+    try {
+      return await answer;
+    } finally {
+      this.#asked.delete(answer);
+      this.#unanswered -= frame.length;
+    }
+  }
+
+  publish(service: string, version: number, event: string, payload: unknown): void {
+    this.#local.publish(service, version, event, payload);
+    const connection = this.#link.current;
+    if (connection === undefined) return;
+    const frame = encodeEvent(payload);
+    if (frame.length > this.maxPayload) {
+      this.#log.error(
+        { event: `${service}.${event}`, bytes: frame.length },
+        'event is larger than NATS carries; other processes miss it',
+      );
+      return;
+    }
+    connection.publish(eventSubject(service, version, event), frame);
+  }
+
+  subscribe(service: string, version: number, event: string, listener: (payload: unknown) => void): () => void {
+    const stopLocal = this.#local.subscribe(service, version, event, listener);
+    const subject = eventSubject(service, version, event);
+    const shared = this.#events.get(subject) ?? {
+      listeners: 0,
+      stop: this.#register(subject, undefined, (message) => this.#heard(service, version, event, message)),
+    };
+    shared.listeners++;
+    this.#events.set(subject, shared);
+    let stopped = false;
+    return () => {
+      if (stopped) return;
+      stopped = true;
+      stopLocal();
+      if (--shared.listeners > 0) return;
+      this.#events.delete(subject);
+      shared.stop();
+    };
+  }
+
+  /** Resolves when the server has seen everything done until now, subscriptions among it; at once while it is away. */
+  async flush(): Promise<void> {
+    await this.#link.current?.flush();
+  }
+
+  drain(): Promise<void> {
+    this.#drained ??= this.#finish();
+    return this.#drained;
+  }
+
+  async #finish(): Promise<void> {
+    const finished = async (): Promise<void> => {
+      // Resolves when the server routes nothing here any more and everything that it had routed was delivered.
+      const open = [...this.#registrations].map(({ subscription }) => subscription?.drain());
+      await Promise.allSettled(open);
+      await this.#local.drain();
+      await Promise.allSettled(this.#asked);
+    };
+    if (!(await endsWithin(DRAIN_LIMIT, finished()))) {
+      this.#log.warn({ unanswered: this.#asked.size }, 'calls under way were given up at the end of this process');
+    }
+    await this.#link.close(DRAIN_LIMIT / 5);
+  }
+
+  #register(subject: string, queue: string | undefined, deliver: (message: Msg) => void): () => void {
+    const registration: Registration = { subject, queue, deliver, subscription: undefined };
+    this.#registrations.add(registration);
+    const connection = this.#link.current;
+    if (connection !== undefined) attach(registration, connection);
+    return () => {
+      this.#registrations.delete(registration);
+      registration.subscription?.unsubscribe();
+    };
+  }
+
+  /** Ask over NATS: the own node first, then anyone. */
+  async #exchange(address: Address, frame: Uint8Array, timeout: number, node?: string): Promise<BusReply> {
+    const end = performance.now() + timeout;
+    const service = `${address.service} v${address.version}`;
+    if (node === undefined && (this.#absent.get(service) ?? 0) < performance.now()) {
+      const answer = await this.#ask(address, operationSubject(address, this.#node), frame, end);
+      if (answer !== undefined) return answer;
+      this.#absent.set(service, performance.now() + ABSENT);
+    }
+    const answer = await this.#ask(address, operationSubject(address, node), frame, end);
+    if (answer !== undefined) return answer;
+    throw unavailable(address, node === undefined ? 'no process serves it' : `node ${node} does not serve it`);
+  }
+
+  /** The answer, or undefined when nobody listens on the subject. */
+  async #ask(address: Address, subject: string, frame: Uint8Array, end: number): Promise<BusReply | undefined> {
+    const connection = this.#link.current;
+    if (connection === undefined) throw unavailable(address, 'NATS is away, and this process does not serve it');
+    try {
+      const message = await connection.request(subject, frame, { timeout: Math.max(1, end - performance.now()) });
+      return decodeReply(message.data);
+    } catch (error) {
+      if (!(error instanceof NatsError)) throw error;
+      if (error.code === ErrorCode.NoResponders) return undefined;
+      throw callError(error, address, connection);
+    }
+  }
+
+  #arrived(address: Address, message: Msg): void {
+    const operation = label(address);
+    if (message.reply === undefined || message.reply === '') {
+      this.#log.warn({ operation }, 'a request that wants no reply was dropped; who publishes on this subject?');
+      return;
+    }
+    let request: ArrivedRequest;
+    try {
+      request = decodeRequest(message.data);
+    } catch (error) {
+      const text = errorText(error);
+      this.#log.warn({ operation, problems: text }, 'malformed request refused');
+      this.#respond(address, message, { ok: false, code: CALL_ERRORS.malformed, message: `${operation}: ${text}` });
+      return;
+    }
+    if (request.timeout <= 0) {
+      const text = `${operation}: the request came ${-request.timeout} ms after its deadline; if this repeats, compare the clocks of both nodes`;
+      this.#log.warn({ operation, trace: request.trace, late: -request.timeout }, text);
+      this.#respond(address, message, { ok: false, code: CALL_ERRORS.timeout, message: text });
+      return;
+    }
+    void this.#local.take(address, request).then((reply) => this.#respond(address, message, reply));
+  }
+
+  #respond(address: Address, message: Msg, reply: BusReply): void {
+    const frame = this.#encodeReply(address, reply);
+    try {
+      message.respond(frame);
+    } catch (error) {
+      // The connection that brought the request is gone; its caller has heard `timeout` already.
+      this.#log.warn({ operation: label(address), err: error }, 'a reply could not be sent');
+    }
+  }
+
+  /** The reply as a frame that NATS carries; where that cannot be, an error that says so. */
+  #encodeReply(address: Address, reply: BusReply): Uint8Array {
+    try {
+      const frame = encodeReply(reply);
+      if (frame.length <= this.maxPayload) return frame;
+      const text = `a reply of ${frame.length} bytes from ${label(address)} is larger than NATS carries (${this.maxPayload})`;
+      return encodeReply(failure(new SealpostError(CALL_ERRORS.tooLarge, text)));
+    } catch (error) {
+      this.#log.error({ operation: label(address), err: error }, 'a reply is no JSON data');
+      const text = `${label(address)}: the reply is no JSON data: ${errorText(error)}`;
+      return encodeReply(failure(new SealpostError(CALL_ERRORS.internal, text)));
+    }
+  }
+
+  #heard(service: string, version: number, event: string, message: Msg): void {
+    let payload: unknown;
+    try {
+      payload = decodeEvent(message.data);
+    } catch (error) {
+      this.#log.warn({ event: `${service}.${event}`, problems: errorText(error) }, 'malformed event dropped');
+      return;
+    }
+    this.#local.publish(service, version, event, payload);
+  }
+}
+
+const label = (address: Address): string => `${address.service}.${address.operation}`;
+
+function attach(registration: Registration, connection: NatsConnection): void {
+  const { subject, queue, deliver } = registration;
+  registration.subscription = connection.subscribe(subject, {
+    ...(queue === undefined ? {} : { queue }),
+    // An error here is a refused subscription, which the link logs with the server's words.
+    callback: (error, message) => {
+      if (error === null) deliver(message);
+    },
+  });
+}
+
+function unavailable(address: Address, why: string): SealpostError {
+  return new SealpostError(CALL_ERRORS.unavailable, `${label(address)} cannot be called: ${why}`);
+}
+
+function callError(error: NatsError, address: Address, connection: NatsConnection): SealpostError {
+  switch (error.code) {
+    case ErrorCode.Timeout: {
+      const text = connection.isClosed() ? 'the connection to NATS broke before its answer' : 'no answer came in time';
+      return new SealpostError(CALL_ERRORS.timeout, `${label(address)}: ${text}`);
+    }
+    case ErrorCode.MaxPayloadExceeded:
+      return new SealpostError(CALL_ERRORS.tooLarge, `${label(address)}: NATS does not carry the request`, {
+        cause: error,
+      });
+    case ErrorCode.PermissionsViolation:
+      return unavailable(address, `NATS does not permit it: ${error.message}`);
+    default:
+      return unavailable(address, errorText(error));
+  }
+}

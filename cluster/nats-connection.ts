@@ -1,0 +1,216 @@
+import { once } from 'node:events';
+import { connect as connectSocket, isIP } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import { connect, DebugEvents, Events, type NatsConnection } from 'nats';
+import { endsWithin } from '#cluster/bus.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+import type { Secret } from '#shared/secret.ts';
+
+/**
+ * A connection to NATS that is kept up for ever.
+ *
+ * - waiting: no connection. Entered at the start and whenever a connection ends. Every server is tried in random
+ *   order, again and again with a pause; every 10 s the log says what is waited for and why it does not come.
+ *   Left when a server took us (→ up) or by `close` (→ closed).
+ * - up: `current` is the connection and `onUp` has seen it. Left when it ends or falls silent (→ waiting) or by
+ *   `close` (→ closed).
+ * - closed: for good.
+ *
+ * The client's own reconnection is off: it gives up after two refused passwords, does not cover the first
+ * connection, and sends late what callers have given up on. Here first connection and every later one are one path.
+ */
+export type NatsConnectionOptions = {
+  /** `nats://host:port` or `tls://host:port`. */
+  servers: readonly string[];
+  /** Name of this client in the server's lists. */
+  name: string;
+  log: Logger;
+  user?: string | undefined;
+  password?: Secret | undefined;
+  /** PEM files; present: clear-text connections are refused. */
+  tls?: { ca?: string | undefined; certificate?: string | undefined; key?: string | undefined } | undefined;
+};
+
+const DEFAULT_PORT = 4222;
+/** Longest time for a server to greet, and then to let us in, in milliseconds. */
+const CONNECT_LIMIT = 3000;
+/** Pause between rounds over the servers; half of it is random, so that nodes do not come back all at once. */
+const RETRY_PAUSE = 1500;
+/** How often the log says that NATS is waited for. */
+const REMIND = 10_000;
+/** A server that answers none of two pings is gone. */
+const PING_INTERVAL = 10_000;
+
+type Server = { url: string; host: string; port: number; tls: boolean };
+
+export class NatsLink {
+  readonly #options: NatsConnectionOptions;
+  readonly #servers: Server[];
+  readonly #log: Logger;
+  readonly #onUp: (connection: NatsConnection) => void;
+  readonly #closing = new AbortController();
+  #current: NatsConnection | undefined;
+
+  constructor(options: NatsConnectionOptions, onUp: (connection: NatsConnection) => void) {
+    this.#options = options;
+    this.#servers = options.servers.map(parseServer);
+    this.#log = options.log;
+    this.#onUp = onUp;
+  }
+
+  /** The connection, while it is up. */
+  get current(): NatsConnection | undefined {
+    return this.#current?.isClosed() === true ? undefined : this.#current;
+  }
+
+  /** Begin to connect. Resolves when a server took us, or when all were tried once without success. */
+  async start(): Promise<void> {
+    const tried = Promise.withResolvers<void>();
+    void this.#keepUp(tried.resolve).catch((error: unknown) => {
+      this.#log.fatal({ err: error }, 'the connection to NATS is no longer kept up; restart this node');
+    });
+    await tried.promise;
+  }
+
+  /** End the connection, after what was sent has reached the server, within `limit` milliseconds. */
+  async close(limit: number): Promise<void> {
+    this.#closing.abort();
+    const connection = this.current;
+    if (connection !== undefined && !(await endsWithin(limit, connection.drain()))) void connection.close();
+  }
+
+  async #keepUp(tried: () => void): Promise<void> {
+    let since = performance.now();
+    let reminded = Number.NEGATIVE_INFINITY;
+    while (!this.#closing.signal.aborted) {
+      const problems: string[] = [];
+      const connection = await this.#connectAny(problems);
+      if (connection !== undefined && this.#closing.signal.aborted) await connection.close();
+      else if (connection !== undefined) {
+        this.#current = connection;
+        this.#onUp(connection);
+        tried();
+        await this.#stayUp(connection);
+        since = performance.now();
+        reminded = Number.NEGATIVE_INFINITY;
+      } else if (performance.now() - reminded >= REMIND && !this.#closing.signal.aborted) {
+        reminded = performance.now();
+        const seconds = Math.round((reminded - since) / 1000);
+        this.#log.warn({ problems, seconds }, 'waiting for NATS; calls to other processes fail until a server answers');
+      }
+      tried();
+      const pause =
+        connection === undefined ? RETRY_PAUSE / 2 + (Math.random() * RETRY_PAUSE) / 2 : Math.random() * 200;
+      // An aborted pause is how `close` ends the loop.
+      await delay(pause, undefined, { signal: this.#closing.signal }).catch(() => undefined);
+    }
+    tried();
+  }
+
+  /** Try every server once, in random order. What went wrong is added to `problems`. */
+  async #connectAny(problems: string[]): Promise<NatsConnection | undefined> {
+    const order = this.#servers.map((server) => ({ server, key: Math.random() })).sort((a, b) => a.key - b.key);
+    for (const { server } of order) {
+      if (this.#closing.signal.aborted) return undefined;
+      try {
+        return await this.#connect(server);
+      } catch (error) {
+        problems.push(`${server.url}: ${errorText(error)}`);
+      }
+    }
+    return undefined;
+  }
+
+  async #connect({ host, port, tls }: Server): Promise<NatsConnection> {
+    // The client never closes a socket on which no greeting comes, so ask for one first.
+    await greeting(host, port, this.#closing.signal);
+    const { user, password, name } = this.#options;
+    const files = this.#options.tls ?? (tls ? {} : undefined);
+    const secure = files && {
+      ...(files.ca === undefined ? {} : { caFile: files.ca }),
+      ...(files.certificate === undefined ? {} : { certFile: files.certificate }),
+      ...(files.key === undefined ? {} : { keyFile: files.key }),
+      // RFC 6066 §3: no addresses in SNI. The certificate must name what the configuration names, address or name.
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+      checkServerIdentity: (_name: string, certificate: PeerCertificate) => checkServerIdentity(host, certificate),
+    };
+    return connect({
+      servers: isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`,
+      name,
+      timeout: CONNECT_LIMIT,
+      reconnect: false,
+      ignoreClusterUpdates: true,
+      // The system's resolver knows /etc/hosts; the client's own does not.
+      resolve: false,
+      noEcho: true,
+      noAsyncTraces: true,
+      pingInterval: PING_INTERVAL,
+      maxPingOut: 2,
+      ...(user === undefined ? {} : { user }),
+      ...(password === undefined ? {} : { pass: password.reveal() }),
+      ...(secure === undefined ? {} : { tls: secure }),
+    });
+  }
+
+  /** Resolves when the connection has ended. */
+  async #stayUp(connection: NatsConnection): Promise<void> {
+    const server = connection.getServer();
+    this.#log.info({ server, version: connection.info?.version }, 'connected to NATS');
+    const stale = Promise.withResolvers<Error>();
+    void this.#watch(connection, () => stale.resolve(new Error('it answers no pings')));
+    const reason = await Promise.race([connection.closed(), stale.promise]);
+    this.#current = undefined;
+    // Fails what waits for a reply. It does not end while a dead connection still holds unsent bytes.
+    void connection.close();
+    if (this.#closing.signal.aborted) return;
+    const why = reason instanceof Error ? errorText(reason) : 'the server closed it';
+    this.#log.warn({ server, reason: why }, 'connection to NATS lost; reconnecting');
+  }
+
+  async #watch(connection: NatsConnection, onStale: () => void): Promise<void> {
+    const server = connection.getServer();
+    for await (const status of connection.status()) {
+      if (status.type === DebugEvents.StaleConnection) onStale();
+      else if (status.type === Events.LDM) this.#log.info({ server }, 'this NATS server is shutting down');
+      else if (status.type === Events.Error) {
+        const { permissionContext: denied } = status;
+        if (denied === undefined) this.#log.error({ server, problem: status.data }, 'NATS reports an error');
+        else {
+          const { operation, subject } = denied;
+          const text = `NATS permits user ${this.#options.user ?? '(none)'} no ${operation} on ${subject}; check the user's permissions`;
+          this.#log.error({ server, operation, subject }, text);
+        }
+      }
+    }
+  }
+}
+
+function parseServer(url: string): Server {
+  const { protocol, hostname, port, username } = new URL(url);
+  if (username !== '') {
+    throw new SealpostError(
+      'invalid-config',
+      `user and password of a NATS server belong under bus.user and bus.password`,
+    );
+  }
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  return { url, host, port: port === '' ? DEFAULT_PORT : Number(port), tls: protocol === 'tls:' };
+}
+
+/** Resolves when something at this address greets as a NATS server does. */
+async function greeting(host: string, port: number, signal: AbortSignal): Promise<void> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_LIMIT)]);
+  const socket = connectSocket({ host, port });
+  try {
+    const [first] = (await once(socket, 'data', { signal: limit })) as [Buffer];
+    if (!first.toString('latin1').startsWith('INFO ')) throw new Error('something that is no NATS server answers');
+  } catch (error) {
+    if (error instanceof Error && error.name === 'AbortError')
+      throw new Error(`no greeting within ${CONNECT_LIMIT} ms`);
+    throw error;
+  } finally {
+    socket.destroy();
+  }
+}

@@ -1,0 +1,390 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { Writable } from 'node:stream';
+import { test } from 'node:test';
+import { connect } from 'nats';
+import pino from 'pino';
+import { announcer, client, listen } from '#cluster/actor.ts';
+import { decodeReply, encodeRequest } from '#cluster/frame.ts';
+import { NatsBus, type NatsBusOptions } from '#cluster/nats-bus.ts';
+import { eventSubject, operationSubject } from '#cluster/subjects.ts';
+import type { SealpostError } from '#shared/errors.ts';
+import { silentLogger } from '#shared/log.ts';
+import { Secret } from '#shared/secret.ts';
+import { writeCertificate } from '#test/kit/certificate.ts';
+import { freePort } from '#test/kit/free-port.ts';
+import { type NatsServer, startNatsServer } from '#test/kit/nats-server.ts';
+import { needs } from '#test/kit/peers.ts';
+import { tempDir } from '#test/kit/temp.ts';
+import { waitFor } from '#test/kit/wait.ts';
+import { busSuite, HOME, TestService, testContract } from '#test/suites/bus.ts';
+
+const nats = needs('nats-server');
+const address = (operation: string) => ({ service: testContract.name, version: 1, operation });
+const code = (expected: string) => ({ code: expected });
+
+/** A logger whose lines a test can read. */
+function memoryLog() {
+  const lines: { level: number; msg: string; [field: string]: unknown }[] = [];
+  const sink = new Writable({
+    write(chunk, _, done) {
+      lines.push(JSON.parse(String(chunk)));
+      done();
+    },
+  });
+  return { log: pino({ level: 'debug' }, sink), lines };
+}
+
+type TestBus = NatsBus & AsyncDisposable;
+async function join(server: NatsServer, node: string, options: Partial<NatsBusOptions> = {}): Promise<TestBus> {
+  const bus = await NatsBus.connect({ servers: [server.url], node, log: silentLogger, ...options });
+  return Object.assign(bus, { [Symbol.asyncDispose]: () => bus.drain() });
+}
+
+/** Resolves when a call is answered. */
+async function answered(bus: NatsBus): Promise<void> {
+  await waitFor(() => client(bus, testContract).digest({}, { timeout: 1000 }), {
+    what: 'an answer over NATS',
+    timeout: 10_000,
+  });
+}
+
+if (nats.skip === false) {
+  busSuite('NatsBus', async () => {
+    const server = await startNatsServer();
+    const serving = await join(server, HOME);
+    const calling = await join(server, 'other');
+    return {
+      serving,
+      calling,
+      settle: async () => {
+        await serving.flush();
+        await calling.flush();
+      },
+      [Symbol.asyncDispose]: async () => {
+        await calling.drain();
+        await serving.drain();
+        await server[Symbol.asyncDispose]();
+      },
+    };
+  });
+}
+
+test('a call prefers its own process, then its own node, then any', nats, async () => {
+  await using server = await startNatsServer();
+  await using own = await join(server, 'a');
+  await using sameNode = await join(server, 'a');
+  await using otherNode = await join(server, 'b');
+  const where = async (): Promise<string> => {
+    const answer = await own.call(address('where'), { fields: {}, timeout: 2000 });
+    assert.ok(answer.ok);
+    return String(answer.fields);
+  };
+  const here = (bus: NatsBus, name: string) => bus.serve(address('where'), async () => ({ ok: true, fields: name }));
+
+  here(otherNode, 'other node');
+  await otherNode.flush();
+  assert.equal(await where(), 'other node');
+  const stopSameNode = here(sameNode, 'same node');
+  await sameNode.flush();
+  // The own node's mailbox counts as unserved for a second after the first call; until then any may answer.
+  await waitFor(
+    async () => {
+      for (let i = 0; i < 20; i++) if ((await where()) !== 'same node') return false;
+      return true;
+    },
+    { what: 'the own node to be preferred' },
+  );
+  const stopOwn = here(own, 'own process');
+  for (let i = 0; i < 20; i++) assert.equal(await where(), 'own process');
+  assert.deepEqual(await own.call(address('where'), { fields: {}, timeout: 2000 }, 'b'), {
+    ok: true,
+    fields: 'other node',
+    bytes: new Uint8Array(0),
+  });
+  stopOwn();
+  assert.equal(await where(), 'same node');
+  stopSameNode();
+  await sameNode.flush();
+  assert.equal(await where(), 'other node');
+});
+
+test('an absent own node costs no round trip with every call', nats, async () => {
+  await using server = await startNatsServer({ args: ['-V'] });
+  await using serving = await join(server, 'b');
+  await using calling = await join(server, 'a');
+  new TestService().serve(serving);
+  await serving.flush();
+  for (let i = 0; i < 50; i++) await client(calling, testContract).digest({});
+  const published = (subject: string) => server.output.split(`[PUB ${subject} `).length - 1;
+  await waitFor(() => published(operationSubject(address('digest'))) === 50, { what: 'the trace of 50 calls' });
+  assert.equal(published(operationSubject(address('digest'), 'a')), 1);
+});
+
+test('an event reaches several processes, and each of its listeners once', nats, async () => {
+  await using server = await startNatsServer();
+  const buses = [await join(server, 'a'), await join(server, 'a'), await join(server, 'b')];
+  const heard: string[] = [];
+  for (const [i, bus] of buses.entries()) {
+    for (const name of ['x', 'y']) {
+      listen(bus, testContract, silentLogger)('changed', ({ revision }) => heard.push(`${i}${name}${revision}`));
+    }
+    await bus.flush();
+  }
+  for (const [i, bus] of buses.entries()) announcer(bus, testContract)('changed', { revision: i });
+  const expected = [0, 1, 2].flatMap((i) => ['x', 'y'].flatMap((name) => [0, 1, 2].map((r) => `${i}${name}${r}`)));
+  await waitFor(() => heard.length >= expected.length, { what: 'all events' });
+  for (const bus of buses) await bus.flush();
+  assert.deepEqual(heard.toSorted(), expected.toSorted());
+  for (const bus of buses) await bus.drain();
+});
+
+test('a killed server makes calls unavailable at once; when it is back they work again', nats, async () => {
+  await using server = await startNatsServer();
+  const { log, lines } = memoryLog();
+  await using serving = await join(server, 'a');
+  await using calling = await join(server, 'b', { log });
+  const service = new TestService();
+  service.serve(serving);
+  const heard: number[] = [];
+  listen(calling, testContract, silentLogger)('changed', ({ revision }) => heard.push(revision));
+  await answered(calling);
+
+  // It may or may not have been done.
+  const underWay = assert.rejects(
+    client(calling, testContract).wait({ key: 'x' }, { timeout: 60_000 }),
+    code('timeout'),
+  );
+  await waitFor(() => service.seen.includes('wait x'), { what: 'the call to be under way' });
+  await server.kill();
+  await underWay;
+  await service.release('x');
+  await waitFor(() => !calling.connected && !serving.connected, { what: 'both to notice' });
+  const start = performance.now();
+  await assert.rejects(client(calling, testContract).digest({}, { timeout: 60_000 }), code('unavailable'));
+  assert.ok(performance.now() - start < 1000);
+  // What is in the own process goes on.
+  assert.equal((await client(serving, testContract).digest({})).length, 0);
+
+  await server.restart();
+  await answered(calling);
+  await waitFor(
+    () => {
+      announcer(serving, testContract)('changed', { revision: 1 });
+      return heard.length > 0;
+    },
+    { what: 'an event after the restart' },
+  );
+  assert.ok(lines.some((line) => line.msg.includes('connection to NATS lost')));
+});
+
+test('a server that is down at the start is waited for, and the log says so', nats, async () => {
+  await using server = await startNatsServer();
+  await server.stop();
+  const { log, lines } = memoryLog();
+  await using serving = await join(server, 'a', { log });
+  await using calling = await join(server, 'b');
+  new TestService().serve(serving);
+  assert.equal(serving.connected, false);
+  assert.match(lines[0]?.msg ?? '', /waiting for NATS/);
+  assert.match(String(lines[0]?.['problems']), /nats:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
+  await assert.rejects(client(calling, testContract).digest({}), code('unavailable'));
+  await server.restart();
+  await answered(calling);
+  assert.equal(serving.connected, true);
+});
+
+test('another server of the list takes over', nats, async () => {
+  await using first = await startNatsServer();
+  await using second = await startNatsServer();
+  const servers = [first.url, second.url];
+  await first.stop();
+  await using bus = await join(second, 'a', { servers });
+  assert.equal(bus.connected, true);
+  await second.stop();
+  await first.restart();
+  await waitFor(() => bus.connected, { what: 'the other server', timeout: 10_000 });
+});
+
+test('draining while no server answers ends soon', nats, async () => {
+  const port = await freePort();
+  const bus = await NatsBus.connect({ servers: [`nats://127.0.0.1:${port}`], node: 'a', log: silentLogger });
+  const start = performance.now();
+  await bus.drain();
+  assert.ok(performance.now() - start < 1000);
+});
+
+test('something that is no NATS server, or says nothing, is named in the log', nats, async () => {
+  await using smtp = createServer((socket) => socket.end('220 mx.test ESMTP\r\n')).listen(0, '127.0.0.1');
+  await once(smtp, 'listening');
+  const { port } = smtp.address() as { port: number };
+  const { log, lines } = memoryLog();
+  const bus = await NatsBus.connect({ servers: [`nats://127.0.0.1:${port}`], node: 'a', log });
+  await bus.drain();
+  assert.match(String(lines[0]?.['problems']), /no NATS server answers/);
+});
+
+test('a frozen server times calls out; the bus recovers when it goes on', nats, async () => {
+  await using server = await startNatsServer();
+  await using serving = await join(server, 'a');
+  await using calling = await join(server, 'b');
+  new TestService().serve(serving);
+  await answered(calling);
+  await server.pause();
+  await assert.rejects(client(calling, testContract).digest({}, { timeout: 200 }), code('timeout'));
+  server.resume();
+  await answered(calling);
+});
+
+test(
+  'a request above the server’s limit is refused before it is sent, and a reply above it is an error',
+  nats,
+  async () => {
+    await using server = await startNatsServer({ config: 'max_payload: 100000' });
+    await using serving = await join(server, 'a');
+    await using calling = await join(server, 'b');
+    const service = new TestService();
+    service.serve(serving);
+    await serving.flush();
+    const call = client(calling, testContract);
+    assert.equal(calling.maxPayload, 100_000);
+    assert.equal((await call.digest({}, { bytes: new Uint8Array(99_900) })).length, 99_900);
+    await assert.rejects(call.digest({}, { bytes: new Uint8Array(100_000) }), code('too-large'));
+    assert.deepEqual(service.seen, ['digest']);
+    await assert.rejects(call.bytes({ length: 100_000 }), code('too-large'));
+    assert.equal((await call.digest({})).length, 0);
+  },
+);
+
+test('a reply that is no JSON data is internal', nats, async () => {
+  await using server = await startNatsServer();
+  await using serving = await join(server, 'a');
+  await using calling = await join(server, 'b');
+  serving.serve(address('odd'), async () => ({ ok: true, fields: 1n }));
+  await serving.flush();
+  const answer = await calling.call(address('odd'), { fields: {}, timeout: 2000 });
+  assert.equal(answer.ok === false && answer.code, 'internal');
+});
+
+test('a stranger’s garbage on our subjects is answered, logged and harmless', nats, async () => {
+  await using server = await startNatsServer();
+  const { log, lines } = memoryLog();
+  await using serving = await join(server, 'a', { log });
+  const service = new TestService();
+  service.serve(serving);
+  const heard: unknown[] = [];
+  listen(serving, testContract, log)('changed', (payload) => heard.push(payload));
+  await serving.flush();
+  const stranger = await connect({ servers: server.url });
+  try {
+    const subject = operationSubject(address('digest'));
+    const good = encodeRequest({ fields: {}, timeout: 1000 }, Date.now() + 1000);
+    for (const garbage of [
+      new Uint8Array(0),
+      Buffer.from('hello'),
+      good.subarray(0, -1),
+      Buffer.concat([good, good]),
+    ]) {
+      const answer = decodeReply((await stranger.request(subject, garbage)).data);
+      if (garbage.length > good.length) assert.equal(answer.ok, true);
+      else assert.equal(answer.ok === false && answer.code, 'malformed', Buffer.from(garbage).toString());
+    }
+    assert.deepEqual(service.seen, ['digest']);
+    stranger.publish(subject, good);
+    stranger.publish(eventSubject(testContract.name, 1, 'changed'), Buffer.from('garbage'));
+    stranger.publish(eventSubject(testContract.name, 1, 'changed'), new Uint8Array(0));
+    await stranger.flush();
+    await waitFor(() => lines.filter((line) => line.msg === 'malformed event dropped').length === 2, {
+      what: 'the log',
+    });
+    assert.ok(lines.some((line) => line.msg.includes('wants no reply')));
+    assert.deepEqual(service.seen, ['digest']);
+    assert.deepEqual(heard, []);
+    await using calling = await join(server, 'b');
+    await answered(calling);
+  } finally {
+    await stranger.close();
+  }
+});
+
+test('a request that comes after its deadline is answered with timeout and not done', nats, async () => {
+  await using server = await startNatsServer();
+  await using serving = await join(server, 'a');
+  const service = new TestService();
+  service.serve(serving);
+  await serving.flush();
+  const stranger = await connect({ servers: server.url });
+  try {
+    const late = encodeRequest({ fields: {}, timeout: 1000 }, Date.now() - 1);
+    const answer = decodeReply((await stranger.request(operationSubject(address('digest')), late)).data);
+    assert.equal(answer.ok === false && answer.code, 'timeout');
+    assert.deepEqual(service.seen, []);
+  } finally {
+    await stranger.close();
+  }
+});
+
+const USERS = `authorization { users = [
+  { user: all, password: secret }
+  { user: caller, password: secret, permissions: { publish: ["sealpost.v1.test-service.digest.>", "sealpost.v1.test-service.digest"], subscribe: ["_INBOX.>"] } }
+] }`;
+
+test('a wrong password is told in the log and tried again; the right one gets in', nats, async () => {
+  await using server = await startNatsServer({ config: USERS });
+  const { log, lines } = memoryLog();
+  await using wrong = await join(server, 'a', { log, user: 'all', password: new Secret('wrong') });
+  assert.equal(wrong.connected, false);
+  assert.match(JSON.stringify(lines), /Authorization Violation/i);
+  assert.doesNotMatch(JSON.stringify(lines), /"wrong"/);
+  await using right = await join(server, 'a', { user: 'all', password: new Secret('secret') });
+  assert.equal(right.connected, true);
+});
+
+test('what the user may not do is told in the log; the call is unavailable at once', nats, async () => {
+  await using server = await startNatsServer({ config: USERS });
+  const all = { user: 'all', password: new Secret('secret') };
+  await using serving = await join(server, 'a', all);
+  const service = new TestService();
+  service.serve(serving);
+  await serving.flush();
+  const { log, lines } = memoryLog();
+  await using calling = await join(server, 'b', { ...all, user: 'caller', log });
+  const call = client(calling, testContract);
+  assert.equal((await call.digest({})).length, 0);
+  await assert.rejects(call.trace({}, { timeout: 60_000 }), code('unavailable'));
+  assert.equal((await call.digest({})).length, 0);
+  calling.serve({ service: 'forbidden', version: 1, operation: 'x' }, async () => ({ ok: true, fields: {} }));
+  await waitFor(() => lines.some((line) => line['operation'] === 'subscription'), { what: 'the refused subscription' });
+  assert.ok(lines.some((line) => /permits user caller no publish on sealpost.*trace/.test(line.msg)));
+});
+
+test('TLS: the certificate must name the server that the configuration names', nats, async () => {
+  await using dir = await tempDir();
+  const files = await writeCertificate(dir.path, { names: ['localhost'] });
+  const config = `tls { cert_file: "${files.certificateFile}", key_file: "${files.keyFile}", ca_file: "${files.caFile}", verify: true }`;
+  await using server = await startNatsServer({ config });
+  await using clear = await startNatsServer();
+  const tls = { ca: files.caFile, certificate: files.certificateFile, key: files.keyFile };
+  const { log, lines } = memoryLog();
+  const attempt = async (options: Partial<NatsBusOptions>): Promise<boolean> => {
+    await using bus = await join(server, 'a', { log, ...options });
+    return bus.connected;
+  };
+  const named = `tls://localhost:${server.port}`;
+  assert.equal(await attempt({ servers: [named], tls }), true);
+  assert.equal(await attempt({ servers: [named], tls: { ca: files.caFile } }), false, 'no client certificate');
+  assert.equal(await attempt({ servers: [named] }), false, 'unknown authority');
+  assert.equal(await attempt({ servers: [`tls://127.0.0.1:${server.port}`], tls }), false, 'another name');
+  assert.match(JSON.stringify(lines.at(-1)), /127\.0\.0\.1 is not in the cert|does not match/);
+  assert.equal(await attempt({ servers: [clear.url], tls }), false, 'clear text');
+});
+
+test('credentials in a server’s address are refused with a hint', async () => {
+  const options = { servers: ['nats://me:secret@127.0.0.1:4222'], node: 'a', log: silentLogger };
+  await assert.rejects(NatsBus.connect(options), (error: SealpostError) => {
+    assert.match(error.message, /bus\.user/);
+    assert.doesNotMatch(error.message, /secret/);
+    return true;
+  });
+});

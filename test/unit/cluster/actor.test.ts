@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { Writable } from 'node:stream';
+import { test } from 'node:test';
+import pino from 'pino';
+import { client, listen, serve } from '#cluster/actor.ts';
+import type { Bus, BusRequest } from '#cluster/bus.ts';
+import { LocalBus } from '#cluster/local-bus.ts';
+import { operationSubject } from '#cluster/subjects.ts';
+import { silentLogger } from '#shared/log.ts';
+import { TestService, testContract } from '#test/suites/bus.ts';
+
+const life = { start: async () => undefined, stop: async () => undefined };
+
+function memoryLog() {
+  const lines: string[] = [];
+  const sink = new Writable({
+    write(chunk, _, done) {
+      lines.push(String(chunk));
+      done();
+    },
+  });
+  return { log: pino({ level: 'debug' }, sink), lines };
+}
+
+test('a service without a handler for an operation is refused when it is served', () => {
+  const { echo: _, ...handlers } = new TestService().handlers;
+  const service = { contract: testContract, handlers: handlers as TestService['handlers'], ...life };
+  assert.throws(() => serve(new LocalBus('n'), service, silentLogger), /test-service has no handler for echo/);
+});
+
+test('a closed actor serves nothing any more', async () => {
+  const bus = new LocalBus('n');
+  const actor = new TestService().serve(bus);
+  const call = client(bus, testContract);
+  assert.equal((await call.digest({})).length, 0);
+  actor.close();
+  await assert.rejects(call.digest({}), { code: 'unavailable' });
+});
+
+test('the deadline is the call’s, else the operation’s, else ten seconds', async () => {
+  const timeouts: number[] = [];
+  const record = (_: unknown, request: BusRequest) => {
+    timeouts.push(request.timeout);
+    return Promise.resolve({ ok: true, fields: {} } as const);
+  };
+  const bus = { call: record } as unknown as Bus;
+  const { fail } = testContract.operations;
+  const call = client(bus, { ...testContract, operations: { fail, slow: { ...fail, timeout: 60_000 } } });
+  await call.fail({ how: '' });
+  await call.slow({ how: '' });
+  await call.slow({ how: '' }, { timeout: 5 });
+  assert.deepEqual(timeouts, [10_000, 60_000, 5]);
+});
+
+test('the log says which operation failed for which mail, and never shows the request or its bytes', async () => {
+  const { log, lines } = memoryLog();
+  const bus = new LocalBus('n');
+  const { handlers } = new TestService();
+  serve(bus, { contract: testContract, handlers, ...life }, log);
+  const call = client(bus, testContract);
+  await assert.rejects(call.fail({ how: 'bug' }, { trace: 'T1' }), { code: 'internal' });
+  const address = { service: 'test-service', version: 1, operation: 'digest' };
+  await bus.call(address, { fields: 'SECRET', bytes: Buffer.from('SECRET'), trace: 'T2', timeout: 1000 });
+  const [failed = '', refused = ''] = lines;
+  assert.match(failed, /"operation":"test-service\.fail","trace":"T1".*TypeError: x is not a function/);
+  assert.match(refused, /"operation":"test-service\.digest","trace":"T2".*malformed request refused/);
+  assert.doesNotMatch(lines.join(), /SECRET/);
+});
+
+test('requests that hold too many bytes together are answered busy', async () => {
+  const bus = new LocalBus('n');
+  const service = new TestService();
+  service.serve(bus);
+  const call = client(bus, testContract);
+  // Never touched, so it costs no memory.
+  const large = new Uint8Array(200 * 1024 * 1024);
+  const first = call.wait({ key: 'a' }, { bytes: large });
+  await assert.rejects(call.wait({ key: 'b' }, { bytes: large }), { code: 'busy' });
+  await service.release('a');
+  await first;
+  const again = call.wait({ key: 'c' }, { bytes: large });
+  await service.release('c');
+  await again;
+});
+
+test('an event that the contract does not have cannot be listened to', () => {
+  const hear = listen(new LocalBus('n'), testContract, silentLogger);
+  assert.throws(() => hear('unknown' as 'changed', () => undefined), /has no event unknown/);
+});
+
+for (const node of ['', '.', '*', '>', 'a.b', 'a b', 'a\r\nPUB', 'ä', 'x'.repeat(65)]) {
+  test(`${JSON.stringify(node)} is no part of a subject`, () => {
+    const address = { service: 'router', version: 1, operation: 'open' };
+    assert.throws(() => operationSubject(address, node), { code: 'malformed' });
+    assert.throws(() => operationSubject({ ...address, service: node }), { code: 'malformed' });
+  });
+}
