@@ -1,0 +1,112 @@
+import { execFile } from 'node:child_process';
+import { chmod, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { generateNek } from '#services/credential-store/nek.ts';
+import { freePort } from '#test/kit/free-port.ts';
+import { Program } from '#test/kit/program.ts';
+import { type TempDir, tempDir } from '#test/kit/temp.ts';
+import { waitFor } from '#test/kit/wait.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const MAIN = join(ROOT, 'cluster/cli/main.ts');
+
+export type NodeOptions = {
+  /** Port of the relay listener; a free one by default. */
+  port?: number;
+  /** Where `* → smtp://127.0.0.1:sink` leads. */
+  sink?: number;
+  /** More sections of sealpost.yaml. */
+  config?: string;
+  /** Folder for everything; a temporary one by default. */
+  data?: string;
+  environment?: Record<string, string>;
+};
+
+/**
+ * A real node in its own processes, with its own folder: a relay listener on loopback that lets 127.0.0.1 relay, signs
+ * for example.com where keys were created, and sends everything to one next hop.
+ */
+export class SealpostNode implements AsyncDisposable {
+  readonly folder: string;
+  readonly port: number;
+  readonly configFile: string;
+  readonly programs = new Map<string, Program>();
+  readonly #temp: TempDir;
+  readonly #environment: Record<string, string>;
+
+  private constructor(temp: TempDir, port: number, environment: Record<string, string>) {
+    this.#temp = temp;
+    this.folder = temp.path;
+    this.configFile = join(temp.path, 'sealpost.yaml');
+    this.port = port;
+    this.#environment = environment;
+  }
+
+  /** Write the configuration; nothing runs yet. */
+  static async create(options: NodeOptions = {}): Promise<SealpostNode> {
+    const temp = await tempDir('node');
+    const port = options.port ?? (await freePort());
+    const node = new SealpostNode(temp, port, options.environment ?? {});
+    const nek = join(temp.path, 'nek.key');
+    await writeFile(nek, generateNek('test'), { mode: 0o600 });
+    await chmod(nek, 0o600);
+    await writeFile(
+      node.configFile,
+      [
+        `node: { name: edge-1, hostname: edge.test, data: ${options.data ?? './data'} }`,
+        `credentials: { nek: ${nek} }`,
+        ...(options.config?.includes('listeners:')
+          ? []
+          : [`listeners: [{ name: mx, kind: relay, address: 127.0.0.1, port: ${port}, tls: none }]`]),
+        ...(options.config?.includes('relay:') ? [] : ['relay: { allow: { hosts: [127.0.0.1] } }']),
+        ...(options.sink === undefined ? [] : [`routes: [{ to: "*", via: "smtp://127.0.0.1:${options.sink}" }]`]),
+        options.config ?? '',
+      ].join('\n'),
+    );
+    return node;
+  }
+
+  /** Start a process with these services (all without a name) and wait until it says that it is up. */
+  async start(...services: string[]): Promise<Program> {
+    const program = this.launch(...services);
+    await program.waitForOutput(/"node is up"/, 30_000);
+    return program;
+  }
+
+  /** Start a process and wait for nothing. */
+  launch(...services: string[]): Program {
+    const program = new Program(process.execPath, [MAIN, 'start', ...services, '--config', this.configFile], {
+      cwd: this.folder,
+      env: this.#environment,
+    });
+    this.programs.set(services.join('+') || 'all', program);
+    return program;
+  }
+
+  /** Run the command line against this node; resolves to its standard output, rejects when it fails. */
+  async sealpost(...args: string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)(process.execPath, [MAIN, ...args, '--config', this.configFile], {
+      cwd: this.folder,
+      maxBuffer: 64 * 1024 * 1024,
+    });
+    return stdout;
+  }
+
+  /** Counts of the queue, over the command line. */
+  async queued(): Promise<number> {
+    const { entries } = JSON.parse(await this.sealpost('queue', 'list', '--json')) as { entries: unknown[] };
+    return entries.length;
+  }
+
+  /** Wait until nothing is queued. */
+  async drained(timeout = 60_000): Promise<void> {
+    await waitFor(async () => (await this.queued()) === 0, { timeout, what: 'the queue to be empty' });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.programs.values()].map((program) => program[Symbol.asyncDispose]()));
+    await this.#temp[Symbol.asyncDispose]();
+  }
+}
