@@ -41,9 +41,13 @@ export function sender({ facts, reversePath, size }: Request, { directory, large
   return reject(553, '5.7.1', text, why);
 }
 
-/** The sentence of a refusal: the address that was claimed and those of the user. */
+/**
+ * The sentence of a refusal: the address that was claimed and those of the user. Cut so that the reply line stays
+ * within 512 octets (RFC 5321 §4.5.3.1.5).
+ */
 export function notPermitted(address: string, user: string, directory: Directory | null): string {
   const own = directory?.user(user)?.addresses ?? [];
-  const shown = own.length > 3 ? `${own.slice(0, 3).join(', ')} and ${own.length - 3} more` : own.join(', ') || 'none';
-  return `Sender address ${printable(address)} is not permitted for user ${printable(user)}, whose addresses are: ${shown}`;
+  const more = own.length > 3 ? ` and ${own.length - 3} more` : '';
+  const shown = own.length === 0 ? 'none' : `${printable(own.slice(0, 3).join(', '), 160)}${more}`;
+  return `Sender address ${printable(address, 160)} is not permitted for user ${printable(user, 64)}, whose addresses are: ${shown}`;
 }
