@@ -14,13 +14,19 @@ export function authorOf(fields: HeaderField[], reversePath: string): Author {
   if (from.length === 0) return { domains: envelope, problem: 'the message has no From field' };
   const addresses: string[] = [];
   for (const field of from) {
-    const list = parseAddressList(fieldValue(field));
+    const list = parseAddressList(fieldValue(wellFormedPart(field)));
     if (list === undefined) return { domains: envelope, problem: 'the From field is not a list of addresses' };
     addresses.push(...list);
   }
   // Only empty groups (RFC 6854): a From that can be signed, in the name of whoever sends it.
   if (addresses.length === 0) return { domains: envelope, problem: undefined };
   return { domains: [...new Set(addresses.map(addressDomain))], problem: undefined };
+}
+
+/** The field up to a line that does not belong to it: some readers stop there, and see this author. */
+function wellFormedPart(field: HeaderField): HeaderField {
+  const end = field.raw.search(/\r\n(?![ \t])/);
+  return end < 0 ? field : { name: field.name, raw: field.raw.slice(0, end) };
 }
 
 /** The header is text of bytes; a domain beyond ASCII is UTF-8 (RFC 6532 §3.1). */
