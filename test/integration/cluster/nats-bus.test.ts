@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { connect } from 'nats';
-import pino from 'pino';
 import { announcer, client, listen } from '#cluster/actor.ts';
 import { decodeReply, encodeRequest } from '#cluster/frame.ts';
 import { NatsBus, type NatsBusOptions } from '#cluster/nats-bus.ts';
@@ -14,6 +12,7 @@ import { silentLogger } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { writeCertificate } from '#test/kit/certificate.ts';
 import { freePort } from '#test/kit/free-port.ts';
+import { logLines } from '#test/kit/log-lines.ts';
 import { type NatsServer, startNatsServer } from '#test/kit/nats-server.ts';
 import { needs } from '#test/kit/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -23,18 +22,6 @@ import { busSuite, HOME, TestService, testContract } from '#test/suites/bus.ts';
 const nats = needs('nats-server');
 const address = (operation: string) => ({ service: testContract.name, version: 1, operation });
 const code = (expected: string) => ({ code: expected });
-
-/** A logger whose lines a test can read. */
-function memoryLog() {
-  const lines: { level: number; msg: string; [field: string]: unknown }[] = [];
-  const sink = new Writable({
-    write(chunk, _, done) {
-      lines.push(JSON.parse(String(chunk)));
-      done();
-    },
-  });
-  return { log: pino({ level: 'debug' }, sink), lines };
-}
 
 type TestBus = NatsBus & AsyncDisposable;
 async function join(server: NatsServer, node: string, options: Partial<NatsBusOptions> = {}): Promise<TestBus> {
@@ -142,7 +129,7 @@ test('an event reaches several processes, and each of its listeners once', nats,
 
 test('a killed server makes calls unavailable at once; when it is back they work again', nats, async () => {
   await using server = await startNatsServer();
-  const { log, lines } = memoryLog();
+  const { log, lines } = logLines();
   await using serving = await join(server, 'a');
   await using calling = await join(server, 'b', { log });
   const service = new TestService();
@@ -176,19 +163,19 @@ test('a killed server makes calls unavailable at once; when it is back they work
     },
     { what: 'an event after the restart' },
   );
-  assert.ok(lines.some((line) => line.msg.includes('connection to NATS lost')));
+  assert.ok(lines().some((line) => line.msg.includes('connection to NATS lost')));
 });
 
 test('a server that is down at the start is waited for, and the log says so', nats, async () => {
   await using server = await startNatsServer();
   await server.stop();
-  const { log, lines } = memoryLog();
+  const { log, lines } = logLines();
   await using serving = await join(server, 'a', { log });
   await using calling = await join(server, 'b');
   new TestService().serve(serving);
   assert.equal(serving.connected, false);
-  assert.match(lines[0]?.msg ?? '', /waiting for NATS/);
-  assert.match(String(lines[0]?.['problems']), /nats:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
+  assert.match(lines()[0]?.msg ?? '', /waiting for NATS/);
+  assert.match(String(lines()[0]?.['problems']), /nats:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
   await assert.rejects(client(calling, testContract).digest({}), code('unavailable'));
   await server.restart();
   await answered(calling);
@@ -219,10 +206,10 @@ test('something that is no NATS server, or says nothing, is named in the log', n
   await using smtp = createServer((socket) => socket.end('220 mx.test ESMTP\r\n')).listen(0, '127.0.0.1');
   await once(smtp, 'listening');
   const { port } = smtp.address() as { port: number };
-  const { log, lines } = memoryLog();
+  const { log, lines } = logLines();
   const bus = await NatsBus.connect({ servers: [`nats://127.0.0.1:${port}`], node: 'a', log });
   await bus.drain();
-  assert.match(String(lines[0]?.['problems']), /no NATS server answers/);
+  assert.match(String(lines()[0]?.['problems']), /no NATS server answers/);
 });
 
 test('a frozen server times calls out; the bus recovers when it goes on', nats, async () => {
@@ -269,7 +256,7 @@ test('a reply that is no JSON data is internal', nats, async () => {
 
 test('a stranger’s garbage on our subjects is answered, logged and harmless', nats, async () => {
   await using server = await startNatsServer();
-  const { log, lines } = memoryLog();
+  const { log, lines } = logLines();
   await using serving = await join(server, 'a', { log });
   const service = new TestService();
   service.serve(serving);
@@ -295,10 +282,10 @@ test('a stranger’s garbage on our subjects is answered, logged and harmless', 
     stranger.publish(eventSubject(testContract.name, 1, 'changed'), Buffer.from('garbage'));
     stranger.publish(eventSubject(testContract.name, 1, 'changed'), new Uint8Array(0));
     await stranger.flush();
-    await waitFor(() => lines.filter((line) => line.msg === 'malformed event dropped').length === 2, {
+    await waitFor(() => lines().filter((line) => line.msg === 'malformed event dropped').length === 2, {
       what: 'the log',
     });
-    assert.ok(lines.some((line) => line.msg.includes('wants no reply')));
+    assert.ok(lines().some((line) => line.msg.includes('wants no reply')));
     assert.deepEqual(service.seen, ['digest']);
     assert.deepEqual(heard, []);
     await using calling = await join(server, 'b');
@@ -332,11 +319,11 @@ const USERS = `authorization { users = [
 
 test('a wrong password is told in the log and tried again; the right one gets in', nats, async () => {
   await using server = await startNatsServer({ config: USERS });
-  const { log, lines } = memoryLog();
+  const { log, lines } = logLines();
   await using wrong = await join(server, 'a', { log, user: 'all', password: new Secret('wrong') });
   assert.equal(wrong.connected, false);
-  assert.match(JSON.stringify(lines), /Authorization Violation/i);
-  assert.doesNotMatch(JSON.stringify(lines), /"wrong"/);
+  assert.match(JSON.stringify(lines()), /Authorization Violation/i);
+  assert.doesNotMatch(JSON.stringify(lines()), /"wrong"/);
   await using right = await join(server, 'a', { user: 'all', password: new Secret('secret') });
   assert.equal(right.connected, true);
 });
@@ -348,15 +335,17 @@ test('what the user may not do is told in the log; the call is unavailable at on
   const service = new TestService();
   service.serve(serving);
   await serving.flush();
-  const { log, lines } = memoryLog();
+  const { log, lines } = logLines();
   await using calling = await join(server, 'b', { ...all, user: 'caller', log });
   const call = client(calling, testContract);
   assert.equal((await call.digest({})).length, 0);
   await assert.rejects(call.trace({}, { timeout: 60_000 }), code('unavailable'));
   assert.equal((await call.digest({})).length, 0);
   calling.serve({ service: 'forbidden', version: 1, operation: 'x' }, async () => ({ ok: true, fields: {} }));
-  await waitFor(() => lines.some((line) => line['operation'] === 'subscription'), { what: 'the refused subscription' });
-  assert.ok(lines.some((line) => /permits user caller no publish on sealpost.*trace/.test(line.msg)));
+  await waitFor(() => lines().some((line) => line['operation'] === 'subscription'), {
+    what: 'the refused subscription',
+  });
+  assert.ok(lines().some((line) => /permits user caller no publish on sealpost.*trace/.test(line.msg)));
 });
 
 test('TLS: the certificate must name the server that the configuration names', nats, async () => {
@@ -366,7 +355,7 @@ test('TLS: the certificate must name the server that the configuration names', n
   await using server = await startNatsServer({ config });
   await using clear = await startNatsServer();
   const tls = { ca: files.caFile, certificate: files.certificateFile, key: files.keyFile };
-  const { log, lines } = memoryLog();
+  const { log, lines } = logLines();
   const attempt = async (options: Partial<NatsBusOptions>): Promise<boolean> => {
     await using bus = await join(server, 'a', { log, ...options });
     return bus.connected;
@@ -376,7 +365,7 @@ test('TLS: the certificate must name the server that the configuration names', n
   assert.equal(await attempt({ servers: [named], tls: { ca: files.caFile } }), false, 'no client certificate');
   assert.equal(await attempt({ servers: [named] }), false, 'unknown authority');
   assert.equal(await attempt({ servers: [`tls://127.0.0.1:${server.port}`], tls }), false, 'another name');
-  assert.match(JSON.stringify(lines.at(-1)), /127\.0\.0\.1 is not in the cert|does not match/);
+  assert.match(JSON.stringify(lines().at(-1)), /127\.0\.0\.1 is not in the cert|does not match/);
   assert.equal(await attempt({ servers: [clear.url], tls }), false, 'clear text');
 });
 

@@ -1,26 +1,14 @@
 import assert from 'node:assert/strict';
-import { Writable } from 'node:stream';
 import { test } from 'node:test';
-import pino from 'pino';
 import { client, listen, serve } from '#cluster/actor.ts';
 import type { Bus, BusRequest } from '#cluster/bus.ts';
 import { LocalBus } from '#cluster/local-bus.ts';
 import { operationSubject } from '#cluster/subjects.ts';
 import { silentLogger } from '#shared/log.ts';
+import { logLines } from '#test/kit/log-lines.ts';
 import { TestService, testContract } from '#test/suites/bus.ts';
 
 const life = { start: async () => undefined, stop: async () => undefined };
-
-function memoryLog() {
-  const lines: string[] = [];
-  const sink = new Writable({
-    write(chunk, _, done) {
-      lines.push(String(chunk));
-      done();
-    },
-  });
-  return { log: pino({ level: 'debug' }, sink), lines };
-}
 
 test('a service without a handler for an operation is refused when it is served', () => {
   const { echo: _, ...handlers } = new TestService().handlers;
@@ -53,7 +41,7 @@ test('the deadline is the call’s, else the operation’s, else ten seconds', a
 });
 
 test('the log says which operation failed for which mail, and never shows the request or its bytes', async () => {
-  const { log, lines } = memoryLog();
+  const { log, lines } = logLines();
   const bus = new LocalBus('n');
   const { handlers } = new TestService();
   serve(bus, { contract: testContract, handlers, ...life }, log);
@@ -61,10 +49,10 @@ test('the log says which operation failed for which mail, and never shows the re
   await assert.rejects(call.fail({ how: 'bug' }, { trace: 'T1' }), { code: 'internal' });
   const address = { service: 'test-service', version: 1, operation: 'digest' };
   await bus.call(address, { fields: 'SECRET', bytes: Buffer.from('SECRET'), trace: 'T2', timeout: 1000 });
-  const [failed = '', refused = ''] = lines;
+  const [failed = '', refused = ''] = lines().map((line) => JSON.stringify(line));
   assert.match(failed, /"operation":"test-service\.fail","trace":"T1".*TypeError: x is not a function/);
   assert.match(refused, /"operation":"test-service\.digest","trace":"T2".*malformed request refused/);
-  assert.doesNotMatch(lines.join(), /SECRET/);
+  assert.doesNotMatch(JSON.stringify(lines()), /SECRET/);
 });
 
 test('requests that hold too many bytes together are answered busy', async () => {
