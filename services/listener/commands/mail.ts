@@ -1,0 +1,99 @@
+import { newId } from '#shared/ids.ts';
+import { type Reply, reply } from '#shared/reply.ts';
+import type { Handler } from '../dispatch.ts';
+import { decodeXtext, type Parameters, parseParameters, parsePath } from '../mail-path.ts';
+import { LOGIN_FIRST, messageTooBig, NON_ASCII_ADDRESS } from '../replies.ts';
+import type { Session } from '../session.ts';
+import type { Transaction } from '../transaction.ts';
+import { authOffer } from './auth.ts';
+import { pathReply } from './path-reply.ts';
+
+const syntax = (text: string): Reply => reply(501, '5.5.4', text);
+
+/** MAIL (RFC 5321 §4.1.1.2): begins a transaction. */
+export const mail: Handler = async (session, argument, ascii) => {
+  if (session.facts.kind === 'submission' && session.facts.user === undefined) return LOGIN_FIRST; // RFC 4954 §6
+  if (session.transaction !== undefined) return reply(503, '5.5.1', 'A mail transaction is open already');
+  const path = /^FROM: *(.*)$/i.exec(argument)?.[1];
+  if (path === undefined) return reply(501, '5.5.4', 'Syntax: MAIL FROM:<address>');
+  const parsed = parsePath(path, false);
+  if ('problem' in parsed) return pathReply(parsed.problem, '5.1.7');
+  const parameters = parseParameters(parsed.rest);
+  if ('problem' in parameters) return syntax(parameters.problem);
+  const transaction = begin(session, parsed.address, parameters.parameters);
+  if ('code' in transaction) return transaction;
+  if (!ascii && !transaction.smtpUtf8) return NON_ASCII_ADDRESS; // RFC 6531 §3.5
+  const { facts } = session;
+  const { policy } = session.dependencies;
+  const { trace, reversePath, size } = transaction;
+  const verdict = await session.ask(policy.sender({ facts, reversePath, size }, { trace }), trace);
+  if (verdict.action !== 'accept')
+    return session.refused('sender refused', verdict.reply, { trace, from: reversePath });
+  session.transaction = transaction;
+  return reply(250, '2.1.0', 'Sender OK');
+};
+
+/** The transaction that these parameters make, or what is wrong with one of them. */
+function begin(session: Session, reversePath: string, parameters: Parameters): Transaction | Reply {
+  const transaction: Transaction = {
+    trace: newId(),
+    reversePath,
+    smtpUtf8: false,
+    size: undefined,
+    ret: undefined,
+    envid: undefined,
+    recipients: new Map(),
+    accepted: 0,
+    refused: 0,
+  };
+  for (const [keyword, value] of parameters) {
+    const problem = apply(session, transaction, keyword, value);
+    if (problem !== undefined) return problem;
+  }
+  return transaction;
+}
+
+function apply(session: Session, transaction: Transaction, keyword: string, value: string | true): Reply | undefined {
+  switch (keyword) {
+    case 'SIZE': {
+      // RFC 1870 §6.1
+      if (value === true || !/^\d{1,20}$/.test(value)) return syntax('SIZE needs a number of bytes');
+      const limit = session.limits['message-size'];
+      if (Number(value) > limit) return messageTooBig(limit);
+      transaction.size = Number(value);
+      return undefined;
+    }
+    case 'BODY':
+      // RFC 6152 §2. What the message holds is looked at when it comes, whatever was said here.
+      if (value === true || !/^(?:7BIT|8BITMIME)$/i.test(value)) return syntax('BODY must be 7BIT or 8BITMIME');
+      return undefined;
+    case 'SMTPUTF8':
+      if (value !== true) return syntax('SMTPUTF8 takes no value'); // RFC 6531 §3.4
+      transaction.smtpUtf8 = true;
+      return undefined;
+    case 'RET': {
+      // RFC 3461 §4.3
+      const ret = value === true ? undefined : value.toUpperCase();
+      if (ret !== 'FULL' && ret !== 'HDRS') return syntax('RET must be FULL or HDRS');
+      transaction.ret = ret;
+      return undefined;
+    }
+    case 'ENVID': {
+      // RFC 3461 §4.4
+      const envid = value === true || value.length > 100 ? undefined : decodeXtext(value);
+      if (envid === undefined) return syntax('ENVID must be xtext of at most 100 characters');
+      transaction.envid = envid;
+      return undefined;
+    }
+    case 'AUTH':
+      // RFC 4954 §5: whoever submitted the message elsewhere is not believed here, as if AUTH=<> had been said.
+      if (authOffer(session) === 'none' || value === true) return unknown(keyword);
+      return undefined;
+    default:
+      return unknown(keyword);
+  }
+}
+
+function unknown(keyword: string): Reply {
+  return reply(555, '5.5.4', `MAIL parameter ${keyword} is not known`); // RFC 5321 §4.1.1.11
+}

@@ -1,0 +1,74 @@
+import { DsnNotify, type EnvelopeRecipient } from '#shared/envelope.ts';
+import { type Reply, reply } from '#shared/reply.ts';
+import type { Handler } from '../dispatch.ts';
+import { decodeXtext, type Parameters, parseParameters, parsePath } from '../mail-path.ts';
+import { NON_ASCII_ADDRESS, TOO_MANY_RECIPIENTS } from '../replies.ts';
+import { pathReply } from './path-reply.ts';
+
+const syntax = (text: string): Reply => reply(501, '5.5.4', text);
+
+/** RCPT (RFC 5321 §4.1.1.3): adds a recipient to the transaction. */
+export const rcpt: Handler = async (session, argument, ascii) => {
+  const { transaction } = session;
+  if (transaction === undefined) return reply(503, '5.5.1', 'Send MAIL first');
+  const path = /^TO: *(.*)$/i.exec(argument)?.[1];
+  if (path === undefined) return syntax('Syntax: RCPT TO:<address>');
+  const parsed = parsePath(path, true);
+  if ('problem' in parsed) return pathReply(parsed.problem, '5.1.3');
+  if (parsed.address === '') return pathReply('syntax', '5.1.3');
+  if (!ascii && !transaction.smtpUtf8) return NON_ASCII_ADDRESS; // RFC 6531 §3.5
+  const parameters = parseParameters(parsed.rest);
+  if ('problem' in parameters) return syntax(parameters.problem);
+  const recipient = requested(parsed.address, parameters.parameters);
+  if ('code' in recipient) return recipient;
+  // RFC 5321 §4.5.3.1.10: temporary, so that the client sends the rest in a transaction of its own.
+  if (transaction.accepted >= session.limits.recipients) return TOO_MANY_RECIPIENTS;
+
+  const { facts } = session;
+  const { trace, reversePath } = transaction;
+  const call = session.dependencies.policy.recipient({ facts, reversePath, recipient }, { trace });
+  const verdict = await session.ask(call, trace);
+  if (verdict.action !== 'accept') {
+    transaction.refused++;
+    const about = { trace, from: reversePath, recipient: recipient.address };
+    return session.refused('recipient refused', verdict.reply, about);
+  }
+  transaction.accepted++;
+  for (const target of verdict.recipients) {
+    if (!transaction.recipients.has(target.address)) transaction.recipients.set(target.address, target);
+  }
+  return reply(250, '2.1.5', 'Recipient OK');
+};
+
+/** What RCPT asks for, or what is wrong with it. */
+function requested(address: string, parameters: Parameters): EnvelopeRecipient | Reply {
+  const recipient: EnvelopeRecipient = { address };
+  for (const [keyword, value] of parameters) {
+    switch (keyword) {
+      case 'NOTIFY': {
+        const notify = value === true ? undefined : parseNotify(value);
+        if (notify === undefined) return syntax('NOTIFY must be NEVER, or any of SUCCESS, FAILURE and DELAY');
+        recipient.notify = notify;
+        break;
+      }
+      case 'ORCPT': {
+        // RFC 3461 §4.2: addr-type ";" xtext
+        const known = value !== true && value.length <= 500 && /^[A-Za-z0-9-]+;./.test(value);
+        const orcpt = known ? decodeXtext(value) : undefined;
+        if (orcpt === undefined) return syntax('ORCPT must be an address type, a semicolon and an address as xtext');
+        recipient.orcpt = orcpt;
+        break;
+      }
+      default:
+        return reply(555, '5.5.4', `RCPT parameter ${keyword} is not known`); // RFC 5321 §4.1.1.11
+    }
+  }
+  return recipient;
+}
+
+/** RFC 3461 §4.1: NEVER stands alone. */
+function parseNotify(value: string): EnvelopeRecipient['notify'] {
+  const parsed = DsnNotify.array().min(1).safeParse(value.toUpperCase().split(','));
+  if (!parsed.success || (parsed.data.includes('NEVER') && parsed.data.length > 1)) return undefined;
+  return parsed.data;
+}

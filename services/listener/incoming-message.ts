@@ -1,0 +1,152 @@
+import { isAscii } from 'node:buffer';
+import type { MessageFacts } from '#services/router/contract.ts';
+import { RelaxedBodyHash } from '#shared/dkim-body-hash.ts';
+import { errorText } from '#shared/errors.ts';
+import type { Reply } from '#shared/reply.ts';
+import type { Defect } from './data-decoder.ts';
+import { EmptyLineFinder } from './empty-line-finder.ts';
+import { defectReply, HEADER_TOO_BIG, messageTooBig, routerRefusal } from './replies.ts';
+import type { Acceptance, Transfer } from './transfer.ts';
+
+/**
+ * One message on its way in: learns the facts of it while its bytes pass to the router, and decides its fate when its
+ * end has come.
+ *
+ * States:
+ * - `receiving`: bytes go to the transfer
+ * - `refused`: something is wrong already; the transfer is aborted and the rest of the bytes is dropped, because the
+ *   client hears replies only behind the end of its message
+ * - `finished`: `finish` gave the one reply
+ * - `lost`: the client went away before the end
+ */
+
+export type Limits = { message: number; header: number };
+
+/** Asks policy about the message; called once, with everything known. */
+export type Judge = (
+  facts: { size: number },
+  header: Buffer,
+) => Promise<({ action: 'accept' } & Acceptance) | { action: 'reject' | 'defer'; reply: Reply }>;
+
+export type Ending = {
+  reply: Reply;
+  /** What went wrong on our side, for the log. */
+  problem?: string;
+};
+
+export class IncomingMessage {
+  readonly #transfer: Transfer;
+  readonly #limits: Limits;
+  readonly #judge: Judge;
+  readonly #emptyLine = new EmptyLineFinder();
+  readonly #hash = new RelaxedBodyHash();
+  #headerEnded = false;
+  #headerBytes = 0;
+  #size = 0;
+  #eightBitHeader = false;
+  #eightBitBody = false;
+  #refusal: Reply | undefined;
+
+  constructor(transfer: Transfer, limits: Limits, judge: Judge) {
+    this.#transfer = transfer;
+    this.#limits = limits;
+    this.#judge = judge;
+  }
+
+  get queueId(): string {
+    return this.#transfer.queueId;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Whether more bytes may come now; if not, `onReady` says when. */
+  get ready(): boolean {
+    return this.#transfer.ready;
+  }
+
+  onReady(resume: () => void): void {
+    this.#transfer.onReady = resume;
+  }
+
+  /** Take the next bytes, free of transparency dots. */
+  write(piece: Buffer): void {
+    this.#size += piece.length;
+    if (this.#refusal !== undefined) return;
+    if (this.#size > this.#limits.message) {
+      this.#refuse(messageTooBig(this.#limits.message));
+      return;
+    }
+    if (this.#headerEnded) this.#body(piece);
+    else this.#header(piece);
+    if (this.#refusal === undefined) this.#transfer.append(piece);
+  }
+
+  /** The message is complete; resolves to the one reply to it. Never rejects. */
+  async finish(defect: Defect | undefined): Promise<Ending> {
+    if (defect !== undefined) this.#refuse(defectReply(defect));
+    if (this.#refusal !== undefined) return { reply: this.#refusal };
+    if (this.#transfer.failure !== undefined) return this.#localTrouble(this.#transfer.failure.error);
+    try {
+      return await this.#decide();
+    } catch (error) {
+      return this.#localTrouble(error);
+    }
+  }
+
+  /** The client is gone. */
+  lost(): void {
+    this.#transfer.abort();
+  }
+
+  async #decide(): Promise<Ending> {
+    const facts: MessageFacts = {
+      headerBytes: this.#headerBytes,
+      size: this.#size,
+      bodyHash: this.#hash.digest(),
+      eightBitBody: this.#eightBitBody,
+      eightBitHeader: this.#eightBitHeader,
+    };
+    const verdict = await this.#judge({ size: facts.size }, this.#transfer.head(facts.headerBytes));
+    if (verdict.action !== 'accept') {
+      this.#transfer.abort();
+      return { reply: verdict.reply };
+    }
+    const { prepend, originating, junk } = verdict;
+    await this.#transfer.commit(facts, { prepend, originating, junk });
+    // Only now is the message on disk, and only now may the client forget it (RFC 5321 §6.1).
+    return {
+      reply: { code: 250, enhanced: '2.0.0', text: `Queued as ${this.#transfer.queueId}` },
+    };
+  }
+
+  #localTrouble(error: unknown): Ending {
+    this.#transfer.abort();
+    return { reply: routerRefusal(error), problem: errorText(error) };
+  }
+
+  #refuse(reply: Reply): void {
+    this.#refusal ??= reply;
+    this.#transfer.abort();
+  }
+
+  #header(piece: Buffer): void {
+    const end = this.#emptyLine.find(piece);
+    const header = end < 0 ? piece : piece.subarray(0, end);
+    this.#headerBytes += header.length;
+    this.#eightBitHeader ||= !isAscii(header);
+    if (this.#headerBytes > this.#limits.header) {
+      this.#refuse(HEADER_TOO_BIG);
+    } else if (end >= 0) {
+      this.#headerEnded = true;
+      this.#transfer.keep = this.#headerBytes;
+      if (end < piece.length) this.#body(piece.subarray(end));
+    }
+  }
+
+  #body(piece: Buffer): void {
+    this.#eightBitBody ||= !isAscii(piece);
+    this.#hash.update(piece);
+  }
+}

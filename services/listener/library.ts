@@ -1,0 +1,192 @@
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
+import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
+import { LineStream, type MessageSink } from './library-stream.ts';
+import type { Session } from './session.ts';
+import type { TlsMaterial } from './tls-material.ts';
+import type { Wire } from './wire.ts';
+
+/**
+ * smtp-server, as far as it is used: it accepts connections, reads the PROXY header, does the TLS handshakes (implicit
+ * and STARTTLS), and carries a socket from its opening to its close with time-outs and half-closed ends. Commands,
+ * replies and message text are not the library's: `Session` speaks, `LineStream` reads.
+ *
+ * Leans on these internals of smtp-server 3.21.6, which is why that version is pinned exactly
+ * (`test/unit/listener/library.test.ts` fails when they change):
+ * - server: `connect()` is called with every socket that is ready to speak; `updateSecureContext()` is called by the
+ *   constructor and would load a certificate that the whole world has the key of; TLS sockets are made with
+ *   `secureContext.get('*')` and `_resolveSNI()`; `_expectsProxyHeader()` decides about the PROXY header;
+ *   `_pendingSockets` holds sockets that are not ready to speak; options are read from the one object that was given,
+ *   at every use, so getters make them live (`maxClients`, `socketTimeout`)
+ * - connection: `init()`, `_setListeners()`, `_createParser()`, `upgrade()`, `close()`, `_onClose()`, `_onError()`,
+ *   `_onTimeout()`, `_armTimeout()`, and the fields `_socket`, `_parser`, `_upgrading`, `_closing`
+ */
+
+export type ServerHooks = {
+  tls: TlsMaterial;
+  /** Whether this peer speaks the PROXY protocol. `address` as the socket gives it. */
+  expectsProxy(address: string): boolean;
+  session(wire: Wire): Session;
+  /** A connection failed before it was a session: a TLS handshake, a PROXY header. */
+  failed(error: Error & { remoteAddress?: string | undefined }): void;
+};
+
+export class Server extends SMTPServer {
+  /** Connections whose socket is open; the library's own set drops those that are closing. */
+  readonly open = new Set<Connection>();
+  readonly #hooks: ServerHooks;
+
+  constructor(options: SMTPServerOptions, hooks: ServerHooks) {
+    super(options);
+    this.#hooks = hooks;
+    this.secureContext = hooks.tls.contexts;
+    this.on('error', (error) => hooks.failed(error));
+  }
+
+  override connect(socket: Socket | TLSSocket, options?: SMTPConnectionOptions | null): void {
+    const connection = new Connection(this, socket, options ?? {}, this.#hooks);
+    this.connections.add(connection);
+    this.open.add(connection);
+    connection.once('ended', () => this.open.delete(connection));
+    connection.init();
+  }
+
+  /** Contexts are `TlsMaterial`'s. Also runs in the library's constructor, before there are any. */
+  override updateSecureContext(): void {
+    this.secureContext = new Map();
+  }
+
+  override _resolveSNI(name: string, answer: Parameters<SMTPServer['_resolveSNI']>[1]): void {
+    answer(null, this.#hooks.tls.contextFor(name));
+  }
+
+  override _expectsProxyHeader(socket: Socket): boolean {
+    return this.#hooks.expectsProxy(socket.remoteAddress ?? '');
+  }
+
+  /** Take no more connections, and drop those that have not got as far as a session. */
+  stopAccepting(): void {
+    this.server.close();
+    for (const socket of this._pendingSockets.values()) socket.destroy();
+  }
+}
+
+export class Connection extends SMTPConnection implements Wire {
+  readonly #hooks: ServerHooks;
+  readonly #session: Session;
+  /** Replies that wait for each other, to leave in one segment (RFC 2920 §3.2). */
+  #unsent = '';
+  #flushing = false;
+
+  constructor(server: Server, socket: Socket | TLSSocket, options: SMTPConnectionOptions, hooks: ServerHooks) {
+    super(server, socket, options);
+    this.#hooks = hooks;
+    this.#session = hooks.session(this);
+  }
+
+  get dialogue(): Session {
+    return this.#session;
+  }
+
+  get address(): string {
+    return this.remoteAddress;
+  }
+
+  tls(): { protocol: string; cipher: string } | undefined {
+    if (!(this._socket instanceof TLSSocket)) return undefined;
+    return { protocol: this._socket.getProtocol() ?? 'unknown', cipher: this._socket.getCipher().name };
+  }
+
+  canUpgrade(): boolean {
+    return this.#hooks.tls.contexts.has('*');
+  }
+
+  /** The library waits 100 ms for early talkers and looks up the name; both are policy's here. */
+  override init(): void {
+    this._setListeners(() => {
+      this.#session.begin().catch((error: unknown) => this._onError(asError(error)));
+    });
+  }
+
+  override _createParser(): LineStream {
+    // Called by the library's constructor: `this` is complete when the first of these callbacks runs.
+    return new LineStream({
+      maxLineLength: () => this.#session.limits['command-length'],
+      line: (line, next) => this.#session.line(line, () => this._whenWritable(next)),
+      messageEnded: (defect, next) => {
+        this.#session.messageEnded(defect, next).catch((error: unknown) => this._onError(asError(error)));
+      },
+      inputEnded: () => this.#session.inputEnded(),
+    });
+  }
+
+  write(lines: string): void {
+    this.#unsent += lines;
+    if (!(this._parser instanceof LineStream) || !this._parser.pending) this.#flush();
+    else if (!this.#flushing) {
+      // More commands are here already: their replies may join this one, if they take no longer than this turn.
+      this.#flushing = true;
+      setImmediate(() => {
+        this.#flushing = false;
+        this.#flush();
+      });
+    }
+  }
+
+  readMessage(sink: MessageSink): void {
+    if (this._parser instanceof LineStream) this._parser.startMessage(sink);
+  }
+
+  startTls(done: () => void): void {
+    this.#flush();
+    const retired = this._parser;
+    // The library drains what else came in clear text through the retired parser, which must not wait for an answer.
+    this.upgrade(() => {
+      if (retired instanceof LineStream) retired.proceed();
+    }, done);
+  }
+
+  override close(): void {
+    this.#flush();
+    super.close();
+  }
+
+  /** Nothing more is to be said: no waiting for the client's side to close. */
+  destroy(): void {
+    this._socket.destroy();
+  }
+
+  /** The time-out of the configuration has changed. */
+  rearm(timeout: number): void {
+    this._socket.setTimeout(timeout);
+  }
+
+  override _onClose(): void {
+    super._onClose();
+    this.#session.closed();
+    this.emit('ended');
+  }
+
+  override _onError(error: Error): void {
+    // A broken connection is an ordinary end; the socket's 'close' follows and ends the session.
+    this.#hooks.failed(Object.assign(error, { remoteAddress: this.remoteAddress }));
+    this.close();
+  }
+
+  override _onTimeout(): void {
+    if (this._closing) this._socket.destroy();
+    else if (!this.#session.timedOut()) this._armTimeout();
+  }
+
+  #flush(): void {
+    const text = this.#unsent;
+    this.#unsent = '';
+    // While the TLS handshake runs, whatever was written would go out in clear text in the middle of it.
+    if (text !== '' && !this._upgrading && this._socket.writable) this._socket.write(text);
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

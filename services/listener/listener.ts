@@ -1,0 +1,124 @@
+import { once } from 'node:events';
+import ipaddr from 'ipaddr.js';
+import type { ListenerConfig } from '#cluster/config/schema.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { type Connection, Server } from './library.ts';
+import { Session, type SessionDependencies } from './session.ts';
+import type { TlsMaterial } from './tls-material.ts';
+
+/**
+ * One listening socket and its sessions.
+ *
+ * States: `open()` → listening → `stop()` → finishing: no new connections, sessions end at their next quiet moment →
+ * `closed` when the last one is gone or the grace is over.
+ */
+
+/** Error codes of a machine without IPv6. */
+const NO_IPV6 = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL']);
+
+export class Listener {
+  /** In force for new and running sessions; a change of address, port or implicit TLS needs another listener. */
+  config: ListenerConfig;
+  readonly #dependencies: SessionDependencies;
+  readonly #server: Server;
+  #listening = false;
+
+  constructor(config: ListenerConfig, dependencies: SessionDependencies, tls: TlsMaterial) {
+    this.config = config;
+    this.#dependencies = dependencies;
+    const { settings, log } = dependencies;
+    const options = {
+      secure: config.tls === 'implicit',
+      logger: false,
+      // A client may close its side behind QUIT or the final dot, and still has a right to the replies.
+      allowHalfOpen: true,
+      get maxClients(): number {
+        return settings.current.limits.sessions;
+      },
+      get socketTimeout(): number {
+        return settings.current.limits.timeout;
+      },
+    };
+    this.#server = new Server(options, {
+      tls,
+      expectsProxy: (address) => matches(this.config.proxy, address),
+      session: (wire) => new Session(dependencies, this, wire),
+      failed: (error) => {
+        log.info(
+          { listener: this.config.name, peer: error.remoteAddress, problem: errorText(error) },
+          'connection failed',
+        );
+      },
+    });
+  }
+
+  /** Port that is listened on, also where the configuration lets the system pick one. */
+  get port(): number {
+    const address = this.#server.server.address();
+    return address === null || typeof address === 'string' ? this.config.port : address.port;
+  }
+
+  get connections(): ReadonlySet<Connection> {
+    return this.#server.open;
+  }
+
+  /** Whether this listener's socket serves that configuration as well. */
+  fits(config: ListenerConfig): boolean {
+    const mine = this.config;
+    return (
+      this.#listening &&
+      config.address === mine.address &&
+      config.port === mine.port &&
+      (config.tls === 'implicit') === (mine.tls === 'implicit')
+    );
+  }
+
+  /** Begin to listen. Rejects with `listen-failed`. */
+  async open(): Promise<void> {
+    const { address, name, port } = this.config;
+    try {
+      try {
+        await this.#listen(address);
+      } catch (error) {
+        if (address !== '::' || !NO_IPV6.has(errorCode(error) ?? '')) throw error;
+        await this.#listen('0.0.0.0');
+      }
+    } catch (cause) {
+      throw new SealpostError('listen-failed', `listener ${name} cannot listen on ${address} port ${port}`, { cause });
+    }
+    this.#listening = true;
+    this.#dependencies.log.info({ listener: name, address, port: this.port, tls: this.config.tls }, 'listening');
+  }
+
+  /** Take no more connections, let messages under way finish for at most `grace` milliseconds, close. */
+  async stop(grace: number): Promise<void> {
+    if (!this.#listening) return;
+    this.#listening = false;
+    const closed = once(this.#server.server, 'close');
+    this.#server.stopAccepting();
+    for (const connection of this.#server.open) connection.dialogue.drain();
+    const timer = setTimeout(() => {
+      for (const connection of this.#server.open) connection.destroy();
+    }, grace);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  async #listen(host: string): Promise<void> {
+    const { server } = this.#server;
+    // `ipv6Only: false` makes `::` every address, whatever the system's default is.
+    server.listen({ host, port: this.config.port, ipv6Only: false });
+    await once(server, 'listening');
+  }
+}
+
+/** Whether an address is one of these, or in one of these networks. */
+export function matches(networks: readonly string[], address: string): boolean {
+  if (networks.length === 0 || !ipaddr.isValid(address)) return false;
+  const peer = ipaddr.process(address);
+  return networks.some((network) => {
+    const [base, bits] = network.includes('/') ? ipaddr.parseCIDR(network) : [ipaddr.process(network), undefined];
+    if (base.kind() !== peer.kind()) return false;
+    return peer.match(base, bits ?? (peer.kind() === 'ipv4' ? 32 : 128));
+  });
+}

@@ -1,0 +1,89 @@
+import { isIP } from 'node:net';
+import { normalizeDomain } from '#shared/address.ts';
+
+/**
+ * Arguments of MAIL and RCPT: a path in angle brackets, then parameters (RFC 5321 §4.1.1.2, §4.1.1.3, §4.1.2, with
+ * the characters that RFC 6531 §3.3 adds).
+ */
+
+export type PathProblem = 'syntax' | 'source-route' | 'too-long';
+
+/** `address` has a normalized domain; '' is the null path. `rest` is what follows the bracket. */
+export type ParsedPath = { address: string; rest: string } | { problem: PathProblem };
+
+// No C1 controls, no zero-width characters that make one address look like another, no replacement character,
+// which is what bytes that are not UTF-8 were read as.
+const NON_ASCII = '\\u00a0-\\u200a\\u200c-\\u205f\\u2061-\\ufefe\\uff00-\\ufffc';
+const ATEXT = `[A-Za-z0-9!#$%&'*+/=?^_\`{|}~${NON_ASCII}-]`;
+const DOT_STRING = `${ATEXT}+(?:\\.${ATEXT}+)*`;
+const QUOTED_STRING = `"(?:[\\x20\\x21\\x23-\\x5b\\x5d-\\x7e${NON_ASCII}]|\\\\[\\x20-\\x7e])*"`;
+const PATH = new RegExp(`^<(?:(${DOT_STRING}|${QUOTED_STRING})@([A-Za-z0-9_.:\\[\\]${NON_ASCII}-]+))?>(.*)$`);
+const POSTMASTER = /^<(postmaster)>(.*)$/i;
+const WHOLE_DOT_STRING = new RegExp(`^${DOT_STRING}$`);
+
+/** RFC 5321 §4.5.3.1.3: a path has at most 256 octets, its brackets included. */
+const MAX_ADDRESS = 254;
+
+/** Parse `<path> parameters`. `postmaster` admits the mailbox without a domain that RCPT must know (§4.1.1.3). */
+export function parsePath(text: string, postmaster: boolean): ParsedPath {
+  const bare = postmaster ? POSTMASTER.exec(text) : null;
+  if (bare !== null) return { address: 'postmaster', rest: bare[2] ?? '' };
+  if (/^<@[^>]*:/.test(text)) return { problem: 'source-route' };
+  const match = PATH.exec(text);
+  if (match === null) return { problem: 'syntax' };
+  const [, local, domain, rest = ''] = match;
+  if (local === undefined || domain === undefined) return { address: '', rest };
+  const normal = normalizeDomain(domain);
+  if (domain.endsWith('.') || !isDomain(normal)) return { problem: 'syntax' };
+  const address = `${simplestForm(local)}@${normal}`;
+  return Buffer.byteLength(address) > MAX_ADDRESS ? { problem: 'too-long' } : { address, rest };
+}
+
+/** A quoted local part without need of the quotes is the same mailbox as without them (RFC 5321 §4.1.2). */
+function simplestForm(local: string): string {
+  if (!local.startsWith('"')) return local;
+  const content = local.slice(1, -1).replace(/\\(.)/g, '$1');
+  return WHOLE_DOT_STRING.test(content) ? content : local;
+}
+
+function isDomain(domain: string): boolean {
+  if (domain.startsWith('[')) {
+    // RFC 5321 §4.1.3
+    if (!domain.endsWith(']')) return false;
+    const literal = domain.slice(1, -1);
+    return literal.startsWith('ipv6:') ? isIP(literal.slice(5)) === 6 : isIP(literal) === 4;
+  }
+  return domain.length <= 253 && domain.split('.').every(isLabel);
+}
+
+/** Underscores are no host name characters, yet mail domains with them exist. */
+function isLabel(label: string): boolean {
+  return label.length <= 63 && /^[a-z0-9_-]+$/.test(label) && !label.startsWith('-') && !label.endsWith('-');
+}
+
+/** Parameters by upper-case keyword; true for one without a value. */
+export type Parameters = Map<string, string | true>;
+export type ParsedParameters = { parameters: Parameters } | { problem: string };
+
+/** Parse ` KEYWORD=value …` as it follows a path. */
+export function parseParameters(text: string): ParsedParameters {
+  const parameters: Parameters = new Map();
+  if (text.trim() === '') return { parameters };
+  if (!text.startsWith(' ')) return { problem: 'A space must stand between path and parameters' };
+  for (const word of text.trim().split(/ +/)) {
+    // A value may hold no "=" (RFC 5321 §4.1.2), yet senders put one into ORCPT: only the first one splits.
+    const match = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x7e\u00a0-\ufffc]+))?$/.exec(word);
+    if (match?.[1] === undefined) return { problem: 'Bad parameter syntax' };
+    const keyword = match[1].toUpperCase();
+    // RFC 3461 §4 says so for DSN; twice the same keyword can only be a mistake elsewhere.
+    if (parameters.has(keyword)) return { problem: `Parameter ${keyword} was given twice` };
+    parameters.set(keyword, match[2] ?? true);
+  }
+  return { parameters };
+}
+
+/** Decode xtext (RFC 3461 §4); undefined where it hides control characters, which would end up in headers and logs. */
+export function decodeXtext(text: string): string | undefined {
+  const decoded = text.replace(/\+([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return /[\x00-\x1f\x7f-\x9f]/.test(decoded) ? undefined : decoded;
+}

@@ -1,0 +1,129 @@
+import type { Config, ListenerConfig } from '#cluster/config/schema.ts';
+import type { Settings } from '#cluster/settings.ts';
+import type { PolicyContract } from '#services/policy/contract.ts';
+import type { RouterContract } from '#services/router/contract.ts';
+import type { Client, Service } from '#shared/contract.ts';
+import { errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+import { type ListenerContract, listenerContract } from './contract.ts';
+import { Listener } from './listener.ts';
+import { SessionCounts } from './session-counts.ts';
+import { TlsMaterial } from './tls-material.ts';
+
+export type ListenerDependencies = {
+  settings: Settings;
+  log: Logger;
+  policy: Client<PolicyContract>;
+  router: Client<RouterContract>;
+};
+
+/** How long messages under way may take when the service stops, in milliseconds. */
+const GRACE = 10_000;
+
+/**
+ * The listener service: SMTP on every configured port. Whom it calls: policy about everything a client asks for, a
+ * router to keep what was accepted. `start` rejects when a port or the certificate cannot be used.
+ */
+export function createListenerService(dependencies: ListenerDependencies): Service<ListenerContract> {
+  const listeners = new Listeners(dependencies);
+  return {
+    contract: listenerContract,
+    handlers: { status: () => ({ listeners: listeners.status() }) },
+    start: () => listeners.start(),
+    stop: () => listeners.stop(),
+  };
+}
+
+/**
+ * The open listeners, brought in line with the configuration at every change of it, one change after the other.
+ * A listener that cannot be opened then is logged; everything else goes on.
+ */
+class Listeners {
+  readonly #dependencies: ListenerDependencies;
+  readonly #tls: TlsMaterial;
+  readonly #counts = new SessionCounts();
+  readonly #open = new Map<string, Listener>();
+  /** Listeners that left the configuration and finish their sessions. */
+  readonly #leaving = new Set<Promise<void>>();
+  #unsubscribe: (() => void) | undefined;
+  #changes: Promise<void> = Promise.resolve();
+
+  constructor(dependencies: ListenerDependencies) {
+    this.#dependencies = dependencies;
+    this.#tls = new TlsMaterial(dependencies.log);
+  }
+
+  async start(): Promise<void> {
+    const { settings } = this.#dependencies;
+    this.#tls.use(settings.current.tls);
+    for (const config of settings.current.listeners) await this.#add(config);
+    this.#unsubscribe = settings.onChange((next, previous) => {
+      this.#changes = this.#changes.then(() => this.#apply(next, previous));
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#unsubscribe?.();
+    await this.#changes;
+    this.#tls.close();
+    for (const name of this.#open.keys()) this.#remove(name);
+    await Promise.all(this.#leaving);
+  }
+
+  status(): {
+    name: string;
+    kind: 'relay' | 'submission';
+    address: string;
+    port: number;
+    tls: string;
+    sessions: number;
+  }[] {
+    return [...this.#open.values()].map(({ config, port, connections }) => ({
+      name: config.name,
+      kind: config.kind,
+      address: config.address,
+      port,
+      tls: config.tls,
+      sessions: connections.size,
+    }));
+  }
+
+  async #apply(next: Config, previous: Config): Promise<void> {
+    if (JSON.stringify(next.tls) !== JSON.stringify(previous.tls)) this.#tls.tryUse(next.tls);
+    const wanted = new Map(next.listeners.map((config) => [config.name, config]));
+    for (const [name, listener] of this.#open) {
+      const config = wanted.get(name);
+      // First what goes, so that its port is free for what comes.
+      if (config === undefined || !listener.fits(config)) this.#remove(name);
+      else listener.config = config;
+    }
+    for (const [name, config] of wanted) {
+      if (this.#open.has(name)) continue;
+      try {
+        await this.#add(config);
+      } catch (error) {
+        this.#dependencies.log.error({ listener: name, problem: errorText(error) }, 'listener not opened');
+      }
+    }
+    if (next.limits.timeout !== previous.limits.timeout) this.#rearm(next.limits.timeout);
+  }
+
+  async #add(config: ListenerConfig): Promise<void> {
+    const listener = new Listener(config, { ...this.#dependencies, counts: this.#counts }, this.#tls);
+    await listener.open();
+    this.#open.set(config.name, listener);
+  }
+
+  #remove(name: string): void {
+    const stopped = this.#open.get(name)?.stop(GRACE) ?? Promise.resolve();
+    this.#open.delete(name);
+    this.#leaving.add(stopped);
+    stopped.finally(() => this.#leaving.delete(stopped));
+  }
+
+  #rearm(timeout: number): void {
+    for (const { connections } of this.#open.values()) {
+      for (const connection of connections) connection.rearm(timeout);
+    }
+  }
+}

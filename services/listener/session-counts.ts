@@ -1,0 +1,31 @@
+import type { Reply } from '#shared/reply.ts';
+import { TOO_MANY_FROM_CLIENT, TOO_MANY_SESSIONS } from './replies.ts';
+
+export type SessionLimits = { sessions: number; 'sessions-per-client': number };
+
+/** Sessions open at once over all listeners of this process, in all and by client address. */
+export class SessionCounts {
+  readonly #byAddress = new Map<string, number>();
+  #total = 0;
+
+  get total(): number {
+    return this.#total;
+  }
+
+  /** Count a session in, or say why it may not begin; one that was refused is not to be released. */
+  admit(address: string, limits: SessionLimits): Reply | undefined {
+    const fromAddress = this.#byAddress.get(address) ?? 0;
+    if (this.#total >= limits.sessions) return TOO_MANY_SESSIONS;
+    if (fromAddress >= limits['sessions-per-client']) return TOO_MANY_FROM_CLIENT;
+    this.#total++;
+    this.#byAddress.set(address, fromAddress + 1);
+    return undefined;
+  }
+
+  release(address: string): void {
+    const left = (this.#byAddress.get(address) ?? 1) - 1;
+    this.#total--;
+    if (left === 0) this.#byAddress.delete(address);
+    else this.#byAddress.set(address, left);
+  }
+}

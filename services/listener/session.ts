@@ -1,0 +1,322 @@
+import type { Config, ListenerConfig } from '#cluster/config/schema.ts';
+import type { Settings } from '#cluster/settings.ts';
+import type { PolicyContract, Refusal, SessionFacts } from '#services/policy/contract.ts';
+import type { RouterContract } from '#services/router/contract.ts';
+import type { Client } from '#shared/contract.ts';
+import { errorText } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
+import type { Logger } from '#shared/log.ts';
+import { formatReply, LOCAL_ERROR, type Reply } from '#shared/reply.ts';
+import { type Answer, type Continuation, formatAnswer, type Spoken } from './answer.ts';
+import type { CommandLine } from './command-lines.ts';
+import type { Defect } from './data-decoder.ts';
+import { dispatch } from './dispatch.ts';
+import type { Ending, IncomingMessage } from './incoming-message.ts';
+import * as replies from './replies.ts';
+import type { SessionCounts } from './session-counts.ts';
+import type { Transaction } from './transaction.ts';
+import type { Wire } from './wire.ts';
+
+/**
+ * One SMTP session (RFC 5321 §3.1), from the opening of the connection to its end.
+ *
+ * States, each with what leads out of it:
+ * - `connecting`: policy is asked about the client. Accepted → greeting, `commands`. Refused, or the client talks
+ *   before the greeting → `closing`.
+ * - `commands`: one command at a time; the next line waits for the answer to the last one. DATA whose transfer a router
+ *   opened → `message`; QUIT, a 421 of ours → `closing`.
+ * - `message`: what follows 354 goes to the message. Its end → one reply → `commands`.
+ * - `closing`: the last reply is on its way, nothing is read any more.
+ * - `closed`: the connection is gone. A message that had not ended is given up; one that had is seen through.
+ *
+ * Beside the state there are the transaction, the name given in EHLO, the user and TLS; STARTTLS begins all of them
+ * anew. `drain` lets the message at hand finish and says 421 between commands.
+ */
+
+type State = 'connecting' | 'commands' | 'message' | 'closing' | 'closed';
+
+export type SessionDependencies = {
+  settings: Settings;
+  log: Logger;
+  policy: Client<PolicyContract>;
+  router: Client<RouterContract>;
+  counts: SessionCounts;
+};
+
+/** Failed authentications until the session ends. */
+const LOGINS = 3;
+
+export class Session {
+  readonly id = newId();
+  readonly dependencies: SessionDependencies;
+  readonly wire: Wire;
+  transaction: Transaction | undefined;
+  continuation: Continuation | undefined;
+  failedLogins = 0;
+
+  readonly #listener: { readonly config: ListenerConfig };
+  readonly #began = Date.now();
+  #state: State = 'connecting';
+  #facts: SessionFacts;
+  #message: { incoming: IncomingMessage; trace: string } | undefined;
+  #counted = false;
+  #draining = false;
+  /** We owe the client a reply: its silence means nothing. */
+  #working = true;
+  #errors = 0;
+  #accepted = 0;
+
+  constructor(dependencies: SessionDependencies, listener: { readonly config: ListenerConfig }, wire: Wire) {
+    this.dependencies = dependencies;
+    this.#listener = listener;
+    this.wire = wire;
+    this.#facts = {
+      session: this.id,
+      listener: listener.config.name,
+      kind: listener.config.kind,
+      client: { address: wire.address, name: null, helo: '' },
+      tls: wire.tls(),
+      scope: 'external',
+    };
+  }
+
+  get listener(): ListenerConfig {
+    return this.#listener.config;
+  }
+
+  get facts(): SessionFacts {
+    return this.#facts;
+  }
+
+  get secure(): boolean {
+    return this.#facts.tls !== undefined;
+  }
+
+  get hostname(): string {
+    return this.dependencies.settings.current.node.hostname;
+  }
+
+  get limits(): Config['limits'] {
+    return this.dependencies.settings.current.limits;
+  }
+
+  /** The client said EHLO or HELO, which also ends a transaction (RFC 5321 §4.1.4). */
+  greeted(helo: string): void {
+    this.transaction = undefined;
+    this.#facts = { ...this.#facts, client: { ...this.#facts.client, helo } };
+  }
+
+  authenticated(user: string): void {
+    this.#facts = { ...this.#facts, user };
+  }
+
+  /** Say that TLS may begin, and begin it. Nothing said in clear text counts afterwards (RFC 3207 §4.2). */
+  startTls(): void {
+    this.#write(replies.BEGIN_TLS);
+    this.wire.startTls(() => {
+      this.transaction = undefined;
+      const { user: _, client, ...rest } = this.#facts;
+      this.#facts = { ...rest, client: { ...client, helo: '' }, tls: this.wire.tls() };
+    });
+  }
+
+  /** A router opened a transfer for the message that comes behind the answer, which must be 354. */
+  receive(incoming: IncomingMessage, trace: string): void {
+    this.#message = { incoming, trace };
+    this.#state = 'message';
+    this.wire.readMessage(incoming);
+  }
+
+  /** Ask policy whether this client may speak, then greet it or send it away. */
+  async begin(): Promise<void> {
+    const { counts, policy } = this.dependencies;
+    const { address } = this.wire;
+    const full = counts.admit(address, this.limits);
+    this.#counted = full === undefined;
+    if (full !== undefined) return this.#end(this.refused('connection refused', full, {}));
+    const { name: listener, kind } = this.listener;
+    const verdict = await this.ask(policy.connect({ session: this.id, listener, kind, address }), undefined);
+    if (this.#state !== 'connecting') return;
+    if (verdict.action !== 'accept') {
+      const reply = verdict.reply === LOCAL_ERROR ? replies.POLICY_AWAY : verdict.reply;
+      return this.#end(this.refused('connection refused', reply, {}));
+    }
+    if (this.#draining) return this.#end(replies.STOPPING);
+    this.#facts = { ...this.#facts, client: { ...this.#facts.client, name: verdict.name }, scope: verdict.scope };
+    this.#state = 'commands';
+    this.#working = false;
+    const { greeting } = this.listener;
+    // RFC 2034 §4: no enhanced status code in the greeting.
+    this.#write({ code: 220, text: `${this.hostname} ESMTP${greeting === '' ? '' : ` ${greeting}`}` });
+  }
+
+  /** A line has come. `next` asks for the one behind it. */
+  line(line: CommandLine, next: () => void): void {
+    if (this.#state === 'connecting') this.#end(replies.TOO_SOON);
+    if (this.#state !== 'commands') {
+      next();
+      return;
+    }
+    let answer: Answer | Promise<Answer>;
+    try {
+      answer = this.#draining ? replies.STOPPING : dispatch(this, line);
+    } catch (error) {
+      answer = this.#unexpected(error);
+    }
+    if (answer instanceof Promise) {
+      this.#working = true;
+      answer.then(
+        (given) => this.#answered(given, next),
+        (error: unknown) => this.#answered(this.#unexpected(error), next),
+      );
+    } else {
+      this.#answered(answer, next);
+    }
+  }
+
+  /** The text of the message has ended; `next` asks for the command behind it. */
+  async messageEnded(defect: Defect | undefined, next: () => void): Promise<void> {
+    if (this.#message === undefined) throw new Error('a message ended that had not begun');
+    this.#working = true;
+    const { incoming, trace } = this.#message;
+    const ending = await incoming.finish(defect);
+    this.#report(incoming, trace, ending);
+    this.#message = undefined;
+    this.transaction = undefined;
+    if (this.#state === 'message') this.#state = 'commands';
+    this.#answered(ending.reply, next);
+  }
+
+  /** The client has been silent for as long as it may. Returns false when it is us that it waits for. */
+  timedOut(): boolean {
+    if (this.#working || this.#message?.incoming.ready === false) return false;
+    this.#end(replies.TIMED_OUT);
+    return true;
+  }
+
+  /** The client closed its side, and everything that came before was answered. */
+  inputEnded(): void {
+    this.wire.close();
+  }
+
+  /** The connection is gone. */
+  closed(): void {
+    if (this.#state === 'closed') return;
+    const { counts, log } = this.dependencies;
+    if (this.#counted) counts.release(this.wire.address);
+    if (this.#message !== undefined && !this.#working) {
+      const { incoming, trace } = this.#message;
+      incoming.lost();
+      const { queueId, size } = incoming;
+      log.info({ ...this.who(), queueId, trace, size }, 'client left in the middle of a message');
+    }
+    this.#state = 'closed';
+    const { listener, client } = this.#facts;
+    const counted = { messages: this.#accepted, errors: this.#errors, ms: Date.now() - this.#began };
+    log.info({ ...this.who(), listener, helo: client.helo, ...counted }, 'session ended');
+  }
+
+  /** End the session as soon as no message is on its way. */
+  drain(): void {
+    this.#draining = true;
+    if (this.#state === 'commands' && !this.#working) this.#end(replies.STOPPING);
+  }
+
+  /** Fields of every log line about this session. */
+  who(): { session: string; peer: string } {
+    return { session: this.id, peer: this.wire.address };
+  }
+
+  /** What goes over the wire, for those who want to read along. */
+  chatter(fields: { command: string } | { reply: string }): void {
+    this.dependencies.log.trace({ session: this.id, ...fields }, 'smtp');
+  }
+
+  /** Log a refusal; returns its reply. */
+  refused(what: string, reply: Reply, about: Record<string, string>): Reply {
+    this.dependencies.log.info({ ...this.who(), ...about, reply: formatReply(reply) }, what);
+    return reply;
+  }
+
+  /** Resolves to the verdict of policy; its being away or in trouble is a temporary refusal, never an acceptance. */
+  async ask<V extends { action: 'accept' } | Refusal>(
+    call: Promise<V>,
+    trace: string | undefined,
+  ): Promise<V | { action: 'defer'; reply: Reply }> {
+    try {
+      return await call;
+    } catch (error) {
+      this.dependencies.log.warn({ ...this.who(), trace, problem: errorText(error) }, 'policy gave no verdict');
+      return { action: 'defer', reply: LOCAL_ERROR };
+    }
+  }
+
+  #answered(answer: Answer, next: () => void): void {
+    this.#working = false;
+    if (this.#state === 'closed' || this.#state === 'closing') {
+      next();
+      return;
+    }
+    if (answer === undefined) return;
+    // RFC 5321 §4.5.3.1.10: 452 for the recipients that are too many is no reason to lose those that were accepted.
+    if (answer.code >= 400 && answer !== replies.TOO_MANY_RECIPIENTS) this.#errors++;
+    this.#write(answer);
+    const farewell = this.#farewell(answer);
+    if (farewell === undefined) {
+      next();
+      return;
+    }
+    if (farewell !== answer) this.#write(farewell);
+    this.#close();
+  }
+
+  /** The reply after which the session is over, when it is over. */
+  #farewell(answer: Spoken): Answer {
+    if (answer.code === 221 || answer.code === 421) return answer;
+    // Who ends lines otherwise is no SMTP client, or a message smuggled behind another: nothing more is run for it.
+    if (answer === replies.BARE_LF || answer === replies.BARE_CR) return answer;
+    if (this.failedLogins >= LOGINS) return replies.TOO_MANY_LOGINS;
+    if (this.#errors >= this.limits.errors) return replies.TOO_MANY_ERRORS;
+    return this.#draining && this.#state === 'commands' ? replies.STOPPING : undefined;
+  }
+
+  #end(reply: Reply): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return;
+    this.#write(reply);
+    this.#close();
+  }
+
+  #close(): void {
+    this.#state = 'closing';
+    this.wire.close();
+  }
+
+  #write(answer: Spoken): void {
+    const lines = formatAnswer(answer);
+    this.chatter({ reply: lines });
+    this.wire.write(lines);
+  }
+
+  #report(incoming: IncomingMessage, trace: string, ending: Ending): void {
+    const { log } = this.dependencies;
+    const accepted = ending.reply.code < 300;
+    if (accepted) this.#accepted++;
+    const facts = {
+      ...this.who(),
+      queueId: incoming.queueId,
+      trace,
+      from: this.transaction?.reversePath,
+      recipients: this.transaction?.recipients.size,
+      size: incoming.size,
+      reply: formatReply(ending.reply),
+    };
+    if (ending.problem !== undefined) log.warn({ ...facts, problem: ending.problem }, 'message deferred');
+    else log.info(facts, accepted ? 'message accepted' : 'message refused');
+    if (this.#state === 'closed') log.info(facts, 'client left before the reply to its message');
+  }
+
+  #unexpected(error: unknown): Reply {
+    this.dependencies.log.error({ ...this.who(), err: error }, 'command failed');
+    return LOCAL_ERROR;
+  }
+}

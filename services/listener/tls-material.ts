@@ -1,0 +1,121 @@
+import { X509Certificate } from 'node:crypto';
+import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { createSecureContext, type SecureContext } from 'node:tls';
+import type { Config } from '#cluster/config/schema.ts';
+import { normalizeDomain } from '#shared/address.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * The certificates that listeners show, and the contexts made from them. Files that change are read again; what cannot
+ * be used is reported and what was in use stays, so bad material never replaces good.
+ */
+
+type TlsConfig = NonNullable<Config['tls']>;
+type Files = { certificate: string; key: string };
+
+/** How often files are looked at, in milliseconds. Polling follows symbolic links that are swapped. */
+const POLL = 1000;
+
+export class TlsMaterial {
+  /** By name of the host, `*` for everyone else; empty without certificates. The map itself stays the same. */
+  readonly contexts = new Map<string, SecureContext>();
+  readonly #log: Logger;
+  #config: TlsConfig | undefined;
+  readonly #watched = new Set<string>();
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  contextFor(host: string): SecureContext | undefined {
+    return this.contexts.get(normalizeDomain(host)) ?? this.contexts.get('*');
+  }
+
+  /** Load these certificates and watch their files. Throws a `SealpostError` (`tls-material`) and keeps what it has. */
+  use(config: TlsConfig | undefined): void {
+    this.#config = config;
+    // Watched even if they cannot be used now: the administrator will put that right.
+    this.#watch();
+    const { contexts, expired } = load(config);
+    if (expired.length > 0) {
+      const problem = `certificate ${expired.join(', ')}: get a new one`;
+      // Better than clear text where there is nothing else, and never in the place of one that is in use.
+      if (this.contexts.size > 0) throw new SealpostError('tls-material', problem);
+      this.#log.error({ problem }, 'certificate has expired, clients that look at it will not deliver');
+    }
+    this.contexts.clear();
+    for (const [host, context] of contexts) this.contexts.set(host, context);
+  }
+
+  /** As `use`, but trouble is logged only. */
+  tryUse(config: TlsConfig | undefined): void {
+    try {
+      this.use(config);
+      if (config !== undefined) this.#log.info({ certificate: config.certificate }, 'certificate loaded');
+    } catch (error) {
+      this.#log.error({ problem: errorText(error) }, 'certificate not usable, the previous one stays in use');
+    }
+  }
+
+  close(): void {
+    this.#config = undefined;
+    this.#watch();
+  }
+
+  #watch(): void {
+    const config = this.#config;
+    const pairs: Files[] = config === undefined ? [] : [config, ...config.names];
+    const wanted = new Set(pairs.flatMap((pair) => [pair.certificate, pair.key]));
+    for (const file of this.#watched) {
+      if (wanted.has(file)) continue;
+      unwatchFile(file, this.#changed);
+      this.#watched.delete(file);
+    }
+    for (const file of wanted) {
+      if (this.#watched.has(file)) continue;
+      watchFile(file, { interval: POLL, persistent: false }, this.#changed);
+      this.#watched.add(file);
+    }
+  }
+
+  readonly #changed = (): void => this.tryUse(this.#config);
+}
+
+type Loaded = { contexts: Map<string, SecureContext>; expired: string[] };
+
+function load(config: TlsConfig | undefined): Loaded {
+  const contexts = new Map<string, SecureContext>();
+  const expired: string[] = [];
+  const add = (files: Files, hosts: readonly string[]): void => {
+    const context = contextOf(files, expired);
+    for (const host of hosts) contexts.set(host, context);
+  };
+  if (config !== undefined) add(config, ['*']);
+  for (const entry of config?.names ?? []) add(entry, entry.hosts);
+  return { contexts, expired };
+}
+
+function contextOf(files: Files, expired: string[]): SecureContext {
+  const cert = read(files.certificate, 'certificate');
+  const key = read(files.key, 'private key');
+  const parsed = attempt(() => new X509Certificate(cert), `${files.certificate} holds no certificate in PEM form`);
+  if (Date.parse(parsed.validTo) < Date.now()) expired.push(`${files.certificate} expired on ${parsed.validTo}`);
+  return attempt(
+    // RFC 8996: TLS 1.0 and 1.1 are gone.
+    () => createSecureContext({ cert, key, minVersion: 'TLSv1.2', honorCipherOrder: true }),
+    `the private key ${files.key} does not fit the certificate ${files.certificate}, or is not usable`,
+  );
+}
+
+function read(file: string, what: string): Buffer {
+  return attempt(() => readFileSync(file), `the ${what} ${file} cannot be read`);
+}
+
+function attempt<T>(work: () => T, problem: string): T {
+  try {
+    return work();
+  } catch (cause) {
+    throw new SealpostError('tls-material', problem, { cause });
+  }
+}

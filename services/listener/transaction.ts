@@ -1,0 +1,22 @@
+import type { Envelope, EnvelopeRecipient } from '#shared/envelope.ts';
+
+/** A mail transaction (RFC 5321 §3.3): from MAIL until the end of DATA, RSET, EHLO or STARTTLS. */
+export type Transaction = {
+  trace: string;
+  reversePath: string;
+  smtpUtf8: boolean;
+  /** Bytes that the client announced. */
+  size: number | undefined;
+  ret: 'FULL' | 'HDRS' | undefined;
+  envid: string | undefined;
+  /** By address: the same mailbox by two ways gets one copy. */
+  recipients: Map<string, EnvelopeRecipient>;
+  /** RCPT commands that were accepted and refused. */
+  accepted: number;
+  refused: number;
+};
+
+export function envelopeOf(transaction: Transaction): Envelope {
+  const { reversePath, ret, envid, smtpUtf8 } = transaction;
+  return { reversePath, recipients: [...transaction.recipients.values()], ret, envid, smtpUtf8 };
+}

@@ -1,0 +1,177 @@
+import { CHUNK_BYTES, type MessageFacts, type RouterContract } from '#services/router/contract.ts';
+import type { Client } from '#shared/contract.ts';
+import { errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * Carries the bytes of one message to the router that opened a transfer for it.
+ *
+ * Bytes are gathered into chunks of CHUNK_BYTES. A full chunk goes out when a byte follows it, so the last bytes, which
+ * are all of them for a small message, go with `commit`. At most UNACKNOWLEDGED chunks wait for their answer; while
+ * more are full, `ready` is false and the reader must wait for `onReady`.
+ *
+ * States: open → (failed | aborted | committed). A chunk that fails makes the transfer `failed`: bytes are dropped from
+ * then on, the router is told to abort, and `failure` says why. `abort` may be called in any state, any number of times.
+ */
+
+const UNACKNOWLEDGED = 2;
+const SMALLEST_BUFFER = 4096;
+
+export type Opened = { transfer: string; queueId: string; node: string };
+
+/** What policy said about an accepted message, as `commit` wants it. */
+export type Acceptance = { prepend: string[]; originating: boolean; junk: boolean };
+
+export class Transfer {
+  readonly queueId: string;
+  /** Called once when `ready` has become true again. */
+  onReady: (() => void) | undefined;
+  /** Chunks that hold the first `keep` bytes of the message stay available to `head`. */
+  keep = Number.POSITIVE_INFINITY;
+
+  readonly #router: Client<RouterContract>;
+  readonly #opened: Opened;
+  readonly #trace: string;
+  readonly #log: Logger;
+  #buffer: Buffer;
+  #used = 0;
+  /** Full chunks that were not sent yet. */
+  readonly #queue: Buffer[] = [];
+  readonly #kept: Buffer[] = [];
+  #sequence = 0;
+  #unacknowledged = 0;
+  #failure: { error: unknown } | undefined;
+  #aborted = false;
+  #drained: (() => void) | undefined;
+
+  constructor(router: Client<RouterContract>, opened: Opened, trace: string, log: Logger, sizeHint = 0) {
+    this.queueId = opened.queueId;
+    this.#router = router;
+    this.#opened = opened;
+    this.#trace = trace;
+    this.#log = log;
+    this.#buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, Math.max(SMALLEST_BUFFER, sizeHint + 256)));
+  }
+
+  /** Why the router takes no more, when it does not. */
+  get failure(): { error: unknown } | undefined {
+    return this.#failure;
+  }
+
+  /** Whether more bytes may come without piling up. */
+  get ready(): boolean {
+    return this.#queue.length === 0 || this.#over;
+  }
+
+  /** Take the next bytes of the message; they are copied. */
+  append(piece: Buffer): void {
+    for (let from = 0; from < piece.length && !this.#over; ) {
+      if (this.#used === CHUNK_BYTES) this.#flush();
+      const to = Math.min(piece.length, from + CHUNK_BYTES - this.#used);
+      this.#reserve(this.#used + to - from);
+      piece.copy(this.#buffer, this.#used, from, to);
+      this.#used += to - from;
+      from = to;
+    }
+  }
+
+  /** The first `bytes` bytes of the message, which `keep` must have covered. */
+  head(bytes: number): Buffer {
+    const last = this.#buffer.subarray(0, this.#used);
+    const whole = this.#kept.length === 0 ? last : Buffer.concat([...this.#kept, last]);
+    return whole.subarray(0, bytes);
+  }
+
+  /** Send what is left and have the message accepted for good. Rejects as the router's calls do. */
+  async commit(facts: MessageFacts, acceptance: Acceptance): Promise<void> {
+    if (this.#unacknowledged > 0) {
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+      });
+    }
+    if (this.#failure !== undefined) throw this.#failure.error;
+    await this.#router.commit(
+      { transfer: this.#opened.transfer, sequence: this.#sequence, facts, ...acceptance },
+      { ...this.#options(), bytes: this.#buffer.subarray(0, this.#used) },
+    );
+  }
+
+  /** Give the message up. The router is told as well as that goes; it drops transfers that nobody finishes. */
+  abort(): void {
+    if (this.#aborted) return;
+    this.#aborted = true;
+    this.#release();
+    this.#router.abort({ transfer: this.#opened.transfer }, this.#options()).catch((error: unknown) => {
+      this.#log.debug(
+        { queueId: this.queueId, trace: this.#trace, problem: errorText(error) },
+        'router did not confirm the end of a transfer',
+      );
+    });
+  }
+
+  get #over(): boolean {
+    return this.#aborted || this.#failure !== undefined;
+  }
+
+  #options(): { node: string; trace: string } {
+    return { node: this.#opened.node, trace: this.#trace };
+  }
+
+  #reserve(size: number): void {
+    if (size <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, Math.max(size, this.#buffer.length * 2)));
+    this.#buffer.copy(larger, 0, 0, this.#used);
+    this.#buffer = larger;
+  }
+
+  #flush(): void {
+    const position = (this.#sequence + this.#queue.length) * CHUNK_BYTES;
+    if (position < this.keep) this.#kept.push(this.#buffer);
+    this.#queue.push(this.#buffer);
+    this.#buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    this.#used = 0;
+    this.#pump();
+  }
+
+  #pump(): void {
+    while (this.#unacknowledged < UNACKNOWLEDGED) {
+      const chunk = this.#queue.shift();
+      if (chunk === undefined) return;
+      this.#unacknowledged++;
+      const sequence = this.#sequence++;
+      this.#router.chunk({ transfer: this.#opened.transfer, sequence }, { ...this.#options(), bytes: chunk }).then(
+        () => this.#answered(),
+        (error: unknown) => this.#fail(error),
+      );
+    }
+  }
+
+  #answered(): void {
+    this.#unacknowledged--;
+    this.#pump();
+    this.#notify();
+  }
+
+  #fail(error: unknown): void {
+    this.#unacknowledged--;
+    this.#failure ??= { error };
+    this.abort();
+    this.#notify();
+  }
+
+  #release(): void {
+    this.#queue.length = 0;
+    this.#kept.length = 0;
+    this.#buffer = Buffer.alloc(0);
+    this.#used = 0;
+  }
+
+  #notify(): void {
+    if (this.ready) {
+      const resume = this.onReady;
+      this.onReady = undefined;
+      resume?.();
+    }
+    if (this.#unacknowledged === 0 || this.#over) this.#drained?.();
+  }
+}

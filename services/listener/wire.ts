@@ -1,0 +1,18 @@
+import type { IncomingMessage } from './incoming-message.ts';
+
+/** The connection as a session sees it. */
+export type Wire = {
+  /** Address of the client, an IPv4-mapped one in its IPv4 form. */
+  readonly address: string;
+  tls(): { protocol: string; cipher: string } | undefined;
+  /** Whether TLS can be had: there is a certificate. */
+  canUpgrade(): boolean;
+  /** Put complete lines on the wire, soon. */
+  write(lines: string): void;
+  /** Send what was written, then close. */
+  close(): void;
+  /** Everything that comes next, until its end, is the text of a message. */
+  readMessage(message: IncomingMessage): void;
+  /** Begin TLS; whatever else came in clear text is dropped. `done` is called when TLS is up. */
+  startTls(done: () => void): void;
+};

@@ -1,0 +1,279 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as tlsConnect } from 'node:tls';
+import pino from 'pino';
+import { ConfigSchema } from '#cluster/config/schema.ts';
+import { Settings } from '#cluster/settings.ts';
+import { createListenerService } from '#services/listener/service.ts';
+import type { PolicyContract } from '#services/policy/contract.ts';
+import type { MessageFacts, RouterContract } from '#services/router/contract.ts';
+import type { CallOptions, Client } from '#shared/contract.ts';
+import type { Envelope, Origin } from '#shared/envelope.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/** A policy that lets everything pass, but for what a test puts in its place. Every call is recorded. */
+export function fakePolicy(overrides: Partial<Client<PolicyContract>> = {}) {
+  const calls: { operation: string; request: unknown; options: CallOptions | undefined }[] = [];
+  const open: Client<PolicyContract> = {
+    connect: async () => ({ action: 'accept', name: 'client.test', scope: 'external', why: [] }),
+    authenticate: async ({ user }, options) =>
+      Buffer.from(options?.bytes ?? []).toString() === 'secret'
+        ? { action: 'accept', user, why: [] }
+        : { action: 'reject', reply: { code: 535, enhanced: '5.7.8', text: 'Wrong name or password' }, why: [] },
+    sender: async () => ({ action: 'accept', why: [] }),
+    recipient: async ({ recipient }) => ({ action: 'accept', recipients: [recipient], why: [] }),
+    message: async () => ({
+      action: 'accept',
+      prepend: ['Received: test\r\n'],
+      originating: false,
+      junk: false,
+      why: [],
+    }),
+  };
+  const all = { ...open, ...overrides };
+  const recorded = Object.fromEntries(
+    Object.entries(all).map(([operation, call]) => [
+      operation,
+      (request: never, options?: CallOptions) => {
+        calls.push({ operation, request, options });
+        return (call as (r: never, o?: CallOptions) => unknown)(request, options);
+      },
+    ]),
+  );
+  return { client: recorded as Client<PolicyContract>, calls };
+}
+
+export type Stored = {
+  queueId: string;
+  envelope: Envelope;
+  origin: Origin;
+  sizeHint: number | undefined;
+  chunks: number;
+  text: string;
+  facts: MessageFacts;
+  prepend: string[];
+  trace: string | undefined;
+};
+
+type Transfer = { envelope: Envelope; origin: Origin; sizeHint: number | undefined; parts: Buffer[] };
+
+/** A router that keeps messages in memory. `fail` makes an operation fail with a code. */
+export class FakeRouter {
+  readonly messages: Stored[] = [];
+  readonly aborted: string[] = [];
+  readonly nodes = new Set<string | undefined>();
+  fail: Partial<Record<'open' | 'chunk' | 'commit', string>> = {};
+  /** Holds every chunk back until it resolves. */
+  gate: Promise<void> | undefined;
+  /** Chunks that wait for their answer, and the most that ever did. */
+  waiting = 0;
+  mostWaiting = 0;
+  readonly #transfers = new Map<string, Transfer>();
+  #count = 0;
+
+  get open(): number {
+    return this.#transfers.size;
+  }
+
+  get client(): Client<RouterContract> {
+    return new Proxy({} as Client<RouterContract>, {
+      get: (_, operation: string) => {
+        const handler = this.#handlers[operation];
+        if (handler === undefined) throw new Error(`the listener has no business with router.${operation}`);
+        return handler;
+      },
+    });
+  }
+
+  #check(operation: 'open' | 'chunk' | 'commit'): void {
+    const code = this.fail[operation];
+    if (code !== undefined) throw new SealpostError(code, `${operation} fails in this test`);
+  }
+
+  #transfer(id: string): Transfer {
+    const transfer = this.#transfers.get(id);
+    if (transfer === undefined) throw new SealpostError('unknown-transfer', id);
+    return transfer;
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: one table for operations of four types
+  readonly #handlers: Record<string, (request: any, options: CallOptions) => Promise<unknown>> = {
+    open: async (request) => {
+      this.#check('open');
+      const transfer = `T${++this.#count}`;
+      this.#transfers.set(transfer, { ...request, parts: [] });
+      return { transfer, queueId: `Q${this.#count}`, node: 'node-7' };
+    },
+    chunk: async ({ transfer, sequence }, { bytes, node }) => {
+      this.nodes.add(node);
+      this.#check('chunk');
+      const { parts } = this.#transfer(transfer);
+      if (sequence !== parts.length) throw new SealpostError('out-of-order', String(sequence));
+      parts.push(Buffer.from(bytes ?? []));
+      this.mostWaiting = Math.max(this.mostWaiting, ++this.waiting);
+      await this.gate;
+      this.waiting--;
+      return {};
+    },
+    commit: async ({ transfer, sequence, facts, prepend }, { bytes, node, trace }) => {
+      this.nodes.add(node);
+      this.#check('commit');
+      const { parts, ...rest } = this.#transfer(transfer);
+      if (sequence !== parts.length) throw new SealpostError('out-of-order', String(sequence));
+      const queueId = `Q${transfer.slice(1)}`;
+      const text = Buffer.concat([...parts, Buffer.from(bytes ?? [])]).toString('latin1');
+      this.messages.push({ ...rest, queueId, chunks: parts.length + 1, text, facts, prepend, trace });
+      this.#transfers.delete(transfer);
+      return { queueId };
+    },
+    abort: async ({ transfer }, { node }) => {
+      this.nodes.add(node);
+      if (this.#transfers.delete(transfer)) this.aborted.push(transfer);
+      return {};
+    },
+  };
+}
+
+export type SetUp = {
+  config?: Record<string, unknown>;
+  listener?: Record<string, unknown>;
+  policy?: Partial<Client<PolicyContract>>;
+};
+
+/** A running listener service with one listener on a free port, its fakes, its log. */
+export async function startListener(setUp: SetUp = {}) {
+  const listener = { name: 'mx', kind: 'relay', address: '127.0.0.1', port: 0, tls: 'none', ...setUp.listener };
+  const config = ConfigSchema.parse({ node: { hostname: 'mx.test' }, listeners: [listener], ...setUp.config });
+  const settings = new Settings(config);
+  const policy = fakePolicy(setUp.policy);
+  const router = new FakeRouter();
+  const log: { msg: string; level: number; [field: string]: unknown }[] = [];
+  const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(JSON.parse(line)) });
+  const service = createListenerService({ settings, log: logger, policy: policy.client, router: router.client });
+  await service.start();
+  const status = async () =>
+    (await service.handlers.status({}, { bytes: new Uint8Array(), trace: undefined })).listeners;
+  const port = (await status())[0]?.port ?? 0;
+  return {
+    port,
+    settings,
+    policy,
+    router,
+    log,
+    service,
+    status,
+    connect: (localAddress?: string) => Dialogue.connect(port, localAddress),
+    [Symbol.asyncDispose]: () => service.stop(),
+  };
+}
+
+/** An SMTP client that says and hears exactly what a test tells it. */
+export class Dialogue implements Disposable {
+  socket: Socket;
+  #received = '';
+  #ended = false;
+  #wake: (() => void) | undefined;
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    this.#listen();
+  }
+
+  static async connect(port: number, localAddress?: string): Promise<Dialogue> {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true, ...(localAddress && { localAddress }) });
+    const dialogue = new Dialogue(socket);
+    await once(socket, 'connect');
+    return dialogue;
+  }
+
+  /** Connect, read the greeting, say EHLO and read what it offers. */
+  static async greeted(port: number): Promise<Dialogue> {
+    const dialogue = await Dialogue.connect(port);
+    await dialogue.reply();
+    await dialogue.say('EHLO client.test');
+    return dialogue;
+  }
+
+  static async implicitTls(port: number, options: ConnectionOptions): Promise<Dialogue> {
+    const socket = tlsConnect({ port, host: '127.0.0.1', ...options });
+    const dialogue = new Dialogue(socket);
+    await once(socket, 'secureConnect');
+    return dialogue;
+  }
+
+  /** Go over to TLS; STARTTLS was said and answered. */
+  async upgrade(options: ConnectionOptions): Promise<void> {
+    this.socket.removeAllListeners();
+    const secure = tlsConnect({ socket: this.socket, ...options });
+    this.socket = secure;
+    this.#listen();
+    await once(secure, 'secureConnect');
+  }
+
+  #listen(): void {
+    this.socket.on('data', (data) => {
+      this.#received += data.toString('utf8');
+      this.#wake?.();
+    });
+    this.socket.on('error', () => {});
+    this.socket.on('close', () => {
+      this.#ended = true;
+      this.#wake?.();
+    });
+    this.socket.on('end', () => {
+      this.#ended = true;
+      this.#wake?.();
+    });
+  }
+
+  write(text: string | Buffer): void {
+    this.socket.write(typeof text === 'string' ? Buffer.from(text, 'utf8') : text);
+  }
+
+  /** The next reply: its lines, joined by line feeds. */
+  async reply(): Promise<string> {
+    for (;;) {
+      const match = /^(?:\d{3}-.*\r\n)*\d{3}(?: .*)?\r\n/.exec(this.#received);
+      if (match !== null) {
+        this.#received = this.#received.slice(match[0].length);
+        return match[0].trimEnd().replaceAll('\r\n', '\n');
+      }
+      if (this.#ended) return `(closed) ${this.#received}`.trim();
+      await this.#more();
+    }
+  }
+
+  /** Send a command, hear its reply. */
+  async say(command: string): Promise<string> {
+    this.write(`${command}\r\n`);
+    return this.reply();
+  }
+
+  /** Say several commands one after the other; their replies. */
+  async sayAll(...commands: string[]): Promise<string[]> {
+    const heard: string[] = [];
+    for (const command of commands) heard.push(await this.say(command));
+    return heard;
+  }
+
+  /** What came until the other side closed. */
+  async rest(): Promise<string> {
+    while (!this.#ended) await this.#more();
+    return this.#received;
+  }
+
+  #more(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`nothing came in time; so far: ${this.#received}`)), 5000);
+      this.#wake = () => {
+        clearTimeout(timer);
+        this.#wake = undefined;
+        resolve();
+      };
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.socket.destroy();
+  }
+}
