@@ -22,11 +22,11 @@ export function recipient({ facts, recipient }: Request, deps: Deps) {
     why.push('no mailbox with a domain');
     return reject(553, '5.1.3', 'Recipient address needs a local part and a domain', why); // RFC 3463 §3.2
   }
-  // An unquoted @ in the local part is a source route (RFC 5321 §C), which nobody needs any more.
+  // An unquoted @ in the local part is a source route (RFC 5321 appendix C), which nobody needs any more.
   if (!local.startsWith('"') && local.includes('@')) return refuseRoute(why);
   const isPostmaster = local.toLowerCase() === 'postmaster';
   // `postmaster` alone reaches somebody on every server, local domains or not (RFC 5321 §4.5.1).
-  const bare = recipient.address !== '' && !recipient.address.includes('@');
+  const bare = !recipient.address.includes('@');
   if (!rules.isLocal(domain) && !bare) return relay(address, { facts, recipient }, deps, why);
   why.push(`${domain} is local`);
   if (directory === undefined) {

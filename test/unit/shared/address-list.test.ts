@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseAddressList } from '#shared/address-list.ts';
+import { seededRandom } from '#test/kit/random.ts';
 
 const TABLE: [value: string, expected: string[] | undefined, why: string][] = [
   ['"alice@example.com" <mallory@evil.test>', ['mallory@evil.test'], 'an address in the display name is no address'],
@@ -69,4 +70,23 @@ test('hostile values take linear time', () => {
   const started = performance.now();
   for (const unit of hostile) parseAddressList(unit.repeat(size / unit.length));
   assert.ok(performance.now() - started < 5000, 'half a megabyte of each must not take seconds');
+});
+
+test('whatever comes in, an address that comes out is read again as itself', () => {
+  const random = seededRandom(5322);
+  const syntax = ['@', '<', '>', ',', ';', ':', '"', '\\', '(', ')', '[', ']', ' ', '.', '\t', '\r\n '];
+  const words = ['a', 'b.c', '"q r"', 'é', '@x.test', 'd@x.test', '<e@x.test>', '"\\"@"@x.test', '(c)'];
+  const pieces = [...syntax, ...words, ...words];
+  let accepted = 0;
+  for (let i = 0; i < 100_000; i++) {
+    const value = Array.from(
+      { length: 1 + Math.floor(random() * 9) },
+      () => pieces[Math.floor(random() * pieces.length)],
+    ).join('');
+    for (const address of parseAddressList(value) ?? []) {
+      accepted++;
+      assert.deepEqual(parseAddressList(address), [address], JSON.stringify(value));
+    }
+  }
+  assert.ok(accepted > 1000, `${accepted} addresses are too few to say anything`);
 });
