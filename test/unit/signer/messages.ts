@@ -28,7 +28,12 @@ export const MESSAGES: SampleMessage[] = [
   },
   {
     name: 'space before the colon',
-    header: crlf('From : alice@example.com', 'Subject \t: x', 'To: b@example.org'),
+    header: crlf('From : alice@example.com', 'Subject : x', 'To: b@example.org'),
+    body: 'x\r\n',
+  },
+  {
+    name: 'space and tab before the colon',
+    header: crlf('From: alice@example.com', 'Subject \t: x', 'To: b@example.org'),
     body: 'x\r\n',
   },
   {
