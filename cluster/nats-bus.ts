@@ -1,4 +1,4 @@
-import { ErrorCode, type Msg, type NatsConnection, NatsError, type Subscription } from 'nats';
+import { ErrorCode, type Msg, type NatsConnection, NatsError } from 'nats';
 import {
   type Address,
   type Bus,
@@ -28,9 +28,9 @@ import type { Logger } from '#shared/log.ts';
  * The bus between processes, over NATS. What the own process serves is called directly, without NATS; so is what
  * it announces. Everything else is a NATS message in the form of `frame.ts`.
  *
- * - open: registrations are subscribed on the connection that is up, and on every one after it. While none is up
- *   (`connected` is false) calls to other processes fail at once with `unavailable`, and what waits for a reply
- *   when the connection breaks fails with `timeout`: it may or may not have been done. Left by `drain`.
+ * - open: calls and events pass. While no connection is up (`connected` is false) calls to other processes fail at
+ *   once with `unavailable`, and what waits for a reply when the connection breaks fails with `timeout`: it may or
+ *   may not have been done. Left by `drain`.
  * - draining: NATS brings no new requests, calls are refused; what was taken is answered. Left when all of it has
  *   ended or the time is up.
  * - closed: for good.
@@ -44,20 +44,11 @@ const ABSENT = 1000;
 /** Bytes of requests without an answer, beyond which calls are refused: a bound when NATS has stopped reading. */
 const UNANSWERED_LIMIT = 128 * 1024 * 1024;
 
-/** A subscription that is made anew on every connection. */
-type Registration = {
-  subject: string;
-  queue: string | undefined;
-  deliver: (message: Msg) => void;
-  subscription: Subscription | undefined;
-};
-
 export class NatsBus implements Bus {
   readonly #node: string;
   readonly #log: Logger;
   readonly #local: LocalBus;
   readonly #link: NatsLink;
-  readonly #registrations = new Set<Registration>();
   /** The one NATS subscription of each event that has listeners here, and how many. */
   readonly #events = new Map<string, { listeners: number; stop: () => void }>();
   /** Until when (`performance.now`) a service counts as absent from the own node. */
@@ -70,10 +61,7 @@ export class NatsBus implements Bus {
     this.#node = node;
     this.#log = options.log;
     this.#local = new LocalBus(node);
-    this.#link = new NatsLink({ ...options, name: name ?? `sealpost ${node}` }, (connection) => {
-      this.#absent.clear();
-      for (const registration of this.#registrations) attach(registration, connection);
-    });
+    this.#link = new NatsLink({ ...options, name: name ?? `sealpost ${node}` });
   }
 
   /**
@@ -98,7 +86,7 @@ export class NatsBus implements Bus {
     const stopLocal = this.#local.serve(address, handler);
     const deliver = (message: Msg): void => this.#arrived(address, message);
     const stops = [operationSubject(address), operationSubject(address, this.#node)].map((subject) =>
-      this.#register(subject, address.service, deliver),
+      this.#link.subscribe(subject, address.service, deliver),
     );
     return () => {
       for (const stop of stops) stop();
@@ -133,7 +121,7 @@ export class NatsBus implements Bus {
   publish(service: string, version: number, event: string, payload: unknown): void {
     this.#local.publish(service, version, event, payload);
     const connection = this.#link.current;
-    if (connection === undefined) return;
+    if (connection === undefined || this.#drained !== undefined) return;
     const frame = encodeEvent(payload);
     if (frame.length > this.maxPayload) {
       this.#log.error(
@@ -150,7 +138,7 @@ export class NatsBus implements Bus {
     const subject = eventSubject(service, version, event);
     const shared = this.#events.get(subject) ?? {
       listeners: 0,
-      stop: this.#register(subject, undefined, (message) => this.#heard(service, version, event, message)),
+      stop: this.#link.subscribe(subject, undefined, (message) => this.#heard(service, version, event, message)),
     };
     shared.listeners++;
     this.#events.set(subject, shared);
@@ -177,9 +165,8 @@ export class NatsBus implements Bus {
 
   async #finish(): Promise<void> {
     const finished = async (): Promise<void> => {
-      // Resolves when the server routes nothing here any more and everything that it had routed was delivered.
-      const open = [...this.#registrations].map(({ subscription }) => subscription?.drain());
-      await Promise.allSettled(open);
+      // A server that hangs must not cost those who wait for an answer of this process their time.
+      await endsWithin(DRAIN_LIMIT / 5, this.#link.unsubscribeAll());
       await this.#local.drain();
       await Promise.allSettled(this.#asked);
     };
@@ -187,17 +174,6 @@ export class NatsBus implements Bus {
       this.#log.warn({ unanswered: this.#asked.size }, 'calls under way were given up at the end of this process');
     }
     await this.#link.close(DRAIN_LIMIT / 5);
-  }
-
-  #register(subject: string, queue: string | undefined, deliver: (message: Msg) => void): () => void {
-    const registration: Registration = { subject, queue, deliver, subscription: undefined };
-    this.#registrations.add(registration);
-    const connection = this.#link.current;
-    if (connection !== undefined) attach(registration, connection);
-    return () => {
-      this.#registrations.delete(registration);
-      registration.subscription?.unsubscribe();
-    };
   }
 
   /** Ask over NATS: the own node first, then anyone. */
@@ -289,17 +265,6 @@ export class NatsBus implements Bus {
 }
 
 const label = (address: Address): string => `${address.service}.${address.operation}`;
-
-function attach(registration: Registration, connection: NatsConnection): void {
-  const { subject, queue, deliver } = registration;
-  registration.subscription = connection.subscribe(subject, {
-    ...(queue === undefined ? {} : { queue }),
-    // An error here is a refused subscription, which the link logs with the server's words.
-    callback: (error, message) => {
-      if (error === null) deliver(message);
-    },
-  });
-}
 
 function unavailable(address: Address, why: string): SealpostError {
   return new SealpostError(CALL_ERRORS.unavailable, `${label(address)} cannot be called: ${why}`);

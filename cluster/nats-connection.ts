@@ -2,20 +2,20 @@ import { once } from 'node:events';
 import { connect as connectSocket, isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
-import { connect, DebugEvents, Events, type NatsConnection } from 'nats';
+import { connect, DebugEvents, Events, type Msg, type NatsConnection, type Subscription } from 'nats';
 import { endsWithin } from '#cluster/bus.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
 
 /**
- * A connection to NATS that is kept up for ever.
+ * A connection to NATS that is kept up for ever, and the subscriptions that are made anew on each one.
  *
  * - waiting: no connection. Entered at the start and whenever a connection ends. Every server is tried in random
  *   order, again and again with a pause; every 10 s the log says what is waited for and why it does not come.
  *   Left when a server took us (→ up) or by `close` (→ closed).
- * - up: `current` is the connection and `onUp` has seen it. Left when it ends or falls silent (→ waiting) or by
- *   `close` (→ closed).
+ * - up: `current` is the connection and everything is subscribed on it. Left when it ends or falls silent
+ *   (→ waiting) or by `close` (→ closed).
  * - closed: for good.
  *
  * The client's own reconnection is off: it gives up after two refused passwords, does not cover the first
@@ -43,21 +43,28 @@ const REMIND = 10_000;
 /** A server that answers none of two pings is gone. */
 const PING_INTERVAL = 10_000;
 
+/** A subscription as it is wanted, and as it stands on the present connection. */
+type Wanted = {
+  subject: string;
+  queue: string | undefined;
+  deliver: (message: Msg) => void;
+  subscription: Subscription | undefined;
+};
+
 type Server = { url: string; host: string; port: number; tls: boolean };
 
 export class NatsLink {
   readonly #options: NatsConnectionOptions;
   readonly #servers: Server[];
   readonly #log: Logger;
-  readonly #onUp: (connection: NatsConnection) => void;
+  readonly #wanted = new Set<Wanted>();
   readonly #closing = new AbortController();
   #current: NatsConnection | undefined;
 
-  constructor(options: NatsConnectionOptions, onUp: (connection: NatsConnection) => void) {
+  constructor(options: NatsConnectionOptions) {
     this.#options = options;
     this.#servers = options.servers.map(parseServer);
     this.#log = options.log;
-    this.#onUp = onUp;
   }
 
   /** The connection, while it is up. */
@@ -72,6 +79,28 @@ export class NatsLink {
       this.#log.fatal({ err: error }, 'the connection to NATS is no longer kept up; restart this node');
     });
     await tried.promise;
+  }
+
+  /**
+   * Hear a subject on this and every later connection, alone or as one of the queue group `queue`. Returns the way to
+   * stop.
+   */
+  subscribe(subject: string, queue: string | undefined, deliver: (message: Msg) => void): () => void {
+    const wanted: Wanted = { subject, queue, deliver, subscription: undefined };
+    this.#wanted.add(wanted);
+    if (this.current !== undefined) attach(wanted, this.current);
+    return () => {
+      this.#wanted.delete(wanted);
+      wanted.subscription?.unsubscribe();
+    };
+  }
+
+  /** Hear nothing more. Resolves when everything that the server had already routed here was delivered. */
+  async unsubscribeAll(): Promise<void> {
+    const ending = [...this.#wanted].map(({ subscription }) => subscription?.drain());
+    this.#wanted.clear();
+    // One that the server refused or that broke with its connection has nothing more to deliver.
+    await Promise.allSettled(ending);
   }
 
   /** End the connection, after what was sent has reached the server, within `limit` milliseconds. */
@@ -90,7 +119,7 @@ export class NatsLink {
       if (connection !== undefined && this.#closing.signal.aborted) await connection.close();
       else if (connection !== undefined) {
         this.#current = connection;
-        this.#onUp(connection);
+        for (const wanted of this.#wanted) attach(wanted, connection);
         tried();
         await this.#stayUp(connection);
         since = performance.now();
@@ -185,6 +214,19 @@ export class NatsLink {
       }
     }
   }
+}
+
+function attach(wanted: Wanted, connection: NatsConnection): void {
+  // One that broke this moment: the next gets the subscription.
+  if (connection.isClosed()) return;
+  const { subject, queue, deliver } = wanted;
+  wanted.subscription = connection.subscribe(subject, {
+    ...(queue === undefined ? {} : { queue }),
+    // An error here is a refused subscription, which `#watch` logs with the user and the subject.
+    callback: (error, message) => {
+      if (error === null) deliver(message);
+    },
+  });
 }
 
 function parseServer(url: string): Server {
