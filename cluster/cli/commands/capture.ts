@@ -1,0 +1,137 @@
+import { resolveTxt } from 'node:dns/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
+import {
+  type Caller,
+  type CommonOptions,
+  formatTime,
+  openCaller,
+  print,
+  readConfig,
+  withCommon,
+} from '#cluster/cli/context.ts';
+import { clean, cleanLines, pairs, shorten, table } from '#cluster/cli/table.ts';
+import { credentialStoreContract } from '#services/credential-store/contract.ts';
+import { type CapturedMessage, listCaptured, readCaptured } from '#services/router/delivery/capture.ts';
+import { dkimRecordValue, txtStrings } from '#shared/dkim-record.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
+import { fieldValue, splitHeader } from '#shared/header.ts';
+import { formatSize } from '#shared/units.ts';
+
+/** One DKIM signature: whose, and whether it holds. */
+type Verdict = { domain: string; selector: string; algorithm: string; result: string; comment: string; key: string };
+
+export function registerCapture(program: Command): void {
+  const capture = program.command('capture').description('look at mail that the route "capture" kept on this machine');
+  withCommon(capture.command('list').description('all captured messages, oldest first')).action(list);
+  withCommon(capture.command('show').description('envelope and header of a message, and the verdict on its signatures'))
+    .argument('[id]', 'number in the list, id or queue id (default: the newest)')
+    .action(show);
+}
+
+async function folder(options: CommonOptions): Promise<string> {
+  return join((await readConfig(options)).node.data, 'capture');
+}
+
+async function list(options: CommonOptions): Promise<void> {
+  const messages = await listCaptured(await folder(options));
+  print(options, { messages }, () => {
+    if (messages.length === 0) return 'nothing was captured yet';
+    const rows = messages.map((m, i) => [
+      String(i + 1),
+      m.queueId,
+      formatTime(m.at),
+      formatSize(m.size),
+      shorten(m.reversePath || '<>', 40),
+      recipientsText(m),
+    ]);
+    return table(['#', 'QUEUE ID', 'CAPTURED', 'SIZE', 'FROM', 'TO'], rows);
+  });
+}
+
+function recipientsText({ recipients }: CapturedMessage): string {
+  const more = recipients.length > 1 ? ` +${recipients.length - 1}` : '';
+  return `${shorten(recipients[0]?.address ?? '', 40)}${more}`;
+}
+
+async function show(id: string | undefined, options: CommonOptions): Promise<void> {
+  const place = await folder(options);
+  const { envelope, message } = await readCaptured(place, await identify(place, id));
+  const text = message.toString('latin1');
+  const end = text.indexOf('\r\n\r\n');
+  const header = end < 0 ? text : text.slice(0, end + 2);
+  const signatures = await verify(message, options);
+  const file = join(place, `${envelope.id}.eml`);
+  const fields = splitHeader(header).map((field) => ({ name: field.name, value: fieldValue(field) }));
+  print(options, { envelope, file, header: fields, signatures }, () =>
+    [
+      pairs([
+        ['id', envelope.id],
+        ['captured', formatTime(envelope.at)],
+        ['from', envelope.reversePath || '<>'],
+        ...envelope.recipients.map((r) => ['to', r.address] as const),
+        ['file', file],
+      ]),
+      '',
+      // Headers are shown as UTF-8, which SMTPUTF8 allows (RFC 6532).
+      cleanLines(Buffer.from(header, 'latin1').toString('utf8')).trimEnd(),
+      '',
+      ...(signatures.length === 0 ? ['no DKIM signature'] : signatures.map(verdictText)),
+    ].join('\n'),
+  );
+}
+
+/** The id behind a number in the list; other ids as they are. */
+async function identify(place: string, id: string | undefined): Promise<string> {
+  if (id !== undefined && !/^\d{1,6}$/.test(id)) return id;
+  const messages = await listCaptured(place);
+  const found = id === undefined ? messages.at(-1) : messages[Number(id) - 1];
+  if (found !== undefined) return found.id;
+  const what =
+    id === undefined ? 'nothing was captured yet' : `there is no message ${id}: ${messages.length} were captured`;
+  throw new SealpostError('not-found', `${what} (in ${place})`);
+}
+
+/** Check every signature with the node's own keys; keys that it does not have come from DNS. */
+async function verify(message: Buffer, options: CommonOptions): Promise<Verdict[]> {
+  await using caller = await openCaller(options);
+  const sources = new Map<string, string>();
+  const resolver = async (name: string, type: string): Promise<string[][]> => {
+    if (type !== 'TXT') throw Object.assign(new Error(`no ${type} is needed for DKIM`), { code: 'ENOTFOUND' });
+    const own = await ownKey(caller, name);
+    sources.set(name.toLowerCase(), own === undefined ? 'DNS' : 'this node');
+    return own ?? resolveTxt(name);
+  };
+  const { results } = await dkimVerify(message, { resolver, strict: true });
+  return results
+    .filter((result) => result.signingDomain !== undefined)
+    .map((result) => ({
+      domain: result.signingDomain ?? '',
+      selector: result.selector ?? '',
+      algorithm: result.algo ?? '',
+      result: result.status.result,
+      comment: result.status.comment ?? '',
+      key: sources.get(`${result.selector}._domainkey.${result.signingDomain}`.toLowerCase()) ?? 'not looked up',
+    }));
+}
+
+/** The TXT record of a key of this node; undefined when it has none of that name, or does not run. */
+async function ownKey(caller: Caller, name: string): Promise<string[][] | undefined> {
+  const [, selector, domain] = /^(.+)\._domainkey\.(.+)$/i.exec(name) ?? [];
+  if (selector === undefined || domain === undefined) return undefined;
+  try {
+    const key = await caller.client(credentialStoreContract).get({ domain, selector });
+    return [txtStrings(dkimRecordValue(key))];
+  } catch (error) {
+    if (errorCode(error) === 'not-found' || errorCode(error) === 'no-node') return undefined;
+    throw error;
+  }
+}
+
+function verdictText(verdict: Verdict): string {
+  const why = verdict.comment === '' ? '' : ` (${verdict.comment})`;
+  return clean(
+    `DKIM ${verdict.result}${why}: ${verdict.algorithm}, d=${verdict.domain} s=${verdict.selector}, key from ${verdict.key}`,
+  );
+}

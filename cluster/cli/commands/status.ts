@@ -1,0 +1,101 @@
+import type { Command } from 'commander';
+import { type CommonOptions, openCaller, print, withCommon } from '#cluster/cli/context.ts';
+import { EXIT } from '#cluster/cli/exit.ts';
+import { pairs, table } from '#cluster/cli/table.ts';
+import { credentialStoreContract } from '#services/credential-store/contract.ts';
+import { listenerContract } from '#services/listener/contract.ts';
+import { policyContract } from '#services/policy/contract.ts';
+import { routerContract } from '#services/router/contract.ts';
+import { signerContract } from '#services/signer/contract.ts';
+import { CALL_ERRORS } from '#shared/contract.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
+
+/** How long one service may take before it counts as silent. */
+const PATIENCE = { timeout: 3000 };
+
+type Answer<T> = { ok: true; value: T } | { ok: false; error: string };
+
+export function registerStatus(program: Command): void {
+  withCommon(program.command('status'))
+    .description('which services answer, where they listen, what waits')
+    .action(status);
+}
+
+async function status(options: CommonOptions): Promise<void> {
+  await using caller = await openCaller(options);
+  const session = 'status';
+  const [listener, policy, router, signer, store] = await Promise.all([
+    ask(caller.client(listenerContract).status({}, PATIENCE)),
+    // Policy keeps no counts to show. Its first question of a session tells whether it answers.
+    ask(
+      caller
+        .client(policyContract)
+        .connect({ session, listener: session, kind: 'relay', address: '127.0.0.1' }, PATIENCE),
+    ),
+    ask(caller.client(routerContract).status({}, PATIENCE)),
+    ask(caller.client(signerContract).status({}, PATIENCE)),
+    ask(caller.client(credentialStoreContract).list({}, PATIENCE)),
+  ]);
+  const services = { listener, policy, router, signer, 'credential-store': store };
+  const silent = Object.values(services).filter((answer) => !answer.ok).length;
+  const details: Record<string, string> = {
+    listener: listener.ok ? `${count(listener.value.listeners.length, 'port')}` : '',
+    policy: '',
+    router: router.ok ? (router.value.refusing === undefined ? '' : `refuses mail: ${router.value.refusing}`) : '',
+    signer: signer.ok ? `${count(signer.value.keys, 'key')}${signer.value.upToDate ? '' : ', not up to date'}` : '',
+    'credential-store': store.ok ? count(store.value.keys.length, 'key') : '',
+  };
+  const value = {
+    node: caller.config.node.name,
+    services: Object.fromEntries(
+      Object.entries(services).map(([name, answer]) => [name, answer.ok ? { ok: true } : answer]),
+    ),
+    listeners: listener.ok ? listener.value.listeners : [],
+    queue: router.ok ? router.value : null,
+    signer: signer.ok ? signer.value : null,
+  };
+  print(options, value, () => {
+    const lines = Object.entries(services).map(([name, a]) => [
+      name,
+      a.ok ? 'answers' : 'silent',
+      a.ok ? (details[name] ?? '') : a.error,
+    ]);
+    const parts = [table(['SERVICE', 'STATE', ''], lines)];
+    if (listener.ok && listener.value.listeners.length > 0) {
+      const rows = listener.value.listeners.map((l) => [
+        l.name,
+        l.kind,
+        l.address,
+        String(l.port),
+        l.tls,
+        String(l.sessions),
+      ]);
+      parts.push(table(['LISTENER', 'KIND', 'ADDRESS', 'PORT', 'TLS', 'SESSIONS'], rows));
+    }
+    if (router.ok) {
+      const { active, deferred, hold, corrupt, unsigned } = router.value;
+      parts.push(
+        pairs([
+          ['queue', `${active} active, ${deferred} deferred, ${hold} held, ${corrupt} damaged`],
+          ...Object.entries(unsigned).map(([domain, sent]) => ['unsigned', `${sent} sent from ${domain}`] as const),
+        ]),
+      );
+    }
+    return parts.join('\n\n');
+  });
+  if (silent > 0) process.exitCode = EXIT.failed;
+}
+
+/** A service that is silent is a line of the report. A node that is not there is no report at all. */
+async function ask<T>(call: Promise<T>): Promise<Answer<T>> {
+  try {
+    return { ok: true, value: await call };
+  } catch (error) {
+    if (errorCode(error) === 'no-node') throw error;
+    return { ok: false, error: errorCode(error) === CALL_ERRORS.unavailable ? 'not running' : errorText(error) };
+  }
+}
+
+function count(n: number, thing: string): string {
+  return `${n} ${thing}${n === 1 ? '' : 's'}`;
+}

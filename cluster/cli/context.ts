@@ -1,0 +1,99 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { client } from '#cluster/actor.ts';
+import type { Bus } from '#cluster/bus.ts';
+import { usageError } from '#cluster/cli/exit.ts';
+import { requireConfig } from '#cluster/config/load.ts';
+import type { Config } from '#cluster/config/schema.ts';
+import { readSecret } from '#cluster/config/secrets.ts';
+import { ControlClient } from '#cluster/control.ts';
+import { NatsBus } from '#cluster/nats-bus.ts';
+import { SANDBOX_FOLDER, sandboxConfig } from '#cluster/sandbox.ts';
+import type { Client, Contract } from '#shared/contract.ts';
+import { SealpostError } from '#shared/errors.ts';
+import { silentLogger } from '#shared/log.ts';
+
+/** What every command shares: which configuration it is about, how it reaches the node, how it prints. */
+
+export type CommonOptions = { config?: string; json?: boolean };
+
+const DEFAULT_FILE = 'sealpost.yaml';
+
+/** Give a command the options that all commands have. */
+export function withCommon(command: Command): Command {
+  return command
+    .option(
+      '-c, --config <file>',
+      `configuration (default: ./${DEFAULT_FILE}, else the sandbox in ./${SANDBOX_FOLDER})`,
+    )
+    .option('--json', 'print JSON for programs');
+}
+
+/** The configuration file that a command is about; undefined for the sandbox. */
+export function configFile(options: CommonOptions): string | undefined {
+  if (options.config !== undefined) return options.config;
+  return existsSync(DEFAULT_FILE) ? DEFAULT_FILE : undefined;
+}
+
+/** The configuration without a look at its files: enough to know where the node, the users and the captured mail are. */
+export async function readConfig(options: CommonOptions): Promise<Config> {
+  const file = configFile(options);
+  return file === undefined
+    ? sandboxConfig(resolve(SANDBOX_FOLDER))
+    : (await requireConfig(file, { files: false })).config;
+}
+
+/** A way to the services of the node, or of the cluster when it has a bus. */
+export type Caller = AsyncDisposable & {
+  config: Config;
+  client<C extends Contract>(contract: C): Client<C>;
+};
+
+/** Connect to the running node. Fails with `no-node`. */
+export async function openCaller(options: CommonOptions): Promise<Caller> {
+  const config = await readConfig(options);
+  if (config.bus.servers.length === 0) {
+    const control = new ControlClient(config.node.data);
+    return { config, client: (contract) => client(control, contract), [Symbol.asyncDispose]: async () => undefined };
+  }
+  const bus = await connectNats(config);
+  return { config, client: (contract) => client(bus, contract), [Symbol.asyncDispose]: () => bus.drain() };
+}
+
+async function connectNats({ bus, node }: Config): Promise<Bus> {
+  const password = bus.password === undefined ? undefined : (await readSecret(bus.password)).secret;
+  const connection = await NatsBus.connect({
+    servers: bus.servers,
+    node: node.name,
+    log: silentLogger,
+    name: `sealpost command on ${node.name}`,
+    ...(bus.user !== undefined && { user: bus.user }),
+    ...(password !== undefined && { password }),
+    ...(bus.tls !== undefined && { tls: bus.tls }),
+  });
+  if (connection.connected) return connection;
+  await connection.drain();
+  throw new SealpostError(
+    'no-node',
+    `no NATS server answers at ${bus.servers.join(', ')}: start it, or check bus.servers`,
+  );
+}
+
+/** Print a result: JSON for programs, text for people. */
+export function print(options: CommonOptions, value: unknown, text: () => string): void {
+  console.log(options.json ? JSON.stringify(value, null, 2) : text());
+}
+
+/** A positive whole number from the command line. */
+export function parseCount(text: string): number {
+  const count = Number(text);
+  if (!Number.isSafeInteger(count) || count < 1) throw usageError(`"${text}" is not a number above 0`);
+  return count;
+}
+
+/** `2026-11-22 15:04:05`, local time. */
+export function formatTime(ms: number): string {
+  const date = new Date(ms - new Date(ms).getTimezoneOffset() * 60_000);
+  return date.toISOString().slice(0, 19).replace('T', ' ');
+}

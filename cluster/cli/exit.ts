@@ -1,0 +1,43 @@
+import { CALL_ERRORS } from '#shared/contract.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+
+/** What the shell sees. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, unreachable: 3 } as const;
+
+/** A command that was asked for something that makes no sense. */
+export function usageError(message: string): SealpostError {
+  return new SealpostError('usage', message);
+}
+
+export function exitCodeOf(error: unknown): number {
+  switch (errorCode(error)) {
+    case 'usage':
+      return EXIT.usage;
+    case 'no-node':
+    case CALL_ERRORS.unavailable:
+    case CALL_ERRORS.timeout:
+      return EXIT.unreachable;
+    default:
+      return EXIT.failed;
+  }
+}
+
+/** What went wrong, for people or for programs. Only a bug shows its stack. */
+export function failureText(error: unknown, json: boolean): string {
+  if (error instanceof SealpostError) {
+    const message = describe(error);
+    return json ? JSON.stringify({ error: { code: error.code, message } }) : `sealpost: ${message}`;
+  }
+  if (json) return JSON.stringify({ error: { code: CALL_ERRORS.internal, message: errorText(error) } });
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `sealpost: this is a bug, please report it: ${stack}`;
+}
+
+/** Messages of these say all there is to say; the system's reason adds nothing. */
+const COMPLETE = new Set(['no-node', 'store-locked']);
+
+/** Codes are for programs, so people see the message and its causes. A message from a node ends with its code. */
+function describe(error: SealpostError): string {
+  const message = error.message.replace(` (${error.code})`, '');
+  return error.cause === undefined || COMPLETE.has(error.code) ? message : `${message}: ${errorText(error.cause)}`;
+}

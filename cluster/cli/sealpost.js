@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+// The command. Plain JavaScript, so that a Node that cannot read the rest can say so.
+const major = Number(process.versions.node.split('.')[0]);
+if (major < 24) {
+  console.error(
+    `sealpost needs Node 24 or newer, this is ${process.version}: run with npx sealpost (Node 24 comes with npm ci)`,
+  );
+  process.exitCode = 1;
+} else {
+  await import('./main.ts');
+}

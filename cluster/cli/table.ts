@@ -1,0 +1,42 @@
+/** Text for a terminal. Everything that came from outside goes through `clean` before it is printed. */
+
+/** Control characters made visible, so that no header or reply can steer the terminal; lone surrogates replaced. */
+export function clean(text: string): string {
+  return text.toWellFormed().replace(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (c) => {
+    const code = c.codePointAt(0) ?? 0;
+    return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
+  });
+}
+
+/** Like `clean`, of a text of many lines. */
+export function cleanLines(text: string): string {
+  return text
+    .split(/\r?\n/)
+    .map((line) => line.split('\t').map(clean).join('\t'))
+    .join('\n');
+}
+
+/** `text` in at most `width` characters. */
+export function shorten(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
+}
+
+/** Rows in aligned columns below their names; two spaces between columns, none at the end of a line. */
+export function table(columns: readonly string[], rows: readonly (readonly string[])[]): string {
+  const cells = [columns, ...rows.map((row) => row.map(clean))];
+  const widths = columns.map((_, i) => Math.max(...cells.map((row) => row[i]?.length ?? 0)));
+  return cells
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** Names and values, one pair a line. */
+export function pairs(entries: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...entries.map(([name]) => name.length));
+  return entries.map(([name, value]) => `${name.padEnd(width)}  ${clean(value)}`.trimEnd()).join('\n');
+}

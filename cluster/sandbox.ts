@@ -1,0 +1,158 @@
+import { randomBytes, X509Certificate } from 'node:crypto';
+import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { client } from '#cluster/actor.ts';
+import type { Bus } from '#cluster/bus.ts';
+import { createSelfSigned } from '#cluster/certificate.ts';
+import { resolvePaths } from '#cluster/config/paths.ts';
+import { type Config, ConfigSchema } from '#cluster/config/schema.ts';
+import { credentialStoreContract, type KeyAlgorithm } from '#services/credential-store/contract.ts';
+import { addUser } from '#services/policy/users-file.ts';
+import { errorCode } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
+import { generateNek } from '#shared/nek.ts';
+import { Secret } from '#shared/secret.ts';
+
+/**
+ * The node that `sealpost start` runs when there is no configuration: everything real, on unprivileged ports of the
+ * loopback interface, and one route, to capture. No message can leave the machine, because no transport that
+ * opens a connection is ever chosen. What it needs is made at the first start and kept in one folder.
+ */
+
+/** Where the sandbox lives, from the working directory. */
+export const SANDBOX_FOLDER = 'data/sandbox';
+
+export const SANDBOX_USER = { name: 'test', address: 'test@sealpost.test', domain: 'sealpost.test' } as const;
+
+const FILES = {
+  certificate: 'certificate.pem',
+  key: 'certificate-key.pem',
+  nek: 'nek.key',
+  users: 'users.yaml',
+  password: 'password',
+} as const;
+
+const KEYS: { selector: string; algorithm: KeyAlgorithm }[] = [
+  { selector: 'rsa', algorithm: 'rsa-2048' },
+  { selector: 'ed25519', algorithm: 'ed25519' },
+];
+
+/** The sandbox as it would stand in a sealpost.yaml in its folder. */
+export function sandboxData(folder: string): Record<string, unknown> {
+  const loopback = { address: '127.0.0.1' };
+  return {
+    node: { name: 'sandbox', hostname: 'localhost', data: folder },
+    listeners: [
+      { name: 'mx', kind: 'relay', ...loopback, port: 2525, tls: 'starttls' },
+      { name: 'submission', kind: 'submission', ...loopback, port: 2587, tls: 'starttls-required' },
+      { name: 'submissions', kind: 'submission', ...loopback, port: 2465, tls: 'implicit' },
+    ],
+    tls: { certificate: FILES.certificate, key: FILES.key },
+    domains: [{ name: SANDBOX_USER.domain, local: true, signing: { mode: 'enforce' } }],
+    directory: { users: FILES.users },
+    routes: [{ to: '*', via: 'capture' }],
+    credentials: { nek: FILES.nek },
+  };
+}
+
+/** The configuration of the sandbox in `folder` (absolute), whether it was started before or not. */
+export function sandboxConfig(folder: string): Config {
+  return resolvePaths(ConfigSchema.parse(sandboxData(folder)), folder);
+}
+
+/** Make the files that are missing: certificate, NEK, the test user. What is there stays as it is. */
+export async function prepareSandbox(folder: string): Promise<Config> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeCertificate(folder);
+  await makeFile(join(folder, FILES.nek), () => generateNek('sandbox'));
+  await makeFile(join(folder, FILES.password), () => `${randomBytes(9).toString('base64url')}\n`);
+  if (!(await exists(join(folder, FILES.users)))) {
+    const user = { name: SANDBOX_USER.name, addresses: [SANDBOX_USER.address] };
+    await addUser(join(folder, FILES.users), { ...user, password: await sandboxPassword(folder) });
+  }
+  return sandboxConfig(folder);
+}
+
+/** The password of the test user. */
+export async function sandboxPassword(folder: string): Promise<Secret> {
+  return new Secret((await readFile(join(folder, FILES.password), 'utf8')).trim());
+}
+
+/** Make the DKIM keys that are missing, through the node's own credential-store. */
+export async function createSandboxKeys(bus: Bus): Promise<void> {
+  const store = client(bus, credentialStoreContract);
+  const { keys } = await store.list({ domain: SANDBOX_USER.domain });
+  for (const key of KEYS) {
+    if (keys.some((known) => known.selector === key.selector)) continue;
+    await store.create({ domain: SANDBOX_USER.domain, ...key });
+  }
+}
+
+/** A certificate for localhost, made anew when it is missing or about to end. */
+async function makeCertificate(folder: string): Promise<void> {
+  const files = { certificate: join(folder, FILES.certificate), key: join(folder, FILES.key) };
+  if ((await exists(files.key)) && (await exists(files.certificate))) {
+    const { validToDate } = new X509Certificate(await readFile(files.certificate));
+    if (validToDate.getTime() > Date.now() + 86_400_000) return;
+  }
+  const pair = await createSelfSigned({ dns: ['localhost'], ip: ['127.0.0.1', '::1'] }, 365);
+  await replace(files.key, pair.key);
+  await replace(files.certificate, pair.certificate);
+}
+
+async function makeFile(file: string, make: () => string): Promise<void> {
+  if (!(await exists(file))) await replace(file, make());
+}
+
+/** In one step, so that a start that is interrupted leaves no half file. */
+async function replace(file: string, text: string): Promise<void> {
+  const temporary = join(dirname(file), `.${newId()}`);
+  await writeFile(temporary, text, { mode: 0o600 });
+  await rename(temporary, file);
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    await access(file);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** What a newcomer needs to know, for a terminal 80 columns wide. */
+export function sandboxBanner(config: Config, folder: string, password: Secret): string {
+  const listeners = config.listeners.map(({ name, address, port, tls, kind }) => {
+    const how = { none: 'no TLS', starttls: 'STARTTLS', 'starttls-required': 'STARTTLS required', implicit: 'TLS' }[
+      tls
+    ];
+    const what = kind === 'relay' ? `mail for ${SANDBOX_USER.domain}` : 'mail of users, who log in';
+    return `  ${name.padEnd(12)} ${`${address}:${port}`.padEnd(16)} ${how.padEnd(18)} ${what}`;
+  });
+  const port = config.listeners.find((l) => l.tls === 'starttls-required')?.port;
+  const message = `printf 'From: ${SANDBOX_USER.address}\\nTo: friend@example.com\\nSubject: hello\\n\\nhello\\n'`;
+  return `
+The Sealpost sandbox is up. No mail leaves this machine: all of it is captured in ${SANDBOX_FOLDER}/capture.
+
+${listeners.join('\n')}
+
+  user ${SANDBOX_USER.name}, password ${password.reveal()}, address ${SANDBOX_USER.address}
+
+Send a first message from a second terminal, in this folder:
+
+  npx sealpost send --to friend@example.com
+
+or with curl:
+
+  ${message} |
+    curl --ssl-reqd --cacert ${join(folder, FILES.certificate)} smtp://127.0.0.1:${port} \\
+    --user '${SANDBOX_USER.name}:${password.reveal()}' --mail-from ${SANDBOX_USER.address} \\
+    --mail-rcpt friend@example.com --crlf --upload-file -
+
+then look at it, and at the verdict on its signatures:
+
+  npx sealpost capture list
+  npx sealpost capture show 1
+`;
+}
