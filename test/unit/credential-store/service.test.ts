@@ -7,7 +7,7 @@ import { announcer, client, listen, serve } from '#cluster/actor.ts';
 import { ConfigSchema } from '#cluster/config/schema.ts';
 import { LocalBus } from '#cluster/local-bus.ts';
 import { Settings } from '#cluster/settings.ts';
-import { Store } from '#cluster/store.ts';
+import { Store, type StoreOperation } from '#cluster/store.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { generateNek, parseNek } from '#services/credential-store/nek.ts';
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
@@ -16,6 +16,7 @@ import { unwrapKey } from '#shared/key-wrap.ts';
 import { silentLogger } from '#shared/log.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
+import { waitFor } from '#test/kit/wait.ts';
 
 const NEK = generateNek('edge');
 
@@ -248,6 +249,28 @@ test('a damaged revision never goes back', async () => {
   await level.close();
   await using store = await startStore(data.path);
   assert.ok((await store.calls.signingKeys({})).revision > 1_000_000);
+});
+
+test('a key whose write failed is neither listed nor found after a restart, and its name is free again', async (t) => {
+  await using data = await tempDir();
+  {
+    await using store = await startStore(data.path);
+    const write = Store.prototype.write;
+    // The disk fails behind the write: LevelDB may have it all the same.
+    const failing = t.mock.method(Store.prototype, 'write', async function (this: Store, ops: StoreOperation[]) {
+      await write.call(this, ops);
+      throw new SealpostError('store-failed', 'disk full');
+    });
+    const doomed = store.calls.create(key('s1'));
+    await waitFor(() => failing.mock.callCount() === 1, { what: 'the write' });
+    failing.mock.restore();
+    await assert.rejects(doomed, fails('store-failed', /disk full/));
+    assert.deepEqual(await store.calls.list({}), { keys: [] });
+    assert.deepEqual(store.revisions, []);
+  }
+  await using store = await startStore(data.path);
+  assert.deepEqual(await store.calls.list({}), { keys: [] });
+  await store.calls.create(key('s1'));
 });
 
 test('neither disk nor log holds a private key or the NEK in clear', async () => {
