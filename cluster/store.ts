@@ -8,14 +8,14 @@ import type { Logger } from '#shared/log.ts';
  * Every write goes through one group-committing writer: while a batch is being written and synced, what arrives
  * waits and becomes the next batch. This file holds the only call in the code base that writes, and it syncs.
  * (LevelDB's own default is `sync: false`; and it does not sync a log file it rotates away from, so a later synced
- * write says nothing about an earlier unsynced one.)
+ * write says nothing about an earlier unsynced one.) Writes take effect in the order in which they were asked for.
  *
  * States:
  *   open     reads and writes work.
  *   failed   entered by any write error (disk full, I/O error). LevelDB may have left half a record in its log, and
  *            what it appends behind it could be unreadable after a restart; so nothing more is written to this
- *            handle. Writes and reads are refused with `store-failed`, and the database is closed and opened anew
- *            every second until a test write succeeds. → open
+ *            handle. `write` and reads are refused with `store-failed`, `persist` waits, and the database is closed
+ *            and opened anew every second until a test write succeeds. → open
  *   closed   by `close`.
  *
  * A write that was answered with an error may still be found after reopening: the caller who must not have it there
@@ -26,7 +26,16 @@ export type StoreOperation = { type: 'put'; key: string; value: Buffer } | { typ
 
 export type Range = { gt?: string; gte?: string; lt?: string; lte?: string; limit?: number; reverse?: boolean };
 
-type Pending = { operations: StoreOperation[]; bytes: number; resolve: () => void; reject: (error: Error) => void };
+type Level = ClassicLevel<string, Buffer>;
+
+type Pending = {
+  operations: StoreOperation[];
+  bytes: number;
+  /** Survives a failure: it stays first in the line and is written when the store works again. */
+  persist: boolean;
+  resolve: () => void;
+  reject: (error: Error) => void;
+};
 
 /** Bytes that one group commit carries at most, so that nobody waits long behind a large one. */
 const GROUP_BYTES = 4 * 1024 * 1024;
@@ -37,15 +46,15 @@ export class Store {
   readonly #folder: string;
   readonly #log: Logger;
   readonly #options: OpenOptions;
-  #db: ClassicLevel<string, Buffer>;
+  #db: Level;
   #state: 'open' | 'failed' | 'closed' = 'open';
   #failure: Error | undefined;
   #pending: Pending[] = [];
-  #writing = false;
+  #writer: Promise<void> | undefined;
   #recovery: Promise<void> = Promise.resolve();
   readonly #closing = new AbortController();
 
-  private constructor(folder: string, log: Logger, options: OpenOptions, db: ClassicLevel<string, Buffer>) {
+  private constructor(folder: string, log: Logger, options: OpenOptions, db: Level) {
     this.#folder = folder;
     this.#log = log;
     this.#options = options;
@@ -65,54 +74,102 @@ export class Store {
   /** Resolves when the operations are on disk, synced, all or none. Rejects with `store-failed`. */
   write(operations: StoreOperation[]): Promise<void> {
     if (this.#state !== 'open') return Promise.reject(this.#refusal());
-    return new Promise((resolve, reject) => {
-      let bytes = 0;
-      for (const o of operations) bytes += o.key.length + (o.type === 'put' ? o.value.length : 0);
-      this.#pending.push({ operations, bytes, resolve, reject });
-      if (!this.#writing) void this.#writeGroups();
-    });
+    return this.#enqueue(operations, false);
   }
 
-  /** Like `write`, but waits out failures; for what has happened already and must be remembered. Rejects only when the store is closed. */
-  async persist(operations: StoreOperation[]): Promise<void> {
-    for (;;) {
-      try {
-        return await this.write(operations);
-      } catch (error) {
-        if (this.#state === 'closed') throw error;
-        await this.#recovery;
-      }
+  /**
+   * Like `write`, but waits out failures; for what has happened already and must be remembered. Rejects with
+   * `store-failed` only when the store is closed before it could be written.
+   */
+  persist(operations: StoreOperation[]): Promise<void> {
+    if (this.#state === 'closed') return Promise.reject(this.#refusal());
+    return this.#enqueue(operations, true);
+  }
+
+  /** The value, or undefined. Rejects with `store-failed`, or `store-damaged` when this part of it cannot be read. */
+  async get(key: string): Promise<Buffer | undefined> {
+    if (this.#state !== 'open') throw this.#refusal();
+    try {
+      return await this.#db.get(key);
+    } catch (error) {
+      throw this.#readError(key, error);
     }
   }
 
-  async get(key: string): Promise<Buffer | undefined> {
+  /** Values in the order of the keys. Rejects like `get`. */
+  async getMany(keys: string[]): Promise<(Buffer | undefined)[]> {
     if (this.#state !== 'open') throw this.#refusal();
-    return this.#db.get(key);
+    try {
+      return await this.#db.getMany(keys);
+    } catch (error) {
+      throw this.#readError(keys[0] ?? '', error);
+    }
   }
 
-  /** Entries of a range in the order of their keys, from one snapshot. */
+  /**
+   * Entries of a range in the order of their keys, from one snapshot. Where a part of the range is damaged, every
+   * entry that can be read comes first, then the iteration rejects with `store-damaged`.
+   */
   async *entries(range: Range): AsyncGenerator<[string, Buffer]> {
     if (this.#state !== 'open') throw this.#refusal();
-    yield* this.#db.iterator(range);
+    try {
+      yield* this.#db.iterator(range);
+    } catch (error) {
+      throw this.#readError(describeRange(range), error);
+    }
   }
 
+  /** Like `entries`, keys alone. */
   async *keys(range: Range): AsyncGenerator<string> {
     if (this.#state !== 'open') throw this.#refusal();
-    yield* this.#db.keys(range);
+    try {
+      yield* this.#db.keys(range);
+    } catch (error) {
+      throw this.#readError(describeRange(range), error);
+    }
   }
 
-  /** Finish pending writes and close. */
+  /** Give the space of deleted entries between the two keys back to the file system; LevelDB does it late by itself. */
+  async compact(start: string, end: string): Promise<void> {
+    if (this.#state !== 'open') throw this.#refusal();
+    try {
+      await this.#db.compactRange(start, end);
+    } catch (error) {
+      throw this.#readError(`${start}…${end}`, error);
+    }
+  }
+
+  /** Finish pending writes and close. What `persist` still holds because the store fails is given up. */
   async close(): Promise<void> {
     if (this.#state === 'closed') return;
-    while (this.#writing || this.#pending.length > 0) await new Promise((resolve) => setImmediate(resolve));
+    while (this.#writer !== undefined) await this.#writer;
+    // Another caller may have closed it, or asked for a write, while this one waited.
+    if ((this.#state as string) === 'closed') return;
     this.#state = 'closed';
     this.#closing.abort();
     await this.#recovery;
+    for (const p of this.#pending.splice(0)) p.reject(this.#refusal());
     await this.#db.close();
   }
 
+  #enqueue(operations: StoreOperation[], persist: boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let bytes = 0;
+      for (const o of operations) bytes += o.key.length + (o.type === 'put' ? o.value.length : 0);
+      this.#pending.push({ operations, bytes, persist, resolve, reject });
+      this.#startWriter();
+    });
+  }
+
+  #startWriter(): void {
+    if (this.#writer !== undefined || this.#state !== 'open' || this.#pending.length === 0) return;
+    this.#writer = this.#writeGroups().finally(() => {
+      this.#writer = undefined;
+      this.#startWriter();
+    });
+  }
+
   async #writeGroups(): Promise<void> {
-    this.#writing = true;
     while (this.#pending.length > 0 && this.#state === 'open') {
       const group = this.#takeGroup();
       try {
@@ -122,12 +179,9 @@ export class Store {
         );
         for (const p of group) p.resolve();
       } catch (error) {
-        this.#fail(error);
-        for (const p of group) p.reject(this.#refusal());
+        this.#writeFailed(group, error);
       }
     }
-    for (const p of this.#pending.splice(0)) p.reject(this.#refusal());
-    this.#writing = false;
   }
 
   #takeGroup(): Pending[] {
@@ -141,9 +195,28 @@ export class Store {
     return this.#pending.splice(0, count);
   }
 
+  #writeFailed(group: Pending[], error: unknown): void {
+    if (errorCode(error)?.startsWith('LEVEL_INVALID_') === true || error instanceof TypeError) {
+      // Nothing is wrong with the disk: a caller passed what is no key or value. Waiting would not mend it.
+      for (const p of group) p.reject(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    this.#fail(error);
+    const waiting = [...group, ...this.#pending];
+    this.#pending = waiting.filter((p) => p.persist);
+    for (const p of waiting) if (!p.persist) p.reject(this.#refusal());
+  }
+
   #refusal(): SealpostError {
     if (this.#state === 'closed') return new SealpostError('store-failed', `the store in ${this.#folder} is closed`);
     return new SealpostError('store-failed', `the store in ${this.#folder} takes no writes`, { cause: this.#failure });
+  }
+
+  #readError(what: string, error: unknown): SealpostError {
+    if (errorCode(error) === 'LEVEL_CORRUPTION') {
+      return new SealpostError('store-damaged', `the store in ${this.#folder} is damaged at ${what}`, { cause: error });
+    }
+    return new SealpostError('store-failed', `cannot read ${what} in ${this.#folder}`, { cause: error });
   }
 
   #fail(error: unknown): void {
@@ -163,14 +236,17 @@ export class Store {
       .catch((error: unknown) => this.#log.warn({ store: this.#folder, err: error }, 'closing the failed store'));
     while (this.#state === 'failed') {
       await sleep(REOPEN_INTERVAL, this.#closing.signal);
-      if (this.#closing.signal.aborted) return;
+      if (this.#state !== 'failed') return;
       try {
         const db = await openLevel(this.#folder, this.#log, this.#options);
         this.#db = db;
         await db.batch([{ type: 'put', key: PROBE_KEY, value: Buffer.alloc(4096) }], { sync: true });
         await db.batch([{ type: 'del', key: PROBE_KEY }], { sync: true });
+        // `close` may have come meanwhile: then it closes this handle.
+        if (this.#state !== 'failed') return;
         this.#state = 'open';
         this.#log.info({ store: this.#folder }, 'store works again');
+        this.#startWriter();
       } catch (error) {
         this.#failure = error instanceof Error ? error : new Error(String(error));
         await this.#db
@@ -182,8 +258,17 @@ export class Store {
   }
 }
 
-async function openLevel(folder: string, log: Logger, options: OpenOptions): Promise<ClassicLevel<string, Buffer>> {
-  const make = async (): Promise<ClassicLevel<string, Buffer>> => {
+/** Whether a store failed for want of space. LevelDB hands the reason on as text alone. */
+export function isOutOfSpace(error: unknown): boolean {
+  return /No space left on device|[Dd]isk quota exceeded|ENOSPC|EDQUOT/.test(errorText(error));
+}
+
+function describeRange(range: Range): string {
+  return `${range.gt ?? range.gte ?? 'its start'}…${range.lt ?? range.lte ?? 'its end'}`;
+}
+
+async function openLevel(folder: string, log: Logger, options: OpenOptions): Promise<Level> {
+  const make = async (): Promise<Level> => {
     const db = new ClassicLevel<string, Buffer>(folder, { keyEncoding: 'utf8', valueEncoding: 'buffer' });
     await db.open(options);
     return db;
@@ -202,23 +287,23 @@ async function openLevel(folder: string, log: Logger, options: OpenOptions): Pro
     if (errorCode(cause) !== 'LEVEL_CORRUPTION') {
       throw new SealpostError('store-failed', `cannot open the store in ${folder}`, { cause: cause ?? error });
     }
-    // Repair keeps every table and log record that can be read; what cannot is moved to `lost/`, not deleted.
+    // Repair keeps every table and log record that can be read; what cannot is moved to `lost/`, not deleted. It
+    // orders tables by their file numbers, so an entry deleted not long ago can be there again afterwards.
     log.error({ store: folder, err: cause }, 'store damaged: repairing, unreadable files go to its lost/ folder');
     await ClassicLevel.repair(folder);
+    log.warn({ store: folder }, 'store repaired: entries deleted lately may have come back');
     return make();
   }
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener(
-      'abort',
-      () => {
-        clearTimeout(timer);
-        resolve();
-      },
-      { once: true },
-    );
+    const wake = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', wake);
+      resolve();
+    };
+    const timer = setTimeout(wake, ms);
+    signal.addEventListener('abort', wake);
   });
 }

@@ -37,7 +37,15 @@ export const QueueEntry = z.object({
   reversePath: z.string(),
   origin: Origin,
   trace: z.string(),
-  recipients: z.array(z.object({ recipient: EnvelopeRecipient, status: RecipientStatus, nextHop: z.string() })),
+  recipients: z.array(
+    z.object({
+      recipient: EnvelopeRecipient,
+      status: RecipientStatus,
+      nextHop: z.string(),
+      /** The keys that signed the mail as it was delivered to this recipient. */
+      signatures: z.array(z.object({ domain: z.string(), selector: z.string() })).optional(),
+    }),
+  ),
 });
 export type QueueEntry = z.infer<typeof QueueEntry>;
 

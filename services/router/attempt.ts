@@ -1,0 +1,206 @@
+import type { Store } from '#cluster/store.ts';
+import type { Bodies } from '#services/router/bodies.ts';
+import type { Corrupt } from '#services/router/corrupt.ts';
+import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '#services/router/job.ts';
+import type { Message } from '#services/router/message.ts';
+import type { Queue } from '#services/router/queue.ts';
+import type { SignatureKey } from '#services/router/records.ts';
+import type { Settlement } from '#services/router/settlement.ts';
+import type { Signing } from '#services/router/signing.ts';
+import type { Slot } from '#services/router/slots.ts';
+import { needsSmtpUtf8 } from '#shared/address.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+import { type Reply, reply } from '#shared/reply.ts';
+
+/**
+ * One attempt at one message for recipients that share a next hop: the job that delivery gets.
+ *
+ *   submitted → opened → finished, or submitted → finished
+ *
+ * Opening asks whether the mail may still go (an operator may have stopped it while it waited for a connection),
+ * signs it, and gives the bytes. Finishing happens once; the attempt is over when its outcome is on disk.
+ */
+
+export type AttemptTools = {
+  log: Logger;
+  store: Store;
+  bodies: Bodies;
+  corrupt: Corrupt;
+  signing: Signing;
+  settlement: Settlement;
+};
+
+export class Attempt implements Job {
+  readonly #tools: AttemptTools;
+  readonly #queue: Queue;
+  readonly #slot: Slot;
+  readonly #message: Message;
+  readonly #hop: NextHop;
+  readonly recipients: JobRecipient[];
+  #signatures: SignatureKey[] | undefined;
+  #finished = false;
+
+  constructor(
+    tools: AttemptTools,
+    queue: Queue,
+    slot: Slot,
+    message: Message,
+    hop: NextHop,
+    indexes: readonly number[],
+  ) {
+    this.#tools = tools;
+    this.#queue = queue;
+    this.#slot = slot;
+    this.#message = message;
+    this.#hop = hop;
+    this.recipients = [];
+    for (const index of indexes) {
+      const recipient = message.recipients[index]?.recipient;
+      if (recipient !== undefined) this.recipients.push({ index, recipient });
+    }
+  }
+
+  get queueId(): string {
+    return this.#message.id;
+  }
+
+  get trace(): string {
+    return this.#message.record.trace;
+  }
+
+  get reversePath(): string {
+    return this.#message.record.reversePath;
+  }
+
+  get size(): number {
+    const { prepend, facts } = this.#message.record;
+    return Buffer.byteLength(prepend) + facts.size;
+  }
+
+  get eightBitBody(): boolean {
+    return this.#message.record.facts.eightBitBody;
+  }
+
+  /**
+   * A client that sends raw 8-bit header fields without declaring SMTPUTF8 gets what it got from every other router:
+   * they pass as they are. Only declared mail asks for the extension.
+   */
+  get smtpUtf8(): boolean {
+    const { smtpUtf8, facts, reversePath } = this.#message.record;
+    return (
+      (smtpUtf8 && facts.eightBitHeader) ||
+      needsSmtpUtf8(reversePath) ||
+      this.recipients.some((r) => needsSmtpUtf8(r.recipient.address))
+    );
+  }
+
+  get ret(): 'FULL' | 'HDRS' | undefined {
+    return this.#message.record.ret;
+  }
+
+  get envid(): string | undefined {
+    return this.#message.record.envid;
+  }
+
+  get junk(): boolean {
+    return this.#message.record.junk;
+  }
+
+  async open(): Promise<Opened> {
+    const { bodies, signing } = this.#tools;
+    const { record } = this.#message;
+    try {
+      let obstacle = this.#obstacle();
+      if (obstacle !== undefined) return obstacle;
+      if (record.chunks.length === 1 && this.#message.body === undefined) {
+        const piece = await bodies.piece(this.#message, 0);
+        if (!this.#message.gone) bodies.keep(this.#message, piece);
+      }
+      let head = Buffer.from(record.prepend);
+      if (record.originating) {
+        const header = await bodies.head(this.#message, record.facts.headerBytes);
+        const signed = await signing.sign(this.#message, Buffer.concat([head, header]));
+        if (!signed.ok) return signed;
+        obstacle = this.#obstacle();
+        if (obstacle !== undefined) return obstacle;
+        this.#signatures = signed.keys;
+        if (signed.header !== '') head = Buffer.from(signed.header + record.prepend);
+      }
+      const { body } = this.#message;
+      const read = body === undefined ? () => this.#read(head) : () => [head, body];
+      return { ok: true, size: head.length + record.facts.size, read };
+    } catch (error) {
+      this.#noteDamage(error);
+      return notNow(reply(451, '4.3.0', `the queue cannot read this message: ${errorText(error)}`));
+    }
+  }
+
+  async finish(results: RecipientResult[]): Promise<void> {
+    if (this.#finished) {
+      this.#tools.log.error({ queueId: this.queueId, trace: this.trace }, 'an attempt was finished twice');
+      return;
+    }
+    this.#finished = true;
+    try {
+      const notices = await this.#tools.settlement.settle({
+        slot: this.#slot,
+        message: this.#message,
+        hop: this.#hop,
+        indexes: this.recipients.map((r) => r.index),
+        signatures: this.#signatures,
+        results,
+      });
+      if (this.#message.gone) this.#queue.remove(this.#slot, this.#message);
+      for (const notice of notices) this.#queue.add(notice);
+    } catch (error) {
+      // The store was closed before it worked again: what was delivered will be delivered again after the restart.
+      this.#tools.log.error(
+        { queueId: this.queueId, trace: this.trace, results, err: error },
+        'the outcome of an attempt could not be recorded',
+      );
+    } finally {
+      for (const { index } of this.recipients) {
+        const recipient = this.#message.recipients[index];
+        if (recipient !== undefined) recipient.busy = false;
+      }
+      this.#queue.attemptEnded(this.#slot, this.#message, this.#hop);
+    }
+  }
+
+  /** The same result for every recipient. */
+  finishAll(state: RecipientResult['state'], with_: Reply, local: boolean): Promise<void> {
+    const outcome = { at: Date.now(), reply: with_ };
+    return this.finish(this.recipients.map(({ index }) => ({ index, state, outcome, local })));
+  }
+
+  /** Why the mail must not go now, if there is a reason. */
+  #obstacle(): Opened | undefined {
+    if (this.#message.gone) return notNow(reply(451, '4.3.0', 'the message has left the queue'));
+    if (this.#slot.state === 'hold') return notNow(reply(451, '4.3.0', 'an operator holds the message'));
+    if (this.#tools.store.failure !== undefined) {
+      return notNow(reply(451, '4.3.1', 'the queue cannot write to its disk'));
+    }
+    return undefined;
+  }
+
+  async *#read(head: Buffer): AsyncGenerator<Uint8Array> {
+    yield head;
+    try {
+      yield* this.#tools.bodies.pieces(this.#message);
+    } catch (error) {
+      this.#noteDamage(error);
+      throw error;
+    }
+  }
+
+  #noteDamage(error: unknown): void {
+    if (errorCode(error) !== 'corrupt' || this.#message.gone) return;
+    this.#queue.remove(this.#slot, this.#message);
+    this.#tools.corrupt.setAside(this.queueId, error);
+  }
+}
+
+function notNow(with_: Reply): Opened {
+  return { ok: false, state: 'deferred', reply: with_, local: true };
+}

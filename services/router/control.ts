@@ -1,0 +1,186 @@
+import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { Corrupt } from '#services/router/corrupt.ts';
+import { loadMessage } from '#services/router/load.ts';
+import type { Message } from '#services/router/message.ts';
+import { hasOpenRecipient, messagesFrom, type Views } from '#services/router/operations.ts';
+import type { Queue } from '#services/router/queue.ts';
+import { keys, type MessageRecord, putJson } from '#services/router/records.ts';
+import type { Settlement } from '#services/router/settlement.ts';
+import type { Slot, Slots } from '#services/router/slots.ts';
+import { errorCode } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * What operators can do: retry, hold, release, remove. A domain selects whole messages, those with a recipient in it
+ * that has not got its final status.
+ *
+ * The slot is changed first: from that moment no attempt begins that should not. Then the record is written, so that
+ * a restart finds the same.
+ */
+
+export type Selection = { queueId: string } | { domain: string } | { all: true };
+
+export type ControlParts = {
+  store: Store;
+  slots: Slots;
+  queue: Queue;
+  corrupt: Corrupt;
+  settlement: Settlement;
+  views: Views;
+  log: Logger;
+};
+
+/** Messages written in one batch. */
+const BATCH = 200;
+
+export class Control {
+  readonly #parts: ControlParts;
+
+  constructor(parts: ControlParts) {
+    this.#parts = parts;
+  }
+
+  /** Try deferred mail now, whatever its schedule says. Returns how many messages. */
+  async retry(selection: Selection): Promise<number> {
+    const { slots, queue } = this.#parts;
+    let count = 0;
+    for await (const slot of this.#select(selection)) {
+      const waits = slot.message?.recipients.some((r) => !r.busy && r.status.state === 'deferred');
+      if (slot.state === 'hold' || (slot.state === 'active' && waits !== true)) continue;
+      slot.forced = true;
+      slot.localTries = 0;
+      slots.line.set(slot, Date.now());
+      slots.move(slot, 'active');
+      count++;
+    }
+    queue.pump();
+    return this.#done('retry', selection, count);
+  }
+
+  /** Stop every attempt that has not begun. */
+  async hold(selection: Selection): Promise<number> {
+    let marked: Marked[] = [];
+    let count = 0;
+    for await (const slot of this.#select(selection)) {
+      if (slot.state === 'hold') continue;
+      this.#stop(slot);
+      marked.push({ slot, record: slot.message?.record ?? (await this.#record(slot)) });
+      count++;
+      if (marked.length < BATCH) continue;
+      await this.#write(marked, true);
+      marked = [];
+    }
+    await this.#write(marked, true);
+    return this.#done('hold', selection, count);
+  }
+
+  /** Let held mail go; it is tried at once. */
+  async release(selection: Selection): Promise<number> {
+    let marked: Marked[] = [];
+    let count = 0;
+    const flush = async (): Promise<void> => {
+      await this.#write(marked, false);
+      for (const { slot } of marked) this.#resume(slot);
+      marked = [];
+      this.#parts.queue.pump();
+    };
+    for await (const slot of this.#select(selection)) {
+      if (slot.state !== 'hold') continue;
+      marked.push({ slot, record: slot.message?.record ?? (await this.#record(slot)) });
+      count++;
+      if (marked.length >= BATCH) await flush();
+    }
+    await flush();
+    return this.#done('release', selection, count);
+  }
+
+  /** Take mail out for good; with `notify` the senders hear of it. A damaged message is removed by its id alone. */
+  async remove(selection: Selection, notify: boolean): Promise<number> {
+    const { corrupt, queue, settlement } = this.#parts;
+    let count = 0;
+    if ('queueId' in selection && corrupt.has(selection.queueId)) {
+      await corrupt.remove(selection.queueId);
+      return this.#done('remove', selection, 1);
+    }
+    for await (const slot of this.#select(selection)) {
+      this.#stop(slot);
+      const message = slot.message ?? (await this.#load(slot));
+      if (message === undefined) continue;
+      const notices = await settlement.remove(message, notify);
+      queue.remove(slot, message);
+      for (const notice of notices) queue.add(notice);
+      count++;
+    }
+    queue.pump();
+    return this.#done('remove', selection, count);
+  }
+
+  async *#select(selection: Selection): AsyncGenerator<Slot> {
+    const { slots, views } = this.#parts;
+    if ('queueId' in selection) {
+      const slot = slots.get(selection.queueId);
+      if (slot === undefined) throw views.notFound(selection.queueId);
+      yield slot;
+    } else if ('domain' in selection) {
+      for await (const message of messagesFrom(this.#parts, '')) {
+        const slot = hasOpenRecipient(message, selection.domain) ? slots.get(message.id) : undefined;
+        if (slot !== undefined) yield slot;
+      }
+    } else {
+      for (const slot of [...slots.all()]) if (slots.has(slot)) yield slot;
+    }
+  }
+
+  /** From here on no attempt of this message begins. */
+  #stop(slot: Slot): void {
+    this.#parts.slots.move(slot, 'hold');
+    this.#parts.slots.line.delete(slot);
+    slot.parked = undefined;
+  }
+
+  #resume(slot: Slot): void {
+    const { slots } = this.#parts;
+    if (!slots.has(slot) || slot.state !== 'hold') return;
+    slot.forced = true;
+    slots.move(slot, 'active');
+    slots.line.set(slot, Date.now());
+  }
+
+  /**
+   * Write what was decided. A message that has left the queue since must not come back, so nothing is awaited
+   * between the question and the write.
+   */
+  async #write(marked: readonly Marked[], held: boolean): Promise<void> {
+    const operations: StoreOperation[] = [];
+    for (const { slot, record: read } of marked) {
+      const record = slot.message?.record ?? read;
+      if (record === undefined || !this.#parts.slots.has(slot) || slot.state !== 'hold') continue;
+      record.held = held;
+      operations.push(putJson(keys.message(slot.id), record));
+    }
+    if (operations.length > 0) await this.#parts.store.write(operations);
+  }
+
+  async #record(slot: Slot): Promise<MessageRecord | undefined> {
+    return (await this.#load(slot))?.record;
+  }
+
+  /** The message from the store; a damaged one is set aside. */
+  async #load(slot: Slot): Promise<Message | undefined> {
+    const { store, slots, corrupt } = this.#parts;
+    try {
+      return await loadMessage(store, slot.id);
+    } catch (error) {
+      if (errorCode(error) !== 'corrupt') throw error;
+      if (slots.has(slot)) corrupt.setAside(slot.id, error);
+      return undefined;
+    }
+  }
+
+  #done(operation: string, selection: Selection, count: number): number {
+    this.#parts.log.info({ operation, ...selection, count }, 'queue changed by an operator');
+    return count;
+  }
+}
+
+type Marked = { slot: Slot; record: MessageRecord | undefined };

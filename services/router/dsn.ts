@@ -1,0 +1,225 @@
+import type { Change, NoticeKind } from '#services/router/notices.ts';
+import type { MessageRecord } from '#services/router/records.ts';
+import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
+import { fieldValue, foldField, splitHeader } from '#shared/header.ts';
+import { newId } from '#shared/ids.ts';
+import { formatReply, type Reply } from '#shared/reply.ts';
+
+/**
+ * Delivery status notifications: multipart/report (RFC 6522) of a text for people, a message/delivery-status for
+ * programs (RFC 3464), and the original's header or the original itself; in their international forms where the
+ * sender declared SMTPUTF8 (RFC 6533). Pure but for the boundary.
+ */
+
+export type NoticeFacts = {
+  kind: NoticeKind;
+  /** The message that the notice is about. */
+  about: { id: string; record: MessageRecord };
+  changes: readonly Change[];
+  /** Its first bytes: all of it, or its header block; undefined when it cannot be read. */
+  original: Buffer | undefined;
+  hostname: string;
+  /** ms since 1970 */
+  now: number;
+  /** ms since 1970: until when it is tried. */
+  until: number;
+};
+
+const CRLF = '\r\n';
+
+const SUBJECTS: Record<NoticeKind, string> = {
+  failed: 'Undelivered Mail Returned to Sender',
+  delayed: 'Delayed Mail (still being retried)',
+  succeeded: 'Successful Mail Delivery Report',
+};
+
+/** A whole notice, and the length of its header block with the empty line. `queueId` is the notice's own. */
+export function buildDsn(queueId: string, facts: NoticeFacts): { bytes: Buffer; headerBytes: number } {
+  const { about, kind, hostname, now } = facts;
+  const boundary = `=_${newId(24)}`;
+  const parts = [textPart(facts), statusPart(facts), ...originalPart(facts)];
+  const eightBit = parts.some((p) => !isAscii(p.content));
+  const header = [
+    `Date: ${rfc5322Date(now)}`,
+    `From: Mail Delivery System <MAILER-DAEMON@${hostname}>`,
+    `To: <${about.record.reversePath}>`,
+    `Subject: ${SUBJECTS[kind]}`,
+    `Message-ID: <${queueId}@${hostname}>`,
+    ...references(facts.original),
+    // RFC 3834 §5
+    'Auto-Submitted: auto-replied',
+    'MIME-Version: 1.0',
+    `Content-Type: multipart/report; report-type=delivery-status;${CRLF}\tboundary="${boundary}"`,
+    ...(eightBit ? ['Content-Transfer-Encoding: 8bit'] : []),
+    '',
+    '',
+  ].join(CRLF);
+  const body: Buffer[] = [Buffer.from(`This is a MIME-encapsulated message.${CRLF}${CRLF}`)];
+  for (const part of parts) {
+    const encoding = isAscii(part.content) ? '' : `${CRLF}Content-Transfer-Encoding: 8bit`;
+    body.push(
+      Buffer.from(
+        `--${boundary}${CRLF}Content-Description: ${part.description}${CRLF}` +
+          `Content-Type: ${part.type}${encoding}${CRLF}${CRLF}`,
+      ),
+      part.content,
+      Buffer.from(CRLF),
+    );
+  }
+  body.push(Buffer.from(`--${boundary}--${CRLF}`));
+  const head = Buffer.from(header);
+  return { bytes: Buffer.concat([head, ...body]), headerBytes: head.length };
+}
+
+type Part = { description: string; type: string; content: Buffer };
+
+const OPENINGS: Record<NoticeKind, string[]> = {
+  failed: ['Your message could not be delivered to the recipients below.', 'It will not be tried again.'],
+  delayed: ['Your message has not been delivered yet to the recipients below.', 'You need not send it again:'],
+  succeeded: ['Your message was handed on for the recipients below.'],
+};
+
+function textPart({ kind, about, changes, hostname, until }: NoticeFacts): Part {
+  const lines = [`This is the mail system at ${hostname}.`, '', ...OPENINGS[kind]];
+  if (kind === 'delayed') lines.push(`it is tried until ${rfc5322Date(until)}.`);
+  lines.push('', `Queue id: ${about.id}`, `Arrived: ${rfc5322Date(about.record.arrived)}`, '');
+  for (const { recipient, status, notice } of changes) {
+    const { address, original } = recipient.recipient;
+    lines.push(`<${clean(address)}>${original === undefined ? '' : ` (sent to <${clean(original)}>)`}`);
+    lines.push(...explain(status, notice).map((l) => `    ${l}`), '');
+  }
+  const content = Buffer.from(lines.join(CRLF));
+  const type = `text/plain; charset=${isAscii(content) ? 'us-ascii' : 'utf-8'}`;
+  return { description: 'Notification', type, content };
+}
+
+function explain(status: RecipientStatus, notice: Change['notice']): string[] {
+  const outcome = outcomeOf(status);
+  if (outcome === undefined) return ['has not been tried yet'];
+  const said = `${outcome.host === undefined ? '' : `${clean(outcome.host)} said: `}${clean(formatReply(outcome.reply))}`;
+  if (status.state === 'expired') return ['gave up because its time in the queue is over; the last answer was', said];
+  if (status.state !== 'delivered') return [said];
+  const fate =
+    notice === 'final'
+      ? 'delivered to the mailbox'
+      : 'handed to a server that sends no delivery reports; nothing more will be heard of it';
+  return [fate, said];
+}
+
+/** RFC 3464 §2: a group of fields about the message, then one for each recipient. */
+function statusPart(facts: NoticeFacts): Part {
+  const { about, changes, hostname } = facts;
+  const { record } = about;
+  const values = changes.flatMap(({ recipient: { recipient: r } }) => [r.address, r.original ?? '', r.orcpt ?? '']);
+  // RFC 6533 §4: the international form where addresses need it and the sender showed that it understands them.
+  const international = record.smtpUtf8 && values.some((v) => !isAscii(v));
+  const groups = [
+    [
+      foldField('Reporting-MTA', `dns; ${hostname}`),
+      ...(record.envid === undefined ? [] : [foldField('Original-Envelope-Id', clean(record.envid))]),
+      foldField('Arrival-Date', rfc5322Date(record.arrived)),
+    ],
+    ...changes.map((change) => recipientGroup(change, facts, international)),
+  ];
+  const content = Buffer.from(groups.map((fields) => fields.join('')).join(CRLF));
+  const type = international ? 'message/global-delivery-status' : 'message/delivery-status';
+  return { description: 'Delivery report', type, content };
+}
+
+/** RFC 3464 §2.3. */
+function recipientGroup(change: Change, { kind, until }: NoticeFacts, international: boolean): string[] {
+  const { address, original, orcpt } = change.recipient.recipient;
+  const outcome = outcomeOf(change.status);
+  const fields: string[] = [];
+  const put = (name: string, value: string): number => fields.push(foldField(name, value));
+  // §2.3.1: only what the sender said; an address that was rewritten here is such a word too.
+  if (orcpt !== undefined) put('Original-Recipient', typedAddress(orcpt, international));
+  else if (original !== undefined) put('Original-Recipient', typedAddress(`rfc822;${original}`, international));
+  put('Final-Recipient', typedAddress(`rfc822;${address}`, international));
+  put('Action', action(kind, change.notice));
+  put('Status', statusCode(change.status, outcome?.reply));
+  if (outcome?.host !== undefined && /^[\w.-]+\.[\w-]+(\s|$)/.test(outcome.host)) {
+    put('Remote-MTA', `dns; ${outcome.host.split(/\s/)[0]}`);
+  }
+  if (outcome !== undefined) {
+    const text = clean(formatReply(outcome.reply));
+    // §2.3.6: `smtp` is what a peer said; our own words have a type of their own.
+    const type = outcome.host === undefined ? 'X-Sealpost' : 'smtp';
+    put('Diagnostic-Code', `${type}; ${international ? text : text.replace(/[^\x20-\x7e]/g, '?')}`);
+    put('Last-Attempt-Date', rfc5322Date(outcome.at));
+  }
+  if (kind === 'delayed') put('Will-Retry-Until', rfc5322Date(until));
+  return fields;
+}
+
+function action(kind: NoticeKind, notice: Change['notice']): string {
+  if (kind === 'succeeded') return notice === 'final' ? 'delivered' : 'relayed';
+  return kind;
+}
+
+function statusCode(status: RecipientStatus, last: Reply | undefined): string {
+  // RFC 3463 §3.5: X.4.7, delivery time expired; class 4, because none of the answers was final.
+  if (status.state === 'expired') return '4.4.7';
+  const digit = status.state === 'delivered' ? '2' : status.state === 'failed' ? '5' : '4';
+  // A peer may contradict itself (`550 4.1.1`); the class must be the one that came true.
+  return last?.enhanced === undefined ? `${digit}.0.0` : digit + last.enhanced.slice(1);
+}
+
+/**
+ * `type; address` (RFC 3464 §2.1.2). A non-ASCII address is of type utf-8: as it is in an international report, with
+ * every such character as \x{HEX} in a plain one (RFC 6533 §3, utf-8-addr-xtext).
+ */
+function typedAddress(text: string, international: boolean): string {
+  const at = text.indexOf(';');
+  const type = clean(text.slice(0, at));
+  const address = clean(text.slice(at + 1));
+  if (isAscii(address)) return `${type}; ${address}`;
+  if (international) return `utf-8; ${address}`;
+  const escaped = (c: string): string => `\\x{${(c.codePointAt(0) ?? 0).toString(16).toUpperCase()}}`;
+  return `utf-8; ${address.replace(/[^\x21-\x7e]|[\\+=]/gu, escaped)}`;
+}
+
+/** RFC 6522 §3: the third part is optional; RFC 3461 §4.3: RET speaks of failures alone. */
+function originalPart({ kind, about, original }: NoticeFacts): Part[] {
+  const { facts, ret, smtpUtf8 } = about.record;
+  if (original === undefined) return [];
+  const full = kind === 'failed' && ret === 'FULL' && original.length === facts.size;
+  const content = full ? original : withoutEmptyLine(original.subarray(0, facts.headerBytes));
+  // RFC 6533 §6.3: a header in UTF-8 is of type global; raw octets of undeclared mail stay what they were.
+  const global = smtpUtf8 && facts.eightBitHeader;
+  if (full)
+    return [{ description: 'Undelivered message', type: global ? 'message/global' : 'message/rfc822', content }];
+  const type = global ? 'message/global-headers' : 'text/rfc822-headers';
+  return [{ description: 'Message header', type, content }];
+}
+
+function withoutEmptyLine(header: Buffer): Buffer {
+  const end = header.length - 4;
+  return end >= 0 && header.toString('latin1', end) === '\r\n\r\n' ? header.subarray(0, end + 2) : header;
+}
+
+/** The notice belongs to the thread of the message that it is about (RFC 5322 §3.6.4). */
+function references(original: Buffer | undefined): string[] {
+  if (original === undefined) return [];
+  const field = splitHeader(original.toString('latin1')).find((f) => f.name === 'message-id');
+  const id = field === undefined ? '' : fieldValue(field);
+  return /^<[\x21-\x3b\x3d\x3f-\x7e]{1,900}>$/.test(id) ? [`In-Reply-To: ${id}`, `References: ${id}`] : [];
+}
+
+function outcomeOf(status: RecipientStatus): Outcome | undefined {
+  return status.state === 'waiting' ? undefined : status.outcome;
+}
+
+/** Words of others inside a field or a line of text: never a line end or another control character. */
+function clean(text: string): string {
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, ' ');
+}
+
+function isAscii(value: string | Uint8Array): boolean {
+  return typeof value === 'string' ? /^[\x00-\x7f]*$/.test(value) : value.every((byte) => byte < 128);
+}
+
+/** RFC 5322 §3.3, in UTC. */
+export function rfc5322Date(ms: number): string {
+  return new Date(ms).toUTCString().replace('GMT', '+0000');
+}

@@ -1,0 +1,288 @@
+import type { Settings } from '#cluster/settings.ts';
+import { isOutOfSpace, type Store, type StoreOperation } from '#cluster/store.ts';
+import type { Bodies } from '#services/router/bodies.ts';
+import { CHUNK_BYTES, type MessageFacts } from '#services/router/contract.ts';
+import { loadedMessage, type Message } from '#services/router/message.ts';
+import { keys, type MessageRecord, MOST_NUMBERED, putBytes, putJson } from '#services/router/records.ts';
+import { payloadOf } from '#services/router/seal.ts';
+import type { Space } from '#services/router/space.ts';
+import { CALL_ERRORS } from '#shared/contract.ts';
+import type { Envelope, Origin } from '#shared/envelope.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { newId, newQueueId } from '#shared/ids.ts';
+import type { Logger } from '#shared/log.ts';
+import { formatSize } from '#shared/units.ts';
+
+/**
+ * Takes messages in: open → chunk* → commit | abort.
+ *
+ * A transfer is open until its commit, its abort, its first failure, or ten minutes of silence (its listener has
+ * died). Nothing of a message of one piece is written before the commit, which is one batch. Of a longer one, every
+ * piece is written and synced as it comes, with a mark (`transfer!`) that the commit deletes in the batch that makes
+ * it a message: what is marked at the next start was never answered and goes.
+ *
+ * What a failed write left behind is deleted as soon as the store works again, so that a message that was refused,
+ * and that the client will send again, does not come up at the next start as well.
+ */
+
+type Transfer = {
+  id: string;
+  queueId: string;
+  envelope: Envelope;
+  origin: Origin;
+  trace: string;
+  arrived: number;
+  /** Number of the chunk that comes next. */
+  next: number;
+  /** Sizes of the pieces written so far. */
+  written: number[];
+  bytes: number;
+  touched: number;
+};
+
+export type Commit = {
+  transfer: string;
+  sequence: number;
+  facts: MessageFacts;
+  prepend: string[];
+  originating: boolean;
+  junk: boolean;
+};
+
+export type IntakeParts = {
+  settings: Settings;
+  log: Logger;
+  store: Store;
+  space: Space;
+  bodies: Bodies;
+  /** Called with each committed message. */
+  deliver: (message: Message) => void;
+};
+
+const IDLE_MS = 10 * 60_000;
+
+export class Intake {
+  readonly #parts: IntakeParts;
+  readonly #transfers = new Map<string, Transfer>();
+  #draining = false;
+
+  constructor(parts: IntakeParts) {
+    this.#parts = parts;
+  }
+
+  /** Transfers that are open. */
+  get size(): number {
+    return this.#transfers.size;
+  }
+
+  /** Take no more mail. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Why a message of this size is not taken right now, if it is not. */
+  refusal(bytes = 0): SealpostError | undefined {
+    const { store, space, settings } = this.#parts;
+    if (this.#draining) return new SealpostError('not-accepting', 'the router is stopping');
+    if (store.failure !== undefined) return storeRefusal(store.failure);
+    const available = space.available();
+    if (available > bytes) return undefined;
+    const reserve = formatSize(settings.current.queue.reserve);
+    return new SealpostError(
+      'full',
+      available > 0
+        ? `no room for a message of ${formatSize(bytes)}: free space in ${settings.current.node.data} must stay above ${reserve}`
+        : `free space in ${settings.current.node.data} is below queue.reserve (${reserve}): free some`,
+    );
+  }
+
+  /** Begin a transfer. Throws `full` or `not-accepting`. */
+  open(envelope: Envelope, origin: Origin, sizeHint: number, trace: string | undefined): Transfer {
+    const refusal = this.refusal(sizeHint);
+    if (refusal !== undefined) throw refusal;
+    const now = Date.now();
+    const transfer: Transfer = {
+      id: newId(),
+      queueId: newQueueId(now),
+      envelope,
+      origin,
+      trace: trace ?? newId(),
+      arrived: now,
+      next: 0,
+      written: [],
+      bytes: 0,
+      touched: now,
+    };
+    this.#transfers.set(transfer.id, transfer);
+    return transfer;
+  }
+
+  /** Take a piece that is not the last; resolves when it is on disk. */
+  async chunk(id: string, sequence: number, bytes: Uint8Array): Promise<void> {
+    const transfer = this.#next(id, sequence, bytes);
+    if (bytes.length === 0) return;
+    try {
+      this.#admit(transfer, bytes.length);
+      await this.#parts.store.write(this.#piece(transfer, bytes));
+    } catch (error) {
+      throw this.#failed(transfer, error);
+    }
+  }
+
+  /** Take the last piece and make the transfer a message; resolves when all of it is on disk. */
+  async commit(request: Commit, bytes: Uint8Array): Promise<string> {
+    const transfer = this.#next(request.transfer, request.sequence, bytes);
+    this.#transfers.delete(transfer.id);
+    try {
+      this.#checkSize(transfer, request.facts, bytes.length);
+      this.#admit(transfer, bytes.length);
+      const { message, operations, body } = this.#message(transfer, request, bytes);
+      await this.#parts.store.write(operations);
+      if (body !== undefined) this.#parts.bodies.keep(message, body);
+      this.#accepted(transfer, message);
+      return transfer.queueId;
+    } catch (error) {
+      throw this.#failed(transfer, error);
+    }
+  }
+
+  /** Forget a transfer. One that is unknown is forgotten already. */
+  abort(id: string): void {
+    const transfer = this.#transfers.get(id);
+    if (transfer !== undefined) this.#discard(transfer);
+  }
+
+  /** Abort transfers whose listener has gone silent. */
+  sweep(now = Date.now()): void {
+    for (const transfer of this.#transfers.values()) {
+      if (now - transfer.touched < IDLE_MS) continue;
+      this.#parts.log.warn(
+        { queueId: transfer.queueId, trace: transfer.trace, session: transfer.origin.session, bytes: transfer.bytes },
+        'transfer aborted: nothing came for ten minutes',
+      );
+      this.#discard(transfer);
+    }
+  }
+
+  #next(id: string, sequence: number, bytes: Uint8Array): Transfer {
+    const transfer = this.#transfers.get(id);
+    if (transfer === undefined) {
+      throw new SealpostError('unknown-transfer', `transfer ${id} is not open here: send the message again`);
+    }
+    if (sequence !== transfer.next) {
+      throw new SealpostError('out-of-order', `transfer ${id}: chunk ${sequence} came where ${transfer.next} was due`);
+    }
+    if (bytes.length > CHUNK_BYTES || transfer.written.length + 1 >= MOST_NUMBERED) {
+      this.#discard(transfer);
+      throw new SealpostError(CALL_ERRORS.tooLarge, `transfer ${id}: chunks are at most ${CHUNK_BYTES} bytes`);
+    }
+    transfer.next++;
+    transfer.touched = Date.now();
+    return transfer;
+  }
+
+  #checkSize({ id, bytes }: Transfer, { size, headerBytes }: MessageFacts, last: number): void {
+    if (bytes + last === size && headerBytes <= size) return;
+    throw new SealpostError(
+      CALL_ERRORS.malformed,
+      `transfer ${id}: ${bytes + last} bytes came, ${size} were announced, ${headerBytes} of them header`,
+    );
+  }
+
+  #admit(transfer: Transfer, bytes: number): void {
+    const refusal = this.refusal(bytes);
+    if (refusal !== undefined) throw refusal;
+    this.#parts.space.took(bytes);
+    transfer.bytes += bytes;
+  }
+
+  /** The operations that write the next piece. */
+  #piece(transfer: Transfer, bytes: Uint8Array): StoreOperation[] {
+    const n = transfer.written.push(bytes.length) - 1;
+    const piece = putBytes(keys.body(transfer.queueId, n), bytes);
+    return n === 0 ? [putBytes(keys.transfer(transfer.queueId), Buffer.alloc(0)), piece] : [piece];
+  }
+
+  #message(
+    transfer: Transfer,
+    request: Commit,
+    bytes: Uint8Array,
+  ): { message: Message; operations: StoreOperation[]; body: Buffer | undefined } {
+    const { queueId, envelope, origin, trace, arrived, written } = transfer;
+    const operations: StoreOperation[] = [];
+    let body: Buffer | undefined;
+    if (written.length > 0) operations.push({ type: 'del', key: keys.transfer(queueId) });
+    if (bytes.length > 0) {
+      const piece = putBytes(keys.body(queueId, written.push(bytes.length) - 1), bytes);
+      operations.push(piece);
+      if (written.length === 1 && piece.type === 'put') body = payloadOf(piece.value);
+    }
+    const record: MessageRecord = {
+      reversePath: envelope.reversePath,
+      ret: envelope.ret,
+      envid: envelope.envid,
+      smtpUtf8: envelope.smtpUtf8,
+      origin,
+      trace,
+      arrived,
+      facts: request.facts,
+      prepend: request.prepend.join(''),
+      originating: request.originating,
+      junk: request.junk,
+      chunks: written,
+      recipients: envelope.recipients.length,
+      held: false,
+      delayNoticed: false,
+    };
+    const recipients = envelope.recipients.map((recipient) => ({ recipient, status: { state: 'waiting' as const } }));
+    operations.push(putJson(keys.message(queueId), record));
+    for (const [n, r] of recipients.entries()) operations.push(putJson(keys.recipient(queueId, n), r));
+    return { message: loadedMessage(queueId, record, recipients), operations, body };
+  }
+
+  #accepted(transfer: Transfer, message: Message): void {
+    const { record } = message;
+    this.#parts.log.info(
+      {
+        queueId: message.id,
+        trace: record.trace,
+        session: transfer.origin.session,
+        from: record.reversePath,
+        recipients: record.recipients,
+        size: record.facts.size,
+      },
+      'accepted',
+    );
+    this.#parts.deliver(message);
+  }
+
+  /** Give a transfer up after a failure; returns what the caller is told. */
+  #failed(transfer: Transfer, error: unknown): SealpostError {
+    this.#discard(transfer);
+    if (errorCode(error) === 'store-failed') return storeRefusal(error);
+    return error instanceof SealpostError
+      ? error
+      : new SealpostError('not-accepting', `the message could not be taken: ${errorText(error)}`, { cause: error });
+  }
+
+  #discard(transfer: Transfer): void {
+    this.#transfers.delete(transfer.id);
+    const { store, log } = this.#parts;
+    const id = transfer.queueId;
+    const operations: StoreOperation[] = transfer.written.map((_, n) => ({ type: 'del', key: keys.body(id, n) }));
+    if (operations.length === 0) return;
+    operations.push({ type: 'del', key: keys.transfer(id) }, { type: 'del', key: keys.message(id) });
+    for (let n = 0; n < transfer.envelope.recipients.length; n++)
+      operations.push({ type: 'del', key: keys.recipient(id, n) });
+    store.persist(operations).catch((error: unknown) => {
+      // The store was closed first. The next start finds the mark of a long transfer, and does it.
+      log.info({ queueId: id, reason: errorText(error) }, 'leftovers of a transfer were not deleted');
+    });
+  }
+}
+
+function storeRefusal(cause: unknown): SealpostError {
+  return isOutOfSpace(cause)
+    ? new SealpostError('full', 'no space left on the disk of the queue', { cause })
+    : new SealpostError('not-accepting', 'the queue cannot write to its disk', { cause });
+}

@@ -1,0 +1,114 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Settings } from '#cluster/settings.ts';
+import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { Intake } from '#services/router/intake.ts';
+import { type Receipt, rangeOf } from '#services/router/records.ts';
+import { unseal } from '#services/router/seal.ts';
+import type { Space } from '#services/router/space.ts';
+import { errorText } from '#shared/errors.ts';
+import { queueIdFloor } from '#shared/ids.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * The housekeeping of the queue, one job after the other on one timer: transfers that nobody goes on with, receipts
+ * that are older than they are kept, and the space of deleted mail, which LevelDB gives back late: when the disk runs
+ * low it is asked to do so at once, else a full disk would stay full after its mail has left.
+ */
+
+const TICK_MS = 1000;
+const SWEEP_MS = 60_000;
+const PURGE_MS = 600_000;
+const COMPACT_MS = 5000;
+const PURGE_BATCH = 500;
+
+export class Maintenance {
+  readonly #settings: Settings;
+  readonly #store: Store;
+  readonly #space: Space;
+  readonly #intake: Intake;
+  readonly #log: Logger;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #busy = false;
+  #swept = Date.now();
+  #purged = 0;
+  #compacted = 0;
+  #stopped = false;
+
+  constructor(parts: { settings: Settings; store: Store; space: Space; intake: Intake; log: Logger }) {
+    this.#settings = parts.settings;
+    this.#store = parts.store;
+    this.#space = parts.space;
+    this.#intake = parts.intake;
+    this.#log = parts.log;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => {
+      if (!this.#busy) this.#running = this.#tick();
+    }, TICK_MS);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    await this.#running;
+  }
+
+  async #tick(): Promise<void> {
+    this.#busy = true;
+    try {
+      const now = Date.now();
+      if (now - this.#swept >= SWEEP_MS) {
+        this.#swept = now;
+        this.#intake.sweep(now);
+      }
+      if (this.#store.failure !== undefined) return;
+      if (now - this.#compacted >= COMPACT_MS && this.#space.available() <= 0) await this.#compact();
+      if (now - this.#purged >= PURGE_MS) {
+        await this.purgeReceipts(now);
+        this.#purged = now;
+      }
+    } catch (error) {
+      this.#log.warn({ reason: errorText(error) }, 'housekeeping of the queue failed, it is tried again');
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  async #compact(): Promise<void> {
+    await this.#store.compact('!', '~');
+    this.#compacted = Date.now();
+  }
+
+  /** Delete receipts whose mail left the queue longer than `receipts.keep` ago. Returns how many. */
+  async purgeReceipts(now: number): Promise<number> {
+    const end = now - this.#settings.current.receipts.keep;
+    let count = 0;
+    let operations: StoreOperation[] = [];
+    const flush = async (): Promise<void> => {
+      if (operations.length > 0) await this.#store.write(operations);
+      count += operations.length;
+      operations = [];
+      await nextTurn();
+    };
+    // A queue id tells when the mail came; when it left stands in the receipt.
+    const range = { ...rangeOf('receipt'), lt: `receipt!${queueIdFloor(end)}` };
+    for await (const [key, value] of this.#store.entries(range)) {
+      if (this.#stopped) break;
+      if (finishedAt(key, value) <= end) operations.push({ type: 'del', key });
+      if (operations.length >= PURGE_BATCH) await flush();
+    }
+    await flush();
+    return count;
+  }
+}
+
+/** When the mail of a receipt left; a damaged receipt tells nothing any more and may go. */
+function finishedAt(key: string, value: Buffer): number {
+  try {
+    return (JSON.parse(unseal(key, value).toString()) as Receipt).finished;
+  } catch {
+    return 0;
+  }
+}

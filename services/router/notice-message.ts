@@ -1,0 +1,57 @@
+import type { StoreOperation } from '#cluster/store.ts';
+import { CHUNK_BYTES } from '#services/router/contract.ts';
+import { buildDsn, type NoticeFacts } from '#services/router/dsn.ts';
+import { loadedMessage, type Message } from '#services/router/message.ts';
+import { keys, type MessageRecord, putBytes, putJson, type RecipientRecord } from '#services/router/records.ts';
+import { needsSmtpUtf8, normalizeAddress } from '#shared/address.ts';
+import { RelaxedBodyHash } from '#shared/dkim-body-hash.ts';
+import { newQueueId } from '#shared/ids.ts';
+
+/** A notice to the sender of a message, as a message of the queue: what to write to commit it, and what to add then. */
+export function noticeMessage(facts: NoticeFacts): { message: Message; operations: StoreOperation[]; body: Buffer } {
+  const id = newQueueId(facts.now);
+  const { about, hostname, now } = facts;
+  const { bytes, headerBytes } = buildDsn(id, facts);
+  const chunks: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) chunks.push(bytes.subarray(at, at + CHUNK_BYTES));
+  const hash = new RelaxedBodyHash();
+  hash.update(bytes.subarray(headerBytes));
+  const to = about.record.reversePath;
+  const record: MessageRecord = {
+    // RFC 3461 §6: the null reverse-path, so that a notice never causes another one.
+    reversePath: '',
+    smtpUtf8: needsSmtpUtf8(to),
+    origin: {
+      session: about.record.origin.session,
+      listener: 'router',
+      kind: 'internal',
+      client: { address: '127.0.0.1', name: hostname, helo: hostname },
+    },
+    trace: about.record.trace,
+    arrived: now,
+    facts: {
+      headerBytes,
+      size: bytes.length,
+      bodyHash: hash.digest(),
+      eightBitBody: bytes.subarray(headerBytes).some((byte) => byte > 127),
+      eightBitHeader: bytes.subarray(0, headerBytes).some((byte) => byte > 127),
+    },
+    prepend: '',
+    originating: true,
+    junk: false,
+    chunks: chunks.map((c) => c.length),
+    recipients: 1,
+    held: false,
+    delayNoticed: false,
+  };
+  const recipient: RecipientRecord = {
+    recipient: { address: normalizeAddress(to), notify: ['NEVER'] },
+    status: { state: 'waiting' },
+  };
+  const operations = [
+    putJson(keys.message(id), record),
+    putJson(keys.recipient(id, 0), recipient),
+    ...chunks.map((chunk, n) => putBytes(keys.body(id, n), chunk)),
+  ];
+  return { message: loadedMessage(id, record, [recipient]), operations, body: bytes };
+}

@@ -1,0 +1,69 @@
+import type { RecipientResult } from '#services/router/job.ts';
+import type { Recipient } from '#services/router/message.ts';
+import type { MessageRecord } from '#services/router/records.ts';
+import type { EnvelopeRecipient, RecipientStatus } from '#shared/envelope.ts';
+
+/** Who must hear what about which recipients (RFC 3461 §4.1, §5.2, §6). Pure. */
+
+/** A recipient and the status it gets. `silent`: nothing new in it, so it is not written. */
+export type Change = {
+  recipient: Recipient;
+  status: RecipientStatus;
+  notice: RecipientResult['notice'];
+  silent: boolean;
+};
+
+export type NoticeKind = 'failed' | 'delayed' | 'succeeded';
+
+/** The recipients that each kind of notice has to name; an empty list needs no notice. */
+export type Notices = Record<NoticeKind, Change[]>;
+
+export function anyNotice(plan: Notices): boolean {
+  return plan.failed.length > 0 || plan.delayed.length > 0 || plan.succeeded.length > 0;
+}
+
+const ASKED: Record<NoticeKind, 'FAILURE' | 'DELAY' | 'SUCCESS'> = {
+  failed: 'FAILURE',
+  delayed: 'DELAY',
+  succeeded: 'SUCCESS',
+};
+
+/**
+ * Whether the sender wants to hear of this recipient. Without NOTIFY: of failures, and of delays, which §4.1 leaves to
+ * the router (RFC 3461 §5.2.5: "MAY").
+ */
+export function wants({ notify }: EnvelopeRecipient, kind: NoticeKind): boolean {
+  return notify === undefined ? kind !== 'succeeded' : notify.includes(ASKED[kind]);
+}
+
+/**
+ * The notices that these changes call for. A delay is told once, for every recipient that is late by then; `times`
+ * is in ms, a delay notice of 0 is never.
+ */
+export function planNotices(
+  record: MessageRecord,
+  recipients: readonly Recipient[],
+  changes: readonly Change[],
+  now: number,
+  times: { 'delay-notice': number },
+): Notices {
+  const plan: Notices = { failed: [], delayed: [], succeeded: [] };
+  // RFC 5321 §4.5.5, RFC 3461 §6: nobody is told about mail that has no sender.
+  if (record.reversePath === '') return plan;
+  for (const change of changes) {
+    const { state } = change.status;
+    const { recipient } = change.recipient;
+    if ((state === 'failed' || state === 'expired') && wants(recipient, 'failed')) plan.failed.push(change);
+    // RFC 3461 §5.2.1: a next hop that speaks DSN took over the duty, so `passed` is none of ours.
+    const ours = change.notice === 'relayed' || change.notice === 'final';
+    if (state === 'delivered' && ours && wants(recipient, 'succeeded')) plan.succeeded.push(change);
+  }
+  const late = times['delay-notice'] > 0 && now - record.arrived >= times['delay-notice'];
+  if (!late || record.delayNoticed || !changes.some((c) => c.status.state === 'deferred')) return plan;
+  const after = new Map(changes.map((c) => [c.recipient, c]));
+  for (const recipient of recipients) {
+    const change = after.get(recipient) ?? { recipient, status: recipient.status, notice: undefined, silent: true };
+    if (change.status.state === 'deferred' && wants(recipient.recipient, 'delayed')) plan.delayed.push(change);
+  }
+  return plan;
+}

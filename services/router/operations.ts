@@ -1,0 +1,192 @@
+import type { Settings } from '#cluster/settings.ts';
+import type { Store } from '#cluster/store.ts';
+import type { Bodies } from '#services/router/bodies.ts';
+import { CHUNK_BYTES, type QueueEntry } from '#services/router/contract.ts';
+import type { Corrupt } from '#services/router/corrupt.ts';
+import { loadMessage } from '#services/router/load.ts';
+import { loadedMessage, type Message } from '#services/router/message.ts';
+import {
+  keys,
+  MessageRecord,
+  parseRecord,
+  queueIdOf,
+  Receipt,
+  RecipientRecord,
+  rangeOf,
+} from '#services/router/records.ts';
+import type { Routing } from '#services/router/routing.ts';
+import { isFinal } from '#services/router/schedule.ts';
+import type { Slot, SlotState, Slots } from '#services/router/slots.ts';
+import { domainOf, isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { QUEUE_ID } from '#shared/ids.ts';
+import type { Logger } from '#shared/log.ts';
+
+/** What operators can see: list, show, read. Everything comes from the store, so it is what a restart would find. */
+
+export type ViewParts = {
+  settings: Settings;
+  store: Store;
+  slots: Slots;
+  bodies: Bodies;
+  corrupt: Corrupt;
+  routing: Routing;
+  log: Logger;
+};
+
+export type ListRequest = {
+  state?: SlotState | undefined;
+  domain?: string | undefined;
+  after?: string | undefined;
+  limit: number;
+};
+
+/** Messages looked at for one page: a rare domain in a long queue gives pages that are not full, not a long silence. */
+const LOOKED_AT = 10_000;
+
+export class Views {
+  readonly #parts: ViewParts;
+
+  constructor(parts: ViewParts) {
+    this.#parts = parts;
+  }
+
+  /** A page of the queue, oldest first; `next` is there when there may be more. */
+  async list(request: ListRequest): Promise<{ entries: QueueEntry[]; next?: string }> {
+    const entries: QueueEntry[] = [];
+    let looked = 0;
+    for await (const message of messagesFrom(this.#parts, request.after ?? '')) {
+      const slot = this.#parts.slots.get(message.id);
+      if (slot !== undefined && fits(message, slot, request)) entries.push(this.#entry(message, slot));
+      if (entries.length >= request.limit || ++looked >= LOOKED_AT) return { entries, next: message.id };
+    }
+    return { entries };
+  }
+
+  /** A message in the queue or the receipt of one that left. Throws `not-found`. */
+  async show(id: string): Promise<{ entry: QueueEntry; finished: boolean }> {
+    const { store, slots, settings } = this.#parts;
+    const slot = slots.get(id);
+    if (slot !== undefined) {
+      const message = slot.message ?? (await this.#load(id));
+      if (message !== undefined && !message.gone) return { entry: this.#entry(message, slot), finished: false };
+    }
+    const key = keys.receipt(id);
+    const sealed = QUEUE_ID.test(id) ? await store.get(key) : undefined;
+    if (sealed === undefined) throw this.notFound(id);
+    const receipt = parseRecord(Receipt, key, sealed);
+    const recipients = receipt.recipients.map((r) => ({
+      recipient: r.recipient,
+      status: r.status,
+      nextHop: r.nextHop ?? '',
+      signatures: r.signatures,
+    }));
+    const { arrived, size, reversePath, origin, trace } = receipt;
+    const node = settings.current.node.name;
+    return {
+      entry: { queueId: id, node, state: 'active', arrived, size, reversePath, origin, trace, recipients },
+      finished: true,
+    };
+  }
+
+  /** A piece of a queued message as it would be sent, without signatures. Throws `not-found` or `corrupt`. */
+  async read(id: string, offset: number): Promise<{ total: number; bytes: Uint8Array }> {
+    const slot = this.#parts.slots.get(id);
+    const message = slot?.message ?? (slot === undefined ? undefined : await this.#load(id));
+    if (message === undefined) {
+      if (this.#parts.corrupt.has(id)) throw new SealpostError('corrupt', `message ${id} is damaged and was set aside`);
+      throw this.notFound(id);
+    }
+    const head = Buffer.from(message.record.prepend);
+    const total = head.length + message.record.facts.size;
+    let start = head.length;
+    if (offset < start) return { total, bytes: head.subarray(offset, offset + CHUNK_BYTES) };
+    for (const [n, size] of message.record.chunks.entries()) {
+      if (offset < start + size) {
+        return { total, bytes: (await this.#parts.bodies.piece(message, n)).subarray(offset - start) };
+      }
+      start += size;
+    }
+    return { total, bytes: new Uint8Array(0) };
+  }
+
+  notFound(id: string): SealpostError {
+    const why = this.#parts.corrupt.has(id)
+      ? 'it is damaged and was set aside'
+      : 'neither in the queue nor in the receipts';
+    return new SealpostError('not-found', `no message ${id} on this node: ${why}`);
+  }
+
+  /** The message, or undefined when it left the queue meanwhile. */
+  async #load(id: string): Promise<Message | undefined> {
+    try {
+      return await loadMessage(this.#parts.store, id);
+    } catch (error) {
+      if (errorCode(error) !== 'corrupt' || this.#parts.slots.get(id) !== undefined) throw error;
+      return undefined;
+    }
+  }
+
+  #entry(message: Message, slot: Slot): QueueEntry {
+    const { record } = message;
+    return {
+      queueId: message.id,
+      node: this.#parts.settings.current.node.name,
+      state: slot.state,
+      arrived: record.arrived,
+      size: record.facts.size,
+      reversePath: record.reversePath,
+      origin: record.origin,
+      trace: record.trace,
+      recipients: message.recipients.map((r) => ({
+        recipient: r.recipient,
+        status: r.status,
+        nextHop: (isFinal(r.status) ? r.nextHop : this.#parts.routing.nextHop(r.recipient.address)?.key) ?? '',
+        signatures: r.signatures,
+      })),
+    };
+  }
+}
+
+/** Whether a message has an open recipient in a domain or below it. */
+export function hasOpenRecipient(message: Message, domain: string): boolean {
+  const wanted = normalizeDomain(domain);
+  return message.recipients.some(
+    (r) => !isFinal(r.status) && isSameOrSubdomain(normalizeDomain(domainOf(r.recipient.address)), wanted),
+  );
+}
+
+function fits(message: Message, slot: Slot, { state, domain }: ListRequest): boolean {
+  return (state === undefined || slot.state === state) && (domain === undefined || hasOpenRecipient(message, domain));
+}
+
+/**
+ * The messages of the queue behind an id, in order, read in step with their recipients. Damaged ones are left out:
+ * they are set aside when their turn comes.
+ */
+export async function* messagesFrom(
+  { store, log }: { store: Store; log: Logger },
+  after: string,
+): AsyncGenerator<Message> {
+  const recipients = store.entries({ ...rangeOf('recipient'), gt: `recipient!${after}"` })[Symbol.asyncIterator]();
+  let next = await recipients.next();
+  try {
+    for await (const [key, value] of store.entries({ ...rangeOf('message'), gt: `message!${after}` })) {
+      const id = queueIdOf(key);
+      const records: RecipientRecord[] = [];
+      try {
+        while (next.done !== true && queueIdOf(next.value[0]) <= id) {
+          const [recipientKey, sealed] = next.value;
+          next = await recipients.next();
+          if (queueIdOf(recipientKey) === id) records.push(parseRecord(RecipientRecord, recipientKey, sealed));
+        }
+        yield loadedMessage(id, parseRecord(MessageRecord, key, value), records);
+      } catch (error) {
+        if (errorCode(error) !== 'corrupt') throw error;
+        log.debug({ queueId: id, reason: errorText(error) }, 'damaged message left out of the list');
+      }
+    }
+  } finally {
+    await recipients.return?.(undefined);
+  }
+}

@@ -1,0 +1,275 @@
+import type { Settings } from '#cluster/settings.ts';
+import type { Store } from '#cluster/store.ts';
+import { Attempt, type AttemptTools } from '#services/router/attempt.ts';
+import type { Bodies } from '#services/router/bodies.ts';
+import type { Corrupt } from '#services/router/corrupt.ts';
+import { Crowds } from '#services/router/crowds.ts';
+import type { Delivery, NextHop } from '#services/router/job.ts';
+import { loadMessage } from '#services/router/load.ts';
+import { isFinished, type Message } from '#services/router/message.ts';
+import type { Routing } from '#services/router/routing.ts';
+import { dueAt } from '#services/router/schedule.ts';
+import type { Slot, SlotState, Slots } from '#services/router/slots.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+import { reply } from '#shared/reply.ts';
+
+/**
+ * Decides which message is worked on when.
+ *
+ * A committed message goes straight to delivery. When as many messages are loaded as `queue.active-limit` allows, it
+ * is only noted in the line and read from the store when its turn comes, like every deferred one. The line is a heap
+ * by due time; one timer waits for its first slot.
+ *
+ * A loaded message is unloaded when no attempt for it is under way. One next hop may hold at most half of the limit
+ * while the loaded messages near it (crowds.ts), so that a slow destination never stops the mail for all others.
+ * While the store fails, no attempt starts: what would come of it could not be remembered.
+ */
+
+/** Messages that are read from the store at once. */
+const LOADS = 32;
+/** Recipients due this soon go along with those that are due now. */
+const TOGETHER_MS = 20_000;
+/** How soon to look again when the store fails. */
+const STORE_RETRY_MS = 1000;
+/** A message parked before a crowded next hop is looked at this late even if nobody wakes it. */
+const PARKED_MS = 600_000;
+/** setTimeout takes no more. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+export type QueueParts = {
+  settings: Settings;
+  log: Logger;
+  store: Store;
+  slots: Slots;
+  bodies: Bodies;
+  corrupt: Corrupt;
+  routing: Routing;
+};
+
+export class Queue {
+  readonly #parts: QueueParts;
+  readonly #crowds = new Crowds();
+  #tools: AttemptTools | undefined;
+  #delivery: Delivery | undefined;
+  #loaded = 0;
+  #loading = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #timerDue = Number.POSITIVE_INFINITY;
+
+  constructor(parts: QueueParts) {
+    this.#parts = parts;
+  }
+
+  /** Messages in memory. */
+  get loaded(): number {
+    return this.#loaded;
+  }
+
+  /** Start working. */
+  begin(delivery: Delivery, tools: AttemptTools): void {
+    this.#delivery = delivery;
+    this.#tools = tools;
+    this.pump();
+  }
+
+  /** Start no more attempts. */
+  end(): void {
+    this.#delivery = undefined;
+    clearTimeout(this.#timer);
+  }
+
+  get ended(): boolean {
+    return this.#delivery === undefined;
+  }
+
+  /** Take a message that was committed just now. */
+  add(message: Message): void {
+    const slot = this.#parts.slots.add(message.id, 'active');
+    if (this.#delivery !== undefined && this.#loaded < this.#limit) {
+      slot.message = message;
+      this.#loaded++;
+      this.#work(slot, message);
+    } else {
+      this.#parts.bodies.release(message);
+      this.#parts.slots.line.set(slot, Date.now());
+    }
+  }
+
+  /** Look at a slot again at `due` (ms since 1970), or now. */
+  schedule(slot: Slot, due: number, state: SlotState): void {
+    this.#parts.slots.move(slot, state);
+    this.#parts.slots.line.set(slot, due);
+    this.pump();
+  }
+
+  /** Start what is due, as far as there is room. */
+  pump(): void {
+    if (this.#delivery === undefined) return;
+    const { line } = this.#parts.slots;
+    const now = Date.now();
+    if (this.#parts.store.failure !== undefined) {
+      if (line.size > 0) this.#arm(now + STORE_RETRY_MS, now);
+      return;
+    }
+    while (this.#loading < LOADS && this.#loaded + this.#loading < this.#limit) {
+      const slot = line.peek();
+      if (slot === undefined) return;
+      if (slot.due > now) {
+        this.#arm(slot.due, now);
+        return;
+      }
+      line.delete(slot);
+      this.#parts.slots.move(slot, 'active');
+      if (slot.message !== undefined) this.#work(slot, slot.message);
+      else void this.#load(slot);
+    }
+  }
+
+  /** An attempt has ended and its outcome is on disk. */
+  attemptEnded(slot: Slot, message: Message, hop: NextHop): void {
+    message.busy--;
+    for (const waiting of this.#crowds.leave(hop.key, this.#limit)) this.#wake(waiting, hop.key);
+    this.#settle(slot, message);
+    this.pump();
+  }
+
+  /** Forget a message that has left the queue. */
+  remove(slot: Slot, message: Message | undefined): void {
+    if (message !== undefined) message.gone = true;
+    this.#parts.slots.remove(slot);
+    this.#unload(slot);
+  }
+
+  get #limit(): number {
+    return this.#parts.settings.current.queue['active-limit'];
+  }
+
+  async #load(slot: Slot): Promise<void> {
+    const { store, slots, corrupt, log } = this.#parts;
+    this.#loading++;
+    try {
+      const message = await loadMessage(store, slot.id);
+      if (!slots.has(slot) || slot.state === 'hold' || slot.message !== undefined) return;
+      slot.message = message;
+      this.#loaded++;
+      this.#work(slot, message);
+    } catch (error) {
+      if (errorCode(error) === 'corrupt') {
+        corrupt.setAside(slot.id, error);
+      } else {
+        log.warn({ queueId: slot.id, err: error }, 'message cannot be read now');
+        if (slots.has(slot) && slot.state !== 'hold') slots.line.set(slot, Date.now() + STORE_RETRY_MS);
+      }
+    } finally {
+      this.#loading--;
+      this.pump();
+    }
+  }
+
+  /** Hand every recipient that is due to delivery. */
+  #work(slot: Slot, message: Message): void {
+    const groups = this.#dueByHop(slot, message);
+    const most = this.#parts.settings.current.delivery['recipients-per-transaction'];
+    slot.forced = false;
+    slot.parked = undefined;
+    for (const [key, { hop, indexes }] of groups) {
+      if (hop !== undefined && this.#crowds.isFull(key, this.#limit, this.#loaded)) {
+        this.#crowds.park(key, slot);
+        continue;
+      }
+      for (let i = 0; i < indexes.length; i += most) this.#start(slot, message, hop, indexes.slice(i, i + most));
+    }
+    this.#settle(slot, message);
+  }
+
+  #dueByHop(slot: Slot, message: Message): Map<string, { hop: NextHop | undefined; indexes: number[] }> {
+    const groups = new Map<string, { hop: NextHop | undefined; indexes: number[] }>();
+    const soon = slot.forced ? Number.MAX_VALUE : Date.now() + TOGETHER_MS;
+    for (const [index, r] of message.recipients.entries()) {
+      if (r.busy || dueAt(r.status) > soon) continue;
+      const hop = this.#parts.routing.nextHop(r.recipient.address);
+      const key = hop?.key ?? '';
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, { hop, indexes: [index] });
+      else group.indexes.push(index);
+    }
+    return groups;
+  }
+
+  #start(slot: Slot, message: Message, hop: NextHop | undefined, indexes: number[]): void {
+    if (this.#tools === undefined || this.#delivery === undefined) return;
+    for (const index of indexes) {
+      const recipient = message.recipients[index];
+      if (recipient !== undefined) recipient.busy = true;
+    }
+    message.busy++;
+    const target = hop ?? NOWHERE;
+    this.#crowds.enter(target.key);
+    const attempt = new Attempt(this.#tools, this, slot, message, target, indexes);
+    if (hop !== undefined) this.#delivery.submit(hop, attempt);
+    else void attempt.finishAll('deferred', reply(451, '4.3.5', 'no usable route for this domain'), true);
+  }
+
+  /** Bring slot and line in step with what the message waits for; unload it when nobody works on it. */
+  #settle(slot: Slot, message: Message): void {
+    const { slots } = this.#parts;
+    if (!slots.has(slot)) {
+      if (message.busy === 0) this.#unload(slot);
+      return;
+    }
+    if (message.busy === 0 && isFinished(message)) {
+      // Its records are deleted together with the last status, so only a repaired store has such a message.
+      this.#parts.log.warn({ queueId: slot.id }, 'a finished message was still in the queue, it is removed');
+      this.remove(slot, message);
+      void this.#tools?.settlement.close(message).catch((error: unknown) => {
+        this.#parts.log.info({ queueId: slot.id, reason: errorText(error) }, 'it is removed after the next start');
+      });
+      return;
+    }
+    if (slot.state === 'hold') {
+      slots.line.delete(slot);
+      if (message.busy === 0) this.#unload(slot);
+      return;
+    }
+    const now = Date.now();
+    let due = Number.POSITIVE_INFINITY;
+    for (const r of message.recipients) if (!r.busy) due = Math.min(due, dueAt(r.status));
+    if (slot.parked !== undefined) due = Math.max(due, now + PARKED_MS);
+    slots.move(slot, message.busy > 0 || slot.parked !== undefined || due <= now ? 'active' : 'deferred');
+    if (due === Number.POSITIVE_INFINITY) slots.line.delete(slot);
+    else {
+      slots.line.set(slot, due);
+      this.#arm(due, now);
+    }
+    if (message.busy === 0) this.#unload(slot);
+  }
+
+  #unload(slot: Slot): void {
+    if (slot.message === undefined) return;
+    this.#parts.bodies.release(slot.message);
+    slot.message = undefined;
+    this.#loaded--;
+  }
+
+  #wake(slot: Slot, key: string): void {
+    if (slot.parked !== key || !this.#parts.slots.has(slot)) return;
+    slot.parked = undefined;
+    if (slot.state !== 'hold') this.#parts.slots.line.set(slot, Date.now());
+  }
+
+  #arm(due: number, now: number): void {
+    if (this.#delivery === undefined || this.#timerDue <= due) return;
+    clearTimeout(this.#timer);
+    this.#timerDue = due;
+    this.#timer = setTimeout(
+      () => {
+        this.#timerDue = Number.POSITIVE_INFINITY;
+        this.pump();
+      },
+      Math.min(Math.max(due - now, 0), LONGEST_TIMER),
+    );
+  }
+}
+
+const NOWHERE: NextHop = { key: '', spec: { kind: 'discard' }, tls: 'off' };

@@ -1,0 +1,108 @@
+import { z } from 'zod';
+import type { StoreOperation } from '#cluster/store.ts';
+import { MessageFacts } from '#services/router/contract.ts';
+import { seal, sealJson, unseal } from '#services/router/seal.ts';
+import { EnvelopeRecipient, Origin, RecipientStatus } from '#shared/envelope.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+
+/**
+ * The records of the queue and their keys. Every value is sealed (seal.ts).
+ *
+ *   message!<queueId>             what the queue knows of a message as a whole
+ *   recipient!<queueId>!<nnnnn>   one recipient and its status
+ *   body!<queueId>!<nnnnn>        the message as received, in pieces
+ *   transfer!<queueId>            pieces of this message are on disk and it is not committed: gone with the commit
+ *   receipt!<queueId>             the fate of a message that has left the queue
+ *   corrupt!<queueId>!<key>       a record of a damaged message, as it was found
+ */
+
+export const SignatureKey = z.object({ domain: z.string(), selector: z.string() });
+export type SignatureKey = z.infer<typeof SignatureKey>;
+
+export const MessageRecord = z.object({
+  reversePath: z.string(),
+  ret: z.enum(['FULL', 'HDRS']).optional(),
+  envid: z.string().optional(),
+  smtpUtf8: z.boolean(),
+  origin: Origin,
+  trace: z.string(),
+  /** ms since 1970 */
+  arrived: z.number(),
+  facts: MessageFacts,
+  /** Header fields in front of the stored message, each with its CRLF. */
+  prepend: z.string(),
+  originating: z.boolean(),
+  junk: z.boolean(),
+  /** Sizes of the pieces of the body in bytes. */
+  chunks: z.array(z.number().int().positive()),
+  /** How many recipient records there are. */
+  recipients: z.number().int().positive(),
+  held: z.boolean(),
+  /** The sender was told that the mail is late. */
+  delayNoticed: z.boolean(),
+});
+export type MessageRecord = z.infer<typeof MessageRecord>;
+
+export const RecipientRecord = z.object({
+  recipient: EnvelopeRecipient,
+  status: RecipientStatus,
+  /** Of the last attempt: where it went and which keys signed it. */
+  nextHop: z.string().optional(),
+  signatures: z.array(SignatureKey).optional(),
+});
+export type RecipientRecord = z.infer<typeof RecipientRecord>;
+
+export const Receipt = z.object({
+  reversePath: z.string(),
+  origin: Origin,
+  trace: z.string(),
+  arrived: z.number(),
+  /** ms since 1970: when the last recipient got its final status. */
+  finished: z.number(),
+  size: z.number(),
+  recipients: z.array(RecipientRecord),
+});
+export type Receipt = z.infer<typeof Receipt>;
+
+/** Most pieces and recipients of one message: keys have five digits. */
+export const MOST_NUMBERED = 100_000;
+
+const number = (n: number): string => String(n).padStart(5, '0');
+
+export const keys = {
+  message: (id: string): string => `message!${id}`,
+  recipient: (id: string, n: number): string => `recipient!${id}!${number(n)}`,
+  body: (id: string, n: number): string => `body!${id}!${number(n)}`,
+  transfer: (id: string): string => `transfer!${id}`,
+  receipt: (id: string): string => `receipt!${id}`,
+  corrupt: (id: string, key: string): string => `corrupt!${id}!${key}`,
+};
+
+/** All keys of one kind (`message`), or those of one message (`body!<queueId>`). */
+export function rangeOf(prefix: string): { gte: string; lt: string } {
+  return { gte: `${prefix}!`, lt: `${prefix}"` };
+}
+
+/** The queue id in a key, or in a key below `corrupt!`. */
+export function queueIdOf(key: string): string {
+  return key.split('!', 2)[1] ?? '';
+}
+
+export function putJson(key: string, value: unknown): StoreOperation {
+  return { type: 'put', key, value: sealJson(key, value) };
+}
+
+export function putBytes(key: string, bytes: Uint8Array): StoreOperation {
+  return { type: 'put', key, value: seal(key, bytes) };
+}
+
+/** Read a record back. Throws `corrupt` when the value is missing, damaged, or not of this form. */
+export function parseRecord<S extends z.ZodType>(schema: S, key: string, sealed: Buffer | undefined): z.output<S> {
+  if (sealed === undefined) throw new SealpostError('corrupt', `${key}: the record is missing`);
+  const text = unseal(key, sealed).toString();
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new SealpostError('corrupt', `${key}: not a record of this program: ${errorText(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,141 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { Corrupt } from '#services/router/corrupt.ts';
+import type { MessageRecord, RecipientRecord } from '#services/router/records.ts';
+import { keys, queueIdOf, rangeOf } from '#services/router/records.ts';
+import { dueAt, isFinal } from '#services/router/schedule.ts';
+import { unseal } from '#services/router/seal.ts';
+import type { Slots } from '#services/router/slots.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * What a start finds on disk. Messages and recipients are read once, in step, so that the time is that of reading
+ * them; bodies are not touched. The digest of every record is checked here, its form when the message is loaded.
+ */
+
+export type Found = { messages: number; damaged: number; unfinishedTransfers: number };
+
+/** What the recipients of one message come to. `due`: ms since 1970, of the first one left. */
+type Summary = { count: number; due: number; damaged: string | undefined };
+
+/** Rebuild the slots from the store, delete what was never committed, set aside what is damaged. */
+export async function recover(store: Store, slots: Slots, corrupt: Corrupt, log: Logger): Promise<Found> {
+  await corrupt.scan();
+  const unfinishedTransfers = await removeUnfinished(store);
+  const found: Found = { messages: 0, damaged: 0, unfinishedTransfers };
+  const damage = (id: string, reason: string): void => {
+    found.damaged++;
+    corrupt.setAside(id, new SealpostError('corrupt', reason));
+  };
+  const recipients = new Recipients(store, log);
+  const now = Date.now();
+  let read = 0;
+  for await (const [key, value] of readable(store, 'message', log)) {
+    if (++read % 1000 === 0) await nextTurn();
+    const id = queueIdOf(key);
+    for (const orphan of await recipients.before(id)) damage(orphan, 'it has recipients and no message record');
+    const summary = await recipients.of(id);
+    const record = readRecord<MessageRecord>(key, value);
+    const reason = problem(record, summary);
+    if (reason !== undefined || typeof record === 'string') {
+      damage(id, reason ?? 'unreadable');
+      continue;
+    }
+    const state = record.held ? 'hold' : summary.due > now ? 'deferred' : 'active';
+    const slot = slots.add(id, state);
+    if (!record.held) slots.line.set(slot, summary.due);
+    found.messages++;
+  }
+  for (const orphan of await recipients.before('~')) damage(orphan, 'it has recipients and no message record');
+  return found;
+}
+
+function problem(record: MessageRecord | string, summary: Summary): string | undefined {
+  if (typeof record === 'string') return record;
+  if (summary.damaged !== undefined) return summary.damaged;
+  if (summary.count !== record.recipients) return `it has ${summary.count} of ${record.recipients} recipient records`;
+  return undefined;
+}
+
+/** The record, or what is wrong with it. */
+function readRecord<T>(key: string, value: Buffer): T | string {
+  try {
+    return JSON.parse(unseal(key, value).toString()) as T;
+  } catch (error) {
+    return errorText(error);
+  }
+}
+
+/** The recipient records, read in the order of their messages. */
+class Recipients {
+  readonly #entries: AsyncIterator<[string, Buffer]>;
+  #next: [string, Buffer] | undefined;
+  #started = false;
+
+  constructor(store: Store, log: Logger) {
+    this.#entries = readable(store, 'recipient', log)[Symbol.asyncIterator]();
+  }
+
+  /** The messages before `id` that recipients were found of. */
+  async before(id: string): Promise<Set<string>> {
+    const ids = new Set<string>();
+    for (let entry = await this.#peek(); entry !== undefined; entry = await this.#advance()) {
+      const owner = queueIdOf(entry[0]);
+      if (owner >= id) break;
+      ids.add(owner);
+    }
+    return ids;
+  }
+
+  async of(id: string): Promise<Summary> {
+    const summary: Summary = { count: 0, due: Number.POSITIVE_INFINITY, damaged: undefined };
+    for (let entry = this.#next; entry !== undefined; entry = await this.#advance()) {
+      const [key, value] = entry;
+      if (queueIdOf(key) !== id) break;
+      summary.count++;
+      const record = readRecord<RecipientRecord>(key, value);
+      if (typeof record === 'string') summary.damaged = record;
+      else if (!isFinal(record.status)) summary.due = Math.min(summary.due, dueAt(record.status));
+    }
+    return summary;
+  }
+
+  async #peek(): Promise<[string, Buffer] | undefined> {
+    if (!this.#started) {
+      this.#started = true;
+      return this.#advance();
+    }
+    return this.#next;
+  }
+
+  async #advance(): Promise<[string, Buffer] | undefined> {
+    const { value, done } = await this.#entries.next();
+    this.#next = done === true ? undefined : value;
+    return this.#next;
+  }
+}
+
+/** Every entry of a kind that can be read; that others cannot is logged, and they count as missing. */
+async function* readable(store: Store, kind: string, log: Logger): AsyncGenerator<[string, Buffer]> {
+  try {
+    yield* store.entries(rangeOf(kind));
+  } catch (error) {
+    if (errorCode(error) !== 'store-damaged') throw error;
+    log.error({ kind, reason: errorText(error) }, 'part of the queue cannot be read');
+  }
+}
+
+/** Delete the pieces of transfers that were never committed. Returns how many transfers there were. */
+async function removeUnfinished(store: Store): Promise<number> {
+  let count = 0;
+  for await (const mark of store.keys(rangeOf('transfer'))) {
+    const id = queueIdOf(mark);
+    const operations: StoreOperation[] = [];
+    for await (const key of store.keys(rangeOf(`body!${id}`))) operations.push({ type: 'del', key });
+    operations.push({ type: 'del', key: keys.transfer(id) });
+    await store.write(operations);
+    count++;
+  }
+  return count;
+}

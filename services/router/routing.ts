@@ -1,0 +1,56 @@
+import { resolve } from 'node:path';
+import { parseVia, routeFor } from '#cluster/config/route.ts';
+import type { Config, RouteConfig } from '#cluster/config/schema.ts';
+import type { Settings } from '#cluster/settings.ts';
+import type { NextHop } from '#services/router/job.ts';
+import { domainOf, normalizeDomain } from '#shared/address.ts';
+
+/** Where the mail of a recipient goes next, by the routes in force at this moment. */
+
+/** Answers kept; beyond, all are forgotten at once. */
+const KEPT = 10_000;
+
+export class Routing {
+  readonly #settings: Settings;
+  #config: Config;
+  readonly #answers = new Map<string, NextHop | undefined>();
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+    this.#config = settings.current;
+  }
+
+  /** The next hop, or undefined when the route of this domain leads nowhere. */
+  nextHop(address: string): NextHop | undefined {
+    const config = this.#settings.current;
+    if (config !== this.#config || this.#answers.size > KEPT) {
+      this.#answers.clear();
+      this.#config = config;
+    }
+    // An address without a domain is the local <postmaster> (RFC 5321 §4.5.1).
+    const domain = domainOf(address) || config.node.hostname;
+    let hop = this.#answers.get(domain);
+    if (hop === undefined && !this.#answers.has(domain)) {
+      hop = nextHopOf(routeFor(config.routes, domain), normalizeDomain(domain), config);
+      this.#answers.set(domain, hop);
+    }
+    return hop;
+  }
+}
+
+function nextHopOf(route: RouteConfig, domain: string, config: Config): NextHop | undefined {
+  const via = parseVia(route.via);
+  if (via === undefined) return undefined;
+  // Connections under different TLS rules are never shared, so the rule is part of the key.
+  const tls = route.tls === 'opportunistic' ? '' : ` (tls ${route.tls})`;
+  switch (via.kind) {
+    case 'mx':
+      return { key: `mx:${domain}${tls}`, spec: { kind: 'mx', domain }, tls: route.tls };
+    case 'capture':
+      return { key: via.kind, spec: { kind: via.kind, folder: resolve(config.node.data, 'capture') }, tls: route.tls };
+    case 'smtp':
+      return { key: `${route.via}${tls}`, spec: { ...via, password: route.password }, tls: route.tls };
+    default:
+      return { key: `${route.via}${tls}`, spec: via, tls: route.tls };
+  }
+}

@@ -1,0 +1,273 @@
+import type { Settings } from '#cluster/settings.ts';
+import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { Bodies } from '#services/router/bodies.ts';
+import type { NextHop, RecipientResult } from '#services/router/job.ts';
+import { isFinished, type Message, type Recipient, recipientRecord } from '#services/router/message.ts';
+import { noticeMessage } from '#services/router/notice-message.ts';
+import { anyNotice, type Change, type Notices, planNotices } from '#services/router/notices.ts';
+import { keys, putJson, type Receipt, type SignatureKey } from '#services/router/records.ts';
+import { isFinal, localDelay, nextAttempt, retryDelay } from '#services/router/schedule.ts';
+import type { Slot } from '#services/router/slots.ts';
+import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
+import { errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+import { formatReply, reply } from '#shared/reply.ts';
+
+/**
+ * Turns the outcome of an attempt into what is on disk, in one batch: statuses; when the last recipient has its final
+ * one, the deletion of the message and its receipt; and the notices that must not be lost when a recipient leaves
+ * (a recipient leaves the queue only when its next hop took it or a notice about it is committed).
+ *
+ * Reading for a notice comes first. From there to the write nothing is awaited, so two attempts that end at the same
+ * time take effect one after the other, in memory and on disk.
+ */
+
+export type AttemptOutcome = {
+  slot: Slot;
+  message: Message;
+  hop: NextHop;
+  indexes: readonly number[];
+  signatures: SignatureKey[] | undefined;
+  results: readonly RecipientResult[];
+};
+
+export class Settlement {
+  readonly #settings: Settings;
+  readonly #store: Store;
+  readonly #bodies: Bodies;
+  readonly #log: Logger;
+
+  constructor(settings: Settings, store: Store, bodies: Bodies, log: Logger) {
+    this.#settings = settings;
+    this.#store = store;
+    this.#bodies = bodies;
+    this.#log = log;
+  }
+
+  /**
+   * Record an attempt; resolves when it is on disk. Returns the notices that were committed with it: messages for
+   * the queue. Rejects only when the store was closed.
+   */
+  async settle(attempt: AttemptOutcome): Promise<Message[]> {
+    const { message } = attempt;
+    const now = Date.now();
+    const changes = this.#changes(attempt, now);
+    const plan = planNotices(message.record, message.recipients, changes, now, this.#settings.current.queue);
+    const original = anyNotice(plan) ? await this.#original(message) : undefined;
+    for (const change of changes) this.#logChange(attempt, change, now);
+    if (message.gone) return this.#settleGone(message, changes, now);
+    if (
+      message.record.reversePath === '' &&
+      changes.some((c) => c.status.state === 'failed' || c.status.state === 'expired')
+    ) {
+      this.#log.info(
+        { queueId: message.id, trace: message.record.trace },
+        'nobody is told of the failure: the mail has the null reverse-path',
+      );
+    }
+    return this.#commit(message, changes, plan, original, now);
+  }
+
+  /** Take recipients out by an operator's decision. Resolves when that is on disk. */
+  async remove(message: Message, notify: boolean): Promise<Message[]> {
+    const now = Date.now();
+    const outcome: Outcome = { at: now, reply: reply(550, '5.3.0', 'an operator took the message out of the queue') };
+    const changes: Change[] = message.recipients
+      .filter((r) => !isFinal(r.status))
+      .map((recipient) => ({ recipient, status: { state: 'failed', outcome }, notice: undefined, silent: false }));
+    const none: Notices = { failed: [], delayed: [], succeeded: [] };
+    const plan = notify
+      ? { ...planNotices(message.record, message.recipients, changes, now, this.#settings.current.queue), delayed: [] }
+      : none;
+    const original = anyNotice(plan) ? await this.#original(message) : undefined;
+    if (message.gone) return [];
+    return this.#commit(message, changes, plan, original, now);
+  }
+
+  /** Delete a message whose recipients all had their final status when it was read. Its receipt tells what is known. */
+  async close(message: Message): Promise<void> {
+    message.gone = true;
+    const receipt = putJson(keys.receipt(message.id), receiptOf(message, Date.now()));
+    await this.#store.persist([...removal(message), receipt]);
+  }
+
+  async #commit(
+    message: Message,
+    changes: Change[],
+    plan: Notices,
+    original: Buffer | undefined,
+    now: number,
+  ): Promise<Message[]> {
+    const operations: StoreOperation[] = [];
+    for (const { recipient, status } of changes) recipient.status = status;
+    if (isFinished(message)) {
+      message.gone = true;
+      operations.push(...removal(message), putJson(keys.receipt(message.id), receiptOf(message, now)));
+    } else {
+      for (const { recipient, silent } of changes) if (!silent) operations.push(putRecipient(message, recipient));
+    }
+    const delayed = message.record.delayNoticed ? [] : plan.delayed;
+    if (delayed.length > 0 && !message.gone) {
+      message.record.delayNoticed = true;
+      operations.push(putJson(keys.message(message.id), message.record));
+    }
+    const notices = this.#notices(message, { ...plan, delayed }, original, now, operations);
+    if (operations.length > 0) await this.#store.persist(operations);
+    for (const n of notices) {
+      this.#log.info(
+        { queueId: n.id, trace: n.record.trace, about: message.id, to: message.record.reversePath },
+        'notice to the sender committed',
+      );
+    }
+    return notices;
+  }
+
+  /** The message left the queue while the attempt was under way: only what is known better goes into its receipt. */
+  async #settleGone(message: Message, changes: Change[], now: number): Promise<Message[]> {
+    const delivered = changes.filter((c) => c.status.state === 'delivered');
+    if (delivered.length === 0 || !isFinished(message)) return [];
+    for (const { recipient, status } of delivered) recipient.status = status;
+    await this.#store.persist([putJson(keys.receipt(message.id), receiptOf(message, now))]);
+    return [];
+  }
+
+  #changes(attempt: AttemptOutcome, now: number): Change[] {
+    const results = new Map(attempt.results.map((r) => [r.index, r]));
+    const { slot } = attempt;
+    const random = Math.random();
+    if (attempt.results.some((r) => r.local !== true)) slot.localTries = 0;
+    else slot.localTries++;
+    const changes: Change[] = [];
+    for (const index of attempt.indexes) {
+      const recipient = attempt.message.recipients[index];
+      if (recipient === undefined) continue;
+      const result = results.get(index) ?? withoutResult(index, now);
+      if (result.state === 'deferred' && result.local === true && slot.state === 'hold') continue;
+      const status = this.#statusAfter(attempt, recipient.status, result, now, random);
+      recipient.nextHop = attempt.hop.key;
+      if (result.state === 'delivered') recipient.signatures = attempt.signatures;
+      changes.push({ recipient, status, notice: result.notice, silent: isRepeat(recipient.status, status, result) });
+    }
+    return changes;
+  }
+
+  #statusAfter(
+    { slot, message }: AttemptOutcome,
+    before: RecipientStatus,
+    result: RecipientResult,
+    now: number,
+    random: number,
+  ): RecipientStatus {
+    const { outcome } = result;
+    if (result.state !== 'deferred') return { state: result.state, outcome };
+    const { queue } = this.#settings.current;
+    const attempts = (before.state === 'deferred' ? before.attempts : 0) + (result.local === true ? 0 : 1);
+    const delay =
+      result.local === true ? localDelay(slot.localTries, random) : retryDelay(attempts, queue.retry, random);
+    const next = nextAttempt(now, delay, message.record.arrived, queue.expire);
+    return next === 'expired'
+      ? { state: 'expired', outcome }
+      : { state: 'deferred', attempts, nextAttempt: next, outcome };
+  }
+
+  #notices(
+    message: Message,
+    plan: Notices,
+    original: Buffer | undefined,
+    now: number,
+    operations: StoreOperation[],
+  ): Message[] {
+    const { node, queue } = this.#settings.current;
+    const until = message.record.arrived + queue.expire;
+    const notices: Message[] = [];
+    for (const [kind, changes] of [
+      ['failed', plan.failed],
+      ['delayed', plan.delayed],
+      ['succeeded', plan.succeeded],
+    ] as const) {
+      if (changes.length === 0) continue;
+      const made = noticeMessage({ kind, about: message, changes, original, hostname: node.hostname, now, until });
+      operations.push(...made.operations);
+      this.#bodies.keep(made.message, made.body);
+      notices.push(made.message);
+    }
+    return notices;
+  }
+
+  /** The bytes of the original that notices may quote: all of a small message, the header block of a large one. */
+  async #original(message: Message): Promise<Buffer | undefined> {
+    const { facts, ret } = message.record;
+    try {
+      return await this.#bodies.head(
+        message,
+        ret === 'FULL' && facts.size <= QUOTED_BYTES ? facts.size : facts.headerBytes,
+      );
+    } catch (error) {
+      this.#log.error(
+        { queueId: message.id, trace: message.record.trace, reason: errorText(error) },
+        'the message cannot be quoted in its notice',
+      );
+      return undefined;
+    }
+  }
+
+  #logChange({ message, hop, signatures }: AttemptOutcome, { recipient, status }: Change, now: number): void {
+    if (status.state === 'waiting') return;
+    const { outcome } = status;
+    const fields = {
+      queueId: message.id,
+      trace: message.record.trace,
+      session: message.record.origin.session,
+      to: recipient.recipient.address,
+      nextHop: hop.key,
+      host: outcome.host,
+      tls: outcome.tls?.protocol,
+      signed: signatures?.map((k) => `${k.selector}.${k.domain}`),
+      reply: formatReply(outcome.reply),
+      delay: (now - message.record.arrived) / 1000,
+      next: status.state === 'deferred' ? Math.round((status.nextAttempt - now) / 1000) : undefined,
+    };
+    if (status.state === 'failed' || status.state === 'expired') this.#log.warn(fields, status.state);
+    else this.#log.info(fields, status.state);
+  }
+}
+
+/** Bytes up to which RET=FULL is honoured. RFC 3461 §6.3 leaves it to the sender of the notice what it can quote. */
+const QUOTED_BYTES = 50 * 1024;
+
+/** Delivery promises a result for every recipient; one without is tried again, never lost. */
+function withoutResult(index: number, now: number): RecipientResult {
+  const outcome = { at: now, reply: reply(451, '4.3.0', 'the attempt gave no result') };
+  return { index, state: 'deferred', outcome, local: true };
+}
+
+/** The same local trouble again: the disk knows it already, and writing it every few seconds would be trouble too. */
+function isRepeat(before: RecipientStatus, after: RecipientStatus, result: RecipientResult): boolean {
+  return (
+    result.local === true &&
+    before.state === 'deferred' &&
+    after.state === 'deferred' &&
+    before.outcome.reply.text === after.outcome.reply.text &&
+    before.outcome.reply.code === after.outcome.reply.code
+  );
+}
+
+function putRecipient(message: Message, recipient: Recipient): StoreOperation {
+  return putJson(keys.recipient(message.id, message.recipients.indexOf(recipient)), recipientRecord(recipient));
+}
+
+/** What deletes a message. */
+function removal(message: Message): StoreOperation[] {
+  const operations: StoreOperation[] = [{ type: 'del', key: keys.message(message.id) }];
+  for (let n = 0; n < message.recipients.length; n++)
+    operations.push({ type: 'del', key: keys.recipient(message.id, n) });
+  for (let n = 0; n < message.record.chunks.length; n++)
+    operations.push({ type: 'del', key: keys.body(message.id, n) });
+  return operations;
+}
+
+function receiptOf(message: Message, finished: number): Receipt {
+  const { reversePath, origin, trace, arrived, facts } = message.record;
+  const recipients = message.recipients.map(recipientRecord);
+  return { reversePath, origin, trace, arrived, finished, size: facts.size, recipients };
+}

@@ -1,0 +1,91 @@
+import type { Message } from '#services/router/message.ts';
+import type { SignatureKey } from '#services/router/records.ts';
+import type { SignerContract } from '#services/signer/contract.ts';
+import { CALL_ERRORS, type Client } from '#shared/contract.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+import { type Reply, reply } from '#shared/reply.ts';
+
+/**
+ * Asks the signer at each attempt. When nobody answers, every mail would wait for the same silence; so the signer is
+ * taken to be away for a moment, and only one question in that time finds out whether it is back.
+ */
+
+export type Signed =
+  | { ok: true; header: string; keys: SignatureKey[] }
+  | { ok: false; state: 'deferred' | 'failed'; reply: Reply; local: boolean };
+
+const AWAY_MS = 1000;
+
+export class Signing {
+  readonly #signer: Client<SignerContract>;
+  readonly #log: Logger;
+  readonly #unsigned = new Map<string, number>();
+  #awayUntil = 0;
+
+  constructor(signer: Client<SignerContract>, log: Logger) {
+    this.#signer = signer;
+    this.#log = log;
+  }
+
+  /** Messages sent without a signature in best-effort mode since the start, by domain. */
+  get unsigned(): Record<string, number> {
+    return Object.fromEntries(this.#unsigned);
+  }
+
+  /** The signatures of a message whose header block will be `header`; or why it cannot be sent now, or ever. */
+  async sign(message: Message, header: Uint8Array): Promise<Signed> {
+    const { record, id } = message;
+    if (Date.now() < this.#awayUntil) return waiting('the signer does not answer');
+    try {
+      const answer = await this.#signer.sign(
+        { queueId: id, bodyHash: record.facts.bodyHash, reversePath: record.reversePath },
+        { bytes: header, trace: record.trace },
+      );
+      switch (answer.outcome) {
+        case 'signed':
+          return { ok: true, header: answer.header, keys: answer.keys };
+        case 'not-configured':
+          return { ok: true, header: '', keys: [] };
+        case 'unsigned':
+          this.#unsigned.set(answer.domain, (this.#unsigned.get(answer.domain) ?? 0) + 1);
+          this.#log.warn(
+            { queueId: id, trace: record.trace, domain: answer.domain, reason: answer.reason },
+            'sent without a signature',
+          );
+          return { ok: true, header: '', keys: [] };
+        case 'hold':
+          return waiting(`not signed for ${answer.domain}: ${answer.reason}`);
+        case 'refuse':
+          return {
+            ok: false,
+            state: 'failed',
+            reply: reply(550, '5.7.5', `cannot be signed for ${answer.domain}: ${answer.reason}`),
+            local: false,
+          };
+      }
+    } catch (error) {
+      return this.#unanswered(message, error);
+    }
+  }
+
+  #unanswered(message: Message, error: unknown): Signed {
+    const { record, id } = message;
+    const code = errorCode(error);
+    if (code === CALL_ERRORS.busy) return waiting('the signer is busy');
+    if (code === CALL_ERRORS.unavailable || code === CALL_ERRORS.timeout) {
+      if (Date.now() >= this.#awayUntil) {
+        this.#log.warn({ queueId: id, trace: record.trace, reason: errorText(error) }, 'the signer does not answer');
+        this.#awayUntil = Date.now() + AWAY_MS;
+      }
+      return waiting('the signer does not answer');
+    }
+    this.#log.error({ queueId: id, trace: record.trace, err: error }, 'the signer failed');
+    return waiting(`the signer failed: ${errorText(error)}`);
+  }
+}
+
+/** RFC 3463 §3.8: X.7.5, cryptographic failure. Whatever keeps a signature away for now is ours: the mail waits. */
+function waiting(text: string): Signed {
+  return { ok: false, state: 'deferred', reply: reply(451, '4.7.5', text), local: true };
+}

@@ -1,0 +1,79 @@
+import { Heap, type HeapItem } from '#services/router/heap.ts';
+import type { Message } from '#services/router/message.ts';
+
+/**
+ * Every message of the queue, by id: a few words each, so that a queue of a million fits in memory while the
+ * messages lie on disk.
+ *
+ * States of a slot:
+ *   active     delivery works on it, or it is its turn as soon as there is room.
+ *   deferred   every recipient left waits for a later attempt.
+ *   hold       an operator stopped it: it is in no line until released.
+ */
+export type SlotState = 'active' | 'deferred' | 'hold';
+
+export type Slot = HeapItem & {
+  readonly id: string;
+  /** Read only: `Slots.move` changes it. */
+  state: SlotState;
+  /** Tries in a row that failed by trouble of our own. */
+  localTries: number;
+  /** Try every recipient left, whether it is due or not. */
+  forced: boolean;
+  /** The crowded next hop it waits for. */
+  parked: string | undefined;
+  /** Set while it is loaded. */
+  message: Message | undefined;
+};
+
+export class Slots {
+  readonly line = new Heap<Slot>();
+  readonly #slots = new Map<string, Slot>();
+  readonly #counts: Record<SlotState, number> = { active: 0, deferred: 0, hold: 0 };
+
+  get counts(): Readonly<Record<SlotState, number>> {
+    return this.#counts;
+  }
+
+  get(id: string): Slot | undefined {
+    return this.#slots.get(id);
+  }
+
+  all(): IterableIterator<Slot> {
+    return this.#slots.values();
+  }
+
+  add(id: string, state: SlotState): Slot {
+    const slot: Slot = {
+      due: 0,
+      at: -1,
+      id,
+      state,
+      localTries: 0,
+      forced: false,
+      parked: undefined,
+      message: undefined,
+    };
+    this.#slots.set(id, slot);
+    this.#counts[state]++;
+    return slot;
+  }
+
+  move(slot: Slot, state: SlotState): void {
+    if (slot.state === state || !this.has(slot)) return;
+    this.#counts[slot.state]--;
+    this.#counts[state]++;
+    slot.state = state;
+  }
+
+  has(slot: Slot): boolean {
+    return this.#slots.get(slot.id) === slot;
+  }
+
+  remove(slot: Slot): void {
+    this.line.delete(slot);
+    if (!this.has(slot)) return;
+    this.#slots.delete(slot.id);
+    this.#counts[slot.state]--;
+  }
+}

@@ -1,0 +1,270 @@
+import { ConfigSchema } from '#cluster/config/schema.ts';
+import { Settings } from '#cluster/settings.ts';
+import { CHUNK_BYTES, type QueueEntry, type RouterContract } from '#services/router/contract.ts';
+import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/job.ts';
+import { createRouterService } from '#services/router/service.ts';
+import type { SignerContract, SignOutcome } from '#services/signer/contract.ts';
+import type { CallContext, Client, Service } from '#shared/contract.ts';
+import { RelaxedBodyHash } from '#shared/dkim-body-hash.ts';
+import type { Envelope, EnvelopeRecipient, Origin } from '#shared/envelope.ts';
+import type { SealpostError } from '#shared/errors.ts';
+import { type Logger, silentLogger } from '#shared/log.ts';
+import { type Reply, reply } from '#shared/reply.ts';
+import { waitFor } from '#test/kit/wait.ts';
+
+/** A router with a signer and a delivery that do what the test says. */
+
+export const OK: Reply = reply(250, '2.0.0', 'Ok: queued');
+export const NO_USER: Reply = reply(550, '5.1.1', 'No such user');
+export const LATER: Reply = reply(451, '4.2.0', 'Try later');
+
+/** A job that delivery was given, and what the test does with it. */
+export class GivenJob {
+  readonly hop: NextHop;
+  readonly job: Job;
+
+  constructor(hop: NextHop, job: Job) {
+    this.hop = hop;
+    this.job = job;
+  }
+
+  get to(): string[] {
+    return this.job.recipients.map((r) => r.recipient.address);
+  }
+
+  /** Open it and read all of it. */
+  async content(): Promise<string> {
+    const opened = await this.job.open();
+    if (!opened.ok) throw new Error(`not opened: ${opened.reply.text}`);
+    return (await readAll(opened)).toString('latin1');
+  }
+
+  /** End it with the same result for every recipient, or one for each. */
+  async end(state: RecipientResult['state'], with_: Reply, more: Partial<RecipientResult> = {}): Promise<void> {
+    const outcome = { at: Date.now(), host: 'mx.peer.example [192.0.2.1]', reply: with_ };
+    await this.job.finish(this.job.recipients.map(({ index }) => ({ index, state, outcome, ...more })));
+  }
+
+  async endOne(address: string, state: RecipientResult['state'], with_: Reply): Promise<RecipientResult> {
+    const found = this.job.recipients.find((r) => r.recipient.address === address);
+    if (found === undefined) throw new Error(`${address} is not in this job`);
+    return { index: found.index, state, outcome: { at: Date.now(), host: 'mx.peer.example', reply: with_ } };
+  }
+}
+
+export async function readAll(opened: Extract<Opened, { ok: true }>): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const part of opened.read()) parts.push(part);
+  return Buffer.concat(parts);
+}
+
+export class FakeDelivery implements Delivery {
+  readonly jobs: GivenJob[] = [];
+  /** Does with each job at once what it says, instead of keeping it. */
+  automatic: ((job: GivenJob) => Promise<void>) | undefined;
+  stopped = false;
+  readonly #underWay = new Set<Promise<void>>();
+
+  submit(hop: NextHop, job: Job): void {
+    const given = new GivenJob(hop, job);
+    if (this.automatic === undefined) {
+      this.jobs.push(given);
+      return;
+    }
+    const done = this.automatic(given).finally(() => this.#underWay.delete(done));
+    this.#underWay.add(done);
+  }
+
+  /** Wait for a job and take it. */
+  async next(what = 'a job'): Promise<GivenJob> {
+    return waitFor(() => this.jobs.shift(), { what });
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    for (const given of this.jobs.splice(0))
+      await given.end('deferred', reply(451, '4.3.2', 'stopping'), { local: true });
+    await Promise.all(this.#underWay);
+  }
+}
+
+export type SignCall = { header: string; bodyHash: string; queueId: string };
+
+export class FakeSigner {
+  answer: (call: SignCall) => SignOutcome | Promise<SignOutcome> = () => ({ outcome: 'not-configured' });
+  readonly calls: SignCall[] = [];
+
+  readonly client: Client<SignerContract> = {
+    sign: async (request, options) => {
+      const header = Buffer.from(options?.bytes ?? []).toString('latin1');
+      const call = { header, bodyHash: request.bodyHash, queueId: request.queueId };
+      this.calls.push(call);
+      return this.answer(call);
+    },
+    status: async () => ({ loaded: true, revision: 0, keys: 0, upToDate: true, unusable: [] }),
+  };
+}
+
+/** Times of the queue in ms that the configuration would refuse as too short, so that a test need not wait. */
+export type Times = Partial<{ first: number; max: number; expire: number; delayNotice: number; keep: number }>;
+
+export function settingsFor(data: string, options: Record<string, unknown> = {}, times: Times = {}): Settings {
+  const node = { name: 'edge-1', hostname: 'mx.sealpost.test', data };
+  const config = ConfigSchema.parse({ node, ...options });
+  const { queue, receipts } = config;
+  queue.retry.first = times.first ?? queue.retry.first;
+  queue.retry.max = times.max ?? queue.retry.max;
+  queue.expire = times.expire ?? queue.expire;
+  queue['delay-notice'] = times.delayNotice ?? queue['delay-notice'];
+  receipts.keep = times.keep ?? receipts.keep;
+  return new Settings(config);
+}
+
+export const ORIGIN: Origin = {
+  session: 'SESSION1',
+  listener: 'mx',
+  kind: 'relay',
+  client: { address: '192.0.2.9', name: null, helo: 'client.example' },
+};
+
+export function envelope(to: (string | EnvelopeRecipient)[], more: Partial<Envelope> = {}): Envelope {
+  const recipients = to.map((r) => (typeof r === 'string' ? { address: r } : r));
+  return { reversePath: 'alice@sender.example', recipients, smtpUtf8: false, ...more };
+}
+
+export function messageOf(size: number): Buffer {
+  const head = 'From: <alice@sender.example>\r\nMessage-ID: <1@sender.example>\r\nSubject: Hello\r\n\r\n';
+  const line = `${'x'.repeat(76)}\r\n`;
+  let body = line.repeat(Math.max(0, Math.ceil((size - head.length) / line.length)));
+  body = body.slice(0, Math.max(0, size - head.length - 2));
+  return Buffer.from(`${head}${body}\r\n`, 'latin1');
+}
+
+export type Sent = {
+  envelope: Envelope;
+  message?: Uint8Array;
+  prepend?: string[];
+  originating?: boolean;
+  facts?: Partial<{ eightBitBody: boolean; eightBitHeader: boolean; size: number }>;
+  chunk?: number;
+  trace?: string;
+};
+
+export type StartOptions = {
+  config?: Record<string, unknown>;
+  times?: Times;
+  log?: Logger;
+  /** Before it starts: for mail that is there already. */
+  prepare?: (router: TestRouter) => void;
+};
+
+export class TestRouter implements AsyncDisposable {
+  readonly service: Service<RouterContract>;
+  readonly delivery = new FakeDelivery();
+  readonly signer = new FakeSigner();
+  readonly settings: Settings;
+  #stopped = false;
+
+  private constructor(settings: Settings, log: Logger) {
+    this.settings = settings;
+    this.service = createRouterService({ settings, log, signer: this.signer.client }, () => this.delivery);
+  }
+
+  /** A router over the folder `data`. */
+  static async start(data: string, options: StartOptions = {}): Promise<TestRouter> {
+    const router = new TestRouter(settingsFor(data, options.config, options.times), options.log ?? silentLogger);
+    options.prepare?.(router);
+    await router.service.start();
+    return router;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    await this.service.stop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  context(bytes: Uint8Array = new Uint8Array(0), trace?: string): CallContext {
+    return { bytes, trace };
+  }
+
+  /** Send a message in pieces as a listener does; resolves to its queue id. */
+  async send({ envelope: e, message = messageOf(2000), ...sent }: Sent): Promise<string> {
+    const { handlers } = this.service;
+    const opened = await handlers.open(
+      { envelope: e, origin: ORIGIN },
+      this.context(undefined, sent.trace ?? 'TRACE1'),
+    );
+    const { transfer } = opened;
+    const step = sent.chunk ?? CHUNK_BYTES;
+    let sequence = 0;
+    let at = 0;
+    for (; at + step < message.length; at += step)
+      await handlers.chunk({ transfer, sequence: sequence++ }, this.context(message.subarray(at, at + step)));
+    const { queueId } = await handlers.commit(
+      { transfer, sequence, ...commitFields(message, sent) },
+      this.context(message.subarray(at)),
+    );
+    return queueId;
+  }
+
+  async show(queueId: string): Promise<{ entry: QueueEntry; finished: boolean }> {
+    return this.service.handlers.show({ queueId }, this.context());
+  }
+
+  async status(): Promise<{
+    active: number;
+    deferred: number;
+    hold: number;
+    corrupt: number;
+    refusing?: string | undefined;
+  }> {
+    return this.service.handlers.status({}, this.context());
+  }
+
+  /** The text of everything that is in the queue for a recipient: notices are found with it. */
+  async readQueued(queueId: string): Promise<string> {
+    const parts: Uint8Array[] = [];
+    for (let offset = 0; ; ) {
+      const { bytes } = await this.service.handlers.read({ queueId, offset }, this.context());
+      if (bytes.length === 0) return Buffer.concat(parts).toString('latin1');
+      parts.push(bytes);
+      offset += bytes.length;
+    }
+  }
+}
+
+export function commitFields(message: Uint8Array, sent: Omit<Sent, 'envelope' | 'message'> = {}) {
+  const bytes = Buffer.from(message.buffer, message.byteOffset, message.length);
+  const end = bytes.indexOf('\r\n\r\n');
+  const headerBytes = end < 0 ? bytes.length : end + 4;
+  const hash = new RelaxedBodyHash();
+  hash.update(bytes.subarray(headerBytes));
+  return {
+    facts: {
+      headerBytes,
+      size: bytes.length,
+      bodyHash: hash.digest(),
+      eightBitBody: false,
+      eightBitHeader: false,
+      ...sent.facts,
+    },
+    prepend: sent.prepend ?? ['Received: from client.example\r\n'],
+    originating: sent.originating ?? false,
+    junk: false,
+  };
+}
+
+/** The code of the error that a call ended with. */
+export async function codeOf(call: Promise<unknown> | (() => unknown)): Promise<string | undefined> {
+  try {
+    await (typeof call === 'function' ? call() : call);
+    return undefined;
+  } catch (error) {
+    return (error as SealpostError).code;
+  }
+}
