@@ -21,7 +21,7 @@ import { failure, LocalBus } from '#cluster/local-bus.ts';
 import { type NatsConnectionOptions, NatsLink } from '#cluster/nats-connection.ts';
 import { eventSubject, operationSubject } from '#cluster/subjects.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
@@ -41,8 +41,8 @@ export type NatsBusOptions = Omit<NatsConnectionOptions, 'name'> & { node: strin
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024;
 /** How long the own node's mailbox counts as unserved after NATS said so, in milliseconds. */
 const ABSENT = 1000;
-/** Bytes of requests without an answer, beyond which calls are refused: a bound when NATS has stopped reading. */
-const UNANSWERED_LIMIT = 128 * 1024 * 1024;
+/** Bytes of requests that NATS may not have read yet, beyond which calls are refused. */
+const UNSENT_LIMIT = 128 * 1024 * 1024;
 
 export class NatsBus implements Bus {
   readonly #node: string;
@@ -54,7 +54,8 @@ export class NatsBus implements Bus {
   /** Until when (`performance.now`) a service counts as absent from the own node. */
   readonly #absent = new Map<string, number>();
   readonly #asked = new Set<Promise<BusReply>>();
-  #unanswered = 0;
+  /** Bytes of requests that were neither answered nor surely read by the server, on each connection. */
+  readonly #unsent = new WeakMap<NatsConnection, { bytes: number }>();
   #drained: Promise<void> | undefined;
 
   private constructor({ node, name, ...options }: NatsBusOptions) {
@@ -99,23 +100,38 @@ export class NatsBus implements Bus {
     if ((node === undefined || node === this.#node) && this.#local.serves(address)) {
       return this.#local.call(address, request, node);
     }
+    const connection = this.#link.current;
+    if (connection === undefined) throw unavailable(address, 'NATS is away, and this process does not serve it');
     const frame = encodeRequest(request, Date.now() + request.timeout);
     if (frame.length > this.maxPayload) {
       const text = `a request of ${frame.length} bytes to ${label(address)} is larger than NATS carries (${this.maxPayload})`;
       throw new SealpostError(CALL_ERRORS.tooLarge, text);
     }
-    if (this.#unanswered + frame.length > UNANSWERED_LIMIT) {
-      throw new SealpostError(CALL_ERRORS.busy, `${this.#unanswered} bytes of requests wait for an answer over NATS`);
-    }
-    const answer = this.#exchange(address, frame, request.timeout, node);
+    const sent = this.#account(connection, frame.length);
+    const answer = this.#exchange(connection, address, frame, request.timeout, node);
     this.#asked.add(answer);
-    this.#unanswered += frame.length;
-    try {
-      return await answer;
-    } finally {
-      this.#asked.delete(answer);
-      this.#unanswered -= frame.length;
+    answer.then(sent, sent).finally(() => this.#asked.delete(answer));
+    return answer;
+  }
+
+  /**
+   * Count bytes that are about to be sent; throws `busy` when NATS has too many of them unread. The returned function
+   * ends the count: at once after an answer, and after a timeout when the server has read what was sent before.
+   */
+  #account(connection: NatsConnection, bytes: number): (outcome: unknown) => void {
+    const unsent = this.#unsent.get(connection) ?? { bytes: 0 };
+    if (unsent.bytes + bytes > UNSENT_LIMIT) {
+      throw new SealpostError(CALL_ERRORS.busy, `NATS reads too slowly: ${unsent.bytes} bytes of requests wait for it`);
     }
+    this.#unsent.set(connection, unsent);
+    unsent.bytes += bytes;
+    const end = (): void => {
+      unsent.bytes -= bytes;
+    };
+    return (outcome) => {
+      if (errorCode(outcome) === CALL_ERRORS.timeout) connection.flush().then(end, end);
+      else end();
+    };
   }
 
   publish(service: string, version: number, event: string, payload: unknown): void {
@@ -177,31 +193,23 @@ export class NatsBus implements Bus {
   }
 
   /** Ask over NATS: the own node first, then anyone. */
-  async #exchange(address: Address, frame: Uint8Array, timeout: number, node?: string): Promise<BusReply> {
+  async #exchange(
+    connection: NatsConnection,
+    address: Address,
+    frame: Uint8Array,
+    timeout: number,
+    node?: string,
+  ): Promise<BusReply> {
     const end = performance.now() + timeout;
     const service = `${address.service} v${address.version}`;
     if (node === undefined && (this.#absent.get(service) ?? 0) < performance.now()) {
-      const answer = await this.#ask(address, operationSubject(address, this.#node), frame, end);
+      const answer = await ask(connection, address, operationSubject(address, this.#node), frame, end);
       if (answer !== undefined) return answer;
       this.#absent.set(service, performance.now() + ABSENT);
     }
-    const answer = await this.#ask(address, operationSubject(address, node), frame, end);
+    const answer = await ask(connection, address, operationSubject(address, node), frame, end);
     if (answer !== undefined) return answer;
     throw unavailable(address, node === undefined ? 'no process serves it' : `node ${node} does not serve it`);
-  }
-
-  /** The answer, or undefined when nobody listens on the subject. */
-  async #ask(address: Address, subject: string, frame: Uint8Array, end: number): Promise<BusReply | undefined> {
-    const connection = this.#link.current;
-    if (connection === undefined) throw unavailable(address, 'NATS is away, and this process does not serve it');
-    try {
-      const message = await connection.request(subject, frame, { timeout: Math.max(1, end - performance.now()) });
-      return decodeReply(message.data);
-    } catch (error) {
-      if (!(error instanceof NatsError)) throw error;
-      if (error.code === ErrorCode.NoResponders) return undefined;
-      throw callError(error, address, connection);
-    }
   }
 
   #arrived(address: Address, message: Msg): void {
@@ -265,6 +273,24 @@ export class NatsBus implements Bus {
 }
 
 const label = (address: Address): string => `${address.service}.${address.operation}`;
+
+/** The answer, or undefined when nobody listens on the subject. */
+async function ask(
+  connection: NatsConnection,
+  address: Address,
+  subject: string,
+  frame: Uint8Array,
+  end: number,
+): Promise<BusReply | undefined> {
+  try {
+    const message = await connection.request(subject, frame, { timeout: Math.max(1, end - performance.now()) });
+    return decodeReply(message.data);
+  } catch (error) {
+    if (!(error instanceof NatsError)) throw error;
+    if (error.code === ErrorCode.NoResponders) return undefined;
+    throw callError(error, address, connection);
+  }
+}
 
 function unavailable(address: Address, why: string): SealpostError {
   return new SealpostError(CALL_ERRORS.unavailable, `${label(address)} cannot be called: ${why}`);

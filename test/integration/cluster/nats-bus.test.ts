@@ -224,6 +224,24 @@ test('a frozen server times calls out; the bus recovers when it goes on', nats, 
   await answered(calling);
 });
 
+test('what a frozen server does not read stays bounded', nats, async () => {
+  await using server = await startNatsServer();
+  await using serving = await join(server, 'a');
+  await using calling = await join(server, 'b');
+  new TestService().serve(serving);
+  await answered(calling);
+  await server.pause();
+  const bytes = new Uint8Array(1_000_000);
+  const send = () => client(calling, testContract).digest({}, { bytes, timeout: 50 });
+  const outcomes = await Promise.allSettled(Array.from({ length: 150 }, send));
+  const codes = outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason.code);
+  assert.deepEqual(new Set(codes), new Set(['timeout', 'busy']));
+  // The callers have given up; the bytes still wait.
+  await assert.rejects(send(), code('busy'));
+  server.resume();
+  await answered(calling);
+});
+
 test(
   'a request above the server’s limit is refused before it is sent, and a reply above it is an error',
   nats,
