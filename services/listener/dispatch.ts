@@ -68,8 +68,8 @@ export function dispatch(session: Session, line: CommandLine): Answer | Promise<
   const space = text.indexOf(' ');
   const verb = (space < 0 ? text : text.slice(0, space)).toUpperCase();
   const command = COMMANDS.get(verb);
-  // Never the argument of AUTH or of what may be a mistyped AUTH.
-  session.chatter({ command: command === undefined || verb === 'AUTH' ? verb : text });
+  // Never the argument of AUTH, nor anything unknown: a client out of step sends its password as a command.
+  session.chatter({ command: command === undefined ? '(unknown)' : verb === 'AUTH' ? verb : text });
   if (command === undefined) return HTTP.test(text) ? replies.HTTP_REFUSED : replies.UNRECOGNIZED;
   if (!ascii) {
     if (!command.address) return replies.NOT_ASCII;

@@ -105,7 +105,7 @@ export class Connection extends SMTPConnection implements Wire {
   /** The library waits 100 ms for early talkers and looks up the name; both are policy's here. */
   override init(): void {
     this._setListeners(() => {
-      this.#session.begin().catch((error: unknown) => this._onError(asError(error)));
+      this.#session.begin().catch((error: unknown) => this.#bug(error));
     });
   }
 
@@ -115,7 +115,7 @@ export class Connection extends SMTPConnection implements Wire {
       maxLineLength: () => this.#session.limits['command-length'],
       line: (line, next) => this.#session.line(line, () => this._whenWritable(next)),
       messageEnded: (defect, next) => {
-        this.#session.messageEnded(defect, next).catch((error: unknown) => this._onError(asError(error)));
+        this.#session.messageEnded(defect, next).catch((error: unknown) => this.#bug(error));
       },
       inputEnded: () => this.#session.inputEnded(),
     });
@@ -168,9 +168,11 @@ export class Connection extends SMTPConnection implements Wire {
     this.emit('ended');
   }
 
+  /** The socket's 'close' follows and ends the session. */
   override _onError(error: Error): void {
-    // A broken connection is an ordinary end; the socket's 'close' follows and ends the session.
-    this.#hooks.failed(Object.assign(error, { remoteAddress: this.remoteAddress }));
+    // A failed handshake is news. That a client broke the connection is not: the end of the session is logged.
+    if (this._upgrading) this.#hooks.failed(Object.assign(error, { remoteAddress: this.remoteAddress }));
+    else this.#session.broken(error);
     this.close();
   }
 
@@ -179,14 +181,16 @@ export class Connection extends SMTPConnection implements Wire {
     else if (!this.#session.timedOut()) this._armTimeout();
   }
 
+  /** What must not happen did: nobody can say what state the session is in, so it ends. */
+  #bug(error: unknown): void {
+    this.#session.broken(error);
+    this._socket.destroy();
+  }
+
   #flush(): void {
     const text = this.#unsent;
     this.#unsent = '';
     // While the TLS handshake runs, whatever was written would go out in clear text in the middle of it.
     if (text !== '' && !this._upgrading && this._socket.writable) this._socket.write(text);
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

@@ -3,7 +3,7 @@ import type { Settings } from '#cluster/settings.ts';
 import type { PolicyContract, Refusal, SessionFacts } from '#services/policy/contract.ts';
 import type { RouterContract } from '#services/router/contract.ts';
 import type { Client } from '#shared/contract.ts';
-import { errorText } from '#shared/errors.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, LOCAL_ERROR, type Reply } from '#shared/reply.ts';
@@ -197,6 +197,14 @@ export class Session {
   /** The client closed its side, and everything that came before was answered. */
   inputEnded(): void {
     this.wire.close();
+  }
+
+  /** The connection failed, or what serves it did. */
+  broken(error: unknown): void {
+    const { log } = this.dependencies;
+    // Errors of sockets and TLS carry a code; others are bugs.
+    if (errorCode(error) !== undefined) log.debug({ ...this.who(), problem: errorText(error) }, 'connection broken');
+    else log.error({ ...this.who(), err: error }, 'session failed');
   }
 
   /** The connection is gone. */

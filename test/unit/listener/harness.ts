@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as tlsConnect } from 'node:tls';
@@ -275,5 +276,27 @@ export class Dialogue implements Disposable {
 
   [Symbol.dispose](): void {
     this.socket.destroy();
+  }
+}
+
+/**
+ * Play a dialogue in plain text: `> ` is said, `< ` must be heard, one line of a reply each. The greeting is heard
+ * before the first line, and EHLO is left to the script.
+ */
+export async function play(port: number, script: string): Promise<void> {
+  using client = await Dialogue.connect(port);
+  await client.reply();
+  let expected: string[] = [];
+  const check = async (): Promise<void> => {
+    if (expected.length > 0) assert.equal(await client.reply(), expected.join('\n'));
+    expected = [];
+  };
+  for (const line of script.split('\n').map((l) => l.trim())) {
+    if (line.startsWith('< ')) {
+      expected.push(line.slice(2));
+      if (/^\d{3} /.test(line.slice(2))) await check();
+    } else if (line.startsWith('>')) {
+      client.write(`${line.slice(2)}\r\n`);
+    }
   }
 }
