@@ -3,7 +3,6 @@ import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { client } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus.ts';
-import { createSelfSigned } from '#cluster/certificate.ts';
 import { resolvePaths } from '#cluster/config/paths.ts';
 import { type Config, ConfigSchema } from '#cluster/config/schema.ts';
 import { credentialStoreContract, type KeyAlgorithm } from '#services/credential-store/contract.ts';
@@ -95,6 +94,8 @@ async function makeCertificate(folder: string): Promise<void> {
     const { validToDate } = new X509Certificate(await readFile(files.certificate));
     if (validToDate.getTime() > Date.now() + 86_400_000) return;
   }
+  // Loaded for the first start alone: every command knows this file.
+  const { createSelfSigned } = await import('#cluster/certificate.ts');
   const pair = await createSelfSigned({ dns: ['localhost'], ip: ['127.0.0.1', '::1'] }, 365);
   await replace(files.key, pair.key);
   await replace(files.certificate, pair.certificate);

@@ -8,7 +8,6 @@ import { requireConfig } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema.ts';
 import { readSecret } from '#cluster/config/secrets.ts';
 import { ControlClient } from '#cluster/control.ts';
-import { NatsBus } from '#cluster/nats-bus.ts';
 import { SANDBOX_FOLDER, sandboxConfig } from '#cluster/sandbox.ts';
 import type { Client, Contract } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -62,6 +61,8 @@ export async function openCaller(options: CommonOptions): Promise<Caller> {
 }
 
 async function connectNats({ bus, node }: Config): Promise<Bus> {
+  // Loaded where it is needed: most commands talk to a node on this machine, and should start fast.
+  const { NatsBus } = await import('#cluster/nats-bus.ts');
   const password = bus.password === undefined ? undefined : (await readSecret(bus.password)).secret;
   const connection = await NatsBus.connect({
     servers: bus.servers,

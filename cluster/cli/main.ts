@@ -1,18 +1,22 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { registerCapture } from '#cluster/cli/commands/capture.ts';
-import { registerConfig } from '#cluster/cli/commands/config.ts';
-import { registerKeys } from '#cluster/cli/commands/keys.ts';
-import { registerQueue } from '#cluster/cli/commands/queue.ts';
-import { registerSend } from '#cluster/cli/commands/send.ts';
-import { registerStart } from '#cluster/cli/commands/start.ts';
-import { registerStatus } from '#cluster/cli/commands/status.ts';
-import { registerUsers } from '#cluster/cli/commands/users.ts';
 import { EXIT, exitCodeOf, failureText } from '#cluster/cli/exit.ts';
 
-/** Everything that `sealpost` can be asked: one file for each command. */
-function createProgram(): Command {
+/** Everything that `sealpost` can be asked, in the order of its help: one file for each command. */
+const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
+  start: () => import('#cluster/cli/commands/start.ts'),
+  status: () => import('#cluster/cli/commands/status.ts'),
+  config: () => import('#cluster/cli/commands/config.ts'),
+  queue: () => import('#cluster/cli/commands/queue.ts'),
+  keys: () => import('#cluster/cli/commands/keys.ts'),
+  users: () => import('#cluster/cli/commands/users.ts'),
+  capture: () => import('#cluster/cli/commands/capture.ts'),
+  send: () => import('#cluster/cli/commands/send.ts'),
+};
+
+/** The program with the command that is asked for; with all of them for help, or when there is no such command. */
+async function createProgram(asked: string | undefined): Promise<Command> {
   const manifest = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as {
     version: string;
   };
@@ -21,18 +25,8 @@ function createProgram(): Command {
     .version(manifest.version)
     .showHelpAfterError('(try --help)')
     .exitOverride();
-  for (const register of [
-    registerStart,
-    registerStatus,
-    registerConfig,
-    registerQueue,
-    registerKeys,
-    registerUsers,
-    registerCapture,
-    registerSend,
-  ]) {
-    register(program);
-  }
+  const own = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? COMMANDS[asked] : undefined;
+  for (const load of own === undefined ? Object.values(COMMANDS) : [own]) (await load()).register(program);
   program.addHelpText('after', `\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 no node answers.`);
   return program;
 }
@@ -44,7 +38,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  await createProgram().parseAsync();
+  await (await createProgram(process.argv[2])).parseAsync();
 } catch (error) {
   // Commander has printed its own message already.
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;

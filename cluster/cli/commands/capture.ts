@@ -22,7 +22,7 @@ import { formatSize } from '#shared/units.ts';
 /** One DKIM signature: whose, and whether it holds. */
 type Verdict = { domain: string; selector: string; algorithm: string; result: string; comment: string; key: string };
 
-export function registerCapture(program: Command): void {
+export function register(program: Command): void {
   const capture = program.command('capture').description('look at mail that the route "capture" kept on this machine');
   withCommon(capture.command('list').description('all captured messages, oldest first')).action(list);
   withCommon(capture.command('show').description('envelope and header of a message, and the verdict on its signatures'))

@@ -13,7 +13,7 @@ import { SANDBOX_FOLDER, sandboxData } from '#cluster/sandbox.ts';
 import { listUsers } from '#services/policy/users-file.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 
-export function registerConfig(program: Command): void {
+export function register(program: Command): void {
   const config = program.command('config').description('check, show and explain the configuration');
   withCommon(config.command('check').description('list every problem of the configuration')).action(check);
   withCommon(config.command('show').description('print the configuration in force, with all defaults')).action(show);

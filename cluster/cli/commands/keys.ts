@@ -6,7 +6,7 @@ import { credentialStoreContract, KeyAlgorithm } from '#services/credential-stor
 import { dkimRecordName, dkimRecordValue, zoneLine } from '#shared/dkim-record.ts';
 import { generateNek, parseNek } from '#shared/nek.ts';
 
-export function registerKeys(program: Command): void {
+export function register(program: Command): void {
   const keys = program.command('keys').description('make and publish DKIM keys');
   const command = (name: string, text: string): Command => withCommon(keys.command(name).description(text));
   const named = (name: string, text: string): Command =>

@@ -23,7 +23,7 @@ type QueueOptions = CommonOptions & { node?: string };
 type ListOptions = QueueOptions & { state?: Entry['state']; domain?: string; limit: number };
 type SelectOptions = QueueOptions & { domain?: string; all?: boolean; notify?: boolean };
 
-export function registerQueue(program: Command): void {
+export function register(program: Command): void {
   const queue = program.command('queue').description('look after the mail that waits');
   const command = (name: string, text: string): Command =>
     withCommon(queue.command(name).description(text)).option(

@@ -22,7 +22,7 @@ type SendOptions = CommonOptions & {
   passwordStdin?: boolean;
 };
 
-export function registerSend(program: Command): void {
+export function register(program: Command): void {
   withCommon(program.command('send'))
     .description("submit a test message to this node's submission port, as a user")
     .requiredOption('-t, --to <address...>', 'who gets it')
@@ -39,8 +39,9 @@ async function send(options: SendOptions): Promise<void> {
   const listener = submissionListener(config);
   const user = options.user ?? (isSandbox(options) ? SANDBOX_USER.name : undefined);
   if (user === undefined) throw usageError('say who logs in: --user <name>');
+  for (const address of options.to) requireAddress(address);
   const from = options.from ?? (await firstAddress(config, user));
-  for (const address of [from, ...options.to]) requireAddress(address);
+  requireAddress(from);
   const mail: Submission = {
     // A listener on every address is on loopback too.
     host: ['::', '0.0.0.0'].includes(listener.address) ? 'localhost' : listener.address,
@@ -74,7 +75,7 @@ function submissionListener({ listeners }: Config): ListenerConfig {
 }
 
 async function firstAddress({ directory }: Config, user: string): Promise<string> {
-  const users = directory.users === undefined ? [] : await listSandboxAware(directory.users);
+  const users = directory.users === undefined ? [] : await usersOf(directory.users);
   const address = users
     .find((u) => u.name.toLowerCase() === user.toLowerCase())
     ?.addresses.find((a) => /^[^@*]+@/.test(a));
@@ -82,7 +83,7 @@ async function firstAddress({ directory }: Config, user: string): Promise<string
   throw usageError(`user ${user} has no address in the users file: say which with --from <address>`);
 }
 
-async function listSandboxAware(file: string): Promise<{ name: string; addresses: string[] }[]> {
+async function usersOf(file: string): Promise<{ name: string; addresses: string[] }[]> {
   try {
     return await listUsers(file);
   } catch (error) {

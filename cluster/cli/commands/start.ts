@@ -16,7 +16,7 @@ import {
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { createLogger } from '#shared/log.ts';
 
-export function registerStart(program: Command): void {
+export function register(program: Command): void {
   withCommon(program.command('start'))
     .description('run a node in the foreground; without a configuration, the sandbox')
     .addArgument(new Argument('[services...]', 'which services to run (default: all)').choices(SERVICES))

@@ -15,7 +15,7 @@ const PATIENCE = { timeout: 3000 };
 
 type Answer<T> = { ok: true; value: T } | { ok: false; error: string };
 
-export function registerStatus(program: Command): void {
+export function register(program: Command): void {
   withCommon(program.command('status'))
     .description('which services answer, where they listen, what waits')
     .action(status);

@@ -8,7 +8,7 @@ import { SealpostError } from '#shared/errors.ts';
 
 type PasswordOptions = CommonOptions & { passwordStdin?: boolean };
 
-export function registerUsers(program: Command): void {
+export function register(program: Command): void {
   const users = program.command('users').description('edit the users file; a running node follows it');
   const command = (name: string, text: string): Command => withCommon(users.command(name).description(text));
   const asking = (name: string, text: string): Command =>

@@ -1,0 +1,22 @@
+import { spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+
+/** The command as a user starts it. */
+export const SEALPOST = fileURLToPath(new URL('../../cluster/cli/sealpost.js', import.meta.url));
+
+export type CommandResult = { code: number | null; stdout: string; stderr: string };
+
+/** Run `sealpost` with these arguments to its end. `input` is what it reads from standard input. */
+export async function sealpost(
+  args: readonly string[],
+  options: { cwd: string; input?: string; env?: Record<string, string> },
+): Promise<CommandResult> {
+  // No HOME: nothing may depend on it.
+  const env = { PATH: process.env['PATH'] ?? '', ...options.env };
+  const child = spawn(process.execPath, [SEALPOST, ...args], { cwd: options.cwd, env, stdio: 'pipe' });
+  const closed = new Promise<number | null>((resolve, reject) => child.once('close', resolve).once('error', reject));
+  child.stdin.end(options.input ?? '');
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  return { code: await closed, stdout, stderr };
+}
