@@ -171,7 +171,7 @@ export class ControlClient implements Pick<Bus, 'call'> {
         socket.destroy(new SealpostError(CALL_ERRORS.timeout, message));
       });
       socket.write(block(Buffer.from(JSON.stringify({ ...address, node }))));
-      socket.write(block(encodeRequest(request, Date.now() + request.timeout)));
+      socket.write(block(encodeRequest(request)));
       const reply = await blocks(socket).next();
       if (reply.done) throw new Error('it closed the connection');
       return decodeReply(reply.value);

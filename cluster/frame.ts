@@ -17,28 +17,26 @@ import { SealpostError } from '#shared/errors.ts';
 const VERSION = 1;
 const PREFIX = 5;
 
-const RequestHead = z.strictObject({
-  /** When the caller stops waiting, ms since 1970. */
-  deadline: z.number(),
+// Fields that this version does not know are passed over: a newer node may send them (rolling upgrade).
+const RequestHead = z.object({
+  /** Milliseconds that the caller waits. Not a time of day: nodes whose clocks differ must still understand each other. */
+  timeout: z.number(),
   trace: z.string().optional(),
   fields: z.unknown().optional(),
 });
 const ReplyHead = z.discriminatedUnion('ok', [
-  z.strictObject({ ok: z.literal(true), fields: z.unknown().optional() }),
-  z.strictObject({ ok: z.literal(false), code: z.string(), message: z.string() }),
+  z.object({ ok: z.literal(true), fields: z.unknown().optional() }),
+  z.object({ ok: z.literal(false), code: z.string(), message: z.string() }),
 ]);
-const EventHead = z.strictObject({ payload: z.unknown().optional() });
+const EventHead = z.object({ payload: z.unknown().optional() });
 
-/** A request as it arrived, with the absolute time of its deadline. */
-export type ArrivedRequest = BusRequest & { deadline: number };
-
-export function encodeRequest(request: BusRequest, deadline: number): Uint8Array {
-  return encode({ deadline, trace: request.trace, fields: request.fields }, request.bytes);
+export function encodeRequest({ timeout, trace, fields, bytes }: BusRequest): Uint8Array {
+  return encode({ timeout, trace, fields }, bytes);
 }
 
-export function decodeRequest(frame: Uint8Array, now = Date.now()): ArrivedRequest {
+export function decodeRequest(frame: Uint8Array): BusRequest {
   const { head, bytes } = decode(frame, RequestHead);
-  return { fields: head.fields, bytes, trace: head.trace, timeout: head.deadline - now, deadline: head.deadline };
+  return { fields: head.fields, bytes, trace: head.trace, timeout: head.timeout };
 }
 
 export function encodeReply(reply: BusReply): Uint8Array {

@@ -8,15 +8,7 @@ import {
   DRAIN_LIMIT,
   endsWithin,
 } from '#cluster/bus.ts';
-import {
-  type ArrivedRequest,
-  decodeEvent,
-  decodeReply,
-  decodeRequest,
-  encodeEvent,
-  encodeReply,
-  encodeRequest,
-} from '#cluster/frame.ts';
+import { decodeEvent, decodeReply, decodeRequest, encodeEvent, encodeReply, encodeRequest } from '#cluster/frame.ts';
 import { failure, LocalBus } from '#cluster/local-bus.ts';
 import { type NatsConnectionOptions, NatsLink } from '#cluster/nats-connection.ts';
 import { eventSubject, operationSubject } from '#cluster/subjects.ts';
@@ -102,7 +94,7 @@ export class NatsBus implements Bus {
     }
     const connection = this.#link.current;
     if (connection === undefined) throw unavailable(address, 'NATS is away, and this process does not serve it');
-    const frame = encodeRequest(request, Date.now() + request.timeout);
+    const frame = encodeRequest(request);
     if (frame.length > this.maxPayload) {
       const text = `a request of ${frame.length} bytes to ${label(address)} is larger than NATS carries (${this.maxPayload})`;
       throw new SealpostError(CALL_ERRORS.tooLarge, text);
@@ -218,19 +210,13 @@ export class NatsBus implements Bus {
       this.#log.warn({ operation }, 'a request that wants no reply was dropped; who publishes on this subject?');
       return;
     }
-    let request: ArrivedRequest;
+    let request: BusRequest;
     try {
       request = decodeRequest(message.data);
     } catch (error) {
       const text = errorText(error);
       this.#log.warn({ operation, problems: text }, 'malformed request refused');
       this.#respond(address, message, { ok: false, code: CALL_ERRORS.malformed, message: `${operation}: ${text}` });
-      return;
-    }
-    if (request.timeout <= 0) {
-      const text = `${operation}: the request came ${-request.timeout} ms after its deadline; if this repeats, compare the clocks of both nodes`;
-      this.#log.warn({ operation, trace: request.trace, late: -request.timeout }, text);
-      this.#respond(address, message, { ok: false, code: CALL_ERRORS.timeout, message: text });
       return;
     }
     void this.#local.take(address, request).then((reply) => this.#respond(address, message, reply));

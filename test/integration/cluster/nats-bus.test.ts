@@ -284,7 +284,7 @@ test('a stranger’s garbage on our subjects is answered, logged and harmless', 
   const stranger = await connect({ servers: server.url });
   try {
     const subject = operationSubject(address('digest'));
-    const good = encodeRequest({ fields: {}, timeout: 1000 }, Date.now() + 1000);
+    const good = encodeRequest({ fields: {}, timeout: 1000 });
     for (const garbage of [
       new Uint8Array(0),
       Buffer.from('hello'),
@@ -308,23 +308,6 @@ test('a stranger’s garbage on our subjects is answered, logged and harmless', 
     assert.deepEqual(heard, []);
     await using calling = await join(server, 'b');
     await answered(calling);
-  } finally {
-    await stranger.close();
-  }
-});
-
-test('a request that comes after its deadline is answered with timeout and not done', nats, async () => {
-  await using server = await startNatsServer();
-  await using serving = await join(server, 'a');
-  const service = new TestService();
-  service.serve(serving);
-  await serving.flush();
-  const stranger = await connect({ servers: server.url });
-  try {
-    const late = encodeRequest({ fields: {}, timeout: 1000 }, Date.now() - 1);
-    const answer = decodeReply((await stranger.request(operationSubject(address('digest')), late)).data);
-    assert.equal(answer.ok === false && answer.code, 'timeout');
-    assert.deepEqual(service.seen, []);
   } finally {
     await stranger.close();
   }
