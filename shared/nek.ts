@@ -13,7 +13,7 @@ export type Nek = { name: string; fingerprint: string; key: KeyObject };
 const BYTES = 32;
 const FORMAT = /^sealpost-nek:([^:\r\n]*):([^:\r\n]*)$/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
-const HOW = 'a NEK is one line, sealpost-nek:<name>:<base64 of 32 bytes>, as "sealpost keymgmt create nek" writes it';
+const HOW = 'a NEK is one line, sealpost-nek:<name>:<base64 of 32 bytes>, as "sealpost keys nek <name>" prints it';
 
 /** The content of a new NEK file. Fails with `nek-invalid` when the name has other characters than letters, digits, - and _. */
 export function generateNek(name: string): string {

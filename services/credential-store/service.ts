@@ -173,7 +173,7 @@ async function nekFor(keys: KeyStore, deps: CredentialStoreDeps): Promise<Nek> {
   if (nek === undefined) {
     throw new SealpostError(
       'no-nek',
-      'no named encryption key is configured: make one with "sealpost keymgmt create nek <name>" and set credentials.nek',
+      'no named encryption key is configured: make one with "sealpost keys nek <name>" and set credentials.nek',
     );
   }
   checkNek(keys, nek, deps.log);

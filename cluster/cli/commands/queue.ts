@@ -94,7 +94,7 @@ function row(entry: Entry): string[] {
     formatSize(entry.size),
     shorten(entry.reversePath || '<>', 32),
     `${shorten(first?.recipient.address ?? '', 32)}${others > 0 ? ` +${others}` : ''}`,
-    shorten(waitsFor(entry), 72),
+    waitsFor(entry),
   ];
 }
 
@@ -102,7 +102,8 @@ function row(entry: Entry): string[] {
 function waitsFor(entry: Entry): string {
   if (entry.state === 'hold') return 'an operator: queue release';
   const deferred = entry.recipients.map((r) => r.status).find((s) => s.state === 'deferred');
-  return deferred === undefined ? 'its first attempt' : statusText(deferred);
+  if (deferred?.state !== 'deferred') return 'its first attempt';
+  return `${outcomeText(deferred.outcome)}, next attempt in ${formatDuration(deferred.nextAttempt - Date.now())}`;
 }
 
 function statusText(status: RecipientStatus): string {

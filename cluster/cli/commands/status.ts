@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type CommonOptions, openCaller, print, withCommon } from '#cluster/cli/context.ts';
+import { type Caller, type CommonOptions, openCaller, print, withCommon } from '#cluster/cli/context.ts';
 import { EXIT } from '#cluster/cli/exit.ts';
 import { pairs, table } from '#cluster/cli/table.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
@@ -23,67 +23,83 @@ export function register(program: Command): void {
 
 async function status(options: CommonOptions): Promise<void> {
   await using caller = await openCaller(options);
-  const session = 'status';
-  const [listener, policy, router, signer, store] = await Promise.all([
-    ask(caller.client(listenerContract).status({}, PATIENCE)),
-    // Policy keeps no counts to show. Its first question of a session tells whether it answers.
-    ask(
-      caller
-        .client(policyContract)
-        .connect({ session, listener: session, kind: 'relay', address: '127.0.0.1' }, PATIENCE),
-    ),
-    ask(caller.client(routerContract).status({}, PATIENCE)),
-    ask(caller.client(signerContract).status({}, PATIENCE)),
-    ask(caller.client(credentialStoreContract).list({}, PATIENCE)),
-  ]);
-  const services = { listener, policy, router, signer, 'credential-store': store };
-  const silent = Object.values(services).filter((answer) => !answer.ok).length;
-  const details: Record<string, string> = {
-    listener: listener.ok ? `${count(listener.value.listeners.length, 'port')}` : '',
-    policy: '',
-    router: router.ok ? (router.value.refusing === undefined ? '' : `refuses mail: ${router.value.refusing}`) : '',
-    signer: signer.ok ? `${count(signer.value.keys, 'key')}${signer.value.upToDate ? '' : ', not up to date'}` : '',
-    'credential-store': store.ok ? count(store.value.keys.length, 'key') : '',
-  };
+  const answers = await askAll(caller);
+  const { listener, router, signer } = answers;
   const value = {
     node: caller.config.node.name,
     services: Object.fromEntries(
-      Object.entries(services).map(([name, answer]) => [name, answer.ok ? { ok: true } : answer]),
+      Object.entries(answers).map(([name, answer]) => [name, answer.ok ? { ok: true } : answer]),
     ),
     listeners: listener.ok ? listener.value.listeners : [],
     queue: router.ok ? router.value : null,
     signer: signer.ok ? signer.value : null,
   };
-  print(options, value, () => {
-    const lines = Object.entries(services).map(([name, a]) => [
-      name,
-      a.ok ? 'answers' : 'silent',
-      a.ok ? (details[name] ?? '') : a.error,
+  print(options, value, () => report(answers));
+  if (Object.values(answers).some((answer) => !answer.ok)) process.exitCode = EXIT.failed;
+}
+
+type Answers = Awaited<ReturnType<typeof askAll>>;
+
+async function askAll(caller: Caller) {
+  const [listener, policy, router, signer, store] = await Promise.all([
+    ask(caller.client(listenerContract).status({}, PATIENCE)),
+    // Policy keeps no counts to show. The first question of a session tells whether it answers.
+    ask(
+      caller
+        .client(policyContract)
+        .connect({ session: 'status', listener: 'status', kind: 'relay', address: '127.0.0.1' }, PATIENCE),
+    ),
+    ask(caller.client(routerContract).status({}, PATIENCE)),
+    ask(caller.client(signerContract).status({}, PATIENCE)),
+    ask(caller.client(credentialStoreContract).list({}, PATIENCE)),
+  ]);
+  return { listener, policy, router, signer, 'credential-store': store };
+}
+
+function report(answers: Answers): string {
+  const { listener, router } = answers;
+  const details = detailsOf(answers);
+  const services = Object.entries(answers).map(([name, answer]) => [
+    name,
+    answer.ok ? 'answers' : 'silent',
+    answer.ok ? (details[name] ?? '') : answer.error,
+  ]);
+  const parts = [table(['SERVICE', 'STATE', ''], services)];
+  if (listener.ok && listener.value.listeners.length > 0) {
+    const rows = listener.value.listeners.map((l) => [
+      l.name,
+      l.kind,
+      l.address,
+      String(l.port),
+      l.tls,
+      String(l.sessions),
     ]);
-    const parts = [table(['SERVICE', 'STATE', ''], lines)];
-    if (listener.ok && listener.value.listeners.length > 0) {
-      const rows = listener.value.listeners.map((l) => [
-        l.name,
-        l.kind,
-        l.address,
-        String(l.port),
-        l.tls,
-        String(l.sessions),
-      ]);
-      parts.push(table(['LISTENER', 'KIND', 'ADDRESS', 'PORT', 'TLS', 'SESSIONS'], rows));
-    }
-    if (router.ok) {
-      const { active, deferred, hold, corrupt, unsigned } = router.value;
-      parts.push(
-        pairs([
-          ['queue', `${active} active, ${deferred} deferred, ${hold} held, ${corrupt} damaged`],
-          ...Object.entries(unsigned).map(([domain, sent]) => ['unsigned', `${sent} sent from ${domain}`] as const),
-        ]),
-      );
-    }
-    return parts.join('\n\n');
-  });
-  if (silent > 0) process.exitCode = EXIT.failed;
+    parts.push(table(['LISTENER', 'KIND', 'ADDRESS', 'PORT', 'TLS', 'SESSIONS'], rows));
+  }
+  if (router.ok) {
+    const { active, deferred, hold, corrupt, unsigned } = router.value;
+    parts.push(
+      pairs([
+        ['queue', `${active} active, ${deferred} deferred, ${hold} held, ${corrupt} damaged`],
+        ...Object.entries(unsigned).map(([domain, sent]) => ['unsigned', `${sent} sent from ${domain}`] as const),
+      ]),
+    );
+  }
+  return parts.join('\n\n');
+}
+
+/** What a service has to say beside that it answers. */
+function detailsOf({ listener, router, signer, 'credential-store': store }: Answers): Record<string, string> {
+  const details: Record<string, string> = {};
+  if (listener.ok) details['listener'] = count(listener.value.listeners.length, 'port');
+  if (router.ok && router.value.refusing !== undefined) details['router'] = `refuses mail: ${router.value.refusing}`;
+  if (store.ok) details['credential-store'] = count(store.value.keys.length, 'key');
+  if (signer.ok) {
+    const { keys, upToDate, unusable } = signer.value;
+    const broken = unusable.map((key) => `${key.selector}.${key.domain} cannot sign: ${key.reason}`);
+    details['signer'] = [count(keys, 'key'), ...(upToDate ? [] : ['not up to date']), ...broken].join(', ');
+  }
+  return details;
 }
 
 /** A service that is silent is a line of the report. A node that is not there is no report at all. */

@@ -52,7 +52,7 @@ test('without a NEK it runs, lists, and says how to get one when a key is asked 
   await using data = await tempDir();
   await using store = await startStore(data.path, { nek: null });
   assert.deepEqual(await store.calls.list({}), { keys: [] });
-  await assert.rejects(store.calls.create(key('s1')), fails('no-nek', /keymgmt create nek/));
+  await assert.rejects(store.calls.create(key('s1')), fails('no-nek', /keys nek/));
 });
 
 const BAD_NEKS: [string, string, RegExp][] = [

@@ -1,0 +1,98 @@
+import { isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import { z } from 'zod';
+import { SecretReference } from '#cluster/config/secrets.ts';
+import { normalizeDomain } from '#shared/address.ts';
+import { Secret } from '#shared/secret.ts';
+import { formatDuration, parseDuration, parseSize } from '#shared/units.ts';
+
+/** The kinds of values that options of the configuration have; `schema.ts` says where each stands. */
+
+/** Longest delay of a Node timer is 2^31 ms: a longer one would fire at once. */
+const LONGEST_TIMER = 24 * 86_400_000;
+export const TEN_YEARS = 3650 * 86_400_000;
+
+/** A duration as `5m`, in milliseconds between `least` and `most`; 0s only where it means "never". */
+export const duration = (fallback: string, least = 1, most = LONGEST_TIMER) =>
+  z
+    .string({ error: (i) => `expected a duration such as ${fallback}, got ${JSON.stringify(i.input)}` })
+    .default(fallback)
+    .transform((text, context) => {
+      const ms = parseDuration(text);
+      if (ms === undefined) {
+        context.addIssue({ code: 'custom', message: `"${text}" is not a duration: write 90s, 5m, 4h or 5d` });
+      } else if (ms < least || ms > most) {
+        context.addIssue({
+          code: 'custom',
+          message: ms < least ? `"${text}" is too short` : `"${text}" is too long: at most ${formatDuration(most)}`,
+        });
+      }
+      return ms ?? 0;
+    });
+
+export const size = (fallback: string, least = 0) =>
+  z
+    .string({ error: (i) => `expected a size such as ${fallback}, got ${JSON.stringify(i.input)}` })
+    .default(fallback)
+    .transform((text, context) => {
+      const bytes = parseSize(text);
+      if (bytes === undefined) {
+        context.addIssue({ code: 'custom', message: `"${text}" is not a size: write 512KB, 25MB or 1GB` });
+      } else if (bytes < least) {
+        context.addIssue({ code: 'custom', message: `"${text}" is too small: at least ${least / 1024}KB` });
+      }
+      return bytes ?? 0;
+    });
+
+export const port = z.number().int().min(0).max(65_535);
+
+export const domain = z.string().transform((text, context) => {
+  const name = normalizeDomain(text);
+  // A name that ends in a number is a mistyped address (RFC 1123 §2.1).
+  if (
+    /^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(name) &&
+    !/(^|\.)\d+$/.test(name) &&
+    name.length <= 253
+  )
+    return name;
+  context.addIssue({ code: 'custom', message: `"${text}" is not a domain name` });
+  return z.NEVER;
+});
+
+export const domainOrAny = z.union([z.literal('*'), domain], {
+  error: (i) => `${JSON.stringify(i.input)} is not a domain name or "*"`,
+});
+
+/** `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`: what `dns.setServers` takes. */
+export const nameServer = z.string().refine(
+  (text) => {
+    const [, six, four, port = '53'] = /^(?:\[([^\]]+)\]|([\d.]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
+    const address = isIP(text) === 6 || isIP(six ?? '') === 6 || isIP(four ?? '') === 4;
+    return address && Number(port) >= 1 && Number(port) <= 65_535;
+  },
+  { error: (i) => `${JSON.stringify(i.input)} is not an address, address:port or [IPv6 address]:port` },
+);
+
+/** An IP address or a network in CIDR form. */
+export const network = z.string().refine((text) => isIP(text) !== 0 || ipaddr.isValidCIDR(text), {
+  error: (issue) => `"${String(issue.input)}" is not an IP address or a network such as 10.0.0.0/8`,
+});
+
+/** A host in a relay list: `*`, an address, a network, or a host name with everything below it. */
+export const host = z.union([z.literal('*'), network, domain], {
+  error: (i) => `${JSON.stringify(i.input)} is not *, an IP address, a network or a host name`,
+});
+
+/** A secret: the text itself, or where to read it from. The loader reads it; services see a `Secret` that is there. */
+export const secret = z
+  .union([z.string().min(1), z.strictObject({ file: z.string().min(1) }), z.strictObject({ env: z.string().min(1) })], {
+    error: 'expected the text itself, { file: … } or { env: … }',
+  })
+  .transform((source): Secret => (typeof source === 'string' ? new Secret(source) : new SecretReference(source)))
+  // `sealpost config show` prints no text of an option that is marked so.
+  .meta({ secret: true });
+
+export const certificate = z.strictObject({
+  certificate: z.string().describe('PEM file: the certificate, then its chain'),
+  key: z.string().describe('PEM file: the private key'),
+});
