@@ -43,7 +43,10 @@ async function ask(prompt: string): Promise<string> {
   try {
     return await line.question('', { signal: aborted.signal });
   } catch (error) {
-    if (aborted.signal.aborted) throw new SealpostError('aborted', 'nothing was changed');
+    // Control-C aborts through the signal, Control-D by itself.
+    if (error instanceof Error && error.name === 'AbortError') {
+      throw new SealpostError('aborted', 'nothing was changed');
+    }
     throw error;
   } finally {
     line.close();
