@@ -1,0 +1,40 @@
+import type { Unreachable } from './channel.ts';
+
+/** How long a destination that cannot be reached is left alone: 1 s, doubled each time up to 5 min, a quarter up or down. */
+
+const FIRST_MS = 1000;
+const MAX_MS = 300_000;
+
+export class Backoff {
+  #delay = 0;
+  #until = 0;
+  #reason: Unreachable | undefined;
+
+  /** Why nothing is tried right now; undefined: try. */
+  get reason(): Unreachable | undefined {
+    return this.#reason !== undefined && Date.now() < this.#until ? this.#reason : undefined;
+  }
+
+  /** Whether the last failure is so long ago that the next one starts anew. */
+  get forgotten(): boolean {
+    return this.#reason === undefined || Date.now() > this.#until + MAX_MS;
+  }
+
+  /** Note a failure; the pause until the next try, in ms. */
+  failed(reason: Unreachable): number {
+    this.#delay = this.forgotten ? FIRST_MS : Math.min(this.#delay * 2, MAX_MS);
+    // Without jitter the nodes of a cluster would all come back to a recovered host in the same second.
+    const pause = Math.round(this.#delay * (0.75 + Math.random() / 2));
+    this.#until = Date.now() + pause;
+    this.#reason = reason;
+    return pause;
+  }
+
+  /** Note a success; whether it ended a row of failures. */
+  succeeded(): boolean {
+    const ended = this.#reason !== undefined;
+    this.#reason = undefined;
+    this.#delay = 0;
+    return ended;
+  }
+}

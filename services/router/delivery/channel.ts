@@ -1,0 +1,77 @@
+import type { Job, JobRecipient, Opened, RecipientResult } from '#services/router/job.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
+import { type Reply, reply } from '#shared/reply.ts';
+
+/** What a destination needs to know of a way to deliver: how to get a channel, and what a channel can do. */
+
+export type Message = Extract<Opened, { ok: true }>;
+
+/** A way to the next hop that carries one message after the other: an SMTP connection, a folder. */
+export type Channel = {
+  /** Carry one message. One result a recipient, whatever happens. Rejects with `StaleChannel` only. */
+  send(job: Job, message: Message): Promise<RecipientResult[]>;
+  /** Whether it can carry another message. */
+  readonly usable: boolean;
+  /** The transaction broke off (the peer hung up, kept silent, spoke nonsense): why. */
+  readonly broken: Reply | undefined;
+  /** End it in good order. */
+  close(): void;
+  /** End it at once; a `send` under way comes back with deferred recipients. */
+  destroy(reason: string): void;
+};
+
+export type Transport = {
+  /** Rejects with `Unreachable` only. */
+  connect(signal: AbortSignal): Promise<Channel>;
+};
+
+/** No channel to the destination: what that means for every message that waits for one. */
+export class Unreachable extends Error {
+  readonly state: 'deferred' | 'failed';
+  readonly reply: Reply;
+  /** The cause is ours, not the destination's. */
+  readonly local: boolean;
+  readonly host: string | undefined;
+
+  constructor(state: 'deferred' | 'failed', kept: Reply, options: { local?: boolean; host?: string | undefined } = {}) {
+    super(kept.text);
+    this.name = 'Unreachable';
+    this.state = state;
+    this.reply = kept;
+    this.local = options.local ?? false;
+    this.host = options.host;
+  }
+}
+
+/** A reused channel turned out to be closed before it took anything of the message: worth a fresh one, no failure. */
+export class StaleChannel extends Error {
+  constructor(options: { cause: unknown }) {
+    super('the connection was closed while it was idle', options);
+    this.name = 'StaleChannel';
+  }
+}
+
+/** The same result for every recipient of a job, or for some of them. */
+export function allRecipients(
+  job: Job,
+  result: Omit<RecipientResult, 'index' | 'outcome'> & { reply: Reply; host?: string | undefined },
+  recipients: readonly JobRecipient[] = job.recipients,
+): RecipientResult[] {
+  const at = Date.now();
+  const outcome =
+    result.host === undefined ? { at, reply: result.reply } : { at, host: result.host, reply: result.reply };
+  return recipients.map(({ index }) => ({
+    index,
+    state: result.state,
+    outcome,
+    ...(result.local === true ? { local: true } : {}),
+    ...(result.notice === undefined ? {} : { notice: result.notice }),
+  }));
+}
+
+/** What a failed write to disk means: never more than a delay (RFC 3463 §3.4: X.3.1 system full). */
+export function diskTrouble(error: unknown, doing: string): Reply {
+  const code = errorCode(error);
+  const full = code === 'ENOSPC' || code === 'EDQUOT';
+  return reply(full ? 452 : 451, full ? '4.3.1' : '4.3.0', `${doing}: ${errorText(error)}`);
+}

@@ -1,0 +1,273 @@
+import type { Settings } from '#cluster/settings.ts';
+import type { Job, NextHop, RecipientResult } from '#services/router/job.ts';
+import { errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+import { formatReply, LOCAL_ERROR, reply } from '#shared/reply.ts';
+import { Backoff } from './backoff.ts';
+import { allRecipients, type Channel, type Message, StaleChannel, type Transport, Unreachable } from './channel.ts';
+import { Fifo } from './fifo.ts';
+
+/**
+ * One destination: the jobs for a next hop, in the order they came, and the workers that deliver them.
+ *
+ * A worker is `connecting` → `busy` with one job after the other → `idle` when none is left → gone after
+ * `delivery.idle`. It holds one channel, and takes no further job before the results of the last one are recorded.
+ * The first job starts a worker at once; more start while jobs wait, but never more at a time than are connected
+ * already, plus one: so a destination that is down costs one attempt, and one that answers is soon at its limit.
+ *
+ * The destination itself is
+ * `reachable`: jobs are taken; it begins so. A failed connect while other workers are connected only stops growth for
+ *   a while: the peer limits its connections. A failed connect without any, or transactions that break off three
+ *   times in a row, make it
+ * `backing-off`: waiting jobs are deferred with the reason, and so is every new one until the delay is over; then it is
+ * `probing`: the next job starts one worker, the others wait for what it finds: `reachable` (the delay starts anew
+ *   next time) or `backing-off` for twice as long.
+ * `stopping`: for good. Waiting and new jobs are deferred, idle workers leave, busy ones finish their job.
+ */
+
+/** Transactions in a row that must break off before the destination counts as unreachable. */
+const BREAKS = 3;
+/** How long no further connection is tried after one was refused beside working ones. */
+const GROWTH_PAUSE_MS = 5000;
+
+const STOPPING = reply(451, '4.3.2', 'delivery stops on this node, the message stays in its queue');
+
+type Worker = {
+  channel: Channel | undefined;
+  /** Called with the next job, or without one to leave. Set while idle. */
+  wake: ((job: Job | undefined) => void) | undefined;
+  idleSince: number;
+};
+
+export class Destination {
+  readonly #nextHop: NextHop;
+  readonly #transport: Transport;
+  readonly #settings: Settings;
+  readonly #log: Logger;
+  readonly #queue = new Fifo<Job>();
+  readonly #workers = new Set<Worker>();
+  /** The one that became idle last is used first, so that those not needed come to their end. */
+  readonly #idle: Worker[] = [];
+  #sweep: NodeJS.Timeout | undefined;
+  /** Everything under way: workers, and results of jobs that no worker took. */
+  readonly #tasks = new Set<Promise<void>>();
+  readonly #backoff = new Backoff();
+  readonly #stop = new AbortController();
+  #connecting = 0;
+  #breaks = 0;
+  #noGrowthBefore = 0;
+
+  constructor(nextHop: NextHop, transport: Transport, deps: { settings: Settings; log: Logger }) {
+    this.#nextHop = nextHop;
+    this.#transport = transport;
+    this.#settings = deps.settings;
+    this.#log = deps.log;
+  }
+
+  /** Nothing to do and nothing worth remembering: it can be dropped. */
+  get forgettable(): boolean {
+    return this.#tasks.size === 0 && this.#queue.length === 0 && this.#backoff.forgotten;
+  }
+
+  submit(job: Job): void {
+    if (this.#stop.signal.aborted) {
+      this.#giveBack(job, new Unreachable('deferred', STOPPING, { local: true }));
+      return;
+    }
+    const reason = this.#backoff.reason;
+    if (reason !== undefined) {
+      this.#giveBack(job, reason);
+      return;
+    }
+    for (let worker = this.#idle.pop(); worker !== undefined; worker = this.#idle.pop()) {
+      if (worker.channel?.usable === true) {
+        worker.wake?.(job);
+        return;
+      }
+      worker.wake?.(undefined);
+    }
+    this.#queue.push(job);
+    this.#grow();
+  }
+
+  /** Take no more, give back what waits, let what is under way end within `limit` ms. */
+  async stop(limit: number): Promise<void> {
+    this.#stop.abort();
+    this.#giveBackAll(new Unreachable('deferred', STOPPING, { local: true }));
+    this.retire();
+    const cut = setTimeout(() => {
+      for (const { channel } of this.#workers) channel?.destroy('delivery stops');
+    }, limit);
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+    clearTimeout(cut);
+  }
+
+  /** Let idle workers go; nothing new will come. */
+  retire(): void {
+    clearTimeout(this.#sweep);
+    this.#sweep = undefined;
+    for (const worker of this.#idle.splice(0)) worker.wake?.(undefined);
+  }
+
+  #grow(): void {
+    const { connections } = this.#settings.current.delivery;
+    while (
+      this.#queue.length > this.#connecting &&
+      this.#workers.size < connections &&
+      this.#connecting <= this.#workers.size - this.#connecting &&
+      (Date.now() >= this.#noGrowthBefore || this.#workers.size === 0)
+    ) {
+      const worker: Worker = { channel: undefined, wake: undefined, idleSince: 0 };
+      this.#workers.add(worker);
+      this.#track(this.#work(worker));
+    }
+  }
+
+  #track(task: Promise<void>): void {
+    this.#tasks.add(task);
+    void task.finally(() => this.#tasks.delete(task));
+  }
+
+  async #work(worker: Worker): Promise<void> {
+    try {
+      do {
+        if (worker.channel?.usable !== true) await this.#connect(worker);
+        const job = await this.#next(worker);
+        if (job === undefined) break;
+        await this.#attempt(worker, job);
+      } while (worker.channel?.usable === true || this.#queue.length > 0);
+    } catch (error) {
+      if (!(error instanceof Unreachable)) {
+        this.#log.error({ nextHop: this.#nextHop.key, err: error }, 'delivery failed unexpectedly');
+      }
+    } finally {
+      worker.channel?.close();
+      this.#workers.delete(worker);
+    }
+    // Jobs that came while the last worker was leaving.
+    if (!this.#stop.signal.aborted) this.#grow();
+  }
+
+  /** Give the worker a channel. Rejects with `Unreachable`, after the waiting jobs heard of it. */
+  async #connect(worker: Worker): Promise<void> {
+    worker.channel = undefined;
+    this.#connecting++;
+    try {
+      worker.channel = await this.#transport.connect(this.#stop.signal);
+    } catch (error) {
+      const reason = error instanceof Unreachable ? error : this.#unexpected(error);
+      if (this.#workers.size > this.#connecting) this.#noGrowthBefore = Date.now() + GROWTH_PAUSE_MS;
+      else this.#unreachable(reason);
+      throw reason;
+    } finally {
+      this.#connecting--;
+    }
+    if (this.#backoff.succeeded()) this.#log.info({ nextHop: this.#nextHop.key }, 'destination reachable again');
+    this.#grow();
+  }
+
+  #next(worker: Worker): Job | undefined | Promise<Job | undefined> {
+    const job = this.#queue.shift();
+    if (job !== undefined || this.#stop.signal.aborted) return job;
+    return new Promise((resolve) => {
+      worker.wake = (next) => {
+        worker.wake = undefined;
+        resolve(next);
+      };
+      worker.idleSince = Date.now();
+      this.#idle.push(worker);
+      this.#sweep ??= setTimeout(() => this.#dismiss(), this.#settings.current.delivery.idle).unref();
+    });
+  }
+
+  /** Let workers go that were idle for long: those at the front of the list. One timer serves all of them. */
+  #dismiss(): void {
+    const now = Date.now();
+    const { idle } = this.#settings.current.delivery;
+    const stay = this.#idle.findIndex(({ idleSince }) => idleSince + idle > now);
+    for (const worker of this.#idle.splice(0, stay < 0 ? this.#idle.length : stay)) worker.wake?.(undefined);
+    const next = this.#idle[0];
+    this.#sweep = next && setTimeout(() => this.#dismiss(), next.idleSince + idle - now).unref();
+  }
+
+  async #attempt(worker: Worker, job: Job): Promise<void> {
+    let results: RecipientResult[];
+    try {
+      if (worker.channel?.usable !== true) await this.#connect(worker);
+      const opened = await job.open();
+      if (!opened.ok) {
+        const { state, reply: kept, local } = opened;
+        results = allRecipients(job, { state, reply: kept, local });
+      } else {
+        results = await this.#send(worker, job, opened);
+      }
+    } catch (error) {
+      const { state, reply: kept, local, host } = error instanceof Unreachable ? error : this.#unexpected(error, job);
+      results = allRecipients(job, { state, reply: kept, local, host });
+    }
+    await this.#finish(job, results);
+  }
+
+  async #send(worker: Worker, job: Job, message: Message): Promise<RecipientResult[]> {
+    let results: RecipientResult[];
+    try {
+      results = await this.#channel(worker).send(job, message);
+    } catch (error) {
+      if (!(error instanceof StaleChannel)) throw error;
+      // The peer closed just before we wrote (RFC 5321 §4.5.3.2.7 lets it): nobody's failure. A fresh channel is never stale.
+      await this.#connect(worker);
+      results = await this.#channel(worker).send(job, message);
+    }
+    const broken = worker.channel?.broken;
+    this.#breaks = broken === undefined || results.some(({ local }) => local === true) ? 0 : this.#breaks + 1;
+    if (broken !== undefined && this.#breaks >= BREAKS) {
+      this.#unreachable(new Unreachable('deferred', broken, { host: results[0]?.outcome.host }));
+    }
+    return results;
+  }
+
+  #channel(worker: Worker): Channel {
+    if (worker.channel === undefined) throw new Error('worker without a channel');
+    return worker.channel;
+  }
+
+  #unreachable(reason: Unreachable): void {
+    this.#breaks = 0;
+    const waiting = this.#queue.length;
+    const context = { nextHop: this.#nextHop.key, host: reason.host, reason: formatReply(reason.reply), waiting };
+    if (reason.state === 'failed') {
+      this.#log.info(context, 'destination takes no mail');
+    } else if (!this.#stop.signal.aborted) {
+      this.#log.warn({ ...context, pause: this.#backoff.failed(reason) }, 'destination not reachable');
+    }
+    this.#giveBackAll(reason);
+  }
+
+  #giveBackAll(reason: Unreachable): void {
+    for (let job = this.#queue.shift(); job !== undefined; job = this.#queue.shift()) this.#giveBack(job, reason);
+  }
+
+  /** End a job that no worker will take. */
+  #giveBack(job: Job, { state, reply: kept, local, host }: Unreachable): void {
+    this.#track(this.#finish(job, allRecipients(job, { state, reply: kept, local, host })));
+  }
+
+  async #finish(job: Job, results: RecipientResult[]): Promise<void> {
+    try {
+      await job.finish(results);
+    } catch (error) {
+      this.#log.error(
+        { queueId: job.queueId, trace: job.trace, error: errorText(error) },
+        'cannot record the results of a delivery: delivered mail may be sent again',
+      );
+    }
+  }
+
+  #unexpected(error: unknown, job?: Job): Unreachable {
+    this.#log.error(
+      { nextHop: this.#nextHop.key, queueId: job?.queueId, trace: job?.trace, err: error },
+      'delivery failed unexpectedly',
+    );
+    return new Unreachable('deferred', LOCAL_ERROR, { local: true });
+  }
+}

@@ -1,0 +1,76 @@
+import { mkdir, open, rm } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+
+/** Files that are on disk when we say so. */
+
+/** Write a new file and sync it; the number of bytes. Fails with EEXIST when there is one, else leaves none behind. */
+export async function writeSynced(
+  path: string,
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<number> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    let bytes = 0;
+    for await (const chunk of chunks) {
+      // writeFile goes on where the last one ended, and until all is written.
+      await file.writeFile(chunk);
+      bytes += chunk.length;
+    }
+    await file.datasync();
+    return bytes;
+  } catch (error) {
+    // Room is what a full disk needs most. That the removal fails too would hide why the write did.
+    await Promise.allSettled([rm(path, { force: true })]);
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+/** A folder's entries are on disk: a file that was synced may still lack its name there. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Make a folder with all above it, for its owner alone, so that it survives a crash of the machine. */
+export async function makeFolder(folder: string): Promise<void> {
+  const first = await mkdir(folder, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  const top = dirname(resolve(first));
+  for (let path = dirname(resolve(folder)); ; path = dirname(path)) {
+    await syncFolder(path);
+    if (path === top || path === dirname(path)) return;
+  }
+}
+
+/**
+ * Syncs of one folder that are asked for while one runs share the next: with many writers one sync serves many files.
+ */
+export class FolderSync {
+  readonly #folder: string;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Resolves when every entry made before the call is on disk. */
+  sync(): Promise<void> {
+    this.#next ??= this.#after(this.#running);
+    return this.#next;
+  }
+
+  async #after(running: Promise<void> | undefined): Promise<void> {
+    // A failed sync is the failure of those who waited for it; this one has its own.
+    await Promise.allSettled([running]);
+    this.#running = this.#next;
+    this.#next = undefined;
+    await syncFolder(this.#folder);
+  }
+}

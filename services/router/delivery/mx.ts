@@ -1,0 +1,165 @@
+import { isIP } from 'node:net';
+import type { Settings } from '#cluster/settings.ts';
+import { errorText } from '#shared/errors.ts';
+import { reply } from '#shared/reply.ts';
+import { Unreachable } from './channel.ts';
+import type { Names } from './names.ts';
+import { isHostAddress, isSelf } from './self.ts';
+import type { Target } from './smtp/session.ts';
+
+/**
+ * Which hosts take mail for a domain (RFC 5321 §5.1): MX records by preference, equal ones in random order, every
+ * address of every host; without MX the domain's own address; for a literal `[192.0.2.1]` that address.
+ */
+
+type MailHost = { name: string; preference: number; addresses: string[] };
+type Answer = { hosts: MailHost[] } | { none: Unreachable };
+type Entry = { answer: Promise<Answer>; until: number };
+
+const SMTP_PORT = 25;
+/** Addresses tried in one attempt; MX records looked at. */
+const MAX_ADDRESSES = 10;
+const MAX_RECORDS = 20;
+/** Domains kept, for how many seconds at most, and for how many when the answer was no. */
+const MAX_CACHED = 10_000;
+const MAX_TTL = 60;
+const NEGATIVE_TTL = 5;
+
+export class MxLookup {
+  readonly #names: Names;
+  readonly #settings: Settings;
+  /** In the order of use: the first entry is the one to drop. */
+  readonly #cache = new Map<string, Entry>();
+
+  constructor(names: Names, settings: Settings) {
+    this.#names = names;
+    this.#settings = settings;
+  }
+
+  /** The addresses to try for a domain, best first, at least one. Rejects with `Unreachable`. */
+  async targets(domain: string): Promise<Target[]> {
+    if (domain.startsWith('[')) return [literalTarget(domain)];
+    const answer = await this.#cached(domain);
+    if ('none' in answer) throw answer.none;
+    const config = this.#settings.current;
+    const self = answer.hosts.filter((host) => isSelf(config, host, SMTP_PORT)).map((host) => host.preference);
+    // Ourselves, our equals and all behind us are no way forward: they would send it back to us.
+    const usable = answer.hosts.filter((host) => host.preference < Math.min(...self));
+    if (usable.length === 0) {
+      const text = `mail for ${domain} loops back to this host: its best mail exchanger is ${config.node.hostname}`;
+      throw new Unreachable('failed', reply(554, '5.4.6', text));
+    }
+    const order = new Map(usable.map((host) => [host, Math.random()]));
+    return usable
+      .toSorted((a, b) => a.preference - b.preference || (order.get(a) ?? 0) - (order.get(b) ?? 0))
+      .flatMap(({ name, addresses }) => addresses.map((address) => ({ name, address, port: SMTP_PORT })))
+      .slice(0, MAX_ADDRESSES);
+  }
+
+  #cached(domain: string): Promise<Answer> {
+    const known = this.#cache.get(domain);
+    this.#cache.delete(domain);
+    if (known !== undefined && known.until > Date.now()) {
+      this.#cache.set(domain, known);
+      return known.answer;
+    }
+    // Connections that ask while the question is out wait for the same answer.
+    const entry: Entry = { answer: Promise.resolve({ hosts: [] }), until: Number.POSITIVE_INFINITY };
+    entry.answer = this.#resolve(domain).then(({ answer, ttl }) => {
+      entry.until = Date.now() + ttl * 1000;
+      return answer;
+    });
+    this.#cache.set(domain, entry);
+    for (const oldest of this.#cache.keys()) {
+      if (this.#cache.size <= MAX_CACHED) break;
+      this.#cache.delete(oldest);
+    }
+    return entry.answer;
+  }
+
+  async #resolve(domain: string): Promise<{ answer: Answer; ttl: number }> {
+    const none = (unreachable: Unreachable) => ({ answer: { none: unreachable }, ttl: NEGATIVE_TTL });
+    try {
+      const { exists, records } = await this.#names.mx(domain);
+      if (!exists) return none(failed('5.1.2', `domain ${domain} does not exist`));
+      // RFC 7505 §3: a single MX with an empty name says that the domain takes no mail.
+      if (records.length === 1 && isRoot(records[0]?.exchange)) {
+        return none(failed('5.1.10', `domain ${domain} accepts no mail (null MX)`));
+      }
+      if (records.length > 0) return await this.#hosts(domain, records);
+      const { addresses, ttl } = await this.#names.addresses(domain);
+      const usable = addresses.filter(isHostAddress);
+      if (usable.length === 0) return none(failed('5.1.2', `domain ${domain} has no mail exchanger and no address`));
+      return { answer: { hosts: [{ name: domain, preference: 0, addresses: usable }] }, ttl: Math.min(ttl, MAX_TTL) };
+    } catch (error) {
+      return none(dnsTrouble(domain, error));
+    }
+  }
+
+  async #hosts(domain: string, records: { exchange: string; priority: number }[]) {
+    const best = records.toSorted((a, b) => a.priority - b.priority).slice(0, MAX_RECORDS);
+    let ttl = MAX_TTL;
+    let trouble: unknown;
+    const hosts: MailHost[] = [];
+    await Promise.all(
+      best.map(async ({ exchange, priority }) => {
+        const name = exchange.toLowerCase().replace(/\.$/, '');
+        // An address in place of a name is no mail exchanger (RFC 1035 §3.3.9).
+        if (isRoot(name) || isIP(name) !== 0) return;
+        try {
+          const found = await this.#names.addresses(name);
+          const addresses = found.addresses.filter(isHostAddress);
+          ttl = Math.min(ttl, found.ttl);
+          // Our own name counts even if nobody knows its address: it marks where the list ends for us.
+          if (addresses.length > 0 || name === this.#settings.current.node.hostname) {
+            hosts.push({ name, preference: priority, addresses });
+          }
+        } catch (error) {
+          trouble = error;
+        }
+      }),
+    );
+    if (hosts.length > 0) return { answer: { hosts }, ttl };
+    const none =
+      trouble === undefined
+        ? failed('5.4.4', `no mail exchanger of ${domain} has an address: ${best.map((r) => r.exchange).join(', ')}`)
+        : dnsTrouble(domain, trouble);
+    return { answer: { none }, ttl: NEGATIVE_TTL };
+  }
+}
+
+function isRoot(name: string | undefined): boolean {
+  return name === '' || name === '.';
+}
+
+function failed(enhanced: string, text: string): Unreachable {
+  return new Unreachable('failed', reply(550, enhanced, text));
+}
+
+function dnsTrouble(name: string, error: unknown): Unreachable {
+  const text = `DNS gave no answer for ${name}: ${errorText(error)}`;
+  return new Unreachable('deferred', reply(451, '4.4.3', text), { local: true });
+}
+
+/** `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3). */
+function literalTarget(domain: string): Target {
+  const address = domain.slice(1, domain.endsWith(']') ? -1 : undefined).replace(/^ipv6:/i, '');
+  if (!isHostAddress(address)) throw failed('5.1.2', `${domain} is no address that mail can be sent to`);
+  return { name: address, address, port: SMTP_PORT };
+}
+
+/** The addresses of a host that a route names. Rejects with `Unreachable`, never for good: the route can be mended. */
+export async function hostTargets(names: Names, host: string, port: number): Promise<Target[]> {
+  if (isIP(host) !== 0) return [{ name: host, address: host, port }];
+  let addresses: string[];
+  try {
+    ({ addresses } = await names.machine(host));
+  } catch (error) {
+    throw dnsTrouble(host, error);
+  }
+  if (addresses.length === 0) {
+    const text = `host ${host} of the route has no address: check the route and the name servers`;
+    throw new Unreachable('deferred', reply(451, '4.4.4', text), { local: true });
+  }
+  return addresses.slice(0, MAX_ADDRESSES).map((address) => ({ name: host, address, port }));
+}

@@ -1,0 +1,91 @@
+import { lookup, Resolver } from 'node:dns/promises';
+import type { Settings } from '#cluster/settings.ts';
+import { errorCode } from '#shared/errors.ts';
+
+/**
+ * Names as delivery needs them. Every function resolves to an empty list when the name or the record does not exist
+ * and rejects when nobody could tell (SERVFAIL, time-out, refused).
+ */
+export type Names = {
+  /** MX records; `exists: false`: no such domain at all (NXDOMAIN). */
+  mx(domain: string): Promise<{ exists: boolean; records: { exchange: string; priority: number }[] }>;
+  /** Addresses of a host by DNS alone, and for how many seconds they hold. IPv6 and IPv4 take turns, IPv6 first. */
+  addresses(host: string): Promise<{ addresses: string[]; ttl: number }>;
+  /** Addresses of a host as this machine knows it: its hosts file, its container network, DNS. */
+  machine(host: string): Promise<{ addresses: string[]; ttl: number }>;
+};
+
+/** Seconds that an answer is used for when it carries no TTL. */
+const DEFAULT_TTL = 60;
+
+const MISSING = new Set(['ENOTFOUND', 'ENODATA', 'NOTFOUND', 'NODATA', 'EAI_NONAME', 'EAI_NODATA']);
+
+function isMissing(error: unknown): boolean {
+  return MISSING.has(errorCode(error) ?? '');
+}
+
+/** Names by the resolver of `dns.servers`, made anew when that changes. */
+export function createNames(settings: Settings): Names {
+  let resolver = createResolver(settings);
+  settings.onChange((next, previous) => {
+    if (next.dns !== previous.dns) resolver = createResolver(settings);
+  });
+
+  const addresses = async (host: string): Promise<{ addresses: string[]; ttl: number }> => {
+    const [six, four] = await Promise.allSettled([
+      resolver.resolve6(host, { ttl: true }),
+      resolver.resolve4(host, { ttl: true }),
+    ]);
+    const found6 = six.status === 'fulfilled' ? six.value : [];
+    const found4 = four.status === 'fulfilled' ? four.value : [];
+    if (found6.length === 0 && found4.length === 0) {
+      for (const answer of [six, four]) {
+        if (answer.status === 'rejected' && !isMissing(answer.reason)) throw answer.reason;
+      }
+    }
+    return {
+      addresses: inTurns(found6, found4).map(({ address }) => address),
+      ttl: Math.min(DEFAULT_TTL, ...[...found6, ...found4].map(({ ttl }) => ttl)),
+    };
+  };
+
+  return {
+    mx: async (domain) => {
+      try {
+        return { exists: true, records: await resolver.resolveMx(domain) };
+      } catch (error) {
+        if (isMissing(error)) return { exists: errorCode(error) !== 'ENOTFOUND', records: [] };
+        throw error;
+      }
+    },
+    addresses,
+    machine: async (host) => {
+      if (settings.current.dns.servers.length > 0) {
+        const found = await addresses(host);
+        if (found.addresses.length > 0) return found;
+      }
+      try {
+        const found = await lookup(host, { all: true });
+        const of = (family: number) => found.filter((entry) => entry.family === family);
+        return { addresses: inTurns(of(6), of(4)).map(({ address }) => address), ttl: DEFAULT_TTL };
+      } catch (error) {
+        if (isMissing(error)) return { addresses: [], ttl: DEFAULT_TTL };
+        throw error;
+      }
+    },
+  };
+}
+
+function createResolver(settings: Settings): Resolver {
+  const { servers, timeout } = settings.current.dns;
+  const resolver = new Resolver({ timeout, tries: 2 });
+  if (servers.length > 0) resolver.setServers(servers);
+  return resolver;
+}
+
+/** a0 b0 a1 b1 …: neither family starves behind a long list of the other (RFC 8305 §4). */
+function inTurns<T>(a: readonly T[], b: readonly T[]): T[] {
+  const out: T[] = [];
+  for (let i = 0; i < Math.max(a.length, b.length); i++) out.push(...a.slice(i, i + 1), ...b.slice(i, i + 1));
+  return out;
+}

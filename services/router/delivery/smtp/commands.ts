@@ -1,0 +1,59 @@
+import type { Job } from '#services/router/job.ts';
+import type { EnvelopeRecipient } from '#shared/envelope.ts';
+import type { Extensions } from './extensions.ts';
+
+/** MAIL and RCPT lines with the parameters that the peer takes. Nothing of an envelope can end a line early. */
+
+const ADDRESS = /^(?:"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"|[^\x00-\x20"<>@\x7f]+)(?:@[^\x00-\x20"<>@\x7f]+)?$/;
+
+/** Whether an address can stand between `<` and `>` in a command: no control character, no bare space or bracket. */
+export function isSendable(address: string): boolean {
+  return address.length <= 1000 && ADDRESS.test(address);
+}
+
+/** `MAIL FROM:<…>` with SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), RET and ENVID (RFC 3461). */
+export function mailCommand(job: Job, size: number, peer: Extensions): string {
+  let line = `MAIL FROM:<${job.reversePath}>`;
+  if (peer.size.offered) line += ` SIZE=${size}`;
+  // RFC 6531 §3.6: internationalized header fields are 8-bit content as well.
+  if ((job.eightBitBody || job.smtpUtf8) && peer.eightBitMime) line += ' BODY=8BITMIME';
+  if (job.smtpUtf8) line += ' SMTPUTF8';
+  if (peer.dsn && job.ret !== undefined) line += ` RET=${job.ret}`;
+  if (peer.dsn && job.envid !== undefined && isAscii(job.envid)) line += ` ENVID=${xtext(job.envid)}`;
+  return `${line}\r\n`;
+}
+
+/** `RCPT TO:<…>` with NOTIFY and ORCPT (RFC 3461 §4.1, §4.2). */
+export function rcptCommand(recipient: EnvelopeRecipient, peer: Extensions): string {
+  let line = `RCPT TO:<${recipient.address}>`;
+  if (!peer.dsn) return `${line}\r\n`;
+  if (recipient.notify !== undefined && recipient.notify.length > 0) line += ` NOTIFY=${recipient.notify.join(',')}`;
+  const orcpt = originalRecipient(recipient);
+  if (orcpt !== undefined) line += ` ORCPT=${orcpt}`;
+  return `${line}\r\n`;
+}
+
+/** ORCPT as received; else the address that RCPT named here, where an alias changed it (RFC 3461 §5.2.1 (c)). */
+function originalRecipient(recipient: EnvelopeRecipient): string | undefined {
+  const text = recipient.orcpt ?? (recipient.original === undefined ? undefined : `rfc822;${recipient.original}`);
+  const match = text === undefined ? null : /^([a-z0-9-]+);(.+)$/is.exec(text);
+  const [, type = '', address = ''] = match ?? [];
+  if (match === null) return undefined;
+  if (type.toLowerCase() === 'utf-8') return `${type};${utf8Xtext(address)}`;
+  // An address that is not ASCII has no form under any other type (RFC 6533 §3): better no ORCPT than a wrong one.
+  return isAscii(address) ? `${type};${xtext(address)}` : undefined;
+}
+
+function isAscii(text: string): boolean {
+  return /^[\x00-\x7f]*$/.test(text);
+}
+
+/** RFC 3461 §4: characters outside `!`–`~`, and `+` and `=`, become `+XX`. */
+export function xtext(text: string): string {
+  return text.replace(/[^!-*,-<>-~]/g, (c) => `+${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
+}
+
+/** RFC 6533 §3, utf-8-addr-xtext: every character that xtext would change, or that is not ASCII, becomes `\x{HEX}`. */
+export function utf8Xtext(text: string): string {
+  return text.replace(/[^!-*,-<>-[\]-~]/gu, (c) => `\\x{${(c.codePointAt(0) ?? 0).toString(16).toUpperCase()}}`);
+}

@@ -1,0 +1,303 @@
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { errorCode, errorText } from '#shared/errors.ts';
+import { type Reply, reply } from '#shared/reply.ts';
+import { Deadline } from './deadline.ts';
+import { ConnectionEnded } from './errors.ts';
+import { type PeerReply, ReplyParser } from './reply-parser.ts';
+
+/**
+ * One connection to a peer: bytes out, replies in, and one deadline.
+ *
+ * Sealpost speaks SMTP on node:net itself. A client library reports one result a message; here every recipient gets
+ * the exact reply to its own RCPT, commands are pipelined, a lost reply to the final dot is told from a refused one,
+ * and receipts name protocol and cipher.
+ *
+ * States. `open`: connected, in clear or TLS. `ended`: over, for the reason in `ended`; nothing leaves it. It ends when
+ * the peer closes, a time-out passes, the peer says 421 or something that is no reply, or `destroy` is called.
+ *
+ * While open, `#expected` replies are owed to commands already written. `expect` says who hears them; a reply that
+ * nobody waits for means that both sides no longer agree where they are, and ends the connection.
+ */
+
+export type Timeouts = { connect: number; command: number; data: number };
+
+export type TlsFacts = { protocol: string; cipher: string };
+
+type OnReply = (reply: Reply, index: number, lines: readonly string[]) => void;
+type Waiter = { resolve: () => void; reject: (error: unknown) => void };
+
+const IGNORE: OnReply = () => undefined;
+
+/** Errors of a connect that say something about this machine, not about the peer. */
+const LOCAL_CODES = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EACCES', 'EPERM']);
+
+export class Connection {
+  /** `mx.example.net[192.0.2.1]:25`, for logs and receipts. */
+  readonly peer: string;
+  tls: TlsFacts | undefined;
+  ended: ConnectionEnded | undefined;
+  #socket: Socket;
+  readonly #parser = new ReplyParser();
+  readonly #deadline = new Deadline(() => this.#timedOut());
+  #expected = 0;
+  #received = 0;
+  #onReply: OnReply = IGNORE;
+  /** How long each further reply may take, and when all of them must be there. */
+  #patience = 0;
+  #limit = Number.POSITIVE_INFINITY;
+  #waitsFor = '';
+  #repliesWaiter: Waiter | undefined;
+  #progressWaiter: Waiter | undefined;
+  readonly #onData = (chunk: Buffer): void => this.#data(chunk);
+  readonly #onError = (error: Error): void => {
+    this.#end('closed', `connection to ${this.peer} lost`, error);
+  };
+  readonly #onClose = (): void => {
+    this.#end('closed', `${this.peer} closed the connection`);
+  };
+  readonly #onDrain = (): void => this.#drained();
+
+  private constructor(socket: Socket, peer: string) {
+    this.#socket = socket;
+    this.peer = peer;
+    this.#listen();
+  }
+
+  /** Connect within `timeout` ms. Rejects with `ConnectionEnded`, also when `signal` aborts. */
+  static async open(
+    target: { name: string; address: string; port: number },
+    timeout: number,
+    signal: AbortSignal,
+  ): Promise<Connection> {
+    const peer = `${target.name}[${target.address}]:${target.port}`;
+    // Commands and their message follow each other in separate writes: Nagle would hold the second one back.
+    const socket = connect({ host: target.address, port: target.port, noDelay: true });
+    const abort = (): void => {
+      socket.destroy(new Error('delivery stops'));
+    };
+    const late = setTimeout(() => socket.destroy(new Error(`no answer within ${timeout / 1000} s`)), timeout);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      if (signal.aborted) abort();
+      await new Promise<void>((resolve, reject) => {
+        socket.once('connect', resolve).once('error', reject);
+        socket.once('close', () => reject(new Error('closed')));
+      });
+    } catch (error) {
+      const local = signal.aborted || LOCAL_CODES.has(errorCode(error) ?? '');
+      const text = `cannot connect to ${peer}: ${errorText(error)}`;
+      throw new ConnectionEnded(local ? 'local' : 'closed', reply(451, '4.4.1', text), { cause: error });
+    } finally {
+      clearTimeout(late);
+      signal.removeEventListener('abort', abort);
+      socket.removeAllListeners();
+    }
+    return new Connection(socket, peer);
+  }
+
+  write(data: Buffer | string): void {
+    if (this.ended === undefined) this.#socket.write(data);
+  }
+
+  /** Hold written bytes back until `uncork`, so that they leave in one system call. */
+  cork(): void {
+    this.#socket.cork();
+  }
+
+  uncork(): void {
+    this.#socket.uncork();
+  }
+
+  /**
+   * `count` replies are owed to what is written now; each goes to `onReply` with its index. The peer has `patience` ms
+   * for each reply, and a few times that for all of them, so that one who trickles comes to an end as well.
+   */
+  expect(count: number, what: string, patience: number, onReply: OnReply): void {
+    this.#expected = count;
+    this.#received = 0;
+    this.#onReply = onReply;
+    this.#waitsFor = what;
+    this.within(patience, patience * Math.min(count, 4));
+  }
+
+  /** Let the next event take `patience` ms, and all that is expected `total` ms from now. */
+  within(patience: number, total: number): void {
+    const now = performance.now();
+    this.#patience = patience;
+    this.#limit = now + total;
+    this.#deadline.set(Math.min(now + patience, this.#limit));
+  }
+
+  /** Resolves when every expected reply was heard; rejects with `ConnectionEnded` when that cannot happen any more. */
+  async replies(): Promise<void> {
+    if (this.#expected === 0) return;
+    if (this.ended !== undefined) throw this.ended;
+    await new Promise<void>((resolve, reject) => {
+      this.#repliesWaiter = { resolve, reject };
+    });
+  }
+
+  /** Bytes that the kernel has not taken yet. */
+  get backlog(): number {
+    return this.#socket.writableLength;
+  }
+
+  /** Resolves when the kernel took all bytes, or when a reply comes before that; rejects with `ConnectionEnded`. */
+  async drained(): Promise<void> {
+    if (this.ended !== undefined) throw this.ended;
+    if (!this.#socket.writableNeedDrain) return;
+    await new Promise<void>((resolve, reject) => {
+      this.#progressWaiter = { resolve, reject };
+    });
+  }
+
+  /** Send one command (with its CRLF; '' to wait for the greeting) and hear its reply. */
+  async command(line: string, what: string, patience: number): Promise<PeerReply> {
+    let heard: PeerReply | undefined;
+    if (line !== '') this.write(line);
+    this.expect(1, what, patience, (answer, _index, lines) => {
+      heard = { reply: answer, lines };
+    });
+    await this.replies();
+    if (heard === undefined) throw this.#end('closed', `${this.peer} did not answer ${what}`);
+    return heard;
+  }
+
+  /**
+   * Go on in TLS. `dropped` is how many bytes had come in clear behind the reply to STARTTLS: an attacker put them
+   * there to be read as if they were protected (RFC 3207 §4.2), so they are forgotten. Rejects with `ConnectionEnded`.
+   */
+  async startTls(serverName: string | undefined, patience: number): Promise<{ dropped: number }> {
+    const dropped = this.#parser.clear();
+    const plain = this.#socket;
+    plain.removeAllListeners().on('error', this.#onError);
+    // Any certificate will do: without DANE or MTA-STS nothing says which name it must bear (RFC 7435).
+    const socket: TLSSocket = connectTls({
+      socket: plain,
+      rejectUnauthorized: false,
+      ...(serverName === undefined ? {} : { servername: serverName }),
+    });
+    this.#socket = socket;
+    this.#listen();
+    this.#waitsFor = 'the TLS handshake';
+    this.within(patience, patience);
+    await new Promise<void>((resolve, reject) => {
+      this.#progressWaiter = { resolve, reject };
+      socket.once('secureConnect', resolve);
+    });
+    this.#progressWaiter = undefined;
+    this.#deadline.lift();
+    this.tls = { protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().standardName };
+    return { dropped };
+  }
+
+  /** Say QUIT if the peer is still there, and close without waiting for its answer (RFC 5321 §4.1.1.10). */
+  quit(): void {
+    if (this.ended !== undefined) return;
+    this.ended = new ConnectionEnded('closed', reply(451, '4.4.2', 'closed after QUIT'));
+    this.#deadline.close();
+    const socket = this.#socket;
+    socket.removeAllListeners();
+    socket.on('error', () => socket.destroy());
+    socket.end('QUIT\r\n');
+    // Reading on lets the 221 in, so that the peer sees an orderly end instead of a reset.
+    socket.resume();
+    socket.setTimeout(5000, () => socket.destroy());
+  }
+
+  /** End it now, for our own reason. */
+  destroy(text: string): void {
+    this.#end('local', text);
+  }
+
+  /** End it because of what the peer said; returns the error to throw. */
+  protocolError(text: string): ConnectionEnded {
+    return this.#end('protocol', text);
+  }
+
+  #listen(): void {
+    this.#socket.on('data', this.#onData).on('error', this.#onError).on('drain', this.#onDrain);
+    this.#socket.on('end', this.#onClose).on('close', this.#onClose);
+  }
+
+  #data(chunk: Buffer): void {
+    try {
+      this.#parser.push(chunk);
+      while (this.ended === undefined) {
+        const heard = this.#parser.next();
+        if (heard === undefined) return;
+        this.#heard(heard);
+      }
+    } catch (error) {
+      this.#end('protocol', `${this.peer}: ${errorText(error)}`);
+    }
+  }
+
+  #heard({ reply: answer, lines }: PeerReply): void {
+    if (this.#received === this.#expected) {
+      if (answer.code === 421) this.#endWith(new ConnectionEnded('said', answer));
+      else this.#end('protocol', `${this.peer} sent a reply that nobody asked for: "${answer.code} ${answer.text}"`);
+      return;
+    }
+    // 421 is the last reply, to whatever it answers: the peer closes (RFC 5321 §3.8).
+    if (answer.code === 421) {
+      this.#endWith(new ConnectionEnded('said', answer));
+      return;
+    }
+    const index = this.#received++;
+    this.#onReply(answer, index, lines);
+    if (this.#received < this.#expected) {
+      this.#deadline.set(Math.min(performance.now() + this.#patience, this.#limit));
+      return;
+    }
+    this.#deadline.lift();
+    this.#expected = 0;
+    this.#received = 0;
+    const waiter = this.#repliesWaiter;
+    this.#repliesWaiter = undefined;
+    waiter?.resolve();
+    this.#progress();
+  }
+
+  #drained(): void {
+    if (this.#limit !== Number.POSITIVE_INFINITY) {
+      this.#deadline.set(Math.min(performance.now() + this.#patience, this.#limit));
+    }
+    this.#progress();
+  }
+
+  #progress(): void {
+    const waiter = this.#progressWaiter;
+    this.#progressWaiter = undefined;
+    waiter?.resolve();
+  }
+
+  #timedOut(): void {
+    this.#end('timeout', `${this.peer} kept silent too long while we waited for ${this.#waitsFor}`);
+  }
+
+  #end(reason: ConnectionEnded['reason'], text: string, cause?: unknown): ConnectionEnded {
+    const kept = reason === 'protocol' ? reply(451, '4.5.0', text) : reply(451, '4.4.2', describe(text, cause));
+    return this.#endWith(new ConnectionEnded(reason, kept, { cause }));
+  }
+
+  #endWith(error: ConnectionEnded): ConnectionEnded {
+    if (this.ended !== undefined) return this.ended;
+    this.ended = error;
+    this.#deadline.close();
+    this.#socket.removeListener('end', this.#onClose).removeListener('close', this.#onClose);
+    // Late errors of a socket that is done with have no meaning any more; without a listener they would end the process.
+    this.#socket.removeListener('error', this.#onError).on('error', () => undefined);
+    this.#socket.destroy();
+    const waiters = [this.#repliesWaiter, this.#progressWaiter];
+    this.#repliesWaiter = undefined;
+    this.#progressWaiter = undefined;
+    for (const waiter of waiters) waiter?.reject(error);
+    return error;
+  }
+}
+
+function describe(text: string, cause: unknown): string {
+  return cause === undefined ? text : `${text}: ${errorText(cause)}`;
+}

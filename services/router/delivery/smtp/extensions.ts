@@ -1,0 +1,32 @@
+/** What a peer offers in its answer to EHLO or LHLO (RFC 5321 §4.1.1.1). All false after HELO. */
+export type Extensions = {
+  pipelining: boolean;
+  startTls: boolean;
+  eightBitMime: boolean;
+  smtpUtf8: boolean;
+  dsn: boolean;
+  /** Whether MAIL takes SIZE=, and the largest message in bytes; 0: no fixed limit (RFC 1870 §4). */
+  size: { offered: boolean; limit: number };
+  /** SASL mechanisms in upper case. */
+  auth: ReadonlySet<string>;
+};
+
+/** Read the lines of the reply to EHLO; the first one is the peer's name. Unknown and malformed ones are passed over. */
+export function parseExtensions(lines: readonly string[]): Extensions {
+  const offered = new Map<string, string[]>();
+  for (const line of lines.slice(1)) {
+    // `AUTH=PLAIN` is how servers before RFC 2554 said it; some still say both.
+    const [keyword = '', ...words] = line.trim().toUpperCase().split(/[ =]+/);
+    offered.set(keyword, [...(offered.get(keyword) ?? []), ...words]);
+  }
+  const limit = offered.get('SIZE')?.[0] ?? '';
+  return {
+    pipelining: offered.has('PIPELINING'),
+    startTls: offered.has('STARTTLS'),
+    eightBitMime: offered.has('8BITMIME'),
+    smtpUtf8: offered.has('SMTPUTF8'),
+    dsn: offered.has('DSN'),
+    size: { offered: offered.has('SIZE'), limit: /^\d{1,15}$/.test(limit) ? Number(limit) : 0 },
+    auth: new Set(offered.get('AUTH')),
+  };
+}

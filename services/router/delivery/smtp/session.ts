@@ -1,0 +1,148 @@
+import { BlockList, isIP } from 'node:net';
+import { errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+import { formatReply, reply } from '#shared/reply.ts';
+import type { Secret } from '#shared/secret.ts';
+import { authenticate } from './auth.ts';
+import { Connection, type Timeouts } from './connection.ts';
+import { ConnectionEnded, HostUnusable } from './errors.ts';
+import { type Extensions, parseExtensions } from './extensions.ts';
+
+/**
+ * From a host's address to a session that is ready for MAIL: greeting, EHLO, STARTTLS, EHLO again, AUTH.
+ */
+
+export type Target = { name: string; address: string; port: number };
+
+export type SessionOptions = {
+  protocol: 'smtp' | 'lmtp';
+  /** Our name in EHLO. */
+  hostname: string;
+  /**
+   * `opportunistic`: TLS if offered, else clear text. `required`: TLS or nothing. Neither looks at the name in the
+   * certificate: an attacker who can answer in the peer's place is not kept out, one who only listens is.
+   */
+  tls: 'opportunistic' | 'required' | 'off';
+  credentials: { user: string; password: Secret } | undefined;
+  timeouts: Timeouts;
+  signal: AbortSignal;
+  log: Logger;
+};
+
+export type Session = { connection: Connection; peer: Extensions; protocol: 'smtp' | 'lmtp' };
+
+class TlsFailed extends Error {
+  constructor(cause: unknown) {
+    super(`TLS handshake failed: ${errorText(cause)}`, { cause });
+    this.name = 'TlsFailed';
+  }
+}
+
+/** Open a session with one host. Rejects with `HostUnusable`. */
+export async function openSession(target: Target, options: SessionOptions): Promise<Session> {
+  try {
+    return await attempt(target, options);
+  } catch (error) {
+    if (!(error instanceof TlsFailed)) throw error;
+    const host = hostOf(target);
+    if (options.tls === 'required') {
+      throw new HostUnusable(host, reply(454, '4.7.5', `TLS is required for this route. ${error.message}`), false);
+    }
+    // Without a policy that asks for TLS, mail in clear is better than none (RFC 7435 §3), on a fresh connection.
+    options.log.warn({ peer: host, reason: error.message }, 'TLS handshake failed, sending in clear text');
+    return attempt(target, { ...options, tls: 'off' });
+  }
+}
+
+function hostOf(target: Target): string {
+  return `${target.name}[${target.address}]:${target.port}`;
+}
+
+async function attempt(target: Target, options: SessionOptions): Promise<Session> {
+  let connection: Connection | undefined;
+  const abort = (): void => connection?.destroy('delivery stops');
+  try {
+    connection = await Connection.open(target, options.timeouts.connect, options.signal);
+    options.signal.addEventListener('abort', abort, { once: true });
+    const peer = await introduce(connection, target, options);
+    options.log.debug({ peer: connection.peer, tls: connection.tls }, 'connected');
+    return { connection, peer, protocol: options.protocol };
+  } catch (error) {
+    if (error instanceof HostUnusable) connection?.quit();
+    else connection?.destroy(errorText(error));
+    if (error instanceof ConnectionEnded) throw new HostUnusable(hostOf(target), error.reply, error.reason === 'local');
+    throw error;
+  } finally {
+    options.signal.removeEventListener('abort', abort);
+  }
+}
+
+async function introduce(connection: Connection, target: Target, options: SessionOptions): Promise<Extensions> {
+  const { command } = options.timeouts;
+  const greeting = await connection.command('', 'the greeting', command);
+  // 554 at the greeting speaks of the host, not of the message (RFC 5321 §3.1, §4.3.2): the next host is tried, and the
+  // mail waits if there is none.
+  if (greeting.reply.code !== 220) throw new HostUnusable(connection.peer, greeting.reply, false);
+  let peer = await hello(connection, options);
+  if (options.tls !== 'off') {
+    if (await secure(connection, target, peer, options)) peer = await hello(connection, options);
+  }
+  if (options.credentials !== undefined) {
+    // RFC 4954 §14: a password goes over clear text to this machine itself only.
+    if (connection.tls === undefined && !isLoopback(target.address)) {
+      throw new HostUnusable(
+        connection.peer,
+        reply(454, '4.7.11', `the route has a user and password, but ${connection.peer} speaks no TLS to protect them`),
+        true,
+      );
+    }
+    await authenticate(connection, peer, options.credentials, command, options.log);
+  }
+  return peer;
+}
+
+async function hello(connection: Connection, options: SessionOptions): Promise<Extensions> {
+  const { command } = options.timeouts;
+  const verb = options.protocol === 'lmtp' ? 'LHLO' : 'EHLO';
+  const answer = await connection.command(`${verb} ${options.hostname}\r\n`, verb, command);
+  if (answer.reply.code === 250) return parseExtensions(answer.lines);
+  // A server that does not know EHLO is asked the old way (RFC 5321 §3.2); LMTP has no older way (RFC 2033 §4.1). Behind
+  // STARTTLS there is no old way either: who knows the one knows the other.
+  if (answer.reply.code >= 500 && options.protocol === 'smtp' && connection.tls === undefined) {
+    const old = await connection.command(`HELO ${options.hostname}\r\n`, 'HELO', command);
+    if (old.reply.code === 250) return parseExtensions([]);
+    throw new HostUnusable(connection.peer, old.reply, false);
+  }
+  throw new HostUnusable(connection.peer, answer.reply, false);
+}
+
+/** STARTTLS (RFC 3207); whether the session is in TLS now. */
+async function secure(connection: Connection, target: Target, peer: Extensions, options: SessionOptions) {
+  const refuse = (text: string): false => {
+    if (options.tls !== 'required') return false;
+    throw new HostUnusable(connection.peer, reply(454, '4.7.4', `TLS is required for this route, but ${text}`), false);
+  };
+  if (!peer.startTls) return refuse(`${connection.peer} does not offer STARTTLS`);
+  const answer = await connection.command('STARTTLS\r\n', 'STARTTLS', options.timeouts.command);
+  if (answer.reply.code !== 220) return refuse(`${connection.peer} answered STARTTLS: ${formatReply(answer.reply)}`);
+  try {
+    // SNI takes names only (RFC 6066 §3).
+    const name = isIP(target.name) === 0 && !target.name.startsWith('[') ? target.name : undefined;
+    const { dropped } = await connection.startTls(name, options.timeouts.command);
+    if (dropped > 0) {
+      options.log.warn({ peer: connection.peer, bytes: dropped }, 'dropped clear text that came behind STARTTLS');
+    }
+    return true;
+  } catch (error) {
+    if (error instanceof ConnectionEnded && error.reason !== 'local') throw new TlsFailed(error);
+    throw error;
+  }
+}
+
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
+LOOPBACK.addAddress('::1', 'ipv6');
+
+function isLoopback(address: string): boolean {
+  return LOOPBACK.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+}

@@ -1,0 +1,293 @@
+import type { Job, JobRecipient, RecipientResult } from '#services/router/job.ts';
+import { errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+import { LOCAL_ERROR, type Reply, reply } from '#shared/reply.ts';
+import { type Message, StaleChannel } from '../channel.ts';
+import { isSendable, mailCommand, rcptCommand } from './commands.ts';
+import type { Timeouts } from './connection.ts';
+import { DotStuffer } from './dot-stuffing.ts';
+import { ConnectionEnded } from './errors.ts';
+import type { Session } from './session.ts';
+
+/**
+ * One message over one session (RFC 5321 §3.3; RFC 2033 for LMTP).
+ *
+ * `envelope`: MAIL, every RCPT and DATA are out, in one write where the peer pipelines (RFC 2920), else one by one.
+ * → `body` when somebody was accepted and DATA was answered 354; otherwise it is over.
+ * `body`: the message is on its way. A reply before the final dot is a refusal. → `final` with the final dot.
+ * `final`: the peer has it all; its reply (LMTP: one for each accepted recipient) decides. If none comes the message may
+ * have been taken: it is sent again, and the log says `possible duplicate`.
+ *
+ * Whatever ends it early leaves verdicts that were spoken as they are, and defers everybody else.
+ */
+
+export type TransactionOptions = { timeouts: Timeouts; log: Logger; smartHost: boolean };
+
+/** Bytes handed to the socket before we wait for it to take them. */
+const BACKLOG_BYTES = 256 * 1024;
+/** The slowest reader of a body that we put up with, in bytes a second beyond the data time-out. */
+const SLOWEST = 4096;
+
+type Verdict = { recipient: JobRecipient; rcpt: Reply | undefined; final: Reply | undefined };
+
+export class Transaction {
+  readonly #session: Session;
+  readonly #job: Job;
+  readonly #message: Message;
+  readonly #options: TransactionOptions;
+  readonly #verdicts: Verdict[] = [];
+  readonly #results: RecipientResult[] = [];
+  #mail: Reply | undefined;
+  #data: Reply | undefined;
+  #early: Reply | undefined;
+  #finalDot = false;
+  /** The trouble that ended it is ours. */
+  #local = false;
+  /** Why the transaction broke off, for logs and for the destination's back-off. */
+  broken: Reply | undefined;
+  /** The peer may still hold an envelope of ours: RSET must precede the next MAIL. */
+  needsReset = false;
+
+  constructor(session: Session, job: Job, message: Message, options: TransactionOptions) {
+    this.#session = session;
+    this.#job = job;
+    this.#message = message;
+    this.#options = options;
+  }
+
+  /**
+   * Run it; once. `reset`: RSET goes first. `reused`: the session was idle before, so that its end before the reply to
+   * MAIL rejects with `StaleChannel`.
+   */
+  async run(reset: boolean, reused: boolean): Promise<RecipientResult[]> {
+    const refusal = this.#unfit();
+    if (refusal !== undefined) return this.#allFailed(refusal);
+    for (const recipient of this.#job.recipients) {
+      if (isSendable(recipient.recipient.address)) {
+        this.#verdicts.push({ recipient, rcpt: undefined, final: undefined });
+      } else {
+        this.#settle(recipient, 'failed', reply(553, '5.1.3', 'the address cannot be written in a command'));
+      }
+    }
+    if (this.#verdicts.length === 0) return this.#results;
+    try {
+      await this.#envelope(reset);
+      await this.#proceed();
+    } catch (error) {
+      if (reused && this.#mail === undefined && isHangUp(error)) throw new StaleChannel({ cause: error });
+      this.#brokeOff(error);
+    }
+    return this.#conclude();
+  }
+
+  #allFailed(refusal: Reply): RecipientResult[] {
+    for (const recipient of this.#job.recipients) this.#settle(recipient, 'failed', refusal);
+    return this.#results;
+  }
+
+  /** Why this peer can never take this message; found out before anything is sent. */
+  #unfit(): Reply | undefined {
+    const { peer, connection } = this.#session;
+    const { size } = this.#message;
+    if (peer.size.limit > 0 && size > peer.size.limit) {
+      const text = `the message has ${size} bytes, ${connection.peer} takes at most ${peer.size.limit}`;
+      return reply(552, '5.3.4', text);
+    }
+    // Conversion to 7 bit would break signatures; RFC 6152 §3 leaves the return of the message.
+    if (this.#job.eightBitBody && !peer.eightBitMime) {
+      return reply(554, '5.6.3', `the message has 8-bit content, and ${connection.peer} does not offer 8BITMIME`);
+    }
+    if (this.#job.smtpUtf8 && !peer.smtpUtf8) {
+      return reply(553, '5.6.7', `the message needs SMTPUTF8, and ${connection.peer} does not offer it`);
+    }
+    if (this.#job.reversePath !== '' && !isSendable(this.#job.reversePath)) {
+      return reply(553, '5.1.7', 'the reverse-path cannot be written in a command');
+    }
+    return undefined;
+  }
+
+  async #envelope(reset: boolean): Promise<void> {
+    const { connection, peer } = this.#session;
+    const { command } = this.#options.timeouts;
+    const first = reset ? 1 : 0;
+    const lines = reset ? ['RSET\r\n'] : [];
+    lines.push(mailCommand(this.#job, this.#message.size, peer));
+    for (const verdict of this.#verdicts) lines.push(rcptCommand(verdict.recipient.recipient, peer));
+    lines.push('DATA\r\n');
+    if (peer.pipelining) {
+      connection.write(lines.join(''));
+      connection.expect(lines.length, 'replies to MAIL, RCPT and DATA', command, (said, index) => {
+        this.#heard(said, index - first);
+      });
+      await connection.replies();
+      return;
+    }
+    for (const [index, line] of lines.entries()) {
+      const isData = index === lines.length - 1;
+      if (isData && !this.#verdicts.some(isAccepted)) break;
+      const { reply: said } = await connection.command(line, line.slice(0, 4), command);
+      this.#heard(said, index - first);
+      if (index === first && !isPositive(said)) return;
+    }
+  }
+
+  /** The reply to a command of the envelope: -1 RSET, 0 MAIL, then every RCPT, then DATA. */
+  #heard(said: Reply, index: number): void {
+    if (index < 0) return;
+    const verdict = this.#verdicts[index - 1];
+    if (index === 0) this.#mail = said;
+    else if (verdict !== undefined) verdict.rcpt = said;
+    else this.#data = said;
+  }
+
+  async #proceed(): Promise<void> {
+    const { connection, protocol } = this.#session;
+    const said = [this.#mail, ...this.#verdicts.map((verdict) => verdict.rcpt)];
+    const odd =
+      said.find((r) => r !== undefined && r.code < 400 && r.code >= 300) ??
+      (isPositive(this.#data) ? this.#data : undefined);
+    // 3xx for MAIL or RCPT, 2xx for DATA: we no longer know what the peer would make of our next bytes.
+    if (odd !== undefined)
+      throw connection.protocolError(`${connection.peer} answered out of place: "${odd.code} ${odd.text}"`);
+    if (this.#data?.code !== 354) {
+      this.needsReset = isPositive(this.#mail);
+      return;
+    }
+    if (isPositive(this.#mail) && this.#verdicts.some(isAccepted)) {
+      await this.#body();
+      return;
+    }
+    // RFC 2033 §4.2: LMTP has to refuse DATA when nobody was accepted; nobody may take it after a refused MAIL.
+    if (protocol === 'lmtp' || !isPositive(this.#mail)) {
+      throw connection.protocolError(`${connection.peer} asked for a message that it takes for nobody`);
+    }
+    // RFC 2920 §3.1: nobody was accepted, but DATA was: a lone dot ends the message, for nobody.
+    await connection.command('.\r\n', 'the reply to an empty message for nobody', this.#options.timeouts.data);
+  }
+
+  async #body(): Promise<void> {
+    const { connection, protocol } = this.#session;
+    const { command, data } = this.#options.timeouts;
+    const accepted = this.#verdicts.filter(isAccepted);
+    const count = protocol === 'lmtp' ? accepted.length : 1;
+    connection.expect(count, 'the reply to the message', data, (said, index) => {
+      if (!this.#finalDot) this.#early ??= said;
+      else if (protocol === 'smtp') for (const verdict of accepted) verdict.final = said;
+      // RFC 2033 §4.2: one reply for each accepted recipient, in the order of RCPT.
+      else for (const verdict of accepted.slice(index, index + 1)) verdict.final = said;
+    });
+    connection.within(command, data + (this.#message.size / SLOWEST) * 1000);
+    const stuffer = new DotStuffer();
+    connection.cork();
+    for await (const chunk of this.#message.read()) {
+      connection.write(stuffer.push(chunk));
+      if (connection.backlog < BACKLOG_BYTES) continue;
+      connection.uncork();
+      await connection.drained();
+      if (this.#early !== undefined) break;
+      connection.cork();
+    }
+    if (this.#early !== undefined) {
+      this.#refusedEarly(this.#early, accepted);
+      return;
+    }
+    if (connection.ended !== undefined) throw connection.ended;
+    connection.write(stuffer.end());
+    this.#finalDot = true;
+    connection.uncork();
+    connection.within(data, data * Math.min(count, 4));
+    await connection.replies();
+    const odd = accepted.find(({ final }) => final !== undefined && final.code < 400 && !isPositive(final))?.final;
+    if (odd !== undefined) throw connection.protocolError(`${connection.peer} answered the message with ${odd.code}`);
+  }
+
+  /** The peer does not want to hear the rest. Without the final dot it has no message, so its word is the last. */
+  #refusedEarly(said: Reply, accepted: readonly Verdict[]): void {
+    const { connection } = this.#session;
+    if (said.code < 400) {
+      throw connection.protocolError(`${connection.peer} answered ${said.code} before the message had ended`);
+    }
+    for (const verdict of accepted) verdict.final = said;
+    connection.destroy('the peer refused the message before its end');
+  }
+
+  #brokeOff(error: unknown): void {
+    const { connection } = this.#session;
+    const context = { queueId: this.#job.queueId, trace: this.#job.trace, peer: connection.peer };
+    if (!(error instanceof ConnectionEnded)) {
+      // The message cannot be read. It has no final dot yet, so closing makes the peer forget it (RFC 5321 §4.1.1.4).
+      connection.destroy('the message cannot be read');
+      this.#options.log.error({ ...context, error: errorText(error) }, 'cannot read a queued message');
+      this.broken = reply(LOCAL_ERROR.code, '4.3.0', `cannot read the queued message: ${errorText(error)}`);
+      this.#local = true;
+      return;
+    }
+    this.broken = error.reply;
+    this.#local = error.reason === 'local';
+    if (this.#finalDot && error.reason !== 'said') {
+      this.#options.log.warn({ ...context, reason: error.message }, 'possible duplicate: no reply to the final dot');
+    }
+  }
+
+  #conclude(): RecipientResult[] {
+    const someAccepted = this.#verdicts.some(isAccepted);
+    for (const verdict of this.#verdicts) {
+      const said = this.#decisive(verdict);
+      if (said === undefined) {
+        const kept = this.broken ?? reply(451, '4.4.2', 'the transaction ended without a reply');
+        this.#settle(verdict.recipient, 'deferred', kept, this.#local);
+      } else if (said === verdict.rcpt && someAccepted && isTooManyRecipients(said)) {
+        this.#settle(verdict.recipient, 'deferred', said);
+      } else if (isAboutSession(said)) {
+        this.#settle(verdict.recipient, 'deferred', said, this.#options.smartHost);
+      } else {
+        this.#settle(verdict.recipient, isPositive(said) ? 'delivered' : said.code < 500 ? 'deferred' : 'failed', said);
+      }
+    }
+    return this.#results;
+  }
+
+  /** The reply that decides about a recipient: the first refusal, else the answer to the message. */
+  #decisive({ rcpt, final }: Verdict): Reply | undefined {
+    for (const said of [this.#mail, rcpt]) if (said !== undefined && said.code >= 400) return said;
+    if (final !== undefined) return final.code >= 300 && final.code < 400 ? undefined : final;
+    return rcpt !== undefined && this.#data !== undefined && this.#data.code >= 400 ? this.#data : undefined;
+  }
+
+  #settle({ index }: JobRecipient, state: RecipientResult['state'], said: Reply, local = false): void {
+    const { connection, peer, protocol } = this.#session;
+    const outcome = { at: Date.now(), host: connection.peer, reply: said };
+    const result: RecipientResult = {
+      index,
+      state,
+      outcome: connection.tls === undefined ? outcome : { ...outcome, tls: connection.tls },
+    };
+    // RFC 3461 §5.2.1, §5.2.2. An LMTP server is the place of final delivery (RFC 2033 §2), so without DSN the notice is ours.
+    if (state === 'delivered') result.notice = peer.dsn ? 'passed' : protocol === 'lmtp' ? 'final' : 'relayed';
+    if (local) result.local = true;
+    this.#results.push(result);
+  }
+}
+
+function isPositive(said: Reply | undefined): boolean {
+  return said !== undefined && said.code < 300;
+}
+
+function isAccepted(verdict: Verdict): boolean {
+  return isPositive(verdict.rcpt);
+}
+
+/** The peer closed, or said 421: nothing of the message was taken. */
+function isHangUp(error: unknown): boolean {
+  return error instanceof ConnectionEnded && (error.reason === 'closed' || error.reason === 'said');
+}
+
+/** RFC 5321 §4.5.3.1.10: 552 for one RCPT too many means 452. A full mailbox says 552 too, with 5.2.2. */
+function isTooManyRecipients(said: Reply): boolean {
+  return said.code === 552 && (said.enhanced === undefined || said.enhanced === '5.5.3');
+}
+
+/** Codes that ask for TLS or a login (RFC 3207 §4, RFC 4954 §6): they speak of the session, not of the message. */
+function isAboutSession(said: Reply): boolean {
+  return said.code === 530 || said.code === 534 || said.code === 535 || said.code === 538;
+}
