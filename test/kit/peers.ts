@@ -8,6 +8,8 @@ import { delimiter, isAbsolute, join } from 'node:path';
 export const PEERS = {
   'nats-server': 'nats-server',
   swaks: 'swaks',
+  // A library, known by its folder: swaks speaks TLS through it.
+  '/usr/share/doc/libnet-ssleay-perl': 'libnet-ssleay-perl',
   'smtp-source': 'postfix',
   'smtp-sink': 'postfix',
   opendkim: 'opendkim',
@@ -20,7 +22,7 @@ export type Peer = keyof typeof PEERS;
 
 /** Where a program is, or undefined. Daemons live in folders that a user's PATH often lacks. */
 export function locate(program: string): string | undefined {
-  if (isAbsolute(program)) return program;
+  if (isAbsolute(program)) return existsSync(program) ? program : undefined;
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'];
   return folders.map((folder) => join(folder, program)).find((path) => existsSync(path));
 }

@@ -35,9 +35,9 @@ async function fill(t: { diagnostic(text: string): void }, data: string, reserve
   await using node = await SealpostNode.create({
     sink: port,
     data,
-    config: `queue: { reserve: ${reserve}, retry: { first: 1s, max: 5s } }\nlog: { level: warn }`,
+    config: `queue: { reserve: ${reserve}, retry: { first: 1s, max: 5s } }`,
   });
-  const program = await node.start().catch(() => node.launch());
+  const program = await node.start();
   const load = new Load(`disk-${reserve}`, { port: node.port, sessions: 10, sizes: [3000, 30_000, 200_000] });
   load.start();
   const refusals = (): number => [...load.refused.values()].reduce((a, b) => a + b, 0);

@@ -18,7 +18,7 @@ function residentMb(pid: number): number {
 /** 100 sessions at once send 25 MB each: the bodies stream through, so memory must not grow with them. */
 test('100 sessions of 25 MB each grow the process by less than 200 MB', { timeout: 20 * 60_000 }, async (t) => {
   await using sink = await Tally.start();
-  await using node = await SealpostNode.create({ sink: sink.port, config: 'log: { level: warn }' });
+  await using node = await SealpostNode.create({ sink: sink.port });
   const program = await node.start();
   const warm = new Load('warm', { port: node.port, sessions: 20, sizes: [20_000] });
   warm.start();

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { dkimRecordName } from '#shared/dkim-record.ts';
-import { locate, needs } from '#test/kit/peers.ts';
-import { Program } from '#test/kit/program.ts';
+import { needs } from '#test/kit/peers.ts';
 import { type TempDir, tempDir } from '#test/kit/temp.ts';
+import { verifyWithDkimpy, verifyWithOpenDkim } from '#test/kit/verifiers.ts';
 import { bytesOf, LARGE, MESSAGES, type SampleMessage } from '#test/unit/signer/messages.ts';
 import { signatures, testKey } from '#test/unit/signer/signing.ts';
 
@@ -33,26 +32,19 @@ async function writeSigned(dir: TempDir, messages: SampleMessage[], keys: (typeo
   return files;
 }
 
+const RECORDS = Object.fromEntries([RSA, ED25519].map((key) => [dkimRecordName(key), key.record]));
+
 test(
   'dkimpy passes every message, both signatures, and fails one with a second From',
   needs('dkimverify'),
   async () => {
     await using dir = await tempDir();
-    const keys = join(dir.path, 'keys.json');
-    await writeFile(keys, JSON.stringify(Object.fromEntries([RSA, ED25519].map((k) => [dkimRecordName(k), k.record]))));
     const files = await writeSigned(dir, FOR_OTHERS, [RSA, ED25519]);
-    // The interpreter that the dkim package was installed for.
-    const python = /^#!(\S+)/.exec(await readFile(locate('dkimverify') ?? '', 'utf8'))?.[1] ?? 'python3';
-    const script = fileURLToPath(new URL('verify-with-dkimpy.py', import.meta.url));
-    await using program = new Program(python, [script, keys, ...files]);
-    assert.equal(await program.ended(), 0, program.output);
-    const verdicts: Record<string, string[]> = JSON.parse(program.output);
-
+    const verdicts = await verifyWithDkimpy(files, RECORDS);
     for (const [i, message] of FOR_OTHERS.entries()) {
-      const ours = (verdicts[files[i] ?? ''] ?? []).slice(0, 2);
-      assert.deepEqual(ours, ['pass', 'pass'], message.name);
+      assert.deepEqual(verdicts[i]?.slice(0, 2), ['pass', 'pass'], message.name);
     }
-    assert.deepEqual(verdicts[files.at(-1) ?? ''], ['fail', 'fail']);
+    assert.deepEqual(verdicts.at(-1), ['fail', 'fail']);
   },
 );
 
@@ -62,24 +54,16 @@ for (const key of [RSA, ED25519]) {
     needs('opendkim'),
     async () => {
       await using dir = await tempDir();
-      const keys = join(dir.path, 'keys');
-      const config = join(dir.path, 'opendkim.conf');
-      await writeFile(keys, `${dkimRecordName(key)} ${key.record}\n`);
-      await writeFile(config, `Mode v\nTestDNSData file:${keys}\n`);
-      // It reads lines, and passes over a last one that has no end; SMTP has none such.
       const messages = FOR_OTHERS.map((m) =>
         m.body === '' || m.body.endsWith('\r\n') ? m : { ...m, body: `${m.body}\r\n` },
       );
-      const files = await writeSigned(dir, messages, [key]);
-      await using program = new Program('opendkim', ['-x', config, '-v', '-v', '-t', files.join(',')]);
-      await program.ended();
-      const passed = (file: string): boolean =>
-        program.output.includes(`${file}: verification (s=${key.selector}, d=example.com,`) &&
-        new RegExp(`${file}: verification .* succeeded`).test(program.output);
-      for (const [i, message] of messages.entries())
-        assert.ok(passed(files[i] ?? ''), `${message.name}\n${program.output.slice(-2000)}`);
-      assert.equal(passed(files.at(-1) ?? ''), false);
-      assert.match(program.output, new RegExp(`${files.at(-1)}: verification .* failed`));
+      const verdicts = await verifyWithOpenDkim(await writeSigned(dir, messages, [key]), RECORDS);
+      for (const [i, message] of messages.entries()) {
+        assert.equal(verdicts[i]?.selector, key.selector, `${message.name}\n${verdicts[i]?.output}`);
+        assert.ok(verdicts[i]?.passed, `${message.name}\n${verdicts[i]?.output}`);
+      }
+      assert.equal(verdicts.at(-1)?.passed, false);
+      assert.match(verdicts.at(-1)?.output ?? '', /verification .* failed/);
     },
   );
 }
