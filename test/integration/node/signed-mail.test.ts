@@ -101,6 +101,8 @@ test('mail of swaks and smtp-source arrives with two signatures that dkimpy and 
       await verify(files);
     });
   }
+  const emptyBody = join(temp.path, 'empty.eml');
+  await writeFile(emptyBody, `${HEAD}Subject: empty\r\n\r\n`.replaceAll('\r\n', '\n'));
   for (const [name, args] of [
     ['10 KB', ['-m', '50', '-l', '10240', '-s', '10']],
     ['empty body', ['-m', '2', '-F', emptyBody]],
