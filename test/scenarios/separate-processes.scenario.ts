@@ -67,7 +67,7 @@ test('five processes over NATS: what is away makes mail wait, never get lost', {
     await client.say('DATA', 451);
     await node.start('router');
     await client.say('DATA', 354);
-    await client.say('Subject: again\r\n\r\ntext\r\n.', 250);
+    await client.say('From: a@example.com\r\nSubject: again\r\n\r\ntext\r\n.', 250);
   });
 
   await t.test('without policy nothing is accepted blind', async () => {
