@@ -6,6 +6,8 @@ import { statfsSync } from 'node:fs';
  */
 
 const KEEP_MS = 250;
+/** An answer that means no is not relied on for so long: what was counted may be more than what was written. */
+const KEEP_NO_MS = 10;
 /** LevelDB writes everything twice before it drops the first copy: to its log, then to a table. */
 const COPIES = 2;
 
@@ -27,18 +29,22 @@ export class Space {
 
   /** Bytes that can be taken before the reserve is touched; below zero when it is touched already. */
   available(): number {
-    const now = performance.now();
-    if (now - this.#asked > KEEP_MS) {
+    const age = performance.now() - this.#asked;
+    if (age > KEEP_MS || (age > KEEP_NO_MS && this.#left() <= 0)) {
       this.#known = this.#free(this.#folder);
-      this.#asked = now;
+      this.#asked = performance.now();
       this.#accepted = 0;
     }
-    return this.#known - this.#reserve() - this.#accepted * COPIES;
+    return this.#left();
   }
 
   /** Count bytes that are being written. */
   took(bytes: number): void {
     this.#accepted += bytes;
+  }
+
+  #left(): number {
+    return this.#known - this.#reserve() - this.#accepted * COPIES;
   }
 }
 
