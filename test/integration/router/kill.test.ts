@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { tempDir } from '#test/kit/temp.ts';
+import { waitFor } from '#test/kit/wait.ts';
+import { OK, readAll, TestRouter } from '#test/unit/router/fixture.ts';
+
+const CHILD = fileURLToPath(new URL('killed-router.ts', import.meta.url));
+const ROUNDS = 6;
+
+type Seen = { accepted: Set<string>; sent: Set<string>; finished: Set<string> };
+
+/** Run the router over the folder for some time, then kill it without warning. */
+async function runAndKill(folder: string, ms: number, seen: Seen): Promise<void> {
+  const child = spawn(process.execPath, [CHILD, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = once(child, 'exit');
+  const lines = createInterface({ input: child.stdout });
+  const started = once(lines, 'line');
+  const resent: string[] = [];
+  const finishedBefore = new Set(seen.finished);
+  lines.on('line', (line) => {
+    const [event = '', id = ''] = line.split(' ');
+    if (event === 'sent' && finishedBefore.has(id)) resent.push(id);
+    if (event === 'accepted' || event === 'sent' || event === 'finished') seen[event].add(id);
+  });
+  const closed = once(lines, 'close');
+  await started;
+  await delay(ms);
+  child.kill('SIGKILL');
+  const [, signal] = await exited;
+  await closed;
+  assert.equal(signal, 'SIGKILL', 'the router ended by itself');
+  assert.deepEqual(resent, [], 'sent again although its delivery was on disk');
+}
+
+test('a router killed again and again loses nothing it answered and forgets no delivery it recorded', async () => {
+  await using folder = await tempDir();
+  const seen: Seen = { accepted: new Set(), sent: new Set(), finished: new Set() };
+  for (let round = 0; round < ROUNDS; round++) await runAndKill(folder.path, 100 + Math.random() * 700, seen);
+  assert.ok(seen.accepted.size > 200, `${seen.accepted.size} accepted`);
+
+  await using router = await TestRouter.start(folder.path);
+  const found = new Set<string>();
+  const deliver: NonNullable<TestRouter['delivery']['automatic']> = async (given) => {
+    const opened = await given.job.open();
+    assert.ok(opened.ok);
+    assert.equal((await readAll(opened)).length, opened.size);
+    found.add(given.job.queueId);
+    await given.end('delivered', OK);
+  };
+  router.delivery.automatic = deliver;
+  for (const given of router.delivery.jobs.splice(0)) void deliver(given);
+  await waitFor(async () => (await router.status()).active === 0, { what: 'an empty queue', timeout: 30_000 });
+  assert.equal((await router.status()).corrupt, 0);
+  for (const id of seen.accepted) assert.ok(found.has(id) || seen.sent.has(id), `${id} was answered and is not there`);
+  for (const id of seen.finished) assert.ok(!found.has(id), `${id} was delivered, recorded, and delivered again`);
+  // What was sent and not recorded may come twice; it is at most what was under way when the process died.
+  const twice = [...found].filter((id) => seen.sent.has(id));
+  assert.ok(twice.length <= ROUNDS * 30, `${twice.length} messages were sent twice`);
+});
