@@ -61,6 +61,15 @@ export class Server extends SMTPServer {
     answer(null, this.#hooks.tls.contextFor(name));
   }
 
+  /**
+   * The library goes on with the handshake one turn of the event loop after it accepted a socket. By then the socket
+   * may be destroyed, and TLS on top of such a socket takes the whole process down with it (Node 24.21).
+   */
+  override _upgrade(socket: Socket, done: Parameters<SMTPServer['_upgrade']>[1]): void {
+    if (socket.destroyed) done(new Error('connection closed before the TLS handshake'));
+    else super._upgrade(socket, done);
+  }
+
   override _expectsProxyHeader(socket: Socket): boolean {
     return this.#hooks.expectsProxy(socket.remoteAddress ?? '');
   }

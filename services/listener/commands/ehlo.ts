@@ -28,7 +28,7 @@ function extensions(session: Session): string[] {
     'ENHANCEDSTATUSCODES', // RFC 2034
   ];
   if (tlsOffer(session) === 'offered') offered.push('STARTTLS'); // RFC 3207
-  if (authOffer(session) === 'offered') offered.push('AUTH PLAIN LOGIN'); // RFC 4954
+  if (authOffer(session) === 'offered' && session.facts.user === undefined) offered.push('AUTH PLAIN LOGIN'); // RFC 4954
   return offered;
 }
 

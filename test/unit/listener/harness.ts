@@ -237,7 +237,7 @@ export class Dialogue implements Disposable {
       const match = /^(?:\d{3}-.*\r\n)*\d{3}(?: .*)?\r\n/.exec(this.#received);
       if (match !== null) {
         this.#received = this.#received.slice(match[0].length);
-        return match[0].trimEnd().replaceAll('\r\n', '\n');
+        return match[0].slice(0, -2).replaceAll('\r\n', '\n');
       }
       if (this.#ended) return `(closed) ${this.#received}`.trim();
       await this.#more();
