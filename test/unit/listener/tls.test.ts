@@ -211,3 +211,16 @@ test('the certificates of this test are what they claim to be', async () => {
   const { certificate } = await (await createAuthority()).issue({ names: ['a.test'] });
   assert.equal(new X509Certificate(certificate).subject, 'CN=a.test');
 });
+
+test('clients that leave before their handshake, while the service stops, do no harm', async () => {
+  // TLS on top of a socket that is destroyed already once took the process down.
+  for (let round = 0; round < 5; round++) {
+    await using given = await withTls({ tls: 'implicit' });
+    for (let i = 0; i < 10; i++) {
+      const client = await given.server.connect();
+      if (i % 2 === 0) client.socket.resetAndDestroy();
+      else client.socket.destroy();
+    }
+    await given.server.service.stop();
+  }
+});
