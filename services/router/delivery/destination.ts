@@ -134,6 +134,7 @@ export class Destination {
         if (worker.channel?.usable !== true) await this.#connect(worker);
         const job = await this.#next(worker);
         if (job === undefined) break;
+        this.#grow();
         await this.#attempt(worker, job);
       } while (worker.channel?.usable === true || this.#queue.length > 0);
     } catch (error) {
@@ -163,7 +164,6 @@ export class Destination {
       this.#connecting--;
     }
     if (this.#backoff.succeeded()) this.#log.info({ nextHop: this.#nextHop.key }, 'destination reachable again');
-    this.#grow();
   }
 
   #next(worker: Worker): Job | undefined | Promise<Job | undefined> {

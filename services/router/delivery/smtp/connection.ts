@@ -47,6 +47,8 @@ export class Connection {
   #patience = 0;
   #limit = Number.POSITIVE_INFINITY;
   #waitsFor = '';
+  /** Leave unread what comes behind the expected reply. */
+  #hold = false;
   #repliesWaiter: Waiter | undefined;
   #progressWaiter: Waiter | undefined;
   readonly #onData = (chunk: Buffer): void => this.#data(chunk);
@@ -165,10 +167,21 @@ export class Connection {
   }
 
   /**
-   * Go on in TLS. `dropped` is how many bytes had come in clear behind the reply to STARTTLS: an attacker put them
-   * there to be read as if they were protected (RFC 3207 §4.2), so they are forgotten. Rejects with `ConnectionEnded`.
+   * STARTTLS: the peer's refusal, or the session goes on in TLS. `dropped` is how many bytes came in clear behind the
+   * 220: an attacker puts them there to be read as if they were protected (RFC 3207 §4.2, §5), so they are forgotten.
+   * Rejects with `ConnectionEnded`.
    */
-  async startTls(serverName: string | undefined, patience: number): Promise<{ dropped: number }> {
+  async startTls(
+    serverName: string | undefined,
+    patience: number,
+  ): Promise<{ refusal: Reply } | { refusal: undefined; dropped: number }> {
+    this.#hold = true;
+    const { reply: answer } = await this.command('STARTTLS\r\n', 'STARTTLS', patience);
+    this.#hold = false;
+    if (answer.code !== 220) {
+      this.#parse();
+      return { refusal: answer };
+    }
     const dropped = this.#parser.clear();
     const plain = this.#socket;
     plain.removeAllListeners().on('error', this.#onError);
@@ -182,6 +195,7 @@ export class Connection {
     this.#listen();
     this.#waitsFor = 'the TLS handshake';
     this.within(patience, patience);
+    if (this.ended !== undefined) throw this.ended;
     await new Promise<void>((resolve, reject) => {
       this.#progressWaiter = { resolve, reject };
       socket.once('secureConnect', resolve);
@@ -189,7 +203,7 @@ export class Connection {
     this.#progressWaiter = undefined;
     this.#deadline.lift();
     this.tls = { protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().standardName };
-    return { dropped };
+    return { refusal: undefined, dropped };
   }
 
   /** Say QUIT if the peer is still there, and close without waiting for its answer (RFC 5321 §4.1.1.10). */
@@ -222,9 +236,14 @@ export class Connection {
   }
 
   #data(chunk: Buffer): void {
+    this.#parser.push(chunk);
+    this.#parse();
+  }
+
+  #parse(): void {
     try {
-      this.#parser.push(chunk);
       while (this.ended === undefined) {
+        if (this.#hold && this.#expected === 0) return;
         const heard = this.#parser.next();
         if (heard === undefined) return;
         this.#heard(heard);

@@ -88,8 +88,7 @@ async function introduce(connection: Connection, target: Target, options: Sessio
     if (await secure(connection, target, peer, options)) peer = await hello(connection, options);
   }
   if (options.credentials !== undefined) {
-    // RFC 4954 §14: a password goes over clear text to this machine itself only.
-    if (connection.tls === undefined && !isLoopback(target.address)) {
+    if (connection.tls === undefined && !isThisMachine(target.address)) {
       throw new HostUnusable(
         connection.peer,
         reply(454, '4.7.11', `the route has a user and password, but ${connection.peer} speaks no TLS to protect them`),
@@ -123,13 +122,15 @@ async function secure(connection: Connection, target: Target, peer: Extensions, 
     throw new HostUnusable(connection.peer, reply(454, '4.7.4', `TLS is required for this route, but ${text}`), false);
   };
   if (!peer.startTls) return refuse(`${connection.peer} does not offer STARTTLS`);
-  const answer = await connection.command('STARTTLS\r\n', 'STARTTLS', options.timeouts.command);
-  if (answer.reply.code !== 220) return refuse(`${connection.peer} answered STARTTLS: ${formatReply(answer.reply)}`);
   try {
     // SNI takes names only (RFC 6066 §3).
-    const name = isIP(target.name) === 0 && !target.name.startsWith('[') ? target.name : undefined;
-    const { dropped } = await connection.startTls(name, options.timeouts.command);
-    if (dropped > 0) {
+    const name = isIP(target.name) === 0 ? target.name : undefined;
+    const outcome = await connection.startTls(name, options.timeouts.command);
+    if (outcome.refusal !== undefined) {
+      return refuse(`${connection.peer} answered STARTTLS: ${formatReply(outcome.refusal)}`);
+    }
+    if (outcome.dropped > 0) {
+      const { dropped } = outcome;
       options.log.warn({ peer: connection.peer, bytes: dropped }, 'dropped clear text that came behind STARTTLS');
     }
     return true;
@@ -143,6 +144,7 @@ const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
 LOOPBACK.addAddress('::1', 'ipv6');
 
-function isLoopback(address: string): boolean {
+/** The one address to which a password may go in clear text (RFC 4954 §14). */
+export function isThisMachine(address: string): boolean {
   return LOOPBACK.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { ConfigSchema } from '#cluster/config/schema.ts';
 import { Settings } from '#cluster/settings.ts';
 import { createDelivery } from '#services/router/delivery/delivery.ts';
@@ -89,9 +90,12 @@ export function testDelivery(options: { settings?: Settings; log?: Logger; names
   const delivery = createDelivery({ settings, log, ...(names === undefined ? {} : { names }) });
   return {
     ...delivery,
-    run: (nextHop, ...jobs) => {
+    run: async (nextHop, ...jobs) => {
       for (const job of jobs) delivery.submit(nextHop, job);
-      return Promise.all(jobs.map((job) => job.done));
+      const results = await Promise.all(jobs.map((job) => job.done));
+      // `done` is heard before the worker hears the same: now it is idle, and its connection takes the next job.
+      await setImmediate();
+      return results;
     },
     [Symbol.asyncDispose]: () => delivery.stop(),
   };

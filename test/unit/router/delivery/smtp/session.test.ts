@@ -1,0 +1,327 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { isThisMachine } from '#services/router/delivery/smtp/session.ts';
+import type { NextHop } from '#services/router/job.ts';
+import { Secret } from '#shared/secret.ts';
+import { createAuthority } from '#test/kit/certificate.ts';
+import { logLines } from '#test/kit/log-lines.ts';
+import { type SinkAction, type SinkOptions, SmtpSink } from '#test/kit/smtp-sink.ts';
+import { waitFor } from '#test/kit/wait.ts';
+import { brief, MESSAGE, smtpHop, testDelivery, testJob, testSettings } from '#test/unit/router/delivery/fixtures.ts';
+
+const authority = await createAuthority();
+const tls = await authority.issue();
+const QUICK = testSettings({ delivery: { timeout: { connect: '300ms', command: '300ms', data: '300ms' } } });
+
+/** Route's TLS, what the peer offers, and what comes of it: the result, in TLS or clear, over how many connections. */
+const TLS_CASES: [string, NextHop['tls'], SinkOptions, string, boolean, number][] = [
+  ['offered, opportunistic', 'opportunistic', { tls }, 'delivered 250 2.0.0', true, 1],
+  ['offered, required', 'required', { tls }, 'delivered 250 2.0.0', true, 1],
+  ['offered, off', 'off', { tls }, 'delivered 250 2.0.0', false, 1],
+  ['not offered, opportunistic', 'opportunistic', {}, 'delivered 250 2.0.0', false, 1],
+  ['not offered, required', 'required', {}, 'deferred 454 4.7.4', false, 1],
+  ['handshake fails, opportunistic', 'opportunistic', { tls: 'fail' }, 'delivered 250 2.0.0', false, 2],
+  ['handshake fails, required', 'required', { tls: 'fail' }, 'deferred 454 4.7.5', false, 1],
+  [
+    'refused, opportunistic',
+    'opportunistic',
+    { tls, script: ({ verb }) => (verb === 'STARTTLS' ? '454 4.7.0 no key' : undefined) },
+    'delivered 250 2.0.0',
+    false,
+    1,
+  ],
+  [
+    'refused, required',
+    'required',
+    { tls, script: ({ verb }) => (verb === 'STARTTLS' ? '554 5.7.0 no' : undefined) },
+    'deferred 454 4.7.4',
+    false,
+    1,
+  ],
+];
+for (const [name, route, options, expected, secure, connections] of TLS_CASES) {
+  test(`TLS ${name}`, async () => {
+    await using sink = await SmtpSink.start(options);
+    await using delivery = testDelivery({ settings: QUICK });
+    const [results = []] = await delivery.run(smtpHop(sink.port, { tls: route }), testJob());
+    assert.deepEqual(brief(results), [expected]);
+    assert.equal(results[0]?.outcome.tls !== undefined, secure);
+    assert.equal(sink.sessions.length, connections);
+    assert.equal(sink.messages[0]?.session.tls !== undefined, secure);
+    // RFC 3207 §4.2: what was learned in clear is forgotten, EHLO is said again.
+    if (secure) assert.deepEqual(sink.sessions[0]?.lines.slice(0, 3), ['EHLO edge.test', 'STARTTLS', 'EHLO edge.test']);
+  });
+}
+
+/** A peer made of raw sockets: `talk` gets each connection, and what arrives on it by lines. */
+async function rawPeer(talk: (socket: Socket, line: string) => void, greeting = '220 raw\r\n') {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => socket.destroy()).on('close', () => sockets.delete(socket));
+    if (greeting !== '') socket.write(greeting);
+    socket.on('data', (bytes) => {
+      for (const line of bytes
+        .toString('latin1')
+        .split('\r\n')
+        .filter((text) => text !== ''))
+        talk(socket, line);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    sockets,
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+test('replies put behind that of STARTTLS are not taken for replies in TLS', async () => {
+  const heard: string[] = [];
+  await using peer = await rawPeer((socket, line) => {
+    heard.push(line);
+    if (line.startsWith('EHLO')) socket.write('250-raw\r\n250 STARTTLS\r\n');
+    // Behind the 220: what a peer in TLS would say to EHLO, MAIL, RCPT, DATA and the message.
+    if (line === 'STARTTLS') socket.write('220 go\r\n250 PIPELINING\r\n250 ok\r\n250 ok\r\n354 go\r\n250 taken\r\n');
+  });
+  await using delivery = testDelivery({ settings: QUICK });
+  const [results = []] = await delivery.run(smtpHop(peer.port, { tls: 'required' }), testJob());
+  assert.deepEqual(brief(results), ['deferred 454 4.7.5']);
+  assert.ok(heard.every((line) => !line.startsWith('MAIL')));
+});
+
+test('clear text behind the reply to STARTTLS is dropped, and said in the log', async () => {
+  const { log, lines } = logLines();
+  const script: SinkOptions['script'] = ({ verb }) => (verb === 'STARTTLS' ? '220 go\r\n250 injected' : undefined);
+  await using sink = await SmtpSink.start({ tls, script });
+  await using delivery = testDelivery({ settings: QUICK, log });
+  const [results = []] = await delivery.run(smtpHop(sink.port, { tls: 'required' }), testJob());
+  assert.deepEqual(brief(results), ['delivered 250 2.0.0']);
+  assert.equal(lines().find(({ msg }) => msg.includes('behind STARTTLS'))?.['bytes'], 14);
+});
+
+test('a peer that sends byte after byte without end comes to its end', async () => {
+  let timer: NodeJS.Timeout | undefined;
+  await using peer = await rawPeer((socket) => {
+    timer ??= setInterval(() => socket.write('x'), 20);
+  });
+  await using delivery = testDelivery({ settings: QUICK });
+  const start = performance.now();
+  const [results = []] = await delivery.run(smtpHop(peer.port), testJob());
+  clearInterval(timer);
+  assert.deepEqual(brief(results), ['deferred 451 4.4.2']);
+  assert.ok(performance.now() - start < 1500);
+});
+
+test('a peer that keeps each reply for almost as long as it may is left as well', async () => {
+  const timers: NodeJS.Timeout[] = [];
+  await using peer = await rawPeer((socket, line) => {
+    if (line.startsWith('EHLO')) socket.write('250-raw\r\n250 PIPELINING\r\n');
+    else timers.push(setTimeout(() => socket.write('250 ok\r\n'), 200 * timers.length));
+  });
+  await using delivery = testDelivery({ settings: QUICK });
+  const recipients = Array.from({ length: 30 }, (_, i) => `r${i}@x.test`);
+  const start = performance.now();
+  const [results = []] = await delivery.run(smtpHop(peer.port), testJob({ recipients }));
+  for (const timer of timers) clearTimeout(timer);
+  assert.ok(results.every(({ state }) => state === 'deferred'));
+  assert.ok(performance.now() - start < 3000, 'four time-outs are the most for one batch');
+});
+
+test('replies in single bytes are heard', async () => {
+  const replies: Record<string, string> = {
+    EHLO: '250-raw\r\n250 PIPELINING\r\n',
+    MAIL: '250 ok\r\n',
+    RCPT: '250-two\r\n250 lines\r\n',
+    DATA: '354 go\r\n',
+    '.': '250 2.0.0 taken\r\n',
+    QUIT: '221 bye\r\n',
+  };
+  let sent: Promise<void> = Promise.resolve();
+  await using peer = await rawPeer((socket, line) => {
+    const text = replies[line === '.' ? line : line.slice(0, 4)];
+    if (text === undefined) return;
+    sent = sent.then(async () => {
+      for (const byte of text) {
+        socket.write(byte);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    });
+  });
+  await using delivery = testDelivery();
+  const [results = []] = await delivery.run(smtpHop(peer.port), testJob({ recipients: ['b@x.test', 'c@x.test'] }));
+  assert.deepEqual(brief(results), ['delivered 250 2.0.0', 'delivered 250 2.0.0']);
+});
+
+test('a refusal in the middle of a message is the last word, and the rest is not sent', async () => {
+  let bytes = 0;
+  await using peer = await rawPeer((socket, line) => {
+    if (line.startsWith('EHLO')) socket.write('250 raw\r\n');
+    else if (/^(MAIL|RCPT)/.test(line)) socket.write('250 ok\r\n');
+    else if (line === 'DATA') socket.write('354 go\r\n');
+    else if (bytes === 0) socket.write('552 5.3.4 too much\r\n');
+    if (line.startsWith('x')) bytes += line.length;
+  });
+  await using delivery = testDelivery();
+  let made = 0;
+  async function* endless() {
+    for (;;) {
+      made++;
+      yield Buffer.from(`${'x'.repeat(998)}\r\n`.repeat(64));
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.ok(made < 5000);
+    }
+  }
+  const [results = []] = await delivery.run(smtpHop(peer.port), testJob({ message: endless }));
+  assert.deepEqual(brief(results), ['failed 552 5.3.4']);
+});
+
+test('consent in the middle of a message is no consent', async () => {
+  await using peer = await rawPeer((socket, line) => {
+    if (line.startsWith('EHLO')) socket.write('250 raw\r\n');
+    else if (/^(MAIL|RCPT|x)/.test(line)) socket.write('250 ok\r\n');
+    else if (line === 'DATA') socket.write('354 go\r\n');
+  });
+  await using delivery = testDelivery();
+  async function* slow() {
+    for (let i = 0; i < 5000; i++) {
+      yield Buffer.from(`${'x'.repeat(998)}\r\n`.repeat(64));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+  const [results = []] = await delivery.run(smtpHop(peer.port), testJob({ message: slow }));
+  assert.deepEqual(brief(results), ['deferred 451 4.5.0']);
+});
+
+const login = (port: number, host = '127.0.0.1', tlsRule: NextHop['tls'] = 'opportunistic'): NextHop => ({
+  key: 'smart',
+  spec: { kind: 'smtp', host, port, user: 'user', password: new Secret('pässword') },
+  tls: tlsRule,
+});
+
+for (const mechanism of ['PLAIN', 'LOGIN']) {
+  test(`AUTH ${mechanism} over TLS`, async () => {
+    await using sink = await SmtpSink.start({ tls, extensions: [`AUTH XOAUTH2 ${mechanism}`] });
+    await using delivery = testDelivery();
+    const [results = []] = await delivery.run(login(sink.port), testJob());
+    assert.deepEqual(brief(results), ['delivered 250 2.0.0']);
+    assert.deepEqual(sink.messages[0]?.session.auth, { user: 'user', password: 'pässword' });
+    assert.ok(sink.messages[0]?.session.tls !== undefined);
+  });
+}
+
+const REFUSED_LOGINS: [string, SinkOptions, string][] = [
+  ['no AUTH', { extensions: ['PIPELINING'] }, 'deferred 454 4.7.0 local'],
+  ['only CRAM-MD5', { extensions: ['AUTH CRAM-MD5'] }, 'deferred 454 4.7.0 local'],
+  [
+    'a wrong password',
+    { extensions: ['AUTH PLAIN'], script: ({ verb }) => (verb === 'AUTH' ? '535 5.7.8 wrong' : undefined) },
+    'deferred 535 5.7.8 local',
+  ],
+  [
+    'a login that fails for now',
+    { extensions: ['AUTH LOGIN'], script: ({ verb }) => (verb === 'AUTH' ? '454 4.7.0 later' : undefined) },
+    'deferred 454 4.7.0 local',
+  ],
+];
+for (const [name, options, expected] of REFUSED_LOGINS) {
+  test(`a smart host with ${name} leaves the mail waiting`, async () => {
+    const { log, lines } = logLines();
+    await using sink = await SmtpSink.start(options);
+    await using delivery = testDelivery({ log });
+    const [results = []] = await delivery.run(login(sink.port), testJob());
+    assert.deepEqual(brief(results), [expected]);
+    assert.equal(
+      sink.sessions[0]?.lines.some((line) => line.startsWith('MAIL')),
+      false,
+    );
+    const text = JSON.stringify([lines(), results]);
+    assert.ok(!text.includes('pässword') && !text.includes(Buffer.from('pässword').toString('base64')));
+  });
+}
+
+for (const [address, own] of [
+  ['192.0.2.1', false],
+  ['128.0.0.1', false],
+  ['::', false],
+  ['2001:db8::1', false],
+  ['::ffff:192.0.2.1', false],
+  ['0.0.0.0', false],
+  ['127.0.0.1', true],
+  ['127.9.9.9', true],
+  ['::1', true],
+] as const) {
+  test(`a password ${own ? 'may go' : 'does not go'} in clear text to ${address}`, () => {
+    assert.equal(isThisMachine(address), own);
+  });
+}
+
+test('an idle connection is closed with QUIT, one that works is not', async () => {
+  await using sink = await SmtpSink.start();
+  await using delivery = testDelivery({ settings: testSettings({ delivery: { idle: '50ms' } }) });
+  await delivery.run(smtpHop(sink.port), testJob());
+  await waitFor(() => sink.sessions[0]?.closed, { what: 'the end of the idle session' });
+  assert.equal(sink.sessions[0]?.lines.at(-1), 'QUIT');
+  assert.equal(sink.sessions[0]?.lines.filter((line) => line === 'QUIT').length, 1);
+});
+
+/** What an idle peer may do; the next message goes over a fresh connection, and nobody hears of it. */
+const IDLE: [string, (verb: string, nth: number) => SinkAction | undefined][] = [
+  [
+    'says 421 to the second MAIL',
+    (verb, nth) => (verb === 'MAIL' && nth === 2 ? { reply: '421 4.4.2 idle', close: true } : undefined),
+  ],
+  ['closes at the second MAIL', (verb, nth) => (verb === 'MAIL' && nth === 2 ? 'close' : undefined)],
+];
+for (const [name, act] of IDLE) {
+  for (const extensions of [['PIPELINING'], []]) {
+    test(`a peer ${extensions.length === 0 ? 'without' : 'with'} pipelining that ${name}`, async () => {
+      let mails = 0;
+      await using sink = await SmtpSink.start({
+        extensions,
+        script: ({ verb }) => act(verb, verb === 'MAIL' ? ++mails : 0),
+      });
+      await using delivery = testDelivery();
+      const hop = smtpHop(sink.port);
+      await delivery.run(hop, testJob());
+      const job = testJob();
+      const [results = []] = await delivery.run(hop, job);
+      assert.deepEqual(brief(results), ['delivered 250 2.0.0']);
+      assert.equal(job.opened, 1);
+      assert.equal(sink.sessions.length, 2);
+      assert.equal(sink.messages.length, 2);
+    });
+  }
+}
+
+test('a peer that closed while idle is not written to', async () => {
+  await using sink = await SmtpSink.start();
+  await using delivery = testDelivery();
+  const hop = smtpHop(sink.port);
+  await delivery.run(hop, testJob());
+  sink.dropAll();
+  await waitFor(() => sink.sessions[0]?.closed, { what: 'the drop' });
+  const [results = []] = await delivery.run(hop, testJob());
+  assert.deepEqual(brief(results), ['delivered 250 2.0.0']);
+  assert.equal(sink.messages[1]?.data.toString(), MESSAGE);
+});
+
+test('a peer that says 421 to every second MAIL and to the fresh one defers the mail', async () => {
+  let mails = 0;
+  await using sink = await SmtpSink.start({
+    script: ({ verb }) => (verb === 'MAIL' && ++mails > 1 ? { reply: '421 4.7.0 no more', close: true } : undefined),
+  });
+  await using delivery = testDelivery();
+  const hop = smtpHop(sink.port);
+  await delivery.run(hop, testJob());
+  const [results = []] = await delivery.run(hop, testJob());
+  assert.deepEqual(brief(results), ['deferred 421 4.7.0']);
+  assert.equal(mails, 3, 'one fresh connection, not more');
+});
