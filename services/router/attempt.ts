@@ -150,6 +150,7 @@ export class Attempt implements Job {
         indexes: this.recipients.map((r) => r.index),
         signatures: this.#signatures,
         results,
+        stopped: this.#slot.state === 'hold' || this.#queue.ended,
       });
       if (this.#message.gone) this.#queue.remove(this.#slot, this.#message);
       for (const notice of notices) this.#queue.add(notice);

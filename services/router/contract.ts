@@ -119,14 +119,15 @@ export const routerContract = defineContract('router', 1, {
       bytes: 'reply',
     },
     /** Try deferred mail now. */
-    retry: { request: QueueSelection, reply: affected, errors: ['not-found'] },
-    hold: { request: QueueSelection, reply: affected, errors: ['not-found'] },
-    release: { request: QueueSelection, reply: affected, errors: ['not-found'] },
+    retry: { request: QueueSelection, reply: affected, errors: ['not-found'], timeout: 120_000 },
+    hold: { request: QueueSelection, reply: affected, errors: ['not-found'], timeout: 120_000 },
+    release: { request: QueueSelection, reply: affected, errors: ['not-found'], timeout: 120_000 },
     /** Take mail out of the queue for good, without a DSN unless asked. */
     remove: {
       request: z.intersection(QueueSelection, z.object({ notify: z.boolean().default(false) })),
       reply: affected,
       errors: ['not-found'],
+      timeout: 120_000,
     },
     /** Counts for operators. */
     status: {

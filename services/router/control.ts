@@ -4,7 +4,7 @@ import { loadMessage } from '#services/router/load.ts';
 import type { Message } from '#services/router/message.ts';
 import { hasOpenRecipient, messagesFrom, type Views } from '#services/router/operations.ts';
 import type { Queue } from '#services/router/queue.ts';
-import { keys, type MessageRecord, putJson } from '#services/router/records.ts';
+import { keys, MessageRecord, parseRecord, putJson } from '#services/router/records.ts';
 import type { Settlement } from '#services/router/settlement.ts';
 import type { Slot, Slots } from '#services/router/slots.ts';
 import { errorCode } from '#shared/errors.ts';
@@ -30,8 +30,8 @@ export type ControlParts = {
   log: Logger;
 };
 
-/** Messages written in one batch. */
-const BATCH = 200;
+/** Messages read and written together. */
+const BATCH = 500;
 
 export class Control {
   readonly #parts: ControlParts;
@@ -59,60 +59,54 @@ export class Control {
 
   /** Stop every attempt that has not begun. */
   async hold(selection: Selection): Promise<number> {
-    let marked: Marked[] = [];
     let count = 0;
-    for await (const slot of this.#select(selection)) {
-      if (slot.state === 'hold') continue;
-      this.#stop(slot);
-      marked.push({ slot, record: slot.message?.record ?? (await this.#record(slot)) });
-      count++;
-      if (marked.length < BATCH) continue;
-      await this.#write(marked, true);
-      marked = [];
-    }
-    await this.#write(marked, true);
+    await inBatches(this.#select(selection), async (slots) => {
+      const held = slots.filter((slot) => slot.state !== 'hold');
+      for (const slot of held) this.#stop(slot);
+      await this.#write(held, true);
+      count += held.length;
+    });
     return this.#done('hold', selection, count);
   }
 
   /** Let held mail go; it is tried at once. */
   async release(selection: Selection): Promise<number> {
-    let marked: Marked[] = [];
     let count = 0;
-    const flush = async (): Promise<void> => {
-      await this.#write(marked, false);
-      for (const { slot } of marked) this.#resume(slot);
-      marked = [];
+    await inBatches(this.#select(selection), async (slots) => {
+      const held = slots.filter((slot) => slot.state === 'hold');
+      await this.#write(held, false);
+      for (const slot of held) this.#resume(slot);
       this.#parts.queue.pump();
-    };
-    for await (const slot of this.#select(selection)) {
-      if (slot.state !== 'hold') continue;
-      marked.push({ slot, record: slot.message?.record ?? (await this.#record(slot)) });
-      count++;
-      if (marked.length >= BATCH) await flush();
-    }
-    await flush();
+      count += held.length;
+    });
     return this.#done('release', selection, count);
   }
 
   /** Take mail out for good; with `notify` the senders hear of it. A damaged message is removed by its id alone. */
   async remove(selection: Selection, notify: boolean): Promise<number> {
-    const { corrupt, queue, settlement } = this.#parts;
+    const { corrupt, queue } = this.#parts;
     let count = 0;
     if ('queueId' in selection && corrupt.has(selection.queueId)) {
       await corrupt.remove(selection.queueId);
       return this.#done('remove', selection, 1);
     }
-    for await (const slot of this.#select(selection)) {
-      this.#stop(slot);
-      const message = slot.message ?? (await this.#load(slot));
-      if (message === undefined) continue;
-      const notices = await settlement.remove(message, notify);
-      queue.remove(slot, message);
-      for (const notice of notices) queue.add(notice);
-      count++;
-    }
+    await inBatches(this.#select(selection), async (slots) => {
+      const removed = await Promise.all(slots.map((slot) => this.#remove(slot, notify)));
+      count += removed.filter(Boolean).length;
+    });
     queue.pump();
     return this.#done('remove', selection, count);
+  }
+
+  async #remove(slot: Slot, notify: boolean): Promise<boolean> {
+    const { queue, settlement } = this.#parts;
+    this.#stop(slot);
+    const message = slot.message ?? (await this.#load(slot));
+    if (message === undefined) return false;
+    const notices = await settlement.remove(message, notify);
+    queue.remove(slot, message);
+    for (const notice of notices) queue.add(notice);
+    return true;
   }
 
   async *#select(selection: Selection): AsyncGenerator<Slot> {
@@ -147,22 +141,30 @@ export class Control {
   }
 
   /**
-   * Write what was decided. A message that has left the queue since must not come back, so nothing is awaited
-   * between the question and the write.
+   * Write what was decided about held slots. A message that has left the queue since must not come back, so nothing
+   * is awaited between the question and the write.
    */
-  async #write(marked: readonly Marked[], held: boolean): Promise<void> {
+  async #write(held: readonly Slot[], value: boolean): Promise<void> {
+    const { store, slots } = this.#parts;
+    const read = await store.getMany(held.map((slot) => keys.message(slot.id)));
     const operations: StoreOperation[] = [];
-    for (const { slot, record: read } of marked) {
-      const record = slot.message?.record ?? read;
-      if (record === undefined || !this.#parts.slots.has(slot) || slot.state !== 'hold') continue;
-      record.held = held;
+    for (const [n, slot] of held.entries()) {
+      if (!slots.has(slot) || slot.state !== 'hold') continue;
+      const record = slot.message?.record ?? this.#parse(slot, read[n]);
+      if (record === undefined) continue;
+      record.held = value;
       operations.push(putJson(keys.message(slot.id), record));
     }
-    if (operations.length > 0) await this.#parts.store.write(operations);
+    if (operations.length > 0) await store.write(operations);
   }
 
-  async #record(slot: Slot): Promise<MessageRecord | undefined> {
-    return (await this.#load(slot))?.record;
+  #parse(slot: Slot, sealed: Buffer | undefined): MessageRecord | undefined {
+    try {
+      return parseRecord(MessageRecord, keys.message(slot.id), sealed);
+    } catch (error) {
+      this.#parts.corrupt.setAside(slot.id, error);
+      return undefined;
+    }
   }
 
   /** The message from the store; a damaged one is set aside. */
@@ -183,4 +185,12 @@ export class Control {
   }
 }
 
-type Marked = { slot: Slot; record: MessageRecord | undefined };
+async function inBatches(slots: AsyncIterable<Slot>, work: (batch: Slot[]) => Promise<void>): Promise<void> {
+  let batch: Slot[] = [];
+  for await (const slot of slots) {
+    if (batch.push(slot) < BATCH) continue;
+    await work(batch);
+    batch = [];
+  }
+  await work(batch);
+}

@@ -47,7 +47,7 @@ export type DeliveryFactory = (dependencies: { settings: Settings; log: Logger }
 const STORE_OPTIONS = {
   maxOpenFiles: 64,
   cacheSize: 2 * 1024 * 1024,
-  writeBufferSize: 8 * 1024 * 1024,
+  writeBufferSize: 4 * 1024 * 1024,
   compression: false,
 };
 

@@ -29,6 +29,8 @@ export type AttemptOutcome = {
   indexes: readonly number[];
   signatures: SignatureKey[] | undefined;
   results: readonly RecipientResult[];
+  /** The attempt did not take place because the mail is held or the router stops: trouble of our own is none. */
+  stopped: boolean;
 };
 
 export class Settlement {
@@ -142,7 +144,7 @@ export class Settlement {
       const recipient = attempt.message.recipients[index];
       if (recipient === undefined) continue;
       const result = results.get(index) ?? withoutResult(index, now);
-      if (result.state === 'deferred' && result.local === true && slot.state === 'hold') continue;
+      if (result.state === 'deferred' && result.local === true && attempt.stopped) continue;
       const status = this.#statusAfter(attempt, recipient.status, result, now, random);
       recipient.nextHop = attempt.hop.key;
       if (result.state === 'delivered') recipient.signatures = attempt.signatures;

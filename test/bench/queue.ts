@@ -108,6 +108,12 @@ async function sender(): Promise<void> {
   }
 }
 
+const rss = (): number => process.memoryUsage.rss() / 2 ** 20;
+const before = rss();
+let peak = before;
+const sampling = setInterval(() => {
+  peak = Math.max(peak, rss());
+}, 20);
 const began = performance.now();
 const cpu = process.cpuUsage();
 const busy = performance.eventLoopUtilization();
@@ -122,7 +128,8 @@ process.stdout.write(
   `${messages} messages of ${size} bytes: accepted ${((messages / accepted) * 1000).toFixed(0)}/s, ` +
     `in and out ${((messages / all) * 1000).toFixed(0)}/s\n` +
     `per message: main thread ${per(loop.active)} µs, all threads ${per((used.user + used.system) / 1000)} µs; ` +
-    `RSS ${(process.memoryUsage().rss / 2 ** 20).toFixed(0)} MB\n`,
+    `RSS ${before.toFixed(0)} MB before, ${peak.toFixed(0)} MB at most\n`,
 );
+clearInterval(sampling);
 actor.close();
 await service.stop();
