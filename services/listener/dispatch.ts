@@ -69,7 +69,7 @@ export function dispatch(session: Session, line: CommandLine): Answer | Promise<
   const verb = (space < 0 ? text : text.slice(0, space)).toUpperCase();
   const command = COMMANDS.get(verb);
   // Never the argument of AUTH, nor anything unknown: a client out of step sends its password as a command.
-  session.chatter({ command: command === undefined ? '(unknown)' : verb === 'AUTH' ? verb : text });
+  session.log.chatter({ command: command === undefined ? '(unknown)' : verb === 'AUTH' ? verb : text });
   if (command === undefined) return HTTP.test(text) ? replies.HTTP_REFUSED : replies.UNRECOGNIZED;
   if (!ascii) {
     if (!command.address) return replies.NOT_ASCII;

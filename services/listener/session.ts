@@ -3,17 +3,18 @@ import type { Settings } from '#cluster/settings.ts';
 import type { PolicyContract, Refusal, SessionFacts } from '#services/policy/contract.ts';
 import type { RouterContract } from '#services/router/contract.ts';
 import type { Client } from '#shared/contract.ts';
-import { errorCode, errorText } from '#shared/errors.ts';
+import { errorText } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
-import { formatReply, LOCAL_ERROR, type Reply } from '#shared/reply.ts';
+import { LOCAL_ERROR, type Reply } from '#shared/reply.ts';
 import { type Answer, type Continuation, formatAnswer, type Spoken } from './answer.ts';
 import type { CommandLine } from './command-lines.ts';
 import type { Defect } from './data-decoder.ts';
 import { dispatch } from './dispatch.ts';
-import type { Ending, IncomingMessage } from './incoming-message.ts';
+import type { IncomingMessage } from './incoming-message.ts';
 import * as replies from './replies.ts';
 import type { SessionCounts } from './session-counts.ts';
+import { SessionLog } from './session-log.ts';
 import type { Transaction } from './transaction.ts';
 import type { Wire } from './wire.ts';
 
@@ -50,6 +51,7 @@ export class Session {
   readonly id = newId();
   readonly dependencies: SessionDependencies;
   readonly wire: Wire;
+  readonly log: SessionLog;
   transaction: Transaction | undefined;
   continuation: Continuation | undefined;
   failedLogins = 0;
@@ -70,6 +72,7 @@ export class Session {
     this.dependencies = dependencies;
     this.#listener = listener;
     this.wire = wire;
+    this.log = new SessionLog(dependencies.log, this.id, wire.address);
     this.#facts = {
       session: this.id,
       listener: listener.config.name,
@@ -133,13 +136,13 @@ export class Session {
     const { address } = this.wire;
     const full = counts.admit(address, this.limits);
     this.#counted = full === undefined;
-    if (full !== undefined) return this.#end(this.refused('connection refused', full, {}));
+    if (full !== undefined) return this.#end(this.log.refused('connection refused', full));
     const { name: listener, kind } = this.listener;
     const verdict = await this.ask(policy.connect({ session: this.id, listener, kind, address }), undefined);
     if (this.#state !== 'connecting') return;
     if (verdict.action !== 'accept') {
       const reply = verdict.reply === LOCAL_ERROR ? replies.POLICY_AWAY : verdict.reply;
-      return this.#end(this.refused('connection refused', reply, {}));
+      return this.#end(this.log.refused('connection refused', reply));
     }
     if (this.#draining) return this.#end(replies.STOPPING);
     this.#facts = { ...this.#facts, client: { ...this.#facts.client, name: verdict.name }, scope: verdict.scope };
@@ -180,7 +183,11 @@ export class Session {
     this.#working = true;
     const { incoming, trace } = this.#message;
     const ending = await incoming.finish(defect);
-    this.#report(incoming, trace, ending);
+    this.log.message(incoming, trace, this.transaction, ending);
+    if (ending.reply.code < 300) this.#accepted++;
+    if (this.#state === 'closed') {
+      this.log.info('client left before the reply to its message', { queueId: incoming.queueId, trace });
+    }
     this.#message = undefined;
     this.transaction = undefined;
     if (this.#state === 'message') this.#state = 'commands';
@@ -201,49 +208,29 @@ export class Session {
 
   /** The connection failed, or what serves it did. */
   broken(error: unknown): void {
-    const { log } = this.dependencies;
-    // Errors of sockets and TLS carry a code; others are bugs.
-    if (errorCode(error) !== undefined) log.debug({ ...this.who(), problem: errorText(error) }, 'connection broken');
-    else log.error({ ...this.who(), err: error }, 'session failed');
+    this.log.failed('connection broken', error);
   }
 
   /** The connection is gone. */
   closed(): void {
     if (this.#state === 'closed') return;
-    const { counts, log } = this.dependencies;
-    if (this.#counted) counts.release(this.wire.address);
+    if (this.#counted) this.dependencies.counts.release(this.wire.address);
     if (this.#message !== undefined && !this.#working) {
       const { incoming, trace } = this.#message;
       incoming.lost();
       const { queueId, size } = incoming;
-      log.info({ ...this.who(), queueId, trace, size }, 'client left in the middle of a message');
+      this.log.info('client left in the middle of a message', { queueId, trace, size });
     }
     this.#state = 'closed';
     const { listener, client } = this.#facts;
     const counted = { messages: this.#accepted, errors: this.#errors, ms: Date.now() - this.#began };
-    log.info({ ...this.who(), listener, helo: client.helo, ...counted }, 'session ended');
+    this.log.info('session ended', { listener, helo: client.helo, ...counted });
   }
 
   /** End the session as soon as no message is on its way. */
   drain(): void {
     this.#draining = true;
     if (this.#state === 'commands' && !this.#working) this.#end(replies.STOPPING);
-  }
-
-  /** Fields of every log line about this session. */
-  who(): { session: string; peer: string } {
-    return { session: this.id, peer: this.wire.address };
-  }
-
-  /** What goes over the wire, for those who want to read along. */
-  chatter(fields: { command: string } | { reply: string }): void {
-    this.dependencies.log.trace({ session: this.id, ...fields }, 'smtp');
-  }
-
-  /** Log a refusal; returns its reply. */
-  refused(what: string, reply: Reply, about: Record<string, string>): Reply {
-    this.dependencies.log.info({ ...this.who(), ...about, reply: formatReply(reply) }, what);
-    return reply;
   }
 
   /** Resolves to the verdict of policy; its being away or in trouble is a temporary refusal, never an acceptance. */
@@ -254,7 +241,7 @@ export class Session {
     try {
       return await call;
     } catch (error) {
-      this.dependencies.log.warn({ ...this.who(), trace, problem: errorText(error) }, 'policy gave no verdict');
+      this.log.warn('policy gave no verdict', { trace, problem: errorText(error) });
       return { action: 'defer', reply: LOCAL_ERROR };
     }
   }
@@ -301,30 +288,12 @@ export class Session {
 
   #write(answer: Spoken): void {
     const lines = formatAnswer(answer);
-    this.chatter({ reply: lines });
+    this.log.chatter({ reply: lines });
     this.wire.write(lines);
   }
 
-  #report(incoming: IncomingMessage, trace: string, ending: Ending): void {
-    const { log } = this.dependencies;
-    const accepted = ending.reply.code < 300;
-    if (accepted) this.#accepted++;
-    const facts = {
-      ...this.who(),
-      queueId: incoming.queueId,
-      trace,
-      from: this.transaction?.reversePath,
-      recipients: this.transaction?.recipients.size,
-      size: incoming.size,
-      reply: formatReply(ending.reply),
-    };
-    if (ending.problem !== undefined) log.warn({ ...facts, problem: ending.problem }, 'message deferred');
-    else log.info(facts, accepted ? 'message accepted' : 'message refused');
-    if (this.#state === 'closed') log.info(facts, 'client left before the reply to its message');
-  }
-
   #unexpected(error: unknown): Reply {
-    this.dependencies.log.error({ ...this.who(), err: error }, 'command failed');
+    this.log.failed('command failed', error);
     return LOCAL_ERROR;
   }
 }

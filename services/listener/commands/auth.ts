@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Reply, reply } from '#shared/reply.ts';
+import { formatReply, type Reply, reply } from '#shared/reply.ts';
 import type { Answer } from '../answer.ts';
 import type { Handler } from '../dispatch.ts';
 import { NOT_IMPLEMENTED, TLS_FIRST } from '../replies.ts';
@@ -76,19 +76,16 @@ const loginUser: Step = (session, response) => {
 
 async function authenticate(session: Session, mechanism: 'PLAIN' | 'LOGIN', given: Credentials): Promise<Answer> {
   const { facts } = session;
-  const { policy, log } = session.dependencies;
-  const about = { ...session.who(), host: facts.client.name, user: given.user, mechanism };
+  const { policy } = session.dependencies;
+  const about = { host: facts.client.name, user: given.user, mechanism };
   const call = policy.authenticate({ facts, mechanism, user: given.user }, { bytes: given.password });
   const verdict = await session.ask(call, undefined);
   if (verdict.action === 'accept') {
-    log.info(about, 'Authentication succeeded');
+    session.log.info('Authentication succeeded', about);
     session.authenticated(verdict.user);
     return reply(235, '2.7.0', 'Authentication succeeded');
   }
-  log.warn(
-    { ...about, reply: `${verdict.reply.code} ${verdict.reply.enhanced ?? ''}`.trim() },
-    'Authentication failed',
-  );
+  session.log.warn('Authentication failed', { ...about, reply: formatReply(verdict.reply) });
   if (verdict.action === 'reject') {
     session.failedLogins++;
     // Makes guessing slow in one session; policy counts over all of them.

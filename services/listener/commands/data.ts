@@ -1,6 +1,6 @@
 import type { Origin } from '#shared/envelope.ts';
 import { errorText } from '#shared/errors.ts';
-import { reply } from '#shared/reply.ts';
+import { formatReply, reply } from '#shared/reply.ts';
 import type { Handler } from '../dispatch.ts';
 import { IncomingMessage, type Judge } from '../incoming-message.ts';
 import { GO_AHEAD, routerRefusal } from '../replies.ts';
@@ -32,10 +32,11 @@ export const data: Handler = async (session, argument) => {
     );
   } catch (error) {
     const refusal = routerRefusal(error);
-    log.warn(
-      { ...session.who(), trace, problem: errorText(error), reply: `${refusal.code} ${refusal.enhanced}` },
-      'message deferred: no router took it',
-    );
+    session.log.warn('message deferred: no router took it', {
+      trace,
+      problem: errorText(error),
+      reply: formatReply(refusal),
+    });
     return refusal;
   }
   const transfer = new Transfer(router, opened, trace, log, transaction.size);

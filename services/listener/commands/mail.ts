@@ -28,7 +28,7 @@ export const mail: Handler = async (session, argument, ascii) => {
   const { trace, reversePath, size } = transaction;
   const verdict = await session.ask(policy.sender({ facts, reversePath, size }, { trace }), trace);
   if (verdict.action !== 'accept')
-    return session.refused('sender refused', verdict.reply, { trace, from: reversePath });
+    return session.log.refused('sender refused', verdict.reply, { trace, from: reversePath });
   session.transaction = transaction;
   return reply(250, '2.1.0', 'Sender OK');
 };

@@ -31,7 +31,7 @@ export const rcpt: Handler = async (session, argument, ascii) => {
   if (verdict.action !== 'accept') {
     transaction.refused++;
     const about = { trace, from: reversePath, recipient: recipient.address };
-    return session.refused('recipient refused', verdict.reply, about);
+    return session.log.refused('recipient refused', verdict.reply, about);
   }
   transaction.accepted++;
   for (const target of verdict.recipients) {

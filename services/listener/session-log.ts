@@ -1,0 +1,56 @@
+import { errorCode, errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+import { formatReply, type Reply } from '#shared/reply.ts';
+import type { Ending, IncomingMessage } from './incoming-message.ts';
+import type { Transaction } from './transaction.ts';
+
+/** What a session says in the log: every line names the session and its peer. */
+export class SessionLog {
+  readonly #log: Logger;
+  readonly #who: { session: string; peer: string };
+
+  constructor(log: Logger, session: string, peer: string) {
+    this.#log = log;
+    this.#who = { session, peer };
+  }
+
+  /** What goes over the wire, for those who want to read along. */
+  chatter(fields: { command: string } | { reply: string }): void {
+    this.#log.trace({ ...this.#who, ...fields }, 'smtp');
+  }
+
+  info(what: string, fields: object): void {
+    this.#log.info({ ...this.#who, ...fields }, what);
+  }
+
+  warn(what: string, fields: object): void {
+    this.#log.warn({ ...this.#who, ...fields }, what);
+  }
+
+  /** A refusal; returns its reply. */
+  refused(what: string, reply: Reply, fields: object = {}): Reply {
+    this.info(what, { ...fields, reply: formatReply(reply) });
+    return reply;
+  }
+
+  /** The fate of a message whose end was read. */
+  message(incoming: IncomingMessage, trace: string, transaction: Transaction | undefined, ending: Ending): void {
+    const fields = {
+      queueId: incoming.queueId,
+      trace,
+      from: transaction?.reversePath,
+      recipients: transaction?.recipients.size,
+      size: incoming.size,
+      reply: formatReply(ending.reply),
+    };
+    if (ending.problem !== undefined) this.warn('message deferred', { ...fields, problem: ending.problem });
+    else this.info(ending.reply.code < 300 ? 'message accepted' : 'message refused', fields);
+  }
+
+  /** The connection failed, or what serves it did. */
+  failed(what: string, error: unknown): void {
+    // Errors of sockets and TLS carry a code, as expected ones do; others are bugs.
+    if (errorCode(error) !== undefined) this.#log.debug({ ...this.#who, problem: errorText(error) }, what);
+    else this.#log.error({ ...this.#who, err: error }, what);
+  }
+}
