@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Heap, type HeapItem } from '#services/router/heap.ts';
+
+type Item = HeapItem & { name: number };
+
+const item = (name: number): Item => ({ name, due: 0, at: -1 });
+
+test('taking out what is not in, and the only one, does no harm', () => {
+  const heap = new Heap<Item>();
+  const only = item(1);
+  heap.delete(only);
+  heap.set(only, 5);
+  heap.delete(only);
+  heap.delete(only);
+  assert.equal(heap.peek(), undefined);
+  assert.equal(heap.size, 0);
+});
+
+test('after any mix of puts, moves and deletions the first is the one that is due first', () => {
+  // A fixed sequence of pseudo-random numbers, so that a failure can be looked at again.
+  let seed = 42;
+  const random = (below: number): number => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
+    return seed % below;
+  };
+  const heap = new Heap<Item>();
+  const items = Array.from({ length: 200 }, (_, n) => item(n));
+  const inside = new Set<Item>();
+  for (let step = 0; step < 20_000; step++) {
+    const one = items[random(items.length)];
+    if (one === undefined) continue;
+    if (random(3) === 0) {
+      heap.delete(one);
+      inside.delete(one);
+    } else {
+      heap.set(one, random(50));
+      inside.add(one);
+    }
+    assert.equal(heap.size, inside.size);
+    assert.equal(heap.peek()?.due, inside.size === 0 ? undefined : Math.min(...[...inside].map((i) => i.due)));
+  }
+  let last = -1;
+  for (let first = heap.peek(); first !== undefined; first = heap.peek()) {
+    assert.ok(first.due >= last);
+    last = first.due;
+    heap.delete(first);
+    assert.equal(first.at, -1);
+  }
+});
