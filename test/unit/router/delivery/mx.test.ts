@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
+import { test } from 'node:test';
+import { Unreachable } from '#services/router/delivery/channel.ts';
+import { hostTargets, MxLookup } from '#services/router/delivery/mx.ts';
+import type { Names } from '#services/router/delivery/names.ts';
+import { testSettings } from '#test/unit/router/delivery/fixtures.ts';
+
+type Zone = Record<string, { mx?: [number, string][] | 'error' | 'nxdomain'; a?: string[] | 'error' }>;
+
+const temporary = (): Error => Object.assign(new Error('query timed out'), { code: 'ETIMEOUT' });
+
+function namesOf(zone: Zone, ttl = 60): Names & { asked: string[] } {
+  const asked: string[] = [];
+  const addresses = async (host: string) => {
+    asked.push(`A ${host}`);
+    const found = zone[host]?.a ?? [];
+    if (found === 'error') throw temporary();
+    return { addresses: found, ttl };
+  };
+  return {
+    asked,
+    addresses,
+    machine: addresses,
+    mx: async (domain) => {
+      asked.push(`MX ${domain}`);
+      const found = zone[domain]?.mx;
+      if (found === 'error') throw temporary();
+      const records = found === 'nxdomain' || found === undefined ? [] : found;
+      return {
+        exists: zone[domain] !== undefined && found !== 'nxdomain',
+        records: records.map(([priority, exchange]) => ({ priority, exchange })),
+      };
+    },
+  };
+}
+
+async function lookUp(zone: Zone, domain = 'd.test', listeners: object[] = []): Promise<string[] | string> {
+  try {
+    const targets = await new MxLookup(namesOf(zone), testSettings({ listeners })).targets(domain);
+    return targets.map(({ name, address, port }) => `${name} ${address}${port === 25 ? '' : `:${port}`}`);
+  } catch (error) {
+    if (!(error instanceof Unreachable)) throw error;
+    return `${error.state} ${error.reply.code} ${error.reply.enhanced}${error.local ? ' local' : ''}`;
+  }
+}
+
+const A = { a: ['192.0.2.1'] };
+const own = Object.values(networkInterfaces()).flatMap((all) => all ?? [])[0]?.address ?? '127.0.0.1';
+const relay = (address: string, port = 25): object => ({ name: 'mx', kind: 'relay', address, port });
+
+const CASES: [name: string, zone: Zone, expected: string[] | string, listeners?: object[]][] = [
+  ['no such domain', {}, 'failed 550 5.1.2'],
+  ['NXDOMAIN', { 'd.test': { mx: 'nxdomain', a: ['192.0.2.1'] } }, 'failed 550 5.1.2'],
+  ['a null MX', { 'd.test': { mx: [[0, '']], ...A } }, 'failed 550 5.1.10'],
+  [
+    'a null MX beside a real one',
+    {
+      'd.test': {
+        mx: [
+          [0, ''],
+          [5, 'm.test'],
+        ],
+      },
+      'm.test': A,
+    },
+    ['m.test 192.0.2.1'],
+  ],
+  ['no MX and no address', { 'd.test': {} }, 'failed 550 5.1.2'],
+  ['no MX but an address', { 'd.test': A }, ['d.test 192.0.2.1']],
+  ['no MX and 0.0.0.0', { 'd.test': { a: ['0.0.0.0'] } }, 'failed 550 5.1.2'],
+  ['no answer for MX', { 'd.test': { mx: 'error', ...A } }, 'deferred 451 4.4.3 local'],
+  ['no MX, no answer for the address', { 'd.test': { a: 'error' } }, 'deferred 451 4.4.3 local'],
+  ['MX hosts without address', { 'd.test': { mx: [[5, 'm.test']], ...A } }, 'failed 550 5.4.4'],
+  [
+    'no answer for the only host',
+    { 'd.test': { mx: [[5, 'm.test']] }, 'm.test': { a: 'error' } },
+    'deferred 451 4.4.3 local',
+  ],
+  [
+    'no answer for one of two hosts',
+    {
+      'd.test': {
+        mx: [
+          [5, 'm.test'],
+          [9, 'n.test'],
+        ],
+      },
+      'm.test': { a: 'error' },
+      'n.test': A,
+    },
+    ['n.test 192.0.2.1'],
+  ],
+  [
+    'a host that does not exist, or is an address',
+    {
+      'd.test': {
+        mx: [
+          [1, 'gone.test'],
+          [2, '192.0.2.9'],
+          [3, 'n.test'],
+        ],
+      },
+      'n.test': A,
+      '192.0.2.9': { a: ['192.0.2.9'] },
+    },
+    ['n.test 192.0.2.1'],
+  ],
+  [
+    'hosts out of order',
+    {
+      'd.test': {
+        mx: [
+          [20, 'b.test'],
+          [10, 'A.test.'],
+        ],
+      },
+      'a.test': { a: ['2001:db8::1', '192.0.2.1'] },
+      'b.test': { a: ['192.0.2.2'] },
+    },
+    ['a.test 2001:db8::1', 'a.test 192.0.2.1', 'b.test 192.0.2.2'],
+  ],
+  [
+    'more addresses than are tried',
+    {
+      'd.test': {
+        mx: [
+          [1, 'a.test'],
+          [2, 'b.test'],
+        ],
+      },
+      'a.test': { a: Array.from({ length: 20 }, (_, i) => `192.0.2.${i}`) },
+      'b.test': A,
+    },
+    Array.from({ length: 10 }, (_, i) => `a.test 192.0.2.${i}`),
+  ],
+  ['ourselves as the only MX', { 'd.test': { mx: [[5, 'edge.test']] }, 'edge.test': A }, 'failed 554 5.4.6'],
+  ['ourselves, without an address', { 'd.test': { mx: [[5, 'EDGE.test.']] } }, 'failed 554 5.4.6'],
+  [
+    'ourselves as the best MX',
+    {
+      'd.test': {
+        mx: [
+          [5, 'edge.test'],
+          [5, 'x.test'],
+          [9, 'y.test'],
+        ],
+      },
+      'edge.test': A,
+      'x.test': A,
+      'y.test': A,
+    },
+    'failed 554 5.4.6',
+  ],
+  [
+    'ourselves in the middle',
+    {
+      'd.test': {
+        mx: [
+          [1, 'x.test'],
+          [5, 'edge.test'],
+          [9, 'y.test'],
+        ],
+      },
+      'edge.test': A,
+      'x.test': A,
+      'y.test': A,
+    },
+    ['x.test 192.0.2.1'],
+  ],
+  [
+    'ourselves by the address of a listener',
+    { 'd.test': { mx: [[1, 'x.test']] }, 'x.test': { a: ['192.0.2.7'] } },
+    'failed 554 5.4.6',
+    [relay('192.0.2.7')],
+  ],
+  ['ourselves by any address of this machine', { 'd.test': { a: [own] } }, 'failed 554 5.4.6', [relay('::')]],
+  ['loopback, where we listen everywhere', { 'd.test': { a: ['127.3.2.1'] } }, 'failed 554 5.4.6', [relay('0.0.0.0')]],
+  ['our address, but another listener has port 25', { 'd.test': { a: [own] } }, [`d.test ${own}`], [relay('::', 2525)]],
+  ['another address than our listener', { 'd.test': { a: ['192.0.2.8'] } }, ['d.test 192.0.2.8'], [relay('192.0.2.7')]],
+];
+for (const [name, zone, expected, listeners] of CASES) {
+  test(`MX: ${name}`, async () => {
+    assert.deepEqual(await lookUp(zone, 'd.test', listeners), expected);
+  });
+}
+
+for (const [literal, expected] of [
+  ['[192.0.2.1]', ['192.0.2.1 192.0.2.1']],
+  ['[ipv6:2001:db8::1]', ['2001:db8::1 2001:db8::1']],
+  ['[IPv6:2001:DB8::1]', ['2001:DB8::1 2001:DB8::1']],
+  ['[192.0.2]', 'failed 550 5.1.2'],
+  ['[example.test]', 'failed 550 5.1.2'],
+  ['[0.0.0.0]', 'failed 550 5.1.2'],
+  ['[224.0.0.1]', 'failed 550 5.1.2'],
+  ['[]', 'failed 550 5.1.2'],
+] as const) {
+  test(`address literal ${literal}`, async () => {
+    assert.deepEqual(await lookUp({}, literal), expected);
+  });
+}
+
+test('equal MX hosts share the mail', async () => {
+  const zone: Zone = {
+    'd.test': {
+      mx: [
+        [1, 'a.test'],
+        [1, 'b.test'],
+      ],
+    },
+    'a.test': A,
+    'b.test': A,
+  };
+  const lookup = new MxLookup(namesOf(zone), testSettings());
+  const first = new Map<string, number>();
+  for (let i = 0; i < 200; i++) {
+    const [best] = await lookup.targets('d.test');
+    first.set(best?.name ?? '', (first.get(best?.name ?? '') ?? 0) + 1);
+  }
+  assert.ok((first.get('a.test') ?? 0) > 50 && (first.get('b.test') ?? 0) > 50, JSON.stringify([...first]));
+});
+
+test('an answer is asked for once, also by many at the same time, until its time is over', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
+  const names = namesOf({ 'd.test': A }, 30);
+  const lookup = new MxLookup(names, testSettings());
+  await Promise.all(Array.from({ length: 20 }, () => lookup.targets('d.test')));
+  t.mock.timers.tick(29_000);
+  await lookup.targets('d.test');
+  assert.deepEqual(names.asked, ['MX d.test', 'A d.test']);
+  t.mock.timers.tick(2000);
+  await lookup.targets('d.test');
+  assert.equal(names.asked.length, 4);
+});
+
+test('a bad answer is forgotten soon', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
+  const zone: Zone = { 'd.test': { mx: 'error' } };
+  const lookup = new MxLookup(namesOf(zone), testSettings());
+  await assert.rejects(lookup.targets('d.test'), Unreachable);
+  zone['d.test'] = A;
+  await assert.rejects(lookup.targets('d.test'), Unreachable);
+  t.mock.timers.tick(5001);
+  assert.equal((await lookup.targets('d.test')).length, 1);
+});
+
+test('the host of a route that has no address leaves mail waiting', async () => {
+  const names = namesOf({ 'up.test': A, 'silent.test': { a: 'error' } });
+  assert.deepEqual(await hostTargets(names, '::1', 24), [{ name: '::1', address: '::1', port: 24 }]);
+  assert.deepEqual(await hostTargets(names, 'up.test', 587), [{ name: 'up.test', address: '192.0.2.1', port: 587 }]);
+  for (const host of ['gone.test', 'silent.test']) {
+    await assert.rejects(hostTargets(names, host, 25), { state: 'deferred', local: true });
+  }
+});
