@@ -78,7 +78,8 @@ export class SmtpSink implements AsyncDisposable {
 
   private constructor(options: SinkOptions) {
     this.options = options;
-    this.#server = createServer((socket) => {
+    // Replies to pipelined commands leave one by one: Nagle would hold all but the first back for 40 ms.
+    this.#server = createServer({ noDelay: true }, (socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
       new Conversation(this, socket).start();

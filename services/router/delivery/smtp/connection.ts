@@ -1,10 +1,10 @@
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { Deadline } from '#services/router/delivery/smtp/deadline.ts';
+import { ConnectionEnded } from '#services/router/delivery/smtp/errors.ts';
+import { type PeerReply, ReplyParser } from '#services/router/delivery/smtp/reply-parser.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { type Reply, reply } from '#shared/reply.ts';
-import { Deadline } from './deadline.ts';
-import { ConnectionEnded } from './errors.ts';
-import { type PeerReply, ReplyParser } from './reply-parser.ts';
 
 /**
  * One connection to a peer: bytes out, replies in, and one deadline.

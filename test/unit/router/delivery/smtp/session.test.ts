@@ -183,6 +183,26 @@ test('a refusal in the middle of a message is the last word, and the rest is not
   assert.deepEqual(brief(results), ['failed 552 5.3.4']);
 });
 
+test('a peer that stops reading a message is left', async () => {
+  await using peer = await rawPeer((socket, line) => {
+    if (line.startsWith('EHLO')) socket.write('250 raw\r\n');
+    else if (/^(MAIL|RCPT)/.test(line)) socket.write('250 ok\r\n');
+    else if (line === 'DATA') {
+      socket.pause();
+      socket.write('354 go\r\n');
+    }
+  });
+  await using delivery = testDelivery({ settings: QUICK });
+  const chunk = Buffer.from(`${'x'.repeat(998)}\r\n`.repeat(64));
+  let read = 0;
+  function* large() {
+    for (; read < 2000; read++) yield chunk;
+  }
+  const [results = []] = await delivery.run(smtpHop(peer.port), testJob({ message: large }));
+  assert.deepEqual(brief(results), ['deferred 451 4.4.2']);
+  assert.ok(read < 1000, 'the message waits on disk, not in memory');
+});
+
 test('consent in the middle of a message is no consent', async () => {
   await using peer = await rawPeer((socket, line) => {
     if (line.startsWith('EHLO')) socket.write('250 raw\r\n');

@@ -158,7 +158,7 @@ test('the envelope of a pipelining peer goes out in one write, and the next mess
 
 test('a refused envelope is reset before the next message, and its lone dot delivers nothing', async () => {
   await using sink = await sinkFor({ 'RCPT b@x.test': '550 5.1.1 nobody', 'RCPT c@x.test': '550 5.1.1 nobody' });
-  await using delivery = testDelivery();
+  await using delivery = testDelivery({ settings: testSettings({ delivery: { connections: 1 } }) });
   const hop = smtpHop(sink.port);
   const results = await delivery.run(
     hop,
