@@ -38,7 +38,7 @@ type Pending = {
 };
 
 /** Bytes that one group commit carries at most, so that nobody waits long behind a large one. */
-const GROUP_BYTES = 4 * 1024 * 1024;
+const GROUP_BYTES = 512 * 1024;
 const REOPEN_INTERVAL = 1000;
 const PROBE_KEY = '!probe';
 

@@ -1,4 +1,5 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=16
+// Without the limit V8 lets its space for young objects grow to 100 MB under load, which makes nothing faster here.
 // The command. Plain JavaScript, so that a Node that cannot read the rest can say so.
 const major = Number(process.versions.node.split('.')[0]);
 if (major < 24) {

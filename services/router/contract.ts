@@ -8,7 +8,7 @@ import { Envelope, EnvelopeRecipient, Origin, RecipientStatus } from '#shared/en
  */
 
 /** Largest chunk in bytes. Bodies cross the bus in pieces of at most this size. */
-export const CHUNK_BYTES = 64 * 1024;
+export const CHUNK_BYTES = 32 * 1024;
 
 /** What the listener learned about a message while its bytes passed. */
 export const MessageFacts = z.object({

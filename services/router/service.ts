@@ -41,13 +41,14 @@ export type RouterDependencies = { settings: Settings; log: Logger; signer: Clie
 export type DeliveryFactory = (dependencies: { settings: Settings; log: Logger }) => Delivery;
 
 /**
- * LevelDB maps every table it has open into memory: few open files keep that small. Mail is written once and read at
+ * LevelDB maps every table it has open into memory: few and small files keep that small. Mail is written once and read at
  * most once, so a cache of blocks gains nothing, and compressing what is deleted soon costs more than it saves.
  */
 const STORE_OPTIONS = {
   maxOpenFiles: 64,
+  maxFileSize: 1024 * 1024,
   cacheSize: 2 * 1024 * 1024,
-  writeBufferSize: 4 * 1024 * 1024,
+  writeBufferSize: 2 * 1024 * 1024,
   compression: false,
 };
 
@@ -121,7 +122,7 @@ async function assemble({ settings, log, signer }: RouterDependencies) {
         queue.end();
         await maintenance.stop();
         // Attempts end when their outcome is on disk; on a disk that stays broken they never would.
-        if (delivery !== undefined) await Promise.race([delivery.stop(), brokenFor(store, STOP_MS)]);
+        await Promise.race([Promise.all([delivery?.stop(), corrupt.settled()]), brokenFor(store, STOP_MS)]);
         await store.close();
       },
     };

@@ -1,16 +1,13 @@
 import { execFile } from 'node:child_process';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { generateNek } from '#services/credential-store/nek.ts';
+import { SEALPOST } from '#test/kit/command.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { Program } from '#test/kit/program.ts';
 import { type TempDir, tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
-
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const MAIN = join(ROOT, 'cluster/cli/main.ts');
 
 export type NodeOptions = {
   /** Port of the relay listener; a free one by default. */
@@ -77,7 +74,7 @@ export class SealpostNode implements AsyncDisposable {
 
   /** Start a process and wait for nothing. */
   launch(...services: string[]): Program {
-    const program = new Program(process.execPath, [MAIN, 'start', ...services, '--config', this.configFile], {
+    const program = new Program(SEALPOST, ['start', ...services, '--config', this.configFile], {
       cwd: this.folder,
       env: this.#environment,
     });
@@ -87,7 +84,7 @@ export class SealpostNode implements AsyncDisposable {
 
   /** Run the command line against this node; resolves to its standard output, rejects when it fails. */
   async sealpost(...args: string[]): Promise<string> {
-    const { stdout } = await promisify(execFile)(process.execPath, [MAIN, ...args, '--config', this.configFile], {
+    const { stdout } = await promisify(execFile)(SEALPOST, [...args, '--config', this.configFile], {
       cwd: this.folder,
       maxBuffer: 64 * 1024 * 1024,
     });
