@@ -55,7 +55,7 @@ export class Corrupt {
 
   /** Delete what was set aside of a message. */
   async remove(id: string): Promise<void> {
-    await this.#settled();
+    await this.settled();
     const operations: StoreOperation[] = [];
     for await (const key of this.#store.keys(rangeOf(`corrupt!${id}`))) operations.push({ type: 'del', key });
     await this.#store.persist(operations);
@@ -64,7 +64,7 @@ export class Corrupt {
   }
 
   /** Resolves when nothing is being moved. */
-  async #settled(): Promise<void> {
+  async settled(): Promise<void> {
     await Promise.all(this.#moving);
   }
 

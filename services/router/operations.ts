@@ -168,10 +168,10 @@ export async function* messagesFrom(
   { store, log }: { store: Store; log: Logger },
   after: string,
 ): AsyncGenerator<Message> {
-  const recipients = store.entries({ ...rangeOf('recipient'), gt: `recipient!${after}"` })[Symbol.asyncIterator]();
+  const recipients = store.entries({ gt: `recipient!${after}"`, lt: rangeOf('recipient').lt })[Symbol.asyncIterator]();
   let next = await recipients.next();
   try {
-    for await (const [key, value] of store.entries({ ...rangeOf('message'), gt: `message!${after}` })) {
+    for await (const [key, value] of store.entries({ gt: `message!${after}`, lt: rangeOf('message').lt })) {
       const id = queueIdOf(key);
       const records: RecipientRecord[] = [];
       try {

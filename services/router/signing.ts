@@ -8,14 +8,15 @@ import { type Reply, reply } from '#shared/reply.ts';
 
 /**
  * Asks the signer at each attempt. When nobody answers, every mail would wait for the same silence; so the signer is
- * taken to be away for a moment, and only one question in that time finds out whether it is back.
+ * taken to be away for a moment, and only one question at its end finds out whether it is back.
  */
 
 export type Signed =
   | { ok: true; header: string; keys: SignatureKey[] }
   | { ok: false; state: 'deferred' | 'failed'; reply: Reply; local: boolean };
 
-const AWAY_MS = 1000;
+/** Shorter than the first retry, so that this does not meet the same silence. */
+const AWAY_MS = 500;
 
 export class Signing {
   readonly #signer: Client<SignerContract>;

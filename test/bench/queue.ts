@@ -3,7 +3,7 @@ import { client, serve } from '#cluster/actor.ts';
 import { ConfigSchema } from '#cluster/config/schema.ts';
 import { LocalBus } from '#cluster/local-bus.ts';
 import { Settings } from '#cluster/settings.ts';
-import { routerContract } from '#services/router/contract.ts';
+import { CHUNK_BYTES, routerContract } from '#services/router/contract.ts';
 import type { Delivery, Job } from '#services/router/job.ts';
 import { createRouterService } from '#services/router/service.ts';
 import { createLogger } from '#shared/log.ts';
@@ -102,8 +102,8 @@ async function sender(): Promise<void> {
     const { transfer } = await router.open({ envelope: envelope(['bob@peer.example']), origin: ORIGIN });
     let sequence = 0;
     let at = 0;
-    for (; at + 65_536 < message.length; at += 65_536)
-      await router.chunk({ transfer, sequence: sequence++ }, { bytes: message.subarray(at, at + 65_536) });
+    for (; at + CHUNK_BYTES < message.length; at += CHUNK_BYTES)
+      await router.chunk({ transfer, sequence: sequence++ }, { bytes: message.subarray(at, at + CHUNK_BYTES) });
     await router.commit({ transfer, sequence, ...fields }, { bytes: message.subarray(at) });
   }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CHUNK_BYTES } from '#services/router/contract.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { codeOf, envelope, LATER, messageOf, NO_USER, OK, TestRouter } from './fixture.ts';
@@ -14,7 +15,7 @@ test('a router that is not started, or stopped, is unavailable', async () => {
 
 for (const [what, size, chunk] of [
   ['of one piece', 2000, undefined],
-  ['of exactly one chunk', 65_536, undefined],
+  ['of exactly one chunk', CHUNK_BYTES, undefined],
   ['of many pieces', 300_000, undefined],
   ['of tiny pieces, the header cut', 900, 7],
   ['without a byte', 0, undefined],

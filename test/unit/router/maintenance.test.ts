@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Store } from '#cluster/store.ts';
+import { Bodies } from '#services/router/bodies.ts';
+import { Intake } from '#services/router/intake.ts';
+import { Maintenance } from '#services/router/maintenance.ts';
+import { keys, putBytes, putJson } from '#services/router/records.ts';
+import { Space } from '#services/router/space.ts';
+import { newQueueId } from '#shared/ids.ts';
+import { silentLogger } from '#shared/log.ts';
+import { tempDir } from '#test/kit/temp.ts';
+import { settingsFor } from './fixture.ts';
+
+const DAY = 86_400_000;
+const NOW = Date.UTC(2036, 0, 1);
+
+test('receipts go when their mail left longer ago than they are kept, however long it was in the queue', async () => {
+  await using folder = await tempDir();
+  const settings = settingsFor(folder.path, {}, { keep: 7 * DAY });
+  const store = await Store.open(folder.path, silentLogger);
+  const space = new Space(folder.path, () => 0);
+  const bodies = new Bodies(store);
+  const intake = new Intake({ settings, log: silentLogger, store, space, bodies, deliver: () => undefined });
+  const maintenance = new Maintenance({ settings, store, space, intake, log: silentLogger });
+
+  // Ids are made in the order of their times.
+  const rows: [string, number, number | 'damaged', boolean][] = [
+    ['damaged, old', 30 * DAY, 'damaged', false],
+    ['old', 20 * DAY, 20 * DAY, false],
+    ['arrived long ago, left lately', 9 * DAY, 5 * DAY, true],
+    ['just too old', 8 * DAY, 7 * DAY + 1, false],
+    ['just new enough', 7 * DAY - 1, 7 * DAY - 1, true],
+    ['damaged, new', 1 * DAY, 'damaged', true],
+    ['new', 1000, 1000, true],
+  ];
+  const expected: string[] = [];
+  for (const [, arrived, finished, kept] of rows) {
+    const key = keys.receipt(newQueueId(NOW - arrived));
+    const operation =
+      finished === 'damaged' ? putBytes(key, Buffer.from('?')) : putJson(key, { finished: NOW - finished });
+    await store.write([operation]);
+    if (kept) expected.push(key);
+  }
+  await store.write([putBytes(keys.message('0'), Buffer.from('not a receipt'))]);
+  assert.equal(await maintenance.purgeReceipts(NOW), 3);
+  const left: string[] = [];
+  for await (const key of store.keys({})) left.push(key);
+  assert.deepEqual(left, [keys.message('0'), ...expected]);
+  await store.close();
+});
