@@ -4,6 +4,7 @@ import type { Store, StoreOperation } from '#cluster/store.ts';
 import type { Intake } from '#services/router/intake.ts';
 import { type Receipt, rangeOf } from '#services/router/records.ts';
 import { unseal } from '#services/router/seal.ts';
+import type { Slots } from '#services/router/slots.ts';
 import type { Space } from '#services/router/space.ts';
 import { errorText } from '#shared/errors.ts';
 import { queueIdFloor } from '#shared/ids.ts';
@@ -18,12 +19,15 @@ import type { Logger } from '#shared/log.ts';
 const TICK_MS = 1000;
 const SWEEP_MS = 60_000;
 const PURGE_MS = 600_000;
+/** Compactions are this far apart, and take no more than a fifth of the time. */
 const COMPACT_MS = 5000;
+const COMPACT_PAUSE = 4;
 const PURGE_BATCH = 500;
 
 export class Maintenance {
   readonly #settings: Settings;
   readonly #store: Store;
+  readonly #slots: Slots;
   readonly #space: Space;
   readonly #intake: Intake;
   readonly #log: Logger;
@@ -32,12 +36,15 @@ export class Maintenance {
   #busy = false;
   #swept = Date.now();
   #purged = 0;
-  #compacted = 0;
+  #nextCompaction = 0;
+  /** How much had left the queue at the last compaction; unknown at the start. */
+  #removed = -1;
   #stopped = false;
 
-  constructor(parts: { settings: Settings; store: Store; space: Space; intake: Intake; log: Logger }) {
+  constructor(parts: { settings: Settings; store: Store; slots: Slots; space: Space; intake: Intake; log: Logger }) {
     this.#settings = parts.settings;
     this.#store = parts.store;
+    this.#slots = parts.slots;
     this.#space = parts.space;
     this.#intake = parts.intake;
     this.#log = parts.log;
@@ -64,7 +71,7 @@ export class Maintenance {
         this.#intake.sweep(now);
       }
       if (this.#store.failure !== undefined) return;
-      if (now - this.#compacted >= COMPACT_MS && this.#space.available() <= 0) await this.#compact();
+      if (now >= this.#nextCompaction && this.#space.available() <= 0) await this.#compact();
       if (now - this.#purged >= PURGE_MS) {
         await this.purgeReceipts(now);
         this.#purged = now;
@@ -77,8 +84,13 @@ export class Maintenance {
   }
 
   async #compact(): Promise<void> {
+    if (this.#slots.removed === this.#removed) return;
+    this.#removed = this.#slots.removed;
+    const began = Date.now();
     await this.#store.compact('!', '~');
-    this.#compacted = Date.now();
+    const took = Date.now() - began;
+    this.#nextCompaction = Date.now() + Math.max(COMPACT_MS, took * COMPACT_PAUSE);
+    this.#log.info({ ms: took }, 'disk low: deleted mail was given back to it');
   }
 
   /** Delete receipts whose mail left the queue longer than `receipts.keep` ago. Returns how many. */

@@ -103,7 +103,7 @@ async function assemble({ settings, log, signer }: RouterDependencies) {
     const intake = new Intake({ settings, log, store, space, bodies, deliver: (message) => queue.add(message) });
     const views = new Views({ settings, store, slots, bodies, corrupt, routing, log });
     const control = new Control({ store, slots, queue, corrupt, settlement, views, log });
-    const maintenance = new Maintenance({ settings, store, space, intake, log });
+    const maintenance = new Maintenance({ settings, store, slots, space, intake, log });
     let delivery: Delivery | undefined;
     return {
       intake,

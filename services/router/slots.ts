@@ -29,10 +29,16 @@ export type Slot = HeapItem & {
 export class Slots {
   readonly line = new Heap<Slot>();
   readonly #slots = new Map<string, Slot>();
+  #removed = 0;
   readonly #counts: Record<SlotState, number> = { active: 0, deferred: 0, hold: 0 };
 
   get counts(): Readonly<Record<SlotState, number>> {
     return this.#counts;
+  }
+
+  /** Messages that have left the queue since the start. */
+  get removed(): number {
+    return this.#removed;
   }
 
   get(id: string): Slot | undefined {
@@ -74,6 +80,7 @@ export class Slots {
     this.line.delete(slot);
     if (!this.has(slot)) return;
     this.#slots.delete(slot.id);
+    this.#removed++;
     this.#counts[slot.state]--;
   }
 }

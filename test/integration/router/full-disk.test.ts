@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { before, test } from 'node:test';
+import { before, mock, test } from 'node:test';
+import { ClassicLevel } from 'classic-level';
 import pino from 'pino';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -118,10 +119,13 @@ test('mail is refused before the disk is full, and taken again when it has left'
   const delivered = deliverAll(router);
   await waitFor(() => isEmpty(router), { what: 'an empty queue', timeout: 30_000 });
   assert.deepEqual(delivered, first.ids);
-  // LevelDB keeps deleted mail for long: the router asks for the space, and mail flows again.
+  // LevelDB keeps deleted mail for long; where room is needed, the router asks it for the space of all of it.
+  const { queue } = router.settings.current;
+  router.settings.replace({ ...router.settings.current, queue: { ...queue, reserve: 112 * 1024 * 1024 } });
   await waitFor(async () => (await router.status()).refusing === undefined, { what: 'room', timeout: 30_000 });
+  router.settings.replace({ ...router.settings.current, queue });
   const more = await flood(router, 1);
-  assert.ok(more.ids.size > 100, `${more.ids.size} accepted the second time`);
+  assert.ok(more.ids.size > 500, `${more.ids.size} accepted the second time`);
 });
 
 test('a disk that others fill to the last byte: refusals, no loss, and work goes on without a restart', async (t) => {
@@ -140,8 +144,7 @@ test('a disk that others fill to the last byte: refusals, no loss, and work goes
   await waitFor(() => isEmpty(router), { what: 'an empty queue', timeout: 60_000 });
   assert.deepEqual(delivered, new Set([...before.ids, ...during.ids]));
   await waitFor(async () => (await router.status()).refusing === undefined, { what: 'room', timeout: 30_000 });
-  const more = await flood(router, 1);
-  assert.ok(more.ids.size > 100, `${more.ids.size} accepted afterwards`);
+  await waitFor(async () => (await flood(router, 1)).ids.size > 100, { what: 'mail taken again', timeout: 30_000 });
 });
 
 test('a router that stops while its store fails has everything it answered at the next start', async (t) => {
@@ -188,4 +191,24 @@ test('a folder in which no file can be made: refusals, and work goes on when it 
   await waitFor(() => isEmpty(router), { what: 'an empty queue', timeout: 60_000 });
   assert.deepEqual(delivered, ids);
   assert.equal(await codeOf(router.send({ envelope: envelope(['bob@peer.example']) })), undefined);
+});
+
+test('a stop does not wait for ever for a disk that stays broken; the mail is sent again afterwards', async () => {
+  await using folder = await tempDir();
+  const log = memoryLog();
+  const first = await TestRouter.start(folder.path, { log: log.logger });
+  const queueId = await first.send({ envelope: envelope(['bob@peer.example']) });
+  const given = await first.delivery.next();
+  await given.content();
+  const broken = mock.method(ClassicLevel.prototype, 'batch', async () => {
+    throw Object.assign(new Error('IO error: Input/output error'), { code: 'LEVEL_IO_ERROR' });
+  });
+  const ended = given.end('delivered', OK);
+  first.delivery.stop = () => ended;
+  await first.stop();
+  await ended;
+  broken.mock.restore();
+  assert.ok(log.has('could not be recorded'));
+  await using second = await TestRouter.start(folder.path);
+  assert.equal((await second.delivery.next()).job.queueId, queueId);
 });

@@ -5,6 +5,7 @@ import { Bodies } from '#services/router/bodies.ts';
 import { Intake } from '#services/router/intake.ts';
 import { Maintenance } from '#services/router/maintenance.ts';
 import { keys, putBytes, putJson } from '#services/router/records.ts';
+import { Slots } from '#services/router/slots.ts';
 import { Space } from '#services/router/space.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
@@ -21,7 +22,7 @@ test('receipts go when their mail left longer ago than they are kept, however lo
   const space = new Space(folder.path, () => 0);
   const bodies = new Bodies(store);
   const intake = new Intake({ settings, log: silentLogger, store, space, bodies, deliver: () => undefined });
-  const maintenance = new Maintenance({ settings, store, space, intake, log: silentLogger });
+  const maintenance = new Maintenance({ settings, store, slots: new Slots(), space, intake, log: silentLogger });
 
   // Ids are made in the order of their times.
   const rows: [string, number, number | 'damaged', boolean][] = [
