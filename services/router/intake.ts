@@ -38,6 +38,8 @@ type Transfer = {
   written: number[];
   bytes: number;
   touched: number;
+  /** Records of it may be on disk, whatever the write was answered. */
+  begun: boolean;
 };
 
 export type Commit = {
@@ -112,6 +114,7 @@ export class Intake {
       written: [],
       bytes: 0,
       touched: now,
+      begun: false,
     };
     this.#transfers.set(transfer.id, transfer);
     return transfer;
@@ -123,6 +126,7 @@ export class Intake {
     if (bytes.length === 0) return;
     try {
       this.#admit(transfer, bytes.length);
+      transfer.begun = true;
       await this.#parts.store.write(this.#piece(transfer, bytes));
     } catch (error) {
       throw this.#failed(transfer, error);
@@ -137,6 +141,7 @@ export class Intake {
       this.#checkSize(transfer, request.facts, bytes.length);
       this.#admit(transfer, bytes.length);
       const { message, operations, body } = this.#message(transfer, request, bytes);
+      transfer.begun = true;
       await this.#parts.store.write(operations);
       if (body !== undefined) this.#parts.bodies.keep(message, body);
       this.#accepted(transfer, message);
@@ -269,8 +274,8 @@ export class Intake {
     this.#transfers.delete(transfer.id);
     const { store, log } = this.#parts;
     const id = transfer.queueId;
+    if (!transfer.begun) return;
     const operations: StoreOperation[] = transfer.written.map((_, n) => ({ type: 'del', key: keys.body(id, n) }));
-    if (operations.length === 0) return;
     operations.push({ type: 'del', key: keys.transfer(id) }, { type: 'del', key: keys.message(id) });
     for (let n = 0; n < transfer.envelope.recipients.length; n++)
       operations.push({ type: 'del', key: keys.recipient(id, n) });

@@ -153,6 +153,23 @@ for (const [reason, code] of [
     }));
 }
 
+test('a refused message without a single byte is not found either when the disk works again', () =>
+  withIntake(async ({ intake, store, messages }) => {
+    const { id } = open(intake);
+    const batch = ClassicLevel.prototype.batch as unknown as (...args: unknown[]) => Promise<void>;
+    const broken = mock.method(ClassicLevel.prototype, 'batch', async function (this: unknown, ...args: unknown[]) {
+      await batch.apply(this, args);
+      throw Object.assign(new Error('IO error: no answer'), { code: 'LEVEL_IO_ERROR' });
+    });
+    const nothing = new Uint8Array(0);
+    const commit = { transfer: id, sequence: 0, ...commitFields(nothing) };
+    assert.equal(await codeOf(intake.commit(commit, nothing)), 'not-accepting');
+    broken.mock.restore();
+    await waitFor(() => store.failure === undefined, { what: 'the store to work' });
+    await waitFor(async () => (await keysOf(store)).length === 0, { what: 'an empty store' });
+    assert.deepEqual(messages, []);
+  }));
+
 test('a router that stops takes no new mail', () =>
   withIntake(async ({ intake }) => {
     intake.drain();
