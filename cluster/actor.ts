@@ -45,7 +45,7 @@ export function serve<C extends Contract>(bus: Bus, service: Service<C>, log: Lo
       const size = request.bytes?.length ?? 0;
       if (open >= mailbox || (openBytes > 0 && openBytes + size > MAILBOX_BYTES)) {
         const message = `${contract.name} has ${open} requests of ${openBytes} bytes open`;
-        return { ok: false, code: CALL_ERRORS.busy, message };
+        return { ok: false, code: CALL_ERRORS.busy, message, elsewhere: true };
       }
       open++;
       openBytes += size;
@@ -82,7 +82,8 @@ async function handle(
       : { ok: true, fields: answer };
   } catch (error) {
     if (error instanceof SealpostError && (spec.errors?.includes(error.code) || isCallError(error.code))) {
-      return { ok: false, code: error.code, message: errorText(error) };
+      const elsewhere = error.code === CALL_ERRORS.unavailable || spec.elsewhere?.includes(error.code) === true;
+      return { ok: false, code: error.code, message: errorText(error), ...(elsewhere ? { elsewhere } : {}) };
     }
     log.error({ operation: label, trace: request.trace, err: error }, 'request failed');
     return { ok: false, code: CALL_ERRORS.internal, message: `${label} failed: ${errorText(error)}` };

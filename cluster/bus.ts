@@ -7,6 +7,7 @@
  *
  * Rules that both keep:
  * - a call prefers an instance in its own process, then one on its own node, then any other;
+ * - a call that an instance answers with `elsewhere` goes on to another one; where there is none, that is the answer;
  * - a call with `node` set goes to that node's instance only;
  * - a call nobody serves fails at once with `unavailable`; one without an answer in time with `timeout`;
  * - a message above the bus's limit fails with `too-large` before it is sent;
@@ -26,10 +27,13 @@ export type BusRequest = {
   timeout: number;
 };
 
-/** An answer as it travels: fields (and bytes), or a code and a text. */
+/**
+ * An answer as it travels: fields (and bytes), or a code and a text. `elsewhere`: nothing was done, and the reason lies
+ * with this instance alone (it is full, or stops).
+ */
 export type BusReply =
   | { ok: true; fields: unknown; bytes?: Uint8Array | undefined }
-  | { ok: false; code: string; message: string };
+  | { ok: false; code: string; message: string; elsewhere?: boolean | undefined };
 
 export type BusHandler = (request: BusRequest) => Promise<BusReply>;
 

@@ -26,7 +26,7 @@ const RequestHead = z.object({
 });
 const ReplyHead = z.discriminatedUnion('ok', [
   z.object({ ok: z.literal(true), fields: z.unknown().optional() }),
-  z.object({ ok: z.literal(false), code: z.string(), message: z.string() }),
+  z.object({ ok: z.literal(false), code: z.string(), message: z.string(), elsewhere: z.boolean().optional() }),
 ]);
 const EventHead = z.object({ payload: z.unknown().optional() });
 
@@ -42,7 +42,7 @@ export function decodeRequest(frame: Uint8Array): BusRequest {
 export function encodeReply(reply: BusReply): Uint8Array {
   return reply.ok
     ? encode({ ok: true, fields: reply.fields }, reply.bytes)
-    : encode({ ok: false, code: reply.code, message: reply.message });
+    : encode({ ok: false, code: reply.code, message: reply.message, elsewhere: reply.elsewhere });
 }
 
 export function decodeReply(frame: Uint8Array): BusReply {

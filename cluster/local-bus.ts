@@ -53,7 +53,7 @@ export class LocalBus implements Bus {
   /** Hand a request to its handler, whatever the deadline: whoever asked keeps that. Never rejects. */
   take(address: Address, request: BusRequest): Promise<BusReply> {
     const handler = this.#closed ? undefined : this.#handlers.get(key(address));
-    if (handler === undefined) return Promise.resolve(failure(this.#unavailable(address)));
+    if (handler === undefined) return Promise.resolve({ ...failure(this.#unavailable(address)), elsewhere: true });
     const answer = handler(request).catch((cause: unknown) =>
       failure(new SealpostError(CALL_ERRORS.internal, `${key(address)} failed: ${errorText(cause)}`)),
     );

@@ -1,4 +1,4 @@
-import { ErrorCode, type Msg, type NatsConnection, NatsError } from 'nats';
+import type { Msg, NatsConnection } from 'nats';
 import {
   type Address,
   type Bus,
@@ -8,9 +8,10 @@ import {
   DRAIN_LIMIT,
   endsWithin,
 } from '#cluster/bus.ts';
-import { decodeEvent, decodeReply, decodeRequest, encodeEvent, encodeReply, encodeRequest } from '#cluster/frame.ts';
+import { decodeEvent, decodeRequest, encodeEvent, encodeReply, encodeRequest } from '#cluster/frame.ts';
 import { failure, LocalBus } from '#cluster/local-bus.ts';
 import { type NatsConnectionOptions, NatsLink } from '#cluster/nats-connection.ts';
+import { ask, label, unavailable } from '#cluster/nats-request.ts';
 import { eventSubject, operationSubject } from '#cluster/subjects.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
@@ -33,6 +34,13 @@ export type NatsBusOptions = Omit<NatsConnectionOptions, 'name'> & { node: strin
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024;
 /** How long the own node's mailbox counts as unserved after NATS said so, in milliseconds. */
 const ABSENT = 1000;
+/**
+ * How long an instance that answered `elsewhere` stays out of its service's shared mailbox, in milliseconds: enough for
+ * the caller to ask the others, and little where there are none.
+ */
+const ASIDE = 50;
+/** Instances that one call asks, while routes between servers spread the news of who stepped aside. */
+const MOST_ASKED = 20;
 /** Bytes of requests that NATS may not have read yet, beyond which calls are refused. */
 const UNSENT_LIMIT = 128 * 1024 * 1024;
 
@@ -77,22 +85,53 @@ export class NatsBus implements Bus {
 
   serve(address: Address, handler: BusHandler): () => void {
     const stopLocal = this.#local.serve(address, handler);
-    const deliver = (message: Msg): void => this.#arrived(address, message);
-    const stops = [operationSubject(address), operationSubject(address, this.#node)].map((subject) =>
-      this.#link.subscribe(subject, address.service, deliver),
-    );
+    const own = operationSubject(address, this.#node);
+    const stopOwn = this.#link.subscribe(own, address.service, (message) => void this.#arrived(address, message));
+    const stopShared = this.#serveShared(address);
     return () => {
-      for (const stop of stops) stop();
+      stopOwn();
+      stopShared();
       stopLocal();
+    };
+  }
+
+  /**
+   * Hear what any instance may answer. One that answers `elsewhere` steps aside for a moment, before that answer goes
+   * out: the server chooses whom it asks, and shall not choose this one when the caller asks again.
+   */
+  #serveShared(address: Address): () => void {
+    let timer: NodeJS.Timeout | undefined;
+    let stopped = false;
+    const subscribe = (): (() => void) =>
+      this.#link.subscribe(operationSubject(address), address.service, (message) => {
+        void this.#arrived(address, message, stepAside);
+      });
+    const stepAside = (): void => {
+      if (stopped || timer !== undefined) return;
+      stop();
+      timer = setTimeout(() => {
+        timer = undefined;
+        stop = subscribe();
+      }, ASIDE).unref();
+    };
+    let stop = subscribe();
+    return () => {
+      stopped = true;
+      clearTimeout(timer);
+      stop();
     };
   }
 
   async call(address: Address, request: BusRequest, node?: string): Promise<BusReply> {
     if (this.#drained !== undefined) throw unavailable(address, 'this process is shutting down');
+    let declined: BusReply | undefined;
     if ((node === undefined || node === this.#node) && this.#local.serves(address)) {
-      return this.#local.call(address, request, node);
+      const answer = await this.#local.call(address, request, node);
+      if (node !== undefined || !isDeclined(answer)) return answer;
+      declined = answer;
     }
     const connection = this.#link.current;
+    if (connection === undefined && declined !== undefined) return declined;
     if (connection === undefined) throw unavailable(address, 'NATS is away, and this process does not serve it');
     const frame = encodeRequest(request);
     if (frame.length > this.maxPayload) {
@@ -100,7 +139,7 @@ export class NatsBus implements Bus {
       throw new SealpostError(CALL_ERRORS.tooLarge, text);
     }
     const sent = this.#account(connection, frame.length);
-    const answer = this.#exchange(connection, address, frame, request.timeout, node);
+    const answer = this.#exchange(connection, address, frame, request.timeout, node, declined);
     this.#asked.add(answer);
     answer.then(sent, sent).finally(() => this.#asked.delete(answer));
     return answer;
@@ -184,27 +223,41 @@ export class NatsBus implements Bus {
     await this.#link.close(DRAIN_LIMIT / 5);
   }
 
-  /** Ask over NATS: the own node first, then anyone. */
+  /** Ask over NATS: the own node first, then anyone. `declined` is the answer of an instance that was asked before. */
   async #exchange(
     connection: NatsConnection,
     address: Address,
     frame: Uint8Array,
     timeout: number,
-    node?: string,
+    node: string | undefined,
+    declined: BusReply | undefined,
   ): Promise<BusReply> {
     const end = performance.now() + timeout;
-    const service = `${address.service} v${address.version}`;
-    if (node === undefined && (this.#absent.get(service) ?? 0) < performance.now()) {
-      const answer = await ask(connection, address, operationSubject(address, this.#node), frame, end);
-      if (answer !== undefined) return answer;
-      this.#absent.set(service, performance.now() + ABSENT);
+    if (node !== undefined) {
+      const answer = await ask(connection, address, operationSubject(address, node), frame, end);
+      if (answer === undefined) throw unavailable(address, `node ${node} does not serve it`);
+      return answer;
     }
-    const answer = await ask(connection, address, operationSubject(address, node), frame, end);
-    if (answer !== undefined) return answer;
-    throw unavailable(address, node === undefined ? 'no process serves it' : `node ${node} does not serve it`);
+    const service = `${address.service} v${address.version}`;
+    let first = declined;
+    if ((this.#absent.get(service) ?? 0) < performance.now()) {
+      const answer = await ask(connection, address, operationSubject(address, this.#node), frame, end);
+      if (answer === undefined) this.#absent.set(service, performance.now() + ABSENT);
+      else if (isDeclined(answer)) first ??= answer;
+      else return answer;
+    }
+    for (let asked = 0; asked < MOST_ASKED; asked++) {
+      const answer = await ask(connection, address, operationSubject(address), frame, end);
+      if (answer === undefined) break;
+      if (!isDeclined(answer)) return answer;
+      first ??= answer;
+    }
+    if (first !== undefined) return first;
+    throw unavailable(address, 'no process serves it');
   }
 
-  #arrived(address: Address, message: Msg): void {
+  /** Answer a request; `stepAside` is called before an answer that sends the caller elsewhere. */
+  async #arrived(address: Address, message: Msg, stepAside?: () => void): Promise<void> {
     const operation = label(address);
     if (message.reply === undefined || message.reply === '') {
       this.#log.warn({ operation }, 'a request that wants no reply was dropped; who publishes on this subject?');
@@ -219,7 +272,9 @@ export class NatsBus implements Bus {
       this.#respond(address, message, { ok: false, code: CALL_ERRORS.malformed, message: `${operation}: ${text}` });
       return;
     }
-    void this.#local.take(address, request).then((reply) => this.#respond(address, message, reply));
+    const reply = await this.#local.take(address, request);
+    if (isDeclined(reply)) stepAside?.();
+    this.#respond(address, message, reply);
   }
 
   #respond(address: Address, message: Msg, reply: BusReply): void {
@@ -258,43 +313,4 @@ export class NatsBus implements Bus {
   }
 }
 
-const label = (address: Address): string => `${address.service}.${address.operation}`;
-
-/** The answer, or undefined when nobody listens on the subject. */
-async function ask(
-  connection: NatsConnection,
-  address: Address,
-  subject: string,
-  frame: Uint8Array,
-  end: number,
-): Promise<BusReply | undefined> {
-  try {
-    const message = await connection.request(subject, frame, { timeout: Math.max(1, end - performance.now()) });
-    return decodeReply(message.data);
-  } catch (error) {
-    if (!(error instanceof NatsError)) throw error;
-    if (error.code === ErrorCode.NoResponders) return undefined;
-    throw callError(error, address, connection);
-  }
-}
-
-function unavailable(address: Address, why: string): SealpostError {
-  return new SealpostError(CALL_ERRORS.unavailable, `${label(address)} cannot be called: ${why}`);
-}
-
-function callError(error: NatsError, address: Address, connection: NatsConnection): SealpostError {
-  switch (error.code) {
-    case ErrorCode.Timeout: {
-      const text = connection.isClosed() ? 'the connection to NATS broke before its answer' : 'no answer came in time';
-      return new SealpostError(CALL_ERRORS.timeout, `${label(address)}: ${text}`);
-    }
-    case ErrorCode.MaxPayloadExceeded:
-      return new SealpostError(CALL_ERRORS.tooLarge, `${label(address)}: NATS does not carry the request`, {
-        cause: error,
-      });
-    case ErrorCode.PermissionsViolation:
-      return unavailable(address, `NATS does not permit it: ${error.message}`);
-    default:
-      return unavailable(address, errorText(error));
-  }
-}
+const isDeclined = (reply: BusReply): boolean => !reply.ok && reply.elsewhere === true;

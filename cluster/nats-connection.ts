@@ -83,7 +83,7 @@ export class NatsLink {
 
   /**
    * Hear a subject on this and every later connection, alone or as one of the queue group `queue`. Returns the way to
-   * stop.
+   * stop; what the server had routed here before it heard of that is still delivered.
    */
   subscribe(subject: string, queue: string | undefined, deliver: (message: Msg) => void): () => void {
     const wanted: Wanted = { subject, queue, deliver, subscription: undefined };
@@ -91,7 +91,8 @@ export class NatsLink {
     if (this.current !== undefined) attach(wanted, this.current);
     return () => {
       this.#wanted.delete(wanted);
-      wanted.subscription?.unsubscribe();
+      // One that broke with its connection has nothing more to deliver.
+      wanted.subscription?.drain().catch(() => undefined);
     };
   }
 

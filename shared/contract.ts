@@ -18,6 +18,8 @@ export type OperationSpec = {
   reply: z.ZodType;
   /** Codes of the `SealpostError`s that a handler may throw; any other error reaches the caller as `internal`. */
   errors?: readonly string[];
+  /** Those of `errors` that speak of this instance alone: the call goes on to another one, where there is one. */
+  elsewhere?: readonly string[];
   /** Which side carries a byte string beside its fields. */
   bytes?: 'request' | 'reply';
   /** Longest time for an answer in milliseconds, where it is not the default 10 s. */

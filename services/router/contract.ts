@@ -68,6 +68,7 @@ export const routerContract = defineContract('router', 1, {
       request: z.object({ envelope: Envelope, origin: Origin, sizeHint: z.number().int().optional() }),
       reply: z.object({ transfer: z.string(), queueId: z.string(), node: z.string() }),
       errors: ['full', 'not-accepting'],
+      elsewhere: ['full', 'not-accepting'],
     },
     /** The next bytes of the message; chunks are numbered from 0 and sent in order. Answered when they are on disk. */
     chunk: {

@@ -10,6 +10,10 @@ import { type TempDir, tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 export type NodeOptions = {
+  /** Its name in the cluster; `edge-1` by default. */
+  name?: string;
+  /** Text of its NEK, which nodes of one cluster share; one of its own by default. */
+  nek?: string;
   /** Port of the relay listener; a free one by default. */
   port?: number;
   /** Where `* → smtp://127.0.0.1:sink` leads. */
@@ -47,12 +51,12 @@ export class SealpostNode implements AsyncDisposable {
     const port = options.port ?? (await freePort());
     const node = new SealpostNode(temp, port, options.environment ?? {});
     const nek = join(temp.path, 'nek.key');
-    await writeFile(nek, generateNek('test'), { mode: 0o600 });
+    await writeFile(nek, options.nek ?? generateNek('test'), { mode: 0o600 });
     await chmod(nek, 0o600);
     await writeFile(
       node.configFile,
       [
-        `node: { name: edge-1, hostname: edge.test, data: ${options.data ?? './data'} }`,
+        `node: { name: ${options.name ?? 'edge-1'}, hostname: edge.test, data: ${options.data ?? './data'} }`,
         `credentials: { nek: ${nek} }`,
         ...(options.config?.includes('listeners:')
           ? []

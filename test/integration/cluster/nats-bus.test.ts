@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { connect } from 'nats';
-import { announcer, client, listen } from '#cluster/actor.ts';
+import { type Actor, announcer, client, listen, serve } from '#cluster/actor.ts';
 import { decodeReply, encodeRequest } from '#cluster/frame.ts';
 import { NatsBus, type NatsBusOptions } from '#cluster/nats-bus.ts';
 import { eventSubject, operationSubject } from '#cluster/subjects.ts';
@@ -95,6 +95,78 @@ test('a call prefers its own process, then its own node, then any', nats, async 
   stopSameNode();
   await sameNode.flush();
   assert.equal(await where(), 'other node');
+});
+
+test('a call that an instance declines goes to another one, and fails when all decline', nats, async () => {
+  await using server = await startNatsServer();
+  const full = new TestService();
+  const contract = { ...testContract, operations: { fail: testContract.operations.fail } };
+  const life = { start: async () => undefined, stop: async () => undefined };
+  const serveOn = async (bus: NatsBus, how: () => string): Promise<Actor> => {
+    const fail = ({ how: wanted }: { how: string }) => {
+      if (how() === '') return {};
+      return full.handlers.fail(
+        { how: how() === 'told' ? wanted : how() },
+        { bytes: new Uint8Array(0), trace: undefined },
+      );
+    };
+    const actor = serve(bus, { contract, handlers: { fail }, ...life }, silentLogger);
+    await bus.flush();
+    return actor;
+  };
+  await using own = await join(server, 'a');
+  await using second = await join(server, 'a');
+  await using third = await join(server, 'b');
+  await using fourth = await join(server, 'c');
+  await using outside = await join(server, 'd');
+  let last = 'full';
+  for (const bus of [own, second, third]) await serveOn(bus, () => 'full');
+  await serveOn(fourth, () => last);
+  const calls = [client(own, contract), client(outside, contract)];
+  for (const call of calls) {
+    // Who declined is out of the shared mailbox for a moment: a call may find nobody at all.
+    const refusal = (): Promise<string> => call.fail({ how: '' }).then(String, (error: SealpostError) => error.code);
+    await waitFor(async () => (await refusal()) === 'full', { what: 'the reason why all decline' });
+  }
+  last = '';
+  await waitFor(() => calls[1]?.fail({ how: '' }), { what: 'the fourth to be back' });
+  for (let i = 0; i < 50; i++) for (const call of calls) await call.fail({ how: '' });
+  // A node that is named answers for itself; what is no matter of the instance is asked once.
+  await assert.rejects(client(outside, contract).fail({ how: '' }, { node: 'b' }), code('full'));
+  last = 'not-found';
+  await assert.rejects(client(outside, contract).fail({ how: '' }), code('not-found'));
+});
+
+test('a service that stops under load leaves no call unanswered', nats, async () => {
+  await using server = await startNatsServer();
+  await using calling = await join(server, 'caller');
+  const call = client(calling, testContract);
+  for (let round = 0; round < 5; round++) {
+    await using serving = await join(server, 'a');
+    const actor = new TestService().serve(serving);
+    await serving.flush();
+    const outcomes: Promise<string>[] = [];
+    const ask = (): void => {
+      for (let i = 0; i < 200; i++) {
+        const outcome = call.digest({}, { timeout: 3000, bytes: Buffer.alloc(1000) });
+        outcomes.push(
+          outcome.then(
+            () => 'answered',
+            (error: SealpostError) => error.code,
+          ),
+        );
+      }
+    };
+    ask();
+    await outcomes[0];
+    ask();
+    await new Promise(setImmediate);
+    actor.close();
+    ask();
+    const codes = new Set(await Promise.all(outcomes));
+    assert.ok(!codes.has('timeout'), `round ${round}: ${[...codes]}`);
+    assert.ok(codes.has('answered') && codes.has('unavailable'), `round ${round}: ${[...codes]}`);
+  }
 });
 
 test('an absent own node costs no round trip with every call', nats, async () => {
