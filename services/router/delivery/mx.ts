@@ -4,7 +4,7 @@ import { Unreachable } from '#services/router/delivery/channel.ts';
 import type { Names } from '#services/router/delivery/names.ts';
 import { isHostAddress, isSelf } from '#services/router/delivery/self.ts';
 import type { Target } from '#services/router/delivery/smtp/session.ts';
-import { errorText } from '#shared/errors.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
 import { reply } from '#shared/reply.ts';
 
 /**
@@ -92,7 +92,7 @@ export class MxLookup {
       if (usable.length === 0) return none(failed('5.1.2', `domain ${domain} has no mail exchanger and no address`));
       return { answer: { hosts: [{ name: domain, preference: 0, addresses: usable }] }, ttl: Math.min(ttl, MAX_TTL) };
     } catch (error) {
-      return none(dnsTrouble(domain, error));
+      return none(domainTrouble(domain, error));
     }
   }
 
@@ -123,7 +123,7 @@ export class MxLookup {
     const none =
       trouble === undefined
         ? failed('5.4.4', `no mail exchanger of ${domain} has an address: ${best.map((r) => r.exchange).join(', ')}`)
-        : dnsTrouble(domain, trouble);
+        : domainTrouble(domain, trouble);
     return { answer: { none }, ttl: NEGATIVE_TTL };
   }
 }
@@ -136,9 +136,17 @@ function failed(enhanced: string, text: string): Unreachable {
   return new Unreachable('failed', reply(550, enhanced, text));
 }
 
-function dnsTrouble(name: string, error: unknown): Unreachable {
+function dnsTrouble(name: string, error: unknown, local: boolean): Unreachable {
   const text = `DNS gave no answer for ${name}: ${errorText(error)}`;
-  return new Unreachable('deferred', reply(451, '4.4.3', text), { local: true });
+  return new Unreachable('deferred', reply(451, '4.4.3', text), { local });
+}
+
+/**
+ * Trouble with the DNS of somebody's domain. A resolver that keeps silent or refuses is ours to mend, and soon; one that
+ * answers SERVFAIL works, and has nothing to say because of the domain: its mail waits as for any host that is down.
+ */
+function domainTrouble(domain: string, error: unknown): Unreachable {
+  return dnsTrouble(domain, error, errorCode(error) !== 'ESERVFAIL');
 }
 
 /** `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3). */
@@ -155,7 +163,7 @@ export async function hostTargets(names: Names, host: string, port: number): Pro
   try {
     ({ addresses } = await names.machine(host));
   } catch (error) {
-    throw dnsTrouble(host, error);
+    throw dnsTrouble(host, error, true);
   }
   if (addresses.length === 0) {
     const text = `host ${host} of the route has no address: check the route and the name servers`;

@@ -6,16 +6,22 @@ import { hostTargets, MxLookup } from '#services/router/delivery/mx.ts';
 import type { Names } from '#services/router/delivery/names.ts';
 import { testSettings } from '#test/unit/router/delivery/fixtures.ts';
 
-type Zone = Record<string, { mx?: [number, string][] | 'error' | 'nxdomain'; a?: string[] | 'error' }>;
+type Zone = Record<
+  string,
+  { mx?: [number, string][] | 'error' | 'servfail' | 'nxdomain'; a?: string[] | 'error' | 'servfail' }
+>;
 
-const temporary = (): Error => Object.assign(new Error('query timed out'), { code: 'ETIMEOUT' });
+const temporary = (how: 'error' | 'servfail'): Error =>
+  how === 'error'
+    ? Object.assign(new Error('query timed out'), { code: 'ETIMEOUT' })
+    : Object.assign(new Error('queryMx ESERVFAIL'), { code: 'ESERVFAIL' });
 
 function namesOf(zone: Zone, ttl = 60): Names & { asked: string[] } {
   const asked: string[] = [];
   const addresses = async (host: string) => {
     asked.push(`A ${host}`);
     const found = zone[host]?.a ?? [];
-    if (found === 'error') throw temporary();
+    if (typeof found === 'string') throw temporary(found);
     return { addresses: found, ttl };
   };
   return {
@@ -25,7 +31,7 @@ function namesOf(zone: Zone, ttl = 60): Names & { asked: string[] } {
     mx: async (domain) => {
       asked.push(`MX ${domain}`);
       const found = zone[domain]?.mx;
-      if (found === 'error') throw temporary();
+      if (found === 'error' || found === 'servfail') throw temporary(found);
       const records = found === 'nxdomain' || found === undefined ? [] : found;
       return {
         exists: zone[domain] !== undefined && found !== 'nxdomain',
@@ -71,6 +77,12 @@ const CASES: [name: string, zone: Zone, expected: string[] | string, listeners?:
   ['no MX and 0.0.0.0', { 'd.test': { a: ['0.0.0.0'] } }, 'failed 550 5.1.2'],
   ['no answer for MX', { 'd.test': { mx: 'error', ...A } }, 'deferred 451 4.4.3 local'],
   ['no MX, no answer for the address', { 'd.test': { a: 'error' } }, 'deferred 451 4.4.3 local'],
+  ['a server failure for MX', { 'd.test': { mx: 'servfail', ...A } }, 'deferred 451 4.4.3'],
+  [
+    'a server failure for the only host',
+    { 'd.test': { mx: [[5, 'm.test']] }, 'm.test': { a: 'servfail' } },
+    'deferred 451 4.4.3',
+  ],
   ['MX hosts without address', { 'd.test': { mx: [[5, 'm.test']], ...A } }, 'failed 550 5.4.4'],
   [
     'no answer for the only host',
@@ -245,10 +257,10 @@ test('a bad answer is forgotten soon', async (t) => {
 });
 
 test('the host of a route that has no address leaves mail waiting', async () => {
-  const names = namesOf({ 'up.test': A, 'silent.test': { a: 'error' } });
+  const names = namesOf({ 'up.test': A, 'silent.test': { a: 'error' }, 'failing.test': { a: 'servfail' } });
   assert.deepEqual(await hostTargets(names, '::1', 24), [{ name: '::1', address: '::1', port: 24 }]);
   assert.deepEqual(await hostTargets(names, 'up.test', 587), [{ name: 'up.test', address: '192.0.2.1', port: 587 }]);
-  for (const host of ['gone.test', 'silent.test']) {
+  for (const host of ['gone.test', 'silent.test', 'failing.test']) {
     await assert.rejects(hostTargets(names, host, 25), { state: 'deferred', local: true });
   }
 });
