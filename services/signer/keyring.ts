@@ -19,7 +19,8 @@ import type { Nek } from '#shared/nek.ts';
  *   closed   by `close`.
  *
  * The store is asked at the start, at every announcement of a revision that is not held, at every change of the
- * configuration, and every 30 s, because an announcement may get lost; after a failure sooner, ever less often.
+ * configuration, and every 30 s, because an announcement may get lost; after a failure sooner: a store that comes back
+ * announces nothing, and mail may wait for it.
  * A revision below the held one means that the store lost its data: it is reported, and not adopted.
  *
  * A key that is held stays usable though its NEK goes away. A key that does not unwrap is listed as unusable and tried
@@ -33,6 +34,7 @@ export type HeldKey = { domain: string; selector: string } & (
 
 const CATCH_UP = 30_000;
 const FIRST_RETRY = 250;
+const LAST_RETRY = 4000;
 const FETCH_TIMEOUT = 5000;
 /** How often a fetch begins anew because keys changed between its pages. */
 const FETCH_TRIES = 5;
@@ -116,7 +118,7 @@ export class Keyring {
   async #keepAsking(): Promise<void> {
     while (!this.#closed) {
       if (!this.#woken) {
-        const delay = this.#failures === 0 ? CATCH_UP : Math.min(CATCH_UP, FIRST_RETRY * 2 ** (this.#failures - 1));
+        const delay = this.#failures === 0 ? CATCH_UP : Math.min(LAST_RETRY, FIRST_RETRY * 2 ** (this.#failures - 1));
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, delay);
           this.#wake = () => {

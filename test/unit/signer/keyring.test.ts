@@ -107,6 +107,26 @@ test('a store that is away at the start: nothing is loaded until it answers, ask
   assert.equal(lines().filter((l) => l.level === 'error').length, 1);
 });
 
+test('a store that was away for long is found again within 4 s', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { store, keyring } = await setUp(t, (s) => {
+    s.down = true;
+  });
+  const asked = async (when: () => boolean): Promise<void> => {
+    for (let i = 0; i < 1000 && !when(); i++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  for (let questions = 1; questions < 20; questions++) {
+    await asked(() => store.questions === questions);
+    await asked(() => false);
+    t.mock.timers.tick(4000);
+  }
+  store.down = false;
+  await asked(() => false);
+  t.mock.timers.tick(4000);
+  await asked(() => keyring.loaded);
+  assert.equal(keyring.loaded, true);
+});
+
 test('keys stay when the store goes away, and an announcement brings new ones', async (t) => {
   const { store, keyring } = await setUp(t);
   store.down = true;
