@@ -1,8 +1,14 @@
-import type { ReverseDns } from '#services/policy/reverse-dns.ts';
+import type { ClientName, ReverseDns } from '#services/policy/reverse-dns.ts';
 import type { RelayRules } from '#services/policy/rules.ts';
 
 type Request = { address: string };
-type Accepted = { action: 'accept'; name: string | null; scope: 'internal' | 'external'; why: string[] };
+type Accepted = {
+  action: 'accept';
+  name: string | null;
+  nameFailed: boolean;
+  scope: 'internal' | 'external';
+  why: string[];
+};
 
 /** Who connects: its confirmed name, and whether it is one of ours (DOMINO R4, R6). Waits only for a new client's name. */
 export function connect(request: Request, dns: ReverseDns, rules: () => RelayRules): Accepted | Promise<Accepted> {
@@ -10,13 +16,16 @@ export function connect(request: Request, dns: ReverseDns, rules: () => RelayRul
   return name instanceof Promise ? name.then((n) => classify(request, n, rules())) : classify(request, name, rules());
 }
 
-function classify({ address }: Request, name: string | null, rules: RelayRules): Accepted {
-  const why = [name === null ? `${address} has no confirmed name` : `${address} is ${name}`];
+function classify({ address }: Request, found: ClientName, rules: RelayRules): Accepted {
+  const name = found ?? null;
+  const none = found === null ? 'has no confirmed name' : 'has a name or none: DNS did not say';
+  const why = [`${address} ${name === null ? none : `is ${name}`}`];
   const entry = rules.trustedHost({ client: { address, name } });
   why.push(
     entry === undefined
       ? 'no trusted host of relay.allow.hosts: external'
       : `in relay.allow.hosts (${entry}): internal`,
   );
-  return { action: 'accept', name, scope: entry === undefined ? 'external' : 'internal', why };
+  const scope = entry === undefined ? 'external' : 'internal';
+  return { action: 'accept', name, nameFailed: found === undefined, scope, why };
 }

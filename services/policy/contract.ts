@@ -22,6 +22,10 @@ export type Refusal = z.infer<typeof Refusal>;
 export const SessionFacts = Origin.extend({
   /** Internal hosts may be trusted to relay; everyone else is external (DOMINO R4). */
   scope: z.enum(['internal', 'external']),
+  /** DNS did not say whether the client has a name: a refusal for want of one is temporary. */
+  nameFailed: z.boolean().optional(),
+  /** What the client began with. HELO: it speaks SMTP without extensions. */
+  greeting: z.enum(['EHLO', 'HELO']).optional(),
 });
 export type SessionFacts = z.infer<typeof SessionFacts>;
 
@@ -29,6 +33,7 @@ export const ConnectVerdict = z.union([
   z.object({
     action: z.literal('accept'),
     name: z.string().nullable(),
+    nameFailed: z.boolean().optional(),
     scope: z.enum(['internal', 'external']),
     why: Why,
   }),
@@ -98,6 +103,7 @@ export const policyContract = defineContract('policy', 1, {
         /** The queue id that the message will have, for the trace header. */
         queueId: z.string(),
         reversePath: z.string(),
+        /** Addresses as RCPT named them, not what aliases made of them. */
         recipients: z.array(z.string()),
         smtpUtf8: z.boolean(),
         size: z.number().int(),

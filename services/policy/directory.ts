@@ -59,9 +59,9 @@ export class Directory {
 
   /**
    * Where mail for an address (canonical) goes; undefined when nobody here has it. A mailbox comes back as the file
-   * spells it, with the tag that the sender wrote; a tag on an alias ends there.
+   * spells it, `tagged` with the tag that the sender wrote; a tag on an alias ends there.
    */
-  resolve(address: string): { kind: 'mailbox' | 'alias'; addresses: string[] } | undefined {
+  resolve(address: string): { kind: 'mailbox' | 'tagged' | 'alias'; addresses: string[] } | undefined {
     const key = mailboxKey(address);
     const exact = this.#aliases.get(key);
     if (exact !== undefined) return { kind: 'alias', addresses: exact };
@@ -72,6 +72,6 @@ export class Directory {
     const alias = aliasFor(address, this.#aliases);
     if (alias !== undefined) return { kind: 'alias', addresses: this.#aliases.get(alias) ?? [] };
     const tagged = this.#mailboxes.get(mailboxKey(base));
-    return tagged === undefined ? undefined : { kind: 'mailbox', addresses: [withTagOf(tagged, address)] };
+    return tagged === undefined ? undefined : { kind: 'tagged', addresses: [withTagOf(tagged, address)] };
   }
 }

@@ -32,6 +32,8 @@ export class DomainList {
 
 export class HostList {
   readonly any: boolean;
+  /** Some entry is a host name. */
+  readonly named: boolean;
   readonly #names: DomainList;
   readonly #networks: { entry: string; network: [ClientAddress, number] }[] = [];
 
@@ -44,6 +46,7 @@ export class HostList {
       if (network === undefined) names.push(entry);
       else this.#networks.push({ entry, network });
     }
+    this.named = names.some((name) => name !== '*');
     this.#names = new DomainList(names);
   }
 

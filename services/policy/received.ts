@@ -29,8 +29,9 @@ export function receivedField(trace: Trace): string {
   return `Received: ${layOut(clauses)}\r\n`;
 }
 
-/** RFC 3848, with the UTF8 forms of RFC 6531 §4.3. TLS and AUTH exist in ESMTP only. */
+/** RFC 3848, with the UTF8 forms of RFC 6531 §4.3. Who used an extension spoke ESMTP, HELO or not. */
 function protocol({ facts, smtpUtf8 }: Trace): string {
+  if (facts.greeting === 'HELO' && !smtpUtf8 && facts.tls === undefined && facts.user === undefined) return 'SMTP';
   return `${smtpUtf8 ? 'UTF8SMTP' : 'ESMTP'}${facts.tls === undefined ? '' : 'S'}${facts.user === undefined ? '' : 'A'}`;
 }
 
@@ -53,12 +54,15 @@ function word(text: string): string {
 }
 
 /**
- * The recipient, where there is one: several would tell each about the others (§7.6). One that is not plain ASCII
- * or could break the field is left out; the clause is optional.
+ * The recipient, where there is one: several would tell each about the others (§7.6). One that is not plain ASCII,
+ * has no domain or could break the field is left out; the clause is optional.
  */
 function onlyRecipient(recipients: readonly string[]): string | undefined {
   const [only, ...others] = recipients;
-  return only !== undefined && others.length === 0 && /^[\x21-\x7e]+$/.test(only) && !/[<>()\\;]/.test(only)
+  return only !== undefined &&
+    others.length === 0 &&
+    /^[\x21-\x7e]+@[\x21-\x7e]+$/.test(only) &&
+    !/[<>()\\;]/.test(only)
     ? only
     : undefined;
 }

@@ -35,6 +35,8 @@ export function recipient({ facts, recipient }: Request, deps: Deps) {
   }
   const found = directory?.resolve(address);
   if (found !== undefined) {
+    // A tag is the sender's own text, and goes on to whoever stands behind us.
+    if (found.kind === 'tagged' && holdsRoute(tagOf(local)) && !isTrusted(facts, rules)) return refuseRoute(why);
     why.push(found.kind === 'alias' ? `alias to ${found.addresses.length} addresses` : 'mailbox of a user');
     return accept(found.addresses, address, recipient, why);
   }
@@ -55,7 +57,13 @@ export function recipient({ facts, recipient }: Request, deps: Deps) {
 function relay(address: string, { facts, recipient }: Request, { rules }: Deps, why: string[]) {
   const domain = domainOf(address);
   why.push(`${domain} is not local`);
-  if (!rules.mayRelay(facts, domain, why)) return reject(554, '5.7.1', 'Relay rejected for policy reasons', why);
+  if (!rules.mayRelay(facts, domain, why)) {
+    if (facts.nameFailed && rules.nameCouldAllow(facts, domain)) {
+      why.push('the name of the client could not be looked up, and relay.allow.hosts has names');
+      return defer(451, '4.4.3', 'Name of your host cannot be looked up now, please try again later', why);
+    }
+    return reject(554, '5.7.1', 'Relay rejected for policy reasons', why);
+  }
   if (holdsRoute(localPartOf(address)) && !isTrusted(facts, rules)) return refuseRoute(why);
   return accept([address], address, recipient, why);
 }
@@ -70,6 +78,11 @@ function isTrusted(facts: SessionFacts, rules: RelayRules): boolean {
  */
 function holdsRoute(local: string): boolean {
   return /[%!@]|^"?\//.test(local);
+}
+
+/** `+tag` of a local part that has one. */
+function tagOf(local: string): string {
+  return local.slice(local.indexOf('+'));
 }
 
 function refuseRoute(why: string[]) {

@@ -1,11 +1,11 @@
 import { Resolver } from 'node:dns/promises';
-import { parseClientAddress } from '#services/policy/client-address.ts';
+import { type ClientAddress, parseClientAddress } from '#services/policy/client-address.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
-/** The name of a client, or null: it has none that leads back to it, or DNS did not say in time. */
-export type ClientName = string | null;
+/** The name of a client; null: it has none that leads back to it; undefined: DNS did not say, or not in time. */
+export type ClientName = string | null | undefined;
 
 type Answer = { name: ClientName; expires: number };
 
@@ -17,7 +17,7 @@ const MAX_ENTRIES = 10_000;
 const MAX_NAMES = 5;
 const MIN_TTL_MS = 60_000;
 const MAX_TTL_MS = 3_600_000;
-/** How long "no name" holds: DNS said so, or DNS was in trouble. */
+/** How long it holds that DNS said there is no name, and that DNS was in trouble. */
 const NEGATIVE_TTL_MS = 300_000;
 const TROUBLE_TTL_MS = 30_000;
 
@@ -51,22 +51,22 @@ export class ReverseDns {
     const address = parsed.toString();
     const known = this.#known.get(address);
     if (known !== undefined && known.expires > Date.now()) return known.name;
-    const asked = this.#asked.get(address) ?? this.#ask(address, parsed.kind());
+    const asked = this.#asked.get(address) ?? this.#ask(address, parsed);
     this.#asked.set(address, asked);
     return asked;
   }
 
-  /** Give up what is under way: those who wait get null. */
+  /** Give up what is under way: those who wait hear that DNS did not say. */
   close(): void {
     this.#resolver.cancel();
   }
 
-  async #ask(address: string, kind: 'ipv4' | 'ipv6'): Promise<ClientName> {
+  async #ask(address: string, parsed: ClientAddress): Promise<ClientName> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<Answer>((resolve) => {
-      timer = setTimeout(() => resolve(expiring(null, TROUBLE_TTL_MS)), this.#wait);
+      timer = setTimeout(() => resolve(expiring(undefined, TROUBLE_TTL_MS)), this.#wait);
     });
-    const answer = await Promise.race([this.#resolve(address, kind), late]);
+    const answer = await Promise.race([this.#resolve(address, parsed), late]);
     clearTimeout(timer);
     this.#asked.delete(address);
     this.#remember(address, answer);
@@ -74,21 +74,23 @@ export class ReverseDns {
   }
 
   /** Follow the PTR names until one leads back. Never fails. */
-  async #resolve(address: string, kind: 'ipv4' | 'ipv6'): Promise<Answer> {
+  async #resolve(address: string, parsed: ClientAddress): Promise<Answer> {
     try {
-      const names = (await this.#resolver.reverse(address)).slice(0, MAX_NAMES).map(normalizeDomain).filter(isHostName);
-      const answers = await Promise.allSettled(names.map((name) => this.#confirm(name, address, kind)));
+      // Not `reverse`, which says that there is no name also when DNS is in trouble.
+      const pointers = await this.#resolver.resolvePtr(pointerName(parsed));
+      const names = pointers.slice(0, MAX_NAMES).map(normalizeDomain).filter(isHostName);
+      const answers = await Promise.allSettled(names.map((name) => this.#confirm(name, address, parsed.kind())));
       for (const answer of answers)
         if (answer.status === 'fulfilled' && answer.value !== undefined) return answer.value;
       const trouble = answers.find((a) => a.status === 'rejected' && !saysNo(a.reason));
-      return expiring(null, trouble === undefined ? NEGATIVE_TTL_MS : TROUBLE_TTL_MS);
+      return trouble === undefined ? expiring(null, NEGATIVE_TTL_MS) : expiring(undefined, TROUBLE_TTL_MS);
     } catch (error) {
       if (saysNo(error)) return expiring(null, NEGATIVE_TTL_MS);
       this.#log.debug(
         { peer: address, reason: errorText(error) },
         'reverse DNS failed; the client goes without a name',
       );
-      return expiring(null, TROUBLE_TTL_MS);
+      return expiring(undefined, TROUBLE_TTL_MS);
     }
   }
 
@@ -114,6 +116,13 @@ export class ReverseDns {
 
 function expiring(name: ClientName, ttl: number): Answer {
   return { name, expires: Date.now() + ttl };
+}
+
+/** The name that has the PTR records of an address (RFC 1035 §3.5, RFC 3596 §2.5). */
+function pointerName(address: ClientAddress): string {
+  const bytes = address.toByteArray().toReversed();
+  if (address.kind() === 'ipv4') return `${bytes.join('.')}.in-addr.arpa`;
+  return `${bytes.map((byte) => `${(byte & 15).toString(16)}.${(byte >> 4).toString(16)}`).join('.')}.ip6.arpa`;
 }
 
 /** DNS answered that there is nothing, as opposed to not answering. */

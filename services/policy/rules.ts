@@ -59,6 +59,12 @@ export class RelayRules {
     return this.#allowed(address, peer.client.name, domain, why);
   }
 
+  /** Whether a client whom these rules refuse could relay under a name, which DNS did not tell. */
+  nameCouldAllow({ client }: Peer, domain: string): boolean {
+    const denied = this.#denyHosts.match(parseClientAddress(client.address), null) ?? this.#denyDomains.match(domain);
+    return this.#allowHosts.named && denied === undefined;
+  }
+
   #allowed(address: ClientAddress | undefined, name: string | null, domain: string, why: string[]): boolean {
     const host = this.#allowHosts.match(address, name);
     if (host !== undefined) return accept(why, `client is in relay.allow.hosts (${host})`);

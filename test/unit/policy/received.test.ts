@@ -34,6 +34,11 @@ test('every clause on a line of its own', () => {
 
 const WITH: [changes: Partial<SessionFacts>, smtpUtf8: boolean, expected: string][] = [
   [{}, false, 'ESMTP'],
+  [{ greeting: 'EHLO' }, false, 'ESMTP'],
+  [{ greeting: 'HELO' }, false, 'SMTP'],
+  [{ greeting: 'HELO', tls }, false, 'ESMTPS'],
+  [{ greeting: 'HELO', user: 'alice' }, false, 'ESMTPA'],
+  [{ greeting: 'HELO' }, true, 'UTF8SMTP'],
   [{ user: 'alice' }, false, 'ESMTPA'],
   [{ tls }, false, 'ESMTPS'],
   [{ tls, user: 'alice' }, false, 'ESMTPSA'],
@@ -74,6 +79,7 @@ for (const [changes, expected, why] of FROM) {
 const FOR: [recipients: string[], expected: string, why: string][] = [
   [['a@x.test', 'b@x.test'], '', 'several would tell each about the others'],
   [[], '', 'none'],
+  [['postmaster'], '', 'no domain'],
   [['jörg@x.test'], '', 'not ASCII'],
   [['a@x.test>; evil'], '', 'what could break the field'],
   [['"a;b"@x.test'], '', 'a quoted semicolon'],

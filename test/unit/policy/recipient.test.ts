@@ -46,6 +46,17 @@ const TABLE: [
   [outside, NONE, '@example.com:victim@far.test', '550 5.7.1', 'source route'],
   [internal, NONE, '@example.com:victim@far.test', '550 5.7.1', 'source route, of whomever'],
   [outside, USERS, 'victim@far.test@example.com', '550 5.7.1', 'two @'],
+  [outside, USERS, 'alice+x%far.test@example.com', '550 5.7.1', 'percent hack in the tag of a mailbox'],
+  [outside, USERS, 'alice+x!y@example.com', '550 5.7.1', 'bang path in the tag of a mailbox'],
+  [
+    outside,
+    USERS,
+    'sales+x%y@example.com',
+    ['alice@example.com', 'bob@example.com', 'archive@example.net', 'partner@example.net'],
+    'the tag of an alias goes nowhere',
+  ],
+  [alice, USERS, 'bob+x%y@example.com', ['bob@example.com', 'archive@example.net'], 'an alias, of a user'],
+  [alice, USERS, 'alice+x%y@example.com', ['alice+x%y@example.com'], 'a user may write what he likes'],
   [outside, NONE, 'victim%far.test@partner.test', '550 5.7.1', 'percent hack at an allowed domain'],
   [internal, NONE, 'a%b@far.test', ['a%b@far.test'], 'a trusted host may write what it likes'],
   [outside, USERS, 'victim%example.com@far.test', '554 5.7.1', 'percent hack the other way'],
@@ -115,6 +126,43 @@ test('the refusal has the words that monitoring looks for, and tells its steps i
     'relay.deny.hosts has *: relay refused',
   ]);
 });
+
+const nameless = facts({ client: { address: '192.0.2.7', name: null, helo: 'x' }, nameFailed: true });
+const BY_NAME: [why: string, relay: Record<string, unknown>, who: SessionFacts, expected: string][] = [
+  ['a name could allow it', { allow: { hosts: ['trusted.test'] } }, nameless, '451 4.4.3'],
+  [
+    'a name, with all others denied',
+    { allow: { hosts: ['trusted.test'] }, deny: { hosts: ['*'] } },
+    nameless,
+    '451 4.4.3',
+  ],
+  [
+    'DNS said that there is no name',
+    { allow: { hosts: ['trusted.test'] } },
+    { ...nameless, nameFailed: false },
+    '554 5.7.1',
+  ],
+  ['only addresses are trusted', { allow: { hosts: ['10.0.0.0/8'] } }, nameless, '554 5.7.1'],
+  [
+    'the address is denied',
+    { allow: { hosts: ['trusted.test'] }, deny: { hosts: ['192.0.2.7'] } },
+    nameless,
+    '554 5.7.1',
+  ],
+  [
+    'the domain is denied',
+    { allow: { hosts: ['trusted.test'] }, deny: { domains: ['far.test'] } },
+    nameless,
+    '554 5.7.1',
+  ],
+];
+for (const [why, relay, who, expected] of BY_NAME) {
+  test(`DNS is down at connect, ${why}: ${expected}`, () => {
+    const verdict = ask(who, 'x@far.test', USERS, config({ relay }));
+    assert.ok(verdict.action !== 'accept');
+    assert.equal(`${verdict.reply.code} ${verdict.reply.enhanced}`, expected);
+  });
+}
 
 test('without a local domain, postmaster is at the node', () => {
   const bare = config({ node: { hostname: 'mx9.example.net' } });

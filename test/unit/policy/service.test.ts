@@ -159,11 +159,14 @@ test('connect: loopback has a name without DNS, a silent DNS costs a moment and 
   assert.deepEqual(await from('::ffff:127.0.0.1'), {
     action: 'accept',
     name: 'localhost',
+    nameFailed: false,
     scope: 'external',
     why: ['::ffff:127.0.0.1 is localhost', 'no trusted host of relay.allow.hosts: external'],
   });
   const unknown = await from('192.0.2.7');
   assert.ok(unknown.action === 'accept' && unknown.name === null && unknown.scope === 'external');
+  assert.equal(unknown.nameFailed, true);
+  assert.match(unknown.why[0] ?? '', /DNS did not say/);
   settings.replace(input({ relay: { allow: { hosts: ['192.0.2.0/24', 'localhost'] } } }));
   for (const address of ['192.0.2.7', '::1']) {
     const verdict = await from(address);
