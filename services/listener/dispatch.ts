@@ -49,9 +49,12 @@ const HTTP = /^(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|CONNECT|PATCH) |^[A-Za-
 
 /** Answer one line of a client. */
 export function dispatch(session: Session, line: CommandLine): Answer | Promise<Answer> {
+  // Whatever this line is, it ends the wait for a step of AUTH: the next one is a command again.
+  const { continuation } = session;
+  session.continuation = undefined;
   switch (line.problem) {
     case 'too-long':
-      return replies.LINE_TOO_LONG;
+      return continuation === undefined ? replies.LINE_TOO_LONG : replies.RESPONSE_TOO_LONG;
     case 'bare-lf':
       return replies.BARE_LF;
     case 'bare-cr':
@@ -59,11 +62,7 @@ export function dispatch(session: Session, line: CommandLine): Answer | Promise<
     case 'nul':
       return replies.NUL_IN_COMMAND;
   }
-  const { continuation } = session;
-  if (continuation !== undefined) {
-    session.continuation = undefined;
-    return continuation(line.text);
-  }
+  if (continuation !== undefined) return continuation(line.text);
   const { text, ascii } = line;
   const space = text.indexOf(' ');
   const verb = (space < 0 ? text : text.slice(0, space)).toUpperCase();

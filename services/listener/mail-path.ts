@@ -72,7 +72,8 @@ export function parseParameters(text: string): ParsedParameters {
   if (!text.startsWith(' ')) return { problem: 'A space must stand between path and parameters' };
   for (const word of text.trim().split(/ +/)) {
     // A value may hold no "=" (RFC 5321 §4.1.2), yet senders put one into ORCPT: only the first one splits.
-    const match = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x7e\u00a0-\ufffc]+))?$/.exec(word);
+    // A keyword comes back in replies, whose lines are short (§4.5.3.1.5).
+    const match = /^([A-Za-z0-9][A-Za-z0-9-]{0,63})(?:=([\x21-\x7e\u00a0-\ufffc]+))?$/.exec(word);
     if (match?.[1] === undefined) return { problem: 'Bad parameter syntax' };
     const keyword = match[1].toUpperCase();
     // RFC 3461 §4 says so for DSN; twice the same keyword can only be a mistake elsewhere.

@@ -20,6 +20,7 @@ export const HTTP_REFUSED = reply(421, '4.7.0', 'This is SMTP, not HTTP');
 export const POLICY_AWAY = reply(421, '4.3.0', 'Local error in processing, please try again later');
 
 export const LINE_TOO_LONG = reply(500, '5.5.2', 'Line too long');
+export const RESPONSE_TOO_LONG = reply(500, '5.5.6', 'Authentication exchange line is too long'); // RFC 4954 §6
 export const BARE_LF = reply(500, '5.5.2', 'Bare LF in a command: lines end with CRLF');
 export const BARE_CR = reply(500, '5.5.2', 'Bare CR in a command: lines end with CRLF');
 export const NUL_IN_COMMAND = reply(500, '5.5.2', 'NUL in a command');

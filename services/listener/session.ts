@@ -104,9 +104,9 @@ export class Session {
   }
 
   /** The client said EHLO or HELO, which also ends a transaction (RFC 5321 §4.1.4). */
-  greeted(helo: string): void {
+  greeted(greeting: 'EHLO' | 'HELO', helo: string): void {
     this.transaction = undefined;
-    this.#facts = { ...this.#facts, client: { ...this.#facts.client, helo } };
+    this.#facts = { ...this.#facts, greeting, client: { ...this.#facts.client, helo } };
   }
 
   authenticated(user: string): void {
@@ -125,6 +125,11 @@ export class Session {
 
   /** A router opened a transfer for the message that comes behind the answer, which must be 354. */
   receive(incoming: IncomingMessage, trace: string): void {
+    // The client may have left while the router was asked: nobody is there to send the message.
+    if (this.#state === 'closed') {
+      incoming.lost();
+      return;
+    }
     this.#message = { incoming, trace };
     this.#state = 'message';
     this.wire.readMessage(incoming);
@@ -145,7 +150,8 @@ export class Session {
       return this.#end(this.log.refused('connection refused', reply));
     }
     if (this.#draining) return this.#end(replies.STOPPING);
-    this.#facts = { ...this.#facts, client: { ...this.#facts.client, name: verdict.name }, scope: verdict.scope };
+    const { name, nameFailed, scope } = verdict;
+    this.#facts = { ...this.#facts, client: { ...this.#facts.client, name }, nameFailed, scope };
     this.#state = 'commands';
     this.#working = false;
     const { greeting } = this.listener;

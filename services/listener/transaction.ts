@@ -11,8 +11,9 @@ export type Transaction = {
   envid: string | undefined;
   /** By address: the same mailbox by two ways gets one copy. */
   recipients: Map<string, EnvelopeRecipient>;
-  /** RCPT commands that were accepted and refused. */
-  accepted: number;
+  /** Addresses of the RCPT commands that were accepted, as the client named them. */
+  named: string[];
+  /** RCPT commands that were refused. */
   refused: number;
 };
 

@@ -16,7 +16,7 @@ export const data: Handler = async (session, argument) => {
   const { transaction } = session;
   if (argument.trim() !== '') return reply(501, '5.5.4', 'DATA takes no parameters');
   if (transaction === undefined) return reply(503, '5.5.1', 'Send MAIL first');
-  if (transaction.accepted === 0) {
+  if (transaction.named.length === 0) {
     // RFC 5321 §3.3: 554 where recipients were named and all of them refused.
     return transaction.refused > 0
       ? reply(554, '5.5.1', 'No valid recipients')
@@ -47,9 +47,8 @@ export const data: Handler = async (session, argument) => {
 
 function judge(session: Session, transaction: Transaction, queueId: string): Judge {
   return ({ size }, header) => {
-    const { trace, reversePath, smtpUtf8 } = transaction;
+    const { trace, reversePath, smtpUtf8, named: recipients } = transaction;
     const { facts } = session;
-    const recipients = [...transaction.recipients.keys()];
     const call = session.dependencies.policy.message(
       { facts, queueId, reversePath, recipients, smtpUtf8, size },
       { trace, bytes: header },
@@ -59,6 +58,6 @@ function judge(session: Session, transaction: Transaction, queueId: string): Jud
 }
 
 function originOf(session: Session): Origin {
-  const { scope: _, ...origin } = session.facts;
+  const { scope: _, greeting: __, nameFailed: ___, ...origin } = session.facts;
   return origin;
 }

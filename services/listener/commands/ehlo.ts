@@ -8,13 +8,13 @@ import { tlsOffer } from './starttls.ts';
 
 export const ehlo: Handler = (session, argument) => {
   if (!isName(argument)) return { code: 501, text: 'Syntax: EHLO hostname' };
-  session.greeted(argument.trim());
+  session.greeted('EHLO', argument.trim());
   return { code: 250, lines: [session.hostname, ...extensions(session)] };
 };
 
 export const helo: Handler = (session, argument): Answer => {
   if (!isName(argument)) return { code: 501, text: 'Syntax: HELO hostname' };
-  session.greeted(argument.trim());
+  session.greeted('HELO', argument.trim());
   return { code: 250, text: session.hostname };
 };
 

@@ -43,7 +43,7 @@ function begin(session: Session, reversePath: string, parameters: Parameters): T
     ret: undefined,
     envid: undefined,
     recipients: new Map(),
-    accepted: 0,
+    named: [],
     refused: 0,
   };
   for (const [keyword, value] of parameters) {

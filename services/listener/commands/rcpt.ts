@@ -22,7 +22,7 @@ export const rcpt: Handler = async (session, argument, ascii) => {
   const recipient = requested(parsed.address, parameters.parameters);
   if ('code' in recipient) return recipient;
   // RFC 5321 §4.5.3.1.10: temporary, so that the client sends the rest in a transaction of its own.
-  if (transaction.accepted >= session.limits.recipients) return TOO_MANY_RECIPIENTS;
+  if (transaction.named.length >= session.limits.recipients) return TOO_MANY_RECIPIENTS;
 
   const { facts } = session;
   const { trace, reversePath } = transaction;
@@ -33,7 +33,10 @@ export const rcpt: Handler = async (session, argument, ascii) => {
     const about = { trace, from: reversePath, recipient: recipient.address };
     return session.log.refused('recipient refused', verdict.reply, about);
   }
-  transaction.accepted++;
+  // An alias may lead to many. The first one is taken whatever it costs: smaller transactions would not help.
+  const size = transaction.recipients.size + verdict.recipients.length;
+  if (size > session.limits.recipients && transaction.named.length > 0) return TOO_MANY_RECIPIENTS;
+  transaction.named.push(recipient.address);
   for (const target of verdict.recipients) {
     if (!transaction.recipients.has(target.address)) transaction.recipients.set(target.address, target);
   }

@@ -17,6 +17,6 @@ export const quit: Handler = () => reply(221, '2.0.0', 'Bye');
 export const vrfy: Handler = (_, argument) =>
   argument.trim() === ''
     ? reply(501, '5.5.4', 'Syntax: VRFY address')
-    : reply(252, '2.5.1', 'Cannot verify the mailbox, but will take mail for it if it exists');
+    : reply(252, '2.0.0', 'Cannot verify the mailbox, but will take mail for it if it exists');
 
 export const notImplemented: Handler = () => NOT_IMPLEMENTED;

@@ -69,6 +69,17 @@ const DIALOGUES: [name: string, steps: [say: string, hear: string][]][] = [
       ['NOOP', '250 2.0.0 OK'],
     ],
   ],
+  [
+    'a response that is no line ends the exchange',
+    [
+      ['AUTH PLAIN', '334 '],
+      ['A'.repeat(3000), '500 5.5.6 Authentication exchange line is too long'],
+      ['NOOP', '250 2.0.0 OK'],
+      ['AUTH LOGIN', USERNAME],
+      ['A\0A', '500 5.5.2 NUL in a command'],
+      ['NOOP', '250 2.0.0 OK'],
+    ],
+  ],
   ['not base64', [['AUTH PLAIN ***', '501 5.5.2 Cannot decode this: it is not base64']]],
   ['base64 without its padding', [['AUTH PLAIN AGE', '501 5.5.2 Cannot decode this: it is not base64']]],
   ['no mechanism', [['AUTH', '501 5.5.4 Syntax: AUTH mechanism [initial response]']]],

@@ -266,6 +266,20 @@ test('a client that vanishes in the middle of a message leaves nothing behind', 
   });
 });
 
+test('a client that vanishes while a router is asked leaves no transfer open', async () => {
+  await using server = await startListener();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.router.opening = promise;
+  using client = await Dialogue.greeted(server.port);
+  await client.sayAll('MAIL FROM:<a@b.test>', 'RCPT TO:<c@d.test>');
+  client.write('DATA\r\n');
+  await waitFor(() => server.router.open === 1, { what: 'a router to be asked' });
+  client.socket.resetAndDestroy();
+  await waitFor(async () => (await server.status())[0]?.sessions === 0, { what: 'the session to end' });
+  resolve();
+  await waitFor(() => server.router.aborted.length === 1, { what: 'the transfer to be given up' });
+});
+
 test('a client that ends its side in the middle of a message is not answered with 250', async () => {
   await using server = await startListener();
   using client = await atData(server.port);

@@ -66,6 +66,8 @@ export class FakeRouter {
   fail: Partial<Record<'open' | 'chunk' | 'commit', string>> = {};
   /** Holds every chunk back until it resolves. */
   gate: Promise<void> | undefined;
+  /** Holds the answer to `open` back until it resolves. */
+  opening: Promise<void> | undefined;
   /** Chunks that wait for their answer, and the most that ever did. */
   waiting = 0;
   mostWaiting = 0;
@@ -103,7 +105,8 @@ export class FakeRouter {
       this.#check('open');
       const transfer = `T${++this.#count}`;
       this.#transfers.set(transfer, { ...request, parts: [] });
-      return { transfer, queueId: `Q${this.#count}`, node: 'node-7' };
+      await this.opening;
+      return { transfer, queueId: `Q${transfer.slice(1)}`, node: 'node-7' };
     },
     chunk: async ({ transfer, sequence }, { bytes, node }) => {
       this.nodes.add(node);

@@ -76,6 +76,27 @@ test('recipients beyond the limit wait for another transaction, and that costs t
   assert.equal(server.router.messages[0]?.envelope.recipients.length, 100);
 });
 
+test('aliases that lead to more than the limit: the first is taken, the next waits for another transaction', async () => {
+  const recipients = Array.from({ length: 150 }, (_, i) => ({ address: `u${i}@x.test` }));
+  await using server = await startListener({
+    config: { limits: { recipients: 100 } },
+    policy: {
+      recipient: async ({ recipient }) => ({
+        action: 'accept',
+        recipients: recipient.address === 'all@x.test' ? recipients : [recipient],
+        why: [],
+      }),
+    },
+  });
+  using client = await Dialogue.greeted(server.port);
+  const codes = async (...names: string[]) =>
+    (await client.sayAll('MAIL FROM:<>', ...names.map((n) => `RCPT TO:<${n}@x.test>`), 'RSET')).map((r) =>
+      r.slice(0, 9),
+    );
+  assert.deepEqual(await codes('all', 'one'), ['250 2.1.0', '250 2.1.5', '452 4.5.3', '250 2.0.0']);
+  assert.deepEqual(await codes('one', 'all'), ['250 2.1.0', '250 2.1.5', '452 4.5.3', '250 2.0.0']);
+});
+
 test('a command line too long, whatever its segments, costs one reply', async () => {
   await using server = await startListener(limits({ 'command-length': 512 }));
   using client = await Dialogue.greeted(server.port);

@@ -81,6 +81,7 @@ const PARAMETERS: [text: string, expected: Record<string, string | true> | strin
   [' SIZE=', 'Bad parameter syntax'],
   [' =1', 'Bad parameter syntax'],
   [' A_B=1', 'Bad parameter syntax'],
+  [` ${'X'.repeat(65)}=1`, 'Bad parameter syntax'],
   [' SIZE=1 size=1', 'Parameter SIZE was given twice'],
   ['SIZE=1', 'A space must stand between path and parameters'],
 ];

@@ -129,7 +129,7 @@ const DIALOGUES: [name: string, script: string][] = [
      > VRFY
      < 501 5.5.4 Syntax: VRFY address
      > vrfy root
-     < 252 2.5.1 Cannot verify the mailbox, but will take mail for it if it exists
+     < 252 2.0.0 Cannot verify the mailbox, but will take mail for it if it exists
      > STARTTLS
      < 503 5.5.1 Send EHLO or HELO first`,
   ],
@@ -334,6 +334,8 @@ test('an alias that leads to several, and to one that is there already', async (
   });
   using client = await Dialogue.greeted(server.port);
   await client.sayAll('MAIL FROM:<>', 'RCPT TO:<all@x.test>', 'RCPT TO:<team@x.test>', 'DATA', '.');
+  const asked = server.policy.calls.find((c) => c.operation === 'message')?.request;
+  assert.deepEqual((asked as { recipients: string[] }).recipients, ['all@x.test', 'team@x.test'], 'as RCPT named them');
   assert.deepEqual(server.router.messages[0]?.envelope.recipients, [
     { address: 'one@x.test', original: 'all@x.test' },
     { address: 'two@x.test' },
