@@ -4,11 +4,11 @@ import type { Command } from 'commander';
 import { client } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus.ts';
 import { usageError } from '#cluster/cli/exit.ts';
-import { requireConfig } from '#cluster/config/load.ts';
+import { SANDBOX_FOLDER, sandboxConfig } from '#cluster/cli/sandbox.ts';
+import { requireConfig, type Section } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema.ts';
 import { readSecret } from '#cluster/config/secrets.ts';
 import { ControlClient } from '#cluster/control.ts';
-import { SANDBOX_FOLDER, sandboxConfig } from '#cluster/sandbox.ts';
 import type { Client, Contract } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
@@ -35,12 +35,18 @@ export function configFile(options: CommonOptions): string | undefined {
   return existsSync(DEFAULT_FILE) ? DEFAULT_FILE : undefined;
 }
 
-/** The configuration without a look at its files: enough to know where the node, the users and the captured mail are. */
-export async function readConfig(options: CommonOptions): Promise<Config> {
+/** What a command must know to reach the node. */
+const REACH = ['node', 'bus'] as const satisfies Section[];
+
+/**
+ * The configuration without a look at its files. Of its sections only those that the command is about, `only`, must be
+ * right: a node goes on with the configuration it has when its file is broken, and so must they who look after it.
+ */
+export async function readConfig(options: CommonOptions, only: readonly Section[] = REACH): Promise<Config> {
   const file = configFile(options);
   return file === undefined
     ? sandboxConfig(resolve(SANDBOX_FOLDER))
-    : (await requireConfig(file, { files: false })).config;
+    : (await requireConfig(file, { files: false, only })).config;
 }
 
 /** A way to the services of the node, or of the cluster when it has a bus. */

@@ -25,19 +25,29 @@ export function exitCodeOf(error: unknown): number {
 /** What went wrong, for people or for programs. Only a bug shows its stack. */
 export function failureText(error: unknown, json: boolean): string {
   if (error instanceof SealpostError) {
-    const message = describe(error);
+    const message = describeError(error);
     return json ? JSON.stringify({ error: { code: error.code, message } }) : `sealpost: ${message}`;
+  }
+  // What the system refuses (no permission, no space, read-only) is no bug, wherever it comes up.
+  if (isSystemError(error)) {
+    const code = errorCode(error) ?? CALL_ERRORS.internal;
+    return json ? JSON.stringify({ error: { code, message: error.message } }) : `sealpost: ${error.message}`;
   }
   if (json) return JSON.stringify({ error: { code: CALL_ERRORS.internal, message: errorText(error) } });
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return `sealpost: this is a bug, please report it: ${stack}`;
 }
 
+/** Whether the operating system said no: no permission, no space, no such file. */
+export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error && 'errno' in error;
+}
+
 /** Messages of these say all there is to say; the system's reason adds nothing. */
 const COMPLETE = new Set(['no-node', 'store-locked']);
 
 /** Codes are for programs, so people see the message and its causes. A message from a node ends with its code. */
-function describe(error: SealpostError): string {
+export function describeError(error: SealpostError): string {
   const message = error.message.replace(` (${error.code})`, '');
   return error.cause === undefined || COMPLETE.has(error.code) ? message : `${message}: ${errorText(error.cause)}`;
 }

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { EXIT, exitCodeOf, failureText } from '#cluster/cli/exit.ts';
+import { EXIT, exitCodeOf, failureText, usageError } from '#cluster/cli/exit.ts';
+
+/** Errors are for programs too then. */
+const asJson = process.argv.includes('--json');
 
 /** Everything that `sealpost` can be asked, in the order of its help: one file for each command. */
 const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
@@ -23,12 +26,18 @@ async function createProgram(asked: string | undefined): Promise<Command> {
   const program = new Command('sealpost')
     .description('A mail router for the edge of an organisation')
     .version(manifest.version)
-    .showHelpAfterError('(try --help)')
+    .showHelpAfterError(asJson ? false : '(try --help)')
+    .configureOutput({ outputError: (text, write) => write(`${usageText(text)}\n`) })
     .exitOverride();
   const own = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? COMMANDS[asked] : undefined;
   for (const load of own === undefined ? Object.values(COMMANDS) : [own]) (await load()).register(program);
   program.addHelpText('after', `\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 no node answers.`);
   return program;
+}
+
+/** What commander has to say about wrong usage, in the form of all other errors. */
+function usageText(text: string): string {
+  return failureText(usageError(text.trim().replace(/^error: /, '')), asJson);
 }
 
 /** `head` and `less` close the pipe when they have seen enough: that is no failure. */
@@ -43,7 +52,7 @@ try {
   // Commander has printed its own message already.
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   else {
-    console.error(failureText(error, process.argv.includes('--json')));
+    console.error(failureText(error, asJson));
     process.exitCode = exitCodeOf(error);
   }
 }

@@ -4,7 +4,7 @@
 const major = Number(process.versions.node.split('.')[0]);
 if (major < 24) {
   console.error(
-    `sealpost needs Node 24 or newer, this is ${process.version}: run with npx sealpost (Node 24 comes with npm ci)`,
+    `sealpost needs Node 24 or newer, this is ${process.version}: start it with npx, and it runs on the Node 24 that npm ci brings; or install Node 24`,
   );
   process.exitCode = 1;
 } else {

@@ -2,12 +2,12 @@ import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { createInterface, type Interface } from 'node:readline';
 import { connect as connectTls, rootCertificates, type TLSSocket } from 'node:tls';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Secret } from '#shared/secret.ts';
 
 /**
  * A submission client (RFC 6409) for `sealpost send`: one message over TLS, with AUTH PLAIN. It sends nothing before
- * the server's certificate was verified. Errors: `unreachable`, and `refused` with the server's own words.
+ * the server's certificate was verified. Errors: `no-node` when nothing listens there, `unreachable`, and `refused` with the server's own words.
  */
 export type Submission = {
   host: string;
@@ -45,6 +45,9 @@ export async function submit(mail: Submission): Promise<Submitted> {
     return { reply, protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().standardName };
   } catch (error) {
     if (error instanceof SealpostError) throw error;
+    if (errorCode(error) === 'ECONNREFUSED') {
+      throw new SealpostError('no-node', `nothing listens on ${place}: start the node with "npx sealpost start"`);
+    }
     throw new SealpostError('unreachable', `cannot submit to ${place}: ${errorText(error)}`);
   } finally {
     plain.destroySoon();

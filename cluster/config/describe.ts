@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ConfigSchema } from '#cluster/config/schema.ts';
 
-/** The part of JSON Schema that the configuration uses. `secret` marks what must not be shown. */
+/** The part of JSON Schema that the configuration uses. `secret` marks what must not be shown, `kind` says what a text is. */
 export type JsonSchema = {
   type?: string;
   description?: string;
@@ -13,6 +13,7 @@ export type JsonSchema = {
   items?: JsonSchema;
   anyOf?: JsonSchema[];
   secret?: boolean;
+  kind?: string;
 };
 
 /** The configuration as JSON Schema, in the form in which it is written. */
@@ -44,8 +45,13 @@ export function listOptions(schema: JsonSchema = jsonSchema(), path = '', requir
 function typeName(schema: JsonSchema): string {
   if (schema.enum !== undefined) return schema.enum.map(String).join(' | ');
   if (schema.const !== undefined) return String(schema.const);
+  if (schema.kind !== undefined) return schema.kind;
   if (schema.secret) return 'secret';
-  if (schema.anyOf !== undefined) return [...new Set(schema.anyOf.map(typeName))].join(' | ');
+  if (schema.anyOf !== undefined) {
+    const kinds = new Set(schema.anyOf.map(typeName));
+    // A word that texts include, such as `*`, is for the explanation to tell.
+    return [...kinds].filter((kind) => kind !== '*' || !kinds.has('text')).join(' | ');
+  }
   switch (schema.type) {
     case 'string':
       return 'text';

@@ -97,7 +97,13 @@ async function checkBusTls(check: FileCheck): Promise<void> {
 
 async function checkDirectory(check: FileCheck): Promise<void> {
   const { users } = check.config.directory;
-  if (users !== undefined) await read(check, ['directory', 'users'], users);
+  if (users === undefined) return;
+  try {
+    await readFile(users);
+  } catch (error) {
+    const hint = errorCode(error) === 'ENOENT' ? '; "npx sealpost users add" makes it' : '';
+    check.problems.push({ path: ['directory', 'users'], message: `${unreadable(users, error)}${hint}` });
+  }
 }
 
 async function checkNek(check: FileCheck): Promise<void> {

@@ -10,6 +10,9 @@ import { unreadable } from '#cluster/config/secrets.ts';
 import { parseYaml } from '#cluster/config/yaml.ts';
 import { SealpostError } from '#shared/errors.ts';
 
+export type Section = keyof Config;
+type LoadOptions = { files?: true } | { files: false; only?: readonly Section[] | undefined };
+
 /** A configuration that may run, or everything that is wrong with it in the order of the file. */
 export type Loaded =
   | { ok: true; config: Config; warnings: string[] }
@@ -19,9 +22,12 @@ export type Loaded =
  * Read a configuration: YAML → schema → rules → paths → files and secrets.
  *
  * `files: false` leaves the last step out, for commands that only need to know where things are; secrets that
- * stand in files are then not read. Fails with `config-unreadable` when the file itself cannot be read.
+ * stand in files are then not read. `only` names the sections that matter to such a command: the others may be wrong
+ * (and have their defaults then), so that a running node can be looked after whose file was broken since its start.
+ *
+ * Fails with `config-unreadable` when the file itself cannot be read.
  */
-export async function loadConfig(file: string, options: { files?: boolean } = {}): Promise<Loaded> {
+export async function loadConfig(file: string, options: LoadOptions = {}): Promise<Loaded> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -31,8 +37,13 @@ export async function loadConfig(file: string, options: { files?: boolean } = {}
   return parseConfig(text, dirname(resolve(file)), options);
 }
 
+/** Whether a problem is in one of the sections; one without a path is of the whole file. */
+function concerns({ path: [section] }: Problem, sections: readonly string[]): boolean {
+  return section === undefined || sections.includes(String(section));
+}
+
 /** Like `loadConfig`, of a text that stands in `folder`. */
-export async function parseConfig(text: string, folder: string, options: { files?: boolean } = {}): Promise<Loaded> {
+export async function parseConfig(text: string, folder: string, options: LoadOptions = {}): Promise<Loaded> {
   const yaml = parseYaml(text);
   const refuse = (problems: Problem[], warnings: string[] = []): Loaded => ({
     ok: false,
@@ -45,7 +56,9 @@ export async function parseConfig(text: string, folder: string, options: { files
   const checked = checkValues(yaml.data);
   const located = resolvePaths(checked.config, folder);
   if (options.files === false) {
-    return checked.problems.length > 0 ? refuse(checked.problems) : { ok: true, config: located, warnings: [] };
+    const { only } = options;
+    const problems = only === undefined ? checked.problems : checked.problems.filter((p) => concerns(p, only));
+    return problems.length > 0 ? refuse(problems) : { ok: true, config: located, warnings: [] };
   }
   const files = await checkFiles(located);
   const problems = [...checked.problems, ...files.problems];
@@ -79,9 +92,10 @@ function validSections(data: Record<string, unknown>, broken: Set<PropertyKey | 
 /** The configuration, or a `config-invalid` error that lists every problem of the file. */
 export async function requireConfig(
   file: string,
-  options: { files?: boolean } = {},
+  options: LoadOptions = {},
 ): Promise<{ config: Config; warnings: string[] }> {
   const loaded = await loadConfig(file, options);
   if (loaded.ok) return loaded;
-  throw new SealpostError('config-invalid', loaded.problems.map((p) => formatProblem(file, p)).join('\n'));
+  const problems = loaded.problems.map((problem) => formatProblem(file, problem));
+  throw new SealpostError('config-invalid', ['the configuration is not valid', ...problems].join('\n'));
 }

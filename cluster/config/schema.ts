@@ -237,7 +237,7 @@ export const ConfigSchema = z.strictObject({
           error: 'expected a file name or { env: NAME }',
         })
         .optional()
-        .describe('named encryption key: a file, or a variable of the environment'),
+        .describe('named encryption key, which wraps the DKIM keys: its file, or { env: NAME } of a variable'),
     })
     .prefault({}),
   dns: z

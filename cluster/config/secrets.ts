@@ -28,7 +28,8 @@ export function describeSource(source: SecretSource): string {
 
 /**
  * The secret itself, with a warning when others on the machine can read its file. One trailing line break is not
- * part of it. Fails with `secret-missing` when there is no such file or variable, or nothing in it.
+ * part of it. Fails with `secret-missing` when there is no such file or variable, or nothing in it, and with
+ * `secret-unreadable` when the file is there but cannot be read.
  */
 export async function readSecret(secret: Secret): Promise<{ secret: Secret; warning?: string }> {
   if (!(secret instanceof SecretReference)) return { secret };
@@ -47,7 +48,8 @@ async function readText(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new SealpostError('secret-missing', unreadable(file, error));
+    const code = errorCode(error) === 'ENOENT' ? 'secret-missing' : 'secret-unreadable';
+    throw new SealpostError(code, unreadable(file, error));
   }
 }
 

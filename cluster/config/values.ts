@@ -6,7 +6,10 @@ import { normalizeDomain } from '#shared/address.ts';
 import { Secret } from '#shared/secret.ts';
 import { formatDuration, parseDuration, parseSize } from '#shared/units.ts';
 
-/** The kinds of values that options of the configuration have; `schema.ts` says where each stands. */
+/**
+ * The kinds of values that options of the configuration have; `schema.ts` says where each stands. `kind` is what
+ * `sealpost config schema` calls a text that has a form of its own.
+ */
 
 /** Longest delay of a Node timer is 2^31 ms: a longer one would fire at once. */
 const LONGEST_TIMER = 24 * 86_400_000;
@@ -28,7 +31,8 @@ export const duration = (fallback: string, least = 1, most = LONGEST_TIMER) =>
         });
       }
       return ms ?? 0;
-    });
+    })
+    .meta({ kind: 'duration (90s, 5m, 4h, 5d)' });
 
 export const size = (fallback: string, least = 0) =>
   z
@@ -42,7 +46,8 @@ export const size = (fallback: string, least = 0) =>
         context.addIssue({ code: 'custom', message: `"${text}" is too small: at least ${least / 1024}KB` });
       }
       return bytes ?? 0;
-    });
+    })
+    .meta({ kind: 'size (512KB, 25MB, 1GB)' });
 
 export const port = z.number().int().min(0).max(65_535);
 

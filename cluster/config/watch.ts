@@ -30,15 +30,21 @@ export async function watchConfig(file: string, settings: Settings, log: Logger)
   let timer: NodeJS.Timeout | undefined;
   let lastText = await readFile(file, 'utf8');
   let work: Promise<void> = Promise.resolve();
+  // What was said last about a file that cannot be read: the folder may change often, and by our own log.
+  let unreadable: string | undefined;
 
   const read = async (force: boolean): Promise<void> => {
     try {
       const text = await readFile(file, 'utf8');
+      unreadable = undefined;
       if (text === lastText && !force) return;
       lastText = text;
       await apply(file, settings, log);
     } catch (error) {
-      log.error({ file, reason: errorText(error) }, 'configuration not reloaded, the running one stays');
+      const reason = errorText(error);
+      if (reason === unreadable && !force) return;
+      unreadable = reason;
+      log.error({ file, reason }, 'configuration not reloaded, the running one stays');
     }
   };
   const enqueue = (force: boolean): Promise<void> => {

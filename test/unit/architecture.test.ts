@@ -34,8 +34,8 @@ function objection(file: string, imported: string): string | undefined {
   if (area === 'shared') return 'shared knows nothing of ours but itself';
   if (toArea === 'cluster') return undefined;
   if (area === 'cluster') {
-    const composes = file === 'cluster/node.ts' || file === 'cluster/sandbox.ts' || file.startsWith('cluster/cli/');
-    return composes ? undefined : 'in cluster only node.ts, sandbox.ts and cli/ see services';
+    const composes = file === 'cluster/node.ts' || file.startsWith('cluster/cli/');
+    return composes ? undefined : 'in cluster only node.ts and cli/ see services';
   }
   const contract = rest.join('/') === 'contract.ts';
   return toService === service || contract ? undefined : 'of another service only contract.ts may be imported';

@@ -100,8 +100,8 @@ async function verify(message: Buffer, options: CommonOptions): Promise<Verdict[
   const resolver = async (name: string, type: string): Promise<string[][]> => {
     if (type !== 'TXT') throw Object.assign(new Error(`no ${type} is needed for DKIM`), { code: 'ENOTFOUND' });
     const own = await ownKey(caller, name);
-    sources.set(name.toLowerCase(), own === undefined ? 'DNS' : 'this node');
-    return own ?? resolveTxt(name);
+    sources.set(name.toLowerCase(), own.source);
+    return own.record ?? resolveTxt(name);
   };
   const { results } = await dkimVerify(message, { resolver, strict: true });
   return results
@@ -116,15 +116,16 @@ async function verify(message: Buffer, options: CommonOptions): Promise<Verdict[
     }));
 }
 
-/** The TXT record of a key of this node; undefined when it has none of that name, or does not run. */
-async function ownKey(caller: Caller, name: string): Promise<string[][] | undefined> {
+/** The TXT record of a key of this node, if it has one of that name; and where to take the record from. */
+async function ownKey(caller: Caller, name: string): Promise<{ record?: string[][]; source: string }> {
   const [, selector, domain] = /^(.+)\._domainkey\.(.+)$/i.exec(name) ?? [];
-  if (selector === undefined || domain === undefined) return undefined;
+  if (selector === undefined || domain === undefined) return { source: 'DNS' };
   try {
     const key = await caller.client(credentialStoreContract).get({ domain, selector });
-    return [txtStrings(dkimRecordValue(key))];
+    return { record: [txtStrings(dkimRecordValue(key))], source: 'this node' };
   } catch (error) {
-    if (errorCode(error) === 'not-found' || errorCode(error) === 'no-node') return undefined;
+    if (errorCode(error) === 'not-found') return { source: 'DNS' };
+    if (errorCode(error) === 'no-node') return { source: 'DNS, as the node does not run' };
     throw error;
   }
 }

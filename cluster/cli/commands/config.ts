@@ -3,15 +3,17 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { parse, stringify } from 'yaml';
 import { type CommonOptions, configFile, print, withCommon } from '#cluster/cli/context.ts';
-import { EXIT } from '#cluster/cli/exit.ts';
+import { describeError, EXIT } from '#cluster/cli/exit.ts';
+import { SANDBOX_FOLDER, sandboxData } from '#cluster/cli/sandbox.ts';
 import { pairs } from '#cluster/cli/table.ts';
 import { effective, jsonSchema, listOptions, type OptionText } from '#cluster/config/describe.ts';
 import { loadConfig, requireConfig } from '#cluster/config/load.ts';
 import { formatPath, formatProblem } from '#cluster/config/problem.ts';
-import type { Config } from '#cluster/config/schema.ts';
-import { SANDBOX_FOLDER, sandboxData } from '#cluster/sandbox.ts';
 import { listUsers } from '#services/policy/users-file.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/** The path of the users file in the configuration. */
+const USERS = 'directory.users';
 
 export function register(program: Command): void {
   const config = program.command('config').description('check, show and explain the configuration');
@@ -23,29 +25,35 @@ export function register(program: Command): void {
 async function check(options: CommonOptions): Promise<void> {
   const file = requireFile(options);
   const loaded = await loadConfig(file);
-  const problems = loaded.ok ? await usersProblems(loaded.config) : loaded.problems.map((p) => formatProblem(file, p));
   const { warnings } = loaded;
-  const value = loaded.ok
-    ? { file, ok: problems.length === 0, problems: problems.map((message) => ({ message })), warnings }
-    : { file, ok: false, problems: loaded.problems.map((p) => ({ ...p, path: formatPath(p.path) })), warnings };
-  print(options, value, () =>
+  const own = loaded.ok
+    ? []
+    : loaded.problems.map(({ path, line, message }) => ({ path: formatPath(path), line, message }));
+  const texts = loaded.ok ? [] : loaded.problems.map((problem) => formatProblem(file, problem));
+  // A users file that is not there or not named was reported with the rest.
+  const users = own.some(({ path }) => path.startsWith(USERS)) ? [] : await usersProblems(file);
+  const problems = [...own, ...users.map((message) => ({ path: USERS, message }))];
+  const ok = problems.length === 0;
+  print(options, { file, ok, problems, warnings }, () =>
     [
       ...warnings.map((warning) => `${file}: warning: ${warning}`),
-      ...(problems.length === 0 ? [`${file} is valid`] : problems),
+      ...(ok ? [`${file} is valid`] : [...texts, ...users]),
     ].join('\n'),
   );
-  if (problems.length > 0) process.exitCode = EXIT.failed;
+  if (!ok) process.exitCode = EXIT.failed;
 }
 
-/** The users file has a form of its own, which the policy service knows. */
-async function usersProblems({ directory }: Config): Promise<string[]> {
-  if (directory.users === undefined) return [];
+/** The users file has a form of its own, which the policy service knows; its lines say where in it. */
+async function usersProblems(file: string): Promise<string[]> {
+  const loaded = await loadConfig(file, { files: false, only: ['directory'] });
+  const users = loaded.ok ? loaded.config.directory.users : undefined;
+  if (users === undefined) return [];
   try {
-    await listUsers(directory.users);
+    await listUsers(users);
     return [];
   } catch (error) {
     if (!(error instanceof SealpostError)) throw error;
-    return errorText(error).split('\n');
+    return describeError(error).split('\n');
   }
 }
 
@@ -64,8 +72,8 @@ function schema(options: CommonOptions): void {
 
 function describe(option: OptionText): string {
   return `${option.path}\n${pairs([
-    ['  type', option.type],
-    ...(option.default === '' ? [] : [['  default', option.default] as const]),
+    ['  type', option.default === 'required' ? `${option.type}, required` : option.type],
+    ...(['', 'required'].includes(option.default) ? [] : [['  default', option.default] as const]),
     ['  about', option.explanation],
   ])}`;
 }

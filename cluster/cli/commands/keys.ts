@@ -10,13 +10,15 @@ export function register(program: Command): void {
   const keys = program.command('keys').description('make and publish DKIM keys');
   const command = (name: string, text: string): Command => withCommon(keys.command(name).description(text));
   const named = (name: string, text: string): Command =>
-    command(name, text).argument('<domain>').argument('<selector>');
+    command(name, text)
+      .argument('<domain>', 'whose mail it signs (d=)')
+      .argument('<selector>', 'its name in DNS (s=): <selector>._domainkey.<domain>');
 
   named('create', 'make a key; it signs from then on')
-    .addArgument(new Argument('[algorithm]').choices(KeyAlgorithm.options).default('rsa-2048'))
+    .addArgument(new Argument('[algorithm]', 'kind of key').choices(KeyAlgorithm.options).default('rsa-2048'))
     .option('--allow-weak', 'also make a key that receivers no longer trust (rsa-1024)')
     .action(create);
-  command('list', 'all keys, or those of a domain').argument('[domain]').action(list);
+  command('list', 'all keys, or those of a domain').argument('[domain]', 'only its keys').action(list);
   named('export-dns', 'the DNS record that publishes a key, as a line of a zone file')
     .option('--value', 'only the value, as the web form of a DNS provider wants it')
     .action(exportDns);

@@ -98,21 +98,23 @@ function row(entry: Entry): string[] {
   ];
 }
 
+const HELD = 'an operator: queue release';
+
 /** The last reply that keeps mail here, or what it is about to do. */
 function waitsFor(entry: Entry): string {
-  if (entry.state === 'hold') return 'an operator: queue release';
+  if (entry.state === 'hold') return HELD;
   const deferred = entry.recipients.map((r) => r.status).find((s) => s.state === 'deferred');
   if (deferred?.state !== 'deferred') return 'its first attempt';
   return `${outcomeText(deferred.outcome)}, next attempt in ${formatDuration(deferred.nextAttempt - Date.now())}`;
 }
 
-function statusText(status: RecipientStatus): string {
+function statusText(status: RecipientStatus, held: boolean): string {
   switch (status.state) {
     case 'waiting':
-      return 'waiting for its first attempt';
+      return `waiting for ${held ? HELD : 'its first attempt'}`;
     case 'deferred': {
-      const wait = formatDuration(status.nextAttempt - Date.now());
-      return `deferred, next attempt in ${wait}: ${outcomeText(status.outcome)}`;
+      const wait = held ? `waiting for ${HELD}` : `next attempt in ${formatDuration(status.nextAttempt - Date.now())}`;
+      return `deferred, ${wait}; last reply: ${outcomeText(status.outcome)}`;
     }
     default:
       return `${status.state} ${formatTime(status.outcome.at)}: ${outcomeText(status.outcome)}`;
@@ -128,8 +130,10 @@ function outcomeText({
   reply: Parameters<typeof formatReply>[0];
   tls?: { protocol: string } | undefined;
 }): string {
-  const by = host === undefined ? '' : ` (${host}${tls === undefined ? '' : `, ${tls.protocol}`})`;
-  return `${formatReply(reply)}${by}`;
+  // Our own words about a connection name its other end already.
+  const named = host === undefined || reply.text.includes(host) ? [] : [host];
+  const by = [...named, ...(tls === undefined ? [] : [tls.protocol])].join(', ');
+  return by === '' ? formatReply(reply) : `${formatReply(reply)} (${by})`;
 }
 
 async function show(id: string, options: QueueOptions): Promise<void> {
@@ -150,7 +154,7 @@ async function show(id: string, options: QueueOptions): Promise<void> {
       '',
       table(
         ['RECIPIENT', 'NEXT HOP', 'STATUS'],
-        entry.recipients.map((r) => [r.recipient.address, r.nextHop, statusText(r.status)]),
+        entry.recipients.map((r) => [r.recipient.address, r.nextHop, statusText(r.status, entry.state === 'hold')]),
       ),
     ].join('\n'),
   );

@@ -4,10 +4,10 @@ import type { Command } from 'commander';
 import { type CommonOptions, configFile, print, readConfig, withCommon } from '#cluster/cli/context.ts';
 import { usageError } from '#cluster/cli/exit.ts';
 import { askPassword } from '#cluster/cli/password.ts';
+import { SANDBOX_FOLDER, SANDBOX_USER, sandboxPassword } from '#cluster/cli/sandbox.ts';
 import { type Submission, submit } from '#cluster/cli/submit.ts';
 import { clean } from '#cluster/cli/table.ts';
 import type { Config, ListenerConfig } from '#cluster/config/schema.ts';
-import { SANDBOX_FOLDER, SANDBOX_USER, sandboxPassword } from '#cluster/sandbox.ts';
 import { listUsers } from '#services/policy/users-file.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
@@ -35,7 +35,7 @@ export function register(program: Command): void {
 }
 
 async function send(options: SendOptions): Promise<void> {
-  const config = await readConfig(options);
+  const config = await readConfig(options, ['node', 'listeners', 'tls', 'directory']);
   const listener = submissionListener(config);
   const user = options.user ?? (isSandbox(options) ? SANDBOX_USER.name : undefined);
   if (user === undefined) throw usageError('say who logs in: --user <name>');

@@ -2,9 +2,6 @@ import { resolve } from 'node:path';
 import { Argument, type Command } from 'commander';
 import { type CommonOptions, configFile, withCommon } from '#cluster/cli/context.ts';
 import { runNode } from '#cluster/cli/lifecycle.ts';
-import { requireConfig } from '#cluster/config/load.ts';
-import type { Config } from '#cluster/config/schema.ts';
-import { SERVICES, type ServiceName, startNode } from '#cluster/node.ts';
 import {
   createSandboxKeys,
   prepareSandbox,
@@ -12,7 +9,10 @@ import {
   SANDBOX_USER,
   sandboxBanner,
   sandboxPassword,
-} from '#cluster/sandbox.ts';
+} from '#cluster/cli/sandbox.ts';
+import { requireConfig } from '#cluster/config/load.ts';
+import type { Config } from '#cluster/config/schema.ts';
+import { SERVICES, type ServiceName, startNode } from '#cluster/node.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { createLogger } from '#shared/log.ts';
 
@@ -59,7 +59,7 @@ function explainPorts(error: unknown, config: Config): unknown {
   const ports = config.listeners.map((l) => l.port).join(', ');
   return new SealpostError(
     'port-taken',
-    `${error instanceof Error ? error.message : String(error)}: the port is taken. The sandbox needs ports ${ports} of ` +
-      '127.0.0.1: stop what uses them (another sandbox?), or write a sealpost.yaml with other ports',
+    `${error instanceof Error ? error.message : String(error)}. The sandbox needs ports ${ports} of 127.0.0.1: ` +
+      'does another sandbox run? Or write a sealpost.yaml with other ports',
   );
 }

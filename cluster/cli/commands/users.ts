@@ -12,18 +12,20 @@ export function register(program: Command): void {
   const users = program.command('users').description('edit the users file; a running node follows it');
   const command = (name: string, text: string): Command => withCommon(users.command(name).description(text));
   const asking = (name: string, text: string): Command =>
-    command(name, text).argument('<name>').option('--password-stdin', 'read the password from standard input');
+    command(name, text)
+      .argument('<name>', 'what the user logs in with')
+      .option('--password-stdin', 'read the password from standard input');
 
   asking('add', 'add a user; asks for the password')
     .requiredOption('-a, --address <address...>', 'addresses of the user; also @domain or * for what she may send as')
     .action(add);
   asking('passwd', 'set the password of a user').action(passwd);
-  command('remove', 'remove a user').argument('<name>').action(remove);
+  command('remove', 'remove a user').argument('<name>', 'what the user logs in with').action(remove);
   command('list', 'all users').action(list);
 }
 
 async function usersFile(options: CommonOptions): Promise<string> {
-  const { directory } = await readConfig(options);
+  const { directory } = await readConfig(options, ['directory']);
   if (directory.users !== undefined) return directory.users;
   throw new SealpostError(
     'no-users-file',

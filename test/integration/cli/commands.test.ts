@@ -116,6 +116,28 @@ test('config check reads the users file too', async () => {
   assert.doesNotMatch(stdout, /hunter2/);
 });
 
+test('config check reads the users file also where something else is wrong', async () => {
+  await using folder = await tempDir('cli');
+  await writeFile(join(folder.path, 'sealpost.yaml'), 'listeners: x\ndirectory: { users: users.yaml }\n');
+  await writeFile(join(folder.path, 'users.yaml'), 'users: [{ name: 5 }]\n');
+  const { stdout } = await sealpost(['config', 'check', '--json'], { cwd: folder.path });
+  const { problems } = JSON.parse(stdout) as { problems: { path: string; message: string }[] };
+  assert.deepEqual(
+    problems.map((p) => p.path),
+    ['listeners', 'directory.users', 'directory.users'],
+  );
+  assert.match(problems[1]?.message ?? '', /users\.yaml:1: users\[0\]\.name/);
+  assert.doesNotMatch(stdout, /\(invalid\)/);
+});
+
+test('wrong usage is JSON too where JSON is asked for', async () => {
+  for (const args of [['queue', 'show'], ['nosuch'], ['queue', 'retry'], ['queue', 'list', '--state', 'lost']]) {
+    const { code, stderr } = await sealpost([...args, '--json'], { cwd: '/' });
+    assert.equal(code, 2);
+    assert.equal((JSON.parse(stderr) as { error: { code: string } }).error.code, 'usage');
+  }
+});
+
 test('config show prints a configuration that is valid itself, without secrets', async () => {
   await using folder = await tempDir('cli');
   const file = join(folder.path, 'sealpost.yaml');
@@ -131,7 +153,8 @@ test('config schema is JSON Schema, or text with every option', async () => {
   const json = await sealpost(['config', 'schema', '--json'], { cwd: '/' });
   assert.equal(JSON.parse(json.stdout).$schema, 'https://json-schema.org/draft/2020-12/schema');
   const text = await sealpost(['config', 'schema'], { cwd: '/' });
-  assert.match(text.stdout, /^queue\.expire\n +type +text\n +default +"5d"\n +about +how long/m);
+  assert.match(text.stdout, /^queue\.expire\n +type +duration .*\n +default +"5d"\n +about +how long/m);
+  assert.match(text.stdout, /^routes\[\]\.to\n +type +text, required\n +about/m);
 });
 
 test('users are added, changed and removed; the password comes from standard input', async () => {
@@ -188,7 +211,17 @@ test('a queue is listed, shown, printed, held, released, tried again and emptied
   assert.match((await run('queue', 'cat', id)).stdout, /^Received: [\s\S]*\r\n\r\nhello\r\n$/);
   assert.match((await run('queue', 'hold', id)).stdout, /^1 message held/);
   assert.equal((await list('--state', 'hold'))[0]?.queueId, id);
+  assert.match(
+    (await run('queue', 'show', id)).stdout,
+    /deferred, waiting for an operator: queue release; last reply: 451/,
+  );
   assert.match((await run('queue', 'release', id)).stdout, /^1 message released/);
+  // The node goes on with what it has when its file is broken, and so do the commands.
+  const right = await readFile(node.configFile, 'utf8');
+  await writeFile(node.configFile, `${right}\nlimits: { errors: 0 }\n`);
+  assert.equal((await list()).length, 2);
+  assert.equal((await run('status')).code, 0);
+  await writeFile(node.configFile, right);
   assert.match((await run('queue', 'retry', '--domain', 'two.test')).stdout, /^1 message will be tried now/);
   assert.match((await run('queue', 'remove', '--all')).stdout, /^2 messages removed/);
   assert.match((await run('queue', 'list')).stdout, /no mail in the queue/);

@@ -131,7 +131,18 @@ test('a second sandbox elsewhere says which port is taken', async () => {
   await using other = await tempDir('sandbox');
   const { code, stderr } = await sealpost(['start'], { cwd: other.path });
   assert.equal(code, 1);
-  assert.match(stderr, /port 2525.*taken.*2525, 2587, 2465/);
+  assert.match(stderr, /port 2525.*another program has it.*2525, 2587, 2465/);
+});
+
+test('where nothing can be written it says so, and that this is no bug', async () => {
+  await using other = await tempDir('sandbox');
+  await writeFile(join(other.path, 'data'), 'a file where the folder should be');
+  const { code, stderr } = await sealpost(['start'], { cwd: other.path });
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /^sealpost: cannot make the sandbox in .*\/data\/sandbox .*a folder that you may write.*\n$/,
+  );
 });
 
 test('a second node on the same data is refused', async () => {
@@ -149,6 +160,10 @@ test('after a stop and a start keys, user and mail are the same', async () => {
   const down = await run('status');
   assert.equal(down.code, 3);
   assert.match(down.stderr, /no node answers at .*data\/sandbox\/control\.sock.*sealpost start/);
+  const unsent = await run('send', '--to', 'friend@example.com');
+  assert.equal(unsent.code, 3);
+  assert.match(unsent.stderr, /nothing listens on 127\.0\.0\.1:2465: start the node/);
+  assert.match((await run('capture', 'show', '1')).stdout, /key from DNS, as the node does not run/);
 
   node = start();
   await node.waitForOutput(/sealpost capture show 1/);

@@ -31,6 +31,16 @@ test('programs see one JSON object', () => {
   assert.deepEqual(JSON.parse(text), { error: { code: 'exists', message: 'there is one already' } });
 });
 
+test('what the system refuses is no bug', () => {
+  const error = Object.assign(new Error("EACCES: permission denied, mkdir '/x'"), {
+    code: 'EACCES',
+    errno: -13,
+    syscall: 'mkdir',
+  });
+  assert.equal(failureText(error, false), "sealpost: EACCES: permission denied, mkdir '/x'");
+  assert.equal(JSON.parse(failureText(error, true)).error.code, 'EACCES');
+});
+
 test('a bug shows where it is', () => {
   assert.match(failureText(new TypeError('undefined is not a function'), false), /report it.*\n +at .*exit\.test\.ts/);
 });

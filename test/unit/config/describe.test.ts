@@ -15,7 +15,9 @@ test('options are listed with their paths and defaults', () => {
   assert.equal(options.get('queue.expire')?.default, '"5d"');
   assert.equal(options.get('listeners[].port')?.default, 'required');
   assert.equal(options.get('routes[].password')?.type, 'secret');
-  assert.equal(options.get('queue.retry.first')?.type, 'text');
+  assert.match(options.get('queue.retry.first')?.type ?? '', /^duration \(.*5m/);
+  assert.match(options.get('queue.reserve')?.type ?? '', /^size \(.*MB/);
+  assert.equal(options.get('relay.allow.hosts')?.type, 'list of text');
 });
 
 test('the effective configuration has every default and no secret', () => {

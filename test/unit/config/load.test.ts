@@ -126,6 +126,21 @@ test('without the check of files only the text counts, and unread secrets cannot
   assert.throws(() => loaded.config.bus.password?.reveal(), /was not read/);
 });
 
+test('a command that needs a few sections is not stopped by what is wrong in others', async () => {
+  const text = 'node: { data: ./here }\nlisteners: [{ name: mx }]\nqueu: {}\nqueue: { expire: 5 }\n';
+  const read = (only: readonly ('node' | 'bus' | 'listeners')[], yaml = text) =>
+    parseConfig(yaml, folder, { files: false, only });
+  const loaded = await read(['node', 'bus']);
+  assert.ok(loaded.ok);
+  assert.equal(loaded.config.node.data, join(folder, 'here'));
+  const refused = await read(['node', 'listeners']);
+  assert.deepEqual(refused.ok ? [] : refused.problems.map((p) => p.path.join('.')), [
+    'listeners.0.kind',
+    'listeners.0.port',
+  ]);
+  for (const whole of ['node: [', '- a list', 'node: { data: 5 }']) assert.ok(!(await read(['node'], whole)).ok, whole);
+});
+
 test('a file that is not there is an error of its own', async () => {
   await assert.rejects(
     loadConfig(join(folder, 'absent.yaml')),

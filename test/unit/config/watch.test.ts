@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -82,6 +82,23 @@ test('a file that disappears changes nothing', async () => {
   await rm(w.file);
   await w.said(/not reloaded/);
   assert.equal(w.settings.current.limits.sessions, 5);
+});
+
+test('that the file is gone is said once, however often the folder changes, and again when it is asked for', async () => {
+  await using w = await setup('listeners: []\n');
+  await rm(w.file);
+  await w.said(/not reloaded/);
+  const complaints = () => w.lines.filter((line) => /not reloaded/.test(line.msg)).length;
+  // A log in the same folder changes it with every line, and must not write about itself for ever.
+  for (const text of ['1', '2']) {
+    await writeFile(join(dirname(w.file), 'log'), text);
+    await sleep(300);
+  }
+  assert.equal(complaints(), 1);
+  await w.watch.reload();
+  assert.equal(complaints(), 2);
+  await writeFile(w.file, 'listeners: []\nlimits: { sessions: 9 }\n');
+  await w.said(/configuration changed/);
 });
 
 test('a reload by hand hands the configuration out again, though its text is the same', async () => {

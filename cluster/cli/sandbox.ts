@@ -3,11 +3,12 @@ import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { client } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus.ts';
+import { isSystemError } from '#cluster/cli/exit.ts';
 import { resolvePaths } from '#cluster/config/paths.ts';
 import { type Config, ConfigSchema } from '#cluster/config/schema.ts';
 import { credentialStoreContract, type KeyAlgorithm } from '#services/credential-store/contract.ts';
 import { addUser } from '#services/policy/users-file.ts';
-import { errorCode } from '#shared/errors.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import { generateNek } from '#shared/nek.ts';
 import { Secret } from '#shared/secret.ts';
@@ -59,8 +60,21 @@ export function sandboxConfig(folder: string): Config {
   return resolvePaths(ConfigSchema.parse(sandboxData(folder)), folder);
 }
 
-/** Make the files that are missing: certificate, NEK, the test user. What is there stays as it is. */
+/**
+ * Make the files that are missing: certificate, NEK, the test user. What is there stays as it is. Fails with
+ * `sandbox-failed` where nothing can be written.
+ */
 export async function prepareSandbox(folder: string): Promise<Config> {
+  try {
+    return await makeFiles(folder);
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    const advice = 'run it in a folder that you may write, or name a configuration with --config';
+    throw new SealpostError('sandbox-failed', `cannot make the sandbox in ${folder} (${cause.message}): ${advice}`);
+  }
+}
+
+async function makeFiles(folder: string): Promise<Config> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await makeCertificate(folder);
   await makeFile(join(folder, FILES.nek), () => generateNek('sandbox'));
