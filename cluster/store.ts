@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { ClassicLevel, type OpenOptions } from 'classic-level';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -269,6 +270,8 @@ function describeRange(range: Range): string {
 
 async function openLevel(folder: string, log: Logger, options: OpenOptions): Promise<Level> {
   const make = async (): Promise<Level> => {
+    // LevelDB's files have the mode that the umask leaves; what is in them is nobody else's on this machine.
+    await mkdir(folder, { recursive: true, mode: 0o700 });
     const db = new ClassicLevel<string, Buffer>(folder, { keyEncoding: 'utf8', valueEncoding: 'buffer' });
     await db.open(options);
     return db;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, truncate, writeFile } from 'node:fs/promises';
+import { readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mock, test } from 'node:test';
 import { ClassicLevel } from 'classic-level';
@@ -44,6 +44,14 @@ test('what is written is there after reopening, in order, and only once per key'
   );
   assert.deepEqual(await keysOf(again, { gt: 'a', lte: 'b' }), ['b']);
   await again.close();
+});
+
+test('nobody else on the machine can look into the folder', async () => {
+  await using folder = await tempDir();
+  const place = join(folder.path, 'queue');
+  const store = await Store.open(place, silentLogger);
+  assert.equal((await stat(place)).mode & 0o077, 0);
+  await store.close();
 });
 
 test('writes that come together share syncs, and take effect in the order in which they came', async () => {
