@@ -84,7 +84,8 @@ export class Listener {
         await this.#listen('0.0.0.0');
       }
     } catch (cause) {
-      throw new SealpostError('listen-failed', `listener ${name} cannot listen on ${address} port ${port}`, { cause });
+      const message = `listener ${name} cannot listen on ${address} port ${port}${listenAdvice(cause, port)}`;
+      throw new SealpostError('listen-failed', message, { cause });
     }
     this.#listening = true;
     this.#dependencies.log.info({ listener: name, address, port: this.port, tls: this.config.tls }, 'listening');
@@ -121,4 +122,18 @@ export function matches(networks: readonly string[], address: string): boolean {
     if (base.kind() !== peer.kind()) return false;
     return peer.match(base, bits ?? (peer.kind() === 'ipv4' ? 32 : 128));
   });
+}
+
+/** What to do about a port that cannot be had, as the end of a sentence. */
+function listenAdvice(error: unknown, port: number): string {
+  switch (errorCode(error)) {
+    case 'EADDRINUSE':
+      return ': another program has it; stop that one, or choose another port';
+    case 'EACCES':
+      return port < 1024 ? ': ports below 1024 need root or the capability CAP_NET_BIND_SERVICE' : '';
+    case 'EADDRNOTAVAIL':
+      return ': this machine does not have the address';
+    default:
+      return '';
+  }
 }

@@ -32,7 +32,7 @@ test('start fails with a clear error when a port is taken', async () => {
   assert.ok(address !== null && typeof address === 'object');
   await assert.rejects(startListener({ listener: { port: address.port } }), {
     code: 'listen-failed',
-    message: `listener mx cannot listen on 127.0.0.1 port ${address.port}`,
+    message: `listener mx cannot listen on 127.0.0.1 port ${address.port}: another program has it; stop that one, or choose another port`,
   });
   other.close();
 });
