@@ -157,7 +157,7 @@ function assertStrong(algorithm: KeyAlgorithm, allowWeak: boolean, name: KeyName
   if (!allowWeak) {
     throw new SealpostError(
       'weak-key',
-      'an RSA key of 1024 bits can be broken: use rsa-2048 or ed25519; only where DNS cannot publish more, allow it expressly',
+      'an RSA key of 1024 bits can be broken: use rsa-2048 or ed25519; only where DNS cannot publish more, allow it with --allow-weak',
     );
   }
   log.warn({ ...name, algorithm }, 'a weak key was asked for: replace it with rsa-2048 as soon as DNS can publish it');
