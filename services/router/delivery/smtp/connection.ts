@@ -1,9 +1,10 @@
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Deadline } from '#services/router/delivery/smtp/deadline.ts';
 import { ConnectionEnded } from '#services/router/delivery/smtp/errors.ts';
 import { type PeerReply, ReplyParser } from '#services/router/delivery/smtp/reply-parser.ts';
-import { errorCode, errorText } from '#shared/errors.ts';
+import { openSocket } from '#services/router/delivery/smtp/socket.ts';
+import { errorText } from '#shared/errors.ts';
 import { type Reply, reply } from '#shared/reply.ts';
 
 /**
@@ -28,9 +29,6 @@ type OnReply = (reply: Reply, index: number, lines: readonly string[]) => void;
 type Waiter = { resolve: () => void; reject: (error: unknown) => void };
 
 const IGNORE: OnReply = () => undefined;
-
-/** Errors of a connect that say something about this machine, not about the peer. */
-const LOCAL_CODES = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EACCES', 'EPERM']);
 
 export class Connection {
   /** `mx.example.net[192.0.2.1]:25`, for logs and receipts. */
@@ -73,29 +71,7 @@ export class Connection {
     signal: AbortSignal,
   ): Promise<Connection> {
     const peer = `${target.name}[${target.address}]:${target.port}`;
-    // Commands and their message follow each other in separate writes: Nagle would hold the second one back.
-    const socket = connect({ host: target.address, port: target.port, noDelay: true });
-    const abort = (): void => {
-      socket.destroy(new Error('delivery stops'));
-    };
-    const late = setTimeout(() => socket.destroy(new Error(`no answer within ${timeout / 1000} s`)), timeout);
-    signal.addEventListener('abort', abort, { once: true });
-    try {
-      if (signal.aborted) abort();
-      await new Promise<void>((resolve, reject) => {
-        socket.once('connect', resolve).once('error', reject);
-        socket.once('close', () => reject(new Error('closed')));
-      });
-    } catch (error) {
-      const local = signal.aborted || LOCAL_CODES.has(errorCode(error) ?? '');
-      const text = `cannot connect to ${peer}: ${errorText(error)}`;
-      throw new ConnectionEnded(local ? 'local' : 'closed', reply(451, '4.4.1', text), { cause: error });
-    } finally {
-      clearTimeout(late);
-      signal.removeEventListener('abort', abort);
-      socket.removeAllListeners();
-    }
-    return new Connection(socket, peer);
+    return new Connection(await openSocket(target, peer, timeout, signal), peer);
   }
 
   write(data: Buffer | string): void {

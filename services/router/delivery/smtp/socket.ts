@@ -1,0 +1,39 @@
+import { connect, type Socket } from 'node:net';
+import { ConnectionEnded } from '#services/router/delivery/smtp/errors.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
+import { reply } from '#shared/reply.ts';
+
+/** Errors of a connect that say something about this machine, not about the peer. */
+const LOCAL_CODES = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EACCES', 'EPERM']);
+
+/** A TCP connection to a peer within `timeout` ms. Rejects with `ConnectionEnded`, also when `signal` aborts. */
+export async function openSocket(
+  target: { address: string; port: number },
+  peer: string,
+  timeout: number,
+  signal: AbortSignal,
+): Promise<Socket> {
+  // Commands and their message follow each other in separate writes: Nagle would hold the second one back.
+  const socket = connect({ host: target.address, port: target.port, noDelay: true });
+  const abort = (): void => {
+    socket.destroy(new Error('delivery stops'));
+  };
+  const late = setTimeout(() => socket.destroy(new Error(`no answer within ${timeout / 1000} s`)), timeout);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    if (signal.aborted) abort();
+    await new Promise<void>((resolve, reject) => {
+      socket.once('connect', resolve).once('error', reject);
+      socket.once('close', () => reject(new Error('closed')));
+    });
+  } catch (error) {
+    const local = signal.aborted || LOCAL_CODES.has(errorCode(error) ?? '');
+    const text = `cannot connect to ${peer}: ${errorText(error)}`;
+    throw new ConnectionEnded(local ? 'local' : 'closed', reply(451, '4.4.1', text), { cause: error });
+  } finally {
+    clearTimeout(late);
+    signal.removeEventListener('abort', abort);
+    socket.removeAllListeners();
+  }
+  return socket;
+}
