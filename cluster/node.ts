@@ -127,7 +127,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     }
     let watch: ConfigWatch | undefined;
     if (options.configFile !== undefined) {
-      watch = await watchConfig(options.configFile, settings, log);
+      watch = await watchConfig(options.configFile, settings, log, wanted);
       undo.defer(() => watch?.close());
     }
     log.info({ node: config.node.name, services: wanted }, 'node is up');

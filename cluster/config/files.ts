@@ -15,15 +15,31 @@ import type { Secret } from '#shared/secret.ts';
  */
 export type FileCheck = { config: Config; problems: Problem[]; warnings: string[] };
 
-/** Every file of the configuration looked at, and its secrets in place. */
-export async function checkFiles(config: Config): Promise<FileCheck> {
+/**
+ * Which services read the files of a section. A process that runs none of them does not look at them: it may not be
+ * allowed to, and must not hold what it does not need. Everybody reads the files of the other sections.
+ */
+const READERS: Partial<Record<keyof Config, readonly string[]>> = {
+  tls: ['listener'],
+  directory: ['policy'],
+  credentials: ['credential-store', 'signer'],
+  routes: ['router'],
+};
+
+/**
+ * The files of the configuration looked at, and its secrets in place: all, or those that `services` need; the other
+ * secrets stay references then.
+ */
+export async function checkFiles(config: Config, services?: readonly string[]): Promise<FileCheck> {
   const check: FileCheck = { config, problems: [], warnings: [] };
-  await checkTls(check);
-  await checkBusTls(check);
-  await checkDirectory(check);
-  await checkNek(check);
+  const needs = (section: keyof Config): boolean =>
+    services === undefined || (READERS[section] ?? services).some((reader) => services.includes(reader));
+  if (needs('tls')) await checkTls(check);
+  await checkBus(check);
+  if (needs('directory')) await checkDirectory(check);
+  if (needs('credentials')) await checkNek(check);
   await checkData(check);
-  await placeSecrets(check);
+  if (needs('routes')) await placeRoutePasswords(check);
   return check;
 }
 
@@ -88,11 +104,14 @@ async function warnAboutMode(check: FileCheck, file: string): Promise<void> {
   if (warning !== undefined) check.warnings.push(warning);
 }
 
-async function checkBusTls(check: FileCheck): Promise<void> {
-  const { tls } = check.config.bus;
+async function checkBus(check: FileCheck): Promise<void> {
+  const { bus } = check.config;
+  const { tls } = bus;
   for (const name of ['ca', 'certificate', 'key'] as const) {
     if (tls?.[name] !== undefined) await read(check, ['bus', 'tls', name], tls[name]);
   }
+  const password = await place(check, ['bus', 'password'], bus.password);
+  if (password !== undefined) check.config = { ...check.config, bus: { ...bus, password } };
 }
 
 async function checkDirectory(check: FileCheck): Promise<void> {
@@ -141,30 +160,25 @@ async function checkData(check: FileCheck): Promise<void> {
   }
 }
 
-/** Read the secrets that are named by file or variable. */
-async function placeSecrets(check: FileCheck): Promise<void> {
-  const place = async (path: PropertyKey[], secret: Secret | undefined): Promise<Secret | undefined> => {
-    if (secret === undefined) return undefined;
-    try {
-      const read = await readSecret(secret);
-      if (read.warning !== undefined) check.warnings.push(read.warning);
-      return read.secret;
-    } catch (error) {
-      if (!(error instanceof SealpostError)) throw error;
-      check.problems.push({ path, message: error.message });
-      return secret;
-    }
-  };
-  const { bus, routes } = check.config;
-  const busPassword = await place(['bus', 'password'], bus.password);
+/** A secret that is named by file or variable, read; as it is when that fails. */
+async function place(check: FileCheck, path: PropertyKey[], secret: Secret | undefined): Promise<Secret | undefined> {
+  if (secret === undefined) return undefined;
+  try {
+    const read = await readSecret(secret);
+    if (read.warning !== undefined) check.warnings.push(read.warning);
+    return read.secret;
+  } catch (error) {
+    if (!(error instanceof SealpostError)) throw error;
+    check.problems.push({ path, message: error.message });
+    return secret;
+  }
+}
+
+async function placeRoutePasswords(check: FileCheck): Promise<void> {
   const placed: Config['routes'] = [];
-  for (const [i, route] of routes.entries()) {
-    const password = await place(['routes', i, 'password'], route.password);
+  for (const [i, route] of check.config.routes.entries()) {
+    const password = await place(check, ['routes', i, 'password'], route.password);
     placed.push(password === undefined ? route : { ...route, password });
   }
-  check.config = {
-    ...check.config,
-    bus: busPassword === undefined ? bus : { ...bus, password: busPassword },
-    routes: placed,
-  };
+  check.config = { ...check.config, routes: placed };
 }

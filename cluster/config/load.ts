@@ -11,7 +11,9 @@ import { parseYaml } from '#cluster/config/yaml.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 export type Section = keyof Config;
-type LoadOptions = { files?: true } | { files: false; only?: readonly Section[] | undefined };
+type LoadOptions =
+  | { files?: true; services?: readonly string[] | undefined }
+  | { files: false; only?: readonly Section[] | undefined };
 
 /** A configuration that may run, or everything that is wrong with it in the order of the file. */
 export type Loaded =
@@ -24,6 +26,8 @@ export type Loaded =
  * `files: false` leaves the last step out, for commands that only need to know where things are; secrets that
  * stand in files are then not read. `only` names the sections that matter to such a command: the others may be wrong
  * (and have their defaults then), so that a running node can be looked after whose file was broken since its start.
+ *
+ * `services` leaves files and secrets out that none of these services reads: a listener may not see the key of keys.
  *
  * Fails with `config-unreadable` when the file itself cannot be read.
  */
@@ -60,7 +64,7 @@ export async function parseConfig(text: string, folder: string, options: LoadOpt
     const problems = only === undefined ? checked.problems : checked.problems.filter((p) => concerns(p, only));
     return problems.length > 0 ? refuse(problems) : { ok: true, config: located, warnings: [] };
   }
-  const files = await checkFiles(located);
+  const files = await checkFiles(located, options.services);
   const problems = [...checked.problems, ...files.problems];
   return problems.length > 0
     ? refuse(problems, files.warnings)

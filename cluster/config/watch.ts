@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { loadConfig } from '#cluster/config/load.ts';
 import { formatProblem } from '#cluster/config/problem.ts';
 import type { Config } from '#cluster/config/schema.ts';
+import { describeSource, SecretReference } from '#cluster/config/secrets.ts';
 import type { Settings } from '#cluster/settings.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -26,7 +27,13 @@ export type ConfigWatch = {
   close(): Promise<void>;
 };
 
-export async function watchConfig(file: string, settings: Settings, log: Logger): Promise<ConfigWatch> {
+/** `services`: which ones run here; only their files and secrets are read. Default: all. */
+export async function watchConfig(
+  file: string,
+  settings: Settings,
+  log: Logger,
+  services?: readonly string[],
+): Promise<ConfigWatch> {
   let timer: NodeJS.Timeout | undefined;
   let lastText = await readFile(file, 'utf8');
   let work: Promise<void> = Promise.resolve();
@@ -39,7 +46,7 @@ export async function watchConfig(file: string, settings: Settings, log: Logger)
       unreadable = undefined;
       if (text === lastText && !force) return;
       lastText = text;
-      await apply(file, settings, log);
+      await apply(file, settings, log, services);
     } catch (error) {
       const reason = errorText(error);
       if (reason === unreadable && !force) return;
@@ -73,8 +80,13 @@ export async function watchConfig(file: string, settings: Settings, log: Logger)
   };
 }
 
-async function apply(file: string, settings: Settings, log: Logger): Promise<void> {
-  const loaded = await loadConfig(file);
+async function apply(
+  file: string,
+  settings: Settings,
+  log: Logger,
+  services: readonly string[] | undefined,
+): Promise<void> {
+  const loaded = await loadConfig(file, { services });
   for (const warning of loaded.warnings) log.warn({ file }, warning);
   if (!loaded.ok) {
     const problems = loaded.problems.map((problem) => formatProblem(file, problem));
@@ -108,7 +120,7 @@ export function needsRestart(running: Config, next: Config): string[] {
 /** Paths at which two configurations differ: `queue.expire`, `listeners[1].port`, `domains` where entries came or went. */
 export function changedPaths(a: unknown, b: unknown, path = ''): string[] {
   if (a instanceof Secret || b instanceof Secret) {
-    return a instanceof Secret && b instanceof Secret && a.reveal() === b.reveal() ? [] : [path];
+    return a instanceof Secret && b instanceof Secret && textOf(a) === textOf(b) ? [] : [path];
   }
   if (Array.isArray(a) && Array.isArray(b) && a.length === b.length) {
     return a.flatMap((entry, i) => changedPaths(entry, b[i], `${path}[${i}]`));
@@ -118,6 +130,11 @@ export function changedPaths(a: unknown, b: unknown, path = ''): string[] {
     return [...keys].flatMap((key) => changedPaths(a[key], b[key], path === '' ? key : `${path}.${key}`));
   }
   return Object.is(a, b) ? [] : [path];
+}
+
+/** What tells two secrets apart: the text, or where one stands that this process does not read. */
+function textOf(secret: Secret): string {
+  return secret instanceof SecretReference ? describeSource(secret.source) : secret.reveal();
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

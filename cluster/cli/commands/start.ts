@@ -31,7 +31,7 @@ async function start(names: ServiceName[], options: CommonOptions): Promise<void
 }
 
 async function startFrom(file: string, services: readonly ServiceName[]): Promise<void> {
-  const { config, warnings } = await requireConfig(file);
+  const { config, warnings } = await requireConfig(file, { services });
   const log = createLogger({ level: config.log.level });
   for (const warning of warnings) log.warn({ file }, warning);
   await runNode(() => startNode({ config, services, log, configFile: file }), log);

@@ -159,3 +159,29 @@ test('requireConfig lists all problems with the name of the file', async () => {
     return true;
   });
 });
+
+test('a process reads only the files and secrets of its services', async () => {
+  const text = `
+bus: { servers: ["nats://h:1"], user: a, password: { env: SEALPOST_TEST_ABSENT } }
+listeners: [{ name: mx, kind: relay, port: 25, tls: starttls }]
+tls: { certificate: absent.pem, key: absent.pem }
+directory: { users: absent.yaml }
+credentials: { nek: { env: SEALPOST_TEST_ABSENT } }
+routes: [{ to: "*", via: "smtp://u@host", tls: required, password: { file: absent } }]
+`;
+  const problems = async (services?: string[]): Promise<string[]> => {
+    const loaded = await parseConfig(text, folder, { services });
+    assert.ok(!loaded.ok);
+    return [...new Set(loaded.problems.map(({ path }) => path.join('.')))];
+  };
+  const all = ['bus.password', 'tls.certificate', 'tls.key', 'directory.users', 'credentials.nek', 'routes.0.password'];
+  assert.deepEqual(await problems(), all);
+  assert.deepEqual(await problems(['listener']), ['bus.password', 'tls.certificate', 'tls.key']);
+  assert.deepEqual(await problems(['policy']), ['bus.password', 'directory.users']);
+  assert.deepEqual(await problems(['signer']), ['bus.password', 'credentials.nek']);
+  assert.deepEqual(await problems(['credential-store', 'router']), [
+    'bus.password',
+    'credentials.nek',
+    'routes.0.password',
+  ]);
+});

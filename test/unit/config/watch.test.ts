@@ -119,3 +119,27 @@ test('changed paths: secrets are compared by what they hold and never shown', ()
   assert.deepEqual(changedPaths(a, { list: [], same: { y: [1, 3] } }), ['list', 'same.y[1]']);
   assert.deepEqual(changedPaths({ a: undefined }, { a: { b: 1 } }), ['a']);
 });
+
+test('a secret that this process does not read does not hinder a change, and is known by its place', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'sealpost-watch-'));
+  const file = join(folder, 'sealpost.yaml');
+  const text = (secret: string) =>
+    `listeners: []\nroutes: [{ to: "*", via: "smtp://u@host", tls: required, password: { file: ${secret} } }]\ncredentials: { nek: { env: SEALPOST_TEST_ABSENT } }\n`;
+  await writeFile(file, text('absent'));
+  const services = ['listener'];
+  const { config } = await requireConfig(file, { services });
+  const settings = new Settings(config);
+  const watch = await watchConfig(file, settings, pino({ level: 'silent' }), services);
+  try {
+    await writeFile(file, `${text('absent')}limits: { sessions: 7 }\n`);
+    await watch.reload();
+    assert.equal(settings.current.limits.sessions, 7);
+    const before = settings.current;
+    await writeFile(file, text('elsewhere'));
+    await watch.reload();
+    assert.deepEqual(changedPaths(before, settings.current), ['limits.sessions', 'routes[0].password']);
+  } finally {
+    await watch.close();
+    await rm(folder, { recursive: true });
+  }
+});
