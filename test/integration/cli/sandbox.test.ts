@@ -139,10 +139,7 @@ test('where nothing can be written it says so, and that this is no bug', async (
   await writeFile(join(other.path, 'data'), 'a file where the folder should be');
   const { code, stderr } = await sealpost(['start'], { cwd: other.path });
   assert.equal(code, 1);
-  assert.match(
-    stderr,
-    /^sealpost: cannot make the sandbox in .*\/data\/sandbox .*a folder that you may write.*\n$/,
-  );
+  assert.match(stderr, /^sealpost: cannot make the sandbox in .*\/data\/sandbox .*a folder that you may write.*\n$/);
 });
 
 test('a second node on the same data is refused', async () => {
