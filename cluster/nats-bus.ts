@@ -11,7 +11,7 @@ import {
 import { decodeEvent, decodeRequest, encodeEvent, encodeReply, encodeRequest } from '#cluster/frame.ts';
 import { failure, LocalBus } from '#cluster/local-bus.ts';
 import { type NatsConnectionOptions, NatsLink } from '#cluster/nats-connection.ts';
-import { ask, label, unavailable } from '#cluster/nats-request.ts';
+import { ask, label, Unsent, unavailable } from '#cluster/nats-request.ts';
 import { eventSubject, operationSubject } from '#cluster/subjects.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
@@ -34,6 +34,8 @@ export type NatsBusOptions = Omit<NatsConnectionOptions, 'name'> & { node: strin
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024;
 /** How long the own node's mailbox counts as unserved after NATS said so, in milliseconds. */
 const ABSENT = 1000;
+/** How long the own node's mailbox is passed over after it let a call run out of time, in milliseconds. */
+const SILENT = 10_000;
 /**
  * How long an instance that answered `elsewhere` stays out of its service's shared mailbox, in milliseconds: enough for
  * the caller to ask the others, and little where there are none.
@@ -41,8 +43,6 @@ const ABSENT = 1000;
 const ASIDE = 50;
 /** Instances that one call asks, while routes between servers spread the news of who stepped aside. */
 const MOST_ASKED = 20;
-/** Bytes of requests that NATS may not have read yet, beyond which calls are refused. */
-const UNSENT_LIMIT = 128 * 1024 * 1024;
 
 export class NatsBus implements Bus {
   readonly #node: string;
@@ -51,11 +51,10 @@ export class NatsBus implements Bus {
   readonly #link: NatsLink;
   /** The one NATS subscription of each event that has listeners here, and how many. */
   readonly #events = new Map<string, { listeners: number; stop: () => void }>();
-  /** Until when (`performance.now`) a service counts as absent from the own node. */
+  /** Until when (`performance.now`) a service counts as absent from the own node, by service. */
   readonly #absent = new Map<string, number>();
   readonly #asked = new Set<Promise<BusReply>>();
-  /** Bytes of requests that were neither answered nor surely read by the server, on each connection. */
-  readonly #unsent = new WeakMap<NatsConnection, { bytes: number }>();
+  readonly #unsent = new Unsent();
   #drained: Promise<void> | undefined;
 
   private constructor({ node, name, ...options }: NatsBusOptions) {
@@ -138,31 +137,11 @@ export class NatsBus implements Bus {
       const text = `a request of ${frame.length} bytes to ${label(address)} is larger than NATS carries (${this.maxPayload})`;
       throw new SealpostError(CALL_ERRORS.tooLarge, text);
     }
-    const sent = this.#account(connection, frame.length);
+    const sent = this.#unsent.count(connection, frame.length);
     const answer = this.#exchange(connection, address, frame, request.timeout, node, declined);
     this.#asked.add(answer);
     answer.then(sent, sent).finally(() => this.#asked.delete(answer));
     return answer;
-  }
-
-  /**
-   * Count bytes that are about to be sent; throws `busy` when NATS has too many of them unread. The returned function
-   * ends the count: at once after an answer, and after a timeout when the server has read what was sent before.
-   */
-  #account(connection: NatsConnection, bytes: number): (outcome: unknown) => void {
-    const unsent = this.#unsent.get(connection) ?? { bytes: 0 };
-    if (unsent.bytes + bytes > UNSENT_LIMIT) {
-      throw new SealpostError(CALL_ERRORS.busy, `NATS reads too slowly: ${unsent.bytes} bytes of requests wait for it`);
-    }
-    this.#unsent.set(connection, unsent);
-    unsent.bytes += bytes;
-    const end = (): void => {
-      unsent.bytes -= bytes;
-    };
-    return (outcome) => {
-      if (errorCode(outcome) === CALL_ERRORS.timeout) connection.flush().then(end, end);
-      else end();
-    };
   }
 
   publish(service: string, version: number, event: string, payload: unknown): void {
@@ -241,7 +220,13 @@ export class NatsBus implements Bus {
     const service = `${address.service} v${address.version}`;
     let first = declined;
     if ((this.#absent.get(service) ?? 0) < performance.now()) {
-      const answer = await ask(connection, address, operationSubject(address, this.#node), frame, end);
+      const answer = await ask(connection, address, operationSubject(address, this.#node), frame, end).catch(
+        (error: unknown) => {
+          // A process that hangs still has its mailbox: whoever else serves it is asked for a while.
+          if (errorCode(error) === CALL_ERRORS.timeout) this.#absent.set(service, performance.now() + SILENT);
+          throw error;
+        },
+      );
       if (answer === undefined) this.#absent.set(service, performance.now() + ABSENT);
       else if (isDeclined(answer)) first ??= answer;
       else return answer;

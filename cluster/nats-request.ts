@@ -2,9 +2,12 @@ import { ErrorCode, type NatsConnection, NatsError } from 'nats';
 import type { Address, BusReply } from '#cluster/bus.ts';
 import { decodeReply } from '#cluster/frame.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 
-/** One question over a NATS connection, and what its failures mean for a call. */
+/** One question over a NATS connection, what its failures mean for a call, and what all of them may hold in memory. */
+
+/** Bytes of requests that NATS may not have read yet, beyond which calls are refused. */
+const UNSENT_LIMIT = 128 * 1024 * 1024;
 
 /** An operation in words. */
 export const label = (address: Address): string => `${address.service}.${address.operation}`;
@@ -45,5 +48,30 @@ function callError(error: NatsError, address: Address, connection: NatsConnectio
       return unavailable(address, `NATS does not permit it: ${error.message}`);
     default:
       return unavailable(address, errorText(error));
+  }
+}
+
+/** Bytes of requests that were neither answered nor surely read by the server, on each connection. */
+export class Unsent {
+  readonly #open = new WeakMap<NatsConnection, { bytes: number }>();
+
+  /**
+   * Count bytes that are about to be sent; throws `busy` when NATS has too many of them unread. The returned function
+   * ends the count: at once after an answer, and after a timeout when the server has read what was sent before.
+   */
+  count(connection: NatsConnection, bytes: number): (outcome: unknown) => void {
+    const unsent = this.#open.get(connection) ?? { bytes: 0 };
+    if (unsent.bytes + bytes > UNSENT_LIMIT) {
+      throw new SealpostError(CALL_ERRORS.busy, `NATS reads too slowly: ${unsent.bytes} bytes of requests wait for it`);
+    }
+    this.#open.set(connection, unsent);
+    unsent.bytes += bytes;
+    const end = (): void => {
+      unsent.bytes -= bytes;
+    };
+    return (outcome) => {
+      if (errorCode(outcome) === CALL_ERRORS.timeout) connection.flush().then(end, end);
+      else end();
+    };
   }
 }

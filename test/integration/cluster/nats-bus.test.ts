@@ -137,6 +137,24 @@ test('a call that an instance declines goes to another one, and fails when all d
   await assert.rejects(client(outside, contract).fail({ how: '' }), code('not-found'));
 });
 
+test('a hanging process on the own node does not hold up those who have another to ask', nats, async () => {
+  await using server = await startNatsServer();
+  await using calling = await join(server, 'a');
+  await using hanging = await join(server, 'a');
+  await using other = await join(server, 'b');
+  const hung = Promise.withResolvers<never>();
+  const stop = hanging.serve(address('where'), () => hung.promise);
+  other.serve(address('where'), async () => ({ ok: true, fields: 'other' }));
+  await hanging.flush();
+  await other.flush();
+  const ask = () => calling.call(address('where'), { fields: {}, timeout: 100 });
+  await assert.rejects(ask(), code('timeout'));
+  // The server chooses between the two: one of them answers.
+  await waitFor(ask, { what: 'an answer of the other node', timeout: 5000 });
+  stop();
+  hung.reject(new Error('over'));
+});
+
 test('a service that stops under load leaves no call unanswered', nats, async () => {
   await using server = await startNatsServer();
   await using calling = await join(server, 'caller');
