@@ -169,6 +169,20 @@ function queueTimes({ queue }: Config): Problem[] {
   return problems;
 }
 
+/** Policy and signer get the header block in one bus message; NATS carries 1 MB, which the recipients share. */
+const LARGEST_HEADER_ON_BUS = 384 * 1024;
+
+function headerFitsBus({ limits, bus }: Config): Problem[] {
+  return bus.servers.length > 0 && limits['header-size'] > LARGEST_HEADER_ON_BUS
+    ? [
+        {
+          path: ['limits', 'header-size'],
+          message: 'must not be larger than 384KB with bus.servers: NATS carries no more',
+        },
+      ]
+    : [];
+}
+
 function headerFits({ limits }: Config): Problem[] {
   return limits['header-size'] > limits['message-size']
     ? [{ path: ['limits', 'header-size'], message: 'must not be larger than limits.message-size' }]
@@ -214,4 +228,5 @@ export const RULES: readonly Rule[] = [
   { sections: ['bus'], check: busLogin },
   { sections: ['queue'], check: queueTimes },
   { sections: ['limits'], check: headerFits },
+  { sections: ['limits', 'bus'], check: headerFitsBus },
 ];

@@ -11,6 +11,8 @@ export type Transaction = {
   envid: string | undefined;
   /** By address: the same mailbox by two ways gets one copy. */
   recipients: Map<string, EnvelopeRecipient>;
+  /** Bytes of these recipients as JSON. */
+  recipientBytes: number;
   /** Addresses of the RCPT commands that were accepted, as the client named them. */
   named: string[];
   /** RCPT commands that were refused. */

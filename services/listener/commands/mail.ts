@@ -43,6 +43,7 @@ function begin(session: Session, reversePath: string, parameters: Parameters): T
     ret: undefined,
     envid: undefined,
     recipients: new Map(),
+    recipientBytes: 0,
     named: [],
     refused: 0,
   };

@@ -5,6 +5,9 @@ import { decodeXtext, type Parameters, parseParameters, parsePath } from '../mai
 import { NON_ASCII_ADDRESS, TOO_MANY_RECIPIENTS } from '../replies.ts';
 import { pathReply } from './path-reply.ts';
 
+/** What the recipients of a transaction may take as JSON: they cross the bus in one message, and NATS carries 1 MB. */
+const RECIPIENT_BYTES = 512 * 1024;
+
 const syntax = (text: string): Reply => reply(501, '5.5.4', text);
 
 /** RCPT (RFC 5321 §4.1.1.3): adds a recipient to the transaction. */
@@ -35,7 +38,10 @@ export const rcpt: Handler = async (session, argument, ascii) => {
   }
   // An alias may lead to many. The first one is taken whatever it costs: smaller transactions would not help.
   const size = transaction.recipients.size + verdict.recipients.length;
-  if (size > session.limits.recipients && transaction.named.length > 0) return TOO_MANY_RECIPIENTS;
+  const bytes = transaction.recipientBytes + Buffer.byteLength(JSON.stringify(verdict.recipients));
+  const tooMany = size > session.limits.recipients || bytes > RECIPIENT_BYTES;
+  if (tooMany && transaction.named.length > 0) return TOO_MANY_RECIPIENTS;
+  transaction.recipientBytes = bytes;
   transaction.named.push(recipient.address);
   for (const target of verdict.recipients) {
     if (!transaction.recipients.has(target.address)) transaction.recipients.set(target.address, target);

@@ -60,6 +60,22 @@ test('refused commands', async () => {
   );
 });
 
+test('recipients that one bus message would not carry wait for another transaction', async () => {
+  await using server = await startListener(limits({ recipients: 5000 }));
+  using client = await Dialogue.greeted(server.port);
+  client.write('MAIL FROM:<a@b.test>\r\n');
+  const long = `${'x'.repeat(64)}@${'d'.repeat(60)}.${'e'.repeat(60)}.test`;
+  const lines = Array.from({ length: 2500 }, (_, i) => `RCPT TO:<${i}${long.slice(4)}> ORCPT=rfc822;${long}\r\n`);
+  client.write(lines.join(''));
+  const heard: string[] = [await client.reply()];
+  for (const _ of lines) heard.push(await client.reply());
+  assert.equal(heard.at(-1), '452 4.5.3 Too many recipients in one message');
+  assert.match(await client.say('DATA'), /^354/);
+  assert.match(await client.say('Subject: x\r\n\r\nx\r\n.'), /^250/);
+  const envelope = JSON.stringify(server.router.messages[0]?.envelope);
+  assert.ok(envelope.length > 500_000 && envelope.length < 600_000, `${envelope.length} bytes`);
+});
+
 test('recipients beyond the limit wait for another transaction, and that costs the others nothing', async () => {
   await using server = await startListener(limits({ recipients: 100, errors: 5 }));
   using client = await Dialogue.greeted(server.port);
