@@ -294,7 +294,8 @@ class Conversation {
     this.#input = Buffer.alloc(0);
     if (tls === 'fail') {
       this.#mode = 'deaf';
-      this.#socket.write('this is no TLS\r\n');
+      // Behind the ClientHello: sooner, it could come with the 220 and be taken for more of the reply.
+      this.#socket.once('data', () => this.#socket.write('this is no TLS\r\n'));
       return;
     }
     this.#secure(tls, () => undefined);
