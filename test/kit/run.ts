@@ -12,12 +12,13 @@ import { locate, missingPeers, PEERS, type Peer } from '#test/kit/peers.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const NODE_MAJOR = 24;
 
-type Ring = { files: string; concurrency: number; timeout: number };
+/** `timeout` is that of one test in milliseconds, `limit` that of a file. */
+type Ring = { files: string; concurrency: number; timeout: number; limit: number };
 const RINGS: Record<string, Ring> = {
-  unit: { files: 'test/unit/**/*.test.ts', concurrency: 2, timeout: 60_000 },
-  integration: { files: 'test/integration/**/*.test.ts', concurrency: 2, timeout: 120_000 },
+  unit: { files: 'test/unit/**/*.test.ts', concurrency: 2, timeout: 60_000, limit: 3 * 60_000 },
+  integration: { files: 'test/integration/**/*.test.ts', concurrency: 2, timeout: 120_000, limit: 6 * 60_000 },
   // They measure time and memory, and kill what they started: one at a time.
-  scenarios: { files: 'test/scenarios/**/*.scenario.ts', concurrency: 1, timeout: 30 * 60_000 },
+  scenarios: { files: 'test/scenarios/**/*.scenario.ts', concurrency: 1, timeout: 30 * 60_000, limit: 120 * 60_000 },
 };
 
 const say = (text: string): boolean => process.stdout.write(`${text}\n`);
@@ -67,6 +68,7 @@ function providePeers(): boolean {
 function runTests(rings: Ring[]): Promise<number> {
   const args = [
     '--test',
+    `--import=${join(ROOT, 'test/kit/file-limit.ts')}`,
     '--test-reporter=spec',
     '--test-reporter-destination=stdout',
     `--test-reporter=${join(ROOT, 'test/kit/closing-lines.ts')}`,
@@ -77,7 +79,9 @@ function runTests(rings: Ring[]): Promise<number> {
   ];
   // Tests that run the command line by its name find this Node first.
   const path = `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`;
-  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit', env: { ...process.env, PATH: path } });
+  const limit = Math.max(...rings.map((ring) => ring.limit));
+  const env = { ...process.env, PATH: path, TEST_FILE_LIMIT_MS: String(limit) };
+  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit', env });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => resolve(code ?? 1));
