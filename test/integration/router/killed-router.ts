@@ -1,4 +1,6 @@
 import { writeSync } from 'node:fs';
+import { errorCode } from '#shared/errors.ts';
+import { errorCode } from '#shared/errors.ts';
 import { envelope, messageOf, OK, readAll, TestRouter } from '#test/unit/router/fixture.ts';
 
 /**
@@ -8,7 +10,18 @@ import { envelope, messageOf, OK, readAll, TestRouter } from '#test/unit/router/
 
 const [, , data = ''] = process.argv;
 
-const say = (event: string, id: string): void => void writeSync(1, `${event} ${id}\n`);
+function say(event: string, id: string): void {
+  for (;;) {
+    try {
+      writeSync(1, `${event} ${id}\n`);
+      return;
+    } catch (error) {
+      // The reader of our pipe is behind: wait for it, with everything else.
+      if (errorCode(error) !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
 
 let deliveries = 0;
 const router = await TestRouter.start(data, {
