@@ -1,6 +1,5 @@
 import { writeSync } from 'node:fs';
 import { errorCode } from '#shared/errors.ts';
-import { errorCode } from '#shared/errors.ts';
 import { envelope, messageOf, OK, readAll, TestRouter } from '#test/unit/router/fixture.ts';
 
 /**
