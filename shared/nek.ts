@@ -3,7 +3,8 @@ import { SealpostError } from '#shared/errors.ts';
 
 /**
  * A named encryption key (NEK): 256 bits that wrap the private DKIM keys. Only signer and credential-store processes
- * read it. Its text form is one line, `sealpost-nek:<name>:<base64 of 32 bytes>`.
+ * read it. Its text form is one line, `sealpost-nek:<name>:<base64 of 32 bytes>`. A file holds one line for each NEK
+ * that a node knows: while one takes over from another, both.
  *
  * The key itself lives in a `KeyObject`, which no log, JSON or inspection shows. The fingerprint (the first 8 bytes
  * of the key's SHA-256, hex) tells two keys of one name apart and may be shown to anyone.
@@ -39,9 +40,51 @@ export function parseNek(text: string): Nek {
   return nek;
 }
 
+/**
+ * Read a text of one or several NEKs, one a line; lines may be blank. Fails with `nek-invalid` when a line is no NEK,
+ * when two have the same name or the same key, or when there is none; the error says in which line.
+ */
+export function parseNeks(text: string): Nek[] {
+  const lines: { nek: Nek; line: number }[] = [];
+  for (const [i, content] of text.split(/\r?\n/).entries()) {
+    if (/^[ \t]*$/.test(content)) continue;
+    const line = i + 1;
+    const nek = parseLine(content, line);
+    const same = lines.find((l) => l.nek.name === nek.name || l.nek.fingerprint === nek.fingerprint);
+    if (same !== undefined) {
+      const what = same.nek.fingerprint === nek.fingerprint ? 'the key of NEK' : 'another NEK of the name';
+      throw new SealpostError(
+        'nek-invalid',
+        `line ${line} has ${what} ${same.nek.name} of line ${same.line}: keep one`,
+      );
+    }
+    lines.push({ nek, line });
+  }
+  if (lines.length === 0) throw new SealpostError('nek-invalid', `there is no NEK: ${HOW}`);
+  return lines.map((l) => l.nek);
+}
+
+function parseLine(content: string, line: number): Nek {
+  try {
+    return parseNek(content);
+  } catch (error) {
+    throw error instanceof SealpostError ? new SealpostError(error.code, `line ${line}: ${error.message}`) : error;
+  }
+}
+
+/** The NEK of a fingerprint, which alone says which key it is: names may be used twice in the course of years. */
+export function findNek(neks: readonly Nek[], fingerprint: string): Nek | undefined {
+  return neks.find((nek) => nek.fingerprint === fingerprint);
+}
+
 /** `edge (0123456789abcdef)`: a NEK for people. */
 export function describeNek(nek: { name: string; fingerprint: string }): string {
   return `${nek.name} (${nek.fingerprint})`;
+}
+
+/** `edge (0123456789abcdef), old (fedcba9876543210)`, or `none`. */
+export function describeNeks(neks: readonly { name: string; fingerprint: string }[]): string {
+  return neks.length === 0 ? 'none' : neks.map(describeNek).join(', ');
 }
 
 function assertName(name: string): void {

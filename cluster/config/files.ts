@@ -6,7 +6,7 @@ import type { Problem } from '#cluster/config/problem.ts';
 import type { Config } from '#cluster/config/schema.ts';
 import { modeWarning, readSecret, SecretReference, unreadable } from '#cluster/config/secrets.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import { parseNek } from '#shared/nek.ts';
+import { parseNeks } from '#shared/nek.ts';
 import type { Secret } from '#shared/secret.ts';
 
 /**
@@ -24,6 +24,7 @@ const READERS: Partial<Record<keyof Config, readonly string[]>> = {
   directory: ['policy'],
   credentials: ['credential-store', 'signer'],
   routes: ['router'],
+  dns: ['credential-store'],
 };
 
 /**
@@ -40,6 +41,7 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
   if (needs('credentials')) await checkNek(check);
   await checkData(check);
   if (needs('routes')) await placeRoutePasswords(check);
+  if (needs('dns')) await placeZoneSecrets(check);
   return check;
 }
 
@@ -132,7 +134,7 @@ async function checkNek(check: FileCheck): Promise<void> {
     const reference = new SecretReference(typeof nek === 'string' ? { file: nek } : nek);
     const { secret, warning } = await readSecret(reference);
     if (warning !== undefined) check.warnings.push(warning);
-    parseNek(secret.reveal());
+    parseNeks(secret.reveal());
   } catch (error) {
     if (!(error instanceof SealpostError)) throw error;
     const hint = error.code === 'secret-missing' ? '; "npx sealpost keys nek <name>" prints a new key' : '';
@@ -181,4 +183,28 @@ async function placeRoutePasswords(check: FileCheck): Promise<void> {
     placed.push(password === undefined ? route : { ...route, password });
   }
   check.config = { ...check.config, routes: placed };
+}
+
+async function placeZoneSecrets(check: FileCheck): Promise<void> {
+  const { dns } = check.config;
+  const zones: Config['dns']['zones'] = [];
+  for (const [i, zone] of dns.zones.entries()) {
+    const path = ['dns', 'zones', i, 'update', 'secret'];
+    const secret = await place(check, path, zone.update?.secret);
+    if (zone.update === undefined || secret === undefined) zones.push(zone);
+    else zones.push({ ...zone, update: { ...zone.update, secret: checkTsigSecret(check, path, secret) } });
+  }
+  check.config = { ...check.config, dns: { ...dns, zones } };
+}
+
+/** Buffer skips what is no base64: only a text that comes back unchanged is the secret that was meant. */
+function checkTsigSecret(check: FileCheck, path: PropertyKey[], secret: Secret): Secret {
+  // What could not be read is a problem already.
+  if (secret instanceof SecretReference) return secret;
+  const text = secret.reveal();
+  if (Buffer.from(text, 'base64').toString('base64') !== text) {
+    const message = 'the secret of a TSIG key is base64, as tsig-keygen prints it; this one is not';
+    check.problems.push({ path, message });
+  }
+  return secret;
 }

@@ -35,7 +35,7 @@ function sentence(issue: z.core.$ZodIssue): string {
     case 'too_small':
       if (issue.origin === 'string') return 'must not be empty';
       return issue.origin === 'array'
-        ? `needs at least ${issue.minimum} entry`
+        ? `needs at least ${issue.minimum} ${issue.minimum === 1 ? 'entry' : 'entries'}`
         : `must be at least ${issue.minimum}, got ${show(issue.input)}`;
     case 'too_big':
       return `must be at most ${issue.maximum}, got ${show(issue.input)}`;

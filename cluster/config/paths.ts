@@ -15,7 +15,7 @@ export function resolvePaths(config: Config, folder: string): Config {
     certificate: at(tls.certificate),
     key: at(tls.key),
   });
-  const { bus, tls, credentials } = config;
+  const { bus, tls, credentials, dns } = config;
   return {
     ...config,
     node: { ...config.node, data: at(config.node.data) },
@@ -37,5 +37,12 @@ export function resolvePaths(config: Config, folder: string): Config {
         ...(route.password && { password: secret(route.password) }),
       };
     }),
+    dns: {
+      ...dns,
+      zones: dns.zones.map((zone) => ({
+        ...zone,
+        ...(zone.update && { update: { ...zone.update, secret: secret(zone.update.secret) } }),
+      })),
+    },
   };
 }

@@ -1,26 +1,13 @@
 import { isIP } from 'node:net';
 import type { Problem } from '#cluster/config/problem.ts';
 import { parseVia } from '#cluster/config/route.ts';
+import { duplicates, type Rule } from '#cluster/config/rule.ts';
+import { KEY_RULES } from '#cluster/config/rules-keys.ts';
 import type { Config, ListenerConfig, RouteConfig } from '#cluster/config/schema.ts';
-
-/**
- * Combinations that make no sense, though every value is right by itself. Each rule names the sections that it
- * reads and is asked when all of them are valid, so that one report holds every problem of a file.
- */
-export type Rule = { sections: readonly (keyof Config)[]; check(config: Config): Problem[] };
 
 /** AUTH of a listener: as written, else off for relay and under TLS for submission. */
 export function effectiveAuth(listener: ListenerConfig): 'off' | 'tls' | 'always' {
   return listener.auth ?? (listener.kind === 'submission' ? 'tls' : 'off');
-}
-
-function duplicates(names: string[], path: (i: number) => PropertyKey[], what: string): Problem[] {
-  return names.flatMap((name, i) => {
-    const first = names.indexOf(name);
-    return first === i
-      ? []
-      : [{ path: path(i), message: `${what} "${name}" stands twice (entry ${first} has it too)` }];
-  });
 }
 
 function listenerTls({ listeners, tls }: Config): Problem[] {
@@ -229,4 +216,5 @@ export const RULES: readonly Rule[] = [
   { sections: ['queue'], check: queueTimes },
   { sections: ['limits'], check: headerFits },
   { sections: ['limits', 'bus'], check: headerFitsBus },
+  ...KEY_RULES,
 ];

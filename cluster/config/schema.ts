@@ -46,6 +46,10 @@ const bus = z
       )
       .default([])
       .describe('NATS servers; empty: every service runs in one process'),
+    replicas: z
+      .union([z.literal(1), z.literal(3), z.literal(5)], { error: 'expected 1, 3 or 5' })
+      .optional()
+      .describe('NATS servers that hold the keys’ changes; default: 3 where three servers are named, else 1'),
     user: z.string().min(1).optional().describe('user name at the NATS servers'),
     password: secret.optional().describe('password at the NATS servers: the text, { file: … } or { env: … }'),
     tls: z
@@ -143,6 +147,27 @@ const domainEntry = z.strictObject({
     })
     .prefault({}),
   'sign-as': domain.optional().describe('sign with the keys of this domain (d= is that domain)'),
+  keys: z
+    .strictObject({
+      publish: z
+        .enum(['update', 'manual', 'cname'])
+        .optional()
+        .describe(
+          'how records get into DNS: by update of a zone in dns.zones, by hand, or behind CNAMEs; default: update where dns.zones allows it, else manual',
+        ),
+      cname: z
+        .strictObject({
+          target: domain.describe('zone that the CNAMEs point into; it must be one in dns.zones'),
+          selectors: z.array(z.string()).min(2).describe('selectors whose CNAMEs stand in DNS; rotations take turns'),
+        })
+        .optional()
+        .describe('for publish: cname; <selector>._domainkey.<domain> is a CNAME of <selector>.<domain>.<target>'),
+      proof: z
+        .enum(['dns', 'none'])
+        .default('dns')
+        .describe('none: keys sign though DNS was not asked; only for a domain that is in no DNS'),
+    })
+    .prefault({}),
 });
 
 const route = z.strictObject({
@@ -200,6 +225,23 @@ const delivery = z
   })
   .prefault({});
 
+const zone = z.strictObject({
+  name: domain.describe('name of the zone'),
+  servers: z
+    .array(nameServer)
+    .default([])
+    .describe('who is asked whether a record is there, address or address:port; empty: the name servers of the zone'),
+  update: z
+    .strictObject({
+      server: nameServer.describe('the zone’s primary, address or address:port'),
+      key: domain.describe('name of the TSIG key'),
+      algorithm: z.enum(['hmac-sha256', 'hmac-sha512']).default('hmac-sha256'),
+      secret: secret.describe('its secret in base64: the text, { file: … } or { env: … }'),
+    })
+    .optional()
+    .describe('how to change it: dynamic update (RFC 2136) signed with TSIG (RFC 8945)'),
+});
+
 export const ConfigSchema = z.strictObject({
   node,
   bus,
@@ -237,13 +279,28 @@ export const ConfigSchema = z.strictObject({
           error: 'expected a file name or { env: NAME }',
         })
         .optional()
-        .describe('named encryption key, which wraps the DKIM keys: its file, or { env: NAME } of a variable'),
+        .describe(
+          'named encryption keys, which wrap the DKIM keys, one a line: a file, or { env: NAME } of a variable',
+        ),
+      'nek-age': duration('365d', 1, TEN_YEARS).describe(
+        'age of a named encryption key at which doctor asks for another',
+      ),
+    })
+    .prefault({}),
+  keys: z
+    .strictObject({
+      ttl: duration('1h', 1000, TEN_YEARS).describe('time to live of published records'),
+      'retire-after': duration('0s', 0, TEN_YEARS).describe(
+        'how long a replaced key stays in DNS; 0s: queue.expire and keys.ttl',
+      ),
+      'keep-revoked': duration('30d', 0, TEN_YEARS).describe('how long an empty record says that a key is revoked'),
     })
     .prefault({}),
   dns: z
     .strictObject({
       servers: z.array(nameServer).default([]).describe('name servers, address or address:port; empty: the system’s'),
       timeout: duration('5s').describe('wait for an answer'),
+      zones: z.array(zone).prefault([]).describe('zones that records of keys are published in'),
     })
     .prefault({}),
   log: z
@@ -259,3 +316,5 @@ export type Config = z.output<typeof ConfigSchema>;
 export type ListenerConfig = Config['listeners'][number];
 export type RouteConfig = Config['routes'][number];
 export type DomainConfig = Config['domains'][number];
+export type DnsConfig = Config['dns'];
+export type ZoneConfig = DnsConfig['zones'][number];

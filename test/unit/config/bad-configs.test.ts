@@ -25,9 +25,14 @@ before(async () => {
     'other-key.pem': other.key,
     'users.yaml': 'users: []\n',
     'empty.txt': '\n',
+    'neks-twice.key': `${nek('edge', 'A')}\n\n${nek('new', 'A')}\n`,
+    'neks-same-name.key': `${nek('edge', 'A')}\n${nek('edge', 'B')}\n`,
+    'neks-cut-off.key': `${nek('edge', 'A')}\n${nek('new', 'B').slice(0, -9)}\n`,
   };
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text, { mode: 0o600 });
 });
+
+const nek = (name: string, content: string): string => `sealpost-nek:${name}:${content.repeat(42)}A=`;
 
 after(() => rm(folder, { recursive: true }));
 

@@ -25,13 +25,21 @@ test('the effective configuration has every default and no secret', () => {
     bus: { servers: ['nats://h:1'], user: 'a', password: 'hunter2' },
     routes: [{ to: '*', via: 'smtp://me@h', tls: 'required', password: { file: './p' } }],
     domains: [{ name: 'example.com' }],
+    dns: { zones: [{ name: 'example.com', update: { server: '127.0.0.1', key: 'edge', secret: 'hunter2' } }] },
   });
   assert.doesNotMatch(JSON.stringify(shown), /hunter2/);
   const config = shown as { [key: string]: Record<string, unknown> & unknown[] };
   assert.equal(config['bus']?.['password'], '[secret]');
   assert.deepEqual(config['routes']?.[0], { to: '*', via: 'smtp://me@h', password: { file: './p' }, tls: 'required' });
-  assert.deepEqual(config['domains']?.[0], { name: 'example.com', local: false, signing: { mode: 'best-effort' } });
+  assert.deepEqual(config['domains']?.[0], {
+    name: 'example.com',
+    local: false,
+    signing: { mode: 'best-effort' },
+    keys: { proof: 'dns' },
+  });
   assert.equal(config['queue']?.['expire'], '5d');
+  const update = { server: '127.0.0.1', key: 'edge', algorithm: 'hmac-sha256', secret: '[secret]' };
+  assert.deepEqual(config['dns']?.['zones'], [{ name: 'example.com', servers: [], update }]);
 });
 
 test('the effective form of a configuration means the same as the configuration', () => {

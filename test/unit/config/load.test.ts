@@ -6,8 +6,10 @@ import { after, before, test } from 'node:test';
 import { inspect } from 'node:util';
 import { createSelfSigned } from '#cluster/certificate.ts';
 import { loadConfig, parseConfig, requireConfig } from '#cluster/config/load.ts';
+import { loadNeks } from '#cluster/config/nek.ts';
 import type { Config } from '#cluster/config/schema.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { silentLogger } from '#shared/log.ts';
 import { generateNek } from '#shared/nek.ts';
 
 let folder = '';
@@ -25,7 +27,9 @@ before(async () => {
     'tls/old-key.pem': old.key,
     'users.yaml': 'users: []\n',
     'secrets/nek.key': generateNek('edge'),
+    'secrets/neks.key': `${generateNek('edge')}\n${generateNek('new')}`,
     'secrets/smarthost': 'pass word \r\n',
+    'secrets/tsig': 'c2VjcmV0IG9mIHRoZSB6b25l\n',
   })) {
     await writeFile(join(folder, name), text, { mode: 0o600 });
   }
@@ -103,6 +107,63 @@ routes:
   }
 });
 
+test('the secret of a zone comes from its file, and is not printable', async () => {
+  const { config, warnings } = await accepted(`
+listeners: []
+dns:
+  zones:
+    - { name: example.com, update: { server: 127.0.0.1, key: edge, secret: { file: secrets/tsig } } }
+    - { name: example.org, servers: ["127.0.0.1:5300"] }
+domains: [{ name: example.com, keys: { publish: update } }]
+`);
+  assert.deepEqual(warnings, []);
+  assert.equal(config.dns.zones[0]?.update?.secret.reveal(), 'c2VjcmV0IG9mIHRoZSB6b25l');
+  assert.equal(config.dns.zones[1]?.update, undefined);
+  assert.doesNotMatch(`${JSON.stringify(config)} ${inspect(config, { depth: 9 })}`, /c2VjcmV0/);
+});
+
+const PUBLISHED: [string, string][] = [
+  ['in the zone of the domain', 'domains: [{ name: a.example, keys: { publish: update } }]'],
+  ['in a zone above it', 'domains: [{ name: b.a.example, keys: { publish: update } }]'],
+  ['in a zone of its own', 'domains: [{ name: c.example, keys: { publish: update } }]'],
+  ['by hand', 'domains: [{ name: z.example, keys: { publish: manual } }]'],
+  ['behind CNAMEs', cname('a.example', '')],
+  ['behind CNAMEs into a zone below', cname('keys.a.example', '')],
+  ['behind CNAMEs, and each may sign', cname('a.example', 'signing: { selectors: [S1, s2] }, ')],
+  ['nowhere', 'domains: [{ name: z.example, keys: { proof: none } }]'],
+];
+
+function cname(target: string, rest: string): string {
+  return `domains: [{ name: z.example, ${rest}keys: { publish: cname, cname: { target: ${target}, selectors: [s1, s2] } } }]`;
+}
+
+for (const [where, domains] of PUBLISHED) {
+  test(`keys may be published ${where}`, async () => {
+    const update = 'update: { server: 127.0.0.1, key: edge, secret: { file: secrets/tsig } }';
+    const zones = ['a.example', '_domainkey.c.example'].map((name) => `{ name: ${name}, ${update} }`);
+    await accepted(`listeners: []\ndns: { zones: [{ name: example }, ${zones.join(', ')}] }\n${domains}\n`);
+  });
+}
+
+test('a file of several NEKs is one that may run, and each of them is read', async () => {
+  const { config } = await accepted('listeners: []\ncredentials: { nek: secrets/neks.key }');
+  const neks = await loadNeks(config.credentials.nek, silentLogger);
+  assert.deepEqual(
+    neks.map((n) => n.name),
+    ['edge', 'new'],
+  );
+  assert.deepEqual(await loadNeks(undefined, silentLogger), []);
+  await assert.rejects(loadNeks({ env: 'SEALPOST_TEST_ABSENT' }, silentLogger), /SEALPOST_TEST_ABSENT is not set/);
+  const wrong = join(folder, 'secrets/smarthost');
+  await assert.rejects(loadNeks(wrong, silentLogger), (error) => {
+    assert.ok(error instanceof SealpostError);
+    assert.equal(error.code, 'nek-invalid');
+    assert.match(error.message, /smarthost: line 1: not a NEK/);
+    assert.doesNotMatch(error.message, /pass word/);
+    return true;
+  });
+});
+
 test('a secret that every user of the machine can read is warned about', async () => {
   await chmod(join(folder, 'secrets/nek.key'), 0o644);
   const { warnings } = await accepted('listeners: []\ncredentials: { nek: secrets/nek.key }');
@@ -168,20 +229,30 @@ tls: { certificate: absent.pem, key: absent.pem }
 directory: { users: absent.yaml }
 credentials: { nek: { env: SEALPOST_TEST_ABSENT } }
 routes: [{ to: "*", via: "smtp://u@host", tls: required, password: { file: absent } }]
+dns: { zones: [{ name: a.example, update: { server: 127.0.0.1, key: edge, secret: { file: absent } } }] }
 `;
   const problems = async (services?: string[]): Promise<string[]> => {
     const loaded = await parseConfig(text, folder, { services });
     assert.ok(!loaded.ok);
     return [...new Set(loaded.problems.map(({ path }) => path.join('.')))];
   };
-  const all = ['bus.password', 'tls.certificate', 'tls.key', 'directory.users', 'credentials.nek', 'routes.0.password'];
-  assert.deepEqual(await problems(), all);
-  assert.deepEqual(await problems(['listener']), ['bus.password', 'tls.certificate', 'tls.key']);
+  const zone = 'dns.zones.0.update.secret';
+  const tls = ['tls.certificate', 'tls.key'];
+  assert.deepEqual(await problems(), [
+    'bus.password',
+    ...tls,
+    'directory.users',
+    'credentials.nek',
+    'routes.0.password',
+    zone,
+  ]);
+  assert.deepEqual(await problems(['listener']), ['bus.password', ...tls]);
   assert.deepEqual(await problems(['policy']), ['bus.password', 'directory.users']);
   assert.deepEqual(await problems(['signer']), ['bus.password', 'credentials.nek']);
   assert.deepEqual(await problems(['credential-store', 'router']), [
     'bus.password',
     'credentials.nek',
     'routes.0.password',
+    zone,
   ]);
 });

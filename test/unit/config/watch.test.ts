@@ -7,7 +7,8 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pino from 'pino';
 import { requireConfig } from '#cluster/config/load.ts';
-import { changedPaths, watchConfig } from '#cluster/config/watch.ts';
+import { ConfigSchema } from '#cluster/config/schema.ts';
+import { changedPaths, needsRestart, watchConfig } from '#cluster/config/watch.ts';
 import { Settings } from '#cluster/settings.ts';
 import { Secret } from '#shared/secret.ts';
 
@@ -142,4 +143,34 @@ test('a secret that this process does not read does not hinder a change, and is 
     await watch.close();
     await rm(folder, { recursive: true });
   }
+});
+
+test('zones and the times of keys change live, a changed secret of a zone with a reload; replicas need a restart', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'sealpost-watch-'));
+  const file = join(folder, 'sealpost.yaml');
+  const zone =
+    'dns: { zones: [{ name: a.example, update: { server: 127.0.0.1, key: edge, secret: { file: tsig } } }] }\n';
+  await writeFile(join(folder, 'tsig'), 'Zmlyc3Q=\n', { mode: 0o600 });
+  await writeFile(file, 'listeners: []\n');
+  const settings = new Settings((await requireConfig(file)).config);
+  const watch = await watchConfig(file, settings, pino({ level: 'silent' }));
+  const secret = (): string | undefined => settings.current.dns.zones[0]?.update?.secret.reveal();
+  try {
+    await writeFile(file, `listeners: []\n${zone}keys: { ttl: 5m }\n`);
+    await watch.reload();
+    assert.equal(secret(), 'Zmlyc3Q=');
+    assert.equal(settings.current.keys.ttl, 300_000);
+    await writeFile(join(folder, 'tsig'), 'c2Vjb25k\n', { mode: 0o600 });
+    await watch.reload();
+    assert.equal(secret(), 'c2Vjb25k');
+    await writeFile(join(folder, 'tsig'), 'no base64!\n', { mode: 0o600 });
+    await watch.reload();
+    assert.equal(secret(), 'c2Vjb25k');
+  } finally {
+    await watch.close();
+    await rm(folder, { recursive: true });
+  }
+  const bus = { servers: ['nats://127.0.0.1:4222'] };
+  const running = ConfigSchema.parse({ bus });
+  assert.deepEqual(needsRestart(running, ConfigSchema.parse({ bus: { ...bus, replicas: 3 } })), ['bus.replicas']);
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { SealpostError } from '#shared/errors.ts';
-import { generateNek, parseNek } from '#shared/nek.ts';
+import { describeNeks, findNek, generateNek, parseNek, parseNeks } from '#shared/nek.ts';
 
 const KEY = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=';
 
@@ -59,3 +59,44 @@ test('nothing shows the key', () => {
   const shown = `${JSON.stringify(nek)} ${inspect(nek, { depth: 9, showHidden: true })}`;
   assert.doesNotMatch(shown, /AAECAwQF|00010203|0, 1, 2, 3|00 01 02 03/);
 });
+
+const OTHER = Buffer.alloc(32, 7).toString('base64');
+const line = (name: string, key = KEY): string => `sealpost-nek:${name}:${key}`;
+
+test('a text of several NEKs is read in its order; blank lines and CRLF are allowed', () => {
+  for (const text of [
+    `${line('edge')}\n${line('new', OTHER)}`,
+    `\n  \r\n${line('edge')}\r\n\r\n${line('new', OTHER)}\r\n\n`,
+  ]) {
+    const neks = parseNeks(text);
+    assert.equal(describeNeks(neks), `edge (630dcd2966c43366), new (${neks[1]?.fingerprint})`);
+    assert.equal(findNek(neks, '630dcd2966c43366'), neks[0]);
+    assert.equal(findNek(neks, 'edge'), undefined);
+  }
+  assert.equal(describeNeks([]), 'none');
+});
+
+const BAD_TEXTS: [string, string, RegExp][] = [
+  ['nothing', '', /there is no NEK/],
+  ['blank lines alone', '\n \n\t\n', /there is no NEK/],
+  ['a comment', `${line('edge')}\n# the new one\n`, /^line 2: not a NEK/],
+  ['two in one line', `${line('edge')} ${line('new', OTHER)}`, /^line 1: not a NEK/],
+  ['a bad name behind a blank line', `\n${line('a b')}`, /^line 2: "a b" is no name/],
+  ['a cut key', `${line('edge')}\n${line('new', OTHER.slice(0, 20))}`, /^line 2: NEK new has 15 bytes/],
+  ['one twice', `${line('edge')}\n\n${line('edge')}`, /^line 3 has the key of NEK edge of line 1/],
+  ['one key under two names', `${line('edge')}\n${line('new')}`, /^line 2 has the key of NEK edge of line 1/],
+  ['two keys of one name', `${line('edge')}\n${line('edge', OTHER)}`, /^line 2 has another NEK of the name edge/],
+];
+
+for (const [what, text, message] of BAD_TEXTS) {
+  test(`a text of NEKs is refused: ${what}`, () => {
+    assert.throws(
+      () => parseNeks(text),
+      (error) =>
+        error instanceof SealpostError &&
+        error.code === 'nek-invalid' &&
+        message.test(error.message) &&
+        ![KEY, OTHER].some((key) => error.message.includes(key.slice(4, 20))),
+    );
+  });
+}
