@@ -235,7 +235,7 @@ const zone = z.strictObject({
     .strictObject({
       server: nameServer.describe('the zone’s primary, address or address:port'),
       key: domain.describe('name of the TSIG key'),
-      algorithm: z.enum(['hmac-sha256', 'hmac-sha512']).default('hmac-sha256'),
+      algorithm: z.enum(['hmac-sha256', 'hmac-sha512']).default('hmac-sha256').describe('HMAC of the TSIG key'),
       secret: secret.describe('its secret in base64: the text, { file: … } or { env: … }'),
     })
     .optional()
