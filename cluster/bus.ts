@@ -1,3 +1,5 @@
+import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
+
 /**
  * What carries messages between services. Two implementations pass one behaviour suite (`test/suites/bus.ts`):
  * `LocalBus` (one process, no serialisation) and `NatsBus` (separate processes).
@@ -48,6 +50,8 @@ export type Bus = {
   subscribe(service: string, version: number, event: string, listener: (payload: unknown) => void): () => void;
   /** Whether calls can leave this process right now. */
   readonly connected: boolean;
+  /** The way to NATS JetStream; undefined where there is no NATS. */
+  readonly jetStream: JetStreamAccess | undefined;
   /** Stop serving new calls, finish those under way within `DRAIN_LIMIT`, close. */
   drain(): Promise<void>;
 };

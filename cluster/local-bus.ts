@@ -19,6 +19,7 @@ const eventKey = (service: string, version: number, event: string): string => `v
  */
 export class LocalBus implements Bus {
   readonly maxPayload = Number.POSITIVE_INFINITY;
+  readonly jetStream = undefined;
   readonly #node: string;
   readonly #handlers = new Map<string, BusHandler>();
   readonly #listeners = new Map<string, Set<(payload: unknown) => void>>();

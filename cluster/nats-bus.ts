@@ -9,6 +9,7 @@ import {
   endsWithin,
 } from '#cluster/bus.ts';
 import { decodeEvent, decodeRequest, encodeEvent, encodeReply, encodeRequest } from '#cluster/frame.ts';
+import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
 import { failure, LocalBus } from '#cluster/local-bus.ts';
 import { type NatsConnectionOptions, NatsLink } from '#cluster/nats-connection.ts';
 import { ask, label, Unsent, unavailable } from '#cluster/nats-request.ts';
@@ -80,6 +81,10 @@ export class NatsBus implements Bus {
 
   get connected(): boolean {
     return this.#link.current !== undefined && this.#drained === undefined;
+  }
+
+  get jetStream(): JetStreamAccess {
+    return this.#link;
   }
 
   serve(address: Address, handler: BusHandler): () => void {

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { connect, DebugEvents, Events, type Msg, type NatsConnection, type Subscription } from 'nats';
 import { endsWithin } from '#cluster/bus.ts';
+import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
@@ -53,12 +54,13 @@ type Wanted = {
 
 type Server = { url: string; host: string; port: number; tls: boolean };
 
-export class NatsLink {
+export class NatsLink implements JetStreamAccess {
   readonly #options: NatsConnectionOptions;
   readonly #servers: Server[];
   readonly #log: Logger;
   readonly #wanted = new Set<Wanted>();
   readonly #closing = new AbortController();
+  readonly #listeners = new Set<() => void>();
   #current: NatsConnection | undefined;
 
   constructor(options: NatsConnectionOptions) {
@@ -70,6 +72,12 @@ export class NatsLink {
   /** The connection, while it is up. */
   get current(): NatsConnection | undefined {
     return this.#current?.isClosed() === true ? undefined : this.#current;
+  }
+
+  /** Hear of every connection that came up and of every one that ended. Returns the way to stop. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Begin to connect. Resolves when a server took us, or when all were tried once without success. */
@@ -121,6 +129,7 @@ export class NatsLink {
       else if (connection !== undefined) {
         this.#current = connection;
         for (const wanted of this.#wanted) attach(wanted, connection);
+        for (const listener of this.#listeners) listener();
         tried();
         await this.#stayUp(connection);
         since = performance.now();
@@ -192,6 +201,7 @@ export class NatsLink {
     void this.#watch(connection, () => stale.resolve(new Error('it answers no pings')));
     const reason = await Promise.race([connection.closed(), stale.promise]);
     this.#current = undefined;
+    for (const listener of this.#listeners) listener();
     // Fails what waits for a reply. It does not end while a dead connection still holds unsent bytes.
     void connection.close();
     if (this.#closing.signal.aborted) return;
