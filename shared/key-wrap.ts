@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, createPrivateKey, type KeyObject, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { SealpostError } from '#shared/errors.ts';
-import { describeNek, type Nek } from '#shared/nek.ts';
+import { describeNek, describeNeks, findNek, type Nek } from '#shared/nek.ts';
 
 /**
  * Private keys under a named encryption key: PKCS#8 DER, AES-256-GCM (NIST SP 800-38D). Version, domain, selector and
@@ -45,6 +45,20 @@ export function wrapKey(nek: Nek, id: KeyIdentity, privateKey: KeyObject): Wrapp
     tag: cipher.getAuthTag().toString('base64'),
     data: data.toString('base64'),
   };
+}
+
+/**
+ * Open a wrapped key with the one of `neks` that wrapped it. Fails with `nek-mismatch` (it is none of them) or
+ * `key-damaged`.
+ */
+export function unwrapWith(neks: readonly Nek[], id: KeyIdentity, wrapped: WrappedKey): KeyObject {
+  const nek = findNek(neks, wrapped.nekFingerprint);
+  if (nek !== undefined) return unwrapKey(nek, id, wrapped);
+  const needed = describeNek({ name: wrapped.nek, fingerprint: wrapped.nekFingerprint });
+  throw new SealpostError(
+    'nek-mismatch',
+    `key ${id.selector} of ${id.domain} is wrapped with NEK ${needed}, but configured (credentials.nek) is ${describeNeks(neks)}: add ${needed}`,
+  );
 }
 
 /** Open a wrapped key. Fails with `nek-mismatch` (another NEK wrapped it) or `key-damaged` (it is not what was wrapped). */

@@ -1,6 +1,7 @@
-import { createHash, generateKeyPair, type KeyObject } from 'node:crypto';
+import { generateKeyPair, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { KeyAlgorithm } from '#services/credential-store/contract.ts';
+import { publicKeyFingerprint, publishedBytes } from '#shared/public-key.ts';
 
 const generatePair = promisify(generateKeyPair);
 
@@ -18,19 +19,4 @@ export async function generateKey(
     publicKey: published.toString('base64'),
     fingerprint: publicKeyFingerprint(published),
   };
-}
-
-/**
- * What p= carries: SubjectPublicKeyInfo for RSA (RFC 6376 §3.6.1 says RSAPublicKey, its erratum 3017 and every
- * verifier SubjectPublicKeyInfo), the bare 32 bytes for Ed25519 (RFC 8463 §4.2), which end its SubjectPublicKeyInfo.
- */
-function publishedBytes(key: KeyObject): Buffer {
-  const spki = key.export({ type: 'spki', format: 'der' });
-  return key.asymmetricKeyType === 'ed25519' ? spki.subarray(-32) : spki;
-}
-
-/** SHA-256 in pairs of hex digits: `AB:CD:…`. */
-export function publicKeyFingerprint(published: Buffer): string {
-  const hex = createHash('sha256').update(published).digest('hex').toUpperCase();
-  return (hex.match(/../g) ?? []).join(':');
 }

@@ -1,0 +1,79 @@
+import type { NekList } from '#services/credential-store/domain-record.ts';
+import type { Records } from '#services/credential-store/records.ts';
+import { wrappedKeys } from '#services/credential-store/rewrap.ts';
+import { SealpostError } from '#shared/errors.ts';
+import type { WrappedKey } from '#shared/key-wrap.ts';
+import type { Logger } from '#shared/log.ts';
+import { describeNek, describeNeks, findNek, type Nek } from '#shared/nek.ts';
+
+/** Whether the named encryption keys (NEKs) of a node are those that the store needs, and the sentences when not. */
+
+/** What the store knows of a NEK. */
+export type NekEntry = NekList['neks'][number];
+
+/**
+ * At the start, when the store has caught up: this node has the current NEK and every one that wraps a key. Fails with
+ * `nek-mismatch`, which names what is needed and what is configured: a wrong NEK is never a new, empty store. A node
+ * with no NEK at all may list keys; it is warned about.
+ */
+export function checkNeks(records: Pick<Records, 'all' | 'neks'>, neks: readonly Nek[], log: Logger): void {
+  const missing = missingNeks(records, neks);
+  if (missing.length === 0) return;
+  if (neks.length > 0) throw mismatch(missing, neks);
+  log.warn(
+    { needed: describeNeks(missing) },
+    'no named encryption key is configured (credentials.nek): the stored keys can be listed, but not used',
+  );
+}
+
+/** Fails with `nek-mismatch` unless the key is under the current NEK: for the compare-and-set that stores a new key. */
+export function assertCurrent(records: Pick<Records, 'neks'>, wrapped: WrappedKey): void {
+  const list = records.neks();
+  if (list?.current === wrapped.nekFingerprint) return;
+  const used = describeNek({ name: wrapped.nek, fingerprint: wrapped.nekFingerprint });
+  const current = list === undefined ? 'none' : describeNek(entryOf(list, list.current));
+  throw new SealpostError(
+    'nek-mismatch',
+    `the key is wrapped with NEK ${used}, but the current one is ${current}: wrap it with that and try again`,
+  );
+}
+
+/** Fails with `nek-mismatch` unless `neks` open every key of the store. */
+export function assertOpenable(records: Pick<Records, 'all' | 'neks'>, neks: readonly Nek[]): void {
+  const missing = missingNeks(records, neks);
+  if (missing.length > 0) throw mismatch(missing, neks);
+}
+
+type Missing = { name: string; fingerprint: string; current?: boolean; keys?: number };
+
+/** NEKs that the store needs and that are none of `neks`. */
+function missingNeks(records: Pick<Records, 'all' | 'neks'>, neks: readonly Nek[]): Missing[] {
+  const missing = new Map<string, Required<Missing>>();
+  const list = records.neks();
+  if (list !== undefined) missing.set(list.current, { ...entryOf(list, list.current), current: true, keys: 0 });
+  for (const { wrapped } of wrappedKeys(records)) {
+    const fingerprint = wrapped.nekFingerprint;
+    const before = missing.get(fingerprint) ?? { name: wrapped.nek, fingerprint, current: false, keys: 0 };
+    missing.set(fingerprint, { ...before, keys: before.keys + 1 });
+  }
+  return [...missing.values()].filter((m) => findNek(neks, m.fingerprint) === undefined);
+}
+
+/** `nek-mismatch`: what the store needs and this node lacks. */
+export function mismatch(missing: readonly Missing[], neks: readonly Nek[]): SealpostError {
+  const needed = missing.map((m) => {
+    const uses = [...(m.current ? ['the current one'] : []), ...(m.keys ? [`wraps ${countKeys(m.keys)}`] : [])];
+    return `${describeNek(m)}${uses.length === 0 ? '' : `, ${uses.join(', ')}`}`;
+  });
+  return new SealpostError(
+    'nek-mismatch',
+    `the store needs NEK ${needed.join('; ')}; this node has ${describeNeks(neks)}: add what is missing to credentials.nek, a line each`,
+  );
+}
+
+/** The NEK of a fingerprint as the store knows it. */
+export const entryOf = (list: NekList, fingerprint: string): NekEntry =>
+  list.neks.find((n) => n.fingerprint === fingerprint) ?? { name: '?', fingerprint, since: 0 };
+
+/** `1 key`, `2 keys`. */
+export const countKeys = (keys: number): string => (keys === 1 ? '1 key' : `${keys} keys`);
