@@ -3,14 +3,16 @@ import { defineContract } from '#shared/contract.ts';
 import { WrappedKey } from '#shared/key-wrap.ts';
 
 /**
- * The credential-store owns the DKIM keys. Private keys leave it only wrapped by a named encryption key (NEK), which
- * signer and credential-store processes alone can read.
+ * The credential-store owns the DKIM keys: their life, their records in DNS, their copies on every node. Private keys
+ * leave it only wrapped by a named encryption key (NEK), which signer and credential-store processes alone can read.
+ *
+ * This file is long because a contract is one file.
  */
 
 export const KeyAlgorithm = z.enum(['rsa-2048', 'rsa-3072', 'rsa-4096', 'rsa-1024', 'ed25519']);
 export type KeyAlgorithm = z.infer<typeof KeyAlgorithm>;
 
-/** The life of a key; DESIGN section 3. Only `active` keys sign. */
+/** The life of a key; `life-cycle.ts`. Only `active` keys sign mail. */
 export const KeyState = z.enum([
   'created',
   'replicated',
@@ -22,6 +24,7 @@ export const KeyState = z.enum([
   'revoked',
   'deleted',
 ]);
+export type KeyState = z.infer<typeof KeyState>;
 
 export { WrappedKey };
 
@@ -41,34 +44,306 @@ export const KeyInfo = z.object({
 });
 export type KeyInfo = z.infer<typeof KeyInfo>;
 
+/** What a signer holds: every key from `created` to `retiring`, so that it can prove it and switch at once. */
 export const SigningKey = KeyInfo.extend({ wrapped: WrappedKey });
 export type SigningKey = z.infer<typeof SigningKey>;
 
+/** What DNS said of a key's record, as one node saw it. */
+export const DnsView = z.object({
+  node: z.string(),
+  verdict: z.enum(['ok', 'missing', 'different', 'duplicate', 'malformed', 'unreachable', 'error']),
+  /** One sentence; it names the first server that is not as it should be. */
+  summary: z.string(),
+  servers: z.array(z.object({ server: z.string(), verdict: z.string(), detail: z.string() })),
+  /** ms since 1970 */
+  at: z.number(),
+});
+export type DnsView = z.infer<typeof DnsView>;
+
+/** A key as people see it. */
+export const KeyStatus = KeyInfo.extend({
+  /** When it entered its state, ms since 1970. */
+  since: z.number(),
+  /** Becomes active by itself once it is proven. */
+  activate: z.boolean(),
+  publish: z.enum(['update', 'manual', 'cname', 'none']),
+  /** Where the TXT record stands: `<selector>._domainkey.<domain>`, or the target of the CNAME. */
+  record: z.string(),
+  /** TTL of the record in seconds. */
+  ttl: z.number().int(),
+  until: z.number().optional(),
+  /** NEK that wraps it; absent once the private key is erased. */
+  nek: z.string().optional(),
+  problem: z.object({ text: z.string(), since: z.number(), permanent: z.boolean() }).optional(),
+  /** Live nodes that hold it, of how many live nodes. */
+  nodes: z.object({ holding: z.array(z.string()), live: z.number().int() }),
+  /** The last look of the answering node; absent when it has not looked yet, or the domain is in no DNS. */
+  dns: DnsView.optional(),
+});
+export type KeyStatus = z.infer<typeof KeyStatus>;
+
+/** A rotation as people see it. */
+export const RotationStatus = z.object({
+  domain: z.string(),
+  id: z.string(),
+  started: z.number(),
+  by: z.string(),
+  driver: z.string().optional(),
+  /** `running` before the switch, `done` after it; `stopped` waits for `keys resume` because of a permanent problem. */
+  state: z.enum(['running', 'frozen', 'stopped', 'done', 'rolled-back']),
+  /** Why it does not go on, or what it waits for. */
+  waiting: z.string().optional(),
+  to: z.array(z.object({ selector: z.string(), algorithm: KeyAlgorithm, state: KeyState })),
+  from: z.array(z.object({ selector: z.string(), algorithm: KeyAlgorithm, state: KeyState })),
+  events: z.array(z.object({ at: z.number(), node: z.string(), text: z.string() })),
+});
+export type RotationStatus = z.infer<typeof RotationStatus>;
+
+export const ScheduleStatus = z.object({
+  domain: z.string(),
+  days: z.number().int(),
+  at: z.string(),
+  zone: z.string(),
+  parallel: z.boolean(),
+  /** ms since 1970 */
+  next: z.number(),
+});
+export type ScheduleStatus = z.infer<typeof ScheduleStatus>;
+
+export const NekStatus = z.object({
+  name: z.string(),
+  fingerprint: z.string(),
+  since: z.number(),
+  current: z.boolean(),
+  /** Keys that it wraps. */
+  keys: z.number().int(),
+  /** Live nodes that have it in their configuration, and those that do not. */
+  having: z.array(z.string()),
+  lacking: z.array(z.string()),
+});
+export type NekStatus = z.infer<typeof NekStatus>;
+
+/** One process that holds keys, as the answering node hears it. */
+export const Holder = z.object({
+  node: z.string(),
+  kind: z.enum(['credential-store', 'signer']),
+  instance: z.string(),
+  revision: z.number().int(),
+  /** ms since it was last heard. */
+  heard: z.number(),
+  /** Its clock minus ours in ms; what the message took on its way is in it. */
+  clock: z.number(),
+  /** Why it does not follow the others; absent when it does. */
+  behind: z.string().optional(),
+  /** Fingerprints of the NEKs in its configuration. */
+  neks: z.array(z.string()),
+});
+export type Holder = z.infer<typeof Holder>;
+
+/** What a process says of itself every second and at every change. */
+export const Present = Holder.omit({ heard: true, clock: true, kind: true }).extend({ time: z.number() });
+export type Present = z.infer<typeof Present>;
+
 const keyName = z.object({ domain: z.string(), selector: z.string() });
+const domainName = z.object({ domain: z.string() });
+
+/** Errors of everything that changes the store. */
+const CHANGE = ['no-quorum', 'store-failed'] as const;
 
 export const credentialStoreContract = defineContract('credential-store', 1, {
   operations: {
     /**
-     * What a signer needs: the keys that sign, wrapped. They come in pages that fit a bus message: ask again with
-     * `after: next` until there is no `next`, and from the start when the revision changes in between.
+     * What a signer needs: the keys it must hold, wrapped. They come in pages that fit a bus message: ask again with
+     * `after: next` until there is no `next`, and from the start when the revision changes in between. `revision` is
+     * the same on every node that has seen the same changes, and never goes down. A node that has yet to catch up
+     * with others that it could reach answers `not-caught-up`.
      */
     signingKeys: {
       request: z.object({ after: z.string().optional() }),
-      reply: z.object({ revision: z.number().int(), keys: z.array(SigningKey), next: z.string().optional() }),
+      reply: z.object({
+        node: z.string(),
+        revision: z.number().int(),
+        /** Why these may not be the newest keys; absent when they are. */
+        behind: z.string().optional(),
+        keys: z.array(SigningKey),
+        next: z.string().optional(),
+      }),
+      errors: ['not-caught-up', 'store-failed'],
+      elsewhere: ['not-caught-up'],
     },
+    /** Make a key. `activate` absent: it becomes active by itself where the domain has no active key of its algorithm. */
     create: {
-      request: keyName.extend({ algorithm: KeyAlgorithm.default('rsa-2048'), allowWeak: z.boolean().default(false) }),
-      reply: KeyInfo,
-      errors: ['exists', 'invalid-name', 'weak-key', 'no-nek', 'nek-mismatch', 'store-failed'],
+      request: keyName.extend({
+        algorithm: KeyAlgorithm.default('rsa-2048'),
+        allowWeak: z.boolean().default(false),
+        activate: z.boolean().optional(),
+      }),
+      reply: KeyStatus,
+      errors: ['exists', 'invalid-name', 'weak-key', 'no-nek', 'nek-mismatch', 'not-configured', ...CHANGE],
       timeout: 60_000,
     },
-    list: { request: z.object({ domain: z.string().optional() }), reply: z.object({ keys: z.array(KeyInfo) }) },
-    get: { request: keyName, reply: KeyInfo, errors: ['not-found'] },
-    delete: { request: keyName, reply: z.object({}), errors: ['not-found', 'store-failed'] },
+    /** Take in a key that was made elsewhere, wrapped by the caller with the current NEK. */
+    import: {
+      request: keyName.extend({
+        algorithm: KeyAlgorithm,
+        publicKey: z.string(),
+        wrapped: WrappedKey,
+        allowWeak: z.boolean().default(false),
+        activate: z.boolean().optional(),
+      }),
+      reply: KeyStatus,
+      errors: [
+        'exists',
+        'invalid-name',
+        'weak-key',
+        'no-nek',
+        'nek-mismatch',
+        'key-damaged',
+        'not-configured',
+        ...CHANGE,
+      ],
+    },
+    /** Keys in the order of domain and selector, a page at a time. */
+    list: {
+      request: z.object({ domain: z.string().optional(), after: z.string().optional() }),
+      reply: z.object({
+        node: z.string(),
+        /** Why the answering node may not know the newest; absent when it does. */
+        behind: z.string().optional(),
+        keys: z.array(KeyStatus),
+        next: z.string().optional(),
+      }),
+    },
+    get: { request: keyName, reply: KeyStatus, errors: ['not-found'] },
+    /** The private key as it is stored, for an export by somebody who has the NEK. */
+    wrapped: { request: keyName, reply: SigningKey, errors: ['not-found', 'erased'] },
+
+    /** Replace every active key of a domain (or those named in `from`) by a new one of its algorithm. */
+    rotate: {
+      request: domainName.extend({
+        from: z.array(z.string()).optional(),
+        /** Names of the new keys, in the order of those they replace; default: by date. */
+        to: z.array(z.string()).optional(),
+        /** ms */
+        sideBySide: z.number().int().nonnegative().default(0),
+      }),
+      reply: RotationStatus,
+      errors: [
+        'rotation-under-way',
+        'no-active-key',
+        'not-found',
+        'exists',
+        'invalid-name',
+        'no-nek',
+        'nek-mismatch',
+        'not-configured',
+        'no-selector',
+        ...CHANGE,
+      ],
+      timeout: 60_000,
+    },
+    rotation: { request: domainName, reply: RotationStatus, errors: ['not-found'] },
+    freeze: {
+      request: domainName.extend({ reason: z.string().default('') }),
+      reply: RotationStatus,
+      errors: ['not-found', 'wrong-state', ...CHANGE],
+    },
+    /** Go on after `freeze`, or try again after a permanent problem of the domain's keys. */
+    resume: { request: domainName, reply: z.object({}), errors: ['not-found', 'wrong-state', ...CHANGE] },
+    rollback: { request: domainName, reply: RotationStatus, errors: ['not-found', 'wrong-state', ...CHANGE] },
+
+    activate: { request: keyName, reply: KeyStatus, errors: ['not-found', 'wrong-state', ...CHANGE] },
+    /** Stop signing with it; `force`: also when it is the domain's last active key. */
+    retire: {
+      request: keyName.extend({ force: z.boolean().default(false) }),
+      reply: KeyStatus,
+      errors: ['not-found', 'wrong-state', 'last-key', ...CHANGE],
+    },
+    /** Declare it compromised: it stops signing and its record says so at once. */
+    revoke: {
+      request: keyName.extend({ force: z.boolean().default(false) }),
+      reply: KeyStatus,
+      errors: ['not-found', 'wrong-state', 'last-key', ...CHANGE],
+    },
+    /** Remove a key that never signed, or one that is revoked, with its record. */
+    delete: {
+      request: keyName,
+      reply: z.object({}),
+      errors: ['not-found', 'wrong-state', ...CHANGE],
+    },
+    /** Rotate every `days` days; `days` absent removes the schedule. Default of `zone`: that of the answering node. */
+    schedule: {
+      request: domainName.extend({
+        days: z.number().int().min(1).max(3650).optional(),
+        at: z
+          .string()
+          .regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'a time of day is HH:MM')
+          .default('03:00'),
+        zone: z.string().optional(),
+        parallel: z.boolean().default(false),
+      }),
+      reply: z.object({ schedule: ScheduleStatus.optional() }),
+      errors: ['not-found', 'invalid-schedule', ...CHANGE],
+    },
+    schedules: { request: z.object({}), reply: z.object({ schedules: z.array(ScheduleStatus) }) },
+
+    /** Look at the record of a key in DNS now, as this node sees it; default of `expected`: what its state asks for. */
+    look: {
+      request: keyName.extend({ expected: z.enum(['key', 'revoked', 'absent']).optional() }),
+      reply: DnsView,
+      errors: ['not-found', 'not-in-dns'],
+      timeout: 30_000,
+    },
+    /** The same from every live node, and whether its signers hold the key. */
+    verify: {
+      request: keyName,
+      reply: z.object({
+        key: KeyInfo,
+        views: z.array(DnsView),
+        /** Nodes whose signer did not prove the key, and why. */
+        unproven: z.array(z.object({ node: z.string(), reason: z.string() })),
+      }),
+      errors: ['not-found'],
+      timeout: 60_000,
+    },
+
+    neks: { request: z.object({}), reply: z.object({ neks: z.array(NekStatus) }) },
+    /** Begin the store with a NEK (Domino's `create credstore`). */
+    useNek: {
+      request: z.object({ name: z.string() }),
+      reply: NekStatus,
+      errors: ['exists', 'no-nek', ...CHANGE],
+    },
+    /** Make another NEK the current one and re-wrap every key with it. */
+    rotateNek: {
+      request: z.object({ name: z.string() }),
+      reply: z.object({ nek: NekStatus, rewrapped: z.number().int() }),
+      errors: ['no-nek', 'nek-missing-on-node', 'nek-mismatch', ...CHANGE],
+      timeout: 120_000,
+    },
+    /** Forget a NEK that wraps nothing any more. */
+    deleteNek: {
+      request: z.object({ name: z.string() }),
+      reply: z.object({}),
+      errors: ['not-found', 'in-use', ...CHANGE],
+    },
+
+    status: {
+      request: z.object({}),
+      reply: z.object({
+        node: z.string(),
+        state: z.enum(['local', 'following', 'behind', 'away']),
+        problem: z.string().optional(),
+        revision: z.number().int(),
+        keys: z.number().int(),
+        holders: z.array(Holder),
+      }),
+    },
   },
   events: {
-    /** The set of signing keys changed; a signer whose revision is older asks for `signingKeys`. */
-    changed: z.object({ revision: z.number().int() }),
+    /** The keys that signers hold may have changed on this node; a signer whose revision is older asks `signingKeys`. */
+    changed: z.object({ node: z.string(), revision: z.number().int() }),
+    present: Present,
   },
 });
 export type CredentialStoreContract = typeof credentialStoreContract;

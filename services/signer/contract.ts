@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Present } from '#services/credential-store/contract.ts';
 import { defineContract } from '#shared/contract.ts';
 
 /** The signer holds the unwrapped private keys, in memory only, and makes DKIM signatures (RFC 6376, RFC 8463). */
@@ -34,9 +35,19 @@ export const signerContract = defineContract('signer', 1, {
       reply: SignOutcome,
       bytes: 'request',
     },
+    /** Show that this node can sign with a key, whatever its state: a signature over the challenge, base64. */
+    prove: {
+      request: z.object({ domain: z.string(), selector: z.string(), challenge: z.string().min(16).max(256) }),
+      reply: z.object({ node: z.string(), fingerprint: z.string(), signature: z.string() }),
+      errors: ['not-held', 'unusable'],
+    },
     status: {
       request: z.object({}),
       reply: z.object({
+        node: z.string(),
+        /** The node whose credential-store was asked last, and why its keys may not be the newest. */
+        store: z.string().optional(),
+        behind: z.string().optional(),
         /** Keys were fetched since the start; until then all mail that could need a signature is held. */
         loaded: z.boolean(),
         revision: z.number().int(),
@@ -49,5 +60,6 @@ export const signerContract = defineContract('signer', 1, {
       }),
     },
   },
+  events: { present: Present },
 });
 export type SignerContract = typeof signerContract;

@@ -1,0 +1,103 @@
+import type { Settings } from '#cluster/settings.ts';
+import type { DnsView } from '#services/credential-store/contract.ts';
+import { checkRecord, type ExpectedRecord } from '#services/credential-store/dns/proof.ts';
+import type { KeyRecord } from '#services/credential-store/domain-record.ts';
+import type { Records } from '#services/credential-store/records.ts';
+import { dkimRecordName } from '#shared/dkim-record.ts';
+import { SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * What this node sees of the keys' records in DNS. Looked at when a driver asks, and by itself every five minutes,
+ * so that `keys list` tells what is true now and a record that went missing under an active key is noticed.
+ */
+
+/** Which record should stand where a key's is looked for. */
+export type Expected = 'key' | 'revoked' | 'absent';
+
+const REFRESH_MS = 5 * 60_000;
+
+export class DnsViews {
+  readonly #settings: Settings;
+  readonly #records: Pick<Records, 'all'>;
+  readonly #log: Logger;
+  readonly #last = new Map<string, { fingerprint: string; expected: Expected; view: DnsView }>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(settings: Settings, records: Pick<Records, 'all'>, log: Logger) {
+    this.#settings = settings;
+    this.#records = records;
+    this.#log = log;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => void this.#refresh(), REFRESH_MS).unref();
+    void this.#refresh();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** The last look, where it was for what the key's state asks for now. */
+  last(domain: string, key: KeyRecord): DnsView | undefined {
+    const seen = this.#last.get(`${key.selector}._domainkey.${domain}`);
+    const current = seen?.fingerprint === key.fingerprint && seen.expected === expectedOf(key);
+    return current ? seen?.view : undefined;
+  }
+
+  /** Ask DNS now. Fails with `not-in-dns` for a key that is never published; trouble with DNS is a verdict. */
+  async look(domain: string, key: KeyRecord, expected: Expected = expectedOf(key)): Promise<DnsView> {
+    const name = dkimRecordName({ domain, selector: key.selector });
+    const { publication } = key;
+    if (publication.by === 'none') {
+      throw new SealpostError('not-in-dns', `${domain} is in no DNS (keys.proof: none): there is no record to look at`);
+    }
+    const { node, dns } = this.#settings.current;
+    const options = publication.by === 'cname' ? { cname: publication.target } : {};
+    const seen = await checkRecord(dns, name, wanted(key, expected), options);
+    const servers = seen.servers.map(({ server, verdict, detail }) => ({ server, verdict, detail }));
+    const view: DnsView = { node: node.name, verdict: seen.verdict, summary: seen.summary, servers, at: seen.at };
+    this.#report(domain, key, view);
+    this.#last.set(name, { fingerprint: key.fingerprint, expected, view });
+    return view;
+  }
+
+  async #refresh(): Promise<void> {
+    const names = new Set<string>();
+    for (const { domain, keys } of this.#records.all()) {
+      for (const key of keys) {
+        if (key.publication.by === 'none') continue;
+        names.add(dkimRecordName({ domain, selector: key.selector }));
+        await this.look(domain, key).catch((error: unknown) =>
+          this.#log.error({ domain, selector: key.selector, err: error }, 'the record of a key could not be looked at'),
+        );
+      }
+    }
+    for (const name of this.#last.keys()) if (!names.has(name)) this.#last.delete(name);
+  }
+
+  /** Mail that is signed now fails at whoever asks DNS now. */
+  #report(domain: string, key: KeyRecord, view: DnsView): void {
+    if (key.state !== 'active') return;
+    const before = this.last(domain, key)?.verdict ?? 'ok';
+    const { selector } = key;
+    if (view.verdict !== 'ok' && before !== view.verdict) {
+      this.#log.error({ domain, selector, dns: view.summary }, 'the record of a key that signs is not as it should be');
+    } else if (view.verdict === 'ok' && before !== 'ok') {
+      this.#log.info({ domain, selector }, 'the record of a key that signs is right again');
+    }
+  }
+}
+
+/** What should stand in DNS while a key is in its state; for `retired` and `revoked`, before their next steps. */
+export function expectedOf(key: Pick<KeyRecord, 'state' | 'signed'>): Expected {
+  if (key.state === 'revoked' || key.state === 'retired') return key.signed ? 'revoked' : 'absent';
+  return key.state === 'deleted' ? 'absent' : 'key';
+}
+
+function wanted(key: KeyRecord, expected: Expected): ExpectedRecord {
+  if (expected !== 'key') return { kind: expected };
+  const algorithm = key.algorithm === 'ed25519' ? 'ed25519' : 'rsa';
+  return { kind: 'key', algorithm, publicKey: key.publicKey };
+}

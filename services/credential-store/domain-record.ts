@@ -1,0 +1,107 @@
+import { z } from 'zod';
+import { KeyInfo } from '#services/credential-store/contract.ts';
+import { WrappedKey } from '#shared/key-wrap.ts';
+
+/**
+ * What the cluster knows of one signing domain: its keys, its rotation, its schedule, and which node drives them. One
+ * replicated record, `domain!<domain>`, so that every step of a key or of a rotation is one compare-and-set over
+ * everything that its rules speak of. `life-cycle.ts` has the states and the only functions that make new ones.
+ *
+ * All times are ms since 1970 by the clock of the node that wrote them.
+ */
+
+/** How the record of a key gets into DNS; decided when the key is made. */
+export const Publication = z.discriminatedUnion('by', [
+  /** RFC 2136 update of the zone that holds `<selector>._domainkey.<domain>`. */
+  z.object({ by: z.literal('update'), zone: z.string() }),
+  /** By the administrator; we wait until it is there. */
+  z.object({ by: z.literal('manual') }),
+  /** A CNAME at `<selector>._domainkey.<domain>` points to `target`, in a zone that we update. */
+  z.object({ by: z.literal('cname'), zone: z.string(), target: z.string() }),
+  /** Not at all: the domain is in no DNS (`keys.proof: none`). */
+  z.object({ by: z.literal('none') }),
+]);
+export type Publication = z.infer<typeof Publication>;
+
+export const KeyRecord = KeyInfo.omit({ domain: true }).extend({
+  /** When it entered its state. */
+  since: z.number(),
+  /** Becomes active by itself once it is proven. */
+  activate: z.boolean(),
+  /** It signed mail, or may have: its record must be taken back carefully. */
+  signed: z.boolean(),
+  publication: Publication,
+  /** Seconds; what DNS may still remember of the record. */
+  ttl: z.number().int(),
+  /** `retiring`: from when on it may be retired. `revoked`: from when on its record may be removed. */
+  until: z.number().optional(),
+  /** Gone from `retired` on. */
+  wrapped: WrappedKey.optional(),
+  /** Why it does not go on to its next state. `permanent`: it is not tried again until `keys resume`. */
+  problem: z.object({ text: z.string(), since: z.number(), permanent: z.boolean() }).optional(),
+});
+export type KeyRecord = z.infer<typeof KeyRecord>;
+
+export const Rotation = z.object({
+  id: z.string(),
+  started: z.number(),
+  /** Node that was asked, or `schedule`. */
+  by: z.string(),
+  /** `to` takes over from each of `from`. */
+  to: z.array(z.string()),
+  from: z.array(z.string()),
+  /** How long old and new sign side by side after the switch, in ms. */
+  sideBySide: z.number(),
+  /** No step is made while it is set. */
+  frozen: z.object({ at: z.number(), by: z.string(), reason: z.string() }).optional(),
+  /** Set when every live node signs with `to` (the epoch of the switch, a revision of the store, is known). */
+  switched: z.object({ at: z.number(), revision: z.number() }).optional(),
+  ended: z.object({ at: z.number(), how: z.enum(['done', 'rolled-back']) }).optional(),
+  /** What happened, oldest first; the last 50. */
+  events: z.array(z.object({ at: z.number(), node: z.string(), text: z.string() })),
+});
+export type Rotation = z.infer<typeof Rotation>;
+
+export const Schedule = z.object({
+  /** Days between two rotations. */
+  days: z.number().int().positive(),
+  /** `HH:MM` in `zone`, an IANA time zone. */
+  at: z.string(),
+  zone: z.string(),
+  /** May run while another domain is being rotated. */
+  parallel: z.boolean(),
+  next: z.number(),
+});
+export type Schedule = z.infer<typeof Schedule>;
+
+export const DomainRecord = z.object({
+  domain: z.string(),
+  /** Live keys, in the order of their making. */
+  keys: z.array(KeyRecord),
+  /** Selectors whose keys are deleted. Only CNAME delegation uses one again. */
+  used: z.array(z.object({ selector: z.string(), fingerprint: z.string(), deleted: z.number() })),
+  /** The rotation under way, or the last one. */
+  rotation: Rotation.optional(),
+  schedule: Schedule.optional(),
+  /** Who makes the next step. `term` rises with every claim: a driver whose term is old writes nothing more. */
+  driver: z.object({ node: z.string(), term: z.number().int() }).optional(),
+});
+export type DomainRecord = z.infer<typeof DomainRecord>;
+
+/** The named encryption keys that this cluster uses, record `neks`: metadata alone. The keys are nowhere in the store. */
+export const NekList = z.object({
+  neks: z.array(z.object({ name: z.string(), fingerprint: z.string(), since: z.number() })),
+  /** Fingerprint of the one that wraps new keys, and to which all others are re-wrapped. */
+  current: z.string(),
+});
+export type NekList = z.infer<typeof NekList>;
+
+/** Everything that the credential-store replicates. */
+export const CredentialRecord = z.discriminatedUnion('kind', [
+  DomainRecord.extend({ kind: z.literal('domain') }),
+  NekList.extend({ kind: z.literal('neks') }),
+]);
+export type CredentialRecord = z.infer<typeof CredentialRecord>;
+
+export const NEKS_KEY = 'neks';
+export const domainKey = (domain: string): string => `domain!${domain}`;

@@ -1,0 +1,99 @@
+import type { Config } from '#cluster/config/schema.ts';
+import type { Settings } from '#cluster/settings.ts';
+import type { KeyAlgorithm } from '#services/credential-store/contract.ts';
+import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
+import { generateKey } from '#services/credential-store/generate.ts';
+import { checkKeyName, type KeyName } from '#services/credential-store/key-name.ts';
+import type { Neks } from '#services/credential-store/neks.ts';
+import { fixedSelectors, publicationFor } from '#services/credential-store/publication.ts';
+import { newSelectors } from '#services/credential-store/selector-name.ts';
+import { SealpostError } from '#shared/errors.ts';
+import { type WrappedKey, wrapKey } from '#shared/key-wrap.ts';
+import type { Logger } from '#shared/log.ts';
+
+/** Makes keys: names, pairs, wrapped; nothing is stored. */
+export class KeyMaker {
+  readonly #settings: Settings;
+  readonly #neks: Neks;
+  readonly #log: Logger;
+
+  constructor(settings: Settings, neks: Neks, log: Logger) {
+    this.#settings = settings;
+    this.#neks = neks;
+    this.#log = log;
+  }
+
+  /** A new key. Fails with `invalid-name`, `weak-key`, `no-nek`, `nek-mismatch` or `not-configured`. */
+  async make(
+    name: KeyName,
+    algorithm: KeyAlgorithm,
+    options: { activate: boolean; allowWeak?: boolean },
+  ): Promise<KeyRecord> {
+    const checked = checkKeyName(name);
+    this.assertStrong(checked, algorithm, options.allowWeak ?? false);
+    const publication = publicationFor(checked, this.#settings.current);
+    const nek = await this.#neks.current();
+    const { privateKey, publicKey, fingerprint } = await generateKey(algorithm);
+    const wrapped = wrapKey(nek, { ...checked, algorithm }, privateKey);
+    return this.record(checked, algorithm, { publicKey, fingerprint, wrapped, publication }, options.activate);
+  }
+
+  /** The keys that take over from every active key of a domain, or from those of the selectors `from`. */
+  async successors(record: DomainRecord, from?: readonly string[], to?: readonly string[]): Promise<KeyRecord[]> {
+    const replaced = record.keys.filter(
+      (k) => k.state === 'active' && (from === undefined || from.includes(k.selector)),
+    );
+    const { domains } = this.#settings.current;
+    this.#assertUnrestricted(record.domain, domains);
+    const algorithms = replaced.map((k) => k.algorithm);
+    const selectors =
+      to ?? newSelectors(record, algorithms, { now: Date.now(), fixed: fixedSelectors(record.domain, domains) });
+    if (selectors.length !== algorithms.length) {
+      const text = `${algorithms.length} keys of ${record.domain} are to be replaced, but ${selectors.length} new selectors are named`;
+      throw new SealpostError('invalid-name', text);
+    }
+    const made = algorithms.map((algorithm, i) =>
+      // Who replaces a weak key gets one as strong as the old one; doctor asks for better.
+      this.make({ domain: record.domain, selector: selectors[i] ?? '' }, algorithm, {
+        activate: true,
+        allowWeak: true,
+      }),
+    );
+    return Promise.all(made);
+  }
+
+  /** A key that begins its life, from what it is made of. */
+  record(
+    name: KeyName,
+    algorithm: KeyAlgorithm,
+    parts: { publicKey: string; fingerprint: string; wrapped: WrappedKey; publication: KeyRecord['publication'] },
+    activate: boolean,
+  ): KeyRecord {
+    const now = Date.now();
+    const ttl = Math.max(1, Math.round(this.#settings.current.keys.ttl / 1000));
+    const { selector } = name;
+    return { selector, algorithm, state: 'created', created: now, since: now, activate, signed: false, ttl, ...parts };
+  }
+
+  /** RFC 8301 §3.2: signers must not use fewer than 1024 bits and should use 2048. */
+  assertStrong(name: KeyName, algorithm: KeyAlgorithm, allowWeak: boolean): void {
+    if (algorithm !== 'rsa-1024') return;
+    if (!allowWeak) {
+      throw new SealpostError(
+        'weak-key',
+        'an RSA key of 1024 bits can be broken: use rsa-2048 or ed25519; only where DNS cannot publish more, allow it with --allow-weak',
+      );
+    }
+    this.#log.warn({ ...name, algorithm }, 'a weak key: replace it with rsa-2048 as soon as DNS can publish it');
+  }
+
+  /** `signing.selectors` would keep a new key from signing. */
+  #assertUnrestricted(domain: string, domains: Config['domains']): void {
+    const selectors = domains.find((d) => d.name === domain)?.signing.selectors;
+    if (selectors === undefined) return;
+    throw new SealpostError(
+      'not-configured',
+      `signing.selectors of ${domain} lets only ${selectors.join(', ')} sign, so no new key could: remove it, then rotate`,
+    );
+  }
+}

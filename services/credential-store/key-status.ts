@@ -1,0 +1,74 @@
+import { type KeyInfo, type KeyStatus, SigningKey } from '#services/credential-store/contract.ts';
+import type { DnsViews } from '#services/credential-store/dns-views.ts';
+import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
+import type { Presence } from '#services/credential-store/presence.ts';
+import { recordName } from '#services/credential-store/publication.ts';
+import type { Records } from '#services/credential-store/records.ts';
+
+/** Keys as others see them: people, and signers. */
+
+/** What a signer holds, from `created` on: so it can prove a key before it signs, and switch at once. */
+const HELD = new Set<KeyRecord['state']>(['created', 'replicated', 'published', 'proven', 'active', 'retiring']);
+
+/** The keys that signers hold, each under its place in the order of all. */
+export function heldKeys(records: DomainRecord[]): { place: string; key: SigningKey }[] {
+  return records
+    .flatMap(({ domain, keys }) =>
+      keys.flatMap((key) =>
+        key.wrapped === undefined || !HELD.has(key.state)
+          ? []
+          : [{ place: placeOf(domain, key), key: { ...keyInfo(domain, key), wrapped: key.wrapped } }],
+      ),
+    )
+    .sort(byPlace);
+}
+
+/** Every key of some domains, in the order of domain and selector. */
+export function listedKeys(records: DomainRecord[]): { place: string; domain: string; key: KeyRecord }[] {
+  return records
+    .flatMap(({ domain, keys }) => keys.map((key) => ({ place: placeOf(domain, key), domain, key })))
+    .sort(byPlace);
+}
+
+const placeOf = (domain: string, key: KeyRecord): string => `${domain}!${key.selector}`;
+const byPlace = (a: { place: string }, b: { place: string }): number => (a.place < b.place ? -1 : 1);
+
+export function keyInfo(domain: string, key: KeyRecord): KeyInfo {
+  const { selector, algorithm, state, created, fingerprint, publicKey } = key;
+  return { domain, selector, algorithm, state, created, fingerprint, publicKey };
+}
+
+/** The key with its wrapped private part; undefined when that is erased. */
+export function signingKey(domain: string, key: KeyRecord): SigningKey | undefined {
+  const parsed = SigningKey.safeParse({ ...keyInfo(domain, key), wrapped: key.wrapped });
+  return parsed.success ? parsed.data : undefined;
+}
+
+export function keyStatus(
+  deps: { records: Records; presence: Presence; views: DnsViews },
+  domain: string,
+  key: KeyRecord,
+): KeyStatus {
+  const { activate, since, publication, ttl, until, wrapped, problem } = key;
+  const dns = deps.views.last(domain, key);
+  return {
+    ...keyInfo(domain, key),
+    activate,
+    since,
+    publish: publication.by,
+    record: recordName(domain, key),
+    ttl,
+    nodes: nodesHolding(deps),
+    ...(until === undefined ? {} : { until }),
+    ...(wrapped === undefined ? {} : { nek: wrapped.nek }),
+    ...(problem === undefined ? {} : { problem }),
+    ...(dns === undefined ? {} : { dns }),
+  };
+}
+
+/** A node holds what this one holds when everything on it that lives has seen as many changes. */
+function nodesHolding({ records, presence }: { records: Records; presence: Presence }): KeyStatus['nodes'] {
+  const byNode = Map.groupBy(presence.live(), (h) => h.node);
+  const holding = [...byNode].filter(([, holders]) => holders.every((h) => h.revision >= records.revision));
+  return { holding: holding.map(([node]) => node), live: byNode.size };
+}

@@ -1,0 +1,122 @@
+import type { CredentialStoreContract } from '#services/credential-store/contract.ts';
+import { heldKeys, keyInfo, keyStatus, listedKeys, signingKey } from '#services/credential-store/key-status.ts';
+import { findKey, type Office, requireRecord } from '#services/credential-store/operations/office.ts';
+import { verifyKey } from '#services/credential-store/operations/verify.ts';
+import { rotationStatus } from '#services/credential-store/rotation.ts';
+import { normalizeDomain } from '#shared/address.ts';
+import type { Handlers } from '#shared/contract.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/** Operations that change nothing. */
+
+/** Keys in one page of `signingKeys`: 200 RSA-4096 keys are 850 KB, below the 1 MB that NATS carries. */
+const SIGNING_PAGE = 200;
+/** Keys in one page of `list`: what DNS said of one can be some 4 KB. */
+const LIST_PAGE = 100;
+
+type Reading = Pick<
+  Handlers<CredentialStoreContract>,
+  'signingKeys' | 'list' | 'get' | 'wrapped' | 'rotation' | 'schedules' | 'look' | 'verify' | 'status'
+>;
+
+export function reading(office: () => Office): Reading {
+  return {
+    signingKeys({ after }) {
+      const { records, map, settings } = office();
+      if (map.state === 'behind') {
+        throw new SealpostError('not-caught-up', 'this node has yet to catch up with the others');
+      }
+      const { page, next } = pageOf(heldKeys(records.all()), after, SIGNING_PAGE);
+      return {
+        node: settings.current.node.name,
+        revision: records.revision,
+        keys: page.map(({ key }) => key),
+        ...behindOf(map),
+        ...(next === undefined ? {} : { next }),
+      };
+    },
+
+    list({ domain, after }) {
+      const { records, map, settings } = office();
+      const wanted = domain === undefined ? undefined : normalizeDomain(domain);
+      const listed = listedKeys(records.all().filter((r) => wanted === undefined || r.domain === wanted));
+      const { page, next } = pageOf(listed, after, LIST_PAGE);
+      return {
+        node: settings.current.node.name,
+        keys: page.map((k) => keyStatus(office(), k.domain, k.key)),
+        ...behindOf(map),
+        ...(next === undefined ? {} : { next }),
+      };
+    },
+
+    get(request) {
+      const { domain, key } = findKey(office().records, request);
+      return keyStatus(office(), domain, key);
+    },
+
+    wrapped(request) {
+      const { domain, key } = findKey(office().records, request);
+      const whole = signingKey(domain, key);
+      if (whole !== undefined) return whole;
+      throw new SealpostError(
+        'erased',
+        `the private key of ${key.selector} of ${domain} was erased: it is ${key.state}`,
+      );
+    },
+
+    rotation({ domain }) {
+      const status = rotationStatus(requireRecord(office().records.get(normalizeDomain(domain)), domain));
+      if (status !== undefined) return status;
+      throw new SealpostError('not-found', `the keys of ${domain} were never rotated`);
+    },
+
+    schedules() {
+      const all = office().records.all();
+      return {
+        schedules: all.flatMap(({ domain, schedule }) => (schedule === undefined ? [] : [{ domain, ...schedule }])),
+      };
+    },
+
+    look({ expected, ...name }) {
+      const { records, views } = office();
+      const { domain, key } = findKey(records, name);
+      return views.look(domain, key, expected);
+    },
+
+    async verify(name) {
+      const { domain, key } = findKey(office().records, name);
+      return { key: keyInfo(domain, key), ...(await verifyKey(office(), domain, key)) };
+    },
+
+    status() {
+      const { map, records, presence, settings } = office();
+      return {
+        node: settings.current.node.name,
+        state: map.state,
+        revision: records.revision,
+        keys: records.all().reduce((sum, { keys }) => sum + keys.length, 0),
+        holders: presence.live(),
+        ...(map.problem === undefined ? {} : { problem: map.problem }),
+      };
+    },
+  };
+}
+
+/** Why a node may not know the newest; nothing where it does. */
+export function behindOf(map: Office['map']): { behind?: string } {
+  const { state, problem } = map;
+  return state === 'local' || state === 'following'
+    ? {}
+    : { behind: problem ?? 'it has yet to catch up with the others' };
+}
+
+/** The entries behind the cursor, and the cursor of the page that follows. */
+function pageOf<T extends { place: string }>(
+  entries: T[],
+  after: string | undefined,
+  size: number,
+): { page: T[]; next: string | undefined } {
+  const rest = after === undefined ? entries : entries.filter((e) => e.place > after);
+  const page = rest.slice(0, size);
+  return { page, next: rest.length > size ? page.at(-1)?.place : undefined };
+}

@@ -1,0 +1,79 @@
+import type { Config, DomainConfig, ZoneConfig } from '#cluster/config/schema.ts';
+import { nearestZone } from '#cluster/config/zone.ts';
+import type { KeyRecord, Publication } from '#services/credential-store/domain-record.ts';
+import type { KeyName } from '#services/credential-store/key-name.ts';
+import { dkimRecordName } from '#shared/dkim-record.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/** How the record of a key gets into DNS, and where it stands. What is decided at its making holds for its whole life. */
+
+/** A zone that we may change. */
+export type UpdatableZone = ZoneConfig & { update: NonNullable<ZoneConfig['update']> };
+
+/** How a new key is to be published. Fails with `not-configured` where the configuration does not say enough. */
+export function publicationFor(name: KeyName, config: Pick<Config, 'domains' | 'dns'>): Publication {
+  const settings = keySettings(name.domain, config.domains);
+  if (settings?.proof === 'none') return { by: 'none' };
+  if (settings?.publish === 'cname' && settings.cname !== undefined) {
+    const { target, selectors } = settings.cname;
+    if (!selectors.includes(name.selector)) {
+      throw notConfigured(
+        `the CNAMEs of ${name.domain} are for the selectors ${selectors.join(', ')} (keys.cname), not for ${name.selector}`,
+      );
+    }
+    const owner = `${name.selector}.${name.domain}.${target}`;
+    return { by: 'cname', zone: zoneOf(owner, config.dns.zones, name).name, target: owner };
+  }
+  if (settings?.publish === 'manual') return { by: 'manual' };
+  const zone = updatableZone(dkimRecordName(name), config.dns.zones);
+  if (zone !== undefined) return { by: 'update', zone: zone.name };
+  if (settings?.publish === 'update') zoneOf(dkimRecordName(name), config.dns.zones, name);
+  return { by: 'manual' };
+}
+
+/** Where the TXT record of a key stands, without the root dot. */
+export function recordName(domain: string, key: Pick<KeyRecord, 'selector' | 'publication'>): string {
+  return key.publication.by === 'cname' ? key.publication.target : dkimRecordName({ domain, selector: key.selector });
+}
+
+/** The selectors that a domain's rotations take turns with; undefined where every new key gets a new one. */
+export function fixedSelectors(domain: string, domains: DomainConfig[]): string[] | undefined {
+  const settings = keySettings(domain, domains);
+  return settings?.publish === 'cname' ? settings.cname?.selectors.map((s) => s.toLowerCase()) : undefined;
+}
+
+/** The zone of a published key as it is configured here. Fails with `not-configured`. */
+export function zoneToUpdate(domain: string, key: KeyRecord, zones: ZoneConfig[]): UpdatableZone {
+  const { publication } = key;
+  const name = 'zone' in publication ? publication.zone : domain;
+  const zone = zones.find((z) => z.name === name);
+  if (zone?.update !== undefined) return { ...zone, update: zone.update };
+  throw notConfigured(`this node cannot update ${name}: give it the same dns.zones entry as the other nodes have`);
+}
+
+/** The zone that a name is in, where we may change it. */
+function updatableZone(name: string, zones: ZoneConfig[]): UpdatableZone | undefined {
+  const zone = nearestZone(name, zones);
+  return zone?.update === undefined ? undefined : { ...zone, update: zone.update };
+}
+
+function zoneOf(owner: string, zones: ZoneConfig[], { domain }: KeyName): UpdatableZone {
+  const zone = updatableZone(owner, zones);
+  if (zone !== undefined) return zone;
+  throw notConfigured(
+    `keys of ${domain} are to be published at ${owner}, but no entry of dns.zones says how to update its zone`,
+  );
+}
+
+/** The `keys` settings of the domain's entry, or of that of its nearest parent. */
+function keySettings(domain: string, domains: DomainConfig[]): DomainConfig['keys'] | undefined {
+  for (let name = domain; name.includes('.'); name = name.slice(name.indexOf('.') + 1)) {
+    const entry = domains.find((d) => d.name === name);
+    if (entry !== undefined) return entry.keys;
+  }
+  return undefined;
+}
+
+function notConfigured(message: string): SealpostError {
+  return new SealpostError('not-configured', message);
+}

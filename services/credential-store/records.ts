@@ -1,0 +1,86 @@
+import type { ReplicatedMap } from '#cluster/replicated-map.ts';
+import {
+  type CredentialRecord,
+  DomainRecord,
+  domainKey,
+  NEKS_KEY,
+  NekList,
+} from '#services/credential-store/domain-record.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/** The replicated records by what they are: one of each domain, and the list of named encryption keys. */
+export class Records {
+  readonly #map: ReplicatedMap<CredentialRecord>;
+
+  constructor(map: ReplicatedMap<CredentialRecord>) {
+    this.#map = map;
+  }
+
+  get(domain: string): DomainRecord | undefined {
+    return domainIn(this.#map.get(domainKey(domain))?.value);
+  }
+
+  /** Ordered by domain. */
+  all(): DomainRecord[] {
+    return this.#map.entries().flatMap(({ value }) => domainIn(value) ?? []);
+  }
+
+  neks(): NekList | undefined {
+    return neksIn(this.#map.get(NEKS_KEY)?.value);
+  }
+
+  /** The same on every node that saw the same changes; it never goes down. */
+  get revision(): number {
+    return this.#map.revision;
+  }
+
+  /**
+   * Compare-and-set of a domain's record. `change` gets the newest one, undefined where there is none, and is asked
+   * again when somebody else was faster; it may throw to give up. Undefined removes the record, its argument changes
+   * nothing. Fails with `no-quorum`, `store-failed` or what `change` threw.
+   */
+  async update(
+    domain: string,
+    change: (record: DomainRecord | undefined) => DomainRecord | undefined,
+  ): Promise<{ record: DomainRecord | undefined; revision: number }> {
+    const { value, revision } = await this.#map.update(domainKey(domain), (current) => {
+      const record = domainIn(current);
+      const next = change(record);
+      if (next === record) return current;
+      return next === undefined ? undefined : { kind: 'domain', ...next };
+    });
+    return { record: domainIn(value), revision };
+  }
+
+  /** Like `update`, of the list of named encryption keys. */
+  async updateNeks(change: (list: NekList | undefined) => NekList): Promise<{ neks: NekList; revision: number }> {
+    const { value, revision } = await this.#map.update(NEKS_KEY, (current) => {
+      const list = neksIn(current);
+      const next = change(list);
+      return next === list ? current : { kind: 'neks', ...next };
+    });
+    const neks = neksIn(value);
+    if (neks === undefined) throw new SealpostError('store-failed', 'the list of named encryption keys is gone');
+    return { neks, revision };
+  }
+}
+
+/** Views are made once for each stored value, so that a record that did not change is the same object. */
+const views = new WeakMap<CredentialRecord, DomainRecord | NekList>();
+
+function domainIn(value: CredentialRecord | undefined): DomainRecord | undefined {
+  return value?.kind === 'domain' ? (viewOf(value, DomainRecord) as DomainRecord) : undefined;
+}
+
+function neksIn(value: CredentialRecord | undefined): NekList | undefined {
+  return value?.kind === 'neks' ? (viewOf(value, NekList) as NekList) : undefined;
+}
+
+function viewOf(value: CredentialRecord, schema: typeof DomainRecord | typeof NekList): DomainRecord | NekList {
+  let view = views.get(value);
+  if (view === undefined) {
+    view = schema.parse(value);
+    views.set(value, view);
+  }
+  return view;
+}
