@@ -6,14 +6,15 @@ import { type Nek, parseNeks } from '#shared/nek.ts';
 
 /**
  * The NEKs that the configuration names, read anew at every call so that a changed file is seen; none when none are
- * configured. Fails with `secret-missing`, `secret-unreadable` or `nek-invalid`; the text says which file or variable
- * it is about.
+ * configured. `log` hears that every user of the machine can read the file; who asks often leaves it out, because the
+ * check of the configuration has said so. Fails with `secret-missing`, `secret-unreadable` or `nek-invalid`; the text
+ * says which file or variable it is about.
  */
-export async function loadNeks(source: Config['credentials']['nek'], log: Logger): Promise<Nek[]> {
+export async function loadNeks(source: Config['credentials']['nek'], log?: Logger): Promise<Nek[]> {
   if (source === undefined) return [];
   const reference = new SecretReference(typeof source === 'string' ? { file: source } : source);
   const { secret, warning } = await readSecret(reference);
-  if (warning !== undefined) log.warn(warning);
+  if (warning !== undefined) log?.warn(warning);
   try {
     return parseNeks(secret.reveal());
   } catch (error) {

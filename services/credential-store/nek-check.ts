@@ -12,18 +12,26 @@ import { describeNek, describeNeks, findNek, type Nek } from '#shared/nek.ts';
 export type NekEntry = NekList['neks'][number];
 
 /**
- * At the start, when the store has caught up: this node has the current NEK and every one that wraps a key. Fails with
- * `nek-mismatch`, which names what is needed and what is configured: a wrong NEK is never a new, empty store. A node
- * with no NEK at all may list keys; it is warned about.
+ * At the start: this node has the current NEK and every one that wraps a key. Fails with `nek-mismatch`, which names
+ * what is needed and what is configured: a wrong NEK is never a new, empty store. Only warned about is a node with no
+ * NEK at all, which may list keys, and one that is not `caughtUp`: the others may have re-wrapped what it has.
  */
-export function checkNeks(records: Pick<Records, 'all' | 'neks'>, neks: readonly Nek[], log: Logger): void {
+export function checkNeks(
+  records: Pick<Records, 'all' | 'neks'>,
+  neks: readonly Nek[],
+  log: Logger,
+  caughtUp: boolean,
+): void {
   const missing = missingNeks(records, neks);
   if (missing.length === 0) return;
-  if (neks.length > 0) throw mismatch(missing, neks);
-  log.warn(
-    { needed: describeNeks(missing) },
-    'no named encryption key is configured (credentials.nek): the stored keys can be listed, but not used',
-  );
+  if (neks.length === 0) {
+    const text = 'no named encryption key is configured (credentials.nek): the stored keys can be listed, but not used';
+    log.warn({ needed: describeNeks(missing) }, text);
+    return;
+  }
+  const error = mismatch(missing, neks);
+  if (caughtUp) throw error;
+  log.warn({ reason: error.message }, 'named encryption keys are missing, unless the other nodes replaced them');
 }
 
 /** Fails with `nek-mismatch` unless the key is under the current NEK: for the compare-and-set that stores a new key. */

@@ -254,11 +254,11 @@ for (const [what, current, wraps, configured, fine] of CHECKS) {
       records.put('neks', { kind: 'neks', neks: [{ name, fingerprint, since: 0 }], current: fingerprint });
     }
     records.putDomain(domainOf('a.example', ...wraps.map((nek, i) => keyUnder(nek, 'a.example', `s${i}`))));
-    if (fine) checkNeks(records, configured, log);
+    if (fine) checkNeks(records, configured, log, true);
     else {
       const needed = (current !== undefined && !configured.includes(current) ? current : wraps[0]) as Nek;
       const texts = [describeNek(needed), ...configured.map(describeNek), /credentials\.nek/];
-      assert.throws(() => checkNeks(records, configured, log), fails('nek-mismatch', ...texts));
+      assert.throws(() => checkNeks(records, configured, log, true), fails('nek-mismatch', ...texts));
     }
     assert.deepEqual(lines(), []);
   });
@@ -267,8 +267,15 @@ for (const [what, current, wraps, configured, fine] of CHECKS) {
 test('at the start, with no NEK at all: a warning that names what is needed', () => {
   const { records, log, lines } = setUp([]);
   records.putDomain(domainOf('a.example', keyUnder(old, 'a.example', 's1')));
-  checkNeks(records, [], log);
+  checkNeks(records, [], log, true);
   assert.match(String(lines()[0]?.['needed']), /^old \(/);
+});
+
+test('at the start, with old records: a warning, because the other nodes may have re-wrapped the keys', () => {
+  const { records, log, lines } = setUp([]);
+  records.putDomain(domainOf('a.example', keyUnder(old, 'a.example', 's1')));
+  checkNeks(records, [next], log, false);
+  assert.match(String(lines()[0]?.['reason']), /needs NEK old \(.*; this node has next \(/);
 });
 
 test('a key that is under another NEK than the current one is not stored', async () => {
