@@ -1,0 +1,277 @@
+import type { z } from 'zod';
+import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
+import type { LogEnd } from '#cluster/jetstream-log.ts';
+import { Applier } from '#cluster/replicated-applier.ts';
+import { Attachment } from '#cluster/replicated-attachment.ts';
+import type { ReplicatedRecord } from '#cluster/replicated-record.ts';
+import type { ReplicatedRecords } from '#cluster/replicated-records.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * Keeps a map's records and its stream the same, both ways, for as long as the map is open. The protocol is written
+ * down in `replicated-map.ts`; this is its reading half.
+ *
+ *   away       no connection, or JetStream does not answer (no majority, no -js). Tried again at each new connection
+ *              and every second. → behind
+ *   behind     the stream is being read from its start; then what it lacks or has older is written into it; where it
+ *              was made anew or lost messages, the other nodes get RESTORE_TIME to do the same. → following, away
+ *   following  everything in the stream is applied and synced here, and it has everything that is held here. Left
+ *              when the reading ends (`jetstream-log.ts` says why). → behind, away
+ *
+ * Every REFRESH a second reading is begun beside the first and takes its place when it has come as far.
+ */
+export type FollowerState = 'following' | 'behind' | 'away';
+
+export type FollowerOptions<T> = {
+  access: JetStreamAccess;
+  bucket: string;
+  replicas: number;
+  schema: z.ZodType<T>;
+  records: ReplicatedRecords<T>;
+  log: Logger;
+  onChanged: (keys: string[]) => void;
+  onState: (state: FollowerState) => void;
+};
+
+const READING = 'the stream is being read';
+const REFRESH = 10 * 60_000;
+const RESTORE_TIME = 5000;
+const RETRY = 1000;
+/** Records that are written into the stream at once when it lacks them. */
+const RESTORE_BATCH = 64;
+/** How long a message that the stream has may take to arrive here, in milliseconds. */
+const ARRIVAL = 3000;
+
+export class Follower<T> {
+  readonly #options: FollowerOptions<T>;
+  readonly #records: ReplicatedRecords<T>;
+  readonly #log: Logger;
+  readonly #applier: Applier<T>;
+  readonly #closing = Promise.withResolvers<LogEnd>();
+  #closed = false;
+  #state: FollowerState = 'away';
+  #problem: string | undefined;
+  #current: Attachment | undefined;
+  #running: Promise<void> = Promise.resolve();
+  /** `performance.now` until which the other nodes may restore a stream that lost messages. */
+  #restoreUntil = 0;
+  #wake: () => void = () => undefined;
+  readonly #stateWaiters = new Set<() => void>();
+  #stopListening: () => void = () => undefined;
+
+  constructor(options: FollowerOptions<T>) {
+    this.#options = options;
+    this.#records = options.records;
+    this.#log = options.log;
+    this.#applier = new Applier(options);
+  }
+
+  start(): void {
+    this.#stopListening = this.#options.access.onChange(() => this.#wake());
+    this.#running = this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopListening();
+    this.#wake();
+    this.#closing.resolve({ away: true, text: 'this node is shutting down' });
+    await this.#running;
+    this.#applier.close();
+    this.#set('away', 'this node is shutting down');
+  }
+
+  get state(): FollowerState {
+    return this.#state;
+  }
+
+  /** Why it does not follow, or what is wrong although it does. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** The reading, once everything is applied; undefined when that is not so within `limit` milliseconds. */
+  async following(limit: number, give: { upWhenAway: boolean }): Promise<Attachment | undefined> {
+    const end = performance.now() + limit;
+    for (;;) {
+      if (this.#state === 'following' && this.#current?.log.closed === false) return this.#current;
+      const left = end - performance.now();
+      if (this.#closed || left <= 0 || (this.#state === 'away' && give.upWhenAway)) return undefined;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#stateWaiters.add(resolve);
+      const timer = setTimeout(resolve, left);
+      await promise;
+      clearTimeout(timer);
+      this.#stateWaiters.delete(resolve);
+    }
+  }
+
+  /** A record of our own that the stream has taken: resolves when it, and all before it, is applied and synced. */
+  taken(attachment: Attachment, seq: number, record: ReplicatedRecord<T>): Promise<void> {
+    return this.#applier.taken(attachment, seq, record);
+  }
+
+  #set(state: FollowerState, problem: string | undefined): void {
+    const [before, known] = [this.#state, this.#problem];
+    this.#state = state;
+    this.#problem = problem;
+    if (problem !== undefined && problem !== known && problem !== READING && !this.#closed) {
+      this.#log.warn(
+        { bucket: this.#options.bucket, state, problem },
+        "the cluster's records cannot be changed here now",
+      );
+    } else if (state === 'following' && before !== state) {
+      this.#log.info(
+        { bucket: this.#options.bucket, revision: this.#records.revision },
+        "following the cluster's records",
+      );
+    }
+    for (const waiter of this.#stateWaiters) waiter();
+    if (before !== state) this.#options.onState(state);
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closed) {
+      const connection = this.#options.access.current;
+      const woken = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      if (connection === undefined) {
+        this.#set('away', 'no NATS server can be reached');
+        await woken;
+        continue;
+      }
+      try {
+        const { away, text } = await this.#follow(connection);
+        this.#set(away ? 'away' : 'behind', text);
+      } catch (error) {
+        if (!(error instanceof SealpostError)) this.#log.error({ err: error }, 'following the stream failed');
+        this.#set('away', errorText(error instanceof SealpostError ? error.message : error));
+      } finally {
+        this.#current?.log.close();
+        this.#current = undefined;
+      }
+      if (this.#options.access.current === connection) await this.#pause(woken);
+    }
+  }
+
+  async #pause(woken: Promise<void>): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const pause = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, RETRY * (0.5 + Math.random() / 2));
+    });
+    await Promise.race([pause, woken]);
+    clearTimeout(timer);
+  }
+
+  /** Read the stream until that ends. Fails with `no-quorum` when it cannot begin. */
+  async #follow(connection: NonNullable<JetStreamAccess['current']>): Promise<LogEnd> {
+    for (;;) {
+      const { bucket, replicas } = this.#options;
+      const next = await Attachment.begin(connection, { bucket, replicas }, (attachment, message) =>
+        this.#applier.add(attachment, message),
+      );
+      const before = this.#current;
+      if (before === undefined && !this.#closed) this.#set('behind', READING);
+      const ended = Promise.race([next.log.ended, this.#closing.promise]);
+      const failed = (await Promise.race([ended, this.#catchUp(next)])) ?? (await this.#holdBack(ended));
+      if (failed !== undefined) {
+        next.log.close();
+        return failed;
+      }
+      this.#current = next;
+      before?.log.close();
+      this.#set('following', next.log.problem);
+      const end = await this.#stayUp(next, ended);
+      if (end !== undefined) return end;
+    }
+  }
+
+  /** Apply the stream up to its end, and give it what it lacks. */
+  async #catchUp(attachment: Attachment): Promise<LogEnd | undefined> {
+    const { log } = attachment;
+    const known = this.#records.position;
+    if (known !== undefined && (known.created !== log.created || log.last < known.last)) {
+      this.#restoreUntil = performance.now() + RESTORE_TIME;
+      const text = 'the stream lost changes or was made anew: writing what this node holds into it';
+      this.#log.warn({ bucket: this.#options.bucket, last: log.last, known: known.last, created: log.created }, text);
+    }
+    if (!(await attachment.reached(log.last, Number.POSITIVE_INFINITY))) return log.ended;
+    for (const { key, version } of this.#records.all()) {
+      if (version > (attachment.versions.get(key) ?? 0)) attachment.stale.add(key);
+    }
+    return this.#restore(attachment);
+  }
+
+  async #holdBack(ended: Promise<LogEnd>): Promise<LogEnd | undefined> {
+    const left = this.#restoreUntil - performance.now();
+    if (left <= 0) return undefined;
+    this.#set(this.#state, 'the stream was made anew: the other nodes are given time to bring what they hold');
+    let timer: NodeJS.Timeout | undefined;
+    const over = new Promise<undefined>((resolve) => {
+      timer = setTimeout(resolve, left, undefined);
+    });
+    const end = await Promise.race([ended, over]);
+    clearTimeout(timer);
+    return end;
+  }
+
+  /** Resolves when the reading ends, or to undefined when it is time for a new one. */
+  async #stayUp(attachment: Attachment, ended: Promise<LogEnd>): Promise<LogEnd | undefined> {
+    let timer: NodeJS.Timeout | undefined;
+    const refresh = new Promise<'refresh'>((resolve) => {
+      timer = setTimeout(resolve, REFRESH, 'refresh');
+    });
+    try {
+      for (;;) {
+        const next = await Promise.race([ended, refresh, attachment.behindUs()]);
+        if (next === 'refresh') return undefined;
+        if (next !== 'stale') return next;
+        const end = await Promise.race([ended, this.#restore(attachment)]);
+        if (end !== undefined) return end;
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Write into the stream what it lacks or has older. Resolves to undefined when that is done. */
+  async #restore(attachment: Attachment): Promise<LogEnd | undefined> {
+    const { log, stale, versions } = attachment;
+    for (;;) {
+      const records: ReplicatedRecord<T>[] = [];
+      for (const key of stale) {
+        const record = this.#records.get(key);
+        if (record === undefined || record.version <= (versions.get(key) ?? 0)) stale.delete(key);
+        else if (records.length < RESTORE_BATCH) records.push(record);
+      }
+      if (records.length === 0) return undefined;
+      const first = attachment.applied;
+      // Each is taken only behind the one before it.
+      const writes = records.map((r, i) => log.write(r.key, Buffer.from(r.json), first + i));
+      const applied: Promise<void>[] = [];
+      for (const [i, record] of records.entries()) {
+        const outcome = await writes[i];
+        if (outcome?.kind === 'taken') applied.push(this.taken(attachment, outcome.seq, record));
+        else if (outcome?.kind === 'behind') {
+          if (i > 0) break;
+          await this.caughtUp(attachment, first, outcome.last);
+          break;
+        } else if (outcome !== undefined) {
+          log.end({ away: true, text: outcome.text });
+          return log.ended;
+        }
+      }
+      await Promise.all(applied);
+    }
+  }
+
+  /** The stream ends at `last` and not at `expected`: wait until what came between is applied, else end the reading. */
+  async caughtUp(attachment: Attachment, expected: number, last = expected + 1): Promise<void> {
+    if (last < expected) attachment.log.end({ away: false, text: `the stream lost changes: it ends at ${last}` });
+    else if (!(await attachment.reached(last, ARRIVAL))) {
+      attachment.log.end({ away: false, text: 'changes in the stream do not arrive' });
+    }
+  }
+}

@@ -1,0 +1,307 @@
+import type { z } from 'zod';
+import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
+import type { Attachment } from '#cluster/replicated-attachment.ts';
+import { Follower } from '#cluster/replicated-follower.ts';
+import { nextRecord, type ReplicatedRecord, writeIdOf } from '#cluster/replicated-record.ts';
+import { ReplicatedRecords, refuseUnreadable } from '#cluster/replicated-records.ts';
+import type { Store } from '#cluster/store.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * Records that every node of a cluster holds and any node changes, one change at a time.
+ *
+ * Where things are. Each node works from its own LevelDB (`replicated-records.ts`). A JetStream stream
+ * (`jetstream-stream.ts`) with one message for each key carries changes and puts them in one order; it is not relied
+ * on to keep them: JetStream acknowledges before it syncs. A change is answered when the stream has it and the
+ * own LevelDB has synced it.
+ *
+ * Changing. A change is published with the sequence up to which this node has applied the stream, and the stream takes
+ * it only when that is its last one (`jetstream-log.ts`). So its writer had seen everything before it, of all records:
+ * changes are serializable. Who was too slow waits for what came between and tries again.
+ *
+ * A lost answer. The message may have been taken or not, or may still be on its way. After reading anew:
+ *   - the record, or a later version of it that names its predecessors, has our write id: it was made;
+ *   - it has another write id at that version, or the stream has gone past the expected sequence: it was not made and
+ *     never will be, and is tried anew from the newest state;
+ *   - the stream still ends at the expected sequence: the same message is sent again; at most one is taken.
+ *
+ * Both ways. At every connection, and every 10 minutes, the whole stream is read and merged (`replicated-record.ts` says
+ * which record wins), then what it lacks or has older is written into it, in the same way as changes
+ * (`replicated-follower.ts`). So it does not matter which side lost something: a stream that was wiped or went
+ * back, a LevelDB that is empty or damaged, a node that was alone. What the stream took and LevelDB could not write is
+ * waited out (`Store.persist`), and after a restart comes again from the stream.
+ * A stream that was made anew or went back is not written to for 5 s but to restore it, so that each node that is
+ * connected brings what it alone may hold before anybody builds on the rest.
+ *
+ * A tombstone (a record without value) is kept for ever: a node that was away cannot bring the old record back.
+ * Versions count on through tombstones; their sum is the map's revision, the same on all nodes at the same state.
+ *
+ * Without a bus the map is local: changes go to LevelDB directly.
+ */
+
+/** A live record. */
+export type Replicated<T> = { key: string; version: number; value: T };
+
+export type MapState = 'local' | 'following' | 'behind' | 'away';
+
+export type ReplicatedMapOptions<T> = {
+  /** Open, and closed by whoever opened it, after the map. */
+  store: Store;
+  /** The map owns all keys of the store that begin with it: `map!`. */
+  prefix: string;
+  /** Name of the stream: `sealpost-credentials`. Letters, digits, `-`, `_`. */
+  bucket: string;
+  /** What a value is. The JSON of a value must read back as that value. */
+  schema: z.ZodType<T>;
+  node: string;
+  log: Logger;
+  /** Undefined: no bus, local only. */
+  jetStream: JetStreamAccess | undefined;
+  replicas: number;
+};
+
+export type Change<T> = (current: T | undefined, key: string) => T | undefined;
+export type Changed<T> = { value: T | undefined; version: number; revision: number };
+
+/** How long `open` waits for the stream, in milliseconds. */
+const OPEN_LIMIT = 3000;
+/** How long a change waits for a map that is behind. */
+const BEHIND_LIMIT = 8000;
+/** How long a change is tried, while others are faster or servers change roles. */
+const CHANGE_LIMIT = 15_000;
+/** How long it is tried to find out whether a change without answer was made. */
+const SETTLE_LIMIT = 15_000;
+const STORE_CHECK = 200;
+
+export class ReplicatedMap<T> {
+  readonly #options: ReplicatedMapOptions<T>;
+  readonly #records: ReplicatedRecords<T>;
+  readonly #follower: Follower<T> | undefined;
+  readonly #changeListeners = new Set<(keys: readonly string[]) => void>();
+  readonly #stateListeners = new Set<(state: MapState) => void>();
+  /** The last change of this node that was asked for: they are made one after the other. */
+  #lastChange: Promise<unknown> = Promise.resolve();
+
+  private constructor(options: ReplicatedMapOptions<T>, records: ReplicatedRecords<T>) {
+    this.#options = options;
+    this.#records = records;
+    const { jetStream: access, bucket, replicas, schema, log } = options;
+    if (access === undefined) return;
+    this.#follower = new Follower({
+      ...{ access, bucket, replicas, schema, log, records },
+      onChanged: (keys) => this.#changed(keys),
+      onState: (state) => this.#notify(this.#stateListeners, state),
+    });
+  }
+
+  /**
+   * Read the records from disk, and catch up with the cluster as far as that is done within a few seconds.
+   * Fails with `store-failed`; never because NATS is away.
+   */
+  static async open<T>(options: ReplicatedMapOptions<T>): Promise<ReplicatedMap<T>> {
+    const { store, prefix, schema, log, jetStream } = options;
+    const map = new ReplicatedMap(options, await ReplicatedRecords.load(store, prefix, schema, log));
+    map.#follower?.start();
+    if (jetStream?.current !== undefined) await map.#follower?.following(OPEN_LIMIT, { upWhenAway: false });
+    return map;
+  }
+
+  /** The record; undefined when there is none or it was deleted. Values are frozen. */
+  get(key: string): Replicated<T> | undefined {
+    const record = this.#records.get(key);
+    return record?.value === undefined ? undefined : { key, version: record.version, value: record.value };
+  }
+
+  /** Every live record, ordered by key. */
+  entries(): Replicated<T>[] {
+    const live = [...this.#records.all()].flatMap(({ key, version, value }) =>
+      value === undefined ? [] : [{ key, version, value }],
+    );
+    return live.sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  /** The sum of all versions, tombstones included: the same on all nodes at the same state. */
+  get revision(): number {
+    return this.#records.revision;
+  }
+
+  /**
+   * `local`: no bus. `following`: connected, and everything is applied. `behind`: NATS is there, not everything is
+   * applied yet. `away`: no NATS, or JetStream has no majority; the map works from what it holds.
+   */
+  get state(): MapState {
+    return this.#follower?.state ?? 'local';
+  }
+
+  /** Why it is not following, or what is wrong although it is; for people. */
+  get problem(): string | undefined {
+    return this.#follower?.problem;
+  }
+
+  /**
+   * Compare and set. `fn` is given the newest value, may read other records of the map, and returns the new value,
+   * undefined to delete, or the very same object to change nothing; it throws to give up. It is called again when
+   * somebody else was faster, so it must do nothing else. Resolves when the change is in the stream and synced here.
+   *
+   * Fails with what `fn` threw, `invalid-record` or `too-large` for what it returned, `unreadable-record`, `no-quorum`
+   * (the change was not made, or the text says that this is not known), `store-failed` (this disk takes nothing; where
+   * the text says so, the change was made in the cluster).
+   */
+  update(key: string, fn: Change<T>): Promise<Changed<T>> {
+    const change = this.#lastChange.then(() =>
+      this.#follower === undefined ? this.#changeHere(key, fn) : this.#changeInCluster(this.#follower, key, fn),
+    );
+    this.#lastChange = change.catch(() => undefined);
+    return change;
+  }
+
+  /** Hear which records changed, by this node or others, when it is synced here; many at once while catching up. */
+  onChange(listener: (keys: readonly string[]) => void): () => void {
+    this.#changeListeners.add(listener);
+    return () => this.#changeListeners.delete(listener);
+  }
+
+  onState(listener: (state: MapState) => void): () => void {
+    this.#stateListeners.add(listener);
+    return () => this.#stateListeners.delete(listener);
+  }
+
+  /** Stop following. Changes under way fail with `no-quorum`. The store stays open. */
+  async close(): Promise<void> {
+    await this.#follower?.close();
+    await this.#lastChange;
+    this.#changeListeners.clear();
+    this.#stateListeners.clear();
+  }
+
+  #changed(keys: readonly string[]): void {
+    this.#notify(this.#changeListeners, keys);
+  }
+
+  #notify<E>(listeners: ReadonlySet<(event: E) => void>, event: E): void {
+    for (const listener of listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        this.#options.log.error({ err: error }, 'a listener of the replicated map failed');
+      }
+    }
+  }
+
+  /** The record that `fn` makes of the present one; undefined when it changes nothing. */
+  #next(key: string, fn: Change<T>): ReplicatedRecord<T> | undefined {
+    const { schema, node, store } = this.#options;
+    if (store.failure !== undefined) throw storeFailed('this node cannot store changes', store.failure);
+    refuseUnreadable(this.#records, key);
+    const current = this.#records.get(key);
+    const value = fn(current?.value, key);
+    if (value === current?.value) return undefined;
+    return nextRecord(schema, current, { key, node, value });
+  }
+
+  #result(key: string): Changed<T> {
+    const record = this.#records.get(key);
+    return { value: record?.value, version: record?.version ?? 0, revision: this.#records.revision };
+  }
+
+  async #changeHere(key: string, fn: Change<T>): Promise<Changed<T>> {
+    const record = this.#next(key, fn);
+    if (record !== undefined) {
+      await this.#records.put(record);
+      this.#changed([key]);
+    }
+    return this.#result(key);
+  }
+
+  async #changeInCluster(follower: Follower<T>, key: string, fn: Change<T>): Promise<Changed<T>> {
+    const end = performance.now() + CHANGE_LIMIT;
+    let attachment = await follower.following(BEHIND_LIMIT, { upWhenAway: true });
+    for (;;) {
+      if (attachment === undefined) throw noQuorum('keep', follower.problem);
+      const record = this.#next(key, fn);
+      if (record === undefined) return this.#result(key);
+      if (await this.#publish(follower, attachment, record)) {
+        const { value, version } = record;
+        return { value, version, revision: this.#records.revision };
+      }
+      // Somebody was faster, or the server that was asked leads no more.
+      if (performance.now() > end) throw noQuorum('keep', 'other nodes change records all the time');
+      attachment = await follower.following(end - performance.now(), { upWhenAway: false });
+    }
+  }
+
+  /** Whether the record is in the stream, and then synced here. */
+  async #publish(follower: Follower<T>, attachment: Attachment, record: ReplicatedRecord<T>): Promise<boolean> {
+    const expected = attachment.applied;
+    const outcome = await attachment.log.write(record.key, Buffer.from(record.json), expected);
+    switch (outcome.kind) {
+      case 'taken':
+        await this.#stored(follower.taken(attachment, outcome.seq, record));
+        return true;
+      case 'behind':
+        await follower.caughtUp(attachment, expected, outcome.last);
+        return false;
+      case 'refused':
+        attachment.log.end({ away: true, text: outcome.text });
+        return false;
+      case 'unknown':
+        attachment.log.end({ away: true, text: outcome.text });
+        return this.#settle(follower, record, { created: attachment.log.created, last: expected });
+    }
+  }
+
+  /** Find out whether a record was taken whose answer got lost. */
+  async #settle(
+    follower: Follower<T>,
+    record: ReplicatedRecord<T>,
+    sent: { created: string; last: number },
+  ): Promise<boolean> {
+    const { key, version, writeId } = record;
+    const end = performance.now() + SETTLE_LIMIT;
+    for (;;) {
+      const attachment = await follower.following(end - performance.now(), { upWhenAway: false });
+      if (attachment === undefined) throw noQuorum('unknown', follower.problem);
+      const held = this.#records.get(key);
+      if (held !== undefined && held.version >= version) {
+        const made = writeIdOf(held, version);
+        if (made === undefined) throw noQuorum('unknown', 'many other changes followed');
+        return made === writeId;
+      }
+      if (attachment.log.created !== sent.created || attachment.applied !== sent.last) return false;
+      const outcome = await attachment.log.write(key, Buffer.from(record.json), sent.last);
+      if (outcome.kind === 'taken') await this.#stored(follower.taken(attachment, outcome.seq, record));
+      else if (outcome.kind === 'behind') await follower.caughtUp(attachment, sent.last, outcome.last);
+      else attachment.log.end({ away: true, text: outcome.text });
+    }
+  }
+
+  /** Wait until a change that the stream has is synced here. Fails with `store-failed` when the store fails meanwhile. */
+  async #stored(applied: Promise<void>): Promise<void> {
+    const { store } = this.#options;
+    const failed = Promise.withResolvers<never>();
+    const timer = setInterval(() => {
+      if (store.failure === undefined) return;
+      failed.reject(
+        storeFailed('the change was made in the cluster, but this node cannot store it yet', store.failure),
+      );
+    }, STORE_CHECK);
+    try {
+      await Promise.race([applied, failed.promise]);
+    } finally {
+      clearInterval(timer);
+    }
+  }
+}
+
+function storeFailed(text: string, cause: Error): SealpostError {
+  return new SealpostError('store-failed', `${text}: ${errorText(cause)}`, { cause });
+}
+
+function noQuorum(outcome: 'keep' | 'unknown', problem = 'NATS is away'): SealpostError {
+  const text =
+    outcome === 'keep'
+      ? `keys cannot be changed until a majority of the NATS servers is back; signing goes on (${problem})`
+      : `it is not known whether the change was made: look again when a majority of the NATS servers is back; signing goes on (${problem})`;
+  return new SealpostError('no-quorum', text);
+}

@@ -1,0 +1,193 @@
+import type { z } from 'zod';
+import {
+  compare,
+  decodeStored,
+  encodeStored,
+  type ReplicatedRecord,
+  type UnreadableRecord,
+} from '#cluster/replicated-record.ts';
+import type { Store, StoreOperation } from '#cluster/store.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * The records of a replicated map on this node's disk, and in memory for reading. Memory shows what is synced.
+ *
+ *   <prefix>record!<key>                          a record, or its tombstone (`replicated-record.ts`)
+ *   <prefix>corrupt!<key>                         a record that did not read back, as it was found
+ *   <prefix>conflict!<key>!<version>!<write id>   the loser of two records that do not come from one another
+ *   <prefix>stream                                JSON { created, last }: the stream that was read last, and how far
+ *
+ * A damaged record is reported and set aside at opening; the stream brings it again. One whose value the schema refuses
+ * is of a newer program: it stays where it is, is not shown, and is not changed.
+ */
+export type StreamPosition = { created: string; last: number };
+
+export class ReplicatedRecords<T> {
+  readonly #store: Store;
+  readonly #prefix: string;
+  readonly #schema: z.ZodType<T>;
+  readonly #log: Logger;
+  readonly #records = new Map<string, ReplicatedRecord<T>>();
+  readonly #unreadable = new Map<string, UnreadableRecord>();
+  #position: StreamPosition | undefined;
+  #revision = 0;
+
+  private constructor(store: Store, prefix: string, schema: z.ZodType<T>, log: Logger) {
+    this.#store = store;
+    this.#prefix = prefix;
+    this.#schema = schema;
+    this.#log = log;
+  }
+
+  /** Read every record from disk. Fails with `store-failed`. */
+  static async load<T>(store: Store, prefix: string, schema: z.ZodType<T>, log: Logger): Promise<ReplicatedRecords<T>> {
+    const records = new ReplicatedRecords(store, prefix, schema, log);
+    await records.#load();
+    return records;
+  }
+
+  /** The record, or its tombstone. */
+  get(key: string): ReplicatedRecord<T> | undefined {
+    return this.#records.get(key);
+  }
+
+  /** Records and tombstones, in no order. */
+  all(): Iterable<ReplicatedRecord<T>> {
+    return this.#records.values();
+  }
+
+  /** The sum of all versions. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** How far the stream was read, as it is on disk. */
+  get position(): StreamPosition | undefined {
+    return this.#position;
+  }
+
+  /** What is known of a record that this program cannot read. */
+  unreadable(key: string): UnreadableRecord | undefined {
+    return this.#unreadable.get(key);
+  }
+
+  /** Remember that the newest version of a record cannot be read here; false when a newer one is held. */
+  markUnreadable(found: UnreadableRecord): boolean {
+    if (found.version <= (this.#records.get(found.key)?.version ?? 0)) return false;
+    this.#unreadable.set(found.key, found);
+    return true;
+  }
+
+  /**
+   * Take over what is newer than what is held, in the order given; resolves to the keys that changed when it is synced.
+   * Waits out failures of the store. Rejects with `store-failed` when the store is closed before that.
+   */
+  async merge(arrived: readonly ReplicatedRecord<T>[], position: StreamPosition): Promise<string[]> {
+    const taken = new Map<string, ReplicatedRecord<T>>();
+    const operations: StoreOperation[] = [];
+    for (const record of arrived) {
+      const held = taken.get(record.key) ?? this.#records.get(record.key);
+      const { order, fork } = held === undefined ? { order: 'newer', fork: false } : compare(held, record);
+      if (fork && held !== undefined) operations.push(this.#conflict(order === 'newer' ? held : record));
+      if (order !== 'newer') continue;
+      taken.set(record.key, record);
+      operations.push({ type: 'put', key: `${this.#prefix}record!${record.key}`, value: encodeStored(record) });
+    }
+    const { created, last } = position;
+    if (created !== this.#position?.created || last !== this.#position.last) {
+      operations.push({ type: 'put', key: `${this.#prefix}stream`, value: Buffer.from(JSON.stringify(position)) });
+    }
+    if (operations.length > 0) await this.#store.persist(operations);
+    this.#position = position;
+    for (const record of taken.values()) this.#show(record);
+    return [...taken.keys()];
+  }
+
+  /** Store a record that goes into no stream. Fails with `store-failed`; then it will not be there. */
+  async put(record: ReplicatedRecord<T>): Promise<void> {
+    const key = `${this.#prefix}record!${record.key}`;
+    try {
+      await this.#store.write([{ type: 'put', key, value: encodeStored(record) }]);
+    } catch (error) {
+      void this.#undo(key, this.#records.get(record.key));
+      throw error;
+    }
+    this.#show(record);
+  }
+
+  /** A failed write may be found on disk later: what its writer was told did not happen must not come up then. */
+  async #undo(key: string, before: ReplicatedRecord<T> | undefined): Promise<void> {
+    try {
+      await this.#store.persist([
+        before === undefined ? { type: 'del', key } : { type: 'put', key, value: encodeStored(before) },
+      ]);
+    } catch (error) {
+      this.#log.warn({ record: key, reason: errorText(error) }, 'the store closed before a failed change was undone');
+    }
+  }
+
+  #show(record: ReplicatedRecord<T>): void {
+    this.#revision += record.version - (this.#records.get(record.key)?.version ?? 0);
+    this.#records.set(record.key, record);
+    if ((this.#unreadable.get(record.key)?.version ?? 0) <= record.version) this.#unreadable.delete(record.key);
+  }
+
+  #conflict(loser: ReplicatedRecord<T>): StoreOperation {
+    const { key, version, writeId, node, time } = loser;
+    const name = `${this.#prefix}conflict!${key}!${version}!${writeId}`;
+    const text =
+      'a change was lost: the stream of the cluster went another way; it is set aside, look whether it must be made again';
+    this.#log.error({ record: key, version, writer: node, time, setAside: name }, text);
+    return { type: 'put', key: name, value: encodeStored(loser) };
+  }
+
+  async #load(): Promise<void> {
+    const start = `${this.#prefix}record!`;
+    for await (const [name, value] of this.#store.entries({ gte: start, lt: `${this.#prefix}record"` })) {
+      const key = name.slice(start.length);
+      try {
+        const parsed = decodeStored(this.#schema, key, value);
+        if ('record' in parsed) this.#show(parsed.record);
+        else {
+          this.#unreadable.set(key, parsed.unreadable);
+          this.#log.error(
+            { record: key, problem: parsed.unreadable.problem },
+            'a record cannot be read by this program',
+          );
+        }
+      } catch (error) {
+        await this.#setAside(key, value, errorText(error));
+      }
+    }
+    const position = (await this.#store.get(`${this.#prefix}stream`))?.toString();
+    const match = /^\{"created":"([^"]+)","last":(\d+)\}$/.exec(position ?? '');
+    if (match?.[1] !== undefined) this.#position = { created: match[1], last: Number(match[2]) };
+  }
+
+  async #setAside(key: string, value: Buffer, reason: string): Promise<void> {
+    const name = `${this.#prefix}corrupt!${key}`;
+    this.#log.error(
+      { record: key, setAside: name, reason },
+      'record damaged: set aside; the cluster has it if it is one',
+    );
+    try {
+      await this.#store.write([
+        { type: 'put', key: name, value },
+        { type: 'del', key: `${this.#prefix}record!${key}` },
+      ]);
+    } catch (error) {
+      this.#log.error({ record: key, reason: errorText(error) }, 'a damaged record could not be set aside');
+    }
+  }
+}
+
+/** Refuse to change what this program cannot read. Fails with `unreadable-record`. */
+export function refuseUnreadable(records: ReplicatedRecords<unknown>, key: string): void {
+  const found = records.unreadable(key);
+  if (found === undefined) return;
+  throw new SealpostError(
+    'unreadable-record',
+    `the record ${key} is of a newer Sealpost and cannot be changed by this one: ${found.problem}`,
+  );
+}
