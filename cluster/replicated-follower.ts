@@ -143,7 +143,8 @@ export class Follower<T> {
         continue;
       }
       try {
-        const { away, text } = await this.#follow(connection);
+        // What was begun when the map is closed ends by itself, at its own time.
+        const { away, text } = await Promise.race([this.#follow(connection), this.#closing.promise]);
         this.#set(away ? 'away' : 'behind', text);
       } catch (error) {
         if (!(error instanceof SealpostError)) this.#log.error({ err: error }, 'following the stream failed');

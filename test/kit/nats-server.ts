@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from '#test/kit/free-port.ts';
 import { Program } from '#test/kit/program.ts';
@@ -16,12 +16,20 @@ export type NatsServerOptions = {
 export class NatsServer implements AsyncDisposable {
   readonly port: number;
   readonly #args: readonly string[];
+  readonly #folder: string;
   readonly #resources: AsyncDisposableStack;
   #program: Program;
 
-  constructor(port: number, args: readonly string[], program: Program, resources: AsyncDisposableStack) {
+  constructor(
+    port: number,
+    args: readonly string[],
+    folder: string,
+    program: Program,
+    resources: AsyncDisposableStack,
+  ) {
     this.port = port;
     this.#args = args;
+    this.#folder = folder;
     this.#program = program;
     this.#resources = resources;
   }
@@ -57,6 +65,11 @@ export class NatsServer implements AsyncDisposable {
     this.#program.signal('SIGHUP');
   }
 
+  /** Remove everything that JetStream stored. Only while it is not running. */
+  async wipe(): Promise<void> {
+    await rm(join(this.#folder, 'jetstream'), { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+  }
+
   async restart(): Promise<void> {
     await this.#program[Symbol.asyncDispose]();
     this.#program = await launch(this.port, this.#args);
@@ -84,7 +97,7 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   const program = undo.use(await launch('any', args));
   const [, port] = await program.waitForOutput(/client connections on 127\.0\.0\.1:(\d+)/);
   const resources = undo.move();
-  return new NatsServer(Number(port), args, program, resources);
+  return new NatsServer(Number(port), args, dir.path, program, resources);
 }
 
 /** Start a cluster of nats-servers with JetStream, each with the others as routes. */

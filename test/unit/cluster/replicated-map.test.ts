@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ReplicatedMap, type ReplicatedMapOptions } from '#cluster/replicated-map.ts';
+import { Store } from '#cluster/store.ts';
+import { silentLogger } from '#shared/log.ts';
+import { logLines } from '#test/kit/log-lines.ts';
+import { tempDir } from '#test/kit/temp.ts';
+import { mapSuite, Note } from '#test/suites/replicated-map.ts';
+
+const local = (store: Store): ReplicatedMapOptions<Note> => ({
+  ...{ store, prefix: 'map!', bucket: 'notes', schema: Note, node: 'a', log: silentLogger },
+  ...{ jetStream: undefined, replicas: 3 },
+});
+
+mapSuite('without a bus', async () => {
+  await using undo = new AsyncDisposableStack();
+  const dir = undo.use(await tempDir());
+  const store = await Store.open(dir.path, silentLogger);
+  undo.defer(() => store.close());
+  let map = await ReplicatedMap.open(local(store));
+  const resources = undo.move();
+  return {
+    map,
+    store,
+    reopen: async () => {
+      await map.close();
+      map = await ReplicatedMap.open(local(store));
+      return map;
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+});
+
+test('a damaged record is set aside and reported, one of a newer program is kept and not changed', async () => {
+  await using dir = await tempDir();
+  const store = await Store.open(dir.path, silentLogger);
+  const first = await ReplicatedMap.open(local(store));
+  for (const key of ['flipped', 'cut', 'moved', 'newer', 'whole']) await first.update(key, () => ({ text: key }));
+  await first.close();
+  const read = async (key: string): Promise<string> => String(await store.get(`map!record!${key}`));
+  const write = (key: string, text: string) =>
+    store.write([{ type: 'put', key: `map!record!${key}`, value: Buffer.from(text) }]);
+  await write('flipped', (await read('flipped')).replace('"text":"flipped"', '"text":"flopped"'));
+  await write('cut', (await read('cut')).slice(0, 40));
+  await write('moved', await read('whole'));
+  const strict = { ...local(store), schema: Note.refine(({ text }) => text !== 'newer', 'too new') };
+
+  const { log, lines } = logLines();
+  const map = await ReplicatedMap.open({ ...strict, log });
+  assert.deepEqual([map.state, map.problem, map.entries().map(({ key }) => key)], ['local', undefined, ['whole']]);
+  assert.deepEqual(
+    lines().flatMap(({ level, record }) => (level === 'error' ? [record] : [])),
+    ['cut', 'flipped', 'moved', 'newer'],
+  );
+  const corrupt: string[] = [];
+  for await (const key of store.keys({ gte: 'map!corrupt!', lt: 'map!corrupt"' })) corrupt.push(key);
+  assert.deepEqual(corrupt, ['map!corrupt!cut', 'map!corrupt!flipped', 'map!corrupt!moved']);
+  await assert.rejects(
+    map.update('newer', () => ({ text: 'old' })),
+    { code: 'unreadable-record', message: /too new/ },
+  );
+  await map.close();
+  assert.equal((await ReplicatedMap.open(local(store))).get('newer')?.value.text, 'newer');
+  await store.close();
+});
