@@ -1,0 +1,131 @@
+import { getServers } from 'node:dns';
+import type { DnsConfig } from '#cluster/config/schema.ts';
+import { nearestZone } from '#cluster/config/zone.ts';
+import { ask, parseServer, recordsAt, type Server, serverText } from '#services/credential-store/dns/exchange.ts';
+import {
+  nameOf,
+  type Question,
+  Rcode,
+  type Response,
+  rcodeName,
+  Type,
+} from '#services/credential-store/dns/message.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+
+/**
+ * Which servers have a name's zone: those of the nearest entry in `dns.zones`, else the name servers that DNS itself
+ * names. The zone of a name begins at the nearest NS records at or above it.
+ */
+
+/** A server to ask, and how it is called: `ns2.example.com (192.0.2.2)` or `127.0.0.1:5302`. */
+export type NamedServer = Server & { text: string };
+
+export type Authority = {
+  zone: string;
+  servers: NamedServer[];
+  /** Name servers of the zone whose addresses are not to be had, and why. */
+  homeless: { server: string; detail: string }[];
+  /** From `dns.zones`: nobody else may answer in their place. */
+  configured: boolean;
+};
+
+/** Addresses asked; a zone has at most 13 name servers in practice. */
+const MAX_SERVERS = 40;
+
+/** The resolvers of `dns.servers`, or the system's, asked in turn: one that gave no answer is asked last from then on. */
+export class ResolverChain {
+  #servers: Server[];
+  #asked: Server | undefined;
+  readonly #timeout: number;
+
+  constructor(config: Pick<DnsConfig, 'servers' | 'timeout'>) {
+    this.#servers = (config.servers.length > 0 ? config.servers : getServers()).map(parseServer);
+    this.#timeout = config.timeout;
+  }
+
+  /** The resolver that was asked last. */
+  get text(): string {
+    return this.#asked === undefined ? 'resolver' : `resolver ${serverText(this.#asked)}`;
+  }
+
+  /** An answer, be it NXDOMAIN. Fails as `ask`, and with `dns-resolver` when the resolvers answer something else. */
+  async ask(question: Question): Promise<Response> {
+    let trouble = new SealpostError('dns-resolver', 'this machine has no resolver: set dns.servers');
+    for (const server of this.#servers) {
+      this.#asked = server;
+      try {
+        const response = await ask(server, question, this.#timeout, true);
+        if (response.rcode === Rcode.NOERROR || response.rcode === Rcode.NXDOMAIN) return response;
+        trouble = new SealpostError('dns-resolver', `answers ${rcodeName(response.rcode)} for ${question.name}`);
+      } catch (error) {
+        this.#servers = [...this.#servers.filter((s) => s !== server), server];
+        const text = `was asked for ${question.name}: ${errorText(error)}`;
+        trouble = new SealpostError(errorCode(error) ?? 'dns-resolver', text);
+      }
+    }
+    throw trouble;
+  }
+}
+
+/** `port`: where discovered servers listen. Fails with `dns-resolver` and `dns-name`. */
+export async function authorityOf(
+  config: DnsConfig,
+  resolver: ResolverChain,
+  name: string,
+  port: number,
+): Promise<Authority> {
+  const entry = nearestZone(name, config.zones);
+  if (entry !== undefined && entry.servers.length > 0) {
+    const servers = entry.servers.map((text) => ({ ...parseServer(text), text }));
+    return { zone: entry.name, servers, homeless: [], configured: true };
+  }
+  const { zone, names } = await nameServersOf(resolver, name);
+  const found = await Promise.all(names.map(async (host) => ({ host, addresses: await addressesOf(resolver, host) })));
+  const servers = new Map<string, NamedServer>();
+  for (const { host, addresses } of found) {
+    if (typeof addresses === 'string') continue;
+    for (const address of addresses) {
+      if (!servers.has(address)) servers.set(address, { address, port, text: `${host} (${address})` });
+    }
+  }
+  return {
+    zone,
+    servers: [...servers.values()].slice(0, MAX_SERVERS),
+    homeless: found.flatMap(({ host, addresses }) =>
+      typeof addresses === 'string' ? [{ server: host, detail: addresses }] : [],
+    ),
+    configured: false,
+  };
+}
+
+async function nameServersOf(resolver: ResolverChain, name: string): Promise<{ zone: string; names: string[] }> {
+  for (let zone = name; zone !== ''; zone = zone.split('.').slice(1).join('.')) {
+    const response = await resolver.ask({ name: zone, type: Type.NS });
+    // Only those of the very name: behind an alias, the answer has those of its target.
+    const names = recordsAt(response, zone, Type.NS).map((record) => nameOf(response, record));
+    if (names.length > 0) return { zone, names: [...new Set(names)].toSorted() };
+  }
+  throw new SealpostError('dns-resolver', `knows no name servers of ${name} or of a domain above it`);
+}
+
+/** At least one address, or why there is none. */
+async function addressesOf(resolver: ResolverChain, host: string): Promise<string[] | string> {
+  const [four, six] = await Promise.allSettled([
+    resolver.ask({ name: host, type: Type.A }),
+    resolver.ask({ name: host, type: Type.AAAA }),
+  ]);
+  const addresses = [
+    ...addressRecords(four, Type.A).map((rdata) => rdata.join('.')),
+    ...addressRecords(six, Type.AAAA).map((rdata) => rdata.toString('hex').replace(/(.{4})(?!$)/g, '$1:')),
+  ];
+  if (addresses.length > 0) return addresses;
+  const failed = [four, six].find((answer) => answer.status === 'rejected');
+  return `has no address${failed === undefined ? '' : ` that can be found: ${resolver.text} ${errorText(failed.reason)}`}`;
+}
+
+/** Of any owner: the name of a server should be no alias, and where it is one, its answer has the target's addresses. */
+function addressRecords(answer: PromiseSettledResult<Response>, type: number): Buffer[] {
+  if (answer.status === 'rejected') return [];
+  const length = type === Type.A ? 4 : 16;
+  return answer.value.answers.filter((r) => r.type === type && r.rdata.length === length).map((r) => r.rdata);
+}

@@ -1,0 +1,163 @@
+import { randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { connect, isIPv6, type Socket } from 'node:net';
+import {
+  Class,
+  decodeMessage,
+  encodeMessage,
+  Opcode,
+  peek,
+  type Question,
+  type Response,
+  Type,
+} from '#services/credential-store/dns/message.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+
+/**
+ * One question to one server, and its answer (RFC 1035 §4.2, RFC 7766).
+ *
+ * By UDP first; what does not belong to the question is passed over, because anybody may send it: another address
+ * (the socket is connected), another id, another question, no DNS message. By TCP when the answer was cut (TC): a key
+ * of 4096 bits fits no datagram that is sure to arrive. Half-way the datagram is sent again, since one may get lost.
+ */
+
+export type Server = { address: string; port: number };
+
+/** What every path carries unfragmented (DNS Flag Day 2020). */
+const UDP_PAYLOAD = 1232;
+const DNS_PORT = 53;
+
+/** `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`. */
+export function parseServer(text: string): Server {
+  const [, bracketed, port] = /^\[(.*)\](?::(\d+))?$/.exec(text) ?? [];
+  if (bracketed !== undefined) return { address: bracketed, port: Number(port ?? DNS_PORT) };
+  if (isIPv6(text)) return { address: text, port: DNS_PORT };
+  const [address = '', four] = text.split(':');
+  return { address, port: Number(four ?? DNS_PORT) };
+}
+
+/** `192.0.2.53:5353`, `[2001:db8::53]:53`. */
+export function serverText({ address, port }: Server): string {
+  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/**
+ * Ask. `timeout` in ms, for UDP and TCP each; `recursion` for a resolver. Any rcode is an answer.
+ * Fails with `dns-name`, `dns-no-route` (this machine cannot send there), `dns-unreachable` (no answer), and
+ * `dns-malformed` (what came was no answer).
+ */
+export async function ask(server: Server, question: Question, timeout: number, recursion = false): Promise<Response> {
+  const query = encodeMessage({
+    id: randomInt(0x10000),
+    opcode: Opcode.QUERY,
+    recursion,
+    question,
+    // RFC 6891 §6.1.2: the class of an OPT record is the size of datagrams that we take.
+    additionals: [{ name: '', type: Type.OPT, class: UDP_PAYLOAD, ttl: 0, rdata: Buffer.alloc(0) }],
+  });
+  const response = await askByUdp(server, query, timeout);
+  if (response !== 'truncated') return response;
+  try {
+    return await askByTcp(server, query, timeout);
+  } catch (error) {
+    if (errorCode(error) !== 'dns-unreachable') throw error;
+    const text = `the answer is too long for UDP, and by TCP: ${errorText(error)}; let TCP pass to its port ${server.port}`;
+    throw new SealpostError('dns-unreachable', text);
+  }
+}
+
+function askByUdp(server: Server, query: Buffer, timeout: number): Promise<Response | 'truncated'> {
+  const { promise, resolve, reject } = Promise.withResolvers<Response | 'truncated'>();
+  const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4');
+  let strays = 0;
+  socket.on('error', (error) => reject(unreachable(error)));
+  socket.on('message', (bytes) => {
+    const head = peek(bytes);
+    if (head?.response === true && head.id === query.readUInt16BE(0) && head.truncated) {
+      resolve('truncated');
+      return;
+    }
+    try {
+      resolve(decodeAnswer(bytes, query));
+    } catch {
+      strays++;
+    }
+  });
+  socket.connect(server.port, server.address, (error?: Error) => {
+    if (error !== undefined) reject(unreachable(error));
+    else socket.send(query);
+  });
+  const again = setTimeout(() => socket.send(query), timeout / 2);
+  const end = setTimeout(() => reject(strays === 0 ? noAnswer(timeout) : onlyStrays(strays)), timeout);
+  return promise.finally(() => {
+    clearTimeout(again);
+    clearTimeout(end);
+    socket.close();
+  });
+}
+
+/** As `ask`, by TCP and with a query that is written already (an update, a signed one). */
+export function askByTcp(server: Server, query: Buffer, timeout: number): Promise<Response> {
+  const { promise, resolve, reject } = Promise.withResolvers<Response>();
+  const socket: Socket = connect(server.port, server.address);
+  let received = Buffer.alloc(0);
+  const timer = setTimeout(() => reject(noAnswer(timeout)), timeout);
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(query.length);
+  socket.write(Buffer.concat([length, query]));
+  socket.on('error', (error) => reject(unreachable(error)));
+  socket.on('close', () => reject(new SealpostError('dns-unreachable', 'it closed the connection without an answer')));
+  socket.on('data', (chunk: Buffer) => {
+    received = Buffer.concat([received, chunk]);
+    if (received.length < 2) return;
+    const end = 2 + received.readUInt16BE(0);
+    if (received.length < end) return;
+    try {
+      resolve(decodeAnswer(received.subarray(2, end), query));
+    } catch (error) {
+      reject(error);
+    }
+  });
+  return promise.finally(() => {
+    clearTimeout(timer);
+    socket.destroy();
+  });
+}
+
+/** Fails with `dns-malformed` where the bytes are no answer to the query. */
+function decodeAnswer(bytes: Buffer, query: Buffer): Response {
+  if (peek(bytes)?.response === false)
+    throw new SealpostError('dns-malformed', 'a question came in place of an answer');
+  const response = decodeMessage(bytes);
+  const asked = decodeMessage(query);
+  const [question] = response.questions;
+  const [wanted] = asked.questions;
+  // A refusal need not repeat the question (RFC 2136 §3.8 for updates; some servers for all).
+  const repeated = response.questions.length === 0 && response.rcode !== 0;
+  const same = response.questions.length === 1 && question?.name === wanted?.name && question?.type === wanted?.type;
+  if (response.id !== asked.id || response.opcode !== asked.opcode || !(same || repeated)) {
+    throw new SealpostError('dns-malformed', 'the answer belongs to another question');
+  }
+  return response;
+}
+
+const NO_ROUTE = new Set(['ENETUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT']);
+
+function unreachable(error: Error): SealpostError {
+  const code = NO_ROUTE.has(errorCode(error) ?? '') ? 'dns-no-route' : 'dns-unreachable';
+  return new SealpostError(code, `no connection: ${errorText(error)}`);
+}
+
+function noAnswer(timeout: number): SealpostError {
+  return new SealpostError('dns-unreachable', `no answer within ${timeout / 1000} s`);
+}
+
+function onlyStrays(count: number): SealpostError {
+  return new SealpostError('dns-malformed', `${count} datagrams came, none of them an answer to the question`);
+}
+
+/** The records of a type at exactly a name. */
+export function recordsAt(response: Response, name: string, type: number): Response['answers'] {
+  const owner = name.toLowerCase();
+  return response.answers.filter((r) => r.name === owner && r.type === type && r.class === Class.IN);
+}

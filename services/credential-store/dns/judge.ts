@@ -1,0 +1,110 @@
+import { createPublicKey, type JsonWebKey } from 'node:crypto';
+import { type DkimKeyRecord, parseDkimRecord } from '#shared/dkim-record.ts';
+
+/**
+ * Whether the TXT records at a name are what should stand there. Keys are compared, not texts: providers reorder tags,
+ * leave out v= or k=, and split strings wherever they like.
+ */
+
+export type ExpectedRecord =
+  | {
+      kind: 'key';
+      algorithm: 'rsa' | 'ed25519';
+      /** The p= value. */
+      publicKey: string;
+    }
+  | { kind: 'revoked' }
+  | { kind: 'absent' };
+
+export type Verdict = 'ok' | 'missing' | 'different' | 'duplicate' | 'malformed' | 'unreachable' | 'error';
+export type Judgement = { verdict: Verdict; detail: string };
+
+/** Length of an Ed25519 public key (RFC 8032 §5.1.5). */
+const ED25519_BYTES = 32;
+
+/** `texts`: the joined strings of each TXT record. The detail is a clause without a full stop. */
+export function judge(texts: readonly string[], expected: ExpectedRecord): Judgement {
+  const parsed = texts.map(parseDkimRecord);
+  const keys = parsed.flatMap((p) => ('record' in p ? [p.record] : []));
+  if (expected.kind === 'absent') return judgeAbsent(texts.length, keys);
+  const [only] = parsed;
+  if (only === undefined) return { verdict: 'missing', detail: 'has no TXT record there' };
+  if (parsed.length > 1) {
+    // RFC 6376 §3.6.2.2: "TXT RRs MUST be unique for a particular selector name"; a verifier may take any of them.
+    return {
+      verdict: 'duplicate',
+      detail: `has ${parsed.length} TXT records there, and there must be one: remove the others`,
+    };
+  }
+  if ('problem' in only) {
+    return { verdict: 'malformed', detail: `has a TXT record there that is no key record: ${only.problem}` };
+  }
+  if (expected.kind === 'revoked') {
+    if (only.record.publicKey === '') return { verdict: 'ok', detail: 'has the revoked record (empty p=)' };
+    return { verdict: 'different', detail: 'still has a key there: its p= is to be empty' };
+  }
+  return judgeKey(only.record, expected);
+}
+
+/** A text that is no key record is in nobody's way: a wildcard (`*.example.com TXT …`) answers for every name. */
+function judgeAbsent(records: number, keys: DkimKeyRecord[]): Judgement {
+  if (keys.length > 0) {
+    const what = keys.every((key) => key.publicKey === '') ? 'the revoked record' : 'a key record';
+    return { verdict: 'different', detail: `still has ${what} there: it is to be removed` };
+  }
+  return { verdict: 'ok', detail: records === 0 ? 'has no record there' : 'has no key record there' };
+}
+
+function judgeKey(record: DkimKeyRecord, expected: ExpectedRecord & { kind: 'key' }): Judgement {
+  const different = (detail: string): Judgement => ({ verdict: 'different', detail });
+  if (record.publicKey === '') return different('has a revoked record there: its p= is empty');
+  if (record.keyType !== expected.algorithm) {
+    return different(`says k=${record.keyType}, and the key is ${expected.algorithm}: write k=${expected.algorithm}`);
+  }
+  const unlike = compareKeys(record.publicKey, expected);
+  if (unlike !== undefined) return unlike;
+  if (record.hashes !== undefined && !record.hashes.includes('sha256')) {
+    return different(`has the key, but h=${record.hashes.join(':')} forbids sha256, which we sign with: remove h=`);
+  }
+  if (!record.services.includes('*') && !record.services.includes('email')) {
+    return different(`has the key, but s=${record.services.join(':')} says that it is not for mail: remove s=`);
+  }
+  if (record.flags.includes('y')) {
+    return different('has the key, but t=y says that it is a test, so that verifiers ignore it: remove t=y');
+  }
+  return { verdict: 'ok', detail: 'has exactly this key' };
+}
+
+/** Undefined when both are the same key. */
+function compareKeys(publicKey: string, expected: ExpectedRecord & { kind: 'key' }): Judgement | undefined {
+  const theirs = Buffer.from(publicKey, 'base64');
+  const ours = Buffer.from(expected.publicKey, 'base64');
+  if (theirs.equals(ours)) return undefined;
+  if (theirs.length < ours.length && ours.subarray(0, theirs.length).equals(theirs)) {
+    const cut = `p= is cut off after ${publicKey.length} of ${expected.publicKey.length} characters`;
+    return { verdict: 'different', detail: `${cut}: enter the whole value, split into strings of at most 255` };
+  }
+  if (expected.algorithm === 'ed25519') {
+    if (theirs.length === ED25519_BYTES) return { verdict: 'different', detail: 'has another key' };
+    const detail = `p= has ${theirs.length} bytes, and an Ed25519 key has ${ED25519_BYTES} (RFC 8463 §4): enter the value as it is shown`;
+    return { verdict: 'malformed', detail };
+  }
+  const theirNumbers = rsaNumbers(theirs);
+  if (theirNumbers === undefined) return { verdict: 'malformed', detail: 'p= is no RSA public key' };
+  const ourNumbers = rsaNumbers(ours);
+  const same = theirNumbers.n === ourNumbers?.n && theirNumbers.e === ourNumbers?.e;
+  return same ? undefined : { verdict: 'different', detail: 'has another key' };
+}
+
+/** Modulus and exponent. RFC 6376 §3.6.1 says RSAPublicKey, its erratum 3017 SubjectPublicKeyInfo; both are in use. */
+function rsaNumbers(key: Buffer): JsonWebKey | undefined {
+  for (const type of ['spki', 'pkcs1'] as const) {
+    try {
+      const jwk = createPublicKey({ key, format: 'der', type }).export({ format: 'jwk' });
+      if (jwk.kty === 'RSA') return jwk;
+    } catch {
+      // It may be the other form.
+    }
+  }
+  return undefined;
+}

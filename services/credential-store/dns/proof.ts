@@ -1,0 +1,180 @@
+import type { DnsConfig } from '#cluster/config/schema.ts';
+import {
+  type Authority,
+  authorityOf,
+  type NamedServer,
+  ResolverChain,
+} from '#services/credential-store/dns/authority.ts';
+import { ask, recordsAt } from '#services/credential-store/dns/exchange.ts';
+import { type ExpectedRecord, type Judgement, judge, type Verdict } from '#services/credential-store/dns/judge.ts';
+import { nameOf, Rcode, type Response, rcodeName, Type, txtOf } from '#services/credential-store/dns/message.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+
+export type { ExpectedRecord } from '#services/credential-store/dns/judge.ts';
+
+/**
+ * Whether the world can see a key: every authoritative server of its zone is asked, past all caches, and each must
+ * return what is expected. An alias (CNAME) at the name is followed to the servers of the zone it points into, and each
+ * of those must return it too.
+ *
+ * Only where not one name server of a zone can be reached (port 53 is closed to this machine) a resolver is
+ * believed in their place, which the verdict says. Not for servers that the configuration names: they were chosen.
+ */
+
+/** `server` is `ns2.example.com (192.0.2.2)` or as it is configured; the detail is a clause that fits behind it. */
+export type ServerVerdict = { server: string } & Judgement;
+
+export type DnsVerdict = {
+  name: string;
+  /** That of the first server that is not `ok`. */
+  verdict: Verdict;
+  /** One sentence; it names that server. */
+  summary: string;
+  servers: ServerVerdict[];
+  /** At least one zone was looked up by a resolver, which may have an old answer. */
+  viaResolver: boolean;
+  /** ms since 1970 */
+  at: number;
+};
+
+/** `cname`: the alias target that must stand at the name. `port`: where the name servers of a zone listen, 53. */
+export type CheckOptions = { cname?: string; port?: number };
+
+/** What one server has at a name. */
+type Seen = { server: string; noRoute?: boolean } & ({ texts: string[] } | { alias: string } | { trouble: Judgement });
+type Look = { servers: ServerVerdict[]; viaResolver: boolean };
+type Check = { config: DnsConfig; resolver: ResolverChain; expected: ExpectedRecord; port: number };
+
+const DNS_PORT = 53;
+/** Aliases followed, as resolvers do. */
+const MAX_ALIASES = 8;
+
+/** Ask DNS for the record at a name, given without the root dot. Never fails: trouble is a verdict. */
+export async function checkRecord(
+  config: DnsConfig,
+  name: string,
+  expected: ExpectedRecord,
+  { cname, port = DNS_PORT }: CheckOptions = {},
+): Promise<DnsVerdict> {
+  const check = { config, resolver: new ResolverChain(config), expected, port };
+  const { servers, viaResolver } = await look(check, plain(name), cname && plain(cname), []);
+  const wrong = servers.find((s) => s.verdict !== 'ok');
+  const right = servers.filter((s) => s.verdict === 'ok').length;
+  const way = viaResolver ? ', asked by way of a resolver, since no name server of the zone could be reached' : '';
+  const summary =
+    wrong === undefined
+      ? `${servers.at(-1)?.detail ?? 'ok'}: so say all servers asked (${servers.length})${way}`
+      : `${wrong.server} ${wrong.detail}${right > 0 ? ` (${right} of ${servers.length} servers are right)` : ''}${way}`;
+  return {
+    name,
+    verdict: wrong?.verdict ?? 'ok',
+    summary: `${name}: ${summary}`,
+    servers,
+    viaResolver,
+    at: Date.now(),
+  };
+}
+
+/** All servers of the name's zone, and of the zones that aliases lead to. `path`: the aliases that led here. */
+async function look(check: Check, name: string, cname: string | undefined, path: string[]): Promise<Look> {
+  try {
+    if (path.includes(name)) throw new SealpostError('dns-alias', `finds aliases in a circle: ${path.join(', ')}`);
+    if (path.length > MAX_ALIASES) throw new SealpostError('dns-alias', `finds too many aliases in a row at ${name}`);
+    const authority = await authorityOf(check.config, check.resolver, name, check.port);
+    const asked = await Promise.all(authority.servers.map((server) => askServer(check, authority, server, name)));
+    // That this machine has no IPv6 (or no IPv4) says nothing about a server.
+    const routed = asked.filter((seen) => seen.noRoute !== true);
+    const seen = routed.length > 0 ? routed : asked;
+    const reached = seen.some((s) => !('trouble' in s && s.trouble.verdict === 'unreachable'));
+    if (!reached && !authority.configured) return await lookByResolver(check, name, cname);
+    return await follow(check, name, seen, authority, cname, path);
+  } catch (error) {
+    const trouble = { server: check.resolver.text, verdict: verdictOf(error), detail: errorText(error) };
+    return { servers: [trouble], viaResolver: false };
+  }
+}
+
+/** The verdicts on what was seen, and on what the aliases among it lead to. */
+async function follow(
+  check: Check,
+  name: string,
+  seen: Seen[],
+  authority: Pick<Authority, 'homeless'>,
+  cname: string | undefined,
+  path: string[],
+): Promise<Look> {
+  const servers: ServerVerdict[] = seen.map((s) => ({ server: s.server, ...judgeSeen(s, check.expected, cname) }));
+  servers.push(...authority.homeless.map((h) => ({ ...h, verdict: 'unreachable' as const })));
+  const targets = new Set(seen.flatMap((s) => ('alias' in s && (cname ?? s.alias) === s.alias ? [s.alias] : [])));
+  const behind = await Promise.all([...targets].map((t) => look(check, t, undefined, [...path, name])));
+  return {
+    servers: [...servers, ...behind.flatMap((b) => b.servers)],
+    viaResolver: behind.some((b) => b.viaResolver),
+  };
+}
+
+function judgeSeen(seen: Seen, expected: ExpectedRecord, cname: string | undefined): Judgement {
+  if ('trouble' in seen) return seen.trouble;
+  if ('alias' in seen) {
+    if (cname === undefined || cname === seen.alias) return { verdict: 'ok', detail: `has an alias for ${seen.alias}` };
+    return { verdict: 'different', detail: `has an alias (CNAME) for ${seen.alias}, and it must be for ${cname}` };
+  }
+  if (cname === undefined || expected.kind === 'absent') return judge(seen.texts, expected);
+  if (seen.texts.length === 0) return { verdict: 'missing', detail: `has no alias (CNAME) there for ${cname}` };
+  return { verdict: 'different', detail: `has a TXT record there, and it must be an alias (CNAME) for ${cname}` };
+}
+
+async function askServer(check: Check, authority: Authority, server: NamedServer, name: string): Promise<Seen> {
+  try {
+    const response = await ask(server, { name, type: Type.TXT }, check.config.timeout);
+    const detail = lameness(response, authority);
+    if (detail !== undefined) return { server: server.text, trouble: { verdict: 'error', detail } };
+    return { server: server.text, ...recordsIn(response, name) };
+  } catch (error) {
+    const trouble = { verdict: verdictOf(error), detail: `cannot be asked: ${errorText(error)}` };
+    return { server: server.text, trouble, noRoute: errorCode(error) === 'dns-no-route' };
+  }
+}
+
+/** Why an answer is not that of a server that has the zone; undefined when it is. */
+function lameness(response: Response, { zone, configured }: Authority): string | undefined {
+  const known = response.rcode === Rcode.NOERROR || response.rcode === Rcode.NXDOMAIN;
+  if (known && response.authoritative) return undefined;
+  const what = known ? 'answers without authority' : `answers ${rcodeName(response.rcode)}`;
+  const cause = configured ? 'dns.zones names it as a server of' : 'lame delegation: it is a name server of';
+  return `${what}, and so does not serve the zone (${cause} ${zone})`;
+}
+
+function recordsIn(response: Response, name: string): { alias: string } | { texts: string[] } {
+  const [alias] = recordsAt(response, name, Type.CNAME);
+  if (alias !== undefined) return { alias: nameOf(response, alias) };
+  return { texts: recordsAt(response, name, Type.TXT).map(txtOf) };
+}
+
+/** What a resolver finds, aliases included. */
+async function lookByResolver(check: Check, name: string, cname: string | undefined): Promise<Look> {
+  const response = await check.resolver.ask({ name, type: Type.TXT });
+  const server = check.resolver.text;
+  const servers: ServerVerdict[] = [];
+  let wanted = cname;
+  let owner = name;
+  for (let hops = 0; hops <= MAX_ALIASES; hops++) {
+    const seen = { server, ...recordsIn(response, owner) };
+    const judgement = judgeSeen(seen, check.expected, wanted);
+    servers.push({ server, ...judgement });
+    if ('texts' in seen || judgement.verdict !== 'ok') return { servers, viaResolver: true };
+    wanted = undefined;
+    owner = seen.alias;
+  }
+  throw new SealpostError('dns-alias', `finds too many aliases in a row at ${name}`);
+}
+
+function verdictOf(error: unknown): Verdict {
+  const code = errorCode(error);
+  if (code === 'dns-unreachable' || code === 'dns-no-route') return 'unreachable';
+  return code === 'dns-malformed' ? 'malformed' : 'error';
+}
+
+function plain(name: string): string {
+  return name.toLowerCase().replace(/\.$/, '');
+}

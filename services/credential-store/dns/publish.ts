@@ -1,0 +1,218 @@
+import { randomInt } from 'node:crypto';
+import type { ZoneConfig } from '#cluster/config/schema.ts';
+import { askByTcp, parseServer, recordsAt, serverText } from '#services/credential-store/dns/exchange.ts';
+import {
+  Class,
+  type DnsRecord,
+  encodeMessage,
+  Opcode,
+  Rcode,
+  type Response,
+  rcodeName,
+  Type,
+  txtOf,
+} from '#services/credential-store/dns/message.ts';
+import { signMessage, verifyResponse } from '#services/credential-store/dns/tsig.ts';
+import { txtStrings } from '#shared/dkim-record.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+
+/**
+ * TXT records written into a zone by dynamic update (RFC 2136), signed with TSIG, over TCP: an update with a key of
+ * 4096 bits does not fit a datagram (§6.2 allows TCP).
+ *
+ * A record that is not ours is never lost. Each update carries what it believes to stand at the name as a
+ * prerequisite, exact to the byte (§2.4); the server checks it and changes in one step. To put a value:
+ *
+ *   1. believe: no TXT record, no alias at the name
+ *   2. update under that belief. Taken: done. YXRRSET or NXRRSET: 3. Anything else fails.
+ *   3. ask the server what stands there. An alias or a foreign record: refused. The very value with the TTL: done.
+ *      Else believe what was seen, and 2 again, a few times.
+ *
+ * The prerequisite comes before the question, because a question cannot tell a record from what a wildcard makes up
+ * (`*.example.com TXT "v=spf1 -all"` is common). An alias needs a prerequisite of its own: a record added beside one is
+ * ignored in silence (§3.4.2.2).
+ *
+ * All of it can be done again and again. Errors:
+ *   `dns-refused`  permanent: REFUSED, NOTAUTH, BADKEY, BADSIG, BADTIME …, another record at the name, no update configured
+ *   `dns-failed`   temporary: no answer, SERVFAIL, an answer that cannot be believed
+ */
+
+/** `timeout` in ms for each answer, 10 s by default; `now` is the clock of signatures. */
+export type PublishOptions = { timeout?: number; now?: () => number };
+
+const TIMEOUT = 10_000;
+const TRIES = 4;
+
+type Connection = Required<PublishOptions> & {
+  zone: ZoneConfig;
+  update: NonNullable<ZoneConfig['update']>;
+  name: string;
+};
+
+/** Put `value` at `name` (without the root dot), TTL in seconds. Refused where any other TXT record stands. */
+export function publishTxt(
+  zone: ZoneConfig,
+  name: string,
+  value: string,
+  ttl: number,
+  options?: PublishOptions,
+): Promise<void> {
+  return replaceTxt(zone, name, [], value, ttl, options);
+}
+
+/** Put `value` in place of the values `from`; where nothing stands, too. Refused where any other TXT record stands. */
+export async function replaceTxt(
+  zone: ZoneConfig,
+  name: string,
+  from: readonly string[],
+  value: string,
+  ttl: number,
+  options: PublishOptions = {},
+): Promise<void> {
+  const to = connection(zone, name, options);
+  let believed: DnsRecord[] = [];
+  for (let attempt = 0; attempt < TRIES; attempt++) {
+    const rcode = await update(to, prerequisites(to.name, believed), [
+      { name: to.name, type: Type.TXT, class: Class.ANY, ttl: 0, rdata: Buffer.alloc(0) },
+      { name: to.name, type: Type.TXT, class: Class.IN, ttl, rdata: txtRdata(value) },
+    ]);
+    if (rcode === Rcode.NOERROR) return;
+    believed = await standing(to);
+    const foreign = believed.map(txtOf).find((text) => text !== value && !from.includes(text));
+    if (foreign !== undefined) {
+      throw refused(
+        to,
+        `${to.name} has another TXT record already, which was left as it is: ${excerpt(foreign)}; remove it, or take another selector`,
+      );
+    }
+    if (believed.length === 1 && believed.every((r) => txtOf(r) === value && r.ttl === ttl)) return;
+  }
+  throw failed(to, `what stands at ${to.name} changes all the time: somebody else updates it too`);
+}
+
+/** Remove the TXT records with these values. It is fine when there are none; other records stay. */
+export async function removeTxt(
+  zone: ZoneConfig,
+  name: string,
+  ours: readonly string[],
+  options: PublishOptions = {},
+): Promise<void> {
+  const to = connection(zone, name, options);
+  const found = (await standing(to, 'any')).filter((record) => ours.includes(txtOf(record)));
+  if (found.length === 0) return;
+  // Class NONE deletes one record by its very RDATA (RFC 2136 §2.5.4).
+  const rcode = await update(
+    to,
+    [],
+    found.map(({ rdata }) => ({ name: to.name, type: Type.TXT, class: Class.NONE, ttl: 0, rdata })),
+  );
+  if (rcode !== Rcode.NOERROR) throw failed(to, `answers ${rcodeName(rcode)} to an update without prerequisites`);
+}
+
+function connection(zone: ZoneConfig, name: string, options: PublishOptions): Connection {
+  const { update } = zone;
+  if (update === undefined) {
+    const text = `nobody may update the zone ${zone.name}: add server, key and secret to its entry in dns.zones, under update`;
+    throw new SealpostError('dns-refused', text);
+  }
+  const owner = name.toLowerCase();
+  if (owner !== zone.name && !owner.endsWith(`.${zone.name}`)) {
+    throw new SealpostError(
+      'dns-refused',
+      `${name} is not in the zone ${zone.name}: dns.zones needs an entry for its zone`,
+    );
+  }
+  return { zone, update, name: owner, timeout: options.timeout ?? TIMEOUT, now: options.now ?? Date.now };
+}
+
+/** Exactly these TXT records at the name, or none, and no alias (RFC 2136 §2.4.2, §2.4.3). */
+function prerequisites(name: string, believed: DnsRecord[]): DnsRecord[] {
+  const absent = (type: number): DnsRecord => ({ name, type, class: Class.NONE, ttl: 0, rdata: Buffer.alloc(0) });
+  const present = believed.map(({ rdata }) => ({ name, type: Type.TXT, class: Class.IN, ttl: 0, rdata }));
+  return [absent(Type.CNAME), ...(present.length === 0 ? [absent(Type.TXT)] : present)];
+}
+
+/** NOERROR, or that a prerequisite did not hold. Fails with `dns-refused` and `dns-failed`. */
+async function update(to: Connection, answers: DnsRecord[], authorities: DnsRecord[]): Promise<number> {
+  const id = randomInt(0x10000);
+  const question = { name: to.zone.name, type: Type.SOA };
+  const { rcode } = await converse(to, encode(to, { id, opcode: Opcode.UPDATE, question, answers, authorities }));
+  if (rcode === Rcode.NOERROR || rcode === Rcode.YXRRSET || rcode === Rcode.NXRRSET) return rcode;
+  throw refusal(to, rcode);
+}
+
+/** The TXT records at the name. Fails with `dns-refused` where an alias stands there, unless that does not matter. */
+async function standing(to: Connection, alias: 'refused' | 'any' = 'refused'): Promise<DnsRecord[]> {
+  const question = { name: to.name, type: Type.TXT };
+  const id = randomInt(0x10000);
+  const response = await converse(to, encode(to, { id, opcode: Opcode.QUERY, question }));
+  if (response.rcode !== Rcode.NOERROR && response.rcode !== Rcode.NXDOMAIN) throw refusal(to, response.rcode);
+  if (alias === 'refused' && recordsAt(response, to.name, Type.CNAME).length > 0) {
+    throw refused(to, `${to.name} is an alias (CNAME) there, and no TXT record can stand beside one: remove it`);
+  }
+  const records = recordsAt(response, to.name, Type.TXT);
+  try {
+    for (const record of records) txtOf(record);
+  } catch (error) {
+    throw failed(to, errorText(error));
+  }
+  return records;
+}
+
+function encode(to: Connection, request: Parameters<typeof encodeMessage>[0]): Buffer {
+  try {
+    return encodeMessage(request);
+  } catch (error) {
+    throw refused(to, errorText(error));
+  }
+}
+
+/** Sign, send, and check the signature of the answer. */
+async function converse(to: Connection, message: Buffer): Promise<Response> {
+  try {
+    const { bytes, mac } = signMessage(message, to.update, to.now());
+    const response = await askByTcp(parseServer(to.update.server), bytes, to.timeout);
+    verifyResponse(response, to.update, mac, to.now());
+    return response;
+  } catch (error) {
+    throw errorCode(error) === 'dns-refused' ? refused(to, errorText(error)) : failed(to, errorText(error));
+  }
+}
+
+/** What an rcode other than the expected ones means. */
+function refusal(to: Connection, rcode: number): SealpostError {
+  const { zone, update } = to;
+  const name = rcodeName(rcode);
+  const advice: Record<string, string> = {
+    REFUSED: `let key "${update.key}" query and update the zone (in BIND: update-policy or allow-update)`,
+    NOTAUTH: `it is not the primary of ${zone.name}: correct dns.zones`,
+    NOTZONE: `${to.name} is not in the zone that it has: correct dns.zones`,
+    NOTIMP: 'it takes no dynamic updates (RFC 2136): publish by hand',
+    FORMERR: 'it does not understand dynamic updates (RFC 2136): publish by hand',
+  };
+  const text = advice[name];
+  return text === undefined ? failed(to, `answers ${name}`) : refused(to, `answers ${name}: ${text}`);
+}
+
+const refused = (to: Connection, text: string) => trouble('dns-refused', to, text);
+const failed = (to: Connection, text: string) => trouble('dns-failed', to, text);
+
+function trouble(code: string, to: Connection, text: string): SealpostError {
+  const server = serverText(parseServer(to.update.server));
+  return new SealpostError(code, `zone ${to.zone.name} at ${server}: ${text}`);
+}
+
+function txtRdata(value: string): Buffer {
+  return Buffer.concat(
+    txtStrings(value).map((text) => {
+      const bytes = Buffer.from(text, 'latin1');
+      return Buffer.concat([Buffer.from([bytes.length]), bytes]);
+    }),
+  );
+}
+
+/** The beginning of a record's text, fit for a log line. */
+function excerpt(text: string): string {
+  const printable = text.replace(/[^\x20-\x7e]/g, '?');
+  return printable.length > 60 ? `"${printable.slice(0, 60)}…"` : `"${printable}"`;
+}
