@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Present } from '#services/credential-store/contract.ts';
 import { defineContract } from '#shared/contract.ts';
+import { CHALLENGE } from '#shared/prove.ts';
 
 /** The signer holds the unwrapped private keys, in memory only, and makes DKIM signatures (RFC 6376, RFC 8463). */
 
@@ -35,9 +36,16 @@ export const signerContract = defineContract('signer', 1, {
       reply: SignOutcome,
       bytes: 'request',
     },
-    /** Show that this node can sign with a key, whatever its state: a signature over the challenge, base64. */
+    /**
+     * Show that this node can sign with a key, whatever its state: a signature over the challenge (`shared/prove.ts`),
+     * base64.
+     */
     prove: {
-      request: z.object({ domain: z.string(), selector: z.string(), challenge: z.string().min(16).max(256) }),
+      request: z.object({
+        domain: z.string(),
+        selector: z.string(),
+        challenge: z.string().regex(CHALLENGE, 'not 16 to 256 characters of base64'),
+      }),
       reply: z.object({ node: z.string(), fingerprint: z.string(), signature: z.string() }),
       errors: ['not-held', 'unusable'],
     },
@@ -51,11 +59,11 @@ export const signerContract = defineContract('signer', 1, {
         /** Keys were fetched since the start; until then all mail that could need a signature is held. */
         loaded: z.boolean(),
         revision: z.number().int(),
-        /** Keys that can sign. */
+        /** Active keys that can sign. */
         keys: z.number().int(),
-        /** The last question to the credential-store was answered, and nothing newer was announced since. */
+        /** The last question to a credential-store was answered, and no live one says that it has something newer. */
         upToDate: z.boolean(),
-        /** Keys that should sign and cannot, and why. */
+        /** Keys that cannot be used, whatever their state, and why. */
         unusable: z.array(z.object({ domain: z.string(), selector: z.string(), reason: z.string() })),
       }),
     },

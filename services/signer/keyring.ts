@@ -1,30 +1,33 @@
 import type { KeyObject } from 'node:crypto';
-import { loadNek } from '#cluster/config/nek.ts';
 import type { Settings } from '#cluster/settings.ts';
 import type { CredentialStoreContract, SigningKey } from '#services/credential-store/contract.ts';
+import { type Fetched, KeySource, lagOf } from '#services/signer/key-source.ts';
+import { identityOf, nameOf, readNeks, unwrap } from '#services/signer/unwrap.ts';
 import type { Client, Listen } from '#shared/contract.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
-import { unwrapKey } from '#shared/key-wrap.ts';
+import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Nek } from '#shared/nek.ts';
 
 /**
- * The keys that sign, unwrapped, in memory only.
+ * The private keys, unwrapped, in memory only: those that sign, and those that will or did, so that this node can prove
+ * that it has them and switches at once.
  *
  * States:
- *   empty    since the start; the credential-store has not answered yet. Nobody knows which domains have keys.
+ *   empty    since the start; no credential-store has answered yet. Nobody knows which domains have keys.
  *            → current by the first answer
  *   current  the last answer is adopted and nothing newer was announced. → stale
- *   stale    a newer revision was announced, or the store did not answer; what is held goes on signing. → current
+ *   stale    a newer revision was announced, or no store answered; what is held goes on signing. → current
  *   closed   by `close`.
  *
- * The store is asked at the start, at every announcement of a revision that is not held, at every change of the
- * configuration, and every 30 s, because an announcement may get lost; after a failure sooner: a store that comes back
- * announces nothing, and mail may wait for it.
- * A revision below the held one means that the store lost its data: it is reported, and not adopted.
+ * The stores are asked (`key-source.ts`) at the start, when one says that it has something newer than what is held, at
+ * every change of the configuration, and every 30 s, because what it says may get lost; while stale sooner: a store that
+ * comes back may have nothing new to say, and mail may wait for it.
+ * Answers with a revision below the held one are never adopted. When there is no other answer, the stores lost their
+ * data: that is reported.
  *
- * A key that is held stays usable though its NEK goes away. A key that does not unwrap is listed as unusable and tried
- * again at every answer.
+ * A key that is held stays usable, though its NEK goes away or it is re-wrapped with one that this node lacks: it is
+ * known by its name, algorithm and public key. A key that does not unwrap is listed as unusable and tried again at
+ * every answer.
  */
 
 export type HeldKey = { domain: string; selector: string } & (
@@ -32,50 +35,64 @@ export type HeldKey = { domain: string; selector: string } & (
   | { usable: false; reason: string }
 );
 
+/** A held key whatever its state. */
+export type AnyKey = HeldKey & { fingerprint: string };
+
 const CATCH_UP = 30_000;
 const FIRST_RETRY = 250;
 const LAST_RETRY = 4000;
-const FETCH_TIMEOUT = 5000;
-/** How often a fetch begins anew because keys changed between its pages. */
-const FETCH_TRIES = 5;
+/** How long the own node's store gets to read what another node's has. */
+const OWN_STORE = 500;
 
 export type KeyringDeps = {
   settings: Settings;
   log: Logger;
   credentials: Client<CredentialStoreContract>;
-  onChanged: Listen<CredentialStoreContract>;
+  onStores: Listen<CredentialStoreContract>;
 };
-
-type Fetched = { revision: number; keys: SigningKey[] };
 
 export class Keyring {
   readonly #deps: KeyringDeps;
-  #byDomain = new Map<string, HeldKey[]>();
-  /** Private keys by what they were unwrapped from, so that an answer costs only what is new in it. */
+  readonly #source: KeySource;
+  /** Every held key by its name, and the active ones of each domain. */
+  #held = new Map<string, AnyKey>();
+  #signing = new Map<string, HeldKey[]>();
+  /** Private keys by what they are, so that an answer costs only what is new in it. */
   #unwrapped = new Map<string, KeyObject>();
   #revision: number | undefined;
-  #announced: number | undefined;
-  #failures = 0;
+  /** The node whose store was adopted last. */
+  #store: string | undefined;
+  #behind: string | undefined = 'no credential-store was asked yet';
+  #neks: string[] = [];
+  /** Questions since everything was well. */
+  #tries = 0;
+  /** The last question was answered by nobody, or by nobody whose answer can be adopted. */
+  #failing = false;
+  #later: NodeJS.Timeout | undefined;
   #closed = false;
   /** Something happened since the last question: ask again at once. */
   #woken = false;
   #wake: () => void = () => undefined;
   #stopListening: (() => void)[] = [];
+  #listeners = new Set<() => void>();
   #reported = new Set<string>();
 
   constructor(deps: KeyringDeps) {
     this.#deps = deps;
+    const { node, bus } = deps.settings.current;
+    const alone = bus.servers.length === 0;
+    this.#source = new KeySource({ credentials: deps.credentials, node: node.name, alone });
   }
 
-  /** Begin. Resolves when the store was asked once, whether it answered or not. */
+  /** Begin. Resolves when the stores were asked once, whether one answered or not. */
   async open(): Promise<void> {
+    const { onStores, settings } = this.#deps;
     this.#stopListening = [
-      this.#deps.onChanged('changed', ({ revision }) => {
-        this.#announced = revision;
-        if (revision !== this.#revision) this.#askSoon();
-      }),
-      this.#deps.settings.onChange(() => this.#askSoon()),
+      onStores('changed', (said) => this.#hear(said)),
+      onStores('present', (said) => this.#hear(said)),
+      settings.onChange(() => this.#askSoon()),
     ];
+    await this.#readNeks();
     await this.#ask();
     void this.#keepAsking();
   }
@@ -83,7 +100,9 @@ export class Keyring {
   close(): void {
     this.#closed = true;
     for (const stop of this.#stopListening) stop();
-    this.#byDomain.clear();
+    clearTimeout(this.#later);
+    this.#held.clear();
+    this.#signing.clear();
     this.#unwrapped.clear();
     this.#askSoon();
   }
@@ -96,18 +115,69 @@ export class Keyring {
     return this.#revision ?? 0;
   }
 
+  /** The node whose credential-store the keys are from. */
+  get store(): string | undefined {
+    return this.#store;
+  }
+
+  /** Why these may not be the newest keys; undefined when they are. */
+  get behind(): string | undefined {
+    return this.#behind;
+  }
+
   get upToDate(): boolean {
-    const newest = this.#announced ?? this.#revision;
-    return this.loaded && this.#failures === 0 && this.#revision === newest;
+    return this.loaded && this.#behind === undefined && this.revision >= this.#source.newest;
   }
 
-  /** Keys of exactly this domain, RSA before Ed25519: some verifiers look at the first signature alone. */
+  /** Fingerprints of the NEKs in the configuration, as they were read last. */
+  get neks(): readonly string[] {
+    return this.#neks;
+  }
+
+  /** Active keys of exactly this domain, RSA before Ed25519: some verifiers look at the first signature alone. */
   keysOf(domain: string): readonly HeldKey[] {
-    return this.#byDomain.get(domain) ?? [];
+    return this.#signing.get(domain) ?? [];
   }
 
-  all(): HeldKey[] {
-    return [...this.#byDomain.values()].flat();
+  /** Active keys. */
+  signing(): HeldKey[] {
+    return [...this.#signing.values()].flat();
+  }
+
+  /** A key whatever its state, also before and after it signs. */
+  held(domain: string, selector: string): AnyKey | undefined {
+    return this.#held.get(nameOf({ domain, selector }));
+  }
+
+  all(): AnyKey[] {
+    return [...this.#held.values()];
+  }
+
+  /** Called when another revision is adopted, or why it is behind changes. */
+  onNews(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Look which NEKs the configuration has now: one may have come for keys that could not be opened. Never rejects. */
+  async refreshNeks(): Promise<void> {
+    const before = this.#neks.join();
+    await this.#readNeks();
+    if (this.#neks.join() !== before && this.all().some((k) => !k.usable)) this.#askSoon();
+  }
+
+  /** The own node's store has the change a moment later than the one that made it, and is asked rather than that. */
+  #hear({ node, revision }: { node: string; revision: number }): void {
+    const news = this.#source.hear(node, revision);
+    // A store of ours with less than what is held lost it, or has yet to catch up: better known at once.
+    const wentBack = node === this.#source.own && revision < this.revision;
+    if (!news || (this.upToDate && !wentBack)) return;
+    if (this.#source.mayWaitForOwn(node)) {
+      this.#later ??= setTimeout(() => {
+        this.#later = undefined;
+        if (!this.upToDate) this.#askSoon();
+      }, OWN_STORE);
+    } else this.#askSoon();
   }
 
   #askSoon(): void {
@@ -118,7 +188,7 @@ export class Keyring {
   async #keepAsking(): Promise<void> {
     while (!this.#closed) {
       if (!this.#woken) {
-        const delay = this.#failures === 0 ? CATCH_UP : Math.min(LAST_RETRY, FIRST_RETRY * 2 ** (this.#failures - 1));
+        const delay = this.#tries === 0 ? CATCH_UP : Math.min(LAST_RETRY, FIRST_RETRY * 2 ** (this.#tries - 1));
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, delay);
           this.#wake = () => {
@@ -133,74 +203,60 @@ export class Keyring {
 
   async #ask(): Promise<void> {
     this.#woken = false;
-    const { log } = this.#deps;
+    const before = { revision: this.#revision, behind: this.#behind };
+    const { newest } = this.#source;
     try {
-      const fetched = await this.#fetch();
-      if (fetched.revision < this.revision) {
-        const went = `revision ${fetched.revision} instead of ${this.revision}, ${fetched.keys.length} keys`;
-        throw new SealpostError(
-          'store-went-back',
-          `the credential-store lost changes (${went}): restore its data, or restart the signer to use what it has`,
-        );
-      }
+      const fetched = await this.#source.fetch(this.revision);
       await this.#adopt(fetched);
-      if (this.#failures > 0) log.info({ revision: fetched.revision }, 'the credential-store answers again');
-      this.#failures = 0;
+      if (this.#closed) return;
+      this.#behind = lagOf(fetched, newest);
+      if (this.#failing) {
+        this.#deps.log.info({ store: fetched.node, revision: fetched.revision }, 'the credential-store answers again');
+      }
+      this.#failing = false;
     } catch (error) {
       if (this.#closed) return;
+      this.#behind = errorText(error);
       // One line when it begins; status tells the rest.
-      if (this.#failures++ === 0) {
+      if (!this.#failing) {
         const held = this.loaded ? `signing goes on with ${this.#unwrapped.size} keys` : 'mail to be signed waits';
-        log.error({ reason: errorText(error) }, `signing keys could not be fetched: ${held}`);
+        this.#deps.log.error({ reason: this.#behind }, `signing keys could not be fetched: ${held}`);
       }
+      this.#failing = true;
+    }
+    this.#tries = this.upToDate ? 0 : this.#tries + 1;
+    if (before.revision !== this.#revision || before.behind !== this.#behind) {
+      for (const listener of this.#listeners) listener();
     }
   }
 
-  async #fetch(): Promise<Fetched> {
-    for (let attempt = 0; attempt < FETCH_TRIES; attempt++) {
-      const fetched = await this.#fetchPages();
-      if (fetched !== undefined) return fetched;
-    }
-    throw new SealpostError('busy', 'the keys change faster than they can be read');
-  }
-
-  /** Undefined when the revision changed between two pages. */
-  async #fetchPages(): Promise<Fetched | undefined> {
-    const { credentials } = this.#deps;
-    let page = await credentials.signingKeys({}, { timeout: FETCH_TIMEOUT });
-    const { revision } = page;
-    const keys = [...page.keys];
-    while (page.next !== undefined) {
-      page = await credentials.signingKeys({ after: page.next }, { timeout: FETCH_TIMEOUT });
-      if (page.revision !== revision) return undefined;
-      keys.push(...page.keys);
-    }
-    return { revision, keys };
-  }
-
-  async #adopt({ revision, keys }: Fetched): Promise<void> {
-    const fresh = keys.some((k) => !this.#unwrapped.has(wrappedId(k)));
-    const nek = fresh ? await this.#nek() : 'not needed';
+  async #adopt({ node, revision, keys }: Fetched): Promise<void> {
+    const fresh = keys.some((k) => !this.#unwrapped.has(identityOf(k)));
+    const neks = fresh ? await this.#readNeks() : [];
     if (this.#closed) return;
-    const byDomain = new Map<string, HeldKey[]>();
+    const held = new Map<string, AnyKey>();
+    const signing = new Map<string, HeldKey[]>();
     const unwrapped = new Map<string, KeyObject>();
     for (const key of keys.toSorted((a, b) => rank(a) - rank(b))) {
-      const held = this.#hold(key, nek, unwrapped);
-      byDomain.set(key.domain, [...(byDomain.get(key.domain) ?? []), held]);
+      const one = { ...this.#hold(key, neks, unwrapped), fingerprint: key.fingerprint };
+      held.set(nameOf(key), one);
+      if (key.state === 'active') signing.set(key.domain, [...(signing.get(key.domain) ?? []), one]);
     }
     const changed = revision !== this.#revision;
-    this.#byDomain = byDomain;
+    this.#held = held;
+    this.#signing = signing;
     this.#unwrapped = unwrapped;
     this.#revision = revision;
+    this.#store = node;
     this.#reportUnusable();
-    if (changed) this.#deps.log.info({ revision, keys: unwrapped.size }, 'signing keys loaded');
+    if (changed) this.#deps.log.info({ revision, store: node, keys: unwrapped.size }, 'signing keys loaded');
   }
 
-  #hold(key: SigningKey, nek: Nek | string, unwrapped: Map<string, KeyObject>): HeldKey {
+  #hold(key: SigningKey, neks: Nek[] | string, unwrapped: Map<string, KeyObject>): HeldKey {
     const { domain, selector } = key;
-    const id = wrappedId(key);
+    const id = identityOf(key);
     try {
-      const privateKey = this.#unwrapped.get(id) ?? unwrap(key, nek);
+      const privateKey = this.#unwrapped.get(id) ?? unwrap(key, neks);
       unwrapped.set(id, privateKey);
       return { domain, selector, usable: true, privateKey };
     } catch (error) {
@@ -208,14 +264,11 @@ export class Keyring {
     }
   }
 
-  /** The NEK, or why there is none. */
-  async #nek(): Promise<Nek | string> {
-    try {
-      const nek = await loadNek(this.#deps.settings.current.credentials.nek, this.#deps.log);
-      return nek ?? 'no named encryption key is configured: set credentials.nek to the one the keys were made with';
-    } catch (error) {
-      return errorText(error);
-    }
+  /** The NEKs, or why there are none. */
+  async #readNeks(): Promise<Nek[] | string> {
+    const neks = await readNeks(this.#deps.settings.current.credentials.nek);
+    this.#neks = typeof neks === 'string' ? [] : neks.map((nek) => nek.fingerprint);
+    return neks;
   }
 
   /** Each reason once, until it changes. */
@@ -232,12 +285,4 @@ export class Keyring {
   }
 }
 
-/** The GCM tag stands for all that was wrapped. */
-const wrappedId = (key: SigningKey): string => `${key.domain}!${key.selector}!${key.wrapped.tag}`;
-
 const rank = (key: SigningKey): number => (key.algorithm === 'ed25519' ? 1 : 0);
-
-function unwrap(key: SigningKey, nek: Nek | string): KeyObject {
-  if (typeof nek === 'string') throw new SealpostError('no-nek', nek);
-  return unwrapKey(nek, key, key.wrapped);
-}

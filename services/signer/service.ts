@@ -1,25 +1,37 @@
 import type { Settings } from '#cluster/settings.ts';
 import type { CredentialStoreContract } from '#services/credential-store/contract.ts';
 import { type SignerContract, type SignOutcome, signerContract } from '#services/signer/contract.ts';
-import { Keyring } from '#services/signer/keyring.ts';
+import { type AnyKey, Keyring } from '#services/signer/keyring.ts';
+import { announcePresence } from '#services/signer/presence.ts';
 import { signMessage } from '#services/signer/sign.ts';
-import type { Client, Listen, Service } from '#shared/contract.ts';
+import { normalizeDomain } from '#shared/address.ts';
+import type { Announce, Client, Listen, Service } from '#shared/contract.ts';
+import { dkimRecordName } from '#shared/dkim-record.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import { signProof } from '#shared/prove.ts';
 
 /** Signs mail with the keys of its author's domain. Holds the private keys (`keyring.ts`) and nothing else. */
 export type SignerDeps = {
   settings: Settings;
   log: Logger;
   credentials: Client<CredentialStoreContract>;
-  onChanged: Listen<CredentialStoreContract>;
+  onStores: Listen<CredentialStoreContract>;
+  announce: Announce<SignerContract>;
 };
 
 export function createSignerService(deps: SignerDeps): Service<SignerContract> {
   const keyring = new Keyring(deps);
+  const node = deps.settings.current.node.name;
+  let stopAnnouncing = (): void => undefined;
   return {
     contract: signerContract,
-    start: () => keyring.open(),
+    async start() {
+      await keyring.open();
+      stopAnnouncing = announcePresence(deps.announce, node, keyring);
+    },
     async stop() {
+      stopAnnouncing();
       keyring.close();
     },
     handlers: {
@@ -30,20 +42,48 @@ export function createSignerService(deps: SignerDeps): Service<SignerContract> {
         return outcome;
       },
 
+      async prove({ domain, selector, challenge }) {
+        const name = { domain: normalizeDomain(domain), selector: selector.toLowerCase() };
+        const key = keyring.held(name.domain, name.selector);
+        if (key === undefined) {
+          const revision = keyring.loaded
+            ? `its keys are of revision ${keyring.revision}`
+            : 'its keys are not loaded yet';
+          throw new SealpostError(
+            'not-held',
+            `the signer of node ${node} has no key ${dkimRecordName(name)}: ${revision}`,
+          );
+        }
+        return { node, fingerprint: key.fingerprint, signature: await proofOf(key, challenge) };
+      },
+
       status() {
-        const keys = keyring.all();
+        const { loaded, revision, upToDate, store, behind } = keyring;
         return {
-          loaded: keyring.loaded,
-          revision: keyring.revision,
-          keys: keys.filter((k) => k.usable).length,
-          upToDate: keyring.upToDate,
-          unusable: keys.flatMap((k) =>
-            k.usable ? [] : [{ domain: k.domain, selector: k.selector, reason: k.reason }],
-          ),
+          node,
+          loaded,
+          revision,
+          keys: keyring.signing().filter((k) => k.usable).length,
+          upToDate,
+          unusable: keyring
+            .all()
+            .flatMap((k) => (k.usable ? [] : [{ domain: k.domain, selector: k.selector, reason: k.reason }])),
+          ...(store !== undefined && { store }),
+          ...(behind !== undefined && { behind }),
         };
       },
     },
   };
+}
+
+/** Fails with `unusable`. */
+async function proofOf(key: AnyKey, challenge: string): Promise<string> {
+  if (!key.usable) throw new SealpostError('unusable', key.reason);
+  try {
+    return await signProof(key, challenge);
+  } catch (error) {
+    throw new SealpostError('unusable', `the key ${dkimRecordName(key)} cannot sign: ${errorText(error)}`);
+  }
 }
 
 function report(log: Logger, outcome: SignOutcome, mail: { queueId: string; trace: string | undefined }): void {

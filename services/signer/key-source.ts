@@ -1,0 +1,138 @@
+import type { CredentialStoreContract, SigningKey } from '#services/credential-store/contract.ts';
+import type { Client } from '#shared/contract.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/**
+ * Where signing keys come from: the credential-store of the own node; when it does not answer, any; and when what was
+ * answered is older than what is held or than what another live node has, those that have newer ones, newest first.
+ *
+ * The revision says which answer is newer: it is the same on every node that has seen the same changes and never goes
+ * down. Who answers less than what is held has lost changes, or has not read them yet: its answer is never adopted.
+ */
+
+/** All keys that a store says a signer must hold. */
+export type Fetched = {
+  /** Whose store answered. */
+  node: string;
+  revision: number;
+  /** Why they may not be the newest. */
+  behind: string | undefined;
+  keys: SigningKey[];
+};
+
+/** How long a store may take for one page, in milliseconds. */
+const PAGE_TIMEOUT = 5000;
+/** How often a fetch begins anew because keys changed between its pages. */
+const FETCH_TRIES = 5;
+/** A store that has not been heard for so long may be gone, and what it knew with it; in milliseconds. */
+const LIVE_MS = 5000;
+
+export type KeySourceOptions = {
+  credentials: Client<CredentialStoreContract>;
+  node: string;
+  /** There is no bus, hence no other store. */
+  alone: boolean;
+};
+
+export class KeySource {
+  readonly #options: KeySourceOptions;
+  readonly #heard = new Map<string, { revision: number; at: number }>();
+
+  constructor(options: KeySourceOptions) {
+    this.#options = options;
+  }
+
+  /** Name of the own node. */
+  get own(): string {
+    return this.#options.node;
+  }
+
+  /** A store said which revision it has. Answers whether that is news. */
+  hear(node: string, revision: number): boolean {
+    const before = this.#heard.get(node);
+    const at = performance.now();
+    this.#heard.set(node, { revision, at });
+    return before === undefined || before.revision !== revision || at - before.at > LIVE_MS;
+  }
+
+  /** Whether the own node's store is there, and will soon have what the store of another node says it has. */
+  mayWaitForOwn(node: string): boolean {
+    return node !== this.own && this.#live().some(([name]) => name === this.own);
+  }
+
+  /** The newest revision that a live store said it has; 0 where none is heard. */
+  get newest(): number {
+    return Math.max(0, ...this.#live().map(([, revision]) => revision));
+  }
+
+  /**
+   * The newest keys that can be had; `held` is the revision of those at hand. Fails with `store-went-back` when every
+   * store that answers has older ones, and where none answers with what the last one failed with.
+   */
+  async fetch(held: number): Promise<Fetched> {
+    const { own } = this;
+    let best = await this.#fetchFrom(own).catch((error: unknown) => {
+      if (this.#options.alone) throw error;
+      return this.#fetchFrom(undefined);
+    });
+    const asked = new Set([own, best.node]);
+    for (const [node, revision] of this.#live()) {
+      if (best.revision >= Math.max(held, this.newest)) break;
+      if (asked.has(node) || revision <= best.revision) continue;
+      const other = await this.#fetchFrom(node).catch(() => undefined);
+      if (other !== undefined && other.revision > best.revision) best = other;
+    }
+    if (best.revision < held) throw wentBack(best, held);
+    return best;
+  }
+
+  /** Live stores, those with the newest changes first. */
+  #live(): [node: string, revision: number][] {
+    const now = performance.now();
+    return [...this.#heard]
+      .filter(([, { at }]) => now - at <= LIVE_MS)
+      .map(([node, { revision }]): [string, number] => [node, revision])
+      .sort((a, b) => b[1] - a[1]);
+  }
+
+  /** All pages of one store. */
+  async #fetchFrom(node: string | undefined): Promise<Fetched> {
+    let from = node;
+    for (let attempt = 0; attempt < FETCH_TRIES; attempt++) {
+      const fetched = await this.#fetchPages(from);
+      if (typeof fetched !== 'string') return fetched;
+      from = fetched;
+    }
+    throw new SealpostError('busy', 'the keys change faster than they can be read');
+  }
+
+  /** The name of the node when the revision changed between two of its pages. */
+  async #fetchPages(from: string | undefined): Promise<Fetched | string> {
+    const { credentials } = this.#options;
+    const options = (node: string | undefined) => ({ timeout: PAGE_TIMEOUT, ...(node !== undefined && { node }) });
+    let page = await credentials.signingKeys({}, options(from));
+    const { node, revision, behind } = page;
+    const keys = [...page.keys];
+    while (page.next !== undefined) {
+      page = await credentials.signingKeys({ after: page.next }, options(node));
+      if (page.revision !== revision) return node;
+      keys.push(...page.keys);
+    }
+    return { node, revision, behind, keys };
+  }
+}
+
+function wentBack(best: Fetched, held: number): SealpostError {
+  const went = `node ${best.node} has revision ${best.revision} instead of ${held}, ${best.keys.length} keys`;
+  return new SealpostError(
+    'store-went-back',
+    `the credential-store lost changes (${went}): restore its data, or restart the signer to use what it has`,
+  );
+}
+
+/** Why what was fetched is not the newest, where `newest` was known before; undefined when it is. */
+export function lagOf(fetched: Fetched, newest: number): string | undefined {
+  const { node, revision, behind } = fetched;
+  if (behind !== undefined) return `the credential-store of node ${node}: ${behind}`;
+  return revision >= newest ? undefined : `node ${node} answered revision ${revision}, another node has ${newest}`;
+}

@@ -1,0 +1,38 @@
+import type { KeyObject } from 'node:crypto';
+import { loadNeks } from '#cluster/config/nek.ts';
+import type { Config } from '#cluster/config/schema.ts';
+import type { SigningKey } from '#services/credential-store/contract.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import { unwrapWith } from '#shared/key-wrap.ts';
+import type { Nek } from '#shared/nek.ts';
+import { publishedBytes } from '#shared/public-key.ts';
+
+/** From a key as the credential-store gives it to one that can sign. */
+
+export const nameOf = ({ domain, selector }: { domain: string; selector: string }): string => `${domain}!${selector}`;
+
+/** What a private key is bound to; whatever it is wrapped with, it is the same one. */
+export const identityOf = (key: SigningKey): string => `${nameOf(key)}!${key.algorithm}!${key.publicKey}`;
+
+/** The NEKs of the configuration, or why there are none. */
+export async function readNeks(source: Config['credentials']['nek']): Promise<Nek[] | string> {
+  try {
+    const neks = await loadNeks(source);
+    if (neks.length > 0) return neks;
+    return 'no named encryption key is configured: set credentials.nek to the one the keys were made with';
+  } catch (error) {
+    return errorText(error);
+  }
+}
+
+/** The private key. Fails with `no-nek`, `nek-mismatch` or `key-damaged`. */
+export function unwrap(key: SigningKey, neks: Nek[] | string): KeyObject {
+  if (typeof neks === 'string') throw new SealpostError('no-nek', neks);
+  const privateKey = unwrapWith(neks, key, key.wrapped);
+  if (publishedBytes(privateKey).toString('base64') === key.publicKey) return privateKey;
+  const { selector, domain } = key;
+  throw new SealpostError(
+    'key-damaged',
+    `the private key ${selector} of ${domain} does not belong to its public key: its signatures would fail`,
+  );
+}

@@ -1,0 +1,58 @@
+import type { CredentialStoreContract, KeyAlgorithm, SigningKey } from '#services/credential-store/contract.ts';
+import { credentialStoreContract } from '#services/credential-store/contract.ts';
+import { generateKey } from '#services/credential-store/generate.ts';
+import type { Announce, Service } from '#shared/contract.ts';
+import { SealpostError } from '#shared/errors.ts';
+import { wrapKey } from '#shared/key-wrap.ts';
+import type { Nek } from '#shared/nek.ts';
+
+/** What a signer sees of a credential-store: the keys that the test puts into it, announced at every change. */
+export class FakeCredentialStore {
+  readonly keys: SigningKey[] = [];
+  readonly service: Service<CredentialStoreContract>;
+  readonly #nek: Nek;
+  readonly #announce: Announce<CredentialStoreContract>;
+  readonly #node: string;
+  #revision = 0;
+  up = true;
+
+  constructor(node: string, nek: Nek, announce: Announce<CredentialStoreContract>) {
+    this.#node = node;
+    this.#nek = nek;
+    this.#announce = announce;
+    const signingKeys = () => {
+      if (!this.up) throw new SealpostError('unavailable', 'the store is away');
+      return { node, revision: this.#revision, keys: this.keys };
+    };
+    // Whatever else the contract has is none of a signer's business.
+    const handlers = new Proxy({ signingKeys } as unknown as Service<CredentialStoreContract>['handlers'], {
+      get: (given, operation) =>
+        Reflect.get(given, operation) ??
+        (() => {
+          throw new Error(`a signer asked for ${String(operation)}`);
+        }),
+    });
+    const nothing = async (): Promise<void> => undefined;
+    this.service = { contract: credentialStoreContract, handlers, start: nothing, stop: nothing };
+  }
+
+  async create(domain: string, selector: string, algorithm: KeyAlgorithm, state: SigningKey['state'] = 'active') {
+    const { privateKey, publicKey, fingerprint } = await generateKey(algorithm);
+    const id = { domain, selector, algorithm };
+    const key = { ...id, state, created: 0, fingerprint, publicKey, wrapped: wrapKey(this.#nek, id, privateKey) };
+    this.keys.push(key);
+    this.changed();
+    return key;
+  }
+
+  remove(selector: string): void {
+    const at = this.keys.findIndex((k) => k.selector === selector);
+    this.keys.splice(at, 1);
+    this.changed();
+  }
+
+  changed(): void {
+    this.#revision++;
+    this.#announce('changed', { node: this.#node, revision: this.#revision });
+  }
+}
