@@ -94,15 +94,14 @@ export class FakeSigner {
   answer: (call: SignCall) => SignOutcome | Promise<SignOutcome> = () => ({ outcome: 'not-configured' });
   readonly calls: SignCall[] = [];
 
-  readonly client: Client<SignerContract> = {
+  readonly client = {
     sign: async (request, options) => {
       const header = Buffer.from(options?.bytes ?? []).toString('latin1');
       const call = { header, bodyHash: request.bodyHash, queueId: request.queueId };
       this.calls.push(call);
       return this.answer(call);
     },
-    status: async () => ({ loaded: true, revision: 0, keys: 0, upToDate: true, unusable: [] }),
-  };
+  } as Partial<Client<SignerContract>> as Client<SignerContract>;
 }
 
 /** Times of the queue in ms that the configuration would refuse as too short, so that a test need not wait. */
