@@ -28,10 +28,10 @@ export function txtStrings(value: string): string[] {
   return strings.length === 0 ? [''] : strings;
 }
 
-/** The record as a line of a zone file (RFC 1035 §5.1): absolute name, strings split and quoted. */
-export function zoneLine(key: PublishedKey): string {
-  const strings = txtStrings(dkimRecordValue(key)).map((s) => `"${s.replace(/["\\]/g, '\\$&')}"`);
-  return `${dkimRecordName(key)}. IN TXT ( ${strings.join(' ')} )`;
+/** The record as a line of a zone file (RFC 1035 §5.1): absolute name, strings split and quoted. `ttl` in seconds. */
+export function zoneLine({ name, ttl, value }: { name: string; ttl: number; value: string }): string {
+  const strings = txtStrings(value).map((s) => `"${s.replace(/["\\]/g, '\\$&')}"`);
+  return `${name}. ${ttl} IN TXT ( ${strings.join(' ')} )`;
 }
 
 /** What a key record says, as a verifier reads it. `publicKey` is base64 without white space, empty in a revoked record. */

@@ -13,6 +13,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   config: () => import('#cluster/cli/commands/config.ts'),
   queue: () => import('#cluster/cli/commands/queue.ts'),
   keys: () => import('#cluster/cli/commands/keys.ts'),
+  keymgmt: () => import('#cluster/cli/commands/keymgmt.ts'),
   users: () => import('#cluster/cli/commands/users.ts'),
   capture: () => import('#cluster/cli/commands/capture.ts'),
   send: () => import('#cluster/cli/commands/send.ts'),

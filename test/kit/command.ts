@@ -20,3 +20,17 @@ export async function sealpost(
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
   return { code: await closed, stdout, stderr };
 }
+
+/** Run it on a terminal of its own, by util-linux's `script`; `typed` is what is typed at once. */
+export async function onTerminal(
+  cwd: string,
+  args: readonly string[],
+  typed = '',
+): Promise<{ code: number | null; output: string }> {
+  const line = [process.execPath, SEALPOST, ...args].join(' ');
+  const child = spawn('script', ['-qec', line, '/dev/null'], { cwd, stdio: ['pipe', 'pipe', 'inherit'] });
+  const closed = new Promise<number | null>((resolve, reject) => child.once('close', resolve).once('error', reject));
+  child.stdin.end(typed);
+  const output = await text(child.stdout);
+  return { code: await closed, output };
+}

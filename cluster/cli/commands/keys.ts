@@ -1,91 +1,107 @@
 import { Argument, type Command } from 'commander';
-import { type CommonOptions, formatTime, openCaller, print, withCommon } from '#cluster/cli/context.ts';
-import { usageError } from '#cluster/cli/exit.ts';
-import { table } from '#cluster/cli/table.ts';
-import { credentialStoreContract, KeyAlgorithm } from '#services/credential-store/contract.ts';
-import { dkimRecordName, dkimRecordValue, zoneLine } from '#shared/dkim-record.ts';
-import { generateNek, parseNek } from '#shared/nek.ts';
+import { type CommonOptions, print, withCommon } from '#cluster/cli/context.ts';
+import * as change from '#cluster/cli/keys/change.ts';
+import { create } from '#cluster/cli/keys/create.ts';
+import { exportKey } from '#cluster/cli/keys/export.ts';
+import { list } from '#cluster/cli/keys/list.ts';
+import { newNek } from '#cluster/cli/keys/nek-file.ts';
+import { parseSpan, rotate, watch } from '#cluster/cli/keys/rotate.ts';
+import { parseDays, parseTimeOfDay, schedule } from '#cluster/cli/keys/schedule.ts';
+import { exportDns, show } from '#cluster/cli/keys/show.ts';
+import { verify } from '#cluster/cli/keys/verify.ts';
+import { KeyAlgorithm } from '#services/credential-store/contract.ts';
+
+/** What the commands below share. */
+type Group = {
+  command(name: string, text: string): Command;
+  /** Of a domain. */
+  domain(name: string, text: string): Command;
+  /** Of one key. */
+  key(name: string, text: string): Command;
+};
 
 export function register(program: Command): void {
-  const keys = program.command('keys').description('make and publish DKIM keys');
+  const keys = program.command('keys').description('make, publish, prove and replace DKIM keys, on every node at once');
   const command = (name: string, text: string): Command => withCommon(keys.command(name).description(text));
-  const named = (name: string, text: string): Command =>
-    command(name, text)
-      .argument('<domain>', 'whose mail it signs (d=)')
-      .argument('<selector>', 'its name in DNS (s=): <selector>._domainkey.<domain>');
-
-  named('create', 'make a key; it signs from then on')
-    .addArgument(new Argument('[algorithm]', 'kind of key').choices(KeyAlgorithm.options).default('rsa-2048'))
-    .option('--allow-weak', 'also make a key that receivers no longer trust (rsa-1024)')
-    .action(create);
-  command('list', 'all keys, or those of a domain').argument('[domain]', 'only its keys').action(list);
-  named('export-dns', 'the DNS record that publishes a key, as a line of a zone file')
-    .option('--value', 'only the value, as the web form of a DNS provider wants it')
-    .action(exportDns);
-  named('delete', 'remove a key for good').action(remove);
+  const domain = (name: string, text: string): Command =>
+    command(name, text).argument('<domain>', 'whose mail it signs (d=)');
+  const key = (name: string, text: string): Command =>
+    domain(name, text).argument('<selector>', 'its name in DNS (s=): <selector>._domainkey.<domain>');
+  const group = { command, domain, key };
+  registerKeys(group);
+  registerRotation(group);
+  registerDecisions(group);
   command('nek', 'print a new named encryption key, which wraps all others: keep it safe')
     .argument('<name>', 'its name, such as edge')
     .action(nek);
 }
 
-async function create(
-  domain: string,
-  selector: string,
-  algorithm: KeyAlgorithm,
-  options: CommonOptions & { allowWeak?: boolean },
-): Promise<void> {
-  await using caller = await openCaller(options);
-  const store = caller.client(credentialStoreContract);
-  const key = await store.create({ domain, selector, algorithm, allowWeak: options.allowWeak ?? false });
-  print(options, key, () =>
-    [
-      `created ${key.algorithm} key ${key.selector} of ${key.domain}, ${key.state}`,
-      `fingerprint ${key.fingerprint}`,
-      '',
-      'publish this record:',
-      zoneLine(key),
-    ].join('\n'),
-  );
+/** Making and looking. */
+function registerKeys({ command, key }: Group): void {
+  key('create', 'make a key; it signs when its record is proven')
+    .addArgument(new Argument('[algorithm]', 'kind of key').choices(KeyAlgorithm.options).default('rsa-2048'))
+    .option('--allow-weak', 'also make a key that receivers no longer trust (rsa-1024)')
+    .option('--activate', 'sign with it by itself (default: where the domain has no active key of its kind)')
+    .option('--no-activate', 'wait for "keys activate"')
+    .action(create);
+  command('list', 'all keys, or those of a domain, and all that needs a look')
+    .argument('[domain]', 'only its keys')
+    .option('--wide', 'whole fingerprints and findings')
+    .action(list);
+  key('show', 'everything about a key: its record, what each server says, what it waits for').action(show);
+  command('verify', 'ask every node about every name server, now; fails when a key is not as it should be')
+    .argument('[domain]', 'only its keys')
+    .argument('[selector]', 'only this key')
+    .action(verify);
+  key('export-dns', 'the DNS record that publishes a key')
+    .option('--zone', 'as a line of a zone file (default)')
+    .option('--value', 'only the value, as the web form of a DNS provider wants it')
+    .option('--strings', 'the value in strings of at most 255 bytes, one a line')
+    .action(exportDns);
+  key('export', 'the private key in clear, PKCS#8 PEM, for another system')
+    .requiredOption('--out <file>', 'a new file, for its owner alone; - into a pipe')
+    .action(exportKey);
 }
 
-async function list(domain: string | undefined, options: CommonOptions): Promise<void> {
-  await using caller = await openCaller(options);
-  const { keys } = await caller.client(credentialStoreContract).list(domain === undefined ? {} : { domain });
-  print(options, { keys }, () =>
-    keys.length === 0
-      ? 'no keys'
-      : table(
-          ['DOMAIN', 'SELECTOR', 'ALGORITHM', 'STATE', 'CREATED', 'FINGERPRINT'],
-          keys.map((k) => [k.domain, k.selector, k.algorithm, k.state, formatTime(k.created), k.fingerprint]),
-        ),
-  );
+/** Replacing keys. */
+function registerRotation({ command, domain }: Group): void {
+  domain('rotate', 'replace the keys of a domain by new ones, without a gap')
+    .option('--selector <new...>', 'names of the new keys, in the order of the old ones (default: by date)')
+    .option('--from <old...>', 'replace only these (default: every active key)')
+    .option('--side-by-side <duration>', 'how long old and new keys sign together', parseSpan)
+    .option('--watch', 'show it to its end; fails when it does not come to the switch')
+    .action(rotate);
+  domain('watch', 'show a running rotation to its end').action(watch);
+  domain('freeze', 'stop a rotation before its next step')
+    .option('--reason <text>', 'why, for others')
+    .action(change.freeze);
+  domain('resume', 'go on after a freeze or after a problem that was put right').action(change.resume);
+  domain('rollback', 'take a rotation back: the old keys sign').action(change.rollback);
+  command('schedule', 'when keys are replaced by themselves; shows it without options')
+    .argument('[domain]', 'whose keys (default: show all schedules)')
+    .option('--every <days>', 'how often, such as 90d', parseDays)
+    .option('--at <HH:MM>', 'time of day (default: 03:00)', parseTimeOfDay)
+    .option('--zone <zone>', 'its time zone, such as Europe/Berlin (default: that of the node)')
+    .option('--parallel', 'also while another domain is being rotated')
+    .option('--off', 'remove the schedule')
+    .action(schedule);
 }
 
-async function exportDns(
-  domain: string,
-  selector: string,
-  options: CommonOptions & { value?: boolean },
-): Promise<void> {
-  await using caller = await openCaller(options);
-  const key = await caller.client(credentialStoreContract).get({ domain, selector });
-  const record = { name: dkimRecordName(key), type: 'TXT', value: dkimRecordValue(key), zone: zoneLine(key) };
-  print(options, record, () => (options.value ? record.value : record.zone));
-}
-
-async function remove(domain: string, selector: string, options: CommonOptions): Promise<void> {
-  await using caller = await openCaller(options);
-  await caller.client(credentialStoreContract).delete({ domain, selector });
-  print(options, { domain, selector }, () => `deleted key ${selector} of ${domain}`);
+/** What an operator decides about one key. */
+function registerDecisions({ key }: Group): void {
+  key('activate', 'let a proven key sign').action(change.activate);
+  key('retire', 'stop signing with a key; its record stays for the mail that it signed')
+    .option('--force', 'also when nothing else signs for the domain')
+    .action(change.retire);
+  key('revoke', 'declare a key compromised: it stops signing and its record says so, at once')
+    .option('--force', 'also when nothing else signs for the domain')
+    .option('--yes', 'do not ask')
+    .action(change.revoke);
+  key('delete', 'remove a key that never signed, or is revoked').option('--yes', 'do not ask').action(change.remove);
 }
 
 /** Needs no node: the first key is made before there is one. */
 function nek(name: string, options: CommonOptions): void {
-  let text: string;
-  try {
-    text = generateNek(name);
-  } catch (error) {
-    throw usageError(error instanceof Error ? error.message : String(error));
-  }
-  const { fingerprint } = parseNek(text);
-  print(options, { name, fingerprint, nek: text.trimEnd() }, () => text.trimEnd());
+  const { text, nek: made } = newNek(name);
+  print(options, { name, fingerprint: made.fingerprint, nek: text.trimEnd() }, () => text.trimEnd());
 }

@@ -15,7 +15,8 @@ test('BIND loads the zone line of every kind of key and answers what was meant',
       return { domain: 'example.com', selector: `${algorithm}.eu`, algorithm, publicKey, fingerprint };
     }),
   );
-  await using server = await NameServer.start({ 'example.com': keys.map(zoneLine).join('\n') });
+  const lines = keys.map((key) => zoneLine({ name: dkimRecordName(key), ttl: 3600, value: dkimRecordValue(key) }));
+  await using server = await NameServer.start({ 'example.com': lines.join('\n') });
   const resolver = new Resolver({ timeout: 2000, tries: 2 });
   resolver.setServers([server.server]);
   for (const key of keys) {

@@ -34,8 +34,8 @@ test('the record of an Ed25519 key (RFC 8463 appendix A.2)', () => {
   assert.equal(dkimRecordName(key), 'brisbane._domainkey.football.example.com');
   assert.equal(dkimRecordValue(key), 'v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=');
   assert.equal(
-    zoneLine(key),
-    'brisbane._domainkey.football.example.com. IN TXT ( "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=" )',
+    zoneLine({ name: dkimRecordName(key), ttl: 3600, value: dkimRecordValue(key) }),
+    'brisbane._domainkey.football.example.com. 3600 IN TXT ( "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=" )',
   );
 });
 

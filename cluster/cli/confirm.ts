@@ -1,0 +1,22 @@
+import { stderr, stdin } from 'node:process';
+import { createInterface } from 'node:readline/promises';
+import { usageError } from '#cluster/cli/exit.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/**
+ * Ask before what cannot be undone. `what` is what will happen. Fails with `aborted` when the answer is not yes, with
+ * `usage` where there is no terminal to ask on and `yes` was not said beforehand.
+ */
+export async function confirm(what: string, { yes = false }: { yes?: boolean }): Promise<void> {
+  if (yes) return;
+  if (!stdin.isTTY) throw usageError(`${what}. There is no terminal to ask on: say --yes`);
+  const line = createInterface({ input: stdin, output: stderr });
+  const aborted = new AbortController();
+  line.once('SIGINT', () => aborted.abort()).once('close', () => aborted.abort());
+  const answer = await line
+    .question(`${what}. Go on? [y/N] `, { signal: aborted.signal })
+    // Control-C and Control-D.
+    .catch(() => '');
+  line.close();
+  if (!/^y(es)?$/i.test(answer.trim())) throw new SealpostError('aborted', 'nothing was changed');
+}

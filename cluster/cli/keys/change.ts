@@ -1,0 +1,55 @@
+import { confirm } from '#cluster/cli/confirm.ts';
+import { type CommonOptions, print } from '#cluster/cli/context.ts';
+import { type Store, withStore } from '#cluster/cli/keys/store.ts';
+import { nextText, rotationText } from '#cluster/cli/keys/text.ts';
+import { clean } from '#cluster/cli/table.ts';
+import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
+
+/** What an operator decides about one key, or about the rotation under way. */
+
+type Force = CommonOptions & { force?: boolean };
+type Yes = { yes?: boolean };
+
+export const activate = (domain: string, selector: string, options: CommonOptions): Promise<void> =>
+  changeKey(options, (store) => store.activate({ domain, selector }));
+
+export const retire = (domain: string, selector: string, options: Force): Promise<void> =>
+  changeKey(options, (store) => store.retire({ domain, selector, force: options.force ?? false }));
+
+export async function revoke(domain: string, selector: string, options: Force & Yes): Promise<void> {
+  const mail = 'mail on its way that it signed fails verification from then on';
+  await confirm(`Key ${selector} of ${domain} stops signing for good and its record says so; ${mail}`, options);
+  await changeKey(options, (store) => store.revoke({ domain, selector, force: options.force ?? false }));
+}
+
+export async function remove(domain: string, selector: string, options: CommonOptions & Yes): Promise<void> {
+  await confirm(`Key ${selector} of ${domain} and its record are removed for good`, options);
+  await withStore(options, (store) => store.delete({ domain, selector }));
+  print(options, { domain, selector }, () => `deleted key ${selector} of ${domain}`);
+}
+
+async function changeKey(options: CommonOptions, change: (store: Store) => Promise<KeyStatus>): Promise<void> {
+  const key = await withStore(options, change);
+  print(options, key, () => clean(`key ${key.selector} of ${key.domain}, ${key.state}: ${nextText(key)}`));
+}
+
+export const freeze = (domain: string, options: CommonOptions & { reason?: string }): Promise<void> =>
+  changeRotation(options, (store) =>
+    store.freeze({ domain, ...(options.reason !== undefined && { reason: options.reason }) }),
+  );
+
+export const rollback = (domain: string, options: CommonOptions): Promise<void> =>
+  changeRotation(options, (store) => store.rollback({ domain }));
+
+export async function resume(domain: string, options: CommonOptions): Promise<void> {
+  await withStore(options, (store) => store.resume({ domain }));
+  print(options, { domain }, () => `the keys of ${domain} go on`);
+}
+
+async function changeRotation(
+  options: CommonOptions,
+  change: (store: Store) => Promise<RotationStatus>,
+): Promise<void> {
+  const rotation = await withStore(options, change);
+  print(options, rotation, () => clean(rotationText(rotation)));
+}

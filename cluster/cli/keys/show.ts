@@ -1,0 +1,71 @@
+import { type CommonOptions, formatTime, print } from '#cluster/cli/context.ts';
+import { liveNodes } from '#cluster/cli/keys/list.ts';
+import { recordOf, zoneText } from '#cluster/cli/keys/record.ts';
+import { withStore } from '#cluster/cli/keys/store.ts';
+import { dnsText, nextText, nodesText, problemText } from '#cluster/cli/keys/text.ts';
+import { cleanLines, pairs, table } from '#cluster/cli/table.ts';
+import type { KeyStatus } from '#services/credential-store/contract.ts';
+import { formatDuration } from '#shared/units.ts';
+
+/** `sealpost keys show` and `keys export-dns`: one key. */
+
+export async function show(domain: string, selector: string, options: CommonOptions): Promise<void> {
+  const { key, live } = await withStore(options, async (store) => {
+    const found = await store.get({ domain, selector });
+    const { node } = await store.status({});
+    const whole = found.nodes.holding.length === found.nodes.live;
+    return { key: found, live: whole ? [] : await liveNodes(store, node) };
+  });
+  const record = recordOf(key);
+  print(options, { ...key, dnsRecord: record }, () => {
+    const parts = [pairs(facts(key, live)), key.publish === 'none' ? '' : cleanLines(zoneText(record)), servers(key)];
+    return parts.filter((part) => part !== '').join('\n\n');
+  });
+}
+
+const PUBLISHED_BY = {
+  update: 'Sealpost, by an update of the zone',
+  manual: 'you',
+  cname: 'Sealpost, where the CNAME points to',
+  none: 'nobody: the domain is in no DNS',
+} as const;
+
+function facts(key: KeyStatus, live: string[]): [string, string][] {
+  const problem = problemText(key);
+  return [
+    ['key', `${key.selector} of ${key.domain}`],
+    ['state', `${key.state} for ${formatDuration(Date.now() - key.since)}`],
+    ['next', nextText(key)],
+    ...(problem === undefined ? [] : [['problem', problem] as [string, string]]),
+    ['algorithm', key.algorithm],
+    ['created', formatTime(key.created)],
+    ['fingerprint', key.fingerprint],
+    ['wrapped by', key.nek === undefined ? 'nothing: the private key is erased' : `NEK ${key.nek}`],
+    ['nodes', nodesText(key, live)],
+    ['record', key.record],
+    ['published by', PUBLISHED_BY[key.publish]],
+    [
+      'DNS',
+      key.dns === undefined ? dnsText(key) : `${dnsText(key)}, as ${key.dns.node} saw it ${formatTime(key.dns.at)}`,
+    ],
+  ];
+}
+
+function servers({ dns }: KeyStatus): string {
+  if (dns === undefined || dns.servers.length === 0) return '';
+  return table(
+    ['SERVER', 'VERDICT', ''],
+    dns.servers.map((s) => [s.server, s.verdict, s.detail]),
+  );
+}
+
+export type ExportOptions = CommonOptions & { value?: boolean; strings?: boolean; zone?: boolean };
+
+export async function exportDns(domain: string, selector: string, options: ExportOptions): Promise<void> {
+  const key = await withStore(options, (store) => store.get({ domain, selector }));
+  const record = recordOf(key);
+  print(options, record, () => {
+    if (options.value) return record.value;
+    return options.strings ? record.strings.join('\n') : zoneText(record);
+  });
+}

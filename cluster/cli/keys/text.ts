@@ -1,0 +1,84 @@
+import { formatTime } from '#cluster/cli/context.ts';
+import type { KeyStatus, RotationStatus, ScheduleStatus } from '#services/credential-store/contract.ts';
+import { formatDuration } from '#shared/units.ts';
+
+/** What people read of keys, rotations and schedules. Nothing here is cleaned for the terminal: `table` and `pairs` do that. */
+
+/** `5/5`, or `4/5, not edge-3`. `live`: names of all live nodes, where they are known. */
+export function nodesText({ nodes: { holding, live } }: KeyStatus, names: readonly string[] = []): string {
+  const lacking = names.filter((name) => !holding.includes(name));
+  const not = holding.length < live && lacking.length > 0 ? `, not ${lacking.join(', ')}` : '';
+  return `${holding.length}/${live}${not}`;
+}
+
+/** `ok`, or the server where it is not; `-` for a key in no DNS. */
+export function dnsText({ publish, dns }: KeyStatus): string {
+  if (publish === 'none') return '-';
+  if (dns === undefined) return 'not looked at yet';
+  return dns.verdict === 'ok' ? 'ok' : dns.summary;
+}
+
+/** What a key does or waits for now: one sentence without its full stop. */
+export function nextText(key: KeyStatus): string {
+  const manual = key.publish === 'manual';
+  const until = key.until === undefined ? '' : formatTime(key.until);
+  switch (key.state) {
+    case 'created':
+      return 'waits until every node has shown that it can sign with it';
+    case 'replicated':
+      if (key.publish === 'none') return 'goes on by itself, without DNS';
+      return manual ? 'waits for its record in DNS: publish it' : 'Sealpost is about to publish its record';
+    case 'published':
+      return 'waits until every name server returns its record, seen from every node';
+    case 'proven':
+      return key.activate
+        ? 'is about to sign'
+        : `is ready; "sealpost keys activate ${key.domain} ${key.selector}" lets it sign`;
+    case 'active':
+      return 'signs mail';
+    case 'retiring':
+      return `signs no more; its record stays${until && ` until ${until}`} for the mail that it signed`;
+    case 'retired':
+      return manual
+        ? 'waits for a record that says it is revoked: publish it'
+        : 'its record is about to say that it is revoked';
+    case 'revoked':
+      return manual
+        ? `is revoked; remove its record${until && ` after ${until}`}`
+        : `is revoked; its record goes${until && ` after ${until}`}`;
+    case 'deleted':
+      return 'is gone';
+  }
+}
+
+/** Its trouble, since when, and what helps where it is not tried again by itself. */
+export function problemText({ domain, problem }: KeyStatus): string | undefined {
+  if (problem === undefined) return undefined;
+  const stopped = problem.permanent ? `; not tried again until "sealpost keys resume ${domain}"` : '';
+  return `${problem.text} (for ${formatDuration(Date.now() - problem.since)}${stopped})`;
+}
+
+/** `s1 → s2`. */
+export function changeText({ from, to }: Pick<RotationStatus, 'from' | 'to'>): string {
+  const names = (keys: { selector: string }[]): string => keys.map((k) => k.selector).join(', ');
+  return `${names(from)} → ${names(to)}`;
+}
+
+/** One line: where a rotation stands and what it waits for. */
+export function rotationText(rotation: RotationStatus): string {
+  const { domain, state, started, waiting } = rotation;
+  const over = state === 'done' || state === 'rolled-back';
+  const how = {
+    running: `running for ${formatDuration(Date.now() - started)}`,
+    frozen: `frozen: "sealpost keys resume ${domain}" lets it go on`,
+    stopped: `stopped: when the cause is put right, "sealpost keys resume ${domain}"`,
+    done: 'done',
+    'rolled-back': 'rolled back',
+  }[state];
+  return `rotation of ${domain} (${changeText(rotation)}): ${how}${over || waiting === undefined ? '' : `; ${waiting}`}`;
+}
+
+export function scheduleText({ domain, days, at, zone, parallel, next }: ScheduleStatus): string {
+  const every = days === 1 ? 'every day' : `every ${days} days`;
+  return `schedule of ${domain}: ${every} at ${at} ${zone}${parallel ? ', beside others' : ''}, next ${formatTime(next)}`;
+}

@@ -1,0 +1,155 @@
+import { stdout } from 'node:process';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type CommonOptions, formatTime } from '#cluster/cli/context.ts';
+import { describeError, EXIT, exitCodeOf } from '#cluster/cli/exit.ts';
+import type { Store } from '#cluster/cli/keys/store.ts';
+import { rotationText } from '#cluster/cli/keys/text.ts';
+import { clean, shorten } from '#cluster/cli/table.ts';
+import type { RotationStatus } from '#services/credential-store/contract.ts';
+import { CALL_ERRORS } from '#shared/contract.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { formatDuration } from '#shared/units.ts';
+
+/**
+ * Follows a rotation until it has ended. It only looks: the rotation goes on by itself when this ends. The node is
+ * asked again and again; when nobody answers, that is said once and the asking goes on.
+ */
+
+const POLL_MS = 500;
+const PATIENCE = { timeout: 5000 };
+/** What a shell says of a command that Control-C ended. */
+const INTERRUPTED = 130;
+
+/** Show a rotation from what is known of it, `first`, to its end. Sets exit code 0 only when every node has switched. */
+export async function watchRotation(store: Store, first: RotationStatus, options: CommonOptions): Promise<void> {
+  const view = options.json ? jsonView() : stdout.isTTY ? terminalView() : lineView();
+  const interrupted = Promise.withResolvers<undefined>();
+  const interrupt = (): void => interrupted.resolve(undefined);
+  process.once('SIGINT', interrupt);
+  try {
+    for (let known = first; ; ) {
+      view.show(known);
+      if (isOver(known)) {
+        view.end();
+        if (known.state !== 'done') process.exitCode = EXIT.failed;
+        return;
+      }
+      const next = await Promise.race([news(store, known, view), interrupted.promise]);
+      if (next === undefined) break;
+      known = next;
+    }
+  } finally {
+    process.removeListener('SIGINT', interrupt);
+  }
+  view.end();
+  const { domain } = first;
+  console.error(`The rotation goes on. See it: sealpost keys watch ${domain}; stop it: sealpost keys freeze ${domain}`);
+  process.exitCode = INTERRUPTED;
+}
+
+const isOver = ({ state }: RotationStatus): boolean => state !== 'running' && state !== 'frozen';
+
+/** The rotation as it is a moment later, however long it takes until somebody can say. */
+async function news(store: Store, known: RotationStatus, view: View): Promise<RotationStatus> {
+  for (;;) {
+    await delay(POLL_MS);
+    try {
+      const rotation = await store.rotation({ domain: known.domain }, PATIENCE);
+      if (rotation.id === known.id) return rotation;
+      if (rotation.started > known.started) throw superseded(known);
+      view.trouble('a node answers that has yet to hear of this rotation');
+    } catch (error) {
+      if (!mayPass(error)) throw error;
+      view.trouble(error instanceof SealpostError ? describeError(error) : errorText(error));
+    }
+  }
+}
+
+/** Nobody answers, or somebody who knows less than we do. */
+function mayPass(error: unknown): boolean {
+  const code = errorCode(error);
+  return exitCodeOf(error) === EXIT.unreachable || code === CALL_ERRORS.busy || code === 'not-found';
+}
+
+function superseded({ domain }: RotationStatus): SealpostError {
+  return new SealpostError(
+    'superseded',
+    `this rotation of ${domain} ended while nobody could be asked, and another one has begun: sealpost keys list ${domain}`,
+  );
+}
+
+type View = {
+  show(rotation: RotationStatus): void;
+  /** No news, and why; the last words are not repeated. */
+  trouble(reason: string): void;
+  end(): void;
+};
+
+/** One JSON object a line: `{ rotation }` whenever it changed, `{ trouble }` when there is no news. */
+function jsonView(): View {
+  let last = '';
+  const line = (value: object): void => {
+    const text = JSON.stringify(value);
+    if (text !== last) console.log(text);
+    last = text;
+  };
+  return {
+    show: (rotation) => line({ rotation }),
+    trouble: (reason) => line({ trouble: reason }),
+    end: () => undefined,
+  };
+}
+
+/** Every event and every new reason to wait on a line, for a pipe or a file. */
+function lineView(): View {
+  const events = newEvents();
+  let status = '';
+  const say = (text: string): void => {
+    if (text !== status) console.log(clean(text));
+    status = text;
+  };
+  return {
+    show(rotation) {
+      for (const event of events(rotation)) console.log(event);
+      say(standing(rotation));
+    },
+    trouble: (reason) => say(`no news: ${reason}; asking again`),
+    end: () => undefined,
+  };
+}
+
+/** Events as lines, and below them one line that is drawn anew. */
+function terminalView(): View {
+  const events = newEvents();
+  const began = Date.now();
+  const draw = (text: string): void => {
+    const line = `${clean(text)} (${formatDuration(Date.now() - began)})`;
+    // A terminal that does not know its width says 0.
+    stdout.write(`\r\x1b[K${shorten(line, (stdout.columns || 80) - 1)}`);
+  };
+  return {
+    show(rotation) {
+      for (const event of events(rotation)) stdout.write(`\r\x1b[K${event}\n`);
+      if (isOver(rotation)) stdout.write(`\r\x1b[K${clean(rotationText(rotation))}`);
+      else draw(standing(rotation));
+    },
+    trouble: (reason) => draw(`no news: ${reason}; asking again`),
+    end: () => void stdout.write('\n'),
+  };
+}
+
+/** What `show` says below the events. No time passes in it, so that it can be compared. */
+function standing(rotation: RotationStatus): string {
+  if (rotation.state === 'running') return `waits: ${rotation.waiting ?? 'for its next step'}`;
+  return rotationText(rotation);
+}
+
+/** Gives the events that came since it was asked before, as lines. The rotation keeps the last 50. */
+function newEvents(): (rotation: RotationStatus) => string[] {
+  let seen = new Set<string>();
+  return ({ events }) => {
+    const fresh = events.filter((event) => !seen.has(JSON.stringify(event)));
+    seen = new Set(events.map((event) => JSON.stringify(event)));
+    return fresh.map(({ at, node, text }) => clean(`${formatTime(at)}  ${node}  ${text}`));
+  };
+}
