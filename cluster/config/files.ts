@@ -137,7 +137,8 @@ async function checkNek(check: FileCheck): Promise<void> {
     parseNeks(secret.reveal());
   } catch (error) {
     if (!(error instanceof SealpostError)) throw error;
-    const hint = error.code === 'secret-missing' ? '; "npx sealpost keys nek <name>" prints a new key' : '';
+    const how = typeof nek === 'string' ? 'keymgmt create nek <name>" makes one' : 'keys nek <name>" prints a new one';
+    const hint = error.code === 'secret-missing' ? `; "npx sealpost ${how}` : '';
     check.problems.push({ path: ['credentials', 'nek'], message: `${error.message}${hint}` });
   }
 }
