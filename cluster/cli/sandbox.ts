@@ -1,12 +1,13 @@
 import { randomBytes, X509Certificate } from 'node:crypto';
 import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { client } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus.ts';
 import { isSystemError } from '#cluster/cli/exit.ts';
 import { resolvePaths } from '#cluster/config/paths.ts';
 import { type Config, ConfigSchema } from '#cluster/config/schema.ts';
-import { credentialStoreContract, type KeyAlgorithm } from '#services/credential-store/contract.ts';
+import { credentialStoreContract, type KeyAlgorithm, type KeyStatus } from '#services/credential-store/contract.ts';
 import { addUser } from '#services/policy/users-file.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
@@ -48,7 +49,8 @@ export function sandboxData(folder: string): Record<string, unknown> {
       { name: 'submissions', kind: 'submission', ...loopback, port: 2465, tls: 'implicit' },
     ],
     tls: { certificate: FILES.certificate, key: FILES.key },
-    domains: [{ name: SANDBOX_USER.domain, local: true, signing: { mode: 'enforce' } }],
+    // The domain is in no DNS: its keys sign without a proof.
+    domains: [{ name: SANDBOX_USER.domain, local: true, signing: { mode: 'enforce' }, keys: { proof: 'none' } }],
     directory: { users: FILES.users },
     routes: [{ to: '*', via: 'capture' }],
     credentials: { nek: FILES.nek },
@@ -91,14 +93,38 @@ export async function sandboxPassword(folder: string): Promise<Secret> {
   return new Secret((await readFile(join(folder, FILES.password), 'utf8')).trim());
 }
 
-/** Make the DKIM keys that are missing, through the node's own credential-store. */
+/** How long new keys may take until they sign, in milliseconds. */
+const KEYS_MS = 10_000;
+
+/**
+ * Make the DKIM keys that are missing, through the node's own credential-store, and wait until they sign. Fails with
+ * `sandbox-failed` when they do not in time.
+ */
 export async function createSandboxKeys(bus: Bus): Promise<void> {
   const store = client(bus, credentialStoreContract);
-  const { keys } = await store.list({ domain: SANDBOX_USER.domain });
+  const { domain } = SANDBOX_USER;
+  const { keys: known } = await store.list({ domain });
   for (const key of KEYS) {
-    if (keys.some((known) => known.selector === key.selector)) continue;
-    await store.create({ domain: SANDBOX_USER.domain, ...key });
+    if (!known.some((k) => k.selector === key.selector)) await store.create({ domain, ...key, activate: true });
   }
+  const end = performance.now() + KEYS_MS;
+  for (;;) {
+    const { keys } = await store.list({ domain });
+    const silent = keys.filter((k) => KEYS.some((own) => own.selector === k.selector) && !signs(k));
+    if (silent.length === 0) return;
+    if (performance.now() > end) throw new SealpostError('sandbox-failed', silentText(silent));
+    await delay(20);
+  }
+}
+
+/** Whether it signs, or did before somebody who plays with it moved it on. */
+const signs = ({ state }: KeyStatus): boolean => !['created', 'replicated', 'published', 'proven'].includes(state);
+
+function silentText(keys: KeyStatus[]): string {
+  const reasons = keys.map(
+    (k) => `${k.selector} is ${k.state}${k.problem === undefined ? '' : ` (${k.problem.text})`}`,
+  );
+  return `the keys of ${SANDBOX_USER.domain} do not sign after ${KEYS_MS / 1000} s: ${reasons.join(', ')}; "rm -r ${SANDBOX_FOLDER}" makes the sandbox new`;
 }
 
 /** A certificate for localhost, made anew when it is missing or about to end. */

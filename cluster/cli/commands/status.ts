@@ -24,7 +24,7 @@ export function register(program: Command): void {
 async function status(options: CommonOptions): Promise<void> {
   await using caller = await openCaller(options);
   const answers = await askAll(caller);
-  const { listener, router, signer } = answers;
+  const { listener, router, signer, 'credential-store': store } = answers;
   const value = {
     node: caller.config.node.name,
     services: Object.fromEntries(
@@ -33,12 +33,14 @@ async function status(options: CommonOptions): Promise<void> {
     listeners: listener.ok ? listener.value.listeners : [],
     queue: router.ok ? router.value : null,
     signer: signer.ok ? signer.value : null,
+    keys: store.ok ? store.value : null,
   };
   print(options, value, () => report(answers));
   if (Object.values(answers).some((answer) => !answer.ok)) process.exitCode = EXIT.failed;
 }
 
 type Answers = Awaited<ReturnType<typeof askAll>>;
+type Answered<Name extends keyof Answers> = Extract<Answers[Name], { ok: true }>['value'];
 
 async function askAll(caller: Caller) {
   const [listener, policy, router, signer, store] = await Promise.all([
@@ -51,7 +53,7 @@ async function askAll(caller: Caller) {
     ),
     ask(caller.client(routerContract).status({}, PATIENCE)),
     ask(caller.client(signerContract).status({}, PATIENCE)),
-    ask(caller.client(credentialStoreContract).list({}, PATIENCE)),
+    ask(caller.client(credentialStoreContract).status({}, PATIENCE)),
   ]);
   return { listener, policy, router, signer, 'credential-store': store };
 }
@@ -93,13 +95,34 @@ function detailsOf({ listener, router, signer, 'credential-store': store }: Answ
   const details: Record<string, string> = {};
   if (listener.ok) details['listener'] = count(listener.value.listeners.length, 'port');
   if (router.ok && router.value.refusing !== undefined) details['router'] = `refuses mail: ${router.value.refusing}`;
-  if (store.ok) details['credential-store'] = count(store.value.keys.length, 'key');
+  if (store.ok) details['credential-store'] = storeText(store.value);
   if (signer.ok) {
-    const { keys, upToDate, unusable } = signer.value;
+    const { keys, upToDate, behind, unusable } = signer.value;
     const broken = unusable.map((key) => `${key.selector}.${key.domain} cannot sign: ${key.reason}`);
-    details['signer'] = [count(keys, 'key'), ...(upToDate ? [] : ['not up to date']), ...broken].join(', ');
+    details['signer'] = [
+      count(keys, 'key'),
+      ...(upToDate ? [] : ['not up to date']),
+      ...(behind === undefined ? [] : [behind]),
+      ...broken,
+    ].join(', ');
   }
   return details;
+}
+
+/** How many keys there are, whether this node follows the others, and who of them does not. */
+function storeText({ keys, state, problem, revision, holders }: Answered<'credential-store'>): string {
+  const stores = holders.filter((h) => h.kind === 'credential-store');
+  const nodes = new Set(stores.map((h) => h.node)).size;
+  const following = {
+    local: [],
+    following: [`revision ${revision} on ${count(nodes, 'node')}`],
+    behind: ['has yet to catch up with the other nodes'],
+    away: ['cannot reach the other nodes, keys cannot be changed'],
+  }[state];
+  const others = holders.flatMap((h) =>
+    h.behind === undefined ? [] : [`${h.kind} of ${h.node} is behind: ${h.behind}`],
+  );
+  return [count(keys, 'key'), ...following, ...(problem === undefined ? [] : [problem]), ...others].join(', ');
 }
 
 /** A service that is silent is a line of the report. A node that is not there is no report at all. */
