@@ -13,16 +13,17 @@ export class FakeCredentialStore {
   readonly #nek: Nek;
   readonly #announce: Announce<CredentialStoreContract>;
   readonly #node: string;
-  #revision = 0;
-  up = true;
+  revision = 0;
+  /** Code of the error that it answers with. */
+  failure: string | undefined;
 
   constructor(node: string, nek: Nek, announce: Announce<CredentialStoreContract>) {
     this.#node = node;
     this.#nek = nek;
     this.#announce = announce;
     const signingKeys = () => {
-      if (!this.up) throw new SealpostError('unavailable', 'the store is away');
-      return { node, revision: this.#revision, keys: this.keys };
+      if (this.failure !== undefined) throw new SealpostError(this.failure, `the store of ${node} does not answer`);
+      return { node, revision: this.revision, keys: this.keys };
     };
     // Whatever else the contract has is none of a signer's business.
     const handlers = new Proxy({ signingKeys } as unknown as Service<CredentialStoreContract>['handlers'], {
@@ -51,8 +52,14 @@ export class FakeCredentialStore {
     this.changed();
   }
 
-  changed(): void {
-    this.#revision++;
-    this.#announce('changed', { node: this.#node, revision: this.#revision });
+  /** The same changes as another one. */
+  follow(other: FakeCredentialStore): void {
+    this.keys.splice(0, this.keys.length, ...other.keys);
+    this.changed(other.revision);
+  }
+
+  changed(revision = this.revision + 1): void {
+    this.revision = revision;
+    this.#announce('changed', { node: this.#node, revision: this.revision });
   }
 }

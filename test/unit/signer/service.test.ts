@@ -61,15 +61,15 @@ test('from a new key to a signature that verifies, to no signature when it is de
     return signing.sign({ queueId: 'Q', ...rest }, { bytes: header });
   };
 
-  store.up = false;
+  store.failure = 'unavailable';
   await both.signer.start();
   const { behind, ...unloaded } = await signing.status({});
-  assert.match(behind ?? '', /the store is away/);
+  assert.match(behind ?? '', /the store of edge-1 does not answer/);
   const empty = { node: 'edge-1', loaded: false, revision: 0, keys: 0, upToDate: false, unusable: [] };
   assert.deepEqual(unloaded, empty);
   assert.equal((await sign()).outcome, 'hold');
 
-  store.up = true;
+  store.failure = undefined;
   await waitFor(async () => (await signing.status({})).loaded, { what: 'the keys' });
   assert.equal((await sign()).outcome, 'not-configured');
 
@@ -149,9 +149,11 @@ test('a signer says each second and at every change what it has, and nothing aft
   await store.create('example.com', 'e1', 'ed25519');
   await waitFor(() => present.some((p) => p.revision === 1), { what: 'the new revision' });
 
-  store.up = false;
+  store.failure = 'unavailable';
   store.changed();
-  await waitFor(() => present.some((p) => p.behind?.includes('the store is away')), { what: 'why it is behind' });
+  await waitFor(() => present.some((p) => p.behind?.includes('the store of edge-1 does not answer')), {
+    what: 'why it is behind',
+  });
   const { length } = present;
   t.mock.timers.tick(999);
   await Promise.resolve();
