@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { SealpostError } from '#shared/errors.ts';
+import { alike, count, following, insist, MapSite, shown, text } from '#test/kit/map-site.ts';
+import { needs } from '#test/kit/peers.ts';
+import { waitFor } from '#test/kit/wait.ts';
+
+/** Replicated maps while NATS servers are killed, stopped and wiped. Each test has servers of its own. */
+
+describe('replicated maps and outages of NATS', { ...needs('nats-server'), concurrency: 3 }, () => {
+  test('servers that are killed, the leader among them, cost no change', async () => {
+    await using site = await MapSite.start();
+    await using cluster = await site.nodes(5);
+    const { nodes } = cluster;
+    let made = 0;
+    const victim = await site.leader(cluster);
+    await insist(nodes[0], 'n', count);
+    made++;
+    await victim.kill();
+    // Nodes of the killed server have nowhere to go; the others go on.
+    const others = nodes.filter((_, i) => site.server(i) !== victim);
+    for (const node of others) {
+      await insist(node, 'n', count);
+      made++;
+    }
+    const lone = nodes.find((_, i) => site.server(i) === victim);
+    const seen = await lone?.map.update('n', count).catch((error: SealpostError) => error);
+    assert.ok(seen instanceof Error);
+    assert.match(seen.message, /until a majority of the NATS servers is back; signing goes on/);
+    assert.equal(lone?.map.state, 'away');
+    assert.equal(lone.map.get('n')?.value.text, '1');
+
+    await victim.restart();
+    await following(nodes);
+    await alike(nodes);
+    await Promise.all(site.servers.map((server) => server.kill()));
+    await waitFor(() => nodes.every(({ map }) => map.state === 'away'), { what: 'all nodes to notice' });
+    await assert.rejects(nodes[1]?.map.update('n', count) ?? Promise.resolve(), {
+      code: 'no-quorum',
+      message: /no NATS server can be reached/,
+    });
+    await Promise.all(site.servers.map((server) => server.restart()));
+    await following(nodes);
+    await insist(nodes[2], 'n', count);
+    await alike(nodes);
+    assert.equal(nodes[4]?.map.get('n')?.value.text, String(made + 1));
+  });
+
+  test('a majority that is paused is noticed, and so is its return', async () => {
+    await using site = await MapSite.start();
+    await using cluster = await site.nodes(1);
+    const [node] = cluster.nodes;
+    await insist(node, 'n', count);
+    await site.server(1).pause();
+    await site.server(2).pause();
+    try {
+      const error = await node?.map.update('n', count).then(
+        () => undefined,
+        (reason: SealpostError) => reason,
+      );
+      assert.equal(error?.code, 'no-quorum');
+      assert.equal(node?.map.state, 'away');
+      assert.equal(node.map.get('n')?.value.text, '1');
+    } finally {
+      site.server(1).resume();
+      site.server(2).resume();
+    }
+    await following(cluster.nodes);
+    const before = Number(node.map.get('n')?.value.text);
+    assert.ok(before === 1 || before === 2);
+    assert.equal((await insist(node, 'n', count)).value?.text, String(before + 1));
+  });
+
+  test('JetStream’s storage wiped: the nodes restore it', async () => {
+    await using site = await MapSite.start();
+    await using cluster = await site.nodes(3);
+    const { nodes } = cluster;
+    for (let i = 0; i < 100; i++) await nodes[i % 3]?.map.update(`k${i}`, text(String(i)));
+    await nodes[0]?.map.update('k7', () => undefined);
+    await alike(nodes);
+    const before = nodes.map(shown);
+    await Promise.all(site.servers.map((server) => server.kill()));
+    for (const server of site.servers) await server.wipe();
+    await Promise.all(site.servers.map((server) => server.restart()));
+    await waitFor(() => nodes.some(({ map }) => map.state !== 'following'), { what: 'the loss to be noticed' });
+    await following(nodes);
+    assert.deepEqual(nodes.map(shown), before);
+    const empty = await site.node({ bucket: cluster.bucket, node: 'new', folder: cluster.folder(3) });
+    await following([empty]);
+    assert.equal(shown(empty), before[0]);
+    await insist(empty, 'k7', text('again'));
+    await alike([...nodes, empty]);
+    assert.equal(nodes[1]?.map.get('k7')?.version, 3);
+    await empty[Symbol.asyncDispose]();
+  });
+});
