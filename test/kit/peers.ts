@@ -17,6 +17,7 @@ export const PEERS = {
   'opendkim-testmsg': 'opendkim-tools',
   dkimverify: 'python3-dkim',
   named: 'bind9',
+  nsupdate: 'bind9-dnsutils',
 } as const;
 export type Peer = keyof typeof PEERS;
 
