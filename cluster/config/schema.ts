@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { explainVia, parseVia } from '#cluster/config/route.ts';
+import { domainEntry, zone } from '#cluster/config/schema-domains.ts';
 import {
   certificate,
   domain,
@@ -17,9 +18,10 @@ import {
 
 /**
  * The one schema of sealpost.yaml: type, default and explanation of every option. Keys are written here as they stand
- * in the file. Unknown keys are errors. `.describe()` texts are what `sealpost config schema` prints.
+ * in the file; `schema-domains.ts` has the entries of domains and zones. Unknown keys are errors. `.describe()` texts
+ * are what `sealpost config schema` prints.
  *
- * Combinations that make no sense are checked in `rules.ts`, after every value has passed here.
+ * Combinations that make no sense are checked in `rules.ts` and `rules-keys.ts`, after every value has passed here.
  */
 
 const node = z
@@ -128,48 +130,6 @@ const relay = z
   })
   .prefault({});
 
-const domainEntry = z.strictObject({
-  name: domain.describe('the domain; U-labels are accepted'),
-  local: z
-    .boolean()
-    .default(false)
-    .describe('mail for this domain is ours: recipients are checked against the directory'),
-  signing: z
-    .strictObject({
-      mode: z
-        .enum(['best-effort', 'enforce', 'off'])
-        .default('best-effort')
-        .describe('without a signature: send and count it, keep the mail, or never sign'),
-      selectors: z
-        .array(z.string())
-        .optional()
-        .describe('sign with these selectors only; default: every active key of the domain'),
-    })
-    .prefault({}),
-  'sign-as': domain.optional().describe('sign with the keys of this domain (d= is that domain)'),
-  keys: z
-    .strictObject({
-      publish: z
-        .enum(['update', 'manual', 'cname'])
-        .optional()
-        .describe(
-          'how records get into DNS: by update of a zone in dns.zones, by hand, or behind CNAMEs; default: update where dns.zones allows it, else manual',
-        ),
-      cname: z
-        .strictObject({
-          target: domain.describe('zone that the CNAMEs point into; it must be one in dns.zones'),
-          selectors: z.array(z.string()).min(2).describe('selectors whose CNAMEs stand in DNS; rotations take turns'),
-        })
-        .optional()
-        .describe('for publish: cname; <selector>._domainkey.<domain> is a CNAME of <selector>.<domain>.<target>'),
-      proof: z
-        .enum(['dns', 'none'])
-        .default('dns')
-        .describe('none: keys sign though DNS was not asked; only for a domain that is in no DNS'),
-    })
-    .prefault({}),
-});
-
 const route = z.strictObject({
   to: domainOrAny.describe('recipient domain with everything below it, or *'),
   via: z
@@ -224,23 +184,6 @@ const delivery = z
     idle: duration('5s').describe('how long an unused connection stays open'),
   })
   .prefault({});
-
-const zone = z.strictObject({
-  name: domain.describe('name of the zone'),
-  servers: z
-    .array(nameServer)
-    .default([])
-    .describe('who is asked whether a record is there, address or address:port; empty: the name servers of the zone'),
-  update: z
-    .strictObject({
-      server: nameServer.describe('the zone’s primary, address or address:port'),
-      key: domain.describe('name of the TSIG key'),
-      algorithm: z.enum(['hmac-sha256', 'hmac-sha512']).default('hmac-sha256').describe('HMAC of the TSIG key'),
-      secret: secret.describe('its secret in base64: the text, { file: … } or { env: … }'),
-    })
-    .optional()
-    .describe('how to change it: dynamic update (RFC 2136) signed with TSIG (RFC 8945)'),
-});
 
 export const ConfigSchema = z.strictObject({
   node,
