@@ -269,3 +269,26 @@ test('what the store refuses is said in its words, to programs with its code', a
   assert.deepEqual(JSON.parse(json.stderr), { error: { code: 'no-quorum', message: text } });
   assert.match((await store.run('keys', 'watch', 'example.com')).stderr, /never rotated/);
 });
+
+test('status tells how the store follows the others, and who does not', async () => {
+  const holder = { instance: 'i', revision: 7, heard: 100, clock: 0, neks: [] };
+  await using store = await fakeStore({
+    status: () => ({
+      node: 'edge-1',
+      state: 'following',
+      revision: 7,
+      keys: 2,
+      holders: [
+        { ...holder, node: 'edge-1', kind: 'credential-store' },
+        { ...holder, node: 'edge-2', kind: 'credential-store' },
+        { ...holder, node: 'edge-2', kind: 'signer', behind: 'NATS is away' },
+      ],
+    }),
+  });
+  const { stdout } = await store.run('status');
+  assert.match(
+    stdout,
+    /^credential-store +answers +2 keys, revision 7 on 2 nodes, signer of edge-2 is behind: NATS is away$/m,
+  );
+  assert.match(stdout, /^signer +silent +not running$/m);
+});
