@@ -9,11 +9,12 @@ import { Program } from '#test/kit/program.ts';
 import { type TempDir, tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
-/** Name of the key that may update the zones, with hmac-sha256. */
+/** The keys that may update the zones: all have the same secret. */
+const KEYS = { sealpost: 'hmac-sha256', 'sealpost-512': 'hmac-sha512' } as const;
 const KEY = 'sealpost';
 
 /**
- * Zones as they stand in the world: a BIND primary that takes updates signed with the key `sealpost`, and secondaries
+ * Zones as they stand in the world: a BIND primary that takes updates signed with the key `sealpost` (hmac-sha256) or `sealpost-512`, and secondaries
  * that it notifies; server 0 is the primary, and each has a free port of 127.0.0.1. A zone's text is its records in
  * master-file form (RFC 1035 §5), without SOA and NS.
  */
@@ -195,15 +196,17 @@ export class ZoneServers implements AsyncDisposable {
     const transferKeys = secondaries.filter((s) => !this.#lagging.has(s)).map((s) => `key transfer-${s};`);
     const clause =
       n === 0
-        ? `type primary; allow-update { key ${KEY}; }; notify explicit; notify-delay 0;
+        ? `type primary; allow-update { ${Object.keys(KEYS)
+            .map((key) => `key ${key};`)
+            .join(' ')} }; notify explicit; notify-delay 0;
   also-notify { ${secondaries.map((s) => `127.0.0.1 port ${this.#port(s)};`).join(' ')} };
   allow-transfer { ${transferKeys.join(' ') || 'none;'} };`
         : `type secondary; primaries { 127.0.0.1 port ${this.#port(0)} key transfer-${n}; }; notify no;
   min-refresh-time 1; max-refresh-time 2; min-retry-time 1; max-retry-time 1;`;
-    const keys = [KEY, ...secondaries.map((s) => `transfer-${s}`)];
+    const keys = [...Object.entries(KEYS), ...secondaries.map((s) => [`transfer-${s}`, 'hmac-sha256'])];
     await writeFile(
       join(dir, 'named.conf'),
-      `${keys.map((key) => `key ${key} { algorithm hmac-sha256; secret "${this.secret}"; };`).join('\n')}
+      `${keys.map(([key, algorithm]) => `key ${key} { algorithm ${algorithm}; secret "${this.secret}"; };`).join('\n')}
 options {
   directory "${dir}";
   listen-on port ${this.#port(n)} { 127.0.0.1; };
