@@ -28,7 +28,7 @@ export function newNek(name: string): { text: string; nek: Nek } {
 export async function addNek(file: string, name: string): Promise<Nek> {
   const { text, nek } = newNek(name);
   try {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await makeFolder(dirname(file));
     // A secret that is mounted may be a link: the file behind it is the one to replace.
     const target = await realpath(file).catch(() => file);
     await replace(target, (old) => `${old}${old === '' || old.endsWith('\n') ? '' : '\n'}${text}`, name);
@@ -79,15 +79,32 @@ async function readNekFile(file: string, name: string): Promise<string> {
   throw new SealpostError('exists', `there is a NEK ${name} in ${file} already: give the new one another name`);
 }
 
+/** The folder of secrets, where it is missing; for the owner of the folder that it is in. */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { mode: 0o700 });
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return;
+    throw error;
+  }
+  if (process.getuid?.() === 0) await giveTo(await stat(dirname(folder)), folder);
+}
+
 /** The user who runs the node must be able to read it, though root made it: a new file is for the owner of its folder. */
 async function keepOwner(file: string, made: string): Promise<void> {
   const old = await stat(file).catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') return undefined;
     throw error;
   });
-  const owner = old ?? (process.getuid?.() === 0 ? await stat(dirname(file)) : undefined);
-  if (owner === undefined) return;
-  const own = await stat(made);
-  if (own.uid !== owner.uid || own.gid !== owner.gid) await chown(made, owner.uid, owner.gid);
-  if (old !== undefined) await chmod(made, old.mode & 0o777);
+  if (old !== undefined) {
+    await giveTo(old, made);
+    await chmod(made, old.mode & 0o777);
+  } else if (process.getuid?.() === 0) {
+    await giveTo(await stat(dirname(file)), made);
+  }
+}
+
+async function giveTo(owner: { uid: number; gid: number }, path: string): Promise<void> {
+  const { uid, gid } = await stat(path);
+  if (uid !== owner.uid || gid !== owner.gid) await chown(path, owner.uid, owner.gid);
 }

@@ -92,14 +92,14 @@ test('a NEK that root adds stays readable for who runs the node', {
 }, async () => {
   await using site = await fresh();
   const secrets = join(site.file, '..');
-  await mkdir(secrets);
-  execFileSync('chown', ['1234:1235', secrets]);
+  execFileSync('chown', ['1234:1235', join(secrets, '..')]);
   const owner = async (): Promise<number[]> => {
     const { uid, gid } = await stat(site.file);
     return [uid, gid];
   };
   assert.equal((await site.run('create', 'nek', 'one')).code, 0);
   assert.deepEqual(await owner(), [1234, 1235]);
+  assert.equal((await stat(secrets)).uid, 1234);
   execFileSync('chown', ['4321:1235', site.file]);
   assert.equal((await site.run('create', 'nek', 'two')).code, 0);
   assert.deepEqual(await owner(), [4321, 1235]);

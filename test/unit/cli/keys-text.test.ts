@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { dnsText, nextText, nodesText, problemText, rotationText, scheduleText } from '#cluster/cli/keys/text.ts';
+import { KeyState, type KeyStatus } from '#services/credential-store/contract.ts';
+import { keyStatus, rotationStatus } from '#test/kit/fake-credential-store.ts';
+
+const PUBLISH: KeyStatus['publish'][] = ['update', 'manual', 'cname', 'none'];
+
+test('every state says what comes next, however the key is published', () => {
+  const until = Date.now();
+  for (const state of KeyState.options) {
+    for (const publish of PUBLISH) {
+      const text = nextText(keyStatus({ state, publish, until }));
+      assert.ok(text.length > 5 && !/undefined|\.$/.test(text), `${state}, ${publish}: ${text}`);
+      assert.doesNotMatch(nextText(keyStatus({ state, publish })), /undefined|until$|after$/);
+    }
+  }
+});
+
+for (const [own, words] of [
+  [{ state: 'replicated', publish: 'manual' }, /publish it/],
+  [{ state: 'replicated', publish: 'update' }, /Sealpost is about to publish/],
+  [{ state: 'proven', activate: false }, /"sealpost keys activate example\.com s1"/],
+  [{ state: 'proven', activate: true }, /is about to sign/],
+  [{ state: 'retired', publish: 'manual' }, /says it is revoked: publish it/],
+  [{ state: 'revoked', publish: 'manual' }, /remove its record/],
+] as [Partial<KeyStatus>, RegExp][]) {
+  test(`${JSON.stringify(own)}: what the operator has to do is said`, () =>
+    assert.match(nextText(keyStatus(own)), words));
+}
+
+for (const [nodes, names, expected] of [
+  [{ holding: ['a', 'b'], live: 2 }, ['a', 'b'], '2/2'],
+  [{ holding: ['a', 'c'], live: 3 }, ['a', 'b', 'c'], '2/3, not b'],
+  [{ holding: [], live: 2 }, ['a', 'b'], '0/2, not a, b'],
+  // Nobody could say which nodes there are.
+  [{ holding: ['a'], live: 2 }, [], '1/2'],
+] as const) {
+  test(`nodes: ${expected}`, () =>
+    assert.equal(nodesText(keyStatus({ nodes: { ...nodes, holding: [...nodes.holding] } }), names), expected));
+}
+
+test('DNS: nothing to look at, not looked at, right, wrong', () => {
+  const { dns: _, ...unseen } = keyStatus();
+  assert.equal(dnsText(keyStatus({ publish: 'none' })), '-');
+  assert.equal(dnsText(unseen), 'not looked at yet');
+  assert.equal(dnsText(keyStatus()), 'ok');
+  const summary = 'different at ns1.example.com (192.0.2.1)';
+  const dns = { node: 'edge-1', verdict: 'different' as const, summary, servers: [], at: 0 };
+  assert.equal(dnsText(keyStatus({ dns })), summary);
+});
+
+test('a problem tells since when, and whether somebody must act', () => {
+  const since = Date.now() - 3_600_000;
+  assert.equal(problemText(keyStatus()), undefined);
+  const text = 'no server answers';
+  assert.match(
+    problemText(keyStatus({ problem: { text, since, permanent: false } })) ?? '',
+    /^no server answers \(for 1h/,
+  );
+  const permanent = problemText(keyStatus({ problem: { text, since, permanent: true } })) ?? '';
+  assert.match(permanent, /not tried again until "sealpost keys resume example\.com"\)$/);
+});
+
+test('a rotation that is over waits for nothing', () => {
+  for (const state of ['done', 'rolled-back'] as const) {
+    assert.doesNotMatch(rotationText(rotationStatus({ state })), /for the record/);
+  }
+  assert.match(rotationText(rotationStatus()), /\(s1 → s2\): running for .*; for the record of s2$/);
+});
+
+test('a schedule is a sentence', () => {
+  const schedule = { domain: 'a.example', days: 1, at: '03:00', zone: 'UTC', parallel: true, next: 0 };
+  assert.match(scheduleText(schedule), /^schedule of a\.example: every day at 03:00 UTC, beside others, next 19/);
+});
