@@ -29,7 +29,7 @@ export class Applier<T> {
   readonly #records: ReplicatedRecords<T>;
   readonly #log: Logger;
   #arrived: Arrived<T>[] = [];
-  #applying: Promise<void> | undefined;
+  #applying = false;
   #closed = false;
 
   constructor(options: ApplierOptions<T>) {
@@ -59,12 +59,11 @@ export class Applier<T> {
   #enqueue(message: Arrived<T>): void {
     if (this.#closed) return;
     this.#arrived.push(message);
-    this.#applying ??= this.#applyAll().finally(() => {
-      this.#applying = undefined;
-    });
+    if (!this.#applying) void this.#applyAll();
   }
 
   async #applyAll(): Promise<void> {
+    this.#applying = true;
     try {
       // What arrives in one go is written in one go.
       await Promise.resolve();
@@ -73,24 +72,27 @@ export class Applier<T> {
       // The store was closed: so is the map, or this node.
       this.#arrived = [];
       if (!this.#closed) this.#log.error({ reason: errorText(error) }, 'changes of the cluster cannot be stored here');
+    } finally {
+      // In the same breath as the last look at the queue: nothing can come in between and be left lying.
+      this.#applying = false;
     }
   }
 
   async #apply(batch: Arrived<T>[]): Promise<void> {
     const records: ReplicatedRecord<T>[] = [];
+    let position = this.#records.position;
     for (const message of batch) {
       const { attachment, seq, own } = message;
-      // Read twice: as our own that was taken, and as it was delivered.
-      if (seq <= attachment.seen) continue;
+      // Seen already: as our own that was taken, and as it was delivered. Of a reading that ended only our own count.
+      if (seq <= attachment.seen || (own === undefined && attachment.log.closed)) continue;
       attachment.seen = seq;
+      position = { created: attachment.log.created, last: seq };
       const record = own?.record ?? this.#parse(message);
       if (record === undefined) continue;
       records.push(record);
       attachment.versions.set(record.key, record.version);
     }
-    const last = batch.at(-1)?.attachment;
-    if (last === undefined) return;
-    const changed = await this.#records.merge(records, { created: last.log.created, last: last.seen });
+    const changed = position === undefined ? [] : await this.#records.merge(records, position);
     for (const { attachment, key } of batch) {
       if (key === undefined) continue;
       const held = this.#records.get(key)?.version ?? 0;

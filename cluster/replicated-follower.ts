@@ -116,16 +116,13 @@ export class Follower<T> {
     const [before, known] = [this.#state, this.#problem];
     this.#state = state;
     this.#problem = problem;
+    const { bucket } = this.#options;
     if (problem !== undefined && problem !== known && problem !== READING && !this.#closed) {
-      this.#log.warn(
-        { bucket: this.#options.bucket, state, problem },
-        "the cluster's records cannot be changed here now",
-      );
+      const works = state === 'following';
+      const text = works ? 'the stream is not as it should be' : "the cluster's records cannot be changed here now";
+      this.#log.warn({ bucket, state, problem }, text);
     } else if (state === 'following' && before !== state) {
-      this.#log.info(
-        { bucket: this.#options.bucket, revision: this.#records.revision },
-        "following the cluster's records",
-      );
+      this.#log.info({ bucket, revision: this.#records.revision }, "following the cluster's records");
     }
     for (const waiter of this.#stateWaiters) waiter();
     if (before !== state) this.#options.onState(state);

@@ -71,7 +71,7 @@ const BEHIND_LIMIT = 8000;
 /** How long a change is tried, while others are faster or servers change roles. */
 const CHANGE_LIMIT = 15_000;
 /** How long it is tried to find out whether a change without answer was made. */
-const SETTLE_LIMIT = 15_000;
+const SETTLE_LIMIT = 12_000;
 const STORE_CHECK = 200;
 
 export class ReplicatedMap<T> {
@@ -128,15 +128,19 @@ export class ReplicatedMap<T> {
 
   /**
    * `local`: no bus. `following`: connected, and everything is applied. `behind`: NATS is there, not everything is
-   * applied yet. `away`: no NATS, or JetStream has no majority; the map works from what it holds.
+   * applied yet, or this disk takes nothing. `away`: no NATS, or JetStream has no majority; the map works from what it
+   * holds.
    */
   get state(): MapState {
-    return this.#follower?.state ?? 'local';
+    if (this.#follower === undefined) return 'local';
+    const { state } = this.#follower;
+    return state === 'following' && this.#options.store.failure !== undefined ? 'behind' : state;
   }
 
   /** Why it is not following, or what is wrong although it is; for people. */
   get problem(): string | undefined {
-    return this.#follower?.problem;
+    const { failure } = this.#options.store;
+    return this.#follower?.problem ?? (failure && `this node cannot store changes: ${errorText(failure)}`);
   }
 
   /**
