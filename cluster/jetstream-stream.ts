@@ -25,6 +25,7 @@ const MAX_MESSAGE = 1024 * 1024;
 /** JetStream's error codes (`err_code`). */
 export const JS_ERROR = {
   noPeers: 10005,
+  noLeader: 10008,
   insufficientResources: 10023,
   streamNotFound: 10059,
   nameInUse: 10058,
@@ -137,6 +138,8 @@ export function explain(error: unknown, replicas: number): string {
     case JS_ERROR.noPeers:
     case JS_ERROR.insufficientResources:
       return `NATS has too few JetStream servers up for ${replicas} replicas: start them, or set bus.replicas lower`;
+    case JS_ERROR.noLeader:
+      return 'JetStream has no leader: are most of the NATS servers up?';
     case JS_ERROR.notEnabled:
     case JS_ERROR.notEnabledForAccount:
       return 'NATS has no JetStream: start its servers with -js';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, mock, test } from 'node:test';
+import { ClassicLevel } from 'classic-level';
 import { ReplicatedMap } from '#cluster/replicated-map.ts';
 import { Store } from '#cluster/store.ts';
 import type { SealpostError } from '#shared/errors.ts';
@@ -169,6 +170,33 @@ describe('replicated maps over three NATS servers', { ...nats, concurrency: 4 },
     for (const i of [1, 2]) nodes[i] = await site.node({ bucket: cluster.bucket, node: `n${i}`, folder: folder(i) });
     await following(nodes);
     assert.deepEqual(nodes.map(shown), before);
+  });
+
+  test('what the stream took and the disk did not is told, and kept', async () => {
+    await using cluster = await site.nodes(2);
+    const [node, full] = cluster.nodes;
+    assert.ok(node && full);
+    const folder = cluster.folder(1);
+    const batch = ClassicLevel.prototype.batch;
+    const broken = mock.method(ClassicLevel.prototype, 'batch', function (this: ClassicLevel, ...args: never[]) {
+      const failure = new Error('No space left on device');
+      return this.location === folder ? Promise.reject(failure) : Reflect.apply(batch, this, args);
+    });
+    try {
+      await assert.rejects(full.map.update('n', count), {
+        ...{ code: 'store-failed', message: /the change was made in the cluster.*No space left/ },
+      });
+      await waitFor(() => node.map.get('n')?.value.text === '1', { what: 'the change elsewhere' });
+      await insist(node, 'n', count);
+      assert.deepEqual([full.map.state, full.map.get('n')], ['behind', undefined]);
+      assert.match(full.map.problem ?? '', /cannot store changes/);
+      await assert.rejects(full.map.update('n', count), { code: 'store-failed', message: /this node cannot store/ });
+    } finally {
+      broken.mock.restore();
+    }
+    await following(cluster.nodes);
+    await alike(cluster.nodes);
+    assert.equal((await full.map.update('n', count)).value?.text, '3');
   });
 
   test('a node that was away catches up and brings back nothing that was deleted', async () => {
