@@ -15,7 +15,8 @@ import { freePort } from '#test/kit/free-port.ts';
 /** A query as it came, and how. */
 export type Query = Response & { transport: 'udp' | 'tcp' };
 /** Datagrams or TCP messages to answer with, one after the other; none: silence. `close`: end the connection. */
-export type Handler = (query: Query) => Buffer | Buffer[] | 'close' | undefined;
+export type Handler = (query: Query) => Reply | Promise<Reply>;
+type Reply = Buffer | Buffer[] | 'close' | undefined;
 
 /** A name server that says whatever a test wants, by UDP and TCP on one port. */
 export class FakeDns implements AsyncDisposable {
@@ -32,8 +33,8 @@ export class FakeDns implements AsyncDisposable {
     this.handler = handler;
     this.address = address;
     this.port = port;
-    this.#udp = createSocket('udp4', (bytes, from) => {
-      const said = this.#say(bytes, 'udp');
+    this.#udp = createSocket('udp4', async (bytes, from) => {
+      const said = await this.#say(bytes, 'udp');
       if (said !== 'close') for (const message of said) this.#udp.send(message, from.port, from.address);
     });
     this.#tcp = createServer((socket) => this.#connected(socket));
@@ -73,20 +74,21 @@ export class FakeDns implements AsyncDisposable {
     let received = Buffer.alloc(0);
     socket.on('close', () => this.#connections.delete(socket));
     socket.on('error', () => undefined);
-    socket.on('data', (chunk: Buffer) => {
+    socket.on('data', async (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);
       if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
-      const said = this.#say(received.subarray(2, 2 + received.readUInt16BE(0)), 'tcp');
+      const message = received.subarray(2, 2 + received.readUInt16BE(0));
       received = Buffer.alloc(0);
+      const said = await this.#say(message, 'tcp');
       if (said === 'close') socket.destroy();
       else for (const message of said) socket.write(framed(message));
     });
   }
 
-  #say(bytes: Buffer, transport: 'udp' | 'tcp'): Buffer[] | 'close' {
+  async #say(bytes: Buffer, transport: 'udp' | 'tcp'): Promise<Buffer[] | 'close'> {
     const query = { ...decodeMessage(bytes), transport };
     this.queries.push(query);
-    const said = this.handler(query) ?? [];
+    const said = (await this.handler(query)) ?? [];
     return Buffer.isBuffer(said) ? [said] : said;
   }
 }

@@ -127,7 +127,8 @@ function parse(response: Response, record: ReceivedRecord): Tsig {
   const rest = response.bytes.subarray(end, record.rdataStart + record.rdata.length);
   const macSize = rest.length >= 10 ? rest.readUInt16BE(8) : 0;
   const tail = rest.subarray(10 + macSize);
-  if (rest.length < 10 || tail.length < 6 || tail.length !== 6 + tail.readUInt16BE(4)) {
+  const shaped = record.class === Class.ANY && record.ttl === 0;
+  if (!shaped || rest.length < 10 || tail.length < 6 || tail.length !== 6 + tail.readUInt16BE(4)) {
     throw forged('answers with a signature record that cannot be read');
   }
   return {
