@@ -1,7 +1,14 @@
 import { getServers } from 'node:dns';
 import type { DnsConfig } from '#cluster/config/schema.ts';
 import { nearestZone } from '#cluster/config/zone.ts';
-import { ask, parseServer, recordsAt, type Server, serverText } from '#services/credential-store/dns/exchange.ts';
+import {
+  ask,
+  parseServer,
+  reasonOf,
+  recordsAt,
+  type Server,
+  serverText,
+} from '#services/credential-store/dns/exchange.ts';
 import {
   nameOf,
   type Question,
@@ -10,7 +17,7 @@ import {
   rcodeName,
   Type,
 } from '#services/credential-store/dns/message.ts';
-import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
 
 /**
  * Which servers have a name's zone: those of the nearest entry in `dns.zones`, else the name servers that DNS itself
@@ -59,7 +66,7 @@ export class ResolverChain {
         trouble = new SealpostError('dns-resolver', `answers ${rcodeName(response.rcode)} for ${question.name}`);
       } catch (error) {
         this.#servers = [...this.#servers.filter((s) => s !== server), server];
-        const text = `was asked for ${question.name}: ${errorText(error)}`;
+        const text = `was asked for ${question.name}: ${reasonOf(error)}`;
         trouble = new SealpostError(errorCode(error) ?? 'dns-resolver', text);
       }
     }
@@ -120,7 +127,7 @@ async function addressesOf(resolver: ResolverChain, host: string): Promise<strin
   ];
   if (addresses.length > 0) return addresses;
   const failed = [four, six].find((answer) => answer.status === 'rejected');
-  return `has no address${failed === undefined ? '' : ` that can be found: ${resolver.text} ${errorText(failed.reason)}`}`;
+  return `has no address${failed === undefined ? '' : ` that can be found: ${resolver.text} ${reasonOf(failed.reason)}`}`;
 }
 
 /** Of any owner: the name of a server should be no alias, and where it is one, its answer has the target's addresses. */

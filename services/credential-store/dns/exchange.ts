@@ -61,7 +61,7 @@ export async function ask(server: Server, question: Question, timeout: number, r
     return await askByTcp(server, query, timeout);
   } catch (error) {
     if (errorCode(error) !== 'dns-unreachable') throw error;
-    const text = `the answer is too long for UDP, and by TCP: ${errorText(error)}; let TCP pass to its port ${server.port}`;
+    const text = `the answer is too long for UDP, and by TCP: ${reasonOf(error)}; let TCP pass to its port ${server.port}`;
     throw new SealpostError('dns-unreachable', text);
   }
 }
@@ -154,6 +154,11 @@ function noAnswer(timeout: number): SealpostError {
 
 function onlyStrays(count: number): SealpostError {
   return new SealpostError('dns-malformed', `${count} datagrams came, none of them an answer to the question`);
+}
+
+/** What a failure says, without its code. */
+export function reasonOf(error: unknown): string {
+  return error instanceof SealpostError ? error.message : errorText(error);
 }
 
 /** The records of a type at exactly a name. */

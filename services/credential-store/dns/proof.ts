@@ -5,10 +5,10 @@ import {
   type NamedServer,
   ResolverChain,
 } from '#services/credential-store/dns/authority.ts';
-import { ask, recordsAt } from '#services/credential-store/dns/exchange.ts';
+import { ask, reasonOf, recordsAt } from '#services/credential-store/dns/exchange.ts';
 import { type ExpectedRecord, type Judgement, judge, type Verdict } from '#services/credential-store/dns/judge.ts';
 import { nameOf, Rcode, type Response, rcodeName, Type, txtOf } from '#services/credential-store/dns/message.ts';
-import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
 
 export type { ExpectedRecord } from '#services/credential-store/dns/judge.ts';
 
@@ -89,7 +89,7 @@ async function look(check: Check, name: string, cname: string | undefined, path:
     if (!reached && !authority.configured) return await lookByResolver(check, name, cname);
     return await follow(check, name, seen, authority, cname, path);
   } catch (error) {
-    const trouble = { server: check.resolver.text, verdict: verdictOf(error), detail: errorText(error) };
+    const trouble = { server: check.resolver.text, verdict: verdictOf(error), detail: reasonOf(error) };
     return { servers: [trouble], viaResolver: false };
   }
 }
@@ -131,7 +131,7 @@ async function askServer(check: Check, authority: Authority, server: NamedServer
     if (detail !== undefined) return { server: server.text, trouble: { verdict: 'error', detail } };
     return { server: server.text, ...recordsIn(response, name) };
   } catch (error) {
-    const trouble = { verdict: verdictOf(error), detail: `cannot be asked: ${errorText(error)}` };
+    const trouble = { verdict: verdictOf(error), detail: `cannot be asked: ${reasonOf(error)}` };
     return { server: server.text, trouble, noRoute: errorCode(error) === 'dns-no-route' };
   }
 }

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { ZoneConfig } from '#cluster/config/schema.ts';
-import { askByTcp, parseServer, recordsAt, serverText } from '#services/credential-store/dns/exchange.ts';
+import { askByTcp, parseServer, reasonOf, recordsAt, serverText } from '#services/credential-store/dns/exchange.ts';
 import {
   Class,
   type DnsRecord,
@@ -14,7 +14,7 @@ import {
 } from '#services/credential-store/dns/message.ts';
 import { signMessage, verifyResponse } from '#services/credential-store/dns/tsig.ts';
 import { txtStrings } from '#shared/dkim-record.ts';
-import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
 
 /**
  * TXT records written into a zone by dynamic update (RFC 2136), signed with TSIG, over TCP: an update with a key of
@@ -154,7 +154,7 @@ async function standing(to: Connection, alias: 'refused' | 'any' = 'refused'): P
   try {
     for (const record of records) txtOf(record);
   } catch (error) {
-    throw failed(to, errorText(error));
+    throw failed(to, reasonOf(error));
   }
   return records;
 }
@@ -163,7 +163,7 @@ function encode(to: Connection, request: Parameters<typeof encodeMessage>[0]): B
   try {
     return encodeMessage(request);
   } catch (error) {
-    throw refused(to, errorText(error));
+    throw refused(to, reasonOf(error));
   }
 }
 
@@ -175,7 +175,7 @@ async function converse(to: Connection, message: Buffer): Promise<Response> {
     verifyResponse(response, to.update, mac, to.now());
     return response;
   } catch (error) {
-    throw errorCode(error) === 'dns-refused' ? refused(to, errorText(error)) : failed(to, errorText(error));
+    throw errorCode(error) === 'dns-refused' ? refused(to, reasonOf(error)) : failed(to, reasonOf(error));
   }
 }
 
