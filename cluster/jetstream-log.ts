@@ -18,6 +18,7 @@ import {
   JS_ERROR,
   jetStreamCode,
   keyOf,
+  MAX_MESSAGE,
   streamName,
   subjectOf,
 } from '#cluster/jetstream-stream.ts';
@@ -56,6 +57,8 @@ export type WriteOutcome =
 /** Why a reading ended; `away` when JetStream does not answer, otherwise reading anew may help at once. */
 export type LogEnd = { away: boolean; text: string };
 
+/** Bytes for the headers and the subject of a message. */
+const HEADER_ROOM = 4096;
 const HEARTBEAT = 1000;
 const SILENCE = 3500;
 const CHECK = 2000;
@@ -143,6 +146,11 @@ export class JetStreamLog {
       }
       return { kind: 'unknown', text: explain(error, replicas) };
     }
+  }
+
+  /** Longest message that this connection carries to the stream, in bytes; headers have room beside it. */
+  get longest(): number {
+    return Math.min(MAX_MESSAGE, this.#connection.info?.max_payload ?? MAX_MESSAGE) - HEADER_ROOM;
   }
 
   /** Whether the reading has ended, whoever ended it. */

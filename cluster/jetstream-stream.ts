@@ -20,7 +20,7 @@ import { errorText, SealpostError } from '#shared/errors.ts';
 /** How long JetStream may take to answer, in milliseconds. */
 export const ANSWER_LIMIT = 2500;
 /** Longest message that the stream takes, in bytes: what NATS carries where nothing else is configured. */
-const MAX_MESSAGE = 1024 * 1024;
+export const MAX_MESSAGE = 1024 * 1024;
 
 /** JetStream's error codes (`err_code`). */
 export const JS_ERROR = {

@@ -171,7 +171,8 @@ export class Follower<T> {
         this.#applier.add(attachment, message),
       );
       const before = this.#current;
-      if (before === undefined && !this.#closed) this.#set('behind', READING);
+      const goesOn = before?.log.closed === false && before.log.created === next.log.created;
+      if (!goesOn && !this.#closed) this.#set('behind', READING);
       const ended = Promise.race([next.log.ended, this.#closing.promise]);
       const failed = (await Promise.race([ended, this.#catchUp(next)])) ?? (await this.#holdBack(ended));
       if (failed !== undefined) {
@@ -205,7 +206,7 @@ export class Follower<T> {
   async #holdBack(ended: Promise<LogEnd>): Promise<LogEnd | undefined> {
     const left = this.#restoreUntil - performance.now();
     if (left <= 0) return undefined;
-    this.#set(this.#state, 'the stream was made anew: the other nodes are given time to bring what they hold');
+    this.#set('behind', 'the stream was made anew: the other nodes are given time to bring what they hold');
     let timer: NodeJS.Timeout | undefined;
     const over = new Promise<undefined>((resolve) => {
       timer = setTimeout(resolve, left, undefined);

@@ -225,6 +225,10 @@ export class ReplicatedMap<T> {
       if (attachment === undefined) throw noQuorum('keep', follower.problem);
       const record = this.#next(key, fn);
       if (record === undefined) return this.#result(key);
+      if (Buffer.byteLength(record.json) > attachment.log.longest) {
+        const text = `the record ${key} would be longer than NATS carries: raise max_payload of its servers`;
+        throw new SealpostError('too-large', text);
+      }
       if (await this.#publish(follower, attachment, record)) {
         const { value, version } = record;
         return { value, version, revision: this.#records.revision };

@@ -320,3 +320,14 @@ test('one NATS server is enough for one replica', nats, async () => {
   assert.equal((await node.map.update('n', count)).revision, 1);
   assert.equal(node.map.state, 'following');
 });
+
+test('a record that NATS does not carry is refused, and nothing else suffers', nats, async () => {
+  await using server = await startNatsServer({ jetStream: true, config: 'max_payload: 65536' });
+  await using dir = await tempDir();
+  await using node = await MapNode.start({
+    ...{ schema: Note, node: 'a', bucket: 'notes', folder: dir.path, servers: [server.url], replicas: 1 },
+  });
+  await assert.rejects(node.map.update('n', text('x'.repeat(70_000))), { code: 'too-large', message: /max_payload/ });
+  assert.equal(node.map.state, 'following');
+  assert.equal((await node.map.update('n', text('x'.repeat(50_000)))).revision, 1);
+});
