@@ -93,6 +93,8 @@ export const RotationStatus = z.object({
   state: z.enum(['running', 'frozen', 'stopped', 'done', 'rolled-back']),
   /** Why it does not go on, or what it waits for. */
   waiting: z.string().optional(),
+  /** After the switch, while old and new keys sign side by side: until when, ms since 1970. */
+  sideBySideUntil: z.number().optional(),
   to: z.array(z.object({ selector: z.string(), algorithm: KeyAlgorithm, state: KeyState })),
   from: z.array(z.object({ selector: z.string(), algorithm: KeyAlgorithm, state: KeyState })),
   events: z.array(z.object({ at: z.number(), node: z.string(), text: z.string() })),

@@ -96,7 +96,7 @@ export function rotationStatus(own: Partial<RotationStatus> = {}): RotationStatu
     by: 'edge-1',
     driver: 'edge-1',
     state: 'running',
-    waiting: 'for the record of s2',
+    waiting: 'its record is missing at ns1.example.com',
     to: [{ selector: 's2', algorithm: 'rsa-2048', state: 'replicated' }],
     from: [{ selector: 's1', algorithm: 'rsa-2048', state: 'active' }],
     events: [{ at: 1_767_225_600_000, node: 'edge-1', text: 'began' }],

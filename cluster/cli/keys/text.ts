@@ -66,10 +66,11 @@ export function changeText({ from, to }: Pick<RotationStatus, 'from' | 'to'>): s
 
 /** One line: where a rotation stands and what it waits for. */
 export function rotationText(rotation: RotationStatus): string {
-  const { domain, state, started, waiting } = rotation;
-  const over = state === 'done' || state === 'rolled-back';
+  const { domain, state, started, waiting, sideBySideUntil: both } = rotation;
+  const over = state === 'done' || state === 'rolled-back' || (state === 'running' && both !== undefined);
+  const running = `running for ${formatDuration(Date.now() - started)}`;
   const how = {
-    running: `running for ${formatDuration(Date.now() - started)}`,
+    running: both === undefined ? running : `every node has switched; both sign until ${formatTime(both)}`,
     frozen: `frozen: "sealpost keys resume ${domain}" lets it go on`,
     stopped: `stopped: when the cause is put right, "sealpost keys resume ${domain}"`,
     done: 'done',

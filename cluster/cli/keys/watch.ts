@@ -31,7 +31,7 @@ export async function watchRotation(store: Store, first: RotationStatus, options
       view.show(known);
       if (isOver(known)) {
         view.end();
-        if (known.state !== 'done') process.exitCode = EXIT.failed;
+        if (known.state === 'stopped' || known.state === 'rolled-back') process.exitCode = EXIT.failed;
         return;
       }
       const next = await Promise.race([news(store, known, view), interrupted.promise]);
@@ -47,7 +47,10 @@ export async function watchRotation(store: Store, first: RotationStatus, options
   process.exitCode = INTERRUPTED;
 }
 
-const isOver = ({ state }: RotationStatus): boolean => state !== 'running' && state !== 'frozen';
+/** Whether there is no more to see: every node has switched, or the rotation ended otherwise. */
+function isOver({ state, sideBySideUntil }: RotationStatus): boolean {
+  return sideBySideUntil !== undefined || (state !== 'running' && state !== 'frozen');
+}
 
 /** The rotation as it is a moment later, however long it takes until somebody can say. */
 async function news(store: Store, known: RotationStatus, view: View): Promise<RotationStatus> {
@@ -140,8 +143,10 @@ function terminalView(): View {
 
 /** What `show` says below the events. No time passes in it, so that it can be compared. */
 function standing(rotation: RotationStatus): string {
-  if (rotation.state === 'running') return `waits: ${rotation.waiting ?? 'for its next step'}`;
-  return rotationText(rotation);
+  const { state, to, waiting } = rotation;
+  if (state !== 'running' || isOver(rotation)) return rotationText(rotation);
+  const states = to.map((key) => `${key.selector} is ${key.state}`).join(', ');
+  return waiting === undefined ? states : `${states}; ${waiting}`;
 }
 
 /** Gives the events that came since it was asked before, as lines. The rotation keeps the last 50. */

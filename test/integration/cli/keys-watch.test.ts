@@ -10,7 +10,8 @@ const at = 1_767_225_600_000;
 const STEPS = [
   rotationStatus(),
   rotationStatus({
-    waiting: 'for ns2.example.com',
+    to: [{ selector: 's2', algorithm: 'rsa-2048', state: 'published' }],
+    waiting: 'its record is missing at ns2.example.com',
     events: [
       { at, node: 'edge-1', text: 'began' },
       { at: at + 1000, node: 'edge-1', text: 's2 is published' },
@@ -28,7 +29,11 @@ async function rotating(end: 'done' | 'stopped' | 'rolled-back') {
 
 for (const [end, code, words] of [
   ['done', 0, /^rotation of example\.com \(s1 → s2\): done$/],
-  ['stopped', 1, /stopped: when the cause is put right, "sealpost keys resume example\.com"; for ns2/],
+  [
+    'stopped',
+    1,
+    /stopped: when the cause is put right, "sealpost keys resume example\.com"; its record is missing at ns2/,
+  ],
   ['rolled-back', 1, /rolled back$/],
 ] as const) {
   test(`a rotation is watched step by step until it is ${end}`, async () => {
@@ -38,13 +43,21 @@ for (const [end, code, words] of [
     const lines = text.stdout.trimEnd().split('\n');
     assert.equal(lines[0], 'rotation of example.com began: s1 → s2');
     assert.match(lines[2] ?? '', / {2}edge-1 {2}began$/);
-    assert.equal(lines[3], 'waits: for the record of s2');
+    assert.equal(lines[3], 's2 is replicated; its record is missing at ns1.example.com');
     assert.match(lines[4] ?? '', / {2}edge-1 {2}s2 is published$/);
-    assert.equal(lines[5], 'waits: for ns2.example.com');
+    assert.equal(lines[5], 's2 is published; its record is missing at ns2.example.com');
     assert.match(lines[6] ?? '', words);
     assert.equal(lines.length, 7);
   });
 }
+
+test('it is enough that every node has switched: while old and new sign side by side, nobody has to watch', async () => {
+  const sideBySideUntil = at + 172_800_000;
+  await using store = await fakeStore({ rotation: () => rotationStatus({ sideBySideUntil }) });
+  const { code, stdout } = await store.run('keys', 'watch', 'example.com');
+  assert.equal(code, 0);
+  assert.match(stdout, /every node has switched; both sign until 2026-01-0/);
+});
 
 test('a rotation is watched as JSON, one object a line', async () => {
   await using store = await rotating('stopped');
@@ -68,7 +81,7 @@ test('on a terminal the last line tells what is waited for', async () => {
   const { code, output } = await onTerminal(store.folder, 'keys watch example.com'.split(' '));
   assert.equal(code, 0);
   assert.match(output, /edge-1 {2}s2 is published\r?\n/);
-  assert.match(output, /\x1b\[Kwaits: for ns2\.example\.com \(\d+s\)/);
+  assert.match(output, /\x1b\[Ks2 is published; its record is missing at ns2\.example\.com \(\d+s\)/);
   assert.match(output, /\x1b\[Krotation of example\.com \(s1 → s2\): done\r?\n$/);
 });
 
@@ -76,7 +89,7 @@ test('a node that goes away while a rotation is watched is waited for', async ()
   let state: 'running' | 'done' = 'running';
   await using store = await fakeStore({ rotation: () => rotationStatus({ state }) });
   await using program = watching(store.folder);
-  await program.waitForOutput(/waits: for the record/);
+  await program.waitForOutput(/s2 is replicated; its record is missing/);
   await store.close();
   await program.waitForOutput(/no news: no node answers at .*; asking again/);
   state = 'done';
@@ -88,7 +101,7 @@ test('a node that goes away while a rotation is watched is waited for', async ()
 test('Control-C ends the watching, not the rotation', async () => {
   await using store = await fakeStore({ rotation: () => rotationStatus() });
   await using program = watching(store.folder);
-  await program.waitForOutput(/waits: for the record/);
+  await program.waitForOutput(/s2 is replicated; its record is missing/);
   program.signal('SIGINT');
   assert.equal(await program.ended(), 130);
   assert.match(program.output, /The rotation goes on\. See it: sealpost keys watch example\.com/);
@@ -99,7 +112,7 @@ test('a rotation that another one followed is not taken for it', async () => {
   let rotation = rotationStatus();
   await using store = await fakeStore({ rotation: () => rotation });
   await using program = watching(store.folder);
-  await program.waitForOutput(/waits: for the record/);
+  await program.waitForOutput(/s2 is replicated; its record is missing/);
   rotation = rotationStatus({ id: 'r0', started: rotation.started - 1, state: 'done' });
   await program.waitForOutput(/no news: a node answers that has yet to hear of this rotation/);
   rotation = rotationStatus({ id: 'r2', started: rotation.started + 5, state: 'done' });

@@ -64,9 +64,12 @@ test('a problem tells since when, and whether somebody must act', () => {
 
 test('a rotation that is over waits for nothing', () => {
   for (const state of ['done', 'rolled-back'] as const) {
-    assert.doesNotMatch(rotationText(rotationStatus({ state })), /for the record/);
+    assert.doesNotMatch(rotationText(rotationStatus({ state })), /missing/);
   }
-  assert.match(rotationText(rotationStatus()), /\(s1 → s2\): running for .*; for the record of s2$/);
+  assert.match(
+    rotationText(rotationStatus()),
+    /\(s1 → s2\): running for .*; its record is missing at ns1\.example\.com$/,
+  );
 });
 
 test('a schedule is a sentence', () => {
