@@ -1,9 +1,9 @@
 import type { z } from 'zod';
 import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
-import type { Attachment } from '#cluster/replicated-attachment.ts';
 import { Follower } from '#cluster/replicated-follower.ts';
-import { nextRecord, type ReplicatedRecord, writeIdOf } from '#cluster/replicated-record.ts';
+import { nextRecord, type ReplicatedRecord } from '#cluster/replicated-record.ts';
 import { ReplicatedRecords, refuseUnreadable } from '#cluster/replicated-records.ts';
+import { noQuorum, storeFailed, Writer } from '#cluster/replicated-writer.ts';
 import type { Store } from '#cluster/store.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -70,14 +70,12 @@ const OPEN_LIMIT = 3000;
 const BEHIND_LIMIT = 8000;
 /** How long a change is tried, while others are faster or servers change roles. */
 const CHANGE_LIMIT = 15_000;
-/** How long it is tried to find out whether a change without answer was made. */
-const SETTLE_LIMIT = 12_000;
-const STORE_CHECK = 200;
 
 export class ReplicatedMap<T> {
   readonly #options: ReplicatedMapOptions<T>;
   readonly #records: ReplicatedRecords<T>;
   readonly #follower: Follower<T> | undefined;
+  readonly #writer: Writer<T> | undefined;
   readonly #changeListeners = new Set<(keys: readonly string[]) => void>();
   readonly #stateListeners = new Set<(state: MapState) => void>();
   /** The last change of this node that was asked for: they are made one after the other. */
@@ -93,6 +91,7 @@ export class ReplicatedMap<T> {
       onChanged: (keys) => this.#changed(keys),
       onState: (state) => this.#notify(this.#stateListeners, state),
     });
+    this.#writer = new Writer(this.#follower, records, options.store);
   }
 
   /**
@@ -154,7 +153,9 @@ export class ReplicatedMap<T> {
    */
   update(key: string, fn: Change<T>): Promise<Changed<T>> {
     const change = this.#lastChange.then(() =>
-      this.#follower === undefined ? this.#changeHere(key, fn) : this.#changeInCluster(this.#follower, key, fn),
+      this.#follower === undefined || this.#writer === undefined
+        ? this.#changeHere(key, fn)
+        : this.#changeInCluster(this.#follower, this.#writer, key, fn),
     );
     this.#lastChange = change.catch(() => undefined);
     return change;
@@ -218,7 +219,7 @@ export class ReplicatedMap<T> {
     return this.#result(key);
   }
 
-  async #changeInCluster(follower: Follower<T>, key: string, fn: Change<T>): Promise<Changed<T>> {
+  async #changeInCluster(follower: Follower<T>, writer: Writer<T>, key: string, fn: Change<T>): Promise<Changed<T>> {
     const end = performance.now() + CHANGE_LIMIT;
     let attachment = await follower.following(BEHIND_LIMIT, { upWhenAway: true });
     for (;;) {
@@ -229,7 +230,7 @@ export class ReplicatedMap<T> {
         const text = `the record ${key} would be longer than NATS carries: raise max_payload of its servers`;
         throw new SealpostError('too-large', text);
       }
-      if (await this.#publish(follower, attachment, record)) {
+      if (await writer.publish(attachment, record)) {
         const { value, version } = record;
         return { value, version, revision: this.#records.revision };
       }
@@ -238,78 +239,4 @@ export class ReplicatedMap<T> {
       attachment = await follower.following(end - performance.now(), { upWhenAway: false });
     }
   }
-
-  /** Whether the record is in the stream, and then synced here. */
-  async #publish(follower: Follower<T>, attachment: Attachment, record: ReplicatedRecord<T>): Promise<boolean> {
-    const expected = attachment.applied;
-    const outcome = await attachment.log.write(record.key, Buffer.from(record.json), expected);
-    switch (outcome.kind) {
-      case 'taken':
-        await this.#stored(follower.taken(attachment, outcome.seq, record));
-        return true;
-      case 'behind':
-        await follower.caughtUp(attachment, expected, outcome.last);
-        return false;
-      case 'refused':
-        attachment.log.end({ away: true, text: outcome.text });
-        return false;
-      case 'unknown':
-        attachment.log.end({ away: true, text: outcome.text });
-        return this.#settle(follower, record, { created: attachment.log.created, last: expected });
-    }
-  }
-
-  /** Find out whether a record was taken whose answer got lost. */
-  async #settle(
-    follower: Follower<T>,
-    record: ReplicatedRecord<T>,
-    sent: { created: string; last: number },
-  ): Promise<boolean> {
-    const { key, version, writeId } = record;
-    const end = performance.now() + SETTLE_LIMIT;
-    for (;;) {
-      const attachment = await follower.following(end - performance.now(), { upWhenAway: false });
-      if (attachment === undefined) throw noQuorum('unknown', follower.problem);
-      const held = this.#records.get(key);
-      if (held !== undefined && held.version >= version) {
-        const made = writeIdOf(held, version);
-        if (made === undefined) throw noQuorum('unknown', 'many other changes followed');
-        return made === writeId;
-      }
-      if (attachment.log.created !== sent.created || attachment.applied !== sent.last) return false;
-      const outcome = await attachment.log.write(key, Buffer.from(record.json), sent.last);
-      if (outcome.kind === 'taken') await this.#stored(follower.taken(attachment, outcome.seq, record));
-      else if (outcome.kind === 'behind') await follower.caughtUp(attachment, sent.last, outcome.last);
-      else attachment.log.end({ away: true, text: outcome.text });
-    }
-  }
-
-  /** Wait until a change that the stream has is synced here. Fails with `store-failed` when the store fails meanwhile. */
-  async #stored(applied: Promise<void>): Promise<void> {
-    const { store } = this.#options;
-    const failed = Promise.withResolvers<never>();
-    const timer = setInterval(() => {
-      if (store.failure === undefined) return;
-      failed.reject(
-        storeFailed('the change was made in the cluster, but this node cannot store it yet', store.failure),
-      );
-    }, STORE_CHECK);
-    try {
-      await Promise.race([applied, failed.promise]);
-    } finally {
-      clearInterval(timer);
-    }
-  }
-}
-
-function storeFailed(text: string, cause: Error): SealpostError {
-  return new SealpostError('store-failed', `${text}: ${errorText(cause)}`, { cause });
-}
-
-function noQuorum(outcome: 'keep' | 'unknown', problem = 'NATS is away'): SealpostError {
-  const text =
-    outcome === 'keep'
-      ? `keys cannot be changed until a majority of the NATS servers is back; signing goes on (${problem})`
-      : `it is not known whether the change was made: look again when a majority of the NATS servers is back; signing goes on (${problem})`;
-  return new SealpostError('no-quorum', text);
 }
