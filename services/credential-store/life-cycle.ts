@@ -1,0 +1,168 @@
+import type { KeyAlgorithm, KeyState } from '#services/credential-store/contract.ts';
+import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
+import {
+  type At,
+  enter,
+  keyOf,
+  timeText,
+  withEvent,
+  withKeys,
+  wrongState,
+} from '#services/credential-store/record-change.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/**
+ * The life of a key, and what an administrator may do to one key. Everything here is a function from a domain's record
+ * to its next one, made in one compare-and-set; `steps.ts` has the driver's steps, `rotation.ts` those of rotations.
+ *
+ *   created     made and stored
+ *   replicated  every live signer has proved that it can use it
+ *   published   its TXT record is written, or asked of the administrator
+ *   proven      every authoritative server returns it, seen from every live node
+ *   active      signers sign with it
+ *   retiring    no longer signs; stays in DNS for the mail that it signed. Without `until`, a live signer may not have
+ *               heard of that yet; once all have, `until` says how long the record stays
+ *   retired     the private key is erased; its record is to be revoked
+ *   revoked     its record says so (empty p=), up to `until`
+ *   deleted     the record is gone and so is the key; its selector is in `used`
+ *
+ *   created → replicated → published → proven → active → retiring → retired → revoked → deleted
+ *      └───────────┴───────────┴─────────┴──┐     │ ↑_______│          ↑
+ *                                           └─────┴────────────────────┘
+ *
+ * Each state is a confirmed fact, and is entered from the one before it but for these: `revoke` (compromised) leads to
+ * `retired` from every state before it; so do `delete` and rollback for a key that never signed; and a retiring key
+ * becomes active again after `activate` or by rollback, since its record still stands.
+ * A key that never signed (`signed` false) has nothing to revoke: retired, revoked, deleted follow without waiting.
+ *
+ * What always holds:
+ *   - a key becomes active from `proven` or `retiring` only
+ *   - a domain with an active key keeps one, unless `force` is said
+ *   - a rotation that is not at its end has in `to` only keys from `created` to `active`, and an active key for each
+ *     that it retires: a new key that is taken away leaves the rotation together with the one it was to replace
+ *   - there is no private key (`wrapped`) from `retired` on
+ *   - a selector names one key, for ever; only behind a CNAME it may name another once its key is deleted
+ */
+
+/** More would not fit the page of a browser, nor the patience of whoever asks DNS. */
+export const MAX_KEYS = 40;
+
+/** What a revoked key was before, at the latest. */
+const REVOCABLE: ReadonlySet<KeyState> = new Set([
+  'created',
+  'replicated',
+  'published',
+  'proven',
+  'active',
+  'retiring',
+]);
+
+/** Whether a new key becomes active by itself where nobody said: when the domain signs with none of its kind, RSA or Ed25519. */
+export function activatesByItself(record: DomainRecord | undefined, algorithm: KeyAlgorithm): boolean {
+  return !(record?.keys ?? []).some((k) => k.state === 'active' && kindOf(k.algorithm) === kindOf(algorithm));
+}
+
+const kindOf = (algorithm: KeyAlgorithm): string => (algorithm === 'ed25519' ? 'ed25519' : 'rsa');
+
+/** Fails with `exists` when a new key cannot have the selector. `reusable`: one whose key is deleted may be used again. */
+export function assertFreeSelector(record: DomainRecord | undefined, selector: string, reusable: boolean): void {
+  const key = record?.keys.find((k) => k.selector === selector);
+  if (key !== undefined) {
+    const text = `${record?.domain} has a key with selector ${selector} (${key.state})`;
+    throw new SealpostError('exists', `${text}: take another selector`);
+  }
+  const used = record?.used.find((u) => u.selector === selector);
+  if (used !== undefined && !reusable) {
+    const text = `selector ${selector} of ${record?.domain} had a key that was deleted on ${timeText(used.deleted)}`;
+    throw new SealpostError('exists', `${text}; old mail may still ask for it: take another selector`);
+  }
+}
+
+/** A new key. Fails with `exists`: its selector is or was used, or the domain has too many keys. */
+export function addKey(record: DomainRecord | undefined, domain: string, key: KeyRecord): DomainRecord {
+  const before: DomainRecord = record ?? { domain, keys: [], used: [] };
+  assertFreeSelector(before, key.selector, key.publication.by === 'cname');
+  if (before.keys.length >= MAX_KEYS) {
+    const text = `${domain} has ${before.keys.length} keys, and ${MAX_KEYS} are the most`;
+    throw new SealpostError('exists', `${text}: delete some that are not needed first`);
+  }
+  return { ...before, keys: [...before.keys, key] };
+}
+
+/**
+ * Let a key sign as soon as its record is proven, or again, where it is retiring. The driver looks at the record once
+ * more and makes it active. Fails with `not-found` or `wrong-state`.
+ */
+export function activateKey(record: DomainRecord, selector: string): DomainRecord {
+  const key = keyOf(record, selector);
+  if (!REVOCABLE.has(key.state)) throw wrongState(record, key, 'its private key is erased, it can never sign again');
+  if (key.activate || key.state === 'active') return record;
+  return withKeys(record, [selector], (k) => ({ ...k, activate: true }));
+}
+
+/** Stop signing with an active key. Fails with `not-found`, `wrong-state`, or `last-key` without `force`. */
+export function retireKey(record: DomainRecord, selector: string, options: At & { force: boolean }): DomainRecord {
+  const key = keyOf(record, selector);
+  if (key.state !== 'active') {
+    throw wrongState(record, key, key.signed ? 'it does not sign any more' : 'it never signed: delete it instead');
+  }
+  assertNotLast(record, key, options.force);
+  const retiring = withKeys(record, [selector], (k) => enter(k, 'retiring', options.now));
+  return leaveRotation(retiring, selector, options, 'is retired');
+}
+
+/**
+ * Declare a key compromised: nobody signs with it from now on, and its record is revoked. Fails with `not-found`,
+ * `wrong-state`, or `last-key` without `force`.
+ */
+export function revokeKey(record: DomainRecord, selector: string, options: At & { force: boolean }): DomainRecord {
+  const key = keyOf(record, selector);
+  if (!REVOCABLE.has(key.state))
+    throw wrongState(record, key, 'its private key is erased, nobody can sign with it here');
+  assertNotLast(record, key, options.force);
+  const retired = withKeys(record, [selector], (k) => enter(k, 'retired', options.now));
+  return leaveRotation(retired, selector, options, 'is compromised');
+}
+
+/**
+ * Remove a key that never signed, or now one that is revoked. It goes when its record is gone. Fails with `not-found`
+ * or `wrong-state`.
+ */
+export function deleteKey(record: DomainRecord, selector: string, at: At): DomainRecord {
+  const key = keyOf(record, selector);
+  if (key.state === 'revoked')
+    return withKeys(record, [selector], (k) => ({ ...k, until: Math.min(at.now, k.until ?? at.now) }));
+  if (key.signed)
+    throw wrongState(record, key, HOW_TO_DELETE[key.state] ?? 'it signed mail, so it must be revoked first');
+  if (key.state === 'retired') return record;
+  const retired = withKeys(record, [selector], (k) => enter(k, 'retired', at.now));
+  return leaveRotation(retired, selector, at, 'is deleted');
+}
+
+const HOW_TO_DELETE: Partial<Record<KeyState, string>> = {
+  active: 'it signs mail: retire it first',
+  retiring: 'mail that it signed may still be on its way: wait, or revoke it if it is compromised',
+  retired: 'it can be deleted when its revocation is seen everywhere',
+};
+
+function assertNotLast(record: DomainRecord, key: KeyRecord, force: boolean): void {
+  if (force || key.state !== 'active' || record.keys.some((k) => k !== key && k.state === 'active')) return;
+  throw new SealpostError(
+    'last-key',
+    `key ${key.selector} is the last active key of ${record.domain}: without it mail is not signed, or waits. Rotate it (keys rotate ${record.domain}), or say --force`,
+  );
+}
+
+/** A new key that was taken away replaces nothing: the rotation goes on without it and the one it was to replace. */
+function leaveRotation(record: DomainRecord, selector: string, at: At, why: string): DomainRecord {
+  const { rotation } = record;
+  const pair = rotation?.to.indexOf(selector) ?? -1;
+  if (rotation === undefined || rotation.ended !== undefined || pair < 0) return record;
+  const told = withEvent(record, at, `${selector} ${why}: ${rotation.from[pair]} is not replaced`);
+  const others = (list: string[]): string[] => list.filter((_, i) => i !== pair);
+  const left =
+    rotation.to.length > 1
+      ? { to: others(rotation.to), from: others(rotation.from) }
+      : { ended: { at: at.now, how: 'rolled-back' as const } };
+  return { ...told, rotation: { ...(told.rotation ?? rotation), ...left } };
+}

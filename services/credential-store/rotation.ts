@@ -1,0 +1,219 @@
+import type { RotationStatus } from '#services/credential-store/contract.ts';
+import type { DomainRecord, KeyRecord, Rotation } from '#services/credential-store/domain-record.ts';
+import { addKey } from '#services/credential-store/life-cycle.ts';
+import { openSteps, waitText } from '#services/credential-store/next-step.ts';
+import {
+  type At,
+  enter,
+  keyOf,
+  runningRotation,
+  timeText,
+  withEvent,
+  withKeys,
+  withoutProblem,
+} from '#services/credential-store/record-change.ts';
+import { withoutRotationTrouble } from '#services/credential-store/schedule.ts';
+import { SealpostError } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
+
+/**
+ * A rotation: each of `from` is replaced by the one of `to` at the same place.
+ *
+ *   running    the new keys live up to `proven`; when all are they become active together, beside the old ones
+ *   switched   every live signer signs with the new ones; both sign, for `sideBySide` ms
+ *   ended      done: the old ones are retiring; or rolled back: they sign alone, the new ones are retired or retiring
+ *
+ * While it is `frozen`, it makes none of these steps; a revocation goes on. Rollback is possible from everywhere, also
+ * when it is done, until the private key of an old one is erased.
+ */
+
+/** Fails with `rotation-under-way` while one has not ended. */
+export function assertNoRotation(record: DomainRecord): void {
+  const rotation = runningRotation(record);
+  if (rotation === undefined) return;
+  const driver = record.driver === undefined ? '' : `, driven by ${record.driver.node}`;
+  throw new SealpostError(
+    'rotation-under-way',
+    `${record.domain} is being rotated: begun by ${rotation.by} on ${timeText(rotation.started)}${driver}; ${waitingFor(record, rotation) ?? 'it goes on'}`,
+  );
+}
+
+/**
+ * Begin to replace the active keys, or those in `from`, by new ones: `newKeys` in the order of the domain's keys, each
+ * of the same algorithm. Fails with `rotation-under-way`, `not-found`, `no-active-key` or `exists`.
+ */
+export function startRotation(
+  record: DomainRecord,
+  options: At & { newKeys: readonly KeyRecord[]; from?: readonly string[]; sideBySide: number; by: string },
+): DomainRecord {
+  const { newKeys, sideBySide, by, now, node } = options;
+  assertNoRotation(record);
+  const old = replacedKeys(record, options.from);
+  if (newKeys.length !== old.length || newKeys.some((key, i) => key.algorithm !== old[i]?.algorithm)) {
+    const active = old.map((k) => `${k.selector} (${k.algorithm})`).join(', ');
+    throw new SealpostError(
+      'no-active-key',
+      `the active keys of ${record.domain} changed while new ones were made; now they are ${active}: try again`,
+    );
+  }
+  const from = old.map((k) => k.selector);
+  const to = newKeys.map((k) => k.selector);
+  const rotation: Rotation = { id: newId(), started: now, by, to, from, sideBySide, events: [] };
+  const added = newKeys.reduce(
+    (before, key) => addKey(before, record.domain, { ...key, activate: true }),
+    withoutRotationTrouble(record),
+  );
+  const pairs = from.map((s, i) => `${s} by ${to[i]}`).join(', ');
+  return withEvent({ ...added, rotation }, { now, node }, `rotation begins: ${pairs}`);
+}
+
+function replacedKeys(record: DomainRecord, from: readonly string[] | undefined): KeyRecord[] {
+  const active = record.keys.filter((k) => k.state === 'active');
+  if (active.length === 0) {
+    throw new SealpostError('no-active-key', `${record.domain} has no active key that could be replaced: create one`);
+  }
+  if (from === undefined) return active;
+  for (const selector of from) {
+    const { state } = keyOf(record, selector);
+    if (state !== 'active') {
+      throw new SealpostError(
+        'no-active-key',
+        `key ${selector} of ${record.domain} is ${state}: only an active key is replaced`,
+      );
+    }
+  }
+  return active.filter((k) => from.includes(k.selector));
+}
+
+/** Make no further step. Fails with `wrong-state` when there is no rotation, or it is frozen or at its end. */
+export function freezeRotation(
+  record: DomainRecord,
+  { by, reason, now }: { by: string; reason: string; now: number },
+): DomainRecord {
+  const rotation = runningRotation(record);
+  if (rotation === undefined) throw wrong(`no rotation of ${record.domain} is under way`);
+  if (rotation.frozen !== undefined)
+    throw wrong(`the rotation of ${record.domain} is ${frozenText(rotation.frozen)} already`);
+  const told = withEvent(record, { now, node: by }, reason === '' ? 'frozen' : `frozen: ${reason}`);
+  return { ...told, rotation: { ...(told.rotation ?? rotation), frozen: { at: now, by, reason } } };
+}
+
+/** Go on after `freezeRotation`, and with keys that stopped at a permanent problem. Fails with `wrong-state`. */
+export function resumeDomain(record: DomainRecord, at: At): DomainRecord {
+  const rotation = runningRotation(record);
+  const stopped = record.keys.filter((k) => k.problem?.permanent).map((k) => k.selector);
+  if (rotation?.frozen === undefined && stopped.length === 0) {
+    throw wrong(`nothing of ${record.domain} is frozen, and none of its keys has stopped at a problem`);
+  }
+  const resumed = withKeys(withEvent(record, at, 'resumed'), stopped, withoutProblem);
+  return { ...resumed, ...thawed(resumed) };
+}
+
+/**
+ * Sign with the old keys alone again: new ones that never signed are retired at once, the others are retiring. Fails
+ * with `wrong-state` when the private key of an old one is erased while its new one signs, or when there is nothing to
+ * roll back.
+ */
+export function rollbackRotation(record: DomainRecord, at: At): DomainRecord {
+  const { rotation } = record;
+  if (rotation === undefined) throw wrong(`the keys of ${record.domain} were never rotated`);
+  if (rotation.ended?.how === 'rolled-back') {
+    throw wrong(`the rotation of ${record.domain} was rolled back on ${timeText(rotation.ended.at)}`);
+  }
+  for (const [i, selector] of rotation.from.entries()) assertReturn(record, selector, rotation.to[i] ?? '');
+  const told = withEvent(record, at, `rolled back to ${rotation.from.join(', ')}`);
+  const back = withKeys(told, rotation.from, (k) => (k.state === 'retiring' ? enter(k, 'active', at.now) : k));
+  const gone = withKeys(back, rotation.to, (k) => {
+    if (k.state === 'active') return enter(k, 'retiring', at.now);
+    return k.signed || k.state === 'retired' || k.state === 'revoked' ? k : enter(k, 'retired', at.now);
+  });
+  const { frozen, ...rest } = gone.rotation ?? rotation;
+  return { ...gone, rotation: { ...rest, ended: { at: at.now, how: 'rolled-back' } } };
+}
+
+/** An old key can sign again, or its new one does not sign yet and nothing changes without it. */
+function assertReturn(record: DomainRecord, old: string, fresh: string): void {
+  const key = record.keys.find((k) => k.selector === old);
+  if (key?.state === 'active' || key?.state === 'retiring') return;
+  const successor = record.keys.find((k) => k.selector === fresh);
+  if (successor !== undefined && !successor.signed) return;
+  throw wrong(
+    `the rotation of ${record.domain} cannot be rolled back: key ${old} is ${key?.state ?? 'deleted'}, its private key is erased; rotate again instead (keys rotate ${record.domain})`,
+  );
+}
+
+/** The rotation under way or the last one, as people see it; undefined when there never was one. */
+export function rotationStatus(record: DomainRecord): RotationStatus | undefined {
+  const { rotation, driver, domain } = record;
+  if (rotation === undefined) return undefined;
+  const { id, started, by, events, from, to } = rotation;
+  const waiting = waitingFor(record, rotation);
+  const both = bothUntil(rotation);
+  return {
+    domain,
+    id,
+    started,
+    by,
+    state: stateOf(record, rotation),
+    to: to.flatMap((selector, i) => partOf(record, selector, from[i])),
+    from: from.flatMap((selector, i) => partOf(record, selector, to[i])),
+    events,
+    ...(driver === undefined ? {} : { driver: driver.node }),
+    ...(waiting === undefined ? {} : { waiting }),
+    ...(both === undefined ? {} : { sideBySideUntil: both }),
+  };
+}
+
+/** Until when old and new keys sign side by side; undefined before the switch and at the end. */
+function bothUntil({ switched, ended, sideBySide }: Rotation): number | undefined {
+  return switched === undefined || ended !== undefined || sideBySide === 0 ? undefined : switched.at + sideBySide;
+}
+
+function stateOf(record: DomainRecord, rotation: Rotation): RotationStatus['state'] {
+  if (rotation.ended !== undefined) return rotation.ended.how;
+  if (rotation.frozen !== undefined) return 'frozen';
+  if (problemOf(record, rotation)?.permanent) return 'stopped';
+  return 'running';
+}
+
+/** Why it does not go on, or what comes next. */
+function waitingFor(record: DomainRecord, rotation: Rotation): string | undefined {
+  if (rotation.ended !== undefined) return undefined;
+  if (rotation.frozen !== undefined) return frozenText(rotation.frozen);
+  const problem = problemOf(record, rotation);
+  if (problem !== undefined) return problem.text;
+  const step = openSteps(record).find(
+    ({ kind, selectors }) => kind === 'replaced' || selectors.some((s) => rotation.to.includes(s)),
+  );
+  return step === undefined ? undefined : waitText(step);
+}
+
+/** A permanent problem of its keys, else any. */
+function problemOf(record: DomainRecord, rotation: Rotation): KeyRecord['problem'] {
+  const concerned = [...rotation.to, ...rotation.from];
+  const problems = record.keys.flatMap((k) => (concerned.includes(k.selector) && k.problem ? [k.problem] : []));
+  return problems.find((p) => p.permanent) ?? problems[0];
+}
+
+function partOf(record: DomainRecord, selector: string, other: string | undefined): RotationStatus['to'] {
+  const key = record.keys.find((k) => k.selector === selector);
+  if (key !== undefined) return [{ selector, algorithm: key.algorithm, state: key.state }];
+  // It is deleted; the other one of the pair has the same algorithm, unless it is deleted too.
+  const algorithm = record.keys.find((k) => k.selector === other)?.algorithm;
+  return algorithm === undefined ? [] : [{ selector, algorithm, state: 'deleted' }];
+}
+
+/** The rotation without its `frozen`, where there is one. */
+function thawed(record: DomainRecord): Pick<DomainRecord, 'rotation'> {
+  if (record.rotation === undefined) return {};
+  const { frozen, ...rotation } = record.rotation;
+  return { rotation };
+}
+
+function frozenText({ at, by, reason }: NonNullable<Rotation['frozen']>): string {
+  return `frozen by ${by} since ${timeText(at)}${reason === '' ? '' : ` (${reason})`}`;
+}
+
+function wrong(message: string): SealpostError {
+  return new SealpostError('wrong-state', message);
+}

@@ -1,0 +1,175 @@
+import type { KeyState } from '#services/credential-store/contract.ts';
+import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
+import {
+  type At,
+  enter,
+  keyOf,
+  runningRotation,
+  withEvent,
+  withKeyEvent,
+  withKeys,
+  withoutProblem,
+  wrongState,
+} from '#services/credential-store/record-change.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/**
+ * The steps that a driver makes once it has confirmed what they say, as functions from record to record. Each checks
+ * the state that it starts from and fails with `wrong-state`: what was confirmed may not be true of the newest record.
+ */
+
+/** Take the domain over. Who drove it before writes nothing more, because its term is old. */
+export function claim(record: DomainRecord, node: string): DomainRecord {
+  return { ...record, driver: { node, term: (record.driver?.term ?? 0) + 1 } };
+}
+
+/** Every live signer can use the key. */
+export function replicated(record: DomainRecord, selector: string, at: At): DomainRecord {
+  return advance(record, selector, 'created', 'replicated', at);
+}
+
+/** Its TXT record is written, or has appeared. */
+export function published(record: DomainRecord, selector: string, at: At): DomainRecord {
+  return advance(record, selector, 'replicated', 'published', at);
+}
+
+/** Every server returns it. */
+export function proven(record: DomainRecord, selector: string, at: At): DomainRecord {
+  return advance(record, selector, 'published', 'proven', at);
+}
+
+/** Sign with these keys from now on: all new ones of a rotation at once. */
+export function activated(record: DomainRecord, selectors: readonly string[], at: At): DomainRecord {
+  for (const selector of selectors) {
+    const key = keyOf(record, selector);
+    if (key.state !== 'retiring' || !key.activate) assertState(record, key, 'proven');
+  }
+  assertNotFrozen(record, selectors);
+  return enterAll(record, selectors, 'active', at);
+}
+
+/** Every live signer signs with the new keys of the rotation; `revision` is that of the store. */
+export function switched(record: DomainRecord, revision: number, at: At): DomainRecord {
+  const rotation = runningRotation(record);
+  if (rotation === undefined || rotation.switched !== undefined) throw noSuchStep(record);
+  assertNotFrozen(record, rotation.to);
+  for (const selector of rotation.to) assertState(record, keyOf(record, selector), 'active');
+  const told = withEvent(record, at, `every node signs with ${rotation.to.join(', ')}`);
+  const clear = withKeys(told, rotation.to, withoutProblem);
+  return { ...clear, rotation: { ...(clear.rotation ?? rotation), switched: { at: at.now, revision } } };
+}
+
+/** The old keys of the rotation stop signing; with that it is done. */
+export function replaced(record: DomainRecord, at: At): DomainRecord {
+  const rotation = runningRotation(record);
+  if (rotation?.switched === undefined) throw noSuchStep(record);
+  assertNotFrozen(record, rotation.to);
+  for (const selector of rotation.to) assertState(record, keyOf(record, selector), 'active');
+  const old = rotation.from.filter((s) => record.keys.some((k) => k.selector === s && k.state === 'active'));
+  const text = old.length === 0 ? 'done' : `done: ${old.join(', ')} ${areOrIs(old)} retiring`;
+  const retiring = withKeys(withEvent(record, at, text), old, (k) => enter(k, 'retiring', at.now));
+  const clear = withKeys(retiring, rotation.to, withoutProblem);
+  return { ...clear, rotation: { ...(clear.rotation ?? rotation), ended: { at: at.now, how: 'done' } } };
+}
+
+/** No live signer signs with a retiring key any more: its record stays for `retireAfter` ms from now on. */
+export function stopped(record: DomainRecord, selector: string, at: At & { retireAfter: number }): DomainRecord {
+  const key = keyOf(record, selector);
+  assertState(record, key, 'retiring');
+  if (key.until !== undefined) throw wrongState(record, key, 'its time is running already');
+  const told = withKeyEvent(record, [selector], at, `no node signs with ${selector} any more`);
+  return withKeys(told, [selector], (k) => ({ ...withoutProblem(k), until: at.now + at.retireAfter }));
+}
+
+/** The mail that it signed has left: the private key is erased. */
+export function retired(record: DomainRecord, selector: string, at: At): DomainRecord {
+  const key = keyOf(record, selector);
+  assertState(record, key, 'retiring');
+  if (key.until === undefined || key.until > at.now || key.activate) {
+    throw wrongState(record, key, 'it is too early to retire it');
+  }
+  return advance(record, selector, 'retiring', 'retired', at);
+}
+
+/** Every server says that it is revoked; or it never signed. The record stays for `keepRevoked` ms. */
+export function revoked(record: DomainRecord, selector: string, at: At & { keepRevoked: number }): DomainRecord {
+  const until = keyOf(record, selector).signed ? at.now + at.keepRevoked : undefined;
+  return advance(record, selector, 'retired', 'revoked', at, until);
+}
+
+/** No server has its record any more. */
+export function deleted(record: DomainRecord, selector: string, at: At): DomainRecord {
+  const key = keyOf(record, selector);
+  assertState(record, key, 'revoked');
+  if (key.until !== undefined && key.until > at.now) throw wrongState(record, key, 'it is too early to delete it');
+  const { fingerprint } = key;
+  const told = withKeyEvent(record, [selector], at, `${selector} is deleted`);
+  return {
+    ...told,
+    keys: told.keys.filter((k) => k.selector !== selector),
+    used: [...told.used.filter((u) => u.selector !== selector), { selector, fingerprint, deleted: at.now }],
+  };
+}
+
+/**
+ * Why some keys do not go on; the record itself where that is known. `permanent`: they are not tried again until
+ * `keys resume`.
+ */
+export function noteProblem(
+  record: DomainRecord,
+  selectors: readonly string[],
+  { text, permanent, ...at }: At & { text: string; permanent: boolean },
+): DomainRecord {
+  const news = record.keys.filter(
+    ({ selector, problem }) =>
+      selectors.includes(selector) && (problem?.text !== text || problem.permanent !== permanent),
+  );
+  if (news.length === 0) return record;
+  const noted = withKeys(
+    record,
+    news.map((k) => k.selector),
+    (k) => ({ ...k, problem: { text, since: at.now, permanent } }),
+  );
+  return permanent ? withKeyEvent(noted, selectors, at, `${selectors.join(', ')} stopped: ${text}`) : noted;
+}
+
+function advance(
+  record: DomainRecord,
+  selector: string,
+  from: KeyState,
+  to: KeyState,
+  at: At,
+  until?: number,
+): DomainRecord {
+  assertState(record, keyOf(record, selector), from);
+  if (from !== 'retiring' && from !== 'retired') assertNotFrozen(record, [selector]);
+  return enterAll(record, [selector], to, at, until);
+}
+
+function enterAll(
+  record: DomainRecord,
+  selectors: readonly string[],
+  state: KeyState,
+  at: At,
+  until?: number,
+): DomainRecord {
+  const told = withKeyEvent(record, selectors, at, `${selectors.join(', ')} ${areOrIs(selectors)} ${state}`);
+  return withKeys(told, selectors, (k) => enter(k, state, at.now, until));
+}
+
+function assertState(record: DomainRecord, key: KeyRecord, state: KeyState): void {
+  if (key.state !== state) throw wrongState(record, key, `this step begins from ${state}`);
+}
+
+/** Frozen since the step was begun. */
+function assertNotFrozen(record: DomainRecord, selectors: readonly string[]): void {
+  const rotation = runningRotation(record);
+  if (rotation?.frozen === undefined || !selectors.some((s) => rotation.to.includes(s))) return;
+  throw new SealpostError('wrong-state', `the rotation of ${record.domain} is frozen`);
+}
+
+function noSuchStep(record: DomainRecord): SealpostError {
+  return new SealpostError('wrong-state', `no rotation of ${record.domain} is at this step`);
+}
+
+const areOrIs = (list: readonly string[]): string => (list.length > 1 ? 'are' : 'is');
