@@ -12,7 +12,8 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
- * The door into a running node that has no NATS: a Unix domain socket in its data folder, for the command line.
+ * The door into a running node that has no NATS, or has lost it: a Unix domain socket in its data folder, for the
+ * command line.
  *
  * One call per connection. A block is four bytes of length, big-endian, and that many bytes. The caller sends two blocks,
  * the address (JSON) and the request in the form of `frame.ts`; the node answers with one, the reply, and closes.
@@ -180,6 +181,16 @@ export class ControlClient implements Pick<Bus, 'call'> {
       throw new SealpostError(CALL_ERRORS.unavailable, `the node at ${this.#path} did not answer`, { cause: error });
     } finally {
       socket.destroy();
+    }
+  }
+
+  /** Whether a node listens there. */
+  async answers(): Promise<boolean> {
+    try {
+      (await this.#connect()).destroy();
+      return true;
+    } catch {
+      return false;
     }
   }
 

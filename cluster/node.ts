@@ -54,14 +54,26 @@ type Part = { start(): Promise<void>; stop(): Promise<void> };
 /** What each service is given. This table is the whole of who may call whom. */
 const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
   'credential-store': (kit) =>
-    part(kit, createCredentialStoreService({ ...common(kit), announce: announcer(kit.bus, credentialStoreContract) })),
+    part(
+      kit,
+      createCredentialStoreService({
+        ...common(kit),
+        announce: announcer(kit.bus, credentialStoreContract),
+        stores: client(kit.bus, credentialStoreContract),
+        onStores: listen(kit.bus, credentialStoreContract, kit.log),
+        signer: client(kit.bus, signerContract),
+        onSigners: listen(kit.bus, signerContract, kit.log),
+        jetStream: kit.bus.jetStream,
+      }),
+    ),
   signer: (kit) =>
     part(
       kit,
       createSignerService({
         ...common(kit),
         credentials: client(kit.bus, credentialStoreContract),
-        onChanged: listen(kit.bus, credentialStoreContract, kit.log),
+        onStores: listen(kit.bus, credentialStoreContract, kit.log),
+        announce: announcer(kit.bus, signerContract),
       }),
     ),
   policy: (kit) => part(kit, createPolicyService(common(kit))),
@@ -121,7 +133,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       loggers.push(ownLog);
       await startPart(PARTS[name]({ bus, settings, log: ownLog }), undo);
     }
-    if (config.bus.servers.length === 0) {
+    // A whole node can be looked after also while NATS is away; of one in several processes none is the whole.
+    if (wanted.length === SERVICES.length) {
       const control = await openControl(config.node.data, bus, log);
       undo.defer(() => control.close());
     }

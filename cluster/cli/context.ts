@@ -63,10 +63,27 @@ export async function openCaller(options: CommonOptions): Promise<Caller> {
     return { config, client: (contract) => client(control, contract), [Symbol.asyncDispose]: async () => undefined };
   }
   const bus = await connectNats(config);
-  return { config, client: (contract) => client(bus, contract), [Symbol.asyncDispose]: () => bus.drain() };
+  if (bus !== undefined) {
+    return { config, client: (contract) => client(bus, contract), [Symbol.asyncDispose]: () => bus.drain() };
+  }
+  return openOwnNode(config);
 }
 
-async function connectNats({ bus, node }: Config): Promise<Bus> {
+/** NATS is away; the node on this machine may answer for itself. */
+async function openOwnNode(config: Config): Promise<Caller> {
+  const control = new ControlClient(config.node.data);
+  if (!(await control.answers())) {
+    throw new SealpostError(
+      'no-node',
+      `no NATS server answers at ${config.bus.servers.join(', ')}: start it, or check bus.servers`,
+    );
+  }
+  console.error(`NATS does not answer: this is what node ${config.node.name} alone says`);
+  return { config, client: (contract) => client(control, contract), [Symbol.asyncDispose]: async () => undefined };
+}
+
+/** Undefined when no server answers. */
+async function connectNats({ bus, node }: Config): Promise<Bus | undefined> {
   // Loaded where it is needed: most commands talk to a node on this machine, and should start fast.
   const { NatsBus } = await import('#cluster/nats-bus.ts');
   const password = bus.password === undefined ? undefined : (await readSecret(bus.password)).secret;
@@ -81,10 +98,7 @@ async function connectNats({ bus, node }: Config): Promise<Bus> {
   });
   if (connection.connected) return connection;
   await connection.drain();
-  throw new SealpostError(
-    'no-node',
-    `no NATS server answers at ${bus.servers.join(', ')}: start it, or check bus.servers`,
-  );
+  return undefined;
 }
 
 /** Print a result: JSON for programs, text for people. */

@@ -1,181 +1,199 @@
 import { join } from 'node:path';
-import { loadNek } from '#cluster/config/nek.ts';
+import { loadNeks } from '#cluster/config/nek.ts';
+import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
+import { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
+import { Store } from '#cluster/store.ts';
 import {
   type CredentialStoreContract,
   credentialStoreContract,
-  type KeyAlgorithm,
-  KeyInfo,
-  type SigningKey,
+  type Holder,
+  type Present,
 } from '#services/credential-store/contract.ts';
-import { generateKey } from '#services/credential-store/generate.ts';
-import { checkKeyName, type KeyName, normalizeKeyName } from '#services/credential-store/key-name.ts';
-import { KeyStore, notFound, recordKey } from '#services/credential-store/key-store.ts';
-import { normalizeDomain } from '#shared/address.ts';
-import type { Announce, Service } from '#shared/contract.ts';
+import { DnsViews } from '#services/credential-store/dns-views.ts';
+import { CredentialRecord } from '#services/credential-store/domain-record.ts';
+import { Driver } from '#services/credential-store/driver.ts';
+import { KeyMaker } from '#services/credential-store/key-maker.ts';
+import { checkNeks } from '#services/credential-store/nek-check.ts';
+import { Neks } from '#services/credential-store/neks.ts';
+import { keyOperations } from '#services/credential-store/operations/keys.ts';
+import { nekOperations } from '#services/credential-store/operations/neks.ts';
+import type { Office } from '#services/credential-store/operations/office.ts';
+import { behindOf, reading } from '#services/credential-store/operations/reading.ts';
+import { rotationOperations } from '#services/credential-store/operations/rotations.ts';
+import { ANNOUNCE_MS, Presence } from '#services/credential-store/presence.ts';
+import { Records } from '#services/credential-store/records.ts';
+import { createWorld, mayAct, timingOf } from '#services/credential-store/world.ts';
+import type { SignerContract } from '#services/signer/contract.ts';
+import type { Announce, Client, Handlers, Listen, Service } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { assertWrappedBy, wrapKey } from '#shared/key-wrap.ts';
+import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Nek } from '#shared/nek.ts';
 
 /**
- * Makes DKIM keys, wraps them with the configured NEK, keeps them and tells signers about changes.
+ * Keeps the DKIM keys of the cluster, wrapped, one copy on every node, and leads each through its life.
  *
- * It never opens a wrapped key, and holds the NEK only while it makes one. All keys are under one NEK: with
- * another in the configuration it does not start, and does not create; it never begins anew beside keys that nobody
- * can open. With no NEK configured, everything but `create` works.
+ *   records.ts      what is known, replicated; every change is a compare-and-set
+ *   life-cycle.ts   the states of keys and rotations, as functions from record to record
+ *   driver.ts       makes the steps that are due; one node at a time drives a domain
+ *   presence.ts     which processes hold keys right now
+ *   dns/            publication and proof
+ *   neks.ts         the named encryption keys that wrap the private keys
+ *
+ * With NEKs in the configuration that do not open what is stored it does not start; it never begins anew beside keys
+ * that nobody can open. With none configured everything works that needs none.
  */
 export type CredentialStoreDeps = {
   settings: Settings;
   log: Logger;
   announce: Announce<CredentialStoreContract>;
+  /** What the credential-stores of all nodes say, this one's own words among them. */
+  onStores: Listen<CredentialStoreContract>;
+  onSigners: Listen<SignerContract>;
+  stores: Client<CredentialStoreContract>;
+  signer: Client<SignerContract>;
+  jetStream: JetStreamAccess | undefined;
 };
 
-/** Keys in one page of `signingKeys`: 200 RSA-4096 keys are 850 KB, below the 1 MB that NATS carries. */
-const PAGE = 200;
-
 export function createCredentialStoreService(deps: CredentialStoreDeps): Service<CredentialStoreContract> {
-  let keys: KeyStore | undefined;
-
-  const opened = (): KeyStore => {
-    if (keys === undefined) throw new SealpostError('unavailable', 'the credential-store is not started');
-    return keys;
+  let running: Running | undefined;
+  const office = (): Office => {
+    if (running === undefined) throw new SealpostError('unavailable', 'the credential-store is not started');
+    return running.office;
   };
-
   return {
     contract: credentialStoreContract,
-
     async start() {
-      const { node, credentials } = deps.settings.current;
-      keys = await KeyStore.open(join(node.data, 'credentials'), deps.log);
-      const nek = await loadNek(credentials.nek, deps.log);
-      checkNek(keys, nek, deps.log);
-      deps.log.info({ keys: keys.all().length, revision: keys.revision, nek: nek?.name }, 'credential-store is open');
+      running = await open(deps);
     },
-
     async stop() {
-      await keys?.close();
-      keys = undefined;
+      const stopping = running;
+      running = undefined;
+      await stopping?.close();
     },
-
     handlers: {
-      signingKeys: ({ after }) => {
-        const active = opened()
-          .all()
-          .filter((k) => k.state === 'active' && (after === undefined || recordKey(k) > after));
-        const page = active.slice(0, PAGE);
-        const last = page.at(-1);
-        return {
-          revision: opened().revision,
-          keys: page,
-          ...(active.length > PAGE && last !== undefined ? { next: recordKey(last) } : {}),
-        };
-      },
-
-      create: (request) => create(opened(), deps, request),
-
-      list: ({ domain }) => {
-        const wanted = domain === undefined ? undefined : normalizeDomain(domain);
-        const listed = opened()
-          .all()
-          .filter((k) => wanted === undefined || k.domain === wanted);
-        return { keys: listed.map(publicPart) };
-      },
-
-      get: (request) => {
-        const name = normalizeKeyName(request);
-        const key = opened().get(name);
-        if (key === undefined) throw notFound(name);
-        return publicPart(key);
-      },
-
-      delete: async (request) => {
-        const name = normalizeKeyName(request);
-        await opened().remove(name);
-        deps.log.info(name, 'key deleted');
-        deps.announce('changed', { revision: opened().revision });
-        return {};
-      },
-    },
+      ...reading(office),
+      ...keyOperations(office),
+      ...rotationOperations(office),
+      ...nekOperations(office),
+    } satisfies Handlers<CredentialStoreContract>,
   };
 }
 
-/** `KeyInfo` strips what is not in it: the wrapped key. */
-const publicPart = (key: SigningKey): KeyInfo => KeyInfo.parse(key);
+type Running = { office: Office; close(): Promise<void> };
 
-/** Fails with `nek-mismatch` when the keys were wrapped with another NEK than the configured one. */
-function checkNek(keys: KeyStore, nek: Nek | undefined, log: Logger): void {
-  const all = keys.all();
-  if (nek !== undefined) for (const key of all) assertWrappedBy(nek, key, key.wrapped);
-  else if (all.length > 0) {
-    const text = 'no named encryption key is configured (credentials.nek): the stored keys can be listed, but not used';
-    log.warn({ keys: all.length }, text);
-  }
-}
-
-type CreateRequest = { domain: string; selector: string; algorithm: KeyAlgorithm; allowWeak: boolean };
-
-async function create(keys: KeyStore, deps: CredentialStoreDeps, request: CreateRequest): Promise<KeyInfo> {
-  const name = checkKeyName(request);
-  const { algorithm } = request;
-  assertStrong(algorithm, request.allowWeak, name, deps.log);
-  const nek = await nekFor(keys, deps);
-  if (!keys.reserve(name)) {
-    throw new SealpostError(
-      'exists',
-      `${name.domain} has a key with selector ${name.selector} already: choose another selector, one is never used twice`,
-    );
-  }
-  const key = await makeKey(nek, name, algorithm).catch((error: unknown) => {
-    keys.release(name);
-    throw error;
+async function open(deps: CredentialStoreDeps): Promise<Running> {
+  const { settings, log } = deps;
+  const { node } = settings.current;
+  await using undo = new AsyncDisposableStack();
+  const store = await Store.open(join(node.data, 'credentials'), log);
+  undo.defer(() => store.close());
+  const map = await ReplicatedMap.open({
+    store,
+    prefix: 'map!',
+    bucket: 'sealpost-credentials',
+    schema: CredentialRecord,
+    node: node.name,
+    log,
+    jetStream: deps.jetStream,
+    replicas: replicasOf(settings),
   });
-  await keys.add(key);
-  deps.log.info({ ...name, algorithm, fingerprint: key.fingerprint }, 'key created');
-  deps.announce('changed', { revision: keys.revision });
-  return publicPart(key);
-}
+  undo.defer(() => map.close());
 
-async function makeKey(nek: Nek, name: KeyName, algorithm: KeyAlgorithm): Promise<SigningKey> {
-  const { privateKey, publicKey, fingerprint } = await generateKey(algorithm);
-  return {
-    ...name,
-    algorithm,
-    // The life of a key is created → replicated → published → proven → active → …; one node cannot yet observe the
-    // steps between, so a key signs from the moment it is made. Whoever creates one publishes its record first.
-    state: 'active',
-    created: Date.now(),
-    fingerprint,
-    publicKey,
-    wrapped: wrapKey(nek, { ...name, algorithm }, privateKey),
+  const records = new Records(map);
+  const presence = new Presence();
+  const configured = (): Promise<Nek[]> => loadNeks(settings.current.credentials.nek);
+  checkNeks(records, await configured(), log, map.state === 'local' || map.state === 'following');
+  const live = (): Holder[] | undefined => (mayAct(map, presence) ? presence.live() : undefined);
+  const neks = new Neks({ node: node.name, log, records, configured, live });
+  const views = new DnsViews(settings, records, log);
+  const maker = new KeyMaker(settings, neks, log);
+  const office: Office = {
+    ...deps,
+    map,
+    records,
+    presence,
+    neks,
+    views,
+    maker,
+    configured,
+    timing: () => timingOf(settings),
   };
+  const driver = new Driver(createWorld(office));
+  const resume = setInterval(() => void neks.resume(), ANNOUNCE_MS).unref();
+  undo.defer(() => clearInterval(resume));
+
+  undo.defer(listenToPresence(deps, presence));
+  undo.defer(announcePresence(office));
+  undo.defer(presence.onNews(() => driver.wake()));
+  undo.defer(
+    map.onState((state) => {
+      if (state !== 'following' && state !== 'local') presence.reset();
+      driver.wake();
+    }),
+  );
+  undo.defer(map.onChange(() => driver.wake()));
+  views.start();
+  undo.defer(() => views.stop());
+  driver.start();
+  undo.defer(() => driver.close());
+
+  const resources = undo.move();
+  const count = records.all().reduce((sum, { keys }) => sum + keys.length, 0);
+  log.info(
+    { keys: count, revision: records.revision, state: map.state, problem: map.problem },
+    'credential-store is open',
+  );
+  return { office, close: () => resources.disposeAsync() };
 }
 
-/** RFC 8301 §3.2: signers must not use fewer than 1024 bits and should use 2048. */
-function assertStrong(algorithm: KeyAlgorithm, allowWeak: boolean, name: KeyName, log: Logger): void {
-  if (algorithm !== 'rsa-1024') return;
-  if (!allowWeak) {
-    throw new SealpostError(
-      'weak-key',
-      'an RSA key of 1024 bits can be broken: use rsa-2048 or ed25519; only where DNS cannot publish more, allow it with --allow-weak',
-    );
-  }
-  log.warn({ ...name, algorithm }, 'a weak key was asked for: replace it with rsa-2048 as soon as DNS can publish it');
+/** Three copies where three servers are named, unless the configuration says otherwise. */
+function replicasOf(settings: Settings): number {
+  const { bus } = settings.current;
+  return bus.replicas ?? (bus.servers.length >= 3 ? 3 : 1);
 }
 
-async function nekFor(keys: KeyStore, deps: CredentialStoreDeps): Promise<Nek> {
-  let nek: Nek | undefined;
-  try {
-    nek = await loadNek(deps.settings.current.credentials.nek, deps.log);
-  } catch (error) {
-    throw new SealpostError('no-nek', 'no key can be made', { cause: error });
-  }
-  if (nek === undefined) {
-    throw new SealpostError(
-      'no-nek',
-      'no named encryption key is configured: make one with "sealpost keys nek <name>" and set credentials.nek',
-    );
-  }
-  checkNek(keys, nek, deps.log);
-  return nek;
+function listenToPresence(deps: CredentialStoreDeps, presence: Presence): () => void {
+  const stops = [
+    deps.onStores('present', (present) => presence.hear('credential-store', present)),
+    deps.onSigners('present', (present) => presence.hear('signer', present)),
+  ];
+  return () => stops.forEach((stop) => void stop());
+}
+
+/** Say that we are here, each second and at every change; and tell signers of changes. */
+function announcePresence({ settings, log, announce, map, records, configured }: Office): () => void {
+  const instance = newId();
+  let fingerprints: string[] = [];
+  const say = (): void => {
+    const present: Present = {
+      node: settings.current.node.name,
+      instance,
+      revision: records.revision,
+      time: Date.now(),
+      neks: fingerprints,
+      ...behindOf(map),
+    };
+    announce('present', present);
+  };
+  const readNeks = async (): Promise<void> => {
+    fingerprints = (await configured()).map((nek) => nek.fingerprint);
+  };
+  const tick = (): void => {
+    // A file that cannot be read now is no news for the others; whoever needs the NEK says what is wrong with it.
+    readNeks()
+      .catch((error: unknown) => log.debug({ err: error }, 'NEKs not read'))
+      .finally(say);
+  };
+  const timer = setInterval(tick, ANNOUNCE_MS).unref();
+  tick();
+  const stopHearing = map.onChange(() => {
+    announce('changed', { node: settings.current.node.name, revision: records.revision });
+    say();
+  });
+  return () => {
+    clearInterval(timer);
+    stopHearing();
+  };
 }

@@ -5,7 +5,7 @@ import type { CredentialStoreContract } from '#services/credential-store/contrac
 import { publishTxt, removeTxt, replaceTxt } from '#services/credential-store/dns/publish.ts';
 import type { DnsViews } from '#services/credential-store/dns-views.ts';
 import type { CredentialRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
-import type { DriverWorld } from '#services/credential-store/driver.ts';
+import type { DriverWorld } from '#services/credential-store/driver-world.ts';
 import type { KeyMaker } from '#services/credential-store/key-maker.ts';
 import type { Presence } from '#services/credential-store/presence.ts';
 import { recordName, zoneToUpdate } from '#services/credential-store/publication.ts';
@@ -80,14 +80,17 @@ export function createWorld(deps: WorldDeps): DriverWorld {
       return stores.look({ domain, selector: key.selector, expected }, { node: at, timeout: ANSWER_MS });
     },
 
-    timing() {
-      const { keys, queue } = settings.current;
-      const retireAfter = keys['retire-after'] === 0 ? queue.expire + keys.ttl : keys['retire-after'];
-      return { retireAfter, keepRevoked: keys['keep-revoked'] };
-    },
+    timing: () => timingOf(settings),
 
     makeKeys: (record) => maker.successors(record),
   };
+}
+
+/** How long a replaced key stays in DNS, and how long its empty record; in ms. */
+export function timingOf(settings: Settings): { retireAfter: number; keepRevoked: number } {
+  const { keys, queue } = settings.current;
+  const retireAfter = keys['retire-after'] === 0 ? queue.expire + keys.ttl : keys['retire-after'];
+  return { retireAfter, keepRevoked: keys['keep-revoked'] };
 }
 
 /** Whether this node knows what is and who lives, so that it may act for all: it follows, and has listened for a while. */

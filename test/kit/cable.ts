@@ -7,7 +7,7 @@ export class Cable implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   #state: 'open' | 'cut' | 'silent' = 'open';
 
-  private constructor(target: number) {
+  private constructor(target: number, record: (bytes: Buffer) => void) {
     this.#server = createServer((client) => {
       if (this.#state === 'cut') {
         client.destroy();
@@ -19,7 +19,10 @@ export class Cable implements AsyncDisposable {
         [server, client],
       ] as const) {
         this.#sockets.add(from);
-        from.on('data', (data) => to.write(data));
+        from.on('data', (data: Buffer) => {
+          record(data);
+          to.write(data);
+        });
         from.on('error', () => to.destroy());
         from.on('close', () => {
           this.#sockets.delete(from);
@@ -30,9 +33,9 @@ export class Cable implements AsyncDisposable {
     });
   }
 
-  /** Listen on a free port and pass everything on to `target`. */
-  static async start(target: number): Promise<Cable> {
-    const cable = new Cable(target);
+  /** Listen on a free port and pass everything on to `target`; `record` gets all that passes, in both directions. */
+  static async start(target: number, record: (bytes: Buffer) => void = () => undefined): Promise<Cable> {
+    const cable = new Cable(target, record);
     cable.#server.listen(0, '127.0.0.1');
     await once(cable.#server, 'listening');
     return cable;

@@ -17,6 +17,8 @@ export type LoadOptions = {
   to?: string;
   /** Chooses sizes, so that a run can be repeated. */
   random?: () => number;
+  /** Messages a second that are begun at most; default: as fast as they are taken. */
+  rate?: number;
 };
 
 export class Load {
@@ -28,6 +30,8 @@ export class Load {
   readonly #run: string;
   #sequence = 0;
   #stopped = false;
+  /** When the next message may begin, by `performance.now`. */
+  #next = 0;
   #workers: Promise<void>[] = [];
 
   constructor(run: string, options: LoadOptions) {
@@ -50,7 +54,10 @@ export class Load {
       let session: Session | undefined;
       try {
         session = await Session.open(this.#options.port, this.#options.host ?? '127.0.0.1');
-        while (!this.#stopped) await this.#send(session);
+        while (!this.#stopped) {
+          await this.#pace();
+          await this.#send(session);
+        }
       } catch {
         // A restart under way: the port is closed, or the connection was just lost. Try again shortly.
         await delay(20);
@@ -58,6 +65,15 @@ export class Load {
         session?.close();
       }
     }
+  }
+
+  async #pace(): Promise<void> {
+    const { rate } = this.#options;
+    if (rate === undefined) return;
+    const now = performance.now();
+    const turn = Math.max(now, this.#next);
+    this.#next = turn + 1000 / rate;
+    if (turn > now) await delay(turn - now);
   }
 
   async #send(session: Session): Promise<void> {

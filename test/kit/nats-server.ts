@@ -16,7 +16,8 @@ export type NatsServerOptions = {
 export class NatsServer implements AsyncDisposable {
   readonly port: number;
   readonly #args: readonly string[];
-  readonly #folder: string;
+  /** Everything that it stores. */
+  readonly folder: string;
   readonly #resources: AsyncDisposableStack;
   #program: Program;
 
@@ -29,7 +30,7 @@ export class NatsServer implements AsyncDisposable {
   ) {
     this.port = port;
     this.#args = args;
-    this.#folder = folder;
+    this.folder = folder;
     this.#program = program;
     this.#resources = resources;
   }
@@ -67,7 +68,7 @@ export class NatsServer implements AsyncDisposable {
 
   /** Remove everything that JetStream stored. Only while it is not running. */
   async wipe(): Promise<void> {
-    await rm(join(this.#folder, 'jetstream'), { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+    await rm(join(this.folder, 'jetstream'), { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
   }
 
   async restart(): Promise<void> {

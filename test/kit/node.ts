@@ -62,6 +62,8 @@ export class SealpostNode implements AsyncDisposable {
           ? []
           : [`listeners: [{ name: mx, kind: relay, address: 127.0.0.1, port: ${port}, tls: none }]`]),
         ...(options.config?.includes('relay:') ? [] : ['relay: { allow: { hosts: [127.0.0.1] } }']),
+        // example.com of the tests is in no DNS.
+        ...(options.config?.includes('domains:') ? [] : ['domains: [{ name: example.com, keys: { proof: none } }]']),
         ...(options.sink === undefined ? [] : [`routes: [{ to: "*", via: "smtp://127.0.0.1:${options.sink}" }]`]),
         options.config ?? '',
       ].join('\n'),
@@ -93,6 +95,21 @@ export class SealpostNode implements AsyncDisposable {
       maxBuffer: 64 * 1024 * 1024,
     });
     return stdout;
+  }
+
+  /** Make a key and wait until every signer of the cluster signs with it. */
+  async createKey(domain: string, selector: string, algorithm = 'rsa-2048'): Promise<void> {
+    await this.sealpost('keys', 'create', domain, selector, algorithm);
+    await waitFor(
+      async () => {
+        const { keys } = JSON.parse(await this.sealpost('keys', 'list', domain, '--json')) as {
+          keys: { selector: string; state: string; nodes: { holding: string[]; live: number } }[];
+        };
+        const key = keys.find((k) => k.selector === selector);
+        return key?.state === 'active' && key.nodes.live > 0 && key.nodes.holding.length === key.nodes.live;
+      },
+      { timeout: 30_000, what: `key ${selector} of ${domain} to sign` },
+    );
   }
 
   /** Counts of the queue, over the command line. */

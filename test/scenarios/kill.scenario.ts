@@ -22,10 +22,10 @@ test(`${KILLS} kills under load, seed ${SEED}`, { timeout: 30 * 60_000 }, async 
   await using sink = await Tally.start();
   await using node = await SealpostNode.create({
     sink: sink.port,
-    config: `delivery: { connections: ${CONNECTIONS} }\nlog: { level: warn }\ndomains: [{ name: example.com }]`,
+    config: `delivery: { connections: ${CONNECTIONS} }\nlog: { level: warn }\ndomains: [{ name: example.com, keys: { proof: none } }]`,
   });
   let program = node.launch();
-  await waitFor(() => node.sealpost('keys', 'create', 'example.com', 's1'), {
+  await waitFor(() => node.createKey('example.com', 's1'), {
     timeout: 30_000,
     what: 'the node to create a key',
   });

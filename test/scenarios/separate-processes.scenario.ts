@@ -13,15 +13,15 @@ test('five processes over NATS: what is away makes mail wait, never get lost', {
   ...needs('nats-server'),
   timeout: 10 * 60_000,
 }, async (t) => {
-  await using nats = await startNatsServer();
+  await using nats = await startNatsServer({ jetStream: true });
   await using sink = await Tally.start();
   await using node = await SealpostNode.create({
     sink: sink.port,
-    config: `bus: { servers: ["${nats.url}"] }\ndomains: [{ name: example.com, signing: { mode: enforce } }]`,
+    config: `bus: { servers: ["${nats.url}"] }\ndomains: [{ name: example.com, signing: { mode: enforce }, keys: { proof: none } }]`,
   });
   for (const service of ['credential-store', 'signer', 'policy', 'router', 'listener']) await node.start(service);
-  await node.sealpost('keys', 'create', 'example.com', 'r1', 'rsa-2048');
-  await node.sealpost('keys', 'create', 'example.com', 'e1', 'ed25519');
+  await node.createKey('example.com', 'r1', 'rsa-2048');
+  await node.createKey('example.com', 'e1', 'ed25519');
   const stop = async (service: string): Promise<void> => {
     await node.programs.get(service)?.stop();
   };

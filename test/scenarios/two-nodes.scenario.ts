@@ -27,11 +27,11 @@ test(`two nodes, services that come and go, seed ${SEED}`, {
   timeout: 15 * 60_000,
 }, async (t) => {
   const random = seededRandom(SEED);
-  await using nats = await startNatsServer();
+  await using nats = await startNatsServer({ jetStream: true });
   await using sink = await Tally.start();
   const nek = generateNek('shared');
   const config =
-    `bus: { servers: ["${nats.url}"] }\ndomains: [{ name: example.com, signing: { mode: enforce } }]\n` +
+    `bus: { servers: ["${nats.url}"] }\ndomains: [{ name: example.com, signing: { mode: enforce }, keys: { proof: none } }]\n` +
     `delivery: { connections: ${CONNECTIONS} }\n`;
   await using first = await SealpostNode.create({ name: 'edge-1', nek, sink: sink.port, config });
   await using second = await SealpostNode.create({ name: 'edge-2', nek, sink: sink.port, config });
@@ -65,7 +65,7 @@ test(`two nodes, services that come and go, seed ${SEED}`, {
     await delay(3000);
     await nats.restart();
     first.launch('credential-store');
-    await waitFor(() => first.sealpost('keys', 'create', 'example.com', 's1'), { timeout: 30_000, what: 'a key' });
+    await waitFor(() => first.createKey('example.com', 's1'), { timeout: 30_000, what: 'a key' });
     await underLoad('start', [1000], (loads) => accepts(loads, 20));
   });
 

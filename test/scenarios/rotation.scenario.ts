@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { DOMAIN, EdgeCluster } from '#test/kit/edge-cluster.ts';
+import { needs } from '#test/kit/peers.ts';
+import { waitFor } from '#test/kit/wait.ts';
+
+/**
+ * A rotation under load through five nodes: every message is signed and verifies at the moment it arrives, before,
+ * during and after. Then the old key goes its way to the end. MESSAGES chooses how many.
+ */
+const MESSAGES = Number(process.env['MESSAGES'] ?? 20_000);
+const RATE = 300;
+
+test(`a rotation under load, ${MESSAGES} messages`, {
+  ...needs('nats-server', 'named', 'dkimverify'),
+  timeout: 20 * 60_000,
+}, async (t) => {
+  await using cluster = await EdgeCluster.start({ config: 'keys: { ttl: 1s, retire-after: 15s, keep-revoked: 5s }\n' });
+  const { sink, zones } = cluster;
+  await cluster.node(2).createKey(DOMAIN, 's1');
+  const loads = cluster.loads('rotation', RATE);
+  const started = performance.now();
+  for (const load of loads) load.start();
+  await waitFor(() => sink.messages >= MESSAGES / 4, { timeout: 5 * 60_000, what: 'a quarter of the mail' });
+  assert.deepEqual([...sink.passed.keys()], ['s1']);
+
+  const watched = await cluster.node(4).sealpost('keys', 'rotate', DOMAIN, '--selector', 's2', '--watch');
+  t.diagnostic(`rotated:\n${watched}`);
+  assert.deepEqual(await cluster.active(), ['s2']);
+
+  await waitFor(() => sink.messages >= MESSAGES, { timeout: 10 * 60_000, what: 'all of the mail' });
+  await Promise.all(loads.map((load) => load.stop()));
+  const seconds = (performance.now() - started) / 1000;
+  await cluster.arrived(loads);
+  const rate = Math.round(sink.messages / seconds);
+  t.diagnostic(`${sink.messages} messages in ${Math.round(seconds)} s, ${rate}/s; signed by ${[...sink.passed]}`);
+  assert.deepEqual(sink.bad.slice(0, 3), []);
+  assert.ok((sink.passed.get('s1') ?? 0) > 0 && (sink.passed.get('s2') ?? 0) > 0);
+  assert.ok(rate >= 200, `${rate} messages a second`);
+
+  await t.test('the old key: retiring, still published, then revoked by an empty record, then gone', async () => {
+    const name = `s1._domainkey.${DOMAIN}`;
+    await cluster.reached('s1', 'revoked');
+    for (const [n] of zones.servers.entries()) assert.match((await zones.txt(n, name))[0] ?? '', /p=$/);
+    await waitFor(async () => (await cluster.key('s1')) === undefined, { timeout: 30_000, what: 's1 to be deleted' });
+    await zones.settled(name, []);
+    for (const node of cluster.nodes) assert.deepEqual(await cluster.active(node), ['s2']);
+  });
+});
