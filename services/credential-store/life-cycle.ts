@@ -7,6 +7,7 @@ import {
   timeText,
   withEvent,
   withKeys,
+  withoutProblem,
   wrongState,
 } from '#services/credential-store/record-change.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -158,7 +159,8 @@ function leaveRotation(record: DomainRecord, selector: string, at: At, why: stri
   const { rotation } = record;
   const pair = rotation?.to.indexOf(selector) ?? -1;
   if (rotation === undefined || rotation.ended !== undefined || pair < 0) return record;
-  const told = withEvent(record, at, `${selector} ${why}: ${rotation.from[pair]} is not replaced`);
+  const old = rotation.from[pair] ?? '';
+  const told = withEvent(withKeys(record, [old], withoutProblem), at, `${selector} ${why}: ${old} is not replaced`);
   const others = (list: string[]): string[] => list.filter((_, i) => i !== pair);
   const left =
     rotation.to.length > 1

@@ -122,7 +122,10 @@ export function rollbackRotation(record: DomainRecord, at: At): DomainRecord {
   }
   for (const [i, selector] of rotation.from.entries()) assertReturn(record, selector, rotation.to[i] ?? '');
   const told = withEvent(record, at, `rolled back to ${rotation.from.join(', ')}`);
-  const back = withKeys(told, rotation.from, (k) => (k.state === 'retiring' ? enter(k, 'active', at.now) : k));
+  const back = withKeys(told, rotation.from, (k) => {
+    if (k.state === 'retiring') return enter(k, 'active', at.now);
+    return k.state === 'active' ? withoutProblem(k) : k;
+  });
   const gone = withKeys(back, rotation.to, (k) => {
     if (k.state === 'active') return enter(k, 'retiring', at.now);
     return k.signed || k.state === 'retired' || k.state === 'revoked' ? k : enter(k, 'retired', at.now);

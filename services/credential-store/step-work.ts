@@ -1,0 +1,278 @@
+import type { DnsView, Holder } from '#services/credential-store/contract.ts';
+import type { Expected } from '#services/credential-store/dns-views.ts';
+import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
+import type { DriverWorld } from '#services/credential-store/driver-world.ts';
+import type { Step, StepKind } from '#services/credential-store/next-step.ts';
+import { keyOf, runningRotation, wrongState } from '#services/credential-store/record-change.ts';
+import { startRotation } from '#services/credential-store/rotation.ts';
+import { nextOccurrence } from '#services/credential-store/schedule.ts';
+import {
+  activated,
+  deleted,
+  proven,
+  published,
+  replaced,
+  replicated,
+  retired,
+  revoked,
+  stopped,
+  switched,
+} from '#services/credential-store/steps.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+
+/**
+ * What a step asks of the other nodes and does in DNS before it is written down. All of it may be done again, by this
+ * node or another one, and may be cut off anywhere.
+ *
+ *   acknowledged   every live store and signer has seen the revision in which the step became open
+ *   usable         every live signer proves that it can sign with the key
+ *   seen           every live store sees in DNS what is expected
+ *
+ * Who does not answer holds the step up as long as it counts as live.
+ */
+
+export type Change = (record: DomainRecord) => DomainRecord;
+
+export type StepContext = {
+  world: DriverWorld;
+  record: DomainRecord;
+  step: Step;
+  /** Of the store, when the step was first found open here: the keys are in their states since then or earlier. */
+  revision: number;
+};
+
+/** How far clocks may differ for steps by the clock, in ms. */
+const CLOCK_MS = 60_000;
+
+/**
+ * Do what a step asks for; what it answers is to be written. Fails with the reason, for the administrator: `waiting`
+ * (also `late`, a node that has yet to see the newest), or what DNS or a node failed with.
+ */
+export async function work(context: StepContext): Promise<Change> {
+  if (context.step.dueAt !== undefined) assertClock(context.world);
+  const change = await WORK[context.step.kind](context);
+  return (newest) => {
+    assertSameKeys(context.record, newest, context.step.selectors);
+    return change(newest);
+  };
+}
+
+const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
+  async replicated(context) {
+    assertAcknowledged(context.world, context.revision);
+    await usable(context);
+    return (record) => replicated(record, first(context), now(context));
+  },
+
+  async published(context) {
+    const { world, record } = context;
+    const key = keyOf(record, first(context));
+    if (key.publication.by === 'manual') await appeared(world, record.domain, key);
+    else if (key.publication.by !== 'none') await world.publish(record.domain, key);
+    return (newest) => published(newest, key.selector, now(context));
+  },
+
+  async proven(context) {
+    await publishedEverywhere(context);
+    await usable(context);
+    return (record) => proven(record, first(context), now(context));
+  },
+
+  /** The proof may be old, and somebody may have changed the zone since. */
+  async active(context) {
+    await publishedEverywhere(context);
+    await usable(context);
+    return (record) => activated(record, context.step.selectors, now(context));
+  },
+
+  async switched(context) {
+    const { world, revision } = context;
+    assertAcknowledged(world, revision);
+    if ((context.record.rotation?.sideBySide ?? 0) > 0) assertClock(world);
+    await usable(context);
+    return (record) => switched(record, revision, now(context));
+  },
+
+  /** A node that came since the switch counts too. */
+  async replaced(context) {
+    assertAcknowledged(context.world, context.revision);
+    return (record) => replaced(record, now(context));
+  },
+
+  async stopped(context) {
+    const { world, revision } = context;
+    assertAcknowledged(world, revision);
+    // What is written now is believed later, by nodes whose clocks are right.
+    assertClock(world);
+    const { retireAfter } = world.timing();
+    return (record) => stopped(record, first(context), { ...now(context), retireAfter });
+  },
+
+  async retired(context) {
+    return (record) => retired(record, first(context), now(context));
+  },
+
+  async revoked(context) {
+    const { world, record } = context;
+    const key = keyOf(record, first(context));
+    if (key.signed && key.publication.by !== 'none') {
+      if (isOurs(key)) await world.publishRevocation(record.domain, key);
+      await seen(context, key, 'revoked');
+    }
+    if (key.signed) assertClock(world);
+    const { keepRevoked } = world.timing();
+    return (newest) => revoked(newest, key.selector, { ...now(context), keepRevoked });
+  },
+
+  async deleted(context) {
+    const { world, record } = context;
+    const key = keyOf(record, first(context));
+    if (key.publication.by !== 'none') {
+      if (isOurs(key)) await world.removeRecord(record.domain, key);
+      await seen(context, key, 'absent');
+    }
+    return (newest) => deleted(newest, key.selector, now(context));
+  },
+
+  async rotate(context) {
+    const { world, record } = context;
+    assertTurn(world, record);
+    const newKeys = await world.makeKeys(record);
+    return (newest) => {
+      const { schedule } = newest;
+      if (schedule === undefined || schedule.next !== context.step.dueAt) {
+        throw new SealpostError('wrong-state', `the schedule of ${newest.domain} was changed`);
+      }
+      // Changes are serializable: who others rotate now is known exactly.
+      assertTurn(world, newest);
+      const options = { newKeys, sideBySide: 0, by: 'schedule', ...now(context) };
+      // A missed rotation is made up for once: the next one counts from today.
+      return {
+        ...startRotation(newest, options),
+        schedule: { ...schedule, next: nextOccurrence(schedule, world.now()) },
+      };
+    };
+  },
+};
+
+const first = ({ step }: StepContext): string => step.selectors[0] ?? '';
+const now = ({ world }: StepContext) => ({ now: world.now(), node: world.node });
+const isOurs = ({ publication: { by } }: KeyRecord): boolean => by === 'update' || by === 'cname';
+
+/** A holder that has not seen a revision of the store; undefined when all that live have. */
+export function lateHolder(holders: readonly Holder[], revision: number): Holder | undefined {
+  return holders.find((h) => h.revision < revision);
+}
+
+/** Fails with `late`. */
+function assertAcknowledged(world: DriverWorld, revision: number): void {
+  const late = lateHolder(live(world), revision);
+  if (late === undefined) return;
+  const why = late.behind === undefined ? '' : `: ${late.behind}`;
+  throw new SealpostError('late', `the ${late.kind} of node ${late.node} has yet to take over the last changes${why}`);
+}
+
+/** Every live signer can use the keys of the step. */
+async function usable({ world, record, step }: StepContext): Promise<void> {
+  for (const selector of step.selectors) {
+    const key = keyOf(record, selector);
+    await everyNode(world, 'signer', (node) => world.prove(node, record.domain, key));
+  }
+}
+
+/** Every live store sees the records of the step's keys. One that is missing is written again: somebody removed it. */
+async function publishedEverywhere(context: StepContext): Promise<void> {
+  const { world, record, step } = context;
+  for (const selector of step.selectors) {
+    const key = keyOf(record, selector);
+    if (key.publication.by === 'none') continue;
+    try {
+      await seen(context, key, 'key');
+    } catch (error) {
+      if (isOurs(key)) await world.publish(record.domain, key);
+      throw error;
+    }
+  }
+}
+
+/** The administrator has begun to publish it: a server returns it. */
+async function appeared(world: DriverWorld, domain: string, key: KeyRecord): Promise<void> {
+  const view = await world.look(world.node, domain, key, 'key');
+  if (view.verdict === 'ok' || view.servers.some((s) => s.verdict === 'ok')) return;
+  throw new SealpostError('waiting', `its record is to be published by hand: ${view.summary}`);
+}
+
+async function seen({ world, record }: StepContext, key: KeyRecord, expected: Expected): Promise<void> {
+  await everyNode(world, 'credential-store', async (node) => {
+    const view = await world.look(node, record.domain, key, expected);
+    if (!isAsExpected(view, key, expected)) throw new SealpostError('waiting', view.summary);
+  });
+}
+
+/** Who publishes by hand may remove a record instead of emptying its p=: nobody can verify with it either way. */
+function isAsExpected({ verdict, servers }: DnsView, key: KeyRecord, expected: Expected): boolean {
+  if (verdict === 'ok') return true;
+  const gone = servers.length > 0 && servers.every((s) => s.verdict === 'ok' || s.verdict === 'missing');
+  return gone && expected === 'revoked' && key.publication.by === 'manual';
+}
+
+/** Ask every node where such a service lives. Fails with the reason of the first one that says no and still lives. */
+async function everyNode(
+  world: DriverWorld,
+  kind: Holder['kind'],
+  ask: (node: string) => Promise<void>,
+): Promise<void> {
+  const nodes = nodesOf(world, kind);
+  const answers = await Promise.allSettled(nodes.map(ask));
+  const still = nodesOf(world, kind);
+  for (const [i, answer] of answers.entries()) {
+    const node = nodes[i] ?? '';
+    if (answer.status === 'fulfilled' || !still.includes(node)) continue;
+    throw new SealpostError('waiting', `seen from node ${node}: ${errorText(answer.reason)}`);
+  }
+}
+
+function nodesOf(world: DriverWorld, kind: Holder['kind']): string[] {
+  const nodes = live(world).flatMap((h) => (h.kind === kind ? [h.node] : []));
+  return [...new Set(nodes)].sort();
+}
+
+/** Fails with `cut-off` when this node must not drive any more. */
+function live(world: DriverWorld): Holder[] {
+  const holders = world.live();
+  if (holders === undefined) throw new SealpostError('cut-off', `node ${world.node} is cut off from the others`);
+  return holders;
+}
+
+/** A clock that most others do not share may be wrong by years; fails with `waiting`. */
+function assertClock(world: DriverWorld): void {
+  const clocks = new Map([[world.node, 0]]);
+  for (const { node, clock } of live(world)) if (node !== world.node) clocks.set(node, clock);
+  const apart = [...clocks].filter(([, clock]) => Math.abs(clock) > CLOCK_MS);
+  if (apart.length * 2 < clocks.size) return;
+  const others = apart.map(([node]) => node).sort();
+  throw new SealpostError(
+    'waiting',
+    `the clock of node ${world.node} differs by more than a minute from that of ${others.join(', ')}: nothing is done by the clock until they are set`,
+  );
+}
+
+/** One domain after the other, unless its schedule says `parallel`. */
+function assertTurn(world: DriverWorld, { domain, schedule }: DomainRecord): void {
+  if (schedule?.parallel) return;
+  const other = world.records.all().find((record) => {
+    const rotation = runningRotation(record);
+    return record.domain !== domain && rotation !== undefined && rotation.switched === undefined;
+  });
+  if (other === undefined) return;
+  throw new SealpostError('waiting', `the scheduled rotation waits until that of ${other.domain} has switched`);
+}
+
+/** Fails with `wrong-state`: a key that left its state and came back, or has another one's name now, is not what was worked on. */
+export function assertSameKeys(before: DomainRecord, newest: DomainRecord, selectors: readonly string[]): void {
+  for (const selector of selectors) {
+    const [a, b] = [keyOf(before, selector), keyOf(newest, selector)];
+    if (a.state === b.state && a.since === b.since && a.fingerprint === b.fingerprint) continue;
+    throw wrongState(newest, b, `it was ${a.state} when this step was begun`);
+  }
+}
