@@ -4,7 +4,7 @@ import { recordOf, zoneText } from '#cluster/cli/keys/record.ts';
 import { withStore } from '#cluster/cli/keys/store.ts';
 import { dnsText, nextText, nodesText, problemText } from '#cluster/cli/keys/text.ts';
 import { cleanLines, pairs, table } from '#cluster/cli/table.ts';
-import type { KeyStatus } from '#services/credential-store/contract.ts';
+import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
 import { formatDuration } from '#shared/units.ts';
 
 /** `sealpost keys show` and `keys export-dns`: one key. */
@@ -44,11 +44,12 @@ function facts(key: KeyStatus, live: string[]): [string, string][] {
     ['nodes', nodesText(key, live)],
     ['record', key.record],
     ['published by', PUBLISHED_BY[key.publish]],
-    [
-      'DNS',
-      key.dns === undefined ? dnsText(key) : `${dnsText(key)}, as ${key.dns.node} saw it ${formatTime(key.dns.at)}`,
-    ],
+    ['DNS', key.dns === undefined ? dnsText(key) : seenText(key.dns)],
   ];
+}
+
+function seenText({ verdict, summary, node, at }: DnsView): string {
+  return `${verdict === 'ok' ? 'ok' : summary}, as ${node} saw it ${formatTime(at)}`;
 }
 
 function servers({ dns }: KeyStatus): string {

@@ -11,11 +11,14 @@ export function nodesText({ nodes: { holding, live } }: KeyStatus, names: readon
   return `${holding.length}/${live}${not}`;
 }
 
-/** `ok`, or the server where it is not; `-` for a key in no DNS. */
+/** `ok`, or `missing at ns2.example.com (192.0.2.2)`, the first server where it is not; `-` for a key in no DNS. */
 export function dnsText({ publish, dns }: KeyStatus): string {
   if (publish === 'none') return '-';
   if (dns === undefined) return 'not looked at yet';
-  return dns.verdict === 'ok' ? 'ok' : dns.summary;
+  if (dns.verdict === 'ok') return 'ok';
+  const [first, ...others] = dns.servers.filter((s) => s.verdict !== 'ok');
+  if (first === undefined) return dns.summary;
+  return `${first.verdict} at ${first.server}${others.length === 0 ? '' : ` and ${others.length} more`}`;
 }
 
 /** What a key does or waits for now: one sentence without its full stop. */

@@ -83,7 +83,7 @@ const SABOTAGE = `data:text/javascript,${encodeURIComponent(`
 `)}`;
 
 test('over NATS the command line reaches services in other processes', needs('nats-server'), async () => {
-  await using nats = await startNatsServer();
+  await using nats = await startNatsServer({ jetStream: true });
   await using node = await SealpostNode.create({ config: `bus: { servers: ["${nats.url}"] }` });
   const run = (...args: string[]) => sealpost([...args, '--config', node.configFile], { cwd: node.folder });
 

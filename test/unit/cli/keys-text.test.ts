@@ -45,9 +45,13 @@ test('DNS: nothing to look at, not looked at, right, wrong', () => {
   assert.equal(dnsText(keyStatus({ publish: 'none' })), '-');
   assert.equal(dnsText(unseen), 'not looked at yet');
   assert.equal(dnsText(keyStatus()), 'ok');
-  const summary = 'different at ns1.example.com (192.0.2.1)';
-  const dns = { node: 'edge-1', verdict: 'different' as const, summary, servers: [], at: 0 };
-  assert.equal(dnsText(keyStatus({ dns })), summary);
+  const server = (verdict: string, n: number) => ({ server: `ns${n}.example.com (192.0.2.${n})`, verdict, detail: '' });
+  const dns = { node: 'edge-1', verdict: 'different' as const, summary: 'SERVFAIL', servers: [server('ok', 1)], at: 0 };
+  assert.equal(dnsText(keyStatus({ dns })), 'SERVFAIL');
+  dns.servers.push(server('different', 2));
+  assert.equal(dnsText(keyStatus({ dns })), 'different at ns2.example.com (192.0.2.2)');
+  dns.servers.push(server('missing', 3));
+  assert.equal(dnsText(keyStatus({ dns })), 'different at ns2.example.com (192.0.2.2) and 1 more');
 });
 
 test('a problem tells since when, and whether somebody must act', () => {
