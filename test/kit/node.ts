@@ -97,9 +97,12 @@ export class SealpostNode implements AsyncDisposable {
     return stdout;
   }
 
-  /** Make a key and wait until every signer of the cluster signs with it. */
+  /** Make a key, as soon as the node is there, and wait until every signer of the cluster signs with it. */
   async createKey(domain: string, selector: string, algorithm = 'rsa-2048'): Promise<void> {
-    await this.sealpost('keys', 'create', domain, selector, algorithm);
+    await waitFor(() => this.sealpost('keys', 'create', domain, selector, algorithm), {
+      timeout: 30_000,
+      what: `key ${selector} of ${domain} to be made`,
+    });
     await waitFor(
       async () => {
         const { keys } = JSON.parse(await this.sealpost('keys', 'list', domain, '--json')) as {
