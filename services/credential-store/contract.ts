@@ -150,7 +150,7 @@ const keyName = z.object({ domain: z.string(), selector: z.string() });
 const domainName = z.object({ domain: z.string() });
 
 /** Errors of everything that changes the store. */
-const CHANGE = ['no-quorum', 'store-failed'] as const;
+const CHANGE = ['no-quorum', 'store-failed', 'unreadable-record'] as const;
 
 export const credentialStoreContract = defineContract('credential-store', 1, {
   operations: {
@@ -223,7 +223,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
     /** Replace every active key of a domain (or those named in `from`) by a new one of its algorithm. */
     rotate: {
       request: domainName.extend({
-        from: z.array(z.string()).optional(),
+        from: z.array(z.string()).min(1).optional(),
         /** Names of the new keys, in the order of those they replace; default: by date. */
         to: z.array(z.string()).optional(),
         /** ms */

@@ -38,23 +38,31 @@ export class KeyMaker {
     return this.record(checked, algorithm, { publicKey, fingerprint, wrapped, publication }, options.activate);
   }
 
-  /** The keys that take over from every active key of a domain, or from those of the selectors `from`. */
+  /**
+   * The keys that take over from every active key of a domain, or from those of the selectors `from`; `to` names them in
+   * the order of `from`. None where one of `from` is not active: the rotation says why that cannot be. Fails like `make`
+   * and with `no-selector`.
+   */
   async successors(record: DomainRecord, from?: readonly string[], to?: readonly string[]): Promise<KeyRecord[]> {
-    const replaced = record.keys.filter(
-      (k) => k.state === 'active' && (from === undefined || from.includes(k.selector)),
-    );
+    const { domain } = record;
+    const active = record.keys.filter((k) => k.state === 'active');
+    const replaced = active.filter((k) => from?.includes(k.selector) ?? true);
+    const wanted = from ?? active.map((k) => k.selector);
+    if (replaced.length === 0 || replaced.length < new Set(wanted).size) return [];
     const { domains } = this.#settings.current;
-    this.#assertUnrestricted(record.domain, domains);
+    this.#assertUnrestricted(domain, domains);
     const algorithms = replaced.map((k) => k.algorithm);
-    const selectors =
-      to ?? newSelectors(record, algorithms, { now: Date.now(), fixed: fixedSelectors(record.domain, domains) });
-    if (selectors.length !== algorithms.length) {
-      const text = `${algorithms.length} keys of ${record.domain} are to be replaced, but ${selectors.length} new selectors are named`;
+    if (to !== undefined && to.length !== wanted.length) {
+      const text = `${wanted.length} keys of ${domain} are to be replaced, but ${to.length} new selectors are named`;
       throw new SealpostError('invalid-name', text);
     }
+    const selectors =
+      to === undefined
+        ? newSelectors(record, algorithms, { now: Date.now(), fixed: fixedSelectors(domain, domains) })
+        : replaced.map((k) => to[wanted.indexOf(k.selector)]);
     const made = algorithms.map((algorithm, i) =>
       // Who replaces a weak key gets one as strong as the old one; doctor asks for better.
-      this.make({ domain: record.domain, selector: selectors[i] ?? '' }, algorithm, {
+      this.make({ domain, selector: selectors[i] ?? '' }, algorithm, {
         activate: true,
         allowWeak: true,
       }),

@@ -217,6 +217,31 @@ for (const [what, change] of DAMAGE) {
   });
 }
 
+test('a record of a newer Sealpost is left as it is, and nothing is changed beside it', async () => {
+  await using data = await tempDir();
+  {
+    await using node = await startNode(data.path);
+    await activeKey(node, 's1');
+  }
+  const level = await Store.open(join(data.path, 'credentials'), silentLogger);
+  const record = 'map!record!domain!example.com';
+  const { record: stored } = JSON.parse((await level.get(record))?.toString() ?? '');
+  stored.value.keys[0].state = 'sleeping';
+  const json = JSON.stringify(stored);
+  const digest = createHash('sha256').update(json).digest('hex');
+  const value = Buffer.from(`{"version":1,"digest":"${digest}","record":${json}}`);
+  await level.write([{ type: 'put', key: record, value }]);
+  await level.close();
+  {
+    await using node = await startNode(data.path);
+    await assert.rejects(node.calls.create(ed25519('s2')), fails('unreadable-record', 'example.com', /newer Sealpost/));
+    await activeKey(node, 's1', 'a.example');
+  }
+  const after = await Store.open(join(data.path, 'credentials'), silentLogger);
+  assert.deepEqual(await after.get(record), value);
+  await after.close();
+});
+
 test('a key whose write failed is neither listed nor found after a restart, and its name is free again', async (t) => {
   await using data = await tempDir();
   {

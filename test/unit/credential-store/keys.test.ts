@@ -1,0 +1,258 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { test } from 'node:test';
+import type { KeyAlgorithm } from '#services/credential-store/contract.ts';
+import { wrapKey } from '#shared/key-wrap.ts';
+import { type Nek, parseNek } from '#shared/nek.ts';
+import { publishedBytes } from '#shared/public-key.ts';
+import { tempDir } from '#test/kit/temp.ts';
+import { waitFor } from '#test/kit/wait.ts';
+import {
+  activeKey,
+  ed25519,
+  fails,
+  NEK,
+  reaches,
+  type StoreNode,
+  startNode,
+  Zone,
+} from '#test/unit/credential-store/fixture.ts';
+import { nekOf } from '#test/unit/credential-store/nek-fixture.ts';
+
+/** The life of single keys as an administrator leads it, through the contract. */
+
+const s1 = { domain: 'example.com', selector: 's1' };
+const s2 = { domain: 'example.com', selector: 's2' };
+const statesOf = async (node: StoreNode): Promise<string[]> =>
+  (await node.calls.list({})).keys.map((k) => `${k.selector} ${k.state}`);
+
+test('a first key signs by itself, a second of its kind when it is told to; what is asked of one is told of it', async () => {
+  await using data = await tempDir();
+  await using node = await startNode(data.path);
+  const { calls } = node;
+  assert.equal((await calls.create(ed25519('s1'))).activate, true);
+  const first = await reaches(node, 's1', 'active');
+  assert.deepEqual([first.publish, first.nek, first.problem], ['none', 'edge', undefined]);
+  await waitFor(async () => (await calls.get(s1)).nodes.holding.length === 1, { what: 'the signer to take it over' });
+  assert.deepEqual((await calls.get(s1)).nodes, { holding: ['edge-1'], live: 1 });
+
+  assert.equal((await calls.create(ed25519('s2'))).activate, false);
+  // RSA is another kind, whatever its length.
+  assert.equal((await calls.create({ ...s1, selector: 'r1', algorithm: 'rsa-2048' })).activate, true);
+  await reaches(node, 'r1', 'active');
+  await reaches(node, 's2', 'proven');
+  assert.equal((await calls.activate({ domain: 'Example.com.', selector: 'S2' })).selector, 's2');
+  await reaches(node, 's2', 'active');
+  assert.equal((await calls.activate(s2)).state, 'active');
+
+  assert.equal((await calls.wrapped(s1)).fingerprint, first.fingerprint);
+  for (const operation of ['get', 'wrapped', 'activate', 'retire', 'revoke', 'delete', 'look', 'verify'] as const) {
+    await assert.rejects(calls[operation]({ ...s1, selector: 'none' }), fails('not-found', 'example.com', 'none'));
+  }
+});
+
+test('a retired key stops signing, is erased, revoked and deleted in its time; its selector is never used again', async () => {
+  await using data = await tempDir();
+  await using node = await startNode(data.path);
+  const { calls } = node;
+  await activeKey(node, 's1');
+  await assert.rejects(calls.retire(s1), fails('last-key', 's1', 'keys rotate example.com'));
+  await assert.rejects(calls.revoke(s1), fails('last-key', 's1'));
+  await assert.rejects(calls.delete(s1), fails('wrong-state', /retire it first/));
+  await activeKey(node, 's2');
+  assert.equal((await calls.retire(s1)).state, 'retiring');
+  await assert.rejects(calls.retire(s1), fails('wrong-state', 's1', 'retiring'));
+  await assert.rejects(calls.delete(s1), fails('wrong-state', 's1', 'retiring'));
+  await waitFor(async () => (await calls.get(s1)).until !== undefined, { what: 'its time to run' });
+  await reaches(node, 's1', 'revoked');
+  await assert.rejects(calls.wrapped(s1), fails('erased', 's1', 'example.com'));
+  await assert.rejects(calls.activate(s1), fails('wrong-state', /erased/));
+  await waitFor(async () => (await statesOf(node)).join() === 's2 active', { what: 's1 to go', timeout: 10_000 });
+  await assert.rejects(calls.get(s1), fails('not-found', /it was deleted on \d{4}-/));
+  await assert.rejects(calls.create(ed25519('s1')), fails('exists', 's1', /take another selector/));
+  // Without another one only by force, and then nobody signs.
+  assert.equal((await calls.retire({ ...s2, force: true })).state, 'retiring');
+});
+
+test('a compromised key stops at once; one that never signed goes without a trace in DNS', async () => {
+  await using data = await tempDir();
+  await using node = await startNode(data.path, { config: { keys: { 'keep-revoked': '30d' } } });
+  const { calls } = node;
+  await activeKey(node, 's1');
+  assert.equal((await calls.revoke({ ...s1, force: true })).state, 'retired');
+  const revoked = await reaches(node, 's1', 'revoked');
+  assert.ok((revoked.until ?? 0) > Date.now() + 29 * 86_400_000);
+  assert.deepEqual((await calls.signingKeys({})).keys, []);
+  await assert.rejects(calls.revoke(s1), fails('wrong-state', /erased/));
+  // Nobody waits thirty days who says that it may go.
+  assert.deepEqual(await calls.delete(s1), {});
+  await waitFor(async () => (await statesOf(node)).length === 0, { what: 's1 to go' });
+
+  await calls.create({ ...ed25519('s2'), activate: false });
+  await reaches(node, 's2', 'proven');
+  await calls.delete(s2);
+  await waitFor(async () => (await statesOf(node)).length === 0, { what: 's2 to go' });
+  await assert.rejects(calls.create(ed25519('s2')), fails('exists', 's2'));
+});
+
+test('a key that is published by hand waits for its record, through a restart, and again for its revocation', async () => {
+  const domain = Zone.NAME;
+  const name = { domain, selector: 'm1' };
+  await using data = await tempDir();
+  await using dns = await Zone.start();
+  {
+    await using node = await startNode(data.path, { dns });
+    await node.calls.create(ed25519('m1', domain));
+    await reaches(node, 'm1', 'replicated', domain);
+    await waitFor(async () => (await node.calls.get(name)).problem, { what: 'a problem', timeout: 10_000 });
+    const { problem, dns: view, publish } = await node.calls.get(name);
+    assert.match(problem?.text ?? '', /to be published by hand: .*m1\._domainkey\.manual\.test/);
+    assert.deepEqual([problem?.permanent, view?.verdict, publish], [false, 'missing', 'manual']);
+    const { views, unproven } = await node.calls.verify(name);
+    assert.deepEqual(
+      views.map((v) => [v.node, v.verdict]),
+      [['edge-1', 'missing']],
+    );
+    assert.deepEqual(unproven, []);
+  }
+  await using node = await startNode(data.path, { dns });
+  const { calls } = node;
+  dns.publish(await calls.get(name));
+  const active = await reaches(node, 'm1', 'active', domain);
+  assert.equal(active.problem, undefined);
+  assert.equal((await calls.look(name)).verdict, 'ok');
+  assert.equal((await calls.look({ ...name, expected: 'absent' })).verdict !== 'ok', true);
+
+  await calls.revoke({ ...name, force: true });
+  dns.revoke(active);
+  await reaches(node, 'm1', 'revoked', domain);
+  dns.remove(name);
+  await waitFor(async () => (await calls.list({ domain })).keys.length === 0, { what: 'm1 to go', timeout: 15_000 });
+});
+
+test('what is verified: the record from every store, the key at every signer', async () => {
+  await using data = await tempDir();
+  await using node = await startNode(data.path);
+  const { calls } = node;
+  const { fingerprint } = await activeKey(node, 's1');
+  const good = await calls.verify(s1);
+  assert.deepEqual([good.key.fingerprint, good.views, good.unproven], [fingerprint, [], []]);
+  await assert.rejects(calls.look(s1), fails('not-in-dns', 'example.com'));
+  // A signer that was heard a moment ago and does not answer.
+  await node.stopSigner();
+  const { unproven } = await calls.verify(s1);
+  assert.deepEqual(
+    unproven.map((u) => u.node),
+    ['edge-1'],
+  );
+  assert.match(unproven[0]?.reason ?? '', /signer/);
+});
+
+test('status tells who lives and what is there', async () => {
+  await using data = await tempDir();
+  await using node = await startNode(data.path);
+  await activeKey(node, 's1');
+  const status = await waitFor(
+    async () => {
+      const said = await node.calls.status({});
+      return said.holders.every((h) => h.revision === said.revision) && said;
+    },
+    { what: 'the signer to take the changes over' },
+  );
+  assert.deepEqual([status.node, status.state, status.keys, status.problem], ['edge-1', 'local', 1, undefined]);
+  assert.deepEqual(
+    status.holders.map((h) => [h.node, h.kind, h.neks, h.behind]),
+    ['credential-store', 'signer'].map((kind) => ['edge-1', kind, [parseNek(NEK).fingerprint], undefined]),
+  );
+});
+
+test('without a signer no key goes on, and one that comes later lets it', async () => {
+  await using data = await tempDir();
+  {
+    await using node = await startNode(data.path);
+    await node.stopSigner();
+    await node.calls.create(ed25519('s1'));
+    assert.equal((await node.calls.get(s1)).state, 'created');
+  }
+  await using node = await startNode(data.path);
+  await reaches(node, 's1', 'active');
+});
+
+const PAIRS = {
+  ed25519: generateKeyPairSync('ed25519').privateKey,
+  'rsa-1024': generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey,
+  'rsa-2048': generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey,
+  'rsa-2047': generateKeyPairSync('rsa', { modulusLength: 2047 }).privateKey,
+  'rsa-pss': generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).privateKey,
+  ec: generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey,
+  x25519: generateKeyPairSync('x25519').privateKey,
+};
+
+/** A request to import; `said` is the algorithm it says, by default the right one. */
+function importOf(pair: keyof typeof PAIRS, { said = pair as KeyAlgorithm, nek = parseNek(NEK) as Nek } = {}) {
+  const name = { domain: 'example.com', selector: 'i1' };
+  const privateKey: KeyObject = PAIRS[pair];
+  const publicKey = publishedBytes(privateKey).toString('base64');
+  return { ...name, algorithm: said, publicKey, wrapped: wrapKey(nek, { ...name, algorithm: said }, privateKey) };
+}
+
+const another = publishedBytes(generateKeyPairSync('ed25519').publicKey).toString('base64');
+const IMPORTS: [string, () => ReturnType<typeof importOf>, string, RegExp][] = [
+  ['is of another algorithm', () => importOf('ed25519', { said: 'rsa-2048' }), 'key-damaged', /rsa-2048.*ed25519/],
+  ['is shorter than it says', () => importOf('rsa-2047', { said: 'rsa-2048' }), 'key-damaged', /but is rsa-2047/],
+  ['is for RSASSA-PSS alone', () => importOf('rsa-pss', { said: 'rsa-2048' }), 'key-damaged', /but is rsa-pss/],
+  ['is for ECDSA', () => importOf('ec', { said: 'ed25519' }), 'key-damaged', /but is ec/],
+  ['cannot sign at all', () => importOf('x25519', { said: 'ed25519' }), 'key-damaged', /but is x25519/],
+  ['has another public key', () => ({ ...importOf('ed25519'), publicKey: another }), 'key-damaged', /public key/],
+  ['is wrapped with another NEK', () => importOf('ed25519', { nek: nekOf('edge') }), 'nek-mismatch', /edge \(/],
+  ['was wrapped for another name', () => ({ ...importOf('ed25519'), selector: 'i2' }), 'key-damaged', /i2/],
+  ['is weak', () => importOf('rsa-1024'), 'weak-key', /rsa-2048/],
+  ['has no good name', () => ({ ...importOf('ed25519'), selector: 'i_1' }), 'invalid-name', /i_1/],
+];
+for (const [what, request, code, message] of IMPORTS) {
+  test(`a key that ${what} is not imported`, async () => {
+    await using data = await tempDir();
+    await using node = await startNode(data.path);
+    await assert.rejects(node.calls.import(request()), fails(code, message));
+    assert.deepEqual((await node.calls.list({})).keys, []);
+  });
+}
+
+test('an imported key lives as one that was made here', async () => {
+  await using data = await tempDir();
+  await using node = await startNode(data.path);
+  const { calls } = node;
+  const status = await calls.import(importOf('ed25519'));
+  assert.deepEqual([status.state, status.activate, status.selector], ['created', true, 'i1']);
+  await reaches(node, 'i1', 'active');
+  await assert.rejects(calls.import(importOf('ed25519')), fails('exists', 'i1'));
+});
+
+test('named encryption keys are begun, replaced and forgotten', async () => {
+  const [old, next] = ['old', 'next'].map((name) => `sealpost-nek:${name}:${randomKey()}`);
+  await using data = await tempDir();
+  await using node = await startNode(data.path, { nek: `${old}\n${next}\n` });
+  const { calls } = node;
+  assert.deepEqual(await calls.neks({}), { neks: [] });
+  await assert.rejects(calls.create(ed25519('s1')), fails('no-nek', 'old', 'next'));
+  await assert.rejects(calls.useNek({ name: 'none' }), fails('no-nek', 'none'));
+  assert.equal((await calls.useNek({ name: 'old' })).current, true);
+  await assert.rejects(calls.useNek({ name: 'next' }), fails('exists', 'old'));
+  await activeKey(node, 's1');
+  await assert.rejects(calls.deleteNek({ name: 'old' }), fails('in-use', 'old', /wraps 1 key/));
+  await assert.rejects(calls.rotateNek({ name: 'none' }), fails('no-nek', 'none'));
+  const { nek, rewrapped } = await calls.rotateNek({ name: 'next' });
+  assert.deepEqual([nek.name, nek.current, nek.keys, rewrapped], ['next', true, 1, 1]);
+  assert.deepEqual([nek.having, nek.lacking], [['edge-1'], []]);
+  assert.equal((await calls.get(s1)).nek, 'next');
+  assert.deepEqual(await calls.deleteNek({ name: 'old' }), {});
+  await assert.rejects(calls.deleteNek({ name: 'old' }), fails('not-found', 'old'));
+  assert.deepEqual(
+    (await calls.neks({})).neks.map((n) => n.name),
+    ['next'],
+  );
+  assert.equal((await calls.get(s1)).state, 'active');
+  assert.deepEqual((await calls.verify(s1)).unproven, []);
+});
+
+const randomKey = (): string => Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64');
