@@ -1,5 +1,6 @@
 import { Argument, type Command } from 'commander';
 import { type CommonOptions, print, withCommon } from '#cluster/cli/context.ts';
+import { registerImport } from '#cluster/cli/import/register.ts';
 import * as change from '#cluster/cli/keys/change.ts';
 import { create } from '#cluster/cli/keys/create.ts';
 import { exportKey } from '#cluster/cli/keys/export.ts';
@@ -31,6 +32,7 @@ export function register(program: Command): void {
   registerKeys(group);
   registerRotation(group);
   registerDecisions(group);
+  registerImport(keys);
   command('nek', 'print a new named encryption key, which wraps all others: keep it safe')
     .argument('<name>', 'its name, such as edge')
     .action(nek);

@@ -1,0 +1,96 @@
+import { type CommonOptions, print } from '#cluster/cli/context.ts';
+import { EXIT, exitCodeOf } from '#cluster/cli/exit.ts';
+import { configEntries, domainsYaml } from '#cluster/cli/import/domains-yaml.ts';
+import type { NotesIni } from '#cluster/cli/import/notes-ini.ts';
+import { knownDomains } from '#cluster/cli/import/report.ts';
+import { listKeys, withStore } from '#cluster/cli/keys/store.ts';
+import { nextText } from '#cluster/cli/keys/text.ts';
+import { clean, table } from '#cluster/cli/table.ts';
+import type { KeyStatus } from '#services/credential-store/contract.ts';
+import type { KeyName } from '#services/credential-store/key-name.ts';
+import { newSelectors } from '#services/credential-store/selector-name.ts';
+
+/** `sealpost keys import notes.ini`: every line and what became of it, the keys that are needed, the entries to paste. */
+
+/** `key`: as the store has it. `others`: active keys that the domain has beside it. */
+type Needed = KeyName & { key?: KeyStatus; others: string[] };
+
+export async function reportNotesIni(file: string, ini: NotesIni, options: CommonOptions): Promise<void> {
+  const stored = await storedKeys(options);
+  const needed = ini.keys.map((name): Needed => {
+    const own = stored?.filter((k) => k.domain === name.domain) ?? [];
+    const key = own.find((k) => k.selector === name.selector);
+    const others = own.filter((k) => k !== key && k.state === 'active').map((k) => k.selector);
+    return { ...name, ...(key !== undefined && { key }), others };
+  });
+  const known = await knownDomains(options);
+  const value = {
+    file,
+    ok: !ini.lines.some((l) => l.problem),
+    mode: ini.mode ?? null,
+    lines: ini.lines,
+    others: ini.others,
+    keys: needed.map(({ domain, selector, key, others }) => ({
+      domain,
+      selector,
+      state: stored === undefined ? 'unknown' : (key?.state ?? null),
+      others,
+    })),
+    domains: configEntries(ini.domains),
+  };
+  print(options, value, () => report(ini, needed, stored !== undefined, known));
+  if (!value.ok) process.exitCode = EXIT.failed;
+}
+
+/** Undefined when no node answers: what the file says is worth something before there is one. */
+async function storedKeys(options: CommonOptions): Promise<KeyStatus[] | undefined> {
+  try {
+    return (await withStore(options, (store) => listKeys(store))).keys;
+  } catch (error) {
+    if (exitCodeOf(error) !== EXIT.unreachable) throw error;
+    return undefined;
+  }
+}
+
+function report(ini: NotesIni, needed: readonly Needed[], asked: boolean, known: ReadonlySet<string>): string {
+  const parts = [
+    ini.lines.length === 0
+      ? 'no line speaks of DKIM'
+      : table(
+          ['LINE', 'SETTING', 'RESULT'],
+          ini.lines.map((l) => [String(l.line), l.text, l.problem ? `problem: ${l.result}` : l.result]),
+        ),
+    `${ini.others} other ${ini.others === 1 ? 'line says' : 'lines say'} nothing of DKIM.`,
+  ];
+  if (needed.length === 0) return parts.join('\n\n');
+  parts.push(
+    table(
+      ['KEY', 'IN THE STORE', 'TO DO'],
+      needed.map((n) => keyRow(n, asked)),
+    ),
+  );
+  parts.push(
+    [
+      'Private keys cannot be taken out of Domino’s credential store. A new key needs a name that Domino does not use: its record stands',
+      'beside Domino’s, which stays until the last mail that Domino signed has arrived. Whoever has a key as PEM keeps its name and record.',
+    ].join('\n'),
+  );
+  if (ini.mode === 'enforce' && needed.some((n) => n.key?.state !== 'active')) {
+    parts.push('With enforce, mail waits until its keys sign: make the keys before the entries.');
+  }
+  parts.push(`For sealpost.yaml:\n\n${domainsYaml(ini.domains, known)}`);
+  return parts.join('\n\n');
+}
+
+function keyRow({ domain, selector, key, others }: Needed, asked: boolean): string[] {
+  const name = `${selector} of ${domain}`;
+  if (key !== undefined && !GONE.has(key.state)) return [name, key.state, clean(nextText(key))];
+  const stored = asked ? (key?.state ?? 'no') : 'no node answers';
+  if (others.length > 0) return [name, stored, `nothing: ${others.join(', ')} of ${domain} signs`];
+  const [fresh] = newSelectors(undefined, ['rsa-2048'], { now: Date.now() });
+  const pem = key === undefined ? `, or sealpost keys import pem ${domain} ${selector} <file>` : '';
+  return [name, stored, `sealpost keys create ${domain} ${fresh}${pem}`];
+}
+
+/** A key in one of these never signs again. */
+const GONE = new Set<KeyStatus['state']>(['retired', 'revoked', 'deleted']);

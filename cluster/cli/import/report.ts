@@ -1,0 +1,83 @@
+import { type CommonOptions, print, readConfig } from '#cluster/cli/context.ts';
+import { EXIT } from '#cluster/cli/exit.ts';
+import { completeEntries, configEntries, domainsYaml } from '#cluster/cli/import/domains-yaml.ts';
+import type { Outcome } from '#cluster/cli/import/key-import.ts';
+import type { Plan, Remark } from '#cluster/cli/import/plan.ts';
+import { clean, table } from '#cluster/cli/table.ts';
+import { dkimRecordName } from '#shared/dkim-record.ts';
+
+/** What an import came to: a line for each key, one for each remark, and what belongs into sealpost.yaml. */
+export async function reportImport(plan: Plan, outcomes: readonly Outcome[], options: CommonOptions): Promise<void> {
+  const { domains, problems } = completeEntries(plan.domains);
+  const remarks: Remark[] = [
+    ...plan.remarks,
+    ...problems.map(({ name, text }) => ({ place: name, text, problem: true })),
+  ];
+  const ok = !outcomes.some((o) => o.result === 'failed') && !remarks.some((r) => r.problem);
+  const known = domains.length === 0 ? new Set<string>() : await knownDomains(options);
+  const value = { ok, keys: outcomes.map(jsonOutcome), remarks, domains: configEntries(domains) };
+  print(options, value, () =>
+    [
+      outcomes.length === 0 ? 'no keys' : table(['KEY', 'FROM', 'ALGORITHM', 'RESULT'], outcomes.map(row)),
+      ...(remarks.length === 0 ? [] : [remarks.map(remarkText).join('\n')]),
+      ...(domains.length === 0 ? [] : [`For sealpost.yaml:\n\n${domainsYaml(domains, known)}`]),
+      ...closing(outcomes),
+    ].join('\n\n'),
+  );
+  if (!ok) process.exitCode = EXIT.failed;
+}
+
+/** Names of the domains that have an entry in the configuration here. */
+export async function knownDomains(options: CommonOptions): Promise<Set<string>> {
+  const { domains } = await readConfig(options, ['domains']);
+  return new Set(domains.map((d) => d.name));
+}
+
+/** A line of a file and what became of it. */
+export const remarkText = ({ place, text, problem }: Remark): string =>
+  clean(`${place}: ${problem ? 'problem: ' : ''}${text}`);
+
+const algorithmOf = (outcome: Outcome): string => {
+  if ('key' in outcome) return outcome.key.algorithm;
+  return 'algorithm' in outcome ? outcome.algorithm : '-';
+};
+
+function row(outcome: Outcome): string[] {
+  const { domain, selector, place } = outcome.wanted;
+  return [`${selector} of ${domain}`, place, algorithmOf(outcome), resultText(outcome)];
+}
+
+/** What became of a key, in one sentence without its full stop. */
+export function resultText(outcome: Outcome): string {
+  switch (outcome.result) {
+    case 'imported':
+      return outcome.key.activate ? 'imported' : 'imported; "sealpost keys activate" lets it sign';
+    case 'there':
+      return `in the store already, the same key (${outcome.key.state})`;
+    case 'absent':
+      return 'would be imported';
+    case 'unknown':
+      return 'would be imported, if the store has none of this name: no node answers';
+    case 'failed':
+      return `failed: ${outcome.reason}`;
+  }
+}
+
+/** What happens to the keys now. */
+function closing(outcomes: readonly Outcome[]): string[] {
+  const fresh = outcomes.flatMap((o) => (o.result === 'imported' ? [o.key] : []));
+  if (fresh.length === 0) return [];
+  const names = fresh.some((k) => k.publish !== 'none')
+    ? [
+        'The records of these keys are in DNS already and stay valid: leave them as they are. Sealpost waits until every name server returns',
+        'them to every node, then signs. "sealpost keys list" shows how far it is, "sealpost doctor" what is wrong.',
+      ]
+    : ['These domains are in no DNS: every node signs as soon as it has the keys.'];
+  return [names.join('\n')];
+}
+
+function jsonOutcome(outcome: Outcome): object {
+  const { wanted, ...rest } = outcome;
+  const { domain, selector, place } = wanted;
+  return { domain, selector, record: dkimRecordName(wanted), place, ...rest };
+}
