@@ -92,7 +92,7 @@ test('one set of keys', { ...needs('nats-server', 'named', 'dkimverify'), timeou
     );
     assert.equal(refused.length, 1);
     t.diagnostic(refused[0]?.stderr ?? '');
-    assert.match(refused[0]?.stderr ?? '', /a rotation of example\.com is under way/);
+    assert.match(refused[0]?.stderr ?? '', /example\.com is being rotated: begun by edge-[25]/);
     assert.equal(refused[0]?.code, 1);
     await cluster.zones.catchUp(1);
     await waitFor(async () => (await cluster.rotation()) === undefined, {
