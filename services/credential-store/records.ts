@@ -11,9 +11,12 @@ import { SealpostError } from '#shared/errors.ts';
 /** The replicated records by what they are: one of each domain, and the list of named encryption keys. */
 export class Records {
   readonly #map: ReplicatedMap<CredentialRecord>;
+  readonly #assertChangeable: () => void;
 
-  constructor(map: ReplicatedMap<CredentialRecord>) {
+  /** `assertChangeable` throws while nothing may be changed. */
+  constructor(map: ReplicatedMap<CredentialRecord>, assertChangeable: () => void = () => undefined) {
     this.#map = map;
+    this.#assertChangeable = assertChangeable;
   }
 
   get(domain: string): DomainRecord | undefined {
@@ -44,6 +47,7 @@ export class Records {
     change: (record: DomainRecord | undefined) => DomainRecord | undefined,
   ): Promise<{ record: DomainRecord | undefined; revision: number }> {
     const { value, revision } = await this.#map.update(domainKey(domain), (current) => {
+      this.#assertChangeable();
       const record = domainIn(current);
       const next = change(record);
       if (next === record) return current;
@@ -55,6 +59,7 @@ export class Records {
   /** Like `update`, of the list of named encryption keys. */
   async updateNeks(change: (list: NekList | undefined) => NekList): Promise<{ neks: NekList; revision: number }> {
     const { value, revision } = await this.#map.update(NEKS_KEY, (current) => {
+      this.#assertChangeable();
       const list = neksIn(current);
       const next = change(list);
       return next === list ? current : { kind: 'neks', ...next };

@@ -13,6 +13,7 @@ import {
 import { DnsViews } from '#services/credential-store/dns-views.ts';
 import { CredentialRecord } from '#services/credential-store/domain-record.ts';
 import { Driver } from '#services/credential-store/driver.ts';
+import { EarlierKeys } from '#services/credential-store/earlier-keys.ts';
 import { KeyMaker } from '#services/credential-store/key-maker.ts';
 import { checkNeks } from '#services/credential-store/nek-check.ts';
 import { Neks } from '#services/credential-store/neks.ts';
@@ -40,6 +41,7 @@ import type { Nek } from '#shared/nek.ts';
  *   presence.ts     which processes hold keys right now
  *   dns/            publication and proof
  *   neks.ts         the named encryption keys that wrap the private keys
+ *   earlier-keys.ts keys of a version that knew no cluster, which are taken over
  *
  * With NEKs in the configuration that do not open what is stored it does not start; it never begins anew beside keys
  * that nobody can open. With none configured everything works that needs none.
@@ -101,10 +103,18 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
   });
   undo.defer(() => map.close());
 
-  const records = new Records(map);
+  const earlier = await EarlierKeys.read({ store, settings, log });
+  undo.defer(() => earlier.close());
+  const records = new Records(map, () => earlier.assertTried());
   const presence = new Presence();
   const configured = (): Promise<Nek[]> => loadNeks(settings.current.credentials.nek);
-  checkNeks(records, await configured(), log, map.state === 'local' || map.state === 'following');
+  const caughtUp = (): boolean => map.state === 'local' || map.state === 'following';
+  const everything = { all: () => [...records.all(), ...earlier.left(records)], neks: () => records.neks() };
+  checkNeks(everything, await configured(), log, caughtUp());
+  const takeOver = async (): Promise<void> => {
+    if (caughtUp()) await earlier.takeOver(new Records(map));
+  };
+  await takeOver();
   const live = (): Holder[] | undefined => (mayAct(map, presence) ? presence.live() : undefined);
   const neks = new Neks({ node: node.name, log, records, configured, live });
   const views = new DnsViews(settings, records, log);
@@ -113,6 +123,7 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
     ...deps,
     map,
     records,
+    all: everything.all,
     presence,
     neks,
     views,
@@ -121,7 +132,10 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
     timing: () => timingOf(settings),
   };
   const driver = new Driver(createWorld(office));
-  const resume = setInterval(() => void neks.resume(), ANNOUNCE_MS).unref();
+  const resume = setInterval(() => {
+    void takeOver();
+    void neks.resume();
+  }, ANNOUNCE_MS).unref();
   undo.defer(() => clearInterval(resume));
 
   undo.defer(listenToPresence(deps, presence));
@@ -130,6 +144,7 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
   undo.defer(
     map.onState((state) => {
       if (state !== 'following' && state !== 'local') presence.reset();
+      void takeOver();
       driver.wake();
     }),
   );

@@ -27,6 +27,8 @@ export type Office = {
   signer: Client<SignerContract>;
   map: ReplicatedMap<CredentialRecord>;
   records: Records;
+  /** The domains' records, and those of keys of an earlier version that are not taken over yet. */
+  all: () => DomainRecord[];
   presence: Presence;
   neks: Neks;
   views: DnsViews;

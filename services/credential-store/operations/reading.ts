@@ -22,11 +22,11 @@ type Reading = Pick<
 export function reading(office: () => Office): Reading {
   return {
     signingKeys({ after }) {
-      const { records, map, settings } = office();
+      const { records, all, map, settings } = office();
       if (map.state === 'behind') {
         throw new SealpostError('not-caught-up', 'this node has yet to catch up with the others');
       }
-      const { page, next } = pageOf(heldKeys(records.all()), after, SIGNING_PAGE);
+      const { page, next } = pageOf(heldKeys(all()), after, SIGNING_PAGE);
       return {
         node: settings.current.node.name,
         revision: records.revision,
@@ -37,9 +37,9 @@ export function reading(office: () => Office): Reading {
     },
 
     list({ domain, after }) {
-      const { records, map, settings } = office();
+      const { all, map, settings } = office();
       const wanted = domain === undefined ? undefined : normalizeDomain(domain);
-      const listed = listedKeys(records.all().filter((r) => wanted === undefined || r.domain === wanted));
+      const listed = listedKeys(all().filter((r) => wanted === undefined || r.domain === wanted));
       const { page, next } = pageOf(listed, after, LIST_PAGE);
       return {
         node: settings.current.node.name,
@@ -89,12 +89,12 @@ export function reading(office: () => Office): Reading {
     },
 
     status() {
-      const { map, records, presence, settings } = office();
+      const { map, records, all, presence, settings } = office();
       return {
         node: settings.current.node.name,
         state: map.state,
         revision: records.revision,
-        keys: records.all().reduce((sum, { keys }) => sum + keys.length, 0),
+        keys: all().reduce((sum, { keys }) => sum + keys.length, 0),
         holders: presence.live(),
         ...(map.problem === undefined ? {} : { problem: map.problem }),
       };
