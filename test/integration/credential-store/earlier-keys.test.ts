@@ -57,11 +57,14 @@ test(
     for (const name of names) await write(data(name), keys[name]);
     const { log, lines } = logLines();
     {
-      const [a, b, c] = await Promise.all(names.map((name) => start(name, data(name), nats.url, log)));
-      assert.ok(a && b && c);
-      await using _a = a;
-      await using _b = b;
-      await using _c = c;
+      const [one, two, three] = names.map((name) => start(name, data(name), nats.url, log)) as [
+        Promise<StoreNode>,
+        Promise<StoreNode>,
+        Promise<StoreNode>,
+      ];
+      await using a = await one;
+      await using b = await two;
+      await using c = await three;
       const shown = await waitFor(
         async () => {
           const all = await Promise.all([listed(a, 'edge-1'), listed(b, 'edge-2'), listed(c, 'edge-3')]);
