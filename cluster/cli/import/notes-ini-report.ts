@@ -63,12 +63,7 @@ function report(ini: NotesIni, needed: readonly Needed[], asked: boolean, known:
     `${ini.others} other ${ini.others === 1 ? 'line says' : 'lines say'} nothing of DKIM.`,
   ];
   if (needed.length === 0) return parts.join('\n\n');
-  parts.push(
-    table(
-      ['KEY', 'IN THE STORE', 'TO DO'],
-      needed.map((n) => keyRow(n, asked)),
-    ),
-  );
+  parts.push(table(['KEY', 'IN THE STORE', 'TO DO'], keyRows(needed, asked)));
   parts.push(
     [
       'Private keys cannot be taken out of Domino’s credential store. A new key needs a name that Domino does not use: its record stands',
@@ -82,14 +77,20 @@ function report(ini: NotesIni, needed: readonly Needed[], asked: boolean, known:
   return parts.join('\n\n');
 }
 
-function keyRow({ domain, selector, key, others }: Needed, asked: boolean): string[] {
-  const name = `${selector} of ${domain}`;
-  if (key !== undefined && !GONE.has(key.state)) return [name, key.state, clean(nextText(key))];
-  const stored = asked ? (key?.state ?? 'no') : 'no node answers';
-  if (others.length > 0) return [name, stored, `nothing: ${others.join(', ')} of ${domain} signs`];
+function keyRows(needed: readonly Needed[], asked: boolean): string[][] {
   const [fresh] = newSelectors(undefined, ['rsa-2048'], { now: Date.now() });
-  const pem = key === undefined ? `, or sealpost keys import pem ${domain} ${selector} <file>` : '';
-  return [name, stored, `sealpost keys create ${domain} ${fresh}${pem}`];
+  const renewed = new Set<string>();
+  return needed.map(({ domain, selector, key, others }) => {
+    const name = `${selector} of ${domain}`;
+    if (key !== undefined && !GONE.has(key.state)) return [name, key.state, clean(nextText(key))];
+    const stored = asked ? (key?.state ?? 'no') : 'no node answers';
+    if (others.length > 0) return [name, stored, `nothing: ${others.join(', ')} of ${domain} signs`];
+    const pem = key === undefined ? `, or sealpost keys import pem ${domain} ${selector} <file>` : '';
+    // One new key does for all that cannot come along.
+    const create = renewed.has(domain) ? 'the new key above' : `sealpost keys create ${domain} ${fresh}`;
+    renewed.add(domain);
+    return [name, stored, `${create}${pem}`];
+  });
 }
 
 /** A key in one of these never signs again. */

@@ -46,7 +46,8 @@ export function readNotesIni(text: string): NotesIni {
       const [, name = '', value = ''] = /^([^=]*)=(.*)$/.exec(at.text)?.map((part) => part.trim()) ?? [];
       const key = name.toLowerCase();
       const first = settings.get(key);
-      if (key !== 'routerdkimsigning' && !key.startsWith(PREFIX)) say(at, 'is not known: not taken', true);
+      if (!at.text.includes('=')) say(at, 'has no =: not taken', true);
+      else if (key !== 'routerdkimsigning' && !key.startsWith(PREFIX)) say(at, 'is not known: not taken', true);
       else if (first !== undefined) say(at, `stands in line ${first.line} already: that one is taken`, true);
       else settings.set(key, { ...at, name, value });
     }

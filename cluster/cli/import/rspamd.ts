@@ -67,6 +67,8 @@ function signersOf({ domains }: Settings, selectorRows: Row[], pathRows: Row[]):
   const open: Signer[] = [...domains, ...once.map(({ name, place }) => ({ domain: name, place }))];
   return open.map((signer) => ({
     ...signer,
+    // rspamd knows a domain by its small letters, in the path of its key too.
+    domain: signer.domain.toLowerCase(),
     selector: signer.selector ?? valueIn(selectorRows, signer.domain)?.value,
     path: signer.path ?? valueIn(pathRows, signer.domain)?.value,
   }));

@@ -8,7 +8,7 @@ import { SealpostError } from '#shared/errors.ts';
  *   comment  # to the end of the line | /* … *\/
  *   macro    .include(…) "file"       not followed, but handed back
  *
- * Everything else (here-documents, a name twice) fails with `ucl-syntax` and the line.
+ * Everything else (here-documents, a name twice, blocks in blocks without end) fails with `ucl-syntax` and the line.
  */
 export type UclValue = string | UclObject | UclValue[];
 export type UclEntry = { line: number; value: UclValue };
@@ -24,6 +24,8 @@ export function parseUcl(text: string, file: string): UclFile {
   return { entries, macros: reader.macros };
 }
 
+/** Deeper than any file that means something. */
+const DEEPEST = 50;
 const BARE = /[^\s;,{}[\]"'#=:][^\s;,{}[\]"'#]*/y;
 const NAME = /[A-Za-z0-9_$*@.-]+/y;
 
@@ -32,6 +34,7 @@ class Reader {
   readonly #text: string;
   readonly #file: string;
   #at = 0;
+  #depth = 0;
 
   constructor(text: string, file: string) {
     this.#text = text;
@@ -69,6 +72,13 @@ class Reader {
   }
 
   #value(name: string): UclValue {
+    if (++this.#depth > DEEPEST) throw this.#fail(`${name} stands in more than ${DEEPEST} blocks`);
+    const value = this.#valueWithin(name);
+    this.#depth--;
+    return value;
+  }
+
+  #valueWithin(name: string): UclValue {
     this.#skip(/\s*/y);
     switch (this.#peek()) {
       case '{':
