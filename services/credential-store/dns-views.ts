@@ -2,6 +2,7 @@ import type { Settings } from '#cluster/settings.ts';
 import type { DnsView } from '#services/credential-store/contract.ts';
 import { checkRecord, type ExpectedRecord } from '#services/credential-store/dns/proof.ts';
 import type { KeyRecord } from '#services/credential-store/domain-record.ts';
+import type { KeyName } from '#services/credential-store/key-name.ts';
 import type { Records } from '#services/credential-store/records.ts';
 import { dkimRecordName } from '#shared/dkim-record.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -16,15 +17,19 @@ import type { Logger } from '#shared/log.ts';
 export type Expected = 'key' | 'revoked' | 'absent';
 
 const REFRESH_MS = 5 * 60_000;
+/** Records that a refresh looks at at once. */
+const LOOKS = 8;
 
 export class DnsViews {
   readonly #settings: Settings;
-  readonly #records: Pick<Records, 'all'>;
+  readonly #records: Pick<Records, 'all' | 'get'>;
   readonly #log: Logger;
   readonly #last = new Map<string, { fingerprint: string; expected: Expected; view: DnsView }>();
   #timer: NodeJS.Timeout | undefined;
+  #refreshing = false;
+  #stopped = false;
 
-  constructor(settings: Settings, records: Pick<Records, 'all'>, log: Logger) {
+  constructor(settings: Settings, records: Pick<Records, 'all' | 'get'>, log: Logger) {
     this.#settings = settings;
     this.#records = records;
     this.#log = log;
@@ -36,6 +41,7 @@ export class DnsViews {
   }
 
   stop(): void {
+    this.#stopped = true;
     clearInterval(this.#timer);
   }
 
@@ -63,18 +69,38 @@ export class DnsViews {
     return view;
   }
 
+  /** Look at every record. Servers that do not answer take long, so some are asked at once; a refresh under way is let be. */
   async #refresh(): Promise<void> {
-    const names = new Set<string>();
-    for (const { domain, keys } of this.#records.all()) {
-      for (const key of keys) {
-        if (key.publication.by === 'none') continue;
-        names.add(dkimRecordName({ domain, selector: key.selector }));
-        await this.look(domain, key).catch((error: unknown) =>
-          this.#log.error({ domain, selector: key.selector, err: error }, 'the record of a key could not be looked at'),
-        );
-      }
+    if (this.#refreshing) return;
+    this.#refreshing = true;
+    const names = this.#names();
+    const waiting = names.values();
+    const looks = Array.from({ length: LOOKS }, async () => {
+      for (const name of waiting) if (!this.#stopped) await this.#lookAgain(name);
+    });
+    await Promise.all(looks);
+    const known = new Set(names.map(dkimRecordName));
+    for (const name of this.#last.keys()) if (!known.has(name)) this.#last.delete(name);
+    this.#refreshing = false;
+  }
+
+  /** Of the keys that are in DNS. */
+  #names(): KeyName[] {
+    return this.#records
+      .all()
+      .flatMap(({ domain, keys }) =>
+        keys.flatMap(({ selector, publication: { by } }) => (by === 'none' ? [] : [{ domain, selector }])),
+      );
+  }
+
+  /** Never rejects. The key may have another state since the refresh began, or be gone. */
+  async #lookAgain({ domain, selector }: KeyName): Promise<void> {
+    try {
+      const key = this.#records.get(domain)?.keys.find((k) => k.selector === selector);
+      if (key !== undefined) await this.look(domain, key);
+    } catch (error) {
+      this.#log.error({ domain, selector, err: error }, 'the record of a key could not be looked at');
     }
-    for (const name of this.#last.keys()) if (!names.has(name)) this.#last.delete(name);
   }
 
   /** Mail that is signed now fails at whoever asks DNS now. */
