@@ -4,6 +4,7 @@ import { completeEntries, configEntries, domainsYaml } from '#cluster/cli/import
 import type { Outcome } from '#cluster/cli/import/key-import.ts';
 import type { Plan, Remark } from '#cluster/cli/import/plan.ts';
 import { clean, table } from '#cluster/cli/table.ts';
+import { normalizeKeyName } from '#services/credential-store/key-name.ts';
 import { dkimRecordName } from '#shared/dkim-record.ts';
 
 /** What an import came to: a line for each key, one for each remark, and what belongs into sealpost.yaml. */
@@ -34,7 +35,7 @@ export async function knownDomains(options: CommonOptions): Promise<Set<string>>
 }
 
 /** A line of a file and what became of it. */
-export const remarkText = ({ place, text, problem }: Remark): string =>
+const remarkText = ({ place, text, problem }: Remark): string =>
   clean(`${place}: ${problem ? 'problem: ' : ''}${text}`);
 
 const algorithmOf = (outcome: Outcome): string => {
@@ -43,12 +44,12 @@ const algorithmOf = (outcome: Outcome): string => {
 };
 
 function row(outcome: Outcome): string[] {
-  const { domain, selector, place } = outcome.wanted;
-  return [`${selector} of ${domain}`, place, algorithmOf(outcome), resultText(outcome)];
+  const { domain, selector } = normalizeKeyName(outcome.wanted);
+  return [`${selector} of ${domain}`, outcome.wanted.place, algorithmOf(outcome), resultText(outcome)];
 }
 
 /** What became of a key, in one sentence without its full stop. */
-export function resultText(outcome: Outcome): string {
+function resultText(outcome: Outcome): string {
   switch (outcome.result) {
     case 'imported':
       return outcome.key.activate ? 'imported' : 'imported; "sealpost keys activate" lets it sign';
@@ -78,6 +79,6 @@ function closing(outcomes: readonly Outcome[]): string[] {
 
 function jsonOutcome(outcome: Outcome): object {
   const { wanted, ...rest } = outcome;
-  const { domain, selector, place } = wanted;
-  return { domain, selector, record: dkimRecordName(wanted), place, ...rest };
+  const name = normalizeKeyName(wanted);
+  return { ...name, record: dkimRecordName(name), place: wanted.place, ...rest };
 }
