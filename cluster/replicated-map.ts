@@ -6,6 +6,7 @@ import { ReplicatedRecords, refuseUnreadable } from '#cluster/replicated-records
 import { noQuorum, storeFailed, Writer } from '#cluster/replicated-writer.ts';
 import type { Store } from '#cluster/store.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
@@ -78,6 +79,7 @@ export class ReplicatedMap<T> {
   readonly #writer: Writer<T> | undefined;
   readonly #changeListeners = new Set<(keys: readonly string[]) => void>();
   readonly #stateListeners = new Set<(state: MapState) => void>();
+  readonly #process = newId();
   /** The last change of this node that was asked for: they are made one after the other. */
   #lastChange: Promise<unknown> = Promise.resolve();
 
@@ -114,15 +116,23 @@ export class ReplicatedMap<T> {
 
   /** Every live record, ordered by key. */
   entries(): Replicated<T>[] {
-    const live = [...this.#records.all()].flatMap(({ key, version, value }) =>
-      value === undefined ? [] : [{ key, version, value }],
-    );
-    return live.sort((a, b) => (a.key < b.key ? -1 : 1));
+    return this.#records.order.flatMap((key) => this.get(key) ?? []);
   }
 
   /** The sum of all versions, tombstones included: the same on all nodes at the same state. */
   get revision(): number {
     return this.#records.revision;
+  }
+
+  /** Names the state of the records in this process, for `changedSince`. */
+  get cursor(): string {
+    return `${this.#process}:${this.#records.shown}`;
+  }
+
+  /** Keys of the records that changed since a cursor was given, deleted ones among them; undefined: it is not ours. */
+  changedSince(cursor: string): string[] | undefined {
+    const [process, shown] = cursor.split(':');
+    return process === this.#process ? this.#records.changedSince(Number(shown)) : undefined;
   }
 
   /**

@@ -32,6 +32,11 @@ export class ReplicatedRecords<T> {
   readonly #unreadable = new Map<string, UnreadableRecord>();
   #position: StreamPosition | undefined;
   #revision = 0;
+  /** Records shown since the opening, and which one of them each record was the last time. */
+  #shown = 0;
+  readonly #shownAt = new Map<string, number>();
+  /** Keys of all records in order; made anew when there is one more. */
+  #order: string[] | undefined;
 
   private constructor(store: Store, prefix: string, schema: z.ZodType<T>, log: Logger) {
     this.#store = store;
@@ -55,6 +60,22 @@ export class ReplicatedRecords<T> {
   /** Records and tombstones, in no order. */
   all(): Iterable<ReplicatedRecord<T>> {
     return this.#records.values();
+  }
+
+  /** Keys of records and tombstones, in order. */
+  get order(): readonly string[] {
+    this.#order ??= [...this.#records.keys()].sort((a, b) => (a < b ? -1 : 1));
+    return this.#order;
+  }
+
+  /** How many records were taken over since the opening, those on disk among them. It counts on with every change. */
+  get shown(): number {
+    return this.#shown;
+  }
+
+  /** Keys of the records that were taken over when there were more than `shown`. */
+  changedSince(shown: number): string[] {
+    return [...this.#shownAt].flatMap(([key, at]) => (at > shown ? [key] : []));
   }
 
   /** The sum of all versions. */
@@ -129,7 +150,9 @@ export class ReplicatedRecords<T> {
 
   #show(record: ReplicatedRecord<T>): void {
     this.#revision += record.version - (this.#records.get(record.key)?.version ?? 0);
+    if (!this.#records.has(record.key)) this.#order = undefined;
     this.#records.set(record.key, record);
+    this.#shownAt.set(record.key, ++this.#shown);
     if ((this.#unreadable.get(record.key)?.version ?? 0) <= record.version) this.#unreadable.delete(record.key);
   }
 

@@ -159,9 +159,13 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
      * `after: next` until there is no `next`, and from the start when the revision changes in between. `revision` is
      * the same on every node that has seen the same changes, and never goes down. A node that has yet to catch up
      * with others that it could reach answers `not-caught-up`.
+     *
+     * `since`, a `cursor` of an earlier answer, asks for the keys of those domains alone that changed since then; they
+     * are named in `changed`, those without keys too. A store that did not give the cursor answers all keys and no
+     * `changed`.
      */
     signingKeys: {
-      request: z.object({ after: z.string().optional() }),
+      request: z.object({ after: z.string().optional(), since: z.string().optional() }),
       reply: z.object({
         node: z.string(),
         revision: z.number().int(),
@@ -169,6 +173,8 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         behind: z.string().optional(),
         keys: z.array(SigningKey),
         next: z.string().optional(),
+        changed: z.array(z.string()).optional(),
+        cursor: z.string().optional(),
       }),
       errors: ['not-caught-up', 'store-failed'],
       elsewhere: ['not-caught-up'],

@@ -104,4 +104,8 @@ export const CredentialRecord = z.discriminatedUnion('kind', [
 export type CredentialRecord = z.infer<typeof CredentialRecord>;
 
 export const NEKS_KEY = 'neks';
-export const domainKey = (domain: string): string => `domain!${domain}`;
+const DOMAIN = 'domain!';
+export const domainKey = (domain: string): string => `${DOMAIN}${domain}`;
+/** The domain of a record by its key; undefined when it is no domain's. */
+export const domainOfKey = (key: string): string | undefined =>
+  key.startsWith(DOMAIN) ? key.slice(DOMAIN.length) : undefined;

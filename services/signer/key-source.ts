@@ -6,6 +6,9 @@ import { SealpostError } from '#shared/errors.ts';
  * Where signing keys come from: the credential-store of the own node; when it does not answer, any; and when what was
  * answered is older than what is held or than what another live node has, those that have newer ones, newest first.
  *
+ * Of a store that was asked before only what changed since then is fetched (`since`). Keys may change between the pages
+ * of an answer: then what changed since its first page is fetched on top, until nothing changed meanwhile.
+ *
  * The revision says which answer is newer: it is the same on every node that has seen the same changes and never goes
  * down. Who answers less than what is held has lost changes, or has not read them yet: its answer is never adopted.
  */
@@ -37,6 +40,8 @@ export type KeySourceOptions = {
 export class KeySource {
   readonly #options: KeySourceOptions;
   readonly #heard = new Map<string, { revision: number; at: number }>();
+  /** The keys of each domain as a store gave them, and the cursor that it gave with them. */
+  #read: { cursor: string | undefined; keys: Map<string, SigningKey[]> } = { cursor: undefined, keys: new Map() };
 
   constructor(options: KeySourceOptions) {
     this.#options = options;
@@ -95,30 +100,41 @@ export class KeySource {
       .sort((a, b) => b[1] - a[1]);
   }
 
-  /** All pages of one store. */
+  /** Everything that one store has, those changed since the last time. */
   async #fetchFrom(node: string | undefined): Promise<Fetched> {
     let from = node;
     for (let attempt = 0; attempt < FETCH_TRIES; attempt++) {
-      const fetched = await this.#fetchPages(from);
-      if (typeof fetched !== 'string') return fetched;
-      from = fetched;
+      const { node: answering, revision, behind, whole } = await this.#fetchPages(from);
+      if (whole) return { node: answering, revision, behind, keys: [...this.#read.keys.values()].flat() };
+      from = answering;
     }
     throw new SealpostError('busy', 'the keys change faster than they can be read');
   }
 
-  /** The name of the node when the revision changed between two of its pages. */
-  async #fetchPages(from: string | undefined): Promise<Fetched | string> {
-    const { credentials } = this.#options;
+  /** Read on from where the last reading came to. `whole`: nothing changed between the pages. */
+  async #fetchPages(from: string | undefined): Promise<Omit<Fetched, 'keys'> & { whole: boolean }> {
+    const { cursor: since } = this.#read;
     const options = (node: string | undefined) => ({ timeout: PAGE_TIMEOUT, ...(node !== undefined && { node }) });
-    let page = await credentials.signingKeys({}, options(from));
-    const { node, revision, behind } = page;
-    const keys = [...page.keys];
-    while (page.next !== undefined) {
-      page = await credentials.signingKeys({ after: page.next }, options(node));
-      if (page.revision !== revision) return node;
-      keys.push(...page.keys);
+    const more = since === undefined ? {} : { since };
+    let page = await this.#options.credentials.signingKeys(more, options(from));
+    const { node, revision, behind, cursor } = page;
+    const changed = page.changed && new Set(page.changed);
+    const keys = new Map(changed === undefined ? [] : this.#read.keys);
+    for (const domain of changed ?? []) keys.delete(domain);
+    let whole = true;
+    for (;;) {
+      for (const key of page.keys) {
+        // What changed after the first page is fetched whole when that is asked for.
+        if (changed?.has(key.domain) !== false) keys.set(key.domain, [...(keys.get(key.domain) ?? []), key]);
+      }
+      if (page.next === undefined) break;
+      page = await this.#options.credentials.signingKeys({ ...more, after: page.next }, options(node));
+      if (page.revision !== revision) whole = false;
+      // It was started anew, and asked for changes it answers all.
+      if ((page.changed === undefined) !== (changed === undefined)) return { node, revision, behind, whole: false };
     }
-    return { node, revision, behind, keys };
+    if (whole || cursor !== undefined) this.#read = { cursor, keys };
+    return { node, revision, behind, whole };
   }
 }
 

@@ -1,4 +1,5 @@
 import type { CredentialStoreContract } from '#services/credential-store/contract.ts';
+import { domainOfKey } from '#services/credential-store/domain-record.ts';
 import { heldKeys, keyInfo, keyStatus, listedKeys, signingKey } from '#services/credential-store/key-status.ts';
 import { findKey, type Office, requireRecord } from '#services/credential-store/operations/office.ts';
 import { verifyKey } from '#services/credential-store/operations/verify.ts';
@@ -21,17 +22,21 @@ type Reading = Pick<
 
 export function reading(office: () => Office): Reading {
   return {
-    signingKeys({ after }) {
+    signingKeys({ after, since }) {
       const { records, all, map, settings } = office();
       if (map.state === 'behind') {
         throw new SealpostError('not-caught-up', 'this node has yet to catch up with the others');
       }
-      const { page, next } = pageOf(heldKeys(all()), after, SIGNING_PAGE);
+      const changed = since === undefined ? undefined : changedDomains(map, since);
+      const wanted = changed === undefined ? all() : all().filter((r) => changed.has(r.domain));
+      const { page, next } = pageOf(heldKeys(wanted), after, SIGNING_PAGE);
       return {
         node: settings.current.node.name,
         revision: records.revision,
         keys: page.map(({ key }) => key),
+        cursor: map.cursor,
         ...behindOf(map),
+        ...(changed === undefined ? {} : { changed: [...changed] }),
         ...(next === undefined ? {} : { next }),
       };
     },
@@ -108,6 +113,12 @@ export function behindOf(map: Office['map']): { behind?: string } {
   return state === 'local' || state === 'following'
     ? {}
     : { behind: problem ?? 'it has yet to catch up with the others' };
+}
+
+/** The domains whose records changed since a cursor was given; undefined when it is not one of this process. */
+function changedDomains(map: Office['map'], since: string): Set<string> | undefined {
+  const keys = map.changedSince(since);
+  return keys && new Set(keys.flatMap((key) => domainOfKey(key) ?? []));
 }
 
 /** The entries behind the cursor, and the cursor of the page that follows. */

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { ConfigSchema } from '#cluster/config/schema.ts';
+import { ReplicatedMap } from '#cluster/replicated-map.ts';
+import { Settings } from '#cluster/settings.ts';
+import { Store } from '#cluster/store.ts';
+import type { CredentialStoreContract, SigningKey } from '#services/credential-store/contract.ts';
+import { CredentialRecord, type DomainRecord, type KeyRecord } from '#services/credential-store/domain-record.ts';
+import { heldKeys } from '#services/credential-store/key-status.ts';
+import type { Office } from '#services/credential-store/operations/office.ts';
+import { reading } from '#services/credential-store/operations/reading.ts';
+import { Records } from '#services/credential-store/records.ts';
+import { KeySource } from '#services/signer/key-source.ts';
+import type { Client, Handlers } from '#shared/contract.ts';
+import { silentLogger } from '#shared/log.ts';
+import { seededRandom } from '#test/kit/random.ts';
+import { tempDir } from '#test/kit/temp.ts';
+
+const WRAPPED = { version: 1 as const, nek: 'n', nekFingerprint: 'f', iv: '', tag: '', data: '' };
+
+function key(selector: string, state: KeyRecord['state'] = 'active'): KeyRecord {
+  const times = { created: 0, since: 0, ttl: 60 };
+  const wrapped = state === 'retired' ? {} : { wrapped: WRAPPED };
+  const flags = { activate: true, signed: true, publication: { by: 'none' as const } };
+  return { selector, algorithm: 'ed25519', state, fingerprint: 'f', publicKey: 'p', ...times, ...flags, ...wrapped };
+}
+
+type Answer = Awaited<ReturnType<Client<CredentialStoreContract>['signingKeys']>>;
+
+/** A source over the records of one real store; `between` runs after each page that is not the last. */
+async function setUp(t: TestContext, between: () => Promise<void> = async () => undefined) {
+  const dir = await tempDir();
+  const store = await Store.open(dir.path, silentLogger);
+  const log = silentLogger;
+  const settings = new Settings(ConfigSchema.parse({ node: { name: 'edge-1' } }));
+  const open = () =>
+    ReplicatedMap.open({
+      ...{ store, prefix: 'map!', bucket: 'keys', schema: CredentialRecord, node: 'edge-1', log },
+      ...{ jetStream: undefined, replicas: 1 },
+    });
+  const site = { map: await open(), answers: [] as Answer[], records: undefined as unknown as Records };
+  site.records = new Records(site.map);
+  t.after(async () => {
+    await site.map.close();
+    await store.close();
+    await dir[Symbol.asyncDispose]();
+  });
+  const office = (): Office => {
+    const { map, records } = site;
+    return { map, records, settings, all: () => records.all() } as Partial<Office> as Office;
+  };
+  const ask = reading(office).signingKeys as Handlers<CredentialStoreContract>['signingKeys'];
+  const credentials = {
+    async signingKeys(request: { after?: string; since?: string }) {
+      const answer = await ask(request as never, undefined as never);
+      site.answers.push(answer);
+      if (answer.next !== undefined) await between();
+      return answer;
+    },
+  } as Partial<Client<CredentialStoreContract>> as Client<CredentialStoreContract>;
+  const set = (domain: string, ...keys: KeyRecord[]): Promise<unknown> =>
+    site.records.update(domain, (before): DomainRecord => ({ domain, used: [], ...before, keys }));
+  const restart = async (): Promise<void> => {
+    await site.map.close();
+    site.map = await open();
+    site.records = new Records(site.map);
+  };
+  const source = new KeySource({ credentials, node: 'edge-1', alone: true });
+  return { site, source, set, restart, asked: () => site.answers.splice(0) };
+}
+
+const sorted = (keys: SigningKey[]): SigningKey[] =>
+  keys.toSorted((a, b) => (`${a.domain}!${a.selector}` < `${b.domain}!${b.selector}` ? -1 : 1));
+
+test('after the first time only what changed is fetched; a store that was started anew is asked for all', async (t) => {
+  const { site, source, set, restart, asked } = await setUp(t);
+  for (let i = 0; i < 450; i++) await set(`d${i}.example`, key('s1'));
+  assert.equal((await source.fetch(0)).keys.length, 450);
+  assert.deepEqual(
+    asked().map((a) => [a.keys.length, a.changed]),
+    [
+      [200, undefined],
+      [200, undefined],
+      [50, undefined],
+    ],
+  );
+  await set('d7.example', key('s1', 'retiring'), key('s2'));
+  await set('d8.example', key('s1', 'retired'));
+  await set('new.example', key('s1'));
+  const { keys, revision } = await source.fetch(450);
+  assert.deepEqual([revision, keys.length], [453, 451]);
+  assert.deepEqual(
+    sorted(keys),
+    heldKeys(site.records.all()).map((h) => h.key),
+  );
+  assert.deepEqual(
+    asked().map((a) => [a.keys.length, a.changed?.toSorted()]),
+    [[3, ['d7.example', 'd8.example', 'new.example']]],
+  );
+  await source.fetch(revision);
+  assert.deepEqual(
+    asked().map((a) => [a.keys.length, a.changed]),
+    [[0, []]],
+  );
+  await restart();
+  assert.equal((await source.fetch(revision)).keys.length, 451);
+  assert.deepEqual(
+    asked().map((a) => a.changed),
+    [undefined, undefined, undefined],
+  );
+});
+
+test('keys that change after every page are read all the same, as they are at the end', async (t) => {
+  const random = seededRandom(7);
+  let change = async (): Promise<void> => undefined;
+  const { site, source, set } = await setUp(t, () => change());
+  const states = ['active', 'proven', 'retired', 'retiring'] as const;
+  const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
+  change = async () => {
+    for (let n = 0; n < 5; n++) {
+      const keys = Array.from({ length: Math.floor(random() * 4) }, (_, k) => key(`s${k}`, pick(states)));
+      await set(`d${Math.floor(random() * 500)}.example`, ...keys);
+    }
+  };
+  for (let i = 0; i < 450; i++) await set(`d${i}.example`, key('s0'), key('s1'));
+  for (let round = 0; round < 8; round++) {
+    const { keys, revision } = await source.fetch(0);
+    assert.equal(revision, site.records.revision);
+    assert.deepEqual(
+      sorted(keys),
+      heldKeys(site.records.all()).map((h) => h.key),
+    );
+    // Sometimes more than one page of changes.
+    for (let n = 0; n < (round % 3) * 50; n++) await change();
+  }
+});
