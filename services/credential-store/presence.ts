@@ -59,7 +59,7 @@ export class Presence {
     return performance.now() - this.#listeningSince >= LISTEN_MS;
   }
 
-  /** Who lives, ordered by node and kind. */
+  /** Who lives, ordered by node, kind and instance. */
   live(): Holder[] {
     const now = performance.now();
     const holders: Holder[] = [];
@@ -80,6 +80,8 @@ export class Presence {
         });
       }
     }
-    return holders.sort((a, b) => (a.node + a.kind < b.node + b.kind ? -1 : 1));
+    return holders.sort((a, b) => order(a.node, b.node) || order(a.kind, b.kind) || order(a.instance, b.instance));
   }
 }
+
+const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
