@@ -38,6 +38,8 @@ export type HeldKey = { domain: string; selector: string } & (
 /** A held key whatever its state. */
 export type AnyKey = HeldKey & { fingerprint: string };
 
+type Opened = { name: string; id: string; key: AnyKey & { usable: true } };
+
 const CATCH_UP = 30_000;
 const FIRST_RETRY = 250;
 const LAST_RETRY = 4000;
@@ -57,8 +59,10 @@ export class Keyring {
   /** Every held key by its name, and the active ones of each domain. */
   #held = new Map<string, AnyKey>();
   #signing = new Map<string, HeldKey[]>();
-  /** Private keys by what they are, so that an answer costs only what is new in it. */
+  /** Private keys by what they are: they stay though they are wrapped anew. */
   #unwrapped = new Map<string, KeyObject>();
+  /** What came of the keys that could be used, so that an answer costs only what is new in it. */
+  #opened = new WeakMap<SigningKey, Opened>();
   #revision: number | undefined;
   /** The node whose store was adopted last. */
   #store: string | undefined;
@@ -104,6 +108,7 @@ export class Keyring {
     this.#held.clear();
     this.#signing.clear();
     this.#unwrapped.clear();
+    this.#opened = new WeakMap();
     this.#askSoon();
   }
 
@@ -231,15 +236,17 @@ export class Keyring {
   }
 
   async #adopt({ node, revision, keys }: Fetched): Promise<void> {
-    const fresh = keys.some((k) => !this.#unwrapped.has(identityOf(k)));
+    const fresh = keys.some((k) => !this.#opened.has(k) && !this.#unwrapped.has(identityOf(k)));
     const neks = fresh ? await this.#readNeks() : [];
     if (this.#closed) return;
     const held = new Map<string, AnyKey>();
     const signing = new Map<string, HeldKey[]>();
     const unwrapped = new Map<string, KeyObject>();
     for (const key of keys.toSorted((a, b) => rank(a) - rank(b))) {
-      const one = { ...this.#hold(key, neks, unwrapped), fingerprint: key.fingerprint };
-      held.set(nameOf(key), one);
+      const opened = this.#opened.get(key);
+      const one = opened?.key ?? this.#hold(key, neks);
+      held.set(opened?.name ?? nameOf(key), one);
+      if (one.usable) unwrapped.set(opened?.id ?? identityOf(key), one.privateKey);
       if (key.state === 'active') signing.set(key.domain, [...(signing.get(key.domain) ?? []), one]);
     }
     const changed = revision !== this.#revision;
@@ -252,15 +259,16 @@ export class Keyring {
     if (changed) this.#deps.log.info({ revision, store: node, keys: unwrapped.size }, 'signing keys loaded');
   }
 
-  #hold(key: SigningKey, neks: Nek[] | string, unwrapped: Map<string, KeyObject>): HeldKey {
-    const { domain, selector } = key;
-    const id = identityOf(key);
+  #hold(key: SigningKey, neks: Nek[] | string): AnyKey {
+    const { domain, selector, fingerprint } = key;
+    const [name, id] = [nameOf(key), identityOf(key)];
     try {
       const privateKey = this.#unwrapped.get(id) ?? unwrap(key, neks);
-      unwrapped.set(id, privateKey);
-      return { domain, selector, usable: true, privateKey };
+      const usable = { domain, selector, fingerprint, usable: true as const, privateKey };
+      this.#opened.set(key, { name, id, key: usable });
+      return usable;
     } catch (error) {
-      return { domain, selector, usable: false, reason: errorText(error) };
+      return { domain, selector, fingerprint, usable: false, reason: errorText(error) };
     }
   }
 
