@@ -3,6 +3,7 @@ import type { DomainRecord } from '#services/credential-store/domain-record.ts';
 import { StepWaits, systemTimer, type Timer } from '#services/credential-store/driver-waits.ts';
 import type { DriverWorld } from '#services/credential-store/driver-world.ts';
 import { nextStep, type Step } from '#services/credential-store/next-step.ts';
+import { reasonText } from '#services/credential-store/record-change.ts';
 import { assertSameKeys, type Change, work } from '#services/credential-store/step-work.ts';
 import { claim, noteProblem } from '#services/credential-store/steps.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
@@ -178,9 +179,8 @@ export class Driver {
       log.info({ domain, term: seen.term, before: driver?.node }, 'this node drives the keys of the domain');
       return true;
     } catch (error) {
-      seen.rest = this.#timer.now() + PAUSE_MS;
       log.debug({ domain, reason: errorText(error) }, 'domain not claimed');
-      return false;
+      return this.#pause(seen);
     }
   }
 
@@ -190,71 +190,74 @@ export class Driver {
     const { domain } = record;
     const { kind, selectors } = step;
     const revision = seen.waits.begin(step, record, records.revision);
-    const failed = (error: unknown): number => seen.waits.fail(step, records.revision, errorCode(error) === 'late');
-    let change: Change;
     try {
-      change = await this.#awaited(() => work({ world: this.#world, record, step, revision }));
-    } catch (error) {
-      if (!this.#running || errorCode(error) === 'cut-off') return false;
-      const permanent = errorCode(error) === 'dns-refused';
-      if (failed(error) < PATIENCE_MS && !permanent) return true;
-      return this.#note(record, step, seen, { text: errorText(error), permanent });
-    }
-    try {
+      const change = await this.#awaited(() => work({ world: this.#world, record, step, revision }));
       await this.#write(domain, seen, change);
       seen.waits.end(step);
       log.info({ domain, selectors, step: kind }, 'a step in the life of a key is made');
       return true;
     } catch (error) {
-      log.debug({ domain, step: kind, reason: errorText(error) }, 'a step was not written');
-      failed(error);
-      return this.#afterWrite(seen, error);
+      return this.#fail(record, step, seen, error);
     }
   }
 
-  /** Write down why a step is not made, where that is news. */
-  async #note(
-    record: DomainRecord,
-    { kind, selectors }: Step,
-    seen: Seen,
-    problem: { text: string; permanent: boolean },
-  ): Promise<boolean> {
-    const { node, now, log } = this.#world;
+  /** A step was not made. Its reason is written down where it lasts or is permanent, and is news. */
+  async #fail(record: DomainRecord, step: Step, seen: Seen, error: unknown): Promise<boolean> {
+    const { log, records, node, now } = this.#world;
     const { domain } = record;
+    const { kind, selectors } = step;
+    const code = errorCode(error);
+    log.debug({ domain, selectors, step: kind, reason: errorText(error) }, 'a step was not made');
+    if (!this.#running || error instanceof NotDriving || code === 'cut-off') return false;
+    const lasts = seen.waits.fail(step, records.revision, code === 'late');
+    if (error instanceof NotWritten) return this.#pause(seen);
+    const problem = { text: reasonText(error), permanent: code === 'dns-refused' };
+    if (code === 'wrong-state' || code === 'not-found' || (lasts < PATIENCE_MS && !problem.permanent)) return true;
     let news = false;
+    const note = (newest: DomainRecord): DomainRecord => {
+      assertSameKeys(record, newest, selectors);
+      const noted = noteProblem(newest, selectors, { ...problem, now: now(), node });
+      news = noted !== newest;
+      return noted;
+    };
     try {
-      await this.#write(domain, seen, (newest) => {
-        assertSameKeys(record, newest, selectors);
-        const noted = noteProblem(newest, selectors, { ...problem, now: now(), node });
-        news = noted !== newest;
-        return noted;
-      });
+      await this.#write(domain, seen, note);
       if (news) log.warn({ domain, selectors, step: kind, ...problem }, 'a key cannot go on');
       return true;
-    } catch (error) {
-      log.debug({ domain, reason: errorText(error) }, 'why a key does not go on was not written');
-      return this.#afterWrite(seen, error);
+    } catch (failure) {
+      return errorCode(failure) === 'wrong-state' || this.#pause(seen);
     }
   }
 
-  /** Whether to go on after a write that failed: not when it failed for another reason than its content. */
-  #afterWrite(seen: Seen, error: unknown): boolean {
-    if (error instanceof SealpostError && STALE.has(error.code)) return true;
+  #pause(seen: Seen): false {
     seen.rest = this.#timer.now() + PAUSE_MS;
     return false;
   }
 
-  /** Write as the driver of this term, or fail with `NotDriving`. */
+  /**
+   * Write as the driver of this term. Fails with what `change` threw, with `NotDriving`, or `NotWritten`: then it may have
+   * been written all the same.
+   */
   async #write(domain: string, seen: Seen, change: Change): Promise<void> {
     const { node, records } = this.#world;
-    const { record } = await this.#awaited(() =>
-      records.update(domain, (newest) => {
+    let refusal: unknown;
+    const driving = (newest: DomainRecord | undefined): DomainRecord => {
+      try {
+        refusal = undefined;
         if (newest?.driver?.node !== node || newest.driver.term !== seen.term) throw new NotDriving();
         seen.waits.notice(newest);
         return change(newest);
-      }),
-    );
-    if (record !== undefined) seen.waits.wrote(record);
+      } catch (error) {
+        refusal = error;
+        throw error;
+      }
+    };
+    try {
+      const { record } = await this.#awaited(() => records.update(domain, driving));
+      if (record !== undefined) seen.waits.wrote(record);
+    } catch (error) {
+      throw refusal ?? new NotWritten('the change was not answered', { cause: error });
+    }
   }
 
   /** What is awaited, or the end of this driver. */
@@ -272,14 +275,6 @@ export class Driver {
 /** The record names another driver, or another term of this one. */
 class NotDriving extends Error {}
 
-/** What was worked on changed before it could be written. */
-const STALE: ReadonlySet<string> = new Set([
-  'wrong-state',
-  'not-found',
-  'waiting',
-  'rotation-under-way',
-  'no-active-key',
-  'exists',
-]);
+class NotWritten extends Error {}
 
 const closed = (): SealpostError => new SealpostError('closed', 'the driver is closed');

@@ -1,6 +1,6 @@
 import type { KeyState } from '#services/credential-store/contract.ts';
 import type { DomainRecord, KeyRecord, Rotation } from '#services/credential-store/domain-record.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
 
 /** What every function from record to record is made of. None of them changes its argument. */
 
@@ -74,4 +74,9 @@ export function wrongState(record: DomainRecord, key: KeyRecord, why: string): S
 /** 2026-11-23 04:05 UTC, for people. */
 export function timeText(time: number): string {
   return `${new Date(time).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}
+
+/** Why something failed, for people: our own errors are sentences already. */
+export function reasonText(error: unknown): string {
+  return error instanceof SealpostError && error.cause === undefined ? error.message : errorText(error);
 }

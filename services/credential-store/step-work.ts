@@ -3,7 +3,7 @@ import type { Expected } from '#services/credential-store/dns-views.ts';
 import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
 import type { DriverWorld } from '#services/credential-store/driver-world.ts';
 import type { Step, StepKind } from '#services/credential-store/next-step.ts';
-import { keyOf, runningRotation, wrongState } from '#services/credential-store/record-change.ts';
+import { keyOf, reasonText, runningRotation, wrongState } from '#services/credential-store/record-change.ts';
 import { startRotation } from '#services/credential-store/rotation.ts';
 import { nextOccurrence } from '#services/credential-store/schedule.ts';
 import {
@@ -18,7 +18,7 @@ import {
   stopped,
   switched,
 } from '#services/credential-store/steps.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { SealpostError } from '#shared/errors.ts';
 
 /**
  * What a step asks of the other nodes and does in DNS before it is written down. All of it may be done again, by this
@@ -45,13 +45,16 @@ export type StepContext = {
 const CLOCK_MS = 60_000;
 
 /**
- * Do what a step asks for; what it answers is to be written. Fails with the reason, for the administrator: `waiting`
- * (also `late`, a node that has yet to see the newest), or what DNS or a node failed with.
+ * Do what a step asks for, and answer what is to be written. Both fail with the reason, for the administrator: `waiting`,
+ * `late` (a node has yet to see the newest), or what DNS or a node failed with. The answer also fails with
+ * `wrong-state`: the record changed meanwhile.
  */
 export async function work(context: StepContext): Promise<Change> {
-  if (context.step.dueAt !== undefined) assertClock(context.world);
+  const byClock = context.step.dueAt !== undefined;
+  if (byClock) assertClock(context.world);
   const change = await WORK[context.step.kind](context);
   return (newest) => {
+    if (byClock) assertClock(context.world);
     assertSameKeys(context.record, newest, context.step.selectors);
     return change(newest);
   };
@@ -59,9 +62,9 @@ export async function work(context: StepContext): Promise<Change> {
 
 const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
   async replicated(context) {
-    assertAcknowledged(context.world, context.revision);
+    assertAcknowledged(context);
     await usable(context);
-    return (record) => replicated(record, first(context), now(context));
+    return acknowledged(context, (record) => replicated(record, first(context), now(context)));
   },
 
   async published(context) {
@@ -86,26 +89,27 @@ const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
   },
 
   async switched(context) {
-    const { world, revision } = context;
-    assertAcknowledged(world, revision);
-    if ((context.record.rotation?.sideBySide ?? 0) > 0) assertClock(world);
+    assertAcknowledged(context);
     await usable(context);
-    return (record) => switched(record, revision, now(context));
+    const { revision } = context;
+    return acknowledged(context, (record) => {
+      if ((record.rotation?.sideBySide ?? 0) > 0) assertClock(context.world);
+      return switched(record, revision, now(context));
+    });
   },
 
   /** A node that came since the switch counts too. */
   async replaced(context) {
-    assertAcknowledged(context.world, context.revision);
-    return (record) => replaced(record, now(context));
+    return acknowledged(context, (record) => replaced(record, now(context)));
   },
 
   async stopped(context) {
-    const { world, revision } = context;
-    assertAcknowledged(world, revision);
-    // What is written now is believed later, by nodes whose clocks are right.
-    assertClock(world);
-    const { retireAfter } = world.timing();
-    return (record) => stopped(record, first(context), { ...now(context), retireAfter });
+    const { world } = context;
+    return acknowledged(context, (record) => {
+      // The time that is written now is believed by nodes whose clocks are right.
+      assertClock(world);
+      return stopped(record, first(context), { ...now(context), ...world.timing() });
+    });
   },
 
   async retired(context) {
@@ -119,9 +123,10 @@ const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
       if (isOurs(key)) await world.publishRevocation(record.domain, key);
       await seen(context, key, 'revoked');
     }
-    if (key.signed) assertClock(world);
-    const { keepRevoked } = world.timing();
-    return (newest) => revoked(newest, key.selector, { ...now(context), keepRevoked });
+    return (newest) => {
+      if (key.signed) assertClock(world);
+      return revoked(newest, key.selector, { ...now(context), ...world.timing() });
+    };
   },
 
   async deleted(context) {
@@ -131,7 +136,11 @@ const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
       if (isOurs(key)) await world.removeRecord(record.domain, key);
       await seen(context, key, 'absent');
     }
-    return (newest) => deleted(newest, key.selector, now(context));
+    return (newest) => {
+      // A selector that is used again waits for caches from this time on.
+      assertClock(world);
+      return deleted(newest, key.selector, now(context));
+    };
   },
 
   async rotate(context) {
@@ -165,11 +174,19 @@ export function lateHolder(holders: readonly Holder[], revision: number): Holder
 }
 
 /** Fails with `late`. */
-function assertAcknowledged(world: DriverWorld, revision: number): void {
+function assertAcknowledged({ world, revision }: StepContext): void {
   const late = lateHolder(live(world), revision);
   if (late === undefined) return;
   const why = late.behind === undefined ? '' : `: ${late.behind}`;
   throw new SealpostError('late', `the ${late.kind} of node ${late.node} has yet to take over the last changes${why}`);
+}
+
+/** A change that is written only if everybody who lives then has acknowledged. */
+function acknowledged(context: StepContext, change: Change): Change {
+  return (record) => {
+    assertAcknowledged(context);
+    return change(record);
+  };
 }
 
 /** Every live signer can use the keys of the step. */
@@ -228,7 +245,7 @@ async function everyNode(
   for (const [i, answer] of answers.entries()) {
     const node = nodes[i] ?? '';
     if (answer.status === 'fulfilled' || !still.includes(node)) continue;
-    throw new SealpostError('waiting', `seen from node ${node}: ${errorText(answer.reason)}`);
+    throw new SealpostError('waiting', `node ${node}: ${reasonText(answer.reason)}`);
   }
 }
 

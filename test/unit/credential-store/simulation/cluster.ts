@@ -1,0 +1,99 @@
+import type { KeyAlgorithm } from '#services/credential-store/contract.ts';
+import type { DomainRecord, KeyRecord, Publication } from '#services/credential-store/domain-record.ts';
+import { newSelectors } from '#services/credential-store/selector-name.ts';
+import { SealpostError } from '#shared/errors.ts';
+import { Chance } from '#test/unit/credential-store/simulation/chance.ts';
+import { SimulatedDns } from '#test/unit/credential-store/simulation/dns.ts';
+import { SimulatedLog } from '#test/unit/credential-store/simulation/log.ts';
+import { SimulatedNode } from '#test/unit/credential-store/simulation/node.ts';
+import { VirtualTime } from '#test/unit/credential-store/simulation/virtual-time.ts';
+
+/** Some nodes, their log, DNS, and two domains. */
+
+const SELECTORS = ['a', 'b', 'c'];
+
+export class Cluster {
+  readonly time = new VirtualTime();
+  readonly chance: Chance;
+  readonly log = new SimulatedLog();
+  readonly dns: SimulatedDns;
+  readonly nodes: SimulatedNode[];
+  /** How keys of each domain are published. */
+  readonly domains: ReadonlyMap<string, Publication>;
+  readonly timing: { retireAfter: number; keepRevoked: number };
+  /** Calls to other nodes and to DNS take long now. */
+  slow = false;
+  #keys = 0;
+
+  constructor(seed: number) {
+    this.chance = new Chance(seed);
+    this.timing = { retireAfter: this.chance.of([10_000, 25_000]), keepRevoked: this.chance.of([3000, 15_000]) };
+    this.dns = new SimulatedDns(this.time, this.chance);
+    const other: Publication = this.chance.of<Publication>([
+      { by: 'manual' },
+      { by: 'none' },
+      { by: 'cname', zone: 'z.example', target: 't.z.example' },
+    ]);
+    this.domains = new Map<string, Publication>([
+      ['a.example', { by: 'update', zone: 'a.example' }],
+      ['b.example', other],
+    ]);
+    const names = ['edge-1', 'edge-2', 'edge-3', 'edge-4', 'edge-5'].slice(0, this.chance.of([3, 3, 4, 5]));
+    this.nodes = names.map((name) => new SimulatedNode(name, this));
+    for (const node of this.nodes) node.skew = this.chance.between(-1000, 1000);
+    this.log.onEntry(() => {
+      for (const node of this.nodes) node.follow();
+    });
+  }
+
+  start(): void {
+    for (const node of this.nodes) node.start();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.close()));
+  }
+
+  /** Something outside, some time after it was asked for; who asked hears of it later still, or is gone by then. */
+  async act<T>(effect: () => T): Promise<T> {
+    const long = this.slow ? 15_000 : 400;
+    await this.time.sleep(this.chance.delay(20, long));
+    const result = effect();
+    await this.time.sleep(this.chance.delay(20, long));
+    return result;
+  }
+
+  reach(from: SimulatedNode, name: string): SimulatedNode {
+    const node = this.nodes.find((n) => n.name === name);
+    if (node === from) return from;
+    if (node?.up && node.connected && from.connected) return node;
+    throw new SealpostError('timeout', `${name} does not answer`);
+  }
+
+  newKey(domain: string, selector: string, algorithm: KeyAlgorithm, node: SimulatedNode, activate: boolean): KeyRecord {
+    const id = `key${++this.#keys}`;
+    const now = node.wallClock;
+    const wrapped = { version: 1 as const, nek: 'nek', nekFingerprint: 'nf', iv: id, tag: id, data: id };
+    const publication = this.domains.get(domain) ?? { by: 'none' as const };
+    return {
+      ...{ selector, algorithm, state: 'created', created: now, since: now, fingerprint: id, publicKey: id },
+      ...{ activate, signed: false, publication, ttl: 2, wrapped },
+    };
+  }
+
+  successors(record: DomainRecord, node: SimulatedNode): KeyRecord[] {
+    const algorithms = record.keys.filter((k) => k.state === 'active').map((k) => k.algorithm);
+    const selectors = this.selectors(record, record.domain, algorithms, node);
+    return algorithms.map((algorithm, i) => this.newKey(record.domain, selectors[i] ?? '', algorithm, node, true));
+  }
+
+  selectors(
+    record: DomainRecord | undefined,
+    domain: string,
+    algorithms: KeyAlgorithm[],
+    node: SimulatedNode,
+  ): string[] {
+    const fixed = this.domains.get(domain)?.by === 'cname' ? SELECTORS : undefined;
+    return newSelectors(record, algorithms, { now: node.wallClock, fixed });
+  }
+}

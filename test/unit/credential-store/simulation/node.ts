@@ -1,0 +1,254 @@
+import type { Holder } from '#services/credential-store/contract.ts';
+import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
+import { Driver } from '#services/credential-store/driver.ts';
+import type { DriverWorld } from '#services/credential-store/driver-world.ts';
+import { SealpostError } from '#shared/errors.ts';
+import { silentLogger } from '#shared/log.ts';
+import type { Cluster } from '#test/unit/credential-store/simulation/cluster.ts';
+import type { Writer } from '#test/unit/credential-store/simulation/log.ts';
+
+/**
+ * One node: its copy of the log, its signers' copy of that, what it hears of the others, and its driver. It may be
+ * down, cut off from the other nodes (not from DNS), slow to apply, or have a wrong clock.
+ */
+
+const HEARD_MS = 5000;
+const LISTEN_MS = 3000;
+export const EPOCH = Date.UTC(2026, 0, 1);
+
+type Heard = { revision: number; signer: number; at: number };
+type Change = (record: DomainRecord | undefined) => DomainRecord | undefined;
+
+export class SimulatedNode {
+  readonly name: string;
+  up = true;
+  connected = true;
+  /** Of its clock, ms. */
+  skew = 0;
+  /** How slowly it and its signers apply what others wrote, ms. */
+  lag = 30;
+  signerLag = 30;
+  /** The others do not hear of it, though it can write. */
+  mute = false;
+  /** Its signers cannot use keys that they have not used before. */
+  unusable = false;
+  /** Since when it is there without a break. */
+  since = 0;
+  /** Entries that the store has applied, and its signers. */
+  applied = 0;
+  signerApplied = 0;
+  readonly records = new Map<string, DomainRecord>();
+  readonly signerRecords = new Map<string, DomainRecord>();
+  #lives = 1;
+  #caughtUp = true;
+  #listening = -LISTEN_MS;
+  readonly #heard = new Map<string, Heard>();
+  readonly #cluster: Cluster;
+  #driver: Driver;
+
+  constructor(name: string, cluster: Cluster) {
+    this.name = name;
+    this.#cluster = cluster;
+    this.#driver = this.#newDriver();
+  }
+
+  start(): void {
+    this.#driver.start();
+    this.#announceForever();
+  }
+
+  get life(): string {
+    return `${this.name}#${this.#lives}`;
+  }
+
+  get wallClock(): number {
+    return EPOCH + this.#cluster.time.now + this.skew;
+  }
+
+  cutOff(): void {
+    this.connected = false;
+    this.#caughtUp = false;
+    this.#heard.clear();
+  }
+
+  /** The others hear of it again; until then nobody could wait for it. */
+  speak(): void {
+    this.mute = false;
+    this.since = this.#cluster.time.now;
+  }
+
+  reconnect(): void {
+    this.connected = true;
+    this.#back();
+  }
+
+  crash(): void {
+    if (!this.up) return;
+    this.up = false;
+    this.#caughtUp = false;
+    this.#heard.clear();
+    void this.#driver.close();
+  }
+
+  restart(): void {
+    if (this.up) return;
+    this.up = true;
+    this.#lives++;
+    this.#driver = this.#newDriver();
+    this.#driver.start();
+    this.#back();
+  }
+
+  close(): Promise<void> {
+    return this.#driver.close();
+  }
+
+  /** Something was appended: apply it after a while, with all before it. */
+  follow(): void {
+    const { time, chance, log } = this.#cluster;
+    const upTo = log.length;
+    time.after(this.lag * chance.between(0.1, 1), () => this.#apply(upTo));
+  }
+
+  /** A change as the credential-store of this node makes it. */
+  async update(
+    domain: string,
+    change: Change,
+    writer: Writer,
+  ): Promise<{ record: DomainRecord | undefined; revision: number }> {
+    const { time, chance, log } = this.#cluster;
+    for (let tries = 0; tries < 30; tries++) {
+      if (!this.connected || !this.#caughtUp) await time.sleep(chance.between(500, 3000));
+      // What a dead process would have asked next is never asked.
+      if (!this.up || writer.life !== this.life) throw new SealpostError('no-quorum', 'nobody is there any more');
+      if (!this.connected || !this.#caughtUp) throw new SealpostError('no-quorum', 'keys cannot be changed now');
+      const seen = this.applied;
+      const before = this.records.get(domain);
+      const after = change(before);
+      if (after === before || after === undefined) return { record: before, revision: seen };
+      await time.sleep(chance.delay(5, 300));
+      // Cut off on the way: it may have been sent, or not.
+      if (!this.connected && chance.is(0.5)) throw new SealpostError('no-quorum', 'nobody answers');
+      if (log.length !== seen) {
+        await time.sleep(chance.between(5, 50));
+        continue;
+      }
+      log.append(domain, after, writer);
+      const mine = log.length;
+      await time.sleep(chance.delay(5, 300));
+      if (!this.connected || chance.is(0.03)) throw new SealpostError('no-quorum', 'the answer was lost');
+      this.#apply(mine);
+      return { record: after, revision: mine };
+    }
+    throw new SealpostError('no-quorum', 'others are always faster');
+  }
+
+  /** What the driver knows of who lives. */
+  live(): Holder[] | undefined {
+    const { now } = this.#cluster.time;
+    if (!this.up || !this.connected || !this.#caughtUp || now - this.#listening < LISTEN_MS) return undefined;
+    return [...this.#heard].flatMap(([node, heard]): Holder[] => {
+      if (now - heard.at > HEARD_MS) return [];
+      const clock = (this.#cluster.nodes.find((n) => n.name === node)?.skew ?? 0) - this.skew;
+      const holder = { node, instance: node, heard: now - heard.at, clock, neks: [] };
+      return [
+        { ...holder, kind: 'credential-store', revision: heard.revision },
+        { ...holder, kind: 'signer', revision: heard.signer },
+      ];
+    });
+  }
+
+  hear(node: string, heard: Heard): void {
+    this.#heard.set(node, heard);
+    this.#driver.wake();
+  }
+
+  prove(domain: string, key: KeyRecord): void {
+    const held = this.signerRecords.get(domain)?.keys.find((k) => k.selector === key.selector);
+    if (held?.fingerprint !== key.fingerprint || held.wrapped === undefined) throw new Error('not held');
+    if (this.unusable) throw new SealpostError('unusable', `the signer of ${this.name} has no NEK for it`);
+  }
+
+  #newDriver(): Driver {
+    const { time } = this.#cluster;
+    return new Driver(this.#world(), { now: () => time.now, after: (ms, run) => time.after(ms, run) });
+  }
+
+  #world(): DriverWorld {
+    const cluster = this.#cluster;
+    const writer: Writer = { node: this.name, life: this.life, role: 'driver', forced: false };
+    const node = this;
+    return {
+      node: this.name,
+      now: () => this.wallClock,
+      records: {
+        get: (domain) => this.records.get(domain),
+        all: () => [...this.records.values()],
+        update: (domain, change) => this.update(domain, change, writer),
+        get revision() {
+          return node.applied;
+        },
+      },
+      live: () => this.live(),
+      log: silentLogger,
+      timing: () => cluster.timing,
+      prove: (at, domain, key) => cluster.act(() => cluster.reach(this, at).prove(domain, key)),
+      look: (at, domain, key, expected) =>
+        cluster.act(() => cluster.dns.look(cluster.reach(this, at).name, nameOf(domain, key), key, expected)),
+      publish: (domain, key) => cluster.act(() => cluster.dns.publish(nameOf(domain, key), key)),
+      publishRevocation: (domain, key) => cluster.act(() => cluster.dns.revoke(nameOf(domain, key), key)),
+      removeRecord: (domain, key) => cluster.act(() => cluster.dns.remove(nameOf(domain, key), key)),
+      makeKeys: (record) => cluster.act(() => cluster.successors(record, this)),
+    };
+  }
+
+  /** Back among the others: read what was missed, and listen for a while. */
+  #back(): void {
+    const { time, chance, log } = this.#cluster;
+    this.since = time.now;
+    this.#listening = time.now;
+    time.after(this.lag * chance.between(1, 5), () => {
+      if (!this.connected || !this.up) return;
+      this.#caughtUp = true;
+      this.#apply(log.length);
+    });
+  }
+
+  #apply(upTo: number): void {
+    const { log, time, chance } = this.#cluster;
+    if (!this.up || !this.connected || !this.#caughtUp || upTo <= this.applied) return;
+    for (const { domain, after } of log.entries.slice(this.applied, upTo)) this.records.set(domain, after);
+    this.applied = upTo;
+    this.#announce();
+    this.#driver.wake();
+    time.after(this.signerLag * chance.between(0.1, 1), () => this.#applySigner(upTo));
+  }
+
+  #applySigner(upTo: number): void {
+    if (!this.up || upTo <= this.signerApplied) return;
+    for (const { domain, after } of this.#cluster.log.entries.slice(this.signerApplied, upTo)) {
+      this.signerRecords.set(domain, after);
+    }
+    this.signerApplied = upTo;
+    this.#announce();
+  }
+
+  #announceForever(): void {
+    this.#announce();
+    this.#cluster.time.after(1000, () => this.#announceForever());
+  }
+
+  #announce(): void {
+    const { time, chance, nodes } = this.#cluster;
+    if (!this.up || !this.connected) return;
+    const [revision, signer] = [this.applied, this.signerApplied];
+    for (const other of nodes) {
+      time.after(chance.between(1, 10), () => {
+        if (!other.up || !other.connected || !this.connected || (this.mute && other !== this)) return;
+        other.hear(this.name, { revision, signer, at: time.now });
+      });
+    }
+  }
+}
+
+export const nameOf = (domain: string, key: { selector: string }): string => `${key.selector}._domainkey.${domain}`;
