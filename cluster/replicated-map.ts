@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
 import { Follower } from '#cluster/replicated-follower.ts';
 import { nextRecord, type ReplicatedRecord } from '#cluster/replicated-record.ts';
-import { ReplicatedRecords, refuseUnreadable } from '#cluster/replicated-records.ts';
+import { type LiveRecord, ReplicatedRecords, refuseUnreadable } from '#cluster/replicated-records.ts';
 import { noQuorum, storeFailed, Writer } from '#cluster/replicated-writer.ts';
 import type { Store } from '#cluster/store.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
@@ -42,7 +42,7 @@ import type { Logger } from '#shared/log.ts';
  */
 
 /** A live record. */
-export type Replicated<T> = { key: string; version: number; value: T };
+export type Replicated<T> = LiveRecord<T>;
 
 export type MapState = 'local' | 'following' | 'behind' | 'away';
 
@@ -114,9 +114,9 @@ export class ReplicatedMap<T> {
     return record?.value === undefined ? undefined : { key, version: record.version, value: record.value };
   }
 
-  /** Every live record, ordered by key. */
-  entries(): Replicated<T>[] {
-    return this.#records.order.flatMap((key) => this.get(key) ?? []);
+  /** Every live record, ordered by key; the same array until something changes. */
+  entries(): readonly Replicated<T>[] {
+    return this.#records.live();
   }
 
   /** The sum of all versions, tombstones included: the same on all nodes at the same state. */

@@ -23,6 +23,9 @@ import type { Logger } from '#shared/log.ts';
  */
 export type StreamPosition = { created: string; last: number };
 
+/** A record that has a value. */
+export type LiveRecord<T> = { key: string; version: number; value: T };
+
 export class ReplicatedRecords<T> {
   readonly #store: Store;
   readonly #prefix: string;
@@ -37,6 +40,8 @@ export class ReplicatedRecords<T> {
   readonly #shownAt = new Map<string, number>();
   /** Keys of all records in order; made anew when there is one more. */
   #order: string[] | undefined;
+  /** The live records in order; made anew after a change. */
+  #live: readonly LiveRecord<T>[] | undefined;
 
   private constructor(store: Store, prefix: string, schema: z.ZodType<T>, log: Logger) {
     this.#store = store;
@@ -62,10 +67,14 @@ export class ReplicatedRecords<T> {
     return this.#records.values();
   }
 
-  /** Keys of records and tombstones, in order. */
-  get order(): readonly string[] {
+  /** Every record that has a value, ordered by key: the same array until something changes. */
+  live(): readonly LiveRecord<T>[] {
     this.#order ??= [...this.#records.keys()].sort((a, b) => (a < b ? -1 : 1));
-    return this.#order;
+    this.#live ??= this.#order.flatMap((key) => {
+      const record = this.#records.get(key);
+      return record?.value === undefined ? [] : [{ key, version: record.version, value: record.value }];
+    });
+    return this.#live;
   }
 
   /** How many records were taken over since the opening, those on disk among them. It counts on with every change. */
@@ -151,6 +160,7 @@ export class ReplicatedRecords<T> {
   #show(record: ReplicatedRecord<T>): void {
     this.#revision += record.version - (this.#records.get(record.key)?.version ?? 0);
     if (!this.#records.has(record.key)) this.#order = undefined;
+    this.#live = undefined;
     this.#records.set(record.key, record);
     this.#shownAt.set(record.key, ++this.#shown);
     if ((this.#unreadable.get(record.key)?.version ?? 0) <= record.version) this.#unreadable.delete(record.key);

@@ -11,7 +11,7 @@ import type { Records } from '#services/credential-store/records.ts';
 const HELD = new Set<KeyRecord['state']>(['created', 'replicated', 'published', 'proven', 'active', 'retiring']);
 
 /** The keys that signers hold, each under its place in the order of all. */
-export function heldKeys(records: DomainRecord[]): { place: string; key: SigningKey }[] {
+export function heldKeys(records: readonly DomainRecord[]): { place: string; key: SigningKey }[] {
   return records
     .flatMap(({ domain, keys }) =>
       keys.flatMap((key) =>
@@ -24,7 +24,7 @@ export function heldKeys(records: DomainRecord[]): { place: string; key: Signing
 }
 
 /** Every key of some domains, in the order of domain and selector. */
-export function listedKeys(records: DomainRecord[]): { place: string; domain: string; key: KeyRecord }[] {
+export function listedKeys(records: readonly DomainRecord[]): { place: string; domain: string; key: KeyRecord }[] {
   return records
     .flatMap(({ domain, keys }) => keys.map((key) => ({ place: placeOf(domain, key), domain, key })))
     .sort(byPlace);

@@ -12,6 +12,7 @@ import { SealpostError } from '#shared/errors.ts';
 export class Records {
   readonly #map: ReplicatedMap<CredentialRecord>;
   readonly #assertChangeable: () => void;
+  #all: { of: readonly unknown[]; records: readonly DomainRecord[] } = { of: [], records: [] };
 
   /** `assertChangeable` throws while nothing may be changed. */
   constructor(map: ReplicatedMap<CredentialRecord>, assertChangeable: () => void = () => undefined) {
@@ -23,9 +24,12 @@ export class Records {
     return domainIn(this.#map.get(domainKey(domain))?.value);
   }
 
-  /** Ordered by domain. */
-  all(): DomainRecord[] {
-    return this.#map.entries().flatMap(({ value }) => domainIn(value) ?? []);
+  /** Ordered by domain; the same array until something changes. */
+  all(): readonly DomainRecord[] {
+    const entries = this.#map.entries();
+    if (this.#all.of !== entries)
+      this.#all = { of: entries, records: entries.flatMap(({ value }) => domainIn(value) ?? []) };
+    return this.#all.records;
   }
 
   neks(): NekList | undefined {
