@@ -7,7 +7,7 @@ import {
   type UnreadableRecord,
 } from '#cluster/replicated-record.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
@@ -18,7 +18,8 @@ import type { Logger } from '#shared/log.ts';
  *   <prefix>conflict!<key>!<version>!<write id>   the loser of two records that do not come from one another
  *   <prefix>stream                                JSON { created, last }: the stream that was read last, and how far
  *
- * A damaged record is reported and set aside at opening; the stream brings it again. One whose value the schema refuses
+ * A damaged record is reported and set aside at opening; the stream brings it again, as it does what LevelDB cannot
+ * read at all. One whose value the schema refuses
  * is of a newer program: it stays where it is, is not shown, and is not changed.
  */
 export type StreamPosition = { created: string; last: number };
@@ -177,25 +178,34 @@ export class ReplicatedRecords<T> {
 
   async #load(): Promise<void> {
     const start = `${this.#prefix}record!`;
-    for await (const [name, value] of this.#store.entries({ gte: start, lt: `${this.#prefix}record"` })) {
-      const key = name.slice(start.length);
-      try {
-        const parsed = decodeStored(this.#schema, key, value);
-        if ('record' in parsed) this.#show(parsed.record);
-        else {
-          this.#unreadable.set(key, parsed.unreadable);
-          this.#log.error(
-            { record: key, problem: parsed.unreadable.problem },
-            'a record cannot be read by this program',
-          );
-        }
-      } catch (error) {
-        await this.#setAside(key, value, errorText(error));
+    try {
+      for await (const [name, value] of this.#store.entries({ gte: start, lt: `${this.#prefix}record"` })) {
+        await this.#read(name.slice(start.length), value);
       }
+      const position = (await this.#store.get(`${this.#prefix}stream`))?.toString();
+      const match = /^\{"created":"([^"]+)","last":(\d+)\}$/.exec(position ?? '');
+      if (match?.[1] !== undefined) this.#position = { created: match[1], last: Number(match[2]) };
+    } catch (error) {
+      // All that can be read was read before.
+      if (errorCode(error) !== 'store-damaged') throw error;
+      const text = 'a part of the store cannot be read: the records in it are missing until the cluster brings them';
+      this.#log.error({ reason: errorText(error), records: this.#records.size }, text);
     }
-    const position = (await this.#store.get(`${this.#prefix}stream`))?.toString();
-    const match = /^\{"created":"([^"]+)","last":(\d+)\}$/.exec(position ?? '');
-    if (match?.[1] !== undefined) this.#position = { created: match[1], last: Number(match[2]) };
+  }
+
+  async #read(key: string, value: Buffer): Promise<void> {
+    try {
+      const parsed = decodeStored(this.#schema, key, value);
+      if ('record' in parsed) {
+        this.#show(parsed.record);
+        return;
+      }
+      this.#unreadable.set(key, parsed.unreadable);
+      const { problem } = parsed.unreadable;
+      this.#log.error({ record: key, problem }, 'a record cannot be read by this program');
+    } catch (error) {
+      await this.#setAside(key, value, errorText(error));
+    }
   }
 
   async #setAside(key: string, value: Buffer, reason: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { ClassicLevel, type OpenOptions } from 'classic-level';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -272,6 +272,7 @@ async function openLevel(folder: string, log: Logger, options: OpenOptions): Pro
   const make = async (): Promise<Level> => {
     // LevelDB's files have the mode that the umask leaves; what is in them is nobody else's on this machine.
     await mkdir(folder, { recursive: true, mode: 0o700 });
+    await assertBegun(folder);
     const db = new ClassicLevel<string, Buffer>(folder, { keyEncoding: 'utf8', valueEncoding: 'buffer' });
     await db.open(options);
     return db;
@@ -279,7 +280,7 @@ async function openLevel(folder: string, log: Logger, options: OpenOptions): Pro
   try {
     return await make();
   } catch (error) {
-    const cause = error instanceof Error ? error.cause : undefined;
+    const cause = error instanceof Error ? (error.cause ?? error) : undefined;
     if (errorCode(cause) === 'LEVEL_LOCKED') {
       throw new SealpostError(
         'store-locked',
@@ -297,6 +298,13 @@ async function openLevel(folder: string, log: Logger, options: OpenOptions): Pro
     log.warn({ store: folder }, 'store repaired: entries deleted lately may have come back');
     return make();
   }
+}
+
+/** LevelDB begins anew where CURRENT is missing, and removes the files of what was there. */
+async function assertBegun(folder: string): Promise<void> {
+  const files = await readdir(folder);
+  if (files.includes('CURRENT') || !files.some((file) => /^MANIFEST-|\.(ldb|log)$/.test(file))) return;
+  throw Object.assign(new Error('its file CURRENT is missing'), { code: 'LEVEL_CORRUPTION' });
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {

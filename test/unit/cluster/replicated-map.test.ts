@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { ReplicatedMap, type ReplicatedMapOptions } from '#cluster/replicated-map.ts';
 import { Store } from '#cluster/store.ts';
@@ -62,4 +65,30 @@ test('a damaged record is set aside and reported, one of a newer program is kept
   await map.close();
   assert.equal((await ReplicatedMap.open(local(store))).get('newer')?.value.text, 'newer');
   await store.close();
+});
+
+test('a part of the store that cannot be read costs the records in it, not the others', async () => {
+  await using dir = await tempDir();
+  const store = await Store.open(dir.path, silentLogger);
+  const first = await ReplicatedMap.open(local(store));
+  const names = Array.from({ length: 100 }, (_, i) => `k${100 + i}`);
+  for (const key of names) await first.update(key, () => ({ text: `${key} ${randomBytes(300).toString('hex')}` }));
+  await first.close();
+  await store.compact('', '~');
+  await store.close();
+  const table = join(dir.path, (await readdir(dir.path)).find((file) => file.endsWith('.ldb')) ?? '');
+  const bytes = await readFile(table);
+  bytes.fill(0xff, 20_000, 24_500);
+  await writeFile(table, bytes);
+
+  const damaged = await Store.open(dir.path, silentLogger);
+  const { log, lines } = logLines();
+  const map = await ReplicatedMap.open({ ...local(damaged), log });
+  const left = map.entries().map(({ key }) => key);
+  assert.ok(left.length > 60 && left.length < 100, `${left.length} left`);
+  assert.match(lines().find(({ level }) => level === 'error')?.msg ?? '', /cannot be read/);
+  const lost = names.find((key) => !left.includes(key)) ?? '';
+  await map.update(lost, () => ({ text: 'made anew' }));
+  await map.close();
+  await damaged.close();
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, stat, truncate, writeFile } from 'node:fs/promises';
+import { readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mock, test } from 'node:test';
 import { ClassicLevel } from 'classic-level';
@@ -203,6 +203,18 @@ test('a store whose list of files is damaged is repaired and keeps its entries',
   const again = await Store.open(folder.path, silentLogger);
   assert.deepEqual(await keysOf(again), ['a', 'b']);
   await again.write([put('c')]);
+  await again.close();
+});
+
+test('a store that lost the name of its list of files is repaired, not begun anew', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  await store.write([put('a'), put('b')]);
+  await store.compact('', '~');
+  await store.close();
+  await rm(join(folder.path, 'CURRENT'));
+  const again = await Store.open(folder.path, silentLogger);
+  assert.deepEqual(await keysOf(again), ['a', 'b']);
   await again.close();
 });
 
