@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { announcer, client, listen, serve } from '#cluster/actor.ts';
+import { announcer, serve } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus.ts';
 import type { Config } from '#cluster/config/schema.ts';
 import { type ConfigWatch, watchConfig } from '#cluster/config/watch.ts';
@@ -7,12 +7,11 @@ import { openControl } from '#cluster/control.ts';
 import { LocalBus } from '#cluster/local-bus.ts';
 import { NatsBus } from '#cluster/nats-bus.ts';
 import { Settings } from '#cluster/settings.ts';
+import { calls, hears, type ServiceName } from '#cluster/topology.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
 import { createListenerService } from '#services/listener/service.ts';
-import { policyContract } from '#services/policy/contract.ts';
 import { createPolicyService } from '#services/policy/service.ts';
-import { routerContract } from '#services/router/contract.ts';
 import { createRouterService } from '#services/router/service.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { createSignerService } from '#services/signer/service.ts';
@@ -21,13 +20,12 @@ import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
- * The one composition root: makes the services of a process, gives each the clients of its declared peers, starts
- * them in order and stops them in reverse.
+ * The one composition root: makes the services of a process, gives each the clients of its peers (`topology.ts`),
+ * starts them in order and stops them in reverse.
  */
 
 /** Every service, in the order of their start: who is called comes before who calls. */
-export const SERVICES = ['credential-store', 'signer', 'policy', 'router', 'listener'] as const;
-export type ServiceName = (typeof SERVICES)[number];
+export const SERVICES = ['credential-store', 'signer', 'policy', 'router', 'listener'] as const satisfies ServiceName[];
 
 export type NodeOptions = {
   config: Config;
@@ -51,7 +49,7 @@ type Kit = { bus: Bus; settings: Settings; log: Logger };
 /** A service that can be started and stopped, whatever its contract. */
 type Part = { start(): Promise<void>; stop(): Promise<void> };
 
-/** What each service is given. This table is the whole of who may call whom. */
+/** What each service is given. */
 const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
   'credential-store': (kit) =>
     part(
@@ -59,10 +57,10 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
       createCredentialStoreService({
         ...common(kit),
         announce: announcer(kit.bus, credentialStoreContract),
-        stores: client(kit.bus, credentialStoreContract),
-        onStores: listen(kit.bus, credentialStoreContract, kit.log),
-        signer: client(kit.bus, signerContract),
-        onSigners: listen(kit.bus, signerContract, kit.log),
+        stores: calls(kit.bus, 'credential-store', 'credential-store'),
+        onStores: hears(kit.bus, 'credential-store', 'credential-store', kit.log),
+        signer: calls(kit.bus, 'credential-store', 'signer'),
+        onSigners: hears(kit.bus, 'credential-store', 'signer', kit.log),
         jetStream: kit.bus.jetStream,
       }),
     ),
@@ -71,20 +69,20 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
       kit,
       createSignerService({
         ...common(kit),
-        credentials: client(kit.bus, credentialStoreContract),
-        onStores: listen(kit.bus, credentialStoreContract, kit.log),
+        credentials: calls(kit.bus, 'signer', 'credential-store'),
+        onStores: hears(kit.bus, 'signer', 'credential-store', kit.log),
         announce: announcer(kit.bus, signerContract),
       }),
     ),
   policy: (kit) => part(kit, createPolicyService(common(kit))),
-  router: (kit) => part(kit, createRouterService({ ...common(kit), signer: client(kit.bus, signerContract) })),
+  router: (kit) => part(kit, createRouterService({ ...common(kit), signer: calls(kit.bus, 'router', 'signer') })),
   listener: (kit) =>
     part(
       kit,
       createListenerService({
         ...common(kit),
-        policy: client(kit.bus, policyContract),
-        router: client(kit.bus, routerContract),
+        policy: calls(kit.bus, 'listener', 'policy'),
+        router: calls(kit.bus, 'listener', 'router'),
       }),
     ),
 };

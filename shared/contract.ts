@@ -110,8 +110,10 @@ export type Announce<C extends Contract> = <Name extends keyof C['events'] & str
   name: Name,
   payload: Input<C['events'][Name]>,
 ) => void;
-/** Hear an event; returns the way to stop listening. */
-export type Listen<C extends Contract> = <Name extends keyof C['events'] & string>(
+/** Hear an event, one of `Names`; returns the way to stop listening. */
+export type Listen<C extends Contract, Names extends keyof C['events'] & string = keyof C['events'] & string> = <
+  Name extends Names,
+>(
   name: Name,
   listener: (payload: EventPayload<C, Name>) => void,
 ) => () => void;

@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { client } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus.ts';
 import { usageError } from '#cluster/cli/exit.ts';
 import { SANDBOX_FOLDER, sandboxConfig } from '#cluster/cli/sandbox.ts';
@@ -9,7 +8,7 @@ import { requireConfig, type Section } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema.ts';
 import { readSecret } from '#cluster/config/secrets.ts';
 import { ControlClient } from '#cluster/control.ts';
-import type { Client, Contract } from '#shared/contract.ts';
+import { type Calls, calls, type ServiceName } from '#cluster/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 
@@ -52,21 +51,17 @@ export async function readConfig(options: CommonOptions, only: readonly Section[
 /** A way to the services of the node, or of the cluster when it has a bus. */
 export type Caller = AsyncDisposable & {
   config: Config;
-  client<C extends Contract>(contract: C): Client<C>;
+  client<S extends ServiceName>(contract: { name: S }): Calls<'operator', S>;
 };
 
 /** Connect to the running node. Fails with `no-node`. */
 export async function openCaller(options: CommonOptions): Promise<Caller> {
   const config = await readConfig(options);
   if (config.bus.servers.length === 0) {
-    const control = new ControlClient(config.node.data);
-    return { config, client: (contract) => client(control, contract), [Symbol.asyncDispose]: async () => undefined };
+    return caller(config, new ControlClient(config.node.data), async () => undefined);
   }
   const bus = await connectNats(config);
-  if (bus !== undefined) {
-    return { config, client: (contract) => client(bus, contract), [Symbol.asyncDispose]: () => bus.drain() };
-  }
-  return openOwnNode(config);
+  return bus === undefined ? openOwnNode(config) : caller(config, bus, () => bus.drain());
 }
 
 /** NATS is away; the node on this machine may answer for itself. */
@@ -79,7 +74,11 @@ async function openOwnNode(config: Config): Promise<Caller> {
     );
   }
   console.error(`NATS does not answer: this is what node ${config.node.name} alone says`);
-  return { config, client: (contract) => client(control, contract), [Symbol.asyncDispose]: async () => undefined };
+  return caller(config, control, async () => undefined);
+}
+
+function caller(config: Config, way: Pick<Bus, 'call'>, close: () => Promise<void>): Caller {
+  return { config, client: ({ name }) => calls(way, 'operator', name), [Symbol.asyncDispose]: close };
 }
 
 /** Undefined when no server answers. */

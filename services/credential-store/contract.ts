@@ -152,6 +152,9 @@ const domainName = z.object({ domain: z.string() });
 /** Errors of everything that changes the store. */
 const CHANGE = ['no-quorum', 'store-failed', 'unreadable-record'] as const;
 
+/** The bucket of NATS JetStream that carries the changes of its records from node to node. */
+export const CREDENTIALS_BUCKET = 'sealpost-credentials';
+
 export const credentialStoreContract = defineContract('credential-store', 1, {
   operations: {
     /**

@@ -4,7 +4,9 @@ import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
 import { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
 import { Store } from '#cluster/store.ts';
+import type { Calls, Hears } from '#cluster/topology.ts';
 import {
+  CREDENTIALS_BUCKET,
   type CredentialStoreContract,
   credentialStoreContract,
   type Holder,
@@ -25,8 +27,7 @@ import { rotationOperations } from '#services/credential-store/operations/rotati
 import { ANNOUNCE_MS, Presence } from '#services/credential-store/presence.ts';
 import { Records } from '#services/credential-store/records.ts';
 import { createWorld, mayAct, timingOf } from '#services/credential-store/world.ts';
-import type { SignerContract } from '#services/signer/contract.ts';
-import type { Announce, Client, Handlers, Listen, Service } from '#shared/contract.ts';
+import type { Announce, Handlers, Service } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
@@ -51,10 +52,10 @@ export type CredentialStoreDeps = {
   log: Logger;
   announce: Announce<CredentialStoreContract>;
   /** What the credential-stores of all nodes say, this one's own words among them. */
-  onStores: Listen<CredentialStoreContract>;
-  onSigners: Listen<SignerContract>;
-  stores: Client<CredentialStoreContract>;
-  signer: Client<SignerContract>;
+  onStores: Hears<'credential-store', 'credential-store'>;
+  onSigners: Hears<'credential-store', 'signer'>;
+  stores: Calls<'credential-store', 'credential-store'>;
+  signer: Calls<'credential-store', 'signer'>;
   jetStream: JetStreamAccess | undefined;
 };
 
@@ -94,7 +95,7 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
   const map = await ReplicatedMap.open({
     store,
     prefix: 'map!',
-    bucket: 'sealpost-credentials',
+    bucket: CREDENTIALS_BUCKET,
     schema: CredentialRecord,
     node: node.name,
     log,

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
-import type { CredentialStoreContract } from '#services/credential-store/contract.ts';
+import type { Calls } from '#cluster/topology.ts';
 import { publishTxt, removeTxt, replaceTxt } from '#services/credential-store/dns/publish.ts';
 import type { DnsViews } from '#services/credential-store/dns-views.ts';
 import type { CredentialRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
@@ -10,8 +10,6 @@ import type { KeyMaker } from '#services/credential-store/key-maker.ts';
 import type { Presence } from '#services/credential-store/presence.ts';
 import { recordName, zoneToUpdate } from '#services/credential-store/publication.ts';
 import type { Records } from '#services/credential-store/records.ts';
-import type { SignerContract } from '#services/signer/contract.ts';
-import type { Client } from '#shared/contract.ts';
 import { dkimRecordValue, revokedRecordValue } from '#shared/dkim-record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -26,9 +24,9 @@ export type WorldDeps = {
   presence: Presence;
   views: DnsViews;
   maker: KeyMaker;
-  signer: Client<SignerContract>;
+  signer: Calls<'credential-store', 'signer'>;
   /** The credential-stores, that of this node among them. */
-  stores: Client<CredentialStoreContract>;
+  stores: Calls<'credential-store', 'credential-store'>;
 };
 
 /** How long another node may take for one answer, in milliseconds. */

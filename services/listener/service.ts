@@ -1,8 +1,7 @@
 import type { Config, ListenerConfig } from '#cluster/config/schema.ts';
 import type { Settings } from '#cluster/settings.ts';
-import type { PolicyContract } from '#services/policy/contract.ts';
-import type { RouterContract } from '#services/router/contract.ts';
-import type { Client, Service } from '#shared/contract.ts';
+import type { Calls } from '#cluster/topology.ts';
+import type { Service } from '#shared/contract.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type ListenerContract, listenerContract } from './contract.ts';
@@ -13,8 +12,8 @@ import { TlsMaterial } from './tls-material.ts';
 export type ListenerDependencies = {
   settings: Settings;
   log: Logger;
-  policy: Client<PolicyContract>;
-  router: Client<RouterContract>;
+  policy: Calls<'listener', 'policy'>;
+  router: Calls<'listener', 'router'>;
 };
 
 /** How long messages under way may take when the service stops, in milliseconds. */

@@ -1,8 +1,7 @@
 import type { Config, ListenerConfig } from '#cluster/config/schema.ts';
 import type { Settings } from '#cluster/settings.ts';
-import type { PolicyContract, Refusal, SessionFacts } from '#services/policy/contract.ts';
-import type { RouterContract } from '#services/router/contract.ts';
-import type { Client } from '#shared/contract.ts';
+import type { Calls } from '#cluster/topology.ts';
+import type { Refusal, SessionFacts } from '#services/policy/contract.ts';
 import { errorText } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
@@ -39,8 +38,8 @@ type State = 'connecting' | 'commands' | 'message' | 'closing' | 'closed';
 export type SessionDependencies = {
   settings: Settings;
   log: Logger;
-  policy: Client<PolicyContract>;
-  router: Client<RouterContract>;
+  policy: Calls<'listener', 'policy'>;
+  router: Calls<'listener', 'router'>;
   counts: SessionCounts;
 };
 

@@ -1,5 +1,5 @@
-import { CHUNK_BYTES, type MessageFacts, type RouterContract } from '#services/router/contract.ts';
-import type { Client } from '#shared/contract.ts';
+import type { Calls } from '#cluster/topology.ts';
+import { CHUNK_BYTES, type MessageFacts } from '#services/router/contract.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
@@ -29,7 +29,7 @@ export class Transfer {
   /** Chunks that hold the first `keep` bytes of the message stay available to `head`. */
   keep = Number.POSITIVE_INFINITY;
 
-  readonly #router: Client<RouterContract>;
+  readonly #router: Calls<'listener', 'router'>;
   readonly #opened: Opened;
   readonly #trace: string;
   readonly #log: Logger;
@@ -44,7 +44,7 @@ export class Transfer {
   #aborted = false;
   #drained: (() => void) | undefined;
 
-  constructor(router: Client<RouterContract>, opened: Opened, trace: string, log: Logger, sizeHint = 0) {
+  constructor(router: Calls<'listener', 'router'>, opened: Opened, trace: string, log: Logger, sizeHint = 0) {
     this.queueId = opened.queueId;
     this.#router = router;
     this.#opened = opened;

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Settings } from '#cluster/settings.ts';
 import { Store } from '#cluster/store.ts';
+import type { Calls } from '#cluster/topology.ts';
 import { Bodies } from '#services/router/bodies.ts';
 import { type RouterContract, routerContract } from '#services/router/contract.ts';
 import { Control } from '#services/router/control.ts';
@@ -18,8 +19,7 @@ import { Settlement } from '#services/router/settlement.ts';
 import { Signing } from '#services/router/signing.ts';
 import { Slots } from '#services/router/slots.ts';
 import { Space } from '#services/router/space.ts';
-import type { SignerContract } from '#services/signer/contract.ts';
-import { CALL_ERRORS, type Client, type Handlers, type Service } from '#shared/contract.ts';
+import { CALL_ERRORS, type Handlers, type Service } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
@@ -37,7 +37,7 @@ import type { Logger } from '#shared/log.ts';
  * Before and after, every call is answered `unavailable`, and the caller tries another router.
  */
 
-export type RouterDependencies = { settings: Settings; log: Logger; signer: Client<SignerContract> };
+export type RouterDependencies = { settings: Settings; log: Logger; signer: Calls<'router', 'signer'> };
 export type DeliveryFactory = (dependencies: { settings: Settings; log: Logger }) => Delivery;
 
 /**

@@ -1,7 +1,7 @@
+import type { Calls } from '#cluster/topology.ts';
 import type { Message } from '#services/router/message.ts';
 import type { SignatureKey } from '#services/router/records.ts';
-import type { SignerContract } from '#services/signer/contract.ts';
-import { CALL_ERRORS, type Client } from '#shared/contract.ts';
+import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
@@ -19,12 +19,12 @@ export type Signed =
 const AWAY_MS = 500;
 
 export class Signing {
-  readonly #signer: Client<SignerContract>;
+  readonly #signer: Calls<'router', 'signer'>;
   readonly #log: Logger;
   readonly #unsigned = new Map<string, number>();
   #awayUntil = 0;
 
-  constructor(signer: Client<SignerContract>, log: Logger) {
+  constructor(signer: Calls<'router', 'signer'>, log: Logger) {
     this.#signer = signer;
     this.#log = log;
   }

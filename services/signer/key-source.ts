@@ -1,5 +1,5 @@
-import type { CredentialStoreContract, SigningKey } from '#services/credential-store/contract.ts';
-import type { Client } from '#shared/contract.ts';
+import type { Calls } from '#cluster/topology.ts';
+import type { SigningKey } from '#services/credential-store/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /**
@@ -31,7 +31,7 @@ const FETCH_TRIES = 5;
 const LIVE_MS = 5000;
 
 export type KeySourceOptions = {
-  credentials: Client<CredentialStoreContract>;
+  credentials: Calls<'signer', 'credential-store'>;
   node: string;
   /** There is no bus, hence no other store. */
   alone: boolean;

@@ -1,9 +1,9 @@
 import type { KeyObject } from 'node:crypto';
 import type { Settings } from '#cluster/settings.ts';
-import type { CredentialStoreContract, SigningKey } from '#services/credential-store/contract.ts';
+import type { Calls, Hears } from '#cluster/topology.ts';
+import type { SigningKey } from '#services/credential-store/contract.ts';
 import { type Fetched, KeySource, lagOf } from '#services/signer/key-source.ts';
 import { identityOf, nameOf, readNeks, unwrap } from '#services/signer/unwrap.ts';
-import type { Client, Listen } from '#shared/contract.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Nek } from '#shared/nek.ts';
@@ -49,8 +49,8 @@ const OWN_STORE = 500;
 export type KeyringDeps = {
   settings: Settings;
   log: Logger;
-  credentials: Client<CredentialStoreContract>;
-  onStores: Listen<CredentialStoreContract>;
+  credentials: Calls<'signer', 'credential-store'>;
+  onStores: Hears<'signer', 'credential-store'>;
 };
 
 export class Keyring {

@@ -1,11 +1,11 @@
 import type { Settings } from '#cluster/settings.ts';
-import type { CredentialStoreContract } from '#services/credential-store/contract.ts';
+import type { Calls, Hears } from '#cluster/topology.ts';
 import { type SignerContract, type SignOutcome, signerContract } from '#services/signer/contract.ts';
 import { type AnyKey, Keyring } from '#services/signer/keyring.ts';
 import { announcePresence } from '#services/signer/presence.ts';
 import { signMessage } from '#services/signer/sign.ts';
 import { normalizeDomain } from '#shared/address.ts';
-import type { Announce, Client, Listen, Service } from '#shared/contract.ts';
+import type { Announce, Service } from '#shared/contract.ts';
 import { dkimRecordName } from '#shared/dkim-record.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -15,8 +15,8 @@ import { signProof } from '#shared/prove.ts';
 export type SignerDeps = {
   settings: Settings;
   log: Logger;
-  credentials: Client<CredentialStoreContract>;
-  onStores: Listen<CredentialStoreContract>;
+  credentials: Calls<'signer', 'credential-store'>;
+  onStores: Hears<'signer', 'credential-store'>;
   announce: Announce<SignerContract>;
 };
 

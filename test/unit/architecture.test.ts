@@ -35,7 +35,8 @@ function objection(file: string, imported: string): string | undefined {
   if (toArea === 'cluster') return undefined;
   if (area === 'cluster') {
     const composes = file === 'cluster/node.ts' || file.startsWith('cluster/cli/');
-    return composes ? undefined : 'in cluster only node.ts and cli/ see services';
+    const connects = file === 'cluster/topology.ts' && rest.join('/') === 'contract.ts';
+    return composes || connects ? undefined : 'in cluster only node.ts and cli/ see services, topology.ts contracts';
   }
   const contract = rest.join('/') === 'contract.ts';
   return toService === service || contract ? undefined : 'of another service only contract.ts may be imported';
@@ -47,6 +48,8 @@ describe('imports', () => {
     ['shared/a.ts', 'services/signer/contract.ts', false],
     ['cluster/actor.ts', 'services/signer/contract.ts', false],
     ['cluster/node.ts', 'services/signer/service.ts', true],
+    ['cluster/topology.ts', 'services/signer/contract.ts', true],
+    ['cluster/topology.ts', 'services/signer/service.ts', false],
     ['cluster/cli/keys.ts', 'services/credential-store/contract.ts', true],
     ['cluster/node.ts', 'test/kit/wait.ts', false],
     ['services/router/queue.ts', 'services/signer/contract.ts', true],

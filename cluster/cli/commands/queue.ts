@@ -12,8 +12,9 @@ import {
 } from '#cluster/cli/context.ts';
 import { usageError } from '#cluster/cli/exit.ts';
 import { pairs, shorten, table } from '#cluster/cli/table.ts';
-import { type QueueEntry, QueueState, type RouterContract, routerContract } from '#services/router/contract.ts';
-import type { CallOptions, Client } from '#shared/contract.ts';
+import type { Calls } from '#cluster/topology.ts';
+import { type QueueEntry, QueueState, routerContract } from '#services/router/contract.ts';
+import type { CallOptions } from '#shared/contract.ts';
 import type { RecipientStatus } from '#shared/envelope.ts';
 import { formatReply } from '#shared/reply.ts';
 import { formatDuration, formatSize } from '#shared/units.ts';
@@ -177,7 +178,7 @@ async function cat(id: string, options: QueueOptions): Promise<void> {
 }
 
 async function* readMessage(
-  router: Client<RouterContract>,
+  router: Calls<'operator', 'router'>,
   queueId: string,
   call: CallOptions,
 ): AsyncGenerator<Uint8Array> {

@@ -12,7 +12,8 @@ import {
 } from '#cluster/cli/sandbox.ts';
 import { requireConfig } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema.ts';
-import { SERVICES, type ServiceName, startNode } from '#cluster/node.ts';
+import { SERVICES, startNode } from '#cluster/node.ts';
+import type { ServiceName } from '#cluster/topology.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { createLogger } from '#shared/log.ts';
 

@@ -1,13 +1,9 @@
 import { type Caller, type CommonOptions, openCaller } from '#cluster/cli/context.ts';
-import {
-  type CredentialStoreContract,
-  credentialStoreContract,
-  type KeyStatus,
-} from '#services/credential-store/contract.ts';
-import type { Client } from '#shared/contract.ts';
+import type { Calls } from '#cluster/topology.ts';
+import { credentialStoreContract, type KeyStatus } from '#services/credential-store/contract.ts';
 
 /** The credential-store of the running node; of the nearest one that answers where there is a bus. */
-export type Store = Client<CredentialStoreContract>;
+export type Store = Calls<'operator', 'credential-store'>;
 
 /** Connect, ask, close. Fails with `no-node`, or as `ask` does. */
 export async function withStore<T>(

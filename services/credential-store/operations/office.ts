@@ -1,5 +1,6 @@
 import type { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
+import type { Calls } from '#cluster/topology.ts';
 import type { CredentialStoreContract } from '#services/credential-store/contract.ts';
 import type { DnsViews } from '#services/credential-store/dns-views.ts';
 import type { CredentialRecord, DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
@@ -8,9 +9,8 @@ import { type KeyName, normalizeKeyName } from '#services/credential-store/key-n
 import type { Neks } from '#services/credential-store/neks.ts';
 import type { Presence } from '#services/credential-store/presence.ts';
 import type { Records } from '#services/credential-store/records.ts';
-import type { SignerContract } from '#services/signer/contract.ts';
 import { normalizeDomain } from '#shared/address.ts';
-import type { Announce, Client } from '#shared/contract.ts';
+import type { Announce } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Nek } from '#shared/nek.ts';
@@ -23,8 +23,8 @@ export type Office = {
   settings: Settings;
   log: Logger;
   announce: Announce<CredentialStoreContract>;
-  stores: Client<CredentialStoreContract>;
-  signer: Client<SignerContract>;
+  stores: Calls<'credential-store', 'credential-store'>;
+  signer: Calls<'credential-store', 'signer'>;
   map: ReplicatedMap<CredentialRecord>;
   records: Records;
   /** The domains' records, and those of keys of an earlier version that are not taken over yet. */
