@@ -14,6 +14,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   queue: () => import('#cluster/cli/commands/queue.ts'),
   keys: () => import('#cluster/cli/commands/keys.ts'),
   keymgmt: () => import('#cluster/cli/commands/keymgmt.ts'),
+  doctor: () => import('#cluster/cli/commands/doctor.ts'),
   users: () => import('#cluster/cli/commands/users.ts'),
   capture: () => import('#cluster/cli/commands/capture.ts'),
   send: () => import('#cluster/cli/commands/send.ts'),

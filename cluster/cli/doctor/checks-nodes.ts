@@ -1,0 +1,133 @@
+import { type Check, type Facts, type Finding, listText } from '#cluster/cli/doctor/finding.ts';
+import { formatDuration } from '#shared/units.ts';
+
+/** Whether the nodes have the same keys, the same time, and the NEKs that open the keys. */
+
+const CLOCK_WARNING_MS = 2000;
+const CLOCK_ERROR_MS = 30_000;
+
+export const NODE_CHECKS: Record<string, Check> = {
+  'bus-away': ({ status }) =>
+    status.state === 'away'
+      ? [
+          {
+            severity: 'error',
+            about: `node ${status.node}`,
+            text: `cannot reach the other nodes${because(status.problem)}: keys cannot be changed; signing goes on`,
+            help: 'see that a majority of the NATS servers runs, with JetStream, and that this node reaches them',
+          },
+        ]
+      : [],
+
+  'node-behind': behind,
+  'revisions-differ': revisions,
+  'clocks-differ': clocks,
+
+  'no-signer': ({ status }) =>
+    status.holders.some((h) => h.kind === 'signer')
+      ? []
+      : [
+          {
+            severity: 'error',
+            about: 'the cluster',
+            text: `node ${status.node} hears no signer: mail that must be signed waits, and no key can be proven`,
+            help: 'start the signer: "sealpost start signer"; "sealpost status" shows what answers',
+          },
+        ],
+
+  'nek-missing': ({ neks }) =>
+    neks
+      .filter((nek) => nek.lacking.length > 0 && (nek.current || nek.keys > 0))
+      .map(({ name, keys, lacking }) => ({
+        severity: 'error',
+        about: `NEK ${name}`,
+        text: `is missing in credentials.nek of ${listText(lacking)}: ${keys === 1 ? '1 key' : `${keys} keys`} cannot be used there`,
+        help: 'copy its line to the NEK file there',
+      })),
+
+  'nek-old': ({ neks, now, nekAge }) =>
+    neks
+      .filter((nek) => nek.current && now - nek.since > nekAge)
+      .map(({ name, since }) => ({
+        severity: 'warning',
+        about: `NEK ${name}`,
+        text: `wraps the keys for ${formatDuration(now - since)}, longer than credentials.nek-age (${formatDuration(nekAge)})`,
+        help: 'make another on every node, "sealpost keymgmt create nek <name>", then "sealpost keymgmt rotate nek <name>"',
+      })),
+
+  'nek-not-current': ({ neks }) =>
+    neks
+      .filter((nek) => !nek.current && nek.keys > 0)
+      .map(({ name, keys }) => ({
+        severity: 'warning',
+        about: `NEK ${name}`,
+        text: `still wraps ${keys === 1 ? '1 key' : `${keys} keys`}, although another one is current`,
+        help: `a node that has both NEKs wraps them anew by itself; if it stays so, "sealpost keymgmt rotate nek ${currentName(neks)}" says why`,
+      })),
+
+  'nek-unused': ({ neks }) =>
+    neks
+      .filter((nek) => !nek.current && nek.keys === 0)
+      .map(({ name }) => ({
+        severity: 'note',
+        about: `NEK ${name}`,
+        text: 'wraps nothing any more',
+        help: `"sealpost keymgmt delete nek ${name}" forgets it; keep a copy while backups of the data need it`,
+      })),
+};
+
+const because = (reason: string | undefined): string => (reason === undefined ? '' : ` (${reason})`);
+const currentName = (neks: Facts['neks']): string => neks.find((n) => n.current)?.name ?? '<name>';
+
+/** Who says that it does not follow the others; the answering node also of its own. */
+function behind({ status }: Facts): Finding[] {
+  const help = 'it catches up by itself when it reaches the others; its log says what keeps it';
+  const own: Finding[] =
+    status.state === 'behind'
+      ? [
+          {
+            severity: 'warning',
+            about: `node ${status.node}`,
+            text: `has yet to catch up with the others${because(status.problem)}`,
+            help,
+          },
+        ]
+      : [];
+  const others = status.holders
+    .filter((h) => h.behind !== undefined && !(h.node === status.node && status.state !== 'following'))
+    .map((h): Finding => {
+      const about = `node ${h.node}`;
+      return { severity: 'warning', about, text: `its ${h.kind} does not follow the others: ${h.behind}`, help };
+    });
+  return [...own, ...others];
+}
+
+/** Nodes that have seen fewer changes than others, and do not say why. */
+function revisions({ status: { holders } }: Facts): Finding[] {
+  const newest = Math.max(0, ...holders.map((h) => h.revision));
+  return holders
+    .filter((h) => h.revision < newest && h.behind === undefined)
+    .map((h) => ({
+      severity: 'warning',
+      about: `node ${h.node}`,
+      text: `its ${h.kind} has revision ${h.revision} of the keys, and others have ${newest}`,
+      help: 'see its log; after a restart it asks for all keys anew',
+    }));
+}
+
+/** Drivers act by the clock, and signatures carry a time. */
+function clocks({ status: { holders } }: Facts): Finding[] {
+  const byClock = holders.toSorted((a, b) => a.clock - b.clock);
+  const [slowest] = byClock;
+  const fastest = byClock.at(-1);
+  const apart = (fastest?.clock ?? 0) - (slowest?.clock ?? 0);
+  if (slowest === undefined || fastest === undefined || apart <= CLOCK_WARNING_MS) return [];
+  return [
+    {
+      severity: apart > CLOCK_ERROR_MS ? 'error' : 'warning',
+      about: `nodes ${slowest.node} and ${fastest.node}`,
+      text: `their clocks are ${formatDuration(apart)} apart; ${fastest.node} is ahead`,
+      help: 'set them by NTP',
+    },
+  ];
+}

@@ -1,0 +1,17 @@
+import { DNS_CHECKS } from '#cluster/cli/doctor/checks-dns.ts';
+import { DOMAIN_CHECKS } from '#cluster/cli/doctor/checks-domains.ts';
+import { KEY_CHECKS } from '#cluster/cli/doctor/checks-keys.ts';
+import { NODE_CHECKS } from '#cluster/cli/doctor/checks-nodes.ts';
+import type { Check, Facts, Finding, Severity } from '#cluster/cli/doctor/finding.ts';
+
+/** Every check by its name, which programs may rely on. */
+export const CHECKS: Record<string, Check> = { ...NODE_CHECKS, ...DOMAIN_CHECKS, ...KEY_CHECKS, ...DNS_CHECKS };
+
+const ORDER: readonly Severity[] = ['error', 'warning', 'note'];
+
+/** Everything there is to say, the worst first. */
+export function examine(facts: Facts): (Finding & { check: string })[] {
+  return Object.entries(CHECKS)
+    .flatMap(([check, find]) => find(facts).map((finding) => ({ check, ...finding })))
+    .sort((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
+}
