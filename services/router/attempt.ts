@@ -38,6 +38,7 @@ export class Attempt implements Job {
   readonly #message: Message;
   readonly #hop: NextHop;
   readonly recipients: JobRecipient[];
+  readonly urgent: boolean;
   #signatures: SignatureKey[] | undefined;
   #finished = false;
 
@@ -48,12 +49,14 @@ export class Attempt implements Job {
     message: Message,
     hop: NextHop,
     indexes: readonly number[],
+    urgent: boolean,
   ) {
     this.#tools = tools;
     this.#queue = queue;
     this.#slot = slot;
     this.#message = message;
     this.#hop = hop;
+    this.urgent = urgent;
     this.recipients = [];
     for (const index of indexes) {
       const recipient = message.recipients[index]?.recipient;

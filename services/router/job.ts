@@ -26,6 +26,8 @@ export type Job = {
   ret: 'FULL' | 'HDRS' | undefined;
   envid: string | undefined;
   junk: boolean;
+  /** An operator asked for it now: try, though the next hop was unreachable a moment ago. */
+  urgent?: boolean;
   /** Sign and open the message for sending. */
   open(): Promise<Opened>;
   /** Record how the attempt ended; resolves when that is on disk. */

@@ -171,6 +171,7 @@ export class Queue {
   #work(slot: Slot, message: Message): void {
     const groups = this.#dueByHop(slot, message);
     const most = this.#parts.settings.current.delivery['recipients-per-transaction'];
+    const urgent = slot.forced;
     slot.forced = false;
     slot.parked = undefined;
     for (const [key, { hop, indexes }] of groups) {
@@ -178,7 +179,7 @@ export class Queue {
         this.#crowds.park(key, slot);
         continue;
       }
-      for (let i = 0; i < indexes.length; i += most) this.#start(slot, message, hop, indexes.slice(i, i + most));
+      for (let i = 0; i < indexes.length; i += most) this.#start(slot, message, hop, indexes.slice(i, i + most), urgent);
     }
     this.#settle(slot, message);
   }
@@ -197,7 +198,7 @@ export class Queue {
     return groups;
   }
 
-  #start(slot: Slot, message: Message, hop: NextHop | undefined, indexes: number[]): void {
+  #start(slot: Slot, message: Message, hop: NextHop | undefined, indexes: number[], urgent: boolean): void {
     if (this.#tools === undefined || this.#delivery === undefined) return;
     for (const index of indexes) {
       const recipient = message.recipients[index];
@@ -206,7 +207,7 @@ export class Queue {
     message.busy++;
     const target = hop ?? NOWHERE;
     this.#crowds.enter(target.key);
-    const attempt = new Attempt(this.#tools, this, slot, message, target, indexes);
+    const attempt = new Attempt(this.#tools, this, slot, message, target, indexes, urgent);
     if (hop !== undefined) this.#delivery.submit(hop, attempt);
     else void attempt.finishAll('deferred', reply(451, '4.3.5', 'no usable route for this domain'), true);
   }

@@ -20,6 +20,11 @@ export class Backoff {
     return this.#reason === undefined || Date.now() > this.#until + MAX_MS;
   }
 
+  /** Try again now. Another failure doubles the pause all the same. */
+  probe(): void {
+    this.#until = Math.min(this.#until, Date.now());
+  }
+
   /** Note a failure; the pause until the next try, in ms. */
   failed(reason: Unreachable): number {
     this.#delay = this.forgotten ? FIRST_MS : Math.min(this.#delay * 2, MAX_MS);

@@ -28,7 +28,7 @@ import { formatReply, LOCAL_ERROR, reply } from '#shared/reply.ts';
  *   times in a row, make it
  * `backing-off`: waiting jobs are deferred with the reason, and so is every new one until the delay is over; then it is
  * `probing`: the next job starts one worker, the others wait for what it finds: `reachable` (the delay starts anew
- *   next time) or `backing-off` for twice as long.
+ *   next time) or `backing-off` for twice as long. A job that an operator asked for now ends the delay at once.
  * `stopping`: for good. Waiting and new jobs are deferred, idle workers leave, busy ones finish their job.
  */
 
@@ -81,6 +81,7 @@ export class Destination {
       this.#giveBack(job, new Unreachable('deferred', STOPPING, { local: true }));
       return;
     }
+    if (job.urgent === true) this.#backoff.probe();
     const reason = this.#backoff.reason;
     if (reason !== undefined) {
       this.#giveBack(job, reason);

@@ -79,7 +79,9 @@ test('retry is at once, whatever the schedule says, for one message, a domain or
   const ids = await deferred(router, ['a@one.example', 'b@two.example', 'c@one.example']);
   const { retry } = router.service.handlers;
   assert.deepEqual(await retry({ queueId: ids[1] ?? '' }, router.context()), { count: 1 });
-  assert.deepEqual((await router.delivery.next()).to, ['b@two.example']);
+  const retried = await router.delivery.next();
+  assert.deepEqual(retried.to, ['b@two.example']);
+  assert.equal(retried.job.urgent, true);
   assert.deepEqual(await retry({ domain: 'one.example' }, router.context()), { count: 2 });
   const jobs = [await router.delivery.next(), await router.delivery.next()];
   assert.deepEqual(jobs.map((j) => j.to[0]).sort(), ['a@one.example', 'c@one.example']);

@@ -74,6 +74,20 @@ function submit(destination: Destination, count: number): TestJob[] {
   return jobs;
 }
 
+test('a job that an operator asked for is tried although the destination is left alone', async () => {
+  const { transport, destination } = stage();
+  const [first] = submit(destination, 1);
+  transport.connects[0]?.refuse(DOWN);
+  assert.deepEqual(brief((await first?.done) ?? []), ['deferred 451 4.4.1']);
+  const urgent = testJob({ urgent: true });
+  destination.submit(urgent);
+  assert.equal(transport.connects.length, 2);
+  transport.connects[1]?.allow();
+  await setImmediate();
+  transport.sends[0]?.end();
+  assert.deepEqual(brief(await urgent.done), ['delivered 250 2.0.0']);
+});
+
 test('the first job opens the first connection; more come as the first ones answer, up to the limit', async () => {
   const { transport, destination } = stage({ connections: 5 });
   submit(destination, 100);
