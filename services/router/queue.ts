@@ -179,7 +179,8 @@ export class Queue {
         this.#crowds.park(key, slot);
         continue;
       }
-      for (let i = 0; i < indexes.length; i += most) this.#start(slot, message, hop, indexes.slice(i, i + most), urgent);
+      for (let i = 0; i < indexes.length; i += most)
+        this.#start(slot, message, hop, indexes.slice(i, i + most), urgent);
     }
     this.#settle(slot, message);
   }
