@@ -210,9 +210,9 @@ export class JetStreamLog {
 
   #arrived(message: Msg, receive: (log: JetStreamLog, message: LogMessage) => void): void {
     this.#heard = performance.now();
-    const code = message.headers?.code ?? 0;
-    if (code !== 0 && message.data.length === 0) {
-      this.#status(message, code);
+    // A message of the stream may have the headers of a status: it is known by what would acknowledge it.
+    if (message.reply?.startsWith('$JS.ACK.') !== true) {
+      this.#status(message, message.headers?.code ?? 0);
       return;
     }
     // $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>[.<token>]

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { connect, type NatsConnection } from 'nats';
+import { connect, type MsgHdrs, type NatsConnection } from 'nats';
 import type { ReplicatedMap } from '#cluster/replicated-map.ts';
 import { MapNode, type MapNodeOptions } from '#test/kit/map-node.ts';
 import { type NatsServer, startNatsCluster } from '#test/kit/nats-server.ts';
@@ -102,10 +102,12 @@ export class MapSite implements AsyncDisposable {
   }
 
   /** Put a stranger's message in the stream of a set. */
-  async inject({ bucket }: NodeSet, key: string, data: string): Promise<void> {
-    await this.withNats((connection) =>
-      connection.jetstream().publish(`$KV.${bucket}.${key}`, data, { timeout: 5000 }),
-    );
+  async inject({ bucket }: NodeSet, key: string, data: string, headers?: MsgHdrs): Promise<void> {
+    await this.withNats(async (connection) => {
+      const subject = `$KV.${bucket}.${key}`;
+      if (headers === undefined) await connection.jetstream().publish(subject, data, { timeout: 5000 });
+      else await connection.request(subject, Buffer.from(data), { timeout: 5000, headers });
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

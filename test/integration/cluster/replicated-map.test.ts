@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { after, before, describe, mock, test } from 'node:test';
 import { ClassicLevel } from 'classic-level';
+import { headers } from 'nats';
 import { ReplicatedMap } from '#cluster/replicated-map.ts';
 import { Store } from '#cluster/store.ts';
 import type { SealpostError } from '#shared/errors.ts';
@@ -122,6 +123,23 @@ describe('replicated maps over three NATS servers', { ...nats, concurrency: 4 },
     assert.deepEqual(nodes.map(shown), before);
     assert.equal((await fresh.map.update('b', text('more'))).version, 2);
     await alike([...nodes, fresh]);
+  });
+
+  test('a message that looks like a word of the server is no such word', async () => {
+    await using cluster = await site.nodes(1);
+    const { log, lines } = logLines();
+    await cluster.nodes[0]?.map.update('a', text('a'));
+    await site.inject(cluster, 'a', '', headers(409, 'Consumer Deleted'));
+    await site.inject(cluster, 'b', '', headers(100, 'Idle Heartbeat'));
+    await using fresh = await site.node({ bucket: cluster.bucket, node: 'fresh', folder: cluster.folder(1), log });
+    await following([...cluster.nodes, fresh]);
+    await alike([...cluster.nodes, fresh]);
+    assert.equal(fresh.map.get('a')?.value.text, 'a');
+    await fresh.map.update('a', text('more'));
+    assert.deepEqual(
+      lines().flatMap(({ problem }) => problem ?? []),
+      [],
+    );
   });
 
   test('a record of a newer program is passed over, not written over', async () => {
