@@ -52,14 +52,16 @@ function wrongRecord(facts: Facts, checked: CheckedKey, verdict: Verdict): Findi
 function severityOf(key: KeyStatus, verdict: Verdict, now: number): Severity | undefined {
   const late = now - key.since > DAY;
   switch (key.state) {
+    case 'replicated':
+      // What an administrator is to publish by hand is awaited in this state.
+      return key.publish === 'manual' ? awaited(verdict, late) : undefined;
     case 'active':
       return 'error';
     case 'proven':
     case 'retiring':
       return 'warning';
     case 'published':
-      // Not there yet is what it waits for; there and wrong will not mend itself.
-      return verdict !== 'missing' || late ? 'warning' : 'note';
+      return awaited(verdict, late);
     case 'retired':
       return late ? 'warning' : 'note';
     case 'revoked':
@@ -69,6 +71,9 @@ function severityOf(key: KeyStatus, verdict: Verdict, now: number): Severity | u
       return undefined;
   }
 }
+
+/** Not there yet is what a key waits for; there and wrong will not mend itself. */
+const awaited = (verdict: Verdict, late: boolean): Severity => (verdict !== 'missing' || late ? 'warning' : 'note');
 
 function helpFor(checked: CheckedKey, verdict: Verdict, view: DnsView): string {
   const { publish, state } = checked.key;

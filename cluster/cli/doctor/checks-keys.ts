@@ -64,7 +64,10 @@ export const KEY_CHECKS: Record<string, Check> = {
 function slow({ keys, now }: Facts): Finding[] {
   return keys.flatMap((checked) => {
     const { key } = checked;
-    const waits = key.state === 'created' || key.state === 'replicated' || (key.state === 'proven' && key.activate);
+    const waits =
+      key.state === 'created' ||
+      (key.state === 'replicated' && key.publish !== 'manual') ||
+      (key.state === 'proven' && key.activate);
     if (!waits || key.problem?.permanent || now - key.since < STEP_MS) return [];
     const why = key.problem?.text ?? nextText(key);
     const text = `is ${key.state} for ${formatDuration(now - key.since)}: ${why}`;

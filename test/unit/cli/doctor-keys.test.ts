@@ -51,6 +51,14 @@ testChecks({ ...DNS_CHECKS, ...KEY_CHECKS }, [
     /has|missing/,
   ],
   [
+    '… that is to be published by hand',
+    { keys: [checked({ state: 'replicated', since: NOW - MINUTE }, { views: [view('edge-1', 'missing')] })] },
+    'record-missing',
+    'note',
+    's1 of example.com',
+    /publish what/,
+  ],
+  [
     '… of a key that waits for it since days',
     { keys: [checked({ state: 'published' }, { views: [view('edge-1', 'missing')] })] },
     'record-missing',
@@ -172,7 +180,15 @@ testChecks({ ...DNS_CHECKS, ...KEY_CHECKS }, [
   ],
   [
     '… and says why',
-    { keys: [checked({ state: 'replicated', problem: { text: 'no answer', since: NOW, permanent: false } })] },
+    {
+      keys: [
+        checked({
+          state: 'replicated',
+          publish: 'update',
+          problem: { text: 'no answer', since: NOW, permanent: false },
+        }),
+      ],
+    },
     'key-slow',
     'warning',
     's1 of example.com',
