@@ -1,6 +1,5 @@
 import {
   AckPolicy,
-  createInbox,
   DeliverPolicy,
   ErrorCode,
   headers,
@@ -40,7 +39,12 @@ import { SealpostError } from '#shared/errors.ts';
  * lets several concurrent writers win in nats-server 2.9.) So of the messages with one expected sequence at most one
  * is taken, however often they are sent.
  */
-export type LogOptions = { bucket: string; replicas: number };
+export type LogOptions = {
+  bucket: string;
+  replicas: number;
+  /** The subject to read on, which nobody else uses. */
+  inbox: string;
+};
 
 /** A message: `key` is undefined when its subject is none of ours. */
 export type LogMessage = { seq: number; key: string | undefined; data: Uint8Array };
@@ -172,7 +176,7 @@ export class JetStreamLog {
   }
 
   async #read(receive: (log: JetStreamLog, message: LogMessage) => void): Promise<void> {
-    const inbox = createInbox();
+    const { inbox } = this.#options;
     this.#subscription = this.#connection.subscribe(inbox, {
       callback: (error, message) => {
         if (this.#closed) return;

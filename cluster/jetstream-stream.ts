@@ -8,6 +8,7 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from 'nats';
+import { encodeToken } from '#cluster/subjects.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 
 /**
@@ -37,14 +38,8 @@ export const JS_ERROR = {
 
 export const streamName = (bucket: string): string => `KV_${bucket}`;
 
-/** The subject of a key: one token, each byte outside A-Z a-z 0-9 _ - as `=XX`. */
-export function subjectOf(bucket: string, key: string): string {
-  const token = [...Buffer.from(key)].map((byte) => {
-    const char = String.fromCharCode(byte);
-    return /[A-Za-z0-9_-]/.test(char) ? char : `=${byte.toString(16).toUpperCase().padStart(2, '0')}`;
-  });
-  return `$KV.${bucket}.${token.join('')}`;
-}
+/** The subject of a key: its last token is the key (`encodeToken`). */
+export const subjectOf = (bucket: string, key: string): string => `$KV.${bucket}.${encodeToken(key)}`;
 
 /** The key of a subject; undefined when no key of ours has that subject. */
 export function keyOf(bucket: string, subject: string): string | undefined {
@@ -54,6 +49,13 @@ export function keyOf(bucket: string, subject: string): string | undefined {
     'latin1',
   ).toString();
   return subjectOf(bucket, key) === subject ? key : undefined;
+}
+
+/** What those who read and write the stream publish: its records, what they ask of JetStream, and flow control. */
+export function streamSubjects(bucket: string): string[] {
+  const asked = ['STREAM.INFO', 'STREAM.CREATE', 'STREAM.UPDATE', 'CONSUMER.CREATE'];
+  const stream = streamName(bucket);
+  return [`$KV.${bucket}.*`, ...asked.map((what) => `$JS.API.${what}.${stream}`), `$JS.FC.${stream}.>`];
 }
 
 /** JetStream's own code of an error, if it has one. */

@@ -13,7 +13,7 @@ import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
 import { failure, LocalBus } from '#cluster/local-bus.ts';
 import { type NatsConnectionOptions, NatsLink } from '#cluster/nats-connection.ts';
 import { ask, label, Unsent, unavailable } from '#cluster/nats-request.ts';
-import { eventSubject, operationSubject } from '#cluster/subjects.ts';
+import { eventSubject, isInbox, operationSubject } from '#cluster/subjects.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -249,8 +249,13 @@ export class NatsBus implements Bus {
   /** Answer a request; `stepAside` is called before an answer that sends the caller elsewhere. */
   async #arrived(address: Address, message: Msg, stepAside?: () => void): Promise<void> {
     const operation = label(address);
-    if (message.reply === undefined || message.reply === '') {
-      this.#log.warn({ operation }, 'a request that wants no reply was dropped; who publishes on this subject?');
+    const { reply: replyTo = '' } = message;
+    if (!isInbox(replyTo)) {
+      const wants = replyTo === '' ? 'no reply' : 'its reply on a subject that is no inbox';
+      this.#log.warn(
+        { operation, replyTo },
+        `a request that wants ${wants} was dropped; who publishes on this subject?`,
+      );
       return;
     }
     let request: BusRequest;

@@ -2,9 +2,10 @@ import { once } from 'node:events';
 import { connect as connectSocket, isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
-import { connect, DebugEvents, Events, type Msg, type NatsConnection, type Subscription } from 'nats';
+import { connect, createInbox, DebugEvents, Events, type Msg, type NatsConnection, type Subscription } from 'nats';
 import { endsWithin } from '#cluster/bus.ts';
 import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
+import { inboxPrefix } from '#cluster/subjects.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
@@ -72,6 +73,10 @@ export class NatsLink implements JetStreamAccess {
   /** The connection, while it is up. */
   get current(): NatsConnection | undefined {
     return this.#current?.isClosed() === true ? undefined : this.#current;
+  }
+
+  inbox(): string {
+    return createInbox(inboxPrefix(this.#options.user));
   }
 
   /** Hear of every connection that came up and of every one that ended. Returns the way to stop. */
@@ -184,6 +189,7 @@ export class NatsLink implements JetStreamAccess {
       // The system's resolver knows /etc/hosts; the client's own does not.
       resolve: false,
       noEcho: true,
+      inboxPrefix: inboxPrefix(user),
       noAsyncTraces: true,
       pingInterval: PING_INTERVAL,
       maxPingOut: 2,

@@ -1,5 +1,5 @@
 import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
-import { JetStreamLog, type LogMessage } from '#cluster/jetstream-log.ts';
+import { JetStreamLog, type LogMessage, type LogOptions } from '#cluster/jetstream-log.ts';
 
 /** One reading of the stream by a replicated map: how far it got, and where the stream is behind the map. */
 export class Attachment {
@@ -17,7 +17,7 @@ export class Attachment {
   /** Begin to read. Fails with `no-quorum`. */
   static async begin(
     connection: NonNullable<JetStreamAccess['current']>,
-    options: { bucket: string; replicas: number },
+    options: LogOptions,
     receive: (attachment: Attachment, message: LogMessage) => void,
   ): Promise<Attachment> {
     const attachment = new Attachment();

@@ -166,8 +166,9 @@ export class Follower<T> {
   /** Read the stream until that ends. Fails with `no-quorum` when it cannot begin. */
   async #follow(connection: NonNullable<JetStreamAccess['current']>): Promise<LogEnd> {
     for (;;) {
-      const { bucket, replicas } = this.#options;
-      const next = await Attachment.begin(connection, { bucket, replicas }, (attachment, message) =>
+      const { access, bucket, replicas } = this.#options;
+      const options = { bucket, replicas, inbox: access.inbox() };
+      const next = await Attachment.begin(connection, options, (attachment, message) =>
         this.#applier.add(attachment, message),
       );
       const before = this.#current;

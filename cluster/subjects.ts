@@ -23,6 +23,31 @@ export function operationSubject(address: Address, node?: string): string {
   return node === undefined ? subject(version, service, operation) : subject(version, service, operation, node);
 }
 
+/** All subjects of an operation, as a permission names them: any instance, and each node's. */
+export function operationSubjects(address: Address): string[] {
+  return [operationSubject(address), `${operationSubject(address)}.*`];
+}
+
+/** Any text as one token of a subject: each byte outside A-Z a-z 0-9 _ - as `=XX`. */
+export function encodeToken(text: string): string {
+  return Buffer.from(text)
+    .toString('latin1')
+    .replace(/[^A-Za-z0-9_-]/g, (byte) => `=${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
+}
+
+/**
+ * What the subjects begin with on which a user of NATS gets replies. Each user has one of its own, so that NATS can be
+ * told to let nobody listen to replies to others.
+ */
+export function inboxPrefix(user: string | undefined): string {
+  return user === undefined ? '_INBOX' : `_INBOX_${encodeToken(user)}`;
+}
+
+/** Whether a reply may go there. A stranger could name any subject, and have us say there what he may not. */
+export function isInbox(subject: string): boolean {
+  return /^_INBOX(_[^.]+)?\../.test(subject);
+}
+
 /** Where an event of a service is announced. */
 export function eventSubject(service: string, version: number, event: string): string {
   return subject(version, service, 'event', event);

@@ -30,7 +30,7 @@ type ContractOf<S extends ServiceName> = (typeof CONTRACTS)[S];
 type OperationOf<S extends ServiceName> = keyof ContractOf<S>['operations'] & string;
 type EventOf<S extends ServiceName> = keyof ContractOf<S>['events'] & string;
 
-type Peers = {
+export type Peers = {
   /** Operations that it calls. */
   calls: { readonly [S in ServiceName]?: readonly OperationOf<S>[] };
   /** Events that it hears. */

@@ -387,6 +387,8 @@ test('a stranger’s garbage on our subjects is answered, logged and harmless', 
     }
     assert.deepEqual(service.seen, ['digest']);
     stranger.publish(subject, good);
+    // Answered, it would be our words on a subject where the stranger may not speak.
+    stranger.publish(subject, good, { reply: eventSubject(testContract.name, 1, 'changed') });
     stranger.publish(eventSubject(testContract.name, 1, 'changed'), Buffer.from('garbage'));
     stranger.publish(eventSubject(testContract.name, 1, 'changed'), new Uint8Array(0));
     await stranger.flush();
@@ -394,6 +396,7 @@ test('a stranger’s garbage on our subjects is answered, logged and harmless', 
       what: 'the log',
     });
     assert.ok(lines().some((line) => line.msg.includes('wants no reply')));
+    assert.ok(lines().some((line) => line.msg.includes('on a subject that is no inbox')));
     assert.deepEqual(service.seen, ['digest']);
     assert.deepEqual(heard, []);
     await using calling = await join(server, 'b');
@@ -405,7 +408,7 @@ test('a stranger’s garbage on our subjects is answered, logged and harmless', 
 
 const USERS = `authorization { users = [
   { user: all, password: secret }
-  { user: caller, password: secret, permissions: { publish: ["sealpost.v1.test-service.digest.>", "sealpost.v1.test-service.digest"], subscribe: ["_INBOX.>"] } }
+  { user: caller, password: secret, permissions: { publish: ["sealpost.v1.test-service.digest.>", "sealpost.v1.test-service.digest"], subscribe: ["_INBOX_caller.>"] } }
 ] }`;
 
 test('a wrong password is told in the log and tried again; the right one gets in', nats, async () => {
