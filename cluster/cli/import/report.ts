@@ -67,14 +67,24 @@ function resultText(outcome: Outcome): string {
 /** What happens to the keys now. */
 function closing(outcomes: readonly Outcome[]): string[] {
   const fresh = outcomes.flatMap((o) => (o.result === 'imported' ? [o.key] : []));
-  if (fresh.length === 0) return [];
-  const names = fresh.some((k) => k.publish !== 'none')
-    ? [
-        'The records of these keys are in DNS already and stay valid: leave them as they are. Sealpost waits until every name server returns',
+  const aliased = fresh.filter((k) => k.publish === 'cname');
+  const paragraphs: string[] = [];
+  if (fresh.some((k) => k.publish === 'manual' || k.publish === 'update')) {
+    paragraphs.push(
+      'The records of these keys are in DNS already and stay valid: leave them as they are. Sealpost waits until every name server returns\n' +
         'them to every node, then signs. "sealpost keys list" shows how far it is, "sealpost doctor" what is wrong.',
-      ]
-    : ['These domains are in no DNS: every node signs as soon as it has the keys.'];
-  return [names.join('\n')];
+    );
+  }
+  if (aliased.length > 0) {
+    const lines = aliased.map((k) => `  sealpost keys export-dns ${k.domain} ${k.selector}`);
+    const text =
+      'The configuration publishes these behind CNAMEs: put the CNAME line in place of each TXT record, as shown by';
+    paragraphs.push([text, ...lines].join('\n'));
+  }
+  if (fresh.some((k) => k.publish === 'none')) {
+    paragraphs.push('Domains that are in no DNS (keys.proof: none) sign as soon as every node has the keys.');
+  }
+  return paragraphs;
 }
 
 function jsonOutcome(outcome: Outcome): object {

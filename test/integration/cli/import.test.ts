@@ -74,6 +74,22 @@ test('a key is sent wrapped by the current NEK, for its own name, with its publi
   for (const text of [JSON.stringify(store.calls), stdout, stderr]) assert.ok(!text.includes(clear.slice(100, 160)));
 });
 
+for (const [publish, words] of [
+  ['manual', /in DNS already and stay valid/],
+  ['update', /in DNS already and stay valid/],
+  [
+    'cname',
+    /put the CNAME line in place of each TXT record, as shown by\n {2}sealpost keys export-dns example\.com s1$/m,
+  ],
+  ['none', /sign as soon as every node has the keys/],
+] as const) {
+  test(`what happens to the record of a key that is published so: ${publish}`, async () => {
+    await using store = await emptyStore({ import: () => keyStatus({ publish, state: 'created' }) });
+    const { stdout, stderr } = await store.run('keys', 'import', 'pem', 'example.com', 's1', 's1.pem');
+    assert.match(stdout, words, stderr);
+  });
+}
+
 test('a store without a NEK begins with the one that is configured; of several it is not guessed', async () => {
   let begun = false;
   const handlers = {
