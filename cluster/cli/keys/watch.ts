@@ -23,8 +23,8 @@ const INTERRUPTED = 130;
 /** Show a rotation from what is known of it, `first`, to its end. Sets exit code 0 only when every node has switched. */
 export async function watchRotation(store: Store, first: RotationStatus, options: CommonOptions): Promise<void> {
   const view = options.json ? jsonView() : stdout.isTTY ? terminalView() : lineView();
-  const interrupted = Promise.withResolvers<undefined>();
-  const interrupt = (): void => interrupted.resolve(undefined);
+  const interrupted = new AbortController();
+  const interrupt = (): void => interrupted.abort();
   process.once('SIGINT', interrupt);
   try {
     for (let known = first; ; ) {
@@ -34,7 +34,7 @@ export async function watchRotation(store: Store, first: RotationStatus, options
         if (known.state === 'stopped' || known.state === 'rolled-back') process.exitCode = EXIT.failed;
         return;
       }
-      const next = await Promise.race([news(store, known, view), interrupted.promise]);
+      const next = await news(store, known, view, interrupted.signal);
       if (next === undefined) break;
       known = next;
     }
@@ -52,13 +52,19 @@ function isOver({ state, sideBySideUntil }: RotationStatus): boolean {
   return sideBySideUntil !== undefined || (state !== 'running' && state !== 'frozen');
 }
 
-/** The rotation as it is a moment later, however long it takes until somebody can say. */
-async function news(store: Store, known: RotationStatus, view: View): Promise<RotationStatus> {
-  for (;;) {
-    await delay(POLL_MS);
+/** The rotation as it is a moment later, however long it takes until somebody can say; undefined when interrupted. */
+async function news(
+  store: Store,
+  known: RotationStatus,
+  view: View,
+  interrupted: AbortSignal,
+): Promise<RotationStatus | undefined> {
+  const stop = ended(interrupted);
+  while (!interrupted.aborted) {
+    await delay(POLL_MS, undefined, { signal: interrupted }).catch(() => undefined);
     try {
-      const rotation = await store.rotation({ domain: known.domain }, PATIENCE);
-      if (rotation.id === known.id) return rotation;
+      const rotation = await Promise.race([store.rotation({ domain: known.domain }, PATIENCE), stop]);
+      if (rotation === undefined || rotation.id === known.id) return rotation;
       if (rotation.started > known.started) throw superseded(known);
       view.trouble('a node answers that has yet to hear of this rotation');
     } catch (error) {
@@ -66,6 +72,15 @@ async function news(store: Store, known: RotationStatus, view: View): Promise<Ro
       view.trouble(error instanceof SealpostError ? describeError(error) : errorText(error));
     }
   }
+  return undefined;
+}
+
+/** Resolves when the signal comes, so that an interrupted command waits for no answer. */
+function ended(signal: AbortSignal): Promise<undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  if (signal.aborted) resolve(undefined);
+  else signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  return promise;
 }
 
 /** Nobody answers, or somebody who knows less than we do. */

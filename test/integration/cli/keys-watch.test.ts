@@ -108,6 +108,16 @@ test('Control-C ends the watching, not the rotation', async () => {
   assert.ok(store.calls.every((c) => c.operation === 'rotation'));
 });
 
+test('Control-C ends the watching also while nobody answers', async () => {
+  await using store = await fakeStore({ rotation: () => rotationStatus() });
+  await using program = watching(store.folder);
+  await program.waitForOutput(/s2 is replicated; its record is missing/);
+  await store.close();
+  await program.waitForOutput(/asking again/);
+  program.signal('SIGINT');
+  assert.equal(await program.ended(), 130);
+});
+
 test('a rotation that another one followed is not taken for it', async () => {
   let rotation = rotationStatus();
   await using store = await fakeStore({ rotation: () => rotation });
