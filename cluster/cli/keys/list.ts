@@ -1,6 +1,6 @@
 import { type CommonOptions, print } from '#cluster/cli/context.ts';
 import { askEach, type KeyList, listKeys, type Store, withStore } from '#cluster/cli/keys/store.ts';
-import { dnsText, nodesText, problemText, rotationText, scheduleText } from '#cluster/cli/keys/text.ts';
+import { dnsText, nodesText, noteText, rotationText, scheduleText } from '#cluster/cli/keys/text.ts';
 import { clean, shorten, table } from '#cluster/cli/table.ts';
 import type { KeyStatus, RotationStatus, ScheduleStatus } from '#services/credential-store/contract.ts';
 import { errorCode } from '#shared/errors.ts';
@@ -51,10 +51,7 @@ export async function liveNodes(store: Store, node: string): Promise<string[]> {
 
 function report({ node, behind, keys, rotations, schedules, live }: Overview, wide: boolean): string {
   const notes = [
-    ...keys.flatMap((key) => {
-      const problem = problemText(key);
-      return problem === undefined ? [] : [`${key.selector} of ${key.domain}: ${problem}`];
-    }),
+    ...keys.flatMap((key) => noteText(key) ?? []),
     ...rotations.map(rotationText),
     ...schedules.map(scheduleText),
     ...(behind === undefined ? [] : [`warning: ${node} may not know the newest: ${behind}`]),

@@ -23,6 +23,8 @@ export function dnsText({ publish, dns }: KeyStatus): string {
 
 /** What a key does or waits for now: one sentence without its full stop. */
 export function nextText(key: KeyStatus): string {
+  const signs = key.state === 'active' || key.state === 'retiring';
+  if (key.problem?.permanent && !signs) return 'has stopped at a problem';
   const manual = key.publish === 'manual';
   const until = key.until === undefined ? '' : formatTime(key.until);
   switch (key.state) {
@@ -59,6 +61,21 @@ export function problemText({ domain, problem }: KeyStatus): string | undefined 
   if (problem === undefined) return undefined;
   const stopped = problem.permanent ? `; not tried again until "sealpost keys resume ${domain}"` : '';
   return `${problem.text} (for ${formatDuration(Date.now() - problem.since)}${stopped})`;
+}
+
+/** States in which somebody may look for the record at any moment. */
+const NEEDS_RECORD: Partial<Record<KeyStatus['state'], string>> = {
+  active: 'a key that signs',
+  retiring: 'a key that has signed',
+};
+
+/** What needs a look: the trouble of a key, or a record that somebody took away. One line. */
+export function noteText(key: KeyStatus): string | undefined {
+  const whose = NEEDS_RECORD[key.state];
+  const seen = key.dns !== undefined && key.dns.verdict !== 'ok' && key.publish !== 'none' ? key.dns : undefined;
+  const lost = whose && seen && `the record of ${whose} is not as it should be: ${seen.summary}`;
+  const text = problemText(key) ?? lost;
+  return text === undefined ? undefined : `${key.selector} of ${key.domain}: ${text}`;
 }
 
 /** `s1 → s2`. */

@@ -3,6 +3,7 @@ import { EXIT } from '#cluster/cli/exit.ts';
 import { askEach, listKeys, type Store, withStore } from '#cluster/cli/keys/store.ts';
 import { table } from '#cluster/cli/table.ts';
 import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
+import { SealpostError } from '#shared/errors.ts';
 
 /** `sealpost keys verify`: every key at every name server, asked from every node, and whether every signer has it. */
 
@@ -23,6 +24,9 @@ export async function verify(
       selector === undefined
         ? (await listKeys(store, domain)).keys
         : [await store.get({ domain: domain ?? '', selector })];
+    if (keys.length === 0 && domain !== undefined) {
+      throw new SealpostError('not-found', `there are no keys for ${domain}: nothing was verified`);
+    }
     return askEach(keys, (key) => verifyKey(store, key));
   });
   const value = results.map(({ key, ...result }) => ({

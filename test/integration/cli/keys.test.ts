@@ -238,6 +238,14 @@ test('verify shows what every node sees, and fails when a key that should be rig
   assert.equal((JSON.parse(good.stdout) as { ok: boolean }).ok, true);
 });
 
+test('nothing verified is no success: a domain without keys may be a slip of the pen', async () => {
+  await using store = await fakeStore({ list: () => ({ node: 'edge-1', keys: [] }) });
+  const { code, stderr } = await store.run('keys', 'verify', 'exmaple.com');
+  assert.equal(code, 1);
+  assert.match(stderr, /there are no keys for exmaple\.com/);
+  assert.equal((await store.run('keys', 'verify')).code, 0);
+});
+
 for (const args of [
   ['schedule', '--every', '90d'],
   ['schedule', 'example.com', '--at', '03:00'],

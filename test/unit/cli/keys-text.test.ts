@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { dnsText, nextText, nodesText, problemText, rotationText, scheduleText } from '#cluster/cli/keys/text.ts';
+import {
+  dnsText,
+  nextText,
+  nodesText,
+  noteText,
+  problemText,
+  rotationText,
+  scheduleText,
+} from '#cluster/cli/keys/text.ts';
 import { KeyState, type KeyStatus } from '#services/credential-store/contract.ts';
 import { keyStatus, rotationStatus } from '#test/kit/fake-credential-store.ts';
 
@@ -28,6 +36,27 @@ for (const [own, words] of [
   test(`${JSON.stringify(own)}: what the operator has to do is said`, () =>
     assert.match(nextText(keyStatus(own)), words));
 }
+
+test('a key that has stopped at a problem is not said to go on', () => {
+  const problem = { text: 'the server answers REFUSED', since: 0, permanent: true };
+  for (const state of KeyState.options) {
+    const text = nextText(keyStatus({ state, publish: 'update', problem }));
+    if (state !== 'active' && state !== 'retiring') assert.equal(text, 'has stopped at a problem');
+    else assert.match(text, /sign/);
+  }
+});
+
+test('what is not right in DNS is noted of keys that need their record, where no problem says it already', () => {
+  const server = { server: 'ns1.example.com', verdict: 'missing' as const, detail: 'has no TXT record there' };
+  const dns = { node: 'edge-1', verdict: 'missing' as const, summary: 'ns1 has none', servers: [server], at: 0 };
+  const note = 's1 of example.com: the record of a key that signs is not as it should be: ns1 has none';
+  assert.equal(noteText(keyStatus({ state: 'active', dns })), note);
+  assert.match(noteText(keyStatus({ state: 'retiring', dns })) ?? '', /a key that has signed/);
+  assert.equal(noteText(keyStatus({ state: 'published', dns })), undefined);
+  assert.equal(noteText(keyStatus({ state: 'active' })), undefined);
+  const problem = { text: 'no server answers', since: Date.now(), permanent: false };
+  assert.match(noteText(keyStatus({ state: 'active', dns, problem })) ?? '', /^s1 of example\.com: no server answers/);
+});
 
 for (const [nodes, names, expected] of [
   [{ holding: ['a', 'b'], live: 2 }, ['a', 'b'], '2/2'],
