@@ -1,4 +1,5 @@
 import type { Holder, Present } from '#services/credential-store/contract.ts';
+import { newId } from '#shared/ids.ts';
 
 /**
  * Which processes hold keys right now: every credential-store and signer announces itself each second and at every
@@ -19,6 +20,8 @@ type Heard = { kind: Holder['kind']; present: Present; at: number; clock: number
 export class Presence {
   readonly #heard = new Map<string, Heard>();
   readonly #listeners = new Set<() => void>();
+  /** Names this process among others, also those of the same node's name. Later ones are greater. */
+  readonly instance = newId();
   #listeningSince: number;
 
   constructor() {
@@ -57,6 +60,18 @@ export class Presence {
   /** Whether we have listened long enough to know who lives. */
   get settled(): boolean {
     return performance.now() - this.#listeningSince >= LISTEN_MS;
+  }
+
+  /**
+   * Whether another, older credential-store lives under this node's name, copied with its configuration perhaps. The
+   * two would take every domain from one another, for ever: only the oldest acts.
+   */
+  hasElder(node: string): boolean {
+    const now = performance.now();
+    return [...this.#heard.values()].some(
+      ({ kind, present, at }) =>
+        kind === 'credential-store' && present.node === node && present.instance < this.instance && now - at <= LIVE_MS,
+    );
   }
 
   /** Who lives, ordered by node, kind and instance. */

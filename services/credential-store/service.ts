@@ -29,7 +29,6 @@ import { Records } from '#services/credential-store/records.ts';
 import { createWorld, mayAct, timingOf } from '#services/credential-store/world.ts';
 import type { Announce, Handlers, Service } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Nek } from '#shared/nek.ts';
 
@@ -84,6 +83,9 @@ export function createCredentialStoreService(deps: CredentialStoreDeps): Service
   };
 }
 
+const DOUBLED =
+  'another process runs as the credential-store of a node with this name: it alone works on keys; give every node its own node.name';
+
 type Running = { office: Office; close(): Promise<void> };
 
 async function open(deps: CredentialStoreDeps): Promise<Running> {
@@ -116,7 +118,7 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
     if (caughtUp()) await earlier.takeOver(new Records(map));
   };
   await takeOver();
-  const live = (): Holder[] | undefined => (mayAct(map, presence) ? presence.live() : undefined);
+  const live = (): Holder[] | undefined => (mayAct(map, presence, node.name) ? presence.live() : undefined);
   const neks = new Neks({ node: node.name, log, records, configured, live });
   const views = new DnsViews(settings, records, log);
   const maker = new KeyMaker(settings, neks, log);
@@ -133,9 +135,12 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
     timing: () => timingOf(settings),
   };
   const driver = new Driver(createWorld(office));
+  let doubled = false;
   const resume = setInterval(() => {
     void takeOver();
     void neks.resume();
+    if (!doubled && presence.hasElder(node.name)) log.error({ node: node.name }, DOUBLED);
+    doubled = presence.hasElder(node.name);
   }, ANNOUNCE_MS).unref();
   undo.defer(() => clearInterval(resume));
 
@@ -179,13 +184,12 @@ function listenToPresence(deps: CredentialStoreDeps, presence: Presence): () => 
 }
 
 /** Say that we are here, each second and at every change; and tell signers of changes. */
-function announcePresence({ settings, log, announce, map, records, configured }: Office): () => void {
-  const instance = newId();
+function announcePresence({ settings, log, announce, map, records, presence, configured }: Office): () => void {
   let fingerprints: string[] = [];
   const say = (): void => {
     const present: Present = {
       node: settings.current.node.name,
-      instance,
+      instance: presence.instance,
       revision: records.revision,
       time: Date.now(),
       neks: fingerprints,
@@ -193,14 +197,25 @@ function announcePresence({ settings, log, announce, map, records, configured }:
     };
     announce('present', present);
   };
+  let reading = false;
   const readNeks = async (): Promise<void> => {
-    fingerprints = (await configured()).map((nek) => nek.fingerprint);
+    if (reading) return;
+    reading = true;
+    const before = fingerprints.join();
+    try {
+      fingerprints = (await configured()).map((nek) => nek.fingerprint);
+    } catch (error) {
+      // No news for the others; whoever needs the NEK says what is wrong with it.
+      log.debug({ err: error }, 'NEKs not read');
+    } finally {
+      reading = false;
+    }
+    if (fingerprints.join() !== before) say();
   };
   const tick = (): void => {
-    // A file that cannot be read now is no news for the others; whoever needs the NEK says what is wrong with it.
-    readNeks()
-      .catch((error: unknown) => log.debug({ err: error }, 'NEKs not read'))
-      .finally(say);
+    // What was read last is said meanwhile: a slow disk makes nobody dead.
+    void readNeks();
+    say();
   };
   const timer = setInterval(tick, ANNOUNCE_MS).unref();
   tick();

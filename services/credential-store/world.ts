@@ -42,7 +42,7 @@ export function createWorld(deps: WorldDeps): DriverWorld {
     log,
 
     live() {
-      if (!mayAct(map, presence)) return undefined;
+      if (!mayAct(map, presence, node)) return undefined;
       const holders = presence.live();
       // No signer: nothing can be proven, and nothing signs.
       return holders.some((h) => h.kind === 'signer') ? holders : undefined;
@@ -91,9 +91,12 @@ export function timingOf(settings: Settings): { retireAfter: number; keepRevoked
   return { retireAfter, keepRevoked: keys['keep-revoked'] };
 }
 
-/** Whether this node knows what is and who lives, so that it may act for all: it follows, and has listened for a while. */
-export function mayAct(map: Pick<ReplicatedMap<CredentialRecord>, 'state'>, presence: Presence): boolean {
-  return map.state === 'local' || (map.state === 'following' && presence.settled);
+/**
+ * Whether this process knows what is and who lives, so that it may act for all: it follows, has listened for a while, and
+ * is the only one of its node's name, or the oldest.
+ */
+export function mayAct(map: Pick<ReplicatedMap<CredentialRecord>, 'state'>, presence: Presence, node: string): boolean {
+  return map.state === 'local' || (map.state === 'following' && presence.settled && !presence.hasElder(node));
 }
 
 /** What an administrator publishes by hand is only looked at. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Present } from '#services/credential-store/contract.ts';
 import { Presence } from '#services/credential-store/presence.ts';
+import { mayAct } from '#services/credential-store/world.ts';
 
 /** Who lives, by a clock that the test sets. */
 
@@ -163,3 +164,24 @@ for (const [what, messages, expected] of CLOCKS) {
     assert.equal(presence.live()[0]?.clock, expected);
   });
 }
+
+test('of two credential-stores under one name the older one acts, and the other again when that is gone', (t) => {
+  const clock = mockedClock(t);
+  const [older, younger] = [new Presence(), new Presence()];
+  const following = { state: 'following' as const };
+  clock.now += 3000;
+  const may = (presence: Presence): boolean => mayAct(following, presence, 'edge-1');
+  assert.deepEqual([may(older), may(younger)], [true, true]);
+  for (const heard of [older, younger]) {
+    for (const { instance } of [older, younger]) {
+      heard.hear('credential-store', said({ node: 'edge-1', instance }));
+      // Signers of one name, and others' stores, change nothing.
+      heard.hear('signer', said({ node: 'edge-1', instance: '0' }));
+      heard.hear('credential-store', said({ node: 'edge-2', instance: '0' }));
+    }
+  }
+  assert.deepEqual([may(older), may(younger)], [true, false]);
+  assert.equal(mayAct({ state: 'local' }, younger, 'edge-1'), true);
+  clock.now += 5001;
+  assert.deepEqual([may(older), may(younger)], [true, true]);
+});
