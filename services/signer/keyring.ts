@@ -92,7 +92,11 @@ export class Keyring {
   async open(): Promise<void> {
     const { onStores, settings } = this.#deps;
     this.#stopListening = [
-      onStores('changed', (said) => this.#hear(said)),
+      onStores('changed', (said) => {
+        this.#hear(said);
+        // A store that took another change for one that it lost has other keys under the same revision.
+        if (said.node === this.#source.own && said.revision === this.revision) this.#askSoon();
+      }),
       onStores('present', (said) => this.#hear(said)),
       settings.onChange(() => this.#askSoon()),
     ];

@@ -175,9 +175,10 @@ test('keys stay when the store goes away, and an announcement brings new ones', 
   assert.equal(keyring.upToDate, true);
 });
 
-test('an announcement of what is held asks nothing', async (t) => {
-  const { store, keyring, announce } = await setUp(t);
-  announce(1);
+test('what is said again and again of what is held asks nothing', async (t) => {
+  const { store, stores, keyring } = await setUp(t);
+  for (let i = 0; i < 3; i++) stores.say('present');
+  stores.say('changed', stores.second, 1);
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(store.questions, 1);
   assert.equal(keyring.upToDate, true);
@@ -451,6 +452,14 @@ test('RSA signs before Ed25519, whatever their selectors', async (t) => {
   });
   // The algorithm is authenticated, so the changed one does not open; its place shows the order.
   assert.deepEqual(selectors(keyring), ['b?', 'a']);
+});
+
+test('keys that changed without a newer revision are fetched: the store lost a change and took another', async (t) => {
+  const { store, announce, keyring } = await setUp(t);
+  store.keys = [wrapped('s2')];
+  announce();
+  await waitFor(() => selectors(keyring).join() === 's2', { what: 'the other key to sign' });
+  assert.equal(keyring.revision, 1);
 });
 
 test('after close nothing is held and nothing is asked', async (t) => {
