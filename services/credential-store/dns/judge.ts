@@ -46,6 +46,29 @@ export function judge(texts: readonly string[], expected: ExpectedRecord): Judge
   return judgeKey(only.record, expected);
 }
 
+/** Whether two texts of TXT records are one, or publish the same key. */
+export function isSameRecord(a: string, b: string): boolean {
+  if (a === b) return true;
+  const key = keyIn(b);
+  const other = keyIn(a);
+  if (key === undefined || other?.algorithm !== key.algorithm) return false;
+  return compareKeys(other.publicKey, key) === undefined;
+}
+
+/** Whether a TXT record publishes the key of `value` so that verifiers take it. */
+export function isRightKey(text: string, value: string): boolean {
+  const key = keyIn(value);
+  return key !== undefined && judge([text], key).verdict === 'ok';
+}
+
+/** The key that a record's text publishes; undefined for a revoked one, and for what is no key record. */
+function keyIn(text: string): (ExpectedRecord & { kind: 'key' }) | undefined {
+  const parsed = parseDkimRecord(text);
+  if (!('record' in parsed) || parsed.record.publicKey === '') return undefined;
+  const { keyType, publicKey } = parsed.record;
+  return keyType === 'rsa' || keyType === 'ed25519' ? { kind: 'key', algorithm: keyType, publicKey } : undefined;
+}
+
 /** A text that is no key record is in nobody's way: a wildcard (`*.example.com TXT …`) answers for every name. */
 function judgeAbsent(records: number, keys: DkimKeyRecord[]): Judgement {
   if (keys.length > 0) {

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { ZoneConfig } from '#cluster/config/schema.ts';
 import { askByTcp, parseServer, reasonOf, recordsAt, serverText } from '#services/credential-store/dns/exchange.ts';
+import { isRightKey, isSameRecord } from '#services/credential-store/dns/judge.ts';
 import {
   Class,
   type DnsRecord,
@@ -25,8 +26,8 @@ import { errorCode, SealpostError } from '#shared/errors.ts';
  *
  *   1. believe: no TXT record, no alias at the name
  *   2. update under that belief. Taken: done. YXRRSET or NXRRSET: 3. Anything else fails.
- *   3. ask the server what stands there. An alias or a foreign record: refused. The very value with the TTL: done.
- *      Else believe what was seen, and 2 again, a few times.
+ *   3. ask the server what stands there. An alias or a foreign record: refused. The very value with the TTL, or its key
+ *      in the words of another program: done. Else believe what was seen, and 2 again, a few times.
  *
  * The prerequisite comes before the question, because a question cannot tell a record from what a wildcard makes up
  * (`*.example.com TXT "v=spf1 -all"` is common). An alias needs a prerequisite of its own: a record added beside one is
@@ -78,19 +79,25 @@ export async function replaceTxt(
     ]);
     if (rcode === Rcode.NOERROR) return;
     believed = await standing(to);
-    const foreign = believed.map(txtOf).find((text) => text !== value && !from.includes(text));
+    const foreign = believed.map(txtOf).find((text) => ![value, ...from].some((own) => isSameRecord(text, own)));
     if (foreign !== undefined) {
       throw refused(
         to,
         `${to.name} has another TXT record already, which was left as it is: ${excerpt(foreign)}; remove it, or take another selector`,
       );
     }
-    if (believed.length === 1 && believed.every((r) => txtOf(r) === value && r.ttl === ttl)) return;
+    if (believed.length === 1 && believed.every((r) => stands(r, value, ttl))) return;
   }
   throw failed(to, `what stands at ${to.name} changes all the time: somebody else updates it too`);
 }
 
-/** Remove the TXT records with these values. It is fine when there are none; other records stay. */
+/** The very value with the TTL; or the same key in the words of somebody else, who may have his reasons for them. */
+function stands(record: DnsRecord, value: string, ttl: number): boolean {
+  const text = txtOf(record);
+  return text === value ? record.ttl === ttl : isRightKey(text, value);
+}
+
+/** Remove the TXT records with these values, or with their keys in other words. It is fine when there are none; other records stay. */
 export async function removeTxt(
   zone: ZoneConfig,
   name: string,
@@ -98,7 +105,7 @@ export async function removeTxt(
   options: PublishOptions = {},
 ): Promise<void> {
   const to = connection(zone, name, options);
-  const found = (await standing(to, 'any')).filter((record) => ours.includes(txtOf(record)));
+  const found = (await standing(to, 'any')).filter((record) => ours.some((own) => isSameRecord(txtOf(record), own)));
   if (found.length === 0) return;
   // Class NONE deletes one record by its very RDATA (RFC 2136 §2.5.4).
   const rcode = await update(

@@ -13,6 +13,8 @@ import { ZoneServers } from '#test/kit/zone-servers.ts';
 /** What BIND makes of our updates. Each test has its own name in the zone. */
 
 const KEY = 'v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=';
+/** As other programs write it. */
+const WORDED = 'v=DKIM1; h=sha256; k=ed25519; n=note; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=';
 const REVOKED = 'v=DKIM1; k=ed25519; p=';
 
 describe('publication in BIND', needs('named', 'nsupdate'), () => {
@@ -23,6 +25,8 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
       'example.com': [
         'foreign._domainkey TXT "v=DKIM1; p=c29tZWJvZHk="',
         'alias._domainkey CNAME elsewhere.example.net.',
+        `worded._domainkey TXT "${WORDED}"`,
+        `trial._domainkey TXT "${KEY}; t=y"`,
         'pair._domainkey TXT "somebody"',
         `pair._domainkey TXT "${KEY}"`,
         'odd._domainkey TXT "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7" "hcvPapiMlrwIaaPcHURo="',
@@ -89,6 +93,25 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
       `add ${name} 60 TXT "v=DKIM1; k=ed25519; " "p="`,
     ]);
     await removeTxt(zone, name, [REVOKED]);
+    await zones.settled(name, []);
+  });
+
+  test('the record of an imported key stays as another program wrote it, until it is revoked and removed', async () => {
+    const name = 'worded._domainkey.example.com';
+    await publishTxt(zone, name, KEY, 60);
+    await zones.settled(name, [WORDED]);
+    await replaceTxt(zone, name, [KEY], REVOKED, 60);
+    await zones.settled(name, [REVOKED]);
+    await removeTxt(zone, name, [KEY, REVOKED]);
+    await zones.settled(name, []);
+  });
+
+  test('the record of our key that verifiers would not take is written anew, and removed in any words', async () => {
+    const name = 'trial._domainkey.example.com';
+    await publishTxt(zone, name, KEY, 60);
+    await zones.settled(name, [KEY]);
+    await replaceTxt(zone, name, [KEY], WORDED, 60);
+    await removeTxt(zone, name, [KEY]);
     await zones.settled(name, []);
   });
 
