@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { announcer, serve } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus.ts';
+import { busLogin } from '#cluster/config/bus-login.ts';
 import type { Config } from '#cluster/config/schema.ts';
 import { type ConfigWatch, watchConfig } from '#cluster/config/watch.ts';
 import { openControl } from '#cluster/control.ts';
@@ -180,8 +181,7 @@ async function connectBus({ node, bus }: Config, log: Logger): Promise<Bus> {
     servers: bus.servers,
     node: node.name,
     log,
-    ...(bus.user !== undefined && { user: bus.user }),
-    ...(bus.password !== undefined && { password: bus.password }),
+    ...(await busLogin(bus)),
     ...(bus.tls !== undefined && { tls: bus.tls }),
   });
 }

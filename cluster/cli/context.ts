@@ -4,9 +4,9 @@ import type { Command } from 'commander';
 import type { Bus } from '#cluster/bus.ts';
 import { usageError } from '#cluster/cli/exit.ts';
 import { SANDBOX_FOLDER, sandboxConfig } from '#cluster/cli/sandbox.ts';
+import { busLogin } from '#cluster/config/bus-login.ts';
 import { requireConfig, type Section } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema.ts';
-import { readSecret } from '#cluster/config/secrets.ts';
 import { ControlClient } from '#cluster/control.ts';
 import { type Calls, calls, type ServiceName } from '#cluster/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -85,14 +85,12 @@ function caller(config: Config, way: Pick<Bus, 'call'>, close: () => Promise<voi
 async function connectNats({ bus, node }: Config): Promise<Bus | undefined> {
   // Loaded where it is needed: most commands talk to a node on this machine, and should start fast.
   const { NatsBus } = await import('#cluster/nats-bus.ts');
-  const password = bus.password === undefined ? undefined : (await readSecret(bus.password)).secret;
   const connection = await NatsBus.connect({
     servers: bus.servers,
     node: node.name,
     log: silentLogger,
     name: `sealpost command on ${node.name}`,
-    ...(bus.user !== undefined && { user: bus.user }),
-    ...(password !== undefined && { password }),
+    ...(await busLogin(bus)),
     ...(bus.tls !== undefined && { tls: bus.tls }),
   });
   if (connection.connected) return connection;

@@ -15,6 +15,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   keys: () => import('#cluster/cli/commands/keys.ts'),
   keymgmt: () => import('#cluster/cli/commands/keymgmt.ts'),
   doctor: () => import('#cluster/cli/commands/doctor.ts'),
+  cluster: () => import('#cluster/cli/commands/cluster.ts'),
   users: () => import('#cluster/cli/commands/users.ts'),
   capture: () => import('#cluster/cli/commands/capture.ts'),
   send: () => import('#cluster/cli/commands/send.ts'),

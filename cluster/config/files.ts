@@ -112,6 +112,7 @@ async function checkBus(check: FileCheck): Promise<void> {
   for (const name of ['ca', 'certificate', 'key'] as const) {
     if (tls?.[name] !== undefined) await read(check, ['bus', 'tls', name], tls[name]);
   }
+  if (typeof bus.user === 'object') await place(check, ['bus', 'user'], new SecretReference(bus.user));
   const password = await place(check, ['bus', 'password'], bus.password);
   if (password !== undefined) check.config = { ...check.config, bus: { ...bus, password } };
 }

@@ -131,7 +131,8 @@ function busLogin({ bus }: Config): Problem[] {
     problems.push({ path: ['bus', 'password'], message: 'a password needs a user: add bus.user' });
   }
   if (bus.user !== undefined && bus.password === undefined) {
-    problems.push({ path: ['bus', 'user'], message: `user ${bus.user} needs a password: add bus.password` });
+    const user = typeof bus.user === 'string' ? `user ${bus.user}` : 'a user';
+    problems.push({ path: ['bus', 'user'], message: `${user} needs a password: add bus.password` });
   }
   if ((bus.tls?.certificate === undefined) !== (bus.tls?.key === undefined)) {
     problems.push({ path: ['bus', 'tls'], message: 'certificate and key belong together: give both or none' });

@@ -52,7 +52,12 @@ const bus = z
       .union([z.literal(1), z.literal(3), z.literal(5)], { error: 'expected 1, 3 or 5' })
       .optional()
       .describe('NATS servers that hold the keys’ changes; default: 3 where three servers are named, else 1'),
-    user: z.string().min(1).optional().describe('user name at the NATS servers'),
+    user: z
+      .union([z.string().min(1), z.strictObject({ env: z.string().min(1) })], {
+        error: 'expected a name or { env: NAME }',
+      })
+      .optional()
+      .describe('user at the NATS servers (sealpost cluster nats-config): the name, or { env: … }'),
     password: secret.optional().describe('password at the NATS servers: the text, { file: … } or { env: … }'),
     tls: z
       .strictObject({

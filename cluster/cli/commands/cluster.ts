@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stdout } from 'node:process';
+import type { Command } from 'commander';
+import { print } from '#cluster/cli/context.ts';
+import { usageError } from '#cluster/cli/exit.ts';
+import { writeNew } from '#cluster/cli/keys/export.ts';
+import { HEADLINE, natsConfig } from '#cluster/cli/nats-config.ts';
+import { modeWarning, unreadable } from '#cluster/config/secrets.ts';
+import { BUS_USERS, type BusUser, permissionsOf } from '#cluster/nats-permissions.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
+
+type Options = { out?: string; passwords?: string; json?: boolean };
+
+export function register(program: Command): void {
+  const cluster = program.command('cluster').description('what the nodes of a cluster share');
+  cluster
+    .command('nats-config')
+    .description('the users of the bus and what each may do, for the configuration of nats-server')
+    .option('--out <file>', 'write it there; a file that this command made is replaced')
+    .option('--passwords <folder>', 'a file with the password of each user, made where it is missing; needs --out')
+    .option('--json', 'print JSON for programs')
+    .addHelpText(
+      'after',
+      '\nThere is a user for each service, "node" for processes that run all of them, and "operator" for commands;' +
+        '\nbus.user in sealpost.yaml names one. Without --passwords, nats-server takes them from its environment.',
+    )
+    .action(printUsers);
+}
+
+async function printUsers(options: Options): Promise<void> {
+  const { out, passwords: folder } = options;
+  if (folder !== undefined && out === undefined) {
+    throw usageError('passwords are not printed: name the file to write with --out');
+  }
+  const users = BUS_USERS.map((user) => ({ user, ...permissionsOf(user) }));
+  if (out === undefined) {
+    if (options.json) print(options, { users }, () => '');
+    else stdout.write(natsConfig());
+    return;
+  }
+  await requireOurs(out);
+  const passwords = folder === undefined ? undefined : await readPasswords(folder);
+  // In place where there is one, so that it stays readable for nats-server; a new one is for its owner alone.
+  await writeFile(out, natsConfig(passwords), { mode: 0o600, flush: true });
+  const warning = await modeWarning(out);
+  if (folder !== undefined && warning !== undefined) console.error(`warning: ${warning}`);
+  print(options, { file: out, ...(folder !== undefined && { passwords: folder }), users }, () =>
+    [
+      `wrote the users of the bus to ${out}: include it in the configuration of every nats-server`,
+      ...(folder === undefined
+        ? []
+        : [`their passwords are in ${folder}: give each machine only those of the users that it needs`]),
+    ].join('\n'),
+  );
+}
+
+/** A file that somebody else wrote is not replaced. Fails with `exists`. */
+async function requireOurs(file: string): Promise<void> {
+  try {
+    if ((await readFile(file, 'utf8')).startsWith(HEADLINE)) return;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return;
+    throw new SealpostError('exists', unreadable(file, error));
+  }
+  throw new SealpostError('exists', `${file} was not made by this command and is not replaced: name another file`);
+}
+
+/** The password of each user, from its file in the folder; a new one where there is none. */
+async function readPasswords(folder: string): Promise<Map<BusUser, string>> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const passwords = new Map<BusUser, string>();
+  for (const user of BUS_USERS) passwords.set(user, await readPassword(join(folder, user)));
+  return passwords;
+}
+
+/** Fails with `invalid-password` when the file holds what nats-server would not take as a password. */
+async function readPassword(file: string): Promise<string> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw new SealpostError('secret-unreadable', unreadable(file, error));
+    text = `${randomBytes(32).toString('base64url')}\n`;
+    await writeNew(file, text, 0o600);
+  }
+  const password = text.replace(/\r?\n$/, '');
+  // nats-server knows a hash by its beginning, and would ask for what it is the hash of.
+  if (/^[\x21-\x7e]+$/.test(password) && !/^\$2[abxy]\$/.test(password)) return password;
+  throw new SealpostError(
+    'invalid-password',
+    `file ${file} holds no password: it must be one line of printable ASCII without spaces, and no bcrypt hash; ` +
+      'remove the file to have one made',
+  );
+}

@@ -1,0 +1,15 @@
+import type { Config } from '#cluster/config/schema.ts';
+import { readSecret, SecretReference } from '#cluster/config/secrets.ts';
+import type { Secret } from '#shared/secret.ts';
+
+/**
+ * User and password at the NATS servers, read from where the configuration says they are: processes with one file in
+ * common get theirs from the environment. Fails as `readSecret` does.
+ */
+export async function busLogin({ user, password }: Config['bus']): Promise<{ user?: string; password?: Secret }> {
+  const name = typeof user === 'object' ? (await readSecret(new SecretReference(user))).secret.reveal() : user;
+  return {
+    ...(name !== undefined && { user: name }),
+    ...(password !== undefined && { password: (await readSecret(password)).secret }),
+  };
+}
