@@ -25,7 +25,9 @@ export async function revoke(domain: string, selector: string, options: Force & 
 export async function remove(domain: string, selector: string, options: CommonOptions & Yes): Promise<void> {
   await confirm(`Key ${selector} of ${domain} and its record are removed for good`, options);
   await withStore(options, (store) => store.delete({ domain, selector }));
-  print(options, { domain, selector }, () => `deleted key ${selector} of ${domain}`);
+  print(options, { domain, selector }, () =>
+    clean(`key ${selector} of ${domain} is deleted as soon as its record is gone from DNS`),
+  );
 }
 
 async function changeKey(options: CommonOptions, change: (store: Store) => Promise<KeyStatus>): Promise<void> {

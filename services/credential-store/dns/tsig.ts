@@ -77,7 +77,7 @@ export function verifyResponse(response: Response, key: TsigKey, requestMac: Buf
   }
   if (tsig.error === BADSIG) {
     throw refused(
-      `does not accept the signature of key "${key.key}" (BADSIG): the secret here is not the one of the server`,
+      `does not accept the signature of key "${key.key}" (BADSIG): the secret here is not the one of the server (a changed file of it is read at SIGHUP)`,
     );
   }
   if (tsig.error === BADTRUNC) throw refused(`wants another length of signatures (${rcodeName(BADTRUNC)})`);

@@ -130,6 +130,13 @@ test('show tells everything about a key', async () => {
   }
 });
 
+test('a key is not said to be gone while its record may stand in DNS', async () => {
+  await using store = await fakeStore({ delete: () => ({}) });
+  const { code, stdout } = await store.run('keys', 'delete', 'example.com', 's1', '--yes');
+  assert.equal(code, 0);
+  assert.equal(stdout, 'key s1 of example.com is deleted as soon as its record is gone from DNS\n');
+});
+
 for (const [operation, more] of [
   ['revoke', { force: false }],
   ['delete', {}],
