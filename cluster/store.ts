@@ -1,4 +1,5 @@
 import { mkdir, readdir } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ClassicLevel, type OpenOptions } from 'classic-level';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -307,14 +308,7 @@ async function assertBegun(folder: string): Promise<void> {
   throw Object.assign(new Error('its file CURRENT is missing'), { code: 'LEVEL_CORRUPTION' });
 }
 
+/** Resolves after `ms`, or as soon as the signal comes. */
 function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const wake = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', wake);
-      resolve();
-    };
-    const timer = setTimeout(wake, ms);
-    signal.addEventListener('abort', wake);
-  });
+  return delay(ms, undefined, { signal }).catch(() => undefined);
 }
