@@ -41,6 +41,11 @@ const HEARS: Record<string, string[]> = {
   signer: ['credential-store.changed', 'credential-store.present'],
   node: events,
 };
+/** Whose requests it answers in their inboxes: only the users that read a stream. */
+const ANSWERS: Record<string, BusUser[]> = {
+  'credential-store': ['credential-store', 'signer', 'operator', 'node'],
+  node: ['credential-store', 'signer', 'router', 'listener', 'operator', 'node'],
+};
 const STREAM = 'KV_sealpost-credentials';
 const JETSTREAM = [
   '$KV.sealpost-credentials.example=2Ecom',
@@ -104,11 +109,11 @@ describe('permissions of the users of the bus', needs('nats-server'), () => {
       await admin.flush();
       await connection.close();
       all.unsubscribe();
-      const keepsRecords = user === 'credential-store' || user === 'node';
       const expected = [
         ...inOperations(CALLS[user] ?? []),
         ...inEvents(own(user, events)),
-        ...(keepsRecords ? JETSTREAM : []),
+        ...(user in ANSWERS ? JETSTREAM : []),
+        ...(ANSWERS[user] ?? []).map((caller) => `${inboxPrefix(caller)}.x.1`),
       ];
       assert.deepEqual(arrived.toSorted(), expected.toSorted());
     });
