@@ -135,6 +135,17 @@ test('a live node that does not prove the key is named; when it is gone, nobody 
   assert.equal(bench.key('s1')?.state, 'active');
 });
 
+test('a node that dies while it is asked holds up nothing', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('created')])]));
+  bench.world.prove = async (node) => {
+    if (node !== 'edge-3') return;
+    bench.holders = bench.holders.filter((h) => h.node !== 'edge-3');
+    throw new SealpostError('timeout', 'edge-3 does not answer');
+  };
+  await bench.run(400);
+  assert.equal(bench.key('s1')?.state, 'active');
+});
+
 test('the switch waits for every signer, and goes on the moment the last one has seen it', async (t) => {
   const record = recordWith([keyIn('active'), keyIn('active', 's2')], { rotation: rotationOf(['s1'], ['s2']) });
   const bench = new DriverBench([record]);
@@ -175,7 +186,7 @@ test('eight domains at once, and none waits for ever behind others that are slow
   for (const { domain } of domains) assert.equal(bench.key('s1', domain)?.state, 'active');
 });
 
-test('closing gives up what is being done, and nothing is written after', async () => {
+test('closing gives up what is being done, and nothing is written after', { timeout: 5000 }, async () => {
   const bench = new DriverBench([recordWith([keyIn('replicated')])]);
   const publishing = Promise.withResolvers<void>();
   bench.world.publish = () => publishing.promise;
@@ -206,7 +217,10 @@ test('a domain is taken over when its driver is gone or cannot follow; nodes tak
   await bench.run(60_000);
   assert.equal(bench.key('s1')?.state, 'replicated', 'edge-3 lives');
   for (const holder of bench.holders) if (holder.node === 'edge-3') holder.behind = 'NATS is away';
-  await bench.run(250);
+  for (let waking = 0; waking < 5; waking++) {
+    bench.driver.wake();
+    await bench.run(50);
+  }
   assert.equal(bench.records.get('example.com')?.driver?.term, 4, 'edge-1 may try first');
   await bench.run(2000);
   assert.deepEqual(bench.records.get('example.com')?.driver, { node: 'edge-2', term: 5 });
@@ -327,6 +341,9 @@ test('of two schedules that are due at once one begins; the other follows after 
     domain,
   }));
   const bench = new DriverBench(both);
+  const { makeKeys, look } = bench.world;
+  bench.world.makeKeys = (record) => bench.time.sleep(1000).then(() => makeKeys(record));
+  bench.world.look = (...asked) => bench.time.sleep(1000).then(() => look(...asked));
   await started(t, bench);
   await bench.run(90_000);
   const times = both.map(({ domain }) => bench.records.get(domain)?.rotation);

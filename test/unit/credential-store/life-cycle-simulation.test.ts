@@ -9,7 +9,7 @@ const SEED = Number(process.env['SEED'] ?? 1);
 /** What must happen in some of the runs, so that they show something. */
 const HAPPENS = [
   ...['created', 'replicated', 'published', 'proven', 'active', 'retiring', 'retired', 'revoked', 'deleted'],
-  ...['claim', 'switched', 'done', 'rolled-back', 'signature', 'used again', 'revoked after its time', 'schedule'],
+  ...['claim', 'switched', 'done', 'rolled-back', 'signature', 'used again', 'revoked after its time', 'scheduled'],
 ];
 
 test('whatever fails on the way, keys keep their promises and every rotation ends', async (t) => {

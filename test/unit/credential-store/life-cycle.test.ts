@@ -97,6 +97,14 @@ test('a retiring key becomes active again only if that was ordered since', () =>
   );
   const again = activated(activateKey(retiring, 's1'), ['s1'], AT);
   assert.equal(statesOf(again), 's1:active other:active');
+  const timed = activateKey(stopped(retiring, 's1', { ...AT, retireAfter: 1000 }), 's1');
+  assert.equal(activated(timed, ['s1'], AT).keys[0]?.until, undefined);
+});
+
+test('who becomes active has signed, or may have', () => {
+  const record = recordWith([keyIn('proven')]);
+  assert.equal(record.keys[0]?.signed, false);
+  assert.equal(activated(record, ['s1'], AT).keys[0]?.signed, true);
 });
 
 test('the last active key stays unless it is forced', () => {

@@ -28,7 +28,7 @@ const ORDERS = {
   revoke: 1,
   delete: 2,
   activate: 2,
-  schedule: 1,
+  schedule: 2,
 } as const;
 type Order = keyof typeof ORDERS;
 const DRAWN = Object.entries(ORDERS).flatMap(([order, weight]) => Array<Order>(weight).fill(order as Order));

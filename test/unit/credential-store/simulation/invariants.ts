@@ -145,6 +145,7 @@ export class Invariants {
 
   #checkRotation(domain: string, before: DomainRecord | undefined, after: DomainRecord): void {
     const [was, is] = [before?.rotation, after.rotation];
+    if (is !== undefined && is.id !== was?.id) this.#checkStart(before, after, is.by);
     if (is === undefined || is.id !== was?.id) return;
     const signsWithNew = (record: DomainRecord): boolean =>
       is.to.every((s) => record.keys.some((k) => k.selector === s && k.state === 'active'));
@@ -156,6 +157,15 @@ export class Invariants {
       this.count(is.ended.how);
       if (is.ended.how === 'done') this.#everyNode(`the rotation of ${domain} is done`, after, signsWithNew);
     }
+  }
+
+  /** A scheduled rotation begins only while no other domain is before its switch, unless it may. */
+  #checkStart(before: DomainRecord | undefined, after: DomainRecord, by: string): void {
+    const others = this.#cluster.log.all().filter((r) => r.domain !== after.domain);
+    const busy = others.some((r) => r.rotation && r.rotation.ended === undefined && r.rotation.switched === undefined);
+    if (by !== 'schedule') return;
+    this.count('scheduled');
+    if (busy && before?.schedule?.parallel !== true) this.violated(`${after.domain} is rotated beside another domain`);
   }
 
   /** The signers of every node that surely lives hold a record like this. */
