@@ -66,6 +66,8 @@ export const KeyStatus = KeyInfo.extend({
   since: z.number(),
   /** Becomes active by itself once it is proven. */
   activate: z.boolean(),
+  /** It signed mail, or may have: when it ends its record is emptied first, not just removed. */
+  signed: z.boolean(),
   publish: z.enum(['update', 'manual', 'cname', 'none']),
   /** Where the TXT record stands: `<selector>._domainkey.<domain>`, or the target of the CNAME. */
   record: z.string(),

@@ -9,14 +9,14 @@ import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
- * What this node sees of the keys' records in DNS. Looked at when a driver asks, and by itself every five minutes,
+ * What this node sees of the keys' records in DNS. Looked at when a driver asks, and by itself every minute,
  * so that `keys list` tells what is true now and a record that went missing under an active key is noticed.
  */
 
 /** Which record should stand where a key's is looked for. */
 export type Expected = 'key' | 'revoked' | 'absent';
 
-const REFRESH_MS = 5 * 60_000;
+const REFRESH_MS = 60_000;
 /** Records that a refresh looks at at once. */
 const LOOKS = 8;
 

@@ -49,11 +49,12 @@ export function keyStatus(
   domain: string,
   key: KeyRecord,
 ): KeyStatus {
-  const { activate, since, publication, ttl, until, wrapped, problem } = key;
+  const { activate, signed, since, publication, ttl, until, wrapped, problem } = key;
   const dns = deps.views.last(domain, key);
   return {
     ...keyInfo(domain, key),
     activate,
+    signed,
     since,
     publish: publication.by,
     record: recordName(domain, key),

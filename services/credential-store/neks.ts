@@ -188,10 +188,7 @@ export class Neks {
   #assertEverywhere(nek: Nek): void {
     const live = this.#deps.live();
     if (live === undefined) {
-      throw new SealpostError(
-        'unavailable',
-        'this node does not know yet which others live: try again in some seconds',
-      );
+      throw new SealpostError('no-quorum', 'this node does not know yet which others live: try again in some seconds');
     }
     const lacking = nodesOf(live.filter((h) => !h.neks.includes(nek.fingerprint)));
     if (lacking.length === 0) return;

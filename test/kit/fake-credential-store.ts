@@ -77,6 +77,7 @@ export function keyStatus(own: Partial<KeyStatus> = {}): KeyStatus {
     fingerprint: Array.from({ length: 32 }, (_, i) => (0xa0 + i).toString(16).toUpperCase()).join(':'),
     publicKey: 'MIIB'.repeat(98),
     activate: true,
+    signed: true,
     publish: 'manual',
     record: `${name.selector}._domainkey.${name.domain}`,
     ttl: 3600,

@@ -8,6 +8,7 @@ import {
   listText,
   type Severity,
 } from '#cluster/cli/doctor/finding.ts';
+import { leavesNothing, removalText } from '#cluster/cli/keys/record.ts';
 import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
 
 /**
@@ -84,6 +85,7 @@ function helpFor(checked: CheckedKey, verdict: Verdict, view: DnsView): string {
   if (publish === 'update' || publish === 'cname') {
     return `Sealpost writes it by itself: "sealpost keys show ${keyArguments(checked)}" says what keeps it from that`;
   }
+  if (leavesNothing(checked.key)) return removalText(checked.key);
   if (verdict === 'missing') return `publish what ${record} prints`;
   const form = state === 'retired' || state === 'revoked' ? '' : ', with --value for the web form of a provider';
   return `replace it by what ${record} prints${form}`;

@@ -21,6 +21,16 @@ export type KeyDnsRecord = {
   cname?: string;
 };
 
+/** A key that ends without having signed leaves nothing in DNS, not even an empty record. */
+export function leavesNothing(key: KeyStatus): boolean {
+  return !key.signed && (key.state === 'retired' || key.state === 'revoked');
+}
+
+/** What to do in DNS about a key that leaves nothing there. */
+export function removalText(key: KeyStatus): string {
+  return `remove the TXT record at ${key.record}, if there is one: the key never signed, and nothing takes its place`;
+}
+
 export function recordOf(key: KeyStatus): KeyDnsRecord {
   const value = key.state === 'retired' || key.state === 'revoked' ? revokedRecordValue(key) : dkimRecordValue(key);
   const owner = dkimRecordName(key);

@@ -1,10 +1,11 @@
 import { type CommonOptions, formatTime, print } from '#cluster/cli/context.ts';
 import { liveNodes } from '#cluster/cli/keys/list.ts';
-import { recordOf, zoneText } from '#cluster/cli/keys/record.ts';
+import { leavesNothing, recordOf, removalText, zoneText } from '#cluster/cli/keys/record.ts';
 import { withStore } from '#cluster/cli/keys/store.ts';
 import { dnsText, nextText, nodesText, problemText } from '#cluster/cli/keys/text.ts';
 import { cleanLines, pairs, table } from '#cluster/cli/table.ts';
 import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
+import { SealpostError } from '#shared/errors.ts';
 import { formatDuration } from '#shared/units.ts';
 
 /** `sealpost keys show` and `keys export-dns`: one key. */
@@ -16,11 +17,14 @@ export async function show(domain: string, selector: string, options: CommonOpti
     const whole = found.nodes.holding.length === found.nodes.live;
     return { key: found, live: whole ? [] : await liveNodes(store, node) };
   });
-  const record = recordOf(key);
-  print(options, { ...key, dnsRecord: record }, () => {
-    const parts = [pairs(facts(key, live)), key.publish === 'none' ? '' : cleanLines(zoneText(record)), servers(key)];
+  print(options, { ...key, ...(!leavesNothing(key) && { dnsRecord: recordOf(key) }) }, () => {
+    const parts = [pairs(facts(key, live)), key.publish === 'none' ? '' : recordText(key), servers(key)];
     return parts.filter((part) => part !== '').join('\n\n');
   });
+}
+
+function recordText(key: KeyStatus): string {
+  return leavesNothing(key) ? removalText(key) : cleanLines(zoneText(recordOf(key)));
 }
 
 const PUBLISHED_BY = {
@@ -64,6 +68,7 @@ export type ExportOptions = CommonOptions & { value?: boolean; strings?: boolean
 
 export async function exportDns(domain: string, selector: string, options: ExportOptions): Promise<void> {
   const key = await withStore(options, (store) => store.get({ domain, selector }));
+  if (leavesNothing(key)) throw new SealpostError('never-signed', removalText(key));
   const record = recordOf(key);
   print(options, record, () => {
     if (options.value) return record.value;
