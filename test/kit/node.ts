@@ -2,7 +2,9 @@ import { execFile } from 'node:child_process';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { BusUser } from '#cluster/nats-permissions.ts';
 import { generateNek } from '#services/credential-store/nek.ts';
+import type { GuardedServer } from '#test/kit/bus-users.ts';
 import { SEALPOST } from '#test/kit/command.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { Program } from '#test/kit/program.ts';
@@ -23,6 +25,8 @@ export type NodeOptions = {
   /** Folder for everything; a temporary one by default. */
   data?: string;
   environment?: Record<string, string>;
+  /** A bus with users: each process and each command gets its own. */
+  bus?: GuardedServer;
 };
 
 /**
@@ -36,20 +40,22 @@ export class SealpostNode implements AsyncDisposable {
   readonly programs = new Map<string, Program>();
   readonly #temp: TempDir;
   readonly #environment: Record<string, string>;
+  readonly #bus: GuardedServer | undefined;
 
-  private constructor(temp: TempDir, port: number, environment: Record<string, string>) {
+  private constructor(temp: TempDir, port: number, { environment = {}, bus }: NodeOptions) {
     this.#temp = temp;
     this.folder = temp.path;
     this.configFile = join(temp.path, 'sealpost.yaml');
     this.port = port;
     this.#environment = environment;
+    this.#bus = bus;
   }
 
   /** Write the configuration; nothing runs yet. */
   static async create(options: NodeOptions = {}): Promise<SealpostNode> {
     const temp = await tempDir('node');
     const port = options.port ?? (await freePort());
-    const node = new SealpostNode(temp, port, options.environment ?? {});
+    const node = new SealpostNode(temp, port, options);
     const nek = join(temp.path, 'nek.key');
     await writeFile(nek, options.nek ?? generateNek('test'), { mode: 0o600 });
     await chmod(nek, 0o600);
@@ -65,6 +71,11 @@ export class SealpostNode implements AsyncDisposable {
         // example.com of the tests is in no DNS.
         ...(options.config?.includes('domains:') ? [] : ['domains: [{ name: example.com, keys: { proof: none } }]']),
         ...(options.sink === undefined ? [] : [`routes: [{ to: "*", via: "smtp://127.0.0.1:${options.sink}" }]`]),
+        ...(options.bus === undefined
+          ? []
+          : [
+              `bus: { servers: ["${options.bus.server.url}"], user: { env: BUS_USER }, password: { env: BUS_PASSWORD } }`,
+            ]),
         options.config ?? '',
       ].join('\n'),
     );
@@ -82,7 +93,7 @@ export class SealpostNode implements AsyncDisposable {
   launch(...services: string[]): Program {
     const program = new Program(SEALPOST, ['start', ...services, '--config', this.configFile], {
       cwd: this.folder,
-      env: this.#environment,
+      env: { ...this.#environment, ...this.#login((services[0] ?? 'node') as BusUser) },
     });
     this.programs.set(services.join('+') || 'all', program);
     return program;
@@ -92,9 +103,15 @@ export class SealpostNode implements AsyncDisposable {
   async sealpost(...args: string[]): Promise<string> {
     const { stdout } = await promisify(execFile)(SEALPOST, [...args, '--config', this.configFile], {
       cwd: this.folder,
+      env: { ...process.env, ...this.#login('operator') },
       maxBuffer: 64 * 1024 * 1024,
     });
     return stdout;
+  }
+
+  #login(user: BusUser): Record<string, string> {
+    const login = this.#bus?.login(user);
+    return login === undefined ? {} : { BUS_USER: login.user, BUS_PASSWORD: login.password.reveal() };
   }
 
   /** Make a key, as soon as the node is there, and wait until every signer of the cluster signs with it. */

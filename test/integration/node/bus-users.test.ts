@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { connect } from 'nats';
+import { client } from '#cluster/actor.ts';
+import { ConfigSchema } from '#cluster/config/schema.ts';
+import { decodeReply, encodeEvent, encodeRequest } from '#cluster/frame.ts';
+import { NatsBus } from '#cluster/nats-bus.ts';
+import { startNode } from '#cluster/node.ts';
+import { eventSubject, inboxPrefix, operationSubject } from '#cluster/subjects.ts';
+import { CONTRACTS } from '#cluster/topology.ts';
+import { credentialStoreContract } from '#services/credential-store/contract.ts';
+import { routerContract } from '#services/router/contract.ts';
+import { signerContract } from '#services/signer/contract.ts';
+import type { Contract } from '#shared/contract.ts';
+import type { SealpostError } from '#shared/errors.ts';
+import { type GuardedServer, startGuardedServer } from '#test/kit/bus-users.ts';
+import { Load } from '#test/kit/load.ts';
+import { logLines } from '#test/kit/log-lines.ts';
+import { SealpostNode } from '#test/kit/node.ts';
+import { needs } from '#test/kit/peers.ts';
+import { Tally } from '#test/kit/tally.ts';
+import { tempDir } from '#test/kit/temp.ts';
+import { waitFor } from '#test/kit/wait.ts';
+
+/** Processes on a bus where each has its own user, with the permissions that come from the contracts. */
+
+const SERVICES = ['credential-store', 'signer', 'policy', 'router', 'listener'];
+const DOMAIN = 'example.com';
+const nats = needs('nats-server');
+
+test('a process for each service, each with its own user: mail, keys, a rotation and commands', {
+  ...nats,
+  timeout: 180_000,
+}, async () => {
+  await using guarded = await startGuardedServer();
+  await using sink = await Tally.start();
+  await using node = await SealpostNode.create({
+    bus: guarded,
+    sink: sink.port,
+    config: `domains: [{ name: ${DOMAIN}, signing: { mode: enforce }, keys: { proof: none } }]`,
+  });
+  for (const service of SERVICES) await node.start(service);
+  await node.createKey(DOMAIN, 's1', 'ed25519');
+  const load = new Load('users', { port: node.port, sessions: 2, sizes: [500, 100_000] });
+  load.start();
+  await waitFor(() => load.accepted.size > 20, { timeout: 60_000, what: 'mail to be accepted' });
+  await node.sealpost('keys', 'rotate', DOMAIN, '--watch');
+  await load.stop();
+  await waitFor(() => [...load.accepted].every((id) => sink.arrivals.has(id)), { timeout: 60_000, what: 'all of it' });
+  // Two while the new key and the old one change places.
+  assert.deepEqual(
+    [...sink.signatures.keys()].filter((n) => n !== 1 && n !== 2),
+    [],
+  );
+
+  assert.match(await node.sealpost('status'), /listener +answers/);
+  await node.drained();
+  await node.sealpost('keys', 'list');
+  await node.sealpost('keys', 'verify');
+  await node.sealpost('keys', 'export', DOMAIN, 's1', '--out', join(node.folder, 's1.pem'));
+  for (const [name, program] of node.programs) assert.doesNotMatch(program.output, /NATS permits/, name);
+  assert.doesNotMatch(guarded.server.output, /Violation/);
+});
+
+/** A whole node in this process, with its log. */
+async function wholeNode({ server, login }: GuardedServer) {
+  await using undo = new AsyncDisposableStack();
+  const { path } = undo.use(await tempDir('node'));
+  const { log, lines } = logLines();
+  const { user, password } = login('node');
+  const config = ConfigSchema.parse({
+    node: { name: 'edge-1', data: join(path, 'data') },
+    bus: { servers: [server.url], user, password: password.reveal() },
+    listeners: [{ name: 'mx', kind: 'relay', address: '127.0.0.1', port: 0, tls: 'none' }],
+    log: { level: 'warn' },
+  });
+  const node = undo.use(await startNode({ config, log }));
+  const resources = undo.move();
+  return { bus: node.bus, lines, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+}
+
+test('a listener gets no key, whatever it tries; what it may ask for it gets', nats, async () => {
+  await using guarded = await startGuardedServer();
+  await using node = await wholeNode(guarded);
+  const { log, lines } = logLines();
+  const options = { servers: [guarded.server.url], node: 'edge-2', log, ...guarded.login('listener') };
+  await using stack = new AsyncDisposableStack();
+  const listener = stack.adopt(await NatsBus.connect(options), (bus) => bus.drain());
+  const refused = (error: SealpostError) => error.code === 'unavailable' && /does not permit it/.test(error.message);
+  const store = client(listener, credentialStoreContract);
+  await assert.rejects(store.signingKeys({}), refused);
+  await assert.rejects(store.signingKeys({}, { node: 'edge-1' }), refused);
+  await assert.rejects(store.wrapped({ domain: DOMAIN, selector: 's1' }), refused);
+  await assert.rejects(client(listener, signerContract).status({}), refused);
+  await assert.rejects(client(listener, routerContract).list({}), refused);
+  assert.deepEqual(await client(listener, routerContract).abort({ transfer: 'none' }), {});
+  const told = lines().filter((line) => /NATS permits user listener no publish on sealpost/.test(line.msg));
+  assert.ok(told.some((line) => line['subject'] === 'sealpost.v1.credential-store.signingKeys.edge-1'));
+  assert.match(guarded.server.output, /Publish Violation - .*listener.*credential-store\.signingKeys/);
+  assert.deepEqual((await client(node.bus, credentialStoreContract).list({})).keys, []);
+});
+
+test('a message that fits no contract is refused on every subject, logged, and harms nothing', nats, async () => {
+  await using guarded = await startGuardedServer();
+  await using node = await wholeNode(guarded);
+  await using stack = new AsyncDisposableStack();
+  // The only user who may send to all of them.
+  const { user, password } = guarded.login('node');
+  const login = { servers: guarded.server.url, user, pass: password.reveal(), inboxPrefix: inboxPrefix(user) };
+  const sender = stack.adopt(await connect(login), (connection) => connection.close());
+  const text = 'no object';
+  for (const { name, version, operations, events } of Object.values(CONTRACTS) as Contract[]) {
+    for (const operation of Object.keys(operations)) {
+      const subject = operationSubject({ service: name, version, operation });
+      for (const frame of [Buffer.from(text), encodeRequest({ fields: text, timeout: 1000 })]) {
+        const reply = decodeReply((await sender.request(subject, frame, { timeout: 5000 })).data);
+        assert.equal(reply.ok === false && reply.code, 'malformed', subject);
+        const said = () => node.lines().at(-1);
+        assert.equal(said()?.msg, 'malformed request refused');
+        assert.equal(said()?.['operation'], `${name}.${operation}`);
+      }
+    }
+    for (const event of Object.keys(events)) {
+      const before = node.lines().length;
+      const subject = eventSubject(name, version, event);
+      sender.publish(subject, text);
+      sender.publish(subject, encodeEvent(text));
+      const told = () =>
+        node
+          .lines()
+          .slice(before)
+          .filter((line) => line.msg === 'malformed event dropped');
+      await waitFor(() => told().length >= 2, { what: `the log to speak of ${subject}` });
+    }
+  }
+  assert.equal((await client(node.bus, routerContract).status({})).active, 0);
+  assert.equal((await client(node.bus, signerContract).status({})).upToDate, true);
+  assert.equal((await client(node.bus, credentialStoreContract).status({})).state, 'following');
+});
