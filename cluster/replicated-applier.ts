@@ -3,7 +3,7 @@ import type { LogMessage } from '#cluster/jetstream-log.ts';
 import type { Attachment } from '#cluster/replicated-attachment.ts';
 import { parseRecord, type ReplicatedRecord } from '#cluster/replicated-record.ts';
 import type { ReplicatedRecords } from '#cluster/replicated-records.ts';
-import { errorText } from '#shared/errors.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /** Takes what the stream brings into the records of a map, in order and in batches, and notes where the stream is behind. */
@@ -13,7 +13,10 @@ const BATCH = 500;
 
 const NOTHING = new Uint8Array(0);
 
-type Arrived<T> = LogMessage & { attachment: Attachment; own?: { record: ReplicatedRecord<T>; applied: () => void } };
+type Arrived<T> = LogMessage & {
+  attachment: Attachment;
+  own?: { record: ReplicatedRecord<T>; applied: () => void; lost: () => void };
+};
 
 export type ApplierOptions<T> = {
   bucket: string;
@@ -43,23 +46,35 @@ export class Applier<T> {
     this.#enqueue({ attachment, seq, key, data });
   }
 
-  /** A record of our own that the stream has taken: resolves when it, and all before it, is applied and synced. */
+  /**
+   * A record of our own that the stream has taken: resolves when it, and all before it, is applied and synced. Fails with
+   * `store-failed` when this is closed before.
+   */
   taken(attachment: Attachment, seq: number, record: ReplicatedRecord<T>): Promise<void> {
-    return new Promise((resolve) => {
-      this.#enqueue({ attachment, seq, key: record.key, data: NOTHING, own: { record, applied: resolve } });
+    const taken = new Promise<void>((applied, reject) => {
+      const text = 'the change was made in the cluster, and this node is stopping: it will have it when it is back';
+      const lost = (): void => reject(new SealpostError('store-failed', text));
+      this.#enqueue({ attachment, seq, key: record.key, data: NOTHING, own: { record, applied, lost } });
     });
+    // Who writes several may have given up waiting.
+    taken.catch(() => undefined);
+    return taken;
   }
 
   /** Take nothing more. What a failing store still waits for comes again from the stream. */
   close(): void {
     this.#closed = true;
-    this.#arrived = [];
+    this.#forget();
+  }
+
+  #forget(): void {
+    for (const { own } of this.#arrived.splice(0)) own?.lost();
   }
 
   #enqueue(message: Arrived<T>): void {
-    if (this.#closed) return;
     this.#arrived.push(message);
-    if (!this.#applying) void this.#applyAll();
+    if (this.#closed) this.#forget();
+    else if (!this.#applying) void this.#applyAll();
   }
 
   async #applyAll(): Promise<void> {
@@ -70,7 +85,7 @@ export class Applier<T> {
       while (this.#arrived.length > 0) await this.#apply(this.#arrived.splice(0, BATCH));
     } catch (error) {
       // The store was closed: so is the map, or this node.
-      this.#arrived = [];
+      this.#forget();
       if (!this.#closed) this.#log.error({ reason: errorText(error) }, 'changes of the cluster cannot be stored here');
     } finally {
       // In the same breath as the last look at the queue: nothing can come in between and be left lying.
