@@ -18,7 +18,7 @@ import { SealpostError } from '#shared/errors.ts';
  *
  *   created     made and stored
  *   replicated  every live signer has proved that it can use it
- *   published   its TXT record is written, or asked of the administrator
+ *   published   its TXT record is written, or has begun to appear where the administrator publishes it
  *   proven      every authoritative server returns it, seen from every live node
  *   active      signers sign with it
  *   retiring    no longer signs; stays in DNS for the mail that it signed. Without `until`, a live signer may not have
@@ -45,10 +45,10 @@ import { SealpostError } from '#shared/errors.ts';
  *   - a selector names one key, for ever; only behind a CNAME it may name another once its key is deleted
  */
 
-/** More would not fit the page of a browser, nor the patience of whoever asks DNS. */
+/** Of one domain. Its record is one message: with 40 RSA keys of 4096 bits some 200 KB, and NATS carries 1 MB. */
 export const MAX_KEYS = 40;
 
-/** What a revoked key was before, at the latest. */
+/** The states from which a key can be revoked: there is a private key. */
 const REVOCABLE: ReadonlySet<KeyState> = new Set([
   'created',
   'replicated',

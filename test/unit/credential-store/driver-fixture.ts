@@ -91,3 +91,10 @@ export function viewOf(
 ): DnsView {
   return { node: '', verdict, summary, servers, at: 0 };
 }
+
+/** Started, and closed at the end of the test. */
+export async function started(t: { after(end: () => Promise<void>): void }, bench: DriverBench): Promise<DriverBench> {
+  t.after(() => bench.driver.close());
+  bench.driver.start();
+  return bench;
+}
