@@ -30,6 +30,9 @@ const FETCH_TRIES = 5;
 /** A store that has not been heard for so long may be gone, and what it knew with it; in milliseconds. */
 const LIVE_MS = 5000;
 
+/** The keys of each domain as a store gave them, and the cursor that it gave with them. */
+type Read = { cursor: string | undefined; keys: Map<string, SigningKey[]> };
+
 export type KeySourceOptions = {
   credentials: Calls<'signer', 'credential-store'>;
   node: string;
@@ -40,8 +43,9 @@ export type KeySourceOptions = {
 export class KeySource {
   readonly #options: KeySourceOptions;
   readonly #heard = new Map<string, { revision: number; at: number }>();
-  /** The keys of each domain as a store gave them, and the cursor that it gave with them. */
-  #read: { cursor: string | undefined; keys: Map<string, SigningKey[]> } = { cursor: undefined, keys: new Map() };
+  /** What the own node's store gave, what the last other one gave, and which of the two was the last. */
+  readonly #reads = new Map<string, Read>();
+  #last: Read = { cursor: undefined, keys: new Map() };
 
   constructor(options: KeySourceOptions) {
     this.#options = options;
@@ -105,7 +109,7 @@ export class KeySource {
     let from = node;
     for (let attempt = 0; attempt < FETCH_TRIES; attempt++) {
       const { node: answering, revision, behind, whole } = await this.#fetchPages(from);
-      if (whole) return { node: answering, revision, behind, keys: [...this.#read.keys.values()].flat() };
+      if (whole) return { node: answering, revision, behind, keys: [...this.#last.keys.values()].flat() };
       from = answering;
     }
     throw new SealpostError('busy', 'the keys change faster than they can be read');
@@ -113,13 +117,14 @@ export class KeySource {
 
   /** Read on from where the last reading came to. `whole`: nothing changed between the pages. */
   async #fetchPages(from: string | undefined): Promise<Omit<Fetched, 'keys'> & { whole: boolean }> {
-    const { cursor: since } = this.#read;
+    const base = from === undefined ? this.#last : this.#reads.get(from);
+    const since = base?.cursor;
     const options = (node: string | undefined) => ({ timeout: PAGE_TIMEOUT, ...(node !== undefined && { node }) });
     const more = since === undefined ? {} : { since };
     let page = await this.#options.credentials.signingKeys(more, options(from));
     const { node, revision, behind, cursor } = page;
     const changed = page.changed && new Set(page.changed);
-    const keys = new Map(changed === undefined ? [] : this.#read.keys);
+    const keys = new Map(changed === undefined ? [] : base?.keys);
     for (const domain of changed ?? []) keys.delete(domain);
     let whole = true;
     for (;;) {
@@ -133,8 +138,15 @@ export class KeySource {
       // It was started anew, and asked for changes it answers all.
       if ((page.changed === undefined) !== (changed === undefined)) return { node, revision, behind, whole: false };
     }
-    if (whole || cursor !== undefined) this.#read = { cursor, keys };
+    if (whole || cursor !== undefined) this.#remember(node, { cursor, keys });
     return { node, revision, behind, whole };
+  }
+
+  /** Each read is as large as all keys: only of the own store and of one other. */
+  #remember(node: string, read: Read): void {
+    if (node !== this.own) for (const name of this.#reads.keys()) if (name !== this.own) this.#reads.delete(name);
+    this.#reads.set(node, read);
+    this.#last = read;
   }
 }
 

@@ -134,3 +134,22 @@ test('keys that change after every page are read all the same, as they are at th
     for (let n = 0; n < (round % 3) * 50; n++) await change();
   }
 });
+
+test('what the own store and a newer one gave is known of both, so that turns between them cost little', async () => {
+  const revisions: Record<string, number> = { 'edge-1': 1, 'edge-2': 2 };
+  let whole = 0;
+  const credentials = {
+    async signingKeys({ since }: { since?: string }, options?: { node?: string }) {
+      const node = options?.node ?? 'edge-1';
+      const known = since?.startsWith(`${node}:`) === true;
+      if (!known) whole++;
+      const answer = { node, revision: revisions[node] ?? 0, keys: [], cursor: `${node}:1` };
+      return known ? { ...answer, changed: [] } : answer;
+    },
+  } as Partial<Client<CredentialStoreContract>> as Client<CredentialStoreContract>;
+  const source = new KeySource({ credentials, node: 'edge-1', alone: false });
+  source.hear('edge-1', 1);
+  source.hear('edge-2', 2);
+  for (let i = 0; i < 5; i++) assert.equal((await source.fetch(0)).revision, 2);
+  assert.equal(whole, 2);
+});
