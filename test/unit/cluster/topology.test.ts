@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { LocalBus } from '#cluster/local-bus.ts';
+import { BUS_USERS, permissionsOf } from '#cluster/nats-permissions.ts';
+import { inboxPrefix, isInbox } from '#cluster/subjects.ts';
+import { CONTRACTS, calls, hears } from '#cluster/topology.ts';
+import type { Contract } from '#shared/contract.ts';
+import { silentLogger } from '#shared/log.ts';
+
+const bus = new LocalBus('edge-1');
+
+test('a service is given the calls of the table and no others', () => {
+  const router = calls(bus, 'listener', 'router');
+  assert.deepEqual(Object.keys(router), ['open', 'chunk', 'commit', 'abort']);
+  // @ts-expect-error: a listener has no business in the queue.
+  assert.equal(router.list, undefined);
+  assert.deepEqual(Object.keys(calls(bus, 'signer', 'credential-store')), ['signingKeys']);
+  assert.deepEqual(calls(bus, 'listener', 'credential-store'), {});
+  assert.ok(!('signingKeys' in calls(bus, 'operator', 'credential-store')));
+});
+
+test('a service hears the events of the table and no others', () => {
+  const onStores = hears(bus, 'credential-store', 'credential-store', silentLogger);
+  onStores('present', () => undefined)();
+  // @ts-expect-error: what a store announces of its changes is for signers.
+  assert.throws(() => onStores('changed', () => undefined), /no event changed/);
+});
+
+test('permissions name subjects exactly: any node of an operation, the own inbox, flow control', () => {
+  for (const user of BUS_USERS) {
+    const { publish, subscribe } = permissionsOf(user);
+    const wide = [...publish, ...subscribe].filter(
+      (subject) => /[*>]/.test(subject) && !/^sealpost\.v1\.[a-z-]+\.[A-Za-z]+\.\*$|^_INBOX_[a-z-]+\.>$/.test(subject),
+    );
+    const streams = ['$KV.sealpost-credentials.*', '$JS.FC.KV_sealpost-credentials.>'];
+    assert.deepEqual(wide, user === 'credential-store' || user === 'node' ? streams : []);
+    assert.deepEqual(
+      subscribe.filter((subject) => subject.startsWith('_INBOX')),
+      [`_INBOX_${user}.>`],
+    );
+  }
+});
+
+test('who answers may do so as long as a caller waits', () => {
+  for (const contract of Object.values(CONTRACTS) as Contract[]) {
+    const { responses } = permissionsOf(contract.name as keyof typeof CONTRACTS);
+    for (const { timeout = 10_000 } of Object.values(contract.operations)) {
+      assert.ok(responses === undefined || responses > timeout);
+    }
+  }
+  assert.equal(permissionsOf('router').responses, 130_000);
+  assert.equal(permissionsOf('operator').responses, undefined);
+});
+
+test('each user of NATS has an inbox of its own, whatever its name', () => {
+  for (const [user, prefix] of [
+    [undefined, '_INBOX'],
+    ['signer', '_INBOX_signer'],
+    ['a.b *>', '_INBOX_a=2Eb=20=2A=3E'],
+    ['Jörg', '_INBOX_J=C3=B6rg'],
+  ] as const) {
+    assert.equal(inboxPrefix(user), prefix);
+    assert.ok(isInbox(`${prefix}.x.1`));
+  }
+  for (const subject of [
+    '',
+    '_INBOX',
+    '_INBOXES.x',
+    '_INBOX_',
+    '$KV.b.k',
+    'sealpost.v1.signer.event.present',
+    'x._INBOX.y',
+  ]) {
+    assert.equal(isInbox(subject), false, subject);
+  }
+});
