@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { simulate } from '#test/unit/credential-store/simulation/simulate.ts';
 
 /** Environment: RUNS, how many; SEED, of the first one. `SEED=n RUNS=1` repeats a run, and tells its story if it fails. */
-const RUNS = Number(process.env['RUNS'] ?? 300);
+const RUNS = Number(process.env['RUNS'] ?? 250);
 const SEED = Number(process.env['SEED'] ?? 1);
 
 /** What must happen in some of the runs, so that they show something. */
