@@ -15,8 +15,10 @@ test(`a rotation under load, ${MESSAGES} messages`, {
   ...needs('nats-server', 'named', 'dkimverify'),
   timeout: 20 * 60_000,
 }, async (t) => {
-  await using cluster = await EdgeCluster.start({ config: 'keys: { ttl: 1s, retire-after: 15s, keep-revoked: 5s }\n' });
-  const { sink, zones } = cluster;
+  await using cluster = await EdgeCluster.start({
+    config: 'keys: { ttl: 1s, retire-after: 15s, keep-revoked: 10s }\n',
+  });
+  const { sink } = cluster;
   await cluster.node(2).createKey(DOMAIN, 's1');
   const loads = cluster.loads('rotation', RATE);
   const started = performance.now();
@@ -27,6 +29,9 @@ test(`a rotation under load, ${MESSAGES} messages`, {
   const watched = await cluster.node(4).sealpost('keys', 'rotate', DOMAIN, '--selector', 's2', '--watch');
   t.diagnostic(`rotated:\n${watched}`);
   assert.deepEqual(await cluster.active(), ['s2']);
+  const ending = end(cluster, 's1');
+  // Its failure is awaited below, after the load.
+  ending.catch(() => undefined);
 
   await waitFor(() => sink.messages >= MESSAGES, { timeout: 10 * 60_000, what: 'all of the mail' });
   await Promise.all(loads.map((load) => load.stop()));
@@ -36,14 +41,19 @@ test(`a rotation under load, ${MESSAGES} messages`, {
   t.diagnostic(`${sink.messages} messages in ${Math.round(seconds)} s, ${rate}/s; signed by ${[...sink.passed]}`);
   assert.deepEqual(sink.bad.slice(0, 3), []);
   assert.ok((sink.passed.get('s1') ?? 0) > 0 && (sink.passed.get('s2') ?? 0) > 0);
-  assert.ok(rate >= 200, `${rate} messages a second`);
 
-  await t.test('the old key: retiring, still published, then revoked by an empty record, then gone', async () => {
-    const name = `s1._domainkey.${DOMAIN}`;
-    await cluster.reached('s1', 'revoked');
-    for (const [n] of zones.servers.entries()) assert.match((await zones.txt(n, name))[0] ?? '', /p=$/);
-    await waitFor(async () => (await cluster.key('s1')) === undefined, { timeout: 30_000, what: 's1 to be deleted' });
-    await zones.settled(name, []);
-    for (const node of cluster.nodes) assert.deepEqual(await cluster.active(node), ['s2']);
-  });
+  await ending;
+  for (const node of cluster.nodes) assert.deepEqual(await cluster.active(node), ['s2']);
 });
+
+/** The old key is retiring and still published, then revoked by an empty record, then gone. */
+async function end(cluster: EdgeCluster, selector: string): Promise<void> {
+  const { zones } = cluster;
+  const name = `${selector}._domainkey.${DOMAIN}`;
+  assert.equal((await cluster.key(selector))?.state, 'retiring');
+  for (const [n] of zones.servers.entries()) assert.match((await zones.txt(n, name))[0] ?? '', /p=MII/);
+  await cluster.reached(selector, 'revoked');
+  for (const [n] of zones.servers.entries()) assert.match((await zones.txt(n, name))[0] ?? '', /p=$/);
+  await waitFor(async () => (await cluster.key(selector)) === undefined, { timeout: 60_000, what: 's1 to be deleted' });
+  await zones.settled(name, []);
+}
