@@ -10,6 +10,7 @@ import {
   host,
   nameServer,
   network,
+  nodeName,
   port,
   secret,
   size,
@@ -26,11 +27,7 @@ import {
 
 const node = z
   .strictObject({
-    name: z
-      .string()
-      .regex(/^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$/, 'a node name is made of letters, digits, - and _')
-      .default('edge-1')
-      .describe('unique in the cluster; part of bus subjects'),
+    name: nodeName.describe('unique in the cluster; part of bus subjects: the name, or { env: … }'),
     hostname: domain.prefault('localhost').describe('name in the greeting, in EHLO and in Received'),
     data: z.string().default('./data').describe('folder of this node’s queue, keys and captured mail'),
   })

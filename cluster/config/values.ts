@@ -51,6 +51,27 @@ export const size = (fallback: string, least = 0) =>
 
 export const port = z.number().int().min(0).max(65_535);
 
+/** A node's name, or the variable that has it: containers share a file, and are named by their HOSTNAME. */
+export const nodeName = z
+  .union([z.string(), z.strictObject({ env: z.string().min(1) })], {
+    error: ({ input }) =>
+      typeof input === 'number'
+        ? `expected a name, got ${input}: put it in quotes`
+        : 'expected a name or { env: NAME }',
+  })
+  .default('edge-1')
+  .transform((given, context) => {
+    const name = typeof given === 'string' ? given : process.env[given.env];
+    if (name !== undefined && /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$/.test(name)) return name;
+    const found = name === undefined ? 'nothing' : JSON.stringify(name);
+    const where = typeof given === 'string' ? '' : ` in environment variable ${given.env}`;
+    context.addIssue({
+      code: 'custom',
+      message: `found ${found}${where}: a node name is made of letters, digits, - and _`,
+    });
+    return z.NEVER;
+  });
+
 export const domain = z.string().transform((text, context) => {
   const name = normalizeDomain(text);
   // A name that ends in a number is a mistyped address (RFC 1123 §2.1).
