@@ -10,6 +10,7 @@ const asJson = process.argv.includes('--json');
 const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
   start: () => import('#cluster/cli/commands/start.ts'),
   status: () => import('#cluster/cli/commands/status.ts'),
+  health: () => import('#cluster/cli/commands/health.ts'),
   config: () => import('#cluster/cli/commands/config.ts'),
   queue: () => import('#cluster/cli/commands/queue.ts'),
   keys: () => import('#cluster/cli/commands/keys.ts'),

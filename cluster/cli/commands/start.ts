@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { Argument, type Command } from 'commander';
 import { type CommonOptions, configFile, withCommon } from '#cluster/cli/context.ts';
+import { serveHealth } from '#cluster/cli/health.ts';
 import { runNode } from '#cluster/cli/lifecycle.ts';
 import {
   createSandboxKeys,
@@ -21,24 +22,31 @@ export function register(program: Command): void {
   withCommon(program.command('start'))
     .description('run a node in the foreground; without a configuration, the sandbox')
     .addArgument(new Argument('[services...]', 'which services to run (default: all)').choices(SERVICES))
+    .option('--health <socket>', 'Unix domain socket to make, at which "sealpost health" asks how the process is')
     .addHelpText('after', '\nLog lines are JSON on standard output. SIGHUP reads the configuration again.')
     .action(start);
 }
 
-async function start(names: ServiceName[], options: CommonOptions): Promise<void> {
+type StartOptions = CommonOptions & { health?: string };
+
+async function start(names: ServiceName[], options: StartOptions): Promise<void> {
   const services = names.length === 0 ? SERVICES : names;
   const file = configFile(options);
-  await (file === undefined ? startSandbox(services, options) : startFrom(file, services));
+  await (file === undefined ? startSandbox(services, options) : startFrom(file, services, options));
 }
 
-async function startFrom(file: string, services: readonly ServiceName[]): Promise<void> {
+async function startFrom(file: string, services: readonly ServiceName[], options: StartOptions): Promise<void> {
   const { config, warnings } = await requireConfig(file, { services });
   const log = createLogger({ level: config.log.level });
   for (const warning of warnings) log.warn({ file }, warning);
-  await runNode(() => startNode({ config, services, log, configFile: file }), log);
+  await runNode(async () => {
+    const node = await startNode({ config, services, log, configFile: file });
+    if (options.health !== undefined) await serveHealth(node, services, options.health);
+    return node;
+  }, log);
 }
 
-async function startSandbox(services: readonly ServiceName[], options: CommonOptions): Promise<void> {
+async function startSandbox(services: readonly ServiceName[], options: StartOptions): Promise<void> {
   const folder = resolve(SANDBOX_FOLDER);
   const config = await prepareSandbox(folder);
   const password = await sandboxPassword(folder);
@@ -48,6 +56,7 @@ async function startSandbox(services: readonly ServiceName[], options: CommonOpt
       throw explainPorts(error, config);
     });
     await createSandboxKeys(node.bus);
+    if (options.health !== undefined) await serveHealth(node, services, options.health);
     if (options.json) console.error(JSON.stringify({ listeners: config.listeners, user: SANDBOX_USER, folder }));
     else console.error(sandboxBanner(config, folder, password));
     return node;
