@@ -5,12 +5,18 @@ import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
+  type Extension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
   SubjectAlternativeNameExtension,
+  X509Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509';
 
 /** A certificate and its private key (PKCS#8), both PEM. */
 export type CertificatePair = { certificate: string; key: string };
+
+export type CertificateNames = { dns: string[]; ip?: string[] };
 
 const EC_P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
@@ -19,32 +25,92 @@ const EC_P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
  * For the sandbox and for tests: nobody outside has a reason to trust it.
  */
 export async function createSelfSigned(
-  names: { dns: string[]; ip?: string[] },
+  names: CertificateNames,
   days: number,
   from: Date = new Date(),
 ): Promise<CertificatePair> {
-  const keys = await webcrypto.subtle.generateKey(EC_P256, true, ['sign', 'verify']);
+  const keys = await newKeys();
   const certificate = await X509CertificateGenerator.createSelfSigned(
     {
-      // A positive number of at most 20 octets (RFC 5280 §4.1.2.2).
-      serialNumber: `01${randomBytes(15).toString('hex')}`,
-      name: `CN=${names.dns[0] ?? 'localhost'}`,
-      notBefore: from,
-      notAfter: new Date(from.getTime() + days * 86_400_000),
+      ...validity(days, from),
+      name: subject(names),
+      signingAlgorithm: EC_P256,
+      keys,
+      extensions: peerExtensions(names, [ExtendedKeyUsage.serverAuth]),
+    },
+    webcrypto,
+  );
+  return pair(certificate, keys.privateKey);
+}
+
+/** A certificate authority of our own (EC P-256), valid for `days`: it signs the certificates of peers and nothing else. */
+export async function createAuthority(name: string, days: number): Promise<CertificatePair> {
+  const keys = await newKeys();
+  const certificate = await X509CertificateGenerator.createSelfSigned(
+    {
+      ...validity(days, new Date()),
+      name: `CN=${name}`,
       signingAlgorithm: EC_P256,
       keys,
       extensions: [
-        new BasicConstraintsExtension(false),
-        new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
-        new SubjectAlternativeNameExtension([
-          ...names.dns.map((value) => ({ type: 'dns' as const, value })),
-          ...(names.ip ?? []).map((value) => ({ type: 'ip' as const, value })),
-        ]),
+        new BasicConstraintsExtension(true, 0, true),
+        new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
       ],
     },
     webcrypto,
   );
-  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
+  return pair(certificate, keys.privateKey);
+}
+
+/** A certificate (EC P-256) that `authority` signed, for a peer that is a server to some and a client of others. */
+export async function issueCertificate(
+  authority: CertificatePair,
+  names: CertificateNames,
+  days: number,
+): Promise<CertificatePair> {
+  const keys = await newKeys();
+  const der = createPrivateKey(authority.key).export({ format: 'der', type: 'pkcs8' });
+  const certificate = await X509CertificateGenerator.create(
+    {
+      ...validity(days, new Date()),
+      subject: subject(names),
+      issuer: new X509Certificate(authority.certificate).subjectName,
+      signingAlgorithm: EC_P256,
+      publicKey: keys.publicKey,
+      signingKey: await webcrypto.subtle.importKey('pkcs8', der, EC_P256, false, ['sign']),
+      extensions: peerExtensions(names, [ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
+    },
+    webcrypto,
+  );
+  return pair(certificate, keys.privateKey);
+}
+
+const newKeys = (): Promise<webcrypto.CryptoKeyPair> => webcrypto.subtle.generateKey(EC_P256, true, ['sign', 'verify']);
+
+const subject = ({ dns, ip }: CertificateNames): string => `CN=${dns[0] ?? ip?.[0] ?? 'localhost'}`;
+
+function validity(days: number, from: Date): { serialNumber: string; notBefore: Date; notAfter: Date } {
+  return {
+    // A positive number of at most 20 octets (RFC 5280 §4.1.2.2).
+    serialNumber: `01${randomBytes(15).toString('hex')}`,
+    notBefore: from,
+    notAfter: new Date(from.getTime() + days * 86_400_000),
+  };
+}
+
+function peerExtensions(names: CertificateNames, usages: ExtendedKeyUsage[]): Extension[] {
+  return [
+    new BasicConstraintsExtension(false),
+    new ExtendedKeyUsageExtension(usages),
+    new SubjectAlternativeNameExtension([
+      ...names.dns.map((value) => ({ type: 'dns' as const, value })),
+      ...(names.ip ?? []).map((value) => ({ type: 'ip' as const, value })),
+    ]),
+  ];
+}
+
+async function pair(certificate: X509Certificate, privateKey: webcrypto.CryptoKey): Promise<CertificatePair> {
+  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', privateKey));
   const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
   return {
     certificate: `${certificate.toString('pem')}\n`,

@@ -10,9 +10,9 @@ export function passwordVariable(user: BusUser): string {
   return `SEALPOST_BUS_${user.toUpperCase().replaceAll('-', '_')}`;
 }
 
-/** The block `authorization`; `passwords` has every user's, or the environment of nats-server has. */
+/** The block `authorization`: of the users in `passwords`; or of all, with passwords from the environment of nats-server. */
 export function natsConfig(passwords?: ReadonlyMap<BusUser, string>): string {
-  const users = BUS_USERS.map((user) => {
+  const users = BUS_USERS.filter((user) => passwords?.has(user) ?? true).map((user) => {
     const password = passwords?.get(user);
     return userBlock(user, password === undefined ? `$${passwordVariable(user)}` : quote(password));
   });

@@ -1,11 +1,11 @@
-import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stdout } from 'node:process';
 import type { Command } from 'commander';
+import { readPassword } from '#cluster/cli/bus-password.ts';
+import { initCluster } from '#cluster/cli/cluster-init.ts';
 import { print } from '#cluster/cli/context.ts';
 import { usageError } from '#cluster/cli/exit.ts';
-import { writeNew } from '#cluster/cli/keys/export.ts';
 import { HEADLINE, natsConfig } from '#cluster/cli/nats-config.ts';
 import { modeWarning, unreadable } from '#cluster/config/secrets.ts';
 import { BUS_USERS, type BusUser, permissionsOf } from '#cluster/nats-permissions.ts';
@@ -27,6 +27,26 @@ export function register(program: Command): void {
         '\nbus.user in sealpost.yaml names one. Without --passwords, nats-server takes them from its environment.',
     )
     .action(printUsers);
+  cluster
+    .command('init')
+    .description('make the secrets of a cluster: a folder for each service, one for NATS, one for the authority')
+    .argument('<folder>', 'where; what is there already stays')
+    .option('--nats <host...>', 'names or addresses of the NATS servers', ['nats-1', 'nats-2', 'nats-3'])
+    .option('--hostname <name...>', 'names of the listeners in their certificate', ['mail.sealpost.test'])
+    .option('--json', 'print JSON for programs')
+    .addHelpText(
+      'after',
+      '\nGive each machine or container only the folders that it needs; nobody needs that of the authority. Run it' +
+        '\nagain with each new version of Sealpost, and once a year: it renews what is out of date.',
+    )
+    .action(init);
+}
+
+async function init(folder: string, options: { nats: string[]; hostname: string[]; json?: boolean }): Promise<void> {
+  const written = await initCluster(folder, { nats: options.nats, listeners: options.hostname });
+  print(options, { folder, written }, () =>
+    written.length === 0 ? `${folder} has all that a cluster needs` : written.map((file) => `wrote ${file}`).join('\n'),
+  );
 }
 
 async function printUsers(options: Options): Promise<void> {
@@ -73,24 +93,4 @@ async function readPasswords(folder: string): Promise<Map<BusUser, string>> {
   const passwords = new Map<BusUser, string>();
   for (const user of BUS_USERS) passwords.set(user, await readPassword(join(folder, user)));
   return passwords;
-}
-
-/** Fails with `invalid-password` when the file holds what nats-server would not take as a password. */
-async function readPassword(file: string): Promise<string> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if (errorCode(error) !== 'ENOENT') throw new SealpostError('secret-unreadable', unreadable(file, error));
-    text = `${randomBytes(32).toString('base64url')}\n`;
-    await writeNew(file, text, 0o600);
-  }
-  const password = text.replace(/\r?\n$/, '');
-  // nats-server knows a hash by its beginning, and would ask for what it is the hash of.
-  if (/^[\x21-\x7e]+$/.test(password) && !/^\$2[abxy]\$/.test(password)) return password;
-  throw new SealpostError(
-    'invalid-password',
-    `file ${file} holds no password: it must be one line of printable ASCII without spaces, and no bcrypt hash; ` +
-      'remove the file to have one made',
-  );
 }
