@@ -15,8 +15,8 @@ import { waitFor } from '#test/kit/wait.ts';
 
 /**
  * Five nodes (credential-store and signer each) on three NATS servers, all on this machine: how long it takes from the
- * committed write of a new key until the signers of all five can sign with it, and until it signs mail:
- * `node test/bench/keys.ts [creations]`.
+ * committed write of a new key until the signers of all five can sign with it, and until it signs mail. The nodes share
+ * a process here, and have four threads each as in life by `UV_THREADPOOL_SIZE=20 node test/bench/keys.ts [creations]`.
  */
 const CREATIONS = Number(process.argv[2] ?? 200);
 const NODES = 5;
