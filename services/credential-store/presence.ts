@@ -1,5 +1,5 @@
 import type { Holder, Present } from '#services/credential-store/contract.ts';
-import { newId } from '#shared/ids.ts';
+import { newQueueId } from '#shared/ids.ts';
 
 /**
  * Which processes hold keys right now: every credential-store and signer announces itself each second and at every
@@ -20,8 +20,8 @@ type Heard = { kind: Holder['kind']; present: Present; at: number; clock: number
 export class Presence {
   readonly #heard = new Map<string, Heard>();
   readonly #listeners = new Set<() => void>();
-  /** Names this process among others, also those of the same node's name. Later ones are greater. */
-  readonly instance = newId();
+  /** Names this process among others, also those of the same node's name; like queue ids, later ones are greater. */
+  readonly instance = newQueueId();
   #listeningSince: number;
 
   constructor() {

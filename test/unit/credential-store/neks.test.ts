@@ -138,7 +138,7 @@ test('a NEK that a live node lacks does not become current; the nodes are named'
   const [status] = neks.statuses();
   assert.deepEqual([status?.having, status?.lacking], [['edge-1', 'edge-2', 'edge-3'], []]);
   node.live = undefined;
-  await assert.rejects(neks.rotate('next'), fails('unavailable', /try again/));
+  await assert.rejects(neks.rotate('next'), fails('no-quorum', /try again/));
 });
 
 const REFUSED: [string, string, Nek[], string, RegExp][] = [
