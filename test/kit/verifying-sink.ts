@@ -6,6 +6,9 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { locate } from '#test/kit/peers.ts';
 
+/** What it needs of others. */
+export const VERIFIER = ['dkimverify', '/usr/lib/python3/dist-packages/dns'] as const;
+
 /**
  * An SMTP sink that has dkimpy verify every message at the moment it arrives, with the keys that DNS publishes at that
  * moment, and answers the final dot when it has the verdict. It keeps verdicts and the texts of the bad ones.

@@ -10,6 +10,7 @@ import { DOMAIN, EdgeCluster } from '#test/kit/edge-cluster.ts';
 import { findTraces, keyTraces } from '#test/kit/key-traces.ts';
 import { needs } from '#test/kit/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
+import { VERIFIER } from '#test/kit/verifying-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**
@@ -23,7 +24,7 @@ function pem(kind: 'rsa' | 'ed25519'): string {
   return pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 }
 
-test('one set of keys', { ...needs('nats-server', 'named', 'dkimverify'), timeout: 15 * 60_000 }, async (t) => {
+test('one set of keys', { ...needs('nats-server', 'named', ...VERIFIER), timeout: 15 * 60_000 }, async (t) => {
   await using dir = await tempDir();
   const captured = join(dir.path, 'captured');
   const record = createWriteStream(captured);

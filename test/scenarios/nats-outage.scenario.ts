@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DOMAIN, EdgeCluster } from '#test/kit/edge-cluster.ts';
 import { needs } from '#test/kit/peers.ts';
+import { VERIFIER } from '#test/kit/verifying-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**
@@ -12,7 +13,7 @@ import { waitFor } from '#test/kit/wait.ts';
 const MINUTES = Number(process.env['MINUTES'] ?? 10);
 
 test(`${MINUTES} minutes without NATS`, {
-  ...needs('nats-server', 'named', 'dkimverify'),
+  ...needs('nats-server', 'named', ...VERIFIER),
   timeout: 30 * 60_000,
 }, async (t) => {
   await using cluster = await EdgeCluster.start();

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DOMAIN, EdgeCluster } from '#test/kit/edge-cluster.ts';
 import type { SealpostNode } from '#test/kit/node.ts';
 import { needs } from '#test/kit/peers.ts';
+import { VERIFIER } from '#test/kit/verifying-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**
@@ -11,7 +12,7 @@ import { waitFor } from '#test/kit/wait.ts';
  * out unsigned or with a signature that does not verify, and no key is switched before every server has it.
  */
 test('a rotation through faults', {
-  ...needs('nats-server', 'named', 'dkimverify'),
+  ...needs('nats-server', 'named', ...VERIFIER),
   timeout: 20 * 60_000,
 }, async (t) => {
   await using cluster = await EdgeCluster.start({ config: 'keys: { ttl: 1s, retire-after: 15s, keep-revoked: 5s }\n' });

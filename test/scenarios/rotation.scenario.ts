@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DOMAIN, EdgeCluster } from '#test/kit/edge-cluster.ts';
 import { needs } from '#test/kit/peers.ts';
+import { VERIFIER } from '#test/kit/verifying-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**
@@ -12,7 +13,7 @@ const MESSAGES = Number(process.env['MESSAGES'] ?? 20_000);
 const RATE = 300;
 
 test(`a rotation under load, ${MESSAGES} messages`, {
-  ...needs('nats-server', 'named', 'dkimverify'),
+  ...needs('nats-server', 'named', ...VERIFIER),
   timeout: 20 * 60_000,
 }, async (t) => {
   await using cluster = await EdgeCluster.start({

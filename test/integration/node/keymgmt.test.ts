@@ -6,13 +6,13 @@ import { Dialog } from '#test/kit/dialog.ts';
 import { NameServer } from '#test/kit/name-server.ts';
 import { SealpostNode } from '#test/kit/node.ts';
 import { needs } from '#test/kit/peers.ts';
-import { VerifyingSink } from '#test/kit/verifying-sink.ts';
+import { VERIFIER, VerifyingSink } from '#test/kit/verifying-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /** The way of Domino's documentation, word for word: from a named encryption key to a signed message. */
 
 test('keymgmt create nek … to a signed message, with the exported record in BIND as it is', {
-  ...needs('named', 'dkimverify'),
+  ...needs('named', ...VERIFIER),
   timeout: 120_000,
 }, async () => {
   await using dns = await NameServer.start({ 'renovations.com': '' });
