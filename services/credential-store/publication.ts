@@ -42,13 +42,19 @@ export function fixedSelectors(domain: string, domains: DomainConfig[]): string[
   return settings?.publish === 'cname' ? settings.cname?.selectors.map((s) => s.toLowerCase()) : undefined;
 }
 
-/** The zone of a published key as it is configured here. Fails with `not-configured`. */
-export function zoneToUpdate(domain: string, key: KeyRecord, zones: ZoneConfig[]): UpdatableZone {
+/** The zone of a published key as it is configured on this node. Fails with `not-configured`. */
+export function zoneToUpdate(
+  domain: string,
+  key: KeyRecord,
+  { node, dns }: Pick<Config, 'node' | 'dns'>,
+): UpdatableZone {
   const { publication } = key;
   const name = 'zone' in publication ? publication.zone : domain;
-  const zone = zones.find((z) => z.name === name);
+  const zone = dns.zones.find((z) => z.name === name);
   if (zone?.update !== undefined) return { ...zone, update: zone.update };
-  throw notConfigured(`this node cannot update ${name}: give it the same dns.zones entry as the other nodes have`);
+  throw notConfigured(
+    `node ${node.name}, which drives ${domain}, cannot update ${name}: give it the dns.zones entry that other nodes have`,
+  );
 }
 
 /** The zone that a name is in, where we may change it. */

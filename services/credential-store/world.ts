@@ -106,7 +106,7 @@ async function published(key: KeyRecord, act: () => Promise<void>): Promise<void
 
 function place(settings: Settings, domain: string, key: KeyRecord) {
   try {
-    return { zone: zoneToUpdate(domain, key, settings.current.dns.zones), name: recordName(domain, key) };
+    return { zone: zoneToUpdate(domain, key, settings.current), name: recordName(domain, key) };
   } catch (error) {
     // The node lacks a setting: that is no verdict of the zone's server, and may be mended any time.
     throw error instanceof SealpostError ? new SealpostError('dns-failed', error.message) : error;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Config, ConfigSchema } from '#cluster/config/schema.ts';
-import type { Publication } from '#services/credential-store/domain-record.ts';
-import { fixedSelectors, publicationFor, recordName } from '#services/credential-store/publication.ts';
+import type { KeyRecord, Publication } from '#services/credential-store/domain-record.ts';
+import { fixedSelectors, publicationFor, recordName, zoneToUpdate } from '#services/credential-store/publication.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 const update = { server: '127.0.0.1:5300', key: 'sealpost', secret: 'c2VjcmV0' };
@@ -104,6 +104,15 @@ test('the record stands at the name of the key, or at the target of its CNAME', 
   );
   const publication = { by: 'cname', zone: 'example.net', target: 's1.example.com.example.net' } as const;
   assert.equal(recordName('example.com', { selector: 's1', publication }), 's1.example.com.example.net');
+});
+
+test('a node that lacks the zone of a published key is named', () => {
+  const publication = { by: 'update', zone: 'example.com' } as const;
+  const current = ConfigSchema.parse({ node: { name: 'edge-3' } });
+  assert.throws(
+    () => zoneToUpdate('example.com', { publication } as KeyRecord, current),
+    /node edge-3, .* example\.com/,
+  );
 });
 
 test('selectors are fixed where CNAMEs are', () => {
