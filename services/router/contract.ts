@@ -139,8 +139,8 @@ export const routerContract = defineContract('router', 1, {
         deferred: z.number().int(),
         hold: z.number().int(),
         corrupt: z.number().int(),
-        /** Messages sent without a signature in best-effort mode since start, by domain. */
-        unsigned: z.record(z.string(), z.number().int()),
+        /** Messages sent without a signature in best-effort mode since start, and why. */
+        unsigned: z.array(z.object({ domain: z.string(), reason: z.string(), count: z.number().int() })),
         /** Why the queue takes no mail right now, when it takes none. */
         refusing: z.string().optional(),
       }),

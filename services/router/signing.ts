@@ -1,6 +1,7 @@
 import type { Calls } from '#cluster/topology.ts';
 import type { Message } from '#services/router/message.ts';
 import type { SignatureKey } from '#services/router/records.ts';
+import { type Unsigned, UnsignedCounts } from '#services/router/unsigned-counts.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -21,7 +22,7 @@ const AWAY_MS = 500;
 export class Signing {
   readonly #signer: Calls<'router', 'signer'>;
   readonly #log: Logger;
-  readonly #unsigned = new Map<string, number>();
+  readonly #unsigned = new UnsignedCounts();
   #awayUntil = 0;
 
   constructor(signer: Calls<'router', 'signer'>, log: Logger) {
@@ -29,9 +30,9 @@ export class Signing {
     this.#log = log;
   }
 
-  /** Messages sent without a signature in best-effort mode since the start, by domain. */
-  get unsigned(): Record<string, number> {
-    return Object.fromEntries(this.#unsigned);
+  /** Messages sent without a signature in best-effort mode since the start, by domain and reason. */
+  get unsigned(): Unsigned[] {
+    return this.#unsigned.all();
   }
 
   /** The signatures of a message whose header block will be `header`; or why it cannot be sent now, or ever. */
@@ -49,7 +50,7 @@ export class Signing {
         case 'not-configured':
           return { ok: true, header: '', keys: [] };
         case 'unsigned':
-          this.#unsigned.set(answer.domain, (this.#unsigned.get(answer.domain) ?? 0) + 1);
+          this.#unsigned.count(answer.domain, answer.reason);
           this.#log.warn(
             { queueId: id, trace: record.trace, domain: answer.domain, reason: answer.reason },
             'sent without a signature',

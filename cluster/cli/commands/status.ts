@@ -83,7 +83,9 @@ function report(answers: Answers): string {
     parts.push(
       pairs([
         ['queue', `${active} active, ${deferred} deferred, ${hold} held, ${corrupt} damaged`],
-        ...Object.entries(unsigned).map(([domain, sent]) => ['unsigned', `${sent} sent from ${domain}`] as const),
+        ...unsigned.map(
+          ({ domain, reason, count }) => ['unsigned', `${count} sent from ${domain}: ${reason}`] as const,
+        ),
       ]),
     );
   }

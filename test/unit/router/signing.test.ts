@@ -61,7 +61,7 @@ test('best effort: mail goes without a signature, and is counted by domain', asy
     await given.end('delivered', OK);
   }
   const status = await router.service.handlers.status({}, router.context());
-  assert.deepEqual(status.unsigned, { 'sender.example': 2 });
+  assert.deepEqual(status.unsigned, [{ domain: 'sender.example', reason: 'no key', count: 2 }]);
 });
 
 test('enforce, and the cause may pass: the mail waits, and the reason can be seen', async () => {
