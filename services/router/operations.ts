@@ -43,6 +43,8 @@ export type ListRequest = {
 
 /** Messages looked at for one page: a rare domain in a long queue gives pages that are not full, not a long silence. */
 const LOOKED_AT = 10_000;
+/** A page is full when it has so many characters of JSON: NATS carries 1 MB, and one entry more may be half of that. */
+const PAGE_CHARACTERS = 256 * 1024;
 
 export class Views {
   readonly #parts: ViewParts;
@@ -55,10 +57,16 @@ export class Views {
   async list(request: ListRequest): Promise<{ entries: QueueEntry[]; next?: string }> {
     const entries: QueueEntry[] = [];
     let looked = 0;
+    let size = 0;
     for await (const message of messagesFrom(this.#parts, request.after ?? '')) {
       const slot = this.#parts.slots.get(message.id);
-      if (slot !== undefined && fits(message, slot, request)) entries.push(this.#entry(message, slot));
-      if (entries.length >= request.limit || ++looked >= LOOKED_AT) return { entries, next: message.id };
+      if (slot !== undefined && fits(message, slot, request)) {
+        const entry = this.#entry(message, slot);
+        entries.push(entry);
+        size += JSON.stringify(entry).length;
+      }
+      if (size >= PAGE_CHARACTERS || entries.length >= request.limit || ++looked >= LOOKED_AT)
+        return { entries, next: message.id };
     }
     return { entries };
   }

@@ -31,6 +31,24 @@ async function deferred(router: TestRouter, to: string[]): Promise<string[]> {
   return ids;
 }
 
+test('a page of messages with very many recipients fits a bus message', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  const many = Array.from({ length: 400 }, (_, i) => `recipient-with-a-long-name-${i}@one.example`);
+  for (let n = 0; n < 12; n++) await router.send({ envelope: envelope(many) });
+  const sizes: number[] = [];
+  let after: string | undefined;
+  let listed = 0;
+  do {
+    const page = await router.service.handlers.list({ limit: 500, ...(after && { after }) }, router.context());
+    sizes.push(JSON.stringify(page).length);
+    listed += page.entries.length;
+    after = page.next;
+  } while (after !== undefined);
+  assert.equal(listed, 12);
+  assert.ok(sizes.length > 1 && Math.max(...sizes) < 1024 * 1024, `${sizes}`);
+});
+
 test('every operation on a message that is not there says so', async () => {
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path);
