@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import type { Outcome, Runs } from '#test/unit/credential-store/simulation/worker.ts';
 
 /** Environment: RUNS, how many; SEED, of the first one. `SEED=n RUNS=1` repeats a run, and tells its story if it fails. */
-const RUNS = Number(process.env['RUNS'] ?? 250);
+const RUNS = Number(process.env['RUNS'] ?? 150);
 const SEED = Number(process.env['SEED'] ?? 1);
 
 /** What must happen in some of the runs, so that they show something. */
