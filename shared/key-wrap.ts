@@ -83,7 +83,7 @@ export function unwrapKey(nek: Nek, id: KeyIdentity, wrapped: WrappedKey): KeyOb
 }
 
 /** Fails with `nek-mismatch` when the key was wrapped by another NEK than this one. */
-export function assertWrappedBy(nek: Nek, id: { domain: string; selector: string }, wrapped: WrappedKey): void {
+function assertWrappedBy(nek: Nek, id: { domain: string; selector: string }, wrapped: WrappedKey): void {
   if (wrapped.nekFingerprint === nek.fingerprint) return;
   const needed = describeNek({ name: wrapped.nek, fingerprint: wrapped.nekFingerprint });
   throw new SealpostError(

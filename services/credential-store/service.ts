@@ -26,7 +26,7 @@ import { behindOf, reading } from '#services/credential-store/operations/reading
 import { rotationOperations } from '#services/credential-store/operations/rotations.ts';
 import { ANNOUNCE_MS, Presence } from '#services/credential-store/presence.ts';
 import { Records } from '#services/credential-store/records.ts';
-import { createWorld, mayAct, timingOf } from '#services/credential-store/world.ts';
+import { createWorld, mayAct } from '#services/credential-store/world.ts';
 import type { Announce, Handlers, Service } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -132,7 +132,6 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
     views,
     maker,
     configured,
-    timing: () => timingOf(settings),
   };
   const driver = new Driver(createWorld(office));
   let doubled = false;

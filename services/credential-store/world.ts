@@ -85,7 +85,7 @@ export function createWorld(deps: WorldDeps): DriverWorld {
 }
 
 /** How long a replaced key stays in DNS, and how long its empty record; in ms. */
-export function timingOf(settings: Settings): { retireAfter: number; keepRevoked: number } {
+function timingOf(settings: Settings): { retireAfter: number; keepRevoked: number } {
   const { keys, queue } = settings.current;
   const retireAfter = keys['retire-after'] === 0 ? queue.expire + keys.ttl : keys['retire-after'];
   return { retireAfter, keepRevoked: keys['keep-revoked'] };

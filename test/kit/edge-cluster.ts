@@ -1,4 +1,4 @@
-import { generateNek } from '#services/credential-store/nek.ts';
+import { generateNek } from '#shared/nek.ts';
 import { Load } from '#test/kit/load.ts';
 import { type NatsServer, startNatsCluster } from '#test/kit/nats-server.ts';
 import { SealpostNode } from '#test/kit/node.ts';

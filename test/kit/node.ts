@@ -3,7 +3,7 @@ import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { BusUser } from '#cluster/nats-permissions.ts';
-import { generateNek } from '#services/credential-store/nek.ts';
+import { generateNek } from '#shared/nek.ts';
 import type { GuardedServer } from '#test/kit/bus-users.ts';
 import { SEALPOST } from '#test/kit/command.ts';
 import { freePort } from '#test/kit/free-port.ts';

@@ -15,9 +15,6 @@ import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Nek } from '#shared/nek.ts';
 
-/** How long a replaced key stays in DNS, and how long its empty record; in ms. */
-export type Timing = { retireAfter: number; keepRevoked: number };
-
 /** What the operations of a running credential-store work with. */
 export type Office = {
   settings: Settings;
@@ -35,7 +32,6 @@ export type Office = {
   maker: KeyMaker;
   /** The NEKs in the configuration of this node as it is now. */
   configured: () => Promise<Nek[]>;
-  timing: () => Timing;
 };
 
 /** A key by its name, or `not-found`. */
