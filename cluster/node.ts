@@ -76,7 +76,16 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
       }),
     ),
   policy: (kit) => part(kit, createPolicyService(common(kit))),
-  router: (kit) => part(kit, createRouterService({ ...common(kit), signer: calls(kit.bus, 'router', 'signer') })),
+  router: (kit) =>
+    part(
+      kit,
+      createRouterService({
+        ...common(kit),
+        signer: calls(kit.bus, 'router', 'signer'),
+        router: calls(kit.bus, 'router', 'router'),
+        jetStream: kit.bus.jetStream,
+      }),
+    ),
   listener: (kit) =>
     part(
       kit,

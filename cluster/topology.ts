@@ -3,7 +3,7 @@ import type { Bus } from '#cluster/bus.ts';
 import { CREDENTIALS_BUCKET, credentialStoreContract } from '#services/credential-store/contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
 import { policyContract } from '#services/policy/contract.ts';
-import { routerContract } from '#services/router/contract.ts';
+import { CLAIMS_BUCKET, routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import type { Client, Contract, Listen } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
@@ -51,7 +51,7 @@ export const PEERS = {
     buckets: [],
   },
   policy: { calls: {}, hears: {}, buckets: [] },
-  router: { calls: { signer: ['sign'] }, hears: {}, buckets: [] },
+  router: { calls: { signer: ['sign'], router: ['mirror', 'compare'] }, hears: {}, buckets: [CLAIMS_BUCKET] },
   listener: {
     calls: {
       policy: ['connect', 'authenticate', 'sender', 'recipient', 'message'],
@@ -66,7 +66,7 @@ export const PEERS = {
       listener: ['status'],
       // Policy has no counts to show; the first question of a session tells whether it answers.
       policy: ['connect'],
-      router: ['list', 'show', 'read', 'retry', 'hold', 'release', 'remove', 'status'],
+      router: ['list', 'show', 'read', 'retry', 'hold', 'release', 'remove', 'drain', 'status'],
       signer: ['status'],
       'credential-store': [
         'create',

@@ -171,6 +171,12 @@ function headerFitsBus({ limits, bus }: Config): Problem[] {
     : [];
 }
 
+function copiesNeedBus({ queue, bus }: Config): Problem[] {
+  return queue.copies === 2 && bus.servers.length === 0
+    ? [{ path: ['queue', 'copies'], message: 'the second copy goes to another node: name NATS servers in bus.servers' }]
+    : [];
+}
+
 function headerFits({ limits }: Config): Problem[] {
   return limits['header-size'] > limits['message-size']
     ? [{ path: ['limits', 'header-size'], message: 'must not be larger than limits.message-size' }]
@@ -215,6 +221,7 @@ export const RULES: readonly Rule[] = [
   { sections: ['relay'], check: relayLists },
   { sections: ['bus'], check: busLogin },
   { sections: ['queue'], check: queueTimes },
+  { sections: ['queue', 'bus'], check: copiesNeedBus },
   { sections: ['limits'], check: headerFits },
   { sections: ['limits', 'bus'], check: headerFitsBus },
   ...KEY_RULES,

@@ -147,7 +147,17 @@ const route = z.strictObject({
 
 const queue = z
   .strictObject({
-    copies: z.literal(1).default(1).describe('nodes that hold a message before it is accepted'),
+    copies: z
+      .union([z.literal(1), z.literal(2)], { error: 'expected 1 or 2' })
+      .default(1)
+      .describe('nodes that hold a message on disk before it is accepted; 2 needs a bus'),
+    'without-copy': z
+      .enum(['refuse', 'accept'])
+      .default('refuse')
+      .describe('with copies: 2 and no other router to take one: answer 451, or accept with one copy and note it'),
+    'takeover-after': duration('60s', 2000, 86_400_000).describe(
+      'silence of a node after which the holders of its copies deliver its mail',
+    ),
     expire: duration('5d', 1, TEN_YEARS).describe('how long a message is tried'),
     retry: z
       .strictObject({

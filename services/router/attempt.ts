@@ -1,5 +1,6 @@
 import type { Store } from '#cluster/store.ts';
 import type { Bodies } from '#services/router/bodies.ts';
+import type { Copies } from '#services/router/copies/copies.ts';
 import type { Corrupt } from '#services/router/corrupt.ts';
 import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '#services/router/job.ts';
 import type { Message } from '#services/router/message.ts';
@@ -9,7 +10,7 @@ import type { Settlement } from '#services/router/settlement.ts';
 import type { Signing } from '#services/router/signing.ts';
 import type { Slot } from '#services/router/slots.ts';
 import { needsSmtpUtf8 } from '#shared/address.ts';
-import { errorCode, errorText } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
 
@@ -29,6 +30,7 @@ export type AttemptTools = {
   corrupt: Corrupt;
   signing: Signing;
   settlement: Settlement;
+  copies: Copies;
 };
 
 export class Attempt implements Job {
@@ -131,7 +133,8 @@ export class Attempt implements Job {
         if (signed.header !== '') head = Buffer.from(signed.header + record.prepend);
       }
       const { body } = this.#message;
-      const read = body === undefined ? () => this.#read(head) : () => [head, body];
+      const unguarded = body !== undefined && this.#slot.copy === undefined;
+      const read = unguarded ? () => [head, body] : () => this.#read(head);
       return { ok: true, size: head.length + record.facts.size, read };
     } catch (error) {
       this.#noteDamage(error);
@@ -146,7 +149,7 @@ export class Attempt implements Job {
     }
     this.#finished = true;
     try {
-      const notices = await this.#tools.settlement.settle({
+      const settled = await this.#tools.settlement.settle({
         slot: this.#slot,
         message: this.#message,
         hop: this.#hop,
@@ -156,7 +159,8 @@ export class Attempt implements Job {
         stopped: this.#slot.state === 'hold' || this.#queue.ended,
       });
       if (this.#message.gone) this.#queue.remove(this.#slot, this.#message);
-      for (const notice of notices) this.#queue.add(notice);
+      for (const notice of settled.notices) this.#queue.add(notice);
+      await this.#tools.copies.sender.settled(this.#slot, settled);
     } catch (error) {
       // The store was closed before it worked again: what was delivered will be delivered again after the restart.
       this.#tools.log.error(
@@ -185,7 +189,8 @@ export class Attempt implements Job {
     if (this.#tools.store.failure !== undefined) {
       return notNow(reply(451, '4.3.1', 'the queue cannot write to its disk'));
     }
-    return undefined;
+    const obstacle = this.#tools.copies.obstacle(this.#slot);
+    return obstacle === undefined ? undefined : notNow(reply(451, '4.3.2', obstacle));
   }
 
   async *#read(head: Buffer): AsyncGenerator<Uint8Array> {
@@ -196,6 +201,9 @@ export class Attempt implements Job {
       this.#noteDamage(error);
       throw error;
     }
+    // The end of the message follows: the last moment at which another node may still have it alone.
+    const obstacle = this.#tools.copies.obstacle(this.#slot);
+    if (obstacle !== undefined) throw new SealpostError('not-ours', obstacle);
   }
 
   #noteDamage(error: unknown): void {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
 import { Envelope, EnvelopeRecipient, Origin, RecipientStatus } from '#shared/envelope.ts';
+import { QUEUE_ID } from '#shared/ids.ts';
 
 /**
  * The router owns this node's queue. A message comes in as a transfer: open → chunk* → commit or abort. `commit`
@@ -49,6 +50,30 @@ export const QueueEntry = z.object({
 });
 export type QueueEntry = z.infer<typeof QueueEntry>;
 
+/** JetStream bucket of leases and pairs (copies/claims.ts). */
+export const CLAIMS_BUCKET = 'sealpost-claims';
+
+/** Most messages that one call about copies may name. */
+export const MOST_COPIES = 2000;
+
+/**
+ * A change of the copy of one message. `put` names records of the queue and the sizes of their sealed values, which
+ * follow each other in the bytes of the request; with `complete` the copy is whole. `drop`: the message needs none any more.
+ */
+const CopyChange = z.union([
+  z.object({
+    id: z.string().regex(QUEUE_ID),
+    put: z.array(z.object({ key: z.string(), size: z.number().int().positive() })).min(1),
+    complete: z.boolean(),
+  }),
+  z.object({ id: z.string().regex(QUEUE_ID), drop: z.literal(true) }),
+]);
+export type CopyChange = z.infer<typeof CopyChange>;
+
+/** The two stores of a pair and its generation. */
+const PairName = z.object({ owner: z.string(), holder: z.string(), generation: z.number().int().positive() });
+export type PairName = z.infer<typeof PairName>;
+
 /** Which messages an operation is for: one id, all of a recipient domain, or all. */
 export const QueueSelection = z.union([
   z.object({ queueId: z.string() }),
@@ -95,6 +120,30 @@ export const routerContract = defineContract('router', 1, {
       timeout: 60_000,
     },
     abort: { request: z.object({ transfer: z.string() }), reply: z.object({}) },
+
+    /**
+     * From router to router: keep copies of messages, in the order of the list. Answered when all of it is on disk.
+     * Errors: `full`, `not-accepting` no room or no disk here; `other-store` the disk that held them is gone;
+     * `superseded` the pair has gone on (taken over, or given up).
+     */
+    mirror: {
+      request: PairName.extend({ changes: z.array(CopyChange).min(1).max(MOST_COPIES) }),
+      reply: z.object({}),
+      errors: ['full', 'not-accepting', 'other-store', 'superseded'],
+      bytes: 'request',
+      timeout: 5000,
+    },
+    /** From a holder to the owner: which of these messages need no copy there any more? `other-store`: the owner is gone. */
+    compare: {
+      request: PairName.extend({ ids: z.array(z.string()).min(1).max(MOST_COPIES) }),
+      reply: z.object({ gone: z.array(z.string()) }),
+      errors: ['other-store'],
+    },
+    /**
+     * Hand the whole queue over to other routers and take no more mail: answered at once, `status` tells how it goes.
+     * Errors: `no-router` nobody is there to take it.
+     */
+    drain: { request: z.object({}), reply: z.object({}), errors: ['no-router'] },
 
     /** Messages in the queue, oldest first, a page at a time. `next` is the cursor of the page that follows. */
     list: {
@@ -143,6 +192,27 @@ export const routerContract = defineContract('router', 1, {
         unsigned: z.array(z.object({ domain: z.string(), reason: z.string(), count: z.number().int() })),
         /** Why the queue takes no mail right now, when it takes none. */
         refusing: z.string().optional(),
+        /** The copies of mail on other nodes and of others' mail here; absent where there is no bus. */
+        copies: z
+          .object({
+            /** Name of the queue's store, and whether the cluster knows that it is served here. */
+            store: z.string(),
+            lease: z.enum(['held', 'lost']),
+            /** ms since 1970: when the lease was renewed last. */
+            renewed: z.number().optional(),
+            /** Messages here that have a copy elsewhere, and those that ought to and have none. */
+            elsewhere: z.number().int(),
+            missing: z.number().int(),
+            /** Messages of others that are kept here. */
+            held: z.number().int(),
+            /** Since the start: messages taken over from others, and those that others took over from this node. */
+            takenOver: z.number().int(),
+            handedOver: z.number().int(),
+            draining: z.boolean(),
+            /** A drain is over: nothing is left here. */
+            drained: z.boolean(),
+          })
+          .optional(),
       }),
     },
   },

@@ -1,4 +1,5 @@
 import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { CopySender } from '#services/router/copies/copy-sender.ts';
 import type { Corrupt } from '#services/router/corrupt.ts';
 import { loadMessage } from '#services/router/load.ts';
 import type { Message } from '#services/router/message.ts';
@@ -26,6 +27,7 @@ export type ControlParts = {
   queue: Queue;
   corrupt: Corrupt;
   settlement: Settlement;
+  copies: CopySender;
   views: Views;
   log: Logger;
 };
@@ -99,13 +101,14 @@ export class Control {
   }
 
   async #remove(slot: Slot, notify: boolean): Promise<boolean> {
-    const { queue, settlement } = this.#parts;
+    const { queue, settlement, copies } = this.#parts;
     this.#stop(slot);
     const message = slot.message ?? (await this.#load(slot));
     if (message === undefined) return false;
-    const notices = await settlement.remove(message, notify);
+    const written = await settlement.remove(message, notify);
     queue.remove(slot, message);
-    for (const notice of notices) queue.add(notice);
+    for (const notice of written.notices) queue.add(notice);
+    await copies.settled(slot, written);
     return true;
   }
 
@@ -145,17 +148,23 @@ export class Control {
    * is awaited between the question and the write.
    */
   async #write(held: readonly Slot[], value: boolean): Promise<void> {
-    const { store, slots } = this.#parts;
+    const { store, slots, copies } = this.#parts;
     const read = await store.getMany(held.map((slot) => keys.message(slot.id)));
-    const operations: StoreOperation[] = [];
+    const written: { slot: Slot; operation: StoreOperation }[] = [];
     for (const [n, slot] of held.entries()) {
       if (!slots.has(slot) || slot.state !== 'hold') continue;
       const record = slot.message?.record ?? this.#parse(slot, read[n]);
       if (record === undefined) continue;
       record.held = value;
-      operations.push(putJson(keys.message(slot.id), record));
+      written.push({ slot, operation: putJson(keys.message(slot.id), record) });
     }
-    if (operations.length > 0) await store.write(operations);
+    if (written.length === 0) return;
+    await store.write(written.map(({ operation }) => operation));
+    await Promise.all(
+      written.map(({ slot, operation }) =>
+        copies.settled(slot, { id: slot.id, gone: false, operations: [operation], notices: [] }),
+      ),
+    );
   }
 
   #parse(slot: Slot, sealed: Buffer | undefined): MessageRecord | undefined {

@@ -84,6 +84,7 @@ export class Corrupt {
     const key = keys.message(id);
     const value = await this.#store.get(key);
     if (value !== undefined) operations.push({ type: 'put', key: keys.corrupt(id, key), value }, { type: 'del', key });
+    operations.push({ type: 'del', key: keys.place(id) });
     if (operations.length > 0) await this.#store.persist(operations);
   }
 }

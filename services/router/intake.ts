@@ -2,8 +2,16 @@ import type { Settings } from '#cluster/settings.ts';
 import { isOutOfSpace, type Store, type StoreOperation } from '#cluster/store.ts';
 import type { Bodies } from '#services/router/bodies.ts';
 import { CHUNK_BYTES, type MessageFacts } from '#services/router/contract.ts';
-import { loadedMessage, type Message } from '#services/router/message.ts';
-import { keys, type MessageRecord, MOST_NUMBERED, putBytes, putJson } from '#services/router/records.ts';
+import type { CopySender } from '#services/router/copies/copy-sender.ts';
+import { loadedMessage, type Message, recipientRecord } from '#services/router/message.ts';
+import {
+  type CopyPlace,
+  keys,
+  type MessageRecord,
+  MOST_NUMBERED,
+  putBytes,
+  putJson,
+} from '#services/router/records.ts';
 import { payloadOf } from '#services/router/seal.ts';
 import type { Space } from '#services/router/space.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
@@ -57,8 +65,9 @@ export type IntakeParts = {
   store: Store;
   space: Space;
   bodies: Bodies;
-  /** Called with each committed message. */
-  deliver: (message: Message) => void;
+  copies: Pick<CopySender, 'refusal' | 'commit'>;
+  /** Called with each committed message, and where its second copy is. */
+  deliver: (message: Message, copy: CopyPlace | undefined) => void;
 };
 
 const IDLE_MS = 10 * 60_000;
@@ -84,6 +93,12 @@ export class Intake {
 
   /** Why a message of this size is not taken right now, if it is not. */
   refusal(bytes = 0): SealpostError | undefined {
+    const { copies } = this.#parts;
+    return this.roomFor(bytes) ?? copies.refusal();
+  }
+
+  /** Why nothing of this size is written right now, a copy of another node's mail among it, if it is not. */
+  roomFor(bytes: number): SealpostError | undefined {
     const { store, space, settings } = this.#parts;
     if (this.#draining) return new SealpostError('not-accepting', 'the router is stopping');
     if (store.failure !== undefined) return storeRefusal(store.failure);
@@ -140,11 +155,14 @@ export class Intake {
     try {
       this.#checkSize(transfer, request.facts, bytes.length);
       this.#admit(transfer, bytes.length);
-      const { message, operations, body } = this.#message(transfer, request, bytes);
+      const earlier = transfer.written.length;
+      const { message, last, body } = this.#message(transfer, request, bytes);
       transfer.begun = true;
-      await this.#parts.store.write(operations);
-      if (body !== undefined) this.#parts.bodies.keep(message, body);
-      this.#accepted(transfer, message);
+      const build = (): StoreOperation[] => [...last, ...records(message)];
+      await this.#parts.copies.commit(transfer.queueId, message.record, build, earlier, (copy) => {
+        if (body !== undefined) this.#parts.bodies.keep(message, body);
+        this.#accepted(transfer, message, copy);
+      });
       return transfer.queueId;
     } catch (error) {
       throw this.#failed(transfer, error);
@@ -212,14 +230,14 @@ export class Intake {
     transfer: Transfer,
     request: Commit,
     bytes: Uint8Array,
-  ): { message: Message; operations: StoreOperation[]; body: Buffer | undefined } {
+  ): { message: Message; last: StoreOperation[]; body: Buffer | undefined } {
     const { queueId, envelope, origin, trace, arrived, written } = transfer;
-    const operations: StoreOperation[] = [];
+    const last: StoreOperation[] = [];
     let body: Buffer | undefined;
-    if (written.length > 0) operations.push({ type: 'del', key: keys.transfer(queueId) });
+    if (written.length > 0) last.push({ type: 'del', key: keys.transfer(queueId) });
     if (bytes.length > 0) {
       const piece = putBytes(keys.body(queueId, written.push(bytes.length) - 1), bytes);
-      operations.push(piece);
+      last.push(piece);
       if (written.length === 1 && piece.type === 'put') body = payloadOf(piece.value);
     }
     const record: MessageRecord = {
@@ -240,12 +258,10 @@ export class Intake {
       delayNoticed: false,
     };
     const recipients = envelope.recipients.map((recipient) => ({ recipient, status: { state: 'waiting' as const } }));
-    operations.push(putJson(keys.message(queueId), record));
-    for (const [n, r] of recipients.entries()) operations.push(putJson(keys.recipient(queueId, n), r));
-    return { message: loadedMessage(queueId, record, recipients), operations, body };
+    return { message: loadedMessage(queueId, record, recipients), last, body };
   }
 
-  #accepted(transfer: Transfer, message: Message): void {
+  #accepted(transfer: Transfer, message: Message, copy: CopyPlace | undefined): void {
     const { record } = message;
     this.#parts.log.info(
       {
@@ -255,10 +271,11 @@ export class Intake {
         from: record.reversePath,
         recipients: record.recipients,
         size: record.facts.size,
+        copy: copy?.node,
       },
       'accepted',
     );
-    this.#parts.deliver(message);
+    this.#parts.deliver(message, copy);
   }
 
   /** Give a transfer up after a failure; returns what the caller is told. */
@@ -276,7 +293,7 @@ export class Intake {
     const id = transfer.queueId;
     if (!transfer.begun) return;
     const operations: StoreOperation[] = transfer.written.map((_, n) => ({ type: 'del', key: keys.body(id, n) }));
-    operations.push({ type: 'del', key: keys.transfer(id) }, { type: 'del', key: keys.message(id) });
+    for (const key of [keys.transfer(id), keys.message(id), keys.place(id)]) operations.push({ type: 'del', key });
     for (let n = 0; n < transfer.envelope.recipients.length; n++)
       operations.push({ type: 'del', key: keys.recipient(id, n) });
     store.persist(operations).catch((error: unknown) => {
@@ -284,6 +301,14 @@ export class Intake {
       log.info({ queueId: id, reason: errorText(error) }, 'leftovers of a transfer were not deleted');
     });
   }
+}
+
+/** What a new message comes to on disk, beside its body. */
+function records({ id, record, recipients }: Message): StoreOperation[] {
+  return [
+    putJson(keys.message(id), record),
+    ...recipients.map((r, n) => putJson(keys.recipient(id, n), recipientRecord(r))),
+  ];
 }
 
 function storeRefusal(cause: unknown): SealpostError {

@@ -7,12 +7,13 @@ import { Crowds } from '#services/router/crowds.ts';
 import type { Delivery, NextHop } from '#services/router/job.ts';
 import { loadMessage } from '#services/router/load.ts';
 import { isFinished, type Message } from '#services/router/message.ts';
+import type { CopyPlace } from '#services/router/records.ts';
 import type { Routing } from '#services/router/routing.ts';
 import { dueAt } from '#services/router/schedule.ts';
 import type { Slot, SlotState, Slots } from '#services/router/slots.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { reply } from '#shared/reply.ts';
+import { type Reply, reply } from '#shared/reply.ts';
 
 /**
  * Decides which message is worked on when.
@@ -45,11 +46,15 @@ export type QueueParts = {
   bodies: Bodies;
   corrupt: Corrupt;
   routing: Routing;
+  /** Why a message must not be delivered here now, though its time has come. */
+  obstacle: (slot: Slot) => string | undefined;
 };
 
 export class Queue {
   readonly #parts: QueueParts;
   readonly #crowds = new Crowds();
+  /** Messages that another node may deliver, or this one does not know of whether it may. */
+  readonly #blocked = new Set<Slot>();
   #tools: AttemptTools | undefined;
   #delivery: Delivery | undefined;
   #loaded = 0;
@@ -83,9 +88,9 @@ export class Queue {
     return this.#delivery === undefined;
   }
 
-  /** Take a message that was committed just now. */
-  add(message: Message): void {
-    const slot = this.#parts.slots.add(message.id, 'active');
+  /** Take a message that was committed just now; `copy` says where its second copy is. */
+  add(message: Message, copy?: CopyPlace): void {
+    const slot = this.#parts.slots.add(message.id, 'active', copy);
     if (this.#delivery !== undefined && this.#loaded < this.#limit) {
       slot.message = message;
       this.#loaded++;
@@ -100,6 +105,14 @@ export class Queue {
   schedule(slot: Slot, due: number, state: SlotState): void {
     this.#parts.slots.move(slot, state);
     this.#parts.slots.line.set(slot, due);
+    this.pump();
+  }
+
+  /** Look again, now, at what the cluster did not let go. */
+  releaseBlocked(): void {
+    const { slots } = this.#parts;
+    for (const slot of this.#blocked) if (slots.has(slot) && slot.state !== 'hold') slots.line.set(slot, Date.now());
+    this.#blocked.clear();
     this.pump();
   }
 
@@ -138,6 +151,7 @@ export class Queue {
   remove(slot: Slot, message: Message | undefined): void {
     if (message !== undefined) message.gone = true;
     this.#parts.slots.remove(slot);
+    this.#blocked.delete(slot);
     this.#unload(slot);
   }
 
@@ -174,7 +188,13 @@ export class Queue {
     const urgent = slot.forced;
     slot.forced = false;
     slot.parked = undefined;
+    const obstacle = groups.size === 0 ? undefined : this.#parts.obstacle(slot);
+    if (obstacle !== undefined) this.#blocked.add(slot);
     for (const [key, { hop, indexes }] of groups) {
+      if (obstacle !== undefined) {
+        this.#postpone(slot, message, hop ?? NOWHERE, indexes, reply(451, '4.3.2', obstacle));
+        continue;
+      }
       if (hop !== undefined && this.#crowds.isFull(key, this.#limit, this.#loaded)) {
         this.#crowds.park(key, slot);
         continue;
@@ -200,17 +220,28 @@ export class Queue {
   }
 
   #start(slot: Slot, message: Message, hop: NextHop | undefined, indexes: number[], urgent: boolean): void {
-    if (this.#tools === undefined || this.#delivery === undefined) return;
+    if (hop === undefined) {
+      this.#postpone(slot, message, NOWHERE, indexes, reply(451, '4.3.5', 'no usable route for this domain'));
+      return;
+    }
+    const attempt = this.#attempt(slot, message, hop, indexes, urgent);
+    if (attempt !== undefined) this.#delivery?.submit(hop, attempt);
+  }
+
+  /** End an attempt before it begins. */
+  #postpone(slot: Slot, message: Message, hop: NextHop, indexes: number[], reason: Reply): void {
+    void this.#attempt(slot, message, hop, indexes, false)?.finishAll('deferred', reason, true);
+  }
+
+  #attempt(slot: Slot, message: Message, hop: NextHop, indexes: number[], urgent: boolean): Attempt | undefined {
+    if (this.#tools === undefined || this.#delivery === undefined) return undefined;
     for (const index of indexes) {
       const recipient = message.recipients[index];
       if (recipient !== undefined) recipient.busy = true;
     }
     message.busy++;
-    const target = hop ?? NOWHERE;
-    this.#crowds.enter(target.key);
-    const attempt = new Attempt(this.#tools, this, slot, message, target, indexes, urgent);
-    if (hop !== undefined) this.#delivery.submit(hop, attempt);
-    else void attempt.finishAll('deferred', reply(451, '4.3.5', 'no usable route for this domain'), true);
+    this.#crowds.enter(hop.key);
+    return new Attempt(this.#tools, this, slot, message, hop, indexes, urgent);
   }
 
   /** Bring slot and line in step with what the message waits for; unload it when nobody works on it. */

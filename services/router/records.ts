@@ -6,13 +6,17 @@ import { EnvelopeRecipient, Origin, RecipientStatus } from '#shared/envelope.ts'
 import { errorText, SealpostError } from '#shared/errors.ts';
 
 /**
- * The records of the queue and their keys. Every value is sealed (seal.ts).
+ * The records of the queue and their keys. Every value is sealed (seal.ts), those below `copy!` and `corrupt!` under the
+ * key that they had.
  *
  *   message!<queueId>             what the queue knows of a message as a whole
  *   recipient!<queueId>!<nnnnn>   one recipient and its status
  *   body!<queueId>!<nnnnn>        the message as received, in pieces
  *   transfer!<queueId>            pieces of this message are on disk and it is not committed: gone with the commit
+ *   place!<queueId>               where the second copy of this message is; there is none without it
  *   receipt!<queueId>             the fate of a message that has left the queue
+ *   store                         the name of this store
+ *   copy!<pair>!<queueId>!<key>   a record of another node's message, kept for that node (copies/held-copies.ts)
  *   corrupt!<queueId>!<key>       a record of a damaged message, as it was found
  */
 
@@ -40,6 +44,10 @@ export const MessageRecord = z.object({
   held: z.boolean(),
   /** The sender was told that the mail is late. */
   delayNoticed: z.boolean(),
+  /** It was accepted with one copy where two were asked for: there was no other router. */
+  alone: z.boolean().optional(),
+  /** It was taken over from this node, at this time (ms since 1970). */
+  takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
 });
 export type MessageRecord = z.infer<typeof MessageRecord>;
 
@@ -60,9 +68,17 @@ export const Receipt = z.object({
   /** ms since 1970: when the last recipient got its final status. */
   finished: z.number(),
   size: z.number(),
+  alone: z.boolean().optional(),
+  takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
   recipients: z.array(RecipientRecord),
 });
 export type Receipt = z.infer<typeof Receipt>;
+
+/** Where the second copy of a message is: the store and its node, and the generation of the pair (copies/claims.ts). */
+export const CopyPlace = z.object({ store: z.string(), node: z.string(), generation: z.number().int().positive() });
+export type CopyPlace = z.infer<typeof CopyPlace>;
+
+export const StoreName = z.object({ name: z.string() });
 
 /** Most pieces and recipients of one message: keys have five digits. */
 export const MOST_NUMBERED = 100_000;
@@ -74,7 +90,10 @@ export const keys = {
   recipient: (id: string, n: number): string => `recipient!${id}!${number(n)}`,
   body: (id: string, n: number): string => `body!${id}!${number(n)}`,
   transfer: (id: string): string => `transfer!${id}`,
+  store: 'store',
+  place: (id: string): string => `place!${id}`,
   receipt: (id: string): string => `receipt!${id}`,
+  copy: (pair: string, id: string, key: string): string => `copy!${pair}!${id}!${key}`,
   corrupt: (id: string, key: string): string => `corrupt!${id}!${key}`,
 };
 

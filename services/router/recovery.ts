@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import type { Corrupt } from '#services/router/corrupt.ts';
-import type { MessageRecord, RecipientRecord } from '#services/router/records.ts';
+import type { CopyPlace, MessageRecord, RecipientRecord } from '#services/router/records.ts';
 import { keys, queueIdOf, rangeOf } from '#services/router/records.ts';
 import { dueAt, isFinal } from '#services/router/schedule.ts';
 import { unseal } from '#services/router/seal.ts';
@@ -29,6 +29,7 @@ export async function recover(store: Store, slots: Slots, corrupt: Corrupt, log:
     corrupt.setAside(id, new SealpostError('corrupt', reason));
   };
   const recipients = new Recipients(store, log);
+  const places = await readPlaces(store, log);
   const now = Date.now();
   let read = 0;
   for await (const [key, value] of readable(store, 'message', log)) {
@@ -43,12 +44,29 @@ export async function recover(store: Store, slots: Slots, corrupt: Corrupt, log:
       continue;
     }
     const state = record.held ? 'hold' : summary.due > now ? 'deferred' : 'active';
-    const slot = slots.add(id, state);
+    const slot = slots.add(id, state, places.get(id));
     if (!record.held) slots.line.set(slot, summary.due);
     found.messages++;
   }
   for (const orphan of await recipients.before('~')) damage(orphan, 'it has recipients and no message record');
   return found;
+}
+
+/** Where the second copies are; messages with their copy in the same place share one object. */
+async function readPlaces(store: Store, log: Logger): Promise<Map<string, CopyPlace>> {
+  const places = new Map<string, CopyPlace>();
+  const known = new Map<string, CopyPlace>();
+  for await (const [key, value] of readable(store, 'place', log)) {
+    const place = readRecord<CopyPlace>(key, value);
+    if (typeof place === 'string') {
+      log.warn({ key, reason: place }, 'where the copy of a message is cannot be read: it gets another one');
+      continue;
+    }
+    const name = `${place.store}.${place.generation}`;
+    if (!known.has(name)) known.set(name, place);
+    places.set(queueIdOf(key), known.get(name) ?? place);
+  }
+  return places;
 }
 
 function problem(record: MessageRecord | string, summary: Summary): string | undefined {

@@ -1,23 +1,27 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
 import type { Settings } from '#cluster/settings.ts';
 import { Store } from '#cluster/store.ts';
 import type { Calls } from '#cluster/topology.ts';
 import { Bodies } from '#services/router/bodies.ts';
 import { type RouterContract, routerContract } from '#services/router/contract.ts';
 import { Control } from '#services/router/control.ts';
+import { Copies } from '#services/router/copies/copies.ts';
 import { Corrupt } from '#services/router/corrupt.ts';
 import { createDelivery } from '#services/router/delivery/delivery.ts';
 import { Intake } from '#services/router/intake.ts';
 import type { Delivery } from '#services/router/job.ts';
 import { Maintenance } from '#services/router/maintenance.ts';
+import type { Message } from '#services/router/message.ts';
 import { Views } from '#services/router/operations.ts';
 import { Queue } from '#services/router/queue.ts';
+import type { CopyPlace } from '#services/router/records.ts';
 import { recover } from '#services/router/recovery.ts';
 import { Routing } from '#services/router/routing.ts';
 import { Settlement } from '#services/router/settlement.ts';
 import { Signing } from '#services/router/signing.ts';
-import { Slots } from '#services/router/slots.ts';
+import { type Slot, Slots } from '#services/router/slots.ts';
 import { Space } from '#services/router/space.ts';
 import { CALL_ERRORS, type Handlers, type Service } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -31,13 +35,21 @@ import type { Logger } from '#shared/log.ts';
  *   attempt.ts     one attempt: signs, hands the bytes to delivery/, takes the outcome
  *   settlement.ts  the outcome on disk, with the notices that it calls for
  *   recovery.ts    what a start finds
+ *   copies/        the second copy of each message on another node, and the take-over of mail from one to the other
  *   operations.ts  what operators see; control.ts what they do
  *
  * States: created → (start: store open, queue read) running → (stop: attempts end, outcomes are written) stopped.
  * Before and after, every call is answered `unavailable`, and the caller tries another router.
  */
 
-export type RouterDependencies = { settings: Settings; log: Logger; signer: Calls<'router', 'signer'> };
+export type RouterDependencies = {
+  settings: Settings;
+  log: Logger;
+  signer: Calls<'router', 'signer'>;
+  /** The routers of other nodes. */
+  router: Calls<'router', 'router'>;
+  jetStream: JetStreamAccess | undefined;
+};
 export type DeliveryFactory = (dependencies: { settings: Settings; log: Logger }) => Delivery;
 
 /**
@@ -83,53 +95,64 @@ export function createRouterService(
 }
 
 /** Open the store, read the queue, and put the parts together. */
-async function assemble({ settings, log, signer }: RouterDependencies) {
+async function assemble({ settings, log, signer, router, jetStream }: RouterDependencies) {
   const folder = resolve(settings.current.node.data);
   await mkdir(folder, { recursive: true });
+  await using undo = new AsyncDisposableStack();
   const store = await Store.open(join(folder, 'queue'), log, STORE_OPTIONS);
-  try {
-    const slots = new Slots();
-    const bodies = new Bodies(store);
-    const corrupt = new Corrupt(store, slots, log);
-    const routing = new Routing(settings);
-    const began = performance.now();
-    const found = await recover(store, slots, corrupt, log);
-    const ms = Math.round(performance.now() - began);
-    log.info({ ...slots.counts, ...found, corrupt: corrupt.count, ms }, 'queue read');
-    const space = new Space(folder, () => settings.current.queue.reserve);
-    const settlement = new Settlement(settings, store, bodies, log);
-    const signing = new Signing(signer, log);
-    const queue = new Queue({ settings, log, store, slots, bodies, corrupt, routing });
-    const intake = new Intake({ settings, log, store, space, bodies, deliver: (message) => queue.add(message) });
-    const views = new Views({ settings, store, slots, bodies, corrupt, routing, log });
-    const control = new Control({ store, slots, queue, corrupt, settlement, views, log });
-    const maintenance = new Maintenance({ settings, store, slots, space, intake, log });
-    let delivery: Delivery | undefined;
-    return {
-      intake,
-      views,
-      control,
-      slots,
-      corrupt,
-      signing,
-      begin(made: Delivery): void {
-        delivery = made;
-        queue.begin(made, { log, store, bodies, corrupt, signing, settlement });
-        maintenance.start();
-      },
-      async stop(): Promise<void> {
-        intake.drain();
-        queue.end();
-        await maintenance.stop();
-        // Attempts end when their outcome is on disk; on a disk that stays broken they never would.
-        await Promise.race([Promise.all([delivery?.stop(), corrupt.settled()]), brokenFor(store, STOP_MS)]);
-        await store.close();
-      },
-    };
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
+  undo.defer(() => store.close());
+  const slots = new Slots();
+  const bodies = new Bodies(store);
+  const corrupt = new Corrupt(store, slots, log);
+  const routing = new Routing(settings);
+  const began = performance.now();
+  const found = await recover(store, slots, corrupt, log);
+  const ms = Math.round(performance.now() - began);
+  log.info({ ...slots.counts, ...found, corrupt: corrupt.count, ms }, 'queue read');
+  const space = new Space(folder, () => settings.current.queue.reserve);
+  const copies = await Copies.open({ settings, log, store, slots, space, corrupt, router, jetStream });
+  undo.defer(() => copies.stop());
+  const settlement = new Settlement(settings, store, bodies, slots, log);
+  const signing = new Signing(signer, log);
+  const obstacle = (slot: Slot): string | undefined => copies.obstacle(slot);
+  const queue = new Queue({ settings, log, store, slots, bodies, corrupt, routing, obstacle });
+  const deliver = (message: Message, copy: CopyPlace | undefined): void => queue.add(message, copy);
+  const intake = new Intake({ settings, log, store, space, bodies, copies: copies.sender, deliver });
+  const views = new Views({ settings, store, slots, bodies, corrupt, routing, log });
+  const control = new Control({ store, slots, queue, corrupt, settlement, copies: copies.sender, views, log });
+  const maintenance = new Maintenance({ settings, store, slots, space, intake, log });
+  let delivery: Delivery | undefined;
+  /** No attempt begins any more; resolves when none is under way. */
+  const stopAttempts = async (): Promise<void> => {
+    queue.end();
+    await delivery?.stop();
+  };
+  const resources = undo.move();
+  return {
+    copies,
+    intake,
+    views,
+    control,
+    slots,
+    corrupt,
+    signing,
+    begin(made: Delivery): void {
+      delivery = made;
+      queue.begin(made, { log, store, bodies, corrupt, signing, settlement, copies });
+      copies.begin(queue, intake);
+      maintenance.start();
+    },
+    /** Throws `no-router`. */
+    drain: () => copies.drain(stopAttempts),
+    async stop(): Promise<void> {
+      intake.drain();
+      const stopped = stopAttempts();
+      await maintenance.stop();
+      // Attempts end when their outcome is on disk; on a disk that stays broken they never would.
+      await Promise.race([Promise.all([stopped, corrupt.settled()]), brokenFor(store, STOP_MS)]);
+      await resources.disposeAsync();
+    },
+  };
 }
 
 /** Resolves when the store has failed without a break for so many ms; never while it works. */
@@ -158,6 +181,12 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
       router().intake.abort(transfer);
       return {};
     },
+    mirror: (request, { bytes }) => router().copies.mirror(request, bytes),
+    compare: (request) => router().copies.compare(request),
+    drain() {
+      router().drain();
+      return {};
+    },
     list: (request) => router().views.list(request),
     show: ({ queueId }) => router().views.show(queueId),
     async read({ queueId, offset }) {
@@ -169,7 +198,8 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
     release: async (selection) => ({ count: await router().control.release(selection) }),
     remove: async (selection) => ({ count: await router().control.remove(selection, selection.notify) }),
     status() {
-      const { slots, corrupt, signing, intake } = router();
+      const { slots, corrupt, signing, intake, copies } = router();
+      const { status } = copies;
       const refusing = intake.refusal()?.message;
       const node = settings.current.node.name;
       return {
@@ -178,6 +208,7 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
         corrupt: corrupt.count,
         unsigned: signing.unsigned,
         ...(refusing === undefined ? {} : { refusing }),
+        ...(status === undefined ? {} : { copies: status }),
       };
     },
   };

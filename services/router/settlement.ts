@@ -1,13 +1,14 @@
 import type { Settings } from '#cluster/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import type { Bodies } from '#services/router/bodies.ts';
+import type { Written } from '#services/router/copies/copy-sender.ts';
 import type { NextHop, RecipientResult } from '#services/router/job.ts';
 import { isFinished, type Message, type Recipient, recipientRecord } from '#services/router/message.ts';
 import { noticeMessage } from '#services/router/notice-message.ts';
 import { anyNotice, type Change, type Notices, planNotices } from '#services/router/notices.ts';
 import { keys, putJson, type Receipt, type SignatureKey } from '#services/router/records.ts';
 import { isFinal, localDelay, nextAttempt, retryDelay } from '#services/router/schedule.ts';
-import type { Slot } from '#services/router/slots.ts';
+import type { Slot, Slots } from '#services/router/slots.ts';
 import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -37,20 +38,22 @@ export class Settlement {
   readonly #settings: Settings;
   readonly #store: Store;
   readonly #bodies: Bodies;
+  readonly #slots: Slots;
   readonly #log: Logger;
 
-  constructor(settings: Settings, store: Store, bodies: Bodies, log: Logger) {
+  constructor(settings: Settings, store: Store, bodies: Bodies, slots: Slots, log: Logger) {
     this.#settings = settings;
     this.#store = store;
     this.#bodies = bodies;
+    this.#slots = slots;
     this.#log = log;
   }
 
   /**
-   * Record an attempt; resolves when it is on disk. Returns the notices that were committed with it: messages for
-   * the queue. Rejects only when the store was closed.
+   * Record an attempt; resolves when it is on disk, to what was written: with it notices, which are messages for the
+   * queue. Rejects only when the store was closed.
    */
-  async settle(attempt: AttemptOutcome): Promise<Message[]> {
+  async settle(attempt: AttemptOutcome): Promise<Written> {
     const { message } = attempt;
     const now = Date.now();
     const changes = this.#changes(attempt, now);
@@ -71,7 +74,7 @@ export class Settlement {
   }
 
   /** Take recipients out by an operator's decision. Resolves when that is on disk. */
-  async remove(message: Message, notify: boolean): Promise<Message[]> {
+  async remove(message: Message, notify: boolean): Promise<Written> {
     const now = Date.now();
     const outcome: Outcome = { at: now, reply: reply(550, '5.3.0', 'an operator took the message out of the queue') };
     const changes: Change[] = message.recipients
@@ -82,7 +85,7 @@ export class Settlement {
       ? { ...planNotices(message.record, message.recipients, changes, now, this.#settings.current.queue), delayed: [] }
       : none;
     const original = anyNotice(plan) ? await this.#original(message) : undefined;
-    if (message.gone) return [];
+    if (message.gone) return nothing(message);
     return this.#commit(message, changes, plan, original, now);
   }
 
@@ -90,7 +93,7 @@ export class Settlement {
   async close(message: Message): Promise<void> {
     message.gone = true;
     const receipt = putJson(keys.receipt(message.id), receiptOf(message, Date.now()));
-    await this.#store.persist([...removal(message), receipt]);
+    await this.#store.persist([...this.#removal(message), receipt]);
   }
 
   async #commit(
@@ -99,12 +102,12 @@ export class Settlement {
     plan: Notices,
     original: Buffer | undefined,
     now: number,
-  ): Promise<Message[]> {
+  ): Promise<Written> {
     const operations: StoreOperation[] = [];
     for (const { recipient, status } of changes) recipient.status = status;
     if (isFinished(message)) {
       message.gone = true;
-      operations.push(...removal(message), putJson(keys.receipt(message.id), receiptOf(message, now)));
+      operations.push(...this.#removal(message), putJson(keys.receipt(message.id), receiptOf(message, now)));
     } else {
       for (const { recipient, silent } of changes) if (!silent) operations.push(putRecipient(message, recipient));
     }
@@ -121,16 +124,16 @@ export class Settlement {
         'notice to the sender committed',
       );
     }
-    return notices;
+    return { id: message.id, gone: message.gone, operations, notices };
   }
 
   /** The message left the queue while the attempt was under way: only what is known better goes into its receipt. */
-  async #settleGone(message: Message, changes: Change[], now: number): Promise<Message[]> {
+  async #settleGone(message: Message, changes: Change[], now: number): Promise<Written> {
     const delivered = changes.filter((c) => c.status.state === 'delivered');
-    if (delivered.length === 0 || !isFinished(message)) return [];
+    if (delivered.length === 0 || !isFinished(message)) return nothing(message);
     for (const { recipient, status } of delivered) recipient.status = status;
     await this.#store.persist([putJson(keys.receipt(message.id), receiptOf(message, now))]);
-    return [];
+    return nothing(message);
   }
 
   #changes(attempt: AttemptOutcome, now: number): Change[] {
@@ -213,6 +216,17 @@ export class Settlement {
     }
   }
 
+  /** What deletes a message. */
+  #removal(message: Message): StoreOperation[] {
+    const operations: StoreOperation[] = [{ type: 'del', key: keys.message(message.id) }];
+    if (this.#slots.get(message.id)?.copy !== undefined) operations.push({ type: 'del', key: keys.place(message.id) });
+    for (let n = 0; n < message.recipients.length; n++)
+      operations.push({ type: 'del', key: keys.recipient(message.id, n) });
+    for (let n = 0; n < message.record.chunks.length; n++)
+      operations.push({ type: 'del', key: keys.body(message.id, n) });
+    return operations;
+  }
+
   #logChange({ message, hop, signatures }: AttemptOutcome, { recipient, status }: Change, now: number): void {
     if (status.state === 'waiting') return;
     const { outcome } = status;
@@ -258,18 +272,13 @@ function putRecipient(message: Message, recipient: Recipient): StoreOperation {
   return putJson(keys.recipient(message.id, message.recipients.indexOf(recipient)), recipientRecord(recipient));
 }
 
-/** What deletes a message. */
-function removal(message: Message): StoreOperation[] {
-  const operations: StoreOperation[] = [{ type: 'del', key: keys.message(message.id) }];
-  for (let n = 0; n < message.recipients.length; n++)
-    operations.push({ type: 'del', key: keys.recipient(message.id, n) });
-  for (let n = 0; n < message.record.chunks.length; n++)
-    operations.push({ type: 'del', key: keys.body(message.id, n) });
-  return operations;
+function receiptOf(message: Message, finished: number): Receipt {
+  const { reversePath, origin, trace, arrived, facts, alone, takenOver } = message.record;
+  const recipients = message.recipients.map(recipientRecord);
+  return { reversePath, origin, trace, arrived, finished, size: facts.size, alone, takenOver, recipients };
 }
 
-function receiptOf(message: Message, finished: number): Receipt {
-  const { reversePath, origin, trace, arrived, facts } = message.record;
-  const recipients = message.recipients.map(recipientRecord);
-  return { reversePath, origin, trace, arrived, finished, size: facts.size, recipients };
+/** Nothing was written that another node must know. */
+function nothing({ id }: Message): Written {
+  return { id, gone: false, operations: [], notices: [] };
 }

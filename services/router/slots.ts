@@ -1,5 +1,6 @@
 import { Heap, type HeapItem } from '#services/router/heap.ts';
 import type { Message } from '#services/router/message.ts';
+import type { CopyPlace } from '#services/router/records.ts';
 
 /**
  * Every message of the queue, by id: a few words each, so that a queue of a million fits in memory while the
@@ -24,6 +25,8 @@ export type Slot = HeapItem & {
   parked: string | undefined;
   /** Set while it is loaded. */
   message: Message | undefined;
+  /** Where its second copy is. */
+  copy: CopyPlace | undefined;
 };
 
 export class Slots {
@@ -49,7 +52,7 @@ export class Slots {
     return this.#slots.values();
   }
 
-  add(id: string, state: SlotState): Slot {
+  add(id: string, state: SlotState, copy?: CopyPlace): Slot {
     const slot: Slot = {
       due: 0,
       at: -1,
@@ -59,6 +62,7 @@ export class Slots {
       forced: false,
       parked: undefined,
       message: undefined,
+      copy,
     };
     this.#slots.set(id, slot);
     this.#counts[state]++;

@@ -9,7 +9,7 @@ import { createRouterService } from '#services/router/service.ts';
 import { createLogger } from '#shared/log.ts';
 import { reply } from '#shared/reply.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { commitFields, envelope, FakeSigner, messageOf, ORIGIN } from '#test/unit/router/fixture.ts';
+import { commitFields, envelope, FakeSigner, messageOf, NO_ROUTER, ORIGIN } from '#test/unit/router/fixture.ts';
 
 /**
  * The queue alone, in one process: mail in over the local bus, out to a delivery that reads every byte and takes it.
@@ -87,7 +87,10 @@ const done = new Promise<void>((resolve) => {
 });
 const sink = new Sink(Number(values.connections), () => finished());
 const signer = new FakeSigner();
-const service = createRouterService({ settings, log, signer: signer.client }, () => sink);
+const service = createRouterService(
+  { settings, log, signer: signer.client, router: NO_ROUTER, jetStream: undefined },
+  () => sink,
+);
 await service.start();
 const bus = new LocalBus('edge-1');
 const actor = serve(bus, service, log);

@@ -32,8 +32,13 @@ test('permissions name subjects exactly: any node of an operation, the own inbox
     const wide = [...publish, ...subscribe].filter(
       (subject) => /[*>]/.test(subject) && !/^sealpost\.v1\.[a-z-]+\.[A-Za-z]+\.\*$|^_INBOX_[a-z-]+\.>$/.test(subject),
     );
-    const streams = ['$KV.sealpost-credentials.*', '$JS.FC.KV_sealpost-credentials.>'];
-    assert.deepEqual(wide, user === 'credential-store' || user === 'node' ? streams : []);
+    const buckets = ['sealpost-credentials', 'sealpost-claims'].filter(
+      (bucket) => user === 'node' || user === (bucket === 'sealpost-claims' ? 'router' : 'credential-store'),
+    );
+    assert.deepEqual(
+      wide,
+      buckets.flatMap((bucket) => [`$KV.${bucket}.*`, `$JS.FC.KV_${bucket}.>`]),
+    );
     assert.deepEqual(
       subscribe.filter((subject) => subject.startsWith('_INBOX')),
       [`_INBOX_${user}.>`],
@@ -48,7 +53,8 @@ test('who answers may do so as long as a caller waits', () => {
       assert.ok(responses === undefined || responses > timeout);
     }
   }
-  assert.equal(permissionsOf('router').responses, 130_000);
+  assert.equal(permissionsOf('policy').responses, 20_000);
+  assert.equal(permissionsOf('router').responses, undefined);
   assert.equal(permissionsOf('operator').responses, undefined);
 });
 

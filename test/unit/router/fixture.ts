@@ -1,10 +1,18 @@
+import { type Actor, client, serve } from '#cluster/actor.ts';
+import type { Bus } from '#cluster/bus.ts';
 import { ConfigSchema } from '#cluster/config/schema.ts';
+import { LocalBus } from '#cluster/local-bus.ts';
 import { Settings } from '#cluster/settings.ts';
-import { CHUNK_BYTES, type QueueEntry, type RouterContract } from '#services/router/contract.ts';
+import type { Store } from '#cluster/store.ts';
+import { CHUNK_BYTES, type QueueEntry, type RouterContract, routerContract } from '#services/router/contract.ts';
+import { Copies } from '#services/router/copies/copies.ts';
+import { Corrupt } from '#services/router/corrupt.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/job.ts';
 import { createRouterService } from '#services/router/service.ts';
+import { Slots } from '#services/router/slots.ts';
+import { Space } from '#services/router/space.ts';
 import type { SignerContract, SignOutcome } from '#services/signer/contract.ts';
-import type { CallContext, Client, Service } from '#shared/contract.ts';
+import type { Answer, CallContext, Client, Service } from '#shared/contract.ts';
 import { RelaxedBodyHash } from '#shared/dkim-body-hash.ts';
 import type { Envelope, EnvelopeRecipient, Origin } from '#shared/envelope.ts';
 import type { SealpostError } from '#shared/errors.ts';
@@ -104,11 +112,29 @@ export class FakeSigner {
   } as Partial<Client<SignerContract>> as Client<SignerContract>;
 }
 
+/** There is no other router. */
+export const NO_ROUTER = client(new LocalBus('edge-1'), routerContract);
+
+/** What a router has that is alone: every message has one copy. */
+export async function aloneCopies(settings: Settings, store: Store): Promise<Copies> {
+  const slots = new Slots();
+  return Copies.open({
+    ...{ settings, log: silentLogger, store, slots, router: NO_ROUTER, jetStream: undefined },
+    space: new Space(settings.current.node.data, () => 0),
+    corrupt: new Corrupt(store, slots, silentLogger),
+  });
+}
+
 /** Times of the queue in ms that the configuration would refuse as too short, so that a test need not wait. */
 export type Times = Partial<{ first: number; max: number; expire: number; delayNotice: number; keep: number }>;
 
-export function settingsFor(data: string, options: Record<string, unknown> = {}, times: Times = {}): Settings {
-  const node = { name: 'edge-1', hostname: 'mx.sealpost.test', data };
+export function settingsFor(
+  data: string,
+  options: Record<string, unknown> = {},
+  times: Times = {},
+  name = 'edge-1',
+): Settings {
+  const node = { name, hostname: 'mx.sealpost.test', data };
   const config = ConfigSchema.parse({ node, ...options });
   const { queue, receipts } = config;
   queue.retry.first = times.first ?? queue.retry.first;
@@ -153,6 +179,9 @@ export type StartOptions = {
   config?: Record<string, unknown>;
   times?: Times;
   log?: Logger;
+  /** It is one of several on this bus, under this name. */
+  bus?: Bus;
+  name?: string;
   /** Before it starts: for mail that is there already. */
   prepare?: (router: TestRouter) => void;
 };
@@ -163,23 +192,31 @@ export class TestRouter implements AsyncDisposable {
   readonly signer = new FakeSigner();
   readonly settings: Settings;
   #stopped = false;
+  #actor: Actor | undefined;
 
-  private constructor(settings: Settings, log: Logger) {
+  private constructor(settings: Settings, log: Logger, bus: Bus | undefined) {
     this.settings = settings;
-    this.service = createRouterService({ settings, log, signer: this.signer.client }, () => this.delivery);
+    const router = bus === undefined ? NO_ROUTER : client(bus, routerContract);
+    this.service = createRouterService(
+      { settings, log, signer: this.signer.client, router, jetStream: bus?.jetStream },
+      () => this.delivery,
+    );
   }
 
   /** A router over the folder `data`. */
   static async start(data: string, options: StartOptions = {}): Promise<TestRouter> {
-    const router = new TestRouter(settingsFor(data, options.config, options.times), options.log ?? silentLogger);
+    const { config, times, name, log = silentLogger, bus } = options;
+    const router = new TestRouter(settingsFor(data, config, times, name), log, bus);
     options.prepare?.(router);
     await router.service.start();
+    if (bus !== undefined) router.#actor = serve(bus, router.service, log);
     return router;
   }
 
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#actor?.close();
     await this.service.stop();
   }
 
@@ -215,13 +252,7 @@ export class TestRouter implements AsyncDisposable {
     return this.service.handlers.show({ queueId }, this.context());
   }
 
-  async status(): Promise<{
-    active: number;
-    deferred: number;
-    hold: number;
-    corrupt: number;
-    refusing?: string | undefined;
-  }> {
+  async status(): Promise<Answer<RouterContract['operations']['status']>> {
     return this.service.handlers.status({}, this.context());
   }
 

@@ -10,7 +10,7 @@ import { Space } from '#services/router/space.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { codeOf, commitFields, envelope, messageOf, ORIGIN, settingsFor } from './fixture.ts';
+import { aloneCopies, codeOf, commitFields, envelope, messageOf, ORIGIN, settingsFor } from './fixture.ts';
 
 type Bench = { intake: Intake; store: Store; messages: Message[]; free: (bytes: number) => void };
 
@@ -26,8 +26,9 @@ async function withIntake(work: (bench: Bench) => Promise<void>): Promise<void> 
   );
   const messages: Message[] = [];
   const bodies = new Bodies(store);
+  const copies = await aloneCopies(settings, store);
   const deliver = (message: Message): void => void messages.push(message);
-  const intake = new Intake({ settings, log: silentLogger, store, space, bodies, deliver });
+  const intake = new Intake({ settings, log: silentLogger, store, space, bodies, copies: copies.sender, deliver });
   await work({
     intake,
     store,

@@ -10,7 +10,7 @@ import { Space } from '#services/router/space.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { settingsFor } from './fixture.ts';
+import { aloneCopies, settingsFor } from './fixture.ts';
 
 const DAY = 86_400_000;
 const NOW = Date.UTC(2036, 0, 1);
@@ -21,7 +21,10 @@ test('receipts go when their mail left longer ago than they are kept, however lo
   const store = await Store.open(folder.path, silentLogger);
   const space = new Space(folder.path, () => 0);
   const bodies = new Bodies(store);
-  const intake = new Intake({ settings, log: silentLogger, store, space, bodies, deliver: () => undefined });
+  const intake = new Intake({
+    ...{ settings, log: silentLogger, store, space, bodies, deliver: () => undefined },
+    copies: (await aloneCopies(settings, store)).sender,
+  });
   const maintenance = new Maintenance({ settings, store, slots: new Slots(), space, intake, log: silentLogger });
 
   // Ids are made in the order of their times.

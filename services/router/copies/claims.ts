@@ -1,0 +1,110 @@
+import { z } from 'zod';
+
+/**
+ * Who may deliver which mail, as all routers see it: two kinds of record in one replicated map. What is said of a node
+ * here is said of its queue's store, which has a name of its own for as long as its disk exists. A node whose disk was
+ * lost and that begins anew has another store, and an old disk that comes back is known as what it is.
+ *
+ *   lease.<store>             the store lives: `beat` grows while it does
+ *   pair.<owner>.<holder>     the mail of one store, the owner, that has its second copy in another, the holder
+ *
+ * A pair has a generation, which each copy carries, and is
+ *
+ *   open      the owner delivers, and sends copies to the holder. Left when the holder takes over (→ claimed, after the
+ *             owner's lease ran out), when the owner hands over (→ claimed, at a drain), or when the owner gives the
+ *             holder up because that is silent (→ closed, one generation on).
+ *   closed    every copy of earlier generations is void, the holder deletes it. Left when the holder lives (→ open).
+ *   claimed   all mail of this generation is the holder's. `adopted`: the holder has it in its queue; until then the owner
+ *             keeps what it has, and takes it back (→ closed) when the holder falls silent. `dropped`: the owner has
+ *             deleted it. When both are true the owner may open the next generation.
+ *
+ * Changes of the map are serializable (`cluster/replicated-map.ts`): a holder that claims has seen every beat before
+ * its claim, and an owner that has renewed its lease has seen every claim before that.
+ */
+
+const Lease = z.object({
+  kind: z.literal('lease'),
+  node: z.string(),
+  beat: z.number().int().nonnegative(),
+  /** ms of silence after which others may take over. */
+  after: z.number().positive(),
+  /** `stopped`: its process ended in good order, it takes no copies. `drained`: it has handed its queue over too. */
+  state: z.enum(['serving', 'stopped', 'drained']),
+});
+export type Lease = z.infer<typeof Lease>;
+
+const Pair = z.object({
+  kind: z.literal('pair'),
+  generation: z.number().int().positive(),
+  state: z.enum(['open', 'closed', 'claimed']),
+  adopted: z.boolean(),
+  dropped: z.boolean(),
+});
+export type Pair = z.infer<typeof Pair>;
+
+export const ClaimRecord = z.discriminatedUnion('kind', [Lease, Pair]);
+export type ClaimRecord = z.infer<typeof ClaimRecord>;
+
+export const leaseKey = (store: string): string => `lease.${store}`;
+export const pairKey = (owner: string, holder: string): string => `pair.${owner}.${holder}`;
+
+/** What a key names: the store of a lease, or the two of a pair. */
+export function parseKey(key: string): { lease: string } | { owner: string; holder: string } | undefined {
+  const [kind, first, second] = key.split('.');
+  if (first === undefined) return undefined;
+  if (kind === 'lease') return { lease: first };
+  return kind === 'pair' && second !== undefined ? { owner: first, holder: second } : undefined;
+}
+
+export function asLease(record: ClaimRecord | undefined): Lease | undefined {
+  return record?.kind === 'lease' ? record : undefined;
+}
+
+export function asPair(record: ClaimRecord | undefined): Pair | undefined {
+  return record?.kind === 'pair' ? record : undefined;
+}
+
+const opened = (generation: number): Pair => ({
+  kind: 'pair',
+  generation,
+  state: 'open',
+  adopted: false,
+  dropped: false,
+});
+
+/**
+ * The transitions. Each gives the record after it; the same object where it does not apply, which changes nothing.
+ */
+
+/** The owner: begin, or begin again when the last take-over is over. */
+export function open(pair: Pair | undefined): Pair {
+  if (pair === undefined) return opened(1);
+  if (pair.state === 'closed') return { ...pair, state: 'open' };
+  return pair.state === 'claimed' && pair.adopted && pair.dropped ? opened(pair.generation + 1) : pair;
+}
+
+/** The owner: give the holder up, which has not got the mail in its queue. */
+export function giveUp(pair: Pair | undefined): Pair | undefined {
+  return pair?.state === 'open' || (pair?.state === 'claimed' && !pair.adopted)
+    ? { ...opened(pair.generation + 1), state: 'closed' }
+    : pair;
+}
+
+/** The holder, or the owner at a drain: from here on the mail is the holder's. */
+export function claim(pair: Pair | undefined): Pair | undefined {
+  return pair?.state === 'open' ? { ...pair, state: 'claimed' } : pair;
+}
+
+/** The holder: the mail of this generation is in its queue. */
+export function adopted(pair: Pair | undefined, generation: number): Pair | undefined {
+  return pair?.state === 'claimed' && pair.generation === generation && !pair.adopted
+    ? { ...pair, adopted: true }
+    : pair;
+}
+
+/** The owner: the mail of this generation is no more in its queue. */
+export function dropped(pair: Pair | undefined, generation: number): Pair | undefined {
+  return pair?.state === 'claimed' && pair.generation === generation && !pair.dropped
+    ? { ...pair, dropped: true }
+    : pair;
+}

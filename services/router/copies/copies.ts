@@ -1,0 +1,274 @@
+import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
+import { ReplicatedMap } from '#cluster/replicated-map.ts';
+import type { Settings } from '#cluster/settings.ts';
+import type { Store } from '#cluster/store.ts';
+import type { Calls } from '#cluster/topology.ts';
+import { CLAIMS_BUCKET, type CopyChange, type PairName, type RouterContract } from '#services/router/contract.ts';
+import { asPair, ClaimRecord, pairKey } from '#services/router/copies/claims.ts';
+import { CopySender } from '#services/router/copies/copy-sender.ts';
+import { HandOver } from '#services/router/copies/hand-over.ts';
+import { HeldCopies } from '#services/router/copies/held-copies.ts';
+import { LeaseWatch } from '#services/router/copies/lease-watch.ts';
+import { OwnLease } from '#services/router/copies/own-lease.ts';
+import { Pairs } from '#services/router/copies/pairs.ts';
+import { TakeOver } from '#services/router/copies/take-over.ts';
+import type { Corrupt } from '#services/router/corrupt.ts';
+import type { Intake } from '#services/router/intake.ts';
+import type { Queue } from '#services/router/queue.ts';
+import { keys, parseRecord, putJson, StoreName } from '#services/router/records.ts';
+import type { Slot, Slots } from '#services/router/slots.ts';
+import type { Space } from '#services/router/space.ts';
+import type { Answer } from '#shared/contract.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * The second copy of each message, on another node, and what it is for: a node that dies loses no mail.
+ *
+ *   claims.ts        leases and pairs, the words in which routers agree on who delivers what
+ *   own-lease.ts     the right of this node to deliver mail that has a copy elsewhere
+ *   lease-watch.ts   which other nodes live
+ *   pairs.ts         the holders of this node's copies; outbox.ts what goes to one of them
+ *   copy-sender.ts   when a message is on two disks, and how the second follows
+ *   held-copies.ts   the copies of others on this disk
+ *   take-over.ts     what becomes of them when their owner dies, and of ours when we come back
+ *   hand-over.ts     the way of the whole queue to others at a drain
+ *
+ * Without a bus there are no other routers: then all of this does nothing, and every message is this node's.
+ */
+
+/** How often what is due is done, in ms. */
+const TICK_MS = 250;
+
+export type CopiesParts = {
+  settings: Settings;
+  log: Logger;
+  store: Store;
+  slots: Slots;
+  space: Space;
+  corrupt: Corrupt;
+  jetStream: JetStreamAccess | undefined;
+  router: Calls<'router', 'router'>;
+};
+
+export class Copies {
+  readonly sender: CopySender;
+  readonly #parts: CopiesParts;
+  readonly #name: string;
+  readonly #map: ReplicatedMap<ClaimRecord>;
+  readonly #held: HeldCopies;
+  readonly #watch: LeaseWatch;
+  readonly #lease: OwnLease;
+  readonly #pairs: Pairs;
+  #takeOver: TakeOver | undefined;
+  #handOver: HandOver | undefined;
+  #intake: Intake | undefined;
+  #queue: Queue | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #ticking: Promise<void> | undefined;
+  #hadLease = false;
+  #wanted = false;
+
+  private constructor(parts: CopiesParts, name: string, map: ReplicatedMap<ClaimRecord>, held: HeldCopies) {
+    const { settings, log, store, slots, router } = parts;
+    this.#parts = parts;
+    this.#name = name;
+    this.#map = map;
+    this.#held = held;
+    this.#watch = new LeaseWatch(map, name);
+    this.#lease = new OwnLease({
+      ...{ map, store: name, log },
+      node: () => settings.current.node.name,
+      after: () => settings.current.queue['takeover-after'],
+      onBeat: () => void this.#tick(),
+    });
+    this.#pairs = new Pairs({
+      ...{ settings, log, own: name, map, watch: this.#watch, lease: this.#lease, router },
+      onVoid: (holder, generation) => this.#void(holder, generation),
+    });
+    this.sender = new CopySender({
+      ...{ settings, store, slots, pairs: this.#pairs, log },
+      onOvertaken: (place) => this.#takeOver?.overtaken(place.store),
+    });
+  }
+
+  /** Read what is held and known here; the queue has been read. Rejects with `store-failed`. */
+  static async open(parts: CopiesParts): Promise<Copies> {
+    const { store, settings, log, jetStream } = parts;
+    const name = jetStream === undefined ? '' : await storeName(store);
+    const held = await HeldCopies.load(store);
+    const { node, bus } = settings.current;
+    const map = await ReplicatedMap.open({
+      ...{ store, prefix: 'claim!', bucket: CLAIMS_BUCKET, schema: ClaimRecord, node: node.name, log, jetStream },
+      replicas: bus.replicas ?? (bus.servers.length >= 3 ? 3 : 1),
+    });
+    return new Copies(parts, name, map, held);
+  }
+
+  get #clustered(): boolean {
+    return this.#parts.jetStream !== undefined;
+  }
+
+  /** Begin to send, to watch and to take over. */
+  begin(queue: Queue, intake: Intake): void {
+    if (!this.#clustered) return;
+    const { settings, log, store, slots, router } = this.#parts;
+    this.#queue = queue;
+    this.#intake = intake;
+    this.#takeOver = new TakeOver({
+      ...{ settings, log, own: this.#name, store, slots, queue, map: this.#map },
+      ...{ watch: this.#watch, held: this.#held, router },
+      onAdopted: (slot) => this.sender.missing.add(slot),
+    });
+    this.#lease.start();
+    this.#map.onChange(() => void this.#tick());
+    this.#timer = setInterval(() => void this.#tick(), TICK_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#lease.stop();
+    this.#handOver?.abort();
+    await this.#ticking;
+    this.#pairs.close();
+    await this.#map.close();
+  }
+
+  /** Why this message must not be delivered here now, if there is a reason. */
+  obstacle({ copy }: Slot): string | undefined {
+    return copy === undefined || !this.#clustered ? undefined : this.#pairs.obstacle(copy);
+  }
+
+  /** A router asks for room for its copies. */
+  async mirror({ owner, holder, generation, changes }: PairName & { changes: CopyChange[] }, bytes: Uint8Array) {
+    const { space } = this.#parts;
+    if (holder !== this.#name) throw otherStore(holder);
+    const pair = asPair(this.#map.get(pairKey(owner, holder))?.value);
+    // A generation that is news here is none that has ended.
+    if (
+      pair !== undefined &&
+      (pair.generation > generation || (pair.generation === generation && pair.state === 'claimed'))
+    ) {
+      throw new SealpostError('superseded', `generation ${generation} of this pair has ended: it is ${pair.state} now`);
+    }
+    if (bytes.length > 0) {
+      const refusal = this.#intake?.roomFor(bytes.length) ?? (this.#intake === undefined ? notYet() : undefined);
+      if (refusal !== undefined) throw refusal;
+      space.took(bytes.length);
+    }
+    try {
+      await this.#held.change(owner, generation, changes, bytes);
+    } catch (error) {
+      if (errorCode(error) !== 'store-failed') throw error;
+      throw new SealpostError('not-accepting', `node ${this.#node} cannot write copies`, { cause: error });
+    }
+    return {};
+  }
+
+  /** A holder asks which of its copies are needed no more. */
+  compare({ owner, holder, generation, ids }: PairName & { ids: string[] }): { gone: string[] } {
+    if (owner !== this.#name) throw otherStore(owner);
+    const { slots, corrupt } = this.#parts;
+    const needed = (id: string): boolean => {
+      // Of a message that is damaged here the other copy may be whole.
+      if (this.sender.isUnderWay(id) || corrupt.has(id)) return true;
+      const copy = slots.get(id)?.copy;
+      return copy?.store === holder && copy.generation === generation;
+    };
+    return { gone: ids.filter((id) => !needed(id)) };
+  }
+
+  /** Hand everything over and take no more; `stopAttempts` resolves when none is under way. Throws `no-router`. */
+  drain(stopAttempts: () => Promise<void>): void {
+    const { slots, log, store } = this.#parts;
+    if (this.#handOver !== undefined) return;
+    const size = [...slots.all()].length;
+    if (size > 0 && (!this.#clustered || this.#watch.living().length === 0)) {
+      throw new SealpostError('no-router', `no other router is there to take the ${size} messages of ${this.#node}`);
+    }
+    this.#intake?.drain();
+    const parts = { log, store, slots, map: this.#map, own: this.#name };
+    this.#handOver = new HandOver({ ...parts, sender: this.sender, pairs: this.#pairs, lease: this.#lease });
+    void this.#handOver.run(stopAttempts);
+  }
+
+  get status(): Answer<RouterContract['operations']['status']>['copies'] {
+    if (!this.#clustered) return undefined;
+    let elsewhere = 0;
+    for (const { copy } of this.#parts.slots.all()) if (copy !== undefined) elsewhere++;
+    const { renewed } = this.#lease;
+    return {
+      store: this.#name,
+      lease: this.#lease.held ? 'held' : 'lost',
+      ...(renewed === undefined ? {} : { renewed }),
+      elsewhere,
+      missing: this.sender.wanted ? this.sender.missing.size : 0,
+      held: this.#held.size,
+      takenOver: this.#takeOver?.takenOver ?? 0,
+      handedOver: this.#takeOver?.handedOver ?? 0,
+      draining: this.#handOver !== undefined,
+      drained: this.#handOver?.done === true,
+    };
+  }
+
+  get #node(): string {
+    return this.#parts.settings.current.node.name;
+  }
+
+  #tick(): Promise<void> {
+    this.#ticking ??= this.#work()
+      .catch((error: unknown) => this.#parts.log.error({ err: error }, 'copies: a round failed, the next one goes on'))
+      .finally(() => {
+        this.#ticking = undefined;
+      });
+    return this.#ticking;
+  }
+
+  async #work(): Promise<void> {
+    this.#watch.look();
+    const { held } = this.#lease;
+    if (this.#map.state === 'following') await this.#takeOver?.tick();
+    if (held && !this.#hadLease) this.#queue?.releaseBlocked();
+    this.#hadLease = held;
+    const wanted = this.sender.wanted || this.#handOver !== undefined;
+    if (wanted && !this.#wanted) this.#findMissing();
+    this.#wanted = wanted;
+    await this.#pairs.tick(wanted);
+    if (wanted && this.sender.missing.size > 0) await this.sender.fill();
+  }
+
+  #findMissing(): void {
+    for (const slot of this.#parts.slots.all()) {
+      if (slot.copy !== undefined && this.#pairs.isValid(slot.copy)) continue;
+      slot.copy = undefined;
+      this.sender.missing.add(slot);
+    }
+  }
+
+  #void(holder: string, generation: number): void {
+    for (const slot of this.#parts.slots.all()) {
+      if (slot.copy?.store !== holder || slot.copy.generation > generation) continue;
+      slot.copy = undefined;
+      this.sender.missing.add(slot);
+    }
+    this.#queue?.releaseBlocked();
+  }
+}
+
+/** The name of the queue's store, made when the queue is. */
+async function storeName(store: Store): Promise<string> {
+  const sealed = await store.get(keys.store);
+  if (sealed !== undefined) return parseRecord(StoreName, keys.store, sealed).name;
+  const name = newId();
+  await store.write([putJson(keys.store, { name })]);
+  return name;
+}
+
+function otherStore(name: string): SealpostError {
+  return new SealpostError('other-store', `the store ${name} is not here: its disk was lost or replaced`);
+}
+
+function notYet(): SealpostError {
+  return new SealpostError('not-accepting', 'the router is starting');
+}

@@ -1,0 +1,288 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Settings } from '#cluster/settings.ts';
+import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { Outbox, Record } from '#services/router/copies/outbox.ts';
+import type { Pairs } from '#services/router/copies/pairs.ts';
+import type { Message } from '#services/router/message.ts';
+import { type CopyPlace, keys, MessageRecord, parseRecord, putJson } from '#services/router/records.ts';
+import type { Slot, Slots } from '#services/router/slots.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * Sees to it that a message is on two disks, and that the second follows the first.
+ *
+ * commit   A message that is being accepted is written here and there at the same time; it is accepted when both are on
+ *          disk. Where one holder fails another one is asked.
+ * settled  What an attempt, or an operator, changed here is changed there. Who waits for it waits no longer than a moment:
+ *          then mail that was delivered and is still known there as undelivered is at most one message a connection.
+ * ensure   A message that has no copy (its holder is gone, it was taken over, it is a notice) gets one.
+ *
+ * The copy comes first, then the record here that names its place; with the place known, delivery asks for the lease.
+ */
+
+/** How long the end of an attempt waits for the copy to follow. */
+const FOLLOW_MS = 2000;
+/** Pieces of a body that are read and sent together. */
+const PIECES = 8;
+/** Messages that get their copy at the same time. */
+const AT_ONCE = 8;
+
+export type CopySenderParts = {
+  settings: Settings;
+  store: Store;
+  slots: Slots;
+  pairs: Pairs;
+  log: Logger;
+  /** A message got a copy, and the holder has taken over meanwhile: the copy is in its queue. */
+  onOvertaken: (place: CopyPlace) => void;
+};
+
+/** What has changed on disk: records of messages, those of `message` among them. */
+export type Written = { id: string; gone: boolean; operations: readonly StoreOperation[]; notices: readonly Message[] };
+
+export class CopySender {
+  readonly #parts: CopySenderParts;
+  /** Messages that are on their way into the queue: a holder that asks must not drop their copies. */
+  readonly #committing = new Set<string>();
+  readonly #copying = new Map<string, Promise<boolean>>();
+  /** Messages that changed while they were copied. */
+  readonly #changed = new Set<string>();
+  /** Messages that ought to have a copy and have none. */
+  readonly missing = new Set<Slot>();
+
+  constructor(parts: CopySenderParts) {
+    this.#parts = parts;
+  }
+
+  get wanted(): boolean {
+    return this.#parts.settings.current.queue.copies === 2;
+  }
+
+  /** Why no mail is taken for want of a second node, if it is not. */
+  refusal(): SealpostError | undefined {
+    if (!this.wanted || this.#parts.settings.current.queue['without-copy'] === 'accept') return undefined;
+    return this.#parts.pairs.choose() === undefined ? noCopy() : undefined;
+  }
+
+  isUnderWay(id: string): boolean {
+    return this.#committing.has(id) || this.#copying.has(id);
+  }
+
+  /**
+   * Put a message on disk, here and on another node. `build` gives the operations that make it a message here, its own
+   * record and everything that no earlier write held; `earlier` says how many pieces were written before. `accept` is
+   * called when all is on disk. Rejects as `Store.write` does, or with `not-accepting`; nothing is accepted then.
+   */
+  async commit(
+    id: string,
+    record: MessageRecord,
+    build: () => StoreOperation[],
+    earlier: number,
+    accept: (place: CopyPlace | undefined) => void,
+  ): Promise<void> {
+    const { store, pairs } = this.#parts;
+    if (!this.wanted) {
+      await store.write(build());
+      accept(undefined);
+      return;
+    }
+    this.#committing.add(id);
+    try {
+      const outbox = pairs.choose();
+      if (outbox === undefined) {
+        this.#admitAlone(record);
+        await store.write(build());
+        accept(undefined);
+        return;
+      }
+      const operations = build();
+      const here = store.write([...operations, putJson(keys.place(id), outbox.place)]);
+      const there = this.#sendNew(outbox, id, operations, earlier);
+      const [local, remote] = await Promise.allSettled([here, there]);
+      if (local.status === 'rejected') {
+        if (remote.status === 'fulfilled') this.#withdraw(outbox, id);
+        throw local.reason;
+      }
+      const place =
+        remote.status === 'fulfilled' ? outbox.place : await this.#elsewhere(id, record, operations, earlier, outbox);
+      // The slot is there before anybody can ask whether the copy is needed.
+      accept(place);
+      this.#checkOvertaken(place);
+    } finally {
+      this.#committing.delete(id);
+    }
+  }
+
+  /** Bring the copy in step with what was written here; waits for it, but not for long. Never rejects. */
+  async settled(slot: Slot | undefined, { id, gone, operations, notices }: Written): Promise<void> {
+    const { pairs, slots } = this.#parts;
+    if (this.#copying.has(id)) this.#changed.add(id);
+    const outbox = pairs.outbox(slot?.copy);
+    const news = notices.flatMap((notice) => slots.get(notice.id) ?? []);
+    if (!this.wanted && outbox === undefined) return;
+    const work = async (): Promise<void> => {
+      // A failure notice stands for the mail that it is about: the copy of the one must be there before that of the
+      // other goes.
+      await Promise.all(news.map((notice) => this.ensure(notice)));
+      if (outbox === undefined) return;
+      if (gone) await outbox.drop(id);
+      else
+        await outbox.follow(
+          id,
+          operations.filter(({ key }) => belongsTo(key, id)),
+        );
+    };
+    const done = work().catch((error: unknown) => {
+      this.#parts.log.debug({ queueId: id, reason: errorText(error) }, 'a copy was not brought in step');
+    });
+    if (outbox?.ill !== true) await Promise.race([done, delay(FOLLOW_MS, undefined, { ref: false })]);
+  }
+
+  /** Give a message a copy. Resolves to whether it has one; false when no other router takes it. */
+  ensure(slot: Slot): Promise<boolean> {
+    if (slot.copy !== undefined && this.#parts.pairs.isValid(slot.copy)) return Promise.resolve(true);
+    let copying = this.#copying.get(slot.id);
+    if (copying === undefined) {
+      copying = this.#copy(slot).finally(() => {
+        this.#copying.delete(slot.id);
+        this.#changed.delete(slot.id);
+      });
+      this.#copying.set(slot.id, copying);
+    }
+    return copying;
+  }
+
+  /** Give copies to those that miss one, as long as that works. */
+  async fill(): Promise<void> {
+    const { slots, pairs } = this.#parts;
+    const waiting = this.missing.values();
+    const worker = async (): Promise<void> => {
+      for (const slot of waiting) {
+        if (!slots.has(slot) || (await this.ensure(slot))) this.missing.delete(slot);
+        else if (pairs.choose() === undefined) return;
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  }
+
+  async #copy(slot: Slot): Promise<boolean> {
+    const { pairs, slots, store, log } = this.#parts;
+    const tried: Outbox[] = [];
+    for (let outbox = pairs.choose(); outbox !== undefined; outbox = pairs.choose(tried)) {
+      try {
+        this.#changed.delete(slot.id);
+        await this.#sendStored(outbox, slot);
+        if (!slots.has(slot)) {
+          this.#withdraw(outbox, slot.id);
+          return true;
+        }
+        if (this.#changed.has(slot.id)) continue;
+        slot.copy = outbox.place;
+        await store.persist([putJson(keys.place(slot.id), outbox.place)]);
+        this.#checkOvertaken(outbox.place);
+        return true;
+      } catch (error) {
+        if (!slots.has(slot)) return true;
+        log.info({ queueId: slot.id, holder: outbox.place.node, reason: errorText(error) }, 'no copy was made there');
+        tried.push(outbox);
+      }
+    }
+    return false;
+  }
+
+  /** Ask the other holders in turn; without any, what the configuration wants for that. */
+  async #elsewhere(
+    id: string,
+    record: MessageRecord,
+    operations: readonly StoreOperation[],
+    earlier: number,
+    failed: Outbox,
+  ): Promise<CopyPlace | undefined> {
+    const { pairs, store } = this.#parts;
+    const tried = [failed];
+    // It may have arrived all the same.
+    this.#withdraw(failed, id);
+    for (let outbox = pairs.choose(tried); outbox !== undefined; outbox = pairs.choose(tried)) {
+      try {
+        await this.#sendNew(outbox, id, operations, earlier);
+      } catch {
+        tried.push(outbox);
+        this.#withdraw(outbox, id);
+        continue;
+      }
+      await store.write([putJson(keys.place(id), outbox.place)]);
+      return outbox.place;
+    }
+    this.#admitAlone(record);
+    await store.write([putJson(keys.message(id), record), { type: 'del', key: keys.place(id) }]);
+    return undefined;
+  }
+
+  #checkOvertaken(place: CopyPlace | undefined): void {
+    if (place !== undefined && this.#parts.pairs.pair(place.store)?.state === 'claimed') this.#parts.onOvertaken(place);
+  }
+
+  #admitAlone(record: MessageRecord): void {
+    if (this.#parts.settings.current.queue['without-copy'] !== 'accept') throw noCopy();
+    record.alone = true;
+  }
+
+  #withdraw(outbox: Outbox, id: string): void {
+    outbox.drop(id).catch((error: unknown) => {
+      this.#parts.log.debug(
+        { queueId: id, reason: errorText(error) },
+        'a copy that nobody needs may remain for a while',
+      );
+    });
+  }
+
+  async #sendNew(outbox: Outbox, id: string, operations: readonly StoreOperation[], earlier: number): Promise<void> {
+    await this.#sendPieces(outbox, id, 0, earlier);
+    await outbox.copy(id, inOrder(id, operations), true);
+  }
+
+  /** Send a message as it lies on disk. */
+  async #sendStored(outbox: Outbox, slot: Slot): Promise<void> {
+    const { store } = this.#parts;
+    const { id } = slot;
+    const record = parseRecord(MessageRecord, keys.message(id), await store.get(keys.message(id)));
+    await this.#sendPieces(outbox, id, 0, record.chunks.length);
+    const last = Array.from({ length: record.recipients }, (_, n) => keys.recipient(id, n));
+    await outbox.copy(id, await this.#read([...last, keys.message(id)]), true);
+  }
+
+  async #sendPieces(outbox: Outbox, id: string, from: number, to: number): Promise<void> {
+    for (let n = from; n < to; n += PIECES) {
+      const wanted = Array.from({ length: Math.min(PIECES, to - n) }, (_, i) => keys.body(id, n + i));
+      await outbox.copy(id, await this.#read(wanted), false);
+    }
+  }
+
+  async #read(wanted: string[]): Promise<Record[]> {
+    const values = await this.#parts.store.getMany(wanted);
+    return wanted.map((key, n) => {
+      const value = values[n];
+      if (value === undefined) throw new SealpostError('corrupt', `${key}: the record is missing`);
+      return { key, value };
+    });
+  }
+}
+
+/** The records of a new message, its own record last: with it the copy is whole. */
+function inOrder(id: string, operations: readonly StoreOperation[]): Record[] {
+  const records = operations.flatMap((o) => (o.type === 'put' ? [{ key: o.key, value: o.value }] : []));
+  const isMessage = ({ key }: Record): boolean => key === keys.message(id);
+  return [...records.filter((r) => !isMessage(r)), ...records.filter(isMessage)];
+}
+
+function belongsTo(key: string, id: string): boolean {
+  return key === keys.message(id) || key.startsWith(`recipient!${id}!`);
+}
+
+function noCopy(): SealpostError {
+  return new SealpostError(
+    'not-accepting',
+    'no other router takes the second copy (queue.copies: 2): start one, or set queue.without-copy: accept',
+  );
+}

@@ -1,0 +1,96 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ReplicatedMap } from '#cluster/replicated-map.ts';
+import type { Store } from '#cluster/store.ts';
+import { asPair, type ClaimRecord, claim, pairKey } from '#services/router/copies/claims.ts';
+import type { CopySender } from '#services/router/copies/copy-sender.ts';
+import type { OwnLease } from '#services/router/copies/own-lease.ts';
+import type { Pairs } from '#services/router/copies/pairs.ts';
+import type { Slots } from '#services/router/slots.ts';
+import { errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * A drain: the whole queue goes to other routers.
+ *
+ *   stopping → copying → releasing → done
+ *
+ * stopping: no attempt begins; those under way end.
+ * copying: every message gets a copy, wherever another router takes it. Without any it waits.
+ * releasing: the pairs become claimed, by this side; the holders move the copies into their queues, and this node deletes
+ *   what it has (take-over.ts does both). Mail whose copy got void meanwhile goes back to copying.
+ * done: nothing is left, and the lease says that nobody need take anything over.
+ */
+
+const LOOK_MS = 100;
+
+export type HandOverParts = {
+  log: Logger;
+  store: Store;
+  slots: Slots;
+  map: ReplicatedMap<ClaimRecord>;
+  own: string;
+  sender: CopySender;
+  pairs: Pairs;
+  lease: OwnLease;
+};
+
+export class HandOver {
+  readonly #parts: HandOverParts;
+  readonly #abort = new AbortController();
+  done = false;
+
+  constructor(parts: HandOverParts) {
+    this.#parts = parts;
+  }
+
+  /** Stop where it is: what was not handed over stays in this queue. */
+  abort(): void {
+    this.#abort.abort();
+  }
+
+  async run(stopAttempts: () => Promise<void>): Promise<void> {
+    const { log, lease } = this.#parts;
+    const { signal } = this.#abort;
+    const began = performance.now();
+    await stopAttempts();
+    while (!signal.aborted && !this.done) {
+      try {
+        if (await this.#round()) {
+          await lease.drained();
+          this.done = true;
+          log.info({ seconds: (performance.now() - began) / 1000 }, 'drained: the queue of this node is with others');
+          return;
+        }
+      } catch (error) {
+        log.info({ reason: errorText(error) }, 'handing the queue over: tried again');
+      }
+      await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** Whether nothing is left. */
+  async #round(): Promise<boolean> {
+    const { slots, pairs, sender } = this.#parts;
+    const left = [...slots.all()];
+    if (left.length === 0) return true;
+    for (const slot of left) {
+      if (slot.copy !== undefined && pairs.isValid(slot.copy)) continue;
+      slot.copy = undefined;
+      sender.missing.add(slot);
+    }
+    if (sender.missing.size > 0) await sender.fill();
+    if (left.some((slot) => slots.has(slot) && slot.copy === undefined)) return false;
+    for (const holder of new Set(left.flatMap((slot) => slot.copy?.store ?? []))) await this.#release(holder);
+    return false;
+  }
+
+  async #release(holder: string): Promise<void> {
+    const { map, own, pairs } = this.#parts;
+    if (pairs.pair(holder)?.state !== 'open') return;
+    await map.update(pairKey(own, holder), (record) => {
+      const before = asPair(record);
+      const after = claim(before);
+      return after === before ? record : after;
+    });
+  }
+}

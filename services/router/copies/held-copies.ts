@@ -1,0 +1,159 @@
+import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { CopyChange } from '#services/router/contract.ts';
+import { keys, rangeOf } from '#services/router/records.ts';
+import { CALL_ERRORS } from '#shared/contract.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/**
+ * The copies of other nodes' mail on this disk. Records lie as their owner sealed them, below `copy!<owner>.<generation>`:
+ *
+ *   copy!<owner>.<generation>!<queueId>!<key of the record in the owner's queue>
+ *
+ * A copy is complete when its owner has said so with its last record; others were never answered with 250 and are never
+ * taken over. What is held is known in memory, so that a copy is deleted without reading: changes of one message take
+ * effect in the order in which they came (`cluster/store.ts`).
+ */
+
+/** How many records a copy has. */
+type Held = { pieces: number; recipients: number; complete: boolean };
+
+const NUMBERED = /^(recipient|body)!([0-9A-Z]{16})!(\d{5})$/;
+
+export class HeldCopies {
+  readonly #store: Store;
+  readonly #pairs = new Map<string, Map<string, Held>>();
+
+  private constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** Find what is held. A copy without its message record, which comes last, was never completed. */
+  static async load(store: Store): Promise<HeldCopies> {
+    const held = new HeldCopies(store);
+    for await (const key of store.keys(rangeOf('copy'))) {
+      const [, pair = '', id = '', ...original] = key.split('!');
+      held.#note(pair, id, original.join('!'));
+    }
+    return held;
+  }
+
+  /** Messages held for all owners. */
+  get size(): number {
+    let size = 0;
+    for (const copies of this.#pairs.values()) size += copies.size;
+    return size;
+  }
+
+  /** Every pair that something is held of. */
+  pairs(): { owner: string; generation: number }[] {
+    return [...this.#pairs.keys()].map((pair) => {
+      const [owner = '', generation] = pair.split('.');
+      return { owner, generation: Number(generation) };
+    });
+  }
+
+  ids(owner: string, generation: number): string[] {
+    return [...(this.#pairs.get(pairName(owner, generation))?.keys() ?? [])];
+  }
+
+  isComplete(owner: string, generation: number, id: string): boolean {
+    return this.#pairs.get(pairName(owner, generation))?.get(id)?.complete === true;
+  }
+
+  /**
+   * Make changes, all or none; resolves when they are on disk. Rejects with `store-failed`, or with `malformed` for a
+   * list that does not fit its bytes.
+   */
+  async change(owner: string, generation: number, changes: readonly CopyChange[], bytes: Uint8Array): Promise<void> {
+    const pair = pairName(owner, generation);
+    const operations: StoreOperation[] = [];
+    const parts = changes.map((change) => ('drop' in change ? [] : checkedKeys(change)));
+    const total = changes.reduce((sum, c) => sum + ('drop' in c ? 0 : c.put.reduce((n, { size }) => n + size, 0)), 0);
+    if (total !== bytes.length) throw malformed(`${bytes.length} bytes came where ${total} were announced`);
+    let at = 0;
+    for (const [n, change] of changes.entries()) {
+      if ('drop' in change) {
+        operations.push(...this.#removal(pair, change.id));
+        continue;
+      }
+      for (const [i, { size }] of change.put.entries()) {
+        const key = parts[n]?.[i] ?? '';
+        const value = Buffer.from(bytes.buffer, bytes.byteOffset + at, size);
+        at += size;
+        // News of a message that is not here, or not whole, must not make it look whole.
+        if (key === keys.message(change.id) && !change.complete && !this.isComplete(owner, generation, change.id))
+          continue;
+        operations.push({ type: 'put', key: keys.copy(pair, change.id, key), value });
+        this.#note(pair, change.id, key, change.complete);
+      }
+    }
+    if (operations.length > 0) await this.#store.write(operations);
+  }
+
+  /** Forget messages of a pair; resolves when they are deleted. */
+  async drop(owner: string, generation: number, ids: readonly string[]): Promise<void> {
+    const pair = pairName(owner, generation);
+    await this.#store.persist(ids.flatMap((id) => this.#removal(pair, id)));
+  }
+
+  /** Take note that the records of a message were moved elsewhere. */
+  forget(owner: string, generation: number, id: string): void {
+    this.#forget(pairName(owner, generation), id);
+  }
+
+  /** The records of one copy, with the keys that they had in their owner's queue. */
+  async *records(owner: string, generation: number, id: string): AsyncGenerator<[string, Buffer]> {
+    const prefix = `copy!${pairName(owner, generation)}!${id}`;
+    for await (const [key, value] of this.#store.entries(rangeOf(prefix))) yield [key.slice(prefix.length + 1), value];
+  }
+
+  #note(pair: string, id: string, key: string, complete = key.startsWith('message!')): void {
+    let copies = this.#pairs.get(pair);
+    if (copies === undefined) {
+      copies = new Map();
+      this.#pairs.set(pair, copies);
+    }
+    let held = copies.get(id);
+    if (held === undefined) {
+      held = { pieces: 0, recipients: 0, complete: false };
+      copies.set(id, held);
+    }
+    held.complete ||= complete;
+    const [, kind, , number] = NUMBERED.exec(key) ?? [];
+    if (kind === 'body') held.pieces = Math.max(held.pieces, Number(number) + 1);
+    else if (kind === 'recipient') held.recipients = Math.max(held.recipients, Number(number) + 1);
+  }
+
+  #removal(pair: string, id: string): StoreOperation[] {
+    const held = this.#pairs.get(pair)?.get(id);
+    if (held === undefined) return [];
+    const operations: StoreOperation[] = [];
+    const del = (key: string): number => operations.push({ type: 'del', key: keys.copy(pair, id, key) });
+    del(keys.message(id));
+    for (let n = 0; n < held.recipients; n++) del(keys.recipient(id, n));
+    for (let n = 0; n < held.pieces; n++) del(keys.body(id, n));
+    this.#forget(pair, id);
+    return operations;
+  }
+
+  #forget(pair: string, id: string): void {
+    const copies = this.#pairs.get(pair);
+    copies?.delete(id);
+    if (copies?.size === 0) this.#pairs.delete(pair);
+  }
+}
+
+const pairName = (owner: string, generation: number): string => `${owner}.${generation}`;
+
+/** The keys of a change: records of that very message and no others. */
+function checkedKeys({ id, put }: Extract<CopyChange, { put: unknown }>): string[] {
+  return put.map(({ key }) => {
+    if (key !== keys.message(id) && NUMBERED.exec(key)?.[2] !== id)
+      throw malformed(`${key} is no record of message ${id}`);
+    return key;
+  });
+}
+
+function malformed(text: string): SealpostError {
+  return new SealpostError(CALL_ERRORS.malformed, text);
+}

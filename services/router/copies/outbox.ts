@@ -1,0 +1,194 @@
+import type { StoreOperation } from '#cluster/store.ts';
+import { type CopyChange, MOST_COPIES, type PairName } from '#services/router/contract.ts';
+import type { CopyPlace } from '#services/router/records.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * What goes to one holder, in order, one call after the other: what comes while a call is under way goes along with the
+ * next one, as in a group commit.
+ *
+ *   well → ill (a call failed) → well (a later call was answered); closed for good.
+ *
+ * A copy of a message that is being accepted fails with the call that carries it, or at once while the holder is ill:
+ * somebody waits for it, and another holder may take it. News of copies that the holder has (`follow`) are kept until
+ * they have reached it; they are sent again every second.
+ */
+
+export type Record = { key: string; value: Buffer };
+
+type Item = {
+  change: CopyChange;
+  values: Buffer[];
+  bytes: number;
+  /** Survives failures. */
+  kept: boolean;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+};
+
+/** Bytes of records that one call carries, give or take one record. */
+const CALL_BYTES = 256 * 1024;
+const RETRY_MS = 1000;
+/** News that wait for an ill holder; beyond, the holder is given up rather than memory. */
+const MOST_KEPT = 100_000;
+
+export type OutboxParts = {
+  pair: PairName;
+  place: CopyPlace;
+  send: (changes: CopyChange[], bytes: Buffer) => Promise<void>;
+  /** The pair has come to its end: `superseded`, `other-store`, or too much waits for the holder. */
+  onEnd: (code: string) => void;
+  log: Logger;
+};
+
+export class Outbox {
+  readonly place: CopyPlace;
+  readonly #parts: OutboxParts;
+  #items: Item[] = [];
+  #waitingBytes = 0;
+  #sending = false;
+  #ill = false;
+  #closed = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(parts: OutboxParts) {
+    this.#parts = parts;
+    this.place = parts.place;
+  }
+
+  get ill(): boolean {
+    return this.#ill || this.#closed;
+  }
+
+  /** Bytes that wait. */
+  get load(): number {
+    return this.#waitingBytes;
+  }
+
+  /** Whether everything has reached the holder. */
+  get empty(): boolean {
+    return this.#items.length === 0 && !this.#sending;
+  }
+
+  /** Send records of a message that has no copy there yet; the last ones make it whole. Rejects when they did not arrive. */
+  async copy(id: string, records: readonly Record[], complete: boolean): Promise<void> {
+    if (this.ill) throw new SealpostError('not-accepting', `node ${this.place.node} takes no copies right now`);
+    await Promise.all(
+      portions(records).map((portion, n, all) => this.#add(id, portion, complete && n === all.length - 1, false)),
+    );
+  }
+
+  /** Bring a copy in step with what was written here; resolves when it is, rejects only when the pair has ended. */
+  async follow(id: string, operations: readonly StoreOperation[]): Promise<void> {
+    const records = operations.flatMap((o) => (o.type === 'put' ? [{ key: o.key, value: o.value }] : []));
+    await Promise.all(portions(records).map((portion) => this.#add(id, portion, false, true)));
+  }
+
+  /** The message needs no copy any more. Like `follow`. */
+  drop(id: string): Promise<void> {
+    return this.#push({ change: { id, drop: true }, values: [], bytes: 0, kept: true });
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    for (const item of this.#items.splice(0)) item.reject(ended(this.place));
+  }
+
+  #add(id: string, records: readonly Record[], complete: boolean, kept: boolean): Promise<void> {
+    const put = records.map(({ key, value }) => ({ key, size: value.length }));
+    const values = records.map(({ value }) => value);
+    return this.#push({ change: { id, put, complete }, values, bytes: sizeOf(records), kept });
+  }
+
+  #push(item: Omit<Item, 'resolve' | 'reject'>): Promise<void> {
+    if (this.#closed) return Promise.reject(ended(this.place));
+    return new Promise((resolve, reject) => {
+      this.#items.push({ ...item, resolve, reject });
+      this.#waitingBytes += item.bytes;
+      if (this.#items.length > MOST_KEPT) this.#parts.onEnd('too-much');
+      else if (!this.#ill) void this.#pump();
+    });
+  }
+
+  async #pump(): Promise<void> {
+    if (this.#sending) return;
+    this.#sending = true;
+    while (this.#items.length > 0 && !this.#closed) {
+      const items = this.#take();
+      try {
+        await this.#parts.send(
+          items.map(({ change }) => change),
+          Buffer.concat(items.flatMap(({ values }) => values)),
+        );
+        if (this.#ill) this.#parts.log.info({ holder: this.place.node }, 'copies reach the other router again');
+        this.#ill = false;
+        for (const item of items) item.resolve();
+      } catch (error) {
+        this.#failed(items, error);
+        break;
+      }
+    }
+    this.#sending = false;
+  }
+
+  #take(): Item[] {
+    let bytes = 0;
+    let count = 0;
+    for (const item of this.#items) {
+      if (count > 0 && (bytes + item.bytes > CALL_BYTES || count === MOST_COPIES)) break;
+      bytes += item.bytes;
+      count++;
+    }
+    this.#waitingBytes -= bytes;
+    return this.#items.splice(0, count);
+  }
+
+  #failed(items: readonly Item[], error: unknown): void {
+    const code = errorCode(error);
+    if (!this.#ill) {
+      this.#parts.log.warn({ holder: this.place.node, err: error }, 'the other router takes no copies');
+    }
+    this.#ill = true;
+    const all = [...items, ...this.#items];
+    this.#items = all.filter((item) => item.kept);
+    this.#waitingBytes = this.#items.reduce((sum, item) => sum + item.bytes, 0);
+    for (const item of all) if (!item.kept) item.reject(error);
+    if (this.#closed) {
+      for (const item of this.#items.splice(0)) item.reject(ended(this.place));
+    } else {
+      if (code === 'superseded' || code === 'other-store') this.#parts.onEnd(code);
+      this.#timer = setTimeout(() => void this.#probe(), RETRY_MS).unref();
+    }
+  }
+
+  /** Try again; with nothing to send, the next copy finds out. */
+  async #probe(): Promise<void> {
+    if (this.#items.length === 0) this.#ill = false;
+    else await this.#pump();
+  }
+}
+
+function ended({ node }: CopyPlace): SealpostError {
+  return new SealpostError('superseded', `the pair with node ${node} has ended`);
+}
+
+function sizeOf(records: readonly Record[]): number {
+  return records.reduce((sum, { value }) => sum + value.length, 0);
+}
+
+/** Records in portions that a call can carry. */
+function portions(records: readonly Record[]): Record[][] {
+  const all: Record[][] = [];
+  let bytes = CALL_BYTES;
+  for (const record of records) {
+    if (bytes + record.value.length > CALL_BYTES) {
+      all.push([]);
+      bytes = 0;
+    }
+    all.at(-1)?.push(record);
+    bytes += record.value.length;
+  }
+  return all;
+}

@@ -1,0 +1,302 @@
+import type { ReplicatedMap } from '#cluster/replicated-map.ts';
+import type { Settings } from '#cluster/settings.ts';
+import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { Calls } from '#cluster/topology.ts';
+import { MOST_COPIES } from '#services/router/contract.ts';
+import {
+  adopted,
+  asPair,
+  type ClaimRecord,
+  claim,
+  dropped,
+  leaseKey,
+  type Pair,
+  pairKey,
+  parseKey,
+} from '#services/router/copies/claims.ts';
+import type { HeldCopies } from '#services/router/copies/held-copies.ts';
+import type { LeaseWatch } from '#services/router/copies/lease-watch.ts';
+import type { Queue } from '#services/router/queue.ts';
+import { keys, MessageRecord, parseRecord, putJson, RecipientRecord, rangeOf } from '#services/router/records.ts';
+import { dueAt, isFinal } from '#services/router/schedule.ts';
+import type { Slot, Slots } from '#services/router/slots.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * What becomes of mail when its node dies, and when that comes back.
+ *
+ * As a holder: claim the pairs of owners whose lease ran out, move the copies of a claimed pair into the own queue, delete
+ * those that an owner gave up, and ask owners from time to time which copies they need no more (news of that may have
+ * got lost with a process).
+ * As an owner: delete what a holder took over.
+ *
+ * Every step can be made again: a claim is in the map before anything moves; copies move in batches, each message whole,
+ * its own record in the last one; the map hears of the end of it after that.
+ */
+
+const BATCH_BYTES = 1024 * 1024;
+const BATCH_MESSAGES = 200;
+/** How soon a new pair is compared, how soon after a failure, and how often else. */
+const COMPARE_SOON_MS = 5000;
+const COMPARE_AGAIN_MS = 15_000;
+const COMPARE_MS = 600_000;
+
+export type TakeOverParts = {
+  settings: Settings;
+  log: Logger;
+  own: string;
+  store: Store;
+  slots: Slots;
+  queue: Queue;
+  map: ReplicatedMap<ClaimRecord>;
+  watch: LeaseWatch;
+  held: HeldCopies;
+  router: Calls<'router', 'router'>;
+  /** A message came into the queue that has no copy. */
+  onAdopted: (slot: Slot) => void;
+};
+
+export class TakeOver {
+  readonly #parts: TakeOverParts;
+  readonly #compareAt = new Map<string, number>();
+  /** Holders that took over a message which had not come into the queue here by then. */
+  readonly #overtaken = new Set<string>();
+  #working: Promise<void> | undefined;
+  /** Messages since the start. */
+  takenOver = 0;
+  handedOver = 0;
+
+  constructor(parts: TakeOverParts) {
+    this.#parts = parts;
+  }
+
+  /** Make the steps that are due. Never rejects; a step that fails is made again at a later call. */
+  tick(): Promise<void> {
+    this.#working ??= this.#work().finally(() => {
+      this.#working = undefined;
+    });
+    return this.#working;
+  }
+
+  /** Look again for mail that a holder has taken over. */
+  overtaken(holder: string): void {
+    this.#overtaken.add(holder);
+  }
+
+  async #work(): Promise<void> {
+    const { held, map, own } = this.#parts;
+    for (const { owner, generation } of held.pairs()) {
+      await this.#step(() => this.#lookAfter(owner, generation));
+    }
+    for (const { key, value } of map.entries()) {
+      const name = parseKey(key);
+      const pair = asPair(value);
+      if (name === undefined || !('owner' in name) || pair?.state !== 'claimed') continue;
+      const { owner, holder } = name;
+      if (owner === own && pair.adopted && (!pair.dropped || this.#overtaken.delete(holder)))
+        await this.#step(() => this.#dropOwn(holder, pair.generation));
+      // Claimed, and nothing of it is here (any more).
+      if (holder === own && !pair.adopted && held.ids(owner, pair.generation).length === 0)
+        await this.#step(() => this.#mark(pairKey(owner, own), (p) => adopted(p, pair.generation)));
+    }
+  }
+
+  async #step(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#parts.log.info({ reason: errorText(error) }, 'a step of a take-over is made again later');
+    }
+  }
+
+  async #lookAfter(owner: string, generation: number): Promise<void> {
+    const { map, own, watch, held } = this.#parts;
+    const pair = asPair(map.get(pairKey(owner, own))?.value);
+    if (pair === undefined) return;
+    if (pair.generation > generation) {
+      await held.drop(owner, generation, held.ids(owner, generation));
+      return;
+    }
+    if (pair.state === 'claimed') {
+      await this.#adopt(owner, pair);
+      return;
+    }
+    const silent = watch.silent(owner);
+    if (silent !== undefined) await this.#claim(owner, silent);
+    else await this.#compare(owner, generation);
+  }
+
+  /** Claim a pair, unless its owner has beaten meanwhile: the map calls the function with the newest state. */
+  async #claim(owner: string, version: number): Promise<void> {
+    const { map, own, watch, log } = this.#parts;
+    const alive = new Error('the owner lives');
+    try {
+      await map.update(pairKey(owner, own), (record) => {
+        if (map.get(leaseKey(owner))?.version !== version) throw alive;
+        const before = asPair(record);
+        const after = claim(before);
+        return after === before ? record : after;
+      });
+    } catch (error) {
+      if (error === alive) return;
+      throw error;
+    }
+    const pair = asPair(map.get(pairKey(owner, own))?.value);
+    if (pair?.state !== 'claimed') return;
+    log.warn({ from: watch.lease(owner)?.node, store: owner }, 'a node is silent: this one takes its mail over');
+    await this.#adopt(owner, pair);
+  }
+
+  async #adopt(owner: string, { generation, adopted: before }: Pair): Promise<void> {
+    const { store, held, watch, log, own } = this.#parts;
+    const from = watch.lease(owner)?.node ?? owner;
+    // What was taken before the claim is on disk behind this.
+    await store.write([]);
+    const ids = held.ids(owner, generation);
+    const unfinished = ids.filter((id) => !held.isComplete(owner, generation, id));
+    const batch = new Batch();
+    let count = 0;
+    const flush = async (): Promise<void> => {
+      await store.persist(batch.operations);
+      for (const message of batch.messages) {
+        held.forget(owner, generation, message.id);
+        this.#enqueue(message);
+      }
+      count += batch.messages.length;
+      batch.clear();
+    };
+    for (const id of ids) {
+      if (!held.isComplete(owner, generation, id)) continue;
+      await this.#move(owner, generation, id, from, batch, flush);
+      if (batch.messages.length >= BATCH_MESSAGES || batch.bytes >= BATCH_BYTES) await flush();
+    }
+    await flush();
+    await held.drop(owner, generation, unfinished);
+    this.takenOver += count;
+    if (count > 0) log.warn({ from, store: owner, messages: count }, 'mail was taken over from another node');
+    if (!before) await this.#mark(pairKey(owner, own), (pair) => adopted(pair, generation));
+  }
+
+  /** Move one copy into a batch; pieces of a large one are written on the way. */
+  async #move(
+    owner: string,
+    generation: number,
+    id: string,
+    from: string,
+    batch: Batch,
+    flush: () => Promise<void>,
+  ): Promise<void> {
+    const name = `${owner}.${generation}`;
+    let record: MessageRecord | undefined;
+    const recipients: RecipientRecord[] = [];
+    for await (const [key, value] of this.#parts.held.records(owner, generation, id)) {
+      batch.add({ type: 'del', key: keys.copy(name, id, key) });
+      try {
+        if (key === keys.message(id)) {
+          record = { ...parseRecord(MessageRecord, key, value), takenOver: { from, at: Date.now() } };
+          batch.add(putJson(key, record));
+          continue;
+        }
+        if (key.startsWith('recipient!')) recipients.push(parseRecord(RecipientRecord, key, value));
+      } catch (error) {
+        // It is set aside, and reported, when its turn comes.
+        this.#parts.log.error({ queueId: id, from, reason: errorText(error) }, 'a copy is damaged');
+      }
+      batch.add({ type: 'put', key, value });
+      if (key.startsWith('body!') && batch.bytes >= BATCH_BYTES) await flush();
+    }
+    const due = Math.min(...recipients.filter((r) => !isFinal(r.status)).map((r) => dueAt(r.status)));
+    batch.messages.push({ id, due: Number.isFinite(due) ? due : 0, held: record?.held === true });
+  }
+
+  #enqueue({ id, due, held }: Moved): void {
+    const { slots, queue, onAdopted } = this.#parts;
+    const slot = slots.add(id, held ? 'hold' : 'deferred');
+    onAdopted(slot);
+    if (!held) queue.schedule(slot, due, due > Date.now() ? 'deferred' : 'active');
+  }
+
+  /** A holder took over what it had of this node: it goes here, whatever is under way. */
+  async #dropOwn(holder: string, generation: number): Promise<void> {
+    const { slots, queue, store, log, own } = this.#parts;
+    const gone: string[] = [];
+    let underWay = 0;
+    for (const slot of [...slots.all()]) {
+      if (slot.copy?.store !== holder || slot.copy.generation > generation) continue;
+      if ((slot.message?.busy ?? 0) > 0) underWay++;
+      queue.remove(slot, slot.message);
+      gone.push(slot.id);
+    }
+    for (const id of gone) {
+      const operations: StoreOperation[] = [keys.message(id), keys.place(id)].map((key) => ({ type: 'del', key }));
+      for (const kind of ['recipient', 'body'])
+        for await (const key of store.keys(rangeOf(`${kind}!${id}`))) operations.push({ type: 'del', key });
+      await store.persist(operations);
+    }
+    this.handedOver += gone.length;
+    if (gone.length > 0) {
+      const taker = this.#parts.watch.lease(holder)?.node ?? holder;
+      log.warn(
+        { to: taker, messages: gone.length, underWay },
+        'mail was taken over by another node: it is deleted here',
+      );
+    }
+    await this.#mark(pairKey(own, holder), (pair) => dropped(pair, generation));
+  }
+
+  /** Delete the copies that their owner needs no more, and say nothing when it does not answer. */
+  async #compare(owner: string, generation: number): Promise<void> {
+    const { held, router, watch, own, log } = this.#parts;
+    const name = `${owner}.${generation}`;
+    const now = performance.now();
+    const at = this.#compareAt.get(name);
+    if (at === undefined) this.#compareAt.set(name, now + COMPARE_SOON_MS);
+    const node = watch.lease(owner)?.node;
+    if (at === undefined || now < at || node === undefined) return;
+    this.#compareAt.set(name, now + COMPARE_AGAIN_MS);
+    const ids = held.ids(owner, generation);
+    let count = 0;
+    for (let n = 0; n < ids.length; n += MOST_COPIES) {
+      try {
+        const page = ids.slice(n, n + MOST_COPIES);
+        const { gone } = await router.compare({ owner, holder: own, generation, ids: page }, { node });
+        await held.drop(owner, generation, gone);
+        count += gone.length;
+      } catch (error) {
+        log.debug({ owner: node, code: errorCode(error), reason: errorText(error) }, 'copies were not compared');
+        return;
+      }
+    }
+    if (count > 0) log.info({ owner: node, copies: count }, 'copies that their owner needs no more were deleted');
+    this.#compareAt.set(name, now + COMPARE_MS);
+  }
+
+  async #mark(key: string, change: (pair: Pair | undefined) => Pair | undefined): Promise<void> {
+    await this.#parts.map.update(key, (record) => {
+      const before = asPair(record);
+      const after = change(before);
+      return after === before ? record : after;
+    });
+  }
+}
+
+type Moved = { id: string; due: number; held: boolean };
+
+/** Messages on their way into the queue, written together. */
+class Batch {
+  operations: StoreOperation[] = [];
+  messages: Moved[] = [];
+  bytes = 0;
+
+  add(operation: StoreOperation): void {
+    this.operations.push(operation);
+    if (operation.type === 'put') this.bytes += operation.value.length;
+  }
+
+  clear(): void {
+    this.operations = [];
+    this.messages = [];
+    this.bytes = 0;
+  }
+}

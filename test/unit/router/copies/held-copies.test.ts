@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Store } from '#cluster/store.ts';
+import type { CopyChange } from '#services/router/contract.ts';
+import { HeldCopies } from '#services/router/copies/held-copies.ts';
+import { keys } from '#services/router/records.ts';
+import { newQueueId } from '#shared/ids.ts';
+import { silentLogger } from '#shared/log.ts';
+import { tempDir } from '#test/kit/temp.ts';
+import { codeOf } from '../fixture.ts';
+
+const OWNER = 'AAAABBBBCCCC';
+const [A = '', B = ''] = [newQueueId(), newQueueId()];
+
+async function withHeld(work: (held: HeldCopies, store: Store) => Promise<void>): Promise<void> {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  await work(await HeldCopies.load(store), store);
+  await store.close();
+}
+
+function put(id: string, records: Record<string, string>, complete: boolean): [CopyChange, Buffer] {
+  const names = Object.keys(records);
+  return [
+    { id, complete, put: names.map((key) => ({ key, size: Buffer.byteLength(records[key] ?? '') })) },
+    Buffer.from(names.map((key) => records[key]).join('')),
+  ];
+}
+
+async function change(held: HeldCopies, ...parts: [CopyChange, Buffer][]): Promise<void> {
+  await held.change(
+    OWNER,
+    1,
+    parts.map(([c]) => c),
+    Buffer.concat(parts.map(([, bytes]) => bytes)),
+  );
+}
+
+const whole = (id: string): Record<string, string> => ({
+  [keys.body(id, 0)]: 'body',
+  [keys.recipient(id, 0)]: 'bob',
+  [keys.recipient(id, 1)]: 'carol',
+  [keys.message(id)]: 'message',
+});
+
+async function recordsOf(held: HeldCopies, id: string): Promise<Record<string, string>> {
+  const records: Record<string, string> = {};
+  for await (const [key, value] of held.records(OWNER, 1, id)) records[key] = value.toString();
+  return records;
+}
+
+async function allKeys(store: Store): Promise<string[]> {
+  return Array.fromAsync(store.keys({ gte: 'copy!', lt: 'copy"' }));
+}
+
+test('copies are found again after a start; a drop leaves nothing', async () => {
+  await withHeld(async (held, store) => {
+    await change(held, put(A, whole(A), true), put(B, { [keys.body(B, 0)]: 'half' }, false));
+    for (const found of [held, await HeldCopies.load(store)]) {
+      assert.deepEqual(found.ids(OWNER, 1).toSorted(), [A, B].toSorted());
+      assert.deepEqual([found.isComplete(OWNER, 1, A), found.isComplete(OWNER, 1, B)], [true, false]);
+      assert.deepEqual(found.pairs(), [{ owner: OWNER, generation: 1 }]);
+    }
+    assert.deepEqual(await recordsOf(held, A), whole(A));
+    await change(held, put(A, { [keys.recipient(A, 1)]: 'CAROL' }, false));
+    assert.equal((await recordsOf(held, A))[keys.recipient(A, 1)], 'CAROL');
+    await held.change(
+      OWNER,
+      1,
+      [
+        { id: A, drop: true },
+        { id: B, drop: true },
+      ],
+      Buffer.alloc(0),
+    );
+    assert.deepEqual([held.size, held.pairs(), await allKeys(store)], [0, [], []]);
+  });
+});
+
+test('a drop takes with it what was written a moment before', async () => {
+  await withHeld(async (held, store) => {
+    await Promise.all([
+      change(held, put(A, whole(A), true)),
+      held.change(OWNER, 1, [{ id: A, drop: true }], Buffer.alloc(0)),
+    ]);
+    assert.deepEqual(await allKeys(store), []);
+  });
+});
+
+test('news of a message that is not here make no message', async () => {
+  await withHeld(async (held, store) => {
+    await change(held, put(A, { [keys.message(A)]: 'held now', [keys.recipient(A, 0)]: 'bob' }, false));
+    const [again] = [await HeldCopies.load(store)];
+    assert.deepEqual([held.isComplete(OWNER, 1, A), again.isComplete(OWNER, 1, A)], [false, false]);
+  });
+});
+
+test('a change that names strange records, or does not fit its bytes, changes nothing', async () => {
+  await withHeld(async (held, store) => {
+    for (const key of [
+      'store',
+      'claim!x',
+      keys.message(B),
+      keys.body(B, 0),
+      `copy!x!${A}!y`,
+      keys.receipt(A),
+      `body!${A}`,
+    ]) {
+      assert.equal(await codeOf(change(held, put(A, { [key]: 'x' }, true))), 'malformed', key);
+    }
+    const [one, bytes] = put(A, whole(A), true);
+    for (const wrong of [bytes.subarray(1), Buffer.concat([bytes, bytes])])
+      assert.equal(await codeOf(held.change(OWNER, 1, [one], wrong)), 'malformed');
+    assert.deepEqual([held.size, await allKeys(store)], [0, []]);
+  });
+});
