@@ -13,10 +13,12 @@ export class Tally implements AsyncDisposable {
   bytes = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  #paused = false;
 
   private constructor() {
     this.#server = createServer((socket) => {
       this.#sockets.add(socket);
+      if (this.#paused) socket.pause();
       socket.once('close', () => this.#sockets.delete(socket));
       serve(socket, (header, bytes) => this.#count(header, bytes));
     });
@@ -38,6 +40,17 @@ export class Tally implements AsyncDisposable {
     let count = 0;
     for (const times of this.arrivals.values()) count += times - 1;
     return count;
+  }
+
+  /** Answer nothing, on old and new connections; what comes waits. */
+  pause(): void {
+    this.#paused = true;
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    for (const socket of this.#sockets) socket.resume();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
