@@ -10,7 +10,7 @@ import type { z } from 'zod';
  *
  * Subjects derive from the contract and are spelled nowhere else:
  *   sealpost.v<version>.<service>.<operation>              any instance
- *   sealpost.v<version>.<service>.<operation>.<node>       that node's instance
+ *   sealpost.v<version>.<service>.<operation>.<node>       that node's instance, or that of one process
  *   sealpost.v<version>.<service>.event.<event>
  */
 export type OperationSpec = {
@@ -59,7 +59,7 @@ export const CALL_ERRORS = {
 export type CallOptions = {
   /** Byte string that goes with the request, where the operation says `bytes: 'request'`. */
   bytes?: Uint8Array;
-  /** Only this node's instance may answer. */
+  /** Only the instance of this node, or of the process with this id, may answer. */
   node?: string;
   /** Milliseconds until `timeout`. */
   timeout?: number;

@@ -81,6 +81,7 @@ test('passwords go to files that their owner alone can read, never to the termin
   assert.deepEqual(users.find(({ user }) => user === 'router')?.publish, [
     'sealpost.v1.signer.sign',
     'sealpost.v1.signer.sign.*',
+    'sealpost.v1.member.event.heartbeat',
   ]);
 });
 
