@@ -15,6 +15,7 @@ import { credentialStoreContract } from '#services/credential-store/contract.ts'
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
 import { createListenerService } from '#services/listener/service.ts';
 import { createPolicyService } from '#services/policy/service.ts';
+import { routerContract } from '#services/router/contract.ts';
 import { createRouterService } from '#services/router/service.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { createSignerService } from '#services/signer/service.ts';
@@ -80,7 +81,15 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
       }),
     ),
   policy: (kit) => part(kit, createPolicyService(common(kit))),
-  router: (kit) => part(kit, createRouterService({ ...common(kit), signer: calls(kit.bus, 'router', 'signer') })),
+  router: (kit) =>
+    part(
+      kit,
+      createRouterService({
+        ...common(kit),
+        signer: calls(kit.bus, 'router', 'signer'),
+        announce: announcer(kit.bus, routerContract),
+      }),
+    ),
   listener: (kit) =>
     part(
       kit,
@@ -88,6 +97,7 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
         ...common(kit),
         policy: calls(kit.bus, 'listener', 'policy'),
         router: calls(kit.bus, 'listener', 'router'),
+        onRouters: hears(kit.bus, 'listener', 'router', kit.log),
       }),
     ),
 };

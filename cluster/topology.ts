@@ -62,7 +62,7 @@ export const PEERS = {
       policy: ['connect', 'authenticate', 'sender', 'recipient', 'message'],
       router: ['open', 'chunk', 'commit', 'abort'],
     },
-    hears: {},
+    hears: { router: ['present'] },
     buckets: [],
   },
   /** The command line: it looks and manages, and touches neither mail on its way in nor signatures. */

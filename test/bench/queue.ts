@@ -87,7 +87,7 @@ const done = new Promise<void>((resolve) => {
 });
 const sink = new Sink(Number(values.connections), () => finished());
 const signer = new FakeSigner();
-const service = createRouterService({ settings, log, signer: signer.client }, () => sink);
+const service = createRouterService({ settings, log, signer: signer.client, announce: () => undefined }, () => sink);
 await service.start();
 const bus = new LocalBus('edge-1');
 const actor = serve(bus, service, log);

@@ -42,7 +42,7 @@ const HEARS: Record<string, string[]> = {
   signer: ['credential-store.changed', 'credential-store.present', 'member.heartbeat'],
   policy: ['member.heartbeat'],
   router: ['member.heartbeat'],
-  listener: ['member.heartbeat'],
+  listener: ['router.present', 'member.heartbeat'],
   node: events,
 };
 /** Whose requests it answers in their inboxes: only the users that read a stream. */

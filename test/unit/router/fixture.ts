@@ -1,6 +1,6 @@
 import { ConfigSchema } from '#cluster/config/schema.ts';
 import { Settings } from '#cluster/settings.ts';
-import { CHUNK_BYTES, type QueueEntry, type RouterContract } from '#services/router/contract.ts';
+import { CHUNK_BYTES, type Present, type QueueEntry, type RouterContract } from '#services/router/contract.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/job.ts';
 import { createRouterService } from '#services/router/service.ts';
 import type { SignerContract, SignOutcome } from '#services/signer/contract.ts';
@@ -161,12 +161,17 @@ export class TestRouter implements AsyncDisposable {
   readonly service: Service<RouterContract>;
   readonly delivery = new FakeDelivery();
   readonly signer = new FakeSigner();
+  /** What it said of itself, in order. */
+  readonly announced: Present[] = [];
   readonly settings: Settings;
   #stopped = false;
 
   private constructor(settings: Settings, log: Logger) {
     this.settings = settings;
-    this.service = createRouterService({ settings, log, signer: this.signer.client }, () => this.delivery);
+    this.service = createRouterService(
+      { settings, log, signer: this.signer.client, announce: (_, present) => this.announced.push(present) },
+      () => this.delivery,
+    );
   }
 
   /** A router over the folder `data`. */
