@@ -2,6 +2,7 @@ import { streamSubjects } from '#cluster/jetstream-stream.ts';
 import { memberContract } from '#cluster/membership-contract.ts';
 import { eventSubject, inboxPrefix, operationSubjects } from '#cluster/subjects.ts';
 import { CONTRACTS, type ContractName, type Party, PEERS, type Peers, type ServiceName } from '#cluster/topology.ts';
+import { spokenEvents, spokenOperations } from '#cluster/versions.ts';
 import { type Contract, DEFAULT_CALL_TIMEOUT } from '#shared/contract.ts';
 
 /**
@@ -73,12 +74,12 @@ function heard({ hears }: Peers): string[] {
   return Object.entries(hears).flatMap(([service, names]) => events(CONTRACTS[service as ContractName], names));
 }
 
-function operations({ name, version }: Contract, names: readonly string[]): string[] {
-  return names.flatMap((operation) => operationSubjects({ service: name, version, operation }));
+function operations(contract: Contract, names: readonly string[]): string[] {
+  return spokenOperations(contract, names).flatMap(operationSubjects);
 }
 
-function events({ name, version }: Contract, names: readonly string[]): string[] {
-  return names.map((event) => eventSubject(name, version, event));
+function events(contract: Contract, names: readonly string[]): string[] {
+  return spokenEvents(contract, names).map(({ service, version, event }) => eventSubject(service, version, event));
 }
 
 const unique = (subjects: string[]): string[] => [...new Set(subjects)];
