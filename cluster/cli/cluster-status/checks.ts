@@ -5,7 +5,7 @@ import { formatDuration } from '#shared/units.ts';
 
 /** What `sealpost cluster status` says beside its table: who is gone, and what the nodes do not agree about. */
 
-/** A process that has just started may not have been heard by everybody. */
+/** A process that has just started may not have been heard by everybody, nor have heard everybody. */
 const FRESH_MS = 3000;
 /** Services whose mail or keys are away with them. */
 const KEEPERS = ['router', 'credential-store'];
@@ -121,10 +121,10 @@ function unreachable({ away: ms, processes }: ClusterFacts): Finding[] {
 
 /** Who answers us, but is not heard by somebody else who answers us. */
 function unheard({ processes }: ClusterFacts): Finding[] {
-  const present = processes.filter(answers);
+  const old = ({ member, clock = 0 }: ProcessFacts): boolean => Date.now() - (member.started - clock) > FRESH_MS;
+  const present = processes.filter((p) => answers(p) && old(p));
   return present.flatMap((viewer) => {
-    const lost = present.filter(({ member, clock = 0 }) => {
-      if (Date.now() - (member.started - clock) < FRESH_MS) return false;
+    const lost = present.filter(({ member }) => {
       const seen = viewer.sees?.find((m) => m.process === member.process);
       return seen === undefined || seen.state === 'gone';
     });
