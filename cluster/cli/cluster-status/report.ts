@@ -40,7 +40,9 @@ function stateOf({ member, sees, trouble }: ProcessFacts, { away }: ClusterFacts
 }
 
 function row(facts: ProcessFacts, cluster: ClusterFacts): string[] {
-  const { member, roundTrip, clock, queue, keys } = facts;
+  const { member, roundTrip, queue, keys } = facts;
+  // Of who does not answer, as it was last heard.
+  const { clock = member.clock } = facts;
   const whole = SERVICES.every((service) => member.services.includes(service));
   return [
     member.node,
@@ -50,7 +52,7 @@ function row(facts: ProcessFacts, cluster: ClusterFacts): string[] {
     String(member.epoch),
     facts.sees === undefined ? `${formatDuration(member.heard)} ago` : 'now',
     roundTrip === undefined ? '-' : `${roundTrip.toFixed(1)} ms`,
-    clock === undefined ? '-' : `${clock > 0 ? '+' : ''}${clock} ms`,
+    `${clock > 0 ? '+' : ''}${clock} ms`,
     queue === undefined ? '-' : `${queue.messages}${queue.refusing === undefined ? '' : ', refuses'}`,
     keys === undefined ? '-' : String(keys.revision),
   ];
@@ -58,7 +60,7 @@ function row(facts: ProcessFacts, cluster: ClusterFacts): string[] {
 
 function forPrograms(facts: ProcessFacts, cluster: ClusterFacts): object {
   const { member, sees, ...rest } = facts;
-  const { clock: _, stopped: __, ...about } = member;
+  const { stopped: _, ...about } = member;
   return { ...about, state: stateOf(facts, cluster), answers: sees !== undefined, ...rest };
 }
 

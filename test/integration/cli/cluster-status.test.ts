@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { generateNek } from '#shared/nek.ts';
+import { Cable } from '#test/kit/cable.ts';
 import { type CommandResult, sealpost } from '#test/kit/command.ts';
 import { startNatsServer } from '#test/kit/nats-server.ts';
 import { SealpostNode } from '#test/kit/node.ts';
@@ -48,9 +49,10 @@ test('cluster status: all agree, a configuration that differs, a node that dies,
 }, async () => {
   await using nats = await startNatsServer({ jetStream: true });
   const nek = generateNek('status');
-  const config = `bus: { servers: ["${nats.url}"] }`;
-  await using one = await SealpostNode.create({ name: 'edge-1', nek, config });
-  await using two = await SealpostNode.create({ name: 'edge-2', nek, config });
+  await using cable = await Cable.start(nats.port);
+  const config = (url: string) => `bus: { servers: ["${url}"] }`;
+  await using one = await SealpostNode.create({ name: 'edge-1', nek, config: config(cable.url) });
+  await using two = await SealpostNode.create({ name: 'edge-2', nek, config: config(nats.url) });
   await one.start();
   await two.start('listener', 'policy', 'router');
   const agreed = await shows(one, [], { 'edge-1': 'up', 'edge-2': 'up' });
@@ -74,13 +76,19 @@ test('cluster status: all agree, a configuration that differs, a node that dies,
   await two.start('listener', 'policy', 'router');
   await shows(two, [], { 'edge-1': 'up', 'edge-2': 'up' });
 
-  // Cut off, a whole node tells what it knows; one in parts has nobody to ask.
-  await nats.stop();
+  // A cable is pulled: each side tells what it knows of the other.
+  cable.silence();
   const cut = await shows(one, ['bus-away', 'keys-behind'], { 'edge-1': 'up', 'edge-2': 'unknown' });
   assert.ok((cut.away ?? 0) > 0);
   assert.match(cut.findings[0]?.text ?? '', /it last heard edge-2 \d+s ago/);
   assert.match((await run(one)).stderr, /NATS does not answer: this is what node edge-1 alone says/);
-  assert.equal((await run(two)).code, 3);
-  await nats.restart();
+  const rest = await shows(two, ['gone'], { 'edge-1': 'gone', 'edge-2': 'up' });
+  assert.match(rest.findings[0]?.text ?? '', /nothing was heard of its credential-store, .* for \d+s/);
+  cable.cut();
+  cable.mend();
   await shows(one, [], { 'edge-1': 'up', 'edge-2': 'up' });
+
+  // A node in parts has nobody to ask when NATS is away.
+  await nats.stop();
+  assert.equal((await run(two)).code, 3);
 });
