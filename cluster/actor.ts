@@ -1,4 +1,6 @@
+import type { z } from 'zod';
 import type { Bus, BusReply, BusRequest } from '#cluster/bus.ts';
+import { olderEvent, olderOperation, olderService } from '#cluster/versions.ts';
 import {
   type Announce,
   CALL_ERRORS,
@@ -10,7 +12,7 @@ import {
   type OperationSpec,
   type Service,
 } from '#shared/contract.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
@@ -20,7 +22,7 @@ import type { Logger } from '#shared/log.ts';
  * `busy` at once. A request that does not fit its schema is answered `malformed` and logged; it never reaches the
  * handler and stops nothing. A handler that throws a declared code answers with it; any other error is logged with
  * its stack and answered `internal`. The same rules hold on every bus, because every bus only moves what this file
- * made.
+ * made. Where a contract names the version before, both are spoken (`versions.ts`).
  */
 
 /** How many requests one service may have open at once before it answers `busy`. */
@@ -32,14 +34,19 @@ const NO_BYTES = new Uint8Array(0);
 
 export type Actor = { close(): void };
 
-/** Serve every operation of a service on a bus. */
+/** Serve every operation of a service on a bus, in each of its versions; they share one mailbox. */
 export function serve<C extends Contract>(bus: Bus, service: Service<C>, log: Logger, mailbox = MAILBOX): Actor {
-  const { contract } = service;
   let open = 0;
   let openBytes = 0;
-  const registrations = Object.entries(contract.operations).map(([operation, spec]) => {
-    const handler = service.handlers[operation] as Handler | undefined;
-    if (handler === undefined) throw new Error(`${contract.name} has no handler for ${operation}`);
+  const older = olderService(service as unknown as Service);
+  const all = [service, ...(older === undefined ? [] : [older])].flatMap(({ contract, handlers }) =>
+    Object.entries(contract.operations).map(([operation, spec]) => {
+      const handler = (handlers as Record<string, Handler | undefined>)[operation];
+      if (handler === undefined) throw new Error(`${contract.name} has no handler for ${operation}`);
+      return { contract, operation, spec, handler };
+    }),
+  );
+  const registrations = all.map(({ contract, operation, spec, handler }) => {
     const label = `${contract.name}.${operation}`;
     return bus.serve({ service: contract.name, version: contract.version, operation }, async (request) => {
       const size = request.bytes?.length ?? 0;
@@ -96,33 +103,67 @@ function isCallError(code: string): boolean {
 
 /** A typed caller of a contract over a bus. */
 export function client<C extends Contract>(bus: Pick<Bus, 'call'>, contract: C): Client<C> {
-  const methods: Record<string, unknown> = {};
+  const methods: Record<string, Method> = {};
   for (const [operation, spec] of Object.entries(contract.operations)) {
-    const address = { service: contract.name, version: contract.version, operation };
-    methods[operation] = async (fields: unknown, options: CallOptions = {}): Promise<unknown> => {
-      const timeout = options.timeout ?? spec.timeout ?? DEFAULT_CALL_TIMEOUT;
-      const answer = await bus.call(
-        address,
-        { fields, bytes: options.bytes, trace: options.trace, timeout },
-        options.node,
-      );
-      if (!answer.ok) throw new SealpostError(answer.code, answer.message);
-      const reply = spec.reply.safeParse(answer.fields);
-      if (!reply.success) {
-        throw new SealpostError(
-          CALL_ERRORS.malformed,
-          `reply of ${contract.name}.${operation} does not fit its contract: ${reply.error.message}`,
-        );
+    const method = caller(bus, contract, operation, spec);
+    const older = olderOperation(contract, operation);
+    if (older === undefined) {
+      methods[operation] = method;
+      continue;
+    }
+    const before = caller(bus, older.contract, operation, older.spec);
+    methods[operation] = async (fields, options) => {
+      try {
+        return await method(fields, options);
+      } catch (error) {
+        if (!isForAnother(error, spec)) throw error;
+        const answer = await before(older.request(fields), options).catch((second: unknown) => {
+          throw errorCode(second) === CALL_ERRORS.unavailable ? error : second;
+        });
+        return older.answer(answer);
       }
-      return spec.bytes === 'reply' ? { reply: reply.data, bytes: answer.bytes ?? NO_BYTES } : reply.data;
     };
   }
   return methods as Client<C>;
 }
 
+type Method = (fields: unknown, options?: CallOptions) => Promise<unknown>;
+
+/** Whether those who were asked did nothing, for reasons of their own. */
+function isForAnother(error: unknown, { elsewhere = [] }: OperationSpec): boolean {
+  const code = errorCode(error) ?? '';
+  return code === CALL_ERRORS.unavailable || code === CALL_ERRORS.busy || elsewhere.includes(code);
+}
+
+/** Calls an operation in one version. */
+function caller(bus: Pick<Bus, 'call'>, contract: Contract, operation: string, spec: OperationSpec): Method {
+  const address = { service: contract.name, version: contract.version, operation };
+  return async (fields, options = {}) => {
+    const timeout = options.timeout ?? spec.timeout ?? DEFAULT_CALL_TIMEOUT;
+    const answer = await bus.call(
+      address,
+      { fields, bytes: options.bytes, trace: options.trace, timeout },
+      options.node,
+    );
+    if (!answer.ok) throw new SealpostError(answer.code, answer.message);
+    const reply = spec.reply.safeParse(answer.fields);
+    if (!reply.success) {
+      throw new SealpostError(
+        CALL_ERRORS.malformed,
+        `reply of ${contract.name}.${operation} does not fit its contract: ${reply.error.message}`,
+      );
+    }
+    return spec.bytes === 'reply' ? { reply: reply.data, bytes: answer.bytes ?? NO_BYTES } : reply.data;
+  };
+}
+
 /** The announcer of a contract's events. */
 export function announcer<C extends Contract>(bus: Bus, contract: C): Announce<C> {
-  return (name, payload) => bus.publish(contract.name, contract.version, name, payload);
+  return (name, payload) => {
+    bus.publish(contract.name, contract.version, name, payload);
+    const older = olderEvent(contract, name);
+    if (older !== undefined) bus.publish(contract.name, older.contract.version, name, older.payload(payload));
+  };
 }
 
 /** The listener to a contract's events; a payload that does not fit is logged and dropped. */
@@ -130,17 +171,35 @@ export function listen<C extends Contract>(bus: Bus, contract: C, log: Logger): 
   return (name, listener) => {
     const schema = contract.events[name];
     if (schema === undefined) throw new Error(`${contract.name} has no event ${name}`);
-    return bus.subscribe(contract.name, contract.version, name, (payload) => {
-      const parsed = schema.safeParse(payload);
-      if (!parsed.success) {
-        log.warn({ event: `${contract.name}.${name}`, problems: parsed.error.message }, 'malformed event dropped');
-        return;
-      }
+    const event = `${contract.name}.${name}`;
+    const hear = (payload: unknown, convert?: (older: unknown) => unknown): void => {
       try {
-        listener(parsed.data as never);
+        const data = parseEvent(event, schema, convert === undefined ? payload : convert(payload), log);
+        if (data !== undefined) listener(data as never);
       } catch (error) {
-        log.error({ event: `${contract.name}.${name}`, err: error }, 'event listener failed');
+        log.error({ event, err: error }, 'event listener failed');
       }
+    };
+    const stop = bus.subscribe(contract.name, contract.version, name, (payload) => hear(payload));
+    const older = olderEvent(contract, name);
+    if (older === undefined) return stop;
+    const before = older.contract.events[name];
+    const stopOlder = bus.subscribe(contract.name, older.contract.version, name, (payload) => {
+      if (before === undefined || older.isCopy(payload)) return;
+      const data = parseEvent(event, before, payload, log);
+      if (data !== undefined) hear(data, older.newer);
     });
+    return () => {
+      stop();
+      stopOlder();
+    };
   };
+}
+
+/** The payload as its schema has it; undefined, and a line in the log, where it does not fit. */
+function parseEvent(event: string, schema: z.ZodType, payload: unknown, log: Logger): unknown {
+  const parsed = schema.safeParse(payload);
+  if (parsed.success) return parsed.data;
+  log.warn({ event, problems: parsed.error.message }, 'malformed event dropped');
+  return undefined;
 }

@@ -10,7 +10,7 @@ import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
  * Rules that both keep:
  * - a call prefers an instance in its own process, then one on its own node, then any other;
  * - a call that an instance answers with `elsewhere` goes on to another one; where there is none, that is the answer;
- * - a call with `node` set goes to that node's instance only;
+ * - a call with `node` set goes to that node's instance only, or to the process that has this id;
  * - a call nobody serves fails at once with `unavailable`; one without an answer in time with `timeout`;
  * - a message above the bus's limit fails with `too-large` before it is sent;
  * - events reach every subscriber, in the order one publisher sent them, and may get lost;
@@ -42,9 +42,11 @@ export type BusHandler = (request: BusRequest) => Promise<BusReply>;
 export type Bus = {
   /** Longest message in bytes; Infinity where there is none. */
   readonly maxPayload: number;
+  /** Names this process among all on the bus, also those of the same node; made anew at each start. */
+  readonly process: string;
   /** Serve an operation as an instance of its service on this node. Returns the way to stop. */
   serve(address: Address, handler: BusHandler): () => void;
-  /** Send a request. Rejects with a `SealpostError` of `CALL_ERRORS` when no answer came; never for an answer `ok: false`. */
+  /** Send a request; `node` is a node's name or a process's id. Rejects with a `SealpostError` of `CALL_ERRORS` when no answer came; never for an answer `ok: false`. */
   call(address: Address, request: BusRequest, node?: string): Promise<BusReply>;
   publish(service: string, version: number, event: string, payload: unknown): void;
   subscribe(service: string, version: number, event: string, listener: (payload: unknown) => void): () => void;

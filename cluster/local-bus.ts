@@ -9,6 +9,7 @@ import {
 } from '#cluster/bus.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
 
 const key = (a: Address): string => `v${a.version}.${a.service}.${a.operation}`;
 const eventKey = (service: string, version: number, event: string): string => `v${version}.${service}.${event}`;
@@ -20,6 +21,7 @@ const eventKey = (service: string, version: number, event: string): string => `v
 export class LocalBus implements Bus {
   readonly maxPayload = Number.POSITIVE_INFINITY;
   readonly jetStream = undefined;
+  readonly process = newId();
   readonly #node: string;
   readonly #handlers = new Map<string, BusHandler>();
   readonly #listeners = new Map<string, Set<(payload: unknown) => void>>();
@@ -46,8 +48,13 @@ export class LocalBus implements Bus {
     return !this.#closed && this.#handlers.has(key(address));
   }
 
+  /** Whether a call to this node, or to the process of this id, is one to us. */
+  isNamed(name: string): boolean {
+    return name === this.#node || name === this.process;
+  }
+
   async call(address: Address, request: BusRequest, node?: string): Promise<BusReply> {
-    if (!this.serves(address) || (node !== undefined && node !== this.#node)) throw this.#unavailable(address, node);
+    if (!this.serves(address) || (node !== undefined && !this.isNamed(node))) throw this.#unavailable(address, node);
     return withDeadline(this.take(address, request), request.timeout, address);
   }
 

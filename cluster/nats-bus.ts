@@ -79,6 +79,10 @@ export class NatsBus implements Bus {
     return this.#link.current?.info?.max_payload ?? DEFAULT_MAX_PAYLOAD;
   }
 
+  get process(): string {
+    return this.#local.process;
+  }
+
   get connected(): boolean {
     return this.#link.current !== undefined && this.#drained === undefined;
   }
@@ -89,11 +93,14 @@ export class NatsBus implements Bus {
 
   serve(address: Address, handler: BusHandler): () => void {
     const stopLocal = this.#local.serve(address, handler);
-    const own = operationSubject(address, this.#node);
-    const stopOwn = this.#link.subscribe(own, address.service, (message) => void this.#arrived(address, message));
+    const stopNamed = [this.#node, this.process].map((name) =>
+      this.#link.subscribe(operationSubject(address, name), address.service, (message) => {
+        void this.#arrived(address, message);
+      }),
+    );
     const stopShared = this.#serveShared(address);
     return () => {
-      stopOwn();
+      for (const stop of stopNamed) stop();
       stopShared();
       stopLocal();
     };
@@ -129,7 +136,7 @@ export class NatsBus implements Bus {
   async call(address: Address, request: BusRequest, node?: string): Promise<BusReply> {
     if (this.#drained !== undefined) throw unavailable(address, 'this process is shutting down');
     let declined: BusReply | undefined;
-    if ((node === undefined || node === this.#node) && this.#local.serves(address)) {
+    if ((node === undefined || this.#local.isNamed(node)) && this.#local.serves(address)) {
       const answer = await this.#local.call(address, request, node);
       if (node !== undefined || !isDeclined(answer)) return answer;
       declined = answer;

@@ -1,6 +1,8 @@
 import { streamSubjects } from '#cluster/jetstream-stream.ts';
+import { memberContract } from '#cluster/membership-contract.ts';
 import { eventSubject, inboxPrefix, operationSubjects } from '#cluster/subjects.ts';
-import { CONTRACTS, type Party, PEERS, type Peers, type ServiceName } from '#cluster/topology.ts';
+import { CONTRACTS, type ContractName, type Party, PEERS, type Peers, type ServiceName } from '#cluster/topology.ts';
+import { spokenEvents, spokenOperations } from '#cluster/versions.ts';
 import { type Contract, DEFAULT_CALL_TIMEOUT } from '#shared/contract.ts';
 
 /**
@@ -9,6 +11,8 @@ import { type Contract, DEFAULT_CALL_TIMEOUT } from '#shared/contract.ts';
  * - publish: requests for the operations that it calls, its own events, and what JetStream needs for its buckets;
  * - subscribe: requests for the operations that it serves, the events that it hears, and its own inbox;
  * - responses: to each request that reached it, one answer, as long as the longest of its operations may take.
+ *
+ * All but the command line do so for the contract `member` too, and hear its events: every process says who it is.
  *
  * Whoever has no user gets nowhere. A user reads no reply to another one, because each has an inbox of its own.
  *
@@ -33,47 +37,49 @@ const MARGIN = 10_000;
 /** What a user may do. A whole node may do everything that services may, and for its administrator what commands need. */
 export function permissionsOf(user: BusUser): Permissions {
   const parties = user === 'node' ? (Object.keys(PEERS) as Party[]) : [user];
-  const services = parties.filter((party): party is ServiceName => party in CONTRACTS).map((name) => CONTRACTS[name]);
+  const run = parties.filter((party): party is ServiceName => party in CONTRACTS);
+  const services: Contract[] = run.length === 0 ? [] : [...run.map((name) => CONTRACTS[name]), memberContract];
   const buckets = parties.flatMap((party) => PEERS[party].buckets);
-  const timeouts = services.flatMap((contract: Contract) =>
+  const timeouts = services.flatMap((contract) =>
     Object.values(contract.operations).map((operation) => operation.timeout ?? DEFAULT_CALL_TIMEOUT),
   );
   return {
     publish: unique([
       ...parties.flatMap((party) => called(PEERS[party])),
-      ...services.flatMap((contract: Contract) => events(contract, Object.keys(contract.events))),
+      ...services.flatMap((contract) => events(contract, Object.keys(contract.events))),
       ...buckets.flatMap(streamSubjects),
-      ...(buckets.length === 0 ? [] : services.flatMap(({ name }) => callersOf(name)).map(inboxOf)),
+      ...(buckets.length === 0 ? [] : services.flatMap(({ name }) => callersOf(name as ContractName)).map(inboxOf)),
     ]),
     subscribe: unique([
-      ...services.flatMap((contract: Contract) => operations(contract, Object.keys(contract.operations))),
+      ...services.flatMap((contract) => operations(contract, Object.keys(contract.operations))),
       ...parties.flatMap((party) => heard(PEERS[party])),
+      ...(run.length === 0 ? [] : events(memberContract, Object.keys(memberContract.events))),
       inboxOf(user),
     ]),
     responses: timeouts.length === 0 || buckets.length > 0 ? undefined : Math.max(...timeouts) + MARGIN,
   };
 }
 
-function callersOf(service: ServiceName): BusUser[] {
+function callersOf(service: ContractName): BusUser[] {
   return BUS_USERS.filter((user) => user === 'node' || service in PEERS[user].calls);
 }
 
 const inboxOf = (user: BusUser): string => `${inboxPrefix(user)}.>`;
 
 function called({ calls }: Peers): string[] {
-  return Object.entries(calls).flatMap(([service, names]) => operations(CONTRACTS[service as ServiceName], names));
+  return Object.entries(calls).flatMap(([service, names]) => operations(CONTRACTS[service as ContractName], names));
 }
 
 function heard({ hears }: Peers): string[] {
-  return Object.entries(hears).flatMap(([service, names]) => events(CONTRACTS[service as ServiceName], names));
+  return Object.entries(hears).flatMap(([service, names]) => events(CONTRACTS[service as ContractName], names));
 }
 
-function operations({ name, version }: Contract, names: readonly string[]): string[] {
-  return names.flatMap((operation) => operationSubjects({ service: name, version, operation }));
+function operations(contract: Contract, names: readonly string[]): string[] {
+  return spokenOperations(contract, names).flatMap(operationSubjects);
 }
 
-function events({ name, version }: Contract, names: readonly string[]): string[] {
-  return names.map((event) => eventSubject(name, version, event));
+function events(contract: Contract, names: readonly string[]): string[] {
+  return spokenEvents(contract, names).map(({ service, version, event }) => eventSubject(service, version, event));
 }
 
 const unique = (subjects: string[]): string[] => [...new Set(subjects)];

@@ -6,13 +6,16 @@ import type { Config } from '#cluster/config/schema.ts';
 import { type ConfigWatch, watchConfig } from '#cluster/config/watch.ts';
 import { openControl } from '#cluster/control.ts';
 import { LocalBus } from '#cluster/local-bus.ts';
+import { Membership } from '#cluster/membership.ts';
 import { NatsBus } from '#cluster/nats-bus.ts';
 import { Settings } from '#cluster/settings.ts';
-import { calls, hears, type ServiceName } from '#cluster/topology.ts';
+import { CONTRACTS, calls, hears, type ServiceName } from '#cluster/topology.ts';
+import { VERSION } from '#cluster/version.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
 import { createListenerService } from '#services/listener/service.ts';
 import { createPolicyService } from '#services/policy/service.ts';
+import { routerContract } from '#services/router/contract.ts';
 import { createRouterService } from '#services/router/service.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { createSignerService } from '#services/signer/service.ts';
@@ -40,6 +43,8 @@ export type NodeOptions = {
 export type RunningNode = AsyncDisposable & {
   readonly bus: Bus;
   readonly settings: Settings;
+  /** Who else is there, and what this process says of itself. */
+  readonly membership: Membership;
   /** Read the configuration file again; nothing happens where there is none. */
   reload(): Promise<void>;
   /** Take no more work, finish what is under way, close. Once; a second call waits for the first. */
@@ -84,6 +89,7 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
         signer: calls(kit.bus, 'router', 'signer'),
         router: calls(kit.bus, 'router', 'router'),
         jetStream: kit.bus.jetStream,
+        announce: announcer(kit.bus, routerContract),
       }),
     ),
   listener: (kit) =>
@@ -93,6 +99,7 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
         ...common(kit),
         policy: calls(kit.bus, 'listener', 'policy'),
         router: calls(kit.bus, 'listener', 'router'),
+        onRouters: hears(kit.bus, 'listener', 'router', kit.log),
       }),
     ),
 };
@@ -131,6 +138,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const undo = new AsyncDisposableStack();
   try {
     undo.defer(() => bus.drain());
+    const membership = join({ bus, settings, log, services: wanted });
+    undo.defer(() => membership.stop());
     const loggers = [log];
     settings.onChange((next) => {
       // A child logger keeps the level that it was made with.
@@ -151,12 +160,20 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       watch = await watchConfig(options.configFile, settings, log, wanted);
       undo.defer(() => watch?.close());
     }
+    membership.state = 'up';
     log.info({ node: config.node.name, services: wanted }, 'node is up');
-    return running(bus, settings, undo, async () => watch?.reload());
+    return running({ bus, settings, membership, reload: async () => watch?.reload() }, undo);
   } catch (error) {
     await undo.disposeAsync();
     throw error;
   }
+}
+
+function join(who: { bus: Bus; settings: Settings; log: Logger; services: readonly ServiceName[] }): Membership {
+  const contracts = Object.fromEntries(Object.values(CONTRACTS).map(({ name, version }) => [name, version]));
+  const membership = new Membership({ ...who, version: VERSION, contracts });
+  membership.start();
+  return membership;
 }
 
 /** A service that failed to start is stopped too: it may hold what it opened before it failed. */
@@ -165,13 +182,19 @@ async function startPart(part: Part, undo: AsyncDisposableStack): Promise<void> 
   await part.start();
 }
 
-function running(bus: Bus, settings: Settings, undo: AsyncDisposableStack, reload: () => Promise<void>): RunningNode {
+function running(
+  parts: Pick<RunningNode, 'bus' | 'settings' | 'membership' | 'reload'>,
+  undo: AsyncDisposableStack,
+): RunningNode {
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => {
-    stopped ??= undo.disposeAsync();
+    if (stopped === undefined) {
+      parts.membership.state = 'draining';
+      stopped = undo.disposeAsync();
+    }
     return stopped;
   };
-  return { bus, settings, reload, stop, [Symbol.asyncDispose]: stop };
+  return { ...parts, stop, [Symbol.asyncDispose]: stop };
 }
 
 function requireBusFor(wanted: readonly ServiceName[], config: Config): void {

@@ -1,5 +1,6 @@
 import { client, listen } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus.ts';
+import { memberContract } from '#cluster/membership-contract.ts';
 import { CREDENTIALS_BUCKET, credentialStoreContract } from '#services/credential-store/contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
 import { policyContract } from '#services/policy/contract.ts';
@@ -13,26 +14,30 @@ import type { Logger } from '#shared/log.ts';
  * types, and the permissions of their users at NATS (`nats-permissions.ts`). So a call that is not in it does not
  * compile, does not exist at run time, and is refused by the bus.
  *
- * That a service serves its own operations and announces its own events goes without saying.
+ * That a service serves its own operations and announces its own events goes without saying; so does that every process
+ * of a cluster says who it is and hears the others, by the contract `member`.
  */
 
-/** Every contract, by the name of its service. */
+/** Every contract, by its name. */
 export const CONTRACTS = {
   'credential-store': credentialStoreContract,
   signer: signerContract,
   policy: policyContract,
   router: routerContract,
   listener: listenerContract,
+  member: memberContract,
 } as const;
-export type ServiceName = keyof typeof CONTRACTS;
+export type ContractName = keyof typeof CONTRACTS;
+/** What a process can be told to run. */
+export type ServiceName = Exclude<ContractName, 'member'>;
 
-type ContractOf<S extends ServiceName> = (typeof CONTRACTS)[S];
-type OperationOf<S extends ServiceName> = keyof ContractOf<S>['operations'] & string;
-type EventOf<S extends ServiceName> = keyof ContractOf<S>['events'] & string;
+type ContractOf<S extends ContractName> = (typeof CONTRACTS)[S];
+type OperationOf<S extends ContractName> = keyof ContractOf<S>['operations'] & string;
+type EventOf<S extends ContractName> = keyof ContractOf<S>['events'] & string;
 
 export type Peers = {
   /** Operations that it calls. */
-  calls: { readonly [S in ServiceName]?: readonly OperationOf<S>[] };
+  calls: { readonly [S in ContractName]?: readonly OperationOf<S>[] };
   /** Events that it hears. */
   hears: { readonly [S in ServiceName]?: readonly EventOf<S>[] };
   /** JetStream buckets that it reads and writes. */
@@ -57,7 +62,7 @@ export const PEERS = {
       policy: ['connect', 'authenticate', 'sender', 'recipient', 'message'],
       router: ['open', 'chunk', 'commit', 'abort'],
     },
-    hears: {},
+    hears: { router: ['present'] },
     buckets: [],
   },
   /** The command line: it looks and manages, and touches neither mail on its way in nor signatures. */
@@ -92,6 +97,7 @@ export const PEERS = {
         'deleteNek',
         'status',
       ],
+      member: ['members', 'ping'],
     },
     hears: {},
     buckets: [],
@@ -102,7 +108,7 @@ export type Party = keyof typeof PEERS;
 type Listed<Table, S extends string> = Table extends { readonly [K in S]: readonly (infer Name)[] } ? Name : never;
 
 /** What a party can call of a service. */
-export type Calls<P extends Party, S extends ServiceName> = Pick<
+export type Calls<P extends Party, S extends ContractName> = Pick<
   Client<ContractOf<S>>,
   Listed<(typeof PEERS)[P]['calls'], S> & OperationOf<S>
 >;
@@ -114,7 +120,7 @@ export type Hears<P extends Party, S extends ServiceName> = Listen<
 >;
 
 /** The client of a service that a party is given. */
-export function calls<P extends Party, S extends ServiceName>(
+export function calls<P extends Party, S extends ContractName>(
   bus: Pick<Bus, 'call'>,
   party: P,
   service: S,

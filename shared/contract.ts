@@ -10,7 +10,7 @@ import type { z } from 'zod';
  *
  * Subjects derive from the contract and are spelled nowhere else:
  *   sealpost.v<version>.<service>.<operation>              any instance
- *   sealpost.v<version>.<service>.<operation>.<node>       that node's instance
+ *   sealpost.v<version>.<service>.<operation>.<node>       that node's instance, or that of one process
  *   sealpost.v<version>.<service>.event.<event>
  */
 export type OperationSpec = {
@@ -30,14 +30,77 @@ export type Contract<
   Name extends string = string,
   Operations extends Record<string, OperationSpec> = Record<string, OperationSpec>,
   Events extends Record<string, z.ZodType> = Record<string, z.ZodType>,
-> = { name: Name; version: number; operations: Operations; events: Events };
+> = {
+  name: Name;
+  version: number;
+  operations: Operations;
+  events: Events;
+  /** The version before, which is spoken beside this one (`cluster/versions.ts`). */
+  previous?: {
+    contract: Contract;
+    operations?: Record<string, unknown>;
+    events?: Record<string, unknown>;
+  };
+};
 
+/** How messages of a version become those of the version before, and back. */
+type Conversion<NewIn, NewOut, OldIn, OldOut> = { older(newer: NewOut): OldIn; newer(older: OldOut): NewIn };
+
+/**
+ * The version before, and how its messages differ where they do. A request that is asked is what the caller gave, without
+ * defaults; one that arrived has been parsed.
+ */
+export type Previous<
+  Operations extends Record<string, OperationSpec>,
+  Events extends Record<string, z.ZodType>,
+  Old extends Contract,
+> = {
+  contract: Old;
+  operations?: {
+    [Op in keyof Operations & keyof Old['operations']]?: {
+      request?: Conversion<
+        Input<Operations[Op]['request']>,
+        Input<Operations[Op]['request']>,
+        Input<Old['operations'][Op]['request']>,
+        Output<Old['operations'][Op]['request']>
+      >;
+      reply?: Conversion<
+        Input<Operations[Op]['reply']>,
+        Output<Operations[Op]['reply']>,
+        Input<Old['operations'][Op]['reply']>,
+        Output<Old['operations'][Op]['reply']>
+      >;
+    };
+  };
+  events?: {
+    [Name in keyof Events & keyof Old['events']]?: Conversion<
+      Input<Events[Name]>,
+      Input<Events[Name]>,
+      Input<Old['events'][Name]> & object,
+      Output<Old['events'][Name]>
+    >;
+  };
+};
+
+/** `previous`: only where the change from the version before is one that its processes would not understand. */
 export function defineContract<
   Name extends string,
   Operations extends Record<string, OperationSpec>,
   Events extends Record<string, z.ZodType> = Record<never, z.ZodType>,
->(name: Name, version: number, spec: { operations: Operations; events?: Events }): Contract<Name, Operations, Events> {
-  return { name, version, operations: spec.operations, events: spec.events ?? ({} as Events) };
+  Old extends Contract = Contract,
+>(
+  name: Name,
+  version: number,
+  spec: { operations: Operations; events?: Events },
+  previous?: Previous<Operations, Events, Old>,
+): Contract<Name, Operations, Events> {
+  const contract = { name, version, operations: spec.operations, events: spec.events ?? ({} as Events) };
+  if (previous === undefined) return contract;
+  const { name: oldName, version: oldVersion } = previous.contract;
+  if (oldName !== name || oldVersion !== version - 1) {
+    throw new Error(`${name} v${version} cannot follow ${oldName} v${oldVersion}`);
+  }
+  return { ...contract, previous };
 }
 
 /** Codes that a call may fail with, whatever the contract says. */
@@ -59,7 +122,7 @@ export const CALL_ERRORS = {
 export type CallOptions = {
   /** Byte string that goes with the request, where the operation says `bytes: 'request'`. */
   bytes?: Uint8Array;
-  /** Only this node's instance may answer. */
+  /** Only the instance of this node, or of the process with this id, may answer. */
   node?: string;
   /** Milliseconds until `timeout`. */
   timeout?: number;

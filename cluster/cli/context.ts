@@ -8,7 +8,7 @@ import { busLogin } from '#cluster/config/bus-login.ts';
 import { requireConfig, type Section } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema.ts';
 import { ControlClient } from '#cluster/control.ts';
-import { type Calls, calls, type ServiceName } from '#cluster/topology.ts';
+import { type Calls, type ContractName, calls } from '#cluster/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 
@@ -51,7 +51,7 @@ export async function readConfig(options: CommonOptions, only: readonly Section[
 /** A way to the services of the node, or of the cluster when it has a bus. */
 export type Caller = AsyncDisposable & {
   config: Config;
-  client<S extends ServiceName>(contract: { name: S }): Calls<'operator', S>;
+  client<S extends ContractName>(contract: { name: S }): Calls<'operator', S>;
 };
 
 /** Connect to the running node. Fails with `no-node`. */

@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { EXIT, exitCodeOf, failureText, usageError } from '#cluster/cli/exit.ts';
+import { VERSION } from '#cluster/version.ts';
 
 /** Errors are for programs too then. */
 const asJson = process.argv.includes('--json');
@@ -24,12 +23,9 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
 
 /** The program with the command that is asked for; with all of them for help, or when there is no such command. */
 async function createProgram(asked: string | undefined): Promise<Command> {
-  const manifest = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as {
-    version: string;
-  };
   const program = new Command('sealpost')
     .description('A mail router for the edge of an organisation')
-    .version(manifest.version)
+    .version(VERSION)
     .showHelpAfterError(asJson ? false : '(try --help)')
     .configureOutput({ outputError: (text, write) => write(`${usageText(text)}\n`) })
     .exitOverride();

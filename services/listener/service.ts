@@ -1,11 +1,12 @@
 import type { Config, ListenerConfig } from '#cluster/config/schema.ts';
 import type { Settings } from '#cluster/settings.ts';
-import type { Calls } from '#cluster/topology.ts';
+import type { Calls, Hears } from '#cluster/topology.ts';
 import type { Service } from '#shared/contract.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type ListenerContract, listenerContract } from './contract.ts';
 import { Listener } from './listener.ts';
+import { Placement } from './placement.ts';
 import { SessionCounts } from './session-counts.ts';
 import { TlsMaterial } from './tls-material.ts';
 
@@ -14,6 +15,7 @@ export type ListenerDependencies = {
   log: Logger;
   policy: Calls<'listener', 'policy'>;
   router: Calls<'listener', 'router'>;
+  onRouters: Hears<'listener', 'router'>;
 };
 
 /** How long messages under way may take when the service stops, in milliseconds. */
@@ -41,20 +43,24 @@ class Listeners {
   readonly #dependencies: ListenerDependencies;
   readonly #tls: TlsMaterial;
   readonly #counts = new SessionCounts();
+  readonly #placement: Placement;
   readonly #open = new Map<string, Listener>();
   /** Listeners that left the configuration and finish their sessions. */
   readonly #leaving = new Set<Promise<void>>();
   #unsubscribe: (() => void) | undefined;
+  #deafen: (() => void) | undefined;
   #changes: Promise<void> = Promise.resolve();
 
   constructor(dependencies: ListenerDependencies) {
     this.#dependencies = dependencies;
     this.#tls = new TlsMaterial(dependencies.log);
+    this.#placement = new Placement(dependencies.settings.current.node.name, dependencies.router.open);
   }
 
   async start(): Promise<void> {
-    const { settings } = this.#dependencies;
+    const { settings, onRouters } = this.#dependencies;
     this.#tls.use(settings.current.tls);
+    this.#deafen = this.#placement.start(onRouters);
     for (const config of settings.current.listeners) await this.#add(config);
     this.#unsubscribe = settings.onChange((next, previous) => {
       this.#changes = this.#changes.then(() => this.#apply(next, previous));
@@ -67,6 +73,7 @@ class Listeners {
     this.#tls.close();
     for (const name of this.#open.keys()) this.#remove(name);
     await Promise.all(this.#leaving);
+    this.#deafen?.();
   }
 
   status(): {
@@ -108,7 +115,11 @@ class Listeners {
   }
 
   async #add(config: ListenerConfig): Promise<void> {
-    const listener = new Listener(config, { ...this.#dependencies, counts: this.#counts }, this.#tls);
+    const listener = new Listener(
+      config,
+      { ...this.#dependencies, counts: this.#counts, placement: this.#placement },
+      this.#tls,
+    );
     await listener.open();
     this.#open.set(config.name, listener);
   }

@@ -11,6 +11,7 @@ import type { CommandLine } from './command-lines.ts';
 import type { Defect } from './data-decoder.ts';
 import { dispatch } from './dispatch.ts';
 import type { IncomingMessage } from './incoming-message.ts';
+import type { Placement } from './placement.ts';
 import * as replies from './replies.ts';
 import type { SessionCounts } from './session-counts.ts';
 import { SessionLog } from './session-log.ts';
@@ -41,6 +42,7 @@ export type SessionDependencies = {
   policy: Calls<'listener', 'policy'>;
   router: Calls<'listener', 'router'>;
   counts: SessionCounts;
+  placement: Placement;
 };
 
 /** Failed authentications until the session ends. */

@@ -81,6 +81,16 @@ export const QueueSelection = z.union([
   z.object({ all: z.literal(true) }),
 ]);
 
+/** What a router says of itself every second. */
+export const Present = z.object({
+  node: z.string(),
+  /** Messages in its queue. */
+  queued: z.number().int(),
+  /** Why it takes no mail right now, when it takes none. */
+  refusing: z.string().optional(),
+});
+export type Present = z.infer<typeof Present>;
+
 const affected = z.object({ count: z.number().int() });
 
 export const routerContract = defineContract('router', 1, {
@@ -216,5 +226,6 @@ export const routerContract = defineContract('router', 1, {
       }),
     },
   },
+  events: { present: Present },
 });
 export type RouterContract = typeof routerContract;

@@ -5,7 +5,7 @@ import type { Settings } from '#cluster/settings.ts';
 import { Store } from '#cluster/store.ts';
 import type { Calls } from '#cluster/topology.ts';
 import { Bodies } from '#services/router/bodies.ts';
-import { type RouterContract, routerContract } from '#services/router/contract.ts';
+import { type Present, type RouterContract, routerContract } from '#services/router/contract.ts';
 import { Control } from '#services/router/control.ts';
 import { Copies } from '#services/router/copies/copies.ts';
 import { Corrupt } from '#services/router/corrupt.ts';
@@ -15,6 +15,7 @@ import type { Delivery } from '#services/router/job.ts';
 import { Maintenance } from '#services/router/maintenance.ts';
 import type { Message } from '#services/router/message.ts';
 import { Views } from '#services/router/operations.ts';
+import { announcePresence } from '#services/router/presence.ts';
 import { Queue } from '#services/router/queue.ts';
 import type { CopyPlace } from '#services/router/records.ts';
 import { recover } from '#services/router/recovery.ts';
@@ -23,8 +24,8 @@ import { Settlement } from '#services/router/settlement.ts';
 import { Signing } from '#services/router/signing.ts';
 import { type Slot, Slots } from '#services/router/slots.ts';
 import { Space } from '#services/router/space.ts';
-import { CALL_ERRORS, type Handlers, type Service } from '#shared/contract.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { type Announce, CALL_ERRORS, type Handlers, type Service } from '#shared/contract.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
@@ -49,6 +50,7 @@ export type RouterDependencies = {
   /** The routers of other nodes. */
   router: Calls<'router', 'router'>;
   jetStream: JetStreamAccess | undefined;
+  announce: Announce<RouterContract>;
 };
 export type DeliveryFactory = (dependencies: { settings: Settings; log: Logger }) => Delivery;
 
@@ -75,6 +77,7 @@ export function createRouterService(
 ): Service<RouterContract> {
   const { settings, log } = dependencies;
   let running: Running | undefined;
+  let silence: (() => void) | undefined;
   const router = (): Running => {
     if (running === undefined) throw new SealpostError(CALL_ERRORS.unavailable, 'the router is not running');
     return running;
@@ -85,8 +88,10 @@ export function createRouterService(
     async start() {
       running = await assemble(dependencies);
       running.begin(makeDelivery({ settings, log }));
+      silence = announcePresence(dependencies.announce, () => present(router(), settings));
     },
     async stop() {
+      silence?.();
       const stopping = running;
       await stopping?.stop();
       running = undefined;
@@ -198,18 +203,32 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
     release: async (selection) => ({ count: await router().control.release(selection) }),
     remove: async (selection) => ({ count: await router().control.remove(selection, selection.notify) }),
     status() {
-      const { slots, corrupt, signing, intake, copies } = router();
+      const { slots, corrupt, signing, copies } = router();
+      const { queued: _, ...rest } = present(router(), settings);
       const { status } = copies;
-      const refusing = intake.refusal()?.message;
-      const node = settings.current.node.name;
       return {
-        node,
+        ...rest,
         ...slots.counts,
         corrupt: corrupt.count,
         unsigned: signing.unsigned,
-        ...(refusing === undefined ? {} : { refusing }),
         ...(status === undefined ? {} : { copies: status }),
       };
     },
+  };
+}
+
+/** How much is here, and whether more may come. */
+function present({ slots: { counts }, intake }: Running, settings: Settings): Present {
+  let refusing: string | undefined;
+  try {
+    refusing = intake.refusal()?.message;
+  } catch (error) {
+    // The file system cannot even be asked for room.
+    refusing = errorText(error);
+  }
+  return {
+    node: settings.current.node.name,
+    queued: counts.active + counts.deferred + counts.hold,
+    ...(refusing === undefined ? {} : { refusing }),
   };
 }

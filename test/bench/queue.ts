@@ -88,7 +88,7 @@ const done = new Promise<void>((resolve) => {
 const sink = new Sink(Number(values.connections), () => finished());
 const signer = new FakeSigner();
 const service = createRouterService(
-  { settings, log, signer: signer.client, router: NO_ROUTER, jetStream: undefined },
+  { settings, log, signer: signer.client, router: NO_ROUTER, jetStream: undefined, announce: () => undefined },
   () => sink,
 );
 await service.start();

@@ -184,6 +184,12 @@ export function busSuite(name: string, makeBuses: () => Promise<Buses>): void {
       assert.deepEqual(service.seen, ['digest']);
     });
 
+    onStage('a call can name the process that shall answer', async ({ buses, call, service }) => {
+      assert.equal((await call.digest({}, { node: buses.serving.process })).length, 0);
+      await assert.rejects(call.digest({}, { node: 'ABCDEFGHJKMN' }), code('unavailable'));
+      assert.deepEqual(service.seen, ['digest']);
+    });
+
     onStage('an operation that is served no more is unavailable', async ({ buses }) => {
       const stop = buses.serving.serve(address('extra'), async () => ({ ok: true, fields: 'here' }));
       await buses.settle();

@@ -4,7 +4,8 @@ import { stdout } from 'node:process';
 import type { Command } from 'commander';
 import { readPassword } from '#cluster/cli/bus-password.ts';
 import { initCluster } from '#cluster/cli/cluster-init.ts';
-import { print } from '#cluster/cli/context.ts';
+import { clusterStatus } from '#cluster/cli/cluster-status/report.ts';
+import { print, withCommon } from '#cluster/cli/context.ts';
 import { usageError } from '#cluster/cli/exit.ts';
 import { HEADLINE, natsConfig } from '#cluster/cli/nats-config.ts';
 import { modeWarning, unreadable } from '#cluster/config/secrets.ts';
@@ -15,6 +16,9 @@ type Options = { out?: string; passwords?: string; json?: boolean };
 
 export function register(program: Command): void {
   const cluster = program.command('cluster').description('what the nodes of a cluster share');
+  withCommon(cluster.command('status'))
+    .description('every process of every node, and what they do not agree about; fails when there is something')
+    .action(clusterStatus);
   cluster
     .command('nats-config')
     .description('the users of the bus and what each may do, for the configuration of nats-server')

@@ -2,10 +2,9 @@ import type { Command } from 'commander';
 import { type CommonOptions, print, readConfig, withCommon } from '#cluster/cli/context.ts';
 import { examine } from '#cluster/cli/doctor/checks.ts';
 import { gatherFacts } from '#cluster/cli/doctor/facts.ts';
-import type { Facts } from '#cluster/cli/doctor/finding.ts';
+import { type Facts, findingLine } from '#cluster/cli/doctor/finding.ts';
 import { EXIT } from '#cluster/cli/exit.ts';
 import { withStore } from '#cluster/cli/keys/store.ts';
-import { clean } from '#cluster/cli/table.ts';
 
 export function register(program: Command): void {
   withCommon(program.command('doctor'))
@@ -20,10 +19,7 @@ async function doctor(domain: string | undefined, options: CommonOptions): Promi
   const findings = examine(facts);
   const ok = !findings.some((f) => f.severity === 'error');
   print(options, { ok, node: facts.status.node, ...counts(facts), findings }, () =>
-    [
-      ...findings.map(({ severity, about, text, help }) => clean(`${severity}: ${about}: ${text}. To do: ${help}.`)),
-      summary(facts, findings.length),
-    ].join('\n'),
+    [...findings.map(findingLine), summary(facts, findings.length)].join('\n'),
   );
   if (!ok) process.exitCode = EXIT.failed;
 }

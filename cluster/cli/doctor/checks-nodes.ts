@@ -21,7 +21,7 @@ export const NODE_CHECKS: Record<string, Check> = {
 
   'node-behind': behind,
   'revisions-differ': revisions,
-  'clocks-differ': clocks,
+  'clocks-differ': ({ status }) => clockFindings(status.holders),
 
   'no-signer': ({ status }) =>
     status.holders.some((h) => h.kind === 'signer')
@@ -116,8 +116,8 @@ function revisions({ status: { holders } }: Facts): Finding[] {
 }
 
 /** Drivers act by the clock, and signatures carry a time. */
-function clocks({ status: { holders } }: Facts): Finding[] {
-  const byClock = holders.toSorted((a, b) => a.clock - b.clock);
+export function clockFindings(nodes: readonly { node: string; clock: number }[]): Finding[] {
+  const byClock = nodes.toSorted((a, b) => a.clock - b.clock);
   const [slowest] = byClock;
   const fastest = byClock.at(-1);
   const apart = (fastest?.clock ?? 0) - (slowest?.clock ?? 0);

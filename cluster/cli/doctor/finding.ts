@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { clean } from '#cluster/cli/table.ts';
 import type { Config } from '#cluster/config/schema.ts';
 import type {
   credentialStoreContract,
@@ -50,6 +51,11 @@ export type Facts = {
 };
 
 export type Check = (facts: Facts) => Finding[];
+
+/** A finding as people read it. */
+export function findingLine({ severity, about, text, help }: Finding): string {
+  return clean(`${severity}: ${about}: ${text}. To do: ${help}.`);
+}
 
 /** `s1 of example.com` */
 export const keyName = ({ key }: CheckedKey): string => `${key.selector} of ${key.domain}`;

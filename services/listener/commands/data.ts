@@ -22,11 +22,11 @@ export const data: Handler = async (session, argument) => {
       ? reply(554, '5.5.1', 'No valid recipients')
       : reply(503, '5.5.1', 'Send RCPT first');
   }
-  const { router, log } = session.dependencies;
+  const { router, placement, log } = session.dependencies;
   const { trace } = transaction;
   let opened: Opened;
   try {
-    opened = await router.open(
+    opened = await placement.open(
       { envelope: envelopeOf(transaction), origin: originOf(session), sizeHint: transaction.size },
       { trace },
     );

@@ -17,7 +17,8 @@ import { type NatsServer, startNatsServer } from '#test/kit/nats-server.ts';
 import { needs } from '#test/kit/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { busSuite, HOME, TestService, testContract } from '#test/suites/bus.ts';
+import { type Buses, busSuite, HOME, TestService, testContract } from '#test/suites/bus.ts';
+import { newContract, oldContract, serveNew, serveOld, versionsSuite } from '#test/suites/versions.ts';
 
 const nats = needs('nats-server');
 const address = (operation: string) => ({ service: testContract.name, version: 1, operation });
@@ -38,7 +39,7 @@ async function answered(bus: NatsBus): Promise<void> {
 }
 
 if (nats.skip === false) {
-  busSuite('NatsBus', async () => {
+  const makeBuses = async (): Promise<Buses> => {
     const server = await startNatsServer();
     const serving = await join(server, HOME);
     const calling = await join(server, 'other');
@@ -55,8 +56,45 @@ if (nats.skip === false) {
         await server[Symbol.asyncDispose]();
       },
     };
-  });
+  };
+  busSuite('NatsBus', makeBuses);
+  versionsSuite('NatsBus', makeBuses);
 }
+
+test(
+  'among processes of two versions a call goes to its own, and to the other where its own are full or gone',
+  nats,
+  async () => {
+    await using server = await startNatsServer();
+    await using old = await join(server, 'a');
+    await using newer = await join(server, 'b');
+    await using calling = await join(server, 'c');
+    const [before, now]: { seen: string[]; fails?: string }[] = [{ seen: [] }, { seen: [] }];
+    assert.ok(before !== undefined && now !== undefined);
+    serveOld(old, before);
+    serveNew(newer, now);
+    await Promise.all([old.flush(), newer.flush()]);
+    const call = client(calling, newContract);
+    for (let i = 0; i < 20; i++) await call.delay({ ms: 1000 });
+    assert.deepEqual([now.seen.length, before.seen.length], [20, 0]);
+    now.fails = 'full';
+    await call.delay({ ms: 1000 });
+    assert.deepEqual(before.seen, ['old 1 s']);
+    // Not where it matters who answers.
+    await assert.rejects(call.delay({ ms: 1000 }, { node: 'b' }), code('full'));
+    delete now.fails;
+    await newer.drain();
+    await call.delay({ ms: 1000 });
+    assert.equal(before.seen.length, 2);
+    // An older caller is served by both.
+    await using third = await join(server, 'd');
+    serveNew(third, now);
+    await third.flush();
+    const seen = () => now.seen.length > 20 && before.seen.length > 2;
+    const older = client(calling, oldContract);
+    await waitFor(() => older.delay({ seconds: 1 }).then(seen), { what: 'both to be asked' });
+  },
+);
 
 test('a call prefers its own process, then its own node, then any', nats, async () => {
   await using server = await startNatsServer();

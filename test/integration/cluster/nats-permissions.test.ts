@@ -15,7 +15,8 @@ import { waitFor } from '#test/kit/wait.ts';
  */
 
 const contracts: Contract[] = Object.values(CONTRACTS);
-const services = contracts.map(({ name }) => name);
+/** Every process serves `member`; it is no service of its own. */
+const services = contracts.map(({ name }) => name).filter((name) => name !== 'member');
 const operations = contracts.flatMap(({ name, operations }) => Object.keys(operations).map((o) => `${name}.${o}`));
 const events = contracts.flatMap(({ name, events }) => Object.keys(events).map((e) => `${name}.${e}`));
 
@@ -37,8 +38,11 @@ const CALLS: Record<string, string[]> = {
   node: operations,
 };
 const HEARS: Record<string, string[]> = {
-  'credential-store': ['credential-store.present', 'signer.present'],
-  signer: ['credential-store.changed', 'credential-store.present'],
+  'credential-store': ['credential-store.present', 'signer.present', 'member.heartbeat'],
+  signer: ['credential-store.changed', 'credential-store.present', 'member.heartbeat'],
+  policy: ['member.heartbeat'],
+  router: ['member.heartbeat'],
+  listener: ['router.present', 'member.heartbeat'],
   node: events,
 };
 /** Whose requests it answers in their inboxes: only the users that read a stream. */
@@ -60,7 +64,17 @@ const NEVER = [
   ),
   ...[`$JS.API.DIRECT.GET.${STREAM}`, '$JS.API.STREAM.CREATE.OTHER', '$JS.API.CONSUMER.CREATE.OTHER'],
   ...[`$JS.API.CONSUMER.DURABLE.CREATE.${STREAM}.x`, `$JS.API.CONSUMER.DELETE.${STREAM}.x`],
-  ...['sealpost.v1.router.open.a.b', 'sealpost.v2.signer.sign', 'sealpost.v1.signer', 'other.subject'],
+  ...['INFO', 'MSG.NEXT'].map((what) => `$JS.API.CONSUMER.${what}.${STREAM}.x`),
+  ...['LIST', 'NAMES'].map((what) => `$JS.API.CONSUMER.${what}.${STREAM}`),
+  ...[`$JS.ACK.${STREAM}.x.1.1.1.1.1`, '$JS.API.SERVER.REMOVE', '$JS.API.ACCOUNT.PURGE.x', '$SYS.REQ.SERVER.PING'],
+  ...[
+    'sealpost.v1.router.open.a.b',
+    'sealpost.v2.signer.sign',
+    'sealpost.v2.member.ping',
+    'sealpost.v1.member.event.gone',
+    'sealpost.v1.signer',
+    'other.subject',
+  ],
 ];
 const WILD = ['>', '*.>', 'sealpost.>', 'sealpost.v1.*.event.*', '_INBOX.>', '_INBOX_*.>', '$KV.>', '$JS.>'];
 
@@ -74,9 +88,11 @@ function subjectsOf(name: string, kind: 'operation' | 'event'): string[] {
 }
 const inOperations = (names: string[]): string[] => names.flatMap((name) => subjectsOf(name, 'operation'));
 const inEvents = (names: string[]): string[] => names.flatMap((name) => subjectsOf(name, 'event'));
-/** Everything of a service, or of all for a whole node. */
-const own = (user: BusUser, names: string[]): string[] =>
-  names.filter((name) => user === 'node' || name.split('.')[0] === user);
+/** Everything of a service and what every process has, or all for a whole node; nothing for a user without a service. */
+const own = (user: BusUser, names: string[]): string[] => {
+  const served = user === 'node' ? [...services, 'member'] : services.includes(user) ? [user, 'member'] : [];
+  return names.filter((name) => served.includes(name.split('.')[0] ?? ''));
+};
 
 const INBOXES = ['_INBOX.x.1', ...[...BUS_USERS, 'admin'].map((user) => `${inboxPrefix(user)}.x.1`)];
 const SUBJECTS = [...inOperations(operations), ...inEvents(events), ...INBOXES, ...JETSTREAM, ...NEVER];

@@ -55,6 +55,7 @@ test('a process for each service, each with its own user: mail, keys, a rotation
   );
 
   assert.match(await node.sealpost('status'), /listener +answers/);
+  assert.match(await node.sealpost('cluster', 'status'), /5 processes: all agree/);
   await node.drained();
   await node.sealpost('keys', 'list');
   await node.sealpost('keys', 'verify');

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LocalBus } from '#cluster/local-bus.ts';
-import { busSuite, HOME } from '#test/suites/bus.ts';
+import { type Buses, busSuite, HOME } from '#test/suites/bus.ts';
+import { versionsSuite } from '#test/suites/versions.ts';
 
-busSuite('LocalBus', async () => {
+const makeBuses = async (): Promise<Buses> => {
   const bus = new LocalBus(HOME);
   return {
     serving: bus,
@@ -11,7 +12,9 @@ busSuite('LocalBus', async () => {
     settle: async () => undefined,
     [Symbol.asyncDispose]: () => bus.drain(),
   };
-});
+};
+busSuite('LocalBus', makeBuses);
+versionsSuite('LocalBus', makeBuses);
 
 test('one process serves an operation once', () => {
   const bus = new LocalBus(HOME);

@@ -3,10 +3,11 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { client } from '#cluster/actor.ts';
+import { client, listen } from '#cluster/actor.ts';
 import { requireConfig } from '#cluster/config/load.ts';
 import { ControlClient } from '#cluster/control.ts';
-import { startNode } from '#cluster/node.ts';
+import { memberContract } from '#cluster/membership-contract.ts';
+import { SERVICES, startNode } from '#cluster/node.ts';
 import { listenerContract } from '#services/listener/contract.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
@@ -40,8 +41,16 @@ test('all services run and answer on the bus and through the control socket, unt
     assert.ok((listeners[0]?.port ?? 0) > 0);
     assert.equal((await client(bus, routerContract).status({})).active, 0);
     assert.equal((await client(bus, signerContract).status({})).keys, 0);
+    const { members } = await client(bus, memberContract).members({});
+    assert.deepEqual(
+      members.map(({ state, services }) => ({ state, services })),
+      [{ state: 'up', services: [...SERVICES] }],
+    );
   }
+  const states: string[] = [];
+  listen(node.bus, memberContract, silentLogger)('heartbeat', ({ state }) => states.push(state));
   await Promise.all([node.stop(), node.stop()]);
+  assert.deepEqual([...new Set(states)], ['draining', 'gone']);
   await assert.rejects(client(control, routerContract).status({}), code('no-node'));
   await assert.rejects(client(node.bus, routerContract).status({}), code('unavailable'));
 });

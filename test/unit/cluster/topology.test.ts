@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { LocalBus } from '#cluster/local-bus.ts';
 import { BUS_USERS, permissionsOf } from '#cluster/nats-permissions.ts';
 import { inboxPrefix, isInbox } from '#cluster/subjects.ts';
-import { CONTRACTS, calls, hears } from '#cluster/topology.ts';
+import { CONTRACTS, calls, hears, type Party, PEERS } from '#cluster/topology.ts';
 import type { Contract } from '#shared/contract.ts';
 import { silentLogger } from '#shared/log.ts';
 
@@ -48,7 +48,8 @@ test('permissions name subjects exactly: any node of an operation, the own inbox
 
 test('who answers may do so as long as a caller waits', () => {
   for (const contract of Object.values(CONTRACTS) as Contract[]) {
-    const { responses } = permissionsOf(contract.name as keyof typeof CONTRACTS);
+    if (!(contract.name in PEERS)) continue;
+    const { responses } = permissionsOf(contract.name as Party);
     for (const { timeout = 10_000 } of Object.values(contract.operations)) {
       assert.ok(responses === undefined || responses > timeout);
     }

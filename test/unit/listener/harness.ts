@@ -153,7 +153,9 @@ export async function startListener(setUp: SetUp = {}) {
   const router = new FakeRouter();
   const log: { msg: string; level: number; [field: string]: unknown }[] = [];
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(JSON.parse(line)) });
-  const service = createListenerService({ settings, log: logger, policy: policy.client, router: router.client });
+  const onRouters = () => () => undefined;
+  const clients = { policy: policy.client, router: router.client };
+  const service = createListenerService({ settings, log: logger, ...clients, onRouters });
   await service.start();
   const status = async () =>
     (await service.handlers.status({}, { bytes: new Uint8Array(), trace: undefined })).listeners;

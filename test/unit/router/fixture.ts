@@ -4,7 +4,13 @@ import { ConfigSchema } from '#cluster/config/schema.ts';
 import { LocalBus } from '#cluster/local-bus.ts';
 import { Settings } from '#cluster/settings.ts';
 import type { Store } from '#cluster/store.ts';
-import { CHUNK_BYTES, type QueueEntry, type RouterContract, routerContract } from '#services/router/contract.ts';
+import {
+  CHUNK_BYTES,
+  type Present,
+  type QueueEntry,
+  type RouterContract,
+  routerContract,
+} from '#services/router/contract.ts';
 import { Copies } from '#services/router/copies/copies.ts';
 import { Corrupt } from '#services/router/corrupt.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/job.ts';
@@ -190,6 +196,8 @@ export class TestRouter implements AsyncDisposable {
   readonly service: Service<RouterContract>;
   readonly delivery = new FakeDelivery();
   readonly signer = new FakeSigner();
+  /** What it said of itself, in order. */
+  readonly announced: Present[] = [];
   readonly settings: Settings;
   #stopped = false;
   #actor: Actor | undefined;
@@ -198,7 +206,10 @@ export class TestRouter implements AsyncDisposable {
     this.settings = settings;
     const router = bus === undefined ? NO_ROUTER : client(bus, routerContract);
     this.service = createRouterService(
-      { settings, log, signer: this.signer.client, router, jetStream: bus?.jetStream },
+      {
+        ...{ settings, log, signer: this.signer.client, router, jetStream: bus?.jetStream },
+        announce: (_, present) => this.announced.push(present),
+      },
       () => this.delivery,
     );
   }

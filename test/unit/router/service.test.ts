@@ -13,6 +13,23 @@ test('a router that is not started, or stopped, is unavailable', async () => {
   assert.equal(await codeOf(() => router.send({ envelope: envelope(['a@b.example']) })), 'unavailable');
 });
 
+test('a router says how much it holds and why it takes no mail, at its start, every second, and as it stops', async () => {
+  await using folder = await tempDir();
+  const router = await TestRouter.start(folder.path);
+  assert.deepEqual(router.announced, [{ node: 'edge-1', queued: 0 }]);
+  await router.send({ envelope: envelope(['a@b.example']) });
+  await waitFor(() => router.announced.at(-1)?.queued === 1, { what: 'the message to be counted' });
+  const queue = { ...router.settings.current.queue, reserve: Number.MAX_SAFE_INTEGER };
+  router.settings.replace({ ...router.settings.current, queue });
+  await waitFor(() => router.announced.at(-1)?.refusing, { what: 'the refusal' });
+  assert.match(router.announced.at(-1)?.refusing ?? '', /below queue\.reserve/);
+  await router.stop();
+  const said = router.announced.length;
+  assert.deepEqual(router.announced.at(-1), { node: 'edge-1', queued: 1, refusing: 'the router is stopping' });
+  await new Promise((wake) => setTimeout(wake, 1200));
+  assert.equal(router.announced.length, said);
+});
+
 for (const [what, size, chunk] of [
   ['of one piece', 2000, undefined],
   ['of exactly one chunk', CHUNK_BYTES, undefined],

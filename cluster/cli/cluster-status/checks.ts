@@ -1,0 +1,205 @@
+import type { ClusterFacts, ProcessFacts } from '#cluster/cli/cluster-status/facts.ts';
+import { clockFindings } from '#cluster/cli/doctor/checks-nodes.ts';
+import { type Finding, listText } from '#cluster/cli/doctor/finding.ts';
+import { formatDuration } from '#shared/units.ts';
+
+/** What `sealpost cluster status` says beside its table: who is gone, and what the nodes do not agree about. */
+
+/** A process that has just started may not have been heard by everybody, nor have heard everybody. */
+const FRESH_MS = 3000;
+/** Services whose mail or keys are away with them. */
+const KEEPERS = ['router', 'credential-store'];
+
+type Check = (facts: ClusterFacts) => Finding[];
+
+/** Every check by its name, which programs may rely on. */
+export const CLUSTER_CHECKS: Record<string, Check> = {
+  'bus-away': away,
+  gone,
+  unreachable,
+  unheard,
+  'same-name': twins,
+  refusing,
+  'keys-behind': ({ processes }) =>
+    processes.flatMap(({ member, keys }) =>
+      keys?.behind === undefined
+        ? []
+        : [
+            {
+              severity: 'warning',
+              about: `node ${member.node}`,
+              text: `has not the newest keys: ${keys.behind}`,
+              help: 'it catches up by itself when it reaches the others; "sealpost doctor" looks closer',
+            },
+          ],
+    ),
+  'keys-differ': ({ processes }) =>
+    disagreement(
+      processes.filter((p) => p.keys !== undefined && p.keys.behind === undefined),
+      (p) => `revision ${p.keys?.revision}`,
+      'the keys',
+      'see the log of the node with the lower one; after a restart it asks for all keys anew',
+    ),
+  'versions-differ': ({ processes }) =>
+    disagreement(
+      living(processes),
+      (p) => `version ${p.member.version}`,
+      'Sealpost',
+      'finish the upgrade: one version and the next understand each other, others need not',
+    ),
+  'contracts-differ': ({ processes }) =>
+    keysOf(processes, (p) => p.member.contracts).flatMap((name) =>
+      disagreement(
+        living(processes).filter((p) => name in p.member.contracts),
+        (p) => `version ${p.member.contracts[name]}`,
+        `contract ${name}`,
+        'finish the upgrade',
+      ),
+    ),
+  'config-differs': configs,
+  'clocks-differ': ({ processes }) =>
+    clockFindings(processes.flatMap(({ member: { node }, clock }) => (clock === undefined ? [] : [{ node, clock }]))),
+};
+
+export function examineCluster(facts: ClusterFacts): (Finding & { check: string })[] {
+  return Object.entries(CLUSTER_CHECKS).flatMap(([check, find]) =>
+    find(facts).map((finding) => ({ check, ...finding })),
+  );
+}
+
+const answers = (p: ProcessFacts): boolean => p.trouble === undefined && p.sees !== undefined;
+const living = (processes: readonly ProcessFacts[]): ProcessFacts[] =>
+  processes.filter((p) => answers(p) || p.member.state !== 'gone');
+const names = (processes: readonly ProcessFacts[]): string[] => [...new Set(processes.map((p) => p.member.node))];
+const run = ({ member }: ProcessFacts): string => listText(member.services);
+
+function away({ node, away: ms, processes }: ClusterFacts): Finding[] {
+  if (ms === undefined) return [];
+  const others = processes.filter((p) => p.sees === undefined && !p.member.stopped);
+  const last = others.map(({ member }) => `${member.node} ${formatDuration(member.heard)} ago`);
+  const heard =
+    last.length === 0 ? 'it has heard of no other process' : `it last heard ${listText([...new Set(last)])}`;
+  return [
+    {
+      severity: 'error',
+      about: `node ${node}`,
+      text: `has not reached NATS for ${formatDuration(ms)}: ${heard}; what is there now is not known here`,
+      help: 'see that NATS runs and that this node reaches it; its own mail goes on meanwhile',
+    },
+  ];
+}
+
+/** Processes that nobody hears; on a node that is cut off nobody can be heard. */
+function gone({ away: ms, processes }: ClusterFacts): Finding[] {
+  if (ms !== undefined) return [];
+  return processes.flatMap((p): Finding[] => {
+    const { node, state, stopped, heard, services } = p.member;
+    if (state !== 'gone' || answers(p)) return [];
+    const since = formatDuration(heard);
+    const help = `start it; if ${node} was taken out for good, it is forgotten a day after`;
+    if (!stopped)
+      return [
+        { severity: 'error', about: `node ${node}`, text: `nothing was heard of its ${run(p)} for ${since}`, help },
+      ];
+    // Whoever keeps nothing may come and go.
+    if (!services.some((service) => KEEPERS.includes(service))) return [];
+    return [{ severity: 'warning', about: `node ${node}`, text: `its ${run(p)} was stopped ${since} ago`, help }];
+  });
+}
+
+function unreachable({ away: ms, processes }: ClusterFacts): Finding[] {
+  if (ms !== undefined) return [];
+  return processes
+    .filter((p) => p.member.state !== 'gone' && p.trouble !== undefined)
+    .map((p) => ({
+      severity: 'error',
+      about: `node ${p.member.node}`,
+      text: `its ${run(p)} was heard ${formatDuration(p.member.heard)} ago but does not answer: ${p.trouble}`,
+      help: 'see its log and the log of nats-server; a process that hangs must be started anew',
+    }));
+}
+
+/** Who answers us, but is not heard by somebody else who answers us. */
+function unheard({ processes }: ClusterFacts): Finding[] {
+  const old = ({ member, clock = 0 }: ProcessFacts): boolean => Date.now() - (member.started - clock) > FRESH_MS;
+  const present = processes.filter((p) => answers(p) && old(p));
+  return present.flatMap((viewer) => {
+    const lost = present.filter(({ member }) => {
+      const seen = viewer.sees?.find((m) => m.process === member.process);
+      return seen === undefined || seen.state === 'gone';
+    });
+    if (lost.length === 0) return [];
+    const them = listText(names(lost));
+    return [
+      {
+        severity: 'error',
+        about: `node ${viewer.member.node}`,
+        text: `its ${run(viewer)} does not hear ${them}, which we reach`,
+        help: 'see that the NATS servers reach each other, and that all were given the same users',
+      },
+    ];
+  });
+}
+
+/** Two queues or two stores by one name: a call to that name reaches either. */
+function twins({ processes }: ClusterFacts): Finding[] {
+  return KEEPERS.flatMap((service) => {
+    const all = processes.filter((p) => answers(p) && p.member.services.includes(service));
+    return names(all)
+      .filter((node) => all.filter((p) => p.member.node === node).length > 1)
+      .map((node) => ({
+        severity: 'error',
+        about: `node ${node}`,
+        text: `has more than one ${service}: two machines go by this name`,
+        help: 'give each its own node.name',
+      }));
+  });
+}
+
+function refusing({ processes }: ClusterFacts): Finding[] {
+  return processes.flatMap(({ member: { node }, queue }) =>
+    queue?.refusing === undefined
+      ? []
+      : [
+          {
+            severity: 'warning',
+            about: `node ${node}`,
+            text: `its router takes no mail: ${queue.refusing}`,
+            help: 'other routers take it meanwhile',
+          },
+        ],
+  );
+}
+
+/** Sections that must be the same; another version may know other options, so each is compared with its like. */
+function configs({ processes }: ClusterFacts): Finding[] {
+  const versions = [...new Set(living(processes).map((p) => p.member.version))];
+  return versions.flatMap((version) => {
+    const alike = living(processes).filter((p) => p.member.version === version);
+    return keysOf(alike, (p) => p.member.config).flatMap((section) =>
+      disagreement(
+        alike,
+        (p) => `digest ${p.member.config[section]}`,
+        `"${section}" of the configuration`,
+        `make "${section}" the same on every node; a node that reloads its file follows at once`,
+      ),
+    );
+  });
+}
+
+function keysOf(processes: readonly ProcessFacts[], pick: (p: ProcessFacts) => object): string[] {
+  return [...new Set(processes.flatMap((p) => Object.keys(pick(p))))].sort();
+}
+
+/** One finding where not all have the same of something. */
+function disagreement(
+  processes: readonly ProcessFacts[],
+  have: (p: ProcessFacts) => string,
+  what: string,
+  help: string,
+): Finding[] {
+  const groups = Map.groupBy(processes, have);
+  if (groups.size < 2) return [];
+  const sides = [...groups].map(([value, members]) => `${value} on ${listText(names(members))}`);
+  return [{ severity: 'warning', about: what, text: `not the same on all nodes: ${sides.join('; ')}`, help }];
+}

@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { CLUSTER_CHECKS, examineCluster } from '#cluster/cli/cluster-status/checks.ts';
+import { type ClusterFacts, gatherCluster, type ProcessFacts } from '#cluster/cli/cluster-status/facts.ts';
+import type { Caller } from '#cluster/cli/context.ts';
+import type { Finding } from '#cluster/cli/doctor/finding.ts';
+import { ConfigSchema } from '#cluster/config/schema.ts';
+import type { Member } from '#cluster/membership-contract.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/** What `sealpost cluster status` finds, and whom it asks. */
+
+const MINUTE = 60_000;
+const STARTED = Date.now() - 60 * MINUTE;
+
+const member = (node: string, own: Partial<Member> = {}): Member => ({
+  ...{ node, process: `P-${node}`, epoch: 1, state: 'up', services: ['router', 'signer'], version: '1.0.0' },
+  ...{ contracts: { router: 1, signer: 1 }, started: STARTED, config: { domains: 'd1', keys: 'k1' } },
+  ...{ heard: 0, clock: 0, stopped: false },
+  ...own,
+});
+
+/** Processes that answer and see one another, but for what a test says; a silent one does neither. */
+type Given = Partial<ProcessFacts> & { member: Member; silent?: true };
+function facts(processes: Given[], own: Partial<ClusterFacts> = {}): ClusterFacts {
+  const sees = processes.map((p) => p.member);
+  const answering = { sees, roundTrip: 1, clock: 0, queue: { messages: 0 }, keys: { revision: 7 } };
+  const all = processes.map(({ silent, ...given }) => (silent ? given : { ...answering, ...given }));
+  return { node: 'edge-1', processes: all, ...own };
+}
+const [one, two, three] = ['edge-1', 'edge-2', 'edge-3'].map((node) => ({ member: member(node) })) as [
+  { member: Member },
+  { member: Member },
+  { member: Member },
+];
+const lost = { heard: 2 * MINUTE, state: 'gone' } as const;
+
+/** What is there, the check that speaks, how severe, about what, and words of the text and of what to do. */
+const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp][] = [
+  [
+    'a node that is cut off',
+    facts(
+      [
+        one,
+        { member: member('edge-2', lost), silent: true },
+        { member: member('edge-3', { stopped: true, ...lost }), silent: true },
+      ],
+      {
+        away: MINUTE,
+      },
+    ),
+    'bus-away',
+    'error',
+    'node edge-1',
+    /not reached NATS for 1m: it last heard edge-2 2m ago; .*not known here/,
+  ],
+  [
+    'a process that died',
+    facts([one, { member: member('edge-2', lost), trouble: 'nobody serves it', silent: true }]),
+    'gone',
+    'error',
+    'node edge-2',
+    /nothing was heard of its router and signer for 2m.*start it/,
+  ],
+  [
+    'a router that was stopped',
+    facts([one, { member: member('edge-2', { stopped: true, ...lost }), silent: true }]),
+    'gone',
+    'warning',
+    'node edge-2',
+    /was stopped 2m ago/,
+  ],
+  [
+    'a process that hangs',
+    facts([one, { ...two, silent: true, trouble: 'no answer came in time' }]),
+    'unreachable',
+    'error',
+    'node edge-2',
+    /does not answer: no answer came in time/,
+  ],
+  [
+    'a node that one does not hear and another does',
+    facts([{ ...one, sees: [one.member, member('edge-2', lost), three.member] }, two, three]),
+    'unheard',
+    'error',
+    'node edge-1',
+    /its router and signer does not hear edge-2, which we reach/,
+  ],
+  [
+    'two nodes that do not know of a third',
+    facts([{ ...one, sees: [one.member, two.member] }, two, three]),
+    'unheard',
+    'error',
+    'node edge-1',
+    /does not hear edge-3/,
+  ],
+  [
+    'two machines of one name',
+    facts([one, { member: member('edge-1', { process: 'other' }) }]),
+    'same-name',
+    'error',
+    'node edge-1',
+    /more than one router.*own node\.name/,
+  ],
+  [
+    'a router with a full disk',
+    facts([{ ...one, queue: { messages: 3, refusing: 'free space is low' } }, two]),
+    'refusing',
+    'warning',
+    'node edge-1',
+    /takes no mail: free space is low/,
+  ],
+  [
+    'a node without the newest keys, which says so',
+    facts([one, { ...two, keys: { revision: 5, behind: 'it was away' } }]),
+    'keys-behind',
+    'warning',
+    'node edge-2',
+    /newest keys: it was away/,
+  ],
+  [
+    '… which does not say so',
+    facts([one, { ...two, keys: { revision: 5 } }]),
+    'keys-differ',
+    'warning',
+    'the keys',
+    /revision 7 on edge-1; revision 5 on edge-2/,
+  ],
+  [
+    'an upgrade under way',
+    facts([one, { member: member('edge-2', { version: '1.1.0', config: { domains: 'x', keys: 'y' } }) }, three]),
+    'versions-differ',
+    'warning',
+    'Sealpost',
+    /version 1\.0\.0 on edge-1 and edge-3; version 1\.1\.0 on edge-2/,
+  ],
+  [
+    '… with a new contract',
+    facts([one, { member: member('edge-2', { contracts: { router: 2, signer: 1, console: 1 } }) }]),
+    'contracts-differ',
+    'warning',
+    'contract router',
+    /version 1 on edge-1; version 2 on edge-2/,
+  ],
+  [
+    'a configuration that was changed on one node alone',
+    facts([one, { member: member('edge-2', { config: { domains: 'd2', keys: 'k1' } }) }, three]),
+    'config-differs',
+    'warning',
+    '"domains" of the configuration',
+    /digest d1 on edge-1 and edge-3; digest d2 on edge-2.*make "domains" the same/,
+  ],
+  [
+    'clocks apart',
+    facts([one, { ...two, clock: -5000 }]),
+    'clocks-differ',
+    'warning',
+    'nodes edge-2 and edge-1',
+    /5s apart; edge-1 is ahead/,
+  ],
+];
+
+for (const [what, given, check, severity, about, words] of CASES) {
+  test(`${what}: ${severity} ${check}`, () => {
+    const findings = examineCluster(given);
+    assert.deepEqual(
+      findings.map((f) => [f.check, f.severity, f.about]),
+      [[check, severity, about]],
+    );
+    const text = `${findings[0]?.text}. ${findings[0]?.help}`;
+    assert.match(text, words);
+    assert.doesNotMatch(text, /undefined|\.$/);
+  });
+}
+after(() => assert.deepEqual([...new Set(CASES.map((c) => c[2]))].sort(), Object.keys(CLUSTER_CHECKS).sort()));
+
+test('nothing is wrong with nodes that agree, drain, or come and go without anything of their own', () => {
+  const passing = { services: ['listener', 'policy'] };
+  const fresh = member('edge-4', { started: Date.now(), ...passing });
+  const old = [one.member, member('edge-2', { state: 'draining' })];
+  const given = facts([
+    ...old.map((m) => ({ member: m, sees: old })),
+    { member: member('edge-3', { stopped: true, ...lost, ...passing }), silent: true },
+    { member: fresh, sees: [fresh] },
+  ]);
+  assert.deepEqual(examineCluster(given), []);
+});
+
+/** A caller whose answers come from a table: what each process says, by its id. */
+function fakeCaller(says: Record<string, Record<string, unknown>>, first: unknown): Caller {
+  const answer = (contract: string, operation: string, process?: string): unknown => {
+    if (process === undefined) return first;
+    const all = says[process];
+    if (all === undefined) throw new SealpostError('unavailable', `${process} is not there`);
+    return all[`${contract}.${operation}`];
+  };
+  const client = ({ name }: { name: string }) =>
+    new Proxy(
+      {},
+      { get: (_, operation: string) => async (__: unknown, o: { node?: string }) => answer(name, operation, o.node) },
+    );
+  return { config: ConfigSchema.parse({}), client: client as never, [Symbol.asyncDispose]: async () => undefined };
+}
+
+test('everybody is asked, also who is known to one alone, and who is cut off asks nobody but itself', async () => {
+  const only = { services: ['router'] };
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => member(name, { process: name, ...only })) as [Member, Member, Member];
+  const queue = { active: 1, deferred: 2, hold: 3 };
+  const says = (...members: Member[]) => ({
+    'member.ping': { time: Date.now() },
+    'member.members': { members },
+    'router.status': queue,
+  });
+  const heardOfC = member('c', { process: 'c', heard: 400, ...only });
+  const table = { a: says(a, b), b: says(b, heardOfC), c: says(c) };
+  const stopped = member('d', { process: 'd', stopped: true, ...lost });
+  const all = await gatherCluster(fakeCaller(table, { node: 'a', process: 'a', members: [a, b, stopped] }));
+  assert.deepEqual(
+    all.processes.map((p) => [p.member.node, p.member.heard, p.queue?.messages, p.trouble]),
+    [
+      ['a', 0, 6, undefined],
+      ['b', 0, 6, undefined],
+      ['c', 0, 6, undefined],
+      ['d', 2 * MINUTE, undefined, undefined],
+    ],
+  );
+  const cut = await gatherCluster(fakeCaller({ a: says(a, b) }, { node: 'a', process: 'a', away: 9, members: [a, b] }));
+  assert.deepEqual(
+    cut.processes.map((p) => [p.member.node, p.sees !== undefined, p.trouble]),
+    [
+      ['a', true, undefined],
+      ['b', false, undefined],
+    ],
+  );
+  const dead = await gatherCluster(fakeCaller({ a: says(a, b) }, { node: 'a', process: 'a', members: [a, b] }));
+  assert.equal(dead.processes[1]?.trouble, 'b is not there');
+});

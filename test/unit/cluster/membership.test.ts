@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { announcer, client, listen } from '#cluster/actor.ts';
+import { ConfigSchema } from '#cluster/config/schema.ts';
+import { LocalBus } from '#cluster/local-bus.ts';
+import { Membership } from '#cluster/membership.ts';
+import { type Heartbeat, type Member, memberContract } from '#cluster/membership-contract.ts';
+import { Settings } from '#cluster/settings.ts';
+import { newId } from '#shared/ids.ts';
+import { silentLogger } from '#shared/log.ts';
+import { logLines } from '#test/kit/log-lines.ts';
+
+const START = Date.UTC(2026, 0, 1);
+const DAY = 86_400_000;
+
+/** One member, at a time that the test sets, and whatever the test says in the name of others. */
+function stage(t: TestContext) {
+  t.mock.timers.enable({ apis: ['setInterval', 'Date'], now: START });
+  let elapsed = 0;
+  t.mock.method(performance, 'now', () => elapsed);
+  const bus = new LocalBus('edge-1');
+  const settings = new Settings(ConfigSchema.parse({ node: { name: 'edge-1' } }));
+  const { log, lines } = logLines();
+  const said: Heartbeat[] = [];
+  listen(bus, memberContract, silentLogger)('heartbeat', (heartbeat) => said.push(heartbeat));
+  const contracts = { member: 1 };
+  const membership = new Membership({
+    bus,
+    settings,
+    log,
+    services: ['router', 'signer'],
+    version: '1.2.3',
+    contracts,
+  });
+  const announce = announcer(bus, memberContract);
+  const pass = async (ms: number): Promise<void> => {
+    for (let left = ms; left > 0; left -= 1000) {
+      const step = Math.min(left, 1000);
+      elapsed += step;
+      t.mock.timers.tick(step);
+    }
+    await Promise.resolve();
+  };
+  return {
+    bus,
+    settings,
+    membership,
+    lines,
+    said,
+    pass,
+    /** Jump, as a process does that was stopped meanwhile: one tick at the end. */
+    async jump(ms: number): Promise<void> {
+      elapsed += ms - 1000;
+      t.mock.timers.setTime(Date.now() + ms - 1000);
+      await pass(1000);
+    },
+    async hear(process: string, about: Partial<Heartbeat> = {}): Promise<void> {
+      announce('heartbeat', {
+        ...{ node: `node-${process}`, process, epoch: 1, state: 'up', services: ['listener'], version: '1.2.3' },
+        ...{ contracts: {}, started: START, config: {}, time: Date.now() },
+        ...about,
+      });
+      await Promise.resolve();
+    },
+    other: (process: string): Member | undefined => membership.members().find((m) => m.process === process),
+  };
+}
+
+test('a process says who it is every second, and each change of its state at once with a greater epoch', async (t) => {
+  const { membership, said, bus, pass } = stage(t);
+  membership.start();
+  await pass(2000);
+  membership.state = 'up';
+  membership.state = 'up';
+  membership.state = 'draining';
+  await pass(1000);
+  membership.stop();
+  await pass(5000);
+  assert.deepEqual(
+    said.map((heartbeat) => heartbeat.state),
+    ['joining', 'joining', 'joining', 'up', 'draining', 'draining', 'gone'],
+  );
+  const epochs = said.map((heartbeat) => heartbeat.epoch);
+  assert.deepEqual(epochs, epochs.toSorted());
+  assert.equal(new Set(epochs).size, 4);
+  assert.equal(said[0]?.epoch, START);
+  assert.deepEqual(
+    { ...said[0], config: {} },
+    {
+      ...{ node: 'edge-1', process: bus.process, epoch: START, state: 'joining', services: ['router', 'signer'] },
+      ...{ version: '1.2.3', contracts: { member: 1 }, started: START, config: {}, time: START },
+    },
+  );
+});
+
+test('another process is known as it says, with the silence since, and is gone after 5 s of it', async (t) => {
+  const { membership, hear, other, pass, lines } = stage(t);
+  membership.start();
+  await hear('A', { time: Date.now() + 300 });
+  await pass(3000);
+  const known = other('A');
+  assert.deepEqual([known?.state, known?.heard, known?.clock, known?.stopped], ['up', 3000, 300, false]);
+  await pass(3000);
+  assert.equal(other('A')?.state, 'gone');
+  assert.ok(lines().some((line) => /nothing was heard of node-A for 5 s/.test(line.msg)));
+  await hear('A');
+  assert.deepEqual([other('A')?.state, other('A')?.heard], ['up', 0]);
+  membership.stop();
+});
+
+test('who said that it ends is gone at once, and what comes late does not bring it back', async (t) => {
+  const { membership, hear, other } = stage(t);
+  membership.start();
+  await hear('A', { epoch: 7, state: 'draining' });
+  await hear('A', { epoch: 8, state: 'gone' });
+  await hear('A', { epoch: 7, state: 'draining' });
+  assert.deepEqual([other('A')?.state, other('A')?.stopped, other('A')?.epoch], ['gone', true, 8]);
+  membership.stop();
+});
+
+test('the dead are forgotten after a day, or when a later process of their node does their work', async (t) => {
+  const { membership, hear, other, jump, pass } = stage(t);
+  membership.start();
+  await hear('dead');
+  await hear('old', { node: 'edge-2', services: ['router'] });
+  await hear('half', { node: 'edge-2', services: ['router', 'policy'] });
+  await pass(6000);
+  await hear('new', { node: 'edge-2', services: ['router', 'signer'], started: START + 6000 });
+  await pass(1000);
+  assert.equal(other('old'), undefined);
+  assert.equal(other('half')?.state, 'gone');
+  await jump(DAY - 10_000);
+  assert.equal(other('dead')?.state, 'gone');
+  await jump(20_000);
+  assert.deepEqual(
+    membership.members().map((m) => m.process),
+    [membership.members()[0]?.process],
+  );
+  membership.stop();
+});
+
+test('no more than 500 are kept: the one silent for longest makes room', async (t) => {
+  const { membership, hear, other, pass } = stage(t);
+  membership.start();
+  await hear('first');
+  await hear('second');
+  await pass(1000);
+  await hear('first');
+  for (let i = 0; i < 499; i++) await hear(newId());
+  assert.equal(membership.members().length, 501);
+  assert.ok(other('first'));
+  assert.equal(other('second'), undefined);
+  membership.stop();
+});
+
+test('the fastest message tells the other clock, and a clock that is set shows at once', async (t) => {
+  const { membership, hear, other } = stage(t);
+  membership.start();
+  for (const [behind, clock] of [
+    [-500, -500],
+    [-20, -20],
+    [-300, -20],
+    [60_000, 60_000],
+    [-400, -400],
+  ] as const) {
+    await hear('A', { time: Date.now() + behind });
+    assert.equal(other('A')?.clock, clock);
+  }
+  membership.stop();
+});
+
+test('a heartbeat that fits no contract is dropped: too much text, too many entries, no such state', async (t) => {
+  const { membership, hear, lines } = stage(t);
+  membership.start();
+  const many = Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`c${i}`, 1]));
+  for (const about of [{ node: 'x'.repeat(65) }, { contracts: many }, { state: 'busy' as 'up' }])
+    await hear('A', about);
+  assert.equal(membership.members().length, 1);
+  assert.equal(lines().filter((line) => line.msg === 'malformed event dropped').length, 3);
+  membership.stop();
+});
+
+test('it answers whom it knows and what time it is, to callers of its node and of its process alone', async (t) => {
+  const { membership, hear, bus } = stage(t);
+  membership.start();
+  await hear('A');
+  const call = client(bus, memberContract);
+  for (const node of ['edge-1', bus.process]) {
+    assert.deepEqual(await call.ping({}, { node }), { node: 'edge-1', process: bus.process, time: START });
+    const { members, away } = await call.members({}, { node });
+    assert.deepEqual([members.map((m) => m.process), away], [[bus.process, 'A'], undefined]);
+  }
+  await assert.rejects(call.ping({}, { node: 'A' }), { code: 'unavailable' });
+  membership.stop();
+});
+
+test('what nodes must have in common is told as digests, by section, and no secret is in them', async (t) => {
+  const { membership, settings } = stage(t);
+  const digests = () => membership.members()[0]?.config ?? {};
+  const differs = (config: object): string[] => {
+    const before = digests();
+    settings.replace(ConfigSchema.parse({ node: { name: 'edge-1' }, ...config }));
+    const after = digests();
+    return Object.keys(after).filter((section) => after[section] !== before[section]);
+  };
+  const [a, b] = [{ name: 'a.example' }, { name: 'b.example' }];
+  const zone = (secret: string, server = '127.0.0.1') => ({
+    dns: { zones: [{ name: 'example', update: { server, key: 'k.example', secret } }] },
+  });
+  assert.deepEqual(Object.keys(digests()), ['domains', 'keys', 'dns']);
+  assert.deepEqual(differs({ domains: [a, b] }), ['domains']);
+  assert.deepEqual(differs({ domains: [b, a], limits: { sessions: 3 } }), []);
+  assert.deepEqual(differs({ domains: [a, b], keys: { ttl: '2h' } }), ['keys']);
+  assert.deepEqual(differs({ domains: [a, b], keys: { ttl: '2h' }, ...zone('c2VjcmV0') }), ['dns']);
+  assert.deepEqual(differs({ domains: [a, b], keys: { ttl: '2h' }, ...zone('b3RoZXI=') }), []);
+  assert.deepEqual(differs({ domains: [a, b], keys: { ttl: '2h' }, ...zone('b3RoZXI=', '127.0.0.2') }), ['dns']);
+});
