@@ -71,7 +71,7 @@ export const PEERS = {
       listener: ['status'],
       // Policy has no counts to show; the first question of a session tells whether it answers.
       policy: ['connect'],
-      router: ['list', 'show', 'read', 'retry', 'hold', 'release', 'remove', 'drain', 'status'],
+      router: ['list', 'show', 'read', 'retry', 'hold', 'release', 'remove', 'status'],
       signer: ['status'],
       'credential-store': [
         'create',
@@ -97,7 +97,7 @@ export const PEERS = {
         'deleteNek',
         'status',
       ],
-      member: ['members', 'ping'],
+      member: ['members', 'ping', 'drain'],
     },
     hears: {},
     buckets: [],

@@ -6,6 +6,7 @@ import { readPassword } from '#cluster/cli/bus-password.ts';
 import { initCluster } from '#cluster/cli/cluster-init.ts';
 import { clusterStatus } from '#cluster/cli/cluster-status/report.ts';
 import { print, withCommon } from '#cluster/cli/context.ts';
+import { drainNode } from '#cluster/cli/drain-node.ts';
 import { usageError } from '#cluster/cli/exit.ts';
 import { HEADLINE, natsConfig } from '#cluster/cli/nats-config.ts';
 import { modeWarning, unreadable } from '#cluster/config/secrets.ts';
@@ -19,6 +20,16 @@ export function register(program: Command): void {
   withCommon(cluster.command('status'))
     .description('every process of every node, and what they do not agree about; fails when there is something')
     .action(clusterStatus);
+  withCommon(cluster.command('drain'))
+    .description('take a node out: its queue goes to other nodes, then its processes end')
+    .argument('<node>', 'its name')
+    .option('--timeout <duration>', 'how long to watch; the drain itself goes on', '10m')
+    .addHelpText(
+      'after',
+      '\nIt takes no more mail from that moment on. Whatever starts processes again (systemd, docker) should be told' +
+        '\nbefore that this one is to stay away. Receipts stay on its disk.',
+    )
+    .action(drainNode);
   cluster
     .command('nats-config')
     .description('the users of the bus and what each may do, for the configuration of nats-server')
