@@ -12,7 +12,9 @@ import { calls, hears, type ServiceName } from '#cluster/topology.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
 import { createListenerService } from '#services/listener/service.ts';
+import { policyContract } from '#services/policy/contract.ts';
 import { createPolicyService } from '#services/policy/service.ts';
+import { routerContract } from '#services/router/contract.ts';
 import { createRouterService } from '#services/router/service.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { createSignerService } from '#services/signer/service.ts';
@@ -75,8 +77,35 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
         announce: announcer(kit.bus, signerContract),
       }),
     ),
-  policy: (kit) => part(kit, createPolicyService(common(kit))),
-  router: (kit) => part(kit, createRouterService({ ...common(kit), signer: calls(kit.bus, 'router', 'signer') })),
+  policy: (kit) =>
+    part(
+      kit,
+      createPolicyService({
+        ...common(kit),
+        peers: hasPeers(kit)
+          ? {
+              announce: announcer(kit.bus, policyContract),
+              hear: hears(kit.bus, 'policy', 'policy', kit.log),
+              connected: () => kit.bus.connected,
+            }
+          : undefined,
+      }),
+    ),
+  router: (kit) =>
+    part(
+      kit,
+      createRouterService({
+        ...common(kit),
+        signer: calls(kit.bus, 'router', 'signer'),
+        peers: hasPeers(kit)
+          ? {
+              announce: announcer(kit.bus, routerContract),
+              hear: hears(kit.bus, 'router', 'router', kit.log),
+              connected: () => kit.bus.connected,
+            }
+          : undefined,
+      }),
+    ),
   listener: (kit) =>
     part(
       kit,
@@ -90,6 +119,11 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
 
 function common({ settings, log }: Kit): { settings: Settings; log: Logger } {
   return { settings, log };
+}
+
+/** Whether the same services can run on other nodes too. */
+function hasPeers({ settings }: Kit): boolean {
+  return settings.current.bus.servers.length > 0;
 }
 
 /** Answer calls only between a successful start and the stop. */

@@ -50,8 +50,8 @@ export const PEERS = {
     hears: { 'credential-store': ['changed', 'present'] },
     buckets: [],
   },
-  policy: { calls: {}, hears: {}, buckets: [] },
-  router: { calls: { signer: ['sign'] }, hears: {}, buckets: [] },
+  policy: { calls: {}, hears: { policy: ['counts'] }, buckets: [] },
+  router: { calls: { signer: ['sign'] }, hears: { router: ['demand'] }, buckets: [] },
   listener: {
     calls: {
       policy: ['connect', 'authenticate', 'sender', 'recipient', 'message'],

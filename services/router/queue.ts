@@ -4,6 +4,7 @@ import { Attempt, type AttemptTools } from '#services/router/attempt.ts';
 import type { Bodies } from '#services/router/bodies.ts';
 import type { Corrupt } from '#services/router/corrupt.ts';
 import { Crowds } from '#services/router/crowds.ts';
+import type { Lanes } from '#services/router/delivery/lanes.ts';
 import type { Delivery, NextHop } from '#services/router/job.ts';
 import { loadMessage } from '#services/router/load.ts';
 import { isFinished, type Message } from '#services/router/message.ts';
@@ -22,7 +23,8 @@ import { reply } from '#shared/reply.ts';
  * by due time; one timer waits for its first slot.
  *
  * A loaded message is unloaded when no attempt for it is under way. One next hop may hold at most half of the limit
- * while the loaded messages near it (crowds.ts), so that a slow destination never stops the mail for all others.
+ * while the loaded messages near it, and a destination with a rate a few seconds' worth (crowds.ts), so that a slow
+ * destination never stops the mail for all others.
  * While the store fails, no attempt starts: what would come of it could not be remembered.
  */
 
@@ -34,6 +36,8 @@ const TOGETHER_MS = 20_000;
 const STORE_RETRY_MS = 1000;
 /** A message parked before a crowded next hop is looked at this late even if nobody wakes it. */
 const PARKED_MS = 600_000;
+/** The same for one that waits for its turn at a rate: those of a long line would be read again and again. */
+const PACED_MS = 6 * 3_600_000;
 /** setTimeout takes no more. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
@@ -45,6 +49,7 @@ export type QueueParts = {
   bodies: Bodies;
   corrupt: Corrupt;
   routing: Routing;
+  lanes: Lanes;
 };
 
 export class Queue {
@@ -129,7 +134,8 @@ export class Queue {
   /** An attempt has ended and its outcome is on disk. */
   attemptEnded(slot: Slot, message: Message, hop: NextHop): void {
     message.busy--;
-    for (const waiting of this.#crowds.leave(hop.key, this.#limit)) this.#wake(waiting, hop.key);
+    const most = (hop.limit === undefined ? undefined : this.#parts.lanes.most(hop.limit)) ?? this.#limit / 2;
+    for (const waiting of this.#crowds.leave(crowdOf(hop), most)) this.#wake(waiting);
     this.#settle(slot, message);
     this.pump();
   }
@@ -137,6 +143,7 @@ export class Queue {
   /** Forget a message that has left the queue. */
   remove(slot: Slot, message: Message | undefined): void {
     if (message !== undefined) message.gone = true;
+    slot.parked = undefined;
     this.#parts.slots.remove(slot);
     this.#unload(slot);
   }
@@ -174,9 +181,10 @@ export class Queue {
     const urgent = slot.forced;
     slot.forced = false;
     slot.parked = undefined;
-    for (const [key, { hop, indexes }] of groups) {
-      if (hop !== undefined && this.#crowds.isFull(key, this.#limit, this.#loaded)) {
-        this.#crowds.park(key, slot);
+    for (const { hop, indexes } of groups) {
+      if (hop !== undefined && this.#crowds.isFull(crowdOf(hop), this.#most(hop))) {
+        this.#crowds.park(crowdOf(hop), slot);
+        slot.forced = urgent;
         continue;
       }
       for (let i = 0; i < indexes.length; i += most)
@@ -185,18 +193,25 @@ export class Queue {
     this.#settle(slot, message);
   }
 
-  #dueByHop(slot: Slot, message: Message): Map<string, { hop: NextHop | undefined; indexes: number[] }> {
+  /** Attempts that the destination may have under way right now. */
+  #most({ limit }: NextHop): number {
+    const crowded = this.#loaded >= this.#limit * 0.75 ? this.#limit / 2 : Number.POSITIVE_INFINITY;
+    const paced = limit === undefined ? undefined : this.#parts.lanes.most(limit);
+    return Math.min(crowded, paced ?? crowded);
+  }
+
+  #dueByHop(slot: Slot, message: Message): Iterable<{ hop: NextHop | undefined; indexes: number[] }> {
     const groups = new Map<string, { hop: NextHop | undefined; indexes: number[] }>();
     const soon = slot.forced ? Number.MAX_VALUE : Date.now() + TOGETHER_MS;
     for (const [index, r] of message.recipients.entries()) {
       if (r.busy || dueAt(r.status) > soon) continue;
       const hop = this.#parts.routing.nextHop(r.recipient.address);
-      const key = hop?.key ?? '';
+      const key = hop === undefined ? '' : `${hop.key} ${hop.limit ?? ''}`;
       const group = groups.get(key);
       if (group === undefined) groups.set(key, { hop, indexes: [index] });
       else group.indexes.push(index);
     }
-    return groups;
+    return groups.values();
   }
 
   #start(slot: Slot, message: Message, hop: NextHop | undefined, indexes: number[], urgent: boolean): void {
@@ -207,7 +222,7 @@ export class Queue {
     }
     message.busy++;
     const target = hop ?? NOWHERE;
-    this.#crowds.enter(target.key);
+    this.#crowds.enter(crowdOf(target));
     const attempt = new Attempt(this.#tools, this, slot, message, target, indexes, urgent);
     if (hop !== undefined) this.#delivery.submit(hop, attempt);
     else void attempt.finishAll('deferred', reply(451, '4.3.5', 'no usable route for this domain'), true);
@@ -236,8 +251,12 @@ export class Queue {
     }
     const now = Date.now();
     let due = Number.POSITIVE_INFINITY;
-    for (const r of message.recipients) if (!r.busy) due = Math.min(due, dueAt(r.status));
-    if (slot.parked !== undefined) due = Math.max(due, now + PARKED_MS);
+    const parked = slot.parked === undefined ? 0 : now + (isPaced(slot.parked) ? PACED_MS : PARKED_MS);
+    for (const r of message.recipients) {
+      if (r.busy) continue;
+      const at = dueAt(r.status);
+      due = Math.min(due, at > now ? at : Math.max(at, parked));
+    }
     slots.move(slot, message.busy > 0 || slot.parked !== undefined || due <= now ? 'active' : 'deferred');
     if (due === Number.POSITIVE_INFINITY) slots.line.delete(slot);
     else {
@@ -254,8 +273,9 @@ export class Queue {
     this.#loaded--;
   }
 
-  #wake(slot: Slot, key: string): void {
-    if (slot.parked !== key || !this.#parts.slots.has(slot)) return;
+  /** A message with several destinations is woken by any of them: what is still crowded keeps its place. */
+  #wake(slot: Slot): void {
+    if (slot.parked === undefined || !this.#parts.slots.has(slot)) return;
     slot.parked = undefined;
     if (slot.state !== 'hold') this.#parts.slots.line.set(slot, Date.now());
   }
@@ -273,5 +293,13 @@ export class Queue {
     );
   }
 }
+
+/** Where a message waits that cannot go now: before its next hop, or before the limit of its destination. */
+function crowdOf({ key, limit }: NextHop): string {
+  return limit === undefined ? key : `${PACED}${limit}`;
+}
+
+const PACED = 'limit ';
+const isPaced = (crowd: string): boolean => crowd.startsWith(PACED);
 
 const NOWHERE: NextHop = { key: '', spec: { kind: 'discard' }, tls: 'off' };

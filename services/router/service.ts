@@ -7,7 +7,8 @@ import { Bodies } from '#services/router/bodies.ts';
 import { type RouterContract, routerContract } from '#services/router/contract.ts';
 import { Control } from '#services/router/control.ts';
 import { Corrupt } from '#services/router/corrupt.ts';
-import { createDelivery } from '#services/router/delivery/delivery.ts';
+import { createDelivery, type DeliveryDependencies } from '#services/router/delivery/delivery.ts';
+import { Lanes } from '#services/router/delivery/lanes.ts';
 import { Intake } from '#services/router/intake.ts';
 import type { Delivery } from '#services/router/job.ts';
 import { Maintenance } from '#services/router/maintenance.ts';
@@ -16,6 +17,7 @@ import { Queue } from '#services/router/queue.ts';
 import { recover } from '#services/router/recovery.ts';
 import { Routing } from '#services/router/routing.ts';
 import { Settlement } from '#services/router/settlement.ts';
+import type { RouterPeers } from '#services/router/shares.ts';
 import { Signing } from '#services/router/signing.ts';
 import { Slots } from '#services/router/slots.ts';
 import { Space } from '#services/router/space.ts';
@@ -29,6 +31,7 @@ import type { Logger } from '#shared/log.ts';
  *   intake.ts      transfers become messages on disk
  *   queue.ts       which message is worked on when
  *   attempt.ts     one attempt: signs, hands the bytes to delivery/, takes the outcome
+ *   shares.ts      this router's part of the limits that hold for the cluster; delivery/lanes.ts keeps mail to it
  *   settlement.ts  the outcome on disk, with the notices that it calls for
  *   recovery.ts    what a start finds
  *   operations.ts  what operators see; control.ts what they do
@@ -37,8 +40,14 @@ import type { Logger } from '#shared/log.ts';
  * Before and after, every call is answered `unavailable`, and the caller tries another router.
  */
 
-export type RouterDependencies = { settings: Settings; log: Logger; signer: Calls<'router', 'signer'> };
-export type DeliveryFactory = (dependencies: { settings: Settings; log: Logger }) => Delivery;
+export type RouterDependencies = {
+  settings: Settings;
+  log: Logger;
+  signer: Calls<'router', 'signer'>;
+  /** The routers of the other nodes; without it there are none. */
+  peers?: RouterPeers | undefined;
+};
+export type DeliveryFactory = (dependencies: DeliveryDependencies) => Delivery;
 
 /**
  * LevelDB maps every table it has open into memory: few and small files keep that small. Mail is written once and read at
@@ -71,8 +80,9 @@ export function createRouterService(
     contract: routerContract,
     handlers: handlers(router, settings),
     async start() {
-      running = await assemble(dependencies);
-      running.begin(makeDelivery({ settings, log }));
+      const lanes = new Lanes({ settings, log, peers: dependencies.peers });
+      running = await assemble(dependencies, lanes);
+      running.begin(makeDelivery({ settings, log, connectionsTo: (domain) => lanes.connections(domain) }));
     },
     async stop() {
       const stopping = running;
@@ -83,7 +93,7 @@ export function createRouterService(
 }
 
 /** Open the store, read the queue, and put the parts together. */
-async function assemble({ settings, log, signer }: RouterDependencies) {
+async function assemble({ settings, log, signer }: RouterDependencies, lanes: Lanes) {
   const folder = resolve(settings.current.node.data);
   await mkdir(folder, { recursive: true });
   const store = await Store.open(join(folder, 'queue'), log, STORE_OPTIONS);
@@ -99,12 +109,11 @@ async function assemble({ settings, log, signer }: RouterDependencies) {
     const space = new Space(folder, () => settings.current.queue.reserve);
     const settlement = new Settlement(settings, store, bodies, log);
     const signing = new Signing(signer, log);
-    const queue = new Queue({ settings, log, store, slots, bodies, corrupt, routing });
+    const queue = new Queue({ settings, log, store, slots, bodies, corrupt, routing, lanes });
     const intake = new Intake({ settings, log, store, space, bodies, deliver: (message) => queue.add(message) });
-    const views = new Views({ settings, store, slots, bodies, corrupt, routing, log });
+    const views = new Views({ settings, store, slots, bodies, corrupt, routing, lanes, log });
     const control = new Control({ store, slots, queue, corrupt, settlement, views, log });
     const maintenance = new Maintenance({ settings, store, slots, space, intake, log });
-    let delivery: Delivery | undefined;
     return {
       intake,
       views,
@@ -112,9 +121,8 @@ async function assemble({ settings, log, signer }: RouterDependencies) {
       slots,
       corrupt,
       signing,
-      begin(made: Delivery): void {
-        delivery = made;
-        queue.begin(made, { log, store, bodies, corrupt, signing, settlement });
+      begin(delivery: Delivery): void {
+        queue.begin(lanes.begin(delivery), { log, store, bodies, corrupt, signing, settlement });
         maintenance.start();
       },
       async stop(): Promise<void> {
@@ -122,7 +130,7 @@ async function assemble({ settings, log, signer }: RouterDependencies) {
         queue.end();
         await maintenance.stop();
         // Attempts end when their outcome is on disk; on a disk that stays broken they never would.
-        await Promise.race([Promise.all([delivery?.stop(), corrupt.settled()]), brokenFor(store, STOP_MS)]);
+        await Promise.race([Promise.all([lanes.stop(), corrupt.settled()]), brokenFor(store, STOP_MS)]);
         await store.close();
       },
     };
