@@ -134,8 +134,7 @@ export class Queue {
   /** An attempt has ended and its outcome is on disk. */
   attemptEnded(slot: Slot, message: Message, hop: NextHop): void {
     message.busy--;
-    const most = (hop.limit === undefined ? undefined : this.#parts.lanes.most(hop.limit)) ?? this.#limit / 2;
-    for (const waiting of this.#crowds.leave(crowdOf(hop), most)) this.#wake(waiting);
+    this.#wake(this.#crowds.leave(crowdOf(hop), Math.min(this.#limit / 2, this.#paced(hop))));
     this.#settle(slot, message);
     this.pump();
   }
@@ -194,10 +193,13 @@ export class Queue {
   }
 
   /** Attempts that the destination may have under way right now. */
-  #most({ limit }: NextHop): number {
+  #most(hop: NextHop): number {
     const crowded = this.#loaded >= this.#limit * 0.75 ? this.#limit / 2 : Number.POSITIVE_INFINITY;
-    const paced = limit === undefined ? undefined : this.#parts.lanes.most(limit);
-    return Math.min(crowded, paced ?? crowded);
+    return Math.min(crowded, this.#paced(hop));
+  }
+
+  #paced({ limit }: NextHop): number {
+    return (limit === undefined ? undefined : this.#parts.lanes.most(limit)) ?? Number.POSITIVE_INFINITY;
   }
 
   #dueByHop(slot: Slot, message: Message): Iterable<{ hop: NextHop | undefined; indexes: number[] }> {
@@ -273,11 +275,14 @@ export class Queue {
     this.#loaded--;
   }
 
-  /** A message with several destinations is woken by any of them: what is still crowded keeps its place. */
-  #wake(slot: Slot): void {
-    if (slot.parked === undefined || !this.#parts.slots.has(slot)) return;
-    slot.parked = undefined;
-    if (slot.state !== 'hold') this.#parts.slots.line.set(slot, Date.now());
+  /** A message with several destinations is woken by any of them: where it is still crowded, it keeps its place. */
+  #wake(waiting: readonly Slot[]): void {
+    const now = Date.now();
+    for (const [n, slot] of waiting.entries()) {
+      slot.parked = undefined;
+      // The line knows no order among those of one moment.
+      if (slot.state !== 'hold') this.#parts.slots.line.set(slot, now - (waiting.length - n) / 10_000);
+    }
   }
 
   #arm(due: number, now: number): void {
