@@ -34,7 +34,7 @@ import { reply } from '#shared/reply.ts';
 /** Lanes that are kept though idle, so that their next message waits its time. */
 const MOST_IDLE = 10_000;
 /** A lane with little to send asks for more than it sent lately, so that it need not wait when a little more comes. */
-const HEADROOM = 1.25;
+const HEADROOM = 1.1;
 /** A timer is set no further than this: shares change. */
 const LONGEST_WAIT_MS = 60_000;
 
