@@ -1,3 +1,4 @@
+import { Fifo } from '#services/router/delivery/fifo.ts';
 import type { Slot } from '#services/router/slots.ts';
 
 /**
@@ -9,12 +10,11 @@ import type { Slot } from '#services/router/slots.ts';
 
 type Hop = {
   attempts: number;
-  waiting: Slot[];
-  next: number;
+  readonly waiting: Fifo<Slot>;
   /** Those whose turn it was when there was no room after all: they come first. */
-  again: Slot[];
+  readonly again: Fifo<Slot>;
   /** All that wait. */
-  members: Set<Slot>;
+  readonly members: Set<Slot>;
 };
 
 /** Handed back for each attempt that ends: more than one, so that the destination never runs dry. */
@@ -27,8 +27,8 @@ export class Crowds {
 
   enter(key: string): void {
     const hop = this.#hops.get(key);
-    if (hop === undefined) this.#hops.set(key, { attempts: 1, waiting: [], next: 0, again: [], members: new Set() });
-    else hop.attempts++;
+    if (hop !== undefined) hop.attempts++;
+    else this.#hops.set(key, { attempts: 1, waiting: new Fifo(), again: new Fifo(), members: new Set() });
   }
 
   isFull(key: string, most: number): boolean {
@@ -41,40 +41,27 @@ export class Crowds {
     const hop = this.#hops.get(key);
     if (hop === undefined || hop.members.has(slot)) return;
     hop.members.add(slot);
-    if (this.#called.has(slot)) hop.again.push(slot);
-    else hop.waiting.push(slot);
+    (this.#called.has(slot) ? hop.again : hop.waiting).push(slot);
   }
 
-  /** An attempt has ended. Returns the slots whose turn it is. */
+  /** An attempt has ended. Returns the slots whose turn it is: all when none is under way, who else would call them? */
   leave(key: string, most: number): Slot[] {
     const hop = this.#hops.get(key);
     if (hop === undefined) return [];
     hop.attempts--;
-    if (hop.members.size === 0) {
-      if (hop.attempts === 0) this.#hops.delete(key);
-      return [];
-    }
     if (hop.attempts >= most) return [];
-    const slots = next(hop, hop.attempts === 0 ? Math.max(AT_ONCE, most) : AT_ONCE);
-    for (const slot of slots) this.#called.add(slot);
-    if (slots.length === 0 && hop.attempts === 0) this.#hops.delete(key);
+    const slots: Slot[] = [];
+    const count = hop.attempts === 0 ? Number.POSITIVE_INFINITY : AT_ONCE;
+    while (slots.length < count) {
+      const slot = hop.again.shift() ?? hop.waiting.shift();
+      if (slot === undefined) break;
+      hop.members.delete(slot);
+      // Some were removed, held, or called by another destination meanwhile.
+      if (slot.parked === undefined) continue;
+      this.#called.add(slot);
+      slots.push(slot);
+    }
+    if (hop.attempts === 0) this.#hops.delete(key);
     return slots;
   }
-}
-
-/** The next slots that still wait: some were removed, held, or woken elsewhere. */
-function next(hop: Hop, count: number): Slot[] {
-  const slots: Slot[] = [];
-  while (slots.length < count) {
-    const slot = hop.again.shift() ?? hop.waiting[hop.next++];
-    if (slot === undefined) break;
-    hop.members.delete(slot);
-    if (slot.parked !== undefined) slots.push(slot);
-  }
-  // Cutting the front off moves everything behind it: seldom, so that it costs nothing on average.
-  if (hop.next >= hop.waiting.length || (hop.next > 1000 && hop.next * 2 > hop.waiting.length)) {
-    hop.waiting.splice(0, hop.next);
-    hop.next = 0;
-  }
-  return slots;
 }

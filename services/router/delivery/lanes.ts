@@ -244,19 +244,20 @@ export class Lanes implements Delivery {
   /** The configuration has changed: what waits goes on under the limits that it has now. */
   #changeLimits(): void {
     const { destinations } = this.#settings.current.rates;
-    for (const lane of [...this.#lanes.values()]) {
+    const waiting = [...this.#lanes.values()].flatMap((lane) => this.#empty(lane));
+    for (const lane of this.#lanes.values()) {
       const found = limitFor(destinations, lane.key);
       if (found?.key === lane.key) {
         lane.limit = found.limit;
         this.#refresh(lane);
-        continue;
+      } else {
+        this.#lanes.delete(lane.key);
+        this.#shares.forget(lane.key);
       }
-      this.#lanes.delete(lane.key);
-      this.#shares.forget(lane.key);
-      for (const { hop, job } of this.#empty(lane)) {
-        const domain = normalizeDomain(domainOf(job.recipients[0]?.recipient.address ?? ''));
-        this.submit({ ...hop, limit: limitFor(destinations, domain)?.key }, job);
-      }
+    }
+    for (const { hop, job } of waiting) {
+      const domain = normalizeDomain(domainOf(job.recipients[0]?.recipient.address ?? ''));
+      this.submit({ ...hop, limit: limitFor(destinations, domain)?.key }, job);
     }
   }
 

@@ -14,11 +14,13 @@ const config = (destinations: Rates) => ConfigSchema.parse({ listeners: [], rate
 
 /** A delivery that keeps what it gets, and when. */
 class Inner implements Delivery {
-  readonly jobs: { hop: NextHop; job: Job; at: number }[] = [];
+  readonly jobs: { hop: NextHop; job: Job }[] = [];
+  readonly times: number[] = [];
   stopped = false;
 
   submit(hop: NextHop, job: Job): void {
-    this.jobs.push({ hop, job, at: performance.now() });
+    this.times.push(performance.now());
+    this.jobs.push({ hop, job });
   }
 
   async stop(): Promise<void> {
@@ -73,10 +75,9 @@ test('a crowd goes evenly: one at once, then at the rate; what waits says for wh
   assert.equal(site.inner.jobs.length, 1);
   assert.equal(site.lanes.waitsFor('x.example'), 'x.example: 50/s, 50/s of it here; 20 at once, 20 of them here');
   assert.equal(site.lanes.waitsFor('y.example'), undefined);
-  const times: number[] = [];
+  const { times } = site.inner;
   await waitFor(
     async () => {
-      for (const { at } of site.inner.jobs) times.push(at);
       while (site.inner.jobs.length > 0) await site.inner.end();
       return times.length === 30;
     },
@@ -84,7 +85,7 @@ test('a crowd goes evenly: one at once, then at the rate; what waits says for wh
   );
   const took = (times.at(-1) ?? 0) - (times[0] ?? 0);
   // 29 gaps of 20 ms; a busy machine may be late with the last one.
-  assert.ok(took >= 29 * 20 - 210 && took < 1500, `${took} ms`);
+  assert.ok(took >= 29 * 20 - 210 && took < 3000, `${took} ms`);
   assert.equal(site.lanes.waitsFor('x.example'), undefined);
 });
 
