@@ -39,6 +39,8 @@ const CALLS: Record<string, string[]> = {
 const HEARS: Record<string, string[]> = {
   'credential-store': ['credential-store.present', 'signer.present'],
   signer: ['credential-store.changed', 'credential-store.present'],
+  policy: ['policy.counts'],
+  router: ['router.demand'],
   node: events,
 };
 /** Whose requests it answers in their inboxes: only the users that read a stream. */
