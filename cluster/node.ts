@@ -15,6 +15,7 @@ import { VERSION } from '#cluster/version.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
 import { createListenerService } from '#services/listener/service.ts';
+import { policyContract } from '#services/policy/contract.ts';
 import { createPolicyService } from '#services/policy/service.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { createRouterService } from '#services/router/service.ts';
@@ -83,7 +84,20 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
         announce: announcer(kit.bus, signerContract),
       }),
     ),
-  policy: (kit) => part(kit, createPolicyService(common(kit))),
+  policy: (kit) =>
+    part(
+      kit,
+      createPolicyService({
+        ...common(kit),
+        peers: hasPeers(kit)
+          ? {
+              announce: announcer(kit.bus, policyContract),
+              hear: hears(kit.bus, 'policy', 'policy', kit.log),
+              connected: () => kit.bus.connected,
+            }
+          : undefined,
+      }),
+    ),
   router: (kit) =>
     part(
       kit,
@@ -93,6 +107,13 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
         router: calls(kit.bus, 'router', 'router'),
         jetStream: kit.bus.jetStream,
         announce: announcer(kit.bus, routerContract),
+        peers: hasPeers(kit)
+          ? {
+              announce: announcer(kit.bus, routerContract),
+              hear: hears(kit.bus, 'router', 'router', kit.log),
+              connected: () => kit.bus.connected,
+            }
+          : undefined,
       }),
     ),
   listener: (kit) =>
@@ -109,6 +130,11 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
 
 function common({ settings, log }: Kit): { settings: Settings; log: Logger } {
   return { settings, log };
+}
+
+/** Whether the same services can run on other nodes too. */
+function hasPeers({ settings }: Kit): boolean {
+  return settings.current.bus.servers.length > 0;
 }
 
 /** Answer calls only between a successful start and the stop. */

@@ -55,8 +55,12 @@ export const PEERS = {
     hears: { 'credential-store': ['changed', 'present'] },
     buckets: [],
   },
-  policy: { calls: {}, hears: {}, buckets: [] },
-  router: { calls: { signer: ['sign'], router: ['mirror', 'compare'] }, hears: {}, buckets: [CLAIMS_BUCKET] },
+  policy: { calls: {}, hears: { policy: ['counts'] }, buckets: [] },
+  router: {
+    calls: { signer: ['sign'], router: ['mirror', 'compare'] },
+    hears: { router: ['demand'] },
+    buckets: [CLAIMS_BUCKET],
+  },
   listener: {
     calls: {
       policy: ['connect', 'authenticate', 'sender', 'recipient', 'message'],
