@@ -19,6 +19,8 @@ export type LoadOptions = {
   random?: () => number;
   /** Messages a second that are begun at most; default: as fast as they are taken. */
   rate?: number;
+  /** How long a session waits for a reply before it gives the connection up, in milliseconds; for ever by default. */
+  patience?: number;
 };
 
 export class Load {
@@ -53,7 +55,7 @@ export class Load {
     while (!this.#stopped) {
       let session: Session | undefined;
       try {
-        session = await Session.open(this.#options.port, this.#options.host ?? '127.0.0.1');
+        session = await Session.open(this.#options);
         while (!this.#stopped) {
           await this.#pace();
           await this.#send(session);
@@ -114,22 +116,27 @@ class Session {
   #input = '';
   #waiting: { resolve: (code: number) => void; reject: (error: Error) => void } | undefined;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, patience: number) {
     this.#socket = socket;
+    socket.setTimeout(patience, () => {
+      // Between two messages a paced session is silent by itself.
+      if (this.#waiting !== undefined) socket.destroy(new Error('no reply'));
+    });
     socket.on('data', (bytes: Buffer) => {
       this.#input += bytes.toString('latin1');
       const reply = /^(?:\d{3}-[^\r\n]*\r\n)*(\d{3})(?: [^\r\n]*)?\r\n/.exec(this.#input);
       if (reply === null) return;
       this.#input = this.#input.slice(reply[0].length);
       this.#waiting?.resolve(Number(reply[1]));
+      this.#waiting = undefined;
     });
     socket.on('close', () => this.#waiting?.reject(new Error('the connection was lost')));
     socket.on('error', () => socket.destroy());
   }
 
-  static async open(port: number, host: string): Promise<Session> {
+  static async open({ port, host = '127.0.0.1', patience = 0 }: LoadOptions): Promise<Session> {
     const socket = connect({ port, host, noDelay: true });
-    const session = new Session(socket);
+    const session = new Session(socket, patience);
     const greeting = session.#reply();
     greeting.catch(() => undefined);
     await once(socket, 'connect');

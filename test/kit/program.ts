@@ -11,7 +11,12 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
-export type ProgramOptions = { cwd?: string; env?: Record<string, string> };
+export type ProgramOptions = {
+  cwd?: string;
+  env?: Record<string, string>;
+  /** Words in front of the command, which become it (as `env` or `ip netns exec` do), so that signals reach it. */
+  within?: readonly string[];
+};
 
 /** A program under test: started, watched through what it prints, ended one way or the other. */
 export class Program implements AsyncDisposable {
@@ -23,7 +28,8 @@ export class Program implements AsyncDisposable {
 
   constructor(command: string, args: readonly string[], options: ProgramOptions = {}) {
     this.name = [command.split('/').at(-1), ...args.slice(0, 2)].join(' ');
-    this.#child = spawn(locate(command) ?? command, args, {
+    const [first = command, ...rest] = [...(options.within ?? []), locate(command) ?? command, ...args];
+    this.#child = spawn(locate(first) ?? first, rest, {
       cwd: options.cwd,
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
