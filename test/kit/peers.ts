@@ -21,6 +21,7 @@ export const PEERS = {
   named: 'bind9',
   nsupdate: 'bind9-dnsutils',
   ip: 'iproute2',
+  haproxy: 'haproxy',
 } as const;
 export type Peer = keyof typeof PEERS;
 
