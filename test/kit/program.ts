@@ -24,6 +24,7 @@ export class Program implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #ended: Promise<unknown>;
   #output = '';
+  #stdout = '';
   #failure: Error | undefined;
 
   constructor(command: string, args: readonly string[], options: ProgramOptions = {}) {
@@ -40,6 +41,9 @@ export class Program implements AsyncDisposable {
         this.#output += text;
       });
     }
+    this.#child.stdout?.on('data', (text: string) => {
+      this.#stdout += text;
+    });
     this.#child.on('error', (error) => {
       this.#failure = error;
     });
@@ -57,6 +61,11 @@ export class Program implements AsyncDisposable {
   /** Everything printed so far, standard output and standard error as they came. */
   get output(): string {
     return this.#output;
+  }
+
+  /** What it printed so far on standard output alone. */
+  get stdout(): string {
+    return this.#stdout;
   }
 
   /** Exit code, or the signal's name; undefined while it runs. */
