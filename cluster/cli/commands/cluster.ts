@@ -48,6 +48,7 @@ export function register(program: Command): void {
     .argument('<folder>', 'where; what is there already stays')
     .option('--nats <host...>', 'names or addresses of the NATS servers', ['nats-1', 'nats-2', 'nats-3'])
     .option('--hostname <name...>', 'names of the listeners in their certificate', ['mail.sealpost.test'])
+    .option('--nodes', 'for hosts that run every service in one process: one folder "node" in place of theirs')
     .option('--json', 'print JSON for programs')
     .addHelpText(
       'after',
@@ -57,8 +58,11 @@ export function register(program: Command): void {
     .action(init);
 }
 
-async function init(folder: string, options: { nats: string[]; hostname: string[]; json?: boolean }): Promise<void> {
-  const written = await initCluster(folder, { nats: options.nats, listeners: options.hostname });
+type InitOptions = { nats: string[]; hostname: string[]; nodes?: boolean; json?: boolean };
+
+async function init(folder: string, options: InitOptions): Promise<void> {
+  const { nats, hostname: listeners, nodes = false } = options;
+  const written = await initCluster(folder, { nats, listeners, processes: nodes ? 'nodes' : 'services' });
   print(options, { folder, written }, () =>
     written.length === 0 ? `${folder} has all that a cluster needs` : written.map((file) => `wrote ${file}`).join('\n'),
   );

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { connect } from 'nats';
 import { type Actor, announcer, client, listen, serve } from '#cluster/actor.ts';
@@ -320,6 +320,30 @@ test('another server of the list takes over', nats, async () => {
   await second.stop();
   await first.restart();
   await waitFor(() => bus.connected, { what: 'the other server', timeout: 10_000 });
+});
+
+test('the server that was just lost is tried last: one whose machine is silent costs no time', nats, async (t) => {
+  // The order in which servers are tried is that of the list.
+  t.mock.method(Math, 'random', () => 0);
+  await using first = await startNatsServer();
+  await using second = await startNatsServer();
+  const sockets = new Set<Socket>();
+  let silent = false;
+  await using way = createServer((client) => {
+    sockets.add(client.on('error', () => undefined));
+    if (!silent) client.pipe(connectSocket(first.port, '127.0.0.1').on('error', () => undefined)).pipe(client);
+  }).listen(0, '127.0.0.1');
+  await once(way, 'listening');
+  const { port } = way.address() as { port: number };
+  await using bus = await join(first, 'one', { servers: [`nats://127.0.0.1:${port}`, second.url] });
+  silent = true;
+  const began = performance.now();
+  for (const socket of sockets) socket.destroy();
+  await waitFor(() => !bus.connected, { what: 'the loss to be seen' });
+  await waitFor(() => bus.connected, { what: 'the other server', timeout: 10_000 });
+  const took = performance.now() - began;
+  for (const socket of sockets) socket.destroy();
+  assert.ok(took < 2500, `${took} ms`);
 });
 
 test('draining while no server answers ends soon', nats, async () => {

@@ -15,6 +15,7 @@ import { signerContract } from '#services/signer/contract.ts';
 import type { Contract } from '#shared/contract.ts';
 import type { SealpostError } from '#shared/errors.ts';
 import { type GuardedServer, startGuardedServer } from '#test/kit/bus-users.ts';
+import { sealpost } from '#test/kit/command.ts';
 import { Load } from '#test/kit/load.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { SealpostNode } from '#test/kit/node.ts';
@@ -62,6 +63,30 @@ test('a process for each service, each with its own user: mail, keys, a rotation
   await node.sealpost('keys', 'export', DOMAIN, 's1', '--out', join(node.folder, 's1.pem'));
   for (const [name, program] of node.programs) assert.doesNotMatch(program.output, /NATS permits/, name);
   assert.doesNotMatch(guarded.server.output, /Violation/);
+});
+
+test('captured mail is shown in the container of a router too, which may ask for no keys', {
+  ...nats,
+  timeout: 60_000,
+}, async () => {
+  await using guarded = await startGuardedServer();
+  await using node = await SealpostNode.create({ bus: guarded, config: 'routes: [{ to: "*", via: capture }]' });
+  await node.start();
+  await node.createKey(DOMAIN, 's1', 'ed25519');
+  const load = new Load('capture', { port: node.port, sessions: 1, sizes: [500] });
+  load.start();
+  await waitFor(() => load.accepted.size > 0, { what: 'a message' });
+  await load.stop();
+  await node.drained();
+  assert.match(await node.sealpost('capture', 'show'), /DKIM pass: .* s=s1, key from this node/);
+  const { user, password } = guarded.login('router');
+  const env = { BUS_USER: user, BUS_PASSWORD: password.reveal() };
+  const shown = await sealpost(['capture', 'show', '--config', node.configFile], { cwd: node.folder, env });
+  assert.match(
+    shown.stdout,
+    /DKIM .* s=s1, key from DNS, as credential-store\.get .* NATS does not permit it/,
+    shown.stderr,
+  );
 });
 
 /** A whole node in this process, with its log. */
