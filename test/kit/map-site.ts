@@ -116,10 +116,15 @@ export class MapSite implements AsyncDisposable {
 }
 
 /** A change to this text; again it changes nothing. */
-export const text = (value: string) => (now: Note | undefined): Note => now?.text === value ? now : { text: value };
+export const text =
+  (value: string) =>
+  (now: Note | undefined): Note =>
+    now?.text === value ? now : { text: value };
 /** A change that adds a tag; again it changes nothing. */
-export const tag = (name: string) => (now: Note | undefined): Note =>
-  now?.tags?.includes(name) ? now : { text: '', tags: [...(now?.tags ?? []), name] };
+export const tag =
+  (name: string) =>
+  (now: Note | undefined): Note =>
+    now?.tags?.includes(name) ? now : { text: '', tags: [...(now?.tags ?? []), name] };
 export const count = (now: Note | undefined): Note => ({ text: String(Number(now?.text ?? 0) + 1) });
 
 export async function following(nodes: readonly NoteNode[]): Promise<void> {
