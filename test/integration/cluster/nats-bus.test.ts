@@ -278,7 +278,7 @@ test('a killed server makes calls unavailable at once; when it is back they work
   await waitFor(() => !calling.connected && !serving.connected, { what: 'both to notice' });
   const start = performance.now();
   await assert.rejects(client(calling, testContract).digest({}, { timeout: 60_000 }), code('unavailable'));
-  assert.ok(performance.now() - start < 1000);
+  assert.ok(performance.now() - start < 10_000);
   // What is in the own process goes on.
   assert.equal((await client(serving, testContract).digest({})).length, 0);
 
@@ -351,7 +351,8 @@ test('draining while no server answers ends soon', nats, async () => {
   const bus = await NatsBus.connect({ servers: [`nats://127.0.0.1:${port}`], node: 'a', log: silentLogger });
   const start = performance.now();
   await bus.drain();
-  assert.ok(performance.now() - start < 1000);
+  // Two waits of three seconds are what it must not cost.
+  assert.ok(performance.now() - start < 2500);
 });
 
 test('something that is no NATS server, or says nothing, is named in the log', nats, async () => {
