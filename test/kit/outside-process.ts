@@ -19,6 +19,8 @@ async function answer(call: OutsideCall): Promise<OutsideAnswer> {
       loads.set(call.run, load);
       load.start();
     }
+    if (call.what === 'pause') sink.pause();
+    if (call.what === 'resume') sink.resume();
     if (call.what === 'stop') await loads.get(call.run)?.stop();
     return { view: view() };
   } catch (error) {

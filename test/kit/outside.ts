@@ -28,7 +28,9 @@ export type OutsideView = {
 export type OutsideCall =
   | { what: 'load'; run: string; options: LoadOptions }
   | { what: 'stop'; run: string }
-  | { what: 'look' };
+  | { what: 'look' }
+  /** The sink answers nothing for a while; what comes waits. */
+  | { what: 'pause' | 'resume' };
 export type OutsideAnswer = { view: OutsideView } | { problem: string };
 
 /** Where the sink listens. */
@@ -66,6 +68,15 @@ export class Outside implements AsyncDisposable {
   /** Let the messages under way end, and send no more. */
   async stop(run: string): Promise<OutsideView> {
     return this.#call({ what: 'stop', run });
+  }
+
+  /** Let the sink answer nothing. */
+  async pause(): Promise<void> {
+    await this.#call({ what: 'pause' });
+  }
+
+  async resume(): Promise<void> {
+    await this.#call({ what: 'resume' });
   }
 
   async look(): Promise<OutsideView> {

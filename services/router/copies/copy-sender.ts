@@ -93,7 +93,7 @@ export class CopySender {
       if (outbox === undefined) {
         this.#admitAlone(record);
         await store.write(build());
-        accept(undefined);
+        this.#acceptAlone(id, accept);
         return;
       }
       const operations = build();
@@ -107,7 +107,8 @@ export class CopySender {
       const place =
         remote.status === 'fulfilled' ? outbox.place : await this.#elsewhere(id, record, operations, earlier, outbox);
       // The slot is there before anybody can ask whether the copy is needed.
-      accept(place);
+      if (place === undefined) this.#acceptAlone(id, accept);
+      else accept(place);
       this.#checkOvertaken(place);
     } finally {
       this.#committing.delete(id);
@@ -120,11 +121,12 @@ export class CopySender {
     if (this.#copying.has(id)) this.#changed.add(id);
     const outbox = pairs.outbox(slot?.copy);
     const news = notices.flatMap((notice) => slots.get(notice.id) ?? []);
+    if (gone && slot !== undefined) this.missing.delete(slot);
     if (!this.wanted && outbox === undefined) return;
     const work = async (): Promise<void> => {
       // A failure notice stands for the mail that it is about: the copy of the one must be there before that of the
       // other goes.
-      await Promise.all(news.map((notice) => this.ensure(notice)));
+      await Promise.all(news.map(async (notice) => (await this.ensure(notice)) || this.missing.add(notice)));
       if (outbox === undefined) return;
       if (gone) await outbox.drop(id);
       else
@@ -217,6 +219,12 @@ export class CopySender {
     this.#admitAlone(record);
     await store.write([putJson(keys.message(id), record), { type: 'del', key: keys.place(id) }]);
     return undefined;
+  }
+
+  #acceptAlone(id: string, accept: (place: undefined) => void): void {
+    accept(undefined);
+    const slot = this.#parts.slots.get(id);
+    if (slot !== undefined) this.missing.add(slot);
   }
 
   #checkOvertaken(place: CopyPlace | undefined): void {
