@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { resolve } from 'node:path';
 import { locate, needs, type Peer } from '#test/kit/peers.ts';
@@ -9,9 +10,14 @@ import { waitFor } from '#test/kit/wait.ts';
  * compose.yaml on the Docker engine of this machine, as a project with a name, an image and ports of its own. An engine
  * is none of the peers that the runner installs: a test that needs one is skipped where none answers, and where the
  * images that compose.yaml builds on are not there, since no test downloads any.
+ *
+ * A project is named after the process that made it: what one left behind that was killed goes at the next start.
  */
 const ROOT = resolve(import.meta.dirname, '../..');
 const IMAGES = [process.env['NODE_IMAGE'] ?? 'node:24-bookworm-slim', process.env['NATS_IMAGE'] ?? 'nats:2.9'];
+const PROJECT = 'sealposttest';
+/** The label by which docker-compose knows what is a project's. */
+const LABEL = 'com.docker.compose.project';
 /** Listeners that have ports. */
 const PUBLISHED = 3;
 
@@ -31,7 +37,7 @@ export type ComposeOptions = {
 };
 
 export class ComposeProject implements AsyncDisposable {
-  readonly name = `sealposttest${process.pid}`;
+  readonly name = `${PROJECT}${process.pid}`;
   readonly image = `${this.name}:test`;
   /** On 127.0.0.1, one for each of the listeners, by the port inside. */
   readonly ports: ReadonlyMap<number, readonly number[]>;
@@ -53,6 +59,7 @@ export class ComposeProject implements AsyncDisposable {
   }
 
   static async create(options: ComposeOptions = {}): Promise<ComposeProject> {
+    await removeLeftOvers();
     const ports = new Map<number, number[]>();
     for (const port of [2525, 2587, 2465]) ports.set(port, await freeRange(PUBLISHED, [...ports.values()].flat()));
     return new ComposeProject(ports, options);
@@ -82,9 +89,7 @@ export class ComposeProject implements AsyncDisposable {
       `label=com.docker.compose.${label}`,
     ]);
     const format = '{{.Label "com.docker.compose.container-number"}} {{.ID}}';
-    const lines = (await docker('ps', '--all', '--no-trunc', ...filter, '--format', format)).split('\n');
-    return lines
-      .filter((line) => line !== '')
+    return words(await docker('ps', '--all', '--no-trunc', ...filter, '--format', format))
       .toSorted((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))
       .map((line) => line.split(' ')[1] ?? '');
   }
@@ -109,14 +114,9 @@ export class ComposeProject implements AsyncDisposable {
 
   /** Containers, volumes and networks that the engine has of this project. */
   async remains(): Promise<string[]> {
-    const filter = ['--filter', `label=com.docker.compose.project=${this.name}`, '--quiet'];
-    const kinds = [
-      ['ps', '--all'],
-      ['volume', 'ls'],
-      ['network', 'ls'],
-    ] as const;
-    const lists = await Promise.all(kinds.map((kind) => docker(...kind, ...filter)));
-    return lists.flatMap((list) => list.split('\n')).filter((line) => line !== '');
+    return (
+      await Promise.all(KINDS.map(({ list }) => docker(...list, '--quiet', '--filter', `label=${LABEL}=${this.name}`)))
+    ).flatMap(words);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -124,6 +124,28 @@ export class ComposeProject implements AsyncDisposable {
     await docker('image', 'rm', '--force', this.image);
   }
 }
+
+/** Kinds of things that a project has, in the order in which they can be removed. */
+const KINDS = [
+  { list: ['ps', '--all'], remove: ['rm', '--force'] },
+  { list: ['volume', 'ls'], remove: ['volume', 'rm'] },
+  { list: ['network', 'ls'], remove: ['network', 'rm'] },
+] as const;
+
+async function removeLeftOvers(): Promise<void> {
+  for (const { list, remove } of KINDS) {
+    const format = `{{.Label "${LABEL}"}} {{${list[0] === 'volume' ? '.Name' : '.ID'}}}`;
+    const left = (await docker(...list, '--filter', `label=${LABEL}`, '--format', format))
+      .split('\n')
+      .filter((line) => {
+        const [, maker] = new RegExp(`^${PROJECT}(\\d+) `).exec(line) ?? [];
+        return maker !== undefined && !existsSync(`/proc/${maker}`);
+      });
+    if (left.length > 0) await docker(...remove, ...left.map((line) => line.split(' ')[1] ?? ''));
+  }
+}
+
+const words = (text: string): string[] => text.split('\n').filter((line) => line !== '');
 
 export function docker(...args: string[]): Promise<string> {
   return run('docker', args, {});

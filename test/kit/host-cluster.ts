@@ -20,7 +20,8 @@ export type HostClusterOptions = {
 
 /**
  * Several hosts as cluster/README.md describes them: each runs a nats-server with TLS and a node, with the example's
- * configuration and the secrets that `sealpost cluster init --nodes` makes. All mail goes to the outside world.
+ * configuration and setting of TCP, and the secrets that `sealpost cluster init --nodes` makes. All mail goes to the
+ * outside world.
  */
 export class HostCluster implements AsyncDisposable {
   readonly hosts: Hosts;
@@ -58,6 +59,8 @@ export class HostCluster implements AsyncDisposable {
     const file = await exampleConfig(path, addresses, `routes: [${outside.route}]\n${config}`);
     const nodes: SealpostNode[] = [];
     for (const host of hosts.hosts) {
+      await using set = host.run('sh', ['-c', 'echo 5 > /proc/sys/net/ipv4/tcp_retries2']);
+      if ((await set.ended()) !== 0) throw new Error(set.output);
       const environment = { HOSTNAME: host.name };
       nodes.push(undo.use(await SealpostNode.create({ name: host.name, host, port: 25, file, environment })));
     }

@@ -103,9 +103,14 @@ test('the example for several hosts: a node and a nats-server each, one host wit
   };
   await more(20);
   // It signs and delivers by itself; the others go on without it.
+  const two = cluster.nats.get(cluster.hosts.host(2));
+  const before = two?.output.length;
   one.cut('bus');
   await more(50);
+  // Nobody told the others: without their setting of TCP they would take 15 minutes to see it.
+  await two?.waitForOutput(/10\.77\.1\.1:.* Router connection closed/, 40_000, before);
   one.join('bus');
+  await two?.waitForOutput(/Route connection created/, 20_000, before);
   await more(20);
   await cluster.stopLoad();
   const view = await waitFor(

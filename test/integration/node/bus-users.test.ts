@@ -67,7 +67,7 @@ test('a process for each service, each with its own user: mail, keys, a rotation
 
 test('captured mail is shown in the container of a router too, which may ask for no keys', {
   ...nats,
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   await using guarded = await startGuardedServer();
   await using node = await SealpostNode.create({ bus: guarded, config: 'routes: [{ to: "*", via: capture }]' });
