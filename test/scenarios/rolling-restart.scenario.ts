@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SERVICES } from '#cluster/node.ts';
 import { generateNek } from '#shared/nek.ts';
+import { freePorts } from '#test/kit/free-port.ts';
 import { Load } from '#test/kit/load.ts';
 import { startNatsCluster } from '#test/kit/nats-server.ts';
 import { SealpostNode } from '#test/kit/node.ts';
@@ -31,8 +32,8 @@ test('a rolling restart of every process under load', {
     'queue: { retry: { first: 2s, max: 10s } }',
   ].join('\n');
   const nodes: SealpostNode[] = [];
-  for (let n = 1; n <= NODES; n++) {
-    nodes.push(undo.use(await SealpostNode.create({ name: `edge-${n}`, nek, sink: sink.port, config })));
+  for (const [i, port] of (await freePorts(NODES)).entries()) {
+    nodes.push(undo.use(await SealpostNode.create({ name: `edge-${i + 1}`, port, nek, sink: sink.port, config })));
   }
   for (const node of nodes) for (const service of SERVICES) await node.start(service);
   await nodes[0]?.createKey('example.com', 's1');
