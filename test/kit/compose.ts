@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { resolve } from 'node:path';
+import { freePorts } from '#test/kit/free-port.ts';
 import { locate, needs, type Peer } from '#test/kit/peers.ts';
 import { Program } from '#test/kit/program.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -61,7 +61,7 @@ export class ComposeProject implements AsyncDisposable {
   static async create(options: ComposeOptions = {}): Promise<ComposeProject> {
     await removeLeftOvers();
     const ports = new Map<number, number[]>();
-    for (const port of [2525, 2587, 2465]) ports.set(port, await freeRange(PUBLISHED, [...ports.values()].flat()));
+    for (const port of [2525, 2587, 2465]) ports.set(port, await freePorts(PUBLISHED, [...ports.values()].flat()));
     return new ComposeProject(ports, options);
   }
 
@@ -166,23 +166,4 @@ function composeCommand(): string[] | undefined {
 
 function succeeds(command: string, args: string[]): boolean {
   return spawnSync(command, args, { stdio: 'ignore', timeout: 20_000 }).status === 0;
-}
-
-/** Consecutive TCP ports of 127.0.0.1 that nobody listens on right now, below those that systems hand out. */
-async function freeRange(size: number, taken: readonly number[]): Promise<number[]> {
-  for (let tries = 0; tries < 100; tries++) {
-    const first = 10_000 + Math.floor(Math.random() * 20_000);
-    const ports = Array.from({ length: size }, (_, i) => first + i);
-    const free = await Promise.all(ports.map((port) => !taken.includes(port) && isFree(port)));
-    if (free.every(Boolean)) return ports;
-  }
-  throw new Error(`found no ${size} free ports in a row`);
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((done) => {
-    const server = createServer();
-    server.once('error', () => done(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
-  });
 }

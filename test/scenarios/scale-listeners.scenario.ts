@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { generateNek } from '#shared/nek.ts';
-import { freePort } from '#test/kit/free-port.ts';
+import { freePorts } from '#test/kit/free-port.ts';
 import { startHaproxy } from '#test/kit/haproxy.ts';
 import { Load } from '#test/kit/load.ts';
 import { startNatsServer } from '#test/kit/nats-server.ts';
@@ -31,11 +31,10 @@ test(`${ROUNDS} times from one listener to four and back, under load`, {
   await node.createKey('example.com', 's1');
 
   const listeners: SealpostNode[] = [];
-  for (let n = 1; n <= LISTENERS; n++) {
-    const port = await freePort();
+  for (const [i, port] of (await freePorts(LISTENERS)).entries()) {
     const own = `listeners: [{ name: mx, kind: relay, address: 127.0.0.1, port: ${port}, tls: none, proxy: [127.0.0.1] }]`;
     const config = `${bus}\n${own}`;
-    listeners.push(undo.use(await SealpostNode.create({ name: `listener-${n}`, nek, port, config })));
+    listeners.push(undo.use(await SealpostNode.create({ name: `listener-${i + 1}`, nek, port, config })));
   }
   const haproxy = undo.use(
     await startHaproxy(
