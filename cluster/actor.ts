@@ -142,7 +142,7 @@ function caller(bus: Pick<Bus, 'call'>, contract: Contract, operation: string, s
     const timeout = options.timeout ?? spec.timeout ?? DEFAULT_CALL_TIMEOUT;
     const answer = await bus.call(
       address,
-      { fields, bytes: options.bytes, trace: options.trace, timeout },
+      { fields, bytes: options.bytes, trace: options.trace, timeout, repeatable: spec.repeatable },
       options.node,
     );
     if (!answer.ok) throw new SealpostError(answer.code, answer.message);

@@ -11,6 +11,7 @@ import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
  * - a call prefers an instance in its own process, then one on its own node, then any other;
  * - a call that an instance answers with `elsewhere` goes on to another one; where there is none, that is the answer;
  * - a call with `node` set goes to that node's instance only, or to the process that has this id;
+ * - a call that is `repeatable` may ask a second instance when the first is long in answering;
  * - a call nobody serves fails at once with `unavailable`; one without an answer in time with `timeout`;
  * - a message above the bus's limit fails with `too-large` before it is sent;
  * - events reach every subscriber, in the order one publisher sent them, and may get lost;
@@ -27,6 +28,8 @@ export type BusRequest = {
   bytes?: Uint8Array | undefined;
   trace?: string | undefined;
   timeout: number;
+  /** Another instance may be asked too, when the first is long in answering. */
+  repeatable?: boolean | undefined;
 };
 
 /**

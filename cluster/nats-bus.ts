@@ -42,6 +42,8 @@ const SILENT = 10_000;
  * the caller to ask the others, and little where there are none.
  */
 const ASIDE = 50;
+/** How long a repeatable call waits for the first instance alone, in milliseconds. */
+const ALONE = 3000;
 /** Instances that one call asks, while routes between servers spread the news of who stepped aside. */
 const MOST_ASKED = 20;
 
@@ -150,7 +152,8 @@ export class NatsBus implements Bus {
       throw new SealpostError(CALL_ERRORS.tooLarge, text);
     }
     const sent = this.#unsent.count(connection, frame.length);
-    const answer = this.#exchange(connection, address, frame, request.timeout, node, declined);
+    const ask = (): Promise<BusReply> => this.#exchange(connection, address, frame, request.timeout, node, declined);
+    const answer = request.repeatable === true && node === undefined ? repeated(ask) : ask();
     this.#asked.add(answer);
     answer.then(sent, sent).finally(() => this.#asked.delete(answer));
     return answer;
@@ -313,6 +316,24 @@ export class NatsBus implements Bus {
     }
     this.#local.publish(service, version, event, payload);
   }
+}
+
+/** Ask, and once more when the answer is late; the first answer counts, and of two failures the first. */
+async function repeated(ask: () => Promise<BusReply>): Promise<BusReply> {
+  const first = ask();
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ALONE);
+  });
+  try {
+    const answer = await Promise.race([first, late]);
+    if (answer !== undefined) return answer;
+  } finally {
+    clearTimeout(timer);
+  }
+  return Promise.any([first, ask()]).catch((error: AggregateError) => {
+    throw error.errors[0];
+  });
 }
 
 const isDeclined = (reply: BusReply): boolean => !reply.ok && reply.elsewhere === true;

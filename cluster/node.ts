@@ -147,8 +147,11 @@ function part<C extends Contract>({ bus, log }: Kit, service: Service<C>): Part 
       close = serve(bus, service, log).close;
     },
     stop: () => {
-      close?.();
-      stopped ??= service.stop();
+      stopped ??= (async () => {
+        if (close !== undefined) await service.quiesce?.();
+        close?.();
+        await service.stop();
+      })();
       return stopped;
     },
   };

@@ -22,6 +22,11 @@ export type OperationSpec = {
   elsewhere?: readonly string[];
   /** Which side carries a byte string beside its fields. */
   bytes?: 'request' | 'reply';
+  /**
+   * Asked twice it does no harm: a call that is long without an answer asks another instance too. NATS may drop a request
+   * to an instance that has just left.
+   */
+  repeatable?: true;
   /** Longest time for an answer in milliseconds, where it is not the default 10 s. */
   timeout?: number;
 };
@@ -164,6 +169,8 @@ export type Service<C extends Contract = Contract> = {
   handlers: Handlers<C>;
   /** Get ready to answer: open what is owned, catch up. Rejects with a clear error when that is impossible. */
   start(): Promise<void>;
+  /** Begin nothing new, and resolve when what needs further calls has ended, soon. Called before the calls end. */
+  quiesce?(): Promise<void>;
   /** Finish what is under way, close what is owned. Called once, also after a failed start. */
   stop(): Promise<void>;
 };

@@ -14,6 +14,8 @@ import type { TlsMaterial } from './tls-material.ts';
  */
 
 /** Error codes of a machine without IPv6. */
+/** How long a session that was ended may take to send its last reply, in milliseconds. */
+const FAREWELL_MS = 1000;
 const NO_IPV6 = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL']);
 
 export class Listener {
@@ -91,18 +93,26 @@ export class Listener {
     this.#dependencies.log.info({ listener: name, address, port: this.port, tls: this.config.tls }, 'listening');
   }
 
-  /** Take no more connections, let messages under way finish for at most `grace` milliseconds, close. */
+  /**
+   * Take no more connections, let messages under way finish for at most `grace` milliseconds, close. Whoever waits for a
+   * reply then is told to come back.
+   */
   async stop(grace: number): Promise<void> {
     if (!this.#listening) return;
     this.#listening = false;
     const closed = once(this.#server.server, 'close');
     this.#server.stopAccepting();
     for (const connection of this.#server.open) connection.dialogue.drain();
-    const timer = setTimeout(() => {
-      for (const connection of this.#server.open) connection.destroy();
-    }, grace);
+    const timers = [
+      setTimeout(() => {
+        for (const connection of this.#server.open) connection.dialogue.abandon();
+      }, grace),
+      setTimeout(() => {
+        for (const connection of this.#server.open) connection.destroy();
+      }, grace + FAREWELL_MS),
+    ];
     await closed;
-    clearTimeout(timer);
+    for (const timer of timers) clearTimeout(timer);
   }
 
   async #listen(host: string): Promise<void> {

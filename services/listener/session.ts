@@ -240,6 +240,11 @@ export class Session {
     if (this.#state === 'commands' && !this.#working) this.#end(replies.STOPPING);
   }
 
+  /** The grace is over: whatever is under way, the client hears that it must come back. */
+  abandon(): void {
+    this.#end(replies.STOPPING);
+  }
+
   /** Resolves to the verdict of policy; its being away or in trouble is a temporary refusal, never an acceptance. */
   async ask<V extends { action: 'accept' } | Refusal>(
     call: Promise<V>,

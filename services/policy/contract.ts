@@ -77,6 +77,7 @@ export const MessageVerdict = z.union([
 export const policyContract = defineContract('policy', 1, {
   operations: {
     connect: {
+      repeatable: true,
       request: z.object({
         session: z.string(),
         listener: z.string(),
@@ -87,20 +88,24 @@ export const policyContract = defineContract('policy', 1, {
     },
     /** The password travels as the request's bytes (UTF-8). A wrong password is a `reject` with 535 5.7.8. */
     authenticate: {
+      repeatable: true,
       request: z.object({ facts: SessionFacts, mechanism: z.enum(['PLAIN', 'LOGIN']), user: z.string() }),
       reply: AuthenticateVerdict,
       bytes: 'request',
     },
     sender: {
+      repeatable: true,
       request: z.object({ facts: SessionFacts, reversePath: z.string(), size: z.number().int().optional() }),
       reply: SenderVerdict,
     },
     recipient: {
+      repeatable: true,
       request: z.object({ facts: SessionFacts, reversePath: z.string(), recipient: EnvelopeRecipient }),
       reply: RecipientVerdict,
     },
     /** Asked when the whole message is in. The request's bytes are its header block as received. */
     message: {
+      repeatable: true,
       request: z.object({
         facts: SessionFacts,
         /** The queue id that the message will have, for the trace header. */

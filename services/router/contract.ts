@@ -105,6 +105,7 @@ export const routerContract = defineContract('router', 1, {
      * `not-accepting` draining or the store failed (451).
      */
     open: {
+      repeatable: true,
       request: z.object({ envelope: Envelope, origin: Origin, sizeHint: z.number().int().optional() }),
       reply: z.object({ transfer: z.string(), queueId: z.string(), node: z.string() }),
       errors: ['full', 'not-accepting'],

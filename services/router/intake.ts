@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from '#cluster/settings.ts';
 import { isOutOfSpace, type Store, type StoreOperation } from '#cluster/store.ts';
 import type { Bodies } from '#services/router/bodies.ts';
@@ -71,10 +72,12 @@ export type IntakeParts = {
 };
 
 const IDLE_MS = 10 * 60_000;
+const EMPTY_LOOK_MS = 20;
 
 export class Intake {
   readonly #parts: IntakeParts;
   readonly #transfers = new Map<string, Transfer>();
+  #closed = false;
   #draining = false;
 
   constructor(parts: IntakeParts) {
@@ -86,6 +89,17 @@ export class Intake {
     return this.#transfers.size;
   }
 
+  /** Begin no more transfers; those that are open go on. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** Resolves when no transfer is open, or after `ms`. */
+  async emptied(ms: number): Promise<void> {
+    const end = performance.now() + ms;
+    while (this.#transfers.size > 0 && performance.now() < end) await delay(EMPTY_LOOK_MS);
+  }
+
   /** Take no more mail. */
   drain(): void {
     this.#draining = true;
@@ -94,13 +108,14 @@ export class Intake {
   /** Why a message of this size is not taken right now, if it is not. */
   refusal(bytes = 0): SealpostError | undefined {
     const { copies } = this.#parts;
+    if (this.#closed) return stopping();
     return this.roomFor(bytes) ?? copies.refusal();
   }
 
   /** Why nothing of this size is written right now, a copy of another node's mail among it, if it is not. */
   roomFor(bytes: number): SealpostError | undefined {
     const { store, space, settings } = this.#parts;
-    if (this.#draining) return new SealpostError('not-accepting', 'the router is stopping');
+    if (this.#draining) return stopping();
     if (store.failure !== undefined) return storeRefusal(store.failure);
     const available = space.available();
     if (available > bytes) return undefined;
@@ -309,6 +324,10 @@ function records({ id, record, recipients }: Message): StoreOperation[] {
     putJson(keys.message(id), record),
     ...recipients.map((r, n) => putJson(keys.recipient(id, n), recipientRecord(r))),
   ];
+}
+
+function stopping(): SealpostError {
+  return new SealpostError('not-accepting', 'the router is stopping');
 }
 
 function storeRefusal(cause: unknown): SealpostError {

@@ -71,6 +71,8 @@ const STORE_OPTIONS = {
   compression: false,
 };
 
+/** How long a stop waits for transfers that have begun, in ms. */
+const TRANSFERS_MS = 2000;
 /** How long a stop waits for a store that fails before it gives the outcomes of the last attempts up. */
 const STOP_MS = 10_000;
 
@@ -95,6 +97,12 @@ export function createRouterService(
       running = await assemble(dependencies, lanes);
       running.begin(makeDelivery({ settings, log, connectionsTo: (domain) => lanes.connections(domain) }));
       silence = announcePresence(dependencies.announce, () => present(router(), settings));
+    },
+    /** Listeners hear that they should ask others, and bring to its end what they have begun here. */
+    async quiesce() {
+      running?.intake.close();
+      silence?.();
+      await running?.intake.emptied(TRANSFERS_MS);
     },
     async stop() {
       silence?.();

@@ -27,6 +27,7 @@ export const signerContract = defineContract('signer', 1, {
   operations: {
     /** The request's bytes are the header block that will be sent, from the first prepended field to the empty line. */
     sign: {
+      repeatable: true,
       request: z.object({
         queueId: z.string(),
         /** Base64 SHA-256 of the relaxed body. */

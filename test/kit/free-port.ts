@@ -43,16 +43,8 @@ export async function freePorts(size: number, taken: readonly number[] = []): Pr
   for (let tries = 0; tries < 100; tries++) {
     const first = 10_000 + Math.floor(Math.random() * 20_000);
     const ports = Array.from({ length: size }, (_, i) => first + i);
-    const free = await Promise.all(ports.map((port) => !taken.includes(port) && isFree(port)));
+    const free = await Promise.all(ports.map((port) => !taken.includes(port) && isFree('127.0.0.1', port)));
     if (free.every(Boolean)) return ports;
   }
   throw new Error(`found no ${size} free ports in a row`);
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((done) => {
-    const server = createServer();
-    server.once('error', () => done(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
-  });
 }

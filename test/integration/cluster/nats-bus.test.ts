@@ -3,10 +3,12 @@ import { once } from 'node:events';
 import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { connect } from 'nats';
+import { z } from 'zod';
 import { type Actor, announcer, client, listen, serve } from '#cluster/actor.ts';
 import { decodeReply, encodeRequest } from '#cluster/frame.ts';
 import { NatsBus, type NatsBusOptions } from '#cluster/nats-bus.ts';
 import { eventSubject, operationSubject } from '#cluster/subjects.ts';
+import { defineContract } from '#shared/contract.ts';
 import type { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
@@ -60,6 +62,42 @@ if (nats.skip === false) {
   busSuite('NatsBus', makeBuses);
   versionsSuite('NatsBus', makeBuses);
 }
+
+test(
+  'a repeatable call that an instance swallows is answered by another one; of others nobody asks twice',
+  nats,
+  async () => {
+    await using server = await startNatsServer();
+    await using serving = await join(server, 'a');
+    await using calling = await join(server, 'c');
+    const contract = defineContract('swallowed', 1, {
+      operations: {
+        ask: { request: z.object({}), reply: z.object({ here: z.literal(true) }), repeatable: true },
+        once: { request: z.object({}), reply: z.object({}) },
+      },
+    });
+    // It is in the group of those who serve, as one is for a moment that has just ended, and answers nothing.
+    const silent = await connect({ servers: server.url });
+    let swallowed = 0;
+    for (const operation of ['ask', 'once']) {
+      const subject = operationSubject({ service: contract.name, version: 1, operation });
+      silent.subscribe(subject, { queue: contract.name, callback: () => void swallowed++ });
+    }
+    await silent.flush();
+    const call = client(calling, contract);
+    const first = call.ask({});
+    const once = call.once({}, { timeout: 4000 });
+    const failed = assert.rejects(once, code('timeout'));
+    await waitFor(() => swallowed === 2, { what: 'both to be swallowed' });
+    const handlers = { ask: () => ({ here: true as const }), once: () => ({}) };
+    const life = { start: async () => undefined, stop: async () => undefined };
+    serve(serving, { contract, handlers, ...life }, silentLogger);
+    await serving.flush();
+    await silent.close();
+    assert.deepEqual(await first, { here: true });
+    await failed;
+  },
+);
 
 test(
   'among processes of two versions a call goes to its own, and to the other where its own are full or gone',

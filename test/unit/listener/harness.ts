@@ -68,6 +68,8 @@ export class FakeRouter {
   gate: Promise<void> | undefined;
   /** Holds the answer to `open` back until it resolves. */
   opening: Promise<void> | undefined;
+  /** Holds the answer to `commit` back until it resolves. */
+  committing: Promise<void> | undefined;
   /** Chunks that wait for their answer, and the most that ever did. */
   waiting = 0;
   mostWaiting = 0;
@@ -122,6 +124,7 @@ export class FakeRouter {
     commit: async ({ transfer, sequence, facts, prepend }, { bytes, node, trace }) => {
       this.nodes.add(node);
       this.#check('commit');
+      await this.committing;
       const { parts, ...rest } = this.#transfer(transfer);
       if (sequence !== parts.length) throw new SealpostError('out-of-order', String(sequence));
       const queueId = `Q${transfer.slice(1)}`;
