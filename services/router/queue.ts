@@ -33,7 +33,7 @@ const LOADS = 32;
 const TOGETHER_MS = 20_000;
 /** How soon to look again when the store fails. */
 const STORE_RETRY_MS = 1000;
-/** A message parked before a crowded next hop is looked at this late even if nobody wakes it. */
+/** A message parked before a crowded next hop, or blocked, is looked at this late even if nobody wakes it. */
 const PARKED_MS = 600_000;
 /** setTimeout takes no more. */
 const LONGEST_TIMER = 2 ** 31 - 1;
@@ -170,7 +170,8 @@ export class Queue {
       this.#work(slot, message);
     } catch (error) {
       if (errorCode(error) === 'corrupt') {
-        corrupt.setAside(slot.id, error);
+        // One that has left meanwhile, with its records, is no damaged one.
+        if (slots.has(slot)) corrupt.setAside(slot.id, error);
       } else {
         log.warn({ queueId: slot.id, err: error }, 'message cannot be read now');
         if (slots.has(slot) && slot.state !== 'hold') slots.line.set(slot, Date.now() + STORE_RETRY_MS);
@@ -190,6 +191,7 @@ export class Queue {
     slot.parked = undefined;
     const obstacle = groups.size === 0 ? undefined : this.#parts.obstacle(slot);
     if (obstacle !== undefined) this.#blocked.add(slot);
+    else this.#blocked.delete(slot);
     for (const [key, { hop, indexes }] of groups) {
       if (obstacle !== undefined) {
         this.#postpone(slot, message, hop ?? NOWHERE, indexes, reply(451, '4.3.2', obstacle));
@@ -268,7 +270,7 @@ export class Queue {
     const now = Date.now();
     let due = Number.POSITIVE_INFINITY;
     for (const r of message.recipients) if (!r.busy) due = Math.min(due, dueAt(r.status));
-    if (slot.parked !== undefined) due = Math.max(due, now + PARKED_MS);
+    if (slot.parked !== undefined || this.#blocked.has(slot)) due = Math.max(due, now + PARKED_MS);
     slots.move(slot, message.busy > 0 || slot.parked !== undefined || due <= now ? 'active' : 'deferred');
     if (due === Number.POSITIVE_INFINITY) slots.line.delete(slot);
     else {
