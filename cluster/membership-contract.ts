@@ -67,6 +67,11 @@ export const memberContract = defineContract('member', 1, {
       request: z.object({}),
       reply: z.object({ node: z.string(), process: z.string(), time: z.number() }),
     },
+    /**
+     * Take no more work, hand over what others can do, and end. Answered as soon as that has begun. `no-router`: nobody
+     * is there to take the queue; the process goes on as before.
+     */
+    drain: { request: z.object({}), reply: z.object({}), errors: ['no-router'], timeout: 30_000 },
   },
   events: {
     /** Once a second, and at once when the state changes. */

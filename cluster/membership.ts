@@ -39,6 +39,8 @@ export type MembershipOptions = {
   version: string;
   /** The version of each contract, by its name. */
   contracts: Record<string, number>;
+  /** An administrator wants this process to hand over and end. Resolves when that has begun, rejects when it cannot. */
+  drain: () => Promise<void>;
 };
 
 type Heard = { last: Heartbeat; at: number; clock: number; gone: boolean };
@@ -114,6 +116,10 @@ export class Membership {
         return { ...self(), ...(away !== undefined && { away }), members: this.members() };
       },
       ping: () => ({ ...self(), time: Date.now() }),
+      drain: async () => {
+        await this.#options.drain();
+        return {};
+      },
     };
   }
 

@@ -14,7 +14,8 @@ import type { Secret } from '#shared/secret.ts';
  * A connection to NATS that is kept up for ever, and the subscriptions that are made anew on each one.
  *
  * - waiting: no connection. Entered at the start and whenever a connection ends. Every server is tried in random
- *   order, again and again with a pause; every 10 s the log says what is waited for and why it does not come.
+ *   order, the one that was just lost last, again and again with a pause; every 10 s the log says what is waited for
+ *   and why it does not come.
  *   Left when a server took us (→ up) or by `close` (→ closed).
  * - up: `current` is the connection and everything is subscribed on it. Left when it ends or falls silent
  *   (→ waiting) or by `close` (→ closed).
@@ -63,6 +64,8 @@ export class NatsLink implements JetStreamAccess {
   readonly #closing = new AbortController();
   readonly #listeners = new Set<() => void>();
   #current: NatsConnection | undefined;
+  /** The server of the last connection. Where its whole machine is gone, a try takes all of `CONNECT_LIMIT`. */
+  #last: Server | undefined;
 
   constructor(options: NatsConnectionOptions) {
     this.#options = options;
@@ -153,13 +156,17 @@ export class NatsLink implements JetStreamAccess {
     tried();
   }
 
-  /** Try every server once, in random order. What went wrong is added to `problems`. */
+  /** Try every server once, the last one at the end, else in random order. What went wrong is added to `problems`. */
   async #connectAny(problems: string[]): Promise<NatsConnection | undefined> {
-    const order = this.#servers.map((server) => ({ server, key: Math.random() })).sort((a, b) => a.key - b.key);
+    const order = this.#servers
+      .map((server) => ({ server, key: server === this.#last ? 1 : Math.random() }))
+      .sort((a, b) => a.key - b.key);
     for (const { server } of order) {
       if (this.#closing.signal.aborted) return undefined;
       try {
-        return await this.#connect(server);
+        const connection = await this.#connect(server);
+        this.#last = server;
+        return connection;
       } catch (error) {
         problems.push(`${server.url}: ${errorText(error)}`);
       }

@@ -1,12 +1,13 @@
 import { mkdir } from 'node:fs/promises';
-import { announcer, serve } from '#cluster/actor.ts';
+import { announcer, client, serve } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus.ts';
 import { busLogin } from '#cluster/config/bus-login.ts';
 import type { Config } from '#cluster/config/schema.ts';
 import { type ConfigWatch, watchConfig } from '#cluster/config/watch.ts';
 import { openControl } from '#cluster/control.ts';
+import { Drain, type DrainParts } from '#cluster/drain.ts';
 import { LocalBus } from '#cluster/local-bus.ts';
-import { Membership } from '#cluster/membership.ts';
+import { Membership, type MembershipOptions } from '#cluster/membership.ts';
 import { NatsBus } from '#cluster/nats-bus.ts';
 import { Settings } from '#cluster/settings.ts';
 import { CONTRACTS, calls, hears, type ServiceName } from '#cluster/topology.ts';
@@ -14,6 +15,7 @@ import { VERSION } from '#cluster/version.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
 import { createListenerService } from '#services/listener/service.ts';
+import { policyContract } from '#services/policy/contract.ts';
 import { createPolicyService } from '#services/policy/service.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { createRouterService } from '#services/router/service.ts';
@@ -47,12 +49,14 @@ export type RunningNode = AsyncDisposable & {
   readonly membership: Membership;
   /** Read the configuration file again; nothing happens where there is none. */
   reload(): Promise<void>;
+  /** Resolves when an administrator drained this process and nothing is left: it is to be stopped. */
+  readonly drained: Promise<void>;
   /** Take no more work, finish what is under way, close. Once; a second call waits for the first. */
   stop(): Promise<void>;
 };
 
 type Kit = { bus: Bus; settings: Settings; log: Logger };
-/** A service that can be started and stopped, whatever its contract. */
+/** A service that can be started and stopped, whatever its contract; a second stop waits for the first. */
 type Part = { start(): Promise<void>; stop(): Promise<void> };
 
 /** What each service is given. */
@@ -80,7 +84,20 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
         announce: announcer(kit.bus, signerContract),
       }),
     ),
-  policy: (kit) => part(kit, createPolicyService(common(kit))),
+  policy: (kit) =>
+    part(
+      kit,
+      createPolicyService({
+        ...common(kit),
+        peers: hasPeers(kit)
+          ? {
+              announce: announcer(kit.bus, policyContract),
+              hear: hears(kit.bus, 'policy', 'policy', kit.log),
+              connected: () => kit.bus.connected,
+            }
+          : undefined,
+      }),
+    ),
   router: (kit) =>
     part(
       kit,
@@ -90,6 +107,13 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
         router: calls(kit.bus, 'router', 'router'),
         jetStream: kit.bus.jetStream,
         announce: announcer(kit.bus, routerContract),
+        peers: hasPeers(kit)
+          ? {
+              announce: announcer(kit.bus, routerContract),
+              hear: hears(kit.bus, 'router', 'router', kit.log),
+              connected: () => kit.bus.connected,
+            }
+          : undefined,
       }),
     ),
   listener: (kit) =>
@@ -108,17 +132,24 @@ function common({ settings, log }: Kit): { settings: Settings; log: Logger } {
   return { settings, log };
 }
 
+/** Whether the same services can run on other nodes too. */
+function hasPeers({ settings }: Kit): boolean {
+  return settings.current.bus.servers.length > 0;
+}
+
 /** Answer calls only between a successful start and the stop. */
 function part<C extends Contract>({ bus, log }: Kit, service: Service<C>): Part {
   let close: (() => void) | undefined;
+  let stopped: Promise<void> | undefined;
   return {
     start: async () => {
       await service.start();
       close = serve(bus, service, log).close;
     },
-    stop: async () => {
+    stop: () => {
       close?.();
-      await service.stop();
+      stopped ??= service.stop();
+      return stopped;
     },
   };
 }
@@ -138,7 +169,16 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const undo = new AsyncDisposableStack();
   try {
     undo.defer(() => bus.drain());
-    const membership = join({ bus, settings, log, services: wanted });
+    const parts = new Map<ServiceName, Part>();
+    const drain = new Drain({
+      log,
+      queue: wanted.includes('router') ? queueOf(bus, config.node.name) : undefined,
+      stopListening: async () => {
+        membership.state = 'draining';
+        await parts.get('listener')?.stop();
+      },
+    });
+    const membership = join({ bus, settings, log, services: wanted, drain: () => drain.begin() });
     undo.defer(() => membership.stop());
     const loggers = [log];
     settings.onChange((next) => {
@@ -148,7 +188,9 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     for (const name of wanted) {
       const ownLog = log.child({ service: name });
       loggers.push(ownLog);
-      await startPart(PARTS[name]({ bus, settings, log: ownLog }), undo);
+      const made = PARTS[name]({ bus, settings, log: ownLog });
+      parts.set(name, made);
+      await startPart(made, undo);
     }
     // A whole node can be looked after also while NATS is away; of one in several processes none is the whole.
     if (wanted.length === SERVICES.length) {
@@ -162,14 +204,29 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     }
     membership.state = 'up';
     log.info({ node: config.node.name, services: wanted }, 'node is up');
-    return running({ bus, settings, membership, reload: async () => watch?.reload() }, undo);
+    const { drained } = drain;
+    return running({ bus, settings, membership, drained, reload: async () => watch?.reload() }, undo);
   } catch (error) {
     await undo.disposeAsync();
     throw error;
   }
 }
 
-function join(who: { bus: Bus; settings: Settings; log: Logger; services: readonly ServiceName[] }): Membership {
+/** The queue of this process, as a drain knows it. Naming the node keeps the questions in the process. */
+function queueOf(bus: Bus, node: string): DrainParts['queue'] {
+  const router = client(bus, routerContract);
+  return {
+    begin: async () => void (await router.drain({}, { node })),
+    isEmpty: async () => {
+      const { copies, active, deferred, hold } = await router.status({}, { node });
+      return copies?.drained ?? active + deferred + hold === 0;
+    },
+  };
+}
+
+type Joining = Pick<MembershipOptions, 'bus' | 'settings' | 'log' | 'services' | 'drain'>;
+
+function join(who: Joining): Membership {
   const contracts = Object.fromEntries(Object.values(CONTRACTS).map(({ name, version }) => [name, version]));
   const membership = new Membership({ ...who, version: VERSION, contracts });
   membership.start();
@@ -183,7 +240,7 @@ async function startPart(part: Part, undo: AsyncDisposableStack): Promise<void> 
 }
 
 function running(
-  parts: Pick<RunningNode, 'bus' | 'settings' | 'membership' | 'reload'>,
+  parts: Pick<RunningNode, 'bus' | 'settings' | 'membership' | 'drained' | 'reload'>,
   undo: AsyncDisposableStack,
 ): RunningNode {
   let stopped: Promise<void> | undefined;

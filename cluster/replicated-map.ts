@@ -119,6 +119,11 @@ export class ReplicatedMap<T> {
     return this.#records.live();
   }
 
+  /** Keys of the records whose newest version only another program can read: they are not changed here. */
+  get unreadable(): string[] {
+    return this.#records.unreadableKeys();
+  }
+
   /** The sum of all versions, tombstones included: the same on all nodes at the same state. */
   get revision(): number {
     return this.#records.revision;

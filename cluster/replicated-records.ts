@@ -103,6 +103,11 @@ export class ReplicatedRecords<T> {
     return this.#unreadable.get(key);
   }
 
+  /** Names of the records that this program cannot read, in order. */
+  unreadableKeys(): string[] {
+    return [...this.#unreadable.keys()].sort();
+  }
+
   /** Remember that the newest version of a record cannot be read here; false when a newer one is held. */
   markUnreadable(found: UnreadableRecord): boolean {
     if (found.version <= (this.#records.get(found.key)?.version ?? 0)) return false;

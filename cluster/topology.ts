@@ -55,8 +55,12 @@ export const PEERS = {
     hears: { 'credential-store': ['changed', 'present'] },
     buckets: [],
   },
-  policy: { calls: {}, hears: {}, buckets: [] },
-  router: { calls: { signer: ['sign'], router: ['mirror', 'compare'] }, hears: {}, buckets: [CLAIMS_BUCKET] },
+  policy: { calls: {}, hears: { policy: ['counts'] }, buckets: [] },
+  router: {
+    calls: { signer: ['sign'], router: ['mirror', 'compare'] },
+    hears: { router: ['demand'] },
+    buckets: [CLAIMS_BUCKET],
+  },
   listener: {
     calls: {
       policy: ['connect', 'authenticate', 'sender', 'recipient', 'message'],
@@ -71,7 +75,7 @@ export const PEERS = {
       listener: ['status'],
       // Policy has no counts to show; the first question of a session tells whether it answers.
       policy: ['connect'],
-      router: ['list', 'show', 'read', 'retry', 'hold', 'release', 'remove', 'drain', 'status'],
+      router: ['list', 'show', 'read', 'retry', 'hold', 'release', 'remove', 'status'],
       signer: ['status'],
       'credential-store': [
         'create',
@@ -97,7 +101,7 @@ export const PEERS = {
         'deleteNek',
         'status',
       ],
-      member: ['members', 'ping'],
+      member: ['members', 'ping', 'drain'],
     },
     hears: {},
     buckets: [],

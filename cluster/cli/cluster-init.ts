@@ -21,6 +21,8 @@ import { generateNek } from '#shared/nek.ts';
  *   listener/          and certificate.pem, certificate-key.pem
  *   policy/            and users.yaml
  *
+ * Where every host is a whole node, `node/` has all of what the services have, beside `operator/`.
+ *
  * What is there stays, so that it can run before every start, and so that an administrator can put files of his own in
  * place. It writes again only what follows from the rest: nats.conf and users.conf, ca.pem, and certificates that
  * the authority signed, when they are for other names or near their end.
@@ -37,10 +39,9 @@ export type ClusterHosts = {
   nats: readonly string[];
   /** Names that clients know the listeners by. */
   listeners: readonly string[];
+  /** Whether every service is a process of its own, or each host one process with all of them. */
+  processes: 'services' | 'nodes';
 };
-
-/** A whole node has a user too, but here every service is a process of its own. */
-const USERS = BUS_USERS.filter((user) => user !== 'node');
 
 /**
  * Make what is missing below `folder`; resolves to the files that were written. Fails with `init-failed` where a file
@@ -57,7 +58,10 @@ export async function initCluster(folder: string, hosts: ClusterHosts): Promise<
   return files.written;
 }
 
-async function fill(files: Files, { nats, listeners }: ClusterHosts): Promise<void> {
+async function fill(files: Files, { nats, listeners, processes }: ClusterHosts): Promise<void> {
+  const whole = processes === 'nodes';
+  const users = BUS_USERS.filter((user) => (whole ? user === 'node' || user === 'operator' : user !== 'node'));
+  const folderOf = (service: 'listener' | 'policy'): string => (whole ? 'node' : service);
   const authority = await files.pair('authority/authority.pem', 'authority/authority-key.pem', {
     make: () => createAuthority(AUTHORITY_NAME, VALID.authority),
     outdated: () => false,
@@ -67,11 +71,12 @@ async function fill(files: Files, { nats, listeners }: ClusterHosts): Promise<vo
     outdated: (certificate: X509Certificate) => isOutdated(certificate, authority, names),
   });
   await files.pair('nats/server.pem', 'nats/server-key.pem', signed(nats));
-  await files.pair('listener/certificate.pem', 'listener/certificate-key.pem', signed(listeners));
+  const listener = `${folderOf('listener')}/certificate`;
+  await files.pair(`${listener}.pem`, `${listener}-key.pem`, signed(listeners));
   await files.make('nek/nek.key', () => generateNek('cluster'));
-  await files.make('policy/users.yaml', () => 'users: []\n');
+  await files.make(`${folderOf('policy')}/users.yaml`, () => 'users: []\n');
   const passwords = new Map<BusUser, string>();
-  for (const user of USERS) {
+  for (const user of users) {
     passwords.set(user, await files.password(`${user}/bus-password`));
     await files.put(`${user}/ca.pem`, authority.certificate);
   }

@@ -10,11 +10,12 @@ const STOP_LIMIT_MS = 15_000;
  *
  * - SIGTERM, SIGINT: stop gracefully, within `STOP_LIMIT_MS`; a second one stops at once. Mail that was accepted is on
  *   disk by then, so either way loses nothing.
+ * - An administrator drained it (`sealpost cluster drain`): the same, when nothing is left.
  * - SIGHUP: read the configuration and its files again.
  * - An error that nobody caught: the process is in a state that nobody knows, so it logs and ends.
  */
 export async function runNode(start: () => Promise<RunningNode>, log: Logger): Promise<never> {
-  const asked = Promise.withResolvers<NodeJS.Signals>();
+  const asked = Promise.withResolvers<NodeJS.Signals | 'drained'>();
   let signals = 0;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -37,8 +38,9 @@ export async function runNode(start: () => Promise<RunningNode>, log: Logger): P
 
   const node = await start();
   reload = () => node.reload();
-  const signal = await asked.promise;
-  log.info({ signal }, 'stopping');
+  void node.drained.then(() => asked.resolve('drained'));
+  const why = await asked.promise;
+  log.info({ why }, 'stopping');
   process.exit((await stopsInTime(node, log)) ? EXIT.ok : EXIT.failed);
 }
 

@@ -3,6 +3,7 @@ import type { Problem } from '#cluster/config/problem.ts';
 import { parseVia } from '#cluster/config/route.ts';
 import { duplicates, type Rule } from '#cluster/config/rule.ts';
 import { KEY_RULES } from '#cluster/config/rules-keys.ts';
+import { RATE_RULES } from '#cluster/config/rules-rates.ts';
 import type { Config, ListenerConfig, RouteConfig } from '#cluster/config/schema.ts';
 
 /** AUTH of a listener: as written, else off for relay and under TLS for submission. */
@@ -225,4 +226,5 @@ export const RULES: readonly Rule[] = [
   { sections: ['limits'], check: headerFits },
   { sections: ['limits', 'bus'], check: headerFitsBus },
   ...KEY_RULES,
+  ...RATE_RULES,
 ];

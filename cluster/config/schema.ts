@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { explainVia, parseVia } from '#cluster/config/route.ts';
 import { domainEntry, zone } from '#cluster/config/schema-domains.ts';
+import { ratesSection } from '#cluster/config/schema-rates.ts';
 import {
   certificate,
   domain,
@@ -19,7 +20,7 @@ import {
 
 /**
  * The one schema of sealpost.yaml: type, default and explanation of every option. Keys are written here as they stand
- * in the file; `schema-domains.ts` has the entries of domains and zones. Unknown keys are errors. `.describe()` texts
+ * in the file; `schema-domains.ts` has the entries of domains and zones, `schema-rates.ts` the limits. Unknown keys are errors. `.describe()` texts
  * are what `sealpost config schema` prints.
  *
  * Combinations that make no sense are checked in `rules.ts` and `rules-keys.ts`, after every value has passed here.
@@ -224,6 +225,7 @@ export const ConfigSchema = z.strictObject({
     .describe('where mail goes: the most specific domain wins; without a match by MX'),
   queue,
   delivery,
+  rates: ratesSection,
   receipts: z
     .strictObject({ keep: duration('7d', 1, TEN_YEARS).describe('how long the fate of a message can be looked up') })
     .prefault({}),
@@ -271,5 +273,6 @@ export type Config = z.output<typeof ConfigSchema>;
 export type ListenerConfig = Config['listeners'][number];
 export type RouteConfig = Config['routes'][number];
 export type DomainConfig = Config['domains'][number];
+export type RatesConfig = Config['rates'];
 export type DnsConfig = Config['dns'];
 export type ZoneConfig = DnsConfig['zones'][number];

@@ -2,7 +2,8 @@ import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { SecretReference } from '#cluster/config/secrets.ts';
-import { normalizeDomain } from '#shared/address.ts';
+import { domainOf, localPartOf, normalizeAddress, normalizeDomain } from '#shared/address.ts';
+import { parseRate, type Rate } from '#shared/rate.ts';
 import { Secret } from '#shared/secret.ts';
 import { formatDuration, parseDuration, parseSize } from '#shared/units.ts';
 
@@ -49,6 +50,20 @@ export const size = (fallback: string, least = 0) =>
     })
     .meta({ kind: 'size (512KB, 25MB, 1GB)' });
 
+/** A number in a time, as `50/s`. */
+export const rate = z
+  .string({ error: (i) => `expected a rate such as 50/s, got ${JSON.stringify(i.input)}` })
+  .transform((text, context): Rate => {
+    const parsed = parseRate(text);
+    if (parsed !== undefined) return parsed;
+    context.addIssue({
+      code: 'custom',
+      message: `"${text}" is not a rate: write 50/s, 100/m, 1000/h or 5000/d, at least 1`,
+    });
+    return z.NEVER;
+  })
+  .meta({ kind: 'rate (50/s, 100/m, 1000/h, 5000/d)' });
+
 export const port = z.number().int().min(0).max(65_535);
 
 /** A node's name, or the variable that has it: containers share a file, and are named by their HOSTNAME. */
@@ -88,6 +103,19 @@ export const domain = z.string().transform((text, context) => {
 export const domainOrAny = z.union([z.literal('*'), domain], {
   error: (i) => `${JSON.stringify(i.input)} is not a domain name or "*"`,
 });
+
+/** A reverse-path in a list: `*`, a domain, or an address, with its domain normalized. */
+export const senderOrAny = z.union(
+  [
+    z.literal('*'),
+    domain,
+    z
+      .string()
+      .refine((text) => localPartOf(text) !== '' && domain.safeParse(domainOf(text)).success)
+      .transform(normalizeAddress),
+  ],
+  { error: (i) => `${JSON.stringify(i.input)} is not an address, a domain name or "*"` },
+);
 
 /** `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`: what `dns.setServers` takes. */
 export const nameServer = z.string().refine(

@@ -349,6 +349,8 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         problem: z.string().optional(),
         revision: z.number().int(),
         keys: z.number().int(),
+        /** Domains whose records this node cannot read, a newer Sealpost wrote them; absent where there are none. */
+        unreadable: z.array(z.string()).optional(),
         holders: z.array(Holder),
       }),
     },

@@ -8,6 +8,9 @@ import { Reply } from '#shared/reply.ts';
  * the wire unchanged. `why` explains the verdict step by step, in the order in which the rules were asked.
  */
 
+/** Counts in one announcement. */
+export const MOST_COUNTS = 500;
+
 const Why = z.array(z.string());
 
 export const Refusal = z.discriminatedUnion('action', [
@@ -111,6 +114,32 @@ export const policyContract = defineContract('policy', 1, {
       reply: MessageVerdict,
       bytes: 'request',
     },
+  },
+  events: {
+    /**
+     * What this instance has counted for the limits of `rates` (rates.ts), where that changed: said soon after, and every
+     * second though nothing did. A count is that of its whole window, so that one which got lost is made good.
+     */
+    counts: z.object({
+      node: z.string(),
+      /** Names this process among those of the node, one after the other. */
+      instance: z.string(),
+      /** It stops. */
+      leaving: z.boolean(),
+      counts: z
+        .array(
+          z.object({
+            /** Whose, and of what. */
+            key: z.string().max(1000),
+            /** Length of the window in ms, its number since 1970, and what was counted in it and in the one before. */
+            per: z.number().int().positive(),
+            window: z.number().int(),
+            now: z.number().int().nonnegative(),
+            before: z.number().int().nonnegative(),
+          }),
+        )
+        .max(MOST_COUNTS),
+    }),
   },
 });
 export type PolicyContract = typeof policyContract;

@@ -6,6 +6,7 @@ import { connect } from '#services/policy/connect.ts';
 import { type PolicyContract, policyContract } from '#services/policy/contract.ts';
 import { Gate } from '#services/policy/gate.ts';
 import { message } from '#services/policy/message.ts';
+import { type PolicyPeers, Rates } from '#services/policy/rates.ts';
 import { recipient } from '#services/policy/recipient.ts';
 import { ReverseDns } from '#services/policy/reverse-dns.ts';
 import { RelayRules } from '#services/policy/rules.ts';
@@ -13,7 +14,12 @@ import { sender } from '#services/policy/sender.ts';
 import type { Service } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
 
-export type PolicyDeps = { settings: Settings; log: Logger };
+export type PolicyDeps = {
+  settings: Settings;
+  log: Logger;
+  /** The policy services of the other nodes; without it there are none. */
+  peers?: PolicyPeers | undefined;
+};
 
 /** argon2 works that run at once (each takes 19 MiB and a thread of the pool), and log-ins that wait in line. */
 const PASSWORD_WIDTH = 2;
@@ -25,11 +31,12 @@ const PASSWORD_LINE = 100;
  * Made once for each configuration, and again when that changes: relay rules, the resolver, the followed users file.
  * The questions themselves are pure functions, one file each.
  */
-export function createPolicyService({ settings, log }: PolicyDeps): Service<PolicyContract> {
+export function createPolicyService({ settings, log, peers }: PolicyDeps): Service<PolicyContract> {
   const gate = new Gate(PASSWORD_WIDTH, PASSWORD_LINE);
   const directory = new ConfiguredDirectory(log);
   let rules = new RelayRules(settings.current);
   let dns = new ReverseDns(settings.current.dns, log);
+  const rates = new Rates({ settings, peers });
   let unsubscribe: (() => void) | undefined;
 
   const apply = (next: Config, previous: Config): void => {
@@ -46,9 +53,14 @@ export function createPolicyService({ settings, log }: PolicyDeps): Service<Poli
     handlers: {
       connect: (request) => connect(request, dns, () => rules),
       authenticate: (request, { bytes }) => authenticate(request, bytes, { directory: directory.current, gate, log }),
-      sender: (request) =>
-        sender(request, { directory: directory.current, largest: settings.current.limits['message-size'] }),
-      recipient: (request) => recipient(request, { rules, directory: directory.current, node: settings.current.node }),
+      sender(request) {
+        const largest = settings.current.limits['message-size'];
+        return rates.count('messages', request, sender(request, { directory: directory.current, largest }));
+      },
+      recipient(request) {
+        const { node } = settings.current;
+        return rates.count('recipients', request, recipient(request, { rules, directory: directory.current, node }));
+      },
       message: (request, { bytes }) =>
         message(request, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1'), {
           rules,
@@ -60,9 +72,11 @@ export function createPolicyService({ settings, log }: PolicyDeps): Service<Poli
     async start() {
       await directory.open(settings.current.directory.users);
       unsubscribe = settings.onChange(apply);
+      rates.start();
     },
     async stop() {
       unsubscribe?.();
+      rates.stop();
       dns.close();
       directory.close();
     },

@@ -25,6 +25,9 @@ export const MessageFacts = z.object({
 });
 export type MessageFacts = z.infer<typeof MessageFacts>;
 
+/** Destinations in one announcement of demand; whoever has work for more says that it has work for all. */
+export const MOST_DEMAND_LINES = 500;
+
 export const QueueState = z.enum(['active', 'deferred', 'hold']);
 
 /** A message in the queue, as operators see it. */
@@ -43,6 +46,8 @@ export const QueueEntry = z.object({
       recipient: EnvelopeRecipient,
       status: RecipientStatus,
       nextHop: z.string(),
+      /** The limit of `rates.destinations` whose turn it waits for, with this node's share, for people. */
+      limit: z.string().optional(),
       /** The keys that signed the mail as it was delivered to this recipient. */
       signatures: z.array(z.object({ domain: z.string(), selector: z.string() })).optional(),
     }),
@@ -226,6 +231,23 @@ export const routerContract = defineContract('router', 1, {
       }),
     },
   },
-  events: { present: Present },
+  events: {
+    present: Present,
+    /**
+     * What this router could use and takes of each limit of `rates.destinations` that it has work for, as parts of the
+     * limit (shares.ts). Said every second, and sooner when a share becomes smaller or work begins.
+     */
+    demand: z.object({
+      node: z.string(),
+      /** Names this process among those of the node, one after the other. */
+      instance: z.string(),
+      /** It stops: what it took is free. */
+      leaving: z.boolean(),
+      /** It has work for more destinations than it names. */
+      more: z.boolean(),
+      /** Key of the limit (a domain), part that it could use, part that it takes at most. */
+      lines: z.array(z.tuple([z.string(), z.number().min(0), z.number().min(0)])).max(MOST_DEMAND_LINES),
+    }),
+  },
 });
 export type RouterContract = typeof routerContract;

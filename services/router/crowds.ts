@@ -1,52 +1,67 @@
+import { Fifo } from '#services/router/delivery/fifo.ts';
 import type { Slot } from '#services/router/slots.ts';
 
 /**
- * Keeps one slow next hop from taking the place of all others: when the loaded messages near the limit, a next hop
- * that holds half of them or more gets no further ones. Those wait here, in order, and are handed back as its
- * attempts end.
+ * Keeps one slow destination from taking the place of all others: one that has as many attempts under way as it may have
+ * gets no further ones. What is for it waits here, in order, and is handed back as its attempts end. How many it may have
+ * the queue says: for a next hop half of its limit, while the loaded messages near that; for a destination with a rate
+ * (`rates.destinations`) a few seconds' worth.
  */
 
-type Hop = { attempts: number; waiting: Slot[]; next: number };
+type Hop = {
+  attempts: number;
+  readonly waiting: Fifo<Slot>;
+  /** Those whose turn it was when there was no room after all: they come first. */
+  readonly again: Fifo<Slot>;
+  /** All that wait. */
+  readonly members: Set<Slot>;
+};
 
-/** Handed back for each attempt that ends: more than one, so that the next hop never runs dry. */
+/** Handed back for each attempt that ends: more than one, so that the destination never runs dry. */
 const AT_ONCE = 2;
 
 export class Crowds {
   readonly #hops = new Map<string, Hop>();
+  /** Slots that were handed back. */
+  readonly #called = new WeakSet<Slot>();
 
   enter(key: string): void {
     const hop = this.#hops.get(key);
-    if (hop === undefined) this.#hops.set(key, { attempts: 1, waiting: [], next: 0 });
-    else hop.attempts++;
+    if (hop !== undefined) hop.attempts++;
+    else this.#hops.set(key, { attempts: 1, waiting: new Fifo(), again: new Fifo(), members: new Set() });
   }
 
-  isFull(key: string, limit: number, loaded: number): boolean {
-    return loaded >= limit * 0.75 && (this.#hops.get(key)?.attempts ?? 0) >= limit / 2;
+  isFull(key: string, most: number): boolean {
+    return (this.#hops.get(key)?.attempts ?? 0) >= most;
   }
 
+  /** Wait for `key`. A slot that waits for it already keeps its place. */
   park(key: string, slot: Slot): void {
     slot.parked = key;
-    this.#hops.get(key)?.waiting.push(slot);
+    const hop = this.#hops.get(key);
+    if (hop === undefined || hop.members.has(slot)) return;
+    hop.members.add(slot);
+    (this.#called.has(slot) ? hop.again : hop.waiting).push(slot);
   }
 
-  /** An attempt has ended. Returns the slots whose turn it is; some may have gone elsewhere meanwhile. */
-  leave(key: string, limit: number): Slot[] {
+  /** An attempt has ended. Returns the slots whose turn it is: all when none is under way, who else would call them? */
+  leave(key: string, most: number): Slot[] {
     const hop = this.#hops.get(key);
     if (hop === undefined) return [];
     hop.attempts--;
-    if (hop.waiting.length === hop.next) {
-      if (hop.attempts === 0) this.#hops.delete(key);
-      return [];
+    if (hop.attempts >= most) return [];
+    const slots: Slot[] = [];
+    const count = hop.attempts === 0 ? Number.POSITIVE_INFINITY : AT_ONCE;
+    while (slots.length < count) {
+      const slot = hop.again.shift() ?? hop.waiting.shift();
+      if (slot === undefined) break;
+      hop.members.delete(slot);
+      // Some were removed, held, or called by another destination meanwhile.
+      if (slot.parked === undefined) continue;
+      this.#called.add(slot);
+      slots.push(slot);
     }
-    if (hop.attempts >= limit / 2) return [];
-    const count = hop.attempts === 0 ? hop.waiting.length : AT_ONCE;
-    const slots = hop.waiting.slice(hop.next, hop.next + count);
-    hop.next += slots.length;
-    // Cutting the front off moves everything behind it: seldom, so that it costs nothing on average.
-    if (hop.next === hop.waiting.length || (hop.next > 1000 && hop.next * 2 > hop.waiting.length)) {
-      hop.waiting.splice(0, hop.next);
-      hop.next = 0;
-    }
+    if (hop.attempts === 0) this.#hops.delete(key);
     return slots;
   }
 }

@@ -65,6 +65,8 @@ export type NextHop = {
     | { kind: 'capture'; folder: string }
     | { kind: 'discard' };
   tls: 'opportunistic' | 'required' | 'off';
+  /** Key of the limit (`rates.destinations`) that mail of this recipient domain keeps to on the way (delivery/lanes.ts). */
+  limit?: string | undefined;
 };
 
 export type Delivery = {

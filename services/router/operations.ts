@@ -3,8 +3,9 @@ import type { Store } from '#cluster/store.ts';
 import type { Bodies } from '#services/router/bodies.ts';
 import { CHUNK_BYTES, type QueueEntry } from '#services/router/contract.ts';
 import type { Corrupt } from '#services/router/corrupt.ts';
+import type { Lanes } from '#services/router/delivery/lanes.ts';
 import { loadMessage } from '#services/router/load.ts';
-import { loadedMessage, type Message } from '#services/router/message.ts';
+import { loadedMessage, type Message, type Recipient } from '#services/router/message.ts';
 import {
   keys,
   MessageRecord,
@@ -15,7 +16,7 @@ import {
   rangeOf,
 } from '#services/router/records.ts';
 import type { Routing } from '#services/router/routing.ts';
-import { isFinal } from '#services/router/schedule.ts';
+import { dueAt, isFinal } from '#services/router/schedule.ts';
 import type { Slot, SlotState, Slots } from '#services/router/slots.ts';
 import { domainOf, isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
@@ -31,6 +32,7 @@ export type ViewParts = {
   bodies: Bodies;
   corrupt: Corrupt;
   routing: Routing;
+  lanes: Lanes;
   log: Logger;
 };
 
@@ -150,9 +152,17 @@ export class Views {
         recipient: r.recipient,
         status: r.status,
         nextHop: (isFinal(r.status) ? r.nextHop : this.#parts.routing.nextHop(r.recipient.address)?.key) ?? '',
+        limit: slot.state === 'active' ? this.#limitOf(r) : undefined,
         signatures: r.signatures,
       })),
     };
+  }
+
+  /** The limit whose turn a recipient of an active message waits for. */
+  #limitOf({ recipient, status }: Recipient): string | undefined {
+    if (dueAt(status) > Date.now()) return undefined;
+    const key = this.#parts.routing.nextHop(recipient.address)?.limit;
+    return key === undefined ? undefined : this.#parts.lanes.waitsFor(key);
   }
 }
 

@@ -4,6 +4,8 @@ import { Attempt, type AttemptTools } from '#services/router/attempt.ts';
 import type { Bodies } from '#services/router/bodies.ts';
 import type { Corrupt } from '#services/router/corrupt.ts';
 import { Crowds } from '#services/router/crowds.ts';
+import type { Lanes } from '#services/router/delivery/lanes.ts';
+import { crowdOf, dueByHop, isPaced, NOWHERE } from '#services/router/due.ts';
 import type { Delivery, NextHop } from '#services/router/job.ts';
 import { loadMessage } from '#services/router/load.ts';
 import { isFinished, type Message } from '#services/router/message.ts';
@@ -23,18 +25,19 @@ import { type Reply, reply } from '#shared/reply.ts';
  * by due time; one timer waits for its first slot.
  *
  * A loaded message is unloaded when no attempt for it is under way. One next hop may hold at most half of the limit
- * while the loaded messages near it (crowds.ts), so that a slow destination never stops the mail for all others.
+ * while the loaded messages near it, and a destination with a rate a few seconds' worth (crowds.ts), so that a slow
+ * destination never stops the mail for all others.
  * While the store fails, no attempt starts: what would come of it could not be remembered.
  */
 
 /** Messages that are read from the store at once. */
 const LOADS = 32;
-/** Recipients due this soon go along with those that are due now. */
-const TOGETHER_MS = 20_000;
 /** How soon to look again when the store fails. */
 const STORE_RETRY_MS = 1000;
 /** A message parked before a crowded next hop, or blocked, is looked at this late even if nobody wakes it. */
 const PARKED_MS = 600_000;
+/** The same for one that waits for its turn at a rate: those of a long line would be read again and again. */
+const PACED_MS = 6 * 3_600_000;
 /** setTimeout takes no more. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
@@ -48,6 +51,7 @@ export type QueueParts = {
   routing: Routing;
   /** Why a message must not be delivered here now, though its time has come. */
   obstacle: (slot: Slot) => string | undefined;
+  lanes: Lanes;
 };
 
 export class Queue {
@@ -142,7 +146,7 @@ export class Queue {
   /** An attempt has ended and its outcome is on disk. */
   attemptEnded(slot: Slot, message: Message, hop: NextHop): void {
     message.busy--;
-    for (const waiting of this.#crowds.leave(hop.key, this.#limit)) this.#wake(waiting, hop.key);
+    this.#wake(this.#crowds.leave(crowdOf(hop), Math.min(this.#limit / 2, this.#paced(hop))));
     this.#settle(slot, message);
     this.pump();
   }
@@ -150,6 +154,7 @@ export class Queue {
   /** Forget a message that has left the queue. */
   remove(slot: Slot, message: Message | undefined): void {
     if (message !== undefined) message.gone = true;
+    slot.parked = undefined;
     this.#parts.slots.remove(slot);
     this.#blocked.delete(slot);
     this.#unload(slot);
@@ -184,21 +189,22 @@ export class Queue {
 
   /** Hand every recipient that is due to delivery. */
   #work(slot: Slot, message: Message): void {
-    const groups = this.#dueByHop(slot, message);
+    const groups = dueByHop(slot, message, this.#parts.routing);
     const most = this.#parts.settings.current.delivery['recipients-per-transaction'];
     const urgent = slot.forced;
     slot.forced = false;
     slot.parked = undefined;
-    const obstacle = groups.size === 0 ? undefined : this.#parts.obstacle(slot);
+    const obstacle = groups.length === 0 ? undefined : this.#parts.obstacle(slot);
     if (obstacle !== undefined) this.#blocked.add(slot);
     else this.#blocked.delete(slot);
-    for (const [key, { hop, indexes }] of groups) {
+    for (const { hop, indexes } of groups) {
       if (obstacle !== undefined) {
         this.#postpone(slot, message, hop ?? NOWHERE, indexes, reply(451, '4.3.2', obstacle));
         continue;
       }
-      if (hop !== undefined && this.#crowds.isFull(key, this.#limit, this.#loaded)) {
-        this.#crowds.park(key, slot);
+      if (hop !== undefined && this.#crowds.isFull(crowdOf(hop), this.#most(hop))) {
+        this.#crowds.park(crowdOf(hop), slot);
+        slot.forced = urgent;
         continue;
       }
       for (let i = 0; i < indexes.length; i += most)
@@ -207,18 +213,14 @@ export class Queue {
     this.#settle(slot, message);
   }
 
-  #dueByHop(slot: Slot, message: Message): Map<string, { hop: NextHop | undefined; indexes: number[] }> {
-    const groups = new Map<string, { hop: NextHop | undefined; indexes: number[] }>();
-    const soon = slot.forced ? Number.MAX_VALUE : Date.now() + TOGETHER_MS;
-    for (const [index, r] of message.recipients.entries()) {
-      if (r.busy || dueAt(r.status) > soon) continue;
-      const hop = this.#parts.routing.nextHop(r.recipient.address);
-      const key = hop?.key ?? '';
-      const group = groups.get(key);
-      if (group === undefined) groups.set(key, { hop, indexes: [index] });
-      else group.indexes.push(index);
-    }
-    return groups;
+  /** Attempts that the destination may have under way right now. */
+  #most(hop: NextHop): number {
+    const crowded = this.#loaded >= this.#limit * 0.75 ? this.#limit / 2 : Number.POSITIVE_INFINITY;
+    return Math.min(crowded, this.#paced(hop));
+  }
+
+  #paced({ limit }: NextHop): number {
+    return (limit === undefined ? undefined : this.#parts.lanes.most(limit)) ?? Number.POSITIVE_INFINITY;
   }
 
   #start(slot: Slot, message: Message, hop: NextHop | undefined, indexes: number[], urgent: boolean): void {
@@ -242,7 +244,7 @@ export class Queue {
       if (recipient !== undefined) recipient.busy = true;
     }
     message.busy++;
-    this.#crowds.enter(hop.key);
+    this.#crowds.enter(crowdOf(hop));
     return new Attempt(this.#tools, this, slot, message, hop, indexes, urgent);
   }
 
@@ -269,8 +271,13 @@ export class Queue {
     }
     const now = Date.now();
     let due = Number.POSITIVE_INFINITY;
-    for (const r of message.recipients) if (!r.busy) due = Math.min(due, dueAt(r.status));
-    if (slot.parked !== undefined || this.#blocked.has(slot)) due = Math.max(due, now + PARKED_MS);
+    const parked = slot.parked === undefined ? 0 : now + (isPaced(slot.parked) ? PACED_MS : PARKED_MS);
+    for (const r of message.recipients) {
+      if (r.busy) continue;
+      const at = dueAt(r.status);
+      due = Math.min(due, at > now ? at : Math.max(at, parked));
+    }
+    if (this.#blocked.has(slot)) due = Math.max(due, now + PARKED_MS);
     slots.move(slot, message.busy > 0 || slot.parked !== undefined || due <= now ? 'active' : 'deferred');
     if (due === Number.POSITIVE_INFINITY) slots.line.delete(slot);
     else {
@@ -287,10 +294,14 @@ export class Queue {
     this.#loaded--;
   }
 
-  #wake(slot: Slot, key: string): void {
-    if (slot.parked !== key || !this.#parts.slots.has(slot)) return;
-    slot.parked = undefined;
-    if (slot.state !== 'hold') this.#parts.slots.line.set(slot, Date.now());
+  /** A message with several destinations is woken by any of them: where it is still crowded, it keeps its place. */
+  #wake(waiting: readonly Slot[]): void {
+    const now = Date.now();
+    for (const [n, slot] of waiting.entries()) {
+      slot.parked = undefined;
+      // The line knows no order among those of one moment.
+      if (slot.state !== 'hold') this.#parts.slots.line.set(slot, now - (waiting.length - n) / 10_000);
+    }
   }
 
   #arm(due: number, now: number): void {
@@ -306,5 +317,3 @@ export class Queue {
     );
   }
 }
-
-const NOWHERE: NextHop = { key: '', spec: { kind: 'discard' }, tls: 'off' };

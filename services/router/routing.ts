@@ -3,6 +3,7 @@ import { parseVia, routeFor } from '#cluster/config/route.ts';
 import type { Config, RouteConfig } from '#cluster/config/schema.ts';
 import type { Settings } from '#cluster/settings.ts';
 import type { NextHop } from '#services/router/job.ts';
+import { limitFor } from '#services/router/limits.ts';
 import { domainOf, normalizeDomain } from '#shared/address.ts';
 
 /** Where the mail of a recipient goes next, by the routes in force at this moment. */
@@ -31,7 +32,10 @@ export class Routing {
     const domain = domainOf(address) || config.node.hostname;
     let hop = this.#answers.get(domain);
     if (hop === undefined && !this.#answers.has(domain)) {
-      hop = nextHopOf(routeFor(config.routes, domain), normalizeDomain(domain), config);
+      const name = normalizeDomain(domain);
+      hop = nextHopOf(routeFor(config.routes, domain), name, config);
+      const limit = limitFor(config.rates.destinations, name)?.key;
+      if (hop !== undefined && limit !== undefined) hop = { ...hop, limit };
       this.#answers.set(domain, hop);
     }
     return hop;

@@ -9,7 +9,8 @@ import { type Present, type RouterContract, routerContract } from '#services/rou
 import { Control } from '#services/router/control.ts';
 import { Copies } from '#services/router/copies/copies.ts';
 import { Corrupt } from '#services/router/corrupt.ts';
-import { createDelivery } from '#services/router/delivery/delivery.ts';
+import { createDelivery, type DeliveryDependencies } from '#services/router/delivery/delivery.ts';
+import { Lanes } from '#services/router/delivery/lanes.ts';
 import { Intake } from '#services/router/intake.ts';
 import type { Delivery } from '#services/router/job.ts';
 import { Maintenance } from '#services/router/maintenance.ts';
@@ -21,6 +22,7 @@ import type { CopyPlace } from '#services/router/records.ts';
 import { recover } from '#services/router/recovery.ts';
 import { Routing } from '#services/router/routing.ts';
 import { Settlement } from '#services/router/settlement.ts';
+import type { RouterPeers } from '#services/router/shares.ts';
 import { Signing } from '#services/router/signing.ts';
 import { type Slot, Slots } from '#services/router/slots.ts';
 import { Space } from '#services/router/space.ts';
@@ -34,6 +36,7 @@ import type { Logger } from '#shared/log.ts';
  *   intake.ts      transfers become messages on disk
  *   queue.ts       which message is worked on when
  *   attempt.ts     one attempt: signs, hands the bytes to delivery/, takes the outcome
+ *   shares.ts      this router's part of the limits that hold for the cluster; delivery/lanes.ts keeps mail to it
  *   settlement.ts  the outcome on disk, with the notices that it calls for
  *   recovery.ts    what a start finds
  *   copies/        the second copy of each message on another node, and the take-over of mail from one to the other
@@ -51,8 +54,10 @@ export type RouterDependencies = {
   router: Calls<'router', 'router'>;
   jetStream: JetStreamAccess | undefined;
   announce: Announce<RouterContract>;
+  /** The routers of the other nodes; without it there are none. */
+  peers?: RouterPeers | undefined;
 };
-export type DeliveryFactory = (dependencies: { settings: Settings; log: Logger }) => Delivery;
+export type DeliveryFactory = (dependencies: DeliveryDependencies) => Delivery;
 
 /**
  * LevelDB maps every table it has open into memory: few and small files keep that small. Mail is written once and read at
@@ -86,8 +91,9 @@ export function createRouterService(
     contract: routerContract,
     handlers: handlers(router, settings),
     async start() {
-      running = await assemble(dependencies);
-      running.begin(makeDelivery({ settings, log }));
+      const lanes = new Lanes({ settings, log, peers: dependencies.peers });
+      running = await assemble(dependencies, lanes);
+      running.begin(makeDelivery({ settings, log, connectionsTo: (domain) => lanes.connections(domain) }));
       silence = announcePresence(dependencies.announce, () => present(router(), settings));
     },
     async stop() {
@@ -100,7 +106,7 @@ export function createRouterService(
 }
 
 /** Open the store, read the queue, and put the parts together. */
-async function assemble({ settings, log, signer, router, jetStream }: RouterDependencies) {
+async function assemble({ settings, log, signer, router, jetStream }: RouterDependencies, lanes: Lanes) {
   const folder = resolve(settings.current.node.data);
   await mkdir(folder, { recursive: true });
   await using undo = new AsyncDisposableStack();
@@ -120,17 +126,16 @@ async function assemble({ settings, log, signer, router, jetStream }: RouterDepe
   const settlement = new Settlement(settings, store, bodies, slots, log);
   const signing = new Signing(signer, log);
   const obstacle = (slot: Slot): string | undefined => copies.obstacle(slot);
-  const queue = new Queue({ settings, log, store, slots, bodies, corrupt, routing, obstacle });
+  const queue = new Queue({ settings, log, store, slots, bodies, corrupt, routing, lanes, obstacle });
   const deliver = (message: Message, copy: CopyPlace | undefined): void => queue.add(message, copy);
   const intake = new Intake({ settings, log, store, space, bodies, copies: copies.sender, deliver });
-  const views = new Views({ settings, store, slots, bodies, corrupt, routing, log });
+  const views = new Views({ settings, store, slots, bodies, corrupt, routing, lanes, log });
   const control = new Control({ store, slots, queue, corrupt, settlement, copies: copies.sender, views, log });
   const maintenance = new Maintenance({ settings, store, slots, space, intake, log });
-  let delivery: Delivery | undefined;
   /** No attempt begins any more; resolves when none is under way. */
   const stopAttempts = async (): Promise<void> => {
     queue.end();
-    await delivery?.stop();
+    await lanes.stop();
   };
   const resources = undo.move();
   return {
@@ -141,9 +146,8 @@ async function assemble({ settings, log, signer, router, jetStream }: RouterDepe
     slots,
     corrupt,
     signing,
-    begin(made: Delivery): void {
-      delivery = made;
-      queue.begin(made, { log, store, bodies, corrupt, signing, settlement, copies });
+    begin(delivery: Delivery): void {
+      queue.begin(lanes.begin(delivery), { log, store, bodies, corrupt, signing, settlement, copies });
       copies.begin(queue, intake);
       maintenance.start();
     },

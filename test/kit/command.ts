@@ -7,14 +7,18 @@ export const SEALPOST = fileURLToPath(new URL('../../cluster/cli/sealpost.js', i
 
 export type CommandResult = { code: number | null; stdout: string; stderr: string };
 
-/** Run `sealpost` with these arguments to its end. `input` is what it reads from standard input. */
+/**
+ * Run `sealpost` with these arguments to its end. `input` is what it reads from standard input, `within` what stands in
+ * front of the command.
+ */
 export async function sealpost(
   args: readonly string[],
-  options: { cwd: string; input?: string; env?: Record<string, string> },
+  options: { cwd: string; input?: string; env?: Record<string, string>; within?: readonly string[] },
 ): Promise<CommandResult> {
   // No HOME: nothing may depend on it.
   const env = { PATH: process.env['PATH'] ?? '', ...options.env };
-  const child = spawn(process.execPath, [SEALPOST, ...args], { cwd: options.cwd, env, stdio: 'pipe' });
+  const [command = '', ...before] = [...(options.within ?? []), process.execPath, SEALPOST];
+  const child = spawn(command, [...before, ...args], { cwd: options.cwd, env, stdio: 'pipe' });
   const closed = new Promise<number | null>((resolve, reject) => child.once('close', resolve).once('error', reject));
   child.stdin.end(options.input ?? '');
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);

@@ -10,7 +10,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 export type LoadOptions = {
   port: number;
   host?: string;
+  /** Address of our end: any 127.x.y.z. */
+  localAddress?: string;
   sessions: number;
+  /** Messages until a session ends and another one begins; no end by default. */
+  perSession?: number;
   /** Bytes of a message's body; one of them at random where there are several. */
   sizes?: readonly number[];
   from?: string;
@@ -19,6 +23,8 @@ export type LoadOptions = {
   random?: () => number;
   /** Messages a second that are begun at most; default: as fast as they are taken. */
   rate?: number;
+  /** How long a session waits for a reply before it gives the connection up, in milliseconds; for ever by default. */
+  patience?: number;
 };
 
 export class Load {
@@ -26,6 +32,8 @@ export class Load {
   readonly unknown = new Set<string>();
   /** Refusals by reply code and verb: `451 DATA`. */
   readonly refused = new Map<string, number>();
+  /** Connections that ended without a 421. */
+  broken = 0;
   readonly #options: LoadOptions;
   readonly #run: string;
   #sequence = 0;
@@ -53,13 +61,15 @@ export class Load {
     while (!this.#stopped) {
       let session: Session | undefined;
       try {
-        session = await Session.open(this.#options.port, this.#options.host ?? '127.0.0.1');
-        while (!this.#stopped) {
+        session = await Session.open(this.#options);
+        for (let n = 0; n < (this.#options.perSession ?? Number.POSITIVE_INFINITY) && !this.#stopped; n++) {
           await this.#pace();
           await this.#send(session);
         }
-      } catch {
+        await session.command('QUIT');
+      } catch (error) {
         // A restart under way: the port is closed, or the connection was just lost. Try again shortly.
+        if (session !== undefined && !(error instanceof Ended)) this.broken++;
         await delay(20);
       } finally {
         session?.close();
@@ -97,10 +107,13 @@ export class Load {
     const key = `${code} ${verb}`;
     this.refused.set(key, (this.refused.get(key) ?? 0) + 1);
     await delay(20);
-    if (code === 421) throw new Error('the server ends the session');
+    if (code === 421) throw new Ended('the server ends the session');
     await session.command('RSET');
   }
 }
+
+/** The server said that it ends the session. */
+class Ended extends Error {}
 
 function message(id: string, from: string, to: string, size: number): string {
   const line = 'The quick brown fox jumps over the lazy dog; 0123456789.\r\n';
@@ -108,28 +121,39 @@ function message(id: string, from: string, to: string, size: number): string {
   return `${header}${line.repeat(Math.max(1, Math.ceil(size / line.length)))}.`;
 }
 
+/** A whole reply (RFC 5321 §4.2.1). */
+const REPLY = /^(?:\d{3}-[^\r\n]*\r\n)*(\d{3})(?: [^\r\n]*)?\r\n/;
+
 /** One SMTP connection that sends a line and reads a reply. */
 class Session {
   readonly #socket: Socket;
   #input = '';
+  #ended = false;
   #waiting: { resolve: (code: number) => void; reject: (error: Error) => void } | undefined;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, patience: number) {
     this.#socket = socket;
+    socket.setTimeout(patience, () => {
+      // Between two messages a paced session is silent by itself.
+      if (this.#waiting !== undefined) socket.destroy(new Error('no reply'));
+    });
     socket.on('data', (bytes: Buffer) => {
       this.#input += bytes.toString('latin1');
-      const reply = /^(?:\d{3}-[^\r\n]*\r\n)*(\d{3})(?: [^\r\n]*)?\r\n/.exec(this.#input);
-      if (reply === null) return;
-      this.#input = this.#input.slice(reply[0].length);
-      this.#waiting?.resolve(Number(reply[1]));
+      for (let reply = REPLY.exec(this.#input); reply !== null; reply = REPLY.exec(this.#input)) {
+        this.#input = this.#input.slice(reply[0].length);
+        // A server that stops says so also when nobody asks, right behind another reply maybe.
+        if (this.#waiting === undefined && reply[1] === '421') this.#ended = true;
+        this.#waiting?.resolve(Number(reply[1]));
+        this.#waiting = undefined;
+      }
     });
     socket.on('close', () => this.#waiting?.reject(new Error('the connection was lost')));
     socket.on('error', () => socket.destroy());
   }
 
-  static async open(port: number, host: string): Promise<Session> {
-    const socket = connect({ port, host, noDelay: true });
-    const session = new Session(socket);
+  static async open({ port, host = '127.0.0.1', localAddress, patience = 0 }: LoadOptions): Promise<Session> {
+    const socket = connect({ port, host, noDelay: true, ...(localAddress !== undefined && { localAddress }) });
+    const session = new Session(socket, patience);
     const greeting = session.#reply();
     greeting.catch(() => undefined);
     await once(socket, 'connect');
@@ -148,6 +172,7 @@ class Session {
   }
 
   #reply(): Promise<number> {
+    if (this.#ended) return Promise.reject(new Ended('the server ended the session'));
     if (this.#socket.destroyed) return Promise.reject(new Error('the connection was lost'));
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };

@@ -115,7 +115,16 @@ export class MapSite implements AsyncDisposable {
   }
 }
 
-export const text = (value: string) => (): Note => ({ text: value });
+/** A change to this text; again it changes nothing. */
+export const text =
+  (value: string) =>
+  (now: Note | undefined): Note =>
+    now?.text === value ? now : { text: value };
+/** A change that adds a tag; again it changes nothing. */
+export const tag =
+  (name: string) =>
+  (now: Note | undefined): Note =>
+    now?.tags?.includes(name) ? now : { text: '', tags: [...(now?.tags ?? []), name] };
 export const count = (now: Note | undefined): Note => ({ text: String(Number(now?.text ?? 0) + 1) });
 
 export async function following(nodes: readonly NoteNode[]): Promise<void> {
@@ -124,6 +133,15 @@ export async function following(nodes: readonly NoteNode[]): Promise<void> {
   }).catch((cause: unknown) => {
     throw new Error(nodes.map(({ map }) => `${map.state}: ${map.problem}`).join(', '), { cause });
   });
+}
+
+/** Do something that takes the stream away, and wait until every node has ceased to follow, be it for a moment. */
+export async function losing(nodes: readonly NoteNode[], take: () => Promise<void>): Promise<void> {
+  const following = new Set(nodes);
+  const stops = nodes.map((node) => node.map.onState((state) => state !== 'following' && following.delete(node)));
+  await take();
+  await waitFor(() => following.size === 0, { what: 'the loss to be noticed', timeout: 30_000 });
+  for (const stop of stops) stop();
 }
 
 /** Everything that a node shows. */

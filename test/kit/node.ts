@@ -7,6 +7,7 @@ import { generateNek } from '#shared/nek.ts';
 import type { GuardedServer } from '#test/kit/bus-users.ts';
 import { SEALPOST } from '#test/kit/command.ts';
 import { freePort } from '#test/kit/free-port.ts';
+import type { Host } from '#test/kit/hosts.ts';
 import { Program } from '#test/kit/program.ts';
 import { type TempDir, tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -27,6 +28,10 @@ export type NodeOptions = {
   environment?: Record<string, string>;
   /** A bus with users: each process and each command gets its own. */
   bus?: GuardedServer;
+  /** Where its processes and commands run; this machine by default. */
+  host?: Host;
+  /** The whole sealpost.yaml, in place of one that is made of the other options. */
+  file?: string;
 };
 
 /**
@@ -41,14 +46,16 @@ export class SealpostNode implements AsyncDisposable {
   readonly #temp: TempDir;
   readonly #environment: Record<string, string>;
   readonly #bus: GuardedServer | undefined;
+  readonly #within: readonly string[];
 
-  private constructor(temp: TempDir, port: number, { environment = {}, bus }: NodeOptions) {
+  private constructor(temp: TempDir, port: number, { environment = {}, bus, host }: NodeOptions) {
     this.#temp = temp;
     this.folder = temp.path;
     this.configFile = join(temp.path, 'sealpost.yaml');
     this.port = port;
     this.#environment = environment;
     this.#bus = bus;
+    this.#within = host?.within ?? [];
   }
 
   /** Write the configuration; nothing runs yet. */
@@ -56,6 +63,10 @@ export class SealpostNode implements AsyncDisposable {
     const temp = await tempDir('node');
     const port = options.port ?? (await freePort());
     const node = new SealpostNode(temp, port, options);
+    if (options.file !== undefined) {
+      await writeFile(node.configFile, options.file);
+      return node;
+    }
     const nek = join(temp.path, 'nek.key');
     await writeFile(nek, options.nek ?? generateNek('test'), { mode: 0o600 });
     await chmod(nek, 0o600);
@@ -94,6 +105,7 @@ export class SealpostNode implements AsyncDisposable {
     const program = new Program(SEALPOST, ['start', ...services, '--config', this.configFile], {
       cwd: this.folder,
       env: { ...this.#environment, ...this.#login((services[0] ?? 'node') as BusUser) },
+      within: this.#within,
     });
     this.programs.set(services.join('+') || 'all', program);
     return program;
@@ -101,9 +113,10 @@ export class SealpostNode implements AsyncDisposable {
 
   /** Run the command line against this node; resolves to its standard output, rejects when it fails. */
   async sealpost(...args: string[]): Promise<string> {
-    const { stdout } = await promisify(execFile)(SEALPOST, [...args, '--config', this.configFile], {
+    const [command = SEALPOST, ...rest] = [...this.#within, SEALPOST, ...args, '--config', this.configFile];
+    const { stdout } = await promisify(execFile)(command, rest, {
       cwd: this.folder,
-      env: { ...process.env, ...this.#login('operator') },
+      env: { ...process.env, ...this.#environment, ...this.#login('operator') },
       maxBuffer: 64 * 1024 * 1024,
     });
     return stdout;

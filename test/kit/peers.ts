@@ -20,6 +20,8 @@ export const PEERS = {
   '/usr/lib/python3/dist-packages/dns': 'python3-dnspython',
   named: 'bind9',
   nsupdate: 'bind9-dnsutils',
+  ip: 'iproute2',
+  haproxy: 'haproxy',
 } as const;
 export type Peer = keyof typeof PEERS;
 

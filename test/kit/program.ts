@@ -11,7 +11,12 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
-export type ProgramOptions = { cwd?: string; env?: Record<string, string> };
+export type ProgramOptions = {
+  cwd?: string;
+  env?: Record<string, string>;
+  /** Words in front of the command, which become it (as `env` or `ip netns exec` do), so that signals reach it. */
+  within?: readonly string[];
+};
 
 /** A program under test: started, watched through what it prints, ended one way or the other. */
 export class Program implements AsyncDisposable {
@@ -19,11 +24,13 @@ export class Program implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #ended: Promise<unknown>;
   #output = '';
+  #stdout = '';
   #failure: Error | undefined;
 
   constructor(command: string, args: readonly string[], options: ProgramOptions = {}) {
     this.name = [command.split('/').at(-1), ...args.slice(0, 2)].join(' ');
-    this.#child = spawn(locate(command) ?? command, args, {
+    const [first = command, ...rest] = [...(options.within ?? []), locate(command) ?? command, ...args];
+    this.#child = spawn(locate(first) ?? first, rest, {
       cwd: options.cwd,
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -34,6 +41,9 @@ export class Program implements AsyncDisposable {
         this.#output += text;
       });
     }
+    this.#child.stdout?.on('data', (text: string) => {
+      this.#stdout += text;
+    });
     this.#child.on('error', (error) => {
       this.#failure = error;
     });
@@ -51,6 +61,11 @@ export class Program implements AsyncDisposable {
   /** Everything printed so far, standard output and standard error as they came. */
   get output(): string {
     return this.#output;
+  }
+
+  /** What it printed so far on standard output alone. */
+  get stdout(): string {
+    return this.#stdout;
   }
 
   /** Exit code, or the signal's name; undefined while it runs. */

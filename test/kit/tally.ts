@@ -24,9 +24,9 @@ export class Tally implements AsyncDisposable {
     });
   }
 
-  static async start(port = 0): Promise<Tally> {
+  static async start(port = 0, host = '127.0.0.1'): Promise<Tally> {
     const tally = new Tally();
-    tally.#server.listen(port, '127.0.0.1');
+    tally.#server.listen(port, host);
     await once(tally.#server, 'listening');
     return tally;
   }

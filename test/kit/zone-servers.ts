@@ -70,13 +70,13 @@ export class ZoneServers implements AsyncDisposable {
 
   /** `dns` of a configuration with all zones. */
   dns(): DnsConfig {
-    return { servers: this.servers.slice(0, 1), timeout: 1000, zones: this.#zones.map((name) => this.zone(name)) };
+    return { servers: this.servers.slice(0, 1), timeout: 3000, zones: this.#zones.map((name) => this.zone(name)) };
   }
 
   /** The same as text of sealpost.yaml: `dns: …` on one line. */
   yaml(): string {
     const zones = this.dns().zones.map((zone) => ({ ...zone, update: { ...zone.update, secret: this.secret } }));
-    return `dns: ${JSON.stringify({ servers: this.dns().servers, timeout: '1s', zones })}\n`;
+    return `dns: ${JSON.stringify({ servers: this.dns().servers, timeout: '3s', zones })}\n`;
   }
 
   /** The TXT records that server n has at a name, each joined; none: an empty list. */

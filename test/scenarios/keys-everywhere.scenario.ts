@@ -40,11 +40,14 @@ test('one set of keys', { ...needs('nats-server', 'named', ...VERIFIER), timeout
   });
   const { nats, nodes } = cluster;
   const imported = { rsa: pem('rsa'), ed25519: pem('ed25519') };
+  /** Every private key that there was, in clear. */
+  const secrets = Object.values(imported);
   const fingerprints = async (): Promise<string[]> =>
     Promise.all(nodes.map(async (node) => (await cluster.keys(node)).map((k) => k.fingerprint).join()));
 
   await t.test('keys that are made or imported at any node are on all five, with one fingerprint', async () => {
     await cluster.node(3).createKey(DOMAIN, 's1');
+    secrets.push(await cluster.node(2).sealpost('keys', 'export', DOMAIN, 's1', '--out', '-'));
     for (const [n, kind] of ['rsa', 'ed25519'].entries()) {
       const file = join(dir.path, `${kind}.pem`);
       await writeFile(file, imported[kind as keyof typeof imported], { mode: 0o600 });
@@ -103,12 +106,18 @@ test('one set of keys', { ...needs('nats-server', 'named', ...VERIFIER), timeout
   });
 
   await t.test('no private key is in a LevelDB, in a file of NATS, or in what passed between them', async () => {
+    for (const { selector, state } of await cluster.keys()) {
+      if (state !== 'active' || selector.startsWith('old-')) continue;
+      secrets.push(await cluster.node(1).sealpost('keys', 'export', DOMAIN, selector, '--out', '-'));
+    }
     await Promise.all(nodes.map((node) => node.programs.get('all')?.stop()));
     record.end();
     await once(record, 'close');
-    const traces = Object.values(imported).flatMap(keyTraces);
+    const said = nodes.flatMap((node) => [...node.programs.values()].map((program) => program.output));
+    await writeFile(join(dir.path, 'logs'), said.join('\n'));
+    const traces = secrets.flatMap(keyTraces);
     const control = join(dir.path, 'control.pem');
-    const folders = [dir.path, ...nodes.map((node) => join(node.folder, 'data')), ...nats.map((s) => s.folder)];
+    const folders = [dir.path, ...nodes.map((node) => node.folder), ...nats.map((s) => s.folder)];
 
     await writeFile(control, imported.rsa);
     assert.deepEqual((await findTraces([dir.path], traces)).found, [control], 'the search finds a key that is there');
@@ -116,10 +125,15 @@ test('one set of keys', { ...needs('nats-server', 'named', ...VERIFIER), timeout
 
     // The search looks where keys pass: their wrapped form is there.
     const wrapped = await findTraces(folders, [Buffer.from('"nekFingerprint"')]);
-    assert.ok(wrapped.found.includes(captured), 'keys were captured on their way');
-    const { files, found } = await findTraces(folders, traces);
-    t.diagnostic(`${files} files searched for ${traces.length} traces`);
+    const holds = (folder: string): boolean => wrapped.found.some((path) => path.startsWith(folder));
+    assert.ok(holds(captured), 'keys were captured on their way');
+    for (const node of nodes) assert.ok(holds(join(node.folder, 'data', 'credentials')), node.folder);
+    for (const server of nats) assert.ok(holds(join(server.folder, 'jetstream')), server.folder);
+    const { files, entries, found } = await findTraces(folders, traces);
+    t.diagnostic(
+      `${files} files and ${entries} entries searched for ${traces.length} traces of ${secrets.length} keys`,
+    );
     assert.deepEqual(found, []);
-    assert.ok(files > 20);
+    assert.ok(files > 20 && entries >= 2 * nodes.length && secrets.length > 3);
   });
 });

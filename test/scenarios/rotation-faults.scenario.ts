@@ -8,9 +8,13 @@ import { VERIFIER } from '#test/kit/verifying-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**
- * A rotation while a name server lags, and a node, the driving node and the whole NATS cluster are killed: nothing goes
- * out unsigned or with a signature that does not verify, and no key is switched before every server has it.
+ * A rotation under load while a name server lags, and a node, the driving node and the whole NATS cluster are killed:
+ * nothing goes out unsigned or with a signature that does not verify, and no key is switched before every server has it.
+ * MESSAGES chooses how many are sent at least.
  */
+const MESSAGES = Number(process.env['MESSAGES'] ?? 20_000);
+const RATE = 200;
+
 test('a rotation through faults', {
   ...needs('nats-server', 'named', ...VERIFIER),
   timeout: 20 * 60_000,
@@ -18,7 +22,7 @@ test('a rotation through faults', {
   await using cluster = await EdgeCluster.start({ config: 'keys: { ttl: 1s, retire-after: 15s, keep-revoked: 5s }\n' });
   const { sink, zones, nats } = cluster;
   await cluster.node(1).createKey(DOMAIN, 's1');
-  const loads = cluster.loads('faults', 100);
+  const loads = cluster.loads('faults', RATE);
   for (const load of loads) load.start();
   await waitFor(() => sink.messages > 500, { timeout: 60_000, what: 'mail' });
 
@@ -104,6 +108,7 @@ test('a rotation through faults', {
     await waitFor(async () => (await cluster.active(anyone())).join() === 's3', { timeout: 90_000, what: 's3 alone' });
   });
 
+  await waitFor(() => sink.messages >= MESSAGES, { timeout: 5 * 60_000, what: 'all of the mail' });
   await Promise.all(loads.map((load) => load.stop()));
   await cluster.arrived(loads);
   t.diagnostic(`${sink.messages} messages, signed by ${[...sink.passed]}`);

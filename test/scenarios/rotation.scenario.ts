@@ -11,6 +11,8 @@ import { waitFor } from '#test/kit/wait.ts';
  */
 const MESSAGES = Number(process.env['MESSAGES'] ?? 20_000);
 const RATE = 300;
+/** Messages a second below which the run shows too little. */
+const LEAST_RATE = 200;
 
 test(`a rotation under load, ${MESSAGES} messages`, {
   ...needs('nats-server', 'named', ...VERIFIER),
@@ -41,6 +43,7 @@ test(`a rotation under load, ${MESSAGES} messages`, {
   const rate = Math.round(sink.messages / seconds);
   t.diagnostic(`${sink.messages} messages in ${Math.round(seconds)} s, ${rate}/s; signed by ${[...sink.passed]}`);
   assert.deepEqual(sink.bad.slice(0, 3), []);
+  assert.ok(rate >= LEAST_RATE, `${rate} messages a second are no load: is this machine busy with something else?`);
   assert.ok((sink.passed.get('s1') ?? 0) > 0 && (sink.passed.get('s2') ?? 0) > 0);
 
   await ending;

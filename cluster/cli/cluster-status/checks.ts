@@ -20,6 +20,8 @@ export const CLUSTER_CHECKS: Record<string, Check> = {
   unheard,
   'same-name': twins,
   refusing,
+  lease,
+  copies,
   'keys-behind': ({ processes }) =>
     processes.flatMap(({ member, keys }) =>
       keys?.behind === undefined
@@ -136,6 +138,38 @@ function unheard({ processes }: ClusterFacts): Finding[] {
         about: `node ${viewer.member.node}`,
         text: `its ${run(viewer)} does not hear ${them}, which we reach`,
         help: 'see that the NATS servers reach each other, and that all were given the same users',
+      },
+    ];
+  });
+}
+
+/** A queue that lost its lease delivers nothing that has a copy elsewhere. */
+function lease({ processes }: ClusterFacts): Finding[] {
+  return processes.flatMap(({ member: { node }, queue }): Finding[] => {
+    const held = queue?.copies;
+    if (held?.lease !== 'lost' || held.elsewhere === 0) return [];
+    const since = held.renewed === undefined ? 'since its start' : `for ${formatDuration(Date.now() - held.renewed)}`;
+    return [
+      {
+        severity: 'error',
+        about: `node ${node}`,
+        text: `has not been able to renew its lease ${since}: ${held.elsewhere} messages wait, or are taken over by others`,
+        help: 'see that a majority of the NATS servers runs with JetStream and that this node reaches them',
+      },
+    ];
+  });
+}
+
+function copies({ processes }: ClusterFacts): Finding[] {
+  return processes.flatMap(({ member: { node }, queue }): Finding[] => {
+    const missing = queue?.copies?.missing ?? 0;
+    if (missing === 0) return [];
+    return [
+      {
+        severity: 'warning',
+        about: `node ${node}`,
+        text: `has ${missing} messages without a second copy`,
+        help: 'they get one by themselves while another router takes it: look for one that is gone or refuses',
       },
     ];
   });

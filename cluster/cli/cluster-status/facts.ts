@@ -16,6 +16,9 @@ const PINGS = 3;
 /** A change of the keys is everywhere within a moment; who has not seen it by then does not follow. */
 const SETTLE_MS = 2000;
 
+/** Of `queue.copies: 2`: mail here with a copy elsewhere, mail that misses one, others' mail kept here. */
+export type Copies = { elsewhere: number; missing: number; held: number; lease: 'held' | 'lost'; renewed?: number };
+
 export type ProcessFacts = {
   /** As it says of itself where it answers, else as it was last heard. */
   member: Member;
@@ -27,7 +30,7 @@ export type ProcessFacts = {
   roundTrip?: number;
   /** Its clock minus ours in ms. */
   clock?: number;
-  queue?: { messages: number; refusing?: string };
+  queue?: { messages: number; refusing?: string; copies?: Copies };
   /** Revision of the keys that it holds; the lower one where it runs store and signer. */
   keys?: { revision: number; behind?: string };
 };
@@ -85,14 +88,22 @@ async function ask(caller: Caller, facts: ProcessFacts): Promise<Member[]> {
     }
     facts.sees = (await member.members({}, here)).members;
     if (facts.member.services.includes('router')) {
-      const { active, deferred, hold, refusing } = await caller.client(routerContract).status({}, here);
-      facts.queue = { messages: active + deferred + hold, ...(refusing !== undefined && { refusing }) };
+      const { active, deferred, hold, refusing, copies } = await caller.client(routerContract).status({}, here);
+      facts.queue = {
+        messages: active + deferred + hold,
+        ...(refusing !== undefined && { refusing }),
+        ...(copies !== undefined && { copies: copiesOf(copies) }),
+      };
     }
     await askKeys(caller, facts);
   } catch (error) {
     facts.trouble = troubleText(error);
   }
   return facts.sees ?? [];
+}
+
+function copiesOf({ elsewhere, missing, held, lease, renewed }: Copies): Copies {
+  return { elsewhere, missing, held, lease, ...(renewed !== undefined && { renewed }) };
 }
 
 async function askKeys(caller: Caller, facts: ProcessFacts): Promise<void> {

@@ -30,7 +30,19 @@ export async function clusterStatus(options: CommonOptions): Promise<void> {
 
 /** Contracts of services that one can start. */
 const SERVICES = Object.keys(CONTRACTS).filter((name) => name in PEERS);
-const COLUMNS = ['NODE', 'SERVICES', 'VERSION', 'STATE', 'EPOCH', 'HEARD', 'ROUND TRIP', 'CLOCK', 'QUEUE', 'KEYS'];
+const COLUMNS = [
+  'NODE',
+  'SERVICES',
+  'VERSION',
+  'STATE',
+  'EPOCH',
+  'HEARD',
+  'ROUND TRIP',
+  'CLOCK',
+  'QUEUE',
+  'COPIES',
+  'KEYS',
+];
 
 /** On a node that is cut off, silence says nothing about the others. */
 function stateOf({ member, sees, trouble }: ProcessFacts, { away }: ClusterFacts): string {
@@ -54,6 +66,7 @@ function row(facts: ProcessFacts, cluster: ClusterFacts): string[] {
     roundTrip === undefined ? '-' : `${roundTrip.toFixed(1)} ms`,
     `${clock > 0 ? '+' : ''}${clock} ms`,
     queue === undefined ? '-' : `${queue.messages}${queue.refusing === undefined ? '' : ', refuses'}`,
+    queue?.copies === undefined ? '-' : `${queue.copies.elsewhere} out, ${queue.copies.held} in`,
     keys === undefined ? '-' : String(keys.revision),
   ];
 }

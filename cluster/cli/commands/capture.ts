@@ -14,8 +14,9 @@ import {
 import { clean, cleanLines, pairs, shorten, table } from '#cluster/cli/table.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { type CapturedMessage, listCaptured, readCaptured } from '#services/router/delivery/capture.ts';
+import { CALL_ERRORS } from '#shared/contract.ts';
 import { dkimRecordValue, txtStrings } from '#shared/dkim-record.ts';
-import { errorCode, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { fieldValue, splitHeader } from '#shared/header.ts';
 import { formatSize } from '#shared/units.ts';
 
@@ -126,6 +127,8 @@ async function ownKey(caller: Caller, name: string): Promise<{ record?: string[]
   } catch (error) {
     if (errorCode(error) === 'not-found') return { source: 'DNS' };
     if (errorCode(error) === 'no-node') return { source: 'DNS, as the node does not run' };
+    // A router's user at the bus, whose container has the mail, may not ask for keys.
+    if (errorCode(error) === CALL_ERRORS.unavailable) return { source: `DNS, as ${errorText(error)}` };
     throw error;
   }
 }

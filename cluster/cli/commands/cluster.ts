@@ -6,6 +6,7 @@ import { readPassword } from '#cluster/cli/bus-password.ts';
 import { initCluster } from '#cluster/cli/cluster-init.ts';
 import { clusterStatus } from '#cluster/cli/cluster-status/report.ts';
 import { print, withCommon } from '#cluster/cli/context.ts';
+import { drainNode } from '#cluster/cli/drain-node.ts';
 import { usageError } from '#cluster/cli/exit.ts';
 import { HEADLINE, natsConfig } from '#cluster/cli/nats-config.ts';
 import { modeWarning, unreadable } from '#cluster/config/secrets.ts';
@@ -19,6 +20,16 @@ export function register(program: Command): void {
   withCommon(cluster.command('status'))
     .description('every process of every node, and what they do not agree about; fails when there is something')
     .action(clusterStatus);
+  withCommon(cluster.command('drain'))
+    .description('take a node out: its queue goes to other nodes, then its processes end')
+    .argument('<node>', 'its name')
+    .option('--timeout <duration>', 'how long to watch; the drain itself goes on', '10m')
+    .addHelpText(
+      'after',
+      '\nIt takes no more mail from that moment on. Whatever starts processes again (systemd, docker) should be told' +
+        '\nbefore that this one is to stay away. Receipts stay on its disk.',
+    )
+    .action(drainNode);
   cluster
     .command('nats-config')
     .description('the users of the bus and what each may do, for the configuration of nats-server')
@@ -37,6 +48,7 @@ export function register(program: Command): void {
     .argument('<folder>', 'where; what is there already stays')
     .option('--nats <host...>', 'names or addresses of the NATS servers', ['nats-1', 'nats-2', 'nats-3'])
     .option('--hostname <name...>', 'names of the listeners in their certificate', ['mail.sealpost.test'])
+    .option('--nodes', 'for hosts that run every service in one process: one folder "node" in place of theirs')
     .option('--json', 'print JSON for programs')
     .addHelpText(
       'after',
@@ -46,8 +58,11 @@ export function register(program: Command): void {
     .action(init);
 }
 
-async function init(folder: string, options: { nats: string[]; hostname: string[]; json?: boolean }): Promise<void> {
-  const written = await initCluster(folder, { nats: options.nats, listeners: options.hostname });
+type InitOptions = { nats: string[]; hostname: string[]; nodes?: boolean; json?: boolean };
+
+async function init(folder: string, options: InitOptions): Promise<void> {
+  const { nats, hostname: listeners, nodes = false } = options;
+  const written = await initCluster(folder, { nats, listeners, processes: nodes ? 'nodes' : 'services' });
   print(options, { folder, written }, () =>
     written.length === 0 ? `${folder} has all that a cluster needs` : written.map((file) => `wrote ${file}`).join('\n'),
   );

@@ -15,7 +15,6 @@ import { pairs, shorten, table } from '#cluster/cli/table.ts';
 import type { Calls } from '#cluster/topology.ts';
 import { type QueueEntry, QueueState, routerContract } from '#services/router/contract.ts';
 import type { CallOptions } from '#shared/contract.ts';
-import type { RecipientStatus } from '#shared/envelope.ts';
 import { formatReply } from '#shared/reply.ts';
 import { formatDuration, formatSize } from '#shared/units.ts';
 
@@ -104,17 +103,23 @@ const HELD = 'an operator: queue release';
 /** The last reply that keeps mail here, or what it is about to do. */
 function waitsFor(entry: Entry): string {
   if (entry.state === 'hold') return HELD;
+  const limited = entry.recipients.find((r) => r.limit !== undefined);
+  if (limited !== undefined) return `its turn, ${limited.limit}`;
   const deferred = entry.recipients.map((r) => r.status).find((s) => s.state === 'deferred');
   if (deferred?.state !== 'deferred') return 'its first attempt';
   return `${outcomeText(deferred.outcome)}, next attempt in ${formatDuration(deferred.nextAttempt - Date.now())}`;
 }
 
-function statusText(status: RecipientStatus, held: boolean): string {
+function statusText({ status, limit }: Entry['recipients'][number], held: boolean): string {
+  const turn = limit === undefined ? undefined : `its turn, ${limit}`;
   switch (status.state) {
     case 'waiting':
-      return `waiting for ${held ? HELD : 'its first attempt'}`;
+      return `waiting for ${held ? HELD : (turn ?? 'its first attempt')}`;
     case 'deferred': {
-      const wait = held ? `waiting for ${HELD}` : `next attempt in ${formatDuration(status.nextAttempt - Date.now())}`;
+      const other = turn === undefined ? undefined : `waiting for ${turn}`;
+      const wait = held
+        ? `waiting for ${HELD}`
+        : (other ?? `next attempt in ${formatDuration(status.nextAttempt - Date.now())}`);
       return `deferred, ${wait}; last reply: ${outcomeText(status.outcome)}`;
     }
     default:
@@ -155,7 +160,7 @@ async function show(id: string, options: QueueOptions): Promise<void> {
       '',
       table(
         ['RECIPIENT', 'NEXT HOP', 'STATUS'],
-        entry.recipients.map((r) => [r.recipient.address, r.nextHop, statusText(r.status, entry.state === 'hold')]),
+        entry.recipients.map((r) => [r.recipient.address, r.nextHop, statusText(r, entry.state === 'hold')]),
       ),
     ].join('\n'),
   );

@@ -23,6 +23,14 @@ export const NODE_CHECKS: Record<string, Check> = {
   'revisions-differ': revisions,
   'clocks-differ': ({ status }) => clockFindings(status.holders),
 
+  'record-unreadable': ({ status }) =>
+    (status.unreadable ?? []).map((domain) => ({
+      severity: 'error',
+      about: domain,
+      text: `its keys were changed by a newer Sealpost in a way that node ${status.node} does not understand: it can neither follow them nor change them`,
+      help: 'update Sealpost on every node to the newest version among them',
+    })),
+
   'no-signer': ({ status }) =>
     status.holders.some((h) => h.kind === 'signer')
       ? []

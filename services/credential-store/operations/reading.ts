@@ -95,6 +95,7 @@ export function reading(office: () => Office): Reading {
 
     status() {
       const { map, records, all, presence, settings } = office();
+      const unreadable = map.unreadable.map((key) => domainOfKey(key) ?? key);
       return {
         node: settings.current.node.name,
         state: map.state,
@@ -102,6 +103,7 @@ export function reading(office: () => Office): Reading {
         keys: all().reduce((sum, { keys }) => sum + keys.length, 0),
         holders: presence.live(),
         ...(map.problem === undefined ? {} : { problem: map.problem }),
+        ...(unreadable.length === 0 ? {} : { unreadable }),
       };
     },
   };

@@ -15,9 +15,16 @@ const STOP_MS = 10_000;
 /** How often destinations without work are dropped. */
 const SWEEP_MS = 10_000;
 
+export type DeliveryDependencies = {
+  settings: Settings;
+  log: Logger;
+  /** Connections at once to the mail exchangers of a domain, where they are limited. */
+  connectionsTo?: (domain: string) => number | undefined;
+};
+
 /** Delivery on this node: one `Destination` for each next hop that has work. */
-export function createDelivery(deps: { settings: Settings; log: Logger; names?: Names }): Delivery {
-  const { settings, log } = deps;
+export function createDelivery(deps: DeliveryDependencies & { names?: Names }): Delivery {
+  const { settings, log, connectionsTo } = deps;
   const names = deps.names ?? createNames(settings);
   const mx = new MxLookup(names, settings);
   const destinations = new Map<string, { nextHop: NextHop; destination: Destination }>();
@@ -37,10 +44,10 @@ export function createDelivery(deps: { settings: Settings; log: Logger; names?: 
       known.destination.retire();
       retired.add(known.destination);
     }
-    const destination = new Destination(nextHop, createTransport(nextHop, { settings, log, names, mx }), {
-      settings,
-      log,
-    });
+    const { spec } = nextHop;
+    const transport = createTransport(nextHop, { settings, log, names, mx });
+    const most = (): number | undefined => (spec.kind === 'mx' ? connectionsTo?.(spec.domain) : undefined);
+    const destination = new Destination(nextHop, transport, { settings, log, most });
     destinations.set(nextHop.key, { nextHop, destination });
     // A destination made after the stop gives back what it gets.
     if (stopped !== undefined) void destination.stop(0);

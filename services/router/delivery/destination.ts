@@ -51,6 +51,7 @@ export class Destination {
   readonly #transport: Transport;
   readonly #settings: Settings;
   readonly #log: Logger;
+  readonly #most: (() => number | undefined) | undefined;
   readonly #queue = new Fifo<Job>();
   readonly #workers = new Set<Worker>();
   /** The one that became idle last is used first, so that those not needed come to their end. */
@@ -64,11 +65,17 @@ export class Destination {
   #breaks = 0;
   #noGrowthBefore = 0;
 
-  constructor(nextHop: NextHop, transport: Transport, deps: { settings: Settings; log: Logger }) {
+  /** `most`: connections at once, where fewer are allowed than `delivery.connections`. */
+  constructor(
+    nextHop: NextHop,
+    transport: Transport,
+    deps: { settings: Settings; log: Logger; most?: () => number | undefined },
+  ) {
     this.#nextHop = nextHop;
     this.#transport = transport;
     this.#settings = deps.settings;
     this.#log = deps.log;
+    this.#most = deps.most;
   }
 
   /** Nothing to do and nothing worth remembering: it can be dropped. */
@@ -117,8 +124,13 @@ export class Destination {
     for (const worker of this.#idle.splice(0)) worker.wake?.(undefined);
   }
 
-  #grow(): void {
+  get #connections(): number {
     const { connections } = this.#settings.current.delivery;
+    return Math.min(connections, this.#most?.() ?? connections);
+  }
+
+  #grow(): void {
+    const connections = this.#connections;
     while (
       this.#queue.length > this.#connecting &&
       this.#workers.size < connections &&
@@ -144,6 +156,8 @@ export class Destination {
         if (job === undefined) break;
         this.#grow();
         await this.#attempt(worker, job);
+        // Fewer connections are ours than a moment ago.
+        if (this.#workers.size > this.#connections) break;
       } while (worker.channel?.usable === true || this.#queue.length > 0);
     } catch (error) {
       if (!(error instanceof Unreachable)) {

@@ -26,7 +26,8 @@ function commands(node: SealpostNode) {
   };
   const until = (selector: string, state: KeyStatus['state']): Promise<true> =>
     waitFor(async () => (await keys()).get(selector)?.state === state, {
-      timeout: 20_000,
+      // What is published by hand is looked at every half a minute in the end.
+      timeout: 60_000,
       what: `${selector} to be ${state}`,
     });
   return { run, done, keys, until };

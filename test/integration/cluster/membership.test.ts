@@ -29,7 +29,7 @@ async function enter(
   const settings = new Settings(ConfigSchema.parse({ node: { name: node } }));
   const contracts = { [service]: 1 };
   const options = { bus, settings, log: silentLogger, services: [service], version: '1.0.0', contracts };
-  const membership = new Membership(options);
+  const membership = new Membership({ ...options, drain: async () => undefined });
   membership.start();
   return {
     bus,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { connect } from 'nats';
 import { type Actor, announcer, client, listen, serve } from '#cluster/actor.ts';
@@ -278,7 +278,7 @@ test('a killed server makes calls unavailable at once; when it is back they work
   await waitFor(() => !calling.connected && !serving.connected, { what: 'both to notice' });
   const start = performance.now();
   await assert.rejects(client(calling, testContract).digest({}, { timeout: 60_000 }), code('unavailable'));
-  assert.ok(performance.now() - start < 1000);
+  assert.ok(performance.now() - start < 10_000);
   // What is in the own process goes on.
   assert.equal((await client(serving, testContract).digest({})).length, 0);
 
@@ -322,12 +322,37 @@ test('another server of the list takes over', nats, async () => {
   await waitFor(() => bus.connected, { what: 'the other server', timeout: 10_000 });
 });
 
+test('the server that was just lost is tried last: one whose machine is silent costs no time', nats, async (t) => {
+  // The order in which servers are tried is that of the list.
+  t.mock.method(Math, 'random', () => 0);
+  await using first = await startNatsServer();
+  await using second = await startNatsServer();
+  const sockets = new Set<Socket>();
+  let silent = false;
+  await using way = createServer((client) => {
+    sockets.add(client.on('error', () => undefined));
+    if (!silent) client.pipe(connectSocket(first.port, '127.0.0.1').on('error', () => undefined)).pipe(client);
+  }).listen(0, '127.0.0.1');
+  await once(way, 'listening');
+  const { port } = way.address() as { port: number };
+  await using bus = await join(first, 'one', { servers: [`nats://127.0.0.1:${port}`, second.url] });
+  silent = true;
+  const began = performance.now();
+  for (const socket of sockets) socket.destroy();
+  await waitFor(() => !bus.connected, { what: 'the loss to be seen' });
+  await waitFor(() => bus.connected, { what: 'the other server', timeout: 10_000 });
+  const took = performance.now() - began;
+  for (const socket of sockets) socket.destroy();
+  assert.ok(took < 2500, `${took} ms`);
+});
+
 test('draining while no server answers ends soon', nats, async () => {
   const port = await freePort();
   const bus = await NatsBus.connect({ servers: [`nats://127.0.0.1:${port}`], node: 'a', log: silentLogger });
   const start = performance.now();
   await bus.drain();
-  assert.ok(performance.now() - start < 1000);
+  // Two waits of three seconds are what it must not cost.
+  assert.ok(performance.now() - start < 2500);
 });
 
 test('something that is no NATS server, or says nothing, is named in the log', nats, async () => {

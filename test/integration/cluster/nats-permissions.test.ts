@@ -24,38 +24,44 @@ const NOT_FOR_OPERATORS = [
   ...['open', 'chunk', 'commit', 'abort'].map((operation) => `router.${operation}`),
   ...['authenticate', 'sender', 'recipient', 'message'].map((operation) => `policy.${operation}`),
   ...['signer.sign', 'signer.prove', 'credential-store.signingKeys', 'credential-store.look'],
+  ...['router.mirror', 'router.compare', 'router.drain'],
 ];
 const CALLS: Record<string, string[]> = {
   'credential-store': ['credential-store.look', 'signer.prove'],
   signer: ['credential-store.signingKeys'],
   policy: [],
-  router: ['signer.sign'],
+  router: ['signer.sign', 'router.mirror', 'router.compare'],
   listener: [
     ...['connect', 'authenticate', 'sender', 'recipient', 'message'].map((operation) => `policy.${operation}`),
     ...['open', 'chunk', 'commit', 'abort'].map((operation) => `router.${operation}`),
   ],
   operator: operations.filter((operation) => !NOT_FOR_OPERATORS.includes(operation)),
-  node: operations,
+  // A process asks itself alone to drain its queue.
+  node: operations.filter((operation) => operation !== 'router.drain'),
 };
 const HEARS: Record<string, string[]> = {
   'credential-store': ['credential-store.present', 'signer.present', 'member.heartbeat'],
   signer: ['credential-store.changed', 'credential-store.present', 'member.heartbeat'],
-  policy: ['member.heartbeat'],
-  router: ['member.heartbeat'],
+  policy: ['policy.counts', 'member.heartbeat'],
+  router: ['router.demand', 'member.heartbeat'],
   listener: ['router.present', 'member.heartbeat'],
   node: events,
 };
 /** Whose requests it answers in their inboxes: only the users that read a stream. */
 const ANSWERS: Record<string, BusUser[]> = {
   'credential-store': ['credential-store', 'signer', 'operator', 'node'],
+  router: ['listener', 'router', 'operator', 'node'],
   node: ['credential-store', 'signer', 'router', 'listener', 'operator', 'node'],
 };
 const STREAM = 'KV_sealpost-credentials';
-const JETSTREAM = [
-  '$KV.sealpost-credentials.example=2Ecom',
-  ...['STREAM.INFO', 'STREAM.CREATE', 'STREAM.UPDATE', 'CONSUMER.CREATE'].map((what) => `$JS.API.${what}.${STREAM}`),
-  `$JS.FC.${STREAM}.consumer.1`,
+const streamSubjects = (bucket: string): string[] => [
+  `$KV.${bucket}.example=2Ecom`,
+  ...['STREAM.INFO', 'STREAM.CREATE', 'STREAM.UPDATE', 'CONSUMER.CREATE'].map((what) => `$JS.API.${what}.KV_${bucket}`),
+  `$JS.FC.KV_${bucket}.consumer.1`,
 ];
+const [KEYS, CLAIMS] = [streamSubjects('sealpost-credentials'), streamSubjects('sealpost-claims')];
+/** Who reads and writes which stream. */
+const STREAMS: Record<string, string[]> = { 'credential-store': KEYS, router: CLAIMS, node: [...KEYS, ...CLAIMS] };
 /** Nobody needs them. */
 const NEVER = [
   ...['$KV.other.key', '$KV.sealpost-credentials.a.b', '$JS.API.INFO', '$JS.API.STREAM.LIST', '$JS.API.STREAM.NAMES'],
@@ -95,7 +101,7 @@ const own = (user: BusUser, names: string[]): string[] => {
 };
 
 const INBOXES = ['_INBOX.x.1', ...[...BUS_USERS, 'admin'].map((user) => `${inboxPrefix(user)}.x.1`)];
-const SUBJECTS = [...inOperations(operations), ...inEvents(events), ...INBOXES, ...JETSTREAM, ...NEVER];
+const SUBJECTS = [...inOperations(operations), ...inEvents(events), ...INBOXES, ...KEYS, ...CLAIMS, ...NEVER];
 
 describe('permissions of the users of the bus', needs('nats-server'), () => {
   let guarded: GuardedServer;
@@ -128,7 +134,7 @@ describe('permissions of the users of the bus', needs('nats-server'), () => {
       const expected = [
         ...inOperations(CALLS[user] ?? []),
         ...inEvents(own(user, events)),
-        ...(user in ANSWERS ? JETSTREAM : []),
+        ...(STREAMS[user] ?? []),
         ...(ANSWERS[user] ?? []).map((caller) => `${inboxPrefix(caller)}.x.1`),
       ];
       assert.deepEqual(arrived.toSorted(), expected.toSorted());

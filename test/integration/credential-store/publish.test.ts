@@ -8,6 +8,7 @@ import { generateKey } from '#services/credential-store/generate.ts';
 import { dkimRecordValue, revokedRecordValue } from '#shared/dkim-record.ts';
 import { Secret } from '#shared/secret.ts';
 import { needs } from '#test/kit/peers.ts';
+import { waitFor } from '#test/kit/wait.ts';
 import { ZoneServers } from '#test/kit/zone-servers.ts';
 
 /** What BIND makes of our updates. Each test has its own name in the zone. */
@@ -74,13 +75,20 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
 
   test('a published record that only has another TTL is published anew', async () => {
     const name = 'ttl._domainkey.example.com';
-    const added = () => zones.output(0).split(`adding an RR at '${name}' TXT`).length - 1;
+    // BIND answers before its log has come to us: what it says of a later name tells that all before is there.
+    let marks = 0;
+    const added = async (): Promise<number> => {
+      const mark = `mark-${++marks}._domainkey.example.com`;
+      await publishTxt(zone, mark, KEY, 60);
+      await waitFor(() => zones.output(0).includes(`adding an RR at '${mark}' TXT`), { what: 'the log of BIND' });
+      return zones.output(0).split(`adding an RR at '${name}' TXT`).length - 1;
+    };
     await publishTxt(zone, name, KEY, 60);
-    assert.equal(added(), 1);
+    assert.equal(await added(), 1);
     await publishTxt(zone, name, KEY, 90);
-    assert.equal(added(), 2);
+    assert.equal(await added(), 2);
     await publishTxt(zone, name, KEY, 90);
-    assert.equal(added(), 2);
+    assert.equal(await added(), 2);
   });
 
   test('what was split in odd places is the same value, and can be replaced and removed', async () => {
@@ -184,12 +192,12 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
     [
       'a clock that is late',
       () => publish(zone, () => Date.now() - day),
-      /BADTIME\): its clock differs by 8(6400|6399|6401) s; set the clock/,
+      /BADTIME\): its clock differs by 86[34]\d\d s; set the clock/,
     ],
     [
       'a clock that is early',
       () => publish(zone, () => Date.now() + day),
-      /BADTIME\): its clock differs by -8(6400|6399|6401) s/,
+      /BADTIME\): its clock differs by -86[34]\d\d s/,
     ],
     [
       'a key that may not update',

@@ -82,7 +82,7 @@ test('side by side: both sign until the time is over', async () => {
   await using node = await startNode(data.path);
   await activeKey(node, 's1');
   const begun = Date.now();
-  await node.calls.rotate({ domain, to: ['S2'], sideBySide: 1500 });
+  await node.calls.rotate({ domain, to: ['S2'], sideBySide: 3000 });
   const both = await waitFor(
     async () => {
       const rotation = await node.calls.rotation({ domain });
@@ -92,9 +92,9 @@ test('side by side: both sign until the time is over', async () => {
   );
   assert.equal(await statesOf(node), 's1 active, s2 active');
   assert.equal(both.state, 'running');
-  assert.ok((both.sideBySideUntil ?? 0) >= begun + 1500);
+  assert.ok((both.sideBySideUntil ?? 0) >= begun + 3000);
   await rotationIs(node, 'done');
-  assert.ok(Date.now() >= begun + 1500);
+  assert.ok(Date.now() >= begun + 3000);
 });
 
 test('new names go to the keys that are named, in their order; what cannot be replaced is said', async () => {

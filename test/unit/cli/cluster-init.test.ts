@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { globSync, readFileSync, statSync } from 'node:fs';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import { createSelfSigned } from '#cluster/certificate.ts';
 import { initCluster } from '#cluster/cli/cluster-init.ts';
@@ -12,7 +12,11 @@ import { parseNeks } from '#shared/nek.ts';
 import { composeConfig } from '#test/kit/compose-config.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
-const HOSTS = { nats: ['nats-1', 'nats-2', '127.0.0.1'], listeners: ['mail.sealpost.test'] };
+const HOSTS = {
+  nats: ['nats-1', 'nats-2', '127.0.0.1'],
+  listeners: ['mail.sealpost.test'],
+  processes: 'services',
+} as const;
 
 const files = (folder: string): string[] => globSync('*/*', { cwd: folder }).toSorted();
 const contents = (folder: string): Map<string, string> =>
@@ -103,6 +107,24 @@ describe('sealpost cluster init', () => {
       );
     });
   }
+
+  test('for whole nodes: the example for several hosts is whole with node/ and nek/ beside it', async () => {
+    await using dir = await tempDir('init');
+    await initCluster(dir.path, { ...HOSTS, processes: 'nodes' });
+    const folders = ['authority', 'nats', 'nek', 'node', 'operator'];
+    assert.deepEqual(globSync('*', { cwd: dir.path }).toSorted(), folders);
+    for (const folder of ['authority', 'nats', 'operator']) await rm(join(dir.path, folder), { recursive: true });
+    const file = join(dir.path, 'sealpost.yaml');
+    await copyFile(resolve(import.meta.dirname, '../../../cluster/hosts/sealpost.yaml'), file);
+    process.env['HOSTNAME'] = 'edge-1';
+    const { config, warnings } = await requireConfig(file, { services: SERVICES });
+    assert.deepEqual(warnings, []);
+    assert.equal(config.bus.user, 'node');
+    assert.deepEqual(
+      config.routes.map(({ to, via }) => ({ to, via })),
+      [{ to: '*', via: 'capture' }],
+    );
+  });
 });
 
 describe('sealpost cluster init, again', () => {

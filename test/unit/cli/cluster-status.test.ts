@@ -111,6 +111,31 @@ const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp]
     /takes no mail: free space is low/,
   ],
   [
+    'a queue whose lease ran out',
+    facts([
+      {
+        ...one,
+        queue: {
+          messages: 9,
+          copies: { elsewhere: 7, missing: 0, held: 0, lease: 'lost', renewed: Date.now() - 2 * MINUTE },
+        },
+      },
+      two,
+    ]),
+    'lease',
+    'error',
+    'node edge-1',
+    /renew its lease for 2m: 7 messages wait/,
+  ],
+  [
+    'mail without a second copy',
+    facts([one, { ...two, queue: { messages: 9, copies: { elsewhere: 7, missing: 2, held: 0, lease: 'held' } } }]),
+    'copies',
+    'warning',
+    'node edge-2',
+    /2 messages without a second copy/,
+  ],
+  [
     'a node without the newest keys, which says so',
     facts([one, { ...two, keys: { revision: 5, behind: 'it was away' } }]),
     'keys-behind',

@@ -54,6 +54,14 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     /sent without a signature.*mode: off/,
   ],
   [
+    'a record of a newer program',
+    status({ unreadable: ['example.com'] }),
+    'record-unreadable',
+    'error',
+    'example.com',
+    /changed by a newer Sealpost.*edge-1.*update Sealpost/,
+  ],
+  [
     'keys of a domain that never signs',
     { ...domains({ name: 'example.com', signing: { mode: 'off' } }), stored: [keyStatus()] },
     'signing-off',

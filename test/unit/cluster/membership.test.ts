@@ -31,6 +31,7 @@ function stage(t: TestContext) {
     services: ['router', 'signer'],
     version: '1.2.3',
     contracts,
+    drain: async () => undefined,
   });
   const announce = announcer(bus, memberContract);
   const pass = async (ms: number): Promise<void> => {

@@ -55,6 +55,7 @@ test('a damaged record is set aside and reported, one of a newer program is kept
     lines().flatMap(({ level, record }) => (level === 'error' ? [record] : [])),
     ['cut', 'flipped', 'moved', 'newer'],
   );
+  assert.deepEqual(map.unreadable, ['newer']);
   const corrupt: string[] = [];
   for await (const key of store.keys({ gte: 'map!corrupt!', lt: 'map!corrupt"' })) corrupt.push(key);
   assert.deepEqual(corrupt, ['map!corrupt!cut', 'map!corrupt!flipped', 'map!corrupt!moved']);

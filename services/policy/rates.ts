@@ -1,0 +1,220 @@
+import type { RatesConfig } from '#cluster/config/schema.ts';
+import { Peers, TELL_MS } from '#cluster/peers.ts';
+import type { Settings } from '#cluster/settings.ts';
+import { MOST_COUNTS, type PolicyContract, type Refusal, type SessionFacts } from '#services/policy/contract.ts';
+import { canonicalAddress, mailboxKey, printable } from '#services/policy/mailbox.ts';
+import { defer } from '#services/policy/verdict.ts';
+import { type Count, type Sums, Windows, waitFor } from '#services/policy/windows.ts';
+import { domainOf, isSameOrSubdomain } from '#shared/address.ts';
+import type { Announce, EventPayload, Listen } from '#shared/contract.ts';
+import { newId } from '#shared/ids.ts';
+import { formatRate, type Rate } from '#shared/rate.ts';
+
+/**
+ * Limits for those who send (`rates.users`, `rates.senders`): messages and recipients in a time, through all nodes
+ * together. Messages are counted at MAIL, recipients at RCPT, when everything else has let them pass. Beyond the limit the
+ * answer is 450 4.7.1 with the time to wait; what was refused does not count, so waiting helps.
+ *
+ * Each policy service counts what it let pass, and tells the others within `SOON_MS`: what counts is the sum. So a
+ * client that uses all nodes at once gets no more than a moment's worth above its limit. The counts of one that died stay
+ * with the others until their windows are over.
+ *
+ * One that is cut off (cluster/peers.ts) does not hear what the others count. From then on it lets pass at most its part
+ * of the limit, by the last known number of nodes and at least one, and never more than what was left as far as it knows.
+ *
+ * Who has no limit is not counted. Memory is bounded: at most `MOST_KEYS` counts of each instance.
+ */
+
+/** Counts are told so long after the first that changed, in ms. */
+const SOON_MS = 100;
+const MOST_KEYS = 10_000;
+/** Instances whose counts are kept, those that died lately too. */
+const MOST_INSTANCES = 16;
+
+export type Counted = 'messages' | 'recipients';
+type Request = { facts: SessionFacts; reversePath: string };
+type Heard = EventPayload<PolicyContract, 'counts'>;
+
+export type PolicyPeers = {
+  announce: Announce<PolicyContract>;
+  /** Hears what policy services announce, this one too. */
+  hear: Listen<PolicyContract, 'counts'>;
+  /** Whether the bus is up right now. */
+  connected: () => boolean;
+};
+
+/** What is counted together, and how much of it is allowed. */
+type Limit = { who: string; rate: Rate };
+
+export type RatesOptions = {
+  settings: Settings;
+  /** Undefined: this policy service is the only one. */
+  peers: PolicyPeers | undefined;
+  /** ms since 1970, the same on all nodes. */
+  now?: () => number;
+  /** Milliseconds of a clock that never jumps. */
+  clock?: () => number;
+};
+
+export class Rates {
+  readonly #settings: Settings;
+  readonly #way: PolicyPeers | undefined;
+  readonly #now: () => number;
+  readonly #instance = newId();
+  readonly #peers: Peers<true>;
+  readonly #own = new Windows(MOST_KEYS);
+  /** What the others have counted, by instance; the one heard last comes last. */
+  readonly #others = new Map<string, Windows>();
+  /** What was let pass since this instance is cut off. */
+  #apart: Windows | undefined;
+  /** Keys of own counts that the others do not know yet. */
+  readonly #untold = new Set<string>();
+  #soon: NodeJS.Timeout | undefined;
+  #tick: NodeJS.Timeout | undefined;
+  #stopHearing: (() => void) | undefined;
+
+  constructor({ settings, peers, now = Date.now, clock }: RatesOptions) {
+    this.#settings = settings;
+    this.#way = peers;
+    this.#now = now;
+    this.#peers = new Peers({ bus: peers !== undefined, connected: peers?.connected ?? (() => true), clock });
+  }
+
+  start(): void {
+    if (this.#way === undefined) return;
+    this.#stopHearing = this.#way.hear('counts', (heard) => this.#hear(heard));
+    this.#tick = setInterval(() => this.#everySecond(), TELL_MS).unref();
+    this.#everySecond();
+  }
+
+  stop(): void {
+    clearInterval(this.#tick);
+    if (this.#stopHearing === undefined) return;
+    this.#stopHearing();
+    this.tell(true);
+  }
+
+  /** Count what `verdict` accepts, or refuse it where that is too much. */
+  count<Verdict extends { action: 'accept' } | Refusal>(
+    what: Counted,
+    request: Request,
+    verdict: Verdict,
+  ): Verdict | Extract<Refusal, { action: 'defer' }> {
+    if (verdict.action !== 'accept') return verdict;
+    const limit = limitFor(this.#settings.current.rates, what, request);
+    if (limit === undefined) return verdict;
+    const { who, rate } = limit;
+    const key = `${what} of ${who}`;
+    const wait = this.#wait(key, rate);
+    if (wait > 0) {
+      const seconds = Math.ceil(wait / 1000);
+      const text = `Rate limit of ${formatRate(rate)} ${what} for ${printable(who, 160)} is reached, try again in ${seconds} s`;
+      return defer(450, '4.7.1', text, [text]);
+    }
+    const time = this.#now();
+    this.#own.add(key, rate.per, time);
+    this.#apart?.add(key, rate.per, time);
+    if (this.#way !== undefined) {
+      this.#untold.add(key);
+      this.#soon ??= setTimeout(() => this.tell(), SOON_MS).unref();
+    }
+    return verdict;
+  }
+
+  /** The ms until one more may pass. */
+  #wait(key: string, { count, per }: Rate): number {
+    const time = this.#now();
+    const total: Sums = this.#own.sums(key, per, time);
+    for (const windows of this.#others.values()) {
+      const { now, before } = windows.sums(key, per, time);
+      total.now += now;
+      total.before += before;
+    }
+    const wait = waitFor(total, count, per, time);
+    const { standing } = this.#peers;
+    if (standing.kind !== 'apart') {
+      if (standing.kind !== 'listening') this.#apart = undefined;
+      return wait;
+    }
+    this.#apart ??= new Windows(MOST_KEYS);
+    const part = Math.max(1, Math.floor(count / standing.of));
+    return Math.max(wait, waitFor(this.#apart.sums(key, per, time), part, per, time));
+  }
+
+  #hear({ node, instance, leaving, counts }: Heard): void {
+    if (instance === this.#instance) return;
+    const windows = this.#others.get(instance) ?? new Windows(MOST_KEYS);
+    this.#others.delete(instance);
+    this.#others.set(instance, windows);
+    for (const { key, ...count } of counts) windows.set(key, count satisfies Count);
+    if (this.#others.size > MOST_INSTANCES) {
+      const [oldest] = this.#others.keys();
+      if (oldest !== undefined) this.#others.delete(oldest);
+    }
+    if (leaving) this.#peers.leave(node);
+    // A newcomer knows nothing of what was counted.
+    else if (this.#peers.hear(node, true)) for (const key of this.#own.keys()) this.#untold.add(key);
+  }
+
+  #everySecond(): void {
+    const { users, senders } = this.#settings.current.rates;
+    if (users.length > 0 || senders.length > 0) this.tell();
+  }
+
+  /** Say what the others do not know yet: each second, also where that is nothing. */
+  tell(leaving = false): void {
+    this.#peers.look();
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
+    const counts: Heard['counts'] = [];
+    for (const key of this.#untold) {
+      const count = this.#own.get(key);
+      if (count !== undefined) counts.push({ key, ...count });
+    }
+    this.#untold.clear();
+    do {
+      const part = counts.splice(0, MOST_COUNTS);
+      this.#way?.announce('counts', {
+        node: this.#settings.current.node.name,
+        instance: this.#instance,
+        leaving,
+        counts: part,
+      });
+    } while (counts.length > 0);
+  }
+}
+
+/** The limit for whoever sends, if there is one: the most specific entry counts, though it may not limit `what`. */
+function limitFor(rates: RatesConfig, what: Counted, { facts, reversePath }: Request): Limit | undefined {
+  const { user } = facts;
+  const found = user === undefined ? senderLimit(rates.senders, reversePath) : userLimit(rates.users, user);
+  const rate = found?.entry[what];
+  return found === undefined || rate === undefined ? undefined : { who: found.who, rate };
+}
+
+function userLimit(users: RatesConfig['users'], user: string) {
+  const key = mailboxKey(user);
+  const entry = users.find(({ name }) => mailboxKey(name) === key) ?? users.find(({ name }) => name === '*');
+  return entry && { entry, who: `user ${key}` };
+}
+
+/** An address counts by itself, a domain with everything below it, any other domain by itself. */
+function senderLimit(senders: RatesConfig['senders'], reversePath: string) {
+  if (reversePath === '' || senders.length === 0) return undefined;
+  const address = mailboxKey(canonicalAddress(reversePath));
+  const exact = senders.find(({ from }) => from.includes('@') && mailboxKey(canonicalAddress(from)) === address);
+  if (exact !== undefined) return { entry: exact, who: `sender ${address}` };
+  const domain = domainOf(address);
+  let best: RatesConfig['senders'][number] | undefined;
+  for (const entry of senders) {
+    if (
+      !entry.from.includes('@') &&
+      isSameOrSubdomain(domain, entry.from) &&
+      entry.from.length > (best?.from.length ?? 0)
+    )
+      best = entry;
+  }
+  if (best !== undefined) return { entry: best, who: `senders of ${best.from}` };
+  const any = senders.find(({ from }) => from === '*');
+  return any && { entry: any, who: `senders of ${domain}` };
+}

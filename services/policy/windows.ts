@@ -1,0 +1,77 @@
+/**
+ * Counts of what happened lately, by key: of the window of time under way and of the one before it. Windows are as long as
+ * the rate says (`per`, ms) and numbered since 1970, so that all nodes have the same. What counts at a moment is this
+ * window and as much of the one before as lies within `per`: the count slides, and never jumps back to nothing.
+ *
+ * At most `most` keys are remembered: the one that was not touched for longest is forgotten first.
+ */
+
+export type Count = { per: number; window: number; now: number; before: number };
+
+/** What was counted in the window under way and in the one before. */
+export type Sums = { now: number; before: number };
+
+export class Windows {
+  readonly #most: number;
+  readonly #counts = new Map<string, Count>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  get size(): number {
+    return this.#counts.size;
+  }
+
+  /** Count one more at `time` (ms since 1970). */
+  add(key: string, per: number, time: number): void {
+    const { now, before } = this.sums(key, per, time);
+    this.set(key, { per, window: windowOf(per, time), now: now + 1, before });
+  }
+
+  set(key: string, count: Count): void {
+    this.#counts.delete(key);
+    this.#counts.set(key, count);
+    if (this.#counts.size > this.#most) this.#forgetOldest();
+  }
+
+  get(key: string): Count | undefined {
+    return this.#counts.get(key);
+  }
+
+  keys(): IterableIterator<string> {
+    return this.#counts.keys();
+  }
+
+  sums(key: string, per: number, time: number): Sums {
+    const count = this.#counts.get(key);
+    if (count === undefined || count.per !== per) return { now: 0, before: 0 };
+    const age = windowOf(per, time) - count.window;
+    if (age === 0) return { now: count.now, before: count.before };
+    return { now: 0, before: age === 1 ? count.now : 0 };
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#counts.keys();
+    if (oldest !== undefined) this.#counts.delete(oldest);
+  }
+}
+
+function windowOf(per: number, time: number): number {
+  return Math.floor(time / per);
+}
+
+/** What counts at `time`, as a fraction of things where a part of the window before counts. */
+export function counted({ now, before }: Sums, per: number, time: number): number {
+  return now + before * (1 - (time % per) / per);
+}
+
+/** The ms from `time` until one more is within `most`; 0 when it is now. `most` is at least 1. */
+export function waitFor({ now, before }: Sums, most: number, per: number, time: number): number {
+  const passed = time % per;
+  // Whatever is left of the window before must be no more than this.
+  const room = most - 1 - now;
+  if (room >= 0) return before <= room ? 0 : Math.max(0, per * (1 - room / before) - passed);
+  // In the next window this one is the one before.
+  return per - passed + per * (1 - (most - 1) / now);
+}

@@ -1,0 +1,56 @@
+import type { RatesConfig } from '#cluster/config/schema.ts';
+import { isSameOrSubdomain } from '#shared/address.ts';
+import { formatRate, perSecond } from '#shared/rate.ts';
+
+/** The limits of `rates.destinations`, by recipient domain. */
+
+export type DestinationLimit = RatesConfig['destinations'][number];
+
+/**
+ * The limit for a domain (normalized), and the key under which it is counted: the domain that the limit is for, where
+ * everything below it counts together, or with `*` the domain itself. The most specific `to` wins. A key finds itself.
+ */
+export function limitFor(
+  limits: readonly DestinationLimit[],
+  domain: string,
+): { key: string; limit: DestinationLimit } | undefined {
+  let best: DestinationLimit | undefined;
+  for (const limit of limits) {
+    if (limit.to !== '*' && !isSameOrSubdomain(domain, limit.to)) continue;
+    if (best === undefined || best.to === '*' || (limit.to !== '*' && limit.to.length > best.to.length)) best = limit;
+  }
+  return best && { key: best.to === '*' ? domain : best.to, limit: best };
+}
+
+/** How many of a destination's connections a share of its limit is: at least one, where it is any. */
+export function connectionsOf({ connections }: DestinationLimit, share: number): number | undefined {
+  if (connections === undefined) return undefined;
+  return share <= 0 ? 0 : Math.max(1, Math.floor(connections * share + 0.01));
+}
+
+/** Seconds of its limit's messages that a destination has in memory; the rest waits on disk. */
+const AHEAD_S = 2;
+const LEAST_AHEAD = 10;
+const MOST_AHEAD = 2000;
+
+/** How many messages for a destination are in memory at once. */
+export function window({ messages, connections }: DestinationLimit): number {
+  const paced = messages === undefined ? 0 : perSecond(messages) * AHEAD_S;
+  return Math.min(MOST_AHEAD, Math.ceil(Math.max(LEAST_AHEAD, paced, (connections ?? 0) * AHEAD_S)));
+}
+
+/** A limit and this node's share of it, for people: `example.net: 50/s, 16.7/s of it here`. */
+export function describeLimit(key: string, limit: DestinationLimit, share: number): string {
+  const { messages, connections } = limit;
+  const parts = [
+    ...(messages === undefined
+      ? []
+      : [`${formatRate(messages)}, ${tidy(messages.count * share)}/${formatRate(messages).split('/')[1]} of it here`]),
+    ...(connections === undefined ? [] : [`${connections} at once, ${connectionsOf(limit, share)} of them here`]),
+  ];
+  return `${key}: ${parts.join('; ')}`;
+}
+
+function tidy(count: number): string {
+  return count >= 100 ? String(Math.round(count)) : String(Number(count.toPrecision(3)));
+}

@@ -1,0 +1,209 @@
+import { Peers } from '#cluster/peers.ts';
+import { MOST_DEMAND_LINES, type RouterContract } from '#services/router/contract.ts';
+import type { Announce, EventPayload, Listen } from '#shared/contract.ts';
+import { newId } from '#shared/ids.ts';
+
+/**
+ * This router's share of each limit that the cluster has for a destination: a fraction between 0 and 1.
+ *
+ * Nobody hands shares out. Each router says every second, for each limited destination that it has work for, which part
+ * of the limit it could use (`want`) and which part it takes at most (`share`), and each computes from the wants of all
+ * what is its own: small wants are met, the others get equal parts, and what nobody wants is spread evenly over all
+ * (`allot`). From the same words all compute the same, and the sum is 1.
+ *
+ * The words arrive one after the other, so that the sum is kept on the way too: a share shrinks at once and is said at
+ * once; it grows only into what the shares of the others, as last heard, leave free. So when a router joins, or gets work,
+ * the others have shrunk before it sends. One who finds no room for `PATIENCE_MS` takes its part all the same: its words
+ * reach nobody then, or theirs do not reach it, and a share of nothing would stop mail.
+ *
+ * Who counts is in cluster/peers.ts. When a router dies, the others use what it leaves after `LIVE_MS`: until then the
+ * cluster sends less than the limit. When one is cut off, it keeps to its equal part, while the others, who cannot tell
+ * it from a dead one, use all of the limit: together they send at most 1 + 1/n of it (n routers) as long as that lasts.
+ */
+
+type Demand = EventPayload<RouterContract, 'demand'>;
+type Said = { more: boolean; lines: Map<string, Line> };
+type Line = { want: number; share: number };
+type Own = Line & {
+  /** The part that is in use though it may be above the share: connections end in their own time. */
+  used: number;
+  /** Since when the others leave less than what is ours. */
+  hungrySince: number | undefined;
+};
+
+export type RouterPeers = {
+  announce: Announce<RouterContract>;
+  /** Hears what routers announce, this one too. */
+  hear: Listen<RouterContract, 'demand'>;
+  /** Whether the bus is up right now. */
+  connected: () => boolean;
+};
+
+/** How long one waits for the others to make room. */
+const PATIENCE_MS = 4000;
+/** Announcements out of turn are so far apart at least. */
+const SOON_MS = 50;
+/** Shares are said with four digits: less than this is no matter. */
+const EPSILON = 0.002;
+
+export type SharesOptions = {
+  node: string;
+  /** Undefined: this router is the only one. */
+  peers: RouterPeers | undefined;
+  /** Shares may have changed by what others said. */
+  onChange: () => void;
+  /** Milliseconds of a clock that never jumps. */
+  clock?: () => number;
+};
+
+const NOTHING: Line = { want: 0, share: 0 };
+/** One that has work for more destinations than it names. */
+const ANYTHING: Line = { want: 1, share: 0 };
+
+export class Shares {
+  readonly #peers: Peers<Said>;
+  readonly #tell: ((demand: Demand) => void) | undefined;
+  readonly #node: string;
+  readonly #instance = newId();
+  readonly #clock: () => number;
+  readonly #own = new Map<string, Own>();
+  readonly #options: SharesOptions;
+  #stopHearing: (() => void) | undefined;
+  #soon: NodeJS.Timeout | undefined;
+  #told = Number.NEGATIVE_INFINITY;
+
+  constructor(options: SharesOptions) {
+    const { node, peers, clock = () => performance.now() } = options;
+    this.#options = options;
+    this.#node = node;
+    this.#clock = clock;
+    this.#tell = peers && ((demand) => peers.announce('demand', demand));
+    this.#peers = new Peers({ bus: peers !== undefined, connected: peers?.connected ?? (() => true), clock });
+  }
+
+  start(): void {
+    const { peers, onChange } = this.#options;
+    this.#stopHearing = peers?.hear('demand', (demand) => {
+      if (demand.instance === this.#instance) return;
+      this.#hear(demand);
+      onChange();
+    });
+  }
+
+  /** Say which part of a limit there is work for, and which part is in use. */
+  want(key: string, want: number, used = 0): void {
+    const own = this.#ownOf(key);
+    const begins = own.want === 0 && want > 0;
+    own.want = Math.min(1, want);
+    own.used = used;
+    this.#update(key, own);
+    // The others have to make room, and to hear that first.
+    if (begins && own.hungrySince !== undefined) this.#tellSoon();
+  }
+
+  /** The share of a limit right now. */
+  share(key: string): number {
+    return this.#update(key, this.#ownOf(key));
+  }
+
+  /** Nothing is to be remembered of a limit any more. */
+  forget(key: string): void {
+    this.#own.delete(key);
+  }
+
+  /** Say what is wanted and taken: each second, also where that is nothing. */
+  tell(leaving = false): void {
+    if (this.#tell === undefined) return;
+    this.#peers.look();
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
+    this.#told = this.#clock();
+    const lines: Demand['lines'] = [];
+    let more = false;
+    for (const [key, { want, share, used }] of this.#own) {
+      if (want === 0 && used === 0) continue;
+      if (lines.length < MOST_DEMAND_LINES) lines.push([key, round(want), round(Math.max(share, used))]);
+      else more = true;
+    }
+    this.#tell({ node: this.#node, instance: this.#instance, leaving, more, lines });
+  }
+
+  /** Say goodbye: what was ours is free. */
+  stop(): void {
+    this.#stopHearing?.();
+    this.tell(true);
+  }
+
+  #hear({ node, leaving, more, lines }: Demand): void {
+    if (leaving) {
+      this.#peers.leave(node);
+      return;
+    }
+    const said: Said = { more, lines: new Map(lines.map(([key, want, share]) => [key, { want, share }])) };
+    // A newcomer knows nobody, and sends nothing before it does.
+    if (this.#peers.hear(node, said)) this.#tellSoon();
+    for (const [key, own] of this.#own) {
+      const before = own.share;
+      this.#update(key, own);
+      if (own.share < before && own.want > 0) this.#tellSoon();
+    }
+  }
+
+  #ownOf(key: string): Own {
+    let own = this.#own.get(key);
+    if (own === undefined) {
+      own = { want: 0, share: 0, used: 0, hungrySince: undefined };
+      this.#own.set(key, own);
+    }
+    return own;
+  }
+
+  #update(key: string, own: Own): number {
+    const standing = this.#peers.standing;
+    if (standing.kind === 'listening') return own.share;
+    if (standing.kind !== 'together') {
+      own.hungrySince = undefined;
+      own.share = standing.kind === 'alone' ? 1 : 1 / standing.of;
+      return own.share;
+    }
+    const others = standing.others.map(({ more, lines }) => lines.get(key) ?? (more ? ANYTHING : NOTHING));
+    const target = allot(
+      own.want,
+      others.map(({ want }) => want),
+    );
+    const room = 1 - others.reduce((sum, { share }) => sum + share, 0);
+    if (target <= own.share || room >= target - EPSILON) {
+      own.hungrySince = undefined;
+      own.share = target;
+      return target;
+    }
+    own.share = Math.max(own.share, room);
+    own.hungrySince = own.want === 0 ? undefined : (own.hungrySince ?? this.#clock());
+    if (own.hungrySince !== undefined && this.#clock() - own.hungrySince > PATIENCE_MS) own.share = target;
+    return own.share;
+  }
+
+  #tellSoon(): void {
+    if (this.#tell === undefined) return;
+    this.#soon ??= setTimeout(() => this.tell(), Math.max(0, this.#told + SOON_MS - this.#clock())).unref();
+  }
+}
+
+/**
+ * What falls to one who wants `own` of 1, beside others with their wants: everybody gets what it wants as long as no one
+ * gets more than an equal part because of it (max-min fairness); what is left over then is spread evenly.
+ */
+export function allot(own: number, others: readonly number[]): number {
+  const wants = [own, ...others].toSorted((a, b) => a - b);
+  let rest = 1;
+  for (const [i, want] of wants.entries()) {
+    const equal = rest / (wants.length - i);
+    if (want >= equal) return Math.min(own, equal);
+    rest -= want;
+  }
+  return own + rest / wants.length;
+}
+
+function round(part: number): number {
+  return Math.round(part * 10_000) / 10_000;
+}
