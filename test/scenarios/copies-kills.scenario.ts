@@ -101,10 +101,13 @@ test(`${ROUNDS} faults of a cluster under load, seed ${SEED}`, {
   for (const load of loads) load.start();
   await waitFor(() => sink.messages > 200, { timeout: 60_000, what: 'mail' });
   const names = Object.keys(faults);
+  /** Nodes that were killed or stood still: only these have anything under way that is sent again. */
+  let hit = 0;
   for (let round = 1; round <= ROUNDS; round++) {
     await whole();
     const name = names[Math.floor(random() * names.length)] ?? '';
     const n = between(1, 3);
+    if (/^(killed|stands still)/.test(name)) hit++;
     const stalled = random() < 0.6;
     const before = sink.duplicates;
     const began = performance.now();
@@ -123,6 +126,7 @@ test(`${ROUNDS} faults of a cluster under load, seed ${SEED}`, {
   await whole();
   await Promise.all(loads.map((load) => load.stop()));
   await cluster.arrived(loads).catch(() => undefined);
+  let left = '';
   await Promise.all(
     [1, 2, 3].map((n) =>
       waitFor(
@@ -130,10 +134,13 @@ test(`${ROUNDS} faults of a cluster under load, seed ${SEED}`, {
           const { active, deferred, copies } = await router.status({}, { node: `edge-${n}` });
           return active + deferred === 0 && copies?.held === 0;
         },
-        { timeout: 60_000, what: `queue and copies of edge-${n} to go` },
+        // A holder asks every minute which copies are needed no more.
+        { timeout: 120_000, what: `queue and copies of edge-${n} to go` },
       ),
     ),
-  ).catch((error: unknown) => t.diagnostic(String(error)));
+  ).catch((error: unknown) => {
+    left = String(error);
+  });
 
   const accepted = loads.flatMap((load) => [...load.accepted]);
   const known = new Set([...accepted, ...loads.flatMap((load) => [...load.unknown])]);
@@ -148,5 +155,6 @@ test(`${ROUNDS} faults of a cluster under load, seed ${SEED}`, {
     t.diagnostic(`edge-${n}: ${JSON.stringify({ active, deferred, ...copies })}`);
   }
   assert.deepEqual(cluster.missing(loads), [], 'accepted mail that did not arrive');
-  assert.ok(sink.duplicates <= ROUNDS * CONNECTIONS, `${sink.duplicates} duplicates`);
+  assert.equal(left, '');
+  assert.ok(sink.duplicates <= hit * CONNECTIONS, `${sink.duplicates} duplicates after ${hit} nodes were hit`);
 });
