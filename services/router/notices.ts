@@ -11,6 +11,8 @@ export type Change = {
   status: RecipientStatus;
   notice: RecipientResult['notice'];
   silent: boolean;
+  /** It stays deferred, by trouble of our own. */
+  local?: boolean;
 };
 
 export type NoticeKind = 'failed' | 'delayed' | 'succeeded';

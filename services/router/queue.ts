@@ -5,6 +5,7 @@ import type { Bodies } from '#services/router/bodies.ts';
 import type { Corrupt } from '#services/router/corrupt.ts';
 import { Crowds } from '#services/router/crowds.ts';
 import type { Lanes } from '#services/router/delivery/lanes.ts';
+import { crowdOf, dueByHop, isPaced, NOWHERE } from '#services/router/due.ts';
 import type { Delivery, NextHop } from '#services/router/job.ts';
 import { loadMessage } from '#services/router/load.ts';
 import { isFinished, type Message } from '#services/router/message.ts';
@@ -31,11 +32,9 @@ import { type Reply, reply } from '#shared/reply.ts';
 
 /** Messages that are read from the store at once. */
 const LOADS = 32;
-/** Recipients due this soon go along with those that are due now. */
-const TOGETHER_MS = 20_000;
 /** How soon to look again when the store fails. */
 const STORE_RETRY_MS = 1000;
-/** A message parked before a crowded next hop is looked at this late even if nobody wakes it. */
+/** A message parked before a crowded next hop, or blocked, is looked at this late even if nobody wakes it. */
 const PARKED_MS = 600_000;
 /** The same for one that waits for its turn at a rate: those of a long line would be read again and again. */
 const PACED_MS = 6 * 3_600_000;
@@ -176,7 +175,8 @@ export class Queue {
       this.#work(slot, message);
     } catch (error) {
       if (errorCode(error) === 'corrupt') {
-        corrupt.setAside(slot.id, error);
+        // One that has left meanwhile, with its records, is no damaged one.
+        if (slots.has(slot)) corrupt.setAside(slot.id, error);
       } else {
         log.warn({ queueId: slot.id, err: error }, 'message cannot be read now');
         if (slots.has(slot) && slot.state !== 'hold') slots.line.set(slot, Date.now() + STORE_RETRY_MS);
@@ -189,13 +189,14 @@ export class Queue {
 
   /** Hand every recipient that is due to delivery. */
   #work(slot: Slot, message: Message): void {
-    const groups = this.#dueByHop(slot, message);
+    const groups = dueByHop(slot, message, this.#parts.routing);
     const most = this.#parts.settings.current.delivery['recipients-per-transaction'];
     const urgent = slot.forced;
     slot.forced = false;
     slot.parked = undefined;
     const obstacle = groups.length === 0 ? undefined : this.#parts.obstacle(slot);
     if (obstacle !== undefined) this.#blocked.add(slot);
+    else this.#blocked.delete(slot);
     for (const { hop, indexes } of groups) {
       if (obstacle !== undefined) {
         this.#postpone(slot, message, hop ?? NOWHERE, indexes, reply(451, '4.3.2', obstacle));
@@ -220,20 +221,6 @@ export class Queue {
 
   #paced({ limit }: NextHop): number {
     return (limit === undefined ? undefined : this.#parts.lanes.most(limit)) ?? Number.POSITIVE_INFINITY;
-  }
-
-  #dueByHop(slot: Slot, message: Message): { hop: NextHop | undefined; indexes: number[] }[] {
-    const groups = new Map<string, { hop: NextHop | undefined; indexes: number[] }>();
-    const soon = slot.forced ? Number.MAX_VALUE : Date.now() + TOGETHER_MS;
-    for (const [index, r] of message.recipients.entries()) {
-      if (r.busy || dueAt(r.status) > soon) continue;
-      const hop = this.#parts.routing.nextHop(r.recipient.address);
-      const key = hop === undefined ? '' : `${hop.key} ${hop.limit ?? ''}`;
-      const group = groups.get(key);
-      if (group === undefined) groups.set(key, { hop, indexes: [index] });
-      else group.indexes.push(index);
-    }
-    return [...groups.values()];
   }
 
   #start(slot: Slot, message: Message, hop: NextHop | undefined, indexes: number[], urgent: boolean): void {
@@ -290,6 +277,7 @@ export class Queue {
       const at = dueAt(r.status);
       due = Math.min(due, at > now ? at : Math.max(at, parked));
     }
+    if (this.#blocked.has(slot)) due = Math.max(due, now + PARKED_MS);
     slots.move(slot, message.busy > 0 || slot.parked !== undefined || due <= now ? 'active' : 'deferred');
     if (due === Number.POSITIVE_INFINITY) slots.line.delete(slot);
     else {
@@ -329,13 +317,3 @@ export class Queue {
     );
   }
 }
-
-/** Where a message waits that cannot go now: before its next hop, or before the limit of its destination. */
-function crowdOf({ key, limit }: NextHop): string {
-  return limit === undefined ? key : `${PACED}${limit}`;
-}
-
-const PACED = 'limit ';
-const isPaced = (crowd: string): boolean => crowd.startsWith(PACED);
-
-const NOWHERE: NextHop = { key: '', spec: { kind: 'discard' }, tls: 'off' };

@@ -14,6 +14,9 @@ import type { Logger } from '#shared/log.ts';
  * them; bodies are not touched. The digest of every record is checked here, its form when the message is loaded.
  */
 
+/** Records deleted together. */
+const BATCH = 1000;
+
 export type Found = { messages: number; damaged: number; unfinishedTransfers: number };
 
 /** What the recipients of one message come to. `due`: ms since 1970, of the first one left. */
@@ -45,11 +48,20 @@ export async function recover(store: Store, slots: Slots, corrupt: Corrupt, log:
     }
     const state = record.held ? 'hold' : summary.due > now ? 'deferred' : 'active';
     const slot = slots.add(id, state, places.get(id));
+    places.delete(id);
     if (!record.held) slots.line.set(slot, summary.due);
     found.messages++;
   }
   for (const orphan of await recipients.before('~')) damage(orphan, 'it has recipients and no message record');
+  await forgetPlaces(store, [...places.keys()]);
   return found;
+}
+
+/** Delete what says where the copies of messages are that left while they had none that counts. */
+async function forgetPlaces(store: Store, ids: readonly string[]): Promise<void> {
+  for (let n = 0; n < ids.length; n += BATCH) {
+    await store.write(ids.slice(n, n + BATCH).map((id) => ({ type: 'del', key: keys.place(id) })));
+  }
 }
 
 /** Where the second copies are; messages with their copy in the same place share one object. */

@@ -79,7 +79,12 @@ export class Settlement {
     const outcome: Outcome = { at: now, reply: reply(550, '5.3.0', 'an operator took the message out of the queue') };
     const changes: Change[] = message.recipients
       .filter((r) => !isFinal(r.status))
-      .map((recipient) => ({ recipient, status: { state: 'failed', outcome }, notice: undefined, silent: false }));
+      .map((recipient) => ({
+        recipient,
+        status: { state: 'failed', outcome },
+        notice: undefined,
+        silent: false,
+      }));
     const none: Notices = { failed: [], delayed: [], succeeded: [] };
     const plan = notify
       ? { ...planNotices(message.record, message.recipients, changes, now, this.#settings.current.queue), delayed: [] }
@@ -124,7 +129,8 @@ export class Settlement {
         'notice to the sender committed',
       );
     }
-    return { id: message.id, gone: message.gone, operations, notices };
+    const own = changes.every((change) => change.local === true) && notices.length === 0;
+    return { id: message.id, gone: message.gone, own, operations, notices };
   }
 
   /** The message left the queue while the attempt was under way: only what is known better goes into its receipt. */
@@ -151,7 +157,9 @@ export class Settlement {
       const status = this.#statusAfter(attempt, recipient.status, result, now, random);
       recipient.nextHop = attempt.hop.key;
       if (result.state === 'delivered') recipient.signatures = attempt.signatures;
-      changes.push({ recipient, status, notice: result.notice, silent: isRepeat(recipient.status, status, result) });
+      const silent = isRepeat(recipient.status, status, result);
+      const local = result.local === true && status.state === 'deferred';
+      changes.push({ recipient, status, notice: result.notice, silent, local });
     }
     return changes;
   }

@@ -1,3 +1,4 @@
+import { endsWithin } from '#cluster/bus.ts';
 import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
 import { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
@@ -30,7 +31,7 @@ import type { Logger } from '#shared/log.ts';
  *   own-lease.ts     the right of this node to deliver mail that has a copy elsewhere
  *   lease-watch.ts   which other nodes live
  *   pairs.ts         the holders of this node's copies; outbox.ts what goes to one of them
- *   copy-sender.ts   when a message is on two disks, and how the second follows
+ *   copy-sender.ts   when a message is on two disks, and how the second follows; sending.ts what is sent
  *   held-copies.ts   the copies of others on this disk
  *   take-over.ts     what becomes of them when their owner dies, and of ours when we come back
  *   hand-over.ts     the way of the whole queue to others at a drain
@@ -40,6 +41,8 @@ import type { Logger } from '#shared/log.ts';
 
 /** How often what is due is done, in ms. */
 const TICK_MS = 250;
+/** How long a stop waits for a step of a take-over. */
+const STOP_MS = 10_000;
 
 export type CopiesParts = {
   settings: Settings;
@@ -66,12 +69,12 @@ export class Copies {
   #intake: Intake | undefined;
   #queue: Queue | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #ticking: Promise<void> | undefined;
-  #hadLease = false;
+  #filling: Promise<void> | undefined;
   #wanted = false;
+  #stopped = false;
 
   private constructor(parts: CopiesParts, name: string, map: ReplicatedMap<ClaimRecord>, held: HeldCopies) {
-    const { settings, log, store, slots, router } = parts;
+    const { settings, log, store, slots, router, corrupt } = parts;
     this.#parts = parts;
     this.#name = name;
     this.#map = map;
@@ -81,7 +84,10 @@ export class Copies {
       ...{ map, store: name, log },
       node: () => settings.current.node.name,
       after: () => settings.current.queue['takeover-after'],
-      onBeat: () => void this.#tick(),
+      onBeat: (regained) => {
+        this.#tick();
+        if (regained) this.#queue?.releaseBlocked();
+      },
     });
     this.#pairs = new Pairs({
       ...{ settings, log, own: name, map, watch: this.#watch, lease: this.#lease, router },
@@ -89,7 +95,8 @@ export class Copies {
     });
     this.sender = new CopySender({
       ...{ settings, store, slots, pairs: this.#pairs, log },
-      onOvertaken: (place) => this.#takeOver?.overtaken(place.store),
+      onOvertaken: (slot) => this.#takeOver?.overtaken(slot),
+      onDamaged: (slot, error) => corrupt.setAside(slot.id, error),
     });
   }
 
@@ -122,17 +129,19 @@ export class Copies {
       onAdopted: (slot) => this.sender.missing.add(slot),
     });
     this.#lease.start();
-    this.#map.onChange(() => void this.#tick());
-    this.#timer = setInterval(() => void this.#tick(), TICK_MS);
+    this.#map.onChange(() => this.#tick());
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#lease.stop();
+    this.#stopped = true;
     this.#handOver?.abort();
-    await this.#ticking;
     this.#pairs.close();
-    await this.#map.close();
+    // On a disk that stays broken a step would never end.
+    const ended = endsWithin(STOP_MS, Promise.all([this.#takeOver?.stop(), this.#filling]));
+    await Promise.all([ended, this.#map.close()]);
   }
 
   /** Why this message must not be delivered here now, if there is a reason. */
@@ -152,7 +161,8 @@ export class Copies {
     ) {
       throw new SealpostError('superseded', `generation ${generation} of this pair has ended: it is ${pair.state} now`);
     }
-    if (bytes.length > 0) {
+    // What only brings copies in step is small, and what frees room may stand behind it.
+    if (changes.some((c) => !('drop' in c) && !this.#held.isComplete(owner, generation, c.id))) {
       const refusal = this.#intake?.roomFor(bytes.length) ?? (this.#intake === undefined ? notYet() : undefined);
       if (refusal !== undefined) throw refusal;
       space.took(bytes.length);
@@ -216,26 +226,22 @@ export class Copies {
     return this.#parts.settings.current.node.name;
   }
 
-  #tick(): Promise<void> {
-    this.#ticking ??= this.#work()
-      .catch((error: unknown) => this.#parts.log.error({ err: error }, 'copies: a round failed, the next one goes on'))
-      .finally(() => {
-        this.#ticking = undefined;
-      });
-    return this.#ticking;
-  }
-
-  async #work(): Promise<void> {
+  /** Begin what is due. Nothing waits here for the rest: a long queue takes minutes to take over, or to copy anew. */
+  #tick(): void {
+    if (this.#stopped) return;
     this.#watch.look();
-    const { held } = this.#lease;
-    if (this.#map.state === 'following') await this.#takeOver?.tick();
-    if (held && !this.#hadLease) this.#queue?.releaseBlocked();
-    this.#hadLease = held;
+    if (this.#map.state === 'following') void this.#takeOver?.tick();
     const wanted = this.sender.wanted || this.#handOver !== undefined;
     if (wanted && !this.#wanted) this.#findMissing();
     this.#wanted = wanted;
-    await this.#pairs.tick(wanted);
-    if (wanted && this.sender.missing.size > 0) await this.sender.fill();
+    void this.#pairs.tick(wanted);
+    if (!wanted || this.sender.missing.size === 0) return;
+    this.#filling ??= this.sender
+      .fill()
+      .catch((error: unknown) => this.#parts.log.error({ err: error }, 'copies could not be made, it is tried again'))
+      .finally(() => {
+        this.#filling = undefined;
+      });
   }
 
   #findMissing(): void {
@@ -247,11 +253,14 @@ export class Copies {
   }
 
   #void(holder: string, generation: number): void {
+    let messages = 0;
     for (const slot of this.#parts.slots.all()) {
       if (slot.copy?.store !== holder || slot.copy.generation > generation) continue;
       slot.copy = undefined;
-      this.sender.missing.add(slot);
+      if (this.#wanted) this.sender.missing.add(slot);
+      messages++;
     }
+    if (messages > 0) this.#parts.log.warn({ store: holder, messages }, 'copies there count no more');
     this.#queue?.releaseBlocked();
   }
 }

@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from '#cluster/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import type { Outbox, Record } from '#services/router/copies/outbox.ts';
+import type { Outbox } from '#services/router/copies/outbox.ts';
 import type { Pairs } from '#services/router/copies/pairs.ts';
+import { sendNew, sendStored } from '#services/router/copies/sending.ts';
 import type { Message } from '#services/router/message.ts';
-import { type CopyPlace, keys, MessageRecord, parseRecord, putJson } from '#services/router/records.ts';
+import { type CopyPlace, keys, type MessageRecord, putJson } from '#services/router/records.ts';
 import type { Slot, Slots } from '#services/router/slots.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
@@ -23,8 +24,6 @@ import type { Logger } from '#shared/log.ts';
 
 /** How long the end of an attempt waits for the copy to follow. */
 const FOLLOW_MS = 2000;
-/** Pieces of a body that are read and sent together. */
-const PIECES = 8;
 /** Messages that get their copy at the same time. */
 const AT_ONCE = 8;
 
@@ -35,11 +34,22 @@ export type CopySenderParts = {
   pairs: Pairs;
   log: Logger;
   /** A message got a copy, and the holder has taken over meanwhile: the copy is in its queue. */
-  onOvertaken: (place: CopyPlace) => void;
+  onOvertaken: (slot: Slot) => void;
+  /** A record of a message is missing or damaged. */
+  onDamaged: (slot: Slot, error: unknown) => void;
 };
 
-/** What has changed on disk: records of messages, those of `message` among them. */
-export type Written = { id: string; gone: boolean; operations: readonly StoreOperation[]; notices: readonly Message[] };
+/**
+ * What has changed on disk: records of messages, those of `message` among them. `own`: nothing but trouble of this node,
+ * which a copy need not know.
+ */
+export type Written = {
+  id: string;
+  gone: boolean;
+  own?: boolean;
+  operations: readonly StoreOperation[];
+  notices: readonly Message[];
+};
 
 export class CopySender {
   readonly #parts: CopySenderParts;
@@ -93,12 +103,13 @@ export class CopySender {
       if (outbox === undefined) {
         this.#admitAlone(record);
         await store.write(build());
-        this.#acceptAlone(id, accept);
+        accept(undefined);
+        this.#check(id, undefined);
         return;
       }
       const operations = build();
       const here = store.write([...operations, putJson(keys.place(id), outbox.place)]);
-      const there = this.#sendNew(outbox, id, operations, earlier);
+      const there = sendNew(store, outbox, id, operations, earlier);
       const [local, remote] = await Promise.allSettled([here, there]);
       if (local.status === 'rejected') {
         if (remote.status === 'fulfilled') this.#withdraw(outbox, id);
@@ -107,26 +118,30 @@ export class CopySender {
       const place =
         remote.status === 'fulfilled' ? outbox.place : await this.#elsewhere(id, record, operations, earlier, outbox);
       // The slot is there before anybody can ask whether the copy is needed.
-      if (place === undefined) this.#acceptAlone(id, accept);
-      else accept(place);
-      this.#checkOvertaken(place);
+      accept(place);
+      this.#check(id, place);
     } finally {
       this.#committing.delete(id);
     }
   }
 
   /** Bring the copy in step with what was written here; waits for it, but not for long. Never rejects. */
-  async settled(slot: Slot | undefined, { id, gone, operations, notices }: Written): Promise<void> {
+  async settled(slot: Slot | undefined, { id, gone, own, operations, notices }: Written): Promise<void> {
     const { pairs, slots } = this.#parts;
+    if (gone && slot !== undefined) this.missing.delete(slot);
+    if (own === true) return;
     if (this.#copying.has(id)) this.#changed.add(id);
     const outbox = pairs.outbox(slot?.copy);
     const news = notices.flatMap((notice) => slots.get(notice.id) ?? []);
-    if (gone && slot !== undefined) this.missing.delete(slot);
     if (!this.wanted && outbox === undefined) return;
     const work = async (): Promise<void> => {
       // A failure notice stands for the mail that it is about: the copy of the one must be there before that of the
       // other goes.
-      await Promise.all(news.map(async (notice) => (await this.ensure(notice)) || this.missing.add(notice)));
+      await Promise.all(
+        news.map(async (notice) => {
+          if (!(await this.ensure(notice)) && this.wanted && slots.has(notice)) this.missing.add(notice);
+        }),
+      );
       if (outbox === undefined) return;
       if (gone) await outbox.drop(id);
       else
@@ -174,18 +189,25 @@ export class CopySender {
     for (let outbox = pairs.choose(); outbox !== undefined; outbox = pairs.choose(tried)) {
       try {
         this.#changed.delete(slot.id);
-        await this.#sendStored(outbox, slot);
-        if (!slots.has(slot)) {
-          this.#withdraw(outbox, slot.id);
+        await sendStored(store, outbox, slot.id);
+        if (slots.has(slot) && !this.#changed.has(slot.id) && pairs.isValid(outbox.place)) {
+          slot.copy = outbox.place;
+          await store.persist([putJson(keys.place(slot.id), outbox.place)]);
+          this.#check(slot.id, outbox.place);
           return true;
         }
-        if (this.#changed.has(slot.id)) continue;
-        slot.copy = outbox.place;
-        await store.persist([putJson(keys.place(slot.id), outbox.place)]);
-        this.#checkOvertaken(outbox.place);
-        return true;
-      } catch (error) {
+        // Nobody needs it any more, or it is out of date and the next one may go elsewhere.
+        this.#withdraw(outbox, slot.id);
         if (!slots.has(slot)) return true;
+      } catch (error) {
+        // It may have arrived all the same, and this holder would take it over beside another one.
+        this.#withdraw(outbox, slot.id);
+        if (!slots.has(slot)) return true;
+        if (errorCode(error) === 'corrupt') {
+          // Loaded or held, it may be on its way out just now; if not, whoever works on it next finds it too.
+          if (slot.message === undefined && slot.state !== 'hold') this.#parts.onDamaged(slot, error);
+          return true;
+        }
         log.info({ queueId: slot.id, holder: outbox.place.node, reason: errorText(error) }, 'no copy was made there');
         tried.push(outbox);
       }
@@ -207,7 +229,7 @@ export class CopySender {
     this.#withdraw(failed, id);
     for (let outbox = pairs.choose(tried); outbox !== undefined; outbox = pairs.choose(tried)) {
       try {
-        await this.#sendNew(outbox, id, operations, earlier);
+        await sendNew(store, outbox, id, operations, earlier);
       } catch {
         tried.push(outbox);
         this.#withdraw(outbox, id);
@@ -221,14 +243,19 @@ export class CopySender {
     return undefined;
   }
 
-  #acceptAlone(id: string, accept: (place: undefined) => void): void {
-    accept(undefined);
-    const slot = this.#parts.slots.get(id);
-    if (slot !== undefined) this.missing.add(slot);
-  }
-
-  #checkOvertaken(place: CopyPlace | undefined): void {
-    if (place !== undefined && this.#parts.pairs.pair(place.store)?.state === 'claimed') this.#parts.onOvertaken(place);
+  /** Look what became of a pair while a message got its copy there. */
+  #check(id: string, place: CopyPlace | undefined): void {
+    const { pairs, slots, onOvertaken } = this.#parts;
+    const slot = slots.get(id);
+    if (slot === undefined) return;
+    if (place === undefined || !pairs.isValid(place)) {
+      slot.copy = undefined;
+      this.missing.add(slot);
+      return;
+    }
+    // What is claimed and not yet adopted is looked for in the queue when it is.
+    const pair = pairs.pair(place.store);
+    if (pair?.state === 'claimed' && pair.adopted) onOvertaken(slot);
   }
 
   #admitAlone(record: MessageRecord): void {
@@ -244,44 +271,6 @@ export class CopySender {
       );
     });
   }
-
-  async #sendNew(outbox: Outbox, id: string, operations: readonly StoreOperation[], earlier: number): Promise<void> {
-    await this.#sendPieces(outbox, id, 0, earlier);
-    await outbox.copy(id, inOrder(id, operations), true);
-  }
-
-  /** Send a message as it lies on disk. */
-  async #sendStored(outbox: Outbox, slot: Slot): Promise<void> {
-    const { store } = this.#parts;
-    const { id } = slot;
-    const record = parseRecord(MessageRecord, keys.message(id), await store.get(keys.message(id)));
-    await this.#sendPieces(outbox, id, 0, record.chunks.length);
-    const last = Array.from({ length: record.recipients }, (_, n) => keys.recipient(id, n));
-    await outbox.copy(id, await this.#read([...last, keys.message(id)]), true);
-  }
-
-  async #sendPieces(outbox: Outbox, id: string, from: number, to: number): Promise<void> {
-    for (let n = from; n < to; n += PIECES) {
-      const wanted = Array.from({ length: Math.min(PIECES, to - n) }, (_, i) => keys.body(id, n + i));
-      await outbox.copy(id, await this.#read(wanted), false);
-    }
-  }
-
-  async #read(wanted: string[]): Promise<Record[]> {
-    const values = await this.#parts.store.getMany(wanted);
-    return wanted.map((key, n) => {
-      const value = values[n];
-      if (value === undefined) throw new SealpostError('corrupt', `${key}: the record is missing`);
-      return { key, value };
-    });
-  }
-}
-
-/** The records of a new message, its own record last: with it the copy is whole. */
-function inOrder(id: string, operations: readonly StoreOperation[]): Record[] {
-  const records = operations.flatMap((o) => (o.type === 'put' ? [{ key: o.key, value: o.value }] : []));
-  const isMessage = ({ key }: Record): boolean => key === keys.message(id);
-  return [...records.filter((r) => !isMessage(r)), ...records.filter(isMessage)];
 }
 
 function belongsTo(key: string, id: string): boolean {

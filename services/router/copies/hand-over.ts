@@ -12,12 +12,13 @@ import type { Logger } from '#shared/log.ts';
 /**
  * A drain: the whole queue goes to other routers.
  *
- *   stopping → copying → releasing → done
+ *   stopping → copying → releasing → done (→ copying, when mail of a dead node is taken over)
  *
  * stopping: no attempt begins; those under way end.
  * copying: every message gets a copy, wherever another router takes it. Without any it waits.
- * releasing: the pairs become claimed, by this side; the holders move the copies into their queues, and this node deletes
- *   what it has (take-over.ts does both). Mail whose copy got void meanwhile goes back to copying.
+ * releasing: as soon as a holder knows everything that happened here, its pair becomes claimed, by this side; it moves
+ *   the copies into its queue, and this node deletes what it has (take-over.ts does both). Mail whose copy got void
+ *   meanwhile goes back to copying.
  * done: nothing is left, and the lease says that nobody need take anything over.
  */
 
@@ -53,14 +54,14 @@ export class HandOver {
     const { signal } = this.#abort;
     const began = performance.now();
     await stopAttempts();
-    while (!signal.aborted && !this.done) {
+    while (!signal.aborted) {
       try {
-        if (await this.#round()) {
+        const empty = await this.#round();
+        if (empty && !this.done) {
           await lease.drained();
-          this.done = true;
           log.info({ seconds: (performance.now() - began) / 1000 }, 'drained: the queue of this node is with others');
-          return;
         }
+        this.done = empty;
       } catch (error) {
         log.info({ reason: errorText(error) }, 'handing the queue over: tried again');
       }
@@ -72,7 +73,7 @@ export class HandOver {
   async #round(): Promise<boolean> {
     const { slots, pairs, sender } = this.#parts;
     const left = [...slots.all()];
-    if (left.length === 0) return true;
+    if (left.length === 0) return pairs.inStep;
     for (const slot of left) {
       if (slot.copy !== undefined && pairs.isValid(slot.copy)) continue;
       slot.copy = undefined;
@@ -86,7 +87,7 @@ export class HandOver {
 
   async #release(holder: string): Promise<void> {
     const { map, own, pairs } = this.#parts;
-    if (pairs.pair(holder)?.state !== 'open') return;
+    if (pairs.pair(holder)?.state !== 'open' || !pairs.isInStep(holder)) return;
     await map.update(pairKey(own, holder), (record) => {
       const before = asPair(record);
       const after = claim(before);

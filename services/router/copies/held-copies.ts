@@ -14,14 +14,15 @@ import { SealpostError } from '#shared/errors.ts';
  * effect in the order in which they came (`cluster/store.ts`).
  */
 
-/** How many records a copy has. */
-type Held = { pieces: number; recipients: number; complete: boolean };
+/** How many records a copy has; `touched`: when it was changed last, by `HeldCopies.now`. */
+type Held = { pieces: number; recipients: number; complete: boolean; touched: number };
 
 const NUMBERED = /^(recipient|body)!([0-9A-Z]{16})!(\d{5})$/;
 
 export class HeldCopies {
   readonly #store: Store;
   readonly #pairs = new Map<string, Map<string, Held>>();
+  #now = 0;
 
   private constructor(store: Store) {
     this.#store = store;
@@ -44,6 +45,11 @@ export class HeldCopies {
     return size;
   }
 
+  /** Counts changes. */
+  get now(): number {
+    return this.#now;
+  }
+
   /** Every pair that something is held of. */
   pairs(): { owner: string; generation: number }[] {
     return [...this.#pairs.keys()].map((pair) => {
@@ -62,7 +68,7 @@ export class HeldCopies {
 
   /**
    * Make changes, all or none; resolves when they are on disk. Rejects with `store-failed`, or with `malformed` for a
-   * list that does not fit its bytes.
+   * list that does not fit its bytes. After a failed write nothing new counts as complete, and nothing as deleted.
    */
   async change(owner: string, generation: number, changes: readonly CopyChange[], bytes: Uint8Array): Promise<void> {
     const pair = pairName(owner, generation);
@@ -70,6 +76,8 @@ export class HeldCopies {
     const parts = changes.map((change) => ('drop' in change ? [] : checkedKeys(change)));
     const total = changes.reduce((sum, c) => sum + ('drop' in c ? 0 : c.put.reduce((n, { size }) => n + size, 0)), 0);
     if (total !== bytes.length) throw malformed(`${bytes.length} bytes came where ${total} were announced`);
+    const before = this.#copyOf(pair, changes);
+    this.#now++;
     let at = 0;
     for (const [n, change] of changes.entries()) {
       if ('drop' in change) {
@@ -87,13 +95,26 @@ export class HeldCopies {
         this.#note(pair, change.id, key, change.complete);
       }
     }
-    if (operations.length > 0) await this.#store.write(operations);
+    if (operations.length === 0) return;
+    try {
+      await this.#store.write(operations);
+    } catch (error) {
+      this.#restore(pair, before);
+      throw error;
+    }
   }
 
-  /** Forget messages of a pair; resolves when they are deleted. */
-  async drop(owner: string, generation: number, ids: readonly string[]): Promise<void> {
+  /** Forget messages of a pair, but for those that were changed after `until`; resolves when they are deleted. */
+  async drop(
+    owner: string,
+    generation: number,
+    ids: readonly string[],
+    until = Number.POSITIVE_INFINITY,
+  ): Promise<void> {
     const pair = pairName(owner, generation);
-    await this.#store.persist(ids.flatMap((id) => this.#removal(pair, id)));
+    const copies = this.#pairs.get(pair);
+    const old = ids.filter((id) => (copies?.get(id)?.touched ?? 0) <= until);
+    await this.#store.persist(old.flatMap((id) => this.#removal(pair, id)));
   }
 
   /** Take note that the records of a message were moved elsewhere. */
@@ -115,13 +136,43 @@ export class HeldCopies {
     }
     let held = copies.get(id);
     if (held === undefined) {
-      held = { pieces: 0, recipients: 0, complete: false };
+      held = { pieces: 0, recipients: 0, complete: false, touched: 0 };
       copies.set(id, held);
     }
+    held.touched = this.#now;
     held.complete ||= complete;
     const [, kind, , number] = NUMBERED.exec(key) ?? [];
     if (kind === 'body') held.pieces = Math.max(held.pieces, Number(number) + 1);
     else if (kind === 'recipient') held.recipients = Math.max(held.recipients, Number(number) + 1);
+  }
+
+  #copyOf(pair: string, changes: readonly CopyChange[]): Map<string, Held | undefined> {
+    const copies = this.#pairs.get(pair);
+    return new Map(
+      changes.map(({ id }) => {
+        const held = copies?.get(id);
+        return [id, held && { ...held }];
+      }),
+    );
+  }
+
+  /** A write failed: what of it is on disk is not known. */
+  #restore(pair: string, before: ReadonlyMap<string, Held | undefined>): void {
+    let copies = this.#pairs.get(pair);
+    for (const [id, held] of before) {
+      const now = copies?.get(id);
+      if (held === undefined && now === undefined) continue;
+      if (copies === undefined) {
+        copies = new Map();
+        this.#pairs.set(pair, copies);
+      }
+      copies.set(id, {
+        pieces: Math.max(held?.pieces ?? 0, now?.pieces ?? 0),
+        recipients: Math.max(held?.recipients ?? 0, now?.recipients ?? 0),
+        complete: held?.complete ?? false,
+        touched: this.#now,
+      });
+    }
   }
 
   #removal(pair: string, id: string): StoreOperation[] {

@@ -41,8 +41,15 @@ export class LeaseWatch {
     return asLease(this.#map.get(leaseKey(store))?.value);
   }
 
+  /** The version of a lease as it is in the map now: another one than before means that the store has beaten. */
+  version(store: string): number | undefined {
+    return this.#map.get(leaseKey(store))?.version;
+  }
+
   /**
-   * The version of a lease that ran out; undefined while it may live, or this is not known.
+   * The version of a lease that ran out; undefined while it may live, or this is not known. News of it may be on the way
+   * still, above all when this process stood still itself: a change that relies on the silence compares the version
+   * once more when it is made.
    */
   silent(store: string): number | undefined {
     const seen = this.#seen.get(store);

@@ -31,8 +31,8 @@ export type OwnLeaseParts = {
   /** ms of silence after which others may take over. */
   after: () => number;
   log: Logger;
-  /** Called after each beat: everything before it in the map has been seen. */
-  onBeat: () => void;
+  /** Called after each beat: everything before it in the map has been seen. `regained`: it was not held before. */
+  onBeat: (regained: boolean) => void;
 };
 
 export class OwnLease {
@@ -82,12 +82,13 @@ export class OwnLease {
       after: length,
       state: this.#state,
     }));
+    const regained = !this.held;
     this.#monotonic = monotonic;
     this.#wall = wall;
     this.#length = length * HELD;
     if (!this.#wasHeld) this.#parts.log.info({ store }, 'the cluster knows that this queue is served here');
     this.#wasHeld = true;
-    this.#parts.onBeat();
+    this.#parts.onBeat(regained);
   }
 
   /** Beat no more, and tell the others, if they can be told soon, that this store takes no copies. */

@@ -1,7 +1,15 @@
 import type { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
 import type { Calls } from '#cluster/topology.ts';
-import { asPair, type ClaimRecord, giveUp, open, type Pair, pairKey } from '#services/router/copies/claims.ts';
+import {
+  asPair,
+  type ClaimRecord,
+  giveUp,
+  open,
+  type Pair,
+  pairKey,
+  parseKey,
+} from '#services/router/copies/claims.ts';
 import type { LeaseWatch } from '#services/router/copies/lease-watch.ts';
 import { Outbox } from '#services/router/copies/outbox.ts';
 import type { OwnLease } from '#services/router/copies/own-lease.ts';
@@ -32,9 +40,12 @@ export class Pairs {
   readonly #outboxes = new Map<string, Outbox>();
   /** Holders to be given up, and why. */
   readonly #ending = new Map<string, string>();
-  /** Stores whose disk is gone, though their lease may not have run out. */
-  readonly #gone = new Set<string>();
+  /** Stores whose disk is gone, with the version of the lease that they left: a disk that comes back renews it. */
+  readonly #gone = new Map<string, number | undefined>();
+  /** The generation of each pair when it was looked at last. */
+  readonly #generations = new Map<string, number>();
   #working = false;
+  #closed = false;
   #turn = 0;
 
   constructor(parts: PairsParts) {
@@ -59,6 +70,15 @@ export class Pairs {
     return outbox?.place.generation === place.generation ? outbox : undefined;
   }
 
+  /** Whether a holder, or every one, knows all that happened to the messages that it has copies of. */
+  isInStep(holder: string): boolean {
+    return this.#outboxes.get(holder)?.empty === true;
+  }
+
+  get inStep(): boolean {
+    return [...this.#outboxes.values()].every((outbox) => outbox.empty);
+  }
+
   /** Why a message with its copy there must not be delivered here now, if there is a reason. */
   obstacle(place: CopyPlace): string | undefined {
     const pair = this.pair(place.store);
@@ -81,11 +101,7 @@ export class Pairs {
 
   /** Open pairs with whoever lives, where copies are `wanted`; close those that have ended, give up who is silent. */
   async tick(wanted: boolean): Promise<void> {
-    for (const [holder, outbox] of this.#outboxes) {
-      if (this.#isOpen(outbox.place)) continue;
-      this.#outboxes.delete(holder);
-      outbox.close();
-    }
+    this.#review();
     if (this.#working || this.#parts.map.state !== 'following') return;
     this.#working = true;
     try {
@@ -96,11 +112,47 @@ export class Pairs {
     } finally {
       this.#working = false;
     }
+    this.#review();
   }
 
   close(): void {
+    this.#closed = true;
     for (const outbox of this.#outboxes.values()) outbox.close();
     this.#outboxes.clear();
+  }
+
+  /**
+   * Do what the map says, whoever changed it and whether that was answered or not. News for a holder that is away
+   * now are kept as well: so every open pair has its outbox.
+   */
+  #review(): void {
+    if (this.#closed) return;
+    for (const [holder, outbox] of this.#outboxes) {
+      if (this.#isOpen(outbox.place)) continue;
+      this.#outboxes.delete(holder);
+      this.#ending.delete(holder);
+      outbox.close();
+    }
+    const { watch, onVoid } = this.#parts;
+    for (const [holder, pair] of this.#own()) {
+      const before = this.#generations.get(holder);
+      this.#generations.set(holder, pair.generation);
+      if (before !== undefined && pair.generation > before) onVoid(holder, pair.generation - 1);
+      const lease = watch.lease(holder);
+      if (pair.state === 'open' && lease !== undefined && !this.#outboxes.has(holder))
+        this.#connect(holder, lease.node, pair.generation);
+    }
+  }
+
+  #own(): [string, Pair][] {
+    const { map, own } = this.#parts;
+    return map.entries().flatMap(({ key, value }): [string, Pair][] => {
+      const name = parseKey(key);
+      const pair = asPair(value);
+      return name !== undefined && 'owner' in name && name.owner === own && pair !== undefined
+        ? [[name.holder, pair]]
+        : [];
+    });
   }
 
   #isOpen(place: CopyPlace): boolean {
@@ -112,22 +164,21 @@ export class Pairs {
     const { watch, map, own, settings } = this.#parts;
     for (const { store, node } of watch.living()) {
       // A second copy on the own machine is none.
-      if (node === settings.current.node.name || this.#ending.has(store) || this.#gone.has(store)) continue;
+      if (node === settings.current.node.name || this.#ending.has(store)) continue;
+      if (this.#gone.get(store) === watch.version(store)) continue;
+      this.#gone.delete(store);
       const pair = this.pair(store);
-      if (pair !== open(pair)) {
-        await map.update(pairKey(own, store), (record) => {
-          const before = asPair(record);
-          const after = open(before);
-          return after === before ? record : after;
-        });
-      }
-      const opened = this.pair(store);
-      if (opened?.state === 'open' && !this.#outboxes.has(store)) this.#connect(store, node, opened.generation);
+      if (pair === open(pair)) continue;
+      await map.update(pairKey(own, store), (record) => {
+        const before = asPair(record);
+        const after = open(before);
+        return after === before ? record : after;
+      });
     }
   }
 
   #connect(holder: string, node: string, generation: number): void {
-    const { own, router, log } = this.#parts;
+    const { own, router, watch, log } = this.#parts;
     const pair = { owner: own, holder, generation };
     const outbox = new Outbox({
       ...{ pair, place: { store: holder, node, generation }, log },
@@ -135,7 +186,7 @@ export class Pairs {
       onEnd: (code) => {
         // `superseded`: the news of it is on its way through the map.
         if (code !== 'superseded') this.#ending.set(holder, code);
-        if (code === 'other-store') this.#gone.add(holder);
+        if (code === 'other-store') this.#gone.set(holder, watch.version(holder));
       },
     });
     this.#outboxes.set(holder, outbox);
@@ -143,28 +194,27 @@ export class Pairs {
   }
 
   async #giveUpSilent(): Promise<void> {
-    const { watch, map, own, log, onVoid } = this.#parts;
-    for (const { key, value } of map.entries()) {
-      const [kind, owner, holder = ''] = key.split('.');
-      const pair = asPair(value);
-      if (kind !== 'pair' || owner !== own || giveUp(pair) === pair) continue;
+    const { watch, map, own, log } = this.#parts;
+    for (const [holder, pair] of this.#own()) {
+      if (giveUp(pair) === pair) continue;
+      const silent = watch.silent(holder);
       const lease = watch.lease(holder);
       const why =
         this.#ending.get(holder) ??
-        (watch.silent(holder) !== undefined ? 'silent' : lease?.state === 'drained' ? 'drained' : undefined);
+        (silent !== undefined ? 'silent' : lease?.state === 'drained' ? 'drained' : undefined);
       if (why === undefined) continue;
-      const { value: after } = await map.update(key, (record) => {
+      let given = false;
+      await map.update(pairKey(own, holder), (record) => {
         const before = asPair(record);
-        const next = giveUp(before);
-        return next === before ? record : next;
+        // The holder lives after all: the map calls this with the newest state.
+        const lives = why === 'silent' && watch.version(holder) !== silent;
+        const after = lives ? before : giveUp(before);
+        given = after !== before;
+        return given ? after : record;
       });
       this.#ending.delete(holder);
-      const closed = asPair(after);
-      this.#outboxes.get(holder)?.close();
-      this.#outboxes.delete(holder);
-      if (closed?.state !== 'closed') continue;
-      log.warn({ holder: lease?.node, store: holder, why }, 'copies there count no more: their mail gets new ones');
-      onVoid(holder, closed.generation - 1);
+      if (given)
+        log.warn({ holder: lease?.node, store: holder, why }, 'another router is given up as a holder of copies');
     }
   }
 }

@@ -2,7 +2,6 @@ import type { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import type { Calls } from '#cluster/topology.ts';
-import { MOST_COPIES } from '#services/router/contract.ts';
 import {
   adopted,
   asPair,
@@ -14,13 +13,14 @@ import {
   pairKey,
   parseKey,
 } from '#services/router/copies/claims.ts';
+import { Comparison } from '#services/router/copies/comparison.ts';
 import type { HeldCopies } from '#services/router/copies/held-copies.ts';
 import type { LeaseWatch } from '#services/router/copies/lease-watch.ts';
 import type { Queue } from '#services/router/queue.ts';
 import { keys, MessageRecord, parseRecord, putJson, RecipientRecord, rangeOf } from '#services/router/records.ts';
 import { dueAt, isFinal } from '#services/router/schedule.ts';
 import type { Slot, Slots } from '#services/router/slots.ts';
-import { errorCode, errorText } from '#shared/errors.ts';
+import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
@@ -37,11 +37,6 @@ import type { Logger } from '#shared/log.ts';
 
 const BATCH_BYTES = 1024 * 1024;
 const BATCH_MESSAGES = 200;
-/** How soon a new pair is compared, how soon after a failure, and how often else. */
-const COMPARE_SOON_MS = 5000;
-const COMPARE_AGAIN_MS = 15_000;
-const COMPARE_MS = 600_000;
-
 export type TakeOverParts = {
   settings: Settings;
   log: Logger;
@@ -59,16 +54,16 @@ export type TakeOverParts = {
 
 export class TakeOver {
   readonly #parts: TakeOverParts;
-  readonly #compareAt = new Map<string, number>();
-  /** Holders that took over a message which had not come into the queue here by then. */
-  readonly #overtaken = new Set<string>();
+  readonly #comparison: Comparison;
   #working: Promise<void> | undefined;
+  #stopped = false;
   /** Messages since the start. */
   takenOver = 0;
   handedOver = 0;
 
   constructor(parts: TakeOverParts) {
     this.#parts = parts;
+    this.#comparison = new Comparison(parts);
   }
 
   /** Make the steps that are due. Never rejects; a step that fails is made again at a later call. */
@@ -79,22 +74,32 @@ export class TakeOver {
     return this.#working;
   }
 
-  /** Look again for mail that a holder has taken over. */
-  overtaken(holder: string): void {
-    this.#overtaken.add(holder);
+  /** A message came into the queue here after a holder had taken it over with the rest. */
+  overtaken(slot: Slot): void {
+    void this.#step(async () => {
+      this.handedOver += await this.#delete([slot]);
+    });
+  }
+
+  /** Make no more steps; resolves when none is under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#comparison.stop();
+    await this.#working;
   }
 
   async #work(): Promise<void> {
     const { held, map, own } = this.#parts;
     for (const { owner, generation } of held.pairs()) {
+      if (this.#stopped) return;
       await this.#step(() => this.#lookAfter(owner, generation));
     }
     for (const { key, value } of map.entries()) {
       const name = parseKey(key);
       const pair = asPair(value);
-      if (name === undefined || !('owner' in name) || pair?.state !== 'claimed') continue;
+      if (name === undefined || !('owner' in name) || pair?.state !== 'claimed' || this.#stopped) continue;
       const { owner, holder } = name;
-      if (owner === own && pair.adopted && (!pair.dropped || this.#overtaken.delete(holder)))
+      if (owner === own && pair.adopted && !pair.dropped)
         await this.#step(() => this.#dropOwn(holder, pair.generation));
       // Claimed, and nothing of it is here (any more).
       if (holder === own && !pair.adopted && held.ids(owner, pair.generation).length === 0)
@@ -124,7 +129,7 @@ export class TakeOver {
     }
     const silent = watch.silent(owner);
     if (silent !== undefined) await this.#claim(owner, silent);
-    else await this.#compare(owner, generation);
+    else await this.#comparison.look(owner, generation);
   }
 
   /** Claim a pair, unless its owner has beaten meanwhile: the map calls the function with the newest state. */
@@ -167,6 +172,7 @@ export class TakeOver {
       batch.clear();
     };
     for (const id of ids) {
+      if (this.#stopped) throw stopping();
       if (!held.isComplete(owner, generation, id)) continue;
       await this.#move(owner, generation, id, from, batch, flush);
       if (batch.messages.length >= BATCH_MESSAGES || batch.bytes >= BATCH_BYTES) await flush();
@@ -219,57 +225,41 @@ export class TakeOver {
 
   /** A holder took over what it had of this node: it goes here, whatever is under way. */
   async #dropOwn(holder: string, generation: number): Promise<void> {
-    const { slots, queue, store, log, own } = this.#parts;
-    const gone: string[] = [];
+    const { slots, log, own } = this.#parts;
+    let count = 0;
     let underWay = 0;
-    for (const slot of [...slots.all()]) {
+    let batch: Slot[] = [];
+    // What is not deleted yet is not delivered either: the pair is claimed.
+    for (const slot of slots.all()) {
       if (slot.copy?.store !== holder || slot.copy.generation > generation) continue;
       if ((slot.message?.busy ?? 0) > 0) underWay++;
-      queue.remove(slot, slot.message);
-      gone.push(slot.id);
+      if (batch.push(slot) < BATCH_MESSAGES) continue;
+      if (this.#stopped) throw stopping();
+      count += await this.#delete(batch);
+      batch = [];
     }
-    for (const id of gone) {
-      const operations: StoreOperation[] = [keys.message(id), keys.place(id)].map((key) => ({ type: 'del', key }));
-      for (const kind of ['recipient', 'body'])
-        for await (const key of store.keys(rangeOf(`${kind}!${id}`))) operations.push({ type: 'del', key });
-      await store.persist(operations);
-    }
-    this.handedOver += gone.length;
-    if (gone.length > 0) {
+    count += await this.#delete(batch);
+    this.handedOver += count;
+    if (count > 0) {
       const taker = this.#parts.watch.lease(holder)?.node ?? holder;
-      log.warn(
-        { to: taker, messages: gone.length, underWay },
-        'mail was taken over by another node: it is deleted here',
-      );
+      log.warn({ to: taker, messages: count, underWay }, 'mail was taken over by another node: it is deleted here');
     }
     await this.#mark(pairKey(own, holder), (pair) => dropped(pair, generation));
   }
 
-  /** Delete the copies that their owner needs no more, and say nothing when it does not answer. */
-  async #compare(owner: string, generation: number): Promise<void> {
-    const { held, router, watch, own, log } = this.#parts;
-    const name = `${owner}.${generation}`;
-    const now = performance.now();
-    const at = this.#compareAt.get(name);
-    if (at === undefined) this.#compareAt.set(name, now + COMPARE_SOON_MS);
-    const node = watch.lease(owner)?.node;
-    if (at === undefined || now < at || node === undefined) return;
-    this.#compareAt.set(name, now + COMPARE_AGAIN_MS);
-    const ids = held.ids(owner, generation);
-    let count = 0;
-    for (let n = 0; n < ids.length; n += MOST_COPIES) {
-      try {
-        const page = ids.slice(n, n + MOST_COPIES);
-        const { gone } = await router.compare({ owner, holder: own, generation, ids: page }, { node });
-        await held.drop(owner, generation, gone);
-        count += gone.length;
-      } catch (error) {
-        log.debug({ owner: node, code: errorCode(error), reason: errorText(error) }, 'copies were not compared');
-        return;
-      }
+  /** Take messages out of the queue. Resolves to how many there were, when their records are deleted. */
+  async #delete(gone: readonly Slot[]): Promise<number> {
+    const { slots, queue, store } = this.#parts;
+    const present = gone.filter((slot) => slots.has(slot));
+    for (const slot of present) queue.remove(slot, slot.message);
+    const operations: StoreOperation[] = [];
+    for (const { id } of present) {
+      for (const key of [keys.message(id), keys.place(id)]) operations.push({ type: 'del', key });
+      for (const kind of ['recipient', 'body'])
+        for await (const key of store.keys(rangeOf(`${kind}!${id}`))) operations.push({ type: 'del', key });
     }
-    if (count > 0) log.info({ owner: node, copies: count }, 'copies that their owner needs no more were deleted');
-    this.#compareAt.set(name, now + COMPARE_MS);
+    if (operations.length > 0) await store.persist(operations);
+    return present.length;
   }
 
   async #mark(key: string, change: (pair: Pair | undefined) => Pair | undefined): Promise<void> {
@@ -279,6 +269,10 @@ export class TakeOver {
       return after === before ? record : after;
     });
   }
+}
+
+function stopping(): Error {
+  return new Error('the router is stopping');
 }
 
 type Moved = { id: string; due: number; held: boolean };

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
 import { CHUNK_BYTES } from '#services/router/contract.ts';
-import { keys } from '#services/router/records.ts';
+import { keys, putJson } from '#services/router/records.ts';
+import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -220,4 +221,20 @@ test('a damaged piece of a message that must be signed is found before anything 
   await given.end('deferred', LATER, { local: true });
   assert.equal((await second.status()).corrupt, 1);
   assert.deepEqual(second.signer.calls, []);
+});
+
+test('where the copy of a message was that has left is forgotten', async () => {
+  await using folder = await tempDir();
+  const place = { store: 'HOLDER', node: 'edge-2', generation: 1 };
+  const router = await TestRouter.start(folder.path);
+  const id = await router.send({ envelope: envelope(['bob@peer.example']) });
+  await router.stop();
+  await tamper(folder.path, (store) =>
+    store.write([putJson(keys.place(id), place), putJson(keys.place(newQueueId()), place)]),
+  );
+  await (await TestRouter.start(folder.path)).stop();
+  assert.deepEqual(
+    (await keysOf(folder.path)).filter((key) => key.startsWith('place!')),
+    [keys.place(id)],
+  );
 });

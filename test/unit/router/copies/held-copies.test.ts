@@ -4,6 +4,7 @@ import { Store } from '#cluster/store.ts';
 import type { CopyChange } from '#services/router/contract.ts';
 import { HeldCopies } from '#services/router/copies/held-copies.ts';
 import { keys } from '#services/router/records.ts';
+import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -112,5 +113,45 @@ test('a change that names strange records, or does not fit its bytes, changes no
     for (const wrong of [bytes.subarray(1), Buffer.concat([bytes, bytes])])
       assert.equal(await codeOf(held.change(OWNER, 1, [one], wrong)), 'malformed');
     assert.deepEqual([held.size, await allKeys(store)], [0, []]);
+  });
+});
+
+test('after a write that failed nothing new counts as whole, and what was to go is still known', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  let failing = false;
+  const broken = new Proxy(store, {
+    get: (target, name) =>
+      name === 'write' && failing
+        ? () => Promise.reject(new SealpostError('store-failed', 'no space left'))
+        : Reflect.get(target, name).bind(target),
+  });
+  const held = await HeldCopies.load(broken);
+  await change(held, put(A, whole(A), true));
+  failing = true;
+  const both = held.change(OWNER, 1, [{ id: A, drop: true }, put(B, whole(B), true)[0]], put(B, whole(B), true)[1]);
+  assert.equal(await codeOf(both), 'store-failed');
+  assert.deepEqual([held.isComplete(OWNER, 1, A), held.isComplete(OWNER, 1, B)], [true, false]);
+  failing = false;
+  await held.change(
+    OWNER,
+    1,
+    [
+      { id: A, drop: true },
+      { id: B, drop: true },
+    ],
+    Buffer.alloc(0),
+  );
+  assert.deepEqual([held.size, await allKeys(store)], [0, []]);
+  await store.close();
+});
+
+test('a copy that came again after the question is not deleted by the answer', async () => {
+  await withHeld(async (held) => {
+    await change(held, put(A, whole(A), true), put(B, whole(B), true));
+    const asked = held.now;
+    await change(held, put(A, whole(A), true));
+    await held.drop(OWNER, 1, [A, B], asked);
+    assert.deepEqual(held.ids(OWNER, 1), [A]);
   });
 });

@@ -1,0 +1,69 @@
+import type { Calls } from '#cluster/topology.ts';
+import { MOST_COPIES } from '#services/router/contract.ts';
+import type { HeldCopies } from '#services/router/copies/held-copies.ts';
+import type { LeaseWatch } from '#services/router/copies/lease-watch.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * Asks owners from time to time which copies they need no more: news of that may have got lost with a process. The
+ * sooner the better, for what is still here of delivered mail is delivered again when its owner dies.
+ */
+
+/** How soon a new pair is compared, how soon after a failure, and how often else: a million copies every half hour. */
+const SOON_MS = 5000;
+const AGAIN_MS = 15_000;
+const EVERY_MS = 60_000;
+const EVERY_MS_A_COPY = 2;
+
+export type ComparisonParts = {
+  log: Logger;
+  own: string;
+  watch: LeaseWatch;
+  held: HeldCopies;
+  router: Calls<'router', 'router'>;
+};
+
+export class Comparison {
+  readonly #parts: ComparisonParts;
+  /** When each pair is due, by `performance.now`. */
+  readonly #due = new Map<string, number>();
+  #stopped = false;
+
+  constructor(parts: ComparisonParts) {
+    this.#parts = parts;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Delete the copies that their owner needs no more, if it is time to ask, and say nothing when it does not answer. */
+  async look(owner: string, generation: number): Promise<void> {
+    const { held, router, watch, own, log } = this.#parts;
+    const name = `${owner}.${generation}`;
+    const now = performance.now();
+    const due = this.#due.get(name);
+    if (due === undefined) this.#due.set(name, now + SOON_MS);
+    const node = watch.lease(owner)?.node;
+    if (due === undefined || now < due || node === undefined) return;
+    this.#due.set(name, now + AGAIN_MS);
+    const ids = held.ids(owner, generation);
+    let count = 0;
+    for (let n = 0; n < ids.length && !this.#stopped; n += MOST_COPIES) {
+      try {
+        const page = ids.slice(n, n + MOST_COPIES);
+        // What comes again while the question is under way is not what was asked about.
+        const asked = held.now;
+        const { gone } = await router.compare({ owner, holder: own, generation, ids: page }, { node });
+        await held.drop(owner, generation, gone, asked);
+        count += gone.length;
+      } catch (error) {
+        log.debug({ owner: node, code: errorCode(error), reason: errorText(error) }, 'copies were not compared');
+        return;
+      }
+    }
+    if (count > 0) log.info({ owner: node, copies: count }, 'copies that their owner needs no more were deleted');
+    this.#due.set(name, performance.now() + EVERY_MS + EVERY_MS_A_COPY * ids.length);
+  }
+}

@@ -1,0 +1,47 @@
+import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { Outbox, Record } from '#services/router/copies/outbox.ts';
+import { keys, MessageRecord, parseRecord } from '#services/router/records.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/** What of a message goes to the holder of its copy, and in which order: its own record last, with which it is whole. */
+
+/** Pieces of a body that are read and sent together. */
+const PIECES = 8;
+
+/** Send a new message, of which `earlier` pieces lie on disk and the rest is in `operations`. */
+export async function sendNew(
+  store: Store,
+  outbox: Outbox,
+  id: string,
+  operations: readonly StoreOperation[],
+  earlier: number,
+): Promise<void> {
+  await sendPieces(store, outbox, id, earlier);
+  const records = operations.flatMap((o) => (o.type === 'put' ? [{ key: o.key, value: o.value }] : []));
+  const isMessage = ({ key }: Record): boolean => key === keys.message(id);
+  await outbox.copy(id, [...records.filter((r) => !isMessage(r)), ...records.filter(isMessage)], true);
+}
+
+/** Send a message as it lies on disk. Rejects with `corrupt` when a record of it is missing or damaged. */
+export async function sendStored(store: Store, outbox: Outbox, id: string): Promise<void> {
+  const record = parseRecord(MessageRecord, keys.message(id), await store.get(keys.message(id)));
+  await sendPieces(store, outbox, id, record.chunks.length);
+  const recipients = Array.from({ length: record.recipients }, (_, n) => keys.recipient(id, n));
+  await outbox.copy(id, await read(store, [...recipients, keys.message(id)]), true);
+}
+
+async function sendPieces(store: Store, outbox: Outbox, id: string, to: number): Promise<void> {
+  for (let n = 0; n < to; n += PIECES) {
+    const wanted = Array.from({ length: Math.min(PIECES, to - n) }, (_, i) => keys.body(id, n + i));
+    await outbox.copy(id, await read(store, wanted), false);
+  }
+}
+
+async function read(store: Store, wanted: string[]): Promise<Record[]> {
+  const values = await store.getMany(wanted);
+  return wanted.map((key, n) => {
+    const value = values[n];
+    if (value === undefined) throw new SealpostError('corrupt', `${key}: the record is missing`);
+    return { key, value };
+  });
+}
