@@ -12,7 +12,7 @@ import { decodeEvent, decodeRequest, encodeEvent, encodeReply, encodeRequest } f
 import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
 import { failure, LocalBus } from '#cluster/local-bus.ts';
 import { type NatsConnectionOptions, NatsLink } from '#cluster/nats-connection.ts';
-import { ask, label, Unsent, unavailable } from '#cluster/nats-request.ts';
+import { ask, label, repeated, Unsent, unavailable } from '#cluster/nats-request.ts';
 import { eventSubject, isInbox, operationSubject } from '#cluster/subjects.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
@@ -42,8 +42,6 @@ const SILENT = 10_000;
  * the caller to ask the others, and little where there are none.
  */
 const ASIDE = 50;
-/** How long a repeatable call waits for the first instance alone, in milliseconds. */
-const ALONE = 3000;
 /** Instances that one call asks, while routes between servers spread the news of who stepped aside. */
 const MOST_ASKED = 20;
 
@@ -316,24 +314,6 @@ export class NatsBus implements Bus {
     }
     this.#local.publish(service, version, event, payload);
   }
-}
-
-/** Ask, and once more when the answer is late; the first answer counts, and of two failures the first. */
-async function repeated(ask: () => Promise<BusReply>): Promise<BusReply> {
-  const first = ask();
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ALONE);
-  });
-  try {
-    const answer = await Promise.race([first, late]);
-    if (answer !== undefined) return answer;
-  } finally {
-    clearTimeout(timer);
-  }
-  return Promise.any([first, ask()]).catch((error: AggregateError) => {
-    throw error.errors[0];
-  });
 }
 
 const isDeclined = (reply: BusReply): boolean => !reply.ok && reply.elsewhere === true;

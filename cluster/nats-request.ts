@@ -6,6 +6,8 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 
 /** One question over a NATS connection, what its failures mean for a call, and what all of them may hold in memory. */
 
+/** How long a repeatable call waits for the first instance alone, in milliseconds. */
+const ALONE = 3000;
 /** Bytes of requests that NATS may not have read yet, beyond which calls are refused. */
 const UNSENT_LIMIT = 128 * 1024 * 1024;
 
@@ -28,6 +30,24 @@ export async function ask(
     if (error.code === ErrorCode.NoResponders) return undefined;
     throw callError(error, address, connection);
   }
+}
+
+/** Ask, and once more when the answer is late; the first answer counts, and of two failures the first. */
+export async function repeated(ask: () => Promise<BusReply>): Promise<BusReply> {
+  const first = ask();
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ALONE);
+  });
+  try {
+    const answer = await Promise.race([first, late]);
+    if (answer !== undefined) return answer;
+  } finally {
+    clearTimeout(timer);
+  }
+  return Promise.any([first, ask()]).catch((error: AggregateError) => {
+    throw error.errors[0];
+  });
 }
 
 export function unavailable(address: Address, why: string): SealpostError {

@@ -40,7 +40,7 @@ export async function runNode(start: () => Promise<RunningNode>, log: Logger): P
   reload = () => node.reload();
   void node.drained.then(() => asked.resolve('drained'));
   const why = await asked.promise;
-  log.info({ why }, 'stopping');
+  log.info(why === 'drained' ? { drained: true } : { signal: why }, 'stopping');
   process.exit((await stopsInTime(node, log)) ? EXIT.ok : EXIT.failed);
 }
 

@@ -1,18 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from '#cluster/settings.ts';
-import { isOutOfSpace, type Store, type StoreOperation } from '#cluster/store.ts';
+import type { Store, StoreOperation } from '#cluster/store.ts';
 import type { Bodies } from '#services/router/bodies.ts';
 import { CHUNK_BYTES, type MessageFacts } from '#services/router/contract.ts';
 import type { CopySender } from '#services/router/copies/copy-sender.ts';
-import { loadedMessage, type Message, recipientRecord } from '#services/router/message.ts';
-import {
-  type CopyPlace,
-  keys,
-  type MessageRecord,
-  MOST_NUMBERED,
-  putBytes,
-  putJson,
-} from '#services/router/records.ts';
+import { loadedMessage, type Message, messageRecords } from '#services/router/message.ts';
+import { type CopyPlace, keys, type MessageRecord, MOST_NUMBERED, putBytes } from '#services/router/records.ts';
+import { stopping, storeRefusal } from '#services/router/refusals.ts';
 import { payloadOf } from '#services/router/seal.ts';
 import type { Space } from '#services/router/space.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
@@ -173,7 +167,7 @@ export class Intake {
       const earlier = transfer.written.length;
       const { message, last, body } = this.#message(transfer, request, bytes);
       transfer.begun = true;
-      const build = (): StoreOperation[] => [...last, ...records(message)];
+      const build = (): StoreOperation[] => [...last, ...messageRecords(message)];
       await this.#parts.copies.commit(transfer.queueId, message.record, build, earlier, (copy) => {
         if (body !== undefined) this.#parts.bodies.keep(message, body);
         this.#accepted(transfer, message, copy);
@@ -316,22 +310,4 @@ export class Intake {
       log.info({ queueId: id, reason: errorText(error) }, 'leftovers of a transfer were not deleted');
     });
   }
-}
-
-/** What a new message comes to on disk, beside its body. */
-function records({ id, record, recipients }: Message): StoreOperation[] {
-  return [
-    putJson(keys.message(id), record),
-    ...recipients.map((r, n) => putJson(keys.recipient(id, n), recipientRecord(r))),
-  ];
-}
-
-function stopping(): SealpostError {
-  return new SealpostError('not-accepting', 'the router is stopping');
-}
-
-function storeRefusal(cause: unknown): SealpostError {
-  return isOutOfSpace(cause)
-    ? new SealpostError('full', 'no space left on the disk of the queue', { cause })
-    : new SealpostError('not-accepting', 'the queue cannot write to its disk', { cause });
 }

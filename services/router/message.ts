@@ -1,4 +1,5 @@
-import type { MessageRecord, RecipientRecord } from '#services/router/records.ts';
+import type { StoreOperation } from '#cluster/store.ts';
+import { keys, type MessageRecord, putJson, type RecipientRecord } from '#services/router/records.ts';
 import { isFinal } from '#services/router/schedule.ts';
 
 /** A message of the queue as it is in memory while delivery works on it. The disk has the same, or is about to. */
@@ -29,6 +30,14 @@ export function loadedMessage(
 /** The recipient without what only memory knows. */
 export function recipientRecord(r: Recipient): RecipientRecord {
   return { recipient: r.recipient, status: r.status, nextHop: r.nextHop, signatures: r.signatures };
+}
+
+/** What a new message comes to on disk, beside its body. */
+export function messageRecords({ id, record, recipients }: Message): StoreOperation[] {
+  return [
+    putJson(keys.message(id), record),
+    ...recipients.map((r, n) => putJson(keys.recipient(id, n), recipientRecord(r))),
+  ];
 }
 
 export function isFinished(message: Message): boolean {

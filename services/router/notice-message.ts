@@ -1,8 +1,8 @@
 import type { StoreOperation } from '#cluster/store.ts';
 import { CHUNK_BYTES } from '#services/router/contract.ts';
 import { buildDsn, type NoticeFacts } from '#services/router/dsn.ts';
-import { loadedMessage, type Message } from '#services/router/message.ts';
-import { keys, type MessageRecord, putBytes, putJson, type RecipientRecord } from '#services/router/records.ts';
+import { loadedMessage, type Message, messageRecords } from '#services/router/message.ts';
+import { keys, type MessageRecord, putBytes, type RecipientRecord } from '#services/router/records.ts';
 import { needsSmtpUtf8, normalizeAddress } from '#shared/address.ts';
 import { RelaxedBodyHash } from '#shared/dkim-body-hash.ts';
 import { newQueueId } from '#shared/ids.ts';
@@ -48,10 +48,7 @@ export function noticeMessage(facts: NoticeFacts): { message: Message; operation
     recipient: { address: normalizeAddress(to), notify: ['NEVER'] },
     status: { state: 'waiting' },
   };
-  const operations = [
-    putJson(keys.message(id), record),
-    putJson(keys.recipient(id, 0), recipient),
-    ...chunks.map((chunk, n) => putBytes(keys.body(id, n), chunk)),
-  ];
-  return { message: loadedMessage(id, record, [recipient]), operations, body: bytes };
+  const message = loadedMessage(id, record, [recipient]);
+  const operations = [...messageRecords(message), ...chunks.map((chunk, n) => putBytes(keys.body(id, n), chunk))];
+  return { message, operations, body: bytes };
 }

@@ -78,7 +78,10 @@ test('passwords go to files that their owner alone can read, never to the termin
   assert.equal(await dir.read('users.conf'), config.replace(own, String.raw`my-own-\"\\-password`));
   const { users, ...rest } = JSON.parse(again.stdout) as { users: { user: string; publish: string[] }[] };
   assert.deepEqual(rest, { file: 'users.conf', passwords: 'bus' });
-  assert.deepEqual(users.find(({ user }) => user === 'policy')?.publish, ['sealpost.v1.member.event.heartbeat']);
+  assert.deepEqual(users.find(({ user }) => user === 'policy')?.publish, [
+    'sealpost.v1.policy.event.counts',
+    'sealpost.v1.member.event.heartbeat',
+  ]);
 });
 
 test('what makes no sense is refused, and nothing is replaced that was not made here', async () => {

@@ -141,6 +141,8 @@ test('a message that fits no contract is refused on every subject, logged, and h
   for (const { name, version, operations, events } of Object.values(CONTRACTS) as Contract[]) {
     for (const operation of Object.keys(operations)) {
       const subject = operationSubject({ service: name, version, operation });
+      // A process drains its own queue, by no way that leads over the bus.
+      if (subject.endsWith('.router.drain')) continue;
       for (const frame of [Buffer.from(text), encodeRequest({ fields: text, timeout: 1000 })]) {
         const before = node.lines().length;
         const reply = decodeReply((await sender.request(subject, frame, { timeout: 5000 })).data);
