@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { busReplicas } from '#cluster/config/bus-replicas.ts';
 import { loadNeks } from '#cluster/config/nek.ts';
 import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
 import { ReplicatedMap } from '#cluster/replicated-map.ts';
@@ -102,7 +103,7 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
     node: node.name,
     log,
     jetStream: deps.jetStream,
-    replicas: replicasOf(settings),
+    replicas: busReplicas(settings.current),
   });
   undo.defer(() => map.close());
 
@@ -166,12 +167,6 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
     'credential-store is open',
   );
   return { office, close: () => resources.disposeAsync() };
-}
-
-/** Three copies where three servers are named, unless the configuration says otherwise. */
-function replicasOf(settings: Settings): number {
-  const { bus } = settings.current;
-  return bus.replicas ?? (bus.servers.length >= 3 ? 3 : 1);
 }
 
 function listenToPresence(deps: CredentialStoreDeps, presence: Presence): () => void {

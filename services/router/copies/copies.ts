@@ -1,4 +1,5 @@
 import { endsWithin } from '#cluster/bus.ts';
+import { busReplicas } from '#cluster/config/bus-replicas.ts';
 import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
 import { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
@@ -105,10 +106,10 @@ export class Copies {
     const { store, settings, log, jetStream } = parts;
     const name = jetStream === undefined ? '' : await storeName(store);
     const held = await HeldCopies.load(store);
-    const { node, bus } = settings.current;
+    const { node } = settings.current;
     const map = await ReplicatedMap.open({
       ...{ store, prefix: 'claim!', bucket: CLAIMS_BUCKET, schema: ClaimRecord, node: node.name, log, jetStream },
-      replicas: bus.replicas ?? (bus.servers.length >= 3 ? 3 : 1),
+      replicas: busReplicas(settings.current),
     });
     return new Copies(parts, name, map, held);
   }

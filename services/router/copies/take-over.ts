@@ -2,6 +2,7 @@ import type { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import type { Calls } from '#cluster/topology.ts';
+import { AdoptionBatch, type Moved } from '#services/router/copies/adoption-batch.ts';
 import {
   adopted,
   asPair,
@@ -20,7 +21,7 @@ import type { Queue } from '#services/router/queue.ts';
 import { keys, MessageRecord, parseRecord, putJson, RecipientRecord, rangeOf } from '#services/router/records.ts';
 import { dueAt, isFinal } from '#services/router/schedule.ts';
 import type { Slot, Slots } from '#services/router/slots.ts';
-import { errorText } from '#shared/errors.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
@@ -57,6 +58,8 @@ export class TakeOver {
   readonly #comparison: Comparison;
   #working: Promise<void> | undefined;
   #stopped = false;
+  /** Copies that this disk does not give back any more. */
+  readonly #damaged = new Set<string>();
   /** Messages since the start. */
   takenOver = 0;
   handedOver = 0;
@@ -156,11 +159,12 @@ export class TakeOver {
   async #adopt(owner: string, { generation, adopted: before }: Pair): Promise<void> {
     const { store, held, watch, log, own } = this.#parts;
     const from = watch.lease(owner)?.node ?? owner;
+    if (held.ids(owner, generation).every((id) => this.#damaged.has(id))) return;
     // What was taken before the claim is on disk behind this.
     await store.write([]);
     const ids = held.ids(owner, generation);
     const unfinished = ids.filter((id) => !held.isComplete(owner, generation, id));
-    const batch = new Batch();
+    const batch = new AdoptionBatch();
     let count = 0;
     const flush = async (): Promise<void> => {
       await store.persist(batch.operations);
@@ -173,15 +177,25 @@ export class TakeOver {
     };
     for (const id of ids) {
       if (this.#stopped) throw stopping();
-      if (!held.isComplete(owner, generation, id)) continue;
-      await this.#move(owner, generation, id, from, batch, flush);
+      if (!held.isComplete(owner, generation, id) || this.#damaged.has(id)) continue;
+      const undo = batch.mark();
+      try {
+        await this.#move(owner, generation, id, from, batch, flush);
+      } catch (error) {
+        if (errorCode(error) !== 'store-damaged') throw error;
+        undo();
+        this.#damaged.add(id);
+        log.error({ queueId: id, from, reason: errorText(error) }, 'a copy cannot be read: its mail is not taken over');
+      }
       if (batch.messages.length >= BATCH_MESSAGES || batch.bytes >= BATCH_BYTES) await flush();
     }
     await flush();
     await held.drop(owner, generation, unfinished);
     this.takenOver += count;
     if (count > 0) log.warn({ from, store: owner, messages: count }, 'mail was taken over from another node');
-    if (!before) await this.#mark(pairKey(owner, own), (pair) => adopted(pair, generation));
+    // What cannot be read here may be whole at its owner, who would delete it then.
+    if (before || ids.some((id) => this.#damaged.has(id))) return;
+    await this.#mark(pairKey(owner, own), (pair) => adopted(pair, generation));
   }
 
   /** Move one copy into a batch; pieces of a large one are written on the way. */
@@ -190,7 +204,7 @@ export class TakeOver {
     generation: number,
     id: string,
     from: string,
-    batch: Batch,
+    batch: AdoptionBatch,
     flush: () => Promise<void>,
   ): Promise<void> {
     const name = `${owner}.${generation}`;
@@ -273,24 +287,4 @@ export class TakeOver {
 
 function stopping(): Error {
   return new Error('the router is stopping');
-}
-
-type Moved = { id: string; due: number; held: boolean };
-
-/** Messages on their way into the queue, written together. */
-class Batch {
-  operations: StoreOperation[] = [];
-  messages: Moved[] = [];
-  bytes = 0;
-
-  add(operation: StoreOperation): void {
-    this.operations.push(operation);
-    if (operation.type === 'put') this.bytes += operation.value.length;
-  }
-
-  clear(): void {
-    this.operations = [];
-    this.messages = [];
-    this.bytes = 0;
-  }
 }

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Change, ReplicatedMap } from '#cluster/replicated-map.ts';
+import { Store } from '#cluster/store.ts';
+import { asPair, type ClaimRecord, pairKey } from '#services/router/copies/claims.ts';
+import { HeldCopies } from '#services/router/copies/held-copies.ts';
+import { LeaseWatch } from '#services/router/copies/lease-watch.ts';
+import { TakeOver, type TakeOverParts } from '#services/router/copies/take-over.ts';
+import { keys } from '#services/router/records.ts';
+import { Slots } from '#services/router/slots.ts';
+import { SealpostError } from '#shared/errors.ts';
+import { newQueueId } from '#shared/ids.ts';
+import { logLines } from '#test/kit/log-lines.ts';
+import { tempDir } from '#test/kit/temp.ts';
+import { settingsFor } from '../fixture.ts';
+
+const [OWNER, OWN] = ['OWNEROWNEROW', 'HOLDERHOLDER'];
+const KEY = pairKey(OWNER, OWN);
+
+test('a copy that this disk does not give back is reported once, and the others are taken over', async () => {
+  await using folder = await tempDir();
+  const { log, lines } = logLines();
+  const store = await Store.open(folder.path, log);
+  const held = await HeldCopies.load(store);
+  const ids = [newQueueId(), newQueueId(), newQueueId()];
+  for (const id of ids) {
+    const put = [keys.recipient(id, 0), keys.message(id)].map((key) => ({ key, size: 1 }));
+    await held.change(OWNER, 1, [{ id, put, complete: true }], Buffer.from('xx'));
+  }
+  const records = held.records.bind(held);
+  held.records = async function* (owner, generation, id) {
+    for await (const record of records(owner, generation, id)) {
+      yield record;
+      if (id === ids[1]) throw new SealpostError('store-damaged', 'a block has the wrong sum');
+    }
+  };
+  let pair: ClaimRecord = { kind: 'pair', generation: 1, state: 'claimed', adopted: false, dropped: false };
+  const map = {
+    state: 'following',
+    get: (key: string) => (key === KEY ? { key, version: 1, value: pair } : undefined),
+    entries: () => [{ key: KEY, version: 1, value: pair }],
+    update: async (_: string, fn: Change<ClaimRecord>) => {
+      pair = fn(pair, KEY) ?? pair;
+    },
+  } as unknown as ReplicatedMap<ClaimRecord>;
+  const slots = new Slots();
+  const takeOver = new TakeOver({
+    ...{ settings: settingsFor(folder.path), log, own: OWN, store, slots, map, held },
+    watch: new LeaseWatch(map, OWN),
+    queue: { schedule: () => undefined } as unknown as TakeOverParts['queue'],
+    router: {} as TakeOverParts['router'],
+    onAdopted: () => undefined,
+  });
+  for (let n = 0; n < 3; n++) await takeOver.tick();
+  assert.deepEqual([...slots.all()].map(({ id }) => id).toSorted(), [ids[0], ids[2]].toSorted());
+  assert.equal(takeOver.takenOver, 2);
+  // Its owner keeps what may be whole there.
+  assert.equal(asPair(pair)?.adopted, false);
+  assert.deepEqual(held.ids(OWNER, 1), [ids[1]]);
+  const damaged = [keys.message(ids[1] ?? ''), keys.recipient(ids[1] ?? '', 0)];
+  assert.deepEqual(await store.getMany(damaged), [undefined, undefined]);
+  assert.equal(lines().filter(({ msg }) => msg.includes('cannot be read')).length, 1);
+  await takeOver.stop();
+  await store.close();
+});
