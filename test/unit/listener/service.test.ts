@@ -90,18 +90,6 @@ test('stop: idle sessions hear it at once, a message under way is finished', asy
   assert.equal(server.router.messages.length, 1);
 });
 
-test('stop: who waits for a reply when the grace is over is told to come back', async () => {
-  await using server = await startListener();
-  const never = Promise.withResolvers<void>();
-  server.router.committing = never.promise;
-  using client = await Dialogue.greeted(server.port);
-  await client.sayAll('MAIL FROM:<a@b.test>', 'RCPT TO:<c@d.test>', 'DATA');
-  client.write('Subject: x\r\n\r\n.\r\n');
-  await server.service.stop();
-  assert.match(await client.rest(), /^421 4\.3\.2 Server is going down/);
-  never.resolve();
-});
-
 test('PROXY protocol: from the networks that speak it, the client is who they say', async () => {
   await using server = await startListener({ listener: { proxy: ['127.0.0.0/8'] } });
   using client = await server.connect();
