@@ -53,12 +53,16 @@ export class Drain {
 
   async #finish(): Promise<void> {
     const { log, queue, stopListening } = this.#parts;
-    try {
-      await stopListening();
-      while (queue !== undefined && !(await queue.isEmpty())) await delay(LOOK_MS);
-      this.#done.resolve();
-    } catch (error) {
-      log.error({ err: error }, 'the drain came to no end: this process goes on without taking mail');
-    }
+    await stopListening().catch((error: unknown) => log.error({ err: error }, 'draining: the listener did not stop'));
+    const isEmpty = async (): Promise<boolean> => {
+      try {
+        return queue === undefined || (await queue.isEmpty());
+      } catch (error) {
+        log.debug({ err: error }, 'draining: the queue did not say how it is');
+        return false;
+      }
+    };
+    while (!(await isEmpty())) await delay(LOOK_MS, undefined, { ref: false });
+    this.#done.resolve();
   }
 }

@@ -150,7 +150,8 @@ export class NatsBus implements Bus {
       throw new SealpostError(CALL_ERRORS.tooLarge, text);
     }
     const sent = this.#unsent.count(connection, frame.length);
-    const ask = (): Promise<BusReply> => this.#exchange(connection, address, frame, request.timeout, node, declined);
+    const end = performance.now() + request.timeout;
+    const ask = (): Promise<BusReply> => this.#exchange(connection, address, frame, end, node, declined);
     const answer = request.repeatable === true && node === undefined ? repeated(ask) : ask();
     this.#asked.add(answer);
     answer.then(sent, sent).finally(() => this.#asked.delete(answer));
@@ -220,11 +221,10 @@ export class NatsBus implements Bus {
     connection: NatsConnection,
     address: Address,
     frame: Uint8Array,
-    timeout: number,
+    end: number,
     node: string | undefined,
     declined: BusReply | undefined,
   ): Promise<BusReply> {
-    const end = performance.now() + timeout;
     if (node !== undefined) {
       const answer = await ask(connection, address, operationSubject(address, node), frame, end);
       if (answer === undefined) throw unavailable(address, `node ${node} does not serve it`);

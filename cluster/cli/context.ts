@@ -52,16 +52,18 @@ export async function readConfig(options: CommonOptions, only: readonly Section[
 export type Caller = AsyncDisposable & {
   config: Config;
   client<S extends ContractName>(contract: { name: S }): Calls<'operator', S>;
+  /** Whether calls can reach anybody right now: where not, that nobody answers says nothing. */
+  readonly connected: boolean;
 };
 
 /** Connect to the running node. Fails with `no-node`. */
 export async function openCaller(options: CommonOptions): Promise<Caller> {
   const config = await readConfig(options);
   if (config.bus.servers.length === 0) {
-    return caller(config, new ControlClient(config.node.data), async () => undefined);
+    return caller(config, new ControlClient(config.node.data));
   }
   const bus = await connectNats(config);
-  return bus === undefined ? openOwnNode(config) : caller(config, bus, () => bus.drain());
+  return bus === undefined ? openOwnNode(config) : caller(config, bus, bus);
 }
 
 /** NATS is away; the node on this machine may answer for itself. */
@@ -74,11 +76,18 @@ async function openOwnNode(config: Config): Promise<Caller> {
     );
   }
   console.error(`NATS does not answer: this is what node ${config.node.name} alone says`);
-  return caller(config, control, async () => undefined);
+  return caller(config, control);
 }
 
-function caller(config: Config, way: Pick<Bus, 'call'>, close: () => Promise<void>): Caller {
-  return { config, client: ({ name }) => calls(way, 'operator', name), [Symbol.asyncDispose]: close };
+function caller(config: Config, way: Pick<Bus, 'call'>, bus?: Bus): Caller {
+  return {
+    config,
+    client: ({ name }) => calls(way, 'operator', name),
+    get connected() {
+      return bus?.connected ?? true;
+    },
+    [Symbol.asyncDispose]: async () => bus?.drain(),
+  };
 }
 
 /** Undefined when no server answers. */

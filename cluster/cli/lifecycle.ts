@@ -3,7 +3,7 @@ import type { RunningNode } from '#cluster/node.ts';
 import type { Logger } from '#shared/log.ts';
 
 /** How long a graceful stop may take. */
-const STOP_LIMIT_MS = 15_000;
+const STOP_LIMIT_MS = 30_000;
 
 /**
  * The life of a node process, from start to exit. This is the only place below `main.ts` that ends the process.

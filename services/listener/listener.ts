@@ -13,9 +13,9 @@ import type { TlsMaterial } from './tls-material.ts';
  * `closed` when the last one is gone or the grace is over.
  */
 
-/** Error codes of a machine without IPv6. */
 /** How long a session that was ended may take to send its last reply, in milliseconds. */
 const FAREWELL_MS = 1000;
+/** Error codes of a machine without IPv6. */
 const NO_IPV6 = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL']);
 
 export class Listener {

@@ -88,18 +88,15 @@ export const policyContract = defineContract('policy', 1, {
     },
     /** The password travels as the request's bytes (UTF-8). A wrong password is a `reject` with 535 5.7.8. */
     authenticate: {
-      repeatable: true,
       request: z.object({ facts: SessionFacts, mechanism: z.enum(['PLAIN', 'LOGIN']), user: z.string() }),
       reply: AuthenticateVerdict,
       bytes: 'request',
     },
     sender: {
-      repeatable: true,
       request: z.object({ facts: SessionFacts, reversePath: z.string(), size: z.number().int().optional() }),
       reply: SenderVerdict,
     },
     recipient: {
-      repeatable: true,
       request: z.object({ facts: SessionFacts, reversePath: z.string(), recipient: EnvelopeRecipient }),
       reply: RecipientVerdict,
     },

@@ -28,8 +28,8 @@ import { formatRate, type Rate } from '#shared/rate.ts';
 /** Counts are told so long after the first that changed, in ms. */
 const SOON_MS = 100;
 const MOST_KEYS = 10_000;
-/** Instances whose counts are kept, those that died lately too. */
-const MOST_INSTANCES = 16;
+/** Instances whose counts are kept, those that died lately too: far more than a cluster has. */
+const MOST_INSTANCES = 64;
 
 export type Counted = 'messages' | 'recipients';
 type Request = { facts: SessionFacts; reversePath: string };

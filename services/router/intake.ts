@@ -71,6 +71,8 @@ const EMPTY_LOOK_MS = 20;
 export class Intake {
   readonly #parts: IntakeParts;
   readonly #transfers = new Map<string, Transfer>();
+  /** Commits that have not been answered. */
+  #committing = 0;
   #closed = false;
   #draining = false;
 
@@ -88,10 +90,15 @@ export class Intake {
     this.#closed = true;
   }
 
-  /** Resolves when no transfer is open, or after `ms`. */
+  /** Resolves when no transfer is open and no commit under way, or after `ms`. */
   async emptied(ms: number): Promise<void> {
     const end = performance.now() + ms;
-    while (this.#transfers.size > 0 && performance.now() < end) await delay(EMPTY_LOOK_MS);
+    while (this.#transfers.size + this.#committing > 0 && performance.now() < end) await delay(EMPTY_LOOK_MS);
+  }
+
+  /** Resolves when no commit is under way. */
+  async committed(): Promise<void> {
+    while (this.#committing > 0) await delay(EMPTY_LOOK_MS);
   }
 
   /** Take no more mail. */
@@ -161,6 +168,7 @@ export class Intake {
   async commit(request: Commit, bytes: Uint8Array): Promise<string> {
     const transfer = this.#next(request.transfer, request.sequence, bytes);
     this.#transfers.delete(transfer.id);
+    this.#committing++;
     try {
       this.#checkSize(transfer, request.facts, bytes.length);
       this.#admit(transfer, bytes.length);
@@ -175,6 +183,8 @@ export class Intake {
       return transfer.queueId;
     } catch (error) {
       throw this.#failed(transfer, error);
+    } finally {
+      this.#committing--;
     }
   }
 
@@ -222,7 +232,7 @@ export class Intake {
   }
 
   #admit(transfer: Transfer, bytes: number): void {
-    const refusal = this.refusal(bytes);
+    const refusal = this.roomFor(bytes) ?? this.#parts.copies.refusal();
     if (refusal !== undefined) throw refusal;
     this.#parts.space.took(bytes);
     transfer.bytes += bytes;

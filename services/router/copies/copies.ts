@@ -201,7 +201,10 @@ export class Copies {
     this.#intake?.drain();
     const parts = { log, store, slots, map: this.#map, own: this.#name };
     this.#handOver = new HandOver({ ...parts, sender: this.sender, pairs: this.#pairs, lease: this.#lease });
-    void this.#handOver.run(stopAttempts);
+    void this.#handOver.run(async () => {
+      await this.#intake?.committed();
+      await stopAttempts();
+    });
   }
 
   get status(): Answer<RouterContract['operations']['status']>['copies'] {

@@ -112,7 +112,8 @@ export class CopySender {
       const there = sendNew(store, outbox, id, operations, earlier);
       const [local, remote] = await Promise.allSettled([here, there]);
       if (local.status === 'rejected') {
-        if (remote.status === 'fulfilled') this.#withdraw(outbox, id);
+        // It may have arrived whatever was answered.
+        this.#withdraw(outbox, id);
         throw local.reason;
       }
       const place =

@@ -53,7 +53,7 @@ export class HandOver {
     const { log, lease } = this.#parts;
     const { signal } = this.#abort;
     const began = performance.now();
-    await stopAttempts();
+    await stopAttempts().catch((error: unknown) => log.error({ err: error }, 'draining: attempts did not end'));
     while (!signal.aborted) {
       try {
         const empty = await this.#round();

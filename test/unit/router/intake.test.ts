@@ -171,6 +171,22 @@ test('a refused message without a single byte is not found either when the disk 
     assert.deepEqual(messages, []);
   }));
 
+test('a router that is about to stop begins no transfer, and brings to its end what has begun', () =>
+  withIntake(async ({ intake, messages }) => {
+    const transfer = open(intake);
+    intake.close();
+    assert.equal(await codeOf(() => open(intake)), 'not-accepting');
+    let emptied = false;
+    const ended = intake.emptied(10_000).then(() => {
+      emptied = true;
+    });
+    await intake.chunk(transfer.id, 0, MESSAGE.subarray(0, 100));
+    assert.equal(emptied, false);
+    await intake.commit({ transfer: transfer.id, sequence: 1, ...FIELDS }, MESSAGE.subarray(100));
+    await ended;
+    assert.deepEqual([messages.length, intake.size], [1, 0]);
+  }));
+
 test('a router that stops takes no new mail', () =>
   withIntake(async ({ intake }) => {
     intake.drain();

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Caller } from '#cluster/cli/context.ts';
+import { gone } from '#cluster/cli/drain-node.ts';
+import { ConfigSchema } from '#cluster/config/schema.ts';
+import { SealpostError } from '#shared/errors.ts';
+
+/** Who a caller reaches: what `ping` of the process and `members` of anybody come to. */
+type World = { connected: boolean; ping: string; members: { process: string; stopped: boolean }[] | string };
+
+function fakeCaller({ connected, ping, members }: World): Caller {
+  const fail = (code: string): never => {
+    throw new SealpostError(code, code);
+  };
+  const calls = {
+    ping: async () => fail(ping),
+    members: async () => (typeof members === 'string' ? fail(members) : { members }),
+  };
+  const close = async () => undefined;
+  return {
+    config: ConfigSchema.parse({}),
+    client: (() => calls) as never,
+    connected,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+const stopped = [{ process: 'P1', stopped: true }];
+const heard = [{ process: 'P1', stopped: false }];
+for (const [name, world, ended] of [
+  ['it said that it ends', { connected: true, ping: 'unavailable', members: stopped }, true],
+  ['a later one took its place', { connected: true, ping: 'unavailable', members: [] }, true],
+  ['it was the last one', { connected: true, ping: 'unavailable', members: 'unavailable' }, true],
+  ['the node has no bus and its socket is gone', { connected: true, ping: 'no-node', members: 'no-node' }, true],
+  ['NATS is away', { connected: false, ping: 'unavailable', members: 'unavailable' }, false],
+  ['it does not answer, and did not say that it ends', { connected: true, ping: 'unavailable', members: heard }, false],
+  ['it hangs', { connected: true, ping: 'timeout', members: heard }, false],
+] as [string, World, boolean][]) {
+  test(`a drain ${ended ? 'has' : 'has not'} ended: ${name}`, async () => {
+    const end = performance.now() + (ended ? 5000 : 400);
+    const watched = gone(fakeCaller(world), 'P1', 'edge-1', end, { timeout: '1s' });
+    if (ended) await watched;
+    else await assert.rejects(watched, { code: 'not-drained' });
+  });
+}
