@@ -9,6 +9,7 @@ import { type CopyPlace, keys, type MessageRecord, MOST_NUMBERED, putBytes } fro
 import { stopping, storeRefusal } from '#services/router/refusals.ts';
 import { payloadOf } from '#services/router/seal.ts';
 import type { Space } from '#services/router/space.ts';
+import type { Transfer } from '#services/router/transfer.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import type { Envelope, Origin } from '#shared/envelope.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
@@ -27,23 +28,6 @@ import { formatSize } from '#shared/units.ts';
  * What a failed write left behind is deleted as soon as the store works again, so that a message that was refused,
  * and that the client will send again, does not come up at the next start as well.
  */
-
-type Transfer = {
-  id: string;
-  queueId: string;
-  envelope: Envelope;
-  origin: Origin;
-  trace: string;
-  arrived: number;
-  /** Number of the chunk that comes next. */
-  next: number;
-  /** Sizes of the pieces written so far. */
-  written: number[];
-  bytes: number;
-  touched: number;
-  /** Records of it may be on disk, whatever the write was answered. */
-  begun: boolean;
-};
 
 export type Commit = {
   transfer: string;
