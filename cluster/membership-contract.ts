@@ -78,4 +78,3 @@ export const memberContract = defineContract('member', 1, {
     heartbeat: Heartbeat,
   },
 });
-export type MemberContract = typeof memberContract;

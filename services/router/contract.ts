@@ -41,6 +41,10 @@ export const QueueEntry = z.object({
   reversePath: z.string(),
   origin: Origin,
   trace: z.string(),
+  /** It was accepted with one copy where two were asked for. */
+  alone: z.boolean().optional(),
+  /** It was taken over from that node, at that time (ms since 1970). */
+  takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
   recipients: z.array(
     z.object({
       recipient: EnvelopeRecipient,

@@ -91,10 +91,24 @@ export class Views {
       nextHop: r.nextHop ?? '',
       signatures: r.signatures,
     }));
-    const { arrived, size, reversePath, origin, trace } = receipt;
+    const { arrived, size, reversePath, origin, trace, alone, takenOver } = receipt;
     const node = settings.current.node.name;
     return {
-      entry: { queueId: id, node, state: 'active', arrived, size, reversePath, origin, trace, recipients },
+      entry: {
+        ...{
+          queueId: id,
+          node,
+          state: 'active',
+          arrived,
+          size,
+          reversePath,
+          origin,
+          trace,
+          alone,
+          takenOver,
+          recipients,
+        },
+      },
       finished: true,
     };
   }
@@ -148,6 +162,8 @@ export class Views {
       reversePath: record.reversePath,
       origin: record.origin,
       trace: record.trace,
+      alone: record.alone,
+      takenOver: record.takenOver,
       recipients: message.recipients.map((r) => ({
         recipient: r.recipient,
         status: r.status,

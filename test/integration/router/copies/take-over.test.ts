@@ -69,6 +69,7 @@ describe('mail of a node that is cut off', { ...needs('nats-server'), timeout: 1
     assert.equal((await a.router.status()).active + (await a.router.status()).deferred, 0);
     const receipt = await b.router.show(ids[0] ?? '');
     assert.equal(receipt.finished, true);
+    assert.equal(receipt.entry.takenOver?.from, 'a2');
     await ready(a, b);
     const next = await a.router.send({ envelope: MAIL });
     await waitFor(() => a.router.delivery.jobs.some(({ job }) => job.queueId === next), { what: 'new mail at a' });
@@ -106,6 +107,7 @@ describe('mail of a node that is cut off', { ...needs('nats-server'), timeout: 1
     const id = await alone.router.send({ envelope: MAIL });
     const gone = await alone.router.send({ envelope: MAIL });
     assert.equal((await alone.copies()).missing, 2);
+    assert.equal((await alone.router.show(id)).entry.alone, true);
     await (await alone.router.delivery.next()).end('delivered', OK);
     await (await alone.router.delivery.next()).end('deferred', LATER);
     assert.equal((await alone.copies()).missing, 1);
