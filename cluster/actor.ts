@@ -1,6 +1,4 @@
 import type { z } from 'zod';
-import type { Bus, BusReply, BusRequest } from '#cluster/bus.ts';
-import { olderEvent, olderOperation, olderService } from '#cluster/versions.ts';
 import {
   type Announce,
   CALL_ERRORS,
@@ -14,6 +12,8 @@ import {
 } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Bus, BusReply, BusRequest } from './bus.ts';
+import { olderEvent, olderOperation, olderService } from './versions.ts';
 
 /**
  * Serves and calls contracts: parse → handle → parse, with a deadline, mapped errors and a bounded mailbox.

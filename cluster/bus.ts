@@ -1,4 +1,4 @@
-import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
+import type { JetStreamAccess } from './jetstream-access.ts';
 
 /**
  * What carries messages between services. Two implementations pass one behaviour suite (`test/suites/bus.ts`):

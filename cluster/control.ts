@@ -5,11 +5,11 @@ import { createConnection, createServer, type Server, type Socket } from 'node:n
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import type { Address, Bus, BusReply, BusRequest } from '#cluster/bus.ts';
-import { decodeReply, decodeRequest, encodeReply, encodeRequest } from '#cluster/frame.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Address, Bus, BusReply, BusRequest } from './bus.ts';
+import { decodeReply, decodeRequest, encodeReply, encodeRequest } from './frame.ts';
 
 /**
  * The door into a running node that has no NATS, or has lost it: a Unix domain socket in its data folder, for the

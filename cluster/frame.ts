@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { BusReply, BusRequest } from '#cluster/bus.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { BusReply, BusRequest } from './bus.ts';
 
 /**
  * A bus message as bytes:

@@ -10,6 +10,7 @@ import {
   nanos,
   type Subscription,
 } from 'nats';
+import { SealpostError } from '#shared/errors.ts';
 import {
   ANSWER_LIMIT,
   ensureStream,
@@ -20,8 +21,7 @@ import {
   MAX_MESSAGE,
   streamName,
   subjectOf,
-} from '#cluster/jetstream-stream.ts';
-import { SealpostError } from '#shared/errors.ts';
+} from './jetstream-stream.ts';
 
 /**
  * One reading of a stream, from its first message on and then as messages arrive, and writing behind what was read.

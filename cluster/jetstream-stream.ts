@@ -8,8 +8,8 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from 'nats';
-import { encodeToken } from '#cluster/subjects.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { encodeToken } from './subjects.ts';
 
 /**
  * The stream of a replicated map: how it is made, what its subjects are, and what JetStream's refusals mean.

@@ -1,3 +1,6 @@
+import { CALL_ERRORS } from '#shared/contract.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
 import {
   type Address,
   type Bus,
@@ -6,10 +9,7 @@ import {
   type BusRequest,
   DRAIN_LIMIT,
   endsWithin,
-} from '#cluster/bus.ts';
-import { CALL_ERRORS } from '#shared/contract.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
-import { newId } from '#shared/ids.ts';
+} from './bus.ts';
 
 const key = (a: Address): string => `v${a.version}.${a.service}.${a.operation}`;
 const eventKey = (service: string, version: number, event: string): string => `v${version}.${service}.${event}`;

@@ -1,10 +1,10 @@
-import { announcer, listen, serve } from '#cluster/actor.ts';
-import type { Bus } from '#cluster/bus.ts';
-import { configDigests } from '#cluster/config/digest.ts';
-import { type Heartbeat, type Member, type MemberState, memberContract } from '#cluster/membership-contract.ts';
-import type { Settings } from '#cluster/settings.ts';
 import type { Handlers } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
+import { announcer, listen, serve } from './actor.ts';
+import type { Bus } from './bus.ts';
+import { configDigests } from './config/digest.ts';
+import { type Heartbeat, type Member, type MemberState, memberContract } from './membership-contract.ts';
+import type { Settings } from './settings.ts';
 
 /**
  * Who is in the cluster: each process announces itself every second, and keeps what it hears of the others.

@@ -1,4 +1,7 @@
 import type { Msg, NatsConnection } from 'nats';
+import { CALL_ERRORS } from '#shared/contract.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
 import {
   type Address,
   type Bus,
@@ -7,16 +10,13 @@ import {
   type BusRequest,
   DRAIN_LIMIT,
   endsWithin,
-} from '#cluster/bus.ts';
-import { decodeEvent, decodeRequest, encodeEvent, encodeReply, encodeRequest } from '#cluster/frame.ts';
-import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
-import { failure, LocalBus } from '#cluster/local-bus.ts';
-import { type NatsConnectionOptions, NatsLink } from '#cluster/nats-connection.ts';
-import { ask, label, repeated, Unsent, unavailable } from '#cluster/nats-request.ts';
-import { eventSubject, isInbox, operationSubject } from '#cluster/subjects.ts';
-import { CALL_ERRORS } from '#shared/contract.ts';
-import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import type { Logger } from '#shared/log.ts';
+} from './bus.ts';
+import { decodeEvent, decodeRequest, encodeEvent, encodeReply, encodeRequest } from './frame.ts';
+import type { JetStreamAccess } from './jetstream-access.ts';
+import { failure, LocalBus } from './local-bus.ts';
+import { type NatsConnectionOptions, NatsLink } from './nats-connection.ts';
+import { ask, label, repeated, Unsent, unavailable } from './nats-request.ts';
+import { eventSubject, isInbox, operationSubject } from './subjects.ts';
 
 /**
  * The bus between processes, over NATS. What the own process serves is called directly, without NATS; so is what

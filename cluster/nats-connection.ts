@@ -3,12 +3,12 @@ import { connect as connectSocket, isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { connect, createInbox, DebugEvents, Events, type Msg, type NatsConnection, type Subscription } from 'nats';
-import { endsWithin } from '#cluster/bus.ts';
-import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
-import { inboxPrefix } from '#cluster/subjects.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
+import { endsWithin } from './bus.ts';
+import type { JetStreamAccess } from './jetstream-access.ts';
+import { inboxPrefix } from './subjects.ts';
 
 /**
  * A connection to NATS that is kept up for ever, and the subscriptions that are made anew on each one.

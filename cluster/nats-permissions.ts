@@ -1,9 +1,9 @@
-import { streamSubjects } from '#cluster/jetstream-stream.ts';
-import { memberContract } from '#cluster/membership-contract.ts';
-import { eventSubject, inboxPrefix, operationSubjects } from '#cluster/subjects.ts';
-import { CONTRACTS, type ContractName, type Party, PEERS, type Peers, type ServiceName } from '#cluster/topology.ts';
-import { spokenEvents, spokenOperations } from '#cluster/versions.ts';
 import { type Contract, DEFAULT_CALL_TIMEOUT } from '#shared/contract.ts';
+import { streamSubjects } from './jetstream-stream.ts';
+import { memberContract } from './membership-contract.ts';
+import { eventSubject, inboxPrefix, operationSubjects } from './subjects.ts';
+import { CONTRACTS, type ContractName, type Party, PEERS, type Peers, type ServiceName } from './topology.ts';
+import { spokenEvents, spokenOperations } from './versions.ts';
 
 /**
  * The users of NATS and what each may do, from the table of who calls whom (`topology.ts`).

@@ -1,8 +1,8 @@
 import { ErrorCode, type NatsConnection, NatsError } from 'nats';
-import type { Address, BusReply } from '#cluster/bus.ts';
-import { decodeReply } from '#cluster/frame.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import type { Address, BusReply } from './bus.ts';
+import { decodeReply } from './frame.ts';
 
 /** One question over a NATS connection, what its failures mean for a call, and what all of them may hold in memory. */
 

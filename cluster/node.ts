@@ -1,17 +1,4 @@
 import { mkdir } from 'node:fs/promises';
-import { announcer, client, serve } from '#cluster/actor.ts';
-import type { Bus } from '#cluster/bus.ts';
-import { busLogin } from '#cluster/config/bus-login.ts';
-import type { Config } from '#cluster/config/schema.ts';
-import { type ConfigWatch, watchConfig } from '#cluster/config/watch.ts';
-import { openControl } from '#cluster/control.ts';
-import { Drain, type DrainParts } from '#cluster/drain.ts';
-import { LocalBus } from '#cluster/local-bus.ts';
-import { Membership, type MembershipOptions } from '#cluster/membership.ts';
-import { NatsBus } from '#cluster/nats-bus.ts';
-import { Settings } from '#cluster/settings.ts';
-import { CONTRACTS, calls, hears, type ServiceName } from '#cluster/topology.ts';
-import { VERSION } from '#cluster/version.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
 import { createListenerService } from '#services/listener/service.ts';
@@ -24,6 +11,19 @@ import { createSignerService } from '#services/signer/service.ts';
 import type { Contract, Service } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import { announcer, client, serve } from './actor.ts';
+import type { Bus } from './bus.ts';
+import { busLogin } from './config/bus-login.ts';
+import type { Config } from './config/schema.ts';
+import { type ConfigWatch, watchConfig } from './config/watch.ts';
+import { openControl } from './control.ts';
+import { Drain, type DrainParts } from './drain.ts';
+import { LocalBus } from './local-bus.ts';
+import { Membership, type MembershipOptions } from './membership.ts';
+import { NatsBus } from './nats-bus.ts';
+import { Settings } from './settings.ts';
+import { CONTRACTS, calls, hears, type ServiceName } from './topology.ts';
+import { VERSION } from './version.ts';
 
 /**
  * The one composition root: makes the services of a process, gives each the clients of its peers (`topology.ts`),

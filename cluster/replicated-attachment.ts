@@ -1,5 +1,5 @@
-import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
-import { JetStreamLog, type LogMessage, type LogOptions } from '#cluster/jetstream-log.ts';
+import type { JetStreamAccess } from './jetstream-access.ts';
+import { JetStreamLog, type LogMessage, type LogOptions } from './jetstream-log.ts';
 
 /** One reading of the stream by a replicated map: how far it got, and where the stream is behind the map. */
 export class Attachment {

@@ -1,12 +1,12 @@
 import type { z } from 'zod';
-import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
-import type { LogEnd } from '#cluster/jetstream-log.ts';
-import { Applier } from '#cluster/replicated-applier.ts';
-import { Attachment } from '#cluster/replicated-attachment.ts';
-import type { ReplicatedRecord } from '#cluster/replicated-record.ts';
-import type { ReplicatedRecords } from '#cluster/replicated-records.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { JetStreamAccess } from './jetstream-access.ts';
+import type { LogEnd } from './jetstream-log.ts';
+import { Applier } from './replicated-applier.ts';
+import { Attachment } from './replicated-attachment.ts';
+import type { ReplicatedRecord } from './replicated-record.ts';
+import type { ReplicatedRecords } from './replicated-records.ts';
 
 /**
  * Keeps a map's records and its stream the same, both ways, for as long as the map is open. The protocol is written

@@ -1,13 +1,13 @@
 import type { z } from 'zod';
-import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
-import { Follower } from '#cluster/replicated-follower.ts';
-import { nextRecord, type ReplicatedRecord } from '#cluster/replicated-record.ts';
-import { type LiveRecord, ReplicatedRecords, refuseUnreadable } from '#cluster/replicated-records.ts';
-import { noQuorum, storeFailed, Writer } from '#cluster/replicated-writer.ts';
-import type { Store } from '#cluster/store.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
+import type { JetStreamAccess } from './jetstream-access.ts';
+import { Follower } from './replicated-follower.ts';
+import { nextRecord, type ReplicatedRecord } from './replicated-record.ts';
+import { type LiveRecord, ReplicatedRecords, refuseUnreadable } from './replicated-records.ts';
+import { noQuorum, storeFailed, Writer } from './replicated-writer.ts';
+import type { Store } from './store.ts';
 
 /**
  * Records that every node of a cluster holds and any node changes, one change at a time.

@@ -1,14 +1,14 @@
 import type { z } from 'zod';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
 import {
   compare,
   decodeStored,
   encodeStored,
   type ReplicatedRecord,
   type UnreadableRecord,
-} from '#cluster/replicated-record.ts';
-import type { Store, StoreOperation } from '#cluster/store.ts';
-import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import type { Logger } from '#shared/log.ts';
+} from './replicated-record.ts';
+import type { Store, StoreOperation } from './store.ts';
 
 /**
  * The records of a replicated map on this node's disk, and in memory for reading. Memory shows what is synced.

@@ -1,9 +1,9 @@
-import type { Attachment } from '#cluster/replicated-attachment.ts';
-import type { Follower } from '#cluster/replicated-follower.ts';
-import { type ReplicatedRecord, writeIdOf } from '#cluster/replicated-record.ts';
-import type { ReplicatedRecords } from '#cluster/replicated-records.ts';
-import type { Store } from '#cluster/store.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import type { Attachment } from './replicated-attachment.ts';
+import type { Follower } from './replicated-follower.ts';
+import { type ReplicatedRecord, writeIdOf } from './replicated-record.ts';
+import type { ReplicatedRecords } from './replicated-records.ts';
+import type { Store } from './store.ts';
 
 /** Puts records into the stream and finds out what became of them. The protocol is written down in `replicated-map.ts`. */
 

@@ -1,6 +1,6 @@
-import type { Address } from '#cluster/bus.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { Address } from './bus.ts';
 
 /**
  * NATS subjects, derived from contracts and spelled nowhere else (`shared/contract.ts` lists their forms).

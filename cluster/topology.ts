@@ -1,6 +1,3 @@
-import { client, listen } from '#cluster/actor.ts';
-import type { Bus } from '#cluster/bus.ts';
-import { memberContract } from '#cluster/membership-contract.ts';
 import { CREDENTIALS_BUCKET, credentialStoreContract } from '#services/credential-store/contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
 import { policyContract } from '#services/policy/contract.ts';
@@ -8,6 +5,9 @@ import { CLAIMS_BUCKET, routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import type { Client, Contract, Listen } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
+import { client, listen } from './actor.ts';
+import type { Bus } from './bus.ts';
+import { memberContract } from './membership-contract.ts';
 
 /**
  * Who may say what to whom. From this one table come the clients that services are given (`calls`, `hears`), their

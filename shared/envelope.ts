@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Reply } from '#shared/reply.ts';
+import { Reply } from './reply.ts';
 
 /**
  * The envelope of a message and the fate of each recipient, in the form that crosses the bus and lies on disk.

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { writeNew } from '#cluster/cli/keys/export.ts';
-import { unreadable } from '#cluster/config/secrets.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
+import { unreadable } from '../config/secrets.ts';
+import { writeNew } from './keys/export.ts';
 
 /**
  * The password of a user of the bus, from its file; a new one where there is none. Fails with `invalid-password` when

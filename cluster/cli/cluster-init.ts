@@ -2,14 +2,14 @@ import { X509Certificate } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
-import { type CertificatePair, createAuthority, issueCertificate } from '#cluster/certificate.ts';
-import { readPassword } from '#cluster/cli/bus-password.ts';
-import { natsConfig } from '#cluster/cli/nats-config.ts';
-import { unreadable } from '#cluster/config/secrets.ts';
-import { BUS_USERS, type BusUser } from '#cluster/nats-permissions.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
-import { generateNek } from '#shared/nek.ts';
+import { type CertificatePair, createAuthority, issueCertificate } from '../certificate.ts';
+import { unreadable } from '../config/secrets.ts';
+import { BUS_USERS, type BusUser } from '../nats-permissions.ts';
+import { readPassword } from './bus-password.ts';
+import { natsConfig } from './nats-config.ts';
 
 /**
  * What the processes of a cluster must share or keep from each other, in one folder for each who needs it:

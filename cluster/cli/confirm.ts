@@ -1,7 +1,7 @@
 import { stderr, stdin } from 'node:process';
 import { createInterface } from 'node:readline/promises';
-import { usageError } from '#cluster/cli/exit.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { usageError } from './exit.ts';
 
 /**
  * Ask before what cannot be undone. `what` is what will happen. Fails with `aborted` when the answer is not yes, with

@@ -1,16 +1,16 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { Bus } from '#cluster/bus.ts';
-import { usageError } from '#cluster/cli/exit.ts';
-import { SANDBOX_FOLDER, sandboxConfig } from '#cluster/cli/sandbox.ts';
-import { busLogin } from '#cluster/config/bus-login.ts';
-import { requireConfig, type Section } from '#cluster/config/load.ts';
-import type { Config } from '#cluster/config/schema.ts';
-import { ControlClient } from '#cluster/control.ts';
-import { type Calls, type ContractName, calls } from '#cluster/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
+import type { Bus } from '../bus.ts';
+import { busLogin } from '../config/bus-login.ts';
+import { requireConfig, type Section } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
+import { ControlClient } from '../control.ts';
+import { type Calls, type ContractName, calls } from '../topology.ts';
+import { usageError } from './exit.ts';
+import { SANDBOX_FOLDER, sandboxConfig } from './sandbox.ts';
 
 /** What every command shares: which configuration it is about, how it reaches the node, how it prints. */
 
@@ -93,7 +93,7 @@ function caller(config: Config, way: Pick<Bus, 'call'>, bus?: Bus): Caller {
 /** Undefined when no server answers. */
 async function connectNats({ bus, node }: Config): Promise<Bus | undefined> {
   // Loaded where it is needed: most commands talk to a node on this machine, and should start fast.
-  const { NatsBus } = await import('#cluster/nats-bus.ts');
+  const { NatsBus } = await import('../nats-bus.ts');
   const connection = await NatsBus.connect({
     servers: bus.servers,
     node: node.name,

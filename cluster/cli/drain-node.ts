@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Caller, type CommonOptions, openCaller, print } from '#cluster/cli/context.ts';
-import { usageError } from '#cluster/cli/exit.ts';
-import { type Member, memberContract } from '#cluster/membership-contract.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { parseDuration } from '#shared/units.ts';
+import { type Member, memberContract } from '../membership-contract.ts';
+import { type Caller, type CommonOptions, openCaller, print } from './context.ts';
+import { usageError } from './exit.ts';
 
 /** `sealpost cluster drain <node>`: tells every process of a node to hand over and end, and watches until they have. */
 

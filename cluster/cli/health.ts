@@ -3,15 +3,15 @@ import { rm } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
-import { client } from '#cluster/actor.ts';
-import type { RunningNode } from '#cluster/node.ts';
-import type { ServiceName } from '#cluster/topology.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
 import { policyContract } from '#services/policy/contract.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { client } from '../actor.ts';
+import type { RunningNode } from '../node.ts';
+import type { ServiceName } from '../topology.ts';
 
 /**
  * How a process of a cluster is, for whoever starts it: the health check of its container.

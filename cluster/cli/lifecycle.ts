@@ -1,6 +1,6 @@
-import { EXIT } from '#cluster/cli/exit.ts';
-import type { RunningNode } from '#cluster/node.ts';
 import type { Logger } from '#shared/log.ts';
+import type { RunningNode } from '../node.ts';
+import { EXIT } from './exit.ts';
 
 /** How long a graceful stop may take. */
 const STOP_LIMIT_MS = 30_000;

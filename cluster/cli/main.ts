@@ -1,24 +1,24 @@
 import { Command, CommanderError } from 'commander';
-import { EXIT, exitCodeOf, failureText, usageError } from '#cluster/cli/exit.ts';
-import { VERSION } from '#cluster/version.ts';
+import { VERSION } from '../version.ts';
+import { EXIT, exitCodeOf, failureText, usageError } from './exit.ts';
 
 /** Errors are for programs too then. */
 const asJson = process.argv.includes('--json');
 
 /** Everything that `sealpost` can be asked, in the order of its help: one file for each command. */
 const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
-  start: () => import('#cluster/cli/commands/start.ts'),
-  status: () => import('#cluster/cli/commands/status.ts'),
-  health: () => import('#cluster/cli/commands/health.ts'),
-  config: () => import('#cluster/cli/commands/config.ts'),
-  queue: () => import('#cluster/cli/commands/queue.ts'),
-  keys: () => import('#cluster/cli/commands/keys.ts'),
-  keymgmt: () => import('#cluster/cli/commands/keymgmt.ts'),
-  doctor: () => import('#cluster/cli/commands/doctor.ts'),
-  cluster: () => import('#cluster/cli/commands/cluster.ts'),
-  users: () => import('#cluster/cli/commands/users.ts'),
-  capture: () => import('#cluster/cli/commands/capture.ts'),
-  send: () => import('#cluster/cli/commands/send.ts'),
+  start: () => import('./commands/start.ts'),
+  status: () => import('./commands/status.ts'),
+  health: () => import('./commands/health.ts'),
+  config: () => import('./commands/config.ts'),
+  queue: () => import('./commands/queue.ts'),
+  keys: () => import('./commands/keys.ts'),
+  keymgmt: () => import('./commands/keymgmt.ts'),
+  doctor: () => import('./commands/doctor.ts'),
+  cluster: () => import('./commands/cluster.ts'),
+  users: () => import('./commands/users.ts'),
+  capture: () => import('./commands/capture.ts'),
+  send: () => import('./commands/send.ts'),
 };
 
 /** The program with the command that is asked for; with all of them for help, or when there is no such command. */

@@ -1,4 +1,4 @@
-import { BUS_USERS, type BusUser, type Permissions, permissionsOf } from '#cluster/nats-permissions.ts';
+import { BUS_USERS, type BusUser, type Permissions, permissionsOf } from '../nats-permissions.ts';
 
 /** The users of the bus as nats-server (2.9 or newer) reads them in its configuration file. */
 

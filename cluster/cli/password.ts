@@ -1,9 +1,9 @@
 import { stderr, stdin } from 'node:process';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
-import { usageError } from '#cluster/cli/exit.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { Secret } from '#shared/secret.ts';
+import { usageError } from './exit.ts';
 
 /**
  * A password from the terminal without echo, or the first line of standard input. Never from the arguments: those

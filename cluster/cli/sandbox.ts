@@ -2,17 +2,17 @@ import { randomBytes, X509Certificate } from 'node:crypto';
 import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { client } from '#cluster/actor.ts';
-import type { Bus } from '#cluster/bus.ts';
-import { isSystemError } from '#cluster/cli/exit.ts';
-import { resolvePaths } from '#cluster/config/paths.ts';
-import { type Config, ConfigSchema } from '#cluster/config/schema.ts';
 import { credentialStoreContract, type KeyAlgorithm, type KeyStatus } from '#services/credential-store/contract.ts';
 import { addUser } from '#services/policy/users-file.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
-import { generateNek } from '#shared/nek.ts';
 import { Secret } from '#shared/secret.ts';
+import { client } from '../actor.ts';
+import type { Bus } from '../bus.ts';
+import { resolvePaths } from '../config/paths.ts';
+import { type Config, ConfigSchema } from '../config/schema.ts';
+import { isSystemError } from './exit.ts';
 
 /**
  * The node that `sealpost start` runs when there is no configuration: everything real, on unprivileged ports of the
@@ -135,7 +135,7 @@ async function makeCertificate(folder: string): Promise<void> {
     if (validToDate.getTime() > Date.now() + 86_400_000) return;
   }
   // Loaded for the first start alone: every command knows this file.
-  const { createSelfSigned } = await import('#cluster/certificate.ts');
+  const { createSelfSigned } = await import('../certificate.ts');
   const pair = await createSelfSigned({ dns: ['localhost'], ip: ['127.0.0.1', '::1'] }, 365);
   await replace(files.key, pair.key);
   await replace(files.certificate, pair.certificate);

@@ -1,6 +1,6 @@
-import type { Config } from '#cluster/config/schema.ts';
-import { readSecret, SecretReference } from '#cluster/config/secrets.ts';
 import type { Secret } from '#shared/secret.ts';
+import type { Config } from './schema.ts';
+import { readSecret, SecretReference } from './secrets.ts';
 
 /**
  * User and password at the NATS servers, read from where the configuration says they are: processes with one file in

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ConfigSchema } from '#cluster/config/schema.ts';
+import { ConfigSchema } from './schema.ts';
 
 /** The part of JSON Schema that the configuration uses. `secret` marks what must not be shown, `kind` says what a text is. */
 export type JsonSchema = {

@@ -2,12 +2,12 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Problem } from '#cluster/config/problem.ts';
-import type { Config } from '#cluster/config/schema.ts';
-import { modeWarning, readSecret, SecretReference, unreadable } from '#cluster/config/secrets.ts';
+import { parseNeks } from '#shared/dkim/nek.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import { parseNeks } from '#shared/nek.ts';
 import type { Secret } from '#shared/secret.ts';
+import type { Problem } from './problem.ts';
+import type { Config } from './schema.ts';
+import { modeWarning, readSecret, SecretReference, unreadable } from './secrets.ts';
 
 /**
  * What the configuration says about the machine it runs on: files that must be there and readable, certificates that

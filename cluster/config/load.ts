@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { checkFiles } from '#cluster/config/files.ts';
-import { explainIssue } from '#cluster/config/messages.ts';
-import { resolvePaths } from '#cluster/config/paths.ts';
-import { formatProblem, type Problem } from '#cluster/config/problem.ts';
-import { RULES } from '#cluster/config/rules.ts';
-import { type Config, ConfigSchema } from '#cluster/config/schema.ts';
-import { unreadable } from '#cluster/config/secrets.ts';
-import { parseYaml } from '#cluster/config/yaml.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { checkFiles } from './files.ts';
+import { explainIssue } from './messages.ts';
+import { resolvePaths } from './paths.ts';
+import { formatProblem, type Problem } from './problem.ts';
+import { RULES } from './rules.ts';
+import { type Config, ConfigSchema } from './schema.ts';
+import { unreadable } from './secrets.ts';
+import { parseYaml } from './yaml.ts';
 
 export type Section = keyof Config;
 type LoadOptions =

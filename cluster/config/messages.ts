@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Problem } from '#cluster/config/problem.ts';
-import { suggest } from '#cluster/config/suggest.ts';
+import type { Problem } from './problem.ts';
+import { suggest } from './suggest.ts';
 
 /**
  * Turns what zod found into sentences for people who never heard of zod. The schema's own messages (custom issues,

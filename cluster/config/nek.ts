@@ -1,8 +1,8 @@
-import type { Config } from '#cluster/config/schema.ts';
-import { describeSource, readSecret, SecretReference } from '#cluster/config/secrets.ts';
+import { type Nek, parseNeks } from '#shared/dkim/nek.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { type Nek, parseNeks } from '#shared/nek.ts';
+import type { Config } from './schema.ts';
+import { describeSource, readSecret, SecretReference } from './secrets.ts';
 
 /**
  * The NEKs that the configuration names, read anew at every call so that a changed file is seen; none when none are

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
-import { parseVia } from '#cluster/config/route.ts';
-import type { Config } from '#cluster/config/schema.ts';
-import { SecretReference } from '#cluster/config/secrets.ts';
 import type { Secret } from '#shared/secret.ts';
+import { parseVia } from './route.ts';
+import type { Config } from './schema.ts';
+import { SecretReference } from './secrets.ts';
 
 /** The configuration with every relative path made absolute, from the folder of the configuration file. */
 export function resolvePaths(config: Config, folder: string): Config {

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
-import type { RouteConfig } from '#cluster/config/schema.ts';
-import { suggest } from '#cluster/config/suggest.ts';
 import { isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
+import type { RouteConfig } from './schema.ts';
+import { suggest } from './suggest.ts';
 
 /** Where a route leads, parsed from its `via`. `host` is a name or an address without brackets. */
 export type NextHopSpec =

@@ -1,5 +1,5 @@
-import type { Problem } from '#cluster/config/problem.ts';
-import type { Config } from '#cluster/config/schema.ts';
+import type { Problem } from './problem.ts';
+import type { Config } from './schema.ts';
 
 /**
  * Combinations that make no sense, though every value is right by itself. Each rule names the sections that it

@@ -1,7 +1,7 @@
-import type { Problem } from '#cluster/config/problem.ts';
-import { duplicates, type Rule } from '#cluster/config/rule.ts';
-import type { Config, DomainConfig, ZoneConfig } from '#cluster/config/schema.ts';
-import { nearestZone } from '#cluster/config/zone.ts';
+import type { Problem } from './problem.ts';
+import { duplicates, type Rule } from './rule.ts';
+import type { Config, DomainConfig, ZoneConfig } from './schema.ts';
+import { nearestZone } from './zone.ts';
 
 /** Combinations that make no sense in what the configuration says of DKIM keys: how they get into DNS, who keeps them. */
 

@@ -1,6 +1,6 @@
-import type { Problem } from '#cluster/config/problem.ts';
-import { duplicates, type Rule } from '#cluster/config/rule.ts';
-import type { Config } from '#cluster/config/schema.ts';
+import type { Problem } from './problem.ts';
+import { duplicates, type Rule } from './rule.ts';
+import type { Config } from './schema.ts';
 
 /** Combinations that make no sense in the limits of `rates`. */
 

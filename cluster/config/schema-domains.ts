@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { domain, nameServer, secret } from '#cluster/config/values.ts';
+import { domain, nameServer, secret } from './values.ts';
 
 /** The entries of `domains` and of `dns.zones`: whose mail is received and signed, and how keys get into DNS. */
 

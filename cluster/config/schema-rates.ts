@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { domainOrAny, rate, senderOrAny } from '#cluster/config/values.ts';
+import { domainOrAny, rate, senderOrAny } from './values.ts';
 
 /**
  * The section `rates`: limits that hold for the whole cluster. Destinations are paced by routers (shares.ts and

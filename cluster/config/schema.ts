@@ -1,8 +1,8 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { explainVia, parseVia } from '#cluster/config/route.ts';
-import { domainEntry, zone } from '#cluster/config/schema-domains.ts';
-import { ratesSection } from '#cluster/config/schema-rates.ts';
+import { explainVia, parseVia } from './route.ts';
+import { domainEntry, zone } from './schema-domains.ts';
+import { ratesSection } from './schema-rates.ts';
 import {
   certificate,
   domain,
@@ -16,7 +16,7 @@ import {
   secret,
   size,
   TEN_YEARS,
-} from '#cluster/config/values.ts';
+} from './values.ts';
 
 /**
  * The one schema of sealpost.yaml: type, default and explanation of every option. Keys are written here as they stand

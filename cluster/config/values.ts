@@ -1,11 +1,11 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
-import { SecretReference } from '#cluster/config/secrets.ts';
 import { domainOf, localPartOf, normalizeAddress, normalizeDomain } from '#shared/address.ts';
 import { parseRate, type Rate } from '#shared/rate.ts';
 import { Secret } from '#shared/secret.ts';
 import { formatDuration, parseDuration, parseSize } from '#shared/units.ts';
+import { SecretReference } from './secrets.ts';
 
 /**
  * The kinds of values that options of the configuration have; `schema.ts` says where each stands. `kind` is what

@@ -1,14 +1,14 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { loadConfig } from '#cluster/config/load.ts';
-import { formatProblem } from '#cluster/config/problem.ts';
-import type { Config } from '#cluster/config/schema.ts';
-import { describeSource, SecretReference } from '#cluster/config/secrets.ts';
-import type { Settings } from '#cluster/settings.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
+import type { Settings } from '../settings.ts';
+import { loadConfig } from './load.ts';
+import { formatProblem } from './problem.ts';
+import type { Config } from './schema.ts';
+import { describeSource, SecretReference } from './secrets.ts';
 
 /**
  * Keeps the running configuration in step with its file.

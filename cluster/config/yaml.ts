@@ -1,5 +1,5 @@
 import { isMap, isScalar, isSeq, LineCounter, parseAllDocuments, type YAMLError } from 'yaml';
-import type { Problem } from '#cluster/config/problem.ts';
+import type { Problem } from './problem.ts';
 
 /** A YAML file as plain data, with the way back from a path to its line. */
 export type YamlFile = { data: unknown; problems: Problem[]; lineOf(path: readonly PropertyKey[]): number | undefined };

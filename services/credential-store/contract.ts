@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
-import { WrappedKey } from '#shared/key-wrap.ts';
+import { WrappedKey } from '#shared/dkim/key-wrap.ts';
 
 /**
  * The credential-store owns the DKIM keys: their life, their records in DNS, their copies on every node. Private keys

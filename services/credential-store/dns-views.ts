@@ -1,12 +1,12 @@
 import type { Settings } from '#cluster/settings.ts';
-import type { DnsView } from '#services/credential-store/contract.ts';
-import { checkRecord, type ExpectedRecord } from '#services/credential-store/dns/proof.ts';
-import type { KeyRecord } from '#services/credential-store/domain-record.ts';
-import type { KeyName } from '#services/credential-store/key-name.ts';
-import type { Records } from '#services/credential-store/records.ts';
-import { dkimRecordName } from '#shared/dkim-record.ts';
+import type { KeyName } from '#shared/dkim/key-name.ts';
+import { dkimRecordName } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { DnsView } from './contract.ts';
+import { checkRecord, type ExpectedRecord } from './dns/proof.ts';
+import type { KeyRecord } from './domain-record.ts';
+import type { Records } from './records.ts';
 
 /**
  * What this node sees of the keys' records in DNS. Looked at when a driver asks, and by itself every minute,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { KeyInfo } from '#services/credential-store/contract.ts';
-import { WrappedKey } from '#shared/key-wrap.ts';
+import { WrappedKey } from '#shared/dkim/key-wrap.ts';
+import { KeyInfo } from './contract.ts';
 
 /**
  * What the cluster knows of one signing domain: its keys, its rotation, its schedule, and which node drives them. One

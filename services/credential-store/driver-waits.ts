@@ -1,7 +1,7 @@
-import type { Holder } from '#services/credential-store/contract.ts';
-import type { DomainRecord } from '#services/credential-store/domain-record.ts';
-import type { Step } from '#services/credential-store/next-step.ts';
-import { lateHolder } from '#services/credential-store/step-work.ts';
+import type { Holder } from './contract.ts';
+import type { DomainRecord } from './domain-record.ts';
+import type { Step } from './next-step.ts';
+import { lateHolder } from './step-work.ts';
 
 /**
  * The steps of one domain that could not be made, and when each is tried again: after 0.5 s, 1 s, 2 s … 30 s; at once

@@ -1,12 +1,12 @@
-import type { Holder } from '#services/credential-store/contract.ts';
-import type { DomainRecord } from '#services/credential-store/domain-record.ts';
-import { StepWaits, systemTimer, type Timer } from '#services/credential-store/driver-waits.ts';
-import type { DriverWorld } from '#services/credential-store/driver-world.ts';
-import { nextStep, type Step } from '#services/credential-store/next-step.ts';
-import { reasonText } from '#services/credential-store/record-change.ts';
-import { assertSameKeys, type Change, work } from '#services/credential-store/step-work.ts';
-import { claim, noteProblem } from '#services/credential-store/steps.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import type { Holder } from './contract.ts';
+import type { DomainRecord } from './domain-record.ts';
+import { StepWaits, systemTimer, type Timer } from './driver-waits.ts';
+import type { DriverWorld } from './driver-world.ts';
+import { nextStep, type Step } from './next-step.ts';
+import { reasonText } from './record-change.ts';
+import { assertSameKeys, type Change, work } from './step-work.ts';
+import { claim, noteProblem } from './steps.ts';
 
 /**
  * Makes the steps in the lives of keys: asks the nodes and DNS (`step-work.ts`), then writes the new state down.

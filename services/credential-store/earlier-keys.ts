@@ -3,12 +3,12 @@ import { z } from 'zod';
 import type { Config } from '#cluster/config/schema.ts';
 import type { Settings } from '#cluster/settings.ts';
 import type { Store } from '#cluster/store.ts';
-import { SigningKey } from '#services/credential-store/contract.ts';
-import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
-import { publicationFor } from '#services/credential-store/publication.ts';
-import type { Records } from '#services/credential-store/records.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import { SigningKey } from './contract.ts';
+import type { DomainRecord, KeyRecord } from './domain-record.ts';
+import { publicationFor } from './publication.ts';
+import type { Records } from './records.ts';
 
 /**
  * Keys that an earlier version of Sealpost, which knew no cluster, stored on this node. They are taken over into the

@@ -1,13 +1,13 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import type { KeyAlgorithm } from '#services/credential-store/contract.ts';
-import type { KeyRecord } from '#services/credential-store/domain-record.ts';
-import { checkKeyName, type KeyName } from '#services/credential-store/key-name.ts';
-import { assertCurrent } from '#services/credential-store/nek-check.ts';
-import type { Office } from '#services/credential-store/operations/office.ts';
-import { publicationFor } from '#services/credential-store/publication.ts';
+import { checkKeyName, type KeyName } from '#shared/dkim/key-name.ts';
+import { unwrapKey, type WrappedKey } from '#shared/dkim/key-wrap.ts';
+import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { unwrapKey, type WrappedKey } from '#shared/key-wrap.ts';
-import { publicKeyFingerprint, publishedBytes } from '#shared/public-key.ts';
+import type { KeyAlgorithm } from './contract.ts';
+import type { KeyRecord } from './domain-record.ts';
+import { assertCurrent } from './nek-check.ts';
+import type { Office } from './operations/office.ts';
+import { publicationFor } from './publication.ts';
 
 type ImportRequest = KeyName & {
   algorithm: KeyAlgorithm;

@@ -1,15 +1,15 @@
 import type { Config } from '#cluster/config/schema.ts';
 import type { Settings } from '#cluster/settings.ts';
-import type { KeyAlgorithm } from '#services/credential-store/contract.ts';
-import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
-import { generateKey } from '#services/credential-store/generate.ts';
-import { checkKeyName, type KeyName } from '#services/credential-store/key-name.ts';
-import type { Neks } from '#services/credential-store/neks.ts';
-import { fixedSelectors, publicationFor } from '#services/credential-store/publication.ts';
-import { newSelectors } from '#services/credential-store/selector-name.ts';
+import { checkKeyName, type KeyName } from '#shared/dkim/key-name.ts';
+import { type WrappedKey, wrapKey } from '#shared/dkim/key-wrap.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { type WrappedKey, wrapKey } from '#shared/key-wrap.ts';
 import type { Logger } from '#shared/log.ts';
+import type { KeyAlgorithm } from './contract.ts';
+import type { DomainRecord, KeyRecord } from './domain-record.ts';
+import { generateKey } from './generate.ts';
+import type { Neks } from './neks.ts';
+import { fixedSelectors, publicationFor } from './publication.ts';
+import { newSelectors } from './selector-name.ts';
 
 /** Makes keys: names, pairs, wrapped; nothing is stored. */
 export class KeyMaker {

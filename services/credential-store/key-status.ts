@@ -1,9 +1,9 @@
-import { type KeyInfo, type KeyStatus, SigningKey } from '#services/credential-store/contract.ts';
-import type { DnsViews } from '#services/credential-store/dns-views.ts';
-import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
-import type { Presence } from '#services/credential-store/presence.ts';
-import { recordName } from '#services/credential-store/publication.ts';
-import type { Records } from '#services/credential-store/records.ts';
+import { type KeyInfo, type KeyStatus, SigningKey } from './contract.ts';
+import type { DnsViews } from './dns-views.ts';
+import type { DomainRecord, KeyRecord } from './domain-record.ts';
+import type { Presence } from './presence.ts';
+import { recordName } from './publication.ts';
+import type { Records } from './records.ts';
 
 /** Keys as others see them: people, and signers. */
 

@@ -1,16 +1,7 @@
-import type { KeyAlgorithm, KeyState } from '#services/credential-store/contract.ts';
-import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
-import {
-  type At,
-  enter,
-  keyOf,
-  timeText,
-  withEvent,
-  withKeys,
-  withoutProblem,
-  wrongState,
-} from '#services/credential-store/record-change.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { KeyAlgorithm, KeyState } from './contract.ts';
+import type { DomainRecord, KeyRecord } from './domain-record.ts';
+import { type At, enter, keyOf, timeText, withEvent, withKeys, withoutProblem, wrongState } from './record-change.ts';
 
 /**
  * The life of a key, and what an administrator may do to one key. Everything here is a function from a domain's record

@@ -1,10 +1,10 @@
-import type { NekList } from '#services/credential-store/domain-record.ts';
-import type { Records } from '#services/credential-store/records.ts';
-import { wrappedKeys } from '#services/credential-store/rewrap.ts';
+import type { WrappedKey } from '#shared/dkim/key-wrap.ts';
+import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { WrappedKey } from '#shared/key-wrap.ts';
 import type { Logger } from '#shared/log.ts';
-import { describeNek, describeNeks, findNek, type Nek } from '#shared/nek.ts';
+import type { NekList } from './domain-record.ts';
+import type { Records } from './records.ts';
+import { wrappedKeys } from './rewrap.ts';
 
 /** Whether the named encryption keys (NEKs) of a node are those that the store needs, and the sentences when not. */
 

@@ -1,11 +1,11 @@
-import type { Holder, NekStatus } from '#services/credential-store/contract.ts';
-import type { NekList } from '#services/credential-store/domain-record.ts';
-import { assertOpenable, countKeys, entryOf, mismatch, type NekEntry } from '#services/credential-store/nek-check.ts';
-import type { Records } from '#services/credential-store/records.ts';
-import { type Left, pendingKeys, rewrapPending, wrappedKeys } from '#services/credential-store/rewrap.ts';
+import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { describeNek, describeNeks, findNek, type Nek } from '#shared/nek.ts';
+import type { Holder, NekStatus } from './contract.ts';
+import type { NekList } from './domain-record.ts';
+import { assertOpenable, countKeys, entryOf, mismatch, type NekEntry } from './nek-check.ts';
+import type { Records } from './records.ts';
+import { type Left, pendingKeys, rewrapPending, wrappedKeys } from './rewrap.ts';
 
 /**
  * The named encryption keys (NEKs) of the cluster. The keys themselves stand in the configuration of each node and

@@ -1,5 +1,5 @@
-import type { Holder, Present } from '#services/credential-store/contract.ts';
 import { newQueueId } from '#shared/ids.ts';
+import type { Holder, Present } from './contract.ts';
 
 /**
  * Which processes hold keys right now: every credential-store and signer announces itself each second and at every

@@ -1,9 +1,9 @@
 import type { Config, DomainConfig, ZoneConfig } from '#cluster/config/schema.ts';
 import { nearestZone } from '#cluster/config/zone.ts';
-import type { KeyRecord, Publication } from '#services/credential-store/domain-record.ts';
-import type { KeyName } from '#services/credential-store/key-name.ts';
-import { dkimRecordName } from '#shared/dkim-record.ts';
+import type { KeyName } from '#shared/dkim/key-name.ts';
+import { dkimRecordName } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { KeyRecord, Publication } from './domain-record.ts';
 
 /** How the record of a key gets into DNS, and where it stands. What is decided at its making holds for its whole life. */
 

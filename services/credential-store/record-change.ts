@@ -1,6 +1,6 @@
-import type { KeyState } from '#services/credential-store/contract.ts';
-import type { DomainRecord, KeyRecord, Rotation } from '#services/credential-store/domain-record.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import type { KeyState } from './contract.ts';
+import type { DomainRecord, KeyRecord, Rotation } from './domain-record.ts';
 
 /** What every function from record to record is made of. None of them changes its argument. */
 

@@ -1,12 +1,6 @@
 import type { ReplicatedMap } from '#cluster/replicated-map.ts';
-import {
-  type CredentialRecord,
-  DomainRecord,
-  domainKey,
-  NEKS_KEY,
-  NekList,
-} from '#services/credential-store/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { type CredentialRecord, DomainRecord, domainKey, NEKS_KEY, NekList } from './domain-record.ts';
 
 /** The replicated records by what they are: one of each domain, and the list of named encryption keys. */
 export class Records {

@@ -1,7 +1,9 @@
-import type { RotationStatus } from '#services/credential-store/contract.ts';
-import type { DomainRecord, KeyRecord, Rotation } from '#services/credential-store/domain-record.ts';
-import { addKey } from '#services/credential-store/life-cycle.ts';
-import { openSteps, waitText } from '#services/credential-store/next-step.ts';
+import { SealpostError } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
+import type { RotationStatus } from './contract.ts';
+import type { DomainRecord, KeyRecord, Rotation } from './domain-record.ts';
+import { addKey } from './life-cycle.ts';
+import { openSteps, waitText } from './next-step.ts';
 import {
   type At,
   enter,
@@ -11,10 +13,8 @@ import {
   withEvent,
   withKeys,
   withoutProblem,
-} from '#services/credential-store/record-change.ts';
-import { withoutRotationTrouble } from '#services/credential-store/schedule.ts';
-import { SealpostError } from '#shared/errors.ts';
-import { newId } from '#shared/ids.ts';
+} from './record-change.ts';
+import { withoutRotationTrouble } from './schedule.ts';
 
 /**
  * A rotation: each of `from` is replaced by the one of `to` at the same place.

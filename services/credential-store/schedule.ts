@@ -1,6 +1,6 @@
-import type { DomainRecord, Schedule } from '#services/credential-store/domain-record.ts';
-import { withKeys, withoutProblem } from '#services/credential-store/record-change.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { DomainRecord, Schedule } from './domain-record.ts';
+import { withKeys, withoutProblem } from './record-change.ts';
 
 /** When scheduled rotations are due: every so many days, at a time of day where the administrator lives. */
 

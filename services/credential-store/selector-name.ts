@@ -1,7 +1,7 @@
-import type { KeyAlgorithm } from '#services/credential-store/contract.ts';
-import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
-import { timeText } from '#services/credential-store/record-change.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { KeyAlgorithm } from './contract.ts';
+import type { DomainRecord, KeyRecord } from './domain-record.ts';
+import { timeText } from './record-change.ts';
 
 /**
  * Names for the new keys of a domain, one for each algorithm. By date in UTC (`s20261123`, for Ed25519 `e20261123`, the

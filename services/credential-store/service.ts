@@ -6,32 +6,32 @@ import { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
 import { Store } from '#cluster/store.ts';
 import type { Calls, Hears } from '#cluster/topology.ts';
+import type { Announce, Handlers, Service } from '#shared/contract.ts';
+import type { Nek } from '#shared/dkim/nek.ts';
+import { SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
 import {
   CREDENTIALS_BUCKET,
   type CredentialStoreContract,
   credentialStoreContract,
   type Holder,
   type Present,
-} from '#services/credential-store/contract.ts';
-import { DnsViews } from '#services/credential-store/dns-views.ts';
-import { CredentialRecord } from '#services/credential-store/domain-record.ts';
-import { Driver } from '#services/credential-store/driver.ts';
-import { EarlierKeys } from '#services/credential-store/earlier-keys.ts';
-import { KeyMaker } from '#services/credential-store/key-maker.ts';
-import { checkNeks } from '#services/credential-store/nek-check.ts';
-import { Neks } from '#services/credential-store/neks.ts';
-import { keyOperations } from '#services/credential-store/operations/keys.ts';
-import { nekOperations } from '#services/credential-store/operations/neks.ts';
-import type { Office } from '#services/credential-store/operations/office.ts';
-import { behindOf, reading } from '#services/credential-store/operations/reading.ts';
-import { rotationOperations } from '#services/credential-store/operations/rotations.ts';
-import { ANNOUNCE_MS, Presence } from '#services/credential-store/presence.ts';
-import { Records } from '#services/credential-store/records.ts';
-import { createWorld, mayAct } from '#services/credential-store/world.ts';
-import type { Announce, Handlers, Service } from '#shared/contract.ts';
-import { SealpostError } from '#shared/errors.ts';
-import type { Logger } from '#shared/log.ts';
-import type { Nek } from '#shared/nek.ts';
+} from './contract.ts';
+import { DnsViews } from './dns-views.ts';
+import { CredentialRecord } from './domain-record.ts';
+import { Driver } from './driver.ts';
+import { EarlierKeys } from './earlier-keys.ts';
+import { KeyMaker } from './key-maker.ts';
+import { checkNeks } from './nek-check.ts';
+import { Neks } from './neks.ts';
+import { keyOperations } from './operations/keys.ts';
+import { nekOperations } from './operations/neks.ts';
+import type { Office } from './operations/office.ts';
+import { behindOf, reading } from './operations/reading.ts';
+import { rotationOperations } from './operations/rotations.ts';
+import { ANNOUNCE_MS, Presence } from './presence.ts';
+import { Records } from './records.ts';
+import { createWorld, mayAct } from './world.ts';
 
 /**
  * Keeps the DKIM keys of the cluster, wrapped, one copy on every node, and leads each through its life.

@@ -1,11 +1,12 @@
-import type { DnsView, Holder } from '#services/credential-store/contract.ts';
-import type { Expected } from '#services/credential-store/dns-views.ts';
-import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
-import type { DriverWorld } from '#services/credential-store/driver-world.ts';
-import type { Step, StepKind } from '#services/credential-store/next-step.ts';
-import { keyOf, reasonText, runningRotation, wrongState } from '#services/credential-store/record-change.ts';
-import { startRotation } from '#services/credential-store/rotation.ts';
-import { nextOccurrence } from '#services/credential-store/schedule.ts';
+import { SealpostError } from '#shared/errors.ts';
+import type { DnsView, Holder } from './contract.ts';
+import type { Expected } from './dns-views.ts';
+import type { DomainRecord, KeyRecord } from './domain-record.ts';
+import type { DriverWorld } from './driver-world.ts';
+import type { Step, StepKind } from './next-step.ts';
+import { keyOf, reasonText, runningRotation, wrongState } from './record-change.ts';
+import { startRotation } from './rotation.ts';
+import { nextOccurrence } from './schedule.ts';
 import {
   activated,
   deleted,
@@ -17,8 +18,7 @@ import {
   revoked,
   stopped,
   switched,
-} from '#services/credential-store/steps.ts';
-import { SealpostError } from '#shared/errors.ts';
+} from './steps.ts';
 
 /**
  * What a step asks of the other nodes and does in DNS before it is written down. All of it may be done again, by this

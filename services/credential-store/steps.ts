@@ -1,5 +1,6 @@
-import type { KeyState } from '#services/credential-store/contract.ts';
-import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
+import { SealpostError } from '#shared/errors.ts';
+import type { KeyState } from './contract.ts';
+import type { DomainRecord, KeyRecord } from './domain-record.ts';
 import {
   type At,
   enter,
@@ -10,8 +11,7 @@ import {
   withKeys,
   withoutProblem,
   wrongState,
-} from '#services/credential-store/record-change.ts';
-import { SealpostError } from '#shared/errors.ts';
+} from './record-change.ts';
 
 /**
  * The steps that a driver makes once it has confirmed what they say, as functions from record to record. Each checks

@@ -2,18 +2,18 @@ import { randomBytes } from 'node:crypto';
 import type { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
 import type { Calls } from '#cluster/topology.ts';
-import { publishTxt, removeTxt, replaceTxt } from '#services/credential-store/dns/publish.ts';
-import type { DnsViews } from '#services/credential-store/dns-views.ts';
-import type { CredentialRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
-import type { DriverWorld } from '#services/credential-store/driver-world.ts';
-import type { KeyMaker } from '#services/credential-store/key-maker.ts';
-import type { Presence } from '#services/credential-store/presence.ts';
-import { recordName, zoneToUpdate } from '#services/credential-store/publication.ts';
-import type { Records } from '#services/credential-store/records.ts';
-import { dkimRecordValue, revokedRecordValue } from '#shared/dkim-record.ts';
+import { verifyProof } from '#shared/dkim/prove.ts';
+import { dkimRecordValue, revokedRecordValue } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { verifyProof } from '#shared/prove.ts';
+import { publishTxt, removeTxt, replaceTxt } from './dns/publish.ts';
+import type { DnsViews } from './dns-views.ts';
+import type { CredentialRecord, KeyRecord } from './domain-record.ts';
+import type { DriverWorld } from './driver-world.ts';
+import type { KeyMaker } from './key-maker.ts';
+import type { Presence } from './presence.ts';
+import { recordName, zoneToUpdate } from './publication.ts';
+import type { Records } from './records.ts';
 
 /** The driver's hands: the records, the other nodes, DNS. */
 export type WorldDeps = {

@@ -1,6 +1,6 @@
 import { isAscii } from 'node:buffer';
 import type { MessageFacts } from '#services/router/contract.ts';
-import { RelaxedBodyHash } from '#shared/dkim-body-hash.ts';
+import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Reply } from '#shared/reply.ts';
 import type { Defect } from './data-decoder.ts';

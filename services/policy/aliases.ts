@@ -1,4 +1,4 @@
-import { mailboxKey, withoutTag } from '#services/policy/mailbox.ts';
+import { mailboxKey, withoutTag } from '#shared/mailbox.ts';
 
 /** More addresses than this are a mailing list's work. */
 const MAX_RESULTS = 1000;

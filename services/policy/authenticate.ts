@@ -1,12 +1,12 @@
-import type { SessionFacts } from '#services/policy/contract.ts';
-import type { Directory } from '#services/policy/directory.ts';
-import type { Gate } from '#services/policy/gate.ts';
-import { printable } from '#services/policy/mailbox.ts';
-import { decoyHash, verifyPassword } from '#services/policy/password.ts';
-import { defer, reject } from '#services/policy/verdict.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import { printable } from '#shared/mailbox.ts';
+import type { SessionFacts } from './contract.ts';
+import type { Directory } from './directory.ts';
+import type { Gate } from './gate.ts';
+import { decoyHash, verifyPassword } from './password.ts';
+import { defer, reject } from './verdict.ts';
 
 type Request = { facts: SessionFacts; mechanism: string; user: string };
 /** What `authenticate` needs. `directory`: undefined where the users file could not be read; null: none is set. */

@@ -1,7 +1,7 @@
-import type { Directory } from '#services/policy/directory.ts';
-import { DirectoryFile } from '#services/policy/directory-file.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Directory } from './directory.ts';
+import { DirectoryFile } from './directory-file.ts';
 
 /**
  * The directory that the configuration names, which may come to name another.

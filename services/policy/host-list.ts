@@ -1,5 +1,5 @@
 import ipaddr from 'ipaddr.js';
-import { type ClientAddress, parseClientAddress } from '#services/policy/client-address.ts';
+import { type ClientAddress, parseClientAddress } from './client-address.ts';
 
 /**
  * Lists of hosts and domains from the configuration, arranged for matching: a name costs one set look-up a label,

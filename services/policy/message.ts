@@ -1,12 +1,12 @@
 import type { Config } from '#cluster/config/schema.ts';
-import type { SessionFacts } from '#services/policy/contract.ts';
-import type { Directory } from '#services/policy/directory.ts';
-import { formatDate, receivedField } from '#services/policy/received.ts';
-import type { RelayRules } from '#services/policy/rules.ts';
-import { notPermitted } from '#services/policy/sender.ts';
-import { defer, reject } from '#services/policy/verdict.ts';
 import { parseAddressList } from '#shared/address-list.ts';
 import { fieldValue, type HeaderField, splitHeader } from '#shared/header.ts';
+import type { SessionFacts } from './contract.ts';
+import type { Directory } from './directory.ts';
+import { formatDate, receivedField } from './received.ts';
+import type { RelayRules } from './rules.ts';
+import { notPermitted } from './sender.ts';
+import { defer, reject } from './verdict.ts';
 
 type Request = { facts: SessionFacts; queueId: string; recipients: string[]; smtpUtf8: boolean; size: number };
 /** `directory`: undefined where the users file could not be read; null: none is configured. */

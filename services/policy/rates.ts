@@ -1,14 +1,14 @@
 import type { RatesConfig } from '#cluster/config/schema.ts';
 import { Peers, TELL_MS } from '#cluster/peers.ts';
 import type { Settings } from '#cluster/settings.ts';
-import { MOST_COUNTS, type PolicyContract, type Refusal, type SessionFacts } from '#services/policy/contract.ts';
-import { canonicalAddress, mailboxKey, printable } from '#services/policy/mailbox.ts';
-import { defer } from '#services/policy/verdict.ts';
-import { type Count, type Sums, Windows, waitFor } from '#services/policy/windows.ts';
 import { domainOf, isSameOrSubdomain } from '#shared/address.ts';
 import type { Announce, EventPayload, Listen } from '#shared/contract.ts';
 import { newId } from '#shared/ids.ts';
+import { canonicalAddress, mailboxKey, printable } from '#shared/mailbox.ts';
 import { formatRate, type Rate } from '#shared/rate.ts';
+import { MOST_COUNTS, type PolicyContract, type Refusal, type SessionFacts } from './contract.ts';
+import { defer } from './verdict.ts';
+import { type Count, type Sums, Windows, waitFor } from './windows.ts';
 
 /**
  * Limits for those who send (`rates.users`, `rates.senders`): messages and recipients in a time, through all nodes

@@ -1,5 +1,5 @@
-import { addressLiteral } from '#services/policy/client-address.ts';
-import type { SessionFacts } from '#services/policy/contract.ts';
+import { addressLiteral } from './client-address.ts';
+import type { SessionFacts } from './contract.ts';
 
 /** What the trace field says. `hostname` is ours; `recipients` as the client named them. */
 export type Trace = {

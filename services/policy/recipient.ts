@@ -1,11 +1,11 @@
 import type { Config } from '#cluster/config/schema.ts';
-import type { SessionFacts } from '#services/policy/contract.ts';
-import type { Directory } from '#services/policy/directory.ts';
-import { canonicalAddress } from '#services/policy/mailbox.ts';
-import type { RelayRules } from '#services/policy/rules.ts';
-import { defer, reject } from '#services/policy/verdict.ts';
 import { domainOf, localPartOf } from '#shared/address.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
+import { canonicalAddress } from '#shared/mailbox.ts';
+import type { SessionFacts } from './contract.ts';
+import type { Directory } from './directory.ts';
+import type { RelayRules } from './rules.ts';
+import { defer, reject } from './verdict.ts';
 
 type Request = { facts: SessionFacts; recipient: EnvelopeRecipient };
 /** `directory`: undefined where the users file could not be read; null: none is configured. */

@@ -1,6 +1,6 @@
 import type { Config } from '#cluster/config/schema.ts';
-import { type ClientAddress, parseClientAddress } from '#services/policy/client-address.ts';
-import { DomainList, HostList } from '#services/policy/host-list.ts';
+import { type ClientAddress, parseClientAddress } from './client-address.ts';
+import { DomainList, HostList } from './host-list.ts';
 
 /** Who is at the other end, as far as relay rules look. `user` once authenticated. */
 export type Peer = { client: { address: string; name: string | null }; user?: string | undefined };

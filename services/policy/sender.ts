@@ -1,8 +1,8 @@
-import type { SessionFacts } from '#services/policy/contract.ts';
-import type { Directory } from '#services/policy/directory.ts';
-import { printable } from '#services/policy/mailbox.ts';
-import { defer, reject } from '#services/policy/verdict.ts';
+import { printable } from '#shared/mailbox.ts';
 import { formatSize } from '#shared/units.ts';
+import type { SessionFacts } from './contract.ts';
+import type { Directory } from './directory.ts';
+import { defer, reject } from './verdict.ts';
 
 type Request = { facts: SessionFacts; reversePath: string; size?: number | undefined };
 /** `directory`: undefined where the users file could not be read; null: none is configured. */

@@ -1,18 +1,18 @@
 import type { Config } from '#cluster/config/schema.ts';
 import type { Settings } from '#cluster/settings.ts';
-import { authenticate } from '#services/policy/authenticate.ts';
-import { ConfiguredDirectory } from '#services/policy/configured-directory.ts';
-import { connect } from '#services/policy/connect.ts';
-import { type PolicyContract, policyContract } from '#services/policy/contract.ts';
-import { Gate } from '#services/policy/gate.ts';
-import { message } from '#services/policy/message.ts';
-import { type PolicyPeers, Rates } from '#services/policy/rates.ts';
-import { recipient } from '#services/policy/recipient.ts';
-import { ReverseDns } from '#services/policy/reverse-dns.ts';
-import { RelayRules } from '#services/policy/rules.ts';
-import { sender } from '#services/policy/sender.ts';
 import type { Service } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
+import { authenticate } from './authenticate.ts';
+import { ConfiguredDirectory } from './configured-directory.ts';
+import { connect } from './connect.ts';
+import { type PolicyContract, policyContract } from './contract.ts';
+import { Gate } from './gate.ts';
+import { message } from './message.ts';
+import { type PolicyPeers, Rates } from './rates.ts';
+import { recipient } from './recipient.ts';
+import { ReverseDns } from './reverse-dns.ts';
+import { RelayRules } from './rules.ts';
+import { sender } from './sender.ts';
 
 export type PolicyDeps = {
   settings: Settings;

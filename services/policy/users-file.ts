@@ -1,11 +1,11 @@
 import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Document, isMap, isSeq, parseDocument, type YAMLMap, YAMLSeq } from 'yaml';
-import { hashPassword } from '#services/policy/password.ts';
-import { parseUsersFile, userKey } from '#services/policy/users.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Secret } from '#shared/secret.ts';
+import { hashPassword } from './password.ts';
+import { parseUsersFile, userKey } from './users.ts';
 
 /**
  * Edits a users file as an administrator would: comments, order and everything else in it stay. The new version is

@@ -2,12 +2,12 @@ import { z } from 'zod';
 import { explainIssue } from '#cluster/config/messages.ts';
 import { formatProblem, type Problem } from '#cluster/config/problem.ts';
 import { parseYaml } from '#cluster/config/yaml.ts';
-import { expandAlias } from '#services/policy/aliases.ts';
-import { canonicalAddress, mailboxKey } from '#services/policy/mailbox.ts';
-import { parsePasswordHash } from '#services/policy/password.ts';
 import { domainOf } from '#shared/address.ts';
 import { parseAddressList } from '#shared/address-list.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { canonicalAddress, mailboxKey } from '#shared/mailbox.ts';
+import { expandAlias } from './aliases.ts';
+import { parsePasswordHash } from './password.ts';
 
 /**
  * The users file: who may log in, with which addresses, and which addresses lead elsewhere.

@@ -1,18 +1,18 @@
 import type { Store } from '#cluster/store.ts';
-import type { Bodies } from '#services/router/bodies.ts';
-import type { Copies } from '#services/router/copies/copies.ts';
-import type { Corrupt } from '#services/router/corrupt.ts';
-import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '#services/router/job.ts';
-import type { Message } from '#services/router/message.ts';
-import type { Queue } from '#services/router/queue.ts';
-import type { SignatureKey } from '#services/router/records.ts';
-import type { Settlement } from '#services/router/settlement.ts';
-import type { Signing } from '#services/router/signing.ts';
-import type { Slot } from '#services/router/slots.ts';
 import { needsSmtpUtf8 } from '#shared/address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
+import type { Bodies } from './bodies.ts';
+import type { Copies } from './copies/copies.ts';
+import type { Corrupt } from './corrupt.ts';
+import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from './job.ts';
+import type { Message } from './message.ts';
+import type { Queue } from './queue.ts';
+import type { SignatureKey } from './records.ts';
+import type { Settlement } from './settlement.ts';
+import type { Signing } from './signing.ts';
+import type { Slot } from './slots.ts';
 
 /**
  * One attempt at one message for recipients that share a next hop: the job that delivery gets.

@@ -1,8 +1,8 @@
 import type { Store } from '#cluster/store.ts';
-import type { Message } from '#services/router/message.ts';
-import { keys } from '#services/router/records.ts';
-import { unseal } from '#services/router/seal.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
+import type { Message } from './message.ts';
+import { keys } from './records.ts';
+import { unseal } from './seal.ts';
 
 /**
  * The bytes of messages. Those of small ones stay in memory while delivery works on them, as long as all of them

@@ -1,15 +1,15 @@
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import type { CopySender } from '#services/router/copies/copy-sender.ts';
-import type { Corrupt } from '#services/router/corrupt.ts';
-import { loadMessage } from '#services/router/load.ts';
-import type { Message } from '#services/router/message.ts';
-import { hasOpenRecipient, messagesFrom, type Views } from '#services/router/operations.ts';
-import type { Queue } from '#services/router/queue.ts';
-import { keys, MessageRecord, parseRecord, putJson } from '#services/router/records.ts';
-import type { Settlement } from '#services/router/settlement.ts';
-import type { Slot, Slots } from '#services/router/slots.ts';
 import { errorCode } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { CopySender } from './copies/copy-sender.ts';
+import type { Corrupt } from './corrupt.ts';
+import { loadMessage } from './load.ts';
+import type { Message } from './message.ts';
+import { hasOpenRecipient, messagesFrom, type Views } from './operations.ts';
+import type { Queue } from './queue.ts';
+import { keys, MessageRecord, parseRecord, putJson } from './records.ts';
+import type { Settlement } from './settlement.ts';
+import type { Slot, Slots } from './slots.ts';
 
 /**
  * What operators can do: retry, hold, release, remove. A domain selects whole messages, those with a recipient in it

@@ -1,8 +1,8 @@
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import { keys, queueIdOf, rangeOf } from '#services/router/records.ts';
-import type { Slots } from '#services/router/slots.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import { keys, queueIdOf, rangeOf } from './records.ts';
+import type { Slots } from './slots.ts';
 
 /**
  * Damaged messages. All records of one are moved below `corrupt!`, as they were found, so that nothing is lost that a

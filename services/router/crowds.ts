@@ -1,5 +1,5 @@
-import { Fifo } from '#services/router/delivery/fifo.ts';
-import type { Slot } from '#services/router/slots.ts';
+import { Fifo } from './delivery/fifo.ts';
+import type { Slot } from './slots.ts';
 
 /**
  * Keeps one slow destination from taking the place of all others: one that has as many attempts under way as it may have

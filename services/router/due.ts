@@ -1,8 +1,8 @@
-import type { NextHop } from '#services/router/job.ts';
-import type { Message } from '#services/router/message.ts';
-import type { Routing } from '#services/router/routing.ts';
-import { dueAt } from '#services/router/schedule.ts';
-import type { Slot } from '#services/router/slots.ts';
+import type { NextHop } from './job.ts';
+import type { Message } from './message.ts';
+import type { Routing } from './routing.ts';
+import { dueAt } from './schedule.ts';
+import type { Slot } from './slots.ts';
 
 /** Which recipients of a message go together, and where those wait that cannot go now. */
 

@@ -1,21 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from '#cluster/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import type { Bodies } from '#services/router/bodies.ts';
-import { CHUNK_BYTES, type MessageFacts } from '#services/router/contract.ts';
-import type { CopySender } from '#services/router/copies/copy-sender.ts';
-import { loadedMessage, type Message, messageRecords } from '#services/router/message.ts';
-import { type CopyPlace, keys, type MessageRecord, MOST_NUMBERED, putBytes } from '#services/router/records.ts';
-import { stopping, storeRefusal } from '#services/router/refusals.ts';
-import { payloadOf } from '#services/router/seal.ts';
-import type { Space } from '#services/router/space.ts';
-import type { Transfer } from '#services/router/transfer.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import type { Envelope, Origin } from '#shared/envelope.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { newId, newQueueId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatSize } from '#shared/units.ts';
+import type { Bodies } from './bodies.ts';
+import { CHUNK_BYTES, type MessageFacts } from './contract.ts';
+import type { CopySender } from './copies/copy-sender.ts';
+import { loadedMessage, type Message, messageRecords } from './message.ts';
+import { type CopyPlace, keys, type MessageRecord, MOST_NUMBERED, putBytes } from './records.ts';
+import { stopping, storeRefusal } from './refusals.ts';
+import { payloadOf } from './seal.ts';
+import type { Space } from './space.ts';
+import type { Transfer } from './transfer.ts';
 
 /**
  * Takes messages in: open → chunk* → commit | abort.

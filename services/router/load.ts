@@ -1,7 +1,7 @@
 import type { Store } from '#cluster/store.ts';
-import { loadedMessage, type Message } from '#services/router/message.ts';
-import { keys, MessageRecord, parseRecord, RecipientRecord } from '#services/router/records.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
+import { loadedMessage, type Message } from './message.ts';
+import { keys, MessageRecord, parseRecord, RecipientRecord } from './records.ts';
 
 /**
  * Read a message and its recipients. Rejects with `corrupt` when a record is missing or damaged, with `store-failed`

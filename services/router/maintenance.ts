@@ -1,14 +1,14 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Settings } from '#cluster/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import type { Intake } from '#services/router/intake.ts';
-import { type Receipt, rangeOf } from '#services/router/records.ts';
-import { unseal } from '#services/router/seal.ts';
-import type { Slots } from '#services/router/slots.ts';
-import type { Space } from '#services/router/space.ts';
 import { errorText } from '#shared/errors.ts';
 import { queueIdFloor } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Intake } from './intake.ts';
+import { type Receipt, rangeOf } from './records.ts';
+import { unseal } from './seal.ts';
+import type { Slots } from './slots.ts';
+import type { Space } from './space.ts';
 
 /**
  * The housekeeping of the queue, one job after the other on one timer: transfers that nobody goes on with, receipts

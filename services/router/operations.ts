@@ -1,27 +1,19 @@
 import type { Settings } from '#cluster/settings.ts';
 import type { Store } from '#cluster/store.ts';
-import type { Bodies } from '#services/router/bodies.ts';
-import { CHUNK_BYTES, type QueueEntry } from '#services/router/contract.ts';
-import type { Corrupt } from '#services/router/corrupt.ts';
-import type { Lanes } from '#services/router/delivery/lanes.ts';
-import { loadMessage } from '#services/router/load.ts';
-import { loadedMessage, type Message, type Recipient } from '#services/router/message.ts';
-import {
-  keys,
-  MessageRecord,
-  parseRecord,
-  queueIdOf,
-  Receipt,
-  RecipientRecord,
-  rangeOf,
-} from '#services/router/records.ts';
-import type { Routing } from '#services/router/routing.ts';
-import { dueAt, isFinal } from '#services/router/schedule.ts';
-import type { Slot, SlotState, Slots } from '#services/router/slots.ts';
 import { domainOf, isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Bodies } from './bodies.ts';
+import { CHUNK_BYTES, type QueueEntry } from './contract.ts';
+import type { Corrupt } from './corrupt.ts';
+import type { Lanes } from './delivery/lanes.ts';
+import { loadMessage } from './load.ts';
+import { loadedMessage, type Message, type Recipient } from './message.ts';
+import { keys, MessageRecord, parseRecord, queueIdOf, Receipt, RecipientRecord, rangeOf } from './records.ts';
+import type { Routing } from './routing.ts';
+import { dueAt, isFinal } from './schedule.ts';
+import type { Slot, SlotState, Slots } from './slots.ts';
 
 /** What operators can see: list, show, read. Everything comes from the store, so it is what a restart would find. */
 

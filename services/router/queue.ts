@@ -1,21 +1,21 @@
 import type { Settings } from '#cluster/settings.ts';
 import type { Store } from '#cluster/store.ts';
-import { Attempt, type AttemptTools } from '#services/router/attempt.ts';
-import type { Bodies } from '#services/router/bodies.ts';
-import type { Corrupt } from '#services/router/corrupt.ts';
-import { Crowds } from '#services/router/crowds.ts';
-import type { Lanes } from '#services/router/delivery/lanes.ts';
-import { crowdOf, dueByHop, isPaced, NOWHERE } from '#services/router/due.ts';
-import type { Delivery, NextHop } from '#services/router/job.ts';
-import { loadMessage } from '#services/router/load.ts';
-import { isFinished, type Message } from '#services/router/message.ts';
-import type { CopyPlace } from '#services/router/records.ts';
-import type { Routing } from '#services/router/routing.ts';
-import { dueAt } from '#services/router/schedule.ts';
-import type { Slot, SlotState, Slots } from '#services/router/slots.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
+import { Attempt, type AttemptTools } from './attempt.ts';
+import type { Bodies } from './bodies.ts';
+import type { Corrupt } from './corrupt.ts';
+import { Crowds } from './crowds.ts';
+import type { Lanes } from './delivery/lanes.ts';
+import { crowdOf, dueByHop, isPaced, NOWHERE } from './due.ts';
+import type { Delivery, NextHop } from './job.ts';
+import { loadMessage } from './load.ts';
+import { isFinished, type Message } from './message.ts';
+import type { CopyPlace } from './records.ts';
+import type { Routing } from './routing.ts';
+import { dueAt } from './schedule.ts';
+import type { Slot, SlotState, Slots } from './slots.ts';
 
 /**
  * Decides which message is worked on when.

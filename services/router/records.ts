@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { StoreOperation } from '#cluster/store.ts';
-import { MessageFacts } from '#services/router/contract.ts';
-import { seal, sealJson, unseal } from '#services/router/seal.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from '#shared/envelope.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { MessageFacts } from './contract.ts';
+import { seal, sealJson, unseal } from './seal.ts';
 
 /**
  * The records of the queue and their keys. Every value is sealed (seal.ts), those below `copy!` and `corrupt!` under the

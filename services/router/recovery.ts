@@ -1,13 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import type { Corrupt } from '#services/router/corrupt.ts';
-import type { CopyPlace, MessageRecord, RecipientRecord } from '#services/router/records.ts';
-import { keys, queueIdOf, rangeOf } from '#services/router/records.ts';
-import { dueAt, isFinal } from '#services/router/schedule.ts';
-import { unseal } from '#services/router/seal.ts';
-import type { Slots } from '#services/router/slots.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Corrupt } from './corrupt.ts';
+import type { CopyPlace, MessageRecord, RecipientRecord } from './records.ts';
+import { keys, queueIdOf, rangeOf } from './records.ts';
+import { dueAt, isFinal } from './schedule.ts';
+import { unseal } from './seal.ts';
+import type { Slots } from './slots.ts';
 
 /**
  * What a start finds on disk. Messages and recipients are read once, in step, so that the time is that of reading

@@ -2,9 +2,9 @@ import { resolve } from 'node:path';
 import { parseVia, routeFor } from '#cluster/config/route.ts';
 import type { Config, RouteConfig } from '#cluster/config/schema.ts';
 import type { Settings } from '#cluster/settings.ts';
-import type { NextHop } from '#services/router/job.ts';
-import { limitFor } from '#services/router/limits.ts';
 import { domainOf, normalizeDomain } from '#shared/address.ts';
+import type { NextHop } from './job.ts';
+import { limitFor } from './limits.ts';
 
 /** Where the mail of a recipient goes next, by the routes in force at this moment. */
 

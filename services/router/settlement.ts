@@ -1,18 +1,18 @@
 import type { Settings } from '#cluster/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import type { Bodies } from '#services/router/bodies.ts';
-import type { Written } from '#services/router/copies/copy-sender.ts';
-import type { NextHop, RecipientResult } from '#services/router/job.ts';
-import { isFinished, type Message, type Recipient, recipientRecord } from '#services/router/message.ts';
-import { noticeMessage } from '#services/router/notice-message.ts';
-import { anyNotice, type Change, type Notices, planNotices } from '#services/router/notices.ts';
-import { keys, putJson, type Receipt, type SignatureKey } from '#services/router/records.ts';
-import { isFinal, localDelay, nextAttempt, retryDelay } from '#services/router/schedule.ts';
-import type { Slot, Slots } from '#services/router/slots.ts';
 import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, reply } from '#shared/reply.ts';
+import type { Bodies } from './bodies.ts';
+import type { Written } from './copies/copy-sender.ts';
+import type { NextHop, RecipientResult } from './job.ts';
+import { isFinished, type Message, type Recipient, recipientRecord } from './message.ts';
+import { noticeMessage } from './notice-message.ts';
+import { anyNotice, type Change, type Notices, planNotices } from './notices.ts';
+import { keys, putJson, type Receipt, type SignatureKey } from './records.ts';
+import { isFinal, localDelay, nextAttempt, retryDelay } from './schedule.ts';
+import type { Slot, Slots } from './slots.ts';
 
 /**
  * Turns the outcome of an attempt into what is on disk, in one batch: statuses; when the last recipient has its final

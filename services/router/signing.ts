@@ -1,11 +1,11 @@
 import type { Calls } from '#cluster/topology.ts';
-import type { Message } from '#services/router/message.ts';
-import type { SignatureKey } from '#services/router/records.ts';
-import { type Unsigned, UnsignedCounts } from '#services/router/unsigned-counts.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
+import type { Message } from './message.ts';
+import type { SignatureKey } from './records.ts';
+import { type Unsigned, UnsignedCounts } from './unsigned-counts.ts';
 
 /**
  * Asks the signer at each attempt. When nobody answers, every mail would wait for the same silence; so the signer is

@@ -1,6 +1,6 @@
-import { Heap, type HeapItem } from '#services/router/heap.ts';
-import type { Message } from '#services/router/message.ts';
-import type { CopyPlace } from '#services/router/records.ts';
+import { Heap, type HeapItem } from './heap.ts';
+import type { Message } from './message.ts';
+import type { CopyPlace } from './records.ts';
 
 /**
  * Every message of the queue, by id: a few words each, so that a queue of a million fits in memory while the

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Present } from '#services/credential-store/contract.ts';
 import { defineContract } from '#shared/contract.ts';
-import { CHALLENGE } from '#shared/prove.ts';
+import { CHALLENGE } from '#shared/dkim/prove.ts';
 
 /** The signer holds the unwrapped private keys, in memory only, and makes DKIM signatures (RFC 6376, RFC 8463). */
 
@@ -38,7 +38,7 @@ export const signerContract = defineContract('signer', 1, {
       bytes: 'request',
     },
     /**
-     * Show that this node can sign with a key, whatever its state: a signature over the challenge (`shared/prove.ts`),
+     * Show that this node can sign with a key, whatever its state: a signature over the challenge (`shared/dkim/prove.ts`),
      * base64.
      */
     prove: {

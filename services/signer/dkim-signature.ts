@@ -1,5 +1,5 @@
 import { createHash, type KeyObject, sign } from 'node:crypto';
-import type { SignedHeader } from '#services/signer/header-hash.ts';
+import type { SignedHeader } from './header-hash.ts';
 
 /** Makes one DKIM-Signature field (RFC 6376 §3.5; Ed25519 as in RFC 8463). */
 

@@ -2,11 +2,11 @@ import type { KeyObject } from 'node:crypto';
 import type { Settings } from '#cluster/settings.ts';
 import type { Calls, Hears } from '#cluster/topology.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
-import { type Fetched, KeySource, lagOf } from '#services/signer/key-source.ts';
-import { identityOf, nameOf, readNeks, unwrap } from '#services/signer/unwrap.ts';
+import type { Nek } from '#shared/dkim/nek.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Nek } from '#shared/nek.ts';
+import { type Fetched, KeySource, lagOf } from './key-source.ts';
+import { identityOf, nameOf, readNeks, unwrap } from './unwrap.ts';
 
 /**
  * The private keys, unwrapped, in memory only: those that sign, and those that will or did, so that this node can prove

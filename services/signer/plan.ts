@@ -1,5 +1,5 @@
 import type { DomainConfig } from '#cluster/config/schema.ts';
-import type { HeldKey } from '#services/signer/keyring.ts';
+import type { HeldKey } from './keyring.ts';
 
 /**
  * Which keys sign for a domain.

@@ -1,7 +1,7 @@
-import type { SignerContract } from '#services/signer/contract.ts';
-import type { Keyring } from '#services/signer/keyring.ts';
 import type { Announce } from '#shared/contract.ts';
 import { newId } from '#shared/ids.ts';
+import type { SignerContract } from './contract.ts';
+import type { Keyring } from './keyring.ts';
 
 /** How often a signer says that it is there, in milliseconds. */
 const ANNOUNCE_MS = 1000;

@@ -1,15 +1,15 @@
 import type { Settings } from '#cluster/settings.ts';
 import type { Calls, Hears } from '#cluster/topology.ts';
-import { type SignerContract, type SignOutcome, signerContract } from '#services/signer/contract.ts';
-import { type AnyKey, Keyring } from '#services/signer/keyring.ts';
-import { announcePresence } from '#services/signer/presence.ts';
-import { signMessage } from '#services/signer/sign.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import type { Announce, Service } from '#shared/contract.ts';
-import { dkimRecordName } from '#shared/dkim-record.ts';
+import { signProof } from '#shared/dkim/prove.ts';
+import { dkimRecordName } from '#shared/dkim/record.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { signProof } from '#shared/prove.ts';
+import { type SignerContract, type SignOutcome, signerContract } from './contract.ts';
+import { type AnyKey, Keyring } from './keyring.ts';
+import { announcePresence } from './presence.ts';
+import { signMessage } from './sign.ts';
 
 /** Signs mail with the keys of its author's domain. Holds the private keys (`keyring.ts`) and nothing else. */
 export type SignerDeps = {

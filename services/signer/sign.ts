@@ -1,12 +1,12 @@
 import type { DomainConfig } from '#cluster/config/schema.ts';
-import { authorOf } from '#services/signer/author.ts';
-import type { SignOutcome } from '#services/signer/contract.ts';
-import { dkimSignature, type SignatureKey } from '#services/signer/dkim-signature.ts';
-import { malformation, signedHeader } from '#services/signer/header-hash.ts';
-import type { Keyring } from '#services/signer/keyring.ts';
-import { nearestEntry, type Plan, planFor } from '#services/signer/plan.ts';
 import { errorText } from '#shared/errors.ts';
 import { type HeaderField, splitHeader } from '#shared/header.ts';
+import { authorOf } from './author.ts';
+import type { SignOutcome } from './contract.ts';
+import { dkimSignature, type SignatureKey } from './dkim-signature.ts';
+import { malformation, signedHeader } from './header-hash.ts';
+import type { Keyring } from './keyring.ts';
+import { nearestEntry, type Plan, planFor } from './plan.ts';
 
 export type SignRequest = { bodyHash: string; reversePath: string; header: Uint8Array };
 

@@ -2,10 +2,10 @@ import type { KeyObject } from 'node:crypto';
 import { loadNeks } from '#cluster/config/nek.ts';
 import type { Config } from '#cluster/config/schema.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
+import { unwrapWith } from '#shared/dkim/key-wrap.ts';
+import type { Nek } from '#shared/dkim/nek.ts';
+import { publishedBytes } from '#shared/dkim/public-key.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
-import { unwrapWith } from '#shared/key-wrap.ts';
-import type { Nek } from '#shared/nek.ts';
-import { publishedBytes } from '#shared/public-key.ts';
 
 /** From a key as the credential-store gives it to one that can sign. */
 

@@ -1,6 +1,6 @@
 import { CONTRACTS } from '#cluster/topology.ts';
 import type { Contract } from '#shared/contract.ts';
-import { incompatibilities, readSnapshot, refusal, snapshotOf, writeSnapshot } from '#test/kit/contract-snapshot.ts';
+import { incompatibilities, readSnapshot, refusal, snapshotOf, writeSnapshot } from './contract-snapshot.ts';
 
 /** Takes compatible changes of contracts into their snapshots; refuses others. */
 

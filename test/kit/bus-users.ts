@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BUS_USERS, type BusUser } from '#cluster/nats-permissions.ts';
 import { Secret } from '#shared/secret.ts';
-import { sealpost } from '#test/kit/command.ts';
-import { type NatsServer, startNatsServer } from '#test/kit/nats-server.ts';
-import { tempDir } from '#test/kit/temp.ts';
+import { sealpost } from './command.ts';
+import { type NatsServer, startNatsServer } from './nats-server.ts';
+import { tempDir } from './temp.ts';
 
 export type Login = { user: string; password: Secret };
 

@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { freePorts } from '#test/kit/free-port.ts';
-import { locate, needs, type Peer } from '#test/kit/peers.ts';
-import { Program } from '#test/kit/program.ts';
-import { waitFor } from '#test/kit/wait.ts';
+import { freePorts } from './free-port.ts';
+import { locate, needs, type Peer } from './peers.ts';
+import { Program } from './program.ts';
+import { waitFor } from './wait.ts';
 
 /**
  * compose.yaml on the Docker engine of this machine, as a project with a name, an image and ports of its own. An engine

@@ -1,9 +1,9 @@
-import { generateNek } from '#shared/nek.ts';
-import { Load } from '#test/kit/load.ts';
-import { type NatsServer, startNatsCluster } from '#test/kit/nats-server.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { Tally } from '#test/kit/tally.ts';
-import { waitFor } from '#test/kit/wait.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
+import { Load } from './load.ts';
+import { type NatsServer, startNatsCluster } from './nats-server.ts';
+import { SealpostNode } from './node.ts';
+import { Tally } from './tally.ts';
+import { waitFor } from './wait.ts';
 
 /** Connections of a node to its next hop: as much mail can be under way when it dies. */
 export const CONNECTIONS = 10;

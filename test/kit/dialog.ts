@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { waitFor } from '#test/kit/wait.ts';
+import { waitFor } from './wait.ts';
 
 export type DialogOptions = {
   host?: string;

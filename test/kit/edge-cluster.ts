@@ -1,10 +1,10 @@
-import { generateNek } from '#shared/nek.ts';
-import { Load } from '#test/kit/load.ts';
-import { type NatsServer, startNatsCluster } from '#test/kit/nats-server.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { VerifyingSink } from '#test/kit/verifying-sink.ts';
-import { waitFor } from '#test/kit/wait.ts';
-import { ZoneServers } from '#test/kit/zone-servers.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
+import { Load } from './load.ts';
+import { type NatsServer, startNatsCluster } from './nats-server.ts';
+import { SealpostNode } from './node.ts';
+import { VerifyingSink } from './verifying-sink.ts';
+import { waitFor } from './wait.ts';
+import { ZoneServers } from './zone-servers.ts';
 
 export type EdgeClusterOptions = {
   /** Nodes; five by default. */

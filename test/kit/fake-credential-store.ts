@@ -11,8 +11,8 @@ import {
 } from '#services/credential-store/contract.ts';
 import type { Handlers } from '#shared/contract.ts';
 import { silentLogger } from '#shared/log.ts';
-import { type CommandResult, sealpost } from '#test/kit/command.ts';
-import { tempDir } from '#test/kit/temp.ts';
+import { type CommandResult, sealpost } from './command.ts';
+import { tempDir } from './temp.ts';
 
 /** A node of nothing but a credential-store that answers as a test says, behind a real control socket. */
 export type FakeStore = AsyncDisposable & {

@@ -9,8 +9,8 @@ import {
   encodeName,
   type Response,
   Type,
-} from '#services/credential-store/dns/message.ts';
-import { freePort } from '#test/kit/free-port.ts';
+} from '#shared/dns/message.ts';
+import { freePort } from './free-port.ts';
 
 /** A query as it came, and how. */
 export type Query = Response & { transport: 'udp' | 'tcp' };

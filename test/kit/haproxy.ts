@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
-import { freePort } from '#test/kit/free-port.ts';
-import { Program } from '#test/kit/program.ts';
-import { tempDir } from '#test/kit/temp.ts';
-import { waitFor } from '#test/kit/wait.ts';
+import { freePort } from './free-port.ts';
+import { Program } from './program.ts';
+import { tempDir } from './temp.ts';
+import { waitFor } from './wait.ts';
 
 /** The example of an HAProxy in front of listeners. */
 const EXAMPLE = resolve(import.meta.dirname, '../../cluster/compose/haproxy.cfg');

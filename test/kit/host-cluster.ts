@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { sealpost } from '#test/kit/command.ts';
-import { type Host, Hosts } from '#test/kit/hosts.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { Outside } from '#test/kit/outside.ts';
-import type { Program } from '#test/kit/program.ts';
-import { tempDir } from '#test/kit/temp.ts';
+import { sealpost } from './command.ts';
+import { type Host, Hosts } from './hosts.ts';
+import { SealpostNode } from './node.ts';
+import { Outside } from './outside.ts';
+import type { Program } from './program.ts';
+import { tempDir } from './temp.ts';
 
 const CONFIG = resolve(import.meta.dirname, '../../cluster/hosts/sealpost.yaml');
 /** Its domain, which is in no DNS here. */

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { locate, needs, type Peer } from '#test/kit/peers.ts';
-import { Program, type ProgramOptions } from '#test/kit/program.ts';
+import { locate, needs, type Peer } from './peers.ts';
+import { Program, type ProgramOptions } from './program.ts';
 
 /**
  * Hosts of a network of their own, as Linux network namespaces: each has its own loopback, ports and addresses, and two

@@ -2,7 +2,7 @@ import { createPrivateKey } from 'node:crypto';
 import { cp, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
-import { tempDir } from '#test/kit/temp.ts';
+import { tempDir } from './temp.ts';
 
 /**
  * What gives a private key away wherever it is found: pieces of its secret numbers, raw, in hex, in base64 of any

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { connect, type MsgHdrs, type NatsConnection } from 'nats';
 import type { ReplicatedMap } from '#cluster/replicated-map.ts';
-import { MapNode, type MapNodeOptions } from '#test/kit/map-node.ts';
-import { type NatsServer, startNatsCluster } from '#test/kit/nats-server.ts';
-import { tempDir } from '#test/kit/temp.ts';
-import { waitFor } from '#test/kit/wait.ts';
 import { Note } from '#test/suites/replicated-map.ts';
+import { MapNode, type MapNodeOptions } from './map-node.ts';
+import { type NatsServer, startNatsCluster } from './nats-server.ts';
+import { tempDir } from './temp.ts';
+import { waitFor } from './wait.ts';
 
 export type NoteNode = MapNode<Note>;
 export type NodeSet = AsyncDisposable & {

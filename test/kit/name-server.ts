@@ -1,10 +1,10 @@
 import { Resolver } from 'node:dns/promises';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort } from '#test/kit/free-port.ts';
-import { Program } from '#test/kit/program.ts';
-import { type TempDir, tempDir } from '#test/kit/temp.ts';
-import { waitFor } from '#test/kit/wait.ts';
+import { freePort } from './free-port.ts';
+import { Program } from './program.ts';
+import { type TempDir, tempDir } from './temp.ts';
+import { waitFor } from './wait.ts';
 
 /**
  * BIND as the authoritative server of some zones, on 127.0.0.1 and a free port. It answers nothing else: names

@@ -1,8 +1,8 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort } from '#test/kit/free-port.ts';
-import { Program } from '#test/kit/program.ts';
-import { tempDir } from '#test/kit/temp.ts';
+import { freePort } from './free-port.ts';
+import { Program } from './program.ts';
+import { tempDir } from './temp.ts';
 
 export type NatsServerOptions = {
   /** More lines of nats-server's configuration file: users, TLS, max_payload. */

@@ -3,14 +3,14 @@ import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { BusUser } from '#cluster/nats-permissions.ts';
-import { generateNek } from '#shared/nek.ts';
-import type { GuardedServer } from '#test/kit/bus-users.ts';
-import { SEALPOST } from '#test/kit/command.ts';
-import { freePort } from '#test/kit/free-port.ts';
-import type { Host } from '#test/kit/hosts.ts';
-import { Program } from '#test/kit/program.ts';
-import { type TempDir, tempDir } from '#test/kit/temp.ts';
-import { waitFor } from '#test/kit/wait.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
+import type { GuardedServer } from './bus-users.ts';
+import { SEALPOST } from './command.ts';
+import { freePort } from './free-port.ts';
+import type { Host } from './hosts.ts';
+import { Program } from './program.ts';
+import { type TempDir, tempDir } from './temp.ts';
+import { waitFor } from './wait.ts';
 
 export type NodeOptions = {
   /** Its name in the cluster; `edge-1` by default. */

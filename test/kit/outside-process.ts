@@ -1,6 +1,6 @@
-import { Load } from '#test/kit/load.ts';
-import type { OutsideAnswer, OutsideCall, OutsideView } from '#test/kit/outside.ts';
-import { Tally } from '#test/kit/tally.ts';
+import { Load } from './load.ts';
+import type { OutsideAnswer, OutsideCall, OutsideView } from './outside.ts';
+import { Tally } from './tally.ts';
 
 /** The process of `outside.ts`: a sink at the address and port of its arguments, and the loads that it is told of. */
 

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { Host } from '#test/kit/hosts.ts';
-import type { LoadOptions } from '#test/kit/load.ts';
+import type { Host } from './hosts.ts';
+import type { LoadOptions } from './load.ts';
 
 /**
  * The world around a network of hosts: loads that send mail to them and a sink that takes it, in a process of its own

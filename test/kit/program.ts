@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
-import { locate } from '#test/kit/peers.ts';
-import { waitFor } from '#test/kit/wait.ts';
+import { locate } from './peers.ts';
+import { waitFor } from './wait.ts';
 
 /** Programs that still run. Whatever ends this process ends them too. */
 const running = new Set<ChildProcess>();

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { NatsBus } from '#cluster/nats-bus.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
-import { Cable } from '#test/kit/cable.ts';
-import { type NatsServer, startNatsServer } from '#test/kit/nats-server.ts';
-import { type TempDir, tempDir } from '#test/kit/temp.ts';
-import { waitFor } from '#test/kit/wait.ts';
 import { TestRouter } from '#test/unit/router/fixture.ts';
+import { Cable } from './cable.ts';
+import { type NatsServer, startNatsServer } from './nats-server.ts';
+import { type TempDir, tempDir } from './temp.ts';
+import { waitFor } from './wait.ts';
 
 /** How soon the routers of a site take over, in ms. */
 export const TAKEOVER_MS = 2000;

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { locate, missingPeers, PEERS, type Peer } from '#test/kit/peers.ts';
+import { locate, missingPeers, PEERS, type Peer } from './peers.ts';
 
 /**
  * The test runner behind `npm test`: `node test/kit/run.ts [unit | integration | scenarios …]`, unit and integration

@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import { Tally } from '#test/kit/tally.ts';
+import { Tally } from './tally.ts';
 
 /**
  * A sink for mail on port 2526 in a container of its own. To whoever asks by HTTP on port 2580 it says what has come:

@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { locate } from '#test/kit/peers.ts';
-import { Program } from '#test/kit/program.ts';
-import { tempDir } from '#test/kit/temp.ts';
+import { locate } from './peers.ts';
+import { Program } from './program.ts';
+import { tempDir } from './temp.ts';
 
 /** Verifiers of DKIM signatures that nobody here wrote. They look keys up in what they are given, never in the DNS. */
 

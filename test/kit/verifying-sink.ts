@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { locate } from '#test/kit/peers.ts';
+import { locate } from './peers.ts';
 
 /** What it needs of others. */
 export const VERIFIER = ['dkimverify', '/usr/lib/python3/dist-packages/dns'] as const;

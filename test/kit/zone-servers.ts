@@ -4,10 +4,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DnsConfig, ZoneConfig } from '#cluster/config/schema.ts';
 import { Secret } from '#shared/secret.ts';
-import { freePort } from '#test/kit/free-port.ts';
-import { Program } from '#test/kit/program.ts';
-import { type TempDir, tempDir } from '#test/kit/temp.ts';
-import { waitFor } from '#test/kit/wait.ts';
+import { freePort } from './free-port.ts';
+import { Program } from './program.ts';
+import { type TempDir, tempDir } from './temp.ts';
+import { waitFor } from './wait.ts';
 
 /** The keys that may update the zones: all have the same secret. */
 const KEYS = { sealpost: 'hmac-sha256', 'sealpost-512': 'hmac-sha512' } as const;

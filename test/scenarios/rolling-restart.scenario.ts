@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SERVICES } from '#cluster/node.ts';
-import { generateNek } from '#shared/nek.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
 import { freePorts } from '#test/kit/free-port.ts';
 import { Load } from '#test/kit/load.ts';
 import { startNatsCluster } from '#test/kit/nats-server.ts';

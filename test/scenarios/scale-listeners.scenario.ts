@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { generateNek } from '#shared/nek.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
 import { freePorts } from '#test/kit/free-port.ts';
 import { startHaproxy } from '#test/kit/haproxy.ts';
 import { Load } from '#test/kit/load.ts';

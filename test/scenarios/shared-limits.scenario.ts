@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { generateNek } from '#shared/nek.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
 import { Cable } from '#test/kit/cable.ts';
 import { Load } from '#test/kit/load.ts';
 import { startNatsServer } from '#test/kit/nats-server.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { generateNek } from '#shared/nek.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
 import { Load } from '#test/kit/load.ts';
 import { startNatsServer } from '#test/kit/nats-server.ts';
 import { SealpostNode } from '#test/kit/node.ts';

@@ -7,7 +7,7 @@ import { defineContract, type Handlers } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { type Buses, HOME, sha256 } from '#test/suites/bus.ts';
+import { type Buses, HOME, sha256 } from './bus.ts';
 
 /** What a contract at version 2 and one at version 1 say to each other; `cluster/versions.ts` has it in words. */
 

@@ -1,7 +1,7 @@
-import type { ClusterFacts, ProcessFacts } from '#cluster/cli/cluster-status/facts.ts';
-import { clockFindings } from '#cluster/cli/doctor/checks-nodes.ts';
-import { type Finding, listText } from '#cluster/cli/doctor/finding.ts';
 import { formatDuration } from '#shared/units.ts';
+import { clockFindings } from '../doctor/checks-nodes.ts';
+import { type Finding, listText } from '../doctor/finding.ts';
+import type { ClusterFacts, ProcessFacts } from './facts.ts';
 
 /** What `sealpost cluster status` says beside its table: who is gone, and what the nodes do not agree about. */
 

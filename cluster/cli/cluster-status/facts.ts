@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Caller } from '#cluster/cli/context.ts';
-import { describeError } from '#cluster/cli/exit.ts';
-import { type Member, memberContract } from '#cluster/membership-contract.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { type Member, memberContract } from '../../membership-contract.ts';
+import type { Caller } from '../context.ts';
+import { describeError } from '../exit.ts';
 
 /** Asks every process of the cluster for all that `sealpost cluster status` shows. */
 

@@ -1,11 +1,11 @@
-import { examineCluster } from '#cluster/cli/cluster-status/checks.ts';
-import { type ClusterFacts, gatherCluster, type ProcessFacts } from '#cluster/cli/cluster-status/facts.ts';
-import { type CommonOptions, openCaller, print } from '#cluster/cli/context.ts';
-import { findingLine } from '#cluster/cli/doctor/finding.ts';
-import { EXIT } from '#cluster/cli/exit.ts';
-import { table } from '#cluster/cli/table.ts';
-import { CONTRACTS, PEERS } from '#cluster/topology.ts';
 import { formatDuration } from '#shared/units.ts';
+import { CONTRACTS, PEERS } from '../../topology.ts';
+import { type CommonOptions, openCaller, print } from '../context.ts';
+import { findingLine } from '../doctor/finding.ts';
+import { EXIT } from '../exit.ts';
+import { table } from '../table.ts';
+import { examineCluster } from './checks.ts';
+import { type ClusterFacts, gatherCluster, type ProcessFacts } from './facts.ts';
 
 /** Prints who is in the cluster and what its processes do not agree about. */
 

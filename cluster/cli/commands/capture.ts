@@ -2,23 +2,15 @@ import { resolveTxt } from 'node:dns/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
-import {
-  type Caller,
-  type CommonOptions,
-  formatTime,
-  openCaller,
-  print,
-  readConfig,
-  withCommon,
-} from '#cluster/cli/context.ts';
-import { clean, cleanLines, pairs, shorten, table } from '#cluster/cli/table.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { type CapturedMessage, listCaptured, readCaptured } from '#services/router/delivery/capture.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
-import { dkimRecordValue, txtStrings } from '#shared/dkim-record.ts';
+import { dkimRecordValue, txtStrings } from '#shared/dkim/record.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { fieldValue, splitHeader } from '#shared/header.ts';
 import { formatSize } from '#shared/units.ts';
+import { type Caller, type CommonOptions, formatTime, openCaller, print, readConfig, withCommon } from '../context.ts';
+import { clean, cleanLines, pairs, shorten, table } from '../table.ts';
 
 /** One DKIM signature: whose, and whether it holds. */
 type Verdict = { domain: string; selector: string; algorithm: string; result: string; comment: string; key: string };

@@ -2,16 +2,16 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stdout } from 'node:process';
 import type { Command } from 'commander';
-import { readPassword } from '#cluster/cli/bus-password.ts';
-import { initCluster } from '#cluster/cli/cluster-init.ts';
-import { clusterStatus } from '#cluster/cli/cluster-status/report.ts';
-import { print, withCommon } from '#cluster/cli/context.ts';
-import { drainNode } from '#cluster/cli/drain-node.ts';
-import { usageError } from '#cluster/cli/exit.ts';
-import { HEADLINE, natsConfig } from '#cluster/cli/nats-config.ts';
-import { modeWarning, unreadable } from '#cluster/config/secrets.ts';
-import { BUS_USERS, type BusUser, permissionsOf } from '#cluster/nats-permissions.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
+import { modeWarning, unreadable } from '../../config/secrets.ts';
+import { BUS_USERS, type BusUser, permissionsOf } from '../../nats-permissions.ts';
+import { readPassword } from '../bus-password.ts';
+import { initCluster } from '../cluster-init.ts';
+import { clusterStatus } from '../cluster-status/report.ts';
+import { print, withCommon } from '../context.ts';
+import { drainNode } from '../drain-node.ts';
+import { usageError } from '../exit.ts';
+import { HEADLINE, natsConfig } from '../nats-config.ts';
 
 type Options = { out?: string; passwords?: string; json?: boolean };
 

@@ -2,15 +2,15 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { parse, stringify } from 'yaml';
-import { type CommonOptions, configFile, print, withCommon } from '#cluster/cli/context.ts';
-import { describeError, EXIT } from '#cluster/cli/exit.ts';
-import { SANDBOX_FOLDER, sandboxData } from '#cluster/cli/sandbox.ts';
-import { pairs } from '#cluster/cli/table.ts';
-import { effective, jsonSchema, listOptions, type OptionText } from '#cluster/config/describe.ts';
-import { loadConfig, requireConfig } from '#cluster/config/load.ts';
-import { formatPath, formatProblem } from '#cluster/config/problem.ts';
 import { listUsers } from '#services/policy/users-file.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { effective, jsonSchema, listOptions, type OptionText } from '../../config/describe.ts';
+import { loadConfig, requireConfig } from '../../config/load.ts';
+import { formatPath, formatProblem } from '../../config/problem.ts';
+import { type CommonOptions, configFile, print, withCommon } from '../context.ts';
+import { describeError, EXIT } from '../exit.ts';
+import { SANDBOX_FOLDER, sandboxData } from '../sandbox.ts';
+import { pairs } from '../table.ts';
 
 /** The path of the users file in the configuration. */
 const USERS = 'directory.users';

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import { type CommonOptions, print, readConfig, withCommon } from '#cluster/cli/context.ts';
-import { examine } from '#cluster/cli/doctor/checks.ts';
-import { gatherFacts } from '#cluster/cli/doctor/facts.ts';
-import { type Facts, findingLine } from '#cluster/cli/doctor/finding.ts';
-import { EXIT } from '#cluster/cli/exit.ts';
-import { withStore } from '#cluster/cli/keys/store.ts';
+import { type CommonOptions, print, readConfig, withCommon } from '../context.ts';
+import { examine } from '../doctor/checks.ts';
+import { gatherFacts } from '../doctor/facts.ts';
+import { type Facts, findingLine } from '../doctor/finding.ts';
+import { EXIT } from '../exit.ts';
+import { withStore } from '../keys/store.ts';
 
 export function register(program: Command): void {
   withCommon(program.command('doctor'))

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { print } from '#cluster/cli/context.ts';
-import { EXIT } from '#cluster/cli/exit.ts';
-import { askHealth } from '#cluster/cli/health.ts';
+import { print } from '../context.ts';
+import { EXIT } from '../exit.ts';
+import { askHealth } from '../health.ts';
 
 export function register(program: Command): void {
   program

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { type CommonOptions, withCommon } from '#cluster/cli/context.ts';
-import { usageError } from '#cluster/cli/exit.ts';
-import * as dkim from '#cluster/cli/keys/keymgmt-dkim.ts';
-import * as nek from '#cluster/cli/keys/keymgmt-nek.ts';
+import { type CommonOptions, withCommon } from '../context.ts';
+import { usageError } from '../exit.ts';
+import * as dkim from '../keys/keymgmt-dkim.ts';
+import * as nek from '../keys/keymgmt-nek.ts';
 
 /**
  * `sealpost keymgmt …`: the words that Domino's administrators know. Keywords are in any case, as there; what they do

@@ -1,16 +1,16 @@
 import { Argument, type Command } from 'commander';
-import { type CommonOptions, print, withCommon } from '#cluster/cli/context.ts';
-import { registerImport } from '#cluster/cli/import/register.ts';
-import * as change from '#cluster/cli/keys/change.ts';
-import { create } from '#cluster/cli/keys/create.ts';
-import { exportKey } from '#cluster/cli/keys/export.ts';
-import { list } from '#cluster/cli/keys/list.ts';
-import { newNek } from '#cluster/cli/keys/nek-file.ts';
-import { parseSpan, rotate, watch } from '#cluster/cli/keys/rotate.ts';
-import { parseDays, parseTimeOfDay, schedule } from '#cluster/cli/keys/schedule.ts';
-import { exportDns, show } from '#cluster/cli/keys/show.ts';
-import { verify } from '#cluster/cli/keys/verify.ts';
 import { KeyAlgorithm } from '#services/credential-store/contract.ts';
+import { type CommonOptions, print, withCommon } from '../context.ts';
+import { registerImport } from '../import/register.ts';
+import * as change from '../keys/change.ts';
+import { create } from '../keys/create.ts';
+import { exportKey } from '../keys/export.ts';
+import { list } from '../keys/list.ts';
+import { newNek } from '../keys/nek-file.ts';
+import { parseSpan, rotate, watch } from '../keys/rotate.ts';
+import { parseDays, parseTimeOfDay, schedule } from '../keys/schedule.ts';
+import { exportDns, show } from '../keys/show.ts';
+import { verify } from '../keys/verify.ts';
 
 /** What the commands below share. */
 type Group = {

@@ -1,22 +1,14 @@
 import { stdout } from 'node:process';
 import { type Command, Option } from 'commander';
 import type { z } from 'zod';
-import {
-  type Caller,
-  type CommonOptions,
-  formatTime,
-  openCaller,
-  parseCount,
-  print,
-  withCommon,
-} from '#cluster/cli/context.ts';
-import { usageError } from '#cluster/cli/exit.ts';
-import { pairs, shorten, table } from '#cluster/cli/table.ts';
-import type { Calls } from '#cluster/topology.ts';
 import { type QueueEntry, QueueState, routerContract } from '#services/router/contract.ts';
 import type { CallOptions } from '#shared/contract.ts';
 import { formatReply } from '#shared/reply.ts';
 import { formatDuration, formatSize } from '#shared/units.ts';
+import type { Calls } from '../../topology.ts';
+import { type Caller, type CommonOptions, formatTime, openCaller, parseCount, print, withCommon } from '../context.ts';
+import { usageError } from '../exit.ts';
+import { pairs, shorten, table } from '../table.ts';
 
 type Entry = z.output<typeof QueueEntry>;
 type QueueOptions = CommonOptions & { node?: string };

@@ -1,17 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { type CommonOptions, configFile, print, readConfig, withCommon } from '#cluster/cli/context.ts';
-import { usageError } from '#cluster/cli/exit.ts';
-import { askPassword } from '#cluster/cli/password.ts';
-import { SANDBOX_FOLDER, SANDBOX_USER, sandboxPassword } from '#cluster/cli/sandbox.ts';
-import { type Submission, submit } from '#cluster/cli/submit.ts';
-import { clean } from '#cluster/cli/table.ts';
-import type { Config, ListenerConfig } from '#cluster/config/schema.ts';
 import { listUsers } from '#services/policy/users-file.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Secret } from '#shared/secret.ts';
+import type { Config, ListenerConfig } from '../../config/schema.ts';
+import { type CommonOptions, configFile, print, readConfig, withCommon } from '../context.ts';
+import { usageError } from '../exit.ts';
+import { askPassword } from '../password.ts';
+import { SANDBOX_FOLDER, SANDBOX_USER, sandboxPassword } from '../sandbox.ts';
+import { type Submission, submit } from '../submit.ts';
+import { clean } from '../table.ts';
 
 type SendOptions = CommonOptions & {
   to: string[];

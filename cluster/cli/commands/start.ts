@@ -1,8 +1,14 @@
 import { resolve } from 'node:path';
 import { Argument, type Command } from 'commander';
-import { type CommonOptions, configFile, withCommon } from '#cluster/cli/context.ts';
-import { serveHealth } from '#cluster/cli/health.ts';
-import { runNode } from '#cluster/cli/lifecycle.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import { createLogger } from '#shared/log.ts';
+import { requireConfig } from '../../config/load.ts';
+import type { Config } from '../../config/schema.ts';
+import { SERVICES, startNode } from '../../node.ts';
+import type { ServiceName } from '../../topology.ts';
+import { type CommonOptions, configFile, withCommon } from '../context.ts';
+import { serveHealth } from '../health.ts';
+import { runNode } from '../lifecycle.ts';
 import {
   createSandboxKeys,
   prepareSandbox,
@@ -10,13 +16,7 @@ import {
   SANDBOX_USER,
   sandboxBanner,
   sandboxPassword,
-} from '#cluster/cli/sandbox.ts';
-import { requireConfig } from '#cluster/config/load.ts';
-import type { Config } from '#cluster/config/schema.ts';
-import { SERVICES, startNode } from '#cluster/node.ts';
-import type { ServiceName } from '#cluster/topology.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
-import { createLogger } from '#shared/log.ts';
+} from '../sandbox.ts';
 
 export function register(program: Command): void {
   withCommon(program.command('start'))

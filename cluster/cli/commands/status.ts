@@ -1,7 +1,4 @@
 import type { Command } from 'commander';
-import { type Caller, type CommonOptions, openCaller, print, withCommon } from '#cluster/cli/context.ts';
-import { EXIT } from '#cluster/cli/exit.ts';
-import { pairs, table } from '#cluster/cli/table.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
 import { policyContract } from '#services/policy/contract.ts';
@@ -9,6 +6,9 @@ import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
+import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../context.ts';
+import { EXIT } from '../exit.ts';
+import { pairs, table } from '../table.ts';
 
 /** How long one service may take before it counts as silent. */
 const PATIENCE = { timeout: 3000 };

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import { type CommonOptions, print, readConfig, withCommon } from '#cluster/cli/context.ts';
-import { usageError } from '#cluster/cli/exit.ts';
-import { askPassword } from '#cluster/cli/password.ts';
-import { table } from '#cluster/cli/table.ts';
 import { addUser, listUsers, removeUser, setPassword } from '#services/policy/users-file.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { type CommonOptions, print, readConfig, withCommon } from '../context.ts';
+import { usageError } from '../exit.ts';
+import { askPassword } from '../password.ts';
+import { table } from '../table.ts';
 
 type PasswordOptions = CommonOptions & { passwordStdin?: boolean };
 

@@ -1,3 +1,5 @@
+import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
+import { leavesNothing, removalText } from '../keys/record.ts';
 import {
   type Check,
   type CheckedKey,
@@ -7,9 +9,7 @@ import {
   keyName,
   listText,
   type Severity,
-} from '#cluster/cli/doctor/finding.ts';
-import { leavesNothing, removalText } from '#cluster/cli/keys/record.ts';
-import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
+} from './finding.ts';
 
 /**
  * What DNS says of the keys. Every node looked, at every authoritative server; a verdict is told once, with the nodes

@@ -1,7 +1,7 @@
-import { type Check, type Facts, type Finding, keyArguments, keyName, listText } from '#cluster/cli/doctor/finding.ts';
-import { nextText } from '#cluster/cli/keys/text.ts';
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { formatDuration } from '#shared/units.ts';
+import { nextText } from '../keys/text.ts';
+import { type Check, type Facts, type Finding, keyArguments, keyName, listText } from './finding.ts';
 
 /** Whether the keys are good, and come on. */
 

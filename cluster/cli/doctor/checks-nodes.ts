@@ -1,5 +1,5 @@
-import { type Check, type Facts, type Finding, listText } from '#cluster/cli/doctor/finding.ts';
 import { formatDuration } from '#shared/units.ts';
+import { type Check, type Facts, type Finding, listText } from './finding.ts';
 
 /** Whether the nodes have the same keys, the same time, and the NEKs that open the keys. */
 

@@ -1,8 +1,8 @@
-import { DNS_CHECKS } from '#cluster/cli/doctor/checks-dns.ts';
-import { DOMAIN_CHECKS } from '#cluster/cli/doctor/checks-domains.ts';
-import { KEY_CHECKS } from '#cluster/cli/doctor/checks-keys.ts';
-import { NODE_CHECKS } from '#cluster/cli/doctor/checks-nodes.ts';
-import type { Check, Facts, Finding, Severity } from '#cluster/cli/doctor/finding.ts';
+import { DNS_CHECKS } from './checks-dns.ts';
+import { DOMAIN_CHECKS } from './checks-domains.ts';
+import { KEY_CHECKS } from './checks-keys.ts';
+import { NODE_CHECKS } from './checks-nodes.ts';
+import type { Check, Facts, Finding, Severity } from './finding.ts';
 
 /** Every check by its name, which programs may rely on. */
 export const CHECKS: Record<string, Check> = { ...NODE_CHECKS, ...DOMAIN_CHECKS, ...KEY_CHECKS, ...DNS_CHECKS };

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { CheckedKey, Facts, StoreStatus } from '#cluster/cli/doctor/finding.ts';
-import { askEach, listKeys, type Store } from '#cluster/cli/keys/store.ts';
-import type { Config } from '#cluster/config/schema.ts';
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
+import type { Config } from '../../config/schema.ts';
+import { askEach, listKeys, type Store } from '../keys/store.ts';
+import type { CheckedKey, Facts, StoreStatus } from './finding.ts';
 
 /** Asks the store for all that the checks look at; of one domain, or of all. */
 

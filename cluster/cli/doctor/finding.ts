@@ -1,6 +1,4 @@
 import type { z } from 'zod';
-import { clean } from '#cluster/cli/table.ts';
-import type { Config } from '#cluster/config/schema.ts';
 import type {
   credentialStoreContract,
   DnsView,
@@ -8,6 +6,8 @@ import type {
   NekStatus,
   RotationStatus,
 } from '#services/credential-store/contract.ts';
+import type { Config } from '../../config/schema.ts';
+import { clean } from '../table.ts';
 
 /** What `sealpost doctor` knows, and what it says. A check is a function from the one to the other; it asks nobody. */
 

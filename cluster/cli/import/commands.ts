@@ -1,15 +1,15 @@
 import { basename } from 'node:path';
-import type { CommonOptions } from '#cluster/cli/context.ts';
-import { EXIT, exitCodeOf } from '#cluster/cli/exit.ts';
-import { examineKeys, type ImportOptions, importKeys, type Outcome } from '#cluster/cli/import/key-import.ts';
-import { readNotesIni } from '#cluster/cli/import/notes-ini.ts';
-import { reportNotesIni } from '#cluster/cli/import/notes-ini-report.ts';
-import { planOpendkim } from '#cluster/cli/import/opendkim.ts';
-import type { Plan } from '#cluster/cli/import/plan.ts';
-import { reportImport } from '#cluster/cli/import/report.ts';
-import { planRspamd } from '#cluster/cli/import/rspamd.ts';
-import { readTextFile } from '#cluster/cli/import/text-file.ts';
-import { withStore } from '#cluster/cli/keys/store.ts';
+import type { CommonOptions } from '../context.ts';
+import { EXIT, exitCodeOf } from '../exit.ts';
+import { withStore } from '../keys/store.ts';
+import { examineKeys, type ImportOptions, importKeys, type Outcome } from './key-import.ts';
+import { readNotesIni } from './notes-ini.ts';
+import { reportNotesIni } from './notes-ini-report.ts';
+import { planOpendkim } from './opendkim.ts';
+import type { Plan } from './plan.ts';
+import { reportImport } from './report.ts';
+import { planRspamd } from './rspamd.ts';
+import { readTextFile } from './text-file.ts';
 
 /** The commands below `sealpost keys import`. */
 

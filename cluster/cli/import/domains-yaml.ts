@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import type { DomainEntry } from '#cluster/cli/import/plan.ts';
+import type { DomainEntry } from './plan.ts';
 
 /**
  * The entries as sealpost.yaml takes them: each domain once, with those that `sign-as` asks for. What cannot be said

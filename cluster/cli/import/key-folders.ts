@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { unreadable } from '#cluster/config/secrets.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
+import { unreadable } from '../../config/secrets.ts';
 
 /**
  * Signers find the key of a domain by a template of its path, `/var/lib/rspamd/dkim/$domain.$selector.key`, and sign for

@@ -1,14 +1,14 @@
-import { type CommonOptions, readConfig } from '#cluster/cli/context.ts';
-import type { WantedKey } from '#cluster/cli/import/plan.ts';
-import { type PrivateKey, parsePrivateKey, readPrivateKey } from '#cluster/cli/import/private-key.ts';
-import type { Store } from '#cluster/cli/keys/store.ts';
-import { loadNeks } from '#cluster/config/nek.ts';
 import type { KeyStatus } from '#services/credential-store/contract.ts';
-import { checkKeyName } from '#services/credential-store/key-name.ts';
+import { checkKeyName } from '#shared/dkim/key-name.ts';
+import { wrapKey } from '#shared/dkim/key-wrap.ts';
+import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import { wrapKey } from '#shared/key-wrap.ts';
 import { silentLogger } from '#shared/log.ts';
-import { describeNek, describeNeks, findNek, type Nek } from '#shared/nek.ts';
+import { loadNeks } from '../../config/nek.ts';
+import { type CommonOptions, readConfig } from '../context.ts';
+import type { Store } from '../keys/store.ts';
+import type { WantedKey } from './plan.ts';
+import { type PrivateKey, parsePrivateKey, readPrivateKey } from './private-key.ts';
 
 /**
  * Takes keys into the store. A private key never crosses the bus in clear: it is read here, wrapped here with the

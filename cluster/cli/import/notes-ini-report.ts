@@ -1,14 +1,14 @@
-import { type CommonOptions, print } from '#cluster/cli/context.ts';
-import { EXIT, exitCodeOf } from '#cluster/cli/exit.ts';
-import { configEntries, domainsYaml } from '#cluster/cli/import/domains-yaml.ts';
-import type { NotesIni } from '#cluster/cli/import/notes-ini.ts';
-import { knownDomains } from '#cluster/cli/import/report.ts';
-import { listKeys, withStore } from '#cluster/cli/keys/store.ts';
-import { nextText } from '#cluster/cli/keys/text.ts';
-import { clean, table } from '#cluster/cli/table.ts';
 import type { KeyStatus } from '#services/credential-store/contract.ts';
-import type { KeyName } from '#services/credential-store/key-name.ts';
 import { newSelectors } from '#services/credential-store/selector-name.ts';
+import type { KeyName } from '#shared/dkim/key-name.ts';
+import { type CommonOptions, print } from '../context.ts';
+import { EXIT, exitCodeOf } from '../exit.ts';
+import { listKeys, withStore } from '../keys/store.ts';
+import { nextText } from '../keys/text.ts';
+import { clean, table } from '../table.ts';
+import { configEntries, domainsYaml } from './domains-yaml.ts';
+import type { NotesIni } from './notes-ini.ts';
+import { knownDomains } from './report.ts';
 
 /** `sealpost keys import notes.ini`: every line and what became of it, the keys that are needed, the entries to paste. */
 

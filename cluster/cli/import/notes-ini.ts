@@ -1,8 +1,8 @@
-import { completeEntries } from '#cluster/cli/import/domains-yaml.ts';
-import type { DomainEntry } from '#cluster/cli/import/plan.ts';
-import { checkKeyName, type KeyName } from '#services/credential-store/key-name.ts';
 import { normalizeDomain } from '#shared/address.ts';
+import { checkKeyName, type KeyName } from '#shared/dkim/key-name.ts';
 import { errorText } from '#shared/errors.ts';
+import { completeEntries } from './domains-yaml.ts';
+import type { DomainEntry } from './plan.ts';
 
 /**
  * What a Domino server's notes.ini says of DKIM (DOMINO D5-D10):

@@ -1,6 +1,6 @@
 import { basename, dirname, resolve } from 'node:path';
-import { type Row, readTextFile, tableRows } from '#cluster/cli/import/text-file.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { type Row, readTextFile, tableRows } from './text-file.ts';
 
 /**
  * A data set of OpenDKIM (opendkim(8), "DATA SETS"): `file:` and `refile:` name a file of names and values apart by

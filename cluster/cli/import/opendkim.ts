@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
-import { namesInPaths } from '#cluster/cli/import/key-folders.ts';
-import { readTable, type Table } from '#cluster/cli/import/opendkim-table.ts';
-import { type DomainEntry, type Plan, type Remark, uniqueKeys, type WantedKey } from '#cluster/cli/import/plan.ts';
-import type { Row } from '#cluster/cli/import/text-file.ts';
 import { isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { namesInPaths } from './key-folders.ts';
+import { readTable, type Table } from './opendkim-table.ts';
+import { type DomainEntry, type Plan, type Remark, uniqueKeys, type WantedKey } from './plan.ts';
+import type { Row } from './text-file.ts';
 
 /**
  * OpenDKIM's tables (opendkim.conf(5)). The KeyTable says `name domain:selector:key`, where `%` as the domain, and in

@@ -1,4 +1,4 @@
-import type { KeyName } from '#services/credential-store/key-name.ts';
+import type { KeyName } from '#shared/dkim/key-name.ts';
 
 /** What a file of another program comes to: keys to take in, entries for sealpost.yaml, and words on everything else. */
 

@@ -1,9 +1,9 @@
 import { createPrivateKey, createPublicKey, type KeyObject, randomBytes, sign, verify } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { unreadable } from '#cluster/config/secrets.ts';
 import { KeyAlgorithm } from '#services/credential-store/contract.ts';
+import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
-import { publicKeyFingerprint, publishedBytes } from '#shared/public-key.ts';
+import { unreadable } from '../../config/secrets.ts';
 
 /**
  * A private key that another program made, in the forms that DKIM signers read: PEM (PKCS#8, PKCS#1), base64 of the

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { withCommon } from '#cluster/cli/context.ts';
-import { importNotesIni, importOpendkim, importPem, importRspamd } from '#cluster/cli/import/commands.ts';
+import { withCommon } from '../context.ts';
+import { importNotesIni, importOpendkim, importPem, importRspamd } from './commands.ts';
 
 /** `sealpost keys import …`: keys that other programs made, so that their published records stay as they are. */
 export function registerImport(keys: Command): void {

@@ -1,11 +1,11 @@
-import { type CommonOptions, print, readConfig } from '#cluster/cli/context.ts';
-import { EXIT } from '#cluster/cli/exit.ts';
-import { completeEntries, configEntries, domainsYaml } from '#cluster/cli/import/domains-yaml.ts';
-import type { Outcome } from '#cluster/cli/import/key-import.ts';
-import type { Plan, Remark } from '#cluster/cli/import/plan.ts';
-import { clean, table } from '#cluster/cli/table.ts';
-import { normalizeKeyName } from '#services/credential-store/key-name.ts';
-import { dkimRecordName } from '#shared/dkim-record.ts';
+import { normalizeKeyName } from '#shared/dkim/key-name.ts';
+import { dkimRecordName } from '#shared/dkim/record.ts';
+import { type CommonOptions, print, readConfig } from '../context.ts';
+import { EXIT } from '../exit.ts';
+import { clean, table } from '../table.ts';
+import { completeEntries, configEntries, domainsYaml } from './domains-yaml.ts';
+import type { Outcome } from './key-import.ts';
+import type { Plan, Remark } from './plan.ts';
 
 /** What an import came to: a line for each key, one for each remark, and what belongs into sealpost.yaml. */
 export async function reportImport(plan: Plan, outcomes: readonly Outcome[], options: CommonOptions): Promise<void> {

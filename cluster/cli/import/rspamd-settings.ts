@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
-import type { Remark } from '#cluster/cli/import/plan.ts';
-import { readTextFile } from '#cluster/cli/import/text-file.ts';
-import { isObject, parseUcl, type UclEntry, type UclObject, type UclValue } from '#cluster/cli/import/ucl.ts';
+import type { Remark } from './plan.ts';
+import { readTextFile } from './text-file.ts';
+import { isObject, parseUcl, type UclEntry, type UclObject, type UclValue } from './ucl.ts';
 
 /** The settings of rspamd's dkim_signing.conf, sorted into those that say which keys there are and words on all others. */
 

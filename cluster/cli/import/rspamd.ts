@@ -1,11 +1,11 @@
 import { basename } from 'node:path';
-import { usageError } from '#cluster/cli/exit.ts';
-import { namesInPaths } from '#cluster/cli/import/key-folders.ts';
-import { type Plan, type Remark, uniqueKeys, type WantedKey } from '#cluster/cli/import/plan.ts';
-import { readSettings, type Settings } from '#cluster/cli/import/rspamd-settings.ts';
-import { type Row, readTextFile, tableRows } from '#cluster/cli/import/text-file.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { usageError } from '../exit.ts';
+import { namesInPaths } from './key-folders.ts';
+import { type Plan, type Remark, uniqueKeys, type WantedKey } from './plan.ts';
+import { readSettings, type Settings } from './rspamd-settings.ts';
+import { type Row, readTextFile, tableRows } from './text-file.ts';
 
 /**
  * What rspamd's dkim_signing module signs with (its `lua_dkim_tools.lua`). The domains are those of `domain { … }`, of

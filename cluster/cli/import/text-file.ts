@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { unreadable } from '#cluster/config/secrets.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { unreadable } from '../../config/secrets.ts';
 
 /** The text of a configuration file of another program, without its byte order mark. Fails with `file-unreadable`. */
 export async function readTextFile(file: string): Promise<string> {

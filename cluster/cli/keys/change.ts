@@ -1,9 +1,9 @@
-import { confirm } from '#cluster/cli/confirm.ts';
-import { type CommonOptions, print } from '#cluster/cli/context.ts';
-import { type Store, withStore } from '#cluster/cli/keys/store.ts';
-import { nextText, rotationText } from '#cluster/cli/keys/text.ts';
-import { clean } from '#cluster/cli/table.ts';
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
+import { confirm } from '../confirm.ts';
+import { type CommonOptions, print } from '../context.ts';
+import { clean } from '../table.ts';
+import { type Store, withStore } from './store.ts';
+import { nextText, rotationText } from './text.ts';
 
 /** What an operator decides about one key, or about the rotation under way. */
 

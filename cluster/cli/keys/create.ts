@@ -1,8 +1,8 @@
-import { type CommonOptions, print } from '#cluster/cli/context.ts';
-import { recordOf } from '#cluster/cli/keys/record.ts';
-import { withStore } from '#cluster/cli/keys/store.ts';
 import type { KeyAlgorithm, KeyStatus } from '#services/credential-store/contract.ts';
-import { dkimRecordName } from '#shared/dkim-record.ts';
+import { dkimRecordName } from '#shared/dkim/record.ts';
+import { type CommonOptions, print } from '../context.ts';
+import { recordOf } from './record.ts';
+import { withStore } from './store.ts';
 
 /** `sealpost keys create`. */
 

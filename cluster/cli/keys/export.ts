@@ -1,16 +1,16 @@
 import type { KeyObject } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { stdout } from 'node:process';
-import { type CommonOptions, print, readConfig } from '#cluster/cli/context.ts';
-import { usageError } from '#cluster/cli/exit.ts';
-import { withStore } from '#cluster/cli/keys/store.ts';
-import { loadNeks } from '#cluster/config/nek.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
+import { unwrapKey } from '#shared/dkim/key-wrap.ts';
+import { describeNek, describeNeks, findNek } from '#shared/dkim/nek.ts';
+import { publishedBytes } from '#shared/dkim/public-key.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
-import { unwrapKey } from '#shared/key-wrap.ts';
 import { silentLogger } from '#shared/log.ts';
-import { describeNek, describeNeks, findNek } from '#shared/nek.ts';
-import { publishedBytes } from '#shared/public-key.ts';
+import { loadNeks } from '../../config/nek.ts';
+import { type CommonOptions, print, readConfig } from '../context.ts';
+import { usageError } from '../exit.ts';
+import { withStore } from './store.ts';
 
 /**
  * `sealpost keys export`: a private key in clear, for another system. It comes wrapped over the bus and is opened

@@ -1,14 +1,14 @@
-import type { KeymgmtOptions } from '#cluster/cli/commands/keymgmt.ts';
-import { confirm } from '#cluster/cli/confirm.ts';
-import { print } from '#cluster/cli/context.ts';
-import { afterCreation } from '#cluster/cli/keys/create.ts';
-import { writeNew } from '#cluster/cli/keys/export.ts';
-import { recordOf, zoneText } from '#cluster/cli/keys/record.ts';
-import { listKeys, withStore } from '#cluster/cli/keys/store.ts';
-import { dnsText, nodesText, problemText } from '#cluster/cli/keys/text.ts';
-import { clean } from '#cluster/cli/table.ts';
 import { KeyAlgorithm, type KeyStatus } from '#services/credential-store/contract.ts';
-import { dkimRecordName } from '#shared/dkim-record.ts';
+import { dkimRecordName } from '#shared/dkim/record.ts';
+import type { KeymgmtOptions } from '../commands/keymgmt.ts';
+import { confirm } from '../confirm.ts';
+import { print } from '../context.ts';
+import { clean } from '../table.ts';
+import { afterCreation } from './create.ts';
+import { writeNew } from './export.ts';
+import { recordOf, zoneText } from './record.ts';
+import { listKeys, withStore } from './store.ts';
+import { dnsText, nodesText, problemText } from './text.ts';
 
 /** `sealpost keymgmt … DKIM …`. Each sentence begins as Domino's does, for those who search their logs for it. */
 

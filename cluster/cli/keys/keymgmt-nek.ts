@@ -1,10 +1,10 @@
-import type { KeymgmtOptions } from '#cluster/cli/commands/keymgmt.ts';
-import { print, readConfig } from '#cluster/cli/context.ts';
-import { addNek } from '#cluster/cli/keys/nek-file.ts';
-import { withStore } from '#cluster/cli/keys/store.ts';
-import { clean } from '#cluster/cli/table.ts';
 import type { NekStatus } from '#services/credential-store/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { KeymgmtOptions } from '../commands/keymgmt.ts';
+import { print, readConfig } from '../context.ts';
+import { clean } from '../table.ts';
+import { addNek } from './nek-file.ts';
+import { withStore } from './store.ts';
 
 /** `sealpost keymgmt … NEK …`. Each sentence begins as Domino's does, for those who search their logs for it. */
 

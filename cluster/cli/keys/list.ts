@@ -1,10 +1,10 @@
-import { type CommonOptions, print } from '#cluster/cli/context.ts';
-import { askEach, type KeyList, listKeys, type Store, withStore } from '#cluster/cli/keys/store.ts';
-import { dnsText, nodesText, noteText, rotationText, scheduleText } from '#cluster/cli/keys/text.ts';
-import { clean, shorten, table } from '#cluster/cli/table.ts';
 import type { KeyStatus, RotationStatus, ScheduleStatus } from '#services/credential-store/contract.ts';
 import { errorCode } from '#shared/errors.ts';
 import { formatDuration } from '#shared/units.ts';
+import { type CommonOptions, print } from '../context.ts';
+import { clean, shorten, table } from '../table.ts';
+import { askEach, type KeyList, listKeys, type Store, withStore } from './store.ts';
+import { dnsText, nodesText, noteText, rotationText, scheduleText } from './text.ts';
 
 /** `sealpost keys list`: every key, and below the table all that needs a look. */
 

@@ -1,9 +1,9 @@
 import { chmod, chown, mkdir, open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { usageError } from '#cluster/cli/exit.ts';
-import { unreadable } from '#cluster/config/secrets.ts';
+import { generateNek, type Nek, parseNek, parseNeks } from '#shared/dkim/nek.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import { generateNek, type Nek, parseNek, parseNeks } from '#shared/nek.ts';
+import { unreadable } from '../../config/secrets.ts';
+import { usageError } from '../exit.ts';
 
 /**
  * Adds a NEK to the file that the configuration names, one line each. The new content is written beside the file,

@@ -1,12 +1,12 @@
-import { type CommonOptions, print } from '#cluster/cli/context.ts';
-import { usageError } from '#cluster/cli/exit.ts';
-import { recordOf } from '#cluster/cli/keys/record.ts';
-import { listKeys, type Store, withStore } from '#cluster/cli/keys/store.ts';
-import { changeText } from '#cluster/cli/keys/text.ts';
-import { watchRotation } from '#cluster/cli/keys/watch.ts';
-import { clean } from '#cluster/cli/table.ts';
 import type { RotationStatus } from '#services/credential-store/contract.ts';
 import { parseDuration } from '#shared/units.ts';
+import { type CommonOptions, print } from '../context.ts';
+import { usageError } from '../exit.ts';
+import { clean } from '../table.ts';
+import { recordOf } from './record.ts';
+import { listKeys, type Store, withStore } from './store.ts';
+import { changeText } from './text.ts';
+import { watchRotation } from './watch.ts';
 
 /** `sealpost keys rotate`, and `keys watch` for a rotation that runs already. */
 

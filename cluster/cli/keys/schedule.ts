@@ -1,9 +1,9 @@
-import { type CommonOptions, print } from '#cluster/cli/context.ts';
-import { usageError } from '#cluster/cli/exit.ts';
-import { withStore } from '#cluster/cli/keys/store.ts';
-import { scheduleText } from '#cluster/cli/keys/text.ts';
-import { clean } from '#cluster/cli/table.ts';
 import { parseDuration } from '#shared/units.ts';
+import { type CommonOptions, print } from '../context.ts';
+import { usageError } from '../exit.ts';
+import { clean } from '../table.ts';
+import { withStore } from './store.ts';
+import { scheduleText } from './text.ts';
 
 /** `sealpost keys schedule`: sets, removes and shows when a domain's keys are replaced. */
 

@@ -1,12 +1,12 @@
-import { type CommonOptions, formatTime, print } from '#cluster/cli/context.ts';
-import { liveNodes } from '#cluster/cli/keys/list.ts';
-import { leavesNothing, recordOf, removalText, zoneText } from '#cluster/cli/keys/record.ts';
-import { withStore } from '#cluster/cli/keys/store.ts';
-import { dnsText, nextText, nodesText, problemText } from '#cluster/cli/keys/text.ts';
-import { cleanLines, pairs, table } from '#cluster/cli/table.ts';
 import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { formatDuration } from '#shared/units.ts';
+import { type CommonOptions, formatTime, print } from '../context.ts';
+import { cleanLines, pairs, table } from '../table.ts';
+import { liveNodes } from './list.ts';
+import { leavesNothing, recordOf, removalText, zoneText } from './record.ts';
+import { withStore } from './store.ts';
+import { dnsText, nextText, nodesText, problemText } from './text.ts';
 
 /** `sealpost keys show` and `keys export-dns`: one key. */
 

@@ -1,6 +1,6 @@
-import { type Caller, type CommonOptions, openCaller } from '#cluster/cli/context.ts';
-import type { Calls } from '#cluster/topology.ts';
 import { credentialStoreContract, type KeyStatus } from '#services/credential-store/contract.ts';
+import type { Calls } from '../../topology.ts';
+import { type Caller, type CommonOptions, openCaller } from '../context.ts';
 
 /** The credential-store of the running node; of the nearest one that answers where there is a bus. */
 export type Store = Calls<'operator', 'credential-store'>;

@@ -1,9 +1,9 @@
-import { type CommonOptions, print } from '#cluster/cli/context.ts';
-import { EXIT } from '#cluster/cli/exit.ts';
-import { askEach, listKeys, type Store, withStore } from '#cluster/cli/keys/store.ts';
-import { table } from '#cluster/cli/table.ts';
 import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { type CommonOptions, print } from '../context.ts';
+import { EXIT } from '../exit.ts';
+import { table } from '../table.ts';
+import { askEach, listKeys, type Store, withStore } from './store.ts';
 
 /** `sealpost keys verify`: every key at every name server, asked from every node, and whether every signer has it. */
 

@@ -1,14 +1,14 @@
 import { stdout } from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CommonOptions, formatTime } from '#cluster/cli/context.ts';
-import { describeError, EXIT, exitCodeOf } from '#cluster/cli/exit.ts';
-import type { Store } from '#cluster/cli/keys/store.ts';
-import { rotationText } from '#cluster/cli/keys/text.ts';
-import { clean, shorten } from '#cluster/cli/table.ts';
 import type { RotationStatus } from '#services/credential-store/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { formatDuration } from '#shared/units.ts';
+import { type CommonOptions, formatTime } from '../context.ts';
+import { describeError, EXIT, exitCodeOf } from '../exit.ts';
+import { clean, shorten } from '../table.ts';
+import type { Store } from './store.ts';
+import { rotationText } from './text.ts';
 
 /**
  * Follows a rotation until it has ended. It only looks: the rotation goes on by itself when this ends. The node is

@@ -1,22 +1,8 @@
 import { getServers } from 'node:dns';
 import type { DnsConfig } from '#cluster/config/schema.ts';
 import { nearestZone } from '#cluster/config/zone.ts';
-import {
-  ask,
-  parseServer,
-  reasonOf,
-  recordsAt,
-  type Server,
-  serverText,
-} from '#services/credential-store/dns/exchange.ts';
-import {
-  nameOf,
-  type Question,
-  Rcode,
-  type Response,
-  rcodeName,
-  Type,
-} from '#services/credential-store/dns/message.ts';
+import { ask, parseServer, reasonOf, recordsAt, type Server, serverText } from '#shared/dns/exchange.ts';
+import { nameOf, type Question, Rcode, type Response, rcodeName, Type } from '#shared/dns/message.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 
 /**

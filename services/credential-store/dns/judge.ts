@@ -1,5 +1,5 @@
 import { createPublicKey, type JsonWebKey } from 'node:crypto';
-import { type DkimKeyRecord, parseDkimRecord } from '#shared/dkim-record.ts';
+import { type DkimKeyRecord, parseDkimRecord } from '#shared/dkim/record.ts';
 
 /**
  * Whether the TXT records at a name are what should stand there. Keys are compared, not texts: providers reorder tags,

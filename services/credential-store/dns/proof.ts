@@ -1,16 +1,11 @@
 import type { DnsConfig } from '#cluster/config/schema.ts';
-import {
-  type Authority,
-  authorityOf,
-  type NamedServer,
-  ResolverChain,
-} from '#services/credential-store/dns/authority.ts';
-import { ask, reasonOf, recordsAt } from '#services/credential-store/dns/exchange.ts';
-import { type ExpectedRecord, type Judgement, judge, type Verdict } from '#services/credential-store/dns/judge.ts';
-import { nameOf, Rcode, type Response, rcodeName, Type, txtOf } from '#services/credential-store/dns/message.ts';
+import { ask, reasonOf, recordsAt } from '#shared/dns/exchange.ts';
+import { nameOf, Rcode, type Response, rcodeName, Type, txtOf } from '#shared/dns/message.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
+import { type Authority, authorityOf, type NamedServer, ResolverChain } from './authority.ts';
+import { type ExpectedRecord, type Judgement, judge, type Verdict } from './judge.ts';
 
-export type { ExpectedRecord } from '#services/credential-store/dns/judge.ts';
+export type { ExpectedRecord } from './judge.ts';
 
 /**
  * Whether the world can see a key: every authoritative server of its zone is asked, past all caches, and each must

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { ZoneConfig } from '#cluster/config/schema.ts';
-import { askByTcp, parseServer, reasonOf, recordsAt, serverText } from '#services/credential-store/dns/exchange.ts';
-import { isRightKey, isSameRecord } from '#services/credential-store/dns/judge.ts';
+import { txtStrings } from '#shared/dkim/record.ts';
+import { askByTcp, parseServer, reasonOf, recordsAt, serverText } from '#shared/dns/exchange.ts';
 import {
   Class,
   type DnsRecord,
@@ -12,10 +12,10 @@ import {
   rcodeName,
   Type,
   txtOf,
-} from '#services/credential-store/dns/message.ts';
-import { signMessage, verifyResponse } from '#services/credential-store/dns/tsig.ts';
-import { txtStrings } from '#shared/dkim-record.ts';
+} from '#shared/dns/message.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
+import { isRightKey, isSameRecord } from './judge.ts';
+import { signMessage, verifyResponse } from './tsig.ts';
 
 /**
  * TXT records written into a zone by dynamic update (RFC 2136), signed with TSIG, over TCP: an update with a key of

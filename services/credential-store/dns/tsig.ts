@@ -9,7 +9,7 @@ import {
   type Response,
   rcodeName,
   Type,
-} from '#services/credential-store/dns/message.ts';
+} from '#shared/dns/message.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Secret } from '#shared/secret.ts';
 

@@ -1,8 +1,9 @@
-import type { CredentialStoreContract, KeyStatus } from '#services/credential-store/contract.ts';
-import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
-import { importedKey } from '#services/credential-store/import-key.ts';
-import { checkKeyName, type KeyName, normalizeKeyName } from '#services/credential-store/key-name.ts';
-import { keyStatus } from '#services/credential-store/key-status.ts';
+import type { Handlers } from '#shared/contract.ts';
+import { checkKeyName, type KeyName, normalizeKeyName } from '#shared/dkim/key-name.ts';
+import type { CredentialStoreContract, KeyStatus } from '../contract.ts';
+import type { DomainRecord, KeyRecord } from '../domain-record.ts';
+import { importedKey } from '../import-key.ts';
+import { keyStatus } from '../key-status.ts';
 import {
   activateKey,
   activatesByItself,
@@ -11,11 +12,10 @@ import {
   deleteKey,
   retireKey,
   revokeKey,
-} from '#services/credential-store/life-cycle.ts';
-import { assertCurrent } from '#services/credential-store/nek-check.ts';
-import { findKey, type Office, requireRecord } from '#services/credential-store/operations/office.ts';
-import type { At } from '#services/credential-store/record-change.ts';
-import type { Handlers } from '#shared/contract.ts';
+} from '../life-cycle.ts';
+import { assertCurrent } from '../nek-check.ts';
+import type { At } from '../record-change.ts';
+import { findKey, type Office, requireRecord } from './office.ts';
 
 /** Operations on single keys. Each is one compare-and-set; what has to follow is the driver's. */
 

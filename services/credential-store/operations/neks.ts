@@ -1,6 +1,6 @@
-import type { CredentialStoreContract } from '#services/credential-store/contract.ts';
-import type { Office } from '#services/credential-store/operations/office.ts';
 import type { Handlers } from '#shared/contract.ts';
+import type { CredentialStoreContract } from '../contract.ts';
+import type { Office } from './office.ts';
 
 /** Operations on named encryption keys. */
 

@@ -1,19 +1,19 @@
 import type { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
 import type { Calls } from '#cluster/topology.ts';
-import type { CredentialStoreContract } from '#services/credential-store/contract.ts';
-import type { DnsViews } from '#services/credential-store/dns-views.ts';
-import type { CredentialRecord, DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
-import type { KeyMaker } from '#services/credential-store/key-maker.ts';
-import { type KeyName, normalizeKeyName } from '#services/credential-store/key-name.ts';
-import type { Neks } from '#services/credential-store/neks.ts';
-import type { Presence } from '#services/credential-store/presence.ts';
-import type { Records } from '#services/credential-store/records.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import type { Announce } from '#shared/contract.ts';
+import { type KeyName, normalizeKeyName } from '#shared/dkim/key-name.ts';
+import type { Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Nek } from '#shared/nek.ts';
+import type { CredentialStoreContract } from '../contract.ts';
+import type { DnsViews } from '../dns-views.ts';
+import type { CredentialRecord, DomainRecord, KeyRecord } from '../domain-record.ts';
+import type { KeyMaker } from '../key-maker.ts';
+import type { Neks } from '../neks.ts';
+import type { Presence } from '../presence.ts';
+import type { Records } from '../records.ts';
 
 /** What the operations of a running credential-store work with. */
 export type Office = {

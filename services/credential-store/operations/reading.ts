@@ -1,12 +1,12 @@
-import type { CredentialStoreContract } from '#services/credential-store/contract.ts';
-import { domainOfKey } from '#services/credential-store/domain-record.ts';
-import { heldKeys, keyInfo, keyStatus, listedKeys, signingKey } from '#services/credential-store/key-status.ts';
-import { findKey, type Office, requireRecord } from '#services/credential-store/operations/office.ts';
-import { verifyKey } from '#services/credential-store/operations/verify.ts';
-import { rotationStatus } from '#services/credential-store/rotation.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import type { Handlers } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { CredentialStoreContract } from '../contract.ts';
+import { domainOfKey } from '../domain-record.ts';
+import { heldKeys, keyInfo, keyStatus, listedKeys, signingKey } from '../key-status.ts';
+import { rotationStatus } from '../rotation.ts';
+import { findKey, type Office, requireRecord } from './office.ts';
+import { verifyKey } from './verify.ts';
 
 /** Operations that change nothing. */
 

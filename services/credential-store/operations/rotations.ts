@@ -1,7 +1,9 @@
-import type { CredentialStoreContract, RotationStatus } from '#services/credential-store/contract.ts';
-import type { DomainRecord } from '#services/credential-store/domain-record.ts';
-import { assertCurrent } from '#services/credential-store/nek-check.ts';
-import { type Office, requireRecord } from '#services/credential-store/operations/office.ts';
+import { normalizeDomain } from '#shared/address.ts';
+import type { Handlers } from '#shared/contract.ts';
+import { SealpostError } from '#shared/errors.ts';
+import type { CredentialStoreContract, RotationStatus } from '../contract.ts';
+import type { DomainRecord } from '../domain-record.ts';
+import { assertCurrent } from '../nek-check.ts';
 import {
   assertNoRotation,
   freezeRotation,
@@ -9,11 +11,9 @@ import {
   rollbackRotation,
   rotationStatus,
   startRotation,
-} from '#services/credential-store/rotation.ts';
-import { nextOccurrence, setSchedule } from '#services/credential-store/schedule.ts';
-import { normalizeDomain } from '#shared/address.ts';
-import type { Handlers } from '#shared/contract.ts';
-import { SealpostError } from '#shared/errors.ts';
+} from '../rotation.ts';
+import { nextOccurrence, setSchedule } from '../schedule.ts';
+import { type Office, requireRecord } from './office.ts';
 
 /** Operations on rotations and their schedules. Each is one compare-and-set: of two administrators one wins. */
 

@@ -1,9 +1,9 @@
-import type { DnsView } from '#services/credential-store/contract.ts';
-import { expectedOf } from '#services/credential-store/dns-views.ts';
-import type { KeyRecord } from '#services/credential-store/domain-record.ts';
-import type { Office } from '#services/credential-store/operations/office.ts';
-import { createWorld } from '#services/credential-store/world.ts';
 import { errorText } from '#shared/errors.ts';
+import type { DnsView } from '../contract.ts';
+import { expectedOf } from '../dns-views.ts';
+import type { KeyRecord } from '../domain-record.ts';
+import { createWorld } from '../world.ts';
+import type { Office } from './office.ts';
 
 /** Look at a key from every live node: what DNS says there, and whether the signers there can sign with it. */
 export async function verifyKey(

@@ -1,9 +1,9 @@
 import type { Calls } from '#cluster/topology.ts';
-import { MOST_COPIES } from '#services/router/contract.ts';
-import type { HeldCopies } from '#services/router/copies/held-copies.ts';
-import type { LeaseWatch } from '#services/router/copies/lease-watch.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import { MOST_COPIES } from '../contract.ts';
+import type { HeldCopies } from './held-copies.ts';
+import type { LeaseWatch } from './lease-watch.ts';
 
 /**
  * Asks owners from time to time which copies they need no more: news of that may have got lost with a process. The

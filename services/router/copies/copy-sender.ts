@@ -1,14 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from '#cluster/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import type { Outbox } from '#services/router/copies/outbox.ts';
-import type { Pairs } from '#services/router/copies/pairs.ts';
-import { sendNew, sendStored } from '#services/router/copies/sending.ts';
-import type { Message } from '#services/router/message.ts';
-import { type CopyPlace, keys, type MessageRecord, putJson } from '#services/router/records.ts';
-import type { Slot, Slots } from '#services/router/slots.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Message } from '../message.ts';
+import { type CopyPlace, keys, type MessageRecord, putJson } from '../records.ts';
+import type { Slot, Slots } from '../slots.ts';
+import type { Outbox } from './outbox.ts';
+import type { Pairs } from './pairs.ts';
+import { sendNew, sendStored } from './sending.ts';
 
 /**
  * Sees to it that a message is on two disks, and that the second follows the first.

@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Store } from '#cluster/store.ts';
-import { asPair, type ClaimRecord, claim, pairKey } from '#services/router/copies/claims.ts';
-import type { CopySender } from '#services/router/copies/copy-sender.ts';
-import type { OwnLease } from '#services/router/copies/own-lease.ts';
-import type { Pairs } from '#services/router/copies/pairs.ts';
-import type { Slots } from '#services/router/slots.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Slots } from '../slots.ts';
+import { asPair, type ClaimRecord, claim, pairKey } from './claims.ts';
+import type { CopySender } from './copy-sender.ts';
+import type { OwnLease } from './own-lease.ts';
+import type { Pairs } from './pairs.ts';
 
 /**
  * A drain: the whole queue goes to other routers.

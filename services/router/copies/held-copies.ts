@@ -1,8 +1,8 @@
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import type { CopyChange } from '#services/router/contract.ts';
-import { keys, rangeOf } from '#services/router/records.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { CopyChange } from '../contract.ts';
+import { keys, rangeOf } from '../records.ts';
 
 /**
  * The copies of other nodes' mail on this disk. Records lie as their owner sealed them, below `copy!<owner>.<generation>`:

@@ -1,5 +1,5 @@
 import type { ReplicatedMap } from '#cluster/replicated-map.ts';
-import { asLease, type ClaimRecord, type Lease, leaseKey, parseKey } from '#services/router/copies/claims.ts';
+import { asLease, type ClaimRecord, type Lease, leaseKey, parseKey } from './claims.ts';
 
 /**
  * Which of the other stores live, by their leases.

@@ -1,8 +1,8 @@
 import type { StoreOperation } from '#cluster/store.ts';
-import { type CopyChange, MOST_COPIES, type PairName } from '#services/router/contract.ts';
-import type { CopyPlace } from '#services/router/records.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import { type CopyChange, MOST_COPIES, type PairName } from '../contract.ts';
+import type { CopyPlace } from '../records.ts';
 
 /**
  * What goes to one holder, in order, one call after the other: what comes while a call is under way goes along with the

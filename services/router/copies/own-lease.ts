@@ -1,8 +1,8 @@
 import { endsWithin } from '#cluster/bus.ts';
 import type { ReplicatedMap } from '#cluster/replicated-map.ts';
-import { asLease, type ClaimRecord, type Lease, leaseKey } from '#services/router/copies/claims.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import { asLease, type ClaimRecord, type Lease, leaseKey } from './claims.ts';
 
 /**
  * This store's lease: the right to deliver mail that has a copy elsewhere.

@@ -1,21 +1,13 @@
 import type { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
 import type { Calls } from '#cluster/topology.ts';
-import {
-  asPair,
-  type ClaimRecord,
-  giveUp,
-  open,
-  type Pair,
-  pairKey,
-  parseKey,
-} from '#services/router/copies/claims.ts';
-import type { LeaseWatch } from '#services/router/copies/lease-watch.ts';
-import { Outbox } from '#services/router/copies/outbox.ts';
-import type { OwnLease } from '#services/router/copies/own-lease.ts';
-import type { CopyPlace } from '#services/router/records.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { CopyPlace } from '../records.ts';
+import { asPair, type ClaimRecord, giveUp, open, type Pair, pairKey, parseKey } from './claims.ts';
+import type { LeaseWatch } from './lease-watch.ts';
+import { Outbox } from './outbox.ts';
+import type { OwnLease } from './own-lease.ts';
 
 /**
  * The pairs of this store as an owner: which holders there are, what goes to them, and whether a message that has its

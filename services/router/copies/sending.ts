@@ -1,7 +1,7 @@
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import type { Outbox, Record } from '#services/router/copies/outbox.ts';
-import { keys, MessageRecord, parseRecord } from '#services/router/records.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { keys, MessageRecord, parseRecord } from '../records.ts';
+import type { Outbox, Record } from './outbox.ts';
 
 /** What of a message goes to the holder of its copy, and in which order: its own record last, with which it is whole. */
 

@@ -2,27 +2,17 @@ import type { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import type { Calls } from '#cluster/topology.ts';
-import { AdoptionBatch, type Moved } from '#services/router/copies/adoption-batch.ts';
-import {
-  adopted,
-  asPair,
-  type ClaimRecord,
-  claim,
-  dropped,
-  leaseKey,
-  type Pair,
-  pairKey,
-  parseKey,
-} from '#services/router/copies/claims.ts';
-import { Comparison } from '#services/router/copies/comparison.ts';
-import type { HeldCopies } from '#services/router/copies/held-copies.ts';
-import type { LeaseWatch } from '#services/router/copies/lease-watch.ts';
-import type { Queue } from '#services/router/queue.ts';
-import { keys, MessageRecord, parseRecord, putJson, RecipientRecord, rangeOf } from '#services/router/records.ts';
-import { dueAt, isFinal } from '#services/router/schedule.ts';
-import type { Slot, Slots } from '#services/router/slots.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Queue } from '../queue.ts';
+import { keys, MessageRecord, parseRecord, putJson, RecipientRecord, rangeOf } from '../records.ts';
+import { dueAt, isFinal } from '../schedule.ts';
+import type { Slot, Slots } from '../slots.ts';
+import { AdoptionBatch, type Moved } from './adoption-batch.ts';
+import { adopted, asPair, type ClaimRecord, claim, dropped, leaseKey, type Pair, pairKey, parseKey } from './claims.ts';
+import { Comparison } from './comparison.ts';
+import type { HeldCopies } from './held-copies.ts';
+import type { LeaseWatch } from './lease-watch.ts';
 
 /**
  * What becomes of mail when its node dies, and when that comes back.

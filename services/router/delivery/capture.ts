@@ -1,13 +1,13 @@
 import { readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { allRecipients, diskTrouble, type Transport } from '#services/router/delivery/channel.ts';
-import { FolderSync, makeFolder, writeSynced } from '#services/router/delivery/files.ts';
-import { localTransport } from '#services/router/delivery/local.ts';
-import type { Job } from '#services/router/job.ts';
 import { Envelope } from '#shared/envelope.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { reply } from '#shared/reply.ts';
+import type { Job } from '../job.ts';
+import { allRecipients, diskTrouble, type Transport } from './channel.ts';
+import { FolderSync, makeFolder, writeSynced } from './files.ts';
+import { localTransport } from './local.ts';
 
 /**
  * Mail that stays on this machine, as it would have been sent: `<time>-<queue id>.eml` holds the message with its

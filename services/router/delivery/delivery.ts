@@ -1,14 +1,14 @@
 import type { Settings } from '#cluster/settings.ts';
-import { captureTransport } from '#services/router/delivery/capture.ts';
-import type { Transport } from '#services/router/delivery/channel.ts';
-import { Destination } from '#services/router/delivery/destination.ts';
-import { discardTransport } from '#services/router/delivery/discard.ts';
-import { maildirTransport } from '#services/router/delivery/maildir.ts';
-import { hostTargets, MxLookup } from '#services/router/delivery/mx.ts';
-import { createNames, type Names } from '#services/router/delivery/names.ts';
-import { type SmtpSettings, SmtpTransport } from '#services/router/delivery/smtp/transport.ts';
-import type { Delivery, Job, NextHop } from '#services/router/job.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Delivery, Job, NextHop } from '../job.ts';
+import { captureTransport } from './capture.ts';
+import type { Transport } from './channel.ts';
+import { Destination } from './destination.ts';
+import { discardTransport } from './discard.ts';
+import { maildirTransport } from './maildir.ts';
+import { hostTargets, MxLookup } from './mx.ts';
+import { createNames, type Names } from './names.ts';
+import { type SmtpSettings, SmtpTransport } from './smtp/transport.ts';
 
 /** How long jobs under way may take to end when delivery stops. */
 const STOP_MS = 10_000;

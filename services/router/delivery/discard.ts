@@ -1,7 +1,7 @@
-import { allRecipients, type Transport } from '#services/router/delivery/channel.ts';
-import { localTransport } from '#services/router/delivery/local.ts';
 import type { Logger } from '#shared/log.ts';
 import { reply } from '#shared/reply.ts';
+import { allRecipients, type Transport } from './channel.ts';
+import { localTransport } from './local.ts';
 
 /** Read every message to its end, so that damage is found as anywhere else, and throw it away. */
 export function discardTransport(log: Logger): Transport {

@@ -1,16 +1,16 @@
 import { TELL_MS } from '#cluster/peers.ts';
 import type { Settings } from '#cluster/settings.ts';
-import { Bucket } from '#services/router/delivery/bucket.ts';
-import { allRecipients } from '#services/router/delivery/channel.ts';
-import { Fifo } from '#services/router/delivery/fifo.ts';
-import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/job.ts';
-import { connectionsOf, type DestinationLimit, describeLimit, limitFor, window } from '#services/router/limits.ts';
-import { type RouterPeers, Shares } from '#services/router/shares.ts';
 import { domainOf, normalizeDomain } from '#shared/address.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { perSecond } from '#shared/rate.ts';
 import { reply } from '#shared/reply.ts';
+import type { Delivery, Job, NextHop, Opened, RecipientResult } from '../job.ts';
+import { connectionsOf, type DestinationLimit, describeLimit, limitFor, window } from '../limits.ts';
+import { type RouterPeers, Shares } from '../shares.ts';
+import { Bucket } from './bucket.ts';
+import { allRecipients } from './channel.ts';
+import { Fifo } from './fifo.ts';
 
 /**
  * Paces the mail for destinations that have a limit in `rates.destinations`. It stands between the queue and delivery:

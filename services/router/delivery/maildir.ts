@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { allRecipients, diskTrouble, type Message, type Transport } from '#services/router/delivery/channel.ts';
-import { makeFolder, syncFolder, writeSynced } from '#services/router/delivery/files.ts';
-import { localTransport } from '#services/router/delivery/local.ts';
-import type { Job, JobRecipient, RecipientResult } from '#services/router/job.ts';
 import { domainOf, localPartOf } from '#shared/address.ts';
 import { fieldValue, splitHeader } from '#shared/header.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, reply } from '#shared/reply.ts';
+import type { Job, JobRecipient, RecipientResult } from '../job.ts';
+import { allRecipients, diskTrouble, type Message, type Transport } from './channel.ts';
+import { makeFolder, syncFolder, writeSynced } from './files.ts';
+import { localTransport } from './local.ts';
 
 /**
  * Final delivery into Maildir++ folders, `<folder>/<domain>/<local part>/{tmp,new,cur}`, junk into `.Junk` below.

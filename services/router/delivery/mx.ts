@@ -1,11 +1,11 @@
 import { isIP } from 'node:net';
 import type { Settings } from '#cluster/settings.ts';
-import { Unreachable } from '#services/router/delivery/channel.ts';
-import type { Names } from '#services/router/delivery/names.ts';
-import { isHostAddress, isSelf } from '#services/router/delivery/self.ts';
-import type { Target } from '#services/router/delivery/smtp/session.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { reply } from '#shared/reply.ts';
+import { Unreachable } from './channel.ts';
+import type { Names } from './names.ts';
+import { isHostAddress, isSelf } from './self.ts';
+import type { Target } from './smtp/session.ts';
 
 /**
  * Which hosts take mail for a domain (RFC 5321 §5.1): MX records by preference, equal ones in random order, every

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { generateNek } from '#shared/nek.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
 import { sealpost } from '#test/kit/command.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { Load } from '#test/kit/load.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { generateNek } from '#shared/nek.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
 import { Cable } from '#test/kit/cable.ts';
 import { type CommandResult, sealpost } from '#test/kit/command.ts';
 import { startNatsServer } from '#test/kit/nats-server.ts';

@@ -4,9 +4,9 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { KeyStatus } from '#services/credential-store/contract.ts';
-import { wrapKey } from '#shared/key-wrap.ts';
-import { parseNek } from '#shared/nek.ts';
-import { publishedBytes } from '#shared/public-key.ts';
+import { wrapKey } from '#shared/dkim/key-wrap.ts';
+import { parseNek } from '#shared/dkim/nek.ts';
+import { publishedBytes } from '#shared/dkim/public-key.ts';
 import { onTerminal } from '#test/kit/command.ts';
 import { fakeStore, keyStatus } from '#test/kit/fake-credential-store.ts';
 

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { KeyStatus } from '#services/credential-store/contract.ts';
-import { publishedBytes } from '#shared/public-key.ts';
+import { publishedBytes } from '#shared/dkim/public-key.ts';
 import { sealpost } from '#test/kit/command.ts';
 import { SealpostNode } from '#test/kit/node.ts';
 import { needs } from '#test/kit/peers.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { ZoneConfig } from '#cluster/config/schema.ts';
-import { askByTcp, parseServer } from '#services/credential-store/dns/exchange.ts';
-import { decodeMessage } from '#services/credential-store/dns/message.ts';
 import { type PublishOptions, publishTxt } from '#services/credential-store/dns/publish.ts';
+import { askByTcp, parseServer } from '#shared/dns/exchange.ts';
+import { decodeMessage } from '#shared/dns/message.ts';
 import { FakeDns, type Query } from '#test/kit/fake-dns.ts';
 import { needs } from '#test/kit/peers.ts';
 import { ZoneServers } from '#test/kit/zone-servers.ts';

@@ -5,9 +5,9 @@ import { type CredentialRecord, CredentialRecord as schema } from '#services/cre
 import { Neks } from '#services/credential-store/neks.ts';
 import { Records } from '#services/credential-store/records.ts';
 import { pendingKeys } from '#services/credential-store/rewrap.ts';
+import type { Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
-import type { Nek } from '#shared/nek.ts';
 import { MapNode } from '#test/kit/map-node.ts';
 import { startNatsCluster } from '#test/kit/nats-server.ts';
 import { needs } from '#test/kit/peers.ts';

@@ -5,7 +5,7 @@ import type { ZoneConfig } from '#cluster/config/schema.ts';
 import { checkRecord } from '#services/credential-store/dns/proof.ts';
 import { publishTxt, removeTxt, replaceTxt } from '#services/credential-store/dns/publish.ts';
 import { generateKey } from '#services/credential-store/generate.ts';
-import { dkimRecordValue, revokedRecordValue } from '#shared/dkim-record.ts';
+import { dkimRecordValue, revokedRecordValue } from '#shared/dkim/record.ts';
 import { Secret } from '#shared/secret.ts';
 import { needs } from '#test/kit/peers.ts';
 import { waitFor } from '#test/kit/wait.ts';

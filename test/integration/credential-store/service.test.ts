@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { NatsBus } from '#cluster/nats-bus.ts';
-import { dkimRecordValue } from '#shared/dkim-record.ts';
+import { dkimRecordValue } from '#shared/dkim/record.ts';
 import { silentLogger } from '#shared/log.ts';
 import { startNatsServer } from '#test/kit/nats-server.ts';
 import { needs } from '#test/kit/peers.ts';

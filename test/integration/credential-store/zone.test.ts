@@ -4,7 +4,7 @@ import { Resolver } from 'node:dns/promises';
 import { test } from 'node:test';
 import { KeyAlgorithm } from '#services/credential-store/contract.ts';
 import { generateKey } from '#services/credential-store/generate.ts';
-import { dkimRecordName, dkimRecordValue, txtStrings, zoneLine } from '#shared/dkim-record.ts';
+import { dkimRecordName, dkimRecordValue, txtStrings, zoneLine } from '#shared/dkim/record.ts';
 import { NameServer } from '#test/kit/name-server.ts';
 import { needs } from '#test/kit/peers.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { dkimRecordName } from '#shared/dkim-record.ts';
+import { dkimRecordName } from '#shared/dkim/record.ts';
 import { needs } from '#test/kit/peers.ts';
 import { type TempDir, tempDir } from '#test/kit/temp.ts';
 import { verifyWithDkimpy, verifyWithOpenDkim } from '#test/kit/verifiers.ts';

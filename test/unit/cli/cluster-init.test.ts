@@ -8,7 +8,7 @@ import { createSelfSigned } from '#cluster/certificate.ts';
 import { initCluster } from '#cluster/cli/cluster-init.ts';
 import { requireConfig } from '#cluster/config/load.ts';
 import { SERVICES } from '#cluster/node.ts';
-import { parseNeks } from '#shared/nek.ts';
+import { parseNeks } from '#shared/dkim/nek.ts';
 import { composeConfig } from '#test/kit/compose-config.ts';
 import { tempDir } from '#test/kit/temp.ts';
 

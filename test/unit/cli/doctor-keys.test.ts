@@ -1,7 +1,7 @@
 import { DNS_CHECKS } from '#cluster/cli/doctor/checks-dns.ts';
 import { KEY_CHECKS } from '#cluster/cli/doctor/checks-keys.ts';
 import { rotationStatus } from '#test/kit/fake-credential-store.ts';
-import { checked, DAY, MINUTE, NOW, testChecks, view } from '#test/unit/cli/doctor-facts.ts';
+import { checked, DAY, MINUTE, NOW, testChecks, view } from './doctor-facts.ts';
 
 /** What `sealpost doctor` says of keys, their rotations and their records. */
 

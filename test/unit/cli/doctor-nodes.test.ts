@@ -1,18 +1,7 @@
 import { DOMAIN_CHECKS } from '#cluster/cli/doctor/checks-domains.ts';
 import { NODE_CHECKS } from '#cluster/cli/doctor/checks-nodes.ts';
 import { keyStatus } from '#test/kit/fake-credential-store.ts';
-import {
-  DAY,
-  domains,
-  enforce,
-  holder,
-  NOW,
-  nek,
-  SIGNERS,
-  STORES,
-  status,
-  testChecks,
-} from '#test/unit/cli/doctor-facts.ts';
+import { DAY, domains, enforce, holder, NOW, nek, SIGNERS, STORES, status, testChecks } from './doctor-facts.ts';
 
 /** What `sealpost doctor` says of nodes, NEKs and the domains of the configuration. */
 

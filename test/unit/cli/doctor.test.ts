@@ -17,7 +17,7 @@ import {
   STORES,
   status,
   view,
-} from '#test/unit/cli/doctor-facts.ts';
+} from './doctor-facts.ts';
 
 /** When `sealpost doctor` says nothing, and in which order it speaks. */
 

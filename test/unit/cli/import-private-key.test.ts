@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type PrivateKey, parsePrivateKey, readPrivateKey } from '#cluster/cli/import/private-key.ts';
-import { publicKeyFingerprint, publishedBytes } from '#shared/public-key.ts';
+import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
 const rsa = (modulusLength: number): KeyObject => generateKeyPairSync('rsa', { modulusLength }).privateKey;

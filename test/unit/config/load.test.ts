@@ -8,9 +8,9 @@ import { createSelfSigned } from '#cluster/certificate.ts';
 import { loadConfig, parseConfig, requireConfig } from '#cluster/config/load.ts';
 import { loadNeks } from '#cluster/config/nek.ts';
 import type { Config } from '#cluster/config/schema.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
-import { generateNek } from '#shared/nek.ts';
 
 let folder = '';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { Type } from '#services/credential-store/dns/message.ts';
 import { checkRecord, type DnsVerdict } from '#services/credential-store/dns/proof.ts';
+import { Type } from '#shared/dns/message.ts';
 import { answerTo, FakeDns, type Handler, pointer, txt } from '#test/kit/fake-dns.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import {
@@ -16,7 +16,7 @@ import {
   verdicts,
   World,
   withTxt,
-} from '#test/unit/credential-store/dns-world.ts';
+} from './dns-world.ts';
 
 describe('the proof where the servers are to be found', () => {
   let world: World;

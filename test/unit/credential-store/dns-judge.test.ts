@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { type ExpectedRecord, judge, type Verdict } from '#services/credential-store/dns/judge.ts';
-import { dkimRecordValue, parseDkimRecord } from '#shared/dkim-record.ts';
+import { dkimRecordValue, parseDkimRecord } from '#shared/dkim/record.ts';
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey;
 const SPKI = rsa.export({ type: 'spki', format: 'der' }).toString('base64');

@@ -1,15 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { parseServer, serverText } from '#services/credential-store/dns/exchange.ts';
-import {
-  decodeMessage,
-  decodeName,
-  encodeMessage,
-  encodeName,
-  Type,
-  txtOf,
-} from '#services/credential-store/dns/message.ts';
 import { checkRecord, type DnsVerdict } from '#services/credential-store/dns/proof.ts';
+import { parseServer, serverText } from '#shared/dns/exchange.ts';
+import { decodeMessage, decodeName, encodeMessage, encodeName, Type, txtOf } from '#shared/dns/message.ts';
 import { errorCode } from '#shared/errors.ts';
 import { answerTo, FakeDns, pointer, txt } from '#test/kit/fake-dns.ts';
 import { seededRandom } from '#test/kit/random.ts';

@@ -1,20 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { Type } from '#services/credential-store/dns/message.ts';
 import type { DnsVerdict } from '#services/credential-store/dns/proof.ts';
+import { Type } from '#shared/dns/message.ts';
 import { answerTo, type Handler, pointer, txt } from '#test/kit/fake-dns.ts';
-import {
-  inCapitals,
-  NAME,
-  P,
-  right,
-  saying,
-  silent,
-  VALUE,
-  verdicts,
-  World,
-  withTxt,
-} from '#test/unit/credential-store/dns-world.ts';
+import { inCapitals, NAME, P, right, saying, silent, VALUE, verdicts, World, withTxt } from './dns-world.ts';
 
 describe('the proof at the servers of one zone', () => {
   let world: World;

@@ -4,12 +4,12 @@ import { ConfigSchema } from '#cluster/config/schema.ts';
 import { Settings } from '#cluster/settings.ts';
 import { DnsViews } from '#services/credential-store/dns-views.ts';
 import type { KeyRecord } from '#services/credential-store/domain-record.ts';
-import { dkimRecordValue, revokedRecordValue } from '#shared/dkim-record.ts';
+import { dkimRecordValue, revokedRecordValue } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { answerTo, FakeDns, type Handler, txt } from '#test/kit/fake-dns.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { domainOf, keyUnder, MemoryRecords, nekOf } from '#test/unit/credential-store/nek-fixture.ts';
+import { domainOf, keyUnder, MemoryRecords, nekOf } from './nek-fixture.ts';
 
 const DOMAIN = 'example.com';
 const NONE = { by: 'none' as const };

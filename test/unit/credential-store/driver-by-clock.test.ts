@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { activateKey, retireKey } from '#services/credential-store/life-cycle.ts';
-import { DriverBench, started, viewOf } from '#test/unit/credential-store/driver-fixture.ts';
-import { AT, keyIn, NOW, recordWith, rotationOf, statesOf } from '#test/unit/credential-store/record-fixture.ts';
+import { DriverBench, started, viewOf } from './driver-fixture.ts';
+import { AT, keyIn, NOW, recordWith, rotationOf, statesOf } from './record-fixture.ts';
 
 test('a key retires when every signer has stopped, and its time is over by a clock that others share', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('active'), keyIn('active', 's2')])]));

@@ -3,8 +3,8 @@ import type { DnsView, Holder } from '#services/credential-store/contract.ts';
 import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
 import { Driver } from '#services/credential-store/driver.ts';
 import type { DriverWorld } from '#services/credential-store/driver-world.ts';
-import { keyIn, NOW } from '#test/unit/credential-store/record-fixture.ts';
 import { VirtualTime } from '#test/unit/credential-store/simulation/virtual-time.ts';
+import { keyIn, NOW } from './record-fixture.ts';
 
 /** A driver in a world where everything works at once, and of which a test may replace any part. */
 export class DriverBench {

@@ -5,8 +5,8 @@ import type { DomainRecord } from '#services/credential-store/domain-record.ts';
 import { resumeDomain } from '#services/credential-store/rotation.ts';
 import { claim } from '#services/credential-store/steps.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { DriverBench, started, viewOf } from '#test/unit/credential-store/driver-fixture.ts';
-import { AT, keyIn, recordWith, rotationOf, statesOf } from '#test/unit/credential-store/record-fixture.ts';
+import { DriverBench, started, viewOf } from './driver-fixture.ts';
+import { AT, keyIn, recordWith, rotationOf, statesOf } from './record-fixture.ts';
 
 const never = <T>(): Promise<T> => new Promise(() => undefined);
 

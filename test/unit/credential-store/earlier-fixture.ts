@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { Store } from '#cluster/store.ts';
 import type { KeyAlgorithm, SigningKey } from '#services/credential-store/contract.ts';
 import { generateKey } from '#services/credential-store/generate.ts';
-import { wrapKey } from '#shared/key-wrap.ts';
+import { wrapKey } from '#shared/dkim/key-wrap.ts';
+import type { Nek } from '#shared/dkim/nek.ts';
 import { silentLogger } from '#shared/log.ts';
-import type { Nek } from '#shared/nek.ts';
 
 /** The store of a version that knew no cluster, as that version wrote it. */
 

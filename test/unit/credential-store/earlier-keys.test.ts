@@ -6,20 +6,14 @@ import { Settings } from '#cluster/settings.ts';
 import { Store, type StoreOperation } from '#cluster/store.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
 import { EarlierKeys } from '#services/credential-store/earlier-keys.ts';
+import { describeNek, parseNek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
-import { describeNek, parseNek } from '#shared/nek.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import {
-  earlierKey,
-  earlierRecord,
-  earlierRecords,
-  recordOf,
-  writeEarlierStore,
-} from '#test/unit/credential-store/earlier-fixture.ts';
-import { activeKey, fails, NEK, reaches, type StoreNode, startNode } from '#test/unit/credential-store/fixture.ts';
-import { domainOf, MemoryRecords, nekOf } from '#test/unit/credential-store/nek-fixture.ts';
+import { earlierKey, earlierRecord, earlierRecords, recordOf, writeEarlierStore } from './earlier-fixture.ts';
+import { activeKey, fails, NEK, reaches, type StoreNode, startNode } from './fixture.ts';
+import { domainOf, MemoryRecords, nekOf } from './nek-fixture.ts';
 
 const nek = parseNek(NEK);
 const write = (data: string, keys: SigningKey[]) =>

@@ -16,10 +16,10 @@ import { createCredentialStoreService } from '#services/credential-store/service
 import { signerContract } from '#services/signer/contract.ts';
 import { createSignerService } from '#services/signer/service.ts';
 import type { Client, Service } from '#shared/contract.ts';
-import { dkimRecordName, dkimRecordValue } from '#shared/dkim-record.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
+import { dkimRecordName, dkimRecordValue } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
-import { generateNek } from '#shared/nek.ts';
 import { answerTo, FakeDns, txt } from '#test/kit/fake-dns.ts';
 import { waitFor } from '#test/kit/wait.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checkKeyName, normalizeKeyName } from '#services/credential-store/key-name.ts';
+import { checkKeyName, normalizeKeyName } from '#shared/dkim/key-name.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 const REFUSED: [domain: string, selector: string][] = [

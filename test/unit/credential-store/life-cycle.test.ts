@@ -24,16 +24,7 @@ import {
   stopped,
 } from '#services/credential-store/steps.ts';
 import { SealpostError } from '#shared/errors.ts';
-import {
-  AT,
-  keyIn,
-  NOW,
-  outcome,
-  recordWith,
-  rotationOf,
-  STATES,
-  statesOf,
-} from '#test/unit/credential-store/record-fixture.ts';
+import { AT, keyIn, NOW, outcome, recordWith, rotationOf, STATES, statesOf } from './record-fixture.ts';
 
 const rsa = keyIn('active', 'other');
 

@@ -8,10 +8,10 @@ import {
   type KeyRecord,
 } from '#services/credential-store/domain-record.ts';
 import { Records } from '#services/credential-store/records.ts';
+import { unwrapWith, wrapKey } from '#shared/dkim/key-wrap.ts';
+import { generateNek, type Nek, parseNek } from '#shared/dkim/nek.ts';
+import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { unwrapWith, wrapKey } from '#shared/key-wrap.ts';
-import { generateNek, type Nek, parseNek } from '#shared/nek.ts';
-import { publicKeyFingerprint, publishedBytes } from '#shared/public-key.ts';
 
 /** Records in memory, that a test may stop between any two writes, and keys to put into them. */
 export class MemoryRecords extends Records {

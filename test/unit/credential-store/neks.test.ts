@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import type { Holder } from '#services/credential-store/contract.ts';
 import { assertCurrent, checkNeks } from '#services/credential-store/nek-check.ts';
 import { Neks } from '#services/credential-store/neks.ts';
+import { describeNek, type Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { describeNek, type Nek } from '#shared/nek.ts';
 import { logLines } from '#test/kit/log-lines.ts';
-import { domainOf, holder, keyUnder, MemoryRecords, nekOf, openAll } from '#test/unit/credential-store/nek-fixture.ts';
+import { domainOf, holder, keyUnder, MemoryRecords, nekOf, openAll } from './nek-fixture.ts';
 
 const [old, next, lost] = ['old', 'next', 'lost'].map(nekOf) as [Nek, Nek, Nek];
 

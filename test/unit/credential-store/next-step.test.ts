@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DomainRecord } from '#services/credential-store/domain-record.ts';
 import { nextStep, openSteps, type Step } from '#services/credential-store/next-step.ts';
-import { keyIn, NOW, recordWith, rotationOf } from '#test/unit/credential-store/record-fixture.ts';
+import { keyIn, NOW, recordWith, rotationOf } from './record-fixture.ts';
 
 const text = ({ kind, selectors, dueAt }: Step): string =>
   `${kind} ${selectors.join('+')}${dueAt === undefined ? '' : ` at ${dueAt - NOW}`}`;

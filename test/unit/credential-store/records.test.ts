@@ -8,8 +8,8 @@ import { Records } from '#services/credential-store/records.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger as log } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { fails } from '#test/unit/credential-store/fixture.ts';
-import { domainOf, keyUnder, nekOf } from '#test/unit/credential-store/nek-fixture.ts';
+import { fails } from './fixture.ts';
+import { domainOf, keyUnder, nekOf } from './nek-fixture.ts';
 
 /** Records over a local map on disk. */
 async function openRecords(folder: string, assertChangeable?: () => void) {

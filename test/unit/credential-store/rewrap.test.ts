@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import type { DomainRecord } from '#services/credential-store/domain-record.ts';
 import { Neks } from '#services/credential-store/neks.ts';
 import { pendingKeys } from '#services/credential-store/rewrap.ts';
+import type { Nek } from '#shared/dkim/nek.ts';
 import { silentLogger } from '#shared/log.ts';
-import type { Nek } from '#shared/nek.ts';
 import { seededRandom } from '#test/kit/random.ts';
-import { domainOf, holder, keyUnder, MemoryRecords, nekOf, openAll } from '#test/unit/credential-store/nek-fixture.ts';
+import { domainOf, holder, keyUnder, MemoryRecords, nekOf, openAll } from './nek-fixture.ts';
 
 /**
  * A rotation of NEKs over stores of all kinds, cut off after each of its writes: whatever is on disk then opens with

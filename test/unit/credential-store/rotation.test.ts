@@ -18,15 +18,7 @@ import {
   replicated,
   switched,
 } from '#services/credential-store/steps.ts';
-import {
-  AT,
-  keyIn,
-  NOW,
-  outcome,
-  recordWith,
-  rotationOf,
-  statesOf,
-} from '#test/unit/credential-store/record-fixture.ts';
+import { AT, keyIn, NOW, outcome, recordWith, rotationOf, statesOf } from './record-fixture.ts';
 
 const pair = (old: KeyRecord['state'], fresh: KeyRecord['state'], more: Partial<Rotation> = {}): DomainRecord =>
   recordWith([keyIn(old), keyIn(fresh, 's2')], { rotation: rotationOf(['s1'], ['s2'], more) });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nextOccurrence, setSchedule } from '#services/credential-store/schedule.ts';
 import { noteProblem } from '#services/credential-store/steps.ts';
-import { AT, keyIn, recordWith } from '#test/unit/credential-store/record-fixture.ts';
+import { AT, keyIn, recordWith } from './record-fixture.ts';
 
 const CASES: [what: string, zone: string, at: string, days: number, last: string, next: string][] = [
   // The clock goes from 02:00 to 03:00 on 2026-03-29: 02:30 is not there.

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DomainRecord } from '#services/credential-store/domain-record.ts';
 import { newSelectors } from '#services/credential-store/selector-name.ts';
-import { keyIn, NOW, recordWith } from '#test/unit/credential-store/record-fixture.ts';
+import { keyIn, NOW, recordWith } from './record-fixture.ts';
 
 const rsa = 'rsa-2048';
 const names = (record: DomainRecord | undefined, count = 1): string[] =>

@@ -4,15 +4,15 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Store, type StoreOperation } from '#cluster/store.ts';
+import { unwrapKey } from '#shared/dkim/key-wrap.ts';
+import { describeNek, generateNek, parseNek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { unwrapKey } from '#shared/key-wrap.ts';
 import { silentLogger } from '#shared/log.ts';
-import { describeNek, generateNek, parseNek } from '#shared/nek.ts';
 import { findTraces, keyTraces } from '#test/kit/key-traces.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { activeKey, ed25519, fails, NEK, reaches, startNode } from '#test/unit/credential-store/fixture.ts';
+import { activeKey, ed25519, fails, NEK, reaches, startNode } from './fixture.ts';
 
 /** The service as a whole: its start, its NEKs, what it makes, and what it keeps. */
 

@@ -8,7 +8,7 @@ import pino from 'pino';
 import { ConfiguredDirectory } from '#services/policy/configured-directory.ts';
 import { addUser } from '#services/policy/users-file.ts';
 import { Secret } from '#shared/secret.ts';
-import { SECRET } from '#test/unit/policy/fixtures.ts';
+import { SECRET } from './fixtures.ts';
 
 const of = (...names: string[]) =>
   `users:\n${names.map((name) => `  - { name: ${name}, password: "${SECRET}" }\n`).join('')}`;

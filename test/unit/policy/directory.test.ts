@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { directory, USERS } from '#test/unit/policy/fixtures.ts';
+import { directory, USERS } from './fixtures.ts';
 
 const RESOLVED: [address: string, expected: string[] | undefined, why: string][] = [
   [

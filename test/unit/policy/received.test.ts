@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import { formatDate, receivedField } from '#services/policy/received.ts';
-import { facts } from '#test/unit/policy/fixtures.ts';
+import { facts } from './fixtures.ts';
 
 const now = new Date('2026-03-09T08:07:06.999Z');
 const tls = { protocol: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' };

@@ -4,7 +4,7 @@ import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory.ts';
 import { recipient } from '#services/policy/recipient.ts';
 import { RelayRules } from '#services/policy/rules.ts';
-import { config, directory, facts } from '#test/unit/policy/fixtures.ts';
+import { config, directory, facts } from './fixtures.ts';
 
 const CONFIG = config({
   node: { hostname: 'mx1.example.com' },

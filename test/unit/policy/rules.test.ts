@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RelayRules } from '#services/policy/rules.ts';
-import { config } from '#test/unit/policy/fixtures.ts';
+import { config } from './fixtures.ts';
 
 type Lists = { hosts?: string[]; domains?: string[] };
 const rules = (allow: Lists = {}, deny: Lists = {}) => new RelayRules(config({ relay: { allow, deny } }));

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory.ts';
 import { sender } from '#services/policy/sender.ts';
-import { directory, facts } from '#test/unit/policy/fixtures.ts';
+import { directory, facts } from './fixtures.ts';
 
 const USERS = directory();
 const outside = facts();

@@ -11,7 +11,7 @@ import { Settings } from '#cluster/settings.ts';
 import { policyContract } from '#services/policy/contract.ts';
 import { hashPassword } from '#services/policy/password.ts';
 import { createPolicyService } from '#services/policy/service.ts';
-import { config, facts, SECRET, USERS } from '#test/unit/policy/fixtures.ts';
+import { config, facts, SECRET, USERS } from './fixtures.ts';
 
 /** The service behind its contract, over the bus: what it answers must fit what it promises. */
 async function setup(t: TestContext, users: string | null = USERS) {

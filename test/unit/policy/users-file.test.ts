@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { parsePasswordHash, verifyPassword } from '#services/policy/password.ts';
 import { addUser, listUsers, removeUser, setPassword } from '#services/policy/users-file.ts';
 import { Secret } from '#shared/secret.ts';
-import { SECRET } from '#test/unit/policy/fixtures.ts';
+import { SECRET } from './fixtures.ts';
 
 const BEFORE = `# Users of the edge. Ask Petra before a change.
 users:

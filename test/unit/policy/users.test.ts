@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseUsersFile } from '#services/policy/users.ts';
-import { SECRET, USERS } from '#test/unit/policy/fixtures.ts';
+import { SECRET, USERS } from './fixtures.ts';
 
 const user = (rest: string) => `users:\n  - ${rest.replaceAll('\n', '\n    ')}\n`;
 const alice = `name: alice\npassword: ${SECRET}`;

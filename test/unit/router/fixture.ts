@@ -19,7 +19,7 @@ import { Slots } from '#services/router/slots.ts';
 import { Space } from '#services/router/space.ts';
 import type { SignerContract, SignOutcome } from '#services/signer/contract.ts';
 import type { Answer, CallContext, Client, Service } from '#shared/contract.ts';
-import { RelaxedBodyHash } from '#shared/dkim-body-hash.ts';
+import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import type { Envelope, EnvelopeRecipient, Origin } from '#shared/envelope.ts';
 import type { SealpostError } from '#shared/errors.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';

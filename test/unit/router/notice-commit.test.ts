@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RelaxedBodyHash } from '#shared/dkim-body-hash.ts';
+import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { envelope, type GivenJob, LATER, messageOf, NO_USER, OK, TestRouter } from './fixture.ts';
 

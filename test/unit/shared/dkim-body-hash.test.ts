@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import { RelaxedBodyHash } from '#shared/dkim-body-hash.ts';
+import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 
 type Hasher = { update(chunk: Buffer): void; digest(encoding: 'base64'): string };
 const { dkimBody } = createRequire(import.meta.url)('mailauth/lib/dkim/body') as {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { dkimRecordName, dkimRecordValue, txtStrings, zoneLine } from '#shared/dkim-record.ts';
+import { dkimRecordName, dkimRecordValue, txtStrings, zoneLine } from '#shared/dkim/record.ts';
 
 const SPLITS: [number, number[]][] = [
   [0, [0]],

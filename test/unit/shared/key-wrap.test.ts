@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
+import { unwrapKey, type WrappedKey, wrapKey } from '#shared/dkim/key-wrap.ts';
+import { generateNek, parseNek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { unwrapKey, type WrappedKey, wrapKey } from '#shared/key-wrap.ts';
-import { generateNek, parseNek } from '#shared/nek.ts';
 
 const nek = parseNek(generateNek('edge'));
 const id = { domain: 'example.com', selector: 's1', algorithm: 'ed25519' };

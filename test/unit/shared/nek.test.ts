@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
+import { describeNeks, findNek, generateNek, parseNek, parseNeks } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { describeNeks, findNek, generateNek, parseNek, parseNeks } from '#shared/nek.ts';
 
 const KEY = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=';
 

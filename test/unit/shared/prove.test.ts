@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { test } from 'node:test';
+import { CHALLENGE, signProof, verifyProof } from '#shared/dkim/prove.ts';
+import { publicKeyFingerprint, publishedBytes, publishedKey } from '#shared/dkim/public-key.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { CHALLENGE, signProof, verifyProof } from '#shared/prove.ts';
-import { publicKeyFingerprint, publishedBytes, publishedKey } from '#shared/public-key.ts';
 
 const PAIRS = {
   'rsa-2048': generateKeyPairSync('rsa', { modulusLength: 2048 }),

@@ -2,9 +2,9 @@ import type { CredentialStoreContract, KeyAlgorithm, SigningKey } from '#service
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { generateKey } from '#services/credential-store/generate.ts';
 import type { Announce, Service } from '#shared/contract.ts';
+import { wrapKey } from '#shared/dkim/key-wrap.ts';
+import type { Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { wrapKey } from '#shared/key-wrap.ts';
-import type { Nek } from '#shared/nek.ts';
 
 /** What a signer sees of a credential-store: the keys that the test puts into it, announced at every change. */
 export class FakeCredentialStore {

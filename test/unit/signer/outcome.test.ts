@@ -3,7 +3,7 @@ import { createSecretKey, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import type { HeldKey } from '#services/signer/keyring.ts';
 import { signMessage } from '#services/signer/sign.ts';
-import { domainsOf, keyringOf, requestFor, testKey } from '#test/unit/signer/signing.ts';
+import { domainsOf, keyringOf, requestFor, testKey } from './signing.ts';
 
 const KEY = testKey('enforce.test', 's1', 'ed25519');
 const UNUSABLE: HeldKey = { domain: 'locked.test', selector: 's1', usable: false, reason: 'no NEK' };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { planFor } from '#services/signer/plan.ts';
-import { domainsOf, keyringOf, testKey } from '#test/unit/signer/signing.ts';
+import { domainsOf, keyringOf, testKey } from './signing.ts';
 
 const KEYS = [
   testKey('example.com', 's1'),

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { splitHeader } from '#shared/header.ts';
-import { bytesOf, LARGE, MESSAGES } from '#test/unit/signer/messages.ts';
-import { signatures, testKey, verdicts } from '#test/unit/signer/signing.ts';
+import { bytesOf, LARGE, MESSAGES } from './messages.ts';
+import { signatures, testKey, verdicts } from './signing.ts';
 
 const RSA = testKey('example.com', 'r1', 'rsa');
 const ED25519 = testKey('example.com', 'e1', 'ed25519');

@@ -4,9 +4,9 @@ import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
 import { ConfigSchema, type DomainConfig } from '#cluster/config/schema.ts';
 import type { HeldKey } from '#services/signer/keyring.ts';
 import { type SignRequest, signMessage } from '#services/signer/sign.ts';
-import { RelaxedBodyHash } from '#shared/dkim-body-hash.ts';
-import { dkimRecordName, dkimRecordValue } from '#shared/dkim-record.ts';
-import type { SampleMessage } from '#test/unit/signer/messages.ts';
+import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
+import { dkimRecordName, dkimRecordValue } from '#shared/dkim/record.ts';
+import type { SampleMessage } from './messages.ts';
 
 /** A key as the keyring holds it, and what DNS has of it. */
 export type TestKey = { domain: string; selector: string; usable: true; privateKey: KeyObject; record: string };

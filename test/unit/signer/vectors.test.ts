@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { relaxField } from '#services/signer/header-hash.ts';
 import { signMessage } from '#services/signer/sign.ts';
 import { fieldValue, type HeaderField, splitHeader } from '#shared/header.ts';
-import { bytesOf } from '#test/unit/signer/messages.ts';
-import { requestFor, testKey, verdicts } from '#test/unit/signer/signing.ts';
+import { bytesOf } from './messages.ts';
+import { requestFor, testKey, verdicts } from './signing.ts';
 
 /** Public DKIM vectors, where they lie beside the repository. */
 const FILE = new URL('../../../../shared/vectors/dkim.json', import.meta.url);

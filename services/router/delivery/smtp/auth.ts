@@ -1,9 +1,9 @@
-import type { Connection } from '#services/router/delivery/smtp/connection.ts';
-import { HostUnusable } from '#services/router/delivery/smtp/errors.ts';
-import type { Extensions } from '#services/router/delivery/smtp/extensions.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
 import type { Secret } from '#shared/secret.ts';
+import type { Connection } from './connection.ts';
+import { HostUnusable } from './errors.ts';
+import type { Extensions } from './extensions.ts';
 
 /**
  * AUTH at a smart host (RFC 4954). A login that fails is trouble with this machine's configuration, not with anyone's

@@ -1,6 +1,6 @@
-import type { Extensions } from '#services/router/delivery/smtp/extensions.ts';
-import type { Job } from '#services/router/job.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
+import type { Job } from '../../job.ts';
+import type { Extensions } from './extensions.ts';
 
 /** MAIL and RCPT lines with the parameters that the peer takes. Nothing of an envelope can end a line early. */
 

@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { Deadline } from '#services/router/delivery/smtp/deadline.ts';
-import { ConnectionEnded } from '#services/router/delivery/smtp/errors.ts';
-import { type PeerReply, ReplyParser } from '#services/router/delivery/smtp/reply-parser.ts';
-import { openSocket } from '#services/router/delivery/smtp/socket.ts';
 import { errorText } from '#shared/errors.ts';
 import { type Reply, reply } from '#shared/reply.ts';
+import { Deadline } from './deadline.ts';
+import { ConnectionEnded } from './errors.ts';
+import { type PeerReply, ReplyParser } from './reply-parser.ts';
+import { openSocket } from './socket.ts';
 
 /**
  * One connection to a peer: bytes out, replies in, and one deadline.

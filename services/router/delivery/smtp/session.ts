@@ -1,12 +1,12 @@
 import { BlockList, isIP } from 'node:net';
-import { authenticate } from '#services/router/delivery/smtp/auth.ts';
-import { Connection, type Timeouts } from '#services/router/delivery/smtp/connection.ts';
-import { ConnectionEnded, HostUnusable } from '#services/router/delivery/smtp/errors.ts';
-import { type Extensions, parseExtensions } from '#services/router/delivery/smtp/extensions.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, reply } from '#shared/reply.ts';
 import type { Secret } from '#shared/secret.ts';
+import { authenticate } from './auth.ts';
+import { Connection, type Timeouts } from './connection.ts';
+import { ConnectionEnded, HostUnusable } from './errors.ts';
+import { type Extensions, parseExtensions } from './extensions.ts';
 
 /**
  * From a host's address to a session that is ready for MAIL: greeting, EHLO, STARTTLS, EHLO again, AUTH.

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
-import { ConnectionEnded } from '#services/router/delivery/smtp/errors.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { reply } from '#shared/reply.ts';
+import { ConnectionEnded } from './errors.ts';
 
 /** Errors of a connect that say something about this machine, not about the peer. */
 const LOCAL_CODES = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EACCES', 'EPERM']);

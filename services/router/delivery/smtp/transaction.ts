@@ -1,13 +1,13 @@
-import { type Message, StaleChannel } from '#services/router/delivery/channel.ts';
-import { isSendable, mailCommand, rcptCommand } from '#services/router/delivery/smtp/commands.ts';
-import type { Timeouts } from '#services/router/delivery/smtp/connection.ts';
-import { DotStuffer } from '#services/router/delivery/smtp/dot-stuffing.ts';
-import { ConnectionEnded } from '#services/router/delivery/smtp/errors.ts';
-import type { Session } from '#services/router/delivery/smtp/session.ts';
-import type { Job, JobRecipient, RecipientResult } from '#services/router/job.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { LOCAL_ERROR, type Reply, reply } from '#shared/reply.ts';
+import type { Job, JobRecipient, RecipientResult } from '../../job.ts';
+import { type Message, StaleChannel } from '../channel.ts';
+import { isSendable, mailCommand, rcptCommand } from './commands.ts';
+import type { Timeouts } from './connection.ts';
+import { DotStuffer } from './dot-stuffing.ts';
+import { ConnectionEnded } from './errors.ts';
+import type { Session } from './session.ts';
 
 /**
  * One message over one session (RFC 5321 §3.3; RFC 2033 for LMTP).

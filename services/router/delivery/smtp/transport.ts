@@ -1,10 +1,10 @@
-import { type Channel, type Message, type Transport, Unreachable } from '#services/router/delivery/channel.ts';
-import { HostUnusable } from '#services/router/delivery/smtp/errors.ts';
-import { openSession, type Session, type SessionOptions, type Target } from '#services/router/delivery/smtp/session.ts';
-import { Transaction } from '#services/router/delivery/smtp/transaction.ts';
-import type { Job, RecipientResult } from '#services/router/job.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Reply } from '#shared/reply.ts';
+import type { Job, RecipientResult } from '../../job.ts';
+import { type Channel, type Message, type Transport, Unreachable } from '../channel.ts';
+import { HostUnusable } from './errors.ts';
+import { openSession, type Session, type SessionOptions, type Target } from './session.ts';
+import { Transaction } from './transaction.ts';
 
 /** What the transport reads at every use, so that a changed configuration is in force at once. */
 export type SmtpSettings = Pick<SessionOptions, 'hostname' | 'timeouts'>;

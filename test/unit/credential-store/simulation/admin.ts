@@ -10,9 +10,9 @@ import {
 import { freezeRotation, resumeDomain, rollbackRotation, startRotation } from '#services/credential-store/rotation.ts';
 import { setSchedule } from '#services/credential-store/schedule.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import type { Cluster } from '#test/unit/credential-store/simulation/cluster.ts';
-import type { Invariants } from '#test/unit/credential-store/simulation/invariants.ts';
-import { nameOf, type SimulatedNode } from '#test/unit/credential-store/simulation/node.ts';
+import type { Cluster } from './cluster.ts';
+import type { Invariants } from './invariants.ts';
+import { nameOf, type SimulatedNode } from './node.ts';
 
 /** Administrators: they give orders at random nodes, and publish by hand what is to be published by hand. */
 

@@ -2,11 +2,11 @@ import type { KeyAlgorithm } from '#services/credential-store/contract.ts';
 import type { DomainRecord, KeyRecord, Publication } from '#services/credential-store/domain-record.ts';
 import { newSelectors } from '#services/credential-store/selector-name.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { Chance } from '#test/unit/credential-store/simulation/chance.ts';
-import { SimulatedDns } from '#test/unit/credential-store/simulation/dns.ts';
-import { SimulatedLog } from '#test/unit/credential-store/simulation/log.ts';
-import { SimulatedNode } from '#test/unit/credential-store/simulation/node.ts';
-import { VirtualTime } from '#test/unit/credential-store/simulation/virtual-time.ts';
+import { Chance } from './chance.ts';
+import { SimulatedDns } from './dns.ts';
+import { SimulatedLog } from './log.ts';
+import { SimulatedNode } from './node.ts';
+import { VirtualTime } from './virtual-time.ts';
 
 /** Some nodes, their log, DNS, and two domains. */
 

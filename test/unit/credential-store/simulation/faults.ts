@@ -1,5 +1,5 @@
-import type { Cluster } from '#test/unit/credential-store/simulation/cluster.ts';
-import { nameOf } from '#test/unit/credential-store/simulation/node.ts';
+import type { Cluster } from './cluster.ts';
+import { nameOf } from './node.ts';
 
 /** What goes wrong for a while. */
 

@@ -1,8 +1,8 @@
 import type { KeyState } from '#services/credential-store/contract.ts';
 import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
-import type { Cluster } from '#test/unit/credential-store/simulation/cluster.ts';
-import type { Entry } from '#test/unit/credential-store/simulation/log.ts';
-import { nameOf, type SimulatedNode } from '#test/unit/credential-store/simulation/node.ts';
+import type { Cluster } from './cluster.ts';
+import type { Entry } from './log.ts';
+import { nameOf, type SimulatedNode } from './node.ts';
 
 /** What must hold at every change of the log, at every signature, and whenever a record leaves DNS. */
 

@@ -4,8 +4,8 @@ import { Driver } from '#services/credential-store/driver.ts';
 import type { DriverWorld } from '#services/credential-store/driver-world.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
-import type { Cluster } from '#test/unit/credential-store/simulation/cluster.ts';
-import type { Writer } from '#test/unit/credential-store/simulation/log.ts';
+import type { Cluster } from './cluster.ts';
+import type { Writer } from './log.ts';
 
 /**
  * One node: its copy of the log, its signers' copy of that, what it hears of the others, and its driver. It may be

@@ -1,10 +1,10 @@
 import { openSteps } from '#services/credential-store/next-step.ts';
 import { runningRotation } from '#services/credential-store/record-change.ts';
-import { giveOrder, publishByHand, resumeAll } from '#test/unit/credential-store/simulation/admin.ts';
-import { Cluster } from '#test/unit/credential-store/simulation/cluster.ts';
-import { breakSomething, healEverything } from '#test/unit/credential-store/simulation/faults.ts';
-import { Invariants } from '#test/unit/credential-store/simulation/invariants.ts';
-import { EPOCH } from '#test/unit/credential-store/simulation/node.ts';
+import { giveOrder, publishByHand, resumeAll } from './admin.ts';
+import { Cluster } from './cluster.ts';
+import { breakSomething, healEverything } from './faults.ts';
+import { Invariants } from './invariants.ts';
+import { EPOCH } from './node.ts';
 
 /**
  * One run: nodes with their drivers, administrators and faults for two minutes, all by chance; then nothing is broken

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { simulate } from '#test/unit/credential-store/simulation/simulate.ts';
+import { simulate } from './simulate.ts';
 
 /**
  * Many runs, in a thread of their own: the test runner watches every promise of its thread, which makes each run more

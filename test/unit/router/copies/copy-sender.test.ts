@@ -8,7 +8,7 @@ import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { ORIGIN, settingsFor } from '../fixture.ts';
+import { ORIGIN, settingsFor } from '#test/unit/router/fixture.ts';
 
 /** A way to a holder that does what the test says, and notes what it was asked for. */
 class FakeOutbox {

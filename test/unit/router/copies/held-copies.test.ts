@@ -8,7 +8,7 @@ import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { codeOf } from '../fixture.ts';
+import { codeOf } from '#test/unit/router/fixture.ts';
 
 const OWNER = 'AAAABBBBCCCC';
 const [A = '', B = ''] = [newQueueId(), newQueueId()];

@@ -5,7 +5,7 @@ import { Outbox } from '#services/router/copies/outbox.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
-import { codeOf } from '../fixture.ts';
+import { codeOf } from '#test/unit/router/fixture.ts';
 
 const PLACE = { store: 'HOLDERHOLDER', node: 'edge-2', generation: 1 };
 

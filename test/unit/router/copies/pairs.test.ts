@@ -7,7 +7,7 @@ import type { OwnLease } from '#services/router/copies/own-lease.ts';
 import { Pairs, type PairsParts } from '#services/router/copies/pairs.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
-import { settingsFor } from '../fixture.ts';
+import { settingsFor } from '#test/unit/router/fixture.ts';
 
 const OWN = 'OWNER';
 const HOLDER = 'HOLDER';

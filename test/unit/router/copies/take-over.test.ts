@@ -12,7 +12,7 @@ import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { settingsFor } from '../fixture.ts';
+import { settingsFor } from '#test/unit/router/fixture.ts';
 
 const [OWNER, OWN] = ['OWNEROWNEROW', 'HOLDERHOLDER'];
 const KEY = pairKey(OWNER, OWN);

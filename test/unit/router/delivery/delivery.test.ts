@@ -4,7 +4,7 @@ import type { NextHop } from '#services/router/job.ts';
 import { Secret } from '#shared/secret.ts';
 import { SmtpSink } from '#test/kit/smtp-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { brief, smtpHop, testDelivery, testJob, testSettings } from '#test/unit/router/delivery/fixtures.ts';
+import { brief, smtpHop, testDelivery, testJob, testSettings } from './fixtures.ts';
 
 test('next hops with the same key share connections, others do not', async () => {
   await using sink = await SmtpSink.start();

@@ -16,7 +16,7 @@ import { silentLogger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { brief, type TestJob, testJob, testSettings } from '#test/unit/router/delivery/fixtures.ts';
+import { brief, type TestJob, testJob, testSettings } from './fixtures.ts';
 
 const HOP: NextHop = { key: 'hop', spec: { kind: 'discard' }, tls: 'off' };
 const DOWN = new Unreachable('deferred', reply(451, '4.4.1', 'down'));

@@ -8,7 +8,7 @@ import { FolderSync, writeSynced } from '#services/router/delivery/files.ts';
 import { mailboxFolder } from '#services/router/delivery/maildir.ts';
 import type { NextHop } from '#services/router/job.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { brief, MESSAGE, testDelivery, testJob } from '#test/unit/router/delivery/fixtures.ts';
+import { brief, MESSAGE, testDelivery, testJob } from './fixtures.ts';
 
 const maildir = (folder: string): NextHop => ({ key: folder, spec: { kind: 'maildir', folder }, tls: 'off' });
 const capture = (folder: string): NextHop => ({ key: folder, spec: { kind: 'capture', folder }, tls: 'off' });

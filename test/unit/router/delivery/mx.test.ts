@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Unreachable } from '#services/router/delivery/channel.ts';
 import { hostTargets, MxLookup } from '#services/router/delivery/mx.ts';
 import type { Names } from '#services/router/delivery/names.ts';
-import { testSettings } from '#test/unit/router/delivery/fixtures.ts';
+import { testSettings } from './fixtures.ts';
 
 type Zone = Record<
   string,

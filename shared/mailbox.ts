@@ -1,5 +1,5 @@
-import { domainOf, localPartOf, normalizeDomain } from '#shared/address.ts';
-import { parseAddressList } from '#shared/address-list.ts';
+import { domainOf, localPartOf, normalizeDomain } from './address.ts';
+import { parseAddressList } from './address-list.ts';
 
 /**
  * An address in the one form that this service compares and delivers: the domain normalized, the local part without

@@ -1,17 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect, isIPv6, type Socket } from 'node:net';
-import {
-  Class,
-  decodeMessage,
-  encodeMessage,
-  Opcode,
-  peek,
-  type Question,
-  type Response,
-  Type,
-} from '#services/credential-store/dns/message.ts';
-import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '../errors.ts';
+import { Class, decodeMessage, encodeMessage, Opcode, peek, type Question, type Response, Type } from './message.ts';
 
 /**
  * One question to one server, and its answer (RFC 1035 §4.2, RFC 7766).

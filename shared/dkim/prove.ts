@@ -1,7 +1,7 @@
 import { type KeyObject, sign, verify } from 'node:crypto';
-import { dkimRecordName } from '#shared/dkim-record.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
-import { publishedKey } from '#shared/public-key.ts';
+import { errorText, SealpostError } from '../errors.ts';
+import { publishedKey } from './public-key.ts';
+import { dkimRecordName } from './record.ts';
 
 /**
  * How a node shows that it holds a private key and can use it: a signature over a text that the asker had a part in.

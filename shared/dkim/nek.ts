@@ -1,5 +1,5 @@
 import { createHash, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
-import { SealpostError } from '#shared/errors.ts';
+import { SealpostError } from '../errors.ts';
 
 /**
  * A named encryption key (NEK): 256 bits that wrap the private DKIM keys. Only signer and credential-store processes

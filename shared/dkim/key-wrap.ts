@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, createPrivateKey, type KeyObject, randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { SealpostError } from '#shared/errors.ts';
-import { describeNek, describeNeks, findNek, type Nek } from '#shared/nek.ts';
+import { SealpostError } from '../errors.ts';
+import { describeNek, describeNeks, findNek, type Nek } from './nek.ts';
 
 /**
  * Private keys under a named encryption key: PKCS#8 DER, AES-256-GCM (NIST SP 800-38D). Version, domain, selector and

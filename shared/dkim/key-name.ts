@@ -1,6 +1,6 @@
-import { normalizeDomain } from '#shared/address.ts';
-import { dkimRecordName } from '#shared/dkim-record.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { normalizeDomain } from '../address.ts';
+import { SealpostError } from '../errors.ts';
+import { dkimRecordName } from './record.ts';
 
 /**
  * RFC 6376 §3.1, §3.5: d= and s= are sub-domains of RFC 5321, that is letters, digits and inner hyphens. An underscore

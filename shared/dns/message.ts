@@ -1,4 +1,4 @@
-import { SealpostError } from '#shared/errors.ts';
+import { SealpostError } from '../errors.ts';
 
 /**
  * DNS messages on the wire (RFC 1035 §4), as far as we ask questions and send updates (RFC 2136 §2).
