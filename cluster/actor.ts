@@ -12,7 +12,7 @@ import {
 } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Bus, BusReply, BusRequest } from './bus.ts';
+import type { Bus, BusReply, BusRequest } from './bus/bus.ts';
 import { olderEvent, olderOperation, olderService } from './versions.ts';
 
 /**

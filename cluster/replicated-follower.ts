@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { JetStreamAccess } from './jetstream-access.ts';
+import type { JetStreamAccess } from './bus/jetstream-access.ts';
 import type { LogEnd } from './jetstream-log.ts';
 import { Applier } from './replicated-applier.ts';
 import { Attachment } from './replicated-attachment.ts';

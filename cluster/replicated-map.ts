@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
-import type { JetStreamAccess } from './jetstream-access.ts';
+import type { JetStreamAccess } from './bus/jetstream-access.ts';
 import { Follower } from './replicated-follower.ts';
 import { nextRecord, type ReplicatedRecord } from './replicated-record.ts';
 import { type LiveRecord, ReplicatedRecords, refuseUnreadable } from './replicated-records.ts';

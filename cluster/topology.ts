@@ -6,7 +6,7 @@ import { signerContract } from '#services/signer/contract.ts';
 import type { Client, Contract, Listen } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
 import { client, listen } from './actor.ts';
-import type { Bus } from './bus.ts';
+import type { Bus } from './bus/bus.ts';
 import { memberContract } from './membership-contract.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { Contract, OperationSpec, Service } from '#shared/contract.ts';
-import type { Address } from './bus.ts';
+import type { Address } from './bus/bus.ts';
 
 /**
  * Contracts of two versions side by side, so that a cluster can be upgraded one process at a time.

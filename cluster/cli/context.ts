@@ -3,11 +3,11 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
-import type { Bus } from '../bus.ts';
+import type { Bus } from '../bus/bus.ts';
+import { ControlClient } from '../bus/control-socket.ts';
 import { busLogin } from '../config/bus-login.ts';
 import { requireConfig, type Section } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
-import { ControlClient } from '../control.ts';
 import { type Calls, type ContractName, calls } from '../topology.ts';
 import { usageError } from './exit.ts';
 import { SANDBOX_FOLDER, sandboxConfig } from './sandbox.ts';
@@ -93,7 +93,7 @@ function caller(config: Config, way: Pick<Bus, 'call'>, bus?: Bus): Caller {
 /** Undefined when no server answers. */
 async function connectNats({ bus, node }: Config): Promise<Bus | undefined> {
   // Loaded where it is needed: most commands talk to a node on this machine, and should start fast.
-  const { NatsBus } = await import('../nats-bus.ts');
+  const { NatsBus } = await import('../bus/nats-bus.ts');
   const connection = await NatsBus.connect({
     servers: bus.servers,
     node: node.name,

@@ -9,7 +9,7 @@ import { errorCode, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import { Secret } from '#shared/secret.ts';
 import { client } from '../actor.ts';
-import type { Bus } from '../bus.ts';
+import type { Bus } from '../bus/bus.ts';
 import { resolvePaths } from '../config/paths.ts';
 import { type Config, ConfigSchema } from '../config/schema.ts';
 import { isSystemError } from './exit.ts';

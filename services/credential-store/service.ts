@@ -1,7 +1,7 @@
 import { join } from 'node:path';
+import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import { busReplicas } from '#cluster/config/bus-replicas.ts';
 import { loadNeks } from '#cluster/config/nek.ts';
-import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
 import { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
 import { Store } from '#cluster/store.ts';

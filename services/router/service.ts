@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
+import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import type { Settings } from '#cluster/settings.ts';
 import { Store } from '#cluster/store.ts';
 import type { Calls } from '#cluster/topology.ts';

@@ -1,7 +1,7 @@
 import { client } from '#cluster/actor.ts';
-import type { Bus } from '#cluster/bus.ts';
-import { LocalBus } from '#cluster/local-bus.ts';
-import { NatsBus } from '#cluster/nats-bus.ts';
+import type { Bus } from '#cluster/bus/bus.ts';
+import { LocalBus } from '#cluster/bus/local-bus.ts';
+import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { silentLogger } from '#shared/log.ts';
 import { startNatsServer } from '#test/kit/nats-server.ts';
 import { Program } from '#test/kit/program.ts';

@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { serve } from '#cluster/actor.ts';
-import { openControl } from '#cluster/control.ts';
-import { LocalBus } from '#cluster/local-bus.ts';
+import { openControl } from '#cluster/bus/control-socket.ts';
+import { LocalBus } from '#cluster/bus/local-bus.ts';
 import {
   type CredentialStoreContract,
   credentialStoreContract,

@@ -1,4 +1,4 @@
-import { NatsBus } from '#cluster/nats-bus.ts';
+import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { ReplicatedMap, type ReplicatedMapOptions } from '#cluster/replicated-map.ts';
 import { Store } from '#cluster/store.ts';
 import type { Logger } from '#shared/log.ts';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { NatsBus } from '#cluster/nats-bus.ts';
+import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
 import { TestRouter } from '#test/unit/router/fixture.ts';
 import { Cable } from './cable.ts';

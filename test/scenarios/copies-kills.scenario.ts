@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { client } from '#cluster/actor.ts';
-import { NatsBus } from '#cluster/nats-bus.ts';
+import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { silentLogger } from '#shared/log.ts';
 import { CONNECTIONS, CopiesCluster } from '#test/kit/copies-cluster.ts';

@@ -3,13 +3,13 @@ import { createHash, randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { z } from 'zod';
 import { type Actor, announcer, client, listen, serve } from '#cluster/actor.ts';
-import type { Bus, BusRequest } from '#cluster/bus.ts';
+import type { Bus, BusRequest } from '#cluster/bus/bus.ts';
 import { type Client, defineContract, type Handlers } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
-/** What every bus is asked to do; `cluster/bus.ts` has the rules in words. */
+/** What every bus is asked to do; `cluster/bus/bus.ts` has the rules in words. */
 
 const data = z.object({
   text: z.string(),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { z } from 'zod';
 import { announcer, client, listen, serve } from '#cluster/actor.ts';
-import type { Bus } from '#cluster/bus.ts';
+import type { Bus } from '#cluster/bus/bus.ts';
 import { defineContract, type Handlers } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';

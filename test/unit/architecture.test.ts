@@ -44,7 +44,7 @@ function objection(file: string, imported: string): string | undefined {
 
 describe('imports', () => {
   for (const [file, imported, allowed] of [
-    ['shared/a.ts', 'cluster/bus.ts', false],
+    ['shared/a.ts', 'cluster/bus/bus.ts', false],
     ['shared/a.ts', 'services/signer/contract.ts', false],
     ['cluster/actor.ts', 'services/signer/contract.ts', false],
     ['cluster/node.ts', 'services/signer/service.ts', true],
@@ -94,8 +94,8 @@ test('no test runs alone', () => {
 
 test('bus subjects are spelled in one file only', () => {
   const literal = /['"`]sealpost\.v/;
-  assert.match(read('cluster/subjects.ts'), literal);
-  const others = sources.filter((file) => file !== 'cluster/subjects.ts' && literal.test(read(file)));
+  assert.match(read('cluster/bus/subjects.ts'), literal);
+  const others = sources.filter((file) => file !== 'cluster/bus/subjects.ts' && literal.test(read(file)));
   assert.deepEqual(others, []);
 });
 

@@ -1,6 +1,6 @@
-import { endsWithin } from '#cluster/bus.ts';
+import { endsWithin } from '#cluster/bus/bus.ts';
+import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import { busReplicas } from '#cluster/config/bus-replicas.ts';
-import type { JetStreamAccess } from '#cluster/jetstream-access.ts';
 import { ReplicatedMap } from '#cluster/replicated-map.ts';
 import type { Settings } from '#cluster/settings.ts';
 import type { Store } from '#cluster/store.ts';

@@ -1,4 +1,4 @@
-import { endsWithin } from '#cluster/bus.ts';
+import { endsWithin } from '#cluster/bus/bus.ts';
 import type { ReplicatedMap } from '#cluster/replicated-map.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';

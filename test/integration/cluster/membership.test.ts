@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { client } from '#cluster/actor.ts';
+import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { ConfigSchema } from '#cluster/config/schema.ts';
 import { Membership } from '#cluster/membership.ts';
 import { type Member, memberContract } from '#cluster/membership-contract.ts';
-import { NatsBus } from '#cluster/nats-bus.ts';
 import { Settings } from '#cluster/settings.ts';
 import { silentLogger } from '#shared/log.ts';
 import { type GuardedServer, startGuardedServer } from '#test/kit/bus-users.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { connect, type NatsConnection } from 'nats';
+import { eventSubject, inboxPrefix, operationSubject } from '#cluster/bus/subjects.ts';
 import { BUS_USERS, type BusUser } from '#cluster/nats-permissions.ts';
-import { eventSubject, inboxPrefix, operationSubject } from '#cluster/subjects.ts';
 import { CONTRACTS } from '#cluster/topology.ts';
 import type { Contract } from '#shared/contract.ts';
 import { type GuardedServer, type Login, startGuardedServer } from '#test/kit/bus-users.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { endsWithin } from '#cluster/bus.ts';
+import { endsWithin } from '#cluster/bus/bus.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { MapNode } from '#test/kit/map-node.ts';
 import { count } from '#test/kit/map-site.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { NatsBus } from '#cluster/nats-bus.ts';
+import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
 import { parseNek } from '#shared/dkim/nek.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { NatsBus } from '#cluster/nats-bus.ts';
+import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { dkimRecordValue } from '#shared/dkim/record.ts';
 import { silentLogger } from '#shared/log.ts';
 import { startNatsServer } from '#test/kit/nats-server.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { client, listen, serve } from '#cluster/actor.ts';
-import type { Bus, BusRequest } from '#cluster/bus.ts';
-import { LocalBus } from '#cluster/local-bus.ts';
-import { operationSubject } from '#cluster/subjects.ts';
+import type { Bus, BusRequest } from '#cluster/bus/bus.ts';
+import { LocalBus } from '#cluster/bus/local-bus.ts';
+import { operationSubject } from '#cluster/bus/subjects.ts';
 import { silentLogger } from '#shared/log.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { TestService, testContract } from '#test/suites/bus.ts';

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
 import { test } from 'node:test';
-import { decodeEvent, decodeReply, decodeRequest, encodeEvent, encodeReply, encodeRequest } from '#cluster/frame.ts';
+import {
+  decodeEvent,
+  decodeReply,
+  decodeRequest,
+  encodeEvent,
+  encodeReply,
+  encodeRequest,
+} from '#cluster/bus/frame.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 const decoders = { request: decodeRequest, reply: decodeReply, event: decodeEvent };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LocalBus } from '#cluster/local-bus.ts';
+import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { type Buses, busSuite, HOME } from '#test/suites/bus.ts';
 import { versionsSuite } from '#test/suites/versions.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { announcer, client, listen } from '#cluster/actor.ts';
+import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { ConfigSchema } from '#cluster/config/schema.ts';
-import { LocalBus } from '#cluster/local-bus.ts';
 import { Membership } from '#cluster/membership.ts';
 import { type Heartbeat, type Member, memberContract } from '#cluster/membership-contract.ts';
 import { Settings } from '#cluster/settings.ts';

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { announcer, client, listen, serve } from '#cluster/actor.ts';
-import type { Bus } from '#cluster/bus.ts';
+import type { Bus } from '#cluster/bus/bus.ts';
+import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { ConfigSchema } from '#cluster/config/schema.ts';
-import { LocalBus } from '#cluster/local-bus.ts';
 import { Settings } from '#cluster/settings.ts';
 import {
   type CredentialStoreContract,

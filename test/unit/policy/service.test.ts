@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pino from 'pino';
 import { client, serve } from '#cluster/actor.ts';
-import { LocalBus } from '#cluster/local-bus.ts';
+import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { Settings } from '#cluster/settings.ts';
 import { policyContract } from '#services/policy/contract.ts';
 import { hashPassword } from '#services/policy/password.ts';

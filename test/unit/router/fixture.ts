@@ -1,7 +1,7 @@
 import { type Actor, client, serve } from '#cluster/actor.ts';
-import type { Bus } from '#cluster/bus.ts';
+import type { Bus } from '#cluster/bus/bus.ts';
+import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { ConfigSchema } from '#cluster/config/schema.ts';
-import { LocalBus } from '#cluster/local-bus.ts';
 import { Settings } from '#cluster/settings.ts';
 import type { Store } from '#cluster/store.ts';
 import {
