@@ -3,8 +3,8 @@ import type { Logger } from '#shared/log.ts';
 import { announcer, listen, serve } from './actor.ts';
 import type { Bus } from './bus/bus.ts';
 import { configDigests } from './config/digest.ts';
+import type { Settings } from './config/settings.ts';
 import { type Heartbeat, type Member, type MemberState, memberContract } from './membership-contract.ts';
-import type { Settings } from './settings.ts';
 
 /**
  * Who is in the cluster: each process announces itself every second, and keeps what it hears of the others.

@@ -17,11 +17,11 @@ import { openControl } from './bus/control-socket.ts';
 import { LocalBus } from './bus/local-bus.ts';
 import { NatsBus } from './bus/nats-bus.ts';
 import { busLogin } from './config/bus-login.ts';
-import type { Config } from './config/schema.ts';
+import type { Config } from './config/schema/schema.ts';
+import { Settings } from './config/settings.ts';
 import { type ConfigWatch, watchConfig } from './config/watch.ts';
 import { Drain, type DrainParts } from './drain.ts';
 import { Membership, type MembershipOptions } from './membership.ts';
-import { Settings } from './settings.ts';
 import { CONTRACTS, calls, hears, type ServiceName } from './topology.ts';
 import { VERSION } from './version.ts';
 

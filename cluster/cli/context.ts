@@ -7,7 +7,7 @@ import type { Bus } from '../bus/bus.ts';
 import { ControlClient } from '../bus/control-socket.ts';
 import { busLogin } from '../config/bus-login.ts';
 import { requireConfig, type Section } from '../config/load.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config } from '../config/schema/schema.ts';
 import { type Calls, type ContractName, calls } from '../topology.ts';
 import { usageError } from './exit.ts';
 import { SANDBOX_FOLDER, sandboxConfig } from './sandbox.ts';

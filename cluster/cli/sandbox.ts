@@ -11,7 +11,7 @@ import { Secret } from '#shared/secret.ts';
 import { client } from '../actor.ts';
 import type { Bus } from '../bus/bus.ts';
 import { resolvePaths } from '../config/paths.ts';
-import { type Config, ConfigSchema } from '../config/schema.ts';
+import { type Config, ConfigSchema } from '../config/schema/schema.ts';
 import { isSystemError } from './exit.ts';
 
 /**

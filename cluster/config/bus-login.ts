@@ -1,5 +1,5 @@
 import type { Secret } from '#shared/secret.ts';
-import type { Config } from './schema.ts';
+import type { Config } from './schema/schema.ts';
 import { readSecret, SecretReference } from './secrets.ts';
 
 /**

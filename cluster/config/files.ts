@@ -5,8 +5,8 @@ import { dirname } from 'node:path';
 import { parseNeks } from '#shared/dkim/nek.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Secret } from '#shared/secret.ts';
-import type { Problem } from './problem.ts';
-import type { Config } from './schema.ts';
+import type { Problem } from './problems/problem.ts';
+import type { Config } from './schema/schema.ts';
 import { modeWarning, readSecret, SecretReference, unreadable } from './secrets.ts';
 
 /**

@@ -2,13 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { SealpostError } from '#shared/errors.ts';
 import { checkFiles } from './files.ts';
-import { explainIssue } from './messages.ts';
 import { resolvePaths } from './paths.ts';
-import { formatProblem, type Problem } from './problem.ts';
-import { RULES } from './rules.ts';
-import { type Config, ConfigSchema } from './schema.ts';
+import { explainIssue } from './problems/messages.ts';
+import { formatProblem, type Problem } from './problems/problem.ts';
+import { parseYaml } from './problems/yaml.ts';
+import { RULES } from './rules/rules.ts';
+import { type Config, ConfigSchema } from './schema/schema.ts';
 import { unreadable } from './secrets.ts';
-import { parseYaml } from './yaml.ts';
 
 export type Section = keyof Config;
 type LoadOptions =

@@ -1,7 +1,7 @@
 import { type Nek, parseNeks } from '#shared/dkim/nek.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Config } from './schema.ts';
+import type { Config } from './schema/schema.ts';
 import { describeSource, readSecret, SecretReference } from './secrets.ts';
 
 /**

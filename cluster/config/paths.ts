@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Secret } from '#shared/secret.ts';
-import { parseVia } from './route.ts';
-import type { Config } from './schema.ts';
+import { parseVia } from './schema/route.ts';
+import type { Config } from './schema/schema.ts';
 import { SecretReference } from './secrets.ts';
 
 /** The configuration with every relative path made absolute, from the folder of the configuration file. */

@@ -4,11 +4,11 @@ import { dirname, resolve } from 'node:path';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
-import type { Settings } from '../settings.ts';
 import { loadConfig } from './load.ts';
-import { formatProblem } from './problem.ts';
-import type { Config } from './schema.ts';
+import { formatProblem } from './problems/problem.ts';
+import type { Config } from './schema/schema.ts';
 import { describeSource, SecretReference } from './secrets.ts';
+import type { Settings } from './settings.ts';
 
 /**
  * Keeps the running configuration in step with its file.

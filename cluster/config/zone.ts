@@ -1,4 +1,4 @@
-import type { ZoneConfig } from './schema.ts';
+import type { ZoneConfig } from './schema/schema.ts';
 
 /** The entry of `dns.zones` for the zone that a name is in: of those at or above it, the nearest. */
 export function nearestZone(name: string, zones: readonly ZoneConfig[]): ZoneConfig | undefined {

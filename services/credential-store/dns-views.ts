@@ -1,4 +1,4 @@
-import type { Settings } from '#cluster/settings.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import type { KeyName } from '#shared/dkim/key-name.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';

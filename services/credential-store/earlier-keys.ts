@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { Config } from '#cluster/config/schema.ts';
-import type { Settings } from '#cluster/settings.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';

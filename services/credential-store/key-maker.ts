@@ -1,5 +1,5 @@
-import type { Config } from '#cluster/config/schema.ts';
-import type { Settings } from '#cluster/settings.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import { checkKeyName, type KeyName } from '#shared/dkim/key-name.ts';
 import { type WrappedKey, wrapKey } from '#shared/dkim/key-wrap.ts';
 import { SealpostError } from '#shared/errors.ts';

@@ -1,4 +1,4 @@
-import type { Config, DomainConfig, ZoneConfig } from '#cluster/config/schema.ts';
+import type { Config, DomainConfig, ZoneConfig } from '#cluster/config/schema/schema.ts';
 import { nearestZone } from '#cluster/config/zone.ts';
 import type { KeyName } from '#shared/dkim/key-name.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import ipaddr from 'ipaddr.js';
-import type { ListenerConfig } from '#cluster/config/schema.ts';
+import type { ListenerConfig } from '#cluster/config/schema/schema.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { type Connection, Server } from './library.ts';
 import { Session, type SessionDependencies } from './session.ts';

@@ -1,5 +1,5 @@
-import type { Config, ListenerConfig } from '#cluster/config/schema.ts';
-import type { Settings } from '#cluster/settings.ts';
+import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import type { Calls } from '#cluster/topology.ts';
 import type { Refusal, SessionFacts } from '#services/policy/contract.ts';
 import { errorText } from '#shared/errors.ts';

@@ -1,4 +1,4 @@
-import type { Config } from '#cluster/config/schema.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
 import { parseAddressList } from '#shared/address-list.ts';
 import { fieldValue, type HeaderField, splitHeader } from '#shared/header.ts';
 import type { SessionFacts } from './contract.ts';

@@ -1,6 +1,6 @@
-import type { RatesConfig } from '#cluster/config/schema.ts';
+import type { RatesConfig } from '#cluster/config/schema/schema.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import { Peers, TELL_MS } from '#cluster/peers.ts';
-import type { Settings } from '#cluster/settings.ts';
 import { domainOf, isSameOrSubdomain } from '#shared/address.ts';
 import type { Announce, EventPayload, Listen } from '#shared/contract.ts';
 import { newId } from '#shared/ids.ts';

@@ -1,4 +1,4 @@
-import type { Config } from '#cluster/config/schema.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
 import { domainOf, localPartOf } from '#shared/address.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import { canonicalAddress } from '#shared/mailbox.ts';

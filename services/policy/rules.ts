@@ -1,4 +1,4 @@
-import type { Config } from '#cluster/config/schema.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
 import { type ClientAddress, parseClientAddress } from './client-address.ts';
 import { DomainList, HostList } from './host-list.ts';
 

@@ -1,5 +1,5 @@
-import type { Config } from '#cluster/config/schema.ts';
-import type { Settings } from '#cluster/settings.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import type { Service } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
 import { authenticate } from './authenticate.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { explainIssue } from '#cluster/config/messages.ts';
-import { formatProblem, type Problem } from '#cluster/config/problem.ts';
-import { parseYaml } from '#cluster/config/yaml.ts';
+import { explainIssue } from '#cluster/config/problems/messages.ts';
+import { formatProblem, type Problem } from '#cluster/config/problems/problem.ts';
+import { parseYaml } from '#cluster/config/problems/yaml.ts';
 import { domainOf } from '#shared/address.ts';
 import { parseAddressList } from '#shared/address-list.ts';
 import { SealpostError } from '#shared/errors.ts';

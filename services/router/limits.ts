@@ -1,4 +1,4 @@
-import type { RatesConfig } from '#cluster/config/schema.ts';
+import type { RatesConfig } from '#cluster/config/schema/schema.ts';
 import { isSameOrSubdomain } from '#shared/address.ts';
 import { formatRate, perSecond } from '#shared/rate.ts';
 

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Settings } from '#cluster/settings.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorText } from '#shared/errors.ts';
 import { queueIdFloor } from '#shared/ids.ts';

@@ -1,4 +1,4 @@
-import type { Settings } from '#cluster/settings.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
 import { domainOf, isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';

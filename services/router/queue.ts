@@ -1,4 +1,4 @@
-import type { Settings } from '#cluster/settings.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
-import { parseVia, routeFor } from '#cluster/config/route.ts';
-import type { Config, RouteConfig } from '#cluster/config/schema.ts';
-import type { Settings } from '#cluster/settings.ts';
+import { parseVia, routeFor } from '#cluster/config/schema/route.ts';
+import type { Config, RouteConfig } from '#cluster/config/schema/schema.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import { domainOf, normalizeDomain } from '#shared/address.ts';
 import type { NextHop } from './job.ts';
 import { limitFor } from './limits.ts';

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
-import type { Settings } from '#cluster/settings.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import { Store } from '#cluster/store.ts';
 import type { Calls } from '#cluster/topology.ts';
 import { type Announce, CALL_ERRORS, type Handlers, type Service } from '#shared/contract.ts';

@@ -1,4 +1,4 @@
-import type { Settings } from '#cluster/settings.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
 import { errorText } from '#shared/errors.ts';

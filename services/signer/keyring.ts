@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import type { Settings } from '#cluster/settings.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import type { Calls, Hears } from '#cluster/topology.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
 import type { Nek } from '#shared/dkim/nek.ts';

@@ -1,4 +1,4 @@
-import type { DomainConfig } from '#cluster/config/schema.ts';
+import type { DomainConfig } from '#cluster/config/schema/schema.ts';
 import type { HeldKey } from './keyring.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { Settings } from '#cluster/settings.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import type { Calls, Hears } from '#cluster/topology.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import type { Announce, Service } from '#shared/contract.ts';

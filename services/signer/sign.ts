@@ -1,4 +1,4 @@
-import type { DomainConfig } from '#cluster/config/schema.ts';
+import type { DomainConfig } from '#cluster/config/schema/schema.ts';
 import { errorText } from '#shared/errors.ts';
 import { type HeaderField, splitHeader } from '#shared/header.ts';
 import { authorOf } from './author.ts';

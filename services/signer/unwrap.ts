@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { loadNeks } from '#cluster/config/nek.ts';
-import type { Config } from '#cluster/config/schema.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
 import { unwrapWith } from '#shared/dkim/key-wrap.ts';
 import type { Nek } from '#shared/dkim/nek.ts';

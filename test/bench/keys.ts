@@ -3,7 +3,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { client } from '#cluster/actor.ts';
-import { ConfigSchema } from '#cluster/config/schema.ts';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { type RunningNode, startNode } from '#cluster/node.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';

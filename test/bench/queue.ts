@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import { client, serve } from '#cluster/actor.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
-import { ConfigSchema } from '#cluster/config/schema.ts';
-import { Settings } from '#cluster/settings.ts';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
+import { Settings } from '#cluster/config/settings.ts';
 import { CHUNK_BYTES, routerContract } from '#services/router/contract.ts';
 import type { Delivery, Job } from '#services/router/job.ts';
 import { createRouterService } from '#services/router/service.ts';

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Resolver } from 'node:dns/promises';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DnsConfig, ZoneConfig } from '#cluster/config/schema.ts';
+import type { DnsConfig, ZoneConfig } from '#cluster/config/schema/schema.ts';
 import { Secret } from '#shared/secret.ts';
 import { freePort } from './free-port.ts';
 import { Program } from './program.ts';

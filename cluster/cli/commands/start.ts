@@ -3,7 +3,7 @@ import { Argument, type Command } from 'commander';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { createLogger } from '#shared/log.ts';
 import { requireConfig } from '../../config/load.ts';
-import type { Config } from '../../config/schema.ts';
+import type { Config } from '../../config/schema/schema.ts';
 import { SERVICES, startNode } from '../../node.ts';
 import type { ServiceName } from '../../topology.ts';
 import { type CommonOptions, configFile, withCommon } from '../context.ts';

@@ -1,5 +1,5 @@
 import type { KeyStatus } from '#services/credential-store/contract.ts';
-import type { DomainConfig } from '../../config/schema.ts';
+import type { DomainConfig } from '../../config/schema/schema.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
 
 /** Whether what the configuration asks for and the keys that are there fit together; `services/signer/plan.ts` has the rules. */

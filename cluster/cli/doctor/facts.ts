@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
-import type { Config } from '../../config/schema.ts';
+import type { Config } from '../../config/schema/schema.ts';
 import { askEach, listKeys, type Store } from '../keys/store.ts';
 import type { CheckedKey, Facts, StoreStatus } from './finding.ts';
 

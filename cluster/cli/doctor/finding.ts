@@ -6,7 +6,7 @@ import type {
   NekStatus,
   RotationStatus,
 } from '#services/credential-store/contract.ts';
-import type { Config } from '../../config/schema.ts';
+import type { Config } from '../../config/schema/schema.ts';
 import { clean } from '../table.ts';
 
 /** What `sealpost doctor` knows, and what it says. A check is a function from the one to the other; it asks nobody. */

@@ -1,5 +1,5 @@
 import { getServers } from 'node:dns';
-import type { DnsConfig } from '#cluster/config/schema.ts';
+import type { DnsConfig } from '#cluster/config/schema/schema.ts';
 import { nearestZone } from '#cluster/config/zone.ts';
 import { ask, parseServer, reasonOf, recordsAt, type Server, serverText } from '#shared/dns/exchange.ts';
 import { nameOf, type Question, Rcode, type Response, rcodeName, Type } from '#shared/dns/message.ts';

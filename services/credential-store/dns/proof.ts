@@ -1,4 +1,4 @@
-import type { DnsConfig } from '#cluster/config/schema.ts';
+import type { DnsConfig } from '#cluster/config/schema/schema.ts';
 import { ask, reasonOf, recordsAt } from '#shared/dns/exchange.ts';
 import { nameOf, Rcode, type Response, rcodeName, Type, txtOf } from '#shared/dns/message.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';

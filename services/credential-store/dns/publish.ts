@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import type { ZoneConfig } from '#cluster/config/schema.ts';
+import type { ZoneConfig } from '#cluster/config/schema/schema.ts';
 import { txtStrings } from '#shared/dkim/record.ts';
 import { askByTcp, parseServer, reasonOf, recordsAt, serverText } from '#shared/dns/exchange.ts';
 import {

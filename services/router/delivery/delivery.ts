@@ -1,4 +1,4 @@
-import type { Settings } from '#cluster/settings.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Delivery, Job, NextHop } from '../job.ts';
 import { captureTransport } from './capture.ts';

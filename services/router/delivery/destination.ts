@@ -1,4 +1,4 @@
-import type { Settings } from '#cluster/settings.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, LOCAL_ERROR, reply } from '#shared/reply.ts';

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import type { Settings } from '#cluster/settings.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { reply } from '#shared/reply.ts';
 import { Unreachable } from './channel.ts';

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import ipaddr from 'ipaddr.js';
-import type { Config } from '#cluster/config/schema.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
 
 /** Whether mail sent to a host would come back to one of our own listeners (RFC 5321 §5.1). */
 export function isSelf(config: Config, host: { name: string; addresses: readonly string[] }, port: number): boolean {

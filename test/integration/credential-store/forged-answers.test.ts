@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { ZoneConfig } from '#cluster/config/schema.ts';
+import type { ZoneConfig } from '#cluster/config/schema/schema.ts';
 import { type PublishOptions, publishTxt } from '#services/credential-store/dns/publish.ts';
 import { askByTcp, parseServer } from '#shared/dns/exchange.ts';
 import { decodeMessage } from '#shared/dns/message.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import type { ZoneConfig } from '#cluster/config/schema.ts';
+import type { ZoneConfig } from '#cluster/config/schema/schema.ts';
 import { checkRecord } from '#services/credential-store/dns/proof.ts';
 import { publishTxt, removeTxt, replaceTxt } from '#services/credential-store/dns/publish.ts';
 import { generateKey } from '#services/credential-store/generate.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConfigSchema } from '#cluster/config/schema.ts';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import type { RotationStatus } from '#services/credential-store/contract.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';

@@ -6,7 +6,7 @@ import { client } from '#cluster/actor.ts';
 import { decodeReply, encodeEvent, encodeRequest } from '#cluster/bus/frame.ts';
 import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { eventSubject, inboxPrefix, operationSubject } from '#cluster/bus/subjects.ts';
-import { ConfigSchema } from '#cluster/config/schema.ts';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { startNode } from '#cluster/node.ts';
 import { CONTRACTS } from '#cluster/topology.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';

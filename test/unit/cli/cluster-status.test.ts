@@ -4,7 +4,7 @@ import { CLUSTER_CHECKS, examineCluster } from '#cluster/cli/cluster-status/chec
 import { type ClusterFacts, gatherCluster, type ProcessFacts } from '#cluster/cli/cluster-status/facts.ts';
 import type { Caller } from '#cluster/cli/context.ts';
 import type { Finding } from '#cluster/cli/doctor/finding.ts';
-import { ConfigSchema } from '#cluster/config/schema.ts';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import type { Member } from '#cluster/membership-contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 

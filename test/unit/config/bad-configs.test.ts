@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { createSelfSigned } from '#cluster/certificate.ts';
 import { parseConfig } from '#cluster/config/load.ts';
-import { formatProblem } from '#cluster/config/problem.ts';
+import { formatProblem } from '#cluster/config/problems/problem.ts';
 
 /**
  * Every test/bad-configs/x.yaml must be refused with exactly the lines of x.expected. `<folder>` stands for the folder

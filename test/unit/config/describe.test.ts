@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { effective, listOptions } from '#cluster/config/describe.ts';
-import { ConfigSchema } from '#cluster/config/schema.ts';
+import { effective, listOptions } from '#cluster/config/schema/describe.ts';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 
 test('every option has an explanation and a type', () => {
   for (const option of listOptions()) {

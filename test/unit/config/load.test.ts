@@ -7,7 +7,7 @@ import { inspect } from 'node:util';
 import { createSelfSigned } from '#cluster/certificate.ts';
 import { loadConfig, parseConfig, requireConfig } from '#cluster/config/load.ts';
 import { loadNeks } from '#cluster/config/nek.ts';
-import type { Config } from '#cluster/config/schema.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';

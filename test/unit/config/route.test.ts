@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type NextHopSpec, parseVia, routeFor } from '#cluster/config/route.ts';
-import type { RouteConfig } from '#cluster/config/schema.ts';
+import { type NextHopSpec, parseVia, routeFor } from '#cluster/config/schema/route.ts';
+import type { RouteConfig } from '#cluster/config/schema/schema.ts';
 
 const VIA: [string, NextHopSpec | undefined][] = [
   ['', undefined],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { suggest } from '#cluster/config/suggest.ts';
+import { suggest } from '#cluster/config/problems/suggest.ts';
 
 const KNOWN = ['listeners', 'limits', 'tls', 'mx', 'queue', 'domains', 'dns'];
 

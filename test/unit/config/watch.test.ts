@@ -7,9 +7,9 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pino from 'pino';
 import { requireConfig } from '#cluster/config/load.ts';
-import { ConfigSchema } from '#cluster/config/schema.ts';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
+import { Settings } from '#cluster/config/settings.ts';
 import { changedPaths, needsRestart, watchConfig } from '#cluster/config/watch.ts';
-import { Settings } from '#cluster/settings.ts';
 import { Secret } from '#shared/secret.ts';
 
 type Line = { msg: string; changed?: string[]; problems?: string[] };

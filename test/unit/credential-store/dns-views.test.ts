@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConfigSchema } from '#cluster/config/schema.ts';
-import { Settings } from '#cluster/settings.ts';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
+import { Settings } from '#cluster/config/settings.ts';
 import { DnsViews } from '#services/credential-store/dns-views.ts';
 import type { KeyRecord } from '#services/credential-store/domain-record.ts';
 import { dkimRecordValue, revokedRecordValue } from '#shared/dkim/record.ts';

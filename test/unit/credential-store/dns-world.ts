@@ -1,4 +1,4 @@
-import type { DnsConfig } from '#cluster/config/schema.ts';
+import type { DnsConfig } from '#cluster/config/schema/schema.ts';
 import { checkRecord, type DnsVerdict, type ExpectedRecord } from '#services/credential-store/dns/proof.ts';
 import { Type } from '#shared/dns/message.ts';
 import { type Answer, address, answerTo, FakeDns, type Handler, pointer, txt } from '#test/kit/fake-dns.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ConfigSchema } from '#cluster/config/schema.ts';
-import { Settings } from '#cluster/settings.ts';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
+import { Settings } from '#cluster/config/settings.ts';
 import { Store, type StoreOperation } from '#cluster/store.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
 import { EarlierKeys } from '#services/credential-store/earlier-keys.ts';

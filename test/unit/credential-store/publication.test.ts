@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type Config, ConfigSchema } from '#cluster/config/schema.ts';
+import { type Config, ConfigSchema } from '#cluster/config/schema/schema.ts';
 import type { KeyRecord, Publication } from '#services/credential-store/domain-record.ts';
 import { fixedSelectors, publicationFor, recordName, zoneToUpdate } from '#services/credential-store/publication.ts';
 import { SealpostError } from '#shared/errors.ts';

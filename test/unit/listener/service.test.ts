@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
-import type { ListenerConfig } from '#cluster/config/schema.ts';
+import type { ListenerConfig } from '#cluster/config/schema/schema.ts';
 import { matches } from '#services/listener/listener.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { Dialogue, startListener } from './harness.ts';

@@ -1,4 +1,4 @@
-import { type Config, ConfigSchema } from '#cluster/config/schema.ts';
+import { type Config, ConfigSchema } from '#cluster/config/schema/schema.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import { Directory } from '#services/policy/directory.ts';
 import { parseUsersFile } from '#services/policy/users.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Settings } from '#cluster/settings.ts';
+import { Settings } from '#cluster/config/settings.ts';
 import type { PolicyContract } from '#services/policy/contract.ts';
 import { type Counted, Rates } from '#services/policy/rates.ts';
 import type { EventPayload } from '#shared/contract.ts';

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pino from 'pino';
 import { client, serve } from '#cluster/actor.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
-import { Settings } from '#cluster/settings.ts';
+import { Settings } from '#cluster/config/settings.ts';
 import { policyContract } from '#services/policy/contract.ts';
 import { hashPassword } from '#services/policy/password.ts';
 import { createPolicyService } from '#services/policy/service.ts';

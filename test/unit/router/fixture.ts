@@ -1,8 +1,8 @@
 import { type Actor, client, serve } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus/bus.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
-import { ConfigSchema } from '#cluster/config/schema.ts';
-import { Settings } from '#cluster/settings.ts';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
+import { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
 import {
   CHUNK_BYTES,

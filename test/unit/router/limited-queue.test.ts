@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConfigSchema } from '#cluster/config/schema.ts';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { envelope, LATER, OK, TestRouter } from './fixture.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
-import { ConfigSchema, type DomainConfig } from '#cluster/config/schema.ts';
+import { ConfigSchema, type DomainConfig } from '#cluster/config/schema/schema.ts';
 import type { HeldKey } from '#services/signer/keyring.ts';
 import { type SignRequest, signMessage } from '#services/signer/sign.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import { ConfigSchema } from '#cluster/config/schema.ts';
-import { Settings } from '#cluster/settings.ts';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
+import { Settings } from '#cluster/config/settings.ts';
 import { createDelivery } from '#services/router/delivery/delivery.ts';
 import type { Names } from '#services/router/delivery/names.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/job.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConfigSchema } from '#cluster/config/schema.ts';
-import { Settings } from '#cluster/settings.ts';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
+import { Settings } from '#cluster/config/settings.ts';
 import { Lanes } from '#services/router/delivery/lanes.ts';
 import type { Delivery, Job, NextHop, RecipientResult } from '#services/router/job.ts';
 import { silentLogger } from '#shared/log.ts';

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
+import { suggest } from '../problems/suggest.ts';
 import type { RouteConfig } from './schema.ts';
-import { suggest } from './suggest.ts';
 
 /** Where a route leads, parsed from its `via`. `host` is a name or an address without brackets. */
 export type NextHopSpec =

@@ -1,5 +1,5 @@
-import type { Problem } from './problem.ts';
-import type { Config } from './schema.ts';
+import type { Problem } from '../problems/problem.ts';
+import type { Config } from '../schema/schema.ts';
 
 /**
  * Combinations that make no sense, though every value is right by itself. Each rule names the sections that it

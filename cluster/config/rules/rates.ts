@@ -1,6 +1,6 @@
-import type { Problem } from './problem.ts';
+import type { Problem } from '../problems/problem.ts';
+import type { Config } from '../schema/schema.ts';
 import { duplicates, type Rule } from './rule.ts';
-import type { Config } from './schema.ts';
 
 /** Combinations that make no sense in the limits of `rates`. */
 

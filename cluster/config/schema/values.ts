@@ -5,7 +5,7 @@ import { domainOf, localPartOf, normalizeAddress, normalizeDomain } from '#share
 import { parseRate, type Rate } from '#shared/rate.ts';
 import { Secret } from '#shared/secret.ts';
 import { formatDuration, parseDuration, parseSize } from '#shared/units.ts';
-import { SecretReference } from './secrets.ts';
+import { SecretReference } from '../secrets.ts';
 
 /**
  * The kinds of values that options of the configuration have; `schema.ts` says where each stands. `kind` is what

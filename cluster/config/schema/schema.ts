@@ -1,8 +1,8 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { domainEntry, zone } from './domains.ts';
+import { ratesSection } from './rates.ts';
 import { explainVia, parseVia } from './route.ts';
-import { domainEntry, zone } from './schema-domains.ts';
-import { ratesSection } from './schema-rates.ts';
 import {
   certificate,
   domain,

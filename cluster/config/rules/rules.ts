@@ -1,10 +1,10 @@
 import { isIP } from 'node:net';
-import type { Problem } from './problem.ts';
-import { parseVia } from './route.ts';
+import type { Problem } from '../problems/problem.ts';
+import { parseVia } from '../schema/route.ts';
+import type { Config, ListenerConfig, RouteConfig } from '../schema/schema.ts';
+import { KEY_RULES } from './keys.ts';
+import { RATE_RULES } from './rates.ts';
 import { duplicates, type Rule } from './rule.ts';
-import { KEY_RULES } from './rules-keys.ts';
-import { RATE_RULES } from './rules-rates.ts';
-import type { Config, ListenerConfig, RouteConfig } from './schema.ts';
 
 /** AUTH of a listener: as written, else off for relay and under TLS for submission. */
 export function effectiveAuth(listener: ListenerConfig): 'off' | 'tls' | 'always' {

@@ -1,4 +1,4 @@
-import type { Config } from './config/schema.ts';
+import type { Config } from './schema/schema.ts';
 
 /**
  * The running configuration, as services see it: read `current` at every use, so that a change is in force at once.

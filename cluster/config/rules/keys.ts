@@ -1,7 +1,7 @@
-import type { Problem } from './problem.ts';
+import type { Problem } from '../problems/problem.ts';
+import type { Config, DomainConfig, ZoneConfig } from '../schema/schema.ts';
+import { nearestZone } from '../zone.ts';
 import { duplicates, type Rule } from './rule.ts';
-import type { Config, DomainConfig, ZoneConfig } from './schema.ts';
-import { nearestZone } from './zone.ts';
 
 /** Combinations that make no sense in what the configuration says of DKIM keys: how they get into DNS, who keeps them. */
 
