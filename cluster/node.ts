@@ -20,8 +20,8 @@ import { busLogin } from './config/bus-login.ts';
 import type { Config } from './config/schema/schema.ts';
 import { Settings } from './config/settings.ts';
 import { type ConfigWatch, watchConfig } from './config/watch.ts';
-import { Drain, type DrainParts } from './drain.ts';
-import { Membership, type MembershipOptions } from './membership.ts';
+import { Drain, type DrainParts } from './members/drain.ts';
+import { Membership, type MembershipOptions } from './members/membership.ts';
 import { CONTRACTS, calls, hears, type ServiceName } from './topology.ts';
 import { VERSION } from './version.ts';
 

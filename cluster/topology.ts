@@ -7,7 +7,7 @@ import type { Client, Contract, Listen } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
 import { client, listen } from './actor.ts';
 import type { Bus } from './bus/bus.ts';
-import { memberContract } from './membership-contract.ts';
+import { memberContract } from './members/membership-contract.ts';
 
 /**
  * Who may say what to whom. From this one table come the clients that services are given (`calls`, `hears`), their

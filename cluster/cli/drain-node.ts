@@ -3,7 +3,7 @@ import { routerContract } from '#services/router/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { parseDuration } from '#shared/units.ts';
-import { type Member, memberContract } from '../membership-contract.ts';
+import { type Member, memberContract } from '../members/membership-contract.ts';
 import { type Caller, type CommonOptions, openCaller, print } from './context.ts';
 import { usageError } from './exit.ts';
 

@@ -1,6 +1,6 @@
 import type { RatesConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import { Peers, TELL_MS } from '#cluster/peers.ts';
+import { Peers, TELL_MS } from '#cluster/members/peers.ts';
 import { domainOf, isSameOrSubdomain } from '#shared/address.ts';
 import type { Announce, EventPayload, Listen } from '#shared/contract.ts';
 import { newId } from '#shared/ids.ts';
@@ -19,7 +19,7 @@ import { type Count, type Sums, Windows, waitFor } from './windows.ts';
  * client that uses all nodes at once gets no more than a moment's worth above its limit. The counts of one that died stay
  * with the others until their windows are over.
  *
- * One that is cut off (cluster/peers.ts) does not hear what the others count. From then on it lets pass at most its part
+ * One that is cut off (cluster/members/peers.ts) does not hear what the others count. From then on it lets pass at most its part
  * of the limit, by the last known number of nodes and at least one, and never more than what was left as far as it knows.
  *
  * Who has no limit is not counted. Memory is bounded: at most `MOST_KEYS` counts of each instance.

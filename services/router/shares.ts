@@ -1,4 +1,4 @@
-import { Peers } from '#cluster/peers.ts';
+import { Peers } from '#cluster/members/peers.ts';
 import type { Announce, EventPayload, Listen } from '#shared/contract.ts';
 import { newId } from '#shared/ids.ts';
 import { MOST_DEMAND_LINES, type RouterContract } from './contract.ts';
@@ -16,7 +16,7 @@ import { MOST_DEMAND_LINES, type RouterContract } from './contract.ts';
  * the others have shrunk before it sends. One who finds no room for `PATIENCE_MS` takes its part all the same: its words
  * reach nobody then, or theirs do not reach it, and a share of nothing would stop mail.
  *
- * Who counts is in cluster/peers.ts. When a router dies, the others use what it leaves after `LIVE_MS`: until then the
+ * Who counts is in cluster/members/peers.ts. When a router dies, the others use what it leaves after `LIVE_MS`: until then the
  * cluster sends less than the limit. When one is cut off, it keeps to its equal part, while the others, who cannot tell
  * it from a dead one, use all of the limit: together they send at most 1 + 1/n of it (n routers) as long as that lasts.
  */

@@ -3,7 +3,7 @@ import { credentialStoreContract } from '#services/credential-store/contract.ts'
 import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
-import { type Member, memberContract } from '../../membership-contract.ts';
+import { type Member, memberContract } from '../../members/membership-contract.ts';
 import type { Caller } from '../context.ts';
 import { describeError } from '../exit.ts';
 

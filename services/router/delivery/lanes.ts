@@ -1,5 +1,5 @@
 import type { Settings } from '#cluster/config/settings.ts';
-import { TELL_MS } from '#cluster/peers.ts';
+import { TELL_MS } from '#cluster/members/peers.ts';
 import { domainOf, normalizeDomain } from '#shared/address.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';

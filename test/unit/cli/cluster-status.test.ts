@@ -5,7 +5,7 @@ import { type ClusterFacts, gatherCluster, type ProcessFacts } from '#cluster/cl
 import type { Caller } from '#cluster/cli/context.ts';
 import type { Finding } from '#cluster/cli/doctor/finding.ts';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
-import type { Member } from '#cluster/membership-contract.ts';
+import type { Member } from '#cluster/members/membership-contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /** What `sealpost cluster status` finds, and whom it asks. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Peers } from '#cluster/peers.ts';
+import { Peers } from '#cluster/members/peers.ts';
 
 /** Peers by a clock that the test moves; `hear` says that nodes are there. */
 function peersAt(options: { bus?: boolean; connected?: boolean } = {}) {

@@ -1,9 +1,9 @@
 import type { Handlers } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
-import { announcer, listen, serve } from './actor.ts';
-import type { Bus } from './bus/bus.ts';
-import { configDigests } from './config/digest.ts';
-import type { Settings } from './config/settings.ts';
+import { announcer, listen, serve } from '../actor.ts';
+import type { Bus } from '../bus/bus.ts';
+import { configDigests } from '../config/digest.ts';
+import type { Settings } from '../config/settings.ts';
 import { type Heartbeat, type Member, type MemberState, memberContract } from './membership-contract.ts';
 
 /**
