@@ -1,7 +1,7 @@
 import { type Contract, DEFAULT_CALL_TIMEOUT } from '#shared/contract.ts';
 import { eventSubject, inboxPrefix, operationSubjects } from './bus/subjects.ts';
-import { streamSubjects } from './jetstream-stream.ts';
 import { memberContract } from './members/membership-contract.ts';
+import { streamSubjects } from './replicated/jetstream-stream.ts';
 import { CONTRACTS, type ContractName, type Party, PEERS, type Peers, type ServiceName } from './topology.ts';
 import { spokenEvents, spokenOperations } from './versions.ts';
 

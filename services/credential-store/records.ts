@@ -1,4 +1,4 @@
-import type { ReplicatedMap } from '#cluster/replicated-map.ts';
+import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { type CredentialRecord, DomainRecord, domainKey, NEKS_KEY, NekList } from './domain-record.ts';
 

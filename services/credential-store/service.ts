@@ -3,7 +3,7 @@ import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import { busReplicas } from '#cluster/config/bus-replicas.ts';
 import { loadNeks } from '#cluster/config/nek.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import { ReplicatedMap } from '#cluster/replicated-map.ts';
+import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import type { Calls, Hears } from '#cluster/topology.ts';
 import type { Announce, Handlers, Service } from '#shared/contract.ts';

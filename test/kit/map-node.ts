@@ -1,5 +1,5 @@
 import { NatsBus } from '#cluster/bus/nats-bus.ts';
-import { ReplicatedMap, type ReplicatedMapOptions } from '#cluster/replicated-map.ts';
+import { ReplicatedMap, type ReplicatedMapOptions } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import type { Logger } from '#shared/log.ts';
 import { silentLogger } from '#shared/log.ts';

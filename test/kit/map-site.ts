@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { connect, type MsgHdrs, type NatsConnection } from 'nats';
-import type { ReplicatedMap } from '#cluster/replicated-map.ts';
+import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Note } from '#test/suites/replicated-map.ts';
 import { MapNode, type MapNodeOptions } from './map-node.ts';
 import { type NatsServer, startNatsCluster } from './nats-server.ts';

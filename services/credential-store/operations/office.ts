@@ -1,5 +1,5 @@
 import type { Settings } from '#cluster/config/settings.ts';
-import type { ReplicatedMap } from '#cluster/replicated-map.ts';
+import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Calls } from '#cluster/topology.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import type { Announce } from '#shared/contract.ts';

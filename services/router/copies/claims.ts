@@ -18,7 +18,7 @@ import { z } from 'zod';
  *             keeps what it has, and takes it back (→ closed) when the holder falls silent. `dropped`: the owner has
  *             deleted it. When both are true the owner may open the next generation.
  *
- * Changes of the map are serializable (`cluster/replicated-map.ts`): a holder that claims has seen every beat before
+ * Changes of the map are serializable (`cluster/replicated/map.ts`): a holder that claims has seen every beat before
  * its claim, and an owner that has renewed its lease has seen every claim before that.
  */
 

@@ -2,7 +2,7 @@ import { endsWithin } from '#cluster/bus/bus.ts';
 import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import { busReplicas } from '#cluster/config/bus-replicas.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import { ReplicatedMap } from '#cluster/replicated-map.ts';
+import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Store } from '#cluster/store.ts';
 import type { Calls } from '#cluster/topology.ts';
 import type { Answer } from '#shared/contract.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ReplicatedMap } from '#cluster/replicated-map.ts';
+import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Store } from '#cluster/store.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';

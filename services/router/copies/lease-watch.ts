@@ -1,4 +1,4 @@
-import type { ReplicatedMap } from '#cluster/replicated-map.ts';
+import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { asLease, type ClaimRecord, type Lease, leaseKey, parseKey } from './claims.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { endsWithin } from '#cluster/bus/bus.ts';
-import type { ReplicatedMap } from '#cluster/replicated-map.ts';
+import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { asLease, type ClaimRecord, type Lease, leaseKey } from './claims.ts';

@@ -1,5 +1,5 @@
 import type { Settings } from '#cluster/config/settings.ts';
-import type { ReplicatedMap } from '#cluster/replicated-map.ts';
+import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import type { Calls } from '#cluster/topology.ts';
 import { errorCode, errorText } from '#shared/errors.ts';

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { after, before, describe, mock, test } from 'node:test';
 import { ClassicLevel } from 'classic-level';
 import { headers } from 'nats';
-import { ReplicatedMap } from '#cluster/replicated-map.ts';
+import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import type { SealpostError } from '#shared/errors.ts';
 import { Cable } from '#test/kit/cable.ts';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ReplicatedMap, type ReplicatedMapOptions } from '#cluster/replicated-map.ts';
+import { ReplicatedMap, type ReplicatedMapOptions } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import { silentLogger } from '#shared/log.ts';
 import { logLines } from '#test/kit/log-lines.ts';

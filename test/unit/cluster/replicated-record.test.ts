@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { z } from 'zod';
-import { keyOf, subjectOf } from '#cluster/jetstream-stream.ts';
+import { keyOf, subjectOf } from '#cluster/replicated/jetstream-stream.ts';
 import {
   compare,
   decodeStored,
@@ -10,7 +10,7 @@ import {
   parseRecord,
   type ReplicatedRecord,
   writeIdOf,
-} from '#cluster/replicated-record.ts';
+} from '#cluster/replicated/record.ts';
 
 const schema = z.object({ n: z.number() });
 type Value = z.infer<typeof schema>;

@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import type { ReplicatedMap } from '#cluster/replicated-map.ts';
+import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Holder } from '#services/credential-store/contract.ts';
 import {
   type CredentialRecord,

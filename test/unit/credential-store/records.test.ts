@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ReplicatedMap } from '#cluster/replicated-map.ts';
+import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import { CredentialRecord, type DomainRecord } from '#services/credential-store/domain-record.ts';
 import { Records } from '#services/credential-store/records.ts';

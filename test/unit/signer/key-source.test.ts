@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
-import { ReplicatedMap } from '#cluster/replicated-map.ts';
+import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import type { CredentialStoreContract, SigningKey } from '#services/credential-store/contract.ts';
 import { CredentialRecord, type DomainRecord, type KeyRecord } from '#services/credential-store/domain-record.ts';

@@ -2,7 +2,7 @@ import type { DomainRecord } from '#services/credential-store/domain-record.ts';
 
 /**
  * The replicated log as the cluster has it: changes in one order. Each is accepted only from a writer that had seen all
- * before it, as JetStream does it (`cluster/replicated-map.ts`).
+ * before it, as JetStream does it (`cluster/replicated/map.ts`).
  */
 
 /** Who wrote: a process (`edge-1#2` is the second life of edge-1), and whether its driver or an administrator there. */

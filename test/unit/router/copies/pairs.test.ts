@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Change, ReplicatedMap } from '#cluster/replicated-map.ts';
+import type { Change, ReplicatedMap } from '#cluster/replicated/map.ts';
 import { asPair, type ClaimRecord, leaseKey, pairKey } from '#services/router/copies/claims.ts';
 import { LeaseWatch } from '#services/router/copies/lease-watch.ts';
 import type { OwnLease } from '#services/router/copies/own-lease.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Change, ReplicatedMap } from '#cluster/replicated-map.ts';
+import type { Change, ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import { asPair, type ClaimRecord, pairKey } from '#services/router/copies/claims.ts';
 import { HeldCopies } from '#services/router/copies/held-copies.ts';

@@ -1,4 +1,4 @@
-import type { JetStreamAccess } from './bus/jetstream-access.ts';
+import type { JetStreamAccess } from '../bus/jetstream-access.ts';
 import { JetStreamLog, type LogMessage, type LogOptions } from './jetstream-log.ts';
 
 /** One reading of the stream by a replicated map: how far it got, and where the stream is behind the map. */

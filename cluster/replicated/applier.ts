@@ -1,10 +1,10 @@
 import type { z } from 'zod';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Attachment } from './attachment.ts';
 import type { LogMessage } from './jetstream-log.ts';
-import type { Attachment } from './replicated-attachment.ts';
-import { parseRecord, type ReplicatedRecord } from './replicated-record.ts';
-import type { ReplicatedRecords } from './replicated-records.ts';
+import { parseRecord, type ReplicatedRecord } from './record.ts';
+import type { ReplicatedRecords } from './records.ts';
 
 /** Takes what the stream brings into the records of a map, in order and in batches, and notes where the stream is behind. */
 

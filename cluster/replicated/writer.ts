@@ -1,9 +1,9 @@
 import { errorText, SealpostError } from '#shared/errors.ts';
-import type { Attachment } from './replicated-attachment.ts';
-import type { Follower } from './replicated-follower.ts';
-import { type ReplicatedRecord, writeIdOf } from './replicated-record.ts';
-import type { ReplicatedRecords } from './replicated-records.ts';
-import type { Store } from './store.ts';
+import type { Store } from '../store.ts';
+import type { Attachment } from './attachment.ts';
+import type { Follower } from './follower.ts';
+import { type ReplicatedRecord, writeIdOf } from './record.ts';
+import type { ReplicatedRecords } from './records.ts';
 
 /** Puts records into the stream and finds out what became of them. The protocol is written down in `replicated-map.ts`. */
 

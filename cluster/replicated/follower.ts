@@ -1,12 +1,12 @@
 import type { z } from 'zod';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { JetStreamAccess } from './bus/jetstream-access.ts';
+import type { JetStreamAccess } from '../bus/jetstream-access.ts';
+import { Applier } from './applier.ts';
+import { Attachment } from './attachment.ts';
 import type { LogEnd } from './jetstream-log.ts';
-import { Applier } from './replicated-applier.ts';
-import { Attachment } from './replicated-attachment.ts';
-import type { ReplicatedRecord } from './replicated-record.ts';
-import type { ReplicatedRecords } from './replicated-records.ts';
+import type { ReplicatedRecord } from './record.ts';
+import type { ReplicatedRecords } from './records.ts';
 
 /**
  * Keeps a map's records and its stream the same, both ways, for as long as the map is open. The protocol is written

@@ -1,14 +1,8 @@
 import type { z } from 'zod';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import {
-  compare,
-  decodeStored,
-  encodeStored,
-  type ReplicatedRecord,
-  type UnreadableRecord,
-} from './replicated-record.ts';
-import type { Store, StoreOperation } from './store.ts';
+import type { Store, StoreOperation } from '../store.ts';
+import { compare, decodeStored, encodeStored, type ReplicatedRecord, type UnreadableRecord } from './record.ts';
 
 /**
  * The records of a replicated map on this node's disk, and in memory for reading. Memory shows what is synced.

@@ -9,7 +9,7 @@ import {
   type StreamInfo,
 } from 'nats';
 import { errorText, SealpostError } from '#shared/errors.ts';
-import { encodeToken } from './bus/subjects.ts';
+import { encodeToken } from '../bus/subjects.ts';
 
 /**
  * The stream of a replicated map: how it is made, what its subjects are, and what JetStream's refusals mean.

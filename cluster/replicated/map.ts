@@ -2,12 +2,12 @@ import type { z } from 'zod';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
-import type { JetStreamAccess } from './bus/jetstream-access.ts';
-import { Follower } from './replicated-follower.ts';
-import { nextRecord, type ReplicatedRecord } from './replicated-record.ts';
-import { type LiveRecord, ReplicatedRecords, refuseUnreadable } from './replicated-records.ts';
-import { noQuorum, storeFailed, Writer } from './replicated-writer.ts';
-import type { Store } from './store.ts';
+import type { JetStreamAccess } from '../bus/jetstream-access.ts';
+import type { Store } from '../store.ts';
+import { Follower } from './follower.ts';
+import { nextRecord, type ReplicatedRecord } from './record.ts';
+import { type LiveRecord, ReplicatedRecords, refuseUnreadable } from './records.ts';
+import { noQuorum, storeFailed, Writer } from './writer.ts';
 
 /**
  * Records that every node of a cluster holds and any node changes, one change at a time.
