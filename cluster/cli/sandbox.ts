@@ -3,7 +3,6 @@ import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { credentialStoreContract, type KeyAlgorithm, type KeyStatus } from '#services/credential-store/contract.ts';
-import { addUser } from '#services/policy/users-file.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
@@ -12,6 +11,7 @@ import { client } from '../actor.ts';
 import type { Bus } from '../bus/bus.ts';
 import { resolvePaths } from '../config/paths.ts';
 import { type Config, ConfigSchema } from '../config/schema/schema.ts';
+import { addUser } from '../config/users/edit.ts';
 import { isSystemError } from './exit.ts';
 
 /**

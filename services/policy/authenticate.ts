@@ -1,3 +1,4 @@
+import { decoyHash, verifyPassword } from '#cluster/config/users/password.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -5,7 +6,6 @@ import { printable } from '#shared/mailbox.ts';
 import type { SessionFacts } from './contract.ts';
 import type { Directory } from './directory.ts';
 import type { Gate } from './gate.ts';
-import { decoyHash, verifyPassword } from './password.ts';
 import { defer, reject } from './verdict.ts';
 
 type Request = { facts: SessionFacts; mechanism: string; user: string };

@@ -1,10 +1,10 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { parseUsersFile } from '#cluster/config/users/users-file.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { Directory } from './directory.ts';
-import { parseUsersFile } from './users.ts';
 
 /** How often the file is looked at where the system does not tell of changes (network file systems, bind mounts). */
 const POLL_MS = 2000;

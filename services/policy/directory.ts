@@ -1,7 +1,7 @@
+import { aliasFor, expandAlias } from '#cluster/config/users/aliases.ts';
+import { type User, type Users, userKey } from '#cluster/config/users/users-file.ts';
 import { domainOf } from '#shared/address.ts';
 import { canonicalAddress, mailboxKey, withoutTag, withTagOf } from '#shared/mailbox.ts';
-import { aliasFor, expandAlias } from './aliases.ts';
-import { type User, type Users, userKey } from './users.ts';
 
 /** A user's senders, ready to be asked. */
 type Account = { user: User; addresses: Set<string>; domains: Set<string>; any: boolean };

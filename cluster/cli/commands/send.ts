@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { listUsers } from '#services/policy/users-file.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Config, ListenerConfig } from '../../config/schema/schema.ts';
+import { listUsers } from '../../config/users/edit.ts';
 import { type CommonOptions, configFile, print, readConfig, withCommon } from '../context.ts';
 import { usageError } from '../exit.ts';
 import { askPassword } from '../password.ts';

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { addUser, listUsers, removeUser, setPassword } from '#services/policy/users-file.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { addUser, listUsers, removeUser, setPassword } from '../../config/users/edit.ts';
 import { type CommonOptions, print, readConfig, withCommon } from '../context.ts';
 import { usageError } from '../exit.ts';
 import { askPassword } from '../password.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { addUser } from '#services/policy/users-file.ts';
+import { addUser } from '#cluster/config/users/edit.ts';
 import { Secret } from '#shared/secret.ts';
 import { writeCertificate } from '#test/kit/certificate.ts';
 import { Dialog } from '#test/kit/dialog.ts';

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pino from 'pino';
+import { addUser } from '#cluster/config/users/edit.ts';
 import { ConfiguredDirectory } from '#services/policy/configured-directory.ts';
-import { addUser } from '#services/policy/users-file.ts';
 import { Secret } from '#shared/secret.ts';
 import { SECRET } from './fixtures.ts';
 

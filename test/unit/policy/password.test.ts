@@ -6,7 +6,7 @@ import {
   hashPassword,
   parsePasswordHash,
   verifyPassword,
-} from '#services/policy/password.ts';
+} from '#cluster/config/users/password.ts';
 
 /** Made by the argon2 reference implementation (`argon2 … -id -v 13 -e`) and its own test suite. */
 const KNOWN: [phc: string, password: string][] = [

@@ -8,8 +8,8 @@ import pino from 'pino';
 import { client, serve } from '#cluster/actor.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { Settings } from '#cluster/config/settings.ts';
+import { hashPassword } from '#cluster/config/users/password.ts';
 import { policyContract } from '#services/policy/contract.ts';
-import { hashPassword } from '#services/policy/password.ts';
 import { createPolicyService } from '#services/policy/service.ts';
 import { config, facts, SECRET, USERS } from './fixtures.ts';
 

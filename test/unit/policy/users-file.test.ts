@@ -3,8 +3,8 @@ import { chmod, lstat, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { parsePasswordHash, verifyPassword } from '#services/policy/password.ts';
-import { addUser, listUsers, removeUser, setPassword } from '#services/policy/users-file.ts';
+import { addUser, listUsers, removeUser, setPassword } from '#cluster/config/users/edit.ts';
+import { parsePasswordHash, verifyPassword } from '#cluster/config/users/password.ts';
 import { Secret } from '#shared/secret.ts';
 import { SECRET } from './fixtures.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseUsersFile } from '#services/policy/users.ts';
+import { parseUsersFile } from '#cluster/config/users/users-file.ts';
 import { SECRET, USERS } from './fixtures.ts';
 
 const user = (rest: string) => `users:\n  - ${rest.replaceAll('\n', '\n    ')}\n`;

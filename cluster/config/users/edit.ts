@@ -5,7 +5,7 @@ import { errorCode, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Secret } from '#shared/secret.ts';
 import { hashPassword } from './password.ts';
-import { parseUsersFile, userKey } from './users.ts';
+import { parseUsersFile, userKey } from './users-file.ts';
 
 /**
  * Edits a users file as an administrator would: comments, order and everything else in it stay. The new version is

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { explainIssue } from '#cluster/config/problems/messages.ts';
-import { formatProblem, type Problem } from '#cluster/config/problems/problem.ts';
-import { parseYaml } from '#cluster/config/problems/yaml.ts';
 import { domainOf } from '#shared/address.ts';
 import { parseAddressList } from '#shared/address-list.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { canonicalAddress, mailboxKey } from '#shared/mailbox.ts';
+import { explainIssue } from '../problems/messages.ts';
+import { formatProblem, type Problem } from '../problems/problem.ts';
+import { parseYaml } from '../problems/yaml.ts';
 import { expandAlias } from './aliases.ts';
 import { parsePasswordHash } from './password.ts';
 
