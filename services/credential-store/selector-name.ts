@@ -1,11 +1,11 @@
+import { datedSelector } from '#shared/dkim/dated-selector.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { KeyAlgorithm } from './contract.ts';
 import type { DomainRecord, KeyRecord } from './domain-record.ts';
 import { timeText } from './record-change.ts';
 
 /**
- * Names for the new keys of a domain, one for each algorithm. By date in UTC (`s20261123`, for Ed25519 `e20261123`, the
- * next ones of the day `s20261123b` …), never one that is or was used. Where the CNAMEs of some selectors stand in DNS
+ * Names for the new keys of a domain, one for each algorithm. By date, never one that is or was used. Where the CNAMEs of some selectors stand in DNS
  * (`fixed`) the first that have no key; fails with `no-selector` when there are too few.
  */
 export function newSelectors(
@@ -15,23 +15,11 @@ export function newSelectors(
 ): string[] {
   if (fixed !== undefined) return freeSelectors(record, algorithms.length, fixed);
   const taken = new Set([...(record?.keys ?? []), ...(record?.used ?? [])].map((k) => k.selector));
-  const date = new Date(now).toISOString().slice(0, 10).replaceAll('-', '');
   return algorithms.map((algorithm) => {
-    const name = `${algorithm === 'ed25519' ? 'e' : 's'}${date}`;
-    let count = 1;
-    while (taken.has(name + suffix(count))) count++;
-    taken.add(name + suffix(count));
-    return name + suffix(count);
+    const name = datedSelector(algorithm, now, taken);
+    taken.add(name);
+    return name;
   });
-}
-
-/** Nothing for the first, then b … z, aa, ab … */
-function suffix(count: number): string {
-  let text = '';
-  for (let rest = count === 1 ? 0 : count; rest > 0; rest = Math.floor((rest - 1) / 26)) {
-    text = String.fromCharCode(97 + ((rest - 1) % 26)) + text;
-  }
-  return text;
 }
 
 function freeSelectors(record: DomainRecord | undefined, count: number, fixed: readonly string[]): string[] {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
-import { type CapturedMessage, listCaptured, readCaptured } from '#services/router/delivery/capture.ts';
+import { type CapturedMessage, listCaptured, readCaptured } from '#shared/captured-mail.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { dkimRecordValue, txtStrings } from '#shared/dkim/record.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';

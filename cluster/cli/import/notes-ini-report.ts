@@ -1,5 +1,5 @@
 import type { KeyStatus } from '#services/credential-store/contract.ts';
-import { newSelectors } from '#services/credential-store/selector-name.ts';
+import { datedSelector } from '#shared/dkim/dated-selector.ts';
 import type { KeyName } from '#shared/dkim/key-name.ts';
 import { type CommonOptions, print } from '../context.ts';
 import { EXIT, exitCodeOf } from '../exit.ts';
@@ -78,7 +78,7 @@ function report(ini: NotesIni, needed: readonly Needed[], asked: boolean, known:
 }
 
 function keyRows(needed: readonly Needed[], asked: boolean): string[][] {
-  const [fresh] = newSelectors(undefined, ['rsa-2048'], { now: Date.now() });
+  const fresh = datedSelector('rsa-2048', Date.now(), new Set());
   const renewed = new Set<string>();
   return needed.map(({ domain, selector, key, others }) => {
     const name = `${selector} of ${domain}`;

@@ -1,8 +1,7 @@
-import { readdir, readFile, rename } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { Envelope } from '#shared/envelope.ts';
-import { errorCode, SealpostError } from '#shared/errors.ts';
+import type { CapturedMessage } from '#shared/captured-mail.ts';
+import { errorCode } from '#shared/errors.ts';
 import { reply } from '#shared/reply.ts';
 import type { Job } from '../job.ts';
 import { allRecipients, diskTrouble, type Transport } from './channel.ts';
@@ -10,25 +9,9 @@ import { FolderSync, makeFolder, writeSynced } from './files.ts';
 import { localTransport } from './local.ts';
 
 /**
- * Mail that stays on this machine, as it would have been sent: `<time>-<queue id>.eml` holds the message with its
- * signatures, `.json` beside it the envelope. The `.json` is written last and renamed into place: a message that has one
- * is complete.
+ * Mail that stays on this machine, as it would have been sent. The files are those of `shared/captured-mail.ts`; the `.json` is
+ * written last and renamed into place.
  */
-
-export const CapturedMessage = Envelope.extend({
-  /** Name of its files, without ending. */
-  id: z.string(),
-  queueId: z.string(),
-  trace: z.string(),
-  /** ms since 1970 */
-  at: z.number(),
-  size: z.number().int(),
-  junk: z.boolean(),
-});
-export type CapturedMessage = z.infer<typeof CapturedMessage>;
-
-/** Names that we give, and nothing that could lead out of the folder. */
-const ID = /^\d{8}T\d{9}Z-[0-9A-Za-z]{1,64}$/;
 
 export function captureTransport(folder: string): Transport {
   const names = new FolderSync(folder);
@@ -89,48 +72,4 @@ function describe(job: Job, id: string, size: number, at: number): CapturedMessa
     ...(job.ret === undefined ? {} : { ret: job.ret }),
     ...(job.envid === undefined ? {} : { envid: job.envid }),
   };
-}
-
-/** What was captured, oldest first; empty when the folder does not exist yet. */
-export async function listCaptured(folder: string): Promise<CapturedMessage[]> {
-  const found: CapturedMessage[] = [];
-  for (const id of await idsIn(folder)) found.push(await readEnvelope(folder, id));
-  return found;
-}
-
-/**
- * One captured message, by its id or its queue id (then the last one captured). Fails with `not-found`, or with
- * `corrupt` when its envelope cannot be read.
- */
-export async function readCaptured(
-  folder: string,
-  id: string,
-): Promise<{ envelope: CapturedMessage; message: Buffer }> {
-  const match = (await idsIn(folder)).findLast((known) => known === id || known.endsWith(`-${id}`));
-  if (match === undefined) throw new SealpostError('not-found', `no message ${id} was captured in ${folder}`);
-  return { envelope: await readEnvelope(folder, match), message: await readFile(join(folder, `${match}.eml`)) };
-}
-
-async function idsIn(folder: string): Promise<string[]> {
-  let names: string[];
-  try {
-    names = await readdir(folder);
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return [];
-    throw error;
-  }
-  return names
-    .filter((name) => name.endsWith('.json') && ID.test(name.slice(0, -'.json'.length)))
-    .map((name) => name.slice(0, -'.json'.length))
-    .sort();
-}
-
-async function readEnvelope(folder: string, id: string): Promise<CapturedMessage> {
-  const path = join(folder, `${id}.json`);
-  try {
-    return CapturedMessage.parse(JSON.parse(await readFile(path, 'utf8')));
-  } catch (error) {
-    if (errorCode(error) !== undefined) throw error;
-    throw new SealpostError('corrupt', `${path} does not describe a captured message`, { cause: error });
-  }
 }

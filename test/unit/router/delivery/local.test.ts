@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { test } from 'node:test';
-import { type CapturedMessage, listCaptured, readCaptured } from '#services/router/delivery/capture.ts';
+import {} from '#services/router/delivery/capture.ts';
 import { diskTrouble } from '#services/router/delivery/channel.ts';
 import { FolderSync, writeSynced } from '#services/router/delivery/files.ts';
 import { mailboxFolder } from '#services/router/delivery/maildir.ts';
 import type { NextHop } from '#services/router/job.ts';
+import { type CapturedMessage, listCaptured, readCaptured } from '#shared/captured-mail.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { brief, MESSAGE, testDelivery, testJob } from './fixtures.ts';
 
