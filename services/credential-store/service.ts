@@ -5,7 +5,7 @@ import { loadNeks } from '#cluster/config/nek.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
-import type { Calls, Hears } from '#cluster/topology.ts';
+import type { Calls, Hears } from '#services/topology.ts';
 import type { Announce, Handlers, Service } from '#shared/contract.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';

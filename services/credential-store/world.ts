@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
-import type { Calls } from '#cluster/topology.ts';
+import type { Calls } from '#services/topology.ts';
 import { verifyProof } from '#shared/dkim/prove.ts';
 import { dkimRecordValue, revokedRecordValue } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';

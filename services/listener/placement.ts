@@ -1,5 +1,5 @@
-import type { Calls, Hears } from '#cluster/topology.ts';
 import { type Present, routerContract } from '#services/router/contract.ts';
+import type { Calls, Hears } from '#services/topology.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode } from '#shared/errors.ts';
 import type { Opened } from './transfer.ts';

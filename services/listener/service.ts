@@ -1,6 +1,6 @@
 import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import type { Calls, Hears } from '#cluster/topology.ts';
+import type { Calls, Hears } from '#services/topology.ts';
 import type { Service } from '#shared/contract.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';

@@ -1,7 +1,7 @@
 import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import type { Calls } from '#cluster/topology.ts';
 import type { Refusal, SessionFacts } from '#services/policy/contract.ts';
+import type { Calls } from '#services/topology.ts';
 import { errorText } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';

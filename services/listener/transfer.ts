@@ -1,5 +1,5 @@
-import type { Calls } from '#cluster/topology.ts';
 import { CHUNK_BYTES, type MessageFacts } from '#services/router/contract.ts';
+import type { Calls } from '#services/topology.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 

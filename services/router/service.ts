@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { Store } from '#cluster/store.ts';
-import type { Calls } from '#cluster/topology.ts';
+import type { Calls } from '#services/topology.ts';
 import { type Announce, CALL_ERRORS, type Handlers, type Service } from '#shared/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';

@@ -1,5 +1,5 @@
-import type { Calls } from '#cluster/topology.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
+import type { Calls } from '#services/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { Settings } from '#cluster/config/settings.ts';
-import type { Calls, Hears } from '#cluster/topology.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
+import type { Calls, Hears } from '#services/topology.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';

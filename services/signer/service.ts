@@ -1,5 +1,5 @@
 import type { Settings } from '#cluster/config/settings.ts';
-import type { Calls, Hears } from '#cluster/topology.ts';
+import type { Calls, Hears } from '#services/topology.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import type { Announce, Service } from '#shared/contract.ts';
 import { signProof } from '#shared/dkim/prove.ts';

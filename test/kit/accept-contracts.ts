@@ -1,4 +1,4 @@
-import { CONTRACTS } from '#cluster/topology.ts';
+import { CONTRACTS } from '#services/topology.ts';
 import type { Contract } from '#shared/contract.ts';
 import { incompatibilities, readSnapshot, refusal, snapshotOf, writeSnapshot } from './contract-snapshot.ts';
 

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BUS_USERS, type BusUser } from '#cluster/nats-permissions.ts';
+import { BUS_USERS, type BusUser } from '#services/console/cli/cluster/bus-permissions.ts';
 import { Secret } from '#shared/secret.ts';
 import { sealpost } from './command.ts';
 import { type NatsServer, startNatsServer } from './nats-server.ts';

@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
 /** The command as a user starts it. */
-export const SEALPOST = fileURLToPath(new URL('../../cluster/cli/sealpost.js', import.meta.url));
+export const SEALPOST = fileURLToPath(new URL('../../services/console/cli/sealpost.js', import.meta.url));
 
 export type CommandResult = { code: number | null; stdout: string; stderr: string };
 

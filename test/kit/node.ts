@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { BusUser } from '#cluster/nats-permissions.ts';
+import type { BusUser } from '#services/console/cli/cluster/bus-permissions.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import type { GuardedServer } from './bus-users.ts';
 import { SEALPOST } from './command.ts';

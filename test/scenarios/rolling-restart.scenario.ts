@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SERVICES } from '#cluster/node.ts';
+import { SERVICES } from '#services/node.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { freePorts } from '#test/kit/free-port.ts';
 import { Load } from '#test/kit/load.ts';

@@ -1,6 +1,6 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
-import type { Calls } from '#cluster/topology.ts';
+import type { Calls } from '#services/topology.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import type { Announce } from '#shared/contract.ts';
 import { type KeyName, normalizeKeyName } from '#shared/dkim/key-name.ts';

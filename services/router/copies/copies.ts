@@ -4,7 +4,7 @@ import { busReplicas } from '#cluster/config/bus-replicas.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Store } from '#cluster/store.ts';
-import type { Calls } from '#cluster/topology.ts';
+import type { Calls } from '#services/topology.ts';
 import type { Answer } from '#shared/contract.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';

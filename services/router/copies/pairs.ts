@@ -1,6 +1,6 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
-import type { Calls } from '#cluster/topology.ts';
+import type { Calls } from '#services/topology.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { CopyPlace } from '../records.ts';

@@ -1,7 +1,7 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import type { Calls } from '#cluster/topology.ts';
+import type { Calls } from '#services/topology.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Queue } from '../queue.ts';

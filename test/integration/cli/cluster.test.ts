@@ -3,7 +3,7 @@ import { chmod, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect } from 'nats';
-import { BUS_USERS } from '#cluster/nats-permissions.ts';
+import { BUS_USERS } from '#services/console/cli/cluster/bus-permissions.ts';
 import { type CommandResult, sealpost } from '#test/kit/command.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { needs } from '#test/kit/peers.ts';

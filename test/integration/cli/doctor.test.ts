@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Finding } from '#cluster/cli/doctor/finding.ts';
+import type { Finding } from '#services/console/reports/doctor/finding.ts';
 import type { KeyStatus } from '#services/credential-store/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { type CommandResult, sealpost } from '#test/kit/command.ts';

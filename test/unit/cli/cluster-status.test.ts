@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { CLUSTER_CHECKS, examineCluster } from '#cluster/cli/cluster-status/checks.ts';
-import { type ClusterFacts, gatherCluster, type ProcessFacts } from '#cluster/cli/cluster-status/facts.ts';
-import type { Caller } from '#cluster/cli/context.ts';
-import type { Finding } from '#cluster/cli/doctor/finding.ts';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import type { Member } from '#cluster/members/membership-contract.ts';
+import type { Caller } from '#services/console/cli/context.ts';
+import { CLUSTER_CHECKS, examineCluster } from '#services/console/reports/cluster/checks.ts';
+import { type ClusterFacts, gatherCluster, type ProcessFacts } from '#services/console/reports/cluster/facts.ts';
+import type { Finding } from '#services/console/reports/doctor/finding.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /** What `sealpost cluster status` finds, and whom it asks. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { examine } from '#cluster/cli/doctor/checks.ts';
-import type { CheckedKey, Facts, Finding } from '#cluster/cli/doctor/finding.ts';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
+import { examine } from '#services/console/reports/doctor/checks.ts';
+import type { CheckedKey, Facts, Finding } from '#services/console/reports/doctor/finding.ts';
 import type { DnsView, Holder, KeyStatus, NekStatus } from '#services/credential-store/contract.ts';
 import { keyStatus, rotationStatus } from '#test/kit/fake-credential-store.ts';
 

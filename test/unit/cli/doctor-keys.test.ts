@@ -1,5 +1,5 @@
-import { DNS_CHECKS } from '#cluster/cli/doctor/checks-dns.ts';
-import { KEY_CHECKS } from '#cluster/cli/doctor/checks-keys.ts';
+import { DNS_CHECKS } from '#services/console/reports/doctor/checks-dns.ts';
+import { KEY_CHECKS } from '#services/console/reports/doctor/checks-keys.ts';
 import { rotationStatus } from '#test/kit/fake-credential-store.ts';
 import { checked, DAY, MINUTE, NOW, testChecks, view } from './doctor-facts.ts';
 

@@ -1,5 +1,5 @@
-import { DOMAIN_CHECKS } from '#cluster/cli/doctor/checks-domains.ts';
-import { NODE_CHECKS } from '#cluster/cli/doctor/checks-nodes.ts';
+import { DOMAIN_CHECKS } from '#services/console/reports/doctor/checks-domains.ts';
+import { NODE_CHECKS } from '#services/console/reports/doctor/checks-nodes.ts';
 import { keyStatus } from '#test/kit/fake-credential-store.ts';
 import { DAY, domains, enforce, holder, NOW, nek, SIGNERS, STORES, status, testChecks } from './doctor-facts.ts';
 

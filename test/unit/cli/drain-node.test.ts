@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Caller } from '#cluster/cli/context.ts';
-import { gone } from '#cluster/cli/drain-node.ts';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
+import { gone } from '#services/console/cli/cluster/drain-node.ts';
+import type { Caller } from '#services/console/cli/context.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /** Who a caller reaches: what `ping` of the process and `members` of anybody come to. */

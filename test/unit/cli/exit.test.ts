@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { exitCodeOf, failureText, usageError } from '#cluster/cli/exit.ts';
+import { exitCodeOf, failureText, usageError } from '#services/console/cli/exit.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 for (const [error, code] of [

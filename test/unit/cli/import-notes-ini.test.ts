@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { domainsYaml } from '#cluster/cli/import/domains-yaml.ts';
-import { readNotesIni } from '#cluster/cli/import/notes-ini.ts';
 import { parseConfig } from '#cluster/config/load.ts';
+import { domainsYaml } from '#services/console/cli/import/domains-yaml.ts';
+import { readNotesIni } from '#services/console/cli/import/notes-ini.ts';
 
 /** The lines of Domino's documentation (DOMINO D5-D10), and those that are wrong. */
 

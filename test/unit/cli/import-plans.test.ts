@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { planOpendkim } from '#cluster/cli/import/opendkim.ts';
-import type { Plan } from '#cluster/cli/import/plan.ts';
-import { planRspamd } from '#cluster/cli/import/rspamd.ts';
+import { planOpendkim } from '#services/console/cli/import/opendkim.ts';
+import type { Plan } from '#services/console/cli/import/plan.ts';
+import { planRspamd } from '#services/console/cli/import/rspamd.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
 /** What tables and configurations of other signers come to. The keys themselves are not read here. */

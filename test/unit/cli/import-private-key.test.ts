@@ -3,7 +3,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:cryp
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type PrivateKey, parsePrivateKey, readPrivateKey } from '#cluster/cli/import/private-key.ts';
+import { type PrivateKey, parsePrivateKey, readPrivateKey } from '#services/console/cli/import/private-key.ts';
 import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
 import { tempDir } from '#test/kit/temp.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isObject, parseUcl, type UclValue } from '#cluster/cli/import/ucl.ts';
+import { isObject, parseUcl, type UclValue } from '#services/console/cli/import/ucl.ts';
 
 const plain = (value: UclValue): unknown => {
   if (Array.isArray(value)) return value.map(plain);

@@ -8,7 +8,7 @@ import {
   problemText,
   rotationText,
   scheduleText,
-} from '#cluster/cli/keys/text.ts';
+} from '#services/console/cli/keys/text.ts';
 import { KeyState, type KeyStatus } from '#services/credential-store/contract.ts';
 import { keyStatus, rotationStatus } from '#test/kit/fake-credential-store.ts';
 

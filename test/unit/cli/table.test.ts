@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { clean, cleanLines, pairs, shorten, table } from '#cluster/cli/table.ts';
+import { clean, cleanLines, pairs, shorten, table } from '#services/console/cli/table.ts';
 
 for (const [given, expected] of [
   ['\x1b[2J\x1b]0;title\x07', '\\x1b[2J\\x1b]0;title\\x07'],

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { inboxPrefix, isInbox } from '#cluster/bus/subjects.ts';
-import { BUS_USERS, permissionsOf } from '#cluster/nats-permissions.ts';
-import { CONTRACTS, calls, hears, type Party, PEERS } from '#cluster/topology.ts';
+import { BUS_USERS, permissionsOf } from '#services/console/cli/cluster/bus-permissions.ts';
+import { CONTRACTS, calls, hears, type Party, PEERS } from '#services/topology.ts';
 import type { Contract } from '#shared/contract.ts';
 import { silentLogger } from '#shared/log.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { z } from 'zod';
-import { CONTRACTS } from '#cluster/topology.ts';
 import { spokenEvents, spokenOperations } from '#cluster/versions.ts';
+import { CONTRACTS } from '#services/topology.ts';
 import { type Contract, defineContract } from '#shared/contract.ts';
 import { incompatibilities, readSnapshot, refusal, snapshotOf } from '#test/kit/contract-snapshot.ts';
 import { newContract, oldContract } from '#test/suites/versions.ts';

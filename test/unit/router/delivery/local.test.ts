@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { test } from 'node:test';
-import {} from '#services/router/delivery/capture.ts';
 import { diskTrouble } from '#services/router/delivery/channel.ts';
 import { FolderSync, writeSynced } from '#services/router/delivery/files.ts';
 import { mailboxFolder } from '#services/router/delivery/maildir.ts';

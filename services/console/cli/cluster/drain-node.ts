@@ -1,0 +1,121 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Member, memberContract } from '#cluster/members/membership-contract.ts';
+import { routerContract } from '#services/router/contract.ts';
+import { CALL_ERRORS } from '#shared/contract.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
+import { parseDuration } from '#shared/units.ts';
+import { type Caller, type CommonOptions, openCaller, print } from '../context.ts';
+import { usageError } from '../exit.ts';
+
+/** `sealpost cluster drain <node>`: tells every process of a node to hand over and end, and watches until they have. */
+
+const LOOK_MS = 1000;
+/** Who holds mail goes first, since it may not be able to; then who takes it in; who helps them last. */
+const ORDER = ['router', 'listener'];
+
+type Options = CommonOptions & { timeout: string };
+
+export async function drainNode(node: string, options: Options): Promise<void> {
+  const limit = parseDuration(options.timeout);
+  if (limit === undefined) throw usageError(`"${options.timeout}" is not a duration: write 90s, 5m or 4h`);
+  await using caller = await openCaller(options);
+  const processes = await processesOf(caller, node);
+  if (processes.length === 0) {
+    throw new SealpostError('not-found', `no process of a node ${node} is up: "sealpost cluster status" lists them`);
+  }
+  const end = performance.now() + limit;
+  for (const { process, services } of processes) {
+    await caller.client(memberContract).drain({}, { node: process });
+    if (services.includes('router')) await watch(caller, process, node, end, options);
+    await gone(caller, process, node, end, options);
+  }
+  const again = (await processesOf(caller, node)).length > 0;
+  if (again) {
+    const text = `${node} was drained, and was started again since: tell systemd or docker that it is to stay away first`;
+    throw new SealpostError('started-again', text);
+  }
+  print(options, { node, drained: true }, () => `${node} is drained: its processes have ended`);
+}
+
+/** The processes of a node that run, in the order in which they are to end. */
+async function processesOf(caller: Caller, node: string): Promise<Member[]> {
+  const { members } = await caller
+    .client(memberContract)
+    .members({})
+    .catch((error: unknown) => {
+      // The last process of the cluster has ended.
+      if (errorCode(error) === CALL_ERRORS.unavailable && caller.connected) return { members: [] };
+      throw error;
+    });
+  const rank = ({ services }: Member): number => {
+    const at = ORDER.findIndex((name) => services.includes(name));
+    return at < 0 ? ORDER.length : at;
+  };
+  return members.filter((m) => m.node === node && m.state !== 'gone').toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** Say how much is left, until nothing is. */
+async function watch(caller: Caller, process: string, node: string, end: number, options: Options): Promise<void> {
+  let last = -1;
+  while (performance.now() < end) {
+    const left = await leftAt(caller, process);
+    if (left === undefined) return;
+    if (left !== last && !Number.isNaN(left) && !options.json) console.error(`${node}: ${left} messages left`);
+    last = left;
+    await delay(LOOK_MS);
+  }
+  throw late(node, options.timeout);
+}
+
+/** Messages that a router still has; undefined when it has handed over all, or has ended. */
+async function leftAt(caller: Caller, process: string): Promise<number | undefined> {
+  try {
+    const { active, deferred, hold, copies } = await caller.client(routerContract).status({}, { node: process });
+    return copies?.drained === true ? undefined : active + deferred + hold;
+  } catch (error) {
+    if (await hasEnded(caller, process, error)) return undefined;
+    return Number.NaN;
+  }
+}
+
+/** Wait until a process answers no more, and is known to have ended. */
+export async function gone(
+  caller: Caller,
+  process: string,
+  node: string,
+  end: number,
+  options: Options,
+): Promise<void> {
+  while (performance.now() < end) {
+    try {
+      await caller.client(memberContract).ping({}, { node: process, timeout: 2000 });
+    } catch (error) {
+      if (await hasEnded(caller, process, error)) return;
+    }
+    await delay(LOOK_MS / 4);
+  }
+  throw late(node, options.timeout);
+}
+
+/**
+ * Whether a process that did not answer has ended in good order. That nobody answers may be trouble of NATS, or of our own
+ * way to it: another process must say so, or there must be none.
+ */
+async function hasEnded(caller: Caller, process: string, error: unknown): Promise<boolean> {
+  const code = errorCode(error);
+  if (code === 'no-node') return true;
+  if (code !== CALL_ERRORS.unavailable || !caller.connected) return false;
+  try {
+    const { members } = await caller.client(memberContract).members({}, { timeout: 2000 });
+    return members.find((m) => m.process === process)?.stopped !== false;
+  } catch (second) {
+    return errorCode(second) === CALL_ERRORS.unavailable && caller.connected;
+  }
+}
+
+function late(who: string, limit: string): SealpostError {
+  return new SealpostError(
+    'not-drained',
+    `${who} has not ended within ${limit}: the drain goes on, ask "sealpost cluster status"`,
+  );
+}

@@ -1,0 +1,80 @@
+import { CONTRACTS, PEERS } from '#services/topology.ts';
+import { formatDuration } from '#shared/units.ts';
+import { examineCluster } from '../../reports/cluster/checks.ts';
+import { type ClusterFacts, gatherCluster, type ProcessFacts } from '../../reports/cluster/facts.ts';
+import { findingLine } from '../../reports/doctor/finding.ts';
+import { type CommonOptions, openCaller, print } from '../context.ts';
+import { EXIT } from '../exit.ts';
+import { table } from '../table.ts';
+
+/** Prints who is in the cluster and what its processes do not agree about. */
+
+export async function clusterStatus(options: CommonOptions): Promise<void> {
+  await using caller = await openCaller(options);
+  const facts = await gatherCluster(caller);
+  const findings = examineCluster(facts);
+  const { node, away } = facts;
+  const processes = facts.processes.map((p) => forPrograms(p, facts));
+  print(options, { ok: findings.length === 0, node, ...(away !== undefined && { away }), processes, findings }, () =>
+    [
+      table(
+        COLUMNS,
+        facts.processes.map((p) => row(p, facts)),
+      ),
+      ...(findings.length === 0 ? [`${count(facts.processes.length, 'process', 'es')}: all agree`] : []),
+      ...findings.map(findingLine),
+    ].join('\n'),
+  );
+  if (findings.length > 0) process.exitCode = EXIT.failed;
+}
+
+/** Contracts of services that one can start. */
+const SERVICES = Object.keys(CONTRACTS).filter((name) => name in PEERS);
+const COLUMNS = [
+  'NODE',
+  'SERVICES',
+  'VERSION',
+  'STATE',
+  'EPOCH',
+  'HEARD',
+  'ROUND TRIP',
+  'CLOCK',
+  'QUEUE',
+  'COPIES',
+  'KEYS',
+];
+
+/** On a node that is cut off, silence says nothing about the others. */
+function stateOf({ member, sees, trouble }: ProcessFacts, { away }: ClusterFacts): string {
+  if (away !== undefined && sees === undefined && !member.stopped) return 'unknown';
+  if (trouble !== undefined && member.state !== 'gone') return 'silent';
+  return member.stopped ? 'stopped' : member.state;
+}
+
+function row(facts: ProcessFacts, cluster: ClusterFacts): string[] {
+  const { member, roundTrip, queue, keys } = facts;
+  // Of who does not answer, as it was last heard.
+  const { clock = member.clock } = facts;
+  const whole = SERVICES.every((service) => member.services.includes(service));
+  return [
+    member.node,
+    whole ? 'all' : member.services.join(', '),
+    member.version,
+    stateOf(facts, cluster),
+    String(member.epoch),
+    facts.sees === undefined ? `${formatDuration(member.heard)} ago` : 'now',
+    roundTrip === undefined ? '-' : `${roundTrip.toFixed(1)} ms`,
+    `${clock > 0 ? '+' : ''}${clock} ms`,
+    queue === undefined ? '-' : `${queue.messages}${queue.refusing === undefined ? '' : ', refuses'}`,
+    queue?.copies === undefined ? '-' : `${queue.copies.elsewhere} out, ${queue.copies.held} in`,
+    keys === undefined ? '-' : String(keys.revision),
+  ];
+}
+
+function forPrograms(facts: ProcessFacts, cluster: ClusterFacts): object {
+  const { member, sees, ...rest } = facts;
+  const { stopped: _, ...about } = member;
+  return { ...about, state: stateOf(facts, cluster), answers: sees !== undefined, ...rest };
+}
+
+const count = (n: number, thing: string, plural: string): string => `${n} ${thing}${n === 1 ? '' : plural}`;

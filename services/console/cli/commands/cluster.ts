@@ -1,0 +1,115 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stdout } from 'node:process';
+import type { Command } from 'commander';
+import { modeWarning, unreadable } from '#cluster/config/secrets.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
+import { readPassword } from '../cluster/bus-password.ts';
+import { BUS_USERS, type BusUser, permissionsOf } from '../cluster/bus-permissions.ts';
+import { initCluster } from '../cluster/cluster-init.ts';
+import { drainNode } from '../cluster/drain-node.ts';
+import { HEADLINE, natsConfig } from '../cluster/nats-config.ts';
+import { clusterStatus } from '../cluster/report.ts';
+import { print, withCommon } from '../context.ts';
+import { usageError } from '../exit.ts';
+
+type Options = { out?: string; passwords?: string; json?: boolean };
+
+export function register(program: Command): void {
+  const cluster = program.command('cluster').description('what the nodes of a cluster share');
+  withCommon(cluster.command('status'))
+    .description('every process of every node, and what they do not agree about; fails when there is something')
+    .action(clusterStatus);
+  withCommon(cluster.command('drain'))
+    .description('take a node out: its queue goes to other nodes, then its processes end')
+    .argument('<node>', 'its name')
+    .option('--timeout <duration>', 'how long to watch; the drain itself goes on', '10m')
+    .addHelpText(
+      'after',
+      '\nIt takes no more mail from that moment on. Whatever starts processes again (systemd, docker) should be told' +
+        '\nbefore that this one is to stay away. Receipts stay on its disk.',
+    )
+    .action(drainNode);
+  cluster
+    .command('nats-config')
+    .description('the users of the bus and what each may do, for the configuration of nats-server')
+    .option('--out <file>', 'write it there; a file that this command made is replaced')
+    .option('--passwords <folder>', 'a file with the password of each user, made where it is missing; needs --out')
+    .option('--json', 'print JSON for programs')
+    .addHelpText(
+      'after',
+      '\nThere is a user for each service, "node" for processes that run all of them, and "operator" for commands;' +
+        '\nbus.user in sealpost.yaml names one. Without --passwords, nats-server takes them from its environment.',
+    )
+    .action(printUsers);
+  cluster
+    .command('init')
+    .description('make the secrets of a cluster: a folder for each service, one for NATS, one for the authority')
+    .argument('<folder>', 'where; what is there already stays')
+    .option('--nats <host...>', 'names or addresses of the NATS servers', ['nats-1', 'nats-2', 'nats-3'])
+    .option('--hostname <name...>', 'names of the listeners in their certificate', ['mail.sealpost.test'])
+    .option('--nodes', 'for hosts that run every service in one process: one folder "node" in place of theirs')
+    .option('--json', 'print JSON for programs')
+    .addHelpText(
+      'after',
+      '\nGive each machine or container only the folders that it needs; nobody needs that of the authority. Run it' +
+        '\nagain with each new version of Sealpost, and once a year: it renews what is out of date.',
+    )
+    .action(init);
+}
+
+type InitOptions = { nats: string[]; hostname: string[]; nodes?: boolean; json?: boolean };
+
+async function init(folder: string, options: InitOptions): Promise<void> {
+  const { nats, hostname: listeners, nodes = false } = options;
+  const written = await initCluster(folder, { nats, listeners, processes: nodes ? 'nodes' : 'services' });
+  print(options, { folder, written }, () =>
+    written.length === 0 ? `${folder} has all that a cluster needs` : written.map((file) => `wrote ${file}`).join('\n'),
+  );
+}
+
+async function printUsers(options: Options): Promise<void> {
+  const { out, passwords: folder } = options;
+  if (folder !== undefined && out === undefined) {
+    throw usageError('passwords are not printed: name the file to write with --out');
+  }
+  const users = BUS_USERS.map((user) => ({ user, ...permissionsOf(user) }));
+  if (out === undefined) {
+    if (options.json) print(options, { users }, () => '');
+    else stdout.write(natsConfig());
+    return;
+  }
+  await requireOurs(out);
+  const passwords = folder === undefined ? undefined : await readPasswords(folder);
+  // In place where there is one, so that it stays readable for nats-server; a new one is for its owner alone.
+  await writeFile(out, natsConfig(passwords), { mode: 0o600, flush: true });
+  const warning = await modeWarning(out);
+  if (folder !== undefined && warning !== undefined) console.error(`warning: ${warning}`);
+  print(options, { file: out, ...(folder !== undefined && { passwords: folder }), users }, () =>
+    [
+      `wrote the users of the bus to ${out}: include it in the configuration of every nats-server`,
+      ...(folder === undefined
+        ? []
+        : [`their passwords are in ${folder}: give each machine only those of the users that it needs`]),
+    ].join('\n'),
+  );
+}
+
+/** A file that somebody else wrote is not replaced. Fails with `exists`. */
+async function requireOurs(file: string): Promise<void> {
+  try {
+    if ((await readFile(file, 'utf8')).startsWith(HEADLINE)) return;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return;
+    throw new SealpostError('exists', unreadable(file, error));
+  }
+  throw new SealpostError('exists', `${file} was not made by this command and is not replaced: name another file`);
+}
+
+/** The password of each user, from its file in the folder; a new one where there is none. */
+async function readPasswords(folder: string): Promise<Map<BusUser, string>> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const passwords = new Map<BusUser, string>();
+  for (const user of BUS_USERS) passwords.set(user, await readPassword(join(folder, user)));
+  return passwords;
+}

@@ -1,0 +1,36 @@
+import type { Command } from 'commander';
+import { examine } from '../../reports/doctor/checks.ts';
+import { gatherFacts } from '../../reports/doctor/facts.ts';
+import { type Facts, findingLine } from '../../reports/doctor/finding.ts';
+import { type CommonOptions, print, readConfig, withCommon } from '../context.ts';
+import { EXIT } from '../exit.ts';
+import { withStore } from '../keys/store.ts';
+
+export function register(program: Command): void {
+  withCommon(program.command('doctor'))
+    .description('look at every key from every node, and say what is wrong and what to do; fails when it is an error')
+    .argument('[domain]', 'only its keys (nodes and NEKs are looked at in any case)')
+    .action(doctor);
+}
+
+async function doctor(domain: string | undefined, options: CommonOptions): Promise<void> {
+  const config = await readConfig(options, ['domains', 'credentials']);
+  const facts = await withStore(options, (store) => gatherFacts(store, config, domain));
+  const findings = examine(facts);
+  const ok = !findings.some((f) => f.severity === 'error');
+  print(options, { ok, node: facts.status.node, ...counts(facts), findings }, () =>
+    [...findings.map(findingLine), summary(facts, findings.length)].join('\n'),
+  );
+  if (!ok) process.exitCode = EXIT.failed;
+}
+
+const counts = ({ keys, status }: Facts) => ({
+  keys: keys.length,
+  nodes: new Set(status.holders.map((h) => h.node)).size,
+});
+
+function summary(facts: Facts, findings: number): string {
+  const { keys, nodes } = counts(facts);
+  const looked = `${keys} ${keys === 1 ? 'key' : 'keys'} on ${nodes} ${nodes === 1 ? 'node' : 'nodes'}`;
+  return findings === 0 ? `${looked}: nothing to do` : `${looked} looked at`;
+}

@@ -1,0 +1,213 @@
+import { stdout } from 'node:process';
+import { type Command, Option } from 'commander';
+import type { z } from 'zod';
+import { type QueueEntry, QueueState, routerContract } from '#services/router/contract.ts';
+import type { Calls } from '#services/topology.ts';
+import type { CallOptions } from '#shared/contract.ts';
+import { formatReply } from '#shared/reply.ts';
+import { formatDuration, formatSize } from '#shared/units.ts';
+import { type Caller, type CommonOptions, formatTime, openCaller, parseCount, print, withCommon } from '../context.ts';
+import { usageError } from '../exit.ts';
+import { pairs, shorten, table } from '../table.ts';
+
+type Entry = z.output<typeof QueueEntry>;
+type QueueOptions = CommonOptions & { node?: string };
+type ListOptions = QueueOptions & { state?: Entry['state']; domain?: string; limit: number };
+type SelectOptions = QueueOptions & { domain?: string; all?: boolean; notify?: boolean };
+
+export function register(program: Command): void {
+  const queue = program.command('queue').description('look after the mail that waits');
+  const command = (name: string, text: string): Command =>
+    withCommon(queue.command(name).description(text)).option(
+      '--node <name>',
+      'the node whose queue is meant (default: this one)',
+    );
+
+  command('list', 'what is there, and why it waits')
+    .addOption(new Option('--state <state>', 'only this state').choices(QueueState.options))
+    .option('--domain <domain>', 'only mail to this domain')
+    .option('--limit <number>', 'how many messages at most', parseCount, 100)
+    .action(list);
+  command('show', 'one message: every recipient, every reply').argument('<id>', 'queue id').action(show);
+  command('cat', 'print a message as it would be sent, without signatures').argument('<id>', 'queue id').action(cat);
+
+  const selecting = (name: string, text: string): Command =>
+    command(name, text)
+      .argument('[ids...]', 'queue ids')
+      .option('--domain <domain>', 'all mail to this domain')
+      .option('--all', 'all mail');
+  selecting('retry', 'try deferred mail now').action((ids, o) => change('retry', 'will be tried now', ids, o));
+  selecting('hold', 'keep mail back until it is released').action((ids, o) => change('hold', 'held', ids, o));
+  selecting('release', 'deliver held mail').action((ids, o) => change('release', 'released', ids, o));
+  selecting('remove', 'take mail out of the queue for good')
+    .option('--notify', 'tell the senders with a non-delivery report')
+    .action((ids, o) => change('remove', 'removed', ids, o));
+}
+
+/** Over a bus each node has a queue of its own: without `--node` the one that the configuration names. */
+function at(caller: Caller, options: QueueOptions): CallOptions {
+  const node = options.node ?? (caller.config.bus.servers.length > 0 ? caller.config.node.name : undefined);
+  return node === undefined ? {} : { node };
+}
+
+async function list(options: ListOptions): Promise<void> {
+  await using caller = await openCaller(options);
+  const router = caller.client(routerContract);
+  const entries: Entry[] = [];
+  let after: string | undefined;
+  do {
+    const page = await router.list(
+      {
+        limit: Math.min(500, options.limit - entries.length),
+        ...(options.state !== undefined && { state: options.state }),
+        ...(options.domain !== undefined && { domain: options.domain }),
+        ...(after !== undefined && { after }),
+      },
+      at(caller, options),
+    );
+    entries.push(...page.entries);
+    after = page.next;
+  } while (after !== undefined && entries.length < options.limit);
+  print(options, { entries, more: after !== undefined }, () => {
+    if (entries.length === 0) return 'no mail in the queue';
+    const rows = entries.map(row);
+    const more = after === undefined ? '' : `\n… and more: --limit ${options.limit * 10}`;
+    return table(['ID', 'STATE', 'AGE', 'SIZE', 'FROM', 'TO', 'WAITS FOR'], rows) + more;
+  });
+}
+
+function row(entry: Entry): string[] {
+  const [first] = entry.recipients;
+  const others = entry.recipients.length - 1;
+  return [
+    entry.queueId,
+    entry.state,
+    formatDuration(Date.now() - entry.arrived),
+    formatSize(entry.size),
+    shorten(entry.reversePath || '<>', 32),
+    `${shorten(first?.recipient.address ?? '', 32)}${others > 0 ? ` +${others}` : ''}`,
+    waitsFor(entry),
+  ];
+}
+
+const HELD = 'an operator: queue release';
+
+/** The last reply that keeps mail here, or what it is about to do. */
+function waitsFor(entry: Entry): string {
+  if (entry.state === 'hold') return HELD;
+  const limited = entry.recipients.find((r) => r.limit !== undefined);
+  if (limited !== undefined) return `its turn, ${limited.limit}`;
+  const deferred = entry.recipients.map((r) => r.status).find((s) => s.state === 'deferred');
+  if (deferred?.state !== 'deferred') return 'its first attempt';
+  return `${outcomeText(deferred.outcome)}, next attempt in ${formatDuration(deferred.nextAttempt - Date.now())}`;
+}
+
+function statusText({ status, limit }: Entry['recipients'][number], held: boolean): string {
+  const turn = limit === undefined ? undefined : `its turn, ${limit}`;
+  switch (status.state) {
+    case 'waiting':
+      return `waiting for ${held ? HELD : (turn ?? 'its first attempt')}`;
+    case 'deferred': {
+      const other = turn === undefined ? undefined : `waiting for ${turn}`;
+      const wait = held
+        ? `waiting for ${HELD}`
+        : (other ?? `next attempt in ${formatDuration(status.nextAttempt - Date.now())}`);
+      return `deferred, ${wait}; last reply: ${outcomeText(status.outcome)}`;
+    }
+    default:
+      return `${status.state} ${formatTime(status.outcome.at)}: ${outcomeText(status.outcome)}`;
+  }
+}
+
+function outcomeText({
+  host,
+  reply,
+  tls,
+}: {
+  host?: string | undefined;
+  reply: Parameters<typeof formatReply>[0];
+  tls?: { protocol: string } | undefined;
+}): string {
+  // Our own words about a connection name its other end already.
+  const named = host === undefined || reply.text.includes(host) ? [] : [host];
+  const by = [...named, ...(tls === undefined ? [] : [tls.protocol])].join(', ');
+  return by === '' ? formatReply(reply) : `${formatReply(reply)} (${by})`;
+}
+
+async function show(id: string, options: QueueOptions): Promise<void> {
+  await using caller = await openCaller(options);
+  const { entry, finished } = await caller.client(routerContract).show({ queueId: id }, at(caller, options));
+  print(options, { entry, finished }, () =>
+    [
+      pairs([
+        ['id', entry.queueId],
+        ['state', finished ? 'finished' : entry.state],
+        ['node', entry.node],
+        ['arrived', formatTime(entry.arrived)],
+        ['size', formatSize(entry.size)],
+        ['from', entry.reversePath || '<>'],
+        ['by', originText(entry.origin)],
+        ['trace', entry.trace],
+      ]),
+      '',
+      table(
+        ['RECIPIENT', 'NEXT HOP', 'STATUS'],
+        entry.recipients.map((r) => [r.recipient.address, r.nextHop, statusText(r, entry.state === 'hold')]),
+      ),
+    ].join('\n'),
+  );
+}
+
+function originText({ listener, client, user, tls }: Entry['origin']): string {
+  const who = user === undefined ? '' : `user ${user}, `;
+  return `${who}${client.name ?? client.helo} [${client.address}] on ${listener}${tls === undefined ? ', clear text' : `, ${tls.protocol}`}`;
+}
+
+async function cat(id: string, options: QueueOptions): Promise<void> {
+  await using caller = await openCaller(options);
+  const parts: Uint8Array[] = [];
+  for await (const bytes of readMessage(caller.client(routerContract), id, at(caller, options))) {
+    if (options.json) parts.push(bytes);
+    // The message itself, byte for byte: what a file or another program wants.
+    else if (!stdout.write(bytes)) await new Promise((resolve) => stdout.once('drain', resolve));
+  }
+  if (options.json) print(options, { queueId: id, message: Buffer.concat(parts).toString('latin1') }, () => '');
+}
+
+async function* readMessage(
+  router: Calls<'operator', 'router'>,
+  queueId: string,
+  call: CallOptions,
+): AsyncGenerator<Uint8Array> {
+  for (let offset = 0; ; ) {
+    const { bytes } = await router.read({ queueId, offset }, call);
+    if (bytes.length === 0) return;
+    yield bytes;
+    offset += bytes.length;
+  }
+}
+
+type Change = 'retry' | 'hold' | 'release' | 'remove';
+
+async function change(operation: Change, done: string, ids: string[], options: SelectOptions): Promise<void> {
+  const selections = select(ids, options);
+  await using caller = await openCaller(options);
+  const router = caller.client(routerContract);
+  let count = 0;
+  for (const selection of selections) {
+    const answer =
+      operation === 'remove'
+        ? await router.remove({ ...selection, notify: options.notify ?? false }, at(caller, options))
+        : await router[operation](selection, at(caller, options));
+    count += answer.count;
+  }
+  print(options, { count }, () => `${count} ${count === 1 ? 'message' : 'messages'} ${done}`);
+}
+
+/** Exactly one way to say which mail is meant. */
+function select(ids: string[], options: SelectOptions): ({ queueId: string } | { domain: string } | { all: true })[] {
+  const ways = [ids.length > 0, options.domain !== undefined, options.all === true].filter(Boolean).length;
+  if (ways !== 1) throw usageError('say which mail: queue ids, --domain <domain> or --all');
+  if (options.all) return [{ all: true }];
+  return options.domain === undefined ? ids.map((queueId) => ({ queueId })) : [{ domain: options.domain }];
+}

@@ -1,0 +1,75 @@
+import { resolve } from 'node:path';
+import { Argument, type Command } from 'commander';
+import { requireConfig } from '#cluster/config/load.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
+import { SERVICES, startNode } from '#services/node.ts';
+import type { ServiceName } from '#services/topology.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import { createLogger } from '#shared/log.ts';
+import { type CommonOptions, configFile, withCommon } from '../context.ts';
+import { serveHealth } from '../start/health.ts';
+import { runNode } from '../start/lifecycle.ts';
+import {
+  createSandboxKeys,
+  prepareSandbox,
+  SANDBOX_FOLDER,
+  SANDBOX_USER,
+  sandboxBanner,
+  sandboxPassword,
+} from '../start/sandbox.ts';
+
+export function register(program: Command): void {
+  withCommon(program.command('start'))
+    .description('run a node in the foreground; without a configuration, the sandbox')
+    .addArgument(new Argument('[services...]', 'which services to run (default: all)').choices(SERVICES))
+    .option('--health <socket>', 'Unix domain socket to make, at which "sealpost health" asks how the process is')
+    .addHelpText('after', '\nLog lines are JSON on standard output. SIGHUP reads the configuration again.')
+    .action(start);
+}
+
+type StartOptions = CommonOptions & { health?: string };
+
+async function start(names: ServiceName[], options: StartOptions): Promise<void> {
+  const services = names.length === 0 ? SERVICES : names;
+  const file = configFile(options);
+  await (file === undefined ? startSandbox(services, options) : startFrom(file, services, options));
+}
+
+async function startFrom(file: string, services: readonly ServiceName[], options: StartOptions): Promise<void> {
+  const { config, warnings } = await requireConfig(file, { services });
+  const log = createLogger({ level: config.log.level });
+  for (const warning of warnings) log.warn({ file }, warning);
+  await runNode(async () => {
+    const node = await startNode({ config, services, log, configFile: file });
+    if (options.health !== undefined) await serveHealth(node, services, options.health);
+    return node;
+  }, log);
+}
+
+async function startSandbox(services: readonly ServiceName[], options: StartOptions): Promise<void> {
+  const folder = resolve(SANDBOX_FOLDER);
+  const config = await prepareSandbox(folder);
+  const password = await sandboxPassword(folder);
+  const log = createLogger({ level: config.log.level });
+  await runNode(async () => {
+    const node = await startNode({ config, services, log }).catch((error: unknown) => {
+      throw explainPorts(error, config);
+    });
+    await createSandboxKeys(node.bus);
+    if (options.health !== undefined) await serveHealth(node, services, options.health);
+    if (options.json) console.error(JSON.stringify({ listeners: config.listeners, user: SANDBOX_USER, folder }));
+    else console.error(sandboxBanner(config, folder, password));
+    return node;
+  }, log);
+}
+
+/** The sandbox's ports are fixed, so that commands can be pasted: say which are needed when one is taken. */
+function explainPorts(error: unknown, config: Config): unknown {
+  if (!errorText(error).includes('EADDRINUSE')) return error;
+  const ports = config.listeners.map((l) => l.port).join(', ');
+  return new SealpostError(
+    'port-taken',
+    `${error instanceof Error ? error.message : String(error)}. The sandbox needs ports ${ports} of 127.0.0.1: ` +
+      'does another sandbox run? Or write a sealpost.yaml with other ports',
+  );
+}

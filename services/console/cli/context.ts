@@ -1,0 +1,126 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { Bus } from '#cluster/bus/bus.ts';
+import { ControlClient } from '#cluster/bus/control-socket.ts';
+import { busLogin } from '#cluster/config/bus-login.ts';
+import { requireConfig, type Section } from '#cluster/config/load.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
+import { type Calls, type ContractName, calls } from '#services/topology.ts';
+import { SealpostError } from '#shared/errors.ts';
+import { silentLogger } from '#shared/log.ts';
+import { usageError } from './exit.ts';
+import { SANDBOX_FOLDER, sandboxConfig } from './start/sandbox.ts';
+
+/** What every command shares: which configuration it is about, how it reaches the node, how it prints. */
+
+export type CommonOptions = { config?: string; json?: boolean };
+
+const DEFAULT_FILE = 'sealpost.yaml';
+
+/** Give a command the options that all commands have. */
+export function withCommon(command: Command): Command {
+  return command
+    .option(
+      '-c, --config <file>',
+      `configuration (default: ./${DEFAULT_FILE}, else the sandbox in ./${SANDBOX_FOLDER})`,
+    )
+    .option('--json', 'print JSON for programs');
+}
+
+/** The configuration file that a command is about; undefined for the sandbox. */
+export function configFile(options: CommonOptions): string | undefined {
+  if (options.config !== undefined) return options.config;
+  return existsSync(DEFAULT_FILE) ? DEFAULT_FILE : undefined;
+}
+
+/** What a command must know to reach the node. */
+const REACH = ['node', 'bus'] as const satisfies Section[];
+
+/**
+ * The configuration without a look at its files. Of its sections only those that the command is about, `only`, must be
+ * right: a node goes on with the configuration it has when its file is broken, and so must they who look after it.
+ */
+export async function readConfig(options: CommonOptions, only: readonly Section[] = REACH): Promise<Config> {
+  const file = configFile(options);
+  return file === undefined
+    ? sandboxConfig(resolve(SANDBOX_FOLDER))
+    : (await requireConfig(file, { files: false, only })).config;
+}
+
+/** A way to the services of the node, or of the cluster when it has a bus. */
+export type Caller = AsyncDisposable & {
+  config: Config;
+  client<S extends ContractName>(contract: { name: S }): Calls<'operator', S>;
+  /** Whether calls can reach anybody right now: where not, that nobody answers says nothing. */
+  readonly connected: boolean;
+};
+
+/** Connect to the running node. Fails with `no-node`. */
+export async function openCaller(options: CommonOptions): Promise<Caller> {
+  const config = await readConfig(options);
+  if (config.bus.servers.length === 0) {
+    return caller(config, new ControlClient(config.node.data));
+  }
+  const bus = await connectNats(config);
+  return bus === undefined ? openOwnNode(config) : caller(config, bus, bus);
+}
+
+/** NATS is away; the node on this machine may answer for itself. */
+async function openOwnNode(config: Config): Promise<Caller> {
+  const control = new ControlClient(config.node.data);
+  if (!(await control.answers())) {
+    throw new SealpostError(
+      'no-node',
+      `no NATS server answers at ${config.bus.servers.join(', ')}: start it, or check bus.servers`,
+    );
+  }
+  console.error(`NATS does not answer: this is what node ${config.node.name} alone says`);
+  return caller(config, control);
+}
+
+function caller(config: Config, way: Pick<Bus, 'call'>, bus?: Bus): Caller {
+  return {
+    config,
+    client: ({ name }) => calls(way, 'operator', name),
+    get connected() {
+      return bus?.connected ?? true;
+    },
+    [Symbol.asyncDispose]: async () => bus?.drain(),
+  };
+}
+
+/** Undefined when no server answers. */
+async function connectNats({ bus, node }: Config): Promise<Bus | undefined> {
+  // Loaded where it is needed: most commands talk to a node on this machine, and should start fast.
+  const { NatsBus } = await import('#cluster/bus/nats-bus.ts');
+  const connection = await NatsBus.connect({
+    servers: bus.servers,
+    node: node.name,
+    log: silentLogger,
+    name: `sealpost command on ${node.name}`,
+    ...(await busLogin(bus)),
+    ...(bus.tls !== undefined && { tls: bus.tls }),
+  });
+  if (connection.connected) return connection;
+  await connection.drain();
+  return undefined;
+}
+
+/** Print a result: JSON for programs, text for people. */
+export function print(options: CommonOptions, value: unknown, text: () => string): void {
+  console.log(options.json ? JSON.stringify(value, null, 2) : text());
+}
+
+/** A positive whole number from the command line. */
+export function parseCount(text: string): number {
+  const count = Number(text);
+  if (!Number.isSafeInteger(count) || count < 1) throw usageError(`"${text}" is not a number above 0`);
+  return count;
+}
+
+/** `2026-11-22 15:04:05`, local time. */
+export function formatTime(ms: number): string {
+  const date = new Date(ms - new Date(ms).getTimezoneOffset() * 60_000);
+  return date.toISOString().slice(0, 19).replace('T', ' ');
+}

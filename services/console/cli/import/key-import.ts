@@ -1,0 +1,173 @@
+import { loadNeks } from '#cluster/config/nek.ts';
+import type { KeyStatus } from '#services/credential-store/contract.ts';
+import { checkKeyName } from '#shared/dkim/key-name.ts';
+import { wrapKey } from '#shared/dkim/key-wrap.ts';
+import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { silentLogger } from '#shared/log.ts';
+import { type CommonOptions, readConfig } from '../context.ts';
+import type { Store } from '../keys/store.ts';
+import type { WantedKey } from './plan.ts';
+import { type PrivateKey, parsePrivateKey, readPrivateKey } from './private-key.ts';
+
+/**
+ * Takes keys into the store. A private key never crosses the bus in clear: it is read here, wrapped here with the
+ * current NEK, and sent wrapped.
+ */
+
+export type ImportOptions = CommonOptions & { allowWeak?: boolean; activate?: boolean; dryRun?: boolean };
+
+/** What became of one key. `absent`: nothing speaks against it, but it was only tried. */
+export type Outcome = { wanted: WantedKey } & (
+  | { result: 'imported' | 'there'; key: KeyStatus }
+  | { result: 'absent' | 'unknown'; algorithm: string; fingerprint: string }
+  | { result: 'failed'; code: string; reason: string }
+);
+
+type Ready = { wanted: WantedKey; name: { domain: string; selector: string }; own: PrivateKey };
+
+/**
+ * The NEK that wraps new keys, from the configuration here. A store that has none yet begins with the one that is
+ * configured. Fails with `no-nek`.
+ */
+export async function currentNek(store: Store, options: CommonOptions): Promise<Nek> {
+  const { credentials } = await readConfig(options, ['credentials']);
+  const neks = await loadNeks(credentials.nek, silentLogger);
+  const known = (await store.neks({})).neks.find((n) => n.current) ?? (await firstNek(store, neks));
+  const nek = findNek(neks, known.fingerprint);
+  if (nek !== undefined) return nek;
+  throw new SealpostError(
+    'no-nek',
+    `the store wraps keys with NEK ${describeNek(known)}, and credentials.nek has ${describeNeks(neks)} here: run this where that NEK is`,
+  );
+}
+
+async function firstNek(store: Store, neks: readonly Nek[]): Promise<{ name: string; fingerprint: string }> {
+  const [nek, ...others] = neks;
+  if (nek === undefined) {
+    throw new SealpostError(
+      'no-nek',
+      'no named encryption key is configured: "sealpost keymgmt create nek <name>" makes one',
+    );
+  }
+  if (others.length > 0) {
+    throw new SealpostError(
+      'no-nek',
+      `the store has no NEK yet, and several are configured, ${describeNeks(neks)}: say which one with "sealpost keymgmt create credstore <name>"`,
+    );
+  }
+  return store.useNek({ name: nek.name });
+}
+
+/** Read, check, wrap and send each key. What speaks against one holds up no other. */
+export async function importKeys(
+  store: Store,
+  wanted: readonly WantedKey[],
+  options: ImportOptions,
+): Promise<Outcome[]> {
+  const prepared = await prepare(wanted, options);
+  // Nothing is asked of the store, nor changed, for keys that cannot be taken.
+  let nek: Nek | undefined;
+  const outcomes: Outcome[] = [];
+  for (const item of prepared) {
+    if ('result' in item) outcomes.push(item);
+    else {
+      outcomes.push(
+        await attempt(item, async () => {
+          const there = await find(store, item);
+          if (there !== undefined) return { wanted: item.wanted, result: 'there', key: there };
+          if (options.dryRun) return { wanted: item.wanted, result: 'absent', ...publicPart(item.own) };
+          nek ??= await currentNek(store, options);
+          return { wanted: item.wanted, result: 'imported', key: await send(store, nek, item, options) };
+        }),
+      );
+    }
+  }
+  return outcomes;
+}
+
+/** The same without a store: what can be said of the files alone. */
+export async function examineKeys(wanted: readonly WantedKey[], options: ImportOptions): Promise<Outcome[]> {
+  const prepared = await prepare(wanted, options);
+  return prepared.map((item) =>
+    'result' in item ? item : { wanted: item.wanted, result: 'unknown', ...publicPart(item.own) },
+  );
+}
+
+const publicPart = ({ algorithm, fingerprint }: PrivateKey) => ({ algorithm, fingerprint });
+
+async function prepare(wanted: readonly WantedKey[], options: ImportOptions): Promise<(Ready | Outcome)[]> {
+  const items: (Ready | Outcome)[] = [];
+  for (const one of wanted) {
+    items.push(
+      await attempt({ wanted: one }, async (): Promise<Ready> => {
+        const name = checkKeyName(one);
+        const own =
+          'file' in one.key
+            ? await readPrivateKey(one.key.file)
+            : parsePrivateKey(one.key.text, `the key in ${one.place}`);
+        assertStrong(own, options);
+        return { wanted: one, name, own };
+      }),
+    );
+  }
+  return items;
+}
+
+/** RFC 8301 §3.2: signers must not use fewer than 1024 bits and should use 2048. */
+function assertStrong({ algorithm }: PrivateKey, { allowWeak = false }: ImportOptions): void {
+  if (algorithm !== 'rsa-1024' || allowWeak) return;
+  throw new SealpostError(
+    'weak-key',
+    'an RSA key of 1024 bits can be broken: make a new one with "sealpost keys create", or take it nevertheless with --allow-weak',
+  );
+}
+
+/** The same key, where the store has it. Fails with `exists` when another one has its name. */
+async function find(store: Store, { name, own }: Ready): Promise<KeyStatus | undefined> {
+  try {
+    const key = await store.get(name);
+    if (key.fingerprint === own.fingerprint) return key;
+    throw new SealpostError(
+      'exists',
+      `the store has another key of this name (${key.state}, ${key.fingerprint.slice(0, 23)}…), made on ${new Date(key.created).toISOString().slice(0, 10)}: it is kept`,
+    );
+  } catch (error) {
+    if (errorCode(error) === 'not-found') return undefined;
+    throw error;
+  }
+}
+
+function send(store: Store, nek: Nek, { wanted, name, own }: Ready, options: ImportOptions): Promise<KeyStatus> {
+  const { algorithm, publicKey, privateKey } = own;
+  const activate = options.activate ?? wanted.activate;
+  return store.import({
+    ...name,
+    algorithm,
+    publicKey,
+    wrapped: wrapKey(nek, { ...name, algorithm }, privateKey),
+    allowWeak: options.allowWeak ?? false,
+    ...(activate !== undefined && { activate }),
+  });
+}
+
+/** What `act` comes to; what it fails with is what became of the key, unless nobody answers or there is no NEK. */
+async function attempt<T>({ wanted }: { wanted: WantedKey }, act: () => Promise<T>): Promise<T | Outcome> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!(error instanceof SealpostError) || CONCERNS_ALL.has(error.code)) throw error;
+    return { wanted, result: 'failed', code: error.code, reason: errorText(error).replace(` (${error.code})`, '') };
+  }
+}
+
+/** What every other key would meet too. */
+const CONCERNS_ALL = new Set([
+  'no-node',
+  'unavailable',
+  'no-nek',
+  'config-invalid',
+  'secret-missing',
+  'secret-unreadable',
+  'nek-invalid',
+]);

@@ -1,0 +1,95 @@
+import type { NekStatus } from '#services/credential-store/contract.ts';
+import { SealpostError } from '#shared/errors.ts';
+import { print, readConfig } from '../context.ts';
+import { addNek } from '../keys/nek-file.ts';
+import { withStore } from '../keys/store.ts';
+import { clean } from '../table.ts';
+import type { KeymgmtOptions } from './command.ts';
+
+/** `sealpost keymgmt … NEK …`. Each sentence begins as Domino's does, for those who search their logs for it. */
+
+/** Needs no node: the first NEK is made before there is one. A running node reads its file again at every use. */
+export async function create([name = '']: string[], options: KeymgmtOptions) {
+  const file = await nekFile(name, options);
+  const { fingerprint } = await addNek(file, name);
+  print(options, { name, fingerprint, file }, () =>
+    [
+      `NEK > NEK ${name} - Fingerprint ${fingerprint}`,
+      `NEK ${name} created successfully in ${file}`,
+      '',
+      'Back this file up apart from the data, and copy the line of the NEK to the same file of every other node:',
+      'without it no key can be used.',
+    ].join('\n'),
+  );
+}
+
+async function nekFile(name: string, options: KeymgmtOptions): Promise<string> {
+  const { credentials } = await readConfig(options, ['credentials']);
+  if (typeof credentials.nek === 'string') return credentials.nek;
+  if (credentials.nek === undefined) {
+    throw new SealpostError(
+      'no-nek-file',
+      'the configuration names no file for NEKs: add credentials: { nek: ./secrets/nek.key }',
+    );
+  }
+  throw new SealpostError(
+    'no-nek-file',
+    `credentials.nek is the environment variable ${credentials.nek.env}, which no command can change: ` +
+      `"sealpost keys nek ${name}" prints a new NEK; add it to the variable as another line`,
+  );
+}
+
+export async function createStore([name = '']: string[], options: KeymgmtOptions) {
+  const nek = await withStore(options, (store) => store.useNek({ name }));
+  print(options, nek, () =>
+    [
+      `NEK Fingerprint : ${nek.fingerprint}`,
+      'Credential Store created successfully. It is one store for every node of the cluster.',
+      ...lacking(nek),
+    ].join('\n'),
+  );
+}
+
+export async function showAll(_: string[], options: KeymgmtOptions) {
+  const { neks } = await withStore(options, (store) => store.neks({}));
+  print(options, { neks }, () => [...neks.map(line), 'Show All NEKs succeeded.'].join('\n'));
+}
+
+function line(nek: NekStatus): string {
+  const facts = [
+    `Name: ${nek.name}`,
+    `Fingerprint ${nek.fingerprint}`,
+    nek.current ? 'current' : 'not current',
+    `Keys: ${nek.keys}`,
+    `Nodes: ${nek.having.length === 0 ? 'none' : nek.having.join(', ')}`,
+    ...(nek.lacking.length === 0 ? [] : [`Missing on: ${nek.lacking.join(', ')}`]),
+  ];
+  return clean(`NEK : ${facts.join(', ')}`);
+}
+
+export async function rotate([name = '']: string[], options: KeymgmtOptions) {
+  const answer = await withStore(options, (store) => store.rotateNek({ name }));
+  const { nek, rewrapped } = answer;
+  print(options, answer, () =>
+    [
+      `NEK > NEK ${nek.name} - Fingerprint ${nek.fingerprint}`,
+      `${rewrapped} ${rewrapped === 1 ? 'key was' : 'keys were'} wrapped anew; NEK ${nek.name} wraps all keys from now on`,
+      ...lacking(nek),
+    ].join('\n'),
+  );
+}
+
+const lacking = (nek: NekStatus): string[] =>
+  nek.lacking.length === 0
+    ? []
+    : [clean(`warning: NEK ${nek.name} is not in credentials.nek of ${nek.lacking.join(', ')}: add it there`)];
+
+export async function remove([name = '']: string[], options: KeymgmtOptions) {
+  await withStore(options, (store) => store.deleteNek({ name }));
+  print(options, { name }, () =>
+    [
+      `Deleted NEK ${clean(name)}: the store knows it no more.`,
+      'Its line may now go from the NEK file of every node; keep a copy while backups of the data need it.',
+    ].join('\n'),
+  );
+}

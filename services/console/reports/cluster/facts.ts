@@ -1,0 +1,141 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Member, memberContract } from '#cluster/members/membership-contract.ts';
+import { credentialStoreContract } from '#services/credential-store/contract.ts';
+import { routerContract } from '#services/router/contract.ts';
+import { signerContract } from '#services/signer/contract.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import type { Caller } from '../../cli/context.ts';
+import { describeError } from '../../cli/exit.ts';
+
+/** Asks every process of the cluster for all that `sealpost cluster status` shows. */
+
+/** How long one question may take before its process counts as silent. */
+const PATIENCE = { timeout: 3000 };
+/** The fastest of so many answers says most about the way and the clock. */
+const PINGS = 3;
+/** A change of the keys is everywhere within a moment; who has not seen it by then does not follow. */
+const SETTLE_MS = 2000;
+
+/** Of `queue.copies: 2`: mail here with a copy elsewhere, mail that misses one, others' mail kept here. */
+export type Copies = { elsewhere: number; missing: number; held: number; lease: 'held' | 'lost'; renewed?: number };
+
+export type ProcessFacts = {
+  /** As it says of itself where it answers, else as it was last heard. */
+  member: Member;
+  /** Why it did not answer; absent where it did. */
+  trouble?: string;
+  /** Whom it knows. */
+  sees?: Member[];
+  /** ms */
+  roundTrip?: number;
+  /** Its clock minus ours in ms. */
+  clock?: number;
+  queue?: { messages: number; refusing?: string; copies?: Copies };
+  /** Revision of the keys that it holds; the lower one where it runs store and signer. */
+  keys?: { revision: number; behind?: string };
+};
+
+export type ClusterFacts = {
+  /** Who told of the others. */
+  node: string;
+  /** For how many ms that one has not reached NATS; absent while it does. */
+  away?: number;
+  processes: ProcessFacts[];
+};
+
+export async function gatherCluster(caller: Caller): Promise<ClusterFacts> {
+  const first = await caller.client(memberContract).members({}, PATIENCE);
+  const { node, away } = first;
+  // On a node that is cut off only the own process can be asked.
+  const reachable = (id: string): boolean => away === undefined || id === first.process;
+  const known = new Map<string, ProcessFacts>();
+  learn(known, first.members);
+  const asked = new Set<string>();
+  for (;;) {
+    const next = [...known.values()].filter(({ member: { process, stopped } }) => !stopped && !asked.has(process));
+    if (next.length === 0) break;
+    for (const { member } of next) asked.add(member.process);
+    // Each may know of others whom nobody else hears.
+    const answers = next.filter(({ member }) => reachable(member.process)).map((facts) => ask(caller, facts));
+    for (const sees of await Promise.all(answers)) learn(known, sees);
+  }
+  const processes = [...known.values()].sort((a, b) => order(a.member, b.member));
+  await settleKeys(caller, processes);
+  return { node, ...(away !== undefined && { away }), processes };
+}
+
+/** Take in whom a process knows; of each process the newest is kept. */
+function learn(known: Map<string, ProcessFacts>, members: readonly Member[]): void {
+  for (const member of members) {
+    const before = known.get(member.process);
+    if (before === undefined) known.set(member.process, { member });
+    else if (member.heard < before.member.heard) before.member = member;
+  }
+}
+
+/** Ask a process everything; resolves to whom it knows. */
+async function ask(caller: Caller, facts: ProcessFacts): Promise<Member[]> {
+  const here = { ...PATIENCE, node: facts.member.process };
+  try {
+    const member = caller.client(memberContract);
+    for (let i = 0; i < PINGS; i++) {
+      const began = performance.now();
+      const { time } = await member.ping({}, here);
+      const roundTrip = performance.now() - began;
+      if (roundTrip > (facts.roundTrip ?? Number.POSITIVE_INFINITY)) continue;
+      facts.roundTrip = roundTrip;
+      facts.clock = Math.round(time + roundTrip / 2 - Date.now());
+    }
+    facts.sees = (await member.members({}, here)).members;
+    if (facts.member.services.includes('router')) {
+      const { active, deferred, hold, refusing, copies } = await caller.client(routerContract).status({}, here);
+      facts.queue = {
+        messages: active + deferred + hold,
+        ...(refusing !== undefined && { refusing }),
+        ...(copies !== undefined && { copies: copiesOf(copies) }),
+      };
+    }
+    await askKeys(caller, facts);
+  } catch (error) {
+    facts.trouble = troubleText(error);
+  }
+  return facts.sees ?? [];
+}
+
+function copiesOf({ elsewhere, missing, held, lease, renewed }: Copies): Copies {
+  return { elsewhere, missing, held, lease, ...(renewed !== undefined && { renewed }) };
+}
+
+async function askKeys(caller: Caller, facts: ProcessFacts): Promise<void> {
+  const here = { ...PATIENCE, node: facts.member.process };
+  const { services } = facts.member;
+  const held: { revision: number; behind?: string | undefined }[] = [];
+  if (services.includes('credential-store')) {
+    const { revision, state, problem } = await caller.client(credentialStoreContract).status({}, here);
+    const follows = state === 'local' || state === 'following';
+    held.push({ revision, behind: follows ? undefined : (problem ?? `its credential-store is ${state}`) });
+  }
+  if (services.includes('signer')) held.push(await caller.client(signerContract).status({}, here));
+  if (held.length === 0) return;
+  const behind = held.find((h) => h.behind !== undefined)?.behind;
+  facts.keys = { revision: Math.min(...held.map((h) => h.revision)), ...(behind !== undefined && { behind }) };
+}
+
+/** Keys that differ may be a change on its way: look again. */
+async function settleKeys(caller: Caller, processes: readonly ProcessFacts[]): Promise<void> {
+  const holding = processes.filter((p) => p.keys !== undefined && p.trouble === undefined);
+  if (new Set(holding.map((p) => p.keys?.revision)).size < 2) return;
+  await delay(SETTLE_MS);
+  await Promise.all(
+    holding.map((facts) =>
+      askKeys(caller, facts).catch((error: unknown) => {
+        facts.trouble = troubleText(error);
+      }),
+    ),
+  );
+}
+
+const troubleText = (error: unknown): string =>
+  error instanceof SealpostError ? describeError(error) : errorText(error);
+
+const order = (a: Member, b: Member): number => (a.node === b.node ? a.started - b.started : a.node < b.node ? -1 : 1);

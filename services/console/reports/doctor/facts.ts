@@ -1,0 +1,61 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Config } from '#cluster/config/schema/schema.ts';
+import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
+import { normalizeDomain } from '#shared/address.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
+import { askEach, listKeys, type Store } from '../../cli/keys/store.ts';
+import type { CheckedKey, Facts, StoreStatus } from './finding.ts';
+
+/** Asks the store for all that the checks look at; of one domain, or of all. */
+
+/** A change is everywhere within a moment; who has not seen it by then does not follow. */
+const SETTLE_MS = 2000;
+
+export async function gatherFacts(store: Store, config: Config, only: string | undefined): Promise<Facts> {
+  const domain = only === undefined ? undefined : normalizeDomain(only);
+  const [status, { keys: stored }, { neks }] = await Promise.all([
+    settledStatus(store),
+    listKeys(store),
+    store.neks({}),
+  ]);
+  const keys = stored.filter((k) => domain === undefined || k.domain === domain);
+  const domains = [...new Set(keys.map((k) => k.domain))];
+  const rotations = await askEach(domains, (name) => rotationOf(store, name));
+  return {
+    now: Date.now(),
+    domains: config.domains.filter((d) => domain === undefined || d.name === domain),
+    nekAge: config.credentials['nek-age'],
+    status,
+    keys: await askEach(keys, (key) => checkKey(store, key)),
+    stored,
+    neks,
+    rotations: rotations.filter((r) => r !== undefined),
+  };
+}
+
+/** Revisions that differ at first may be a change on its way. */
+async function settledStatus(store: Store): Promise<StoreStatus> {
+  const first = await store.status({});
+  if (new Set(first.holders.map((h) => h.revision)).size < 2) return first;
+  await delay(SETTLE_MS);
+  return store.status({}, { node: first.node });
+}
+
+async function checkKey(store: Store, key: KeyStatus): Promise<CheckedKey> {
+  const { domain, selector } = key;
+  try {
+    const { views, unproven } = await store.verify({ domain, selector });
+    return { key, views, unproven };
+  } catch (error) {
+    return { key, views: [], unproven: [], trouble: errorText(error) };
+  }
+}
+
+async function rotationOf(store: Store, domain: string): Promise<RotationStatus | undefined> {
+  try {
+    return await store.rotation({ domain });
+  } catch (error) {
+    if (errorCode(error) === 'not-found') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,68 @@
+import type { z } from 'zod';
+import type { Config } from '#cluster/config/schema/schema.ts';
+import type {
+  credentialStoreContract,
+  DnsView,
+  KeyStatus,
+  NekStatus,
+  RotationStatus,
+} from '#services/credential-store/contract.ts';
+import { clean } from '../../cli/table.ts';
+
+/** What `sealpost doctor` knows, and what it says. A check is a function from the one to the other; it asks nobody. */
+
+export type Severity = 'error' | 'warning' | 'note';
+
+export type Finding = {
+  severity: Severity;
+  /** The key, domain, NEK or node that it is about. */
+  about: string;
+  /** What is wrong: a clause without its full stop. */
+  text: string;
+  /** What to do: a clause without its full stop. */
+  help: string;
+};
+
+export type StoreStatus = z.output<typeof credentialStoreContract.operations.status.reply>;
+
+/** A key, and what every live node saw of it just now. */
+export type CheckedKey = {
+  key: KeyStatus;
+  views: DnsView[];
+  unproven: { node: string; reason: string }[];
+  /** Why it could not be looked at. */
+  trouble?: string;
+};
+
+export type Facts = {
+  /** ms since 1970 */
+  now: number;
+  /** The entries of `domains`, as configured where the command runs. */
+  domains: Config['domains'];
+  /** `credentials.nek-age` in ms. */
+  nekAge: number;
+  status: StoreStatus;
+  /** The keys that are looked at. */
+  keys: CheckedKey[];
+  /** Every key of the store, also of domains that nobody asked about: a parent's keys sign for what is below it. */
+  stored: KeyStatus[];
+  neks: NekStatus[];
+  rotations: RotationStatus[];
+};
+
+export type Check = (facts: Facts) => Finding[];
+
+/** A finding as people read it. */
+export function findingLine({ severity, about, text, help }: Finding): string {
+  return clean(`${severity}: ${about}: ${text}. To do: ${help}.`);
+}
+
+/** `s1 of example.com` */
+export const keyName = ({ key }: CheckedKey): string => `${key.selector} of ${key.domain}`;
+/** `example.com s1`, as commands want it. */
+export const keyArguments = ({ key }: CheckedKey): string => `${key.domain} ${key.selector}`;
+
+/** `a`, `a and b`, `a, b and c`. */
+export function listText(names: readonly string[]): string {
+  return names.length < 2 ? (names[0] ?? 'none') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
+}

@@ -1,0 +1,151 @@
+import { client, listen } from '#cluster/actor.ts';
+import type { Bus } from '#cluster/bus/bus.ts';
+import { memberContract } from '#cluster/members/membership-contract.ts';
+import { CREDENTIALS_BUCKET, credentialStoreContract } from '#services/credential-store/contract.ts';
+import { listenerContract } from '#services/listener/contract.ts';
+import { policyContract } from '#services/policy/contract.ts';
+import { CLAIMS_BUCKET, routerContract } from '#services/router/contract.ts';
+import { signerContract } from '#services/signer/contract.ts';
+import type { Client, Contract, Listen } from '#shared/contract.ts';
+import type { Logger } from '#shared/log.ts';
+
+/**
+ * Who may say what to whom. From this one table come the clients that services are given (`calls`, `hears`), their
+ * types, and the permissions of their users at NATS (`nats-permissions.ts`). So a call that is not in it does not
+ * compile, does not exist at run time, and is refused by the bus.
+ *
+ * That a service serves its own operations and announces its own events goes without saying; so does that every process
+ * of a cluster says who it is and hears the others, by the contract `member`.
+ */
+
+/** Every contract, by its name. */
+export const CONTRACTS = {
+  'credential-store': credentialStoreContract,
+  signer: signerContract,
+  policy: policyContract,
+  router: routerContract,
+  listener: listenerContract,
+  member: memberContract,
+} as const;
+export type ContractName = keyof typeof CONTRACTS;
+/** What a process can be told to run. */
+export type ServiceName = Exclude<ContractName, 'member'>;
+
+type ContractOf<S extends ContractName> = (typeof CONTRACTS)[S];
+type OperationOf<S extends ContractName> = keyof ContractOf<S>['operations'] & string;
+type EventOf<S extends ContractName> = keyof ContractOf<S>['events'] & string;
+
+export type Peers = {
+  /** Operations that it calls. */
+  calls: { readonly [S in ContractName]?: readonly OperationOf<S>[] };
+  /** Events that it hears. */
+  hears: { readonly [S in ServiceName]?: readonly EventOf<S>[] };
+  /** JetStream buckets that it reads and writes. */
+  buckets: readonly string[];
+};
+
+export const PEERS = {
+  'credential-store': {
+    calls: { 'credential-store': ['look'], signer: ['prove'] },
+    hears: { 'credential-store': ['present'], signer: ['present'] },
+    buckets: [CREDENTIALS_BUCKET],
+  },
+  signer: {
+    calls: { 'credential-store': ['signingKeys'] },
+    hears: { 'credential-store': ['changed', 'present'] },
+    buckets: [],
+  },
+  policy: { calls: {}, hears: { policy: ['counts'] }, buckets: [] },
+  router: {
+    calls: { signer: ['sign'], router: ['mirror', 'compare'] },
+    hears: { router: ['demand'] },
+    buckets: [CLAIMS_BUCKET],
+  },
+  listener: {
+    calls: {
+      policy: ['connect', 'authenticate', 'sender', 'recipient', 'message'],
+      router: ['open', 'chunk', 'commit', 'abort'],
+    },
+    hears: { router: ['present'] },
+    buckets: [],
+  },
+  /** The command line: it looks and manages, and touches neither mail on its way in nor signatures. */
+  operator: {
+    calls: {
+      listener: ['status'],
+      // Policy has no counts to show; the first question of a session tells whether it answers.
+      policy: ['connect'],
+      router: ['list', 'show', 'read', 'retry', 'hold', 'release', 'remove', 'status'],
+      signer: ['status'],
+      'credential-store': [
+        'create',
+        'import',
+        'list',
+        'get',
+        'wrapped',
+        'activate',
+        'retire',
+        'revoke',
+        'delete',
+        'rotate',
+        'rotation',
+        'freeze',
+        'resume',
+        'rollback',
+        'schedule',
+        'schedules',
+        'verify',
+        'neks',
+        'useNek',
+        'rotateNek',
+        'deleteNek',
+        'status',
+      ],
+      member: ['members', 'ping', 'drain'],
+    },
+    hears: {},
+    buckets: [],
+  },
+} as const satisfies Record<ServiceName | 'operator', Peers>;
+export type Party = keyof typeof PEERS;
+
+type Listed<Table, S extends string> = Table extends { readonly [K in S]: readonly (infer Name)[] } ? Name : never;
+
+/** What a party can call of a service. */
+export type Calls<P extends Party, S extends ContractName> = Pick<
+  Client<ContractOf<S>>,
+  Listed<(typeof PEERS)[P]['calls'], S> & OperationOf<S>
+>;
+
+/** How a party hears a service. */
+export type Hears<P extends Party, S extends ServiceName> = Listen<
+  ContractOf<S>,
+  Listed<(typeof PEERS)[P]['hears'], S> & EventOf<S>
+>;
+
+/** The client of a service that a party is given. */
+export function calls<P extends Party, S extends ContractName>(
+  bus: Pick<Bus, 'call'>,
+  party: P,
+  service: S,
+): Calls<P, S> {
+  const contract: Contract = CONTRACTS[service];
+  const { calls: listed }: Peers = PEERS[party];
+  return client(bus, { ...contract, operations: pick(contract.operations, listed[service]) }) as Calls<P, S>;
+}
+
+/** The way to hear a service that a party is given; a payload that does not fit is logged and dropped. */
+export function hears<P extends Party, S extends ServiceName>(
+  bus: Bus,
+  party: P,
+  service: S,
+  log: Logger,
+): Hears<P, S> {
+  const contract: Contract = CONTRACTS[service];
+  const { hears: listed }: Peers = PEERS[party];
+  return listen(bus, { ...contract, events: pick(contract.events, listed[service]) }, log) as Hears<P, S>;
+}
+
+function pick<T>(all: Record<string, T>, names: readonly string[] = []): Record<string, T> {
+  return Object.fromEntries(Object.entries(all).filter(([name]) => names.includes(name)));
+}
