@@ -6,9 +6,9 @@ import type { Store } from '#cluster/store.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { SigningKey } from './contract.ts';
-import type { DomainRecord, KeyRecord } from './domain-record.ts';
-import { publicationFor } from './publication.ts';
-import type { Records } from './records.ts';
+import { publicationFor } from './dns/publication.ts';
+import type { DomainRecord, KeyRecord } from './records/domain-record.ts';
+import type { Records } from './records/records.ts';
 
 /**
  * Keys that an earlier version of Sealpost, which knew no cluster, stored on this node. They are taken over into the

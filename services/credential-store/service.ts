@@ -17,21 +17,21 @@ import {
   type Holder,
   type Present,
 } from './contract.ts';
-import { DnsViews } from './dns-views.ts';
-import { CredentialRecord } from './domain-record.ts';
-import { Driver } from './driver.ts';
+import { DnsViews } from './dns/views.ts';
+import { Driver } from './driver/driver.ts';
+import { createWorld, mayAct } from './driver/node-effects.ts';
 import { EarlierKeys } from './earlier-keys.ts';
-import { KeyMaker } from './key-maker.ts';
-import { checkNeks } from './nek-check.ts';
-import { Neks } from './neks.ts';
+import { KeyMaker } from './making/key-maker.ts';
+import { checkNeks } from './neks/nek-check.ts';
+import { Neks } from './neks/neks.ts';
+import type { Office } from './operations/deps.ts';
 import { keyOperations } from './operations/keys.ts';
 import { nekOperations } from './operations/neks.ts';
-import type { Office } from './operations/office.ts';
 import { behindOf, reading } from './operations/reading.ts';
 import { rotationOperations } from './operations/rotations.ts';
 import { ANNOUNCE_MS, Presence } from './presence.ts';
-import { Records } from './records.ts';
-import { createWorld, mayAct } from './world.ts';
+import { CredentialRecord } from './records/domain-record.ts';
+import { Records } from './records/records.ts';
 
 /**
  * Keeps the DKIM keys of the cluster, wrapped, one copy on every node, and leads each through its life.

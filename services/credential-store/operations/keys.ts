@@ -1,9 +1,6 @@
 import type { Handlers } from '#shared/contract.ts';
 import { checkKeyName, type KeyName, normalizeKeyName } from '#shared/dkim/key-name.ts';
 import type { CredentialStoreContract, KeyStatus } from '../contract.ts';
-import type { DomainRecord, KeyRecord } from '../domain-record.ts';
-import { importedKey } from '../import-key.ts';
-import { keyStatus } from '../key-status.ts';
 import {
   activateKey,
   activatesByItself,
@@ -12,10 +9,13 @@ import {
   deleteKey,
   retireKey,
   revokeKey,
-} from '../life-cycle.ts';
-import { assertCurrent } from '../nek-check.ts';
-import type { At } from '../record-change.ts';
-import { findKey, type Office, requireRecord } from './office.ts';
+} from '../life/life-cycle.ts';
+import { assertCurrent } from '../neks/nek-check.ts';
+import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
+import type { At } from '../records/record-change.ts';
+import { findKey, type Office, requireRecord } from './deps.ts';
+import { importedKey } from './import-key.ts';
+import { keyStatus } from './key-status.ts';
 
 /** Operations on single keys. Each is one compare-and-set; what has to follow is the driver's. */
 

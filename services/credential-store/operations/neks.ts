@@ -1,6 +1,6 @@
 import type { Handlers } from '#shared/contract.ts';
 import type { CredentialStoreContract } from '../contract.ts';
-import type { Office } from './office.ts';
+import type { Office } from './deps.ts';
 
 /** Operations on named encryption keys. */
 

@@ -2,10 +2,10 @@ import { normalizeDomain } from '#shared/address.ts';
 import type { Handlers } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { CredentialStoreContract } from '../contract.ts';
-import { domainOfKey } from '../domain-record.ts';
-import { heldKeys, keyInfo, keyStatus, listedKeys, signingKey } from '../key-status.ts';
-import { rotationStatus } from '../rotation.ts';
-import { findKey, type Office, requireRecord } from './office.ts';
+import { rotationStatus } from '../life/rotation.ts';
+import { domainOfKey } from '../records/domain-record.ts';
+import { findKey, type Office, requireRecord } from './deps.ts';
+import { heldKeys, keyInfo, keyStatus, listedKeys, signingKey } from './key-status.ts';
 import { verifyKey } from './verify.ts';
 
 /** Operations that change nothing. */

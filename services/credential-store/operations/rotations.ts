@@ -2,8 +2,6 @@ import { normalizeDomain } from '#shared/address.ts';
 import type { Handlers } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { CredentialStoreContract, RotationStatus } from '../contract.ts';
-import type { DomainRecord } from '../domain-record.ts';
-import { assertCurrent } from '../nek-check.ts';
 import {
   assertNoRotation,
   freezeRotation,
@@ -11,9 +9,11 @@ import {
   rollbackRotation,
   rotationStatus,
   startRotation,
-} from '../rotation.ts';
-import { nextOccurrence, setSchedule } from '../schedule.ts';
-import { type Office, requireRecord } from './office.ts';
+} from '../life/rotation.ts';
+import { nextOccurrence, setSchedule } from '../life/schedule.ts';
+import { assertCurrent } from '../neks/nek-check.ts';
+import type { DomainRecord } from '../records/domain-record.ts';
+import { type Office, requireRecord } from './deps.ts';
 
 /** Operations on rotations and their schedules. Each is one compare-and-set: of two administrators one wins. */
 

@@ -1,9 +1,9 @@
 import { errorText } from '#shared/errors.ts';
 import type { DnsView } from '../contract.ts';
-import { expectedOf } from '../dns-views.ts';
-import type { KeyRecord } from '../domain-record.ts';
-import { createWorld } from '../world.ts';
-import type { Office } from './office.ts';
+import { expectedOf } from '../dns/views.ts';
+import { createWorld } from '../driver/node-effects.ts';
+import type { KeyRecord } from '../records/domain-record.ts';
+import type { Office } from './deps.ts';
 
 /** Look at a key from every live node: what DNS says there, and whether the signers there can sign with it. */
 export async function verifyKey(

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type CredentialRecord, CredentialRecord as schema } from '#services/credential-store/domain-record.ts';
-import { Neks } from '#services/credential-store/neks.ts';
-import { Records } from '#services/credential-store/records.ts';
-import { pendingKeys } from '#services/credential-store/rewrap.ts';
+import { Neks } from '#services/credential-store/neks/neks.ts';
+import { pendingKeys } from '#services/credential-store/neks/rewrap.ts';
+import { type CredentialRecord, CredentialRecord as schema } from '#services/credential-store/records/domain-record.ts';
+import { Records } from '#services/credential-store/records/records.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { checkRecord } from '#services/credential-store/dns/proof.ts';
 import { publishTxt, removeTxt } from '#services/credential-store/dns/publish.ts';
-import { generateKey } from '#services/credential-store/generate.ts';
+import { generateKey } from '#services/credential-store/making/generate-key.ts';
 import { dkimRecordValue } from '#shared/dkim/record.ts';
 import { needs } from '#test/kit/peers.ts';
 import { ZoneServers } from '#test/kit/zone-servers.ts';

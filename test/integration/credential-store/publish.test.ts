@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import type { ZoneConfig } from '#cluster/config/schema/schema.ts';
 import { checkRecord } from '#services/credential-store/dns/proof.ts';
 import { publishTxt, removeTxt, replaceTxt } from '#services/credential-store/dns/publish.ts';
-import { generateKey } from '#services/credential-store/generate.ts';
+import { generateKey } from '#services/credential-store/making/generate-key.ts';
 import { dkimRecordValue, revokedRecordValue } from '#shared/dkim/record.ts';
 import { Secret } from '#shared/secret.ts';
 import { needs } from '#test/kit/peers.ts';

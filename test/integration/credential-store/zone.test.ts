@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { Resolver } from 'node:dns/promises';
 import { test } from 'node:test';
 import { KeyAlgorithm } from '#services/credential-store/contract.ts';
-import { generateKey } from '#services/credential-store/generate.ts';
+import { generateKey } from '#services/credential-store/making/generate-key.ts';
 import { dkimRecordName, dkimRecordValue, txtStrings, zoneLine } from '#shared/dkim/record.ts';
 import { NameServer } from '#test/kit/name-server.ts';
 import { needs } from '#test/kit/peers.ts';

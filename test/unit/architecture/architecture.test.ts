@@ -3,14 +3,7 @@ import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import {
-  brokenImports,
-  circles,
-  crowdedFolders,
-  idleExcuses,
-  longFiles,
-  longFunctions,
-} from '#test/unit/architecture/rules.ts';
+import { brokenImports, circles, crowdedFolders, idleExcuses, longFiles, longFunctions } from './rules.ts';
 
 /** The rules of `rules.ts`, and a few that are about single files, held against this tree. */
 

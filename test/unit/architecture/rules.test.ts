@@ -12,7 +12,7 @@ import {
   MOST_FILES,
   objection,
   specifiers,
-} from '#test/unit/architecture/rules.ts';
+} from './rules.ts';
 
 /** A test of the fences: each is shown a tree that breaks it, and one that does not. */
 

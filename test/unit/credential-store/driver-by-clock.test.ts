@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { activateKey, retireKey } from '#services/credential-store/life-cycle.ts';
+import { activateKey, retireKey } from '#services/credential-store/life/life-cycle.ts';
 import { DriverBench, started, viewOf } from './driver-fixture.ts';
 import { AT, keyIn, NOW, recordWith, rotationOf, statesOf } from './record-fixture.ts';
 

@@ -1,8 +1,8 @@
 import pino from 'pino';
 import type { DnsView, Holder } from '#services/credential-store/contract.ts';
-import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
-import { Driver } from '#services/credential-store/driver.ts';
-import type { DriverWorld } from '#services/credential-store/driver-world.ts';
+import { Driver } from '#services/credential-store/driver/driver.ts';
+import type { DriverWorld } from '#services/credential-store/driver/effects.ts';
+import type { DomainRecord, KeyRecord } from '#services/credential-store/records/domain-record.ts';
 import { VirtualTime } from '#test/unit/credential-store/simulation/virtual-time.ts';
 import { keyIn, NOW } from './record-fixture.ts';
 

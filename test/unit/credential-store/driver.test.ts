@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DnsView } from '#services/credential-store/contract.ts';
-import type { DomainRecord } from '#services/credential-store/domain-record.ts';
-import { resumeDomain } from '#services/credential-store/rotation.ts';
-import { claim } from '#services/credential-store/steps.ts';
+import { resumeDomain } from '#services/credential-store/life/rotation.ts';
+import { claim } from '#services/credential-store/life/transitions.ts';
+import type { DomainRecord } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { DriverBench, started, viewOf } from './driver-fixture.ts';
 import { AT, keyIn, recordWith, rotationOf, statesOf } from './record-fixture.ts';

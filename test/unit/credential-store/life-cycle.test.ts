@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KeyState } from '#services/credential-store/contract.ts';
-import type { DomainRecord } from '#services/credential-store/domain-record.ts';
 import {
   activateKey,
   activatesByItself,
@@ -10,7 +9,7 @@ import {
   MAX_KEYS,
   retireKey,
   revokeKey,
-} from '#services/credential-store/life-cycle.ts';
+} from '#services/credential-store/life/life-cycle.ts';
 import {
   activated,
   claim,
@@ -22,7 +21,8 @@ import {
   retired,
   revoked,
   stopped,
-} from '#services/credential-store/steps.ts';
+} from '#services/credential-store/life/transitions.ts';
+import type { DomainRecord } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { AT, keyIn, NOW, outcome, recordWith, rotationOf, STATES, statesOf } from './record-fixture.ts';
 

@@ -6,8 +6,8 @@ import {
   type DomainRecord,
   domainKey,
   type KeyRecord,
-} from '#services/credential-store/domain-record.ts';
-import { Records } from '#services/credential-store/records.ts';
+} from '#services/credential-store/records/domain-record.ts';
+import { Records } from '#services/credential-store/records/records.ts';
 import { unwrapWith, wrapKey } from '#shared/dkim/key-wrap.ts';
 import { generateNek, type Nek, parseNek } from '#shared/dkim/nek.ts';
 import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Holder } from '#services/credential-store/contract.ts';
-import { assertCurrent, checkNeks } from '#services/credential-store/nek-check.ts';
-import { Neks } from '#services/credential-store/neks.ts';
+import { assertCurrent, checkNeks } from '#services/credential-store/neks/nek-check.ts';
+import { Neks } from '#services/credential-store/neks/neks.ts';
 import { describeNek, type Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { logLines } from '#test/kit/log-lines.ts';

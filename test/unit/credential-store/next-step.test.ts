@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DomainRecord } from '#services/credential-store/domain-record.ts';
-import { nextStep, openSteps, type Step } from '#services/credential-store/next-step.ts';
+import { nextStep, openSteps, type Step } from '#services/credential-store/life/next-step.ts';
+import type { DomainRecord } from '#services/credential-store/records/domain-record.ts';
 import { keyIn, NOW, recordWith, rotationOf } from './record-fixture.ts';
 
 const text = ({ kind, selectors, dueAt }: Step): string =>

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Present } from '#services/credential-store/contract.ts';
+import { mayAct } from '#services/credential-store/driver/node-effects.ts';
 import { Presence } from '#services/credential-store/presence.ts';
-import { mayAct } from '#services/credential-store/world.ts';
 
 /** Who lives, by a clock that the test sets. */
 

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Config, ConfigSchema } from '#cluster/config/schema/schema.ts';
-import type { KeyRecord, Publication } from '#services/credential-store/domain-record.ts';
-import { fixedSelectors, publicationFor, recordName, zoneToUpdate } from '#services/credential-store/publication.ts';
+import {
+  fixedSelectors,
+  publicationFor,
+  recordName,
+  zoneToUpdate,
+} from '#services/credential-store/dns/publication.ts';
+import type { KeyRecord, Publication } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 const update = { server: '127.0.0.1:5300', key: 'sealpost', secret: 'c2VjcmV0' };

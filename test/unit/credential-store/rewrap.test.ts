@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DomainRecord } from '#services/credential-store/domain-record.ts';
-import { Neks } from '#services/credential-store/neks.ts';
-import { pendingKeys } from '#services/credential-store/rewrap.ts';
+import { Neks } from '#services/credential-store/neks/neks.ts';
+import { pendingKeys } from '#services/credential-store/neks/rewrap.ts';
+import type { DomainRecord } from '#services/credential-store/records/domain-record.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import { silentLogger } from '#shared/log.ts';
 import { seededRandom } from '#test/kit/random.ts';

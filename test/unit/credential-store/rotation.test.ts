@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DomainRecord, KeyRecord, Rotation } from '#services/credential-store/domain-record.ts';
 import {
   assertNoRotation,
   freezeRotation,
@@ -8,7 +7,7 @@ import {
   rollbackRotation,
   rotationStatus,
   startRotation,
-} from '#services/credential-store/rotation.ts';
+} from '#services/credential-store/life/rotation.ts';
 import {
   activated,
   noteProblem,
@@ -17,7 +16,8 @@ import {
   replaced,
   replicated,
   switched,
-} from '#services/credential-store/steps.ts';
+} from '#services/credential-store/life/transitions.ts';
+import type { DomainRecord, KeyRecord, Rotation } from '#services/credential-store/records/domain-record.ts';
 import { AT, keyIn, NOW, outcome, recordWith, rotationOf, statesOf } from './record-fixture.ts';
 
 const pair = (old: KeyRecord['state'], fresh: KeyRecord['state'], more: Partial<Rotation> = {}): DomainRecord =>

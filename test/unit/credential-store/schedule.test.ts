@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nextOccurrence, setSchedule } from '#services/credential-store/schedule.ts';
-import { noteProblem } from '#services/credential-store/steps.ts';
+import { nextOccurrence, setSchedule } from '#services/credential-store/life/schedule.ts';
+import { noteProblem } from '#services/credential-store/life/transitions.ts';
 import { AT, keyIn, recordWith } from './record-fixture.ts';
 
 const CASES: [what: string, zone: string, at: string, days: number, last: string, next: string][] = [

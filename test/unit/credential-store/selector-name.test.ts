@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DomainRecord } from '#services/credential-store/domain-record.ts';
-import { newSelectors } from '#services/credential-store/selector-name.ts';
+import { newSelectors } from '#services/credential-store/making/selector-name.ts';
+import type { DomainRecord } from '#services/credential-store/records/domain-record.ts';
 import { keyIn, NOW, recordWith } from './record-fixture.ts';
 
 const rsa = 'rsa-2048';

@@ -1,6 +1,6 @@
 import type { CredentialStoreContract, KeyAlgorithm, SigningKey } from '#services/credential-store/contract.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
-import { generateKey } from '#services/credential-store/generate.ts';
+import { generateKey } from '#services/credential-store/making/generate-key.ts';
 import type { Announce, Service } from '#shared/contract.ts';
 import { wrapKey } from '#shared/dkim/key-wrap.ts';
 import type { Nek } from '#shared/dkim/nek.ts';

@@ -5,11 +5,15 @@ import { Settings } from '#cluster/config/settings.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import type { CredentialStoreContract, SigningKey } from '#services/credential-store/contract.ts';
-import { CredentialRecord, type DomainRecord, type KeyRecord } from '#services/credential-store/domain-record.ts';
-import { heldKeys } from '#services/credential-store/key-status.ts';
-import type { Office } from '#services/credential-store/operations/office.ts';
+import type { Office } from '#services/credential-store/operations/deps.ts';
+import { heldKeys } from '#services/credential-store/operations/key-status.ts';
 import { reading } from '#services/credential-store/operations/reading.ts';
-import { Records } from '#services/credential-store/records.ts';
+import {
+  CredentialRecord,
+  type DomainRecord,
+  type KeyRecord,
+} from '#services/credential-store/records/domain-record.ts';
+import { Records } from '#services/credential-store/records/records.ts';
 import { KeySource } from '#services/signer/key-source.ts';
 import type { Client, Handlers } from '#shared/contract.ts';
 import { silentLogger } from '#shared/log.ts';

@@ -1,4 +1,3 @@
-import type { DomainRecord } from '#services/credential-store/domain-record.ts';
 import {
   activateKey,
   activatesByItself,
@@ -6,9 +5,15 @@ import {
   deleteKey,
   retireKey,
   revokeKey,
-} from '#services/credential-store/life-cycle.ts';
-import { freezeRotation, resumeDomain, rollbackRotation, startRotation } from '#services/credential-store/rotation.ts';
-import { setSchedule } from '#services/credential-store/schedule.ts';
+} from '#services/credential-store/life/life-cycle.ts';
+import {
+  freezeRotation,
+  resumeDomain,
+  rollbackRotation,
+  startRotation,
+} from '#services/credential-store/life/rotation.ts';
+import { setSchedule } from '#services/credential-store/life/schedule.ts';
+import type { DomainRecord } from '#services/credential-store/records/domain-record.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Cluster } from './cluster.ts';
 import type { Invariants } from './invariants.ts';

@@ -1,6 +1,6 @@
 import type { KeyAlgorithm } from '#services/credential-store/contract.ts';
-import type { DomainRecord, KeyRecord, Publication } from '#services/credential-store/domain-record.ts';
-import { newSelectors } from '#services/credential-store/selector-name.ts';
+import { newSelectors } from '#services/credential-store/making/selector-name.ts';
+import type { DomainRecord, KeyRecord, Publication } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { Chance } from './chance.ts';
 import { SimulatedDns } from './dns.ts';

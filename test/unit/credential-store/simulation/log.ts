@@ -1,4 +1,4 @@
-import type { DomainRecord } from '#services/credential-store/domain-record.ts';
+import type { DomainRecord } from '#services/credential-store/records/domain-record.ts';
 
 /**
  * The replicated log as the cluster has it: changes in one order. Each is accepted only from a writer that had seen all

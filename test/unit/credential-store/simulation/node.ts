@@ -1,7 +1,7 @@
 import type { Holder } from '#services/credential-store/contract.ts';
-import type { DomainRecord, KeyRecord } from '#services/credential-store/domain-record.ts';
-import { Driver } from '#services/credential-store/driver.ts';
-import type { DriverWorld } from '#services/credential-store/driver-world.ts';
+import { Driver } from '#services/credential-store/driver/driver.ts';
+import type { DriverWorld } from '#services/credential-store/driver/effects.ts';
+import type { DomainRecord, KeyRecord } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import type { Cluster } from './cluster.ts';

@@ -1,5 +1,5 @@
-import { openSteps } from '#services/credential-store/next-step.ts';
-import { runningRotation } from '#services/credential-store/record-change.ts';
+import { openSteps } from '#services/credential-store/life/next-step.ts';
+import { runningRotation } from '#services/credential-store/records/record-change.ts';
 import { giveOrder, publishByHand, resumeAll } from './admin.ts';
 import { Cluster } from './cluster.ts';
 import { breakSomething, healEverything } from './faults.ts';

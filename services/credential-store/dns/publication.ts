@@ -3,7 +3,7 @@ import { nearestZone } from '#cluster/config/zone.ts';
 import type { KeyName } from '#shared/dkim/key-name.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { KeyRecord, Publication } from './domain-record.ts';
+import type { KeyRecord, Publication } from '../records/domain-record.ts';
 
 /** How the record of a key gets into DNS, and where it stands. What is decided at its making holds for its whole life. */
 

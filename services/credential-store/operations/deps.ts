@@ -8,12 +8,12 @@ import type { Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { CredentialStoreContract } from '../contract.ts';
-import type { DnsViews } from '../dns-views.ts';
-import type { CredentialRecord, DomainRecord, KeyRecord } from '../domain-record.ts';
-import type { KeyMaker } from '../key-maker.ts';
-import type { Neks } from '../neks.ts';
+import type { DnsViews } from '../dns/views.ts';
+import type { KeyMaker } from '../making/key-maker.ts';
+import type { Neks } from '../neks/neks.ts';
 import type { Presence } from '../presence.ts';
-import type { Records } from '../records.ts';
+import type { CredentialRecord, DomainRecord, KeyRecord } from '../records/domain-record.ts';
+import type { Records } from '../records/records.ts';
 
 /** What the operations of a running credential-store work with. */
 export type Office = {

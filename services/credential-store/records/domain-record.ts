@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { WrappedKey } from '#shared/dkim/key-wrap.ts';
-import { KeyInfo } from './contract.ts';
+import { KeyInfo } from '../contract.ts';
 
 /**
  * What the cluster knows of one signing domain: its keys, its rotation, its schedule, and which node drives them. One

@@ -1,5 +1,5 @@
-import type { DomainRecord, KeyRecord } from './domain-record.ts';
-import { runningRotation, timeText } from './record-change.ts';
+import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
+import { runningRotation, timeText } from '../records/record-change.ts';
 
 /**
  * Which steps are to be made in a domain: what follows from its record alone. A step is named by the state that it

@@ -1,9 +1,7 @@
 import { SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
-import type { RotationStatus } from './contract.ts';
-import type { DomainRecord, KeyRecord, Rotation } from './domain-record.ts';
-import { addKey } from './life-cycle.ts';
-import { openSteps, waitText } from './next-step.ts';
+import type { RotationStatus } from '../contract.ts';
+import type { DomainRecord, KeyRecord, Rotation } from '../records/domain-record.ts';
 import {
   type At,
   enter,
@@ -13,7 +11,9 @@ import {
   withEvent,
   withKeys,
   withoutProblem,
-} from './record-change.ts';
+} from '../records/record-change.ts';
+import { addKey } from './life-cycle.ts';
+import { openSteps, waitText } from './next-step.ts';
 import { withoutRotationTrouble } from './schedule.ts';
 
 /**

@@ -1,9 +1,9 @@
-import { type KeyInfo, type KeyStatus, SigningKey } from './contract.ts';
-import type { DnsViews } from './dns-views.ts';
-import type { DomainRecord, KeyRecord } from './domain-record.ts';
-import type { Presence } from './presence.ts';
-import { recordName } from './publication.ts';
-import type { Records } from './records.ts';
+import { type KeyInfo, type KeyStatus, SigningKey } from '../contract.ts';
+import { recordName } from '../dns/publication.ts';
+import type { DnsViews } from '../dns/views.ts';
+import type { Presence } from '../presence.ts';
+import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
+import type { Records } from '../records/records.ts';
 
 /** Keys as others see them: people, and signers. */
 

@@ -1,8 +1,8 @@
 import type { Logger } from '#shared/log.ts';
-import type { DnsView, Holder } from './contract.ts';
-import type { Expected } from './dns-views.ts';
-import type { DomainRecord, KeyRecord } from './domain-record.ts';
-import type { Records } from './records.ts';
+import type { DnsView, Holder } from '../contract.ts';
+import type { Expected } from '../dns/views.ts';
+import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
+import type { Records } from '../records/records.ts';
 
 /** All that the driver knows of the world, and all that it can do to it. */
 export type DriverWorld = {

@@ -1,7 +1,16 @@
 import { SealpostError } from '#shared/errors.ts';
-import type { KeyAlgorithm, KeyState } from './contract.ts';
-import type { DomainRecord, KeyRecord } from './domain-record.ts';
-import { type At, enter, keyOf, timeText, withEvent, withKeys, withoutProblem, wrongState } from './record-change.ts';
+import type { KeyAlgorithm, KeyState } from '../contract.ts';
+import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
+import {
+  type At,
+  enter,
+  keyOf,
+  timeText,
+  withEvent,
+  withKeys,
+  withoutProblem,
+  wrongState,
+} from '../records/record-change.ts';
 
 /**
  * The life of a key, and what an administrator may do to one key. Everything here is a function from a domain's record

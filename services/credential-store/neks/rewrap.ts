@@ -1,8 +1,8 @@
 import { unwrapWith, type WrappedKey, wrapKey } from '#shared/dkim/key-wrap.ts';
 import { findNek, type Nek } from '#shared/dkim/nek.ts';
 import { errorText } from '#shared/errors.ts';
-import type { DomainRecord, KeyRecord } from './domain-record.ts';
-import type { Records } from './records.ts';
+import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
+import type { Records } from '../records/records.ts';
 
 /**
  * From one named encryption key (NEK) to another. Three steps, each a compare-and-set or several:

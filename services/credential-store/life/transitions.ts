@@ -1,6 +1,6 @@
 import { SealpostError } from '#shared/errors.ts';
-import type { KeyState } from './contract.ts';
-import type { DomainRecord, KeyRecord } from './domain-record.ts';
+import type { KeyState } from '../contract.ts';
+import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import {
   type At,
   enter,
@@ -11,7 +11,7 @@ import {
   withKeys,
   withoutProblem,
   wrongState,
-} from './record-change.ts';
+} from '../records/record-change.ts';
 
 /**
  * The steps that a driver makes once it has confirmed what they say, as functions from record to record. Each checks

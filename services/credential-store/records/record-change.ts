@@ -1,5 +1,5 @@
 import { errorText, SealpostError } from '#shared/errors.ts';
-import type { KeyState } from './contract.ts';
+import type { KeyState } from '../contract.ts';
 import type { DomainRecord, KeyRecord, Rotation } from './domain-record.ts';
 
 /** What every function from record to record is made of. None of them changes its argument. */

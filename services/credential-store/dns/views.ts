@@ -3,10 +3,10 @@ import type { KeyName } from '#shared/dkim/key-name.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { DnsView } from './contract.ts';
-import { checkRecord, type ExpectedRecord } from './dns/proof.ts';
-import type { KeyRecord } from './domain-record.ts';
-import type { Records } from './records.ts';
+import type { DnsView } from '../contract.ts';
+import type { KeyRecord } from '../records/domain-record.ts';
+import type { Records } from '../records/records.ts';
+import { checkRecord, type ExpectedRecord } from './proof.ts';
 
 /**
  * What this node sees of the keys' records in DNS. Looked at when a driver asks, and by itself every minute,

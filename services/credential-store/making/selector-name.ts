@@ -1,8 +1,8 @@
 import { datedSelector } from '#shared/dkim/dated-selector.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { KeyAlgorithm } from './contract.ts';
-import type { DomainRecord, KeyRecord } from './domain-record.ts';
-import { timeText } from './record-change.ts';
+import type { KeyAlgorithm } from '../contract.ts';
+import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
+import { timeText } from '../records/record-change.ts';
 
 /**
  * Names for the new keys of a domain, one for each algorithm. By date, never one that is or was used. Where the CNAMEs of some selectors stand in DNS

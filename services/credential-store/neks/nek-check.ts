@@ -2,8 +2,8 @@ import type { WrappedKey } from '#shared/dkim/key-wrap.ts';
 import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { NekList } from './domain-record.ts';
-import type { Records } from './records.ts';
+import type { NekList } from '../records/domain-record.ts';
+import type { Records } from '../records/records.ts';
 import { wrappedKeys } from './rewrap.ts';
 
 /** Whether the named encryption keys (NEKs) of a node are those that the store needs, and the sentences when not. */

@@ -6,14 +6,14 @@ import { verifyProof } from '#shared/dkim/prove.ts';
 import { dkimRecordValue, revokedRecordValue } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { publishTxt, removeTxt, replaceTxt } from './dns/publish.ts';
-import type { DnsViews } from './dns-views.ts';
-import type { CredentialRecord, KeyRecord } from './domain-record.ts';
-import type { DriverWorld } from './driver-world.ts';
-import type { KeyMaker } from './key-maker.ts';
-import type { Presence } from './presence.ts';
-import { recordName, zoneToUpdate } from './publication.ts';
-import type { Records } from './records.ts';
+import { recordName, zoneToUpdate } from '../dns/publication.ts';
+import { publishTxt, removeTxt, replaceTxt } from '../dns/publish.ts';
+import type { DnsViews } from '../dns/views.ts';
+import type { KeyMaker } from '../making/key-maker.ts';
+import type { Presence } from '../presence.ts';
+import type { CredentialRecord, KeyRecord } from '../records/domain-record.ts';
+import type { Records } from '../records/records.ts';
+import type { DriverWorld } from './effects.ts';
 
 /** The driver's hands: the records, the other nodes, DNS. */
 export type WorldDeps = {

@@ -1,6 +1,6 @@
 import { SealpostError } from '#shared/errors.ts';
-import type { DomainRecord, Schedule } from './domain-record.ts';
-import { withKeys, withoutProblem } from './record-change.ts';
+import type { DomainRecord, Schedule } from '../records/domain-record.ts';
+import { withKeys, withoutProblem } from '../records/record-change.ts';
 
 /** When scheduled rotations are due: every so many days, at a time of day where the administrator lives. */
 

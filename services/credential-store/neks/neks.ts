@@ -1,10 +1,10 @@
 import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Holder, NekStatus } from './contract.ts';
-import type { NekList } from './domain-record.ts';
+import type { Holder, NekStatus } from '../contract.ts';
+import type { NekList } from '../records/domain-record.ts';
+import type { Records } from '../records/records.ts';
 import { assertOpenable, countKeys, entryOf, mismatch, type NekEntry } from './nek-check.ts';
-import type { Records } from './records.ts';
 import { type Left, pendingKeys, rewrapPending, wrappedKeys } from './rewrap.ts';
 
 /**

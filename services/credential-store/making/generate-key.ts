@@ -1,7 +1,7 @@
 import { generateKeyPair, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
 import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
-import type { KeyAlgorithm } from './contract.ts';
+import type { KeyAlgorithm } from '../contract.ts';
 
 const generatePair = promisify(generateKeyPair);
 

@@ -1,7 +1,7 @@
-import type { Holder } from './contract.ts';
-import type { DomainRecord } from './domain-record.ts';
-import type { Step } from './next-step.ts';
-import { lateHolder } from './step-work.ts';
+import type { Holder } from '../contract.ts';
+import type { Step } from '../life/next-step.ts';
+import type { DomainRecord } from '../records/domain-record.ts';
+import { lateHolder } from './conditions.ts';
 
 /**
  * The steps of one domain that could not be made, and when each is tried again: after 0.5 s, 1 s, 2 s … 30 s; at once

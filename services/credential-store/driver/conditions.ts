@@ -1,12 +1,9 @@
 import { SealpostError } from '#shared/errors.ts';
-import type { DnsView, Holder } from './contract.ts';
-import type { Expected } from './dns-views.ts';
-import type { DomainRecord, KeyRecord } from './domain-record.ts';
-import type { DriverWorld } from './driver-world.ts';
-import type { Step, StepKind } from './next-step.ts';
-import { keyOf, reasonText, runningRotation, wrongState } from './record-change.ts';
-import { startRotation } from './rotation.ts';
-import { nextOccurrence } from './schedule.ts';
+import type { DnsView, Holder } from '../contract.ts';
+import type { Expected } from '../dns/views.ts';
+import type { Step, StepKind } from '../life/next-step.ts';
+import { startRotation } from '../life/rotation.ts';
+import { nextOccurrence } from '../life/schedule.ts';
 import {
   activated,
   deleted,
@@ -18,7 +15,10 @@ import {
   revoked,
   stopped,
   switched,
-} from './steps.ts';
+} from '../life/transitions.ts';
+import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
+import { keyOf, reasonText, runningRotation, wrongState } from '../records/record-change.ts';
+import type { DriverWorld } from './effects.ts';
 
 /**
  * What a step asks of the other nodes and does in DNS before it is written down. All of it may be done again, by this

@@ -4,11 +4,11 @@ import { checkKeyName, type KeyName } from '#shared/dkim/key-name.ts';
 import { type WrappedKey, wrapKey } from '#shared/dkim/key-wrap.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { KeyAlgorithm } from './contract.ts';
-import type { DomainRecord, KeyRecord } from './domain-record.ts';
-import { generateKey } from './generate.ts';
-import type { Neks } from './neks.ts';
-import { fixedSelectors, publicationFor } from './publication.ts';
+import type { KeyAlgorithm } from '../contract.ts';
+import { fixedSelectors, publicationFor } from '../dns/publication.ts';
+import type { Neks } from '../neks/neks.ts';
+import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
+import { generateKey } from './generate-key.ts';
 import { newSelectors } from './selector-name.ts';
 
 /** Makes keys: names, pairs, wrapped; nothing is stored. */

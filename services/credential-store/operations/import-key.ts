@@ -3,11 +3,11 @@ import { checkKeyName, type KeyName } from '#shared/dkim/key-name.ts';
 import { unwrapKey, type WrappedKey } from '#shared/dkim/key-wrap.ts';
 import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { KeyAlgorithm } from './contract.ts';
-import type { KeyRecord } from './domain-record.ts';
-import { assertCurrent } from './nek-check.ts';
-import type { Office } from './operations/office.ts';
-import { publicationFor } from './publication.ts';
+import type { KeyAlgorithm } from '../contract.ts';
+import { publicationFor } from '../dns/publication.ts';
+import { assertCurrent } from '../neks/nek-check.ts';
+import type { KeyRecord } from '../records/domain-record.ts';
+import type { Office } from './deps.ts';
 
 type ImportRequest = KeyName & {
   algorithm: KeyAlgorithm;

@@ -1,12 +1,12 @@
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import type { Holder } from './contract.ts';
-import type { DomainRecord } from './domain-record.ts';
-import { StepWaits, systemTimer, type Timer } from './driver-waits.ts';
-import type { DriverWorld } from './driver-world.ts';
-import { nextStep, type Step } from './next-step.ts';
-import { reasonText } from './record-change.ts';
-import { assertSameKeys, type Change, work } from './step-work.ts';
-import { claim, noteProblem } from './steps.ts';
+import type { Holder } from '../contract.ts';
+import { nextStep, type Step } from '../life/next-step.ts';
+import { claim, noteProblem } from '../life/transitions.ts';
+import type { DomainRecord } from '../records/domain-record.ts';
+import { reasonText } from '../records/record-change.ts';
+import { assertSameKeys, type Change, work } from './conditions.ts';
+import type { DriverWorld } from './effects.ts';
+import { StepWaits, systemTimer, type Timer } from './waits.ts';
 
 /**
  * Makes the steps in the lives of keys: asks the nodes and DNS (`step-work.ts`), then writes the new state down.
