@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import ipaddr from 'ipaddr.js';
 import type { ListenerConfig } from '#cluster/config/schema/schema.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import { type Connection, Server } from './library.ts';
-import { Session, type SessionDependencies } from './session.ts';
+import { Session, type SessionDependencies } from './session/session.ts';
+import { type Connection, Server } from './smtp-server/server.ts';
 import type { TlsMaterial } from './tls-material.ts';
 
 /**

@@ -6,8 +6,8 @@ import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type ListenerContract, listenerContract } from './contract.ts';
 import { Listener } from './listener.ts';
-import { Placement } from './placement.ts';
-import { SessionCounts } from './session-counts.ts';
+import { Placement } from './message/placement.ts';
+import { SessionCounts } from './session/session-counts.ts';
 import { TlsMaterial } from './tls-material.ts';
 
 export type ListenerDependencies = {

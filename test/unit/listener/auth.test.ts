@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decodeBase64, parsePlain, userName } from '#services/listener/sasl.ts';
+import { decodeBase64, parsePlain, userName } from '#services/listener/parsers/sasl.ts';
 import { Dialogue, startListener } from './harness.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');

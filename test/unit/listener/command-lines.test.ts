@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CommandLines } from '#services/listener/command-lines.ts';
+import { CommandLines } from '#services/listener/parsers/command-lines.ts';
 
 /** Every line of the input as text or problem, with the input cut into pieces of `size` bytes. */
 function lines(input: Buffer, size: number, maxLength = 512): string[] {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DataDecoder, type Defect } from '#services/listener/data-decoder.ts';
+import { DataDecoder, type Defect } from '#services/listener/parsers/data-decoder.ts';
 
 type Result = { text: string; rest: string | undefined; defects: boolean; defect: Defect | undefined };
 

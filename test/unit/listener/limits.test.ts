@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SessionCounts } from '#services/listener/session-counts.ts';
+import { SessionCounts } from '#services/listener/session/session-counts.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { Dialogue, startListener } from './harness.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decodeXtext, parseParameters, parsePath } from '#services/listener/mail-path.ts';
+import { decodeXtext, parseParameters, parsePath } from '#services/listener/parsers/mail-path.ts';
 
 const PATHS: [text: string, address: string | { problem: string }][] = [
   ['<>', ''],

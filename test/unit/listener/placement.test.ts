@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { Placement } from '#services/listener/placement.ts';
+import { Placement } from '#services/listener/message/placement.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /** Which router a listener of node `own` chooses, and whom it asks when that one does not take the message. */

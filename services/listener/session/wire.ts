@@ -1,4 +1,4 @@
-import type { IncomingMessage } from './incoming-message.ts';
+import type { IncomingMessage } from '../message/incoming-message.ts';
 
 /** The connection as a session sees it. */
 export type Wire = {

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatReply, type Reply, reply } from '#shared/reply.ts';
+import { type Credentials, decodeBase64, parsePlain, userName } from '../../parsers/sasl.ts';
 import type { Answer } from '../answer.ts';
 import type { Handler } from '../dispatch.ts';
 import { NOT_IMPLEMENTED, TLS_FIRST } from '../replies.ts';
-import { type Credentials, decodeBase64, parsePlain, userName } from '../sasl.ts';
 import type { Session } from '../session.ts';
 import { tlsOffer } from './starttls.ts';
 

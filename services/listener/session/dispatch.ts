@@ -1,5 +1,5 @@
+import type { CommandLine } from '../parsers/command-lines.ts';
 import type { Answer } from './answer.ts';
-import type { CommandLine } from './command-lines.ts';
 import { auth } from './commands/auth.ts';
 import { data } from './commands/data.ts';
 import { ehlo, helo } from './commands/ehlo.ts';

@@ -2,10 +2,10 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
 import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
-import { LineStream, type MessageSink } from './library-stream.ts';
-import type { Session } from './session.ts';
-import type { TlsMaterial } from './tls-material.ts';
-import type { Wire } from './wire.ts';
+import type { Session } from '../session/session.ts';
+import type { Wire } from '../session/wire.ts';
+import type { TlsMaterial } from '../tls-material.ts';
+import { LineStream, type MessageSink } from './stream.ts';
 
 /**
  * smtp-server, as far as it is used: it accepts connections, reads the PROXY header, does the TLS handshakes (implicit

@@ -1,5 +1,5 @@
 import { type Reply, reply } from '#shared/reply.ts';
-import type { PathProblem } from '../mail-path.ts';
+import type { PathProblem } from '../../parsers/mail-path.ts';
 
 /** The reply to a path that cannot be used; `enhanced` says whether it is the sender's or the recipient's. */
 export function pathReply(problem: PathProblem, enhanced: '5.1.3' | '5.1.7'): Reply {

@@ -1,7 +1,7 @@
 import { newId } from '#shared/ids.ts';
 import { type Reply, reply } from '#shared/reply.ts';
+import { decodeXtext, type Parameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
 import type { Handler } from '../dispatch.ts';
-import { decodeXtext, type Parameters, parseParameters, parsePath } from '../mail-path.ts';
 import { LOGIN_FIRST, messageTooBig, NON_ASCII_ADDRESS } from '../replies.ts';
 import type { Session } from '../session.ts';
 import type { Transaction } from '../transaction.ts';

@@ -3,9 +3,9 @@ import type { MessageFacts } from '#services/router/contract.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Reply } from '#shared/reply.ts';
-import type { Defect } from './data-decoder.ts';
-import { EmptyLineFinder } from './empty-line-finder.ts';
-import { defectReply, HEADER_TOO_BIG, messageTooBig, routerRefusal } from './replies.ts';
+import type { Defect } from '../parsers/data-decoder.ts';
+import { EmptyLineFinder } from '../parsers/empty-line-finder.ts';
+import { defectReply, HEADER_TOO_BIG, messageTooBig, routerRefusal } from '../session/replies.ts';
 import type { Acceptance, Transfer } from './transfer.ts';
 
 /**

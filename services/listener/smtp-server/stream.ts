@@ -1,6 +1,6 @@
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
-import { type CommandLine, CommandLines } from './command-lines.ts';
-import { DataDecoder, type Defect } from './data-decoder.ts';
+import { type CommandLine, CommandLines } from '../parsers/command-lines.ts';
+import { DataDecoder, type Defect } from '../parsers/data-decoder.ts';
 
 /**
  * The parser of smtp-server, with its own reading of lines and of message text put in place of the library's, which

@@ -1,12 +1,12 @@
 import type { Origin } from '#shared/envelope.ts';
 import { errorText } from '#shared/errors.ts';
 import { formatReply, reply } from '#shared/reply.ts';
+import { IncomingMessage, type Judge } from '../../message/incoming-message.ts';
+import { type Opened, Transfer } from '../../message/transfer.ts';
 import type { Handler } from '../dispatch.ts';
-import { IncomingMessage, type Judge } from '../incoming-message.ts';
 import { GO_AHEAD, routerRefusal } from '../replies.ts';
 import type { Session } from '../session.ts';
 import { envelopeOf, type Transaction } from '../transaction.ts';
-import { type Opened, Transfer } from '../transfer.ts';
 
 /**
  * DATA (RFC 5321 §4.1.1.4). 354 comes only when a router has opened a transfer: whoever cannot keep a message says so

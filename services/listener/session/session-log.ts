@@ -1,7 +1,7 @@
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, type Reply } from '#shared/reply.ts';
-import type { Ending, IncomingMessage } from './incoming-message.ts';
+import type { Ending, IncomingMessage } from '../message/incoming-message.ts';
 import type { Transaction } from './transaction.ts';
 
 /** What a session says in the log: every line names the session and its peer. */

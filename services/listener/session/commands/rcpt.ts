@@ -1,7 +1,7 @@
 import { DsnNotify, type EnvelopeRecipient } from '#shared/envelope.ts';
 import { type Reply, reply } from '#shared/reply.ts';
+import { decodeXtext, type Parameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
 import type { Handler } from '../dispatch.ts';
-import { decodeXtext, type Parameters, parseParameters, parsePath } from '../mail-path.ts';
 import { NON_ASCII_ADDRESS, TOO_MANY_RECIPIENTS } from '../replies.ts';
 import { pathReply } from './path-reply.ts';
 
