@@ -1,5 +1,5 @@
+import type { RelayRules } from './relay/relay-rules.ts';
 import type { ClientName, ReverseDns } from './reverse-dns.ts';
-import type { RelayRules } from './rules.ts';
 
 type Request = { address: string };
 type Accepted = {

@@ -2,9 +2,9 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import { parseAddressList } from '#shared/address-list.ts';
 import { fieldValue, type HeaderField, splitHeader } from '#shared/header.ts';
 import type { SessionFacts } from './contract.ts';
-import type { Directory } from './directory.ts';
+import type { Directory } from './directory/directory.ts';
 import { formatDate, receivedField } from './received.ts';
-import type { RelayRules } from './rules.ts';
+import type { RelayRules } from './relay/relay-rules.ts';
 import { notPermitted } from './sender.ts';
 import { defer, reject } from './verdict.ts';
 

@@ -1,5 +1,5 @@
-import { addressLiteral } from './client-address.ts';
 import type { SessionFacts } from './contract.ts';
+import { addressLiteral } from './relay/client-address.ts';
 
 /** What the trace field says. `hostname` is ours; `recipients` as the client named them. */
 export type Trace = {

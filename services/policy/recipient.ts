@@ -3,8 +3,8 @@ import { domainOf, localPartOf } from '#shared/address.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import { canonicalAddress } from '#shared/mailbox.ts';
 import type { SessionFacts } from './contract.ts';
-import type { Directory } from './directory.ts';
-import type { RelayRules } from './rules.ts';
+import type { Directory } from './directory/directory.ts';
+import type { RelayRules } from './relay/relay-rules.ts';
 import { defer, reject } from './verdict.ts';
 
 type Request = { facts: SessionFacts; recipient: EnvelopeRecipient };

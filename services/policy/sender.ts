@@ -1,7 +1,7 @@
 import { printable } from '#shared/mailbox.ts';
 import { formatSize } from '#shared/units.ts';
 import type { SessionFacts } from './contract.ts';
-import type { Directory } from './directory.ts';
+import type { Directory } from './directory/directory.ts';
 import { defer, reject } from './verdict.ts';
 
 type Request = { facts: SessionFacts; reversePath: string; size?: number | undefined };

@@ -2,16 +2,16 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Service } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
-import { authenticate } from './authenticate.ts';
-import { ConfiguredDirectory } from './configured-directory.ts';
+import { authenticate } from './authentication/authenticate.ts';
+import { Gate } from './authentication/concurrency-limit.ts';
 import { connect } from './connect.ts';
 import { type PolicyContract, policyContract } from './contract.ts';
-import { Gate } from './gate.ts';
+import { ConfiguredDirectory } from './directory/configured-directory.ts';
 import { message } from './message.ts';
-import { type PolicyPeers, Rates } from './rates.ts';
+import { type PolicyPeers, Rates } from './rates/rates.ts';
 import { recipient } from './recipient.ts';
+import { RelayRules } from './relay/relay-rules.ts';
 import { ReverseDns } from './reverse-dns.ts';
-import { RelayRules } from './rules.ts';
 import { sender } from './sender.ts';
 
 export type PolicyDeps = {

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pino from 'pino';
 import { addUser } from '#cluster/config/users/edit.ts';
-import { ConfiguredDirectory } from '#services/policy/configured-directory.ts';
+import { ConfiguredDirectory } from '#services/policy/directory/configured-directory.ts';
 import { Secret } from '#shared/secret.ts';
 import { SECRET } from './fixtures.ts';
 

@@ -1,7 +1,7 @@
 import { type Config, ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { parseUsersFile } from '#cluster/config/users/users-file.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
-import { Directory } from '#services/policy/directory.ts';
+import { Directory } from '#services/policy/directory/directory.ts';
 
 /** The password `secret`, at the least cost that the format allows, so that tests spend no time on it. */
 export const SECRET = '$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$QQCd8VPOryZiCF3MtwQnPTK7odKCaPcXJGplgNEuj1A';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Gate } from '#services/policy/gate.ts';
+import { Gate } from '#services/policy/authentication/concurrency-limit.ts';
 
 test('two run, two wait in order, the fifth is refused, and places come free again', async () => {
   const gate = new Gate(2, 2);

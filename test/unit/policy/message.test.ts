@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SessionFacts } from '#services/policy/contract.ts';
-import type { Directory } from '#services/policy/directory.ts';
+import type { Directory } from '#services/policy/directory/directory.ts';
 import { message } from '#services/policy/message.ts';
-import { RelayRules } from '#services/policy/rules.ts';
+import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import { config, directory, facts } from './fixtures.ts';
 
 const CONFIG = config({

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Settings } from '#cluster/config/settings.ts';
 import type { PolicyContract } from '#services/policy/contract.ts';
-import { type Counted, Rates } from '#services/policy/rates.ts';
+import { type Counted, Rates } from '#services/policy/rates/rates.ts';
 import type { EventPayload } from '#shared/contract.ts';
 import { config, facts } from './fixtures.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RelayRules } from '#services/policy/rules.ts';
+import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import { config } from './fixtures.ts';
 
 type Lists = { hosts?: string[]; domains?: string[] };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SessionFacts } from '#services/policy/contract.ts';
-import type { Directory } from '#services/policy/directory.ts';
+import type { Directory } from '#services/policy/directory/directory.ts';
 import { sender } from '#services/policy/sender.ts';
 import { directory, facts } from './fixtures.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { counted, Windows, waitFor } from '#services/policy/windows.ts';
+import { counted, Windows, waitFor } from '#services/policy/rates/sliding-counts.ts';
 import { seededRandom } from '#test/kit/random.ts';
 
 const PER = 60_000;

@@ -6,9 +6,9 @@ import type { Announce, EventPayload, Listen } from '#shared/contract.ts';
 import { newId } from '#shared/ids.ts';
 import { canonicalAddress, mailboxKey, printable } from '#shared/mailbox.ts';
 import { formatRate, type Rate } from '#shared/rate.ts';
-import { MOST_COUNTS, type PolicyContract, type Refusal, type SessionFacts } from './contract.ts';
-import { defer } from './verdict.ts';
-import { type Count, type Sums, Windows, waitFor } from './windows.ts';
+import { MOST_COUNTS, type PolicyContract, type Refusal, type SessionFacts } from '../contract.ts';
+import { defer } from '../verdict.ts';
+import { type Count, type Sums, Windows, waitFor } from './sliding-counts.ts';
 
 /**
  * Limits for those who send (`rates.users`, `rates.senders`): messages and recipients in a time, through all nodes

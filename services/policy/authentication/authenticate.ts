@@ -3,10 +3,10 @@ import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { printable } from '#shared/mailbox.ts';
-import type { SessionFacts } from './contract.ts';
-import type { Directory } from './directory.ts';
-import type { Gate } from './gate.ts';
-import { defer, reject } from './verdict.ts';
+import type { SessionFacts } from '../contract.ts';
+import type { Directory } from '../directory/directory.ts';
+import { defer, reject } from '../verdict.ts';
+import type { Gate } from './concurrency-limit.ts';
 
 type Request = { facts: SessionFacts; mechanism: string; user: string };
 /** What `authenticate` needs. `directory`: undefined where the users file could not be read; null: none is set. */
