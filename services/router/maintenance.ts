@@ -4,11 +4,11 @@ import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorText } from '#shared/errors.ts';
 import { queueIdFloor } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Intake } from './intake.ts';
-import { type Receipt, rangeOf } from './records.ts';
-import { unseal } from './seal.ts';
-import type { Slots } from './slots.ts';
-import type { Space } from './space.ts';
+import type { Intake } from './intake/intake.ts';
+import { type Receipt, rangeOf } from './store/records.ts';
+import { unseal } from './store/seal.ts';
+import type { Slots } from './store/slots.ts';
+import type { Space } from './store/space.ts';
 
 /**
  * The housekeeping of the queue, one job after the other on one timer: transfers that nobody goes on with, receipts

@@ -4,7 +4,7 @@ import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import { CHUNK_BYTES, routerContract } from '#services/router/contract.ts';
-import type { Delivery, Job } from '#services/router/job.ts';
+import type { Delivery, Job } from '#services/router/delivery/job.ts';
 import { createRouterService } from '#services/router/service.ts';
 import { createLogger } from '#shared/log.ts';
 import { reply } from '#shared/reply.ts';

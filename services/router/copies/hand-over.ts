@@ -3,7 +3,7 @@ import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Store } from '#cluster/store.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Slots } from '../slots.ts';
+import type { Slots } from '../store/slots.ts';
 import { asPair, type ClaimRecord, claim, pairKey } from './claims.ts';
 import type { CopySender } from './copy-sender.ts';
 import type { OwnLease } from './own-lease.ts';

@@ -2,7 +2,7 @@ import type { Store, StoreOperation } from '#cluster/store.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { CopyChange } from '../contract.ts';
-import { keys, rangeOf } from '../records.ts';
+import { keys, rangeOf } from '../store/records.ts';
 
 /**
  * The copies of other nodes' mail on this disk. Records lie as their owner sealed them, below `copy!<owner>.<generation>`:

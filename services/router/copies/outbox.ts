@@ -2,7 +2,7 @@ import type { StoreOperation } from '#cluster/store.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type CopyChange, MOST_COPIES, type PairName } from '../contract.ts';
-import type { CopyPlace } from '../records.ts';
+import type { CopyPlace } from '../store/records.ts';
 
 /**
  * What goes to one holder, in order, one call after the other: what comes while a call is under way goes along with the

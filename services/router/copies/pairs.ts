@@ -3,7 +3,7 @@ import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Calls } from '#services/topology.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { CopyPlace } from '../records.ts';
+import type { CopyPlace } from '../store/records.ts';
 import { asPair, type ClaimRecord, giveUp, open, type Pair, pairKey, parseKey } from './claims.ts';
 import type { LeaseWatch } from './lease-watch.ts';
 import { Outbox } from './outbox.ts';

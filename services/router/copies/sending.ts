@@ -1,6 +1,6 @@
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { keys, MessageRecord, parseRecord } from '../records.ts';
+import { keys, MessageRecord, parseRecord } from '../store/records.ts';
 import type { Outbox, Record } from './outbox.ts';
 
 /** What of a message goes to the holder of its copy, and in which order: its own record last, with which it is whole. */

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import type { CapturedMessage } from '#shared/captured-mail.ts';
 import { errorCode } from '#shared/errors.ts';
 import { reply } from '#shared/reply.ts';
-import type { Job } from '../job.ts';
 import { allRecipients, diskTrouble, type Transport } from './channel.ts';
 import { FolderSync, makeFolder, writeSynced } from './files.ts';
+import type { Job } from './job.ts';
 import { localTransport } from './local.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { errorCode, errorText } from '#shared/errors.ts';
 import { type Reply, reply } from '#shared/reply.ts';
-import type { Job, JobRecipient, Opened, RecipientResult } from '../job.ts';
+import type { Job, JobRecipient, Opened, RecipientResult } from './job.ts';
 
 /** What a destination needs to know of a way to deliver: how to get a channel, and what a channel can do. */
 

@@ -1,13 +1,13 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Delivery, Job, NextHop } from '../job.ts';
 import { captureTransport } from './capture.ts';
 import type { Transport } from './channel.ts';
 import { Destination } from './destination.ts';
 import { discardTransport } from './discard.ts';
+import type { Delivery, Job, NextHop } from './job.ts';
 import { maildirTransport } from './maildir.ts';
 import { hostTargets, MxLookup } from './mx.ts';
-import { createNames, type Names } from './names.ts';
+import { createNames, type Names } from './resolver.ts';
 import { type SmtpSettings, SmtpTransport } from './smtp/transport.ts';
 
 /** How long jobs under way may take to end when delivery stops. */

@@ -2,10 +2,10 @@ import type { Settings } from '#cluster/config/settings.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, LOCAL_ERROR, reply } from '#shared/reply.ts';
-import type { Job, NextHop, RecipientResult } from '../job.ts';
 import { Backoff } from './backoff.ts';
 import { allRecipients, type Channel, type Message, StaleChannel, type Transport, Unreachable } from './channel.ts';
 import { Fifo } from './fifo.ts';
+import type { Job, NextHop, RecipientResult } from './job.ts';
 
 /**
  * One destination: the jobs for a next hop, in the order they came, and the workers that deliver them.

@@ -1,5 +1,5 @@
-import type { Job, RecipientResult } from '../job.ts';
 import type { Channel, Message, Transport } from './channel.ts';
+import type { Job, RecipientResult } from './job.ts';
 
 /** A transport that needs no connection: `send` does it all, as often at once as the destination has workers. */
 export function localTransport(send: (job: Job, message: Message) => Promise<RecipientResult[]>): Transport {

@@ -5,9 +5,9 @@ import { domainOf, localPartOf } from '#shared/address.ts';
 import { fieldValue, splitHeader } from '#shared/header.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, reply } from '#shared/reply.ts';
-import type { Job, JobRecipient, RecipientResult } from '../job.ts';
 import { allRecipients, diskTrouble, type Message, type Transport } from './channel.ts';
 import { makeFolder, syncFolder, writeSynced } from './files.ts';
+import type { Job, JobRecipient, RecipientResult } from './job.ts';
 import { localTransport } from './local.ts';
 
 /**

@@ -3,8 +3,8 @@ import type { Settings } from '#cluster/config/settings.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { reply } from '#shared/reply.ts';
 import { Unreachable } from './channel.ts';
-import type { Names } from './names.ts';
-import { isHostAddress, isSelf } from './self.ts';
+import { isHostAddress, isSelf } from './mail-loop.ts';
+import type { Names } from './resolver.ts';
 import type { Target } from './smtp/session.ts';
 
 /**

@@ -12,11 +12,11 @@ import {
   routerContract,
 } from '#services/router/contract.ts';
 import { Copies } from '#services/router/copies/copies.ts';
-import { Corrupt } from '#services/router/corrupt.ts';
-import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/job.ts';
+import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/delivery/job.ts';
 import { createRouterService } from '#services/router/service.ts';
-import { Slots } from '#services/router/slots.ts';
-import { Space } from '#services/router/space.ts';
+import { Corrupt } from '#services/router/store/corrupt.ts';
+import { Slots } from '#services/router/store/slots.ts';
+import { Space } from '#services/router/store/space.ts';
 import type { SignerContract, SignOutcome } from '#services/signer/contract.ts';
 import type { Answer, CallContext, Client, Service } from '#shared/contract.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';

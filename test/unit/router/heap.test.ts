@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Heap, type HeapItem } from '#services/router/heap.ts';
+import { Heap, type HeapItem } from '#services/router/store/heap.ts';
 
 type Item = HeapItem & { name: number };
 

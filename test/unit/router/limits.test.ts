@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connectionsOf, type DestinationLimit, describeLimit, limitFor, window } from '#services/router/limits.ts';
+import {
+  connectionsOf,
+  type DestinationLimit,
+  describeLimit,
+  limitFor,
+  window,
+} from '#services/router/pacing/limits.ts';
 
 const perS = (count: number) => ({ count, per: 1000 });
 const LIMITS: DestinationLimit[] = [

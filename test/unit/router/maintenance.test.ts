@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
-import { Bodies } from '#services/router/bodies.ts';
-import { Intake } from '#services/router/intake.ts';
+import { Intake } from '#services/router/intake/intake.ts';
 import { Maintenance } from '#services/router/maintenance.ts';
-import { keys, putBytes, putJson } from '#services/router/records.ts';
-import { Slots } from '#services/router/slots.ts';
-import { Space } from '#services/router/space.ts';
+import { Bodies } from '#services/router/store/bodies.ts';
+import { keys, putBytes, putJson } from '#services/router/store/records.ts';
+import { Slots } from '#services/router/store/slots.ts';
+import { Space } from '#services/router/store/space.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';

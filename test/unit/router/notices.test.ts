@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Recipient } from '#services/router/message.ts';
-import { type Change, type NoticeKind, planNotices, wants } from '#services/router/notices.ts';
-import type { MessageRecord } from '#services/router/records.ts';
+import { type Change, type NoticeKind, planNotices, wants } from '#services/router/notices/notices.ts';
+import type { Recipient } from '#services/router/store/message.ts';
+import type { MessageRecord } from '#services/router/store/records.ts';
 import type { EnvelopeRecipient, RecipientStatus } from '#shared/envelope.ts';
 import { commitFields, LATER, messageOf, NO_USER, OK, ORIGIN } from './fixture.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { keys, parseRecord, queueIdOf, RecipientRecord, rangeOf } from '#services/router/records.ts';
-import { payloadOf, seal, sealJson, unseal } from '#services/router/seal.ts';
+import { keys, parseRecord, queueIdOf, RecipientRecord, rangeOf } from '#services/router/store/records.ts';
+import { payloadOf, seal, sealJson, unseal } from '#services/router/store/seal.ts';
 
 const KEY = 'body!0ABCDEFGHJKMNPQR!00000';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
 import { CHUNK_BYTES } from '#services/router/contract.ts';
-import { keys, putJson } from '#services/router/records.ts';
+import { keys, putJson } from '#services/router/store/records.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';

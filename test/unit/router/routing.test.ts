@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
-import { Routing } from '#services/router/routing.ts';
+import { Routing } from '#services/router/queue/routing.ts';
 import { settingsFor } from './fixture.ts';
 
 test('where recipients go, by the routes in force', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { dueAt, isFinal, localDelay, nextAttempt, retryDelay } from '#services/router/schedule.ts';
+import { dueAt, isFinal, localDelay, nextAttempt, retryDelay } from '#services/router/queue/schedule.ts';
 import { LATER, OK } from './fixture.ts';
 
 const S = 1000;

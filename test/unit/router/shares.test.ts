@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { RouterContract } from '#services/router/contract.ts';
-import { allot, type RouterPeers, Shares } from '#services/router/shares.ts';
+import { allot, type RouterPeers, Shares } from '#services/router/pacing/shares.ts';
 import type { EventPayload } from '#shared/contract.ts';
 import { seededRandom } from '#test/kit/random.ts';
 

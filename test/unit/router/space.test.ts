@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Space } from '#services/router/space.ts';
+import { Space } from '#services/router/store/space.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 test('what was accepted since the last look is taken off, twice, and a no is looked at again soon', async () => {

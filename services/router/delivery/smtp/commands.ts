@@ -1,5 +1,5 @@
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
-import type { Job } from '../../job.ts';
+import type { Job } from '../job.ts';
 import type { Extensions } from './extensions.ts';
 
 /** MAIL and RCPT lines with the parameters that the peer takes. Nothing of an envelope can end a line early. */

@@ -1,8 +1,8 @@
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { LOCAL_ERROR, type Reply, reply } from '#shared/reply.ts';
-import type { Job, JobRecipient, RecipientResult } from '../../job.ts';
 import { type Message, StaleChannel } from '../channel.ts';
+import type { Job, JobRecipient, RecipientResult } from '../job.ts';
 import { isSendable, mailCommand, rcptCommand } from './commands.ts';
 import type { Timeouts } from './connection.ts';
 import { DotStuffer } from './dot-stuffing.ts';

@@ -1,7 +1,7 @@
 import type { Logger } from '#shared/log.ts';
 import type { Reply } from '#shared/reply.ts';
-import type { Job, RecipientResult } from '../../job.ts';
 import { type Channel, type Message, type Transport, Unreachable } from '../channel.ts';
+import type { Job, RecipientResult } from '../job.ts';
 import { HostUnusable } from './errors.ts';
 import { openSession, type Session, type SessionOptions, type Target } from './session.ts';
 import { Transaction } from './transaction.ts';

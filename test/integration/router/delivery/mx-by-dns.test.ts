@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { NextHop } from '#services/router/job.ts';
+import type { NextHop } from '#services/router/delivery/job.ts';
 import { NameServer } from '#test/kit/name-server.ts';
 import { needs } from '#test/kit/peers.ts';
 import { SmtpSink } from '#test/kit/smtp-sink.ts';

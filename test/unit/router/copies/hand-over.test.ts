@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type ClaimRecord, pairKey } from '#services/router/copies/claims.ts';
 import { HandOver, type HandOverParts } from '#services/router/copies/hand-over.ts';
-import { Slots } from '#services/router/slots.ts';
+import { Slots } from '#services/router/store/slots.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { waitFor } from '#test/kit/wait.ts';

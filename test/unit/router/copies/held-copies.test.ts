@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
 import type { CopyChange } from '#services/router/contract.ts';
 import { HeldCopies } from '#services/router/copies/held-copies.ts';
-import { keys } from '#services/router/records.ts';
+import { keys } from '#services/router/store/records.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';

@@ -6,8 +6,8 @@ import { asPair, type ClaimRecord, pairKey } from '#services/router/copies/claim
 import { HeldCopies } from '#services/router/copies/held-copies.ts';
 import { LeaseWatch } from '#services/router/copies/lease-watch.ts';
 import { TakeOver, type TakeOverParts } from '#services/router/copies/take-over.ts';
-import { keys } from '#services/router/records.ts';
-import { Slots } from '#services/router/slots.ts';
+import { keys } from '#services/router/store/records.ts';
+import { Slots } from '#services/router/store/slots.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { logLines } from '#test/kit/log-lines.ts';

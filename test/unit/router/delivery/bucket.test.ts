@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Bucket } from '#services/router/delivery/bucket.ts';
+import { Bucket } from '#services/router/pacing/token-bucket.ts';
 import { seededRandom } from '#test/kit/random.ts';
 
 /** Take tokens as soon as there are any, from `from` to `to` by a virtual clock; when they were taken. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { NextHop } from '#services/router/job.ts';
+import type { NextHop } from '#services/router/delivery/job.ts';
 import { Secret } from '#shared/secret.ts';
 import { SmtpSink } from '#test/kit/smtp-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';

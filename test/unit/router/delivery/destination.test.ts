@@ -11,7 +11,7 @@ import {
 } from '#services/router/delivery/channel.ts';
 import { Destination } from '#services/router/delivery/destination.ts';
 import { Fifo } from '#services/router/delivery/fifo.ts';
-import type { Job, NextHop } from '#services/router/job.ts';
+import type { Job, NextHop } from '#services/router/delivery/job.ts';
 import { silentLogger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
 import { logLines } from '#test/kit/log-lines.ts';

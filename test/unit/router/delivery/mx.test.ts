@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import { Unreachable } from '#services/router/delivery/channel.ts';
 import { hostTargets, MxLookup } from '#services/router/delivery/mx.ts';
-import type { Names } from '#services/router/delivery/names.ts';
+import type { Names } from '#services/router/delivery/resolver.ts';
 import { testSettings } from './fixtures.ts';
 
 type Zone = Record<

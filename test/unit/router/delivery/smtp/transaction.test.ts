@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { NextHop } from '#services/router/job.ts';
+import type { NextHop } from '#services/router/delivery/job.ts';
 import { createAuthority } from '#test/kit/certificate.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { type SinkAction, type SinkOptions, SmtpSink } from '#test/kit/smtp-sink.ts';

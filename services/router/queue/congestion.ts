@@ -1,5 +1,5 @@
-import { Fifo } from './delivery/fifo.ts';
-import type { Slot } from './slots.ts';
+import { Fifo } from '../delivery/fifo.ts';
+import type { Slot } from '../store/slots.ts';
 
 /**
  * Keeps one slow destination from taking the place of all others: one that has as many attempts under way as it may have

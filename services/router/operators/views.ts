@@ -4,16 +4,16 @@ import { domainOf, isSameOrSubdomain, normalizeDomain } from '#shared/address.ts
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Bodies } from './bodies.ts';
-import { CHUNK_BYTES, type QueueEntry } from './contract.ts';
-import type { Corrupt } from './corrupt.ts';
-import type { Lanes } from './delivery/lanes.ts';
-import { loadMessage } from './load.ts';
-import { loadedMessage, type Message, type Recipient } from './message.ts';
-import { keys, MessageRecord, parseRecord, queueIdOf, Receipt, RecipientRecord, rangeOf } from './records.ts';
-import type { Routing } from './routing.ts';
-import { dueAt, isFinal } from './schedule.ts';
-import type { Slot, SlotState, Slots } from './slots.ts';
+import { CHUNK_BYTES, type QueueEntry } from '../contract.ts';
+import type { Lanes } from '../pacing/pacer.ts';
+import type { Routing } from '../queue/routing.ts';
+import { dueAt, isFinal } from '../queue/schedule.ts';
+import type { Bodies } from '../store/bodies.ts';
+import type { Corrupt } from '../store/corrupt.ts';
+import { loadMessage } from '../store/load.ts';
+import { loadedMessage, type Message, type Recipient } from '../store/message.ts';
+import { keys, MessageRecord, parseRecord, queueIdOf, Receipt, RecipientRecord, rangeOf } from '../store/records.ts';
+import type { Slot, SlotState, Slots } from '../store/slots.ts';
 
 /** What operators can see: list, show, read. Everything comes from the store, so it is what a restart would find. */
 

@@ -2,10 +2,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import { dueAt, isFinal } from '../queue/schedule.ts';
 import type { Corrupt } from './corrupt.ts';
 import type { CopyPlace, MessageRecord, RecipientRecord } from './records.ts';
 import { keys, queueIdOf, rangeOf } from './records.ts';
-import { dueAt, isFinal } from './schedule.ts';
 import { unseal } from './seal.ts';
 import type { Slots } from './slots.ts';
 

@@ -1,5 +1,5 @@
 import type { Announce } from '#shared/contract.ts';
-import type { Present, RouterContract } from './contract.ts';
+import type { Present, RouterContract } from '../contract.ts';
 
 /** How often a router says that it is there, in milliseconds. */
 const ANNOUNCE_MS = 1000;

@@ -1,7 +1,7 @@
 import { Peers } from '#cluster/members/peers.ts';
 import type { Announce, EventPayload, Listen } from '#shared/contract.ts';
 import { newId } from '#shared/ids.ts';
-import { MOST_DEMAND_LINES, type RouterContract } from './contract.ts';
+import { MOST_DEMAND_LINES, type RouterContract } from '../contract.ts';
 
 /**
  * This router's share of each limit that the cluster has for a destination: a fraction between 0 and 1.

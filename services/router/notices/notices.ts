@@ -1,7 +1,7 @@
 import type { EnvelopeRecipient, RecipientStatus } from '#shared/envelope.ts';
-import type { RecipientResult } from './job.ts';
-import type { Recipient } from './message.ts';
-import type { MessageRecord } from './records.ts';
+import type { RecipientResult } from '../delivery/job.ts';
+import type { Recipient } from '../store/message.ts';
+import type { MessageRecord } from '../store/records.ts';
 
 /** Who must hear what about which recipients (RFC 3461 §4.1, §5.2, §6). Pure. */
 

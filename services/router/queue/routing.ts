@@ -3,8 +3,8 @@ import { parseVia, routeFor } from '#cluster/config/schema/route.ts';
 import type { Config, RouteConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { domainOf, normalizeDomain } from '#shared/address.ts';
-import type { NextHop } from './job.ts';
-import { limitFor } from './limits.ts';
+import type { NextHop } from '../delivery/job.ts';
+import { limitFor } from '../pacing/limits.ts';
 
 /** Where the mail of a recipient goes next, by the routes in force at this moment. */
 

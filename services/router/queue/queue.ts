@@ -3,19 +3,19 @@ import type { Store } from '#cluster/store.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
+import type { Delivery, NextHop } from '../delivery/job.ts';
+import type { Lanes } from '../pacing/pacer.ts';
+import type { Bodies } from '../store/bodies.ts';
+import type { Corrupt } from '../store/corrupt.ts';
+import { loadMessage } from '../store/load.ts';
+import { isFinished, type Message } from '../store/message.ts';
+import type { CopyPlace } from '../store/records.ts';
+import type { Slot, SlotState, Slots } from '../store/slots.ts';
 import { Attempt, type AttemptTools } from './attempt.ts';
-import type { Bodies } from './bodies.ts';
-import type { Corrupt } from './corrupt.ts';
-import { Crowds } from './crowds.ts';
-import type { Lanes } from './delivery/lanes.ts';
-import { crowdOf, dueByHop, isPaced, NOWHERE } from './due.ts';
-import type { Delivery, NextHop } from './job.ts';
-import { loadMessage } from './load.ts';
-import { isFinished, type Message } from './message.ts';
-import type { CopyPlace } from './records.ts';
+import { Crowds } from './congestion.ts';
+import { crowdOf, dueByHop, isPaced, NOWHERE } from './grouping.ts';
 import type { Routing } from './routing.ts';
 import { dueAt } from './schedule.ts';
-import type { Slot, SlotState, Slots } from './slots.ts';
 
 /**
  * Decides which message is worked on when.

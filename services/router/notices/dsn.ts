@@ -2,8 +2,8 @@ import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
 import { fieldValue, foldField, splitHeader } from '#shared/header.ts';
 import { newId } from '#shared/ids.ts';
 import { formatReply, type Reply } from '#shared/reply.ts';
+import type { MessageRecord } from '../store/records.ts';
 import type { Change, NoticeKind } from './notices.ts';
-import type { MessageRecord } from './records.ts';
 
 /**
  * Delivery status notifications: multipart/report (RFC 6522) of a text for people, a message/delivery-status for

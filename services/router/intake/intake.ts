@@ -7,14 +7,14 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { newId, newQueueId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatSize } from '#shared/units.ts';
-import type { Bodies } from './bodies.ts';
-import { CHUNK_BYTES, type MessageFacts } from './contract.ts';
-import type { CopySender } from './copies/copy-sender.ts';
-import { loadedMessage, type Message, messageRecords } from './message.ts';
-import { type CopyPlace, keys, type MessageRecord, MOST_NUMBERED, putBytes } from './records.ts';
+import { CHUNK_BYTES, type MessageFacts } from '../contract.ts';
+import type { CopySender } from '../copies/copy-sender.ts';
+import type { Bodies } from '../store/bodies.ts';
+import { loadedMessage, type Message, messageRecords } from '../store/message.ts';
+import { type CopyPlace, keys, type MessageRecord, MOST_NUMBERED, putBytes } from '../store/records.ts';
+import { payloadOf } from '../store/seal.ts';
+import type { Space } from '../store/space.ts';
 import { stopping, storeRefusal } from './refusals.ts';
-import { payloadOf } from './seal.ts';
-import type { Space } from './space.ts';
 import type { Transfer } from './transfer.ts';
 
 /**

@@ -1,6 +1,6 @@
 import type { StoreOperation } from '#cluster/store.ts';
+import { isFinal } from '../queue/schedule.ts';
 import { keys, type MessageRecord, putJson, type RecipientRecord } from './records.ts';
-import { isFinal } from './schedule.ts';
 
 /** A message of the queue as it is in memory while delivery works on it. The disk has the same, or is about to. */
 export type Message = {

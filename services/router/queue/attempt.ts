@@ -3,16 +3,16 @@ import { needsSmtpUtf8 } from '#shared/address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
-import type { Bodies } from './bodies.ts';
-import type { Copies } from './copies/copies.ts';
-import type { Corrupt } from './corrupt.ts';
-import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from './job.ts';
-import type { Message } from './message.ts';
+import type { Copies } from '../copies/copies.ts';
+import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '../delivery/job.ts';
+import type { Bodies } from '../store/bodies.ts';
+import type { Corrupt } from '../store/corrupt.ts';
+import type { Message } from '../store/message.ts';
+import type { SignatureKey } from '../store/records.ts';
+import type { Slot } from '../store/slots.ts';
 import type { Queue } from './queue.ts';
-import type { SignatureKey } from './records.ts';
 import type { Settlement } from './settlement.ts';
 import type { Signing } from './signing.ts';
-import type { Slot } from './slots.ts';
 
 /**
  * One attempt at one message for recipients that share a next hop: the job that delivery gets.

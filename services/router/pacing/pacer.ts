@@ -5,12 +5,12 @@ import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { perSecond } from '#shared/rate.ts';
 import { reply } from '#shared/reply.ts';
-import type { Delivery, Job, NextHop, Opened, RecipientResult } from '../job.ts';
-import { connectionsOf, type DestinationLimit, describeLimit, limitFor, window } from '../limits.ts';
-import { type RouterPeers, Shares } from '../shares.ts';
-import { Bucket } from './bucket.ts';
-import { allRecipients } from './channel.ts';
-import { Fifo } from './fifo.ts';
+import { allRecipients } from '../delivery/channel.ts';
+import { Fifo } from '../delivery/fifo.ts';
+import type { Delivery, Job, NextHop, Opened, RecipientResult } from '../delivery/job.ts';
+import { connectionsOf, type DestinationLimit, describeLimit, limitFor, window } from './limits.ts';
+import { type RouterPeers, Shares } from './shares.ts';
+import { Bucket } from './token-bucket.ts';
 
 /**
  * Paces the mail for destinations that have a limit in `rates.destinations`. It stands between the queue and delivery:

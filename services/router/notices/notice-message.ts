@@ -2,10 +2,10 @@ import type { StoreOperation } from '#cluster/store.ts';
 import { needsSmtpUtf8, normalizeAddress } from '#shared/address.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { newQueueId } from '#shared/ids.ts';
-import { CHUNK_BYTES } from './contract.ts';
+import { CHUNK_BYTES } from '../contract.ts';
+import { loadedMessage, type Message, messageRecords } from '../store/message.ts';
+import { keys, type MessageRecord, putBytes, type RecipientRecord } from '../store/records.ts';
 import { buildDsn, type NoticeFacts } from './dsn.ts';
-import { loadedMessage, type Message, messageRecords } from './message.ts';
-import { keys, type MessageRecord, putBytes, type RecipientRecord } from './records.ts';
 
 /** A notice to the sender of a message, as a message of the queue: what to write to commit it, and what to add then. */
 export function noticeMessage(facts: NoticeFacts): { message: Message; operations: StoreOperation[]; body: Buffer } {

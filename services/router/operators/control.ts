@@ -1,15 +1,15 @@
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorCode } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { CopySender } from './copies/copy-sender.ts';
-import type { Corrupt } from './corrupt.ts';
-import { loadMessage } from './load.ts';
-import type { Message } from './message.ts';
-import { hasOpenRecipient, messagesFrom, type Views } from './operations.ts';
-import type { Queue } from './queue.ts';
-import { keys, MessageRecord, parseRecord, putJson } from './records.ts';
-import type { Settlement } from './settlement.ts';
-import type { Slot, Slots } from './slots.ts';
+import type { CopySender } from '../copies/copy-sender.ts';
+import type { Queue } from '../queue/queue.ts';
+import type { Settlement } from '../queue/settlement.ts';
+import type { Corrupt } from '../store/corrupt.ts';
+import { loadMessage } from '../store/load.ts';
+import type { Message } from '../store/message.ts';
+import { keys, MessageRecord, parseRecord, putJson } from '../store/records.ts';
+import type { Slot, Slots } from '../store/slots.ts';
+import { hasOpenRecipient, messagesFrom, type Views } from './views.ts';
 
 /**
  * What operators can do: retry, hold, release, remove. A domain selects whole messages, those with a recipient in it

@@ -4,15 +4,15 @@ import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, reply } from '#shared/reply.ts';
-import type { Bodies } from './bodies.ts';
-import type { Written } from './copies/copy-sender.ts';
-import type { NextHop, RecipientResult } from './job.ts';
-import { isFinished, type Message, type Recipient, recipientRecord } from './message.ts';
-import { noticeMessage } from './notice-message.ts';
-import { anyNotice, type Change, type Notices, planNotices } from './notices.ts';
-import { keys, putJson, type Receipt, type SignatureKey } from './records.ts';
+import type { Written } from '../copies/copy-sender.ts';
+import type { NextHop, RecipientResult } from '../delivery/job.ts';
+import { noticeMessage } from '../notices/notice-message.ts';
+import { anyNotice, type Change, type Notices, planNotices } from '../notices/notices.ts';
+import type { Bodies } from '../store/bodies.ts';
+import { isFinished, type Message, type Recipient, recipientRecord } from '../store/message.ts';
+import { keys, putJson, type Receipt, type SignatureKey } from '../store/records.ts';
+import type { Slot, Slots } from '../store/slots.ts';
 import { isFinal, localDelay, nextAttempt, retryDelay } from './schedule.ts';
-import type { Slot, Slots } from './slots.ts';
 
 /**
  * Turns the outcome of an attempt into what is on disk, in one batch: statuses; when the last recipient has its final
