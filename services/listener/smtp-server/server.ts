@@ -13,7 +13,7 @@ import { LineStream, type MessageSink } from './stream.ts';
  * replies and message text are not the library's: `Session` speaks, `LineStream` reads.
  *
  * Leans on these internals of smtp-server 3.21.6, which is why that version is pinned exactly
- * (`test/unit/listener/library.test.ts` fails when they change):
+ * (`test/unit/listener/smtp-server/server.test.ts` fails when they change):
  * - server: `connect()` is called with every socket that is ready to speak; `updateSecureContext()` is called by the
  *   constructor and would load a certificate that the whole world has the key of; TLS sockets are made with
  *   `secureContext.get('*')` and `_resolveSNI()`; `_expectsProxyHeader()` decides about the PROXY header;

@@ -17,7 +17,7 @@ import {
   startNode,
   Zone,
 } from '#test/unit/credential-store/fixture.ts';
-import { nekOf } from '#test/unit/credential-store/nek-fixture.ts';
+import { nekOf } from '#test/unit/credential-store/neks/fixture.ts';
 
 /** The life of single keys as an administrator leads it, through the contract. */
 

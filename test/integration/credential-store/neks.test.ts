@@ -13,7 +13,7 @@ import { startNatsCluster } from '#test/kit/nats-server.ts';
 import { needs } from '#test/kit/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { domainOf, holder, keyUnder, nekOf, openAll } from '#test/unit/credential-store/nek-fixture.ts';
+import { domainOf, holder, keyUnder, nekOf, openAll } from '#test/unit/credential-store/neks/fixture.ts';
 
 /** Named encryption keys over three NATS servers: several nodes at once, and no majority in the middle. */
 

@@ -11,9 +11,9 @@ import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
+import { domainOf, MemoryRecords, nekOf } from '#test/unit/credential-store/neks/fixture.ts';
 import { earlierKey, earlierRecord, earlierRecords, recordOf, writeEarlierStore } from './earlier-fixture.ts';
 import { activeKey, fails, NEK, reaches, type StoreNode, startNode } from './fixture.ts';
-import { domainOf, MemoryRecords, nekOf } from './nek-fixture.ts';
 
 const nek = parseNek(NEK);
 const write = (data: string, keys: SigningKey[]) =>

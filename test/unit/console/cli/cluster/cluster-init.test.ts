@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { globSync, readFileSync, statSync } from 'node:fs';
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { describe, test } from 'node:test';
+import { createSelfSigned } from '#cluster/certificate.ts';
+import { requireConfig } from '#cluster/config/load.ts';
+import { initCluster } from '#services/console/cli/cluster/cluster-init.ts';
+import { SERVICES } from '#services/node.ts';
+import { parseNeks } from '#shared/dkim/nek.ts';
+import { composeConfig } from '#test/kit/compose-config.ts';
+import { tempDir } from '#test/kit/temp.ts';
+
+const HOSTS = {
+  nats: ['nats-1', 'nats-2', '127.0.0.1'],
+  listeners: ['mail.sealpost.test'],
+  processes: 'services',
+} as const;
+
+const files = (folder: string): string[] => globSync('*/*', { cwd: folder }).toSorted();
+const contents = (folder: string): Map<string, string> =>
+  new Map(files(folder).map((file) => [file, readFileSync(join(folder, file), 'utf8')]));
+const certificate = (folder: string, name: string): X509Certificate =>
+  new X509Certificate(readFileSync(join(folder, name)));
+
+describe('sealpost cluster init', () => {
+  test('makes what each needs, for its owner alone, and nothing a second time', async () => {
+    await using dir = await tempDir('init');
+    const written = await initCluster(dir.path, HOSTS);
+    assert.deepEqual(files(dir.path), [
+      'authority/authority-key.pem',
+      'authority/authority.pem',
+      'credential-store/bus-password',
+      'credential-store/ca.pem',
+      'listener/bus-password',
+      'listener/ca.pem',
+      'listener/certificate-key.pem',
+      'listener/certificate.pem',
+      'nats/ca.pem',
+      'nats/nats.conf',
+      'nats/server-key.pem',
+      'nats/server.pem',
+      'nats/users.conf',
+      'nek/nek.key',
+      'operator/bus-password',
+      'operator/ca.pem',
+      'policy/bus-password',
+      'policy/ca.pem',
+      'policy/users.yaml',
+      'router/bus-password',
+      'router/ca.pem',
+      'signer/bus-password',
+      'signer/ca.pem',
+    ]);
+    assert.deepEqual(written.toSorted(), files(dir.path));
+    for (const file of files(dir.path)) {
+      assert.equal(statSync(join(dir.path, file)).mode & 0o777, 0o600, file);
+      assert.equal(statSync(join(dir.path, file, '..')).mode & 0o777, 0o700, file);
+    }
+    const before = contents(dir.path);
+    const passwords = [...before].filter(([name]) => name.endsWith('bus-password')).map(([, text]) => text);
+    assert.equal(new Set(passwords).size, 6, 'no two users have one password');
+    assert.deepEqual(await initCluster(dir.path, HOSTS), []);
+    assert.deepEqual(contents(dir.path), before);
+  });
+
+  test('certificates are of the authority, for the names, with their keys', async () => {
+    await using dir = await tempDir('init');
+    await initCluster(dir.path, HOSTS);
+    const authority = certificate(dir.path, 'authority/authority.pem');
+    assert.equal(authority.ca, true);
+    const server = certificate(dir.path, 'nats/server.pem');
+    const listener = certificate(dir.path, 'listener/certificate.pem');
+    for (const issued of [server, listener]) {
+      assert.equal(issued.ca, false);
+      assert.ok(issued.checkIssued(authority) && issued.verify(authority.publicKey));
+      assert.ok(issued.validToDate.getTime() < authority.validToDate.getTime());
+    }
+    assert.ok(server.checkHost('nats-2') && server.checkIP('127.0.0.1'));
+    assert.ok(listener.checkHost('mail.sealpost.test'));
+    const key = readFileSync(join(dir.path, 'nats/server-key.pem'));
+    assert.ok(server.checkPrivateKey(createPrivateKey(key)));
+    assert.equal(parseNeks(readFileSync(join(dir.path, 'nek/nek.key'), 'utf8')).length, 1);
+  });
+
+  for (const service of SERVICES) {
+    test(`the configuration of compose.yaml is whole for the ${service}, with its own files alone`, async () => {
+      await using dir = await tempDir('init');
+      await initCluster(dir.path, HOSTS);
+      // Whoever reads a file that is not his finds none.
+      const needed = ['signer', 'credential-store'].includes(service) ? [service, 'nek'] : [service];
+      for (const folder of globSync('*', { cwd: dir.path })) {
+        if (!needed.includes(folder)) await rm(join(dir.path, folder), { recursive: true });
+      }
+      const file = await composeConfig(dir.path, service);
+      process.env['HOSTNAME'] = 'host-1';
+      process.env['SEALPOST_BUS_USER'] = service;
+      const { config, warnings } = await requireConfig(file, { services: [service] });
+      assert.deepEqual(warnings, []);
+      assert.equal(config.node.name, 'host-1');
+      assert.match(config.bus.password?.reveal() ?? '', /^[\w-]{43}$/);
+      // No route leads out of the machine.
+      assert.deepEqual(
+        config.routes.map(({ to, via }) => ({ to, via })),
+        [{ to: '*', via: 'capture' }],
+      );
+    });
+  }
+
+  test('for whole nodes: the example for several hosts is whole with node/ and nek/ beside it', async () => {
+    await using dir = await tempDir('init');
+    await initCluster(dir.path, { ...HOSTS, processes: 'nodes' });
+    const folders = ['authority', 'nats', 'nek', 'node', 'operator'];
+    assert.deepEqual(globSync('*', { cwd: dir.path }).toSorted(), folders);
+    for (const folder of ['authority', 'nats', 'operator']) await rm(join(dir.path, folder), { recursive: true });
+    const file = join(dir.path, 'sealpost.yaml');
+    await copyFile(resolve(import.meta.dirname, '../../../../../cluster/hosts/sealpost.yaml'), file);
+    process.env['HOSTNAME'] = 'edge-1';
+    const { config, warnings } = await requireConfig(file, { services: SERVICES });
+    assert.deepEqual(warnings, []);
+    assert.equal(config.bus.user, 'node');
+    assert.deepEqual(
+      config.routes.map(({ to, via }) => ({ to, via })),
+      [{ to: '*', via: 'capture' }],
+    );
+  });
+});
+
+describe('sealpost cluster init, again', () => {
+  test('other names of NATS servers mean another certificate; the rest stays', async () => {
+    await using dir = await tempDir('init');
+    await initCluster(dir.path, HOSTS);
+    const written = await initCluster(dir.path, { ...HOSTS, nats: ['nats-1', 'nats-9'] });
+    assert.deepEqual(written.toSorted(), ['nats/nats.conf', 'nats/server-key.pem', 'nats/server.pem']);
+    assert.ok(certificate(dir.path, 'nats/server.pem').checkHost('nats-9'));
+  });
+
+  test('a lost authority means new certificates, and everybody hears of it', async () => {
+    await using dir = await tempDir('init');
+    await initCluster(dir.path, HOSTS);
+    const password = readFileSync(join(dir.path, 'router/bus-password'), 'utf8');
+    await rm(join(dir.path, 'authority'), { recursive: true });
+    const written = await initCluster(dir.path, HOSTS);
+    for (const name of ['nats/server.pem', 'listener/certificate.pem', 'nats/ca.pem', 'router/ca.pem']) {
+      assert.ok(written.includes(name), name);
+    }
+    assert.equal(readFileSync(join(dir.path, 'router/bus-password'), 'utf8'), password);
+  });
+
+  test('a password of the administrator is taken, and reaches NATS', async () => {
+    await using dir = await tempDir('init');
+    await mkdir(join(dir.path, 'router'));
+    await writeFile(join(dir.path, 'router/bus-password'), 'of-the-administrator\n');
+    await initCluster(dir.path, HOSTS);
+    assert.match(readFileSync(join(dir.path, 'nats/users.conf'), 'utf8'), /"of-the-administrator"/);
+  });
+
+  test('a certificate of the administrator stays, whatever its names and its end', async () => {
+    await using dir = await tempDir('init');
+    const own = await createSelfSigned({ dns: ['mx.example.com'] }, 3);
+    await mkdir(join(dir.path, 'listener'));
+    await writeFile(join(dir.path, 'listener/certificate.pem'), own.certificate);
+    await writeFile(join(dir.path, 'listener/certificate-key.pem'), own.key);
+    const written = await initCluster(dir.path, HOSTS);
+    assert.deepEqual(
+      written.filter((name) => name.startsWith('listener/certificate')),
+      [],
+    );
+    assert.equal(readFileSync(join(dir.path, 'listener/certificate.pem'), 'utf8'), own.certificate);
+  });
+
+  const BAD: [name: string, file: string, content: string | undefined, error: RegExp][] = [
+    [
+      'a key without its certificate',
+      'listener/certificate.pem',
+      undefined,
+      /is there without listener\/certificate.pem/,
+    ],
+    ['a certificate without its key', 'nats/server-key.pem', undefined, /is there without nats\/server-key.pem/],
+    ['an authority without its key', 'authority/authority-key.pem', undefined, /without authority\/authority-key.pem/],
+    ['a certificate that is none', 'nats/server.pem', 'x', /holds no PEM certificate/],
+    ['a password that is none', 'signer/bus-password', 'two words\n', /signer\/bus-password holds no password/],
+  ];
+  for (const [name, file, content, error] of BAD) {
+    test(`${name} is an error, and nothing is overwritten`, async () => {
+      await using dir = await tempDir('init');
+      await initCluster(dir.path, HOSTS);
+      if (content === undefined) await rm(join(dir.path, file));
+      else await writeFile(join(dir.path, file), content);
+      const before = contents(dir.path);
+      await assert.rejects(initCluster(dir.path, HOSTS), error);
+      assert.deepEqual(contents(dir.path), before);
+    });
+  }
+
+  test('a folder that cannot be made is an error that names it', async () => {
+    await using dir = await tempDir('init');
+    await writeFile(join(dir.path, 'file'), '');
+    await assert.rejects(initCluster(join(dir.path, 'file'), HOSTS), { code: 'init-failed', message: /file/ });
+  });
+});

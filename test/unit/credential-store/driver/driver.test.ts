@@ -1,0 +1,262 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { DnsView } from '#services/credential-store/contract.ts';
+import { resumeDomain } from '#services/credential-store/life/rotation.ts';
+import { claim } from '#services/credential-store/life/transitions.ts';
+import type { DomainRecord } from '#services/credential-store/records/domain-record.ts';
+import { SealpostError } from '#shared/errors.ts';
+import { AT, keyIn, recordWith, rotationOf, statesOf } from '#test/unit/credential-store/records/fixture.ts';
+import { DriverBench, started, viewOf } from './fixture.ts';
+
+const never = <T>(): Promise<T> => new Promise(() => undefined);
+
+test('a new key is led to signing, each step confirmed by every node and logged once', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('created')])]));
+  await bench.run(500);
+  assert.equal(bench.key('s1')?.state, 'active');
+  const nodes = ['edge-1', 'edge-2', 'edge-3'];
+  const proofs = nodes.map((node) => `prove ${node} s1`);
+  const looks = nodes.map((node) => `look ${node} key s1`);
+  assert.deepEqual(bench.calls, [...proofs, 'publish s1', ...looks, ...proofs, ...looks, ...proofs]);
+  assert.deepEqual(bench.lines, [
+    'this node drives the keys of the domain',
+    ...Array(4).fill('a step in the life of a key is made'),
+  ]);
+  assert.deepEqual(bench.records.get('example.com')?.driver, { node: 'edge-1', term: 1 });
+});
+
+test('a key of a domain in no DNS is neither published nor looked for', async (t) => {
+  const key = keyIn('created', 's1', { publication: { by: 'none' } });
+  const bench = await started(
+    t,
+    new DriverBench([recordWith([key, keyIn('retired', 's2', { publication: { by: 'none' } })])]),
+  );
+  await bench.run(60_000);
+  assert.equal(bench.key('s1')?.state, 'active');
+  assert.equal(bench.key('s2'), undefined);
+  assert.equal(bench.count('prove'), bench.calls.length);
+});
+
+test('why a key waits is written once, anew when it changes, and goes when the key goes on', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('published')])]));
+  let view: DnsView = viewOf('missing');
+  bench.world.look = async () => view;
+  await bench.run(1000);
+  assert.equal(bench.key('s1')?.problem, undefined, 'a moment is not worth a word');
+  await bench.run(59_000);
+  assert.equal(bench.key('s1')?.problem?.text, 'node edge-1: ns1 has no record');
+  const { revision } = bench;
+  // After 0.5 s, 1 s, 2 s … 30 s; its record is written again each time.
+  assert.equal(bench.count('publish'), 7);
+  await bench.run(300_000);
+  assert.equal(bench.revision, revision);
+  assert.equal(bench.count('publish'), 17);
+  view = viewOf('missing', 'ns2 has no record');
+  await bench.run(30_000);
+  assert.equal(bench.revision, revision + 1);
+  assert.equal(bench.lines.filter((l) => l === 'a key cannot go on').length, 2);
+  view = viewOf('ok');
+  await bench.run(31_000);
+  assert.deepEqual([bench.key('s1')?.state, bench.key('s1')?.problem], ['active', undefined]);
+});
+
+test('a change by somebody else is reason to try again at once', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('published')])]));
+  bench.world.look = async () => viewOf('missing');
+  await bench.run(100_000);
+  const tries = bench.count('publish');
+  await bench.run(1000);
+  assert.equal(bench.count('publish'), tries);
+  const record = bench.records.get('example.com');
+  if (record === undefined) throw new Error('no record');
+  bench.write({ ...record, keys: [...record.keys, keyIn('proven', 's2', { activate: false })] });
+  await bench.run(100);
+  assert.equal(bench.count('publish'), tries + 1);
+});
+
+test('a refused update is permanent until resume', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('replicated')])]));
+  let refused = 0;
+  const { publish } = bench.world;
+  bench.world.publish = async () => {
+    refused++;
+    throw new SealpostError('dns-refused', 'ns1 answers REFUSED: check the key');
+  };
+  await bench.run(600_000);
+  const text = 'ns1 answers REFUSED: check the key';
+  assert.deepEqual(bench.key('s1')?.problem, { text, since: bench.key('s1')?.problem?.since, permanent: true });
+  assert.equal(refused, 1);
+  bench.world.publish = publish;
+  const record = bench.records.get('example.com');
+  if (record !== undefined) bench.write(resumeDomain(record, AT));
+  await bench.run(100);
+  assert.equal(bench.key('s1')?.state, 'active');
+});
+
+test('what is published by hand is looked for until it is there, revoked or gone', async (t) => {
+  const manual = { publication: { by: 'manual' as const } };
+  const bench = await started(t, new DriverBench([recordWith([keyIn('replicated', 's1', manual)])]));
+  let seen: DnsView['verdict'] = 'missing';
+  bench.world.look = async () => viewOf(seen, 'ns1 has no record', [{ server: 'ns1', verdict: seen, detail: '' }]);
+  await bench.run(600_000);
+  assert.match(bench.key('s1')?.problem?.text ?? '', /^its record is to be published by hand: ns1 has no record$/);
+  seen = 'ok';
+  await bench.run(30_000);
+  assert.equal(bench.key('s1')?.state, 'active');
+  bench.write(recordWith([keyIn('retired', 's1', manual)]));
+  seen = 'different';
+  await bench.run(60_000);
+  assert.equal(bench.key('s1')?.state, 'retired');
+  seen = 'missing';
+  await bench.run(31_000);
+  assert.equal(bench.key('s1')?.state, 'revoked', 'nobody can verify with a record that is gone');
+  assert.deepEqual(
+    bench.calls.filter((c) => !c.startsWith('prove')),
+    [],
+  );
+});
+
+test('a live node that does not prove the key is named; when it is gone, nobody waits for it', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('created')])]));
+  bench.world.prove = async (node) => {
+    if (node === 'edge-3') throw new SealpostError('unusable', 'its NEK is missing');
+  };
+  await bench.run(10_000);
+  assert.equal(bench.key('s1')?.problem?.text, 'node edge-3: its NEK is missing');
+  bench.holders = bench.holders.filter((h) => h.node !== 'edge-3');
+  await bench.run(10_000);
+  assert.equal(bench.key('s1')?.state, 'active');
+});
+
+test('a node that dies while it is asked holds up nothing', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('created')])]));
+  bench.world.prove = async (node) => {
+    if (node !== 'edge-3') return;
+    bench.holders = bench.holders.filter((h) => h.node !== 'edge-3');
+    throw new SealpostError('timeout', 'edge-3 does not answer');
+  };
+  await bench.run(400);
+  assert.equal(bench.key('s1')?.state, 'active');
+});
+
+test('the switch waits for every signer, and goes on the moment the last one has seen it', async (t) => {
+  const record = recordWith([keyIn('active'), keyIn('active', 's2')], { rotation: rotationOf(['s1'], ['s2']) });
+  const bench = new DriverBench([record]);
+  const late = bench.holders.find((h) => h.node === 'edge-3' && h.kind === 'signer');
+  if (late === undefined) throw new Error('no signer');
+  late.behind = 'it has yet to catch up';
+  Object.defineProperty(late, 'revision', { get: () => (late.behind === undefined ? 99 : 0), set: () => undefined });
+  await started(t, bench);
+  await bench.run(120_000);
+  const rotation = bench.records.get('example.com')?.rotation;
+  assert.equal(rotation?.switched, undefined);
+  assert.equal(
+    bench.key('s2')?.problem?.text,
+    'the signer of node edge-3 has yet to take over the last changes: it has yet to catch up',
+  );
+  delete late.behind;
+  bench.driver.wake();
+  await bench.run(50);
+  assert.equal(statesOf(bench.records.get('example.com') ?? recordWith([])), 's1:retiring s2:active');
+  assert.equal(bench.key('s2')?.problem, undefined);
+});
+
+test('eight domains at once, and none waits for ever behind others that are slow', async (t) => {
+  const domains = Array.from({ length: 20 }, (_, i) => ({
+    ...recordWith([keyIn('replicated')]),
+    domain: `d${i}.example`,
+  }));
+  const bench = new DriverBench(domains);
+  let [now, most] = [0, 0];
+  bench.world.publish = async () => {
+    most = Math.max(most, ++now);
+    await bench.time.sleep(10_000);
+    now--;
+  };
+  await started(t, bench);
+  await bench.run(31_000);
+  assert.equal(most, 8);
+  for (const { domain } of domains) assert.equal(bench.key('s1', domain)?.state, 'active');
+});
+
+test('closing gives up what is being done, and nothing is written after', { timeout: 5000 }, async () => {
+  const bench = new DriverBench([recordWith([keyIn('replicated')])]);
+  const publishing = Promise.withResolvers<void>();
+  bench.world.publish = () => publishing.promise;
+  bench.driver.start();
+  await bench.run(1000);
+  await bench.driver.close();
+  publishing.resolve();
+  await bench.run(60_000);
+  assert.equal(bench.key('s1')?.state, 'replicated');
+});
+
+test('who was replaced while it worked writes nothing, and does not go on', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('replicated')])]));
+  const publishing = Promise.withResolvers<void>();
+  bench.world.publish = () => publishing.promise;
+  await bench.run(1000);
+  const record = bench.records.get('example.com');
+  if (record !== undefined) bench.write(claim(record, 'edge-2'));
+  publishing.resolve();
+  await bench.run(60_000);
+  assert.equal(bench.key('s1')?.state, 'replicated');
+  assert.deepEqual(bench.records.get('example.com')?.driver, { node: 'edge-2', term: 2 });
+});
+
+test('a domain is taken over when its driver is gone or cannot follow; nodes take turns at that', async (t) => {
+  const driven: DomainRecord = recordWith([keyIn('replicated')], { driver: { node: 'edge-3', term: 4 } });
+  const bench = await started(t, new DriverBench([driven], 'edge-2'));
+  await bench.run(60_000);
+  assert.equal(bench.key('s1')?.state, 'replicated', 'edge-3 lives');
+  for (const holder of bench.holders) if (holder.node === 'edge-3') holder.behind = 'NATS is away';
+  for (let waking = 0; waking < 5; waking++) {
+    bench.driver.wake();
+    await bench.run(50);
+  }
+  assert.equal(bench.records.get('example.com')?.driver?.term, 4, 'edge-1 may try first');
+  await bench.run(2000);
+  assert.deepEqual(bench.records.get('example.com')?.driver, { node: 'edge-2', term: 5 });
+  assert.equal(bench.key('s1')?.state, 'active');
+});
+
+test('nothing is claimed where there is nothing to do, and nothing done while cut off', async (t) => {
+  const idle = recordWith([keyIn('active'), keyIn('proven', 's2', { activate: false })]);
+  const bench = await started(t, new DriverBench([idle, { ...recordWith([keyIn('created')]), domain: 'b.example' }]));
+  bench.world.live = () => undefined;
+  await bench.run(60_000);
+  assert.deepEqual([bench.records.get('example.com')?.driver, bench.calls], [undefined, []]);
+  bench.world.live = () => bench.holders;
+  await bench.run(2000);
+  assert.equal(bench.records.get('example.com')?.driver, undefined);
+  assert.equal(bench.key('s1', 'b.example')?.state, 'active');
+});
+
+test('a record that cannot be written is tried again', async (t) => {
+  const bench = new DriverBench([recordWith([keyIn('created')])]);
+  const { update } = bench.world.records;
+  let failures = 0;
+  bench.world.records.update = async (domain, change) => {
+    if (failures++ < 5) throw new SealpostError('no-quorum', 'no majority');
+    return update(domain, change);
+  };
+  await started(t, bench);
+  await bench.run(30_000);
+  assert.equal(bench.key('s1')?.state, 'active');
+});
+
+test('what is confirmed of a key does not count when it left its state and came back', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('published'), keyIn('active', 's2')])]));
+  let looks = 0;
+  const first = Promise.withResolvers<DnsView>();
+  bench.world.look = () => (looks++ < 3 ? first.promise : never());
+  await bench.run(1000);
+  const record = bench.records.get('example.com');
+  bench.write({
+    ...record,
+    ...recordWith([keyIn('published', 's1', { fingerprint: 'another' }), keyIn('active', 's2')]),
+  });
+  first.resolve(viewOf('ok'));
+  await bench.run(5000);
+  assert.equal(bench.key('s1')?.state, 'published');
+});

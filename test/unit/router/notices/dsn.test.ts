@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { buildDsn, type NoticeFacts, rfc5322Date } from '#services/router/notices/dsn.ts';
+import type { Change, NoticeKind } from '#services/router/notices/notices.ts';
+import type { MessageRecord } from '#services/router/store/records.ts';
+import type { EnvelopeRecipient, RecipientStatus } from '#shared/envelope.ts';
+import { reply } from '#shared/reply.ts';
+import { commitFields, ORIGIN } from '#test/unit/router/fixture.ts';
+
+const NOW = Date.UTC(2026, 0, 2, 3, 4, 5);
+
+const ORIGINAL = 'Message-ID: <1@sender.example>\r\nSubject: Hi\r\n\r\nThe body\r\n';
+
+type Given = {
+  kind?: NoticeKind;
+  recipient?: Partial<EnvelopeRecipient>;
+  status?: RecipientStatus;
+  notice?: Change['notice'];
+  record?: Partial<MessageRecord>;
+  original?: string | null;
+  eightBitHeader?: boolean;
+};
+
+const FAILED: RecipientStatus = {
+  state: 'failed',
+  outcome: { at: NOW - 1000, host: 'mx.peer.example [192.0.2.1]', reply: reply(550, '5.1.1', 'No such user') },
+};
+
+function dsn(given: Given = {}): { text: string; head: string; fields: (name: string) => string[] } {
+  const original = given.original === null ? undefined : Buffer.from(given.original ?? ORIGINAL, 'utf8');
+  const { facts } = commitFields(original ?? Buffer.from(ORIGINAL));
+  const record: MessageRecord = {
+    reversePath: 'alice@sender.example',
+    smtpUtf8: false,
+    origin: ORIGIN,
+    trace: 'T',
+    arrived: NOW - 60_000,
+    facts: { ...facts, eightBitHeader: given.eightBitHeader ?? false },
+    prepend: '',
+    originating: false,
+    junk: false,
+    chunks: [facts.size],
+    recipients: 1,
+    held: false,
+    delayNoticed: false,
+    ...given.record,
+  };
+  const recipient = { recipient: { address: 'bob@peer.example', ...given.recipient }, busy: true };
+  const status = given.status ?? FAILED;
+  const noticeFacts: NoticeFacts = {
+    kind: given.kind ?? 'failed',
+    about: { id: 'QUEUEID', record },
+    changes: [{ recipient: { ...recipient, status }, status, notice: given.notice, silent: false }],
+    original,
+    hostname: 'mx.sealpost.test',
+    now: NOW,
+    until: NOW + 86_400_000,
+  };
+  const { bytes, headerBytes } = buildDsn('NOTICEID', noticeFacts);
+  const text = bytes.toString('utf8');
+  assert.ok(!/(?<!\r)\n|\r(?!\n)/.test(text), 'every line ends with CRLF');
+  const unfolded = text.replace(/\r\n\t/g, ' ');
+  return {
+    text,
+    head: bytes.subarray(0, headerBytes).toString('utf8'),
+    fields: (name) => [...unfolded.matchAll(new RegExp(`^${name}: (.*?)\\r$`, 'gm'))].map((m) => m[1] ?? ''),
+  };
+}
+
+test('a failure report has the header that keeps it from being answered', () => {
+  const { head } = dsn();
+  assert.match(head, /^From: Mail Delivery System <MAILER-DAEMON@mx\.sealpost\.test>\r$/m);
+  assert.match(head, /^To: <alice@sender\.example>\r$/m);
+  assert.match(head, /^Auto-Submitted: auto-replied\r$/m);
+  assert.match(head, /^Date: Fri, 02 Jan 2026 03:04:05 \+0000\r$/m);
+  assert.match(head, /^Message-ID: <NOTICEID@mx\.sealpost\.test>\r$/m);
+  assert.match(head, /^References: <1@sender\.example>\r$/m);
+  assert.match(head, /^Content-Type: multipart\/report; report-type=delivery-status;\r\n\tboundary="[^"]+"\r$/m);
+  assert.ok(head.endsWith('\r\n\r\n'));
+});
+
+test('the words of others never break out of their field or line', () => {
+  const evil = 'x\r\nBcc: eve@evil.example\r\n\r\nbody \u0000\u0085\u2028 end';
+  const { text, head } = dsn({
+    recipient: { orcpt: `rfc822;${evil}`, original: evil },
+    record: { envid: evil },
+    status: { state: 'failed', outcome: { at: NOW, host: evil, reply: { code: 550, text: evil } } },
+    original: 'Message-ID: <1@x>\r\n\tBcc: eve\r\nSubject: x\r\n\r\n',
+  });
+  assert.ok(!/^Bcc:/m.test(text));
+  assert.ok(!head.includes('eve'));
+  assert.ok(!/[\x00\x85\u2028]/.test(text));
+});
+
+for (const [what, given, expected] of [
+  ['a peer that contradicts itself', { reply: reply(550, '4.1.1', 'x') }, '5.1.1'],
+  ['no enhanced code', { reply: { code: 554, text: 'x' } }, '5.0.0'],
+  ['the usual', { reply: reply(550, '5.1.1', 'x') }, '5.1.1'],
+] as const) {
+  test(`the status code of ${what} is of the class that came true`, () => {
+    assert.deepEqual(dsn({ status: { state: 'failed', outcome: { at: NOW, ...given } } }).fields('Status'), [expected]);
+  });
+}
+
+test('what the fields of a recipient say (RFC 3464 §2.3)', () => {
+  const { fields } = dsn({
+    recipient: { orcpt: 'rfc822;Bob@Old.example', original: 'info@x' },
+    record: { envid: 'ID 7' },
+  });
+  assert.deepEqual(fields('Reporting-MTA'), ['dns; mx.sealpost.test']);
+  assert.deepEqual(fields('Original-Envelope-Id'), ['ID 7']);
+  assert.deepEqual(fields('Arrival-Date'), [rfc5322Date(NOW - 60_000)]);
+  assert.deepEqual(fields('Original-Recipient'), ['rfc822; Bob@Old.example']);
+  assert.deepEqual(fields('Final-Recipient'), ['rfc822; bob@peer.example']);
+  assert.deepEqual(fields('Action'), ['failed']);
+  assert.deepEqual(fields('Remote-MTA'), ['dns; mx.peer.example']);
+  assert.deepEqual(fields('Diagnostic-Code'), ['smtp; 550 5.1.1 No such user']);
+  assert.deepEqual(fields('Last-Attempt-Date'), [rfc5322Date(NOW - 1000)]);
+  assert.deepEqual(fields('Will-Retry-Until'), []);
+});
+
+test('an alias is named where the sender used it', () => {
+  const { fields, text } = dsn({ recipient: { original: 'info@ours.example' } });
+  assert.deepEqual(fields('Original-Recipient'), ['rfc822; info@ours.example']);
+  assert.match(text, /<bob@peer\.example> \(sent to <info@ours\.example>\)/);
+});
+
+test('our own words are not passed off as a peer’s', () => {
+  const { fields } = dsn({ status: { state: 'failed', outcome: { at: NOW, reply: reply(550, '5.7.5', 'no key') } } });
+  assert.deepEqual(fields('Remote-MTA'), []);
+  assert.deepEqual(fields('Diagnostic-Code'), ['X-Sealpost; 550 5.7.5 no key']);
+});
+
+test('an expired recipient has failed by time, and the last answer is told', () => {
+  const { fields, text } = dsn({
+    status: { state: 'expired', outcome: { at: NOW, host: 'mx.peer.example', reply: reply(451, '4.2.0', 'busy') } },
+  });
+  assert.deepEqual([fields('Action'), fields('Status')], [['failed'], ['4.4.7']]);
+  assert.match(text, /mx\.peer\.example said: 451 4\.2\.0 busy/);
+});
+
+test('a delay report says until when it is tried; a success report whether it was the last stop', () => {
+  const deferred: RecipientStatus = {
+    state: 'deferred',
+    attempts: 3,
+    nextAttempt: NOW,
+    outcome: { at: NOW, reply: reply(451, '4.2.0', 'busy') },
+  };
+  const delayed = dsn({ kind: 'delayed', status: deferred });
+  assert.deepEqual(delayed.fields('Action'), ['delayed']);
+  assert.deepEqual(delayed.fields('Will-Retry-Until'), [rfc5322Date(NOW + 86_400_000)]);
+  const delivered: RecipientStatus = {
+    state: 'delivered',
+    outcome: { at: NOW, host: 'a.example', reply: reply(250, '2.0.0', 'ok') },
+  };
+  assert.deepEqual(dsn({ kind: 'succeeded', status: delivered, notice: 'relayed' }).fields('Action'), ['relayed']);
+  assert.deepEqual(dsn({ kind: 'succeeded', status: delivered, notice: 'final' }).fields('Action'), ['delivered']);
+});
+
+test('the original comes back as asked: its header, all of it, or not at all when it cannot be read', () => {
+  const part = (text: string): string => text.slice(text.lastIndexOf('Content-Type:'));
+  assert.match(
+    part(dsn().text),
+    /^Content-Type: text\/rfc822-headers\r\n\r\nMessage-ID: [^\n]*\nSubject: Hi\r\n\r\n--/,
+  );
+  assert.match(
+    part(dsn({ record: { ret: 'FULL' } }).text),
+    /^Content-Type: message\/rfc822\r\n\r\n[\s\S]*The body\r\n\r\n--/,
+  );
+  // RFC 3461 §4.3: RET speaks of failures.
+  const relayed = dsn({ kind: 'succeeded', record: { ret: 'FULL' }, notice: 'relayed' });
+  assert.match(part(relayed.text), /^Content-Type: text\/rfc822-headers/);
+  assert.match(part(dsn({ original: null }).text), /^Content-Type: message\/delivery-status/);
+});
+
+test('addresses beyond ASCII: raw where the sender declared SMTPUTF8, escaped elsewhere (RFC 6533)', () => {
+  const recipient = { address: 'bø+b@peer.example', orcpt: 'rfc822;bø@x.example' };
+  const international = dsn({ recipient, record: { smtpUtf8: true } });
+  assert.match(international.text, /Content-Type: message\/global-delivery-status\r\nContent-Transfer-Encoding: 8bit/);
+  assert.deepEqual(international.fields('Final-Recipient'), ['utf-8; bø+b@peer.example']);
+  assert.deepEqual(international.fields('Original-Recipient'), ['utf-8; bø@x.example']);
+  const plain = dsn({ recipient });
+  assert.match(plain.text, /Content-Type: message\/delivery-status\r\n\r\n/);
+  assert.deepEqual(plain.fields('Final-Recipient'), ['utf-8; b\\x{F8}\\x{2B}b@peer.example']);
+  const status: RecipientStatus = {
+    state: 'failed',
+    outcome: { at: NOW, host: 'a.example', reply: reply(550, '5.1.1', 'weiß nicht') },
+  };
+  assert.deepEqual(dsn({ status }).fields('Diagnostic-Code'), ['smtp; 550 5.1.1 wei? nicht']);
+});
+
+test('a header in UTF-8 comes back as what it is', () => {
+  const original = 'Subject: Grüße\r\n\r\n';
+  const declared = dsn({ original, eightBitHeader: true, record: { smtpUtf8: true } });
+  assert.match(
+    declared.text,
+    /Content-Type: message\/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: Grüße/,
+  );
+  assert.match(declared.head, /^Content-Transfer-Encoding: 8bit\r$/m);
+  assert.match(
+    dsn({ original, eightBitHeader: true }).text,
+    /Content-Type: text\/rfc822-headers\r\nContent-Transfer-Encoding: 8bit/,
+  );
+});

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { resolve } from 'node:path';
+import { test } from 'node:test';
+import { Routing } from '#services/router/queue/routing.ts';
+import { settingsFor } from '#test/unit/router/fixture.ts';
+
+test('where recipients go, by the routes in force', () => {
+  const settings = settingsFor('./data', {
+    routes: [
+      { to: 'relay.example', via: 'smtp://me@smart.example:587', password: 'pw', tls: 'required' },
+      { to: 'box.example', via: 'lmtp://127.0.0.1' },
+      { to: 'dir.example', via: 'maildir:./mail' },
+      { to: 'none.example', via: 'discard' },
+      { to: 'kept.example', via: 'capture' },
+      { to: '*', via: 'mx' },
+    ],
+  });
+  const routing = new Routing(settings);
+  for (const [address, key, kind] of [
+    ['postmaster', 'mx:mx.sealpost.test', 'mx'],
+    ['a@[192.0.2.1]', 'mx:[192.0.2.1]', 'mx'],
+    ['"a@b"@Peer.Example.', 'mx:peer.example', 'mx'],
+    ['a@bücher.example', 'mx:xn--bcher-kva.example', 'mx'],
+    ['a@sub.relay.example', 'smtp://me@smart.example:587 (tls required)', 'smtp'],
+    ['a@box.example', 'lmtp://127.0.0.1', 'lmtp'],
+    ['a@dir.example', 'maildir:./mail', 'maildir'],
+    ['a@none.example', 'discard', 'discard'],
+    ['a@kept.example', 'capture', 'capture'],
+  ] as const) {
+    const hop = routing.nextHop(address);
+    assert.deepEqual([hop?.key, hop?.spec.kind], [key, kind], address);
+  }
+  const smart = routing.nextHop('a@relay.example')?.spec;
+  assert.equal(smart?.kind === 'smtp' && smart.password?.reveal(), 'pw');
+  const capture = routing.nextHop('a@kept.example')?.spec;
+  assert.equal(capture?.kind === 'capture' && capture.folder, resolve('./data/capture'));
+
+  settings.replace({ ...settings.current, routes: [{ to: '*', via: 'discard', tls: 'opportunistic' }] });
+  assert.equal(routing.nextHop('a@box.example')?.key, 'discard');
+  settings.replace({ ...settings.current, routes: [{ to: '*', via: 'nonsense', tls: 'opportunistic' }] });
+  assert.equal(routing.nextHop('a@box.example'), undefined);
+});

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { dueAt, isFinal, localDelay, nextAttempt, retryDelay } from '#services/router/queue/schedule.ts';
+import { LATER, OK } from '#test/unit/router/fixture.ts';
+
+const S = 1000;
+const M = 60 * S;
+const H = 60 * M;
+
+test('retry delays double from first to max, whatever the count, plus or minus a tenth', () => {
+  const limits = { first: 5 * M, max: 4 * H };
+  for (const [attempts, random, expected] of [
+    [0, 0.5, 5 * M],
+    [1e9, 0.5, 4 * H],
+    [1, 0, 4.5 * M],
+    [1, 1, 5.5 * M],
+    [2, 0.5, 10 * M],
+    [6, 0.5, 160 * M],
+    [7, 0.5, 4 * H],
+    [50, 0, 3.6 * H],
+  ] as const) {
+    assert.equal(retryDelay(attempts, limits, random), expected, `attempt ${attempts}`);
+  }
+  // A first delay above the longest one is the longest one.
+  assert.equal(retryDelay(1, { first: 8 * H, max: 4 * H }, 0.5), 4 * H);
+});
+
+test('trouble of our own is tried again soon, and never late', () => {
+  for (const [tries, random, expected] of [
+    [0, 0.5, 1 * S],
+    [1e9, 1, 33 * S],
+    [1, 0, 0.9 * S],
+    [2, 0.5, 2 * S],
+    [5, 0.5, 16 * S],
+    [6, 0.5, 30 * S],
+  ] as const) {
+    assert.equal(localDelay(tries, random), expected, `try ${tries}`);
+  }
+});
+
+test('the last attempt comes at the end of the life of a message, the one behind it expires', () => {
+  const arrived = 1_000_000;
+  const expire = 10 * M;
+  for (const [now, delay, expected] of [
+    [arrived + expire, 5 * M, 'expired'],
+    [arrived + expire + 1, 1, 'expired'],
+    [arrived + expire - 1, 5 * M, arrived + expire],
+    [arrived, 5 * M, arrived + 5 * M],
+    [arrived, 11 * M, arrived + expire],
+  ] as const) {
+    assert.equal(nextAttempt(now, delay, arrived, expire), expected);
+  }
+});
+
+test('which recipients are due, and which have left', () => {
+  const outcome = { at: 1, reply: LATER };
+  assert.equal(dueAt({ state: 'waiting' }), 0);
+  assert.equal(dueAt({ state: 'deferred', attempts: 1, nextAttempt: 77, outcome }), 77);
+  assert.equal(isFinal({ state: 'waiting' }), false);
+  assert.equal(isFinal({ state: 'deferred', attempts: 1, nextAttempt: 77, outcome }), false);
+  for (const state of ['delivered', 'failed', 'expired'] as const) {
+    assert.equal(dueAt({ state, outcome: { at: 1, reply: OK } }), Number.POSITIVE_INFINITY);
+    assert.equal(isFinal({ state, outcome: { at: 1, reply: OK } }), true);
+  }
+});
