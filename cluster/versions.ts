@@ -8,7 +8,7 @@ import type { Address } from './bus/bus.ts';
  * runs and in whatever order they are replaced. Nothing is promised across two versions.
  *
  * - Within a version of a contract only changes are made that neither side must know of: another operation or event, a
- *   request or reply field that may be absent. A snapshot of every contract guards that (`test/kit/contract-snapshot.ts`).
+ *   request or reply field that may be absent. A snapshot of every contract guards that (`test/kit/contracts/contract-snapshot.ts`).
  * - Any other change is a next version, which names the one before and how messages of the one become those of the other
  *   (`defineContract`, `previous`). Then whoever serves it serves both. A caller asks in its own version first, and in the
  *   version before where nobody serves that, or all who do are full. Events are announced in both.

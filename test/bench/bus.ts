@@ -3,7 +3,7 @@ import type { Bus } from '#cluster/bus/bus.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { silentLogger } from '#shared/log.ts';
-import { startNatsServer } from '#test/kit/nats-server.ts';
+import { startNatsServer } from '#test/kit/bus/nats-server.ts';
 import { Program } from '#test/kit/program.ts';
 import { TestService, testContract } from '#test/suites/bus.ts';
 

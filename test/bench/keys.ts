@@ -9,7 +9,7 @@ import { type RunningNode, startNode } from '#services/node.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { silentLogger } from '#shared/log.ts';
-import { startNatsCluster } from '#test/kit/nats-server.ts';
+import { startNatsCluster } from '#test/kit/bus/nats-server.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 

@@ -1,5 +1,5 @@
 import { cpus } from 'node:os';
-import { alike, count, following, MapSite, type NoteNode } from '#test/kit/map-site.ts';
+import { alike, count, following, MapSite, type NoteNode } from '#test/kit/bus/map-site.ts';
 
 /**
  * Five nodes of a replicated map on three NATS servers, all on this machine: how long it takes until a new record is

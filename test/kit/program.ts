@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
-import { locate } from './peers.ts';
+import { locate } from '#test/kit/runner/peers.ts';
 import { waitFor } from './wait.ts';
 
 /** Programs that still run. Whatever ends this process ends them too. */

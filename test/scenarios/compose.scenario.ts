@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
-import { ComposeProject, docker, needsEngine } from '#test/kit/compose.ts';
-import { COMPOSE_CONFIG } from '#test/kit/compose-config.ts';
+import { verifyWithDkimpy } from '#test/kit/dkim/verifiers.ts';
 import { freePort } from '#test/kit/free-port.ts';
-import { Load } from '#test/kit/load.ts';
+import { ComposeProject, docker, needsEngine } from '#test/kit/nodes/compose.ts';
+import { COMPOSE_CONFIG } from '#test/kit/nodes/compose-config.ts';
 import { Program } from '#test/kit/program.ts';
+import { Load } from '#test/kit/smtp/load.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { verifyWithDkimpy } from '#test/kit/verifiers.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**

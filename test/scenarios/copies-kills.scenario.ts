@@ -7,9 +7,9 @@ import { client } from '#cluster/actor.ts';
 import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { silentLogger } from '#shared/log.ts';
-import { CONNECTIONS, CopiesCluster } from '#test/kit/copies-cluster.ts';
-import { needs } from '#test/kit/peers.ts';
+import { CONNECTIONS, CopiesCluster } from '#test/kit/nodes/copies-cluster.ts';
 import { seededRandom } from '#test/kit/random.ts';
+import { needs } from '#test/kit/runner/peers.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**

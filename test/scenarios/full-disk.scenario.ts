@@ -4,9 +4,9 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { freePort } from '#test/kit/free-port.ts';
-import { Load } from '#test/kit/load.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { Tally } from '#test/kit/tally.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { Load } from '#test/kit/smtp/load.ts';
+import { Tally } from '#test/kit/smtp/tally.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 

@@ -5,12 +5,12 @@ import { createWriteStream } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Cable } from '#test/kit/cable.ts';
-import { DOMAIN, EdgeCluster } from '#test/kit/edge-cluster.ts';
-import { findTraces, keyTraces } from '#test/kit/key-traces.ts';
-import { needs } from '#test/kit/peers.ts';
+import { Cable } from '#test/kit/bus/cable.ts';
+import { findTraces, keyTraces } from '#test/kit/dkim/key-traces.ts';
+import { DOMAIN, EdgeCluster } from '#test/kit/nodes/edge-cluster.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { VERIFIER } from '#test/kit/smtp/verifying-sink.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { VERIFIER } from '#test/kit/verifying-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**

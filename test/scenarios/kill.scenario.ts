@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Load } from '#test/kit/load.ts';
-import { SealpostNode } from '#test/kit/node.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { seededRandom } from '#test/kit/random.ts';
-import { Tally } from '#test/kit/tally.ts';
+import { Load } from '#test/kit/smtp/load.ts';
+import { Tally } from '#test/kit/smtp/tally.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**

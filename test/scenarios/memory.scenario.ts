@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { Load } from '#test/kit/load.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { Tally } from '#test/kit/tally.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { Load } from '#test/kit/smtp/load.ts';
+import { Tally } from '#test/kit/smtp/tally.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 const SESSIONS = 100;

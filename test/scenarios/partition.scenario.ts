@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sealpost } from '#test/kit/command.ts';
-import { DOMAIN, HostCluster } from '#test/kit/host-cluster.ts';
-import { needsHosts } from '#test/kit/hosts.ts';
+import { DOMAIN, HostCluster } from '#test/kit/nodes/host-cluster.ts';
+import { needsHosts } from '#test/kit/nodes/hosts.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**

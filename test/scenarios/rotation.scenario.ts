@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DOMAIN, EdgeCluster } from '#test/kit/edge-cluster.ts';
-import { needs } from '#test/kit/peers.ts';
-import { VERIFIER } from '#test/kit/verifying-sink.ts';
+import { DOMAIN, EdgeCluster } from '#test/kit/nodes/edge-cluster.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { VERIFIER } from '#test/kit/smtp/verifying-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { generateNek } from '#shared/dkim/nek.ts';
+import { startNatsServer } from '#test/kit/bus/nats-server.ts';
 import { freePorts } from '#test/kit/free-port.ts';
-import { startHaproxy } from '#test/kit/haproxy.ts';
-import { Load } from '#test/kit/load.ts';
-import { startNatsServer } from '#test/kit/nats-server.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { needs } from '#test/kit/peers.ts';
-import { Tally } from '#test/kit/tally.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { startHaproxy } from '#test/kit/smtp/haproxy.ts';
+import { Load } from '#test/kit/smtp/load.ts';
+import { Tally } from '#test/kit/smtp/tally.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**

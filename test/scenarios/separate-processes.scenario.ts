@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Dialog } from '#test/kit/dialog.ts';
-import { Load } from '#test/kit/load.ts';
-import { startNatsServer } from '#test/kit/nats-server.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { needs } from '#test/kit/peers.ts';
-import { Tally } from '#test/kit/tally.ts';
+import { startNatsServer } from '#test/kit/bus/nats-server.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { Dialog } from '#test/kit/smtp/dialog.ts';
+import { Load } from '#test/kit/smtp/load.ts';
+import { Tally } from '#test/kit/smtp/tally.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /** Five processes, one service each, over a real nats-server; each is taken away in turn. */

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { generateNek } from '#shared/dkim/nek.ts';
-import { Cable } from '#test/kit/cable.ts';
-import { Load } from '#test/kit/load.ts';
-import { startNatsServer } from '#test/kit/nats-server.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { needs } from '#test/kit/peers.ts';
-import { RateMeter } from '#test/kit/rate-meter.ts';
-import { SmtpSink } from '#test/kit/smtp-sink.ts';
+import { Cable } from '#test/kit/bus/cable.ts';
+import { startNatsServer } from '#test/kit/bus/nats-server.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { Load } from '#test/kit/smtp/load.ts';
+import { RateMeter } from '#test/kit/smtp/rate-meter.ts';
+import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**

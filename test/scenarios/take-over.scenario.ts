@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { CONNECTIONS, CopiesCluster } from '#test/kit/copies-cluster.ts';
-import { needs } from '#test/kit/peers.ts';
+import { CONNECTIONS, CopiesCluster } from '#test/kit/nodes/copies-cluster.ts';
+import { needs } from '#test/kit/runner/peers.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**

@@ -3,12 +3,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { generateNek } from '#shared/dkim/nek.ts';
-import { Load } from '#test/kit/load.ts';
-import { startNatsServer } from '#test/kit/nats-server.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { needs } from '#test/kit/peers.ts';
+import { startNatsServer } from '#test/kit/bus/nats-server.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { seededRandom } from '#test/kit/random.ts';
-import { Tally } from '#test/kit/tally.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { Load } from '#test/kit/smtp/load.ts';
+import { Tally } from '#test/kit/smtp/tally.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**

@@ -6,9 +6,9 @@ import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
 import { parseNek } from '#shared/dkim/nek.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
+import { startNatsServer } from '#test/kit/bus/nats-server.ts';
 import { logLines } from '#test/kit/log-lines.ts';
-import { startNatsServer } from '#test/kit/nats-server.ts';
-import { needs } from '#test/kit/peers.ts';
+import { needs } from '#test/kit/runner/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import {

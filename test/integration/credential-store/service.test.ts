@@ -5,11 +5,11 @@ import { test } from 'node:test';
 import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { dkimRecordValue } from '#shared/dkim/record.ts';
 import { silentLogger } from '#shared/log.ts';
-import { startNatsServer } from '#test/kit/nats-server.ts';
-import { needs } from '#test/kit/peers.ts';
+import { startNatsServer } from '#test/kit/bus/nats-server.ts';
+import { ZoneServers } from '#test/kit/dns/zone-servers.ts';
+import { needs } from '#test/kit/runner/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { ZoneServers } from '#test/kit/zone-servers.ts';
 import { ed25519, fails, reaches, type StoreNode, startNode } from '#test/unit/credential-store/fixture.ts';
 
 /** The services of three nodes over a real nats-server, with a zone of BIND that they update. */

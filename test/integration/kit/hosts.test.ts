@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
-import { DOMAIN, HostCluster } from '#test/kit/host-cluster.ts';
-import { type Host, Hosts, needsHosts } from '#test/kit/hosts.ts';
+import { DOMAIN, HostCluster } from '#test/kit/nodes/host-cluster.ts';
+import { type Host, Hosts, needsHosts } from '#test/kit/nodes/hosts.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 const namespaces = (): string => execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' });
@@ -46,7 +46,7 @@ test('hosts reach each other over two networks, each link is cut by itself, and 
 });
 
 test('what a process left behind that was killed goes at the next start', { ...needsHosts() }, async () => {
-  const script = `import { Hosts } from '#test/kit/hosts.ts';
+  const script = `import { Hosts } from '#test/kit/nodes/hosts.ts';
     const hosts = Hosts.make(1);
     const orphan = hosts.host(1).run('sleep', ['600']);
     console.log('made by ' + process.pid + ', pid ' + orphan.pid);

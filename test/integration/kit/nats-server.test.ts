@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connect } from 'nats';
-import { startNatsCluster } from '#test/kit/nats-server.ts';
-import { needs } from '#test/kit/peers.ts';
+import { startNatsCluster } from '#test/kit/bus/nats-server.ts';
+import { needs } from '#test/kit/runner/peers.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 test('a cluster of three keeps JetStream data while one server is away', needs('nats-server'), async () => {

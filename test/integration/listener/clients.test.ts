@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { writeCertificate } from '#test/kit/certificate.ts';
-import { needs } from '#test/kit/peers.ts';
+import { writeCertificate } from '#test/kit/nodes/certificate.ts';
 import { Program } from '#test/kit/program.ts';
+import { needs } from '#test/kit/runner/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { startListener } from '#test/unit/listener/harness.ts';
 

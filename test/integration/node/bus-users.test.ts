@@ -14,13 +14,13 @@ import { signerContract } from '#services/signer/contract.ts';
 import { CONTRACTS } from '#services/topology.ts';
 import type { Contract } from '#shared/contract.ts';
 import type { SealpostError } from '#shared/errors.ts';
-import { type GuardedServer, startGuardedServer } from '#test/kit/bus-users.ts';
+import { type GuardedServer, startGuardedServer } from '#test/kit/bus/bus-users.ts';
 import { sealpost } from '#test/kit/command.ts';
-import { Load } from '#test/kit/load.ts';
 import { logLines } from '#test/kit/log-lines.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { needs } from '#test/kit/peers.ts';
-import { Tally } from '#test/kit/tally.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { Load } from '#test/kit/smtp/load.ts';
+import { Tally } from '#test/kit/smtp/tally.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 

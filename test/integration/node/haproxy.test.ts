@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { writeCertificate } from '#test/kit/certificate.ts';
-import { Dialog } from '#test/kit/dialog.ts';
 import { freePort } from '#test/kit/free-port.ts';
-import { type Haproxy, startHaproxy } from '#test/kit/haproxy.ts';
-import { Load } from '#test/kit/load.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { needs } from '#test/kit/peers.ts';
-import { Tally } from '#test/kit/tally.ts';
+import { writeCertificate } from '#test/kit/nodes/certificate.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { Dialog } from '#test/kit/smtp/dialog.ts';
+import { type Haproxy, startHaproxy } from '#test/kit/smtp/haproxy.ts';
+import { Load } from '#test/kit/smtp/load.ts';
+import { Tally } from '#test/kit/smtp/tally.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Dialog } from '#test/kit/dialog.ts';
-import { NameServer } from '#test/kit/name-server.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { needs } from '#test/kit/peers.ts';
-import { VERIFIER, VerifyingSink } from '#test/kit/verifying-sink.ts';
+import { NameServer } from '#test/kit/dns/name-server.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { Dialog } from '#test/kit/smtp/dialog.ts';
+import { VERIFIER, VerifyingSink } from '#test/kit/smtp/verifying-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /** The way of Domino's documentation, word for word: from a named encryption key to a signed message. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Dialog } from '#test/kit/dialog.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { SmtpSink } from '#test/kit/smtp-sink.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { Dialog } from '#test/kit/smtp/dialog.ts';
+import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**

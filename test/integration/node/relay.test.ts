@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { addUser } from '#cluster/config/users/edit.ts';
 import { Secret } from '#shared/secret.ts';
-import { writeCertificate } from '#test/kit/certificate.ts';
-import { Dialog } from '#test/kit/dialog.ts';
 import { freePort } from '#test/kit/free-port.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { locate, needs } from '#test/kit/peers.ts';
-import { SmtpSink } from '#test/kit/smtp-sink.ts';
+import { writeCertificate } from '#test/kit/nodes/certificate.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { locate, needs } from '#test/kit/runner/peers.ts';
+import { Dialog } from '#test/kit/smtp/dialog.ts';
+import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
 /** Runs swaks; resolves to its exit code and transcript. */

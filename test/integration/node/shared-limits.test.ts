@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startGuardedServer } from '#test/kit/bus-users.ts';
-import { Dialog } from '#test/kit/dialog.ts';
-import { Load } from '#test/kit/load.ts';
-import { SealpostNode } from '#test/kit/node.ts';
-import { needs } from '#test/kit/peers.ts';
-import { RateMeter } from '#test/kit/rate-meter.ts';
-import { SmtpSink } from '#test/kit/smtp-sink.ts';
+import { startGuardedServer } from '#test/kit/bus/bus-users.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { Dialog } from '#test/kit/smtp/dialog.ts';
+import { Load } from '#test/kit/smtp/load.ts';
+import { RateMeter } from '#test/kit/smtp/rate-meter.ts';
+import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { SealpostNode } from '#test/kit/node.ts';
-import { needs } from '#test/kit/peers.ts';
+import { type DkimRecords, verifyWithDkimpy, verifyWithOpenDkim } from '#test/kit/dkim/verifiers.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { Program } from '#test/kit/program.ts';
-import { SmtpSink } from '#test/kit/smtp-sink.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { type DkimRecords, verifyWithDkimpy, verifyWithOpenDkim } from '#test/kit/verifiers.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 const HEAD = 'From: Sender <sender@example.com>\r\nTo: <rcpt@dest.test>\r\nDate: Sun, 22 Nov 2026 12:00:00 +0000\r\n';

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { ReverseDns } from '#services/policy/reverse-dns.ts';
 import { silentLogger } from '#shared/log.ts';
-import { NameServer } from '#test/kit/name-server.ts';
+import { NameServer } from '#test/kit/dns/name-server.ts';
 
 /** The zones of these clients. 198.51.100.0/24 is refused, which is what a lame delegation looks like. */
 const ZONES = {

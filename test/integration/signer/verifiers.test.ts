@@ -3,9 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { dkimRecordName } from '#shared/dkim/record.ts';
-import { needs } from '#test/kit/peers.ts';
+import { verifyWithDkimpy, verifyWithOpenDkim } from '#test/kit/dkim/verifiers.ts';
+import { needs } from '#test/kit/runner/peers.ts';
 import { type TempDir, tempDir } from '#test/kit/temp.ts';
-import { verifyWithDkimpy, verifyWithOpenDkim } from '#test/kit/verifiers.ts';
 import { bytesOf, LARGE, MESSAGES, type SampleMessage } from '#test/unit/signer/messages.ts';
 import { signatures, testKey } from '#test/unit/signer/signing.ts';
 

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { spokenEvents, spokenOperations } from '#cluster/versions.ts';
 import { CONTRACTS } from '#services/topology.ts';
 import { type Contract, defineContract } from '#shared/contract.ts';
-import { incompatibilities, readSnapshot, refusal, snapshotOf } from '#test/kit/contract-snapshot.ts';
+import { incompatibilities, readSnapshot, refusal, snapshotOf } from '#test/kit/contracts/contract-snapshot.ts';
 import { newContract, oldContract } from '#test/suites/versions.ts';
 
 /** That contracts change only in ways that processes of the version before understand. */

@@ -20,7 +20,7 @@ import { generateNek } from '#shared/dkim/nek.ts';
 import { dkimRecordName, dkimRecordValue } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
-import { answerTo, FakeDns, txt } from '#test/kit/fake-dns.ts';
+import { answerTo, FakeDns, txt } from '#test/kit/dns/fake-dns.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /** The NEK of every node that is not given another one. */

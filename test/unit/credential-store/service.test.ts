@@ -8,7 +8,7 @@ import { unwrapKey } from '#shared/dkim/key-wrap.ts';
 import { describeNek, generateNek, parseNek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
-import { findTraces, keyTraces } from '#test/kit/key-traces.ts';
+import { findTraces, keyTraces } from '#test/kit/dkim/key-traces.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';

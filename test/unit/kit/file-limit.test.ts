@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-const LIMIT = fileURLToPath(import.meta.resolve('#test/kit/file-limit.ts'));
+const LIMIT = fileURLToPath(import.meta.resolve('#test/kit/runner/file-limit.ts'));
 
 function run(code: string, env: Record<string, string>) {
   const args = [`--import=${LIMIT}`, '--input-type=module', '-e', code];

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createAuthority } from '#test/kit/certificate.ts';
-import { Dialog } from '#test/kit/dialog.ts';
-import { type SinkAction, SmtpSink } from '#test/kit/smtp-sink.ts';
+import { createAuthority } from '#test/kit/nodes/certificate.ts';
+import { Dialog } from '#test/kit/smtp/dialog.ts';
+import { type SinkAction, SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 async function send(dialog: Dialog, data: string): Promise<void> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { needs } from '#test/kit/peers.ts';
-import { RouterSite, ready, type SiteRouter } from '#test/kit/router-site.ts';
+import { RouterSite, ready, type SiteRouter } from '#test/kit/nodes/router-site.ts';
+import { needs } from '#test/kit/runner/peers.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { envelope, LATER, messageOf, OK } from '#test/unit/router/fixture.ts';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NextHop } from '#services/router/delivery/job.ts';
-import { NameServer } from '#test/kit/name-server.ts';
-import { needs } from '#test/kit/peers.ts';
-import { SmtpSink } from '#test/kit/smtp-sink.ts';
+import { NameServer } from '#test/kit/dns/name-server.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { brief, testDelivery, testJob, testSettings } from '#test/unit/router/delivery/fixtures.ts';
 
 /** Delivery by MX against a real name server and sinks on port 25 of 127.0.0.x. */

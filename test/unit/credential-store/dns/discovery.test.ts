@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { checkRecord, type DnsVerdict } from '#services/credential-store/dns/proof.ts';
 import { Type } from '#shared/dns/message.ts';
-import { answerTo, FakeDns, type Handler, pointer, txt } from '#test/kit/fake-dns.ts';
+import { answerTo, FakeDns, type Handler, pointer, txt } from '#test/kit/dns/fake-dns.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { inCapitals, KEY, NAME, resolving, right, saying, silent, VALUE, verdicts, World, withTxt } from './fixture.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { DnsVerdict } from '#services/credential-store/dns/proof.ts';
 import { Type } from '#shared/dns/message.ts';
-import { answerTo, type Handler, pointer, txt } from '#test/kit/fake-dns.ts';
+import { answerTo, type Handler, pointer, txt } from '#test/kit/dns/fake-dns.ts';
 import { inCapitals, NAME, P, right, saying, silent, VALUE, verdicts, World, withTxt } from './fixture.ts';
 
 describe('the proof at the servers of one zone', () => {

@@ -6,7 +6,7 @@ import { DnsViews } from '#services/credential-store/dns/views.ts';
 import type { KeyRecord } from '#services/credential-store/records/domain-record.ts';
 import { dkimRecordValue, revokedRecordValue } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { answerTo, FakeDns, type Handler, txt } from '#test/kit/fake-dns.ts';
+import { answerTo, FakeDns, type Handler, txt } from '#test/kit/dns/fake-dns.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { domainOf, keyUnder, MemoryRecords, nekOf } from '#test/unit/credential-store/neks/fixture.ts';

@@ -4,7 +4,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { TLSSocket } from 'node:tls';
-import { type Certificate, createAuthority, writeCertificate } from '#test/kit/certificate.ts';
+import { type Certificate, createAuthority, writeCertificate } from '#test/kit/nodes/certificate.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { Dialogue, startListener } from '#test/unit/listener/harness.ts';

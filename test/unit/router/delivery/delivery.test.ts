@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NextHop } from '#services/router/delivery/job.ts';
 import { Secret } from '#shared/secret.ts';
-import { SmtpSink } from '#test/kit/smtp-sink.ts';
+import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { brief, smtpHop, testDelivery, testJob, testSettings } from './fixtures.ts';
 

@@ -4,7 +4,7 @@ import { checkRecord, type DnsVerdict } from '#services/credential-store/dns/pro
 import { parseServer, serverText } from '#shared/dns/exchange.ts';
 import { decodeMessage, decodeName, encodeMessage, encodeName, Type, txtOf } from '#shared/dns/message.ts';
 import { errorCode } from '#shared/errors.ts';
-import { answerTo, FakeDns, pointer, txt } from '#test/kit/fake-dns.ts';
+import { answerTo, FakeDns, pointer, txt } from '#test/kit/dns/fake-dns.ts';
 import { seededRandom } from '#test/kit/random.ts';
 
 const NAME = 's1._domainkey.example.com';

@@ -9,7 +9,7 @@ import { requireConfig } from '#cluster/config/load.ts';
 import { initCluster } from '#services/console/cli/cluster/cluster-init.ts';
 import { SERVICES } from '#services/node.ts';
 import { parseNeks } from '#shared/dkim/nek.ts';
-import { composeConfig } from '#test/kit/compose-config.ts';
+import { composeConfig } from '#test/kit/nodes/compose-config.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
 const HOSTS = {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { leavesNothing, recordOf, removalText } from '#services/console/cli/keys/record.ts';
 import type { KeyStatus } from '#services/credential-store/contract.ts';
-import { keyStatus } from '#test/kit/fake-credential-store.ts';
+import { keyStatus } from '#test/kit/dkim/fake-credential-store.ts';
 
 const CASES: [Partial<KeyStatus>, boolean, RegExp][] = [
   [{ state: 'active' }, false, /p=MIIB/],

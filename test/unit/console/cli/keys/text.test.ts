@@ -10,7 +10,7 @@ import {
   scheduleText,
 } from '#services/console/cli/keys/text.ts';
 import { KeyState, type KeyStatus } from '#services/credential-store/contract.ts';
-import { keyStatus, rotationStatus } from '#test/kit/fake-credential-store.ts';
+import { keyStatus, rotationStatus } from '#test/kit/dkim/fake-credential-store.ts';
 
 const PUBLISH: KeyStatus['publish'][] = ['update', 'manual', 'cname', 'none'];
 

@@ -1,6 +1,6 @@
 import { DNS_CHECKS } from '#services/console/reports/doctor/checks-dns.ts';
 import { KEY_CHECKS } from '#services/console/reports/doctor/checks-keys.ts';
-import { rotationStatus } from '#test/kit/fake-credential-store.ts';
+import { rotationStatus } from '#test/kit/dkim/fake-credential-store.ts';
 import { checked, DAY, MINUTE, NOW, testChecks, view } from './doctor-facts.ts';
 
 /** What `sealpost doctor` says of keys, their rotations and their records. */

@@ -1,6 +1,6 @@
 import { DOMAIN_CHECKS } from '#services/console/reports/doctor/checks-domains.ts';
 import { NODE_CHECKS } from '#services/console/reports/doctor/checks-nodes.ts';
-import { keyStatus } from '#test/kit/fake-credential-store.ts';
+import { keyStatus } from '#test/kit/dkim/fake-credential-store.ts';
 import { DAY, domains, enforce, holder, NOW, nek, SIGNERS, STORES, status, testChecks } from './doctor-facts.ts';
 
 /** What `sealpost doctor` says of nodes, NEKs and the domains of the configuration. */

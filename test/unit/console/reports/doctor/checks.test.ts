@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { examine } from '#services/console/reports/doctor/checks.ts';
 import type { Facts } from '#services/console/reports/doctor/finding.ts';
-import { rotationStatus } from '#test/kit/fake-credential-store.ts';
+import { rotationStatus } from '#test/kit/dkim/fake-credential-store.ts';
 import {
   checked,
   DAY,

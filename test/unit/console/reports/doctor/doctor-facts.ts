@@ -4,7 +4,7 @@ import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { examine } from '#services/console/reports/doctor/checks.ts';
 import type { CheckedKey, Facts, Finding } from '#services/console/reports/doctor/finding.ts';
 import type { DnsView, Holder, KeyStatus, NekStatus } from '#services/credential-store/contract.ts';
-import { keyStatus, rotationStatus } from '#test/kit/fake-credential-store.ts';
+import { keyStatus, rotationStatus } from '#test/kit/dkim/fake-credential-store.ts';
 
 /** Facts for the checks of `sealpost doctor`, as they should be but for what a test says instead. */
 

@@ -5,9 +5,9 @@ import { test } from 'node:test';
 import type { NextHop } from '#services/router/delivery/job.ts';
 import { isThisMachine } from '#services/router/delivery/smtp/session.ts';
 import { Secret } from '#shared/secret.ts';
-import { createAuthority } from '#test/kit/certificate.ts';
 import { logLines } from '#test/kit/log-lines.ts';
-import { type SinkAction, type SinkOptions, SmtpSink } from '#test/kit/smtp-sink.ts';
+import { createAuthority } from '#test/kit/nodes/certificate.ts';
+import { type SinkAction, type SinkOptions, SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { brief, MESSAGE, smtpHop, testDelivery, testJob, testSettings } from '#test/unit/router/delivery/fixtures.ts';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NextHop } from '#services/router/delivery/job.ts';
-import { createAuthority } from '#test/kit/certificate.ts';
 import { logLines } from '#test/kit/log-lines.ts';
-import { type SinkAction, type SinkOptions, SmtpSink } from '#test/kit/smtp-sink.ts';
+import { createAuthority } from '#test/kit/nodes/certificate.ts';
+import { type SinkAction, type SinkOptions, SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { brief, MESSAGE, smtpHop, testDelivery, testJob, testSettings } from '#test/unit/router/delivery/fixtures.ts';
 
 const QUICK = { delivery: { timeout: { connect: '200ms', command: '150ms', data: '150ms' } } };

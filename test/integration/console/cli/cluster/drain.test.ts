@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { generateNek } from '#shared/dkim/nek.ts';
+import { startNatsServer } from '#test/kit/bus/nats-server.ts';
+import { sealpost } from '#test/kit/command.ts';
+import { freePort } from '#test/kit/free-port.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { Load } from '#test/kit/smtp/load.ts';
+import { waitFor } from '#test/kit/wait.ts';
+
+test('cluster drain: the queue goes to another node and the process ends with success', {
+  ...needs('nats-server'),
+  timeout: 120_000,
+}, async () => {
+  await using nats = await startNatsServer({ jetStream: true });
+  const nek = generateNek('drain');
+  // Nobody listens there: mail stays in the queue.
+  const sink = await freePort();
+  const config = `bus: { servers: ["${nats.url}"] }`;
+  await using one = await SealpostNode.create({ name: 'edge-1', nek, sink, config });
+  await using two = await SealpostNode.create({ name: 'edge-2', nek, sink, config });
+  const process = await one.start();
+  const drain = () => sealpost(['cluster', 'drain', 'edge-1', '--config', two.configFile], { cwd: two.folder });
+  const load = new Load('drain', { port: one.port, sessions: 3, sizes: [500, 100_000] });
+  load.start();
+  await waitFor(() => load.accepted.size > 100, { timeout: 30_000, what: 'mail' });
+
+  const alone = await sealpost(['cluster', 'drain', 'edge-1', '--config', one.configFile], { cwd: one.folder });
+  assert.equal(alone.code, 1, alone.stdout);
+  assert.match(alone.stderr, /no other router is there to take the \d+ messages of edge-1/);
+  const nobody = await sealpost(['cluster', 'drain', 'edge-9', '--config', one.configFile], { cwd: one.folder });
+  assert.match(nobody.stderr, /no process of a node edge-9 is up/);
+
+  await two.start();
+  const refusedBefore = load.accepted.size;
+  await waitFor(() => load.accepted.size > refusedBefore, { what: 'mail after a drain that could not be' });
+  const { code, stdout, stderr } = await drain();
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /edge-1 is drained/);
+  assert.equal(await process.ended(), 0);
+  await load.stop();
+  assert.deepEqual(
+    [...load.refused.keys()].filter((reply) => reply.startsWith('5')),
+    [],
+  );
+  const { queue } = JSON.parse(await two.sealpost('status', '--json')) as {
+    queue: { active: number; deferred: number };
+  };
+  assert.equal(queue.active + queue.deferred, load.accepted.size);
+});

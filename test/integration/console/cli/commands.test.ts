@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { parse } from 'yaml';
+import { sealpost } from '#test/kit/command.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { Dialog } from '#test/kit/smtp/dialog.ts';
+import { tempDir } from '#test/kit/temp.ts';
+import { waitFor } from '#test/kit/wait.ts';
+
+const COMMANDS = [
+  'start',
+  'status',
+  'send',
+  'config check',
+  'config show',
+  'config schema',
+  'queue list',
+  'queue show',
+  'queue cat',
+  'queue retry',
+  'queue hold',
+  'queue release',
+  'queue remove',
+  'keys create',
+  'keys list',
+  'keys show',
+  'keys verify',
+  'keys export-dns',
+  'keys export',
+  'keys rotate',
+  'keys watch',
+  'keys freeze',
+  'keys resume',
+  'keys rollback',
+  'keys schedule',
+  'keys activate',
+  'keys retire',
+  'keys revoke',
+  'keys delete',
+  'keys nek',
+  'keymgmt',
+  'users add',
+  'users passwd',
+  'users remove',
+  'users list',
+  'capture list',
+  'capture show',
+];
+
+test('every command has --help with --json and --config', async () => {
+  const helps = await Promise.all(
+    COMMANDS.map(async (command) => ({
+      command,
+      ...(await sealpost([...command.split(' '), '--help'], { cwd: '/' })),
+    })),
+  );
+  for (const { command, code, stdout } of helps) {
+    assert.equal(code, 0, command);
+    assert.match(stdout, new RegExp(`Usage: sealpost ${command} `));
+    assert.match(stdout, /--json/, command);
+    assert.match(stdout, /--config <file>/, command);
+  }
+});
+
+for (const [args, code, words] of [
+  [['nosuch'], 2, /unknown command/],
+  [['queue', 'lst'], 2, /Did you mean list/],
+  [['queue', 'retry'], 2, /say which mail/],
+  [['queue', 'retry', 'X', '--all'], 2, /say which mail/],
+  [['queue', 'list', '--limit', '0'], 2, /not a number above 0/],
+  [['queue', 'list', '--state', 'lost'], 2, /Allowed choices are/],
+  [['keys', 'create', 'a.example', 's', 'rsa-512'], 2, /Allowed choices are/],
+  [['keys', 'nek', 'a b'], 2, /no name for a NEK/],
+  [['start', 'console'], 2, /Allowed choices are/],
+  [['users', 'add', 'x'], 2, /required option/],
+  [['send'], 2, /required option/],
+  [['send', '--to', 'a@b\r\nDATA'], 2, /is not a mail address/],
+  [['queue', 'list'], 3, /no node answers at .*data\/sandbox\/control\.sock/],
+  [['config', 'check'], 1, /there is no \.\/sealpost\.yaml/],
+  [['config', 'check', '--config', 'absent.yaml'], 1, /absent\.yaml does not exist/],
+  [['start', '--config', 'absent.yaml'], 1, /absent\.yaml does not exist/],
+] as const) {
+  test(`sealpost ${JSON.stringify(args.join(' '))} ends with ${code}, without a stack`, async () => {
+    await using folder = await tempDir('cli');
+    const result = await sealpost(args, { cwd: folder.path });
+    assert.equal(result.code, code, result.stderr);
+    assert.match(result.stderr, words);
+    assert.doesNotMatch(result.stderr, /\n +at /);
+  });
+}
+
+test('config check lists all problems with their lines, as text and as JSON', async () => {
+  await using folder = await tempDir('cli');
+  await writeFile(join(folder.path, 'sealpost.yaml'), 'listeners: []\nqueue:\n  expire: 5\nlimits: { errors: 0 }\n');
+  const text = await sealpost(['config', 'check'], { cwd: folder.path });
+  assert.equal(text.code, 1);
+  assert.deepEqual(
+    text.stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.split(': ').slice(0, 2).join(': ')),
+    ['sealpost.yaml:3: queue.expire', 'sealpost.yaml:4: limits.errors'],
+  );
+  const json = await sealpost(['config', 'check', '--json'], { cwd: folder.path });
+  assert.equal(json.code, 1);
+  const report = JSON.parse(json.stdout) as { ok: boolean; problems: { path: string; line: number }[] };
+  assert.equal(report.ok, false);
+  assert.deepEqual(
+    report.problems.map((p) => [p.path, p.line]),
+    [
+      ['queue.expire', 3],
+      ['limits.errors', 4],
+    ],
+  );
+  const start = await sealpost(['start'], { cwd: folder.path });
+  assert.equal(start.code, 1);
+  assert.match(start.stderr, /sealpost\.yaml:3: queue\.expire.*\nsealpost\.yaml:4: limits\.errors/);
+});
+
+test('config check reads the users file too', async () => {
+  await using folder = await tempDir('cli');
+  await writeFile(join(folder.path, 'sealpost.yaml'), 'listeners: []\ndirectory: { users: users.yaml }\n');
+  await writeFile(join(folder.path, 'users.yaml'), 'users: [{ name: alice, password: hunter2 }]\n');
+  const { code, stdout } = await sealpost(['config', 'check'], { cwd: folder.path });
+  assert.equal(code, 1);
+  assert.match(stdout, /users\.yaml:1: users\[0\]\.password/);
+  assert.doesNotMatch(stdout, /hunter2/);
+});
+
+test('config check reads the users file also where something else is wrong', async () => {
+  await using folder = await tempDir('cli');
+  await writeFile(join(folder.path, 'sealpost.yaml'), 'listeners: x\ndirectory: { users: users.yaml }\n');
+  await writeFile(join(folder.path, 'users.yaml'), 'users: [{ name: 5 }]\n');
+  const { stdout } = await sealpost(['config', 'check', '--json'], { cwd: folder.path });
+  const { problems } = JSON.parse(stdout) as { problems: { path: string; message: string }[] };
+  assert.deepEqual(
+    problems.map((p) => p.path),
+    ['listeners', 'directory.users', 'directory.users'],
+  );
+  assert.match(problems[1]?.message ?? '', /users\.yaml:1: users\[0\]\.name/);
+  assert.doesNotMatch(stdout, /\(invalid\)/);
+});
+
+test('wrong usage is JSON too where JSON is asked for', async () => {
+  for (const args of [['queue', 'show'], ['nosuch'], ['queue', 'retry'], ['queue', 'list', '--state', 'lost']]) {
+    const { code, stderr } = await sealpost([...args, '--json'], { cwd: '/' });
+    assert.equal(code, 2);
+    assert.equal((JSON.parse(stderr) as { error: { code: string } }).error.code, 'usage');
+  }
+});
+
+test('config show prints a configuration that is valid itself, without secrets', async () => {
+  await using folder = await tempDir('cli');
+  const file = join(folder.path, 'sealpost.yaml');
+  await writeFile(file, 'listeners: []\nbus: { servers: ["nats://127.0.0.1:1"], user: a, password: hunter2 }\n');
+  const { stdout } = await sealpost(['config', 'show'], { cwd: folder.path });
+  assert.doesNotMatch(stdout, /hunter2/);
+  assert.equal(parse(stdout).bus.password, '[secret]');
+  await writeFile(file, stdout);
+  assert.equal((await sealpost(['config', 'check'], { cwd: folder.path })).code, 0);
+});
+
+test('config schema is JSON Schema, or text with every option', async () => {
+  const json = await sealpost(['config', 'schema', '--json'], { cwd: '/' });
+  assert.equal(JSON.parse(json.stdout).$schema, 'https://json-schema.org/draft/2020-12/schema');
+  const text = await sealpost(['config', 'schema'], { cwd: '/' });
+  assert.match(text.stdout, /^queue\.expire\n +type +duration .*\n +default +"5d"\n +about +how long/m);
+  assert.match(text.stdout, /^routes\[\]\.to\n +type +text, required\n +about/m);
+});
+
+test('users are added, changed and removed; the password comes from standard input', async () => {
+  await using folder = await tempDir('cli');
+  await writeFile(join(folder.path, 'sealpost.yaml'), 'listeners: []\ndirectory: { users: users.yaml }\n');
+  const run = (args: string[], input = '') => sealpost(args, { cwd: folder.path, input });
+  const added = await run(
+    ['users', 'add', 'alice', '--address', 'alice@example.com', '--password-stdin'],
+    'pass word\n',
+  );
+  assert.equal(added.code, 0, added.stderr);
+  const file = await readFile(join(folder.path, 'users.yaml'), 'utf8');
+  assert.match(file, /\$argon2id\$/);
+  assert.doesNotMatch(file, /pass word/);
+  assert.match((await run(['users', 'list'])).stdout, /alice +alice@example\.com/);
+  assert.equal((await run(['users', 'add', 'Alice', '--address', 'x@example.com', '--password-stdin'], 'x\n')).code, 1);
+  assert.equal((await run(['users', 'passwd', 'alice', '--password-stdin'], 'other')).code, 0);
+  assert.notEqual(await readFile(join(folder.path, 'users.yaml'), 'utf8'), file);
+  assert.match((await run(['users', 'passwd', 'bob', '--password-stdin'], 'x')).stderr, /no user bob/);
+  assert.match((await run(['users', 'passwd', 'alice', '--password-stdin'], '\n')).stderr, /password is empty/);
+  assert.equal((await run(['users', 'passwd', 'alice'])).code, 2);
+  assert.equal((await run(['users', 'remove', 'alice'])).code, 0);
+  assert.match((await run(['users', 'list'])).stdout, /no users/);
+});
+
+test('a queue is listed, shown, printed, held, released, tried again and emptied', async () => {
+  // Port 1 of loopback refuses connections, so mail stays.
+  await using node = await SealpostNode.create({ sink: 1 });
+  await node.start();
+  for (const to of ['a@one.test', 'b@two.test']) await submit(node.port, to);
+  const run = (...args: string[]) => sealpost([...args, '--config', node.configFile], { cwd: node.folder });
+  type Entry = { queueId: string; state: string; recipients: { recipient: { address: string } }[] };
+  const list = async (...args: string[]): Promise<Entry[]> =>
+    (JSON.parse((await run('queue', 'list', '--json', ...args)).stdout) as { entries: Entry[] }).entries;
+  const all = await waitFor(
+    async () => {
+      const entries = await list('--state', 'deferred');
+      return entries.length === 2 && entries;
+    },
+    { what: 'two deferred messages' },
+  );
+  const id = all[0]?.queueId ?? '';
+
+  assert.equal((await list('--domain', 'two.test')).length, 1);
+  assert.equal((await list('--limit', '1')).length, 1);
+  assert.match(
+    (await run('queue', 'list')).stdout,
+    /WAITS FOR\n.*deferred.*one\.test.*451 4\.4\.1 cannot connect to 127\.0\.0\.1/s,
+  );
+  assert.match(
+    (await run('queue', 'show', id)).stdout,
+    /state +deferred[\s\S]*RECIPIENT[\s\S]*a@one\.test.*deferred, next attempt in/,
+  );
+  assert.match((await run('queue', 'cat', id)).stdout, /^Received: [\s\S]*\r\n\r\nhello\r\n$/);
+  assert.match((await run('queue', 'hold', id)).stdout, /^1 message held/);
+  assert.equal((await list('--state', 'hold'))[0]?.queueId, id);
+  assert.match(
+    (await run('queue', 'show', id)).stdout,
+    /deferred, waiting for an operator: queue release; last reply: 451/,
+  );
+  assert.match((await run('queue', 'release', id)).stdout, /^1 message released/);
+  // The node goes on with what it has when its file is broken, and so do the commands.
+  const right = await readFile(node.configFile, 'utf8');
+  await writeFile(node.configFile, `${right}\nlimits: { errors: 0 }\n`);
+  assert.equal((await list()).length, 2);
+  assert.equal((await run('status')).code, 0);
+  await writeFile(node.configFile, right);
+  assert.match((await run('queue', 'retry', '--domain', 'two.test')).stdout, /^1 message will be tried now/);
+  assert.match((await run('queue', 'remove', '--all')).stdout, /^2 messages removed/);
+  assert.match((await run('queue', 'list')).stdout, /no mail in the queue/);
+  const gone = await run('queue', 'show', '0000000000000000');
+  assert.equal(gone.code, 1);
+  assert.match(gone.stderr, /0000000000000000/);
+});
+
+async function submit(port: number, to: string): Promise<void> {
+  await using dialog = await Dialog.connect(port);
+  await dialog.expect(220);
+  await dialog.say('EHLO client.test', 250);
+  await dialog.say('MAIL FROM:<sender@example.com>', 250);
+  await dialog.say(`RCPT TO:<${to}>`, 250);
+  await dialog.say('DATA', 354);
+  await dialog.say('From: sender@example.com\r\nSubject: x\r\n\r\nhello\r\n.', 250);
+}

@@ -1,0 +1,262 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, describe, test } from 'node:test';
+import type { ZoneConfig } from '#cluster/config/schema/schema.ts';
+import { checkRecord } from '#services/credential-store/dns/proof.ts';
+import { publishTxt, removeTxt, replaceTxt } from '#services/credential-store/dns/publish.ts';
+import { generateKey } from '#services/credential-store/making/generate-key.ts';
+import { dkimRecordValue, revokedRecordValue } from '#shared/dkim/record.ts';
+import { Secret } from '#shared/secret.ts';
+import { ZoneServers } from '#test/kit/dns/zone-servers.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { waitFor } from '#test/kit/wait.ts';
+
+/** What BIND makes of our updates. Each test has its own name in the zone. */
+
+const KEY = 'v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=';
+/** As other programs write it. */
+const WORDED = 'v=DKIM1; h=sha256; k=ed25519; n=note; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=';
+const REVOKED = 'v=DKIM1; k=ed25519; p=';
+
+describe('publication in BIND', needs('named', 'nsupdate'), () => {
+  let zones: ZoneServers;
+  let zone: ReturnType<ZoneServers['zone']>;
+  before(async () => {
+    zones = await ZoneServers.start({
+      'example.com': [
+        'foreign._domainkey TXT "v=DKIM1; p=c29tZWJvZHk="',
+        'alias._domainkey CNAME elsewhere.example.net.',
+        `worded._domainkey TXT "${WORDED}"`,
+        `trial._domainkey TXT "${KEY}; t=y"`,
+        'pair._domainkey TXT "somebody"',
+        `pair._domainkey TXT "${KEY}"`,
+        'odd._domainkey TXT "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7" "hcvPapiMlrwIaaPcHURo="',
+      ].join('\n'),
+      'wild.example': '* TXT "v=spf1 -all"',
+    });
+    zone = zones.zone('example.com');
+  });
+  after(() => zones[Symbol.asyncDispose]());
+
+  const with_ = (update: Partial<typeof zone.update>): ZoneConfig => ({
+    ...zone,
+    update: { ...zone.update, ...update },
+  });
+
+  test('a record appears at primary and secondary, once however often it is published, and goes again', async () => {
+    const name = 's1._domainkey.example.com';
+    await publishTxt(zone, name, KEY, 60);
+    await zones.settled(name, [KEY]);
+    await publishTxt(zone, name, KEY, 60);
+    await publishTxt(zone, name.toUpperCase(), KEY, 60);
+    await zones.settled(name, [KEY]);
+    await replaceTxt(zone, name, [KEY], REVOKED, 30);
+    await replaceTxt(zone, name, [KEY], REVOKED, 30);
+    await zones.settled(name, [REVOKED]);
+    await removeTxt(zone, name, [KEY, REVOKED]);
+    await removeTxt(zone, name, [KEY, REVOKED]);
+    await zones.settled(name, []);
+  });
+
+  for (const algorithm of ['hmac-sha256', 'hmac-sha512'] as const) {
+    test(`a key of 4096 bits, signed with ${algorithm}`, async () => {
+      const name = `big-${algorithm}._domainkey.example.com`;
+      const { publicKey } = await generateKey('rsa-4096');
+      const value = dkimRecordValue({ algorithm: 'rsa-4096', publicKey });
+      const key = algorithm === 'hmac-sha512' ? 'sealpost-512' : 'sealpost';
+      await publishTxt(with_({ algorithm, key }), name, value, 60);
+      await zones.settled(name, [value]);
+      const verdict = await checkRecord(zones.dns(), name, { kind: 'key', algorithm: 'rsa', publicKey });
+      assert.equal(verdict.verdict, 'ok', verdict.summary);
+      await replaceTxt(with_({ algorithm, key }), name, [value], revokedRecordValue({ algorithm: 'rsa-4096' }), 60);
+      await zones.settled(name, ['v=DKIM1; k=rsa; p=']);
+    });
+  }
+
+  test('a published record that only has another TTL is published anew', async () => {
+    const name = 'ttl._domainkey.example.com';
+    // BIND answers before its log has come to us: what it says of a later name tells that all before is there.
+    let marks = 0;
+    const added = async (): Promise<number> => {
+      const mark = `mark-${++marks}._domainkey.example.com`;
+      await publishTxt(zone, mark, KEY, 60);
+      await waitFor(() => zones.output(0).includes(`adding an RR at '${mark}' TXT`), { what: 'the log of BIND' });
+      return zones.output(0).split(`adding an RR at '${name}' TXT`).length - 1;
+    };
+    await publishTxt(zone, name, KEY, 60);
+    assert.equal(await added(), 1);
+    await publishTxt(zone, name, KEY, 90);
+    assert.equal(await added(), 2);
+    await publishTxt(zone, name, KEY, 90);
+    assert.equal(await added(), 2);
+  });
+
+  test('what was split in odd places is the same value, and can be replaced and removed', async () => {
+    const name = 'odd._domainkey.example.com';
+    await replaceTxt(zone, name, [KEY], REVOKED, 60);
+    await zones.settled(name, [REVOKED]);
+    await zones.nsupdate([
+      'zone example.com',
+      `update delete ${name} TXT`,
+      `add ${name} 60 TXT "v=DKIM1; k=ed25519; " "p="`,
+    ]);
+    await removeTxt(zone, name, [REVOKED]);
+    await zones.settled(name, []);
+  });
+
+  test('the record of an imported key stays as another program wrote it, until it is revoked and removed', async () => {
+    const name = 'worded._domainkey.example.com';
+    await publishTxt(zone, name, KEY, 60);
+    await zones.settled(name, [WORDED]);
+    await replaceTxt(zone, name, [KEY], REVOKED, 60);
+    await zones.settled(name, [REVOKED]);
+    await removeTxt(zone, name, [KEY, REVOKED]);
+    await zones.settled(name, []);
+  });
+
+  test('the record of our key that verifiers would not take is written anew, and removed in any words', async () => {
+    const name = 'trial._domainkey.example.com';
+    await publishTxt(zone, name, KEY, 60);
+    await zones.settled(name, [KEY]);
+    await replaceTxt(zone, name, [KEY], WORDED, 60);
+    await removeTxt(zone, name, [KEY]);
+    await zones.settled(name, []);
+  });
+
+  test('a record of somebody else stays as it is', async () => {
+    const foreign = 'v=DKIM1; p=c29tZWJvZHk=';
+    const name = 'foreign._domainkey.example.com';
+    const expected = {
+      code: 'dns-refused',
+      message:
+        /^zone example\.com at 127\.0\.0\.1:\d+: foreign\._domainkey\.example\.com has another TXT record .*c29tZWJvZHk=/,
+    };
+    await assert.rejects(publishTxt(zone, name, KEY, 60), expected);
+    await assert.rejects(replaceTxt(zone, name, [KEY], REVOKED, 60), expected);
+    await removeTxt(zone, name, [KEY, REVOKED]);
+    await zones.settled(name, [foreign]);
+    await replaceTxt(zone, name, [foreign], KEY, 60);
+    await zones.settled(name, [KEY]);
+  });
+
+  test('of two records, only ours is removed, and none is replaced', async () => {
+    const name = 'pair._domainkey.example.com';
+    await assert.rejects(replaceTxt(zone, name, [KEY], REVOKED, 60), { code: 'dns-refused', message: /"somebody"/ });
+    await zones.settled(name, [KEY, 'somebody']);
+    await removeTxt(zone, name, [KEY]);
+    await zones.settled(name, ['somebody']);
+  });
+
+  test('nothing is put beside an alias', async () => {
+    const name = 'alias._domainkey.example.com';
+    await assert.rejects(publishTxt(zone, name, KEY, 60), { code: 'dns-refused', message: /is an alias \(CNAME\)/ });
+    await removeTxt(zone, name, [KEY]);
+  });
+
+  test('a wildcard is no record in the way, and is not removed', async () => {
+    const wild = zones.zone('wild.example');
+    const name = 's1._domainkey.wild.example';
+    await zones.settled(name, ['v=spf1 -all']);
+    await removeTxt(wild, name, [KEY, 'v=spf1 -all']);
+    await zones.settled('other.wild.example', ['v=spf1 -all']);
+    await publishTxt(wild, name, KEY, 60);
+    await zones.settled(name, [KEY]);
+    await removeTxt(wild, name, [KEY]);
+    await zones.settled(name, ['v=spf1 -all']);
+  });
+
+  test('two who publish different values at once: one is refused, and its value is nowhere', async () => {
+    for (let round = 0; round < 10; round++) {
+      const name = `race-${round}._domainkey.example.com`;
+      const values = ['v=DKIM1; p=QQ==', 'v=DKIM1; p=Qg=='];
+      const results = await Promise.allSettled(values.map((value) => publishTxt(zone, name, value, 60)));
+      const winners = values.filter((_, i) => results[i]?.status === 'fulfilled');
+      assert.equal(winners.length, 1, JSON.stringify(results));
+      assert.deepEqual(await zones.txt(0, name), winners);
+    }
+  });
+
+  const day = 86_400_000;
+  const refusals: [string, () => Promise<void>, RegExp][] = [
+    [
+      'a wrong secret',
+      () => publish(with_({ secret: new Secret(randomBytes(32).toString('base64')) })),
+      /key "sealpost" \(BADSIG\): the secret here/,
+    ],
+    [
+      'an unknown key',
+      () => publish(with_({ key: 'stranger' })),
+      /does not know the key "stranger" with hmac-sha256 \(BADKEY\)/,
+    ],
+    ['another algorithm', () => publish(with_({ algorithm: 'hmac-sha512' })), /"sealpost" with hmac-sha512 \(BADKEY\)/],
+    [
+      'a clock that is late',
+      () => publish(zone, () => Date.now() - day),
+      /BADTIME\): its clock differs by 86[34]\d\d s; set the clock/,
+    ],
+    [
+      'a clock that is early',
+      () => publish(zone, () => Date.now() + day),
+      /BADTIME\): its clock differs by -86[34]\d\d s/,
+    ],
+    [
+      'a key that may not update',
+      () => publish(with_({ key: 'transfer-1' })),
+      /answers REFUSED: let key "transfer-1" query and update the zone/,
+    ],
+    [
+      'a zone that it does not have',
+      () => publish({ ...zone, name: 'com' }),
+      /answers NOTAUTH: it is not the primary of com/,
+    ],
+    [
+      'a secondary in place of the primary',
+      () => publish(with_({ server: zones.servers[1] ?? '' })),
+      /answers (REFUSED|NOTAUTH|NOTIMP)/,
+    ],
+    [
+      'a name outside of the zone',
+      () => publishTxt(zone, 's1._domainkey.example.org', KEY, 60),
+      /is not in the zone example\.com/,
+    ],
+    [
+      'a name that is too long',
+      () => publishTxt(zone, `${'x'.repeat(64)}.example.com`, KEY, 60),
+      /is not a domain name/,
+    ],
+    [
+      'a zone without an update',
+      () => publish({ name: zone.name, servers: [] }),
+      /nobody may update the zone example\.com/,
+    ],
+  ];
+  const publish = (to: ZoneConfig, now: () => number = Date.now) =>
+    publishTxt(to, 'refused._domainkey.example.com', KEY, 60, { now });
+  for (const [what, attempt, message] of refusals) {
+    test(`${what} is refused for good`, async () => {
+      const error = await attempt().then(
+        () => undefined,
+        (e: Error) => e,
+      );
+      assert.equal((error as (Error & { code?: string }) | undefined)?.code, 'dns-refused', error?.message);
+      assert.match(error?.message ?? '', message);
+      assert.ok(!error?.message.includes(zones.secret));
+      assert.deepEqual(await zones.txt(0, 'refused._domainkey.example.com'), []);
+    });
+  }
+
+  test('a server that is down or silent has failed for now', async () => {
+    const name = 'later._domainkey.example.com';
+    await zones.pause(0);
+    await assert.rejects(publishTxt(zone, name, KEY, 60, { timeout: 200 }), {
+      code: 'dns-failed',
+      message: /no answer within 0\.2 s/,
+    });
+    zones.resume(0);
+    await zones.stop(0);
+    await assert.rejects(publishTxt(zone, name, KEY, 60), { code: 'dns-failed', message: /ECONNREFUSED/ });
+    await zones.restart(0);
+    await publishTxt(zone, name, KEY, 60);
+    await zones.settled(name, [KEY]);
+  });
+});

@@ -1,0 +1,108 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { locate, missingPeers, PEERS, type Peer } from './peers.ts';
+
+/**
+ * The test runner behind `npm test`: `node test/kit/runner/run.ts [unit | integration | scenarios …]`, unit and integration
+ * by default. It sees to it that the programs of others are there (installs Debian packages as root, else says what
+ * is missing: those tests are skipped, and with CI=true the run fails), then hands over to `node --test`.
+ */
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const NODE_MAJOR = 24;
+
+/** `timeout` is that of one test in milliseconds, `limit` that of a file. */
+type Ring = { files: string; concurrency: number; timeout: number; limit: number };
+const RINGS: Record<string, Ring> = {
+  unit: { files: 'test/unit/**/*.test.ts', concurrency: 2, timeout: 60_000, limit: 3 * 60_000 },
+  integration: { files: 'test/integration/**/*.test.ts', concurrency: 2, timeout: 120_000, limit: 6 * 60_000 },
+  // They measure time and memory, and kill what they started: one at a time.
+  scenarios: { files: 'test/scenarios/**/*.scenario.ts', concurrency: 1, timeout: 30 * 60_000, limit: 120 * 60_000 },
+};
+
+const say = (text: string): boolean => process.stdout.write(`${text}\n`);
+
+function checkNode(): void {
+  if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR) return;
+  say(`Sealpost needs Node ${NODE_MAJOR} or later, and this is ${process.version} (${process.execPath}).`);
+  say('Run the tests with `npm test` after `npm ci`, which brings the right Node along.');
+  process.exit(1);
+}
+
+/** Install Debian packages. Output is shown only when something fails. */
+function install(packages: string[]): boolean {
+  say(`installing Debian packages: ${packages.join(' ')}`);
+  // Without this answer postfix's package asks what kind of mail server it shall be.
+  const preseed = 'postfix postfix/main_mailer_type select No configuration\n';
+  const steps: [string, string[], string?][] = [
+    ['debconf-set-selections', [], preseed],
+    ['apt-get', ['update']],
+    ['apt-get', ['install', '--yes', '--no-install-recommends', ...packages]],
+  ];
+  // RUNLEVEL=1 keeps the packages' daemons from being started: the tests start their own.
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
+  for (const [command, args, input] of steps) {
+    const { status, stdout, stderr, error } = spawnSync(command, args, { env, input, encoding: 'utf8' });
+    if (status === 0) continue;
+    say(`${command} ${args.join(' ')} failed: ${error?.message ?? `exit ${status}`}\n${stdout}${stderr}`);
+    return false;
+  }
+  return true;
+}
+
+/** Whether the tests can run: with every peer, or without some where that is allowed. */
+function providePeers(): boolean {
+  const packages = [...new Set(missingPeers().map((peer) => PEERS[peer]))];
+  const canInstall = process.getuid?.() === 0 && existsSync('/etc/debian_version') && locate('apt-get') !== undefined;
+  if (packages.length > 0 && canInstall) install(packages);
+  const missing = missingPeers();
+  if (missing.length === 0) return true;
+  const list = missing.map((peer: Peer) => `${peer} (Debian package ${PEERS[peer]})`).join(', ');
+  const ci = process.env['CI'] === 'true';
+  say(`missing: ${list}; ${ci ? 'in CI every peer must be there' : 'tests that need them are skipped'}`);
+  return !ci;
+}
+
+/** Run `node --test` on some rings; resolves to its exit code. */
+function runTests(rings: Ring[]): Promise<number> {
+  const args = [
+    '--test',
+    `--import=${join(ROOT, 'test/kit/runner/file-limit.ts')}`,
+    '--test-reporter=spec',
+    '--test-reporter-destination=stdout',
+    `--test-reporter=${join(ROOT, 'test/kit/runner/closing-lines.ts')}`,
+    '--test-reporter-destination=stdout',
+    `--test-concurrency=${Math.min(...rings.map((ring) => ring.concurrency))}`,
+    `--test-timeout=${Math.max(...rings.map((ring) => ring.timeout))}`,
+    ...rings.map((ring) => ring.files),
+  ];
+  // Tests that run the command line by its name find this Node first.
+  const path = `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`;
+  const limit = Math.max(...rings.map((ring) => ring.limit));
+  const env = { ...process.env, PATH: path, TEST_FILE_LIMIT_MS: String(limit) };
+  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit', env });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => resolve(code ?? 1));
+  });
+}
+
+async function main(names: string[]): Promise<number> {
+  checkNode();
+  const chosen = names.length === 0 ? ['unit', 'integration'] : names;
+  const rings: Ring[] = [];
+  for (const name of chosen) {
+    const ring = RINGS[name];
+    if (ring === undefined) {
+      say(`there is no ring of tests called "${name}"; choose among ${Object.keys(RINGS).join(', ')}`);
+      return 2;
+    }
+    rings.push(ring);
+  }
+  // Unit tests need no program but Node.
+  if (chosen.some((name) => name !== 'unit') && !providePeers()) return 1;
+  return runTests(rings);
+}
+
+process.exitCode = await main(process.argv.slice(2));
