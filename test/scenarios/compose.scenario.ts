@@ -251,7 +251,7 @@ function sinkFile(port: number): string {
 services:
   sink:
     image: ${process.env['NODE_IMAGE'] ?? 'node:24-bookworm-slim'}
-    command: [node, /repository/test/kit/sink-process.ts]
+    command: [node, /repository/test/kit/smtp/sink-process.ts]
     ports: ["127.0.0.1:${port}:2580"]
     volumes: ["${resolve(import.meta.dirname, '../..')}:/repository:ro"]
 `;

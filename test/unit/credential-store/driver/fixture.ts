@@ -3,8 +3,8 @@ import type { DnsView, Holder } from '#services/credential-store/contract.ts';
 import { Driver } from '#services/credential-store/driver/driver.ts';
 import type { DriverWorld } from '#services/credential-store/driver/effects.ts';
 import type { DomainRecord, KeyRecord } from '#services/credential-store/records/domain-record.ts';
+import { VirtualTime } from '#test/unit/credential-store/life/simulation/virtual-time.ts';
 import { keyIn, NOW } from '#test/unit/credential-store/records/fixture.ts';
-import { VirtualTime } from '#test/unit/credential-store/simulation/virtual-time.ts';
 
 /** A driver in a world where everything works at once, and of which a test may replace any part. */
 export class DriverBench {

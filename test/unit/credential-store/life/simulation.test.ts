@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import type { Outcome, Runs } from '#test/unit/credential-store/simulation/worker.ts';
+import type { Outcome, Runs } from '#test/unit/credential-store/life/simulation/worker.ts';
 
 /** Environment: RUNS, how many; SEED, of the first one. `SEED=n RUNS=1` repeats a run, and tells its story if it fails. */
 const RUNS = Number(process.env['RUNS'] ?? 150);
@@ -16,7 +16,7 @@ const HAPPENS = [
 
 test('whatever fails on the way, keys keep their promises and every rotation ends', async (t) => {
   const workerData: Runs = { seed: SEED, runs: RUNS };
-  const worker = new Worker(new URL('../simulation/worker.ts', import.meta.url), { workerData });
+  const worker = new Worker(new URL('simulation/worker.ts', import.meta.url), { workerData });
   const [{ totals, failure }] = (await once(worker, 'message')) as [Outcome];
   t.diagnostic(`from seed ${SEED}: ${[...totals].map(([what, count]) => `${what} ${count}`).join(', ')}`);
   if (RUNS === 1 && failure !== undefined) t.diagnostic(failure.story);

@@ -12,7 +12,7 @@ import { formatProblem } from '#cluster/config/problems/problem.ts';
  * that the configuration is in. `UPDATE_EXPECTED=1` writes the files anew; read the difference before you keep it.
  */
 
-const CASES = join(import.meta.dirname, '../../bad-configs');
+const CASES = join(import.meta.dirname, '../../../bad-configs');
 let folder = '';
 
 before(async () => {
