@@ -219,9 +219,9 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 function queueOf(bus: Bus, node: string): DrainParts['queue'] {
   const router = client(bus, routerContract);
   return {
-    begin: async () => void (await router.drain({}, { node })),
+    begin: async () => void (await router['queue-drain']({}, { node })),
     isEmpty: async () => {
-      const { copies, active, deferred, hold } = await router.status({}, { node });
+      const { copies, active, deferred, hold } = await router['status-show']({}, { node });
       return copies?.drained ?? active + deferred + hold === 0;
     },
   };

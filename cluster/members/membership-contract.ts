@@ -52,7 +52,7 @@ export type Member = z.infer<typeof Member>;
 export const memberContract = defineContract('member', 1, {
   operations: {
     /** Whom this process knows, itself among them. */
-    members: {
+    'member-list': {
       request: z.object({}),
       reply: z.object({
         node: z.string(),
@@ -63,7 +63,7 @@ export const memberContract = defineContract('member', 1, {
       }),
     },
     /** For the round trip and the difference of clocks: `time` is ms since 1970 by the clock of who answers. */
-    ping: {
+    'member-ping': {
       request: z.object({}),
       reply: z.object({ node: z.string(), process: z.string(), time: z.number() }),
     },
@@ -71,7 +71,7 @@ export const memberContract = defineContract('member', 1, {
      * Take no more work, hand over what others can do, and end. Answered as soon as that has begun. `no-router`: nobody
      * is there to take the queue; the process goes on as before.
      */
-    drain: { request: z.object({}), reply: z.object({}), errors: ['no-router'], timeout: 30_000 },
+    'member-drain': { request: z.object({}), reply: z.object({}), errors: ['no-router'], timeout: 30_000 },
   },
   events: {
     /** Once a second, and at once when the state changes. */

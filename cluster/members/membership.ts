@@ -111,12 +111,12 @@ export class Membership {
     const { bus, settings } = this.#options;
     const self = () => ({ node: settings.current.node.name, process: bus.process });
     return {
-      members: () => {
+      'member-list': () => {
         const { away } = this;
         return { ...self(), ...(away !== undefined && { away }), members: this.members() };
       },
-      ping: () => ({ ...self(), time: Date.now() }),
-      drain: async () => {
+      'member-ping': () => ({ ...self(), time: Date.now() }),
+      'member-drain': async () => {
         await this.#options.drain();
         return {};
       },

@@ -169,7 +169,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
      * are named in `changed`, those without keys too. A store that did not give the cursor answers all keys and no
      * `changed`.
      */
-    signingKeys: {
+    'signing-key-list': {
       request: z.object({ after: z.string().optional(), since: z.string().optional() }),
       reply: z.object({
         node: z.string(),
@@ -185,7 +185,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       elsewhere: ['not-caught-up'],
     },
     /** Make a key. `activate` absent: it becomes active by itself where the domain has no active key of its algorithm. */
-    create: {
+    'key-create': {
       request: keyName.extend({
         algorithm: KeyAlgorithm.default('rsa-2048'),
         allowWeak: z.boolean().default(false),
@@ -196,7 +196,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       timeout: 60_000,
     },
     /** Take in a key that was made elsewhere, wrapped by the caller with the current NEK. */
-    import: {
+    'key-import': {
       request: keyName.extend({
         algorithm: KeyAlgorithm,
         publicKey: z.string(),
@@ -217,7 +217,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       ],
     },
     /** Keys in the order of domain and selector, a page at a time. */
-    list: {
+    'key-list': {
       request: z.object({ domain: z.string().optional(), after: z.string().optional() }),
       reply: z.object({
         node: z.string(),
@@ -227,12 +227,12 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         next: z.string().optional(),
       }),
     },
-    get: { request: keyName, reply: KeyStatus, errors: ['not-found'] },
+    'key-show': { request: keyName, reply: KeyStatus, errors: ['not-found'] },
     /** The private key as it is stored, for an export by somebody who has the NEK. */
-    wrapped: { request: keyName, reply: SigningKey, errors: ['not-found', 'erased'] },
+    'key-export': { request: keyName, reply: SigningKey, errors: ['not-found', 'erased'] },
 
     /** Replace every active key of a domain (or those named in `from`) by a new one of its algorithm. */
-    rotate: {
+    'rotation-start': {
       request: domainName.extend({
         from: z.array(z.string()).min(1).optional(),
         /** Names of the new keys, in the order of those they replace; default: by date. */
@@ -255,37 +255,41 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       ],
       timeout: 60_000,
     },
-    rotation: { request: domainName, reply: RotationStatus, errors: ['not-found'] },
-    freeze: {
+    'rotation-show': { request: domainName, reply: RotationStatus, errors: ['not-found'] },
+    'rotation-freeze': {
       request: domainName.extend({ reason: z.string().default('') }),
       reply: RotationStatus,
       errors: ['not-found', 'wrong-state', ...CHANGE],
     },
     /** Go on after `freeze`, or try again after a permanent problem of the domain's keys. */
-    resume: { request: domainName, reply: z.object({}), errors: ['not-found', 'wrong-state', ...CHANGE] },
-    rollback: { request: domainName, reply: RotationStatus, errors: ['not-found', 'wrong-state', ...CHANGE] },
+    'rotation-resume': { request: domainName, reply: z.object({}), errors: ['not-found', 'wrong-state', ...CHANGE] },
+    'rotation-rollback': {
+      request: domainName,
+      reply: RotationStatus,
+      errors: ['not-found', 'wrong-state', ...CHANGE],
+    },
 
-    activate: { request: keyName, reply: KeyStatus, errors: ['not-found', 'wrong-state', ...CHANGE] },
+    'key-activate': { request: keyName, reply: KeyStatus, errors: ['not-found', 'wrong-state', ...CHANGE] },
     /** Stop signing with it; `force`: also when it is the domain's last active key. */
-    retire: {
+    'key-retire': {
       request: keyName.extend({ force: z.boolean().default(false) }),
       reply: KeyStatus,
       errors: ['not-found', 'wrong-state', 'last-key', ...CHANGE],
     },
     /** Declare it compromised: it stops signing and its record says so at once. */
-    revoke: {
+    'key-revoke': {
       request: keyName.extend({ force: z.boolean().default(false) }),
       reply: KeyStatus,
       errors: ['not-found', 'wrong-state', 'last-key', ...CHANGE],
     },
     /** Remove a key that never signed, or one that is revoked, with its record. */
-    delete: {
+    'key-delete': {
       request: keyName,
       reply: z.object({}),
       errors: ['not-found', 'wrong-state', ...CHANGE],
     },
     /** Rotate every `days` days; `days` absent removes the schedule. Default of `zone`: that of the answering node. */
-    schedule: {
+    'schedule-set': {
       request: domainName.extend({
         days: z.number().int().min(1).max(3650).optional(),
         at: z
@@ -298,17 +302,17 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       reply: z.object({ schedule: ScheduleStatus.optional() }),
       errors: ['not-found', 'invalid-schedule', ...CHANGE],
     },
-    schedules: { request: z.object({}), reply: z.object({ schedules: z.array(ScheduleStatus) }) },
+    'schedule-list': { request: z.object({}), reply: z.object({ schedules: z.array(ScheduleStatus) }) },
 
     /** Look at the record of a key in DNS now, as this node sees it; default of `expected`: what its state asks for. */
-    look: {
+    'record-resolve': {
       request: keyName.extend({ expected: z.enum(['key', 'revoked', 'absent']).optional() }),
       reply: DnsView,
       errors: ['not-found', 'not-in-dns'],
       timeout: 30_000,
     },
     /** The same from every live node, and whether its signers hold the key. */
-    verify: {
+    'key-verify': {
       request: keyName,
       reply: z.object({
         key: KeyInfo,
@@ -320,28 +324,28 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       timeout: 60_000,
     },
 
-    neks: { request: z.object({}), reply: z.object({ neks: z.array(NekStatus) }) },
+    'nek-list': { request: z.object({}), reply: z.object({ neks: z.array(NekStatus) }) },
     /** Begin the store with a NEK (Domino's `create credstore`). */
-    useNek: {
+    'nek-use': {
       request: z.object({ name: z.string() }),
       reply: NekStatus,
       errors: ['exists', 'no-nek', ...CHANGE],
     },
     /** Make another NEK the current one and re-wrap every key with it. */
-    rotateNek: {
+    'nek-rotate': {
       request: z.object({ name: z.string() }),
       reply: z.object({ nek: NekStatus, rewrapped: z.number().int() }),
       errors: ['no-nek', 'nek-missing-on-node', 'nek-mismatch', ...CHANGE],
       timeout: 120_000,
     },
     /** Forget a NEK that wraps nothing any more. */
-    deleteNek: {
+    'nek-delete': {
       request: z.object({ name: z.string() }),
       reply: z.object({}),
       errors: ['not-found', 'in-use', ...CHANGE],
     },
 
-    status: {
+    'status-show': {
       request: z.object({}),
       reply: z.object({
         node: z.string(),
@@ -356,7 +360,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
     },
   },
   events: {
-    /** The keys that signers hold may have changed on this node; a signer whose revision is older asks `signingKeys`. */
+    /** The keys that signers hold may have changed on this node; a signer whose revision is older asks `signing-key-list`. */
     changed: z.object({ node: z.string(), revision: z.number().int() }),
     present: Present,
   },

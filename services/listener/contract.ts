@@ -4,7 +4,7 @@ import { defineContract } from '#shared/contract.ts';
 /** The listener owns the SMTP sessions. It keeps nothing on disk. */
 export const listenerContract = defineContract('listener', 1, {
   operations: {
-    status: {
+    'status-show': {
       request: z.object({}),
       reply: z.object({
         listeners: z.array(

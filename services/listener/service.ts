@@ -29,7 +29,7 @@ export function createListenerService(dependencies: ListenerDependencies): Servi
   const listeners = new Listeners(dependencies);
   return {
     contract: listenerContract,
-    handlers: { status: () => ({ listeners: listeners.status() }) },
+    handlers: { 'status-show': () => ({ listeners: listeners.status() }) },
     start: () => listeners.start(),
     stop: () => listeners.stop(),
   };
@@ -54,7 +54,7 @@ class Listeners {
   constructor(dependencies: ListenerDependencies) {
     this.#dependencies = dependencies;
     this.#tls = new TlsMaterial(dependencies.log);
-    this.#placement = new Placement(dependencies.settings.current.node.name, dependencies.router.open);
+    this.#placement = new Placement(dependencies.settings.current.node.name, dependencies.router['transfer-open']);
   }
 
   async start(): Promise<void> {

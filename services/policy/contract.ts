@@ -76,7 +76,7 @@ export const MessageVerdict = z.union([
 
 export const policyContract = defineContract('policy', 1, {
   operations: {
-    connect: {
+    'client-check': {
       repeatable: true,
       request: z.object({
         session: z.string(),
@@ -87,21 +87,21 @@ export const policyContract = defineContract('policy', 1, {
       reply: ConnectVerdict,
     },
     /** The password travels as the request's bytes (UTF-8). A wrong password is a `reject` with 535 5.7.8. */
-    authenticate: {
+    'user-authenticate': {
       request: z.object({ facts: SessionFacts, mechanism: z.enum(['PLAIN', 'LOGIN']), user: z.string() }),
       reply: AuthenticateVerdict,
       bytes: 'request',
     },
-    sender: {
+    'sender-check': {
       request: z.object({ facts: SessionFacts, reversePath: z.string(), size: z.number().int().optional() }),
       reply: SenderVerdict,
     },
-    recipient: {
+    'recipient-check': {
       request: z.object({ facts: SessionFacts, reversePath: z.string(), recipient: EnvelopeRecipient }),
       reply: RecipientVerdict,
     },
     /** Asked when the whole message is in. The request's bytes are its header block as received. */
-    message: {
+    'message-check': {
       repeatable: true,
       request: z.object({
         facts: SessionFacts,

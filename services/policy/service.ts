@@ -51,17 +51,18 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
   return {
     contract: policyContract,
     handlers: {
-      connect: (request) => connect(request, dns, () => rules),
-      authenticate: (request, { bytes }) => authenticate(request, bytes, { directory: directory.current, gate, log }),
-      sender(request) {
+      'client-check': (request) => connect(request, dns, () => rules),
+      'user-authenticate': (request, { bytes }) =>
+        authenticate(request, bytes, { directory: directory.current, gate, log }),
+      'sender-check'(request) {
         const largest = settings.current.limits['message-size'];
         return rates.count('messages', request, sender(request, { directory: directory.current, largest }));
       },
-      recipient(request) {
+      'recipient-check'(request) {
         const { node } = settings.current;
         return rates.count('recipients', request, recipient(request, { rules, directory: directory.current, node }));
       },
-      message: (request, { bytes }) =>
+      'message-check': (request, { bytes }) =>
         message(request, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1'), {
           rules,
           directory: directory.current,

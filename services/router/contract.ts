@@ -108,7 +108,7 @@ export const routerContract = defineContract('router', 1, {
      * Begin a transfer. `queueId` is the id the message will have. Errors: `full` no room on disk (452 4.3.1),
      * `not-accepting` draining or the store failed (451).
      */
-    open: {
+    'transfer-open': {
       repeatable: true,
       request: z.object({ envelope: Envelope, origin: Origin, sizeHint: z.number().int().optional() }),
       reply: z.object({ transfer: z.string(), queueId: z.string(), node: z.string() }),
@@ -116,7 +116,7 @@ export const routerContract = defineContract('router', 1, {
       elsewhere: ['full', 'not-accepting'],
     },
     /** The next bytes of the message; chunks are numbered from 0 and sent in order. Answered when they are on disk. */
-    chunk: {
+    'transfer-append': {
       request: z.object({ transfer: z.string(), sequence: z.number().int().nonnegative() }),
       reply: z.object({}),
       errors: ['unknown-transfer', 'out-of-order', 'full', 'not-accepting'],
@@ -124,7 +124,7 @@ export const routerContract = defineContract('router', 1, {
       timeout: 60_000,
     },
     /** The last bytes (all of them, for a message of one chunk) and what the message is. */
-    commit: {
+    'transfer-commit': {
       request: z.object({
         transfer: z.string(),
         sequence: z.number().int().nonnegative(),
@@ -139,14 +139,14 @@ export const routerContract = defineContract('router', 1, {
       bytes: 'request',
       timeout: 60_000,
     },
-    abort: { request: z.object({ transfer: z.string() }), reply: z.object({}) },
+    'transfer-abort': { request: z.object({ transfer: z.string() }), reply: z.object({}) },
 
     /**
      * From router to router: keep copies of messages, in the order of the list. Answered when all of it is on disk.
      * Errors: `full`, `not-accepting` no room or no disk here; `other-store` the disk that held them is gone;
      * `superseded` the pair has gone on (taken over, or given up).
      */
-    mirror: {
+    'copy-mirror': {
       request: PairName.extend({ changes: z.array(CopyChange).min(1).max(MOST_COPIES) }),
       reply: z.object({}),
       errors: ['full', 'not-accepting', 'other-store', 'superseded'],
@@ -154,7 +154,7 @@ export const routerContract = defineContract('router', 1, {
       timeout: 5000,
     },
     /** From a holder to the owner: which of these messages need no copy there any more? `other-store`: the owner is gone. */
-    compare: {
+    'copy-compare': {
       request: PairName.extend({ ids: z.array(z.string()).min(1).max(MOST_COPIES) }),
       reply: z.object({ gone: z.array(z.string()) }),
       errors: ['other-store'],
@@ -163,10 +163,10 @@ export const routerContract = defineContract('router', 1, {
      * Hand the whole queue over to other routers and take no more mail: answered at once, `status` tells how it goes.
      * Errors: `no-router` nobody is there to take it.
      */
-    drain: { request: z.object({}), reply: z.object({}), errors: ['no-router'] },
+    'queue-drain': { request: z.object({}), reply: z.object({}), errors: ['no-router'] },
 
     /** Messages in the queue, oldest first, a page at a time. `next` is the cursor of the page that follows. */
-    list: {
+    'message-list': {
       request: z.object({
         state: QueueState.optional(),
         domain: z.string().optional(),
@@ -176,31 +176,31 @@ export const routerContract = defineContract('router', 1, {
       reply: z.object({ entries: z.array(QueueEntry), next: z.string().optional() }),
     },
     /** One message, in the queue or finished (its receipt): `finished` says which. */
-    show: {
+    'message-show': {
       request: z.object({ queueId: z.string() }),
       reply: z.object({ entry: QueueEntry, finished: z.boolean() }),
       errors: ['not-found'],
     },
     /** A piece of a queued message as it would be sent, without signatures; empty bytes behind the end. */
-    read: {
+    'message-read': {
       request: z.object({ queueId: z.string(), offset: z.number().int().nonnegative() }),
       reply: z.object({ total: z.number().int() }),
       errors: ['not-found', 'corrupt'],
       bytes: 'reply',
     },
     /** Try deferred mail now. */
-    retry: { request: QueueSelection, reply: affected, errors: ['not-found'], timeout: 120_000 },
-    hold: { request: QueueSelection, reply: affected, errors: ['not-found'], timeout: 120_000 },
-    release: { request: QueueSelection, reply: affected, errors: ['not-found'], timeout: 120_000 },
+    'message-retry': { request: QueueSelection, reply: affected, errors: ['not-found'], timeout: 120_000 },
+    'message-hold': { request: QueueSelection, reply: affected, errors: ['not-found'], timeout: 120_000 },
+    'message-release': { request: QueueSelection, reply: affected, errors: ['not-found'], timeout: 120_000 },
     /** Take mail out of the queue for good, without a DSN unless asked. */
-    remove: {
+    'message-remove': {
       request: z.intersection(QueueSelection, z.object({ notify: z.boolean().default(false) })),
       reply: affected,
       errors: ['not-found'],
       timeout: 120_000,
     },
     /** Counts for operators. */
-    status: {
+    'status-show': {
       request: z.object({}),
       reply: z.object({
         node: z.string(),

@@ -183,38 +183,38 @@ async function brokenFor(store: Store, ms: number): Promise<void> {
 
 function handlers(router: () => Running, settings: Settings): Handlers<RouterContract> {
   return {
-    open({ envelope, origin, sizeHint }, { trace }) {
+    'transfer-open'({ envelope, origin, sizeHint }, { trace }) {
       const { id, queueId } = router().intake.open(envelope, origin, sizeHint ?? 0, trace);
       return { transfer: id, queueId, node: settings.current.node.name };
     },
-    async chunk({ transfer, sequence }, { bytes }) {
+    async 'transfer-append'({ transfer, sequence }, { bytes }) {
       await router().intake.chunk(transfer, sequence, bytes);
       return {};
     },
-    async commit(request, { bytes }) {
+    async 'transfer-commit'(request, { bytes }) {
       return { queueId: await router().intake.commit(request, bytes) };
     },
-    abort({ transfer }) {
+    'transfer-abort'({ transfer }) {
       router().intake.abort(transfer);
       return {};
     },
-    mirror: (request, { bytes }) => router().copies.mirror(request, bytes),
-    compare: (request) => router().copies.compare(request),
-    drain() {
+    'copy-mirror': (request, { bytes }) => router().copies.mirror(request, bytes),
+    'copy-compare': (request) => router().copies.compare(request),
+    'queue-drain'() {
       router().drain();
       return {};
     },
-    list: (request) => router().views.list(request),
-    show: ({ queueId }) => router().views.show(queueId),
-    async read({ queueId, offset }) {
+    'message-list': (request) => router().views.list(request),
+    'message-show': ({ queueId }) => router().views.show(queueId),
+    async 'message-read'({ queueId, offset }) {
       const { total, bytes } = await router().views.read(queueId, offset);
       return { reply: { total }, bytes };
     },
-    retry: async (selection) => ({ count: await router().control.retry(selection) }),
-    hold: async (selection) => ({ count: await router().control.hold(selection) }),
-    release: async (selection) => ({ count: await router().control.release(selection) }),
-    remove: async (selection) => ({ count: await router().control.remove(selection, selection.notify) }),
-    status() {
+    'message-retry': async (selection) => ({ count: await router().control.retry(selection) }),
+    'message-hold': async (selection) => ({ count: await router().control.hold(selection) }),
+    'message-release': async (selection) => ({ count: await router().control.release(selection) }),
+    'message-remove': async (selection) => ({ count: await router().control.remove(selection, selection.notify) }),
+    'status-show'() {
       const { slots, corrupt, signing, copies } = router();
       const { queued: _, ...rest } = present(router(), settings);
       const { status } = copies;

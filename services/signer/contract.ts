@@ -26,7 +26,7 @@ export type SignOutcome = z.infer<typeof SignOutcome>;
 export const signerContract = defineContract('signer', 1, {
   operations: {
     /** The request's bytes are the header block that will be sent, from the first prepended field to the empty line. */
-    sign: {
+    'message-sign': {
       repeatable: true,
       request: z.object({
         queueId: z.string(),
@@ -41,7 +41,7 @@ export const signerContract = defineContract('signer', 1, {
      * Show that this node can sign with a key, whatever its state: a signature over the challenge (`shared/dkim/prove.ts`),
      * base64.
      */
-    prove: {
+    'key-prove': {
       request: z.object({
         domain: z.string(),
         selector: z.string(),
@@ -50,7 +50,7 @@ export const signerContract = defineContract('signer', 1, {
       reply: z.object({ node: z.string(), fingerprint: z.string(), signature: z.string() }),
       errors: ['not-held', 'unusable'],
     },
-    status: {
+    'status-show': {
       request: z.object({}),
       reply: z.object({
         node: z.string(),

@@ -121,7 +121,7 @@ export class KeySource {
     const since = base?.cursor;
     const options = (node: string | undefined) => ({ timeout: PAGE_TIMEOUT, ...(node !== undefined && { node }) });
     const more = since === undefined ? {} : { since };
-    let page = await this.#options.credentials.signingKeys(more, options(from));
+    let page = await this.#options.credentials['signing-key-list'](more, options(from));
     const { node, revision, behind, cursor } = page;
     const changed = page.changed && new Set(page.changed);
     const keys = new Map(changed === undefined ? [] : base?.keys);
@@ -133,7 +133,7 @@ export class KeySource {
         if (changed?.has(key.domain) !== false) keys.set(key.domain, [...(keys.get(key.domain) ?? []), key]);
       }
       if (page.next === undefined) break;
-      page = await this.#options.credentials.signingKeys({ ...more, after: page.next }, options(node));
+      page = await this.#options.credentials['signing-key-list']({ ...more, after: page.next }, options(node));
       if (page.revision !== revision) whole = false;
       // It was started anew, and asked for changes it answers all.
       if ((page.changed === undefined) !== (changed === undefined)) return { node, revision, behind, whole: false };

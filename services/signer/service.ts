@@ -35,14 +35,14 @@ export function createSignerService(deps: SignerDeps): Service<SignerContract> {
       keyring.close();
     },
     handlers: {
-      async sign({ queueId, bodyHash, reversePath }, { bytes, trace }) {
+      async 'message-sign'({ queueId, bodyHash, reversePath }, { bytes, trace }) {
         const request = { bodyHash, reversePath, header: bytes };
         const outcome = await signMessage(request, deps.settings.current.domains, keyring);
         report(deps.log, outcome, { queueId, trace });
         return outcome;
       },
 
-      async prove({ domain, selector, challenge }) {
+      async 'key-prove'({ domain, selector, challenge }) {
         const name = { domain: normalizeDomain(domain), selector: selector.toLowerCase() };
         const key = keyring.held(name.domain, name.selector);
         if (key === undefined) {
@@ -57,7 +57,7 @@ export function createSignerService(deps: SignerDeps): Service<SignerContract> {
         return { node, fingerprint: key.fingerprint, signature: await proofOf(key, challenge) };
       },
 
-      status() {
+      'status-show'() {
         const { loaded, revision, upToDate, store, behind } = keyring;
         return {
           node,

@@ -42,7 +42,7 @@ async function canSign(node: RunningNode, name: string, key: { domain: string; s
   const signer = client(node.bus, signerContract);
   for (;;) {
     try {
-      await signer.prove({ ...key, challenge: 'abcdefghijklmnop' }, { node: name });
+      await signer['key-prove']({ ...key, challenge: 'abcdefghijklmnop' }, { node: name });
       return;
     } catch {
       await delay(1);
@@ -62,7 +62,9 @@ for (const name of names) nodes.push(undo.use(await start(dir.path, name, nek, s
 const stores = nodes.map((node) => client(node.bus, credentialStoreContract));
 for (const [i, store] of stores.entries()) {
   const own = { node: names[i] ?? '' };
-  await waitFor(async () => (await store.status({}, own)).holders.length === 2 * NODES, { what: 'all to know all' });
+  await waitFor(async () => (await store['status-show']({}, own)).holders.length === 2 * NODES, {
+    what: 'all to know all',
+  });
 }
 line(`${cpus().length} cores (${cpus()[0]?.model}), Node ${process.version}`);
 
@@ -72,15 +74,15 @@ const prints = new Set<string>();
 for (let i = 0; i < CREATIONS; i++) {
   const n = i % NODES;
   const key = { domain: `d${i}.example`, selector: 's1' };
-  const { fingerprint } = await (stores[n] as (typeof stores)[0]).create({ ...key, algorithm: 'rsa-2048' });
+  const { fingerprint } = await (stores[n] as (typeof stores)[0])['key-create']({ ...key, algorithm: 'rsa-2048' });
   const committed = performance.now();
   await Promise.all(nodes.map((node, m) => canSign(node, names[m] ?? '', key)));
   held.push(performance.now() - committed);
   for (const [m, store] of stores.entries()) {
     const own = { node: names[m] ?? '' };
-    prints.add(`${i} ${(await store.get(key, own)).fingerprint === fingerprint}`);
+    prints.add(`${i} ${(await store['key-show'](key, own)).fingerprint === fingerprint}`);
     for (;;) {
-      if ((await store.get(key, own)).state === 'active') break;
+      if ((await store['key-show'](key, own)).state === 'active') break;
       await delay(2);
     }
   }

@@ -102,12 +102,15 @@ let left = messages;
 
 async function sender(): Promise<void> {
   while (left-- > 0) {
-    const { transfer } = await router.open({ envelope: envelope(['bob@peer.example']), origin: ORIGIN });
+    const { transfer } = await router['transfer-open']({ envelope: envelope(['bob@peer.example']), origin: ORIGIN });
     let sequence = 0;
     let at = 0;
     for (; at + CHUNK_BYTES < message.length; at += CHUNK_BYTES)
-      await router.chunk({ transfer, sequence: sequence++ }, { bytes: message.subarray(at, at + CHUNK_BYTES) });
-    await router.commit({ transfer, sequence, ...fields }, { bytes: message.subarray(at) });
+      await router['transfer-append'](
+        { transfer, sequence: sequence++ },
+        { bytes: message.subarray(at, at + CHUNK_BYTES) },
+      );
+    await router['transfer-commit']({ transfer, sequence, ...fields }, { bytes: message.subarray(at) });
   }
 }
 

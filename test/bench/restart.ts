@@ -32,6 +32,6 @@ process.stdout.write(
     `${found} found again in ${((started - began) / 1000).toFixed(1)} s\n`,
 );
 const held = performance.now();
-const { count } = await again.service.handlers.hold({ all: true }, again.context());
+const { count } = await again.service.handlers['message-hold']({ all: true }, again.context());
 process.stdout.write(`${count} held in ${((performance.now() - held) / 1000).toFixed(1)} s\n`);
 await again.stop();

@@ -46,7 +46,7 @@ test(`${ROUNDS} faults of a cluster under load, seed ${SEED}`, {
     for (const n of [1, 2, 3]) {
       await waitFor(
         async () => {
-          const { refusing, copies } = await router.status({}, { node: `edge-${n}`, timeout: 2000 });
+          const { refusing, copies } = await router['status-show']({}, { node: `edge-${n}`, timeout: 2000 });
           return refusing === undefined && copies?.lease === 'held' && copies.missing === 0;
         },
         { timeout: 60_000, what: `edge-${n} to be whole` },
@@ -82,8 +82,8 @@ test(`${ROUNDS} faults of a cluster under load, seed ${SEED}`, {
       program(n)?.resume();
     },
     async 'drained and started again'(n) {
-      await router.drain({}, { node: `edge-${n}` });
-      await waitFor(async () => (await router.status({}, { node: `edge-${n}` })).copies?.drained, {
+      await router['queue-drain']({}, { node: `edge-${n}` });
+      await waitFor(async () => (await router['status-show']({}, { node: `edge-${n}` })).copies?.drained, {
         timeout: 60_000,
         what: `edge-${n} to be drained`,
       });
@@ -131,7 +131,7 @@ test(`${ROUNDS} faults of a cluster under load, seed ${SEED}`, {
     [1, 2, 3].map((n) =>
       waitFor(
         async () => {
-          const { active, deferred, copies } = await router.status({}, { node: `edge-${n}` });
+          const { active, deferred, copies } = await router['status-show']({}, { node: `edge-${n}` });
           return active + deferred === 0 && copies?.held === 0;
         },
         // A holder asks every minute which copies are needed no more.
@@ -151,7 +151,7 @@ test(`${ROUNDS} faults of a cluster under load, seed ${SEED}`, {
       `refused and arrived ${refused.length}, duplicates ${sink.duplicates}`,
   );
   for (const n of [1, 2, 3]) {
-    const { active, deferred, copies } = await router.status({}, { node: `edge-${n}` });
+    const { active, deferred, copies } = await router['status-show']({}, { node: `edge-${n}` });
     t.diagnostic(`edge-${n}: ${JSON.stringify({ active, deferred, ...copies })}`);
   }
   assert.deepEqual(cluster.missing(loads), [], 'accepted mail that did not arrive');

@@ -36,12 +36,12 @@ test('all services run and answer on the bus and through the control socket, unt
   const node = await startNode({ config, log: silentLogger });
   const control = new ControlClient(config.node.data);
   for (const bus of [node.bus, control]) {
-    const { listeners } = await client(bus, listenerContract).status({});
+    const { listeners } = await client(bus, listenerContract)['status-show']({});
     assert.equal(listeners.length, 1);
     assert.ok((listeners[0]?.port ?? 0) > 0);
-    assert.equal((await client(bus, routerContract).status({})).active, 0);
-    assert.equal((await client(bus, signerContract).status({})).keys, 0);
-    const { members } = await client(bus, memberContract).members({});
+    assert.equal((await client(bus, routerContract)['status-show']({})).active, 0);
+    assert.equal((await client(bus, signerContract)['status-show']({})).keys, 0);
+    const { members } = await client(bus, memberContract)['member-list']({});
     assert.deepEqual(
       members.map(({ state, services }) => ({ state, services })),
       [{ state: 'up', services: [...SERVICES] }],
@@ -51,8 +51,8 @@ test('all services run and answer on the bus and through the control socket, unt
   listen(node.bus, memberContract, silentLogger)('heartbeat', ({ state }) => states.push(state));
   await Promise.all([node.stop(), node.stop()]);
   assert.deepEqual([...new Set(states)], ['draining', 'gone']);
-  await assert.rejects(client(control, routerContract).status({}), code('no-node'));
-  await assert.rejects(client(node.bus, routerContract).status({}), code('unavailable'));
+  await assert.rejects(client(control, routerContract)['status-show']({}), code('no-node'));
+  await assert.rejects(client(node.bus, routerContract)['status-show']({}), code('unavailable'));
 });
 
 test('a stopped node leaves its data free for the next', async () => {
@@ -66,7 +66,7 @@ test('two nodes on one data folder: the second is refused, the first goes on', a
   const config = await folder.load();
   await using node = await startNode({ config, log: silentLogger });
   await assert.rejects(startNode({ config, log: silentLogger }), /another process uses .*data.*node\.data/s);
-  assert.equal((await client(node.bus, routerContract).status({})).active, 0);
+  assert.equal((await client(node.bus, routerContract)['status-show']({})).active, 0);
 });
 
 test('without a bus, some services alone make no node', async () => {

@@ -51,7 +51,7 @@ export function createWorld(deps: WorldDeps): DriverWorld {
     async prove(at, domain, key) {
       const challenge = randomBytes(24).toString('base64');
       const request = { domain, selector: key.selector, challenge };
-      const answer = await signer.prove(request, { node: at, timeout: ANSWER_MS });
+      const answer = await signer['key-prove'](request, { node: at, timeout: ANSWER_MS });
       verifyProof({ domain, ...key }, challenge, answer);
     },
 
@@ -75,7 +75,7 @@ export function createWorld(deps: WorldDeps): DriverWorld {
 
     look(at, domain, key, expected) {
       if (at === node) return views.look(domain, key, expected);
-      return stores.look({ domain, selector: key.selector, expected }, { node: at, timeout: ANSWER_MS });
+      return stores['record-resolve']({ domain, selector: key.selector, expected }, { node: at, timeout: ANSWER_MS });
     },
 
     timing: () => timingOf(settings),

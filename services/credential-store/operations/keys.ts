@@ -21,12 +21,12 @@ import { keyStatus } from './key-status.ts';
 
 type KeyOperations = Pick<
   Handlers<CredentialStoreContract>,
-  'create' | 'import' | 'activate' | 'retire' | 'revoke' | 'delete'
+  'key-create' | 'key-import' | 'key-activate' | 'key-retire' | 'key-revoke' | 'key-delete'
 >;
 
 export function keyOperations(office: () => Office): KeyOperations {
   return {
-    async create({ algorithm, allowWeak, activate, ...request }) {
+    async 'key-create'({ algorithm, allowWeak, activate, ...request }) {
       const { maker, records, log } = office();
       const name = checkKeyName(request);
       // Before seconds are spent on a key that has no place; `add` looks again.
@@ -37,7 +37,7 @@ export function keyOperations(office: () => Office): KeyOperations {
       return status;
     },
 
-    async import({ activate, ...request }) {
+    async 'key-import'({ activate, ...request }) {
       const { log } = office();
       const { name, key } = await importedKey(office(), request);
       const status = await add(office(), name, key, activate);
@@ -45,19 +45,19 @@ export function keyOperations(office: () => Office): KeyOperations {
       return status;
     },
 
-    activate: (request) => change(office(), request, 'activated', activateKey),
+    'key-activate': (request) => change(office(), request, 'activated', activateKey),
 
-    retire: ({ force, ...request }) =>
+    'key-retire': ({ force, ...request }) =>
       change(office(), request, 'retired', (record, selector) =>
         retireKey(record, selector, { force, ...at(office()) }),
       ),
 
-    revoke: ({ force, ...request }) =>
+    'key-revoke': ({ force, ...request }) =>
       change(office(), request, 'revoked', (record, selector) =>
         revokeKey(record, selector, { force, ...at(office()) }),
       ),
 
-    async delete(request) {
+    async 'key-delete'(request) {
       const { records, log } = office();
       const { domain, selector } = normalizeKeyName(request);
       findKey(records, request);

@@ -4,14 +4,14 @@ import type { Office } from './deps.ts';
 
 /** Operations on named encryption keys. */
 
-type NekOperations = Pick<Handlers<CredentialStoreContract>, 'neks' | 'useNek' | 'rotateNek' | 'deleteNek'>;
+type NekOperations = Pick<Handlers<CredentialStoreContract>, 'nek-list' | 'nek-use' | 'nek-rotate' | 'nek-delete'>;
 
 export function nekOperations(office: () => Office): NekOperations {
   return {
-    neks: () => ({ neks: office().neks.statuses() }),
-    useNek: ({ name }) => office().neks.use(name),
-    rotateNek: ({ name }) => office().neks.rotate(name),
-    async deleteNek({ name }) {
+    'nek-list': () => ({ neks: office().neks.statuses() }),
+    'nek-use': ({ name }) => office().neks.use(name),
+    'nek-rotate': ({ name }) => office().neks.rotate(name),
+    async 'nek-delete'({ name }) {
       await office().neks.delete(name);
       return {};
     },

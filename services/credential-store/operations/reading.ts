@@ -10,19 +10,27 @@ import { verifyKey } from './verify.ts';
 
 /** Operations that change nothing. */
 
-/** Keys in one page of `signingKeys`: 200 RSA-4096 keys are 850 KB, below the 1 MB that NATS carries. */
+/** Keys in one page of `signing-key-list`: 200 RSA-4096 keys are 850 KB, below the 1 MB that NATS carries. */
 const SIGNING_PAGE = 200;
 /** Keys in one page of `list`: what DNS said of one can be some 4 KB. */
 const LIST_PAGE = 100;
 
 type Reading = Pick<
   Handlers<CredentialStoreContract>,
-  'signingKeys' | 'list' | 'get' | 'wrapped' | 'rotation' | 'schedules' | 'look' | 'verify' | 'status'
+  | 'signing-key-list'
+  | 'key-list'
+  | 'key-show'
+  | 'key-export'
+  | 'rotation-show'
+  | 'schedule-list'
+  | 'record-resolve'
+  | 'key-verify'
+  | 'status-show'
 >;
 
 export function reading(office: () => Office): Reading {
   return {
-    signingKeys({ after, since }) {
+    'signing-key-list'({ after, since }) {
       const { records, all, map, settings } = office();
       if (map.state === 'behind') {
         throw new SealpostError('not-caught-up', 'this node has yet to catch up with the others');
@@ -41,7 +49,7 @@ export function reading(office: () => Office): Reading {
       };
     },
 
-    list({ domain, after }) {
+    'key-list'({ domain, after }) {
       const { all, map, settings } = office();
       const wanted = domain === undefined ? undefined : normalizeDomain(domain);
       const listed = listedKeys(all().filter((r) => wanted === undefined || r.domain === wanted));
@@ -54,12 +62,12 @@ export function reading(office: () => Office): Reading {
       };
     },
 
-    get(request) {
+    'key-show'(request) {
       const { domain, key } = findKey(office().records, request);
       return keyStatus(office(), domain, key);
     },
 
-    wrapped(request) {
+    'key-export'(request) {
       const { domain, key } = findKey(office().records, request);
       const whole = signingKey(domain, key);
       if (whole !== undefined) return whole;
@@ -69,31 +77,31 @@ export function reading(office: () => Office): Reading {
       );
     },
 
-    rotation({ domain }) {
+    'rotation-show'({ domain }) {
       const status = rotationStatus(requireRecord(office().records.get(normalizeDomain(domain)), domain));
       if (status !== undefined) return status;
       throw new SealpostError('not-found', `the keys of ${domain} were never rotated`);
     },
 
-    schedules() {
+    'schedule-list'() {
       const all = office().records.all();
       return {
         schedules: all.flatMap(({ domain, schedule }) => (schedule === undefined ? [] : [{ domain, ...schedule }])),
       };
     },
 
-    look({ expected, ...name }) {
+    'record-resolve'({ expected, ...name }) {
       const { records, views } = office();
       const { domain, key } = findKey(records, name);
       return views.look(domain, key, expected);
     },
 
-    async verify(name) {
+    async 'key-verify'(name) {
       const { domain, key } = findKey(office().records, name);
       return { key: keyInfo(domain, key), ...(await verifyKey(office(), domain, key)) };
     },
 
-    status() {
+    'status-show'() {
       const { map, records, all, presence, settings } = office();
       const unreadable = map.unreadable.map((key) => domainOfKey(key) ?? key);
       return {

@@ -19,12 +19,12 @@ import { type Office, requireRecord } from './deps.ts';
 
 type RotationOperations = Pick<
   Handlers<CredentialStoreContract>,
-  'rotate' | 'freeze' | 'resume' | 'rollback' | 'schedule'
+  'rotation-start' | 'rotation-freeze' | 'rotation-resume' | 'rotation-rollback' | 'schedule-set'
 >;
 
 export function rotationOperations(office: () => Office): RotationOperations {
   return {
-    async rotate({ from, to, sideBySide, ...request }) {
+    async 'rotation-start'({ from, to, sideBySide, ...request }) {
       const { records, maker, settings, log } = office();
       const domain = normalizeDomain(request.domain);
       const old = from?.map((s) => s.toLowerCase());
@@ -52,23 +52,23 @@ export function rotationOperations(office: () => Office): RotationOperations {
       return status;
     },
 
-    freeze: ({ domain, reason }) => {
+    'rotation-freeze': ({ domain, reason }) => {
       const by = office().settings.current.node.name;
       return change(office(), domain, (record) => freezeRotation(record, { by, reason, now: Date.now() }));
     },
 
-    async resume({ domain }) {
+    async 'rotation-resume'({ domain }) {
       const node = office().settings.current.node.name;
       await update(office(), domain, (record) => resumeDomain(record, { node, now: Date.now() }));
       return {};
     },
 
-    rollback: ({ domain }) => {
+    'rotation-rollback': ({ domain }) => {
       const node = office().settings.current.node.name;
       return change(office(), domain, (record) => rollbackRotation(record, { node, now: Date.now() }));
     },
 
-    async schedule({ days, at, parallel, ...request }) {
+    async 'schedule-set'({ days, at, parallel, ...request }) {
       const domain = normalizeDomain(request.domain);
       const zone = request.zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
       const now = Date.now();

@@ -25,14 +25,14 @@ const MOST_ROUTERS = 256;
 
 /** What says that nothing was kept, and nothing about the message: another router may take it. */
 const ELSEWHERE = new Set<string | undefined>([
-  ...routerContract.operations.open.elsewhere,
+  ...routerContract.operations['transfer-open'].elsewhere,
   CALL_ERRORS.unavailable,
   CALL_ERRORS.busy,
   CALL_ERRORS.timeout,
 ]);
 
 type Router = { present: Present; at: number; placed: number };
-type Open = Calls<'listener', 'router'>['open'];
+type Open = Calls<'listener', 'router'>['transfer-open'];
 
 export class Placement {
   readonly #node: string;

@@ -90,7 +90,7 @@ export class Transfer {
       });
     }
     if (this.#failure !== undefined) throw this.#failure.error;
-    await this.#router.commit(
+    await this.#router['transfer-commit'](
       { transfer: this.#opened.transfer, sequence: this.#sequence, facts, ...acceptance },
       { ...this.#options(), bytes: this.#buffer.subarray(0, this.#used) },
     );
@@ -101,7 +101,7 @@ export class Transfer {
     if (this.#aborted) return;
     this.#aborted = true;
     this.#release();
-    this.#router.abort({ transfer: this.#opened.transfer }, this.#options()).catch((error: unknown) => {
+    this.#router['transfer-abort']({ transfer: this.#opened.transfer }, this.#options()).catch((error: unknown) => {
       this.#log.debug(
         { queueId: this.queueId, trace: this.#trace, problem: errorText(error) },
         'router did not confirm the end of a transfer',
@@ -139,7 +139,10 @@ export class Transfer {
       if (chunk === undefined) return;
       this.#unacknowledged++;
       const sequence = this.#sequence++;
-      this.#router.chunk({ transfer: this.#opened.transfer, sequence }, { ...this.#options(), bytes: chunk }).then(
+      this.#router['transfer-append'](
+        { transfer: this.#opened.transfer, sequence },
+        { ...this.#options(), bytes: chunk },
+      ).then(
         () => this.#answered(),
         (error: unknown) => this.#fail(error),
       );

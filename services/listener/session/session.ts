@@ -144,7 +144,7 @@ export class Session {
     this.#counted = full === undefined;
     if (full !== undefined) return this.#end(this.log.refused('connection refused', full));
     const { name: listener, kind } = this.listener;
-    const verdict = await this.ask(policy.connect({ session: this.id, listener, kind, address }), undefined);
+    const verdict = await this.ask(policy['client-check']({ session: this.id, listener, kind, address }), undefined);
     if (this.#state !== 'connecting') return;
     if (verdict.action !== 'accept') {
       const reply = verdict.reply === LOCAL_ERROR ? replies.POLICY_AWAY : verdict.reply;

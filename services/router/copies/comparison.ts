@@ -55,7 +55,7 @@ export class Comparison {
         const page = ids.slice(n, n + MOST_COPIES);
         // What comes again while the question is under way is not what was asked about.
         const asked = held.now;
-        const { gone } = await router.compare({ owner, holder: own, generation, ids: page }, { node });
+        const { gone } = await router['copy-compare']({ owner, holder: own, generation, ids: page }, { node });
         await held.drop(owner, generation, gone, asked);
         count += gone.length;
       } catch (error) {

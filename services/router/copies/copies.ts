@@ -207,7 +207,7 @@ export class Copies {
     });
   }
 
-  get status(): Answer<RouterContract['operations']['status']>['copies'] {
+  get status(): Answer<RouterContract['operations']['status-show']>['copies'] {
     if (!this.#clustered) return undefined;
     let elsewhere = 0;
     for (const { copy } of this.#parts.slots.all()) if (copy !== undefined) elsewhere++;

@@ -174,7 +174,7 @@ export class Pairs {
     const pair = { owner: own, holder, generation };
     const outbox = new Outbox({
       ...{ pair, place: { store: holder, node, generation }, log },
-      send: async (changes, bytes) => void (await router.mirror({ ...pair, changes }, { node, bytes })),
+      send: async (changes, bytes) => void (await router['copy-mirror']({ ...pair, changes }, { node, bytes })),
       onEnd: (code) => {
         // `superseded`: the news of it is on its way through the map.
         if (code !== 'superseded') this.#ending.set(holder, code);

@@ -40,7 +40,7 @@ export class Signing {
     const { record, id } = message;
     if (Date.now() < this.#awayUntil) return waiting('the signer does not answer');
     try {
-      const answer = await this.#signer.sign(
+      const answer = await this.#signer['message-sign'](
         { queueId: id, bodyHash: record.facts.bodyHash, reversePath: record.reversePath },
         { bytes: header, trace: record.trace },
       );

@@ -35,7 +35,7 @@ async function start(name: string, data: string, url: string, log: Logger = sile
 }
 
 const listed = async (node: StoreNode, name: string): Promise<string[]> => {
-  const { keys } = await node.calls.list({}, { node: name });
+  const { keys } = await node.calls['key-list']({}, { node: name });
   return keys.map((k) => `${k.selector} ${k.domain} ${k.state} ${k.fingerprint}`);
 };
 
@@ -79,10 +79,13 @@ test(
         ),
       );
       for (const selector of ['s1', 's2', 's3', 's4']) {
-        await waitFor(async () => (await a.calls.get({ domain: 'example.com', selector })).nodes.holding.length === 3, {
-          ...{ what: `every signer to hold ${selector}`, timeout: 20_000 },
-        });
-        const verified = await a.calls.verify({ domain: 'example.com', selector });
+        await waitFor(
+          async () => (await a.calls['key-show']({ domain: 'example.com', selector })).nodes.holding.length === 3,
+          {
+            ...{ what: `every signer to hold ${selector}`, timeout: 20_000 },
+          },
+        );
+        const verified = await a.calls['key-verify']({ domain: 'example.com', selector });
         assert.deepEqual(verified.unproven, []);
       }
     }
@@ -109,16 +112,18 @@ test(
     const name = { domain: 'example.com', selector: 's1' };
     {
       await using node = await start('edge-1', folder.path, nats.url);
-      const { keys, behind } = await node.calls.signingKeys({});
+      const { keys, behind } = await node.calls['signing-key-list']({});
       assert.deepEqual(keys, [key]);
       assert.ok(behind);
       assert.deepEqual(await listed(node, 'edge-1'), [`s1 example.com active ${key.fingerprint}`]);
-      await assert.rejects(node.calls.create(ed25519('s2')), fails('no-quorum'));
+      await assert.rejects(node.calls['key-create'](ed25519('s2')), fails('no-quorum'));
       await nats.restart();
-      await waitFor(() => node.calls.get(name), { what: 'the key to be taken over', timeout: 30_000 });
+      await waitFor(() => node.calls['key-show'](name), { what: 'the key to be taken over', timeout: 30_000 });
       // The record is there a moment before the old one is gone.
-      await waitFor(() => node.calls.create({ ...ed25519('s2'), activate: false }), { what: 'a change to be taken' });
-      await waitFor(async () => (await node.calls.signingKeys({})).keys.length === 2, { what: 'both keys' });
+      await waitFor(() => node.calls['key-create']({ ...ed25519('s2'), activate: false }), {
+        what: 'a change to be taken',
+      });
+      await waitFor(async () => (await node.calls['signing-key-list']({})).keys.length === 2, { what: 'both keys' });
     }
     assert.deepEqual(await earlierRecords(folder.path), new Map());
   },

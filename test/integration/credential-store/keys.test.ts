@@ -24,29 +24,40 @@ import { nekOf } from '#test/unit/credential-store/neks/fixture.ts';
 const s1 = { domain: 'example.com', selector: 's1' };
 const s2 = { domain: 'example.com', selector: 's2' };
 const statesOf = async (node: StoreNode): Promise<string[]> =>
-  (await node.calls.list({})).keys.map((k) => `${k.selector} ${k.state}`);
+  (await node.calls['key-list']({})).keys.map((k) => `${k.selector} ${k.state}`);
 
 test('a first key signs by itself, a second of its kind when it is told to; what is asked of one is told of it', async () => {
   await using data = await tempDir();
   await using node = await startNode(data.path);
   const { calls } = node;
-  assert.equal((await calls.create(ed25519('s1'))).activate, true);
+  assert.equal((await calls['key-create'](ed25519('s1'))).activate, true);
   const first = await reaches(node, 's1', 'active');
   assert.deepEqual([first.publish, first.nek, first.problem], ['none', 'edge', undefined]);
-  await waitFor(async () => (await calls.get(s1)).nodes.holding.length === 1, { what: 'the signer to take it over' });
-  assert.deepEqual((await calls.get(s1)).nodes, { holding: ['edge-1'], live: 1 });
+  await waitFor(async () => (await calls['key-show'](s1)).nodes.holding.length === 1, {
+    what: 'the signer to take it over',
+  });
+  assert.deepEqual((await calls['key-show'](s1)).nodes, { holding: ['edge-1'], live: 1 });
 
-  assert.equal((await calls.create(ed25519('s2'))).activate, false);
+  assert.equal((await calls['key-create'](ed25519('s2'))).activate, false);
   // RSA is another kind, whatever its length.
-  assert.equal((await calls.create({ ...s1, selector: 'r1', algorithm: 'rsa-2048' })).activate, true);
+  assert.equal((await calls['key-create']({ ...s1, selector: 'r1', algorithm: 'rsa-2048' })).activate, true);
   await reaches(node, 'r1', 'active');
   await reaches(node, 's2', 'proven');
-  assert.equal((await calls.activate({ domain: 'Example.com.', selector: 'S2' })).selector, 's2');
+  assert.equal((await calls['key-activate']({ domain: 'Example.com.', selector: 'S2' })).selector, 's2');
   await reaches(node, 's2', 'active');
-  assert.equal((await calls.activate(s2)).state, 'active');
+  assert.equal((await calls['key-activate'](s2)).state, 'active');
 
-  assert.equal((await calls.wrapped(s1)).fingerprint, first.fingerprint);
-  for (const operation of ['get', 'wrapped', 'activate', 'retire', 'revoke', 'delete', 'look', 'verify'] as const) {
+  assert.equal((await calls['key-export'](s1)).fingerprint, first.fingerprint);
+  for (const operation of [
+    'key-show',
+    'key-export',
+    'key-activate',
+    'key-retire',
+    'key-revoke',
+    'key-delete',
+    'record-resolve',
+    'key-verify',
+  ] as const) {
     await assert.rejects(calls[operation]({ ...s1, selector: 'none' }), fails('not-found', 'example.com', 'none'));
   }
 });
@@ -56,22 +67,22 @@ test('a retired key stops signing, is erased, revoked and deleted in its time; i
   await using node = await startNode(data.path);
   const { calls } = node;
   await activeKey(node, 's1');
-  await assert.rejects(calls.retire(s1), fails('last-key', 's1', 'keys rotate example.com'));
-  await assert.rejects(calls.revoke(s1), fails('last-key', 's1'));
-  await assert.rejects(calls.delete(s1), fails('wrong-state', /retire it first/));
+  await assert.rejects(calls['key-retire'](s1), fails('last-key', 's1', 'keys rotate example.com'));
+  await assert.rejects(calls['key-revoke'](s1), fails('last-key', 's1'));
+  await assert.rejects(calls['key-delete'](s1), fails('wrong-state', /retire it first/));
   await activeKey(node, 's2');
-  assert.equal((await calls.retire(s1)).state, 'retiring');
-  await assert.rejects(calls.retire(s1), fails('wrong-state', 's1', 'retiring'));
-  await assert.rejects(calls.delete(s1), fails('wrong-state', 's1', 'retiring'));
-  await waitFor(async () => (await calls.get(s1)).until !== undefined, { what: 'its time to run' });
+  assert.equal((await calls['key-retire'](s1)).state, 'retiring');
+  await assert.rejects(calls['key-retire'](s1), fails('wrong-state', 's1', 'retiring'));
+  await assert.rejects(calls['key-delete'](s1), fails('wrong-state', 's1', 'retiring'));
+  await waitFor(async () => (await calls['key-show'](s1)).until !== undefined, { what: 'its time to run' });
   await reaches(node, 's1', 'revoked');
-  await assert.rejects(calls.wrapped(s1), fails('erased', 's1', 'example.com'));
-  await assert.rejects(calls.activate(s1), fails('wrong-state', /erased/));
+  await assert.rejects(calls['key-export'](s1), fails('erased', 's1', 'example.com'));
+  await assert.rejects(calls['key-activate'](s1), fails('wrong-state', /erased/));
   await waitFor(async () => (await statesOf(node)).join() === 's2 active', { what: 's1 to go', timeout: 10_000 });
-  await assert.rejects(calls.get(s1), fails('not-found', /it was deleted on \d{4}-/));
-  await assert.rejects(calls.create(ed25519('s1')), fails('exists', 's1', /take another selector/));
+  await assert.rejects(calls['key-show'](s1), fails('not-found', /it was deleted on \d{4}-/));
+  await assert.rejects(calls['key-create'](ed25519('s1')), fails('exists', 's1', /take another selector/));
   // Without another one only by force, and then nobody signs.
-  assert.equal((await calls.retire({ ...s2, force: true })).state, 'retiring');
+  assert.equal((await calls['key-retire']({ ...s2, force: true })).state, 'retiring');
 });
 
 test('a compromised key stops at once; one that never signed goes without a trace in DNS', async () => {
@@ -79,20 +90,20 @@ test('a compromised key stops at once; one that never signed goes without a trac
   await using node = await startNode(data.path, { config: { keys: { 'keep-revoked': '30d' } } });
   const { calls } = node;
   await activeKey(node, 's1');
-  assert.equal((await calls.revoke({ ...s1, force: true })).state, 'retired');
+  assert.equal((await calls['key-revoke']({ ...s1, force: true })).state, 'retired');
   const revoked = await reaches(node, 's1', 'revoked');
   assert.ok((revoked.until ?? 0) > Date.now() + 29 * 86_400_000);
-  assert.deepEqual((await calls.signingKeys({})).keys, []);
-  await assert.rejects(calls.revoke(s1), fails('wrong-state', /erased/));
+  assert.deepEqual((await calls['signing-key-list']({})).keys, []);
+  await assert.rejects(calls['key-revoke'](s1), fails('wrong-state', /erased/));
   // Nobody waits thirty days who says that it may go.
-  assert.deepEqual(await calls.delete(s1), {});
+  assert.deepEqual(await calls['key-delete'](s1), {});
   await waitFor(async () => (await statesOf(node)).length === 0, { what: 's1 to go' });
 
-  await calls.create({ ...ed25519('s2'), activate: false });
+  await calls['key-create']({ ...ed25519('s2'), activate: false });
   await reaches(node, 's2', 'proven');
-  await calls.delete(s2);
+  await calls['key-delete'](s2);
   await waitFor(async () => (await statesOf(node)).length === 0, { what: 's2 to go' });
-  await assert.rejects(calls.create(ed25519('s2')), fails('exists', 's2'));
+  await assert.rejects(calls['key-create'](ed25519('s2')), fails('exists', 's2'));
 });
 
 test('a key that is published by hand waits for its record, through a restart, and again for its revocation', async () => {
@@ -102,13 +113,13 @@ test('a key that is published by hand waits for its record, through a restart, a
   await using dns = await Zone.start();
   {
     await using node = await startNode(data.path, { dns });
-    await node.calls.create(ed25519('m1', domain));
+    await node.calls['key-create'](ed25519('m1', domain));
     await reaches(node, 'm1', 'replicated', domain);
-    await waitFor(async () => (await node.calls.get(name)).problem, { what: 'a problem', timeout: 10_000 });
-    const { problem, dns: view, publish } = await node.calls.get(name);
+    await waitFor(async () => (await node.calls['key-show'](name)).problem, { what: 'a problem', timeout: 10_000 });
+    const { problem, dns: view, publish } = await node.calls['key-show'](name);
     assert.match(problem?.text ?? '', /to be published by hand: .*m1\._domainkey\.manual\.test/);
     assert.deepEqual([problem?.permanent, view?.verdict, publish], [false, 'missing', 'manual']);
-    const { views, unproven } = await node.calls.verify(name);
+    const { views, unproven } = await node.calls['key-verify'](name);
     assert.deepEqual(
       views.map((v) => [v.node, v.verdict]),
       [['edge-1', 'missing']],
@@ -117,17 +128,20 @@ test('a key that is published by hand waits for its record, through a restart, a
   }
   await using node = await startNode(data.path, { dns });
   const { calls } = node;
-  dns.publish(await calls.get(name));
+  dns.publish(await calls['key-show'](name));
   const active = await reaches(node, 'm1', 'active', domain);
   assert.equal(active.problem, undefined);
-  assert.equal((await calls.look(name)).verdict, 'ok');
-  assert.equal((await calls.look({ ...name, expected: 'absent' })).verdict !== 'ok', true);
+  assert.equal((await calls['record-resolve'](name)).verdict, 'ok');
+  assert.equal((await calls['record-resolve']({ ...name, expected: 'absent' })).verdict !== 'ok', true);
 
-  await calls.revoke({ ...name, force: true });
+  await calls['key-revoke']({ ...name, force: true });
   dns.revoke(active);
   await reaches(node, 'm1', 'revoked', domain);
   dns.remove(name);
-  await waitFor(async () => (await calls.list({ domain })).keys.length === 0, { what: 'm1 to go', timeout: 15_000 });
+  await waitFor(async () => (await calls['key-list']({ domain })).keys.length === 0, {
+    what: 'm1 to go',
+    timeout: 15_000,
+  });
 });
 
 test('what is verified: the record from every store, the key at every signer', async () => {
@@ -135,12 +149,12 @@ test('what is verified: the record from every store, the key at every signer', a
   await using node = await startNode(data.path);
   const { calls } = node;
   const { fingerprint } = await activeKey(node, 's1');
-  const good = await calls.verify(s1);
+  const good = await calls['key-verify'](s1);
   assert.deepEqual([good.key.fingerprint, good.views, good.unproven], [fingerprint, [], []]);
-  await assert.rejects(calls.look(s1), fails('not-in-dns', 'example.com'));
+  await assert.rejects(calls['record-resolve'](s1), fails('not-in-dns', 'example.com'));
   // A signer that was heard a moment ago and does not answer.
   await node.stopSigner();
-  const { unproven } = await calls.verify(s1);
+  const { unproven } = await calls['key-verify'](s1);
   assert.deepEqual(
     unproven.map((u) => u.node),
     ['edge-1'],
@@ -154,7 +168,7 @@ test('status tells who lives and what is there', async () => {
   await activeKey(node, 's1');
   const status = await waitFor(
     async () => {
-      const said = await node.calls.status({});
+      const said = await node.calls['status-show']({});
       return said.holders.every((h) => h.revision === said.revision) && said;
     },
     { what: 'the signer to take the changes over' },
@@ -171,8 +185,8 @@ test('without a signer no key goes on, and one that comes later lets it', async 
   {
     await using node = await startNode(data.path);
     await node.stopSigner();
-    await node.calls.create(ed25519('s1'));
-    assert.equal((await node.calls.get(s1)).state, 'created');
+    await node.calls['key-create'](ed25519('s1'));
+    assert.equal((await node.calls['key-show'](s1)).state, 'created');
   }
   await using node = await startNode(data.path);
   await reaches(node, 's1', 'active');
@@ -213,8 +227,8 @@ for (const [what, request, code, message] of IMPORTS) {
   test(`a key that ${what} is not imported`, async () => {
     await using data = await tempDir();
     await using node = await startNode(data.path);
-    await assert.rejects(node.calls.import(request()), fails(code, message));
-    assert.deepEqual((await node.calls.list({})).keys, []);
+    await assert.rejects(node.calls['key-import'](request()), fails(code, message));
+    assert.deepEqual((await node.calls['key-list']({})).keys, []);
   });
 }
 
@@ -222,10 +236,10 @@ test('an imported key lives as one that was made here', async () => {
   await using data = await tempDir();
   await using node = await startNode(data.path);
   const { calls } = node;
-  const status = await calls.import(importOf('ed25519'));
+  const status = await calls['key-import'](importOf('ed25519'));
   assert.deepEqual([status.state, status.activate, status.selector], ['created', true, 'i1']);
   await reaches(node, 'i1', 'active');
-  await assert.rejects(calls.import(importOf('ed25519')), fails('exists', 'i1'));
+  await assert.rejects(calls['key-import'](importOf('ed25519')), fails('exists', 'i1'));
 });
 
 test('named encryption keys are begun, replaced and forgotten', async () => {
@@ -233,26 +247,26 @@ test('named encryption keys are begun, replaced and forgotten', async () => {
   await using data = await tempDir();
   await using node = await startNode(data.path, { nek: `${old}\n${next}\n` });
   const { calls } = node;
-  assert.deepEqual(await calls.neks({}), { neks: [] });
-  await assert.rejects(calls.create(ed25519('s1')), fails('no-nek', 'old', 'next'));
-  await assert.rejects(calls.useNek({ name: 'none' }), fails('no-nek', 'none'));
-  assert.equal((await calls.useNek({ name: 'old' })).current, true);
-  await assert.rejects(calls.useNek({ name: 'next' }), fails('exists', 'old'));
+  assert.deepEqual(await calls['nek-list']({}), { neks: [] });
+  await assert.rejects(calls['key-create'](ed25519('s1')), fails('no-nek', 'old', 'next'));
+  await assert.rejects(calls['nek-use']({ name: 'none' }), fails('no-nek', 'none'));
+  assert.equal((await calls['nek-use']({ name: 'old' })).current, true);
+  await assert.rejects(calls['nek-use']({ name: 'next' }), fails('exists', 'old'));
   await activeKey(node, 's1');
-  await assert.rejects(calls.deleteNek({ name: 'old' }), fails('in-use', 'old', /wraps 1 key/));
-  await assert.rejects(calls.rotateNek({ name: 'none' }), fails('no-nek', 'none'));
-  const { nek, rewrapped } = await calls.rotateNek({ name: 'next' });
+  await assert.rejects(calls['nek-delete']({ name: 'old' }), fails('in-use', 'old', /wraps 1 key/));
+  await assert.rejects(calls['nek-rotate']({ name: 'none' }), fails('no-nek', 'none'));
+  const { nek, rewrapped } = await calls['nek-rotate']({ name: 'next' });
   assert.deepEqual([nek.name, nek.current, nek.keys, rewrapped], ['next', true, 1, 1]);
   assert.deepEqual([nek.having, nek.lacking], [['edge-1'], []]);
-  assert.equal((await calls.get(s1)).nek, 'next');
-  assert.deepEqual(await calls.deleteNek({ name: 'old' }), {});
-  await assert.rejects(calls.deleteNek({ name: 'old' }), fails('not-found', 'old'));
+  assert.equal((await calls['key-show'](s1)).nek, 'next');
+  assert.deepEqual(await calls['nek-delete']({ name: 'old' }), {});
+  await assert.rejects(calls['nek-delete']({ name: 'old' }), fails('not-found', 'old'));
   assert.deepEqual(
-    (await calls.neks({})).neks.map((n) => n.name),
+    (await calls['nek-list']({})).neks.map((n) => n.name),
     ['next'],
   );
-  assert.equal((await calls.get(s1)).state, 'active');
-  assert.deepEqual((await calls.verify(s1)).unproven, []);
+  assert.equal((await calls['key-show'](s1)).state, 'active');
+  assert.deepEqual((await calls['key-verify'](s1)).unproven, []);
 });
 
 const randomKey = (): string => Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64');

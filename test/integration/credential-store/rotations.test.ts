@@ -18,12 +18,12 @@ import {
 
 const domain = 'example.com';
 const statesOf = async ({ calls }: StoreNode, of = domain): Promise<string> =>
-  (await calls.list({ domain: of })).keys.map((k) => `${k.selector} ${k.state}`).join(', ');
+  (await calls['key-list']({ domain: of })).keys.map((k) => `${k.selector} ${k.state}`).join(', ');
 
 async function rotationIs(node: StoreNode, state: RotationStatus['state'], of = domain): Promise<RotationStatus> {
   return waitFor(
     async () => {
-      const rotation = await node.calls.rotation({ domain: of });
+      const rotation = await node.calls['rotation-show']({ domain: of });
       return rotation.state === state && rotation;
     },
     { what: `the rotation to be ${state}`, timeout: 15_000 },
@@ -34,13 +34,13 @@ test('every active key is replaced by one of its algorithm under a new name', as
   await using data = await tempDir();
   await using node = await startNode(data.path, { config: { keys: { 'retire-after': '1h' } } });
   const { calls } = node;
-  await assert.rejects(calls.rotate({ domain }), fails('not-found', domain));
-  await calls.create(ed25519('s1'));
-  await assert.rejects(calls.rotation({ domain }), fails('not-found', domain));
+  await assert.rejects(calls['rotation-start']({ domain }), fails('not-found', domain));
+  await calls['key-create'](ed25519('s1'));
+  await assert.rejects(calls['rotation-show']({ domain }), fails('not-found', domain));
   await reaches(node, 's1', 'active');
-  await calls.create({ domain, selector: 'r1', algorithm: 'rsa-2048' });
+  await calls['key-create']({ domain, selector: 'r1', algorithm: 'rsa-2048' });
   await reaches(node, 'r1', 'active');
-  const begun = await calls.rotate({ domain: 'Example.COM.' });
+  const begun = await calls['rotation-start']({ domain: 'Example.COM.' });
   assert.deepEqual(
     begun.from.map((k) => k.selector),
     ['s1', 'r1'],
@@ -66,15 +66,18 @@ test('of two that begin at once one wins; the other learns who', async () => {
   await using dns = await Zone.start();
   await using node = await startNode(data.path, { dns });
   const { calls } = node;
-  const key = await calls.create(ed25519('s1', Zone.NAME));
+  const key = await calls['key-create'](ed25519('s1', Zone.NAME));
   dns.publish(key);
   await reaches(node, 's1', 'active', Zone.NAME);
-  const both = await Promise.allSettled([calls.rotate({ domain: Zone.NAME }), calls.rotate({ domain: Zone.NAME })]);
+  const both = await Promise.allSettled([
+    calls['rotation-start']({ domain: Zone.NAME }),
+    calls['rotation-start']({ domain: Zone.NAME }),
+  ]);
   const [lost, ...more] = both.filter((r) => r.status === 'rejected');
   assert.equal(more.length, 0);
   assert.ok(fails('rotation-under-way', Zone.NAME, 'edge-1')(lost?.reason));
-  assert.equal((await calls.list({ domain: Zone.NAME })).keys.length, 2);
-  await assert.rejects(calls.rotate({ domain: Zone.NAME }), fails('rotation-under-way', 'edge-1'));
+  assert.equal((await calls['key-list']({ domain: Zone.NAME })).keys.length, 2);
+  await assert.rejects(calls['rotation-start']({ domain: Zone.NAME }), fails('rotation-under-way', 'edge-1'));
 });
 
 test('side by side: both sign until the time is over', async () => {
@@ -82,10 +85,10 @@ test('side by side: both sign until the time is over', async () => {
   await using node = await startNode(data.path);
   await activeKey(node, 's1');
   const begun = Date.now();
-  await node.calls.rotate({ domain, to: ['S2'], sideBySide: 3000 });
+  await node.calls['rotation-start']({ domain, to: ['S2'], sideBySide: 3000 });
   const both = await waitFor(
     async () => {
-      const rotation = await node.calls.rotation({ domain });
+      const rotation = await node.calls['rotation-show']({ domain });
       return rotation.sideBySideUntil !== undefined && rotation;
     },
     { what: 'the switch' },
@@ -103,9 +106,9 @@ test('new names go to the keys that are named, in their order; what cannot be re
   const { calls } = node;
   await activeKey(node, 's1');
   await activeKey(node, 's2');
-  await calls.create({ ...ed25519('s3'), activate: false });
+  await calls['key-create']({ ...ed25519('s3'), activate: false });
   await reaches(node, 's3', 'proven');
-  const refused: [Parameters<typeof calls.rotate>[0], ReturnType<typeof fails>][] = [
+  const refused: [Parameters<(typeof calls)['rotation-start']>[0], ReturnType<typeof fails>][] = [
     [{ domain, from: ['s3'] }, fails('no-active-key', 's3', 'proven')],
     [{ domain, from: ['s3'], to: ['n1'] }, fails('no-active-key', 's3', 'proven')],
     [{ domain, from: ['s1', 's3'], to: ['n1', 'n2'] }, fails('no-active-key', 's3')],
@@ -116,10 +119,10 @@ test('new names go to the keys that are named, in their order; what cannot be re
     [{ domain, to: ['n1', 's2'] }, fails('exists', 's2')],
     [{ domain, to: ['n1', 'n_2'] }, fails('invalid-name', 'n_2')],
   ];
-  for (const [request, expected] of refused) await assert.rejects(calls.rotate(request), expected);
+  for (const [request, expected] of refused) await assert.rejects(calls['rotation-start'](request), expected);
   assert.equal(await statesOf(node), 's1 active, s2 active, s3 proven');
 
-  await calls.rotate({ domain, from: ['S2', 's1'], to: ['for-s2', 'for-s1'] });
+  await calls['rotation-start']({ domain, from: ['S2', 's1'], to: ['for-s2', 'for-s1'] });
   const { from, to } = await rotationIs(node, 'done');
   const pairs = from.map((old, i) => [old.selector, to[i]?.selector]);
   assert.deepEqual(pairs.sort(), [
@@ -134,7 +137,10 @@ test('a domain whose configuration names the selectors that sign is not rotated'
   await activeKey(node, 's1');
   const domains = [{ name: domain, keys: { proof: 'none' }, signing: { selectors: ['s1'] } }];
   node.settings.replace({ ...node.settings.current, domains: ConfigSchema.parse({ domains }).domains });
-  await assert.rejects(node.calls.rotate({ domain }), fails('not-configured', 'signing.selectors', domain, 's1'));
+  await assert.rejects(
+    node.calls['rotation-start']({ domain }),
+    fails('not-configured', 'signing.selectors', domain, 's1'),
+  );
   assert.equal(await statesOf(node), 's1 active');
 });
 
@@ -147,32 +153,32 @@ test('a rotation is frozen through a restart, goes on when it is resumed, and ca
   {
     await using node = await startNode(data.path, { dns, config });
     const { calls } = node;
-    dns.publish(await calls.create(ed25519('s1', Zone.NAME)));
+    dns.publish(await calls['key-create'](ed25519('s1', Zone.NAME)));
     await reaches(node, 's1', 'active', Zone.NAME);
-    await assert.rejects(calls.freeze(zone), fails('wrong-state', Zone.NAME));
-    await assert.rejects(calls.rollback(zone), fails('wrong-state', Zone.NAME));
-    await assert.rejects(calls.resume(zone), fails('wrong-state', Zone.NAME));
-    const begun = await calls.rotate(zone);
+    await assert.rejects(calls['rotation-freeze'](zone), fails('wrong-state', Zone.NAME));
+    await assert.rejects(calls['rotation-rollback'](zone), fails('wrong-state', Zone.NAME));
+    await assert.rejects(calls['rotation-resume'](zone), fails('wrong-state', Zone.NAME));
+    const begun = await calls['rotation-start'](zone);
     selector = begun.to[0]?.selector ?? '';
-    const frozen = await calls.freeze({ ...zone, reason: 'new year' });
+    const frozen = await calls['rotation-freeze']({ ...zone, reason: 'new year' });
     assert.equal(frozen.state, 'frozen');
     assert.match(frozen.waiting ?? '', /frozen by edge-1 .*new year/);
-    await assert.rejects(calls.freeze(zone), fails('wrong-state', 'new year'));
-    dns.publish(await calls.get({ ...zone, selector }));
+    await assert.rejects(calls['rotation-freeze'](zone), fails('wrong-state', 'new year'));
+    dns.publish(await calls['key-show']({ ...zone, selector }));
   }
   await using node = await startNode(data.path, { dns, config });
   const { calls } = node;
-  assert.equal((await calls.rotation(zone)).state, 'frozen');
-  assert.notEqual((await calls.get({ ...zone, selector })).state, 'active');
-  assert.deepEqual(await calls.resume(zone), {});
+  assert.equal((await calls['rotation-show'](zone)).state, 'frozen');
+  assert.notEqual((await calls['key-show']({ ...zone, selector })).state, 'active');
+  assert.deepEqual(await calls['rotation-resume'](zone), {});
   await rotationIs(node, 'done', Zone.NAME);
   assert.equal(await statesOf(node, Zone.NAME), `s1 retiring, ${selector} active`.split(', ').sort().join(', '));
 
-  const back = await calls.rollback(zone);
+  const back = await calls['rotation-rollback'](zone);
   assert.deepEqual([back.state, back.from[0]?.state, back.to[0]?.state], ['rolled-back', 'active', 'retiring']);
-  await assert.rejects(calls.rollback(zone), fails('wrong-state', Zone.NAME));
+  await assert.rejects(calls['rotation-rollback'](zone), fails('wrong-state', Zone.NAME));
   // A new one may begin at once.
-  assert.equal((await calls.rotate(zone)).state, 'running');
+  assert.equal((await calls['rotation-start'](zone)).state, 'running');
 });
 
 test('schedules are set, listed, kept and taken off; one that is due rotates by itself', async (t) => {
@@ -180,34 +186,39 @@ test('schedules are set, listed, kept and taken off; one that is due rotates by 
   {
     await using node = await startNode(data.path);
     const { calls } = node;
-    await assert.rejects(calls.schedule({ domain, days: 90 }), fails('not-found', domain));
+    await assert.rejects(calls['schedule-set']({ domain, days: 90 }), fails('not-found', domain));
     await activeKey(node, 's1');
     await assert.rejects(
-      calls.schedule({ domain, days: 90, zone: 'Europe/Bielefeld' }),
+      calls['schedule-set']({ domain, days: 90, zone: 'Europe/Bielefeld' }),
       fails('invalid-schedule', 'Bielefeld'),
     );
-    await assert.rejects(calls.schedule({ domain, days: 90, at: '24:00' }), fails('malformed', 'HH:MM'));
-    const { schedule } = await calls.schedule({ domain: 'EXAMPLE.com', days: 90, at: '04:30', zone: 'Europe/Berlin' });
+    await assert.rejects(calls['schedule-set']({ domain, days: 90, at: '24:00' }), fails('malformed', 'HH:MM'));
+    const { schedule } = await calls['schedule-set']({
+      domain: 'EXAMPLE.com',
+      days: 90,
+      at: '04:30',
+      zone: 'Europe/Berlin',
+    });
     assert.ok(schedule);
     assert.deepEqual(
       [schedule.domain, schedule.days, schedule.zone, schedule.parallel],
       [domain, 90, 'Europe/Berlin', false],
     );
     assert.ok(Math.abs(schedule.next - Date.now() - 90 * 86_400_000) < 1.1 * 86_400_000);
-    const local = await calls.schedule({ domain, days: 1, at: '04:30' });
+    const local = await calls['schedule-set']({ domain, days: 1, at: '04:30' });
     assert.equal(local.schedule?.zone, Intl.DateTimeFormat().resolvedOptions().timeZone);
   }
   await using node = await startNode(data.path);
   const { calls } = node;
-  const [kept] = (await calls.schedules({})).schedules;
+  const [kept] = (await calls['schedule-list']({})).schedules;
   assert.deepEqual([kept?.domain, kept?.days], [domain, 1]);
   const due = kept?.next ?? 0;
   const now = Date.now;
   t.mock.method(Date, 'now', () => now() + 3 * 86_400_000);
   const { by } = await rotationIs(node, 'done');
   assert.equal(by, 'schedule');
-  const [next] = (await calls.schedules({})).schedules;
+  const [next] = (await calls['schedule-list']({})).schedules;
   assert.ok((next?.next ?? 0) > due + 2 * 86_400_000);
-  assert.deepEqual(await calls.schedule({ domain }), {});
-  assert.deepEqual(await calls.schedules({}), { schedules: [] });
+  assert.deepEqual(await calls['schedule-set']({ domain }), {});
+  assert.deepEqual(await calls['schedule-list']({}), { schedules: [] });
 });

@@ -38,12 +38,12 @@ test(
     await using c = await three;
     const own = (name: string) => ({ node: name });
 
-    const made = await a.calls.create(ed25519('s1'), own('edge-1'));
+    const made = await a.calls['key-create'](ed25519('s1'), own('edge-1'));
     assert.equal(made.publish, 'update');
-    await assert.rejects(b.calls.create(ed25519('s1'), own('edge-2')), fails('exists', 's1'));
+    await assert.rejects(b.calls['key-create'](ed25519('s1'), own('edge-2')), fails('exists', 's1'));
     const active = await reaches(c, 's1', 'active');
     await zones.settled('s1._domainkey.example.com', [dkimRecordValue(active)]);
-    const { views, unproven } = await b.calls.verify({ domain, selector: 's1' }, own('edge-2'));
+    const { views, unproven } = await b.calls['key-verify']({ domain, selector: 's1' }, own('edge-2'));
     assert.deepEqual(
       views.map((v) => [v.node, v.verdict]),
       NAMES.map((name) => [name, 'ok']),
@@ -51,8 +51,8 @@ test(
     assert.deepEqual(unproven, []);
 
     const both = await Promise.allSettled([
-      b.calls.rotate({ domain, to: ['b2'] }, own('edge-2')),
-      c.calls.rotate({ domain, to: ['c2'] }, own('edge-3')),
+      b.calls['rotation-start']({ domain, to: ['b2'] }, own('edge-2')),
+      c.calls['rotation-start']({ domain, to: ['c2'] }, own('edge-3')),
     ]);
     const [won] = both.flatMap((r) => (r.status === 'fulfilled' ? [r.value] : []));
     const [lost, ...more] = both.flatMap((r) => (r.status === 'rejected' ? [r.reason] : []));
@@ -61,7 +61,7 @@ test(
     assert.ok(fails('rotation-under-way', domain, won.by)(lost));
     const done = await waitFor(
       async () => {
-        const rotation = await a.calls.rotation({ domain }, own('edge-1'));
+        const rotation = await a.calls['rotation-show']({ domain }, own('edge-1'));
         return rotation.state === 'done' && rotation;
       },
       { what: 'the rotation to be done', timeout: 60_000 },
@@ -71,7 +71,7 @@ test(
     for (const [i, node] of [a, b, c].entries()) {
       await waitFor(
         async () => {
-          const { keys } = await node.calls.list({}, own(NAMES[i] ?? ''));
+          const { keys } = await node.calls['key-list']({}, own(NAMES[i] ?? ''));
           return keys.map((k) => `${k.selector} ${k.state}`).join() === `${to} active,s1 retiring`;
         },
         { what: `${NAMES[i]} to show it`, timeout: 20_000 },

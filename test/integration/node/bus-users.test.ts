@@ -115,18 +115,18 @@ test('a listener gets no key, whatever it tries; what it may ask for it gets', n
   const listener = stack.adopt(await NatsBus.connect(options), (bus) => bus.drain());
   const refused = (error: SealpostError) => error.code === 'unavailable' && /does not permit it/.test(error.message);
   const store = client(listener, credentialStoreContract);
-  await assert.rejects(store.signingKeys({}), refused);
-  await assert.rejects(store.signingKeys({}, { node: 'edge-1' }), refused);
-  await assert.rejects(store.wrapped({ domain: DOMAIN, selector: 's1' }), refused);
-  await assert.rejects(client(listener, signerContract).status({}), refused);
-  await assert.rejects(client(listener, routerContract).list({}), refused);
-  assert.deepEqual(await client(listener, routerContract).abort({ transfer: 'none' }), {});
+  await assert.rejects(store['signing-key-list']({}), refused);
+  await assert.rejects(store['signing-key-list']({}, { node: 'edge-1' }), refused);
+  await assert.rejects(store['key-export']({ domain: DOMAIN, selector: 's1' }), refused);
+  await assert.rejects(client(listener, signerContract)['status-show']({}), refused);
+  await assert.rejects(client(listener, routerContract)['message-list']({}), refused);
+  assert.deepEqual(await client(listener, routerContract)['transfer-abort']({ transfer: 'none' }), {});
   const told = lines().filter((line) => /NATS permits user listener no publish on sealpost/.test(line.msg));
-  assert.ok(told.some((line) => line['subject'] === 'sealpost.v1.credential-store.signingKeys.edge-1'));
+  assert.ok(told.some((line) => line['subject'] === 'sealpost.v1.credential-store.signing-key-list.edge-1'));
   await waitFor(() => /Publish Violation - .*listener.*credential-store\.signingKeys/.test(guarded.server.output), {
     what: 'the log of nats-server',
   });
-  assert.deepEqual((await client(node.bus, credentialStoreContract).list({})).keys, []);
+  assert.deepEqual((await client(node.bus, credentialStoreContract)['key-list']({})).keys, []);
 });
 
 test('a message that fits no contract is refused on every subject, logged, and harms nothing', nats, async () => {
@@ -165,7 +165,7 @@ test('a message that fits no contract is refused on every subject, logged, and h
       await waitFor(() => told().length >= 2, { what: `the log to speak of ${subject}` });
     }
   }
-  assert.equal((await client(node.bus, routerContract).status({})).active, 0);
-  assert.equal((await client(node.bus, signerContract).status({})).upToDate, true);
-  assert.equal((await client(node.bus, credentialStoreContract).status({})).state, 'following');
+  assert.equal((await client(node.bus, routerContract)['status-show']({})).active, 0);
+  assert.equal((await client(node.bus, signerContract)['status-show']({})).upToDate, true);
+  assert.equal((await client(node.bus, credentialStoreContract)['status-show']({})).state, 'following');
 });

@@ -59,11 +59,11 @@ async function startCluster() {
   const signing = client(bus, signerContract);
   /** Waits for a revision, and says whose store it came from. */
   const from = async (revision: number): Promise<string | undefined> => {
-    await waitFor(async () => (await signing.status({})).revision === revision, {
+    await waitFor(async () => (await signing['status-show']({})).revision === revision, {
       what: `revision ${revision}`,
       timeout: 10_000,
     });
-    return (await signing.status({})).store;
+    return (await signing['status-show']({})).store;
   };
   const resources = undo.move();
   return { nats, own, other, signer, signing, from, [Symbol.asyncDispose]: () => resources.disposeAsync() };
@@ -85,12 +85,12 @@ test(
     own.close();
     await other.fake.create('example.com', 's3', 'ed25519', 'created');
     assert.equal(await from(3), 'edge-2');
-    assert.equal((await signing.status({})).upToDate, true);
+    assert.equal((await signing['status-show']({})).upToDate, true);
 
     // Another node's credential-store asks this signer, and no other, whether it has the new key.
     const challenge = 'q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ';
     const asker = client(other.bus, signerContract);
-    const answer = await asker.prove({ domain: 'example.com', selector: 's3', challenge }, { node: 'edge-1' });
+    const answer = await asker['key-prove']({ domain: 'example.com', selector: 's3', challenge }, { node: 'edge-1' });
     const key = other.fake.keys[2];
     assert.ok(key);
     verifyProof(key, challenge, answer);
@@ -118,16 +118,16 @@ test(
     await from(1);
     await nats.stop();
     await own.fake.create('example.com', 's2', 'ed25519');
-    assert.deepEqual([(await signing.status({})).keys, (await signing.status({})).revision], [1, 1]);
+    assert.deepEqual([(await signing['status-show']({})).keys, (await signing['status-show']({})).revision], [1, 1]);
     await nats.restart();
     // The announcement was lost: the next one brings it, as a store makes one each second.
     await waitFor(
       async () => {
         own.fake.changed(own.fake.revision);
-        return (await signing.status({})).keys === 2;
+        return (await signing['status-show']({})).keys === 2;
       },
       { what: 'the second key', timeout: 20_000 },
     );
-    assert.equal((await signing.status({})).behind, undefined);
+    assert.equal((await signing['status-show']({})).behind, undefined);
   },
 );

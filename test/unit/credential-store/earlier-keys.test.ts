@@ -19,7 +19,7 @@ const nek = parseNek(NEK);
 const write = (data: string, keys: SigningKey[]) =>
   writeEarlierStore(data, new Map(keys.map((key) => [recordOf(key), earlierRecord(key)])));
 const listed = async ({ calls }: StoreNode): Promise<string[]> =>
-  (await calls.list({})).keys.map((k) => `${k.selector} ${k.domain} ${k.state} ${k.fingerprint}`);
+  (await calls['key-list']({})).keys.map((k) => `${k.selector} ${k.domain} ${k.state} ${k.fingerprint}`);
 
 test('keys of an earlier version sign on as they did, and live on as keys of this one', async () => {
   await using data = await tempDir();
@@ -35,16 +35,16 @@ test('keys of an earlier version sign on as they did, and live on as keys of thi
     await using node = await startNode(data.path);
     assert.deepEqual(await listed(node), expected);
     const { calls } = node;
-    assert.deepEqual((await calls.signingKeys({})).keys, keys);
-    for (const key of keys) assert.deepEqual((await calls.verify(key)).unproven, []);
-    const status = await calls.get({ domain: 'manual.test', selector: 's1' });
+    assert.deepEqual((await calls['signing-key-list']({})).keys, keys);
+    for (const key of keys) assert.deepEqual((await calls['key-verify'](key)).unproven, []);
+    const status = await calls['key-show']({ domain: 'manual.test', selector: 's1' });
     assert.deepEqual([status.publish, status.created, status.nek], ['manual', keys[0]?.created, 'edge']);
-    assert.equal((await calls.get({ domain: 'a.example', selector: 's1' })).publish, 'none');
+    assert.equal((await calls['key-show']({ domain: 'a.example', selector: 's1' })).publish, 'none');
   }
   assert.deepEqual(await earlierRecords(data.path), new Map());
   await using node = await startNode(data.path);
   assert.deepEqual(await listed(node), expected);
-  await node.calls.rotate({ domain: 'a.example', to: ['s2'] });
+  await node.calls['rotation-start']({ domain: 'a.example', to: ['s2'] });
   await reaches(node, 's2', 'active', 'a.example');
   await reaches(node, 's1', 'retiring', 'a.example');
 });
@@ -55,7 +55,7 @@ test('more keys than a domain may have now are all taken over', async () => {
   await write(data.path, keys);
   await using node = await startNode(data.path);
   assert.deepEqual((await listed(node)).length, keys.length);
-  assert.deepEqual((await node.calls.signingKeys({})).keys, keys);
+  assert.deepEqual((await node.calls['signing-key-list']({})).keys, keys);
 });
 
 test('another NEK than they have is refused before anything is changed', async () => {
@@ -77,7 +77,7 @@ test('the record of a key stands in DNS though the configuration does not say ho
   const { log, lines } = logLines();
   const domains = [{ name: 'example.com', keys: { publish: 'update' } }];
   await using node = await startNode(data.path, { log, config: { domains, dns: { servers: ['127.0.0.1:9'] } } });
-  const key = await node.calls.get({ domain: 'example.com', selector: 's1' });
+  const key = await node.calls['key-show']({ domain: 'example.com', selector: 's1' });
   assert.deepEqual([key.state, key.publish], ['active', 'manual']);
   assert.equal(lines().filter((l) => l.level === 'warn' && /published by hand/.test(l.msg)).length, 1);
 });

@@ -175,7 +175,7 @@ export async function reaches(
 ): Promise<KeyStatus> {
   return waitFor(
     async () => {
-      const key = await node.calls.get({ domain, selector });
+      const key = await node.calls['key-show']({ domain, selector });
       return key.state === state && key;
     },
     { what: `${selector} of ${domain} to be ${state}`, timeout: 15_000 },
@@ -184,7 +184,7 @@ export async function reaches(
 
 /** Make a key and wait until it signs. */
 export async function activeKey(node: StoreNode, selector: string, domain = 'example.com'): Promise<KeyStatus> {
-  await node.calls.create({ ...ed25519(selector, domain), activate: true });
+  await node.calls['key-create']({ ...ed25519(selector, domain), activate: true });
   return reaches(node, selector, 'active', domain);
 }
 

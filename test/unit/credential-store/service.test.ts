@@ -19,8 +19,8 @@ import { activeKey, ed25519, fails, NEK, reaches, startNode } from './fixture.ts
 test('without a NEK it runs, lists, and says how to get one when a key is asked for', async () => {
   await using data = await tempDir();
   await using node = await startNode(data.path, { nek: null });
-  assert.deepEqual(await node.calls.list({}), { node: 'edge-1', keys: [] });
-  await assert.rejects(node.calls.create(ed25519('s1')), fails('no-nek', /keys nek/));
+  assert.deepEqual(await node.calls['key-list']({}), { node: 'edge-1', keys: [] });
+  await assert.rejects(node.calls['key-create'](ed25519('s1')), fails('no-nek', /keys nek/));
 });
 
 const BAD_NEKS: [string, string, RegExp][] = [
@@ -40,15 +40,15 @@ test('another NEK than the keys have is refused at the start, both named; the ol
   const other = generateNek('edge');
   {
     await using node = await startNode(data.path);
-    await node.calls.create(ed25519('s1'));
+    await node.calls['key-create'](ed25519('s1'));
   }
   const names = [describeNek(parseNek(NEK)), describeNek(parseNek(other))];
   await assert.rejects(startNode(data.path, { nek: other }), fails('nek-mismatch', ...names));
   await using node = await startNode(data.path);
-  assert.equal((await node.calls.list({})).keys.length, 1);
+  assert.equal((await node.calls['key-list']({})).keys.length, 1);
   // The file changes while the store runs: no second NEK comes in beside the first.
   await writeFile(node.nekFile, other);
-  await assert.rejects(node.calls.create(ed25519('s2')), fails('nek-mismatch', ...names));
+  await assert.rejects(node.calls['key-create'](ed25519('s2')), fails('nek-mismatch', ...names));
 });
 
 test('a NEK file that goes away later stops new keys only', async () => {
@@ -56,16 +56,21 @@ test('a NEK file that goes away later stops new keys only', async () => {
   await using node = await startNode(data.path);
   await activeKey(node, 's1');
   await writeFile(node.nekFile, 'gone');
-  await assert.rejects(node.calls.create(ed25519('s2')), fails('no-nek', /nek\.key: .*not a NEK/));
-  assert.equal((await node.calls.list({})).keys.length, 1);
-  assert.deepEqual((await node.calls.verify({ domain: 'example.com', selector: 's1' })).unproven, []);
+  await assert.rejects(node.calls['key-create'](ed25519('s2')), fails('no-nek', /nek\.key: .*not a NEK/));
+  assert.equal((await node.calls['key-list']({})).keys.length, 1);
+  assert.deepEqual((await node.calls['key-verify']({ domain: 'example.com', selector: 's1' })).unproven, []);
 });
 
 for (const algorithm of ['rsa-2048', 'rsa-1024', 'ed25519'] as const) {
   test(`a new ${algorithm} key: what DNS gets verifies what the wrapped key signs`, async () => {
     await using data = await tempDir();
     await using node = await startNode(data.path);
-    const made = await node.calls.create({ domain: 'Bücher.example', selector: 'S1', algorithm, allowWeak: true });
+    const made = await node.calls['key-create']({
+      domain: 'Bücher.example',
+      selector: 'S1',
+      algorithm,
+      allowWeak: true,
+    });
     assert.equal(made.domain, 'xn--bcher-kva.example');
     assert.equal(made.selector, 's1');
     assert.equal(made.record, 's1._domainkey.xn--bcher-kva.example');
@@ -74,7 +79,7 @@ for (const algorithm of ['rsa-2048', 'rsa-1024', 'ed25519'] as const) {
     assert.equal(made.fingerprint, digest.replace(/(..)(?=.)/g, '$1:'));
     assert.equal('wrapped' in made, false);
 
-    const { keys } = await node.calls.signingKeys({});
+    const { keys } = await node.calls['signing-key-list']({});
     assert.equal(keys.length, 1);
     const [wrapped] = keys;
     assert.ok(wrapped);
@@ -96,8 +101,8 @@ test('a 1024-bit key is refused unless it is wanted, and then warned about', asy
   const { log, lines } = logLines();
   await using node = await startNode(data.path, { log });
   const weak = { domain: 'example.com', selector: 's1', algorithm: 'rsa-1024' as const };
-  await assert.rejects(node.calls.create(weak), fails('weak-key', /rsa-2048/));
-  await node.calls.create({ ...weak, allowWeak: true });
+  await assert.rejects(node.calls['key-create'](weak), fails('weak-key', /rsa-2048/));
+  await node.calls['key-create']({ ...weak, allowWeak: true });
   assert.equal(lines().filter((l) => l.level === 'warn' && /weak key/.test(l.msg)).length, 1);
 });
 
@@ -105,13 +110,13 @@ test('a name is used once, also when two ask for it at the same time', async () 
   await using data = await tempDir();
   await using node = await startNode(data.path);
   const results = await Promise.allSettled([
-    node.calls.create(ed25519('s1')),
-    node.calls.create(ed25519('S1', 'EXAMPLE.com.')),
+    node.calls['key-create'](ed25519('s1')),
+    node.calls['key-create'](ed25519('S1', 'EXAMPLE.com.')),
   ]);
   assert.deepEqual(results.map((r) => r.status).sort(), ['fulfilled', 'rejected']);
-  await assert.rejects(node.calls.create(ed25519('s1')), fails('exists', /selector s1 /));
-  await assert.rejects(node.calls.create(ed25519('s_1')), fails('invalid-name', /s_1/));
-  assert.equal((await node.calls.list({})).keys.length, 1);
+  await assert.rejects(node.calls['key-create'](ed25519('s1')), fails('exists', /selector s1 /));
+  await assert.rejects(node.calls['key-create'](ed25519('s_1')), fails('invalid-name', /s_1/));
+  assert.equal((await node.calls['key-list']({})).keys.length, 1);
 });
 
 test('keys are listed in order and got under any spelling of their name; a restart finds them; revisions only rise', async () => {
@@ -128,20 +133,20 @@ test('keys are listed in order and got under any spelling of their name; a resta
     }
     const rising = node.revisions.every((r, i) => i === 0 || r > (node.revisions[i - 1] ?? 0));
     assert.ok(node.revisions.length >= 3 && rising, node.revisions.join());
-    revision = (await node.calls.signingKeys({})).revision;
+    revision = (await node.calls['signing-key-list']({})).revision;
     assert.equal(revision, node.revisions.at(-1));
   }
   await using node = await startNode(data.path);
-  assert.ok((await node.calls.signingKeys({})).revision >= revision);
-  const { keys } = await node.calls.list({});
+  assert.ok((await node.calls['signing-key-list']({})).revision >= revision);
+  const { keys } = await node.calls['key-list']({});
   assert.deepEqual(
     keys.map((k) => `${k.selector} ${k.domain} ${k.state}`),
     ['s1 a.example active', 's2 a.example active', 's1 b.example active'],
   );
-  assert.equal((await node.calls.list({ domain: 'B.EXAMPLE' })).keys.length, 1);
-  assert.equal((await node.calls.list({ domain: 'example' })).keys.length, 0);
-  assert.equal((await node.calls.get({ domain: 'B.EXAMPLE.', selector: 'S1' })).domain, 'b.example');
-  await assert.rejects(node.calls.get({ domain: 'b.example', selector: 's2' }), fails('not-found', /s2/));
+  assert.equal((await node.calls['key-list']({ domain: 'B.EXAMPLE' })).keys.length, 1);
+  assert.equal((await node.calls['key-list']({ domain: 'example' })).keys.length, 0);
+  assert.equal((await node.calls['key-show']({ domain: 'B.EXAMPLE.', selector: 'S1' })).domain, 'b.example');
+  await assert.rejects(node.calls['key-show']({ domain: 'b.example', selector: 's2' }), fails('not-found', /s2/));
 });
 
 test('keys come in pages: what signers hold by 200, what people see by 100', async () => {
@@ -149,19 +154,19 @@ test('keys come in pages: what signers hold by 200, what people see by 100', asy
   await using node = await startNode(data.path);
   for (let i = 0; i < 201; i++) {
     const domain = `d${Math.floor(i / 40)}.example`;
-    await node.calls.create({ ...ed25519(`s${i}`, domain), activate: false });
+    await node.calls['key-create']({ ...ed25519(`s${i}`, domain), activate: false });
   }
-  const first = await node.calls.signingKeys({});
+  const first = await node.calls['signing-key-list']({});
   assert.equal(first.keys.length, 200);
   assert.ok(first.next !== undefined);
-  const second = await node.calls.signingKeys({ after: first.next });
+  const second = await node.calls['signing-key-list']({ after: first.next });
   assert.equal(second.next, undefined);
   assert.equal(new Set([...first.keys, ...second.keys].map((k) => k.selector)).size, 201);
 
   const seen: string[] = [];
   let after: string | undefined;
   do {
-    const page = await node.calls.list(after === undefined ? {} : { after });
+    const page = await node.calls['key-list'](after === undefined ? {} : { after });
     assert.ok(page.keys.length <= 100);
     seen.push(...page.keys.map((k) => k.selector));
     after = page.next;
@@ -169,7 +174,7 @@ test('keys come in pages: what signers hold by 200, what people see by 100', asy
   assert.deepEqual([seen.length, new Set(seen).size], [201, 201]);
   await assert.rejects(
     (async () => {
-      for (let i = 0; ; i++) await node.calls.create({ ...ed25519(`x${i}`, 'd0.example'), activate: false });
+      for (let i = 0; ; i++) await node.calls['key-create']({ ...ed25519(`x${i}`, 'd0.example'), activate: false });
     })(),
     fails('exists', /40 are the most/),
   );
@@ -204,7 +209,7 @@ for (const [what, change] of DAMAGE) {
       const errors = lines().filter((l) => l.level === 'error');
       assert.equal(errors.length, 1, JSON.stringify(errors));
       assert.equal(errors[0]?.['record'], 'domain!b.example');
-      const { keys } = await node.calls.signingKeys({});
+      const { keys } = await node.calls['signing-key-list']({});
       assert.deepEqual(
         keys.map((k) => k.selector),
         ['s1'],
@@ -234,9 +239,12 @@ test('a record of a newer Sealpost is left as it is, and nothing is changed besi
   await level.close();
   {
     await using node = await startNode(data.path);
-    await assert.rejects(node.calls.create(ed25519('s2')), fails('unreadable-record', 'example.com', /newer Sealpost/));
+    await assert.rejects(
+      node.calls['key-create'](ed25519('s2')),
+      fails('unreadable-record', 'example.com', /newer Sealpost/),
+    );
     await activeKey(node, 's1', 'a.example');
-    assert.deepEqual((await node.calls.status({})).unreadable, ['example.com']);
+    assert.deepEqual((await node.calls['status-show']({})).unreadable, ['example.com']);
   }
   const after = await Store.open(join(data.path, 'credentials'), silentLogger);
   assert.deepEqual(await after.get(record), value);
@@ -256,12 +264,12 @@ test('a key whose write failed is neither listed nor found after a restart, and 
       await write.call(this, operations);
       if (++writes === 1) throw new SealpostError('store-failed', 'disk full');
     });
-    await assert.rejects(node.calls.create(ed25519('s1')), fails('store-failed', /disk full/));
-    assert.deepEqual((await node.calls.list({ domain: 'example.com' })).keys, []);
+    await assert.rejects(node.calls['key-create'](ed25519('s1')), fails('store-failed', /disk full/));
+    assert.deepEqual((await node.calls['key-list']({ domain: 'example.com' })).keys, []);
     assert.equal(node.revisions.length, told);
   }
   await using node = await startNode(data.path);
-  assert.deepEqual((await node.calls.list({ domain: 'example.com' })).keys, []);
+  assert.deepEqual((await node.calls['key-list']({ domain: 'example.com' })).keys, []);
   await activeKey(node, 's1');
 });
 
@@ -275,19 +283,24 @@ test('nothing that it answers, logs or stores has a private key or the NEK in cl
     const { calls } = node;
     for (const algorithm of ['ed25519', 'rsa-2048'] as const) {
       const name = { domain: 'example.com', selector: algorithm };
-      replies.push(await calls.create({ ...name, algorithm }));
+      replies.push(await calls['key-create']({ ...name, algorithm }));
       await reaches(node, algorithm, 'active');
-      const whole = await calls.wrapped(name);
+      const whole = await calls['key-export'](name);
       const privateKey = unwrapKey(parseNek(NEK), whole, whole.wrapped);
       traces.push(...keyTraces(privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()));
-      replies.push(whole, await calls.get(name), await calls.verify(name));
+      replies.push(whole, await calls['key-show'](name), await calls['key-verify'](name));
     }
-    replies.push(await calls.rotate({ domain: 'example.com' }));
-    await waitFor(async () => (await calls.rotation({ domain: 'example.com' })).state === 'done', {
+    replies.push(await calls['rotation-start']({ domain: 'example.com' }));
+    await waitFor(async () => (await calls['rotation-show']({ domain: 'example.com' })).state === 'done', {
       ...{ what: 'the rotation', timeout: 10_000 },
     });
-    replies.push(await calls.list({}), await calls.signingKeys({}), await calls.status({}), await calls.neks({}));
-    await assert.rejects(calls.create(ed25519('ed25519')), (error) => replies.push(String(error)) > 0);
+    replies.push(
+      await calls['key-list']({}),
+      await calls['signing-key-list']({}),
+      await calls['status-show']({}),
+      await calls['nek-list']({}),
+    );
+    await assert.rejects(calls['key-create'](ed25519('ed25519')), (error) => replies.push(String(error)) > 0);
   }
   const base64 = NEK.trim().split(':')[2] ?? '';
   traces.push(Buffer.from(base64, 'base64'), Buffer.from(base64.slice(0, 40)));

@@ -16,14 +16,14 @@ import { SealpostError } from '#shared/errors.ts';
 export function fakePolicy(overrides: Partial<Client<PolicyContract>> = {}) {
   const calls: { operation: string; request: unknown; options: CallOptions | undefined }[] = [];
   const open: Client<PolicyContract> = {
-    connect: async () => ({ action: 'accept', name: 'client.test', scope: 'external', why: [] }),
-    authenticate: async ({ user }, options) =>
+    'client-check': async () => ({ action: 'accept', name: 'client.test', scope: 'external', why: [] }),
+    'user-authenticate': async ({ user }, options) =>
       Buffer.from(options?.bytes ?? []).toString() === 'secret'
         ? { action: 'accept', user, why: [] }
         : { action: 'reject', reply: { code: 535, enhanced: '5.7.8', text: 'Wrong name or password' }, why: [] },
-    sender: async () => ({ action: 'accept', why: [] }),
-    recipient: async ({ recipient }) => ({ action: 'accept', recipients: [recipient], why: [] }),
-    message: async () => ({
+    'sender-check': async () => ({ action: 'accept', why: [] }),
+    'recipient-check': async ({ recipient }) => ({ action: 'accept', recipients: [recipient], why: [] }),
+    'message-check': async () => ({
       action: 'accept',
       prepend: ['Received: test\r\n'],
       originating: false,
@@ -63,12 +63,12 @@ export class FakeRouter {
   readonly messages: Stored[] = [];
   readonly aborted: string[] = [];
   readonly nodes = new Set<string | undefined>();
-  fail: Partial<Record<'open' | 'chunk' | 'commit', string>> = {};
+  fail: Partial<Record<'transfer-open' | 'transfer-append' | 'transfer-commit', string>> = {};
   /** Holds every chunk back until it resolves. */
   gate: Promise<void> | undefined;
-  /** Holds the answer to `open` back until it resolves. */
+  /** Holds the answer to `transfer-open` back until it resolves. */
   opening: Promise<void> | undefined;
-  /** Holds the answer to `commit` back until it resolves. */
+  /** Holds the answer to `transfer-commit` back until it resolves. */
   committing: Promise<void> | undefined;
   /** Chunks that wait for their answer, and the most that ever did. */
   waiting = 0;
@@ -90,7 +90,7 @@ export class FakeRouter {
     });
   }
 
-  #check(operation: 'open' | 'chunk' | 'commit'): void {
+  #check(operation: 'transfer-open' | 'transfer-append' | 'transfer-commit'): void {
     const code = this.fail[operation];
     if (code !== undefined) throw new SealpostError(code, `${operation} fails in this test`);
   }
@@ -103,16 +103,16 @@ export class FakeRouter {
 
   // biome-ignore lint/suspicious/noExplicitAny: one table for operations of four types
   readonly #handlers: Record<string, (request: any, options: CallOptions) => Promise<unknown>> = {
-    open: async (request) => {
-      this.#check('open');
+    'transfer-open': async (request) => {
+      this.#check('transfer-open');
       const transfer = `T${++this.#count}`;
       this.#transfers.set(transfer, { ...request, parts: [] });
       await this.opening;
       return { transfer, queueId: `Q${transfer.slice(1)}`, node: 'node-7' };
     },
-    chunk: async ({ transfer, sequence }, { bytes, node }) => {
+    'transfer-append': async ({ transfer, sequence }, { bytes, node }) => {
       this.nodes.add(node);
-      this.#check('chunk');
+      this.#check('transfer-append');
       const { parts } = this.#transfer(transfer);
       if (sequence !== parts.length) throw new SealpostError('out-of-order', String(sequence));
       parts.push(Buffer.from(bytes ?? []));
@@ -121,9 +121,9 @@ export class FakeRouter {
       this.waiting--;
       return {};
     },
-    commit: async ({ transfer, sequence, facts, prepend }, { bytes, node, trace }) => {
+    'transfer-commit': async ({ transfer, sequence, facts, prepend }, { bytes, node, trace }) => {
       this.nodes.add(node);
-      this.#check('commit');
+      this.#check('transfer-commit');
       await this.committing;
       const { parts, ...rest } = this.#transfer(transfer);
       if (sequence !== parts.length) throw new SealpostError('out-of-order', String(sequence));
@@ -133,7 +133,7 @@ export class FakeRouter {
       this.#transfers.delete(transfer);
       return { queueId };
     },
-    abort: async ({ transfer }, { node }) => {
+    'transfer-abort': async ({ transfer }, { node }) => {
       this.nodes.add(node);
       if (this.#transfers.delete(transfer)) this.aborted.push(transfer);
       return {};
@@ -161,7 +161,7 @@ export async function startListener(setUp: SetUp = {}) {
   const service = createListenerService({ settings, log: logger, ...clients, onRouters });
   await service.start();
   const status = async () =>
-    (await service.handlers.status({}, { bytes: new Uint8Array(), trace: undefined })).listeners;
+    (await service.handlers['status-show']({}, { bytes: new Uint8Array(), trace: undefined })).listeners;
   const port = (await status())[0]?.port ?? 0;
   return {
     port,

@@ -101,7 +101,7 @@ test('PROXY protocol: from the networks that speak it, the client is who they sa
   assert.match(await polite.reply(), /^220/);
   await polite.sayAll('EHLO client.test', 'MAIL FROM:<a@b.test>', 'RCPT TO:<c@d.test>', 'DATA', '.');
   assert.equal(server.router.messages[0]?.origin.client.address, '2001:db8::7');
-  const asked = server.policy.calls.filter((c) => c.operation === 'connect').map((c) => c.request);
+  const asked = server.policy.calls.filter((c) => c.operation === 'client-check').map((c) => c.request);
   assert.deepEqual(
     asked.map((r) => (r as { address: string }).address),
     ['192.0.2.7', '2001:db8::7'],

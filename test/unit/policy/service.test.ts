@@ -47,7 +47,7 @@ const bytes = (text: string) => ({ bytes: Buffer.from(text) });
 
 test('a right password, whatever the case of the name, and its log line', async (t) => {
   const { policy, lines } = await setup(t);
-  const verdict = await policy.authenticate(login('aLICE', 'LOGIN'), bytes('secret'));
+  const verdict = await policy['user-authenticate'](login('aLICE', 'LOGIN'), bytes('secret'));
   assert.deepEqual(verdict, { action: 'accept', user: 'Alice', why: ['user Alice: password is right'] });
   const line = lines.find((l) => l['msg'] === 'Authentication succeeded');
   assert.ok(line);
@@ -76,7 +76,7 @@ test('a wrong password and an unknown user get the same reply; the log tells the
     ['', 'secret'],
     ['nobody\r\n', 'secret'],
   ] as const) {
-    const verdict = await policy.authenticate(login(user), bytes(password));
+    const verdict = await policy['user-authenticate'](login(user), bytes(password));
     assert.ok(verdict.action === 'reject');
     replies.push(verdict.reply);
   }
@@ -97,7 +97,7 @@ test('an unknown user costs as much time as a wrong password', async (t) => {
     const times: number[] = [];
     for (let i = 0; i < 7; i++) {
       const started = performance.now();
-      await policy.authenticate(login(user), bytes('wrong'));
+      await policy['user-authenticate'](login(user), bytes('wrong'));
       times.push(performance.now() - started);
     }
     return times.toSorted((a, b) => a - b)[3] ?? 0;
@@ -109,7 +109,7 @@ test('an unknown user costs as much time as a wrong password', async (t) => {
 test('more logins than can wait are told to come back', async (t) => {
   const { policy, lines } = await setup(t);
   const verdicts = await Promise.all(
-    Array.from({ length: 150 }, () => policy.authenticate(login('alice'), bytes('secret'))),
+    Array.from({ length: 150 }, () => policy['user-authenticate'](login('alice'), bytes('secret'))),
   );
   const accepted = verdicts.filter((v) => v.action === 'accept').length;
   const deferred = verdicts.flatMap((v) => (v.action === 'accept' ? [] : [v.reply]));
@@ -120,9 +120,13 @@ test('more logins than can wait are told to come back', async (t) => {
 
 test('without a users file nobody can log in and every local recipient is taken', async (t) => {
   const { policy } = await setup(t, null);
-  const verdict = await policy.authenticate(login('alice'), bytes('secret'));
+  const verdict = await policy['user-authenticate'](login('alice'), bytes('secret'));
   assert.ok(verdict.action === 'reject' && verdict.why[0]?.includes('no users file'));
-  const rcpt = await policy.recipient({ facts: facts(), reversePath: '', recipient: { address: 'any@example.com' } });
+  const rcpt = await policy['recipient-check']({
+    facts: facts(),
+    reversePath: '',
+    recipient: { address: 'any@example.com' },
+  });
   assert.equal(rcpt.action, 'accept');
 });
 
@@ -135,15 +139,16 @@ test('a users file that cannot be read stops the start', async () => {
 
 test('a changed configuration is in force at once; a bad users file defers logins', async (t) => {
   const { policy, settings, input, file } = await setup(t);
-  const ask = () => policy.recipient({ facts: facts(), reversePath: '', recipient: { address: 'x@partner.test' } });
+  const ask = () =>
+    policy['recipient-check']({ facts: facts(), reversePath: '', recipient: { address: 'x@partner.test' } });
   assert.equal((await ask()).action, 'reject');
   settings.replace(input({ relay: { allow: { domains: ['partner.test'] } } }));
   assert.equal((await ask()).action, 'accept');
 
   settings.replace(input({ directory: { users: `${file}.gone` } }));
-  const verdict = async () => (await policy.authenticate(login('alice'), bytes('secret'))).action;
+  const verdict = async () => (await policy['user-authenticate'](login('alice'), bytes('secret'))).action;
   for (const end = Date.now() + 5000; (await verdict()) !== 'defer'; await sleep(5)) assert.ok(Date.now() < end);
-  const local = await policy.recipient({
+  const local = await policy['recipient-check']({
     facts: facts(),
     reversePath: '',
     recipient: { address: 'alice@example.com' },
@@ -155,7 +160,7 @@ test('a changed configuration is in force at once; a bad users file defers login
 
 test('connect: loopback has a name without DNS, a silent DNS costs a moment and no more', async (t) => {
   const { policy, settings, input } = await setup(t);
-  const from = (address: string) => policy.connect({ session: 'S', listener: 'mx', kind: 'relay', address });
+  const from = (address: string) => policy['client-check']({ session: 'S', listener: 'mx', kind: 'relay', address });
   assert.deepEqual(await from('::ffff:127.0.0.1'), {
     action: 'accept',
     name: 'localhost',
@@ -179,6 +184,6 @@ test('a message whose bytes are a view of a larger buffer is read at its place',
   const whole = Buffer.from('From: x@x.test\r\nFrom: alice@example.com\r\n\r\n');
   const request = { queueId: 'Q', reversePath: '', recipients: ['x@far.test'], smtpUtf8: false, size: 10 };
   const alice = facts({ kind: 'submission', user: 'Alice' });
-  const verdict = await policy.message({ facts: alice, ...request }, { bytes: whole.subarray(16) });
+  const verdict = await policy['message-check']({ facts: alice, ...request }, { bytes: whole.subarray(16) });
   assert.ok(verdict.action === 'accept' && verdict.originating && verdict.prepend.length === 3);
 });

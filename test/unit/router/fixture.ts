@@ -109,7 +109,7 @@ export class FakeSigner {
   readonly calls: SignCall[] = [];
 
   readonly client = {
-    sign: async (request, options) => {
+    'message-sign': async (request, options) => {
       const header = Buffer.from(options?.bytes ?? []).toString('latin1');
       const call = { header, bodyHash: request.bodyHash, queueId: request.queueId };
       this.calls.push(call);
@@ -244,7 +244,7 @@ export class TestRouter implements AsyncDisposable {
   /** Send a message in pieces as a listener does; resolves to its queue id. */
   async send({ envelope: e, message = messageOf(2000), ...sent }: Sent): Promise<string> {
     const { handlers } = this.service;
-    const opened = await handlers.open(
+    const opened = await handlers['transfer-open'](
       { envelope: e, origin: ORIGIN },
       this.context(undefined, sent.trace ?? 'TRACE1'),
     );
@@ -253,8 +253,11 @@ export class TestRouter implements AsyncDisposable {
     let sequence = 0;
     let at = 0;
     for (; at + step < message.length; at += step)
-      await handlers.chunk({ transfer, sequence: sequence++ }, this.context(message.subarray(at, at + step)));
-    const { queueId } = await handlers.commit(
+      await handlers['transfer-append'](
+        { transfer, sequence: sequence++ },
+        this.context(message.subarray(at, at + step)),
+      );
+    const { queueId } = await handlers['transfer-commit'](
       { transfer, sequence, ...commitFields(message, sent) },
       this.context(message.subarray(at)),
     );
@@ -262,18 +265,18 @@ export class TestRouter implements AsyncDisposable {
   }
 
   async show(queueId: string): Promise<{ entry: QueueEntry; finished: boolean }> {
-    return this.service.handlers.show({ queueId }, this.context());
+    return this.service.handlers['message-show']({ queueId }, this.context());
   }
 
-  async status(): Promise<Answer<RouterContract['operations']['status']>> {
-    return this.service.handlers.status({}, this.context());
+  async status(): Promise<Answer<RouterContract['operations']['status-show']>> {
+    return this.service.handlers['status-show']({}, this.context());
   }
 
   /** The text of everything that is in the queue for a recipient: notices are found with it. */
   async readQueued(queueId: string): Promise<string> {
     const parts: Uint8Array[] = [];
     for (let offset = 0; ; ) {
-      const { bytes } = await this.service.handlers.read({ queueId, offset }, this.context());
+      const { bytes } = await this.service.handlers['message-read']({ queueId, offset }, this.context());
       if (bytes.length === 0) return Buffer.concat(parts).toString('latin1');
       parts.push(bytes);
       offset += bytes.length;

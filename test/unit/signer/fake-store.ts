@@ -21,18 +21,21 @@ export class FakeCredentialStore {
     this.#node = node;
     this.#nek = nek;
     this.#announce = announce;
-    const signingKeys = () => {
+    const signingKeyList = () => {
       if (this.failure !== undefined) throw new SealpostError(this.failure, `the store of ${node} does not answer`);
       return { node, revision: this.revision, keys: this.keys };
     };
     // Whatever else the contract has is none of a signer's business.
-    const handlers = new Proxy({ signingKeys } as unknown as Service<CredentialStoreContract>['handlers'], {
-      get: (given, operation) =>
-        Reflect.get(given, operation) ??
-        (() => {
-          throw new Error(`a signer asked for ${String(operation)}`);
-        }),
-    });
+    const handlers = new Proxy(
+      { 'signing-key-list': signingKeyList } as unknown as Service<CredentialStoreContract>['handlers'],
+      {
+        get: (given, operation) =>
+          Reflect.get(given, operation) ??
+          (() => {
+            throw new Error(`a signer asked for ${String(operation)}`);
+          }),
+      },
+    );
     const nothing = async (): Promise<void> => undefined;
     this.service = { contract: credentialStoreContract, handlers, start: nothing, stop: nothing };
   }

@@ -29,7 +29,7 @@ function key(selector: string, state: KeyRecord['state'] = 'active'): KeyRecord 
   return { selector, algorithm: 'ed25519', state, fingerprint: 'f', publicKey: 'p', ...times, ...flags, ...wrapped };
 }
 
-type Answer = Awaited<ReturnType<Client<CredentialStoreContract>['signingKeys']>>;
+type Answer = Awaited<ReturnType<Client<CredentialStoreContract>['signing-key-list']>>;
 
 /** A source over the records of one real store; `between` runs after each page that is not the last. */
 async function setUp(t: TestContext, between: () => Promise<void> = async () => undefined) {
@@ -53,9 +53,9 @@ async function setUp(t: TestContext, between: () => Promise<void> = async () => 
     const { map, records } = site;
     return { map, records, settings, all: () => records.all() } as Partial<Office> as Office;
   };
-  const ask = reading(office).signingKeys as Handlers<CredentialStoreContract>['signingKeys'];
+  const ask = reading(office)['signing-key-list'] as Handlers<CredentialStoreContract>['signing-key-list'];
   const credentials = {
-    async signingKeys(request: { after?: string; since?: string }) {
+    async 'signing-key-list'(request: { after?: string; since?: string }) {
       const answer = await ask(request as never, undefined as never);
       site.answers.push(answer);
       if (answer.next !== undefined) await between();
@@ -143,7 +143,7 @@ test('what the own store and a newer one gave is known of both, so that turns be
   const revisions: Record<string, number> = { 'edge-1': 1, 'edge-2': 2 };
   let whole = 0;
   const credentials = {
-    async signingKeys({ since }: { since?: string }, options?: { node?: string }) {
+    async 'signing-key-list'({ since }: { since?: string }, options?: { node?: string }) {
       const node = options?.node ?? 'edge-1';
       const known = since?.startsWith(`${node}:`) === true;
       if (!known) whole++;

@@ -58,27 +58,27 @@ test('from a new key to a signature that verifies, to no signature when it is de
   const { store, signing, settings } = both;
   const sign = () => {
     const { header, ...rest } = requestFor(message);
-    return signing.sign({ queueId: 'Q', ...rest }, { bytes: header });
+    return signing['message-sign']({ queueId: 'Q', ...rest }, { bytes: header });
   };
 
   store.failure = 'unavailable';
   await both.signer.start();
-  const { behind, ...unloaded } = await signing.status({});
+  const { behind, ...unloaded } = await signing['status-show']({});
   assert.match(behind ?? '', /the store of edge-1 does not answer/);
   const empty = { node: 'edge-1', loaded: false, revision: 0, keys: 0, upToDate: false, unusable: [] };
   assert.deepEqual(unloaded, empty);
   assert.equal((await sign()).outcome, 'hold');
 
   store.failure = undefined;
-  await waitFor(async () => (await signing.status({})).loaded, { what: 'the keys' });
+  await waitFor(async () => (await signing['status-show']({})).loaded, { what: 'the keys' });
   assert.equal((await sign()).outcome, 'not-configured');
 
   const ed25519 = await store.create('example.com', 'e1', 'ed25519');
   const rsa = await store.create('example.com', 'r1', 'rsa-2048');
   await store.create('example.com', 'n1', 'ed25519', 'proven');
-  await waitFor(async () => (await signing.status({})).revision === 3, { what: 'the keys' });
+  await waitFor(async () => (await signing['status-show']({})).revision === 3, { what: 'the keys' });
   const state = { node: 'edge-1', store: 'edge-1', loaded: true, revision: 3, keys: 2, upToDate: true, unusable: [] };
-  assert.deepEqual(await signing.status({}), state);
+  assert.deepEqual(await signing['status-show']({}), state);
 
   const signed = await sign();
   assert.equal(signed.outcome, 'signed');
@@ -99,7 +99,7 @@ test('from a new key to a signature that verifies, to no signature when it is de
   assert.equal((await sign()).outcome, 'not-configured');
   settings.replace(ConfigSchema.parse({ domains: [{ name: 'example.com', signing: { mode: 'enforce' } }] }));
   for (const selector of ['e1', 'r1']) store.remove(selector);
-  await waitFor(async () => (await signing.status({})).keys === 0, { what: 'no keys' });
+  await waitFor(async () => (await signing['status-show']({})).keys === 0, { what: 'no keys' });
   assert.equal((await sign()).outcome, 'hold');
 });
 
@@ -117,7 +117,7 @@ test('a held key is proven whatever its state, for the challenge that was asked;
   const locked = await store.create('example.com', 'locked', 'ed25519', 'created');
   locked.wrapped.nekFingerprint = '0123456789abcdef';
   const prove = (selector: string, challenge = CHALLENGE, domain = 'Example.COM.') =>
-    signing.prove({ domain, selector, challenge });
+    signing['key-prove']({ domain, selector, challenge });
 
   await assert.rejects(prove('e1'), refused('not-held', /no key e1\._domainkey\.example\.com: .*not loaded/));
   await both.signer.start();
@@ -129,7 +129,7 @@ test('a held key is proven whatever its state, for the challenge that was asked;
   }
   await assert.rejects(prove('absent'), refused('not-held', /absent\._domainkey.* revision 4/));
   await assert.rejects(prove('locked'), refused('unusable', new RegExp(`edge \\(0123456789abcdef\\).*${nek.name}`)));
-  const { unusable, keys: usable } = await signing.status({});
+  const { unusable, keys: usable } = await signing['status-show']({});
   assert.deepEqual([unusable.map((k) => k.selector), usable], [['locked'], 1]);
   for (const bad of ['short', `subject: ${CHALLENGE}`, `${CHALLENGE}\r\n`]) {
     await assert.rejects(prove('e1', bad), refused('malformed', /challenge/));
@@ -172,7 +172,7 @@ test('a body hash that is none never reaches a header', async () => {
   await using both = await startBoth();
   for (const bodyHash of ['', 'AAAA', `${'A'.repeat(43)}=\r\nX: y`, `;${'A'.repeat(42)}=`]) {
     await assert.rejects(
-      both.signing.sign({ queueId: 'Q', bodyHash, reversePath: '' }, { bytes: Buffer.from(message.header) }),
+      both.signing['message-sign']({ queueId: 'Q', bodyHash, reversePath: '' }, { bytes: Buffer.from(message.header) }),
       (error) => error instanceof SealpostError && error.code === 'malformed',
     );
   }

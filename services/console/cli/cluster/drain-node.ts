@@ -25,7 +25,7 @@ export async function drainNode(node: string, options: Options): Promise<void> {
   }
   const end = performance.now() + limit;
   for (const { process, services } of processes) {
-    await caller.client(memberContract).drain({}, { node: process });
+    await caller.client(memberContract)['member-drain']({}, { node: process });
     if (services.includes('router')) await watch(caller, process, node, end, options);
     await gone(caller, process, node, end, options);
   }
@@ -41,7 +41,7 @@ export async function drainNode(node: string, options: Options): Promise<void> {
 async function processesOf(caller: Caller, node: string): Promise<Member[]> {
   const { members } = await caller
     .client(memberContract)
-    .members({})
+    ['member-list']({})
     .catch((error: unknown) => {
       // The last process of the cluster has ended.
       if (errorCode(error) === CALL_ERRORS.unavailable && caller.connected) return { members: [] };
@@ -70,7 +70,9 @@ async function watch(caller: Caller, process: string, node: string, end: number,
 /** Messages that a router still has; undefined when it has handed over all, or has ended. */
 async function leftAt(caller: Caller, process: string): Promise<number | undefined> {
   try {
-    const { active, deferred, hold, copies } = await caller.client(routerContract).status({}, { node: process });
+    const { active, deferred, hold, copies } = await caller
+      .client(routerContract)
+      ['status-show']({}, { node: process });
     return copies?.drained === true ? undefined : active + deferred + hold;
   } catch (error) {
     if (await hasEnded(caller, process, error)) return undefined;
@@ -88,7 +90,7 @@ export async function gone(
 ): Promise<void> {
   while (performance.now() < end) {
     try {
-      await caller.client(memberContract).ping({}, { node: process, timeout: 2000 });
+      await caller.client(memberContract)['member-ping']({}, { node: process, timeout: 2000 });
     } catch (error) {
       if (await hasEnded(caller, process, error)) return;
     }
@@ -106,7 +108,7 @@ async function hasEnded(caller: Caller, process: string, error: unknown): Promis
   if (code === 'no-node') return true;
   if (code !== CALL_ERRORS.unavailable || !caller.connected) return false;
   try {
-    const { members } = await caller.client(memberContract).members({}, { timeout: 2000 });
+    const { members } = await caller.client(memberContract)['member-list']({}, { timeout: 2000 });
     return members.find((m) => m.process === process)?.stopped !== false;
   } catch (second) {
     return errorCode(second) === CALL_ERRORS.unavailable && caller.connected;

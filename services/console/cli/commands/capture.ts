@@ -114,7 +114,7 @@ async function ownKey(caller: Caller, name: string): Promise<{ record?: string[]
   const [, selector, domain] = /^(.+)\._domainkey\.(.+)$/i.exec(name) ?? [];
   if (selector === undefined || domain === undefined) return { source: 'DNS' };
   try {
-    const key = await caller.client(credentialStoreContract).get({ domain, selector });
+    const key = await caller.client(credentialStoreContract)['key-show']({ domain, selector });
     return { record: [txtStrings(dkimRecordValue(key))], source: 'this node' };
   } catch (error) {
     if (errorCode(error) === 'not-found') return { source: 'DNS' };

@@ -56,7 +56,7 @@ async function list(options: ListOptions): Promise<void> {
   const entries: Entry[] = [];
   let after: string | undefined;
   do {
-    const page = await router.list(
+    const page = await router['message-list'](
       {
         limit: Math.min(500, options.limit - entries.length),
         ...(options.state !== undefined && { state: options.state }),
@@ -136,7 +136,7 @@ function outcomeText({
 
 async function show(id: string, options: QueueOptions): Promise<void> {
   await using caller = await openCaller(options);
-  const { entry, finished } = await caller.client(routerContract).show({ queueId: id }, at(caller, options));
+  const { entry, finished } = await caller.client(routerContract)['message-show']({ queueId: id }, at(caller, options));
   print(options, { entry, finished }, () =>
     [
       pairs([
@@ -180,7 +180,7 @@ async function* readMessage(
   call: CallOptions,
 ): AsyncGenerator<Uint8Array> {
   for (let offset = 0; ; ) {
-    const { bytes } = await router.read({ queueId, offset }, call);
+    const { bytes } = await router['message-read']({ queueId, offset }, call);
     if (bytes.length === 0) return;
     yield bytes;
     offset += bytes.length;
@@ -197,8 +197,8 @@ async function change(operation: Change, done: string, ids: string[], options: S
   for (const selection of selections) {
     const answer =
       operation === 'remove'
-        ? await router.remove({ ...selection, notify: options.notify ?? false }, at(caller, options))
-        : await router[operation](selection, at(caller, options));
+        ? await router['message-remove']({ ...selection, notify: options.notify ?? false }, at(caller, options))
+        : await router[`message-${operation}`](selection, at(caller, options));
     count += answer.count;
   }
   print(options, { count }, () => `${count} ${count === 1 ? 'message' : 'messages'} ${done}`);

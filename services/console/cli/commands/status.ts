@@ -44,16 +44,16 @@ type Answered<Name extends keyof Answers> = Extract<Answers[Name], { ok: true }>
 
 async function askAll(caller: Caller) {
   const [listener, policy, router, signer, store] = await Promise.all([
-    ask(caller.client(listenerContract).status({}, PATIENCE)),
+    ask(caller.client(listenerContract)['status-show']({}, PATIENCE)),
     // Policy keeps no counts to show. The first question of a session tells whether it answers.
     ask(
       caller
         .client(policyContract)
-        .connect({ session: 'status', listener: 'status', kind: 'relay', address: '127.0.0.1' }, PATIENCE),
+        ['client-check']({ session: 'status', listener: 'status', kind: 'relay', address: '127.0.0.1' }, PATIENCE),
     ),
-    ask(caller.client(routerContract).status({}, PATIENCE)),
-    ask(caller.client(signerContract).status({}, PATIENCE)),
-    ask(caller.client(credentialStoreContract).status({}, PATIENCE)),
+    ask(caller.client(routerContract)['status-show']({}, PATIENCE)),
+    ask(caller.client(signerContract)['status-show']({}, PATIENCE)),
+    ask(caller.client(credentialStoreContract)['status-show']({}, PATIENCE)),
   ]);
   return { listener, policy, router, signer, 'credential-store': store };
 }

@@ -33,7 +33,7 @@ type Ready = { wanted: WantedKey; name: { domain: string; selector: string }; ow
 export async function currentNek(store: Store, options: CommonOptions): Promise<Nek> {
   const { credentials } = await readConfig(options, ['credentials']);
   const neks = await loadNeks(credentials.nek, silentLogger);
-  const known = (await store.neks({})).neks.find((n) => n.current) ?? (await firstNek(store, neks));
+  const known = (await store['nek-list']({})).neks.find((n) => n.current) ?? (await firstNek(store, neks));
   const nek = findNek(neks, known.fingerprint);
   if (nek !== undefined) return nek;
   throw new SealpostError(
@@ -56,7 +56,7 @@ async function firstNek(store: Store, neks: readonly Nek[]): Promise<{ name: str
       `the store has no NEK yet, and several are configured, ${describeNeks(neks)}: say which one with "sealpost keymgmt create credstore <name>"`,
     );
   }
-  return store.useNek({ name: nek.name });
+  return store['nek-use']({ name: nek.name });
 }
 
 /** Read, check, wrap and send each key. What speaks against one holds up no other. */
@@ -126,7 +126,7 @@ function assertStrong({ algorithm }: PrivateKey, { allowWeak = false }: ImportOp
 /** The same key, where the store has it. Fails with `exists` when another one has its name. */
 async function find(store: Store, { name, own }: Ready): Promise<KeyStatus | undefined> {
   try {
-    const key = await store.get(name);
+    const key = await store['key-show'](name);
     if (key.fingerprint === own.fingerprint) return key;
     throw new SealpostError(
       'exists',
@@ -141,7 +141,7 @@ async function find(store: Store, { name, own }: Ready): Promise<KeyStatus | und
 function send(store: Store, nek: Nek, { wanted, name, own }: Ready, options: ImportOptions): Promise<KeyStatus> {
   const { algorithm, publicKey, privateKey } = own;
   const activate = options.activate ?? wanted.activate;
-  return store.import({
+  return store['key-import']({
     ...name,
     algorithm,
     publicKey,

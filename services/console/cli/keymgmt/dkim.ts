@@ -28,7 +28,7 @@ export async function createEd25519([domain = '', selector = '']: string[], opti
 
 async function create(domain: string, selector: string, algorithm: KeyAlgorithm, options: KeymgmtOptions) {
   const request = { domain, selector, algorithm, allowWeak: algorithm === 'rsa-1024' };
-  const key = await withStore(options, (store) => store.create(request));
+  const key = await withStore(options, (store) => store['key-create'](request));
   print(options, key, () => [`Created DKIM key ${dkimRecordName(key)}`, '', afterCreation(key)].join('\n'));
 }
 
@@ -61,7 +61,7 @@ function line(key: KeyStatus): string {
  * bytes. Domino's file holds the bare value, which zones and many forms refuse; `--value` writes that.
  */
 export async function exportDns([domain = '', selector = '', file = '']: string[], options: KeymgmtOptions) {
-  const key = await withStore(options, (store) => store.get({ domain, selector }));
+  const key = await withStore(options, (store) => store['key-show']({ domain, selector }));
   const record = recordOf(key);
   await writeNew(file, `${options.value ? record.value : zoneText(record)}\n`, 0o644);
   print(options, { ...record, file }, () => `Exported the DNS TXT record of ${dkimRecordName(key)} to ${file}`);
@@ -69,6 +69,6 @@ export async function exportDns([domain = '', selector = '', file = '']: string[
 
 export async function remove([domain = '', selector = '']: string[], options: KeymgmtOptions) {
   await confirm(`Key ${selector} of ${domain} and its record are removed for good`, options);
-  await withStore(options, (store) => store.delete({ domain, selector }));
+  await withStore(options, (store) => store['key-delete']({ domain, selector }));
   print(options, { domain, selector }, () => `Deleted DKIM key ${clean(dkimRecordName({ domain, selector }))}`);
 }

@@ -40,7 +40,7 @@ async function nekFile(name: string, options: KeymgmtOptions): Promise<string> {
 }
 
 export async function createStore([name = '']: string[], options: KeymgmtOptions) {
-  const nek = await withStore(options, (store) => store.useNek({ name }));
+  const nek = await withStore(options, (store) => store['nek-use']({ name }));
   print(options, nek, () =>
     [
       `NEK Fingerprint : ${nek.fingerprint}`,
@@ -51,7 +51,7 @@ export async function createStore([name = '']: string[], options: KeymgmtOptions
 }
 
 export async function showAll(_: string[], options: KeymgmtOptions) {
-  const { neks } = await withStore(options, (store) => store.neks({}));
+  const { neks } = await withStore(options, (store) => store['nek-list']({}));
   print(options, { neks }, () => [...neks.map(line), 'Show All NEKs succeeded.'].join('\n'));
 }
 
@@ -68,7 +68,7 @@ function line(nek: NekStatus): string {
 }
 
 export async function rotate([name = '']: string[], options: KeymgmtOptions) {
-  const answer = await withStore(options, (store) => store.rotateNek({ name }));
+  const answer = await withStore(options, (store) => store['nek-rotate']({ name }));
   const { nek, rewrapped } = answer;
   print(options, answer, () =>
     [
@@ -85,7 +85,7 @@ const lacking = (nek: NekStatus): string[] =>
     : [clean(`warning: NEK ${nek.name} is not in credentials.nek of ${nek.lacking.join(', ')}: add it there`)];
 
 export async function remove([name = '']: string[], options: KeymgmtOptions) {
-  await withStore(options, (store) => store.deleteNek({ name }));
+  await withStore(options, (store) => store['nek-delete']({ name }));
   print(options, { name }, () =>
     [
       `Deleted NEK ${clean(name)}: the store knows it no more.`,

@@ -11,20 +11,20 @@ type Force = CommonOptions & { force?: boolean };
 type Yes = { yes?: boolean };
 
 export const activate = (domain: string, selector: string, options: CommonOptions): Promise<void> =>
-  changeKey(options, (store) => store.activate({ domain, selector }));
+  changeKey(options, (store) => store['key-activate']({ domain, selector }));
 
 export const retire = (domain: string, selector: string, options: Force): Promise<void> =>
-  changeKey(options, (store) => store.retire({ domain, selector, force: options.force ?? false }));
+  changeKey(options, (store) => store['key-retire']({ domain, selector, force: options.force ?? false }));
 
 export async function revoke(domain: string, selector: string, options: Force & Yes): Promise<void> {
   const mail = 'mail on its way that it signed fails verification from then on';
   await confirm(`Key ${selector} of ${domain} stops signing for good and its record says so; ${mail}`, options);
-  await changeKey(options, (store) => store.revoke({ domain, selector, force: options.force ?? false }));
+  await changeKey(options, (store) => store['key-revoke']({ domain, selector, force: options.force ?? false }));
 }
 
 export async function remove(domain: string, selector: string, options: CommonOptions & Yes): Promise<void> {
   await confirm(`Key ${selector} of ${domain} and its record are removed for good`, options);
-  await withStore(options, (store) => store.delete({ domain, selector }));
+  await withStore(options, (store) => store['key-delete']({ domain, selector }));
   print(options, { domain, selector }, () =>
     clean(`key ${selector} of ${domain} is deleted as soon as its record is gone from DNS`),
   );
@@ -37,14 +37,14 @@ async function changeKey(options: CommonOptions, change: (store: Store) => Promi
 
 export const freeze = (domain: string, options: CommonOptions & { reason?: string }): Promise<void> =>
   changeRotation(options, (store) =>
-    store.freeze({ domain, ...(options.reason !== undefined && { reason: options.reason }) }),
+    store['rotation-freeze']({ domain, ...(options.reason !== undefined && { reason: options.reason }) }),
   );
 
 export const rollback = (domain: string, options: CommonOptions): Promise<void> =>
-  changeRotation(options, (store) => store.rollback({ domain }));
+  changeRotation(options, (store) => store['rotation-rollback']({ domain }));
 
 export async function resume(domain: string, options: CommonOptions): Promise<void> {
-  await withStore(options, (store) => store.resume({ domain }));
+  await withStore(options, (store) => store['rotation-resume']({ domain }));
   print(options, { domain }, () => `the keys of ${domain} go on`);
 }
 

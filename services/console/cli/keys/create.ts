@@ -16,7 +16,7 @@ export async function create(
 ): Promise<void> {
   const { allowWeak = false, activate } = options;
   const request = { domain, selector, algorithm, allowWeak, ...(activate !== undefined && { activate }) };
-  const key = await withStore(options, (store) => store.create(request));
+  const key = await withStore(options, (store) => store['key-create'](request));
   print(options, key, () =>
     [
       `created ${key.algorithm} key ${key.selector} of ${key.domain}, ${key.state}`,

@@ -26,7 +26,7 @@ export async function exportKey(
   if (out === '-' && stdout.isTTY) {
     throw usageError('a private key is not for a terminal: name a new file with --out, or pipe it on');
   }
-  const key = await withStore(options, (store) => store.wrapped({ domain, selector }));
+  const key = await withStore(options, (store) => store['key-export']({ domain, selector }));
   const pem = (await unwrap(key, options)).export({ type: 'pkcs8', format: 'pem' }) as string;
   if (out === '-') {
     stdout.write(pem);

@@ -17,7 +17,7 @@ export async function list(domain: string | undefined, options: CommonOptions & 
 }
 
 async function ask(store: Store, domain: string | undefined): Promise<Overview> {
-  const [keys, { schedules }] = await Promise.all([listKeys(store, domain), store.schedules({})]);
+  const [keys, { schedules }] = await Promise.all([listKeys(store, domain), store['schedule-list']({})]);
   // Of no use for a single key: a rotation has one that leaves and one that comes.
   const domains = [...Map.groupBy(keys.keys, (k) => k.domain)]
     .filter(([, own]) => own.length > 1)
@@ -36,7 +36,7 @@ async function ask(store: Store, domain: string | undefined): Promise<Overview> 
 
 async function findRotation(store: Store, domain: string): Promise<RotationStatus | undefined> {
   try {
-    return await store.rotation({ domain });
+    return await store['rotation-show']({ domain });
   } catch (error) {
     if (errorCode(error) === 'not-found') return undefined;
     throw error;
@@ -45,7 +45,7 @@ async function findRotation(store: Store, domain: string): Promise<RotationStatu
 
 /** The nodes that live, as `node` hears them. */
 export async function liveNodes(store: Store, node: string): Promise<string[]> {
-  const { holders } = await store.status({}, { node });
+  const { holders } = await store['status-show']({}, { node });
   return [...new Set(holders.map((h) => h.node))].sort();
 }
 

@@ -27,7 +27,7 @@ export async function rotate(domain: string, options: RotateOptions): Promise<vo
     ...(sideBySide !== undefined && { sideBySide }),
   };
   await withStore(options, async (store) => {
-    const rotation = await store.rotate(request);
+    const rotation = await store['rotation-start'](request);
     const text = options.json && !options.watch ? '' : await begun(store, rotation);
     if (!options.watch) {
       print(options, rotation, () => `${text}\n\n${howToGoOn(rotation.domain)}`);
@@ -39,7 +39,7 @@ export async function rotate(domain: string, options: RotateOptions): Promise<vo
 }
 
 export async function watch(domain: string, options: CommonOptions): Promise<void> {
-  await withStore(options, async (store) => watchRotation(store, await store.rotation({ domain }), options));
+  await withStore(options, async (store) => watchRotation(store, await store['rotation-show']({ domain }), options));
 }
 
 /** What was begun, and what there is to do for those who publish records by hand. */

@@ -30,14 +30,14 @@ export async function schedule(domain: string | undefined, options: ScheduleOpti
     ...(at !== undefined && { at }),
     ...(zone !== undefined && { zone }),
   };
-  const answer = await withStore(options, (store) => store.schedule(request));
+  const answer = await withStore(options, (store) => store['schedule-set'](request));
   print(options, answer, () =>
     answer.schedule === undefined ? `${domain} has no schedule any more` : clean(scheduleText(answer.schedule)),
   );
 }
 
 async function show(domain: string | undefined, options: CommonOptions): Promise<void> {
-  const { schedules } = await withStore(options, (store) => store.schedules({}));
+  const { schedules } = await withStore(options, (store) => store['schedule-list']({}));
   const shown = schedules.filter((s) => domain === undefined || s.domain === domain.toLowerCase());
   print(options, { schedules: shown }, () =>
     shown.length === 0 ? 'no schedule' : shown.map((s) => clean(scheduleText(s))).join('\n'),

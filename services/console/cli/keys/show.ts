@@ -12,8 +12,8 @@ import { dnsText, nextText, nodesText, problemText } from './text.ts';
 
 export async function show(domain: string, selector: string, options: CommonOptions): Promise<void> {
   const { key, live } = await withStore(options, async (store) => {
-    const found = await store.get({ domain, selector });
-    const { node } = await store.status({});
+    const found = await store['key-show']({ domain, selector });
+    const { node } = await store['status-show']({});
     const whole = found.nodes.holding.length === found.nodes.live;
     return { key: found, live: whole ? [] : await liveNodes(store, node) };
   });
@@ -67,7 +67,7 @@ function servers({ dns }: KeyStatus): string {
 export type ExportOptions = CommonOptions & { value?: boolean; strings?: boolean; zone?: boolean };
 
 export async function exportDns(domain: string, selector: string, options: ExportOptions): Promise<void> {
-  const key = await withStore(options, (store) => store.get({ domain, selector }));
+  const key = await withStore(options, (store) => store['key-show']({ domain, selector }));
   if (leavesNothing(key)) throw new SealpostError('never-signed', removalText(key));
   const record = recordOf(key);
   print(options, record, () => {

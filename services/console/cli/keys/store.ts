@@ -22,7 +22,7 @@ export async function listKeys(store: Store, domain?: string): Promise<KeyList> 
   const keys: KeyStatus[] = [];
   let after: string | undefined;
   for (;;) {
-    const page = await store.list({
+    const page = await store['key-list']({
       ...(domain !== undefined && { domain }),
       ...(after !== undefined && { after }),
     });

@@ -23,7 +23,7 @@ export async function verify(
     const keys =
       selector === undefined
         ? (await listKeys(store, domain)).keys
-        : [await store.get({ domain: domain ?? '', selector })];
+        : [await store['key-show']({ domain: domain ?? '', selector })];
     if (keys.length === 0 && domain !== undefined) {
       throw new SealpostError('not-found', `there are no keys for ${domain}: nothing was verified`);
     }
@@ -44,7 +44,7 @@ export async function verify(
 
 async function verifyKey(store: Store, key: KeyStatus): Promise<Verified> {
   const { domain, selector } = key;
-  const { views, unproven } = await store.verify({ domain, selector });
+  const { views, unproven } = await store['key-verify']({ domain, selector });
   const missing = OVER.has(key.state) ? [] : unproven;
   const seen = key.publish === 'none' || (views.length > 0 && views.every((v) => v.verdict === 'ok'));
   return { key, ok: missing.length === 0 && seen, views, unproven: missing };

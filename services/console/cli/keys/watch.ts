@@ -63,7 +63,7 @@ async function news(
   while (!interrupted.aborted) {
     await delay(POLL_MS, undefined, { signal: interrupted }).catch(() => undefined);
     try {
-      const rotation = await Promise.race([store.rotation({ domain: known.domain }, PATIENCE), stop]);
+      const rotation = await Promise.race([store['rotation-show']({ domain: known.domain }, PATIENCE), stop]);
       if (rotation === undefined || rotation.id === known.id) return rotation;
       if (rotation.started > known.started) throw superseded(known);
       view.trouble('a node answers that has yet to hear of this rotation');

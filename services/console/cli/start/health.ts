@@ -77,24 +77,24 @@ async function healthOf(running: RunningNode, services: readonly ServiceName[]):
 /** What keeps a service from its work. Naming the node keeps the question in this process. */
 const CHECKS: Record<ServiceName, (running: RunningNode) => Promise<string[]>> = {
   listener: async (running) => {
-    const { listeners } = await client(running.bus, listenerContract).status({}, here(running));
+    const { listeners } = await client(running.bus, listenerContract)['status-show']({}, here(running));
     return listeners.length === 0 ? ['it listens on no port'] : [];
   },
   policy: async (running) => {
     const question = { session: 'health', listener: 'health', kind: 'relay', address: '127.0.0.1' } as const;
-    await client(running.bus, policyContract).connect(question, here(running));
+    await client(running.bus, policyContract)['client-check'](question, here(running));
     return [];
   },
   router: async (running) => {
-    const { refusing } = await client(running.bus, routerContract).status({}, here(running));
+    const { refusing } = await client(running.bus, routerContract)['status-show']({}, here(running));
     return refusing === undefined ? [] : [`it takes no mail: ${refusing}`];
   },
   signer: async (running) => {
-    const { loaded, behind } = await client(running.bus, signerContract).status({}, here(running));
+    const { loaded, behind } = await client(running.bus, signerContract)['status-show']({}, here(running));
     return loaded ? [] : [`it has no keys yet${behind === undefined ? '' : `: ${behind}`}`];
   },
   'credential-store': async (running) => {
-    const { state, problem } = await client(running.bus, credentialStoreContract).status({}, here(running));
+    const { state, problem } = await client(running.bus, credentialStoreContract)['status-show']({}, here(running));
     if (state === 'away') return [`it cannot reach the other nodes${problem === undefined ? '' : `: ${problem}`}`];
     return state === 'behind' ? ['it has yet to catch up with the other nodes'] : [];
   },

@@ -103,13 +103,13 @@ const KEYS_MS = 10_000;
 export async function createSandboxKeys(bus: Bus): Promise<void> {
   const store = client(bus, credentialStoreContract);
   const { domain } = SANDBOX_USER;
-  const { keys: known } = await store.list({ domain });
+  const { keys: known } = await store['key-list']({ domain });
   for (const key of KEYS) {
-    if (!known.some((k) => k.selector === key.selector)) await store.create({ domain, ...key, activate: true });
+    if (!known.some((k) => k.selector === key.selector)) await store['key-create']({ domain, ...key, activate: true });
   }
   const end = performance.now() + KEYS_MS;
   for (;;) {
-    const { keys } = await store.list({ domain });
+    const { keys } = await store['key-list']({ domain });
     const silent = keys.filter((k) => KEYS.some((own) => own.selector === k.selector) && !signs(k));
     if (silent.length === 0) return;
     if (performance.now() > end) throw new SealpostError('sandbox-failed', silentText(silent));

@@ -44,7 +44,7 @@ export type ClusterFacts = {
 };
 
 export async function gatherCluster(caller: Caller): Promise<ClusterFacts> {
-  const first = await caller.client(memberContract).members({}, PATIENCE);
+  const first = await caller.client(memberContract)['member-list']({}, PATIENCE);
   const { node, away } = first;
   // On a node that is cut off only the own process can be asked.
   const reachable = (id: string): boolean => away === undefined || id === first.process;
@@ -80,15 +80,15 @@ async function ask(caller: Caller, facts: ProcessFacts): Promise<Member[]> {
     const member = caller.client(memberContract);
     for (let i = 0; i < PINGS; i++) {
       const began = performance.now();
-      const { time } = await member.ping({}, here);
+      const { time } = await member['member-ping']({}, here);
       const roundTrip = performance.now() - began;
       if (roundTrip > (facts.roundTrip ?? Number.POSITIVE_INFINITY)) continue;
       facts.roundTrip = roundTrip;
       facts.clock = Math.round(time + roundTrip / 2 - Date.now());
     }
-    facts.sees = (await member.members({}, here)).members;
+    facts.sees = (await member['member-list']({}, here)).members;
     if (facts.member.services.includes('router')) {
-      const { active, deferred, hold, refusing, copies } = await caller.client(routerContract).status({}, here);
+      const { active, deferred, hold, refusing, copies } = await caller.client(routerContract)['status-show']({}, here);
       facts.queue = {
         messages: active + deferred + hold,
         ...(refusing !== undefined && { refusing }),
@@ -111,11 +111,11 @@ async function askKeys(caller: Caller, facts: ProcessFacts): Promise<void> {
   const { services } = facts.member;
   const held: { revision: number; behind?: string | undefined }[] = [];
   if (services.includes('credential-store')) {
-    const { revision, state, problem } = await caller.client(credentialStoreContract).status({}, here);
+    const { revision, state, problem } = await caller.client(credentialStoreContract)['status-show']({}, here);
     const follows = state === 'local' || state === 'following';
     held.push({ revision, behind: follows ? undefined : (problem ?? `its credential-store is ${state}`) });
   }
-  if (services.includes('signer')) held.push(await caller.client(signerContract).status({}, here));
+  if (services.includes('signer')) held.push(await caller.client(signerContract)['status-show']({}, here));
   if (held.length === 0) return;
   const behind = held.find((h) => h.behind !== undefined)?.behind;
   facts.keys = { revision: Math.min(...held.map((h) => h.revision)), ...(behind !== undefined && { behind }) };

@@ -16,7 +16,7 @@ export async function gatherFacts(store: Store, config: Config, only: string | u
   const [status, { keys: stored }, { neks }] = await Promise.all([
     settledStatus(store),
     listKeys(store),
-    store.neks({}),
+    store['nek-list']({}),
   ]);
   const keys = stored.filter((k) => domain === undefined || k.domain === domain);
   const domains = [...new Set(keys.map((k) => k.domain))];
@@ -35,16 +35,16 @@ export async function gatherFacts(store: Store, config: Config, only: string | u
 
 /** Revisions that differ at first may be a change on its way. */
 async function settledStatus(store: Store): Promise<StoreStatus> {
-  const first = await store.status({});
+  const first = await store['status-show']({});
   if (new Set(first.holders.map((h) => h.revision)).size < 2) return first;
   await delay(SETTLE_MS);
-  return store.status({}, { node: first.node });
+  return store['status-show']({}, { node: first.node });
 }
 
 async function checkKey(store: Store, key: KeyStatus): Promise<CheckedKey> {
   const { domain, selector } = key;
   try {
-    const { views, unproven } = await store.verify({ domain, selector });
+    const { views, unproven } = await store['key-verify']({ domain, selector });
     return { key, views, unproven };
   } catch (error) {
     return { key, views: [], unproven: [], trouble: errorText(error) };
@@ -53,7 +53,7 @@ async function checkKey(store: Store, key: KeyStatus): Promise<CheckedKey> {
 
 async function rotationOf(store: Store, domain: string): Promise<RotationStatus | undefined> {
   try {
-    return await store.rotation({ domain });
+    return await store['rotation-show']({ domain });
   } catch (error) {
     if (errorCode(error) === 'not-found') return undefined;
     throw error;

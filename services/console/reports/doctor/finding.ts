@@ -23,7 +23,7 @@ export type Finding = {
   help: string;
 };
 
-export type StoreStatus = z.output<typeof credentialStoreContract.operations.status.reply>;
+export type StoreStatus = z.output<(typeof credentialStoreContract.operations)['status-show']['reply']>;
 
 /** A key, and what every live node saw of it just now. */
 export type CheckedKey = {

@@ -78,7 +78,7 @@ async function authenticate(session: Session, mechanism: 'PLAIN' | 'LOGIN', give
   const { facts } = session;
   const { policy } = session.dependencies;
   const about = { host: facts.client.name, user: given.user, mechanism };
-  const call = policy.authenticate({ facts, mechanism, user: given.user }, { bytes: given.password });
+  const call = policy['user-authenticate']({ facts, mechanism, user: given.user }, { bytes: given.password });
   const verdict = await session.ask(call, undefined);
   if (verdict.action === 'accept') {
     session.log.info('Authentication succeeded', about);

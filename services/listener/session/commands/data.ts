@@ -49,7 +49,7 @@ function judge(session: Session, transaction: Transaction, queueId: string): Jud
   return ({ size }, header) => {
     const { trace, reversePath, smtpUtf8, named: recipients } = transaction;
     const { facts } = session;
-    const call = session.dependencies.policy.message(
+    const call = session.dependencies.policy['message-check'](
       { facts, queueId, reversePath, recipients, smtpUtf8, size },
       { trace, bytes: header },
     );

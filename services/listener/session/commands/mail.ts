@@ -26,7 +26,7 @@ export const mail: Handler = async (session, argument, ascii) => {
   const { facts } = session;
   const { policy } = session.dependencies;
   const { trace, reversePath, size } = transaction;
-  const verdict = await session.ask(policy.sender({ facts, reversePath, size }, { trace }), trace);
+  const verdict = await session.ask(policy['sender-check']({ facts, reversePath, size }, { trace }), trace);
   if (verdict.action !== 'accept')
     return session.log.refused('sender refused', verdict.reply, { trace, from: reversePath });
   session.transaction = transaction;

@@ -29,7 +29,7 @@ export const rcpt: Handler = async (session, argument, ascii) => {
 
   const { facts } = session;
   const { trace, reversePath } = transaction;
-  const call = session.dependencies.policy.recipient({ facts, reversePath, recipient }, { trace });
+  const call = session.dependencies.policy['recipient-check']({ facts, reversePath, recipient }, { trace });
   const verdict = await session.ask(call, trace);
   if (verdict.action !== 'accept') {
     transaction.refused++;

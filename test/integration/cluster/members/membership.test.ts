@@ -67,10 +67,10 @@ test('processes of every service know each other, by their state, also two of on
   const options = { servers: [guarded.server.url], node: 'desk', log: silentLogger, user, password };
   const desk = undo.adopt(await NatsBus.connect(options), (bus) => bus.drain());
   for (const { bus } of all) {
-    const { process, time } = await client(desk, memberContract).ping({}, { node: bus.process });
+    const { process, time } = await client(desk, memberContract)['member-ping']({}, { node: bus.process });
     assert.equal(process, bus.process);
     assert.ok(Math.abs(time - Date.now()) < 5000);
-    const { members, away } = await client(desk, memberContract).members({}, { node: bus.process });
+    const { members, away } = await client(desk, memberContract)['member-list']({}, { node: bus.process });
     assert.equal(away, undefined);
     assert.deepEqual(members.map((m) => m.process).toSorted(), all.map((p) => p.bus.process).toSorted());
   }

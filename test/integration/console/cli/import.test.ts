@@ -36,9 +36,9 @@ const nekStatus = (own: Partial<NekStatus> = {}): NekStatus => {
 async function emptyStore(handlers: Parameters<typeof fakeStore>[0] = {}, neks = NEK): Promise<FakeStore> {
   const store = await fakeStore(
     {
-      get: notFound,
-      neks: () => ({ neks: [nekStatus()] }),
-      import: ({ domain, selector, algorithm }) =>
+      'key-show': notFound,
+      'nek-list': () => ({ neks: [nekStatus()] }),
+      'key-import': ({ domain, selector, algorithm }) =>
         keyStatus({ domain, selector, algorithm: algorithm as KeyStatus['algorithm'], state: 'created' }),
       ...handlers,
     },
@@ -63,7 +63,7 @@ test('a key is sent wrapped by the current NEK, for its own name, with its publi
   assert.equal(code, 0, stderr);
   assert.match(stdout, /^s1 of example\.com +s1\.pem +rsa-2048 +imported/m);
   assert.match(stdout, /in DNS already and stay valid/);
-  const call = store.calls.find((c) => c.operation === 'import')?.request as Sent & { activate: boolean };
+  const call = store.calls.find((c) => c.operation === 'key-import')?.request as Sent & { activate: boolean };
   assert.deepEqual(
     [call.domain, call.selector, call.algorithm, call.activate],
     ['example.com', 's1', 'rsa-2048', false],
@@ -84,7 +84,7 @@ for (const [publish, words] of [
   ['none', /sign as soon as every node has the keys/],
 ] as const) {
   test(`what happens to the record of a key that is published so: ${publish}`, async () => {
-    await using store = await emptyStore({ import: () => keyStatus({ publish, state: 'created' }) });
+    await using store = await emptyStore({ 'key-import': () => keyStatus({ publish, state: 'created' }) });
     const { stdout, stderr } = await store.run('keys', 'import', 'pem', 'example.com', 's1', 's1.pem');
     assert.match(stdout, words, stderr);
   });
@@ -93,8 +93,8 @@ for (const [publish, words] of [
 test('a store without a NEK begins with the one that is configured; of several it is not guessed', async () => {
   let begun = false;
   const handlers = {
-    neks: () => ({ neks: begun ? [nekStatus()] : [] }),
-    useNek: () => {
+    'nek-list': () => ({ neks: begun ? [nekStatus()] : [] }),
+    'nek-use': () => {
       begun = true;
       return nekStatus();
     },
@@ -120,12 +120,12 @@ test('a store without a NEK begins with the one that is configured; of several i
     (await run()).stderr,
     /the store wraps keys with NEK edge \(\w+\), and credentials\.nek has edge \(\w+\) here/,
   );
-  assert.equal(store.calls.filter((c) => c.operation === 'import').length, 1);
+  assert.equal(store.calls.filter((c) => c.operation === 'key-import').length, 1);
 });
 
 test('the same key again is fine, another one of its name is not, and nothing is sent', async () => {
   let there = keyStatus({ fingerprint: fingerprint(RSA) });
-  await using store = await emptyStore({ get: () => there });
+  await using store = await emptyStore({ 'key-show': () => there });
   const run = (...args: string[]) => store.run('keys', 'import', 'pem', 'example.com', 's1', 's1.pem', ...args);
   const same = await run();
   assert.equal(same.code, 0, same.stderr);
@@ -136,12 +136,12 @@ test('the same key again is fine, another one of its name is not, and nothing is
   const { keys } = JSON.parse(other.stdout) as { keys: { code: string; reason: string }[] };
   assert.equal(keys[0]?.code, 'exists');
   assert.match(keys[0]?.reason ?? '', /another key of this name \(retired, A0:A1/);
-  assert.ok(store.calls.every((c) => c.operation === 'get'));
+  assert.ok(store.calls.every((c) => c.operation === 'key-show'));
 });
 
 test('of a table each key comes alone: what fails holds up no other', async () => {
   await using store = await emptyStore({
-    import: ({ domain, selector }) => {
+    'key-import': ({ domain, selector }) => {
       if (domain === 'c.example') throw new SealpostError('nek-mismatch', 'the NEK was replaced: try again');
       return keyStatus({ domain, selector });
     },
@@ -171,7 +171,7 @@ test('of a table each key comes alone: what fails holds up no other', async () =
   const calls = store.calls.length;
   const dry = await run('--dry-run', '--allow-weak');
   assert.match(dry.stdout, /^s1 of e\.example +KeyTable:5 +rsa-1024 +would be imported$/m);
-  assert.ok(store.calls.slice(calls).every((c) => c.operation === 'get'));
+  assert.ok(store.calls.slice(calls).every((c) => c.operation === 'key-show'));
 });
 
 test('without a node: nothing is imported, a dry run and notes.ini say what they can', async () => {
@@ -202,7 +202,7 @@ test('notes.ini: every line, which keys are there, what to do', async () => {
     keyStatus({ domain: 'c.example', selector: 'c1', state: 'proven', activate: false }),
     keyStatus({ domain: 'd.example', selector: 'd1', state: 'revoked' }),
   ];
-  await using store = await emptyStore({ list: () => ({ node: 'edge-1', keys: all }) });
+  await using store = await emptyStore({ 'key-list': () => ({ node: 'edge-1', keys: all }) });
   const ini = ['a.example=s1', 'b.example=old', 'c.example=c1', 'd.example=d1,d2', 'alias.example=a.example;s1', 'x=y'];
   await writeFile(
     join(store.folder, 'notes.ini'),

@@ -171,13 +171,13 @@ for (const [args, call, words] of [
 ] as const) {
   test(`keymgmt ${args}`, async () => {
     await using store = await fakeStore({
-      useNek: () => HAVING,
-      create: () => keyStatus({ state: 'created' }),
-      list: () => ({ node: 'edge-1', keys: [keyStatus()] }),
-      neks: () => ({ neks: [HAVING, { ...HAVING, lacking: ['edge-2'] }] }),
-      rotateNek: () => ({ nek: HAVING, rewrapped: 2 }),
-      deleteNek: () => ({}),
-      delete: () => ({}),
+      'nek-use': () => HAVING,
+      'key-create': () => keyStatus({ state: 'created' }),
+      'key-list': () => ({ node: 'edge-1', keys: [keyStatus()] }),
+      'nek-list': () => ({ neks: [HAVING, { ...HAVING, lacking: ['edge-2'] }] }),
+      'nek-rotate': () => ({ nek: HAVING, rewrapped: 2 }),
+      'nek-delete': () => ({}),
+      'key-delete': () => ({}),
     });
     const { code, stdout, stderr } = await store.run('keymgmt', ...args.split(' '));
     assert.equal(code, 0, stderr);
@@ -190,7 +190,7 @@ for (const [args, call, words] of [
 
 test('export DKIM DNS writes a file that BIND takes in as it is', needs('named'), async () => {
   let own = {};
-  await using store = await fakeStore({ get: () => keyStatus({ ...own }) });
+  await using store = await fakeStore({ 'key-show': () => keyStatus({ ...own }) });
   const zone = join(store.folder, 'zone');
   const check = (): string => {
     const program = locate('named-checkzone') ?? 'named-checkzone';
@@ -237,7 +237,7 @@ for (const [words, near] of [
 
 test('delete DKIM asks like keys delete; what the store refuses is said', async () => {
   await using store = await fakeStore({
-    rotateNek: () => {
+    'nek-rotate': () => {
       throw new SealpostError('nek-missing-on-node', 'edge-2 does not have NEK edge: add it to credentials.nek there');
     },
   });

@@ -84,22 +84,22 @@ test('what a store says is looked at again before it counts, and only what is as
   const keys = [keyStatus(), keyStatus({ domain: 'b.example', algorithm: 'rsa-1024' })];
   await using store = await fakeStore({
     // The first answer is from the middle of a change.
-    status: () => ({
+    'status-show': () => ({
       node: 'edge-1',
       state: 'following',
       revision: 7,
       keys: 2,
       holders: holders(asked++ === 0 ? 6 : 7),
     }),
-    list: ({ after }) =>
+    'key-list': ({ after }) =>
       after === undefined
         ? { node: 'edge-1', keys: keys.slice(0, 1), next: 'x' }
         : { node: 'edge-1', keys: keys.slice(1) },
-    neks: () => ({ neks: [] }),
-    rotation: () => {
+    'nek-list': () => ({ neks: [] }),
+    'rotation-show': () => {
       throw new SealpostError('not-found', 'never rotated');
     },
-    verify: ({ domain }) => {
+    'key-verify': ({ domain }) => {
       if (domain === 'b.example') throw new SealpostError('not-found', 'it was deleted meanwhile');
       return { key: keyStatus(), views: [], unproven: [] };
     },
@@ -108,7 +108,7 @@ test('what a store says is looked at again before it counts, and only what is as
   assert.equal(one.stdout, '1 key on 1 node: nothing to do\n', one.stderr);
   assert.equal(asked, 2);
   assert.deepEqual(
-    store.calls.filter((c) => c.operation === 'verify').map((c) => c.request),
+    store.calls.filter((c) => c.operation === 'key-verify').map((c) => c.request),
     [{ domain: 'example.com', selector: 's1' }],
   );
   const all = await store.run('doctor', '--json');

@@ -24,7 +24,7 @@ describe('mail of a node that is cut off', { ...needs('nats-server'), timeout: 1
       await job.endOne('carol@peer.example', 'deferred', LATER),
     ]);
     assert.equal(await held(b), 1);
-    await a.router.service.handlers.retry({ queueId: id }, a.router.context());
+    await a.router.service.handlers['message-retry']({ queueId: id }, a.router.context());
     await (await a.router.delivery.next()).end('delivered', OK);
     await waitFor(async () => (await held(b)) === 0, { what: 'the copy to go' });
     assert.equal((await a.router.show(id)).finished, true);
@@ -152,8 +152,8 @@ describe('mail of a node that is cut off', { ...needs('nats-server'), timeout: 1
     await ready(a, b);
     const ids: string[] = [];
     for (let n = 0; n < 30; n++) ids.push(await a.router.send({ envelope: MAIL, message: messageOf(n * 5000) }));
-    await a.router.service.handlers.hold({ queueId: ids[0] ?? '' }, a.router.context());
-    await a.router.service.handlers.drain({}, a.router.context());
+    await a.router.service.handlers['message-hold']({ queueId: ids[0] ?? '' }, a.router.context());
+    await a.router.service.handlers['queue-drain']({}, a.router.context());
     await assert.rejects(a.router.send({ envelope: MAIL }), { code: 'not-accepting' });
     await waitFor(async () => (await a.copies()).drained, { what: 'the drain', timeout: 30_000 });
     const { active, deferred, hold } = await b.router.status();

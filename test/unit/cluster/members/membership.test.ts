@@ -187,11 +187,11 @@ test('it answers whom it knows and what time it is, to callers of its node and o
   await hear('A');
   const call = client(bus, memberContract);
   for (const node of ['edge-1', bus.process]) {
-    assert.deepEqual(await call.ping({}, { node }), { node: 'edge-1', process: bus.process, time: START });
-    const { members, away } = await call.members({}, { node });
+    assert.deepEqual(await call['member-ping']({}, { node }), { node: 'edge-1', process: bus.process, time: START });
+    const { members, away } = await call['member-list']({}, { node });
     assert.deepEqual([members.map((m) => m.process), away], [[bus.process, 'A'], undefined]);
   }
-  await assert.rejects(call.ping({}, { node: 'A' }), { code: 'unavailable' });
+  await assert.rejects(call['member-ping']({}, { node: 'A' }), { code: 'unavailable' });
   membership.stop();
 });
 

@@ -129,7 +129,7 @@ test('the password goes to policy as bytes, and nowhere else', async () => {
   using client = await Dialogue.greeted(server.port);
   client.write(`AUTH PLAIN ${Buffer.concat([Buffer.from('\0alice\0'), password]).toString('base64')}\r\n`);
   await client.reply();
-  const call = server.policy.calls.find((c) => c.operation === 'authenticate');
+  const call = server.policy.calls.find((c) => c.operation === 'user-authenticate');
   assert.deepEqual(Buffer.from(call?.options?.bytes ?? []), password);
   const { facts: _, ...asked } = (call?.request ?? {}) as { facts?: unknown };
   assert.deepEqual(asked, { mechanism: 'PLAIN', user: 'alice' });
@@ -158,7 +158,7 @@ test('success and failure are logged with user and host, never with what was sen
 test('the name that policy gave counts from then on', async () => {
   await using server = await startListener({
     ...submission,
-    policy: { authenticate: async () => ({ action: 'accept', user: 'alice@example.com', why: [] }) },
+    policy: { 'user-authenticate': async () => ({ action: 'accept', user: 'alice@example.com', why: [] }) },
   });
   using client = await Dialogue.greeted(server.port);
   await client.say(`AUTH PLAIN ${GOOD}`);
@@ -186,7 +186,7 @@ test('a directory that is away is no wrong password', async () => {
   await using server = await startListener({
     ...submission,
     policy: {
-      authenticate: async () => {
+      'user-authenticate': async () => {
         tries++;
         throw new Error('directory down');
       },

@@ -94,7 +94,7 @@ for (const [name, text, headerBytes, eightBitHeader, eightBitBody] of FACTS) {
       const [stored] = server.router.messages;
       const { bodyHash: _, ...facts } = stored?.facts ?? {};
       assert.deepEqual(facts, { headerBytes, size: text.length, eightBitBody, eightBitHeader });
-      const header = server.policy.calls.find((c) => c.operation === 'message')?.options?.bytes;
+      const header = server.policy.calls.find((c) => c.operation === 'message-check')?.options?.bytes;
       assert.equal(Buffer.from(header ?? []).toString('latin1'), text.slice(0, headerBytes));
       assert.equal(stored?.text, text);
     }
@@ -113,7 +113,7 @@ test('a message of many chunks arrives whole, its header too', async () => {
   assert.equal(stored?.chunks, Math.ceil((header.length + body.length) / CHUNK_BYTES));
   assert.equal(stored?.facts.headerBytes, header.length);
   assert.equal(stored?.facts.bodyHash, createHash('sha256').update(body).digest('base64'));
-  const sent = server.policy.calls.find((c) => c.operation === 'message')?.options?.bytes;
+  const sent = server.policy.calls.find((c) => c.operation === 'message-check')?.options?.bytes;
   assert.equal(Buffer.from(sent ?? []).toString(), header, 'the header is whole although it spans chunks');
 });
 
@@ -163,18 +163,22 @@ test('while the router does not answer, the client is not read', async () => {
   assert.equal(server.router.mostWaiting, 2);
 });
 
-const ROUTER_TROUBLE: [operation: 'open' | 'chunk' | 'commit', code: string, reply: RegExp][] = [
-  ['open', 'full', /^452 4\.3\.1 Insufficient system storage/],
-  ['open', 'not-accepting', /^451 4\.3\.0 Queue does not take mail/],
-  ['open', 'unavailable', /^451 4\.3\.0 Queue does not take mail/],
-  ['open', 'timeout', /^451 4\.3\.0 Queue is busy/],
-  ['open', 'busy', /^451 4\.3\.0 Queue is busy/],
-  ['open', 'internal', /^451 4\.3\.0 /],
-  ['chunk', 'full', /^452 4\.3\.1 /],
-  ['chunk', 'unknown-transfer', /^451 4\.3\.0 /],
-  ['commit', 'full', /^452 4\.3\.1 /],
-  ['commit', 'timeout', /^451 4\.3\.0 /],
-  ['commit', 'too-large', /^451 4\.3\.0 /],
+const ROUTER_TROUBLE: [
+  operation: 'transfer-open' | 'transfer-append' | 'transfer-commit',
+  code: string,
+  reply: RegExp,
+][] = [
+  ['transfer-open', 'full', /^452 4\.3\.1 Insufficient system storage/],
+  ['transfer-open', 'not-accepting', /^451 4\.3\.0 Queue does not take mail/],
+  ['transfer-open', 'unavailable', /^451 4\.3\.0 Queue does not take mail/],
+  ['transfer-open', 'timeout', /^451 4\.3\.0 Queue is busy/],
+  ['transfer-open', 'busy', /^451 4\.3\.0 Queue is busy/],
+  ['transfer-open', 'internal', /^451 4\.3\.0 /],
+  ['transfer-append', 'full', /^452 4\.3\.1 /],
+  ['transfer-append', 'unknown-transfer', /^451 4\.3\.0 /],
+  ['transfer-commit', 'full', /^452 4\.3\.1 /],
+  ['transfer-commit', 'timeout', /^451 4\.3\.0 /],
+  ['transfer-commit', 'too-large', /^451 4\.3\.0 /],
 ];
 
 for (const [operation, code, reply] of ROUTER_TROUBLE) {
@@ -183,7 +187,7 @@ for (const [operation, code, reply] of ROUTER_TROUBLE) {
     server.router.fail = { [operation]: code };
     using client = await Dialogue.greeted(server.port);
     await client.sayAll('MAIL FROM:<a@b.test>', 'RCPT TO:<c@d.test>');
-    if (operation === 'open') {
+    if (operation === 'transfer-open') {
       assert.match(await client.say('DATA'), reply);
     } else {
       assert.match(await client.say('DATA'), /^354/);
@@ -203,7 +207,11 @@ for (const [operation, code, reply] of ROUTER_TROUBLE) {
 test('what policy says about the message is said as given, and nothing is kept', async () => {
   await using server = await startListener({
     policy: {
-      message: async () => ({ action: 'reject', reply: { code: 550, enhanced: '5.7.26', text: 'DMARC' }, why: [] }),
+      'message-check': async () => ({
+        action: 'reject',
+        reply: { code: 550, enhanced: '5.7.26', text: 'DMARC' },
+        why: [],
+      }),
     },
   });
   using client = await atData(server.port);
@@ -213,7 +221,7 @@ test('what policy says about the message is said as given, and nothing is kept',
 
 test('policy that fails at the message is a temporary refusal', async () => {
   await using server = await startListener({
-    policy: { message: async () => Promise.reject(new Error('lost')) },
+    policy: { 'message-check': async () => Promise.reject(new Error('lost')) },
   });
   using client = await atData(server.port);
   assert.match(await client.say('Subject: x\r\n\r\n.'), /^451 4\.3\.0 /);
@@ -295,7 +303,7 @@ test('a message that is complete is kept although its client is gone', async () 
   });
   await using server = await startListener({
     policy: {
-      message: async () => {
+      'message-check': async () => {
         await wait;
         return { action: 'accept', prepend: [], originating: true, junk: false, why: [] };
       },
@@ -304,7 +312,9 @@ test('a message that is complete is kept although its client is gone', async () 
   {
     using client = await atData(server.port);
     client.write('Subject: x\r\n\r\n.\r\n');
-    await waitFor(() => server.policy.calls.some((c) => c.operation === 'message'), { what: 'policy to be asked' });
+    await waitFor(() => server.policy.calls.some((c) => c.operation === 'message-check'), {
+      what: 'policy to be asked',
+    });
     client.socket.resetAndDestroy();
   }
   await waitFor(() => server.log.some((l) => l.msg === 'session ended'), { what: 'the session to end' });

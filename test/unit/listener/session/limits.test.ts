@@ -22,7 +22,7 @@ test('sessions in all', async () => {
     },
     { what: 'room for another session' },
   );
-  const asked = server.policy.calls.filter((c) => c.operation === 'connect').length;
+  const asked = server.policy.calls.filter((c) => c.operation === 'client-check').length;
   assert.ok(asked >= 3, 'policy is not bothered with sessions that cannot be');
 });
 
@@ -97,7 +97,7 @@ test('aliases that lead to more than the limit: the first is taken, the next wai
   await using server = await startListener({
     config: { limits: { recipients: 100 } },
     policy: {
-      recipient: async ({ recipient }) => ({
+      'recipient-check': async ({ recipient }) => ({
         action: 'accept',
         recipients: recipient.address === 'all@x.test' ? recipients : [recipient],
         why: [],
@@ -145,7 +145,7 @@ test('a client that waits for us is not sent away', async () => {
   await using server = await startListener({
     ...limits({ timeout: '1s' }),
     policy: {
-      sender: async () => {
+      'sender-check': async () => {
         await wait;
         return { action: 'accept', why: [] };
       },

@@ -53,9 +53,9 @@ test('a message comes in, and what is known of it goes to policy and router', as
     eightBitBody: false,
     eightBitHeader: false,
   });
-  const traces = server.policy.calls.filter((c) => c.operation !== 'connect').map((c) => c.options?.trace);
+  const traces = server.policy.calls.filter((c) => c.operation !== 'client-check').map((c) => c.options?.trace);
   assert.deepEqual(new Set(traces), new Set([message.trace]), 'every call of a transaction carries its trace');
-  const asked = server.policy.calls.find((c) => c.operation === 'message');
+  const asked = server.policy.calls.find((c) => c.operation === 'message-check');
   assert.equal(Buffer.from(asked?.options?.bytes ?? []).toString(), 'Subject: x\r\n\r\n');
   assert.ok(asked !== undefined && (asked.request as { queueId: string }).queueId === 'Q1');
 });
@@ -257,11 +257,11 @@ test('verdicts of policy are said as given, on every command', async () => {
   });
   await using server = await startListener({
     policy: {
-      sender: async ({ reversePath }) =>
+      'sender-check': async ({ reversePath }) =>
         reversePath === 'bad@b.test'
           ? { action: 'reject', reply: { code: 554, text: 'Mail rejected for policy reasons.' }, why: [] }
           : { action: 'accept', why: [] },
-      recipient: refuse(554, '5.7.1', 'Relay rejected for policy reasons'),
+      'recipient-check': refuse(554, '5.7.1', 'Relay rejected for policy reasons'),
     },
   });
   await play(
@@ -282,7 +282,11 @@ test('verdicts of policy are said as given, on every command', async () => {
 test('a reply is one line whatever its text', async () => {
   await using server = await startListener({
     policy: {
-      sender: async () => ({ action: 'defer', reply: { code: 450, enhanced: '4.7.1', text: 'a\r\n250 b' }, why: [] }),
+      'sender-check': async () => ({
+        action: 'defer',
+        reply: { code: 450, enhanced: '4.7.1', text: 'a\r\n250 b' },
+        why: [],
+      }),
     },
   });
   using client = await Dialogue.greeted(server.port);
@@ -291,7 +295,9 @@ test('a reply is one line whatever its text', async () => {
 
 test('a client that policy refuses hears why and is gone', async () => {
   const reply = { code: 554, enhanced: '5.7.1', text: 'Go away' };
-  await using server = await startListener({ policy: { connect: async () => ({ action: 'reject', reply, why: [] }) } });
+  await using server = await startListener({
+    policy: { 'client-check': async () => ({ action: 'reject', reply, why: [] }) },
+  });
   using client = await server.connect();
   assert.equal(await client.rest(), '554 5.7.1 Go away\r\n');
 });
@@ -305,9 +311,9 @@ test('with policy away nobody gets in, and nothing is refused for good', async (
   const accept = { action: 'accept' as const, why: [] };
   await using server = await startListener({
     policy: {
-      connect: () => answer({ ...accept, name: null, scope: 'external' }),
-      sender: () => answer(accept),
-      recipient: ({ recipient }) => answer({ ...accept, recipients: [recipient] }),
+      'client-check': () => answer({ ...accept, name: null, scope: 'external' }),
+      'sender-check': () => answer(accept),
+      'recipient-check': ({ recipient }) => answer({ ...accept, recipients: [recipient] }),
     },
   });
   using first = await server.connect();
@@ -325,7 +331,7 @@ test('with policy away nobody gets in, and nothing is refused for good', async (
 test('an alias that leads to several, and to one that is there already', async () => {
   await using server = await startListener({
     policy: {
-      recipient: async ({ recipient }) => ({
+      'recipient-check': async ({ recipient }) => ({
         action: 'accept',
         recipients: [{ ...recipient, address: 'one@x.test', original: recipient.address }, { address: 'two@x.test' }],
         why: [],
@@ -334,7 +340,7 @@ test('an alias that leads to several, and to one that is there already', async (
   });
   using client = await Dialogue.greeted(server.port);
   await client.sayAll('MAIL FROM:<>', 'RCPT TO:<all@x.test>', 'RCPT TO:<team@x.test>', 'DATA', '.');
-  const asked = server.policy.calls.find((c) => c.operation === 'message')?.request;
+  const asked = server.policy.calls.find((c) => c.operation === 'message-check')?.request;
   assert.deepEqual((asked as { recipients: string[] }).recipients, ['all@x.test', 'team@x.test'], 'as RCPT named them');
   assert.deepEqual(server.router.messages[0]?.envelope.recipients, [
     { address: 'one@x.test', original: 'all@x.test' },
@@ -368,7 +374,7 @@ test('a line without its end is no command', async () => {
   using client = await Dialogue.greeted(server.port);
   client.socket.end('MAIL FROM:<a@b.test>');
   assert.equal(await client.rest(), '');
-  assert.ok(!server.policy.calls.some((c) => c.operation === 'sender'));
+  assert.ok(!server.policy.calls.some((c) => c.operation === 'sender-check'));
 });
 
 const LINES: [name: string, line: string, reply: string, closes: boolean][] = [
@@ -398,7 +404,7 @@ test('who talks before the greeting is sent away', async () => {
   });
   await using server = await startListener({
     policy: {
-      connect: async () => {
+      'client-check': async () => {
         await wait;
         return { action: 'accept', name: null, scope: 'external', why: [] };
       },
@@ -413,7 +419,7 @@ test('who talks before the greeting is sent away', async () => {
 test('a handler that fails in an unexpected way costs one 451', async () => {
   await using server = await startListener({
     policy: {
-      sender: () => {
+      'sender-check': () => {
         throw new TypeError('a bug');
       },
     },

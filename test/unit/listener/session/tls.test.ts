@@ -58,7 +58,7 @@ test('commands sent behind STARTTLS in clear text are never run', async () => {
   assert.match(await client.reply(), /^220/);
   await client.upgrade(given.options);
   assert.equal(await client.say('RCPT TO:<c@d.test>'), '503 5.5.1 Send EHLO or HELO first');
-  assert.ok(!given.server.policy.calls.some((c) => c.operation === 'sender'));
+  assert.ok(!given.server.policy.calls.some((c) => c.operation === 'sender-check'));
 });
 
 test('a transaction that began in clear text does not go on under TLS', async () => {

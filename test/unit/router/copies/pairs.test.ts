@@ -64,7 +64,7 @@ function setUp() {
     ...{ settings: settingsFor('/nowhere'), log: silentLogger, own: OWN, map: typed, watch },
     lease: { held: true } as OwnLease,
     router: {
-      mirror: () =>
+      'copy-mirror': () =>
         new Promise((resolve, reject) => {
           calls.push({ answer: (error) => (error === undefined ? resolve({}) : reject(error)) });
         }),

@@ -10,7 +10,7 @@ async function listAll(router: TestRouter, request: object): Promise<QueueEntry[
   const entries: QueueEntry[] = [];
   let after: string | undefined;
   do {
-    const page = await router.service.handlers.list(
+    const page = await router.service.handlers['message-list'](
       { limit: 3, ...request, ...(after && { after }) },
       router.context(),
     );
@@ -40,7 +40,10 @@ test('a page of messages with very many recipients fits a bus message', async ()
   let after: string | undefined;
   let listed = 0;
   do {
-    const page = await router.service.handlers.list({ limit: 500, ...(after && { after }) }, router.context());
+    const page = await router.service.handlers['message-list'](
+      { limit: 500, ...(after && { after }) },
+      router.context(),
+    );
     sizes.push(JSON.stringify(page).length);
     listed += page.entries.length;
     after = page.next;
@@ -56,18 +59,18 @@ test('every operation on a message that is not there says so', async () => {
   const context = router.context();
   for (const queueId of [NONE, '', '../../etc/passwd', 'message!x']) {
     for (const call of [
-      () => handlers.show({ queueId }, context),
-      () => handlers.read({ queueId, offset: 0 }, context),
-      () => handlers.retry({ queueId }, context),
-      () => handlers.hold({ queueId }, context),
-      () => handlers.release({ queueId }, context),
-      () => handlers.remove({ queueId, notify: false }, context),
+      () => handlers['message-show']({ queueId }, context),
+      () => handlers['message-read']({ queueId, offset: 0 }, context),
+      () => handlers['message-retry']({ queueId }, context),
+      () => handlers['message-hold']({ queueId }, context),
+      () => handlers['message-release']({ queueId }, context),
+      () => handlers['message-remove']({ queueId, notify: false }, context),
     ]) {
       assert.equal(await codeOf(call), 'not-found', queueId);
     }
   }
-  assert.deepEqual(await handlers.retry({ all: true }, context), { count: 0 });
-  assert.deepEqual(await handlers.hold({ domain: 'none.example' }, context), { count: 0 });
+  assert.deepEqual(await handlers['message-retry']({ all: true }, context), { count: 0 });
+  assert.deepEqual(await handlers['message-hold']({ domain: 'none.example' }, context), { count: 0 });
 });
 
 test('the list is in order of age, page by page, by state and by domain', async () => {
@@ -76,7 +79,7 @@ test('the list is in order of age, page by page, by state and by domain', async 
   const to = ['a@one.example', 'b@two.example', 'c@sub.one.example', 'd@xone.example', 'e@One.example'];
   const ids = await deferred(router, to);
   const waiting = await router.send({ envelope: envelope(['f@one.example', 'g@two.example']) });
-  await router.service.handlers.hold({ queueId: ids[1] ?? '' }, router.context());
+  await router.service.handlers['message-hold']({ queueId: ids[1] ?? '' }, router.context());
   const names = (entries: QueueEntry[]) => entries.map((e) => e.recipients.map((r) => r.recipient.address[0]).join(''));
   assert.deepEqual(names(await listAll(router, {})), ['a', 'b', 'c', 'd', 'e', 'fg']);
   assert.deepEqual(names(await listAll(router, { domain: 'ONE.example' })), ['a', 'c', 'e', 'fg']);
@@ -95,7 +98,7 @@ test('retry is at once, whatever the schedule says, for one message, a domain or
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path);
   const ids = await deferred(router, ['a@one.example', 'b@two.example', 'c@one.example']);
-  const { retry } = router.service.handlers;
+  const { 'message-retry': retry } = router.service.handlers;
   assert.deepEqual(await retry({ queueId: ids[1] ?? '' }, router.context()), { count: 1 });
   const retried = await router.delivery.next();
   assert.deepEqual(retried.to, ['b@two.example']);
@@ -114,7 +117,7 @@ test('held mail stays: an attempt that has not begun does not, one that has ends
   const jobs = first.delivery.jobs.splice(0);
   const begun = jobs.find((j) => j.job.queueId === sending);
   assert.equal((await begun?.job.open())?.ok, true);
-  await first.service.handlers.hold({ all: true }, first.context());
+  await first.service.handlers['message-hold']({ all: true }, first.context());
   const stopped = jobs.find((j) => j.job.queueId === waiting);
   const opened = await stopped?.job.open();
   assert.ok(opened !== undefined && !opened.ok && opened.local);
@@ -128,7 +131,7 @@ test('held mail stays: an attempt that has not begun does not, one that has ends
   await using second = await TestRouter.start(folder.path);
   assert.deepEqual(second.delivery.jobs, []);
   assert.equal((await second.show(waiting)).entry.state, 'hold');
-  const { retry, release } = second.service.handlers;
+  const { 'message-retry': retry, 'message-release': release } = second.service.handlers;
   assert.deepEqual(await retry({ queueId: waiting }, second.context()), { count: 0 });
   assert.deepEqual(await release({ queueId: waiting }, second.context()), { count: 1 });
   const job = await second.delivery.next();
@@ -141,8 +144,8 @@ test('released mail is not held after the next start', async () => {
   await using folder = await tempDir();
   const first = await TestRouter.start(folder.path);
   const queueId = await first.send({ envelope: envelope(['a@one.example']) });
-  await first.service.handlers.hold({ queueId }, first.context());
-  await first.service.handlers.release({ all: true }, first.context());
+  await first.service.handlers['message-hold']({ queueId }, first.context());
+  await first.service.handlers['message-release']({ all: true }, first.context());
   await first.stop();
   await using second = await TestRouter.start(folder.path);
   assert.equal((await second.delivery.next()).job.queueId, queueId);
@@ -151,7 +154,7 @@ test('released mail is not held after the next start', async () => {
 test('removed mail is gone, its receipt says who did it, and its attempts change nothing but that', async () => {
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path);
-  const { remove } = router.service.handlers;
+  const { 'message-remove': remove } = router.service.handlers;
   const quiet = await router.send({ envelope: envelope(['a@one.example']) });
   const told = await router.send({ envelope: envelope(['b@two.example']) });
   const sent = await router.send({ envelope: envelope(['c@three.example']) });
@@ -182,6 +185,6 @@ test('mail is read piece by piece as it would be sent, and ends with empty bytes
   const message = messageOf(150_000);
   const queueId = await router.send({ envelope: envelope(['a@one.example']), message });
   assert.equal(await router.readQueued(queueId), `Received: from client.example\r\n${message.toString('latin1')}`);
-  const { reply, bytes } = await router.service.handlers.read({ queueId, offset: 1e9 }, router.context());
+  const { reply, bytes } = await router.service.handlers['message-read']({ queueId, offset: 1e9 }, router.context());
   assert.deepEqual([reply.total, bytes.length], [message.length + 31, 0]);
 });

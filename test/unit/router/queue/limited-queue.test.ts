@@ -123,7 +123,12 @@ test('an operator holds, releases and removes what waits, and asks for it now in
   const ids: string[] = [];
   for (let n = 0; n < 60; n++) ids.push(await router.send({ envelope: envelope(['bob@slow.example']) }));
   await deliver(router, 1);
-  const { hold, release, remove, retry } = router.service.handlers;
+  const {
+    'message-hold': hold,
+    'message-release': release,
+    'message-remove': remove,
+    'message-retry': retry,
+  } = router.service.handlers;
   const context = router.context();
   assert.deepEqual(await hold({ all: true }, context), { count: 59 });
   assert.deepEqual(await remove({ queueId: ids[5] ?? '', notify: false }, context), { count: 1 });

@@ -60,7 +60,7 @@ test('best effort: mail goes without a signature, and is counted by domain', asy
     assert.equal(await given.content(), RECEIVED + MESSAGE.toString('latin1'));
     await given.end('delivered', OK);
   }
-  const status = await router.service.handlers.status({}, router.context());
+  const status = await router.service.handlers['status-show']({}, router.context());
   assert.deepEqual(status.unsigned, [{ domain: 'sender.example', reason: 'no key', count: 2 }]);
 });
 

@@ -68,7 +68,7 @@ test('every message is found in the state that it was in, recipients and schedul
   const found = second.delivery.jobs.map((j) => j.job.queueId);
   assert.equal(found.length, 2, 'the untried message and the notice about d');
   assert.ok(found.includes(untried));
-  await second.service.handlers.retry({ queueId: late }, second.context());
+  await second.service.handlers['message-retry']({ queueId: late }, second.context());
   assert.deepEqual((await waitFor(() => second.delivery.jobs[2], { what: 'the retry' })).to, ['c@two.example']);
 });
 
@@ -87,12 +87,12 @@ test('a transfer that was never committed is gone after the next start, and noth
   const first = await TestRouter.start(folder.path);
   const kept = await first.send({ envelope: envelope(['a@one.example']), message: messageOf(200_000) });
   const { handlers } = first.service;
-  const { transfer } = await handlers.open(
+  const { transfer } = await handlers['transfer-open'](
     { envelope: envelope(['b@one.example']), origin: (await first.show(kept)).entry.origin },
     first.context(),
   );
-  await handlers.chunk({ transfer, sequence: 0 }, first.context(Buffer.alloc(1000)));
-  await handlers.chunk({ transfer, sequence: 1 }, first.context(Buffer.alloc(1000)));
+  await handlers['transfer-append']({ transfer, sequence: 0 }, first.context(Buffer.alloc(1000)));
+  await handlers['transfer-append']({ transfer, sequence: 1 }, first.context(Buffer.alloc(1000)));
   await first.stop();
   assert.equal((await keysOf(folder.path)).filter((k) => k.startsWith('transfer')).length, 1);
   const second = await TestRouter.start(folder.path);
@@ -128,7 +128,7 @@ for (const [what, keyOf] of [
     // The next start still knows it; an operator can have it removed.
     const third = await TestRouter.start(folder.path);
     assert.equal((await third.status()).corrupt, 1);
-    const removed = await third.service.handlers.remove({ queueId: bad, notify: false }, third.context());
+    const removed = await third.service.handlers['message-remove']({ queueId: bad, notify: false }, third.context());
     assert.deepEqual(removed, { count: 1 });
     assert.equal((await third.status()).corrupt, 0);
     await third.stop();

@@ -21,23 +21,36 @@ const operations = contracts.flatMap(({ name, operations }) => Object.keys(opera
 const events = contracts.flatMap(({ name, events }) => Object.keys(events).map((e) => `${name}.${e}`));
 
 const NOT_FOR_OPERATORS = [
-  ...['open', 'chunk', 'commit', 'abort'].map((operation) => `router.${operation}`),
-  ...['authenticate', 'sender', 'recipient', 'message'].map((operation) => `policy.${operation}`),
-  ...['signer.sign', 'signer.prove', 'credential-store.signingKeys', 'credential-store.look'],
-  ...['router.mirror', 'router.compare', 'router.drain'],
+  ...['transfer-open', 'transfer-append', 'transfer-commit', 'transfer-abort'].map(
+    (operation) => `router.${operation}`,
+  ),
+  ...['user-authenticate', 'sender-check', 'recipient-check', 'message-check'].map(
+    (operation) => `policy.${operation}`,
+  ),
+  ...[
+    'signer.message-sign',
+    'signer.key-prove',
+    'credential-store.signing-key-list',
+    'credential-store.record-resolve',
+  ],
+  ...['router.copy-mirror', 'router.copy-compare', 'router.queue-drain'],
 ];
 const CALLS: Record<string, string[]> = {
-  'credential-store': ['credential-store.look', 'signer.prove'],
-  signer: ['credential-store.signingKeys'],
+  'credential-store': ['credential-store.record-resolve', 'signer.key-prove'],
+  signer: ['credential-store.signing-key-list'],
   policy: [],
-  router: ['signer.sign', 'router.mirror', 'router.compare'],
+  router: ['signer.message-sign', 'router.copy-mirror', 'router.copy-compare'],
   listener: [
-    ...['connect', 'authenticate', 'sender', 'recipient', 'message'].map((operation) => `policy.${operation}`),
-    ...['open', 'chunk', 'commit', 'abort'].map((operation) => `router.${operation}`),
+    ...['client-check', 'user-authenticate', 'sender-check', 'recipient-check', 'message-check'].map(
+      (operation) => `policy.${operation}`,
+    ),
+    ...['transfer-open', 'transfer-append', 'transfer-commit', 'transfer-abort'].map(
+      (operation) => `router.${operation}`,
+    ),
   ],
   operator: operations.filter((operation) => !NOT_FOR_OPERATORS.includes(operation)),
   // A process asks itself alone to drain its queue.
-  node: operations.filter((operation) => operation !== 'router.drain'),
+  node: operations.filter((operation) => operation !== 'router.queue-drain'),
 };
 const HEARS: Record<string, string[]> = {
   'credential-store': ['credential-store.present', 'signer.present', 'member.heartbeat'],
@@ -74,8 +87,8 @@ const NEVER = [
   ...['LIST', 'NAMES'].map((what) => `$JS.API.CONSUMER.${what}.${STREAM}`),
   ...[`$JS.ACK.${STREAM}.x.1.1.1.1.1`, '$JS.API.SERVER.REMOVE', '$JS.API.ACCOUNT.PURGE.x', '$SYS.REQ.SERVER.PING'],
   ...[
-    'sealpost.v1.router.open.a.b',
-    'sealpost.v2.signer.sign',
+    'sealpost.v1.router.transfer-open.a.b',
+    'sealpost.v2.signer.message-sign',
     'sealpost.v2.member.ping',
     'sealpost.v1.member.event.gone',
     'sealpost.v1.signer',
@@ -173,7 +186,7 @@ describe('permissions of the users of the bus', needs('nats-server'), () => {
     const close = (connection: NatsConnection) => stack.adopt(connection, (c) => c.close());
     const policy = close(await join(guarded.login('policy')));
     const listener = close(await join(guarded.login('listener')));
-    const subject = operationSubject({ service: 'policy', version: 1, operation: 'connect' });
+    const subject = operationSubject({ service: 'policy', version: 1, operation: 'client-check' });
     const replies: string[] = [];
     const inbox = `${inboxPrefix('listener')}.y`;
     listener.subscribe(inbox, { callback: (_, message) => replies.push(message.string()) });

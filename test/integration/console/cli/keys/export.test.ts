@@ -29,12 +29,12 @@ for (const [what, own, words] of [
   ['in no DNS', { publish: 'none' }, [/in no DNS: every node signs/]],
 ] as [string, Partial<KeyStatus>, RegExp[]][]) {
   test(`a key that is published ${what}: create says what happens next`, async () => {
-    await using store = await fakeStore({ create: () => keyStatus({ state: 'created', ...own }) });
+    await using store = await fakeStore({ 'key-create': () => keyStatus({ state: 'created', ...own }) });
     const { code, stdout, stderr } = await store.run('keys', 'create', 'example.com', 's1', '--no-activate');
     assert.equal(code, 0, stderr);
     assert.deepEqual(store.calls, [
       {
-        operation: 'create',
+        operation: 'key-create',
         request: {
           domain: 'example.com',
           selector: 's1',
@@ -50,7 +50,7 @@ for (const [what, own, words] of [
 }
 
 test('whether a new key signs by itself is left to the store where nothing is said', async () => {
-  await using store = await fakeStore({ create: () => KEY });
+  await using store = await fakeStore({ 'key-create': () => KEY });
   const run = async (...args: string[]): Promise<unknown> => {
     await store.run('keys', 'create', 'example.com', 's1', ...args);
     return (store.calls.at(-1) as { request: { activate?: boolean } }).request.activate;
@@ -64,7 +64,7 @@ for (const [state, value] of [
   ['revoked', 'v=DKIM1; k=rsa; p='],
 ] as const) {
   test(`the record of a key that is ${state}, in every form`, async () => {
-    await using store = await fakeStore({ get: () => keyStatus({ state }) });
+    await using store = await fakeStore({ 'key-show': () => keyStatus({ state }) });
     const run = async (...args: string[]) =>
       (await store.run('keys', 'export-dns', 'example.com', 's1', ...args)).stdout;
     assert.equal(await run('--value'), `${value}\n`);
@@ -84,7 +84,7 @@ test('a private key goes to a new file of its owner, opened here with the NEK; n
   let wrapped: ReturnType<typeof wrapKey> | undefined;
   const publicKey = publishedBytes(pair.publicKey).toString('base64');
   await using store = await fakeStore({
-    wrapped: () => ({ ...keyStatus({ publicKey }), wrapped: wrapped ?? assert.fail('asked too early') }),
+    'key-export': () => ({ ...keyStatus({ publicKey }), wrapped: wrapped ?? assert.fail('asked too early') }),
   });
   assert.equal((await store.run('keymgmt', 'create', 'nek', 'edge')).code, 0);
   const nek = parseNek(await readFile(join(store.folder, 'secrets/nek.key'), 'utf8'));

@@ -29,18 +29,18 @@ test('list shows where each key stands, and below it all that needs a look', asy
   });
   const other = keyStatus({ domain: 'example.net', publish: 'none', algorithm: 'ed25519' });
   await using store = await fakeStore({
-    list: ({ after }) =>
+    'key-list': ({ after }) =>
       after === undefined
         ? { node: 'edge-1', keys: [KEY, second], next: 'example.com!s2' }
         : { node: 'edge-1', behind: 'NATS is away', keys: [other] },
-    rotation: () => rotationStatus({ state: 'frozen', waiting: 'frozen by edge-1: a holiday' }),
-    schedules: () => ({
+    'rotation-show': () => rotationStatus({ state: 'frozen', waiting: 'frozen by edge-1: a holiday' }),
+    'schedule-list': () => ({
       schedules: [
         { domain: 'example.com', days: 90, at: '03:00', zone: 'Europe/Berlin', parallel: false, next: since },
         { domain: 'example.org', days: 1, at: '03:00', zone: 'UTC', parallel: false, next: since },
       ],
     }),
-    status: () => ({
+    'status-show': () => ({
       node: 'edge-1',
       state: 'away',
       revision: 7,
@@ -84,7 +84,7 @@ test('list shows where each key stands, and below it all that needs a look', asy
   assert.equal(lines.length, 11);
   // A single key has no rotation that runs: nobody is asked about it.
   assert.deepEqual(
-    store.calls.filter((c) => c.operation === 'rotation').map((c) => c.request),
+    store.calls.filter((c) => c.operation === 'rotation-show').map((c) => c.request),
     [{ domain: 'example.com' }],
   );
   const wide = await store.run('keys', 'list', '--wide');
@@ -113,8 +113,8 @@ test('show tells everything about a key', async () => {
     },
   });
   await using store = await fakeStore({
-    get: () => key,
-    status: () => ({ node: 'edge-1', state: 'local', revision: 1, keys: 1, holders: [] }),
+    'key-show': () => key,
+    'status-show': () => ({ node: 'edge-1', state: 'local', revision: 1, keys: 1, holders: [] }),
   });
   const { stdout, stderr } = await store.run('keys', 'show', 'example.com', 's1');
   for (const words of [
@@ -131,7 +131,7 @@ test('show tells everything about a key', async () => {
 });
 
 test('a key is not said to be gone while its record may stand in DNS', async () => {
-  await using store = await fakeStore({ delete: () => ({}) });
+  await using store = await fakeStore({ 'key-delete': () => ({}) });
   const { code, stdout } = await store.run('keys', 'delete', 'example.com', 's1', '--yes');
   assert.equal(code, 0);
   assert.equal(stdout, 'key s1 of example.com is deleted as soon as its record is gone from DNS\n');
@@ -142,7 +142,10 @@ for (const [operation, more] of [
   ['delete', {}],
 ] as const) {
   test(`${operation} asks, and does nothing where nobody says yes`, async () => {
-    await using store = await fakeStore({ revoke: () => keyStatus({ state: 'revoked' }), delete: () => ({}) });
+    await using store = await fakeStore({
+      'key-revoke': () => keyStatus({ state: 'revoked' }),
+      'key-delete': () => ({}),
+    });
     const alone = await store.run('keys', operation, 'example.com', 's1');
     assert.equal(alone.code, 2);
     assert.match(alone.stderr, /There is no terminal to ask on: say --yes/);
@@ -193,17 +196,17 @@ for (const [args, operation, request, words] of [
 ] as const) {
   test(`keys ${args}`, async () => {
     await using store = await fakeStore({
-      activate: () => KEY,
-      retire: () => KEY,
-      freeze: () => rotationStatus(),
-      rollback: () => rotationStatus(),
-      resume: () => ({}),
-      schedule: ({ domain, at, days = 1, parallel, zone = 'UTC' }) => ({
+      'key-activate': () => KEY,
+      'key-retire': () => KEY,
+      'rotation-freeze': () => rotationStatus(),
+      'rotation-rollback': () => rotationStatus(),
+      'rotation-resume': () => ({}),
+      'schedule-set': ({ domain, at, days = 1, parallel, zone = 'UTC' }) => ({
         schedule: { domain, at, days, parallel, zone, next: Date.now() },
       }),
-      schedules: () => ({ schedules: [] }),
-      rotate: () => rotationStatus(),
-      list: () => ({ node: 'edge-1', keys: [KEY, keyStatus({ selector: 's2', state: 'created' })] }),
+      'schedule-list': () => ({ schedules: [] }),
+      'rotation-start': () => rotationStatus(),
+      'key-list': () => ({ node: 'edge-1', keys: [KEY, keyStatus({ selector: 's2', state: 'created' })] }),
     });
     const { code, stdout, stderr } = await store.run('keys', ...args.split(' '));
     assert.equal(code, 0, stderr);
@@ -225,9 +228,13 @@ test('verify shows what every node sees, and fails when a key that should be rig
   let unproven = [{ node: 'edge-2', reason: 'it does not hold the key' }];
   let second: 'ok' | 'missing' = 'missing';
   await using store = await fakeStore({
-    list: () => ({ node: 'edge-1', keys: [keyStatus({ state })] }),
-    get: () => keyStatus({ state }),
-    verify: () => ({ key: keyStatus({ state }), views: [view('edge-1', 'ok'), view('edge-2', second)], unproven }),
+    'key-list': () => ({ node: 'edge-1', keys: [keyStatus({ state })] }),
+    'key-show': () => keyStatus({ state }),
+    'key-verify': () => ({
+      key: keyStatus({ state }),
+      views: [view('edge-1', 'ok'), view('edge-2', second)],
+      unproven,
+    }),
   });
   const bad = await store.run('keys', 'verify');
   assert.equal(bad.code, 1, bad.stderr);
@@ -246,7 +253,7 @@ test('verify shows what every node sees, and fails when a key that should be rig
 });
 
 test('nothing verified is no success: a domain without keys may be a slip of the pen', async () => {
-  await using store = await fakeStore({ list: () => ({ node: 'edge-1', keys: [] }) });
+  await using store = await fakeStore({ 'key-list': () => ({ node: 'edge-1', keys: [] }) });
   const { code, stderr } = await store.run('keys', 'verify', 'exmaple.com');
   assert.equal(code, 1);
   assert.match(stderr, /there are no keys for exmaple\.com/);
@@ -272,10 +279,10 @@ for (const args of [
 test('what the store refuses is said in its words, to programs with its code', async () => {
   const text = 'keys cannot be changed until a majority of the NATS servers is back; signing goes on';
   await using store = await fakeStore({
-    create: () => {
+    'key-create': () => {
       throw new SealpostError('no-quorum', text);
     },
-    rotation: never,
+    'rotation-show': never,
   });
   const plain = await store.run('keys', 'create', 'example.com', 's1');
   assert.equal(plain.code, 1);
@@ -288,7 +295,7 @@ test('what the store refuses is said in its words, to programs with its code', a
 test('status tells how the store follows the others, and who does not', async () => {
   const holder = { instance: 'i', revision: 7, heard: 100, clock: 0, neks: [] };
   await using store = await fakeStore({
-    status: () => ({
+    'status-show': () => ({
       node: 'edge-1',
       state: 'following',
       revision: 7,

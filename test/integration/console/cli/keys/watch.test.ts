@@ -24,7 +24,7 @@ async function rotating(end: 'done' | 'stopped' | 'rolled-back') {
   const steps = [...STEPS, { ...(STEPS[1] ?? assert.fail()), state: end }];
   let i = 0;
   const next = () => steps[i++ % steps.length] ?? assert.fail();
-  return fakeStore({ rotate: next, rotation: next, list: () => ({ node: 'edge-1', keys: [] }) });
+  return fakeStore({ 'rotation-start': next, 'rotation-show': next, 'key-list': () => ({ node: 'edge-1', keys: [] }) });
 }
 
 for (const [end, code, words] of [
@@ -53,7 +53,7 @@ for (const [end, code, words] of [
 
 test('it is enough that every node has switched: while old and new sign side by side, nobody has to watch', async () => {
   const sideBySideUntil = at + 172_800_000;
-  await using store = await fakeStore({ rotation: () => rotationStatus({ sideBySideUntil }) });
+  await using store = await fakeStore({ 'rotation-show': () => rotationStatus({ sideBySideUntil }) });
   const { code, stdout } = await store.run('keys', 'watch', 'example.com');
   assert.equal(code, 0);
   assert.match(stdout, /every node has switched; both sign until 2026-01-0/);
@@ -87,7 +87,7 @@ test('on a terminal the last line tells what is waited for', async () => {
 
 test('a node that goes away while a rotation is watched is waited for', async () => {
   let state: 'running' | 'done' = 'running';
-  await using store = await fakeStore({ rotation: () => rotationStatus({ state }) });
+  await using store = await fakeStore({ 'rotation-show': () => rotationStatus({ state }) });
   await using program = watching(store.folder);
   await program.waitForOutput(/s2 is replicated; its record is missing/);
   await store.close();
@@ -99,17 +99,17 @@ test('a node that goes away while a rotation is watched is waited for', async ()
 });
 
 test('Control-C ends the watching, not the rotation', async () => {
-  await using store = await fakeStore({ rotation: () => rotationStatus() });
+  await using store = await fakeStore({ 'rotation-show': () => rotationStatus() });
   await using program = watching(store.folder);
   await program.waitForOutput(/s2 is replicated; its record is missing/);
   program.signal('SIGINT');
   assert.equal(await program.ended(), 130);
   assert.match(program.output, /The rotation goes on\. See it: sealpost keys watch example\.com/);
-  assert.ok(store.calls.every((c) => c.operation === 'rotation'));
+  assert.ok(store.calls.every((c) => c.operation === 'rotation-show'));
 });
 
 test('Control-C ends the watching also while nobody answers', async () => {
-  await using store = await fakeStore({ rotation: () => rotationStatus() });
+  await using store = await fakeStore({ 'rotation-show': () => rotationStatus() });
   await using program = watching(store.folder);
   await program.waitForOutput(/s2 is replicated; its record is missing/);
   await store.close();
@@ -120,7 +120,7 @@ test('Control-C ends the watching also while nobody answers', async () => {
 
 test('a rotation that another one followed is not taken for it', async () => {
   let rotation = rotationStatus();
-  await using store = await fakeStore({ rotation: () => rotation });
+  await using store = await fakeStore({ 'rotation-show': () => rotation });
   await using program = watching(store.folder);
   await program.waitForOutput(/s2 is replicated; its record is missing/);
   rotation = rotationStatus({ id: 'r0', started: rotation.started - 1, state: 'done' });

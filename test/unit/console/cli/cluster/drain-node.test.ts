@@ -13,8 +13,8 @@ function fakeCaller({ connected, ping, members }: World): Caller {
     throw new SealpostError(code, code);
   };
   const calls = {
-    ping: async () => fail(ping),
-    members: async () => (typeof members === 'string' ? fail(members) : { members }),
+    'member-ping': async () => fail(ping),
+    'member-list': async () => (typeof members === 'string' ? fail(members) : { members }),
   };
   const close = async () => undefined;
   return {

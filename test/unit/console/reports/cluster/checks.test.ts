@@ -233,9 +233,9 @@ test('everybody is asked, also who is known to one alone, and who is cut off ask
   const [a, b, c] = ['a', 'b', 'c'].map((name) => member(name, { process: name, ...only })) as [Member, Member, Member];
   const queue = { active: 1, deferred: 2, hold: 3 };
   const says = (...members: Member[]) => ({
-    'member.ping': { time: Date.now() },
-    'member.members': { members },
-    'router.status': queue,
+    'member.member-ping': { time: Date.now() },
+    'member.member-list': { members },
+    'router.status-show': queue,
   });
   const heardOfC = member('c', { process: 'c', heard: 400, ...only });
   const table = { a: says(a, b), b: says(b, heardOfC), c: says(c) };
