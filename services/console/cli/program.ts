@@ -1,0 +1,41 @@
+import { Command } from 'commander';
+import { VERSION } from '#cluster/version.ts';
+import { failureText, usageError } from './exit.ts';
+
+/** Everything that `sealpost` can be asked, in the order of its help: one file for each command. */
+const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
+  start: () => import('./commands/start.ts'),
+  status: () => import('./commands/status.ts'),
+  health: () => import('./commands/health.ts'),
+  config: () => import('./commands/config.ts'),
+  queue: () => import('./commands/queue.ts'),
+  keys: () => import('./commands/keys.ts'),
+  keymgmt: () => import('./keymgmt/command.ts'),
+  doctor: () => import('./commands/doctor.ts'),
+  cluster: () => import('./commands/cluster.ts'),
+  users: () => import('./commands/users.ts'),
+  capture: () => import('./commands/capture.ts'),
+  send: () => import('./commands/send.ts'),
+};
+
+/**
+ * The program with the command that is asked for; with all of them for help, or when there is no such command.
+ * `asJson`: errors are for programs too.
+ */
+export async function createProgram(asked: string | undefined, asJson: boolean): Promise<Command> {
+  const program = new Command('sealpost')
+    .description('A mail router for the edge of an organisation')
+    .version(VERSION)
+    .showHelpAfterError(asJson ? false : '(try --help)')
+    .configureOutput({ outputError: (text, write) => write(`${usageText(text, asJson)}\n`) })
+    .exitOverride();
+  const own = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? COMMANDS[asked] : undefined;
+  for (const load of own === undefined ? Object.values(COMMANDS) : [own]) (await load()).register(program);
+  program.addHelpText('after', `\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 no node answers.`);
+  return program;
+}
+
+/** What commander has to say about wrong usage, in the form of all other errors. */
+function usageText(text: string, asJson: boolean): string {
+  return failureText(usageError(text.trim().replace(/^error: /, '')), asJson);
+}
