@@ -1,7 +1,6 @@
 import { isIP } from 'node:net';
-import { isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
+import { normalizeDomain } from '#shared/address.ts';
 import { suggest } from '../problems/suggest.ts';
-import type { RouteConfig } from './schema.ts';
 
 /** Where a route leads, parsed from its `via`. `host` is a name or an address without brackets. */
 export type NextHopSpec =
@@ -74,18 +73,4 @@ function decode(user: string): string | undefined {
     if (error instanceof URIError) return undefined;
     throw error;
   }
-}
-
-/** Mail that no route names goes to its MX hosts (RFC 5321 §5.1). */
-const BY_MX: RouteConfig = { to: '*', via: 'mx', tls: 'opportunistic' };
-
-/** The route of a recipient domain: the most specific `to` by whole labels wins, `*` comes last. */
-export function routeFor(routes: readonly RouteConfig[], domain: string): RouteConfig {
-  const name = normalizeDomain(domain);
-  let best: RouteConfig | undefined;
-  for (const route of routes) {
-    if (route.to !== '*' && !isSameOrSubdomain(name, route.to)) continue;
-    if (best === undefined || best.to === '*' || (route.to !== '*' && route.to.length > best.to.length)) best = route;
-  }
-  return best ?? BY_MX;
 }

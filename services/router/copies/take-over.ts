@@ -5,7 +5,7 @@ import type { Calls } from '#services/topology.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Queue } from '../queue/queue.ts';
-import { dueAt, isFinal } from '../queue/schedule.ts';
+import { dueAt, isFinal } from '../store/message.ts';
 import { keys, MessageRecord, parseRecord, putJson, RecipientRecord, rangeOf } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import { AdoptionBatch, type Moved } from './adoption-batch.ts';

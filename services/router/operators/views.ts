@@ -7,11 +7,10 @@ import type { Logger } from '#shared/log.ts';
 import { CHUNK_BYTES, type QueueEntry } from '../contract.ts';
 import type { Lanes } from '../pacing/pacer.ts';
 import type { Routing } from '../queue/routing.ts';
-import { dueAt, isFinal } from '../queue/schedule.ts';
 import type { Bodies } from '../store/bodies.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import { loadMessage } from '../store/load.ts';
-import { loadedMessage, type Message, type Recipient } from '../store/message.ts';
+import { dueAt, isFinal, loadedMessage, type Message, type Recipient } from '../store/message.ts';
 import { keys, MessageRecord, parseRecord, queueIdOf, Receipt, RecipientRecord, rangeOf } from '../store/records.ts';
 import type { Slot, SlotState, Slots } from '../store/slots.ts';
 

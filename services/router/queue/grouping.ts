@@ -1,8 +1,7 @@
 import type { NextHop } from '../delivery/job.ts';
-import type { Message } from '../store/message.ts';
+import { dueAt, type Message } from '../store/message.ts';
 import type { Slot } from '../store/slots.ts';
 import type { Routing } from './routing.ts';
-import { dueAt } from './schedule.ts';
 
 /** Which recipients of a message go together, and where those wait that cannot go now. */
 

@@ -8,14 +8,13 @@ import type { Lanes } from '../pacing/pacer.ts';
 import type { Bodies } from '../store/bodies.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import { loadMessage } from '../store/load.ts';
-import { isFinished, type Message } from '../store/message.ts';
+import { dueAt, isFinished, type Message } from '../store/message.ts';
 import type { CopyPlace } from '../store/records.ts';
 import type { Slot, SlotState, Slots } from '../store/slots.ts';
 import { Attempt, type AttemptTools } from './attempt.ts';
 import { Crowds } from './congestion.ts';
 import { crowdOf, dueByHop, isPaced, NOWHERE } from './grouping.ts';
 import type { Routing } from './routing.ts';
-import { dueAt } from './schedule.ts';
 
 /**
  * Decides which message is worked on when.

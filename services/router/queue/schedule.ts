@@ -1,5 +1,3 @@
-import type { RecipientStatus } from '#shared/envelope.ts';
-
 /** When mail is tried again. Pure: times are ms since 1970, delays are ms, `random` is in [0, 1). */
 
 export type RetryLimits = { first: number; max: number };
@@ -31,14 +29,4 @@ export function localDelay(tries: number, random: number): number {
 export function nextAttempt(now: number, delay: number, arrived: number, expire: number): number | 'expired' {
   const end = arrived + expire;
   return now >= end ? 'expired' : Math.min(now + delay, end);
-}
-
-export function isFinal(status: RecipientStatus): boolean {
-  return status.state !== 'waiting' && status.state !== 'deferred';
-}
-
-/** When a recipient is due: a time, 0 for at once, Infinity when it has a final status. */
-export function dueAt(status: RecipientStatus): number {
-  if (status.state === 'waiting') return 0;
-  return status.state === 'deferred' ? status.nextAttempt : Number.POSITIVE_INFINITY;
 }

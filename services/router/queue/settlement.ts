@@ -9,10 +9,10 @@ import type { NextHop, RecipientResult } from '../delivery/job.ts';
 import { noticeMessage } from '../notices/notice-message.ts';
 import { anyNotice, type Change, type Notices, planNotices } from '../notices/notices.ts';
 import type { Bodies } from '../store/bodies.ts';
-import { isFinished, type Message, type Recipient, recipientRecord } from '../store/message.ts';
+import { isFinal, isFinished, type Message, type Recipient, recipientRecord } from '../store/message.ts';
 import { keys, putJson, type Receipt, type SignatureKey } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
-import { isFinal, localDelay, nextAttempt, retryDelay } from './schedule.ts';
+import { localDelay, nextAttempt, retryDelay } from './schedule.ts';
 
 /**
  * Turns the outcome of an attempt into what is on disk, in one batch: statuses; when the last recipient has its final

@@ -1,5 +1,5 @@
 import type { StoreOperation } from '#cluster/store.ts';
-import { isFinal } from '../queue/schedule.ts';
+import type { RecipientStatus } from '#shared/envelope.ts';
 import { keys, type MessageRecord, putJson, type RecipientRecord } from './records.ts';
 
 /** A message of the queue as it is in memory while delivery works on it. The disk has the same, or is about to. */
@@ -38,6 +38,16 @@ export function messageRecords({ id, record, recipients }: Message): StoreOperat
     putJson(keys.message(id), record),
     ...recipients.map((r, n) => putJson(keys.recipient(id, n), recipientRecord(r))),
   ];
+}
+
+export function isFinal(status: RecipientStatus): boolean {
+  return status.state !== 'waiting' && status.state !== 'deferred';
+}
+
+/** When a recipient is due: a time, 0 for at once, Infinity when it has a final status. */
+export function dueAt(status: RecipientStatus): number {
+  if (status.state === 'waiting') return 0;
+  return status.state === 'deferred' ? status.nextAttempt : Number.POSITIVE_INFINITY;
 }
 
 export function isFinished(message: Message): boolean {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
-import { Routing } from '#services/router/queue/routing.ts';
+import type { RouteConfig } from '#cluster/config/schema/schema.ts';
+import { Routing, routeFor } from '#services/router/queue/routing.ts';
 import { settingsFor } from '#test/unit/router/fixture.ts';
 
 test('where recipients go, by the routes in force', () => {
@@ -39,4 +40,37 @@ test('where recipients go, by the routes in force', () => {
   assert.equal(routing.nextHop('a@box.example')?.key, 'discard');
   settings.replace({ ...settings.current, routes: [{ to: '*', via: 'nonsense', tls: 'opportunistic' }] });
   assert.equal(routing.nextHop('a@box.example'), undefined);
+});
+
+const ROUTES: RouteConfig[] = ['*', 'example.com', 'eu.example.com', 'com', 'xn--bcher-kva.example'].map((to) => ({
+  to,
+  via: 'discard',
+  tls: 'opportunistic',
+}));
+
+const CHOICES: [string, string][] = [
+  ['notexample.com', 'com'],
+  ['example.com.evil.test', '*'],
+  ['', '*'],
+  ['[192.0.2.1]', '*'],
+  ['eu.example.com', 'eu.example.com'],
+  ['MX.EU.Example.COM', 'eu.example.com'],
+  ['aeu.example.com', 'example.com'],
+  ['example.com', 'example.com'],
+  ['example.com.', 'example.com'],
+  ['com', 'com'],
+  ['bücher.example', 'xn--bcher-kva.example'],
+  ['example.org', '*'],
+];
+
+for (const [domain, to] of CHOICES) {
+  test(`"${domain}" takes the route to ${to}, in whatever order routes stand`, () => {
+    assert.equal(routeFor(ROUTES, domain).to, to);
+    assert.equal(routeFor(ROUTES.toReversed(), domain).to, to);
+  });
+}
+
+test('mail without a route goes by MX', () => {
+  assert.equal(routeFor([], 'example.com').via, 'mx');
+  assert.equal(routeFor(ROUTES.slice(1, 2), 'example.org').via, 'mx');
 });

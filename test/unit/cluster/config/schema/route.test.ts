@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type NextHopSpec, parseVia, routeFor } from '#cluster/config/schema/route.ts';
-import type { RouteConfig } from '#cluster/config/schema/schema.ts';
+import { type NextHopSpec, parseVia } from '#cluster/config/schema/route.ts';
 
 const VIA: [string, NextHopSpec | undefined][] = [
   ['', undefined],
@@ -52,36 +51,3 @@ for (const [text, expected] of VIA) {
     assert.deepEqual(parseVia(text), expected);
   });
 }
-
-const ROUTES: RouteConfig[] = ['*', 'example.com', 'eu.example.com', 'com', 'xn--bcher-kva.example'].map((to) => ({
-  to,
-  via: 'discard',
-  tls: 'opportunistic',
-}));
-
-const CHOICES: [string, string][] = [
-  ['notexample.com', 'com'],
-  ['example.com.evil.test', '*'],
-  ['', '*'],
-  ['[192.0.2.1]', '*'],
-  ['eu.example.com', 'eu.example.com'],
-  ['MX.EU.Example.COM', 'eu.example.com'],
-  ['aeu.example.com', 'example.com'],
-  ['example.com', 'example.com'],
-  ['example.com.', 'example.com'],
-  ['com', 'com'],
-  ['bücher.example', 'xn--bcher-kva.example'],
-  ['example.org', '*'],
-];
-
-for (const [domain, to] of CHOICES) {
-  test(`"${domain}" takes the route to ${to}, in whatever order routes stand`, () => {
-    assert.equal(routeFor(ROUTES, domain).to, to);
-    assert.equal(routeFor(ROUTES.toReversed(), domain).to, to);
-  });
-}
-
-test('mail without a route goes by MX', () => {
-  assert.equal(routeFor([], 'example.com').via, 'mx');
-  assert.equal(routeFor(ROUTES.slice(1, 2), 'example.org').via, 'mx');
-});
