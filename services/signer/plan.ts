@@ -1,4 +1,5 @@
 import type { DomainConfig } from '#cluster/config/schema/schema.ts';
+import { nearest } from '#shared/domains.ts';
 import type { HeldKey } from './keyring.ts';
 
 /**
@@ -27,16 +28,18 @@ export function planFor(domain: string, entries: DomainConfig[], keysOf: KeysOf)
   const entry = nearestEntry(domain, entries);
   if (entry?.signing.mode === 'off') return undefined;
   const selectors = entry?.signing.selectors?.map((s) => s.toLowerCase());
-  const chosen = (name: string): HeldKey[] =>
-    keysOf(name).filter((k) => selectors === undefined || selectors.includes(k.selector));
+  const chosen = (name: string): HeldKey[] | undefined => {
+    const keys = keysOf(name).filter((k) => selectors === undefined || selectors.includes(k.selector));
+    return keys.length === 0 ? undefined : keys;
+  };
   const signAs = entry?.['sign-as'];
-  const keys = signAs === undefined ? firstOf(withParents(domain), chosen) : chosen(signAs);
-  if (entry === undefined && keys.length === 0) return undefined;
+  const keys = signAs === undefined ? nearest(domain, chosen) : chosen(signAs);
+  if (entry === undefined && keys === undefined) return undefined;
   const wanted = signAs ?? entry?.name ?? domain;
   return {
     domain,
     mode: entry?.signing.mode ?? 'best-effort',
-    keys,
+    keys: keys ?? [],
     wanted: selectors === undefined ? wanted : `${wanted} (${selectors.join(', ')})`,
   };
 }
@@ -44,11 +47,7 @@ export function planFor(domain: string, entries: DomainConfig[], keysOf: KeysOf)
 /** The entry of the domain or of its nearest parent. */
 export function nearestEntry(domain: string, entries: DomainConfig[]): DomainConfig | undefined {
   const byName = indexOf(entries);
-  for (const name of withParents(domain)) {
-    const entry = byName.get(name);
-    if (entry !== undefined) return entry;
-  }
-  return undefined;
+  return nearest(domain, (name) => byName.get(name));
 }
 
 /** Entries by name; made once for each configuration. */
@@ -61,22 +60,4 @@ function indexOf(entries: DomainConfig[]): Map<string, DomainConfig> {
     indexes.set(entries, index);
   }
   return index;
-}
-
-/** `a.b.c`, `b.c`, `c`. */
-function* withParents(domain: string): Generator<string> {
-  for (let name = domain; ; ) {
-    yield name;
-    const dot = name.indexOf('.');
-    if (dot < 0) return;
-    name = name.slice(dot + 1);
-  }
-}
-
-function firstOf(names: Iterable<string>, keysOf: (name: string) => HeldKey[]): HeldKey[] {
-  for (const name of names) {
-    const keys = keysOf(name);
-    if (keys.length > 0) return keys;
-  }
-  return [];
 }

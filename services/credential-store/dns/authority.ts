@@ -3,6 +3,7 @@ import type { DnsConfig } from '#cluster/config/schema/schema.ts';
 import { nearestZone } from '#cluster/config/zone.ts';
 import { ask, parseServer, reasonOf, recordsAt, type Server, serverText } from '#shared/dns/exchange.ts';
 import { nameOf, type Question, Rcode, type Response, rcodeName, Type } from '#shared/dns/message.ts';
+import { withParents } from '#shared/domains.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 
 /**
@@ -92,7 +93,7 @@ export async function authorityOf(
 }
 
 async function nameServersOf(resolver: ResolverChain, name: string): Promise<{ zone: string; names: string[] }> {
-  for (let zone = name; zone !== ''; zone = zone.split('.').slice(1).join('.')) {
+  for (const zone of withParents(name)) {
     const response = await resolver.ask({ name: zone, type: Type.NS });
     // Only those of the very name: behind an alias, the answer has those of its target.
     const names = recordsAt(response, zone, Type.NS).map((record) => nameOf(response, record));

@@ -2,6 +2,7 @@ import type { Config, DomainConfig, ZoneConfig } from '#cluster/config/schema/sc
 import { nearestZone } from '#cluster/config/zone.ts';
 import type { KeyName } from '#shared/dkim/key-name.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';
+import { nearest } from '#shared/domains.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { KeyRecord, Publication } from '../records/domain-record.ts';
 
@@ -73,11 +74,7 @@ function zoneOf(owner: string, zones: ZoneConfig[], { domain }: KeyName): Updata
 
 /** The `keys` settings of the domain's entry, or of that of its nearest parent. */
 function keySettings(domain: string, domains: DomainConfig[]): DomainConfig['keys'] | undefined {
-  for (let name = domain; name.includes('.'); name = name.slice(name.indexOf('.') + 1)) {
-    const entry = domains.find((d) => d.name === name);
-    if (entry !== undefined) return entry.keys;
-  }
-  return undefined;
+  return nearest(domain, (name) => domains.find((d) => d.name === name))?.keys;
 }
 
 function notConfigured(message: string): SealpostError {

@@ -1,8 +1,9 @@
 import type { RatesConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { Peers, TELL_MS } from '#cluster/members/peers.ts';
-import { domainOf, isSameOrSubdomain } from '#shared/address.ts';
+import { domainOf } from '#shared/address.ts';
 import type { Announce, EventPayload, Listen } from '#shared/contract.ts';
+import { nearest } from '#shared/domains.ts';
 import { newId } from '#shared/ids.ts';
 import { canonicalAddress, mailboxKey, printable } from '#shared/mailbox.ts';
 import { formatRate, type Rate } from '#shared/rate.ts';
@@ -205,16 +206,9 @@ function senderLimit(senders: RatesConfig['senders'], reversePath: string) {
   const exact = senders.find(({ from }) => from.includes('@') && mailboxKey(canonicalAddress(from)) === address);
   if (exact !== undefined) return { entry: exact, who: `sender ${address}` };
   const domain = domainOf(address);
-  let best: RatesConfig['senders'][number] | undefined;
-  for (const entry of senders) {
-    if (
-      !entry.from.includes('@') &&
-      isSameOrSubdomain(domain, entry.from) &&
-      entry.from.length > (best?.from.length ?? 0)
-    )
-      best = entry;
-  }
-  if (best !== undefined) return { entry: best, who: `senders of ${best.from}` };
-  const any = senders.find(({ from }) => from === '*');
+  const limitOf = (name: string) => senders.find(({ from }) => from === name);
+  const entry = nearest(domain, limitOf);
+  if (entry !== undefined) return { entry, who: `senders of ${entry.from}` };
+  const any = limitOf('*');
   return any && { entry: any, who: `senders of ${domain}` };
 }

@@ -1,4 +1,5 @@
 import ipaddr from 'ipaddr.js';
+import { nearest } from '#shared/domains.ts';
 import { type ClientAddress, parseClientAddress } from './client-address.ts';
 
 /**
@@ -22,11 +23,7 @@ export class DomainList {
 
   /** The entry that is `domain` or above it, by whole labels (DOMINO R1). `domain` is normalized. */
   match(domain: string): Match {
-    for (let name = domain; name !== ''; name = name.slice(name.indexOf('.') + 1)) {
-      if (this.#names.has(name)) return name;
-      if (!name.includes('.')) return undefined;
-    }
-    return undefined;
+    return nearest(domain, (name) => (this.#names.has(name) ? name : undefined));
   }
 }
 

@@ -1,5 +1,5 @@
 import type { RatesConfig } from '#cluster/config/schema/schema.ts';
-import { isSameOrSubdomain } from '#shared/address.ts';
+import { nearest } from '#shared/domains.ts';
 import { formatRate, perSecond } from '#shared/rate.ts';
 
 /** The limits of `rates.destinations`, by recipient domain. */
@@ -14,12 +14,9 @@ export function limitFor(
   limits: readonly DestinationLimit[],
   domain: string,
 ): { key: string; limit: DestinationLimit } | undefined {
-  let best: DestinationLimit | undefined;
-  for (const limit of limits) {
-    if (limit.to !== '*' && !isSameOrSubdomain(domain, limit.to)) continue;
-    if (best === undefined || best.to === '*' || (limit.to !== '*' && limit.to.length > best.to.length)) best = limit;
-  }
-  return best && { key: best.to === '*' ? domain : best.to, limit: best };
+  const limitOf = (to: string): DestinationLimit | undefined => limits.find((limit) => limit.to === to);
+  const limit = nearest(domain, limitOf) ?? limitOf('*');
+  return limit && { key: limit.to === '*' ? domain : limit.to, limit };
 }
 
 /** How many of a destination's connections a share of its limit is: at least one, where it is any. */

@@ -2,7 +2,8 @@ import { resolve } from 'node:path';
 import { parseVia } from '#cluster/config/schema/route.ts';
 import type { Config, RouteConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import { domainOf, isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
+import { domainOf, normalizeDomain } from '#shared/address.ts';
+import { nearest } from '#shared/domains.ts';
 import type { NextHop } from '../delivery/job.ts';
 import { limitFor } from '../pacing/limits.ts';
 
@@ -47,13 +48,8 @@ const BY_MX: RouteConfig = { to: '*', via: 'mx', tls: 'opportunistic' };
 
 /** The route of a recipient domain: the most specific `to` by whole labels wins, `*` comes last. */
 export function routeFor(routes: readonly RouteConfig[], domain: string): RouteConfig {
-  const name = normalizeDomain(domain);
-  let best: RouteConfig | undefined;
-  for (const route of routes) {
-    if (route.to !== '*' && !isSameOrSubdomain(name, route.to)) continue;
-    if (best === undefined || best.to === '*' || (route.to !== '*' && route.to.length > best.to.length)) best = route;
-  }
-  return best ?? BY_MX;
+  const routeTo = (to: string): RouteConfig | undefined => routes.find((route) => route.to === to);
+  return nearest(normalizeDomain(domain), routeTo) ?? routeTo('*') ?? BY_MX;
 }
 
 function nextHopOf(route: RouteConfig, domain: string, config: Config): NextHop | undefined {

@@ -1,5 +1,6 @@
 import type { DomainConfig } from '#cluster/config/schema/schema.ts';
 import type { KeyStatus } from '#services/credential-store/contract.ts';
+import { withParents } from '#shared/domains.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
 
 /** Whether what the configuration asks for and the keys that are there fit together; `services/signer/plan.ts` has the rules. */
@@ -70,14 +71,8 @@ function unsigned({ domains, stored }: Facts, mode: string): { name: string; who
   });
 }
 
-/** `a.b.c`, `b.c`, `c`. */
-function withParents(domain: string): string[] {
-  const labels = domain.split('.');
-  return labels.map((_, i) => labels.slice(i).join('.'));
-}
-
 function missingSelectors(entry: DomainConfig, stored: readonly KeyStatus[]): Finding[] {
-  const owners = entry['sign-as'] === undefined ? withParents(entry.name) : [entry['sign-as']];
+  const owners = entry['sign-as'] === undefined ? [...withParents(entry.name)] : [entry['sign-as']];
   const there = stored.filter((key) => owners.includes(key.domain)).map((key) => key.selector);
   const missing = entry.signing.selectors?.filter((s) => !there.includes(s.toLowerCase())) ?? [];
   if (missing.length === 0 || entry.signing.mode === 'off') return [];
