@@ -46,3 +46,8 @@ export function foldField(name: string, value: string): string {
   lines.push(line);
   return `${lines.join('\r\n')}\r\n`;
 }
+
+/** A date-time (RFC 5322 §3.3) in UTC, to the second below: `Thu, 29 Feb 2024 23:59:59 +0000`. Numbers are ms since 1970. */
+export function rfc5322Date(time: Date | number): string {
+  return new Date(time).toUTCString().replace('GMT', '+0000');
+}

@@ -1,9 +1,9 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { parseAddressList } from '#shared/address-list.ts';
-import { fieldValue, type HeaderField, splitHeader } from '#shared/header.ts';
+import { fieldValue, type HeaderField, rfc5322Date, splitHeader } from '#shared/header.ts';
 import type { SessionFacts } from './contract.ts';
 import type { Directory } from './directory/directory.ts';
-import { formatDate, receivedField } from './received.ts';
+import { receivedField } from './received.ts';
 import type { RelayRules } from './relay/relay-rules.ts';
 import { notPermitted } from './sender.ts';
 import { defer, reject } from './verdict.ts';
@@ -35,7 +35,7 @@ export function message(request: Request, header: string, deps: Deps) {
   const prepend = [receivedField({ ...request, hostname: node.hostname, now: deps.now })];
   if (isSubmission(facts)) {
     // RFC 6409 §8.2, §8.3
-    if (!fields.has('date')) prepend.push(`Date: ${formatDate(deps.now)}\r\n`);
+    if (!fields.has('date')) prepend.push(`Date: ${rfc5322Date(deps.now)}\r\n`);
     if (!fields.has('message-id')) prepend.push(`Message-ID: <${queueId}@${node.hostname}>\r\n`);
     if (prepend.length > 1) why.push('missing Date or Message-ID added');
   }

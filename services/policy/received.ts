@@ -1,3 +1,4 @@
+import { rfc5322Date } from '#shared/header.ts';
 import type { SessionFacts } from './contract.ts';
 import { addressLiteral } from './relay/client-address.ts';
 
@@ -25,7 +26,7 @@ export function receivedField(trace: Trace): string {
   clauses.push(`by ${hostname} with ${protocol(trace)} id ${queueId}`);
   const only = onlyRecipient(trace.recipients);
   const last = only === undefined ? clauses.pop() : `for <${only}>`;
-  clauses.push(`${last};`, formatDate(now));
+  clauses.push(`${last};`, rfc5322Date(now));
   return `Received: ${layOut(clauses)}\r\n`;
 }
 
@@ -86,14 +87,4 @@ function layOut(clauses: readonly string[]): string {
     room = MAX_LINE - 1;
   }
   return lines.join('\r\n\t');
-}
-
-const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
-const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
-
-/** A date-time of RFC 5322 §3.3, in UTC. */
-export function formatDate(date: Date): string {
-  const two = (n: number) => String(n).padStart(2, '0');
-  const day = `${DAYS[date.getUTCDay()]}, ${two(date.getUTCDate())} ${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
-  return `${day} ${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())} +0000`;
 }

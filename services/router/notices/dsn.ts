@@ -1,5 +1,5 @@
 import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
-import { fieldValue, foldField, splitHeader } from '#shared/header.ts';
+import { fieldValue, foldField, rfc5322Date, splitHeader } from '#shared/header.ts';
 import { newId } from '#shared/ids.ts';
 import { formatReply, type Reply } from '#shared/reply.ts';
 import type { MessageRecord } from '../store/records.ts';
@@ -217,9 +217,4 @@ function clean(text: string): string {
 
 function isAscii(value: string | Uint8Array): boolean {
   return typeof value === 'string' ? /^[\x00-\x7f]*$/.test(value) : value.every((byte) => byte < 128);
-}
-
-/** RFC 5322 §3.3, in UTC. */
-export function rfc5322Date(ms: number): string {
-  return new Date(ms).toUTCString().replace('GMT', '+0000');
 }

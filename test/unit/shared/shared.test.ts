@@ -11,7 +11,6 @@ import {
   normalizeDomain,
 } from '#shared/address.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
-import { fieldValue, foldField, splitHeader } from '#shared/header.ts';
 import { newQueueId, QUEUE_ID, queueIdFloor } from '#shared/ids.ts';
 import { formatReply, isPermanent, reply } from '#shared/reply.ts';
 import { Secret } from '#shared/secret.ts';
@@ -57,41 +56,6 @@ test('the domain of an address is what follows the last @', () => {
   assert.equal(normalizeAddress('Alice.B@EXAMPLE.com'), 'Alice.B@example.com');
   assert.equal(needsSmtpUtf8('grüße@example.com'), true);
   assert.equal(needsSmtpUtf8('a@example.com'), false);
-});
-
-test('a header splits into fields without losing a byte', () => {
-  const table: [string, string[]][] = [
-    ['', []],
-    ['\r\n', []],
-    ['From: a\r\n\r\n', ['from']],
-    ['From: a\r\n b\r\n\tc\r\nTo: d\r\n\r\n', ['from', 'to']],
-    ['Subject : odd space\r\n\r\n', ['subject']],
-    ['no colon\r\nFrom: a\r\n\r\n', ['', 'from']],
-    ['From: a\r\nno colon\r\nTo: b\r\n\r\n', ['from', 'to']],
-    ['From: a\r\n   \r\nTo: b\r\n\r\n', ['from', 'to']],
-    ['Sübject: x\r\n\r\n', ['']],
-    ['From: no end', ['from']],
-  ];
-  for (const [block, names] of table) {
-    const fields = splitHeader(block);
-    assert.deepEqual(
-      fields.map((f) => f.name),
-      names,
-      JSON.stringify(block),
-    );
-    assert.equal(fields.map((f) => f.raw).join(''), block.replace(/(^|(?<=\r\n))\r\n$/, ''), JSON.stringify(block));
-  }
-  const [folded] = splitHeader('X:  one\r\n two \r\n\r\n');
-  assert.equal(folded === undefined ? '' : fieldValue(folded), 'one two');
-});
-
-test('folded fields keep their words and stay within 78 characters', () => {
-  const words = Array.from({ length: 60 }, (_, i) => `word${i}`).join(' ');
-  const field = foldField('X-Long', words);
-  for (const line of field.split('\r\n')) assert.ok(line.length <= 78, line);
-  const [parsed] = splitHeader(field);
-  assert.equal(parsed && fieldValue(parsed).replaceAll('\t', ' '), words);
-  assert.equal(foldField('X', 'y'.repeat(200)), `X: ${'y'.repeat(200)}\r\n`);
 });
 
 test('queue ids sort by time, never repeat, and keep their order when the clock stands still or goes back', () => {

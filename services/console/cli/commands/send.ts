@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
 import { listUsers } from '#cluster/config/users/edit.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
+import { rfc5322Date } from '#shared/header.ts';
 import { newId } from '#shared/ids.ts';
 import type { Secret } from '#shared/secret.ts';
 import { type CommonOptions, configFile, print, readConfig, withCommon } from '../context.ts';
@@ -115,7 +116,7 @@ function compose(mail: { from: string; to: string[]; subject: string; text: stri
     `From: <${mail.from}>`,
     `To: ${mail.to.map((address) => `<${address}>`).join(', ')}`,
     `Subject: ${subject}`,
-    `Date: ${new Date().toUTCString().replace('GMT', '+0000')}`,
+    `Date: ${rfc5322Date(Date.now())}`,
     `Message-ID: <${newId(20)}@${hostname}>`,
     'MIME-Version: 1.0',
     'Content-Type: text/plain; charset=utf-8',

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { buildDsn, type NoticeFacts, rfc5322Date } from '#services/router/notices/dsn.ts';
+import { buildDsn, type NoticeFacts } from '#services/router/notices/dsn.ts';
 import type { Change, NoticeKind } from '#services/router/notices/notices.ts';
 import type { MessageRecord } from '#services/router/store/records.ts';
 import type { EnvelopeRecipient, RecipientStatus } from '#shared/envelope.ts';
+import { rfc5322Date } from '#shared/header.ts';
 import { reply } from '#shared/reply.ts';
 import { commitFields, ORIGIN } from '#test/unit/router/fixture.ts';
 
