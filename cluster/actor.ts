@@ -10,6 +10,7 @@ import {
   type OperationSpec,
   type Service,
 } from '#shared/contract.ts';
+import type { ErrorCode } from '#shared/error-codes.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Bus, BusReply, BusRequest } from './bus/bus.ts';
@@ -131,7 +132,8 @@ type Method = (fields: unknown, options?: CallOptions) => Promise<unknown>;
 
 /** Whether those who were asked did nothing, for reasons of their own. */
 function isForAnother(error: unknown, { elsewhere = [] }: OperationSpec): boolean {
-  const code = errorCode(error) ?? '';
+  if (!(error instanceof SealpostError)) return false;
+  const { code } = error;
   return code === CALL_ERRORS.unavailable || code === CALL_ERRORS.busy || elsewhere.includes(code);
 }
 
@@ -145,7 +147,8 @@ function caller(bus: Pick<Bus, 'call'>, contract: Contract, operation: string, s
       { fields, bytes: options.bytes, trace: options.trace, timeout, repeatable: spec.repeatable },
       options.node,
     );
-    if (!answer.ok) throw new SealpostError(answer.code, answer.message);
+    // A node of a newer version may know a code that is no row here: it is handed on as it came.
+    if (!answer.ok) throw new SealpostError(answer.code as ErrorCode, answer.message);
     const reply = spec.reply.safeParse(answer.fields);
     if (!reply.success) {
       throw new SealpostError(

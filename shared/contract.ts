@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { ErrorCode } from './error-codes.ts';
 
 /**
  * What a service can be asked and what it announces: the only thing that another service may import from it.
@@ -17,9 +18,9 @@ export type OperationSpec = {
   request: z.ZodType;
   reply: z.ZodType;
   /** Codes of the `SealpostError`s that a handler may throw; any other error reaches the caller as `internal`. */
-  errors?: readonly string[];
+  errors?: readonly ErrorCode[];
   /** Those of `errors` that speak of this instance alone: the call goes on to another one, where there is one. */
-  elsewhere?: readonly string[];
+  elsewhere?: readonly ErrorCode[];
   /** Which side carries a byte string beside its fields. */
   bytes?: 'request' | 'reply';
   /**
@@ -122,7 +123,7 @@ export const CALL_ERRORS = {
   internal: 'internal',
   /** The message is larger than the bus carries. */
   tooLarge: 'too-large',
-} as const;
+} as const satisfies Record<string, ErrorCode>;
 
 export type CallOptions = {
   /** Byte string that goes with the request, where the operation says `bytes: 'request'`. */

@@ -1,14 +1,16 @@
+import type { ErrorCode } from './error-codes.ts';
+
 /**
  * The one error class of the code base: an expected failure with a stable code.
  *
- * `code` is what programs compare (kebab-case, listed in a contract's `errors` where it crosses a service
- * boundary); `message` is one sentence for the administrator: what happened, to what, what to do.
+ * `code` is what programs compare, a row of `error-codes.ts`, and listed in a contract's `errors` where it crosses a
+ * service boundary; `message` is one sentence for the administrator: what happened, to what, what to do.
  * Anything thrown that is not a `SealpostError` is a bug: it is logged with its stack and answered as `internal`.
  */
 export class SealpostError extends Error {
-  readonly code: string;
+  readonly code: ErrorCode;
 
-  constructor(code: string, message: string, options?: { cause?: unknown }) {
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.name = 'SealpostError';
     this.code = code;
@@ -24,8 +26,11 @@ export function errorText(error: unknown): string {
   return `${error.message}${code}${cause}`;
 }
 
+/** Codes of others are in capitals: `ENOSPC` of the system, `LEVEL_LOCKED`, `ERR_…` of Node. */
+type ForeignCode = Uppercase<string>;
+
 /** The code of a `SealpostError` or of a Node system error (`ENOSPC`), else undefined. */
-export function errorCode(error: unknown): string | undefined {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
+export function errorCode(error: unknown): ErrorCode | ForeignCode | undefined {
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code as ForeignCode;
   return undefined;
 }

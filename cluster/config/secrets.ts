@@ -48,8 +48,8 @@ async function readText(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    const code = errorCode(error) === 'ENOENT' ? 'secret-missing' : 'secret-unreadable';
-    throw new SealpostError(code, unreadable(file, error));
+    const missing = errorCode(error) === 'ENOENT';
+    throw new SealpostError(missing ? 'secret-missing' : 'secret-unreadable', unreadable(file, error));
   }
 }
 

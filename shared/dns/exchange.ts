@@ -135,8 +135,8 @@ function decodeAnswer(bytes: Buffer, query: Buffer): Response {
 const NO_ROUTE = new Set(['ENETUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT']);
 
 function unreachable(error: Error): SealpostError {
-  const code = NO_ROUTE.has(errorCode(error) ?? '') ? 'dns-no-route' : 'dns-unreachable';
-  return new SealpostError(code, `no connection: ${errorText(error)}`);
+  const noRoute = NO_ROUTE.has(errorCode(error) ?? '');
+  return new SealpostError(noRoute ? 'dns-no-route' : 'dns-unreachable', `no connection: ${errorText(error)}`);
 }
 
 function noAnswer(timeout: number): SealpostError {

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { type Actor, announcer, client, listen, serve } from '#cluster/actor.ts';
 import type { Bus, BusRequest } from '#cluster/bus/bus.ts';
 import { type Client, defineContract, type Handlers } from '#shared/contract.ts';
+import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -58,7 +59,7 @@ export class TestService {
     fail: ({ how }) => {
       this.seen.push('fail');
       if (how === 'bug') throw new TypeError('x is not a function');
-      throw new SealpostError(how, `told to fail with ${how}`);
+      throw new SealpostError(how as ErrorCode, `told to fail with ${how}`);
     },
     wait: async ({ key }) => {
       this.seen.push(`wait ${key}`);

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { announcer, client, listen, serve } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus/bus.ts';
 import { defineContract, type Handlers } from '#shared/contract.ts';
+import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -35,7 +36,7 @@ export const newContract = defineContract(
       delay: {
         request: z.object({ ms: z.number(), note: z.string().optional() }),
         reply: z.object({ until: z.number(), note: z.string().default('nothing') }),
-        errors: ['full', 'too-long'],
+        errors: ['full', 'exists'],
         elsewhere: ['full'],
       },
       digest: { request: z.object({ name: z.string() }), reply: z.object({ sha256: z.string() }), bytes: 'request' },
@@ -66,7 +67,7 @@ export const newContract = defineContract(
 );
 
 const life = { start: async () => undefined, stop: async () => undefined };
-type Notes = { seen: string[]; fails?: string };
+type Notes = { seen: string[]; fails?: ErrorCode };
 
 const check = ({ fails }: Notes): void => {
   if (fails !== undefined) throw new SealpostError(fails, `told to fail with ${fails}`);
@@ -125,8 +126,8 @@ export function versionsSuite(name: string, makeBuses: () => Promise<Buses>): vo
       const read = await old.read({});
       assert.deepEqual([read.reply, text(read)], [{ length: 3 }, 'new']);
       await assert.rejects(old.dropped({}), { code: 'unavailable' });
-      notes.fails = 'too-long';
-      await assert.rejects(old.delay({ seconds: 1 }), { code: 'too-long' });
+      notes.fails = 'exists';
+      await assert.rejects(old.delay({ seconds: 1 }), { code: 'exists' });
     });
 
     onStage('an older request that does not fit never reaches the handler', async (buses, notes) => {
@@ -160,8 +161,8 @@ export function versionsSuite(name: string, makeBuses: () => Promise<Buses>): vo
       await settle();
       const newer = client(calling, newContract);
       assert.deepEqual(await newer.delay({ ms: 5 }), { until: 5, note: 'absent' });
-      notes.fails = 'too-long';
-      await assert.rejects(newer.delay({ ms: 5 }), { code: 'too-long' });
+      notes.fails = 'exists';
+      await assert.rejects(newer.delay({ ms: 5 }), { code: 'exists' });
       notes.fails = 'full';
       await assert.rejects(newer.delay({ ms: 5 }), { code: 'full' });
     });

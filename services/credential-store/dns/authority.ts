@@ -4,7 +4,7 @@ import { nearestZone } from '#cluster/config/zone.ts';
 import { ask, parseServer, reasonOf, recordsAt, type Server, serverText } from '#shared/dns/exchange.ts';
 import { nameOf, type Question, Rcode, type Response, rcodeName, Type } from '#shared/dns/message.ts';
 import { withParents } from '#shared/domains.ts';
-import { errorCode, SealpostError } from '#shared/errors.ts';
+import { SealpostError } from '#shared/errors.ts';
 
 /**
  * Which servers have a name's zone: those of the nearest entry in `dns.zones`, else the name servers that DNS itself
@@ -54,7 +54,7 @@ export class ResolverChain {
       } catch (error) {
         this.#servers = [...this.#servers.filter((s) => s !== server), server];
         const text = `was asked for ${question.name}: ${reasonOf(error)}`;
-        trouble = new SealpostError(errorCode(error) ?? 'dns-resolver', text);
+        trouble = new SealpostError(error instanceof SealpostError ? error.code : 'dns-resolver', text);
       }
     }
     throw trouble;

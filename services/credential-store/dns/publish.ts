@@ -201,13 +201,11 @@ function refusal(to: Connection, rcode: number): SealpostError {
   return text === undefined ? failed(to, `answers ${name}`) : refused(to, `answers ${name}: ${text}`);
 }
 
-const refused = (to: Connection, text: string) => trouble('dns-refused', to, text);
-const failed = (to: Connection, text: string) => trouble('dns-failed', to, text);
+const refused = (to: Connection, text: string) => new SealpostError('dns-refused', at(to, text));
+const failed = (to: Connection, text: string) => new SealpostError('dns-failed', at(to, text));
 
-function trouble(code: string, to: Connection, text: string): SealpostError {
-  const server = serverText(parseServer(to.update.server));
-  return new SealpostError(code, `zone ${to.zone.name} at ${server}: ${text}`);
-}
+const at = ({ zone, update }: Connection, text: string): string =>
+  `zone ${zone.name} at ${serverText(parseServer(update.server))}: ${text}`;
 
 function txtRdata(value: string): Buffer {
   return Buffer.concat(

@@ -10,6 +10,7 @@ import type { PolicyContract } from '#services/policy/contract.ts';
 import type { MessageFacts, RouterContract } from '#services/router/contract.ts';
 import type { CallOptions, Client } from '#shared/contract.ts';
 import type { Envelope, Origin } from '#shared/envelope.ts';
+import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /** A policy that lets everything pass, but for what a test puts in its place. Every call is recorded. */
@@ -63,7 +64,7 @@ export class FakeRouter {
   readonly messages: Stored[] = [];
   readonly aborted: string[] = [];
   readonly nodes = new Set<string | undefined>();
-  fail: Partial<Record<'transfer-open' | 'transfer-append' | 'transfer-commit', string>> = {};
+  fail: Partial<Record<'transfer-open' | 'transfer-append' | 'transfer-commit', ErrorCode>> = {};
   /** Holds every chunk back until it resolves. */
   gate: Promise<void> | undefined;
   /** Holds the answer to `transfer-open` back until it resolves. */

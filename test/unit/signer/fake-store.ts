@@ -4,6 +4,7 @@ import { generateKey } from '#services/credential-store/making/generate-key.ts';
 import type { Announce, Service } from '#shared/contract.ts';
 import { wrapKey } from '#shared/dkim/key-wrap.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
+import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /** What a signer sees of a credential-store: the keys that the test puts into it, announced at every change. */
@@ -15,7 +16,7 @@ export class FakeCredentialStore {
   readonly #node: string;
   revision = 0;
   /** Code of the error that it answers with. */
-  failure: string | undefined;
+  failure: ErrorCode | undefined;
 
   constructor(node: string, nek: Nek, announce: Announce<CredentialStoreContract>) {
     this.#node = node;

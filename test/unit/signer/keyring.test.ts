@@ -11,6 +11,7 @@ import { Keyring, type KeyringDeps } from '#services/signer/keyring.ts';
 import { wrapKey } from '#shared/dkim/key-wrap.ts';
 import { generateNek, parseNek } from '#shared/dkim/nek.ts';
 import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
+import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -36,7 +37,7 @@ class FakeStore {
   keys: SigningKey[] = [wrapped('s1')];
   behind: string | undefined;
   /** Code of the error that it answers with. */
-  down: string | undefined;
+  down: ErrorCode | undefined;
   questions = 0;
   page = Number.POSITIVE_INFINITY;
 

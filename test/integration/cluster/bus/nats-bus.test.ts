@@ -9,6 +9,7 @@ import { decodeReply, encodeRequest } from '#cluster/bus/frame.ts';
 import { NatsBus, type NatsBusOptions } from '#cluster/bus/nats-bus.ts';
 import { eventSubject, operationSubject } from '#cluster/bus/subjects.ts';
 import { defineContract } from '#shared/contract.ts';
+import type { ErrorCode } from '#shared/error-codes.ts';
 import type { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
@@ -107,7 +108,7 @@ test(
     await using old = await join(server, 'a');
     await using newer = await join(server, 'b');
     await using calling = await join(server, 'c');
-    const [before, now]: { seen: string[]; fails?: string }[] = [{ seen: [] }, { seen: [] }];
+    const [before, now]: { seen: string[]; fails?: ErrorCode }[] = [{ seen: [] }, { seen: [] }];
     assert.ok(before !== undefined && now !== undefined);
     serveOld(old, before);
     serveNew(newer, now);

@@ -16,7 +16,7 @@ import { silentLogger } from '#shared/log.ts';
 
 const contract = defineContract('echo', 1, {
   operations: {
-    shout: { request: z.object({ text: z.string() }), reply: z.object({ text: z.string() }), errors: ['too-loud'] },
+    shout: { request: z.object({ text: z.string() }), reply: z.object({ text: z.string() }), errors: ['empty'] },
     swap: { request: z.object({}), reply: z.object({ length: z.number() }), bytes: 'request' },
     fill: { request: z.object({ length: z.number() }), reply: z.object({}), bytes: 'reply' },
     sleep: { request: z.object({}), reply: z.object({}) },
@@ -30,7 +30,7 @@ const service: Service<typeof contract> = {
   contract,
   handlers: {
     shout: ({ text }) => {
-      if (text === '') throw new SealpostError('too-loud', 'nothing to shout');
+      if (text === '') throw new SealpostError('empty', 'nothing to shout');
       return { text: text.toUpperCase() };
     },
     swap: (_, { bytes }) => ({ length: bytes.length }),
@@ -70,7 +70,7 @@ test('fields and bytes go through in both directions', async () => {
 
 test('errors keep their codes: declared, of the bus, of the contract', async () => {
   await using d = await door();
-  await assert.rejects(d.echo.shout({ text: '' }), code('too-loud'));
+  await assert.rejects(d.echo.shout({ text: '' }), code('empty'));
   await assert.rejects(d.echo.shout({ text: 'x' }, { node: 'edge-2' }), code('unavailable'));
   await assert.rejects(d.echo.sleep({}, { timeout: 50 }), code('timeout'));
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Placement } from '#services/listener/message/placement.ts';
+import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /** Which router a listener of node `own` chooses, and whom it asks when that one does not take the message. */
@@ -13,7 +14,7 @@ function stage(t: TestContext) {
   /** Whom it was offered to, with the patience for each; `any` is a call without a name. */
   const asked: string[] = [];
   const patience: (number | undefined)[] = [];
-  const failing = new Map<string, string>();
+  const failing = new Map<string, ErrorCode>();
   const placement = new Placement('own', async (_, { node = 'any', timeout } = {}) => {
     asked.push(node);
     patience.push(timeout);
@@ -76,7 +77,7 @@ test('of many others the loaded ones get less', async (t) => {
   for (const node of ['a', 'b', 'c']) assert.ok(got(node) > 200 && got(node) < 400, `${node} got ${got(node)}`);
 });
 
-for (const code of ['full', 'not-accepting', 'unavailable', 'busy', 'timeout']) {
+for (const code of ['full', 'not-accepting', 'unavailable', 'busy', 'timeout'] as const) {
   test(`one that answers ${code} is asked once, then the next, with little patience`, async (t) => {
     const { open, hear, asked, patience, failing } = stage(t);
     hear('own');

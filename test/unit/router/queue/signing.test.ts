@@ -100,7 +100,7 @@ test('enforce, and it can never be signed: the mail is returned', async () => {
 });
 
 describe('a signer in trouble', { concurrency: true }, () => {
-  for (const code of ['unavailable', 'timeout', 'busy', 'internal', 'malformed']) {
+  for (const code of ['unavailable', 'timeout', 'busy', 'internal', 'malformed'] as const) {
     test(`a signer that answers ${code} makes the mail wait, never return`, async () => {
       await using folder = await tempDir();
       await using router = await TestRouter.start(folder.path);

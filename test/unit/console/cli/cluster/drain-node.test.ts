@@ -3,13 +3,14 @@ import { test } from 'node:test';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { gone } from '#services/console/cli/cluster/drain-node.ts';
 import type { Caller } from '#services/console/cli/context.ts';
+import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /** Who a caller reaches: what `ping` of the process and `members` of anybody come to. */
-type World = { connected: boolean; ping: string; members: { process: string; stopped: boolean }[] | string };
+type World = { connected: boolean; ping: ErrorCode; members: { process: string; stopped: boolean }[] | ErrorCode };
 
 function fakeCaller({ connected, ping, members }: World): Caller {
-  const fail = (code: string): never => {
+  const fail = (code: ErrorCode): never => {
     throw new SealpostError(code, code);
   };
   const calls = {
