@@ -6,7 +6,7 @@ import type { Settings } from '#cluster/config/settings.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import type { Calls, Hears } from '#services/topology.ts';
-import type { Announce, Handlers, Service } from '#shared/contract.ts';
+import type { Announce, Service } from '#shared/contract.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -19,39 +19,39 @@ import {
 } from './contract.ts';
 import { DnsViews } from './dns/views.ts';
 import { Driver } from './driver/driver.ts';
-import { createWorld, mayAct } from './driver/node-effects.ts';
+import { createNodeEffects, mayAct } from './driver/node-effects.ts';
 import { EarlierKeys } from './earlier-keys.ts';
 import { KeyMaker } from './making/key-maker.ts';
 import { checkNeks } from './neks/nek-check.ts';
 import { Neks } from './neks/neks.ts';
-import type { Office } from './operations/deps.ts';
-import { keyOperations } from './operations/keys.ts';
-import { nekOperations } from './operations/neks.ts';
-import { behindOf, reading } from './operations/reading.ts';
-import { rotationOperations } from './operations/rotations.ts';
+import type { OperationDeps } from './operations/deps.ts';
+import { createHandlers } from './operations/handlers.ts';
+import { behindOf } from './operations/status.ts';
 import { ANNOUNCE_MS, Presence } from './presence.ts';
-import { CredentialRecord } from './records/domain-record.ts';
+import { CredentialRecord, type DomainRecord } from './records/domain-record.ts';
 import { Records } from './records/records.ts';
 
 /**
- * Keeps the DKIM keys of the cluster, wrapped, one copy on every node, and leads each through its life.
+ * Keeps the DKIM keys of the cluster, wrapped, a copy on every node, and leads each through its life.
  *
- *   records.ts      what is known, replicated; every change is a compare-and-set
- *   life-cycle.ts   the states of keys and rotations, as functions from record to record
- *   driver.ts       makes the steps that are due; one node at a time drives a domain
- *   presence.ts     which processes hold keys right now
- *   dns/            publication and proof
- *   neks.ts         the named encryption keys that wrap the private keys
- *   earlier-keys.ts keys of a version that knew no cluster, which are taken over
+ *   contract.ts     what it can be asked; operations/ answers it, one function an operation (handlers.ts is the table)
+ *   records/        what is known of a domain, replicated; every change is a compare-and-set
+ *   life/           the states of keys and rotations and the transitions between them, as functions from record to record
+ *   driver/         makes the transitions that are due, each when its conditions hold; one node at a time drives a domain
+ *   dns/            a key's record: how it is published, the update of its zone (RFC 2136), the proof that it is there
+ *   making/         new keys and their selectors
+ *   neks/           the named encryption keys (NEKs) that wrap the private keys
+ *   presence.ts     which processes hold keys now
+ *   earlier-keys.ts keys of a version without a cluster, which are taken over
  *
- * With NEKs in the configuration that do not open what is stored it does not start; it never begins anew beside keys
- * that nobody can open. With none configured everything works that needs none.
+ * With NEKs in the configuration that do not open what is stored it does not start: it never begins an empty store
+ * beside keys that nobody can open. Without any NEK everything works that needs none.
  */
 export type CredentialStoreDeps = {
   settings: Settings;
   log: Logger;
   announce: Announce<CredentialStoreContract>;
-  /** What the credential-stores of all nodes say, this one's own words among them. */
+  /** What the credential-stores of all nodes announce, this one included. */
   onStores: Hears<'credential-store', 'credential-store'>;
   onSigners: Hears<'credential-store', 'signer'>;
   stores: Calls<'credential-store', 'credential-store'>;
@@ -61,9 +61,9 @@ export type CredentialStoreDeps = {
 
 export function createCredentialStoreService(deps: CredentialStoreDeps): Service<CredentialStoreContract> {
   let running: Running | undefined;
-  const office = (): Office => {
+  const operationDeps = (): OperationDeps => {
     if (running === undefined) throw new SealpostError('unavailable', 'the credential-store is not started');
-    return running.office;
+    return running.operationDeps;
   };
   return {
     contract: credentialStoreContract,
@@ -75,82 +75,36 @@ export function createCredentialStoreService(deps: CredentialStoreDeps): Service
       running = undefined;
       await stopping?.close();
     },
-    handlers: {
-      ...reading(office),
-      ...keyOperations(office),
-      ...rotationOperations(office),
-      ...nekOperations(office),
-    } satisfies Handlers<CredentialStoreContract>,
+    handlers: createHandlers(operationDeps),
   };
 }
 
-const DOUBLED =
-  'another process runs as the credential-store of a node with this name: it alone works on keys; give every node its own node.name';
+type Running = { operationDeps: OperationDeps; close(): Promise<void> };
 
-type Running = { office: Office; close(): Promise<void> };
+/** The NEKs in the configuration of this node as it is now. */
+type ReadNeks = () => Promise<Nek[]>;
+type Opened = { map: ReplicatedMap<CredentialRecord>; earlier: EarlierKeys; readNeks: ReadNeks };
 
 async function open(deps: CredentialStoreDeps): Promise<Running> {
   const { settings, log } = deps;
-  const { node } = settings.current;
   await using undo = new AsyncDisposableStack();
-  const store = await Store.open(join(node.data, 'credentials'), log);
-  undo.defer(() => store.close());
-  const map = await ReplicatedMap.open({
-    store,
-    prefix: 'map!',
-    bucket: CREDENTIALS_BUCKET,
-    schema: CredentialRecord,
-    node: node.name,
-    log,
-    jetStream: deps.jetStream,
-    replicas: busReplicas(settings.current),
-  });
-  undo.defer(() => map.close());
+  const readNeks: ReadNeks = () => loadNeks(settings.current.credentials.nek);
+  const opened = { ...(await openRecords(deps, undo)), readNeks };
+  const { map } = opened;
+  const operationDeps = createOperationDeps(deps, opened);
+  const { all, records, presence, views } = operationDeps;
+  checkNeks({ all, neks: () => records.neks() }, await readNeks(), log, isCaughtUp(map));
+  await takeOver(opened);
+  const driver = new Driver(createNodeEffects(operationDeps));
 
-  const earlier = await EarlierKeys.read({ store, settings, log });
-  undo.defer(() => earlier.close());
-  const records = new Records(map, () => earlier.assertTried());
-  const presence = new Presence();
-  const configured = (): Promise<Nek[]> => loadNeks(settings.current.credentials.nek);
-  const caughtUp = (): boolean => map.state === 'local' || map.state === 'following';
-  const everything = { all: () => [...records.all(), ...earlier.left(records)], neks: () => records.neks() };
-  checkNeks(everything, await configured(), log, caughtUp());
-  const takeOver = async (): Promise<void> => {
-    if (caughtUp()) await earlier.takeOver(new Records(map));
-  };
-  await takeOver();
-  const live = (): Holder[] | undefined => (mayAct(map, presence, node.name) ? presence.live() : undefined);
-  const neks = new Neks({ node: node.name, log, records, configured, live });
-  const views = new DnsViews(settings, records, log);
-  const maker = new KeyMaker(settings, neks, log);
-  const office: Office = {
-    ...deps,
-    map,
-    records,
-    all: everything.all,
-    presence,
-    neks,
-    views,
-    maker,
-    configured,
-  };
-  const driver = new Driver(createWorld(office));
-  let doubled = false;
-  const resume = setInterval(() => {
-    void takeOver();
-    void neks.resume();
-    if (!doubled && presence.hasElder(node.name)) log.error({ node: node.name }, DOUBLED);
-    doubled = presence.hasElder(node.name);
-  }, ANNOUNCE_MS).unref();
-  undo.defer(() => clearInterval(resume));
-
+  undo.defer(followUpEverySecond(operationDeps, opened));
   undo.defer(listenToPresence(deps, presence));
-  undo.defer(announcePresence(office));
+  undo.defer(announcePresence(deps, operationDeps, readNeks));
   undo.defer(presence.onNews(() => driver.wake()));
   undo.defer(
     map.onState((state) => {
       if (state !== 'following' && state !== 'local') presence.reset();
-      void takeOver();
+      void takeOver(opened);
       driver.wake();
     }),
   );
@@ -161,12 +115,69 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
   undo.defer(() => driver.close());
 
   const resources = undo.move();
-  const count = records.all().reduce((sum, { keys }) => sum + keys.length, 0);
-  log.info(
-    { keys: count, revision: records.revision, state: map.state, problem: map.problem },
-    'credential-store is open',
-  );
-  return { office, close: () => resources.disposeAsync() };
+  const { revision } = records;
+  const keys = records.all().reduce((sum, record) => sum + record.keys.length, 0);
+  log.info({ keys, revision, state: map.state, error: map.problem }, 'credential-store is open');
+  return { operationDeps, close: () => resources.disposeAsync() };
+}
+
+/** The replicated records, and what an earlier version left beside them. */
+async function openRecords(
+  { settings, log, jetStream }: CredentialStoreDeps,
+  undo: AsyncDisposableStack,
+): Promise<Omit<Opened, 'readNeks'>> {
+  const { node } = settings.current;
+  const store = await Store.open(join(node.data, 'credentials'), log);
+  undo.defer(() => store.close());
+  const map = await ReplicatedMap.open({
+    store,
+    prefix: 'map!',
+    bucket: CREDENTIALS_BUCKET,
+    schema: CredentialRecord,
+    node: node.name,
+    log,
+    jetStream,
+    replicas: busReplicas(settings.current),
+  });
+  undo.defer(() => map.close());
+  const earlier = await EarlierKeys.read({ store, settings, log });
+  undo.defer(() => earlier.close());
+  return { map, earlier };
+}
+
+function createOperationDeps(deps: CredentialStoreDeps, { map, earlier, readNeks }: Opened): OperationDeps {
+  const { settings, log, stores, signer } = deps;
+  const node = settings.current.node.name;
+  const records = new Records(map, () => earlier.assertTried());
+  const all = (): DomainRecord[] => [...records.all(), ...earlier.left(records)];
+  const presence = new Presence();
+  const live = (): Holder[] | undefined => (mayAct(map, presence, node) ? presence.live() : undefined);
+  const neks = new Neks({ node, log, records, configured: readNeks, live });
+  const views = new DnsViews(settings, records, log);
+  const maker = new KeyMaker(settings, neks, log);
+  return { settings, log, stores, signer, map, records, all, presence, neks, views, maker };
+}
+
+const isCaughtUp = ({ state }: Opened['map']): boolean => state === 'local' || state === 'following';
+
+async function takeOver({ map, earlier }: Opened): Promise<void> {
+  if (isCaughtUp(map)) await earlier.takeOver(new Records(map));
+}
+
+const DOUBLED =
+  'another process runs as the credential-store of a node with this name, and only that one works on keys: give every node its own node.name';
+
+/** Finish what is left to take over and to re-wrap, and report a second process under this node's name. */
+function followUpEverySecond({ settings, log, presence, neks }: OperationDeps, opened: Opened): () => void {
+  const node = settings.current.node.name;
+  let doubled = false;
+  const timer = setInterval(() => {
+    void takeOver(opened);
+    void neks.resume();
+    if (!doubled && presence.hasElder(node)) log.error({ node }, DOUBLED);
+    doubled = presence.hasElder(node);
+  }, ANNOUNCE_MS).unref();
+  return () => clearInterval(timer);
 }
 
 function listenToPresence(deps: CredentialStoreDeps, presence: Presence): () => void {
@@ -178,7 +189,11 @@ function listenToPresence(deps: CredentialStoreDeps, presence: Presence): () => 
 }
 
 /** Say that we are here, each second and at every change; and tell signers of changes. */
-function announcePresence({ settings, log, announce, map, records, presence, configured }: Office): () => void {
+function announcePresence(
+  { announce }: CredentialStoreDeps,
+  { settings, log, map, records, presence }: OperationDeps,
+  readNeks: ReadNeks,
+): () => void {
   let fingerprints: string[] = [];
   const say = (): void => {
     const present: Present = {
@@ -192,12 +207,12 @@ function announcePresence({ settings, log, announce, map, records, presence, con
     announce('present', present);
   };
   let reading = false;
-  const readNeks = async (): Promise<void> => {
+  const readFingerprints = async (): Promise<void> => {
     if (reading) return;
     reading = true;
     const before = fingerprints.join();
     try {
-      fingerprints = (await configured()).map((nek) => nek.fingerprint);
+      fingerprints = (await readNeks()).map((nek) => nek.fingerprint);
     } catch (error) {
       // No news for the others; whoever needs the NEK says what is wrong with it.
       log.debug({ err: error }, 'NEKs not read');
@@ -208,7 +223,7 @@ function announcePresence({ settings, log, announce, map, records, presence, con
   };
   const tick = (): void => {
     // What was read last is said meanwhile: a slow disk makes nobody dead.
-    void readNeks();
+    void readFingerprints();
     say();
   };
   const timer = setInterval(tick, ANNOUNCE_MS).unref();

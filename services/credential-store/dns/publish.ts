@@ -38,10 +38,10 @@ import { signMessage, verifyResponse } from './tsig.ts';
  *   `dns-failed`   temporary: no answer, SERVFAIL, an answer that cannot be believed
  */
 
-/** `timeout` in ms for each answer, 10 s by default; `now` is the clock of signatures. */
-export type PublishOptions = { timeout?: number; now?: () => number };
+/** `timeoutMs` for each answer, 10 s by default; `now` is the clock of signatures, ms since 1970. */
+export type PublishOptions = { timeoutMs?: number; now?: () => number };
 
-const TIMEOUT = 10_000;
+const TIMEOUT_MS = 10_000;
 const TRIES = 4;
 
 type Connection = Required<PublishOptions> & {
@@ -50,24 +50,19 @@ type Connection = Required<PublishOptions> & {
   name: string;
 };
 
-/** Put `value` at `name` (without the root dot), TTL in seconds. Refused where any other TXT record stands. */
-export function publishTxt(
-  zone: ZoneConfig,
-  name: string,
-  value: string,
-  ttl: number,
-  options?: PublishOptions,
-): Promise<void> {
-  return replaceTxt(zone, name, [], value, ttl, options);
+/** `name` without the root dot; `ttl` in seconds. */
+export type TxtRecord = { name: string; value: string; ttl: number };
+
+/** Write a TXT record. Refused where any other TXT record stands. */
+export function publishTxt(zone: ZoneConfig, record: TxtRecord, options?: PublishOptions): Promise<void> {
+  return replaceTxt(zone, record, [], options);
 }
 
-/** Put `value` in place of the values `from`; where nothing stands, too. Refused where any other TXT record stands. */
+/** Write a TXT record in place of those with the values `from`, or of none. Refused where any other TXT record stands. */
 export async function replaceTxt(
   zone: ZoneConfig,
-  name: string,
+  { name, value, ttl }: TxtRecord,
   from: readonly string[],
-  value: string,
-  ttl: number,
   options: PublishOptions = {},
 ): Promise<void> {
   const to = connection(zone, name, options);
@@ -129,7 +124,7 @@ function connection(zone: ZoneConfig, name: string, options: PublishOptions): Co
       `${name} is not in the zone ${zone.name}: dns.zones needs an entry for its zone`,
     );
   }
-  return { zone, update, name: owner, timeout: options.timeout ?? TIMEOUT, now: options.now ?? Date.now };
+  return { zone, update, name: owner, timeoutMs: options.timeoutMs ?? TIMEOUT_MS, now: options.now ?? Date.now };
 }
 
 /** Exactly these TXT records at the name, or none, and no alias (RFC 2136 §2.4.2, §2.4.3). */
@@ -178,7 +173,7 @@ function encode(to: Connection, request: Parameters<typeof encodeMessage>[0]): B
 async function converse(to: Connection, message: Buffer): Promise<Response> {
   try {
     const { bytes, mac } = signMessage(message, to.update, to.now());
-    const response = await askByTcp(parseServer(to.update.server), bytes, to.timeout);
+    const response = await askByTcp(parseServer(to.update.server), bytes, to.timeoutMs);
     verifyResponse(response, to.update, mac, to.now());
     return response;
   } catch (error) {

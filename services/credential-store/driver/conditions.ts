@@ -18,7 +18,7 @@ import {
 } from '../life/transitions.ts';
 import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import { keyOf, reasonText, runningRotation, wrongState } from '../records/record-change.ts';
-import type { DriverWorld } from './effects.ts';
+import type { DriverEffects } from './effects.ts';
 
 /**
  * What a step asks of the other nodes and does in DNS before it is written down. All of it may be done again, by this
@@ -34,7 +34,7 @@ import type { DriverWorld } from './effects.ts';
 export type Change = (record: DomainRecord) => DomainRecord;
 
 export type StepContext = {
-  world: DriverWorld;
+  effects: DriverEffects;
   record: DomainRecord;
   step: Step;
   /** Of the store, when the step was first found open here: the keys are in their states since then or earlier. */
@@ -51,10 +51,10 @@ const CLOCK_MS = 60_000;
  */
 export async function work(context: StepContext): Promise<Change> {
   const byClock = context.step.dueAt !== undefined;
-  if (byClock) assertClock(context.world);
+  if (byClock) assertClock(context.effects);
   const change = await WORK[context.step.kind](context);
   return (newest) => {
-    if (byClock) assertClock(context.world);
+    if (byClock) assertClock(context.effects);
     assertSameKeys(context.record, newest, context.step.selectors);
     return change(newest);
   };
@@ -68,10 +68,10 @@ const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
   },
 
   async published(context) {
-    const { world, record } = context;
+    const { effects, record } = context;
     const key = keyOf(record, first(context));
-    if (key.publication.by === 'manual') await appeared(world, record.domain, key);
-    else if (key.publication.by !== 'none') await world.publish(record.domain, key);
+    if (key.publication.by === 'manual') await appeared(effects, record.domain, key);
+    else if (key.publication.by !== 'none') await effects.publish(record.domain, key);
     return (newest) => published(newest, key.selector, now(context));
   },
 
@@ -93,7 +93,7 @@ const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
     await usable(context);
     const { revision } = context;
     return acknowledged(context, (record) => {
-      if ((record.rotation?.sideBySide ?? 0) > 0) assertClock(context.world);
+      if ((record.rotation?.sideBySide ?? 0) > 0) assertClock(context.effects);
       return switched(record, revision, now(context));
     });
   },
@@ -104,11 +104,11 @@ const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
   },
 
   async stopped(context) {
-    const { world } = context;
+    const { effects } = context;
     return acknowledged(context, (record) => {
       // The time that is written now is believed by nodes whose clocks are right.
-      assertClock(world);
-      return stopped(record, first(context), { ...now(context), ...world.timing() });
+      assertClock(effects);
+      return stopped(record, first(context), { ...now(context), ...effects.timing() });
     });
   },
 
@@ -117,55 +117,55 @@ const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
   },
 
   async revoked(context) {
-    const { world, record } = context;
+    const { effects, record } = context;
     const key = keyOf(record, first(context));
     if (key.signed && key.publication.by !== 'none') {
-      if (isOurs(key)) await world.publishRevocation(record.domain, key);
+      if (isOurs(key)) await effects.publishRevocation(record.domain, key);
       await seen(context, key, 'revoked');
     }
     return (newest) => {
-      if (key.signed) assertClock(world);
-      return revoked(newest, key.selector, { ...now(context), ...world.timing() });
+      if (key.signed) assertClock(effects);
+      return revoked(newest, key.selector, { ...now(context), ...effects.timing() });
     };
   },
 
   async deleted(context) {
-    const { world, record } = context;
+    const { effects, record } = context;
     const key = keyOf(record, first(context));
     if (key.publication.by !== 'none') {
-      if (isOurs(key)) await world.removeRecord(record.domain, key);
+      if (isOurs(key)) await effects.removeRecord(record.domain, key);
       await seen(context, key, 'absent');
     }
     return (newest) => {
       // A selector that is used again waits for caches from this time on.
-      assertClock(world);
+      assertClock(effects);
       return deleted(newest, key.selector, now(context));
     };
   },
 
   async rotate(context) {
-    const { world, record } = context;
-    assertTurn(world, record);
-    const newKeys = await world.makeKeys(record);
+    const { effects, record } = context;
+    assertTurn(effects, record);
+    const newKeys = await effects.makeKeys(record);
     return (newest) => {
       const { schedule } = newest;
       if (schedule === undefined || schedule.next !== context.step.dueAt) {
         throw new SealpostError('wrong-state', `the schedule of ${newest.domain} was changed`);
       }
       // Changes are serializable: who others rotate now is known exactly.
-      assertTurn(world, newest);
+      assertTurn(effects, newest);
       const options = { newKeys, sideBySide: 0, by: 'schedule', ...now(context) };
       // A missed rotation is made up for once: the next one counts from today.
       return {
         ...startRotation(newest, options),
-        schedule: { ...schedule, next: nextOccurrence(schedule, world.now()) },
+        schedule: { ...schedule, next: nextOccurrence(schedule, effects.now()) },
       };
     };
   },
 };
 
 const first = ({ step }: StepContext): string => step.selectors[0] ?? '';
-const now = ({ world }: StepContext) => ({ now: world.now(), node: world.node });
+const now = ({ effects }: StepContext) => ({ now: effects.now(), node: effects.node });
 const isOurs = ({ publication: { by } }: KeyRecord): boolean => by === 'update' || by === 'cname';
 
 /** A holder that has not seen a revision of the store; undefined when all that live have. */
@@ -174,8 +174,8 @@ export function lateHolder(holders: readonly Holder[], revision: number): Holder
 }
 
 /** Fails with `late`. */
-function assertAcknowledged({ world, revision }: StepContext): void {
-  const late = lateHolder(live(world), revision);
+function assertAcknowledged({ effects, revision }: StepContext): void {
+  const late = lateHolder(live(effects), revision);
   if (late === undefined) return;
   const why = late.behind === undefined ? '' : `: ${late.behind}`;
   throw new SealpostError('late', `the ${late.kind} of node ${late.node} has yet to take over the last changes${why}`);
@@ -190,38 +190,38 @@ function acknowledged(context: StepContext, change: Change): Change {
 }
 
 /** Every live signer can use the keys of the step. */
-async function usable({ world, record, step }: StepContext): Promise<void> {
+async function usable({ effects, record, step }: StepContext): Promise<void> {
   for (const selector of step.selectors) {
     const key = keyOf(record, selector);
-    await everyNode(world, 'signer', (node) => world.prove(node, record.domain, key));
+    await everyNode(effects, 'signer', (node) => effects.prove(node, record.domain, key));
   }
 }
 
 /** Every live store sees the records of the step's keys. One that is missing is written again: somebody removed it. */
 async function publishedEverywhere(context: StepContext): Promise<void> {
-  const { world, record, step } = context;
+  const { effects, record, step } = context;
   for (const selector of step.selectors) {
     const key = keyOf(record, selector);
     if (key.publication.by === 'none') continue;
     try {
       await seen(context, key, 'key');
     } catch (error) {
-      if (isOurs(key)) await world.publish(record.domain, key);
+      if (isOurs(key)) await effects.publish(record.domain, key);
       throw error;
     }
   }
 }
 
 /** The administrator has begun to publish it: a server returns it. */
-async function appeared(world: DriverWorld, domain: string, key: KeyRecord): Promise<void> {
-  const view = await world.look(world.node, domain, key, 'key');
+async function appeared(effects: DriverEffects, domain: string, key: KeyRecord): Promise<void> {
+  const view = await effects.look(effects.node, domain, key, 'key');
   if (view.verdict === 'ok' || view.servers.some((s) => s.verdict === 'ok')) return;
   throw new SealpostError('waiting', `its record is to be published by hand: ${view.summary}`);
 }
 
-async function seen({ world, record }: StepContext, key: KeyRecord, expected: Expected): Promise<void> {
-  await everyNode(world, 'credential-store', async (node) => {
-    const view = await world.look(node, record.domain, key, expected);
+async function seen({ effects, record }: StepContext, key: KeyRecord, expected: Expected): Promise<void> {
+  await everyNode(effects, 'credential-store', async (node) => {
+    const view = await effects.look(node, record.domain, key, expected);
     if (!isAsExpected(view, key, expected)) throw new SealpostError('waiting', view.summary);
   });
 }
@@ -235,13 +235,13 @@ function isAsExpected({ verdict, servers }: DnsView, key: KeyRecord, expected: E
 
 /** Ask every node where such a service lives. Fails with the reason of the first one that says no and still lives. */
 async function everyNode(
-  world: DriverWorld,
+  effects: DriverEffects,
   kind: Holder['kind'],
   ask: (node: string) => Promise<void>,
 ): Promise<void> {
-  const nodes = nodesOf(world, kind);
+  const nodes = nodesOf(effects, kind);
   const answers = await Promise.allSettled(nodes.map(ask));
-  const still = nodesOf(world, kind);
+  const still = nodesOf(effects, kind);
   for (const [i, answer] of answers.entries()) {
     const node = nodes[i] ?? '';
     if (answer.status === 'fulfilled' || !still.includes(node)) continue;
@@ -249,35 +249,35 @@ async function everyNode(
   }
 }
 
-function nodesOf(world: DriverWorld, kind: Holder['kind']): string[] {
-  const nodes = live(world).flatMap((h) => (h.kind === kind ? [h.node] : []));
+function nodesOf(effects: DriverEffects, kind: Holder['kind']): string[] {
+  const nodes = live(effects).flatMap((h) => (h.kind === kind ? [h.node] : []));
   return [...new Set(nodes)].sort();
 }
 
 /** Fails with `cut-off` when this node must not drive any more. */
-function live(world: DriverWorld): Holder[] {
-  const holders = world.live();
-  if (holders === undefined) throw new SealpostError('cut-off', `node ${world.node} is cut off from the others`);
+function live(effects: DriverEffects): Holder[] {
+  const holders = effects.live();
+  if (holders === undefined) throw new SealpostError('cut-off', `node ${effects.node} is cut off from the others`);
   return holders;
 }
 
 /** A clock that most others do not share may be wrong by years; fails with `waiting`. */
-function assertClock(world: DriverWorld): void {
-  const clocks = new Map([[world.node, 0]]);
-  for (const { node, clock } of live(world)) if (node !== world.node) clocks.set(node, clock);
+function assertClock(effects: DriverEffects): void {
+  const clocks = new Map([[effects.node, 0]]);
+  for (const { node, clock } of live(effects)) if (node !== effects.node) clocks.set(node, clock);
   const apart = [...clocks].filter(([, clock]) => Math.abs(clock) > CLOCK_MS);
   if (apart.length * 2 < clocks.size) return;
   const others = apart.map(([node]) => node).sort();
   throw new SealpostError(
     'waiting',
-    `the clock of node ${world.node} differs by more than a minute from that of ${others.join(', ')}: nothing is done by the clock until they are set`,
+    `the clock of node ${effects.node} differs by more than a minute from that of ${others.join(', ')}: nothing is done by the clock until they are set`,
   );
 }
 
 /** One domain after the other, unless its schedule says `parallel`. */
-function assertTurn(world: DriverWorld, { domain, schedule }: DomainRecord): void {
+function assertTurn(effects: DriverEffects, { domain, schedule }: DomainRecord): void {
   if (schedule?.parallel) return;
-  const other = world.records.all().find((record) => {
+  const other = effects.records.all().find((record) => {
     const rotation = runningRotation(record);
     return record.domain !== domain && rotation !== undefined && rotation.switched === undefined;
   });

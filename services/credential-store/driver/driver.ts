@@ -5,7 +5,7 @@ import { claim, noteProblem } from '../life/transitions.ts';
 import type { DomainRecord } from '../records/domain-record.ts';
 import { reasonText } from '../records/record-change.ts';
 import { assertSameKeys, type Change, work } from './conditions.ts';
-import type { DriverWorld } from './effects.ts';
+import type { DriverEffects } from './effects.ts';
 import { StepWaits, systemTimer, type Timer } from './waits.ts';
 
 /**
@@ -52,7 +52,7 @@ type Seen = {
 };
 
 export class Driver {
-  readonly #world: DriverWorld;
+  readonly #effects: DriverEffects;
   readonly #timer: Timer;
   readonly #domains = new Map<string, Seen>();
   readonly #queue = new Set<string>();
@@ -63,8 +63,8 @@ export class Driver {
   #lastLook = Number.NEGATIVE_INFINITY;
   #running = false;
 
-  constructor(world: DriverWorld, timer: Timer = systemTimer) {
-    this.#world = world;
+  constructor(effects: DriverEffects, timer: Timer = systemTimer) {
+    this.#effects = effects;
     this.#timer = timer;
   }
 
@@ -96,9 +96,9 @@ export class Driver {
   #look(): void {
     const now = this.#timer.now();
     this.#lastLook = now;
-    const live = this.#world.live();
+    const live = this.#effects.live();
     let next = now + LOOK_MS;
-    for (const record of live === undefined ? [] : this.#world.records.all()) {
+    for (const record of live === undefined ? [] : this.#effects.records.all()) {
       const { domain } = record;
       if (this.#driving.has(domain)) continue;
       const seen = this.#seen(domain);
@@ -123,7 +123,9 @@ export class Driver {
       if (this.#driving.size >= PLACES) return;
       this.#queue.delete(domain);
       const driving = this.#drive(domain)
-        .catch((error: unknown) => this.#world.log.error({ domain, err: error }, 'driving the keys of a domain failed'))
+        .catch((error: unknown) =>
+          this.#effects.log.error({ domain, err: error }, 'driving the keys of a domain failed'),
+        )
         .finally(() => {
           this.#driving.delete(domain);
           this.wake();
@@ -134,7 +136,7 @@ export class Driver {
 
   /** The step that this node should make now. */
   #due(record: DomainRecord, seen: Seen, live: Holder[]): Step | undefined {
-    const { node } = this.#world;
+    const { node } = this.#effects;
     const { driver } = record;
     seen.waits.notice(record);
     if (this.#timer.now() < seen.rest) return undefined;
@@ -143,7 +145,7 @@ export class Driver {
       delete seen.orphaned;
       return undefined;
     }
-    const step = nextStep(record, this.#world.now(), (open) => seen.waits.isOver(open, live));
+    const step = nextStep(record, this.#effects.now(), (open) => seen.waits.isOver(open, live));
     if (step === undefined || driver?.node === node) return step;
     seen.orphaned ??= this.#timer.now();
     const turn = [...new Set(stores.map((h) => h.node))].sort().indexOf(node);
@@ -153,19 +155,19 @@ export class Driver {
   async #drive(domain: string): Promise<void> {
     const seen = this.#seen(domain);
     while (this.#running) {
-      const live = this.#world.live();
-      const record = this.#world.records.get(domain);
+      const live = this.#effects.live();
+      const record = this.#effects.records.get(domain);
       const step = live && record && this.#due(record, seen, live);
       if (record === undefined || step === undefined) return;
       const { driver } = record;
-      const mine = driver?.node === this.#world.node && driver.term === seen.term;
+      const mine = driver?.node === this.#effects.node && driver.term === seen.term;
       if (!(mine ? await this.#make(record, step, seen) : await this.#claim(record, seen))) return;
     }
   }
 
   /** Whether it succeeded. Of several nodes that try the first one wins. */
   async #claim({ domain, driver }: DomainRecord, seen: Seen): Promise<boolean> {
-    const { node, records, log } = this.#world;
+    const { node, records, log } = this.#effects;
     try {
       const { record } = await this.#awaited(() =>
         records.update(domain, (newest) => {
@@ -186,12 +188,12 @@ export class Driver {
 
   /** Make a step, or let it wait. False: this node does not drive any more, or cannot write. */
   async #make(record: DomainRecord, step: Step, seen: Seen): Promise<boolean> {
-    const { records, log } = this.#world;
+    const { records, log } = this.#effects;
     const { domain } = record;
     const { kind, selectors } = step;
     const revision = seen.waits.begin(step, record, records.revision);
     try {
-      const change = await this.#awaited(() => work({ world: this.#world, record, step, revision }));
+      const change = await this.#awaited(() => work({ effects: this.#effects, record, step, revision }));
       await this.#write(domain, seen, change);
       seen.waits.end(step);
       log.info({ domain, selectors, step: kind }, 'a step in the life of a key is made');
@@ -203,7 +205,7 @@ export class Driver {
 
   /** A step was not made. Its reason is written down where it lasts or is permanent, and is news. */
   async #fail(record: DomainRecord, step: Step, seen: Seen, error: unknown): Promise<boolean> {
-    const { log, records, node, now } = this.#world;
+    const { log, records, node, now } = this.#effects;
     const { domain } = record;
     const { kind, selectors } = step;
     const code = errorCode(error);
@@ -239,7 +241,7 @@ export class Driver {
    * been written all the same.
    */
   async #write(domain: string, seen: Seen, change: Change): Promise<void> {
-    const { node, records } = this.#world;
+    const { node, records } = this.#effects;
     let refusal: unknown;
     const driving = (newest: DomainRecord | undefined): DomainRecord => {
       try {

@@ -6,17 +6,18 @@ import { verifyProof } from '#shared/dkim/prove.ts';
 import { dkimRecordValue, revokedRecordValue } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { DnsView, Holder } from '../contract.ts';
 import { recordName, zoneToUpdate } from '../dns/publication.ts';
 import { publishTxt, removeTxt, replaceTxt } from '../dns/publish.ts';
-import type { DnsViews } from '../dns/views.ts';
+import type { DnsViews, Expected } from '../dns/views.ts';
 import type { KeyMaker } from '../making/key-maker.ts';
 import type { Presence } from '../presence.ts';
 import type { CredentialRecord, KeyRecord } from '../records/domain-record.ts';
 import type { Records } from '../records/records.ts';
-import type { DriverWorld } from './effects.ts';
+import type { DriverEffects, Timing } from './effects.ts';
 
-/** The driver's hands: the records, the other nodes, DNS. */
-export type WorldDeps = {
+/** What the driver reads and does on a running node: the records, the other nodes, DNS. */
+export type NodeEffectsDeps = {
   settings: Settings;
   log: Logger;
   map: ReplicatedMap<CredentialRecord>;
@@ -25,46 +26,34 @@ export type WorldDeps = {
   views: DnsViews;
   maker: KeyMaker;
   signer: Calls<'credential-store', 'signer'>;
-  /** The credential-stores, that of this node among them. */
+  /** The credential-stores of all nodes, this one included. */
   stores: Calls<'credential-store', 'credential-store'>;
 };
 
-/** How long another node may take for one answer, in milliseconds. */
+/** How long another node may take for one answer. */
 const ANSWER_MS = 15_000;
 
-export function createWorld(deps: WorldDeps): DriverWorld {
-  const { settings, log, map, records, presence, views, maker, signer, stores } = deps;
-  const node = settings.current.node.name;
+export function createNodeEffects(deps: NodeEffectsDeps): DriverEffects {
+  const { settings, log, records, maker } = deps;
   return {
-    node,
+    node: settings.current.node.name,
     now: () => Date.now(),
     records,
     log,
-
-    live() {
-      if (!mayAct(map, presence, node)) return undefined;
-      const holders = presence.live();
-      // No signer: nothing can be proven, and nothing signs.
-      return holders.some((h) => h.kind === 'signer') ? holders : undefined;
-    },
-
-    async prove(at, domain, key) {
-      const challenge = randomBytes(24).toString('base64');
-      const request = { domain, selector: key.selector, challenge };
-      const answer = await signer['key-prove'](request, { node: at, timeout: ANSWER_MS });
-      verifyProof({ domain, ...key }, challenge, answer);
-    },
+    live: () => liveHolders(deps),
+    prove: (node, domain, key) => prove(deps, node, domain, key),
+    look: (node, domain, key, expected) => look(deps, node, domain, { key, expected }),
 
     publish: (domain, key) =>
       published(key, async () => {
         const { zone, name } = place(settings, domain, key);
-        await publishTxt(zone, name, dkimRecordValue(key), key.ttl);
+        await publishTxt(zone, { name, value: dkimRecordValue(key), ttl: key.ttl });
       }),
 
     publishRevocation: (domain, key) =>
       published(key, async () => {
         const { zone, name } = place(settings, domain, key);
-        await replaceTxt(zone, name, [dkimRecordValue(key)], revokedRecordValue(key), key.ttl);
+        await replaceTxt(zone, { name, value: revokedRecordValue(key), ttl: key.ttl }, [dkimRecordValue(key)]);
       }),
 
     removeRecord: (domain, key) =>
@@ -73,42 +62,60 @@ export function createWorld(deps: WorldDeps): DriverWorld {
         await removeTxt(zone, name, [dkimRecordValue(key), revokedRecordValue(key)]);
       }),
 
-    look(at, domain, key, expected) {
-      if (at === node) return views.look(domain, key, expected);
-      return stores['record-resolve']({ domain, selector: key.selector, expected }, { node: at, timeout: ANSWER_MS });
-    },
-
     timing: () => timingOf(settings),
-
     makeKeys: (record) => maker.successors(record),
   };
 }
 
-/** How long a replaced key stays in DNS, and how long its empty record; in ms. */
-function timingOf(settings: Settings): { retireAfter: number; keepRevoked: number } {
+function liveHolders({ map, presence, settings }: NodeEffectsDeps): Holder[] | undefined {
+  if (!mayAct(map, presence, settings.current.node.name)) return undefined;
+  const holders = presence.live();
+  // Without a signer nothing can be proven, and nothing signs.
+  return holders.some((h) => h.kind === 'signer') ? holders : undefined;
+}
+
+async function prove({ signer }: NodeEffectsDeps, node: string, domain: string, key: KeyRecord): Promise<void> {
+  const challenge = randomBytes(24).toString('base64');
+  const request = { domain, selector: key.selector, challenge };
+  const answer = await signer['key-prove'](request, { node, timeout: ANSWER_MS });
+  verifyProof({ domain, ...key }, challenge, answer);
+}
+
+function look(
+  { settings, views, stores }: NodeEffectsDeps,
+  node: string,
+  domain: string,
+  { key, expected }: { key: KeyRecord; expected: Expected },
+): Promise<DnsView> {
+  if (node === settings.current.node.name) return views.look(domain, key, expected);
+  return stores['record-resolve']({ domain, selector: key.selector, expected }, { node, timeout: ANSWER_MS });
+}
+
+function timingOf(settings: Settings): Timing {
   const { keys, queue } = settings.current;
-  const retireAfter = keys['retire-after'] === 0 ? queue.expire + keys.ttl : keys['retire-after'];
-  return { retireAfter, keepRevoked: keys['keep-revoked'] };
+  const retireAfterMs = keys['retire-after'] === 0 ? queue.expire + keys.ttl : keys['retire-after'];
+  return { retireAfterMs, keepRevokedMs: keys['keep-revoked'] };
 }
 
 /**
- * Whether this process knows what is and who lives, so that it may act for all: it follows, has listened for a while, and
- * is the only one of its node's name, or the oldest.
+ * Whether this process knows the records and which processes are live, so that it may act for all: it follows, has
+ * listened for a while, and is the only one of its node's name, or the oldest.
  */
 export function mayAct(map: Pick<ReplicatedMap<CredentialRecord>, 'state'>, presence: Presence, node: string): boolean {
   return map.state === 'local' || (map.state === 'following' && presence.settled && !presence.hasElder(node));
 }
 
-/** What an administrator publishes by hand is only looked at. */
-async function published(key: KeyRecord, act: () => Promise<void>): Promise<void> {
-  if (key.publication.by === 'update' || key.publication.by === 'cname') await act();
+/** A record that an administrator publishes by hand is never written. */
+async function published(key: KeyRecord, update: () => Promise<void>): Promise<void> {
+  if (key.publication.by === 'update' || key.publication.by === 'cname') await update();
 }
 
+/** Where the key's record is to be written. */
 function place(settings: Settings, domain: string, key: KeyRecord) {
   try {
     return { zone: zoneToUpdate(domain, key, settings.current), name: recordName(domain, key) };
   } catch (error) {
-    // The node lacks a setting: that is no verdict of the zone's server, and may be mended any time.
+    // The node lacks a setting: that is not a verdict of the zone's server, and may be corrected at any time.
     throw error instanceof SealpostError ? new SealpostError('dns-failed', error.message) : error;
   }
 }

@@ -72,13 +72,13 @@ export function replaced(record: DomainRecord, at: At): DomainRecord {
   return { ...clear, rotation: { ...(clear.rotation ?? rotation), ended: { at: at.now, how: 'done' } } };
 }
 
-/** No live signer signs with a retiring key any more: its record stays for `retireAfter` ms from now on. */
-export function stopped(record: DomainRecord, selector: string, at: At & { retireAfter: number }): DomainRecord {
+/** No live signer signs with a retiring key any more: its record stays for `retireAfterMs` ms from now on. */
+export function stopped(record: DomainRecord, selector: string, at: At & { retireAfterMs: number }): DomainRecord {
   const key = keyOf(record, selector);
   assertState(record, key, 'retiring');
   if (key.until !== undefined) throw wrongState(record, key, 'its time is running already');
   const told = withKeyEvent(record, [selector], at, `no node signs with ${selector} any more`);
-  return withKeys(told, [selector], (k) => ({ ...withoutProblem(k), until: at.now + at.retireAfter }));
+  return withKeys(told, [selector], (k) => ({ ...withoutProblem(k), until: at.now + at.retireAfterMs }));
 }
 
 /** The mail that it signed has left: the private key is erased. */
@@ -91,9 +91,9 @@ export function retired(record: DomainRecord, selector: string, at: At): DomainR
   return advance(record, selector, 'retiring', 'retired', at);
 }
 
-/** Every server says that it is revoked; or it never signed. The record stays for `keepRevoked` ms. */
-export function revoked(record: DomainRecord, selector: string, at: At & { keepRevoked: number }): DomainRecord {
-  const until = keyOf(record, selector).signed ? at.now + at.keepRevoked : undefined;
+/** Every server says that it is revoked; or it never signed. The record stays for `keepRevokedMs` ms. */
+export function revoked(record: DomainRecord, selector: string, at: At & { keepRevokedMs: number }): DomainRecord {
+  const until = keyOf(record, selector).signed ? at.now + at.keepRevokedMs : undefined;
   return advance(record, selector, 'retired', 'revoked', at, until);
 }
 

@@ -2,9 +2,8 @@ import type { Settings } from '#cluster/config/settings.ts';
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Calls } from '#services/topology.ts';
 import { normalizeDomain } from '#shared/address.ts';
-import type { Announce } from '#shared/contract.ts';
+import type { Handlers } from '#shared/contract.ts';
 import { type KeyName, normalizeKeyName } from '#shared/dkim/key-name.ts';
-import type { Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { CredentialStoreContract } from '../contract.ts';
@@ -13,26 +12,36 @@ import type { KeyMaker } from '../making/key-maker.ts';
 import type { Neks } from '../neks/neks.ts';
 import type { Presence } from '../presence.ts';
 import type { CredentialRecord, DomainRecord, KeyRecord } from '../records/domain-record.ts';
+import type { At } from '../records/record-change.ts';
 import type { Records } from '../records/records.ts';
 
 /** What the operations of a running credential-store work with. */
-export type Office = {
+export type OperationDeps = {
   settings: Settings;
   log: Logger;
-  announce: Announce<CredentialStoreContract>;
   stores: Calls<'credential-store', 'credential-store'>;
   signer: Calls<'credential-store', 'signer'>;
   map: ReplicatedMap<CredentialRecord>;
   records: Records;
-  /** The domains' records, and those of keys of an earlier version that are not taken over yet. */
+  /** The records of all domains, and those of keys of an earlier version that have not been taken over yet. */
   all: () => DomainRecord[];
   presence: Presence;
   neks: Neks;
   views: DnsViews;
   maker: KeyMaker;
-  /** The NEKs in the configuration of this node as it is now. */
-  configured: () => Promise<Nek[]>;
 };
+
+/** One operation of the contract: a request that the contract has parsed → its reply, or a declared error. */
+export type Operation<Name extends keyof CredentialStoreContract['operations']> = (
+  deps: OperationDeps,
+  request: Parameters<Handlers<CredentialStoreContract>[Name]>[0],
+) => ReturnType<Handlers<CredentialStoreContract>[Name]>;
+
+/** This moment on this node, for a change of a record. */
+export const atNow = ({ settings }: Pick<OperationDeps, 'settings'>): At => ({
+  now: Date.now(),
+  node: settings.current.node.name,
+});
 
 /** A key by its name, or `not-found`. */
 export function findKey(records: Records, request: KeyName): { domain: string; record: DomainRecord; key: KeyRecord } {

@@ -7,7 +7,7 @@ import type { KeyAlgorithm } from '../contract.ts';
 import { publicationFor } from '../dns/publication.ts';
 import { assertCurrent } from '../neks/nek-check.ts';
 import type { KeyRecord } from '../records/domain-record.ts';
-import type { Office } from './deps.ts';
+import type { OperationDeps } from './deps.ts';
 
 type ImportRequest = KeyName & {
   algorithm: KeyAlgorithm;
@@ -22,7 +22,7 @@ type ImportRequest = KeyName & {
  * `no-nek`, `weak-key`, `invalid-name` or `not-configured`.
  */
 export async function importedKey(
-  { settings, records, maker, neks }: Office,
+  { settings, records, maker, neks }: OperationDeps,
   request: ImportRequest,
 ): Promise<{ name: KeyName; key: KeyRecord }> {
   const { algorithm, wrapped, allowWeak } = request;

@@ -1,19 +1,14 @@
-import type { Handlers } from '#shared/contract.ts';
-import type { CredentialStoreContract } from '../contract.ts';
-import type { Office } from './deps.ts';
+import type { Operation } from './deps.ts';
 
 /** Operations on named encryption keys. */
 
-type NekOperations = Pick<Handlers<CredentialStoreContract>, 'nek-list' | 'nek-use' | 'nek-rotate' | 'nek-delete'>;
+export const nekList: Operation<'nek-list'> = ({ neks }) => ({ neks: neks.statuses() });
 
-export function nekOperations(office: () => Office): NekOperations {
-  return {
-    'nek-list': () => ({ neks: office().neks.statuses() }),
-    'nek-use': ({ name }) => office().neks.use(name),
-    'nek-rotate': ({ name }) => office().neks.rotate(name),
-    async 'nek-delete'({ name }) {
-      await office().neks.delete(name);
-      return {};
-    },
-  };
-}
+export const nekUse: Operation<'nek-use'> = ({ neks }, { name }) => neks.use(name);
+
+export const nekRotate: Operation<'nek-rotate'> = ({ neks }, { name }) => neks.rotate(name);
+
+export const nekDelete: Operation<'nek-delete'> = async ({ neks }, { name }) => {
+  await neks.delete(name);
+  return {};
+};

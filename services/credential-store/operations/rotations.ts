@@ -1,7 +1,6 @@
 import { normalizeDomain } from '#shared/address.ts';
-import type { Handlers } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { CredentialStoreContract, RotationStatus } from '../contract.ts';
+import type { RotationStatus } from '../contract.ts';
 import {
   assertNoRotation,
   freezeRotation,
@@ -13,90 +12,82 @@ import {
 import { nextOccurrence, setSchedule } from '../life/schedule.ts';
 import { assertCurrent } from '../neks/nek-check.ts';
 import type { DomainRecord } from '../records/domain-record.ts';
-import { type Office, requireRecord } from './deps.ts';
+import { atNow, type Operation, type OperationDeps, requireRecord } from './deps.ts';
 
-/** Operations on rotations and their schedules. Each is one compare-and-set: of two administrators one wins. */
+/** Operations on rotations and their schedules. Of two administrators who order at the same time one wins. */
 
-type RotationOperations = Pick<
-  Handlers<CredentialStoreContract>,
-  'rotation-start' | 'rotation-freeze' | 'rotation-resume' | 'rotation-rollback' | 'schedule-set'
->;
+export const rotationStart: Operation<'rotation-start'> = async (deps, { from, to, sideBySide, ...request }) => {
+  const { records, maker, log } = deps;
+  const domain = normalizeDomain(request.domain);
+  const old = from?.map((selector) => selector.toLowerCase());
+  const fresh = to?.map((selector) => selector.toLowerCase());
+  const before = requireRecord(records.get(domain), domain);
+  // Before seconds are spent on keys; the change below looks again.
+  assertNoRotation(before);
+  const newKeys = await maker.successors(before, old, fresh);
+  const status = await change(deps, domain, (record) => {
+    for (const { wrapped } of newKeys) if (wrapped !== undefined) assertCurrent(records, wrapped);
+    const at = atNow(deps);
+    const options = { newKeys, ...(old === undefined ? {} : { from: old }), sideBySide, by: at.node, ...at };
+    return startRotation(record, options);
+  });
+  log.info({ domain, to: status.to, from: status.from }, 'rotation started');
+  return status;
+};
 
-export function rotationOperations(office: () => Office): RotationOperations {
-  return {
-    async 'rotation-start'({ from, to, sideBySide, ...request }) {
-      const { records, maker, settings, log } = office();
-      const domain = normalizeDomain(request.domain);
-      const old = from?.map((s) => s.toLowerCase());
-      const by = settings.current.node.name;
-      const before = requireRecord(records.get(domain), domain);
-      // Before seconds are spent on keys; the change below looks again.
-      assertNoRotation(before);
-      const newKeys = await maker.successors(
-        before,
-        old,
-        to?.map((s) => s.toLowerCase()),
-      );
-      const status = await change(office(), domain, (record) => {
-        for (const { wrapped } of newKeys) if (wrapped !== undefined) assertCurrent(records, wrapped);
-        return startRotation(record, {
-          newKeys,
-          ...(old === undefined ? {} : { from: old }),
-          sideBySide,
-          by,
-          node: by,
-          now: Date.now(),
-        });
-      });
-      log.info({ domain, to: status.to, from: status.from }, 'rotation begun');
-      return status;
-    },
+export const rotationShow: Operation<'rotation-show'> = ({ records }, { domain }) =>
+  statusOf(requireRecord(records.get(normalizeDomain(domain)), domain));
 
-    'rotation-freeze': ({ domain, reason }) => {
-      const by = office().settings.current.node.name;
-      return change(office(), domain, (record) => freezeRotation(record, { by, reason, now: Date.now() }));
-    },
+export const rotationFreeze: Operation<'rotation-freeze'> = (deps, { domain, reason }) =>
+  change(deps, domain, (record) => {
+    const { now, node } = atNow(deps);
+    return freezeRotation(record, { by: node, reason, now });
+  });
 
-    async 'rotation-resume'({ domain }) {
-      const node = office().settings.current.node.name;
-      await update(office(), domain, (record) => resumeDomain(record, { node, now: Date.now() }));
-      return {};
-    },
+export const rotationResume: Operation<'rotation-resume'> = async (deps, { domain }) => {
+  await update(deps, domain, (record) => resumeDomain(record, atNow(deps)));
+  return {};
+};
 
-    'rotation-rollback': ({ domain }) => {
-      const node = office().settings.current.node.name;
-      return change(office(), domain, (record) => rollbackRotation(record, { node, now: Date.now() }));
-    },
+export const rotationRollback: Operation<'rotation-rollback'> = (deps, { domain }) =>
+  change(deps, domain, (record) => rollbackRotation(record, atNow(deps)));
 
-    async 'schedule-set'({ days, at, parallel, ...request }) {
-      const domain = normalizeDomain(request.domain);
-      const zone = request.zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
-      const now = Date.now();
-      const schedule =
-        days === undefined ? undefined : { days, at, zone, parallel, next: nextOccurrence({ days, at, zone }, now) };
-      const record = await update(office(), domain, (before) => setSchedule(before, schedule));
-      return record.schedule === undefined ? {} : { schedule: { domain, ...record.schedule } };
-    },
-  };
+export const scheduleSet: Operation<'schedule-set'> = async (deps, { days, at, parallel, ...request }) => {
+  const domain = normalizeDomain(request.domain);
+  const zone = request.zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const now = Date.now();
+  const schedule =
+    days === undefined ? undefined : { days, at, zone, parallel, next: nextOccurrence({ days, at, zone }, now) };
+  const record = await update(deps, domain, (before) => setSchedule(before, schedule));
+  return record.schedule === undefined ? {} : { schedule: { domain, ...record.schedule } };
+};
+
+export const scheduleList: Operation<'schedule-list'> = ({ records }) => ({
+  schedules: records.all().flatMap(({ domain, schedule }) => (schedule === undefined ? [] : [{ domain, ...schedule }])),
+});
+
+async function change(
+  deps: OperationDeps,
+  domain: string,
+  transition: (record: DomainRecord) => DomainRecord,
+): Promise<RotationStatus> {
+  return statusOf(await update(deps, domain, transition));
 }
 
 async function update(
-  office: Office,
+  { records }: OperationDeps,
   name: string,
-  step: (record: DomainRecord) => DomainRecord,
+  transition: (record: DomainRecord) => DomainRecord,
 ): Promise<DomainRecord> {
   const domain = normalizeDomain(name);
-  requireRecord(office.records.get(domain), domain);
-  const { record } = await office.records.update(domain, (before) => step(requireRecord(before, domain)));
+  requireRecord(records.get(domain), domain);
+  const { record } = await records.update(domain, (before) => transition(requireRecord(before, domain)));
   return requireRecord(record, domain);
 }
 
-async function change(
-  office: Office,
-  domain: string,
-  step: (record: DomainRecord) => DomainRecord,
-): Promise<RotationStatus> {
-  const status = rotationStatus(await update(office, domain, step));
-  if (status === undefined) throw new SealpostError('not-found', `the keys of ${domain} were never rotated`);
-  return status;
+/** Fails with `not-found` when there never was one. */
+function statusOf(record: DomainRecord): RotationStatus {
+  const status = rotationStatus(record);
+  if (status !== undefined) return status;
+  throw new SealpostError('not-found', `the keys of ${record.domain} were never rotated`);
 }

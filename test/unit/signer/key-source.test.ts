@@ -5,9 +5,9 @@ import { Settings } from '#cluster/config/settings.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import type { CredentialStoreContract, SigningKey } from '#services/credential-store/contract.ts';
-import type { Office } from '#services/credential-store/operations/deps.ts';
+import type { OperationDeps } from '#services/credential-store/operations/deps.ts';
 import { heldKeys } from '#services/credential-store/operations/key-status.ts';
-import { reading } from '#services/credential-store/operations/reading.ts';
+import { signingKeyList } from '#services/credential-store/operations/signing-keys.ts';
 import {
   CredentialRecord,
   type DomainRecord,
@@ -15,7 +15,7 @@ import {
 } from '#services/credential-store/records/domain-record.ts';
 import { Records } from '#services/credential-store/records/records.ts';
 import { KeySource } from '#services/signer/key-source.ts';
-import type { Client, Handlers } from '#shared/contract.ts';
+import type { Client } from '#shared/contract.ts';
 import { silentLogger } from '#shared/log.ts';
 import { seededRandom } from '#test/kit/random.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -49,14 +49,13 @@ async function setUp(t: TestContext, between: () => Promise<void> = async () => 
     await store.close();
     await dir[Symbol.asyncDispose]();
   });
-  const office = (): Office => {
+  const deps = (): OperationDeps => {
     const { map, records } = site;
-    return { map, records, settings, all: () => records.all() } as Partial<Office> as Office;
+    return { map, records, settings, all: () => records.all() } as Partial<OperationDeps> as OperationDeps;
   };
-  const ask = reading(office)['signing-key-list'] as Handlers<CredentialStoreContract>['signing-key-list'];
   const credentials = {
     async 'signing-key-list'(request: { after?: string; since?: string }) {
-      const answer = await ask(request as never, undefined as never);
+      const answer = await signingKeyList(deps(), request);
       site.answers.push(answer);
       if (answer.next !== undefined) await between();
       return answer;

@@ -32,7 +32,7 @@ describe('an answer of BIND that was changed on its way', needs('named', 'nsupda
     return Buffer.from(response.bytes);
   };
   const publish = (options: PublishOptions = {}) =>
-    publishTxt(zone, `s${++count}._domainkey.example.com`, KEY, 60, options).then(
+    publishTxt(zone, { name: `s${++count}._domainkey.example.com`, value: KEY, ttl: 60 }, options).then(
       () => 'published',
       (error: Error & { code?: string }) => `${error.code}: ${error.message}`,
     );
@@ -114,7 +114,7 @@ describe('an answer of BIND that was changed on its way', needs('named', 'nsupda
       [(query: Query) => query.bytes, /a question came in place of an answer/],
     ] as [FakeDns['handler'], RegExp][]) {
       between.handler = handler;
-      const result = await publish(message === SILENT ? { timeout: 200 } : {});
+      const result = await publish(message === SILENT ? { timeoutMs: 200 } : {});
       assert.match(result, /^dns-failed/);
       assert.match(result, message);
     }

@@ -27,7 +27,7 @@ describe('the proof with BIND', needs('named', 'nsupdate'), () => {
     assert.equal((await check({ kind: 'absent' })).verdict, 'ok');
 
     await zones.lag(1);
-    await publishTxt(zone, name, value, 60);
+    await publishTxt(zone, { name, value, ttl: 60 });
     const lagging = await check();
     assert.equal(lagging.verdict, 'missing');
     assert.equal(lagging.summary, `${name}: ${zones.servers[1]} has no TXT record there (1 of 2 servers are right)`);
@@ -59,7 +59,7 @@ describe('the proof with BIND', needs('named', 'nsupdate'), () => {
     const before = await check();
     assert.equal(before.verdict, 'missing', before.summary);
     const value = dkimRecordValue({ algorithm: 'ed25519', publicKey });
-    await publishTxt(zones.zone('keys.example'), cname, value, 60);
+    await publishTxt(zones.zone('keys.example'), { name: cname, value, ttl: 60 });
     await zones.settled(cname, [value]);
     const verdict = await check();
     assert.equal(verdict.verdict, 'ok', verdict.summary);

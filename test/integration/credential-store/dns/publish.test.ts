@@ -45,13 +45,13 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
 
   test('a record appears at primary and secondary, once however often it is published, and goes again', async () => {
     const name = 's1._domainkey.example.com';
-    await publishTxt(zone, name, KEY, 60);
+    await publishTxt(zone, { name, value: KEY, ttl: 60 });
     await zones.settled(name, [KEY]);
-    await publishTxt(zone, name, KEY, 60);
-    await publishTxt(zone, name.toUpperCase(), KEY, 60);
+    await publishTxt(zone, { name, value: KEY, ttl: 60 });
+    await publishTxt(zone, { name: name.toUpperCase(), value: KEY, ttl: 60 });
     await zones.settled(name, [KEY]);
-    await replaceTxt(zone, name, [KEY], REVOKED, 30);
-    await replaceTxt(zone, name, [KEY], REVOKED, 30);
+    await replaceTxt(zone, { name, value: REVOKED, ttl: 30 }, [KEY]);
+    await replaceTxt(zone, { name, value: REVOKED, ttl: 30 }, [KEY]);
     await zones.settled(name, [REVOKED]);
     await removeTxt(zone, name, [KEY, REVOKED]);
     await removeTxt(zone, name, [KEY, REVOKED]);
@@ -64,11 +64,15 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
       const { publicKey } = await generateKey('rsa-4096');
       const value = dkimRecordValue({ algorithm: 'rsa-4096', publicKey });
       const key = algorithm === 'hmac-sha512' ? 'sealpost-512' : 'sealpost';
-      await publishTxt(with_({ algorithm, key }), name, value, 60);
+      await publishTxt(with_({ algorithm, key }), { name, value, ttl: 60 });
       await zones.settled(name, [value]);
       const verdict = await checkRecord(zones.dns(), name, { kind: 'key', algorithm: 'rsa', publicKey });
       assert.equal(verdict.verdict, 'ok', verdict.summary);
-      await replaceTxt(with_({ algorithm, key }), name, [value], revokedRecordValue({ algorithm: 'rsa-4096' }), 60);
+      await replaceTxt(
+        with_({ algorithm, key }),
+        { name, value: revokedRecordValue({ algorithm: 'rsa-4096' }), ttl: 60 },
+        [value],
+      );
       await zones.settled(name, ['v=DKIM1; k=rsa; p=']);
     });
   }
@@ -79,21 +83,21 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
     let marks = 0;
     const added = async (): Promise<number> => {
       const mark = `mark-${++marks}._domainkey.example.com`;
-      await publishTxt(zone, mark, KEY, 60);
+      await publishTxt(zone, { name: mark, value: KEY, ttl: 60 });
       await waitFor(() => zones.output(0).includes(`adding an RR at '${mark}' TXT`), { what: 'the log of BIND' });
       return zones.output(0).split(`adding an RR at '${name}' TXT`).length - 1;
     };
-    await publishTxt(zone, name, KEY, 60);
+    await publishTxt(zone, { name, value: KEY, ttl: 60 });
     assert.equal(await added(), 1);
-    await publishTxt(zone, name, KEY, 90);
+    await publishTxt(zone, { name, value: KEY, ttl: 90 });
     assert.equal(await added(), 2);
-    await publishTxt(zone, name, KEY, 90);
+    await publishTxt(zone, { name, value: KEY, ttl: 90 });
     assert.equal(await added(), 2);
   });
 
   test('what was split in odd places is the same value, and can be replaced and removed', async () => {
     const name = 'odd._domainkey.example.com';
-    await replaceTxt(zone, name, [KEY], REVOKED, 60);
+    await replaceTxt(zone, { name, value: REVOKED, ttl: 60 }, [KEY]);
     await zones.settled(name, [REVOKED]);
     await zones.nsupdate([
       'zone example.com',
@@ -106,9 +110,9 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
 
   test('the record of an imported key stays as another program wrote it, until it is revoked and removed', async () => {
     const name = 'worded._domainkey.example.com';
-    await publishTxt(zone, name, KEY, 60);
+    await publishTxt(zone, { name, value: KEY, ttl: 60 });
     await zones.settled(name, [WORDED]);
-    await replaceTxt(zone, name, [KEY], REVOKED, 60);
+    await replaceTxt(zone, { name, value: REVOKED, ttl: 60 }, [KEY]);
     await zones.settled(name, [REVOKED]);
     await removeTxt(zone, name, [KEY, REVOKED]);
     await zones.settled(name, []);
@@ -116,9 +120,9 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
 
   test('the record of our key that verifiers would not take is written anew, and removed in any words', async () => {
     const name = 'trial._domainkey.example.com';
-    await publishTxt(zone, name, KEY, 60);
+    await publishTxt(zone, { name, value: KEY, ttl: 60 });
     await zones.settled(name, [KEY]);
-    await replaceTxt(zone, name, [KEY], WORDED, 60);
+    await replaceTxt(zone, { name, value: WORDED, ttl: 60 }, [KEY]);
     await removeTxt(zone, name, [KEY]);
     await zones.settled(name, []);
   });
@@ -131,17 +135,20 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
       message:
         /^zone example\.com at 127\.0\.0\.1:\d+: foreign\._domainkey\.example\.com has another TXT record .*c29tZWJvZHk=/,
     };
-    await assert.rejects(publishTxt(zone, name, KEY, 60), expected);
-    await assert.rejects(replaceTxt(zone, name, [KEY], REVOKED, 60), expected);
+    await assert.rejects(publishTxt(zone, { name, value: KEY, ttl: 60 }), expected);
+    await assert.rejects(replaceTxt(zone, { name, value: REVOKED, ttl: 60 }, [KEY]), expected);
     await removeTxt(zone, name, [KEY, REVOKED]);
     await zones.settled(name, [foreign]);
-    await replaceTxt(zone, name, [foreign], KEY, 60);
+    await replaceTxt(zone, { name, value: KEY, ttl: 60 }, [foreign]);
     await zones.settled(name, [KEY]);
   });
 
   test('of two records, only ours is removed, and none is replaced', async () => {
     const name = 'pair._domainkey.example.com';
-    await assert.rejects(replaceTxt(zone, name, [KEY], REVOKED, 60), { code: 'dns-refused', message: /"somebody"/ });
+    await assert.rejects(replaceTxt(zone, { name, value: REVOKED, ttl: 60 }, [KEY]), {
+      code: 'dns-refused',
+      message: /"somebody"/,
+    });
     await zones.settled(name, [KEY, 'somebody']);
     await removeTxt(zone, name, [KEY]);
     await zones.settled(name, ['somebody']);
@@ -149,7 +156,10 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
 
   test('nothing is put beside an alias', async () => {
     const name = 'alias._domainkey.example.com';
-    await assert.rejects(publishTxt(zone, name, KEY, 60), { code: 'dns-refused', message: /is an alias \(CNAME\)/ });
+    await assert.rejects(publishTxt(zone, { name, value: KEY, ttl: 60 }), {
+      code: 'dns-refused',
+      message: /is an alias \(CNAME\)/,
+    });
     await removeTxt(zone, name, [KEY]);
   });
 
@@ -159,7 +169,7 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
     await zones.settled(name, ['v=spf1 -all']);
     await removeTxt(wild, name, [KEY, 'v=spf1 -all']);
     await zones.settled('other.wild.example', ['v=spf1 -all']);
-    await publishTxt(wild, name, KEY, 60);
+    await publishTxt(wild, { name, value: KEY, ttl: 60 });
     await zones.settled(name, [KEY]);
     await removeTxt(wild, name, [KEY]);
     await zones.settled(name, ['v=spf1 -all']);
@@ -169,7 +179,7 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
     for (let round = 0; round < 10; round++) {
       const name = `race-${round}._domainkey.example.com`;
       const values = ['v=DKIM1; p=QQ==', 'v=DKIM1; p=Qg=='];
-      const results = await Promise.allSettled(values.map((value) => publishTxt(zone, name, value, 60)));
+      const results = await Promise.allSettled(values.map((value) => publishTxt(zone, { name, value, ttl: 60 })));
       const winners = values.filter((_, i) => results[i]?.status === 'fulfilled');
       assert.equal(winners.length, 1, JSON.stringify(results));
       assert.deepEqual(await zones.txt(0, name), winners);
@@ -216,12 +226,12 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
     ],
     [
       'a name outside of the zone',
-      () => publishTxt(zone, 's1._domainkey.example.org', KEY, 60),
+      () => publishTxt(zone, { name: 's1._domainkey.example.org', value: KEY, ttl: 60 }),
       /is not in the zone example\.com/,
     ],
     [
       'a name that is too long',
-      () => publishTxt(zone, `${'x'.repeat(64)}.example.com`, KEY, 60),
+      () => publishTxt(zone, { name: `${'x'.repeat(64)}.example.com`, value: KEY, ttl: 60 }),
       /is not a domain name/,
     ],
     [
@@ -231,7 +241,7 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
     ],
   ];
   const publish = (to: ZoneConfig, now: () => number = Date.now) =>
-    publishTxt(to, 'refused._domainkey.example.com', KEY, 60, { now });
+    publishTxt(to, { name: 'refused._domainkey.example.com', value: KEY, ttl: 60 }, { now });
   for (const [what, attempt, message] of refusals) {
     test(`${what} is refused for good`, async () => {
       const error = await attempt().then(
@@ -248,15 +258,18 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
   test('a server that is down or silent has failed for now', async () => {
     const name = 'later._domainkey.example.com';
     await zones.pause(0);
-    await assert.rejects(publishTxt(zone, name, KEY, 60, { timeout: 200 }), {
+    await assert.rejects(publishTxt(zone, { name, value: KEY, ttl: 60 }, { timeoutMs: 200 }), {
       code: 'dns-failed',
       message: /no answer within 0\.2 s/,
     });
     zones.resume(0);
     await zones.stop(0);
-    await assert.rejects(publishTxt(zone, name, KEY, 60), { code: 'dns-failed', message: /ECONNREFUSED/ });
+    await assert.rejects(publishTxt(zone, { name, value: KEY, ttl: 60 }), {
+      code: 'dns-failed',
+      message: /ECONNREFUSED/,
+    });
     await zones.restart(0);
-    await publishTxt(zone, name, KEY, 60);
+    await publishTxt(zone, { name, value: KEY, ttl: 60 });
     await zones.settled(name, [KEY]);
   });
 });

@@ -4,15 +4,27 @@ import { checkRecord, type DnsVerdict } from '#services/credential-store/dns/pro
 import { Type } from '#shared/dns/message.ts';
 import { answerTo, FakeDns, type Handler, pointer, txt } from '#test/kit/dns/fake-dns.ts';
 import { freePort } from '#test/kit/free-port.ts';
-import { inCapitals, KEY, NAME, resolving, right, saying, silent, VALUE, verdicts, World, withTxt } from './fixture.ts';
+import {
+  DnsFixture,
+  inCapitals,
+  KEY,
+  NAME,
+  resolving,
+  right,
+  saying,
+  silent,
+  VALUE,
+  verdicts,
+  withTxt,
+} from './fixture.ts';
 
 describe('the proof where the servers are to be found', () => {
-  let world: World;
+  let dns: DnsFixture;
   before(async () => {
-    world = await World.start();
+    dns = await DnsFixture.start();
   });
-  afterEach(() => world.reset());
-  after(() => world[Symbol.asyncDispose]());
+  afterEach(() => dns.reset());
+  after(() => dns[Symbol.asyncDispose]());
 
   describe('of an alias that must stand there', () => {
     const cname = 's1.example.net';
@@ -54,79 +66,79 @@ describe('the proof where the servers are to be found', () => {
     ];
     for (const [what, at2, atTarget, expected, summary] of cases) {
       test(`${expected}: ${what}`, async () => {
-        world.ns1.handler = alias();
-        world.ns2.handler = at2;
-        world.other.handler = atTarget;
-        if (atTarget === silent) world.resolver.handler = resolving({ answers: [txt(cname, VALUE)] });
-        const verdict = await world.check(KEY, { cname });
+        dns.ns1.handler = alias();
+        dns.ns2.handler = at2;
+        dns.other.handler = atTarget;
+        if (atTarget === silent) dns.resolver.handler = resolving({ answers: [txt(cname, VALUE)] });
+        const verdict = await dns.check(KEY, { cname });
         assert.equal(verdict.verdict, expected, verdict.summary);
         assert.match(verdict.summary, summary);
       });
     }
 
     test('an alias that leads in a circle is an error', async () => {
-      for (const server of [world.ns1, world.ns2]) server.handler = alias();
-      world.other.handler = saying({ answers: [pointer(Type.CNAME, cname, NAME)] });
-      const verdict = await world.check();
+      for (const server of [dns.ns1, dns.ns2]) server.handler = alias();
+      dns.other.handler = saying({ answers: [pointer(Type.CNAME, cname, NAME)] });
+      const verdict = await dns.check();
       assert.equal(verdict.verdict, 'error', verdict.summary);
       assert.match(verdict.summary, /aliases in a circle/);
     });
 
     test('an absent record need have no alias', async () => {
-      for (const server of [world.ns1, world.ns2]) server.handler = saying({ rcode: 3 });
-      assert.equal((await world.check({ kind: 'absent' }, { cname })).verdict, 'ok');
+      for (const server of [dns.ns1, dns.ns2]) server.handler = saying({ rcode: 3 });
+      assert.equal((await dns.check({ kind: 'absent' }, { cname })).verdict, 'ok');
     });
   });
 
   describe('where no name server can be reached', () => {
     test('the resolver answers in their place, and the verdict says so', async () => {
-      for (const server of [world.ns1, world.ns2]) server.handler = silent;
-      const verdict = await world.check();
+      for (const server of [dns.ns1, dns.ns2]) server.handler = silent;
+      const verdict = await dns.check();
       assert.deepEqual([verdict.verdict, verdict.viaResolver], ['ok', true], verdict.summary);
-      assert.deepEqual(verdicts(verdict), [`resolver ${world.resolver.server}: ok`]);
+      assert.deepEqual(verdicts(verdict), [`resolver ${dns.resolver.server}: ok`]);
       assert.match(verdict.summary, /by way of a resolver, since no name server of the zone could be reached/);
     });
 
     test('the resolver follows aliases, and the one that must be there is checked', async () => {
-      for (const server of [world.ns1, world.ns2]) server.handler = silent;
+      for (const server of [dns.ns1, dns.ns2]) server.handler = silent;
       const chain = [pointer(Type.CNAME, NAME, 'a.example'), pointer(Type.CNAME, 'a.example', 'b.example')];
-      world.resolver.handler = resolving({ answers: [...chain, txt('b.example', VALUE)] });
-      assert.equal((await world.check(KEY, { cname: 'a.example' })).verdict, 'ok');
-      assert.equal((await world.check(KEY, { cname: 'b.example' })).verdict, 'different');
-      world.resolver.handler = resolving({ answers: [...chain, pointer(Type.CNAME, 'b.example', NAME)] });
-      assert.equal((await world.check(KEY, { cname: 'a.example' })).verdict, 'error');
-      world.resolver.handler = resolving({ rcode: 3 });
-      assert.equal((await world.check()).verdict, 'missing');
+      dns.resolver.handler = resolving({ answers: [...chain, txt('b.example', VALUE)] });
+      assert.equal((await dns.check(KEY, { cname: 'a.example' })).verdict, 'ok');
+      assert.equal((await dns.check(KEY, { cname: 'b.example' })).verdict, 'different');
+      dns.resolver.handler = resolving({ answers: [...chain, pointer(Type.CNAME, 'b.example', NAME)] });
+      assert.equal((await dns.check(KEY, { cname: 'a.example' })).verdict, 'error');
+      dns.resolver.handler = resolving({ rcode: 3 });
+      assert.equal((await dns.check()).verdict, 'missing');
     });
 
     test('but not where the configuration names the servers', async () => {
-      world.ns1.handler = silent;
-      const zones = [{ name: 'example.com', servers: [world.ns1.server] }];
-      const verdict = await checkRecord(world.config(zones), NAME, KEY);
+      dns.ns1.handler = silent;
+      const zones = [{ name: 'example.com', servers: [dns.ns1.server] }];
+      const verdict = await checkRecord(dns.config(zones), NAME, KEY);
       assert.deepEqual([verdict.verdict, verdict.viaResolver], ['unreachable', false], verdict.summary);
-      assert.deepEqual(verdicts(verdict), [`${world.ns1.server}: unreachable`]);
-      assert.equal(world.resolver.queries.length, 0);
+      assert.deepEqual(verdicts(verdict), [`${dns.ns1.server}: unreachable`]);
+      assert.equal(dns.resolver.queries.length, 0);
     });
   });
 
   test('the servers of the nearest configured zone are asked in place of the name servers', async () => {
     const zones = [
       { name: 'com', servers: ['127.0.0.1:1'] },
-      { name: 'example.com', servers: [world.ns1.server, world.other.server] },
+      { name: 'example.com', servers: [dns.ns1.server, dns.other.server] },
       { name: 'le.com', servers: ['127.0.0.1:1'] },
     ];
-    const verdict = await checkRecord(world.config(zones), NAME.toUpperCase(), KEY);
-    assert.deepEqual(verdicts(verdict), [`${world.ns1.server}: ok`, `${world.other.server}: ok`]);
-    world.other.handler = saying({ rcode: 5 });
+    const verdict = await checkRecord(dns.config(zones), NAME.toUpperCase(), KEY);
+    assert.deepEqual(verdicts(verdict), [`${dns.ns1.server}: ok`, `${dns.other.server}: ok`]);
+    dns.other.handler = saying({ rcode: 5 });
     assert.match(
-      (await checkRecord(world.config(zones), NAME, KEY)).summary,
+      (await checkRecord(dns.config(zones), NAME, KEY)).summary,
       /dns\.zones names it as a server of example\.com/,
     );
   });
 
   test('a name server without an address cannot be reached', async () => {
     const usual = resolving();
-    world.resolver.handler = (query) => {
+    dns.resolver.handler = (query) => {
       const { name, type } = query.questions[0] ?? {};
       const homeless = name === 'example.com' && type === Type.NS;
       return homeless
@@ -135,14 +147,13 @@ describe('the proof where the servers are to be found', () => {
           })
         : usual(query);
     };
-    const verdict = await world.check();
+    const verdict = await dns.check();
     assert.equal(verdict.verdict, 'unreachable', verdict.summary);
     assert.match(verdict.summary, /ns9\.example\.com has no address/);
-    const answers = world.resolver.handler;
-    world.resolver.handler = (q) =>
-      q.questions[0]?.name === 'ns9.example.com' ? answerTo(q, { rcode: 2 }) : answers(q);
+    const answers = dns.resolver.handler;
+    dns.resolver.handler = (q) => (q.questions[0]?.name === 'ns9.example.com' ? answerTo(q, { rcode: 2 }) : answers(q));
     assert.match(
-      (await world.check()).summary,
+      (await dns.check()).summary,
       /ns9\.example\.com has no address that can be found: resolver .* SERVFAIL/,
     );
   });
@@ -161,8 +172,8 @@ describe('the proof where the servers are to be found', () => {
   ];
   for (const [what, handler, expected, summary] of resolvers) {
     test(`${expected}: the resolver ${what}`, async () => {
-      world.resolver.handler = handler;
-      const verdict = await world.check();
+      dns.resolver.handler = handler;
+      const verdict = await dns.check();
       assert.deepEqual([verdict.verdict, verdict.viaResolver], [expected, false], verdict.summary);
       assert.match(verdict.summary, summary);
     });
@@ -171,15 +182,15 @@ describe('the proof where the servers are to be found', () => {
   test('a resolver that does not answer is passed over, once', async () => {
     const dead = `127.0.0.1:${await freePort()}`;
     await using mute = await FakeDns.start(silent);
-    const servers = [dead, mute.server, world.resolver.server];
-    const verdict = await checkRecord({ ...world.config(), servers }, NAME, KEY, { port: world.ns1.port });
+    const servers = [dead, mute.server, dns.resolver.server];
+    const verdict = await checkRecord({ ...dns.config(), servers }, NAME, KEY, { port: dns.ns1.port });
     assert.equal(verdict.verdict, 'ok', verdict.summary);
     assert.equal(new Set(mute.queries.map((q) => q.id)).size, 1);
   });
 
   test('a name that DNS cannot carry is an error', async () => {
     for (const name of ['a..b', `${'x'.repeat(64)}.example.com`, 'é.example', `${'x.'.repeat(130)}com`]) {
-      const verdict = await checkRecord(world.config(), name, KEY);
+      const verdict = await checkRecord(dns.config(), name, KEY);
       assert.equal(verdict.verdict, 'error');
       assert.match(verdict.summary, /is not a domain name/);
     }

@@ -38,7 +38,7 @@ export const resolving =
     return inCapitals(answerTo(query, { authoritative: false, ...(type === Type.TXT ? records : { answers: known }) }));
   };
 
-export class World implements AsyncDisposable {
+export class DnsFixture implements AsyncDisposable {
   readonly resolver: FakeDns;
   readonly ns1: FakeDns;
   readonly ns2: FakeDns;
@@ -51,12 +51,12 @@ export class World implements AsyncDisposable {
     this.other = other;
   }
 
-  static async start(): Promise<World> {
+  static async start(): Promise<DnsFixture> {
     const resolver = await FakeDns.start(resolving());
     const ns1 = await FakeDns.start(right, '127.0.0.2');
     const ns2 = await FakeDns.start(right, '127.0.0.3', ns1.port);
     const other = await FakeDns.start(right, '127.0.0.4', ns1.port);
-    return new World(resolver, ns1, ns2, other);
+    return new DnsFixture(resolver, ns1, ns2, other);
   }
 
   /** All servers say what is right again. */

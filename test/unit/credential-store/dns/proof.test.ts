@@ -3,28 +3,28 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import type { DnsVerdict } from '#services/credential-store/dns/proof.ts';
 import { Type } from '#shared/dns/message.ts';
 import { answerTo, type Handler, pointer, txt } from '#test/kit/dns/fake-dns.ts';
-import { inCapitals, NAME, P, right, saying, silent, VALUE, verdicts, World, withTxt } from './fixture.ts';
+import { DnsFixture, inCapitals, NAME, P, right, saying, silent, VALUE, verdicts, withTxt } from './fixture.ts';
 
 describe('the proof at the servers of one zone', () => {
-  let world: World;
+  let dns: DnsFixture;
   before(async () => {
-    world = await World.start();
+    dns = await DnsFixture.start();
   });
-  afterEach(() => world.reset());
-  after(() => world[Symbol.asyncDispose]());
+  afterEach(() => dns.reset());
+  after(() => dns[Symbol.asyncDispose]());
 
   test('asks each name server of the zone itself, without recursion', async () => {
     const start = Date.now();
-    const verdict = await world.check();
+    const verdict = await dns.check();
     assert.equal(verdict.verdict, 'ok', verdict.summary);
     assert.equal(verdict.summary, `${NAME}: has exactly this key: so say all servers asked (2)`);
     assert.deepEqual(verdicts(verdict), ['ns1.example.com (127.0.0.2): ok', 'ns2.example.com (127.0.0.3): ok']);
     assert.deepEqual([verdict.name, verdict.viaResolver], [NAME, false]);
     assert.ok(verdict.at >= start && verdict.at <= Date.now());
-    assert.equal(world.ns2.queries.length, 1);
-    assert.deepEqual(world.ns2.queries[0]?.questions, [{ name: NAME, type: Type.TXT }]);
-    assert.equal(world.ns2.queries[0].bytes.readUInt16BE(2), 0);
-    const [opt] = world.ns2.queries[0].additionals;
+    assert.equal(dns.ns2.queries.length, 1);
+    assert.deepEqual(dns.ns2.queries[0]?.questions, [{ name: NAME, type: Type.TXT }]);
+    assert.equal(dns.ns2.queries[0].bytes.readUInt16BE(2), 0);
+    const [opt] = dns.ns2.queries[0].additionals;
     assert.deepEqual([opt?.type, opt?.class], [Type.OPT, 1232]);
   });
 
@@ -107,8 +107,8 @@ describe('the proof at the servers of one zone', () => {
   ];
   for (const [what, handler, expected, summary] of second) {
     test(`${expected}: the second server ${what}`, async () => {
-      world.ns2.handler = handler;
-      const verdict = await world.check();
+      dns.ns2.handler = handler;
+      const verdict = await dns.check();
       assert.equal(verdict.verdict, expected, verdict.summary);
       assert.match(verdict.summary, summary);
       assert.equal(verdict.servers[0]?.verdict, 'ok');
@@ -146,27 +146,27 @@ describe('the proof at the servers of one zone', () => {
   ];
   for (const [what, handler] of fine) {
     test(`ok: the second server ${what}`, async () => {
-      world.ns2.handler = handler;
-      const verdict = await world.check();
+      dns.ns2.handler = handler;
+      const verdict = await dns.check();
       assert.equal(verdict.verdict, 'ok', verdict.summary);
     });
   }
 
   test('a datagram that got lost is sent again', async () => {
-    world.ns2.handler = (query) => (world.ns2.queries.length === 1 ? undefined : right(query));
-    assert.equal((await world.check()).verdict, 'ok');
-    assert.equal(world.ns2.queries.length, 2);
+    dns.ns2.handler = (query) => (dns.ns2.queries.length === 1 ? undefined : right(query));
+    assert.equal((await dns.check()).verdict, 'ok');
+    assert.equal(dns.ns2.queries.length, 2);
   });
 
   test('absent and revoked', async () => {
-    assert.equal((await world.check({ kind: 'absent' })).verdict, 'different');
-    world.ns1.handler = saying({ rcode: 3 });
-    const verdict = await world.check({ kind: 'absent' });
+    assert.equal((await dns.check({ kind: 'absent' })).verdict, 'different');
+    dns.ns1.handler = saying({ rcode: 3 });
+    const verdict = await dns.check({ kind: 'absent' });
     assert.match(verdict.summary, /ns2.* still has a key record there/);
-    world.ns2.handler = saying({ rcode: 3 });
-    assert.equal((await world.check({ kind: 'absent' })).verdict, 'ok');
-    assert.equal((await world.check({ kind: 'revoked' })).verdict, 'missing');
-    for (const server of [world.ns1, world.ns2]) server.handler = withTxt('v=DKIM1; p=');
-    assert.equal((await world.check({ kind: 'revoked' })).verdict, 'ok');
+    dns.ns2.handler = saying({ rcode: 3 });
+    assert.equal((await dns.check({ kind: 'absent' })).verdict, 'ok');
+    assert.equal((await dns.check({ kind: 'revoked' })).verdict, 'missing');
+    for (const server of [dns.ns1, dns.ns2]) server.handler = withTxt('v=DKIM1; p=');
+    assert.equal((await dns.check({ kind: 'revoked' })).verdict, 'ok');
   });
 });

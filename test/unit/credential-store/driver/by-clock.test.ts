@@ -58,13 +58,13 @@ for (const parallel of [false, true]) {
   test(`while another domain is rotated, a scheduled rotation ${parallel ? 'that may runs' : 'waits'}`, async (t) => {
     const record = recordWith([keyIn('active')], { schedule: { ...DUE, parallel } });
     const bench = new DriverBench([record, busy]);
-    bench.world.look = async (_, domain) => viewOf(domain === 'b.example' ? 'missing' : 'ok');
+    bench.effects.look = async (_, domain) => viewOf(domain === 'b.example' ? 'missing' : 'ok');
     await started(t, bench);
     await bench.run(60_000);
     assert.equal(bench.key('s1new') !== undefined, parallel);
     const text = 'the scheduled rotation waits until that of b.example has switched';
     assert.equal(bench.key('s1')?.problem?.text, parallel ? undefined : text);
-    bench.world.look = async () => viewOf('ok');
+    bench.effects.look = async () => viewOf('ok');
     await bench.run(90_000);
     assert.equal(bench.key('s1new')?.state, 'active');
     assert.equal(bench.key('s1', 'b.example')?.state === 'active', false);
@@ -77,9 +77,9 @@ test('of two schedules that are due at once one begins; the other follows after 
     domain,
   }));
   const bench = new DriverBench(both);
-  const { makeKeys, look } = bench.world;
-  bench.world.makeKeys = (record) => bench.time.sleep(1000).then(() => makeKeys(record));
-  bench.world.look = (...asked) => bench.time.sleep(1000).then(() => look(...asked));
+  const { makeKeys, look } = bench.effects;
+  bench.effects.makeKeys = (record) => bench.time.sleep(1000).then(() => makeKeys(record));
+  bench.effects.look = (...asked) => bench.time.sleep(1000).then(() => look(...asked));
   await started(t, bench);
   await bench.run(90_000);
   const times = both.map(({ domain }) => bench.records.get(domain)?.rotation);

@@ -40,7 +40,7 @@ test('a key of a domain in no DNS is neither published nor looked for', async (t
 test('why a key waits is written once, anew when it changes, and goes when the key goes on', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('published')])]));
   let view: DnsView = viewOf('missing');
-  bench.world.look = async () => view;
+  bench.effects.look = async () => view;
   await bench.run(1000);
   assert.equal(bench.key('s1')?.problem, undefined, 'a moment is not worth a word');
   await bench.run(59_000);
@@ -62,7 +62,7 @@ test('why a key waits is written once, anew when it changes, and goes when the k
 
 test('a change by somebody else is reason to try again at once', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('published')])]));
-  bench.world.look = async () => viewOf('missing');
+  bench.effects.look = async () => viewOf('missing');
   await bench.run(100_000);
   const tries = bench.count('publish');
   await bench.run(1000);
@@ -77,8 +77,8 @@ test('a change by somebody else is reason to try again at once', async (t) => {
 test('a refused update is permanent until resume', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('replicated')])]));
   let refused = 0;
-  const { publish } = bench.world;
-  bench.world.publish = async () => {
+  const { publish } = bench.effects;
+  bench.effects.publish = async () => {
     refused++;
     throw new SealpostError('dns-refused', 'ns1 answers REFUSED: check the key');
   };
@@ -86,7 +86,7 @@ test('a refused update is permanent until resume', async (t) => {
   const text = 'ns1 answers REFUSED: check the key';
   assert.deepEqual(bench.key('s1')?.problem, { text, since: bench.key('s1')?.problem?.since, permanent: true });
   assert.equal(refused, 1);
-  bench.world.publish = publish;
+  bench.effects.publish = publish;
   const record = bench.records.get('example.com');
   if (record !== undefined) bench.write(resumeDomain(record, AT));
   await bench.run(100);
@@ -97,7 +97,7 @@ test('what is published by hand is looked for until it is there, revoked or gone
   const manual = { publication: { by: 'manual' as const } };
   const bench = await started(t, new DriverBench([recordWith([keyIn('replicated', 's1', manual)])]));
   let seen: DnsView['verdict'] = 'missing';
-  bench.world.look = async () => viewOf(seen, 'ns1 has no record', [{ server: 'ns1', verdict: seen, detail: '' }]);
+  bench.effects.look = async () => viewOf(seen, 'ns1 has no record', [{ server: 'ns1', verdict: seen, detail: '' }]);
   await bench.run(600_000);
   assert.match(bench.key('s1')?.problem?.text ?? '', /^its record is to be published by hand: ns1 has no record$/);
   seen = 'ok';
@@ -118,7 +118,7 @@ test('what is published by hand is looked for until it is there, revoked or gone
 
 test('a live node that does not prove the key is named; when it is gone, nobody waits for it', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('created')])]));
-  bench.world.prove = async (node) => {
+  bench.effects.prove = async (node) => {
     if (node === 'edge-3') throw new SealpostError('unusable', 'its NEK is missing');
   };
   await bench.run(10_000);
@@ -130,7 +130,7 @@ test('a live node that does not prove the key is named; when it is gone, nobody 
 
 test('a node that dies while it is asked holds up nothing', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('created')])]));
-  bench.world.prove = async (node) => {
+  bench.effects.prove = async (node) => {
     if (node !== 'edge-3') return;
     bench.holders = bench.holders.filter((h) => h.node !== 'edge-3');
     throw new SealpostError('timeout', 'edge-3 does not answer');
@@ -168,7 +168,7 @@ test('eight domains at once, and none waits for ever behind others that are slow
   }));
   const bench = new DriverBench(domains);
   let [now, most] = [0, 0];
-  bench.world.publish = async () => {
+  bench.effects.publish = async () => {
     most = Math.max(most, ++now);
     await bench.time.sleep(10_000);
     now--;
@@ -182,7 +182,7 @@ test('eight domains at once, and none waits for ever behind others that are slow
 test('closing gives up what is being done, and nothing is written after', { timeout: 5000 }, async () => {
   const bench = new DriverBench([recordWith([keyIn('replicated')])]);
   const publishing = Promise.withResolvers<void>();
-  bench.world.publish = () => publishing.promise;
+  bench.effects.publish = () => publishing.promise;
   bench.driver.start();
   await bench.run(1000);
   await bench.driver.close();
@@ -194,7 +194,7 @@ test('closing gives up what is being done, and nothing is written after', { time
 test('who was replaced while it worked writes nothing, and does not go on', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('replicated')])]));
   const publishing = Promise.withResolvers<void>();
-  bench.world.publish = () => publishing.promise;
+  bench.effects.publish = () => publishing.promise;
   await bench.run(1000);
   const record = bench.records.get('example.com');
   if (record !== undefined) bench.write(claim(record, 'edge-2'));
@@ -223,10 +223,10 @@ test('a domain is taken over when its driver is gone or cannot follow; nodes tak
 test('nothing is claimed where there is nothing to do, and nothing done while cut off', async (t) => {
   const idle = recordWith([keyIn('active'), keyIn('proven', 's2', { activate: false })]);
   const bench = await started(t, new DriverBench([idle, { ...recordWith([keyIn('created')]), domain: 'b.example' }]));
-  bench.world.live = () => undefined;
+  bench.effects.live = () => undefined;
   await bench.run(60_000);
   assert.deepEqual([bench.records.get('example.com')?.driver, bench.calls], [undefined, []]);
-  bench.world.live = () => bench.holders;
+  bench.effects.live = () => bench.holders;
   await bench.run(2000);
   assert.equal(bench.records.get('example.com')?.driver, undefined);
   assert.equal(bench.key('s1', 'b.example')?.state, 'active');
@@ -234,9 +234,9 @@ test('nothing is claimed where there is nothing to do, and nothing done while cu
 
 test('a record that cannot be written is tried again', async (t) => {
   const bench = new DriverBench([recordWith([keyIn('created')])]);
-  const { update } = bench.world.records;
+  const { update } = bench.effects.records;
   let failures = 0;
-  bench.world.records.update = async (domain, change) => {
+  bench.effects.records.update = async (domain, change) => {
     if (failures++ < 5) throw new SealpostError('no-quorum', 'no majority');
     return update(domain, change);
   };
@@ -249,7 +249,7 @@ test('what is confirmed of a key does not count when it left its state and came 
   const bench = await started(t, new DriverBench([recordWith([keyIn('published'), keyIn('active', 's2')])]));
   let looks = 0;
   const first = Promise.withResolvers<DnsView>();
-  bench.world.look = () => (looks++ < 3 ? first.promise : never());
+  bench.effects.look = () => (looks++ < 3 ? first.promise : never());
   await bench.run(1000);
   const record = bench.records.get('example.com');
   bench.write({

@@ -1,12 +1,12 @@
 import pino from 'pino';
 import type { DnsView, Holder } from '#services/credential-store/contract.ts';
 import { Driver } from '#services/credential-store/driver/driver.ts';
-import type { DriverWorld } from '#services/credential-store/driver/effects.ts';
+import type { DriverEffects } from '#services/credential-store/driver/effects.ts';
 import type { DomainRecord, KeyRecord } from '#services/credential-store/records/domain-record.ts';
 import { VirtualTime } from '#test/unit/credential-store/life/simulation/virtual-time.ts';
 import { keyIn, NOW } from '#test/unit/credential-store/records/fixture.ts';
 
-/** A driver in a world where everything works at once, and of which a test may replace any part. */
+/** A driver whose effects all succeed immediately; a test may replace any of them. */
 export class DriverBench {
   readonly time = new VirtualTime();
   readonly records = new Map<string, DomainRecord>();
@@ -14,7 +14,7 @@ export class DriverBench {
   readonly calls: string[] = [];
   readonly lines: string[] = [];
   holders: Holder[];
-  world: DriverWorld;
+  effects: DriverEffects;
   driver: Driver;
   /** Of the store; signers are always at it unless a test says otherwise. */
   revision = 1;
@@ -25,7 +25,7 @@ export class DriverBench {
     const stream = { write: (line: string) => this.lines.push((JSON.parse(line) as { msg: string }).msg) };
     const called = (what: string, key: KeyRecord): void => void this.calls.push(`${what} ${key.selector}`);
     const bench = this;
-    this.world = {
+    this.effects = {
       node,
       now: () => NOW + this.time.now,
       records: {
@@ -49,12 +49,12 @@ export class DriverBench {
         called(`look ${at} ${expected}`, key);
         return viewOf('ok');
       },
-      timing: () => ({ retireAfter: 60_000, keepRevoked: 30_000 }),
+      timing: () => ({ retireAfterMs: 60_000, keepRevokedMs: 30_000 }),
       makeKeys: async (record) =>
         record.keys.flatMap((k) => (k.state === 'active' ? [keyIn('created', `${k.selector}new`)] : [])),
       log: pino({ level: 'info' }, stream),
     };
-    this.driver = new Driver(this.world, { now: () => this.time.now, after: (ms, run) => this.time.after(ms, run) });
+    this.driver = new Driver(this.effects, { now: () => this.time.now, after: (ms, run) => this.time.after(ms, run) });
   }
 
   /** As if another node had written it. */

@@ -58,8 +58,8 @@ const MOVES: [string, (r: DomainRecord) => DomainRecord, Partial<Record<KeyState
   ['proven', (r) => proven(r, 's1', AT), { published: 'proven' }],
   // Retiring keys have `activate` here, as after `keys activate`.
   ['active', (r) => activated(r, ['s1'], AT), { proven: 'active', retiring: 'active' }],
-  ['stopped', (r) => stopped(r, 's1', { ...AT, retireAfter: 1000 }), { retiring: 'retiring' }],
-  ['revoked', (r) => revoked(r, 's1', { ...AT, keepRevoked: 1000 }), { retired: 'revoked' }],
+  ['stopped', (r) => stopped(r, 's1', { ...AT, retireAfterMs: 1000 }), { retiring: 'retiring' }],
+  ['revoked', (r) => revoked(r, 's1', { ...AT, keepRevokedMs: 1000 }), { retired: 'revoked' }],
 ];
 
 for (const [name, change, leads] of MOVES) {
@@ -97,7 +97,7 @@ test('a retiring key becomes active again only if that was ordered since', () =>
   );
   const again = activated(activateKey(retiring, 's1'), ['s1'], AT);
   assert.equal(statesOf(again), 's1:active other:active');
-  const timed = activateKey(stopped(retiring, 's1', { ...AT, retireAfter: 1000 }), 's1');
+  const timed = activateKey(stopped(retiring, 's1', { ...AT, retireAfterMs: 1000 }), 's1');
   assert.equal(activated(timed, ['s1'], AT).keys[0]?.until, undefined);
 });
 
@@ -141,14 +141,14 @@ test('a key is retired at its time, which begins when nobody signs with it any m
     outcome(() => retired(retiring, 's1', AT)),
     'wrong-state',
   );
-  const timed = stopped(retiring, 's1', { ...AT, retireAfter: 1000 });
+  const timed = stopped(retiring, 's1', { ...AT, retireAfterMs: 1000 });
   assert.equal(timed.keys[0]?.until, NOW + 1000);
   assert.equal(
     outcome(() => retired(timed, 's1', { ...AT, now: NOW + 999 })),
     'wrong-state',
   );
   assert.equal(
-    outcome(() => stopped(timed, 's1', { ...AT, retireAfter: 5000 })),
+    outcome(() => stopped(timed, 's1', { ...AT, retireAfterMs: 5000 })),
     'wrong-state',
   );
   assert.equal(
@@ -162,7 +162,7 @@ test('a key is retired at its time, which begins when nobody signs with it any m
 });
 
 test('a revoked record stays for its time; that of a key that never signed goes at once', () => {
-  const at = { ...AT, keepRevoked: 1000 };
+  const at = { ...AT, keepRevokedMs: 1000 };
   const signed = revoked(recordWith([keyIn('retired')]), 's1', at);
   assert.equal(signed.keys[0]?.until, NOW + 1000);
   assert.equal(

@@ -20,14 +20,14 @@ export class Cluster {
   readonly nodes: SimulatedNode[];
   /** How keys of each domain are published. */
   readonly domains: ReadonlyMap<string, Publication>;
-  readonly timing: { retireAfter: number; keepRevoked: number };
+  readonly timing: { retireAfterMs: number; keepRevokedMs: number };
   /** Calls to other nodes and to DNS take long now. */
   slow = false;
   #keys = 0;
 
   constructor(seed: number) {
     this.chance = new Chance(seed);
-    this.timing = { retireAfter: this.chance.of([10_000, 25_000]), keepRevoked: this.chance.of([3000, 15_000]) };
+    this.timing = { retireAfterMs: this.chance.of([10_000, 25_000]), keepRevokedMs: this.chance.of([3000, 15_000]) };
     this.dns = new SimulatedDns(this.time, this.chance);
     const other: Publication = this.chance.of<Publication>([
       { by: 'manual' },

@@ -192,7 +192,7 @@ export class Invariants {
     if (last === undefined || this.#compromised.has(publicKey)) return;
     this.count('revoked after its time');
     const stood = time.now - last;
-    if (stood < timing.retireAfter - CLOCKS_MS) {
+    if (stood < timing.retireAfterMs - CLOCKS_MS) {
       this.violated(`the record ${name} is taken away ${Math.round(stood)} ms after the last signature`);
     }
   }

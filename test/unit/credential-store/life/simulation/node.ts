@@ -1,6 +1,6 @@
 import type { Holder } from '#services/credential-store/contract.ts';
 import { Driver } from '#services/credential-store/driver/driver.ts';
-import type { DriverWorld } from '#services/credential-store/driver/effects.ts';
+import type { DriverEffects } from '#services/credential-store/driver/effects.ts';
 import type { DomainRecord, KeyRecord } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
@@ -171,10 +171,10 @@ export class SimulatedNode {
 
   #newDriver(): Driver {
     const { time } = this.#cluster;
-    return new Driver(this.#world(), { now: () => time.now, after: (ms, run) => time.after(ms, run) });
+    return new Driver(this.#effects(), { now: () => time.now, after: (ms, run) => time.after(ms, run) });
   }
 
-  #world(): DriverWorld {
+  #effects(): DriverEffects {
     const cluster = this.#cluster;
     const writer: Writer = { node: this.name, life: this.life, role: 'driver', forced: false };
     const node = this;

@@ -1,0 +1,60 @@
+import type { Handlers } from '#shared/contract.ts';
+import type { CredentialStoreContract } from '../contract.ts';
+import type { OperationDeps } from './deps.ts';
+import { keyVerify, recordResolve } from './key-verify.ts';
+import {
+  keyActivate,
+  keyCreate,
+  keyDelete,
+  keyExport,
+  keyImport,
+  keyList,
+  keyRetire,
+  keyRevoke,
+  keyShow,
+} from './keys.ts';
+import { nekDelete, nekList, nekRotate, nekUse } from './neks.ts';
+import {
+  rotationFreeze,
+  rotationResume,
+  rotationRollback,
+  rotationShow,
+  rotationStart,
+  scheduleList,
+  scheduleSet,
+} from './rotations.ts';
+import { signingKeyList } from './signing-keys.ts';
+import { statusShow } from './status.ts';
+
+/**
+ * Every operation of the contract and the function that answers it, which has its name. A change is one compare-and-set;
+ * what has to follow is done by the driver. `deps` fails with `unavailable` while the service is not started.
+ */
+export function createHandlers(deps: () => OperationDeps): Handlers<CredentialStoreContract> {
+  return {
+    'signing-key-list': (request) => signingKeyList(deps(), request),
+    'key-create': (request) => keyCreate(deps(), request),
+    'key-import': (request) => keyImport(deps(), request),
+    'key-list': (request) => keyList(deps(), request),
+    'key-show': (request) => keyShow(deps(), request),
+    'key-export': (request) => keyExport(deps(), request),
+    'rotation-start': (request) => rotationStart(deps(), request),
+    'rotation-show': (request) => rotationShow(deps(), request),
+    'rotation-freeze': (request) => rotationFreeze(deps(), request),
+    'rotation-resume': (request) => rotationResume(deps(), request),
+    'rotation-rollback': (request) => rotationRollback(deps(), request),
+    'key-activate': (request) => keyActivate(deps(), request),
+    'key-retire': (request) => keyRetire(deps(), request),
+    'key-revoke': (request) => keyRevoke(deps(), request),
+    'key-delete': (request) => keyDelete(deps(), request),
+    'schedule-set': (request) => scheduleSet(deps(), request),
+    'schedule-list': (request) => scheduleList(deps(), request),
+    'record-resolve': (request) => recordResolve(deps(), request),
+    'key-verify': (request) => keyVerify(deps(), request),
+    'nek-list': (request) => nekList(deps(), request),
+    'nek-use': (request) => nekUse(deps(), request),
+    'nek-rotate': (request) => nekRotate(deps(), request),
+    'nek-delete': (request) => nekDelete(deps(), request),
+    'status-show': (request) => statusShow(deps(), request),
+  };
+}

@@ -1,0 +1,24 @@
+import { domainOfKey } from '../records/domain-record.ts';
+import type { Operation, OperationDeps } from './deps.ts';
+
+/** How far this node follows the others. */
+
+export const statusShow: Operation<'status-show'> = ({ map, records, all, presence, settings }) => {
+  const unreadable = map.unreadable.map((key) => domainOfKey(key) ?? key);
+  return {
+    node: settings.current.node.name,
+    state: map.state,
+    revision: records.revision,
+    keys: all().reduce((sum, { keys }) => sum + keys.length, 0),
+    holders: presence.live(),
+    ...(map.problem === undefined ? {} : { problem: map.problem }),
+    ...(unreadable.length === 0 ? {} : { unreadable }),
+  };
+};
+
+/** Why this node may not know the newest records; empty when it does. */
+export function behindOf({ state, problem }: OperationDeps['map']): { behind?: string } {
+  return state === 'local' || state === 'following'
+    ? {}
+    : { behind: problem ?? 'it has yet to catch up with the others' };
+}
