@@ -3,7 +3,7 @@ import type { Settings } from '#cluster/config/settings.ts';
 import type { Service } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
 import { authenticate } from './authentication/authenticate.ts';
-import { Gate } from './authentication/concurrency-limit.ts';
+import { ConcurrencyLimit } from './authentication/concurrency-limit.ts';
 import { connect } from './connect.ts';
 import { type PolicyContract, policyContract } from './contract.ts';
 import { ConfiguredDirectory } from './directory/configured-directory.ts';
@@ -22,8 +22,8 @@ export type PolicyDeps = {
 };
 
 /** argon2 works that run at once (each takes 19 MiB and a thread of the pool), and log-ins that wait in line. */
-const PASSWORD_WIDTH = 2;
-const PASSWORD_LINE = 100;
+const PASSWORDS_CHECKED = 2;
+const PASSWORDS_WAITING = 100;
 
 /**
  * The policy service. `start` reads the users file and fails with `unreadable` or `invalid` when it cannot.
@@ -32,7 +32,7 @@ const PASSWORD_LINE = 100;
  * The questions themselves are pure functions, one file each.
  */
 export function createPolicyService({ settings, log, peers }: PolicyDeps): Service<PolicyContract> {
-  const gate = new Gate(PASSWORD_WIDTH, PASSWORD_LINE);
+  const limit = new ConcurrencyLimit(PASSWORDS_CHECKED, PASSWORDS_WAITING);
   const directory = new ConfiguredDirectory(log);
   let rules = new RelayRules(settings.current);
   let dns = new ReverseDns(settings.current.dns, log);
@@ -53,7 +53,7 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
     handlers: {
       'client-check': (request) => connect(request, dns, () => rules),
       'user-authenticate': (request, { bytes }) =>
-        authenticate(request, bytes, { directory: directory.current, gate, log }),
+        authenticate(request, bytes, { directory: directory.current, limit, log }),
       'sender-check'(request) {
         const largest = settings.current.limits['message-size'];
         return rates.count('messages', request, sender(request, { directory: directory.current, largest }));

@@ -6,7 +6,7 @@ import type { Reply } from '#shared/reply.ts';
 import type { Defect } from '../parsers/data-decoder.ts';
 import { EmptyLineFinder } from '../parsers/empty-line-finder.ts';
 import { defectReply, HEADER_TOO_BIG, messageTooBig, routerRefusal } from '../session/replies.ts';
-import type { Acceptance, Transfer } from './transfer.ts';
+import type { Acceptance, RouterTransfer } from './router-transfer.ts';
 
 /**
  * One message on its way in: learns the facts of it while its bytes pass to the router, and decides its fate when its
@@ -35,7 +35,7 @@ export type Ending = {
 };
 
 export class IncomingMessage {
-  readonly #transfer: Transfer;
+  readonly #transfer: RouterTransfer;
   readonly #limits: Limits;
   readonly #judge: Judge;
   readonly #emptyLine = new EmptyLineFinder();
@@ -47,7 +47,7 @@ export class IncomingMessage {
   #eightBitBody = false;
   #refusal: Reply | undefined;
 
-  constructor(transfer: Transfer, limits: Limits, judge: Judge) {
+  constructor(transfer: RouterTransfer, limits: Limits, judge: Judge) {
     this.#transfer = transfer;
     this.#limits = limits;
     this.#judge = judge;

@@ -2,7 +2,7 @@ import { type Present, routerContract } from '#services/router/contract.ts';
 import type { Calls, Hears } from '#services/topology.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode } from '#shared/errors.ts';
-import type { Opened } from './transfer.ts';
+import type { Opened } from './router-transfer.ts';
 
 /**
  * Which router gets a message: that of the own process or node, else one of another node by its load, as routers

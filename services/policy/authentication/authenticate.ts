@@ -6,17 +6,17 @@ import { printable } from '#shared/mailbox.ts';
 import type { SessionFacts } from '../contract.ts';
 import type { Directory } from '../directory/directory.ts';
 import { defer, reject } from '../verdict.ts';
-import type { Gate } from './concurrency-limit.ts';
+import type { ConcurrencyLimit } from './concurrency-limit.ts';
 
 type Request = { facts: SessionFacts; mechanism: string; user: string };
 /** What `authenticate` needs. `directory`: undefined where the users file could not be read; null: none is set. */
-export type Authentication = { directory: Directory | undefined | null; gate: Gate; log: Logger };
+export type Authentication = { directory: Directory | undefined | null; limit: ConcurrencyLimit; log: Logger };
 
 const DECOY = decoyHash();
 
 /** AUTH PLAIN and LOGIN (RFC 4954) against the users file. Whoever does not exist costs what a wrong password costs. */
 export async function authenticate(request: Request, password: Uint8Array, deps: Authentication) {
-  const { directory, gate } = deps;
+  const { directory, limit } = deps;
   const log = deps.log.child(describe(request));
   if (directory === undefined) {
     log.warn('Authentication failed: the users file cannot be read');
@@ -25,7 +25,7 @@ export async function authenticate(request: Request, password: Uint8Array, deps:
   const user = directory?.user(request.user);
   let right: boolean;
   try {
-    right = await gate.run(() => verifyPassword(user?.password ?? DECOY, password));
+    right = await limit.run(() => verifyPassword(user?.password ?? DECOY, password));
   } catch (error) {
     if (errorCode(error) !== CALL_ERRORS.busy) throw error;
     log.warn('Authentication failed: too many at once');

@@ -2,26 +2,26 @@ import { CALL_ERRORS } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /**
- * Lets a few expensive pieces of work run at once and a bounded number wait in line; the rest is refused at once.
- * A piece is: refused → (rejects `busy`); or waiting → running → settled, when the next one in line runs.
+ * Runs a few expensive pieces of work concurrently and lets a bounded number wait; the rest is refused immediately.
+ * A piece of work is: refused (rejects with `busy`); or waiting → running → settled, when the one that waited longest runs.
  */
-export class Gate {
-  readonly #width: number;
-  readonly #line: number;
+export class ConcurrencyLimit {
+  readonly #mostRunning: number;
+  readonly #mostWaiting: number;
   readonly #waiting: (() => void)[] = [];
   #running = 0;
 
-  constructor(width: number, line: number) {
-    this.#width = width;
-    this.#line = line;
+  constructor(mostRunning: number, mostWaiting: number) {
+    this.#mostRunning = mostRunning;
+    this.#mostWaiting = mostWaiting;
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#running >= this.#width) {
-      if (this.#waiting.length >= this.#line) {
-        throw new SealpostError(CALL_ERRORS.busy, `${this.#waiting.length} requests are waiting in line already`);
+    if (this.#running >= this.#mostRunning) {
+      if (this.#waiting.length >= this.#mostWaiting) {
+        throw new SealpostError(CALL_ERRORS.busy, `${this.#waiting.length} requests are waiting already`);
       }
-      // Whoever finishes hands its place over, so #running stays as it is.
+      // Work that finishes hands its place over, so #running stays as it is.
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     } else {
       this.#running++;

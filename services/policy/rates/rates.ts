@@ -9,7 +9,7 @@ import { canonicalAddress, mailboxKey, printable } from '#shared/mailbox.ts';
 import { formatRate, type Rate } from '#shared/rate.ts';
 import { MOST_COUNTS, type PolicyContract, type Refusal, type SessionFacts } from '../contract.ts';
 import { defer } from '../verdict.ts';
-import { type Count, type Sums, Windows, waitFor } from './sliding-counts.ts';
+import { type Count, SlidingCounts, type Sums, waitFor } from './sliding-counts.ts';
 
 /**
  * Limits for those who send (`rates.users`, `rates.senders`): messages and recipients in a time, through all nodes
@@ -63,11 +63,11 @@ export class Rates {
   readonly #now: () => number;
   readonly #instance = newId();
   readonly #peers: Peers<true>;
-  readonly #own = new Windows(MOST_KEYS);
+  readonly #own = new SlidingCounts(MOST_KEYS);
   /** What the others have counted, by instance; the one heard last comes last. */
-  readonly #others = new Map<string, Windows>();
+  readonly #others = new Map<string, SlidingCounts>();
   /** What was let pass since this instance is cut off. */
-  #apart: Windows | undefined;
+  #apart: SlidingCounts | undefined;
   /** Keys of own counts that the others do not know yet. */
   readonly #untold = new Set<string>();
   #soon: NodeJS.Timeout | undefined;
@@ -126,8 +126,8 @@ export class Rates {
   #wait(key: string, { count, per }: Rate): number {
     const time = this.#now();
     const total: Sums = this.#own.sums(key, per, time);
-    for (const windows of this.#others.values()) {
-      const { now, before } = windows.sums(key, per, time);
+    for (const counts of this.#others.values()) {
+      const { now, before } = counts.sums(key, per, time);
       total.now += now;
       total.before += before;
     }
@@ -137,17 +137,17 @@ export class Rates {
       if (standing.kind !== 'listening') this.#apart = undefined;
       return wait;
     }
-    this.#apart ??= new Windows(MOST_KEYS);
+    this.#apart ??= new SlidingCounts(MOST_KEYS);
     const part = Math.max(1, Math.floor(count / standing.of));
     return Math.max(wait, waitFor(this.#apart.sums(key, per, time), part, per, time));
   }
 
   #hear({ node, instance, leaving, counts }: Heard): void {
     if (instance === this.#instance) return;
-    const windows = this.#others.get(instance) ?? new Windows(MOST_KEYS);
+    const known = this.#others.get(instance) ?? new SlidingCounts(MOST_KEYS);
     this.#others.delete(instance);
-    this.#others.set(instance, windows);
-    for (const { key, ...count } of counts) windows.set(key, count satisfies Count);
+    this.#others.set(instance, known);
+    for (const { key, ...count } of counts) known.set(key, count satisfies Count);
     if (this.#others.size > MOST_INSTANCES) {
       const [oldest] = this.#others.keys();
       if (oldest !== undefined) this.#others.delete(oldest);

@@ -1,17 +1,17 @@
 /**
- * Counts of what happened lately, by key: of the window of time under way and of the one before it. Windows are as long as
- * the rate says (`per`, ms) and numbered since 1970, so that all nodes have the same. What counts at a moment is this
- * window and as much of the one before as lies within `per`: the count slides, and never jumps back to nothing.
+ * Counts of recent events, by key: in the current window of time and in the one before it. Windows are as long as the rate
+ * says (`per`, ms) and numbered since 1970, so that they are the same on all nodes. What counts at a moment is the current
+ * window and as much of the one before as lies within `per`: the count slides, and never drops to zero at a boundary.
  *
- * At most `most` keys are remembered: the one that was not touched for longest is forgotten first.
+ * At most `most` keys are remembered; the one that was untouched for longest is forgotten first.
  */
 
 export type Count = { per: number; window: number; now: number; before: number };
 
-/** What was counted in the window under way and in the one before. */
+/** What was counted in the current window and in the one before. */
 export type Sums = { now: number; before: number };
 
-export class Windows {
+export class SlidingCounts {
   readonly #most: number;
   readonly #counts = new Map<string, Count>();
 
@@ -61,7 +61,7 @@ function windowOf(per: number, time: number): number {
   return Math.floor(time / per);
 }
 
-/** What counts at `time`, as a fraction of things where a part of the window before counts. */
+/** What counts at `time`; not a whole number where a part of the window before counts. */
 export function counted({ now, before }: Sums, per: number, time: number): number {
   return now + before * (1 - (time % per) / per);
 }
@@ -69,7 +69,7 @@ export function counted({ now, before }: Sums, per: number, time: number): numbe
 /** The ms from `time` until one more is within `most`; 0 when it is now. `most` is at least 1. */
 export function waitFor({ now, before }: Sums, most: number, per: number, time: number): number {
   const passed = time % per;
-  // Whatever is left of the window before must be no more than this.
+  // What is left of the window before may be at most this.
   const room = most - 1 - now;
   if (room >= 0) return before <= room ? 0 : Math.max(0, per * (1 - room / before) - passed);
   // In the next window this one is the one before.

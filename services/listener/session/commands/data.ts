@@ -2,7 +2,7 @@ import type { Origin } from '#shared/envelope.ts';
 import { errorText } from '#shared/errors.ts';
 import { formatReply, reply } from '#shared/reply.ts';
 import { IncomingMessage, type Judge } from '../../message/incoming-message.ts';
-import { type Opened, Transfer } from '../../message/transfer.ts';
+import { type Opened, RouterTransfer } from '../../message/router-transfer.ts';
 import type { Handler } from '../dispatch.ts';
 import { GO_AHEAD, routerRefusal } from '../replies.ts';
 import type { Session } from '../session.ts';
@@ -39,7 +39,7 @@ export const data: Handler = async (session, argument) => {
     });
     return refusal;
   }
-  const transfer = new Transfer(router, opened, trace, log, transaction.size);
+  const transfer = new RouterTransfer(router, opened, trace, log, transaction.size);
   const limits = { message: session.limits['message-size'], header: session.limits['header-size'] };
   session.receive(new IncomingMessage(transfer, limits, judge(session, transaction, opened.queueId)), trace);
   return GO_AHEAD;

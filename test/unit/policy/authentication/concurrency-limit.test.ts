@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Gate } from '#services/policy/authentication/concurrency-limit.ts';
+import { ConcurrencyLimit } from '#services/policy/authentication/concurrency-limit.ts';
 
 test('two run, two wait in order, the fifth is refused, and places come free again', async () => {
-  const gate = new Gate(2, 2);
+  const limit = new ConcurrencyLimit(2, 2);
   const started: number[] = [];
   const finish: (() => void)[] = [];
   const work = (n: number) =>
-    gate.run(() => {
+    limit.run(() => {
       started.push(n);
       return new Promise<number>((resolve) => finish.push(() => resolve(n)));
     });
@@ -28,9 +28,9 @@ test('two run, two wait in order, the fifth is refused, and places come free aga
 });
 
 test('work that fails gives its place back', async () => {
-  const gate = new Gate(1, 1);
-  const failing = gate.run(() => Promise.reject(new Error('no')));
-  const next = gate.run(() => Promise.resolve('yes'));
+  const limit = new ConcurrencyLimit(1, 1);
+  const failing = limit.run(() => Promise.reject(new Error('no')));
+  const next = limit.run(() => Promise.resolve('yes'));
   await assert.rejects(failing, /no/);
   assert.equal(await next, 'yes');
 });

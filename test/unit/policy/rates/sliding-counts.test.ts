@@ -1,25 +1,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { counted, Windows, waitFor } from '#services/policy/rates/sliding-counts.ts';
+import { counted, SlidingCounts, waitFor } from '#services/policy/rates/sliding-counts.ts';
 import { seededRandom } from '#test/kit/random.ts';
 
 const PER = 60_000;
 
 test('a count slides out of its window, and is nothing after two', () => {
-  const windows = new Windows(10);
-  for (let i = 0; i < 4; i++) windows.add('a', PER, 30_000);
-  const at = (time: number): number => counted(windows.sums('a', PER, time), PER, time);
+  const counts = new SlidingCounts(10);
+  for (let i = 0; i < 4; i++) counts.add('a', PER, 30_000);
+  const at = (time: number): number => counted(counts.sums('a', PER, time), PER, time);
   assert.deepEqual(
     [30_000, 60_000, 75_000, 119_999.9, 120_000, 500_000].map((t) => Math.round(at(t) * 10) / 10),
     [4, 4, 3, 0, 0, 0],
   );
-  assert.equal(counted(windows.sums('b', PER, 0), PER, 0), 0);
+  assert.equal(counted(counts.sums('b', PER, 0), PER, 0), 0);
 });
 
 test('another length of window begins anew', () => {
-  const windows = new Windows(10);
-  windows.add('a', PER, 0);
-  assert.deepEqual(windows.sums('a', 1000, 0), { now: 0, before: 0 });
+  const counts = new SlidingCounts(10);
+  counts.add('a', PER, 0);
+  assert.deepEqual(counts.sums('a', 1000, 0), { now: 0, before: 0 });
 });
 
 for (const [what, sums, most, time, expected] of [
@@ -37,15 +37,15 @@ test('whoever waits as long as it is told may send then; and nobody sends much m
   const random = seededRandom(3);
   for (let run = 0; run < 200; run++) {
     const most = 1 + Math.floor(random() * 20);
-    const windows = new Windows(10);
+    const counts = new SlidingCounts(10);
     const sent: number[] = [];
     for (let time = random() * PER; sent.length < most * 5; ) {
-      const wait = waitFor(windows.sums('a', PER, time), most, PER, time);
+      const wait = waitFor(counts.sums('a', PER, time), most, PER, time);
       if (wait > 0) {
         time += wait + 1e-3;
-        assert.ok(waitFor(windows.sums('a', PER, time), most, PER, time) < 1e-3, `most ${most} at ${time}`);
+        assert.ok(waitFor(counts.sums('a', PER, time), most, PER, time) < 1e-3, `most ${most} at ${time}`);
       }
-      windows.add('a', PER, time);
+      counts.add('a', PER, time);
       sent.push(time);
       time += random() < 0.7 ? 0 : random() * 5000;
     }
@@ -58,11 +58,11 @@ test('whoever waits as long as it is told may send then; and nobody sends much m
 });
 
 test('memory is bounded: what was not touched for longest is forgotten', () => {
-  const windows = new Windows(100);
-  for (let i = 0; i < 100; i++) windows.add(`k${i}`, PER, 0);
-  windows.add('k0', PER, 0);
-  for (let i = 0; i < 50; i++) windows.add(`new${i}`, PER, 0);
-  assert.equal(windows.size, 100);
-  assert.equal(windows.sums('k0', PER, 0).now, 2);
-  assert.equal(windows.sums('k1', PER, 0).now, 0);
+  const counts = new SlidingCounts(100);
+  for (let i = 0; i < 100; i++) counts.add(`k${i}`, PER, 0);
+  counts.add('k0', PER, 0);
+  for (let i = 0; i < 50; i++) counts.add(`new${i}`, PER, 0);
+  assert.equal(counts.size, 100);
+  assert.equal(counts.sums('k0', PER, 0).now, 2);
+  assert.equal(counts.sums('k1', PER, 0).now, 0);
 });

@@ -22,7 +22,7 @@ export type Opened = { transfer: string; queueId: string; node: string };
 /** What policy said about an accepted message, as `commit` wants it. */
 export type Acceptance = { prepend: string[]; originating: boolean; junk: boolean };
 
-export class Transfer {
+export class RouterTransfer {
   readonly queueId: string;
   /** Called once when `ready` has become true again. */
   onReady: (() => void) | undefined;
