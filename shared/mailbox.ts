@@ -29,9 +29,3 @@ export function withTagOf(address: string, tagged: string): string {
   const local = localPartOf(tagged);
   return `${localPartOf(address)}${local.slice(local.indexOf('+'))}@${domainOf(address)}`;
 }
-
-/** Text that a client chose, for a reply or a log line: no control characters, not endless. */
-export function printable(text: string, longest = 256): string {
-  const clean = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
-  return clean.length > longest ? `${clean.slice(0, longest)}…` : clean;
-}

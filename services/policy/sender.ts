@@ -1,4 +1,4 @@
-import { printable } from '#shared/mailbox.ts';
+import { printable } from '#shared/text.ts';
 import { formatSize } from '#shared/units.ts';
 import type { SessionFacts } from './contract.ts';
 import type { Directory } from './directory/directory.ts';

@@ -1,3 +1,5 @@
+import { excerpt } from '../text.ts';
+
 /** The TXT record that publishes a DKIM key (RFC 6376 §3.6, RFC 8463 §4). Pure text; nothing here asks DNS. */
 
 /** What a record is made from; a `KeyInfo` fits. `publicKey` is the p= value, `algorithm` begins with `rsa` or is `ed25519`. */
@@ -84,7 +86,7 @@ function parseTags(text: string): Map<string, string> | string {
   for (const spec of specs) {
     const [, name = '', value = ''] = /^([^=]*)=(.*)$/s.exec(spec)?.map((part) => part.trim()) ?? [];
     if (!/^[\t\r\n\x20-\x7e]*$/.test(spec) || !/^[A-Za-z][A-Za-z0-9_]*$/.test(name)) {
-      return `${quote(spec)} is no tag=value`;
+      return `${excerpt(spec.trim(), 40)} is no tag=value`;
     }
     // "Tags with duplicate names MUST NOT occur"; where one does, the whole list is invalid.
     if (tags.has(name)) return `${name}= stands in it twice`;
@@ -102,9 +104,4 @@ function withHint(problem: string, text: string): string {
   if (text.includes('\\')) return `${problem}; backslashes stand in it: enter the value without those of a zone file`;
   if (text.includes('"')) return `${problem}; quotation marks stand in it: enter the value without them`;
   return problem;
-}
-
-function quote(text: string): string {
-  const printable = text.trim().replace(/[^\x20-\x7e]/g, '?');
-  return `"${printable.length > 40 ? `${printable.slice(0, 40)}…` : printable}"`;
 }

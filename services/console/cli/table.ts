@@ -1,8 +1,12 @@
+import { UNPRINTABLE } from '#shared/text.ts';
+
 /** Text for a terminal. Everything that came from outside goes through `clean` before it is printed. */
 
-/** Control characters made visible, so that no header or reply can steer the terminal; lone surrogates replaced. */
+const EACH_UNPRINTABLE = new RegExp(UNPRINTABLE, 'gv');
+
+/** Unprintable characters made visible, so that no header or reply can steer the terminal; lone surrogates replaced. */
 export function clean(text: string): string {
-  return text.toWellFormed().replace(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (c) => {
+  return text.toWellFormed().replace(EACH_UNPRINTABLE, (c) => {
     const code = c.codePointAt(0) ?? 0;
     return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
   });

@@ -14,6 +14,7 @@ import {
   txtOf,
 } from '#shared/dns/message.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
+import { excerpt } from '#shared/text.ts';
 import { isRightKey, isSameRecord } from './judge.ts';
 import { signMessage, verifyResponse } from './tsig.ts';
 
@@ -78,7 +79,7 @@ export async function replaceTxt(
     if (foreign !== undefined) {
       throw refused(
         to,
-        `${to.name} has another TXT record already, which was left as it is: ${excerpt(foreign)}; remove it, or take another selector`,
+        `${to.name} has another TXT record already, which was left as it is: ${excerpt(foreign, 60)}; remove it, or take another selector`,
       );
     }
     if (believed.length === 1 && believed.every((r) => stands(r, value, ttl))) return;
@@ -209,10 +210,4 @@ function txtRdata(value: string): Buffer {
       return Buffer.concat([Buffer.from([bytes.length]), bytes]);
     }),
   );
-}
-
-/** The beginning of a record's text, fit for a log line. */
-function excerpt(text: string): string {
-  const printable = text.replace(/[^\x20-\x7e]/g, '?');
-  return printable.length > 60 ? `"${printable.slice(0, 60)}…"` : `"${printable}"`;
 }

@@ -2,7 +2,7 @@ import { decoyHash, verifyPassword } from '#cluster/config/users/password.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { printable } from '#shared/mailbox.ts';
+import { printable } from '#shared/text.ts';
 import type { SessionFacts } from '../contract.ts';
 import type { Directory } from '../directory/directory.ts';
 import { defer, reject } from '../verdict.ts';

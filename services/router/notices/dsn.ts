@@ -2,6 +2,7 @@ import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
 import { fieldValue, foldField, rfc5322Date, splitHeader } from '#shared/header.ts';
 import { newId } from '#shared/ids.ts';
 import { formatReply, type Reply } from '#shared/reply.ts';
+import { oneLine } from '#shared/text.ts';
 import type { MessageRecord } from '../store/records.ts';
 import type { Change, NoticeKind } from './notices.ts';
 
@@ -26,6 +27,8 @@ export type NoticeFacts = {
 };
 
 const CRLF = '\r\n';
+/** Of the words of others: a line has at most 998 characters (RFC 5322 §2.1.1). */
+const LONGEST_TEXT = 900;
 
 const SUBJECTS: Record<NoticeKind, string> = {
   failed: 'Undelivered Mail Returned to Sender',
@@ -210,9 +213,9 @@ function outcomeOf(status: RecipientStatus): Outcome | undefined {
   return status.state === 'waiting' ? undefined : status.outcome;
 }
 
-/** Words of others inside a field or a line of text: never a line end or another control character. */
+/** Words of others inside a field or a line of text. */
 function clean(text: string): string {
-  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, ' ');
+  return oneLine(text, LONGEST_TEXT);
 }
 
 function isAscii(value: string | Uint8Array): boolean {

@@ -1,5 +1,6 @@
 import { SealpostError } from '#shared/errors.ts';
 import type { Reply } from '#shared/reply.ts';
+import { cut, oneLine } from '#shared/text.ts';
 
 /**
  * Replies of a peer, out of its bytes (RFC 5321 §4.2).
@@ -63,14 +64,14 @@ export class ReplyParser {
     const code = digit(buffer[start]) * 100 + digit(buffer[start + 1]) * 10 + digit(buffer[start + 2]);
     const mark = end - start > 3 ? buffer[start + 3] : 0x20;
     if (end - start < 3 || !(code >= 200 && code <= 599) || (mark !== 0x20 && mark !== 0x2d)) {
-      throw this.#rubbish(`"${printable(buffer.toString('utf8', start, Math.min(end, start + 200)))}"`);
+      throw this.#rubbish(`"${oneLine(buffer.toString('utf8', start, end), 200)}"`);
     }
     if (this.#lines.length > 0 && code !== this.#code) {
       throw this.#rubbish(`a reply with two codes, ${this.#code} and ${code}`);
     }
     if (this.#lines.length === MAX_REPLY_LINES) throw this.#rubbish(`a reply of more than ${MAX_REPLY_LINES} lines`);
     this.#code = code;
-    this.#lines.push(end - start > 4 ? printable(buffer.toString('utf8', start + 4, end)) : '');
+    this.#lines.push(end - start > 4 ? oneLine(buffer.toString('utf8', start + 4, end), MAX_REPLY_LINE) : '');
     if (mark === 0x2d) return undefined;
     const lines = this.#lines;
     this.#lines = [];
@@ -87,22 +88,13 @@ function digit(byte: number | undefined): number {
   return byte !== undefined && byte >= 0x30 && byte <= 0x39 ? byte - 0x30 : Number.NaN;
 }
 
-/** Text without control characters: it goes into logs, terminals and reports. */
-function printable(text: string): string {
-  return /[\x00-\x1f\x7f-\x9f]/.test(text) ? text.replace(/[\x00-\x1f\x7f-\x9f]/g, ' ') : text;
-}
-
 /** The enhanced code at the start of a line (RFC 2034 §4: its class is the first digit of the reply code). */
 function makeReply(code: number, lines: readonly string[]): Reply {
   const first = lines[0] ?? '';
   const enhanced = /^([245]\.\d{1,3}\.\d{1,3})(?: |$)/.exec(first)?.[1];
   if (enhanced === undefined || Number(enhanced[0]) !== Math.floor(code / 100)) {
-    return { code, text: bounded(lines.length === 1 ? first : lines.join(' ')) };
+    return { code, text: cut(lines.length === 1 ? first : lines.join(' '), MAX_TEXT) };
   }
   const texts = lines.map((line) => (line.startsWith(enhanced) ? line.slice(enhanced.length + 1) : line));
-  return { code, enhanced, text: bounded(texts.join(' ')) };
-}
-
-function bounded(text: string): string {
-  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}…`;
+  return { code, enhanced, text: cut(texts.join(' '), MAX_TEXT) };
 }

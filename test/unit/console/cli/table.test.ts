@@ -8,6 +8,8 @@ for (const [given, expected] of [
   ['\x9b31m', '\\x9b31m'],
   ['user\u202egpj.exe', 'user\\u202egpj.exe'],
   ['\ud800', '\ufffd'],
+  ['a\u2028b\u0085', 'a\\u2028b\\x85'],
+  ['pay\u200bpal', 'pay\\u200bpal'],
   ['grüße 日本 👋', 'grüße 日本 👋'],
 ] as const) {
   test(`what could steer a terminal is shown: ${JSON.stringify(given)}`, () => assert.equal(clean(given), expected));
