@@ -41,13 +41,13 @@ export class Maintenance {
   #removed = -1;
   #stopped = false;
 
-  constructor(parts: { settings: Settings; store: Store; slots: Slots; space: Space; intake: Intake; log: Logger }) {
-    this.#settings = parts.settings;
-    this.#store = parts.store;
-    this.#slots = parts.slots;
-    this.#space = parts.space;
-    this.#intake = parts.intake;
-    this.#log = parts.log;
+  constructor(deps: { settings: Settings; store: Store; slots: Slots; space: Space; intake: Intake; log: Logger }) {
+    this.#settings = deps.settings;
+    this.#store = deps.store;
+    this.#slots = deps.slots;
+    this.#space = deps.space;
+    this.#intake = deps.intake;
+    this.#log = deps.log;
   }
 
   start(): void {

@@ -9,44 +9,47 @@ import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Present, type RouterContract, routerContract } from './contract.ts';
 import { Copies } from './copies/copies.ts';
-import { createDelivery, type DeliveryDependencies } from './delivery/delivery.ts';
+import { createDelivery, type DeliveryDeps } from './delivery/delivery.ts';
 import type { Delivery } from './delivery/job.ts';
 import { Intake } from './intake/intake.ts';
 import { announcePresence } from './intake/presence.ts';
 import { Maintenance } from './maintenance.ts';
 import { Control } from './operators/control.ts';
 import { Views } from './operators/views.ts';
-import { Lanes } from './pacing/pacer.ts';
-import type { RouterPeers } from './pacing/shares.ts';
+import { Pacer } from './pacing/pacer.ts';
+import type { DemandBus } from './pacing/shares.ts';
+import type { Obstacle } from './queue/attempt.ts';
 import { Queue } from './queue/queue.ts';
 import { Routing } from './queue/routing.ts';
-import { Settlement } from './queue/settlement.ts';
+import { type OnSettled, Settlement } from './queue/settlement.ts';
 import { Signing } from './queue/signing.ts';
 import { Bodies } from './store/bodies.ts';
 import { Corrupt } from './store/corrupt.ts';
-import type { Message } from './store/message.ts';
-import type { CopyPlace } from './store/records.ts';
 import { recover } from './store/recovery.ts';
-import { type Slot, Slots } from './store/slots.ts';
+import { Slots } from './store/slots.ts';
 import { Space } from './store/space.ts';
 
 /**
  * The router: this node's durable queue, from a transfer to the fate of the last recipient.
  *
- *   intake.ts      transfers become messages on disk
- *   queue.ts       which message is worked on when
- *   attempt.ts     one attempt: signs, hands the bytes to delivery/, takes the outcome
- *   shares.ts      this router's part of the limits that hold for the cluster; delivery/lanes.ts keeps mail to it
- *   settlement.ts  the outcome on disk, with the notices that it calls for
- *   recovery.ts    what a start finds
- *   copies/        the second copy of each message on another node, and the take-over of mail from one to the other
- *   operations.ts  what operators see; control.ts what they do
+ *   intake/     transfers become messages on disk
+ *   store/      messages, their bodies and records on disk and in memory; what a start finds there
+ *   queue/      which message is worked on when; an attempt at it, its signature, and the outcome on disk
+ *   notices/    what the sender hears of it (DSNs)
+ *   pacing/     keeps the mail for a destination to this router's share of the limit that the cluster has for it
+ *   delivery/   the attempt itself: to an MX, a smart host, a Maildir … (delivery/delivery.ts has the vocabulary)
+ *   copies/     the second copy of each message on another node, and the take-over of mail from one to the other
+ *   operators/  what operators see, and what they do
+ *   maintenance.ts  housekeeping of the store
+ *
+ * Imports run down: copies and operators → intake, queue → notices, pacing → delivery; all → store. What intake and
+ * queue need of the copies they declare themselves, and `assemble` hands it in.
  *
  * States: created → (start: store open, queue read) running → (stop: attempts end, outcomes are written) stopped.
  * Before and after, every call is answered `unavailable`, and the caller tries another router.
  */
 
-export type RouterDependencies = {
+export type RouterDeps = {
   settings: Settings;
   log: Logger;
   signer: Calls<'router', 'signer'>;
@@ -55,9 +58,9 @@ export type RouterDependencies = {
   jetStream: JetStreamAccess | undefined;
   announce: Announce<RouterContract>;
   /** The routers of the other nodes; without it there are none. */
-  peers?: RouterPeers | undefined;
+  peers?: DemandBus | undefined;
 };
-export type DeliveryFactory = (dependencies: DeliveryDependencies) => Delivery;
+export type DeliveryFactory = (deps: DeliveryDeps) => Delivery;
 
 /**
  * LevelDB maps every table it has open into memory: few and small files keep that small. Mail is written once and read at
@@ -79,10 +82,10 @@ const STOP_MS = 10_000;
 type Running = Awaited<ReturnType<typeof assemble>>;
 
 export function createRouterService(
-  dependencies: RouterDependencies,
+  deps: RouterDeps,
   makeDelivery: DeliveryFactory = createDelivery,
 ): Service<RouterContract> {
-  const { settings, log } = dependencies;
+  const { settings, log } = deps;
   let running: Running | undefined;
   let silence: (() => void) | undefined;
   const router = (): Running => {
@@ -93,10 +96,10 @@ export function createRouterService(
     contract: routerContract,
     handlers: handlers(router, settings),
     async start() {
-      const lanes = new Lanes({ settings, log, peers: dependencies.peers });
-      running = await assemble(dependencies, lanes);
-      running.begin(makeDelivery({ settings, log, connectionsTo: (domain) => lanes.connections(domain) }));
-      silence = announcePresence(dependencies.announce, () => present(router(), settings));
+      const pacer = new Pacer({ settings, log, peers: deps.peers });
+      running = await assemble(deps, pacer);
+      running.begin(makeDelivery({ settings, log, connectionsTo: (domain) => pacer.connections(domain) }));
+      silence = announcePresence(deps.announce, () => present(router(), settings));
     },
     /** Listeners hear that they should ask others, and bring to its end what they have begun here. */
     async quiesce() {
@@ -113,49 +116,55 @@ export function createRouterService(
   };
 }
 
-/** Open the store, read the queue, and put the parts together. */
-async function assemble({ settings, log, signer, router, jetStream }: RouterDependencies, lanes: Lanes) {
-  const folder = resolve(settings.current.node.data);
+/** Open the store and read the queue. */
+async function openQueue(folder: string, log: Logger) {
   await mkdir(folder, { recursive: true });
-  await using undo = new AsyncDisposableStack();
   const store = await Store.open(join(folder, 'queue'), log, STORE_OPTIONS);
+  try {
+    const slots = new Slots();
+    const corrupt = new Corrupt(store, slots, log);
+    const began = performance.now();
+    const found = await recover(store, slots, corrupt, log);
+    const ms = Math.round(performance.now() - began);
+    log.info({ ...slots.counts, ...found, corrupt: corrupt.count, ms }, 'queue read');
+    return { store, slots, corrupt };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** Put the rooms together: what one needs of another is handed in here. */
+async function assemble({ settings, log, signer, router, jetStream }: RouterDeps, pacer: Pacer) {
+  await using undo = new AsyncDisposableStack();
+  const folder = resolve(settings.current.node.data);
+  const { store, slots, corrupt } = await openQueue(folder, log);
   undo.defer(() => store.close());
-  const slots = new Slots();
   const bodies = new Bodies(store);
-  const corrupt = new Corrupt(store, slots, log);
-  const routing = new Routing(settings);
-  const began = performance.now();
-  const found = await recover(store, slots, corrupt, log);
-  const ms = Math.round(performance.now() - began);
-  log.info({ ...slots.counts, ...found, corrupt: corrupt.count, ms }, 'queue read');
   const space = new Space(folder, () => settings.current.queue.reserve);
-  const copies = await Copies.open({ settings, log, store, slots, space, corrupt, router, jetStream });
+  const common = { settings, log, store, slots, bodies, corrupt, space };
+  const copies = await Copies.open({ ...common, router, jetStream });
   undo.defer(() => copies.stop());
-  const settlement = new Settlement(settings, store, bodies, slots, log);
+  const obstacle: Obstacle = (slot) => copies.obstacle(slot);
+  const onSettled: OnSettled = (slot, written) => copies.sender.settled(slot, written);
+  const routing = new Routing(settings);
   const signing = new Signing(signer, log);
-  const obstacle = (slot: Slot): string | undefined => copies.obstacle(slot);
-  const queue = new Queue({ settings, log, store, slots, bodies, corrupt, routing, lanes, obstacle });
-  const deliver = (message: Message, copy: CopyPlace | undefined): void => queue.add(message, copy);
-  const intake = new Intake({ settings, log, store, space, bodies, copies: copies.sender, deliver });
-  const views = new Views({ settings, store, slots, bodies, corrupt, routing, lanes, log });
-  const control = new Control({ store, slots, queue, corrupt, settlement, copies: copies.sender, views, log });
-  const maintenance = new Maintenance({ settings, store, slots, space, intake, log });
+  const settlement = new Settlement(common);
+  const queue = new Queue({ ...common, routing, pacer, signing, settlement, obstacle, onSettled });
+  const intake = new Intake({ ...common, writer: copies.sender, deliver: (message, copy) => queue.add(message, copy) });
+  const views = new Views({ ...common, routing, pacer });
+  const control = new Control({ ...common, queue, settlement, views, onSettled });
+  const maintenance = new Maintenance({ ...common, intake });
   /** No attempt begins any more; resolves when none is under way. */
   const stopAttempts = async (): Promise<void> => {
     queue.end();
-    await lanes.stop();
+    await pacer.stop();
   };
   const resources = undo.move();
   return {
-    copies,
-    intake,
-    views,
-    control,
-    slots,
-    corrupt,
-    signing,
+    ...{ copies, intake, views, control, slots, corrupt, signing },
     begin(delivery: Delivery): void {
-      queue.begin(lanes.begin(delivery), { log, store, bodies, corrupt, signing, settlement, copies });
+      queue.begin(pacer.begin(delivery));
       copies.begin(queue, intake);
       maintenance.start();
     },

@@ -16,7 +16,7 @@ const AGAIN_MS = 15_000;
 const EVERY_MS = 60_000;
 const EVERY_MS_A_COPY = 2;
 
-export type ComparisonParts = {
+export type ComparisonDeps = {
   log: Logger;
   own: string;
   watch: LeaseWatch;
@@ -25,13 +25,13 @@ export type ComparisonParts = {
 };
 
 export class Comparison {
-  readonly #parts: ComparisonParts;
+  readonly #deps: ComparisonDeps;
   /** When each pair is due, by `performance.now`. */
   readonly #due = new Map<string, number>();
   #stopped = false;
 
-  constructor(parts: ComparisonParts) {
-    this.#parts = parts;
+  constructor(deps: ComparisonDeps) {
+    this.#deps = deps;
   }
 
   stop(): void {
@@ -40,7 +40,7 @@ export class Comparison {
 
   /** Delete the copies that their owner needs no more, if it is time to ask, and say nothing when it does not answer. */
   async look(owner: string, generation: number): Promise<void> {
-    const { held, router, watch, own, log } = this.#parts;
+    const { held, router, watch, own, log } = this.#deps;
     const name = `${owner}.${generation}`;
     const now = performance.now();
     const due = this.#due.get(name);

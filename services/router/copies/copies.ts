@@ -10,7 +10,6 @@ import { errorCode, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import { CLAIMS_BUCKET, type CopyChange, type PairName, type RouterContract } from '../contract.ts';
-import type { Intake } from '../intake/intake.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import { keys, parseRecord, putJson, StoreName } from '../store/records.ts';
@@ -45,7 +44,7 @@ const TICK_MS = 250;
 /** How long a stop waits for a step of a take-over. */
 const STOP_MS = 10_000;
 
-export type CopiesParts = {
+export type CopiesDeps = {
   settings: Settings;
   log: Logger;
   store: Store;
@@ -56,9 +55,19 @@ export type CopiesParts = {
   router: Calls<'router', 'router'>;
 };
 
+/** What copies ask of the intake. */
+export type CopiesIntake = {
+  /** Why nothing of this size is written right now, if it is not. */
+  roomFor(bytes: number): SealpostError | undefined;
+  /** Take no more mail. */
+  drain(): void;
+  /** Resolves when no commit is under way. */
+  committed(): Promise<void>;
+};
+
 export class Copies {
   readonly sender: CopySender;
-  readonly #parts: CopiesParts;
+  readonly #deps: CopiesDeps;
   readonly #name: string;
   readonly #map: ReplicatedMap<ClaimRecord>;
   readonly #held: HeldCopies;
@@ -67,16 +76,16 @@ export class Copies {
   readonly #pairs: Pairs;
   #takeOver: TakeOver | undefined;
   #handOver: HandOver | undefined;
-  #intake: Intake | undefined;
+  #intake: CopiesIntake | undefined;
   #queue: Queue | undefined;
   #timer: NodeJS.Timeout | undefined;
   #filling: Promise<void> | undefined;
   #wanted = false;
   #stopped = false;
 
-  private constructor(parts: CopiesParts, name: string, map: ReplicatedMap<ClaimRecord>, held: HeldCopies) {
-    const { settings, log, store, slots, router, corrupt } = parts;
-    this.#parts = parts;
+  private constructor(deps: CopiesDeps, name: string, map: ReplicatedMap<ClaimRecord>, held: HeldCopies) {
+    const { settings, log, store, slots, router, corrupt } = deps;
+    this.#deps = deps;
     this.#name = name;
     this.#map = map;
     this.#held = held;
@@ -102,8 +111,8 @@ export class Copies {
   }
 
   /** Read what is held and known here; the queue has been read. Rejects with `store-failed`. */
-  static async open(parts: CopiesParts): Promise<Copies> {
-    const { store, settings, log, jetStream } = parts;
+  static async open(deps: CopiesDeps): Promise<Copies> {
+    const { store, settings, log, jetStream } = deps;
     const name = jetStream === undefined ? '' : await storeName(store);
     const held = await HeldCopies.load(store);
     const { node } = settings.current;
@@ -111,17 +120,17 @@ export class Copies {
       ...{ store, prefix: 'claim!', bucket: CLAIMS_BUCKET, schema: ClaimRecord, node: node.name, log, jetStream },
       replicas: busReplicas(settings.current),
     });
-    return new Copies(parts, name, map, held);
+    return new Copies(deps, name, map, held);
   }
 
   get #clustered(): boolean {
-    return this.#parts.jetStream !== undefined;
+    return this.#deps.jetStream !== undefined;
   }
 
   /** Begin to send, to watch and to take over. */
-  begin(queue: Queue, intake: Intake): void {
+  begin(queue: Queue, intake: CopiesIntake): void {
     if (!this.#clustered) return;
-    const { settings, log, store, slots, router } = this.#parts;
+    const { settings, log, store, slots, router } = this.#deps;
     this.#queue = queue;
     this.#intake = intake;
     this.#takeOver = new TakeOver({
@@ -152,7 +161,7 @@ export class Copies {
 
   /** A router asks for room for its copies. */
   async mirror({ owner, holder, generation, changes }: PairName & { changes: CopyChange[] }, bytes: Uint8Array) {
-    const { space } = this.#parts;
+    const { space } = this.#deps;
     if (holder !== this.#name) throw otherStore(holder);
     const pair = asPair(this.#map.get(pairKey(owner, holder))?.value);
     // A generation that is news here is none that has ended.
@@ -180,7 +189,7 @@ export class Copies {
   /** A holder asks which of its copies are needed no more. */
   compare({ owner, holder, generation, ids }: PairName & { ids: string[] }): { gone: string[] } {
     if (owner !== this.#name) throw otherStore(owner);
-    const { slots, corrupt } = this.#parts;
+    const { slots, corrupt } = this.#deps;
     const needed = (id: string): boolean => {
       // Of a message that is damaged here the other copy may be whole.
       if (this.sender.isUnderWay(id) || corrupt.has(id)) return true;
@@ -192,15 +201,15 @@ export class Copies {
 
   /** Hand everything over and take no more; `stopAttempts` resolves when none is under way. Throws `no-router`. */
   drain(stopAttempts: () => Promise<void>): void {
-    const { slots, log, store } = this.#parts;
+    const { slots, log, store } = this.#deps;
     if (this.#handOver !== undefined) return;
     const size = [...slots.all()].length;
     if (size > 0 && (!this.#clustered || this.#watch.living().length === 0)) {
       throw new SealpostError('no-router', `no other router is there to take the ${size} messages of ${this.#node}`);
     }
     this.#intake?.drain();
-    const parts = { log, store, slots, map: this.#map, own: this.#name };
-    this.#handOver = new HandOver({ ...parts, sender: this.sender, pairs: this.#pairs, lease: this.#lease });
+    const deps = { log, store, slots, map: this.#map, own: this.#name };
+    this.#handOver = new HandOver({ ...deps, sender: this.sender, pairs: this.#pairs, lease: this.#lease });
     void this.#handOver.run(async () => {
       await this.#intake?.committed();
       await stopAttempts();
@@ -210,7 +219,7 @@ export class Copies {
   get status(): Answer<RouterContract['operations']['status-show']>['copies'] {
     if (!this.#clustered) return undefined;
     let elsewhere = 0;
-    for (const { copy } of this.#parts.slots.all()) if (copy !== undefined) elsewhere++;
+    for (const { copy } of this.#deps.slots.all()) if (copy !== undefined) elsewhere++;
     const { renewed } = this.#lease;
     return {
       store: this.#name,
@@ -227,7 +236,7 @@ export class Copies {
   }
 
   get #node(): string {
-    return this.#parts.settings.current.node.name;
+    return this.#deps.settings.current.node.name;
   }
 
   /** Begin what is due. Nothing waits here for the rest: a long queue takes minutes to take over, or to copy anew. */
@@ -242,14 +251,14 @@ export class Copies {
     if (!wanted || this.sender.missing.size === 0) return;
     this.#filling ??= this.sender
       .fill()
-      .catch((error: unknown) => this.#parts.log.error({ err: error }, 'copies could not be made, it is tried again'))
+      .catch((error: unknown) => this.#deps.log.error({ err: error }, 'copies could not be made, it is tried again'))
       .finally(() => {
         this.#filling = undefined;
       });
   }
 
   #findMissing(): void {
-    for (const slot of this.#parts.slots.all()) {
+    for (const slot of this.#deps.slots.all()) {
       if (slot.copy !== undefined && this.#pairs.isValid(slot.copy)) continue;
       slot.copy = undefined;
       this.sender.missing.add(slot);
@@ -258,13 +267,13 @@ export class Copies {
 
   #void(holder: string, generation: number): void {
     let messages = 0;
-    for (const slot of this.#parts.slots.all()) {
+    for (const slot of this.#deps.slots.all()) {
       if (slot.copy?.store !== holder || slot.copy.generation > generation) continue;
       slot.copy = undefined;
       if (this.#wanted) this.sender.missing.add(slot);
       messages++;
     }
-    if (messages > 0) this.#parts.log.warn({ store: holder, messages }, 'copies there count no more');
+    if (messages > 0) this.#deps.log.warn({ store: holder, messages }, 'copies there count no more');
     this.#queue?.releaseBlocked();
   }
 }

@@ -1,14 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from '#cluster/config/settings.ts';
-import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { Store } from '#cluster/store.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Message } from '../store/message.ts';
+import type { MessageToWrite, MessageWriter } from '../intake/writer.ts';
+import type { Written } from '../queue/settlement.ts';
 import { type CopyPlace, keys, type MessageRecord, putJson } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import type { Outbox } from './outbox.ts';
 import type { Pairs } from './pairs.ts';
-import { sendNew, sendStored } from './sending.ts';
+import { type NewMessage, sendNew, sendStored } from './sending.ts';
 
 /**
  * Sees to it that a message is on two disks, and that the second follows the first.
@@ -27,7 +28,7 @@ const FOLLOW_MS = 2000;
 /** Messages that get their copy at the same time. */
 const AT_ONCE = 8;
 
-export type CopySenderParts = {
+export type CopySenderDeps = {
   settings: Settings;
   store: Store;
   slots: Slots;
@@ -39,20 +40,8 @@ export type CopySenderParts = {
   onDamaged: (slot: Slot, error: unknown) => void;
 };
 
-/**
- * What has changed on disk: records of messages, those of `message` among them. `own`: nothing but trouble of this node,
- * which a copy need not know.
- */
-export type Written = {
-  id: string;
-  gone: boolean;
-  own?: boolean;
-  operations: readonly StoreOperation[];
-  notices: readonly Message[];
-};
-
-export class CopySender {
-  readonly #parts: CopySenderParts;
+export class CopySender implements MessageWriter {
+  readonly #deps: CopySenderDeps;
   /** Messages that are on their way into the queue: a holder that asks must not drop their copies. */
   readonly #committing = new Set<string>();
   readonly #copying = new Map<string, Promise<boolean>>();
@@ -61,40 +50,31 @@ export class CopySender {
   /** Messages that ought to have a copy and have none. */
   readonly missing = new Set<Slot>();
 
-  constructor(parts: CopySenderParts) {
-    this.#parts = parts;
+  constructor(deps: CopySenderDeps) {
+    this.#deps = deps;
   }
 
   get wanted(): boolean {
-    return this.#parts.settings.current.queue.copies === 2;
+    return this.#deps.settings.current.queue.copies === 2;
   }
 
   /** Why no mail is taken for want of a second node, if it is not. */
   refusal(): SealpostError | undefined {
-    if (!this.wanted || this.#parts.settings.current.queue['without-copy'] === 'accept') return undefined;
-    return this.#parts.pairs.choose() === undefined ? noCopy() : undefined;
+    if (!this.wanted || this.#deps.settings.current.queue['without-copy'] === 'accept') return undefined;
+    return this.#deps.pairs.choose() === undefined ? noCopy() : undefined;
   }
 
   isUnderWay(id: string): boolean {
     return this.#committing.has(id) || this.#copying.has(id);
   }
 
-  /**
-   * Put a message on disk, here and on another node. `build` gives the operations that make it a message here, its own
-   * record and everything that no earlier write held; `earlier` says how many pieces were written before. `accept` is
-   * called when all is on disk. Rejects as `Store.write` does, or with `not-accepting`; nothing is accepted then.
-   */
-  async commit(
-    id: string,
-    record: MessageRecord,
-    build: () => StoreOperation[],
-    earlier: number,
-    accept: (place: CopyPlace | undefined) => void,
-  ): Promise<void> {
-    const { store, pairs } = this.#parts;
+  /** Put a message on disk, on this node and, where two copies are wanted, on another one. */
+  async commit(message: MessageToWrite): Promise<void> {
+    const { id, record, onWritten } = message;
+    const { store, pairs } = this.#deps;
     if (!this.wanted) {
-      await store.write(build());
-      accept(undefined);
+      await store.write(message.operations());
+      onWritten(undefined);
       return;
     }
     this.#committing.add(id);
@@ -102,14 +82,14 @@ export class CopySender {
       const outbox = pairs.choose();
       if (outbox === undefined) {
         this.#admitAlone(record);
-        await store.write(build());
-        accept(undefined);
+        await store.write(message.operations());
+        onWritten(undefined);
         this.#check(id, undefined);
         return;
       }
-      const operations = build();
+      const operations = message.operations();
       const here = store.write([...operations, putJson(keys.place(id), outbox.place)]);
-      const there = sendNew(store, outbox, id, operations, earlier);
+      const there = sendNew(store, outbox, { ...message, operations });
       const [local, remote] = await Promise.allSettled([here, there]);
       if (local.status === 'rejected') {
         // It may have arrived whatever was answered.
@@ -117,9 +97,9 @@ export class CopySender {
         throw local.reason;
       }
       const place =
-        remote.status === 'fulfilled' ? outbox.place : await this.#elsewhere(id, record, operations, earlier, outbox);
+        remote.status === 'fulfilled' ? outbox.place : await this.#elsewhere({ ...message, operations }, outbox);
       // The slot is there before anybody can ask whether the copy is needed.
-      accept(place);
+      onWritten(place);
       this.#check(id, place);
     } finally {
       this.#committing.delete(id);
@@ -128,7 +108,7 @@ export class CopySender {
 
   /** Bring the copy in step with what was written here; waits for it, but not for long. Never rejects. */
   async settled(slot: Slot | undefined, { id, gone, own, operations, notices }: Written): Promise<void> {
-    const { pairs, slots } = this.#parts;
+    const { pairs, slots } = this.#deps;
     if (gone && slot !== undefined) this.missing.delete(slot);
     if (own === true) return;
     if (this.#copying.has(id)) this.#changed.add(id);
@@ -152,14 +132,14 @@ export class CopySender {
         );
     };
     const done = work().catch((error: unknown) => {
-      this.#parts.log.debug({ queueId: id, reason: errorText(error) }, 'a copy was not brought in step');
+      this.#deps.log.debug({ queueId: id, reason: errorText(error) }, 'a copy was not brought in step');
     });
-    if (outbox?.ill !== true) await Promise.race([done, delay(FOLLOW_MS, undefined, { ref: false })]);
+    if (outbox?.unreachable !== true) await Promise.race([done, delay(FOLLOW_MS, undefined, { ref: false })]);
   }
 
   /** Give a message a copy. Resolves to whether it has one; false when no other router takes it. */
   ensure(slot: Slot): Promise<boolean> {
-    if (slot.copy !== undefined && this.#parts.pairs.isValid(slot.copy)) return Promise.resolve(true);
+    if (slot.copy !== undefined && this.#deps.pairs.isValid(slot.copy)) return Promise.resolve(true);
     let copying = this.#copying.get(slot.id);
     if (copying === undefined) {
       copying = this.#copy(slot).finally(() => {
@@ -173,7 +153,7 @@ export class CopySender {
 
   /** Give copies to those that miss one, as long as that works. */
   async fill(): Promise<void> {
-    const { slots, pairs } = this.#parts;
+    const { slots, pairs } = this.#deps;
     const waiting = this.missing.values();
     const worker = async (): Promise<void> => {
       for (const slot of waiting) {
@@ -185,7 +165,7 @@ export class CopySender {
   }
 
   async #copy(slot: Slot): Promise<boolean> {
-    const { pairs, slots, store, log } = this.#parts;
+    const { pairs, slots, store, log } = this.#deps;
     const tried: Outbox[] = [];
     for (let outbox = pairs.choose(); outbox !== undefined; outbox = pairs.choose(tried)) {
       try {
@@ -206,7 +186,7 @@ export class CopySender {
         if (!slots.has(slot)) return true;
         if (errorCode(error) === 'corrupt') {
           // Loaded or held, it may be on its way out just now; if not, whoever works on it next finds it too.
-          if (slot.message === undefined && slot.state !== 'hold') this.#parts.onDamaged(slot, error);
+          if (slot.message === undefined && slot.state !== 'hold') this.#deps.onDamaged(slot, error);
           return true;
         }
         log.info({ queueId: slot.id, holder: outbox.place.node, reason: errorText(error) }, 'no copy was made there');
@@ -217,20 +197,15 @@ export class CopySender {
   }
 
   /** Ask the other holders in turn; without any, what the configuration wants for that. */
-  async #elsewhere(
-    id: string,
-    record: MessageRecord,
-    operations: readonly StoreOperation[],
-    earlier: number,
-    failed: Outbox,
-  ): Promise<CopyPlace | undefined> {
-    const { pairs, store } = this.#parts;
+  async #elsewhere(message: NewMessage & { record: MessageRecord }, failed: Outbox): Promise<CopyPlace | undefined> {
+    const { id, record } = message;
+    const { pairs, store } = this.#deps;
     const tried = [failed];
     // It may have arrived all the same.
     this.#withdraw(failed, id);
     for (let outbox = pairs.choose(tried); outbox !== undefined; outbox = pairs.choose(tried)) {
       try {
-        await sendNew(store, outbox, id, operations, earlier);
+        await sendNew(store, outbox, message);
       } catch {
         tried.push(outbox);
         this.#withdraw(outbox, id);
@@ -246,7 +221,7 @@ export class CopySender {
 
   /** Look what became of a pair while a message got its copy there. */
   #check(id: string, place: CopyPlace | undefined): void {
-    const { pairs, slots, onOvertaken } = this.#parts;
+    const { pairs, slots, onOvertaken } = this.#deps;
     const slot = slots.get(id);
     if (slot === undefined) return;
     if (place === undefined || !pairs.isValid(place)) {
@@ -260,13 +235,13 @@ export class CopySender {
   }
 
   #admitAlone(record: MessageRecord): void {
-    if (this.#parts.settings.current.queue['without-copy'] !== 'accept') throw noCopy();
+    if (this.#deps.settings.current.queue['without-copy'] !== 'accept') throw noCopy();
     record.alone = true;
   }
 
   #withdraw(outbox: Outbox, id: string): void {
     outbox.drop(id).catch((error: unknown) => {
-      this.#parts.log.debug(
+      this.#deps.log.debug(
         { queueId: id, reason: errorText(error) },
         'a copy that nobody needs may remain for a while',
       );

@@ -24,7 +24,7 @@ import type { Pairs } from './pairs.ts';
 
 const LOOK_MS = 100;
 
-export type HandOverParts = {
+export type HandOverDeps = {
   log: Logger;
   store: Store;
   slots: Slots;
@@ -36,12 +36,12 @@ export type HandOverParts = {
 };
 
 export class HandOver {
-  readonly #parts: HandOverParts;
+  readonly #deps: HandOverDeps;
   readonly #abort = new AbortController();
   done = false;
 
-  constructor(parts: HandOverParts) {
-    this.#parts = parts;
+  constructor(deps: HandOverDeps) {
+    this.#deps = deps;
   }
 
   /** Stop where it is: what was not handed over stays in this queue. */
@@ -50,7 +50,7 @@ export class HandOver {
   }
 
   async run(stopAttempts: () => Promise<void>): Promise<void> {
-    const { log, lease } = this.#parts;
+    const { log, lease } = this.#deps;
     const { signal } = this.#abort;
     const began = performance.now();
     await stopAttempts().catch((error: unknown) => log.error({ err: error }, 'draining: attempts did not end'));
@@ -71,7 +71,7 @@ export class HandOver {
 
   /** Whether nothing is left. */
   async #round(): Promise<boolean> {
-    const { slots, pairs, sender } = this.#parts;
+    const { slots, pairs, sender } = this.#deps;
     const left = [...slots.all()];
     if (left.length === 0) return pairs.inStep;
     for (const slot of left) {
@@ -86,7 +86,7 @@ export class HandOver {
   }
 
   async #release(holder: string): Promise<void> {
-    const { map, own, pairs } = this.#parts;
+    const { map, own, pairs } = this.#deps;
     if (pairs.pair(holder)?.state !== 'open' || !pairs.isInStep(holder)) return;
     await map.update(pairKey(own, holder), (record) => {
       const before = asPair(record);

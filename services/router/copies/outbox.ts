@@ -8,9 +8,9 @@ import type { CopyPlace } from '../store/records.ts';
  * What goes to one holder, in order, one call after the other: what comes while a call is under way goes along with the
  * next one, as in a group commit.
  *
- *   well → ill (a call failed) → well (a later call was answered); closed for good.
+ *   well → unreachable (a call failed) → well (a later call was answered); closed for good.
  *
- * A copy of a message that is being accepted fails with the call that carries it, or at once while the holder is ill:
+ * A copy of a message that is being accepted fails with the call that carries it, or at once while the holder is unreachable:
  * somebody waits for it, and another holder may take it. News of copies that the holder has (`follow`) are kept until
  * they have reached it; they are sent again every second.
  */
@@ -30,10 +30,10 @@ type Item = {
 /** Bytes of records that one call carries, give or take one record. */
 const CALL_BYTES = 256 * 1024;
 const RETRY_MS = 1000;
-/** News that wait for an ill holder; beyond, the holder is given up rather than memory. */
+/** News that wait for an unreachable holder; beyond, the holder is given up rather than memory. */
 const MOST_KEPT = 100_000;
 
-export type OutboxParts = {
+export type OutboxDeps = {
   pair: PairName;
   place: CopyPlace;
   send: (changes: CopyChange[], bytes: Buffer) => Promise<void>;
@@ -44,21 +44,21 @@ export type OutboxParts = {
 
 export class Outbox {
   readonly place: CopyPlace;
-  readonly #parts: OutboxParts;
+  readonly #deps: OutboxDeps;
   #items: Item[] = [];
   #waitingBytes = 0;
   #sending = false;
-  #ill = false;
+  #unreachable = false;
   #closed = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(parts: OutboxParts) {
-    this.#parts = parts;
-    this.place = parts.place;
+  constructor(deps: OutboxDeps) {
+    this.#deps = deps;
+    this.place = deps.place;
   }
 
-  get ill(): boolean {
-    return this.#ill || this.#closed;
+  get unreachable(): boolean {
+    return this.#unreachable || this.#closed;
   }
 
   /** Bytes that wait. */
@@ -73,7 +73,7 @@ export class Outbox {
 
   /** Send records of a message that has no copy there yet; the last ones make it whole. Rejects when they did not arrive. */
   async copy(id: string, records: readonly Record[], complete: boolean): Promise<void> {
-    if (this.ill) throw new SealpostError('not-accepting', `node ${this.place.node} takes no copies right now`);
+    if (this.unreachable) throw new SealpostError('not-accepting', `node ${this.place.node} takes no copies right now`);
     await Promise.all(
       portions(records).map((portion, n, all) => this.#add(id, portion, complete && n === all.length - 1, false)),
     );
@@ -107,8 +107,8 @@ export class Outbox {
     return new Promise((resolve, reject) => {
       this.#items.push({ ...item, resolve, reject });
       this.#waitingBytes += item.bytes;
-      if (this.#items.length > MOST_KEPT) this.#parts.onEnd('too-much');
-      else if (!this.#ill) void this.#pump();
+      if (this.#items.length > MOST_KEPT) this.#deps.onEnd('too-much');
+      else if (!this.#unreachable) void this.#pump();
     });
   }
 
@@ -118,12 +118,12 @@ export class Outbox {
     while (this.#items.length > 0 && !this.#closed) {
       const items = this.#take();
       try {
-        await this.#parts.send(
+        await this.#deps.send(
           items.map(({ change }) => change),
           Buffer.concat(items.flatMap(({ values }) => values)),
         );
-        if (this.#ill) this.#parts.log.info({ holder: this.place.node }, 'copies reach the other router again');
-        this.#ill = false;
+        if (this.#unreachable) this.#deps.log.info({ holder: this.place.node }, 'copies reach the other router again');
+        this.#unreachable = false;
         for (const item of items) item.resolve();
       } catch (error) {
         this.#failed(items, error);
@@ -147,10 +147,10 @@ export class Outbox {
 
   #failed(items: readonly Item[], error: unknown): void {
     const code = errorCode(error);
-    if (!this.#ill) {
-      this.#parts.log.warn({ holder: this.place.node, err: error }, 'the other router takes no copies');
+    if (!this.#unreachable) {
+      this.#deps.log.warn({ holder: this.place.node, err: error }, 'the other router takes no copies');
     }
-    this.#ill = true;
+    this.#unreachable = true;
     const all = [...items, ...this.#items];
     this.#items = all.filter((item) => item.kept);
     this.#waitingBytes = this.#items.reduce((sum, item) => sum + item.bytes, 0);
@@ -158,14 +158,14 @@ export class Outbox {
     if (this.#closed) {
       for (const item of this.#items.splice(0)) item.reject(ended(this.place));
     } else {
-      if (code === 'superseded' || code === 'other-store') this.#parts.onEnd(code);
+      if (code === 'superseded' || code === 'other-store') this.#deps.onEnd(code);
       this.#timer = setTimeout(() => void this.#probe(), RETRY_MS).unref();
     }
   }
 
   /** Try again; with nothing to send, the next copy finds out. */
   async #probe(): Promise<void> {
-    if (this.#items.length === 0) this.#ill = false;
+    if (this.#items.length === 0) this.#unreachable = false;
     else await this.#pump();
   }
 }

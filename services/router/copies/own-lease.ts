@@ -24,7 +24,7 @@ const STOP_MS = 2000;
 /** Beats in that time `after`. */
 const BEATS = 8;
 
-export type OwnLeaseParts = {
+export type OwnLeaseDeps = {
   map: ReplicatedMap<ClaimRecord>;
   store: string;
   node: () => string;
@@ -36,7 +36,7 @@ export type OwnLeaseParts = {
 };
 
 export class OwnLease {
-  readonly #parts: OwnLeaseParts;
+  readonly #deps: OwnLeaseDeps;
   #monotonic = Number.NEGATIVE_INFINITY;
   #wall = Number.NEGATIVE_INFINITY;
   #length = 0;
@@ -46,8 +46,8 @@ export class OwnLease {
   #state: Lease['state'] = 'serving';
   #stopped = false;
 
-  constructor(parts: OwnLeaseParts) {
-    this.#parts = parts;
+  constructor(deps: OwnLeaseDeps) {
+    this.#deps = deps;
   }
 
   get held(): boolean {
@@ -71,7 +71,7 @@ export class OwnLease {
 
   /** Renew now. Rejects as `ReplicatedMap.update` does. */
   async beat(): Promise<void> {
-    const { map, store, node, after } = this.#parts;
+    const { map, store, node, after } = this.#deps;
     const monotonic = performance.now();
     const wall = Date.now();
     const length = after();
@@ -86,16 +86,16 @@ export class OwnLease {
     this.#monotonic = monotonic;
     this.#wall = wall;
     this.#length = length * HELD;
-    if (!this.#wasHeld) this.#parts.log.info({ store }, 'the cluster knows that this queue is served here');
+    if (!this.#wasHeld) this.#deps.log.info({ store }, 'the cluster knows that this queue is served here');
     this.#wasHeld = true;
-    this.#parts.onBeat(regained);
+    this.#deps.onBeat(regained);
   }
 
   /** Beat no more, and tell the others, if they can be told soon, that this store takes no copies. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    if (this.#timer === undefined || this.#parts.map.state !== 'following') return;
+    if (this.#timer === undefined || this.#deps.map.state !== 'following') return;
     if (this.#state === 'serving') this.#state = 'stopped';
     await endsWithin(STOP_MS, this.beat());
   }
@@ -103,16 +103,16 @@ export class OwnLease {
   #tick(): void {
     if (this.#wasHeld && !this.held) {
       this.#wasHeld = false;
-      this.#parts.log.warn(
-        { problem: this.#parts.map.problem },
+      this.#deps.log.warn(
+        { problem: this.#deps.map.problem },
         'the cluster has not heard of this node for long: mail that has a copy elsewhere waits, another node may take it over',
       );
     }
     this.#beating ??= this.beat()
-      .catch((error: unknown) => this.#parts.log.debug({ reason: errorText(error) }, 'no beat'))
+      .catch((error: unknown) => this.#deps.log.debug({ reason: errorText(error) }, 'no beat'))
       .finally(() => {
         this.#beating = undefined;
       });
-    if (!this.#stopped) this.#timer = setTimeout(() => this.#tick(), this.#parts.after() / BEATS).unref();
+    if (!this.#stopped) this.#timer = setTimeout(() => this.#tick(), this.#deps.after() / BEATS).unref();
   }
 }

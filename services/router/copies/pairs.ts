@@ -14,7 +14,7 @@ import type { OwnLease } from './own-lease.ts';
  * copy in one of them may be delivered here (claims.ts has the states).
  */
 
-export type PairsParts = {
+export type PairsDeps = {
   settings: Settings;
   log: Logger;
   /** The name of the own store. */
@@ -28,7 +28,7 @@ export type PairsParts = {
 };
 
 export class Pairs {
-  readonly #parts: PairsParts;
+  readonly #deps: PairsDeps;
   readonly #outboxes = new Map<string, Outbox>();
   /** Holders to be given up, and why. */
   readonly #ending = new Map<string, string>();
@@ -40,15 +40,19 @@ export class Pairs {
   #closed = false;
   #turn = 0;
 
-  constructor(parts: PairsParts) {
-    this.#parts = parts;
+  constructor(deps: PairsDeps) {
+    this.#deps = deps;
   }
 
   /** The holder that has the least to do, but for those named. */
   choose(without: readonly Outbox[] = []): Outbox | undefined {
-    const { watch } = this.#parts;
+    const { watch } = this.#deps;
     const candidates = [...this.#outboxes.values()].filter(
-      (o) => !o.ill && watch.lease(o.place.store)?.state === 'serving' && !without.includes(o) && this.#isOpen(o.place),
+      (o) =>
+        !o.unreachable &&
+        watch.lease(o.place.store)?.state === 'serving' &&
+        !without.includes(o) &&
+        this.#isOpen(o.place),
     );
     const least = Math.min(...candidates.map((o) => o.load));
     const equal = candidates.filter((o) => o.load === least);
@@ -77,7 +81,7 @@ export class Pairs {
     if (pair === undefined) return `what became of its copy on node ${place.node} is not known yet`;
     if (pair.generation > place.generation) return undefined;
     if (pair.state === 'claimed') return `node ${place.node} took the message over`;
-    if (this.#parts.lease.held) return undefined;
+    if (this.#deps.lease.held) return undefined;
     return `this node lost touch with the cluster: node ${place.node}, which has a copy, may take the message over`;
   }
 
@@ -88,19 +92,19 @@ export class Pairs {
   }
 
   pair(holder: string): Pair | undefined {
-    return asPair(this.#parts.map.get(pairKey(this.#parts.own, holder))?.value);
+    return asPair(this.#deps.map.get(pairKey(this.#deps.own, holder))?.value);
   }
 
   /** Open pairs with whoever lives, where copies are `wanted`; close those that have ended, give up who is silent. */
   async tick(wanted: boolean): Promise<void> {
     this.#review();
-    if (this.#working || this.#parts.map.state !== 'following') return;
+    if (this.#working || this.#deps.map.state !== 'following') return;
     this.#working = true;
     try {
       await this.#giveUpSilent();
       if (wanted) await this.#openLiving();
     } catch (error) {
-      this.#parts.log.debug({ reason: errorText(error) }, 'pairs could not be changed');
+      this.#deps.log.debug({ reason: errorText(error) }, 'pairs could not be changed');
     } finally {
       this.#working = false;
     }
@@ -125,7 +129,7 @@ export class Pairs {
       this.#ending.delete(holder);
       outbox.close();
     }
-    const { watch, onVoid } = this.#parts;
+    const { watch, onVoid } = this.#deps;
     for (const [holder, pair] of this.#own()) {
       const before = this.#generations.get(holder);
       this.#generations.set(holder, pair.generation);
@@ -137,7 +141,7 @@ export class Pairs {
   }
 
   #own(): [string, Pair][] {
-    const { map, own } = this.#parts;
+    const { map, own } = this.#deps;
     return map.entries().flatMap(({ key, value }): [string, Pair][] => {
       const name = parseKey(key);
       const pair = asPair(value);
@@ -153,7 +157,7 @@ export class Pairs {
   }
 
   async #openLiving(): Promise<void> {
-    const { watch, map, own, settings } = this.#parts;
+    const { watch, map, own, settings } = this.#deps;
     for (const { store, node } of watch.living()) {
       // A second copy on the own machine is none.
       if (node === settings.current.node.name || this.#ending.has(store)) continue;
@@ -170,7 +174,7 @@ export class Pairs {
   }
 
   #connect(holder: string, node: string, generation: number): void {
-    const { own, router, watch, log } = this.#parts;
+    const { own, router, watch, log } = this.#deps;
     const pair = { owner: own, holder, generation };
     const outbox = new Outbox({
       ...{ pair, place: { store: holder, node, generation }, log },
@@ -186,7 +190,7 @@ export class Pairs {
   }
 
   async #giveUpSilent(): Promise<void> {
-    const { watch, map, own, log } = this.#parts;
+    const { watch, map, own, log } = this.#deps;
     for (const [holder, pair] of this.#own()) {
       if (giveUp(pair) === pair) continue;
       const silent = watch.silent(holder);

@@ -8,14 +8,10 @@ import type { Outbox, Record } from './outbox.ts';
 /** Pieces of a body that are read and sent together. */
 const PIECES = 8;
 
-/** Send a new message, of which `earlier` pieces lie on disk and the rest is in `operations`. */
-export async function sendNew(
-  store: Store,
-  outbox: Outbox,
-  id: string,
-  operations: readonly StoreOperation[],
-  earlier: number,
-): Promise<void> {
+/** A new message: `earlier` pieces of its body lie on disk, the rest of it is in `operations`. */
+export type NewMessage = { id: string; operations: readonly StoreOperation[]; earlier: number };
+
+export async function sendNew(store: Store, outbox: Outbox, { id, operations, earlier }: NewMessage): Promise<void> {
   await sendPieces(store, outbox, id, earlier);
   const records = operations.flatMap((o) => (o.type === 'put' ? [{ key: o.key, value: o.value }] : []));
   const isMessage = ({ key }: Record): boolean => key === keys.message(id);

@@ -28,7 +28,7 @@ import type { LeaseWatch } from './lease-watch.ts';
 
 const BATCH_BYTES = 1024 * 1024;
 const BATCH_MESSAGES = 200;
-export type TakeOverParts = {
+export type TakeOverDeps = {
   settings: Settings;
   log: Logger;
   own: string;
@@ -44,7 +44,7 @@ export type TakeOverParts = {
 };
 
 export class TakeOver {
-  readonly #parts: TakeOverParts;
+  readonly #deps: TakeOverDeps;
   readonly #comparison: Comparison;
   #working: Promise<void> | undefined;
   #stopped = false;
@@ -54,9 +54,9 @@ export class TakeOver {
   takenOver = 0;
   handedOver = 0;
 
-  constructor(parts: TakeOverParts) {
-    this.#parts = parts;
-    this.#comparison = new Comparison(parts);
+  constructor(deps: TakeOverDeps) {
+    this.#deps = deps;
+    this.#comparison = new Comparison(deps);
   }
 
   /** Make the steps that are due. Never rejects; a step that fails is made again at a later call. */
@@ -82,7 +82,7 @@ export class TakeOver {
   }
 
   async #work(): Promise<void> {
-    const { held, map, own } = this.#parts;
+    const { held, map, own } = this.#deps;
     for (const { owner, generation } of held.pairs()) {
       if (this.#stopped) return;
       await this.#step(() => this.#lookAfter(owner, generation));
@@ -104,12 +104,12 @@ export class TakeOver {
     try {
       await work();
     } catch (error) {
-      this.#parts.log.info({ reason: errorText(error) }, 'a step of a take-over is made again later');
+      this.#deps.log.info({ reason: errorText(error) }, 'a step of a take-over is made again later');
     }
   }
 
   async #lookAfter(owner: string, generation: number): Promise<void> {
-    const { map, own, watch, held } = this.#parts;
+    const { map, own, watch, held } = this.#deps;
     const pair = asPair(map.get(pairKey(owner, own))?.value);
     if (pair === undefined) return;
     if (pair.generation > generation) {
@@ -127,7 +127,7 @@ export class TakeOver {
 
   /** Claim a pair, unless its owner has beaten meanwhile: the map calls the function with the newest state. */
   async #claim(owner: string, version: number): Promise<void> {
-    const { map, own, watch, log } = this.#parts;
+    const { map, own, watch, log } = this.#deps;
     const alive = new Error('the owner lives');
     try {
       await map.update(pairKey(owner, own), (record) => {
@@ -147,7 +147,7 @@ export class TakeOver {
   }
 
   async #adopt(owner: string, { generation, adopted: before }: Pair): Promise<void> {
-    const { store, held, watch, log, own } = this.#parts;
+    const { store, held, watch, log, own } = this.#deps;
     const from = watch.lease(owner)?.node ?? owner;
     if (held.ids(owner, generation).every((id) => this.#damaged.has(id))) return;
     // What was taken before the claim is on disk behind this.
@@ -200,7 +200,7 @@ export class TakeOver {
     const name = `${owner}.${generation}`;
     let record: MessageRecord | undefined;
     const recipients: RecipientRecord[] = [];
-    for await (const [key, value] of this.#parts.held.records(owner, generation, id)) {
+    for await (const [key, value] of this.#deps.held.records(owner, generation, id)) {
       batch.add({ type: 'del', key: keys.copy(name, id, key) });
       try {
         if (key === keys.message(id)) {
@@ -211,7 +211,7 @@ export class TakeOver {
         if (key.startsWith('recipient!')) recipients.push(parseRecord(RecipientRecord, key, value));
       } catch (error) {
         // It is set aside, and reported, when its turn comes.
-        this.#parts.log.error({ queueId: id, from, reason: errorText(error) }, 'a copy is damaged');
+        this.#deps.log.error({ queueId: id, from, reason: errorText(error) }, 'a copy is damaged');
       }
       batch.add({ type: 'put', key, value });
       if (key.startsWith('body!') && batch.bytes >= BATCH_BYTES) await flush();
@@ -221,7 +221,7 @@ export class TakeOver {
   }
 
   #enqueue({ id, due, held }: Moved): void {
-    const { slots, queue, onAdopted } = this.#parts;
+    const { slots, queue, onAdopted } = this.#deps;
     const slot = slots.add(id, held ? 'hold' : 'deferred');
     onAdopted(slot);
     if (!held) queue.schedule(slot, due, due > Date.now() ? 'deferred' : 'active');
@@ -229,7 +229,7 @@ export class TakeOver {
 
   /** A holder took over what it had of this node: it goes here, whatever is under way. */
   async #dropOwn(holder: string, generation: number): Promise<void> {
-    const { slots, log, own } = this.#parts;
+    const { slots, log, own } = this.#deps;
     let count = 0;
     let underWay = 0;
     let batch: Slot[] = [];
@@ -245,7 +245,7 @@ export class TakeOver {
     count += await this.#delete(batch);
     this.handedOver += count;
     if (count > 0) {
-      const taker = this.#parts.watch.lease(holder)?.node ?? holder;
+      const taker = this.#deps.watch.lease(holder)?.node ?? holder;
       log.warn({ to: taker, messages: count, underWay }, 'mail was taken over by another node: it is deleted here');
     }
     await this.#mark(pairKey(own, holder), (pair) => dropped(pair, generation));
@@ -253,7 +253,7 @@ export class TakeOver {
 
   /** Take messages out of the queue. Resolves to how many there were, when their records are deleted. */
   async #delete(gone: readonly Slot[]): Promise<number> {
-    const { slots, queue, store } = this.#parts;
+    const { slots, queue, store } = this.#deps;
     const present = gone.filter((slot) => slots.has(slot));
     for (const slot of present) queue.remove(slot, slot.message);
     const operations: StoreOperation[] = [];
@@ -267,7 +267,7 @@ export class TakeOver {
   }
 
   async #mark(key: string, change: (pair: Pair | undefined) => Pair | undefined): Promise<void> {
-    await this.#parts.map.update(key, (record) => {
+    await this.#deps.map.update(key, (record) => {
       const before = asPair(record);
       const after = change(before);
       return after === before ? record : after;

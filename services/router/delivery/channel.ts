@@ -1,15 +1,13 @@
 import { errorCode, errorText } from '#shared/errors.ts';
 import { type Reply, reply } from '#shared/reply.ts';
-import type { Job, JobRecipient, Opened, RecipientResult } from './job.ts';
+import type { Job, JobRecipient, OpenedMessage, RecipientResult } from './job.ts';
 
 /** What a destination needs to know of a way to deliver: how to get a channel, and what a channel can do. */
-
-export type Message = Extract<Opened, { ok: true }>;
 
 /** A way to the next hop that carries one message after the other: an SMTP connection, a folder. */
 export type Channel = {
   /** Carry one message. One result a recipient, whatever happens. Rejects with `StaleChannel` only. */
-  send(job: Job, message: Message): Promise<RecipientResult[]>;
+  send(job: Job, message: OpenedMessage): Promise<RecipientResult[]>;
   /** Whether it can carry another message. */
   readonly usable: boolean;
   /** The transaction broke off (the peer hung up, kept silent, spoke nonsense): why. */

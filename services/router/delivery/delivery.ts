@@ -7,15 +7,15 @@ import { discardTransport } from './discard.ts';
 import type { Delivery, Job, NextHop } from './job.ts';
 import { maildirTransport } from './maildir.ts';
 import { hostTargets, MxLookup } from './mx.ts';
-import { createNames, type Names } from './resolver.ts';
-import { type SmtpSettings, SmtpTransport } from './smtp/transport.ts';
+import { createResolver, type Resolver } from './resolver.ts';
+import { SmtpTransport, type SmtpTransportSettings } from './smtp/transport.ts';
 
 /** How long jobs under way may take to end when delivery stops. */
 const STOP_MS = 10_000;
 /** How often destinations without work are dropped. */
 const SWEEP_MS = 10_000;
 
-export type DeliveryDependencies = {
+export type DeliveryDeps = {
   settings: Settings;
   log: Logger;
   /** Connections at once to the mail exchangers of a domain, where they are limited. */
@@ -23,10 +23,10 @@ export type DeliveryDependencies = {
 };
 
 /** Delivery on this node: one `Destination` for each next hop that has work. */
-export function createDelivery(deps: DeliveryDependencies & { names?: Names }): Delivery {
+export function createDelivery(deps: DeliveryDeps & { resolver?: Resolver }): Delivery {
   const { settings, log, connectionsTo } = deps;
-  const names = deps.names ?? createNames(settings);
-  const mx = new MxLookup(names, settings);
+  const resolver = deps.resolver ?? createResolver(settings);
+  const mx = new MxLookup(resolver, settings);
   const destinations = new Map<string, { nextHop: NextHop; destination: Destination }>();
   /** Destinations whose route was changed; they finish what they have. */
   const retired = new Set<Destination>();
@@ -45,7 +45,7 @@ export function createDelivery(deps: DeliveryDependencies & { names?: Names }): 
       retired.add(known.destination);
     }
     const { spec } = nextHop;
-    const transport = createTransport(nextHop, { settings, log, names, mx });
+    const transport = createTransport(nextHop, { settings, log, resolver, mx });
     const most = (): number | undefined => (spec.kind === 'mx' ? connectionsTo?.(spec.domain) : undefined);
     const destination = new Destination(nextHop, transport, { settings, log, most });
     destinations.set(nextHop.key, { nextHop, destination });
@@ -78,10 +78,10 @@ function isSame(a: NextHop, b: NextHop): boolean {
 
 function createTransport(
   { spec, tls }: NextHop,
-  deps: { settings: Settings; log: Logger; names: Names; mx: MxLookup },
+  deps: { settings: Settings; log: Logger; resolver: Resolver; mx: MxLookup },
 ): Transport {
-  const { settings: current, log, names, mx } = deps;
-  const settings = (): SmtpSettings => {
+  const { settings: current, log, resolver, mx } = deps;
+  const settings = (): SmtpTransportSettings => {
     const { delivery, node } = current.current;
     return { hostname: node.hostname, timeouts: delivery.timeout };
   };
@@ -97,11 +97,11 @@ function createTransport(
     case 'smtp': {
       const { host, port, user, password } = spec;
       const credentials = user === undefined || password === undefined ? undefined : { user, password };
-      const targets = () => hostTargets(names, host, port);
+      const targets = () => hostTargets(resolver, host, port);
       return new SmtpTransport({ ...common, protocol: 'smtp', smartHost: true, credentials, targets });
     }
     case 'lmtp': {
-      const targets = () => hostTargets(names, spec.host, spec.port);
+      const targets = () => hostTargets(resolver, spec.host, spec.port);
       return new SmtpTransport({ ...common, protocol: 'lmtp', smartHost: true, targets });
     }
     case 'maildir':

@@ -3,9 +3,9 @@ import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, LOCAL_ERROR, reply } from '#shared/reply.ts';
 import { Backoff } from './backoff.ts';
-import { allRecipients, type Channel, type Message, StaleChannel, type Transport, Unreachable } from './channel.ts';
+import { allRecipients, type Channel, StaleChannel, type Transport, Unreachable } from './channel.ts';
 import { Fifo } from './fifo.ts';
-import type { Job, NextHop, RecipientResult } from './job.ts';
+import type { Job, NextHop, OpenedMessage, RecipientResult } from './job.ts';
 
 /**
  * One destination: the jobs for a next hop, in the order they came, and the workers that deliver them.
@@ -223,7 +223,7 @@ export class Destination {
     await this.#finish(job, results);
   }
 
-  async #send(worker: Worker, job: Job, message: Message): Promise<RecipientResult[]> {
+  async #send(worker: Worker, job: Job, message: OpenedMessage): Promise<RecipientResult[]> {
     let results: RecipientResult[];
     try {
       results = await this.#channel(worker).send(job, message);

@@ -36,10 +36,15 @@ export type Job = {
 
 export type JobRecipient = { index: number; recipient: EnvelopeRecipient };
 
-/** The message as it goes over the wire, before dot-stuffing; or why it cannot be sent now. */
-export type Opened =
-  | { ok: true; size: number; read: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array> }
-  | { ok: false; state: 'deferred' | 'failed'; reply: Reply; local: boolean };
+/** The message as it goes over the wire, before dot-stuffing. `size` in bytes. */
+export type OpenedMessage = {
+  ok: true;
+  size: number;
+  read: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+};
+
+/** The message, or why it cannot be sent now. */
+export type Opened = OpenedMessage | { ok: false; state: 'deferred' | 'failed'; reply: Reply; local: boolean };
 
 export type RecipientResult = {
   index: number;
@@ -65,7 +70,7 @@ export type NextHop = {
     | { kind: 'capture'; folder: string }
     | { kind: 'discard' };
   tls: 'opportunistic' | 'required' | 'off';
-  /** Key of the limit (`rates.destinations`) that mail of this recipient domain keeps to on the way (delivery/lanes.ts). */
+  /** Key of the limit (`rates.destinations`) that mail of this recipient domain keeps to on the way (delivery/pacer.ts). */
   limit?: string | undefined;
 };
 

@@ -5,9 +5,9 @@ import { domainOf, localPartOf } from '#shared/address.ts';
 import { fieldValue, splitHeader } from '#shared/header.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, reply } from '#shared/reply.ts';
-import { allRecipients, diskTrouble, type Message, type Transport } from './channel.ts';
+import { allRecipients, diskTrouble, type Transport } from './channel.ts';
 import { makeFolder, syncFolder, writeSynced } from './files.ts';
-import type { Job, JobRecipient, RecipientResult } from './job.ts';
+import type { Job, JobRecipient, OpenedMessage, RecipientResult } from './job.ts';
 import { localTransport } from './local.ts';
 
 /**
@@ -49,7 +49,12 @@ export function maildirTransport(folder: string, options: { hostname: () => stri
 
 type Place = { mailbox: string; made: Set<string>; hostname: string };
 
-async function deliver(job: Job, message: Message, recipient: JobRecipient, place: Place): Promise<RecipientResult> {
+async function deliver(
+  job: Job,
+  message: OpenedMessage,
+  recipient: JobRecipient,
+  place: Place,
+): Promise<RecipientResult> {
   const { mailbox } = place;
   const result = (state: 'delivered' | 'failed', code: number, enhanced: string, text: string): RecipientResult => ({
     index: recipient.index,

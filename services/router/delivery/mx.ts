@@ -4,7 +4,7 @@ import { errorCode, errorText } from '#shared/errors.ts';
 import { reply } from '#shared/reply.ts';
 import { Unreachable } from './channel.ts';
 import { isHostAddress, isSelf } from './mail-loop.ts';
-import type { Names } from './resolver.ts';
+import type { Resolver } from './resolver.ts';
 import type { Target } from './smtp/session.ts';
 
 /**
@@ -26,13 +26,13 @@ const MAX_TTL = 60;
 const NEGATIVE_TTL = 5;
 
 export class MxLookup {
-  readonly #names: Names;
+  readonly #resolver: Resolver;
   readonly #settings: Settings;
   /** In the order of use: the first entry is the one to drop. */
   readonly #cache = new Map<string, Entry>();
 
-  constructor(names: Names, settings: Settings) {
-    this.#names = names;
+  constructor(resolver: Resolver, settings: Settings) {
+    this.#resolver = resolver;
     this.#settings = settings;
   }
 
@@ -80,14 +80,14 @@ export class MxLookup {
   async #resolve(domain: string): Promise<{ answer: Answer; ttl: number }> {
     const none = (unreachable: Unreachable) => ({ answer: { none: unreachable }, ttl: NEGATIVE_TTL });
     try {
-      const { exists, records } = await this.#names.mx(domain);
+      const { exists, records } = await this.#resolver.mx(domain);
       if (!exists) return none(failed('5.1.2', `domain ${domain} does not exist`));
       // RFC 7505 §3: a single MX with an empty name says that the domain takes no mail.
       if (records.length === 1 && isRoot(records[0]?.exchange)) {
         return none(failed('5.1.10', `domain ${domain} accepts no mail (null MX)`));
       }
       if (records.length > 0) return await this.#hosts(domain, records);
-      const { addresses, ttl } = await this.#names.addresses(domain);
+      const { addresses, ttl } = await this.#resolver.addresses(domain);
       const usable = addresses.filter(isHostAddress);
       if (usable.length === 0) return none(failed('5.1.2', `domain ${domain} has no mail exchanger and no address`));
       return { answer: { hosts: [{ name: domain, preference: 0, addresses: usable }] }, ttl: Math.min(ttl, MAX_TTL) };
@@ -107,7 +107,7 @@ export class MxLookup {
         // An address in place of a name is no mail exchanger (RFC 1035 §3.3.9).
         if (isRoot(name) || isIP(name) !== 0) return;
         try {
-          const found = await this.#names.addresses(name);
+          const found = await this.#resolver.addresses(name);
           const addresses = found.addresses.filter(isHostAddress);
           ttl = Math.min(ttl, found.ttl);
           // Our own name counts even if nobody knows its address: it marks where the list ends for us.
@@ -157,11 +157,11 @@ function literalTarget(domain: string): Target {
 }
 
 /** The addresses of a host that a route names. Rejects with `Unreachable`, never for good: the route can be mended. */
-export async function hostTargets(names: Names, host: string, port: number): Promise<Target[]> {
+export async function hostTargets(resolver: Resolver, host: string, port: number): Promise<Target[]> {
   if (isIP(host) !== 0) return [{ name: host, address: host, port }];
   let addresses: string[];
   try {
-    ({ addresses } = await names.machine(host));
+    ({ addresses } = await resolver.machine(host));
   } catch (error) {
     throw dnsTrouble(host, error, true);
   }

@@ -1,12 +1,12 @@
-import { lookup, Resolver } from 'node:dns/promises';
+import { Resolver as DnsResolver, lookup } from 'node:dns/promises';
 import type { Settings } from '#cluster/config/settings.ts';
 import { errorCode } from '#shared/errors.ts';
 
 /**
- * Names as delivery needs them. Every function resolves to an empty list when the name or the record does not exist
- * and rejects when nobody could tell (SERVFAIL, time-out, refused).
+ * The DNS as delivery needs it. Every function resolves to an empty list when the name or the record does not exist, and
+ * rejects when no name server could tell (SERVFAIL, time-out, refused).
  */
-export type Names = {
+export type Resolver = {
   /** MX records; `exists: false`: no such domain at all (NXDOMAIN). */
   mx(domain: string): Promise<{ exists: boolean; records: { exchange: string; priority: number }[] }>;
   /** Addresses of a host by DNS alone, and for how many seconds they hold. IPv6 and IPv4 take turns, IPv6 first. */
@@ -24,11 +24,11 @@ function isMissing(error: unknown): boolean {
   return MISSING.has(errorCode(error) ?? '');
 }
 
-/** Names by the resolver of `dns.servers`, made anew when that changes. */
-export function createNames(settings: Settings): Names {
-  let resolver = createResolver(settings);
+/** A resolver that asks `dns.servers`; it follows a change of these. */
+export function createResolver(settings: Settings): Resolver {
+  let resolver = dnsResolver(settings);
   settings.onChange((next, previous) => {
-    if (next.dns !== previous.dns) resolver = createResolver(settings);
+    if (next.dns !== previous.dns) resolver = dnsResolver(settings);
   });
 
   const addresses = async (host: string): Promise<{ addresses: string[]; ttl: number }> => {
@@ -76,9 +76,9 @@ export function createNames(settings: Settings): Names {
   };
 }
 
-function createResolver(settings: Settings): Resolver {
+function dnsResolver(settings: Settings): DnsResolver {
   const { servers, timeout } = settings.current.dns;
-  const resolver = new Resolver({ timeout, tries: 2 });
+  const resolver = new DnsResolver({ timeout, tries: 2 });
   if (servers.length > 0) resolver.setServers(servers);
   return resolver;
 }

@@ -1,21 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from '#cluster/config/settings.ts';
-import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { Store } from '#cluster/store.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import type { Envelope, Origin } from '#shared/envelope.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { newId, newQueueId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatSize } from '#shared/units.ts';
-import { CHUNK_BYTES, type MessageFacts } from '../contract.ts';
-import type { CopySender } from '../copies/copy-sender.ts';
+import { CHUNK_BYTES } from '../contract.ts';
 import type { Bodies } from '../store/bodies.ts';
-import { loadedMessage, type Message, messageRecords } from '../store/message.ts';
-import { type CopyPlace, keys, type MessageRecord, MOST_NUMBERED, putBytes } from '../store/records.ts';
-import { payloadOf } from '../store/seal.ts';
+import { type Message, messageRecords } from '../store/message.ts';
+import { type CopyPlace, MOST_NUMBERED } from '../store/records.ts';
 import type { Space } from '../store/space.ts';
 import { stopping, storeRefusal } from './refusals.ts';
-import type { Transfer } from './transfer.ts';
+import { addPiece, type Commit, checkSize, leftovers, type OpenTransfer, toMessage } from './transfer.ts';
+import type { MessageWriter } from './writer.ts';
 
 /**
  * Takes messages in: open → chunk* → commit | abort.
@@ -29,22 +28,13 @@ import type { Transfer } from './transfer.ts';
  * and that the client will send again, does not come up at the next start as well.
  */
 
-export type Commit = {
-  transfer: string;
-  sequence: number;
-  facts: MessageFacts;
-  prepend: string[];
-  originating: boolean;
-  junk: boolean;
-};
-
-export type IntakeParts = {
+export type IntakeDeps = {
   settings: Settings;
   log: Logger;
   store: Store;
   space: Space;
   bodies: Bodies;
-  copies: Pick<CopySender, 'refusal' | 'commit'>;
+  writer: MessageWriter;
   /** Called with each committed message, and where its second copy is. */
   deliver: (message: Message, copy: CopyPlace | undefined) => void;
 };
@@ -53,15 +43,15 @@ const IDLE_MS = 10 * 60_000;
 const EMPTY_LOOK_MS = 20;
 
 export class Intake {
-  readonly #parts: IntakeParts;
-  readonly #transfers = new Map<string, Transfer>();
+  readonly #deps: IntakeDeps;
+  readonly #transfers = new Map<string, OpenTransfer>();
   /** Commits that have not been answered. */
   #committing = 0;
   #closed = false;
   #draining = false;
 
-  constructor(parts: IntakeParts) {
-    this.#parts = parts;
+  constructor(deps: IntakeDeps) {
+    this.#deps = deps;
   }
 
   /** Transfers that are open. */
@@ -92,14 +82,13 @@ export class Intake {
 
   /** Why a message of this size is not taken right now, if it is not. */
   refusal(bytes = 0): SealpostError | undefined {
-    const { copies } = this.#parts;
     if (this.#closed) return stopping();
-    return this.roomFor(bytes) ?? copies.refusal();
+    return this.roomFor(bytes) ?? this.#deps.writer.refusal();
   }
 
   /** Why nothing of this size is written right now, a copy of another node's mail among it, if it is not. */
   roomFor(bytes: number): SealpostError | undefined {
-    const { store, space, settings } = this.#parts;
+    const { store, space, settings } = this.#deps;
     if (this.#draining) return stopping();
     if (store.failure !== undefined) return storeRefusal(store.failure);
     const available = space.available();
@@ -114,11 +103,11 @@ export class Intake {
   }
 
   /** Begin a transfer. Throws `full` or `not-accepting`. */
-  open(envelope: Envelope, origin: Origin, sizeHint: number, trace: string | undefined): Transfer {
+  open(envelope: Envelope, origin: Origin, sizeHint: number, trace: string | undefined): OpenTransfer {
     const refusal = this.refusal(sizeHint);
     if (refusal !== undefined) throw refusal;
     const now = Date.now();
-    const transfer: Transfer = {
+    const transfer: OpenTransfer = {
       id: newId(),
       queueId: newQueueId(now),
       envelope,
@@ -142,7 +131,7 @@ export class Intake {
     try {
       this.#admit(transfer, bytes.length);
       transfer.begun = true;
-      await this.#parts.store.write(this.#piece(transfer, bytes));
+      await this.#deps.store.write(addPiece(transfer, bytes));
     } catch (error) {
       throw this.#failed(transfer, error);
     }
@@ -154,15 +143,18 @@ export class Intake {
     this.#transfers.delete(transfer.id);
     this.#committing++;
     try {
-      this.#checkSize(transfer, request.facts, bytes.length);
+      checkSize(transfer, request.facts, bytes.length);
       this.#admit(transfer, bytes.length);
       const earlier = transfer.written.length;
-      const { message, last, body } = this.#message(transfer, request, bytes);
+      const { message, last, body } = toMessage(transfer, request, bytes);
       transfer.begun = true;
-      const build = (): StoreOperation[] => [...last, ...messageRecords(message)];
-      await this.#parts.copies.commit(transfer.queueId, message.record, build, earlier, (copy) => {
-        if (body !== undefined) this.#parts.bodies.keep(message, body);
-        this.#accepted(transfer, message, copy);
+      await this.#deps.writer.commit({
+        ...{ id: transfer.queueId, record: message.record, earlier },
+        operations: () => [...last, ...messageRecords(message)],
+        onWritten: (copy) => {
+          if (body !== undefined) this.#deps.bodies.keep(message, body);
+          this.#accepted(transfer, message, copy);
+        },
       });
       return transfer.queueId;
     } catch (error) {
@@ -182,7 +174,7 @@ export class Intake {
   sweep(now = Date.now()): void {
     for (const transfer of this.#transfers.values()) {
       if (now - transfer.touched < IDLE_MS) continue;
-      this.#parts.log.warn(
+      this.#deps.log.warn(
         { queueId: transfer.queueId, trace: transfer.trace, session: transfer.origin.session, bytes: transfer.bytes },
         'transfer aborted: nothing came for ten minutes',
       );
@@ -190,7 +182,7 @@ export class Intake {
     }
   }
 
-  #next(id: string, sequence: number, bytes: Uint8Array): Transfer {
+  #next(id: string, sequence: number, bytes: Uint8Array): OpenTransfer {
     const transfer = this.#transfers.get(id);
     if (transfer === undefined) {
       throw new SealpostError('unknown-transfer', `transfer ${id} is not open here: send the message again`);
@@ -207,66 +199,16 @@ export class Intake {
     return transfer;
   }
 
-  #checkSize({ id, bytes }: Transfer, { size, headerBytes }: MessageFacts, last: number): void {
-    if (bytes + last === size && headerBytes <= size) return;
-    throw new SealpostError(
-      CALL_ERRORS.malformed,
-      `transfer ${id}: ${bytes + last} bytes came, ${size} were announced, ${headerBytes} of them header`,
-    );
-  }
-
-  #admit(transfer: Transfer, bytes: number): void {
-    const refusal = this.roomFor(bytes) ?? this.#parts.copies.refusal();
+  #admit(transfer: OpenTransfer, bytes: number): void {
+    const refusal = this.roomFor(bytes) ?? this.#deps.writer.refusal();
     if (refusal !== undefined) throw refusal;
-    this.#parts.space.took(bytes);
+    this.#deps.space.took(bytes);
     transfer.bytes += bytes;
   }
 
-  /** The operations that write the next piece. */
-  #piece(transfer: Transfer, bytes: Uint8Array): StoreOperation[] {
-    const n = transfer.written.push(bytes.length) - 1;
-    const piece = putBytes(keys.body(transfer.queueId, n), bytes);
-    return n === 0 ? [putBytes(keys.transfer(transfer.queueId), Buffer.alloc(0)), piece] : [piece];
-  }
-
-  #message(
-    transfer: Transfer,
-    request: Commit,
-    bytes: Uint8Array,
-  ): { message: Message; last: StoreOperation[]; body: Buffer | undefined } {
-    const { queueId, envelope, origin, trace, arrived, written } = transfer;
-    const last: StoreOperation[] = [];
-    let body: Buffer | undefined;
-    if (written.length > 0) last.push({ type: 'del', key: keys.transfer(queueId) });
-    if (bytes.length > 0) {
-      const piece = putBytes(keys.body(queueId, written.push(bytes.length) - 1), bytes);
-      last.push(piece);
-      if (written.length === 1 && piece.type === 'put') body = payloadOf(piece.value);
-    }
-    const record: MessageRecord = {
-      reversePath: envelope.reversePath,
-      ret: envelope.ret,
-      envid: envelope.envid,
-      smtpUtf8: envelope.smtpUtf8,
-      origin,
-      trace,
-      arrived,
-      facts: request.facts,
-      prepend: request.prepend.join(''),
-      originating: request.originating,
-      junk: request.junk,
-      chunks: written,
-      recipients: envelope.recipients.length,
-      held: false,
-      delayNoticed: false,
-    };
-    const recipients = envelope.recipients.map((recipient) => ({ recipient, status: { state: 'waiting' as const } }));
-    return { message: loadedMessage(queueId, record, recipients), last, body };
-  }
-
-  #accepted(transfer: Transfer, message: Message, copy: CopyPlace | undefined): void {
+  #accepted(transfer: OpenTransfer, message: Message, copy: CopyPlace | undefined): void {
     const { record } = message;
-    this.#parts.log.info(
+    this.#deps.log.info(
       {
         queueId: message.id,
         trace: record.trace,
@@ -278,11 +220,11 @@ export class Intake {
       },
       'accepted',
     );
-    this.#parts.deliver(message, copy);
+    this.#deps.deliver(message, copy);
   }
 
   /** Give a transfer up after a failure; returns what the caller is told. */
-  #failed(transfer: Transfer, error: unknown): SealpostError {
+  #failed(transfer: OpenTransfer, error: unknown): SealpostError {
     this.#discard(transfer);
     if (errorCode(error) === 'store-failed') return storeRefusal(error);
     return error instanceof SealpostError
@@ -290,18 +232,14 @@ export class Intake {
       : new SealpostError('not-accepting', `the message could not be taken: ${errorText(error)}`, { cause: error });
   }
 
-  #discard(transfer: Transfer): void {
+  #discard(transfer: OpenTransfer): void {
     this.#transfers.delete(transfer.id);
-    const { store, log } = this.#parts;
-    const id = transfer.queueId;
     if (!transfer.begun) return;
-    const operations: StoreOperation[] = transfer.written.map((_, n) => ({ type: 'del', key: keys.body(id, n) }));
-    for (const key of [keys.transfer(id), keys.message(id), keys.place(id)]) operations.push({ type: 'del', key });
-    for (let n = 0; n < transfer.envelope.recipients.length; n++)
-      operations.push({ type: 'del', key: keys.recipient(id, n) });
-    store.persist(operations).catch((error: unknown) => {
+    const { store, log } = this.#deps;
+    store.persist(leftovers(transfer)).catch((error: unknown) => {
       // The store was closed first. The next start finds the mark of a long transfer, and does it.
-      log.info({ queueId: id, reason: errorText(error) }, 'leftovers of a transfer were not deleted');
+      const fields = { queueId: transfer.queueId, trace: transfer.trace, error: errorText(error) };
+      log.info(fields, 'records of an aborted transfer were not deleted: the next start does it');
     });
   }
 }

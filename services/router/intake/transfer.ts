@@ -1,7 +1,14 @@
+import type { StoreOperation } from '#cluster/store.ts';
+import { CALL_ERRORS } from '#shared/contract.ts';
 import type { Envelope, Origin } from '#shared/envelope.ts';
+import { SealpostError } from '#shared/errors.ts';
+import type { MessageFacts } from '../contract.ts';
+import { loadedMessage, type Message } from '../store/message.ts';
+import { keys, type MessageRecord, putBytes } from '../store/records.ts';
+import { payloadOf } from '../store/seal.ts';
 
 /** A message on its way in, as its intake knows it (intake.ts). Times are ms since 1970. */
-export type Transfer = {
+export type OpenTransfer = {
   id: string;
   queueId: string;
   envelope: Envelope;
@@ -17,3 +24,78 @@ export type Transfer = {
   /** Records of it may be on disk, whatever the write was answered. */
   begun: boolean;
 };
+
+/** What a listener says of a message when its last bytes come. */
+export type Commit = {
+  transfer: string;
+  sequence: number;
+  facts: MessageFacts;
+  prepend: string[];
+  originating: boolean;
+  junk: boolean;
+};
+
+/** Check that what came is what was announced; `last`: bytes of the last chunk. Throws `malformed`. */
+export function checkSize({ id, bytes }: OpenTransfer, { size, headerBytes }: MessageFacts, last: number): void {
+  if (bytes + last === size && headerBytes <= size) return;
+  throw new SealpostError(
+    CALL_ERRORS.malformed,
+    `transfer ${id}: ${bytes + last} bytes came, ${size} were announced, ${headerBytes} of them header`,
+  );
+}
+
+/** Take note of the next piece, which is not the last. Returns the operations that write it. */
+export function addPiece(transfer: OpenTransfer, bytes: Uint8Array): StoreOperation[] {
+  const n = transfer.written.push(bytes.length) - 1;
+  const piece = putBytes(keys.body(transfer.queueId, n), bytes);
+  return n === 0 ? [putBytes(keys.transfer(transfer.queueId), Buffer.alloc(0)), piece] : [piece];
+}
+
+/**
+ * The message that a transfer becomes with its last bytes. `last`: the operations that write these and delete the mark
+ * of the transfer; `body`: all of the body, where it is one piece.
+ */
+export function toMessage(
+  transfer: OpenTransfer,
+  request: Commit,
+  bytes: Uint8Array,
+): { message: Message; last: StoreOperation[]; body: Buffer | undefined } {
+  const { queueId, envelope, origin, trace, arrived, written } = transfer;
+  const last: StoreOperation[] = [];
+  let body: Buffer | undefined;
+  if (written.length > 0) last.push({ type: 'del', key: keys.transfer(queueId) });
+  if (bytes.length > 0) {
+    const piece = putBytes(keys.body(queueId, written.push(bytes.length) - 1), bytes);
+    last.push(piece);
+    if (written.length === 1 && piece.type === 'put') body = payloadOf(piece.value);
+  }
+  const record: MessageRecord = {
+    reversePath: envelope.reversePath,
+    ret: envelope.ret,
+    envid: envelope.envid,
+    smtpUtf8: envelope.smtpUtf8,
+    origin,
+    trace,
+    arrived,
+    facts: request.facts,
+    prepend: request.prepend.join(''),
+    originating: request.originating,
+    junk: request.junk,
+    chunks: written,
+    recipients: envelope.recipients.length,
+    held: false,
+    delayNoticed: false,
+  };
+  const recipients = envelope.recipients.map((recipient) => ({ recipient, status: { state: 'waiting' as const } }));
+  return { message: loadedMessage(queueId, record, recipients), last, body };
+}
+
+/** What deletes every record that a transfer may have left. */
+export function leftovers({ queueId, written, envelope }: OpenTransfer): StoreOperation[] {
+  const all = [
+    ...written.map((_, n) => keys.body(queueId, n)),
+    ...[keys.transfer(queueId), keys.message(queueId), keys.place(queueId)],
+    ...envelope.recipients.map((_, n) => keys.recipient(queueId, n)),
+  ];
+  return all.map((key) => ({ type: 'del', key }));
+}

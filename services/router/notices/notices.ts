@@ -43,8 +43,7 @@ export function wants({ notify }: EnvelopeRecipient, kind: NoticeKind): boolean 
  * is in ms, a delay notice of 0 is never.
  */
 export function planNotices(
-  record: MessageRecord,
-  recipients: readonly Recipient[],
+  { record, recipients }: { record: MessageRecord; recipients: readonly Recipient[] },
   changes: readonly Change[],
   now: number,
   times: { 'delay-notice': number },

@@ -1,9 +1,8 @@
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorCode } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { CopySender } from '../copies/copy-sender.ts';
 import type { Queue } from '../queue/queue.ts';
-import type { Settlement } from '../queue/settlement.ts';
+import type { OnSettled, Settlement } from '../queue/settlement.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import { loadMessage } from '../store/load.ts';
 import type { Message } from '../store/message.ts';
@@ -21,13 +20,13 @@ import { hasOpenRecipient, messagesFrom, type Views } from './views.ts';
 
 export type Selection = { queueId: string } | { domain: string } | { all: true };
 
-export type ControlParts = {
+export type ControlDeps = {
   store: Store;
   slots: Slots;
   queue: Queue;
   corrupt: Corrupt;
   settlement: Settlement;
-  copies: CopySender;
+  onSettled: OnSettled;
   views: Views;
   log: Logger;
 };
@@ -36,22 +35,22 @@ export type ControlParts = {
 const BATCH = 500;
 
 export class Control {
-  readonly #parts: ControlParts;
+  readonly #deps: ControlDeps;
 
-  constructor(parts: ControlParts) {
-    this.#parts = parts;
+  constructor(deps: ControlDeps) {
+    this.#deps = deps;
   }
 
   /** Try deferred mail now, whatever its schedule says. Returns how many messages. */
   async retry(selection: Selection): Promise<number> {
-    const { slots, queue } = this.#parts;
+    const { slots, queue } = this.#deps;
     let count = 0;
     for await (const slot of this.#select(selection)) {
       const waits = slot.message?.recipients.some((r) => !r.busy && r.status.state === 'deferred');
       if (slot.state === 'hold' || (slot.state === 'active' && waits !== true)) continue;
       slot.forced = true;
       slot.localTries = 0;
-      slots.line.set(slot, Date.now());
+      slots.schedule.set(slot, Date.now());
       slots.move(slot, 'active');
       count++;
     }
@@ -78,7 +77,7 @@ export class Control {
       const held = slots.filter((slot) => slot.state === 'hold');
       await this.#write(held, false);
       for (const slot of held) this.#resume(slot);
-      this.#parts.queue.pump();
+      this.#deps.queue.pump();
       count += held.length;
     });
     return this.#done('release', selection, count);
@@ -86,7 +85,7 @@ export class Control {
 
   /** Take mail out for good; with `notify` the senders hear of it. A damaged message is removed by its id alone. */
   async remove(selection: Selection, notify: boolean): Promise<number> {
-    const { corrupt, queue } = this.#parts;
+    const { corrupt, queue } = this.#deps;
     let count = 0;
     if ('queueId' in selection && corrupt.has(selection.queueId)) {
       await corrupt.remove(selection.queueId);
@@ -101,25 +100,25 @@ export class Control {
   }
 
   async #remove(slot: Slot, notify: boolean): Promise<boolean> {
-    const { queue, settlement, copies } = this.#parts;
+    const { queue, settlement, onSettled } = this.#deps;
     this.#stop(slot);
     const message = slot.message ?? (await this.#load(slot));
     if (message === undefined) return false;
     const written = await settlement.remove(message, notify);
     queue.remove(slot, message);
     for (const notice of written.notices) queue.add(notice);
-    await copies.settled(slot, written);
+    await onSettled(slot, written);
     return true;
   }
 
   async *#select(selection: Selection): AsyncGenerator<Slot> {
-    const { slots, views } = this.#parts;
+    const { slots, views } = this.#deps;
     if ('queueId' in selection) {
       const slot = slots.get(selection.queueId);
       if (slot === undefined) throw views.notFound(selection.queueId);
       yield slot;
     } else if ('domain' in selection) {
-      for await (const message of messagesFrom(this.#parts, '')) {
+      for await (const message of messagesFrom(this.#deps, '')) {
         const slot = hasOpenRecipient(message, selection.domain) ? slots.get(message.id) : undefined;
         if (slot !== undefined) yield slot;
       }
@@ -130,17 +129,17 @@ export class Control {
 
   /** From here on no attempt of this message begins. */
   #stop(slot: Slot): void {
-    this.#parts.slots.move(slot, 'hold');
-    this.#parts.slots.line.delete(slot);
+    this.#deps.slots.move(slot, 'hold');
+    this.#deps.slots.schedule.delete(slot);
     slot.parked = undefined;
   }
 
   #resume(slot: Slot): void {
-    const { slots } = this.#parts;
+    const { slots } = this.#deps;
     if (!slots.has(slot) || slot.state !== 'hold') return;
     slot.forced = true;
     slots.move(slot, 'active');
-    slots.line.set(slot, Date.now());
+    slots.schedule.set(slot, Date.now());
   }
 
   /**
@@ -148,7 +147,7 @@ export class Control {
    * is awaited between the question and the write.
    */
   async #write(held: readonly Slot[], value: boolean): Promise<void> {
-    const { store, slots, copies } = this.#parts;
+    const { store, slots, onSettled } = this.#deps;
     const read = await store.getMany(held.map((slot) => keys.message(slot.id)));
     const written: { slot: Slot; operation: StoreOperation }[] = [];
     for (const [n, slot] of held.entries()) {
@@ -162,7 +161,7 @@ export class Control {
     await store.write(written.map(({ operation }) => operation));
     await Promise.all(
       written.map(({ slot, operation }) =>
-        copies.settled(slot, { id: slot.id, gone: false, operations: [operation], notices: [] }),
+        onSettled(slot, { id: slot.id, gone: false, operations: [operation], notices: [] }),
       ),
     );
   }
@@ -171,14 +170,14 @@ export class Control {
     try {
       return parseRecord(MessageRecord, keys.message(slot.id), sealed);
     } catch (error) {
-      this.#parts.corrupt.setAside(slot.id, error);
+      this.#deps.corrupt.setAside(slot.id, error);
       return undefined;
     }
   }
 
   /** The message from the store; a damaged one is set aside. */
   async #load(slot: Slot): Promise<Message | undefined> {
-    const { store, slots, corrupt } = this.#parts;
+    const { store, slots, corrupt } = this.#deps;
     try {
       return await loadMessage(store, slot.id);
     } catch (error) {
@@ -189,7 +188,7 @@ export class Control {
   }
 
   #done(operation: string, selection: Selection, count: number): number {
-    this.#parts.log.info({ operation, ...selection, count }, 'queue changed by an operator');
+    this.#deps.log.info({ operation, ...selection, count }, 'queue changed by an operator');
     return count;
   }
 }

@@ -5,7 +5,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import { CHUNK_BYTES, type QueueEntry } from '../contract.ts';
-import type { Lanes } from '../pacing/pacer.ts';
+import type { Pacer } from '../pacing/pacer.ts';
 import type { Routing } from '../queue/routing.ts';
 import type { Bodies } from '../store/bodies.ts';
 import type { Corrupt } from '../store/corrupt.ts';
@@ -16,14 +16,14 @@ import type { Slot, SlotState, Slots } from '../store/slots.ts';
 
 /** What operators can see: list, show, read. Everything comes from the store, so it is what a restart would find. */
 
-export type ViewParts = {
+export type ViewDeps = {
   settings: Settings;
   store: Store;
   slots: Slots;
   bodies: Bodies;
   corrupt: Corrupt;
   routing: Routing;
-  lanes: Lanes;
+  pacer: Pacer;
   log: Logger;
 };
 
@@ -40,10 +40,10 @@ const LOOKED_AT = 10_000;
 const PAGE_CHARACTERS = 256 * 1024;
 
 export class Views {
-  readonly #parts: ViewParts;
+  readonly #deps: ViewDeps;
 
-  constructor(parts: ViewParts) {
-    this.#parts = parts;
+  constructor(deps: ViewDeps) {
+    this.#deps = deps;
   }
 
   /** A page of the queue, oldest first; `next` is there when there may be more. */
@@ -51,8 +51,8 @@ export class Views {
     const entries: QueueEntry[] = [];
     let looked = 0;
     let size = 0;
-    for await (const message of messagesFrom(this.#parts, request.after ?? '')) {
-      const slot = this.#parts.slots.get(message.id);
+    for await (const message of messagesFrom(this.#deps, request.after ?? '')) {
+      const slot = this.#deps.slots.get(message.id);
       if (slot !== undefined && fits(message, slot, request)) {
         const entry = this.#entry(message, slot);
         entries.push(entry);
@@ -66,7 +66,7 @@ export class Views {
 
   /** A message in the queue or the receipt of one that left. Throws `not-found`. */
   async show(id: string): Promise<{ entry: QueueEntry; finished: boolean }> {
-    const { store, slots, settings } = this.#parts;
+    const { store, slots, settings } = this.#deps;
     const slot = slots.get(id);
     if (slot !== undefined) {
       const message = slot.message ?? (await this.#load(id));
@@ -106,10 +106,10 @@ export class Views {
 
   /** A piece of a queued message as it would be sent, without signatures. Throws `not-found` or `corrupt`. */
   async read(id: string, offset: number): Promise<{ total: number; bytes: Uint8Array }> {
-    const slot = this.#parts.slots.get(id);
+    const slot = this.#deps.slots.get(id);
     const message = slot?.message ?? (slot === undefined ? undefined : await this.#load(id));
     if (message === undefined) {
-      if (this.#parts.corrupt.has(id)) throw new SealpostError('corrupt', `message ${id} is damaged and was set aside`);
+      if (this.#deps.corrupt.has(id)) throw new SealpostError('corrupt', `message ${id} is damaged and was set aside`);
       throw this.notFound(id);
     }
     const head = Buffer.from(message.record.prepend);
@@ -118,7 +118,7 @@ export class Views {
     if (offset < start) return { total, bytes: head.subarray(offset, offset + CHUNK_BYTES) };
     for (const [n, size] of message.record.chunks.entries()) {
       if (offset < start + size) {
-        return { total, bytes: (await this.#parts.bodies.piece(message, n)).subarray(offset - start) };
+        return { total, bytes: (await this.#deps.bodies.piece(message, n)).subarray(offset - start) };
       }
       start += size;
     }
@@ -126,7 +126,7 @@ export class Views {
   }
 
   notFound(id: string): SealpostError {
-    const why = this.#parts.corrupt.has(id)
+    const why = this.#deps.corrupt.has(id)
       ? 'it is damaged and was set aside'
       : 'neither in the queue nor in the receipts';
     return new SealpostError('not-found', `no message ${id} on this node: ${why}`);
@@ -135,9 +135,9 @@ export class Views {
   /** The message, or undefined when it left the queue meanwhile. */
   async #load(id: string): Promise<Message | undefined> {
     try {
-      return await loadMessage(this.#parts.store, id);
+      return await loadMessage(this.#deps.store, id);
     } catch (error) {
-      if (errorCode(error) !== 'corrupt' || this.#parts.slots.get(id) !== undefined) throw error;
+      if (errorCode(error) !== 'corrupt' || this.#deps.slots.get(id) !== undefined) throw error;
       return undefined;
     }
   }
@@ -146,7 +146,7 @@ export class Views {
     const { record } = message;
     return {
       queueId: message.id,
-      node: this.#parts.settings.current.node.name,
+      node: this.#deps.settings.current.node.name,
       state: slot.state,
       arrived: record.arrived,
       size: record.facts.size,
@@ -158,7 +158,7 @@ export class Views {
       recipients: message.recipients.map((r) => ({
         recipient: r.recipient,
         status: r.status,
-        nextHop: (isFinal(r.status) ? r.nextHop : this.#parts.routing.nextHop(r.recipient.address)?.key) ?? '',
+        nextHop: (isFinal(r.status) ? r.nextHop : this.#deps.routing.nextHop(r.recipient.address)?.key) ?? '',
         limit: slot.state === 'active' ? this.#limitOf(r) : undefined,
         signatures: r.signatures,
       })),
@@ -168,8 +168,8 @@ export class Views {
   /** The limit whose turn a recipient of an active message waits for. */
   #limitOf({ recipient, status }: Recipient): string | undefined {
     if (dueAt(status) > Date.now()) return undefined;
-    const key = this.#parts.routing.nextHop(recipient.address)?.limit;
-    return key === undefined ? undefined : this.#parts.lanes.waitsFor(key);
+    const key = this.#deps.routing.nextHop(recipient.address)?.limit;
+    return key === undefined ? undefined : this.#deps.pacer.waitsFor(key);
   }
 }
 

@@ -9,16 +9,16 @@ import { allRecipients } from '../delivery/channel.ts';
 import { Fifo } from '../delivery/fifo.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '../delivery/job.ts';
 import { connectionsOf, type DestinationLimit, describeLimit, limitFor, window } from './limits.ts';
-import { type RouterPeers, Shares } from './shares.ts';
-import { Bucket } from './token-bucket.ts';
+import { type DemandBus, Shares } from './shares.ts';
+import { TokenBucket } from './token-bucket.ts';
 
 /**
  * Paces the mail for destinations that have a limit in `rates.destinations`. It stands between the queue and delivery:
- * jobs for other destinations pass, those for a limited one wait in its lane until it is their turn. A limit is that of a
+ * jobs for other destinations pass, those for a limited one wait in its throttle until it is their turn. A limit is that of a
  * recipient domain, whichever way its mail goes: also mail for example.net by way of a smart host keeps to the limit of
  * example.net, and goes in transactions of its own there.
  *
- * A lane is
+ * A throttle is
  *   idle       nothing waits, nothing is under way. It is forgotten when its bucket is as full as that of a new one.
  *   running    at the node's share of the rate one job after the other goes to delivery, as many at once as the node's
  *              share of the connections, and never more than delivery uses for one next hop: so what a silent next hop
@@ -31,9 +31,9 @@ import { Bucket } from './token-bucket.ts';
  * keeps on disk what exceeds a few seconds' worth (`most`).
  */
 
-/** Lanes that are kept though idle, so that their next message waits its time. */
+/** Pacer that are kept though idle, so that their next message waits its time. */
 const MOST_IDLE = 10_000;
-/** A lane with little to send asks for more than it sent lately, so that it need not wait when a little more comes. */
+/** A throttle with little to send asks for more than it sent lately, so that it need not wait when a little more comes. */
 const HEADROOM = 1.1;
 /** A timer is set no further than this: shares change. */
 const LONGEST_WAIT_MS = 60_000;
@@ -42,30 +42,30 @@ const STOPPING = reply(451, '4.3.2', 'delivery stops on this node, the message s
 
 type Waiting = { hop: NextHop; job: Job };
 
-type Lane = {
+type Throttle = {
   readonly key: string;
   limit: DestinationLimit;
   readonly waiting: Fifo<Waiting>;
-  readonly bucket: Bucket;
+  readonly bucket: TokenBucket;
   /** Jobs with delivery. */
-  flying: number;
+  inFlight: number;
   /** Jobs that went to delivery since the last tick. */
   sent: number;
   wanted: boolean;
   timer: NodeJS.Timeout | undefined;
 };
 
-export class Lanes implements Delivery {
+export class Pacer implements Delivery {
   readonly #settings: Settings;
   readonly #log: Logger;
   readonly #shares: Shares;
-  readonly #lanes = new Map<string, Lane>();
+  readonly #throttles = new Map<string, Throttle>();
   #inner: Delivery | undefined;
   #tick: NodeJS.Timeout | undefined;
   #stopWatching: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
 
-  constructor({ settings, log, peers }: { settings: Settings; log: Logger; peers: RouterPeers | undefined }) {
+  constructor({ settings, log, peers }: { settings: Settings; log: Logger; peers: DemandBus | undefined }) {
     this.#settings = settings;
     this.#log = log;
     this.#shares = new Shares({ node: settings.current.node.name, peers, onChange: () => this.#refreshAll() });
@@ -86,15 +86,15 @@ export class Lanes implements Delivery {
       void this.#giveBack(job);
       return;
     }
-    const lane = hop.limit === undefined ? undefined : this.#laneOf(hop.limit);
-    if (lane === undefined) {
+    const throttle = hop.limit === undefined ? undefined : this.#throttleOf(hop.limit);
+    if (throttle === undefined) {
       this.#inner.submit(hop, job);
       return;
     }
-    if (lane.waiting.length === 0) lane.bucket.setBusy(true, performance.now());
-    lane.waiting.push({ hop, job });
-    this.#pump(lane);
-    if (lane.waiting.length > 0 && !lane.wanted) this.#ask(lane);
+    if (throttle.waiting.length === 0) throttle.bucket.setBusy(true, performance.now());
+    throttle.waiting.push({ hop, job });
+    this.#pump(throttle);
+    if (throttle.waiting.length > 0 && !throttle.wanted) this.#ask(throttle);
   }
 
   stop(): Promise<void> {
@@ -112,15 +112,15 @@ export class Lanes implements Delivery {
   connections(domain: string): number | undefined {
     const found = limitFor(this.#settings.current.rates.destinations, domain);
     if (found?.limit.connections === undefined) return undefined;
-    const share = this.#lanes.has(found.key) ? this.#shares.share(found.key) : 0;
+    const share = this.#throttles.has(found.key) ? this.#shares.share(found.key) : 0;
     return Math.max(1, connectionsOf(found.limit, share) ?? 1);
   }
 
   /** The limit that mail waits for, for people; undefined where none does. */
   waitsFor(key: string): string | undefined {
-    const lane = this.#lanes.get(key);
-    if (lane === undefined || lane.waiting.length === 0) return undefined;
-    return describeLimit(key, lane.limit, this.#shares.share(key));
+    const throttle = this.#throttles.get(key);
+    if (throttle === undefined || throttle.waiting.length === 0) return undefined;
+    return describeLimit(key, throttle.limit, this.#shares.share(key));
   }
 
   async #stop(): Promise<void> {
@@ -128,53 +128,53 @@ export class Lanes implements Delivery {
     this.#stopWatching?.();
     this.#shares.stop();
     const inner = this.#inner?.stop();
-    const waiting = [...this.#lanes.values()].flatMap((lane) => this.#empty(lane));
+    const waiting = [...this.#throttles.values()].flatMap((throttle) => this.#empty(throttle));
     await Promise.all([inner, ...waiting.map(({ job }) => this.#giveBack(job))]);
   }
 
-  /** The lane of a limit, made where there is none yet; undefined when there is no such limit. */
-  #laneOf(key: string): Lane | undefined {
-    const known = this.#lanes.get(key);
+  /** The throttle of a limit, made where there is none yet; undefined when there is no such limit. */
+  #throttleOf(key: string): Throttle | undefined {
+    const known = this.#throttles.get(key);
     if (known !== undefined) return known;
     const found = limitFor(this.#settings.current.rates.destinations, key);
     if (found?.key !== key) return undefined;
-    const lane: Lane = {
+    const throttle: Throttle = {
       key,
       limit: found.limit,
       waiting: new Fifo(),
-      bucket: new Bucket(performance.now()),
-      flying: 0,
+      bucket: new TokenBucket(performance.now()),
+      inFlight: 0,
       sent: 0,
       wanted: false,
       timer: undefined,
     };
-    this.#lanes.set(key, lane);
-    this.#refresh(lane);
-    return lane;
+    this.#throttles.set(key, throttle);
+    this.#refresh(throttle);
+    return throttle;
   }
 
   /** Hand over what may go now, and set the timer for the next one. */
-  #pump(lane: Lane): void {
-    clearTimeout(lane.timer);
-    lane.timer = undefined;
-    const most = this.#atOnce(lane);
-    while (lane.waiting.length > 0 && lane.flying < most) {
-      const wait = lane.limit.messages === undefined ? 0 : lane.bucket.take(performance.now());
+  #pump(throttle: Throttle): void {
+    clearTimeout(throttle.timer);
+    throttle.timer = undefined;
+    const most = this.#atOnce(throttle);
+    while (throttle.waiting.length > 0 && throttle.inFlight < most) {
+      const wait = throttle.limit.messages === undefined ? 0 : throttle.bucket.take(performance.now());
       if (wait > 0) {
         if (wait !== Number.POSITIVE_INFINITY) {
-          lane.timer = setTimeout(() => this.#pump(lane), Math.min(Math.ceil(wait), LONGEST_WAIT_MS)).unref();
+          throttle.timer = setTimeout(() => this.#pump(throttle), Math.min(Math.ceil(wait), LONGEST_WAIT_MS)).unref();
         }
         return;
       }
-      const next = lane.waiting.shift();
-      if (next !== undefined) this.#send(lane, next);
+      const next = throttle.waiting.shift();
+      if (next !== undefined) this.#send(throttle, next);
     }
-    if (lane.waiting.length === 0) lane.bucket.setBusy(false, performance.now());
+    if (throttle.waiting.length === 0) throttle.bucket.setBusy(false, performance.now());
   }
 
-  #send(lane: Lane, { hop, job }: Waiting): void {
-    lane.flying++;
-    lane.sent++;
+  #send(throttle: Throttle, { hop, job }: Waiting): void {
+    throttle.inFlight++;
+    throttle.sent++;
     let opened = false;
     const open = async (): Promise<Opened> => {
       const answer = await job.open();
@@ -185,74 +185,74 @@ export class Lanes implements Delivery {
       try {
         await job.finish(results);
       } finally {
-        lane.flying--;
+        throttle.inFlight--;
         if (!opened) {
-          lane.sent--;
-          lane.bucket.giveBack();
+          throttle.sent--;
+          throttle.bucket.giveBack();
         }
-        if (this.#stopped === undefined) this.#pump(lane);
+        if (this.#stopped === undefined) this.#pump(throttle);
       }
     };
     this.#inner?.submit(hop, withEnds(job, open, finish));
   }
 
-  #atOnce(lane: Lane): number {
+  #atOnce(throttle: Throttle): number {
     const { connections } = this.#settings.current.delivery;
-    return Math.min(connections, connectionsOf(lane.limit, this.#shares.share(lane.key)) ?? connections);
+    return Math.min(connections, connectionsOf(throttle.limit, this.#shares.share(throttle.key)) ?? connections);
   }
 
   #everySecond(): void {
-    if (this.#settings.current.rates.destinations.length === 0 && this.#lanes.size === 0) return;
+    if (this.#settings.current.rates.destinations.length === 0 && this.#throttles.size === 0) return;
     const now = performance.now();
     let idle = 0;
-    for (const lane of this.#lanes.values()) {
-      const forgettable = lane.waiting.length === 0 && lane.flying === 0 && lane.sent <= 0;
-      if (forgettable && (lane.limit.messages === undefined || lane.bucket.isFull(now) || ++idle > MOST_IDLE)) {
-        this.#lanes.delete(lane.key);
-        this.#shares.forget(lane.key);
+    for (const throttle of this.#throttles.values()) {
+      const forgettable = throttle.waiting.length === 0 && throttle.inFlight === 0 && throttle.sent <= 0;
+      if (forgettable && (throttle.limit.messages === undefined || throttle.bucket.isFull(now) || ++idle > MOST_IDLE)) {
+        this.#throttles.delete(throttle.key);
+        this.#shares.forget(throttle.key);
         continue;
       }
-      this.#ask(lane);
-      lane.sent = 0;
+      this.#ask(throttle);
+      throttle.sent = 0;
     }
     this.#shares.tell();
   }
 
-  /** Say what the lane could use of its limit, and take its share. */
-  #ask(lane: Lane): void {
-    const { messages, connections } = lane.limit;
-    const { length } = lane.waiting;
-    const ofRate = messages === undefined ? 0 : (length + Math.max(0, lane.sent) * HEADROOM) / perSecond(messages);
-    const ofConnections = connections === undefined ? 0 : (length + lane.flying) / connections;
+  /** Say what the throttle could use of its limit, and take its share. */
+  #ask(throttle: Throttle): void {
+    const { messages, connections } = throttle.limit;
+    const { length } = throttle.waiting;
+    const ofRate = messages === undefined ? 0 : (length + Math.max(0, throttle.sent) * HEADROOM) / perSecond(messages);
+    const ofConnections = connections === undefined ? 0 : (length + throttle.inFlight) / connections;
     const want = Math.min(1, Math.max(ofRate, ofConnections));
-    lane.wanted = want > 0;
-    this.#shares.want(lane.key, want, connections === undefined ? 0 : lane.flying / connections);
-    this.#refresh(lane);
+    throttle.wanted = want > 0;
+    this.#shares.want(throttle.key, want, connections === undefined ? 0 : throttle.inFlight / connections);
+    this.#refresh(throttle);
   }
 
-  #refresh(lane: Lane): void {
-    const { messages } = lane.limit;
-    const share = this.#shares.share(lane.key);
-    if (messages !== undefined) lane.bucket.setRate(perSecond(messages) * share, performance.now());
-    if (lane.waiting.length > 0) this.#pump(lane);
+  #refresh(throttle: Throttle): void {
+    const { messages } = throttle.limit;
+    const share = this.#shares.share(throttle.key);
+    if (messages !== undefined) throttle.bucket.setRate(perSecond(messages) * share, performance.now());
+    if (throttle.waiting.length > 0) this.#pump(throttle);
   }
 
   #refreshAll(): void {
-    for (const lane of this.#lanes.values()) this.#refresh(lane);
+    for (const throttle of this.#throttles.values()) this.#refresh(throttle);
   }
 
   /** The configuration has changed: what waits goes on under the limits that it has now. */
   #changeLimits(): void {
     const { destinations } = this.#settings.current.rates;
-    const waiting = [...this.#lanes.values()].flatMap((lane) => this.#empty(lane));
-    for (const lane of this.#lanes.values()) {
-      const found = limitFor(destinations, lane.key);
-      if (found?.key === lane.key) {
-        lane.limit = found.limit;
-        this.#refresh(lane);
+    const waiting = [...this.#throttles.values()].flatMap((throttle) => this.#empty(throttle));
+    for (const throttle of this.#throttles.values()) {
+      const found = limitFor(destinations, throttle.key);
+      if (found?.key === throttle.key) {
+        throttle.limit = found.limit;
+        this.#refresh(throttle);
       } else {
-        this.#lanes.delete(lane.key);
-        this.#shares.forget(lane.key);
+        this.#throttles.delete(throttle.key);
+        this.#shares.forget(throttle.key);
       }
     }
     for (const { hop, job } of waiting) {
@@ -261,10 +261,10 @@ export class Lanes implements Delivery {
     }
   }
 
-  #empty(lane: Lane): Waiting[] {
-    clearTimeout(lane.timer);
+  #empty(throttle: Throttle): Waiting[] {
+    clearTimeout(throttle.timer);
     const all: Waiting[] = [];
-    for (let next = lane.waiting.shift(); next !== undefined; next = lane.waiting.shift()) all.push(next);
+    for (let next = throttle.waiting.shift(); next !== undefined; next = throttle.waiting.shift()) all.push(next);
     return all;
   }
 

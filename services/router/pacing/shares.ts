@@ -31,7 +31,7 @@ type Own = Line & {
   hungrySince: number | undefined;
 };
 
-export type RouterPeers = {
+export type DemandBus = {
   announce: Announce<RouterContract>;
   /** Hears what routers announce, this one too. */
   hear: Listen<RouterContract, 'demand'>;
@@ -49,7 +49,7 @@ const EPSILON = 0.002;
 export type SharesOptions = {
   node: string;
   /** Undefined: this router is the only one. */
-  peers: RouterPeers | undefined;
+  peers: DemandBus | undefined;
   /** Shares may have changed by what others said. */
   onChange: () => void;
   /** Milliseconds of a clock that never jumps. */

@@ -10,7 +10,7 @@ const CATCH_UP_MS = 200;
 /** Sums of fractions come out a little short of 1. */
 const ALMOST_ONE = 1 - 1e-6;
 
-export class Bucket {
+export class TokenBucket {
   #tokens = 1;
   #rate = 0;
   #busy = false;

@@ -3,15 +3,13 @@ import { needsSmtpUtf8 } from '#shared/address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
-import type { Copies } from '../copies/copies.ts';
 import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '../delivery/job.ts';
 import type { Bodies } from '../store/bodies.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import type { Message } from '../store/message.ts';
-import type { SignatureKey } from '../store/records.ts';
+import type { SigningKeyRef } from '../store/records.ts';
 import type { Slot } from '../store/slots.ts';
-import type { Queue } from './queue.ts';
-import type { Settlement } from './settlement.ts';
+import type { OnSettled, Settlement } from './settlement.ts';
 import type { Signing } from './signing.ts';
 
 /**
@@ -23,37 +21,51 @@ import type { Signing } from './signing.ts';
  * signs it, and gives the bytes. Finishing happens once; the attempt is over when its outcome is on disk.
  */
 
-export type AttemptTools = {
+/** Why this node must not deliver a message although its time has come; undefined where it may. */
+export type Obstacle = (slot: Slot) => string | undefined;
+
+export type AttemptDeps = {
   log: Logger;
   store: Store;
   bodies: Bodies;
   corrupt: Corrupt;
   signing: Signing;
   settlement: Settlement;
-  copies: Copies;
+  obstacle: Obstacle;
+  onSettled: OnSettled;
+};
+
+/** What an attempt changes in the queue that started it. */
+export type AttemptQueue = {
+  /** No further attempt starts. */
+  readonly ended: boolean;
+  add(message: Message): void;
+  remove(slot: Slot, message: Message): void;
+  attemptEnded(slot: Slot, message: Message, hop: NextHop): void;
+};
+
+/** What is tried: the recipients of a message that share a next hop, by their indexes. */
+export type AttemptOf = {
+  slot: Slot;
+  message: Message;
+  hop: NextHop;
+  indexes: readonly number[];
+  urgent: boolean;
 };
 
 export class Attempt implements Job {
-  readonly #tools: AttemptTools;
-  readonly #queue: Queue;
+  readonly #deps: AttemptDeps;
+  readonly #queue: AttemptQueue;
   readonly #slot: Slot;
   readonly #message: Message;
   readonly #hop: NextHop;
   readonly recipients: JobRecipient[];
   readonly urgent: boolean;
-  #signatures: SignatureKey[] | undefined;
+  #signatures: SigningKeyRef[] | undefined;
   #finished = false;
 
-  constructor(
-    tools: AttemptTools,
-    queue: Queue,
-    slot: Slot,
-    message: Message,
-    hop: NextHop,
-    indexes: readonly number[],
-    urgent: boolean,
-  ) {
-    this.#tools = tools;
+  constructor(deps: AttemptDeps, queue: AttemptQueue, { slot, message, hop, indexes, urgent }: AttemptOf) {
+    this.#deps = deps;
     this.#queue = queue;
     this.#slot = slot;
     this.#message = message;
@@ -113,7 +125,7 @@ export class Attempt implements Job {
   }
 
   async open(): Promise<Opened> {
-    const { bodies, signing } = this.#tools;
+    const { bodies, signing } = this.#deps;
     const { record } = this.#message;
     try {
       let obstacle = this.#obstacle();
@@ -144,12 +156,12 @@ export class Attempt implements Job {
 
   async finish(results: RecipientResult[]): Promise<void> {
     if (this.#finished) {
-      this.#tools.log.error({ queueId: this.queueId, trace: this.trace }, 'an attempt was finished twice');
+      this.#deps.log.error({ queueId: this.queueId, trace: this.trace }, 'an attempt was finished twice');
       return;
     }
     this.#finished = true;
     try {
-      const settled = await this.#tools.settlement.settle({
+      const settled = await this.#deps.settlement.settle({
         slot: this.#slot,
         message: this.#message,
         hop: this.#hop,
@@ -160,10 +172,10 @@ export class Attempt implements Job {
       });
       if (this.#message.gone) this.#queue.remove(this.#slot, this.#message);
       for (const notice of settled.notices) this.#queue.add(notice);
-      await this.#tools.copies.sender.settled(this.#slot, settled);
+      await this.#deps.onSettled(this.#slot, settled);
     } catch (error) {
       // The store was closed before it worked again: what was delivered will be delivered again after the restart.
-      this.#tools.log.error(
+      this.#deps.log.error(
         { queueId: this.queueId, trace: this.trace, results, err: error },
         'the outcome of an attempt could not be recorded',
       );
@@ -186,30 +198,30 @@ export class Attempt implements Job {
   #obstacle(): Opened | undefined {
     if (this.#message.gone) return notNow(reply(451, '4.3.0', 'the message has left the queue'));
     if (this.#slot.state === 'hold') return notNow(reply(451, '4.3.0', 'an operator holds the message'));
-    if (this.#tools.store.failure !== undefined) {
+    if (this.#deps.store.failure !== undefined) {
       return notNow(reply(451, '4.3.1', 'the queue cannot write to its disk'));
     }
-    const obstacle = this.#tools.copies.obstacle(this.#slot);
+    const obstacle = this.#deps.obstacle(this.#slot);
     return obstacle === undefined ? undefined : notNow(reply(451, '4.3.2', obstacle));
   }
 
   async *#read(head: Buffer): AsyncGenerator<Uint8Array> {
     yield head;
     try {
-      yield* this.#tools.bodies.pieces(this.#message);
+      yield* this.#deps.bodies.pieces(this.#message);
     } catch (error) {
       this.#noteDamage(error);
       throw error;
     }
     // The end of the message follows: the last moment at which another node may still have it alone.
-    const obstacle = this.#tools.copies.obstacle(this.#slot);
+    const obstacle = this.#deps.obstacle(this.#slot);
     if (obstacle !== undefined) throw new SealpostError('not-ours', obstacle);
   }
 
   #noteDamage(error: unknown): void {
     if (errorCode(error) !== 'corrupt' || this.#message.gone) return;
     this.#queue.remove(this.#slot, this.#message);
-    this.#tools.corrupt.setAside(this.queueId, error);
+    this.#deps.corrupt.setAside(this.queueId, error);
   }
 }
 

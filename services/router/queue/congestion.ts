@@ -1,14 +1,25 @@
 import { Fifo } from '../delivery/fifo.ts';
+import type { NextHop } from '../delivery/job.ts';
 import type { Slot } from '../store/slots.ts';
 
 /**
- * Keeps one slow destination from taking the place of all others: one that has as many attempts under way as it may have
- * gets no further ones. What is for it waits here, in order, and is handed back as its attempts end. How many it may have
- * the queue says: for a next hop half of its limit, while the loaded messages near that; for a destination with a rate
- * (`rates.destinations`) a few seconds' worth.
+ * Keeps one slow destination from taking the place of all others. A destination is congested while it has as many
+ * attempts under way as the queue allows it: for a next hop half of the queue's limit while the loaded messages near
+ * that, for a destination with a rate (`rates.destinations`) a few seconds' worth. Mail for it is parked here then, in
+ * order, and handed back as its attempts end.
  */
 
-type Hop = {
+/** Where a message is parked: before its next hop, or before the limit of its destination. */
+export function congestionKey({ key, limit }: NextHop): string {
+  return limit === undefined ? key : `${LIMIT}${limit}`;
+}
+
+const LIMIT = 'limit ';
+
+/** Whether a key is that of a limit: what is parked there waits for its turn at a rate. */
+export const isPaced = (key: string): boolean => key.startsWith(LIMIT);
+
+type Bottleneck = {
   attempts: number;
   readonly waiting: Fifo<Slot>;
   /** Those whose turn it was when there was no room after all: they come first. */
@@ -18,50 +29,50 @@ type Hop = {
 };
 
 /** Handed back for each attempt that ends: more than one, so that the destination never runs dry. */
-const AT_ONCE = 2;
+const HANDED_BACK = 2;
 
-export class Crowds {
-  readonly #hops = new Map<string, Hop>();
+export class Congestion {
+  readonly #bottlenecks = new Map<string, Bottleneck>();
   /** Slots that were handed back. */
   readonly #called = new WeakSet<Slot>();
 
-  enter(key: string): void {
-    const hop = this.#hops.get(key);
-    if (hop !== undefined) hop.attempts++;
-    else this.#hops.set(key, { attempts: 1, waiting: new Fifo(), again: new Fifo(), members: new Set() });
+  attemptStarted(key: string): void {
+    const known = this.#bottlenecks.get(key);
+    if (known !== undefined) known.attempts++;
+    else this.#bottlenecks.set(key, { attempts: 1, waiting: new Fifo(), again: new Fifo(), members: new Set() });
   }
 
   isFull(key: string, most: number): boolean {
-    return (this.#hops.get(key)?.attempts ?? 0) >= most;
+    return (this.#bottlenecks.get(key)?.attempts ?? 0) >= most;
   }
 
   /** Wait for `key`. A slot that waits for it already keeps its place. */
   park(key: string, slot: Slot): void {
     slot.parked = key;
-    const hop = this.#hops.get(key);
-    if (hop === undefined || hop.members.has(slot)) return;
-    hop.members.add(slot);
-    (this.#called.has(slot) ? hop.again : hop.waiting).push(slot);
+    const bottleneck = this.#bottlenecks.get(key);
+    if (bottleneck === undefined || bottleneck.members.has(slot)) return;
+    bottleneck.members.add(slot);
+    (this.#called.has(slot) ? bottleneck.again : bottleneck.waiting).push(slot);
   }
 
-  /** An attempt has ended. Returns the slots whose turn it is: all when none is under way, who else would call them? */
-  leave(key: string, most: number): Slot[] {
-    const hop = this.#hops.get(key);
-    if (hop === undefined) return [];
-    hop.attempts--;
-    if (hop.attempts >= most) return [];
+  /** Returns the slots whose turn it is: all of them when no attempt is left whose end would call them. */
+  attemptEnded(key: string, most: number): Slot[] {
+    const bottleneck = this.#bottlenecks.get(key);
+    if (bottleneck === undefined) return [];
+    bottleneck.attempts--;
+    if (bottleneck.attempts >= most) return [];
     const slots: Slot[] = [];
-    const count = hop.attempts === 0 ? Number.POSITIVE_INFINITY : AT_ONCE;
+    const count = bottleneck.attempts === 0 ? Number.POSITIVE_INFINITY : HANDED_BACK;
     while (slots.length < count) {
-      const slot = hop.again.shift() ?? hop.waiting.shift();
+      const slot = bottleneck.again.shift() ?? bottleneck.waiting.shift();
       if (slot === undefined) break;
-      hop.members.delete(slot);
+      bottleneck.members.delete(slot);
       // Some were removed, held, or called by another destination meanwhile.
       if (slot.parked === undefined) continue;
       this.#called.add(slot);
       slots.push(slot);
     }
-    if (hop.attempts === 0) this.#hops.delete(key);
+    if (bottleneck.attempts === 0) this.#bottlenecks.delete(key);
     return slots;
   }
 }

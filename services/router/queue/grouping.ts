@@ -3,18 +3,17 @@ import { dueAt, type Message } from '../store/message.ts';
 import type { Slot } from '../store/slots.ts';
 import type { Routing } from './routing.ts';
 
-/** Which recipients of a message go together, and where those wait that cannot go now. */
+/** Which recipients of a message are tried together. */
 
 /** Recipients due this soon go along with those that are due now. */
 const TOGETHER_MS = 20_000;
 
-/** The recipients that are due, by their next hop and its limit. */
-export function dueByHop(
-  slot: Slot,
-  message: Message,
-  routing: Routing,
-): { hop: NextHop | undefined; indexes: number[] }[] {
-  const groups = new Map<string, { hop: NextHop | undefined; indexes: number[] }>();
+/** Recipients of one message, by index, that share a next hop and its limit. No hop: their route leads nowhere. */
+export type Group = { hop: NextHop | undefined; indexes: number[] };
+
+/** The recipients that are due. */
+export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[] {
+  const groups = new Map<string, Group>();
   const soon = slot.forced ? Number.MAX_VALUE : Date.now() + TOGETHER_MS;
   for (const [index, r] of message.recipients.entries()) {
     if (r.busy || dueAt(r.status) > soon) continue;
@@ -26,15 +25,3 @@ export function dueByHop(
   }
   return [...groups.values()];
 }
-
-/** Where a message waits that cannot go now: before its next hop, or before the limit of its destination. */
-export function crowdOf({ key, limit }: NextHop): string {
-  return limit === undefined ? key : `${PACED}${limit}`;
-}
-
-const PACED = 'limit ';
-/** Whether a crowd waits for its turn at a rate. */
-export const isPaced = (crowd: string): boolean => crowd.startsWith(PACED);
-
-/** The next hop of mail that has none. */
-export const NOWHERE: NextHop = { key: '', spec: { kind: 'discard' }, tls: 'off' };

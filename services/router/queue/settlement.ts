@@ -4,13 +4,12 @@ import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, reply } from '#shared/reply.ts';
-import type { Written } from '../copies/copy-sender.ts';
 import type { NextHop, RecipientResult } from '../delivery/job.ts';
 import { noticeMessage } from '../notices/notice-message.ts';
 import { anyNotice, type Change, type Notices, planNotices } from '../notices/notices.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { isFinal, isFinished, type Message, type Recipient, recipientRecord } from '../store/message.ts';
-import { keys, putJson, type Receipt, type SignatureKey } from '../store/records.ts';
+import { keys, putJson, type Receipt, type SigningKeyRef } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import { localDelay, nextAttempt, retryDelay } from './schedule.ts';
 
@@ -28,25 +27,40 @@ export type AttemptOutcome = {
   message: Message;
   hop: NextHop;
   indexes: readonly number[];
-  signatures: SignatureKey[] | undefined;
+  signatures: SigningKeyRef[] | undefined;
   results: readonly RecipientResult[];
   /** The attempt did not take place because the mail is held or the router stops: trouble of our own is none. */
   stopped: boolean;
 };
 
-export class Settlement {
-  readonly #settings: Settings;
-  readonly #store: Store;
-  readonly #bodies: Bodies;
-  readonly #slots: Slots;
-  readonly #log: Logger;
+/**
+ * What has changed on disk: records of messages, those of `id` among them. `own`: nothing but trouble of this node,
+ * which a second copy of the message need not know.
+ */
+export type Written = {
+  id: string;
+  gone: boolean;
+  own?: boolean;
+  operations: readonly StoreOperation[];
+  notices: readonly Message[];
+};
 
-  constructor(settings: Settings, store: Store, bodies: Bodies, slots: Slots, log: Logger) {
-    this.#settings = settings;
-    this.#store = store;
-    this.#bodies = bodies;
-    this.#slots = slots;
-    this.#log = log;
+/**
+ * Told what was written about a message; the slot is undefined where it has none. The attempt, or the operator's
+ * command, is over when the promise resolves. Never rejects.
+ */
+export type OnSettled = (slot: Slot | undefined, written: Written) => Promise<void>;
+
+export type SettlementDeps = { settings: Settings; store: Store; bodies: Bodies; slots: Slots; log: Logger };
+
+/** What a batch is made of. `original`: the first bytes of the message, where a notice quotes them. */
+type Batch = { changes: Change[]; plan: Notices; original: Buffer | undefined; now: number };
+
+export class Settlement {
+  readonly #deps: SettlementDeps;
+
+  constructor(deps: SettlementDeps) {
+    this.#deps = deps;
   }
 
   /**
@@ -57,7 +71,7 @@ export class Settlement {
     const { message } = attempt;
     const now = Date.now();
     const changes = this.#changes(attempt, now);
-    const plan = planNotices(message.record, message.recipients, changes, now, this.#settings.current.queue);
+    const plan = planNotices(message, changes, now, this.#deps.settings.current.queue);
     const original = anyNotice(plan) ? await this.#original(message) : undefined;
     for (const change of changes) this.#logChange(attempt, change, now);
     if (message.gone) return this.#settleGone(message, changes, now);
@@ -65,12 +79,12 @@ export class Settlement {
       message.record.reversePath === '' &&
       changes.some((c) => c.status.state === 'failed' || c.status.state === 'expired')
     ) {
-      this.#log.info(
+      this.#deps.log.info(
         { queueId: message.id, trace: message.record.trace },
         'nobody is told of the failure: the mail has the null reverse-path',
       );
     }
-    return this.#commit(message, changes, plan, original, now);
+    return this.#commit(message, { changes, plan, original, now });
   }
 
   /** Take recipients out by an operator's decision. Resolves when that is on disk. */
@@ -87,27 +101,22 @@ export class Settlement {
       }));
     const none: Notices = { failed: [], delayed: [], succeeded: [] };
     const plan = notify
-      ? { ...planNotices(message.record, message.recipients, changes, now, this.#settings.current.queue), delayed: [] }
+      ? { ...planNotices(message, changes, now, this.#deps.settings.current.queue), delayed: [] }
       : none;
     const original = anyNotice(plan) ? await this.#original(message) : undefined;
     if (message.gone) return nothing(message);
-    return this.#commit(message, changes, plan, original, now);
+    return this.#commit(message, { changes, plan, original, now });
   }
 
   /** Delete a message whose recipients all had their final status when it was read. Its receipt tells what is known. */
   async close(message: Message): Promise<void> {
     message.gone = true;
     const receipt = putJson(keys.receipt(message.id), receiptOf(message, Date.now()));
-    await this.#store.persist([...this.#removal(message), receipt]);
+    await this.#deps.store.persist([...this.#removal(message), receipt]);
   }
 
-  async #commit(
-    message: Message,
-    changes: Change[],
-    plan: Notices,
-    original: Buffer | undefined,
-    now: number,
-  ): Promise<Written> {
+  async #commit(message: Message, batch: Batch): Promise<Written> {
+    const { changes, plan, now } = batch;
     const operations: StoreOperation[] = [];
     for (const { recipient, status } of changes) recipient.status = status;
     if (isFinished(message)) {
@@ -121,10 +130,10 @@ export class Settlement {
       message.record.delayNoticed = true;
       operations.push(putJson(keys.message(message.id), message.record));
     }
-    const notices = this.#notices(message, { ...plan, delayed }, original, now, operations);
-    if (operations.length > 0) await this.#store.persist(operations);
+    const notices = this.#notices(message, { ...batch, plan: { ...plan, delayed } }, operations);
+    if (operations.length > 0) await this.#deps.store.persist(operations);
     for (const n of notices) {
-      this.#log.info(
+      this.#deps.log.info(
         { queueId: n.id, trace: n.record.trace, about: message.id, to: message.record.reversePath },
         'notice to the sender committed',
       );
@@ -138,7 +147,7 @@ export class Settlement {
     const delivered = changes.filter((c) => c.status.state === 'delivered');
     if (delivered.length === 0 || !isFinished(message)) return nothing(message);
     for (const { recipient, status } of delivered) recipient.status = status;
-    await this.#store.persist([putJson(keys.receipt(message.id), receiptOf(message, now))]);
+    await this.#deps.store.persist([putJson(keys.receipt(message.id), receiptOf(message, now))]);
     return nothing(message);
   }
 
@@ -154,7 +163,7 @@ export class Settlement {
       if (recipient === undefined) continue;
       const result = results.get(index) ?? withoutResult(index, now);
       if (result.state === 'deferred' && result.local === true && attempt.stopped) continue;
-      const status = this.#statusAfter(attempt, recipient.status, result, now, random);
+      const status = this.#statusAfter(attempt, recipient.status, result, { now, random });
       recipient.nextHop = attempt.hop.key;
       if (result.state === 'delivered') recipient.signatures = attempt.signatures;
       const silent = isRepeat(recipient.status, status, result);
@@ -168,12 +177,11 @@ export class Settlement {
     { slot, message }: AttemptOutcome,
     before: RecipientStatus,
     result: RecipientResult,
-    now: number,
-    random: number,
+    { now, random }: { now: number; random: number },
   ): RecipientStatus {
     const { outcome } = result;
     if (result.state !== 'deferred') return { state: result.state, outcome };
-    const { queue } = this.#settings.current;
+    const { queue } = this.#deps.settings.current;
     const attempts = (before.state === 'deferred' ? before.attempts : 0) + (result.local === true ? 0 : 1);
     const delay =
       result.local === true ? localDelay(slot.localTries, random) : retryDelay(attempts, queue.retry, random);
@@ -183,14 +191,9 @@ export class Settlement {
       : { state: 'deferred', attempts, nextAttempt: next, outcome };
   }
 
-  #notices(
-    message: Message,
-    plan: Notices,
-    original: Buffer | undefined,
-    now: number,
-    operations: StoreOperation[],
-  ): Message[] {
-    const { node, queue } = this.#settings.current;
+  /** The notices of a plan; what writes them is added to `operations`. */
+  #notices(message: Message, { plan, original, now }: Batch, operations: StoreOperation[]): Message[] {
+    const { node, queue } = this.#deps.settings.current;
     const until = message.record.arrived + queue.expire;
     const notices: Message[] = [];
     for (const [kind, changes] of [
@@ -201,7 +204,7 @@ export class Settlement {
       if (changes.length === 0) continue;
       const made = noticeMessage({ kind, about: message, changes, original, hostname: node.hostname, now, until });
       operations.push(...made.operations);
-      this.#bodies.keep(made.message, made.body);
+      this.#deps.bodies.keep(made.message, made.body);
       notices.push(made.message);
     }
     return notices;
@@ -211,12 +214,12 @@ export class Settlement {
   async #original(message: Message): Promise<Buffer | undefined> {
     const { facts, ret } = message.record;
     try {
-      return await this.#bodies.head(
+      return await this.#deps.bodies.head(
         message,
         ret === 'FULL' && facts.size <= QUOTED_BYTES ? facts.size : facts.headerBytes,
       );
     } catch (error) {
-      this.#log.error(
+      this.#deps.log.error(
         { queueId: message.id, trace: message.record.trace, reason: errorText(error) },
         'the message cannot be quoted in its notice',
       );
@@ -227,7 +230,8 @@ export class Settlement {
   /** What deletes a message. */
   #removal(message: Message): StoreOperation[] {
     const operations: StoreOperation[] = [{ type: 'del', key: keys.message(message.id) }];
-    if (this.#slots.get(message.id)?.copy !== undefined) operations.push({ type: 'del', key: keys.place(message.id) });
+    if (this.#deps.slots.get(message.id)?.copy !== undefined)
+      operations.push({ type: 'del', key: keys.place(message.id) });
     for (let n = 0; n < message.recipients.length; n++)
       operations.push({ type: 'del', key: keys.recipient(message.id, n) });
     for (let n = 0; n < message.record.chunks.length; n++)
@@ -251,8 +255,8 @@ export class Settlement {
       delay: (now - message.record.arrived) / 1000,
       next: status.state === 'deferred' ? Math.round((status.nextAttempt - now) / 1000) : undefined,
     };
-    if (status.state === 'failed' || status.state === 'expired') this.#log.warn(fields, status.state);
-    else this.#log.info(fields, status.state);
+    if (status.state === 'failed' || status.state === 'expired') this.#deps.log.warn(fields, status.state);
+    else this.#deps.log.info(fields, status.state);
   }
 }
 

@@ -4,7 +4,7 @@ import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
 import type { Message } from '../store/message.ts';
-import type { SignatureKey } from '../store/records.ts';
+import type { SigningKeyRef } from '../store/records.ts';
 import { type Unsigned, UnsignedCounts } from './unsigned-counts.ts';
 
 /**
@@ -13,7 +13,7 @@ import { type Unsigned, UnsignedCounts } from './unsigned-counts.ts';
  */
 
 export type Signed =
-  | { ok: true; header: string; keys: SignatureKey[] }
+  | { ok: true; header: string; keys: SigningKeyRef[] }
   | { ok: false; state: 'deferred' | 'failed'; reply: Reply; local: boolean };
 
 /** Shorter than the first retry, so that this does not meet the same silence. */

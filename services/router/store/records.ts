@@ -20,8 +20,8 @@ import { seal, sealJson, unseal } from './seal.ts';
  *   corrupt!<queueId>!<key>       a record of a damaged message, as it was found
  */
 
-export const SignatureKey = z.object({ domain: z.string(), selector: z.string() });
-export type SignatureKey = z.infer<typeof SignatureKey>;
+export const SigningKeyRef = z.object({ domain: z.string(), selector: z.string() });
+export type SigningKeyRef = z.infer<typeof SigningKeyRef>;
 
 export const MessageRecord = z.object({
   reversePath: z.string(),
@@ -56,7 +56,7 @@ export const RecipientRecord = z.object({
   status: RecipientStatus,
   /** Of the last attempt: where it went and which keys signed it. */
   nextHop: z.string().optional(),
-  signatures: z.array(SignatureKey).optional(),
+  signatures: z.array(SigningKeyRef).optional(),
 });
 export type RecipientRecord = z.infer<typeof RecipientRecord>;
 

@@ -9,7 +9,7 @@ import type { CopyPlace } from './records.ts';
  * States of a slot:
  *   active     delivery works on it, or it is its turn as soon as there is room.
  *   deferred   every recipient left waits for a later attempt.
- *   hold       an operator stopped it: it is in no line until released.
+ *   hold       an operator stopped it: it is not in the schedule until released.
  */
 export type SlotState = 'active' | 'deferred' | 'hold';
 
@@ -30,7 +30,7 @@ export type Slot = HeapItem & {
 };
 
 export class Slots {
-  readonly line = new Heap<Slot>();
+  readonly schedule = new Heap<Slot>();
   readonly #slots = new Map<string, Slot>();
   #removed = 0;
   readonly #counts: Record<SlotState, number> = { active: 0, deferred: 0, hold: 0 };
@@ -81,7 +81,7 @@ export class Slots {
   }
 
   remove(slot: Slot): void {
-    this.line.delete(slot);
+    this.schedule.delete(slot);
     if (!this.has(slot)) return;
     this.#slots.delete(slot.id);
     this.#removed++;

@@ -23,7 +23,7 @@ test('receipts go when their mail left longer ago than they are kept, however lo
   const bodies = new Bodies(store);
   const intake = new Intake({
     ...{ settings, log: silentLogger, store, space, bodies, deliver: () => undefined },
-    copies: (await aloneCopies(settings, store)).sender,
+    writer: (await aloneCopies(settings, store)).sender,
   });
   const maintenance = new Maintenance({ settings, store, slots: new Slots(), space, intake, log: silentLogger });
 

@@ -14,7 +14,7 @@ import { type Extensions, parseExtensions } from './extensions.ts';
 
 export type Target = { name: string; address: string; port: number };
 
-export type SessionOptions = {
+export type PeerSessionOptions = {
   protocol: 'smtp' | 'lmtp';
   /** Our name in EHLO. */
   hostname: string;
@@ -29,7 +29,7 @@ export type SessionOptions = {
   log: Logger;
 };
 
-export type Session = { connection: Connection; peer: Extensions; protocol: 'smtp' | 'lmtp' };
+export type PeerSession = { connection: Connection; peer: Extensions; protocol: 'smtp' | 'lmtp' };
 
 class TlsFailed extends Error {
   constructor(cause: unknown) {
@@ -39,7 +39,7 @@ class TlsFailed extends Error {
 }
 
 /** Open a session with one host. Rejects with `HostUnusable`. */
-export async function openSession(target: Target, options: SessionOptions): Promise<Session> {
+export async function openSession(target: Target, options: PeerSessionOptions): Promise<PeerSession> {
   try {
     return await attempt(target, options);
   } catch (error) {
@@ -58,7 +58,7 @@ function hostOf(target: Target): string {
   return `${target.name}[${target.address}]:${target.port}`;
 }
 
-async function attempt(target: Target, options: SessionOptions): Promise<Session> {
+async function attempt(target: Target, options: PeerSessionOptions): Promise<PeerSession> {
   let connection: Connection | undefined;
   const abort = (): void => connection?.destroy('delivery stops');
   try {
@@ -77,7 +77,7 @@ async function attempt(target: Target, options: SessionOptions): Promise<Session
   }
 }
 
-async function introduce(connection: Connection, target: Target, options: SessionOptions): Promise<Extensions> {
+async function introduce(connection: Connection, target: Target, options: PeerSessionOptions): Promise<Extensions> {
   const { command } = options.timeouts;
   const greeting = await connection.command('', 'the greeting', command);
   // 554 at the greeting speaks of the host, not of the message (RFC 5321 §3.1, §4.3.2): the next host is tried, and the
@@ -100,7 +100,7 @@ async function introduce(connection: Connection, target: Target, options: Sessio
   return peer;
 }
 
-async function hello(connection: Connection, options: SessionOptions): Promise<Extensions> {
+async function hello(connection: Connection, options: PeerSessionOptions): Promise<Extensions> {
   const { command } = options.timeouts;
   const verb = options.protocol === 'lmtp' ? 'LHLO' : 'EHLO';
   const answer = await connection.command(`${verb} ${options.hostname}\r\n`, verb, command);
@@ -116,7 +116,7 @@ async function hello(connection: Connection, options: SessionOptions): Promise<E
 }
 
 /** STARTTLS (RFC 3207); whether the session is in TLS now. */
-async function secure(connection: Connection, target: Target, peer: Extensions, options: SessionOptions) {
+async function secure(connection: Connection, target: Target, peer: Extensions, options: PeerSessionOptions) {
   const refuse = (text: string): false => {
     if (options.tls !== 'required') return false;
     throw new HostUnusable(connection.peer, reply(454, '4.7.4', `TLS is required for this route, but ${text}`), false);

@@ -1,13 +1,13 @@
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { LOCAL_ERROR, type Reply, reply } from '#shared/reply.ts';
-import { type Message, StaleChannel } from '../channel.ts';
-import type { Job, JobRecipient, RecipientResult } from '../job.ts';
+import { StaleChannel } from '../channel.ts';
+import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../job.ts';
 import { isSendable, mailCommand, rcptCommand } from './commands.ts';
 import type { Timeouts } from './connection.ts';
 import { DotStuffer } from './dot-stuffing.ts';
 import { ConnectionEnded } from './errors.ts';
-import type { Session } from './session.ts';
+import type { PeerSession } from './session.ts';
 
 /**
  * One message over one session (RFC 5321 §3.3; RFC 2033 for LMTP).
@@ -31,9 +31,9 @@ const SLOWEST = 4096;
 type Verdict = { recipient: JobRecipient; rcpt: Reply | undefined; final: Reply | undefined };
 
 export class Transaction {
-  readonly #session: Session;
+  readonly #session: PeerSession;
   readonly #job: Job;
-  readonly #message: Message;
+  readonly #message: OpenedMessage;
   readonly #options: TransactionOptions;
   readonly #verdicts: Verdict[] = [];
   readonly #results: RecipientResult[] = [];
@@ -48,7 +48,7 @@ export class Transaction {
   /** The peer may still hold an envelope of ours: RSET must precede the next MAIL. */
   needsReset = false;
 
-  constructor(session: Session, job: Job, message: Message, options: TransactionOptions) {
+  constructor(session: PeerSession, job: Job, message: OpenedMessage, options: TransactionOptions) {
     this.#session = session;
     this.#job = job;
     this.#message = message;

@@ -1,20 +1,20 @@
 import type { Logger } from '#shared/log.ts';
 import type { Reply } from '#shared/reply.ts';
-import { type Channel, type Message, type Transport, Unreachable } from '../channel.ts';
-import type { Job, RecipientResult } from '../job.ts';
+import { type Channel, type Transport, Unreachable } from '../channel.ts';
+import type { Job, OpenedMessage, RecipientResult } from '../job.ts';
 import { HostUnusable } from './errors.ts';
-import { openSession, type Session, type SessionOptions, type Target } from './session.ts';
+import { openSession, type PeerSession, type PeerSessionOptions, type Target } from './session.ts';
 import { Transaction } from './transaction.ts';
 
 /** What the transport reads at every use, so that a changed configuration is in force at once. */
-export type SmtpSettings = Pick<SessionOptions, 'hostname' | 'timeouts'>;
+export type SmtpTransportSettings = Pick<PeerSessionOptions, 'hostname' | 'timeouts'>;
 
-export type SmtpTransportOptions = Pick<SessionOptions, 'protocol' | 'tls' | 'credentials'> & {
+export type SmtpTransportOptions = Pick<PeerSessionOptions, 'protocol' | 'tls' | 'credentials'> & {
   /** The route names the host: a refused login or a demand for TLS is then a matter of our configuration. */
   smartHost: boolean;
   /** Where to try, best first. Rejects with `Unreachable`. */
   targets: () => Promise<Target[]>;
-  settings: () => SmtpSettings;
+  settings: () => SmtpTransportSettings;
   log: Logger;
 };
 
@@ -34,7 +34,7 @@ export class SmtpTransport implements Transport {
   async connect(signal: AbortSignal): Promise<Channel> {
     const { hostname, timeouts } = this.#options.settings();
     const { protocol, tls, credentials, log } = this.#options;
-    const options: SessionOptions = { protocol, tls, credentials, hostname, timeouts, signal, log };
+    const options: PeerSessionOptions = { protocol, tls, credentials, hostname, timeouts, signal, log };
     let last: HostUnusable | undefined;
     for (const target of this.#inOrder(await this.#options.targets())) {
       if (signal.aborted && last !== undefined) break;
@@ -62,13 +62,13 @@ export class SmtpTransport implements Transport {
 }
 
 class SmtpChannel implements Channel {
-  readonly #session: Session;
+  readonly #session: PeerSession;
   readonly #options: SmtpTransportOptions;
   #used = false;
   #needsReset = false;
   broken: Reply | undefined;
 
-  constructor(session: Session, options: SmtpTransportOptions) {
+  constructor(session: PeerSession, options: SmtpTransportOptions) {
     this.#session = session;
     this.#options = options;
   }
@@ -77,7 +77,7 @@ class SmtpChannel implements Channel {
     return this.#session.connection.ended === undefined;
   }
 
-  async send(job: Job, message: Message): Promise<RecipientResult[]> {
+  async send(job: Job, message: OpenedMessage): Promise<RecipientResult[]> {
     const { log, smartHost, settings } = this.#options;
     const { timeouts } = settings();
     const transaction = new Transaction(this.#session, job, message, { timeouts, log, smartHost });

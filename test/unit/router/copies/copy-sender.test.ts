@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
-import { CopySender, type CopySenderParts } from '#services/router/copies/copy-sender.ts';
+import { CopySender, type CopySenderDeps } from '#services/router/copies/copy-sender.ts';
 import { type CopyPlace, keys, type MessageRecord, putBytes, putJson } from '#services/router/store/records.ts';
 import { Slots } from '#services/router/store/slots.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -13,7 +13,7 @@ import { ORIGIN, settingsFor } from '#test/unit/router/fixture.ts';
 /** A way to a holder that does what the test says, and notes what it was asked for. */
 class FakeOutbox {
   readonly place: CopyPlace;
-  readonly ill = false;
+  readonly unreachable = false;
   readonly asked: string[] = [];
   fails = false;
 
@@ -50,7 +50,7 @@ async function make(store: Store, nodes: string[]) {
     outbox: (place?: CopyPlace) => outboxes.find((outbox) => outbox.place === place),
     isValid: () => true,
     pair: () => undefined,
-  } as unknown as CopySenderParts['pairs'];
+  } as unknown as CopySenderDeps['pairs'];
   const settings = settingsFor('/nowhere', {
     bus: { servers: ['nats://127.0.0.1:4222'] },
     queue: { copies: 2, 'without-copy': 'accept' },
@@ -91,13 +91,8 @@ test('a copy whose answer was lost is taken back when the message gets another o
 
 test('a message that was accepted with one copy gets its second one later, unless it leaves before', async () => {
   await setUp(async ({ sender, slots, id, record, operations }) => {
-    await sender.commit(
-      id,
-      record,
-      () => operations,
-      0,
-      () => slots.add(id, 'active'),
-    );
+    const onWritten = () => void slots.add(id, 'active');
+    await sender.commit({ id, record, operations: () => operations, earlier: 0, onWritten });
     const slot = slots.get(id);
     assert.deepEqual([...sender.missing], [slot]);
     await sender.settled(slot, { id, gone: true, operations: [], notices: [] });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type ClaimRecord, pairKey } from '#services/router/copies/claims.ts';
-import { HandOver, type HandOverParts } from '#services/router/copies/hand-over.ts';
+import { HandOver, type HandOverDeps } from '#services/router/copies/hand-over.ts';
 import { Slots } from '#services/router/store/slots.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
@@ -39,7 +39,7 @@ function setUp() {
         state.drained++;
       },
     },
-  } as unknown as HandOverParts;
+  } as unknown as HandOverDeps;
   return { handOver: new HandOver(parts), slots, state };
 }
 

@@ -82,7 +82,7 @@ test('a failed call: copies fail at once, news are kept and sent again, and copi
     const waiting = codeOf(box.copy(B, [record(1)], true));
     const news = box.drop(C);
     calls[0]?.answer(away);
-    assert.deepEqual([await copy, await waiting, box.ill], ['unavailable', 'unavailable', true]);
+    assert.deepEqual([await copy, await waiting, box.unreachable], ['unavailable', 'unavailable', true]);
     assert.equal(await codeOf(box.copy(A, [record(1)], true)), 'not-accepting');
     mock.timers.tick(1000);
     await turn();
@@ -93,7 +93,7 @@ test('a failed call: copies fail at once, news are kept and sent again, and copi
     await turn();
     calls[2]?.answer();
     await news;
-    assert.equal(box.ill, false);
+    assert.equal(box.unreachable, false);
   } finally {
     mock.timers.reset();
   }
@@ -104,7 +104,7 @@ test('the end of a pair is told; closed, everything that waits is rejected', asy
   const news = codeOf(box.drop(A));
   calls[0]?.answer(new SealpostError('other-store', 'the disk is another one'));
   await turn();
-  assert.deepEqual([ends, box.ill], [['other-store'], true]);
+  assert.deepEqual([ends, box.unreachable], [['other-store'], true]);
   box.close();
   assert.equal(await news, 'superseded');
   assert.equal(await codeOf(box.drop(B)), 'superseded');

@@ -4,7 +4,7 @@ import type { Change, ReplicatedMap } from '#cluster/replicated/map.ts';
 import { asPair, type ClaimRecord, leaseKey, pairKey } from '#services/router/copies/claims.ts';
 import { LeaseWatch } from '#services/router/copies/lease-watch.ts';
 import type { OwnLease } from '#services/router/copies/own-lease.ts';
-import { Pairs, type PairsParts } from '#services/router/copies/pairs.ts';
+import { Pairs, type PairsDeps } from '#services/router/copies/pairs.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import { settingsFor } from '#test/unit/router/fixture.ts';
@@ -68,7 +68,7 @@ function setUp() {
         new Promise((resolve, reject) => {
           calls.push({ answer: (error) => (error === undefined ? resolve({}) : reject(error)) });
         }),
-    } as unknown as PairsParts['router'],
+    } as unknown as PairsDeps['router'],
     onVoid: (_, generation) => voided.push(generation),
   });
   const look = async (): Promise<void> => {

@@ -5,7 +5,7 @@ import { Store } from '#cluster/store.ts';
 import { asPair, type ClaimRecord, pairKey } from '#services/router/copies/claims.ts';
 import { HeldCopies } from '#services/router/copies/held-copies.ts';
 import { LeaseWatch } from '#services/router/copies/lease-watch.ts';
-import { TakeOver, type TakeOverParts } from '#services/router/copies/take-over.ts';
+import { TakeOver, type TakeOverDeps } from '#services/router/copies/take-over.ts';
 import { keys } from '#services/router/store/records.ts';
 import { Slots } from '#services/router/store/slots.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -47,8 +47,8 @@ test('a copy that this disk does not give back is reported once, and the others 
   const takeOver = new TakeOver({
     ...{ settings: settingsFor(folder.path), log, own: OWN, store, slots, map, held },
     watch: new LeaseWatch(map, OWN),
-    queue: { schedule: () => undefined } as unknown as TakeOverParts['queue'],
-    router: {} as TakeOverParts['router'],
+    queue: { schedule: () => undefined } as unknown as TakeOverDeps['queue'],
+    router: {} as TakeOverDeps['router'],
     onAdopted: () => undefined,
   });
   for (let n = 0; n < 3; n++) await takeOver.tick();

@@ -3,7 +3,7 @@ import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import { createDelivery } from '#services/router/delivery/delivery.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/delivery/job.ts';
-import type { Names } from '#services/router/delivery/resolver.ts';
+import type { Resolver } from '#services/router/delivery/resolver.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
@@ -85,9 +85,9 @@ export type TestDelivery = Delivery &
   AsyncDisposable & { run(nextHop: NextHop, ...jobs: TestJob[]): Promise<RecipientResult[][]> };
 
 /** Delivery that is stopped when the test ends. */
-export function testDelivery(options: { settings?: Settings; log?: Logger; names?: Names } = {}): TestDelivery {
-  const { settings = testSettings(), log = silentLogger, names } = options;
-  const delivery = createDelivery({ settings, log, ...(names === undefined ? {} : { names }) });
+export function testDelivery(options: { settings?: Settings; log?: Logger; resolver?: Resolver } = {}): TestDelivery {
+  const { settings = testSettings(), log = silentLogger, resolver } = options;
+  const delivery = createDelivery({ settings, log, ...(resolver === undefined ? {} : { resolver }) });
   return {
     ...delivery,
     run: async (nextHop, ...jobs) => {

@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import { Unreachable } from '#services/router/delivery/channel.ts';
 import { hostTargets, MxLookup } from '#services/router/delivery/mx.ts';
-import type { Names } from '#services/router/delivery/resolver.ts';
+import type { Resolver } from '#services/router/delivery/resolver.ts';
 import { testSettings } from './fixtures.ts';
 
 type Zone = Record<
@@ -16,7 +16,7 @@ const temporary = (how: 'error' | 'servfail'): Error =>
     ? Object.assign(new Error('query timed out'), { code: 'ETIMEOUT' })
     : Object.assign(new Error('queryMx ESERVFAIL'), { code: 'ESERVFAIL' });
 
-function namesOf(zone: Zone, ttl = 60): Names & { asked: string[] } {
+function resolverOf(zone: Zone, ttl = 60): Resolver & { asked: string[] } {
   const asked: string[] = [];
   const addresses = async (host: string) => {
     asked.push(`A ${host}`);
@@ -43,7 +43,7 @@ function namesOf(zone: Zone, ttl = 60): Names & { asked: string[] } {
 
 async function lookUp(zone: Zone, domain = 'd.test', listeners: object[] = []): Promise<string[] | string> {
   try {
-    const targets = await new MxLookup(namesOf(zone), testSettings({ listeners })).targets(domain);
+    const targets = await new MxLookup(resolverOf(zone), testSettings({ listeners })).targets(domain);
     return targets.map(({ name, address, port }) => `${name} ${address}${port === 25 ? '' : `:${port}`}`);
   } catch (error) {
     if (!(error instanceof Unreachable)) throw error;
@@ -223,7 +223,7 @@ test('equal MX hosts share the mail', async () => {
     'a.test': A,
     'b.test': A,
   };
-  const lookup = new MxLookup(namesOf(zone), testSettings());
+  const lookup = new MxLookup(resolverOf(zone), testSettings());
   const first = new Map<string, number>();
   for (let i = 0; i < 200; i++) {
     const [best] = await lookup.targets('d.test');
@@ -234,21 +234,21 @@ test('equal MX hosts share the mail', async () => {
 
 test('an answer is asked for once, also by many at the same time, until its time is over', async (t) => {
   t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
-  const names = namesOf({ 'd.test': A }, 30);
-  const lookup = new MxLookup(names, testSettings());
+  const resolver = resolverOf({ 'd.test': A }, 30);
+  const lookup = new MxLookup(resolver, testSettings());
   await Promise.all(Array.from({ length: 20 }, () => lookup.targets('d.test')));
   t.mock.timers.tick(29_000);
   await lookup.targets('d.test');
-  assert.deepEqual(names.asked, ['MX d.test', 'A d.test']);
+  assert.deepEqual(resolver.asked, ['MX d.test', 'A d.test']);
   t.mock.timers.tick(2000);
   await lookup.targets('d.test');
-  assert.equal(names.asked.length, 4);
+  assert.equal(resolver.asked.length, 4);
 });
 
 test('a bad answer is forgotten soon', async (t) => {
   t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
   const zone: Zone = { 'd.test': { mx: 'error' } };
-  const lookup = new MxLookup(namesOf(zone), testSettings());
+  const lookup = new MxLookup(resolverOf(zone), testSettings());
   await assert.rejects(lookup.targets('d.test'), Unreachable);
   zone['d.test'] = A;
   await assert.rejects(lookup.targets('d.test'), Unreachable);
@@ -257,10 +257,10 @@ test('a bad answer is forgotten soon', async (t) => {
 });
 
 test('the host of a route that has no address leaves mail waiting', async () => {
-  const names = namesOf({ 'up.test': A, 'silent.test': { a: 'error' }, 'failing.test': { a: 'servfail' } });
-  assert.deepEqual(await hostTargets(names, '::1', 24), [{ name: '::1', address: '::1', port: 24 }]);
-  assert.deepEqual(await hostTargets(names, 'up.test', 587), [{ name: 'up.test', address: '192.0.2.1', port: 587 }]);
+  const resolver = resolverOf({ 'up.test': A, 'silent.test': { a: 'error' }, 'failing.test': { a: 'servfail' } });
+  assert.deepEqual(await hostTargets(resolver, '::1', 24), [{ name: '::1', address: '::1', port: 24 }]);
+  assert.deepEqual(await hostTargets(resolver, 'up.test', 587), [{ name: 'up.test', address: '192.0.2.1', port: 587 }]);
   for (const host of ['gone.test', 'silent.test', 'failing.test']) {
-    await assert.rejects(hostTargets(names, host, 25), { state: 'deferred', local: true });
+    await assert.rejects(hostTargets(resolver, host, 25), { state: 'deferred', local: true });
   }
 });

@@ -36,7 +36,7 @@ async function withIntake(work: (bench: Bench) => Promise<void>): Promise<void> 
   const bodies = new Bodies(store);
   const copies = await aloneCopies(settings, store);
   const deliver = (message: Message): void => void messages.push(message);
-  const intake = new Intake({ settings, log: silentLogger, store, space, bodies, copies: copies.sender, deliver });
+  const intake = new Intake({ settings, log: silentLogger, store, space, bodies, writer: copies.sender, deliver });
   await work({
     intake,
     store,

@@ -84,7 +84,9 @@ test('which notice a change calls for', () => {
     ['deferred and late, not asked for', late, changeTo('deferred', ['FAILURE']), ''],
   ];
   for (const [what, more, change, expected] of rows) {
-    const plan = planNotices(record(more), [change.recipient], [change], NOW, { 'delay-notice': 4 * HOUR });
+    const plan = planNotices({ record: record(more), recipients: [change.recipient] }, [change], NOW, {
+      'delay-notice': 4 * HOUR,
+    });
     const kinds = Object.entries(plan).flatMap(([kind, changes]) => (changes.length > 0 ? [kind] : []));
     assert.equal(kinds.join(), expected, what);
   }
@@ -101,10 +103,10 @@ test('a delay notice names every late recipient, not only those of this attempt;
   const untried: Recipient = { ...earlier, status: { state: 'waiting' } };
   const message = record({ arrived: NOW - 5 * HOUR });
   const recipients = [earlier, gone, change.recipient, untried];
-  const plan = planNotices(message, recipients, [change], NOW, { 'delay-notice': 4 * HOUR });
+  const plan = planNotices({ record: message, recipients }, [change], NOW, { 'delay-notice': 4 * HOUR });
   assert.deepEqual(
     plan.delayed.map((c) => c.recipient),
     [earlier, change.recipient],
   );
-  assert.deepEqual(planNotices(message, recipients, [change], NOW, { 'delay-notice': 0 }).delayed, []);
+  assert.deepEqual(planNotices({ record: message, recipients }, [change], NOW, { 'delay-notice': 0 }).delayed, []);
 });

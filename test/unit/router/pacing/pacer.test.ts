@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import type { Delivery, Job, NextHop, RecipientResult } from '#services/router/delivery/job.ts';
-import { Lanes } from '#services/router/pacing/pacer.ts';
+import { Pacer } from '#services/router/pacing/pacer.ts';
 import { silentLogger } from '#shared/log.ts';
 import { reply } from '#shared/reply.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -37,9 +37,9 @@ class Inner implements Delivery {
 
 function setUp(destinations: Rates) {
   const settings = new Settings(config(destinations));
-  const lanes = new Lanes({ settings, log: silentLogger, peers: undefined });
+  const pacer = new Pacer({ settings, log: silentLogger, peers: undefined });
   const inner = new Inner();
-  lanes.begin(inner);
+  pacer.begin(inner);
   const finished: RecipientResult[][] = [];
   const submit = (domain: string, limit: string | undefined, n = 1): void => {
     for (let i = 0; i < n; i++) {
@@ -57,10 +57,10 @@ function setUp(destinations: Rates) {
         open: async () => ({ ok: true, size: 1, read: () => [] }),
         finish: async (results) => void finished.push(results),
       };
-      lanes.submit({ key: `mx:${domain}`, spec: { kind: 'mx', domain }, tls: 'opportunistic', limit }, job);
+      pacer.submit({ key: `mx:${domain}`, spec: { kind: 'mx', domain }, tls: 'opportunistic', limit }, job);
     }
   };
-  return { settings, lanes, inner, finished, submit, [Symbol.asyncDispose]: () => lanes.stop() };
+  return { settings, pacer, inner, finished, submit, [Symbol.asyncDispose]: () => pacer.stop() };
 }
 
 test('mail without a limit passes at once', async () => {
@@ -73,8 +73,8 @@ test('a crowd goes evenly: one at once, then at the rate; what waits says for wh
   await using site = setUp([{ to: 'x.example', messages: '50/s', connections: 20 }]);
   site.submit('x.example', 'x.example', 30);
   assert.equal(site.inner.jobs.length, 1);
-  assert.equal(site.lanes.waitsFor('x.example'), 'x.example: 50/s, 50/s of it here; 20 at once, 20 of them here');
-  assert.equal(site.lanes.waitsFor('y.example'), undefined);
+  assert.equal(site.pacer.waitsFor('x.example'), 'x.example: 50/s, 50/s of it here; 20 at once, 20 of them here');
+  assert.equal(site.pacer.waitsFor('y.example'), undefined);
   const { times } = site.inner;
   await waitFor(
     async () => {
@@ -86,7 +86,7 @@ test('a crowd goes evenly: one at once, then at the rate; what waits says for wh
   const took = (times.at(-1) ?? 0) - (times[0] ?? 0);
   // 29 gaps of 20 ms; a busy machine may be late with the last one.
   assert.ok(took >= 29 * 20 - 210 && took < 3000, `${took} ms`);
-  assert.equal(site.lanes.waitsFor('x.example'), undefined);
+  assert.equal(site.pacer.waitsFor('x.example'), undefined);
 });
 
 test('no more at once than connections allow, whatever the rate', async () => {
@@ -98,8 +98,8 @@ test('no more at once than connections allow, whatever the rate', async () => {
   for (let i = 0; i < 9; i++) await site.inner.end();
   assert.equal(site.inner.jobs.length, 0);
   assert.equal(site.finished.length, 10);
-  assert.equal(site.lanes.connections('x.example'), 3);
-  assert.equal(site.lanes.connections('y.example'), undefined);
+  assert.equal(site.pacer.connections('x.example'), 3);
+  assert.equal(site.pacer.connections('y.example'), undefined);
 });
 
 test('never more at once than delivery uses for a next hop: a silent one does not break loose', async () => {
@@ -150,13 +150,13 @@ test('a changed limit is in force at once, also where it is gone', async () => {
   assert.ok(site.inner.jobs.length <= 1);
   site.settings.replace(config([]));
   assert.equal(site.inner.jobs.length, 5);
-  assert.equal(site.lanes.most('x.example'), undefined);
+  assert.equal(site.pacer.most('x.example'), undefined);
 });
 
 test('a stop gives back what waits, as no attempt', async () => {
   const site = setUp([{ to: 'x.example', messages: '1/h' }]);
   site.submit('x.example', 'x.example', 4);
-  await site.lanes.stop();
+  await site.pacer.stop();
   assert.ok(site.inner.stopped);
   assert.deepEqual(
     site.finished.map(([result]) => [result?.state, result?.local, result?.outcome.reply.code]),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { RouterContract } from '#services/router/contract.ts';
-import { allot, type RouterPeers, Shares } from '#services/router/pacing/shares.ts';
+import { allot, type DemandBus, Shares } from '#services/router/pacing/shares.ts';
 import type { EventPayload } from '#shared/contract.ts';
 import { seededRandom } from '#test/kit/random.ts';
 
@@ -58,7 +58,7 @@ class Site {
   add(name: string, want = 0): void {
     const listeners: ((demand: Demand) => void)[] = [];
     const node = { name, want, side: 0, dead: false, listeners };
-    const peers: RouterPeers = {
+    const peers: DemandBus = {
       announce: (_, demand) => {
         for (const other of this.nodes as (typeof node & { shares: Shares })[]) {
           if (node.dead || other.dead || other.side !== node.side || this.#random() < this.lost) continue;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Bucket } from '#services/router/pacing/token-bucket.ts';
+import { TokenBucket } from '#services/router/pacing/token-bucket.ts';
 import { seededRandom } from '#test/kit/random.ts';
 
 /** Take tokens as soon as there are any, from `from` to `to` by a virtual clock; when they were taken. */
-function drain(bucket: Bucket, from: number, to: number): number[] {
+function drain(bucket: TokenBucket, from: number, to: number): number[] {
   const times: number[] = [];
   for (let now = from; now < to; ) {
     const wait = bucket.take(now);
@@ -16,7 +16,7 @@ function drain(bucket: Bucket, from: number, to: number): number[] {
 
 for (const rate of [0.01, 1, 16.7, 50, 1000]) {
   test(`a rate of ${rate}/s is even: one at once, then one each ${1000 / rate} ms`, () => {
-    const bucket = new Bucket(0);
+    const bucket = new TokenBucket(0);
     bucket.setRate(rate, 0);
     bucket.setBusy(true, 0);
     const length = Math.max(10_000, 10_000 / rate);
@@ -31,7 +31,7 @@ for (const rate of [0.01, 1, 16.7, 50, 1000]) {
 }
 
 test('a long rest is worth one token, not a burst', () => {
-  const bucket = new Bucket(0);
+  const bucket = new TokenBucket(0);
   bucket.setRate(50, 0);
   bucket.setBusy(false, 0);
   bucket.setBusy(true, 60_000);
@@ -40,7 +40,7 @@ test('a long rest is worth one token, not a burst', () => {
 });
 
 test('a stall under load is made good, up to 200 ms of it', () => {
-  const bucket = new Bucket(0);
+  const bucket = new TokenBucket(0);
   bucket.setRate(50, 0);
   bucket.setBusy(true, 0);
   const last = drain(bucket, 0, 1000).at(-1) ?? 0;
@@ -49,7 +49,7 @@ test('a stall under load is made good, up to 200 ms of it', () => {
 });
 
 test('without a rate nothing comes in, and what was there stays', () => {
-  const bucket = new Bucket(0);
+  const bucket = new TokenBucket(0);
   assert.equal(bucket.take(0), 0);
   assert.equal(bucket.take(1_000_000), Number.POSITIVE_INFINITY);
   bucket.setRate(1, 1_000_000);
@@ -64,7 +64,7 @@ test('without a rate nothing comes in, and what was there stays', () => {
 test('whatever the rates and the moments: never more than the sum of the rates, a burst and what was given back', () => {
   const random = seededRandom(7);
   for (let run = 0; run < 50; run++) {
-    const bucket = new Bucket(0);
+    const bucket = new TokenBucket(0);
     let allowed = 1;
     let taken = 0;
     let largest = 0;

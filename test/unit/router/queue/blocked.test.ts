@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
-import { Lanes } from '#services/router/pacing/pacer.ts';
-import type { AttemptTools } from '#services/router/queue/attempt.ts';
+import { Pacer } from '#services/router/pacing/pacer.ts';
 import { Queue } from '#services/router/queue/queue.ts';
 import { Routing } from '#services/router/queue/routing.ts';
 import { Settlement } from '#services/router/queue/settlement.ts';
+import { Signing } from '#services/router/queue/signing.ts';
 import { Bodies } from '#services/router/store/bodies.ts';
 import { Corrupt } from '#services/router/store/corrupt.ts';
 import { keys, putBytes, putJson } from '#services/router/store/records.ts';
@@ -14,7 +14,7 @@ import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { FakeDelivery, ORIGIN, settingsFor } from '#test/unit/router/fixture.ts';
+import { FakeDelivery, FakeSigner, ORIGIN, settingsFor } from '#test/unit/router/fixture.ts';
 
 test('mail that another node may take over is not looked at again and again, and goes as soon as it may', async () => {
   await using folder = await tempDir();
@@ -25,17 +25,17 @@ test('mail that another node may take over is not looked at again and again, and
   const corrupt = new Corrupt(store, slots, silentLogger);
   let reason: string | undefined = 'this node lost touch with the cluster';
   const obstacle = (): string | undefined => reason;
-  const settlement = new Settlement(settings, store, bodies, slots, silentLogger);
-  const parts = { settings, log: silentLogger, store, slots, bodies, corrupt };
-  const lanes = new Lanes({ settings, log: silentLogger, peers: undefined });
-  const queue = new Queue({ ...parts, routing: new Routing(settings), obstacle, lanes });
+  const settlement = new Settlement({ settings, store, bodies, slots, log: silentLogger });
+  const common = { settings, log: silentLogger, store, slots, bodies, corrupt };
+  const pacer = new Pacer({ settings, log: silentLogger, peers: undefined });
   const news: (boolean | undefined)[] = [];
-  const copies = {
-    obstacle,
-    sender: { settled: async (_: unknown, { own }: { own?: boolean }) => void news.push(own) },
-  };
+  const queue = new Queue({
+    ...{ ...common, routing: new Routing(settings), pacer, settlement, obstacle },
+    signing: new Signing(new FakeSigner().client, silentLogger),
+    onSettled: async (_, { own }) => void news.push(own),
+  });
   const delivery = new FakeDelivery();
-  queue.begin(delivery, { ...parts, settlement, copies } as unknown as AttemptTools);
+  queue.begin(delivery);
 
   const id = newQueueId();
   const facts = { headerBytes: 1, size: 1, bodyHash: '', eightBitBody: false, eightBitHeader: false };

@@ -1,0 +1,26 @@
+import type { StoreOperation } from '#cluster/store.ts';
+import type { SealpostError } from '#shared/errors.ts';
+import type { CopyPlace, MessageRecord } from '../store/records.ts';
+
+/**
+ * The last step of the intake: a message gets on disk. Whether this disk is enough, or another node's must have it too, is
+ * not the intake's to know: service.ts hands in a writer that does (copies/copy-sender.ts).
+ */
+
+export type MessageToWrite = {
+  id: string;
+  record: MessageRecord;
+  /** What makes it a message on this node: its records, and every piece of its body that no earlier write held. */
+  operations: () => StoreOperation[];
+  /** How many pieces of its body were written before. */
+  earlier: number;
+  /** Called when all is on disk, with the place of the second copy, if it has one. */
+  onWritten: (copy: CopyPlace | undefined) => void;
+};
+
+export type MessageWriter = {
+  /** Why no message can be written right now as the configuration asks for; undefined where one can. */
+  refusal(): SealpostError | undefined;
+  /** Rejects as `Store.write` does, or with `not-accepting`; the message is not accepted then. */
+  commit(message: MessageToWrite): Promise<void>;
+};

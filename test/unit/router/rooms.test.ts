@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { specifiers, target } from '#test/unit/architecture/rules.ts';
+
+/** Which room of the router may see which: the layers that the head of service.ts names. */
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const SEES: Record<string, string[]> = {
+  store: [],
+  delivery: [],
+  pacing: ['delivery'],
+  notices: ['store', 'delivery'],
+  queue: ['store', 'delivery', 'pacing', 'notices'],
+  intake: ['store'],
+  copies: ['store', 'queue', 'intake'],
+  operators: ['store', 'queue', 'pacing'],
+};
+
+test('imports between the rooms run down', () => {
+  const files = globSync('services/router/*/**/*.ts', { cwd: ROOT });
+  const broken = files.flatMap((file) =>
+    specifiers(readFileSync(`${ROOT}${file}`, 'utf8')).flatMap((specifier) => {
+      const [, service, room = '', inside] = target(file, specifier)?.split('/') ?? [];
+      const from = file.split('/')[2] ?? '';
+      if (service !== 'router' || inside === undefined || room === from) return [];
+      return SEES[from]?.includes(room) === true ? [] : [`${file} imports ${specifier}`];
+    }),
+  );
+  assert.ok(files.length > 50);
+  assert.deepEqual(broken, []);
+});
