@@ -89,17 +89,19 @@ async function handle(
       ? { ok: true, fields: (answer as { reply: unknown }).reply, bytes: (answer as { bytes: Uint8Array }).bytes }
       : { ok: true, fields: answer };
   } catch (error) {
-    if (error instanceof SealpostError && (spec.errors?.includes(error.code) || isCallError(error.code))) {
+    if (error instanceof SealpostError && isDeclared(spec, error.code)) {
       const elsewhere = error.code === CALL_ERRORS.unavailable || spec.elsewhere?.includes(error.code) === true;
       return { ok: false, code: error.code, message: errorText(error), ...(elsewhere ? { elsewhere } : {}) };
     }
-    log.error({ operation: label, trace: request.trace, err: error }, 'request failed');
+    const code = error instanceof SealpostError ? ` with ${error.code}, which its contract does not declare` : '';
+    log.error({ operation: label, trace: request.trace, err: error }, `${label} failed${code}: please report this bug`);
     return { ok: false, code: CALL_ERRORS.internal, message: `${label} failed: ${errorText(error)}` };
   }
 }
 
-function isCallError(code: string): boolean {
-  return (Object.values(CALL_ERRORS) as string[]).includes(code);
+/** Whether an operation may answer with this code: its contract declares it, or any call may fail with it. */
+export function isDeclared({ errors = [] }: OperationSpec, code: ErrorCode): boolean {
+  return errors.includes(code) || (Object.values(CALL_ERRORS) as ErrorCode[]).includes(code);
 }
 
 /** A typed caller of a contract over a bus. */

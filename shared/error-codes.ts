@@ -25,7 +25,7 @@ export const ERRORS = {
   },
   internal: {
     meaning: 'A handler failed in a way that its contract does not declare.',
-    action: 'Report a bug with the log line "request failed" of the node that answered.',
+    action: 'Report a bug with the error in the log of the node that answered.',
   },
   'too-large': {
     meaning: 'A message, a record or a chunk is larger than the bus or the contract carries.',

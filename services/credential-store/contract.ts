@@ -181,7 +181,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         changed: z.array(z.string()).optional(),
         cursor: z.string().optional(),
       }),
-      errors: ['not-caught-up', 'store-failed'],
+      errors: ['not-caught-up'],
       elsewhere: ['not-caught-up'],
     },
     /** Make a key. `activate` absent: it becomes active by itself where the domain has no active key of its algorithm. */
@@ -329,7 +329,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
     'nek-use': {
       request: z.object({ name: z.string() }),
       reply: NekStatus,
-      errors: ['exists', 'no-nek', ...CHANGE],
+      errors: ['exists', 'no-nek', 'nek-mismatch', ...CHANGE],
     },
     /** Make another NEK the current one and re-wrap every key with it. */
     'nek-rotate': {

@@ -102,6 +102,9 @@ export type Present = z.infer<typeof Present>;
 
 const affected = z.object({ count: z.number().int() });
 
+/** Errors of everything that reads the queue from disk. */
+const READ = ['store-failed', 'store-damaged'] as const;
+
 export const routerContract = defineContract('router', 1, {
   operations: {
     /**
@@ -174,29 +177,30 @@ export const routerContract = defineContract('router', 1, {
         limit: z.number().int().min(1).max(500).default(100),
       }),
       reply: z.object({ entries: z.array(QueueEntry), next: z.string().optional() }),
+      errors: READ,
     },
     /** One message, in the queue or finished (its receipt): `finished` says which. */
     'message-show': {
       request: z.object({ queueId: z.string() }),
       reply: z.object({ entry: QueueEntry, finished: z.boolean() }),
-      errors: ['not-found'],
+      errors: ['not-found', 'corrupt', ...READ],
     },
     /** A piece of a queued message as it would be sent, without signatures; empty bytes behind the end. */
     'message-read': {
       request: z.object({ queueId: z.string(), offset: z.number().int().nonnegative() }),
       reply: z.object({ total: z.number().int() }),
-      errors: ['not-found', 'corrupt'],
+      errors: ['not-found', 'corrupt', ...READ],
       bytes: 'reply',
     },
     /** Try deferred mail now. */
-    'message-retry': { request: QueueSelection, reply: affected, errors: ['not-found'], timeout: 120_000 },
-    'message-hold': { request: QueueSelection, reply: affected, errors: ['not-found'], timeout: 120_000 },
-    'message-release': { request: QueueSelection, reply: affected, errors: ['not-found'], timeout: 120_000 },
+    'message-retry': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },
+    'message-hold': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },
+    'message-release': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },
     /** Take mail out of the queue for good, without a DSN unless asked. */
     'message-remove': {
       request: z.intersection(QueueSelection, z.object({ notify: z.boolean().default(false) })),
       reply: affected,
-      errors: ['not-found'],
+      errors: ['not-found', ...READ],
       timeout: 120_000,
     },
     /** Counts for operators. */

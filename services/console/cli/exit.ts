@@ -1,4 +1,5 @@
 import { CALL_ERRORS } from '#shared/contract.ts';
+import type { ErrorCode } from '#shared/error-codes.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 
 /** What the shell sees. */
@@ -44,7 +45,7 @@ export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 }
 
 /** Messages of these say all there is to say; the system's reason adds nothing. */
-const COMPLETE = new Set(['no-node', 'store-locked']);
+const COMPLETE = new Set<ErrorCode>(['no-node', 'store-locked']);
 
 /** Codes are for programs, so people see the message and its causes. A message from a node ends with its code. */
 export function describeError(error: SealpostError): string {

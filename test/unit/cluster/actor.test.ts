@@ -55,6 +55,14 @@ test('the log says which operation failed for which mail, and never shows the re
   assert.doesNotMatch(JSON.stringify(lines()), /SECRET/);
 });
 
+test('the log names a code that an operation does not declare', async () => {
+  const { log, lines } = logLines();
+  const bus = new LocalBus('n');
+  serve(bus, { contract: testContract, handlers: new TestService().handlers, ...life }, log);
+  await assert.rejects(client(bus, testContract).fail({ how: 'exists' }), { code: 'internal' });
+  assert.match(JSON.stringify(lines()), /test-service\.fail failed with exists, which its contract does not declare/);
+});
+
 test('requests that hold too many bytes together are answered busy', async () => {
   const bus = new LocalBus('n');
   const service = new TestService();

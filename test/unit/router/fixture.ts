@@ -24,6 +24,7 @@ import type { Envelope, EnvelopeRecipient, Origin } from '#shared/envelope.ts';
 import type { SealpostError } from '#shared/errors.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
+import { strict } from '#test/kit/contracts/strict.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /** A router with a signer and a delivery that do what the test says. */
@@ -205,14 +206,16 @@ export class TestRouter implements AsyncDisposable {
   private constructor(settings: Settings, log: Logger, bus: Bus | undefined) {
     this.settings = settings;
     const router = bus === undefined ? NO_ROUTER : client(bus, routerContract);
-    this.service = createRouterService(
-      {
-        ...{ settings, log, signer: this.signer.client, router, jetStream: bus?.jetStream },
-        announce: (name, said) => {
-          if (name === 'present') this.announced.push(said as Present);
+    this.service = strict(
+      createRouterService(
+        {
+          ...{ settings, log, signer: this.signer.client, router, jetStream: bus?.jetStream },
+          announce: (name, said) => {
+            if (name === 'present') this.announced.push(said as Present);
+          },
         },
-      },
-      () => this.delivery,
+        () => this.delivery,
+      ),
     );
   }
 

@@ -3,6 +3,7 @@ import type { KeyStatus } from '#services/credential-store/contract.ts';
 import { checkKeyName } from '#shared/dkim/key-name.ts';
 import { wrapKey } from '#shared/dkim/key-wrap.ts';
 import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.ts';
+import type { ErrorCode } from '#shared/error-codes.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import { type CommonOptions, readConfig } from '../context.ts';
@@ -162,7 +163,7 @@ async function attempt<T>({ wanted }: { wanted: WantedKey }, act: () => Promise<
 }
 
 /** What every other key would meet too. */
-const CONCERNS_ALL = new Set([
+const CONCERNS_ALL = new Set<ErrorCode>([
   'no-node',
   'unavailable',
   'no-nek',

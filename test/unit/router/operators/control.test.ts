@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Store } from '#cluster/store.ts';
 import type { QueueEntry } from '#services/router/contract.ts';
+import { SealpostError } from '#shared/errors.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { codeOf, envelope, LATER, messageOf, OK, TestRouter } from '#test/unit/router/fixture.ts';
 
@@ -188,3 +190,25 @@ test('mail is read piece by piece as it would be sent, and ends with empty bytes
   const { reply, bytes } = await router.service.handlers['message-read']({ queueId, offset: 1e9 }, router.context());
   assert.deepEqual([reply.total, bytes.length], [message.length + 31, 0]);
 });
+
+for (const code of ['store-failed', 'store-damaged'] as const) {
+  test(`an operator hears that the disk fails (${code})`, async (t) => {
+    await using folder = await tempDir();
+    await using router = await TestRouter.start(folder.path);
+    const [queueId = ''] = await deferred(router, ['a@one.example']);
+    const { handlers } = router.service;
+    const context = router.context();
+    const fails = (): never => {
+      throw new SealpostError(code, 'the disk fails in this test');
+    };
+    for (const method of ['get', 'getMany', 'entries'] as const) t.mock.method(Store.prototype, method, fails);
+    assert.equal(await codeOf(() => handlers['message-list']({ limit: 3 }, context)), code);
+    assert.equal(await codeOf(() => handlers['message-show']({ queueId: NONE }, context)), code);
+    assert.equal(await codeOf(() => handlers['message-hold']({ queueId }, context)), code);
+    const selection = { domain: 'one.example' };
+    for (const operation of ['message-retry', 'message-hold', 'message-release'] as const)
+      assert.equal(await codeOf(() => handlers[operation](selection, context)), code, operation);
+    assert.equal(await codeOf(() => handlers['message-remove']({ ...selection, notify: false }, context)), code);
+    t.mock.restoreAll();
+  });
+}
