@@ -26,6 +26,11 @@ export function errorText(error: unknown): string {
   return `${error.message}${code}${cause}`;
 }
 
+/** The text of an error as part of a sentence: our own errors are sentences already and need no code. */
+export function reasonText(error: unknown): string {
+  return error instanceof SealpostError && error.cause === undefined ? error.message : errorText(error);
+}
+
 /** Codes of others are in capitals: `ENOSPC` of the system, `LEVEL_LOCKED`, `ERR_…` of Node. */
 type ForeignCode = Uppercase<string>;
 

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect, isIPv6, type Socket } from 'node:net';
-import { errorCode, errorText, SealpostError } from '../errors.ts';
+import { errorCode, errorText, reasonText, SealpostError } from '../errors.ts';
 import { Class, decodeMessage, encodeMessage, Opcode, peek, type Question, type Response, Type } from './message.ts';
 
 /**
@@ -52,7 +52,7 @@ export async function ask(server: Server, question: Question, timeout: number, r
     return await askByTcp(server, query, timeout);
   } catch (error) {
     if (errorCode(error) !== 'dns-unreachable') throw error;
-    const text = `the answer is too long for UDP, and by TCP: ${reasonOf(error)}; let TCP pass to its port ${server.port}`;
+    const text = `the answer is too long for UDP, and by TCP: ${reasonText(error)}; let TCP pass to its port ${server.port}`;
     throw new SealpostError('dns-unreachable', text);
   }
 }
@@ -145,11 +145,6 @@ function noAnswer(timeout: number): SealpostError {
 
 function onlyStrays(count: number): SealpostError {
   return new SealpostError('dns-malformed', `${count} datagrams came, none of them an answer to the question`);
-}
-
-/** What a failure says, without its code. */
-export function reasonOf(error: unknown): string {
-  return error instanceof SealpostError ? error.message : errorText(error);
 }
 
 /** The records of a type at exactly a name. */

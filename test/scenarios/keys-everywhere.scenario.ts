@@ -96,7 +96,7 @@ test('one set of keys', { ...needs('nats-server', 'named', ...VERIFIER), timeout
     );
     assert.equal(refused.length, 1);
     t.diagnostic(refused[0]?.stderr ?? '');
-    assert.match(refused[0]?.stderr ?? '', /example\.com is being rotated: begun by edge-[25]/);
+    assert.match(refused[0]?.stderr ?? '', /example\.com is being rotated: started by edge-[25]/);
     assert.equal(refused[0]?.code, 1);
     await cluster.zones.catchUp(1);
     await waitFor(async () => (await cluster.rotation()) === undefined, {

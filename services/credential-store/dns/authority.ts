@@ -1,10 +1,10 @@
 import { getServers } from 'node:dns';
 import type { DnsConfig } from '#cluster/config/schema/schema.ts';
 import { nearestZone } from '#cluster/config/zone.ts';
-import { ask, parseServer, reasonOf, recordsAt, type Server, serverText } from '#shared/dns/exchange.ts';
+import { ask, parseServer, recordsAt, type Server, serverText } from '#shared/dns/exchange.ts';
 import { nameOf, type Question, Rcode, type Response, rcodeName, Type } from '#shared/dns/message.ts';
 import { withParents } from '#shared/domains.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { reasonText, SealpostError } from '#shared/errors.ts';
 
 /**
  * Which servers have a name's zone: those of the nearest entry in `dns.zones`, else the name servers that DNS itself
@@ -53,7 +53,7 @@ export class ResolverChain {
         trouble = new SealpostError('dns-resolver', `answers ${rcodeName(response.rcode)} for ${question.name}`);
       } catch (error) {
         this.#servers = [...this.#servers.filter((s) => s !== server), server];
-        const text = `was asked for ${question.name}: ${reasonOf(error)}`;
+        const text = `was asked for ${question.name}: ${reasonText(error)}`;
         trouble = new SealpostError(error instanceof SealpostError ? error.code : 'dns-resolver', text);
       }
     }
@@ -114,7 +114,7 @@ async function addressesOf(resolver: ResolverChain, host: string): Promise<strin
   ];
   if (addresses.length > 0) return addresses;
   const failed = [four, six].find((answer) => answer.status === 'rejected');
-  return `has no address${failed === undefined ? '' : ` that can be found: ${resolver.text} ${reasonOf(failed.reason)}`}`;
+  return `has no address${failed === undefined ? '' : ` that can be found: ${resolver.text} ${reasonText(failed.reason)}`}`;
 }
 
 /** Of any owner: the name of a server should be no alias, and where it is one, its answer has the target's addresses. */

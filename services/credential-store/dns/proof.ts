@@ -1,7 +1,7 @@
 import type { DnsConfig } from '#cluster/config/schema/schema.ts';
-import { ask, reasonOf, recordsAt } from '#shared/dns/exchange.ts';
+import { ask, recordsAt } from '#shared/dns/exchange.ts';
 import { nameOf, Rcode, type Response, rcodeName, Type, txtOf } from '#shared/dns/message.ts';
-import { errorCode, SealpostError } from '#shared/errors.ts';
+import { errorCode, reasonText, SealpostError } from '#shared/errors.ts';
 import { type Authority, authorityOf, type NamedServer, ResolverChain } from './authority.ts';
 import { type ExpectedRecord, type Judgement, judge, type Verdict } from './judge.ts';
 
@@ -84,7 +84,7 @@ async function look(check: Check, name: string, cname: string | undefined, path:
     if (!reached && !authority.configured) return await lookByResolver(check, name, cname);
     return await follow(check, name, seen, authority, cname, path);
   } catch (error) {
-    const trouble = { server: check.resolver.text, verdict: verdictOf(error), detail: reasonOf(error) };
+    const trouble = { server: check.resolver.text, verdict: verdictOf(error), detail: reasonText(error) };
     return { servers: [trouble], viaResolver: false };
   }
 }
@@ -126,7 +126,7 @@ async function askServer(check: Check, authority: Authority, server: NamedServer
     if (detail !== undefined) return { server: server.text, trouble: { verdict: 'error', detail } };
     return { server: server.text, ...recordsIn(response, name) };
   } catch (error) {
-    const trouble = { verdict: verdictOf(error), detail: `cannot be asked: ${reasonOf(error)}` };
+    const trouble = { verdict: verdictOf(error), detail: `cannot be asked: ${reasonText(error)}` };
     return { server: server.text, trouble, noRoute: errorCode(error) === 'dns-no-route' };
   }
 }

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { ZoneConfig } from '#cluster/config/schema/schema.ts';
 import { txtStrings } from '#shared/dkim/record.ts';
-import { askByTcp, parseServer, reasonOf, recordsAt, serverText } from '#shared/dns/exchange.ts';
+import { askByTcp, parseServer, recordsAt, serverText } from '#shared/dns/exchange.ts';
 import {
   Class,
   type DnsRecord,
@@ -13,7 +13,7 @@ import {
   Type,
   txtOf,
 } from '#shared/dns/message.ts';
-import { errorCode, SealpostError } from '#shared/errors.ts';
+import { errorCode, reasonText, SealpostError } from '#shared/errors.ts';
 import { excerpt } from '#shared/text.ts';
 import { isRightKey, isSameRecord } from './judge.ts';
 import { signMessage, verifyResponse } from './tsig.ts';
@@ -157,7 +157,7 @@ async function standing(to: Connection, alias: 'refused' | 'any' = 'refused'): P
   try {
     for (const record of records) txtOf(record);
   } catch (error) {
-    throw failed(to, reasonOf(error));
+    throw failed(to, reasonText(error));
   }
   return records;
 }
@@ -166,7 +166,7 @@ function encode(to: Connection, request: Parameters<typeof encodeMessage>[0]): B
   try {
     return encodeMessage(request);
   } catch (error) {
-    throw refused(to, reasonOf(error));
+    throw refused(to, reasonText(error));
   }
 }
 
@@ -178,7 +178,7 @@ async function converse(to: Connection, message: Buffer): Promise<Response> {
     verifyResponse(response, to.update, mac, to.now());
     return response;
   } catch (error) {
-    throw errorCode(error) === 'dns-refused' ? refused(to, reasonOf(error)) : failed(to, reasonOf(error));
+    throw errorCode(error) === 'dns-refused' ? refused(to, reasonText(error)) : failed(to, reasonText(error));
   }
 }
 

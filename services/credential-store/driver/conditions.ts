@@ -1,7 +1,7 @@
-import { SealpostError } from '#shared/errors.ts';
+import { reasonText, SealpostError } from '#shared/errors.ts';
 import type { DnsView, Holder } from '../contract.ts';
 import type { Expected } from '../dns/views.ts';
-import type { Step, StepKind } from '../life/next-step.ts';
+import type { Transition, TransitionKind } from '../life/next-transition.ts';
 import { startRotation } from '../life/rotation.ts';
 import { nextOccurrence } from '../life/schedule.ts';
 import {
@@ -17,50 +17,50 @@ import {
   switched,
 } from '../life/transitions.ts';
 import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
-import { keyOf, reasonText, runningRotation, wrongState } from '../records/record-change.ts';
+import { keyOf, runningRotation, wrongState } from '../records/record-change.ts';
 import type { DriverEffects } from './effects.ts';
 
 /**
- * What a step asks of the other nodes and does in DNS before it is written down. All of it may be done again, by this
- * node or another one, and may be cut off anywhere.
+ * The conditions of each transition: what it requires of the other nodes and of DNS before it is written. Everything
+ * here may be repeated, by this node or another one, and may be interrupted anywhere.
  *
- *   acknowledged   every live store and signer has seen the revision in which the step became open
+ *   acknowledged   every live store and signer has seen the revision at which the transition became open
  *   usable         every live signer proves that it can sign with the key
  *   seen           every live store sees in DNS what is expected
  *
- * Who does not answer holds the step up as long as it counts as live.
+ * A node that does not answer holds the transition up as long as it counts as live.
  */
 
 export type Change = (record: DomainRecord) => DomainRecord;
 
-export type StepContext = {
+export type TransitionContext = {
   effects: DriverEffects;
   record: DomainRecord;
-  step: Step;
-  /** Of the store, when the step was first found open here: the keys are in their states since then or earlier. */
+  transition: Transition;
+  /** Of the store, when this process first found the transition open: the keys have been in their states since then or earlier. */
   revision: number;
 };
 
-/** How far clocks may differ for steps by the clock, in ms. */
-const CLOCK_MS = 60_000;
+/** How far clocks may differ for transitions that are due at a time. */
+const MAX_CLOCK_SKEW_MS = 60_000;
 
 /**
- * Do what a step asks for, and answer what is to be written. Both fail with the reason, for the administrator: `waiting`,
- * `late` (a node has yet to see the newest), or what DNS or a node failed with. The answer also fails with
- * `wrong-state`: the record changed meanwhile.
+ * Bring about and check the conditions of a transition; resolves to the change that is to be written. Both fail with a
+ * reason for the administrator: `waiting`, `late` (a node has yet to see the revision), or the code with which DNS or a
+ * node failed. The change also fails with `wrong-state`: the record changed in the meantime.
  */
-export async function work(context: StepContext): Promise<Change> {
-  const byClock = context.step.dueAt !== undefined;
+export async function confirm(context: TransitionContext): Promise<Change> {
+  const byClock = context.transition.dueAt !== undefined;
   if (byClock) assertClock(context.effects);
-  const change = await WORK[context.step.kind](context);
+  const change = await CONDITIONS[context.transition.kind](context);
   return (newest) => {
     if (byClock) assertClock(context.effects);
-    assertSameKeys(context.record, newest, context.step.selectors);
+    assertSameKeys(context.record, newest, context.transition.selectors);
     return change(newest);
   };
 }
 
-const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
+const CONDITIONS: Record<TransitionKind, (context: TransitionContext) => Promise<Change>> = {
   async replicated(context) {
     assertAcknowledged(context);
     await usable(context);
@@ -81,11 +81,11 @@ const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
     return (record) => proven(record, first(context), now(context));
   },
 
-  /** The proof may be old, and somebody may have changed the zone since. */
+  /** The proof may be old, and the zone may have changed since. */
   async active(context) {
     await publishedEverywhere(context);
     await usable(context);
-    return (record) => activated(record, context.step.selectors, now(context));
+    return (record) => activated(record, context.transition.selectors, now(context));
   },
 
   async switched(context) {
@@ -98,7 +98,7 @@ const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
     });
   },
 
-  /** A node that came since the switch counts too. */
+  /** A node that joined after the switch counts too. */
   async replaced(context) {
     return acknowledged(context, (record) => replaced(record, now(context)));
   },
@@ -106,7 +106,7 @@ const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
   async stopped(context) {
     const { effects } = context;
     return acknowledged(context, (record) => {
-      // The time that is written now is believed by nodes whose clocks are right.
+      // Nodes whose clocks are right will rely on the time that is written now.
       assertClock(effects);
       return stopped(record, first(context), { ...now(context), ...effects.timing() });
     });
@@ -137,7 +137,7 @@ const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
       await seen(context, key, 'absent');
     }
     return (newest) => {
-      // A selector that is used again waits for caches from this time on.
+      // Caches count from this time before the selector is used again.
       assertClock(effects);
       return deleted(newest, key.selector, now(context));
     };
@@ -149,13 +149,13 @@ const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
     const newKeys = await effects.makeKeys(record);
     return (newest) => {
       const { schedule } = newest;
-      if (schedule === undefined || schedule.next !== context.step.dueAt) {
+      if (schedule === undefined || schedule.next !== context.transition.dueAt) {
         throw new SealpostError('wrong-state', `the schedule of ${newest.domain} was changed`);
       }
-      // Changes are serializable: who others rotate now is known exactly.
+      // Changes are serializable: which other domains are being rotated is known exactly.
       assertTurn(effects, newest);
       const options = { newKeys, sideBySide: 0, by: 'schedule', ...now(context) };
-      // A missed rotation is made up for once: the next one counts from today.
+      // A missed rotation is made up for once: the next one is counted from today.
       return {
         ...startRotation(newest, options),
         schedule: { ...schedule, next: nextOccurrence(schedule, effects.now()) },
@@ -164,43 +164,43 @@ const WORK: Record<StepKind, (context: StepContext) => Promise<Change>> = {
   },
 };
 
-const first = ({ step }: StepContext): string => step.selectors[0] ?? '';
-const now = ({ effects }: StepContext) => ({ now: effects.now(), node: effects.node });
+const first = ({ transition }: TransitionContext): string => transition.selectors[0] ?? '';
+const now = ({ effects }: TransitionContext) => ({ now: effects.now(), node: effects.node });
 const isOurs = ({ publication: { by } }: KeyRecord): boolean => by === 'update' || by === 'cname';
 
-/** A holder that has not seen a revision of the store; undefined when all that live have. */
+/** A live holder that has not seen a revision of the store; undefined when all have. */
 export function lateHolder(holders: readonly Holder[], revision: number): Holder | undefined {
   return holders.find((h) => h.revision < revision);
 }
 
 /** Fails with `late`. */
-function assertAcknowledged({ effects, revision }: StepContext): void {
+function assertAcknowledged({ effects, revision }: TransitionContext): void {
   const late = lateHolder(live(effects), revision);
   if (late === undefined) return;
   const why = late.behind === undefined ? '' : `: ${late.behind}`;
-  throw new SealpostError('late', `the ${late.kind} of node ${late.node} has yet to take over the last changes${why}`);
+  throw new SealpostError('late', `the ${late.kind} of node ${late.node} has yet to apply the last changes${why}`);
 }
 
-/** A change that is written only if everybody who lives then has acknowledged. */
-function acknowledged(context: StepContext, change: Change): Change {
+/** A change that is written only if every holder that is live then has acknowledged. */
+function acknowledged(context: TransitionContext, change: Change): Change {
   return (record) => {
     assertAcknowledged(context);
     return change(record);
   };
 }
 
-/** Every live signer can use the keys of the step. */
-async function usable({ effects, record, step }: StepContext): Promise<void> {
-  for (const selector of step.selectors) {
+/** Every live signer can use the keys of the transition. */
+async function usable({ effects, record, transition }: TransitionContext): Promise<void> {
+  for (const selector of transition.selectors) {
     const key = keyOf(record, selector);
     await everyNode(effects, 'signer', (node) => effects.prove(node, record.domain, key));
   }
 }
 
-/** Every live store sees the records of the step's keys. One that is missing is written again: somebody removed it. */
-async function publishedEverywhere(context: StepContext): Promise<void> {
-  const { effects, record, step } = context;
-  for (const selector of step.selectors) {
+/** Every live store sees the records of the transition's keys. A record that was removed is written again. */
+async function publishedEverywhere(context: TransitionContext): Promise<void> {
+  const { effects, record, transition } = context;
+  for (const selector of transition.selectors) {
     const key = keyOf(record, selector);
     if (key.publication.by === 'none') continue;
     try {
@@ -212,28 +212,28 @@ async function publishedEverywhere(context: StepContext): Promise<void> {
   }
 }
 
-/** The administrator has begun to publish it: a server returns it. */
+/** The administrator has begun to publish the record: a server returns it. */
 async function appeared(effects: DriverEffects, domain: string, key: KeyRecord): Promise<void> {
   const view = await effects.look(effects.node, domain, key, 'key');
   if (view.verdict === 'ok' || view.servers.some((s) => s.verdict === 'ok')) return;
-  throw new SealpostError('waiting', `its record is to be published by hand: ${view.summary}`);
+  throw new SealpostError('waiting', `its record must be published by hand: ${view.summary}`);
 }
 
-async function seen({ effects, record }: StepContext, key: KeyRecord, expected: Expected): Promise<void> {
+async function seen({ effects, record }: TransitionContext, key: KeyRecord, expected: Expected): Promise<void> {
   await everyNode(effects, 'credential-store', async (node) => {
     const view = await effects.look(node, record.domain, key, expected);
     if (!isAsExpected(view, key, expected)) throw new SealpostError('waiting', view.summary);
   });
 }
 
-/** Who publishes by hand may remove a record instead of emptying its p=: nobody can verify with it either way. */
+/** An administrator may remove a record instead of emptying its p=: no verifier can use the key either way. */
 function isAsExpected({ verdict, servers }: DnsView, key: KeyRecord, expected: Expected): boolean {
   if (verdict === 'ok') return true;
   const gone = servers.length > 0 && servers.every((s) => s.verdict === 'ok' || s.verdict === 'missing');
   return gone && expected === 'revoked' && key.publication.by === 'manual';
 }
 
-/** Ask every node where such a service lives. Fails with the reason of the first one that says no and still lives. */
+/** Ask every node with a live service of this kind. Fails with the reason of the first one that fails and is still live. */
 async function everyNode(
   effects: DriverEffects,
   kind: Holder['kind'],
@@ -261,20 +261,20 @@ function live(effects: DriverEffects): Holder[] {
   return holders;
 }
 
-/** A clock that most others do not share may be wrong by years; fails with `waiting`. */
+/** Fails with `waiting` when the clocks of most other nodes differ: that of this node may be wrong by years. */
 function assertClock(effects: DriverEffects): void {
   const clocks = new Map([[effects.node, 0]]);
   for (const { node, clock } of live(effects)) if (node !== effects.node) clocks.set(node, clock);
-  const apart = [...clocks].filter(([, clock]) => Math.abs(clock) > CLOCK_MS);
+  const apart = [...clocks].filter(([, clock]) => Math.abs(clock) > MAX_CLOCK_SKEW_MS);
   if (apart.length * 2 < clocks.size) return;
   const others = apart.map(([node]) => node).sort();
   throw new SealpostError(
     'waiting',
-    `the clock of node ${effects.node} differs by more than a minute from that of ${others.join(', ')}: nothing is done by the clock until they are set`,
+    `the clock of node ${effects.node} differs by more than a minute from that of ${others.join(', ')}: no transition that is due at a time is made until they are set`,
   );
 }
 
-/** One domain after the other, unless its schedule says `parallel`. */
+/** One domain after another, unless its schedule says `parallel`. */
 function assertTurn(effects: DriverEffects, { domain, schedule }: DomainRecord): void {
   if (schedule?.parallel) return;
   const other = effects.records.all().find((record) => {
@@ -285,11 +285,11 @@ function assertTurn(effects: DriverEffects, { domain, schedule }: DomainRecord):
   throw new SealpostError('waiting', `the scheduled rotation waits until that of ${other.domain} has switched`);
 }
 
-/** Fails with `wrong-state`: a key that left its state and came back, or has another one's name now, is not what was worked on. */
+/** Fails with `wrong-state`: a key that left its state and came back, or another key under its name, is not the one confirmed. */
 export function assertSameKeys(before: DomainRecord, newest: DomainRecord, selectors: readonly string[]): void {
   for (const selector of selectors) {
     const [a, b] = [keyOf(before, selector), keyOf(newest, selector)];
     if (a.state === b.state && a.since === b.since && a.fingerprint === b.fingerprint) continue;
-    throw wrongState(newest, b, `it was ${a.state} when this step was begun`);
+    throw wrongState(newest, b, `it was ${a.state} when this transition began`);
   }
 }

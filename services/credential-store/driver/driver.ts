@@ -1,66 +1,66 @@
-import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, reasonText, SealpostError } from '#shared/errors.ts';
 import type { Holder } from '../contract.ts';
-import { nextStep, type Step } from '../life/next-step.ts';
+import { nextTransition, type Transition } from '../life/next-transition.ts';
 import { claim, noteProblem } from '../life/transitions.ts';
 import type { DomainRecord } from '../records/domain-record.ts';
-import { reasonText } from '../records/record-change.ts';
-import { assertSameKeys, type Change, work } from './conditions.ts';
+import { assertSameKeys, type Change, confirm } from './conditions.ts';
 import type { DriverEffects } from './effects.ts';
-import { StepWaits, systemTimer, type Timer } from './waits.ts';
+import { systemTimer, type Timer, TransitionWaits } from './waits.ts';
 
 /**
- * Makes the steps in the lives of keys: asks the nodes and DNS (`step-work.ts`), then writes the new state down.
+ * Makes the transitions in the lives of keys: confirms the conditions of each with the nodes and DNS (`conditions.ts`),
+ * then writes the new state.
  *
- * One node drives a domain. When a step is due and the node that the record names as driver is not there, another one
- * claims the domain in the record; each claim has a higher term. Whatever a driver writes, it writes in a
- * compare-and-set that finds its own node and term in the record. So who was cut off, or was only slow, writes nothing
- * once another one took over; what it may still do in DNS is done again by its successor. A term is known only to the
- * process that claimed it: after a restart the domain is claimed again.
+ * One node drives a domain. When a transition is due and the node that the record names as driver is not live, another
+ * one claims the domain in the record; each claim has a higher term. A driver writes only in a compare-and-set that
+ * finds its own node and term in the record. So a node that was cut off, or only slow, writes nothing after another one
+ * has claimed the domain; what it may still do in DNS, its successor does again. Only the process that made a claim
+ * knows its term: after a restart the domain is claimed again.
  *
- * A domain, as seen by one node:
+ * A domain, as one node sees it:
  *
- *   idle      no step is due, or each waits, or another live node drives, or this node does not know who lives. Looked
- *             at again at every `wake`, after a second, and when a wait is over. → queued
- *   queued    until one of 8 places is free. → driving
- *   driving   claim where needed, then one step after the other: work, write, next. → idle when there is none
+ *   idle      no transition is due, or each waits, or another live node drives, or this node does not know which nodes
+ *             are live. Examined again at every `wake`, after a second, and when a wait is over. → queued
+ *   queued    until fewer than 8 domains are being driven. → driving
+ *   driving   claim where needed, then one transition after another: confirm, write, next. → idle when none is left
  *
- * A step that cannot be made waits (`driver-waits.ts`) and holds up no other; why is written into its keys, if it lasts.
+ * A transition that cannot be made waits (`waits.ts`) and does not hold up another one; the reason is written into its
+ * keys if it lasts.
  */
 
-/** Domains driven at once. */
-const PLACES = 8;
-/** Between two looks when nobody wakes: nodes die in silence, and times come. */
-const LOOK_MS = 1000;
-/** Looks come no faster than this, however often somebody wakes. */
-const REST_MS = 20;
-/** Nodes try to claim one after the other, in the order of their names, so that they seldom collide. */
-const TURN_MS = 300;
+const MAX_CONCURRENT_DOMAINS = 8;
+/** Between two scans without a wake-up: nodes die silently, and some transitions are due at a time. */
+const SCAN_MS = 1000;
+/** Scans do not follow one another faster than this, however often the driver is woken. */
+const MIN_SCAN_MS = 20;
+/** Nodes try to claim a domain one after another, in the order of their names, so that they seldom collide. */
+const CLAIM_STAGGER_MS = 300;
 /** After a write that failed, because the cluster cannot be written to or another node was faster. */
-const PAUSE_MS = 500;
-/** A wait this short is not worth a line in the record. */
-const PATIENCE_MS = 2000;
+const WRITE_PAUSE_MS = 500;
+/** A shorter wait is not recorded as a problem. */
+const PROBLEM_AFTER_MS = 2000;
 
-/** What is known of a domain beyond its record. */
-type Seen = {
+/** What this process knows of a domain beyond its record; times are those of the timer. */
+type DomainState = {
   /** The term in which this process drives it. */
   term?: number;
-  /** Since when a step is due that nobody makes, by the timer. */
-  orphaned?: number;
-  /** Nothing can be written before, by the timer. */
-  rest: number;
-  waits: StepWaits;
+  /** Since when a transition has been due that no live node makes. */
+  undrivenSince?: number;
+  /** Nothing can be written before this time. */
+  pausedUntil: number;
+  waits: TransitionWaits;
 };
 
 export class Driver {
   readonly #effects: DriverEffects;
   readonly #timer: Timer;
-  readonly #domains = new Map<string, Seen>();
+  readonly #domains = new Map<string, DomainState>();
   readonly #queue = new Set<string>();
   readonly #driving = new Map<string, Promise<void>>();
-  /** Give up what is awaited. */
+  /** Reject what is awaited. */
   readonly #abandon = new Set<(reason: Error) => void>();
-  #cancelLook = (): void => undefined;
-  #lastLook = Number.NEGATIVE_INFINITY;
+  #cancelScan = (): void => undefined;
+  #lastScan = Number.NEGATIVE_INFINITY;
   #running = false;
 
   constructor(effects: DriverEffects, timer: Timer = systemTimer) {
@@ -70,57 +70,57 @@ export class Driver {
 
   start(): void {
     this.#running = true;
-    this.#lookIn(0);
+    this.#scanIn(0);
   }
 
-  /** Something changed: a record, or who lives. */
+  /** A record or the set of live nodes changed. */
   wake(): void {
-    if (this.#running) this.#lookIn(Math.max(0, this.#lastLook + REST_MS - this.#timer.now()));
+    if (this.#running) this.#scanIn(Math.max(0, this.#lastScan + MIN_SCAN_MS - this.#timer.now()));
   }
 
-  /** Resolves at once: a step that is being made is given up, and made by whoever drives next. */
+  /** Resolves immediately: a transition in progress is abandoned, and made by the node that drives next. */
   async close(): Promise<void> {
     this.#running = false;
-    this.#cancelLook();
+    this.#cancelScan();
     this.#queue.clear();
     for (const abandon of this.#abandon) abandon(closed());
     await Promise.all(this.#driving.values());
   }
 
-  #lookIn(ms: number): void {
-    this.#cancelLook();
-    this.#cancelLook = this.#timer.after(ms, () => this.#look());
+  #scanIn(ms: number): void {
+    this.#cancelScan();
+    this.#cancelScan = this.#timer.after(ms, () => this.#scan());
   }
 
-  /** Find the domains in which there is something to do. */
-  #look(): void {
+  /** Find the domains in which a transition is due. */
+  #scan(): void {
     const now = this.#timer.now();
-    this.#lastLook = now;
+    this.#lastScan = now;
     const live = this.#effects.live();
-    let next = now + LOOK_MS;
+    let next = now + SCAN_MS;
     for (const record of live === undefined ? [] : this.#effects.records.all()) {
       const { domain } = record;
       if (this.#driving.has(domain)) continue;
-      const seen = this.#seen(domain);
-      if (live !== undefined && this.#due(record, seen, live) !== undefined) this.#queue.add(domain);
-      next = Math.min(next, seen.waits.next);
+      const state = this.#stateOf(domain);
+      if (live !== undefined && this.#due(record, state, live) !== undefined) this.#queue.add(domain);
+      next = Math.min(next, state.waits.next);
     }
-    this.#fillPlaces();
-    this.#lookIn(Math.max(REST_MS, next - now));
+    this.#startQueued();
+    this.#scanIn(Math.max(MIN_SCAN_MS, next - now));
   }
 
-  #seen(domain: string): Seen {
-    let seen = this.#domains.get(domain);
-    if (seen === undefined) {
-      seen = { rest: 0, waits: new StepWaits(this.#timer) };
-      this.#domains.set(domain, seen);
+  #stateOf(domain: string): DomainState {
+    let state = this.#domains.get(domain);
+    if (state === undefined) {
+      state = { pausedUntil: 0, waits: new TransitionWaits(this.#timer) };
+      this.#domains.set(domain, state);
     }
-    return seen;
+    return state;
   }
 
-  #fillPlaces(): void {
+  #startQueued(): void {
     for (const domain of this.#queue) {
-      if (this.#driving.size >= PLACES) return;
+      if (this.#driving.size >= MAX_CONCURRENT_DOMAINS) return;
       this.#queue.delete(domain);
       const driving = this.#drive(domain)
         .catch((error: unknown) =>
@@ -134,39 +134,39 @@ export class Driver {
     }
   }
 
-  /** The step that this node should make now. */
-  #due(record: DomainRecord, seen: Seen, live: Holder[]): Step | undefined {
+  /** The transition that this node should make now. */
+  #due(record: DomainRecord, state: DomainState, live: Holder[]): Transition | undefined {
     const { node } = this.#effects;
     const { driver } = record;
-    seen.waits.notice(record);
-    if (this.#timer.now() < seen.rest) return undefined;
+    state.waits.notice(record);
+    if (this.#timer.now() < state.pausedUntil) return undefined;
     const stores = live.filter((h) => h.kind === 'credential-store' && (h.behind === undefined || h.node === node));
     if (driver !== undefined && driver.node !== node && stores.some((h) => h.node === driver.node)) {
-      delete seen.orphaned;
+      delete state.undrivenSince;
       return undefined;
     }
-    const step = nextStep(record, this.#effects.now(), (open) => seen.waits.isOver(open, live));
-    if (step === undefined || driver?.node === node) return step;
-    seen.orphaned ??= this.#timer.now();
-    const turn = [...new Set(stores.map((h) => h.node))].sort().indexOf(node);
-    return this.#timer.now() - seen.orphaned >= turn * TURN_MS ? step : undefined;
+    const transition = nextTransition(record, this.#effects.now(), (open) => state.waits.isOver(open, live));
+    if (transition === undefined || driver?.node === node) return transition;
+    state.undrivenSince ??= this.#timer.now();
+    const position = [...new Set(stores.map((h) => h.node))].sort().indexOf(node);
+    return this.#timer.now() - state.undrivenSince >= position * CLAIM_STAGGER_MS ? transition : undefined;
   }
 
   async #drive(domain: string): Promise<void> {
-    const seen = this.#seen(domain);
+    const state = this.#stateOf(domain);
     while (this.#running) {
       const live = this.#effects.live();
       const record = this.#effects.records.get(domain);
-      const step = live && record && this.#due(record, seen, live);
-      if (record === undefined || step === undefined) return;
+      const transition = live && record && this.#due(record, state, live);
+      if (record === undefined || transition === undefined) return;
       const { driver } = record;
-      const mine = driver?.node === this.#effects.node && driver.term === seen.term;
-      if (!(mine ? await this.#make(record, step, seen) : await this.#claim(record, seen))) return;
+      const mine = driver?.node === this.#effects.node && driver.term === state.term;
+      if (!(mine ? await this.#make(record, transition, state) : await this.#claim(record, state))) return;
     }
   }
 
   /** Whether it succeeded. Of several nodes that try the first one wins. */
-  async #claim({ domain, driver }: DomainRecord, seen: Seen): Promise<boolean> {
+  async #claim({ domain, driver }: DomainRecord, state: DomainState): Promise<boolean> {
     const { node, records, log } = this.#effects;
     try {
       const { record } = await this.#awaited(() =>
@@ -176,45 +176,46 @@ export class Driver {
         }),
       );
       if (record?.driver === undefined) return false;
-      seen.term = record.driver.term;
-      delete seen.orphaned;
-      log.info({ domain, term: seen.term, before: driver?.node }, 'this node drives the keys of the domain');
+      state.term = record.driver.term;
+      delete state.undrivenSince;
+      log.info({ domain, term: state.term, before: driver?.node }, 'this node drives the keys of the domain');
       return true;
     } catch (error) {
-      log.debug({ domain, reason: errorText(error) }, 'domain not claimed');
-      return this.#pause(seen);
+      log.debug({ domain, error: errorText(error) }, 'domain not claimed');
+      return this.#pause(state);
     }
   }
 
-  /** Make a step, or let it wait. False: this node does not drive any more, or cannot write. */
-  async #make(record: DomainRecord, step: Step, seen: Seen): Promise<boolean> {
+  /** Make a transition, or let it wait. False: this node does not drive any more, or cannot write. */
+  async #make(record: DomainRecord, transition: Transition, state: DomainState): Promise<boolean> {
     const { records, log } = this.#effects;
     const { domain } = record;
-    const { kind, selectors } = step;
-    const revision = seen.waits.begin(step, record, records.revision);
+    const { kind, selectors } = transition;
+    const revision = state.waits.begin(transition, record, records.revision);
     try {
-      const change = await this.#awaited(() => work({ effects: this.#effects, record, step, revision }));
-      await this.#write(domain, seen, change);
-      seen.waits.end(step);
-      log.info({ domain, selectors, step: kind }, 'a step in the life of a key is made');
+      const change = await this.#awaited(() => confirm({ effects: this.#effects, record, transition, revision }));
+      await this.#write(domain, state, change);
+      state.waits.end(transition);
+      log.info({ domain, selectors, transition: kind }, 'key advanced');
       return true;
     } catch (error) {
-      return this.#fail(record, step, seen, error);
+      return this.#fail(record, transition, state, error);
     }
   }
 
-  /** A step was not made. Its reason is written down where it lasts or is permanent, and is news. */
-  async #fail(record: DomainRecord, step: Step, seen: Seen, error: unknown): Promise<boolean> {
+  /** A transition was not made. The reason is recorded where it is new, and lasts or is permanent. */
+  async #fail(record: DomainRecord, transition: Transition, state: DomainState, error: unknown): Promise<boolean> {
     const { log, records, node, now } = this.#effects;
     const { domain } = record;
-    const { kind, selectors } = step;
+    const { kind, selectors } = transition;
     const code = errorCode(error);
-    log.debug({ domain, selectors, step: kind, reason: errorText(error) }, 'a step was not made');
+    log.debug({ domain, selectors, transition: kind, error: errorText(error) }, 'key not advanced yet');
     if (!this.#running || error instanceof NotDriving || code === 'cut-off') return false;
-    const lasts = seen.waits.fail(step, records.revision, code === 'late');
-    if (error instanceof NotWritten) return this.#pause(seen);
+    const waitedMs = state.waits.fail(transition, records.revision, code === 'late');
+    if (error instanceof NotWritten) return this.#pause(state);
     const problem = { text: reasonText(error), permanent: code === 'dns-refused' };
-    if (code === 'wrong-state' || code === 'not-found' || (lasts < PATIENCE_MS && !problem.permanent)) return true;
+    if (code === 'wrong-state' || code === 'not-found') return true;
+    if (waitedMs < PROBLEM_AFTER_MS && !problem.permanent) return true;
     let news = false;
     const note = (newest: DomainRecord): DomainRecord => {
       assertSameKeys(record, newest, selectors);
@@ -223,31 +224,32 @@ export class Driver {
       return noted;
     };
     try {
-      await this.#write(domain, seen, note);
-      if (news) log.warn({ domain, selectors, step: kind, ...problem }, 'a key cannot go on');
+      await this.#write(domain, state, note);
+      const { text, permanent } = problem;
+      if (news) log.warn({ domain, selectors, transition: kind, permanent, error: text }, 'key is stuck');
       return true;
     } catch (failure) {
-      return errorCode(failure) === 'wrong-state' || this.#pause(seen);
+      return errorCode(failure) === 'wrong-state' || this.#pause(state);
     }
   }
 
-  #pause(seen: Seen): false {
-    seen.rest = this.#timer.now() + PAUSE_MS;
+  #pause(state: DomainState): false {
+    state.pausedUntil = this.#timer.now() + WRITE_PAUSE_MS;
     return false;
   }
 
   /**
-   * Write as the driver of this term. Fails with what `change` threw, with `NotDriving`, or `NotWritten`: then it may have
-   * been written all the same.
+   * Write as the driver of this term. Fails with what `change` threw, with `NotDriving`, or with `NotWritten`, after which
+   * the change may have been written all the same.
    */
-  async #write(domain: string, seen: Seen, change: Change): Promise<void> {
+  async #write(domain: string, state: DomainState, change: Change): Promise<void> {
     const { node, records } = this.#effects;
     let refusal: unknown;
     const driving = (newest: DomainRecord | undefined): DomainRecord => {
       try {
         refusal = undefined;
-        if (newest?.driver?.node !== node || newest.driver.term !== seen.term) throw new NotDriving();
-        seen.waits.notice(newest);
+        if (newest?.driver?.node !== node || newest.driver.term !== state.term) throw new NotDriving();
+        state.waits.notice(newest);
         return change(newest);
       } catch (error) {
         refusal = error;
@@ -256,13 +258,13 @@ export class Driver {
     };
     try {
       const { record } = await this.#awaited(() => records.update(domain, driving));
-      if (record !== undefined) seen.waits.wrote(record);
+      if (record !== undefined) state.waits.wrote(record);
     } catch (error) {
       throw refusal ?? new NotWritten('the change was not answered', { cause: error });
     }
   }
 
-  /** What is awaited, or the end of this driver. */
+  /** What is awaited, or the close of this driver. */
   #awaited<T>(begin: () => Promise<T>): Promise<T> {
     if (!this.#running) return Promise.reject(closed());
     return new Promise((resolve, reject) => {

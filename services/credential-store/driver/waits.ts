@@ -1,14 +1,15 @@
 import type { Holder } from '../contract.ts';
-import type { Step } from '../life/next-step.ts';
+import type { Transition } from '../life/next-transition.ts';
 import type { DomainRecord } from '../records/domain-record.ts';
 import { lateHolder } from './conditions.ts';
 
 /**
- * The steps of one domain that could not be made, and when each is tried again: after 0.5 s, 1 s, 2 s … 30 s; at once
- * when somebody else changed the record; and one that waited for nodes to take over changes, as soon as they have.
+ * The transitions of one domain that could not be made, and when each is tried again: after 0.5 s, 1 s, 2 s … 30 s;
+ * immediately when another node or an administrator changes the record; and one that waits until nodes have seen a
+ * revision, as soon as they have.
  */
 
-/** A clock that nobody sets: ms since whenever. `after` answers the way to cancel. */
+/** A monotonic clock: ms since any time. `after` returns a function that cancels. */
 export type Timer = { now(): number; after(ms: number, run: () => void): () => void };
 
 export const systemTimer: Timer = {
@@ -19,25 +20,24 @@ export const systemTimer: Timer = {
   },
 };
 
-const FIRST_MS = 500;
-const LAST_MS = 30_000;
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 30_000;
 
+/** Times are those of the timer. */
 type Wait = {
   /** Of the store, at the first try. */
   revision: number;
   tries: number;
-  /** Of the first failure, by the timer. */
-  since: number;
-  /** Not before, by the timer. */
-  again: number;
+  firstFailure: number;
+  retryAt: number;
   /** It waits for nodes that have yet to see `revision`. */
   late: boolean;
 };
 
-export class StepWaits {
+export class TransitionWaits {
   readonly #timer: Timer;
   readonly #waits = new Map<string, Wait>();
-  /** The record as we saw or wrote it last. */
+  /** The record as this process saw or wrote it last. */
   #known: DomainRecord | undefined;
 
   constructor(timer: Timer) {
@@ -47,56 +47,56 @@ export class StepWaits {
   /** When the next wait is over, by the timer. */
   get next(): number {
     const now = this.#timer.now();
-    const times = [...this.#waits.values()].map((w) => w.again);
+    const times = [...this.#waits.values()].map((w) => w.retryAt);
     return Math.min(...times.filter((time) => time > now));
   }
 
-  /** What the record is now. Where somebody else changed it, every step is open anew. */
+  /** The record as it is now. Where another writer changed it, every wait is over. */
   notice(record: DomainRecord): void {
     if (this.#waits.size === 0 || this.#known === record) return;
     if (JSON.stringify(record) !== JSON.stringify(this.#known)) this.#waits.clear();
     this.#known = record;
   }
 
-  isOver(step: Step, live: readonly Holder[]): boolean {
-    const wait = this.#waits.get(idOf(step));
-    if (wait === undefined || wait.again <= this.#timer.now()) return true;
+  isOver(transition: Transition, live: readonly Holder[]): boolean {
+    const wait = this.#waits.get(idOf(transition));
+    if (wait === undefined || wait.retryAt <= this.#timer.now()) return true;
     return wait.late && lateHolder(live, wait.revision) === undefined;
   }
 
-  /** A step is tried; `revision` is that of the store now. Answers that of the first try. */
-  begin(step: Step, record: DomainRecord, revision: number): number {
+  /** A transition is tried; `revision` is that of the store now. Returns that of the first try. */
+  begin(transition: Transition, record: DomainRecord, revision: number): number {
     this.#known = record;
-    return this.#wait(step, revision).revision;
+    return this.#wait(transition, revision).revision;
   }
 
-  /** It was made. */
-  end(step: Step): void {
-    this.#waits.delete(idOf(step));
+  /** The transition was made. */
+  end(transition: Transition): void {
+    this.#waits.delete(idOf(transition));
   }
 
-  /** It was not. `late`: because of nodes that have yet to see the revision. Answers for how long now, in ms. */
-  fail(step: Step, revision: number, late: boolean): number {
+  /** The transition failed; `late`: because some nodes have yet to see the revision. Returns ms since the first failure. */
+  fail(transition: Transition, revision: number, late: boolean): number {
     const now = this.#timer.now();
-    const wait = this.#wait(step, revision);
-    if (wait.tries === 0) wait.since = now;
-    wait.again = now + Math.min(LAST_MS, FIRST_MS * 2 ** Math.min(wait.tries, 10));
+    const wait = this.#wait(transition, revision);
+    if (wait.tries === 0) wait.firstFailure = now;
+    wait.retryAt = now + Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(wait.tries, 10));
     wait.tries++;
     wait.late = late;
-    return now - wait.since;
+    return now - wait.firstFailure;
   }
 
-  /** The record was written by us: no news. */
+  /** This process wrote the record: that ends no wait. */
   wrote(record: DomainRecord): void {
     this.#known = record;
   }
 
-  #wait(step: Step, revision: number): Wait {
-    const id = idOf(step);
-    const wait = this.#waits.get(id) ?? { revision, tries: 0, since: 0, again: 0, late: false };
+  #wait(transition: Transition, revision: number): Wait {
+    const id = idOf(transition);
+    const wait = this.#waits.get(id) ?? { revision, tries: 0, firstFailure: 0, retryAt: 0, late: false };
     this.#waits.set(id, wait);
     return wait;
   }
 }
 
-const idOf = ({ kind, selectors }: Step): string => `${kind} ${selectors.join(',')}`;
+const idOf = ({ kind, selectors }: Transition): string => `${kind} ${selectors.join(',')}`;

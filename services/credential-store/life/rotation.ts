@@ -13,18 +13,18 @@ import {
   withoutProblem,
 } from '../records/record-change.ts';
 import { addKey } from './life-cycle.ts';
-import { openSteps, waitText } from './next-step.ts';
-import { withoutRotationTrouble } from './schedule.ts';
+import { openTransitions, waitText } from './next-transition.ts';
+import { withoutScheduleProblem } from './schedule.ts';
 
 /**
- * A rotation: each of `from` is replaced by the one of `to` at the same place.
+ * A rotation: each key of `from` is replaced by the key of `to` at the same index.
  *
- *   running    the new keys live up to `proven`; when all are they become active together, beside the old ones
- *   switched   every live signer signs with the new ones; both sign, for `sideBySide` ms
- *   ended      done: the old ones are retiring; or rolled back: they sign alone, the new ones are retired or retiring
+ *   running    the new keys advance to `proven`; when all have, they become active together, beside the old ones
+ *   switched   every live signer signs with the new keys; both sign, for `sideBySide` ms
+ *   ended      done: the old keys are retiring; or rolled back: they sign alone, the new ones are retired or retiring
  *
- * While it is `frozen`, it makes none of these steps; a revocation goes on. Rollback is possible from everywhere, also
- * when it is done, until the private key of an old one is erased.
+ * While it is `frozen` it makes none of these transitions; a revocation goes on. A rollback is possible in each state,
+ * also when the rotation is done, until the private key of an old key is erased.
  */
 
 /** Fails with `rotation-under-way` while one has not ended. */
@@ -34,12 +34,12 @@ export function assertNoRotation(record: DomainRecord): void {
   const driver = record.driver === undefined ? '' : `, driven by ${record.driver.node}`;
   throw new SealpostError(
     'rotation-under-way',
-    `${record.domain} is being rotated: begun by ${rotation.by} on ${timeText(rotation.started)}${driver}; ${waitingFor(record, rotation) ?? 'it goes on'}`,
+    `${record.domain} is being rotated: started by ${rotation.by} on ${timeText(rotation.started)}${driver}; ${waitingFor(record, rotation) ?? 'it continues'}`,
   );
 }
 
 /**
- * Begin to replace the active keys, or those in `from`, by new ones: `newKeys` in the order of the domain's keys, each
+ * Start to replace the active keys, or those in `from`, by new ones: `newKeys` in the order of the domain's keys, each
  * of the same algorithm. Fails with `rotation-under-way`, `not-found`, `no-active-key` or `exists`.
  */
 export function startRotation(
@@ -61,16 +61,16 @@ export function startRotation(
   const rotation: Rotation = { id: newId(), started: now, by, to, from, sideBySide, events: [] };
   const added = newKeys.reduce(
     (before, key) => addKey(before, record.domain, { ...key, activate: true }),
-    withoutRotationTrouble(record),
+    withoutScheduleProblem(record),
   );
-  const pairs = from.map((s, i) => `${s} by ${to[i]}`).join(', ');
-  return withEvent({ ...added, rotation }, { now, node }, `rotation begins: ${pairs}`);
+  const pairs = from.map((s, i) => `${s} is replaced by ${to[i]}`).join(', ');
+  return withEvent({ ...added, rotation }, { now, node }, `rotation started: ${pairs}`);
 }
 
 function replacedKeys(record: DomainRecord, from: readonly string[] | undefined): KeyRecord[] {
   const active = record.keys.filter((k) => k.state === 'active');
   if (active.length === 0) {
-    throw new SealpostError('no-active-key', `${record.domain} has no active key that could be replaced: create one`);
+    throw new SealpostError('no-active-key', `${record.domain} has no active key to replace: create one`);
   }
   if (from === undefined) return active;
   for (const selector of from) {
@@ -78,41 +78,41 @@ function replacedKeys(record: DomainRecord, from: readonly string[] | undefined)
     if (state !== 'active') {
       throw new SealpostError(
         'no-active-key',
-        `key ${selector} of ${record.domain} is ${state}: only an active key is replaced`,
+        `key ${selector} of ${record.domain} is ${state}: only an active key can be replaced`,
       );
     }
   }
   return active.filter((k) => from.includes(k.selector));
 }
 
-/** Make no further step. Fails with `wrong-state` when there is no rotation, or it is frozen or at its end. */
+/** Make no further transition. Fails with `wrong-state` when there is no rotation, or it is frozen or has ended. */
 export function freezeRotation(
   record: DomainRecord,
   { by, reason, now }: { by: string; reason: string; now: number },
 ): DomainRecord {
   const rotation = runningRotation(record);
-  if (rotation === undefined) throw wrong(`no rotation of ${record.domain} is under way`);
+  if (rotation === undefined) throw wrong(`no rotation of ${record.domain} is in progress`);
   if (rotation.frozen !== undefined)
-    throw wrong(`the rotation of ${record.domain} is ${frozenText(rotation.frozen)} already`);
+    throw wrong(`the rotation of ${record.domain} is already ${frozenText(rotation.frozen)}`);
   const told = withEvent(record, { now, node: by }, reason === '' ? 'frozen' : `frozen: ${reason}`);
   return { ...told, rotation: { ...(told.rotation ?? rotation), frozen: { at: now, by, reason } } };
 }
 
-/** Go on after `freezeRotation`, and with keys that stopped at a permanent problem. Fails with `wrong-state`. */
+/** Continue after `freezeRotation`, and with keys that are stuck at a permanent problem. Fails with `wrong-state`. */
 export function resumeDomain(record: DomainRecord, at: At): DomainRecord {
   const rotation = runningRotation(record);
   const stopped = record.keys.filter((k) => k.problem?.permanent).map((k) => k.selector);
   if (rotation?.frozen === undefined && stopped.length === 0) {
-    throw wrong(`nothing of ${record.domain} is frozen, and none of its keys has stopped at a problem`);
+    throw wrong(`nothing of ${record.domain} is frozen, and none of its keys is stuck at a permanent problem`);
   }
   const resumed = withKeys(withEvent(record, at, 'resumed'), stopped, withoutProblem);
   return { ...resumed, ...thawed(resumed) };
 }
 
 /**
- * Sign with the old keys alone again: new ones that never signed are retired at once, the others are retiring. Fails
- * with `wrong-state` when the private key of an old one is erased while its new one signs, or when there is nothing to
- * roll back.
+ * Sign with the old keys alone again: new keys that never signed are retired immediately, the others are retiring. Fails
+ * with `wrong-state` when the private key of an old key is erased and its new key has signed, or when there is nothing
+ * to roll back.
  */
 export function rollbackRotation(record: DomainRecord, at: At): DomainRecord {
   const { rotation } = record;
@@ -145,13 +145,13 @@ function assertReturn(record: DomainRecord, old: string, fresh: string): void {
   );
 }
 
-/** The rotation under way or the last one, as people see it; undefined when there never was one. */
+/** The current or last rotation, as people see it; undefined when there never was one. */
 export function rotationStatus(record: DomainRecord): RotationStatus | undefined {
   const { rotation, driver, domain } = record;
   if (rotation === undefined) return undefined;
   const { id, started, by, events, from, to } = rotation;
   const waiting = waitingFor(record, rotation);
-  const both = bothUntil(rotation);
+  const until = sideBySideUntil(rotation);
   return {
     domain,
     id,
@@ -163,12 +163,12 @@ export function rotationStatus(record: DomainRecord): RotationStatus | undefined
     events,
     ...(driver === undefined ? {} : { driver: driver.node }),
     ...(waiting === undefined ? {} : { waiting }),
-    ...(both === undefined ? {} : { sideBySideUntil: both }),
+    ...(until === undefined ? {} : { sideBySideUntil: until }),
   };
 }
 
-/** Until when old and new keys sign side by side; undefined before the switch and at the end. */
-function bothUntil({ switched, ended, sideBySide }: Rotation): number | undefined {
+/** Until when old and new keys sign side by side; undefined before the switch and after the end. */
+function sideBySideUntil({ switched, ended, sideBySide }: Rotation): number | undefined {
   return switched === undefined || ended !== undefined || sideBySide === 0 ? undefined : switched.at + sideBySide;
 }
 
@@ -179,19 +179,19 @@ function stateOf(record: DomainRecord, rotation: Rotation): RotationStatus['stat
   return 'running';
 }
 
-/** Why it does not go on, or what comes next. */
+/** Why the rotation does not continue, or what comes next. */
 function waitingFor(record: DomainRecord, rotation: Rotation): string | undefined {
   if (rotation.ended !== undefined) return undefined;
   if (rotation.frozen !== undefined) return frozenText(rotation.frozen);
   const problem = problemOf(record, rotation);
   if (problem !== undefined) return problem.text;
-  const step = openSteps(record).find(
+  const transition = openTransitions(record).find(
     ({ kind, selectors }) => kind === 'replaced' || selectors.some((s) => rotation.to.includes(s)),
   );
-  return step === undefined ? undefined : waitText(step);
+  return transition === undefined ? undefined : waitText(transition);
 }
 
-/** A permanent problem of its keys, else any. */
+/** A permanent problem of its keys, otherwise any problem. */
 function problemOf(record: DomainRecord, rotation: Rotation): KeyRecord['problem'] {
   const concerned = [...rotation.to, ...rotation.from];
   const problems = record.keys.flatMap((k) => (concerned.includes(k.selector) && k.problem ? [k.problem] : []));
@@ -201,7 +201,7 @@ function problemOf(record: DomainRecord, rotation: Rotation): KeyRecord['problem
 function partOf(record: DomainRecord, selector: string, other: string | undefined): RotationStatus['to'] {
   const key = record.keys.find((k) => k.selector === selector);
   if (key !== undefined) return [{ selector, algorithm: key.algorithm, state: key.state }];
-  // It is deleted; the other one of the pair has the same algorithm, unless it is deleted too.
+  // It is deleted; the other key of the pair has the same algorithm, unless it is deleted too.
   const algorithm = record.keys.find((k) => k.selector === other)?.algorithm;
   return algorithm === undefined ? [] : [{ selector, algorithm, state: 'deleted' }];
 }

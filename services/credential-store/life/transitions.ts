@@ -14,11 +14,11 @@ import {
 } from '../records/record-change.ts';
 
 /**
- * The steps that a driver makes once it has confirmed what they say, as functions from record to record. Each checks
- * the state that it starts from and fails with `wrong-state`: what was confirmed may not be true of the newest record.
+ * The transitions that a driver makes after it has confirmed their conditions, as functions from record to record. Each
+ * checks the state from which it starts and fails with `wrong-state`: the newest record may differ from the one confirmed.
  */
 
-/** Take the domain over. Who drove it before writes nothing more, because its term is old. */
+/** Drive the domain from now on. The driver before writes nothing more, because its term is old. */
 export function claim(record: DomainRecord, node: string): DomainRecord {
   return { ...record, driver: { node, term: (record.driver?.term ?? 0) + 1 } };
 }
@@ -28,17 +28,17 @@ export function replicated(record: DomainRecord, selector: string, at: At): Doma
   return advance(record, selector, 'created', 'replicated', at);
 }
 
-/** Its TXT record is written, or has appeared. */
+/** The TXT record of the key is written, or has appeared. */
 export function published(record: DomainRecord, selector: string, at: At): DomainRecord {
   return advance(record, selector, 'replicated', 'published', at);
 }
 
-/** Every server returns it. */
+/** Every authoritative server returns the record. */
 export function proven(record: DomainRecord, selector: string, at: At): DomainRecord {
   return advance(record, selector, 'published', 'proven', at);
 }
 
-/** Sign with these keys from now on: all new ones of a rotation at once. */
+/** Sign with these keys from now on: the new keys of a rotation all together. */
 export function activated(record: DomainRecord, selectors: readonly string[], at: At): DomainRecord {
   for (const selector of selectors) {
     const key = keyOf(record, selector);
@@ -51,7 +51,7 @@ export function activated(record: DomainRecord, selectors: readonly string[], at
 /** Every live signer signs with the new keys of the rotation; `revision` is that of the store. */
 export function switched(record: DomainRecord, revision: number, at: At): DomainRecord {
   const rotation = runningRotation(record);
-  if (rotation === undefined || rotation.switched !== undefined) throw noSuchStep(record);
+  if (rotation === undefined || rotation.switched !== undefined) throw noSuchTransition(record);
   assertNotFrozen(record, rotation.to);
   for (const selector of rotation.to) assertState(record, keyOf(record, selector), 'active');
   const told = withEvent(record, at, `every node signs with ${rotation.to.join(', ')}`);
@@ -59,10 +59,10 @@ export function switched(record: DomainRecord, revision: number, at: At): Domain
   return { ...clear, rotation: { ...(clear.rotation ?? rotation), switched: { at: at.now, revision } } };
 }
 
-/** The old keys of the rotation stop signing; with that it is done. */
+/** The old keys of the rotation stop signing, which ends it. */
 export function replaced(record: DomainRecord, at: At): DomainRecord {
   const rotation = runningRotation(record);
-  if (rotation?.switched === undefined) throw noSuchStep(record);
+  if (rotation?.switched === undefined) throw noSuchTransition(record);
   assertNotFrozen(record, rotation.to);
   for (const selector of rotation.to) assertState(record, keyOf(record, selector), 'active');
   const old = rotation.from.filter((s) => record.keys.some((k) => k.selector === s && k.state === 'active'));
@@ -72,16 +72,16 @@ export function replaced(record: DomainRecord, at: At): DomainRecord {
   return { ...clear, rotation: { ...(clear.rotation ?? rotation), ended: { at: at.now, how: 'done' } } };
 }
 
-/** No live signer signs with a retiring key any more: its record stays for `retireAfterMs` ms from now on. */
+/** No live signer signs with a retiring key any more: its record stays for `retireAfterMs` from now on. */
 export function stopped(record: DomainRecord, selector: string, at: At & { retireAfterMs: number }): DomainRecord {
   const key = keyOf(record, selector);
   assertState(record, key, 'retiring');
-  if (key.until !== undefined) throw wrongState(record, key, 'its time is running already');
+  if (key.until !== undefined) throw wrongState(record, key, 'its time is already running');
   const told = withKeyEvent(record, [selector], at, `no node signs with ${selector} any more`);
   return withKeys(told, [selector], (k) => ({ ...withoutProblem(k), until: at.now + at.retireAfterMs }));
 }
 
-/** The mail that it signed has left: the private key is erased. */
+/** The mail that the key signed has left: the private key is erased. */
 export function retired(record: DomainRecord, selector: string, at: At): DomainRecord {
   const key = keyOf(record, selector);
   assertState(record, key, 'retiring');
@@ -91,13 +91,13 @@ export function retired(record: DomainRecord, selector: string, at: At): DomainR
   return advance(record, selector, 'retiring', 'retired', at);
 }
 
-/** Every server says that it is revoked; or it never signed. The record stays for `keepRevokedMs` ms. */
+/** Every server returns the revoked record, or the key never signed. The record stays for `keepRevokedMs`. */
 export function revoked(record: DomainRecord, selector: string, at: At & { keepRevokedMs: number }): DomainRecord {
   const until = keyOf(record, selector).signed ? at.now + at.keepRevokedMs : undefined;
   return advance(record, selector, 'retired', 'revoked', at, until);
 }
 
-/** No server has its record any more. */
+/** No server has the record any more. */
 export function deleted(record: DomainRecord, selector: string, at: At): DomainRecord {
   const key = keyOf(record, selector);
   assertState(record, key, 'revoked');
@@ -112,8 +112,8 @@ export function deleted(record: DomainRecord, selector: string, at: At): DomainR
 }
 
 /**
- * Why some keys do not go on; the record itself where that is known. `permanent`: they are not tried again until
- * `keys resume`.
+ * Record why some keys do not advance; the record itself where that is known. `permanent`: they are not tried again
+ * until `keys resume`.
  */
 export function noteProblem(
   record: DomainRecord,
@@ -130,7 +130,7 @@ export function noteProblem(
     news.map((k) => k.selector),
     (k) => ({ ...k, problem: { text, since: at.now, permanent } }),
   );
-  return permanent ? withKeyEvent(noted, selectors, at, `${selectors.join(', ')} stopped: ${text}`) : noted;
+  return permanent ? withKeyEvent(noted, selectors, at, `${selectors.join(', ')} stuck: ${text}`) : noted;
 }
 
 function advance(
@@ -158,18 +158,18 @@ function enterAll(
 }
 
 function assertState(record: DomainRecord, key: KeyRecord, state: KeyState): void {
-  if (key.state !== state) throw wrongState(record, key, `this step begins from ${state}`);
+  if (key.state !== state) throw wrongState(record, key, `this transition starts from ${state}`);
 }
 
-/** Frozen since the step was begun. */
+/** An administrator may have frozen the rotation since the transition began. */
 function assertNotFrozen(record: DomainRecord, selectors: readonly string[]): void {
   const rotation = runningRotation(record);
   if (rotation?.frozen === undefined || !selectors.some((s) => rotation.to.includes(s))) return;
   throw new SealpostError('wrong-state', `the rotation of ${record.domain} is frozen`);
 }
 
-function noSuchStep(record: DomainRecord): SealpostError {
-  return new SealpostError('wrong-state', `no rotation of ${record.domain} is at this step`);
+function noSuchTransition(record: DomainRecord): SealpostError {
+  return new SealpostError('wrong-state', `no rotation of ${record.domain} is ready for this transition`);
 }
 
 const areOrIs = (list: readonly string[]): string => (list.length > 1 ? 'are' : 'is');

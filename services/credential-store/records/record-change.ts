@@ -1,4 +1,4 @@
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { SealpostError } from '#shared/errors.ts';
 import type { KeyState } from '../contract.ts';
 import type { DomainRecord, KeyRecord, Rotation } from './domain-record.ts';
 
@@ -74,9 +74,4 @@ export function wrongState(record: DomainRecord, key: KeyRecord, why: string): S
 /** 2026-11-23 04:05 UTC, for people. */
 export function timeText(time: number): string {
   return `${new Date(time).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
-}
-
-/** Why something failed, for people: our own errors are sentences already. */
-export function reasonText(error: unknown): string {
-  return error instanceof SealpostError && error.cause === undefined ? error.message : errorText(error);
 }

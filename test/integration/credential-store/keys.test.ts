@@ -80,7 +80,7 @@ test('a retired key stops signing, is erased, revoked and deleted in its time; i
   await assert.rejects(calls['key-activate'](s1), fails('wrong-state', /erased/));
   await waitFor(async () => (await statesOf(node)).join() === 's2 active', { what: 's1 to go', timeout: 10_000 });
   await assert.rejects(calls['key-show'](s1), fails('not-found', /it was deleted on \d{4}-/));
-  await assert.rejects(calls['key-create'](ed25519('s1')), fails('exists', 's1', /take another selector/));
+  await assert.rejects(calls['key-create'](ed25519('s1')), fails('exists', 's1', /choose another selector/));
   // Without another one only by force, and then nobody signs.
   assert.equal((await calls['key-retire']({ ...s2, force: true })).state, 'retiring');
 });
@@ -117,7 +117,7 @@ test('a key that is published by hand waits for its record, through a restart, a
     await reaches(node, 'm1', 'replicated', domain);
     await waitFor(async () => (await node.calls['key-show'](name)).problem, { what: 'a problem', timeout: 10_000 });
     const { problem, dns: view, publish } = await node.calls['key-show'](name);
-    assert.match(problem?.text ?? '', /to be published by hand: .*m1\._domainkey\.manual\.test/);
+    assert.match(problem?.text ?? '', /must be published by hand: .*m1\._domainkey\.manual\.test/);
     assert.deepEqual([problem?.permanent, view?.verdict, publish], [false, 'missing', 'manual']);
     const { views, unproven } = await node.calls['key-verify'](name);
     assert.deepEqual(

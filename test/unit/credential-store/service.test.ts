@@ -176,7 +176,7 @@ test('keys come in pages: what signers hold by 200, what people see by 100', asy
     (async () => {
       for (let i = 0; ; i++) await node.calls['key-create']({ ...ed25519(`x${i}`, 'd0.example'), activate: false });
     })(),
-    fails('exists', /40 are the most/),
+    fails('exists', /40 is the maximum/),
   );
 });
 

@@ -14,7 +14,7 @@ test('a key retires when every signer has stopped, and its time is over by a clo
   assert.equal(bench.key('s1')?.until, undefined);
   assert.equal(
     bench.key('s1')?.problem?.text,
-    'the clock of node edge-1 differs by more than a minute from that of edge-2, edge-3: nothing is done by the clock until they are set',
+    'the clock of node edge-1 differs by more than a minute from that of edge-2, edge-3: no transition that is due at a time is made until they are set',
   );
   // One that is wrong is outvoted.
   for (const holder of bench.holders) if (holder.node === 'edge-2') holder.clock = 0;

@@ -10,7 +10,7 @@ import { DriverBench, started, viewOf } from './fixture.ts';
 
 const never = <T>(): Promise<T> => new Promise(() => undefined);
 
-test('a new key is led to signing, each step confirmed by every node and logged once', async (t) => {
+test('a new key is led to signing, each transition confirmed by every node and logged once', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('created')])]));
   await bench.run(500);
   assert.equal(bench.key('s1')?.state, 'active');
@@ -18,10 +18,7 @@ test('a new key is led to signing, each step confirmed by every node and logged 
   const proofs = nodes.map((node) => `prove ${node} s1`);
   const looks = nodes.map((node) => `look ${node} key s1`);
   assert.deepEqual(bench.calls, [...proofs, 'publish s1', ...looks, ...proofs, ...looks, ...proofs]);
-  assert.deepEqual(bench.lines, [
-    'this node drives the keys of the domain',
-    ...Array(4).fill('a step in the life of a key is made'),
-  ]);
+  assert.deepEqual(bench.lines, ['this node drives the keys of the domain', ...Array(4).fill('key advanced')]);
   assert.deepEqual(bench.records.get('example.com')?.driver, { node: 'edge-1', term: 1 });
 });
 
@@ -54,7 +51,7 @@ test('why a key waits is written once, anew when it changes, and goes when the k
   view = viewOf('missing', 'ns2 has no record');
   await bench.run(30_000);
   assert.equal(bench.revision, revision + 1);
-  assert.equal(bench.lines.filter((l) => l === 'a key cannot go on').length, 2);
+  assert.equal(bench.lines.filter((l) => l === 'key is stuck').length, 2);
   view = viewOf('ok');
   await bench.run(31_000);
   assert.deepEqual([bench.key('s1')?.state, bench.key('s1')?.problem], ['active', undefined]);
@@ -99,7 +96,7 @@ test('what is published by hand is looked for until it is there, revoked or gone
   let seen: DnsView['verdict'] = 'missing';
   bench.effects.look = async () => viewOf(seen, 'ns1 has no record', [{ server: 'ns1', verdict: seen, detail: '' }]);
   await bench.run(600_000);
-  assert.match(bench.key('s1')?.problem?.text ?? '', /^its record is to be published by hand: ns1 has no record$/);
+  assert.match(bench.key('s1')?.problem?.text ?? '', /^its record must be published by hand: ns1 has no record$/);
   seen = 'ok';
   await bench.run(30_000);
   assert.equal(bench.key('s1')?.state, 'active');
@@ -152,7 +149,7 @@ test('the switch waits for every signer, and goes on the moment the last one has
   assert.equal(rotation?.switched, undefined);
   assert.equal(
     bench.key('s2')?.problem?.text,
-    'the signer of node edge-3 has yet to take over the last changes: it has yet to catch up',
+    'the signer of node edge-3 has yet to apply the last changes: it has yet to catch up',
   );
   delete late.behind;
   bench.driver.wake();

@@ -180,7 +180,11 @@ test('a revoked record stays for its time; that of a key that never signed goes 
 });
 
 test('delete says what to do with a key that signed', () => {
-  const texts = { active: /retire it first/, retiring: /wait, or revoke it/, retired: /revocation is seen everywhere/ };
+  const texts = {
+    active: /retire it first/,
+    retiring: /wait, or revoke it/,
+    retired: /every name server returns its revocation/,
+  };
   for (const [state, message] of Object.entries(texts)) {
     const record = recordWith([keyIn(state as KeyState)]);
     assert.throws(() => deleteKey(record, 's1', AT), { code: 'wrong-state', message });
@@ -217,7 +221,7 @@ test('a domain has 40 keys at most', () => {
   const keys = Array.from({ length: MAX_KEYS }, (_, i) => keyIn('active', `k${i}`));
   assert.throws(() => addKey(recordWith(keys), 'example.com', keyIn('created')), {
     code: 'exists',
-    message: /40 are the most/,
+    message: /40 is the maximum/,
   });
   assert.equal(addKey(recordWith(keys.slice(1)), 'example.com', keyIn('created')).keys.length, MAX_KEYS);
 });

@@ -33,10 +33,10 @@ const pair = (old: KeyRecord['state'], fresh: KeyRecord['state'], more: Partial<
 const start = (record: DomainRecord, newKeys: KeyRecord[], from?: string[]): DomainRecord =>
   startRotation(record, { newKeys, ...(from && { from }), sideBySide: 0, by: 'edge-1', ...AT });
 
-test('from the start to its end, step by step', () => {
+test('from the start to its end, transition by transition', () => {
   let record = start(recordWith([keyIn('active')]), [keyIn('created', 's2', { activate: false })]);
   assert.equal(statesOf(record), 's1:active s2:created');
-  for (const step of [replicated, published, proven]) record = step(record, 's2', AT);
+  for (const transition of [replicated, published, proven]) record = transition(record, 's2', AT);
   record = activated(record, ['s2'], AT);
   assert.equal(statesOf(record), 's1:active s2:active');
   assert.equal(
@@ -58,7 +58,13 @@ test('from the start to its end, step by step', () => {
   );
   const told = record.rotation?.events.map((e) => e.text);
   assert.deepEqual(told, [
-    ...['rotation begins: s1 by s2', 's2 is replicated', 's2 is published', 's2 is proven', 's2 is active'],
+    ...[
+      'rotation started: s1 is replaced by s2',
+      's2 is replicated',
+      's2 is published',
+      's2 is proven',
+      's2 is active',
+    ],
     ...['every node signs with s2', 'done: s1 is retiring'],
   ]);
 });
@@ -91,13 +97,13 @@ test('who comes too late learns who rotates, since when, who drives, and what it
   assert.throws(() => assertNoRotation(record), {
     code: 'rotation-under-way',
     message:
-      'example.com is being rotated: begun by edge-1 on 2026-11-23 11:59 UTC, driven by edge-2; s2: every name server is to return its record',
+      'example.com is being rotated: started by edge-1 on 2026-11-23 11:59 UTC, driven by edge-2; s2: every name server must return its record',
   });
   const waiting = noteProblem(record, ['s2'], { ...AT, text: 'ns2 has no record', permanent: false });
   assert.throws(() => assertNoRotation(waiting), { message: /driven by edge-2; ns2 has no record$/ });
 });
 
-test('while it is frozen the new keys make no step, and the switch waits', () => {
+test('while it is frozen the new keys make no transition, and the switch waits', () => {
   const record = freezeRotation(pair('active', 'published'), { by: 'edge-3', reason: 'audit', now: NOW });
   assert.equal(
     outcome(() => proven(record, 's2', AT)),

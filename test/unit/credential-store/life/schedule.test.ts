@@ -42,9 +42,9 @@ test('a year of daily rotations: each comes after the last, 23 to 25 hours apart
 });
 
 for (const [what, schedule, message] of [
-  ['no zone', { days: 1, at: '03:00', zone: 'Mars/Olympus' }, /"Mars\/Olympus" is no time zone/],
-  ['no time', { days: 1, at: '24:00', zone: 'UTC' }, /"24:00" is no time of day/],
-  ['no days', { days: 0, at: '03:00', zone: 'UTC' }, /one day is the least/],
+  ['no zone', { days: 1, at: '03:00', zone: 'Mars/Olympus' }, /"Mars\/Olympus" is not a time zone/],
+  ['no time', { days: 1, at: '24:00', zone: 'UTC' }, /"24:00" is not a time of day/],
+  ['no days', { days: 0, at: '03:00', zone: 'UTC' }, /the minimum is one day/],
 ] as const) {
   test(`a schedule is refused: ${what}`, () => {
     assert.throws(() => nextOccurrence(schedule, 0), { code: 'invalid-schedule', message });

@@ -1,4 +1,4 @@
-import { openSteps } from '#services/credential-store/life/next-step.ts';
+import { openTransitions } from '#services/credential-store/life/next-transition.ts';
 import { runningRotation } from '#services/credential-store/records/record-change.ts';
 import { giveOrder, publishByHand, resumeAll } from './admin.ts';
 import { Cluster } from './cluster.ts';
@@ -51,10 +51,10 @@ function unfinished({ log, time, domains }: Cluster): string[] {
     const { domain } = record;
     // Selectors that other keys keep for good are no fault of the schedule.
     const starved = domains.get(domain)?.by === 'cname';
-    const steps = openSteps(record).filter(({ kind, dueAt = 0 }) =>
+    const transitions = openTransitions(record).filter(({ kind, dueAt = 0 }) =>
       kind === 'rotate' ? !starved && dueAt < now : kind !== 'deleted' || dueAt < now,
     );
-    const open = steps.map(({ kind, selectors }) => `${selectors.join(', ')} of ${domain} waits for ${kind}`);
+    const open = transitions.map(({ kind, selectors }) => `${selectors.join(', ')} of ${domain} waits for ${kind}`);
     return runningRotation(record) === undefined ? open : [...open, `the rotation of ${domain} has not ended`];
   });
 }

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nextStep, openSteps, type Step } from '#services/credential-store/life/next-step.ts';
+import { nextTransition, openTransitions, type Transition } from '#services/credential-store/life/next-transition.ts';
 import type { DomainRecord } from '#services/credential-store/records/domain-record.ts';
 import { keyIn, NOW, recordWith, rotationOf } from '#test/unit/credential-store/records/fixture.ts';
 
-const text = ({ kind, selectors, dueAt }: Step): string =>
+const text = ({ kind, selectors, dueAt }: Transition): string =>
   `${kind} ${selectors.join('+')}${dueAt === undefined ? '' : ` at ${dueAt - NOW}`}`;
 const rotating = (old: DomainRecord['keys'], fresh: DomainRecord['keys'], more = {}): DomainRecord => {
   const names = (keys: DomainRecord['keys']): string[] => keys.map((k) => k.selector);
@@ -16,7 +16,7 @@ const schedule = { days: 1, at: '03:00', zone: 'UTC', parallel: false, next: NOW
 const used = [{ selector: 's1', fingerprint: '', deleted: NOW }];
 const stuck = { problem: { text: 'REFUSED', since: NOW, permanent: true } };
 
-const CASES: [what: string, record: DomainRecord, steps: string[]][] = [
+const CASES: [what: string, record: DomainRecord, transitions: string[]][] = [
   ['nothing to do', recordWith([old, keyIn('proven', 's2', idle)]), []],
   ['a new key', recordWith([keyIn('created')]), ['replicated s1']],
   ['a replicated key', recordWith([keyIn('replicated')]), ['published s1']],
@@ -68,21 +68,21 @@ const CASES: [what: string, record: DomainRecord, steps: string[]][] = [
   ['a schedule while a rotation runs', { ...rotating([old], [keyIn('created', 's2')]), schedule }, ['replicated s2']],
 ];
 
-for (const [what, record, steps] of CASES) {
-  test(`open steps: ${what}`, () => assert.deepEqual(openSteps(record).map(text), steps));
+for (const [what, record, transitions] of CASES) {
+  test(`open transitions: ${what}`, () => assert.deepEqual(openTransitions(record).map(text), transitions));
 }
 
-test('the next step is due, and may be one behind another that waits', () => {
+test('the next transition is due, and may be one behind another that waits', () => {
   const record = recordWith([
     keyIn('revoked', 's1', { until: NOW + 5 }),
     keyIn('created', 's2'),
     keyIn('retired', 's3'),
   ]);
-  assert.equal(nextStep(record, NOW)?.kind, 'revoked');
-  assert.equal(nextStep(record, NOW, (s) => s.kind !== 'revoked')?.kind, 'replicated');
+  assert.equal(nextTransition(record, NOW)?.kind, 'revoked');
+  assert.equal(nextTransition(record, NOW, (s) => s.kind !== 'revoked')?.kind, 'replicated');
   assert.equal(
-    nextStep(record, NOW, (s) => s.kind === 'deleted'),
+    nextTransition(record, NOW, (s) => s.kind === 'deleted'),
     undefined,
   );
-  assert.equal(nextStep(record, NOW + 5, (s) => s.kind === 'deleted')?.kind, 'deleted');
+  assert.equal(nextTransition(record, NOW + 5, (s) => s.kind === 'deleted')?.kind, 'deleted');
 });
