@@ -1,8 +1,7 @@
-import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { type Document, isMap, isSeq, parseDocument, type YAMLMap, YAMLSeq } from 'yaml';
 import { errorCode, SealpostError } from '#shared/errors.ts';
-import { newId } from '#shared/ids.ts';
+import { replaceFile } from '#shared/files/replace.ts';
 import type { Secret } from '#shared/secret.ts';
 import { hashPassword } from './password.ts';
 import { parseUsersFile, userKey } from './users-file.ts';
@@ -115,32 +114,4 @@ async function edit(file: string, how: { create: boolean }, change: (document: D
       cause: error,
     });
   }
-}
-
-/** Put `text` in the place of a file, synced, with the mode and owner of the old one; a new file is for its owner alone. */
-async function replaceFile(file: string, text: string): Promise<void> {
-  // Behind a symbolic link lies the file to replace, not the link.
-  const target = await realpath(file).catch(() => file);
-  const old = await stat(target).catch((error: unknown) => {
-    if (errorCode(error) === 'ENOENT') return undefined;
-    throw error;
-  });
-  const folder = dirname(target);
-  const temporary = join(folder, `.${basename(target)}.${newId()}`);
-  try {
-    await using handle = await open(temporary, 'wx', 0o600);
-    if (old !== undefined) {
-      // A command run by root must not take the file away from the service's user.
-      if (old.uid !== process.getuid?.() || old.gid !== process.getgid?.()) await handle.chown(old.uid, old.gid);
-      await handle.chmod(old.mode & 0o777);
-    }
-    await handle.writeFile(text);
-    await handle.sync();
-    await rename(temporary, target);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  await using entry = await open(folder, 'r');
-  await entry.sync();
 }

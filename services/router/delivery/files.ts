@@ -1,5 +1,6 @@
 import { mkdir, open, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { syncFolder } from '#shared/files/replace.ts';
 
 /** Files that are on disk when we say so. */
 
@@ -24,16 +25,6 @@ export async function writeSynced(
     throw error;
   } finally {
     await file.close();
-  }
-}
-
-/** A folder's entries are on disk: a file that was synced may still lack its name there. */
-export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

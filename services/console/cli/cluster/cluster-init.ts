@@ -1,12 +1,12 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
 import { type CertificatePair, createAuthority, issueCertificate } from '#cluster/certificate.ts';
 import { unreadable } from '#cluster/config/secrets.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import { newId } from '#shared/ids.ts';
+import { prepareFile } from '#shared/files/replace.ts';
 import { readPassword } from './bus-password.ts';
 import { BUS_USERS, type BusUser } from './bus-permissions.ts';
 import { natsConfig } from './nats-config.ts';
@@ -194,10 +194,9 @@ class Files {
   async #prepare(name: string, text: string): Promise<() => Promise<void>> {
     const file = join(this.#folder, name);
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    const temporary = join(dirname(file), `.${newId()}`);
-    await writeFile(temporary, text, { mode: 0o600, flush: true });
+    const place = await prepareFile(file, text);
     return async () => {
-      await rename(temporary, file);
+      await place();
       this.written.push(name);
     };
   }

@@ -1,8 +1,9 @@
-import { chmod, chown, mkdir, open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { chown, mkdir, readFile, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { unreadable } from '#cluster/config/secrets.ts';
 import { generateNek, type Nek, parseNek, parseNeks } from '#shared/dkim/nek.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { prepareFile } from '#shared/files/replace.ts';
 import { usageError } from '../exit.ts';
 
 /**
@@ -31,7 +32,12 @@ export async function addNek(file: string, name: string): Promise<Nek> {
     await makeFolder(dirname(file));
     // A secret that is mounted may be a link: the file behind it is the one to replace.
     const target = await realpath(file).catch(() => file);
-    await replace(target, (old) => `${old}${old === '' || old.endsWith('\n') ? '' : '\n'}${text}`, name);
+    const added = async (): Promise<string> => `${await readNekFile(target, name)}${text}`;
+    const place = await prepareFile(target, added, `${target}.new`).catch((error: unknown) => {
+      if (errorCode(error) === 'EEXIST') throw locked(target);
+      throw error;
+    });
+    await place();
   } catch (error) {
     if (error instanceof SealpostError) throw error;
     throw new SealpostError('nek-file', `${file} was not changed: ${errorText(error)}`);
@@ -39,29 +45,12 @@ export async function addNek(file: string, name: string): Promise<Nek> {
   return nek;
 }
 
-async function replace(file: string, change: (old: string) => string, name: string): Promise<void> {
-  const beside = `${file}.new`;
-  const handle = await open(beside, 'wx', 0o600).catch((error: unknown) => {
-    if (errorCode(error) !== 'EEXIST') throw error;
-    const what = `${beside} is there: the same command runs, or was interrupted`;
-    throw new SealpostError('nek-file', `${file} was not changed, as ${what}. Where none runs, remove ${beside}`);
-  });
-  try {
-    try {
-      await handle.writeFile(change(await readNekFile(file, name)));
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await keepOwner(file, beside);
-    await rename(beside, file);
-  } catch (error) {
-    await unlink(beside).catch(() => undefined);
-    throw error;
-  }
+function locked(file: string): SealpostError {
+  const what = `${file}.new is there: the same command runs, or was interrupted`;
+  return new SealpostError('nek-file', `${file} was not changed, as ${what}. Where none runs, remove ${file}.new`);
 }
 
-/** What is in the file; nothing where there is none yet. */
+/** What is in the file, each NEK with the end of its line; nothing where there is none yet. */
 async function readNekFile(file: string, name: string): Promise<string> {
   let text: string;
   try {
@@ -72,7 +61,7 @@ async function readNekFile(file: string, name: string): Promise<string> {
   }
   if (text.trim() === '') return '';
   try {
-    if (parseNeks(text).every((nek) => nek.name !== name)) return text;
+    if (parseNeks(text).every((nek) => nek.name !== name)) return text.endsWith('\n') ? text : `${text}\n`;
   } catch (error) {
     throw new SealpostError('nek-invalid', `${file} was not changed: ${errorText(error)}`);
   }
@@ -87,24 +76,7 @@ async function makeFolder(folder: string): Promise<void> {
     if (errorCode(error) === 'EEXIST') return;
     throw error;
   }
-  if (process.getuid?.() === 0) await giveTo(await stat(dirname(folder)), folder);
-}
-
-/** The user who runs the node must be able to read it, though root made it: a new file is for the owner of its folder. */
-async function keepOwner(file: string, made: string): Promise<void> {
-  const old = await stat(file).catch((error: unknown) => {
-    if (errorCode(error) === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (old !== undefined) {
-    await giveTo(old, made);
-    await chmod(made, old.mode & 0o777);
-  } else if (process.getuid?.() === 0) {
-    await giveTo(await stat(dirname(file)), made);
-  }
-}
-
-async function giveTo(owner: { uid: number; gid: number }, path: string): Promise<void> {
-  const { uid, gid } = await stat(path);
-  if (uid !== owner.uid || gid !== owner.gid) await chown(path, owner.uid, owner.gid);
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = await stat(dirname(folder));
+  await chown(folder, uid, gid);
 }

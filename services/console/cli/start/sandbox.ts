@@ -1,6 +1,6 @@
 import { randomBytes, X509Certificate } from 'node:crypto';
-import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { access, mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { client } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus/bus.ts';
@@ -10,7 +10,7 @@ import { addUser } from '#cluster/config/users/edit.ts';
 import { credentialStoreContract, type KeyAlgorithm, type KeyStatus } from '#services/credential-store/contract.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
-import { newId } from '#shared/ids.ts';
+import { replaceFile } from '#shared/files/replace.ts';
 import { Secret } from '#shared/secret.ts';
 import { isSystemError } from '../exit.ts';
 
@@ -137,19 +137,12 @@ async function makeCertificate(folder: string): Promise<void> {
   // Loaded for the first start alone: every command knows this file.
   const { createSelfSigned } = await import('#cluster/certificate.ts');
   const pair = await createSelfSigned({ dns: ['localhost'], ip: ['127.0.0.1', '::1'] }, 365);
-  await replace(files.key, pair.key);
-  await replace(files.certificate, pair.certificate);
+  await replaceFile(files.key, pair.key);
+  await replaceFile(files.certificate, pair.certificate);
 }
 
 async function makeFile(file: string, make: () => string): Promise<void> {
-  if (!(await exists(file))) await replace(file, make());
-}
-
-/** In one step, so that a start that is interrupted leaves no half file. */
-async function replace(file: string, text: string): Promise<void> {
-  const temporary = join(dirname(file), `.${newId()}`);
-  await writeFile(temporary, text, { mode: 0o600 });
-  await rename(temporary, file);
+  if (!(await exists(file))) await replaceFile(file, make());
 }
 
 async function exists(file: string): Promise<boolean> {
