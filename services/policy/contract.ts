@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
 import { EnvelopeRecipient, Origin } from '#shared/envelope.ts';
-import { Reply } from '#shared/reply.ts';
+import { Reply, reply } from '#shared/reply.ts';
 
 /**
  * The policy service decides what may pass. Every question is answered with a verdict; the caller puts its reply on
@@ -20,6 +20,14 @@ export const Refusal = z.discriminatedUnion('action', [
   z.object({ action: z.literal('defer'), reply: Reply, why: Why }),
 ]);
 export type Refusal = z.infer<typeof Refusal>;
+
+/**
+ * The reply to a message larger than `limits.message-size` (`limit`, bytes; RFC 1870 §6): policy's at MAIL and at the end
+ * of the message, the listener's while the bytes come.
+ */
+export function messageTooLarge(limit: number): Reply {
+  return reply(552, '5.3.4', `Message is larger than this server takes (${limit} bytes)`);
+}
 
 /** The session as policy sees it. `client` is filled by `connect`, `user` by `authenticate`. */
 export const SessionFacts = Origin.extend({

@@ -4,15 +4,13 @@ import type { Service } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
 import { authenticate } from './authentication/authenticate.ts';
 import { ConcurrencyLimit } from './authentication/concurrency-limit.ts';
-import { connect } from './connect.ts';
+import { decide } from './checks.ts';
+import { type ClientName, ReverseDns } from './connect/reverse-dns.ts';
 import { type PolicyContract, policyContract } from './contract.ts';
 import { ConfiguredDirectory } from './directory/configured-directory.ts';
-import { message } from './message.ts';
+import { messageFacts, recipientFacts } from './facts.ts';
 import { type PolicyPeers, Rates } from './rates/rates.ts';
-import { recipient } from './recipient.ts';
 import { RelayRules } from './relay/relay-rules.ts';
-import { ReverseDns } from './reverse-dns.ts';
-import { sender } from './sender.ts';
 
 export type PolicyDeps = {
   settings: Settings;
@@ -21,65 +19,96 @@ export type PolicyDeps = {
   peers?: PolicyPeers | undefined;
 };
 
-/** argon2 works that run at once (each takes 19 MiB and a thread of the pool), and log-ins that wait in line. */
+/** Password hashes computed concurrently (each takes 19 MiB and a thread of the pool), and log-ins that wait for one. */
 const PASSWORDS_CHECKED = 2;
 const PASSWORDS_WAITING = 100;
 
 /**
  * The policy service. `start` reads the users file and fails with `unreadable` or `invalid` when it cannot.
  *
- * Made once for each configuration, and again when that changes: relay rules, the resolver, the followed users file.
- * The questions themselves are pure functions, one file each.
+ * A request becomes a verdict in three steps: its facts are gathered, the checks of its phase decide (`checks.ts`), and what
+ * they accept is counted for the rates. What the facts come from (relay rules, resolver, users file) follows the
+ * configuration.
  */
 export function createPolicyService({ settings, log, peers }: PolicyDeps): Service<PolicyContract> {
   const limit = new ConcurrencyLimit(PASSWORDS_CHECKED, PASSWORDS_WAITING);
-  const directory = new ConfiguredDirectory(log);
-  let rules = new RelayRules(settings.current);
-  let dns = new ReverseDns(settings.current.dns, log);
+  const sources = new Sources(settings, log);
   const rates = new Rates({ settings, peers });
-  let unsubscribe: (() => void) | undefined;
-
-  const apply = (next: Config, previous: Config): void => {
-    rules = new RelayRules(next);
-    if (JSON.stringify(next.dns) !== JSON.stringify(previous.dns)) {
-      dns.close();
-      dns = new ReverseDns(next.dns, log);
-    }
-    if (next.directory.users !== previous.directory.users) void directory.change(next.directory.users);
-  };
 
   return {
     contract: policyContract,
     handlers: {
-      'client-check': (request) => connect(request, dns, () => rules),
+      'client-check'({ address }) {
+        const classify = (name: ClientName) => decide('connect', { address, name, rules: sources.rules });
+        const name = sources.dns.lookup(address);
+        // Without a promise where the name is known: the greeting waits only for a new client's name.
+        return name instanceof Promise ? name.then(classify) : classify(name);
+      },
       'user-authenticate': (request, { bytes }) =>
-        authenticate(request, bytes, { directory: directory.current, limit, log }),
+        authenticate(request, bytes, { directory: sources.directory.current, limit, log }),
       'sender-check'(request) {
-        const largest = settings.current.limits['message-size'];
-        return rates.count('messages', request, sender(request, { directory: directory.current, largest }));
+        const { facts: session, reversePath, size } = request;
+        const { limits } = settings.current;
+        const facts = { session, reversePath, size, limits, directory: sources.directory.current };
+        return rates.count('messages', request, decide('sender', facts));
       },
       'recipient-check'(request) {
-        const { node } = settings.current;
-        return rates.count('recipients', request, recipient(request, { rules, directory: directory.current, node }));
+        const { rules, directory } = sources;
+        const facts = recipientFacts(request, { rules, directory: directory.current, node: settings.current.node });
+        return rates.count('recipients', request, decide('recipient', facts));
       },
-      'message-check': (request, { bytes }) =>
-        message(request, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1'), {
-          rules,
-          directory: directory.current,
-          config: settings.current,
-          now: new Date(),
-        }),
+      'message-check'(request, { bytes }) {
+        const { rules, directory } = sources;
+        const deps = { rules, directory: directory.current, config: settings.current, now: new Date() };
+        return decide('message', messageFacts(request, bytes, deps));
+      },
     },
     async start() {
-      await directory.open(settings.current.directory.users);
-      unsubscribe = settings.onChange(apply);
+      await sources.open();
       rates.start();
     },
     async stop() {
-      unsubscribe?.();
+      sources.close();
       rates.stop();
-      dns.close();
-      directory.close();
     },
   };
+}
+
+/** What facts come from, in line with the configuration. */
+class Sources {
+  readonly directory: ConfiguredDirectory;
+  rules: RelayRules;
+  dns: ReverseDns;
+  readonly #settings: Settings;
+  readonly #log: Logger;
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(settings: Settings, log: Logger) {
+    this.#settings = settings;
+    this.#log = log;
+    this.directory = new ConfiguredDirectory(log);
+    this.rules = new RelayRules(settings.current);
+    this.dns = new ReverseDns(settings.current.dns, log);
+  }
+
+  /** Fails with `unreadable` or `invalid` where the users file cannot be used. */
+  async open(): Promise<void> {
+    await this.directory.open(this.#settings.current.directory.users);
+    this.#unsubscribe = this.#settings.onChange((next, previous) => this.#change(next, previous));
+  }
+
+  close(): void {
+    this.#unsubscribe?.();
+    this.dns.close();
+    this.directory.close();
+  }
+
+  #change(next: Config, previous: Config): void {
+    this.rules = new RelayRules(next);
+    if (JSON.stringify(next.dns) !== JSON.stringify(previous.dns)) {
+      this.dns.close();
+      this.dns = new ReverseDns(next.dns, this.#log);
+    }
+    if (next.directory.users !== previous.directory.users) void this.directory.change(next.directory.users);
+  }
 }

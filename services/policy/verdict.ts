@@ -1,13 +1,33 @@
-import { reply } from '#shared/reply.ts';
+import { type Reply, reply } from '#shared/reply.ts';
 
-/** Refusals as the contract has them. `why` is the steps so far; the last of them is the reason. */
+/**
+ * What a check makes of the facts. `why` is its reasoning, step by step; the last step is the reason.
+ *
+ * - go-on: nothing against it; the next check is asked. `accepted`, where there is one, replaces what the phase will
+ *   accept with.
+ * - accept, reject, defer: the verdict; no other check is asked.
+ */
+export type Step<Accepted> =
+  | { action: 'go-on'; accepted?: Accepted; why: string[] }
+  | { action: 'accept'; accepted: NonNullable<Accepted>; why: string[] }
+  | { action: 'reject' | 'defer'; reply: Reply; why: string[] };
 
-type Refused<Action extends 'reject' | 'defer'> = { action: Action; reply: ReturnType<typeof reply>; why: string[] };
+type Refused<Action extends 'reject' | 'defer'> = { action: Action; reply: Reply; why: string[] };
 
+export function goOn<Accepted>(why: string[] = [], accepted?: Accepted): Step<Accepted> {
+  return accepted === undefined ? { action: 'go-on', why } : { action: 'go-on', accepted, why };
+}
+
+export function accept<Accepted>(accepted: NonNullable<Accepted>, why: string[] = []): Step<Accepted> {
+  return { action: 'accept', accepted, why };
+}
+
+/** Permanent: the code is 5xx. `enhanced` is the RFC 3463 code. */
 export function reject(code: number, enhanced: string, text: string, why: string[]): Refused<'reject'> {
   return { action: 'reject', reply: reply(code, enhanced, text), why };
 }
 
+/** Temporary: the code is 4xx. */
 export function defer(code: number, enhanced: string, text: string, why: string[]): Refused<'defer'> {
   return { action: 'defer', reply: reply(code, enhanced, text), why };
 }

@@ -3,51 +3,49 @@ import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { printable } from '#shared/text.ts';
+import { decide } from '../checks.ts';
 import type { SessionFacts } from '../contract.ts';
-import type { Directory } from '../directory/directory.ts';
-import { defer, reject } from '../verdict.ts';
+import type { Facts, Verdict } from '../facts.ts';
 import type { ConcurrencyLimit } from './concurrency-limit.ts';
+import { whatIsWrong } from './credentials.ts';
 
 type Request = { facts: SessionFacts; mechanism: string; user: string };
-/** What `authenticate` needs. `directory`: undefined where the users file could not be read; null: none is set. */
-export type Authentication = { directory: Directory | undefined | null; limit: ConcurrencyLimit; log: Logger };
+type AuthenticateDeps = { directory: Facts['authenticate']['directory']; limit: ConcurrencyLimit; log: Logger };
 
+/** Compared with where there is no such user, who must cost what a wrong password costs. */
 const DECOY = decoyHash();
 
-/** AUTH PLAIN and LOGIN (RFC 4954) against the users file. Whoever does not exist costs what a wrong password costs. */
-export async function authenticate(request: Request, password: Uint8Array, deps: Authentication) {
-  const { directory, limit } = deps;
-  const log = deps.log.child(describe(request));
-  if (directory === undefined) {
-    log.warn('Authentication failed: the users file cannot be read');
-    return temporary('the users file cannot be read');
-  }
-  const user = directory?.user(request.user);
-  let right: boolean;
+/** AUTH PLAIN and LOGIN: check the password, decide, and log the outcome (DOMINO A3). */
+export async function authenticate(
+  request: Request,
+  password: Uint8Array,
+  { directory, limit, log }: AuthenticateDeps,
+): Promise<Verdict<'authenticate'>> {
+  const account = directory?.user(request.user);
+  const check = () => verifyPassword(account?.password ?? DECOY, password);
+  const outcome = directory === undefined ? 'unchecked' : await checkInTurn(limit, check);
+  const facts: Facts['authenticate'] = { user: request.user, account, password: outcome, directory };
+  const verdict = decide('authenticate', facts);
+  const fields = describe(request);
+  if (verdict.action === 'accept') log.info(fields, 'Authentication succeeded');
+  else if (verdict.action === 'defer') log.warn(fields, `Authentication failed: ${verdict.why.at(-1)}`);
+  else log.info({ ...fields, reason: whatIsWrong(facts) }, 'Authentication failed');
+  return verdict;
+}
+
+async function checkInTurn(
+  limit: ConcurrencyLimit,
+  check: () => Promise<boolean>,
+): Promise<Facts['authenticate']['password']> {
   try {
-    right = await limit.run(() => verifyPassword(user?.password ?? DECOY, password));
+    return (await limit.run(check)) ? 'right' : 'wrong';
   } catch (error) {
     if (errorCode(error) !== CALL_ERRORS.busy) throw error;
-    log.warn('Authentication failed: too many at once');
-    return temporary('too many authentications at once');
+    return 'unchecked';
   }
-  if (user !== undefined && right) {
-    log.info('Authentication succeeded');
-    return { action: 'accept' as const, user: user.name, why: [`user ${user.name}: password is right`] };
-  }
-  const reason =
-    user !== undefined ? 'wrong password' : directory === null ? 'no users file is configured' : 'unknown user';
-  log.info({ reason }, 'Authentication failed');
-  // RFC 4954 §6: the reply does not tell which of the two was wrong.
-  return reject(535, '5.7.8', 'Authentication credentials invalid', [`user ${printable(request.user)}: ${reason}`]);
 }
 
-/** RFC 4954 §6: 454 4.7.0 Temporary authentication failure. */
-function temporary(reason: string) {
-  return defer(454, '4.7.0', 'Temporary authentication failure', [reason]);
-}
-
-/** The facts of the log line (DOMINO A3): the user and the connecting host. */
+/** The user and the connecting host. */
 function describe({ facts, mechanism, user }: Request) {
   const { session, listener, client, tls } = facts;
   return {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory/directory.ts';
-import { message } from '#services/policy/message.ts';
+import { messageFacts } from '#services/policy/facts.ts';
 import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import { config, directory, facts } from './fixtures.ts';
 
@@ -20,10 +21,12 @@ const aliceOnRelay = facts({ user: 'Alice' });
 const bob = facts({ kind: 'submission', user: 'bob@example.com' });
 const news = facts({ kind: 'submission', user: 'news' });
 
-function ask(who: SessionFacts, header: string, users: Directory | undefined | null = USERS, size = 1000) {
+type Given = { users: Directory | undefined | null; size: number };
+
+function ask(who: SessionFacts, header: string, { users, size }: Given = { users: USERS, size: 1000 }) {
   const request = { facts: who, queueId: '01ABCDEFGHJKMNPQ', recipients: ['x@far.test'], smtpUtf8: false, size };
-  const bytes = Buffer.from(header.replaceAll('\n', '\r\n')).toString('latin1');
-  return message(request, bytes, { rules: new RelayRules(CONFIG), directory: users, config: CONFIG, now: new Date(0) });
+  const deps = { rules: new RelayRules(CONFIG), directory: users, config: CONFIG, now: new Date(0) };
+  return decide('message', messageFacts(request, Buffer.from(header.replaceAll('\n', '\r\n')), deps));
 }
 
 const ok = 'accept';
@@ -84,13 +87,7 @@ test('the refusal of a foreign author has both addresses', () => {
 });
 
 test('a user whose directory cannot be read waits; others do not', () => {
-  const unread = (who: SessionFacts) =>
-    message({ facts: who, queueId: 'Q', recipients: [], smtpUtf8: false, size: 1 }, 'From: alice@example.com\r\n\r\n', {
-      rules: new RelayRules(CONFIG),
-      directory: undefined,
-      config: CONFIG,
-      now: new Date(0),
-    });
+  const unread = (who: SessionFacts) => ask(who, 'From: alice@example.com\n\n', { users: undefined, size: 1 });
   const verdict = unread(alice);
   assert.ok(verdict.action === 'defer');
   assert.equal(verdict.reply.code, 451);
@@ -98,10 +95,10 @@ test('a user whose directory cannot be read waits; others do not', () => {
 });
 
 test('larger than the limit', () => {
-  const verdict = ask(outside, 'From: a@x.test\n\n', USERS, 1024 * 1024 + 1);
+  const verdict = ask(outside, 'From: a@x.test\n\n', { users: USERS, size: 1024 * 1024 + 1 });
   assert.ok(verdict.action === 'reject');
   assert.equal(`${verdict.reply.code} ${verdict.reply.enhanced}`, '552 5.3.4');
-  assert.equal(ask(outside, '\n', USERS, 1024 * 1024).action, 'accept');
+  assert.equal(ask(outside, '\n', { users: USERS, size: 1024 * 1024 }).action, 'accept');
 });
 
 const PREPENDED: [who: SessionFacts, header: string, names: string[], why: string][] = [

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory/directory.ts';
-import { recipient } from '#services/policy/recipient.ts';
+import { recipientFacts } from '#services/policy/facts.ts';
 import { RelayRules } from '#services/policy/relay/relay-rules.ts';
+import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import { config, directory, facts } from './fixtures.ts';
 
 const CONFIG = config({
@@ -22,10 +24,8 @@ const internal = facts({ client: { address: '10.1.2.3', name: null, helo: 'x' },
 const alice = facts({ kind: 'submission', user: 'Alice' });
 
 function ask(who: SessionFacts, address: string, users: Directory | undefined | null, rules = CONFIG) {
-  return recipient(
-    { facts: who, recipient: { address } },
-    { rules: new RelayRules(rules), directory: users, node: rules.node },
-  );
+  const deps = { rules: new RelayRules(rules), directory: users, node: rules.node };
+  return decide('recipient', recipientFacts({ facts: who, recipient: { address } }, deps));
 }
 
 /** A list: accepted for these addresses. A text: refused with this reply. */
@@ -174,10 +174,12 @@ test('without a local domain, postmaster is at the node', () => {
 test('an alias keeps what RCPT named and the DSN parameters; a plain recipient has no original', () => {
   const deps = { rules: new RelayRules(CONFIG), directory: USERS, node: CONFIG.node };
   const dsn = { orcpt: 'rfc822;team@example.com', notify: ['FAILURE' as const] };
-  const verdict = recipient({ facts: outside, recipient: { address: 'Team@Example.com', ...dsn } }, deps);
+  const ask = (recipient: EnvelopeRecipient) =>
+    decide('recipient', recipientFacts({ facts: outside, recipient }, deps));
+  const verdict = ask({ address: 'Team@Example.com', ...dsn });
   assert.ok(verdict.action === 'accept');
   assert.deepEqual(verdict.recipients[1], { address: 'archive@example.net', original: 'Team@example.com', ...dsn });
-  const plain = recipient({ facts: outside, recipient: { address: 'alice@Example.com' } }, deps);
+  const plain = ask({ address: 'alice@Example.com' });
   assert.ok(plain.action === 'accept');
   assert.deepEqual(plain.recipients, [{ address: 'alice@example.com' }]);
 });

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory/directory.ts';
-import { sender } from '#services/policy/sender.ts';
 import { directory, facts } from './fixtures.ts';
 
 const USERS = directory();
+const LIMITS = { 'message-size': 1000 };
 const outside = facts();
 const alice = facts({ kind: 'submission', user: 'Alice' });
 const aliceOnRelay = facts({ user: 'alice' });
@@ -39,7 +40,7 @@ const TABLE: [
 
 for (const [who, users, path, size, expected] of TABLE) {
   test(`${who.user ?? who.kind} as <${path}>${size === undefined ? '' : ` SIZE=${size}`}: ${expected}`, () => {
-    const verdict = sender({ facts: who, reversePath: path, size }, { directory: users, largest: 1000 });
+    const verdict = decide('sender', { session: who, reversePath: path, size, directory: users, limits: LIMITS });
     const got = verdict.action === 'accept' ? 'accept' : `${verdict.reply.code} ${verdict.reply.enhanced}`;
     assert.equal(got, expected);
     assert.ok(verdict.why.length > 0);
@@ -47,7 +48,8 @@ for (const [who, users, path, size, expected] of TABLE) {
 }
 
 test('the refusal has both addresses, and nothing that breaks a reply', () => {
-  const verdict = sender({ facts: alice, reversePath: 'e\r\nvil@x.test' }, { directory: USERS, largest: 1000 });
+  const said = { session: alice, reversePath: 'e\r\nvil@x.test', size: undefined };
+  const verdict = decide('sender', { ...said, directory: USERS, limits: LIMITS });
   assert.ok(verdict.action === 'reject');
   assert.equal(
     verdict.reply.text,

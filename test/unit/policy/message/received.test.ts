@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SessionFacts } from '#services/policy/contract.ts';
-import { receivedField } from '#services/policy/received.ts';
-import { facts } from './fixtures.ts';
+import { receivedField } from '#services/policy/message/received.ts';
+import { facts } from '#test/unit/policy/fixtures.ts';
 
 const now = new Date('2026-03-09T08:07:06.999Z');
 const tls = { protocol: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' };
 
 function received(changes: Partial<SessionFacts> = {}, recipients = ['bob@example.com'], smtpUtf8 = false): string {
   return receivedField({
-    facts: facts(changes),
+    session: facts(changes),
     hostname: 'mx1.example.com',
     queueId: '01ABCDEFGHJKMNPQ',
     recipients,

@@ -2,7 +2,7 @@ import { Resolver } from 'node:dns/promises';
 import { normalizeDomain } from '#shared/address.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { type ClientAddress, parseClientAddress } from './relay/client-address.ts';
+import { type ClientAddress, parseClientAddress } from '../relay/client-address.ts';
 
 /** The name of a client; null: it has none that leads back to it; undefined: DNS did not say, or not in time. */
 export type ClientName = string | null | undefined;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
-import { ReverseDns } from '#services/policy/reverse-dns.ts';
+import { ReverseDns } from '#services/policy/connect/reverse-dns.ts';
 import { silentLogger } from '#shared/log.ts';
 import { NameServer } from '#test/kit/dns/name-server.ts';
 

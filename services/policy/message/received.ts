@@ -1,10 +1,10 @@
 import { rfc5322Date } from '#shared/header.ts';
-import type { SessionFacts } from './contract.ts';
-import { addressLiteral } from './relay/client-address.ts';
+import type { SessionFacts } from '../contract.ts';
+import { addressLiteral } from '../relay/client-address.ts';
 
 /** What the trace field says. `hostname` is ours; `recipients` as the client named them. */
-export type Trace = {
-  facts: SessionFacts;
+type TraceFacts = {
+  session: SessionFacts;
   hostname: string;
   queueId: string;
   recipients: readonly string[];
@@ -18,9 +18,9 @@ const MAX_LINE = 78;
  * The Received field (RFC 5321 §4.4) with its CRLF, ASCII only. One clause a line. Everything that the client chose
  * is reduced to characters that cannot end a clause, a comment or the field. No product, no version, no user name.
  */
-export function receivedField(trace: Trace): string {
-  const { facts, hostname, queueId, now } = trace;
-  const { client, tls } = facts;
+export function receivedField(trace: TraceFacts): string {
+  const { session, hostname, queueId, now } = trace;
+  const { client, tls } = session;
   const clauses = [`from ${heloName(client.helo)} (${hostName(client.name)}${literal(client.address)})`];
   if (tls !== undefined) clauses.push(`(using ${word(tls.protocol)} with cipher ${word(tls.cipher)})`);
   clauses.push(`by ${hostname} with ${protocol(trace)} id ${queueId}`);
@@ -30,10 +30,11 @@ export function receivedField(trace: Trace): string {
   return `Received: ${layOut(clauses)}\r\n`;
 }
 
-/** RFC 3848, with the UTF8 forms of RFC 6531 §4.3. Who used an extension spoke ESMTP, HELO or not. */
-function protocol({ facts, smtpUtf8 }: Trace): string {
-  if (facts.greeting === 'HELO' && !smtpUtf8 && facts.tls === undefined && facts.user === undefined) return 'SMTP';
-  return `${smtpUtf8 ? 'UTF8SMTP' : 'ESMTP'}${facts.tls === undefined ? '' : 'S'}${facts.user === undefined ? '' : 'A'}`;
+/** RFC 3848, with the UTF8 forms of RFC 6531 §4.3. A client that used an extension spoke ESMTP, HELO or not. */
+function protocol({ session, smtpUtf8 }: TraceFacts): string {
+  const { greeting, tls, user } = session;
+  if (greeting === 'HELO' && !smtpUtf8 && tls === undefined && user === undefined) return 'SMTP';
+  return `${smtpUtf8 ? 'UTF8SMTP' : 'ESMTP'}${tls === undefined ? '' : 'S'}${user === undefined ? '' : 'A'}`;
 }
 
 /** What the client called itself: the characters of domains and address literals (§4.1.2, §4.1.3). */

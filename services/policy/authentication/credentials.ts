@@ -1,0 +1,31 @@
+import { printable } from '#shared/text.ts';
+import type { Check, Facts } from '../facts.ts';
+import { accept, defer, goOn, reject } from '../verdict.ts';
+
+/** The checks of AUTH PLAIN and LOGIN (RFC 4954) against the users file. */
+
+export const usersFileRead: Check<'authenticate'> = ({ directory }) =>
+  directory === undefined ? temporary('the users file cannot be read') : goOn();
+
+export const passwordChecked: Check<'authenticate'> = ({ password }) =>
+  password === 'unchecked' ? temporary('too many authentications at once') : goOn();
+
+export const credentials: Check<'authenticate'> = (facts) => {
+  const { user, account, password } = facts;
+  if (account !== undefined && password === 'right') {
+    return accept({ user: account.name }, [`user ${account.name}: password is right`]);
+  }
+  // RFC 4954 §6: the reply does not tell which of the two was wrong.
+  const why = [`user ${printable(user)}: ${whatIsWrong(facts)}`];
+  return reject(535, '5.7.8', 'Authentication credentials invalid', why);
+};
+
+export function whatIsWrong({ account, directory }: Facts['authenticate']): string {
+  if (account !== undefined) return 'wrong password';
+  return directory === null ? 'no users file is configured' : 'unknown user';
+}
+
+/** RFC 4954 §6: 454 4.7.0 Temporary authentication failure. */
+function temporary(reason: string) {
+  return defer(454, '4.7.0', 'Temporary authentication failure', [reason]);
+}

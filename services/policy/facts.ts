@@ -1,0 +1,121 @@
+import type { Config } from '#cluster/config/schema/schema.ts';
+import type { User } from '#cluster/config/users/users-file.ts';
+import { domainOf, localPartOf } from '#shared/address.ts';
+import type { EnvelopeRecipient } from '#shared/envelope.ts';
+import { type HeaderField, splitHeader } from '#shared/header.ts';
+import { canonicalAddress } from '#shared/mailbox.ts';
+import type { ClientName } from './connect/reverse-dns.ts';
+import type { Refusal, SessionFacts } from './contract.ts';
+import type { Directory } from './directory/directory.ts';
+import type { RelayRules } from './relay/relay-rules.ts';
+import type { Step } from './verdict.ts';
+
+/**
+ * What is known when the checks of a phase run. Whatever takes time (DNS, a password hash) was done before, so that a
+ * check only looks at values.
+ */
+
+/** undefined: the users file could not be read; null: none is configured. */
+type AnyDirectory = Directory | undefined | null;
+
+export type Facts = {
+  connect: { address: string; name: ClientName; rules: RelayRules };
+  authenticate: {
+    /** The user as the client spelled it, and the account that has the name. */
+    user: string;
+    account: User | undefined;
+    /** unchecked: the users file could not be read, or too many passwords are being checked. */
+    password: 'right' | 'wrong' | 'unchecked';
+    directory: AnyDirectory;
+  };
+  sender: {
+    session: SessionFacts;
+    /** '' is the null reverse-path. */
+    reversePath: string;
+    /** Bytes that the client announced. */
+    size: number | undefined;
+    limits: Pick<Config['limits'], 'message-size'>;
+    directory: AnyDirectory;
+  };
+  recipient: {
+    session: SessionFacts;
+    /** As RCPT named it. */
+    recipient: EnvelopeRecipient;
+    /** Its canonical address and the two parts of that. */
+    address: string;
+    domain: string;
+    local: string;
+    /** The domain is local, or it is `postmaster` alone, which reaches somebody on every server (RFC 5321 §4.5.1). */
+    ours: boolean;
+    rules: RelayRules;
+    directory: AnyDirectory;
+  };
+  message: {
+    session: SessionFacts;
+    queueId: string;
+    /** Addresses as RCPT named them. */
+    recipients: readonly string[];
+    smtpUtf8: boolean;
+    /** Bytes. */
+    size: number;
+    /** The fields of its header by lower-case name. */
+    fields: ReadonlyMap<string, HeaderField[]>;
+    rules: RelayRules;
+    directory: AnyDirectory;
+    hostname: string;
+    limits: Pick<Config['limits'], 'message-size' | 'hops'>;
+    now: Date;
+  };
+};
+
+/** What an accepting verdict of a phase says. `| undefined`: nothing is accepted unless a check accepts it. */
+export type Accepted = {
+  connect: { name: string | null; nameFailed: boolean; scope: 'internal' | 'external' };
+  authenticate: { user: string } | undefined;
+  sender: object;
+  recipient: { recipients: EnvelopeRecipient[] } | undefined;
+  message: { prepend: string[]; originating: boolean; junk: boolean };
+};
+
+export type Phase = keyof Facts;
+
+/** A pure function. `accepted` is what the phase accepts with as far as the checks before this one settled it. */
+export type Check<P extends Phase> = (facts: Facts[P], accepted: Accepted[P]) => Step<Accepted[P]>;
+
+export type Verdict<P extends Phase> = ({ action: 'accept'; why: string[] } & NonNullable<Accepted[P]>) | Refusal;
+
+type RecipientRequest = { facts: SessionFacts; recipient: EnvelopeRecipient };
+
+export function recipientFacts(
+  { facts: session, recipient }: RecipientRequest,
+  { rules, directory, node }: Pick<Facts['recipient'], 'rules' | 'directory'> & { node: Config['node'] },
+): Facts['recipient'] {
+  const bare = !recipient.address.includes('@');
+  const isPostmaster = recipient.address.toLowerCase() === 'postmaster';
+  const written = isPostmaster ? `${recipient.address}@${rules.firstLocal ?? node.hostname}` : recipient.address;
+  const address = canonicalAddress(written);
+  const domain = domainOf(address);
+  const ours = bare || rules.isLocal(domain);
+  return { session, recipient, address, domain, local: localPartOf(address), ours, rules, directory };
+}
+
+type MessageRequest = {
+  facts: SessionFacts;
+  queueId: string;
+  recipients: readonly string[];
+  smtpUtf8: boolean;
+  size: number;
+};
+type MessageDeps = Pick<Facts['message'], 'rules' | 'directory' | 'now'> & { config: Pick<Config, 'node' | 'limits'> };
+
+/** `header` is the header block as received. */
+export function messageFacts(request: MessageRequest, header: Uint8Array, deps: MessageDeps): Facts['message'] {
+  const { facts: session, queueId, recipients, smtpUtf8, size } = request;
+  const { rules, directory, now, config } = deps;
+  // latin1 keeps every octet as it is.
+  const text = Buffer.from(header.buffer, header.byteOffset, header.byteLength).toString('latin1');
+  const fields = Map.groupBy(splitHeader(text), (field) => field.name);
+  const { limits, node } = config;
+  const said = { session, queueId, recipients, smtpUtf8, size, fields };
+  return { ...said, rules, directory, hostname: node.hostname, limits, now };
+}

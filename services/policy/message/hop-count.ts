@@ -1,0 +1,11 @@
+import type { Check } from '../facts.ts';
+import { goOn, reject } from '../verdict.ts';
+
+/** Mail that goes round and round collects Received fields (RFC 5321 §6.3). */
+export const hopCount: Check<'message'> = ({ fields, limits }) => {
+  const hops = fields.get('received')?.length ?? 0;
+  const why = [`${hops} Received fields`];
+  if (hops <= limits.hops) return goOn(why);
+  why.push(`more than limits.hops (${limits.hops})`);
+  return reject(554, '5.4.6', 'Routing loop detected: too many Received fields', why);
+};

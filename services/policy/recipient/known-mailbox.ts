@@ -1,0 +1,34 @@
+import type { Check } from '../facts.ts';
+import { accept, defer, goOn, reject } from '../verdict.ts';
+import { recipientsAt } from './as-named.ts';
+import { holdsRoute, mayRoute, refuseRoute } from './routes.ts';
+
+/** A recipient of a local domain: does it exist, and where does its mail go? */
+export const knownMailbox: Check<'recipient'> = (facts) => {
+  const { ours, address, local, directory } = facts;
+  if (!ours) return goOn();
+  if (directory === undefined) {
+    return defer(451, '4.3.0', 'Recipient cannot be checked now, please try again later', [
+      'the users file cannot be read',
+    ]);
+  }
+  const found = directory?.resolve(address);
+  if (found !== undefined) {
+    // A tag is the sender's own text, and goes on to the next mail system.
+    if (found.kind === 'tagged' && holdsRoute(tagOf(local)) && !mayRoute(facts)) return refuseRoute();
+    const step = found.kind === 'alias' ? `alias to ${found.addresses.length} addresses` : 'mailbox of a user';
+    return accept({ recipients: recipientsAt(found.addresses, facts) }, [step]);
+  }
+  if (local.toLowerCase() === 'postmaster') {
+    return accept({ recipients: recipientsAt([address], facts) }, ['postmaster is always accepted']);
+  }
+  if (directory !== null) {
+    return reject(550, '5.1.1', 'No such user here', ['neither a mailbox nor an alias of the users file']);
+  }
+  return goOn(['no users file: every recipient of a local domain is accepted']);
+};
+
+/** `+tag` of a local part that has one. */
+function tagOf(local: string): string {
+  return local.slice(local.indexOf('+'));
+}

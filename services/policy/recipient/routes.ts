@@ -1,0 +1,29 @@
+import type { Check, Facts } from '../facts.ts';
+import { goOn, reject } from '../verdict.ts';
+
+/** Local parts by which a sender tells a mail system how to send the mail on (DOMINO R8). */
+
+/** An unquoted @ in the local part is a source route (RFC 5321 appendix C), which nobody needs any more. */
+export const sourceRoute: Check<'recipient'> = ({ local }) =>
+  !local.startsWith('"') && local.includes('@') ? refuseRoute() : goOn();
+
+/** A route in the local part of an address that goes on as it was written; users and trusted hosts may write one. */
+export const routedLocalPart: Check<'recipient'> = (facts) =>
+  holdsRoute(facts.local) && !mayRoute(facts) ? refuseRoute() : goOn();
+
+/**
+ * Whether a mail system that the mail goes to may read a local part as an order to send it on: percent hack, bang path, a
+ * whole address in quotes, a path of X.400 or of files.
+ */
+export function holdsRoute(local: string): boolean {
+  return /[%!@]|^"?\//.test(local);
+}
+
+export function mayRoute({ session, rules }: Facts['recipient']): boolean {
+  return session.user !== undefined || rules.trustedHost(session) !== undefined;
+}
+
+export function refuseRoute() {
+  const why = ['the local part holds a route: relay refused'];
+  return reject(550, '5.7.1', 'Sender-specified routing is not accepted', why);
+}

@@ -1,0 +1,14 @@
+import type { Check } from '../facts.ts';
+import { defer, goOn, reject } from '../verdict.ts';
+
+/** A recipient of a domain that is not local: may this client relay to it (DOMINO R6)? */
+export const relayAllowed: Check<'recipient'> = ({ session, domain, ours, rules }) => {
+  if (ours) return goOn([`${domain} is local`]);
+  const why = [`${domain} is not local`];
+  if (rules.mayRelay(session, domain, why)) return goOn(why);
+  if (session.nameFailed && rules.nameCouldAllow(session, domain)) {
+    why.push('the name of the client could not be looked up, and relay.allow.hosts has names');
+    return defer(451, '4.4.3', 'Name of your host cannot be looked up now, please try again later', why);
+  }
+  return reject(554, '5.7.1', 'Relay rejected for policy reasons', why);
+};

@@ -1,0 +1,11 @@
+import { messageTooLarge } from '../contract.ts';
+import type { Check } from '../facts.ts';
+import { goOn } from '../verdict.ts';
+
+/** The size that MAIL declares (RFC 1870 §6.1). */
+export const declaredSize: Check<'sender'> = ({ size, limits }) => {
+  const limit = limits['message-size'];
+  if (size === undefined || size <= limit) return goOn();
+  const why = [`declared size ${size} is above limits.message-size (${limit})`];
+  return { action: 'reject', reply: messageTooLarge(limit), why };
+};

@@ -1,0 +1,31 @@
+import { printable } from '#shared/text.ts';
+import type { Directory } from '../directory/directory.ts';
+import type { Check } from '../facts.ts';
+import { defer, goOn, reject } from '../verdict.ts';
+
+/** A user sends as himself (DOMINO A4). */
+export const ownAddress: Check<'sender'> = ({ session: { user }, reversePath, directory }) => {
+  if (user === undefined) return goOn(['not authenticated: any sender']);
+  if (reversePath === '') return goOn(['null reverse-path: notifications have no sender (RFC 5321 §4.5.5)']);
+  if (directory === undefined) {
+    return defer(451, '4.3.0', 'Sender cannot be checked now, please try again later', [
+      'the users file cannot be read',
+    ]);
+  }
+  if (directory?.permits(user, reversePath)) {
+    return goOn([`${printable(reversePath)} is an address of user ${user}`]);
+  }
+  const text = notPermitted(reversePath, user, directory);
+  return reject(553, '5.7.1', text, [text]);
+};
+
+/**
+ * The sentence of a refusal: the address that was claimed and those of the user. Cut so that the reply line stays
+ * within 512 octets (RFC 5321 §4.5.3.1.5).
+ */
+export function notPermitted(address: string, user: string, directory: Directory | null): string {
+  const own = directory?.user(user)?.addresses ?? [];
+  const more = own.length > 3 ? ` and ${own.length - 3} more` : '';
+  const shown = own.length === 0 ? 'none' : `${printable(own.slice(0, 3).join(', '), 160)}${more}`;
+  return `Sender address ${printable(address, 160)} is not permitted for user ${printable(user, 64)}, whose addresses are: ${shown}`;
+}

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CHECKS, decide } from '#services/policy/checks.ts';
+import { RelayRules } from '#services/policy/relay/relay-rules.ts';
+import { config, directory, facts } from './fixtures.ts';
+
+/** The table and its runner; what each check decides is in the tests of the phases. */
+
+test('every check has a name, and one phase', () => {
+  const names = Object.values(CHECKS).flatMap((checks) => checks.map((check) => check.name));
+  assert.ok(names.every((name) => name !== ''));
+  assert.equal(new Set(names).size, names.length);
+});
+
+test('the first refusal ends the phase, and its reasons come after those of the checks before', () => {
+  const rules = new RelayRules(config());
+  const given = { recipient: { address: 'a@far.test' }, address: 'a@far.test', domain: 'far.test', local: 'a' };
+  const verdict = decide('recipient', { ...given, session: facts(), ours: false, rules, directory: null });
+  assert.deepEqual(verdict.why.slice(0, 2), ['far.test is not local', 'client is not in relay.allow.hosts']);
+  assert.ok(verdict.action === 'reject' && verdict.reply.code === 554);
+});
+
+test('a client without log-in hears of that, whatever else is wrong', () => {
+  const session = facts({ kind: 'submission' });
+  const verdict = decide('sender', {
+    session,
+    reversePath: 'x@far.test',
+    size: 2,
+    limits: { 'message-size': 1 },
+    directory: undefined,
+  });
+  assert.ok(verdict.action === 'reject');
+  assert.deepEqual(verdict.reply, { code: 530, enhanced: '5.7.0', text: 'Authentication required' });
+});
+
+test('nobody is authenticated by a password that was not checked, or is not of an account', () => {
+  const account = directory().user('Alice');
+  const verdict = (changes: object) =>
+    decide('authenticate', { user: 'alice', account, password: 'right', directory: directory(), ...changes }).action;
+  assert.equal(verdict({}), 'accept');
+  assert.equal(verdict({ password: 'wrong' }), 'reject');
+  assert.equal(verdict({ account: undefined }), 'reject');
+  assert.equal(verdict({ password: 'unchecked' }), 'defer');
+  assert.equal(verdict({ directory: undefined }), 'defer');
+});
