@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { CLUSTER_CHECKS } from '#services/console/reports/cluster/checks.ts';
+import { CHECKS } from '#services/console/reports/doctor/checks.ts';
+import { PAGES, ROOT } from '#test/kit/docs/pages.ts';
+import {
+  brokenCommands,
+  brokenLinks,
+  brokenOptions,
+  brokenScripts,
+  brokenYaml,
+  lostPages,
+  missingPaths,
+  parseDocs,
+  unknownReplies,
+  unknownSettings,
+} from './checks.ts';
+import { loadProgram } from './program.ts';
+
+/** The README and docs/ tell the truth: about commands, options, files, replies, and each other. */
+
+const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
+const docs = parseDocs(
+  ['README.md', ...globSync('docs/*.md', { cwd: ROOT })].map((file) => [file, read(file)] as const),
+);
+const program = await loadProgram();
+
+test('the documents were found, and the README is short', () => {
+  assert.ok(docs.size > 8, `${docs.size} documents`);
+  assert.ok((docs.get('README.md')?.lines ?? 0) <= 150);
+});
+
+test('links lead to files and headings that are there, and to every document', () => {
+  assert.deepEqual(
+    brokenLinks(docs, (path) => existsSync(join(ROOT, path))),
+    [],
+  );
+  assert.deepEqual(lostPages(docs), []);
+});
+
+test('commands and options exist', async () => {
+  assert.deepEqual(await brokenCommands(docs, program), []);
+  assert.deepEqual(brokenOptions(docs, program), []);
+});
+
+test('scripts of package.json exist', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  assert.deepEqual(brokenScripts(docs, new Set(Object.keys(scripts))), []);
+});
+
+test('examples of configurations and users files are valid, and settings exist', async () => {
+  assert.deepEqual(await brokenYaml(docs), []);
+  assert.deepEqual(unknownSettings(docs), []);
+});
+
+test('files, folders and tests are where they are said to be', () => {
+  assert.deepEqual(
+    missingPaths(docs, (pattern) => globSync(pattern, { cwd: ROOT }).length > 0),
+    [],
+  );
+});
+
+test('replies are quoted as they are given', () => {
+  const source = globSync('{services,shared}/**/*.ts', { cwd: ROOT }).map(read).join('\n');
+  assert.deepEqual(unknownReplies(docs, source), []);
+});
+
+test('every finding of doctor and of cluster status is explained', () => {
+  const section = (title: string): string =>
+    new RegExp(`\n## ${title}\n([^]*?)\n## `).exec(read('docs/failures.md'))?.[1] ?? '';
+  const named = (text: string): string[] =>
+    [...text.matchAll(/^\| (`[^|]*`) \|/gm)].flatMap((row) => row[1]?.match(/[a-z-]+/g) ?? []);
+  assert.deepEqual(named(section('Doctor')).sort(), Object.keys(CHECKS).sort());
+  assert.deepEqual(named(section('Cluster status')).sort(), Object.keys(CLUSTER_CHECKS).sort());
+});
+
+test('every variable of the compose files is explained, with its default', () => {
+  const files = ['compose.yaml', ...globSync('cluster/compose/*.yaml', { cwd: ROOT })];
+  const page = read('docs/compose.md');
+  const untold = files.flatMap((file) =>
+    [...read(file).matchAll(/\$\{([A-Z_]+):-([^}]*)\}/g)].filter(([, name, fallback]) => {
+      const row = new RegExp(`^\\| \`${name}\` \\| (.*?) \\|`, 'm').exec(page)?.[1];
+      return row !== `\`${fallback}\`` && row !== `see \`${file}\``;
+    }),
+  );
+  assert.deepEqual(
+    untold.map(([variable]) => variable),
+    [],
+  );
+});
+
+for (const [file, text] of Object.entries(PAGES)) {
+  test(`${file} is what "npm run docs" writes`, async () => {
+    assert.equal(read(file), await text());
+  });
+}
