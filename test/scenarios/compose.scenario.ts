@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { verifyWithDkimpy } from '#test/kit/dkim/verifiers.ts';
 import { freePort } from '#test/kit/free-port.ts';
-import { ComposeProject, docker, needsEngine } from '#test/kit/nodes/compose.ts';
+import { ComposeProject, docker, imageOf, needsEngine } from '#test/kit/nodes/compose.ts';
 import { COMPOSE_CONFIG } from '#test/kit/nodes/compose-config.ts';
 import { Program } from '#test/kit/program.ts';
 import { Load } from '#test/kit/smtp/load.ts';
@@ -250,7 +250,7 @@ function sinkFile(port: number): string {
   return `version: "3.8"
 services:
   sink:
-    image: ${process.env['NODE_IMAGE'] ?? 'node:24-bookworm-slim'}
+    image: ${imageOf('NODE_IMAGE')}
     command: [node, /repository/test/kit/smtp/sink-process.ts]
     ports: ["127.0.0.1:${port}:2580"]
     volumes: ["${resolve(import.meta.dirname, '../..')}:/repository:ro"]

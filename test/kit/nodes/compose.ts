@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { freePorts } from '#test/kit/free-port.ts';
 import { Program } from '#test/kit/program.ts';
 import { locate, needs, type Peer } from '#test/kit/runner/peers.ts';
@@ -14,7 +14,15 @@ import { waitFor } from '#test/kit/wait.ts';
  * A project is named after the process that made it: what one left behind that was killed goes at the next start.
  */
 const ROOT = resolve(import.meta.dirname, '../../..');
-const IMAGES = [process.env['NODE_IMAGE'] ?? 'node:24-bookworm-slim', process.env['NATS_IMAGE'] ?? 'nats:2.9'];
+
+/** The image of a variable: from the environment, else the default that compose.yaml has for it. */
+export function imageOf(variable: 'NODE_IMAGE' | 'NATS_IMAGE'): string {
+  const text = readFileSync(join(ROOT, 'compose.yaml'), 'utf8');
+  const image = process.env[variable] ?? new RegExp(`\\$\\{${variable}:-([^}]+)\\}`).exec(text)?.[1];
+  if (image === undefined) throw new Error(`compose.yaml has no default for ${variable}`);
+  return image;
+}
+
 const PROJECT = 'sealposttest';
 /** The label by which docker-compose knows what is a project's. */
 const LABEL = 'com.docker.compose.project';
@@ -25,7 +33,8 @@ const PUBLISHED = 3;
 export function needsEngine(...peers: Peer[]): { skip: string | false } {
   if (composeCommand() === undefined) return { skip: 'needs docker-compose, or docker with its compose plugin' };
   if (!succeeds('docker', ['info'])) return { skip: 'needs a Docker engine that answers `docker info`' };
-  const missing = IMAGES.filter((image) => !succeeds('docker', ['image', 'inspect', image]));
+  const images = [imageOf('NODE_IMAGE'), imageOf('NATS_IMAGE')];
+  const missing = images.filter((image) => !succeeds('docker', ['image', 'inspect', image]));
   if (missing.length > 0) return { skip: `needs ${missing.join(' and ')} among the images of the Docker engine` };
   return needs(...peers);
 }
