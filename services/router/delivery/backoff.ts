@@ -1,12 +1,15 @@
 import type { Unreachable } from './channel.ts';
 
-/** How long a destination that cannot be reached is left alone: 1 s, doubled each time up to 5 min, a quarter up or down. */
+/**
+ * How long a destination that cannot be reached is left alone: 1 s, doubled each time up to 5 min, give or take a
+ * quarter.
+ */
 
 const FIRST_MS = 1000;
 const MAX_MS = 300_000;
 
 export class Backoff {
-  #delay = 0;
+  #delayMs = 0;
   #until = 0;
   #reason: Unreachable | undefined;
 
@@ -15,7 +18,7 @@ export class Backoff {
     return this.#reason !== undefined && Date.now() < this.#until ? this.#reason : undefined;
   }
 
-  /** Whether the last failure is so long ago that the next one starts anew. */
+  /** Whether the last failure is so long ago that the next one starts with the first delay again. */
   get forgotten(): boolean {
     return this.#reason === undefined || Date.now() > this.#until + MAX_MS;
   }
@@ -27,19 +30,19 @@ export class Backoff {
 
   /** Note a failure; the pause until the next try, in ms. */
   failed(reason: Unreachable): number {
-    this.#delay = this.forgotten ? FIRST_MS : Math.min(this.#delay * 2, MAX_MS);
-    // Without jitter the nodes of a cluster would all come back to a recovered host in the same second.
-    const pause = Math.round(this.#delay * (0.75 + Math.random() / 2));
-    this.#until = Date.now() + pause;
+    this.#delayMs = this.forgotten ? FIRST_MS : Math.min(this.#delayMs * 2, MAX_MS);
+    // Without jitter all nodes of a cluster would come back to a recovered host in the same second.
+    const pauseMs = Math.round(this.#delayMs * (0.75 + Math.random() / 2));
+    this.#until = Date.now() + pauseMs;
     this.#reason = reason;
-    return pause;
+    return pauseMs;
   }
 
   /** Note a success; whether it ended a row of failures. */
   succeeded(): boolean {
     const ended = this.#reason !== undefined;
     this.#reason = undefined;
-    this.#delay = 0;
+    this.#delayMs = 0;
     return ended;
   }
 }

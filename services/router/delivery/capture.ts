@@ -9,12 +9,12 @@ import type { Job } from './job.ts';
 import { localTransport } from './local.ts';
 
 /**
- * Mail that stays on this machine, as it would have been sent. The files are those of `shared/captured-mail.ts`; the `.json` is
- * written last and renamed into place.
+ * Mail that stays on this machine, as it would have been sent. `shared/captured-mail.ts` describes the files; the
+ * `.json` is written last and renamed into place.
  */
 
 export function captureTransport(folder: string): Transport {
-  const names = new FolderSync(folder);
+  const folderSync = new FolderSync(folder);
   let made: Promise<void> | undefined;
   return localTransport(async (job, message) => {
     try {
@@ -25,7 +25,7 @@ export function captureTransport(folder: string): Transport {
       const envelope = `${JSON.stringify(describe(job, id, size, at), undefined, 2)}\n`;
       await writeSynced(`${path}.json.tmp`, [Buffer.from(envelope)]);
       await rename(`${path}.json.tmp`, `${path}.json`);
-      await names.sync();
+      await folderSync.sync();
       return allRecipients(job, {
         state: 'delivered',
         reply: reply(250, '2.0.0', `captured as ${id}`),

@@ -2,19 +2,21 @@ import { errorCode, errorText } from '#shared/errors.ts';
 import { type Reply, reply } from '#shared/reply.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from './job.ts';
 
-/** What a destination needs to know of a way to deliver: how to get a channel, and what a channel can do. */
+/** What a destination knows of a way to deliver: how to get a channel, and what a channel can do. */
 
 /** A way to the next hop that carries one message after the other: an SMTP connection, a folder. */
 export type Channel = {
-  /** Carry one message. One result a recipient, whatever happens. Rejects with `StaleChannel` only. */
+  /**
+   * Carry one message. Resolves to one result for each recipient, whatever happens. Rejects with `StaleChannel` only.
+   */
   send(job: Job, message: OpenedMessage): Promise<RecipientResult[]>;
   /** Whether it can carry another message. */
   readonly usable: boolean;
-  /** The transaction broke off (the peer hung up, kept silent, spoke nonsense): why. */
+  /** Why the last transaction broke off (the peer hung up, timed out, or broke the protocol), if it did. */
   readonly broken: Reply | undefined;
-  /** End it in good order. */
+  /** End it in an orderly way. */
   close(): void;
-  /** End it at once; a `send` under way comes back with deferred recipients. */
+  /** End it immediately; a `send` under way resolves with its recipients deferred. */
   destroy(reason: string): void;
 };
 
@@ -23,11 +25,11 @@ export type Transport = {
   connect(signal: AbortSignal): Promise<Channel>;
 };
 
-/** No channel to the destination: what that means for every message that waits for one. */
+/** No channel to the destination can be had: what that means for every message that waits for one. */
 export class Unreachable extends Error {
   readonly state: 'deferred' | 'failed';
   readonly reply: Reply;
-  /** The cause is ours, not the destination's. */
+  /** The cause lies on this node, not with the destination. */
   readonly local: boolean;
   readonly host: string | undefined;
 
@@ -41,7 +43,9 @@ export class Unreachable extends Error {
   }
 }
 
-/** A reused channel turned out to be closed before it took anything of the message: worth a fresh one, no failure. */
+/**
+ * A reused channel turned out to be closed before it took anything of the message: not a failure, a fresh one is tried.
+ */
 export class StaleChannel extends Error {
   constructor(options: { cause: unknown }) {
     super('the connection was closed while it was idle', options);
@@ -67,7 +71,7 @@ export function allRecipients(
   }));
 }
 
-/** What a failed write to disk means: never more than a delay (RFC 3463 §3.4: X.3.1 system full). */
+/** The reply for a failed write to disk: never more than a delay (RFC 3463 §3.4: X.3.1 system full). */
 export function diskTrouble(error: unknown, doing: string): Reply {
   const code = errorCode(error);
   const full = code === 'ENOSPC' || code === 'EDQUOT';

@@ -10,6 +10,27 @@ import { hostTargets, MxLookup } from './mx.ts';
 import { createResolver, type Resolver } from './resolver.ts';
 import { SmtpTransport, type SmtpTransportSettings } from './smtp/transport.ts';
 
+/**
+ * Delivery on this node. Its words, from the queue to the wire:
+ *
+ *   attempt      one try at one message for recipients that share a next hop, as the queue sees it (queue/attempt.ts)
+ *   job          the same as delivery sees it: what is sent to whom, `open` and `finish` (job.ts)
+ *   next hop     where a route leads: a kind of transport, and a host or a folder (job.ts)
+ *   throttle     where the jobs for a destination with a limit wait before they get here (pacing/pacer.ts)
+ *   destination  everything for one next hop: jobs that wait, workers, back-off (destination.ts)
+ *   worker       takes a destination's jobs to one channel, one after the other (destination.ts)
+ *   transport    a way to deliver; makes channels (channel.ts; maildir.ts, capture.ts, discard.ts, smtp/)
+ *   channel      carries one message after the other: an SMTP session, a folder (channel.ts)
+ *
+ * With SMTP and LMTP (smtp/):
+ *
+ *   peer         the server at the other end
+ *   target       an address of a mail exchanger or smart host to connect to (mx.ts)
+ *   connection   a TCP connection to a peer, in clear or in TLS: bytes out, replies in, one deadline
+ *   session      a connection that is past greeting, EHLO, STARTTLS and AUTH, and what the peer offers on it
+ *   transaction  one message over a session: MAIL, RCPT and DATA, and the verdict on each recipient
+ */
+
 /** How long jobs under way may take to end when delivery stops. */
 const STOP_MS = 10_000;
 /** How often destinations without work are dropped. */
@@ -18,17 +39,19 @@ const SWEEP_MS = 10_000;
 export type DeliveryDeps = {
   settings: Settings;
   log: Logger;
-  /** Connections at once to the mail exchangers of a domain, where they are limited. */
+  /** Concurrent connections to the mail exchangers of a domain, where they are limited. */
   connectionsTo?: (domain: string) => number | undefined;
+  /** Without it, the one that asks `dns.servers`. */
+  resolver?: Resolver;
 };
 
-/** Delivery on this node: one `Destination` for each next hop that has work. */
-export function createDelivery(deps: DeliveryDeps & { resolver?: Resolver }): Delivery {
+/** One `Destination` for each next hop that has work. */
+export function createDelivery(deps: DeliveryDeps): Delivery {
   const { settings, log, connectionsTo } = deps;
   const resolver = deps.resolver ?? createResolver(settings);
   const mx = new MxLookup(resolver, settings);
   const destinations = new Map<string, { nextHop: NextHop; destination: Destination }>();
-  /** Destinations whose route was changed; they finish what they have. */
+  /** Destinations whose route has changed; they finish what they have. */
   const retired = new Set<Destination>();
   let stopped: Promise<void> | undefined;
 
@@ -49,7 +72,7 @@ export function createDelivery(deps: DeliveryDeps & { resolver?: Resolver }): De
     const most = (): number | undefined => (spec.kind === 'mx' ? connectionsTo?.(spec.domain) : undefined);
     const destination = new Destination(nextHop, transport, { settings, log, most });
     destinations.set(nextHop.key, { nextHop, destination });
-    // A destination made after the stop gives back what it gets.
+    // A destination that is made after the stop gives back every job.
     if (stopped !== undefined) void destination.stop(0);
     return destination;
   };

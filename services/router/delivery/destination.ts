@@ -8,26 +8,27 @@ import { Fifo } from './fifo.ts';
 import type { Job, NextHop, OpenedMessage, RecipientResult } from './job.ts';
 
 /**
- * One destination: the jobs for a next hop, in the order they came, and the workers that deliver them.
+ * One destination: the jobs for a next hop, in the order of their arrival, and the workers that deliver them.
  *
  * A worker is `connecting` → `busy` with one job after the other → `idle` when none is left → gone after
  * `delivery.idle`. It holds one channel, and takes no further job before the results of the last one are recorded.
- * The first job starts a worker at once; more start while jobs wait, but never more at a time than are connected
- * already, plus one: so a destination that is down costs one attempt, and one that answers is soon at its limit.
+ * The first job starts a worker; more start while jobs wait, but never more at a time than are connected already, plus
+ * one: so a destination that is down costs one attempt, and one that answers soon reaches its limit.
  *
  * The destination itself is
- * `reachable`: jobs are taken; it begins so. A failed connect while other workers are connected only stops growth for
- *   a while: the peer limits its connections. A failed connect without any, or transactions that break off three
- *   times in a row, make it
- * `backing-off`: waiting jobs are deferred with the reason, and so is every new one until the delay is over; then it is
- * `probing`: the next job starts one worker, the others wait for what it finds: `reachable` (the delay starts anew
- *   next time) or `backing-off` for twice as long. A job that an operator asked for now ends the delay at once.
- * `stopping`: for good. Waiting and new jobs are deferred, idle workers leave, busy ones finish their job.
+ *   reachable     jobs are taken; the first state. A failed connect while other workers are connected only stops growth
+ *                 for a while: the peer limits its connections. A failed connect without any, or three
+ *                 transactions in a row that break off: → backing-off.
+ *   backing-off   waiting jobs are deferred with the reply, and so is every new one until the delay is over, or an
+ *                 operator asks for one: → probing.
+ *   probing       the next job starts one worker, the others wait for what it finds: → reachable (the next delay is the
+ *                 first one again), or → backing-off for twice as long.
+ *   stopping      for good. Waiting and new jobs are deferred, idle workers leave, busy ones finish their job.
  */
 
 /** Transactions in a row that must break off before the destination counts as unreachable. */
 const BREAKS = 3;
-/** How long no further connection is tried after one was refused beside working ones. */
+/** How long no further connection is tried after one was refused while others work. */
 const GROWTH_PAUSE_MS = 5000;
 
 const STOPPING = reply(451, '4.3.2', 'delivery stops on this node, the message stays in its queue');
@@ -45,9 +46,9 @@ export class Destination {
   readonly #settings: Settings;
   readonly #log: Logger;
   readonly #most: (() => number | undefined) | undefined;
-  readonly #queue = new Fifo<Job>();
+  readonly #waiting = new Fifo<Job>();
   readonly #workers = new Set<Worker>();
-  /** The one that became idle last is used first, so that those not needed come to their end. */
+  /** The one that became idle last is used first, so that those that are not needed end. */
   readonly #idle: Worker[] = [];
   #sweep: NodeJS.Timeout | undefined;
   /** Everything under way: workers, and results of jobs that no worker took. */
@@ -58,7 +59,7 @@ export class Destination {
   #breaks = 0;
   #noGrowthBefore = 0;
 
-  /** `most`: connections at once, where fewer are allowed than `delivery.connections`. */
+  /** `most`: concurrent connections, where fewer are allowed than `delivery.connections`. */
   constructor(
     nextHop: NextHop,
     transport: Transport,
@@ -71,9 +72,9 @@ export class Destination {
     this.#most = deps.most;
   }
 
-  /** Nothing to do and nothing worth remembering: it can be dropped. */
+  /** It has nothing to do and knows nothing worth keeping. */
   get forgettable(): boolean {
-    return this.#tasks.size === 0 && this.#queue.length === 0 && this.#backoff.forgotten;
+    return this.#tasks.size === 0 && this.#waiting.length === 0 && this.#backoff.forgotten;
   }
 
   submit(job: Job): void {
@@ -94,23 +95,23 @@ export class Destination {
       }
       worker.wake?.(undefined);
     }
-    this.#queue.push(job);
+    this.#waiting.push(job);
     this.#grow();
   }
 
-  /** Take no more, give back what waits, let what is under way end within `limit` ms. */
-  async stop(limit: number): Promise<void> {
+  /** Take no further job, give back those that wait, let those under way end within `limitMs`. */
+  async stop(limitMs: number): Promise<void> {
     this.#stop.abort();
     this.#giveBackAll(new Unreachable('deferred', STOPPING, { local: true }));
     this.retire();
     const cut = setTimeout(() => {
       for (const { channel } of this.#workers) channel?.destroy('delivery stops');
-    }, limit);
+    }, limitMs);
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
     clearTimeout(cut);
   }
 
-  /** Let idle workers go; nothing new will come. */
+  /** Let idle workers go: no further job will come. */
   retire(): void {
     clearTimeout(this.#sweep);
     this.#sweep = undefined;
@@ -125,7 +126,7 @@ export class Destination {
   #grow(): void {
     const connections = this.#connections;
     while (
-      this.#queue.length > this.#connecting &&
+      this.#waiting.length > this.#connecting &&
       this.#workers.size < connections &&
       this.#connecting <= this.#workers.size - this.#connecting &&
       (Date.now() >= this.#noGrowthBefore || this.#workers.size === 0)
@@ -148,10 +149,10 @@ export class Destination {
         const job = await this.#next(worker);
         if (job === undefined) break;
         this.#grow();
-        await this.#attempt(worker, job);
-        // Fewer connections are ours than a moment ago.
+        await this.#deliver(worker, job);
+        // Fewer connections may be open than a moment ago.
         if (this.#workers.size > this.#connections) break;
-      } while (worker.channel?.usable === true || this.#queue.length > 0);
+      } while (worker.channel?.usable === true || this.#waiting.length > 0);
     } catch (error) {
       if (!(error instanceof Unreachable)) {
         this.#log.error({ nextHop: this.#nextHop.key, err: error }, 'delivery failed unexpectedly');
@@ -164,7 +165,7 @@ export class Destination {
     if (!this.#stop.signal.aborted) this.#grow();
   }
 
-  /** Give the worker a channel. Rejects with `Unreachable`, after the waiting jobs heard of it. */
+  /** Give the worker a channel. Rejects with `Unreachable`, after the waiting jobs were given back. */
   async #connect(worker: Worker): Promise<void> {
     worker.channel = undefined;
     this.#connecting++;
@@ -182,7 +183,7 @@ export class Destination {
   }
 
   #next(worker: Worker): Job | undefined | Promise<Job | undefined> {
-    const job = this.#queue.shift();
+    const job = this.#waiting.shift();
     if (job !== undefined || this.#stop.signal.aborted) return job;
     return new Promise((resolve) => {
       worker.wake = (next) => {
@@ -195,7 +196,7 @@ export class Destination {
     });
   }
 
-  /** Let workers go that were idle for long: those at the front of the list. One timer serves all of them. */
+  /** Let workers go that were idle for too long: those at the front of the list. One timer serves all of them. */
   #dismiss(): void {
     const now = Date.now();
     const { idle } = this.#settings.current.delivery;
@@ -205,7 +206,7 @@ export class Destination {
     this.#sweep = next && setTimeout(() => this.#dismiss(), next.idleSince + idle - now).unref();
   }
 
-  async #attempt(worker: Worker, job: Job): Promise<void> {
+  async #deliver(worker: Worker, job: Job): Promise<void> {
     let results: RecipientResult[];
     try {
       if (worker.channel?.usable !== true) await this.#connect(worker);
@@ -229,7 +230,8 @@ export class Destination {
       results = await this.#channel(worker).send(job, message);
     } catch (error) {
       if (!(error instanceof StaleChannel)) throw error;
-      // The peer closed just before we wrote (RFC 5321 §4.5.3.2.7 lets it): nobody's failure. A fresh channel is never stale.
+      // The peer closed just before we wrote (RFC 5321 §4.5.3.2.7 lets it): not a failure. A fresh channel is never
+      // stale.
       await this.#connect(worker);
       results = await this.#channel(worker).send(job, message);
     }
@@ -248,18 +250,18 @@ export class Destination {
 
   #unreachable(reason: Unreachable): void {
     this.#breaks = 0;
-    const waiting = this.#queue.length;
-    const context = { nextHop: this.#nextHop.key, host: reason.host, reason: formatReply(reason.reply), waiting };
+    const waiting = this.#waiting.length;
+    const context = { nextHop: this.#nextHop.key, host: reason.host, reply: formatReply(reason.reply), waiting };
     if (reason.state === 'failed') {
-      this.#log.info(context, 'destination takes no mail');
+      this.#log.info(context, 'destination accepts no mail');
     } else if (!this.#stop.signal.aborted) {
-      this.#log.warn({ ...context, pause: this.#backoff.failed(reason) }, 'destination not reachable');
+      this.#log.warn({ ...context, pauseMs: this.#backoff.failed(reason) }, 'destination not reachable');
     }
     this.#giveBackAll(reason);
   }
 
   #giveBackAll(reason: Unreachable): void {
-    for (let job = this.#queue.shift(); job !== undefined; job = this.#queue.shift()) this.#giveBack(job, reason);
+    for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) this.#giveBack(job, reason);
   }
 
   /** End a job that no worker will take. */
@@ -273,7 +275,7 @@ export class Destination {
     } catch (error) {
       this.#log.error(
         { queueId: job.queueId, trace: job.trace, error: errorText(error) },
-        'cannot record the results of a delivery: delivered mail may be sent again',
+        'results of a delivery cannot be recorded: delivered mail may be sent again',
       );
     }
   }

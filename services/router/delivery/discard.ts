@@ -3,7 +3,7 @@ import { reply } from '#shared/reply.ts';
 import { allRecipients, type Transport } from './channel.ts';
 import { localTransport } from './local.ts';
 
-/** Read every message to its end, so that damage is found as anywhere else, and throw it away. */
+/** Read every message to its end, so that damage is found as with any other transport, and throw it away. */
 export function discardTransport(log: Logger): Transport {
   let discarded = 0;
   return localTransport(async (job, message) => {

@@ -2,9 +2,12 @@ import { mkdir, open, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { syncFolder } from '#shared/files/replace.ts';
 
-/** Files that are on disk when we say so. */
+/** Writing files so that they survive a crash of the machine. */
 
-/** Write a new file and sync it; the number of bytes. Fails with EEXIST when there is one, else leaves none behind. */
+/**
+ * Write a new file and sync it; resolves to its size. Rejects with EEXIST when there is one; after any other error the
+ * file is gone.
+ */
 export async function writeSynced(
   path: string,
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -13,14 +16,14 @@ export async function writeSynced(
   try {
     let bytes = 0;
     for await (const chunk of chunks) {
-      // writeFile goes on where the last one ended, and until all is written.
+      // writeFile continues where the last one ended, and writes all of it.
       await file.writeFile(chunk);
       bytes += chunk.length;
     }
     await file.datasync();
     return bytes;
   } catch (error) {
-    // Room is what a full disk needs most. That the removal fails too would hide why the write did.
+    // A full disk needs the room. A removal that fails too must not hide why the write did.
     await Promise.allSettled([rm(path, { force: true })]);
     throw error;
   } finally {
@@ -28,7 +31,7 @@ export async function writeSynced(
   }
 }
 
-/** Make a folder with all above it, for its owner alone, so that it survives a crash of the machine. */
+/** Make a folder and those above it, for their owner alone, synced. */
 export async function makeFolder(folder: string): Promise<void> {
   const first = await mkdir(folder, { recursive: true, mode: 0o700 });
   if (first === undefined) return;
@@ -40,7 +43,8 @@ export async function makeFolder(folder: string): Promise<void> {
 }
 
 /**
- * Syncs of one folder that are asked for while one runs share the next: with many writers one sync serves many files.
+ * Syncs of one folder that are asked for while one runs share the next one: with many writers one sync serves many
+ * files.
  */
 export class FolderSync {
   readonly #folder: string;
@@ -58,7 +62,7 @@ export class FolderSync {
   }
 
   async #after(running: Promise<void> | undefined): Promise<void> {
-    // A failed sync is the failure of those who waited for it; this one has its own.
+    // A failed sync is reported to those that waited for it; this one has an outcome of its own.
     await Promise.allSettled([running]);
     this.#running = this.#next;
     this.#next = undefined;

@@ -7,9 +7,9 @@ import type { Secret } from '#shared/secret.ts';
  *
  * The queue makes a job and hands it to delivery with `submit`. Delivery keeps it until the next hop has a free
  * connection, then calls `open` (which signs, so that waiting mail never carries a retired key), sends, and calls
- * `finish` with one result a recipient, exactly once, whatever happens. It waits for `finish` (the results are
- * on disk then) before it uses the connection for the next job: so mail that was delivered but is not yet recorded
- * is never more than one message a connection.
+ * `finish` with one result for each recipient, exactly once, whatever happens. It waits for `finish` (the results are
+ * on disk then) before it uses the connection for the next job: so at most one message for each connection is
+ * delivered but not yet recorded.
  */
 export type Job = {
   queueId: string;
@@ -26,7 +26,7 @@ export type Job = {
   ret: 'FULL' | 'HDRS' | undefined;
   envid: string | undefined;
   junk: boolean;
-  /** An operator asked for it now: try, though the next hop was unreachable a moment ago. */
+  /** An operator asked for it: try it although the next hop was unreachable a moment ago. */
   urgent?: boolean;
   /** Sign and open the message for sending. */
   open(): Promise<Opened>;
@@ -50,11 +50,14 @@ export type RecipientResult = {
   index: number;
   state: 'delivered' | 'deferred' | 'failed';
   outcome: Outcome;
-  /** The cause is ours (signer away, DNS silent, disk full), not the peer's: try again soon, count no attempt. */
+  /**
+   * The cause lies on this node (signer away, DNS silent, disk full), not with the peer: tried again soon, no attempt
+   * is counted.
+   */
   local?: boolean;
   /**
    * `delivered` only. `passed`: the peer took over the duty to notify (it offers DSN, RFC 3461 §5.2.1); `relayed`: it
-   * does not offer DSN (§5.2.2); `final`: delivered into a mailbox here. Success notices depend on it.
+   * does not offer DSN (§5.2.2); `final`: delivered into a mailbox. Success notices depend on it.
    */
   notice?: 'passed' | 'relayed' | 'final';
 };
@@ -70,13 +73,13 @@ export type NextHop = {
     | { kind: 'capture'; folder: string }
     | { kind: 'discard' };
   tls: 'opportunistic' | 'required' | 'off';
-  /** Key of the limit (`rates.destinations`) that mail of this recipient domain keeps to on the way (delivery/pacer.ts). */
+  /** Key of the limit in `rates.destinations` that mail for this recipient domain keeps to (pacing/pacer.ts). */
   limit?: string | undefined;
 };
 
 export type Delivery = {
   /** Take a job. Never throws; every outcome reaches `job.finish`. */
   submit(nextHop: NextHop, job: Job): void;
-  /** Stop taking jobs; those not begun are finished as deferred, those under way end within the limit. */
+  /** Take no further job; those that have not begun are finished as deferred, those under way end soon. */
   stop(): Promise<void>;
 };

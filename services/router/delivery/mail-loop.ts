@@ -26,7 +26,10 @@ function isLocal(address: string): boolean {
   );
 }
 
-/** An address that mail can be sent to at all: not 0.0.0.0, which would reach this machine, nor broadcast or multicast. */
+/**
+ * Whether mail can be sent to an address at all: not 0.0.0.0, which would reach this machine, nor broadcast or
+ * multicast.
+ */
 export function isHostAddress(address: string): boolean {
   if (isIP(address) === 0) return false;
   const range = ipaddr.process(address).range();

@@ -16,10 +16,10 @@ import { localTransport } from './local.ts';
  *
  * A message is written to `tmp`, synced, renamed into `new`, and `new` is synced: only then is it delivered. Lines end
  * in LF there, as mail readers expect of files on Unix. `Return-Path` and `Delivered-To` go in front (RFC 5321 §4.4);
- * a message that was delivered to this very mailbox before runs in a loop.
+ * a message that was delivered to this mailbox before is in a loop.
  */
 
-/** Longest header block that is looked at for Delivered-To; listeners take less. */
+/** Longest header block that is searched for Delivered-To; listeners accept less. */
 const MAX_HEADER = 1024 * 1024;
 
 let counter = 0;
@@ -36,7 +36,7 @@ export function maildirTransport(folder: string, options: { hostname: () => stri
         made.delete(mailbox);
         const kept = diskTrouble(error, `cannot deliver into ${mailbox}`);
         options.log.error(
-          { queueId: job.queueId, trace: job.trace, reason: formatReply(kept) },
+          { queueId: job.queueId, trace: job.trace, error: formatReply(kept) },
           'maildir delivery failed',
         );
         results.push(
@@ -65,7 +65,7 @@ async function deliver(
   });
   const { address } = recipient.recipient;
   const { header, rest } = await splitAtBody(message.read());
-  if (wasDeliveredTo(header, address)) return result('failed', 554, '5.4.6', `mail for ${address} runs in a loop`);
+  if (wasDeliveredTo(header, address)) return result('failed', 554, '5.4.6', `mail for ${address} is in a loop`);
   if (!place.made.has(mailbox)) {
     for (const part of ['tmp', 'new', 'cur']) await makeFolder(join(mailbox, part));
     place.made.add(mailbox);
@@ -84,8 +84,8 @@ async function deliver(
 }
 
 /**
- * The folder of a mailbox. Whatever the address, it names one folder below `folder`: everything but letters, digits and
- * a few marks is written as %XX, a dot at the start too. Local parts are compared without case, as in the directory.
+ * The folder of a mailbox. Any address gives one folder below `folder`: everything but letters, digits and a few marks
+ * is written as %XX, a leading dot too. Local parts are compared without case, as in the directory.
  */
 export function mailboxFolder(folder: string, address: string, junk = false): string {
   const mailbox = join(folder, safeName(domainOf(address)), safeName(localPartOf(address)));
@@ -98,7 +98,7 @@ function safeName(text: string): string {
     .replace(/^\.|[^a-z0-9._+=-]/gu, (c) =>
       [...Buffer.from(c, 'utf8')].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
     );
-  // `%` alone stands for no character, so it cannot be meant for anything else.
+  // `%` alone stands for no character, so no other name can be the same.
   if (name === '') return '%';
   // File systems take 255 bytes.
   return name.length <= 200
@@ -135,7 +135,7 @@ async function splitAtBody(
 }
 
 function wasDeliveredTo(header: Buffer, address: string): boolean {
-  // Most mail has never been delivered anywhere: spare it the parsing.
+  // Most mail has not been delivered before: spare it the parsing.
   if (!/^delivered-to/im.test(header.toString('latin1'))) return false;
   return splitHeader(header.toString('latin1')).some(
     (field) =>

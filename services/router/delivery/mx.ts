@@ -8,7 +8,7 @@ import type { Resolver } from './resolver.ts';
 import type { Target } from './smtp/session.ts';
 
 /**
- * Which hosts take mail for a domain (RFC 5321 §5.1): MX records by preference, equal ones in random order, every
+ * Which hosts accept mail for a domain (RFC 5321 §5.1): MX records by preference, equal ones in random order, every
  * address of every host; without MX the domain's own address; for a literal `[192.0.2.1]` that address.
  */
 
@@ -20,10 +20,10 @@ const SMTP_PORT = 25;
 /** Addresses tried in one attempt; MX records looked at. */
 const MAX_ADDRESSES = 10;
 const MAX_RECORDS = 20;
-/** Domains kept, for how many seconds at most, and for how many when the answer was no. */
+/** Domains kept, for how many seconds at most, and for how many after a negative answer. */
 const MAX_CACHED = 10_000;
-const MAX_TTL = 60;
-const NEGATIVE_TTL = 5;
+const MAX_TTL_S = 60;
+const NEGATIVE_TTL_S = 5;
 
 export class MxLookup {
   readonly #resolver: Resolver;
@@ -43,7 +43,7 @@ export class MxLookup {
     if ('none' in answer) throw answer.none;
     const config = this.#settings.current;
     const self = answer.hosts.filter((host) => isSelf(config, host, SMTP_PORT)).map((host) => host.preference);
-    // Ourselves, our equals and all behind us are no way forward: they would send it back to us.
+    // This host, its equals and those after it are not usable: they would send the mail back (RFC 5321 §5.1).
     const usable = answer.hosts.filter((host) => host.preference < Math.min(...self));
     if (usable.length === 0) {
       const text = `mail for ${domain} loops back to this host: its best mail exchanger is ${config.node.hostname}`;
@@ -63,7 +63,7 @@ export class MxLookup {
       this.#cache.set(domain, known);
       return known.answer;
     }
-    // Connections that ask while the question is out wait for the same answer.
+    // Connections that ask while the query is out share its answer.
     const entry: Entry = { answer: Promise.resolve({ hosts: [] }), until: Number.POSITIVE_INFINITY };
     entry.answer = this.#resolve(domain).then(({ answer, ttl }) => {
       entry.until = Date.now() + ttl * 1000;
@@ -78,7 +78,7 @@ export class MxLookup {
   }
 
   async #resolve(domain: string): Promise<{ answer: Answer; ttl: number }> {
-    const none = (unreachable: Unreachable) => ({ answer: { none: unreachable }, ttl: NEGATIVE_TTL });
+    const none = (unreachable: Unreachable) => ({ answer: { none: unreachable }, ttl: NEGATIVE_TTL_S });
     try {
       const { exists, records } = await this.#resolver.mx(domain);
       if (!exists) return none(failed('5.1.2', `domain ${domain} does not exist`));
@@ -90,7 +90,7 @@ export class MxLookup {
       const { addresses, ttl } = await this.#resolver.addresses(domain);
       const usable = addresses.filter(isHostAddress);
       if (usable.length === 0) return none(failed('5.1.2', `domain ${domain} has no mail exchanger and no address`));
-      return { answer: { hosts: [{ name: domain, preference: 0, addresses: usable }] }, ttl: Math.min(ttl, MAX_TTL) };
+      return { answer: { hosts: [{ name: domain, preference: 0, addresses: usable }] }, ttl: Math.min(ttl, MAX_TTL_S) };
     } catch (error) {
       return none(domainTrouble(domain, error));
     }
@@ -98,19 +98,19 @@ export class MxLookup {
 
   async #hosts(domain: string, records: { exchange: string; priority: number }[]) {
     const best = records.toSorted((a, b) => a.priority - b.priority).slice(0, MAX_RECORDS);
-    let ttl = MAX_TTL;
+    let ttl = MAX_TTL_S;
     let trouble: unknown;
     const hosts: MailHost[] = [];
     await Promise.all(
       best.map(async ({ exchange, priority }) => {
         const name = exchange.toLowerCase().replace(/\.$/, '');
-        // An address in place of a name is no mail exchanger (RFC 1035 §3.3.9).
+        // An address in place of a name is not a mail exchanger (RFC 1035 §3.3.9).
         if (isRoot(name) || isIP(name) !== 0) return;
         try {
           const found = await this.#resolver.addresses(name);
           const addresses = found.addresses.filter(isHostAddress);
           ttl = Math.min(ttl, found.ttl);
-          // Our own name counts even if nobody knows its address: it marks where the list ends for us.
+          // Our own name counts even without an address: the list ends there for us.
           if (addresses.length > 0 || name === this.#settings.current.node.hostname) {
             hosts.push({ name, preference: priority, addresses });
           }
@@ -124,7 +124,7 @@ export class MxLookup {
       trouble === undefined
         ? failed('5.4.4', `no mail exchanger of ${domain} has an address: ${best.map((r) => r.exchange).join(', ')}`)
         : domainTrouble(domain, trouble);
-    return { answer: { none }, ttl: NEGATIVE_TTL };
+    return { answer: { none }, ttl: NEGATIVE_TTL_S };
   }
 }
 
@@ -142,8 +142,8 @@ function dnsTrouble(name: string, error: unknown, local: boolean): Unreachable {
 }
 
 /**
- * Trouble with the DNS of somebody's domain. A resolver that keeps silent or refuses is ours to mend, and soon; one that
- * answers SERVFAIL works, and has nothing to say because of the domain: its mail waits as for any host that is down.
+ * Trouble with the DNS of a domain. A resolver that does not answer or refuses is trouble of this node; one that
+ * answers SERVFAIL works, and the fault is the domain's: its mail waits as for any host that is down.
  */
 function domainTrouble(domain: string, error: unknown): Unreachable {
   return dnsTrouble(domain, error, errorCode(error) !== 'ESERVFAIL');
@@ -152,11 +152,14 @@ function domainTrouble(domain: string, error: unknown): Unreachable {
 /** `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3). */
 function literalTarget(domain: string): Target {
   const address = domain.slice(1, domain.endsWith(']') ? -1 : undefined).replace(/^ipv6:/i, '');
-  if (!isHostAddress(address)) throw failed('5.1.2', `${domain} is no address that mail can be sent to`);
+  if (!isHostAddress(address)) throw failed('5.1.2', `${domain} is not an address that mail can be sent to`);
   return { name: address, address, port: SMTP_PORT };
 }
 
-/** The addresses of a host that a route names. Rejects with `Unreachable`, never for good: the route can be mended. */
+/**
+ * The addresses of a host that a route names. Rejects with `Unreachable`, never permanently: the route can be
+ * corrected.
+ */
 export async function hostTargets(resolver: Resolver, host: string, port: number): Promise<Target[]> {
   if (isIP(host) !== 0) return [{ name: host, address: host, port }];
   let addresses: string[];

@@ -3,8 +3,8 @@ import type { Settings } from '#cluster/config/settings.ts';
 import { errorCode } from '#shared/errors.ts';
 
 /**
- * The DNS as delivery needs it. Every function resolves to an empty list when the name or the record does not exist, and
- * rejects when no name server could tell (SERVFAIL, time-out, refused).
+ * The DNS as delivery needs it. Every function resolves to an empty list when the name or the record does not exist,
+ * and rejects when no name server could tell (SERVFAIL, time-out, refused).
  */
 export type Resolver = {
   /** MX records; `exists: false`: no such domain at all (NXDOMAIN). */
@@ -16,7 +16,7 @@ export type Resolver = {
 };
 
 /** Seconds that an answer is used for when it carries no TTL. */
-const DEFAULT_TTL = 60;
+const DEFAULT_TTL_S = 60;
 
 const MISSING = new Set(['ENOTFOUND', 'ENODATA', 'NOTFOUND', 'NODATA', 'EAI_NONAME', 'EAI_NODATA']);
 
@@ -45,7 +45,7 @@ export function createResolver(settings: Settings): Resolver {
     }
     return {
       addresses: inTurns(found6, found4).map(({ address }) => address),
-      ttl: Math.min(DEFAULT_TTL, ...[...found6, ...found4].map(({ ttl }) => ttl)),
+      ttl: Math.min(DEFAULT_TTL_S, ...[...found6, ...found4].map(({ ttl }) => ttl)),
     };
   };
 
@@ -67,9 +67,9 @@ export function createResolver(settings: Settings): Resolver {
       try {
         const found = await lookup(host, { all: true });
         const of = (family: number) => found.filter((entry) => entry.family === family);
-        return { addresses: inTurns(of(6), of(4)).map(({ address }) => address), ttl: DEFAULT_TTL };
+        return { addresses: inTurns(of(6), of(4)).map(({ address }) => address), ttl: DEFAULT_TTL_S };
       } catch (error) {
-        if (isMissing(error)) return { addresses: [], ttl: DEFAULT_TTL };
+        if (isMissing(error)) return { addresses: [], ttl: DEFAULT_TTL_S };
         throw error;
       }
     },
@@ -83,7 +83,7 @@ function dnsResolver(settings: Settings): DnsResolver {
   return resolver;
 }
 
-/** a0 b0 a1 b1 …: neither family starves behind a long list of the other (RFC 8305 §4). */
+/** a0 b0 a1 b1 …: a long list of one family does not hide the other (RFC 8305 §4). */
 function inTurns<T>(a: readonly T[], b: readonly T[]): T[] {
   const out: T[] = [];
   for (let i = 0; i < Math.max(a.length, b.length); i++) out.push(...a.slice(i, i + 1), ...b.slice(i, i + 1));

@@ -1,29 +1,28 @@
 import type { Logger } from '#shared/log.ts';
-import { type Reply, reply } from '#shared/reply.ts';
+import { formatReply, type Reply, reply } from '#shared/reply.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Connection } from './connection.ts';
 import { HostUnusable } from './errors.ts';
 import type { Extensions } from './extensions.ts';
 
 /**
- * AUTH at a smart host (RFC 4954). A login that fails is trouble with this machine's configuration, not with anyone's
- * message: mail waits, whatever code the host answers.
+ * AUTH at a smart host (RFC 4954). A login that fails is a fault of this machine's configuration, not of a message:
+ * mail waits, whatever code the host answers. Rejects with `HostUnusable`.
  */
 export async function authenticate(
   connection: Connection,
-  peer: Extensions,
+  offered: Extensions['auth'],
   credentials: { user: string; password: Secret },
-  patience: number,
-  log: Logger,
+  { timeoutMs, log }: { timeoutMs: number; log: Logger },
 ): Promise<void> {
-  const mechanism = peer.auth.has('PLAIN') ? 'PLAIN' : peer.auth.has('LOGIN') ? 'LOGIN' : undefined;
+  const mechanism = offered.has('PLAIN') ? 'PLAIN' : offered.has('LOGIN') ? 'LOGIN' : undefined;
   if (mechanism === undefined) {
-    const offer = peer.auth.size === 0 ? 'no AUTH' : `only AUTH ${[...peer.auth].join(' ')}`;
+    const offer = offered.size === 0 ? 'no AUTH' : `only AUTH ${[...offered].join(' ')}`;
     const text = `the route has a user and password, but ${connection.peer} offers ${offer}; PLAIN or LOGIN is needed`;
     throw new HostUnusable(connection.peer, reply(454, '4.7.0', text), true);
   }
   const say = async (line: string): Promise<Reply> =>
-    (await connection.command(`${line}\r\n`, `AUTH ${mechanism}`, patience)).reply;
+    (await connection.command(`${line}\r\n`, `AUTH ${mechanism}`, timeoutMs)).reply;
   const { user } = credentials;
   const password = credentials.password.reveal();
   const lines =
@@ -37,7 +36,7 @@ export async function authenticate(
   }
   if (answer.code === 235) return;
   log.error(
-    { peer: connection.peer, user, reply: answer },
+    { peer: connection.peer, user, reply: formatReply(answer) },
     'login at the smart host failed: check user and password of the route',
   );
   throw new HostUnusable(connection.peer, answer, true);

@@ -2,7 +2,7 @@ import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import type { Job } from '../job.ts';
 import type { Extensions } from './extensions.ts';
 
-/** MAIL and RCPT lines with the parameters that the peer takes. Nothing of an envelope can end a line early. */
+/** MAIL and RCPT with the parameters that the peer offers. Nothing in an envelope can end a line early. */
 
 const ADDRESS = /^(?:"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"|[^\x00-\x20"<>@\x7f]+)(?:@[^\x00-\x20"<>@\x7f]+)?$/;
 
@@ -33,14 +33,16 @@ export function rcptCommand(recipient: EnvelopeRecipient, peer: Extensions): str
   return `${line}\r\n`;
 }
 
-/** ORCPT as received; else the address that RCPT named here, where an alias changed it (RFC 3461 §5.2.1 (c)). */
+/**
+ * ORCPT as received; else the address that the client's RCPT named, where an alias changed it (RFC 3461 §5.2.1 (c)).
+ */
 function originalRecipient(recipient: EnvelopeRecipient): string | undefined {
   const text = recipient.orcpt ?? (recipient.original === undefined ? undefined : `rfc822;${recipient.original}`);
   const match = text === undefined ? null : /^([a-z0-9-]+);(.+)$/is.exec(text);
   const [, type = '', address = ''] = match ?? [];
   if (match === null) return undefined;
   if (type.toLowerCase() === 'utf-8') return `${type};${utf8Xtext(address)}`;
-  // An address that is not ASCII has no form under any other type (RFC 6533 §3): better no ORCPT than a wrong one.
+  // A non-ASCII address has no form under any other type (RFC 6533 §3): no ORCPT is better than a wrong one.
   return isAscii(address) ? `${type};${xtext(address)}` : undefined;
 }
 

@@ -10,24 +10,26 @@ import { openSocket } from './socket.ts';
 /**
  * One connection to a peer: bytes out, replies in, and one deadline.
  *
- * Sealpost speaks SMTP on node:net itself. A client library reports one result a message; here every recipient gets
- * the exact reply to its own RCPT, commands are pipelined, a lost reply to the final dot is told from a refused one,
+ * Sealpost speaks SMTP on node:net itself. A client library reports one result for a message; this way every recipient
+ * gets the exact reply to its own RCPT, commands are pipelined, a lost reply to the final dot differs from a refusal,
  * and receipts name protocol and cipher.
  *
  * States. `open`: connected, in clear or TLS. `ended`: over, for the reason in `ended`; nothing leaves it. It ends when
- * the peer closes, a time-out passes, the peer says 421 or something that is no reply, or `destroy` is called.
+ * the peer closes, a time-out passes, the peer sends 421 or something that is not a reply, or `destroy` is called.
  *
- * While open, `#expected` replies are owed to commands already written. `expect` says who hears them; a reply that
- * nobody waits for means that both sides no longer agree where they are, and ends the connection.
+ * While open, `#expected` replies are due for commands already written; `expect` says where they go. An unexpected
+ * reply means that the two sides no longer agree where they are, and ends the connection.
  */
 
+/** In ms, as in `delivery.timeout`. */
 export type Timeouts = { connect: number; command: number; data: number };
-
 export type TlsFacts = { protocol: string; cipher: string };
 
 type OnReply = (reply: Reply, index: number, lines: readonly string[]) => void;
 type Waiter = { resolve: () => void; reject: (error: unknown) => void };
 
+/** How long the peer may take to close after QUIT. */
+const QUIT_MS = 5000;
 const IGNORE: OnReply = () => undefined;
 
 export class Connection {
@@ -41,11 +43,11 @@ export class Connection {
   #expected = 0;
   #received = 0;
   #onReply: OnReply = IGNORE;
-  /** How long each further reply may take, and when all of them must be there. */
-  #patience = 0;
+  /** How long each further reply may take, and when all of them must have come (by `performance.now`). */
+  #eachMs = 0;
   #limit = Number.POSITIVE_INFINITY;
   #waitsFor = '';
-  /** Leave unread what comes behind the expected reply. */
+  /** Leave unread what follows the expected reply. */
   #hold = false;
   #repliesWaiter: Waiter | undefined;
   #progressWaiter: Waiter | undefined;
@@ -64,14 +66,14 @@ export class Connection {
     this.#listen();
   }
 
-  /** Connect within `timeout` ms. Rejects with `ConnectionEnded`, also when `signal` aborts. */
+  /** Connect within `timeoutMs`. Rejects with `ConnectionEnded`, also when `signal` aborts. */
   static async open(
     target: { name: string; address: string; port: number },
-    timeout: number,
+    timeoutMs: number,
     signal: AbortSignal,
   ): Promise<Connection> {
     const peer = `${target.name}[${target.address}]:${target.port}`;
-    return new Connection(await openSocket(target, peer, timeout, signal), peer);
+    return new Connection(await openSocket(target, peer, timeoutMs, signal), peer);
   }
 
   write(data: Buffer | string): void {
@@ -88,26 +90,26 @@ export class Connection {
   }
 
   /**
-   * `count` replies are owed to what is written now; each goes to `onReply` with its index. The peer has `patience` ms
-   * for each reply, and a few times that for all of them, so that one who trickles comes to an end as well.
+   * `count` replies are due for what is written now; each goes to `onReply` with its index. The peer has `eachMs` for
+   * each reply, and a few times that for all of them, so that a peer that trickles comes to an end as well.
    */
-  expect(count: number, what: string, patience: number, onReply: OnReply): void {
+  expect(count: number, what: string, eachMs: number, onReply: OnReply): void {
     this.#expected = count;
     this.#received = 0;
     this.#onReply = onReply;
     this.#waitsFor = what;
-    this.within(patience, patience * Math.min(count, 4));
+    this.within(eachMs, eachMs * Math.min(count, 4));
   }
 
-  /** Let the next event take `patience` ms, and all that is expected `total` ms from now. */
-  within(patience: number, total: number): void {
+  /** Let the next event take `eachMs`, and all that is expected `totalMs`, from now. */
+  within(eachMs: number, totalMs: number): void {
     const now = performance.now();
-    this.#patience = patience;
-    this.#limit = now + total;
-    this.#deadline.set(Math.min(now + patience, this.#limit));
+    this.#eachMs = eachMs;
+    this.#limit = now + totalMs;
+    this.#deadline.set(Math.min(now + eachMs, this.#limit));
   }
 
-  /** Resolves when every expected reply was heard; rejects with `ConnectionEnded` when that cannot happen any more. */
+  /** Resolves when every expected reply has come; rejects with `ConnectionEnded` when that cannot happen any more. */
   async replies(): Promise<void> {
     if (this.#expected === 0) return;
     if (this.ended !== undefined) throw this.ended;
@@ -116,12 +118,12 @@ export class Connection {
     });
   }
 
-  /** Bytes that the kernel has not taken yet. */
+  /** Bytes that the kernel has not accepted yet. */
   get backlog(): number {
     return this.#socket.writableLength;
   }
 
-  /** Resolves when the kernel took all bytes, or when a reply comes before that; rejects with `ConnectionEnded`. */
+  /** Resolves when the kernel has accepted all bytes, or a reply comes before that; rejects with `ConnectionEnded`. */
   async drained(): Promise<void> {
     if (this.ended !== undefined) throw this.ended;
     if (!this.#socket.writableNeedDrain) return;
@@ -130,11 +132,11 @@ export class Connection {
     });
   }
 
-  /** Send one command (with its CRLF; '' to wait for the greeting) and hear its reply. */
-  async command(line: string, what: string, patience: number): Promise<PeerReply> {
+  /** Send one command (with its CRLF; '' to wait for the greeting) and wait for its reply. */
+  async command(line: string, what: string, timeoutMs: number): Promise<PeerReply> {
     let heard: PeerReply | undefined;
     if (line !== '') this.write(line);
-    this.expect(1, what, patience, (answer, _index, lines) => {
+    this.expect(1, what, timeoutMs, (answer, _index, lines) => {
       heard = { reply: answer, lines };
     });
     await this.replies();
@@ -143,16 +145,16 @@ export class Connection {
   }
 
   /**
-   * STARTTLS: the peer's refusal, or the session goes on in TLS. `dropped` is how many bytes came in clear behind the
-   * 220: an attacker puts them there to be read as if they were protected (RFC 3207 §4.2, §5), so they are forgotten.
+   * STARTTLS: the peer's refusal, or the session continues in TLS. `dropped` is how many bytes came in clear after the
+   * 220: an attacker puts them there to be read as if they were protected (RFC 3207 §4.2, §5), so they are discarded.
    * Rejects with `ConnectionEnded`.
    */
   async startTls(
     serverName: string | undefined,
-    patience: number,
+    timeoutMs: number,
   ): Promise<{ refusal: Reply } | { refusal: undefined; dropped: number }> {
     this.#hold = true;
-    const { reply: answer } = await this.command('STARTTLS\r\n', 'STARTTLS', patience);
+    const { reply: answer } = await this.command('STARTTLS\r\n', 'STARTTLS', timeoutMs);
     this.#hold = false;
     if (answer.code !== 220) {
       this.#parse();
@@ -170,7 +172,7 @@ export class Connection {
     this.#socket = socket;
     this.#listen();
     this.#waitsFor = 'the TLS handshake';
-    this.within(patience, patience);
+    this.within(timeoutMs, timeoutMs);
     if (this.ended !== undefined) throw this.ended;
     await new Promise<void>((resolve, reject) => {
       this.#progressWaiter = { resolve, reject };
@@ -182,7 +184,7 @@ export class Connection {
     return { refusal: undefined, dropped };
   }
 
-  /** Say QUIT if the peer is still there, and close without waiting for its answer (RFC 5321 §4.1.1.10). */
+  /** Send QUIT if the peer is still there, and close without waiting for its answer (RFC 5321 §4.1.1.10). */
   quit(): void {
     if (this.ended !== undefined) return;
     this.ended = new ConnectionEnded('closed', reply(451, '4.4.2', 'closed after QUIT'));
@@ -191,17 +193,17 @@ export class Connection {
     socket.removeAllListeners();
     socket.on('error', () => socket.destroy());
     socket.end('QUIT\r\n');
-    // Reading on lets the 221 in, so that the peer sees an orderly end instead of a reset.
+    // Reading on lets the 221 in, so that the peer sees an orderly end and not a reset.
     socket.resume();
-    socket.setTimeout(5000, () => socket.destroy());
+    socket.setTimeout(QUIT_MS, () => socket.destroy());
   }
 
-  /** End it now, for our own reason. */
+  /** End it now, for a reason of this node. */
   destroy(text: string): void {
     this.#end('local', text);
   }
 
-  /** End it because of what the peer said; returns the error to throw. */
+  /** End it because of what the peer sent; returns the error to throw. */
   protocolError(text: string): ConnectionEnded {
     return this.#end('protocol', text);
   }
@@ -232,7 +234,7 @@ export class Connection {
   #heard({ reply: answer, lines }: PeerReply): void {
     if (this.#received === this.#expected) {
       if (answer.code === 421) this.#endWith(new ConnectionEnded('said', answer));
-      else this.#end('protocol', `${this.peer} sent a reply that nobody asked for: "${answer.code} ${answer.text}"`);
+      else this.#end('protocol', `${this.peer} sent an unexpected reply: "${answer.code} ${answer.text}"`);
       return;
     }
     // 421 is the last reply, to whatever it answers: the peer closes (RFC 5321 §3.8).
@@ -243,7 +245,7 @@ export class Connection {
     const index = this.#received++;
     this.#onReply(answer, index, lines);
     if (this.#received < this.#expected) {
-      this.#deadline.set(Math.min(performance.now() + this.#patience, this.#limit));
+      this.#deadline.set(Math.min(performance.now() + this.#eachMs, this.#limit));
       return;
     }
     this.#deadline.lift();
@@ -257,7 +259,7 @@ export class Connection {
 
   #drained(): void {
     if (this.#limit !== Number.POSITIVE_INFINITY) {
-      this.#deadline.set(Math.min(performance.now() + this.#patience, this.#limit));
+      this.#deadline.set(Math.min(performance.now() + this.#eachMs, this.#limit));
     }
     this.#progress();
   }
@@ -269,7 +271,7 @@ export class Connection {
   }
 
   #timedOut(): void {
-    this.#end('timeout', `${this.peer} kept silent too long while we waited for ${this.#waitsFor}`);
+    this.#end('timeout', `${this.peer} timed out while we waited for ${this.#waitsFor}`);
   }
 
   #end(reason: ConnectionEnded['reason'], text: string, cause?: unknown): ConnectionEnded {
@@ -282,7 +284,7 @@ export class Connection {
     this.ended = error;
     this.#deadline.close();
     this.#socket.removeListener('end', this.#onClose).removeListener('close', this.#onClose);
-    // Late errors of a socket that is done with have no meaning any more; without a listener they would end the process.
+    // Late errors of a socket that is done with mean nothing any more; without a listener they would end the process.
     this.#socket.removeListener('error', this.#onError).on('error', () => undefined);
     this.#socket.destroy();
     const waiters = [this.#repliesWaiter, this.#progressWaiter];

@@ -25,7 +25,7 @@ export class Deadline {
     this.#at = Number.POSITIVE_INFINITY;
   }
 
-  /** Give the timer back; for good. */
+  /** Stop the timer for good. */
   close(): void {
     this.lift();
     clearTimeout(this.#timer);
@@ -36,7 +36,7 @@ export class Deadline {
   #arm(): void {
     this.#fires = this.#at;
     this.#timer = setTimeout(() => this.#fired(), Math.max(0, this.#at - performance.now()) + 1);
-    // What waits for the deadline holds a socket, which keeps the process alive by itself.
+    // What waits for the deadline holds a socket, which keeps the process alive on its own.
     this.#timer.unref();
   }
 

@@ -34,12 +34,12 @@ export class DotStuffer {
     return dots === undefined ? chunk : doubled(chunk, dots);
   }
 
-  /** What ends the message: the final dot, behind a CRLF if the text lacks one. */
+  /** What ends the message: the final dot, after a CRLF if the text lacks one. */
   end(): Buffer {
     return this.#previous === LF && this.#beforePrevious === CR ? FINAL_DOT : LINE_END_AND_FINAL_DOT;
   }
 
-  /** Where dots begin a line, in order; undefined: nowhere. */
+  /** The positions of dots that begin a line, in order; undefined where there are none. */
   #dots(chunk: Buffer): number[] | undefined {
     const first = chunk[0] === DOT && (this.#previous === LF || this.#previous === CR);
     let afterLf = chunk.indexOf(LF_DOT);

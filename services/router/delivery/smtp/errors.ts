@@ -1,6 +1,6 @@
 import { formatReply, type Reply } from '#shared/reply.ts';
 
-/** Why a connection ended: the reply to keep for recipients whose fate it leaves open. */
+/** Why a connection ended, with the reply for recipients whose fate it leaves open. */
 export class ConnectionEnded extends Error {
   readonly reply: Reply;
   /** `said`: the peer announced it with 421. `local`: the cause lies on this machine. */

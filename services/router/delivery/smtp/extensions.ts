@@ -11,11 +11,11 @@ export type Extensions = {
   auth: ReadonlySet<string>;
 };
 
-/** Read the lines of the reply to EHLO; the first one is the peer's name. Unknown and malformed ones are passed over. */
+/** Read the lines of the reply to EHLO; the first one is the peer's name. Unknown and malformed ones are ignored. */
 export function parseExtensions(lines: readonly string[]): Extensions {
   const offered = new Map<string, string[]>();
   for (const line of lines.slice(1)) {
-    // `AUTH=PLAIN` is how servers before RFC 2554 said it; some still say both.
+    // Servers older than RFC 2554 wrote `AUTH=PLAIN`; some still send both.
     const [keyword = '', ...words] = line.trim().toUpperCase().split(/[ =]+/);
     offered.set(keyword, [...(offered.get(keyword) ?? []), ...words]);
   }

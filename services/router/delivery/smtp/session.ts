@@ -19,8 +19,8 @@ export type PeerSessionOptions = {
   /** Our name in EHLO. */
   hostname: string;
   /**
-   * `opportunistic`: TLS if offered, else clear text. `required`: TLS or nothing. Neither looks at the name in the
-   * certificate: an attacker who can answer in the peer's place is not kept out, one who only listens is.
+   * `opportunistic`: TLS if offered, else clear text. `required`: TLS or nothing. Neither checks the name in the
+   * certificate: that keeps out an attacker who only listens, not one who can answer in the peer's place.
    */
   tls: 'opportunistic' | 'required' | 'off';
   credentials: { user: string; password: Secret } | undefined;
@@ -41,16 +41,16 @@ class TlsFailed extends Error {
 /** Open a session with one host. Rejects with `HostUnusable`. */
 export async function openSession(target: Target, options: PeerSessionOptions): Promise<PeerSession> {
   try {
-    return await attempt(target, options);
+    return await negotiate(target, options);
   } catch (error) {
     if (!(error instanceof TlsFailed)) throw error;
     const host = hostOf(target);
     if (options.tls === 'required') {
       throw new HostUnusable(host, reply(454, '4.7.5', `TLS is required for this route. ${error.message}`), false);
     }
-    // Without a policy that asks for TLS, mail in clear is better than none (RFC 7435 §3), on a fresh connection.
-    options.log.warn({ peer: host, reason: error.message }, 'TLS handshake failed, sending in clear text');
-    return attempt(target, { ...options, tls: 'off' });
+    // Without a policy that asks for TLS, mail in clear text is better than none (RFC 7435 §3), on a fresh connection.
+    options.log.warn({ peer: host, error: error.message }, 'TLS handshake failed, sending in clear text');
+    return negotiate(target, { ...options, tls: 'off' });
   }
 }
 
@@ -58,7 +58,7 @@ function hostOf(target: Target): string {
   return `${target.name}[${target.address}]:${target.port}`;
 }
 
-async function attempt(target: Target, options: PeerSessionOptions): Promise<PeerSession> {
+async function negotiate(target: Target, options: PeerSessionOptions): Promise<PeerSession> {
   let connection: Connection | undefined;
   const abort = (): void => connection?.destroy('delivery stops');
   try {
@@ -80,7 +80,7 @@ async function attempt(target: Target, options: PeerSessionOptions): Promise<Pee
 async function introduce(connection: Connection, target: Target, options: PeerSessionOptions): Promise<Extensions> {
   const { command } = options.timeouts;
   const greeting = await connection.command('', 'the greeting', command);
-  // 554 at the greeting speaks of the host, not of the message (RFC 5321 §3.1, §4.3.2): the next host is tried, and the
+  // 554 as a greeting is about the host, not about the message (RFC 5321 §3.1, §4.3.2): the next host is tried, and the
   // mail waits if there is none.
   if (greeting.reply.code !== 220) throw new HostUnusable(connection.peer, greeting.reply, false);
   let peer = await hello(connection, options);
@@ -91,11 +91,11 @@ async function introduce(connection: Connection, target: Target, options: PeerSe
     if (connection.tls === undefined && !isThisMachine(target.address)) {
       throw new HostUnusable(
         connection.peer,
-        reply(454, '4.7.11', `the route has a user and password, but ${connection.peer} speaks no TLS to protect them`),
+        reply(454, '4.7.11', `the route has a user and password, but ${connection.peer} offers no TLS to protect them`),
         true,
       );
     }
-    await authenticate(connection, peer, options.credentials, command, options.log);
+    await authenticate(connection, peer.auth, options.credentials, { timeoutMs: command, log: options.log });
   }
   return peer;
 }
@@ -105,8 +105,8 @@ async function hello(connection: Connection, options: PeerSessionOptions): Promi
   const verb = options.protocol === 'lmtp' ? 'LHLO' : 'EHLO';
   const answer = await connection.command(`${verb} ${options.hostname}\r\n`, verb, command);
   if (answer.reply.code === 250) return parseExtensions(answer.lines);
-  // A server that does not know EHLO is asked the old way (RFC 5321 §3.2); LMTP has no older way (RFC 2033 §4.1). Behind
-  // STARTTLS there is no old way either: who knows the one knows the other.
+  // A server that does not know EHLO gets HELO (RFC 5321 §3.2); LMTP has nothing older (RFC 2033 §4.1). After STARTTLS
+  // there is no HELO either: a server that knows the one knows the other.
   if (answer.reply.code >= 500 && options.protocol === 'smtp' && connection.tls === undefined) {
     const old = await connection.command(`HELO ${options.hostname}\r\n`, 'HELO', command);
     if (old.reply.code === 250) return parseExtensions([]);
@@ -115,7 +115,7 @@ async function hello(connection: Connection, options: PeerSessionOptions): Promi
   throw new HostUnusable(connection.peer, answer.reply, false);
 }
 
-/** STARTTLS (RFC 3207); whether the session is in TLS now. */
+/** STARTTLS (RFC 3207). Resolves to whether the session is in TLS now. */
 async function secure(connection: Connection, target: Target, peer: Extensions, options: PeerSessionOptions) {
   const refuse = (text: string): false => {
     if (options.tls !== 'required') return false;
@@ -131,7 +131,7 @@ async function secure(connection: Connection, target: Target, peer: Extensions, 
     }
     if (outcome.dropped > 0) {
       const { dropped } = outcome;
-      options.log.warn({ peer: connection.peer, bytes: dropped }, 'dropped clear text that came behind STARTTLS');
+      options.log.warn({ peer: connection.peer, bytes: dropped }, 'dropped clear text that came after STARTTLS');
     }
     return true;
   } catch (error) {

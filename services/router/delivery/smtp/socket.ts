@@ -3,22 +3,22 @@ import { errorCode, errorText } from '#shared/errors.ts';
 import { reply } from '#shared/reply.ts';
 import { ConnectionEnded } from './errors.ts';
 
-/** Errors of a connect that say something about this machine, not about the peer. */
+/** Errors of a connect that are about this machine, not about the peer. */
 const LOCAL_CODES = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EACCES', 'EPERM']);
 
-/** A TCP connection to a peer within `timeout` ms. Rejects with `ConnectionEnded`, also when `signal` aborts. */
+/** A TCP connection to a peer within `timeoutMs`. Rejects with `ConnectionEnded`, also when `signal` aborts. */
 export async function openSocket(
   target: { address: string; port: number },
   peer: string,
-  timeout: number,
+  timeoutMs: number,
   signal: AbortSignal,
 ): Promise<Socket> {
-  // Commands and their message follow each other in separate writes: Nagle would hold the second one back.
+  // Commands and the message go in separate writes: Nagle's algorithm would hold the second one back.
   const socket = connect({ host: target.address, port: target.port, noDelay: true });
   const abort = (): void => {
     socket.destroy(new Error('delivery stops'));
   };
-  const late = setTimeout(() => socket.destroy(new Error(`no answer within ${timeout / 1000} s`)), timeout);
+  const late = setTimeout(() => socket.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
   signal.addEventListener('abort', abort, { once: true });
   try {
     if (signal.aborted) abort();

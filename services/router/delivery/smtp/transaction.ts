@@ -12,21 +12,21 @@ import type { PeerSession } from './session.ts';
 /**
  * One message over one session (RFC 5321 §3.3; RFC 2033 for LMTP).
  *
- * `envelope`: MAIL, every RCPT and DATA are out, in one write where the peer pipelines (RFC 2920), else one by one.
- * → `body` when somebody was accepted and DATA was answered 354; otherwise it is over.
- * `body`: the message is on its way. A reply before the final dot is a refusal. → `final` with the final dot.
- * `final`: the peer has it all; its reply (LMTP: one for each accepted recipient) decides. If none comes the message may
- * have been taken: it is sent again, and the log says `possible duplicate`.
+ * `envelope`: MAIL, every RCPT and DATA are out, in one write where the peer pipelines (RFC 2920), else one by one. →
+ * `body` when a recipient was accepted and DATA was answered 354; otherwise it is over. `body`: the message is on its
+ * way. A reply before the final dot is a refusal. → `final` with the final dot. `final`: the peer has all of it; its
+ * reply (LMTP: one for each accepted recipient) decides. If none comes, the message may have been accepted: it is sent
+ * again, and the log says `possible duplicate`.
  *
- * Whatever ends it early leaves verdicts that were spoken as they are, and defers everybody else.
+ * Whatever ends it early leaves the verdicts that were given as they are, and defers the other recipients.
  */
 
 export type TransactionOptions = { timeouts: Timeouts; log: Logger; smartHost: boolean };
 
-/** Bytes handed to the socket before we wait for it to take them. */
+/** Bytes handed to the socket before we wait for it to accept them. */
 const BACKLOG_BYTES = 256 * 1024;
-/** The slowest reader of a body that we put up with, in bytes a second beyond the data time-out. */
-const SLOWEST = 4096;
+/** The slowest reader of a body that is tolerated, in bytes a second beyond the data time-out. */
+const LEAST_BYTES_PER_SECOND = 4096;
 
 type Verdict = { recipient: JobRecipient; rcpt: Reply | undefined; final: Reply | undefined };
 
@@ -41,7 +41,7 @@ export class Transaction {
   #data: Reply | undefined;
   #early: Reply | undefined;
   #finalDot = false;
-  /** The trouble that ended it is ours. */
+  /** The cause that ended it lies on this node. */
   #local = false;
   /** Why the transaction broke off, for logs and for the destination's back-off. */
   broken: Reply | undefined;
@@ -56,8 +56,8 @@ export class Transaction {
   }
 
   /**
-   * Run it; once. `reset`: RSET goes first. `reused`: the session was idle before, so that its end before the reply to
-   * MAIL rejects with `StaleChannel`.
+   * Run it, once. `reset`: RSET goes first. `reused`: the session was idle before; if it ends before the reply to MAIL,
+   * this rejects with `StaleChannel`.
    */
   async run(reset: boolean, reused: boolean): Promise<RecipientResult[]> {
     const refusal = this.#unfit();
@@ -85,7 +85,7 @@ export class Transaction {
     return this.#results;
   }
 
-  /** Why this peer can never take this message; found out before anything is sent. */
+  /** Why this peer can never accept this message; found out before anything is sent. */
   #unfit(): Reply | undefined {
     const { peer, connection } = this.#session;
     const { size } = this.#message;
@@ -93,7 +93,7 @@ export class Transaction {
       const text = `the message has ${size} bytes, ${connection.peer} takes at most ${peer.size.limit}`;
       return reply(552, '5.3.4', text);
     }
-    // Conversion to 7 bit would break signatures; RFC 6152 §3 leaves the return of the message.
+    // Conversion to 7 bit would break signatures; what RFC 6152 §3 leaves is to return the message.
     if (this.#job.eightBitBody && !peer.eightBitMime) {
       return reply(554, '5.6.3', `the message has 8-bit content, and ${connection.peer} does not offer 8BITMIME`);
     }
@@ -146,7 +146,7 @@ export class Transaction {
     const odd =
       said.find((r) => r !== undefined && r.code < 400 && r.code >= 300) ??
       (isPositive(this.#data) ? this.#data : undefined);
-    // 3xx for MAIL or RCPT, 2xx for DATA: we no longer know what the peer would make of our next bytes.
+    // 3xx for MAIL or RCPT, 2xx for DATA: how the peer would read our next bytes is unknown now.
     if (odd !== undefined)
       throw connection.protocolError(`${connection.peer} answered out of place: "${odd.code} ${odd.text}"`);
     if (this.#data?.code !== 354) {
@@ -157,12 +157,12 @@ export class Transaction {
       await this.#body();
       return;
     }
-    // RFC 2033 §4.2: LMTP has to refuse DATA when nobody was accepted; nobody may take it after a refused MAIL.
+    // RFC 2033 §4.2: LMTP has to refuse DATA without an accepted recipient, and any peer has to after a refused MAIL.
     if (protocol === 'lmtp' || !isPositive(this.#mail)) {
-      throw connection.protocolError(`${connection.peer} asked for a message that it takes for nobody`);
+      throw connection.protocolError(`${connection.peer} asked for a message for which it accepted no recipient`);
     }
-    // RFC 2920 §3.1: nobody was accepted, but DATA was: a lone dot ends the message, for nobody.
-    await connection.command('.\r\n', 'the reply to an empty message for nobody', this.#options.timeouts.data);
+    // RFC 2920 §3.1: no recipient was accepted, but DATA was: a lone dot ends the message, which goes to none.
+    await connection.command('.\r\n', 'the reply to an empty message for no recipient', this.#options.timeouts.data);
   }
 
   async #body(): Promise<void> {
@@ -176,7 +176,7 @@ export class Transaction {
       // RFC 2033 §4.2: one reply for each accepted recipient, in the order of RCPT.
       else for (const verdict of accepted.slice(index, index + 1)) verdict.final = said;
     });
-    connection.within(command, data + (this.#message.size / SLOWEST) * 1000);
+    connection.within(command, data + (this.#message.size / LEAST_BYTES_PER_SECOND) * 1000);
     const stuffer = new DotStuffer();
     connection.cork();
     for await (const chunk of this.#message.read()) {
@@ -201,7 +201,7 @@ export class Transaction {
     if (odd !== undefined) throw connection.protocolError(`${connection.peer} answered the message with ${odd.code}`);
   }
 
-  /** The peer does not want to hear the rest. Without the final dot it has no message, so its word is the last. */
+  /** The peer refuses before the end. Without the final dot it has no message, so its reply is the last word. */
   #refusedEarly(said: Reply, accepted: readonly Verdict[]): void {
     const { connection } = this.#session;
     if (said.code < 400) {
@@ -217,7 +217,10 @@ export class Transaction {
     if (!(error instanceof ConnectionEnded)) {
       // The message cannot be read. It has no final dot yet, so closing makes the peer forget it (RFC 5321 §4.1.1.4).
       connection.destroy('the message cannot be read');
-      this.#options.log.error({ ...context, error: errorText(error) }, 'cannot read a queued message');
+      this.#options.log.error(
+        { ...context, error: errorText(error) },
+        'a queued message cannot be read: sending it was broken off',
+      );
       this.broken = reply(LOCAL_ERROR.code, '4.3.0', `cannot read the queued message: ${errorText(error)}`);
       this.#local = true;
       return;
@@ -225,7 +228,7 @@ export class Transaction {
     this.broken = error.reply;
     this.#local = error.reason === 'local';
     if (this.#finalDot && error.reason !== 'said') {
-      this.#options.log.warn({ ...context, reason: error.message }, 'possible duplicate: no reply to the final dot');
+      this.#options.log.warn({ ...context, error: error.message }, 'possible duplicate: no reply to the final dot');
     }
   }
 
@@ -262,7 +265,8 @@ export class Transaction {
       state,
       outcome: connection.tls === undefined ? outcome : { ...outcome, tls: connection.tls },
     };
-    // RFC 3461 §5.2.1, §5.2.2. An LMTP server is the place of final delivery (RFC 2033 §2), so without DSN the notice is ours.
+    // RFC 3461 §5.2.1, §5.2.2. An LMTP server delivers finally (RFC 2033 §2), so without DSN the notice is ours to
+    // send.
     if (state === 'delivered') result.notice = peer.dsn ? 'passed' : protocol === 'lmtp' ? 'final' : 'relayed';
     if (local) result.local = true;
     this.#results.push(result);
@@ -277,7 +281,7 @@ function isAccepted(verdict: Verdict): boolean {
   return isPositive(verdict.rcpt);
 }
 
-/** The peer closed, or said 421: nothing of the message was taken. */
+/** The peer closed, or sent 421: nothing of the message was accepted. */
 function isHangUp(error: unknown): boolean {
   return error instanceof ConnectionEnded && (error.reason === 'closed' || error.reason === 'said');
 }
@@ -287,7 +291,7 @@ function isTooManyRecipients(said: Reply): boolean {
   return said.code === 552 && (said.enhanced === undefined || said.enhanced === '5.5.3');
 }
 
-/** Codes that ask for TLS or a login (RFC 3207 §4, RFC 4954 §6): they speak of the session, not of the message. */
+/** Codes that ask for TLS or a login (RFC 3207 §4, RFC 4954 §6): they are about the session, not about the message. */
 function isAboutSession(said: Reply): boolean {
   return said.code === 530 || said.code === 534 || said.code === 535 || said.code === 538;
 }

@@ -1,16 +1,16 @@
 import type { Logger } from '#shared/log.ts';
-import type { Reply } from '#shared/reply.ts';
+import { formatReply, type Reply } from '#shared/reply.ts';
 import { type Channel, type Transport, Unreachable } from '../channel.ts';
 import type { Job, OpenedMessage, RecipientResult } from '../job.ts';
 import { HostUnusable } from './errors.ts';
 import { openSession, type PeerSession, type PeerSessionOptions, type Target } from './session.ts';
 import { Transaction } from './transaction.ts';
 
-/** What the transport reads at every use, so that a changed configuration is in force at once. */
+/** What the transport reads at every use, so that a changed configuration takes effect immediately. */
 export type SmtpTransportSettings = Pick<PeerSessionOptions, 'hostname' | 'timeouts'>;
 
 export type SmtpTransportOptions = Pick<PeerSessionOptions, 'protocol' | 'tls' | 'credentials'> & {
-  /** The route names the host: a refused login or a demand for TLS is then a matter of our configuration. */
+  /** The route names the host: a refused login or a demand for TLS is then a fault of our configuration. */
   smartHost: boolean;
   /** Where to try, best first. Rejects with `Unreachable`. */
   targets: () => Promise<Target[]>;
@@ -21,10 +21,10 @@ export type SmtpTransportOptions = Pick<PeerSessionOptions, 'protocol' | 'tls' |
 /** How long a host that could not be used is tried after the others. */
 const SHUN_MS = 60_000;
 
-/** SMTP or LMTP to the first host that is fit for use (RFC 5321 §5.1). */
+/** SMTP or LMTP to the first host that can be used (RFC 5321 §5.1). */
 export class SmtpTransport implements Transport {
   readonly #options: SmtpTransportOptions;
-  /** Address → when it may come first again, so that not every connection waits for a dead host's time-out. */
+  /** Address → when it may come first again, so that not every connection waits for the time-out of a dead host. */
   readonly #shunned = new Map<string, number>();
 
   constructor(options: SmtpTransportOptions) {
@@ -46,7 +46,7 @@ export class SmtpTransport implements Transport {
         if (!(error instanceof HostUnusable)) throw error;
         last = error;
         this.#shunned.set(target.address, Date.now() + SHUN_MS);
-        log.debug({ peer: error.host, reply: error.reply }, 'host not usable');
+        log.debug({ peer: error.host, reply: formatReply(error.reply) }, 'host not usable');
       }
     }
     if (last === undefined) throw new Error('no host to try');

@@ -104,7 +104,7 @@ test('clear text behind the reply to STARTTLS is dropped, and said in the log', 
   await using delivery = testDelivery({ settings: QUICK, log });
   const [results = []] = await delivery.run(smtpHop(sink.port, { tls: 'required' }), testJob());
   assert.deepEqual(brief(results), ['delivered 250 2.0.0']);
-  assert.equal(lines().find(({ msg }) => msg.includes('behind STARTTLS'))?.['bytes'], 14);
+  assert.equal(lines().find(({ msg }) => msg.includes('after STARTTLS'))?.['bytes'], 14);
 });
 
 test('a peer that sends byte after byte without end comes to its end', async () => {
