@@ -4,24 +4,30 @@ import { EXIT } from '../exit.ts';
 
 /** How long a graceful stop may take. */
 const STOP_LIMIT_MS = 30_000;
+/** How often a node that npm started looks whether its parent is still there. */
+const PARENT_INTERVAL_MS = 500;
+
+/** Why a node stops. `orphaned`: npm, which started it, was ended by a signal that it did not pass on. */
+type StopReason = NodeJS.Signals | 'drained' | 'orphaned';
 
 /**
  * The life of a node process, from start to exit. This is the only place below `main.ts` that ends the process.
  *
- * - SIGTERM, SIGINT: stop gracefully, within `STOP_LIMIT_MS`; a second one stops at once. Mail that was accepted is on
- *   disk by then, so either way loses nothing.
+ * - SIGTERM, SIGINT: stop gracefully, within `STOP_LIMIT_MS`; a second one stops immediately. Mail that was accepted is
+ *   on disk by then, so either way loses nothing.
  * - An administrator drained it (`sealpost cluster drain`): the same, when nothing is left.
+ * - npm or npx started it and has ended: the same.
  * - SIGHUP: read the configuration and its files again.
- * - An error that nobody caught: the process is in a state that nobody knows, so it logs and ends.
+ * - An uncaught error: the state of the process is unknown, so it logs and ends.
  */
 export async function runNode(start: () => Promise<RunningNode>, log: Logger): Promise<never> {
-  const asked = Promise.withResolvers<NodeJS.Signals | 'drained'>();
+  const asked = Promise.withResolvers<StopReason>();
   let signals = 0;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       asked.resolve(signal);
       if (++signals > 1) {
-        log.warn({ signal }, 'stopped at once');
+        log.warn({ signal }, 'stopped immediately');
         process.exit(EXIT.failed);
       }
     });
@@ -39,9 +45,26 @@ export async function runNode(start: () => Promise<RunningNode>, log: Logger): P
   const node = await start();
   reload = () => node.reload();
   void node.drained.then(() => asked.resolve('drained'));
-  const why = await asked.promise;
-  log.info(why === 'drained' ? { drained: true } : { signal: why }, 'stopping');
+  whenOrphaned(() => asked.resolve('orphaned'));
+  const reason = await asked.promise;
+  log.info(reason === 'drained' || reason === 'orphaned' ? { [reason]: true } : { signal: reason }, 'stopping');
   process.exit((await stopsInTime(node, log)) ? EXIT.ok : EXIT.failed);
+}
+
+/**
+ * Call `stop` when npm started this process and has ended. npx runs a command in a shell and passes SIGTERM and SIGINT to
+ * that shell only, which dies of it; npm passes no other signal on, nor a kill -9. (A script of package.json that begins
+ * with `exec` takes the place of the shell: `npm start` passes SIGTERM and SIGINT to the node itself.)
+ */
+function whenOrphaned(stop: () => void): void {
+  // Children of other scripts inherit this variable too, and may outlive their parents.
+  if (!/\bsealpost\b/.test(process.env['npm_lifecycle_script'] ?? '')) return;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    stop();
+  }, PARENT_INTERVAL_MS).unref();
 }
 
 async function stopsInTime(node: RunningNode, log: Logger): Promise<boolean> {

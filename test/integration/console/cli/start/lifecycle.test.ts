@@ -73,7 +73,7 @@ test('a second signal ends a node that does not come to its end', async () => {
   assert.equal(program.exit, undefined);
   program.signal('SIGINT');
   assert.equal(await program.ended(), 1);
-  assert.match(program.output, /"signal":"SIGINT","msg":"stopped at once"/);
+  assert.match(program.output, /"signal":"SIGINT","msg":"stopped immediately"/);
 });
 
 /** Code that runs in the node before its own: two signals that break it. */
