@@ -1,8 +1,7 @@
-import { mkdir, readdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ClassicLevel, type OpenOptions } from 'classic-level';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import { type Database, type OpenOptions, openDatabase } from './level.ts';
 
 /**
  * A LevelDB that keeps its word: what `write` has answered is on disk, synced.
@@ -28,8 +27,6 @@ export type StoreOperation = { type: 'put'; key: string; value: Buffer } | { typ
 
 export type Range = { gt?: string; gte?: string; lt?: string; lte?: string; limit?: number; reverse?: boolean };
 
-type Level = ClassicLevel<string, Buffer>;
-
 type Pending = {
   operations: StoreOperation[];
   bytes: number;
@@ -48,7 +45,7 @@ export class Store {
   readonly #folder: string;
   readonly #log: Logger;
   readonly #options: OpenOptions;
-  #db: Level;
+  #db: Database;
   #state: 'open' | 'failed' | 'closed' = 'open';
   #failure: Error | undefined;
   #pending: Pending[] = [];
@@ -56,7 +53,7 @@ export class Store {
   #recovery: Promise<void> = Promise.resolve();
   readonly #closing = new AbortController();
 
-  private constructor(folder: string, log: Logger, options: OpenOptions, db: Level) {
+  private constructor(folder: string, log: Logger, options: OpenOptions, db: Database) {
     this.#folder = folder;
     this.#log = log;
     this.#options = options;
@@ -65,7 +62,7 @@ export class Store {
 
   /** Open the database in `folder`, made if it is not there. Fails with `store-locked` or `store-failed`. */
   static async open(folder: string, log: Logger, options: OpenOptions = {}): Promise<Store> {
-    return new Store(folder, log, options, await openLevel(folder, log, options));
+    return new Store(folder, log, options, await openDatabase(folder, log, options));
   }
 
   /** Why the store takes nothing right now; undefined when it works. */
@@ -240,7 +237,7 @@ export class Store {
       await sleep(REOPEN_INTERVAL, this.#closing.signal);
       if (this.#state !== 'failed') return;
       try {
-        const db = await openLevel(this.#folder, this.#log, this.#options);
+        const db = await openDatabase(this.#folder, this.#log, this.#options);
         this.#db = db;
         await db.batch([{ type: 'put', key: PROBE_KEY, value: Buffer.alloc(4096) }], { sync: true });
         await db.batch([{ type: 'del', key: PROBE_KEY }], { sync: true });
@@ -267,45 +264,6 @@ export function isOutOfSpace(error: unknown): boolean {
 
 function describeRange(range: Range): string {
   return `${range.gt ?? range.gte ?? 'its start'}…${range.lt ?? range.lte ?? 'its end'}`;
-}
-
-async function openLevel(folder: string, log: Logger, options: OpenOptions): Promise<Level> {
-  const make = async (): Promise<Level> => {
-    // LevelDB's files have the mode that the umask leaves; what is in them is nobody else's on this machine.
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await assertBegun(folder);
-    const db = new ClassicLevel<string, Buffer>(folder, { keyEncoding: 'utf8', valueEncoding: 'buffer' });
-    await db.open(options);
-    return db;
-  };
-  try {
-    return await make();
-  } catch (error) {
-    const cause = error instanceof Error ? (error.cause ?? error) : undefined;
-    if (errorCode(cause) === 'LEVEL_LOCKED') {
-      throw new SealpostError(
-        'store-locked',
-        `another process uses ${folder}: stop it, or give this one its own node.data`,
-        { cause },
-      );
-    }
-    if (errorCode(cause) !== 'LEVEL_CORRUPTION') {
-      throw new SealpostError('store-failed', `cannot open the store in ${folder}`, { cause: cause ?? error });
-    }
-    // Repair keeps every table and log record that can be read; what cannot is moved to `lost/`, not deleted. It
-    // orders tables by their file numbers, so an entry deleted not long ago can be there again afterwards.
-    log.error({ store: folder, err: cause }, 'store damaged: repairing, unreadable files go to its lost/ folder');
-    await ClassicLevel.repair(folder);
-    log.warn({ store: folder }, 'store repaired: entries deleted lately may have come back');
-    return make();
-  }
-}
-
-/** LevelDB begins anew where CURRENT is missing, and removes the files of what was there. */
-async function assertBegun(folder: string): Promise<void> {
-  const files = await readdir(folder);
-  if (files.includes('CURRENT') || !files.some((file) => /^MANIFEST-|\.(ldb|log)$/.test(file))) return;
-  throw Object.assign(new Error('its file CURRENT is missing'), { code: 'LEVEL_CORRUPTION' });
 }
 
 /** Resolves after `ms`, or as soon as the signal comes. */

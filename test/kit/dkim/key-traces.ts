@@ -1,7 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import { cp, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ClassicLevel } from 'classic-level';
+import { Level } from 'level';
 import { tempDir } from '#test/kit/temp.ts';
 
 /**
@@ -61,7 +61,7 @@ async function* levelEntries(folder: string): AsyncGenerator<Buffer> {
   await using copy = await tempDir('level');
   await cp(folder, copy.path, { recursive: true });
   const options = { keyEncoding: 'buffer', valueEncoding: 'buffer', createIfMissing: false };
-  const db = new ClassicLevel<Buffer, Buffer>(copy.path, options);
+  const db = new Level<Buffer, Buffer>(copy.path, options);
   await db.open();
   try {
     for await (const entry of db.iterator()) yield Buffer.concat(entry);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mock, test } from 'node:test';
-import { ClassicLevel } from 'classic-level';
+import { Level } from 'level';
 import { isOutOfSpace, type Range, Store, type StoreOperation } from '#cluster/store.ts';
 import { errorCode } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
@@ -23,7 +23,7 @@ function breakWrites(reason = 'IO error: 000005.log: No space left on device'): 
   mend: () => void;
   count: () => number;
 } {
-  const broken = mock.method(ClassicLevel.prototype, 'batch', async () => {
+  const broken = mock.method(Level.prototype, 'batch', async () => {
     throw Object.assign(new Error(reason), { code: 'LEVEL_IO_ERROR' });
   });
   return { mend: () => broken.mock.restore(), count: () => broken.mock.callCount() };
@@ -57,7 +57,7 @@ test('nobody else on the machine can look into the folder', async () => {
 test('writes that come together share syncs, and take effect in the order in which they came', async () => {
   await using folder = await tempDir();
   const store = await Store.open(folder.path, silentLogger);
-  const batches = mock.method(ClassicLevel.prototype, 'batch');
+  const batches = mock.method(Level.prototype, 'batch');
   await Promise.all(Array.from({ length: 200 }, (_, n) => store.write([put('last', String(n)), put(`k${n}`)])));
   const calls = batches.mock.calls.map((c) => (c.arguments as unknown[])[1]);
   batches.mock.restore();
@@ -71,7 +71,7 @@ test('writes that come together share syncs, and take effect in the order in whi
 test('a group commit stays below its limit, however much waits', async () => {
   await using folder = await tempDir();
   const store = await Store.open(folder.path, silentLogger);
-  const batches = mock.method(ClassicLevel.prototype, 'batch');
+  const batches = mock.method(Level.prototype, 'batch');
   const value = Buffer.alloc(1024 * 1024);
   await Promise.all(Array.from({ length: 10 }, (_, n) => store.write([{ type: 'put', key: `k${n}`, value }])));
   const sizes = batches.mock.calls.map((c) => ((c.arguments as unknown[])[0] as StoreOperation[]).length);
@@ -170,7 +170,7 @@ test('closing while the store reopens leaves it closed, and free for the next on
   await store.write([put('x')]).catch(() => undefined);
   disk.mend();
   // The reopening begins after a second: close just then, whatever it is doing.
-  const open = mock.method(ClassicLevel.prototype, 'open');
+  const open = mock.method(Level.prototype, 'open');
   await waitFor(() => open.mock.callCount() > 0, { what: 'the reopening' });
   open.mock.restore();
   await store.close();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { after, before, describe, mock, test } from 'node:test';
-import { ClassicLevel } from 'classic-level';
+import { Level } from 'level';
 import { headers } from 'nats';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
@@ -197,8 +197,8 @@ describe('replicated maps over three NATS servers', { ...nats, concurrency: 4 },
     const [node, full] = cluster.nodes;
     assert.ok(node && full);
     const folder = cluster.folder(1);
-    const batch = ClassicLevel.prototype.batch;
-    const broken = mock.method(ClassicLevel.prototype, 'batch', function (this: ClassicLevel, ...args: never[]) {
+    const batch = Level.prototype.batch;
+    const broken = mock.method(Level.prototype, 'batch', function (this: Level, ...args: never[]) {
       const failure = new Error('No space left on device');
       return this.location === folder ? Promise.reject(failure) : Reflect.apply(batch, this, args);
     });

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, mock, test } from 'node:test';
-import { ClassicLevel } from 'classic-level';
+import { Level } from 'level';
 import pino from 'pino';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -200,7 +200,7 @@ test('a stop does not wait for ever for a disk that stays broken; the mail is se
   const queueId = await first.send({ envelope: envelope(['bob@peer.example']) });
   const given = await first.delivery.next();
   await given.content();
-  const broken = mock.method(ClassicLevel.prototype, 'batch', async () => {
+  const broken = mock.method(Level.prototype, 'batch', async () => {
     throw Object.assign(new Error('IO error: Input/output error'), { code: 'LEVEL_IO_ERROR' });
   });
   const ended = given.end('delivered', OK);

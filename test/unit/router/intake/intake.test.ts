@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
-import { ClassicLevel } from 'classic-level';
+import { Level } from 'level';
 import { Store } from '#cluster/store.ts';
 import { CHUNK_BYTES } from '#services/router/contract.ts';
 import { Intake } from '#services/router/intake/intake.ts';
@@ -146,8 +146,8 @@ for (const [reason, code] of [
       const { id } = open(intake);
       await intake.chunk(id, 0, MESSAGE.subarray(0, 500));
       // The batch reaches the disk, and its answer is an error all the same: the worst case.
-      const batch = ClassicLevel.prototype.batch as unknown as (...args: unknown[]) => Promise<void>;
-      const broken = mock.method(ClassicLevel.prototype, 'batch', async function (this: unknown, ...args: unknown[]) {
+      const batch = Level.prototype.batch as unknown as (...args: unknown[]) => Promise<void>;
+      const broken = mock.method(Level.prototype, 'batch', async function (this: unknown, ...args: unknown[]) {
         await batch.apply(this, args);
         throw Object.assign(new Error(reason), { code: 'LEVEL_IO_ERROR' });
       });
@@ -165,8 +165,8 @@ for (const [reason, code] of [
 test('a refused message without a single byte is not found either when the disk works again', () =>
   withIntake(async ({ intake, store, messages }) => {
     const { id } = open(intake);
-    const batch = ClassicLevel.prototype.batch as unknown as (...args: unknown[]) => Promise<void>;
-    const broken = mock.method(ClassicLevel.prototype, 'batch', async function (this: unknown, ...args: unknown[]) {
+    const batch = Level.prototype.batch as unknown as (...args: unknown[]) => Promise<void>;
+    const broken = mock.method(Level.prototype, 'batch', async function (this: unknown, ...args: unknown[]) {
       await batch.apply(this, args);
       throw Object.assign(new Error('IO error: no answer'), { code: 'LEVEL_IO_ERROR' });
     });
