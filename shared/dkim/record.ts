@@ -5,9 +5,6 @@ import { excerpt } from '../text.ts';
 /** What a record is made from; a `KeyInfo` fits. `publicKey` is the p= value, `algorithm` begins with `rsa` or is `ed25519`. */
 export type PublishedKey = { domain: string; selector: string; algorithm: string; publicKey: string };
 
-/** Longest character-string of a TXT record in bytes (RFC 1035 §3.3). */
-const STRING_BYTES = 255;
-
 /** Owner name, without the root dot: `s1._domainkey.example.com`. */
 export function dkimRecordName(key: { domain: string; selector: string }): string {
   return `${key.selector}._domainkey.${key.domain}`;
@@ -21,19 +18,6 @@ export function dkimRecordValue(key: Pick<PublishedKey, 'algorithm' | 'publicKey
 /** The value that says that a key must not be believed any more: p= without a key (RFC 6376 §3.6.1). */
 export function revokedRecordValue(key: Pick<PublishedKey, 'algorithm'>): string {
   return dkimRecordValue({ algorithm: key.algorithm, publicKey: '' });
-}
-
-/** An ASCII value as the strings of a TXT record, 255 bytes each at most; readers join them without a space (§3.6.2.2). */
-export function txtStrings(value: string): string[] {
-  const strings: string[] = [];
-  for (let at = 0; at < value.length; at += STRING_BYTES) strings.push(value.slice(at, at + STRING_BYTES));
-  return strings.length === 0 ? [''] : strings;
-}
-
-/** The record as a line of a zone file (RFC 1035 §5.1): absolute name, strings split and quoted. `ttl` in seconds. */
-export function zoneLine({ name, ttl, value }: { name: string; ttl: number; value: string }): string {
-  const strings = txtStrings(value).map((s) => `"${s.replace(/["\\]/g, '\\$&')}"`);
-  return `${name}. ${ttl} IN TXT ( ${strings.join(' ')} )`;
 }
 
 /** What a key record says, as a verifier reads it. `publicKey` is base64 without white space, empty in a revoked record. */

@@ -2,19 +2,22 @@ import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect, isIPv6, type Socket } from 'node:net';
 import { errorCode, errorText, reasonText, SealpostError } from '../errors.ts';
-import { Class, decodeMessage, encodeMessage, Opcode, peek, type Question, type Response, Type } from './message.ts';
+import { decodeMessage, encodeMessage, Opcode, peek, type Question, type Response, Type } from './message.ts';
 
 /**
- * One question to one server, and its answer (RFC 1035 §4.2, RFC 7766).
+ * One message to one server, and its response (RFC 1035 §4.2, RFC 7766).
  *
- * By UDP first; what does not belong to the question is passed over, because anybody may send it: another address
- * (the socket is connected), another id, another question, no DNS message. By TCP when the answer was cut (TC): a key
- * of 4096 bits fits no datagram that is sure to arrive. Half-way the datagram is sent again, since one may get lost.
+ * By UDP first. A datagram that does not belong to the question is ignored, because anybody may send it: from another
+ * address (the socket is connected), with another id or another question, or not a DNS message. After half of the
+ * timeout the query is sent again, since a datagram may be lost. Datagrams up to 1232 bytes are accepted; a longer
+ * response is truncated (TC) and fetched by TCP, up to 65,535 bytes: a TXT record with an RSA key of 4096 bits needs it.
+ *
+ * There is no cache, no retry at another server and no recursion: a caller that needs them asks a resolver.
  */
 
 export type Server = { address: string; port: number };
 
-/** What every path carries unfragmented (DNS Flag Day 2020). */
+/** Size that every path carries unfragmented (DNS Flag Day 2020). */
 const UDP_PAYLOAD = 1232;
 const DNS_PORT = 53;
 
@@ -33,34 +36,34 @@ export function serverText({ address, port }: Server): string {
 }
 
 /**
- * Ask. `timeout` in ms, for UDP and TCP each; `recursion` for a resolver. Any rcode is an answer.
+ * Ask a question. `timeoutMs` is for UDP and TCP each; `recursion` for a resolver. Any rcode is an answer.
  * Fails with `dns-name`, `dns-no-route` (this machine cannot send there), `dns-unreachable` (no answer), and
- * `dns-malformed` (what came was no answer).
+ * `dns-malformed` (only messages came that are not its answer).
  */
-export async function ask(server: Server, question: Question, timeout: number, recursion = false): Promise<Response> {
+export async function ask(server: Server, question: Question, timeoutMs: number, recursion = false): Promise<Response> {
   const query = encodeMessage({
     id: randomInt(0x10000),
     opcode: Opcode.QUERY,
     recursion,
     question,
-    // RFC 6891 §6.1.2: the class of an OPT record is the size of datagrams that we take.
+    // RFC 6891 §6.1.2: the class of an OPT record is the size of datagrams that we accept.
     additionals: [{ name: '', type: Type.OPT, class: UDP_PAYLOAD, ttl: 0, rdata: Buffer.alloc(0) }],
   });
-  const response = await askByUdp(server, query, timeout);
+  const response = await askByUdp(server, query, timeoutMs);
   if (response !== 'truncated') return response;
   try {
-    return await askByTcp(server, query, timeout);
+    return await askByTcp(server, query, timeoutMs);
   } catch (error) {
     if (errorCode(error) !== 'dns-unreachable') throw error;
-    const text = `the answer is too long for UDP, and by TCP: ${reasonText(error)}; let TCP pass to its port ${server.port}`;
+    const text = `the answer is too long for UDP, and by TCP: ${reasonText(error)}; allow TCP to its port ${server.port}`;
     throw new SealpostError('dns-unreachable', text);
   }
 }
 
-function askByUdp(server: Server, query: Buffer, timeout: number): Promise<Response | 'truncated'> {
+function askByUdp(server: Server, query: Buffer, timeoutMs: number): Promise<Response | 'truncated'> {
   const { promise, resolve, reject } = Promise.withResolvers<Response | 'truncated'>();
   const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4');
-  let strays = 0;
+  let unrelated = 0;
   socket.on('error', (error) => reject(unreachable(error)));
   socket.on('message', (bytes) => {
     const head = peek(bytes);
@@ -71,15 +74,15 @@ function askByUdp(server: Server, query: Buffer, timeout: number): Promise<Respo
     try {
       resolve(decodeAnswer(bytes, query));
     } catch {
-      strays++;
+      unrelated++;
     }
   });
   socket.connect(server.port, server.address, (error?: Error) => {
     if (error !== undefined) reject(unreachable(error));
     else socket.send(query);
   });
-  const again = setTimeout(() => socket.send(query), timeout / 2);
-  const end = setTimeout(() => reject(strays === 0 ? noAnswer(timeout) : onlyStrays(strays)), timeout);
+  const again = setTimeout(() => socket.send(query), timeoutMs / 2);
+  const end = setTimeout(() => reject(unrelated === 0 ? noAnswer(timeoutMs) : onlyUnrelated(unrelated)), timeoutMs);
   return promise.finally(() => {
     clearTimeout(again);
     clearTimeout(end);
@@ -87,12 +90,12 @@ function askByUdp(server: Server, query: Buffer, timeout: number): Promise<Respo
   });
 }
 
-/** As `ask`, by TCP and with a query that is written already (an update, a signed one). */
-export function askByTcp(server: Server, query: Buffer, timeout: number): Promise<Response> {
+/** Like `ask`, by TCP and with an encoded message (an update, a signed query). */
+export function askByTcp(server: Server, query: Buffer, timeoutMs: number): Promise<Response> {
   const { promise, resolve, reject } = Promise.withResolvers<Response>();
   const socket: Socket = connect(server.port, server.address);
   let received = Buffer.alloc(0);
-  const timer = setTimeout(() => reject(noAnswer(timeout)), timeout);
+  const timer = setTimeout(() => reject(noAnswer(timeoutMs)), timeoutMs);
   const length = Buffer.alloc(2);
   length.writeUInt16BE(query.length);
   socket.write(Buffer.concat([length, query]));
@@ -115,10 +118,9 @@ export function askByTcp(server: Server, query: Buffer, timeout: number): Promis
   });
 }
 
-/** Fails with `dns-malformed` where the bytes are no answer to the query. */
+/** Fails with `dns-malformed` where the bytes are not the answer to the query. */
 function decodeAnswer(bytes: Buffer, query: Buffer): Response {
-  if (peek(bytes)?.response === false)
-    throw new SealpostError('dns-malformed', 'a question came in place of an answer');
+  if (peek(bytes)?.response === false) throw new SealpostError('dns-malformed', 'a question came instead of an answer');
   const response = decodeMessage(bytes);
   const asked = decodeMessage(query);
   const [question] = response.questions;
@@ -139,16 +141,10 @@ function unreachable(error: Error): SealpostError {
   return new SealpostError(noRoute ? 'dns-no-route' : 'dns-unreachable', `no connection: ${errorText(error)}`);
 }
 
-function noAnswer(timeout: number): SealpostError {
-  return new SealpostError('dns-unreachable', `no answer within ${timeout / 1000} s`);
+function noAnswer(timeoutMs: number): SealpostError {
+  return new SealpostError('dns-unreachable', `no answer within ${timeoutMs / 1000} s`);
 }
 
-function onlyStrays(count: number): SealpostError {
+function onlyUnrelated(count: number): SealpostError {
   return new SealpostError('dns-malformed', `${count} datagrams came, none of them an answer to the question`);
-}
-
-/** The records of a type at exactly a name. */
-export function recordsAt(response: Response, name: string, type: number): Response['answers'] {
-  const owner = name.toLowerCase();
-  return response.answers.filter((r) => r.name === owner && r.type === type && r.class === Class.IN);
 }

@@ -1,17 +1,24 @@
 import { SealpostError } from '../errors.ts';
 
 /**
- * DNS messages on the wire (RFC 1035 §4), as far as we ask questions and send updates (RFC 2136 §2).
+ * shared/dns/ is DNS on the wire, for every service:
  *
- * Own code and not a library, because an update needs records without RDATA and of class NONE and ANY, and a signature
- * (TSIG) the very bytes: where a record begins, names uncompressed and in lower case. RDATA stays bytes.
+ *   message.ts    messages (RFC 1035 §4): encode a query or an update (RFC 2136 §2), decode a response; names
+ *   txt.ts        the RDATA of TXT records. Another type of record: its number in `Type` below and a file like this one
+ *   exchange.ts   one message to one server, and its response
+ *
+ * It decides nothing. Which servers have a zone, whether a record is published, and updates with their signatures (TSIG)
+ * belong to the credential-store (services/credential-store/dns/).
+ *
+ * This is our own code and not a library, because an update needs records without RDATA and of the classes NONE and ANY,
+ * and a signature needs the exact bytes: where a record begins, names uncompressed and in lower case. RDATA stays bytes.
  *
  *   message   header of 12 bytes, then questions, then three sections of records
  *   record    owner name, type (2), class (2), TTL (4), length (2), RDATA
- *   name      labels, each behind its length (1-63), ended by length 0; a length byte of 11xxxxxx begins a pointer to
- *             where the rest of the name stands
+ *   name      labels, each preceded by its length (1-63), ended by length 0; a length byte of 11xxxxxx begins a pointer
+ *             to the rest of the name
  *
- * A pointer must point before the place where its name began, as every encoder writes it: so no name has a loop.
+ * A pointer must point before the position where its name began, as every encoder writes it: so no name has a loop.
  */
 
 export const Type = { A: 1, NS: 2, CNAME: 5, SOA: 6, TXT: 16, AAAA: 28, OPT: 41, TSIG: 250, ANY: 255 } as const;
@@ -19,7 +26,7 @@ export const Class = { IN: 1, NONE: 254, ANY: 255 } as const;
 export const Opcode = { QUERY: 0, UPDATE: 5 } as const;
 export const Rcode = { NOERROR: 0, NXDOMAIN: 3, YXRRSET: 7, NXRRSET: 8, NOTAUTH: 9 } as const;
 
-/** RFC 6895 §2.3; 16 and above stand in TSIG records only. */
+/** RFC 6895 §2.3; 16 and above occur in TSIG records only. */
 const RCODE_NAMES: Record<number, string> = {
   0: 'NOERROR',
   1: 'FORMERR',
@@ -69,7 +76,7 @@ export type Response = {
 
 const HEADER = 12;
 /** Labels and pointers of a name. */
-const MAX_PIECES = 256;
+const MAX_NAME_PARTS = 256;
 const QR = 0x8000;
 const AA = 0x0400;
 const TC = 0x0200;
@@ -80,7 +87,7 @@ export function rcodeName(rcode: number): string {
   return RCODE_NAMES[rcode] ?? `RCODE ${rcode}`;
 }
 
-/** Fails with `dns-name` when the name is no domain name. */
+/** Fails with `dns-name` when a name is not a domain name. */
 export function encodeMessage(request: Request): Buffer {
   const header = Buffer.alloc(HEADER);
   const sections = [request.answers ?? [], request.authorities ?? [], request.additionals ?? []];
@@ -101,7 +108,7 @@ export function encodeRecord(record: DnsRecord): Buffer {
   return Buffer.concat([encodeName(record.name), fixed, record.rdata]);
 }
 
-/** Uncompressed and in lower case, the canonical form that TSIG wants (RFC 8945 §4.3.3). Fails with `dns-name`. */
+/** Uncompressed and in lower case, the canonical form that TSIG requires (RFC 8945 §4.3.3). Fails with `dns-name`. */
 export function encodeName(name: string): Buffer {
   const labels = name === '' ? [] : name.toLowerCase().split('.');
   if (!/^[\x21-\x7e]*$/.test(name) || name.length > 253 || labels.some((l) => l === '' || l.length > 63)) {
@@ -113,7 +120,7 @@ export function encodeName(name: string): Buffer {
   ]);
 }
 
-/** The id, whether it is a response, and whether it was cut (TC); undefined for what is too short to have them. */
+/** The id, whether it is a response, and whether it is truncated (TC); undefined for bytes without a whole header. */
 export function peek(bytes: Buffer): { id: number; response: boolean; truncated: boolean } | undefined {
   if (bytes.length < HEADER) return undefined;
   const flags = bytes.readUInt16BE(2);
@@ -142,7 +149,7 @@ export function decodeMessage(bytes: Buffer): Response {
     }
     return section;
   });
-  if (at !== bytes.length) throw malformed(`${bytes.length - at} bytes stand behind its end`);
+  if (at !== bytes.length) throw malformed(`${bytes.length - at} bytes follow its end`);
   return {
     bytes,
     id: bytes.readUInt16BE(0),
@@ -174,8 +181,8 @@ function decodeRecord(bytes: Buffer, start: number): ReceivedRecord {
 }
 
 /**
- * A name in lower case without the root dot, and the offset behind it. A dot, a backslash or what is not printable
- * within a label comes out as \DDD (RFC 1035 §5.1). Fails with `dns-malformed`.
+ * A name in lower case without the root dot, and the offset after it. A dot, a backslash or an unprintable character
+ * within a label becomes \DDD (RFC 1035 §5.1). Fails with `dns-malformed`.
  */
 export function decodeName(bytes: Buffer, start: number): { name: string; end: number } {
   const labels: string[] = [];
@@ -183,9 +190,9 @@ export function decodeName(bytes: Buffer, start: number): { name: string; end: n
   let at = start;
   let before = start;
   let length = 1;
-  for (let pieces = 0; ; pieces++) {
-    // No name has more labels, and a chain of bare pointers would only cost time.
-    if (pieces > MAX_PIECES) throw malformed('a name in it has too many pointers');
+  for (let parts = 0; ; parts++) {
+    // No name has more labels, and a chain of pointers without labels would only cost time.
+    if (parts > MAX_NAME_PARTS) throw malformed('a name in it has too many pointers');
     const size = bytes[at];
     if (size === undefined) throw malformed('it ends within a name');
     if (size === 0) return { name: labels.join('.'), end: end ?? at + 1 };
@@ -213,17 +220,10 @@ export function nameOf(response: Response, record: ReceivedRecord): string {
   return name;
 }
 
-/** The strings of a TXT record, joined without a space; each byte one character. Fails with `dns-malformed`. */
-export function txtOf({ rdata }: DnsRecord): string {
-  let text = '';
-  let at = 0;
-  while (at < rdata.length) {
-    const end = at + 1 + rdata.readUInt8(at);
-    if (end > rdata.length) throw malformed('a string of a TXT record ends behind its record');
-    text += rdata.toString('latin1', at + 1, end);
-    at = end;
-  }
-  return text;
+/** The records of a type at exactly a name. */
+export function recordsAt(response: Response, name: string, type: number): ReceivedRecord[] {
+  const owner = name.toLowerCase();
+  return response.answers.filter((r) => r.name === owner && r.type === type && r.class === Class.IN);
 }
 
 function labelText(label: Buffer): string {
@@ -242,6 +242,6 @@ function uint16At(bytes: Buffer, at: number): number {
   return bytes.readUInt16BE(at);
 }
 
-function malformed(what: string): SealpostError {
-  return new SealpostError('dns-malformed', `the answer is no DNS message: ${what}`);
+export function malformed(what: string): SealpostError {
+  return new SealpostError('dns-malformed', `the answer is not a DNS message: ${what}`);
 }

@@ -1,40 +1,40 @@
 import { getServers } from 'node:dns';
 import type { DnsConfig } from '#cluster/config/schema/schema.ts';
 import { nearestZone } from '#cluster/config/zone.ts';
-import { ask, parseServer, recordsAt, type Server, serverText } from '#shared/dns/exchange.ts';
-import { nameOf, type Question, Rcode, type Response, rcodeName, Type } from '#shared/dns/message.ts';
+import { ask, parseServer, type Server, serverText } from '#shared/dns/exchange.ts';
+import { nameOf, type Question, Rcode, type Response, rcodeName, recordsAt, Type } from '#shared/dns/message.ts';
 import { withParents } from '#shared/domains.ts';
 import { reasonText, SealpostError } from '#shared/errors.ts';
 
 /**
- * Which servers have a name's zone: those of the nearest entry in `dns.zones`, else the name servers that DNS itself
- * names. The zone of a name begins at the nearest NS records at or above it.
+ * Which servers are authoritative for a name: those of the nearest entry in `dns.zones`, otherwise the name servers that
+ * DNS names. The zone of a name begins at the nearest NS records at or above it.
  */
 
-/** A server to ask, and how it is called: `ns2.example.com (192.0.2.2)` or `127.0.0.1:5302`. */
+/** A server to ask, and its name in texts: `ns2.example.com (192.0.2.2)` or `127.0.0.1:5302`. */
 export type NamedServer = Server & { text: string };
 
 export type Authority = {
   zone: string;
   servers: NamedServer[];
-  /** Name servers of the zone whose addresses are not to be had, and why. */
-  homeless: { server: string; detail: string }[];
-  /** From `dns.zones`: nobody else may answer in their place. */
+  /** Name servers of the zone whose addresses cannot be found, and why. */
+  unresolved: { server: string; detail: string }[];
+  /** From `dns.zones`: no resolver may answer in their place. */
   configured: boolean;
 };
 
-/** Addresses asked; a zone has at most 13 name servers in practice. */
+/** Addresses that are asked; a zone has at most 13 name servers in practice. */
 const MAX_SERVERS = 40;
 
-/** The resolvers of `dns.servers`, or the system's, asked in turn: one that gave no answer is asked last from then on. */
+/** The resolvers of `dns.servers`, or the system's, asked in order: one that did not answer is asked last from then on. */
 export class ResolverChain {
   #servers: Server[];
   #asked: Server | undefined;
-  readonly #timeout: number;
+  readonly #timeoutMs: number;
 
   constructor(config: Pick<DnsConfig, 'servers' | 'timeout'>) {
     this.#servers = (config.servers.length > 0 ? config.servers : getServers()).map(parseServer);
-    this.#timeout = config.timeout;
+    this.#timeoutMs = config.timeout;
   }
 
   /** The resolver that was asked last. */
@@ -42,13 +42,13 @@ export class ResolverChain {
     return this.#asked === undefined ? 'resolver' : `resolver ${serverText(this.#asked)}`;
   }
 
-  /** An answer, be it NXDOMAIN. Fails as `ask`, and with `dns-resolver` when the resolvers answer something else. */
+  /** An answer, NXDOMAIN included. Fails like `ask`, and with `dns-resolver` when the resolvers answer with another rcode. */
   async ask(question: Question): Promise<Response> {
     let trouble = new SealpostError('dns-resolver', 'this machine has no resolver: set dns.servers');
     for (const server of this.#servers) {
       this.#asked = server;
       try {
-        const response = await ask(server, question, this.#timeout, true);
+        const response = await ask(server, question, this.#timeoutMs, true);
         if (response.rcode === Rcode.NOERROR || response.rcode === Rcode.NXDOMAIN) return response;
         trouble = new SealpostError('dns-resolver', `answers ${rcodeName(response.rcode)} for ${question.name}`);
       } catch (error) {
@@ -71,7 +71,7 @@ export async function authorityOf(
   const entry = nearestZone(name, config.zones);
   if (entry !== undefined && entry.servers.length > 0) {
     const servers = entry.servers.map((text) => ({ ...parseServer(text), text }));
-    return { zone: entry.name, servers, homeless: [], configured: true };
+    return { zone: entry.name, servers, unresolved: [], configured: true };
   }
   const { zone, names } = await nameServersOf(resolver, name);
   const found = await Promise.all(names.map(async (host) => ({ host, addresses: await addressesOf(resolver, host) })));
@@ -85,7 +85,7 @@ export async function authorityOf(
   return {
     zone,
     servers: [...servers.values()].slice(0, MAX_SERVERS),
-    homeless: found.flatMap(({ host, addresses }) =>
+    unresolved: found.flatMap(({ host, addresses }) =>
       typeof addresses === 'string' ? [{ server: host, detail: addresses }] : [],
     ),
     configured: false,
@@ -95,7 +95,7 @@ export async function authorityOf(
 async function nameServersOf(resolver: ResolverChain, name: string): Promise<{ zone: string; names: string[] }> {
   for (const zone of withParents(name)) {
     const response = await resolver.ask({ name: zone, type: Type.NS });
-    // Only those of the very name: behind an alias, the answer has those of its target.
+    // Only those of exactly this name: for an alias, the answer has those of its target.
     const names = recordsAt(response, zone, Type.NS).map((record) => nameOf(response, record));
     if (names.length > 0) return { zone, names: [...new Set(names)].toSorted() };
   }
@@ -117,7 +117,7 @@ async function addressesOf(resolver: ResolverChain, host: string): Promise<strin
   return `has no address${failed === undefined ? '' : ` that can be found: ${resolver.text} ${reasonText(failed.reason)}`}`;
 }
 
-/** Of any owner: the name of a server should be no alias, and where it is one, its answer has the target's addresses. */
+/** Of any owner: the name of a server should not be an alias, and where it is, the answer has the target's addresses. */
 function addressRecords(answer: PromiseSettledResult<Response>, type: number): Buffer[] {
   if (answer.status === 'rejected') return [];
   const length = type === Type.A ? 4 : 16;

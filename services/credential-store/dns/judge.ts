@@ -2,8 +2,8 @@ import { createPublicKey, type JsonWebKey } from 'node:crypto';
 import { type DkimKeyRecord, parseDkimRecord } from '#shared/dkim/record.ts';
 
 /**
- * Whether the TXT records at a name are what should stand there. Keys are compared, not texts: providers reorder tags,
- * leave out v= or k=, and split strings wherever they like.
+ * Whether the TXT records at a name are those that should be there. Keys are compared, not texts: providers reorder
+ * tags, omit v= or k=, and split strings at any place.
  */
 
 export type ExpectedRecord =
@@ -37,16 +37,16 @@ export function judge(texts: readonly string[], expected: ExpectedRecord): Judge
     };
   }
   if ('problem' in only) {
-    return { verdict: 'malformed', detail: `has a TXT record there that is no key record: ${only.problem}` };
+    return { verdict: 'malformed', detail: `has a TXT record there that is not a key record: ${only.problem}` };
   }
   if (expected.kind === 'revoked') {
     if (only.record.publicKey === '') return { verdict: 'ok', detail: 'has the revoked record (empty p=)' };
-    return { verdict: 'different', detail: 'still has a key there: its p= is to be empty' };
+    return { verdict: 'different', detail: 'still has a key there: its p= must be empty' };
   }
   return judgeKey(only.record, expected);
 }
 
-/** Whether two texts of TXT records are one, or publish the same key. */
+/** Whether two values of TXT records are equal or publish the same key. */
 export function isSameRecord(a: string, b: string): boolean {
   if (a === b) return true;
   const key = keyIn(b);
@@ -55,13 +55,13 @@ export function isSameRecord(a: string, b: string): boolean {
   return compareKeys(other.publicKey, key) === undefined;
 }
 
-/** Whether a TXT record publishes the key of `value` so that verifiers take it. */
+/** Whether a TXT record publishes the key of `value` in a way that verifiers accept. */
 export function isRightKey(text: string, value: string): boolean {
   const key = keyIn(value);
   return key !== undefined && judge([text], key).verdict === 'ok';
 }
 
-/** The key that a record's text publishes; undefined for a revoked one, and for what is no key record. */
+/** The key that a TXT record publishes; undefined for a revoked one, and for a text that is not a key record. */
 function keyIn(text: string): (ExpectedRecord & { kind: 'key' }) | undefined {
   const parsed = parseDkimRecord(text);
   if (!('record' in parsed) || parsed.record.publicKey === '') return undefined;
@@ -69,11 +69,11 @@ function keyIn(text: string): (ExpectedRecord & { kind: 'key' }) | undefined {
   return keyType === 'rsa' || keyType === 'ed25519' ? { kind: 'key', algorithm: keyType, publicKey } : undefined;
 }
 
-/** A text that is no key record is in nobody's way: a wildcard (`*.example.com TXT …`) answers for every name. */
+/** Other texts than key records do no harm: a wildcard (`*.example.com TXT …`) answers for every name. */
 function judgeAbsent(records: number, keys: DkimKeyRecord[]): Judgement {
   if (keys.length > 0) {
     const what = keys.every((key) => key.publicKey === '') ? 'the revoked record' : 'a key record';
-    return { verdict: 'different', detail: `still has ${what} there: it is to be removed` };
+    return { verdict: 'different', detail: `still has ${what} there: it must be removed` };
   }
   return { verdict: 'ok', detail: records === 0 ? 'has no record there' : 'has no key record there' };
 }
@@ -87,7 +87,7 @@ function judgeKey(record: DkimKeyRecord, expected: ExpectedRecord & { kind: 'key
   const unlike = compareKeys(record.publicKey, expected);
   if (unlike !== undefined) return unlike;
   if (record.hashes !== undefined && !record.hashes.includes('sha256')) {
-    return different(`has the key, but h=${record.hashes.join(':')} forbids sha256, which we sign with: remove h=`);
+    return different(`has the key, but h=${record.hashes.join(':')} forbids sha256, with which we sign: remove h=`);
   }
   if (!record.services.includes('*') && !record.services.includes('email')) {
     return different(`has the key, but s=${record.services.join(':')} says that it is not for mail: remove s=`);
@@ -98,7 +98,7 @@ function judgeKey(record: DkimKeyRecord, expected: ExpectedRecord & { kind: 'key
   return { verdict: 'ok', detail: 'has exactly this key' };
 }
 
-/** Undefined when both are the same key. */
+/** How a published key differs from the expected one; undefined when it is the same. */
 function compareKeys(publicKey: string, expected: ExpectedRecord & { kind: 'key' }): Judgement | undefined {
   const theirs = Buffer.from(publicKey, 'base64');
   const ours = Buffer.from(expected.publicKey, 'base64');
@@ -113,7 +113,7 @@ function compareKeys(publicKey: string, expected: ExpectedRecord & { kind: 'key'
     return { verdict: 'malformed', detail };
   }
   const theirNumbers = rsaNumbers(theirs);
-  if (theirNumbers === undefined) return { verdict: 'malformed', detail: 'p= is no RSA public key' };
+  if (theirNumbers === undefined) return { verdict: 'malformed', detail: 'p= is not an RSA public key' };
   const ourNumbers = rsaNumbers(ours);
   const same = theirNumbers.n === ourNumbers?.n && theirNumbers.e === ourNumbers?.e;
   return same ? undefined : { verdict: 'different', detail: 'has another key' };

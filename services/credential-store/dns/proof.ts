@@ -1,6 +1,7 @@
 import type { DnsConfig } from '#cluster/config/schema/schema.ts';
-import { ask, recordsAt } from '#shared/dns/exchange.ts';
-import { nameOf, Rcode, type Response, rcodeName, Type, txtOf } from '#shared/dns/message.ts';
+import { ask } from '#shared/dns/exchange.ts';
+import { nameOf, Rcode, type Response, rcodeName, recordsAt, Type } from '#shared/dns/message.ts';
+import { txtOf } from '#shared/dns/txt.ts';
 import { errorCode, reasonText, SealpostError } from '#shared/errors.ts';
 import { type Authority, authorityOf, type NamedServer, ResolverChain } from './authority.ts';
 import { type ExpectedRecord, type Judgement, judge, type Verdict } from './judge.ts';
@@ -8,15 +9,15 @@ import { type ExpectedRecord, type Judgement, judge, type Verdict } from './judg
 export type { ExpectedRecord } from './judge.ts';
 
 /**
- * Whether the world can see a key: every authoritative server of its zone is asked, past all caches, and each must
- * return what is expected. An alias (CNAME) at the name is followed to the servers of the zone it points into, and each
- * of those must return it too.
+ * Whether verifiers can see a key: every authoritative server of its zone is asked, without any cache between, and each
+ * must return what is expected. An alias (CNAME) at the name is followed to the servers of the zone of its target, and
+ * each of those must return the same.
  *
- * Only where not one name server of a zone can be reached (port 53 is closed to this machine) a resolver is
- * believed in their place, which the verdict says. Not for servers that the configuration names: they were chosen.
+ * Only where no name server of a zone can be reached (port 53 is closed to this machine), the answer of a resolver is
+ * accepted in their place, and the verdict says so; never in place of servers that the configuration names.
  */
 
-/** `server` is `ns2.example.com (192.0.2.2)` or as it is configured; the detail is a clause that fits behind it. */
+/** `server` is `ns2.example.com (192.0.2.2)` or as it is configured; the detail is a clause that follows it. */
 export type ServerVerdict = { server: string } & Judgement;
 
 export type DnsVerdict = {
@@ -26,25 +27,27 @@ export type DnsVerdict = {
   /** One sentence; it names that server. */
   summary: string;
   servers: ServerVerdict[];
-  /** At least one zone was looked up by a resolver, which may have an old answer. */
+  /** The answer for at least one zone came from a resolver, which may have an old one. */
   viaResolver: boolean;
   /** ms since 1970 */
   at: number;
 };
 
-/** `cname`: the alias target that must stand at the name. `port`: where the name servers of a zone listen, 53. */
+/** `cname`: the target of the alias that must be at the name. `port`: on which the name servers of a zone listen, 53. */
 export type CheckOptions = { cname?: string; port?: number };
 
-/** What one server has at a name. */
+/** What one server returns for a name. */
 type Seen = { server: string; noRoute?: boolean } & ({ texts: string[] } | { alias: string } | { trouble: Judgement });
 type Look = { servers: ServerVerdict[]; viaResolver: boolean };
+/** A name to look at; `cname`: the target of the alias that must be there; `path`: the aliases that led to it. */
+type Target = { name: string; cname?: string | undefined; path: readonly string[] };
 type Check = { config: DnsConfig; resolver: ResolverChain; expected: ExpectedRecord; port: number };
 
 const DNS_PORT = 53;
-/** Aliases followed, as resolvers do. */
+/** Aliases followed, as by resolvers. */
 const MAX_ALIASES = 8;
 
-/** Ask DNS for the record at a name, given without the root dot. Never fails: trouble is a verdict. */
+/** Ask DNS for the record at a name. Never fails: an error is a verdict. */
 export async function checkRecord(
   config: DnsConfig,
   name: string,
@@ -52,10 +55,14 @@ export async function checkRecord(
   { cname, port = DNS_PORT }: CheckOptions = {},
 ): Promise<DnsVerdict> {
   const check = { config, resolver: new ResolverChain(config), expected, port };
-  const { servers, viaResolver } = await look(check, plain(name), cname && plain(cname), []);
+  const { servers, viaResolver } = await look(check, {
+    name: normalized(name),
+    cname: cname && normalized(cname),
+    path: [],
+  });
   const wrong = servers.find((s) => s.verdict !== 'ok');
   const right = servers.filter((s) => s.verdict === 'ok').length;
-  const way = viaResolver ? ', asked by way of a resolver, since no name server of the zone could be reached' : '';
+  const way = viaResolver ? ', asked through a resolver, since no name server of the zone could be reached' : '';
   const summary =
     wrong === undefined
       ? `${servers.at(-1)?.detail ?? 'ok'}: so say all servers asked (${servers.length})${way}`
@@ -70,41 +77,40 @@ export async function checkRecord(
   };
 }
 
-/** All servers of the name's zone, and of the zones that aliases lead to. `path`: the aliases that led here. */
-async function look(check: Check, name: string, cname: string | undefined, path: string[]): Promise<Look> {
+/** All servers of the name's zone, and of the zones to which aliases lead. */
+async function look(check: Check, target: Target): Promise<Look> {
+  const { name, path } = target;
   try {
     if (path.includes(name)) throw new SealpostError('dns-alias', `finds aliases in a circle: ${path.join(', ')}`);
     if (path.length > MAX_ALIASES) throw new SealpostError('dns-alias', `finds too many aliases in a row at ${name}`);
     const authority = await authorityOf(check.config, check.resolver, name, check.port);
     const asked = await Promise.all(authority.servers.map((server) => askServer(check, authority, server, name)));
-    // That this machine has no IPv6 (or no IPv4) says nothing about a server.
+    // A machine without IPv6 (or IPv4) says nothing about the server.
     const routed = asked.filter((seen) => seen.noRoute !== true);
     const seen = routed.length > 0 ? routed : asked;
     const reached = seen.some((s) => !('trouble' in s && s.trouble.verdict === 'unreachable'));
-    if (!reached && !authority.configured) return await lookByResolver(check, name, cname);
-    return await follow(check, name, seen, authority, cname, path);
+    if (!reached && !authority.configured) return await lookByResolver(check, target);
+    return await follow(check, target, seen, authority);
   } catch (error) {
     const trouble = { server: check.resolver.text, verdict: verdictOf(error), detail: reasonText(error) };
     return { servers: [trouble], viaResolver: false };
   }
 }
 
-/** The verdicts on what was seen, and on what the aliases among it lead to. */
+/** The verdicts on what was seen, and on the targets of the aliases among it. */
 async function follow(
   check: Check,
-  name: string,
+  { name, cname, path }: Target,
   seen: Seen[],
-  authority: Pick<Authority, 'homeless'>,
-  cname: string | undefined,
-  path: string[],
+  authority: Pick<Authority, 'unresolved'>,
 ): Promise<Look> {
   const servers: ServerVerdict[] = seen.map((s) => ({ server: s.server, ...judgeSeen(s, check.expected, cname) }));
-  servers.push(...authority.homeless.map((h) => ({ ...h, verdict: 'unreachable' as const })));
+  servers.push(...authority.unresolved.map((h) => ({ ...h, verdict: 'unreachable' as const })));
   const targets = new Set(seen.flatMap((s) => ('alias' in s && (cname ?? s.alias) === s.alias ? [s.alias] : [])));
-  const behind = await Promise.all([...targets].map((t) => look(check, t, undefined, [...path, name])));
+  const followed = await Promise.all([...targets].map((t) => look(check, { name: t, path: [...path, name] })));
   return {
-    servers: [...servers, ...behind.flatMap((b) => b.servers)],
-    viaResolver: behind.some((b) => b.viaResolver),
+    servers: [...servers, ...followed.flatMap((look) => look.servers)],
+    viaResolver: followed.some((look) => look.viaResolver),
   };
 }
 
@@ -131,7 +137,7 @@ async function askServer(check: Check, authority: Authority, server: NamedServer
   }
 }
 
-/** Why an answer is not that of a server that has the zone; undefined when it is. */
+/** Why an answer does not come from a server of the zone; undefined when it does. */
 function lameness(response: Response, { zone, configured }: Authority): string | undefined {
   const known = response.rcode === Rcode.NOERROR || response.rcode === Rcode.NXDOMAIN;
   if (known && response.authoritative) return undefined;
@@ -147,7 +153,7 @@ function recordsIn(response: Response, name: string): { alias: string } | { text
 }
 
 /** What a resolver finds, aliases included. */
-async function lookByResolver(check: Check, name: string, cname: string | undefined): Promise<Look> {
+async function lookByResolver(check: Check, { name, cname }: Target): Promise<Look> {
   const response = await check.resolver.ask({ name, type: Type.TXT });
   const server = check.resolver.text;
   const servers: ServerVerdict[] = [];
@@ -170,6 +176,6 @@ function verdictOf(error: unknown): Verdict {
   return code === 'dns-malformed' ? 'malformed' : 'error';
 }
 
-function plain(name: string): string {
+function normalized(name: string): string {
   return name.toLowerCase().replace(/\.$/, '');
 }

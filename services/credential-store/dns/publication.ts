@@ -6,12 +6,19 @@ import { nearest } from '#shared/domains.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { KeyRecord, Publication } from '../records/domain-record.ts';
 
-/** How the record of a key gets into DNS, and where it stands. What is decided at its making holds for its whole life. */
+/**
+ * How the record of a key gets into DNS, and its name there: decided when the key is made, from the configuration of its
+ * domain (`keys`) and of the zones (`dns.zones`), and valid for the whole life of the key.
+ *
+ * The way of a record: publication.ts (how and where) → publish.ts (an update of the zone) → proof.ts (every authoritative
+ * server is asked; authority.ts finds them, judge.ts compares what they return) → views.ts (what this node last saw).
+ * Another kind of record in DNS needs a decision like this one, its data (shared/dns/), and a comparison like judge.ts.
+ */
 
-/** A zone that we may change. */
+/** A zone that we may update. */
 export type UpdatableZone = ZoneConfig & { update: NonNullable<ZoneConfig['update']> };
 
-/** How a new key is to be published. Fails with `not-configured` where the configuration does not say enough. */
+/** How a new key will be published. Fails with `not-configured` where the configuration is incomplete. */
 export function publicationFor(name: KeyName, config: Pick<Config, 'domains' | 'dns'>): Publication {
   const settings = keySettings(name.domain, config.domains);
   if (settings?.proof === 'none') return { by: 'none' };
@@ -32,12 +39,12 @@ export function publicationFor(name: KeyName, config: Pick<Config, 'domains' | '
   return { by: 'manual' };
 }
 
-/** Where the TXT record of a key stands, without the root dot. */
+/** The name of a key's TXT record, without the root dot. */
 export function recordName(domain: string, key: Pick<KeyRecord, 'selector' | 'publication'>): string {
   return key.publication.by === 'cname' ? key.publication.target : dkimRecordName({ domain, selector: key.selector });
 }
 
-/** The selectors that a domain's rotations take turns with; undefined where every new key gets a new one. */
+/** The selectors that the rotations of a domain use in turn; undefined where every new key gets a new one. */
 export function fixedSelectors(domain: string, domains: DomainConfig[]): string[] | undefined {
   const settings = keySettings(domain, domains);
   return settings?.publish === 'cname' ? settings.cname?.selectors.map((s) => s.toLowerCase()) : undefined;
@@ -58,7 +65,7 @@ export function zoneToUpdate(
   );
 }
 
-/** The zone that a name is in, where we may change it. */
+/** The zone of a name, where we may update it. */
 function updatableZone(name: string, zones: ZoneConfig[]): UpdatableZone | undefined {
   const zone = nearestZone(name, zones);
   return zone?.update === undefined ? undefined : { ...zone, update: zone.update };
@@ -68,7 +75,7 @@ function zoneOf(owner: string, zones: ZoneConfig[], { domain }: KeyName): Updata
   const zone = updatableZone(owner, zones);
   if (zone !== undefined) return zone;
   throw notConfigured(
-    `keys of ${domain} are to be published at ${owner}, but no entry of dns.zones says how to update its zone`,
+    `keys of ${domain} must be published at ${owner}, but no entry of dns.zones says how to update its zone`,
   );
 }
 

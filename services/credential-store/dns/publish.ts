@@ -1,7 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { ZoneConfig } from '#cluster/config/schema/schema.ts';
-import { txtStrings } from '#shared/dkim/record.ts';
-import { askByTcp, parseServer, recordsAt, serverText } from '#shared/dns/exchange.ts';
+import { askByTcp, parseServer, serverText } from '#shared/dns/exchange.ts';
 import {
   Class,
   type DnsRecord,
@@ -10,33 +9,35 @@ import {
   Rcode,
   type Response,
   rcodeName,
+  recordsAt,
   Type,
-  txtOf,
 } from '#shared/dns/message.ts';
+import { txtOf, txtRdata } from '#shared/dns/txt.ts';
 import { errorCode, reasonText, SealpostError } from '#shared/errors.ts';
 import { excerpt } from '#shared/text.ts';
 import { isRightKey, isSameRecord } from './judge.ts';
 import { signMessage, verifyResponse } from './tsig.ts';
 
 /**
- * TXT records written into a zone by dynamic update (RFC 2136), signed with TSIG, over TCP: an update with a key of
- * 4096 bits does not fit a datagram (§6.2 allows TCP).
+ * TXT records written into a zone by dynamic update (RFC 2136), signed with TSIG (tsig.ts), over TCP: an update with an
+ * RSA key of 4096 bits does not fit a datagram (§6.2 allows TCP). Only TXT records are written so far; another type needs
+ * its RDATA in place of `txtRdata` and its own answer to "is this record ours" (`isSameRecord`).
  *
- * A record that is not ours is never lost. Each update carries what it believes to stand at the name as a
- * prerequisite, exact to the byte (§2.4); the server checks it and changes in one step. To put a value:
+ * A record that is not ours is never lost. Each update carries as a prerequisite what is expected at the name, exact to
+ * the byte (§2.4); the server checks it and changes the zone atomically. To write a value:
  *
- *   1. believe: no TXT record, no alias at the name
- *   2. update under that belief. Taken: done. YXRRSET or NXRRSET: 3. Anything else fails.
- *   3. ask the server what stands there. An alias or a foreign record: refused. The very value with the TTL, or its key
- *      in the words of another program: done. Else believe what was seen, and 2 again, a few times.
+ *   1. expect no TXT record and no alias at the name
+ *   2. update with that prerequisite. Accepted: done. YXRRSET or NXRRSET: 3. Any other rcode fails.
+ *   3. ask the server for the records at the name. An alias or a record of others: refused. Exactly the value with the
+ *      TTL, or its key as another program writes it: done. Otherwise expect what was seen, and 2 again, a few times.
  *
- * The prerequisite comes before the question, because a question cannot tell a record from what a wildcard makes up
- * (`*.example.com TXT "v=spf1 -all"` is common). An alias needs a prerequisite of its own: a record added beside one is
- * ignored in silence (§3.4.2.2).
+ * The prerequisite comes before the question, because an answer does not tell a record from one that a wildcard
+ * synthesizes (`*.example.com TXT "v=spf1 -all"` is common). An alias needs a prerequisite of its own: a record added
+ * beside one is silently ignored (§3.4.2.2).
  *
- * All of it can be done again and again. Errors:
+ * Each operation may be repeated. Errors:
  *   `dns-refused`  permanent: REFUSED, NOTAUTH, BADKEY, BADSIG, BADTIME …, another record at the name, no update configured
- *   `dns-failed`   temporary: no answer, SERVFAIL, an answer that cannot be believed
+ *   `dns-failed`   temporary: no answer, SERVFAIL, an answer whose signature is wrong
  */
 
 /** `timeoutMs` for each answer, 10 s by default; `now` is the clock of signatures, ms since 1970. */
@@ -54,12 +55,12 @@ type Connection = Required<PublishOptions> & {
 /** `name` without the root dot; `ttl` in seconds. */
 export type TxtRecord = { name: string; value: string; ttl: number };
 
-/** Write a TXT record. Refused where any other TXT record stands. */
+/** Write a TXT record. Refused where the name has any other TXT record. */
 export function publishTxt(zone: ZoneConfig, record: TxtRecord, options?: PublishOptions): Promise<void> {
   return replaceTxt(zone, record, [], options);
 }
 
-/** Write a TXT record in place of those with the values `from`, or of none. Refused where any other TXT record stands. */
+/** Write a TXT record in place of those with the values `from`, or of none. Refused where the name has any other TXT record. */
 export async function replaceTxt(
   zone: ZoneConfig,
   { name, value, ttl }: TxtRecord,
@@ -67,33 +68,33 @@ export async function replaceTxt(
   options: PublishOptions = {},
 ): Promise<void> {
   const to = connection(zone, name, options);
-  let believed: DnsRecord[] = [];
+  let expected: DnsRecord[] = [];
   for (let attempt = 0; attempt < TRIES; attempt++) {
-    const rcode = await update(to, prerequisites(to.name, believed), [
+    const rcode = await update(to, prerequisites(to.name, expected), [
       { name: to.name, type: Type.TXT, class: Class.ANY, ttl: 0, rdata: Buffer.alloc(0) },
       { name: to.name, type: Type.TXT, class: Class.IN, ttl, rdata: txtRdata(value) },
     ]);
     if (rcode === Rcode.NOERROR) return;
-    believed = await standing(to);
-    const foreign = believed.map(txtOf).find((text) => ![value, ...from].some((own) => isSameRecord(text, own)));
+    expected = await recordsOf(to);
+    const foreign = expected.map(txtOf).find((text) => ![value, ...from].some((own) => isSameRecord(text, own)));
     if (foreign !== undefined) {
       throw refused(
         to,
-        `${to.name} has another TXT record already, which was left as it is: ${excerpt(foreign, 60)}; remove it, or take another selector`,
+        `${to.name} already has another TXT record, which was not changed: ${excerpt(foreign, 60)}; remove it, or choose another selector`,
       );
     }
-    if (believed.length === 1 && believed.every((r) => stands(r, value, ttl))) return;
+    if (expected.length === 1 && expected.every((r) => isWritten(r, value, ttl))) return;
   }
-  throw failed(to, `what stands at ${to.name} changes all the time: somebody else updates it too`);
+  throw failed(to, `the records at ${to.name} keep changing: another program updates them too`);
 }
 
-/** The very value with the TTL; or the same key in the words of somebody else, who may have his reasons for them. */
-function stands(record: DnsRecord, value: string, ttl: number): boolean {
+/** Exactly the value with the TTL; or the same key as an administrator or another program wrote it, on purpose perhaps. */
+function isWritten(record: DnsRecord, value: string, ttl: number): boolean {
   const text = txtOf(record);
   return text === value ? record.ttl === ttl : isRightKey(text, value);
 }
 
-/** Remove the TXT records with these values, or with their keys in other words. It is fine when there are none; other records stay. */
+/** Remove the TXT records with these values, or with their keys written in another way; other records stay. There may be none. */
 export async function removeTxt(
   zone: ZoneConfig,
   name: string,
@@ -101,9 +102,9 @@ export async function removeTxt(
   options: PublishOptions = {},
 ): Promise<void> {
   const to = connection(zone, name, options);
-  const found = (await standing(to, 'any')).filter((record) => ours.some((own) => isSameRecord(txtOf(record), own)));
+  const found = (await recordsOf(to, 'any')).filter((record) => ours.some((own) => isSameRecord(txtOf(record), own)));
   if (found.length === 0) return;
-  // Class NONE deletes one record by its very RDATA (RFC 2136 §2.5.4).
+  // Class NONE deletes one record by its exact RDATA (RFC 2136 §2.5.4).
   const rcode = await update(
     to,
     [],
@@ -115,7 +116,7 @@ export async function removeTxt(
 function connection(zone: ZoneConfig, name: string, options: PublishOptions): Connection {
   const { update } = zone;
   if (update === undefined) {
-    const text = `nobody may update the zone ${zone.name}: add server, key and secret to its entry in dns.zones, under update`;
+    const text = `the zone ${zone.name} has no update settings: add server, key and secret to its entry in dns.zones, under update`;
     throw new SealpostError('dns-refused', text);
   }
   const owner = name.toLowerCase();
@@ -129,13 +130,13 @@ function connection(zone: ZoneConfig, name: string, options: PublishOptions): Co
 }
 
 /** Exactly these TXT records at the name, or none, and no alias (RFC 2136 §2.4.2, §2.4.3). */
-function prerequisites(name: string, believed: DnsRecord[]): DnsRecord[] {
+function prerequisites(name: string, expected: DnsRecord[]): DnsRecord[] {
   const absent = (type: number): DnsRecord => ({ name, type, class: Class.NONE, ttl: 0, rdata: Buffer.alloc(0) });
-  const present = believed.map(({ rdata }) => ({ name, type: Type.TXT, class: Class.IN, ttl: 0, rdata }));
+  const present = expected.map(({ rdata }) => ({ name, type: Type.TXT, class: Class.IN, ttl: 0, rdata }));
   return [absent(Type.CNAME), ...(present.length === 0 ? [absent(Type.TXT)] : present)];
 }
 
-/** NOERROR, or that a prerequisite did not hold. Fails with `dns-refused` and `dns-failed`. */
+/** NOERROR, or the rcode of a prerequisite that does not hold. Fails with `dns-refused` and `dns-failed`. */
 async function update(to: Connection, answers: DnsRecord[], authorities: DnsRecord[]): Promise<number> {
   const id = randomInt(0x10000);
   const question = { name: to.zone.name, type: Type.SOA };
@@ -144,14 +145,14 @@ async function update(to: Connection, answers: DnsRecord[], authorities: DnsReco
   throw refusal(to, rcode);
 }
 
-/** The TXT records at the name. Fails with `dns-refused` where an alias stands there, unless that does not matter. */
-async function standing(to: Connection, alias: 'refused' | 'any' = 'refused'): Promise<DnsRecord[]> {
+/** The TXT records at the name. `alias` says whether an alias there fails with `dns-refused`. */
+async function recordsOf(to: Connection, alias: 'refused' | 'any' = 'refused'): Promise<DnsRecord[]> {
   const question = { name: to.name, type: Type.TXT };
   const id = randomInt(0x10000);
   const response = await converse(to, encode(to, { id, opcode: Opcode.QUERY, question }));
   if (response.rcode !== Rcode.NOERROR && response.rcode !== Rcode.NXDOMAIN) throw refusal(to, response.rcode);
   if (alias === 'refused' && recordsAt(response, to.name, Type.CNAME).length > 0) {
-    throw refused(to, `${to.name} is an alias (CNAME) there, and no TXT record can stand beside one: remove it`);
+    throw refused(to, `${to.name} is an alias (CNAME) there, and no TXT record can exist beside one: remove it`);
   }
   const records = recordsAt(response, to.name, Type.TXT);
   try {
@@ -182,15 +183,15 @@ async function converse(to: Connection, message: Buffer): Promise<Response> {
   }
 }
 
-/** What an rcode other than the expected ones means. */
+/** The error for an rcode other than those expected. */
 function refusal(to: Connection, rcode: number): SealpostError {
   const { zone, update } = to;
   const name = rcodeName(rcode);
   const advice: Record<string, string> = {
     REFUSED: `let key "${update.key}" query and update the zone (in BIND: update-policy or allow-update)`,
     NOTAUTH: `it is not the primary of ${zone.name}: correct dns.zones`,
-    NOTZONE: `${to.name} is not in the zone that it has: correct dns.zones`,
-    NOTIMP: 'it takes no dynamic updates (RFC 2136): publish by hand',
+    NOTZONE: `${to.name} is not in the zone that it serves: correct dns.zones`,
+    NOTIMP: 'it does not accept dynamic updates (RFC 2136): publish by hand',
     FORMERR: 'it does not understand dynamic updates (RFC 2136): publish by hand',
   };
   const text = advice[name];
@@ -202,12 +203,3 @@ const failed = (to: Connection, text: string) => new SealpostError('dns-failed',
 
 const at = ({ zone, update }: Connection, text: string): string =>
   `zone ${zone.name} at ${serverText(parseServer(update.server))}: ${text}`;
-
-function txtRdata(value: string): Buffer {
-  return Buffer.concat(
-    txtStrings(value).map((text) => {
-      const bytes = Buffer.from(text, 'latin1');
-      return Buffer.concat([Buffer.from([bytes.length]), bytes]);
-    }),
-  );
-}

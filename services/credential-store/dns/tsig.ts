@@ -23,9 +23,11 @@ import type { Secret } from '#shared/secret.ts';
  * The MAC is over (§4.3): [MAC size and MAC of the request, in a response] | the message without its TSIG record and
  * with the original id | key name, class, TTL, algorithm name, time, fudge, error, other length, other data.
  *
- * A response is believed when its MAC is whole and right and its time is ours within the fudge. Exceptions: a server
- * that cannot check our signature (BADKEY, BADSIG) cannot sign either (§5.3.2), and one that refuses us may not
- * bother to. Such a refusal is reported; it never counts as a success.
+ * A response is accepted when its MAC is complete and right and its time differs from ours by no more than the fudge.
+ * Exceptions: a server that cannot check our signature (BADKEY, BADSIG) cannot sign either (§5.3.2), and a server that
+ * refuses a request may not sign the refusal. Such a refusal is reported; it never counts as a success.
+ *
+ * It is not in shared/dns/ because updates are the only signed messages, and its errors advise on their settings.
  */
 
 export type TsigKey = { key: string; algorithm: 'hmac-sha256' | 'hmac-sha512'; secret: Secret };
@@ -38,10 +40,10 @@ const BADKEY = 17;
 const BADTIME = 18;
 const BADTRUNC = 22;
 
-/** The message with its signature behind it. `now` in ms. */
+/** The message followed by its signature. `now` in ms since 1970. */
 export function signMessage(message: Buffer, key: TsigKey, now: number): Signed {
   const time = timeBytes(now);
-  const mac = digest(key, [message, variables(key, time, FUDGE, 0, Buffer.alloc(0))]);
+  const mac = digest(key, [message, variables(key, { time, fudge: FUDGE, error: 0, other: Buffer.alloc(0) })]);
   const rdata = Buffer.concat([
     encodeName(key.algorithm),
     time,
@@ -61,13 +63,13 @@ export function signMessage(message: Buffer, key: TsigKey, now: number): Signed 
 /**
  * Check the signature of the answer to a request that was signed with `requestMac`.
  * Fails with `dns-refused` when the server did not accept the key, the signature or the time of the request, with
- * `dns-forged` when the answer is not signed as it should be. Texts begin with a verb: the caller puts the server in front.
+ * `dns-forged` when the answer is not signed correctly. Texts begin with a verb: the caller prepends the server.
  */
 export function verifyResponse(response: Response, key: TsigKey, requestMac: Buffer, now: number): void {
   const record = response.additionals.at(-1);
   if (record?.type !== Type.TSIG) {
     if (response.rcode !== Rcode.NOERROR) return;
-    throw forged('answers without a signature: it does not know TSIG, or something between us changes answers');
+    throw forged('answers without a signature: it does not support TSIG, or something on the way changes answers');
   }
   const tsig = parse(response, record);
   if (tsig.error === BADKEY) {
@@ -77,25 +79,20 @@ export function verifyResponse(response: Response, key: TsigKey, requestMac: Buf
   }
   if (tsig.error === BADSIG) {
     throw refused(
-      `does not accept the signature of key "${key.key}" (BADSIG): the secret here is not the one of the server (a changed file of it is read at SIGHUP)`,
+      `does not accept the signature of key "${key.key}" (BADSIG): the configured secret is not that of the server (a changed secret file is read at SIGHUP)`,
     );
   }
-  if (tsig.error === BADTRUNC) throw refused(`wants another length of signatures (${rcodeName(BADTRUNC)})`);
+  if (tsig.error === BADTRUNC) throw refused(`requires another length of signatures (${rcodeName(BADTRUNC)})`);
   if (tsig.name !== key.key.toLowerCase() || tsig.algorithm !== key.algorithm) {
     throw forged(`signs with key "${tsig.name}" and ${tsig.algorithm}, not with "${key.key}" and ${key.algorithm}`);
   }
   const message = Buffer.from(response.bytes.subarray(0, record.start));
   message.writeUInt16BE(response.additionals.length - 1, 10);
   message.writeUInt16BE(tsig.originalId, 0);
-  const expected = digest(key, [
-    uint16(requestMac.length),
-    requestMac,
-    message,
-    variables(key, tsig.time, tsig.fudge, tsig.error, tsig.other),
-  ]);
-  // A shortened MAC (§5.2.2.1) is not whole: nobody asked for one.
+  const expected = digest(key, [uint16(requestMac.length), requestMac, message, variables(key, tsig)]);
+  // A truncated MAC (§5.2.2.1) is not accepted: none was requested.
   if (tsig.mac.length !== expected.length || !timingSafeEqual(tsig.mac, expected)) {
-    throw forged(`answers with a wrong signature of key "${key.key}": something between us changes answers`);
+    throw forged(`answers with a wrong signature of key "${key.key}": something on the way changes answers`);
   }
   if (tsig.error === BADTIME) {
     const theirs =
@@ -107,7 +104,9 @@ export function verifyResponse(response: Response, key: TsigKey, requestMac: Buf
   if (tsig.error !== 0) throw refused(`answers ${rcodeName(tsig.error)} to the signature of key "${key.key}"`);
   const skew = seconds(tsig.time) - seconds(timeBytes(now));
   if (Math.abs(skew) > FUDGE) {
-    throw forged(`signs with a time that differs by ${skew} s: set the clocks, or somebody repeats an old answer`);
+    throw forged(
+      `signs with a time that differs by ${skew} s: set the clocks; if they are right, an old answer was replayed`,
+    );
   }
 }
 
@@ -143,7 +142,9 @@ function parse(response: Response, record: ReceivedRecord): Tsig {
   };
 }
 
-function variables(key: TsigKey, time: Buffer, fudge: number, error: number, other: Buffer): Buffer {
+type Variables = Pick<Tsig, 'time' | 'fudge' | 'error' | 'other'>;
+
+function variables(key: TsigKey, { time, fudge, error, other }: Variables): Buffer {
   return Buffer.concat([
     encodeName(key.key),
     uint16(Class.ANY),

@@ -9,16 +9,16 @@ import type { Records } from '../records/records.ts';
 import { checkRecord, type ExpectedRecord } from './proof.ts';
 
 /**
- * What this node sees of the keys' records in DNS. Looked at when a driver asks, and by itself every minute,
- * so that `keys list` tells what is true now and a record that went missing under an active key is noticed.
+ * What this node sees of the keys' records in DNS. It looks when a driver asks, and every minute, so that `keys list`
+ * shows the current state and a missing record of an active key is noticed.
  */
 
-/** Which record should stand where a key's is looked for. */
+/** Which record should be at a key's name. */
 export type Expected = 'key' | 'revoked' | 'absent';
 
 const REFRESH_MS = 60_000;
-/** Records that a refresh looks at at once. */
-const LOOKS = 8;
+/** Records that a refresh looks at concurrently. */
+const CONCURRENT_LOOKS = 8;
 
 export class DnsViews {
   readonly #settings: Settings;
@@ -45,19 +45,22 @@ export class DnsViews {
     clearInterval(this.#timer);
   }
 
-  /** The last look, where it was for what the key's state asks for now. */
+  /** The last view, where it was for what the key's state expects now. */
   last(domain: string, key: KeyRecord): DnsView | undefined {
     const seen = this.#last.get(`${key.selector}._domainkey.${domain}`);
     const current = seen?.fingerprint === key.fingerprint && seen.expected === expectedOf(key);
     return current ? seen?.view : undefined;
   }
 
-  /** Ask DNS now. Fails with `not-in-dns` for a key that is never published; trouble with DNS is a verdict. */
+  /** Ask DNS now. Fails with `not-in-dns` for a key that is never published; an error of DNS is a verdict. */
   async look(domain: string, key: KeyRecord, expected: Expected = expectedOf(key)): Promise<DnsView> {
     const name = dkimRecordName({ domain, selector: key.selector });
     const { publication } = key;
     if (publication.by === 'none') {
-      throw new SealpostError('not-in-dns', `${domain} is in no DNS (keys.proof: none): there is no record to look at`);
+      throw new SealpostError(
+        'not-in-dns',
+        `${domain} is not in DNS (keys.proof: none): there is no record to look at`,
+      );
     }
     const { node, dns } = this.#settings.current;
     const options = publication.by === 'cname' ? { cname: publication.target } : {};
@@ -69,13 +72,13 @@ export class DnsViews {
     return view;
   }
 
-  /** Look at every record. Servers that do not answer take long, so some are asked at once; a refresh under way is let be. */
+  /** Look at every record, some concurrently, since servers that do not answer take long. One refresh at a time. */
   async #refresh(): Promise<void> {
     if (this.#refreshing) return;
     this.#refreshing = true;
     const names = this.#names();
     const waiting = names.values();
-    const looks = Array.from({ length: LOOKS }, async () => {
+    const looks = Array.from({ length: CONCURRENT_LOOKS }, async () => {
       for (const name of waiting) if (!this.#stopped) await this.#lookAgain(name);
     });
     await Promise.all(looks);
@@ -84,7 +87,7 @@ export class DnsViews {
     this.#refreshing = false;
   }
 
-  /** Of the keys that are in DNS. */
+  /** The keys that are in DNS. */
   #names(): KeyName[] {
     return this.#records
       .all()
@@ -99,24 +102,24 @@ export class DnsViews {
       const key = this.#records.get(domain)?.keys.find((k) => k.selector === selector);
       if (key !== undefined) await this.look(domain, key);
     } catch (error) {
-      this.#log.error({ domain, selector, err: error }, 'the record of a key could not be looked at');
+      this.#log.error({ domain, selector, err: error }, 'could not look at the DNS record of a key');
     }
   }
 
-  /** Mail that is signed now fails at whoever asks DNS now. */
+  /** A wrong record of an active key matters now: verifiers reject the signatures of mail that is sent now. */
   #report(domain: string, key: KeyRecord, view: DnsView): void {
     if (key.state !== 'active') return;
     const before = this.last(domain, key)?.verdict ?? 'ok';
     const { selector } = key;
     if (view.verdict !== 'ok' && before !== view.verdict) {
-      this.#log.error({ domain, selector, dns: view.summary }, 'the record of a key that signs is not as it should be');
+      this.#log.error({ domain, selector, error: view.summary }, 'the DNS record of a signing key is wrong');
     } else if (view.verdict === 'ok' && before !== 'ok') {
-      this.#log.info({ domain, selector }, 'the record of a key that signs is right again');
+      this.#log.info({ domain, selector }, 'the DNS record of a signing key is right again');
     }
   }
 }
 
-/** What should stand in DNS while a key is in its state; for `retired` and `revoked`, before their next steps. */
+/** What should be in DNS while a key is in its state; for `retired` and `revoked`, before their next transitions. */
 export function expectedOf(key: Pick<KeyRecord, 'state' | 'signed'>): Expected {
   if (key.state === 'revoked' || key.state === 'retired') return key.signed ? 'revoked' : 'absent';
   return key.state === 'deleted' ? 'absent' : 'key';

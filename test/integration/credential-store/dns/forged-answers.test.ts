@@ -109,9 +109,9 @@ describe('an answer of BIND that was changed on its way', needs('named', 'nsupda
   test('silence, rubbish and a closed connection have failed for now', async () => {
     for (const [handler, message] of [
       [() => undefined, SILENT],
-      [() => Buffer.from('rubbish'), /is no DNS message/],
+      [() => Buffer.from('rubbish'), /is not a DNS message/],
       [() => 'close', /closed the connection|ECONNRESET/],
-      [(query: Query) => query.bytes, /a question came in place of an answer/],
+      [(query: Query) => query.bytes, /a question came instead of an answer/],
     ] as [FakeDns['handler'], RegExp][]) {
       between.handler = handler;
       const result = await publish(message === SILENT ? { timeoutMs: 200 } : {});

@@ -4,7 +4,8 @@ import { Resolver } from 'node:dns/promises';
 import { test } from 'node:test';
 import { KeyAlgorithm } from '#services/credential-store/contract.ts';
 import { generateKey } from '#services/credential-store/making/generate-key.ts';
-import { dkimRecordName, dkimRecordValue, txtStrings, zoneLine } from '#shared/dkim/record.ts';
+import { dkimRecordName, dkimRecordValue } from '#shared/dkim/record.ts';
+import { txtStrings, zoneLine } from '#shared/dns/txt.ts';
 import { NameServer } from '#test/kit/dns/name-server.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 

@@ -62,7 +62,7 @@ describe('the proof where the servers are to be found', () => {
         'missing',
         /ns\.example\.net \(127\.0\.0\.4\) has no TXT record/,
       ],
-      ['right, and the target is silent', alias(), silent, 'ok', /by way of a resolver/],
+      ['right, and the target is silent', alias(), silent, 'ok', /asked through a resolver/],
     ];
     for (const [what, at2, atTarget, expected, summary] of cases) {
       test(`${expected}: ${what}`, async () => {
@@ -96,7 +96,7 @@ describe('the proof where the servers are to be found', () => {
       const verdict = await dns.check();
       assert.deepEqual([verdict.verdict, verdict.viaResolver], ['ok', true], verdict.summary);
       assert.deepEqual(verdicts(verdict), [`resolver ${dns.resolver.server}: ok`]);
-      assert.match(verdict.summary, /by way of a resolver, since no name server of the zone could be reached/);
+      assert.match(verdict.summary, /asked through a resolver, since no name server of the zone could be reached/);
     });
 
     test('the resolver follows aliases, and the one that must be there is checked', async () => {
