@@ -106,7 +106,7 @@ test('a store without a NEK begins with the one that is configured; of several i
   assert.equal((await run()).code, 0);
   assert.deepEqual(
     store.calls.map((c) => c.operation),
-    ['get', 'get', 'neks', 'useNek', 'import'],
+    ['key-show', 'key-show', 'nek-list', 'nek-use', 'key-import'],
   );
 
   begun = false;

@@ -123,49 +123,49 @@ const HAVING = { ...NEK, having: ['edge-1'], lacking: [] };
 for (const [args, call, words] of [
   [
     'create credstore edge',
-    ['useNek', { name: 'edge' }],
+    ['nek-use', { name: 'edge' }],
     /^NEK Fingerprint : 0123456789abcdef\nCredential Store created successfully\./,
   ],
   [
     'create DKIM example.com s1 RSA',
-    ['create', { domain: 'example.com', selector: 's1', algorithm: 'rsa-2048', allowWeak: false }],
+    ['key-create', { domain: 'example.com', selector: 's1', algorithm: 'rsa-2048', allowWeak: false }],
     /^Created DKIM key s1\._domainkey\.example\.com\n\nPublish this record/,
   ],
   [
     'create dkim example.com s1 rsa 4096',
-    ['create', { domain: 'example.com', selector: 's1', algorithm: 'rsa-4096', allowWeak: false }],
+    ['key-create', { domain: 'example.com', selector: 's1', algorithm: 'rsa-4096', allowWeak: false }],
     /^Created DKIM key s1\._domainkey\.example\.com/,
   ],
   [
     'create Dkim example.com s1 Rsa 1024',
-    ['create', { domain: 'example.com', selector: 's1', algorithm: 'rsa-1024', allowWeak: true }],
+    ['key-create', { domain: 'example.com', selector: 's1', algorithm: 'rsa-1024', allowWeak: true }],
     /^Created DKIM key/,
   ],
   [
     'create DKIM example.com s1 ED25519',
-    ['create', { domain: 'example.com', selector: 's1', algorithm: 'ed25519', allowWeak: false }],
+    ['key-create', { domain: 'example.com', selector: 's1', algorithm: 'ed25519', allowWeak: false }],
     /^Created DKIM key/,
   ],
   [
     'show dkim ALL',
-    ['list', {}],
+    ['key-list', {}],
     /^DKIM : Selector: s1, Domain: example\.com, Fingerprint A0:A1:.*, State: active, Nodes: 1\/1, DNS: ok\nShow All DKIM Keys succeeded\.$/m,
   ],
   [
     'show DKIM example.com',
-    ['list', { domain: 'example.com' }],
+    ['key-list', { domain: 'example.com' }],
     /^DKIM : .*\nShow DKIM Keys of example\.com succeeded\.$/m,
   ],
   [
     'show nek all',
-    ['neks', {}],
+    ['nek-list', {}],
     /^NEK : Name: edge, Fingerprint 0123456789abcdef, current, Keys: 2, Nodes: edge-1\nNEK : .*Missing on: edge-2\nShow All NEKs succeeded\.$/m,
   ],
-  ['rotate nek edge', ['rotateNek', { name: 'edge' }], /2 keys were wrapped anew; NEK edge wraps all keys/],
-  ['delete nek old', ['deleteNek', { name: 'old' }], /^Deleted NEK old/],
+  ['rotate nek edge', ['nek-rotate', { name: 'edge' }], /2 keys were wrapped anew; NEK edge wraps all keys/],
+  ['delete nek old', ['nek-delete', { name: 'old' }], /^Deleted NEK old/],
   [
     'delete DKIM example.com s1 --yes',
-    ['delete', { domain: 'example.com', selector: 's1' }],
+    ['key-delete', { domain: 'example.com', selector: 's1' }],
     /^Deleted DKIM key s1\._domainkey\.example\.com/,
   ],
 ] as const) {

@@ -137,25 +137,25 @@ test('a key is not said to be gone while its record may stand in DNS', async () 
   assert.equal(stdout, 'key s1 of example.com is deleted as soon as its record is gone from DNS\n');
 });
 
-for (const [operation, more] of [
-  ['revoke', { force: false }],
-  ['delete', {}],
+for (const [command, operation, more] of [
+  ['revoke', 'key-revoke', { force: false }],
+  ['delete', 'key-delete', {}],
 ] as const) {
-  test(`${operation} asks, and does nothing where nobody says yes`, async () => {
+  test(`${command} asks, and does nothing where nobody says yes`, async () => {
     await using store = await fakeStore({
       'key-revoke': () => keyStatus({ state: 'revoked' }),
       'key-delete': () => ({}),
     });
-    const alone = await store.run('keys', operation, 'example.com', 's1');
+    const alone = await store.run('keys', command, 'example.com', 's1');
     assert.equal(alone.code, 2);
     assert.match(alone.stderr, /There is no terminal to ask on: say --yes/);
-    const no = await onTerminal(store.folder, `keys ${operation} example.com s1`.split(' '), 'n\n');
+    const no = await onTerminal(store.folder, `keys ${command} example.com s1`.split(' '), 'n\n');
     assert.match(no.output, /Go on\? \[y\/N\][\s\S]*nothing was changed/);
     assert.equal(no.code, 1);
     assert.deepEqual(store.calls, []);
     const request = { domain: 'example.com', selector: 's1', ...more };
-    assert.equal((await onTerminal(store.folder, `keys ${operation} example.com s1`.split(' '), 'y\n')).code, 0);
-    assert.equal((await store.run('keys', operation, 'example.com', 's1', '--yes')).code, 0);
+    assert.equal((await onTerminal(store.folder, `keys ${command} example.com s1`.split(' '), 'y\n')).code, 0);
+    assert.equal((await store.run('keys', command, 'example.com', 's1', '--yes')).code, 0);
     assert.deepEqual(store.calls, [
       { operation, request },
       { operation, request },
@@ -166,30 +166,35 @@ for (const [operation, more] of [
 for (const [args, operation, request, words] of [
   [
     'activate example.com s1',
-    'activate',
+    'key-activate',
     { domain: 'example.com', selector: 's1' },
     /^key s1 of example\.com, active: signs mail/,
   ],
-  ['retire example.com s1 --force', 'retire', { domain: 'example.com', selector: 's1', force: true }, /^key s1/],
+  ['retire example.com s1 --force', 'key-retire', { domain: 'example.com', selector: 's1', force: true }, /^key s1/],
   [
     'freeze example.com --reason holiday',
-    'freeze',
+    'rotation-freeze',
     { domain: 'example.com', reason: 'holiday' },
     /^rotation of example\.com/,
   ],
-  ['rollback example.com', 'rollback', { domain: 'example.com' }, /^rotation of example\.com/],
-  ['resume example.com', 'resume', { domain: 'example.com' }, /^the keys of example\.com go on/],
+  ['rollback example.com', 'rotation-rollback', { domain: 'example.com' }, /^rotation of example\.com/],
+  ['resume example.com', 'rotation-resume', { domain: 'example.com' }, /^the keys of example\.com go on/],
   [
     'schedule example.com --every 90d --at 04:30 --zone Europe/Berlin --parallel',
-    'schedule',
+    'schedule-set',
     { domain: 'example.com', days: 90, at: '04:30', zone: 'Europe/Berlin', parallel: true },
     /^schedule of example\.com: every 90 days/,
   ],
-  ['schedule example.com --off', 'schedule', { domain: 'example.com', at: '03:00', parallel: false }, /^schedule of/],
-  ['schedule', 'schedules', {}, /^no schedule$/m],
+  [
+    'schedule example.com --off',
+    'schedule-set',
+    { domain: 'example.com', at: '03:00', parallel: false },
+    /^schedule of/,
+  ],
+  ['schedule', 'schedule-list', {}, /^no schedule$/m],
   [
     'rotate example.com --selector a b --from s1 s2 --side-by-side 2d',
-    'rotate',
+    'rotation-start',
     { domain: 'example.com', to: ['a', 'b'], from: ['s1', 's2'], sideBySide: 172_800_000 },
     /began: s1 → s2\n\nPublish this[\s\S]*s2\._domainkey[\s\S]*sealpost keys watch example\.com/,
   ],
