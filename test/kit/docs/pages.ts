@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { listOptions, type OptionText } from '#cluster/config/schema/describe.ts';
+import { renderErrors } from './render-errors.ts';
 
 /**
  * Documents that are made from the code, as a whole or from a marker on: `npm run docs` writes them, and a test compares
@@ -15,6 +16,7 @@ export const PAGES: Record<string, () => Promise<string>> = {
     const page = await readFile(join(ROOT, 'docs/configuration.md'), 'utf8');
     return `${page.slice(0, page.indexOf(MARKER) + MARKER.length)}\n\n${optionTables(listOptions())}`;
   },
+  'docs/errors.md': async () => renderErrors(),
 };
 
 /** What stands before it is written by hand. */
