@@ -1,7 +1,6 @@
-import { type FSWatcher, watch } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
 import { errorText } from '#shared/errors.ts';
+import { FileWatch } from '#shared/files/watch.ts';
 import type { Logger } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { loadConfig } from './load.ts';
@@ -13,13 +12,9 @@ import type { Settings } from './settings.ts';
 /**
  * Keeps the running configuration in step with its file.
  *
- * The folder is watched, not the file: editors and configuration managers put a new file in its place, and a mounted
- * ConfigMap swaps a symbolic link beside it. Whatever happens there, the text of the file decides. A change waits
- * until the folder has been quiet for a moment, so that a half-written file is rarely read; one that is read is refused
- * like any other invalid file and the running configuration stays.
+ * Whatever happens to the file, its text decides. A half-written file that is read is refused like any other invalid file
+ * and the running configuration stays.
  */
-
-const QUIET_MS = 200;
 
 export type ConfigWatch = {
   /** Read the file again now, also when its text is the same: certificates and secrets may have changed. */
@@ -34,47 +29,29 @@ export async function watchConfig(
   log: Logger,
   services?: readonly string[],
 ): Promise<ConfigWatch> {
-  let timer: NodeJS.Timeout | undefined;
+  const watch = new FileWatch([file], () => enqueue(false));
   let lastText = await readFile(file, 'utf8');
   let work: Promise<void> = Promise.resolve();
-  // What was said last about a file that cannot be read: the folder may change often, and by our own log.
-  let unreadable: string | undefined;
 
   const read = async (force: boolean): Promise<void> => {
     try {
       const text = await readFile(file, 'utf8');
-      unreadable = undefined;
       if (text === lastText && !force) return;
       lastText = text;
       await apply(file, settings, log, services);
     } catch (error) {
-      const reason = errorText(error);
-      if (reason === unreadable && !force) return;
-      unreadable = reason;
-      log.error({ file, reason }, 'configuration not reloaded, the running one stays');
+      log.error({ file, reason: errorText(error) }, 'configuration not reloaded, the running one stays');
     }
   };
   const enqueue = (force: boolean): Promise<void> => {
     work = work.then(() => read(force));
     return work;
   };
-  let watcher: FSWatcher | undefined;
-  try {
-    watcher = watch(dirname(resolve(file)), () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => void enqueue(false), QUIET_MS);
-    });
-    watcher.on('error', (error) =>
-      log.warn({ file, reason: errorText(error) }, 'configuration file is not watched any more'),
-    );
-  } catch (error) {
-    log.warn({ file, reason: errorText(error) }, 'configuration file is not watched: send SIGHUP to reload it');
-  }
+  watch.start();
   return {
     reload: () => enqueue(true),
     close: async () => {
-      clearTimeout(timer);
-      watcher?.close();
+      await watch.close();
       await work;
     },
   };

@@ -1,9 +1,11 @@
 import { X509Certificate } from 'node:crypto';
-import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createSecureContext, type SecureContext } from 'node:tls';
+import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { FileWatch } from '#shared/files/watch.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
@@ -14,15 +16,13 @@ import type { Logger } from '#shared/log.ts';
 type TlsConfig = NonNullable<Config['tls']>;
 type Files = { certificate: string; key: string };
 
-/** How often files are looked at, in milliseconds. Polling follows symbolic links that are swapped. */
-const POLL = 1000;
-
 export class TlsMaterial {
   /** By name of the host, `*` for everyone else; empty without certificates. The map itself stays the same. */
   readonly contexts = new Map<string, SecureContext>();
   readonly #log: Logger;
   #config: TlsConfig | undefined;
-  readonly #watched = new Set<string>();
+  #watched: readonly string[] = [];
+  #watch: FileWatch | undefined;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -36,7 +36,7 @@ export class TlsMaterial {
   use(config: TlsConfig | undefined): void {
     this.#config = config;
     // Watched even if they cannot be used now: the administrator will put that right.
-    this.#watch();
+    this.#follow();
     const { contexts, expired } = load(config);
     if (expired.length > 0) {
       const problem = `certificate ${expired.join(', ')}: get a new one`;
@@ -60,26 +60,19 @@ export class TlsMaterial {
 
   close(): void {
     this.#config = undefined;
-    this.#watch();
+    this.#follow();
   }
 
-  #watch(): void {
+  /** Watch the files that are configured, from now on. */
+  #follow(): void {
     const config = this.#config;
     const pairs: Files[] = config === undefined ? [] : [config, ...config.names];
-    const wanted = new Set(pairs.flatMap((pair) => [pair.certificate, pair.key]));
-    for (const file of this.#watched) {
-      if (wanted.has(file)) continue;
-      unwatchFile(file, this.#changed);
-      this.#watched.delete(file);
-    }
-    for (const file of wanted) {
-      if (this.#watched.has(file)) continue;
-      watchFile(file, { interval: POLL, persistent: false }, this.#changed);
-      this.#watched.add(file);
-    }
+    const files = pairs.flatMap((pair) => [pair.certificate, pair.key]);
+    if (isDeepStrictEqual(files, this.#watched)) return;
+    this.#watched = files;
+    void this.#watch?.close();
+    this.#watch = files.length === 0 ? undefined : new FileWatch(files, () => this.tryUse(this.#config)).start();
   }
-
-  readonly #changed = (): void => this.tryUse(this.#config);
 }
 
 type Loaded = { contexts: Map<string, SecureContext>; expired: string[] };

@@ -1,7 +1,7 @@
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { CapturedMessage } from '#shared/captured-mail.ts';
 import { errorCode } from '#shared/errors.ts';
+import type { CapturedMessage } from '#shared/files/captured-mail.ts';
 import { reply } from '#shared/reply.ts';
 import { allRecipients, diskTrouble, type Transport } from './channel.ts';
 import { FolderSync, makeFolder, writeSynced } from './files.ts';
@@ -9,7 +9,7 @@ import type { Job } from './job.ts';
 import { localTransport } from './local.ts';
 
 /**
- * Mail that stays on this machine, as it would have been sent. `shared/captured-mail.ts` describes the files; the
+ * Mail that stays on this machine, as it would have been sent. `shared/files/captured-mail.ts` describes the files; the
  * `.json` is written last and renamed into place.
  */
 

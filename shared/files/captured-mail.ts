@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { Envelope } from './envelope.ts';
-import { errorCode, SealpostError } from './errors.ts';
+import { Envelope } from '../envelope.ts';
+import { errorCode, SealpostError } from '../errors.ts';
 
 /**
  * Mail that was captured instead of sent, as the router lays it down (delivery/capture.ts) and the command line reads it:
