@@ -11,15 +11,15 @@ import type { Slots } from './store/slots.ts';
 import type { Space } from './store/space.ts';
 
 /**
- * The housekeeping of the queue, one job after the other on one timer: transfers that nobody goes on with, receipts
- * that are older than they are kept, and the space of deleted mail, which LevelDB gives back late: when the disk runs
- * low it is asked to do so at once, else a full disk would stay full after its mail has left.
+ * The housekeeping of the queue, one job after the other on one timer: transfers whose listener is silent, receipts
+ * that are older than `receipts.keep`, and the space of deleted mail, which LevelDB gives back late: when the disk runs
+ * low it is asked to do so now, else a full disk would stay full after its mail has left.
  */
 
 const TICK_MS = 1000;
 const SWEEP_MS = 60_000;
 const PURGE_MS = 600_000;
-/** Compactions are this far apart, and take no more than a fifth of the time. */
+/** Compactions are at least this far apart, and take at most a fifth of the time. */
 const COMPACT_MS = 5000;
 const COMPACT_PAUSE = 4;
 const PURGE_BATCH = 500;
@@ -37,7 +37,7 @@ export class Maintenance {
   #swept = Date.now();
   #purged = 0;
   #nextCompaction = 0;
-  /** How much had left the queue at the last compaction; unknown at the start. */
+  /** How many messages had left the queue at the last compaction; unknown at the start. */
   #removed = -1;
   #stopped = false;
 
@@ -77,7 +77,7 @@ export class Maintenance {
         this.#purged = now;
       }
     } catch (error) {
-      this.#log.warn({ reason: errorText(error) }, 'housekeeping of the queue failed, it is tried again');
+      this.#log.warn({ error: errorText(error) }, 'housekeeping of the queue failed, it is tried again');
     } finally {
       this.#busy = false;
     }
@@ -90,7 +90,7 @@ export class Maintenance {
     await this.#store.compact('!', '~');
     const took = Date.now() - began;
     this.#nextCompaction = Date.now() + Math.max(COMPACT_MS, took * COMPACT_PAUSE);
-    this.#log.info({ ms: took }, 'disk low: deleted mail was given back to it');
+    this.#log.info({ ms: took }, 'disk is low: the space of deleted mail was reclaimed');
   }
 
   /** Delete receipts whose mail left the queue longer than `receipts.keep` ago. Returns how many. */
@@ -104,7 +104,7 @@ export class Maintenance {
       operations = [];
       await nextTurn();
     };
-    // A queue id tells when the mail came; when it left stands in the receipt.
+    // The queue id says when the mail arrived; the receipt says when it left.
     const range = { ...rangeOf('receipt'), lt: `receipt!${queueIdFloor(end)}` };
     for await (const [key, value] of this.#store.entries(range)) {
       if (this.#stopped) break;
@@ -116,7 +116,7 @@ export class Maintenance {
   }
 }
 
-/** When the mail of a receipt left; a damaged receipt tells nothing any more and may go. */
+/** When the mail of a receipt left; a damaged receipt is of no use and may go. */
 function finishedAt(key: string, value: Buffer): number {
   try {
     return (JSON.parse(unseal(key, value).toString()) as Receipt).finished;

@@ -63,8 +63,8 @@ export type RouterDeps = {
 export type DeliveryFactory = (deps: DeliveryDeps) => Delivery;
 
 /**
- * LevelDB maps every table it has open into memory: few and small files keep that small. Mail is written once and read at
- * most once, so a cache of blocks gains nothing, and compressing what is deleted soon costs more than it saves.
+ * LevelDB maps every table that it has open into memory: few and small files keep that small. Mail is written once and
+ * read at most once, so a block cache gains nothing, and compressing what is deleted soon costs more than it saves.
  */
 const STORE_OPTIONS = {
   maxOpenFiles: 64,
@@ -74,9 +74,9 @@ const STORE_OPTIONS = {
   compression: false,
 };
 
-/** How long a stop waits for transfers that have begun, in ms. */
+/** How long a stop waits for transfers that have begun. */
 const TRANSFERS_MS = 2000;
-/** How long a stop waits for a store that fails before it gives the outcomes of the last attempts up. */
+/** How long a stop waits for a store that fails before it gives up the outcomes of the last attempts. */
 const STOP_MS = 10_000;
 
 type Running = Awaited<ReturnType<typeof assemble>>;
@@ -101,7 +101,7 @@ export function createRouterService(
       running.begin(makeDelivery({ settings, log, connectionsTo: (domain) => pacer.connections(domain) }));
       silence = announcePresence(deps.announce, () => present(router(), settings));
     },
-    /** Listeners hear that they should ask others, and bring to its end what they have begun here. */
+    /** Listeners are told to ask other routers, and finish the transfers that they have begun with this one. */
     async quiesce() {
       running?.intake.close();
       silence?.();
@@ -181,7 +181,7 @@ async function assemble({ settings, log, signer, router, jetStream }: RouterDeps
   };
 }
 
-/** Resolves when the store has failed without a break for so many ms; never while it works. */
+/** Resolves when the store has failed without a break for `ms`; never while it works. */
 async function brokenFor(store: Store, ms: number): Promise<void> {
   let since = performance.now();
   while (performance.now() - since < ms) {
@@ -238,13 +238,13 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
   };
 }
 
-/** How much is here, and whether more may come. */
+/** How much is in the queue, and whether more may come. */
 function present({ slots: { counts }, intake }: Running, settings: Settings): Present {
   let refusing: string | undefined;
   try {
     refusing = intake.refusal()?.message;
   } catch (error) {
-    // The file system cannot even be asked for room.
+    // The free space cannot be determined.
     refusing = errorText(error);
   }
   return {

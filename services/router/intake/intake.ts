@@ -20,12 +20,12 @@ import type { MessageWriter } from './writer.ts';
  * Takes messages in: open → chunk* → commit | abort.
  *
  * A transfer is open until its commit, its abort, its first failure, or ten minutes of silence (its listener has
- * died). Nothing of a message of one piece is written before the commit, which is one batch. Of a longer one, every
+ * died). Of a message in one piece nothing is written before the commit, which is one batch. Of a longer one every
  * piece is written and synced as it comes, with a mark (`transfer!`) that the commit deletes in the batch that makes
- * it a message: what is marked at the next start was never answered and goes.
+ * it a message: what is still marked at the next start was never accepted, and is deleted.
  *
- * What a failed write left behind is deleted as soon as the store works again, so that a message that was refused,
- * and that the client will send again, does not come up at the next start as well.
+ * What a failed write left on disk is deleted as soon as the store works again, so that a message that was refused,
+ * and that the client will send again, does not appear at the next start as well.
  */
 
 export type IntakeDeps = {
@@ -40,7 +40,7 @@ export type IntakeDeps = {
 };
 
 const IDLE_MS = 10 * 60_000;
-const EMPTY_LOOK_MS = 20;
+const POLL_MS = 20;
 
 export class Intake {
   readonly #deps: IntakeDeps;
@@ -54,12 +54,12 @@ export class Intake {
     this.#deps = deps;
   }
 
-  /** Transfers that are open. */
+  /** Open transfers. */
   get size(): number {
     return this.#transfers.size;
   }
 
-  /** Begin no more transfers; those that are open go on. */
+  /** Begin no further transfers; those that are open go on. */
   close(): void {
     this.#closed = true;
   }
@@ -67,26 +67,26 @@ export class Intake {
   /** Resolves when no transfer is open and no commit under way, or after `ms`. */
   async emptied(ms: number): Promise<void> {
     const end = performance.now() + ms;
-    while (this.#transfers.size + this.#committing > 0 && performance.now() < end) await delay(EMPTY_LOOK_MS);
+    while (this.#transfers.size + this.#committing > 0 && performance.now() < end) await delay(POLL_MS);
   }
 
   /** Resolves when no commit is under way. */
   async committed(): Promise<void> {
-    while (this.#committing > 0) await delay(EMPTY_LOOK_MS);
+    while (this.#committing > 0) await delay(POLL_MS);
   }
 
-  /** Take no more mail. */
+  /** Accept no more mail. */
   drain(): void {
     this.#draining = true;
   }
 
-  /** Why a message of this size is not taken right now, if it is not. */
+  /** Why a message of this size is not accepted right now; undefined where it is. */
   refusal(bytes = 0): SealpostError | undefined {
     if (this.#closed) return stopping();
     return this.roomFor(bytes) ?? this.#deps.writer.refusal();
   }
 
-  /** Why nothing of this size is written right now, a copy of another node's mail among it, if it is not. */
+  /** Why nothing of this size is written right now, not even a copy of another node's mail; undefined where it is. */
   roomFor(bytes: number): SealpostError | undefined {
     const { store, space, settings } = this.#deps;
     if (this.#draining) return stopping();
@@ -124,7 +124,7 @@ export class Intake {
     return transfer;
   }
 
-  /** Take a piece that is not the last; resolves when it is on disk. */
+  /** Take a chunk that is not the last; resolves when it is on disk. */
   async chunk(id: string, sequence: number, bytes: Uint8Array): Promise<void> {
     const transfer = this.#next(id, sequence, bytes);
     if (bytes.length === 0) return;
@@ -137,7 +137,7 @@ export class Intake {
     }
   }
 
-  /** Take the last piece and make the transfer a message; resolves when all of it is on disk. */
+  /** Take the last chunk and make the transfer a message; resolves when all of it is on disk. */
   async commit(request: Commit, bytes: Uint8Array): Promise<string> {
     const transfer = this.#next(request.transfer, request.sequence, bytes);
     this.#transfers.delete(transfer.id);
@@ -164,13 +164,13 @@ export class Intake {
     }
   }
 
-  /** Forget a transfer. One that is unknown is forgotten already. */
+  /** Abort a transfer; one that is unknown is aborted already. */
   abort(id: string): void {
     const transfer = this.#transfers.get(id);
     if (transfer !== undefined) this.#discard(transfer);
   }
 
-  /** Abort transfers whose listener has gone silent. */
+  /** Abort transfers whose listener is silent. */
   sweep(now = Date.now()): void {
     for (const transfer of this.#transfers.values()) {
       if (now - transfer.touched < IDLE_MS) continue;
@@ -185,7 +185,7 @@ export class Intake {
   #next(id: string, sequence: number, bytes: Uint8Array): OpenTransfer {
     const transfer = this.#transfers.get(id);
     if (transfer === undefined) {
-      throw new SealpostError('unknown-transfer', `transfer ${id} is not open here: send the message again`);
+      throw new SealpostError('unknown-transfer', `transfer ${id} is not open on this node: send the message again`);
     }
     if (sequence !== transfer.next) {
       throw new SealpostError('out-of-order', `transfer ${id}: chunk ${sequence} came where ${transfer.next} was due`);
@@ -223,13 +223,13 @@ export class Intake {
     this.#deps.deliver(message, copy);
   }
 
-  /** Give a transfer up after a failure; returns what the caller is told. */
+  /** Discard a transfer after a failure; returns the error for the caller. */
   #failed(transfer: OpenTransfer, error: unknown): SealpostError {
     this.#discard(transfer);
     if (errorCode(error) === 'store-failed') return storeRefusal(error);
     return error instanceof SealpostError
       ? error
-      : new SealpostError('not-accepting', `the message could not be taken: ${errorText(error)}`, { cause: error });
+      : new SealpostError('not-accepting', `the message could not be accepted: ${errorText(error)}`, { cause: error });
   }
 
   #discard(transfer: OpenTransfer): void {

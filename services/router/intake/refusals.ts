@@ -1,7 +1,7 @@
 import { isOutOfSpace } from '#cluster/store.ts';
 import { SealpostError } from '#shared/errors.ts';
 
-/** Why no mail is taken, whatever the message. */
+/** Why no mail is accepted, whatever the message. */
 
 export function stopping(): SealpostError {
   return new SealpostError('not-accepting', 'the router is stopping');

@@ -3,8 +3,8 @@ import type { SealpostError } from '#shared/errors.ts';
 import type { CopyPlace, MessageRecord } from '../store/records.ts';
 
 /**
- * The last step of the intake: a message gets on disk. Whether this disk is enough, or another node's must have it too, is
- * not the intake's to know: service.ts hands in a writer that does (copies/copy-sender.ts).
+ * The last step of the intake: a message is written to disk. Whether this disk is enough, or another node's must have
+ * it too, is not the intake's business: service.ts hands in a writer that knows (copies/copy-sender.ts).
  */
 
 export type MessageToWrite = {

@@ -4,7 +4,7 @@ import { newId } from '#shared/ids.ts';
 import { formatReply, type Reply } from '#shared/reply.ts';
 import { oneLine } from '#shared/text.ts';
 import type { MessageRecord } from '../store/records.ts';
-import type { Change, NoticeKind } from './notices.ts';
+import type { NoticeKind, StatusChange } from './notices.ts';
 
 /**
  * Delivery status notifications: multipart/report (RFC 6522) of a text for people, a message/delivery-status for
@@ -16,7 +16,7 @@ export type NoticeFacts = {
   kind: NoticeKind;
   /** The message that the notice is about. */
   about: { id: string; record: MessageRecord };
-  changes: readonly Change[];
+  changes: readonly StatusChange[];
   /** Its first bytes: all of it, or its header block; undefined when it cannot be read. */
   original: Buffer | undefined;
   hostname: string;
@@ -96,7 +96,7 @@ function textPart({ kind, about, changes, hostname, until }: NoticeFacts): Part 
   return { description: 'Notification', type, content };
 }
 
-function explain(status: RecipientStatus, notice: Change['notice']): string[] {
+function explain(status: RecipientStatus, notice: StatusChange['notice']): string[] {
   const outcome = outcomeOf(status);
   if (outcome === undefined) return ['has not been tried yet'];
   const said = `${outcome.host === undefined ? '' : `${clean(outcome.host)} said: `}${clean(formatReply(outcome.reply))}`;
@@ -130,7 +130,7 @@ function statusPart(facts: NoticeFacts): Part {
 }
 
 /** RFC 3464 §2.3. */
-function recipientGroup(change: Change, { kind, until }: NoticeFacts, international: boolean): string[] {
+function recipientGroup(change: StatusChange, { kind, until }: NoticeFacts, international: boolean): string[] {
   const { address, original, orcpt } = change.recipient.recipient;
   const outcome = outcomeOf(change.status);
   const fields: string[] = [];
@@ -155,7 +155,7 @@ function recipientGroup(change: Change, { kind, until }: NoticeFacts, internatio
   return fields;
 }
 
-function action(kind: NoticeKind, notice: Change['notice']): string {
+function action(kind: NoticeKind, notice: StatusChange['notice']): string {
   if (kind === 'succeeded') return notice === 'final' ? 'delivered' : 'relayed';
   return kind;
 }

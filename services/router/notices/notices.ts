@@ -3,22 +3,22 @@ import type { RecipientResult } from '../delivery/job.ts';
 import type { Recipient } from '../store/message.ts';
 import type { MessageRecord } from '../store/records.ts';
 
-/** Who must hear what about which recipients (RFC 3461 §4.1, §5.2, §6). Pure. */
+/** Which notices the sender gets about which recipients (RFC 3461 §4.1, §5.2, §6). Pure. */
 
 /** A recipient and the status it gets. `silent`: nothing new in it, so it is not written. */
-export type Change = {
+export type StatusChange = {
   recipient: Recipient;
   status: RecipientStatus;
   notice: RecipientResult['notice'];
   silent: boolean;
-  /** It stays deferred, by trouble of our own. */
+  /** It stays deferred because of this node. */
   local?: boolean;
 };
 
 export type NoticeKind = 'failed' | 'delayed' | 'succeeded';
 
 /** The recipients that each kind of notice has to name; an empty list needs no notice. */
-export type Notices = Record<NoticeKind, Change[]>;
+export type Notices = Record<NoticeKind, StatusChange[]>;
 
 export function anyNotice(plan: Notices): boolean {
   return plan.failed.length > 0 || plan.delayed.length > 0 || plan.succeeded.length > 0;
@@ -44,18 +44,18 @@ export function wants({ notify }: EnvelopeRecipient, kind: NoticeKind): boolean 
  */
 export function planNotices(
   { record, recipients }: { record: MessageRecord; recipients: readonly Recipient[] },
-  changes: readonly Change[],
+  changes: readonly StatusChange[],
   now: number,
   times: { 'delay-notice': number },
 ): Notices {
   const plan: Notices = { failed: [], delayed: [], succeeded: [] };
-  // RFC 5321 §4.5.5, RFC 3461 §6: nobody is told about mail that has no sender.
+  // RFC 5321 §4.5.5, RFC 3461 §6: no notice is sent about mail that has the null reverse-path.
   if (record.reversePath === '') return plan;
   for (const change of changes) {
     const { state } = change.status;
     const { recipient } = change.recipient;
     if ((state === 'failed' || state === 'expired') && wants(recipient, 'failed')) plan.failed.push(change);
-    // RFC 3461 §5.2.1: a next hop that speaks DSN took over the duty, so `passed` is none of ours.
+    // RFC 3461 §5.2.1: a next hop that offers DSN took over the duty to notify, so not for `passed`.
     const ours = change.notice === 'relayed' || change.notice === 'final';
     if (state === 'delivered' && ours && wants(recipient, 'succeeded')) plan.succeeded.push(change);
   }

@@ -11,11 +11,11 @@ import type { Slot, Slots } from '../store/slots.ts';
 import { hasOpenRecipient, messagesFrom, type Views } from './views.ts';
 
 /**
- * What operators can do: retry, hold, release, remove. A domain selects whole messages, those with a recipient in it
- * that has not got its final status.
+ * What operators can do: retry, hold, release, remove. A domain selects whole messages: those with a recipient in it
+ * that has no final status yet.
  *
- * The slot is changed first: from that moment no attempt begins that should not. Then the record is written, so that
- * a restart finds the same.
+ * The slot is changed first: from that moment no attempt begins that should not. Then the record is written, so that a
+ * restart finds the same.
  */
 
 export type Selection = { queueId: string } | { domain: string } | { all: true };
@@ -70,7 +70,7 @@ export class Control {
     return this.#done('hold', selection, count);
   }
 
-  /** Let held mail go; it is tried at once. */
+  /** Let held mail go; it is tried immediately. */
   async release(selection: Selection): Promise<number> {
     let count = 0;
     await inBatches(this.#select(selection), async (slots) => {
@@ -83,7 +83,7 @@ export class Control {
     return this.#done('release', selection, count);
   }
 
-  /** Take mail out for good; with `notify` the senders hear of it. A damaged message is removed by its id alone. */
+  /** Remove mail for good; with `notify` the senders are told. A damaged message is removed by its id only. */
   async remove(selection: Selection, notify: boolean): Promise<number> {
     const { corrupt, queue } = this.#deps;
     let count = 0;
@@ -127,7 +127,7 @@ export class Control {
     }
   }
 
-  /** From here on no attempt of this message begins. */
+  /** From now on no attempt at this message begins. */
   #stop(slot: Slot): void {
     this.#deps.slots.move(slot, 'hold');
     this.#deps.slots.schedule.delete(slot);
@@ -143,8 +143,8 @@ export class Control {
   }
 
   /**
-   * Write what was decided about held slots. A message that has left the queue since must not come back, so nothing
-   * is awaited between the question and the write.
+   * Write what was decided about held slots. A message that has left the queue since must not come back, so nothing is
+   * awaited between the check and the write.
    */
   async #write(held: readonly Slot[], value: boolean): Promise<void> {
     const { store, slots, onSettled } = this.#deps;

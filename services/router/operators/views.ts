@@ -34,9 +34,11 @@ export type ListRequest = {
   limit: number;
 };
 
-/** Messages looked at for one page: a rare domain in a long queue gives pages that are not full, not a long silence. */
-const LOOKED_AT = 10_000;
-/** A page is full when it has so many characters of JSON: NATS carries 1 MB, and one entry more may be half of that. */
+/** Messages examined for one page: a rare domain in a long queue gives pages that are not full, not a long wait. */
+const EXAMINED = 10_000;
+/**
+ * A page is full when it has this many characters of JSON: NATS carries 1 MB, and one entry more may be half of that.
+ */
 const PAGE_CHARACTERS = 256 * 1024;
 
 export class Views {
@@ -46,10 +48,10 @@ export class Views {
     this.#deps = deps;
   }
 
-  /** A page of the queue, oldest first; `next` is there when there may be more. */
+  /** A page of the queue, oldest first; with `next` where there may be more. */
   async list(request: ListRequest): Promise<{ entries: QueueEntry[]; next?: string }> {
     const entries: QueueEntry[] = [];
-    let looked = 0;
+    let examined = 0;
     let size = 0;
     for await (const message of messagesFrom(this.#deps, request.after ?? '')) {
       const slot = this.#deps.slots.get(message.id);
@@ -58,7 +60,7 @@ export class Views {
         entries.push(entry);
         size += JSON.stringify(entry).length;
       }
-      if (size >= PAGE_CHARACTERS || entries.length >= request.limit || ++looked >= LOOKED_AT)
+      if (size >= PAGE_CHARACTERS || entries.length >= request.limit || ++examined >= EXAMINED)
         return { entries, next: message.id };
     }
     return { entries };
@@ -165,7 +167,7 @@ export class Views {
     };
   }
 
-  /** The limit whose turn a recipient of an active message waits for. */
+  /** The limit for which a recipient of an active message waits. */
   #limitOf({ recipient, status }: Recipient): string | undefined {
     if (dueAt(status) > Date.now()) return undefined;
     const key = this.#deps.routing.nextHop(recipient.address)?.limit;
@@ -186,8 +188,8 @@ function fits(message: Message, slot: Slot, { state, domain }: ListRequest): boo
 }
 
 /**
- * The messages of the queue behind an id, in order, read in step with their recipients. Damaged ones are left out:
- * they are set aside when their turn comes.
+ * The messages of the queue after an id, in order, read in step with their recipients. Damaged ones are left out: they
+ * are set aside when their turn comes.
  */
 export async function* messagesFrom(
   { store, log }: { store: Store; log: Logger },
@@ -208,7 +210,7 @@ export async function* messagesFrom(
         yield loadedMessage(id, parseRecord(MessageRecord, key, value), records);
       } catch (error) {
         if (errorCode(error) !== 'corrupt') throw error;
-        log.debug({ queueId: id, reason: errorText(error) }, 'damaged message left out of the list');
+        log.debug({ queueId: id, error: errorText(error) }, 'a damaged message was left out of the list');
       }
     }
   } finally {

@@ -30,7 +30,7 @@ const AHEAD_S = 2;
 const LEAST_AHEAD = 10;
 const MOST_AHEAD = 2000;
 
-/** How many messages for a destination are in memory at once. */
+/** How many messages for a destination may be in memory. */
 export function window({ messages, connections }: DestinationLimit): number {
   const paced = messages === undefined ? 0 : perSecond(messages) * AHEAD_S;
   return Math.min(MOST_AHEAD, Math.ceil(Math.max(LEAST_AHEAD, paced, (connections ?? 0) * AHEAD_S)));

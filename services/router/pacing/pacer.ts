@@ -14,28 +14,28 @@ import { TokenBucket } from './token-bucket.ts';
 
 /**
  * Paces the mail for destinations that have a limit in `rates.destinations`. It stands between the queue and delivery:
- * jobs for other destinations pass, those for a limited one wait in its throttle until it is their turn. A limit is that of a
- * recipient domain, whichever way its mail goes: also mail for example.net by way of a smart host keeps to the limit of
- * example.net, and goes in transactions of its own there.
+ * jobs for other destinations pass, those for a limited one wait in its throttle until it is their turn. A limit is for
+ * a recipient domain, whichever way its mail goes: mail for example.net by way of a smart host keeps to it too, in
+ * transactions of its own.
  *
  * A throttle is
- *   idle       nothing waits, nothing is under way. It is forgotten when its bucket is as full as that of a new one.
- *   running    at the node's share of the rate one job after the other goes to delivery, as many at once as the node's
- *              share of the connections, and never more than delivery uses for one next hop: so what a silent next hop
- *              holds up does not break loose all at once.
- *   gone       the configuration limits it no more, or the router stops: what waits goes on under the rules now in force,
- *              or back into the queue.
+ *   idle       nothing waits, nothing is under way. It is forgotten when its bucket is as full as a new one.
+ *   running    at the node's share of the rate one job after the other goes to delivery, as many concurrently as the
+ *              node's share of the connections, and never more than delivery uses for one next hop: so what a silent
+ *              next hop holds up does not break loose together.
+ *   gone       the configuration has no such limit any more, or the router stops: what waits goes on under the rules
+ *              now in force, or back into the queue.
  *
  * A job takes a token, one message of the rate, when it goes to delivery; one that was never opened for sending
- * (destination down, signer away, message held) gives it back. Waiting is no attempt: nothing is written, and the queue
- * keeps on disk what exceeds a few seconds' worth (`most`).
+ * (destination down, signer away, message held) gives it back. Waiting is not an attempt: nothing is written, and the
+ * queue keeps on disk what exceeds a few seconds' worth (`most`).
  */
 
-/** Pacer that are kept though idle, so that their next message waits its time. */
+/** Idle throttles that are kept, so that their next message waits its time. */
 const MOST_IDLE = 10_000;
-/** A throttle with little to send asks for more than it sent lately, so that it need not wait when a little more comes. */
+/** A throttle asks for a little more than it sent lately, so that it need not wait when a little more comes. */
 const HEADROOM = 1.1;
-/** A timer is set no further than this: shares change. */
+/** No timer is set for longer than this: shares change. */
 const LONGEST_WAIT_MS = 60_000;
 
 const STOPPING = reply(451, '4.3.2', 'delivery stops on this node, the message stays in its queue');
@@ -108,7 +108,7 @@ export class Pacer implements Delivery {
     return limit && window(limit);
   }
 
-  /** This node's part of the connections to a domain, where they are limited; at least one. */
+  /** This node's share of the connections to a domain, where they are limited; at least one. */
   connections(domain: string): number | undefined {
     const found = limitFor(this.#settings.current.rates.destinations, domain);
     if (found?.limit.connections === undefined) return undefined;
@@ -132,7 +132,7 @@ export class Pacer implements Delivery {
     await Promise.all([inner, ...waiting.map(({ job }) => this.#giveBack(job))]);
   }
 
-  /** The throttle of a limit, made where there is none yet; undefined when there is no such limit. */
+  /** The throttle of a limit, made where there is none yet; undefined where there is no such limit. */
   #throttleOf(key: string): Throttle | undefined {
     const known = this.#throttles.get(key);
     if (known !== undefined) return known;
@@ -157,7 +157,7 @@ export class Pacer implements Delivery {
   #pump(throttle: Throttle): void {
     clearTimeout(throttle.timer);
     throttle.timer = undefined;
-    const most = this.#atOnce(throttle);
+    const most = this.#concurrency(throttle);
     while (throttle.waiting.length > 0 && throttle.inFlight < most) {
       const wait = throttle.limit.messages === undefined ? 0 : throttle.bucket.take(performance.now());
       if (wait > 0) {
@@ -193,10 +193,10 @@ export class Pacer implements Delivery {
         if (this.#stopped === undefined) this.#pump(throttle);
       }
     };
-    this.#inner?.submit(hop, withEnds(job, open, finish));
+    this.#inner?.submit(hop, wrapped(job, open, finish));
   }
 
-  #atOnce(throttle: Throttle): number {
+  #concurrency(throttle: Throttle): number {
     const { connections } = this.#settings.current.delivery;
     return Math.min(connections, connectionsOf(throttle.limit, this.#shares.share(throttle.key)) ?? connections);
   }
@@ -261,6 +261,7 @@ export class Pacer implements Delivery {
     }
   }
 
+  /** Take out all that waits. */
   #empty(throttle: Throttle): Waiting[] {
     clearTimeout(throttle.timer);
     const all: Waiting[] = [];
@@ -272,13 +273,16 @@ export class Pacer implements Delivery {
     try {
       await job.finish(allRecipients(job, { state: 'deferred', reply: STOPPING, local: true }));
     } catch (error) {
-      this.#log.error({ queueId: job.queueId, trace: job.trace, error: errorText(error) }, 'cannot give a job back');
+      this.#log.error(
+        { queueId: job.queueId, trace: job.trace, error: errorText(error) },
+        'a job cannot be given back to the queue',
+      );
     }
   }
 }
 
-/** The same job with other ends. */
-function withEnds(job: Job, open: Job['open'], finish: Job['finish']): Job {
+/** The same job, opened and finished in another way. */
+function wrapped(job: Job, open: Job['open'], finish: Job['finish']): Job {
   const { queueId, trace, reversePath, recipients, size, eightBitBody, smtpUtf8, ret, envid, junk, urgent } = job;
   const rest = { queueId, trace, reversePath, recipients, size, eightBitBody, smtpUtf8, ret, envid, junk, urgent };
   return { ...rest, open, finish };

@@ -1,13 +1,13 @@
 /**
  * A token bucket: one token is one message. Times are ms of any clock that never jumps back. A new one is full.
  *
- *   resting   nothing waits: it holds one token at most, so that a message that comes alone goes at once, and a crowd
- *             begins at the rate.
+ *   resting   nothing waits: it holds one token at most, so that a single message goes immediately, and a burst begins
+ *             at the rate.
  *   busy      messages wait: it holds what came in within `CATCH_UP_MS`, so that a busy processor costs no throughput.
  */
 
 const CATCH_UP_MS = 200;
-/** Sums of fractions come out a little short of 1. */
+/** Sums of fractions may end a little below 1. */
 const ALMOST_ONE = 1 - 1e-6;
 
 export class TokenBucket {
@@ -59,7 +59,7 @@ export class TokenBucket {
 
   #refill(now: number): void {
     const came = (Math.max(0, now - this.#at) * this.#rate) / 1000;
-    // A share that shrinks takes no token away that was there.
+    // A share that shrinks takes no existing token away.
     this.#tokens = Math.max(this.#tokens, Math.min(this.#most, this.#tokens + came));
     this.#at = now;
   }

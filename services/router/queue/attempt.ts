@@ -17,8 +17,8 @@ import type { Signing } from './signing.ts';
  *
  *   submitted → opened → finished, or submitted → finished
  *
- * Opening asks whether the mail may still go (an operator may have stopped it while it waited for a connection),
- * signs it, and gives the bytes. Finishing happens once; the attempt is over when its outcome is on disk.
+ * Opening checks whether the mail may still go (an operator may have held it while it waited for a connection), signs
+ * it, and gives the bytes. Finishing happens once; the attempt is over when its outcome is on disk.
  */
 
 /** Why this node must not deliver a message although its time has come; undefined where it may. */
@@ -100,8 +100,8 @@ export class Attempt implements Job {
   }
 
   /**
-   * A client that sends raw 8-bit header fields without declaring SMTPUTF8 gets what it got from every other router:
-   * they pass as they are. Only declared mail asks for the extension.
+   * Raw 8-bit header fields of a client that did not declare SMTPUTF8 pass as they are, as with every other mail
+   * router. Only declared mail asks for the extension.
    */
   get smtpUtf8(): boolean {
     const { smtpUtf8, facts, reversePath } = this.#message.record;
@@ -174,7 +174,7 @@ export class Attempt implements Job {
       for (const notice of settled.notices) this.#queue.add(notice);
       await this.#deps.onSettled(this.#slot, settled);
     } catch (error) {
-      // The store was closed before it worked again: what was delivered will be delivered again after the restart.
+      // The store was closed before it worked again: what was delivered is delivered again after the restart.
       this.#deps.log.error(
         { queueId: this.queueId, trace: this.trace, results, err: error },
         'the outcome of an attempt could not be recorded',
@@ -194,7 +194,7 @@ export class Attempt implements Job {
     return this.finish(this.recipients.map(({ index }) => ({ index, state, outcome, local })));
   }
 
-  /** Why the mail must not go now, if there is a reason. */
+  /** Why the mail must not go now; undefined where it may. */
   #obstacle(): Opened | undefined {
     if (this.#message.gone) return notNow(reply(451, '4.3.0', 'the message has left the queue'));
     if (this.#slot.state === 'hold') return notNow(reply(451, '4.3.0', 'an operator holds the message'));
@@ -213,7 +213,7 @@ export class Attempt implements Job {
       this.#noteDamage(error);
       throw error;
     }
-    // The end of the message follows: the last moment at which another node may still have it alone.
+    // The end of the message follows: the last moment at which it can be left to another node.
     const obstacle = this.#deps.obstacle(this.#slot);
     if (obstacle !== undefined) throw new SealpostError('not-ours', obstacle);
   }

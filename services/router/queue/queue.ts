@@ -48,7 +48,7 @@ export type QueueDeps = AttemptDeps & {
 export class Queue implements AttemptQueue {
   readonly #deps: QueueDeps;
   readonly #congestion = new Congestion();
-  /** Messages that another node may deliver, or this one does not know of whether it may. */
+  /** Messages that have an obstacle: another node may deliver them, or this one does not know whether it may. */
   readonly #blocked = new Set<Slot>();
   readonly #alarm = new Alarm(() => this.pump());
   #delivery: Delivery | undefined;
@@ -70,7 +70,7 @@ export class Queue implements AttemptQueue {
     this.pump();
   }
 
-  /** Start no more attempts. */
+  /** Start no further attempts. */
   end(): void {
     this.#delivery = undefined;
     this.#alarm.stop();
@@ -80,7 +80,7 @@ export class Queue implements AttemptQueue {
     return this.#delivery === undefined;
   }
 
-  /** Take a message that was committed just now; `copy` says where its second copy is. */
+  /** Add a message that was just committed; `copy` says where its second copy is. */
   add(message: Message, copy?: CopyPlace): void {
     const slot = this.#deps.slots.add(message.id, 'active', copy);
     if (this.#delivery !== undefined && this.#loaded < this.#limit) {
@@ -100,7 +100,7 @@ export class Queue implements AttemptQueue {
     this.pump();
   }
 
-  /** Look again, now, at what the cluster did not let go. */
+  /** Look again, now, at the messages that had an obstacle. */
   releaseBlocked(): void {
     const { slots } = this.#deps;
     for (const slot of this.#blocked)

@@ -9,7 +9,7 @@ import { limitFor } from '../pacing/limits.ts';
 
 /** Where the mail of a recipient goes next, by the routes in force at this moment. */
 
-/** Answers kept; beyond, all are forgotten at once. */
+/** Answers kept; beyond that, all are dropped. */
 const KEPT = 10_000;
 
 export class Routing {
@@ -22,7 +22,7 @@ export class Routing {
     this.#config = settings.current;
   }
 
-  /** The next hop, or undefined when the route of this domain leads nowhere. */
+  /** The next hop, or undefined where the route of this domain leads nowhere. */
   nextHop(address: string): NextHop | undefined {
     const config = this.#settings.current;
     if (config !== this.#config || this.#answers.size > KEPT) {
@@ -43,7 +43,7 @@ export class Routing {
   }
 }
 
-/** Mail that no route names goes to its MX hosts (RFC 5321 §5.1). */
+/** Mail for which there is no route goes to its MX hosts (RFC 5321 §5.1). */
 const BY_MX: RouteConfig = { to: '*', via: 'mx', tls: 'opportunistic' };
 
 /** The route of a recipient domain: the most specific `to` by whole labels wins, `*` comes last. */

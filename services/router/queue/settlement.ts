@@ -6,9 +6,9 @@ import type { Logger } from '#shared/log.ts';
 import { formatReply, reply } from '#shared/reply.ts';
 import type { NextHop, RecipientResult } from '../delivery/job.ts';
 import { noticeMessage } from '../notices/notice-message.ts';
-import { anyNotice, type Change, type Notices, planNotices } from '../notices/notices.ts';
+import { anyNotice, type Notices, planNotices, type StatusChange } from '../notices/notices.ts';
 import type { Bodies } from '../store/bodies.ts';
-import { isFinal, isFinished, type Message, type Recipient, recipientRecord } from '../store/message.ts';
+import { isFinal, isFinished, type Message, type Recipient, recipientRecord, removalOf } from '../store/message.ts';
 import { keys, putJson, type Receipt, type SigningKeyRef } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import { localDelay, nextAttempt, retryDelay } from './schedule.ts';
@@ -29,7 +29,9 @@ export type AttemptOutcome = {
   indexes: readonly number[];
   signatures: SigningKeyRef[] | undefined;
   results: readonly RecipientResult[];
-  /** The attempt did not take place because the mail is held or the router stops: trouble of our own is none. */
+  /**
+   * The attempt did not take place because the mail is held or the router stops: then no trouble of this node is noted.
+   */
   stopped: boolean;
 };
 
@@ -54,7 +56,7 @@ export type OnSettled = (slot: Slot | undefined, written: Written) => Promise<vo
 export type SettlementDeps = { settings: Settings; store: Store; bodies: Bodies; slots: Slots; log: Logger };
 
 /** What a batch is made of. `original`: the first bytes of the message, where a notice quotes them. */
-type Batch = { changes: Change[]; plan: Notices; original: Buffer | undefined; now: number };
+type Batch = { changes: StatusChange[]; plan: Notices; original: Buffer | undefined; now: number };
 
 export class Settlement {
   readonly #deps: SettlementDeps;
@@ -81,17 +83,17 @@ export class Settlement {
     ) {
       this.#deps.log.info(
         { queueId: message.id, trace: message.record.trace },
-        'nobody is told of the failure: the mail has the null reverse-path',
+        'delivery failed, and no notice is sent: the mail has the null reverse-path',
       );
     }
     return this.#commit(message, { changes, plan, original, now });
   }
 
-  /** Take recipients out by an operator's decision. Resolves when that is on disk. */
+  /** Remove the recipients that are left, as an operator decided. Resolves when that is on disk. */
   async remove(message: Message, notify: boolean): Promise<Written> {
     const now = Date.now();
     const outcome: Outcome = { at: now, reply: reply(550, '5.3.0', 'an operator took the message out of the queue') };
-    const changes: Change[] = message.recipients
+    const changes: StatusChange[] = message.recipients
       .filter((r) => !isFinal(r.status))
       .map((recipient) => ({
         recipient,
@@ -108,7 +110,7 @@ export class Settlement {
     return this.#commit(message, { changes, plan, original, now });
   }
 
-  /** Delete a message whose recipients all had their final status when it was read. Its receipt tells what is known. */
+  /** Delete a message whose recipients all had their final status when it was read, and write its receipt. */
   async close(message: Message): Promise<void> {
     message.gone = true;
     const receipt = putJson(keys.receipt(message.id), receiptOf(message, Date.now()));
@@ -142,8 +144,10 @@ export class Settlement {
     return { id: message.id, gone: message.gone, own, operations, notices };
   }
 
-  /** The message left the queue while the attempt was under way: only what is known better goes into its receipt. */
-  async #settleGone(message: Message, changes: Change[], now: number): Promise<Written> {
+  /**
+   * The message left the queue while the attempt was under way: what was delivered all the same goes into its receipt.
+   */
+  async #settleGone(message: Message, changes: StatusChange[], now: number): Promise<Written> {
     const delivered = changes.filter((c) => c.status.state === 'delivered');
     if (delivered.length === 0 || !isFinished(message)) return nothing(message);
     for (const { recipient, status } of delivered) recipient.status = status;
@@ -151,13 +155,13 @@ export class Settlement {
     return nothing(message);
   }
 
-  #changes(attempt: AttemptOutcome, now: number): Change[] {
+  #changes(attempt: AttemptOutcome, now: number): StatusChange[] {
     const results = new Map(attempt.results.map((r) => [r.index, r]));
     const { slot } = attempt;
     const random = Math.random();
     if (attempt.results.some((r) => r.local !== true)) slot.localTries = 0;
     else slot.localTries++;
-    const changes: Change[] = [];
+    const changes: StatusChange[] = [];
     for (const index of attempt.indexes) {
       const recipient = attempt.message.recipients[index];
       if (recipient === undefined) continue;
@@ -220,26 +224,18 @@ export class Settlement {
       );
     } catch (error) {
       this.#deps.log.error(
-        { queueId: message.id, trace: message.record.trace, reason: errorText(error) },
-        'the message cannot be quoted in its notice',
+        { queueId: message.id, trace: message.record.trace, error: errorText(error) },
+        'a message cannot be read: its notice is sent without a quotation of it',
       );
       return undefined;
     }
   }
 
-  /** What deletes a message. */
   #removal(message: Message): StoreOperation[] {
-    const operations: StoreOperation[] = [{ type: 'del', key: keys.message(message.id) }];
-    if (this.#deps.slots.get(message.id)?.copy !== undefined)
-      operations.push({ type: 'del', key: keys.place(message.id) });
-    for (let n = 0; n < message.recipients.length; n++)
-      operations.push({ type: 'del', key: keys.recipient(message.id, n) });
-    for (let n = 0; n < message.record.chunks.length; n++)
-      operations.push({ type: 'del', key: keys.body(message.id, n) });
-    return operations;
+    return removalOf(message, this.#deps.slots.get(message.id)?.copy !== undefined);
   }
 
-  #logChange({ message, hop, signatures }: AttemptOutcome, { recipient, status }: Change, now: number): void {
+  #logChange({ message, hop, signatures }: AttemptOutcome, { recipient, status }: StatusChange, now: number): void {
     if (status.state === 'waiting') return;
     const { outcome } = status;
     const fields = {
@@ -260,16 +256,18 @@ export class Settlement {
   }
 }
 
-/** Bytes up to which RET=FULL is honoured. RFC 3461 §6.3 leaves it to the sender of the notice what it can quote. */
+/** Bytes up to which RET=FULL is honoured: RFC 3461 §6.3 leaves it to the sender of the notice how much it quotes. */
 const QUOTED_BYTES = 50 * 1024;
 
-/** Delivery promises a result for every recipient; one without is tried again, never lost. */
+/** Delivery promises a result for every recipient; one that has none is tried again, never lost. */
 function withoutResult(index: number, now: number): RecipientResult {
   const outcome = { at: now, reply: reply(451, '4.3.0', 'the attempt gave no result') };
   return { index, state: 'deferred', outcome, local: true };
 }
 
-/** The same local trouble again: the disk knows it already, and writing it every few seconds would be trouble too. */
+/**
+ * The same trouble of this node again: it is on disk already, and writing it every few seconds would only add to it.
+ */
 function isRepeat(before: RecipientStatus, after: RecipientStatus, result: RecipientResult): boolean {
   return (
     result.local === true &&

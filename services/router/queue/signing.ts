@@ -8,15 +8,15 @@ import type { SigningKeyRef } from '../store/records.ts';
 import { type Unsigned, UnsignedCounts } from './unsigned-counts.ts';
 
 /**
- * Asks the signer at each attempt. When nobody answers, every mail would wait for the same silence; so the signer is
- * taken to be away for a moment, and only one question at its end finds out whether it is back.
+ * Asks the signer at each attempt. While it does not answer, every message would wait for the same time-out; so the
+ * signer counts as away for a moment, and the next call after that finds out whether it is back.
  */
 
 export type Signed =
   | { ok: true; header: string; keys: SigningKeyRef[] }
   | { ok: false; state: 'deferred' | 'failed'; reply: Reply; local: boolean };
 
-/** Shorter than the first retry, so that this does not meet the same silence. */
+/** Shorter than the first retry, so that a retry asks again. */
 const AWAY_MS = 500;
 
 export class Signing {
@@ -35,7 +35,7 @@ export class Signing {
     return this.#unsigned.all();
   }
 
-  /** The signatures of a message whose header block will be `header`; or why it cannot be sent now, or ever. */
+  /** The signatures of a message whose header block will be `header`, or why it cannot be sent now, or ever. */
   async sign(message: Message, header: Uint8Array): Promise<Signed> {
     const { record, id } = message;
     if (Date.now() < this.#awayUntil) return waiting('the signer does not answer');
@@ -53,7 +53,7 @@ export class Signing {
           this.#unsigned.count(answer.domain, answer.reason);
           this.#log.warn(
             { queueId: id, trace: record.trace, domain: answer.domain, reason: answer.reason },
-            'sent without a signature',
+            'message is sent without a signature',
           );
           return { ok: true, header: '', keys: [] };
         case 'hold':
@@ -77,17 +77,20 @@ export class Signing {
     if (code === CALL_ERRORS.busy) return waiting('the signer is busy');
     if (code === CALL_ERRORS.unavailable || code === CALL_ERRORS.timeout) {
       if (Date.now() >= this.#awayUntil) {
-        this.#log.warn({ queueId: id, trace: record.trace, reason: errorText(error) }, 'the signer does not answer');
+        this.#log.warn(
+          { queueId: id, trace: record.trace, error: errorText(error) },
+          'the signer does not answer, mail waits',
+        );
         this.#awayUntil = Date.now() + AWAY_MS;
       }
       return waiting('the signer does not answer');
     }
-    this.#log.error({ queueId: id, trace: record.trace, err: error }, 'the signer failed');
+    this.#log.error({ queueId: id, trace: record.trace, err: error }, 'the signer failed, the message waits');
     return waiting(`the signer failed: ${errorText(error)}`);
   }
 }
 
-/** RFC 3463 §3.8: X.7.5, cryptographic failure. Whatever keeps a signature away for now is ours: the mail waits. */
+/** RFC 3463 §3.8: X.7.5, cryptographic failure. A signature that is missing for now is our trouble: the mail waits. */
 function waiting(text: string): Signed {
   return { ok: false, state: 'deferred', reply: reply(451, '4.7.5', text), local: true };
 }

@@ -1,7 +1,7 @@
 /** Messages that left without a signature, counted by domain and reason. */
 export type Unsigned = { domain: string; reason: string; count: number };
 
-/** Senders choose domains, and reasons may speak of single messages: what comes beyond these is counted together. */
+/** Senders choose domains, and reasons may name single messages: beyond these numbers they are counted together. */
 const MOST_DOMAINS = 200;
 const MOST_REASONS = 5;
 const OTHER = 'other';

@@ -5,12 +5,12 @@ import { keys } from './records.ts';
 import { unseal } from './seal.ts';
 
 /**
- * The bytes of messages. Those of small ones stay in memory while delivery works on them, as long as all of them
- * together are within a limit, so that the common case reads nothing. The rest is read from the store piece by
- * piece; the digest of a piece is checked before one of its bytes is handed on.
+ * The bytes of messages. Those of small messages stay in memory while delivery works on them, up to a limit for all of
+ * them together, so that the common case reads nothing. The rest is read from the store piece by piece; the digest of a
+ * piece is checked before any of its bytes is handed on.
  */
 
-/** Bytes of all bodies kept in memory together. */
+/** Bytes of all bodies in memory together. */
 const MEMORY_BYTES = 32 * 1024 * 1024;
 
 export class Bodies {

@@ -6,7 +6,7 @@ import type { Slots } from './slots.ts';
 
 /**
  * Damaged messages. All records of one are moved below `corrupt!`, as they were found, so that nothing is lost that a
- * person could still make sense of, and the rest of the queue goes on. The sender is not told: the mail is not gone.
+ * person could still read, and the rest of the queue goes on. The sender is not told: the mail is not gone.
  *
  * The message record moves last, in one batch with the recipients. Where the program stops halfway, the message is
  * found damaged again and the rest moves then.
@@ -36,19 +36,24 @@ export class Corrupt {
     return this.#ids.has(id);
   }
 
-  /** Learn what was set aside before. */
+  /** Find what was set aside before. */
   async scan(): Promise<void> {
     for await (const key of this.#store.keys(rangeOf('corrupt'))) this.#ids.add(queueIdOf(key));
   }
 
   /** Take a message out of the queue because a record of it is damaged. The records move in the background. */
-  setAside(id: string, reason: unknown): void {
+  setAside(id: string, cause: unknown): void {
     const slot = this.#slots.get(id);
     if (slot !== undefined) this.#slots.remove(slot);
     this.#ids.add(id);
-    this.#log.error({ queueId: id, reason: errorText(reason) }, 'message is damaged on disk and was set aside');
+    this.#log.error({ queueId: id, error: errorText(cause) }, 'message is damaged on disk and was set aside');
     const moving = this.#move(id)
-      .catch((error: unknown) => this.#log.error({ queueId: id, err: error }, 'damaged message could not be moved'))
+      .catch((error: unknown) =>
+        this.#log.error(
+          { queueId: id, err: error },
+          'records of a damaged message could not be moved: the next start tries it again',
+        ),
+      )
       .finally(() => this.#moving.delete(moving));
     this.#moving.add(moving);
   }
@@ -60,7 +65,7 @@ export class Corrupt {
     for await (const key of this.#store.keys(rangeOf(`corrupt!${id}`))) operations.push({ type: 'del', key });
     await this.#store.persist(operations);
     this.#ids.delete(id);
-    this.#log.warn({ queueId: id }, 'damaged message removed by an operator');
+    this.#log.warn({ queueId: id }, 'damaged message was removed by an operator');
   }
 
   /** Resolves when nothing is being moved. */

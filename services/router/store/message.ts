@@ -2,7 +2,7 @@ import type { StoreOperation } from '#cluster/store.ts';
 import type { RecipientStatus } from '#shared/envelope.ts';
 import { keys, type MessageRecord, putJson, type RecipientRecord } from './records.ts';
 
-/** A message of the queue as it is in memory while delivery works on it. The disk has the same, or is about to. */
+/** A message of the queue in memory, while delivery works on it. The disk has the same, or is about to. */
 export type Message = {
   readonly id: string;
   readonly record: MessageRecord;
@@ -11,7 +11,7 @@ export type Message = {
   body: Buffer | undefined;
   /** Attempts under way. */
   busy: number;
-  /** It has left the queue: whatever still comes back from an attempt changes nothing. */
+  /** It has left the queue: what an attempt still reports changes nothing. */
   gone: boolean;
 };
 
@@ -32,7 +32,7 @@ export function recipientRecord(r: Recipient): RecipientRecord {
   return { recipient: r.recipient, status: r.status, nextHop: r.nextHop, signatures: r.signatures };
 }
 
-/** What a new message comes to on disk, beside its body. */
+/** The operations that write a new message, apart from its body. */
 export function messageRecords({ id, record, recipients }: Message): StoreOperation[] {
   return [
     putJson(keys.message(id), record),
@@ -40,11 +40,22 @@ export function messageRecords({ id, record, recipients }: Message): StoreOperat
   ];
 }
 
+/** The operations that delete a message; `copied`: the place of its second copy is on disk too. */
+export function removalOf({ id, record, recipients }: Message, copied: boolean): StoreOperation[] {
+  const all = [
+    keys.message(id),
+    ...(copied ? [keys.place(id)] : []),
+    ...recipients.map((_, n) => keys.recipient(id, n)),
+    ...record.chunks.map((_, n) => keys.body(id, n)),
+  ];
+  return all.map((key) => ({ type: 'del', key }));
+}
+
 export function isFinal(status: RecipientStatus): boolean {
   return status.state !== 'waiting' && status.state !== 'deferred';
 }
 
-/** When a recipient is due: a time, 0 for at once, Infinity when it has a final status. */
+/** When a recipient is due: ms since 1970, 0 for immediately, Infinity when it has a final status. */
 export function dueAt(status: RecipientStatus): number {
   if (status.state === 'waiting') return 0;
   return status.state === 'deferred' ? status.nextAttempt : Number.POSITIVE_INFINITY;

@@ -6,14 +6,14 @@ import { MessageFacts } from '../contract.ts';
 import { seal, sealJson, unseal } from './seal.ts';
 
 /**
- * The records of the queue and their keys. Every value is sealed (seal.ts), those below `copy!` and `corrupt!` under the
- * key that they had.
+ * The records of the queue and their keys. Every value is sealed (seal.ts); those below `copy!` and `corrupt!` under
+ * the keys that they had before.
  *
  *   message!<queueId>             what the queue knows of a message as a whole
  *   recipient!<queueId>!<nnnnn>   one recipient and its status
  *   body!<queueId>!<nnnnn>        the message as received, in pieces
- *   transfer!<queueId>            pieces of this message are on disk and it is not committed: gone with the commit
- *   place!<queueId>               where the second copy of this message is; there is none without it
+ *   transfer!<queueId>            pieces of this message are on disk and it is not committed: the commit deletes it
+ *   place!<queueId>               where the second copy of this message is; without it there is no copy
  *   receipt!<queueId>             the fate of a message that has left the queue
  *   store                         the name of this store
  *   copy!<pair>!<queueId>!<key>   a record of another node's message, kept for that node (copies/held-copies.ts)
@@ -44,7 +44,7 @@ export const MessageRecord = z.object({
   held: z.boolean(),
   /** The sender was told that the mail is late. */
   delayNoticed: z.boolean(),
-  /** It was accepted with one copy where two were asked for: there was no other router. */
+  /** It was accepted with one copy although two are configured: there was no other router. */
   alone: z.boolean().optional(),
   /** It was taken over from this node, at this time (ms since 1970). */
   takenOver: z.object({ from: z.string(), at: z.number() }).optional(),

@@ -10,7 +10,7 @@ import { unseal } from './seal.ts';
 import type { Slots } from './slots.ts';
 
 /**
- * What a start finds on disk. Messages and recipients are read once, in step, so that the time is that of reading
+ * What a start finds on disk. Messages and recipients are read once, in step, so that it takes the time of reading
  * them; bodies are not touched. The digest of every record is checked here, its form when the message is loaded.
  */
 
@@ -19,7 +19,7 @@ const BATCH = 1000;
 
 export type Found = { messages: number; damaged: number; unfinishedTransfers: number };
 
-/** What the recipients of one message come to. `due`: ms since 1970, of the first one left. */
+/** The recipients of one message in sum. `due`: ms since 1970, of the first one that is left. */
 type Summary = { count: number; due: number; damaged: string | undefined };
 
 /** Rebuild the slots from the store, delete what was never committed, set aside what is damaged. */
@@ -57,7 +57,7 @@ export async function recover(store: Store, slots: Slots, corrupt: Corrupt, log:
   return found;
 }
 
-/** Delete what says where the copies of messages are that left while they had none that counts. */
+/** Delete the places of copies of messages that are not in the queue any more. */
 async function forgetPlaces(store: Store, ids: readonly string[]): Promise<void> {
   for (let n = 0; n < ids.length; n += BATCH) {
     await store.write(ids.slice(n, n + BATCH).map((id) => ({ type: 'del', key: keys.place(id) })));
@@ -71,7 +71,10 @@ async function readPlaces(store: Store, log: Logger): Promise<Map<string, CopyPl
   for await (const [key, value] of readable(store, 'place', log)) {
     const place = readRecord<CopyPlace>(key, value);
     if (typeof place === 'string') {
-      log.warn({ key, reason: place }, 'where the copy of a message is cannot be read: it gets another one');
+      log.warn(
+        { key, error: place },
+        'the record of where the second copy of a message is cannot be read: it gets another copy',
+      );
       continue;
     }
     const name = `${place.store}.${place.generation}`;
@@ -107,7 +110,7 @@ class Recipients {
     this.#entries = readable(store, 'recipient', log)[Symbol.asyncIterator]();
   }
 
-  /** The messages before `id` that recipients were found of. */
+  /** The messages before `id` of which recipients were found. */
   async before(id: string): Promise<Set<string>> {
     const ids = new Set<string>();
     for (let entry = await this.#peek(); entry !== undefined; entry = await this.#advance()) {
@@ -146,13 +149,13 @@ class Recipients {
   }
 }
 
-/** Every entry of a kind that can be read; that others cannot is logged, and they count as missing. */
+/** Every entry of a kind that can be read; those that cannot are logged, and count as missing. */
 async function* readable(store: Store, kind: string, log: Logger): AsyncGenerator<[string, Buffer]> {
   try {
     yield* store.entries(rangeOf(kind));
   } catch (error) {
     if (errorCode(error) !== 'store-damaged') throw error;
-    log.error({ kind, reason: errorText(error) }, 'part of the queue cannot be read');
+    log.error({ kind, error: errorText(error) }, 'part of the queue cannot be read: its messages are set aside');
   }
 }
 

@@ -3,14 +3,14 @@ import { SealpostError } from '#shared/errors.ts';
 
 /**
  * The form of every value in the queue: version byte, 16 bytes of SHA-256 over key and payload, payload. LevelDB does
- * not check its own sums when it reads; this digest finds a damaged value, and one that lies under a wrong key.
+ * not verify its own checksums on reads; this digest finds a damaged value, and one that lies under a wrong key.
  */
 
 const VERSION = 1;
 const DIGEST_BYTES = 16;
 const HEAD_BYTES = 1 + DIGEST_BYTES;
 
-/** The sealed form of a payload: the one copy of it that the queue makes. */
+/** The sealed form of a payload: the only copy of it that the queue makes. */
 export function seal(key: string, payload: Uint8Array): Buffer {
   const sealed = Buffer.allocUnsafe(HEAD_BYTES + payload.length);
   sealed[0] = VERSION;
@@ -25,7 +25,7 @@ export function sealJson(key: string, value: unknown): Buffer {
 
 /** The payload inside a sealed value, not copied. Throws `corrupt` when it is not what was sealed under this key. */
 export function unseal(key: string, sealed: Buffer): Buffer {
-  if (sealed.length < HEAD_BYTES) throw new SealpostError('corrupt', `${key}: ${sealed.length} bytes are no record`);
+  if (sealed.length < HEAD_BYTES) throw new SealpostError('corrupt', `${key}: ${sealed.length} bytes are not a record`);
   if (sealed[0] !== VERSION) {
     throw new SealpostError('corrupt', `${key}: record of version ${sealed[0]}, this program reads ${VERSION}`);
   }

@@ -7,8 +7,8 @@ import type { CopyPlace } from './records.ts';
  * messages lie on disk.
  *
  * States of a slot:
- *   active     delivery works on it, or it is its turn as soon as there is room.
- *   deferred   every recipient left waits for a later attempt.
+ *   active     delivery works on it, or will as soon as there is room.
+ *   deferred   every recipient that is left waits for a later attempt.
  *   hold       an operator stopped it: it is not in the schedule until released.
  */
 export type SlotState = 'active' | 'deferred' | 'hold';
@@ -17,11 +17,11 @@ export type Slot = HeapItem & {
   readonly id: string;
   /** Read only: `Slots.move` changes it. */
   state: SlotState;
-  /** Tries in a row that failed by trouble of our own. */
+  /** Tries in a row that failed because of this node. */
   localTries: number;
-  /** Try every recipient left, whether it is due or not. */
+  /** Try every recipient that is left, whether it is due or not. */
   forced: boolean;
-  /** The crowded next hop it waits for. */
+  /** The congested destination that it waits for (queue/congestion.ts). */
   parked: string | undefined;
   /** Set while it is loaded. */
   message: Message | undefined;
@@ -30,6 +30,7 @@ export type Slot = HeapItem & {
 };
 
 export class Slots {
+  /** When each slot is to be looked at next; those that are not in it are not waiting for a time. */
   readonly schedule = new Heap<Slot>();
   readonly #slots = new Map<string, Slot>();
   #removed = 0;

@@ -6,10 +6,10 @@ import { statfsSync } from 'node:fs';
  */
 
 const KEEP_MS = 250;
-/** An answer that means no is not relied on for so long: what was counted may be more than what was written. */
+/** A negative answer is kept for less time: more may have been counted than was written. */
 const KEEP_NO_MS = 10;
 /** LevelDB writes everything twice before it drops the first copy: to its log, then to a table. */
-const COPIES = 2;
+const WRITES = 2;
 
 export class Space {
   readonly #folder: string;
@@ -27,7 +27,7 @@ export class Space {
     this.available();
   }
 
-  /** Bytes that can be taken before the reserve is touched; below zero when it is touched already. */
+  /** Bytes that can be accepted before the reserve is used; below zero when it is in use already. */
   available(): number {
     const age = performance.now() - this.#asked;
     if (age > KEEP_MS || (age > KEEP_NO_MS && this.#left() <= 0)) {
@@ -44,7 +44,7 @@ export class Space {
   }
 
   #left(): number {
-    return this.#known - this.#reserve() - this.#accepted * COPIES;
+    return this.#known - this.#reserve() - this.#accepted * WRITES;
   }
 }
 

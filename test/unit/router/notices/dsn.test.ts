@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { buildDsn, type NoticeFacts } from '#services/router/notices/dsn.ts';
-import type { Change, NoticeKind } from '#services/router/notices/notices.ts';
+import type { NoticeKind, StatusChange } from '#services/router/notices/notices.ts';
 import type { MessageRecord } from '#services/router/store/records.ts';
 import type { EnvelopeRecipient, RecipientStatus } from '#shared/envelope.ts';
 import { rfc5322Date } from '#shared/header.ts';
@@ -16,7 +16,7 @@ type Given = {
   kind?: NoticeKind;
   recipient?: Partial<EnvelopeRecipient>;
   status?: RecipientStatus;
-  notice?: Change['notice'];
+  notice?: StatusChange['notice'];
   record?: Partial<MessageRecord>;
   original?: string | null;
   eightBitHeader?: boolean;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Change, type NoticeKind, planNotices, wants } from '#services/router/notices/notices.ts';
+import { type NoticeKind, planNotices, type StatusChange, wants } from '#services/router/notices/notices.ts';
 import type { Recipient } from '#services/router/store/message.ts';
 import type { MessageRecord } from '#services/router/store/records.ts';
 import type { EnvelopeRecipient, RecipientStatus } from '#shared/envelope.ts';
@@ -38,7 +38,7 @@ const STATUS: Record<string, RecipientStatus> = {
   delivered: { state: 'delivered', outcome: { at: NOW, reply: OK } },
 };
 
-function changeTo(state: string, notify: Notify, notice?: Change['notice']): Change {
+function changeTo(state: string, notify: Notify, notice?: StatusChange['notice']): StatusChange {
   const recipient: Recipient = {
     recipient: { address: 'bob@peer.example', notify },
     status: { state: 'waiting' },
@@ -68,7 +68,7 @@ test('who wants to hear what (RFC 3461 §4.1)', () => {
 test('which notice a change calls for', () => {
   const all: Notify = ['SUCCESS', 'FAILURE', 'DELAY'];
   const late = { arrived: NOW - 5 * HOUR };
-  const rows: [string, Partial<MessageRecord>, Change, string][] = [
+  const rows: [string, Partial<MessageRecord>, StatusChange, string][] = [
     ['nobody hears of mail with the null reverse-path', { ...late, reversePath: '' }, changeTo('failed', all), ''],
     ['a peer that speaks DSN took the duty over', {}, changeTo('delivered', all, 'passed'), ''],
     ['a delivery that does not say who tells', {}, changeTo('delivered', all), ''],
