@@ -8,8 +8,9 @@ import { busLogin } from '#cluster/config/bus-login.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import { type ConfigWatch, watchConfig } from '#cluster/config/watch.ts';
-import { Drain, type DrainParts } from '#cluster/members/drain.ts';
-import { Membership, type MembershipOptions } from '#cluster/members/membership.ts';
+import { Drain, type DrainDeps } from '#cluster/members/drain.ts';
+import { Membership, type MembershipDeps } from '#cluster/members/membership.ts';
+import type { PeerBus } from '#cluster/members/peers.ts';
 import { VERSION } from '#cluster/version.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
@@ -20,7 +21,7 @@ import { routerContract } from '#services/router/contract.ts';
 import { createRouterService } from '#services/router/service.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { createSignerService } from '#services/signer/service.ts';
-import type { Contract, Service } from '#shared/contract.ts';
+import type { Contract, Listen, Service } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { CONTRACTS, calls, hears, type ServiceName } from './topology.ts';
@@ -89,13 +90,7 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
       kit,
       createPolicyService({
         ...common(kit),
-        peers: hasPeers(kit)
-          ? {
-              announce: announcer(kit.bus, policyContract),
-              hear: hears(kit.bus, 'policy', 'policy', kit.log),
-              connected: () => kit.bus.connected,
-            }
-          : undefined,
+        peers: peerBus(kit, policyContract, hears(kit.bus, 'policy', 'policy', kit.log)),
       }),
     ),
   router: (kit) =>
@@ -107,13 +102,7 @@ const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
         router: calls(kit.bus, 'router', 'router'),
         jetStream: kit.bus.jetStream,
         announce: announcer(kit.bus, routerContract),
-        peers: hasPeers(kit)
-          ? {
-              announce: announcer(kit.bus, routerContract),
-              hear: hears(kit.bus, 'router', 'router', kit.log),
-              connected: () => kit.bus.connected,
-            }
-          : undefined,
+        peers: peerBus(kit, routerContract, hears(kit.bus, 'router', 'router', kit.log)),
       }),
     ),
   listener: (kit) =>
@@ -132,9 +121,14 @@ function common({ settings, log }: Kit): { settings: Settings; log: Logger } {
   return { settings, log };
 }
 
-/** Whether the same services can run on other nodes too. */
-function hasPeers({ settings }: Kit): boolean {
-  return settings.current.bus.servers.length > 0;
+/** How a service meets its instances on other nodes; undefined where there can be none. */
+function peerBus<C extends Contract, Event extends keyof C['events'] & string>(
+  { bus, settings }: Kit,
+  contract: C,
+  hear: Listen<C, Event>,
+): PeerBus<C, Event> | undefined {
+  if (settings.current.bus.servers.length === 0) return undefined;
+  return { announce: announcer(bus, contract), hear, connected: () => bus.connected };
 }
 
 /** Answer calls only between a successful start and the stop. */
@@ -216,7 +210,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 }
 
 /** The queue of this process, as a drain knows it. Naming the node keeps the questions in the process. */
-function queueOf(bus: Bus, node: string): DrainParts['queue'] {
+function queueOf(bus: Bus, node: string): DrainDeps['queue'] {
   const router = client(bus, routerContract);
   return {
     begin: async () => void (await router['queue-drain']({}, { node })),
@@ -227,7 +221,7 @@ function queueOf(bus: Bus, node: string): DrainParts['queue'] {
   };
 }
 
-type Joining = Pick<MembershipOptions, 'bus' | 'settings' | 'log' | 'services' | 'drain'>;
+type Joining = Pick<MembershipDeps, 'bus' | 'settings' | 'log' | 'services' | 'drain'>;
 
 function join(who: Joining): Membership {
   const contracts = Object.fromEntries(Object.values(CONTRACTS).map(({ name, version }) => [name, version]));

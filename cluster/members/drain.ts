@@ -2,32 +2,32 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '#shared/log.ts';
 
 /**
- * The end of a process that an administrator takes out of the cluster for good, or for long.
+ * The end of a process that an administrator takes out of the cluster for good, or for a long time.
  *
  *   serving → draining → drained
  *
- * draining: its queue, where it has one, goes to others, and its listener takes no more sessions. What is under way ends.
- *   Signers, policy and stores go on until the process ends, since mail that is under way needs them.
- * drained: nothing is left; whoever runs the process stops it.
+ * draining: its queue, where it has one, goes to other nodes, and its listener takes no more sessions. What is under way
+ *   ends. Signer, policy and credential-store go on until the process ends, because mail that is under way needs them.
+ * drained: nothing is left; the process is to be stopped.
  */
 
 const LOOK_MS = 200;
 
-export type DrainParts = {
+export type DrainDeps = {
   log: Logger;
-  /** The queue of this process, where it has one. `begin` rejects with `no-router` when nobody is there to take it. */
+  /** The queue of this process, where it has one. `begin` rejects with `no-router` when no other router can take it. */
   queue: { begin(): Promise<void>; isEmpty(): Promise<boolean> } | undefined;
-  /** Called once when it has begun; resolves when nobody is served any more. */
+  /** Called once, after the drain has begun; resolves when no session is left. */
   stopListening: () => Promise<void>;
 };
 
 export class Drain {
-  readonly #parts: DrainParts;
+  readonly #deps: DrainDeps;
   readonly #done = Promise.withResolvers<void>();
   #begun: Promise<void> | undefined;
 
-  constructor(parts: DrainParts) {
-    this.#parts = parts;
+  constructor(deps: DrainDeps) {
+    this.#deps = deps;
   }
 
   /** Resolves when nothing is left. */
@@ -35,7 +35,7 @@ export class Drain {
     return this.#done.promise;
   }
 
-  /** Begin; resolves when that is done, and again for whoever asks again. Rejects with `no-router`: nothing has changed. */
+  /** Begin; resolves when the drain has begun, for each caller. Rejects with `no-router`: nothing has changed. */
   begin(): Promise<void> {
     this.#begun ??= this.#begin().catch((error: unknown) => {
       this.#begun = undefined;
@@ -45,20 +45,20 @@ export class Drain {
   }
 
   async #begin(): Promise<void> {
-    const { log, queue } = this.#parts;
+    const { log, queue } = this.#deps;
     await queue?.begin();
-    log.warn('draining: this process hands over what it has, then ends');
+    log.warn('draining: this process hands its work over to others, then ends');
     void this.#finish();
   }
 
   async #finish(): Promise<void> {
-    const { log, queue, stopListening } = this.#parts;
+    const { log, queue, stopListening } = this.#deps;
     await stopListening().catch((error: unknown) => log.error({ err: error }, 'draining: the listener did not stop'));
     const isEmpty = async (): Promise<boolean> => {
       try {
         return queue === undefined || (await queue.isEmpty());
       } catch (error) {
-        log.debug({ err: error }, 'draining: the queue did not say how it is');
+        log.debug({ err: error }, 'draining: could not find out whether the queue is empty');
         return false;
       }
     };

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
 
 /**
- * What every process of a cluster says of itself, whatever services it runs: who it is, how far it is in its life, what
- * it runs and what it was told. Names and numbers only, no secret.
+ * What every process of a cluster says of itself, whatever services it runs: its names, its state, its services and how it
+ * is configured. Names and numbers only, no secret.
  */
 
 /** The life of a process; `membership.ts` says what leads from one to the next. */
@@ -15,34 +15,34 @@ const word = z.string().max(64);
 const words = <V extends z.ZodType>(value: V) =>
   z.record(word, value).refine((all) => Object.keys(all).length <= MOST_ENTRIES, `more than ${MOST_ENTRIES} entries`);
 
-/** What others keep of a process. */
+/** What others remember of a process. */
 const About = z.object({
   node: word,
-  /** Made anew at each start: tells processes apart that share a node's name, and one run from the next. */
+  /** Another at each start: tells processes apart that share a node's name, and one run from the next. */
   process: word,
-  /** Grows with each state of a process, and from each of its runs to the next. */
+  /** Grows with each change of state, and from one run of a process to the next. */
   epoch: z.number().int(),
   state: MemberState,
   services: z.array(word).max(MOST_ENTRIES),
-  /** Of Sealpost. */
+  /** That of Sealpost. */
   version: word,
   /** The newest version of each contract that it knows. */
   contracts: words(z.number().int()),
   /** ms since 1970 by its own clock. */
   started: z.number(),
-  /** Digests of what its configuration must have in common with that of the others, by section. */
+  /** Digests of what its configuration must share with that of the others, by section. */
   config: words(word),
 });
 
-/** `time`: ms since 1970 by its own clock as it was sent. */
+/** `time`: ms since 1970 by its own clock when it was sent. */
 export const Heartbeat = About.extend({ time: z.number() });
 export type Heartbeat = z.infer<typeof Heartbeat>;
 
-/** A process as another one knows it. Its state is `gone` also when nothing was heard of it for some seconds. */
+/** A process as another one knows it. Its state is `gone` also when nothing was heard of it for five seconds. */
 export const Member = About.extend({
-  /** ms since it was last heard, by the clock of who answers. */
+  /** ms since it was last heard, by the clock of the process that answers. */
   heard: z.number(),
-  /** Its clock minus that of who answers in ms; what the message took on its way is in it. */
+  /** Its clock minus that of the process that answers, in ms; the time that the message took is in it. */
   clock: z.number(),
   /** It said itself that it ends. */
   stopped: z.boolean(),
@@ -51,30 +51,30 @@ export type Member = z.infer<typeof Member>;
 
 export const memberContract = defineContract('member', 1, {
   operations: {
-    /** Whom this process knows, itself among them. */
+    /** The processes that this one knows, itself among them. */
     'member-list': {
       request: z.object({}),
       reply: z.object({
         node: z.string(),
         process: z.string(),
-        /** For how many ms it has not reached NATS; absent while it does, and where there is none. */
+        /** For how many ms it has not reached NATS; absent while it does, and where NATS is not used. */
         away: z.number().optional(),
         members: z.array(Member),
       }),
     },
-    /** For the round trip and the difference of clocks: `time` is ms since 1970 by the clock of who answers. */
+    /** For the round trip and the difference of clocks: `time` is ms since 1970 by the clock of the process that answers. */
     'member-ping': {
       request: z.object({}),
       reply: z.object({ node: z.string(), process: z.string(), time: z.number() }),
     },
     /**
-     * Take no more work, hand over what others can do, and end. Answered as soon as that has begun. `no-router`: nobody
-     * is there to take the queue; the process goes on as before.
+     * Take no more work, hand over what others can do, and end. Answered as soon as that has begun. `no-router`: there is
+     * no other router to take the queue; the process goes on as before.
      */
     'member-drain': { request: z.object({}), reply: z.object({}), errors: ['no-router'], timeout: 30_000 },
   },
   events: {
-    /** Once a second, and at once when the state changes. */
+    /** Once a second, and immediately when the state changes. */
     heartbeat: Heartbeat,
   },
 });

@@ -4,38 +4,38 @@ import { announcer, listen, serve } from '../actor.ts';
 import type { Bus } from '../bus/bus.ts';
 import { configDigests } from '../config/digest.ts';
 import type { Settings } from '../config/settings.ts';
+import { AnnounceLoop } from './announce.ts';
+import { clockOffset, type Entry, Heard } from './heard.ts';
 import { type Heartbeat, type Member, type MemberState, memberContract } from './membership-contract.ts';
 
 /**
- * Who is in the cluster: each process announces itself every second, and keeps what it hears of the others.
+ * The members of the cluster: each process announces itself (`announce.ts`) and keeps what it hears of the others
+ * (`heard.ts`).
  *
- * The own process: joining → (its services have started) up → (it takes no more work) draining → (it ends) gone. Each
- * step is announced at once with a greater epoch. A process that dies says nothing more.
+ * This process: joining → (its services have started) up → (it takes no more work) draining → (it ends) gone. Each step
+ * is announced immediately, with a greater epoch. A process that dies says nothing more.
  *
- * Another process, as it is known here: in the state that it last announced → (nothing heard for `SILENT_MS`) gone →
- * (heard again) as it says | (a day has passed, or a later process of its node runs all of its services) forgotten. What
- * it announced with an older epoch than is known came late and is passed over. One that said it was gone stays so.
+ * Another process, as this one knows it: in the state that it last announced → (nothing heard for `SILENT_MS`) gone →
+ * (heard again) as it says | (a day has passed, or a later process of its node runs all of its services) forgotten. A
+ * heartbeat with an older epoch than the last one came late and is ignored. One that said it was gone stays so.
  *
- * What is heard proves life, silence proves nothing: whoever acts on it needs a claim of its own. While NATS is away
- * nobody is heard, and after `SILENT_MS` everybody else counts as gone: `away` says that the silence is our own.
+ * The promise: none. What is heard proves life, silence proves nothing; this is for people, and anything that acts on it
+ * needs a claim of its own. While NATS is away nobody is heard, and after `SILENT_MS` every other process counts as gone:
+ * `away` says that the silence is that of this process.
  */
 
-/** How often a process announces itself, in milliseconds. */
-const HEARTBEAT_MS = 1000;
 /** Silence after which a process counts as gone. */
 const SILENT_MS = 5000;
 const FORGET_MS = 86_400_000;
-/** Processes that are kept; the one that was silent for longest makes room. */
+/** Processes that are known at most. */
 const MOST_MEMBERS = 500;
-/** An offset that changes by more than this is a clock that was set, not a message that was slow. */
-const CLOCK_SET_MS = 1000;
 
-export type MembershipOptions = {
+export type MembershipDeps = {
   bus: Bus;
   settings: Settings;
   log: Logger;
   services: readonly string[];
-  /** Of Sealpost. */
+  /** That of Sealpost. */
   version: string;
   /** The version of each contract, by its name. */
   contracts: Record<string, number>;
@@ -43,40 +43,40 @@ export type MembershipOptions = {
   drain: () => Promise<void>;
 };
 
-type Heard = { last: Heartbeat; at: number; clock: number; gone: boolean };
+/** `gone`: it said so, or its silence was noticed. */
+type Known = { last: Heartbeat; clock: number; gone: boolean };
 
 export class Membership {
-  readonly #options: MembershipOptions;
+  readonly #deps: MembershipDeps;
   readonly #started = Date.now();
-  readonly #others = new Map<string, Heard>();
+  readonly #others = new Heard<Known>({ liveMs: SILENT_MS, keepMs: FORGET_MS, most: MOST_MEMBERS });
+  readonly #heartbeats = new AnnounceLoop(() => this.#announce());
   #epoch = this.#started;
   #state: MemberState = 'joining';
   #connectedAt = performance.now();
   #close: (() => void) | undefined;
 
-  constructor(options: MembershipOptions) {
-    this.#options = options;
+  constructor(deps: MembershipDeps) {
+    this.#deps = deps;
   }
 
   /** Announce this process, hear the others, answer questions. */
   start(): void {
-    const { bus, log } = this.#options;
-    const service = { contract: memberContract, handlers: this.#handlers() };
+    const { bus, log } = this.#deps;
     const life = { start: async () => undefined, stop: async () => undefined };
-    const actor = serve(bus, { ...service, ...life }, log);
+    const actor = serve(bus, { contract: memberContract, handlers: this.#handlers(), ...life }, log);
     const deafen = listen(bus, memberContract, log)('heartbeat', (heartbeat) => this.#hear(heartbeat));
-    const timer = setInterval(() => this.#tick(), HEARTBEAT_MS);
     this.#close = () => {
-      clearInterval(timer);
       deafen();
       actor.close();
     };
-    this.#announce();
+    this.#heartbeats.start(() => this.#everySecond());
   }
 
   /** Say that this process ends. The bus must still be open. */
   stop(): void {
     this.state = 'gone';
+    this.#heartbeats.stop();
     this.#close?.();
   }
 
@@ -89,26 +89,22 @@ export class Membership {
     this.#state = next;
     // A clock that was set back must not hide what is new.
     this.#epoch = Math.max(this.#epoch + 1, Date.now());
-    this.#announce();
+    this.#heartbeats.now();
   }
 
   /** For how many ms NATS has not been reached; undefined while it is, and where there is none. */
   get away(): number | undefined {
-    return this.#options.bus.connected ? undefined : Math.round(performance.now() - this.#connectedAt);
+    return this.#deps.bus.connected ? undefined : Math.round(performance.now() - this.#connectedAt);
   }
 
-  /** Everybody who is known, this process first. */
+  /** Every process that is known, this one first. */
   members(): Member[] {
     const { time: _, ...own } = this.#heartbeat();
-    const now = performance.now();
-    return [
-      { ...own, heard: 0, clock: 0, stopped: false },
-      ...[...this.#others.values()].map((heard) => memberOf(heard, now)),
-    ];
+    return [{ ...own, heard: 0, clock: 0, stopped: false }, ...this.#others.all().map(memberOf)];
   }
 
   #handlers(): Handlers<typeof memberContract> {
-    const { bus, settings } = this.#options;
+    const { bus, settings } = this.#deps;
     const self = () => ({ node: settings.current.node.name, process: bus.process });
     return {
       'member-list': () => {
@@ -117,14 +113,14 @@ export class Membership {
       },
       'member-ping': () => ({ ...self(), time: Date.now() }),
       'member-drain': async () => {
-        await this.#options.drain();
+        await this.#deps.drain();
         return {};
       },
     };
   }
 
   #heartbeat(): Heartbeat {
-    const { bus, settings, services, version, contracts } = this.#options;
+    const { bus, settings, services, version, contracts } = this.#deps;
     return {
       node: settings.current.node.name,
       process: bus.process,
@@ -140,43 +136,37 @@ export class Membership {
   }
 
   #announce(): void {
-    announcer(this.#options.bus, memberContract)('heartbeat', this.#heartbeat());
+    announcer(this.#deps.bus, memberContract)('heartbeat', this.#heartbeat());
   }
 
   #hear(last: Heartbeat): void {
-    if (last.process === this.#options.bus.process) return;
-    const before = this.#others.get(last.process);
+    if (last.process === this.#deps.bus.process) return;
+    const before = this.#others.get(last.process)?.said;
     if (before !== undefined && before.last.epoch > last.epoch) return;
-    const offset = last.time - Date.now();
-    // The message that was fastest says most about the other clock.
-    const clock =
-      before === undefined || Math.abs(offset - before.clock) > CLOCK_SET_MS ? offset : Math.max(offset, before.clock);
     const gone = last.state === 'gone';
-    this.#others.set(last.process, { last, at: performance.now(), clock, gone });
+    this.#others.hear(last.process, { last, clock: clockOffset(last.time, before?.clock), gone });
     const { node, process, state, services, version } = last;
     if (before?.last.state !== state || before.gone !== gone) {
-      this.#options.log.info({ member: node, process, services, version }, `${node} is ${state}`);
+      this.#deps.log.info({ member: node, process, services, version }, `${node} is ${state}`);
     }
-    if (this.#others.size > MOST_MEMBERS) this.#forgetOldest();
   }
 
-  #tick(): void {
-    const now = performance.now();
-    if (this.#options.bus.connected) this.#connectedAt = now;
-    this.#announce();
-    for (const [id, heard] of this.#others) {
-      const { node, process } = heard.last;
-      if (!heard.gone && now - heard.at > SILENT_MS) {
-        heard.gone = true;
-        this.#options.log.warn({ member: node, process }, `nothing was heard of ${node} for ${SILENT_MS / 1000} s`);
+  #everySecond(): void {
+    if (this.#deps.bus.connected) this.#connectedAt = performance.now();
+    this.#heartbeats.now();
+    for (const { key, said, live } of this.#others.all()) {
+      const { node, process } = said.last;
+      if (!said.gone && !live) {
+        said.gone = true;
+        this.#deps.log.warn({ member: node, process }, `nothing was heard of ${node} for ${SILENT_MS / 1000} s`);
       }
-      if (heard.gone && (now - heard.at > FORGET_MS || this.#hasSuccessor(heard))) this.#others.delete(id);
+      if (said.gone && this.#hasSuccessor(said)) this.#others.forget(key);
     }
   }
 
   /** Whether a later process of its node does all that it did. */
-  #hasSuccessor({ last: { node, process, started, services } }: Heard): boolean {
-    const others = [...this.#others.values()].filter((heard) => !heard.gone).map((heard) => heard.last);
+  #hasSuccessor({ last: { node, process, started, services } }: Known): boolean {
+    const others = this.#others.all().flatMap(({ said }) => (said.gone ? [] : [said.last]));
     return [this.#heartbeat(), ...others].some(
       (other) =>
         other.node === node &&
@@ -185,15 +175,10 @@ export class Membership {
         services.every((service) => other.services.includes(service)),
     );
   }
-
-  #forgetOldest(): void {
-    const [oldest] = [...this.#others].toSorted(([, a], [, b]) => a.at - b.at);
-    if (oldest !== undefined) this.#others.delete(oldest[0]);
-  }
 }
 
-function memberOf({ last: { time: _, ...about }, at, clock }: Heard, now: number): Member {
-  const heard = Math.round(now - at);
+function memberOf({ said: { last, clock }, silence, live }: Entry<Known>): Member {
+  const { time: _, ...about } = last;
   const stopped = about.state === 'gone';
-  return { ...about, state: heard > SILENT_MS ? 'gone' : about.state, heard, clock, stopped };
+  return { ...about, state: live ? about.state : 'gone', heard: Math.round(silence), clock, stopped };
 }

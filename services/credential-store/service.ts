@@ -3,6 +3,7 @@ import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import { busReplicas } from '#cluster/config/bus-replicas.ts';
 import { loadNeks } from '#cluster/config/nek.ts';
 import type { Settings } from '#cluster/config/settings.ts';
+import { ANNOUNCE_MS, AnnounceLoop } from '#cluster/members/announce.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import type { Calls, Hears } from '#services/topology.ts';
@@ -10,13 +11,7 @@ import type { Announce, Service } from '#shared/contract.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import {
-  CREDENTIALS_BUCKET,
-  type CredentialStoreContract,
-  credentialStoreContract,
-  type Holder,
-  type Present,
-} from './contract.ts';
+import { CREDENTIALS_BUCKET, type CredentialStoreContract, credentialStoreContract, type Holder } from './contract.ts';
 import { DnsViews } from './dns/views.ts';
 import { Driver } from './driver/driver.ts';
 import { createNodeEffects, mayAct } from './driver/node-effects.ts';
@@ -27,7 +22,7 @@ import { Neks } from './neks/neks.ts';
 import type { OperationDeps } from './operations/deps.ts';
 import { createHandlers } from './operations/handlers.ts';
 import { behindOf } from './operations/status.ts';
-import { ANNOUNCE_MS, Presence } from './presence.ts';
+import { Presence } from './presence.ts';
 import { CredentialRecord, type DomainRecord } from './records/domain-record.ts';
 import { Records } from './records/records.ts';
 
@@ -195,17 +190,16 @@ function announcePresence(
   readNeks: ReadNeks,
 ): () => void {
   let fingerprints: string[] = [];
-  const say = (): void => {
-    const present: Present = {
+  const loop = new AnnounceLoop(() =>
+    announce('present', {
       node: settings.current.node.name,
       instance: presence.instance,
       revision: records.revision,
       time: Date.now(),
       neks: fingerprints,
       ...behindOf(map),
-    };
-    announce('present', present);
-  };
+    }),
+  );
   let reading = false;
   const readFingerprints = async (): Promise<void> => {
     if (reading) return;
@@ -219,21 +213,19 @@ function announcePresence(
     } finally {
       reading = false;
     }
-    if (fingerprints.join() !== before) say();
+    if (fingerprints.join() !== before) loop.now();
   };
-  const tick = (): void => {
+  loop.start(() => {
     // What was read last is said meanwhile: a slow disk makes nobody dead.
     void readFingerprints();
-    say();
-  };
-  const timer = setInterval(tick, ANNOUNCE_MS).unref();
-  tick();
+    loop.now();
+  });
   const stopHearing = map.onChange(() => {
     announce('changed', { node: settings.current.node.name, revision: records.revision });
-    say();
+    loop.now();
   });
   return () => {
-    clearInterval(timer);
+    loop.stop();
     stopHearing();
   };
 }

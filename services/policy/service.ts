@@ -9,14 +9,14 @@ import { type ClientName, ReverseDns } from './connect/reverse-dns.ts';
 import { type PolicyContract, policyContract } from './contract.ts';
 import { ConfiguredDirectory } from './directory/configured-directory.ts';
 import { messageFacts, recipientFacts } from './facts.ts';
-import { type PolicyPeers, Rates } from './rates/rates.ts';
+import { type CountsBus, Rates } from './rates/rates.ts';
 import { RelayRules } from './relay/relay-rules.ts';
 
 export type PolicyDeps = {
   settings: Settings;
   log: Logger;
   /** The policy services of the other nodes; without it there are none. */
-  peers?: PolicyPeers | undefined;
+  peers?: CountsBus | undefined;
 };
 
 /** Password hashes computed concurrently (each takes 19 MiB and a thread of the pool), and log-ins that wait for one. */

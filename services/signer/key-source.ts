@@ -1,21 +1,26 @@
+import { Heard } from '#cluster/members/heard.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
 import type { Calls } from '#services/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /**
- * Where signing keys come from: the credential-store of the own node; when it does not answer, any; and when what was
- * answered is older than what is held or than what another live node has, those that have newer ones, newest first.
+ * Where signing keys come from: the credential-store of this node; when it does not answer, any; and when the answer is
+ * older than what is held or than what another live node has, the stores that have newer keys, newest first.
  *
- * Of a store that was asked before only what changed since then is fetched (`since`). Keys may change between the pages
+ * From a store that was asked before only what changed since then is fetched (`since`). Keys may change between the pages
  * of an answer: then what changed since its first page is fetched on top, until nothing changed meanwhile.
  *
  * The revision says which answer is newer: it is the same on every node that has seen the same changes and never goes
- * down. Who answers less than what is held has lost changes, or has not read them yet: its answer is never adopted.
+ * down. A store that answers less than what is held has lost changes, or has not read them yet: its answer is never
+ * adopted.
+ *
+ * Which stores are live is known from what they announce. One that is silent is not asked for what it said it had; so
+ * silence delays newer keys at most, it never takes away those that are held.
  */
 
 /** All keys that a store says a signer must hold. */
 export type Fetched = {
-  /** Whose store answered. */
+  /** The node whose store answered. */
   node: string;
   revision: number;
   /** Why they may not be the newest. */
@@ -24,16 +29,16 @@ export type Fetched = {
 };
 
 /** How long a store may take for one page, in milliseconds. */
-const PAGE_TIMEOUT = 5000;
-/** How often a fetch begins anew because keys changed between its pages. */
+const PAGE_TIMEOUT_MS = 5000;
+/** How often a fetch starts over because keys changed between its pages. */
 const FETCH_TRIES = 5;
-/** A store that has not been heard for so long may be gone, and what it knew with it; in milliseconds. */
+/** A store that was silent for longer may be gone, and what it knew with it; in milliseconds. */
 const LIVE_MS = 5000;
 
 /** The keys of each domain as a store gave them, and the cursor that it gave with them. */
 type Read = { cursor: string | undefined; keys: Map<string, SigningKey[]> };
 
-export type KeySourceOptions = {
+export type KeySourceDeps = {
   credentials: Calls<'signer', 'credential-store'>;
   node: string;
   /** There is no bus, hence no other store. */
@@ -41,51 +46,51 @@ export type KeySourceOptions = {
 };
 
 export class KeySource {
-  readonly #options: KeySourceOptions;
-  readonly #heard = new Map<string, { revision: number; at: number }>();
-  /** What the own node's store gave, what the last other one gave, and which of the two was the last. */
+  readonly #deps: KeySourceDeps;
+  /** The revision of each store. */
+  readonly #heard = new Heard<number>({ liveMs: LIVE_MS });
+  /** What this node's store gave, what the last other one gave, and which of the two was the last. */
   readonly #reads = new Map<string, Read>();
   #last: Read = { cursor: undefined, keys: new Map() };
 
-  constructor(options: KeySourceOptions) {
-    this.#options = options;
+  constructor(deps: KeySourceDeps) {
+    this.#deps = deps;
   }
 
-  /** Name of the own node. */
+  /** Name of this node. */
   get own(): string {
-    return this.#options.node;
+    return this.#deps.node;
   }
 
   /** A store said which revision it has. Answers whether that is news. */
   hear(node: string, revision: number): boolean {
-    const before = this.#heard.get(node);
-    const at = performance.now();
-    this.#heard.set(node, { revision, at });
-    return before === undefined || before.revision !== revision || at - before.at > LIVE_MS;
+    const before = this.#heard.get(node)?.said;
+    const came = this.#heard.hear(node, revision);
+    return came || before !== revision;
   }
 
-  /** Whether the own node's store is there, and will soon have what the store of another node says it has. */
+  /** Whether this node's store is live, and will soon have what the store of another node says it has. */
   mayWaitForOwn(node: string): boolean {
-    return node !== this.own && this.#live().some(([name]) => name === this.own);
+    return node !== this.own && this.#heard.get(this.own)?.live === true;
   }
 
-  /** The newest revision that a live store said it has; 0 where none is heard. */
+  /** The newest revision that a live store said it has; 0 where none is live. */
   get newest(): number {
-    return Math.max(0, ...this.#live().map(([, revision]) => revision));
+    return Math.max(0, ...this.#heard.live().map(({ said }) => said));
   }
 
   /**
    * The newest keys that can be had; `held` is the revision of those at hand. Fails with `store-went-back` when every
-   * store that answers has older ones, and where none answers with what the last one failed with.
+   * store that answers has older ones, and where none answers with the error of the last one.
    */
   async fetch(held: number): Promise<Fetched> {
     const { own } = this;
     let best = await this.#fetchFrom(own).catch((error: unknown) => {
-      if (this.#options.alone) throw error;
+      if (this.#deps.alone) throw error;
       return this.#fetchFrom(undefined);
     });
     const asked = new Set([own, best.node]);
-    for (const [node, revision] of this.#live()) {
+    for (const { key: node, said: revision } of this.#heard.live().sort((a, b) => b.said - a.said)) {
       if (best.revision >= Math.max(held, this.newest)) break;
       if (asked.has(node) || revision <= best.revision) continue;
       const other = await this.#fetchFrom(node).catch(() => undefined);
@@ -95,16 +100,7 @@ export class KeySource {
     return best;
   }
 
-  /** Live stores, those with the newest changes first. */
-  #live(): [node: string, revision: number][] {
-    const now = performance.now();
-    return [...this.#heard]
-      .filter(([, { at }]) => now - at <= LIVE_MS)
-      .map(([node, { revision }]): [string, number] => [node, revision])
-      .sort((a, b) => b[1] - a[1]);
-  }
-
-  /** Everything that one store has, those changed since the last time. */
+  /** Everything that one store has; what did not change since the last time is not asked again. */
   async #fetchFrom(node: string | undefined): Promise<Fetched> {
     let from = node;
     for (let attempt = 0; attempt < FETCH_TRIES; attempt++) {
@@ -115,13 +111,13 @@ export class KeySource {
     throw new SealpostError('busy', 'the keys change faster than they can be read');
   }
 
-  /** Read on from where the last reading came to. `whole`: nothing changed between the pages. */
+  /** Read on from where the last reading ended. `whole`: nothing changed between the pages. */
   async #fetchPages(from: string | undefined): Promise<Omit<Fetched, 'keys'> & { whole: boolean }> {
     const base = from === undefined ? this.#last : this.#reads.get(from);
     const since = base?.cursor;
-    const options = (node: string | undefined) => ({ timeout: PAGE_TIMEOUT, ...(node !== undefined && { node }) });
+    const options = (node: string | undefined) => ({ timeout: PAGE_TIMEOUT_MS, ...(node !== undefined && { node }) });
     const more = since === undefined ? {} : { since };
-    let page = await this.#options.credentials['signing-key-list'](more, options(from));
+    let page = await this.#deps.credentials['signing-key-list'](more, options(from));
     const { node, revision, behind, cursor } = page;
     const changed = page.changed && new Set(page.changed);
     const keys = new Map(changed === undefined ? [] : base?.keys);
@@ -133,16 +129,16 @@ export class KeySource {
         if (changed?.has(key.domain) !== false) keys.set(key.domain, [...(keys.get(key.domain) ?? []), key]);
       }
       if (page.next === undefined) break;
-      page = await this.#options.credentials['signing-key-list']({ ...more, after: page.next }, options(node));
+      page = await this.#deps.credentials['signing-key-list']({ ...more, after: page.next }, options(node));
       if (page.revision !== revision) whole = false;
-      // It was started anew, and asked for changes it answers all.
+      // It was restarted: asked for changes, it answers with everything.
       if ((page.changed === undefined) !== (changed === undefined)) return { node, revision, behind, whole: false };
     }
     if (whole || cursor !== undefined) this.#remember(node, { cursor, keys });
     return { node, revision, behind, whole };
   }
 
-  /** Each read is as large as all keys: only of the own store and of one other. */
+  /** Each read is as large as all keys: only those of this node's store and of one other are kept. */
   #remember(node: string, read: Read): void {
     if (node !== this.own) for (const name of this.#reads.keys()) if (name !== this.own) this.#reads.delete(name);
     this.#reads.set(node, read);

@@ -1,3 +1,4 @@
+import { Heard } from '#cluster/members/heard.ts';
 import { type Present, routerContract } from '#services/router/contract.ts';
 import type { Calls, Hears } from '#services/topology.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
@@ -5,25 +6,25 @@ import { errorCode } from '#shared/errors.ts';
 import type { Opened } from './router-transfer.ts';
 
 /**
- * Which router gets a message: that of the own process or node, else one of another node by its load, as routers
- * announce it every second. One that says that it takes no mail, or was not heard lately, is passed over. Where the
- * chosen one does not take the message after all, the next is asked, and at last whoever answers: what was heard may be
- * old, and who was never heard may be there.
+ * Which router gets a message: that of this process or node, else one of another node by its load, as routers announce it
+ * every second. A router that says that it takes no mail, or was not heard lately, is skipped. That decides nothing but
+ * the order in which routers are asked: where the chosen one does not take the message, the next is asked, and in the end
+ * any that answers, because what was heard may be old, and a router that was never heard may be there.
  *
- * A router as it is known here: (it announces itself) known → (silent for `FRESH_MS`, or it did not take a message)
- * passed over → (it announces itself again) known.
+ * A router, as a listener knows it: (it announces itself) known → (silent for `FRESH_MS`, or it did not take a message)
+ * skipped → (it announces itself again) known.
  */
 
 /** How long an announcement counts, in milliseconds. */
 const FRESH_MS = 3000;
-/** How long a chosen router may take to begin a transfer, in milliseconds: there are others to ask. */
+/** How long a chosen router may take to open a transfer, in milliseconds: there are others to ask. */
 const OPEN_MS = 2000;
 /** Routers that one message is offered to by name. */
 const MOST_OFFERS = 3;
-/** Routers that are kept. */
+/** Routers that are known at most. */
 const MOST_ROUTERS = 256;
 
-/** What says that nothing was kept, and nothing about the message: another router may take it. */
+/** Errors that say that nothing was kept, and nothing about the message: another router may take it. */
 const ELSEWHERE = new Set<string | undefined>([
   ...routerContract.operations['transfer-open'].elsewhere,
   CALL_ERRORS.unavailable,
@@ -31,30 +32,31 @@ const ELSEWHERE = new Set<string | undefined>([
   CALL_ERRORS.timeout,
 ]);
 
-type Router = { present: Present; at: number; placed: number };
+/** `placed`: messages that went there since it announced itself. */
+type Router = { present: Present; placed: number };
 type Open = Calls<'listener', 'router'>['transfer-open'];
 
 export class Placement {
   readonly #node: string;
   readonly #open: Open;
-  readonly #routers = new Map<string, Router>();
+  readonly #routers = new Heard<Router>({ liveMs: FRESH_MS, most: MOST_ROUTERS });
 
-  /** `node`: the own one. */
+  /** `node`: this one. */
   constructor(node: string, open: Open) {
     this.#node = node;
     this.#open = open;
   }
 
-  /** Hear the routers. Returns the way to stop. */
+  /** Hear the routers. Returns how to stop. */
   start(onRouters: Hears<'listener', 'router'>): () => void {
     return onRouters('present', (present) => this.hear(present));
   }
 
   hear(present: Present): void {
-    if (!this.#routers.has(present.node) && this.#routers.size >= MOST_ROUTERS) this.#dropSilent();
-    if (this.#routers.size < MOST_ROUTERS) {
-      this.#routers.set(present.node, { present, at: performance.now(), placed: 0 });
-    }
+    // Where all that fit are live, a newcomer takes nobody's place.
+    const isNew = this.#routers.get(present.node) === undefined;
+    if (isNew && this.#routers.live().length >= MOST_ROUTERS) return;
+    this.#routers.hear(present.node, { present, placed: 0 });
   }
 
   /** Begin a transfer. Rejects as `router.open` does, when no router takes the message. */
@@ -66,40 +68,31 @@ export class Placement {
       try {
         const opened = await this.#open(request, node === undefined ? options : { ...options, node, timeout: OPEN_MS });
         const router = this.#routers.get(opened.node);
-        if (router !== undefined) router.placed++;
+        if (router !== undefined) router.said.placed++;
         return opened;
       } catch (error) {
         if (node === undefined) throw refusal ?? error;
         if (!ELSEWHERE.has(errorCode(error))) throw error;
         refusal ??= error;
         offered.push(node);
-        this.#routers.delete(node);
+        this.#routers.forget(node);
       }
     }
   }
 
-  /** The own node's router, else the less loaded of two others at random; undefined where none is known. */
+  /** This node's router, else the less loaded of two others at random; undefined where none is known. */
   #choose(offered: readonly string[]): string | undefined {
-    const now = performance.now();
+    const isOpen = ({ present }: Router): boolean => present.refusing === undefined && !offered.includes(present.node);
     const own = this.#routers.get(this.#node);
-    const open = (router: Router): boolean => takesMail(router, now) && !offered.includes(router.present.node);
-    if (own !== undefined && open(own)) return this.#node;
-    const others = [...this.#routers.values()].filter(open);
-    // Whoever takes always the least loaded sends everything of a second to the same one, as all others do.
+    if (own?.live && isOpen(own.said)) return this.#node;
+    const others = this.#routers.live().flatMap(({ said }) => (isOpen(said) ? [said] : []));
+    // Listeners that always take the least loaded one would all send everything of a second to it.
     const first = others.splice(Math.floor(Math.random() * others.length), 1)[0];
     const second = others[Math.floor(Math.random() * others.length)];
     if (first === undefined || second === undefined) return first?.present.node;
     return (load(first) <= load(second) ? first : second).present.node;
   }
-
-  #dropSilent(): void {
-    const now = performance.now();
-    for (const [node, router] of this.#routers) if (now - router.at > FRESH_MS) this.#routers.delete(node);
-  }
 }
 
-const takesMail = ({ present, at }: Router, now: number): boolean =>
-  present.refusing === undefined && now - at <= FRESH_MS;
-
-/** Messages there, with those that went there since it said so. */
+/** Messages in its queue, with those that went there since it announced that. */
 const load = ({ present, placed }: Router): number => present.queued + placed;

@@ -1,8 +1,9 @@
 import type { RatesConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import { Peers, TELL_MS } from '#cluster/members/peers.ts';
+import { AnnounceLoop } from '#cluster/members/announce.ts';
+import { LivePeers, type PeerBus } from '#cluster/members/peers.ts';
 import { domainOf } from '#shared/address.ts';
-import type { Announce, EventPayload, Listen } from '#shared/contract.ts';
+import type { EventPayload } from '#shared/contract.ts';
 import { nearest } from '#shared/domains.ts';
 import { newId } from '#shared/ids.ts';
 import { canonicalAddress, mailboxKey } from '#shared/mailbox.ts';
@@ -13,45 +14,40 @@ import { defer } from '../verdict.ts';
 import { type Count, SlidingCounts, type Sums, waitFor } from './sliding-counts.ts';
 
 /**
- * Limits for those who send (`rates.users`, `rates.senders`): messages and recipients in a time, through all nodes
- * together. Messages are counted at MAIL, recipients at RCPT, when everything else has let them pass. Beyond the limit the
- * answer is 450 4.7.1 with the time to wait; what was refused does not count, so waiting helps.
+ * Limits for senders (`rates.users`, `rates.senders`): messages and recipients in a period, through all nodes together.
+ * Messages are counted at MAIL, recipients at RCPT, when everything else has let them pass. Beyond the limit the reply is
+ * 450 4.7.1 with the time to wait; what was refused does not count, so waiting helps.
  *
- * Each policy service counts what it let pass, and tells the others within `SOON_MS`: what counts is the sum. So a
- * client that uses all nodes at once gets no more than a moment's worth above its limit. The counts of one that died stay
+ * Each policy service counts what it let pass, and tells the others within `SOON_MS`: the sum counts. So a client that
+ * uses all nodes concurrently gets no more than a moment's worth above its limit. The counts of an instance that died stay
  * with the others until their windows are over.
  *
- * One that is cut off (cluster/members/peers.ts) does not hear what the others count. From then on it lets pass at most its part
- * of the limit, by the last known number of nodes and at least one, and never more than what was left as far as it knows.
+ * An instance that is cut off (cluster/members/peers.ts) does not hear what the others count. From then on it lets pass at
+ * most its part of the limit, by the last known number of nodes and at least one, and never more than what was left as far
+ * as it knows.
  *
- * Who has no limit is not counted. Memory is bounded: at most `MOST_KEYS` counts of each instance.
+ * A sender without a limit is not counted. Memory is bounded: at most `MOST_KEYS` counts of each instance.
  */
 
-/** Counts are told so long after the first that changed, in ms. */
+/** Counts are told at most this long after the first that changed, in ms. */
 const SOON_MS = 100;
 const MOST_KEYS = 10_000;
-/** Instances whose counts are kept, those that died lately too: far more than a cluster has. */
+/** Instances whose counts are kept, also those that died lately: far more than a cluster has. */
 const MOST_INSTANCES = 64;
 
 export type Counted = 'messages' | 'recipients';
 type Request = { facts: SessionFacts; reversePath: string };
-type Heard = EventPayload<PolicyContract, 'counts'>;
+type Announced = EventPayload<PolicyContract, 'counts'>;
 
-export type PolicyPeers = {
-  announce: Announce<PolicyContract>;
-  /** Hears what policy services announce, this one too. */
-  hear: Listen<PolicyContract, 'counts'>;
-  /** Whether the bus is up right now. */
-  connected: () => boolean;
-};
+export type CountsBus = PeerBus<PolicyContract, 'counts'>;
 
 /** What is counted together, and how much of it is allowed. */
 type Limit = { who: string; rate: Rate };
 
-export type RatesOptions = {
+export type RatesDeps = {
   settings: Settings;
   /** Undefined: this policy service is the only one. */
-  peers: PolicyPeers | undefined;
+  peers: CountsBus | undefined;
   /** ms since 1970, the same on all nodes. */
   now?: () => number;
   /** Milliseconds of a clock that never jumps. */
@@ -60,40 +56,37 @@ export type RatesOptions = {
 
 export class Rates {
   readonly #settings: Settings;
-  readonly #way: PolicyPeers | undefined;
+  readonly #bus: CountsBus | undefined;
   readonly #now: () => number;
   readonly #instance = newId();
-  readonly #peers: Peers<true>;
+  readonly #peers: LivePeers<true>;
+  readonly #loop = new AnnounceLoop(() => this.#say(false));
   readonly #own = new SlidingCounts(MOST_KEYS);
   /** What the others have counted, by instance; the one heard last comes last. */
   readonly #others = new Map<string, SlidingCounts>();
-  /** What was let pass since this instance is cut off. */
+  /** What was let pass since this instance was cut off. */
   #apart: SlidingCounts | undefined;
   /** Keys of own counts that the others do not know yet. */
   readonly #untold = new Set<string>();
-  #soon: NodeJS.Timeout | undefined;
-  #tick: NodeJS.Timeout | undefined;
   #stopHearing: (() => void) | undefined;
 
-  constructor({ settings, peers, now = Date.now, clock }: RatesOptions) {
+  constructor({ settings, peers, now = Date.now, clock }: RatesDeps) {
     this.#settings = settings;
-    this.#way = peers;
+    this.#bus = peers;
     this.#now = now;
-    this.#peers = new Peers({ bus: peers !== undefined, connected: peers?.connected ?? (() => true), clock });
+    this.#peers = new LivePeers({ bus: peers, clock });
   }
 
   start(): void {
-    if (this.#way === undefined) return;
-    this.#stopHearing = this.#way.hear('counts', (heard) => this.#hear(heard));
-    this.#tick = setInterval(() => this.#everySecond(), TELL_MS).unref();
-    this.#everySecond();
+    if (this.#bus === undefined) return;
+    this.#stopHearing = this.#bus.hear('counts', (heard) => this.#hear(heard));
+    this.#loop.start();
   }
 
   stop(): void {
-    clearInterval(this.#tick);
     if (this.#stopHearing === undefined) return;
     this.#stopHearing();
-    this.tell(true);
+    this.#loop.stop(() => this.#say(true));
   }
 
   /** Count what `verdict` accepts, or refuse it where that is too much. */
@@ -116,9 +109,9 @@ export class Rates {
     const time = this.#now();
     this.#own.add(key, rate.per, time);
     this.#apart?.add(key, rate.per, time);
-    if (this.#way !== undefined) {
+    if (this.#bus !== undefined) {
       this.#untold.add(key);
-      this.#soon ??= setTimeout(() => this.tell(), SOON_MS).unref();
+      this.#loop.within(SOON_MS);
     }
     return verdict;
   }
@@ -143,7 +136,7 @@ export class Rates {
     return Math.max(wait, waitFor(this.#apart.sums(key, per, time), part, per, time));
   }
 
-  #hear({ node, instance, leaving, counts }: Heard): void {
+  #hear({ node, instance, leaving, counts }: Announced): void {
     if (instance === this.#instance) return;
     const known = this.#others.get(instance) ?? new SlidingCounts(MOST_KEYS);
     this.#others.delete(instance);
@@ -158,17 +151,17 @@ export class Rates {
     else if (this.#peers.hear(node, true)) for (const key of this.#own.keys()) this.#untold.add(key);
   }
 
-  #everySecond(): void {
-    const { users, senders } = this.#settings.current.rates;
-    if (users.length > 0 || senders.length > 0) this.tell();
+  /** Tell the others what they do not know yet, where there are limits: each second, also if that is nothing. */
+  tell(): void {
+    this.#loop.now();
   }
 
-  /** Say what the others do not know yet: each second, also where that is nothing. */
-  tell(leaving = false): void {
+  #say(leaving: boolean): void {
+    const { users, senders } = this.#settings.current.rates;
+    const isLimited = users.length > 0 || senders.length > 0;
+    if (!isLimited && !leaving) return;
     this.#peers.look();
-    clearTimeout(this.#soon);
-    this.#soon = undefined;
-    const counts: Heard['counts'] = [];
+    const counts: Announced['counts'] = [];
     for (const key of this.#untold) {
       const count = this.#own.get(key);
       if (count !== undefined) counts.push({ key, ...count });
@@ -176,7 +169,7 @@ export class Rates {
     this.#untold.clear();
     do {
       const part = counts.splice(0, MOST_COUNTS);
-      this.#way?.announce('counts', {
+      this.#bus?.announce('counts', {
         node: this.#settings.current.node.name,
         instance: this.#instance,
         leaving,
@@ -186,7 +179,7 @@ export class Rates {
   }
 }
 
-/** The limit for whoever sends, if there is one: the most specific entry counts, though it may not limit `what`. */
+/** The limit for a sender, if there is one: the most specific entry counts, though it may not limit `what`. */
 function limitFor(rates: RatesConfig, what: Counted, { facts, reversePath }: Request): Limit | undefined {
   const { user } = facts;
   const found = user === undefined ? senderLimit(rates.senders, reversePath) : userLimit(rates.users, user);

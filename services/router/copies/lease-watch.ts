@@ -2,11 +2,16 @@ import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { asLease, type ClaimRecord, type Lease, leaseKey, parseKey } from './claims.ts';
 
 /**
- * Which of the other stores live, by their leases.
+ * Which of the other stores are live, by their leases.
  *
- * A store counts as silent when its beat has not changed for as long as its lease says, all of which time this node
- * followed the map: silence that nobody could have broken proves nothing. It begins anew with every interruption, so
- * after an outage of NATS, or a start, every store has its whole time to say that it lives.
+ * A store is silent when its lease was not renewed for as long as the lease itself says, and this node followed the map
+ * all that time: silence that nobody could have broken proves nothing. The time starts again with every interruption, so
+ * after an outage of NATS, or a start, every store has its whole time to renew.
+ *
+ * This is not the table of cluster/members/heard.ts, because the promise is the opposite one: there silence proves
+ * nothing, here it is what a take-over rests on. So it is the versions of a replicated record that count, which are the
+ * same on every node and which a claim can compare; seeing a record again is no sign of life; each lease has its own
+ * time-out; and one interruption makes everything unknown.
  */
 
 type Seen = { version: number; at: number };
@@ -41,15 +46,15 @@ export class LeaseWatch {
     return asLease(this.#map.get(leaseKey(store))?.value);
   }
 
-  /** The version of a lease as it is in the map now: another one than before means that the store has beaten. */
+  /** The version of a lease as it is in the map now: another one than before means that the store renewed it. */
   version(store: string): number | undefined {
     return this.#map.get(leaseKey(store))?.version;
   }
 
   /**
-   * The version of a lease that ran out; undefined while it may live, or this is not known. News of it may be on the way
-   * still, above all when this process stood still itself: a change that relies on the silence compares the version
-   * once more when it is made.
+   * The version of a lease that ran out; undefined while its store may be live, or this is not known. A renewal may still
+   * be on its way, above all when this process itself stood still: a change that relies on the silence compares the
+   * version again when it is made.
    */
   silent(store: string): number | undefined {
     const seen = this.#seen.get(store);
@@ -58,7 +63,7 @@ export class LeaseWatch {
     return this.#now() - seen.at > lease.after ? seen.version : undefined;
   }
 
-  /** The stores that are served, as far as is known, and their nodes. */
+  /** The stores that are being served, as far as is known, and their nodes. */
   living(): { store: string; node: string }[] {
     const found: { store: string; node: string }[] = [];
     for (const store of this.#seen.keys()) {

@@ -1,19 +1,13 @@
+import { AnnounceLoop } from '#cluster/members/announce.ts';
 import type { Announce } from '#shared/contract.ts';
 import type { Present, RouterContract } from '../contract.ts';
 
-/** How often a router says that it is there, in milliseconds. */
-const ANNOUNCE_MS = 1000;
-
 /**
- * Tell the listeners each second how much waits here and whether more may come: they choose among the routers of other
- * nodes by it. Returns the way to stop, which says at once that no more may come.
+ * Tell the listeners each second how much waits in this router and whether more may come: they choose among the routers of
+ * other nodes by it. Returns how to stop, which immediately says that no more may come.
  */
 export function announcePresence(announce: Announce<RouterContract>, present: () => Present): () => void {
-  const say = (): void => announce('present', present());
-  const timer = setInterval(say, ANNOUNCE_MS);
-  say();
-  return () => {
-    clearInterval(timer);
-    announce('present', { ...present(), refusing: 'the router is stopping' });
-  };
+  const loop = new AnnounceLoop(() => announce('present', present()));
+  loop.start();
+  return () => loop.stop(() => announce('present', { ...present(), refusing: 'the router is stopping' }));
 }

@@ -1,5 +1,5 @@
 import type { Settings } from '#cluster/config/settings.ts';
-import { TELL_MS } from '#cluster/members/peers.ts';
+import { ANNOUNCE_MS } from '#cluster/members/announce.ts';
 import { domainOf, normalizeDomain } from '#shared/address.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -76,7 +76,7 @@ export class Pacer implements Delivery {
     this.#inner = inner;
     this.#shares.start();
     this.#stopWatching = this.#settings.onChange(() => this.#changeLimits());
-    this.#tick = setInterval(() => this.#everySecond(), TELL_MS).unref();
+    this.#tick = setInterval(() => this.#everySecond(), ANNOUNCE_MS).unref();
     this.#everySecond();
     return this;
   }

@@ -1,24 +1,27 @@
-import { Peers } from '#cluster/members/peers.ts';
-import type { Announce, EventPayload, Listen } from '#shared/contract.ts';
+import { AnnounceLoop } from '#cluster/members/announce.ts';
+import { LivePeers, type PeerBus } from '#cluster/members/peers.ts';
+import type { EventPayload } from '#shared/contract.ts';
 import { newId } from '#shared/ids.ts';
 import { MOST_DEMAND_LINES, type RouterContract } from '../contract.ts';
 
 /**
  * This router's share of each limit that the cluster has for a destination: a fraction between 0 and 1.
  *
- * Nobody hands shares out. Each router says every second, for each limited destination that it has work for, which part
- * of the limit it could use (`want`) and which part it takes at most (`share`), and each computes from the wants of all
- * what is its own: small wants are met, the others get equal parts, and what nobody wants is spread evenly over all
- * (`allot`). From the same words all compute the same, and the sum is 1.
+ * No router hands shares out. Each announces every second, for each limited destination that it has work for, which part
+ * of the limit it could use (`want`) and which part it takes at most (`share`), and each computes its own share from the
+ * wants of all: small wants are met, the others get equal parts, and what nobody wants is spread evenly over all
+ * (`allot`). From the same announcements all compute the same, and the sum is 1.
  *
- * The words arrive one after the other, so that the sum is kept on the way too: a share shrinks at once and is said at
- * once; it grows only into what the shares of the others, as last heard, leave free. So when a router joins, or gets work,
- * the others have shrunk before it sends. One who finds no room for `PATIENCE_MS` takes its part all the same: its words
- * reach nobody then, or theirs do not reach it, and a share of nothing would stop mail.
+ * The announcements arrive one after the other, and the sum holds in between too: a share shrinks immediately and is
+ * announced soon; it grows only into what the shares of the others, as last heard, leave free. So when a router joins, or
+ * gets work, the others have shrunk before it sends. A router that finds no room for `PATIENCE_MS` takes its part all the
+ * same: its announcements reach nobody then, or those of the others do not reach it, and a share of nothing would stop
+ * mail.
  *
- * Who counts is in cluster/members/peers.ts. When a router dies, the others use what it leaves after `LIVE_MS`: until then the
- * cluster sends less than the limit. When one is cut off, it keeps to its equal part, while the others, who cannot tell
- * it from a dead one, use all of the limit: together they send at most 1 + 1/n of it (n routers) as long as that lasts.
+ * Which routers count is in cluster/members/peers.ts. When a router dies, the others use what it leaves as soon as it is
+ * not live any more: until then the cluster sends less than the limit. When one is cut off, it keeps to its equal part,
+ * while the others, which cannot tell it from a dead one, use all of the limit: together they send at most 1 + 1/n of it
+ * (n routers) as long as that lasts.
  */
 
 type Demand = EventPayload<RouterContract, 'demand'>;
@@ -31,22 +34,16 @@ type Own = Line & {
   hungrySince: number | undefined;
 };
 
-export type DemandBus = {
-  announce: Announce<RouterContract>;
-  /** Hears what routers announce, this one too. */
-  hear: Listen<RouterContract, 'demand'>;
-  /** Whether the bus is up right now. */
-  connected: () => boolean;
-};
+export type DemandBus = PeerBus<RouterContract, 'demand'>;
 
-/** How long one waits for the others to make room. */
+/** How long a router waits for the others to make room. */
 const PATIENCE_MS = 4000;
-/** Announcements out of turn are so far apart at least. */
+/** A change is announced no sooner after the last announcement. */
 const SOON_MS = 50;
-/** Shares are said with four digits: less than this is no matter. */
+/** Shares are announced with four digits: a difference below this does not matter. */
 const EPSILON = 0.002;
 
-export type SharesOptions = {
+export type SharesDeps = {
   node: string;
   /** Undefined: this router is the only one. */
   peers: DemandBus | undefined;
@@ -57,32 +54,29 @@ export type SharesOptions = {
 };
 
 const NOTHING: Line = { want: 0, share: 0 };
-/** One that has work for more destinations than it names. */
+/** A router that has work for more destinations than it names. */
 const ANYTHING: Line = { want: 1, share: 0 };
 
 export class Shares {
-  readonly #peers: Peers<Said>;
-  readonly #tell: ((demand: Demand) => void) | undefined;
-  readonly #node: string;
+  readonly #deps: SharesDeps;
+  readonly #peers: LivePeers<Said>;
+  readonly #loop = new AnnounceLoop(() => this.#say(false));
   readonly #instance = newId();
   readonly #clock: () => number;
   readonly #own = new Map<string, Own>();
-  readonly #options: SharesOptions;
   #stopHearing: (() => void) | undefined;
-  #soon: NodeJS.Timeout | undefined;
   #told = Number.NEGATIVE_INFINITY;
 
-  constructor(options: SharesOptions) {
-    const { node, peers, clock = () => performance.now() } = options;
-    this.#options = options;
-    this.#node = node;
+  constructor(deps: SharesDeps) {
+    const { peers, clock = () => performance.now() } = deps;
+    this.#deps = deps;
     this.#clock = clock;
-    this.#tell = peers && ((demand) => peers.announce('demand', demand));
-    this.#peers = new Peers({ bus: peers !== undefined, connected: peers?.connected ?? (() => true), clock });
+    this.#peers = new LivePeers({ bus: peers, clock });
   }
 
+  /** Hear the others. What is announced each second is up to the caller of `tell`, who brings the wants up to date first. */
   start(): void {
-    const { peers, onChange } = this.#options;
+    const { peers, onChange } = this.#deps;
     this.#stopHearing = peers?.hear('demand', (demand) => {
       if (demand.instance === this.#instance) return;
       this.#hear(demand);
@@ -106,17 +100,26 @@ export class Shares {
     return this.#update(key, this.#ownOf(key));
   }
 
-  /** Nothing is to be remembered of a limit any more. */
+  /** Forget a limit. */
   forget(key: string): void {
     this.#own.delete(key);
   }
 
-  /** Say what is wanted and taken: each second, also where that is nothing. */
-  tell(leaving = false): void {
-    if (this.#tell === undefined) return;
+  /** Announce what is wanted and taken: each second, also where that is nothing. */
+  tell(): void {
+    this.#loop.now();
+  }
+
+  /** Say goodbye: the share of this router is free. */
+  stop(): void {
+    this.#stopHearing?.();
+    this.#loop.stop(() => this.#say(true));
+  }
+
+  #say(leaving: boolean): void {
+    const { node, peers } = this.#deps;
+    if (peers === undefined) return;
     this.#peers.look();
-    clearTimeout(this.#soon);
-    this.#soon = undefined;
     this.#told = this.#clock();
     const lines: Demand['lines'] = [];
     let more = false;
@@ -125,13 +128,7 @@ export class Shares {
       if (lines.length < MOST_DEMAND_LINES) lines.push([key, round(want), round(Math.max(share, used))]);
       else more = true;
     }
-    this.#tell({ node: this.#node, instance: this.#instance, leaving, more, lines });
-  }
-
-  /** Say goodbye: what was ours is free. */
-  stop(): void {
-    this.#stopHearing?.();
-    this.tell(true);
+    peers.announce('demand', { node, instance: this.#instance, leaving, more, lines });
   }
 
   #hear({ node, leaving, more, lines }: Demand): void {
@@ -140,7 +137,7 @@ export class Shares {
       return;
     }
     const said: Said = { more, lines: new Map(lines.map(([key, want, share]) => [key, { want, share }])) };
-    // A newcomer knows nobody, and sends nothing before it does.
+    // A newcomer knows no other router, and sends nothing before it does.
     if (this.#peers.hear(node, said)) this.#tellSoon();
     for (const [key, own] of this.#own) {
       const before = own.share;
@@ -184,13 +181,12 @@ export class Shares {
   }
 
   #tellSoon(): void {
-    if (this.#tell === undefined) return;
-    this.#soon ??= setTimeout(() => this.tell(), Math.max(0, this.#told + SOON_MS - this.#clock())).unref();
+    this.#loop.within(Math.max(0, this.#told + SOON_MS - this.#clock()));
   }
 }
 
 /**
- * What falls to one who wants `own` of 1, beside others with their wants: everybody gets what it wants as long as no one
+ * The part of one router that wants `own` of 1, beside others with their wants: each gets what it wants as long as none
  * gets more than an equal part because of it (max-min fairness); what is left over then is spread evenly.
  */
 export function allot(own: number, others: readonly number[]): number {

@@ -1,33 +1,32 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Peers } from '#cluster/members/peers.ts';
+import { LivePeers } from '#cluster/members/peers.ts';
 
-/** Peers by a clock that the test moves; `hear` says that nodes are there. */
+/** Peers by a clock that the test moves; `hear` says that nodes are live. */
 function peersAt(options: { bus?: boolean; connected?: boolean } = {}) {
-  const world = { now: 1000, connected: options.connected ?? true };
-  const peers = new Peers<string>({
-    bus: options.bus ?? true,
-    connected: () => world.connected,
-    clock: () => world.now,
+  const site = { now: 1000, connected: options.connected ?? true };
+  const peers = new LivePeers<string>({
+    bus: options.bus === false ? undefined : { connected: () => site.connected },
+    clock: () => site.now,
   });
   const hear = (...nodes: string[]): void => nodes.forEach((node) => void peers.hear(node, node));
   /** Let time pass second by second, with these nodes heard each second. */
   const pass = (seconds: number, ...nodes: string[]): void => {
     for (let s = 0; s < seconds; s++) {
-      world.now += 1000;
+      site.now += 1000;
       hear(...nodes);
       void peers.standing;
     }
   };
   const kind = (): string => peers.standing.kind;
-  return { peers, world, hear, pass, kind };
+  return { peers, site, hear, pass, kind };
 }
 
 test('without a bus nobody else can be there', () => {
   assert.deepEqual(peersAt({ bus: false }).peers.standing, { kind: 'alone' });
 });
 
-test('whoever starts listens first, and is alone when nobody was heard', () => {
+test('an instance that starts listens first, and is alone when nobody was heard', () => {
   const { kind, pass } = peersAt();
   assert.equal(kind(), 'listening');
   pass(1);
@@ -36,15 +35,15 @@ test('whoever starts listens first, and is alone when nobody was heard', () => {
   assert.equal(kind(), 'alone');
 });
 
-test('whoever starts without the bus takes the cluster for three', () => {
-  const { peers, world, kind, pass } = peersAt({ connected: false });
+test('an instance that starts without the bus takes the cluster for three', () => {
+  const { peers, site, kind, pass } = peersAt({ connected: false });
   pass(60);
   assert.deepEqual(peers.standing, { kind: 'apart', of: 3 });
-  world.connected = true;
+  site.connected = true;
   assert.equal(kind(), 'listening');
 });
 
-test('those who are heard are together at once; hear tells who is new', () => {
+test('those that are heard are together immediately; hear tells which are new', () => {
   const { peers, pass } = peersAt();
   assert.equal(peers.hear('b', 'b'), true);
   assert.equal(peers.hear('b', 'b'), false);
@@ -85,12 +84,12 @@ test('one that says goodbye is not known any more', () => {
 });
 
 test('one that is silent for ten minutes is forgotten, but never while the bus is away', () => {
-  const { world, pass, kind } = peersAt();
+  const { site, pass, kind } = peersAt();
   pass(3, 'b');
-  world.connected = false;
+  site.connected = false;
   pass(3600);
   assert.equal(kind(), 'apart');
-  world.connected = true;
+  site.connected = true;
   assert.equal(kind(), 'listening');
   pass(3);
   assert.equal(kind(), 'apart');
@@ -99,12 +98,12 @@ test('one that is silent for ten minutes is forgotten, but never while the bus i
 });
 
 test('a bus that is away for a moment changes nothing', () => {
-  const { world, pass, kind } = peersAt();
+  const { site, pass, kind } = peersAt();
   pass(3, 'b', 'c');
-  world.connected = false;
+  site.connected = false;
   pass(2);
   assert.equal(kind(), 'together');
-  world.connected = true;
+  site.connected = true;
   pass(1, 'b', 'c');
   assert.equal(kind(), 'together');
 });
