@@ -6,9 +6,12 @@ import { ControlClient } from '#cluster/bus/control-socket.ts';
 import { busLogin } from '#cluster/config/bus-login.ts';
 import { requireConfig, type Section } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
-import { type Calls, type ContractName, calls } from '#services/topology.ts';
+import { credentialStoreContract } from '#services/credential-store/contract.ts';
+import { calls } from '#services/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
+import type { Clients } from '../reports/clients.ts';
+import type { CredentialStore } from '../reports/keys/key-list.ts';
 import { usageError } from './exit.ts';
 import { SANDBOX_FOLDER, sandboxConfig } from './start/sandbox.ts';
 
@@ -49,12 +52,12 @@ export async function readConfig(options: CommonOptions, only: readonly Section[
 }
 
 /** A way to the services of the node, or of the cluster when it has a bus. */
-export type Caller = AsyncDisposable & {
-  config: Config;
-  client<S extends ContractName>(contract: { name: S }): Calls<'operator', S>;
-  /** Whether calls can reach anybody right now: where not, that nobody answers says nothing. */
-  readonly connected: boolean;
-};
+export type Caller = AsyncDisposable &
+  Clients & {
+    config: Config;
+    /** Whether calls can leave this process right now: while they cannot, silence says nothing about a service. */
+    readonly connected: boolean;
+  };
 
 /** Connect to the running node. Fails with `no-node`. */
 export async function openCaller(options: CommonOptions): Promise<Caller> {
@@ -64,6 +67,15 @@ export async function openCaller(options: CommonOptions): Promise<Caller> {
   }
   const bus = await connectNats(config);
   return bus === undefined ? openOwnNode(config) : caller(config, bus, bus);
+}
+
+/** Connect, ask the credential-store, close. Fails with `no-node`, or as `ask` does. */
+export async function withStore<T>(
+  options: CommonOptions,
+  ask: (store: CredentialStore, caller: Caller) => Promise<T>,
+): Promise<T> {
+  await using caller = await openCaller(options);
+  return await ask(caller.client(credentialStoreContract), caller);
 }
 
 /** NATS is away; the node on this machine may answer for itself. */
@@ -117,10 +129,4 @@ export function parseCount(text: string): number {
   const count = Number(text);
   if (!Number.isSafeInteger(count) || count < 1) throw usageError(`"${text}" is not a number above 0`);
   return count;
-}
-
-/** `2026-11-22 15:04:05`, local time. */
-export function formatTime(ms: number): string {
-  const date = new Date(ms - new Date(ms).getTimezoneOffset() * 60_000);
-  return date.toISOString().slice(0, 19).replace('T', ' ');
 }

@@ -1,6 +1,6 @@
 import { CALL_ERRORS } from '#shared/contract.ts';
-import type { ErrorCode } from '#shared/error-codes.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { describeError } from '../reports/describe-error.ts';
 
 /** What the shell sees. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, unreachable: 3 } as const;
@@ -42,13 +42,4 @@ export function failureText(error: unknown, json: boolean): string {
 /** Whether the operating system said no: no permission, no space, no such file. */
 export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error && 'errno' in error;
-}
-
-/** Messages of these say all there is to say; the system's reason adds nothing. */
-const COMPLETE = new Set<ErrorCode>(['no-node', 'store-locked']);
-
-/** Codes are for programs, so people see the message and its causes. A message from a node ends with its code. */
-export function describeError(error: SealpostError): string {
-  const message = error.message.replace(` (${error.code})`, '');
-  return error.cause === undefined || COMPLETE.has(error.code) ? message : `${message}: ${errorText(error.cause)}`;
 }

@@ -2,6 +2,24 @@ import { CommanderError } from 'commander';
 import { EXIT, exitCodeOf, failureText } from './exit.ts';
 import { createProgram } from './program.ts';
 
+/**
+ * The console: everything that people ask a node or a cluster. This file is where the program begins; `program.ts` has
+ * the table of its commands.
+ *
+ *   cli/          what is common to commands: which node is meant (context), exit codes (exit), tables, passwords
+ *     commands/   one file for each command: its options, and what it does where that is little
+ *     start/      sealpost start: the life of the process, its health, the sandbox
+ *     keys/       sealpost keys; import/ takes in the keys of other programs
+ *     keymgmt/    the same in Domino's words
+ *     cluster/    sealpost cluster: its secrets, the users of the bus and their permissions, drain
+ *   reports/      what is known, for any door: facts that are gathered from nodes, checks, and words for people. It
+ *                 prints nothing and knows nothing of the command line
+ *     doctor/     facts and checks of sealpost doctor
+ *     cluster/    facts and checks of sealpost cluster status
+ *     keys/       keys, rotations and DNS records in words
+ *
+ * A new command is a file in commands/ and a line in `program.ts`.
+ */
 const asJson = process.argv.includes('--json');
 
 /** `head` and `less` close the pipe when they have seen enough: that is no failure. */

@@ -2,7 +2,10 @@ import { Command } from 'commander';
 import { VERSION } from '#cluster/version.ts';
 import { failureText, usageError } from './exit.ts';
 
-/** Everything that `sealpost` can be asked, in the order of its help: one file for each command. */
+/**
+ * Every command, in the order of its help; each has a file of its own in `commands/`, which describes its arguments and
+ * options to commander. Only the file of the command that was asked for is loaded, so that it starts fast.
+ */
 const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
   start: () => import('./commands/start.ts'),
   status: () => import('./commands/status.ts'),
@@ -10,7 +13,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   config: () => import('./commands/config.ts'),
   queue: () => import('./commands/queue.ts'),
   keys: () => import('./commands/keys.ts'),
-  keymgmt: () => import('./keymgmt/command.ts'),
+  keymgmt: () => import('./commands/keymgmt.ts'),
   doctor: () => import('./commands/doctor.ts'),
   cluster: () => import('./commands/cluster.ts'),
   users: () => import('./commands/users.ts'),

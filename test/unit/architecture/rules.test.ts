@@ -33,6 +33,8 @@ describe('imports', () => {
     ['services/topology.ts', 'services/node.ts', false],
     ['services/console/cli/commands/start.ts', 'services/node.ts', true],
     ['services/console/reports/doctor/facts.ts', 'services/node.ts', false],
+    ['services/console/reports/doctor/facts.ts', 'services/console/cli/context.ts', false],
+    ['services/console/cli/commands/doctor.ts', 'services/console/reports/doctor/facts.ts', true],
     ['services/console/cli/keys/list.ts', 'services/credential-store/contract.ts', true],
     ['services/console/cli/keys/list.ts', 'services/credential-store/records/records.ts', false],
     ['services/router/queue/queue.ts', 'services/signer/contract.ts', true],

@@ -1,5 +1,5 @@
 import { type Command, CommanderError } from 'commander';
-import { match } from '#services/console/cli/keymgmt/command.ts';
+import { match } from '#services/console/cli/commands/keymgmt.ts';
 import { createProgram } from '#services/console/cli/program.ts';
 import { errorText } from '#shared/errors.ts';
 

@@ -2,9 +2,9 @@ import { CONTRACTS, PEERS } from '#services/topology.ts';
 import { formatDuration } from '#shared/units.ts';
 import { examineCluster } from '../../reports/cluster/checks.ts';
 import { type ClusterFacts, gatherCluster, type ProcessFacts } from '../../reports/cluster/facts.ts';
-import { findingLine } from '../../reports/doctor/finding.ts';
 import { type CommonOptions, openCaller, print } from '../context.ts';
 import { EXIT } from '../exit.ts';
+import { findingLine } from '../findings.ts';
 import { table } from '../table.ts';
 
 /** Prints who is in the cluster and what its processes do not agree about. */

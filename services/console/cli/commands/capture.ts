@@ -9,8 +9,8 @@ import { txtStrings } from '#shared/dns/txt.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { type CapturedMessage, listCaptured, readCaptured } from '#shared/files/captured-mail.ts';
 import { fieldValue, splitHeader } from '#shared/header.ts';
-import { formatSize } from '#shared/units.ts';
-import { type Caller, type CommonOptions, formatTime, openCaller, print, readConfig, withCommon } from '../context.ts';
+import { formatSize, formatTime } from '#shared/units.ts';
+import { type Caller, type CommonOptions, openCaller, print, readConfig, withCommon } from '../context.ts';
 import { clean, cleanLines, pairs, shorten, table } from '../table.ts';
 
 /** One DKIM signature: whose, and whether it holds. */

@@ -7,8 +7,9 @@ import { formatPath, formatProblem } from '#cluster/config/problems/problem.ts';
 import { effective, jsonSchema, listOptions, type OptionText } from '#cluster/config/schema/describe.ts';
 import { listUsers } from '#cluster/config/users/edit.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { describeError } from '../../reports/describe-error.ts';
 import { type CommonOptions, configFile, print, withCommon } from '../context.ts';
-import { describeError, EXIT } from '../exit.ts';
+import { EXIT } from '../exit.ts';
 import { SANDBOX_FOLDER, sandboxData } from '../start/sandbox.ts';
 import { pairs } from '../table.ts';
 

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import { examine } from '../../reports/doctor/checks.ts';
 import { gatherFacts } from '../../reports/doctor/facts.ts';
-import { type Facts, findingLine } from '../../reports/doctor/finding.ts';
-import { type CommonOptions, print, readConfig, withCommon } from '../context.ts';
+import type { Facts } from '../../reports/doctor/finding.ts';
+import { type CommonOptions, print, readConfig, withCommon, withStore } from '../context.ts';
 import { EXIT } from '../exit.ts';
-import { withStore } from '../keys/store.ts';
+import { findingLine } from '../findings.ts';
 
 export function register(program: Command): void {
   withCommon(program.command('doctor'))

@@ -5,8 +5,8 @@ import { type QueueEntry, QueueState, routerContract } from '#services/router/co
 import type { Calls } from '#services/topology.ts';
 import type { CallOptions } from '#shared/contract.ts';
 import { formatReply } from '#shared/reply.ts';
-import { formatDuration, formatSize } from '#shared/units.ts';
-import { type Caller, type CommonOptions, formatTime, openCaller, parseCount, print, withCommon } from '../context.ts';
+import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
+import { type Caller, type CommonOptions, openCaller, parseCount, print, withCommon } from '../context.ts';
 import { usageError } from '../exit.ts';
 import { pairs, shorten, table } from '../table.ts';
 

@@ -1,7 +1,6 @@
 import { basename } from 'node:path';
-import type { CommonOptions } from '../context.ts';
+import { type CommonOptions, withStore } from '../context.ts';
 import { EXIT, exitCodeOf } from '../exit.ts';
-import { withStore } from '../keys/store.ts';
 import { examineKeys, type ImportOptions, importKeys, type Outcome } from './key-import.ts';
 import { readNotesIni } from './notes-ini.ts';
 import { reportNotesIni } from './notes-ini-report.ts';

@@ -6,8 +6,8 @@ import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.t
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
+import type { CredentialStore } from '../../reports/keys/key-list.ts';
 import { type CommonOptions, readConfig } from '../context.ts';
-import type { Store } from '../keys/store.ts';
 import type { WantedKey } from './plan.ts';
 import { type PrivateKey, parsePrivateKey, readPrivateKey } from './private-key.ts';
 
@@ -31,7 +31,7 @@ type Ready = { wanted: WantedKey; name: { domain: string; selector: string }; ow
  * The NEK that wraps new keys, from the configuration here. A store that has none yet begins with the one that is
  * configured. Fails with `no-nek`.
  */
-export async function currentNek(store: Store, options: CommonOptions): Promise<Nek> {
+export async function currentNek(store: CredentialStore, options: CommonOptions): Promise<Nek> {
   const { credentials } = await readConfig(options, ['credentials']);
   const neks = await loadNeks(credentials.nek, silentLogger);
   const known = (await store['nek-list']({})).neks.find((n) => n.current) ?? (await firstNek(store, neks));
@@ -43,7 +43,7 @@ export async function currentNek(store: Store, options: CommonOptions): Promise<
   );
 }
 
-async function firstNek(store: Store, neks: readonly Nek[]): Promise<{ name: string; fingerprint: string }> {
+async function firstNek(store: CredentialStore, neks: readonly Nek[]): Promise<{ name: string; fingerprint: string }> {
   const [nek, ...others] = neks;
   if (nek === undefined) {
     throw new SealpostError(
@@ -62,7 +62,7 @@ async function firstNek(store: Store, neks: readonly Nek[]): Promise<{ name: str
 
 /** Read, check, wrap and send each key. What speaks against one holds up no other. */
 export async function importKeys(
-  store: Store,
+  store: CredentialStore,
   wanted: readonly WantedKey[],
   options: ImportOptions,
 ): Promise<Outcome[]> {
@@ -125,7 +125,7 @@ function assertStrong({ algorithm }: PrivateKey, { allowWeak = false }: ImportOp
 }
 
 /** The same key, where the store has it. Fails with `exists` when another one has its name. */
-async function find(store: Store, { name, own }: Ready): Promise<KeyStatus | undefined> {
+async function find(store: CredentialStore, { name, own }: Ready): Promise<KeyStatus | undefined> {
   try {
     const key = await store['key-show'](name);
     if (key.fingerprint === own.fingerprint) return key;
@@ -139,7 +139,12 @@ async function find(store: Store, { name, own }: Ready): Promise<KeyStatus | und
   }
 }
 
-function send(store: Store, nek: Nek, { wanted, name, own }: Ready, options: ImportOptions): Promise<KeyStatus> {
+function send(
+  store: CredentialStore,
+  nek: Nek,
+  { wanted, name, own }: Ready,
+  options: ImportOptions,
+): Promise<KeyStatus> {
   const { algorithm, publicKey, privateKey } = own;
   const activate = options.activate ?? wanted.activate;
   return store['key-import']({

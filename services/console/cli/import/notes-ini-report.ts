@@ -1,10 +1,10 @@
 import type { KeyStatus } from '#services/credential-store/contract.ts';
 import { datedSelector } from '#shared/dkim/dated-selector.ts';
 import type { KeyName } from '#shared/dkim/key-name.ts';
-import { type CommonOptions, print } from '../context.ts';
+import { listKeys } from '../../reports/keys/key-list.ts';
+import { nextText } from '../../reports/keys/text.ts';
+import { type CommonOptions, print, withStore } from '../context.ts';
 import { EXIT, exitCodeOf } from '../exit.ts';
-import { listKeys, withStore } from '../keys/store.ts';
-import { nextText } from '../keys/text.ts';
 import { clean, table } from '../table.ts';
 import { configEntries, domainsYaml } from './domains-yaml.ts';
 import type { NotesIni } from './notes-ini.ts';

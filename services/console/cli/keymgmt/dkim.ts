@@ -1,18 +1,17 @@
 import { KeyAlgorithm, type KeyStatus } from '#services/credential-store/contract.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';
+import { listKeys } from '../../reports/keys/key-list.ts';
+import { recordOf, zoneText } from '../../reports/keys/record.ts';
+import { dnsText, nodesText, problemText } from '../../reports/keys/text.ts';
 import { confirm } from '../confirm.ts';
-import { print } from '../context.ts';
+import { type CommonOptions, print, withStore } from '../context.ts';
 import { afterCreation } from '../keys/create.ts';
 import { writeNew } from '../keys/export.ts';
-import { recordOf, zoneText } from '../keys/record.ts';
-import { listKeys, withStore } from '../keys/store.ts';
-import { dnsText, nodesText, problemText } from '../keys/text.ts';
 import { clean } from '../table.ts';
-import type { KeymgmtOptions } from './command.ts';
 
 /** `sealpost keymgmt … DKIM …`. Each sentence begins as Domino's does, for those who search their logs for it. */
 
-export async function createRsa([domain = '', selector = '', bits = '2048']: string[], options: KeymgmtOptions) {
+export async function createRsa([domain = '', selector = '', bits = '2048']: string[], options: CommonOptions) {
   // Who says 1024 means it: Domino's word is explicit, and no default.
   if (bits === '1024') {
     console.error(
@@ -22,22 +21,22 @@ export async function createRsa([domain = '', selector = '', bits = '2048']: str
   await create(domain, selector, KeyAlgorithm.parse(`rsa-${bits}`), options);
 }
 
-export async function createEd25519([domain = '', selector = '']: string[], options: KeymgmtOptions) {
+export async function createEd25519([domain = '', selector = '']: string[], options: CommonOptions) {
   await create(domain, selector, 'ed25519', options);
 }
 
-async function create(domain: string, selector: string, algorithm: KeyAlgorithm, options: KeymgmtOptions) {
+async function create(domain: string, selector: string, algorithm: KeyAlgorithm, options: CommonOptions) {
   const request = { domain, selector, algorithm, allowWeak: algorithm === 'rsa-1024' };
   const key = await withStore(options, (store) => store['key-create'](request));
   print(options, key, () => [`Created DKIM key ${dkimRecordName(key)}`, '', afterCreation(key)].join('\n'));
 }
 
-export async function showAll(_: string[], options: KeymgmtOptions) {
+export async function showAll(_: string[], options: CommonOptions) {
   const { keys } = await withStore(options, (store) => listKeys(store));
   print(options, { keys }, () => [...keys.map(line), 'Show All DKIM Keys succeeded.'].join('\n'));
 }
 
-export async function showDomain([domain = '']: string[], options: KeymgmtOptions) {
+export async function showDomain([domain = '']: string[], options: CommonOptions) {
   const { keys } = await withStore(options, (store) => listKeys(store, domain));
   print(options, { keys }, () => [...keys.map(line), `Show DKIM Keys of ${clean(domain)} succeeded.`].join('\n'));
 }
@@ -60,14 +59,17 @@ function line(key: KeyStatus): string {
  * The file is what a zone takes in with $INCLUDE as it is: the whole line, its value split into strings of at most 255
  * bytes. Domino's file holds the bare value, which zones and many forms refuse; `--value` writes that.
  */
-export async function exportDns([domain = '', selector = '', file = '']: string[], options: KeymgmtOptions) {
+export async function exportDns(
+  [domain = '', selector = '', file = '']: string[],
+  options: CommonOptions & { value?: boolean },
+) {
   const key = await withStore(options, (store) => store['key-show']({ domain, selector }));
   const record = recordOf(key);
   await writeNew(file, `${options.value ? record.value : zoneText(record)}\n`, 0o644);
   print(options, { ...record, file }, () => `Exported the DNS TXT record of ${dkimRecordName(key)} to ${file}`);
 }
 
-export async function remove([domain = '', selector = '']: string[], options: KeymgmtOptions) {
+export async function remove([domain = '', selector = '']: string[], options: CommonOptions & { yes?: boolean }) {
   await confirm(`Key ${selector} of ${domain} and its record are removed for good`, options);
   await withStore(options, (store) => store['key-delete']({ domain, selector }));
   print(options, { domain, selector }, () => `Deleted DKIM key ${clean(dkimRecordName({ domain, selector }))}`);

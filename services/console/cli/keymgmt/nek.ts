@@ -1,15 +1,13 @@
 import type { NekStatus } from '#services/credential-store/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { print, readConfig } from '../context.ts';
+import { type CommonOptions, print, readConfig, withStore } from '../context.ts';
 import { addNek } from '../keys/nek-file.ts';
-import { withStore } from '../keys/store.ts';
 import { clean } from '../table.ts';
-import type { KeymgmtOptions } from './command.ts';
 
 /** `sealpost keymgmt … NEK …`. Each sentence begins as Domino's does, for those who search their logs for it. */
 
 /** Needs no node: the first NEK is made before there is one. A running node reads its file again at every use. */
-export async function create([name = '']: string[], options: KeymgmtOptions) {
+export async function create([name = '']: string[], options: CommonOptions) {
   const file = await nekFile(name, options);
   const { fingerprint } = await addNek(file, name);
   print(options, { name, fingerprint, file }, () =>
@@ -23,7 +21,7 @@ export async function create([name = '']: string[], options: KeymgmtOptions) {
   );
 }
 
-async function nekFile(name: string, options: KeymgmtOptions): Promise<string> {
+async function nekFile(name: string, options: CommonOptions): Promise<string> {
   const { credentials } = await readConfig(options, ['credentials']);
   if (typeof credentials.nek === 'string') return credentials.nek;
   if (credentials.nek === undefined) {
@@ -39,7 +37,7 @@ async function nekFile(name: string, options: KeymgmtOptions): Promise<string> {
   );
 }
 
-export async function createStore([name = '']: string[], options: KeymgmtOptions) {
+export async function createStore([name = '']: string[], options: CommonOptions) {
   const nek = await withStore(options, (store) => store['nek-use']({ name }));
   print(options, nek, () =>
     [
@@ -50,7 +48,7 @@ export async function createStore([name = '']: string[], options: KeymgmtOptions
   );
 }
 
-export async function showAll(_: string[], options: KeymgmtOptions) {
+export async function showAll(_: string[], options: CommonOptions) {
   const { neks } = await withStore(options, (store) => store['nek-list']({}));
   print(options, { neks }, () => [...neks.map(line), 'Show All NEKs succeeded.'].join('\n'));
 }
@@ -67,7 +65,7 @@ function line(nek: NekStatus): string {
   return clean(`NEK : ${facts.join(', ')}`);
 }
 
-export async function rotate([name = '']: string[], options: KeymgmtOptions) {
+export async function rotate([name = '']: string[], options: CommonOptions) {
   const answer = await withStore(options, (store) => store['nek-rotate']({ name }));
   const { nek, rewrapped } = answer;
   print(options, answer, () =>
@@ -84,7 +82,7 @@ const lacking = (nek: NekStatus): string[] =>
     ? []
     : [clean(`warning: NEK ${nek.name} is not in credentials.nek of ${nek.lacking.join(', ')}: add it there`)];
 
-export async function remove([name = '']: string[], options: KeymgmtOptions) {
+export async function remove([name = '']: string[], options: CommonOptions) {
   await withStore(options, (store) => store['nek-delete']({ name }));
   print(options, { name }, () =>
     [

@@ -1,9 +1,9 @@
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
+import type { CredentialStore } from '../../reports/keys/key-list.ts';
+import { nextText, rotationText } from '../../reports/keys/text.ts';
 import { confirm } from '../confirm.ts';
-import { type CommonOptions, print } from '../context.ts';
+import { type CommonOptions, print, withStore } from '../context.ts';
 import { clean } from '../table.ts';
-import { type Store, withStore } from './store.ts';
-import { nextText, rotationText } from './text.ts';
 
 /** What an operator decides about one key, or about the rotation under way. */
 
@@ -30,7 +30,10 @@ export async function remove(domain: string, selector: string, options: CommonOp
   );
 }
 
-async function changeKey(options: CommonOptions, change: (store: Store) => Promise<KeyStatus>): Promise<void> {
+async function changeKey(
+  options: CommonOptions,
+  change: (store: CredentialStore) => Promise<KeyStatus>,
+): Promise<void> {
   const key = await withStore(options, change);
   print(options, key, () => clean(`key ${key.selector} of ${key.domain}, ${key.state}: ${nextText(key)}`));
 }
@@ -50,7 +53,7 @@ export async function resume(domain: string, options: CommonOptions): Promise<vo
 
 async function changeRotation(
   options: CommonOptions,
-  change: (store: Store) => Promise<RotationStatus>,
+  change: (store: CredentialStore) => Promise<RotationStatus>,
 ): Promise<void> {
   const rotation = await withStore(options, change);
   print(options, rotation, () => clean(rotationText(rotation)));

@@ -1,8 +1,7 @@
 import type { KeyAlgorithm, KeyStatus } from '#services/credential-store/contract.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';
-import { type CommonOptions, print } from '../context.ts';
-import { recordOf } from './record.ts';
-import { withStore } from './store.ts';
+import { recordOf } from '../../reports/keys/record.ts';
+import { type CommonOptions, print, withStore } from '../context.ts';
 
 /** `sealpost keys create`. */
 

@@ -8,9 +8,8 @@ import { describeNek, describeNeks, findNek } from '#shared/dkim/nek.ts';
 import { publishedBytes } from '#shared/dkim/public-key.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
-import { type CommonOptions, print, readConfig } from '../context.ts';
+import { type CommonOptions, print, readConfig, withStore } from '../context.ts';
 import { usageError } from '../exit.ts';
-import { withStore } from './store.ts';
 
 /**
  * `sealpost keys export`: a private key in clear, for another system. It comes wrapped over the bus and is opened

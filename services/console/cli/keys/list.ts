@@ -1,10 +1,10 @@
 import type { KeyStatus, RotationStatus, ScheduleStatus } from '#services/credential-store/contract.ts';
 import { errorCode } from '#shared/errors.ts';
 import { formatDuration } from '#shared/units.ts';
-import { type CommonOptions, print } from '../context.ts';
+import { askEach, type CredentialStore, type KeyList, listKeys } from '../../reports/keys/key-list.ts';
+import { dnsText, nodesText, noteText, rotationText, scheduleText } from '../../reports/keys/text.ts';
+import { type CommonOptions, print, withStore } from '../context.ts';
 import { clean, shorten, table } from '../table.ts';
-import { askEach, type KeyList, listKeys, type Store, withStore } from './store.ts';
-import { dnsText, nodesText, noteText, rotationText, scheduleText } from './text.ts';
 
 /** `sealpost keys list`: every key, and below the table all that needs a look. */
 
@@ -16,7 +16,7 @@ export async function list(domain: string | undefined, options: CommonOptions & 
   print(options, value, () => report(overview, options.wide ?? false));
 }
 
-async function ask(store: Store, domain: string | undefined): Promise<Overview> {
+async function ask(store: CredentialStore, domain: string | undefined): Promise<Overview> {
   const [keys, { schedules }] = await Promise.all([listKeys(store, domain), store['schedule-list']({})]);
   // Of no use for a single key: a rotation has one that leaves and one that comes.
   const domains = [...Map.groupBy(keys.keys, (k) => k.domain)]
@@ -34,7 +34,7 @@ async function ask(store: Store, domain: string | undefined): Promise<Overview> 
   };
 }
 
-async function findRotation(store: Store, domain: string): Promise<RotationStatus | undefined> {
+async function findRotation(store: CredentialStore, domain: string): Promise<RotationStatus | undefined> {
   try {
     return await store['rotation-show']({ domain });
   } catch (error) {
@@ -44,7 +44,7 @@ async function findRotation(store: Store, domain: string): Promise<RotationStatu
 }
 
 /** The nodes that live, as `node` hears them. */
-export async function liveNodes(store: Store, node: string): Promise<string[]> {
+export async function liveNodes(store: CredentialStore, node: string): Promise<string[]> {
   const { holders } = await store['status-show']({}, { node });
   return [...new Set(holders.map((h) => h.node))].sort();
 }

@@ -1,11 +1,11 @@
 import type { RotationStatus } from '#services/credential-store/contract.ts';
 import { parseDuration } from '#shared/units.ts';
-import { type CommonOptions, print } from '../context.ts';
+import { type CredentialStore, listKeys } from '../../reports/keys/key-list.ts';
+import { recordOf } from '../../reports/keys/record.ts';
+import { changeText } from '../../reports/keys/text.ts';
+import { type CommonOptions, print, withStore } from '../context.ts';
 import { usageError } from '../exit.ts';
 import { clean } from '../table.ts';
-import { recordOf } from './record.ts';
-import { listKeys, type Store, withStore } from './store.ts';
-import { changeText } from './text.ts';
 import { watchRotation } from './watch.ts';
 
 /** `sealpost keys rotate`, and `keys watch` for a rotation that runs already. */
@@ -43,7 +43,7 @@ export async function watch(domain: string, options: CommonOptions): Promise<voi
 }
 
 /** What was begun, and what there is to do for those who publish records by hand. */
-async function begun(store: Store, rotation: RotationStatus): Promise<string> {
+async function begun(store: CredentialStore, rotation: RotationStatus): Promise<string> {
   const { keys } = await listKeys(store, rotation.domain);
   const records = keys
     .filter((key) => key.publish === 'manual' && rotation.to.some((to) => to.selector === key.selector))

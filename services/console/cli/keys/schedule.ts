@@ -1,9 +1,8 @@
 import { parseDuration } from '#shared/units.ts';
-import { type CommonOptions, print } from '../context.ts';
+import { scheduleText } from '../../reports/keys/text.ts';
+import { type CommonOptions, print, withStore } from '../context.ts';
 import { usageError } from '../exit.ts';
 import { clean } from '../table.ts';
-import { withStore } from './store.ts';
-import { scheduleText } from './text.ts';
 
 /** `sealpost keys schedule`: sets, removes and shows when a domain's keys are replaced. */
 

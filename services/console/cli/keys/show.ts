@@ -1,12 +1,11 @@
 import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { formatDuration } from '#shared/units.ts';
-import { type CommonOptions, formatTime, print } from '../context.ts';
+import { formatDuration, formatTime } from '#shared/units.ts';
+import { leavesNothing, recordOf, removalText, zoneText } from '../../reports/keys/record.ts';
+import { dnsText, nextText, nodesText, problemText } from '../../reports/keys/text.ts';
+import { type CommonOptions, print, withStore } from '../context.ts';
 import { cleanLines, pairs, table } from '../table.ts';
 import { liveNodes } from './list.ts';
-import { leavesNothing, recordOf, removalText, zoneText } from './record.ts';
-import { withStore } from './store.ts';
-import { dnsText, nextText, nodesText, problemText } from './text.ts';
 
 /** `sealpost keys show` and `keys export-dns`: one key. */
 

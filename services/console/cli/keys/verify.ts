@@ -1,9 +1,9 @@
 import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { type CommonOptions, print } from '../context.ts';
+import { askEach, type CredentialStore, listKeys } from '../../reports/keys/key-list.ts';
+import { type CommonOptions, print, withStore } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { table } from '../table.ts';
-import { askEach, listKeys, type Store, withStore } from './store.ts';
 
 /** `sealpost keys verify`: every key at every name server, asked from every node, and whether every signer has it. */
 
@@ -42,7 +42,7 @@ export async function verify(
   if (!ok) process.exitCode = EXIT.failed;
 }
 
-async function verifyKey(store: Store, key: KeyStatus): Promise<Verified> {
+async function verifyKey(store: CredentialStore, key: KeyStatus): Promise<Verified> {
   const { domain, selector } = key;
   const { views, unproven } = await store['key-verify']({ domain, selector });
   const missing = OVER.has(key.state) ? [] : unproven;

@@ -3,12 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { RotationStatus } from '#services/credential-store/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import { formatDuration } from '#shared/units.ts';
-import { type CommonOptions, formatTime } from '../context.ts';
-import { describeError, EXIT, exitCodeOf } from '../exit.ts';
+import { formatDuration, formatTime } from '#shared/units.ts';
+import { describeError } from '../../reports/describe-error.ts';
+import type { CredentialStore } from '../../reports/keys/key-list.ts';
+import { rotationText } from '../../reports/keys/text.ts';
+import type { CommonOptions } from '../context.ts';
+import { EXIT, exitCodeOf } from '../exit.ts';
 import { clean, shorten } from '../table.ts';
-import type { Store } from './store.ts';
-import { rotationText } from './text.ts';
 
 /**
  * Follows a rotation until it has ended. It only looks: the rotation goes on by itself when this ends. The node is
@@ -21,7 +22,11 @@ const PATIENCE = { timeout: 5000 };
 const INTERRUPTED = 130;
 
 /** Show a rotation from what is known of it, `first`, to its end. Sets exit code 0 only when every node has switched. */
-export async function watchRotation(store: Store, first: RotationStatus, options: CommonOptions): Promise<void> {
+export async function watchRotation(
+  store: CredentialStore,
+  first: RotationStatus,
+  options: CommonOptions,
+): Promise<void> {
   const view = options.json ? jsonView() : stdout.isTTY ? terminalView() : lineView();
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort();
@@ -54,7 +59,7 @@ function isOver({ state, sideBySideUntil }: RotationStatus): boolean {
 
 /** The rotation as it is a moment later, however long it takes until somebody can say; undefined when interrupted. */
 async function news(
-  store: Store,
+  store: CredentialStore,
   known: RotationStatus,
   view: View,
   interrupted: AbortSignal,

@@ -4,8 +4,8 @@ import { credentialStoreContract } from '#services/credential-store/contract.ts'
 import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
-import type { Caller } from '../../cli/context.ts';
-import { describeError } from '../../cli/exit.ts';
+import type { Clients } from '../clients.ts';
+import { describeError } from '../describe-error.ts';
 
 /** Asks every process of the cluster for all that `sealpost cluster status` shows. */
 
@@ -43,8 +43,8 @@ export type ClusterFacts = {
   processes: ProcessFacts[];
 };
 
-export async function gatherCluster(caller: Caller): Promise<ClusterFacts> {
-  const first = await caller.client(memberContract)['member-list']({}, PATIENCE);
+export async function gatherCluster(clients: Clients): Promise<ClusterFacts> {
+  const first = await clients.client(memberContract)['member-list']({}, PATIENCE);
   const { node, away } = first;
   // On a node that is cut off only the own process can be asked.
   const reachable = (id: string): boolean => away === undefined || id === first.process;
@@ -56,11 +56,11 @@ export async function gatherCluster(caller: Caller): Promise<ClusterFacts> {
     if (next.length === 0) break;
     for (const { member } of next) asked.add(member.process);
     // Each may know of others whom nobody else hears.
-    const answers = next.filter(({ member }) => reachable(member.process)).map((facts) => ask(caller, facts));
+    const answers = next.filter(({ member }) => reachable(member.process)).map((facts) => ask(clients, facts));
     for (const sees of await Promise.all(answers)) learn(known, sees);
   }
   const processes = [...known.values()].sort((a, b) => order(a.member, b.member));
-  await settleKeys(caller, processes);
+  await settleKeys(clients, processes);
   return { node, ...(away !== undefined && { away }), processes };
 }
 
@@ -74,10 +74,10 @@ function learn(known: Map<string, ProcessFacts>, members: readonly Member[]): vo
 }
 
 /** Ask a process everything; resolves to whom it knows. */
-async function ask(caller: Caller, facts: ProcessFacts): Promise<Member[]> {
+async function ask(clients: Clients, facts: ProcessFacts): Promise<Member[]> {
   const here = { ...PATIENCE, node: facts.member.process };
   try {
-    const member = caller.client(memberContract);
+    const member = clients.client(memberContract);
     for (let i = 0; i < PINGS; i++) {
       const began = performance.now();
       const { time } = await member['member-ping']({}, here);
@@ -88,14 +88,16 @@ async function ask(caller: Caller, facts: ProcessFacts): Promise<Member[]> {
     }
     facts.sees = (await member['member-list']({}, here)).members;
     if (facts.member.services.includes('router')) {
-      const { active, deferred, hold, refusing, copies } = await caller.client(routerContract)['status-show']({}, here);
+      const { active, deferred, hold, refusing, copies } = await clients
+        .client(routerContract)
+        ['status-show']({}, here);
       facts.queue = {
         messages: active + deferred + hold,
         ...(refusing !== undefined && { refusing }),
         ...(copies !== undefined && { copies: copiesOf(copies) }),
       };
     }
-    await askKeys(caller, facts);
+    await askKeys(clients, facts);
   } catch (error) {
     facts.trouble = troubleText(error);
   }
@@ -106,29 +108,29 @@ function copiesOf({ elsewhere, missing, held, lease, renewed }: Copies): Copies 
   return { elsewhere, missing, held, lease, ...(renewed !== undefined && { renewed }) };
 }
 
-async function askKeys(caller: Caller, facts: ProcessFacts): Promise<void> {
+async function askKeys(clients: Clients, facts: ProcessFacts): Promise<void> {
   const here = { ...PATIENCE, node: facts.member.process };
   const { services } = facts.member;
   const held: { revision: number; behind?: string | undefined }[] = [];
   if (services.includes('credential-store')) {
-    const { revision, state, problem } = await caller.client(credentialStoreContract)['status-show']({}, here);
+    const { revision, state, problem } = await clients.client(credentialStoreContract)['status-show']({}, here);
     const follows = state === 'local' || state === 'following';
     held.push({ revision, behind: follows ? undefined : (problem ?? `its credential-store is ${state}`) });
   }
-  if (services.includes('signer')) held.push(await caller.client(signerContract)['status-show']({}, here));
+  if (services.includes('signer')) held.push(await clients.client(signerContract)['status-show']({}, here));
   if (held.length === 0) return;
   const behind = held.find((h) => h.behind !== undefined)?.behind;
   facts.keys = { revision: Math.min(...held.map((h) => h.revision)), ...(behind !== undefined && { behind }) };
 }
 
 /** Keys that differ may be a change on its way: look again. */
-async function settleKeys(caller: Caller, processes: readonly ProcessFacts[]): Promise<void> {
+async function settleKeys(clients: Clients, processes: readonly ProcessFacts[]): Promise<void> {
   const holding = processes.filter((p) => p.keys !== undefined && p.trouble === undefined);
   if (new Set(holding.map((p) => p.keys?.revision)).size < 2) return;
   await delay(SETTLE_MS);
   await Promise.all(
     holding.map((facts) =>
-      askKeys(caller, facts).catch((error: unknown) => {
+      askKeys(clients, facts).catch((error: unknown) => {
         facts.trouble = troubleText(error);
       }),
     ),

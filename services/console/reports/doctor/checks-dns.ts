@@ -1,5 +1,5 @@
 import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
-import { leavesNothing, removalText } from '../../cli/keys/record.ts';
+import { leavesNothing, removalText } from '../keys/record.ts';
 import {
   type Check,
   type CheckedKey,

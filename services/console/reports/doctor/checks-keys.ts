@@ -1,6 +1,6 @@
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { formatDuration } from '#shared/units.ts';
-import { nextText } from '../../cli/keys/text.ts';
+import { nextText } from '../keys/text.ts';
 import { type Check, type Facts, type Finding, keyArguments, keyName, listText } from './finding.ts';
 
 /** Whether the keys are good, and come on. */

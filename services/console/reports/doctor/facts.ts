@@ -3,7 +3,7 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
-import { askEach, listKeys, type Store } from '../../cli/keys/store.ts';
+import { askEach, type CredentialStore, listKeys } from '../keys/key-list.ts';
 import type { CheckedKey, Facts, StoreStatus } from './finding.ts';
 
 /** Asks the store for all that the checks look at; of one domain, or of all. */
@@ -11,7 +11,7 @@ import type { CheckedKey, Facts, StoreStatus } from './finding.ts';
 /** A change is everywhere within a moment; who has not seen it by then does not follow. */
 const SETTLE_MS = 2000;
 
-export async function gatherFacts(store: Store, config: Config, only: string | undefined): Promise<Facts> {
+export async function gatherFacts(store: CredentialStore, config: Config, only: string | undefined): Promise<Facts> {
   const domain = only === undefined ? undefined : normalizeDomain(only);
   const [status, { keys: stored }, { neks }] = await Promise.all([
     settledStatus(store),
@@ -34,14 +34,14 @@ export async function gatherFacts(store: Store, config: Config, only: string | u
 }
 
 /** Revisions that differ at first may be a change on its way. */
-async function settledStatus(store: Store): Promise<StoreStatus> {
+async function settledStatus(store: CredentialStore): Promise<StoreStatus> {
   const first = await store['status-show']({});
   if (new Set(first.holders.map((h) => h.revision)).size < 2) return first;
   await delay(SETTLE_MS);
   return store['status-show']({}, { node: first.node });
 }
 
-async function checkKey(store: Store, key: KeyStatus): Promise<CheckedKey> {
+async function checkKey(store: CredentialStore, key: KeyStatus): Promise<CheckedKey> {
   const { domain, selector } = key;
   try {
     const { views, unproven } = await store['key-verify']({ domain, selector });
@@ -51,7 +51,7 @@ async function checkKey(store: Store, key: KeyStatus): Promise<CheckedKey> {
   }
 }
 
-async function rotationOf(store: Store, domain: string): Promise<RotationStatus | undefined> {
+async function rotationOf(store: CredentialStore, domain: string): Promise<RotationStatus | undefined> {
   try {
     return await store['rotation-show']({ domain });
   } catch (error) {

@@ -7,7 +7,6 @@ import type {
   NekStatus,
   RotationStatus,
 } from '#services/credential-store/contract.ts';
-import { clean } from '../../cli/table.ts';
 
 /** What `sealpost doctor` knows, and what it says. A check is a function from the one to the other; it asks nobody. */
 
@@ -51,11 +50,6 @@ export type Facts = {
 };
 
 export type Check = (facts: Facts) => Finding[];
-
-/** A finding as people read it. */
-export function findingLine({ severity, about, text, help }: Finding): string {
-  return clean(`${severity}: ${about}: ${text}. To do: ${help}.`);
-}
 
 /** `s1 of example.com` */
 export const keyName = ({ key }: CheckedKey): string => `${key.selector} of ${key.domain}`;

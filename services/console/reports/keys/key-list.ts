@@ -1,24 +1,14 @@
-import { credentialStoreContract, type KeyStatus } from '#services/credential-store/contract.ts';
+import type { KeyStatus } from '#services/credential-store/contract.ts';
 import type { Calls } from '#services/topology.ts';
-import { type Caller, type CommonOptions, openCaller } from '../context.ts';
 
-/** The credential-store of the running node; of the nearest one that answers where there is a bus. */
-export type Store = Calls<'operator', 'credential-store'>;
+/** The credential-store of the running node; with a bus, of the nearest node that answers. */
+export type CredentialStore = Calls<'operator', 'credential-store'>;
 
-/** Connect, ask, close. Fails with `no-node`, or as `ask` does. */
-export async function withStore<T>(
-  options: CommonOptions,
-  ask: (store: Store, caller: Caller) => Promise<T>,
-): Promise<T> {
-  await using caller = await openCaller(options);
-  return await ask(caller.client(credentialStoreContract), caller);
-}
-
-/** `node`: who answered. `behind`: why it may not know the newest. */
+/** `node`: which one answered. `behind`: why it may not know the newest. */
 export type KeyList = { node: string; behind?: string; keys: KeyStatus[] };
 
 /** Every key, or every key of a domain, in the order of domain and selector. */
-export async function listKeys(store: Store, domain?: string): Promise<KeyList> {
+export async function listKeys(store: CredentialStore, domain?: string): Promise<KeyList> {
   const keys: KeyStatus[] = [];
   let after: string | undefined;
   for (;;) {
@@ -33,15 +23,15 @@ export async function listKeys(store: Store, domain?: string): Promise<KeyList> 
   }
 }
 
-/** How many questions are asked at once. */
-const AT_ONCE = 16;
+/** How many questions are asked concurrently. */
+const CONCURRENT = 16;
 
 /** The answers to all questions, in their order. */
 export async function askEach<T, R>(items: readonly T[], ask: (item: T) => Promise<R>): Promise<R[]> {
   const answers = new Array<R>(items.length);
   const queue = items.entries();
   await Promise.all(
-    Array.from({ length: Math.min(AT_ONCE, items.length) }, async () => {
+    Array.from({ length: Math.min(CONCURRENT, items.length) }, async () => {
       for (const [i, item] of queue) answers[i] = await ask(item);
     }),
   );

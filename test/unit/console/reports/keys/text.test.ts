@@ -8,7 +8,7 @@ import {
   problemText,
   rotationText,
   scheduleText,
-} from '#services/console/cli/keys/text.ts';
+} from '#services/console/reports/keys/text.ts';
 import { KeyState, type KeyStatus } from '#services/credential-store/contract.ts';
 import { keyStatus, rotationStatus } from '#test/kit/dkim/fake-credential-store.ts';
 

@@ -1,15 +1,15 @@
 import type { Command } from 'commander';
 import { type CommonOptions, withCommon } from '../context.ts';
 import { usageError } from '../exit.ts';
-import * as dkim from './dkim.ts';
-import * as nek from './nek.ts';
+import * as dkim from '../keymgmt/dkim.ts';
+import * as nek from '../keymgmt/nek.ts';
 
 /**
  * `sealpost keymgmt …`: the words that Domino's administrators know. Keywords are in any case, as there; what they do
  * is what `sealpost keys` does, once for every node.
  */
 
-export type KeymgmtOptions = CommonOptions & { yes?: boolean; value?: boolean };
+type KeymgmtOptions = CommonOptions & { yes?: boolean; value?: boolean };
 
 /**
  * A form: keywords, `<names>` and `[options at the end]`. `words` of a run are what stands for the names, and for the

@@ -1,6 +1,5 @@
 import type { KeyStatus, RotationStatus, ScheduleStatus } from '#services/credential-store/contract.ts';
-import { formatDuration } from '#shared/units.ts';
-import { formatTime } from '../context.ts';
+import { formatDuration, formatTime } from '#shared/units.ts';
 
 /** What people read of keys, rotations and schedules. Nothing here is cleaned for the terminal: `table` and `pairs` do that. */
 

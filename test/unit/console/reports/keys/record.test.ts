@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { leavesNothing, recordOf, removalText } from '#services/console/cli/keys/record.ts';
+import { leavesNothing, recordOf, removalText } from '#services/console/reports/keys/record.ts';
 import type { KeyStatus } from '#services/credential-store/contract.ts';
 import { keyStatus } from '#test/kit/dkim/fake-credential-store.ts';
 
