@@ -119,7 +119,7 @@ export async function brokenYaml(docs: Docs): Promise<string[]> {
   return complaints;
 }
 
-/** What sections stand in, so that rules about several sections are kept. */
+/** The configuration that sections are merged into, so that rules about several sections hold. */
 const REST = {
   node: { name: 'edge-1', hostname: 'mx1.example.com' },
   bus: { servers: ['nats://127.0.0.1:4222'] },

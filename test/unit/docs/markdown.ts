@@ -13,7 +13,7 @@ export function parsePage(text: string): Page {
     text: code.replace(/\s+/g, ' ').replaceAll('\\|', '|').trim(),
     line: lineOf(index),
   }));
-  // What looks like a link inside of a code span is none.
+  // A code span has no links, whatever it looks like.
   const plain = prose.replace(/(`+)[^`]+\1/g, (span) => span.replace(/[^\n]/g, '~'));
   const links = [...plain.matchAll(/\]\(([^)\s]+)\)/g)].map(({ 1: target = '', index }) => ({
     target,

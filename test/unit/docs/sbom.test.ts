@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { compare, noticeText, shippedPackages } from '#test/kit/docs/packages.ts';
 import { ROOT } from '#test/kit/docs/pages.ts';
 
-/** The bill of materials and NOTICE are those of the packages that ship; where not, `npm run sbom` writes them anew. */
+/** The bill of materials and NOTICE agree with the packages that ship; `npm run sbom` writes both. */
 
 type Component = { name: string; version: string; purl: string; hashes: { alg: string; content: string }[] };
 

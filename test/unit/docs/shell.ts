@@ -17,7 +17,7 @@ export function commandsOf(line: string): string[][] {
 /** White space, operators, or a word with its quotes, `$(…)` and `<placeholders>`. */
 const TOKEN = /\s+|[&|;]+|(?:"[^"]*"|'[^']*'|\$\([^)]*\)|<[^<>]*>|[^\s&|;"'])+/g;
 
-/** What `sealpost` is asked in a simple command, however it is started; undefined where it is not. */
+/** The arguments of `sealpost` in a simple command, however it is started; undefined for another program. */
 export function sealpostArguments(command: readonly string[]): string[] | undefined {
   const words = command.slice(command.findIndex((word) => !/^[A-Z_]+=/.test(word)));
   const program = basename(words[0] ?? '');
