@@ -7,10 +7,14 @@ import { ROOT } from '#test/kit/docs/pages.ts';
 
 /** The bill of materials and NOTICE agree with the packages that ship; `npm run sbom` writes both. */
 
-type Component = { name: string; version: string; purl: string; hashes: { alg: string; content: string }[] };
+type Component = { name: string; version: string; hashes: { alg: string; content: string }[] };
 
 const text = await readFile(join(ROOT, 'sbom.cdx.json'), 'utf8');
-const sbom = JSON.parse(text) as { bomFormat: string; components: Component[] };
+const sbom = JSON.parse(text) as {
+  bomFormat: string;
+  components: Component[];
+  dependencies: { ref: string; dependsOn: string[] }[];
+};
 
 test('the bill of materials has every package that ships, with the checksum of package-lock.json, and no other', async () => {
   assert.equal(sbom.bomFormat, 'CycloneDX');
@@ -21,6 +25,14 @@ test('the bill of materials has every package that ships, with the checksum of p
   const shipped = (await shippedPackages()).map(({ name, version, sha512 }) => `${name}@${version} ${sha512}`);
   assert.ok(shipped.length > 10);
   assert.deepEqual(listed.toSorted(compare), shipped.toSorted(compare));
+});
+
+test('the bill of materials names the direct dependencies', async () => {
+  const manifest = await readFile(join(ROOT, 'package.json'), 'utf8');
+  const { version, dependencies } = JSON.parse(manifest) as { version: string; dependencies: Record<string, string> };
+  const direct = Object.entries(dependencies).map(([name, exact]) => `${name}@${exact}`);
+  const own = sbom.dependencies.find(({ ref }) => ref === `sealpost@${version}`);
+  assert.deepEqual(own?.dependsOn.toSorted(compare), direct.toSorted(compare));
 });
 
 test('the bill of materials says nothing of when and where it was made', () => {
