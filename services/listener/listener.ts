@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import ipaddr from 'ipaddr.js';
 import type { ListenerConfig } from '#cluster/config/schema/schema.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import { Session, type SessionDependencies } from './session/session.ts';
-import { type Connection, Server } from './smtp-server/server.ts';
+import { Session, type SessionDeps } from './session/session.ts';
+import { type ClientConnection, SmtpServer } from './smtp-server/server.ts';
 import type { TlsMaterial } from './tls-material.ts';
 
 /**
@@ -21,14 +21,14 @@ const NO_IPV6 = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL']);
 export class Listener {
   /** In force for new and running sessions; a change of address, port or implicit TLS needs another listener. */
   config: ListenerConfig;
-  readonly #dependencies: SessionDependencies;
-  readonly #server: Server;
+  readonly #deps: SessionDeps;
+  readonly #server: SmtpServer;
   #listening = false;
 
-  constructor(config: ListenerConfig, dependencies: SessionDependencies, tls: TlsMaterial) {
+  constructor(config: ListenerConfig, deps: SessionDeps, tls: TlsMaterial) {
     this.config = config;
-    this.#dependencies = dependencies;
-    const { settings, log } = dependencies;
+    this.#deps = deps;
+    const { settings, log } = deps;
     const options = {
       secure: config.tls === 'implicit',
       logger: false,
@@ -41,13 +41,13 @@ export class Listener {
         return settings.current.limits.timeout;
       },
     };
-    this.#server = new Server(options, {
+    this.#server = new SmtpServer(options, {
       tls,
       expectsProxy: (address) => matches(this.config.proxy, address),
-      session: (wire) => new Session(dependencies, this, wire),
+      session: (connection) => new Session(deps, this, connection),
       failed: (error) => {
         log.info(
-          { listener: this.config.name, peer: error.remoteAddress, problem: errorText(error) },
+          { listener: this.config.name, peer: error.remoteAddress, error: errorText(error) },
           'connection failed',
         );
       },
@@ -60,7 +60,7 @@ export class Listener {
     return address === null || typeof address === 'string' ? this.config.port : address.port;
   }
 
-  get connections(): ReadonlySet<Connection> {
+  get connections(): ReadonlySet<ClientConnection> {
     return this.#server.open;
   }
 
@@ -90,7 +90,7 @@ export class Listener {
       throw new SealpostError('listen-failed', message, { cause });
     }
     this.#listening = true;
-    this.#dependencies.log.info({ listener: name, address, port: this.port, tls: this.config.tls }, 'listening');
+    this.#deps.log.info({ listener: name, address, port: this.port, tls: this.config.tls }, 'listening');
   }
 
   /**
@@ -102,10 +102,10 @@ export class Listener {
     this.#listening = false;
     const closed = once(this.#server.server, 'close');
     this.#server.stopAccepting();
-    for (const connection of this.#server.open) connection.dialogue.drain();
+    for (const connection of this.#server.open) connection.smtpSession.drain();
     const timers = [
       setTimeout(() => {
-        for (const connection of this.#server.open) connection.dialogue.abandon();
+        for (const connection of this.#server.open) connection.smtpSession.abandon();
       }, grace),
       setTimeout(() => {
         for (const connection of this.#server.open) connection.destroy();

@@ -10,7 +10,7 @@ import { Placement } from './message/placement.ts';
 import { SessionCounts } from './session/session-counts.ts';
 import { TlsMaterial } from './tls-material.ts';
 
-export type ListenerDependencies = {
+export type ListenerDeps = {
   settings: Settings;
   log: Logger;
   policy: Calls<'listener', 'policy'>;
@@ -25,8 +25,8 @@ const GRACE = 10_000;
  * The listener service: SMTP on every configured port. Whom it calls: policy about everything a client asks for, a
  * router to keep what was accepted. `start` rejects when a port or the certificate cannot be used.
  */
-export function createListenerService(dependencies: ListenerDependencies): Service<ListenerContract> {
-  const listeners = new Listeners(dependencies);
+export function createListenerService(deps: ListenerDeps): Service<ListenerContract> {
+  const listeners = new Listeners(deps);
   return {
     contract: listenerContract,
     handlers: { 'status-show': () => ({ listeners: listeners.status() }) },
@@ -40,7 +40,7 @@ export function createListenerService(dependencies: ListenerDependencies): Servi
  * A listener that cannot be opened then is logged; everything else goes on.
  */
 class Listeners {
-  readonly #dependencies: ListenerDependencies;
+  readonly #deps: ListenerDeps;
   readonly #tls: TlsMaterial;
   readonly #counts = new SessionCounts();
   readonly #placement: Placement;
@@ -51,14 +51,14 @@ class Listeners {
   #deafen: (() => void) | undefined;
   #changes: Promise<void> = Promise.resolve();
 
-  constructor(dependencies: ListenerDependencies) {
-    this.#dependencies = dependencies;
-    this.#tls = new TlsMaterial(dependencies.log);
-    this.#placement = new Placement(dependencies.settings.current.node.name, dependencies.router['transfer-open']);
+  constructor(deps: ListenerDeps) {
+    this.#deps = deps;
+    this.#tls = new TlsMaterial(deps.log);
+    this.#placement = new Placement(deps.settings.current.node.name, deps.router['transfer-open']);
   }
 
   async start(): Promise<void> {
-    const { settings, onRouters } = this.#dependencies;
+    const { settings, onRouters } = this.#deps;
     this.#tls.use(settings.current.tls);
     this.#deafen = this.#placement.start(onRouters);
     for (const config of settings.current.listeners) await this.#add(config);
@@ -108,7 +108,7 @@ class Listeners {
       try {
         await this.#add(config);
       } catch (error) {
-        this.#dependencies.log.error({ listener: name, problem: errorText(error) }, 'listener not opened');
+        this.#deps.log.error({ listener: name, error: errorText(error) }, 'listener not opened');
       }
     }
     if (next.limits.timeout !== previous.limits.timeout) this.#rearm(next.limits.timeout);
@@ -117,7 +117,7 @@ class Listeners {
   async #add(config: ListenerConfig): Promise<void> {
     const listener = new Listener(
       config,
-      { ...this.#dependencies, counts: this.#counts, placement: this.#placement },
+      { ...this.#deps, counts: this.#counts, placement: this.#placement },
       this.#tls,
     );
     await listener.open();

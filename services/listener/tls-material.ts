@@ -9,7 +9,7 @@ import { FileWatch } from '#shared/files/watch.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
- * The certificates that listeners show, and the contexts made from them. Files that change are read again; what cannot
+ * The certificates that listeners present, and the contexts made from them. Files that change are read again; what cannot
  * be used is reported and what was in use stays, so bad material never replaces good.
  */
 
@@ -39,10 +39,10 @@ export class TlsMaterial {
     this.#follow();
     const { contexts, expired } = load(config);
     if (expired.length > 0) {
-      const problem = `certificate ${expired.join(', ')}: get a new one`;
+      const error = `certificate ${expired.join(', ')}: get a new one`;
       // Better than clear text where there is nothing else, and never in the place of one that is in use.
-      if (this.contexts.size > 0) throw new SealpostError('tls-material', problem);
-      this.#log.error({ problem }, 'certificate has expired, clients that look at it will not deliver');
+      if (this.contexts.size > 0) throw new SealpostError('tls-material', error);
+      this.#log.error({ error }, 'certificate has expired: clients that check it will not deliver');
     }
     this.contexts.clear();
     for (const [host, context] of contexts) this.contexts.set(host, context);
@@ -54,7 +54,7 @@ export class TlsMaterial {
       this.use(config);
       if (config !== undefined) this.#log.info({ certificate: config.certificate }, 'certificate loaded');
     } catch (error) {
-      this.#log.error({ problem: errorText(error) }, 'certificate not usable, the previous one stays in use');
+      this.#log.error({ error: errorText(error) }, 'certificate cannot be used: the previous one stays in use');
     }
   }
 

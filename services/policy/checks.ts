@@ -1,7 +1,7 @@
 import { credentials, passwordChecked, usersFileRead } from './authentication/credentials.ts';
 import { clientName } from './connect/client-name.ts';
 import { clientScope } from './connect/client-scope.ts';
-import type { Accepted, Check, Facts, Phase, Verdict } from './facts.ts';
+import type { Accepted, Phase, PolicyCheck, PolicyFacts, PolicyVerdict } from './facts.ts';
 import { author } from './message/author.ts';
 import { hopCount } from './message/hop-count.ts';
 import { messageSize } from './message/message-size.ts';
@@ -23,8 +23,8 @@ import { ownAddress } from './sender/own-address.ts';
  * A check is a pure function over the facts of its phase (`facts.ts`). It refuses, accepts for good, or goes on to the
  * next check; what it found is its part of the verdict's `why`. Where all go on, the phase accepts.
  *
- * To add one: a file in the folder of its phase (relay rules in `relay/`) that exports a `Check<'…'>`, and a row here.
- * What it needs to know and is not in `Facts` yet is gathered before the checks run (`service.ts`, and the functions of
+ * To add one: a file in the folder of its phase (relay rules in `relay/`) that exports a `PolicyCheck<'…'>`, and a row here.
+ * What it needs to know and is not in `PolicyFacts` yet is gathered before the checks run (`service.ts`, and the functions of
  * `facts.ts`); what must wait for DNS or a hash waits there. A check that adds to an accepted message goes on with
  * `{ ...accepted, prepend: [...accepted.prepend, field] }`, or with `junk: true`.
  *
@@ -33,7 +33,7 @@ import { ownAddress } from './sender/own-address.ts';
  * tells more about this server (which mailboxes exist) comes after those that tell less. Rates are not in the table:
  * only what all checks accepted is counted (`rates/rates.ts`).
  */
-export const CHECKS: { readonly [P in Phase]: readonly Check<P>[] } = {
+export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   connect: [clientName, clientScope],
   authenticate: [usersFileRead, passwordChecked, credentials],
   sender: [loginRequired, declaredSize, ownAddress],
@@ -51,8 +51,8 @@ const START: Readonly<Accepted> = {
 };
 
 /** Ask the checks of a phase, one after the other, until one has the verdict. */
-export function decide<P extends Phase>(phase: P, facts: Facts[P]): Verdict<P> {
-  const checks: readonly Check<P>[] = CHECKS[phase];
+export function decide<P extends Phase>(phase: P, facts: PolicyFacts[P]): PolicyVerdict<P> {
+  const checks: readonly PolicyCheck<P>[] = CHECKS[phase];
   let accepted: Accepted[P] = START[phase];
   const why: string[] = [];
   for (const check of checks) {
@@ -61,7 +61,7 @@ export function decide<P extends Phase>(phase: P, facts: Facts[P]): Verdict<P> {
     switch (step.action) {
       case 'reject':
       case 'defer':
-        return { action: step.action, reply: step.reply, why };
+        return { ...step, why };
       case 'accept':
         return acceptance(step.accepted, why);
       case 'go-on':
@@ -72,7 +72,7 @@ export function decide<P extends Phase>(phase: P, facts: Facts[P]): Verdict<P> {
   return acceptance(accepted, why);
 }
 
-function acceptance<P extends Phase>(accepted: NonNullable<Accepted[P]>, why: string[]): Verdict<P> {
+function acceptance<P extends Phase>(accepted: NonNullable<Accepted[P]>, why: string[]): PolicyVerdict<P> {
   // The compiler does not see that a spread of this phase's type is of this phase's type.
-  return { action: 'accept', ...accepted, why } as Verdict<P>;
+  return { action: 'accept', ...accepted, why } as PolicyVerdict<P>;
 }

@@ -18,7 +18,7 @@ import type { Step } from './verdict.ts';
 /** undefined: the users file could not be read; null: none is configured. */
 type AnyDirectory = Directory | undefined | null;
 
-export type Facts = {
+export type PolicyFacts = {
   connect: { address: string; name: ClientName; rules: RelayRules };
   authenticate: {
     /** The user as the client spelled it, and the account that has the name. */
@@ -77,19 +77,19 @@ export type Accepted = {
   message: { prepend: string[]; originating: boolean; junk: boolean };
 };
 
-export type Phase = keyof Facts;
+export type Phase = keyof PolicyFacts;
 
 /** A pure function. `accepted` is what the phase accepts with as far as the checks before this one settled it. */
-export type Check<P extends Phase> = (facts: Facts[P], accepted: Accepted[P]) => Step<Accepted[P]>;
+export type PolicyCheck<P extends Phase> = (facts: PolicyFacts[P], accepted: Accepted[P]) => Step<Accepted[P]>;
 
-export type Verdict<P extends Phase> = ({ action: 'accept'; why: string[] } & NonNullable<Accepted[P]>) | Refusal;
+export type PolicyVerdict<P extends Phase> = ({ action: 'accept'; why: string[] } & NonNullable<Accepted[P]>) | Refusal;
 
 type RecipientRequest = { facts: SessionFacts; recipient: EnvelopeRecipient };
 
 export function recipientFacts(
   { facts: session, recipient }: RecipientRequest,
-  { rules, directory, node }: Pick<Facts['recipient'], 'rules' | 'directory'> & { node: Config['node'] },
-): Facts['recipient'] {
+  { rules, directory, node }: Pick<PolicyFacts['recipient'], 'rules' | 'directory'> & { node: Config['node'] },
+): PolicyFacts['recipient'] {
   const bare = !recipient.address.includes('@');
   const isPostmaster = recipient.address.toLowerCase() === 'postmaster';
   const written = isPostmaster ? `${recipient.address}@${rules.firstLocal ?? node.hostname}` : recipient.address;
@@ -106,10 +106,12 @@ type MessageRequest = {
   smtpUtf8: boolean;
   size: number;
 };
-type MessageDeps = Pick<Facts['message'], 'rules' | 'directory' | 'now'> & { config: Pick<Config, 'node' | 'limits'> };
+type MessageDeps = Pick<PolicyFacts['message'], 'rules' | 'directory' | 'now'> & {
+  config: Pick<Config, 'node' | 'limits'>;
+};
 
 /** `header` is the header block as received. */
-export function messageFacts(request: MessageRequest, header: Uint8Array, deps: MessageDeps): Facts['message'] {
+export function messageFacts(request: MessageRequest, header: Uint8Array, deps: MessageDeps): PolicyFacts['message'] {
   const { facts: session, queueId, recipients, smtpUtf8, size } = request;
   const { rules, directory, now, config } = deps;
   // latin1 keeps every octet as it is.

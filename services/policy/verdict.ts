@@ -1,4 +1,5 @@
-import { type Reply, reply } from '#shared/reply.ts';
+import { reply } from '#shared/reply.ts';
+import type { Refusal } from './contract.ts';
 
 /**
  * What a check makes of the facts. `why` is its reasoning, step by step; the last step is the reason.
@@ -10,9 +11,10 @@ import { type Reply, reply } from '#shared/reply.ts';
 export type Step<Accepted> =
   | { action: 'go-on'; accepted?: Accepted; why: string[] }
   | { action: 'accept'; accepted: NonNullable<Accepted>; why: string[] }
-  | { action: 'reject' | 'defer'; reply: Reply; why: string[] };
+  | Refusal;
 
-type Refused<Action extends 'reject' | 'defer'> = { action: Action; reply: Reply; why: string[] };
+type Rejected = Extract<Refusal, { action: 'reject' }>;
+type Deferred = Extract<Refusal, { action: 'defer' }>;
 
 export function goOn<Accepted>(why: string[] = [], accepted?: Accepted): Step<Accepted> {
   return accepted === undefined ? { action: 'go-on', why } : { action: 'go-on', accepted, why };
@@ -23,11 +25,11 @@ export function accept<Accepted>(accepted: NonNullable<Accepted>, why: string[] 
 }
 
 /** Permanent: the code is 5xx. `enhanced` is the RFC 3463 code. */
-export function reject(code: number, enhanced: string, text: string, why: string[]): Refused<'reject'> {
+export function reject(code: number, enhanced: string, text: string, why: string[]): Rejected {
   return { action: 'reject', reply: reply(code, enhanced, text), why };
 }
 
 /** Temporary: the code is 4xx. */
-export function defer(code: number, enhanced: string, text: string, why: string[]): Refused<'defer'> {
+export function defer(code: number, enhanced: string, text: string, why: string[]): Deferred {
   return { action: 'defer', reply: reply(code, enhanced, text), why };
 }

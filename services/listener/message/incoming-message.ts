@@ -1,11 +1,12 @@
 import { isAscii } from 'node:buffer';
+import { messageTooLarge } from '#services/policy/contract.ts';
 import type { MessageFacts } from '#services/router/contract.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Reply } from '#shared/reply.ts';
 import type { Defect } from '../parsers/data-decoder.ts';
 import { EmptyLineFinder } from '../parsers/empty-line-finder.ts';
-import { defectReply, HEADER_TOO_BIG, messageTooBig, routerRefusal } from '../session/replies.ts';
+import { defectReply, HEADER_TOO_BIG, routerRefusal } from '../session/replies.ts';
 import type { Acceptance, RouterTransfer } from './router-transfer.ts';
 
 /**
@@ -20,10 +21,10 @@ import type { Acceptance, RouterTransfer } from './router-transfer.ts';
  * - `lost`: the client went away before the end
  */
 
-export type Limits = { message: number; header: number };
+export type MessageLimits = { message: number; header: number };
 
 /** Asks policy about the message; called once, with everything known. */
-export type Judge = (
+export type MessageCheck = (
   facts: { size: number },
   header: Buffer,
 ) => Promise<({ action: 'accept' } & Acceptance) | { action: 'reject' | 'defer'; reply: Reply }>;
@@ -31,13 +32,13 @@ export type Judge = (
 export type Ending = {
   reply: Reply;
   /** What went wrong on our side, for the log. */
-  problem?: string;
+  error?: string;
 };
 
 export class IncomingMessage {
   readonly #transfer: RouterTransfer;
-  readonly #limits: Limits;
-  readonly #judge: Judge;
+  readonly #limits: MessageLimits;
+  readonly #check: MessageCheck;
   readonly #emptyLine = new EmptyLineFinder();
   readonly #hash = new RelaxedBodyHash();
   #headerEnded = false;
@@ -47,10 +48,10 @@ export class IncomingMessage {
   #eightBitBody = false;
   #refusal: Reply | undefined;
 
-  constructor(transfer: RouterTransfer, limits: Limits, judge: Judge) {
+  constructor(transfer: RouterTransfer, limits: MessageLimits, check: MessageCheck) {
     this.#transfer = transfer;
     this.#limits = limits;
-    this.#judge = judge;
+    this.#check = check;
   }
 
   get queueId(): string {
@@ -75,7 +76,7 @@ export class IncomingMessage {
     this.#size += piece.length;
     if (this.#refusal !== undefined) return;
     if (this.#size > this.#limits.message) {
-      this.#refuse(messageTooBig(this.#limits.message));
+      this.#refuse(messageTooLarge(this.#limits.message));
       return;
     }
     if (this.#headerEnded) this.#body(piece);
@@ -108,7 +109,7 @@ export class IncomingMessage {
       eightBitBody: this.#eightBitBody,
       eightBitHeader: this.#eightBitHeader,
     };
-    const verdict = await this.#judge({ size: facts.size }, this.#transfer.head(facts.headerBytes));
+    const verdict = await this.#check({ size: facts.size }, this.#transfer.head(facts.headerBytes));
     if (verdict.action !== 'accept') {
       this.#transfer.abort();
       return { reply: verdict.reply };
@@ -123,7 +124,7 @@ export class IncomingMessage {
 
   #localTrouble(error: unknown): Ending {
     this.#transfer.abort();
-    return { reply: routerRefusal(error), problem: errorText(error) };
+    return { reply: routerRefusal(error), error: errorText(error) };
   }
 
   #refuse(reply: Reply): void {

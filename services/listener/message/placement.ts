@@ -3,7 +3,7 @@ import { type Present, routerContract } from '#services/router/contract.ts';
 import type { Calls, Hears } from '#services/topology.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode } from '#shared/errors.ts';
-import type { Opened } from './router-transfer.ts';
+import type { OpenTransfer } from './router-transfer.ts';
 
 /**
  * Which router gets a message: that of this process or node, else one of another node by its load, as routers announce it
@@ -60,7 +60,7 @@ export class Placement {
   }
 
   /** Begin a transfer. Rejects as `router.open` does, when no router takes the message. */
-  async open(request: Parameters<Open>[0], options: { trace: string }): Promise<Opened> {
+  async open(request: Parameters<Open>[0], options: { trace: string }): Promise<OpenTransfer> {
     const offered: string[] = [];
     let refusal: unknown;
     for (;;) {

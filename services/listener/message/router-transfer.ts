@@ -17,7 +17,7 @@ import type { Logger } from '#shared/log.ts';
 const UNACKNOWLEDGED = 2;
 const SMALLEST_BUFFER = 4096;
 
-export type Opened = { transfer: string; queueId: string; node: string };
+export type OpenTransfer = { transfer: string; queueId: string; node: string };
 
 /** What policy said about an accepted message, as `commit` wants it. */
 export type Acceptance = { prepend: string[]; originating: boolean; junk: boolean };
@@ -30,7 +30,7 @@ export class RouterTransfer {
   keep = Number.POSITIVE_INFINITY;
 
   readonly #router: Calls<'listener', 'router'>;
-  readonly #opened: Opened;
+  readonly #opened: OpenTransfer;
   readonly #trace: string;
   readonly #log: Logger;
   #buffer: Buffer;
@@ -44,7 +44,7 @@ export class RouterTransfer {
   #aborted = false;
   #drained: (() => void) | undefined;
 
-  constructor(router: Calls<'listener', 'router'>, opened: Opened, trace: string, log: Logger, sizeHint = 0) {
+  constructor(router: Calls<'listener', 'router'>, opened: OpenTransfer, trace: string, log: Logger, sizeHint = 0) {
     this.queueId = opened.queueId;
     this.#router = router;
     this.#opened = opened;
@@ -103,7 +103,7 @@ export class RouterTransfer {
     this.#release();
     this.#router['transfer-abort']({ transfer: this.#opened.transfer }, this.#options()).catch((error: unknown) => {
       this.#log.debug(
-        { queueId: this.queueId, trace: this.#trace, problem: errorText(error) },
+        { queueId: this.queueId, trace: this.#trace, error: errorText(error) },
         'router did not confirm the end of a transfer',
       );
     });

@@ -1,19 +1,19 @@
 /**
- * Reads the text of one message behind DATA: finds its end, takes the transparency dots away (RFC 5321 §4.5.2), and
+ * Reads the text of one message after DATA: finds its end, takes the transparency dots away (RFC 5321 §4.5.2), and
  * notices what must not be there.
  *
  * Only CRLF "." CRLF ends a message, or "." CRLF as its very first line. Other servers see ends elsewhere (LF "." LF,
- * CR "." CR …), and a message that reads as one here and as two there is how mail is smuggled. So a CR without LF, an
+ * CR "." CR …), and a message that reads as one to this server and as two to the next is how mail is smuggled. So a CR without LF, an
  * LF without CR and a NUL (RFC 5321 §2.3.8, RFC 5322 §2.2) anywhere make the message defective: it is read on to its
  * true end, then refused as a whole, and the session stays in step.
  *
  * Where the bytes are cut makes no difference. Between chunks the decoder is in one of these states:
  *
  * - `start`: before the first byte of a line
- * - `middle`: inside a line, the last byte was no CR
- * - `cr`: inside a line behind a CR: LF goes to `start`, anything else makes the message defective
- * - `dot`: behind a dot that began a line: CR goes to `dot-cr`; anything else shows that the dot was a transparency dot
- * - `dot-cr`: behind dot and CR: LF is the end; anything else shows a CR in the text
+ * - `middle`: inside a line, the last byte was not a CR
+ * - `cr`: inside a line after a CR: LF goes to `start`, anything else makes the message defective
+ * - `dot`: after a dot that began a line: CR goes to `dot-cr`; anything else shows that the dot was a transparency dot
+ * - `dot-cr`: after dot and CR: LF is the end; anything else shows a CR in the text
  */
 
 export type Defect = 'bare-cr' | 'bare-lf' | 'nul';
@@ -52,6 +52,10 @@ export class DataDecoder {
     return stop;
   }
 
+  /**
+   * It is long because it is one loop over every byte of every message: with a function for each state, the positions
+   * would have to be passed back and forth.
+   */
   #decode(chunk: Buffer, start: number): number {
     const { length } = chunk;
     // [from, at) is text that was looked at and not emitted yet.

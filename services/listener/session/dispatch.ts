@@ -1,5 +1,4 @@
 import type { CommandLine } from '../parsers/command-lines.ts';
-import type { Answer } from './answer.ts';
 import { auth } from './commands/auth.ts';
 import { data } from './commands/data.ts';
 import { ehlo, helo } from './commands/ehlo.ts';
@@ -7,48 +6,62 @@ import { mail } from './commands/mail.ts';
 import { rcpt } from './commands/rcpt.ts';
 import { noop, notImplemented, quit, rset, vrfy } from './commands/small.ts';
 import { starttls } from './commands/starttls.ts';
+import type { CommandHandler, CommandSession, PolicyQuestion } from './handler.ts';
 import * as replies from './replies.ts';
-import type { Session } from './session.ts';
+import type { CommandResult } from './session-reply.ts';
 
-/** `argument` is what stands behind the verb and its space. */
-export type Handler = (session: Session, argument: string, ascii: boolean) => Answer | Promise<Answer>;
+/** What must be so before a command runs, or the reply that says that it is not. */
+type Check = (session: CommandSession, line: CommandLine) => CommandResult;
 
-type Command = {
-  run: Handler;
-  /** Needs TLS first where the listener requires TLS (RFC 3207 §4 names those that do not). */
-  guarded?: true;
-  /** Needs EHLO or HELO first (RFC 5321 §4.1.4). */
-  afterHelo?: true;
-  /** Carries an address, which may be UTF-8 (RFC 6531 §3.3, §3.7.3). */
-  address?: true;
-};
+const ascii: Check = (_, line) => (line.ascii ? undefined : replies.NOT_ASCII);
+/** For commands that carry an address, which may be UTF-8 (RFC 6531 §3.3, §3.7.3). */
+const utf8: Check = (_, line) => (!line.ascii && line.text.includes('\ufffd') ? replies.NOT_UTF8 : undefined);
+/** TLS comes first where the listener requires it; RFC 3207 §4 names the commands that need none. */
+const tls: Check = ({ listener, secure }) =>
+  listener.tls === 'starttls-required' && !secure ? replies.TLS_FIRST : undefined;
+/** EHLO or HELO comes first (RFC 5321 §4.1.4). */
+const helloSaid: Check = ({ facts }) => (facts.client.helo === '' ? replies.HELO_FIRST : undefined);
+
+/**
+ * A row of the table: `check` holds before `run` looks at the argument; `policy` is the question that policy answers before
+ * the command takes effect. A command cannot ask another one: its session has no other.
+ */
+type Row<Asks extends PolicyQuestion> = { check: readonly Check[]; policy: Asks; run: CommandHandler<Asks> };
+type Command =
+  | { check: readonly Check[]; policy?: undefined; run: CommandHandler }
+  | { [Asks in PolicyQuestion]: Row<Asks> }[PolicyQuestion];
 
 /** Every verb that the listener knows. Those of other extensions are refused as such; all others are unknown. */
 const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
-  ['EHLO', { run: ehlo }],
-  ['HELO', { run: helo }],
-  ['STARTTLS', { run: starttls, afterHelo: true }],
-  ['AUTH', { run: auth, guarded: true, afterHelo: true }],
-  ['MAIL', { run: mail, guarded: true, afterHelo: true, address: true }],
-  ['RCPT', { run: rcpt, guarded: true, afterHelo: true, address: true }],
-  ['DATA', { run: data, guarded: true, afterHelo: true }],
-  ['RSET', { run: rset }],
-  ['NOOP', { run: noop }],
-  ['VRFY', { run: vrfy, guarded: true, address: true }],
-  ['QUIT', { run: quit }],
+  ['EHLO', { check: [ascii], run: ehlo }],
+  ['HELO', { check: [ascii], run: helo }],
+  ['STARTTLS', { check: [ascii, helloSaid], run: starttls }],
+  // At the end of the exchange.
+  ['AUTH', { check: [ascii, tls, helloSaid], policy: 'user-authenticate', run: auth }],
+  ['MAIL', { check: [utf8, tls, helloSaid], policy: 'sender-check', run: mail }],
+  ['RCPT', { check: [utf8, tls, helloSaid], policy: 'recipient-check', run: rcpt }],
+  // At the end of the message.
+  ['DATA', { check: [ascii, tls, helloSaid], policy: 'message-check', run: data }],
+  ['RSET', { check: [ascii], run: rset }],
+  ['NOOP', { check: [ascii], run: noop }],
+  ['VRFY', { check: [utf8, tls], run: vrfy }],
+  ['QUIT', { check: [ascii], run: quit }],
   ...['BDAT', 'ETRN', 'EXPN', 'HELP', 'SAML', 'SEND', 'SOML', 'TURN', 'XCLIENT', 'XFORWARD'].map(
-    (verb): [string, Command] => [verb, { run: notImplemented, guarded: true }],
+    (verb): [string, Command] => [verb, { check: [ascii, tls], run: notImplemented }],
   ),
 ]);
 
 /**
- * A web browser that was tricked into speaking to a mail server: a request line or a header field. Not a name of ours
- * with a colon behind it: no SMTP command has one.
+ * A web browser that was tricked into speaking to a mail server: a request line or a header field. Not one of our verbs
+ * followed by a colon: no SMTP command has one.
  */
 const HTTP = /^(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|CONNECT|PATCH) |^[A-Za-z][A-Za-z-]*:(?: |$)/i;
 
-/** Answer one line of a client. */
-export function dispatch(session: Session, line: CommandLine): Answer | Promise<Answer> {
+/** Run one line of a client. */
+export function dispatch(
+  session: CommandSession<PolicyQuestion>,
+  line: CommandLine,
+): CommandResult | Promise<CommandResult> {
   // Whatever this line is, it ends the wait for a step of AUTH: the next one is a command again.
   const { continuation } = session;
   session.continuation = undefined;
@@ -63,18 +76,16 @@ export function dispatch(session: Session, line: CommandLine): Answer | Promise<
       return replies.NUL_IN_COMMAND;
   }
   if (continuation !== undefined) return continuation(line.text);
-  const { text, ascii } = line;
+  const { text } = line;
   const space = text.indexOf(' ');
   const verb = (space < 0 ? text : text.slice(0, space)).toUpperCase();
   const command = COMMANDS.get(verb);
   // Never the argument of AUTH, nor anything unknown: a client out of step sends its password as a command.
-  session.log.chatter({ command: command === undefined ? '(unknown)' : verb === 'AUTH' ? verb : text });
+  session.log.dialog({ command: command === undefined ? '(unknown)' : verb === 'AUTH' ? verb : text });
   if (command === undefined) return HTTP.test(text) ? replies.HTTP_REFUSED : replies.UNRECOGNIZED;
-  if (!ascii) {
-    if (!command.address) return replies.NOT_ASCII;
-    if (text.includes('\ufffd')) return replies.NOT_UTF8;
+  for (const check of command.check) {
+    const refusal = check(session, line);
+    if (refusal !== undefined) return refusal;
   }
-  if (command.guarded && session.listener.tls === 'starttls-required' && !session.secure) return replies.TLS_FIRST;
-  if (command.afterHelo && session.facts.client.helo === '') return replies.HELO_FIRST;
-  return command.run(session, space < 0 ? '' : text.slice(space + 1), ascii);
+  return command.run(session, space < 0 ? '' : text.slice(space + 1), line.ascii);
 }

@@ -29,16 +29,10 @@ export const NOT_UTF8 = reply(500, '5.5.2', 'Command is not valid UTF-8');
 export const UNRECOGNIZED = reply(500, '5.5.2', 'Command not recognized');
 export const NOT_IMPLEMENTED = reply(502, '5.5.1', 'Command not implemented');
 export const TLS_FIRST = reply(530, '5.7.0', 'Must issue a STARTTLS command first');
-export const LOGIN_FIRST = reply(530, '5.7.0', 'Authentication required');
 export const HELO_FIRST = reply(503, '5.5.1', 'Send EHLO or HELO first');
 export const NON_ASCII_ADDRESS = reply(553, '5.6.7', 'Address is not ASCII: the SMTPUTF8 parameter of MAIL is needed');
 export const TOO_MANY_RECIPIENTS = reply(452, '4.5.3', 'Too many recipients in one message');
 export const HEADER_TOO_BIG = reply(552, '5.3.4', 'Message header is larger than this server takes');
-
-/** `limit` is in bytes. */
-export function messageTooBig(limit: number): Reply {
-  return reply(552, '5.3.4', `Message is larger than this server takes (${limit} bytes)`);
-}
 
 const DEFECTS: Record<Defect, Reply> = {
   'bare-lf': reply(550, '5.6.11', 'Message contains a bare LF: lines must end with CRLF'),

@@ -2,7 +2,7 @@ import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, type Reply } from '#shared/reply.ts';
 import type { Ending, IncomingMessage } from '../message/incoming-message.ts';
-import type { Transaction } from './transaction.ts';
+import type { MailTransaction } from './transaction.ts';
 
 /** What a session says in the log: every line names the session and its peer. */
 export class SessionLog {
@@ -15,7 +15,7 @@ export class SessionLog {
   }
 
   /** What goes over the wire, for those who want to read along. */
-  chatter(fields: { command: string } | { reply: string }): void {
+  dialog(fields: { command: string } | { reply: string }): void {
     this.#log.trace({ ...this.#who, ...fields }, 'smtp');
   }
 
@@ -34,7 +34,7 @@ export class SessionLog {
   }
 
   /** The fate of a message whose end was read. */
-  message(incoming: IncomingMessage, trace: string, transaction: Transaction | undefined, ending: Ending): void {
+  message(incoming: IncomingMessage, trace: string, transaction: MailTransaction | undefined, ending: Ending): void {
     const fields = {
       queueId: incoming.queueId,
       trace,
@@ -43,14 +43,14 @@ export class SessionLog {
       size: incoming.size,
       reply: formatReply(ending.reply),
     };
-    if (ending.problem !== undefined) this.warn('message deferred', { ...fields, problem: ending.problem });
+    if (ending.error !== undefined) this.warn('message deferred', { ...fields, error: ending.error });
     else this.info(ending.reply.code < 300 ? 'message accepted' : 'message refused', fields);
   }
 
   /** The connection failed, or what serves it did. */
   failed(what: string, error: unknown): void {
     // Errors of sockets and TLS carry a code, as expected ones do; others are bugs.
-    if (errorCode(error) !== undefined) this.#log.debug({ ...this.#who, problem: errorText(error) }, what);
+    if (errorCode(error) !== undefined) this.#log.debug({ ...this.#who, error: errorText(error) }, what);
     else this.#log.error({ ...this.#who, err: error }, what);
   }
 }

@@ -1,22 +1,20 @@
 import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import type { Refusal, SessionFacts } from '#services/policy/contract.ts';
-import type { Calls } from '#services/topology.ts';
-import { errorText } from '#shared/errors.ts';
+import type { SessionFacts } from '#services/policy/contract.ts';
 import { newId } from '#shared/ids.ts';
-import type { Logger } from '#shared/log.ts';
 import { LOCAL_ERROR, type Reply } from '#shared/reply.ts';
 import type { IncomingMessage } from '../message/incoming-message.ts';
-import type { Placement } from '../message/placement.ts';
 import type { CommandLine } from '../parsers/command-lines.ts';
 import type { Defect } from '../parsers/data-decoder.ts';
-import { type Answer, type Continuation, formatAnswer, type Spoken } from './answer.ts';
+import { verdictOf } from './ask-policy.ts';
+import type { SessionConnection } from './connection.ts';
 import { dispatch } from './dispatch.ts';
+import type { CommandDeps, CommandSession, Continuation, PolicyQuestion } from './handler.ts';
 import * as replies from './replies.ts';
 import type { SessionCounts } from './session-counts.ts';
 import { SessionLog } from './session-log.ts';
-import type { Transaction } from './transaction.ts';
-import type { Wire } from './wire.ts';
+import { type CommandResult, formatLines, type SessionReply } from './session-reply.ts';
+import type { MailTransaction } from './transaction.ts';
 
 /**
  * One SMTP session (RFC 5321 §3.1), from the opening of the connection to its end.
@@ -24,36 +22,29 @@ import type { Wire } from './wire.ts';
  * States, each with what leads out of it:
  * - `connecting`: policy is asked about the client. Accepted → greeting, `commands`. Refused, or the client talks
  *   before the greeting → `closing`.
- * - `commands`: one command at a time; the next line waits for the answer to the last one. DATA whose transfer a router
+ * - `commands`: one command at a time; the next line waits for the reply to the last one. DATA whose transfer a router
  *   opened → `message`; QUIT, a 421 of ours → `closing`.
  * - `message`: what follows 354 goes to the message. Its end → one reply → `commands`.
  * - `closing`: the last reply is on its way, nothing is read any more.
  * - `closed`: the connection is gone. A message that had not ended is given up; one that had is seen through.
  *
- * Beside the state there are the transaction, the name given in EHLO, the user and TLS; STARTTLS begins all of them
- * anew. `drain` lets the message at hand finish and says 421 between commands.
+ * Besides the state there are the transaction, the name given in EHLO, the user and TLS; STARTTLS resets all of them.
+ * `drain` lets the current message finish and says 421 between commands.
  */
 
 type State = 'connecting' | 'commands' | 'message' | 'closing' | 'closed';
 
-export type SessionDependencies = {
-  settings: Settings;
-  log: Logger;
-  policy: Calls<'listener', 'policy'>;
-  router: Calls<'listener', 'router'>;
-  counts: SessionCounts;
-  placement: Placement;
-};
+export type SessionDeps = CommandDeps<PolicyQuestion> & { settings: Settings; counts: SessionCounts };
 
 /** Failed authentications until the session ends. */
-const LOGINS = 3;
+const MOST_FAILED_LOGINS = 3;
 
-export class Session {
+export class Session implements CommandSession<PolicyQuestion> {
   readonly id = newId();
-  readonly dependencies: SessionDependencies;
-  readonly wire: Wire;
+  readonly deps: SessionDeps;
+  readonly connection: SessionConnection;
   readonly log: SessionLog;
-  transaction: Transaction | undefined;
+  transaction: MailTransaction | undefined;
   continuation: Continuation | undefined;
   failedLogins = 0;
 
@@ -69,17 +60,17 @@ export class Session {
   #errors = 0;
   #accepted = 0;
 
-  constructor(dependencies: SessionDependencies, listener: { readonly config: ListenerConfig }, wire: Wire) {
-    this.dependencies = dependencies;
+  constructor(deps: SessionDeps, listener: { readonly config: ListenerConfig }, connection: SessionConnection) {
+    this.deps = deps;
     this.#listener = listener;
-    this.wire = wire;
-    this.log = new SessionLog(dependencies.log, this.id, wire.address);
+    this.connection = connection;
+    this.log = new SessionLog(deps.log, this.id, connection.address);
     this.#facts = {
       session: this.id,
       listener: listener.config.name,
       kind: listener.config.kind,
-      client: { address: wire.address, name: null, helo: '' },
-      tls: wire.tls(),
+      client: { address: connection.address, name: null, helo: '' },
+      tls: connection.tls(),
       scope: 'external',
     };
   }
@@ -97,14 +88,13 @@ export class Session {
   }
 
   get hostname(): string {
-    return this.dependencies.settings.current.node.hostname;
+    return this.deps.settings.current.node.hostname;
   }
 
   get limits(): Config['limits'] {
-    return this.dependencies.settings.current.limits;
+    return this.deps.settings.current.limits;
   }
 
-  /** The client said EHLO or HELO, which also ends a transaction (RFC 5321 §4.1.4). */
   greeted(greeting: 'EHLO' | 'HELO', helo: string): void {
     this.transaction = undefined;
     this.#facts = { ...this.#facts, greeting, client: { ...this.#facts.client, helo } };
@@ -114,17 +104,15 @@ export class Session {
     this.#facts = { ...this.#facts, user };
   }
 
-  /** Say that TLS may begin, and begin it. Nothing said in clear text counts afterwards (RFC 3207 §4.2). */
   startTls(): void {
     this.#write(replies.BEGIN_TLS);
-    this.wire.startTls(() => {
+    this.connection.startTls(() => {
       this.transaction = undefined;
       const { user: _, client, ...rest } = this.#facts;
-      this.#facts = { ...rest, client: { ...client, helo: '' }, tls: this.wire.tls() };
+      this.#facts = { ...rest, client: { ...client, helo: '' }, tls: this.connection.tls() };
     });
   }
 
-  /** A router opened a transfer for the message that comes behind the answer, which must be 354. */
   receive(incoming: IncomingMessage, trace: string): void {
     // The client may have left while the router was asked: nobody is there to send the message.
     if (this.#state === 'closed') {
@@ -133,18 +121,19 @@ export class Session {
     }
     this.#message = { incoming, trace };
     this.#state = 'message';
-    this.wire.readMessage(incoming);
+    this.connection.readMessage(incoming);
   }
 
   /** Ask policy whether this client may speak, then greet it or send it away. */
   async begin(): Promise<void> {
-    const { counts, policy } = this.dependencies;
-    const { address } = this.wire;
+    const { counts, policy } = this.deps;
+    const { address } = this.connection;
     const full = counts.admit(address, this.limits);
     this.#counted = full === undefined;
     if (full !== undefined) return this.#end(this.log.refused('connection refused', full));
     const { name: listener, kind } = this.listener;
-    const verdict = await this.ask(policy['client-check']({ session: this.id, listener, kind, address }), undefined);
+    const call = policy['client-check']({ session: this.id, listener, kind, address });
+    const verdict = await verdictOf(call, this.log);
     if (this.#state !== 'connecting') return;
     if (verdict.action !== 'accept') {
       const reply = verdict.reply === LOCAL_ERROR ? replies.POLICY_AWAY : verdict.reply;
@@ -160,14 +149,14 @@ export class Session {
     this.#write({ code: 220, text: `${this.hostname} ESMTP${greeting === '' ? '' : ` ${greeting}`}` });
   }
 
-  /** A line has come. `next` asks for the one behind it. */
+  /** A line has come. `next` asks for the one after it. */
   line(line: CommandLine, next: () => void): void {
     if (this.#state === 'connecting') this.#end(replies.TOO_SOON);
     if (this.#state !== 'commands') {
       next();
       return;
     }
-    let answer: Answer | Promise<Answer>;
+    let answer: CommandResult | Promise<CommandResult>;
     try {
       answer = this.#draining ? replies.STOPPING : dispatch(this, line);
     } catch (error) {
@@ -184,7 +173,7 @@ export class Session {
     }
   }
 
-  /** The text of the message has ended; `next` asks for the command behind it. */
+  /** The text of the message has ended; `next` asks for the command after it. */
   async messageEnded(defect: Defect | undefined, next: () => void): Promise<void> {
     if (this.#message === undefined) throw new Error('a message ended that had not begun');
     this.#working = true;
@@ -201,7 +190,7 @@ export class Session {
     this.#answered(ending.reply, next);
   }
 
-  /** The client has been silent for as long as it may. Returns false when it is us that it waits for. */
+  /** The client has been silent for as long as it may. Returns false when it waits for us. */
   timedOut(): boolean {
     if (this.#working || this.#message?.incoming.ready === false) return false;
     this.#end(replies.TIMED_OUT);
@@ -210,7 +199,7 @@ export class Session {
 
   /** The client closed its side, and everything that came before was answered. */
   inputEnded(): void {
-    this.wire.close();
+    this.connection.close();
   }
 
   /** The connection failed, or what serves it did. */
@@ -221,7 +210,7 @@ export class Session {
   /** The connection is gone. */
   closed(): void {
     if (this.#state === 'closed') return;
-    if (this.#counted) this.dependencies.counts.release(this.wire.address);
+    if (this.#counted) this.deps.counts.release(this.connection.address);
     if (this.#message !== undefined && !this.#working) {
       const { incoming, trace } = this.#message;
       incoming.lost();
@@ -234,38 +223,25 @@ export class Session {
     this.log.info('session ended', { listener, helo: client.helo, ...counted });
   }
 
-  /** End the session as soon as no message is on its way. */
+  /** End the session as soon as no message is under way. */
   drain(): void {
     this.#draining = true;
     if (this.#state === 'commands' && !this.#working) this.#end(replies.STOPPING);
   }
 
-  /** The grace is over: whatever is under way, the client hears that it must come back. */
+  /** The grace period is over: whatever is under way, the client hears that it must come back. */
   abandon(): void {
     this.#end(replies.STOPPING);
   }
 
-  /** Resolves to the verdict of policy; its being away or in trouble is a temporary refusal, never an acceptance. */
-  async ask<V extends { action: 'accept' } | Refusal>(
-    call: Promise<V>,
-    trace: string | undefined,
-  ): Promise<V | { action: 'defer'; reply: Reply }> {
-    try {
-      return await call;
-    } catch (error) {
-      this.log.warn('policy gave no verdict', { trace, problem: errorText(error) });
-      return { action: 'defer', reply: LOCAL_ERROR };
-    }
-  }
-
-  #answered(answer: Answer, next: () => void): void {
+  #answered(answer: CommandResult, next: () => void): void {
     this.#working = false;
     if (this.#state === 'closed' || this.#state === 'closing') {
       next();
       return;
     }
     if (answer === undefined) return;
-    // RFC 5321 §4.5.3.1.10: 452 for the recipients that are too many is no reason to lose those that were accepted.
+    // RFC 5321 §4.5.3.1.10: 452 for the recipients that are too many must not cost those that were accepted.
     if (answer.code >= 400 && answer !== replies.TOO_MANY_RECIPIENTS) this.#errors++;
     this.#write(answer);
     const farewell = this.#farewell(answer);
@@ -278,11 +254,11 @@ export class Session {
   }
 
   /** The reply after which the session is over, when it is over. */
-  #farewell(answer: Spoken): Answer {
+  #farewell(answer: SessionReply): SessionReply | undefined {
     if (answer.code === 221 || answer.code === 421) return answer;
-    // Who ends lines otherwise is no SMTP client, or a message smuggled behind another: nothing more is run for it.
+    // A peer that ends lines otherwise is not an SMTP client, or a message smuggled after another: it gets nothing more.
     if (answer === replies.BARE_LF || answer === replies.BARE_CR) return answer;
-    if (this.failedLogins >= LOGINS) return replies.TOO_MANY_LOGINS;
+    if (this.failedLogins >= MOST_FAILED_LOGINS) return replies.TOO_MANY_LOGINS;
     if (this.#errors >= this.limits.errors) return replies.TOO_MANY_ERRORS;
     return this.#draining && this.#state === 'commands' ? replies.STOPPING : undefined;
   }
@@ -295,13 +271,13 @@ export class Session {
 
   #close(): void {
     this.#state = 'closing';
-    this.wire.close();
+    this.connection.close();
   }
 
-  #write(answer: Spoken): void {
-    const lines = formatAnswer(answer);
-    this.log.chatter({ reply: lines });
-    this.wire.write(lines);
+  #write(answer: SessionReply): void {
+    const lines = formatLines(answer);
+    this.log.dialog({ reply: lines });
+    this.connection.write(lines);
   }
 
   #unexpected(error: unknown): Reply {

@@ -1,7 +1,7 @@
 import type { Envelope, EnvelopeRecipient } from '#shared/envelope.ts';
 
 /** A mail transaction (RFC 5321 §3.3): from MAIL until the end of DATA, RSET, EHLO or STARTTLS. */
-export type Transaction = {
+export type MailTransaction = {
   trace: string;
   reversePath: string;
   smtpUtf8: boolean;
@@ -19,7 +19,7 @@ export type Transaction = {
   refused: number;
 };
 
-export function envelopeOf(transaction: Transaction): Envelope {
+export function envelopeOf(transaction: MailTransaction): Envelope {
   const { reversePath, ret, envid, smtpUtf8 } = transaction;
   return { reversePath, recipients: [...transaction.recipients.values()], ret, envid, smtpUtf8 };
 }

@@ -2,8 +2,8 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
 import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
+import type { SessionConnection } from '../session/connection.ts';
 import type { Session } from '../session/session.ts';
-import type { Wire } from '../session/wire.ts';
 import type { TlsMaterial } from '../tls-material.ts';
 import { LineStream, type MessageSink } from './stream.ts';
 
@@ -27,14 +27,14 @@ export type ServerHooks = {
   tls: TlsMaterial;
   /** Whether this peer speaks the PROXY protocol. `address` as the socket gives it. */
   expectsProxy(address: string): boolean;
-  session(wire: Wire): Session;
+  session(connection: SessionConnection): Session;
   /** A connection failed before it was a session: a TLS handshake, a PROXY header. */
   failed(error: Error & { remoteAddress?: string | undefined }): void;
 };
 
-export class Server extends SMTPServer {
+export class SmtpServer extends SMTPServer {
   /** Connections whose socket is open; the library's own set drops those that are closing. */
-  readonly open = new Set<Connection>();
+  readonly open = new Set<ClientConnection>();
   readonly #hooks: ServerHooks;
 
   constructor(options: SMTPServerOptions, hooks: ServerHooks) {
@@ -45,7 +45,7 @@ export class Server extends SMTPServer {
   }
 
   override connect(socket: Socket | TLSSocket, options?: SMTPConnectionOptions | null): void {
-    const connection = new Connection(this, socket, options ?? {}, this.#hooks);
+    const connection = new ClientConnection(this, socket, options ?? {}, this.#hooks);
     this.connections.add(connection);
     this.open.add(connection);
     connection.once('ended', () => this.open.delete(connection));
@@ -81,20 +81,20 @@ export class Server extends SMTPServer {
   }
 }
 
-export class Connection extends SMTPConnection implements Wire {
+export class ClientConnection extends SMTPConnection implements SessionConnection {
   readonly #hooks: ServerHooks;
   readonly #session: Session;
   /** Replies that wait for each other, to leave in one segment (RFC 2920 §3.2). */
   #unsent = '';
   #flushing = false;
 
-  constructor(server: Server, socket: Socket | TLSSocket, options: SMTPConnectionOptions, hooks: ServerHooks) {
+  constructor(server: SmtpServer, socket: Socket | TLSSocket, options: SMTPConnectionOptions, hooks: ServerHooks) {
     super(server, socket, options);
     this.#hooks = hooks;
     this.#session = hooks.session(this);
   }
 
-  get dialogue(): Session {
+  get smtpSession(): Session {
     return this.#session;
   }
 

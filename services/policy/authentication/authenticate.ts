@@ -5,12 +5,12 @@ import type { Logger } from '#shared/log.ts';
 import { printable } from '#shared/text.ts';
 import { decide } from '../checks.ts';
 import type { SessionFacts } from '../contract.ts';
-import type { Facts, Verdict } from '../facts.ts';
+import type { PolicyFacts, PolicyVerdict } from '../facts.ts';
 import type { ConcurrencyLimit } from './concurrency-limit.ts';
 import { whatIsWrong } from './credentials.ts';
 
 type Request = { facts: SessionFacts; mechanism: string; user: string };
-type AuthenticateDeps = { directory: Facts['authenticate']['directory']; limit: ConcurrencyLimit; log: Logger };
+type AuthenticateDeps = { directory: PolicyFacts['authenticate']['directory']; limit: ConcurrencyLimit; log: Logger };
 
 /** Compared with where there is no such user, who must cost what a wrong password costs. */
 const DECOY = decoyHash();
@@ -20,11 +20,11 @@ export async function authenticate(
   request: Request,
   password: Uint8Array,
   { directory, limit, log }: AuthenticateDeps,
-): Promise<Verdict<'authenticate'>> {
+): Promise<PolicyVerdict<'authenticate'>> {
   const account = directory?.user(request.user);
   const check = () => verifyPassword(account?.password ?? DECOY, password);
   const outcome = directory === undefined ? 'unchecked' : await checkInTurn(limit, check);
-  const facts: Facts['authenticate'] = { user: request.user, account, password: outcome, directory };
+  const facts: PolicyFacts['authenticate'] = { user: request.user, account, password: outcome, directory };
   const verdict = decide('authenticate', facts);
   const fields = describe(request);
   if (verdict.action === 'accept') log.info(fields, 'Authentication succeeded');
@@ -36,7 +36,7 @@ export async function authenticate(
 async function checkInTurn(
   limit: ConcurrencyLimit,
   check: () => Promise<boolean>,
-): Promise<Facts['authenticate']['password']> {
+): Promise<PolicyFacts['authenticate']['password']> {
   try {
     return (await limit.run(check)) ? 'right' : 'wrong';
   } catch (error) {

@@ -1,16 +1,16 @@
 import { printable } from '#shared/text.ts';
-import type { Check, Facts } from '../facts.ts';
+import type { PolicyCheck, PolicyFacts } from '../facts.ts';
 import { accept, defer, goOn, reject } from '../verdict.ts';
 
 /** The checks of AUTH PLAIN and LOGIN (RFC 4954) against the users file. */
 
-export const usersFileRead: Check<'authenticate'> = ({ directory }) =>
+export const usersFileRead: PolicyCheck<'authenticate'> = ({ directory }) =>
   directory === undefined ? temporary('the users file cannot be read') : goOn();
 
-export const passwordChecked: Check<'authenticate'> = ({ password }) =>
+export const passwordChecked: PolicyCheck<'authenticate'> = ({ password }) =>
   password === 'unchecked' ? temporary('too many authentications at once') : goOn();
 
-export const credentials: Check<'authenticate'> = (facts) => {
+export const credentials: PolicyCheck<'authenticate'> = (facts) => {
   const { user, account, password } = facts;
   if (account !== undefined && password === 'right') {
     return accept({ user: account.name }, [`user ${account.name}: password is right`]);
@@ -20,7 +20,7 @@ export const credentials: Check<'authenticate'> = (facts) => {
   return reject(535, '5.7.8', 'Authentication credentials invalid', why);
 };
 
-export function whatIsWrong({ account, directory }: Facts['authenticate']): string {
+export function whatIsWrong({ account, directory }: PolicyFacts['authenticate']): string {
   if (account !== undefined) return 'wrong password';
   return directory === null ? 'no users file is configured' : 'unknown user';
 }

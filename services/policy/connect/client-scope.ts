@@ -1,8 +1,8 @@
-import type { Check } from '../facts.ts';
+import type { PolicyCheck } from '../facts.ts';
 import { goOn } from '../verdict.ts';
 
 /** Whether the client is one of ours (DOMINO R4, R6). */
-export const clientScope: Check<'connect'> = ({ address, rules }, accepted) => {
+export const clientScope: PolicyCheck<'connect'> = ({ address, rules }, accepted) => {
   const entry = rules.trustedHost({ client: { address, name: accepted.name } });
   return entry === undefined
     ? goOn(['no trusted host of relay.allow.hosts: external'], { ...accepted, scope: 'external' })

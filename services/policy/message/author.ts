@@ -1,12 +1,12 @@
 import { parseAddressList } from '#shared/address-list.ts';
 import { fieldValue, type HeaderField } from '#shared/header.ts';
-import type { Check } from '../facts.ts';
+import type { PolicyCheck } from '../facts.ts';
 import { notPermitted } from '../sender/own-address.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 import { isSubmitted } from './submission-fields.ts';
 
 /** One From field (RFC 5322 §3.6); for a user, Sender, or From where there is none, must be his (DOMINO A4). */
-export const author: Check<'message'> = ({ session, fields, directory }) => {
+export const author: PolicyCheck<'message'> = ({ session, fields, directory }) => {
   const { user } = session;
   const from = fields.get('from') ?? [];
   const sender = fields.get('sender') ?? [];

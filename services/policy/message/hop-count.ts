@@ -1,8 +1,8 @@
-import type { Check } from '../facts.ts';
+import type { PolicyCheck } from '../facts.ts';
 import { goOn, reject } from '../verdict.ts';
 
 /** Mail that goes round and round collects Received fields (RFC 5321 §6.3). */
-export const hopCount: Check<'message'> = ({ fields, limits }) => {
+export const hopCount: PolicyCheck<'message'> = ({ fields, limits }) => {
   const hops = fields.get('received')?.length ?? 0;
   const why = [`${hops} Received fields`];
   if (hops <= limits.hops) return goOn(why);

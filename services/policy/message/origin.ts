@@ -1,8 +1,8 @@
-import type { Check } from '../facts.ts';
+import type { PolicyCheck } from '../facts.ts';
 import { goOn } from '../verdict.ts';
 
 /** Whether the mail begins its journey at this server: a user or a trusted host sent it. Only such mail is signed. */
-export const origin: Check<'message'> = ({ session, rules }, accepted) => {
+export const origin: PolicyCheck<'message'> = ({ session, rules }, accepted) => {
   const originating = { ...accepted, originating: true };
   if (session.user !== undefined) return goOn([`originates here: user ${session.user}`], originating);
   const trusted = rules.trustedHost(session);

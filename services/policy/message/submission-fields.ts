@@ -1,10 +1,10 @@
 import { rfc5322Date } from '#shared/header.ts';
 import type { SessionFacts } from '../contract.ts';
-import type { Check } from '../facts.ts';
+import type { PolicyCheck } from '../facts.ts';
 import { goOn } from '../verdict.ts';
 
 /** Submitted mail gets the Date and the Message-ID that it lacks (RFC 6409 §8.2, §8.3). */
-export const submissionFields: Check<'message'> = ({ session, fields, queueId, hostname, now }, accepted) => {
+export const submissionFields: PolicyCheck<'message'> = ({ session, fields, queueId, hostname, now }, accepted) => {
   if (!isSubmitted(session)) return goOn();
   const added: string[] = [];
   if (!fields.has('date')) added.push(`Date: ${rfc5322Date(now)}\r\n`);

@@ -1,10 +1,10 @@
-import type { Check } from '../facts.ts';
+import type { PolicyCheck } from '../facts.ts';
 import { accept, defer, goOn, reject } from '../verdict.ts';
 import { recipientsAt } from './as-named.ts';
 import { holdsRoute, mayRoute, refuseRoute } from './routes.ts';
 
 /** A recipient of a local domain: does it exist, and where does its mail go? */
-export const knownMailbox: Check<'recipient'> = (facts) => {
+export const knownMailbox: PolicyCheck<'recipient'> = (facts) => {
   const { ours, address, local, directory } = facts;
   if (!ours) return goOn();
   if (directory === undefined) {

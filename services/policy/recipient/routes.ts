@@ -1,14 +1,14 @@
-import type { Check, Facts } from '../facts.ts';
+import type { PolicyCheck, PolicyFacts } from '../facts.ts';
 import { goOn, reject } from '../verdict.ts';
 
 /** Local parts by which a sender tells a mail system how to send the mail on (DOMINO R8). */
 
 /** An unquoted @ in the local part is a source route (RFC 5321 appendix C), which nobody needs any more. */
-export const sourceRoute: Check<'recipient'> = ({ local }) =>
+export const sourceRoute: PolicyCheck<'recipient'> = ({ local }) =>
   !local.startsWith('"') && local.includes('@') ? refuseRoute() : goOn();
 
 /** A route in the local part of an address that goes on as it was written; users and trusted hosts may write one. */
-export const routedLocalPart: Check<'recipient'> = (facts) =>
+export const routedLocalPart: PolicyCheck<'recipient'> = (facts) =>
   holdsRoute(facts.local) && !mayRoute(facts) ? refuseRoute() : goOn();
 
 /**
@@ -19,7 +19,7 @@ export function holdsRoute(local: string): boolean {
   return /[%!@]|^"?\//.test(local);
 }
 
-export function mayRoute({ session, rules }: Facts['recipient']): boolean {
+export function mayRoute({ session, rules }: PolicyFacts['recipient']): boolean {
   return session.user !== undefined || rules.trustedHost(session) !== undefined;
 }
 

@@ -1,8 +1,8 @@
-import type { Check } from '../facts.ts';
+import type { PolicyCheck } from '../facts.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 
 /** A recipient of a domain that is not local: may this client relay to it (DOMINO R6)? */
-export const relayAllowed: Check<'recipient'> = ({ session, domain, ours, rules }) => {
+export const relayAllowed: PolicyCheck<'recipient'> = ({ session, domain, ours, rules }) => {
   if (ours) return goOn([`${domain} is local`]);
   const why = [`${domain} is not local`];
   if (rules.mayRelay(session, domain, why)) return goOn(why);

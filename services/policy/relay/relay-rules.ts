@@ -3,7 +3,7 @@ import { type ClientAddress, parseClientAddress } from './client-address.ts';
 import { DomainList, HostList } from './host-list.ts';
 
 /** Who is at the other end, as far as relay rules look. `user` once authenticated. */
-export type Peer = { client: { address: string; name: string | null }; user?: string | undefined };
+export type RelayClient = { client: { address: string; name: string | null }; user?: string | undefined };
 
 /**
  * The relay rules of one configuration, arranged for asking (DOMINO R1, R2, R6).
@@ -39,14 +39,14 @@ export class RelayRules {
    * The entry of relay.allow.hosts that names this client, unless relay.deny.hosts names it too. Such a host is
    * trusted: it is internal, and its mail originates here. `*` trusts nobody: it opens the relay, no more.
    */
-  trustedHost({ client }: Peer): string | undefined {
+  trustedHost({ client }: RelayClient): string | undefined {
     const address = parseClientAddress(client.address);
     const allowed = this.#allowHosts.match(address, client.name);
     return allowed === undefined || this.#denyHosts.match(address, client.name) !== undefined ? undefined : allowed;
   }
 
   /** Whether `peer` may send to a domain (normalized) that is not local. `why` gets the steps in the order of R6. */
-  mayRelay(peer: Peer, domain: string, why: string[]): boolean {
+  mayRelay(peer: RelayClient, domain: string, why: string[]): boolean {
     if (peer.user !== undefined) {
       why.push(`user ${peer.user} is authenticated: may relay`);
       return true;
@@ -60,7 +60,7 @@ export class RelayRules {
   }
 
   /** Whether a client whom these rules refuse could relay under a name, which DNS did not tell. */
-  nameCouldAllow({ client }: Peer, domain: string): boolean {
+  nameCouldAllow({ client }: RelayClient, domain: string): boolean {
     const denied = this.#denyHosts.match(parseClientAddress(client.address), null) ?? this.#denyDomains.match(domain);
     return this.#allowHosts.named && denied === undefined;
   }

@@ -1,10 +1,10 @@
 import { printable } from '#shared/text.ts';
 import type { Directory } from '../directory/directory.ts';
-import type { Check } from '../facts.ts';
+import type { PolicyCheck } from '../facts.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 
 /** A user sends as himself (DOMINO A4). */
-export const ownAddress: Check<'sender'> = ({ session: { user }, reversePath, directory }) => {
+export const ownAddress: PolicyCheck<'sender'> = ({ session: { user }, reversePath, directory }) => {
   if (user === undefined) return goOn(['not authenticated: any sender']);
   if (reversePath === '') return goOn(['null reverse-path: notifications have no sender (RFC 5321 §4.5.5)']);
   if (directory === undefined) {

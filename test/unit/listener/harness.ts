@@ -7,14 +7,19 @@ import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import { createListenerService } from '#services/listener/service.ts';
 import type { PolicyContract } from '#services/policy/contract.ts';
+import { declaredSize } from '#services/policy/sender/declared-size.ts';
+import { loginRequired } from '#services/policy/sender/login-required.ts';
 import type { MessageFacts, RouterContract } from '#services/router/contract.ts';
 import type { CallOptions, Client } from '#shared/contract.ts';
 import type { Envelope, Origin } from '#shared/envelope.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 
-/** A policy that lets everything pass, but for what a test puts in its place. Every call is recorded. */
-export function fakePolicy(overrides: Partial<Client<PolicyContract>> = {}) {
+/**
+ * A policy that lets pass whatever a listener of any configuration must take, but for what a test puts in its place. Every
+ * call is recorded.
+ */
+function fakePolicy(settings: Settings, overrides: Partial<Client<PolicyContract>> = {}) {
   const calls: { operation: string; request: unknown; options: CallOptions | undefined }[] = [];
   const open: Client<PolicyContract> = {
     'client-check': async () => ({ action: 'accept', name: 'client.test', scope: 'external', why: [] }),
@@ -22,7 +27,12 @@ export function fakePolicy(overrides: Partial<Client<PolicyContract>> = {}) {
       Buffer.from(options?.bytes ?? []).toString() === 'secret'
         ? { action: 'accept', user, why: [] }
         : { action: 'reject', reply: { code: 535, enhanced: '5.7.8', text: 'Wrong name or password' }, why: [] },
-    'sender-check': async () => ({ action: 'accept', why: [] }),
+    'sender-check': async ({ facts, reversePath, size }) => {
+      const { limits } = settings.current;
+      const given = { session: facts, reversePath, size, limits, directory: null };
+      const steps = [loginRequired(given, {}), declaredSize(given, {})];
+      return steps.find((step) => step.action === 'reject') ?? { action: 'accept', why: [] };
+    },
     'recipient-check': async ({ recipient }) => ({ action: 'accept', recipients: [recipient], why: [] }),
     'message-check': async () => ({
       action: 'accept',
@@ -153,7 +163,7 @@ export async function startListener(setUp: SetUp = {}) {
   const listener = { name: 'mx', kind: 'relay', address: '127.0.0.1', port: 0, tls: 'none', ...setUp.listener };
   const config = ConfigSchema.parse({ node: { hostname: 'mx.test' }, listeners: [listener], ...setUp.config });
   const settings = new Settings(config);
-  const policy = fakePolicy(setUp.policy);
+  const policy = fakePolicy(settings, setUp.policy);
   const router = new FakeRouter();
   const log: { msg: string; level: number; [field: string]: unknown }[] = [];
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(JSON.parse(line)) });

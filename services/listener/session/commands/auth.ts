@@ -1,14 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatReply, type Reply, reply } from '#shared/reply.ts';
 import { type Credentials, decodeBase64, parsePlain, userName } from '../../parsers/sasl.ts';
-import type { Answer } from '../answer.ts';
-import type { Handler } from '../dispatch.ts';
+import { verdictOf } from '../ask-policy.ts';
+import type { CommandHandler, CommandSession } from '../handler.ts';
+import { authOffer } from '../offers.ts';
 import { NOT_IMPLEMENTED, TLS_FIRST } from '../replies.ts';
-import type { Session } from '../session.ts';
-import { tlsOffer } from './starttls.ts';
+import type { CommandResult } from '../session-reply.ts';
 
-/** How long a wrong password costs, in milliseconds. */
-const FAILURE_DELAY = 1000;
+type AuthSession = CommandSession<'user-authenticate'>;
+
+/** How long a wrong password costs. */
+const FAILURE_DELAY_MS = 1000;
 
 const challenge = (text: string): Reply => ({ code: 334, text });
 const USERNAME = challenge(Buffer.from('Username:').toString('base64'));
@@ -17,20 +19,8 @@ const CANCELLED = reply(501, '5.7.0', 'Authentication cancelled');
 const NOT_BASE64 = reply(501, '5.5.2', 'Cannot decode this: it is not base64'); // RFC 4954 §4
 const BAD_CREDENTIALS = reply(501, '5.5.2', 'Credentials are not in the form of the mechanism');
 
-/**
- * Whether AUTH can be used in this session as it stands. Mechanisms that need TLS are not advertised without it, and
- * AUTH then answers as if it did not exist (DOMINO A2). 538 is what RFC 4954 §6 keeps for history only.
- */
-export function authOffer(session: Session): 'offered' | 'none' | 'tls-first' {
-  const setting = session.listener.auth ?? (session.listener.kind === 'submission' ? 'tls' : 'off');
-  if (setting === 'off') return 'none';
-  if (setting === 'always' || session.secure) return 'offered';
-  // There is a way to TLS: 530 tells the client to take it. Without one the command is not implemented here.
-  return tlsOffer(session) === 'offered' ? 'tls-first' : 'none';
-}
-
 /** AUTH (RFC 4954 §4): PLAIN (RFC 4616) and LOGIN. */
-export const auth: Handler = (session, argument) => {
+export const auth: CommandHandler<'user-authenticate'> = (session, argument) => {
   const offer = authOffer(session);
   if (offer === 'none') return NOT_IMPLEMENTED;
   if (offer === 'tls-first') return TLS_FIRST;
@@ -48,10 +38,10 @@ export const auth: Handler = (session, argument) => {
   }
 };
 
-type Step = (session: Session, response: string) => Answer | Promise<Answer>;
+type Step = (session: AuthSession, response: string) => CommandResult | Promise<CommandResult>;
 
 /** Send a challenge; the response to it goes to `step`, unless the client cancels. */
-function next(session: Session, asked: Reply, step: Step): Reply {
+function next(session: AuthSession, asked: Reply, step: Step): Reply {
   session.continuation = (response) => (response === '*' ? CANCELLED : step(session, response));
   return asked;
 }
@@ -74,12 +64,16 @@ const loginUser: Step = (session, response) => {
   });
 };
 
-async function authenticate(session: Session, mechanism: 'PLAIN' | 'LOGIN', given: Credentials): Promise<Answer> {
+async function authenticate(
+  session: AuthSession,
+  mechanism: 'PLAIN' | 'LOGIN',
+  given: Credentials,
+): Promise<CommandResult> {
   const { facts } = session;
-  const { policy } = session.dependencies;
+  const { policy } = session.deps;
   const about = { host: facts.client.name, user: given.user, mechanism };
   const call = policy['user-authenticate']({ facts, mechanism, user: given.user }, { bytes: given.password });
-  const verdict = await session.ask(call, undefined);
+  const verdict = await verdictOf(call, session.log);
   if (verdict.action === 'accept') {
     session.log.info('Authentication succeeded', about);
     session.authenticated(verdict.user);
@@ -89,7 +83,7 @@ async function authenticate(session: Session, mechanism: 'PLAIN' | 'LOGIN', give
   if (verdict.action === 'reject') {
     session.failedLogins++;
     // Makes guessing slow in one session; policy counts over all of them.
-    await delay(FAILURE_DELAY, undefined, { ref: false });
+    await delay(FAILURE_DELAY_MS, undefined, { ref: false });
   }
   return verdict.reply;
 }

@@ -1,24 +1,21 @@
-import type { Answer } from '../answer.ts';
-import type { Handler } from '../dispatch.ts';
-import type { Session } from '../session.ts';
-import { authOffer } from './auth.ts';
-import { tlsOffer } from './starttls.ts';
+import type { CommandHandler, CommandSession } from '../handler.ts';
+import { authOffer, tlsOffer } from '../offers.ts';
 
 /** EHLO and HELO (RFC 5321 §4.1.1.1). Their replies carry no enhanced status code (RFC 2034 §4). */
 
-export const ehlo: Handler = (session, argument) => {
+export const ehlo: CommandHandler = (session, argument) => {
   if (!isName(argument)) return { code: 501, text: 'Syntax: EHLO hostname' };
   session.greeted('EHLO', argument.trim());
   return { code: 250, lines: [session.hostname, ...extensions(session)] };
 };
 
-export const helo: Handler = (session, argument): Answer => {
+export const helo: CommandHandler = (session, argument) => {
   if (!isName(argument)) return { code: 501, text: 'Syntax: HELO hostname' };
   session.greeted('HELO', argument.trim());
   return { code: 250, text: session.hostname };
 };
 
-function extensions(session: Session): string[] {
+function extensions(session: CommandSession): string[] {
   const offered = [
     'PIPELINING', // RFC 2920
     `SIZE ${session.limits['message-size']}`, // RFC 1870
@@ -34,7 +31,7 @@ function extensions(session: Session): string[] {
 
 /**
  * Real clients give addresses without brackets, Windows machine names and worse, which says nothing about their mail.
- * What must not come in are other characters than printable ASCII: the name ends up in Received.
+ * Only printable ASCII may come in: the name ends up in Received.
  */
 function isName(argument: string): boolean {
   return /^[\x21-\x7e]{1,255}$/.test(argument.trim());

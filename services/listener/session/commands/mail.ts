@@ -1,18 +1,17 @@
 import { newId } from '#shared/ids.ts';
 import { type Reply, reply } from '#shared/reply.ts';
 import { decodeXtext, type Parameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
-import type { Handler } from '../dispatch.ts';
-import { LOGIN_FIRST, messageTooBig, NON_ASCII_ADDRESS } from '../replies.ts';
-import type { Session } from '../session.ts';
-import type { Transaction } from '../transaction.ts';
-import { authOffer } from './auth.ts';
+import { verdictOf } from '../ask-policy.ts';
+import type { CommandHandler, CommandSession } from '../handler.ts';
+import { authOffer } from '../offers.ts';
+import { NON_ASCII_ADDRESS } from '../replies.ts';
+import type { MailTransaction } from '../transaction.ts';
 import { pathReply } from './path-reply.ts';
 
 const syntax = (text: string): Reply => reply(501, '5.5.4', text);
 
 /** MAIL (RFC 5321 §4.1.1.2): begins a transaction. */
-export const mail: Handler = async (session, argument, ascii) => {
-  if (session.facts.kind === 'submission' && session.facts.user === undefined) return LOGIN_FIRST; // RFC 4954 §6
+export const mail: CommandHandler<'sender-check'> = async (session, argument, ascii) => {
   if (session.transaction !== undefined) return reply(503, '5.5.1', 'A mail transaction is open already');
   const path = /^FROM: *(.*)$/i.exec(argument)?.[1];
   if (path === undefined) return reply(501, '5.5.4', 'Syntax: MAIL FROM:<address>');
@@ -24,18 +23,19 @@ export const mail: Handler = async (session, argument, ascii) => {
   if ('code' in transaction) return transaction;
   if (!ascii && !transaction.smtpUtf8) return NON_ASCII_ADDRESS; // RFC 6531 §3.5
   const { facts } = session;
-  const { policy } = session.dependencies;
   const { trace, reversePath, size } = transaction;
-  const verdict = await session.ask(policy['sender-check']({ facts, reversePath, size }, { trace }), trace);
-  if (verdict.action !== 'accept')
+  const call = session.deps.policy['sender-check']({ facts, reversePath, size }, { trace });
+  const verdict = await verdictOf(call, session.log, trace);
+  if (verdict.action !== 'accept') {
     return session.log.refused('sender refused', verdict.reply, { trace, from: reversePath });
+  }
   session.transaction = transaction;
   return reply(250, '2.1.0', 'Sender OK');
 };
 
 /** The transaction that these parameters make, or what is wrong with one of them. */
-function begin(session: Session, reversePath: string, parameters: Parameters): Transaction | Reply {
-  const transaction: Transaction = {
+function begin(session: CommandSession, reversePath: string, parameters: Parameters): MailTransaction | Reply {
+  const transaction: MailTransaction = {
     trace: newId(),
     reversePath,
     smtpUtf8: false,
@@ -54,18 +54,22 @@ function begin(session: Session, reversePath: string, parameters: Parameters): T
   return transaction;
 }
 
-function apply(session: Session, transaction: Transaction, keyword: string, value: string | true): Reply | undefined {
+function apply(
+  session: CommandSession,
+  transaction: MailTransaction,
+  keyword: string,
+  value: string | true,
+): Reply | undefined {
   switch (keyword) {
     case 'SIZE': {
       // RFC 1870 §6.1
       if (value === true || !/^\d{1,20}$/.test(value)) return syntax('SIZE needs a number of bytes');
-      const limit = session.limits['message-size'];
-      if (Number(value) > limit) return messageTooBig(limit);
-      transaction.size = Number(value);
+      // 20 digits are more than a number holds. Whether so much is too much is for policy to say.
+      transaction.size = Math.min(Number(value), Number.MAX_SAFE_INTEGER);
       return undefined;
     }
     case 'BODY':
-      // RFC 6152 §2. What the message holds is looked at when it comes, whatever was said here.
+      // RFC 6152 §2. What the message holds is looked at when it comes, whatever was declared.
       if (value === true || !/^(?:7BIT|8BITMIME)$/i.test(value)) return syntax('BODY must be 7BIT or 8BITMIME');
       return undefined;
     case 'SMTPUTF8':
@@ -87,7 +91,7 @@ function apply(session: Session, transaction: Transaction, keyword: string, valu
       return undefined;
     }
     case 'AUTH':
-      // RFC 4954 §5: whoever submitted the message elsewhere is not believed here, as if AUTH=<> had been said.
+      // RFC 4954 §5: who submitted the message to the client is not believed, as if AUTH=<> had been said.
       if (authOffer(session) === 'none' || value === true) return unknown(keyword);
       return undefined;
     default:

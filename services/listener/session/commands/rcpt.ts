@@ -1,17 +1,18 @@
 import { DsnNotify, type EnvelopeRecipient } from '#shared/envelope.ts';
 import { type Reply, reply } from '#shared/reply.ts';
 import { decodeXtext, type Parameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
-import type { Handler } from '../dispatch.ts';
+import { verdictOf } from '../ask-policy.ts';
+import type { CommandHandler } from '../handler.ts';
 import { NON_ASCII_ADDRESS, TOO_MANY_RECIPIENTS } from '../replies.ts';
 import { pathReply } from './path-reply.ts';
 
-/** What the recipients of a transaction may take as JSON: they cross the bus in one message, and NATS carries 1 MB. */
+/** Bytes that the recipients of a transaction may take as JSON: they cross the bus in one message, and NATS carries 1 MB. */
 const RECIPIENT_BYTES = 512 * 1024;
 
 const syntax = (text: string): Reply => reply(501, '5.5.4', text);
 
 /** RCPT (RFC 5321 §4.1.1.3): adds a recipient to the transaction. */
-export const rcpt: Handler = async (session, argument, ascii) => {
+export const rcpt: CommandHandler<'recipient-check'> = async (session, argument, ascii) => {
   const { transaction } = session;
   if (transaction === undefined) return reply(503, '5.5.1', 'Send MAIL first');
   const path = /^TO: *(.*)$/i.exec(argument)?.[1];
@@ -29,14 +30,14 @@ export const rcpt: Handler = async (session, argument, ascii) => {
 
   const { facts } = session;
   const { trace, reversePath } = transaction;
-  const call = session.dependencies.policy['recipient-check']({ facts, reversePath, recipient }, { trace });
-  const verdict = await session.ask(call, trace);
+  const call = session.deps.policy['recipient-check']({ facts, reversePath, recipient }, { trace });
+  const verdict = await verdictOf(call, session.log, trace);
   if (verdict.action !== 'accept') {
     transaction.refused++;
     const about = { trace, from: reversePath, recipient: recipient.address };
     return session.log.refused('recipient refused', verdict.reply, about);
   }
-  // An alias may lead to many. The first one is taken whatever it costs: smaller transactions would not help.
+  // An alias may lead to many. The first one is taken whatever its size: smaller transactions would not help.
   const size = transaction.recipients.size + verdict.recipients.length;
   const bytes = transaction.recipientBytes + Buffer.byteLength(JSON.stringify(verdict.recipients));
   const tooMany = size > session.limits.recipients || bytes > RECIPIENT_BYTES;

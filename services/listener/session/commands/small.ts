@@ -1,22 +1,22 @@
 import { reply } from '#shared/reply.ts';
-import type { Handler } from '../dispatch.ts';
+import type { CommandHandler } from '../handler.ts';
 import { NOT_IMPLEMENTED, OK } from '../replies.ts';
 
 /** Commands with nothing to decide. */
 
-export const rset: Handler = (session) => {
+export const rset: CommandHandler = (session) => {
   session.transaction = undefined;
   return OK;
 };
 
-export const noop: Handler = () => OK;
+export const noop: CommandHandler = () => OK;
 
-export const quit: Handler = () => reply(221, '2.0.0', 'Bye');
+export const quit: CommandHandler = () => reply(221, '2.0.0', 'Bye');
 
 /** Says nothing about any mailbox: lists of those that exist are worth money (RFC 5321 §7.3). */
-export const vrfy: Handler = (_, argument) =>
+export const vrfy: CommandHandler = (_, argument) =>
   argument.trim() === ''
     ? reply(501, '5.5.4', 'Syntax: VRFY address')
     : reply(252, '2.0.0', 'Cannot verify the mailbox, but will take mail for it if it exists');
 
-export const notImplemented: Handler = () => NOT_IMPLEMENTED;
+export const notImplemented: CommandHandler = () => NOT_IMPLEMENTED;

@@ -1,10 +1,10 @@
 import { reply } from '#shared/reply.ts';
-import type { Handler } from '../dispatch.ts';
+import type { CommandHandler } from '../handler.ts';
+import { tlsOffer } from '../offers.ts';
 import { NOT_IMPLEMENTED } from '../replies.ts';
-import type { Session } from '../session.ts';
 
 /** STARTTLS (RFC 3207 §4). */
-export const starttls: Handler = (session, argument) => {
+export const starttls: CommandHandler = (session, argument) => {
   if (session.secure) return reply(503, '5.5.1', 'TLS is active already');
   switch (tlsOffer(session)) {
     case 'none':
@@ -17,10 +17,3 @@ export const starttls: Handler = (session, argument) => {
       return undefined;
   }
 };
-
-/** Whether this session may go over to TLS, and if not, why. */
-export function tlsOffer(session: Session): 'offered' | 'none' | 'no-certificate' {
-  const { tls } = session.listener;
-  if (session.secure || tls === 'none' || tls === 'implicit') return 'none';
-  return session.wire.canUpgrade() ? 'offered' : 'no-certificate';
-}

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SessionCounts } from '#services/listener/session/session-counts.ts';
+import { policyContract } from '#services/policy/contract.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { Dialogue, startListener } from '#test/unit/listener/harness.ts';
 
@@ -173,6 +174,14 @@ test('limits are those of the configuration in force', async () => {
   assert.equal(await client.say(`NOOP ${'x'.repeat(700)}`), '500 5.5.2 Line too long');
   change({ timeout: 1000 });
   assert.match(await client.rest(), /^421 4\.4\.2/);
+});
+
+test('a size of 20 digits (RFC 1870 §6) reaches policy as a number that its contract takes', async () => {
+  await using server = await startListener();
+  using client = await Dialogue.greeted(server.port);
+  assert.match(await client.say(`MAIL FROM:<a@b.test> SIZE=${'9'.repeat(20)}`), /^552 5\.3\.4/);
+  const asked = server.policy.calls.findLast((call) => call.operation === 'sender-check');
+  assert.ok(policyContract.operations['sender-check'].request.safeParse(asked?.request).success);
 });
 
 test('a client that never reads its replies is not read either', async () => {

@@ -143,7 +143,7 @@ test('new certificate files are taken without a restart, and bad ones never', as
   await running.reply();
   assert.match(await running.say('NOOP'), /^250/, 'sessions go on');
 
-  const problems = () => server.log.filter((l) => l.level >= 50).map((l) => String(l['problem']));
+  const problems = () => server.log.filter((l) => l.level >= 50).map((l) => String(l['error']));
   const wrong: [name: string, text: string, problem: RegExp][] = [
     ['garbage', 'garbage', /cert\.pem holds no certificate in PEM form/],
     ['of another key', (await authority.issue({ names: ['x.test'] })).certificate, /does not fit the certificate/],
@@ -167,12 +167,12 @@ test('an expired certificate is better than none, and worse than the one in use'
   await using alone = await startListener({ listener: { tls: 'implicit' }, config: { tls } });
   using client = await Dialogue.implicitTls(alone.port, { rejectUnauthorized: false });
   assert.equal(subject(client), 'CN=old.test');
-  assert.ok(alone.log.some((l) => l.level === 50 && /expired on/.test(String(l['problem']))));
+  assert.ok(alone.log.some((l) => l.level === 50 && /expired on/.test(String(l['error']))));
 
   await using given = await withTls({ tls: 'implicit' });
   const { settings } = given.server;
   settings.replace({ ...settings.current, tls: { ...tls, names: [] } });
-  await waitFor(() => given.server.log.some((l) => /expired on/.test(String(l['problem']))), { what: 'a complaint' });
+  await waitFor(() => given.server.log.some((l) => /expired on/.test(String(l['error']))), { what: 'a complaint' });
   using second = await Dialogue.implicitTls(given.server.port, { rejectUnauthorized: false });
   assert.equal(subject(second), 'CN=mx.test');
 });

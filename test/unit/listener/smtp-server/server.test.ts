@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { SMTPServer } from 'smtp-server';
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
-import { Server } from '#services/listener/smtp-server/server.ts';
+import { SmtpServer } from '#services/listener/smtp-server/server.ts';
 import { TlsMaterial } from '#services/listener/tls-material.ts';
 import { silentLogger } from '#shared/log.ts';
 
@@ -53,8 +53,8 @@ for (const [name, prototype, methods] of METHODS) {
   });
 }
 
-function server(options: object): Server {
-  return new Server(options, {
+function server(options: object): SmtpServer {
+  return new SmtpServer(options, {
     tls: new TlsMaterial(silentLogger),
     expectsProxy: () => false,
     session: () => {

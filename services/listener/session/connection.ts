@@ -1,13 +1,13 @@
 import type { IncomingMessage } from '../message/incoming-message.ts';
 
 /** The connection as a session sees it. */
-export type Wire = {
+export type SessionConnection = {
   /** Address of the client, an IPv4-mapped one in its IPv4 form. */
   readonly address: string;
   tls(): { protocol: string; cipher: string } | undefined;
-  /** Whether TLS can be had: there is a certificate. */
+  /** Whether TLS can begin: there is a certificate. */
   canUpgrade(): boolean;
-  /** Put complete lines on the wire, soon. */
+  /** Send complete lines, soon. */
   write(lines: string): void;
   /** Send what was written, then close. */
   close(): void;

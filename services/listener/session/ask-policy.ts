@@ -1,0 +1,18 @@
+import type { Refusal } from '#services/policy/contract.ts';
+import { errorText } from '#shared/errors.ts';
+import { LOCAL_ERROR, type Reply } from '#shared/reply.ts';
+import type { SessionLog } from './session-log.ts';
+
+/** Resolves to the verdict of policy; its being away or in trouble is a temporary refusal, never an acceptance. */
+export async function verdictOf<V extends { action: 'accept' } | Refusal>(
+  call: Promise<V>,
+  log: SessionLog,
+  trace?: string,
+): Promise<V | { action: 'defer'; reply: Reply }> {
+  try {
+    return await call;
+  } catch (error) {
+    log.warn('policy gave no verdict', { trace, error: errorText(error) });
+    return { action: 'defer', reply: LOCAL_ERROR };
+  }
+}

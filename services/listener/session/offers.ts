@@ -1,0 +1,24 @@
+import type { CommandSession } from './handler.ts';
+
+/** What a session may use as it stands: EHLO advertises it, and the commands themselves keep to it. */
+
+type Asked = Pick<CommandSession, 'listener' | 'secure' | 'connection'>;
+
+/** Whether this session may go over to TLS, and if not, why. */
+export function tlsOffer({ listener, secure, connection }: Asked): 'offered' | 'none' | 'no-certificate' {
+  if (secure || listener.tls === 'none' || listener.tls === 'implicit') return 'none';
+  return connection.canUpgrade() ? 'offered' : 'no-certificate';
+}
+
+/**
+ * Whether AUTH can be used in this session as it stands. Mechanisms that need TLS are not advertised without it, and
+ * AUTH then answers as if it did not exist (DOMINO A2). 538 is what RFC 4954 §6 keeps for history only.
+ */
+export function authOffer(session: Asked): 'offered' | 'none' | 'tls-first' {
+  const { auth, kind } = session.listener;
+  const setting = auth ?? (kind === 'submission' ? 'tls' : 'off');
+  if (setting === 'off') return 'none';
+  if (setting === 'always' || session.secure) return 'offered';
+  // There is a way to TLS: 530 tells the client to take it. Without one the command does not exist on this listener.
+  return tlsOffer(session) === 'offered' ? 'tls-first' : 'none';
+}

@@ -1,0 +1,18 @@
+import { formatReply, type Reply } from '#shared/reply.ts';
+import { oneLine } from '#shared/text.ts';
+
+/** A reply, or one of several lines. */
+export type SessionReply = Reply | { code: number; lines: string[] };
+
+/** What a command comes to; undefined where it wrote its own reply. */
+export type CommandResult = SessionReply | undefined;
+
+/** RFC 5321 §4.5.3.1.5: 512 octets, with the code, the line end, and the mark where it was cut. */
+const LONGEST = 500;
+
+/** The lines that go over the wire (RFC 5321 §4.2.1); each stays one line, whatever text it was built from. */
+export function formatLines(reply: SessionReply): string {
+  if ('text' in reply) return `${oneLine(formatReply(reply), LONGEST)}\r\n`;
+  const last = reply.lines.length - 1;
+  return reply.lines.map((line, i) => `${reply.code}${i < last ? '-' : ' '}${oneLine(line, LONGEST)}\r\n`).join('');
+}
