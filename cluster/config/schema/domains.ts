@@ -8,13 +8,13 @@ export const domainEntry = z.strictObject({
   local: z
     .boolean()
     .default(false)
-    .describe('mail for this domain is ours: recipients are checked against the directory'),
+    .describe('mail for this domain is accepted; recipients are checked against the directory'),
   signing: z
     .strictObject({
       mode: z
         .enum(['best-effort', 'enforce', 'off'])
         .default('best-effort')
-        .describe('without a signature: send and count it, keep the mail, or never sign'),
+        .describe('mail that cannot be signed is sent and counted, or waits; or mail is never signed'),
       selectors: z
         .array(z.string())
         .optional()
@@ -28,19 +28,22 @@ export const domainEntry = z.strictObject({
         .enum(['update', 'manual', 'cname'])
         .optional()
         .describe(
-          'how records get into DNS: by update of a zone in dns.zones, by hand, or behind CNAMEs; default: update where dns.zones allows it, else manual',
+          'how records get into DNS: by update of a zone in dns.zones, by hand, or by CNAMEs; default: update where dns.zones allows it, else manual',
         ),
       cname: z
         .strictObject({
-          target: domain.describe('zone that the CNAMEs point into; it must be one in dns.zones'),
-          selectors: z.array(z.string()).min(2).describe('selectors whose CNAMEs stand in DNS; rotations take turns'),
+          target: domain.describe('zone that the CNAMEs point into, one of dns.zones'),
+          selectors: z
+            .array(z.string())
+            .min(2)
+            .describe('selectors that have a CNAME in DNS; rotations take turns with them'),
         })
         .optional()
         .describe('for publish: cname; <selector>._domainkey.<domain> is a CNAME of <selector>.<domain>.<target>'),
       proof: z
         .enum(['dns', 'none'])
         .default('dns')
-        .describe('none: keys sign though DNS was not asked; only for a domain that is in no DNS'),
+        .describe('none: keys sign without a record, only for a domain that is not in DNS'),
     })
     .prefault({}),
 });
@@ -50,14 +53,14 @@ export const zone = z.strictObject({
   servers: z
     .array(nameServer)
     .default([])
-    .describe('who is asked whether a record is there, address or address:port; empty: the name servers of the zone'),
+    .describe('name servers that are asked for records, address or address:port; empty: those of the zone'),
   update: z
     .strictObject({
       server: nameServer.describe('the zone’s primary, address or address:port'),
       key: domain.describe('name of the TSIG key'),
       algorithm: z.enum(['hmac-sha256', 'hmac-sha512']).default('hmac-sha256').describe('HMAC of the TSIG key'),
-      secret: secret.describe('its secret in base64: the text, { file: … } or { env: … }'),
+      secret: secret.describe('secret of the TSIG key in base64: the text, { file: … } or { env: … }'),
     })
     .optional()
-    .describe('how to change it: dynamic update (RFC 2136) signed with TSIG (RFC 8945)'),
+    .describe('how to change the zone: dynamic update (RFC 2136), signed with TSIG (RFC 8945)'),
 });

@@ -2,13 +2,13 @@ import { z } from 'zod';
 import { domainOrAny, rate, senderOrAny } from './values.ts';
 
 /**
- * The section `rates`: limits that hold for the whole cluster. Destinations are paced by routers (shares.ts and
- * delivery/lanes.ts there say how), users and senders are counted by policy (rates.ts there).
+ * The section `rates`: limits that hold for the whole cluster. Routers pace destinations (services/router/pacing), policy
+ * counts users and senders (services/policy/rates).
  */
 
 const most = {
-  messages: rate.optional().describe('messages begun in a time; 450 beyond'),
-  recipients: rate.optional().describe('recipients accepted in a time; 450 beyond'),
+  messages: rate.optional().describe('transactions in a time; more get 450'),
+  recipients: rate.optional().describe('accepted recipients in a time; more get 450'),
 };
 
 export const ratesSection = z
@@ -17,8 +17,8 @@ export const ratesSection = z
       .array(
         z.strictObject({
           to: domainOrAny.describe('recipient domain with everything below it, or *: every other domain by itself'),
-          messages: rate.optional().describe('messages sent in a time, evenly spread; the rest waits its turn'),
-          connections: z.number().int().min(1).optional().describe('messages sent, and connections, at once'),
+          messages: rate.optional().describe('messages in a time, spread evenly; the rest waits its turn'),
+          connections: z.number().int().min(1).optional().describe('concurrent messages and connections'),
         }),
       )
       .prefault([])
@@ -31,7 +31,7 @@ export const ratesSection = z
         }),
       )
       .prefault([])
-      .describe('what authenticated users may send through all nodes together'),
+      .describe('limits of authenticated users, for all nodes together'),
     senders: z
       .array(
         z.strictObject({
@@ -40,6 +40,6 @@ export const ratesSection = z
         }),
       )
       .prefault([])
-      .describe('what senders who are not authenticated may send through all nodes together; never the null path'),
+      .describe('limits of senders without authentication, for all nodes together; never of the null reverse-path'),
   })
   .prefault({});

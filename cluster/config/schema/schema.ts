@@ -19,16 +19,16 @@ import {
 } from './values.ts';
 
 /**
- * The one schema of sealpost.yaml: type, default and explanation of every option. Keys are written here as they stand
- * in the file; `schema-domains.ts` has the entries of domains and zones, `schema-rates.ts` the limits. Unknown keys are errors. `.describe()` texts
- * are what `sealpost config schema` prints.
+ * The one schema of sealpost.yaml: type, default and explanation of every option. Keys are written as in the file;
+ * `domains.ts` has the entries of domains and zones, `rates.ts` the limits. Unknown keys are errors. `.describe()` texts
+ * are what `sealpost config schema` prints, and become docs/configuration.md (`npm run docs`).
  *
- * Combinations that make no sense are checked in `rules.ts` and `rules-keys.ts`, after every value has passed here.
+ * Combinations that make no sense are checked in `../rules`, after every single value has passed.
  */
 
 const node = z
   .strictObject({
-    name: nodeName.describe('unique in the cluster; part of bus subjects: the name, or { env: … }'),
+    name: nodeName.describe('name of the node, unique in the cluster, part of bus subjects: the name, or { env: … }'),
     hostname: domain.prefault('localhost').describe('name in the greeting, in EHLO and in Received'),
     data: z.string().default('./data').describe('folder of this node’s queue, keys and captured mail'),
   })
@@ -49,7 +49,7 @@ const bus = z
     replicas: z
       .union([z.literal(1), z.literal(3), z.literal(5)], { error: 'expected 1, 3 or 5' })
       .optional()
-      .describe('NATS servers that hold the keys’ changes; default: 3 where three servers are named, else 1'),
+      .describe('NATS servers that hold the changes of keys; default: 3 where three servers are named, else 1'),
     user: z
       .union([z.string().min(1), z.strictObject({ env: z.string().min(1) })], {
         error: 'expected a name or { env: NAME }',
@@ -59,12 +59,15 @@ const bus = z
     password: secret.optional().describe('password at the NATS servers: the text, { file: … } or { env: … }'),
     tls: z
       .strictObject({
-        ca: z.string().optional().describe('PEM file: who signed the certificates of the NATS servers'),
-        certificate: z.string().optional().describe('PEM file: our certificate, where the servers ask for one'),
+        ca: z.string().optional().describe('PEM file: the authority that signed the certificates of the NATS servers'),
+        certificate: z
+          .string()
+          .optional()
+          .describe('PEM file: the certificate of this client, where the servers ask for one'),
         key: z.string().optional().describe('PEM file: its private key'),
       })
       .optional()
-      .describe('how to speak TLS with the NATS servers'),
+      .describe('TLS with the NATS servers'),
   })
   .prefault({});
 
@@ -72,12 +75,12 @@ const listener = z.strictObject({
   name: z.string().min(1).describe('name in logs, receipts and headers'),
   kind: z
     .enum(['relay', 'submission'])
-    .describe('relay: mail between servers; submission: mail of users, who must authenticate'),
+    .describe('relay: mail between servers; submission: mail from users, who must authenticate'),
   address: z
     .string()
     .refine((a) => isIP(a) !== 0, 'not an IP address')
     .default('::')
-    .describe('address to listen on; :: is every address, IPv4 too'),
+    .describe('address to listen on; :: means every address, IPv4 too'),
   port: port.describe('0 picks a free port'),
   tls: z
     .enum(['none', 'starttls', 'starttls-required', 'implicit'])
@@ -87,30 +90,30 @@ const listener = z.strictObject({
     .enum(['off', 'tls', 'always'])
     .optional()
     .describe('AUTH: never, under TLS only, or in clear text too; default off for relay, tls for submission'),
-  proxy: z.array(network).default([]).describe('addresses that speak the PROXY protocol, version 1'),
+  proxy: z.array(network).default([]).describe('proxies that send the PROXY protocol, version 1'),
   greeting: z
     .string()
     .regex(/^[\x20-\x7e]*$/, 'printable ASCII only')
     .default('')
-    .describe('text behind the host name in the greeting'),
+    .describe('text after the host name in the greeting'),
 });
 
 const limits = z
   .strictObject({
-    sessions: z.number().int().min(1).default(1000).describe('sessions at once, per process; 421 beyond'),
+    sessions: z.number().int().min(1).default(1000).describe('concurrent sessions per process; more get 421'),
     'sessions-per-client': z
       .number()
       .int()
       .min(1)
       .default(50)
-      .describe('sessions at once from one address; 421 beyond'),
-    errors: z.number().int().min(1).default(20).describe('refused commands in a session; 421 beyond'),
+      .describe('concurrent sessions from one address; more get 421'),
+    errors: z.number().int().min(1).default(20).describe('refused commands in a session; more get 421'),
     recipients: z
       .number()
       .int()
       .min(100)
       .default(1000)
-      .describe('recipients of one message; 452 beyond (RFC 5321 §4.5.3.1.8 asks for at least 100)'),
+      .describe('recipients of one message; more get 452 (RFC 5321 §4.5.3.1.8 asks for at least 100)'),
     'command-length': z.number().int().min(512).default(2048).describe('longest command line in bytes'),
     'message-size': size('50MB', 64 * 1024).describe('largest message (RFC 5321 §4.5.3.1.7 asks for at least 64KB)'),
     'header-size': size('256KB', 1024).describe('largest header block'),
@@ -128,8 +131,8 @@ const hostsAndDomains = z
 
 const relay = z
   .strictObject({
-    allow: hostsAndDomains.describe('hosts that may relay anywhere; domains that anyone may relay to'),
-    deny: hostsAndDomains.describe('hosts that may never relay; domains that nobody may relay to'),
+    allow: hostsAndDomains.describe('hosts that may relay anywhere; domains that any host may relay to'),
+    deny: hostsAndDomains.describe('hosts that may never relay; domains that no host may relay to'),
   })
   .prefault({});
 
@@ -155,7 +158,9 @@ const queue = z
     'without-copy': z
       .enum(['refuse', 'accept'])
       .default('refuse')
-      .describe('with copies: 2 and no other router to take one: answer 451, or accept with one copy and note it'),
+      .describe(
+        'with copies: 2, when no other router takes the copy: answer 451, or accept with one copy and record that',
+      ),
     'takeover-after': duration('60s', 2000, 86_400_000).describe(
       'silence of a node after which the holders of its copies deliver its mail',
     ),
@@ -166,20 +171,20 @@ const queue = z
         max: duration('4h', 1000).describe('longest wait between two attempts'),
       })
       .prefault({}),
-    'delay-notice': duration('4h', 0).describe('when the sender hears that mail is late; 0s: never'),
+    'delay-notice': duration('4h', 0).describe('age at which the sender is told that mail is late; 0s: never'),
     reserve: size('64MB').describe('free disk space below which new mail is refused with 452'),
     'active-limit': z
       .number()
       .int()
       .min(100)
       .default(20_000)
-      .describe('messages that delivery works on at once; the rest waits on disk'),
+      .describe('messages that delivery works on concurrently; the rest waits on disk'),
   })
   .prefault({});
 
 const delivery = z
   .strictObject({
-    connections: z.number().int().min(1).default(20).describe('connections at once to one next hop'),
+    connections: z.number().int().min(1).default(20).describe('concurrent connections to one next hop'),
     'recipients-per-transaction': z
       .number()
       .int()
@@ -204,25 +209,27 @@ export const ConfigSchema = z.strictObject({
   listeners: z
     .array(listener)
     .prefault([{ name: 'mx', kind: 'relay', port: 25, tls: 'starttls' }])
-    .describe('where mail comes in'),
+    .describe('ports that accept mail'),
   tls: certificate
     .extend({
       names: z
-        .array(certificate.extend({ hosts: z.array(domain).min(1).describe('names that clients ask for') }))
+        .array(certificate.extend({ hosts: z.array(domain).min(1).describe('names that this certificate is for') }))
         .prefault([])
-        .describe('other certificates by the name that a client asks for (SNI)'),
+        .describe('other certificates, by the name that a client asks for (SNI)'),
     })
     .optional(),
   limits,
   relay,
-  domains: z.array(domainEntry).prefault([]).describe('domains that we receive or sign mail for'),
+  domains: z.array(domainEntry).prefault([]).describe('domains whose mail is received or signed'),
   directory: z
-    .strictObject({ users: z.string().optional().describe('YAML file of users and aliases; sealpost users edits it') })
+    .strictObject({
+      users: z.string().optional().describe('YAML file of users and aliases, which sealpost users edits'),
+    })
     .prefault({}),
   routes: z
     .array(route)
     .prefault([{ to: '*', via: 'mx' }])
-    .describe('where mail goes: the most specific domain wins; without a match by MX'),
+    .describe('next hops: the most specific domain wins; without a match, by MX'),
   queue,
   delivery,
   rates: ratesSection,
@@ -237,10 +244,10 @@ export const ConfigSchema = z.strictObject({
         })
         .optional()
         .describe(
-          'named encryption keys, which wrap the DKIM keys, one a line: a file, or { env: NAME } of a variable',
+          'named encryption keys, which wrap the DKIM keys, one per line: a file, or { env: NAME } for a variable',
         ),
       'nek-age': duration('365d', 1, TEN_YEARS).describe(
-        'age of a named encryption key at which doctor asks for another',
+        'age of a named encryption key at which doctor asks for a new one',
       ),
     })
     .prefault({}),
@@ -248,7 +255,7 @@ export const ConfigSchema = z.strictObject({
     .strictObject({
       ttl: duration('1h', 1000, TEN_YEARS).describe('time to live of published records'),
       'retire-after': duration('0s', 0, TEN_YEARS).describe(
-        'how long a replaced key stays in DNS; 0s: queue.expire and keys.ttl',
+        'how long a replaced key stays in DNS; 0s: queue.expire plus keys.ttl',
       ),
       'keep-revoked': duration('30d', 0, TEN_YEARS).describe('how long an empty record says that a key is revoked'),
     })
