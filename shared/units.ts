@@ -1,4 +1,4 @@
-/** Durations and sizes as people write them in the configuration: `90s`, `5m`, `4h`, `5d`; `512KB`, `25MB`. */
+/** Durations, sizes and rates as people write them in the configuration: `90s`, `4h`, `5d`; `512KB`, `25MB`; `50/s`, `1000/h`. */
 
 const DURATION: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const KB = 1024;
@@ -51,4 +51,28 @@ export function formatSize(bytes: number): string {
 export function formatTime(ms: number): string {
   const date = new Date(ms - new Date(ms).getTimezoneOffset() * 60_000);
   return date.toISOString().slice(0, 19).replace('T', ' ');
+}
+
+/** A number of things in a time: `50/s`, `100/m`, `1000/h`, `5000/d`. */
+export type Rate = {
+  count: number;
+  /** Milliseconds. */
+  per: number;
+};
+
+/** The rate, or undefined when the text is none or allows nothing. */
+export function parseRate(text: string): Rate | undefined {
+  const [, digits, unit = ''] = /^\s*(\d{1,9})\s*\/\s*([smhd])\s*$/.exec(text) ?? [];
+  const per = DURATION[unit];
+  const count = Number(digits);
+  return per === undefined || !(count > 0) ? undefined : { count, per };
+}
+
+export function formatRate({ count, per }: Rate): string {
+  const unit = Object.keys(DURATION).find((key) => DURATION[key] === per);
+  return unit === undefined ? `${count} in ${per} ms` : `${count}/${unit}`;
+}
+
+export function perSecond({ count, per }: Rate): number {
+  return (count * 1000) / per;
 }

@@ -2,9 +2,8 @@ import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { domainOf, localPartOf, normalizeAddress, normalizeDomain } from '#shared/address.ts';
-import { parseRate, type Rate } from '#shared/rate.ts';
 import { Secret } from '#shared/secret.ts';
-import { formatDuration, parseDuration, parseSize } from '#shared/units.ts';
+import { formatDuration, parseDuration, parseRate, parseSize, type Rate } from '#shared/units.ts';
 import { SecretReference } from '../secrets.ts';
 
 /**

@@ -1,5 +1,6 @@
 import { Resolver } from 'node:dns/promises';
 import { normalizeDomain } from '#shared/address.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type ClientAddress, parseClientAddress } from '../relay/client-address.ts';
@@ -32,7 +33,7 @@ export class ReverseDns {
   readonly #resolver: Resolver;
   readonly #wait: number;
   readonly #log: Logger;
-  readonly #known = new Map<string, Answer>();
+  readonly #known = new BoundedMap<string, Answer>(MAX_ENTRIES);
   readonly #asked = new Map<string, Promise<ClientName>>();
 
   /** `servers`: address or address:port, empty for the system's. `timeout` in ms; never waits longer than 2 s. */
@@ -69,7 +70,7 @@ export class ReverseDns {
     const answer = await Promise.race([this.#resolve(address, parsed), late]);
     clearTimeout(timer);
     this.#asked.delete(address);
-    this.#remember(address, answer);
+    this.#known.set(address, answer);
     return answer.name;
   }
 
@@ -102,15 +103,6 @@ export class ReverseDns {
         : await this.#resolver.resolve6(name, { ttl: true });
     const record = records.find((r) => parseClientAddress(r.address)?.toString() === address);
     return record && expiring(name, Math.min(Math.max(record.ttl * 1000, MIN_TTL_MS), MAX_TTL_MS));
-  }
-
-  #remember(address: string, answer: Answer): void {
-    this.#known.delete(address);
-    this.#known.set(address, answer);
-    for (const oldest of this.#known.keys()) {
-      if (this.#known.size <= MAX_ENTRIES) break;
-      this.#known.delete(oldest);
-    }
   }
 }
 

@@ -3,12 +3,13 @@ import type { Settings } from '#cluster/config/settings.ts';
 import { AnnounceLoop } from '#cluster/members/announce.ts';
 import { LivePeers, type PeerBus } from '#cluster/members/peers.ts';
 import { domainOf } from '#shared/address.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { EventPayload } from '#shared/contract.ts';
 import { nearest } from '#shared/domains.ts';
 import { newId } from '#shared/ids.ts';
 import { canonicalAddress, mailboxKey } from '#shared/mailbox.ts';
-import { formatRate, type Rate } from '#shared/rate.ts';
 import { printable } from '#shared/text.ts';
+import { formatRate, type Rate } from '#shared/units.ts';
 import { MOST_COUNTS, type PolicyContract, type Refusal, type SessionFacts } from '../contract.ts';
 import { defer } from '../verdict.ts';
 import { type Count, SlidingCounts, type Sums, waitFor } from './sliding-counts.ts';
@@ -63,7 +64,7 @@ export class Rates {
   readonly #loop = new AnnounceLoop(() => this.#say(false));
   readonly #own = new SlidingCounts(MOST_KEYS);
   /** What the others have counted, by instance; the one heard last comes last. */
-  readonly #others = new Map<string, SlidingCounts>();
+  readonly #others = new BoundedMap<string, SlidingCounts>(MOST_INSTANCES);
   /** What was let pass since this instance was cut off. */
   #apart: SlidingCounts | undefined;
   /** Keys of own counts that the others do not know yet. */
@@ -139,13 +140,8 @@ export class Rates {
   #hear({ node, instance, leaving, counts }: Announced): void {
     if (instance === this.#instance) return;
     const known = this.#others.get(instance) ?? new SlidingCounts(MOST_KEYS);
-    this.#others.delete(instance);
     this.#others.set(instance, known);
     for (const { key, ...count } of counts) known.set(key, count satisfies Count);
-    if (this.#others.size > MOST_INSTANCES) {
-      const [oldest] = this.#others.keys();
-      if (oldest !== undefined) this.#others.delete(oldest);
-    }
     if (leaving) this.#peers.leave(node);
     // A newcomer knows nothing of what was counted.
     else if (this.#peers.hear(node, true)) for (const key of this.#own.keys()) this.#untold.add(key);

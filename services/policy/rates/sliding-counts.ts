@@ -1,3 +1,5 @@
+import { BoundedMap } from '#shared/bounded-map.ts';
+
 /**
  * Counts of recent events, by key: in the current window of time and in the one before it. Windows are as long as the rate
  * says (`per`, ms) and numbered since 1970, so that they are the same on all nodes. What counts at a moment is the current
@@ -11,49 +13,19 @@ export type Count = { per: number; window: number; now: number; before: number }
 /** What was counted in the current window and in the one before. */
 export type Sums = { now: number; before: number };
 
-export class SlidingCounts {
-  readonly #most: number;
-  readonly #counts = new Map<string, Count>();
-
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  get size(): number {
-    return this.#counts.size;
-  }
-
+export class SlidingCounts extends BoundedMap<string, Count> {
   /** Count one more at `time` (ms since 1970). */
   add(key: string, per: number, time: number): void {
     const { now, before } = this.sums(key, per, time);
     this.set(key, { per, window: windowOf(per, time), now: now + 1, before });
   }
 
-  set(key: string, count: Count): void {
-    this.#counts.delete(key);
-    this.#counts.set(key, count);
-    if (this.#counts.size > this.#most) this.#forgetOldest();
-  }
-
-  get(key: string): Count | undefined {
-    return this.#counts.get(key);
-  }
-
-  keys(): IterableIterator<string> {
-    return this.#counts.keys();
-  }
-
   sums(key: string, per: number, time: number): Sums {
-    const count = this.#counts.get(key);
+    const count = this.get(key);
     if (count === undefined || count.per !== per) return { now: 0, before: 0 };
     const age = windowOf(per, time) - count.window;
     if (age === 0) return { now: count.now, before: count.before };
     return { now: 0, before: age === 1 ? count.now : 0 };
-  }
-
-  #forgetOldest(): void {
-    const [oldest] = this.#counts.keys();
-    if (oldest !== undefined) this.#counts.delete(oldest);
   }
 }
 

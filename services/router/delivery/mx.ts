@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { Settings } from '#cluster/config/settings.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { reply } from '#shared/reply.ts';
 import { Unreachable } from './channel.ts';
@@ -29,7 +30,7 @@ export class MxLookup {
   readonly #resolver: Resolver;
   readonly #settings: Settings;
   /** In the order of use: the first entry is the one to drop. */
-  readonly #cache = new Map<string, Entry>();
+  readonly #cache = new BoundedMap<string, Entry>(MAX_CACHED);
 
   constructor(resolver: Resolver, settings: Settings) {
     this.#resolver = resolver;
@@ -58,7 +59,6 @@ export class MxLookup {
 
   #cached(domain: string): Promise<Answer> {
     const known = this.#cache.get(domain);
-    this.#cache.delete(domain);
     if (known !== undefined && known.until > Date.now()) {
       this.#cache.set(domain, known);
       return known.answer;
@@ -70,10 +70,6 @@ export class MxLookup {
       return answer;
     });
     this.#cache.set(domain, entry);
-    for (const oldest of this.#cache.keys()) {
-      if (this.#cache.size <= MAX_CACHED) break;
-      this.#cache.delete(oldest);
-    }
     return entry.answer;
   }
 

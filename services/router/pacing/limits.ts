@@ -1,6 +1,6 @@
 import type { RatesConfig } from '#cluster/config/schema/schema.ts';
 import { nearest } from '#shared/domains.ts';
-import { formatRate, perSecond } from '#shared/rate.ts';
+import { formatRate, perSecond } from '#shared/units.ts';
 
 /** The limits of `rates.destinations`, by recipient domain. */
 

@@ -3,19 +3,20 @@ import { parseVia } from '#cluster/config/schema/route.ts';
 import type { Config, RouteConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { domainOf, normalizeDomain } from '#shared/address.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import { nearest } from '#shared/domains.ts';
 import type { NextHop } from '../delivery/job.ts';
 import { limitFor } from '../pacing/limits.ts';
 
 /** Where the mail of a recipient goes next, by the routes in force at this moment. */
 
-/** Answers kept; beyond that, all are dropped. */
+/** Domains whose next hop is remembered. */
 const KEPT = 10_000;
 
 export class Routing {
   readonly #settings: Settings;
   #config: Config;
-  readonly #answers = new Map<string, NextHop | undefined>();
+  readonly #answers = new BoundedMap<string, NextHop | undefined>(KEPT);
 
   constructor(settings: Settings) {
     this.#settings = settings;
@@ -25,7 +26,7 @@ export class Routing {
   /** The next hop, or undefined where the route of this domain leads nowhere. */
   nextHop(address: string): NextHop | undefined {
     const config = this.#settings.current;
-    if (config !== this.#config || this.#answers.size > KEPT) {
+    if (config !== this.#config) {
       this.#answers.clear();
       this.#config = config;
     }

@@ -14,7 +14,6 @@ import { errorText, SealpostError } from '#shared/errors.ts';
 import { newQueueId, QUEUE_ID, queueIdFloor } from '#shared/ids.ts';
 import { formatReply, isPermanent, reply } from '#shared/reply.ts';
 import { Secret } from '#shared/secret.ts';
-import { formatDuration, formatSize, parseDuration, parseSize } from '#shared/units.ts';
 
 test('a secret shows in no output that a program makes of it', () => {
   const secret = new Secret('hunter2');
@@ -69,26 +68,6 @@ test('queue ids sort by time, never repeat, and keep their order when the clock 
   for (const id of ids) assert.match(id, QUEUE_ID);
   assert.ok(queueIdFloor(now) <= (ids[0] ?? ''));
   assert.ok(queueIdFloor(now + 60_000) > (ids.at(-1) ?? ''));
-});
-
-test('durations and sizes', () => {
-  const table: [string, number | undefined][] = [
-    ['0s', 0],
-    ['90s', 90_000],
-    ['1.5h', 5_400_000],
-    ['5d', 432_000_000],
-    ['5', undefined],
-    ['', undefined],
-    ['-1s', undefined],
-    ['5 weeks', undefined],
-  ];
-  for (const [text, ms] of table) assert.equal(parseDuration(text), ms, text);
-  assert.equal(parseSize('25MB'), 25 * 1024 * 1024);
-  assert.equal(parseSize('25mb'), undefined);
-  assert.equal(formatDuration(0), '0s');
-  assert.equal(formatDuration(93_784_000), '1d 2h');
-  assert.equal(formatSize(10_240), '10.0 KB');
-  assert.equal(formatSize(5 * 1024 ** 3), '5.0 GB');
 });
 
 test('replies and errors as one line', () => {
