@@ -22,7 +22,7 @@ export class AnnounceLoop {
     this.#say = say;
   }
 
-  /** `everySecond` calls `now` each second, where there is more to do then. */
+  /** `everySecond` is what is done each second, where that is more than `now`, which it calls. */
   start(everySecond: () => void = () => this.now()): void {
     this.#timer = setInterval(everySecond, ANNOUNCE_MS);
     everySecond();

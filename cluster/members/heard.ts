@@ -1,24 +1,24 @@
 /**
- * What each of many others announced last, and when. One that was heard within `liveMs` is live; one that has been silent
- * for longer than `keepMs` is forgotten; when the table is full, the one silent for longest makes room.
+ * What each of many senders announced last, and when. A sender that was heard within `liveMs` is live; one that has been
+ * silent for longer than `keepMs` is forgotten; when the table is full, the one silent for longest makes room.
  *
  * An announcement proves that its sender was alive a moment ago. Silence proves nothing: the sender may be dead, slow or
  * cut off, or its announcements were lost. So a decision that must not be made twice needs a claim of its own (a
- * compare-and-set). What may follow from silence nevertheless stands at the head of each user of this table.
+ * compare-and-set). What may nevertheless follow from silence stands at the head of each user of this table.
  */
 
 export type HeardOptions = {
-  /** Silence up to which one counts as live, in milliseconds. */
+  /** Silence up to which a sender counts as live, in milliseconds. */
   liveMs: number;
-  /** Silence up to which one is known at all, in milliseconds; without it, until it must make room. */
+  /** Silence up to which a sender is known at all, in milliseconds; without it, until it must make room. */
   keepMs?: number;
-  /** How many are known at most; far more than a cluster has, unless given. */
+  /** Senders that are known at most; unless given, far more than a cluster has. */
   most?: number;
   /** Milliseconds of a clock that never jumps. */
   clock?: () => number;
 };
 
-/** `said`: what it announced last, `silence` ms ago. */
+/** `said`: what the sender `key` announced last, `silence` ms ago. */
 export type Entry<T> = { key: string; said: T; silence: number; live: boolean };
 
 const DEFAULTS = { keepMs: Number.POSITIVE_INFINITY, most: 500, clock: () => performance.now() };
@@ -27,14 +27,14 @@ const CLOCK_SET_MS = 1000;
 
 export class Heard<T> {
   readonly #options: Required<HeardOptions>;
-  /** In the order of their first announcements; `until` is when one is forgotten. */
+  /** In the order of their first announcements; `until` is when a sender is forgotten. */
   readonly #known = new Map<string, { said: T; at: number; until: number }>();
 
   constructor(options: HeardOptions) {
     this.#options = { ...DEFAULTS, ...options };
   }
 
-  /** Keep what one announced. Returns whether it is news that it lives: it was unknown, or silent for too long. */
+  /** Keep what a sender announced. Returns whether it is news that it is live: it was unknown, or silent for too long. */
   hear(key: string, said: T): boolean {
     const { keepMs, most, clock } = this.#options;
     const wasLive = this.get(key)?.live === true;
@@ -44,7 +44,7 @@ export class Heard<T> {
     return !wasLive;
   }
 
-  /** One that is known, live or not. */
+  /** A sender that is known, live or not. */
   get(key: string): Entry<T> | undefined {
     const one = this.#known.get(key);
     const now = this.#options.clock();
@@ -66,7 +66,7 @@ export class Heard<T> {
     this.#known.delete(key);
   }
 
-  /** For so many milliseconds nobody could be heard: nobody is forgotten for that silence. */
+  /** For so many milliseconds nobody could be heard: no sender is forgotten for that silence. */
   excuse(ms: number): void {
     for (const one of this.#known.values()) one.until += ms;
   }

@@ -92,7 +92,7 @@ export class Membership {
     this.#heartbeats.now();
   }
 
-  /** For how many ms NATS has not been reached; undefined while it is, and where there is none. */
+  /** For how many ms NATS has not been reached; undefined while it is, and where it is not used. */
   get away(): number | undefined {
     return this.#deps.bus.connected ? undefined : Math.round(performance.now() - this.#connectedAt);
   }

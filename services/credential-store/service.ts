@@ -216,7 +216,7 @@ function announcePresence(
     if (fingerprints.join() !== before) loop.now();
   };
   loop.start(() => {
-    // What was read last is said meanwhile: a slow disk makes nobody dead.
+    // What was read last is announced meanwhile: a process with a slow disk is not dead.
     void readFingerprints();
     loop.now();
   });

@@ -23,7 +23,7 @@ export function announcePresence(announce: Announce<SignerContract>, node: strin
   });
   const stopHearing = keyring.onNews(() => loop.now());
   loop.start(() => {
-    // What was read last is said meanwhile: a slow disk makes nobody dead.
+    // What was read last is announced meanwhile: a process with a slow disk is not dead.
     void keyring.refreshNeks();
     loop.now();
   });

@@ -10,8 +10,8 @@ import { asLease, type ClaimRecord, type Lease, leaseKey, parseKey } from './cla
  *
  * This is not the table of cluster/members/heard.ts, because the promise is the opposite one: there silence proves
  * nothing, here it is what a take-over rests on. So it is the versions of a replicated record that count, which are the
- * same on every node and which a claim can compare; seeing a record again is no sign of life; each lease has its own
- * time-out; and one interruption makes everything unknown.
+ * same on every node and which a claim can compare; seeing a record again is not a sign of life; each lease has its
+ * own time-out; and one interruption makes everything unknown.
  */
 
 type Seen = { version: number; at: number };

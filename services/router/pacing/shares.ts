@@ -30,7 +30,7 @@ type Line = { want: number; share: number };
 type Own = Line & {
   /** The part that is in use though it may be above the share: connections end in their own time. */
   used: number;
-  /** Since when the others leave less than what is ours. */
+  /** Since when the others leave less than the part of this router. */
   hungrySince: number | undefined;
 };
 
@@ -74,7 +74,7 @@ export class Shares {
     this.#peers = new LivePeers({ bus: peers, clock });
   }
 
-  /** Hear the others. What is announced each second is up to the caller of `tell`, who brings the wants up to date first. */
+  /** Hear the others. The caller brings the wants up to date each second, then calls `tell`. */
   start(): void {
     const { peers, onChange } = this.#deps;
     this.#stopHearing = peers?.hear('demand', (demand) => {

@@ -4,7 +4,7 @@ import type { Present } from '#services/credential-store/contract.ts';
 import { mayAct } from '#services/credential-store/driver/node-effects.ts';
 import { Presence } from '#services/credential-store/presence.ts';
 
-/** Who lives, by a clock that the test sets. */
+/** Which processes are live, by a clock that the test sets. */
 
 /** Milliseconds that have passed; `wall` is what the clock on the wall shows beyond that. */
 function mockedClock(t: TestContext) {
@@ -19,7 +19,7 @@ const said = (fields: Partial<Present> = {}): Present => ({
   ...fields,
 });
 
-test('who was heard within five seconds lives; after more silence it is forgotten and comes back as news', (t) => {
+test('a process that was heard within five seconds is live; after more silence it is not, and is news when it is back', (t) => {
   const clock = mockedClock(t);
   const presence = new Presence();
   let news = 0;
@@ -46,7 +46,7 @@ test('who was heard within five seconds lives; after more silence it is forgotte
   });
 });
 
-test('what is news: who comes, comes back, changes its revision or falls behind; not what is said again', (t) => {
+test('what is news: a process comes, comes back, changes its revision or falls behind; not what is said again', (t) => {
   const clock = mockedClock(t);
   const presence = new Presence();
   let news = 0;
@@ -75,7 +75,7 @@ test('what is news: who comes, comes back, changes its revision or falls behind;
   assert.equal(news, steps.filter(([, , , expected]) => expected).length);
 });
 
-test('holders are told apart by kind, node and process, and come in the order of these', (t) => {
+test('holders are told apart by kind, node and process, and listed in the order of these', (t) => {
   mockedClock(t);
   const presence = new Presence();
   presence.hear('signer', said({ node: 'edge-10' }));
@@ -95,7 +95,7 @@ test('holders are told apart by kind, node and process, and come in the order of
   );
 });
 
-test('who lives is known after three seconds, also after the way to the others was lost', (t) => {
+test('which are live is known after three seconds, also after the connection to the others was lost', (t) => {
   const clock = mockedClock(t);
   const presence = new Presence();
   const settledAfter = (ms: number): boolean => {
@@ -111,13 +111,13 @@ test('who lives is known after three seconds, also after the way to the others w
   assert.deepEqual([settledAfter(2001), presence.live().length], [true, 0]);
 });
 
-/** What a node says, by its own clock, some ms on its way; then what we think of its clock. */
+/** What a node says, by its own clock, some ms on its way; then the offset of its clock that is computed. */
 const CLOCKS: [what: string, messages: [offset: number, way: number][], clock: number][] = [
   ['the same', [[0, 0]], 0],
   ['ahead', [[90_000, 0]], 90_000],
   ['behind by years', [[-1e11, 0]], -1e11],
   [
-    'a slow way is no slow clock, once a faster message came',
+    'a slow message is not a slow clock, once a faster one came',
     [
       [0, 700],
       [0, 3],
@@ -165,7 +165,7 @@ for (const [what, messages, expected] of CLOCKS) {
   });
 }
 
-test('of two credential-stores under one name the older one acts, and the other again when that is gone', (t) => {
+test('of two credential-stores with one name the older one acts, and the younger again when that is gone', (t) => {
   const clock = mockedClock(t);
   const [older, younger] = [new Presence(), new Presence()];
   const following = { state: 'following' as const };

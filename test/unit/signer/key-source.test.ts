@@ -75,7 +75,7 @@ async function setUp(t: TestContext, between: () => Promise<void> = async () => 
 const sorted = (keys: SigningKey[]): SigningKey[] =>
   keys.toSorted((a, b) => (`${a.domain}!${a.selector}` < `${b.domain}!${b.selector}` ? -1 : 1));
 
-test('after the first time only what changed is fetched; a store that was started anew is asked for all', async (t) => {
+test('after the first time only what changed is fetched; a store that was restarted is asked for everything', async (t) => {
   const { site, source, set, restart, asked } = await setUp(t);
   for (let i = 0; i < 450; i++) await set(`d${i}.example`, key('s1'));
   assert.equal((await source.fetch(0)).keys.length, 450);
@@ -138,7 +138,7 @@ test('keys that change after every page are read all the same, as they are at th
   }
 });
 
-test('what the own store and a newer one gave is known of both, so that turns between them cost little', async () => {
+test('what the store of this node and a newer one gave is remembered of both, so that turns between them cost little', async () => {
   const revisions: Record<string, number> = { 'edge-1': 1, 'edge-2': 2 };
   let whole = 0;
   const credentials = {

@@ -42,7 +42,7 @@ async function enter(
   };
 }
 
-test('processes of every service know each other, by their state, also two of one node', {
+test('processes of every service know each other and their states, also two of one node', {
   ...needs('nats-server'),
   timeout: 60_000,
 }, async () => {
@@ -80,7 +80,7 @@ test('processes of every service know each other, by their state, also two of on
   assert.equal(rest[0]?.sees(first.bus)?.state, 'gone');
 });
 
-test('who dies without a word is gone after 5 s; without NATS everybody else is, and the silence is known as our own', {
+test('a process that dies is gone after 5 s; without NATS all others are, and the silence is known to be its own', {
   ...needs('nats-server'),
   timeout: 60_000,
 }, async () => {

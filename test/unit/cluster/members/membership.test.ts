@@ -13,7 +13,7 @@ import { logLines } from '#test/kit/log-lines.ts';
 const START = Date.UTC(2026, 0, 1);
 const DAY = 86_400_000;
 
-/** One member, at a time that the test sets, and whatever the test says in the name of others. */
+/** One member, at a time that the test sets, and what the test says in the name of others. */
 function stage(t: TestContext) {
   t.mock.timers.enable({ apis: ['setInterval', 'Date'], now: START });
   let elapsed = 0;
@@ -49,7 +49,7 @@ function stage(t: TestContext) {
     lines,
     said,
     pass,
-    /** Jump, as a process does that was stopped meanwhile: one tick at the end. */
+    /** Jump, as for a process that was suspended meanwhile: one tick at the end. */
     async jump(ms: number): Promise<void> {
       elapsed += ms - 1000;
       t.mock.timers.setTime(Date.now() + ms - 1000);
@@ -67,7 +67,7 @@ function stage(t: TestContext) {
   };
 }
 
-test('a process says who it is every second, and each change of its state at once with a greater epoch', async (t) => {
+test('a process announces itself every second, and each change of its state immediately, with a greater epoch', async (t) => {
   const { membership, said, bus, pass } = stage(t);
   membership.start();
   await pass(2000);
@@ -94,7 +94,7 @@ test('a process says who it is every second, and each change of its state at onc
   );
 });
 
-test('another process is known as it says, with the silence since, and is gone after 5 s of it', async (t) => {
+test('another process is known as it announced itself, with its silence since, and is gone after 5 s of that', async (t) => {
   const { membership, hear, other, pass, lines } = stage(t);
   membership.start();
   await hear('A', { time: Date.now() + 300 });
@@ -109,7 +109,7 @@ test('another process is known as it says, with the silence since, and is gone a
   membership.stop();
 });
 
-test('who said that it ends is gone at once, and what comes late does not bring it back', async (t) => {
+test('a process that said that it ends is gone immediately, and a late heartbeat does not bring it back', async (t) => {
   const { membership, hear, other } = stage(t);
   membership.start();
   await hear('A', { epoch: 7, state: 'draining' });
@@ -154,7 +154,7 @@ test('no more than 500 are kept: the one silent for longest makes room', async (
   membership.stop();
 });
 
-test('the fastest message tells the other clock, and a clock that is set shows at once', async (t) => {
+test('the fastest message tells the other clock, and a clock that is set shows immediately', async (t) => {
   const { membership, hear, other } = stage(t);
   membership.start();
   for (const [behind, clock] of [
@@ -170,7 +170,7 @@ test('the fastest message tells the other clock, and a clock that is set shows a
   membership.stop();
 });
 
-test('a heartbeat that fits no contract is dropped: too much text, too many entries, no such state', async (t) => {
+test('a heartbeat that does not fit the contract is dropped: too much text, too many entries, no such state', async (t) => {
   const { membership, hear, lines } = stage(t);
   membership.start();
   const many = Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`c${i}`, 1]));
@@ -181,7 +181,7 @@ test('a heartbeat that fits no contract is dropped: too much text, too many entr
   membership.stop();
 });
 
-test('it answers whom it knows and what time it is, to callers of its node and of its process alone', async (t) => {
+test('it answers which processes it knows and what time it is, to callers of its node and of its process alone', async (t) => {
   const { membership, hear, bus } = stage(t);
   membership.start();
   await hear('A');
@@ -195,7 +195,7 @@ test('it answers whom it knows and what time it is, to callers of its node and o
   membership.stop();
 });
 
-test('what nodes must have in common is told as digests, by section, and no secret is in them', async (t) => {
+test('what nodes must have in common is announced as digests, by section, without secrets', async (t) => {
   const { membership, settings } = stage(t);
   const digests = () => membership.members()[0]?.config ?? {};
   const differs = (config: object): string[] => {

@@ -4,14 +4,14 @@ import { Placement } from '#services/listener/message/placement.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 
-/** Which router a listener of node `own` chooses, and whom it asks when that one does not take the message. */
+/** Which router a listener of node `own` chooses, and which it asks when that one does not take the message. */
 
 const ENVELOPE = { envelope: { reversePath: '', recipients: [], smtpUtf8: false }, origin: {} } as never;
 
 function stage(t: TestContext) {
   let now = 1_000_000;
   t.mock.method(performance, 'now', () => now);
-  /** Whom it was offered to, with the patience for each; `any` is a call without a name. */
+  /** Routers it was offered to, with the patience for each; `any` is a call without a name. */
   const asked: string[] = [];
   const patience: (number | undefined)[] = [];
   const failing = new Map<string, ErrorCode>();
@@ -33,13 +33,13 @@ function stage(t: TestContext) {
   };
 }
 
-test('nobody was heard: whoever answers gets it', async (t) => {
+test('no router was heard: any that answers gets it', async (t) => {
   const { open, asked, patience } = stage(t);
   assert.equal((await open()).node, 'some');
   assert.deepEqual([asked, patience], [['any'], [undefined]]);
 });
 
-test('the own node comes first, however loaded', async (t) => {
+test('the router of this node comes first, however loaded', async (t) => {
   const { open, hear, asked } = stage(t);
   hear('own', 5000);
   hear('idle', 0);
@@ -47,7 +47,7 @@ test('the own node comes first, however loaded', async (t) => {
   assert.deepEqual(new Set(asked), new Set(['own']));
 });
 
-test('one that refuses, or was not heard for 3 s, is passed over until it says otherwise', async (t) => {
+test('a router that refuses, or was not heard for 3 s, is skipped until it says otherwise', async (t) => {
   const { open, hear, pass, asked } = stage(t);
   hear('own', 0, 'disk full');
   hear('silent', 0);
@@ -78,7 +78,7 @@ test('of many others the loaded ones get less', async (t) => {
 });
 
 for (const code of ['full', 'not-accepting', 'unavailable', 'busy', 'timeout'] as const) {
-  test(`one that answers ${code} is asked once, then the next, with little patience`, async (t) => {
+  test(`a router that answers ${code} is asked once, then the next, with little patience`, async (t) => {
     const { open, hear, asked, patience, failing } = stage(t);
     hear('own');
     hear('other', 100);
@@ -93,7 +93,7 @@ for (const code of ['full', 'not-accepting', 'unavailable', 'busy', 'timeout'] a
   });
 }
 
-test('at most three are asked by name, then whoever answers; what they said first is the reason', async (t) => {
+test('at most three are asked by name, then any that answers; the first error is the reason', async (t) => {
   const { open, hear, asked, failing } = stage(t);
   for (const node of ['own', 'a', 'b', 'c']) hear(node);
   for (const node of ['own', 'a', 'b', 'c']) failing.set(node, 'full');
@@ -103,7 +103,7 @@ test('at most three are asked by name, then whoever answers; what they said firs
   await assert.rejects(open(), { code: 'full' });
 });
 
-test('what is wrong with the message is no matter of the router', async (t) => {
+test('an error of the message itself is not a reason to ask another router', async (t) => {
   const { open, hear, asked, failing } = stage(t);
   hear('own');
   hear('other');
@@ -122,4 +122,13 @@ test('routers that come and go do not pile up', async (t) => {
   hear('late');
   await open();
   assert.deepEqual(asked, ['any', 'late']);
+});
+
+test('a table full of live routers takes no newcomer, and goes on hearing those that it has', async (t) => {
+  const { open, hear, asked } = stage(t);
+  for (let i = 0; i < 256; i++) hear(`router-${i}`, 0, 'full');
+  hear('newcomer');
+  hear('router-7');
+  await open();
+  assert.deepEqual(asked, ['router-7']);
 });

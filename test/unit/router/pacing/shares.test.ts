@@ -39,7 +39,7 @@ test('allot: whatever the wants, the parts are 1 in sum, and nobody gets less th
   }
 });
 
-/** Routers on a bus, by virtual time: what one says reaches each other one that is on its side a few ms later, or is lost. */
+/** Routers on a bus, by virtual time: what one announces reaches each other on its side a few ms later, or is lost. */
 class Site {
   now = 0;
   lost = 0;
@@ -116,7 +116,7 @@ class Site {
 const near = (actual: number, expected: number): void =>
   assert.ok(Math.abs(actual - expected) < 0.01, `${actual}, expected ${expected}`);
 
-test('three with work share evenly; one that joins gets its part at once, after the others made room', (t) => {
+test('three with work share evenly; one that joins gets its part as soon as the others made room', (t) => {
   const site = new Site(t, 1);
   site.add('a', 1);
   site.add('b', 1);
@@ -126,13 +126,13 @@ test('three with work share evenly; one that joins gets its part at once, after 
   site.add('c', 1);
   site.pass(0.02);
   near(site.share('c'), 0);
-  // A second until it says that it is there, and the time of two words.
+  // A second until it announces itself, and the time of two announcements.
   site.pass(1.3);
   for (const name of ['a', 'b', 'c']) near(site.share(name), 1 / 3);
   assert.ok(site.excess < 0.05, `${site.excess} s of the limit in excess`);
 });
 
-test('work that begins on an idle node has its part within a few words', (t) => {
+test('work that begins on an idle node has its part within a few announcements', (t) => {
   const site = new Site(t, 2);
   for (const name of ['a', 'b', 'c']) site.add(name, 0);
   site.pass(5);
@@ -161,7 +161,7 @@ test('one dies: the others take over what it had within five seconds', (t) => {
   near(site.share('b'), 1 / 2);
 });
 
-test('one stops in good order: what it had is free at once', (t) => {
+test('one stops in good order: what it had is free immediately', (t) => {
   const site = new Site(t, 4);
   for (const name of ['a', 'b']) site.add(name, 1);
   site.pass(5);
@@ -209,42 +209,42 @@ test('four in two equal halves: the sum stays what it was', (t) => {
   assert.ok(site.excess < 0.35, `${site.excess} s of the limit in excess`);
 });
 
-/** One router that hears what the test says, and whose words the test keeps. */
+/** One router that hears what the test says, and whose announcements the test keeps. */
 function single() {
-  const world = { now: 0, said: [] as Demand[], hear: (_: Demand): void => undefined };
+  const site = { now: 0, said: [] as Demand[], hear: (_: Demand): void => undefined };
   const shares = new Shares({
     node: 'c',
     peers: {
-      announce: (_, demand) => void world.said.push(demand as Demand),
+      announce: (_, demand) => void site.said.push(demand as Demand),
       hear: (_, listener) => {
-        world.hear = listener as (demand: Demand) => void;
+        site.hear = listener as (demand: Demand) => void;
         return () => undefined;
       },
       connected: () => true,
     },
     onChange: () => undefined,
-    clock: () => world.now,
+    clock: () => site.now,
   });
   shares.start();
-  return { shares, world };
+  return { shares, site };
 }
 
-test('one whose words reach nobody takes its part after a while: never nothing', () => {
-  const { shares, world } = single();
+test('one whose announcements reach nobody takes its part after a while: never nothing', () => {
+  const { shares, site } = single();
   for (let s = 0; s <= 6; s++) {
     for (const node of ['a', 'b']) {
-      world.hear({ node, instance: `${node}1`, leaving: false, more: false, lines: [['x', 1, 0.5]] });
+      site.hear({ node, instance: `${node}1`, leaving: false, more: false, lines: [['x', 1, 0.5]] });
     }
     shares.want('x', 1);
     near(shares.share('x'), s <= 4 ? 0 : 1 / 3);
-    world.now += 1000;
+    site.now += 1000;
   }
 });
 
 test('one with work for more than it can name counts as one with work for all', () => {
-  const { shares, world } = single();
-  const { said } = world;
-  world.hear({ node: 'b', instance: 'b1', leaving: false, more: true, lines: [['y', 1, 1]] });
+  const { shares, site } = single();
+  const { said } = site;
+  site.hear({ node: 'b', instance: 'b1', leaving: false, more: true, lines: [['y', 1, 1]] });
   shares.want('x', 1);
   near(shares.share('x'), 1 / 2);
   for (let i = 0; i < 600; i++) shares.want(`d${i}.example`, 0.5);
@@ -263,7 +263,7 @@ for (const [seed, lost] of [
   [13, 0.05],
   [14, 0.2],
 ] as const) {
-  test(`work comes and goes, ${lost * 100} % of the words are lost, seed ${seed}: in limit, and nobody starves`, (t) => {
+  test(`work comes and goes, ${lost * 100} % of the announcements are lost, seed ${seed}: in limit, and nobody starves`, (t) => {
     const site = new Site(t, seed);
     const random = seededRandom(seed * 100);
     site.lost = lost;
