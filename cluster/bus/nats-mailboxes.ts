@@ -1,0 +1,131 @@
+import type { Msg } from 'nats';
+import { CALL_ERRORS } from '#shared/contract.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+import type { Address, BusHandler, BusReply, BusRequest } from './bus.ts';
+import { decodeRequest, encodeReply } from './frame.ts';
+import { failure, type LocalBus } from './local-bus.ts';
+import type { NatsLink } from './nats-connection.ts';
+import { isDeclined, label } from './nats-requests.ts';
+import { isInbox, operationSubject } from './subjects.ts';
+
+/** Requests that come in over NATS: the subjects on which an operation hears them, and the answers. */
+
+/**
+ * How long an instance that answered `elsewhere` stays out of its service's shared mailbox: enough for the caller to ask
+ * the others, and little where there are none.
+ */
+const ASIDE_MS = 50;
+
+export type MailboxDeps = {
+  /** The node's name, by which its instances can be asked. */
+  node: string;
+  link: NatsLink;
+  /** The table of this process's handlers. */
+  local: LocalBus;
+  log: Logger;
+  /** Longest message in bytes that NATS carries now. */
+  maxPayload: () => number;
+};
+
+export class NatsMailboxes {
+  readonly #deps: MailboxDeps;
+
+  constructor(deps: MailboxDeps) {
+    this.#deps = deps;
+  }
+
+  /** Serve an operation in this process, for the node's name, for the process's id, and as one of all instances. */
+  serve(address: Address, handler: BusHandler): () => void {
+    const { local, link, node } = this.#deps;
+    const stopLocal = local.serve(address, handler);
+    const stopNamed = [node, local.process].map((name) =>
+      link.subscribe(operationSubject(address, name), address.service, (message) => {
+        void this.#arrived(address, message);
+      }),
+    );
+    const stopShared = this.#serveShared(address);
+    return () => {
+      for (const stop of stopNamed) stop();
+      stopShared();
+      stopLocal();
+    };
+  }
+
+  /**
+   * Hear what any instance may answer. One that answers `elsewhere` steps aside for a moment, before that answer goes
+   * out: the server chooses the instance that it asks, and shall not choose this one when the caller asks again.
+   */
+  #serveShared(address: Address): () => void {
+    let timer: NodeJS.Timeout | undefined;
+    let stopped = false;
+    const subscribe = (): (() => void) =>
+      this.#deps.link.subscribe(operationSubject(address), address.service, (message) => {
+        void this.#arrived(address, message, stepAside);
+      });
+    const stepAside = (): void => {
+      if (stopped || timer !== undefined) return;
+      stop();
+      timer = setTimeout(() => {
+        timer = undefined;
+        stop = subscribe();
+      }, ASIDE_MS).unref();
+    };
+    let stop = subscribe();
+    return () => {
+      stopped = true;
+      clearTimeout(timer);
+      stop();
+    };
+  }
+
+  /** Answer a request; `stepAside` is called before an answer that sends the caller elsewhere. */
+  async #arrived(address: Address, message: Msg, stepAside?: () => void): Promise<void> {
+    const operation = label(address);
+    const { reply: replyTo = '' } = message;
+    if (!isInbox(replyTo)) {
+      const wants = replyTo === '' ? 'no reply' : 'its reply on a subject that is no inbox';
+      this.#deps.log.warn(
+        { operation, replyTo },
+        `a request that wants ${wants} was dropped; who publishes on this subject?`,
+      );
+      return;
+    }
+    let request: BusRequest;
+    try {
+      request = decodeRequest(message.data);
+    } catch (error) {
+      const text = errorText(error);
+      this.#deps.log.warn({ operation, problems: text }, 'malformed request refused');
+      this.#respond(address, message, { ok: false, code: CALL_ERRORS.malformed, message: `${operation}: ${text}` });
+      return;
+    }
+    const reply = await this.#deps.local.take(address, request);
+    if (isDeclined(reply)) stepAside?.();
+    this.#respond(address, message, reply);
+  }
+
+  #respond(address: Address, message: Msg, reply: BusReply): void {
+    const frame = this.#encodeReply(address, reply);
+    try {
+      message.respond(frame);
+    } catch (error) {
+      // The connection that brought the request is gone; its caller has heard `timeout` already.
+      this.#deps.log.warn({ operation: label(address), err: error }, 'a reply could not be sent');
+    }
+  }
+
+  /** The reply as a frame that NATS carries; where that cannot be, an error that says so. */
+  #encodeReply(address: Address, reply: BusReply): Uint8Array {
+    try {
+      const frame = encodeReply(reply);
+      if (frame.length <= this.#deps.maxPayload()) return frame;
+      const text = `a reply of ${frame.length} bytes from ${label(address)} is larger than NATS carries (${this.#deps.maxPayload()})`;
+      return encodeReply(failure(new SealpostError(CALL_ERRORS.tooLarge, text)));
+    } catch (error) {
+      this.#deps.log.error({ operation: label(address), err: error }, 'a reply is no JSON data');
+      const text = `${label(address)}: the reply is no JSON data: ${errorText(error)}`;
+      return encodeReply(failure(new SealpostError(CALL_ERRORS.internal, text)));
+    }
+  }
+}

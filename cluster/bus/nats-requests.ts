@@ -1,0 +1,192 @@
+import { ErrorCode, type NatsConnection, NatsError } from 'nats';
+import { CALL_ERRORS } from '#shared/contract.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import type { Address, BusReply } from './bus.ts';
+import { decodeReply } from './frame.ts';
+import { operationSubject } from './subjects.ts';
+
+/** Requests that go out over NATS: whom they are put to, what failures mean, and what all of them may hold in memory. */
+
+/** How long a repeatable call waits for the first instance alone. */
+const ALONE_MS = 3000;
+/** Bytes of requests that NATS may not have read yet, beyond which calls are refused. */
+const UNSENT_LIMIT = 128 * 1024 * 1024;
+/** How long the own node's mailbox counts as unserved after NATS said so. */
+const ABSENT_MS = 1000;
+/** How long the own node's mailbox is passed over after it let a call run out of time. */
+const SILENT_MS = 10_000;
+/** Instances that one call asks, while routes between servers spread the news of which stepped aside. */
+const MOST_ASKED = 20;
+
+/** A call on its way out. */
+export type OutgoingCall = {
+  connection: NatsConnection;
+  address: Address;
+  /** The request in the form of `frame.ts`. */
+  frame: Uint8Array;
+  /** ms */
+  timeout: number;
+  repeatable: boolean;
+  /** A node's name or a process's id, where the call is to that one alone. */
+  node: string | undefined;
+  /** The answer of an instance that was asked before and sent the caller elsewhere. */
+  declined: BusReply | undefined;
+};
+
+/** One question: a call to one subject, until a moment of `performance.now`. */
+type Question = Pick<OutgoingCall, 'connection' | 'address' | 'frame'> & { subject: string; end: number };
+
+export class OutgoingCalls {
+  readonly #node: string;
+  /** Until when (`performance.now`) a service counts as absent from the own node, by service. */
+  readonly #absent = new Map<string, number>();
+  readonly #open = new Set<Promise<BusReply>>();
+  readonly #unsent = new Unsent();
+
+  constructor(node: string) {
+    this.#node = node;
+  }
+
+  /** Calls that wait for their answer. */
+  get open(): number {
+    return this.#open.size;
+  }
+
+  /** Resolves when every call that is open now has ended. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#open);
+  }
+
+  /** Ask; rejects with the codes of `CALL_ERRORS`, and throws `busy` when NATS reads too slowly. */
+  send(call: OutgoingCall): Promise<BusReply> {
+    const sent = this.#unsent.count(call.connection, call.frame.length);
+    const end = performance.now() + call.timeout;
+    const exchange = (): Promise<BusReply> =>
+      call.node === undefined ? this.#askAny(call, end) : askNode(call, call.node, end);
+    const answer = call.repeatable && call.node === undefined ? repeated(exchange) : exchange();
+    this.#open.add(answer);
+    answer.then(sent, sent).finally(() => this.#open.delete(answer));
+    return answer;
+  }
+
+  /** The own node first, then any. */
+  async #askAny(call: OutgoingCall, end: number): Promise<BusReply> {
+    const { address } = call;
+    let first = call.declined;
+    const own = await this.#askOwn(call, end);
+    if (own !== undefined && !isDeclined(own)) return own;
+    first ??= own;
+    const subject = operationSubject(address);
+    for (let asked = 0; asked < MOST_ASKED; asked++) {
+      const answer = await ask({ ...call, subject, end });
+      if (answer === undefined) break;
+      if (!isDeclined(answer)) return answer;
+      first ??= answer;
+    }
+    if (first !== undefined) return first;
+    throw unavailable(address, 'no process serves it');
+  }
+
+  /** The answer of the own node; undefined where it does not serve the operation, or did not a moment ago. */
+  async #askOwn(call: OutgoingCall, end: number): Promise<BusReply | undefined> {
+    const service = `${call.address.service} v${call.address.version}`;
+    if ((this.#absent.get(service) ?? 0) >= performance.now()) return undefined;
+    try {
+      const answer = await ask({ ...call, subject: operationSubject(call.address, this.#node), end });
+      if (answer === undefined) this.#absent.set(service, performance.now() + ABSENT_MS);
+      return answer;
+    } catch (error) {
+      // A process that hangs still has its mailbox: others that serve it are asked for a while.
+      if (errorCode(error) === CALL_ERRORS.timeout) this.#absent.set(service, performance.now() + SILENT_MS);
+      throw error;
+    }
+  }
+}
+
+async function askNode(call: OutgoingCall, node: string, end: number): Promise<BusReply> {
+  const answer = await ask({ ...call, subject: operationSubject(call.address, node), end });
+  if (answer === undefined) throw unavailable(call.address, `node ${node} does not serve it`);
+  return answer;
+}
+
+/** Whether an instance did nothing and sends the caller to another one. */
+export const isDeclined = (reply: BusReply): boolean => !reply.ok && reply.elsewhere === true;
+
+/** An operation in words. */
+export const label = (address: Address): string => `${address.service}.${address.operation}`;
+
+/** The answer, or undefined when nobody listens on the subject. */
+async function ask({ connection, address, subject, frame, end }: Question): Promise<BusReply | undefined> {
+  try {
+    const message = await connection.request(subject, frame, { timeout: Math.max(1, end - performance.now()) });
+    return decodeReply(message.data);
+  } catch (error) {
+    if (!(error instanceof NatsError)) throw error;
+    if (error.code === ErrorCode.NoResponders) return undefined;
+    throw callError(error, address, connection);
+  }
+}
+
+/** Ask, and once more when the answer is late; the first answer counts, and of two failures the first. */
+async function repeated(ask: () => Promise<BusReply>): Promise<BusReply> {
+  const first = ask();
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ALONE_MS);
+  });
+  try {
+    const answer = await Promise.race([first, late]);
+    if (answer !== undefined) return answer;
+  } finally {
+    clearTimeout(timer);
+  }
+  return Promise.any([first, ask()]).catch((error: AggregateError) => {
+    throw error.errors[0];
+  });
+}
+
+export function unavailable(address: Address, why: string): SealpostError {
+  return new SealpostError(CALL_ERRORS.unavailable, `${label(address)} cannot be called: ${why}`);
+}
+
+function callError(error: NatsError, address: Address, connection: NatsConnection): SealpostError {
+  switch (error.code) {
+    case ErrorCode.Timeout: {
+      const text = connection.isClosed() ? 'the connection to NATS broke before its answer' : 'no answer came in time';
+      return new SealpostError(CALL_ERRORS.timeout, `${label(address)}: ${text}`);
+    }
+    case ErrorCode.MaxPayloadExceeded:
+      return new SealpostError(CALL_ERRORS.tooLarge, `${label(address)}: NATS does not carry the request`, {
+        cause: error,
+      });
+    case ErrorCode.PermissionsViolation:
+      return unavailable(address, `NATS does not permit it: ${error.message}`);
+    default:
+      return unavailable(address, errorText(error));
+  }
+}
+
+/** Bytes of requests that were neither answered nor surely read by the server, on each connection. */
+class Unsent {
+  readonly #open = new WeakMap<NatsConnection, { bytes: number }>();
+
+  /**
+   * Count bytes that are about to be sent; throws `busy` when NATS has too many of them unread. The returned function
+   * ends the count: immediately after an answer, and after a timeout when the server has read what was sent before.
+   */
+  count(connection: NatsConnection, bytes: number): (outcome: unknown) => void {
+    const unsent = this.#open.get(connection) ?? { bytes: 0 };
+    if (unsent.bytes + bytes > UNSENT_LIMIT) {
+      throw new SealpostError(CALL_ERRORS.busy, `NATS reads too slowly: ${unsent.bytes} bytes of requests wait for it`);
+    }
+    this.#open.set(connection, unsent);
+    unsent.bytes += bytes;
+    const end = (): void => {
+      unsent.bytes -= bytes;
+    };
+    return (outcome) => {
+      if (errorCode(outcome) === CALL_ERRORS.timeout) connection.flush().then(end, end);
+      else end();
+    };
+  }
+}
