@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
+import { type KeyAlgorithm as AlgorithmName, KEY_ALGORITHMS } from '#shared/dkim/algorithms.ts';
 import { WrappedKey } from '#shared/dkim/key-wrap.ts';
 
 /**
@@ -9,7 +10,7 @@ import { WrappedKey } from '#shared/dkim/key-wrap.ts';
  * This file is long because a contract is one file.
  */
 
-export const KeyAlgorithm = z.enum(['rsa-2048', 'rsa-3072', 'rsa-4096', 'rsa-1024', 'ed25519']);
+export const KeyAlgorithm = z.enum(Object.keys(KEY_ALGORITHMS) as AlgorithmName[]);
 export type KeyAlgorithm = z.infer<typeof KeyAlgorithm>;
 
 /** The life of a key; `life-cycle.ts`. Only `active` keys sign mail. */

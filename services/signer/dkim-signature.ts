@@ -1,4 +1,5 @@
 import { createHash, type KeyObject, sign } from 'node:crypto';
+import { KEY_TYPES, keyTypeOfKey } from '#shared/dkim/algorithms.ts';
 import type { SignedHeader } from './header-hash.ts';
 
 /** Makes one DKIM-Signature field (RFC 6376 §3.5; Ed25519 as in RFC 8463). */
@@ -30,9 +31,9 @@ export async function dkimSignature(
 
 /** The field's text without name, folded into lines; the last is `b=`. */
 function unsignedLines(header: SignedHeader, key: SignatureKey, bodyHash: string, time: number): string[] {
-  const algorithm = key.privateKey.asymmetricKeyType === 'ed25519' ? 'ed25519-sha256' : 'rsa-sha256';
+  const { signatureTag } = KEY_TYPES[keyTypeOfKey(key.privateKey)];
   const lines: string[] = [];
-  let line = `v=1; a=${algorithm}; c=relaxed/relaxed;`;
+  let line = `v=1; a=${signatureTag}; c=relaxed/relaxed;`;
   let room = LINE - NAME.length;
   const add = (glue: string, text: string): void => {
     if (line.length + glue.length + text.length <= room) line += glue + text;
@@ -54,11 +55,10 @@ function unsignedLines(header: SignedHeader, key: SignatureKey, bodyHash: string
 }
 
 function signData(data: Buffer, key: KeyObject): Promise<Buffer> {
-  const ed25519 = key.asymmetricKeyType === 'ed25519';
-  // RFC 8463 §3: Ed25519 (pure) signs the SHA-256 hash of the data.
-  const input = ed25519 ? createHash('sha256').update(data).digest() : data;
+  const { digest, signsHash } = KEY_TYPES[keyTypeOfKey(key)];
+  const input = signsHash ? createHash('sha256').update(data).digest() : data;
   return new Promise((resolve, reject) => {
-    sign(ed25519 ? null : 'sha256', input, key, (error, signature) => {
+    sign(digest, input, key, (error, signature) => {
       if (error) reject(error);
       else resolve(signature);
     });

@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
 import type { Calls, Hears } from '#services/topology.ts';
+import { KEY_TYPES, keyTypeOf } from '#shared/dkim/algorithms.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -297,4 +298,4 @@ export class Keyring {
   }
 }
 
-const rank = (key: SigningKey): number => (key.algorithm === 'ed25519' ? 1 : 0);
+const rank = (key: SigningKey): number => KEY_TYPES[keyTypeOf(key.algorithm)].order;

@@ -1,10 +1,12 @@
+import { KEY_TYPES, type KeyAlgorithm, keyTypeOf } from './algorithms.ts';
+
 /**
- * A selector named by its day in UTC: `s20261123`, for Ed25519 `e20261123`, the next ones of the day `s20261123b` …,
+ * A selector named after its day in UTC: `s20261123`, for Ed25519 `e20261123`, the next ones of the day `s20261123b` …,
  * the first that is not in `taken`. `now`: ms since 1970.
  */
-export function datedSelector(algorithm: string, now: number, taken: ReadonlySet<string>): string {
+export function datedSelector(algorithm: KeyAlgorithm, now: number, taken: ReadonlySet<string>): string {
   const date = new Date(now).toISOString().slice(0, 10).replaceAll('-', '');
-  const name = `${algorithm === 'ed25519' ? 'e' : 's'}${date}`;
+  const name = `${KEY_TYPES[keyTypeOf(algorithm)].selectorLetter}${date}`;
   let count = 1;
   while (taken.has(name + suffix(count))) count++;
   return name + suffix(count);

@@ -1,28 +1,29 @@
 import { type KeyObject, sign, verify } from 'node:crypto';
 import { errorText, SealpostError } from '../errors.ts';
+import { KEY_TYPES, type KeyAlgorithm, keyTypeOfKey } from './algorithms.ts';
 import { publishedKey } from './public-key.ts';
 import { dkimRecordName } from './record.ts';
 
 /**
- * How a node shows that it holds a private key and can use it: a signature over a text that the asker had a part in.
+ * How a node shows that it holds a private key and can use it: a signature over a text that contains the asker's challenge.
  *
- * The text is no oracle for mail. What DKIM signs begins with a header field, a name and a colon (RFC 6376 §3.7), or
- * is a SHA-256 hash of 32 bytes (Ed25519, RFC 8463 §3). This text has more than 32 bytes and no colon: names of
- * domains and selectors have none, and a challenge with one is refused. So it is the canonical form of no header.
+ * Such a proof can never be a signature of mail. What DKIM signs begins with a header field, a name and a colon (RFC 6376
+ * §3.7), or is a SHA-256 hash of 32 bytes (Ed25519, RFC 8463 §3). This text has more than 32 bytes and no colon: names
+ * of domains and selectors have none, and a challenge with a colon is refused. So it is not the canonical form of any
+ * header.
  */
 
-/** What a challenge is made of: base64, either alphabet. The contract of the signer asks for 16 to 256 of these. */
+/** A challenge: 16 to 256 characters of base64, either alphabet. */
 export const CHALLENGE = /^[A-Za-z0-9+/=_-]{16,256}$/;
 
-/** Whose proof it is; `algorithm` is `ed25519` or begins with `rsa`. `domain` in lower-case A-labels. */
-type ProvenKey = { domain: string; selector: string; algorithm: string; publicKey: string; fingerprint: string };
+/** The key that is proven. `domain` in lower-case A-labels. */
+type ProvenKey = { domain: string; selector: string; algorithm: KeyAlgorithm; publicKey: string; fingerprint: string };
 
 function proofText(key: { domain: string; selector: string }, challenge: string): Buffer {
   return Buffer.from(`sealpost-prove 1\n${key.domain}\n${key.selector}\n${challenge}`, 'latin1');
 }
 
-/** RSA with SHA-256 and PKCS #1 v1.5 padding, as DKIM uses it; Ed25519 hashes by itself (RFC 8032). */
-const digestFor = (key: KeyObject): string | null => (key.asymmetricKeyType === 'ed25519' ? null : 'sha256');
+const digestFor = (key: KeyObject): string | null => KEY_TYPES[keyTypeOfKey(key)].digest;
 
 /** The signature over a challenge, base64; made on the thread pool. Rejects when the key cannot sign. */
 export function signProof(

@@ -1,18 +1,22 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { type KeyAlgorithm, type KeyType, keyTypeOf, keyTypeOfKey } from './algorithms.ts';
 
-/** Public DKIM keys in the form in which DNS has them: what the p= tag of the record carries, decoded. */
-
-/** What stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410 §10.1). */
-const ED25519_SPKI = Buffer.from('302a300506032b6570032100', 'hex');
+/** Public DKIM keys as DNS has them: the decoded value of p= in the key record. */
 
 /**
- * The bytes of p=: SubjectPublicKeyInfo for RSA (RFC 6376 §3.6.1 says RSAPublicKey, its erratum 3017 and every
- * verifier SubjectPublicKeyInfo), the bare 32 bytes for Ed25519 (RFC 8463 §4.2). `key` may be the private key.
+ * What p= omits of the SubjectPublicKeyInfo: nothing for RSA (RFC 6376 §3.6.1 says RSAPublicKey, its erratum 3017 and
+ * every verifier SubjectPublicKeyInfo), everything before the bare 32 bytes for Ed25519 (RFC 8463 §4.2, RFC 8410 §10.1).
  */
+const OMITTED: Readonly<Record<KeyType, Buffer>> = {
+  rsa: Buffer.alloc(0),
+  ed25519: Buffer.from('302a300506032b6570032100', 'hex'),
+};
+
+/** The bytes of p=. `key` may be the private key. */
 export function publishedBytes(key: KeyObject): Buffer {
   const publicKey = key.type === 'private' ? createPublicKey(key) : key;
   const spki = publicKey.export({ type: 'spki', format: 'der' });
-  return publicKey.asymmetricKeyType === 'ed25519' ? spki.subarray(ED25519_SPKI.length) : spki;
+  return spki.subarray(OMITTED[keyTypeOfKey(publicKey)].length);
 }
 
 /** SHA-256 of the bytes of p= in pairs of hex digits: `AB:CD:…`. */
@@ -21,9 +25,8 @@ export function publicKeyFingerprint(published: Buffer): string {
   return (hex.match(/../g) ?? []).join(':');
 }
 
-/** The key of a p= value in base64. `algorithm` is `ed25519` or begins with `rsa`. Throws when it holds no such key. */
-export function publishedKey(algorithm: string, base64: string): KeyObject {
-  const bytes = Buffer.from(base64, 'base64');
-  const spki = algorithm === 'ed25519' ? Buffer.concat([ED25519_SPKI, bytes]) : bytes;
-  return createPublicKey({ key: spki, format: 'der', type: 'spki' });
+/** The key of a p= value in base64. Throws when the value does not hold a key of this algorithm's type. */
+export function publishedKey(algorithm: KeyAlgorithm, base64: string): KeyObject {
+  const key = Buffer.concat([OMITTED[keyTypeOf(algorithm)], Buffer.from(base64, 'base64')]);
+  return createPublicKey({ key, format: 'der', type: 'spki' });
 }

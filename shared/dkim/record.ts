@@ -1,42 +1,44 @@
 import { excerpt } from '../text.ts';
 
-/** The TXT record that publishes a DKIM key (RFC 6376 §3.6, RFC 8463 §4). Pure text; nothing here asks DNS. */
+import { type KeyAlgorithm, keyTypeOf } from './algorithms.ts';
 
-/** What a record is made from; a `KeyInfo` fits. `publicKey` is the p= value, `algorithm` begins with `rsa` or is `ed25519`. */
-export type PublishedKey = { domain: string; selector: string; algorithm: string; publicKey: string };
+/** The TXT record that publishes a DKIM key (RFC 6376 §3.6, RFC 8463 §4). Text only: nothing here asks DNS. */
+
+/** What a record is made from; a `KeyInfo` is one. `publicKey` is the value of p=. */
+export type PublishedKey = { domain: string; selector: string; algorithm: KeyAlgorithm; publicKey: string };
 
 /** Owner name, without the root dot: `s1._domainkey.example.com`. */
 export function dkimRecordName(key: { domain: string; selector: string }): string {
   return `${key.selector}._domainkey.${key.domain}`;
 }
 
-/** The value as one text, the form that a provider's web form wants: `v=DKIM1; k=rsa; p=MIIB…`. */
+/** The value as one text, as a provider's web form expects it: `v=DKIM1; k=rsa; p=MIIB…`. */
 export function dkimRecordValue(key: Pick<PublishedKey, 'algorithm' | 'publicKey'>): string {
-  return `v=DKIM1; k=${key.algorithm === 'ed25519' ? 'ed25519' : 'rsa'}; p=${key.publicKey}`;
+  return `v=DKIM1; k=${keyTypeOf(key.algorithm)}; p=${key.publicKey}`;
 }
 
-/** The value that says that a key must not be believed any more: p= without a key (RFC 6376 §3.6.1). */
+/** The value of a revoked key: p= is empty (RFC 6376 §3.6.1). */
 export function revokedRecordValue(key: Pick<PublishedKey, 'algorithm'>): string {
   return dkimRecordValue({ algorithm: key.algorithm, publicKey: '' });
 }
 
 /** What a key record says, as a verifier reads it. `publicKey` is base64 without white space, empty in a revoked record. */
 export type DkimKeyRecord = {
-  /** k=, `rsa` where it is not said; may be one that nobody knows. */
+  /** k=, `rsa` where it is absent; may be an unknown one. */
   keyType: string;
   publicKey: string;
   /** h=: the hash algorithms that signatures may use; undefined: all. */
   hashes: string[] | undefined;
-  /** s=: the services that it is for, `*` where it is not said. */
+  /** s=: the services for which it is valid, `*` where it is absent. */
   services: string[];
   /** t=: `y` is a test, `s` forbids subdomains in i=. */
   flags: string[];
 };
 
 /**
- * Read the joined text of a TXT record as a key record (RFC 6376 §3.6.1: a list of `tag=value` apart by `;`, in any
- * order but for v=, which comes first where it is there; unknown tags mean nothing). `problem` says why it is none, as
- * the end of a sentence.
+ * Read the joined text of a TXT record as a key record (RFC 6376 §3.6.1: a list of `tag=value` separated by `;`, in any
+ * order, except that v= comes first if present; unknown tags are ignored). `problem` says why it is not one, as the end
+ * of a sentence.
  */
 export function parseDkimRecord(text: string): { record: DkimKeyRecord } | { problem: string } {
   const tags = parseTags(text);
@@ -70,10 +72,10 @@ function parseTags(text: string): Map<string, string> | string {
   for (const spec of specs) {
     const [, name = '', value = ''] = /^([^=]*)=(.*)$/s.exec(spec)?.map((part) => part.trim()) ?? [];
     if (!/^[\t\r\n\x20-\x7e]*$/.test(spec) || !/^[A-Za-z][A-Za-z0-9_]*$/.test(name)) {
-      return `${excerpt(spec.trim(), 40)} is no tag=value`;
+      return `${excerpt(spec.trim(), 40)} is not a tag=value pair`;
     }
     // "Tags with duplicate names MUST NOT occur"; where one does, the whole list is invalid.
-    if (tags.has(name)) return `${name}= stands in it twice`;
+    if (tags.has(name)) return `${name}= occurs twice`;
     tags.set(name, value);
   }
   return tags;
@@ -83,9 +85,9 @@ function list(value: string | undefined): string[] | undefined {
   return value?.split(':').map((item) => item.trim());
 }
 
-/** How a record usually came to be wrong. */
+/** With the usual cause of such a problem. */
 function withHint(problem: string, text: string): string {
-  if (text.includes('\\')) return `${problem}; backslashes stand in it: enter the value without those of a zone file`;
-  if (text.includes('"')) return `${problem}; quotation marks stand in it: enter the value without them`;
+  if (text.includes('\\')) return `${problem}; it contains backslashes: enter the value without those of a zone file`;
+  if (text.includes('"')) return `${problem}; it contains quotation marks: enter the value without them`;
   return problem;
 }

@@ -1,4 +1,5 @@
 import { createPublicKey, type JsonWebKey } from 'node:crypto';
+import { isKeyType, type KeyType } from '#shared/dkim/algorithms.ts';
 import { type DkimKeyRecord, parseDkimRecord } from '#shared/dkim/record.ts';
 
 /**
@@ -9,7 +10,7 @@ import { type DkimKeyRecord, parseDkimRecord } from '#shared/dkim/record.ts';
 export type ExpectedRecord =
   | {
       kind: 'key';
-      algorithm: 'rsa' | 'ed25519';
+      keyType: KeyType;
       /** The p= value. */
       publicKey: string;
     }
@@ -51,7 +52,7 @@ export function isSameRecord(a: string, b: string): boolean {
   if (a === b) return true;
   const key = keyIn(b);
   const other = keyIn(a);
-  if (key === undefined || other?.algorithm !== key.algorithm) return false;
+  if (key === undefined || other?.keyType !== key.keyType) return false;
   return compareKeys(other.publicKey, key) === undefined;
 }
 
@@ -66,7 +67,7 @@ function keyIn(text: string): (ExpectedRecord & { kind: 'key' }) | undefined {
   const parsed = parseDkimRecord(text);
   if (!('record' in parsed) || parsed.record.publicKey === '') return undefined;
   const { keyType, publicKey } = parsed.record;
-  return keyType === 'rsa' || keyType === 'ed25519' ? { kind: 'key', algorithm: keyType, publicKey } : undefined;
+  return isKeyType(keyType) ? { kind: 'key', keyType, publicKey } : undefined;
 }
 
 /** Other texts than key records do no harm: a wildcard (`*.example.com TXT …`) answers for every name. */
@@ -81,8 +82,9 @@ function judgeAbsent(records: number, keys: DkimKeyRecord[]): Judgement {
 function judgeKey(record: DkimKeyRecord, expected: ExpectedRecord & { kind: 'key' }): Judgement {
   const different = (detail: string): Judgement => ({ verdict: 'different', detail });
   if (record.publicKey === '') return different('has a revoked record there: its p= is empty');
-  if (record.keyType !== expected.algorithm) {
-    return different(`says k=${record.keyType}, and the key is ${expected.algorithm}: write k=${expected.algorithm}`);
+  const { keyType } = expected;
+  if (record.keyType !== keyType) {
+    return different(`says k=${record.keyType}, and the key is ${keyType}: write k=${keyType}`);
   }
   const unlike = compareKeys(record.publicKey, expected);
   if (unlike !== undefined) return unlike;
@@ -107,11 +109,21 @@ function compareKeys(publicKey: string, expected: ExpectedRecord & { kind: 'key'
     const cut = `p= is cut off after ${publicKey.length} of ${expected.publicKey.length} characters`;
     return { verdict: 'different', detail: `${cut}: enter the whole value, split into strings of at most 255` };
   }
-  if (expected.algorithm === 'ed25519') {
-    if (theirs.length === ED25519_BYTES) return { verdict: 'different', detail: 'has another key' };
-    const detail = `p= has ${theirs.length} bytes, and an Ed25519 key has ${ED25519_BYTES} (RFC 8463 §4): enter the value as it is shown`;
-    return { verdict: 'malformed', detail };
-  }
+  return COMPARE_DIFFERENT_BYTES[expected.keyType](theirs, ours);
+}
+
+const COMPARE_DIFFERENT_BYTES: Record<KeyType, (theirs: Buffer, ours: Buffer) => Judgement | undefined> = {
+  rsa: compareRsa,
+  ed25519: compareEd25519,
+};
+
+function compareEd25519(theirs: Buffer): Judgement {
+  if (theirs.length === ED25519_BYTES) return { verdict: 'different', detail: 'has another key' };
+  const detail = `p= has ${theirs.length} bytes, and an Ed25519 key has ${ED25519_BYTES} (RFC 8463 §4): enter the value as it is shown`;
+  return { verdict: 'malformed', detail };
+}
+
+function compareRsa(theirs: Buffer, ours: Buffer): Judgement | undefined {
   const theirNumbers = rsaNumbers(theirs);
   if (theirNumbers === undefined) return { verdict: 'malformed', detail: 'p= is not an RSA public key' };
   const ourNumbers = rsaNumbers(ours);

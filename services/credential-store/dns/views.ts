@@ -1,4 +1,5 @@
 import type { Settings } from '#cluster/config/settings.ts';
+import { keyTypeOf } from '#shared/dkim/algorithms.ts';
 import type { KeyName } from '#shared/dkim/key-name.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -127,6 +128,5 @@ export function expectedOf(key: Pick<KeyRecord, 'state' | 'signed'>): Expected {
 
 function wanted(key: KeyRecord, expected: Expected): ExpectedRecord {
   if (expected !== 'key') return { kind: expected };
-  const algorithm = key.algorithm === 'ed25519' ? 'ed25519' : 'rsa';
-  return { kind: 'key', algorithm, publicKey: key.publicKey };
+  return { kind: 'key', keyType: keyTypeOf(key.algorithm), publicKey: key.publicKey };
 }

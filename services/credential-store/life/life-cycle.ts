@@ -1,3 +1,4 @@
+import { keyTypeOf } from '#shared/dkim/algorithms.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { KeyAlgorithm, KeyState } from '../contract.ts';
 import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
@@ -61,10 +62,8 @@ const REVOCABLE: ReadonlySet<KeyState> = new Set([
 
 /** Whether a new key becomes active without an order to do so: when the domain signs with no key of its type (RSA, Ed25519). */
 export function activatesByItself(record: DomainRecord | undefined, algorithm: KeyAlgorithm): boolean {
-  return !(record?.keys ?? []).some((k) => k.state === 'active' && kindOf(k.algorithm) === kindOf(algorithm));
+  return !(record?.keys ?? []).some((k) => k.state === 'active' && keyTypeOf(k.algorithm) === keyTypeOf(algorithm));
 }
-
-const kindOf = (algorithm: KeyAlgorithm): string => (algorithm === 'ed25519' ? 'ed25519' : 'rsa');
 
 /** Fails with `exists` when a new key cannot have the selector. `reusable`: a selector whose key is deleted may be used again. */
 export function assertFreeSelector(record: DomainRecord | undefined, selector: string, reusable: boolean): void {

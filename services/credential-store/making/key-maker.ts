@@ -1,5 +1,6 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
+import { isWeak } from '#shared/dkim/algorithms.ts';
 import { checkKeyName, type KeyName } from '#shared/dkim/key-name.ts';
 import { type WrappedKey, wrapKey } from '#shared/dkim/key-wrap.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -83,9 +84,9 @@ export class KeyMaker {
     return { selector, algorithm, state: 'created', created: now, since: now, activate, signed: false, ttl, ...parts };
   }
 
-  /** RFC 8301 §3.2: signers must not use fewer than 1024 bits and should use 2048. */
+  /** Fails with `weak-key` for a weak algorithm that is not allowed. */
   assertStrong(name: KeyName, algorithm: KeyAlgorithm, allowWeak: boolean): void {
-    if (algorithm !== 'rsa-1024') return;
+    if (!isWeak(algorithm)) return;
     if (!allowWeak) {
       throw new SealpostError(
         'weak-key',

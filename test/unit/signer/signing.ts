@@ -21,7 +21,7 @@ export function testKey(domain: string, selector: string, kind: keyof typeof PAI
   const { privateKey, publicKey } = PAIRS[kind];
   const spki = publicKey.export({ type: 'spki', format: 'der' });
   const p = (kind === 'rsa' ? spki : spki.subarray(-32)).toString('base64');
-  const record = dkimRecordValue({ algorithm: kind, publicKey: p });
+  const record = dkimRecordValue({ algorithm: kind === 'rsa' ? 'rsa-2048' : kind, publicKey: p });
   return { domain, selector, usable: true, privateKey, record };
 }
 

@@ -1,5 +1,6 @@
 import { loadNeks } from '#cluster/config/nek.ts';
 import type { KeyStatus } from '#services/credential-store/contract.ts';
+import { isWeak } from '#shared/dkim/algorithms.ts';
 import { checkKeyName } from '#shared/dkim/key-name.ts';
 import { wrapKey } from '#shared/dkim/key-wrap.ts';
 import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.ts';
@@ -115,9 +116,8 @@ async function prepare(wanted: readonly WantedKey[], options: ImportOptions): Pr
   return items;
 }
 
-/** RFC 8301 §3.2: signers must not use fewer than 1024 bits and should use 2048. */
 function assertStrong({ algorithm }: PrivateKey, { allowWeak = false }: ImportOptions): void {
-  if (algorithm !== 'rsa-1024' || allowWeak) return;
+  if (!isWeak(algorithm) || allowWeak) return;
   throw new SealpostError(
     'weak-key',
     'an RSA key of 1024 bits can be broken: make a new one with "sealpost keys create", or take it nevertheless with --allow-weak',

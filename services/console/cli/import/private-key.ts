@@ -2,6 +2,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, randomBytes, sign, v
 import { open } from 'node:fs/promises';
 import { unreadable } from '#cluster/config/secrets.ts';
 import { KeyAlgorithm } from '#services/credential-store/contract.ts';
+import { algorithmNameOf, KEY_TYPES, keyTypeOfKey } from '#shared/dkim/algorithms.ts';
 import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 
@@ -107,7 +108,7 @@ function ed25519Key(bytes: Buffer, from: string): KeyObject {
 
 function algorithmOf(key: KeyObject, from: string): KeyAlgorithm {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
-  const name = type === 'rsa' ? `rsa-${details?.modulusLength}` : type;
+  const name = algorithmNameOf(key);
   const algorithm = KeyAlgorithm.options.find((a) => a === name);
   if (algorithm !== undefined) return algorithm;
   if (type === 'rsa') {
@@ -121,7 +122,7 @@ function algorithmOf(key: KeyObject, from: string): KeyAlgorithm {
 
 /** A key whose parts do not fit together loads, and would be found out only when nobody can verify its signatures. */
 function assertWorks(privateKey: KeyObject, publicKey: KeyObject, from: string): void {
-  const digest = privateKey.asymmetricKeyType === 'ed25519' ? null : 'sha256';
+  const { digest } = KEY_TYPES[keyTypeOfKey(privateKey)];
   const challenge = randomBytes(32);
   try {
     if (verify(digest, challenge, publicKey, sign(digest, challenge, privateKey))) return;

@@ -1,4 +1,5 @@
 import { KeyAlgorithm, type KeyStatus } from '#services/credential-store/contract.ts';
+import { isWeak } from '#shared/dkim/algorithms.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';
 import { listKeys } from '../../reports/keys/key-list.ts';
 import { recordOf, zoneText } from '../../reports/keys/record.ts';
@@ -26,7 +27,7 @@ export async function createEd25519([domain = '', selector = '']: string[], opti
 }
 
 async function create(domain: string, selector: string, algorithm: KeyAlgorithm, options: CommonOptions) {
-  const request = { domain, selector, algorithm, allowWeak: algorithm === 'rsa-1024' };
+  const request = { domain, selector, algorithm, allowWeak: isWeak(algorithm) };
   const key = await withStore(options, (store) => store['key-create'](request));
   print(options, key, () => [`Created DKIM key ${dkimRecordName(key)}`, '', afterCreation(key)].join('\n'));
 }

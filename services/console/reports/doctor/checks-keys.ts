@@ -1,4 +1,5 @@
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
+import { isWeak } from '#shared/dkim/algorithms.ts';
 import { formatDuration } from '#shared/units.ts';
 import { nextText } from '../keys/text.ts';
 import { type Check, type Facts, type Finding, keyArguments, keyName, listText } from './finding.ts';
@@ -18,7 +19,7 @@ const COMING = new Set<KeyStatus['state']>(['created', 'replicated', 'published'
 export const KEY_CHECKS: Record<string, Check> = {
   'key-weak': ({ keys }) =>
     keys
-      .filter(({ key }) => key.algorithm === 'rsa-1024' && COMING.has(key.state))
+      .filter(({ key }) => isWeak(key.algorithm) && COMING.has(key.state))
       .map((checked) => ({
         severity: 'warning',
         about: keyName(checked),

@@ -19,8 +19,8 @@ const ED25519_SPKI = createPublicKey({
   .export({ type: 'spki', format: 'der' })
   .toString('base64');
 
-const RSA_KEY: ExpectedRecord = { kind: 'key', algorithm: 'rsa', publicKey: SPKI };
-const ED_KEY: ExpectedRecord = { kind: 'key', algorithm: 'ed25519', publicKey: ED25519 };
+const RSA_KEY: ExpectedRecord = { kind: 'key', keyType: 'rsa', publicKey: SPKI };
+const ED_KEY: ExpectedRecord = { kind: 'key', keyType: 'ed25519', publicKey: ED25519 };
 const REVOKED: ExpectedRecord = { kind: 'revoked' };
 const ABSENT: ExpectedRecord = { kind: 'absent' };
 
@@ -54,13 +54,13 @@ const CASES: [string, string[], ExpectedRecord, Verdict, RegExp][] = [
   ['the record and a text', [`p=${SPKI}`, 'hello'], RSA_KEY, 'duplicate', /2 TXT records/],
   ['the empty text', [''], RSA_KEY, 'malformed', /empty/],
   ['no p=', ['v=DKIM1; k=rsa'], RSA_KEY, 'malformed', /no p=/],
-  ['a tag twice', [`p=${SPKI}; k=rsa; k=rsa`], RSA_KEY, 'malformed', /k= stands in it twice/],
-  ['p= twice', [`p=${OTHER}; p=${SPKI}`], RSA_KEY, 'malformed', /p= stands in it twice/],
+  ['a tag twice', [`p=${SPKI}; k=rsa; k=rsa`], RSA_KEY, 'malformed', /k= occurs twice/],
+  ['p= twice', [`p=${OTHER}; p=${SPKI}`], RSA_KEY, 'malformed', /p= occurs twice/],
   ['v= not first', [`p=${SPKI}; v=DKIM1`], RSA_KEY, 'malformed', /v= is not its first/],
   ['another v=', [`v=DKIM2; p=${SPKI}`], RSA_KEY, 'malformed', /v=DKIM2 is not/],
   ['a v= in lower case', [`v=dkim1; p=${SPKI}`], RSA_KEY, 'malformed', /v=dkim1/],
   ['a wildcard’s SPF', ['v=spf1 -all'], RSA_KEY, 'malformed', /v=spf1 -all is not/],
-  ['two semicolons', [`v=DKIM1;; p=${SPKI}`], RSA_KEY, 'malformed', /"" is no tag=value/],
+  ['two semicolons', [`v=DKIM1;; p=${SPKI}`], RSA_KEY, 'malformed', /"" is not a tag=value pair/],
   ['escapes of a zone file', [`v=DKIM1\\; p=${SPKI}`], RSA_KEY, 'malformed', /backslashes/],
   ['quotes of a zone file', [`"v=DKIM1; p=${SPKI}"`], RSA_KEY, 'malformed', /quotation marks/],
   ['strings pasted with quotes', [`p=${SPKI.slice(0, 100)}" "${SPKI.slice(100)}`], RSA_KEY, 'malformed', /quotation/],
@@ -70,7 +70,7 @@ const CASES: [string, string[], ExpectedRecord, Verdict, RegExp][] = [
   ['an Ed25519 key in p= of RSA', [`k=rsa; p=${ED25519_SPKI}`], RSA_KEY, 'malformed', /not an RSA public key/],
   ['Ed25519 as SPKI', [`k=ed25519; p=${ED25519_SPKI}`], ED_KEY, 'malformed', /44 bytes/],
   ['an over-long Ed25519 key', [`k=ed25519; p=${ED25519.slice(0, -1)}AAAA`], ED_KEY, 'malformed', /35 bytes/],
-  ['bytes that are no text', ['v=DKIM1; p=\xff\x00'], RSA_KEY, 'malformed', /no tag=value/],
+  ['bytes that are no text', ['v=DKIM1; p=\xff\x00'], RSA_KEY, 'malformed', /not a tag=value pair/],
 
   ['an empty p=', ['v=DKIM1; k=rsa; p='], REVOKED, 'ok', /revoked/],
   ['p= alone, revoked', ['p='], REVOKED, 'ok', /./],

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, type KeyPairKeyObjectResult, sign } from 'node:crypto';
 import { test } from 'node:test';
 import { CHALLENGE, signProof, verifyProof } from '#shared/dkim/prove.ts';
 import { publicKeyFingerprint, publishedBytes, publishedKey } from '#shared/dkim/public-key.ts';
@@ -9,10 +9,10 @@ const PAIRS = {
   'rsa-2048': generateKeyPairSync('rsa', { modulusLength: 2048 }),
   ed25519: generateKeyPairSync('ed25519'),
 };
-const CASES = Object.entries(PAIRS);
+const CASES = Object.entries(PAIRS) as [keyof typeof PAIRS, KeyPairKeyObjectResult][];
 const CHALLENGE_TEXT = 'q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ';
 
-function keyOf(algorithm: string, key: KeyObject) {
+function keyOf(algorithm: keyof typeof PAIRS, key: KeyObject) {
   const published = publishedBytes(key);
   const fingerprint = publicKeyFingerprint(published);
   return { domain: 'example.com', selector: 's1', algorithm, publicKey: published.toString('base64'), fingerprint };

@@ -7,7 +7,7 @@ test('the record of an Ed25519 key (RFC 8463 appendix A.2)', () => {
   const key = {
     domain: 'football.example.com',
     selector: 'brisbane',
-    algorithm: 'ed25519',
+    algorithm: 'ed25519' as const,
     publicKey: '11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=',
   };
   assert.equal(dkimRecordName(key), 'brisbane._domainkey.football.example.com');
@@ -19,7 +19,7 @@ test('the record of an Ed25519 key (RFC 8463 appendix A.2)', () => {
 });
 
 test('every RSA size is k=rsa', () => {
-  for (const algorithm of ['rsa-1024', 'rsa-2048', 'rsa-3072', 'rsa-4096']) {
+  for (const algorithm of ['rsa-1024', 'rsa-2048', 'rsa-3072', 'rsa-4096'] as const) {
     assert.equal(dkimRecordValue({ algorithm, publicKey: 'AA==' }), 'v=DKIM1; k=rsa; p=AA==');
   }
 });

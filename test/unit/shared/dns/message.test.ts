@@ -152,7 +152,7 @@ describe('a server that sends rubbish', () => {
       return bytes;
     };
     const config = { servers: [], timeout: 200, zones: [{ name: 'example.com', servers: [server.server] }] };
-    const expected = { kind: 'key', algorithm: 'ed25519', publicKey: 'BBBB' } as const;
+    const expected = { kind: 'key', keyType: 'ed25519', publicKey: 'BBBB' } as const;
     const verdicts: DnsVerdict[] = [];
     for (let round = 0; round < 6; round++) {
       const batch = Array.from({ length: 30 }, () => checkRecord(config, NAME, expected));
