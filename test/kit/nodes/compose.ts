@@ -15,12 +15,24 @@ import { waitFor } from '#test/kit/wait.ts';
  */
 const ROOT = resolve(import.meta.dirname, '../../..');
 
-/** The image of a variable: from the environment, else the default that compose.yaml has for it. */
+/**
+ * The image of a variable: from the environment, else the default that compose.yaml has for it. An engine without a
+ * registry has no image by that digest: there any image of the same name serves.
+ */
 export function imageOf(variable: 'NODE_IMAGE' | 'NATS_IMAGE'): string {
   const text = readFileSync(join(ROOT, 'compose.yaml'), 'utf8');
   const image = process.env[variable] ?? new RegExp(`\\$\\{${variable}:-([^}]+)\\}`).exec(text)?.[1];
   if (image === undefined) throw new Error(`compose.yaml has no default for ${variable}`);
-  return image;
+  if (process.env[variable] !== undefined || hasImage(image)) return image;
+  const [name = image] = image.split(':');
+  const { stdout } = spawnSync('docker', ['image', 'ls', '--format', '{{.Repository}}:{{.Tag}}', name], {
+    encoding: 'utf8',
+  });
+  return stdout.split('\n').find((found) => found !== '' && !found.endsWith('<none>')) ?? image;
+}
+
+function hasImage(image: string): boolean {
+  return succeeds('docker', ['image', 'inspect', image]);
 }
 
 const PROJECT = 'sealposttest';
@@ -34,7 +46,7 @@ export function needsEngine(...peers: Peer[]): { skip: string | false } {
   if (composeCommand() === undefined) return { skip: 'needs docker-compose, or docker with its compose plugin' };
   if (!succeeds('docker', ['info'])) return { skip: 'needs a Docker engine that answers `docker info`' };
   const images = [imageOf('NODE_IMAGE'), imageOf('NATS_IMAGE')];
-  const missing = images.filter((image) => !succeeds('docker', ['image', 'inspect', image]));
+  const missing = images.filter((image) => !hasImage(image));
   if (missing.length > 0) return { skip: `needs ${missing.join(' and ')} among the images of the Docker engine` };
   return needs(...peers);
 }
@@ -60,6 +72,8 @@ export class ComposeProject implements AsyncDisposable {
     this.#environment = {
       COMPOSE_PROJECT_NAME: this.name,
       SEALPOST_IMAGE: this.image,
+      NODE_IMAGE: imageOf('NODE_IMAGE'),
+      NATS_IMAGE: imageOf('NATS_IMAGE'),
       MX_PORTS: range(2525),
       SUBMISSION_PORTS: range(2587),
       SUBMISSIONS_PORTS: range(2465),
