@@ -25,7 +25,7 @@ export const MessageFacts = z.object({
 });
 export type MessageFacts = z.infer<typeof MessageFacts>;
 
-/** Destinations in one announcement of demand; whoever has work for more says that it has work for all. */
+/** Destinations in one announcement of demand; a router that has work for more says `more`. */
 export const MOST_DEMAND_LINES = 500;
 
 export const QueueState = z.enum(['active', 'deferred', 'hold']);
@@ -41,7 +41,7 @@ export const QueueEntry = z.object({
   reversePath: z.string(),
   origin: Origin,
   trace: z.string(),
-  /** It was accepted with one copy where two were asked for. */
+  /** It was accepted with one copy although two are configured. */
   alone: z.boolean().optional(),
   /** It was taken over from that node, at that time (ms since 1970). */
   takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
@@ -50,7 +50,7 @@ export const QueueEntry = z.object({
       recipient: EnvelopeRecipient,
       status: RecipientStatus,
       nextHop: z.string(),
-      /** The limit of `rates.destinations` whose turn it waits for, with this node's share, for people. */
+      /** The limit of `rates.destinations` for which it waits, with this node's share, for people. */
       limit: z.string().optional(),
       /** The keys that signed the mail as it was delivered to this recipient. */
       signatures: z.array(z.object({ domain: z.string(), selector: z.string() })).optional(),
@@ -67,7 +67,8 @@ export const MOST_COPIES = 2000;
 
 /**
  * A change of the copy of one message. `put` names records of the queue and the sizes of their sealed values, which
- * follow each other in the bytes of the request; with `complete` the copy is whole. `drop`: the message needs none any more.
+ * follow each other in the bytes of the request; with `complete` the copy is whole. `drop`: the message no longer needs
+ * one.
  */
 const CopyChange = z.union([
   z.object({
@@ -90,12 +91,12 @@ export const QueueSelection = z.union([
   z.object({ all: z.literal(true) }),
 ]);
 
-/** What a router says of itself every second. */
+/** What a router announces of itself every second. */
 export const Present = z.object({
   node: z.string(),
   /** Messages in its queue. */
   queued: z.number().int(),
-  /** Why it takes no mail right now, when it takes none. */
+  /** Why it accepts no mail right now; absent where it does. */
   refusing: z.string().optional(),
 });
 export type Present = z.infer<typeof Present>;
@@ -108,7 +109,7 @@ const READ = ['store-failed', 'store-damaged'] as const;
 export const routerContract = defineContract('router', 1, {
   operations: {
     /**
-     * Begin a transfer. `queueId` is the id the message will have. Errors: `full` no room on disk (452 4.3.1),
+     * Begin a transfer. `queueId` is the id that the message will have. Errors: `full` no room on disk (452 4.3.1),
      * `not-accepting` draining or the store failed (451).
      */
     'transfer-open': {
@@ -146,8 +147,8 @@ export const routerContract = defineContract('router', 1, {
 
     /**
      * From router to router: keep copies of messages, in the order of the list. Answered when all of it is on disk.
-     * Errors: `full`, `not-accepting` no room or no disk here; `other-store` the disk that held them is gone;
-     * `superseded` the pair has gone on (taken over, or given up).
+     * Errors: `full`, `not-accepting` no room or no disk there; `other-store` the disk that held them is gone;
+     * `superseded` the pair has moved on (taken over, or given up).
      */
     'copy-mirror': {
       request: PairName.extend({ changes: z.array(CopyChange).min(1).max(MOST_COPIES) }),
@@ -156,15 +157,15 @@ export const routerContract = defineContract('router', 1, {
       bytes: 'request',
       timeout: 5000,
     },
-    /** From a holder to the owner: which of these messages need no copy there any more? `other-store`: the owner is gone. */
+    /** From a holder to the owner: which of these messages no longer need a copy? `other-store`: the owner is gone. */
     'copy-compare': {
       request: PairName.extend({ ids: z.array(z.string()).min(1).max(MOST_COPIES) }),
       reply: z.object({ gone: z.array(z.string()) }),
       errors: ['other-store'],
     },
     /**
-     * Hand the whole queue over to other routers and take no more mail: answered at once, `status` tells how it goes.
-     * Errors: `no-router` nobody is there to take it.
+     * Hand the whole queue over to other routers and accept no more mail: answered immediately, `status-show` tells the
+     * progress. Errors: `no-router` there is none to take it.
      */
     'queue-drain': { request: z.object({}), reply: z.object({}), errors: ['no-router'] },
 
@@ -185,7 +186,7 @@ export const routerContract = defineContract('router', 1, {
       reply: z.object({ entry: QueueEntry, finished: z.boolean() }),
       errors: ['not-found', 'corrupt', ...READ],
     },
-    /** A piece of a queued message as it would be sent, without signatures; empty bytes behind the end. */
+    /** A piece of a queued message as it would be sent, without signatures; empty bytes after the end. */
     'message-read': {
       request: z.object({ queueId: z.string(), offset: z.number().int().nonnegative() }),
       reply: z.object({ total: z.number().int() }),
@@ -196,7 +197,7 @@ export const routerContract = defineContract('router', 1, {
     'message-retry': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },
     'message-hold': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },
     'message-release': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },
-    /** Take mail out of the queue for good, without a DSN unless asked. */
+    /** Remove mail from the queue for good, without a DSN unless asked. */
     'message-remove': {
       request: z.intersection(QueueSelection, z.object({ notify: z.boolean().default(false) })),
       reply: affected,
@@ -214,26 +215,26 @@ export const routerContract = defineContract('router', 1, {
         corrupt: z.number().int(),
         /** Messages sent without a signature in best-effort mode since start, and why. */
         unsigned: z.array(z.object({ domain: z.string(), reason: z.string(), count: z.number().int() })),
-        /** Why the queue takes no mail right now, when it takes none. */
+        /** Why the queue accepts no mail right now; absent where it does. */
         refusing: z.string().optional(),
-        /** The copies of mail on other nodes and of others' mail here; absent where there is no bus. */
+        /** The copies of this node's mail on others, and of others' mail on this one; absent where there is no bus. */
         copies: z
           .object({
-            /** Name of the queue's store, and whether the cluster knows that it is served here. */
+            /** Name of the queue's store, and whether this node may deliver mail that has a copy elsewhere. */
             store: z.string(),
             lease: z.enum(['held', 'lost']),
-            /** ms since 1970: when the lease was renewed last. */
+            /** ms since 1970: when the lease was last renewed. */
             renewed: z.number().optional(),
-            /** Messages here that have a copy elsewhere, and those that ought to and have none. */
+            /** Messages of this node that have a copy elsewhere, and those that should and have none. */
             elsewhere: z.number().int(),
             missing: z.number().int(),
-            /** Messages of others that are kept here. */
+            /** Messages of others of which this node holds a copy. */
             held: z.number().int(),
             /** Since the start: messages taken over from others, and those that others took over from this node. */
             takenOver: z.number().int(),
             handedOver: z.number().int(),
             draining: z.boolean(),
-            /** A drain is over: nothing is left here. */
+            /** A drain is complete: nothing is left on this node. */
             drained: z.boolean(),
           })
           .optional(),
@@ -244,17 +245,17 @@ export const routerContract = defineContract('router', 1, {
     present: Present,
     /**
      * What this router could use and takes of each limit of `rates.destinations` that it has work for, as parts of the
-     * limit (shares.ts). Said every second, and sooner when a share becomes smaller or work begins.
+     * limit (pacing/shares.ts). Announced every second, and sooner when a share becomes smaller or work begins.
      */
     demand: z.object({
       node: z.string(),
-      /** Names this process among those of the node, one after the other. */
+      /** Names this process among the successive ones of the node. */
       instance: z.string(),
-      /** It stops: what it took is free. */
+      /** It stops: its share is free. */
       leaving: z.boolean(),
       /** It has work for more destinations than it names. */
       more: z.boolean(),
-      /** Key of the limit (a domain), part that it could use, part that it takes at most. */
+      /** Key of the limit (a domain), the part that it could use, the part that it takes at most. */
       lines: z.array(z.tuple([z.string(), z.number().min(0), z.number().min(0)])).max(MOST_DEMAND_LINES),
     }),
   },

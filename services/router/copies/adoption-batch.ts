@@ -1,12 +1,12 @@
 import type { StoreOperation } from '#cluster/store.ts';
 
-/** A copy on its way into the queue. `due`: ms since 1970. */
-export type Moved = { id: string; due: number; held: boolean };
+/** A copy that becomes a message of the queue. `due`: ms since 1970. */
+export type Adopted = { id: string; due: number; held: boolean };
 
-/** Messages on their way into the queue, written together. */
+/** Copies that become messages of the queue, written together. */
 export class AdoptionBatch {
   operations: StoreOperation[] = [];
-  messages: Moved[] = [];
+  messages: Adopted[] = [];
   bytes = 0;
 
   add(operation: StoreOperation): void {
@@ -14,12 +14,12 @@ export class AdoptionBatch {
     if (operation.type === 'put') this.bytes += operation.value.length;
   }
 
-  /** Returns the way to take back what is added from here on. */
+  /** Returns a function that takes back what is added from now on. */
   mark(): () => void {
     const { operations, bytes } = this;
     const { length } = operations;
     return () => {
-      // What was written meanwhile cannot be taken back: it is a part of the message that is in nobody's way.
+      // What was written meanwhile cannot be taken back: a part of a message, which does no harm.
       if (this.operations !== operations) {
         this.operations = [];
         this.bytes = 0;

@@ -1,25 +1,25 @@
 import { z } from 'zod';
 
 /**
- * Who may deliver which mail, as all routers see it: two kinds of record in one replicated map. What is said of a node
- * here is said of its queue's store, which has a name of its own for as long as its disk exists. A node whose disk was
- * lost and that begins anew has another store, and an old disk that comes back is known as what it is.
+ * Which router may deliver which mail, as all routers see it: two kinds of record in one replicated map. They name the
+ * stores of queues, not nodes: a store has a name for as long as its disk exists. A node whose disk was lost and that
+ * starts with an empty one has another store, and an old disk that comes back is recognised.
  *
- *   lease.<store>             the store lives: `beat` grows while it does
+ *   lease.<store>             the store is served: `beat` grows with each renewal
  *   pair.<owner>.<holder>     the mail of one store, the owner, that has its second copy in another, the holder
  *
  * A pair has a generation, which each copy carries, and is
  *
  *   open      the owner delivers, and sends copies to the holder. Left when the holder takes over (→ claimed, after the
- *             owner's lease ran out), when the owner hands over (→ claimed, at a drain), or when the owner gives the
- *             holder up because that is silent (→ closed, one generation on).
- *   closed    every copy of earlier generations is void, the holder deletes it. Left when the holder lives (→ open).
- *   claimed   all mail of this generation is the holder's. `adopted`: the holder has it in its queue; until then the owner
- *             keeps what it has, and takes it back (→ closed) when the holder falls silent. `dropped`: the owner has
- *             deleted it. When both are true the owner may open the next generation.
+ *             owner's lease ran out), when the owner hands over (→ claimed, at a drain), or when the owner gives up the
+ *             holder because it is silent (→ closed, in the next generation).
+ *   closed    every copy of earlier generations is void, the holder deletes it. Left when the holder is live (→ open).
+ *   claimed   all mail of this generation is the holder's. `adopted`: the holder has it in its queue; until then the
+ *             owner keeps what it has, and takes it back (→ closed) when the holder falls silent. `dropped`: the owner
+ *             has deleted it. When both are true the owner may open the next generation.
  *
- * Changes of the map are serializable (`cluster/replicated/map.ts`): a holder that claims has seen every beat before
- * its claim, and an owner that has renewed its lease has seen every claim before that.
+ * Changes of the map are serializable (`cluster/replicated/map.ts`): a holder that claims has seen every renewal
+ * before its claim, and an owner that has renewed its lease has seen every claim before that.
  */
 
 const Lease = z.object({
@@ -48,7 +48,7 @@ export type ClaimRecord = z.infer<typeof ClaimRecord>;
 export const leaseKey = (store: string): string => `lease.${store}`;
 export const pairKey = (owner: string, holder: string): string => `pair.${owner}.${holder}`;
 
-/** What a key names: the store of a lease, or the two of a pair. */
+/** What a key names: the store of a lease, or the two stores of a pair. */
 export function parseKey(key: string): { lease: string } | { owner: string; holder: string } | undefined {
   const [kind, first, second] = key.split('.');
   if (first === undefined) return undefined;
@@ -73,36 +73,36 @@ const opened = (generation: number): Pair => ({
 });
 
 /**
- * The transitions. Each gives the record after it; the same object where it does not apply, which changes nothing.
+ * The transitions. Each returns the new record, or the same object where it does not apply, which changes nothing.
  */
 
-/** The owner: begin, or begin again when the last take-over is over. */
+/** By the owner: begin, or begin again when the last take-over is complete. */
 export function open(pair: Pair | undefined): Pair {
   if (pair === undefined) return opened(1);
   if (pair.state === 'closed') return { ...pair, state: 'open' };
   return pair.state === 'claimed' && pair.adopted && pair.dropped ? opened(pair.generation + 1) : pair;
 }
 
-/** The owner: give the holder up, which has not got the mail in its queue. */
+/** By the owner: give up a holder that does not have the mail in its queue. */
 export function giveUp(pair: Pair | undefined): Pair | undefined {
   return pair?.state === 'open' || (pair?.state === 'claimed' && !pair.adopted)
     ? { ...opened(pair.generation + 1), state: 'closed' }
     : pair;
 }
 
-/** The holder, or the owner at a drain: from here on the mail is the holder's. */
+/** By the holder, or by the owner at a drain: from now on the mail is the holder's. */
 export function claim(pair: Pair | undefined): Pair | undefined {
   return pair?.state === 'open' ? { ...pair, state: 'claimed' } : pair;
 }
 
-/** The holder: the mail of this generation is in its queue. */
+/** By the holder: the mail of this generation is in its queue. */
 export function adopted(pair: Pair | undefined, generation: number): Pair | undefined {
   return pair?.state === 'claimed' && pair.generation === generation && !pair.adopted
     ? { ...pair, adopted: true }
     : pair;
 }
 
-/** The owner: the mail of this generation is no more in its queue. */
+/** By the owner: the mail of this generation has been deleted from its queue. */
 export function dropped(pair: Pair | undefined, generation: number): Pair | undefined {
   return pair?.state === 'claimed' && pair.generation === generation && !pair.dropped
     ? { ...pair, dropped: true }

@@ -6,15 +6,17 @@ import type { HeldCopies } from './held-copies.ts';
 import type { LeaseWatch } from './lease-watch.ts';
 
 /**
- * Asks owners from time to time which copies they need no more: news of that may have got lost with a process. The
- * sooner the better, for what is still here of delivered mail is delivered again when its owner dies.
+ * Asks owners from time to time which copies they no longer need: the call that said so may be lost with a process. The
+ * sooner the better, for a copy of delivered mail that is still held is delivered again when its owner dies.
  */
 
-/** How soon a new pair is compared, how soon after a failure, and how often else: a million copies every half hour. */
+/**
+ * How soon a new pair is compared, how soon after a failure, and how often otherwise: a million copies every half hour.
+ */
 const SOON_MS = 5000;
 const AGAIN_MS = 15_000;
 const EVERY_MS = 60_000;
-const EVERY_MS_A_COPY = 2;
+const EVERY_MS_PER_COPY = 2;
 
 export type ComparisonDeps = {
   log: Logger;
@@ -38,7 +40,10 @@ export class Comparison {
     this.#stopped = true;
   }
 
-  /** Delete the copies that their owner needs no more, if it is time to ask, and say nothing when it does not answer. */
+  /**
+   * Delete the copies that their owner no longer needs, if it is time to ask; an owner that does not answer is asked
+   * later.
+   */
   async look(owner: string, generation: number): Promise<void> {
     const { held, router, watch, own, log } = this.#deps;
     const name = `${owner}.${generation}`;
@@ -53,17 +58,20 @@ export class Comparison {
     for (let n = 0; n < ids.length && !this.#stopped; n += MOST_COPIES) {
       try {
         const page = ids.slice(n, n + MOST_COPIES);
-        // What comes again while the question is under way is not what was asked about.
+        // A copy that is sent again while the call is under way is not the one that was asked about.
         const asked = held.now;
         const { gone } = await router['copy-compare']({ owner, holder: own, generation, ids: page }, { node });
         await held.drop(owner, generation, gone, asked);
         count += gone.length;
       } catch (error) {
-        log.debug({ owner: node, code: errorCode(error), reason: errorText(error) }, 'copies were not compared');
+        log.debug(
+          { owner: node, code: errorCode(error), error: errorText(error) },
+          'copies could not be compared with their owner, it is tried again',
+        );
         return;
       }
     }
-    if (count > 0) log.info({ owner: node, copies: count }, 'copies that their owner needs no more were deleted');
-    this.#due.set(name, performance.now() + EVERY_MS + EVERY_MS_A_COPY * ids.length);
+    if (count > 0) log.info({ owner: node, copies: count }, 'copies that their owner no longer needs were deleted');
+    this.#due.set(name, performance.now() + EVERY_MS + EVERY_MS_PER_COPY * ids.length);
   }
 }

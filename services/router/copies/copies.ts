@@ -27,19 +27,20 @@ import { TakeOver } from './take-over.ts';
 /**
  * The second copy of each message, on another node, and what it is for: a node that dies loses no mail.
  *
- *   claims.ts        leases and pairs, the words in which routers agree on who delivers what
+ *   claims.ts        leases and pairs: the records by which routers agree on which of them delivers what
  *   own-lease.ts     the right of this node to deliver mail that has a copy elsewhere
- *   lease-watch.ts   which other nodes live
- *   pairs.ts         the holders of this node's copies; outbox.ts what goes to one of them
- *   copy-sender.ts   when a message is on two disks, and how the second follows; sending.ts what is sent
- *   held-copies.ts   the copies of others on this disk
- *   take-over.ts     what becomes of them when their owner dies, and of ours when we come back
- *   hand-over.ts     the way of the whole queue to others at a drain
+ *   lease-watch.ts   which other nodes are live
+ *   pairs.ts         the holders of this node's copies; outbox.ts: what goes to one of them
+ *   copy-sender.ts   when a message is on two disks, and how the second copy follows; sending.ts: what is sent
+ *   held-copies.ts   the copies of others on this disk; comparison.ts: which of them their owner still needs
+ *   take-over.ts     what becomes of them when their owner dies, and of ours when this node comes back
+ *   hand-over.ts     how the whole queue goes to other nodes at a drain
  *
- * Without a bus there are no other routers: then all of this does nothing, and every message is this node's.
+ * It sits on top of intake and queue, which know nothing of it: service.ts hands them what they ask for. Without a bus
+ * there are no other routers: then all of this does nothing, and every message is this node's.
  */
 
-/** How often what is due is done, in ms. */
+/** How often this looks for what is due. */
 const TICK_MS = 250;
 /** How long a stop waits for a step of a take-over. */
 const STOP_MS = 10_000;
@@ -57,9 +58,9 @@ export type CopiesDeps = {
 
 /** What copies ask of the intake. */
 export type CopiesIntake = {
-  /** Why nothing of this size is written right now, if it is not. */
+  /** Why nothing of this size is written right now; undefined where it is. */
   roomFor(bytes: number): SealpostError | undefined;
-  /** Take no more mail. */
+  /** Accept no more mail. */
   drain(): void;
   /** Resolves when no commit is under way. */
   committed(): Promise<void>;
@@ -93,8 +94,8 @@ export class Copies {
     this.#lease = new OwnLease({
       ...{ map, store: name, log },
       node: () => settings.current.node.name,
-      after: () => settings.current.queue['takeover-after'],
-      onBeat: (regained) => {
+      afterMs: () => settings.current.queue['takeover-after'],
+      onRenewed: (regained) => {
         this.#tick();
         if (regained) this.#queue?.releaseBlocked();
       },
@@ -110,7 +111,7 @@ export class Copies {
     });
   }
 
-  /** Read what is held and known here; the queue has been read. Rejects with `store-failed`. */
+  /** Read from disk what is held and known; the queue has been read. Rejects with `store-failed`. */
   static async open(deps: CopiesDeps): Promise<Copies> {
     const { store, settings, log, jetStream } = deps;
     const name = jetStream === undefined ? '' : await storeName(store);
@@ -154,24 +155,24 @@ export class Copies {
     await Promise.all([ended, this.#map.close()]);
   }
 
-  /** Why this message must not be delivered here now, if there is a reason. */
+  /** Why this node must not deliver this message now; undefined where it may. */
   obstacle({ copy }: Slot): string | undefined {
     return copy === undefined || !this.#clustered ? undefined : this.#pairs.obstacle(copy);
   }
 
-  /** A router asks for room for its copies. */
+  /** Another router sends copies, or changes of them. */
   async mirror({ owner, holder, generation, changes }: PairName & { changes: CopyChange[] }, bytes: Uint8Array) {
     const { space } = this.#deps;
     if (holder !== this.#name) throw otherStore(holder);
     const pair = asPair(this.#map.get(pairKey(owner, holder))?.value);
-    // A generation that is news here is none that has ended.
+    // A generation that this node does not know yet has not ended.
     if (
       pair !== undefined &&
       (pair.generation > generation || (pair.generation === generation && pair.state === 'claimed'))
     ) {
       throw new SealpostError('superseded', `generation ${generation} of this pair has ended: it is ${pair.state} now`);
     }
-    // What only brings copies in step is small, and what frees room may stand behind it.
+    // Changes of whole copies are small, and what frees room may come after them.
     if (changes.some((c) => !('drop' in c) && !this.#held.isComplete(owner, generation, c.id))) {
       const refusal = this.#intake?.roomFor(bytes.length) ?? (this.#intake === undefined ? notYet() : undefined);
       if (refusal !== undefined) throw refusal;
@@ -186,12 +187,12 @@ export class Copies {
     return {};
   }
 
-  /** A holder asks which of its copies are needed no more. */
+  /** A holder asks which of its copies are no longer needed. */
   compare({ owner, holder, generation, ids }: PairName & { ids: string[] }): { gone: string[] } {
     if (owner !== this.#name) throw otherStore(owner);
     const { slots, corrupt } = this.#deps;
     const needed = (id: string): boolean => {
-      // Of a message that is damaged here the other copy may be whole.
+      // The other copy of a message that is damaged on this node may be whole.
       if (this.sender.isUnderWay(id) || corrupt.has(id)) return true;
       const copy = slots.get(id)?.copy;
       return copy?.store === holder && copy.generation === generation;
@@ -199,13 +200,13 @@ export class Copies {
     return { gone: ids.filter((id) => !needed(id)) };
   }
 
-  /** Hand everything over and take no more; `stopAttempts` resolves when none is under way. Throws `no-router`. */
+  /** Hand everything over and accept no more; `stopAttempts` resolves when none is under way. Throws `no-router`. */
   drain(stopAttempts: () => Promise<void>): void {
     const { slots, log, store } = this.#deps;
     if (this.#handOver !== undefined) return;
     const size = [...slots.all()].length;
     if (size > 0 && (!this.#clustered || this.#watch.living().length === 0)) {
-      throw new SealpostError('no-router', `no other router is there to take the ${size} messages of ${this.#node}`);
+      throw new SealpostError('no-router', `there is no other router to take the ${size} messages of ${this.#node}`);
     }
     this.#intake?.drain();
     const deps = { log, store, slots, map: this.#map, own: this.#name };
@@ -239,7 +240,7 @@ export class Copies {
     return this.#deps.settings.current.node.name;
   }
 
-  /** Begin what is due. Nothing waits here for the rest: a long queue takes minutes to take over, or to copy anew. */
+  /** Begin what is due, and wait for none of it: a long queue takes minutes to take over, or to copy again. */
   #tick(): void {
     if (this.#stopped) return;
     this.#watch.look();
@@ -251,7 +252,9 @@ export class Copies {
     if (!wanted || this.sender.missing.size === 0) return;
     this.#filling ??= this.sender
       .fill()
-      .catch((error: unknown) => this.#deps.log.error({ err: error }, 'copies could not be made, it is tried again'))
+      .catch((error: unknown) =>
+        this.#deps.log.error({ err: error }, 'second copies could not be made, it is tried again'),
+      )
       .finally(() => {
         this.#filling = undefined;
       });
@@ -273,7 +276,8 @@ export class Copies {
       if (this.#wanted) this.sender.missing.add(slot);
       messages++;
     }
-    if (messages > 0) this.#deps.log.warn({ store: holder, messages }, 'copies there count no more');
+    if (messages > 0)
+      this.#deps.log.warn({ store: holder, messages }, 'second copies in a store that was given up are void');
     this.#queue?.releaseBlocked();
   }
 }
@@ -288,7 +292,7 @@ async function storeName(store: Store): Promise<string> {
 }
 
 function otherStore(name: string): SealpostError {
-  return new SealpostError('other-store', `the store ${name} is not here: its disk was lost or replaced`);
+  return new SealpostError('other-store', `the store ${name} is not on this node: its disk was lost or replaced`);
 }
 
 function notYet(): SealpostError {

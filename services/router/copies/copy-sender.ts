@@ -12,21 +12,23 @@ import type { Pairs } from './pairs.ts';
 import { type NewMessage, sendNew, sendStored } from './sending.ts';
 
 /**
- * Sees to it that a message is on two disks, and that the second follows the first.
+ * Makes sure that a message is on two disks, and that the second copy follows the first.
  *
- * commit   A message that is being accepted is written here and there at the same time; it is accepted when both are on
- *          disk. Where one holder fails another one is asked.
- * settled  What an attempt, or an operator, changed here is changed there. Who waits for it waits no longer than a moment:
- *          then mail that was delivered and is still known there as undelivered is at most one message a connection.
+ * commit   A message that is being accepted is written to both disks concurrently; it is accepted when both have it.
+ *          Where one holder fails, another one is tried.
+ * settled  What an attempt, or an operator, changed on this node is changed in the copy. The caller waits for that, but
+ * not
+ *          for long: so at most one message for each connection was delivered and is undelivered in its copy.
  * ensure   A message that has no copy (its holder is gone, it was taken over, it is a notice) gets one.
  *
- * The copy comes first, then the record here that names its place; with the place known, delivery asks for the lease.
+ * The copy comes first, then the record on this node that names its place; once that is known, delivery needs the
+ * lease.
  */
 
 /** How long the end of an attempt waits for the copy to follow. */
 const FOLLOW_MS = 2000;
-/** Messages that get their copy at the same time. */
-const AT_ONCE = 8;
+/** Messages that get their copy concurrently. */
+const CONCURRENT_COPIES = 8;
 
 export type CopySenderDeps = {
   settings: Settings;
@@ -47,7 +49,7 @@ export class CopySender implements MessageWriter {
   readonly #copying = new Map<string, Promise<boolean>>();
   /** Messages that changed while they were copied. */
   readonly #changed = new Set<string>();
-  /** Messages that ought to have a copy and have none. */
+  /** Messages that should have a copy and have none. */
   readonly missing = new Set<Slot>();
 
   constructor(deps: CopySenderDeps) {
@@ -58,7 +60,7 @@ export class CopySender implements MessageWriter {
     return this.#deps.settings.current.queue.copies === 2;
   }
 
-  /** Why no mail is taken for want of a second node, if it is not. */
+  /** Why no mail is accepted for lack of a second node; undefined where it is. */
   refusal(): SealpostError | undefined {
     if (!this.wanted || this.#deps.settings.current.queue['without-copy'] === 'accept') return undefined;
     return this.#deps.pairs.choose() === undefined ? noCopy() : undefined;
@@ -88,17 +90,17 @@ export class CopySender implements MessageWriter {
         return;
       }
       const operations = message.operations();
-      const here = store.write([...operations, putJson(keys.place(id), outbox.place)]);
-      const there = sendNew(store, outbox, { ...message, operations });
-      const [local, remote] = await Promise.allSettled([here, there]);
-      if (local.status === 'rejected') {
-        // It may have arrived whatever was answered.
+      const local = store.write([...operations, putJson(keys.place(id), outbox.place)]);
+      const remote = sendNew(store, outbox, { ...message, operations });
+      const [written, sent] = await Promise.allSettled([local, remote]);
+      if (written.status === 'rejected') {
+        // The copy may have arrived, whatever the answer was.
         this.#withdraw(outbox, id);
-        throw local.reason;
+        throw written.reason;
       }
       const place =
-        remote.status === 'fulfilled' ? outbox.place : await this.#elsewhere({ ...message, operations }, outbox);
-      // The slot is there before anybody can ask whether the copy is needed.
+        sent.status === 'fulfilled' ? outbox.place : await this.#elsewhere({ ...message, operations }, outbox);
+      // The slot exists before a holder can ask whether the copy is needed.
       onWritten(place);
       this.#check(id, place);
     } finally {
@@ -106,7 +108,7 @@ export class CopySender implements MessageWriter {
     }
   }
 
-  /** Bring the copy in step with what was written here; waits for it, but not for long. Never rejects. */
+  /** Bring the copy up to date with what was written on this node; waits for it, but not for long. Never rejects. */
   async settled(slot: Slot | undefined, { id, gone, own, operations, notices }: Written): Promise<void> {
     const { pairs, slots } = this.#deps;
     if (gone && slot !== undefined) this.missing.delete(slot);
@@ -116,8 +118,8 @@ export class CopySender implements MessageWriter {
     const news = notices.flatMap((notice) => slots.get(notice.id) ?? []);
     if (!this.wanted && outbox === undefined) return;
     const work = async (): Promise<void> => {
-      // A failure notice stands for the mail that it is about: the copy of the one must be there before that of the
-      // other goes.
+      // A failure notice takes the place of the mail that it is about: its copy must exist before that of the mail
+      // goes.
       await Promise.all(
         news.map(async (notice) => {
           if (!(await this.ensure(notice)) && this.wanted && slots.has(notice)) this.missing.add(notice);
@@ -132,12 +134,15 @@ export class CopySender implements MessageWriter {
         );
     };
     const done = work().catch((error: unknown) => {
-      this.#deps.log.debug({ queueId: id, reason: errorText(error) }, 'a copy was not brought in step');
+      this.#deps.log.debug(
+        { queueId: id, error: errorText(error) },
+        'the second copy of a message was not updated, it is sent again later',
+      );
     });
     if (outbox?.unreachable !== true) await Promise.race([done, delay(FOLLOW_MS, undefined, { ref: false })]);
   }
 
-  /** Give a message a copy. Resolves to whether it has one; false when no other router takes it. */
+  /** Give a message a copy. Resolves to whether it has one; false where no other router takes it. */
   ensure(slot: Slot): Promise<boolean> {
     if (slot.copy !== undefined && this.#deps.pairs.isValid(slot.copy)) return Promise.resolve(true);
     let copying = this.#copying.get(slot.id);
@@ -151,7 +156,7 @@ export class CopySender implements MessageWriter {
     return copying;
   }
 
-  /** Give copies to those that miss one, as long as that works. */
+  /** Give a copy to each message that lacks one, as long as that works. */
   async fill(): Promise<void> {
     const { slots, pairs } = this.#deps;
     const waiting = this.missing.values();
@@ -161,7 +166,7 @@ export class CopySender implements MessageWriter {
         else if (pairs.choose() === undefined) return;
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    await Promise.all(Array.from({ length: CONCURRENT_COPIES }, worker));
   }
 
   async #copy(slot: Slot): Promise<boolean> {
@@ -177,31 +182,34 @@ export class CopySender implements MessageWriter {
           this.#check(slot.id, outbox.place);
           return true;
         }
-        // Nobody needs it any more, or it is out of date and the next one may go elsewhere.
+        // It is no longer needed, or it is out of date and the next one may go elsewhere.
         this.#withdraw(outbox, slot.id);
         if (!slots.has(slot)) return true;
       } catch (error) {
-        // It may have arrived all the same, and this holder would take it over beside another one.
+        // It may have arrived all the same, and this holder would take it over as well as another one.
         this.#withdraw(outbox, slot.id);
         if (!slots.has(slot)) return true;
         if (errorCode(error) === 'corrupt') {
-          // Loaded or held, it may be on its way out just now; if not, whoever works on it next finds it too.
+          // Loaded or held, it may be on its way out just now; if not, the next one that works on it finds it too.
           if (slot.message === undefined && slot.state !== 'hold') this.#deps.onDamaged(slot, error);
           return true;
         }
-        log.info({ queueId: slot.id, holder: outbox.place.node, reason: errorText(error) }, 'no copy was made there');
+        log.info(
+          { queueId: slot.id, holder: outbox.place.node, error: errorText(error) },
+          'no second copy could be made on another node, the next one is tried',
+        );
         tried.push(outbox);
       }
     }
     return false;
   }
 
-  /** Ask the other holders in turn; without any, what the configuration wants for that. */
+  /** Try the other holders in turn; without any, do what `queue.without-copy` says. */
   async #elsewhere(message: NewMessage & { record: MessageRecord }, failed: Outbox): Promise<CopyPlace | undefined> {
     const { id, record } = message;
     const { pairs, store } = this.#deps;
     const tried = [failed];
-    // It may have arrived all the same.
+    // The copy may have arrived all the same.
     this.#withdraw(failed, id);
     for (let outbox = pairs.choose(tried); outbox !== undefined; outbox = pairs.choose(tried)) {
       try {
@@ -219,7 +227,7 @@ export class CopySender implements MessageWriter {
     return undefined;
   }
 
-  /** Look what became of a pair while a message got its copy there. */
+  /** Check what became of a pair while a message got its copy there. */
   #check(id: string, place: CopyPlace | undefined): void {
     const { pairs, slots, onOvertaken } = this.#deps;
     const slot = slots.get(id);
@@ -229,7 +237,7 @@ export class CopySender implements MessageWriter {
       this.missing.add(slot);
       return;
     }
-    // What is claimed and not yet adopted is looked for in the queue when it is.
+    // What is claimed and not yet adopted is found in the queue when it is adopted.
     const pair = pairs.pair(place.store);
     if (pair?.state === 'claimed' && pair.adopted) onOvertaken(slot);
   }
@@ -242,8 +250,8 @@ export class CopySender implements MessageWriter {
   #withdraw(outbox: Outbox, id: string): void {
     outbox.drop(id).catch((error: unknown) => {
       this.#deps.log.debug(
-        { queueId: id, reason: errorText(error) },
-        'a copy that nobody needs may remain for a while',
+        { queueId: id, error: errorText(error) },
+        'a copy that is not needed could not be withdrawn, its holder asks about it later',
       );
     });
   }

@@ -14,15 +14,15 @@ import type { Pairs } from './pairs.ts';
  *
  *   stopping → copying → releasing → done (→ copying, when mail of a dead node is taken over)
  *
- * stopping: no attempt begins; those under way end.
- * copying: every message gets a copy, wherever another router takes it. Without any it waits.
- * releasing: as soon as a holder knows everything that happened here, its pair becomes claimed, by this side; it moves
- *   the copies into its queue, and this node deletes what it has (take-over.ts does both). Mail whose copy got void
+ * stopping: no attempt begins; those under way end. copying: every message gets a copy, wherever another router takes
+ * it. Without any it waits. releasing: as soon as a holder knows everything that happened on this node, this node
+ * claims the pair for it; it moves
+ *   the copies into its queue, and this node deletes its own (take-over.ts does both). Mail whose copy became void
  *   meanwhile goes back to copying.
- * done: nothing is left, and the lease says that nobody need take anything over.
+ * done: nothing is left, and the lease says that there is nothing to take over.
  */
 
-const LOOK_MS = 100;
+const POLL_MS = 100;
 
 export type HandOverDeps = {
   log: Logger;
@@ -44,7 +44,7 @@ export class HandOver {
     this.#deps = deps;
   }
 
-  /** Stop where it is: what was not handed over stays in this queue. */
+  /** Stop: what was not handed over stays in this queue. */
   abort(): void {
     this.#abort.abort();
   }
@@ -53,27 +53,30 @@ export class HandOver {
     const { log, lease } = this.#deps;
     const { signal } = this.#abort;
     const began = performance.now();
-    await stopAttempts().catch((error: unknown) => log.error({ err: error }, 'draining: attempts did not end'));
+    await stopAttempts().catch((error: unknown) => log.error({ err: error }, 'draining: attempts could not be ended'));
     while (!signal.aborted) {
       try {
         const empty = await this.#round();
         if (empty && !this.done) {
           await lease.drained();
-          log.info({ seconds: (performance.now() - began) / 1000 }, 'drained: the queue of this node is with others');
+          log.info(
+            { seconds: (performance.now() - began) / 1000 },
+            'drained: the queue of this node is with other nodes',
+          );
         }
         this.done = empty;
       } catch (error) {
-        log.info({ reason: errorText(error) }, 'handing the queue over: tried again');
+        log.info({ error: errorText(error) }, 'draining: a step of handing the queue over failed, it is tried again');
       }
-      await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
+      await delay(POLL_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 
-  /** Whether nothing is left. */
+  /** One round of copying and releasing. Resolves to whether nothing is left. */
   async #round(): Promise<boolean> {
     const { slots, pairs, sender } = this.#deps;
     const left = [...slots.all()];
-    if (left.length === 0) return pairs.inStep;
+    if (left.length === 0) return pairs.inSync;
     for (const slot of left) {
       if (slot.copy !== undefined && pairs.isValid(slot.copy)) continue;
       slot.copy = undefined;
@@ -87,7 +90,7 @@ export class HandOver {
 
   async #release(holder: string): Promise<void> {
     const { map, own, pairs } = this.#deps;
-    if (pairs.pair(holder)?.state !== 'open' || !pairs.isInStep(holder)) return;
+    if (pairs.pair(holder)?.state !== 'open' || !pairs.isInSync(holder)) return;
     await map.update(pairKey(own, holder), (record) => {
       const before = asPair(record);
       const after = claim(before);

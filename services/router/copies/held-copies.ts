@@ -5,16 +5,17 @@ import type { CopyChange } from '../contract.ts';
 import { keys, rangeOf } from '../store/records.ts';
 
 /**
- * The copies of other nodes' mail on this disk. Records lie as their owner sealed them, below `copy!<owner>.<generation>`:
+ * The copies of other nodes' mail on this disk. Records lie as their owner sealed them, below
+ * `copy!<owner>.<generation>`:
  *
  *   copy!<owner>.<generation>!<queueId>!<key of the record in the owner's queue>
  *
  * A copy is complete when its owner has said so with its last record; others were never answered with 250 and are never
- * taken over. What is held is known in memory, so that a copy is deleted without reading: changes of one message take
- * effect in the order in which they came (`cluster/store.ts`).
+ * taken over. Memory knows what is held, so that a copy is deleted without reading: changes of one message take effect
+ * in the order of their arrival (`cluster/store.ts`).
  */
 
-/** How many records a copy has; `touched`: when it was changed last, by `HeldCopies.now`. */
+/** How many records a copy has; `touched`: when it was last changed, by `HeldCopies.now`. */
 type Held = { pieces: number; recipients: number; complete: boolean; touched: number };
 
 const NUMBERED = /^(recipient|body)!([0-9A-Z]{16})!(\d{5})$/;
@@ -28,7 +29,7 @@ export class HeldCopies {
     this.#store = store;
   }
 
-  /** Find what is held. A copy without its message record, which comes last, was never completed. */
+  /** Find what is held. A copy without its message record, which comes last, was never complete. */
   static async load(store: Store): Promise<HeldCopies> {
     const held = new HeldCopies(store);
     for await (const key of store.keys(rangeOf('copy'))) {
@@ -45,12 +46,12 @@ export class HeldCopies {
     return size;
   }
 
-  /** Counts changes. */
+  /** The number of changes so far. */
   get now(): number {
     return this.#now;
   }
 
-  /** Every pair that something is held of. */
+  /** Every pair of which something is held. */
   pairs(): { owner: string; generation: number }[] {
     return [...this.#pairs.keys()].map((pair) => {
       const [owner = '', generation] = pair.split('.');
@@ -73,7 +74,7 @@ export class HeldCopies {
   async change(owner: string, generation: number, changes: readonly CopyChange[], bytes: Uint8Array): Promise<void> {
     const pair = pairName(owner, generation);
     const operations: StoreOperation[] = [];
-    const parts = changes.map((change) => ('drop' in change ? [] : checkedKeys(change)));
+    const keysOf = changes.map((change) => ('drop' in change ? [] : checkedKeys(change)));
     const total = changes.reduce((sum, c) => sum + ('drop' in c ? 0 : c.put.reduce((n, { size }) => n + size, 0)), 0);
     if (total !== bytes.length) throw malformed(`${bytes.length} bytes came where ${total} were announced`);
     const before = this.#copyOf(pair, changes);
@@ -85,10 +86,10 @@ export class HeldCopies {
         continue;
       }
       for (const [i, { size }] of change.put.entries()) {
-        const key = parts[n]?.[i] ?? '';
+        const key = keysOf[n]?.[i] ?? '';
         const value = Buffer.from(bytes.buffer, bytes.byteOffset + at, size);
         at += size;
-        // News of a message that is not here, or not whole, must not make it look whole.
+        // A change of a message that is not held, or not whole, must not make it look whole.
         if (key === keys.message(change.id) && !change.complete && !this.isComplete(owner, generation, change.id))
           continue;
         operations.push({ type: 'put', key: keys.copy(pair, change.id, key), value });
@@ -104,7 +105,7 @@ export class HeldCopies {
     }
   }
 
-  /** Forget messages of a pair, but for those that were changed after `until`; resolves when they are deleted. */
+  /** Delete copies of a pair, except those that were changed after `until`; resolves when they are gone from disk. */
   async drop(
     owner: string,
     generation: number,
@@ -117,7 +118,7 @@ export class HeldCopies {
     await this.#store.persist(old.flatMap((id) => this.#removal(pair, id)));
   }
 
-  /** Take note that the records of a message were moved elsewhere. */
+  /** Note that the records of a message were moved elsewhere. */
   forget(owner: string, generation: number, id: string): void {
     this.#forget(pairName(owner, generation), id);
   }
@@ -156,7 +157,7 @@ export class HeldCopies {
     );
   }
 
-  /** A write failed: what of it is on disk is not known. */
+  /** A write failed: how much of it is on disk is unknown. */
   #restore(pair: string, before: ReadonlyMap<string, Held | undefined>): void {
     let copies = this.#pairs.get(pair);
     for (const [id, held] of before) {
@@ -196,11 +197,11 @@ export class HeldCopies {
 
 const pairName = (owner: string, generation: number): string => `${owner}.${generation}`;
 
-/** The keys of a change: records of that very message and no others. */
+/** The keys of a change, all of which must be of records of that message. */
 function checkedKeys({ id, put }: Extract<CopyChange, { put: unknown }>): string[] {
   return put.map(({ key }) => {
     if (key !== keys.message(id) && NUMBERED.exec(key)?.[2] !== id)
-      throw malformed(`${key} is no record of message ${id}`);
+      throw malformed(`${key} is not a record of message ${id}`);
     return key;
   });
 }

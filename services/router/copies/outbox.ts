@@ -5,23 +5,24 @@ import { type CopyChange, MOST_COPIES, type PairName } from '../contract.ts';
 import type { CopyPlace } from '../store/records.ts';
 
 /**
- * What goes to one holder, in order, one call after the other: what comes while a call is under way goes along with the
+ * What goes to one holder, in order, one call after the other: what arrives while a call is under way goes with the
  * next one, as in a group commit.
  *
- *   well → unreachable (a call failed) → well (a later call was answered); closed for good.
+ *   reachable → unreachable (a call failed) → reachable (a later call was answered); closed for good.
  *
- * A copy of a message that is being accepted fails with the call that carries it, or at once while the holder is unreachable:
- * somebody waits for it, and another holder may take it. News of copies that the holder has (`follow`) are kept until
- * they have reached it; they are sent again every second.
+ * A copy of a message that is being accepted fails with the call that carries it, or immediately while the holder is
+ * unreachable: a client waits for it, and another holder may take it. Changes of copies that the holder has (`follow`,
+ * `drop`) are kept until they have reached it; they are sent again every second.
  */
 
-export type Record = { key: string; value: Buffer };
+/** A record of the queue as it lies on disk. */
+export type SealedRecord = { key: string; value: Buffer };
 
 type Item = {
   change: CopyChange;
   values: Buffer[];
   bytes: number;
-  /** Survives failures. */
+  /** It is kept when a call fails. */
   kept: boolean;
   resolve: () => void;
   reject: (error: unknown) => void;
@@ -30,14 +31,14 @@ type Item = {
 /** Bytes of records that one call carries, give or take one record. */
 const CALL_BYTES = 256 * 1024;
 const RETRY_MS = 1000;
-/** News that wait for an unreachable holder; beyond, the holder is given up rather than memory. */
+/** Changes that wait for an unreachable holder; beyond that, the holder is given up to save memory. */
 const MOST_KEPT = 100_000;
 
 export type OutboxDeps = {
   pair: PairName;
   place: CopyPlace;
   send: (changes: CopyChange[], bytes: Buffer) => Promise<void>;
-  /** The pair has come to its end: `superseded`, `other-store`, or too much waits for the holder. */
+  /** The pair has ended: `superseded`, `other-store`, or `too-much` waits for the holder. */
   onEnd: (code: string) => void;
   log: Logger;
 };
@@ -61,7 +62,7 @@ export class Outbox {
     return this.#unreachable || this.#closed;
   }
 
-  /** Bytes that wait. */
+  /** Bytes that wait to be sent. */
   get load(): number {
     return this.#waitingBytes;
   }
@@ -71,21 +72,27 @@ export class Outbox {
     return this.#items.length === 0 && !this.#sending;
   }
 
-  /** Send records of a message that has no copy there yet; the last ones make it whole. Rejects when they did not arrive. */
-  async copy(id: string, records: readonly Record[], complete: boolean): Promise<void> {
+  /**
+   * Send records of a message that has no copy there yet; with `complete` it is whole. Rejects when they did not
+   * arrive.
+   */
+  async copy(id: string, records: readonly SealedRecord[], complete: boolean): Promise<void> {
     if (this.unreachable) throw new SealpostError('not-accepting', `node ${this.place.node} takes no copies right now`);
     await Promise.all(
       portions(records).map((portion, n, all) => this.#add(id, portion, complete && n === all.length - 1, false)),
     );
   }
 
-  /** Bring a copy in step with what was written here; resolves when it is, rejects only when the pair has ended. */
+  /**
+   * Send what was written on this node about a message; resolves when the copy has it, rejects only when the pair has
+   * ended.
+   */
   async follow(id: string, operations: readonly StoreOperation[]): Promise<void> {
     const records = operations.flatMap((o) => (o.type === 'put' ? [{ key: o.key, value: o.value }] : []));
     await Promise.all(portions(records).map((portion) => this.#add(id, portion, false, true)));
   }
 
-  /** The message needs no copy any more. Like `follow`. */
+  /** The message no longer needs a copy. Like `follow`. */
   drop(id: string): Promise<void> {
     return this.#push({ change: { id, drop: true }, values: [], bytes: 0, kept: true });
   }
@@ -96,7 +103,7 @@ export class Outbox {
     for (const item of this.#items.splice(0)) item.reject(ended(this.place));
   }
 
-  #add(id: string, records: readonly Record[], complete: boolean, kept: boolean): Promise<void> {
+  #add(id: string, records: readonly SealedRecord[], complete: boolean, kept: boolean): Promise<void> {
     const put = records.map(({ key, value }) => ({ key, size: value.length }));
     const values = records.map(({ value }) => value);
     return this.#push({ change: { id, put, complete }, values, bytes: sizeOf(records), kept });
@@ -122,7 +129,8 @@ export class Outbox {
           items.map(({ change }) => change),
           Buffer.concat(items.flatMap(({ values }) => values)),
         );
-        if (this.#unreachable) this.#deps.log.info({ holder: this.place.node }, 'copies reach the other router again');
+        if (this.#unreachable)
+          this.#deps.log.info({ holder: this.place.node }, 'the holder of second copies is reachable again');
         this.#unreachable = false;
         for (const item of items) item.resolve();
       } catch (error) {
@@ -148,7 +156,7 @@ export class Outbox {
   #failed(items: readonly Item[], error: unknown): void {
     const code = errorCode(error);
     if (!this.#unreachable) {
-      this.#deps.log.warn({ holder: this.place.node, err: error }, 'the other router takes no copies');
+      this.#deps.log.warn({ holder: this.place.node, err: error }, 'the holder of second copies is unreachable');
     }
     this.#unreachable = true;
     const all = [...items, ...this.#items];
@@ -163,7 +171,7 @@ export class Outbox {
     }
   }
 
-  /** Try again; with nothing to send, the next copy finds out. */
+  /** Try again; where there is nothing to send, the next copy finds out. */
   async #probe(): Promise<void> {
     if (this.#items.length === 0) this.#unreachable = false;
     else await this.#pump();
@@ -174,13 +182,13 @@ function ended({ node }: CopyPlace): SealpostError {
   return new SealpostError('superseded', `the pair with node ${node} has ended`);
 }
 
-function sizeOf(records: readonly Record[]): number {
+function sizeOf(records: readonly SealedRecord[]): number {
   return records.reduce((sum, { value }) => sum + value.length, 0);
 }
 
-/** Records in portions that a call can carry. */
-function portions(records: readonly Record[]): Record[][] {
-  const all: Record[][] = [];
+/** Records in portions that one call can carry. */
+function portions(records: readonly SealedRecord[]): SealedRecord[][] {
+  const all: SealedRecord[][] = [];
   let bytes = CALL_BYTES;
   for (const record of records) {
     if (bytes + record.value.length > CALL_BYTES) {

@@ -10,14 +10,14 @@ import { Outbox } from './outbox.ts';
 import type { OwnLease } from './own-lease.ts';
 
 /**
- * The pairs of this store as an owner: which holders there are, what goes to them, and whether a message that has its
- * copy in one of them may be delivered here (claims.ts has the states).
+ * The pairs of this store as an owner: which holders there are, what goes to them, and whether this node may deliver a
+ * message that has its copy in one of them (claims.ts has the states).
  */
 
 export type PairsDeps = {
   settings: Settings;
   log: Logger;
-  /** The name of the own store. */
+  /** The name of this node's store. */
   own: string;
   map: ReplicatedMap<ClaimRecord>;
   watch: LeaseWatch;
@@ -34,7 +34,7 @@ export class Pairs {
   readonly #ending = new Map<string, string>();
   /** Stores whose disk is gone, with the version of the lease that they left: a disk that comes back renews it. */
   readonly #gone = new Map<string, number | undefined>();
-  /** The generation of each pair when it was looked at last. */
+  /** The generation of each pair at the last review. */
   readonly #generations = new Map<string, number>();
   #working = false;
   #closed = false;
@@ -44,7 +44,7 @@ export class Pairs {
     this.#deps = deps;
   }
 
-  /** The holder that has the least to do, but for those named. */
+  /** The holder that has the least to do, except those named. */
   choose(without: readonly Outbox[] = []): Outbox | undefined {
     const { watch } = this.#deps;
     const candidates = [...this.#outboxes.values()].filter(
@@ -59,23 +59,24 @@ export class Pairs {
     return equal[this.#turn++ % equal.length];
   }
 
-  /** The way to a copy; undefined when the pair has ended. */
+  /** The way to a copy; undefined where the pair has ended. */
   outbox(place: CopyPlace | undefined): Outbox | undefined {
     if (place === undefined) return undefined;
     const outbox = this.#outboxes.get(place.store);
     return outbox?.place.generation === place.generation ? outbox : undefined;
   }
 
-  /** Whether a holder, or every one, knows all that happened to the messages that it has copies of. */
-  isInStep(holder: string): boolean {
+  /** Whether a holder knows all that happened to the messages of which it has copies. */
+  isInSync(holder: string): boolean {
     return this.#outboxes.get(holder)?.empty === true;
   }
 
-  get inStep(): boolean {
+  /** The same for all holders. */
+  get inSync(): boolean {
     return [...this.#outboxes.values()].every((outbox) => outbox.empty);
   }
 
-  /** Why a message with its copy there must not be delivered here now, if there is a reason. */
+  /** Why this node must not deliver a message with its copy there; undefined where it may. */
   obstacle(place: CopyPlace): string | undefined {
     const pair = this.pair(place.store);
     if (pair === undefined) return `what became of its copy on node ${place.node} is not known yet`;
@@ -85,7 +86,7 @@ export class Pairs {
     return `this node lost touch with the cluster: node ${place.node}, which has a copy, may take the message over`;
   }
 
-  /** Whether a copy there counts. */
+  /** Whether a copy there is valid. */
   isValid(place: CopyPlace): boolean {
     const pair = this.pair(place.store);
     return pair === undefined || pair.generation === place.generation;
@@ -95,7 +96,10 @@ export class Pairs {
     return asPair(this.#deps.map.get(pairKey(this.#deps.own, holder))?.value);
   }
 
-  /** Open pairs with whoever lives, where copies are `wanted`; close those that have ended, give up who is silent. */
+  /**
+   * Close pairs that have ended, give up holders that are silent, and open pairs with live ones where copies are
+   * `wanted`.
+   */
   async tick(wanted: boolean): Promise<void> {
     this.#review();
     if (this.#working || this.#deps.map.state !== 'following') return;
@@ -104,7 +108,10 @@ export class Pairs {
       await this.#giveUpSilent();
       if (wanted) await this.#openLiving();
     } catch (error) {
-      this.#deps.log.debug({ reason: errorText(error) }, 'pairs could not be changed');
+      this.#deps.log.debug(
+        { error: errorText(error) },
+        'pairs of owner and holder could not be changed, it is tried again',
+      );
     } finally {
       this.#working = false;
     }
@@ -118,8 +125,8 @@ export class Pairs {
   }
 
   /**
-   * Do what the map says, whoever changed it and whether that was answered or not. News for a holder that is away
-   * now are kept as well: so every open pair has its outbox.
+   * Do what the map says, whichever node changed it and whether that was answered or not. Changes for a holder that is
+   * away now are kept as well: so every open pair has its outbox.
    */
   #review(): void {
     if (this.#closed) return;
@@ -159,7 +166,7 @@ export class Pairs {
   async #openLiving(): Promise<void> {
     const { watch, map, own, settings } = this.#deps;
     for (const { store, node } of watch.living()) {
-      // A second copy on the own machine is none.
+      // A second copy on the same machine does not count.
       if (node === settings.current.node.name || this.#ending.has(store)) continue;
       if (this.#gone.get(store) === watch.version(store)) continue;
       this.#gone.delete(store);
@@ -180,13 +187,13 @@ export class Pairs {
       ...{ pair, place: { store: holder, node, generation }, log },
       send: async (changes, bytes) => void (await router['copy-mirror']({ ...pair, changes }, { node, bytes })),
       onEnd: (code) => {
-        // `superseded`: the news of it is on its way through the map.
+        // `superseded`: the map is about to say so.
         if (code !== 'superseded') this.#ending.set(holder, code);
         if (code === 'other-store') this.#gone.set(holder, watch.version(holder));
       },
     });
     this.#outboxes.set(holder, outbox);
-    log.info({ holder: node, store: holder, generation }, 'second copies go there');
+    log.info({ holder: node, store: holder, generation }, 'second copies go to another node');
   }
 
   async #giveUpSilent(): Promise<void> {
@@ -195,22 +202,25 @@ export class Pairs {
       if (giveUp(pair) === pair) continue;
       const silent = watch.silent(holder);
       const lease = watch.lease(holder);
-      const why =
+      const reason =
         this.#ending.get(holder) ??
         (silent !== undefined ? 'silent' : lease?.state === 'drained' ? 'drained' : undefined);
-      if (why === undefined) continue;
+      if (reason === undefined) continue;
       let given = false;
       await map.update(pairKey(own, holder), (record) => {
         const before = asPair(record);
-        // The holder lives after all: the map calls this with the newest state.
-        const lives = why === 'silent' && watch.version(holder) !== silent;
+        // The holder may be live after all: the map calls this with the newest state.
+        const lives = reason === 'silent' && watch.version(holder) !== silent;
         const after = lives ? before : giveUp(before);
         given = after !== before;
         return given ? after : record;
       });
       this.#ending.delete(holder);
       if (given)
-        log.warn({ holder: lease?.node, store: holder, why }, 'another router is given up as a holder of copies');
+        log.warn(
+          { holder: lease?.node, store: holder, reason },
+          'another router was given up as a holder of second copies',
+        );
     }
   }
 }

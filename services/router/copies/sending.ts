@@ -1,9 +1,9 @@
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { keys, MessageRecord, parseRecord } from '../store/records.ts';
-import type { Outbox, Record } from './outbox.ts';
+import type { Outbox, SealedRecord } from './outbox.ts';
 
-/** What of a message goes to the holder of its copy, and in which order: its own record last, with which it is whole. */
+/** What of a message goes to the holder of its copy, and in which order: last its own record, which makes it whole. */
 
 /** Pieces of a body that are read and sent together. */
 const PIECES = 8;
@@ -14,7 +14,7 @@ export type NewMessage = { id: string; operations: readonly StoreOperation[]; ea
 export async function sendNew(store: Store, outbox: Outbox, { id, operations, earlier }: NewMessage): Promise<void> {
   await sendPieces(store, outbox, id, earlier);
   const records = operations.flatMap((o) => (o.type === 'put' ? [{ key: o.key, value: o.value }] : []));
-  const isMessage = ({ key }: Record): boolean => key === keys.message(id);
+  const isMessage = ({ key }: SealedRecord): boolean => key === keys.message(id);
   await outbox.copy(id, [...records.filter((r) => !isMessage(r)), ...records.filter(isMessage)], true);
 }
 
@@ -33,7 +33,7 @@ async function sendPieces(store: Store, outbox: Outbox, id: string, to: number):
   }
 }
 
-async function read(store: Store, wanted: string[]): Promise<Record[]> {
+async function read(store: Store, wanted: string[]): Promise<SealedRecord[]> {
   const values = await store.getMany(wanted);
   return wanted.map((key, n) => {
     const value = values[n];

@@ -8,7 +8,7 @@ import type { Queue } from '../queue/queue.ts';
 import { dueAt, isFinal } from '../store/message.ts';
 import { keys, MessageRecord, parseRecord, putJson, RecipientRecord, rangeOf } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
-import { AdoptionBatch, type Moved } from './adoption-batch.ts';
+import { type Adopted, AdoptionBatch } from './adoption-batch.ts';
 import { adopted, asPair, type ClaimRecord, claim, dropped, leaseKey, type Pair, pairKey, parseKey } from './claims.ts';
 import { Comparison } from './comparison.ts';
 import type { HeldCopies } from './held-copies.ts';
@@ -17,17 +17,17 @@ import type { LeaseWatch } from './lease-watch.ts';
 /**
  * What becomes of mail when its node dies, and when that comes back.
  *
- * As a holder: claim the pairs of owners whose lease ran out, move the copies of a claimed pair into the own queue, delete
- * those that an owner gave up, and ask owners from time to time which copies they need no more (news of that may have
- * got lost with a process).
- * As an owner: delete what a holder took over.
+ * As a holder: claim the pairs of owners whose lease ran out, move the copies of a claimed pair into the queue, delete
+ * those that an owner gave up, and ask owners from time to time which copies they no longer need (comparison.ts). As an
+ * owner: delete what a holder took over.
  *
- * Every step can be made again: a claim is in the map before anything moves; copies move in batches, each message whole,
- * its own record in the last one; the map hears of the end of it after that.
+ * Every step can be repeated: a claim is in the map before anything moves; copies move in batches, each message whole,
+ * its own record in the last one; the end of it goes into the map after that.
  */
 
 const BATCH_BYTES = 1024 * 1024;
 const BATCH_MESSAGES = 200;
+
 export type TakeOverDeps = {
   settings: Settings;
   log: Logger;
@@ -39,7 +39,7 @@ export type TakeOverDeps = {
   watch: LeaseWatch;
   held: HeldCopies;
   router: Calls<'router', 'router'>;
-  /** A message came into the queue that has no copy. */
+  /** A message came into the queue that has no second copy. */
   onAdopted: (slot: Slot) => void;
 };
 
@@ -48,7 +48,7 @@ export class TakeOver {
   readonly #comparison: Comparison;
   #working: Promise<void> | undefined;
   #stopped = false;
-  /** Copies that this disk does not give back any more. */
+  /** Copies that this disk cannot read. */
   readonly #damaged = new Set<string>();
   /** Messages since the start. */
   takenOver = 0;
@@ -59,7 +59,7 @@ export class TakeOver {
     this.#comparison = new Comparison(deps);
   }
 
-  /** Make the steps that are due. Never rejects; a step that fails is made again at a later call. */
+  /** Take the steps that are due. Never rejects; a step that fails is repeated at a later call. */
   tick(): Promise<void> {
     this.#working ??= this.#work().finally(() => {
       this.#working = undefined;
@@ -67,14 +67,14 @@ export class TakeOver {
     return this.#working;
   }
 
-  /** A message came into the queue here after a holder had taken it over with the rest. */
+  /** A message came into this node's queue after a holder had taken it over with the rest. */
   overtaken(slot: Slot): void {
     void this.#step(async () => {
       this.handedOver += await this.#delete([slot]);
     });
   }
 
-  /** Make no more steps; resolves when none is under way. */
+  /** Take no further steps; resolves when none is under way. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#comparison.stop();
@@ -94,7 +94,7 @@ export class TakeOver {
       const { owner, holder } = name;
       if (owner === own && pair.adopted && !pair.dropped)
         await this.#step(() => this.#dropOwn(holder, pair.generation));
-      // Claimed, and nothing of it is here (any more).
+      // Claimed, and nothing of it is held (any more).
       if (holder === own && !pair.adopted && held.ids(owner, pair.generation).length === 0)
         await this.#step(() => this.#mark(pairKey(owner, own), (p) => adopted(p, pair.generation)));
     }
@@ -104,7 +104,7 @@ export class TakeOver {
     try {
       await work();
     } catch (error) {
-      this.#deps.log.info({ reason: errorText(error) }, 'a step of a take-over is made again later');
+      this.#deps.log.info({ error: errorText(error) }, 'a step of a take-over failed, it is tried again');
     }
   }
 
@@ -125,10 +125,12 @@ export class TakeOver {
     else await this.#comparison.look(owner, generation);
   }
 
-  /** Claim a pair, unless its owner has beaten meanwhile: the map calls the function with the newest state. */
+  /**
+   * Claim a pair, unless its owner has renewed its lease meanwhile: the map calls the function with the newest state.
+   */
   async #claim(owner: string, version: number): Promise<void> {
     const { map, own, watch, log } = this.#deps;
-    const alive = new Error('the owner lives');
+    const alive = new Error('the owner is live');
     try {
       await map.update(pairKey(owner, own), (record) => {
         if (map.get(leaseKey(owner))?.version !== version) throw alive;
@@ -142,7 +144,7 @@ export class TakeOver {
     }
     const pair = asPair(map.get(pairKey(owner, own))?.value);
     if (pair?.state !== 'claimed') return;
-    log.warn({ from: watch.lease(owner)?.node, store: owner }, 'a node is silent: this one takes its mail over');
+    log.warn({ from: watch.lease(owner)?.node, store: owner }, 'a node is silent: this one takes over its mail');
     await this.#adopt(owner, pair);
   }
 
@@ -150,7 +152,7 @@ export class TakeOver {
     const { store, held, watch, log, own } = this.#deps;
     const from = watch.lease(owner)?.node ?? owner;
     if (held.ids(owner, generation).every((id) => this.#damaged.has(id))) return;
-    // What was taken before the claim is on disk behind this.
+    // After this everything that was accepted before the claim is on disk.
     await store.write([]);
     const ids = held.ids(owner, generation);
     const unfinished = ids.filter((id) => !held.isComplete(owner, generation, id));
@@ -170,12 +172,12 @@ export class TakeOver {
       if (!held.isComplete(owner, generation, id) || this.#damaged.has(id)) continue;
       const undo = batch.mark();
       try {
-        await this.#move(owner, generation, id, from, batch, flush);
+        await this.#move({ owner, generation, id, from }, batch, flush);
       } catch (error) {
         if (errorCode(error) !== 'store-damaged') throw error;
         undo();
         this.#damaged.add(id);
-        log.error({ queueId: id, from, reason: errorText(error) }, 'a copy cannot be read: its mail is not taken over');
+        log.error({ queueId: id, from, error: errorText(error) }, 'a copy cannot be read: its mail is not taken over');
       }
       if (batch.messages.length >= BATCH_MESSAGES || batch.bytes >= BATCH_BYTES) await flush();
     }
@@ -183,17 +185,14 @@ export class TakeOver {
     await held.drop(owner, generation, unfinished);
     this.takenOver += count;
     if (count > 0) log.warn({ from, store: owner, messages: count }, 'mail was taken over from another node');
-    // What cannot be read here may be whole at its owner, who would delete it then.
+    // What cannot be read here may be whole at its owner, which would delete it then.
     if (before || ids.some((id) => this.#damaged.has(id))) return;
     await this.#mark(pairKey(owner, own), (pair) => adopted(pair, generation));
   }
 
   /** Move one copy into a batch; pieces of a large one are written on the way. */
   async #move(
-    owner: string,
-    generation: number,
-    id: string,
-    from: string,
+    { owner, generation, id, from }: { owner: string; generation: number; id: string; from: string },
     batch: AdoptionBatch,
     flush: () => Promise<void>,
   ): Promise<void> {
@@ -211,7 +210,7 @@ export class TakeOver {
         if (key.startsWith('recipient!')) recipients.push(parseRecord(RecipientRecord, key, value));
       } catch (error) {
         // It is set aside, and reported, when its turn comes.
-        this.#deps.log.error({ queueId: id, from, reason: errorText(error) }, 'a copy is damaged');
+        this.#deps.log.error({ queueId: id, from, error: errorText(error) }, 'a copy that is taken over is damaged');
       }
       batch.add({ type: 'put', key, value });
       if (key.startsWith('body!') && batch.bytes >= BATCH_BYTES) await flush();
@@ -220,20 +219,20 @@ export class TakeOver {
     batch.messages.push({ id, due: Number.isFinite(due) ? due : 0, held: record?.held === true });
   }
 
-  #enqueue({ id, due, held }: Moved): void {
+  #enqueue({ id, due, held }: Adopted): void {
     const { slots, queue, onAdopted } = this.#deps;
     const slot = slots.add(id, held ? 'hold' : 'deferred');
     onAdopted(slot);
     if (!held) queue.schedule(slot, due, due > Date.now() ? 'deferred' : 'active');
   }
 
-  /** A holder took over what it had of this node: it goes here, whatever is under way. */
+  /** A holder took over what it had of this node: this node deletes it, whatever is under way. */
   async #dropOwn(holder: string, generation: number): Promise<void> {
     const { slots, log, own } = this.#deps;
     let count = 0;
     let underWay = 0;
     let batch: Slot[] = [];
-    // What is not deleted yet is not delivered either: the pair is claimed.
+    // Until it is deleted it is not delivered either: the pair is claimed.
     for (const slot of slots.all()) {
       if (slot.copy?.store !== holder || slot.copy.generation > generation) continue;
       if ((slot.message?.busy ?? 0) > 0) underWay++;
@@ -246,7 +245,10 @@ export class TakeOver {
     this.handedOver += count;
     if (count > 0) {
       const taker = this.#deps.watch.lease(holder)?.node ?? holder;
-      log.warn({ to: taker, messages: count, underWay }, 'mail was taken over by another node: it is deleted here');
+      log.warn(
+        { to: taker, messages: count, underWay },
+        'mail was taken over by another node: this one has deleted it',
+      );
     }
     await this.#mark(pairKey(own, holder), (pair) => dropped(pair, generation));
   }

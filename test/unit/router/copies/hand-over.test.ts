@@ -11,7 +11,7 @@ const PLACE = { store: 'HOLDER', node: 'edge-2', generation: 1 };
 
 function setUp() {
   const slots = new Slots();
-  const state = { inStep: true, claims: 0, drained: 0, rounds: 0 };
+  const state = { inSync: true, claims: 0, drained: 0, rounds: 0 };
   let pair: ClaimRecord = { kind: 'pair', generation: 1, state: 'open', adopted: false, dropped: false };
   const parts = {
     ...{ log: silentLogger, store: undefined, slots, own: 'OWNER' },
@@ -29,9 +29,9 @@ function setUp() {
         state.rounds++;
         return pair;
       },
-      isInStep: () => state.inStep,
-      get inStep() {
-        return state.inStep;
+      isInSync: () => state.inSync,
+      get inSync() {
+        return state.inSync;
       },
     },
     lease: {
@@ -45,12 +45,12 @@ function setUp() {
 
 test('a holder that has yet to hear what was delivered is not told to deliver', async () => {
   const { handOver, slots, state } = setUp();
-  state.inStep = false;
+  state.inSync = false;
   slots.add(newQueueId(), 'deferred', PLACE);
   const run = handOver.run(async () => undefined);
   await waitFor(() => state.rounds >= 2, { what: 'two rounds' });
   assert.equal(state.claims, 0);
-  state.inStep = true;
+  state.inSync = true;
   await waitFor(() => state.claims > 0, { what: 'the claim' });
   handOver.abort();
   await run;
