@@ -65,7 +65,7 @@ test('a version that is prepared is seen when it is placed', async () => {
   assert.deepEqual(await readdir(dir.path), ['file']);
 });
 
-test('a fixed name beside it is a lock: who comes second fails and leaves it, who comes later reads what the first wrote', async () => {
+test('a fixed name beside it is a lock: a concurrent writer fails and leaves it, a later one reads what the first wrote', async () => {
   await using dir = await tempDir('replace');
   const file = join(dir.path, 'file');
   await writeFile(file, '1');
