@@ -106,7 +106,10 @@ function safeName(text: string): string {
     : `${name.slice(0, 128)}%${createHash('sha256').update(text.toLowerCase()).digest('hex')}`;
 }
 
-/** `<seconds>.<unique>.<host>`, unique by process and counter; host without the characters that have a meaning here. */
+/**
+ * `<seconds>.<unique>.<host>`, unique by process and counter; the host without the characters that have a meaning in
+ * such a name.
+ */
 function uniqueName(job: Job, hostname: string): string {
   const now = Date.now();
   const unique = `M${(now % 1000) * 1000}P${process.pid}Q${counter++}I${job.queueId}`;

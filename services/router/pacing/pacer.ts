@@ -102,7 +102,7 @@ export class Pacer implements Delivery {
     return this.#stopped;
   }
 
-  /** Messages for a limit that may be in memory at once; undefined where the limit is gone. */
+  /** Messages for a limit that may be in memory; undefined where the limit is gone. */
   most(key: string): number | undefined {
     const limit = limitFor(this.#settings.current.rates.destinations, key)?.limit;
     return limit && window(limit);

@@ -1,4 +1,4 @@
-/** setTimeout takes no more. */
+/** The longest delay that setTimeout accepts. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** One timer for the earliest of many times: a later one than is set already changes nothing. */
@@ -26,7 +26,7 @@ export class Alarm {
     );
   }
 
-  /** Ring no more. */
+  /** Do not ring any more. */
   stop(): void {
     clearTimeout(this.#timer);
     this.#due = Number.POSITIVE_INFINITY;

@@ -75,7 +75,7 @@ export async function readAll(opened: Extract<Opened, { ok: true }>): Promise<Bu
 
 export class FakeDelivery implements Delivery {
   readonly jobs: GivenJob[] = [];
-  /** Does with each job at once what it says, instead of keeping it. */
+  /** Called with each job immediately, instead of keeping it. */
   automatic: ((job: GivenJob) => Promise<void>) | undefined;
   stopped = false;
   readonly #underWay = new Set<Promise<void>>();

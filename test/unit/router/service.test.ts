@@ -13,7 +13,7 @@ test('a router that is not started, or stopped, is unavailable', async () => {
   assert.equal(await codeOf(() => router.send({ envelope: envelope(['a@b.example']) })), 'unavailable');
 });
 
-test('a router says how much it holds and why it takes no mail, at its start, every second, and as it stops', async () => {
+test('a router announces how much it holds and why it accepts no mail: at its start, every second, and as it stops', async () => {
   await using folder = await tempDir();
   const router = await TestRouter.start(folder.path);
   assert.deepEqual(router.announced, [{ node: 'edge-1', queued: 0 }]);

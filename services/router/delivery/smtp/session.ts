@@ -106,7 +106,7 @@ async function hello(connection: Connection, options: PeerSessionOptions): Promi
   const answer = await connection.command(`${verb} ${options.hostname}\r\n`, verb, command);
   if (answer.reply.code === 250) return parseExtensions(answer.lines);
   // A server that does not know EHLO gets HELO (RFC 5321 §3.2); LMTP has nothing older (RFC 2033 §4.1). After STARTTLS
-  // there is no HELO either: a server that knows the one knows the other.
+  // there is no HELO either: a server that knows one of them knows the other.
   if (answer.reply.code >= 500 && options.protocol === 'smtp' && connection.tls === undefined) {
     const old = await connection.command(`HELO ${options.hostname}\r\n`, 'HELO', command);
     if (old.reply.code === 250) return parseExtensions([]);

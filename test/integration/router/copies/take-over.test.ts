@@ -76,7 +76,7 @@ describe('mail of a node that is cut off', { ...needs('nats-server'), timeout: 1
     assert.equal(await held(b), 1);
   });
 
-  test('a disk that comes back after the take-over sends nothing; a new disk of that name begins anew', async () => {
+  test('a disk that comes back after the take-over sends nothing; a new disk of that name starts empty', async () => {
     await using site = await RouterSite.start();
     await using b = await site.router('b3');
     const a = await site.router('a3');

@@ -51,7 +51,7 @@ const CASES: [domain: string, expected: string, host?: string][] = [
   ['missing.d.test', 'failed 550 5.1.2'],
   ['lost.d.test', 'failed 550 5.4.4'],
   ['self.d.test', 'failed 554 5.4.6'],
-  // Outside its zones the server answers REFUSED: nobody could tell.
+  // Outside its zones the server answers REFUSED, which tells nothing.
   ['other.test', 'deferred 451 4.4.3 local'],
 ];
 

@@ -10,7 +10,7 @@ import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { brief, MESSAGE, smtpHop, testDelivery, testJob, testSettings } from '#test/unit/router/delivery/fixtures.ts';
 
-/** Delivery to Postfix: its sink for many messages at once, and the real server with TLS and pipelining. */
+/** Delivery to Postfix: its sink for many concurrent messages, and the real server with TLS and pipelining. */
 
 test('smtp-sink gets a thousand messages over a few connections', needs('smtp-sink'), async () => {
   await using dir = await tempDir();

@@ -17,7 +17,7 @@ function ownMemory(): number {
   return Number(kilobytes) / 1024;
 }
 
-test('a hundred large messages at once, in and out, take a small part of their size in memory', async (t) => {
+test('a hundred concurrent large messages, in and out, take a small part of their size in memory', async (t) => {
   if (process.platform !== 'linux') return t.skip('reads /proc');
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path);

@@ -15,7 +15,7 @@ function say(event: string, id: string): void {
       writeSync(1, `${event} ${id}\n`);
       return;
     } catch (error) {
-      // The reader of our pipe is behind: wait for it, with everything else.
+      // The reader of our pipe lags: wait for it, with everything else.
       if (errorCode(error) !== 'EAGAIN') throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     }

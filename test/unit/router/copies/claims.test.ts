@@ -51,11 +51,11 @@ test('what keys name', () => {
   for (const key of ['', 'lease', 'pair.AAAA', 'other.AAAA.BBBB']) assert.equal(parseKey(key), undefined, key);
 });
 
-test('whatever owner and holder do in any order, a generation has one who delivers', () => {
+test('whatever owner and holder do in any order, only one of them delivers a generation', () => {
   const random = seededRandom(7);
   for (let run = 0; run < 500; run++) {
     let now: Pair | undefined;
-    /** Who may deliver mail of a generation, from the moment it was claimed or given up. */
+    /** Which of them may deliver mail of a generation, from the moment it was claimed or given up. */
     const final = new Map<number, 'owner' | 'holder'>();
     for (let step = 0; step < 40; step++) {
       const before = now;

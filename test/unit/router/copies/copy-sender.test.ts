@@ -100,7 +100,7 @@ test('a message that was accepted with one copy gets its second one later, unles
   });
 });
 
-test('trouble of this node alone is no news for a copy', async () => {
+test('a change that only notes trouble of this node is not sent to the copy', async () => {
   await setUp(async ({ sender, slots, outboxes: [outbox], id, operations }) => {
     const slot = slots.add(id, 'deferred', outbox?.place);
     await sender.settled(slot, { id, gone: false, own: true, operations, notices: [] });

@@ -88,7 +88,7 @@ test('a drop takes with it what was written a moment before', async () => {
   });
 });
 
-test('news of a message that is not here make no message', async () => {
+test('changes of a message that is not held make no message', async () => {
   await withHeld(async (held, store) => {
     await change(held, put(A, { [keys.message(A)]: 'held now', [keys.recipient(A, 0)]: 'bob' }, false));
     const [again] = [await HeldCopies.load(store)];

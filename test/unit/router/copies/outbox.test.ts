@@ -74,7 +74,7 @@ test('a large message goes in portions, and is whole with the last', async () =>
   );
 });
 
-test('a failed call: copies fail at once, news are kept and sent again, and copies are taken after that', async () => {
+test('a failed call: copies fail immediately, changes are kept and sent again, and copies are accepted after that', async () => {
   mock.timers.enable({ apis: ['setTimeout'] });
   try {
     const { box, calls } = outbox();

@@ -80,7 +80,7 @@ function setUp() {
   return { map, clock, pairs, look, pair, voided, calls };
 }
 
-test('a holder whose beats have not arrived yet is not given up: this process stood still, not that one', async () => {
+test('a holder whose renewals have not arrived yet is not given up: this process stood still, not that one', async () => {
   const { map, clock, look, pair, voided } = setUp();
   await look();
   assert.equal(pair()?.state, 'open');

@@ -48,7 +48,7 @@ test('changed time-outs and names are in force at the next connection', async ()
   assert.equal(sink.sessions[1]?.helo, 'new.test');
 });
 
-test('behind a stop every job comes back, for known next hops and new ones', async () => {
+test('after a stop every job comes back, for known next hops and new ones', async () => {
   await using sink = await SmtpSink.start();
   const delivery = testDelivery();
   await delivery.run(smtpHop(sink.port), testJob());

@@ -102,7 +102,7 @@ test('the first job opens the first connection; more come as the first ones answ
   assert.equal(transport.sends.length, 5);
 });
 
-test('fewer connections than before: those that are too many end after their job, and none comes anew', async () => {
+test('fewer connections than before: those that are too many end after their job, and no new one is made', async () => {
   const transport = new Stage();
   let most = 3;
   const deps = { settings: testSettings({ delivery: { connections: 5 } }), log: silentLogger, most: () => most };
@@ -305,7 +305,7 @@ test('transactions that break off three times in a row make the destination unre
   assert.equal(transport.connects.length, 3);
 });
 
-test('an error that nobody expected defers the job and is logged', async () => {
+test('an unexpected error defers the job and is logged', async () => {
   const { log, lines } = logLines();
   const { transport, destination } = stage({}, log);
   const [job] = submit(destination, 1);
@@ -342,7 +342,7 @@ test('a stop ends a connect and, when its time is over, a transaction', async ()
   assert.deepEqual(brief((await sending?.done) ?? []), ['deferred 451 4.3.2']);
 });
 
-test('the pause doubles from one second to five minutes, and starts anew after a success or a long time', () => {
+test('the pause doubles from one second to five minutes, and starts again after a success or a long time', () => {
   mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
   try {
     const backoff = new Backoff();

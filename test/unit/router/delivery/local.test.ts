@@ -100,7 +100,7 @@ test('junk goes to the Junk folder', async () => {
   await assert.rejects(readdir(join(dir.path, 'x.test/b/new')), { code: 'ENOENT' });
 });
 
-test('a message that was delivered to this mailbox before runs in a loop', async () => {
+test('a message that was delivered to this mailbox before is in a loop', async () => {
   await using dir = await tempDir();
   await using delivery = testDelivery();
   for (const [field, expected] of [
@@ -140,7 +140,7 @@ test('a mailbox that was removed is made again', async () => {
 });
 
 for (const kind of ['maildir', 'capture'] as const) {
-  test(`${kind}: a message that cannot be read leaves nothing behind`, async () => {
+  test(`${kind}: a message that cannot be read leaves no file`, async () => {
     await using dir = await tempDir();
     await using delivery = testDelivery();
     async function* damaged() {
@@ -170,7 +170,7 @@ for (const [code, expected] of [
   });
 }
 
-test('a write that fails leaves no file behind', async () => {
+test('a write that fails leaves no file', async () => {
   await using dir = await tempDir();
   const path = join(dir.path, 'x');
   async function* broken() {

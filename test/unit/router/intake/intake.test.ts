@@ -120,7 +120,7 @@ test('an aborted transfer, and one whose listener went silent, leave nothing', (
     assert.equal(await codeOf(intake.chunk(silent.id, 1, MESSAGE)), 'unknown-transfer');
   }));
 
-test('no room: full, at whichever step it shows, and nothing is left behind', () =>
+test('no room: full, at whichever step it shows, and nothing is left on disk', () =>
   withIntake(async ({ intake, store, free }) => {
     const MB = 2 ** 20;
     const [first, second] = [open(intake), open(intake)];

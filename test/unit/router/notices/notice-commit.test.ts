@@ -4,7 +4,7 @@ import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { envelope, type GivenJob, LATER, messageOf, NO_USER, OK, TestRouter } from '#test/unit/router/fixture.ts';
 
-/** A notice as it is delivered: who gets it, and its text. */
+/** A notice as it is delivered: its recipient and its text. */
 async function deliverNotice(given: GivenJob): Promise<string> {
   assert.equal(given.job.reversePath, '');
   assert.deepEqual(given.to, ['alice@sender.example']);

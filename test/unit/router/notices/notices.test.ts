@@ -47,7 +47,7 @@ function changeTo(state: string, notify: Notify, notice?: StatusChange['notice']
   return { recipient, status: STATUS[state] ?? { state: 'waiting' }, notice, silent: false };
 }
 
-test('who wants to hear what (RFC 3461 §4.1)', () => {
+test('which notices a sender asked for (RFC 3461 §4.1)', () => {
   const rows: [Notify, string][] = [
     [['NEVER'], ''],
     [undefined, 'failed delayed'],

@@ -96,7 +96,7 @@ test('the list is in order of age, page by page, by state and by domain', async 
   assert.equal((await router.show(waiting)).entry.state, 'active');
 });
 
-test('retry is at once, whatever the schedule says, for one message, a domain or all', async () => {
+test('retry is immediate, whatever the schedule says, for one message, a domain or all', async () => {
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path);
   const ids = await deferred(router, ['a@one.example', 'b@two.example', 'c@one.example']);

@@ -63,13 +63,13 @@ function setUp(destinations: Rates) {
   return { settings, pacer, inner, finished, submit, [Symbol.asyncDispose]: () => pacer.stop() };
 }
 
-test('mail without a limit passes at once', async () => {
+test('mail without a limit passes immediately', async () => {
   await using site = setUp([{ to: 'slow.example', messages: '1/h' }]);
   site.submit('other.example', undefined, 50);
   assert.equal(site.inner.jobs.length, 50);
 });
 
-test('a crowd goes evenly: one at once, then at the rate; what waits says for what', async () => {
+test('a burst goes evenly: one immediately, then at the rate; what waits says for what', async () => {
   await using site = setUp([{ to: 'x.example', messages: '50/s', connections: 20 }]);
   site.submit('x.example', 'x.example', 30);
   assert.equal(site.inner.jobs.length, 1);
@@ -89,7 +89,7 @@ test('a crowd goes evenly: one at once, then at the rate; what waits says for wh
   assert.equal(site.pacer.waitsFor('x.example'), undefined);
 });
 
-test('no more at once than connections allow, whatever the rate', async () => {
+test('no more concurrent jobs than connections allow, whatever the rate', async () => {
   await using site = setUp([{ to: 'x.example', connections: 3 }]);
   site.submit('x.example', 'x.example', 10);
   assert.equal(site.inner.jobs.length, 3);
@@ -102,7 +102,7 @@ test('no more at once than connections allow, whatever the rate', async () => {
   assert.equal(site.pacer.connections('y.example'), undefined);
 });
 
-test('never more at once than delivery uses for a next hop: a silent one does not break loose', async () => {
+test('never more concurrent jobs than delivery uses for a next hop: a silent one does not break loose', async () => {
   await using site = setUp([{ to: 'x.example', messages: '100000/s' }]);
   site.submit('x.example', 'x.example', 100);
   await waitFor(() => site.inner.jobs.length === 20, { what: 'twenty' });
@@ -110,7 +110,7 @@ test('never more at once than delivery uses for a next hop: a silent one does no
   assert.equal(site.inner.jobs.length, 20);
 });
 
-test('a job that was never opened costs nothing: a destination that is down is heard of by all at once', async () => {
+test('a job that was never opened costs nothing: when a destination is down, all jobs learn it immediately', async () => {
   await using site = setUp([{ to: 'x.example', messages: '1/h' }]);
   site.submit('x.example', 'x.example', 20);
   for (let i = 0; i < 19; i++) {
@@ -137,7 +137,7 @@ test('destinations of one limit share it, those of * have each their own', async
   );
 });
 
-test('a changed limit is in force at once, also where it is gone', async () => {
+test('a changed limit takes effect immediately, also where it is gone', async () => {
   await using site = setUp([{ to: 'x.example', messages: '1/h' }]);
   site.submit('x.example', 'x.example', 5);
   assert.equal(site.inner.jobs.length, 1);

@@ -15,7 +15,7 @@ function drain(bucket: TokenBucket, from: number, to: number): number[] {
 }
 
 for (const rate of [0.01, 1, 16.7, 50, 1000]) {
-  test(`a rate of ${rate}/s is even: one at once, then one each ${1000 / rate} ms`, () => {
+  test(`a rate of ${rate}/s is even: one immediately, then one each ${1000 / rate} ms`, () => {
     const bucket = new TokenBucket(0);
     bucket.setRate(rate, 0);
     bucket.setBusy(true, 0);

@@ -5,7 +5,7 @@ import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { envelope, LATER, OK, TestRouter } from '#test/unit/router/fixture.ts';
 
-/** Mail for destinations that have a limit, in the queue: what waits for its turn is in nobody's way. */
+/** Mail for destinations that have a limit, in the queue: what waits for its turn does not hinder other mail. */
 
 const SLOW = { to: 'slow.example', messages: '1/h' };
 const limited = (...destinations: Record<string, unknown>[]) => ({
@@ -51,7 +51,7 @@ test('three hundred wait for one an hour, and take no place from others', async 
   const delivered = await deliver(router, 299);
   assert.deepEqual(delivered.toSorted(), ids.slice(1).toSorted(), 'each once');
   const jumps = delivered.map((id, n) => Math.abs(ids.indexOf(id) - 1 - n));
-  // Up to 32 are read from the store at once.
+  // Up to 32 are read from the store concurrently.
   assert.ok(Math.max(...jumps) <= 32, 'in the order of their arrival');
   await waitFor(async () => (await router.status()).active === 0, { what: 'an empty queue' });
 });
@@ -71,7 +71,7 @@ for (const [what, ...after] of [
   });
 }
 
-test('one message to slow and quick domains: nobody waits for another’s turn', async () => {
+test('one message to slow and quick domains: no recipient waits for another’s turn', async () => {
   await using folder = await tempDir();
   const other = { to: 'other.example', messages: '1/h' };
   await using router = await TestRouter.start(folder.path, { config: limited(SLOW, other) });

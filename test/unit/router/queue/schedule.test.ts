@@ -37,7 +37,7 @@ test('trouble of our own is tried again soon, and never late', () => {
   }
 });
 
-test('the last attempt comes at the end of the life of a message, the one behind it expires', () => {
+test('the last attempt comes at the end of the life of a message, after that it expires', () => {
   const arrived = 1_000_000;
   const expire = 10 * M;
   for (const [now, delay, expected] of [

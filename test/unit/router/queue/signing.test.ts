@@ -42,7 +42,7 @@ test('a header that is longer than a piece reaches the signer whole', async () =
   assert.equal(router.signer.calls[0]?.header, `${RECEIVED}${header}\r\n`);
 });
 
-test('mail that does not originate here is not shown to the signer', async () => {
+test('mail that does not originate from this site is not shown to the signer', async () => {
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path);
   await router.send({ envelope: envelope(['bob@peer.example']) });
@@ -121,7 +121,7 @@ describe('a signer in trouble', { concurrency: true }, () => {
   }
 });
 
-test('while nobody answers, one message asks for all; the others do not wait for the same silence', async () => {
+test('while the signer does not answer, one message asks for all; the others do not wait for the same time-out', async () => {
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path);
   router.signer.answer = () => {

@@ -72,7 +72,7 @@ test('every message is found in the state that it was in, recipients and schedul
   assert.deepEqual((await waitFor(() => second.delivery.jobs[2], { what: 'the retry' })).to, ['c@two.example']);
 });
 
-test('a message whose time has come while the router was away is tried at once', async () => {
+test('a message that became due while the router was away is tried immediately', async () => {
   await using folder = await tempDir();
   const first = await TestRouter.start(folder.path, { times: { first: 30, max: 30 } });
   const queueId = await first.send({ envelope: envelope(['a@one.example']) });

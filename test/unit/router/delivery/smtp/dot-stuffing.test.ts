@@ -44,12 +44,12 @@ test('memory of the store is never written to', () => {
   assert.equal(stored.toString(), '.a\r\n.b\r\n');
 });
 
-test('bytes that are no Buffer are taken as they are', () => {
+test('bytes that are not a Buffer are accepted as they are', () => {
   const all = new Uint8Array(Buffer.from('xx.a\r\n'));
   assert.equal(new DotStuffer().push(all.subarray(2)).toString(), '..a\r\n');
 });
 
-/** How receivers find the end of a message: what ends a line before the dot, and what behind it. */
+/** How receivers find the end of a message: what ends a line before the dot, and what after it. */
 const RECEIVERS: [string, RegExp][] = [
   ['a strict one', /(?<=^|\r\n)\.\r\n/g],
   ['one that takes LF', /(?<=^|\n)\.\r?\n/g],

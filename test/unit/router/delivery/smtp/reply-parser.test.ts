@@ -32,7 +32,7 @@ const RUBBISH: [string, string, RegExp][] = [
 ];
 for (const [name, bytes, message] of RUBBISH) {
   for (const pieces of [1, 7, 1_000_000]) {
-    test(`${name} is no reply (in pieces of ${pieces})`, () => {
+    test(`${name} is not a reply (in pieces of ${pieces})`, () => {
       assert.throws(() => parse(bytes, pieces), { code: 'peer-protocol', message });
     });
   }

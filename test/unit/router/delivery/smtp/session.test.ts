@@ -83,12 +83,12 @@ async function rawPeer(talk: (socket: Socket, line: string) => void, greeting = 
   };
 }
 
-test('replies put behind that of STARTTLS are not taken for replies in TLS', async () => {
+test('replies that follow that of STARTTLS in clear are not taken for replies in TLS', async () => {
   const heard: string[] = [];
   await using peer = await rawPeer((socket, line) => {
     heard.push(line);
     if (line.startsWith('EHLO')) socket.write('250-raw\r\n250 STARTTLS\r\n');
-    // Behind the 220: what a peer in TLS would say to EHLO, MAIL, RCPT, DATA and the message.
+    // After the 220: what a peer in TLS would say to EHLO, MAIL, RCPT, DATA and the message.
     if (line === 'STARTTLS') socket.write('220 go\r\n250 PIPELINING\r\n250 ok\r\n250 ok\r\n354 go\r\n250 taken\r\n');
   });
   await using delivery = testDelivery({ settings: QUICK });
@@ -97,7 +97,7 @@ test('replies put behind that of STARTTLS are not taken for replies in TLS', asy
   assert.ok(heard.every((line) => !line.startsWith('MAIL')));
 });
 
-test('clear text behind the reply to STARTTLS is dropped, and said in the log', async () => {
+test('clear text after the reply to STARTTLS is dropped, and the log says so', async () => {
   const { log, lines } = logLines();
   const script: SinkOptions['script'] = ({ verb }) => (verb === 'STARTTLS' ? '220 go\r\n250 injected' : undefined);
   await using sink = await SmtpSink.start({ tls, script });
@@ -203,7 +203,7 @@ test('a peer that stops reading a message is left', async () => {
   assert.ok(read < 1000, 'the message waits on disk, not in memory');
 });
 
-test('consent in the middle of a message is no consent', async () => {
+test('consent in the middle of a message is not consent', async () => {
   await using peer = await rawPeer((socket, line) => {
     if (line.startsWith('EHLO')) socket.write('250 raw\r\n');
     else if (/^(MAIL|RCPT|x)/.test(line)) socket.write('250 ok\r\n');
@@ -292,7 +292,7 @@ test('an idle connection is closed with QUIT, one that works is not', async () =
   assert.equal(sink.sessions[0]?.lines.filter((line) => line === 'QUIT').length, 1);
 });
 
-/** What an idle peer may do; the next message goes over a fresh connection, and nobody hears of it. */
+/** What an idle peer may do; the next message goes over a fresh connection, and no result shows it. */
 const IDLE: [string, (verb: string, nth: number) => SinkAction | undefined][] = [
   [
     'says 421 to the second MAIL',

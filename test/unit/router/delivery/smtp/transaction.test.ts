@@ -127,7 +127,7 @@ for (const [name, script, results] of CASES) {
       assert.deepEqual(brief(got), results);
       assert.equal(job.finished, 1);
       const delivered = results.filter((result) => result.startsWith('delivered')).length;
-      // What a lone dot ended reached nobody. The sink believes that it took a message when it says `250-`.
+      // What a lone dot ended reached no recipient. The sink believes that it took a message when it says `250-`.
       const taken = sink.messages.filter(({ recipients }) => recipients.length > 0 && script['MESSAGE'] === undefined);
       assert.equal(taken[0]?.recipients.length ?? 0, delivered);
       assert.equal(taken[0]?.data.toString() ?? MESSAGE, MESSAGE);
@@ -167,7 +167,7 @@ test('a refused envelope is reset before the next message, and its lone dot deli
     testJob({ recipients: ['c@x.test'] }),
   );
   assert.deepEqual(results.map(brief), [['failed 550 5.1.1'], ['delivered 250 2.0.0'], ['failed 550 5.1.1']]);
-  // The sink keeps what a lone dot ends, too: a message for nobody.
+  // The sink keeps what a lone dot ends, too: a message for no recipient.
   assert.deepEqual(
     sink.messages.map(({ recipients, data }) => [recipients.map((r) => r.address), data.length]),
     [
@@ -317,7 +317,7 @@ test('LMTP: a peer that closes between its replies leaves the others deferred', 
   assert.deepEqual(brief(results), ['delivered 250 2.0.0', 'deferred 451 4.4.2', 'deferred 451 4.4.2']);
 });
 
-test('LMTP: a peer that wants a message for nobody is left', async () => {
+test('LMTP: a connection to a peer that wants a message for no recipient is closed', async () => {
   await using sink = await sinkFor({ RCPT: '550 5.1.1 nobody' }, { lmtp: true });
   await using delivery = testDelivery();
   const [results = []] = await delivery.run(smtpHop(sink.port, { kind: 'lmtp' }), testJob());
