@@ -3,8 +3,8 @@ import { parseAddressList } from '#shared/address-list.ts';
 import { fieldValue, type HeaderField } from '#shared/header.ts';
 
 /**
- * Whose mail it is. `domains`: normalized, in order; those of the From mailboxes, or where there are none that of
- * the reverse-path (none for the null reverse-path). `problem`: there is no From that could be signed, and why.
+ * The author of a message. `domains`: normalized, in order; those of the From mailboxes, or without any that of the
+ * reverse-path (none for the null reverse-path). `problem`: why there is no From that can be signed.
  */
 export type Author = { domains: string[]; problem: string | undefined };
 
@@ -18,18 +18,18 @@ export function authorOf(fields: HeaderField[], reversePath: string): Author {
     if (list === undefined) return { domains: envelope, problem: 'the From field is not a list of addresses' };
     addresses.push(...list);
   }
-  // Only empty groups (RFC 6854): a From that can be signed, in the name of whoever sends it.
+  // Only empty groups (RFC 6854): a From that can be signed, in the name of the sender.
   if (addresses.length === 0) return { domains: envelope, problem: undefined };
   return { domains: [...new Set(addresses.map(addressDomain))], problem: undefined };
 }
 
-/** The field up to a line that does not belong to it: some readers stop there, and see this author. */
+/** The field up to a line that does not belong to it: some readers stop there and see this author. */
 function wellFormedPart(field: HeaderField): HeaderField {
   const end = field.raw.search(/\r\n(?![ \t])/);
   return end < 0 ? field : { name: field.name, raw: field.raw.slice(0, end) };
 }
 
-/** The header is text of bytes; a domain beyond ASCII is UTF-8 (RFC 6532 §3.1). */
+/** The header has one character for each byte; a domain beyond ASCII is UTF-8 (RFC 6532 §3.1). */
 function addressDomain(address: string): string {
   return normalizeDomain(Buffer.from(domainOf(address), 'latin1').toString('utf8'));
 }

@@ -6,22 +6,39 @@ import { CHALLENGE } from '#shared/dkim/prove.ts';
 /** The signer holds the unwrapped private keys, in memory only, and makes DKIM signatures (RFC 6376, RFC 8463). */
 
 export const SignOutcome = z.discriminatedUnion('outcome', [
-  /** `header`: the DKIM-Signature fields, each with its CRLF, to go in front of the message. */
+  /** `header`: the DKIM-Signature fields, each with its CRLF, to be prepended to the message. */
   z.object({
     outcome: z.literal('signed'),
     header: z.string(),
     keys: z.array(z.object({ domain: z.string(), selector: z.string() })),
   }),
-  /** Nobody asked for mail of this domain to be signed. */
+  /** Mail of this domain is not to be signed. */
   z.object({ outcome: z.literal('not-configured') }),
-  /** Signing failed or there is no key, and the domain's mode is best-effort: send without, count it. */
+  /** Signing failed or there is no key, and the domain's mode is best-effort: send it unsigned and count it. */
   z.object({ outcome: z.literal('unsigned'), domain: z.string(), reason: z.string() }),
-  /** The domain's mode is enforce and the cause may pass: keep the mail. */
+  /** The domain's mode is enforce and the cause is temporary: hold the mail. */
   z.object({ outcome: z.literal('hold'), domain: z.string(), reason: z.string() }),
   /** The domain's mode is enforce and this message can never be signed: return it. */
   z.object({ outcome: z.literal('refuse'), domain: z.string(), reason: z.string() }),
 ]);
 export type SignOutcome = z.infer<typeof SignOutcome>;
+
+export const SignerStatus = z.object({
+  node: z.string(),
+  /** The node whose credential-store was asked last, and why its keys may not be the newest. */
+  store: z.string().optional(),
+  behind: z.string().optional(),
+  /** Keys were fetched since the start; until then all mail that may need a signature is held. */
+  loaded: z.boolean(),
+  revision: z.number().int(),
+  /** Active keys that can sign. */
+  keys: z.number().int(),
+  /** The last question to a credential-store was answered, and no live one announces a newer revision. */
+  upToDate: z.boolean(),
+  /** Keys that cannot be used, whatever their state, and why. */
+  unusable: z.array(z.object({ domain: z.string(), selector: z.string(), reason: z.string() })),
+});
+export type SignerStatus = z.infer<typeof SignerStatus>;
 
 export const signerContract = defineContract('signer', 1, {
   operations: {
@@ -50,24 +67,7 @@ export const signerContract = defineContract('signer', 1, {
       reply: z.object({ node: z.string(), fingerprint: z.string(), signature: z.string() }),
       errors: ['not-held', 'unusable'],
     },
-    'status-show': {
-      request: z.object({}),
-      reply: z.object({
-        node: z.string(),
-        /** The node whose credential-store was asked last, and why its keys may not be the newest. */
-        store: z.string().optional(),
-        behind: z.string().optional(),
-        /** Keys were fetched since the start; until then all mail that could need a signature is held. */
-        loaded: z.boolean(),
-        revision: z.number().int(),
-        /** Active keys that can sign. */
-        keys: z.number().int(),
-        /** The last question to a credential-store was answered, and no live one says that it has something newer. */
-        upToDate: z.boolean(),
-        /** Keys that cannot be used, whatever their state, and why. */
-        unusable: z.array(z.object({ domain: z.string(), selector: z.string(), reason: z.string() })),
-      }),
-    },
+    'status-show': { request: z.object({}), reply: SignerStatus },
   },
   events: { present: Present },
 });

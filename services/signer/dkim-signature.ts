@@ -6,9 +6,9 @@ import type { SignedHeader } from './header-hash.ts';
 
 export type SignatureKey = { domain: string; selector: string; privateKey: KeyObject };
 
-/** RFC 5322 §2.1.1: lines should not be longer than 78; a fold puts one tab in front. */
-const LINE = 77;
-const NAME = 'DKIM-Signature: ';
+/** RFC 5322 §2.1.1: lines should not be longer than 78 characters; a folded line begins with a tab. */
+const LINE_LENGTH = 77;
+const FIELD_NAME = 'DKIM-Signature: ';
 
 /**
  * The complete field with its final CRLF. `bodyHash` is base64, `time` in seconds since 1970. The private-key operation
@@ -21,30 +21,30 @@ export async function dkimSignature(
   time: number,
 ): Promise<string> {
   const lines = unsignedLines(header, key, bodyHash, time);
-  // §3.7: the field itself is hashed last, with an empty b= and without its CRLF. In relaxed form a fold is one space.
+  // §3.7: the field itself is hashed last, with an empty b= and without its CRLF. In relaxed form a fold is a single space.
   const data = Buffer.from(`${header.canonical}dkim-signature:${lines.join(' ')}`, 'latin1');
   const signature = (await signData(data, key.privateKey)).toString('base64');
-  const last = `${lines.pop()}${signature.slice(0, LINE - 3)}`;
-  const rest = signature.slice(LINE - 3).match(/.{1,76}/g) ?? [];
-  return `${NAME}${[...lines, last, ...rest].join('\r\n\t')}\r\n`;
+  const last = `${lines.pop()}${signature.slice(0, LINE_LENGTH - 3)}`;
+  const rest = signature.slice(LINE_LENGTH - 3).match(/.{1,76}/g) ?? [];
+  return `${FIELD_NAME}${[...lines, last, ...rest].join('\r\n\t')}\r\n`;
 }
 
-/** The field's text without name, folded into lines; the last is `b=`. */
+/** The field's value, folded into lines; the last is `b=`. */
 function unsignedLines(header: SignedHeader, key: SignatureKey, bodyHash: string, time: number): string[] {
   const { signatureTag } = KEY_TYPES[keyTypeOfKey(key.privateKey)];
   const lines: string[] = [];
   let line = `v=1; a=${signatureTag}; c=relaxed/relaxed;`;
-  let room = LINE - NAME.length;
+  let room = LINE_LENGTH - FIELD_NAME.length;
   const add = (glue: string, text: string): void => {
     if (line.length + glue.length + text.length <= room) line += glue + text;
     else {
       lines.push(line);
       line = text;
-      room = LINE;
+      room = LINE_LENGTH;
     }
   };
   for (const tag of [`d=${key.domain};`, `s=${key.selector};`, `t=${time};`]) add(' ', tag);
-  // §3.5: white space may stand around the colons of h=.
+  // §3.5: white space is allowed around the colons of h=.
   const lastName = header.names.length - 1;
   for (const [i, name] of header.names.entries()) {
     add(i === 0 ? ' ' : '', `${i === 0 ? 'h=' : ''}${name}${i === lastName ? ';' : ':'}`);

@@ -1,12 +1,12 @@
 import type { HeaderField } from '#shared/header.ts';
 
 /**
- * Which header fields a signature covers, and their relaxed form (RFC 6376 §3.4.2, §5.4). The same for every signature
- * of a message, so it is made once.
+ * Which header fields a signature covers, and their relaxed form (RFC 6376 §3.4.2, §5.4). It is the same for every
+ * signature of a message, so it is made once.
  */
 
 /**
- * Fields that occur once and that readers show or act on. Each is named once more than it is there, absent ones too, so
+ * Fields that occur once and that readers show or act on. Each is named once more than it occurs, absent ones too, so
  * that adding one breaks the signature (§5.4.2, §8.15).
  */
 const OVERSIGNED = [
@@ -23,8 +23,8 @@ const OVERSIGNED = [
 ];
 
 /**
- * Fields signed where they are there (§5.4.1). Sender, List-* and Resent-* are not oversigned: a forwarder may add its
- * own to mail that it passes on otherwise unchanged.
+ * Fields that are signed if present (§5.4.1). Sender, List-* and Resent-* are not oversigned: a forwarder may add its own
+ * to mail that it otherwise relays unchanged.
  */
 const SIGNED = [
   'Sender',
@@ -77,23 +77,23 @@ export function signedHeader(fields: HeaderField[]): SignedHeader {
 }
 
 /**
- * RFC 6376 §3.4.2: name in lower case, unfolded, white space runs as one space, none around the value. A CRLF here
- * always stands before white space or at the end (`malformation` saw to it), so it can count as white space.
+ * RFC 6376 §3.4.2: name in lower case, unfolded, runs of white space as one space, none around the value. A CRLF always
+ * precedes white space or the end (`malformation` made sure), so it can count as white space.
  */
 export function relaxField(field: HeaderField): string {
   const value = field.raw.slice(field.raw.indexOf(':') + 1).replace(/[ \t\r\n]+/g, ' ');
-  // Not trim(): it would take a byte A0, which may be half of a UTF-8 character.
+  // Not trim(): it would remove a byte A0, which may be part of a UTF-8 character.
   const start = value.startsWith(' ') ? 1 : 0;
   const end = value.length > start && value.endsWith(' ') ? -1 : value.length;
   return `${field.name}:${value.slice(start, end)}\r\n`;
 }
 
 /**
- * Why readers could disagree about where the fields of this header begin and end; undefined when they cannot. A
- * signature over such a header would fail with some verifiers, whichever way it were made.
+ * Why readers could disagree about where the fields of this header begin and end; undefined when they cannot. Any
+ * signature over such a header would fail with some verifiers.
  */
 export function malformation(block: string, fields: HeaderField[]): string | undefined {
-  if (/\r(?!\n)|(?<!\r)\n/.test(block)) return 'a CR or LF stands alone in the header';
+  if (/\r(?!\n)|(?<!\r)\n/.test(block)) return 'the header contains a bare CR or LF';
   for (const { name, raw } of fields) {
     if (name === '' || /\r\n(?![ \t]|$)/.test(raw))
       return 'a line of the header is neither a field nor its continuation';

@@ -10,25 +10,23 @@ import { type Fetched, KeySource, lagOf } from './key-source.ts';
 import { identityOf, nameOf, readNeks, unwrap } from './unwrap.ts';
 
 /**
- * The private keys, unwrapped, in memory only: those that sign, and those that will or did, so that this node can prove
- * that it has them and switches at once.
+ * The private keys, unwrapped, in memory only: those that sign, and those that will or did sign, so that this node can
+ * prove that it has them and switches to new ones immediately.
  *
  * States:
- *   empty    since the start; no credential-store has answered yet. Nobody knows which domains have keys.
- *            → current by the first answer
+ *   empty    from the start until a credential-store answers. It is not known which domains have keys. → current
  *   current  the last answer is adopted and nothing newer was announced. → stale
- *   stale    a newer revision was announced, or no store answered; what is held goes on signing. → current
- *   closed   by `close`.
+ *   stale    a newer revision was announced, or no store answered; the held keys continue to sign. → current
+ *   closed   after `close`.
  *
- * The stores are asked (`key-source.ts`) at the start, when one says that it has something newer than what is held, at
- * every change of the configuration, and every 30 s, because what it says may get lost; while stale sooner: a store that
- * comes back may have nothing new to say, and mail may wait for it.
- * Answers with a revision below the held one are never adopted. When there is no other answer, the stores lost their
- * data: that is reported.
+ * The stores are asked (`key-source.ts`) at the start, when one announces a revision newer than the held one, at every
+ * change of the configuration, and every 30 s, because announcements may be lost; sooner while stale: a store that comes
+ * back may have nothing new to announce, and mail may wait for it.
+ * Answers with a revision below the held one are never adopted. When there is no other answer, the stores have lost
+ * their data: that is reported.
  *
- * A key that is held stays usable, though its NEK goes away or it is re-wrapped with one that this node lacks: it is
- * known by its name, algorithm and public key. A key that does not unwrap is listed as unusable and tried again at
- * every answer.
+ * A held key, identified by its name, algorithm and public key, stays usable even if its NEK is removed or it is
+ * re-wrapped with a NEK that this node lacks. A key that does not unwrap is unusable and tried again at every answer.
  */
 
 export type HeldKey = { domain: string; selector: string } & (
@@ -41,11 +39,11 @@ export type AnyKey = HeldKey & { fingerprint: string };
 
 type Opened = { name: string; id: string; key: AnyKey & { usable: true } };
 
-const CATCH_UP = 30_000;
-const FIRST_RETRY = 250;
-const LAST_RETRY = 4000;
-/** How long the own node's store gets to read what another node's has. */
-const OWN_STORE = 500;
+const REFRESH_MS = 30_000;
+const FIRST_RETRY_MS = 250;
+const LAST_RETRY_MS = 4000;
+/** How long this node's store may take to catch up with that of another node before the latter is asked. */
+const OWN_STORE_MS = 500;
 
 export type KeyringDeps = {
   settings: Settings;
@@ -60,22 +58,22 @@ export class Keyring {
   /** Every held key by its name, and the active ones of each domain. */
   #held = new Map<string, AnyKey>();
   #signing = new Map<string, HeldKey[]>();
-  /** Private keys by what they are: they stay though they are wrapped anew. */
+  /** Private keys by their identity: they stay when they are re-wrapped. */
   #unwrapped = new Map<string, KeyObject>();
-  /** What came of the keys that could be used, so that an answer costs only what is new in it. */
+  /** Keys that were unwrapped, so that an answer costs only what is new in it. */
   #opened = new WeakMap<SigningKey, Opened>();
   #revision: number | undefined;
   /** The node whose store was adopted last. */
   #store: string | undefined;
   #behind: string | undefined = 'no credential-store was asked yet';
   #neks: string[] = [];
-  /** Questions since everything was well. */
+  /** Questions since the keys were last up to date. */
   #tries = 0;
-  /** The last question was answered by nobody, or by nobody whose answer can be adopted. */
+  /** The last question had no answer that can be adopted. */
   #failing = false;
   #later: NodeJS.Timeout | undefined;
   #closed = false;
-  /** Something happened since the last question: ask again at once. */
+  /** Something happened since the last question: ask again immediately. */
   #woken = false;
   #wake: () => void = () => undefined;
   #stopListening: (() => void)[] = [];
@@ -89,13 +87,13 @@ export class Keyring {
     this.#source = new KeySource({ credentials: deps.credentials, node: node.name, alone });
   }
 
-  /** Begin. Resolves when the stores were asked once, whether one answered or not. */
+  /** Resolves when the stores were asked once, whether one answered or not. */
   async open(): Promise<void> {
     const { onStores, settings } = this.#deps;
     this.#stopListening = [
       onStores('changed', (said) => {
         this.#hear(said);
-        // A store that took another change for one that it lost has other keys under the same revision.
+        // A store that lost a change and accepted another one has other keys under the same revision.
         if (said.node === this.#source.own && said.revision === this.revision) this.#askSoon();
       }),
       onStores('present', (said) => this.#hear(said)),
@@ -125,7 +123,7 @@ export class Keyring {
     return this.#revision ?? 0;
   }
 
-  /** The node whose credential-store the keys are from. */
+  /** The node from whose credential-store the keys come. */
   get store(): string | undefined {
     return this.#store;
   }
@@ -139,12 +137,12 @@ export class Keyring {
     return this.loaded && this.#behind === undefined && this.revision >= this.#source.newest;
   }
 
-  /** Fingerprints of the NEKs in the configuration, as they were read last. */
+  /** Fingerprints of the NEKs in the configuration, as last read. */
   get neks(): readonly string[] {
     return this.#neks;
   }
 
-  /** Active keys of exactly this domain, RSA before Ed25519: some verifiers look at the first signature alone. */
+  /** Active keys of exactly this domain, in the order of their signatures (`KEY_TYPES`). */
   keysOf(domain: string): readonly HeldKey[] {
     return this.#signing.get(domain) ?? [];
   }
@@ -169,24 +167,24 @@ export class Keyring {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Look which NEKs the configuration has now: one may have come for keys that could not be opened. Never rejects. */
+  /** Read the configured NEKs again: one may have been added for keys that could not be unwrapped. Never rejects. */
   async refreshNeks(): Promise<void> {
     const before = this.#neks.join();
     await this.#readNeks();
     if (this.#neks.join() !== before && this.all().some((k) => !k.usable)) this.#askSoon();
   }
 
-  /** The own node's store has the change a moment later than the one that made it, and is asked rather than that. */
+  /** This node's store has a change a moment later than the store that made it, and is asked instead of that one. */
   #hear({ node, revision }: { node: string; revision: number }): void {
     const news = this.#source.hear(node, revision);
-    // A store of ours with less than what is held lost it, or has yet to catch up: better known at once.
+    // If this node's store has an older revision than the held one, it lost data or has yet to catch up: find out now.
     const wentBack = node === this.#source.own && revision < this.revision;
     if (!news || (this.upToDate && !wentBack)) return;
     if (this.#source.mayWaitForOwn(node)) {
       this.#later ??= setTimeout(() => {
         this.#later = undefined;
         if (!this.upToDate) this.#askSoon();
-      }, OWN_STORE);
+      }, OWN_STORE_MS);
     } else this.#askSoon();
   }
 
@@ -198,9 +196,10 @@ export class Keyring {
   async #keepAsking(): Promise<void> {
     while (!this.#closed) {
       if (!this.#woken) {
-        const delay = this.#tries === 0 ? CATCH_UP : Math.min(LAST_RETRY, FIRST_RETRY * 2 ** (this.#tries - 1));
+        const delayMs =
+          this.#tries === 0 ? REFRESH_MS : Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.#tries - 1));
         await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, delay);
+          const timer = setTimeout(resolve, delayMs);
           this.#wake = () => {
             clearTimeout(timer);
             resolve();
@@ -227,10 +226,10 @@ export class Keyring {
     } catch (error) {
       if (this.#closed) return;
       this.#behind = errorText(error);
-      // One line when it begins; status tells the rest.
+      // One line when it begins; the status says the rest.
       if (!this.#failing) {
-        const held = this.loaded ? `signing goes on with ${this.#unwrapped.size} keys` : 'mail to be signed waits';
-        this.#deps.log.error({ reason: this.#behind }, `signing keys could not be fetched: ${held}`);
+        const held = this.loaded ? `signing continues with ${this.#unwrapped.size} keys` : 'mail to be signed waits';
+        this.#deps.log.error({ error: this.#behind }, `signing keys could not be fetched: ${held}`);
       }
       this.#failing = true;
     }
@@ -289,10 +288,10 @@ export class Keyring {
     const reported = new Set<string>();
     for (const key of this.all()) {
       if (key.usable) continue;
-      const { domain, selector, reason } = key;
-      const id = `${domain}!${selector}!${reason}`;
+      const { domain, selector, reason: error } = key;
+      const id = `${domain}!${selector}!${error}`;
       reported.add(id);
-      if (!this.#reported.has(id)) this.#deps.log.error({ domain, selector, reason }, 'a signing key cannot be used');
+      if (!this.#reported.has(id)) this.#deps.log.error({ domain, selector, error }, 'signing key cannot be used');
     }
     this.#reported = reported;
   }

@@ -5,9 +5,9 @@ import type { HeldKey } from './keyring.ts';
 /**
  * Which keys sign for a domain.
  *
- * - The configuration's entry for the domain rules; where it has none, that of the nearest parent (DOMINO D5, D6).
+ * - The domain's entry in the configuration decides; without one, that of the nearest parent (DOMINO D5, D6).
  * - `sign-as` names the domain whose keys sign (D8); d= is that domain.
- * - Else the keys of the domain itself, or of its nearest parent that has any.
+ * - Otherwise the keys of the domain itself sign, or those of its nearest parent that has any.
  * - `signing.selectors` leaves only these keys (D7: all of them sign).
  * - A domain without an entry is signed, best-effort, as soon as keys exist for it or a parent.
  */
@@ -17,13 +17,13 @@ export type Plan = {
   mode: 'best-effort' | 'enforce';
   /** Keys that should sign, usable or not; empty when there are none. */
   keys: HeldKey[];
-  /** Whose keys they are or would be, and which ones, for people. */
+  /** The domain whose keys they are or would be, and their selectors, for people. */
   wanted: string;
 };
 
 export type KeysOf = (domain: string) => readonly HeldKey[];
 
-/** Undefined: nobody asked for mail of this domain to be signed. */
+/** Undefined: mail of this domain is not to be signed. */
 export function planFor(domain: string, entries: DomainConfig[], keysOf: KeysOf): Plan | undefined {
   const entry = nearestEntry(domain, entries);
   if (entry?.signing.mode === 'off') return undefined;

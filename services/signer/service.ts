@@ -2,16 +2,28 @@ import type { Settings } from '#cluster/config/settings.ts';
 import type { Calls, Hears } from '#services/topology.ts';
 import { normalizeDomain } from '#shared/address.ts';
 import type { Announce, Service } from '#shared/contract.ts';
+import type { KeyName } from '#shared/dkim/key-name.ts';
 import { signProof } from '#shared/dkim/prove.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { type SignerContract, type SignOutcome, signerContract } from './contract.ts';
+import { type SignerContract, type SignerStatus, type SignOutcome, signerContract } from './contract.ts';
 import { type AnyKey, Keyring } from './keyring.ts';
 import { announcePresence } from './presence.ts';
 import { signMessage } from './sign.ts';
 
-/** Signs mail with the keys of its author's domain. Holds the private keys (`keyring.ts`) and nothing else. */
+/**
+ * Signs mail with the keys of its author's domain (DKIM, RFC 6376, RFC 8463). Owns the unwrapped private keys, which are
+ * never written and never leave the process.
+ *
+ *   contract.ts        what it can be asked; this file answers
+ *   keyring.ts         the keys that this process holds; key-source.ts fetches them, unwrap.ts opens them
+ *   sign.ts            a message → signed, or the reason why not
+ *   author.ts          the author's domain; plan.ts: which keys sign for it
+ *   header-hash.ts     which header fields are signed, and their canonical form
+ *   dkim-signature.ts  one DKIM-Signature field; the algorithms are in shared/dkim/algorithms.ts
+ *   presence.ts        tells the credential-stores which keys this process has
+ */
 export type SignerDeps = {
   settings: Settings;
   log: Logger;
@@ -41,39 +53,37 @@ export function createSignerService(deps: SignerDeps): Service<SignerContract> {
         report(deps.log, outcome, { queueId, trace });
         return outcome;
       },
-
       async 'key-prove'({ domain, selector, challenge }) {
-        const name = { domain: normalizeDomain(domain), selector: selector.toLowerCase() };
-        const key = keyring.held(name.domain, name.selector);
-        if (key === undefined) {
-          const revision = keyring.loaded
-            ? `its keys are of revision ${keyring.revision}`
-            : 'its keys are not loaded yet';
-          throw new SealpostError(
-            'not-held',
-            `the signer of node ${node} has no key ${dkimRecordName(name)}: ${revision}`,
-          );
-        }
+        const key = heldKey(keyring, node, { domain: normalizeDomain(domain), selector: selector.toLowerCase() });
         return { node, fingerprint: key.fingerprint, signature: await proofOf(key, challenge) };
       },
-
-      'status-show'() {
-        const { loaded, revision, upToDate, store, behind } = keyring;
-        return {
-          node,
-          loaded,
-          revision,
-          keys: keyring.signing().filter((k) => k.usable).length,
-          upToDate,
-          unusable: keyring
-            .all()
-            .flatMap((k) => (k.usable ? [] : [{ domain: k.domain, selector: k.selector, reason: k.reason }])),
-          ...(store !== undefined && { store }),
-          ...(behind !== undefined && { behind }),
-        };
-      },
+      'status-show': () => statusOf(keyring, node),
     },
   };
+}
+
+function statusOf(keyring: Keyring, node: string): SignerStatus {
+  const { loaded, revision, upToDate, store, behind } = keyring;
+  return {
+    node,
+    loaded,
+    revision,
+    keys: keyring.signing().filter((k) => k.usable).length,
+    upToDate,
+    unusable: keyring
+      .all()
+      .flatMap((k) => (k.usable ? [] : [{ domain: k.domain, selector: k.selector, reason: k.reason }])),
+    ...(store !== undefined && { store }),
+    ...(behind !== undefined && { behind }),
+  };
+}
+
+/** A key whatever its state. Fails with `not-held`. */
+function heldKey(keyring: Keyring, node: string, name: KeyName): AnyKey {
+  const key = keyring.held(name.domain, name.selector);
+  if (key !== undefined) return key;
+  const revision = keyring.loaded ? `its keys are of revision ${keyring.revision}` : 'its keys are not loaded yet';
+  throw new SealpostError('not-held', `the signer of node ${node} has no key ${dkimRecordName(name)}: ${revision}`);
 }
 
 /** Fails with `unusable`. */
@@ -94,17 +104,17 @@ function report(log: Logger, outcome: SignOutcome, mail: { queueId: string; trac
     case 'not-configured':
       break;
     case 'unsigned':
-      log.info({ ...mail, domain: outcome.domain, reason: outcome.reason }, SAID.unsigned);
+      log.info({ ...mail, domain: outcome.domain, error: outcome.reason }, MESSAGES.unsigned);
       break;
     case 'hold':
     case 'refuse':
-      log.warn({ ...mail, domain: outcome.domain, reason: outcome.reason }, SAID[outcome.outcome]);
+      log.warn({ ...mail, domain: outcome.domain, error: outcome.reason }, MESSAGES[outcome.outcome]);
       break;
   }
 }
 
-const SAID = {
-  unsigned: 'mail goes out without a signature',
-  hold: 'mail is kept until it can be signed',
-  refuse: 'mail can never be signed and is returned',
+const MESSAGES = {
+  unsigned: 'mail leaves without a signature',
+  hold: 'mail is held until it can be signed',
+  refuse: 'mail can never be signed and is returned to its sender',
 } as const;

@@ -21,7 +21,7 @@ export async function signMessage(
   const fields = splitHeader(block);
   const author = authorOf(fields, request.reversePath);
 
-  if (!keyring.loaded) return beforeFirstKeys(author.domains, domains);
+  if (!keyring.loaded) return beforeKeysAreLoaded(author.domains, domains);
 
   const plan = firstPlan(author.domains, domains, keyring);
   if (plan === undefined) return { outcome: 'not-configured' };
@@ -54,7 +54,7 @@ async function signWith(plan: Plan, fields: HeaderField[], bodyHash: string): Pr
   return { outcome: 'signed', header: signatures.join(''), keys };
 }
 
-/** The first of the author's domains that somebody wants signed (several From mailboxes are rare). */
+/** The plan for the first of the author's domains that is to be signed (several From mailboxes are rare). */
 function firstPlan(names: string[], domains: DomainConfig[], keyring: Pick<Keyring, 'keysOf'>): Plan | undefined {
   for (const name of names) {
     const plan = planFor(name, domains, (d) => keyring.keysOf(d));
@@ -63,8 +63,8 @@ function firstPlan(names: string[], domains: DomainConfig[], keyring: Pick<Keyri
   return undefined;
 }
 
-/** Until the credential-store answered once, any domain may have keys: mail waits rather than leaves without by accident. */
-function beforeFirstKeys(names: string[], domains: DomainConfig[]): SignOutcome {
+/** Before the first answer of a credential-store any domain may have keys: mail waits, so that none leaves unsigned by accident. */
+function beforeKeysAreLoaded(names: string[], domains: DomainConfig[]): SignOutcome {
   const domain = names.find((name) => nearestEntry(name, domains)?.signing.mode !== 'off');
   if (domain === undefined) return { outcome: 'not-configured' };
   return {

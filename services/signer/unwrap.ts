@@ -7,11 +7,11 @@ import type { Nek } from '#shared/dkim/nek.ts';
 import { publishedBytes } from '#shared/dkim/public-key.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 
-/** From a key as the credential-store gives it to one that can sign. */
+/** From a wrapped key, as the credential-store answers it, to one that can sign. */
 
 export const nameOf = ({ domain, selector }: { domain: string; selector: string }): string => `${domain}!${selector}`;
 
-/** What a private key is bound to; whatever it is wrapped with, it is the same one. */
+/** Identifies a private key, whatever NEK wraps it. */
 export const identityOf = (key: SigningKey): string => `${nameOf(key)}!${key.algorithm}!${key.publicKey}`;
 
 /** The NEKs of the configuration, or why there are none. */
@@ -19,7 +19,7 @@ export async function readNeks(source: Config['credentials']['nek']): Promise<Ne
   try {
     const neks = await loadNeks(source);
     if (neks.length > 0) return neks;
-    return 'no named encryption key is configured: set credentials.nek to the one the keys were made with';
+    return 'no named encryption key is configured: set credentials.nek to the one with which the keys were made';
   } catch (error) {
     return errorText(error);
   }

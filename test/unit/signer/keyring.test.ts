@@ -229,7 +229,7 @@ test('a store that lost its data does not take the keys away', async (t) => {
   assert.deepEqual(selectors(keyring), ['s1']);
   assert.equal(keyring.upToDate, false);
   assert.match(
-    String(lines().find((l) => l.level === 'error')?.['reason']),
+    String(lines().find((l) => l.level === 'error')?.['error']),
     /lost changes \(node edge-1 has revision 0 instead of 7/,
   );
 });
@@ -240,10 +240,7 @@ test('a key under another NEK is unusable with a reason that names both; the oth
   });
   assert.deepEqual(selectors(keyring), ['s1', 's2?']);
   const error = lines().find((l) => l.level === 'error');
-  assert.match(
-    String(error?.['reason']),
-    /s2 of example\.com is wrapped with NEK old \([0-9a-f]{16}\), but .* edge \(/,
-  );
+  assert.match(String(error?.['error']), /s2 of example\.com is wrapped with NEK old \([0-9a-f]{16}\), but .* edge \(/);
 });
 
 test('a damaged key is unusable; the others sign', async (t) => {
@@ -262,7 +259,7 @@ test('a NEK that comes later is taken at the next answer; said once, not at ever
   await waitFor(() => keyring.revision === 2, { what: 'revision 2' });
   const errors = lines().filter((l) => l.level === 'error');
   assert.equal(errors.length, 1);
-  assert.match(String(errors[0]?.['reason']), /nek\.key does not exist/);
+  assert.match(String(errors[0]?.['error']), /nek\.key does not exist/);
   await writeFile(file, NEK, { mode: 0o600 });
   store.revision = 3;
   announce();
