@@ -42,8 +42,8 @@ import { Space } from './store/space.ts';
  *   operators/  what operators see, and what they do
  *   maintenance.ts  housekeeping of the store
  *
- * Imports run down: copies and operators → intake, queue → notices, pacing → delivery; all → store. What intake and
- * queue need of the copies they declare themselves, and `assemble` hands it in.
+ * Imports run down: copies, operators → intake, queue → notices, pacing → delivery; and all but the last two → store.
+ * What intake and queue need of the copies they declare themselves, and `assemble` hands it in.
  *
  * States: created → (start: store open, queue read) running → (stop: attempts end, outcomes are written) stopped.
  * Before and after, every call is answered `unavailable`, and the caller tries another router.

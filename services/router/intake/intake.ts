@@ -13,7 +13,7 @@ import { type Message, messageRecords } from '../store/message.ts';
 import { type CopyPlace, MOST_NUMBERED } from '../store/records.ts';
 import type { Space } from '../store/space.ts';
 import { stopping, storeRefusal } from './refusals.ts';
-import { addPiece, type Commit, checkSize, leftovers, type OpenTransfer, toMessage } from './transfer.ts';
+import { addPiece, type Commit, checkSize, type IntakeTransfer, leftovers, toMessage } from './transfer.ts';
 import type { MessageWriter } from './writer.ts';
 
 /**
@@ -44,7 +44,7 @@ const POLL_MS = 20;
 
 export class Intake {
   readonly #deps: IntakeDeps;
-  readonly #transfers = new Map<string, OpenTransfer>();
+  readonly #transfers = new Map<string, IntakeTransfer>();
   /** Commits that have not been answered. */
   #committing = 0;
   #closed = false;
@@ -103,11 +103,11 @@ export class Intake {
   }
 
   /** Begin a transfer. Throws `full` or `not-accepting`. */
-  open(envelope: Envelope, origin: Origin, sizeHint: number, trace: string | undefined): OpenTransfer {
+  open(envelope: Envelope, origin: Origin, sizeHint: number, trace: string | undefined): IntakeTransfer {
     const refusal = this.refusal(sizeHint);
     if (refusal !== undefined) throw refusal;
     const now = Date.now();
-    const transfer: OpenTransfer = {
+    const transfer: IntakeTransfer = {
       id: newId(),
       queueId: newQueueId(now),
       envelope,
@@ -182,7 +182,7 @@ export class Intake {
     }
   }
 
-  #next(id: string, sequence: number, bytes: Uint8Array): OpenTransfer {
+  #next(id: string, sequence: number, bytes: Uint8Array): IntakeTransfer {
     const transfer = this.#transfers.get(id);
     if (transfer === undefined) {
       throw new SealpostError('unknown-transfer', `transfer ${id} is not open on this node: send the message again`);
@@ -199,14 +199,14 @@ export class Intake {
     return transfer;
   }
 
-  #admit(transfer: OpenTransfer, bytes: number): void {
+  #admit(transfer: IntakeTransfer, bytes: number): void {
     const refusal = this.roomFor(bytes) ?? this.#deps.writer.refusal();
     if (refusal !== undefined) throw refusal;
     this.#deps.space.took(bytes);
     transfer.bytes += bytes;
   }
 
-  #accepted(transfer: OpenTransfer, message: Message, copy: CopyPlace | undefined): void {
+  #accepted(transfer: IntakeTransfer, message: Message, copy: CopyPlace | undefined): void {
     const { record } = message;
     this.#deps.log.info(
       {
@@ -224,7 +224,7 @@ export class Intake {
   }
 
   /** Discard a transfer after a failure; returns the error for the caller. */
-  #failed(transfer: OpenTransfer, error: unknown): SealpostError {
+  #failed(transfer: IntakeTransfer, error: unknown): SealpostError {
     this.#discard(transfer);
     if (errorCode(error) === 'store-failed') return storeRefusal(error);
     return error instanceof SealpostError
@@ -232,7 +232,7 @@ export class Intake {
       : new SealpostError('not-accepting', `the message could not be accepted: ${errorText(error)}`, { cause: error });
   }
 
-  #discard(transfer: OpenTransfer): void {
+  #discard(transfer: IntakeTransfer): void {
     this.#transfers.delete(transfer.id);
     if (!transfer.begun) return;
     const { store, log } = this.#deps;

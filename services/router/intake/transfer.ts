@@ -8,7 +8,7 @@ import { keys, type MessageRecord, putBytes } from '../store/records.ts';
 import { payloadOf } from '../store/seal.ts';
 
 /** A message on its way in, as its intake knows it (intake.ts). Times are ms since 1970. */
-export type OpenTransfer = {
+export type IntakeTransfer = {
   id: string;
   queueId: string;
   envelope: Envelope;
@@ -36,7 +36,7 @@ export type Commit = {
 };
 
 /** Check that what came is what was announced; `last`: bytes of the last chunk. Throws `malformed`. */
-export function checkSize({ id, bytes }: OpenTransfer, { size, headerBytes }: MessageFacts, last: number): void {
+export function checkSize({ id, bytes }: IntakeTransfer, { size, headerBytes }: MessageFacts, last: number): void {
   if (bytes + last === size && headerBytes <= size) return;
   throw new SealpostError(
     CALL_ERRORS.malformed,
@@ -45,7 +45,7 @@ export function checkSize({ id, bytes }: OpenTransfer, { size, headerBytes }: Me
 }
 
 /** Take note of the next piece, which is not the last. Returns the operations that write it. */
-export function addPiece(transfer: OpenTransfer, bytes: Uint8Array): StoreOperation[] {
+export function addPiece(transfer: IntakeTransfer, bytes: Uint8Array): StoreOperation[] {
   const n = transfer.written.push(bytes.length) - 1;
   const piece = putBytes(keys.body(transfer.queueId, n), bytes);
   return n === 0 ? [putBytes(keys.transfer(transfer.queueId), Buffer.alloc(0)), piece] : [piece];
@@ -56,7 +56,7 @@ export function addPiece(transfer: OpenTransfer, bytes: Uint8Array): StoreOperat
  * of the transfer; `body`: all of the body, where it is one piece.
  */
 export function toMessage(
-  transfer: OpenTransfer,
+  transfer: IntakeTransfer,
   request: Commit,
   bytes: Uint8Array,
 ): { message: Message; last: StoreOperation[]; body: Buffer | undefined } {
@@ -91,7 +91,7 @@ export function toMessage(
 }
 
 /** What deletes every record that a transfer may have left. */
-export function leftovers({ queueId, written, envelope }: OpenTransfer): StoreOperation[] {
+export function leftovers({ queueId, written, envelope }: IntakeTransfer): StoreOperation[] {
   const all = [
     ...written.map((_, n) => keys.body(queueId, n)),
     ...[keys.transfer(queueId), keys.message(queueId), keys.place(queueId)],

@@ -135,7 +135,7 @@ function recipientGroup(change: StatusChange, { kind, until }: NoticeFacts, inte
   const outcome = outcomeOf(change.status);
   const fields: string[] = [];
   const put = (name: string, value: string): number => fields.push(foldField(name, value));
-  // §2.3.1: only what the sender said; an address that was rewritten here is such a word too.
+  // §2.3.1: only what the sender specified, which an address before its rewriting by this router was, too.
   if (orcpt !== undefined) put('Original-Recipient', typedAddress(orcpt, international));
   else if (original !== undefined) put('Original-Recipient', typedAddress(`rfc822;${original}`, international));
   put('Final-Recipient', typedAddress(`rfc822;${address}`, international));

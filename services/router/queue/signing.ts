@@ -12,7 +12,7 @@ import { type Unsigned, UnsignedCounts } from './unsigned-counts.ts';
  * signer counts as away for a moment, and the next call after that finds out whether it is back.
  */
 
-export type Signed =
+export type SigningResult =
   | { ok: true; header: string; keys: SigningKeyRef[] }
   | { ok: false; state: 'deferred' | 'failed'; reply: Reply; local: boolean };
 
@@ -36,7 +36,7 @@ export class Signing {
   }
 
   /** The signatures of a message whose header block will be `header`, or why it cannot be sent now, or ever. */
-  async sign(message: Message, header: Uint8Array): Promise<Signed> {
+  async sign(message: Message, header: Uint8Array): Promise<SigningResult> {
     const { record, id } = message;
     if (Date.now() < this.#awayUntil) return waiting('the signer does not answer');
     try {
@@ -71,7 +71,7 @@ export class Signing {
     }
   }
 
-  #unanswered(message: Message, error: unknown): Signed {
+  #unanswered(message: Message, error: unknown): SigningResult {
     const { record, id } = message;
     const code = errorCode(error);
     if (code === CALL_ERRORS.busy) return waiting('the signer is busy');
@@ -91,6 +91,6 @@ export class Signing {
 }
 
 /** RFC 3463 §3.8: X.7.5, cryptographic failure. A signature that is missing for now is our trouble: the mail waits. */
-function waiting(text: string): Signed {
+function waiting(text: string): SigningResult {
   return { ok: false, state: 'deferred', reply: reply(451, '4.7.5', text), local: true };
 }
