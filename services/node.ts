@@ -7,7 +7,7 @@ import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { busLogin } from '#cluster/config/bus-login.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
-import { type ConfigWatch, watchConfig } from '#cluster/config/watch.ts';
+import { watchConfig } from '#cluster/config/watch.ts';
 import { Drain, type DrainDeps } from '#cluster/members/drain.ts';
 import { Membership, type MembershipDeps } from '#cluster/members/membership.ts';
 import type { PeerBus } from '#cluster/members/peers.ts';
@@ -31,7 +31,7 @@ import { CONTRACTS, calls, hears, type ServiceName } from './topology.ts';
  * starts them in order and stops them in reverse.
  */
 
-/** Every service, in the order of their start: who is called comes before who calls. */
+/** Every service, in the order of their start: a service comes after those that it calls. */
 export const SERVICES = ['credential-store', 'signer', 'policy', 'router', 'listener'] as const satisfies ServiceName[];
 
 export type NodeOptions = {
@@ -56,74 +56,74 @@ export type RunningNode = AsyncDisposable & {
   stop(): Promise<void>;
 };
 
-type Kit = { bus: Bus; settings: Settings; log: Logger };
-/** A service that can be started and stopped, whatever its contract; a second stop waits for the first. */
-type Part = { start(): Promise<void>; stop(): Promise<void> };
+type NodeDeps = { bus: Bus; settings: Settings; log: Logger };
+/** A service with its mailbox, whatever its contract; a second stop waits for the first. */
+type Served = { start(): Promise<void>; stop(): Promise<void> };
 
-/** What each service is given. */
-const PARTS: Record<ServiceName, (kit: Kit) => Part> = {
-  'credential-store': (kit) =>
-    part(
-      kit,
+/** How each service is made, and with which clients. */
+const CREATE: Record<ServiceName, (deps: NodeDeps) => Served> = {
+  'credential-store': (deps) =>
+    served(
+      deps,
       createCredentialStoreService({
-        ...common(kit),
-        announce: announcer(kit.bus, credentialStoreContract),
-        stores: calls(kit.bus, 'credential-store', 'credential-store'),
-        onStores: hears(kit.bus, 'credential-store', 'credential-store', kit.log),
-        signer: calls(kit.bus, 'credential-store', 'signer'),
-        onSigners: hears(kit.bus, 'credential-store', 'signer', kit.log),
-        jetStream: kit.bus.jetStream,
+        ...common(deps),
+        announce: announcer(deps.bus, credentialStoreContract),
+        stores: calls(deps.bus, 'credential-store', 'credential-store'),
+        onStores: hears(deps.bus, 'credential-store', 'credential-store', deps.log),
+        signer: calls(deps.bus, 'credential-store', 'signer'),
+        onSigners: hears(deps.bus, 'credential-store', 'signer', deps.log),
+        jetStream: deps.bus.jetStream,
       }),
     ),
-  signer: (kit) =>
-    part(
-      kit,
+  signer: (deps) =>
+    served(
+      deps,
       createSignerService({
-        ...common(kit),
-        credentials: calls(kit.bus, 'signer', 'credential-store'),
-        onStores: hears(kit.bus, 'signer', 'credential-store', kit.log),
-        announce: announcer(kit.bus, signerContract),
+        ...common(deps),
+        credentials: calls(deps.bus, 'signer', 'credential-store'),
+        onStores: hears(deps.bus, 'signer', 'credential-store', deps.log),
+        announce: announcer(deps.bus, signerContract),
       }),
     ),
-  policy: (kit) =>
-    part(
-      kit,
+  policy: (deps) =>
+    served(
+      deps,
       createPolicyService({
-        ...common(kit),
-        peers: peerBus(kit, policyContract, hears(kit.bus, 'policy', 'policy', kit.log)),
+        ...common(deps),
+        peers: peerBus(deps, policyContract, hears(deps.bus, 'policy', 'policy', deps.log)),
       }),
     ),
-  router: (kit) =>
-    part(
-      kit,
+  router: (deps) =>
+    served(
+      deps,
       createRouterService({
-        ...common(kit),
-        signer: calls(kit.bus, 'router', 'signer'),
-        router: calls(kit.bus, 'router', 'router'),
-        jetStream: kit.bus.jetStream,
-        announce: announcer(kit.bus, routerContract),
-        peers: peerBus(kit, routerContract, hears(kit.bus, 'router', 'router', kit.log)),
+        ...common(deps),
+        signer: calls(deps.bus, 'router', 'signer'),
+        router: calls(deps.bus, 'router', 'router'),
+        jetStream: deps.bus.jetStream,
+        announce: announcer(deps.bus, routerContract),
+        peers: peerBus(deps, routerContract, hears(deps.bus, 'router', 'router', deps.log)),
       }),
     ),
-  listener: (kit) =>
-    part(
-      kit,
+  listener: (deps) =>
+    served(
+      deps,
       createListenerService({
-        ...common(kit),
-        policy: calls(kit.bus, 'listener', 'policy'),
-        router: calls(kit.bus, 'listener', 'router'),
-        onRouters: hears(kit.bus, 'listener', 'router', kit.log),
+        ...common(deps),
+        policy: calls(deps.bus, 'listener', 'policy'),
+        router: calls(deps.bus, 'listener', 'router'),
+        onRouters: hears(deps.bus, 'listener', 'router', deps.log),
       }),
     ),
 };
 
-function common({ settings, log }: Kit): { settings: Settings; log: Logger } {
+function common({ settings, log }: NodeDeps): { settings: Settings; log: Logger } {
   return { settings, log };
 }
 
 /** How a service meets its instances on other nodes; undefined where there can be none. */
 function peerBus<C extends Contract, Event extends keyof C['events'] & string>(
-  { bus, settings }: Kit,
+  { bus, settings }: NodeDeps,
   contract: C,
   hear: Listen<C, Event>,
 ): PeerBus<C, Event> | undefined {
@@ -132,7 +132,7 @@ function peerBus<C extends Contract, Event extends keyof C['events'] & string>(
 }
 
 /** Answer calls only between a successful start and the stop. */
-function part<C extends Contract>({ bus, log }: Kit, service: Service<C>): Part {
+function served<C extends Contract>({ bus, log }: NodeDeps, service: Service<C>): Served {
   let close: (() => void) | undefined;
   let stopped: Promise<void> | undefined;
   return {
@@ -163,50 +163,74 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 
   const settings = new Settings(config);
   const bus = await connectBus(config, log);
+  const deps: NodeDeps = { bus, settings, log };
   const undo = new AsyncDisposableStack();
   try {
     undo.defer(() => bus.drain());
-    const parts = new Map<ServiceName, Part>();
-    const drain = new Drain({
-      log,
-      queue: wanted.includes('router') ? queueOf(bus, config.node.name) : undefined,
-      stopListening: async () => {
-        membership.state = 'draining';
-        await parts.get('listener')?.stop();
-      },
-    });
-    const membership = join({ bus, settings, log, services: wanted, drain: () => drain.begin() });
-    undo.defer(() => membership.stop());
-    const loggers = [log];
-    settings.onChange((next) => {
-      // A child logger keeps the level that it was made with.
-      for (const logger of loggers) logger.level = next.log.level;
-    });
-    for (const name of wanted) {
-      const ownLog = log.child({ service: name });
-      loggers.push(ownLog);
-      const made = PARTS[name]({ bus, settings, log: ownLog });
-      parts.set(name, made);
-      await startPart(made, undo);
-    }
-    // A whole node can be looked after also while NATS is away; of one in several processes none is the whole.
+    const node = await startServices(wanted, deps, undo);
+    // A whole node can be managed while NATS is away too; of a node in several processes none is the whole.
     if (wanted.length === SERVICES.length) {
       const control = await openControl(config.node.data, bus, log);
       undo.defer(() => control.close());
     }
-    let watch: ConfigWatch | undefined;
-    if (options.configFile !== undefined) {
-      watch = await watchConfig(options.configFile, settings, log, wanted);
-      undo.defer(() => watch?.close());
-    }
-    membership.state = 'up';
+    const reload = await followConfig(options.configFile, wanted, deps, undo);
+    node.membership.state = 'up';
     log.info({ node: config.node.name, services: wanted }, 'node is up');
-    const { drained } = drain;
-    return running({ bus, settings, membership, drained, reload: async () => watch?.reload() }, undo);
+    return running({ bus, settings, ...node, reload }, undo);
   } catch (error) {
     await undo.disposeAsync();
     throw error;
   }
+}
+
+/** Join the cluster and start each service. */
+async function startServices(
+  wanted: readonly ServiceName[],
+  deps: NodeDeps,
+  undo: AsyncDisposableStack,
+): Promise<Pick<RunningNode, 'membership' | 'drained'>> {
+  const { bus, settings, log } = deps;
+  const started = new Map<ServiceName, Served>();
+  const drain = new Drain({
+    log,
+    queue: wanted.includes('router') ? queueOf(bus, settings.current.node.name) : undefined,
+    stopListening: async () => {
+      membership.state = 'draining';
+      await started.get('listener')?.stop();
+    },
+  });
+  const membership = join({ ...deps, services: wanted, drain: () => drain.begin() });
+  undo.defer(() => membership.stop());
+  followLevel(log, settings);
+  for (const name of wanted) {
+    const service = CREATE[name]({ bus, settings, log: followLevel(log.child({ service: name }), settings) });
+    started.set(name, service);
+    // One that fails to start is stopped too: it may hold what it opened before it failed.
+    undo.defer(() => service.stop());
+    await service.start();
+  }
+  return { membership, drained: drain.drained };
+}
+
+/** Keep a logger at the level of the configuration: a child keeps the one that it was made with. */
+function followLevel(log: Logger, settings: Settings): Logger {
+  settings.onChange((next) => {
+    log.level = next.log.level;
+  });
+  return log;
+}
+
+/** Watch the configuration file; resolves to the way to read it again. */
+async function followConfig(
+  file: string | undefined,
+  services: readonly ServiceName[],
+  { settings, log }: NodeDeps,
+  undo: AsyncDisposableStack,
+): Promise<() => Promise<void>> {
+  if (file === undefined) return async () => undefined;
+  const watch = await watchConfig(file, settings, log, services);
+  undo.defer(() => watch.close());
+  return () => watch.reload();
 }
 
 /** The queue of this process, as a drain knows it. Naming the node keeps the questions in the process. */
@@ -221,19 +245,11 @@ function queueOf(bus: Bus, node: string): DrainDeps['queue'] {
   };
 }
 
-type Joining = Pick<MembershipDeps, 'bus' | 'settings' | 'log' | 'services' | 'drain'>;
-
-function join(who: Joining): Membership {
+function join(deps: Omit<MembershipDeps, 'version' | 'contracts'>): Membership {
   const contracts = Object.fromEntries(Object.values(CONTRACTS).map(({ name, version }) => [name, version]));
-  const membership = new Membership({ ...who, version: VERSION, contracts });
+  const membership = new Membership({ ...deps, version: VERSION, contracts });
   membership.start();
   return membership;
-}
-
-/** A service that failed to start is stopped too: it may hold what it opened before it failed. */
-async function startPart(part: Part, undo: AsyncDisposableStack): Promise<void> {
-  undo.defer(() => part.stop());
-  await part.start();
 }
 
 function running(

@@ -10,12 +10,12 @@ import type { Client, Contract, Listen } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
- * Who may say what to whom. From this one table come the clients that services are given (`calls`, `hears`), their
- * types, and the permissions of their users at NATS (`nats-permissions.ts`). So a call that is not in it does not
- * compile, does not exist at run time, and is refused by the bus.
+ * Who may call and hear whom. From this one table come the clients that services are given (`calls`, `hears`), their
+ * types, and the permissions of their users at NATS (`console/cli/cluster/bus-permissions.ts`). So a call that is not in
+ * it does not compile, does not exist at run time, and is refused by the bus.
  *
- * That a service serves its own operations and announces its own events goes without saying; so does that every process
- * of a cluster says who it is and hears the others, by the contract `member`.
+ * Not in the table, because they are the same for all: each service serves its own operations and announces its own
+ * events, and each process of a cluster announces itself and hears the others (contract `member`).
  */
 
 /** Every contract, by its name. */
@@ -35,7 +35,8 @@ type ContractOf<S extends ContractName> = (typeof CONTRACTS)[S];
 type OperationOf<S extends ContractName> = keyof ContractOf<S>['operations'] & string;
 type EventOf<S extends ContractName> = keyof ContractOf<S>['events'] & string;
 
-export type Peers = {
+/** What a party may do on the bus. */
+export type Access = {
   /** Operations that it calls. */
   calls: { readonly [S in ContractName]?: readonly OperationOf<S>[] };
   /** Events that it hears. */
@@ -44,7 +45,7 @@ export type Peers = {
   buckets: readonly string[];
 };
 
-export const PEERS = {
+export const ACCESS = {
   'credential-store': {
     calls: { 'credential-store': ['record-resolve'], signer: ['key-prove'] },
     hears: { 'credential-store': ['present'], signer: ['present'] },
@@ -115,21 +116,21 @@ export const PEERS = {
     hears: {},
     buckets: [],
   },
-} as const satisfies Record<ServiceName | 'operator', Peers>;
-export type Party = keyof typeof PEERS;
+} as const satisfies Record<ServiceName | 'operator', Access>;
+export type Party = keyof typeof ACCESS;
 
 type Listed<Table, S extends string> = Table extends { readonly [K in S]: readonly (infer Name)[] } ? Name : never;
 
 /** What a party can call of a service. */
 export type Calls<P extends Party, S extends ContractName> = Pick<
   Client<ContractOf<S>>,
-  Listed<(typeof PEERS)[P]['calls'], S> & OperationOf<S>
+  Listed<(typeof ACCESS)[P]['calls'], S> & OperationOf<S>
 >;
 
 /** How a party hears a service. */
 export type Hears<P extends Party, S extends ServiceName> = Listen<
   ContractOf<S>,
-  Listed<(typeof PEERS)[P]['hears'], S> & EventOf<S>
+  Listed<(typeof ACCESS)[P]['hears'], S> & EventOf<S>
 >;
 
 /** The client of a service that a party is given. */
@@ -139,7 +140,7 @@ export function calls<P extends Party, S extends ContractName>(
   service: S,
 ): Calls<P, S> {
   const contract: Contract = CONTRACTS[service];
-  const { calls: listed }: Peers = PEERS[party];
+  const { calls: listed }: Access = ACCESS[party];
   return client(bus, { ...contract, operations: pick(contract.operations, listed[service]) }) as Calls<P, S>;
 }
 
@@ -151,7 +152,7 @@ export function hears<P extends Party, S extends ServiceName>(
   log: Logger,
 ): Hears<P, S> {
   const contract: Contract = CONTRACTS[service];
-  const { hears: listed }: Peers = PEERS[party];
+  const { hears: listed }: Access = ACCESS[party];
   return listen(bus, { ...contract, events: pick(contract.events, listed[service]) }, log) as Hears<P, S>;
 }
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { inboxPrefix, isInbox } from '#cluster/bus/subjects.ts';
 import { BUS_USERS, permissionsOf } from '#services/console/cli/cluster/bus-permissions.ts';
-import { CONTRACTS, calls, hears, type Party, PEERS } from '#services/topology.ts';
+import { ACCESS, CONTRACTS, calls, hears, type Party } from '#services/topology.ts';
 import type { Contract } from '#shared/contract.ts';
 import { silentLogger } from '#shared/log.ts';
 
@@ -13,7 +13,7 @@ test('a service is given the calls of the table and no others', () => {
   const router = calls(bus, 'listener', 'router');
   assert.deepEqual(Object.keys(router), ['transfer-open', 'transfer-append', 'transfer-commit', 'transfer-abort']);
   // @ts-expect-error: a listener has no business in the queue.
-  assert.equal(router.list, undefined);
+  assert.equal(router['message-list'], undefined);
   assert.deepEqual(Object.keys(calls(bus, 'signer', 'credential-store')), ['signing-key-list']);
   assert.deepEqual(calls(bus, 'listener', 'credential-store'), {});
   assert.ok(!('signing-key-list' in calls(bus, 'operator', 'credential-store')));
@@ -48,7 +48,7 @@ test('permissions name subjects exactly: any node of an operation, the own inbox
 
 test('who answers may do so as long as a caller waits', () => {
   for (const contract of Object.values(CONTRACTS) as Contract[]) {
-    if (!(contract.name in PEERS)) continue;
+    if (!(contract.name in ACCESS)) continue;
     const { responses } = permissionsOf(contract.name as Party);
     for (const { timeout = 10_000 } of Object.values(contract.operations)) {
       assert.ok(responses === undefined || responses > timeout);

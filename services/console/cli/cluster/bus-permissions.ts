@@ -2,7 +2,7 @@ import { eventSubject, inboxPrefix, operationSubjects } from '#cluster/bus/subje
 import { memberContract } from '#cluster/members/membership-contract.ts';
 import { streamSubjects } from '#cluster/replicated/jetstream-stream.ts';
 import { spokenEvents, spokenOperations } from '#cluster/versions.ts';
-import { CONTRACTS, type ContractName, type Party, PEERS, type Peers, type ServiceName } from '#services/topology.ts';
+import { ACCESS, type Access, CONTRACTS, type ContractName, type Party, type ServiceName } from '#services/topology.ts';
 import { type Contract, DEFAULT_CALL_TIMEOUT } from '#shared/contract.ts';
 
 /**
@@ -29,30 +29,30 @@ export type Permissions = {
 
 /** One for the processes of each service, one for the command line, and one for processes that are a whole node. */
 export type BusUser = Party | 'node';
-export const BUS_USERS = [...(Object.keys(PEERS) as Party[]), 'node'] as const satisfies BusUser[];
+export const BUS_USERS = [...(Object.keys(ACCESS) as Party[]), 'node'] as const satisfies BusUser[];
 
 /** For clocks and servers that lag, in milliseconds. */
 const MARGIN = 10_000;
 
 /** What a user may do. A whole node may do everything that services may, and for its administrator what commands need. */
 export function permissionsOf(user: BusUser): Permissions {
-  const parties = user === 'node' ? (Object.keys(PEERS) as Party[]) : [user];
+  const parties = user === 'node' ? (Object.keys(ACCESS) as Party[]) : [user];
   const run = parties.filter((party): party is ServiceName => party in CONTRACTS);
   const services: Contract[] = run.length === 0 ? [] : [...run.map((name) => CONTRACTS[name]), memberContract];
-  const buckets = parties.flatMap((party) => PEERS[party].buckets);
+  const buckets = parties.flatMap((party) => ACCESS[party].buckets);
   const timeouts = services.flatMap((contract) =>
     Object.values(contract.operations).map((operation) => operation.timeout ?? DEFAULT_CALL_TIMEOUT),
   );
   return {
     publish: unique([
-      ...parties.flatMap((party) => called(PEERS[party])),
+      ...parties.flatMap((party) => called(ACCESS[party])),
       ...services.flatMap((contract) => events(contract, Object.keys(contract.events))),
       ...buckets.flatMap(streamSubjects),
       ...(buckets.length === 0 ? [] : services.flatMap(({ name }) => callersOf(name as ContractName)).map(inboxOf)),
     ]),
     subscribe: unique([
       ...services.flatMap((contract) => operations(contract, Object.keys(contract.operations))),
-      ...parties.flatMap((party) => heard(PEERS[party])),
+      ...parties.flatMap((party) => heard(ACCESS[party])),
       ...(run.length === 0 ? [] : events(memberContract, Object.keys(memberContract.events))),
       inboxOf(user),
     ]),
@@ -61,16 +61,16 @@ export function permissionsOf(user: BusUser): Permissions {
 }
 
 function callersOf(service: ContractName): BusUser[] {
-  return BUS_USERS.filter((user) => user === 'node' || service in PEERS[user].calls);
+  return BUS_USERS.filter((user) => user === 'node' || service in ACCESS[user].calls);
 }
 
 const inboxOf = (user: BusUser): string => `${inboxPrefix(user)}.>`;
 
-function called({ calls }: Peers): string[] {
+function called({ calls }: Access): string[] {
   return Object.entries(calls).flatMap(([service, names]) => operations(CONTRACTS[service as ContractName], names));
 }
 
-function heard({ hears }: Peers): string[] {
+function heard({ hears }: Access): string[] {
   return Object.entries(hears).flatMap(([service, names]) => events(CONTRACTS[service as ContractName], names));
 }
 

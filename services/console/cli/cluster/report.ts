@@ -1,4 +1,4 @@
-import { CONTRACTS, PEERS } from '#services/topology.ts';
+import { ACCESS, CONTRACTS } from '#services/topology.ts';
 import { formatDuration } from '#shared/units.ts';
 import { examineCluster } from '../../reports/cluster/checks.ts';
 import { type ClusterFacts, gatherCluster, type ProcessFacts } from '../../reports/cluster/facts.ts';
@@ -29,7 +29,7 @@ export async function clusterStatus(options: CommonOptions): Promise<void> {
 }
 
 /** Contracts of services that one can start. */
-const SERVICES = Object.keys(CONTRACTS).filter((name) => name in PEERS);
+const SERVICES = Object.keys(CONTRACTS).filter((name) => name in ACCESS);
 const COLUMNS = [
   'NODE',
   'SERVICES',

@@ -89,7 +89,7 @@ const NEVER = [
   ...[
     'sealpost.v1.router.transfer-open.a.b',
     'sealpost.v2.signer.message-sign',
-    'sealpost.v2.member.ping',
+    'sealpost.v2.member.member-ping',
     'sealpost.v1.member.event.gone',
     'sealpost.v1.signer',
     'other.subject',
