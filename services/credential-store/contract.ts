@@ -13,7 +13,7 @@ import { WrappedKey } from '#shared/dkim/key-wrap.ts';
 export const KeyAlgorithm = z.enum(Object.keys(KEY_ALGORITHMS) as AlgorithmName[]);
 export type KeyAlgorithm = z.infer<typeof KeyAlgorithm>;
 
-/** The life of a key; `life-cycle.ts`. Only `active` keys sign mail. */
+/** The life of a key (life/life-cycle.ts). Only `active` keys sign mail. */
 export const KeyState = z.enum([
   'created',
   'replicated',
@@ -45,15 +45,15 @@ export const KeyInfo = z.object({
 });
 export type KeyInfo = z.infer<typeof KeyInfo>;
 
-/** What a signer holds: every key from `created` to `retiring`, so that it can prove it and switch at once. */
+/** What a signer holds: every key from `created` to `retiring`, so that it can prove the key and switch immediately. */
 export const SigningKey = KeyInfo.extend({ wrapped: WrappedKey });
 export type SigningKey = z.infer<typeof SigningKey>;
 
-/** What DNS said of a key's record, as one node saw it. */
+/** What DNS said about a key's record, as one node saw it. */
 export const DnsView = z.object({
   node: z.string(),
   verdict: z.enum(['ok', 'missing', 'different', 'duplicate', 'malformed', 'unreachable', 'error']),
-  /** One sentence; it names the first server that is not as it should be. */
+  /** One sentence; it names the first server with a wrong answer. */
   summary: z.string(),
   servers: z.array(z.object({ server: z.string(), verdict: z.string(), detail: z.string() })),
   /** ms since 1970 */
@@ -65,12 +65,12 @@ export type DnsView = z.infer<typeof DnsView>;
 export const KeyStatus = KeyInfo.extend({
   /** When it entered its state, ms since 1970. */
   since: z.number(),
-  /** Becomes active by itself once it is proven. */
+  /** Becomes active without a further order after it is proven. */
   activate: z.boolean(),
-  /** It signed mail, or may have: when it ends its record is emptied first, not just removed. */
+  /** It signed mail, or may have: at its end its record is first emptied, not just removed. */
   signed: z.boolean(),
   publish: z.enum(['update', 'manual', 'cname', 'none']),
-  /** Where the TXT record stands: `<selector>._domainkey.<domain>`, or the target of the CNAME. */
+  /** The name of the TXT record: `<selector>._domainkey.<domain>`, or the target of the CNAME. */
   record: z.string(),
   /** TTL of the record in seconds. */
   ttl: z.number().int(),
@@ -78,9 +78,9 @@ export const KeyStatus = KeyInfo.extend({
   /** NEK that wraps it; absent once the private key is erased. */
   nek: z.string().optional(),
   problem: z.object({ text: z.string(), since: z.number(), permanent: z.boolean() }).optional(),
-  /** Live nodes that hold it, of how many live nodes. */
+  /** The live nodes that hold it, and the number of live nodes. */
   nodes: z.object({ holding: z.array(z.string()), live: z.number().int() }),
-  /** The last look of the answering node; absent when it has not looked yet, or the domain is in no DNS. */
+  /** The last view of the answering node; absent when it has not looked yet, or the domain is not in DNS. */
   dns: DnsView.optional(),
 });
 export type KeyStatus = z.infer<typeof KeyStatus>;
@@ -94,7 +94,7 @@ export const RotationStatus = z.object({
   driver: z.string().optional(),
   /** `running` before the switch, `done` after it; `stopped` waits for `keys resume` because of a permanent problem. */
   state: z.enum(['running', 'frozen', 'stopped', 'done', 'rolled-back']),
-  /** Why it does not go on, or what it waits for. */
+  /** Why it does not continue, or what it waits for. */
   waiting: z.string().optional(),
   /** After the switch, while old and new keys sign side by side: until when, ms since 1970. */
   sideBySideUntil: z.number().optional(),
@@ -128,7 +128,7 @@ export const NekStatus = z.object({
 });
 export type NekStatus = z.infer<typeof NekStatus>;
 
-/** One process that holds keys, as the answering node hears it. */
+/** A process that holds keys, as the answering node hears it. */
 export const Holder = z.object({
   node: z.string(),
   kind: z.enum(['credential-store', 'signer']),
@@ -136,7 +136,7 @@ export const Holder = z.object({
   revision: z.number().int(),
   /** ms since it was last heard. */
   heard: z.number(),
-  /** Its clock minus ours in ms; what the message took on its way is in it. */
+  /** Its clock minus ours in ms; includes the time that the message took. */
   clock: z.number(),
   /** Why it does not follow the others; absent when it does. */
   behind: z.string().optional(),
@@ -145,14 +145,14 @@ export const Holder = z.object({
 });
 export type Holder = z.infer<typeof Holder>;
 
-/** What a process says of itself every second and at every change. */
+/** What a process announces about itself every second and at every change. */
 export const Present = Holder.omit({ heard: true, clock: true, kind: true }).extend({ time: z.number() });
 export type Present = z.infer<typeof Present>;
 
 const keyName = z.object({ domain: z.string(), selector: z.string() });
 const domainName = z.object({ domain: z.string() });
 
-/** Errors of everything that changes the store. */
+/** Errors of every operation that changes the store. */
 const CHANGE = ['no-quorum', 'store-failed', 'unreadable-record'] as const;
 
 /** The bucket of NATS JetStream that carries the changes of its records from node to node. */
@@ -161,14 +161,13 @@ export const CREDENTIALS_BUCKET = 'sealpost-credentials';
 export const credentialStoreContract = defineContract('credential-store', 1, {
   operations: {
     /**
-     * What a signer needs: the keys it must hold, wrapped. They come in pages that fit a bus message: ask again with
-     * `after: next` until there is no `next`, and from the start when the revision changes in between. `revision` is
-     * the same on every node that has seen the same changes, and never goes down. A node that has yet to catch up
-     * with others that it could reach answers `not-caught-up`.
+     * What a signer needs: the keys that it must hold, wrapped. They come in pages that fit a bus message: ask again with
+     * `after: next` until there is no `next`, and from the start when the revision changes in between. `revision` is the
+     * same on every node that has seen the same changes, and never goes down. A node that has yet to catch up with others
+     * that it can reach answers `not-caught-up`.
      *
-     * `since`, a `cursor` of an earlier answer, asks for the keys of those domains alone that changed since then; they
-     * are named in `changed`, those without keys too. A store that did not give the cursor answers all keys and no
-     * `changed`.
+     * `since`, a `cursor` of an earlier answer, asks only for the keys of the domains that changed since then; `changed`
+     * names these domains, also those without keys. A store that did not issue the cursor answers all keys and no `changed`.
      */
     'signing-key-list': {
       request: z.object({ after: z.string().optional(), since: z.string().optional() }),
@@ -185,7 +184,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       errors: ['not-caught-up'],
       elsewhere: ['not-caught-up'],
     },
-    /** Make a key. `activate` absent: it becomes active by itself where the domain has no active key of its algorithm. */
+    /** Make a key. `activate` absent: it becomes active without a further order where the domain has no active key of its type. */
     'key-create': {
       request: keyName.extend({
         algorithm: KeyAlgorithm.default('rsa-2048'),
@@ -196,7 +195,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       errors: ['exists', 'invalid-name', 'weak-key', 'no-nek', 'nek-mismatch', 'not-configured', ...CHANGE],
       timeout: 60_000,
     },
-    /** Take in a key that was made elsewhere, wrapped by the caller with the current NEK. */
+    /** Import a key that was made elsewhere, wrapped by the caller with the current NEK. */
     'key-import': {
       request: keyName.extend({
         algorithm: KeyAlgorithm,
@@ -229,10 +228,10 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       }),
     },
     'key-show': { request: keyName, reply: KeyStatus, errors: ['not-found'] },
-    /** The private key as it is stored, for an export by somebody who has the NEK. */
+    /** The private key as it is stored, for an export by an administrator who has the NEK. */
     'key-export': { request: keyName, reply: SigningKey, errors: ['not-found', 'erased'] },
 
-    /** Replace every active key of a domain (or those named in `from`) by a new one of its algorithm. */
+    /** Replace every active key of a domain (or those named in `from`) by a new one of the same algorithm. */
     'rotation-start': {
       request: domainName.extend({
         from: z.array(z.string()).min(1).optional(),
@@ -262,7 +261,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       reply: RotationStatus,
       errors: ['not-found', 'wrong-state', ...CHANGE],
     },
-    /** Go on after `freeze`, or try again after a permanent problem of the domain's keys. */
+    /** Continue after `freeze`, or try again after a permanent problem of the domain's keys. */
     'rotation-resume': { request: domainName, reply: z.object({}), errors: ['not-found', 'wrong-state', ...CHANGE] },
     'rotation-rollback': {
       request: domainName,
@@ -277,7 +276,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       reply: KeyStatus,
       errors: ['not-found', 'wrong-state', 'last-key', ...CHANGE],
     },
-    /** Declare it compromised: it stops signing and its record says so at once. */
+    /** Declare it compromised: it stops signing and its record is revoked immediately. */
     'key-revoke': {
       request: keyName.extend({ force: z.boolean().default(false) }),
       reply: KeyStatus,
@@ -305,14 +304,14 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
     },
     'schedule-list': { request: z.object({}), reply: z.object({ schedules: z.array(ScheduleStatus) }) },
 
-    /** Look at the record of a key in DNS now, as this node sees it; default of `expected`: what its state asks for. */
+    /** Look up the record of a key in DNS now, as this node sees it; default of `expected`: what its state requires. */
     'record-resolve': {
       request: keyName.extend({ expected: z.enum(['key', 'revoked', 'absent']).optional() }),
       reply: DnsView,
       errors: ['not-found', 'not-in-dns'],
       timeout: 30_000,
     },
-    /** The same from every live node, and whether its signers hold the key. */
+    /** The same as every live node sees it, and whether the signers there hold the key. */
     'key-verify': {
       request: keyName,
       reply: z.object({
@@ -326,7 +325,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
     },
 
     'nek-list': { request: z.object({}), reply: z.object({ neks: z.array(NekStatus) }) },
-    /** Begin the store with a NEK (Domino's `create credstore`). */
+    /** Initialize the store with a NEK (Domino's `create credstore`). */
     'nek-use': {
       request: z.object({ name: z.string() }),
       reply: NekStatus,
@@ -339,7 +338,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       errors: ['no-nek', 'nek-missing-on-node', 'nek-mismatch', ...CHANGE],
       timeout: 120_000,
     },
-    /** Forget a NEK that wraps nothing any more. */
+    /** Remove a NEK that no longer wraps any key. */
     'nek-delete': {
       request: z.object({ name: z.string() }),
       reply: z.object({}),
@@ -354,7 +353,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         problem: z.string().optional(),
         revision: z.number().int(),
         keys: z.number().int(),
-        /** Domains whose records this node cannot read, a newer Sealpost wrote them; absent where there are none. */
+        /** Domains whose records this node cannot read, because a newer Sealpost wrote them; absent where there are none. */
         unreadable: z.array(z.string()).optional(),
         holders: z.array(Holder),
       }),

@@ -183,7 +183,7 @@ function listenToPresence(deps: CredentialStoreDeps, presence: Presence): () => 
   return () => stops.forEach((stop) => void stop());
 }
 
-/** Say that we are here, each second and at every change; and tell signers of changes. */
+/** Announce this process each second and at every change, and announce changes to the signers. */
 function announcePresence(
   { announce }: CredentialStoreDeps,
   { settings, log, map, records, presence }: OperationDeps,
@@ -208,8 +208,8 @@ function announcePresence(
     try {
       fingerprints = (await readNeks()).map((nek) => nek.fingerprint);
     } catch (error) {
-      // No news for the others; whoever needs the NEK says what is wrong with it.
-      log.debug({ err: error }, 'NEKs not read');
+      // Nothing changes for the others; the operation that needs a NEK reports what is wrong with it.
+      log.debug({ err: error }, 'the named encryption keys could not be read');
     } finally {
       reading = false;
     }

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 
 /**
- * Body hash of DKIM with the "relaxed" canonicalization (RFC 6376 §3.4.4), taken while the body streams by.
+ * Body hash of DKIM with the "relaxed" canonicalization (RFC 6376 §3.4.4), computed while the body streams by.
  *
- * Rules: white space at line ends goes, other runs of white space become one space, empty lines at the end of the
- * body go, and a body that is not empty ends with exactly one CRLF. An empty body hashes as the empty string.
+ * Rules: white space at line ends is removed, other runs of white space become one space, empty lines at the end of the
+ * body are removed, and a body that is not empty ends with exactly one CRLF. An empty body hashes as the empty string.
  *
- * Everything whose fate the next bytes decide is held as a count or a flag, never as bytes: line ends that may turn out
- * to be trailing, one space that may turn out to stand at a line end, a CR that may lack its LF. So memory is constant
- * and time linear for any input. Spans that need no change are found by native searches and hashed without a copy.
+ * What the next bytes decide is held as a count or a flag, never as bytes: line ends that may turn out to be trailing, a
+ * space that may turn out to be at a line end, a CR that may lack its LF. So memory is constant and time linear for any
+ * input. Spans that need no change are found by native searches and hashed without a copy.
  *
- * Lines end with CRLF. A CR or LF on its own is an ordinary character here; whether it may occur is the reader's matter.
+ * Lines end with CRLF. A bare CR or LF is an ordinary character; whether it may occur is decided where mail is received.
  */
 
 const SPACE = 0x20;
@@ -30,16 +30,16 @@ export class RelaxedBodyHash {
   #content = false;
   /** Line ends not hashed yet: they count only if content follows. */
   #lineEnds = 0;
-  /** White space was seen on this line and nothing behind it yet. */
+  /** White space was seen on this line and nothing after it yet. */
   #space = false;
   /** The bytes so far end with a CR whose LF may come. */
   #carriageReturn = false;
-  /** Where the next character that needs a change stands in the chunk at hand; -1: not searched yet. */
+  /** Position of the next character that needs a change in the current chunk; -1: not searched yet. */
   #nextTab = -1;
   #nextTwoSpaces = -1;
   #nextSpaceCr = -1;
 
-  /** Take the next bytes of the body, cut anywhere. The bytes are not kept. */
+  /** Add the next bytes of the body, split anywhere. They are not kept. */
   update(bytes: Uint8Array): void {
     const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#nextTab = this.#nextTwoSpaces = this.#nextSpaceCr = -1;
@@ -69,7 +69,7 @@ export class RelaxedBodyHash {
 
   /** Base64 SHA-256 of the whole body: the value of `bh=`. Ends the computation. */
   digest(): string {
-    // A CR that never got its LF is content; white space at the end of the last line goes.
+    // A CR without its LF is content; white space at the end of the last line is removed.
     if (this.#carriageReturn) this.#emit(ONE_CR);
     if (this.#content) this.#hash.update(LINE_ENDS.subarray(0, 2));
     return this.#hash.digest('base64');
@@ -80,7 +80,7 @@ export class RelaxedBodyHash {
     this.#lineEnds++;
   }
 
-  /** Hash content, preceded by what it turns into content. */
+  /** Hash content, preceded by the line ends and the space before it, which are content now. */
   #emit(content: Buffer): void {
     while (this.#lineEnds > 0) {
       const count = Math.min(this.#lineEnds, LINE_ENDS.length / 2);
@@ -93,12 +93,12 @@ export class RelaxedBodyHash {
     this.#hash.update(content);
   }
 
-  /** Hash from a character that is content up to the next one that needs a change; returns where to go on. */
+  /** Hash from a character that is content up to the next one that needs a change; returns where to continue. */
   #span(chunk: Buffer, start: number): number {
     const stop = this.#nextChange(chunk, start);
     let end = stop;
     const last = chunk[end - 1];
-    // What ends the span may stand before a line end or the end of the body: hold it back.
+    // The last character may precede a line end or the end of the body: hold it back.
     const carriageReturn = last === CR;
     const space = last === SPACE;
     if (carriageReturn || space) end--;
@@ -114,7 +114,7 @@ export class RelaxedBodyHash {
     return stop;
   }
 
-  /** The nearest tab, run of spaces, or space before a CR at or behind `from`; the end of the chunk if there is none. */
+  /** The nearest tab, run of spaces, or space before a CR at or after `from`; the end of the chunk if there is none. */
   #nextChange(chunk: Buffer, from: number): number {
     if (this.#nextTab < from) this.#nextTab = orEnd(chunk, chunk.indexOf(TAB, from));
     if (this.#nextTwoSpaces < from) this.#nextTwoSpaces = orEnd(chunk, chunk.indexOf(TWO_SPACES, from));

@@ -4,13 +4,13 @@ import { dkimRecordName } from './record.ts';
 
 /**
  * RFC 6376 §3.1, §3.5: d= and s= are sub-domains of RFC 5321, that is letters, digits and inner hyphens. An underscore
- * is legal in DNS and some signers use it, but strict verifiers refuse such a signature; so no key is made with one.
+ * is legal in DNS and some signers use it, but strict verifiers reject such a signature; so no key is made with one.
  */
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 export type KeyName = { domain: string; selector: string };
 
-/** Domain and selector as they are stored: lower case, A-labels, no root dot. For look-ups; checks nothing. */
+/** Domain and selector as they are stored: lower case, A-labels, no root dot. For lookups; checks nothing. */
 export function normalizeKeyName(name: KeyName): KeyName {
   return { domain: normalizeDomain(name.domain), selector: name.selector.toLowerCase() };
 }
@@ -27,11 +27,11 @@ export function checkKeyName(name: KeyName): KeyName {
   }
   if (!selector.split('.').every((l) => LABEL.test(l))) {
     throw invalid(
-      `"${name.selector}" is no selector: letters, digits and inner hyphens, parts joined by dots; strict verifiers refuse "_"`,
+      `"${name.selector}" is not a selector: use letters, digits and inner hyphens, parts joined by dots; strict verifiers reject "_"`,
     );
   }
   const record = dkimRecordName(normalized);
-  if (record.length > 253) throw invalid(`"${record}" has ${record.length} characters, a DNS name has at most 253`);
+  if (record.length > 253) throw invalid(`"${record}" has ${record.length} characters, but a DNS name has at most 253`);
   return normalized;
 }
 

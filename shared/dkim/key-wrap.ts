@@ -5,7 +5,7 @@ import { describeNek, describeNeks, findNek, type Nek } from './nek.ts';
 
 /**
  * Private keys under a named encryption key: PKCS#8 DER, AES-256-GCM (NIST SP 800-38D). Version, domain, selector and
- * algorithm are additional authenticated data, so that a wrapped key opens only as the key it was made for.
+ * algorithm are additional authenticated data, so that a wrapped key opens only under the name for which it was wrapped.
  */
 
 /** What a wrapped key is bound to. `domain` in lower-case A-labels. */
@@ -48,8 +48,7 @@ export function wrapKey(nek: Nek, id: KeyIdentity, privateKey: KeyObject): Wrapp
 }
 
 /**
- * Open a wrapped key with the one of `neks` that wrapped it. Fails with `nek-mismatch` (it is none of them) or
- * `key-damaged`.
+ * Unwrap a key with the one of `neks` that wrapped it. Fails with `nek-mismatch` (it was none of them) or `key-damaged`.
  */
 export function unwrapWith(neks: readonly Nek[], id: KeyIdentity, wrapped: WrappedKey): KeyObject {
   const nek = findNek(neks, wrapped.nekFingerprint);
@@ -61,7 +60,7 @@ export function unwrapWith(neks: readonly Nek[], id: KeyIdentity, wrapped: Wrapp
   );
 }
 
-/** Open a wrapped key. Fails with `nek-mismatch` (another NEK wrapped it) or `key-damaged` (it is not what was wrapped). */
+/** Unwrap a key. Fails with `nek-mismatch` (another NEK wrapped it) or `key-damaged` (it differs from what was wrapped). */
 export function unwrapKey(nek: Nek, id: KeyIdentity, wrapped: WrappedKey): KeyObject {
   assertWrappedBy(nek, id, wrapped);
   try {
@@ -76,13 +75,13 @@ export function unwrapKey(nek: Nek, id: KeyIdentity, wrapped: WrappedKey): KeyOb
   } catch (error) {
     throw new SealpostError(
       'key-damaged',
-      `the key ${id.selector} of ${id.domain} does not open with its NEK ${describeNek(nek)}: it was changed since it was made`,
+      `the key ${id.selector} of ${id.domain} does not open with its NEK ${describeNek(nek)}: it has changed since it was wrapped`,
       { cause: error },
     );
   }
 }
 
-/** Fails with `nek-mismatch` when the key was wrapped by another NEK than this one. */
+/** Fails with `nek-mismatch` when another NEK wrapped the key. */
 function assertWrappedBy(nek: Nek, id: { domain: string; selector: string }, wrapped: WrappedKey): void {
   if (wrapped.nekFingerprint === nek.fingerprint) return;
   const needed = describeNek({ name: wrapped.nek, fingerprint: wrapped.nekFingerprint });

@@ -3,11 +3,11 @@ import { SealpostError } from '../errors.ts';
 
 /**
  * A named encryption key (NEK): 256 bits that wrap the private DKIM keys. Only signer and credential-store processes
- * read it. Its text form is one line, `sealpost-nek:<name>:<base64 of 32 bytes>`. A file holds one line for each NEK
- * that a node knows: while one takes over from another, both.
+ * read it. Its text form is one line, `sealpost-nek:<name>:<base64 of 32 bytes>`. A file has one line for each NEK of a
+ * node: both, while one replaces the other.
  *
- * The key itself lives in a `KeyObject`, which no log, JSON or inspection shows. The fingerprint (the first 8 bytes
- * of the key's SHA-256, hex) tells two keys of one name apart and may be shown to anyone.
+ * The key itself is in a `KeyObject`, which no log, JSON or inspection shows. The fingerprint (the first 8 bytes of the
+ * key's SHA-256, hex) distinguishes two keys of one name and may be shown to anyone.
  */
 export type Nek = { name: string; fingerprint: string; key: KeyObject };
 
@@ -28,12 +28,12 @@ export function parseNek(text: string): Nek {
   if (name === undefined || base64 === undefined) throw new SealpostError('nek-invalid', `not a NEK: ${HOW}`);
   assertName(name);
   const bytes = Buffer.from(base64, 'base64');
-  // Buffer skips what is no base64: only a text that comes back unchanged was whole.
+  // Buffer skips characters that are not base64: only a text that encodes back to itself was whole.
   if (bytes.toString('base64') !== base64) {
     throw new SealpostError('nek-invalid', `the key of NEK ${name} is not base64, or is cut off: ${HOW}`);
   }
   if (bytes.length !== BYTES) {
-    throw new SealpostError('nek-invalid', `NEK ${name} has ${bytes.length} bytes, ${BYTES} are needed: ${HOW}`);
+    throw new SealpostError('nek-invalid', `NEK ${name} has ${bytes.length} bytes instead of ${BYTES}: ${HOW}`);
   }
   const nek = { name, fingerprint: fingerprint(bytes), key: createSecretKey(bytes) };
   bytes.fill(0);
@@ -41,8 +41,8 @@ export function parseNek(text: string): Nek {
 }
 
 /**
- * Read a text of one or several NEKs, one a line; lines may be blank. Fails with `nek-invalid` when a line is no NEK,
- * when two have the same name or the same key, or when there is none; the error says in which line.
+ * Read a text of one or several NEKs, one per line; lines may be blank. Fails with `nek-invalid` when a line is not a NEK,
+ * when two have the same name or the same key, or when there is none; the error names the line.
  */
 export function parseNeks(text: string): Nek[] {
   const lines: { nek: Nek; line: number }[] = [];
@@ -72,7 +72,7 @@ function parseLine(content: string, line: number): Nek {
   }
 }
 
-/** The NEK of a fingerprint, which alone says which key it is: names may be used twice in the course of years. */
+/** The NEK with a fingerprint, which alone identifies it: a name may be used twice in the course of years. */
 export function findNek(neks: readonly Nek[], fingerprint: string): Nek | undefined {
   return neks.find((nek) => nek.fingerprint === fingerprint);
 }
@@ -91,7 +91,7 @@ function assertName(name: string): void {
   if (NAME.test(name)) return;
   throw new SealpostError(
     'nek-invalid',
-    `"${name}" is no name for a NEK: up to 63 letters, digits, - and _, beginning with a letter or digit`,
+    `"${name}" is not a name for a NEK: use up to 63 letters, digits, - and _, beginning with a letter or digit`,
   );
 }
 

@@ -12,7 +12,7 @@ import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import { generateKey } from './generate-key.ts';
 import { newSelectors } from './selector-name.ts';
 
-/** Makes keys: names, pairs, wrapped; nothing is stored. */
+/** Makes keys: a name, a pair (generate-key.ts), wrapped by the current NEK. Nothing is stored. */
 export class KeyMaker {
   readonly #settings: Settings;
   readonly #neks: Neks;
@@ -40,9 +40,9 @@ export class KeyMaker {
   }
 
   /**
-   * The keys that take over from every active key of a domain, or from those of the selectors `from`; `to` names them in
-   * the order of `from`. None where one of `from` is not active: the rotation says why that cannot be. Fails like `make`
-   * and with `no-selector`.
+   * The keys that replace every active key of a domain, or those of the selectors `from`; `to` names them in the order of
+   * `from`. None where one of `from` is not active: the rotation then fails with the reason. Fails like `make` and with
+   * `no-selector`.
    */
   async successors(record: DomainRecord, from?: readonly string[], to?: readonly string[]): Promise<KeyRecord[]> {
     const { domain } = record;
@@ -54,7 +54,7 @@ export class KeyMaker {
     this.#assertUnrestricted(domain, domains);
     const algorithms = replaced.map((k) => k.algorithm);
     if (to !== undefined && to.length !== wanted.length) {
-      const text = `${wanted.length} keys of ${domain} are to be replaced, but ${to.length} new selectors are named`;
+      const text = `${wanted.length} keys of ${domain} are being replaced, but ${to.length} new selectors are given`;
       throw new SealpostError('invalid-name', text);
     }
     const selectors =
@@ -62,7 +62,7 @@ export class KeyMaker {
         ? newSelectors(record, algorithms, { now: Date.now(), fixed: fixedSelectors(domain, domains) })
         : replaced.map((k) => to[wanted.indexOf(k.selector)]);
     const made = algorithms.map((algorithm, i) =>
-      // Who replaces a weak key gets one as strong as the old one; doctor asks for better.
+      // A weak key is replaced by one that is as weak; doctor asks for a better one.
       this.make({ domain, selector: selectors[i] ?? '' }, algorithm, {
         activate: true,
         allowWeak: true,
@@ -71,7 +71,7 @@ export class KeyMaker {
     return Promise.all(made);
   }
 
-  /** A key that begins its life, from what it is made of. */
+  /** A key at the start of its life. */
   record(
     name: KeyName,
     algorithm: KeyAlgorithm,
@@ -90,19 +90,19 @@ export class KeyMaker {
     if (!allowWeak) {
       throw new SealpostError(
         'weak-key',
-        'an RSA key of 1024 bits can be broken: use rsa-2048 or ed25519; only where DNS cannot publish more, allow it with --allow-weak',
+        'an RSA key of 1024 bits can be broken: use rsa-2048 or ed25519; only where DNS cannot publish a longer one, allow it with --allow-weak',
       );
     }
-    this.#log.warn({ ...name, algorithm }, 'a weak key: replace it with rsa-2048 as soon as DNS can publish it');
+    this.#log.warn({ ...name, algorithm }, 'the key is weak: replace it with rsa-2048 as soon as DNS can publish it');
   }
 
-  /** `signing.selectors` would keep a new key from signing. */
+  /** With `signing.selectors` a new key could not sign. Fails with `not-configured`. */
   #assertUnrestricted(domain: string, domains: Config['domains']): void {
     const selectors = domains.find((d) => d.name === domain)?.signing.selectors;
     if (selectors === undefined) return;
     throw new SealpostError(
       'not-configured',
-      `signing.selectors of ${domain} lets only ${selectors.join(', ')} sign, so no new key could: remove it, then rotate`,
+      `signing.selectors of ${domain} lets only ${selectors.join(', ')} sign, so a new key could not: remove it, then rotate`,
     );
   }
 }

@@ -5,8 +5,9 @@ import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import { timeText } from '../records/record-change.ts';
 
 /**
- * Names for the new keys of a domain, one for each algorithm. By date, never one that is or was used. Where the CNAMEs of some selectors stand in DNS
- * (`fixed`) the first that have no key; fails with `no-selector` when there are too few.
+ * Selectors for the new keys of a domain, one for each algorithm: named by date, never one that is or was used. Where only
+ * some selectors have CNAMEs in DNS (`fixed`), the first ones without a key; fails with `no-selector` when there are too
+ * few.
  */
 export function newSelectors(
   record: DomainRecord | undefined,
@@ -35,6 +36,6 @@ function freeSelectors(record: DomainRecord | undefined, count: number, fixed: r
 
 function occupation({ selector, state, until }: KeyRecord): string {
   if (until === undefined) return `${selector} is ${state}`;
-  const next = state === 'retiring' ? 'then to be revoked and deleted' : 'then to be deleted';
+  const next = state === 'retiring' ? 'and will then be revoked and deleted' : 'and will then be deleted';
   return `${selector} is ${state} until ${timeText(until)}, ${next}`;
 }

@@ -6,15 +6,15 @@ import type { NekList } from '../records/domain-record.ts';
 import type { Records } from '../records/records.ts';
 import { wrappedKeys } from './rewrap.ts';
 
-/** Whether the named encryption keys (NEKs) of a node are those that the store needs, and the sentences when not. */
+/** Whether a node has the named encryption keys (NEKs) that the store needs, and the errors when it does not. */
 
-/** What the store knows of a NEK. */
+/** What the store knows about a NEK. */
 export type NekEntry = NekList['neks'][number];
 
 /**
- * At the start: this node has the current NEK and every one that wraps a key. Fails with `nek-mismatch`, which names
- * what is needed and what is configured: a wrong NEK is never a new, empty store. Only warned about is a node with no
- * NEK at all, which may list keys, and one that is not `caughtUp`: the others may have re-wrapped what it has.
+ * At the start: this node must have the current NEK and every NEK that wraps a key. Fails with `nek-mismatch`, which names
+ * what is needed and what is configured: a wrong NEK never leads to a new, empty store. It only warns on a node without
+ * any NEK, which may list keys, and on one that is not `caughtUp`: the others may have re-wrapped its keys.
  */
 export function checkNeks(
   records: Pick<Records, 'all' | 'neks'>,
@@ -31,7 +31,7 @@ export function checkNeks(
   }
   const error = mismatch(missing, neks);
   if (caughtUp) throw error;
-  log.warn({ reason: error.message }, 'named encryption keys are missing, unless the other nodes replaced them');
+  log.warn({ error: error.message }, 'named encryption keys are missing, unless the other nodes have replaced them');
 }
 
 /** Fails with `nek-mismatch` unless the key is under the current NEK: for the compare-and-set that stores a new key. */
@@ -54,7 +54,7 @@ export function assertOpenable(records: Pick<Records, 'all' | 'neks'>, neks: rea
 
 type Missing = { name: string; fingerprint: string; current?: boolean; keys?: number };
 
-/** NEKs that the store needs and that are none of `neks`. */
+/** NEKs that the store needs and that are not in `neks`. */
 function missingNeks(records: Pick<Records, 'all' | 'neks'>, neks: readonly Nek[]): Missing[] {
   const missing = new Map<string, Required<Missing>>();
   const list = records.neks();
@@ -79,7 +79,7 @@ export function mismatch(missing: readonly Missing[], neks: readonly Nek[]): Sea
   );
 }
 
-/** The NEK of a fingerprint as the store knows it. */
+/** The NEK with a fingerprint, as the store knows it. */
 export const entryOf = (list: NekList, fingerprint: string): NekEntry =>
   list.neks.find((n) => n.fingerprint === fingerprint) ?? { name: '?', fingerprint, since: 0 };
 

@@ -5,12 +5,12 @@ import type { Holder, NekStatus } from '../contract.ts';
 import type { NekList } from '../records/domain-record.ts';
 import type { Records } from '../records/records.ts';
 import { assertOpenable, countKeys, entryOf, mismatch, type NekEntry } from './nek-check.ts';
-import { type Left, pendingKeys, rewrapPending, wrappedKeys } from './rewrap.ts';
+import { pendingKeys, rewrapPending, type Unopened, wrappedKeys } from './rewrap.ts';
 
 /**
- * The named encryption keys (NEKs) of the cluster. The keys themselves stand in the configuration of each node and
- * nowhere else; the store records their names, and which one is current: it wraps new keys, and all others are
- * re-wrapped with it (`rewrap.ts`).
+ * The named encryption keys (NEKs) of the cluster. The NEKs themselves are in the configuration of each node and nowhere
+ * else; the store records their names and which one is current: it wraps new keys, and all other keys are re-wrapped
+ * with it (`rewrap.ts`).
  */
 export type NeksDeps = {
   node: string;
@@ -18,7 +18,7 @@ export type NeksDeps = {
   records: NekRecords;
   /** The NEKs in the configuration of this node as it is now. */
   configured: () => Promise<Nek[]>;
-  /** Who lives; undefined while that is not known. */
+  /** The live processes; undefined while that is not known. */
   live: () => Holder[] | undefined;
 };
 type NekRecords = Pick<Records, 'all' | 'neks' | 'update' | 'updateNeks'>;
@@ -35,8 +35,8 @@ export class Neks {
   }
 
   /**
-   * The NEK that wraps new keys. A store that has none yet begins with the one that is configured. Fails with `no-nek`
-   * when there is none, or nobody said which one of several, and with `nek-mismatch` when this node lacks it.
+   * The NEK that wraps new keys. A store that has none yet is initialized with the one that is configured. Fails with
+   * `no-nek` when none is configured or the choice among several is open, and with `nek-mismatch` when this node lacks it.
    */
   async current(): Promise<Nek> {
     const neks = await this.#configured();
@@ -50,28 +50,28 @@ export class Neks {
           `the store has none yet, and several are configured, ${describeNeks(neks)}: say which one with "sealpost keymgmt create credstore <name>"`,
         );
       }
-      list = await this.#begin(nek, (begun) => begun);
+      list = await this.#initialize(nek, (begun) => begun);
     }
     const current = findNek(neks, list.current);
     if (current === undefined) throw mismatch([entryOf(list, list.current)], neks);
     return current;
   }
 
-  /** Begin the store with a NEK. Fails with `exists` when it has begun, `no-nek` when this node has none of the name. */
+  /** Initialize the store with a NEK. Fails with `exists` when it is initialized, `no-nek` when this node has no NEK of the name. */
   async use(name: string): Promise<NekStatus> {
     const nek = named(await this.#configured(), name);
-    const list = await this.#begin(nek, (begun) => {
+    const list = await this.#initialize(nek, (begun) => {
       const current = describeNek(entryOf(begun, begun.current));
       throw new SealpostError(
         'exists',
-        `the store works with NEK ${current} already: "sealpost keymgmt rotate nek <name>" replaces it`,
+        `the store already uses NEK ${current}: "sealpost keymgmt rotate nek <name>" replaces it`,
       );
     });
     return this.#status(entryOf(list, nek.fingerprint), list);
   }
 
-  /** Record the first NEK; `otherwise` decides where there is a list by now. */
-  async #begin(nek: Nek, otherwise: (begun: NekList) => NekList): Promise<NekList> {
+  /** Record the first NEK; where there is a list by now, the result is that of `otherwise`. */
+  async #initialize(nek: Nek, otherwise: (begun: NekList) => NekList): Promise<NekList> {
     const { records, log } = this.#deps;
     const neks = await this.#configured();
     const first = { name: nek.name, fingerprint: nek.fingerprint, since: Date.now() };
@@ -79,19 +79,19 @@ export class Neks {
     const { neks: list } = await records.updateNeks((begun) => {
       mine = begun === undefined;
       if (begun !== undefined) return otherwise(begun);
-      // Keys that nobody can open are no reason to begin anew beside them.
+      // Never initialize the store beside keys that nobody can open.
       assertOpenable(records, neks);
       return { neks: [first], current: nek.fingerprint };
     });
-    if (mine) log.info({ nek: describeNek(nek) }, 'the store works with this named encryption key');
+    if (mine) log.info({ nek: describeNek(nek) }, 'credential-store initialized with this named encryption key');
     return list;
   }
 
   /**
-   * Make another NEK the current one and re-wrap every key with it; the same again finishes what was interrupted.
-   * `rewrapped` counts the keys that are under it since. Fails with `no-nek`, with `nek-missing-on-node`, which names
-   * the live nodes that lack it, and with `nek-mismatch` when this node cannot open every key. After `no-quorum` the
-   * NEK may be the current one already: what is left is done by itself.
+   * Make another NEK the current one and re-wrap every key with it; a repetition finishes what was interrupted.
+   * `rewrapped` is the number of keys that were re-wrapped. Fails with `no-nek`, with `nek-missing-on-node`, which names
+   * the live nodes that lack it, and with `nek-mismatch` when this node cannot open every key. After `no-quorum` the NEK
+   * may already be the current one: then the rest follows without another order.
    */
   async rotate(name: string): Promise<{ nek: NekStatus; rewrapped: number }> {
     const { records, log } = this.#deps;
@@ -103,16 +103,16 @@ export class Neks {
       return list?.current === nek.fingerprint ? list : withCurrent(list, nek);
     });
     const before = pendingKeys(records).length;
-    const left = await rewrapPending(records, neks);
-    this.#report(left);
-    const rewrapped = before - left.length;
+    const unopened = await rewrapPending(records, neks);
+    this.#report(unopened);
+    const rewrapped = before - unopened.length;
     log.info({ nek: describeNek(nek), rewrapped }, 'named encryption key is current');
     const list = records.neks();
     if (list === undefined) throw new SealpostError('store-failed', 'the list of named encryption keys is gone');
     return { nek: this.#status(entryOf(list, nek.fingerprint), list), rewrapped };
   }
 
-  /** Forget a NEK. Fails with `not-found`, and with `in-use` while it is current or wraps keys. */
+  /** Remove a NEK. Fails with `not-found`, and with `in-use` while it is current or wraps keys. */
   async delete(name: string): Promise<void> {
     const { records, log } = this.#deps;
     await records.updateNeks((list) => {
@@ -128,7 +128,7 @@ export class Neks {
       }
       return { ...list, neks: list.neks.filter((n) => n !== entry) };
     });
-    log.info({ nek: name }, 'named encryption key forgotten: it may be removed from credentials.nek');
+    log.info({ nek: name }, 'named encryption key deleted from the store: it may be removed from credentials.nek');
   }
 
   /** Every NEK that the store knows, the oldest first. */
@@ -138,8 +138,8 @@ export class Neks {
   }
 
   /**
-   * Finish a re-wrapping that was interrupted: for the start and for every change. One node does it, the first live
-   * one that has all the NEKs it takes; two at once would do no harm. Never rejects.
+   * Finish an interrupted re-wrapping; to be called repeatedly. One node does it, the first live one with all the NEKs that
+   * are needed; two concurrent ones would do no harm. Never rejects.
    */
   async resume(): Promise<void> {
     this.#again = true;
@@ -151,7 +151,10 @@ export class Neks {
         await this.#finish();
       }
     } catch (error) {
-      this.#deps.log.warn({ reason: errorText(error) }, 'keys are not re-wrapped yet; tried again at the next change');
+      this.#deps.log.warn(
+        { error: errorText(error) },
+        'keys could not be re-wrapped yet; the next try is at the next change',
+      );
     } finally {
       this.#resuming = false;
     }
@@ -160,13 +163,13 @@ export class Neks {
   async #finish(): Promise<void> {
     const { records, configured, log } = this.#deps;
     const before = pendingKeys(records).length;
-    const left = await rewrapPending(records, await configured());
-    this.#report(left);
-    const rewrapped = before - left.length;
+    const unopened = await rewrapPending(records, await configured());
+    this.#report(unopened);
+    const rewrapped = before - unopened.length;
     if (rewrapped > 0) log.info({ rewrapped }, 'keys re-wrapped with the current named encryption key');
   }
 
-  /** Whether something is left to re-wrap, and this node is the one to do it. */
+  /** Whether some keys must be re-wrapped, and by this node. */
   #isMine(): boolean {
     const { records, live, node } = this.#deps;
     const pending = pendingKeys(records);
@@ -178,17 +181,21 @@ export class Neks {
   }
 
   /** Each reason once, until it changes. */
-  #report(left: Left[]): void {
-    const reported = left.map((l) => `${l.selector}._domainkey.${l.domain}: ${l.reason}`).join('\n');
+  #report(unopened: Unopened[]): void {
+    const reported = unopened.map((l) => `${l.selector}._domainkey.${l.domain}: ${l.error}`).join('\n');
     if (reported === this.#reported) return;
     this.#reported = reported;
-    for (const key of left) this.#deps.log.error(key, 'a key cannot be re-wrapped and stays as it is');
+    for (const key of unopened)
+      this.#deps.log.error(key, 'key cannot be re-wrapped and stays under its old named encryption key');
   }
 
   #assertEverywhere(nek: Nek): void {
     const live = this.#deps.live();
     if (live === undefined) {
-      throw new SealpostError('no-quorum', 'this node does not know yet which others live: try again in some seconds');
+      throw new SealpostError(
+        'no-quorum',
+        'this node does not know yet which other nodes are live: try again in a few seconds',
+      );
     }
     const lacking = nodesOf(live.filter((h) => !h.neks.includes(nek.fingerprint)));
     if (lacking.length === 0) return;

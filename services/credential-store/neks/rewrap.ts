@@ -5,22 +5,22 @@ import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import type { Records } from '../records/records.ts';
 
 /**
- * From one named encryption key (NEK) to another. Three steps, each a compare-and-set or several:
+ * From one named encryption key (NEK) to another, in three steps of one compare-and-set or several:
  *
  *   1. the new NEK is recorded as current: new keys are wrapped with it from then on;
- *   2. domain by domain, the keys under another NEK are opened and wrapped with the current one;
- *   3. when nothing is under the old NEK any more, it may be forgotten.
+ *   2. domain by domain, the keys under another NEK are unwrapped and wrapped with the current one;
+ *   3. when no key is under the old NEK any more, it may be deleted.
  *
- * What is left of step 2 is recorded nowhere: it is every key that is under another NEK than the current one. So the
- * work can stop between any two writes and be taken up by any node that has both NEKs, several at once too, while keys
- * are made, switched and erased. Every key opens with one of the two NEKs at any time, so nothing may forget the old
- * one before step 3.
+ * What is left of step 2 is not recorded: it is every key under another NEK than the current one. So the work can stop
+ * between any two writes and be continued by any node that has both NEKs, also by several concurrently, while keys are
+ * made, switched and erased. Every key opens with one of the two NEKs at any time, so the old one must be kept until
+ * step 3.
  */
 
-/** A key that has a private part, and the NEK that it is under. */
+/** A key with its private part, and the NEK that wraps it. */
 export type Wrapped = { domain: string; key: KeyRecord; wrapped: WrappedKey };
 
-/** Every key that has a private part; those erased have no NEK. */
+/** Every key that has a private part; erased keys have no NEK. */
 export function wrappedKeys(records: Pick<Records, 'all'>): Wrapped[] {
   return records
     .all()
@@ -36,32 +36,32 @@ export function pendingKeys(records: Pick<Records, 'all' | 'neks'>): Wrapped[] {
 }
 
 /** A key that stays under its old NEK, and why. */
-export type Left = { domain: string; selector: string; reason: string };
+export type Unopened = { domain: string; selector: string; error: string };
 
 /**
- * Do what is left of step 2, with the NEKs that this node has; whoever was faster is not disturbed. Answers the keys
- * that could not be opened: nothing of them is changed. Fails with `no-quorum` or `store-failed`, then part is done.
+ * Do what is left of step 2, with the NEKs of this node. Returns the keys that could not be unwrapped and stay as they
+ * are. Fails with `no-quorum` or `store-failed` when it is partly done.
  */
 export async function rewrapPending(
   records: Pick<Records, 'all' | 'neks' | 'update'>,
   neks: readonly Nek[],
-): Promise<Left[]> {
-  const left: Left[] = [];
+): Promise<Unopened[]> {
+  const all: Unopened[] = [];
   for (const domain of new Set(pendingKeys(records).map((k) => k.domain))) {
-    let unopened: Left[] = [];
+    let unopened: Unopened[] = [];
     await records.update(domain, (record) => {
-      // Asked again when somebody was faster, and then with another current NEK perhaps.
+      // Called again when another writer was faster, possibly with another current NEK.
       unopened = [];
       const current = findNek(neks, records.neks()?.current ?? '');
       return record === undefined || current === undefined ? record : rewrapped(record, current, neks, unopened);
     });
-    left.push(...unopened);
+    all.push(...unopened);
   }
-  return left;
+  return all;
 }
 
 /** The record with all its keys under `current`; the record itself when there is nothing to change. */
-function rewrapped(record: DomainRecord, current: Nek, neks: readonly Nek[], unopened: Left[]): DomainRecord {
+function rewrapped(record: DomainRecord, current: Nek, neks: readonly Nek[], unopened: Unopened[]): DomainRecord {
   const { domain } = record;
   let changed = false;
   const keys = record.keys.map((key) => {
@@ -73,7 +73,7 @@ function rewrapped(record: DomainRecord, current: Nek, neks: readonly Nek[], uno
       changed = true;
       return again;
     } catch (error) {
-      unopened.push({ domain, selector, reason: errorText(error) });
+      unopened.push({ domain, selector, error: errorText(error) });
       return key;
     }
   });

@@ -7,10 +7,10 @@ import type { Records } from '../records/records.ts';
 
 /** Keys as others see them: people, and signers. */
 
-/** What a signer holds, from `created` on: so it can prove a key before it signs, and switch at once. */
+/** States of the keys that a signer holds: from `created` on, to prove a key before it signs, and to switch immediately. */
 const HELD = new Set<KeyRecord['state']>(['created', 'replicated', 'published', 'proven', 'active', 'retiring']);
 
-/** The keys that signers hold, each under its place in the order of all. */
+/** The keys that signers hold, each with its place in the order of all. */
 export function heldKeys(records: readonly DomainRecord[]): { place: string; key: SigningKey }[] {
   return records
     .flatMap(({ domain, keys }) =>
@@ -67,7 +67,7 @@ export function keyStatus(
   };
 }
 
-/** A node holds what this one holds when everything on it that lives has seen as many changes. */
+/** A node holds what this one holds when each live process on it has seen as many changes. */
 function nodesHolding({ records, presence }: { records: Records; presence: Presence }): KeyStatus['nodes'] {
   const byNode = Map.groupBy(presence.live(), (h) => h.node);
   const holding = [...byNode].filter(([, holders]) => holders.every((h) => h.revision >= records.revision));

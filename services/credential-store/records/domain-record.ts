@@ -3,9 +3,9 @@ import { WrappedKey } from '#shared/dkim/key-wrap.ts';
 import { KeyInfo } from '../contract.ts';
 
 /**
- * What the cluster knows of one signing domain: its keys, its rotation, its schedule, and which node drives them. One
- * replicated record, `domain!<domain>`, so that every step of a key or of a rotation is one compare-and-set over
- * everything that its rules speak of. `life-cycle.ts` has the states and the only functions that make new ones.
+ * What the cluster knows about a signing domain: its keys, its rotation, its schedule, and the node that drives them. It is
+ * one replicated record, `domain!<domain>`, so that every transition of a key or a rotation is one compare-and-set over
+ * everything on which its rules depend. The states, and the only functions that change them, are in life/.
  *
  * All times are ms since 1970 by the clock of the node that wrote them.
  */
@@ -14,11 +14,11 @@ import { KeyInfo } from '../contract.ts';
 export const Publication = z.discriminatedUnion('by', [
   /** RFC 2136 update of the zone that holds `<selector>._domainkey.<domain>`. */
   z.object({ by: z.literal('update'), zone: z.string() }),
-  /** By the administrator; we wait until it is there. */
+  /** By the administrator; the driver waits for it. */
   z.object({ by: z.literal('manual') }),
-  /** A CNAME at `<selector>._domainkey.<domain>` points to `target`, in a zone that we update. */
+  /** A CNAME at `<selector>._domainkey.<domain>` points to `target`, in a zone that Sealpost updates. */
   z.object({ by: z.literal('cname'), zone: z.string(), target: z.string() }),
-  /** Not at all: the domain is in no DNS (`keys.proof: none`). */
+  /** Not at all: the domain is not in DNS (`keys.proof: none`). */
   z.object({ by: z.literal('none') }),
 ]);
 export type Publication = z.infer<typeof Publication>;
@@ -26,18 +26,18 @@ export type Publication = z.infer<typeof Publication>;
 export const KeyRecord = KeyInfo.omit({ domain: true }).extend({
   /** When it entered its state. */
   since: z.number(),
-  /** Becomes active by itself once it is proven. */
+  /** Becomes active without a further order after it is proven. */
   activate: z.boolean(),
-  /** It signed mail, or may have: its record must be taken back carefully. */
+  /** It signed mail, or may have: its record must be revoked before it is removed. */
   signed: z.boolean(),
   publication: Publication,
-  /** Seconds; what DNS may still remember of the record. */
+  /** TTL of the record in seconds: how long caches may keep it. */
   ttl: z.number().int(),
-  /** `retiring`: from when on it may be retired. `revoked`: from when on its record may be removed. */
+  /** `retiring`: when it may be retired. `revoked`: when its record may be removed. */
   until: z.number().optional(),
-  /** Gone from `retired` on. */
+  /** Absent from `retired` on. */
   wrapped: WrappedKey.optional(),
-  /** Why it does not go on to its next state. `permanent`: it is not tried again until `keys resume`. */
+  /** Why it does not advance to its next state. `permanent`: it is not tried again until `keys resume`. */
   problem: z.object({ text: z.string(), since: z.number(), permanent: z.boolean() }).optional(),
 });
 export type KeyRecord = z.infer<typeof KeyRecord>;
@@ -45,19 +45,19 @@ export type KeyRecord = z.infer<typeof KeyRecord>;
 export const Rotation = z.object({
   id: z.string(),
   started: z.number(),
-  /** Node that was asked, or `schedule`. */
+  /** The node that got the order, or `schedule`. */
   by: z.string(),
-  /** `to` takes over from each of `from`. */
+  /** Each key of `from` is replaced by the key of `to` at the same index. */
   to: z.array(z.string()),
   from: z.array(z.string()),
   /** How long old and new sign side by side after the switch, in ms. */
   sideBySide: z.number(),
-  /** No step is made while it is set. */
+  /** No transition is made while it is set. */
   frozen: z.object({ at: z.number(), by: z.string(), reason: z.string() }).optional(),
-  /** Set when every live node signs with `to` (the epoch of the switch, a revision of the store, is known). */
+  /** Set when every live node signs with `to`; `revision`: that of the store at the switch. */
   switched: z.object({ at: z.number(), revision: z.number() }).optional(),
   ended: z.object({ at: z.number(), how: z.enum(['done', 'rolled-back']) }).optional(),
-  /** What happened, oldest first; the last 50. */
+  /** The last 50 events, oldest first. */
   events: z.array(z.object({ at: z.number(), node: z.string(), text: z.string() })),
 });
 export type Rotation = z.infer<typeof Rotation>;
@@ -76,22 +76,22 @@ export type Schedule = z.infer<typeof Schedule>;
 
 export const DomainRecord = z.object({
   domain: z.string(),
-  /** Live keys, in the order of their making. */
+  /** All keys that are not deleted, in the order in which they were made. */
   keys: z.array(KeyRecord),
-  /** Selectors whose keys are deleted. Only CNAME delegation uses one again. */
+  /** Selectors whose keys are deleted. Only CNAME delegation uses a selector again. */
   used: z.array(z.object({ selector: z.string(), fingerprint: z.string(), deleted: z.number() })),
-  /** The rotation under way, or the last one. */
+  /** The current rotation, or the last one. */
   rotation: Rotation.optional(),
   schedule: Schedule.optional(),
-  /** Who makes the next step. `term` rises with every claim: a driver whose term is old writes nothing more. */
+  /** The node that makes the next transition. `term` rises with every claim: a driver whose term is old writes nothing more. */
   driver: z.object({ node: z.string(), term: z.number().int() }).optional(),
 });
 export type DomainRecord = z.infer<typeof DomainRecord>;
 
-/** The named encryption keys that this cluster uses, record `neks`: metadata alone. The keys are nowhere in the store. */
+/** The named encryption keys of this cluster, record `neks`: only their metadata. The NEKs themselves are never in the store. */
 export const NekList = z.object({
   neks: z.array(z.object({ name: z.string(), fingerprint: z.string(), since: z.number() })),
-  /** Fingerprint of the one that wraps new keys, and to which all others are re-wrapped. */
+  /** Fingerprint of the NEK that wraps new keys, and with which all others are re-wrapped. */
   current: z.string(),
 });
 export type NekList = z.infer<typeof NekList>;
@@ -106,6 +106,6 @@ export type CredentialRecord = z.infer<typeof CredentialRecord>;
 export const NEKS_KEY = 'neks';
 const DOMAIN = 'domain!';
 export const domainKey = (domain: string): string => `${DOMAIN}${domain}`;
-/** The domain of a record by its key; undefined when it is no domain's. */
+/** The domain of a record by its key; undefined for other records. */
 export const domainOfKey = (key: string): string | undefined =>
   key.startsWith(DOMAIN) ? key.slice(DOMAIN.length) : undefined;

@@ -2,9 +2,9 @@ import { SealpostError } from '#shared/errors.ts';
 import type { KeyState } from '../contract.ts';
 import type { DomainRecord, KeyRecord, Rotation } from './domain-record.ts';
 
-/** What every function from record to record is made of. None of them changes its argument. */
+/** The parts of every function from record to record. None of them changes its argument. */
 
-/** When, in ms since 1970, and on which node a change is made. */
+/** When (ms since 1970) and on which node a change is made. */
 export type At = { now: number; node: string };
 
 /** Events kept of a rotation. */
@@ -28,7 +28,7 @@ export function withKeys(
   return { ...record, keys: record.keys.map((key) => (selectors.includes(key.selector) ? change(key) : key)) };
 }
 
-/** The key in another state: what belonged to the old state goes, and from `retired` on the private key with it. */
+/** The key in another state, without what belonged to the old one; from `retired` on without the private key. */
 export function enter(key: KeyRecord, state: KeyState, now: number, until?: number): KeyRecord {
   const { until: _until, problem: _problem, wrapped, ...rest } = key;
   return {
@@ -36,7 +36,7 @@ export function enter(key: KeyRecord, state: KeyState, now: number, until?: numb
     state,
     since: now,
     signed: key.signed || state === 'active',
-    // A retiring key becomes active again only if somebody says so.
+    // A retiring key becomes active again only by an order.
     activate: key.activate && state !== 'retiring',
     ...(until === undefined ? {} : { until }),
     ...(wrapped === undefined || ERASED.has(state) ? {} : { wrapped }),
@@ -48,7 +48,7 @@ export function withoutProblem(key: KeyRecord): KeyRecord {
   return problem === undefined ? key : rest;
 }
 
-/** The record with something more to tell about its rotation. */
+/** The record with one more event of its rotation. */
 export function withEvent(record: DomainRecord, { now, node }: At, text: string): DomainRecord {
   if (record.rotation === undefined) return record;
   const events = [...record.rotation.events, { at: now, node, text }].slice(-EVENTS);
@@ -62,7 +62,7 @@ export function withKeyEvent(record: DomainRecord, selectors: readonly string[],
   return concerned ? withEvent(record, at, text) : record;
 }
 
-/** The rotation that is not at its end. */
+/** The rotation that has not ended. */
 export function runningRotation(record: DomainRecord): Rotation | undefined {
   return record.rotation?.ended === undefined ? record.rotation : undefined;
 }

@@ -2,7 +2,7 @@ import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { type CredentialRecord, DomainRecord, domainKey, NEKS_KEY, NekList } from './domain-record.ts';
 
-/** The replicated records by what they are: one of each domain, and the list of named encryption keys. */
+/** The replicated records by their kind: one of each domain, and the list of named encryption keys. */
 export class Records {
   readonly #map: ReplicatedMap<CredentialRecord>;
   readonly #assertChangeable: () => void;
@@ -36,9 +36,9 @@ export class Records {
   }
 
   /**
-   * Compare-and-set of a domain's record. `change` gets the newest one, undefined where there is none, and is asked
-   * again when somebody else was faster; it may throw to give up. Undefined removes the record, its argument changes
-   * nothing. Fails with `no-quorum`, `store-failed` or what `change` threw.
+   * Compare-and-set of a domain's record. `change` gets the newest one, undefined where there is none, and is called
+   * again when another writer was faster; it may throw to give up. It returns undefined to remove the record, its argument
+   * to change nothing. Fails with `no-quorum`, `store-failed` or what `change` threw.
    */
   async update(
     domain: string,
@@ -54,7 +54,7 @@ export class Records {
     return { record: domainIn(value), revision };
   }
 
-  /** Like `update`, of the list of named encryption keys. */
+  /** Like `update`, for the list of named encryption keys. */
   async updateNeks(change: (list: NekList | undefined) => NekList): Promise<{ neks: NekList; revision: number }> {
     const { value, revision } = await this.#map.update(NEKS_KEY, (current) => {
       this.#assertChangeable();

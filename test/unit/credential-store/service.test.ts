@@ -103,7 +103,7 @@ test('a 1024-bit key is refused unless it is wanted, and then warned about', asy
   const weak = { domain: 'example.com', selector: 's1', algorithm: 'rsa-1024' as const };
   await assert.rejects(node.calls['key-create'](weak), fails('weak-key', /rsa-2048/));
   await node.calls['key-create']({ ...weak, allowWeak: true });
-  assert.equal(lines().filter((l) => l.level === 'warn' && /weak key/.test(l.msg)).length, 1);
+  assert.equal(lines().filter((l) => l.level === 'warn' && /the key is weak/.test(l.msg)).length, 1);
 });
 
 test('a name is used once, also when two ask for it at the same time', async () => {

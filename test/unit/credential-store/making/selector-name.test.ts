@@ -42,6 +42,6 @@ test('where none is free it is said which key has it, and until when', () => {
   const record = recordWith([keyIn('active', 'a'), keyIn('revoked', 'b', { until: Date.UTC(2026, 11, 1, 4) })]);
   assert.throws(() => newSelectors(record, [rsa], { now: NOW, fixed: ['a', 'b'] }), {
     code: 'no-selector',
-    message: /a is active; b is revoked until 2026-12-01 04:00 UTC, then to be deleted/,
+    message: /a is active; b is revoked until 2026-12-01 04:00 UTC, and will then be deleted/,
   });
 });

@@ -230,7 +230,7 @@ test('trouble while finishing is logged, and the next change tries again', async
   records.putDomain(domainOf('a.example', keyUnder(old, 'a.example', 's1')));
   records.writesLeft = 0;
   await neks.resume();
-  assert.ok(lines().some((l) => l.level === 'warn' && /not re-wrapped yet/.test(l.msg)));
+  assert.ok(lines().some((l) => l.level === 'warn' && /could not be re-wrapped yet/.test(l.msg)));
   records.writesLeft = Number.POSITIVE_INFINITY;
   await Promise.all([neks.resume(), neks.resume()]);
   assert.equal(openAll(records, [next]), 1);
@@ -275,7 +275,7 @@ test('at the start, with old records: a warning, because the other nodes may hav
   const { records, log, lines } = setUp([]);
   records.putDomain(domainOf('a.example', keyUnder(old, 'a.example', 's1')));
   checkNeks(records, [next], log, false);
-  assert.match(String(lines()[0]?.['reason']), /needs NEK old \(.*; this node has next \(/);
+  assert.match(String(lines()[0]?.['error']), /needs NEK old \(.*; this node has next \(/);
 });
 
 test('a key that is under another NEK than the current one is not stored', async () => {

@@ -12,11 +12,11 @@ const BAD: [string, string, RegExp][] = [
   ['a line before it', `\nsealpost-nek:edge:${KEY}`, /not a NEK/],
   ['two line breaks', `sealpost-nek:edge:${KEY}\n\n`, /not a NEK/],
   ['two keys', `sealpost-nek:edge:${KEY}\nsealpost-nek:edge:${KEY}\n`, /not a NEK/],
-  ['no name', `sealpost-nek::${KEY}`, /"" is no name/],
-  ['a name with a slash', `sealpost-nek:a/b:${KEY}`, /"a\/b" is no name/],
-  ['no key', 'sealpost-nek:edge:', /0 bytes, 32 are needed/],
-  ['16 bytes', `sealpost-nek:edge:${Buffer.alloc(16).toString('base64')}`, /16 bytes, 32 are needed/],
-  ['33 bytes', `sealpost-nek:edge:${Buffer.alloc(33).toString('base64')}`, /33 bytes, 32 are needed/],
+  ['no name', `sealpost-nek::${KEY}`, /"" is not a name/],
+  ['a name with a slash', `sealpost-nek:a/b:${KEY}`, /"a\/b" is not a name/],
+  ['no key', 'sealpost-nek:edge:', /0 bytes instead of 32/],
+  ['16 bytes', `sealpost-nek:edge:${Buffer.alloc(16).toString('base64')}`, /16 bytes instead of 32/],
+  ['33 bytes', `sealpost-nek:edge:${Buffer.alloc(33).toString('base64')}`, /33 bytes instead of 32/],
   ['no padding', `sealpost-nek:edge:${KEY.slice(0, -1)}`, /not base64/],
   ['a character too few', `sealpost-nek:edge:${KEY.slice(1)}`, /not base64|bytes/],
   ['stray bits at the end', `sealpost-nek:edge:${KEY.slice(0, -2)}9=`, /not base64/],
@@ -51,7 +51,7 @@ test('a generated NEK reads back, and no two are the same', () => {
   const [a, b] = [parseNek(generateNek('edge')), parseNek(generateNek('edge'))];
   assert.equal(a.name, 'edge');
   assert.notEqual(a.fingerprint, b.fingerprint);
-  assert.throws(() => generateNek('my key'), /is no name/);
+  assert.throws(() => generateNek('my key'), /is not a name/);
 });
 
 test('nothing shows the key', () => {
@@ -81,7 +81,7 @@ const BAD_TEXTS: [string, string, RegExp][] = [
   ['blank lines alone', '\n \n\t\n', /there is no NEK/],
   ['a comment', `${line('edge')}\n# the new one\n`, /^line 2: not a NEK/],
   ['two in one line', `${line('edge')} ${line('new', OTHER)}`, /^line 1: not a NEK/],
-  ['a bad name behind a blank line', `\n${line('a b')}`, /^line 2: "a b" is no name/],
+  ['a bad name behind a blank line', `\n${line('a b')}`, /^line 2: "a b" is not a name/],
   ['a cut key', `${line('edge')}\n${line('new', OTHER.slice(0, 20))}`, /^line 2: NEK new has 15 bytes/],
   ['one twice', `${line('edge')}\n\n${line('edge')}`, /^line 3 has the key of NEK edge of line 1/],
   ['one key under two names', `${line('edge')}\n${line('new')}`, /^line 2 has the key of NEK edge of line 1/],
