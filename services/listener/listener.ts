@@ -9,11 +9,11 @@ import type { TlsMaterial } from './tls-material.ts';
 /**
  * One listening socket and its sessions.
  *
- * States: `open()` → listening → `stop()` → finishing: no new connections, sessions end at their next quiet moment →
- * `closed` when the last one is gone or the grace is over.
+ * States: `open()` → listening → `stop()` → finishing: no new connections, sessions end as soon as no message is under
+ * way → closed, when the last one is gone or the grace period is over.
  */
 
-/** How long a session that was ended may take to send its last reply, in milliseconds. */
+/** How long a session that was ended may take to send its last reply. */
 const FAREWELL_MS = 1000;
 /** Error codes of a machine without IPv6. */
 const NO_IPV6 = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL']);
@@ -32,7 +32,7 @@ export class Listener {
     const options = {
       secure: config.tls === 'implicit',
       logger: false,
-      // A client may close its side behind QUIT or the final dot, and still has a right to the replies.
+      // A client may close its side after QUIT or the final dot, and still has a right to the replies.
       allowHalfOpen: true,
       get maxClients(): number {
         return settings.current.limits.sessions;
@@ -54,7 +54,7 @@ export class Listener {
     });
   }
 
-  /** Port that is listened on, also where the configuration lets the system pick one. */
+  /** The port, also where the configuration lets the system pick one. */
   get port(): number {
     const address = this.#server.server.address();
     return address === null || typeof address === 'string' ? this.config.port : address.port;
@@ -64,7 +64,7 @@ export class Listener {
     return this.#server.open;
   }
 
-  /** Whether this listener's socket serves that configuration as well. */
+  /** Whether this listener's socket can serve another configuration. */
   fits(config: ListenerConfig): boolean {
     const mine = this.config;
     return (
@@ -75,7 +75,7 @@ export class Listener {
     );
   }
 
-  /** Begin to listen. Rejects with `listen-failed`. */
+  /** Open the socket. Rejects with `listen-failed`. */
   async open(): Promise<void> {
     const { address, name, port } = this.config;
     try {
@@ -90,14 +90,14 @@ export class Listener {
       throw new SealpostError('listen-failed', message, { cause });
     }
     this.#listening = true;
-    this.#deps.log.info({ listener: name, address, port: this.port, tls: this.config.tls }, 'listening');
+    this.#deps.log.info({ listener: name, address, port: this.port, tls: this.config.tls }, 'listener opened');
   }
 
   /**
-   * Take no more connections, let messages under way finish for at most `grace` milliseconds, close. Whoever waits for a
+   * Take no more connections, let messages under way finish for at most `graceMs`, close. A client that waits for a
    * reply then is told to come back.
    */
-  async stop(grace: number): Promise<void> {
+  async stop(graceMs: number): Promise<void> {
     if (!this.#listening) return;
     this.#listening = false;
     const closed = once(this.#server.server, 'close');
@@ -106,10 +106,10 @@ export class Listener {
     const timers = [
       setTimeout(() => {
         for (const connection of this.#server.open) connection.smtpSession.abandon();
-      }, grace),
+      }, graceMs),
       setTimeout(() => {
         for (const connection of this.#server.open) connection.destroy();
-      }, grace + FAREWELL_MS),
+      }, graceMs + FAREWELL_MS),
     ];
     await closed;
     for (const timer of timers) clearTimeout(timer);
@@ -134,11 +134,11 @@ export function matches(networks: readonly string[], address: string): boolean {
   });
 }
 
-/** What to do about a port that cannot be had, as the end of a sentence. */
+/** What to do about a port that cannot be opened, as the end of a sentence. */
 function listenAdvice(error: unknown, port: number): string {
   switch (errorCode(error)) {
     case 'EADDRINUSE':
-      return ': another program has it; stop that one, or choose another port';
+      return ': another program uses it; stop that one, or choose another port';
     case 'EACCES':
       return port < 1024 ? ': ports below 1024 need root or the capability CAP_NET_BIND_SERVICE' : '';
     case 'EADDRNOTAVAIL':

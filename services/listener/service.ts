@@ -18,11 +18,11 @@ export type ListenerDeps = {
   onRouters: Hears<'listener', 'router'>;
 };
 
-/** How long messages under way may take when the service stops, in milliseconds. */
-const GRACE = 10_000;
+/** How long messages under way may take when the service stops. */
+const GRACE_MS = 10_000;
 
 /**
- * The listener service: SMTP on every configured port. Whom it calls: policy about everything a client asks for, a
+ * The listener service: SMTP on every configured port. It calls policy about everything that a client asks for, and a
  * router to keep what was accepted. `start` rejects when a port or the certificate cannot be used.
  */
 export function createListenerService(deps: ListenerDeps): Service<ListenerContract> {
@@ -37,7 +37,7 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
 
 /**
  * The open listeners, brought in line with the configuration at every change of it, one change after the other.
- * A listener that cannot be opened then is logged; everything else goes on.
+ * A listener that cannot be opened at a change is logged; the others go on.
  */
 class Listeners {
   readonly #deps: ListenerDeps;
@@ -48,7 +48,7 @@ class Listeners {
   /** Listeners that left the configuration and finish their sessions. */
   readonly #leaving = new Set<Promise<void>>();
   #unsubscribe: (() => void) | undefined;
-  #deafen: (() => void) | undefined;
+  #stopHearing: (() => void) | undefined;
   #changes: Promise<void> = Promise.resolve();
 
   constructor(deps: ListenerDeps) {
@@ -60,7 +60,7 @@ class Listeners {
   async start(): Promise<void> {
     const { settings, onRouters } = this.#deps;
     this.#tls.use(settings.current.tls);
-    this.#deafen = this.#placement.start(onRouters);
+    this.#stopHearing = this.#placement.start(onRouters);
     for (const config of settings.current.listeners) await this.#add(config);
     this.#unsubscribe = settings.onChange((next, previous) => {
       this.#changes = this.#changes.then(() => this.#apply(next, previous));
@@ -73,7 +73,7 @@ class Listeners {
     this.#tls.close();
     for (const name of this.#open.keys()) this.#remove(name);
     await Promise.all(this.#leaving);
-    this.#deafen?.();
+    this.#stopHearing?.();
   }
 
   status(): {
@@ -99,7 +99,7 @@ class Listeners {
     const wanted = new Map(next.listeners.map((config) => [config.name, config]));
     for (const [name, listener] of this.#open) {
       const config = wanted.get(name);
-      // First what goes, so that its port is free for what comes.
+      // Close first, so that the port is free for a new listener.
       if (config === undefined || !listener.fits(config)) this.#remove(name);
       else listener.config = config;
     }
@@ -125,7 +125,7 @@ class Listeners {
   }
 
   #remove(name: string): void {
-    const stopped = this.#open.get(name)?.stop(GRACE) ?? Promise.resolve();
+    const stopped = this.#open.get(name)?.stop(GRACE_MS) ?? Promise.resolve();
     this.#open.delete(name);
     this.#leaving.add(stopped);
     stopped.finally(() => this.#leaving.delete(stopped));

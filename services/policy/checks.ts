@@ -18,20 +18,20 @@ import { loginRequired } from './sender/login-required.ts';
 import { ownAddress } from './sender/own-address.ts';
 
 /**
- * Every check of policy, in the order in which it is asked.
+ * Every check of policy, in the order in which they run.
  *
- * A check is a pure function over the facts of its phase (`facts.ts`). It refuses, accepts for good, or goes on to the
- * next check; what it found is its part of the verdict's `why`. Where all go on, the phase accepts.
+ * A check is a pure function of the facts of its phase (`facts.ts`). It refuses, accepts for good, or goes on to the next
+ * check; what it found becomes its part of the verdict's `why`. Where all go on, the phase accepts.
  *
- * To add one: a file in the folder of its phase (relay rules in `relay/`) that exports a `PolicyCheck<'…'>`, and a row here.
- * What it needs to know and is not in `PolicyFacts` yet is gathered before the checks run (`service.ts`, and the functions of
- * `facts.ts`); what must wait for DNS or a hash waits there. A check that adds to an accepted message goes on with
- * `{ ...accepted, prepend: [...accepted.prepend, field] }`, or with `junk: true`.
+ * To add one: a file in the folder of its phase (for relaying, `relay/`) that exports a `PolicyCheck<'…'>`, and its name in
+ * a row of the table. A fact that it needs and that is not in `PolicyFacts` yet is gathered before the checks run, by
+ * `service.ts` and the functions in `facts.ts`; whatever waits for DNS or a hash waits there. A check that adds to an
+ * accepted message goes on with `{ ...accepted, prepend: [...accepted.prepend, field] }` or `{ ...accepted, junk: true }`.
  *
- * The order within a phase: first what makes the question meaningless, then what costs nothing and is true of everybody,
- * then what the client may do, last what is added. The first refusal is the one that the client sees, so a check that
- * tells more about this server (which mailboxes exist) comes after those that tell less. Rates are not in the table:
- * only what all checks accepted is counted (`rates/rates.ts`).
+ * The order: first what makes the question meaningless, then what holds for every client, then what this client may do,
+ * last what is added. The client sees the first refusal, so a check that reveals more about this server (which mailboxes
+ * exist) comes after those that reveal less. Rates are not in the table, because only what every check accepted is counted
+ * (`rates/rates.ts`).
  */
 export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   connect: [clientName, clientScope],
@@ -41,7 +41,7 @@ export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   message: [messageSize, hopCount, author, traceField, submissionFields, origin],
 };
 
-/** What a phase accepts with where no check says otherwise. Closed phases have nothing. */
+/** What a phase accepts with unless a check changes it; undefined: nothing is accepted unless a check accepts it. */
 const START: Readonly<Accepted> = {
   connect: { name: null, nameFailed: false, scope: 'external' },
   authenticate: undefined,
@@ -50,7 +50,7 @@ const START: Readonly<Accepted> = {
   message: { prepend: [], originating: false, junk: false },
 };
 
-/** Ask the checks of a phase, one after the other, until one has the verdict. */
+/** Run the checks of a phase, one after the other, until one has the verdict. */
 export function decide<P extends Phase>(phase: P, facts: PolicyFacts[P]): PolicyVerdict<P> {
   const checks: readonly PolicyCheck<P>[] = CHECKS[phase];
   let accepted: Accepted[P] = START[phase];

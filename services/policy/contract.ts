@@ -31,9 +31,9 @@ export function messageTooLarge(limit: number): Reply {
 
 /** The session as policy sees it. `client` is filled by `connect`, `user` by `authenticate`. */
 export const SessionFacts = Origin.extend({
-  /** Internal hosts may be trusted to relay; everyone else is external (DOMINO R4). */
+  /** Internal hosts may be trusted to relay; all others are external (DOMINO R4). */
   scope: z.enum(['internal', 'external']),
-  /** DNS did not say whether the client has a name: a refusal for want of one is temporary. */
+  /** DNS did not answer whether the client has a name: a refusal for want of one is temporary. */
   nameFailed: z.boolean().optional(),
   /** What the client began with. HELO: it speaks SMTP without extensions. */
   greeting: z.enum(['EHLO', 'HELO']).optional(),
@@ -73,7 +73,7 @@ export const MessageVerdict = z.union([
     action: z.literal('accept'),
     /** Header fields to put in front, in order, each complete with its CRLF: Received, Authentication-Results … */
     prepend: z.array(z.string()),
-    /** The mail starts its journey here (a user or an internal host sent it): only such mail is signed. */
+    /** The mail enters the mail system at this server (a user or an internal host sent it): only such mail is signed. */
     originating: z.boolean(),
     /** Deliver to the junk folder. */
     junk: z.boolean(),
@@ -127,19 +127,19 @@ export const policyContract = defineContract('policy', 1, {
   },
   events: {
     /**
-     * What this instance has counted for the limits of `rates` (rates.ts), where that changed: said soon after, and every
-     * second though nothing did. A count is that of its whole window, so that one which got lost is made good.
+     * What this instance has counted for the limits of `rates` (rates/rates.ts), where that changed: announced soon after,
+     * and every second even if nothing did. A count is that of its whole window, so that a lost one is made good.
      */
     counts: z.object({
       node: z.string(),
-      /** Names this process among those of the node, one after the other. */
+      /** Tells this process from those before and after it on the same node. */
       instance: z.string(),
       /** It stops. */
       leaving: z.boolean(),
       counts: z
         .array(
           z.object({
-            /** Whose, and of what. */
+            /** What is counted, and for which sender. */
             key: z.string().max(1000),
             /** Length of the window in ms, its number since 1970, and what was counted in it and in the one before. */
             per: z.number().int().positive(),

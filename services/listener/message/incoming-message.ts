@@ -10,13 +10,13 @@ import { defectReply, HEADER_TOO_BIG, routerRefusal } from '../session/replies.t
 import type { Acceptance, RouterTransfer } from './router-transfer.ts';
 
 /**
- * One message on its way in: learns the facts of it while its bytes pass to the router, and decides its fate when its
+ * One message on its way in: gathers the facts of it while its bytes pass to the router, and decides about it when its
  * end has come.
  *
  * States:
  * - `receiving`: bytes go to the transfer
  * - `refused`: something is wrong already; the transfer is aborted and the rest of the bytes is dropped, because the
- *   client hears replies only behind the end of its message
+ *   client reads replies only after the end of its message
  * - `finished`: `finish` gave the one reply
  * - `lost`: the client went away before the end
  */

@@ -19,6 +19,8 @@ const SMALLEST_BUFFER = 4096;
 
 export type OpenTransfer = { transfer: string; queueId: string; node: string };
 
+type TransferDeps = { router: Calls<'listener', 'router'>; log: Logger };
+
 /** What policy said about an accepted message, as `commit` wants it. */
 export type Acceptance = { prepend: string[]; originating: boolean; junk: boolean };
 
@@ -44,12 +46,13 @@ export class RouterTransfer {
   #aborted = false;
   #drained: (() => void) | undefined;
 
-  constructor(router: Calls<'listener', 'router'>, opened: OpenTransfer, trace: string, log: Logger, sizeHint = 0) {
+  /** `sizeHint`: bytes that the client announced. */
+  constructor(deps: TransferDeps, opened: OpenTransfer, trace: string, sizeHint = 0) {
     this.queueId = opened.queueId;
-    this.#router = router;
+    this.#router = deps.router;
+    this.#log = deps.log;
     this.#opened = opened;
     this.#trace = trace;
-    this.#log = log;
     this.#buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, Math.max(SMALLEST_BUFFER, sizeHint + 256)));
   }
 
@@ -82,7 +85,7 @@ export class RouterTransfer {
     return whole.subarray(0, bytes);
   }
 
-  /** Send what is left and have the message accepted for good. Rejects as the router's calls do. */
+  /** Send what is left and have the message accepted. Rejects as the router's calls do. */
   async commit(facts: MessageFacts, acceptance: Acceptance): Promise<void> {
     if (this.#unacknowledged > 0) {
       await new Promise<void>((resolve) => {
@@ -96,7 +99,7 @@ export class RouterTransfer {
     );
   }
 
-  /** Give the message up. The router is told as well as that goes; it drops transfers that nobody finishes. */
+  /** Give the message up. The router is told if it can be reached; it drops transfers that are never finished. */
   abort(): void {
     if (this.#aborted) return;
     this.#aborted = true;
@@ -104,7 +107,7 @@ export class RouterTransfer {
     this.#router['transfer-abort']({ transfer: this.#opened.transfer }, this.#options()).catch((error: unknown) => {
       this.#log.debug(
         { queueId: this.queueId, trace: this.#trace, error: errorText(error) },
-        'router did not confirm the end of a transfer',
+        'router did not confirm that a transfer was aborted',
       );
     });
   }

@@ -19,12 +19,12 @@ const EMPTY = Buffer.alloc(0);
 
 export class CommandLines {
   #partial: Buffer = EMPTY;
-  /** The line at hand is too long already; the rest of it is dropped. */
+  /** The current line is too long already; the rest of it is dropped. */
   #discarding = false;
   /** Where the line that was read last ended in its chunk. */
   end = 0;
 
-  /** The next line in `chunk` from `start`, with `end` set behind it; undefined when no line ends in this chunk. */
+  /** The next line in `chunk` from `start`, with `end` set after it; undefined when no line ends in this chunk. */
   next(chunk: Buffer, start: number, maxLength: number): CommandLine | undefined {
     const lf = chunk.indexOf(LF, start);
     if (lf < 0) {

@@ -9,7 +9,7 @@ export class EmptyLineFinder {
   /** How many bytes of CRLF CRLF the bytes so far end with. The start of a message is like the start of a line. */
   #matched = 2;
 
-  /** Offset behind the empty line in this piece, or -1 when it has not come. Not to be called again after a hit. */
+  /** Offset after the empty line in this piece, or -1 when it has not come. Not to be called again after a hit. */
   find(piece: Buffer): number {
     let at = 0;
     while (this.#matched > 0 && at < piece.length) {

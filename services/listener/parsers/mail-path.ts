@@ -39,7 +39,7 @@ export function parsePath(text: string, postmaster: boolean): ParsedPath {
   return Buffer.byteLength(address) > MAX_ADDRESS ? { problem: 'too-long' } : { address, rest };
 }
 
-/** A quoted local part without need of the quotes is the same mailbox as without them (RFC 5321 §4.1.2). */
+/** A quoted local part that does not need its quotes is the same mailbox as without them (RFC 5321 §4.1.2). */
 function simplestForm(local: string): string {
   if (!local.startsWith('"')) return local;
   const content = local.slice(1, -1).replace(/\\(.)/g, '$1');
@@ -56,18 +56,18 @@ function isDomain(domain: string): boolean {
   return domain.length <= 253 && domain.split('.').every(isLabel);
 }
 
-/** Underscores are no host name characters, yet mail domains with them exist. */
+/** Underscores are not allowed in host names, yet mail domains with them exist. */
 function isLabel(label: string): boolean {
   return label.length <= 63 && /^[a-z0-9_-]+$/.test(label) && !label.startsWith('-') && !label.endsWith('-');
 }
 
 /** Parameters by upper-case keyword; true for one without a value. */
-export type Parameters = Map<string, string | true>;
-export type ParsedParameters = { parameters: Parameters } | { problem: string };
+export type EsmtpParameters = Map<string, string | true>;
+export type ParsedParameters = { parameters: EsmtpParameters } | { problem: string };
 
 /** Parse ` KEYWORD=value …` as it follows a path. */
 export function parseParameters(text: string): ParsedParameters {
-  const parameters: Parameters = new Map();
+  const parameters: EsmtpParameters = new Map();
   if (text.trim() === '') return { parameters };
   if (!text.startsWith(' ')) return { problem: 'A space must stand between path and parameters' };
   for (const word of text.trim().split(/ +/)) {
@@ -76,7 +76,7 @@ export function parseParameters(text: string): ParsedParameters {
     const match = /^([A-Za-z0-9][A-Za-z0-9-]{0,63})(?:=([\x21-\x7e\u00a0-\ufffc]+))?$/.exec(word);
     if (match?.[1] === undefined) return { problem: 'Bad parameter syntax' };
     const keyword = match[1].toUpperCase();
-    // RFC 3461 §4 says so for DSN; twice the same keyword can only be a mistake elsewhere.
+    // RFC 3461 §4 says so for DSN; with other keywords it can only be a mistake.
     if (parameters.has(keyword)) return { problem: `Parameter ${keyword} was given twice` };
     parameters.set(keyword, match[2] ?? true);
   }

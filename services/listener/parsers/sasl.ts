@@ -2,10 +2,10 @@ import { isUtf8 } from 'node:buffer';
 
 /** The messages of the SASL mechanisms PLAIN (RFC 4616) and LOGIN, decoded strictly. */
 
-/** `password` is as received: what it means is for whoever checks it. */
+/** `password` is as received; only policy interprets it. */
 export type Credentials = { user: string; password: Buffer };
 
-/** Decode a response; `=` is the empty one (RFC 4954 §4). Undefined when it is not base64. */
+/** Decode a response; `=` is the empty one (RFC 4954 §4). Undefined where it is not base64. */
 export function decodeBase64(text: string): Buffer | undefined {
   if (text === '=') return Buffer.alloc(0);
   if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined;
@@ -20,8 +20,8 @@ export function userName(bytes: Buffer): string | undefined {
 }
 
 /**
- * [authzid] NUL authcid NUL passwd. Acting as someone else is not offered: an authzid must be absent or the same name.
- * Clients that put the name into authzid alone are understood.
+ * [authzid] NUL authcid NUL passwd. Acting as another user is not offered: an authzid must be absent or the same name.
+ * A name in authzid alone, which some clients send, is accepted.
  */
 export function parsePlain(message: Buffer): Credentials | undefined {
   const first = message.indexOf(0);

@@ -44,7 +44,7 @@ export function defectReply(defect: Defect): Reply {
   return DEFECTS[defect];
 }
 
-/** What a client hears when the router did not take its message. Always temporary: nothing is the client's fault. */
+/** The reply when the router did not take a message. Always temporary: nothing is the client's fault. */
 export function routerRefusal(error: unknown): Reply {
   switch (errorCode(error)) {
     case 'full':

@@ -3,7 +3,7 @@ import { TOO_MANY_FROM_CLIENT, TOO_MANY_SESSIONS } from './replies.ts';
 
 export type SessionLimits = { sessions: number; 'sessions-per-client': number };
 
-/** Sessions open at once over all listeners of this process, in all and by client address. */
+/** Concurrent sessions over all listeners of this process, in total and by client address. */
 export class SessionCounts {
   readonly #byAddress = new Map<string, number>();
   #total = 0;
@@ -12,7 +12,7 @@ export class SessionCounts {
     return this.#total;
   }
 
-  /** Count a session in, or say why it may not begin; one that was refused is not to be released. */
+  /** Count a session, or return the reply that refuses it; a refused one must not be released. */
   admit(address: string, limits: SessionLimits): Reply | undefined {
     const fromAddress = this.#byAddress.get(address) ?? 0;
     if (this.#total >= limits.sessions) return TOO_MANY_SESSIONS;

@@ -4,27 +4,27 @@ import { formatReply, type Reply } from '#shared/reply.ts';
 import type { Ending, IncomingMessage } from '../message/incoming-message.ts';
 import type { MailTransaction } from './transaction.ts';
 
-/** What a session says in the log: every line names the session and its peer. */
+/** The log lines of a session; each names the session and its peer. */
 export class SessionLog {
   readonly #log: Logger;
-  readonly #who: { session: string; peer: string };
+  readonly #session: { session: string; peer: string };
 
   constructor(log: Logger, session: string, peer: string) {
     this.#log = log;
-    this.#who = { session, peer };
+    this.#session = { session, peer };
   }
 
-  /** What goes over the wire, for those who want to read along. */
+  /** What goes over the wire, at level trace. */
   dialog(fields: { command: string } | { reply: string }): void {
-    this.#log.trace({ ...this.#who, ...fields }, 'smtp');
+    this.#log.trace({ ...this.#session, ...fields }, 'smtp');
   }
 
   info(what: string, fields: object): void {
-    this.#log.info({ ...this.#who, ...fields }, what);
+    this.#log.info({ ...this.#session, ...fields }, what);
   }
 
   warn(what: string, fields: object): void {
-    this.#log.warn({ ...this.#who, ...fields }, what);
+    this.#log.warn({ ...this.#session, ...fields }, what);
   }
 
   /** A refusal; returns its reply. */
@@ -33,7 +33,7 @@ export class SessionLog {
     return reply;
   }
 
-  /** The fate of a message whose end was read. */
+  /** The outcome of a message whose end was read. */
   message(incoming: IncomingMessage, trace: string, transaction: MailTransaction | undefined, ending: Ending): void {
     const fields = {
       queueId: incoming.queueId,
@@ -50,7 +50,7 @@ export class SessionLog {
   /** The connection failed, or what serves it did. */
   failed(what: string, error: unknown): void {
     // Errors of sockets and TLS carry a code, as expected ones do; others are bugs.
-    if (errorCode(error) !== undefined) this.#log.debug({ ...this.#who, error: errorText(error) }, what);
-    else this.#log.error({ ...this.#who, err: error }, what);
+    if (errorCode(error) !== undefined) this.#log.debug({ ...this.#session, error: errorText(error) }, what);
+    else this.#log.error({ ...this.#session, err: error }, what);
   }
 }

@@ -8,14 +8,14 @@ import type { TlsMaterial } from '../tls-material.ts';
 import { LineStream, type MessageSink } from './stream.ts';
 
 /**
- * smtp-server, as far as it is used: it accepts connections, reads the PROXY header, does the TLS handshakes (implicit
+ * What is used of smtp-server: it accepts connections, reads the PROXY header, does the TLS handshakes (implicit
  * and STARTTLS), and carries a socket from its opening to its close with time-outs and half-closed ends. Commands,
- * replies and message text are not the library's: `Session` speaks, `LineStream` reads.
+ * replies and message text are not the library's: `Session` answers, `LineStream` reads.
  *
  * Leans on these internals of smtp-server 3.21.6, which is why that version is pinned exactly
  * (`test/unit/listener/smtp-server/server.test.ts` fails when they change):
  * - server: `connect()` is called with every socket that is ready to speak; `updateSecureContext()` is called by the
- *   constructor and would load a certificate that the whole world has the key of; TLS sockets are made with
+ *   constructor and would load a certificate whose private key is public; TLS sockets are made with
  *   `secureContext.get('*')` and `_resolveSNI()`; `_expectsProxyHeader()` decides about the PROXY header;
  *   `_pendingSockets` holds sockets that are not ready to speak; options are read from the one object that was given,
  *   at every use, so getters make them live (`maxClients`, `socketTimeout`)
@@ -84,7 +84,7 @@ export class SmtpServer extends SMTPServer {
 export class ClientConnection extends SMTPConnection implements SessionConnection {
   readonly #hooks: ServerHooks;
   readonly #session: Session;
-  /** Replies that wait for each other, to leave in one segment (RFC 2920 §3.2). */
+  /** Replies that are gathered to leave in one segment (RFC 2920 §3.2). */
   #unsent = '';
   #flushing = false;
 
@@ -111,7 +111,7 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
     return this.#hooks.tls.contexts.has('*');
   }
 
-  /** The library waits 100 ms for early talkers and looks up the name; both are policy's here. */
+  /** The library waits 100 ms for early talkers and looks up the name; here the session asks policy instead. */
   override init(): void {
     this._setListeners(() => {
       this.#session.begin().catch((error: unknown) => this.#bug(error));
@@ -134,7 +134,7 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
     this.#unsent += lines;
     if (!(this._parser instanceof LineStream) || !this._parser.pending) this.#flush();
     else if (!this.#flushing) {
-      // More commands are here already: their replies may join this one, if they take no longer than this turn.
+      // More commands have come already: their replies may join this one, if they take no longer than this turn.
       this.#flushing = true;
       setImmediate(() => {
         this.#flushing = false;
@@ -161,7 +161,7 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
     super.close();
   }
 
-  /** Nothing more is to be said: no waiting for the client's side to close. */
+  /** Close without waiting for the client's side to close. */
   destroy(): void {
     this._socket.destroy();
   }
@@ -179,7 +179,7 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
 
   /** The socket's 'close' follows and ends the session. */
   override _onError(error: Error): void {
-    // A failed handshake is news. That a client broke the connection is not: the end of the session is logged.
+    // A failed handshake is worth a line. A connection that the client broke is not: the end of the session is logged.
     if (this._upgrading) this.#hooks.failed(Object.assign(error, { remoteAddress: this.remoteAddress }));
     else this.#session.broken(error);
     this.close();
@@ -190,7 +190,7 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
     else if (!this.#session.timedOut()) this._armTimeout();
   }
 
-  /** What must not happen did: nobody can say what state the session is in, so it ends. */
+  /** A bug: the state of the session is unknown, so it ends. */
   #bug(error: unknown): void {
     this.#session.broken(error);
     this._socket.destroy();
@@ -199,7 +199,7 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
   #flush(): void {
     const text = this.#unsent;
     this.#unsent = '';
-    // While the TLS handshake runs, whatever was written would go out in clear text in the middle of it.
+    // While the TLS handshake runs, what was written would go out in clear text in the middle of it.
     if (text !== '' && !this._upgrading && this._socket.writable) this._socket.write(text);
   }
 }

@@ -11,7 +11,7 @@ import { DataDecoder, type Defect } from '../parsers/data-decoder.ts';
  * may be run, and the stream's own constructor calls `_flushData()` on 'finish'.
  *
  * States: `lines` → (`startMessage`) → `message` → (end of the text) → `lines`. In both, `#waiting` says that nothing is
- * read until `proceed` is called: an answer is being made, or the message cannot take more. Meanwhile the callback of
+ * read until `proceed` is called: a command is running, or the message cannot take more. Meanwhile the callback of
  * `_write` is held back, so that the socket stops reading.
  */
 
@@ -20,7 +20,7 @@ export type Reader = {
   maxLineLength(): number;
   line(line: CommandLine, next: () => void): void;
   messageEnded(defect: Defect | undefined, next: () => void): void;
-  /** The client ended its side, and everything before that was dealt with. */
+  /** The client ended its side, and everything before that was handled. */
   inputEnded(): void;
 };
 
@@ -31,7 +31,7 @@ export type MessageSink = {
   onReady(resume: () => void): void;
 };
 
-/** Commands that are answered at once before other sockets get their turn. */
+/** Commands that are answered in a row before other sockets get their turn. */
 const BATCH = 100;
 const EMPTY = Buffer.alloc(0);
 
@@ -78,11 +78,11 @@ export class LineStream extends SMTPStream {
     done();
   }
 
-  /** A line without its end is no command, however the connection ended. */
+  /** A line without its end is not a command, however the connection ended. */
   override _flushData(): void {}
 
   #run(): void {
-    // A handler that answers at once calls back from within: the loop below goes on by itself then.
+    // A handler that does not wait calls back from within: the loop below then goes on by itself.
     if (this.#running) return;
     this.#running = true;
     for (let steps = 0; !this.#waiting && !this.isClosed && this.pending; steps++) {

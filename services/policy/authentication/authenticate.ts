@@ -12,7 +12,7 @@ import { whatIsWrong } from './credentials.ts';
 type Request = { facts: SessionFacts; mechanism: string; user: string };
 type AuthenticateDeps = { directory: PolicyFacts['authenticate']['directory']; limit: ConcurrencyLimit; log: Logger };
 
-/** Compared with where there is no such user, who must cost what a wrong password costs. */
+/** Compared with where there is no such user: that must cost what a wrong password costs. */
 const DECOY = decoyHash();
 
 /** AUTH PLAIN and LOGIN: check the password, decide, and log the outcome (DOMINO A3). */

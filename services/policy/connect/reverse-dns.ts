@@ -5,7 +5,7 @@ import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type ClientAddress, parseClientAddress } from '../relay/client-address.ts';
 
-/** The name of a client; null: it has none that leads back to it; undefined: DNS did not say, or not in time. */
+/** The name of a client; null: it has none that leads back to it; undefined: DNS did not answer, or not in time. */
 export type ClientName = string | null | undefined;
 
 type Answer = { name: ClientName; expires: number };
@@ -18,16 +18,15 @@ const MAX_ENTRIES = 10_000;
 const MAX_NAMES = 5;
 const MIN_TTL_MS = 60_000;
 const MAX_TTL_MS = 3_600_000;
-/** How long it holds that DNS said there is no name, and that DNS was in trouble. */
+/** How long the answer that there is no name is kept, and that DNS was in trouble. */
 const NEGATIVE_TTL_MS = 300_000;
 const TROUBLE_TTL_MS = 30_000;
 
 /**
  * Names of clients by forward-confirmed reverse DNS: a PTR name counts only if it leads back to the address
- * (DOMINO R4), because whoever owns the address writes its PTR record.
+ * (DOMINO R4), because the owner of the address writes its PTR record.
  *
- * An address is: unknown → asked (everyone who asks meanwhile shares the one look-up) → known until its time is over
- * → unknown. The least recently learned address makes room for a new one.
+ * An address is: unknown → asked (look-ups meanwhile share the one query) → known until it expires → unknown. The least recently learned address makes room for a new one.
  */
 export class ReverseDns {
   readonly #resolver: Resolver;
@@ -44,7 +43,7 @@ export class ReverseDns {
     this.#log = log;
   }
 
-  /** The client's name, at once when it is known. Never fails. */
+  /** The client's name, without a promise when it is known. Never fails. */
   lookup(clientAddress: string): ClientName | Promise<ClientName> {
     const parsed = parseClientAddress(clientAddress);
     if (parsed === undefined) return null;
@@ -57,7 +56,7 @@ export class ReverseDns {
     return asked;
   }
 
-  /** Give up what is under way: those who wait hear that DNS did not say. */
+  /** Give up what is under way: its callers get undefined. */
   close(): void {
     this.#resolver.cancel();
   }
@@ -87,10 +86,7 @@ export class ReverseDns {
       return trouble === undefined ? expiring(null, NEGATIVE_TTL_MS) : expiring(undefined, TROUBLE_TTL_MS);
     } catch (error) {
       if (saysNo(error)) return expiring(null, NEGATIVE_TTL_MS);
-      this.#log.debug(
-        { peer: address, reason: errorText(error) },
-        'reverse DNS failed; the client goes without a name',
-      );
+      this.#log.debug({ peer: address, error: errorText(error) }, 'reverse DNS failed; the client goes without a name');
       return expiring(undefined, TROUBLE_TTL_MS);
     }
   }

@@ -4,13 +4,13 @@ import type { Directory } from './directory.ts';
 import { DirectoryFile } from './directory-file.ts';
 
 /**
- * The directory that the configuration names, which may come to name another.
+ * The directory that the configuration names; a change of the configuration may name another.
  *
  * - none: no users file is configured; `current` is null.
  * - following: `current` is that file's last good version.
- * - changing: another file is read for the first time; what was in force stays until that is done. Then following,
+ * - changing: another file is read for the first time; the previous directory stays in use until that is done. Then following,
  *   or, where it cannot be read, unavailable.
- * - unavailable: `current` is undefined, and whoever asks is told to come back (4xx). The file is watched all the
+ * - unavailable: `current` is undefined, and what needs it is deferred (4xx). The file is watched all the
  *   same: a good version leads to following.
  */
 export class ConfiguredDirectory {
@@ -36,15 +36,17 @@ export class ConfiguredDirectory {
     this.#file = file;
   }
 
-  /** Another file, or none. Resolves when it is in force; what is wrong with it is logged. */
+  /** Another file, or none. Resolves when it is in use; what is wrong with it is logged. */
   async change(path: string | undefined): Promise<void> {
     const generation = ++this.#generation;
     const file = path === undefined ? null : new DirectoryFile(path, this.#log);
     try {
       await file?.read();
     } catch (error) {
-      const problems = errorText(error);
-      this.#log.error({ file: path, problems }, 'users file refused: logins and local mail wait until it is good');
+      this.#log.error(
+        { file: path, error: errorText(error) },
+        'users file refused: log-ins and local mail are deferred until it is valid',
+      );
     }
     if (generation !== this.#generation) return;
     file?.follow();

@@ -10,8 +10,8 @@ import { Directory } from './directory.ts';
  *
  * - unread: made, `current` is undefined. `read` leads to good or fails and changes nothing.
  * - good: `current` is the last good version of the file.
- * - following, from either, by `follow`: when the file has changed, it is read. A good version becomes `current`. One that is gone, unreadable or invalid is logged once and
- *   `current` stays as it was.
+ * - following, from either, by `follow`: when the file has changed, it is read. A good version becomes `current`. One
+ *   that is gone, unreadable or invalid is logged once and `current` stays as it was.
  * - closed: nothing is watched any more.
  */
 export class DirectoryFile {
@@ -51,8 +51,8 @@ export class DirectoryFile {
       this.#log.info({ file: this.#file }, 'users file read again');
     } catch (error) {
       this.#log.error(
-        { file: this.#file, problems: errorText(error) },
-        'users file refused; what was in force stays in force',
+        { file: this.#file, error: errorText(error) },
+        'users file refused: the last good version stays in use',
       );
     }
   }

@@ -3,11 +3,11 @@ import { type User, type Users, userKey } from '#cluster/config/users/users-file
 import { domainOf } from '#shared/address.ts';
 import { canonicalAddress, mailboxKey, withoutTag, withTagOf } from '#shared/mailbox.ts';
 
-/** A user's senders, ready to be asked. */
+/** The addresses that a user may send as. */
 type Account = { user: User; addresses: Set<string>; domains: Set<string>; any: boolean };
 
 /**
- * One version of the users file, arranged for questions that cost a few map look-ups each. It never changes; a new
+ * One version of the users file, arranged so that a question costs a few map look-ups. It never changes; a new
  * version of the file makes a new directory.
  */
 export class Directory {
@@ -58,8 +58,8 @@ export class Directory {
   }
 
   /**
-   * Where mail for an address (canonical) goes; undefined when nobody here has it. A mailbox comes back as the file
-   * spells it, `tagged` with the tag that the sender wrote; a tag on an alias ends there.
+   * Where mail for an address (canonical) goes; undefined when it is not in the file. A mailbox comes back as the file
+   * spells it, `tagged` with the tag that the sender wrote; a tag on an alias is dropped.
    */
   resolve(address: string): { kind: 'mailbox' | 'tagged' | 'alias'; addresses: string[] } | undefined {
     const key = mailboxKey(address);

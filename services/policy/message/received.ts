@@ -2,7 +2,7 @@ import { rfc5322Date } from '#shared/header.ts';
 import type { SessionFacts } from '../contract.ts';
 import { addressLiteral } from '../relay/client-address.ts';
 
-/** What the trace field says. `hostname` is ours; `recipients` as the client named them. */
+/** What goes into the field. `hostname` is ours; `recipients` as the client named them. */
 type TraceFacts = {
   session: SessionFacts;
   hostname: string;
@@ -56,7 +56,7 @@ function word(text: string): string {
 }
 
 /**
- * The recipient, where there is one: several would tell each about the others (§7.6). One that is not plain ASCII,
+ * The recipient, where there is only one: with several, each would learn of the others (§7.6). One that is not plain ASCII,
  * has no domain or could break the field is left out; the clause is optional.
  */
 function onlyRecipient(recipients: readonly string[]): string | undefined {

@@ -33,7 +33,7 @@ import { type Count, SlidingCounts, type Sums, waitFor } from './sliding-counts.
 /** Counts are told at most this long after the first that changed, in ms. */
 const SOON_MS = 100;
 const MOST_KEYS = 10_000;
-/** Instances whose counts are kept, also those that died lately: far more than a cluster has. */
+/** Instances whose counts are kept, also those that died recently: far more than a cluster has. */
 const MOST_INSTANCES = 64;
 
 export type Counted = 'messages' | 'recipients';

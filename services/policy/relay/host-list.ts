@@ -3,15 +3,15 @@ import { nearest } from '#shared/domains.ts';
 import { type ClientAddress, parseClientAddress } from './client-address.ts';
 
 /**
- * Lists of hosts and domains from the configuration, arranged for matching: a name costs one set look-up a label,
- * an address one comparison a network.
+ * Lists of hosts and domains from the configuration, arranged for matching: a name costs one set look-up per label,
+ * an address one comparison per network.
  */
 
-/** The list's own words for what matched, for an explanation; undefined: nothing did. */
+/** The entry of the list that matched, for an explanation; undefined: none did. */
 type Match = string | undefined;
 
 export class DomainList {
-  /** `*` stands in the list. It is not a match of its own: what it means differs between lists. */
+  /** `*` is in the list. It is not a match of its own: what it means differs between lists. */
   readonly any: boolean;
   readonly #names: ReadonlySet<string>;
 

@@ -2,11 +2,11 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import { type ClientAddress, parseClientAddress } from './client-address.ts';
 import { DomainList, HostList } from './host-list.ts';
 
-/** Who is at the other end, as far as relay rules look. `user` once authenticated. */
+/** The client, as far as relay rules look. `user` once authenticated. */
 export type RelayClient = { client: { address: string; name: string | null }; user?: string | undefined };
 
 /**
- * The relay rules of one configuration, arranged for asking (DOMINO R1, R2, R6).
+ * The relay rules of one configuration, arranged for look-up (DOMINO R1, R2, R6).
  *
  * Closed: what nothing allows is refused. An entry of a deny list wins over every entry of the allow lists. `*` in a
  * deny list denies whatever no entry of an allow list names, so it takes back a `*` of an allow list only. An
@@ -17,7 +17,7 @@ export class RelayRules {
   readonly #denyHosts: HostList;
   readonly #allowDomains: DomainList;
   readonly #denyDomains: DomainList;
-  /** Exact names: a subdomain of a local domain is somebody else's unless it is named too. */
+  /** Exact names: a subdomain of a local domain is not local unless it is named too. */
   readonly #local: ReadonlySet<string>;
   readonly firstLocal: string | undefined;
 
@@ -37,7 +37,7 @@ export class RelayRules {
 
   /**
    * The entry of relay.allow.hosts that names this client, unless relay.deny.hosts names it too. Such a host is
-   * trusted: it is internal, and its mail originates here. `*` trusts nobody: it opens the relay, no more.
+   * trusted: it is internal, and its mail originates here. `*` trusts nobody: it only opens the relay.
    */
   trustedHost({ client }: RelayClient): string | undefined {
     const address = parseClientAddress(client.address);
@@ -45,21 +45,21 @@ export class RelayRules {
     return allowed === undefined || this.#denyHosts.match(address, client.name) !== undefined ? undefined : allowed;
   }
 
-  /** Whether `peer` may send to a domain (normalized) that is not local. `why` gets the steps in the order of R6. */
-  mayRelay(peer: RelayClient, domain: string, why: string[]): boolean {
-    if (peer.user !== undefined) {
-      why.push(`user ${peer.user} is authenticated: may relay`);
+  /** Whether a client may send to a domain (normalized) that is not local. `why` gets the steps in the order of R6. */
+  mayRelay({ client, user }: RelayClient, domain: string, why: string[]): boolean {
+    if (user !== undefined) {
+      why.push(`user ${user} is authenticated: may relay`);
       return true;
     }
-    const address = parseClientAddress(peer.client.address);
-    const deniedHost = this.#denyHosts.match(address, peer.client.name);
+    const address = parseClientAddress(client.address);
+    const deniedHost = this.#denyHosts.match(address, client.name);
     if (deniedHost !== undefined) return refuse(why, `client is in relay.deny.hosts (${deniedHost})`);
     const deniedDomain = this.#denyDomains.match(domain);
     if (deniedDomain !== undefined) return refuse(why, `domain ${domain} is in relay.deny.domains (${deniedDomain})`);
-    return this.#allowed(address, peer.client.name, domain, why);
+    return this.#allowed(address, client.name, domain, why);
   }
 
-  /** Whether a client whom these rules refuse could relay under a name, which DNS did not tell. */
+  /** Whether a client that these rules refuse might be allowed by its name, which DNS did not give. */
   nameCouldAllow({ client }: RelayClient, domain: string): boolean {
     const denied = this.#denyHosts.match(parseClientAddress(client.address), null) ?? this.#denyDomains.match(domain);
     return this.#allowHosts.named && denied === undefined;

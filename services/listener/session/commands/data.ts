@@ -11,8 +11,8 @@ import { envelopeOf, type MailTransaction } from '../transaction.ts';
 type DataSession = CommandSession<'message-check'>;
 
 /**
- * DATA (RFC 5321 §4.1.1.4). 354 comes only when a router has opened a transfer: that a message cannot be kept is said
- * before the client sends it.
+ * DATA (RFC 5321 §4.1.1.4). 354 comes only when a router has opened a transfer: a message that cannot be kept is
+ * refused before the client sends it.
  */
 export const data: CommandHandler<'message-check'> = async (session, argument) => {
   const { transaction } = session;
@@ -24,11 +24,10 @@ export const data: CommandHandler<'message-check'> = async (session, argument) =
       ? reply(554, '5.5.1', 'No valid recipients')
       : reply(503, '5.5.1', 'Send RCPT first');
   }
-  const { router, placement, log } = session.deps;
   const { trace } = transaction;
   let opened: OpenTransfer;
   try {
-    opened = await placement.open(
+    opened = await session.deps.placement.open(
       { envelope: envelopeOf(transaction), origin: originOf(session), sizeHint: transaction.size },
       { trace },
     );
@@ -41,7 +40,7 @@ export const data: CommandHandler<'message-check'> = async (session, argument) =
     });
     return refusal;
   }
-  const transfer = new RouterTransfer(router, opened, trace, log, transaction.size);
+  const transfer = new RouterTransfer(session.deps, opened, trace, transaction.size);
   const limits = { message: session.limits['message-size'], header: session.limits['header-size'] };
   session.receive(new IncomingMessage(transfer, limits, messageCheck(session, transaction, opened.queueId)), trace);
   return GO_AHEAD;

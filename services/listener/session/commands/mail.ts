@@ -1,6 +1,6 @@
 import { newId } from '#shared/ids.ts';
 import { type Reply, reply } from '#shared/reply.ts';
-import { decodeXtext, type Parameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
+import { decodeXtext, type EsmtpParameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
 import { verdictOf } from '../ask-policy.ts';
 import type { CommandHandler, CommandSession } from '../handler.ts';
 import { authOffer } from '../offers.ts';
@@ -34,7 +34,7 @@ export const mail: CommandHandler<'sender-check'> = async (session, argument, as
 };
 
 /** The transaction that these parameters make, or what is wrong with one of them. */
-function begin(session: CommandSession, reversePath: string, parameters: Parameters): MailTransaction | Reply {
+function begin(session: CommandSession, reversePath: string, parameters: EsmtpParameters): MailTransaction | Reply {
   const transaction: MailTransaction = {
     trace: newId(),
     reversePath,
@@ -64,7 +64,7 @@ function apply(
     case 'SIZE': {
       // RFC 1870 §6.1
       if (value === true || !/^\d{1,20}$/.test(value)) return syntax('SIZE needs a number of bytes');
-      // 20 digits are more than a number holds. Whether so much is too much is for policy to say.
+      // 20 digits are more than a number holds exactly. Whether the size is too large is policy's decision.
       transaction.size = Math.min(Number(value), Number.MAX_SAFE_INTEGER);
       return undefined;
     }
@@ -91,7 +91,7 @@ function apply(
       return undefined;
     }
     case 'AUTH':
-      // RFC 4954 §5: who submitted the message to the client is not believed, as if AUTH=<> had been said.
+      // RFC 4954 §5: what the client says of the submitter is not trusted, as if it were AUTH=<>.
       if (authOffer(session) === 'none' || value === true) return unknown(keyword);
       return undefined;
     default:

@@ -9,7 +9,7 @@ export function pathReply(problem: PathProblem, enhanced: '5.1.3' | '5.1.7'): Re
     case 'too-long':
       return reply(501, enhanced, 'Address is longer than 254 octets');
     case 'source-route':
-      // RFC 5321 §3.3 and §3.6.1 let a server decline these; nobody but relay testers sends them.
+      // RFC 5321 §3.3 and §3.6.1 let a server decline these; only relay testers send them.
       return reply(553, enhanced, 'Source routes are not accepted');
   }
 }

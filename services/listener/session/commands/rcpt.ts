@@ -1,6 +1,6 @@
 import { DsnNotify, type EnvelopeRecipient } from '#shared/envelope.ts';
 import { type Reply, reply } from '#shared/reply.ts';
-import { decodeXtext, type Parameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
+import { decodeXtext, type EsmtpParameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
 import { verdictOf } from '../ask-policy.ts';
 import type { CommandHandler } from '../handler.ts';
 import { NON_ASCII_ADDRESS, TOO_MANY_RECIPIENTS } from '../replies.ts';
@@ -51,7 +51,7 @@ export const rcpt: CommandHandler<'recipient-check'> = async (session, argument,
 };
 
 /** What RCPT asks for, or what is wrong with it. */
-function requested(address: string, parameters: Parameters): EnvelopeRecipient | Reply {
+function requested(address: string, parameters: EsmtpParameters): EnvelopeRecipient | Reply {
   const recipient: EnvelopeRecipient = { address };
   for (const [keyword, value] of parameters) {
     switch (keyword) {
