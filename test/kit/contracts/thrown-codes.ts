@@ -1,6 +1,6 @@
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { ERRORS, type ErrorCode } from '#shared/error-codes.ts';
-import { specifiers, type Tree, target } from '#test/unit/architecture/rules.ts';
+import { specifiers, type Tree, target } from '#test/kit/source-tree.ts';
 
 /** What the sources say of the codes that they can throw: no type tells that of a handler. */
 

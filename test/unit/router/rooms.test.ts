@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { specifiers, target } from '#test/unit/architecture/rules.ts';
+import { specifiers, target } from '#test/kit/source-tree.ts';
 
 /** Which room of the router may see which: the layers that the head of service.ts names. */
 

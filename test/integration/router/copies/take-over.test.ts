@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { RouterSite, ready, type SiteRouter } from '#test/kit/nodes/router-site.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { envelope, LATER, messageOf, OK } from '#test/unit/router/fixture.ts';
+import { RouterSite, ready, type SiteRouter } from './router-site.ts';
 
 const MAIL = envelope(['bob@peer.example', 'carol@peer.example']);
 

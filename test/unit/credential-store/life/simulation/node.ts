@@ -4,8 +4,10 @@ import type { DriverEffects } from '#services/credential-store/driver/effects.ts
 import type { DomainRecord, KeyRecord } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
-import type { Cluster } from './cluster.ts';
-import type { Writer } from './log.ts';
+import type { Chance } from './chance.ts';
+import type { SimulatedDns } from './dns.ts';
+import type { SimulatedLog, Writer } from './log.ts';
+import type { VirtualTime } from './virtual-time.ts';
 
 /**
  * One node: its copy of the log, its signers' copy of that, what it hears of the others, and its driver. It may be
@@ -18,6 +20,19 @@ export const EPOCH = Date.UTC(2026, 0, 1);
 
 type Heard = { revision: number; signer: number; at: number };
 type Change = (record: DomainRecord | undefined) => DomainRecord | undefined;
+
+/** What a node is given of its cluster. */
+export type Surroundings = {
+  readonly time: VirtualTime;
+  readonly chance: Chance;
+  readonly log: SimulatedLog;
+  readonly dns: SimulatedDns;
+  readonly nodes: readonly SimulatedNode[];
+  readonly timing: { retireAfterMs: number; keepRevokedMs: number };
+  act<T>(effect: () => T): Promise<T>;
+  reach(from: SimulatedNode, name: string): SimulatedNode;
+  successors(record: DomainRecord, node: SimulatedNode): KeyRecord[];
+};
 
 export class SimulatedNode {
   readonly name: string;
@@ -43,10 +58,10 @@ export class SimulatedNode {
   #caughtUp = true;
   #listening = -LISTEN_MS;
   readonly #heard = new Map<string, Heard>();
-  readonly #cluster: Cluster;
+  readonly #cluster: Surroundings;
   #driver: Driver;
 
-  constructor(name: string, cluster: Cluster) {
+  constructor(name: string, cluster: Surroundings) {
     this.name = name;
     this.#cluster = cluster;
     this.#driver = this.#newDriver();

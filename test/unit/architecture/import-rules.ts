@@ -1,0 +1,121 @@
+import { dirname } from 'node:path';
+import { computedImports, specifiers, type Tree, target } from '#test/kit/source-tree.ts';
+
+/** Which file may name which, and how. Imports run down: shared ← cluster ← a service ← the composition ← the command line. */
+
+const CONTRACT = /^services\/[^/]+\/contract\.ts$/;
+const TEST = /\.(?:test|scenario)\.ts$/;
+
+/** Packages that one room alone may name, so that a successor is a change in that room. A folder ends with a slash. */
+const HOMES: Readonly<Record<string, readonly string[]>> = {
+  nats: ['cluster/bus/', 'cluster/replicated/'],
+  level: ['cluster/level.ts'],
+  'classic-level': [],
+  'smtp-server': ['services/listener/smtp-server/'],
+  commander: ['services/console/cli/'],
+  pino: ['shared/log.ts'],
+  '@peculiar/x509': ['cluster/certificate.ts'],
+};
+
+/** The walls: files within one name each other by `./`, files across one by `#`. In test/ each folder has its own. */
+function room(file: string): string {
+  const [area = '', service = '', inside] = file.split('/');
+  if (area === 'test') return dirname(file);
+  return area === 'services' && inside !== undefined ? `services/${service}` : area;
+}
+
+/** Why a file must not import another one; undefined where it may. */
+export function objection(file: string, imported: string): string | undefined {
+  if (file.startsWith('test/')) return testObjection(file, imported);
+  const [from, to] = [room(file), room(imported)];
+  if (imported.startsWith('test/')) return 'nothing that ships imports tests';
+  if (imported === 'services/node.ts') {
+    return file.startsWith('services/console/cli/') ? undefined : 'only the command line starts a node';
+  }
+  if (CONTRACT.test(file)) {
+    return to === 'shared' || CONTRACT.test(imported) ? undefined : 'a contract stands on shared and other contracts';
+  }
+  if (file.startsWith('services/console/reports/') && imported.startsWith('services/console/cli/')) {
+    return 'reports know nothing of the command line';
+  }
+  if (to === from || to === 'shared') return undefined;
+  if (from === 'shared') return 'shared knows nothing of ours but itself';
+  if (to === 'cluster') return undefined;
+  if (from === 'cluster') return 'the runtime knows no service';
+  return serviceObjection(file, imported);
+}
+
+/** Of imports between services, the topology and the composition root. */
+function serviceObjection(file: string, imported: string): string | undefined {
+  const contract = CONTRACT.test(imported);
+  if (file === 'services/topology.ts') return contract ? undefined : 'the topology sees contracts only';
+  if (contract || imported === 'services/topology.ts') return undefined;
+  if (file === 'services/node.ts') {
+    return /^services\/[^/]+\/service\.ts$/.test(imported)
+      ? undefined
+      : 'the composition root sees the contracts and the services themselves, not what is inside of them';
+  }
+  return 'of another service only contract.ts is seen';
+}
+
+function testObjection(file: string, imported: string): string | undefined {
+  if (TEST.test(imported)) return 'no file imports a test';
+  const kit = file.startsWith('test/kit/') || file.startsWith('test/suites/');
+  return kit && /^test\/(?:unit|integration|scenarios|bench)\//.test(imported)
+    ? 'the kit serves every ring of tests and knows none'
+    : undefined;
+}
+
+/** Why a file must not name a package; undefined where it may. */
+export function packageObjection(file: string, specifier: string): string | undefined {
+  const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
+  const homes = Object.hasOwn(HOMES, name) ? HOMES[name] : undefined;
+  if (homes === undefined || homes.some((home) => (home.endsWith('/') ? file.startsWith(home) : file === home))) {
+    return undefined;
+  }
+  return homes.length === 0 ? 'no file needs this package' : `this package is for ${homes.join(' and ')}`;
+}
+
+/** Imports that break the walls, or are spelled as if they crossed one, or as if they did not. */
+export function brokenImports(tree: Tree): string[] {
+  return [...tree].flatMap(([file, text]) => [
+    ...specifiers(text).flatMap((specifier) => {
+      const reason = importProblem(file, specifier);
+      return reason === undefined ? [] : [`${file} imports ${specifier}: ${reason}`];
+    }),
+    ...(file.startsWith('test/') ? [] : computedImports(text)).map(
+      (call) => `${file} has ${call}: nobody can see what it imports`,
+    ),
+  ]);
+}
+
+function importProblem(file: string, specifier: string): string | undefined {
+  const imported = target(file, specifier);
+  // Tests use packages as clients and to make them fail.
+  if (imported === undefined) return file.startsWith('test/') ? undefined : packageObjection(file, specifier);
+  return objection(file, imported) ?? misspelling(file, imported, specifier);
+}
+
+function misspelling(file: string, imported: string, specifier: string): string | undefined {
+  const inside = room(file) === room(imported);
+  if (inside && specifier.startsWith('#')) return 'within one wall the path is relative';
+  return inside || specifier.startsWith('#') ? undefined : 'across a wall the path begins with #';
+}
+
+/** Files that import each other in a loop, each loop as one line. Imports of types count. */
+export function circles(tree: Tree): string[] {
+  const found: string[] = [];
+  const done = new Set<string>();
+  const visit = (file: string, path: readonly string[]): void => {
+    const start = path.indexOf(file);
+    if (start >= 0) found.push([...path.slice(start), file].join(' → '));
+    if (start >= 0 || done.has(file)) return;
+    for (const specifier of specifiers(tree.get(file) ?? '')) {
+      const imported = target(file, specifier);
+      if (imported !== undefined && tree.has(imported)) visit(imported, [...path, file]);
+    }
+    done.add(file);
+  };
+  for (const file of tree.keys()) visit(file, []);
+  return found;
+}
