@@ -138,7 +138,7 @@ export function matches(networks: readonly string[], address: string): boolean {
 function listenAdvice(error: unknown, port: number): string {
   switch (errorCode(error)) {
     case 'EADDRINUSE':
-      return ': another program uses it; stop that one, or choose another port';
+      return ': another program has it; stop that one, or choose another port';
     case 'EACCES':
       return port < 1024 ? ': ports below 1024 need root or the capability CAP_NET_BIND_SERVICE' : '';
     case 'EADDRNOTAVAIL':

@@ -23,7 +23,7 @@ async function setup(t: TestContext, text = of('alice')) {
   const folder = await mkdtemp(join(tmpdir(), 'sealpost-directory-'));
   const file = join(folder, 'users.yaml');
   await writeFile(file, text);
-  const logged: { msg: string; level: number; problems?: string }[] = [];
+  const logged: { msg: string; level: number; error?: string }[] = [];
   const log = pino({ level: 'info' }, { write: (line: string) => void logged.push(JSON.parse(line)) });
   const directory = new ConfiguredDirectory(log);
   t.after(async () => {
@@ -48,9 +48,9 @@ test('a bad version is refused and said once, the last good one stays, the next 
   await directory.open(file);
   await writeFile(file, 'users:\n  - name: mallory\n');
   await until(() => logged.some((l) => l.msg.includes('refused')), 'the refusal');
-  assert.match(logged.at(-1)?.problems ?? '', /users\.yaml:2: users\[0\]\.password: is required/);
+  assert.match(logged.at(-1)?.error ?? '', /users\.yaml:2: users\[0\]\.password: is required/);
   await rm(file);
-  await until(() => logged.some((l) => l.problems?.includes('cannot be read')), 'that it is gone');
+  await until(() => logged.some((l) => l.error?.includes('cannot be read')), 'that it is gone');
   assert.ok(has('alice') && !has('mallory'));
   await writeFile(`${file}.new`, of('dora'));
   await rename(`${file}.new`, file);
