@@ -44,20 +44,20 @@ export class ResolverChain {
 
   /** An answer, NXDOMAIN included. Fails like `ask`, and with `dns-resolver` when the resolvers answer with another rcode. */
   async ask(question: Question): Promise<Response> {
-    let trouble = new SealpostError('dns-resolver', 'this machine has no resolver: set dns.servers');
+    let failure = new SealpostError('dns-resolver', 'this machine has no resolver: set dns.servers');
     for (const server of this.#servers) {
       this.#asked = server;
       try {
         const response = await ask(server, question, this.#timeoutMs, true);
         if (response.rcode === Rcode.NOERROR || response.rcode === Rcode.NXDOMAIN) return response;
-        trouble = new SealpostError('dns-resolver', `answers ${rcodeName(response.rcode)} for ${question.name}`);
+        failure = new SealpostError('dns-resolver', `answers ${rcodeName(response.rcode)} for ${question.name}`);
       } catch (error) {
         this.#servers = [...this.#servers.filter((s) => s !== server), server];
         const text = `was asked for ${question.name}: ${reasonText(error)}`;
-        trouble = new SealpostError(error instanceof SealpostError ? error.code : 'dns-resolver', text);
+        failure = new SealpostError(error instanceof SealpostError ? error.code : 'dns-resolver', text);
       }
     }
-    throw trouble;
+    throw failure;
   }
 }
 

@@ -37,7 +37,7 @@ export type DnsVerdict = {
 export type CheckOptions = { cname?: string; port?: number };
 
 /** What one server returns for a name. */
-type Seen = { server: string; noRoute?: boolean } & ({ texts: string[] } | { alias: string } | { trouble: Judgement });
+type Seen = { server: string; noRoute?: boolean } & ({ texts: string[] } | { alias: string } | { failure: Judgement });
 type Look = { servers: ServerVerdict[]; viaResolver: boolean };
 /** A name to look at; `cname`: the target of the alias that must be there; `path`: the aliases that led to it. */
 type Target = { name: string; cname?: string | undefined; path: readonly string[] };
@@ -88,12 +88,12 @@ async function look(check: Check, target: Target): Promise<Look> {
     // A machine without IPv6 (or IPv4) says nothing about the server.
     const routed = asked.filter((seen) => seen.noRoute !== true);
     const seen = routed.length > 0 ? routed : asked;
-    const reached = seen.some((s) => !('trouble' in s && s.trouble.verdict === 'unreachable'));
+    const reached = seen.some((s) => !('failure' in s && s.failure.verdict === 'unreachable'));
     if (!reached && !authority.configured) return await lookByResolver(check, target);
     return await follow(check, target, seen, authority);
   } catch (error) {
-    const trouble = { server: check.resolver.text, verdict: verdictOf(error), detail: reasonText(error) };
-    return { servers: [trouble], viaResolver: false };
+    const failure = { server: check.resolver.text, verdict: verdictOf(error), detail: reasonText(error) };
+    return { servers: [failure], viaResolver: false };
   }
 }
 
@@ -115,7 +115,7 @@ async function follow(
 }
 
 function judgeSeen(seen: Seen, expected: ExpectedRecord, cname: string | undefined): Judgement {
-  if ('trouble' in seen) return seen.trouble;
+  if ('failure' in seen) return seen.failure;
   if ('alias' in seen) {
     if (cname === undefined || cname === seen.alias) return { verdict: 'ok', detail: `has an alias for ${seen.alias}` };
     return { verdict: 'different', detail: `has an alias (CNAME) for ${seen.alias}, and it must be for ${cname}` };
@@ -129,11 +129,11 @@ async function askServer(check: Check, authority: Authority, server: NamedServer
   try {
     const response = await ask(server, { name, type: Type.TXT }, check.config.timeout);
     const detail = lameness(response, authority);
-    if (detail !== undefined) return { server: server.text, trouble: { verdict: 'error', detail } };
+    if (detail !== undefined) return { server: server.text, failure: { verdict: 'error', detail } };
     return { server: server.text, ...recordsIn(response, name) };
   } catch (error) {
-    const trouble = { verdict: verdictOf(error), detail: `cannot be asked: ${reasonText(error)}` };
-    return { server: server.text, trouble, noRoute: errorCode(error) === 'dns-no-route' };
+    const failure = { verdict: verdictOf(error), detail: `cannot be asked: ${reasonText(error)}` };
+    return { server: server.text, failure, noRoute: errorCode(error) === 'dns-no-route' };
   }
 }
 

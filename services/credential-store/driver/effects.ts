@@ -7,7 +7,7 @@ import type { Records } from '../records/records.ts';
 /** How long the record of a replaced key stays in DNS, and how long its empty one. */
 export type Timing = { retireAfterMs: number; keepRevokedMs: number };
 
-/** Everything that the driver reads and does outside of itself; `node-effects.ts` does it for real. */
+/** Everything that the driver reads and does: node-effects.ts on a running node, other ones in tests. */
 export type DriverEffects = {
   node: string;
   /** ms since 1970 */

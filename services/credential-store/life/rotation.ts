@@ -23,7 +23,7 @@ import { withoutScheduleProblem } from './schedule.ts';
  *   switched   every live signer signs with the new keys; both sign, for `sideBySide` ms
  *   ended      done: the old keys are retiring; or rolled back: they sign alone, the new ones are retired or retiring
  *
- * While it is `frozen` it makes none of these transitions; a revocation goes on. A rollback is possible in each state,
+ * While it is `frozen` it makes none of these transitions; a revocation continues. A rollback is possible in each state,
  * also when the rotation is done, until the private key of an old key is erased.
  */
 

@@ -25,17 +25,17 @@ export function claim(record: DomainRecord, node: string): DomainRecord {
 
 /** Every live signer can use the key. */
 export function replicated(record: DomainRecord, selector: string, at: At): DomainRecord {
-  return advance(record, selector, 'created', 'replicated', at);
+  return advance(record, selector, { from: 'created', to: 'replicated' }, at);
 }
 
 /** The TXT record of the key is written, or has appeared. */
 export function published(record: DomainRecord, selector: string, at: At): DomainRecord {
-  return advance(record, selector, 'replicated', 'published', at);
+  return advance(record, selector, { from: 'replicated', to: 'published' }, at);
 }
 
 /** Every authoritative server returns the record. */
 export function proven(record: DomainRecord, selector: string, at: At): DomainRecord {
-  return advance(record, selector, 'published', 'proven', at);
+  return advance(record, selector, { from: 'published', to: 'proven' }, at);
 }
 
 /** Sign with these keys from now on: the new keys of a rotation all together. */
@@ -45,7 +45,7 @@ export function activated(record: DomainRecord, selectors: readonly string[], at
     if (key.state !== 'retiring' || !key.activate) assertState(record, key, 'proven');
   }
   assertNotFrozen(record, selectors);
-  return enterAll(record, selectors, 'active', at);
+  return enterAll(record, selectors, { to: 'active' }, at);
 }
 
 /** Every live signer signs with the new keys of the rotation; `revision` is that of the store. */
@@ -88,13 +88,13 @@ export function retired(record: DomainRecord, selector: string, at: At): DomainR
   if (key.until === undefined || key.until > at.now || key.activate) {
     throw wrongState(record, key, 'it is too early to retire it');
   }
-  return advance(record, selector, 'retiring', 'retired', at);
+  return advance(record, selector, { from: 'retiring', to: 'retired' }, at);
 }
 
 /** Every server returns the revoked record, or the key never signed. The record stays for `keepRevokedMs`. */
 export function revoked(record: DomainRecord, selector: string, at: At & { keepRevokedMs: number }): DomainRecord {
   const until = keyOf(record, selector).signed ? at.now + at.keepRevokedMs : undefined;
-  return advance(record, selector, 'retired', 'revoked', at, until);
+  return advance(record, selector, { from: 'retired', to: 'revoked', until }, at);
 }
 
 /** No server has the record any more. */
@@ -133,28 +133,19 @@ export function noteProblem(
   return permanent ? withKeyEvent(noted, selectors, at, `${selectors.join(', ')} stuck: ${text}`) : noted;
 }
 
-function advance(
-  record: DomainRecord,
-  selector: string,
-  from: KeyState,
-  to: KeyState,
-  at: At,
-  until?: number,
-): DomainRecord {
+/** `until`: the time that belongs to the new state, where it has one. */
+type Entry = { to: KeyState; until?: number | undefined };
+
+function advance(record: DomainRecord, selector: string, entry: Entry & { from: KeyState }, at: At): DomainRecord {
+  const { from } = entry;
   assertState(record, keyOf(record, selector), from);
   if (from !== 'retiring' && from !== 'retired') assertNotFrozen(record, [selector]);
-  return enterAll(record, [selector], to, at, until);
+  return enterAll(record, [selector], entry, at);
 }
 
-function enterAll(
-  record: DomainRecord,
-  selectors: readonly string[],
-  state: KeyState,
-  at: At,
-  until?: number,
-): DomainRecord {
-  const told = withKeyEvent(record, selectors, at, `${selectors.join(', ')} ${areOrIs(selectors)} ${state}`);
-  return withKeys(told, selectors, (k) => enter(k, state, at.now, until));
+function enterAll(record: DomainRecord, selectors: readonly string[], { to, until }: Entry, at: At): DomainRecord {
+  const told = withKeyEvent(record, selectors, at, `${selectors.join(', ')} ${areOrIs(selectors)} ${to}`);
+  return withKeys(told, selectors, (k) => enter(k, to, at.now, until));
 }
 
 function assertState(record: DomainRecord, key: KeyRecord, state: KeyState): void {

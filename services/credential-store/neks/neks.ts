@@ -50,7 +50,7 @@ export class Neks {
           `the store has none yet, and several are configured, ${describeNeks(neks)}: say which one with "sealpost keymgmt create credstore <name>"`,
         );
       }
-      list = await this.#initialize(nek, (begun) => begun);
+      list = await this.#initialize(nek, (list) => list);
     }
     const current = findNek(neks, list.current);
     if (current === undefined) throw mismatch([entryOf(list, list.current)], neks);
@@ -60,8 +60,8 @@ export class Neks {
   /** Initialize the store with a NEK. Fails with `exists` when it is initialized, `no-nek` when this node has no NEK of the name. */
   async use(name: string): Promise<NekStatus> {
     const nek = named(await this.#configured(), name);
-    const list = await this.#initialize(nek, (begun) => {
-      const current = describeNek(entryOf(begun, begun.current));
+    const list = await this.#initialize(nek, (existing) => {
+      const current = describeNek(entryOf(existing, existing.current));
       throw new SealpostError(
         'exists',
         `the store already uses NEK ${current}: "sealpost keymgmt rotate nek <name>" replaces it`,
@@ -71,14 +71,14 @@ export class Neks {
   }
 
   /** Record the first NEK; where there is a list by now, the result is that of `otherwise`. */
-  async #initialize(nek: Nek, otherwise: (begun: NekList) => NekList): Promise<NekList> {
+  async #initialize(nek: Nek, otherwise: (existing: NekList) => NekList): Promise<NekList> {
     const { records, log } = this.#deps;
     const neks = await this.#configured();
     const first = { name: nek.name, fingerprint: nek.fingerprint, since: Date.now() };
     let mine = false;
-    const { neks: list } = await records.updateNeks((begun) => {
-      mine = begun === undefined;
-      if (begun !== undefined) return otherwise(begun);
+    const { neks: list } = await records.updateNeks((existing) => {
+      mine = existing === undefined;
+      if (existing !== undefined) return otherwise(existing);
       // Never initialize the store beside keys that nobody can open.
       assertOpenable(records, neks);
       return { neks: [first], current: nek.fingerprint };

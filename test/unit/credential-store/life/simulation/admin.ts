@@ -19,7 +19,7 @@ import type { Cluster } from './cluster.ts';
 import type { Invariants } from './invariants.ts';
 import { nameOf, type SimulatedNode } from './node.ts';
 
-/** Administrators: they give orders at random nodes, and publish by hand what is to be published by hand. */
+/** Administrators: they give orders at random nodes, and publish records by hand. */
 
 type Change = (record: DomainRecord) => DomainRecord;
 
@@ -50,16 +50,16 @@ const REFUSED = new Set([
   'no-selector',
 ]);
 
-/** One order. Whatever it meets but a refusal is a violation. */
+/** One order. Any failure other than a refusal is a violation. */
 export async function giveOrder(cluster: Cluster, checks: Invariants): Promise<void> {
   const { chance } = cluster;
   const node = chance.of(cluster.nodes);
   if (!node.up) return;
   const [domain] = chance.of([...cluster.domains]);
-  const forced = chance.is(0.1);
+  const force = chance.is(0.1);
   const order = cluster.log.get(domain) === undefined ? 'create' : chance.of(DRAWN);
   try {
-    await carryOut(cluster, node, domain, order, forced);
+    await carryOut(cluster, node, { order, domain, force });
     checks.count(order);
   } catch (error) {
     if (!REFUSED.has(errorCode(error) ?? '')) checks.violated(`${order} of ${domain}: ${errorText(error)}`);
@@ -69,9 +69,7 @@ export async function giveOrder(cluster: Cluster, checks: Invariants): Promise<v
 async function carryOut(
   cluster: Cluster,
   node: SimulatedNode,
-  domain: string,
-  order: Order,
-  force: boolean,
+  { order, domain, force }: { order: Order; domain: string; force: boolean },
 ): Promise<void> {
   const { chance } = cluster;
   const at = { now: node.wallClock, node: node.name };
@@ -114,7 +112,7 @@ async function create(cluster: Cluster, node: SimulatedNode, domain: string): Pr
   const { chance } = cluster;
   const algorithm = chance.of(['rsa-2048', 'rsa-2048', 'ed25519'] as const);
   const [selector = ''] = cluster.selectors(node.records.get(domain), domain, [algorithm], node);
-  const key = cluster.newKey(domain, selector, algorithm, node, true);
+  const key = cluster.newKey(domain, selector, algorithm, node);
   const wish = chance.of([true, false, undefined]);
   const writer = { node: node.name, life: node.life, role: 'admin' as const, forced: false };
   await node.update(
@@ -133,7 +131,7 @@ async function write_(node: SimulatedNode, domain: string, forced: boolean, chan
   await node.update(domain, changed, writer);
 }
 
-/** Go on with everything that is frozen or has stopped. */
+/** Resume everything that is frozen or stuck. */
 export async function resumeAll(cluster: Cluster): Promise<void> {
   const node = cluster.nodes.find((n) => n.up);
   for (const { domain } of cluster.log.all()) {

@@ -70,21 +70,21 @@ export class Cluster {
     throw new SealpostError('timeout', `${name} does not answer`);
   }
 
-  newKey(domain: string, selector: string, algorithm: KeyAlgorithm, node: SimulatedNode, activate: boolean): KeyRecord {
+  newKey(domain: string, selector: string, algorithm: KeyAlgorithm, node: SimulatedNode): KeyRecord {
     const id = `key${++this.#keys}`;
     const now = node.wallClock;
     const wrapped = { version: 1 as const, nek: 'nek', nekFingerprint: 'nf', iv: id, tag: id, data: id };
     const publication = this.domains.get(domain) ?? { by: 'none' as const };
     return {
       ...{ selector, algorithm, state: 'created', created: now, since: now, fingerprint: id, publicKey: id },
-      ...{ activate, signed: false, publication, ttl: 2, wrapped },
+      ...{ activate: true, signed: false, publication, ttl: 2, wrapped },
     };
   }
 
   successors(record: DomainRecord, node: SimulatedNode): KeyRecord[] {
     const algorithms = record.keys.filter((k) => k.state === 'active').map((k) => k.algorithm);
     const selectors = this.selectors(record, record.domain, algorithms, node);
-    return algorithms.map((algorithm, i) => this.newKey(record.domain, selectors[i] ?? '', algorithm, node, true));
+    return algorithms.map((algorithm, i) => this.newKey(record.domain, selectors[i] ?? '', algorithm, node));
   }
 
   selectors(
