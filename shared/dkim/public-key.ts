@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
-import { type KeyAlgorithm, type KeyType, keyTypeOf, keyTypeOfKey } from './algorithms.ts';
+import { isKeyType, type KeyAlgorithm, type KeyType, keyTypeOf } from './algorithms.ts';
 
 /** Public DKIM keys as DNS has them: the decoded value of p= in the key record. */
 
@@ -12,11 +12,12 @@ const OMITTED: Readonly<Record<KeyType, Buffer>> = {
   ed25519: Buffer.from('302a300506032b6570032100', 'hex'),
 };
 
-/** The bytes of p=. `key` may be the private key. */
+/** The bytes of p=, for a key of another type its whole SubjectPublicKeyInfo. `key` may be the private key. */
 export function publishedBytes(key: KeyObject): Buffer {
   const publicKey = key.type === 'private' ? createPublicKey(key) : key;
   const spki = publicKey.export({ type: 'spki', format: 'der' });
-  return spki.subarray(OMITTED[keyTypeOfKey(publicKey)].length);
+  const type = publicKey.asymmetricKeyType ?? '';
+  return isKeyType(type) ? spki.subarray(OMITTED[type].length) : spki;
 }
 
 /** SHA-256 of the bytes of p= in pairs of hex digits: `AB:CD:…`. */

@@ -29,7 +29,7 @@ const HANDED_ON: Partial<Record<ContractName, Reasons>> = {
   member: { 'no-router': 'a drain begins with router.queue-drain' },
 };
 
-const STEP = 'ends a step in the life of a key, which is tried again';
+const TRANSITION = 'ends a transition in the life of a key, which is tried again';
 const VERDICT = 'is a verdict in what is seen of a record';
 const START = 'ends the start of the service';
 const CLAIM = 'ends a claim in the cluster, which is tried again';
@@ -40,13 +40,13 @@ const BUG = 'is a bug, and answered as internal';
 /** Thrown in a service, and no answer of it: why not. */
 const INTERNAL: Record<ContractName, Reasons> = {
   'credential-store': {
-    closed: STEP,
-    'cut-off': STEP,
-    late: STEP,
-    waiting: STEP,
-    'dns-refused': STEP,
-    'dns-failed': STEP,
-    'dns-forged': STEP,
+    closed: TRANSITION,
+    'cut-off': TRANSITION,
+    late: TRANSITION,
+    waiting: TRANSITION,
+    'dns-refused': TRANSITION,
+    'dns-failed': TRANSITION,
+    'dns-forged': TRANSITION,
     'proof-failed': 'ends such a step, or is told in the reply of key-verify',
     'dns-alias': VERDICT,
     'dns-malformed': VERDICT,
