@@ -131,9 +131,9 @@ class Listeners {
     stopped.finally(() => this.#leaving.delete(stopped));
   }
 
-  #rearm(timeout: number): void {
+  #rearm(timeoutMs: number): void {
     for (const { connections } of this.#open.values()) {
-      for (const connection of connections) connection.rearm(timeout);
+      for (const connection of connections) connection.rearm(timeoutMs);
     }
   }
 }

@@ -11,8 +11,8 @@ import type { RelayRules } from './relay/relay-rules.ts';
 import type { Step } from './verdict.ts';
 
 /**
- * What is known when the checks of a phase run. Whatever takes time (DNS, a password hash) was done before, so that a
- * check only looks at values.
+ * What is known when the checks of a phase run. What takes time (DNS, a password hash) was done before, so that a check
+ * only looks at values.
  */
 
 /** undefined: the users file could not be read; null: none is configured. */
@@ -79,7 +79,7 @@ export type Accepted = {
 
 export type Phase = keyof PolicyFacts;
 
-/** A pure function. `accepted` is what the phase accepts with as far as the checks before this one settled it. */
+/** A pure function. `accepted` is what the phase would accept with after the checks before this one. */
 export type PolicyCheck<P extends Phase> = (facts: PolicyFacts[P], accepted: Accepted[P]) => Step<Accepted[P]>;
 
 export type PolicyVerdict<P extends Phase> = ({ action: 'accept'; why: string[] } & NonNullable<Accepted[P]>) | Refusal;

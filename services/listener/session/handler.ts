@@ -9,7 +9,7 @@ import type { SessionLog } from './session-log.ts';
 import type { CommandResult } from './session-reply.ts';
 import type { MailTransaction } from './transaction.ts';
 
-/** What a command is, and what it may see and do of the session that it runs in. */
+/** What a command is, and what it may see of the session that it runs in and do to it. */
 
 /** What policy can be asked. */
 export type PolicyQuestion = keyof Calls<'listener', 'policy'>;

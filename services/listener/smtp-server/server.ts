@@ -12,7 +12,7 @@ import { LineStream, type MessageSink } from './stream.ts';
  * and STARTTLS), and carries a socket from its opening to its close with time-outs and half-closed ends. Commands,
  * replies and message text are not the library's: `Session` answers, `LineStream` reads.
  *
- * Leans on these internals of smtp-server 3.21.6, which is why that version is pinned exactly
+ * Relies on these internals of smtp-server 3.21.6, which is why that version is pinned exactly
  * (`test/unit/listener/smtp-server/server.test.ts` fails when they change):
  * - server: `connect()` is called with every socket that is ready to speak; `updateSecureContext()` is called by the
  *   constructor and would load a certificate whose private key is public; TLS sockets are made with
@@ -167,8 +167,8 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
   }
 
   /** The time-out of the configuration has changed. */
-  rearm(timeout: number): void {
-    this._socket.setTimeout(timeout);
+  rearm(timeoutMs: number): void {
+    this._socket.setTimeout(timeoutMs);
   }
 
   override _onClose(): void {

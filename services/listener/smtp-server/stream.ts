@@ -6,9 +6,9 @@ import { DataDecoder, type Defect } from '../parsers/data-decoder.ts';
  * The parser of smtp-server, with its own reading of lines and of message text put in place of the library's, which
  * takes bare LF for a line end, closes on a long line, and copies each message through a stream byte by byte.
  *
- * Leans on these internals of smtp-server 3.21.6 (pinned exactly; `test/unit/listener/smtp-server/server.test.ts` fails when they
- * change): the connection pipes its socket into whatever `_createParser()` returned, sets `isClosed` when nothing more
- * may be run, and the stream's own constructor calls `_flushData()` on 'finish'.
+ * Relies on these internals of smtp-server 3.21.6 (pinned exactly; `test/unit/listener/smtp-server/server.test.ts` fails
+ * when they change): the connection pipes its socket into what `_createParser()` returned, sets `isClosed` when nothing
+ * more may be run, and the stream's own constructor calls `_flushData()` on 'finish'.
  *
  * States: `lines` → (`startMessage`) → `message` → (end of the text) → `lines`. In both, `#waiting` says that nothing is
  * read until `proceed` is called: a command is running, or the message cannot take more. Meanwhile the callback of

@@ -26,19 +26,20 @@ const TROUBLE_TTL_MS = 30_000;
  * Names of clients by forward-confirmed reverse DNS: a PTR name counts only if it leads back to the address
  * (DOMINO R4), because the owner of the address writes its PTR record.
  *
- * An address is: unknown → asked (look-ups meanwhile share the one query) → known until it expires → unknown. The least recently learned address makes room for a new one.
+ * An address is: unknown → asked (look-ups meanwhile share the one query) → known until it expires → unknown. The least
+ * recently learned address makes room for a new one.
  */
 export class ReverseDns {
   readonly #resolver: Resolver;
-  readonly #wait: number;
+  readonly #waitMs: number;
   readonly #log: Logger;
   readonly #known = new BoundedMap<string, Answer>(MAX_ENTRIES);
   readonly #asked = new Map<string, Promise<ClientName>>();
 
   /** `servers`: address or address:port, empty for the system's. `timeout` in ms; never waits longer than 2 s. */
   constructor(dns: { servers: readonly string[]; timeout: number }, log: Logger) {
-    this.#wait = Math.min(dns.timeout, MAX_WAIT_MS);
-    this.#resolver = new Resolver({ timeout: Math.max(1, Math.floor(this.#wait / 2)), tries: 2 });
+    this.#waitMs = Math.min(dns.timeout, MAX_WAIT_MS);
+    this.#resolver = new Resolver({ timeout: Math.max(1, Math.floor(this.#waitMs / 2)), tries: 2 });
     if (dns.servers.length > 0) this.#resolver.setServers(dns.servers);
     this.#log = log;
   }
@@ -64,7 +65,7 @@ export class ReverseDns {
   async #ask(address: string, parsed: ClientAddress): Promise<ClientName> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<Answer>((resolve) => {
-      timer = setTimeout(() => resolve(expiring(undefined, TROUBLE_TTL_MS)), this.#wait);
+      timer = setTimeout(() => resolve(expiring(undefined, TROUBLE_TTL_MS)), this.#waitMs);
     });
     const answer = await Promise.race([this.#resolve(address, parsed), late]);
     clearTimeout(timer);
@@ -82,10 +83,10 @@ export class ReverseDns {
       const answers = await Promise.allSettled(names.map((name) => this.#confirm(name, address, parsed.kind())));
       for (const answer of answers)
         if (answer.status === 'fulfilled' && answer.value !== undefined) return answer.value;
-      const trouble = answers.find((a) => a.status === 'rejected' && !saysNo(a.reason));
+      const trouble = answers.find((a) => a.status === 'rejected' && !isNegative(a.reason));
       return trouble === undefined ? expiring(null, NEGATIVE_TTL_MS) : expiring(undefined, TROUBLE_TTL_MS);
     } catch (error) {
-      if (saysNo(error)) return expiring(null, NEGATIVE_TTL_MS);
+      if (isNegative(error)) return expiring(null, NEGATIVE_TTL_MS);
       this.#log.debug({ peer: address, error: errorText(error) }, 'reverse DNS failed; the client goes without a name');
       return expiring(undefined, TROUBLE_TTL_MS);
     }
@@ -102,8 +103,8 @@ export class ReverseDns {
   }
 }
 
-function expiring(name: ClientName, ttl: number): Answer {
-  return { name, expires: Date.now() + ttl };
+function expiring(name: ClientName, ttlMs: number): Answer {
+  return { name, expires: Date.now() + ttlMs };
 }
 
 /** The name that has the PTR records of an address (RFC 1035 §3.5, RFC 3596 §2.5). */
@@ -114,7 +115,7 @@ function pointerName(address: ClientAddress): string {
 }
 
 /** DNS answered that there is nothing, as opposed to not answering. */
-function saysNo(error: unknown): boolean {
+function isNegative(error: unknown): boolean {
   const code = errorCode(error);
   return code === 'ENOTFOUND' || code === 'ENODATA';
 }

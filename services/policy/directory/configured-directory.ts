@@ -8,8 +8,8 @@ import { DirectoryFile } from './directory-file.ts';
  *
  * - none: no users file is configured; `current` is null.
  * - following: `current` is that file's last good version.
- * - changing: another file is read for the first time; the previous directory stays in use until that is done. Then following,
- *   or, where it cannot be read, unavailable.
+ * - changing: another file is read for the first time; the previous directory stays in use until that is done. Then
+ *   following, or, where the file cannot be read, unavailable.
  * - unavailable: `current` is undefined, and what needs it is deferred (4xx). The file is watched all the
  *   same: a good version leads to following.
  */

@@ -6,7 +6,7 @@ import { needs } from '#test/kit/runner/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { startListener } from '#test/unit/listener/harness.ts';
 
-/** SMTP clients that others wrote, against a listener with a policy and a router in memory. */
+/** Third-party SMTP clients, against a listener with a policy and a router in memory. */
 
 async function swaks(port: number, ...args: string[]): Promise<string> {
   const common = ['--server', '127.0.0.1', '--port', String(port), '--ehlo', 'client.test', '--timeout', '10'];

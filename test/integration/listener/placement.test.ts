@@ -25,7 +25,7 @@ async function queuedAt(node: SealpostNode): Promise<number> {
   return queue.active + queue.deferred;
 }
 
-test('mail goes past a full and a hanging router to one that takes it, also when that one has much to do', {
+test('mail goes past a full and a hanging router to one that takes it, even if that one is busy', {
   ...needs('nats-server'),
   timeout: 180_000,
 }, async () => {

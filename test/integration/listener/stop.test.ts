@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Dialogue, startListener } from '#test/unit/listener/harness.ts';
 
-/** Here and not with the other tests of a stop, since it waits for the whole grace of ten seconds. */
-test('stop: who waits for a reply when the grace is over is told to come back', async () => {
+/** Apart from the other tests of a stop, because it waits for the whole grace period of ten seconds. */
+test('stop: a client that waits for a reply when the grace period is over is told to come back', async () => {
   await using server = await startListener();
   const never = Promise.withResolvers<void>();
   server.router.committing = never.promise;

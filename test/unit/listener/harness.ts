@@ -187,7 +187,7 @@ export async function startListener(setUp: SetUp = {}) {
   };
 }
 
-/** An SMTP client that says and hears exactly what a test tells it. */
+/** An SMTP client that sends and expects exactly what a test tells it. */
 export class Dialogue implements Disposable {
   socket: Socket;
   #received = '';

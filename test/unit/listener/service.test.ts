@@ -37,7 +37,7 @@ test('start fails with a clear error when a port is taken', async () => {
   other.close();
 });
 
-test('listeners come, change and go with the configuration', async () => {
+test('listeners open, change and close with the configuration', async () => {
   await using server = await startListener();
   const { settings } = server;
   const [mx] = settings.current.listeners;
@@ -65,7 +65,7 @@ test('listeners come, change and go with the configuration', async () => {
   await assert.rejects(Dialogue.connect(second), { code: 'ECONNREFUSED' });
 });
 
-test('stop: idle sessions hear it at once, a message under way is finished', async () => {
+test('stop: idle sessions end immediately, a message under way is finished', async () => {
   await using server = await startListener();
   using idle = await Dialogue.greeted(server.port);
   using inEnvelope = await Dialogue.greeted(server.port);
@@ -94,7 +94,7 @@ test('PROXY protocol: from the networks that speak it, the client is who they sa
   await using server = await startListener({ listener: { proxy: ['127.0.0.0/8'] } });
   using client = await server.connect();
   client.write('PROXY TCP4 192.0.2.7 198.51.100.1 40000 25\r\nEHLO client.test\r\n');
-  // What comes behind the header without waiting for the greeting is too early.
+  // What follows the header without waiting for the greeting is too early.
   assert.match(await client.reply(), /^(220|421 4\.7\.0)/);
   using polite = await server.connect();
   polite.write('PROXY TCP6 2001:DB8::7 2001:db8::1 40000 25\r\n');
@@ -111,7 +111,7 @@ test('PROXY protocol: from the networks that speak it, the client is who they sa
   assert.match(await liar.rest(), /BAD/);
 });
 
-test('PROXY from elsewhere is no command', async () => {
+test('a PROXY line from any other address is not a command', async () => {
   await using server = await startListener({ listener: { proxy: ['10.0.0.0/8'] } });
   using client = await server.connect();
   await client.reply();

@@ -20,7 +20,7 @@ test('the first refusal ends the phase, and its reasons come after those of the 
   assert.ok(verdict.action === 'reject' && verdict.reply.code === 554);
 });
 
-test('a client without log-in hears of that, whatever else is wrong', () => {
+test('a client that has not logged in is told so, whatever else is wrong', () => {
   const session = facts({ kind: 'submission' });
   const verdict = decide('sender', {
     session,

@@ -130,7 +130,7 @@ test('the added fields are well formed', () => {
   ]);
 });
 
-test('mail of users and trusted hosts originates here, other mail does not', () => {
+test('mail of users and trusted hosts originates at this server, other mail does not', () => {
   const originating = (who: SessionFacts) => {
     const verdict = ask(who, 'From: alice@example.com\n\n');
     return verdict.action === 'accept' && verdict.originating;

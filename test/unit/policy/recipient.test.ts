@@ -115,7 +115,7 @@ for (const [who, users, address, expected, title] of TABLE) {
   });
 }
 
-test('the refusal has the words that monitoring looks for, and tells its steps in order', () => {
+test('the refusal has the words that monitoring looks for, and gives its steps in order', () => {
   const verdict = ask(outside, 'x@far.test', USERS);
   assert.ok(verdict.action === 'reject');
   assert.equal(verdict.reply.text, 'Relay rejected for policy reasons');

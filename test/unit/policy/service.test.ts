@@ -21,7 +21,7 @@ async function setup(t: TestContext, users: string | null = USERS) {
   const input = (more: Record<string, unknown> = {}) =>
     config({
       domains: [{ name: 'example.com', local: true }],
-      // Nobody answers there: reverse DNS must not hold up anything that is asked here.
+      // Nothing answers there: reverse DNS must not hold up anything in these tests.
       dns: { servers: ['127.0.0.1:1'], timeout: '100ms' },
       ...(users === null ? {} : { directory: { users: file } }),
       ...more,
@@ -106,7 +106,7 @@ test('an unknown user costs as much time as a wrong password', async (t) => {
   assert.ok(unknown > known / 3 && unknown < known * 3, `${known} ms known, ${unknown} ms unknown`);
 });
 
-test('more logins than can wait are told to come back', async (t) => {
+test('more log-ins than can wait get a temporary refusal', async (t) => {
   const { policy, lines } = await setup(t);
   const verdicts = await Promise.all(
     Array.from({ length: 150 }, () => policy['user-authenticate'](login('alice'), bytes('secret'))),
@@ -137,7 +137,7 @@ test('a users file that cannot be read stops the start', async () => {
   await service.stop();
 });
 
-test('a changed configuration is in force at once; a bad users file defers logins', async (t) => {
+test('a changed configuration is in force immediately; a bad users file defers log-ins', async (t) => {
   const { policy, settings, input, file } = await setup(t);
   const ask = () =>
     policy['recipient-check']({ facts: facts(), reversePath: '', recipient: { address: 'x@partner.test' } });

@@ -52,7 +52,7 @@ for (const [address, expected, why] of NAMES) {
   test(`${address}: ${why}`, async () => assert.equal(await dns().lookup(address), expected));
 }
 
-test('a known client is answered at once, without a promise; clients that come together share one look-up', async () => {
+test('a known client has its name without a promise; concurrent look-ups share one query', async () => {
   const names = dns();
   const [one, two] = [names.lookup('192.0.2.1'), names.lookup('192.0.2.1')];
   assert.ok(one instanceof Promise);

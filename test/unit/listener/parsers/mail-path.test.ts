@@ -57,7 +57,7 @@ test('postmaster without a domain is a recipient only', () => {
   assert.deepEqual(parsePath('<POSTmaster> X', true), { address: 'postmaster', rest: ' X' });
 });
 
-test('what follows the path is handed on', () => {
+test('what follows the path is returned', () => {
   assert.deepEqual(parsePath('<a@x.test> SIZE=1', false), { address: 'a@x.test', rest: ' SIZE=1' });
 });
 

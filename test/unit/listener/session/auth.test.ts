@@ -155,7 +155,7 @@ test('success and failure are logged with user and host, never with what was sen
   for (const text of ['secret', 'wrong', GOOD, BAD, base64('secret')]) assert.ok(!log.includes(text), text);
 });
 
-test('the name that policy gave counts from then on', async () => {
+test('the name that policy gave is the user from then on', async () => {
   await using server = await startListener({
     ...submission,
     policy: { 'user-authenticate': async () => ({ action: 'accept', user: 'alice@example.com', why: [] }) },
@@ -167,7 +167,7 @@ test('the name that policy gave counts from then on', async () => {
   assert.equal(server.router.messages[0]?.origin.user, 'alice@example.com');
 });
 
-test('wrong passwords are answered late, and the third ends the session', async () => {
+test('wrong passwords get a late reply, and the third ends the session', async () => {
   await using server = await startListener(submission);
   using client = await Dialogue.greeted(server.port);
   const began = performance.now();
@@ -181,7 +181,7 @@ test('wrong passwords are answered late, and the third ends the session', async 
   );
 });
 
-test('a directory that is away is no wrong password', async () => {
+test('a directory that is not available is not a wrong password', async () => {
   let tries = 0;
   await using server = await startListener({
     ...submission,
@@ -210,7 +210,7 @@ const OFFERS: [kind: string, auth: string | undefined, offered: boolean, reply: 
 ];
 
 for (const [kind, auth, offered, reply] of OFFERS) {
-  test(`clear text, no TLS to be had: ${kind} with auth ${auth ?? 'not set'}`, async () => {
+  test(`clear text, no TLS available: ${kind} with auth ${auth ?? 'not set'}`, async () => {
     await using server = await startListener({ listener: { kind, ...(auth && { auth }) } });
     using client = await server.connect();
     await client.reply();
@@ -227,13 +227,13 @@ test('base64 is decoded strictly', () => {
   }
 });
 
-test('user names are UTF-8 text of a length that can be', () => {
+test('user names are UTF-8 text of a plausible length', () => {
   assert.equal(userName(Buffer.from('jörg@example.com')), 'jörg@example.com');
   for (const bytes of [Buffer.alloc(0), Buffer.from([0xff]), Buffer.from('a\x07'), Buffer.alloc(256, 'a')]) {
     assert.equal(userName(bytes), undefined);
   }
 });
 
-test('a fourth part behind the password is no password', () => {
+test('a fourth part after the password is not a password', () => {
   assert.equal(parsePlain(Buffer.from('\0a\0b\0c')), undefined);
 });

@@ -204,7 +204,7 @@ for (const [operation, code, reply] of ROUTER_TROUBLE) {
   });
 }
 
-test('what policy says about the message is said as given, and nothing is kept', async () => {
+test('the reply of policy about the message is sent as given, and nothing is kept', async () => {
   await using server = await startListener({
     policy: {
       'message-check': async () => ({
@@ -239,7 +239,7 @@ test('a message too large is refused at its end, given up at once, and the sessi
   assert.equal(await client.reply(), '250 2.0.0 OK');
 });
 
-test('a message as large as may be', async () => {
+test('a message exactly as large as the limit', async () => {
   await using server = await startListener({ config: { limits: { 'message-size': '64KB' } } });
   using client = await atData(server.port);
   // Transparency dots are no part of the size (RFC 1870 §2).
@@ -325,7 +325,7 @@ test('a message that is complete is kept although its client is gone', async () 
   });
 });
 
-test('the log tells about every message by session, queue id and trace', async () => {
+test('the log names every message by session, queue id and trace', async () => {
   await using server = await startListener();
   using client = await atData(server.port);
   await client.say('Subject: secret\r\n\r\nsecret body\r\n.');

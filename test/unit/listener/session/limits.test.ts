@@ -61,7 +61,7 @@ test('refused commands', async () => {
   );
 });
 
-test('recipients that one bus message would not carry wait for another transaction', async () => {
+test('recipients that do not fit into one bus message wait for another transaction', async () => {
   await using server = await startListener(limits({ recipients: 5000 }));
   using client = await Dialogue.greeted(server.port);
   client.write('MAIL FROM:<a@b.test>\r\n');

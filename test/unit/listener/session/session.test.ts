@@ -249,7 +249,7 @@ test('octets that are not UTF-8 in an address', async () => {
   assert.equal(await client.reply(), '500 5.5.2 Command is not valid UTF-8');
 });
 
-test('verdicts of policy are said as given, on every command', async () => {
+test('verdicts of policy are sent as given, on every command', async () => {
   const refuse = (code: number, enhanced: string, text: string) => async () => ({
     action: 'reject' as const,
     reply: { code, enhanced, text },
@@ -293,7 +293,7 @@ test('a reply is one line whatever its text', async () => {
   assert.equal(await client.say('MAIL FROM:<a@b.test>'), '450 4.7.1 a  250 b');
 });
 
-test('a client that policy refuses hears why and is gone', async () => {
+test('a client that policy refuses gets the reply and is disconnected', async () => {
   const reply = { code: 554, enhanced: '5.7.1', text: 'Go away' };
   await using server = await startListener({
     policy: { 'client-check': async () => ({ action: 'reject', reply, why: [] }) },
@@ -302,7 +302,7 @@ test('a client that policy refuses hears why and is gone', async () => {
   assert.equal(await client.rest(), '554 5.7.1 Go away\r\n');
 });
 
-test('with policy away nobody gets in, and nothing is refused for good', async () => {
+test('without policy nobody gets in, and nothing is refused permanently', async () => {
   let away = true;
   const answer = async <T>(verdict: T) => {
     if (away) throw new SealpostError('unavailable', 'no policy service answers');
@@ -361,7 +361,7 @@ test('pipelined commands are answered in order, QUIT ends what follows', async (
   assert.equal(await client.rest(), '250 2.0.0 OK\r\n221 2.0.0 Bye\r\n');
 });
 
-test('a client that closes its side behind the last command still hears the replies', async () => {
+test('a client that closes its side after the last command still gets the replies', async () => {
   await using server = await startListener();
   using client = await Dialogue.greeted(server.port);
   await client.sayAll('MAIL FROM:<a@b.test>', 'RCPT TO:<c@d.test>', 'DATA');
@@ -369,7 +369,7 @@ test('a client that closes its side behind the last command still hears the repl
   assert.match(await client.rest(), /^250 2\.0\.0 Queued as Q1\r\n$/);
 });
 
-test('a line without its end is no command', async () => {
+test('a line without its end is not a command', async () => {
   await using server = await startListener();
   using client = await Dialogue.greeted(server.port);
   client.socket.end('MAIL FROM:<a@b.test>');
@@ -388,7 +388,7 @@ const LINES: [name: string, line: string, reply: string, closes: boolean][] = [
 ];
 
 for (const [name, line, reply, closes] of LINES) {
-  test(`line that is no command: ${name}`, async () => {
+  test(`line that is not a command: ${name}`, async () => {
     await using server = await startListener();
     using client = await Dialogue.greeted(server.port);
     client.write(`${line}NOOP\r\n`);
@@ -397,7 +397,7 @@ for (const [name, line, reply, closes] of LINES) {
   });
 }
 
-test('who talks before the greeting is sent away', async () => {
+test('a client that talks before the greeting is sent away', async () => {
   let greet: (() => void) | undefined;
   const wait = new Promise<void>((resolve) => {
     greet = resolve;

@@ -27,7 +27,7 @@ function subject(client: Dialogue): string {
   return client.socket.getPeerX509Certificate()?.subject ?? '';
 }
 
-test('STARTTLS begins the session anew', async () => {
+test('STARTTLS resets the session', async () => {
   await using given = await withTls({ kind: 'submission', tls: 'starttls' });
   using client = await given.server.connect();
   await client.reply();
@@ -51,7 +51,7 @@ test('STARTTLS begins the session anew', async () => {
   await client.rest();
 });
 
-test('commands sent behind STARTTLS in clear text are never run', async () => {
+test('commands sent after STARTTLS in clear text are never run', async () => {
   await using given = await withTls({ tls: 'starttls' });
   using client = await Dialogue.greeted(given.server.port);
   client.write('STARTTLS\r\nEHLO injected.test\r\nMAIL FROM:<injected@evil.test>\r\n');
@@ -70,7 +70,7 @@ test('a transaction that began in clear text does not go on under TLS', async ()
   assert.equal(await client.say('DATA'), '503 5.5.1 Send MAIL first');
 });
 
-test('where TLS is required nothing but the way to it is open', async () => {
+test('where TLS is required, nothing works before it but the way to it', async () => {
   await using given = await withTls({ tls: 'starttls-required' });
   using client = await Dialogue.greeted(given.server.port);
   const refused = '530 5.7.0 Must issue a STARTTLS command first';
@@ -200,7 +200,7 @@ test('start fails with a clear error when the certificate cannot be read', async
   });
 });
 
-test('without any certificate TLS is not offered, and never with a key that the world knows', async () => {
+test('without any certificate TLS is not offered, and never with a key that is public', async () => {
   await using server = await startListener({ listener: { tls: 'starttls' } });
   using client = await Dialogue.greeted(server.port);
   assert.doesNotMatch(await client.say('EHLO client.test'), /STARTTLS/);

@@ -9,7 +9,7 @@ import { SmtpServer } from '#services/listener/smtp-server/server.ts';
 import { TlsMaterial } from '#services/listener/tls-material.ts';
 import { silentLogger } from '#shared/log.ts';
 
-/** What `library.ts` and `library-stream.ts` lean on. When one of these fails, read both files' heads again. */
+/** What `server.ts` and `stream.ts` rely on. When one of these fails, read the heads of both files again. */
 
 const VERSION = '3.21.6';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConcurrencyLimit } from '#services/policy/authentication/concurrency-limit.ts';
 
-test('two run, two wait in order, the fifth is refused, and places come free again', async () => {
+test('two run, two wait in order, the fifth is refused, and places become free again', async () => {
   const limit = new ConcurrencyLimit(2, 2);
   const started: number[] = [];
   const finish: (() => void)[] = [];

@@ -33,7 +33,7 @@ async function setup(t: TestContext, text = of('alice')) {
   return { folder, file, logged, directory, has: (name: string) => directory.current?.user(name) !== undefined };
 }
 
-test('a change written in place, and one by renaming, are in force at once', async (t) => {
+test('a change written in place, and one by renaming, are in force immediately', async (t) => {
   const { file, directory, has } = await setup(t);
   await directory.open(file);
   assert.ok(has('alice') && !has('bob'));
@@ -43,7 +43,7 @@ test('a change written in place, and one by renaming, are in force at once', asy
   await until(() => has('carol'), 'carol');
 });
 
-test('a bad version is refused and said once, the last good one stays, the next good one counts', async (t) => {
+test('a bad version is refused and logged once, the last good one stays, the next good one counts', async (t) => {
   const { file, directory, logged, has } = await setup(t);
   await directory.open(file);
   await writeFile(file, 'users:\n  - name: mallory\n');
@@ -82,7 +82,7 @@ test('a configured file that is missing or wrong stops the start', async (t) => 
   await assert.rejects(directory.open(file), { code: 'invalid', message: /users\.yaml:1: users: expected a list/ });
 });
 
-test('another file takes over; a bad one makes everybody wait until it is good; none is none', async (t) => {
+test('another file takes over; a bad one defers everything until it is good; no file means no directory', async (t) => {
   const { file, directory, has } = await setup(t);
   assert.equal(directory.current, null);
   await directory.open(file);

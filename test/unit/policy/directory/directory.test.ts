@@ -59,7 +59,7 @@ for (const [user, address, expected] of PERMITTED) {
     assert.equal(directory().permits(user, address), expected));
 }
 
-test('an alias in a loop that has a way out leads there', () => {
+test('an alias in a loop leads to the way out of it', () => {
   const looped = directory('aliases:\n  a@x.test: [b@x.test]\n  b@x.test: [a@x.test, c@x.test]\n');
   assert.deepEqual(looped.resolve('a@x.test')?.addresses, ['c@x.test']);
   assert.deepEqual(looped.resolve('b@x.test')?.addresses, ['c@x.test']);

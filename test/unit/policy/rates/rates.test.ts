@@ -86,7 +86,7 @@ class Site {
   }
 }
 
-test('without rates nobody is counted', () => {
+test('without rates nothing is counted', () => {
   const site = new Site({});
   assert.equal(site.try(0, 1000, { user: 'alice' }).passed, 1000);
 });
@@ -105,7 +105,7 @@ test('a user has a limit, whatever the case; the refusal says how long to wait, 
   assert.equal(site.try(0, 50, { user: 'bob' }).passed, 50);
 });
 
-test('* is each other user by itself, an entry by name an exception, also where it does not limit', () => {
+test('* is every other user on its own, an entry by name an exception, also where it does not limit', () => {
   const site = new Site({
     users: [
       { name: '*', messages: '5/h', recipients: '8/h' },
@@ -119,7 +119,7 @@ test('* is each other user by itself, an entry by name an exception, also where 
   assert.equal(site.try(0, 200, { user: 'news', what: 'recipients' }).passed, 100);
 });
 
-test('senders without a login: an address, a domain with everything below it, each other domain', () => {
+test('senders without a log-in: an address, a domain with everything below it, every other domain', () => {
   const site = new Site({
     senders: [
       { from: 'news@example.com', messages: '3/m' },
@@ -151,7 +151,7 @@ test('what others refused, or a limit refused, does not count', () => {
   assert.equal(rates.count('messages', request, ACCEPT).action, 'accept');
 });
 
-test('three nodes have one limit: what one let pass counts at the others', async () => {
+test('three nodes have one limit: what one let pass counts on the others', async () => {
   const site = new Site({ users: [{ name: '*', messages: '30/h' }] }, 3);
   await site.pass(3000);
   assert.equal(site.try(0, 10, { user: 'alice' }).passed, 10);
@@ -201,7 +201,7 @@ test('a node that is cut off lets its part pass, at least one, and no more than 
   site.stop();
 });
 
-test('what a node counted that died still counts', async () => {
+test('the counts of a node that died still count', async () => {
   const site = new Site({ users: [{ name: '*', messages: '30/h' }] }, 3);
   await site.pass(3000);
   assert.equal(site.try(2, 20, { user: 'alice' }).passed, 20);

@@ -16,7 +16,7 @@ test('a count slides out of its window, and is nothing after two', () => {
   assert.equal(counted(counts.sums('b', PER, 0), PER, 0), 0);
 });
 
-test('another length of window begins anew', () => {
+test('another length of window starts from zero', () => {
   const counts = new SlidingCounts(10);
   counts.add('a', PER, 0);
   assert.deepEqual(counts.sums('a', 1000, 0), { now: 0, before: 0 });
@@ -33,7 +33,7 @@ for (const [what, sums, most, time, expected] of [
   test(`wait: ${what}`, () => assert.ok(Math.abs(waitFor(sums, most, PER, time) - expected) < 1e-6));
 }
 
-test('whoever waits as long as it is told may send then; and nobody sends much more than the limit in any time', () => {
+test('a sender that waits as long as it is told may send then; and no sender gets much more than the limit in any period', () => {
   const random = seededRandom(3);
   for (let run = 0; run < 200; run++) {
     const most = 1 + Math.floor(random() * 20);
@@ -57,7 +57,7 @@ test('whoever waits as long as it is told may send then; and nobody sends much m
   }
 });
 
-test('memory is bounded: what was not touched for longest is forgotten', () => {
+test('memory is bounded: the key that was untouched for longest is forgotten', () => {
   const counts = new SlidingCounts(100);
   for (let i = 0; i < 100; i++) counts.add(`k${i}`, PER, 0);
   counts.add('k0', PER, 0);
