@@ -26,7 +26,7 @@ const s2 = { domain: 'example.com', selector: 's2' };
 const statesOf = async (node: StoreNode): Promise<string[]> =>
   (await node.calls['key-list']({})).keys.map((k) => `${k.selector} ${k.state}`);
 
-test('a first key signs by itself, a second of its kind when it is told to; what is asked of one is told of it', async () => {
+test('a first key signs without an order, a second of its type by an order; what is asked of one is told of it', async () => {
   await using data = await tempDir();
   await using node = await startNode(data.path);
   const { calls } = node;
@@ -81,11 +81,11 @@ test('a retired key stops signing, is erased, revoked and deleted in its time; i
   await waitFor(async () => (await statesOf(node)).join() === 's2 active', { what: 's1 to go', timeout: 10_000 });
   await assert.rejects(calls['key-show'](s1), fails('not-found', /it was deleted on \d{4}-/));
   await assert.rejects(calls['key-create'](ed25519('s1')), fails('exists', 's1', /choose another selector/));
-  // Without another one only by force, and then nobody signs.
+  // Without another one only by force, and then no key signs.
   assert.equal((await calls['key-retire']({ ...s2, force: true })).state, 'retiring');
 });
 
-test('a compromised key stops at once; one that never signed goes without a trace in DNS', async () => {
+test('a compromised key stops immediately; one that never signed goes without a trace in DNS', async () => {
   await using data = await tempDir();
   await using node = await startNode(data.path, { config: { keys: { 'keep-revoked': '30d' } } });
   const { calls } = node;
@@ -95,7 +95,7 @@ test('a compromised key stops at once; one that never signed goes without a trac
   assert.ok((revoked.until ?? 0) > Date.now() + 29 * 86_400_000);
   assert.deepEqual((await calls['signing-key-list']({})).keys, []);
   await assert.rejects(calls['key-revoke'](s1), fails('wrong-state', /erased/));
-  // Nobody waits thirty days who says that it may go.
+  // An administrator may delete it before its thirty days are over.
   assert.deepEqual(await calls['key-delete'](s1), {});
   await waitFor(async () => (await statesOf(node)).length === 0, { what: 's1 to go' });
 
@@ -162,7 +162,7 @@ test('what is verified: the record from every store, the key at every signer', a
   assert.match(unproven[0]?.reason ?? '', /signer/);
 });
 
-test('status tells who lives and what is there', async () => {
+test('status shows the live processes and the number of keys', async () => {
   await using data = await tempDir();
   await using node = await startNode(data.path);
   await activeKey(node, 's1');
@@ -180,7 +180,7 @@ test('status tells who lives and what is there', async () => {
   );
 });
 
-test('without a signer no key goes on, and one that comes later lets it', async () => {
+test('without a signer no key advances, and with one that comes later it does', async () => {
   await using data = await tempDir();
   {
     await using node = await startNode(data.path);
@@ -232,7 +232,7 @@ for (const [what, request, code, message] of IMPORTS) {
   });
 }
 
-test('an imported key lives as one that was made here', async () => {
+test('an imported key lives like one that was made by the store', async () => {
   await using data = await tempDir();
   await using node = await startNode(data.path);
   const { calls } = node;
@@ -242,7 +242,7 @@ test('an imported key lives as one that was made here', async () => {
   await assert.rejects(calls['key-import'](importOf('ed25519')), fails('exists', 'i1'));
 });
 
-test('named encryption keys are begun, replaced and forgotten', async () => {
+test('named encryption keys are used first, replaced and deleted', async () => {
   const [old, next] = ['old', 'next'].map((name) => `sealpost-nek:${name}:${randomKey()}`);
   await using data = await tempDir();
   await using node = await startNode(data.path, { nek: `${old}\n${next}\n` });

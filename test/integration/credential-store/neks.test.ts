@@ -15,7 +15,7 @@ import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { domainOf, holder, keyUnder, nekOf, openAll } from '#test/unit/credential-store/neks/fixture.ts';
 
-/** Named encryption keys over three NATS servers: several nodes at once, and no majority in the middle. */
+/** Named encryption keys over three NATS servers: several nodes concurrently, and no majority in the middle. */
 
 const NEKS = ['old', 'next'].map(nekOf) as [Nek, Nek];
 const [old, next] = NEKS;
@@ -39,7 +39,7 @@ const following = (...nodes: Awaited<ReturnType<typeof startNode>>[]) =>
   waitFor(() => nodes.every((n) => n.map.state === 'following'), { what: 'nodes that follow', timeout: 30_000 });
 
 test(
-  'three nodes re-wrap at once while keys come and go; an outage in the middle only delays it',
+  'three nodes re-wrap concurrently while keys come and go; an outage in the middle only delays it',
   needs('nats-server'),
   async () => {
     await using folder = await tempDir();

@@ -61,7 +61,7 @@ test('every active key is replaced by one of its algorithm under a new name', as
   assert.ok(done.events.length >= 3, JSON.stringify(done.events));
 });
 
-test('of two that begin at once one wins; the other learns who', async () => {
+test('of two concurrent starts one wins; the other learns which', async () => {
   await using data = await tempDir();
   await using dns = await Zone.start();
   await using node = await startNode(data.path, { dns });
@@ -144,7 +144,7 @@ test('a domain whose configuration names the selectors that sign is not rotated'
   assert.equal(await statesOf(node), 's1 active');
 });
 
-test('a rotation is frozen through a restart, goes on when it is resumed, and can be rolled back when it is done', async () => {
+test('a rotation is frozen through a restart, continues when it is resumed, and can be rolled back when it is done', async () => {
   const zone = { domain: Zone.NAME };
   await using data = await tempDir();
   await using dns = await Zone.start();
@@ -177,11 +177,11 @@ test('a rotation is frozen through a restart, goes on when it is resumed, and ca
   const back = await calls['rotation-rollback'](zone);
   assert.deepEqual([back.state, back.from[0]?.state, back.to[0]?.state], ['rolled-back', 'active', 'retiring']);
   await assert.rejects(calls['rotation-rollback'](zone), fails('wrong-state', Zone.NAME));
-  // A new one may begin at once.
+  // A new one may start immediately.
   assert.equal((await calls['rotation-start'](zone)).state, 'running');
 });
 
-test('schedules are set, listed, kept and taken off; one that is due rotates by itself', async (t) => {
+test('schedules are set, listed, kept and removed; one that is due rotates', async (t) => {
   await using data = await tempDir();
   {
     await using node = await startNode(data.path);

@@ -18,7 +18,7 @@ const domain = 'example.com';
 const NAMES = ['edge-1', 'edge-2', 'edge-3'];
 
 test(
-  'a key is made on one node and signs on all; of two rotations begun on two nodes at once one wins',
+  'a key is made on one node and signs on all; of two rotations started concurrently on two nodes one wins',
   needs('nats-server', 'named'),
   async () => {
     await using folder = await tempDir();

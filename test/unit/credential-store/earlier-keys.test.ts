@@ -112,7 +112,7 @@ for (const [what, damaged] of DAMAGE) {
         errors.map((l) => l['record']),
         [recordOf(bad)],
       );
-      // It is in nobody's way.
+      // It does no harm.
       await activeKey(node, 's3');
     }
     assert.deepEqual(await earlierRecords(data.path), new Map([[recordOf(bad), value]]));
@@ -146,7 +146,7 @@ test('a key that the cluster has is not added again; of two different ones the c
   assert.deepEqual([...(await earlierRecords(data.path)).keys()], [recordOf(other)]);
 });
 
-/** EarlierKeys by itself, over a LevelDB with these keys. */
+/** EarlierKeys alone, over a LevelDB with these keys. */
 async function open(data: string, keys: SigningKey[]) {
   await write(data, keys);
   const store = await Store.open(join(data, 'credentials'), silentLogger);
@@ -218,7 +218,7 @@ test('a selector whose key was deleted since is not used again', async () => {
   assert.deepEqual([...(await earlierRecords(data.path)).keys()], ['key!example.com!s2']);
 });
 
-test('a key that cannot be taken over for another reason is reported once, signs on and stops nobody', async () => {
+test('a key that cannot be taken over for another reason is reported once, continues to sign and holds up no other', async () => {
   await using data = await tempDir();
   const keys = [await earlierKey(nek, 'a.example', 's1'), await earlierKey(nek, 'example.com', 's1')];
   await using state = await open(data.path, keys);

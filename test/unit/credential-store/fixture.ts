@@ -40,7 +40,7 @@ export type NodeOptions = {
   log?: Logger;
   /** More sections of the configuration, in place of those of the fixture. */
   config?: object;
-  /** Who serves `manual.test`. */
+  /** The server of `manual.test`. */
   dns?: Zone | undefined;
   /** A LocalBus by default. It is drained at the end. */
   bus?: Bus;

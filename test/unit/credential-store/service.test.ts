@@ -25,7 +25,7 @@ test('without a NEK it runs, lists, and says how to get one when a key is asked 
 
 const BAD_NEKS: [string, string, RegExp][] = [
   ['is empty', '', /nek\.key is empty/],
-  ['is no NEK', 'hello', /nek\.key: .*not a NEK/],
+  ['is not a NEK', 'hello', /nek\.key: .*not a NEK/],
   ['is too short', 'sealpost-nek:edge:AAAA', /nek\.key: .*NEK edge has 3 bytes/],
 ];
 for (const [what, nek, message] of BAD_NEKS) {
@@ -258,7 +258,7 @@ test('a key whose write failed is neither listed nor found after a restart, and 
     await activeKey(node, 's0', 'a.example');
     const told = node.revisions.length;
     const write = Store.prototype.write;
-    // The disk fails behind the first write: LevelDB may have it all the same.
+    // The disk fails after the first write: LevelDB may have it all the same.
     let writes = 0;
     t.mock.method(Store.prototype, 'write', async function (this: Store, operations: StoreOperation[]) {
       await write.call(this, operations);

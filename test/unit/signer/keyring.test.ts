@@ -62,7 +62,7 @@ class FakeStore {
 
 type Said = (payload: { node: string; revision: number }) => void;
 
-/** The credential-stores of a cluster; who asks for no node in particular gets the first that is up. */
+/** The credential-stores of a cluster; a question to no node in particular goes to the first that is up. */
 class FakeStores {
   readonly own = new FakeStore('edge-1');
   readonly second = new FakeStore('edge-2');
@@ -126,7 +126,7 @@ const clustered = { cluster: true };
 const selectors = (keyring: Keyring, domain = 'example.com'): string[] =>
   keyring.keysOf(domain).map((k) => `${k.selector}${k.usable ? '' : '?'}`);
 
-test('a store that is away at the start: nothing is loaded until it answers, asked again by itself', async (t) => {
+test('a store that is away at the start: nothing is loaded until it answers, and it is asked again', async (t) => {
   const { store, keyring, lines } = await setUp(t, (s) => {
     s.down = 'unavailable';
   });
@@ -199,7 +199,7 @@ test('a lost announcement is made up for within 30 s', async (t) => {
   assert.deepEqual(selectors(keyring), ['s1', 's2']);
 });
 
-test('pages are put together; a change between them begins anew', async (t) => {
+test('pages are put together; after a change between them it starts over', async (t) => {
   const { keyring, store } = await setUp(t, (s) => {
     s.page = 1;
     s.keys = [wrapped('s1'), wrapped('s2'), wrapped('s3')];
@@ -276,7 +276,7 @@ test('a NEK that goes away later takes no key that is held', async (t) => {
   assert.deepEqual(selectors(keyring), ['s1', 's2?']);
 });
 
-test('a changed configuration is in force at once', async (t) => {
+test('a changed configuration is in force immediately', async (t) => {
   const { keyring, settings, file } = await setUp(t, (_s, nek) => rm(nek));
   const other = `${file}.other`;
   await writeFile(other, NEK, { mode: 0o600 });
@@ -302,7 +302,7 @@ for (const [what, prepare, node] of OF_OWN) {
   });
 }
 
-test('alone, nobody else is asked', async (t) => {
+test('alone, no other store is asked', async (t) => {
   const { stores, keyring } = await setUp(t, (own) => Object.assign(own, { down: 'store-failed' }));
   assert.deepEqual([stores.own.questions, stores.second.questions], [1, 0]);
   assert.match(keyring.behind ?? '', /edge-1: store-failed/);
@@ -357,7 +357,7 @@ test('a change that another node made is not fetched there while the own store i
   assert.deepEqual([keyring.store, stores.second.questions, stores.own.questions], ['edge-1', 0, 2]);
 });
 
-test('a store that is behind says why, and the signer passes it on', async (t) => {
+test('a store that is behind says why, and the signer says it too', async (t) => {
   const { keyring, stores } = await setUp(t, (own) => Object.assign(own, { behind: 'NATS is away' }), clustered);
   assert.match(keyring.behind ?? '', /edge-1: NATS is away/);
   assert.equal(keyring.upToDate, false);
@@ -366,7 +366,7 @@ test('a store that is behind says why, and the signer passes it on', async (t) =
   await waitFor(() => keyring.upToDate, { what: 'another answer' });
 });
 
-test('news are told: another revision, and falling behind', async (t) => {
+test('news is announced: another revision, and falling behind', async (t) => {
   const { keyring, store, announce } = await setUp(t);
   const told: (number | string)[] = [];
   const stop = keyring.onNews(() => told.push(keyring.behind ?? keyring.revision));
@@ -415,7 +415,7 @@ test('a key whose private part does not belong to its public one is unusable', a
   assert.match(held?.usable === false ? held.reason : '', /s1 of example\.com does not belong to its public key/);
 });
 
-test('a key that is re-wrapped stays usable, though its new NEK is missing here', async (t) => {
+test('a key that is re-wrapped stays usable, though this node lacks its new NEK', async (t) => {
   const other = generateNek('new');
   const { keyring, store, announce } = await setUp(t);
   const before = keyring.held('example.com', 's1');
@@ -427,7 +427,7 @@ test('a key that is re-wrapped stays usable, though its new NEK is missing here'
   assert.deepEqual(keyring.held('example.com', 's1'), before);
 });
 
-test('several NEKs open what each has wrapped; one that comes later opens its keys at once', async (t) => {
+test('several NEKs open what each has wrapped; one that comes later opens its keys immediately', async (t) => {
   const [second, third] = [generateNek('second'), generateNek('third')];
   const { keyring, file } = await setUp(t, async (s, nek) => {
     await writeFile(nek, NEK + second, { mode: 0o600 });

@@ -22,7 +22,7 @@ export const MESSAGES: SampleMessage[] = [
   { name: 'empty Subject', header: crlf(...without('Subject'), 'Subject:'), body: 'x\r\n' },
   { name: 'Subject of white space', header: crlf(...without('Subject'), 'Subject: \t  '), body: 'x\r\n' },
   {
-    name: 'no space behind the colon',
+    name: 'no space after the colon',
     header: crlf('From:alice@example.com', 'Subject:x', 'To:bob@example.org'),
     body: '',
   },

@@ -35,13 +35,13 @@ const from = (domain: string): string => `From: a@${domain}\r\n`;
 type Case = [header: string, reversePath: string, outcome: string, domain?: string, reason?: RegExp];
 
 const CASES: Case[] = [
-  // Nobody asked.
+  // Signing is not configured.
   ['', '', 'not-configured'],
   ['', 'a@other.test', 'not-configured'],
   [from('other.test'), 'a@enforce.test', 'not-configured'],
   [from('off.test'), 'a@enforce.test', 'not-configured'],
   ['From: a@[192.0.2.1]\r\n', '', 'not-configured'],
-  // There is no author: what the reverse-path's domain wants cannot be had.
+  // There is no author: what the reverse-path's domain requires is not possible.
   ['', 'a@enforce.test', 'refuse', 'enforce.test', /no From/],
   ['', 'a@best.enforce.test', 'unsigned', 'best.enforce.test', /no From/],
   ['', 'a@unlisted.test', 'unsigned', 'unlisted.test', /no From/],

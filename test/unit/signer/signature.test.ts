@@ -23,7 +23,7 @@ const plain = {
   body: 'x\r\n',
 };
 
-/** What somebody on the way does to the message; `fail` where a reader would see something else than was signed. */
+/** What is done to the message in transit; `fail` where a reader would see something else than was signed. */
 const CHANGES: [string, (signed: string) => string, 'pass' | 'fail'][] = [
   ['a second From above', (m) => `From: eve@example.net\r\n${m}`, 'fail'],
   ['a second From below', (m) => m.replace('Subject:', 'From: eve@example.net\r\nSubject:'), 'fail'],

@@ -8,7 +8,7 @@ import { FakeDns, type Query } from '#test/kit/dns/fake-dns.ts';
 import { ZoneServers } from '#test/kit/dns/zone-servers.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 
-/** Somebody between us and BIND: what he makes of an answer never passes for a success. */
+/** An attacker between us and BIND: a changed answer never passes for a success. */
 
 const KEY = 'v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=';
 

@@ -77,7 +77,7 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
     });
   }
 
-  test('a published record that only has another TTL is published anew', async () => {
+  test('a published record that only has another TTL is published again', async () => {
     const name = 'ttl._domainkey.example.com';
     // BIND answers before its log has come to us: what it says of a later name tells that all before is there.
     let marks = 0;
@@ -118,7 +118,7 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
     await zones.settled(name, []);
   });
 
-  test('the record of our key that verifiers would not take is written anew, and removed in any words', async () => {
+  test('a record of our key that verifiers would not accept is written again, and removed however it is written', async () => {
     const name = 'trial._domainkey.example.com';
     await publishTxt(zone, { name, value: KEY, ttl: 60 });
     await zones.settled(name, [KEY]);
@@ -127,7 +127,7 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
     await zones.settled(name, []);
   });
 
-  test('a record of somebody else stays as it is', async () => {
+  test('a record of others stays as it is', async () => {
     const foreign = 'v=DKIM1; p=c29tZWJvZHk=';
     const name = 'foreign._domainkey.example.com';
     const expected = {
@@ -163,7 +163,7 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
     await removeTxt(zone, name, [KEY]);
   });
 
-  test('a wildcard is no record in the way, and is not removed', async () => {
+  test('a wildcard does not hinder, and is not removed', async () => {
     const wild = zones.zone('wild.example');
     const name = 's1._domainkey.wild.example';
     await zones.settled(name, ['v=spf1 -all']);
@@ -175,7 +175,7 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
     await zones.settled(name, ['v=spf1 -all']);
   });
 
-  test('two who publish different values at once: one is refused, and its value is nowhere', async () => {
+  test('of two that publish different values concurrently one is refused, and its value is nowhere', async () => {
     for (let round = 0; round < 10; round++) {
       const name = `race-${round}._domainkey.example.com`;
       const values = ['v=DKIM1; p=QQ==', 'v=DKIM1; p=Qg=='];

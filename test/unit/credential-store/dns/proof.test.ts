@@ -46,7 +46,7 @@ describe('the proof at the servers of one zone', () => {
     ['has an old key', withTxt(VALUE.replace('11q', '22q')), 'different', /ns2.*another key/],
     ['has two', withTxt(VALUE, 'v=DKIM1; k=ed25519; p='), 'duplicate', /2 TXT records/],
     ['has rubbish', withTxt('hello'), 'malformed', /not a key record/],
-    ['is no server of the zone', saying({ rcode: 5 }), 'error', /answers REFUSED.*lame delegation.*example\.com/],
+    ['is not a server of the zone', saying({ rcode: 5 }), 'error', /answers REFUSED.*lame delegation.*example\.com/],
     ['is broken', saying({ rcode: 2 }), 'error', /answers SERVFAIL/],
     [
       'answers from a cache',
@@ -133,7 +133,7 @@ describe('the proof at the servers of one zone', () => {
           : right(q),
     ],
     [
-      'is behind forged answers',
+      'answers after forged answers',
       (q) => [
         answerTo(q, { id: q.id ^ 1 }),
         Buffer.alloc(3),

@@ -93,7 +93,7 @@ describe('publication of a new key', () => {
     );
   });
 
-  test('update without a zone names the record that nobody can write', () => {
+  test('update without a zone names the record that cannot be written', () => {
     const data = config({ domains: [{ name: 'example.com', keys: { publish: 'update' } }] });
     assert.throws(
       () => publicationFor({ domain: 'example.com', selector: 's1' }, data),

@@ -39,7 +39,7 @@ async function setUp(keys: KeyRecord[]) {
   return { dns, records, views, lines, [Symbol.asyncDispose]: stop };
 }
 
-test('a refresh looks at 8 records at once, and none begins while one is under way', async (t) => {
+test('a refresh looks at 8 records concurrently, and none begins while another one runs', async (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] });
   const keys = Array.from({ length: 20 }, (_, i) => keyOf(`s${i}`));
   await using state = await setUp([...keys, { ...keyOf('unpublished'), publication: NONE }]);
@@ -77,7 +77,7 @@ test('a refresh looks at 8 records at once, and none begins while one is under w
   assert.equal(asked.size, 20);
   assert.equal(dns.queries.length, 20);
 
-  // The next one asks anew.
+  // The next one asks again.
   dns.handler = answer;
   t.mock.timers.tick(5 * 60_000);
   await waitFor(() => dns.queries.length === 40, { what: 'another refresh' });
@@ -117,7 +117,7 @@ test('a refresh looks at keys as they are in their turn, forgets those that are 
   assert.equal(names.size, 8);
 });
 
-test('what is wrong with the record of a key that signs is logged when it begins and when it ends', async () => {
+test('a wrong record of a signing key is logged when it begins and when it ends', async () => {
   const key = keyOf('s1');
   await using state = await setUp([key]);
   const { dns, views, lines } = state;
@@ -141,7 +141,7 @@ test('what is wrong with the record of a key that signs is logged when it begins
       `${verdict}: ${JSON.stringify(said)}`,
     );
   }
-  // Another key's record is nobody's trouble yet.
+  // The record of a key that does not sign yet is not reported.
   dns.handler = saying();
   const before = lines().length;
   await views.look(DOMAIN, { ...key, state: 'proven' });

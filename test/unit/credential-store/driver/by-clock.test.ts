@@ -29,7 +29,7 @@ test('a key retires when every signer has stopped, and its time is over by a clo
   assert.equal(bench.key('s1'), undefined);
 });
 
-test('a retiring key that is wanted again is looked at once more, and signs', async (t) => {
+test('a retiring key that is activated again is checked in DNS again, and signs', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('retiring', 's1', { activate: false })])]));
   await bench.run(1000);
   const record = bench.records.get('example.com');
@@ -71,7 +71,7 @@ for (const parallel of [false, true]) {
   });
 }
 
-test('of two schedules that are due at once one begins; the other follows after its switch', async (t) => {
+test('of two schedules that are due at the same time one starts; the other follows after its switch', async (t) => {
   const both = ['a.example', 'b.example'].map((domain) => ({
     ...recordWith([keyIn('active')], { schedule: DUE }),
     domain,

@@ -34,7 +34,7 @@ test('a key of a domain in no DNS is neither published nor looked for', async (t
   assert.equal(bench.count('prove'), bench.calls.length);
 });
 
-test('why a key waits is written once, anew when it changes, and goes when the key goes on', async (t) => {
+test('why a key waits is recorded once, again when it changes, and removed when the key advances', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('published')])]));
   let view: DnsView = viewOf('missing');
   bench.effects.look = async () => view;
@@ -57,7 +57,7 @@ test('why a key waits is written once, anew when it changes, and goes when the k
   assert.deepEqual([bench.key('s1')?.state, bench.key('s1')?.problem], ['active', undefined]);
 });
 
-test('a change by somebody else is reason to try again at once', async (t) => {
+test('a change by another writer is a reason to try again immediately', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('published')])]));
   bench.effects.look = async () => viewOf('missing');
   await bench.run(100_000);
@@ -106,14 +106,14 @@ test('what is published by hand is looked for until it is there, revoked or gone
   assert.equal(bench.key('s1')?.state, 'retired');
   seen = 'missing';
   await bench.run(31_000);
-  assert.equal(bench.key('s1')?.state, 'revoked', 'nobody can verify with a record that is gone');
+  assert.equal(bench.key('s1')?.state, 'revoked', 'no verifier can use a record that is gone');
   assert.deepEqual(
     bench.calls.filter((c) => !c.startsWith('prove')),
     [],
   );
 });
 
-test('a live node that does not prove the key is named; when it is gone, nobody waits for it', async (t) => {
+test('a live node that does not prove the key is named; when it is gone, no key waits for it', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('created')])]));
   bench.effects.prove = async (node) => {
     if (node === 'edge-3') throw new SealpostError('unusable', 'its NEK is missing');
@@ -136,7 +136,7 @@ test('a node that dies while it is asked holds up nothing', async (t) => {
   assert.equal(bench.key('s1')?.state, 'active');
 });
 
-test('the switch waits for every signer, and goes on the moment the last one has seen it', async (t) => {
+test('the switch waits for every signer, and continues the moment the last one has seen it', async (t) => {
   const record = recordWith([keyIn('active'), keyIn('active', 's2')], { rotation: rotationOf(['s1'], ['s2']) });
   const bench = new DriverBench([record]);
   const late = bench.holders.find((h) => h.node === 'edge-3' && h.kind === 'signer');
@@ -158,7 +158,7 @@ test('the switch waits for every signer, and goes on the moment the last one has
   assert.equal(bench.key('s2')?.problem, undefined);
 });
 
-test('eight domains at once, and none waits for ever behind others that are slow', async (t) => {
+test('eight domains are driven concurrently, and none waits for ever for slow ones', async (t) => {
   const domains = Array.from({ length: 20 }, (_, i) => ({
     ...recordWith([keyIn('replicated')]),
     domain: `d${i}.example`,
@@ -188,7 +188,7 @@ test('closing gives up what is being done, and nothing is written after', { time
   assert.equal(bench.key('s1')?.state, 'replicated');
 });
 
-test('who was replaced while it worked writes nothing, and does not go on', async (t) => {
+test('a driver that was replaced while it worked writes nothing, and stops driving', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('replicated')])]));
   const publishing = Promise.withResolvers<void>();
   bench.effects.publish = () => publishing.promise;

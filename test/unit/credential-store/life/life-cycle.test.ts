@@ -101,7 +101,7 @@ test('a retiring key becomes active again only if that was ordered since', () =>
   assert.equal(activated(timed, ['s1'], AT).keys[0]?.until, undefined);
 });
 
-test('who becomes active has signed, or may have', () => {
+test('a key that becomes active has signed, or may have', () => {
   const record = recordWith([keyIn('proven')]);
   assert.equal(record.keys[0]?.signed, false);
   assert.equal(activated(record, ['s1'], AT).keys[0]?.signed, true);
@@ -134,7 +134,7 @@ test('the private key is erased on entering retired, whatever leads there', () =
   }
 });
 
-test('a key is retired at its time, which begins when nobody signs with it any more', () => {
+test('a key is retired at its time, which begins when no node signs with it any more', () => {
   const retiring = retireKey(recordWith([keyIn('active'), rsa]), 's1', { ...AT, force: false });
   assert.equal(retiring.keys[0]?.until, undefined);
   assert.equal(
@@ -161,7 +161,7 @@ test('a key is retired at its time, which begins when nobody signs with it any m
   );
 });
 
-test('a revoked record stays for its time; that of a key that never signed goes at once', () => {
+test('a revoked record stays for its time; that of a key that never signed goes immediately', () => {
   const at = { ...AT, keepRevokedMs: 1000 };
   const signed = revoked(recordWith([keyIn('retired')]), 's1', at);
   assert.equal(signed.keys[0]?.until, NOW + 1000);
@@ -226,7 +226,7 @@ test('a domain has 40 keys at most', () => {
   assert.equal(addKey(recordWith(keys.slice(1)), 'example.com', keyIn('created')).keys.length, MAX_KEYS);
 });
 
-test('a new key becomes active by itself where the domain signs with none of its kind', () => {
+test('a new key becomes active without an order where the domain signs with none of its type', () => {
   assert.equal(activatesByItself(undefined, 'rsa-2048'), true);
   assert.equal(activatesByItself(recordWith([keyIn('proven')]), 'rsa-2048'), true);
   assert.equal(activatesByItself(recordWith([keyIn('active')]), 'rsa-4096'), false);
@@ -254,7 +254,7 @@ test('a new key that is taken away leaves the rotation, and the old one stays', 
   }
 });
 
-test('a problem is news once, and goes when the key goes on', () => {
+test('a problem is news once, and goes when the key advances', () => {
   const record = recordWith([keyIn('replicated'), rsa]);
   const noted = noteProblem(record, ['s1'], { ...AT, text: 'no answer', permanent: false });
   assert.deepEqual(noted.keys[0]?.problem, { text: 'no answer', since: NOW, permanent: false });

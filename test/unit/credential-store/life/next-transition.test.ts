@@ -48,7 +48,7 @@ const CASES: [what: string, record: DomainRecord, transitions: string[]][] = [
     ['replaced s1 at 7'],
   ],
   [
-    'at once where the old one signs no more',
+    'immediately where the old one no longer signs',
     rotating([keyIn('retiring', 's1', idle)], [keyIn('active', 's2')], {
       switched: { at: NOW, revision: 1 },
       sideBySide: 7,
@@ -56,7 +56,7 @@ const CASES: [what: string, record: DomainRecord, transitions: string[]][] = [
     ['replaced ', 'stopped s1'],
   ],
   [
-    'frozen: only what is no matter of the rotation',
+    'frozen: only what does not belong to the rotation',
     {
       ...rotating([old], [keyIn('published', 's2')], { frozen: { at: NOW, by: 'x', reason: '' } }),
       keys: [keyIn('retired'), keyIn('published', 's2'), keyIn('created', 's3')],
@@ -72,7 +72,7 @@ for (const [what, record, transitions] of CASES) {
   test(`open transitions: ${what}`, () => assert.deepEqual(openTransitions(record).map(text), transitions));
 }
 
-test('the next transition is due, and may be one behind another that waits', () => {
+test('the next transition is the first due one, also after one that waits', () => {
   const record = recordWith([
     keyIn('revoked', 's1', { until: NOW + 5 }),
     keyIn('created', 's2'),

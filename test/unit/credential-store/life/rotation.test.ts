@@ -92,7 +92,7 @@ test('what cannot begin', () => {
   );
 });
 
-test('who comes too late learns who rotates, since when, who drives, and what it waits for', () => {
+test('a second start learns who rotates, since when, which node drives, and what it waits for', () => {
   const record: DomainRecord = { ...pair('active', 'published'), driver: { node: 'edge-2', term: 3 } };
   assert.throws(() => assertNoRotation(record), {
     code: 'rotation-under-way',
@@ -132,7 +132,7 @@ test('while it is frozen the new keys make no transition, and the switch waits',
   );
 });
 
-test('resume lets keys go on that stopped at a permanent problem, and is refused where nothing is stopped', () => {
+test('resume lets keys continue that are stuck at a permanent problem, and is refused where none is', () => {
   const record = pair('active', 'replicated');
   assert.equal(
     outcome(() => resumeDomain(record, AT)),

@@ -52,7 +52,7 @@ test('the first key of a store begins it with the one NEK that is configured', a
   assert.equal(records.writes, 1);
 });
 
-test('of several NEKs somebody must say which one begins, once', async () => {
+test('of several NEKs an administrator must choose the first one, once', async () => {
   const { neks } = setUp([old, next]);
   await assert.rejects(neks.current(), fails('no-nek', describeNek(old), describeNek(next), /create credstore/));
   await assert.rejects(neks.use('absent'), fails('no-nek', /no NEK absent/, describeNek(old)));
@@ -62,7 +62,7 @@ test('of several NEKs somebody must say which one begins, once', async () => {
   for (const name of ['next', 'old']) await assert.rejects(neks.use(name), fails('exists', describeNek(next)));
 });
 
-test('two nodes that begin at once with different NEKs agree on one', async () => {
+test('two nodes that initialize the store concurrently with different NEKs agree on one', async () => {
   const { neks, records } = setUp([old]);
   records.rival = () =>
     records.put('neks', {
@@ -88,7 +88,7 @@ test('a store with a current NEK that is not configured makes no key and names b
   await assert.rejects(neks.current(), fails('nek-mismatch', describeNek(old), describeNek(next), /credentials\.nek/));
 });
 
-test('keys that nobody here can open are no reason to begin anew beside them', async () => {
+test('a store is never initialized beside keys that this node cannot open', async () => {
   const { neks, records } = setUp([old]);
   records.putDomain(domainOf('a.example', keyUnder(lost, 'a.example', 's1')));
   await assert.rejects(neks.current(), fails('nek-mismatch', describeNek(lost), /wraps 1 key/));
@@ -96,7 +96,7 @@ test('keys that nobody here can open are no reason to begin anew beside them', a
   assert.equal(records.neks(), undefined);
 });
 
-test('a rotation re-wraps every key, and the old NEK can be forgotten then', async () => {
+test('a rotation re-wraps every key, and then the old NEK can be deleted', async () => {
   const { neks, records } = setUp([old, next]);
   await neks.use('old');
   for (const domain of ['a.example', 'b.example']) {
@@ -170,7 +170,7 @@ test('a NEK does not take the name of one that is remembered', async () => {
   await assert.rejects(neks.rotate('old'), fails('nek-mismatch', describeNek(old), /new name/));
 });
 
-test('a damaged key stays as it is, is reported once, and keeps its NEK from being forgotten', async () => {
+test('a damaged key stays as it is, is reported once, and keeps its NEK from being deleted', async () => {
   const { neks, records, lines } = setUp([old, next]);
   await neks.use('old');
   const damaged = { ...keyUnder(old, 'a.example', 's1'), selector: 's2' };

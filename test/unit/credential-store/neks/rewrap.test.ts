@@ -10,7 +10,7 @@ import { domainOf, holder, keyUnder, MemoryRecords, nekOf, openAll } from './fix
 
 /**
  * A rotation of NEKs over stores of all kinds, cut off after each of its writes: whatever is on disk then opens with
- * the two NEKs, and whoever comes next finishes, though the life of keys went on meanwhile.
+ * the two NEKs, and the next node finishes, although the life of keys went on in the meantime.
  */
 
 const NEKS = ['old', 'next'].map(nekOf) as [Nek, Nek];

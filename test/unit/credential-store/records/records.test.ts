@@ -68,7 +68,7 @@ test('what is written is read, by kind, in the order of domains, also after a re
   assert.deepEqual([records.get('b.example'), records.neks(), records.revision], [full, neks, 3]);
 });
 
-test('a change is given what it last made; what it leaves as it is, is no change; undefined removes', async () => {
+test('a change gets its last result; returning its argument changes nothing; undefined removes', async () => {
   await using folder = await tempDir();
   await using state = await openRecords(folder.path);
   const { records, map } = state;
@@ -99,11 +99,11 @@ test('a change is given what it last made; what it leaves as it is, is no change
     [removed.record, removed.revision, records.get('b.example'), records.all()],
     [undefined, 3, undefined, []],
   );
-  // Made anew it counts on.
+  // Made again, its revisions go on from there.
   assert.equal((await records.update('b.example', (record) => record ?? full)).revision, 4);
 });
 
-test('changes of one record that are asked for at once are all made, each on top of the other', async () => {
+test('concurrent changes of one record are all made, one on top of another', async () => {
   await using folder = await tempDir();
   await using state = await openRecords(folder.path);
   const { records } = state;
@@ -117,7 +117,7 @@ test('changes of one record that are asked for at once are all made, each on top
   );
 });
 
-test('a value that is no record is refused, and nothing is changed while that is not allowed', async () => {
+test('a value that is not a record is refused, and nothing is changed while that is not allowed', async () => {
   await using folder = await tempDir();
   let open = true;
   await using state = await openRecords(folder.path, () => {

@@ -81,7 +81,7 @@ const BAD_TEXTS: [string, string, RegExp][] = [
   ['blank lines alone', '\n \n\t\n', /there is no NEK/],
   ['a comment', `${line('edge')}\n# the new one\n`, /^line 2: not a NEK/],
   ['two in one line', `${line('edge')} ${line('new', OTHER)}`, /^line 1: not a NEK/],
-  ['a bad name behind a blank line', `\n${line('a b')}`, /^line 2: "a b" is not a name/],
+  ['a bad name after a blank line', `\n${line('a b')}`, /^line 2: "a b" is not a name/],
   ['a cut key', `${line('edge')}\n${line('new', OTHER.slice(0, 20))}`, /^line 2: NEK new has 15 bytes/],
   ['one twice', `${line('edge')}\n\n${line('edge')}`, /^line 3 has the key of NEK edge of line 1/],
   ['one key under two names', `${line('edge')}\n${line('new')}`, /^line 2 has the key of NEK edge of line 1/],

@@ -50,7 +50,7 @@ for (const [algorithm, { privateKey, publicKey }] of CASES) {
     assert.throws(() => verifyProof(unreadable, CHALLENGE_TEXT, answer), failed(/public key cannot be read/));
   });
 
-  test(`${algorithm}: a signature of mail is no proof`, () => {
+  test(`${algorithm}: a signature of mail is not a proof`, () => {
     const header = Buffer.from(`from:a@example.com\r\ndkim-signature:v=1; b=`);
     const signature = sign(algorithm === 'ed25519' ? null : 'sha256', header, privateKey).toString('base64');
     const answer = { node: 'edge-2', fingerprint: key.fingerprint, signature };

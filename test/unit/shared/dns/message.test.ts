@@ -54,7 +54,7 @@ test('pointers are followed', () => {
   assert.deepEqual(message.answers.slice(1).map(txtOf), ['abc']);
 });
 
-test('a label with a dot, a backslash or a byte that is no letter is told from others', () => {
+test('a label with a dot, a backslash or an unprintable byte is distinguished from others', () => {
   const label = Buffer.from('a.b\\ \xff', 'latin1');
   const bytes = Buffer.concat([Buffer.from([label.length]), label, Buffer.from('\x01X\x00', 'latin1')]);
   assert.deepEqual(decodeName(bytes, 0), { name: 'a\\046b\\092\\032\\255.x', end: bytes.length });
@@ -69,7 +69,7 @@ test('names at their limits', () => {
   }
 });
 
-/** A header with these counts and what comes behind it. */
+/** A header with these counts, and what follows it. */
 const raw = (counts: number[], ...rest: (string | Buffer)[]): Buffer => {
   const header = Buffer.alloc(12);
   header.writeUInt16BE(0x8400, 2);
@@ -87,11 +87,11 @@ const HOSTILE: [string, Buffer][] = [
   ['a pointer ahead', raw([1], 'c01000100001')],
   ['a pointer out of the message', raw([1], 'ffff00100001')],
   ['half a pointer', raw([1], 'c0')],
-  ['a label that goes on behind the end', raw([1], '3f61')],
+  ['a label that extends beyond the end', raw([1], '3f61')],
   ['a label of a reserved kind', raw([1], '4161000010001')],
   ['a name without an end', raw([1], Buffer.alloc(300, '\x01x'))],
-  ['a record whose data goes on behind the end', raw([0, 1], '00001000010000000000ff00')],
-  ['bytes behind the end', Buffer.concat([raw([0]), Buffer.alloc(1)])],
+  ['a record whose data extends beyond the end', raw([0, 1], '00001000010000000000ff00')],
+  ['bytes after the end', Buffer.concat([raw([0]), Buffer.alloc(1)])],
 ];
 for (const [what, bytes] of HOSTILE) {
   test(`no message: ${what}`, () => assert.equal(outcome(bytes), 'dns-malformed'));

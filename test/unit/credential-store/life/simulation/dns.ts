@@ -15,7 +15,7 @@ type Server = { zone: Map<string, string>; answers: boolean; lag: number };
 export class SimulatedDns {
   /** What the server does with updates. */
   updates: 'taken' | 'fail' | 'refused' = 'taken';
-  /** Names whose records somebody else touched. */
+  /** Names whose records another program changed. */
   readonly touched = new Set<string>();
   /** Called before our own update takes a key's record away or empties it. */
   onLoss: (name: string, publicKey: string) => void = () => undefined;
@@ -58,7 +58,7 @@ export class SimulatedDns {
     if (there === key.publicKey || there === '') this.set(name, undefined);
   }
 
-  /** Write into the zone, as somebody who may. */
+  /** Write to the zone, with permission. */
   set(name: string, value: string | undefined): void {
     put(this.#primary.zone, name, value);
     for (const server of this.servers.slice(1)) this.copyTo(server);

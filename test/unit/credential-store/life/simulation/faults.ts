@@ -35,7 +35,7 @@ export function breakSomething(cluster: Cluster, end: number): void {
   ];
   const faults: (() => void)[] = [
     () => {
-      // Who is wrong together with most others is right, and who hears nobody has no clock but its own.
+      // A node that is wrong together with most others is right, and one that hears no other has only its own clock.
       if (wrongClock || nodes.some((n) => !n.up || !n.connected || n.mute || n.since + 6000 > time.now)) return;
       node.skew = chance.of([-3_600_000, 3_600_000]);
       forAWhile(2000, 30_000, () => {
@@ -91,7 +91,7 @@ export function breakSomething(cluster: Cluster, end: number): void {
   chance.of(wrongClock ? faults : [...away, ...faults])();
 }
 
-/** Somebody else removes a record of ours. */
+/** Another program removes a record of ours. */
 function removeRecord({ chance, log, dns }: Cluster): void {
   const published = log
     .all()

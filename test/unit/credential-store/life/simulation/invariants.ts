@@ -16,7 +16,7 @@ const ORDER: readonly KeyState[] = [
   'retired',
   'revoked',
 ];
-/** Who is there without a break for so long is known to live by all that may drive. */
+/** A node that is up and connected for so long is known to be live by all that may drive. */
 const STABLE_MS = 6000;
 /** Two clocks differ by so much. */
 const CLOCKS_MS = 2000;
@@ -48,7 +48,7 @@ export class Invariants {
     this.violations.push(`at ${Math.round(this.#cluster.time.now)} ms: ${text}`);
   }
 
-  /** A node signs mail with every key that its signers take for active; the mail is verified at once. */
+  /** A node signs mail with every key that its signers take for active; the mail is verified immediately. */
   sign(node: SimulatedNode): void {
     const { dns, time } = this.#cluster;
     if (!node.up) return;
@@ -56,7 +56,7 @@ export class Invariants {
       for (const key of keys.filter((k) => k.state === 'active')) {
         const name = nameOf(domain, key);
         if (!this.#proven.has(key.fingerprint)) this.violated(`${node.name} signs with ${name}, which is not proven`);
-        // A node that came back when the key was retiring, or is away, knows no better, and nobody waited for it.
+        // A node that came back when the key was retiring, or is away, knows no better, and no node waited for it.
         const asOf = this.#retiringSince.get(key.fingerprint) ?? time.now;
         if (!node.connected || node.mute || node.since + STABLE_MS > asOf || this.#compromised.has(key.fingerprint))
           continue;
@@ -106,7 +106,7 @@ export class Invariants {
     else if (!mayFollow(was.state, key.state)) this.violated(`${what} went from ${was.state} to ${key.state}`);
     const erased = ORDER.indexOf(key.state) >= ORDER.indexOf('retired');
     if (erased !== (key.wrapped === undefined))
-      this.violated(`${what} is ${key.state}, its private key is not as it should be`);
+      this.violated(`${what} is ${key.state}, its private key should not be there, or is missing`);
     if (key.state === 'active' && !key.signed) this.violated(`${what} is active and did not sign`);
     // `stopped`: every live node has taken notice of the retirement.
     if (was?.until === undefined && key.until !== undefined && key.state === 'retiring') {
@@ -159,7 +159,7 @@ export class Invariants {
     }
   }
 
-  /** A scheduled rotation begins only while no other domain is before its switch, unless it may. */
+  /** A scheduled rotation starts only while no other domain is before its switch, unless its schedule says `parallel`. */
   #checkStart(before: DomainRecord | undefined, after: DomainRecord, by: string): void {
     const others = this.#cluster.log.all().filter((r) => r.domain !== after.domain);
     const busy = others.some((r) => r.rotation && r.rotation.ended === undefined && r.rotation.switched === undefined);

@@ -5,7 +5,7 @@ import type { DomainRecord } from '#services/credential-store/records/domain-rec
  * before it, as JetStream does it (`cluster/replicated/map.ts`).
  */
 
-/** Who wrote: a process (`edge-1#2` is the second life of edge-1), and whether its driver or an administrator there. */
+/** The writer: a process (`edge-1#2` is the second life of edge-1), and whether its driver or an administrator there. */
 export type Writer = { node: string; life: string; role: 'driver' | 'admin'; forced: boolean };
 export type Entry = { domain: string; before: DomainRecord | undefined; after: DomainRecord; writer: Writer };
 
@@ -38,7 +38,7 @@ export class SimulatedLog {
   }
 }
 
-/** Nobody may change what others hold. */
+/** What several nodes hold must not be changed. */
 function freeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value);

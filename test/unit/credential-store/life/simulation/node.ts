@@ -86,7 +86,7 @@ export class SimulatedNode {
     this.#heard.clear();
   }
 
-  /** The others hear of it again; until then nobody could wait for it. */
+  /** The others hear of it again; until then none could wait for it. */
   speak(): void {
     this.mute = false;
     this.since = this.#cluster.time.now;
@@ -135,7 +135,7 @@ export class SimulatedNode {
     for (let tries = 0; tries < 30; tries++) {
       if (!this.connected || !this.#caughtUp) await time.sleep(chance.between(500, 3000));
       // What a dead process would have asked next is never asked.
-      if (!this.up || writer.life !== this.life) throw new SealpostError('no-quorum', 'nobody is there any more');
+      if (!this.up || writer.life !== this.life) throw new SealpostError('no-quorum', 'the node is gone');
       if (!this.connected || !this.#caughtUp) throw new SealpostError('no-quorum', 'keys cannot be changed now');
       const seen = this.applied;
       const before = this.records.get(domain);
@@ -143,7 +143,7 @@ export class SimulatedNode {
       if (after === before || after === undefined) return { record: before, revision: seen };
       await time.sleep(chance.delay(5, 300));
       // Cut off on the way: it may have been sent, or not.
-      if (!this.connected && chance.is(0.5)) throw new SealpostError('no-quorum', 'nobody answers');
+      if (!this.connected && chance.is(0.5)) throw new SealpostError('no-quorum', 'no node answers');
       if (log.length !== seen) {
         await time.sleep(chance.between(5, 50));
         continue;
@@ -158,7 +158,7 @@ export class SimulatedNode {
     throw new SealpostError('no-quorum', 'others are always faster');
   }
 
-  /** What the driver knows of who lives. */
+  /** The live processes, as the driver knows them. */
   live(): Holder[] | undefined {
     const { now } = this.#cluster.time;
     if (!this.up || !this.connected || !this.#caughtUp || now - this.#listening < LISTEN_MS) return undefined;

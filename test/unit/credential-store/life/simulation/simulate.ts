@@ -8,7 +8,7 @@ import { EPOCH } from './node.ts';
 
 /**
  * One run: nodes with their drivers, administrators and faults for two minutes, all by chance; then nothing is broken
- * any more, and every obstacle must have gone with it. `story` has the changes of the log, for who looks for the cause.
+ * any more, and every obstacle must have gone with it. `story` has the changes of the log, to find the cause.
  */
 export async function simulate(
   seed: number,
