@@ -20,13 +20,13 @@ import { olderEvent, olderOperation, olderService } from './versions.ts';
  * Serves and calls contracts: parse → handle → parse, with a deadline, mapped errors and a bounded mailbox.
  *
  * A mailbox holds the requests that were taken and not yet answered. A full one, by count or by bytes, answers
- * `busy` at once. A request that does not fit its schema is answered `malformed` and logged; it never reaches the
+ * `busy` immediately. A request that does not fit its schema is answered `malformed` and logged; it never reaches the
  * handler and stops nothing. A handler that throws a declared code answers with it; any other error is logged with
  * its stack and answered `internal`. The same rules hold on every bus, because every bus only moves what this file
  * made. Where a contract names the version before, both are spoken (`versions.ts`).
  */
 
-/** How many requests one service may have open at once before it answers `busy`. */
+/** How many requests one service may have open before it answers `busy`. */
 const MAILBOX = 4096;
 /** How many bytes beside their fields those requests may hold. */
 const MAILBOX_BYTES = 256 * 1024 * 1024;
@@ -58,7 +58,7 @@ export function serve<C extends Contract>(bus: Bus, service: Service<C>, log: Lo
       open++;
       openBytes += size;
       try {
-        return await handle(label, spec, handler, request, log);
+        return await handle({ label, spec, handler }, request, log);
       } finally {
         open--;
         openBytes -= size;
@@ -70,17 +70,13 @@ export function serve<C extends Contract>(bus: Bus, service: Service<C>, log: Lo
 
 type Handler = (request: unknown, context: { bytes: Uint8Array; trace: string | undefined }) => unknown;
 
-async function handle(
-  label: string,
-  spec: OperationSpec,
-  handler: Handler,
-  request: BusRequest,
-  log: Logger,
-): Promise<BusReply> {
+type ServedOperation = { label: string; spec: OperationSpec; handler: Handler };
+
+async function handle({ label, spec, handler }: ServedOperation, request: BusRequest, log: Logger): Promise<BusReply> {
   const parsed = spec.request.safeParse(request.fields);
   if (!parsed.success) {
     const problems = parsed.error.issues.map((i) => `${i.path.join('.') || 'request'}: ${i.message}`).join('; ');
-    log.warn({ operation: label, trace: request.trace, problems }, 'malformed request refused');
+    log.warn({ operation: label, trace: request.trace, error: problems }, 'malformed request refused');
     return { ok: false, code: CALL_ERRORS.malformed, message: `${label}: ${problems}` };
   }
   try {
@@ -132,7 +128,7 @@ export function client<C extends Contract>(bus: Pick<Bus, 'call'>, contract: C):
 
 type Method = (fields: unknown, options?: CallOptions) => Promise<unknown>;
 
-/** Whether those who were asked did nothing, for reasons of their own. */
+/** Whether the instances that were asked did nothing, for reasons of their own. */
 function isForAnother(error: unknown, { elsewhere = [] }: OperationSpec): boolean {
   if (!(error instanceof SealpostError)) return false;
   const { code } = error;
@@ -149,7 +145,7 @@ function caller(bus: Pick<Bus, 'call'>, contract: Contract, operation: string, s
       { fields, bytes: options.bytes, trace: options.trace, timeout, repeatable: spec.repeatable },
       options.node,
     );
-    // A node of a newer version may know a code that is no row here: it is handed on as it came.
+    // A node of a newer version may know a code that this one does not: it is handed on as it came.
     if (!answer.ok) throw new SealpostError(answer.code as ErrorCode, answer.message);
     const reply = spec.reply.safeParse(answer.fields);
     if (!reply.success) {
@@ -205,6 +201,6 @@ export function listen<C extends Contract>(bus: Bus, contract: C, log: Logger): 
 function parseEvent(event: string, schema: z.ZodType, payload: unknown, log: Logger): unknown {
   const parsed = schema.safeParse(payload);
   if (parsed.success) return parsed.data;
-  log.warn({ event, problems: parsed.error.message }, 'malformed event dropped');
+  log.warn({ event, error: parsed.error.message }, 'malformed event dropped');
   return undefined;
 }

@@ -43,9 +43,12 @@ export async function openDatabase(folder: string, log: Logger, options: OpenOpt
     }
     // Repair keeps every table and log record that can be read; what cannot is moved to `lost/`, not deleted. It
     // orders tables by their file numbers, so an entry deleted not long ago can be there again afterwards.
-    log.error({ store: folder, err: cause }, 'store damaged: repairing, unreadable files go to its lost/ folder');
+    log.error(
+      { store: folder, err: cause },
+      'the store is damaged: repairing it; unreadable files go to its lost/ folder',
+    );
     await NodeLevel.repair(folder);
-    log.warn({ store: folder }, 'store repaired: entries deleted lately may have come back');
+    log.warn({ store: folder }, 'the store is repaired: entries deleted lately may have come back');
     return open();
   }
 }

@@ -14,9 +14,9 @@ import { type Database, type OpenOptions, openDatabase } from './level.ts';
  * States:
  *   open     reads and writes work.
  *   failed   entered by any write error (disk full, I/O error). LevelDB may have left half a record in its log, and
- *            what it appends behind it could be unreadable after a restart; so nothing more is written to this
+ *            what it appends after it could be unreadable after a restart; so nothing more is written to this
  *            handle. `write` and reads are refused with `store-failed`, `persist` waits, and the database is closed
- *            and opened anew every second until a test write succeeds. → open
+ *            and reopened every second until a test write succeeds. → open
  *   closed   by `close`.
  *
  * A write that was answered with an error may still be found after reopening: the caller who must not have it there
@@ -30,15 +30,15 @@ export type Range = { gt?: string; gte?: string; lt?: string; lte?: string; limi
 type Pending = {
   operations: StoreOperation[];
   bytes: number;
-  /** Survives a failure: it stays first in the line and is written when the store works again. */
+  /** Survives a failure: it stays first in the queue and is written when the store works again. */
   persist: boolean;
   resolve: () => void;
   reject: (error: Error) => void;
 };
 
-/** Bytes that one group commit carries at most, so that nobody waits long behind a large one. */
+/** Bytes that one group commit carries at most, so that no writer waits long for a large one. */
 const GROUP_BYTES = 512 * 1024;
-const REOPEN_INTERVAL = 1000;
+const REOPEN_INTERVAL_MS = 1000;
 const PROBE_KEY = '!probe';
 
 export class Store {
@@ -196,7 +196,7 @@ export class Store {
 
   #writeFailed(group: Pending[], error: unknown): void {
     if (errorCode(error)?.startsWith('LEVEL_INVALID_') === true || error instanceof TypeError) {
-      // Nothing is wrong with the disk: a caller passed what is no key or value. Waiting would not mend it.
+      // Nothing is wrong with the disk: a caller passed an invalid key or value. Waiting would not help.
       for (const p of group) p.reject(error instanceof Error ? error : new Error(String(error)));
       return;
     }
@@ -224,7 +224,7 @@ export class Store {
     this.#state = 'failed';
     this.#log.error(
       { store: this.#folder, err: error },
-      'store failed: nothing is accepted until it can be written again',
+      'the store failed: nothing is accepted until it can be written again',
     );
     this.#recovery = this.#recover();
   }
@@ -232,9 +232,11 @@ export class Store {
   async #recover(): Promise<void> {
     await this.#db
       .close()
-      .catch((error: unknown) => this.#log.warn({ store: this.#folder, err: error }, 'closing the failed store'));
+      .catch((error: unknown) =>
+        this.#log.warn({ store: this.#folder, err: error }, 'the failed store could not be closed'),
+      );
     while (this.#state === 'failed') {
-      await sleep(REOPEN_INTERVAL, this.#closing.signal);
+      await sleep(REOPEN_INTERVAL_MS, this.#closing.signal);
       if (this.#state !== 'failed') return;
       try {
         const db = await openDatabase(this.#folder, this.#log, this.#options);
@@ -244,14 +246,16 @@ export class Store {
         // `close` may have come meanwhile: then it closes this handle.
         if (this.#state !== 'failed') return;
         this.#state = 'open';
-        this.#log.info({ store: this.#folder }, 'store works again');
+        this.#log.info({ store: this.#folder }, 'the store works again');
         this.#startWriter();
       } catch (error) {
         this.#failure = error instanceof Error ? error : new Error(String(error));
         await this.#db
           .close()
-          .catch((e: unknown) => this.#log.debug({ store: this.#folder, err: e }, 'closing the failed store'));
-        this.#log.warn({ store: this.#folder, reason: errorText(error) }, 'store still fails');
+          .catch((e: unknown) =>
+            this.#log.debug({ store: this.#folder, err: e }, 'the failed store could not be closed'),
+          );
+        this.#log.warn({ store: this.#folder, error: errorText(error) }, 'the store still cannot be opened');
       }
     }
   }

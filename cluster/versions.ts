@@ -4,21 +4,20 @@ import type { Address } from './bus/bus.ts';
 /**
  * Contracts of two versions side by side, so that a cluster can be upgraded one process at a time.
  *
- * What is promised: processes of one version of Sealpost and of the next understand each other, whatever services each
+ * The promise: processes of one version of Sealpost and of the next understand each other, whatever services each
  * runs and in whatever order they are replaced. Nothing is promised across two versions.
  *
- * - Within a version of a contract only changes are made that neither side must know of: another operation or event, a
- *   request or reply field that may be absent. A snapshot of every contract guards that (`test/kit/contracts/contract-snapshot.ts`).
+ * - Within a version of a contract only such changes are made as neither side must know of: another operation or event,
+ *   a request or reply field that may be absent. A snapshot of every contract guards that (`test/kit/contracts/contract-snapshot.ts`).
  * - Any other change is a next version, which names the one before and how messages of the one become those of the other
- *   (`defineContract`, `previous`). Then whoever serves it serves both. A caller asks in its own version first, and in the
- *   version before where nobody serves that, or all who do are full. Events are announced in both.
- * - An operation that only one of the two has is there for callers of that version alone: one that shall go is called by
- *   nobody for a version before it goes.
- * - Users of NATS may do in both versions what they may do. So make their permissions anew before the first process is
+ *   (`defineContract`, `previous`). A process that serves the one then serves both. A caller asks in its own
+ *   version first, and in the version before where no process serves that, or all that do are full. Events are announced in both.
+ * - An operation that only one of the two has exists for callers of that version alone: one that is to be removed is
+ *   not called any more for one version before it is removed.
+ * - Users of NATS may do in both versions what they may do. So renew their permissions before the first process is
  *   upgraded ("sealpost cluster nats-config").
  *
- * While a process of the version before is the only one that serves something, each call of a newer one costs a round
- * trip more.
+ * While only processes of the version before serve something, each call of a newer one costs one more round trip.
  */
 
 /** The field of an event in the version before that says in which newer version it was announced too. */
@@ -102,7 +101,7 @@ export function olderEvent(contract: Contract, event: string): OlderEvent | unde
 export type OlderEvent = {
   contract: Contract;
   payload: (payload: unknown) => object;
-  /** Whether this was announced in the newer version too: who hears that one has heard it. */
+  /** Whether this was announced in the newer version too: a listener to that one has heard it. */
   isCopy: (payload: unknown) => boolean;
   newer: (payload: unknown) => unknown;
 };

@@ -12,9 +12,9 @@ import type { JetStreamAccess } from './jetstream-access.ts';
  * - a call that an instance answers with `elsewhere` goes on to another one; where there is none, that is the answer;
  * - a call with `node` set goes to that node's instance only, or to the process that has this id;
  * - a call that is `repeatable` may ask a second instance when the first is long in answering;
- * - a call nobody serves fails at once with `unavailable`; one without an answer in time with `timeout`;
+ * - a call that no instance serves fails immediately with `unavailable`, one without an answer in time with `timeout`;
  * - a message above the bus's limit fails with `too-large` before it is sent;
- * - events reach every subscriber, in the order one publisher sent them, and may get lost;
+ * - events reach every subscriber, in the order in which one publisher sent them, and may get lost;
  * - `drain` stops taking calls, lets those under way finish, then the bus closes.
  */
 export type Address = { service: string; version: number; operation: string };
@@ -45,7 +45,7 @@ export type BusHandler = (request: BusRequest) => Promise<BusReply>;
 export type Bus = {
   /** Longest message in bytes; Infinity where there is none. */
   readonly maxPayload: number;
-  /** Names this process among all on the bus, also those of the same node; made anew at each start. */
+  /** Identifies this process among all on the bus, also those of the same node; new at each start. */
   readonly process: string;
   /** Serve an operation as an instance of its service on this node. Returns the way to stop. */
   serve(address: Address, handler: BusHandler): () => void;
@@ -57,12 +57,12 @@ export type Bus = {
   readonly connected: boolean;
   /** The way to NATS JetStream; undefined where there is no NATS. */
   readonly jetStream: JetStreamAccess | undefined;
-  /** Stop serving new calls, finish those under way within `DRAIN_LIMIT`, close. */
+  /** Stop serving new calls, finish those under way within `DRAIN_LIMIT_MS`, close. */
   drain(): Promise<void>;
 };
 
-/** How long `drain` waits for calls under way, in milliseconds. */
-export const DRAIN_LIMIT = 15_000;
+/** How long `drain` waits for calls under way. */
+export const DRAIN_LIMIT_MS = 15_000;
 
 /** Whether work ended, well or not, within `ms` milliseconds. */
 export async function endsWithin(ms: number, work: Promise<unknown>): Promise<boolean> {

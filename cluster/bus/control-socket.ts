@@ -12,12 +12,12 @@ import type { Address, Bus, BusReply, BusRequest } from './bus.ts';
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from './frame.ts';
 
 /**
- * The door into a running node that has no NATS, or has lost it: a Unix domain socket in its data folder, for the
+ * The way into a running node that has no NATS, or has lost it: a Unix domain socket in its data folder, for the
  * command line.
  *
  * One call per connection. A block is four bytes of length, big-endian, and that many bytes. The caller sends two blocks,
  * the address (JSON) and the request in the form of `frame.ts`; the node answers with one, the reply, and closes.
- * Only the user who runs the node may open the socket: it has mode 0600 from the moment it exists.
+ * Only the user that the node runs as may open the socket: it has mode 0600 from the moment it exists.
  */
 
 const CallAddress = z.strictObject({
@@ -27,7 +27,7 @@ const CallAddress = z.strictObject({
   node: z.string().optional(),
 });
 
-/** More than any contract carries; a length above it is no length. */
+/** More than any contract carries: a greater length is an error. */
 const LARGEST_BLOCK = 16 * 1024 * 1024;
 /** How long a connected caller may take to send its request. */
 const REQUEST_MS = 10_000;
@@ -44,7 +44,7 @@ export function controlPath(data: string): string {
 
 export type ControlServer = { path: string; close(): Promise<void> };
 
-/** Open the door. Fails with `node-running` when another process has it open. */
+/** Open the socket. Fails with `node-running` when another process has it open. */
 export async function openControl(data: string, bus: Bus, log: Logger): Promise<ControlServer> {
   const path = controlPath(data);
   if (dirname(path) !== data) await ownFolder(dirname(path));
@@ -53,7 +53,7 @@ export async function openControl(data: string, bus: Bus, log: Logger): Promise<
   const server = createServer((socket) => {
     sockets.add(socket.once('close', () => sockets.delete(socket)));
     answer(socket, bus).catch((error: unknown) => {
-      log.warn({ reason: errorText(error) }, 'control connection failed');
+      log.warn({ error: errorText(error) }, 'connection to the control socket failed');
       socket.destroy();
     });
   });
@@ -85,7 +85,7 @@ async function bind(server: Server, path: string): Promise<void> {
   await chmod(path, 0o600);
 }
 
-/** A folder in the temporary folder that is ours alone: anybody could have made one of that name before us. */
+/** A folder in the temporary folder that is ours alone: another user could have made one of that name before. */
 async function ownFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const stat = await lstat(folder);
@@ -119,7 +119,7 @@ async function answer(socket: Socket, bus: Bus): Promise<void> {
   const incoming = blocks(socket);
   const head = await incoming.next();
   const body = await incoming.next();
-  // A connection that only looks whether somebody is here.
+  // A connection that only checks whether a node runs.
   if (head.done || body.done) return;
   socket.setTimeout(0);
   socket.end(block(encodeReply(await call(bus, head.value, body.value))));

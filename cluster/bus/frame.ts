@@ -8,8 +8,8 @@ import type { BusReply, BusRequest } from './bus.ts';
  *
  *   1 byte   version of this form
  *   4 bytes  length of the JSON, big-endian
- *   n bytes  JSON in UTF-8: what is said
- *   rest     a byte string that goes with it, as it is
+ *   n bytes  JSON in UTF-8: the fields
+ *   rest     a byte string beside them, unchanged
  *
  * So a body is copied once and never becomes text. The decoders are total: any input gives a message that has
  * exactly the expected fields, or a `malformed` error. Decoded bytes are a view into the input.
@@ -17,7 +17,7 @@ import type { BusReply, BusRequest } from './bus.ts';
 const VERSION = 1;
 const PREFIX = 5;
 
-// Fields that this version does not know are passed over: a newer node may send them (rolling upgrade).
+// Unknown fields are ignored: a newer node may send them (rolling upgrade).
 const RequestHead = z.object({
   /** Milliseconds that the caller waits. Not a time of day: nodes whose clocks differ must still understand each other. */
   timeout: z.number(),
@@ -73,12 +73,12 @@ function encode(head: unknown, bytes?: Uint8Array): Uint8Array {
   return frame;
 }
 
-// A byte order mark is no white space of JSON: keep it, so that it is refused.
+// A byte order mark is not white space in JSON: keep it, so that it is refused.
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 function decode<S extends z.ZodType>(frame: Uint8Array, schema: S): { head: z.output<S>; bytes: Uint8Array } {
   if (frame.length < PREFIX) throw malformed(`${frame.length} bytes are too short`);
-  if (frame[0] !== VERSION) throw malformed(`version ${frame[0]} is not known here (this is version ${VERSION})`);
+  if (frame[0] !== VERSION) throw malformed(`version ${frame[0]} is unknown to this node (it has version ${VERSION})`);
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   const end = PREFIX + view.getUint32(1);
   if (end > frame.length) throw malformed(`${frame.length} bytes are announced as at least ${end}`);

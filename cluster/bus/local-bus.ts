@@ -7,7 +7,7 @@ import {
   type BusHandler,
   type BusReply,
   type BusRequest,
-  DRAIN_LIMIT,
+  DRAIN_LIMIT_MS,
   endsWithin,
 } from './bus.ts';
 
@@ -16,7 +16,7 @@ const eventKey = (service: string, version: number, event: string): string => `v
 
 /**
  * The bus of one process: a table of handlers. Fields are handed over as they are; the actor's parsing on both
- * sides copies what it lets through, so neither side can change the other's data by accident.
+ * sides copies what it accepts, so neither side can change the other's data by accident.
  */
 export class LocalBus implements Bus {
   readonly maxPayload = Number.POSITIVE_INFINITY;
@@ -58,7 +58,7 @@ export class LocalBus implements Bus {
     return withDeadline(this.take(address, request), request.timeout, address);
   }
 
-  /** Hand a request to its handler, whatever the deadline: whoever asked keeps that. Never rejects. */
+  /** Hand a request to its handler, whatever its deadline: that is the caller's. Never rejects. */
   take(address: Address, request: BusRequest): Promise<BusReply> {
     const handler = this.#closed ? undefined : this.#handlers.get(key(address));
     if (handler === undefined) return Promise.resolve({ ...failure(this.#unavailable(address)), elsewhere: true });
@@ -89,7 +89,7 @@ export class LocalBus implements Bus {
 
   async drain(): Promise<void> {
     this.#closed = true;
-    await endsWithin(DRAIN_LIMIT, Promise.all(this.#underWay));
+    await endsWithin(DRAIN_LIMIT_MS, Promise.all(this.#underWay));
     this.#handlers.clear();
     this.#listeners.clear();
   }

@@ -8,7 +8,7 @@ import {
   type BusHandler,
   type BusReply,
   type BusRequest,
-  DRAIN_LIMIT,
+  DRAIN_LIMIT_MS,
   endsWithin,
 } from './bus.ts';
 import { decodeEvent, encodeEvent, encodeRequest } from './frame.ts';
@@ -23,9 +23,9 @@ import { eventSubject } from './subjects.ts';
  * The bus between processes, over NATS. What the own process serves is called directly, without NATS; so is what
  * it announces. Everything else is a NATS message in the form of `frame.ts`.
  *
- * - open: calls and events pass. While no connection is up (`connected` is false) calls to other processes fail at
- *   once with `unavailable`, and what waits for a reply when the connection breaks fails with `timeout`: it may or
- *   may not have been done. Left by `drain`.
+ * - open: calls and events pass. While no connection is up (`connected` is false) calls to other processes
+ *   fail immediately with `unavailable`, and what waits for a reply when the connection breaks fails with `timeout`:
+ *   it may or may not have been done. Left by `drain`.
  * - draining: NATS brings no new requests, calls are refused; what was taken is answered. Left when all of it has
  *   ended or the time is up.
  * - closed: for good.
@@ -139,7 +139,7 @@ export class NatsBus implements Bus {
     };
   }
 
-  /** Resolves when the server has seen everything done until now, subscriptions among it; at once while it is away. */
+  /** Resolves when the server has seen everything done until now, subscriptions included; immediately while there is no connection. */
   async flush(): Promise<void> {
     await this.#link.current?.flush();
   }
@@ -151,15 +151,15 @@ export class NatsBus implements Bus {
 
   async #finish(): Promise<void> {
     const finished = async (): Promise<void> => {
-      // A server that hangs must not cost those who wait for an answer of this process their time.
-      await endsWithin(DRAIN_LIMIT / 5, this.#link.unsubscribeAll());
+      // A server that hangs must not cost the callers that wait for an answer of this process their time.
+      await endsWithin(DRAIN_LIMIT_MS / 5, this.#link.unsubscribeAll());
       await this.#local.drain();
       await this.#calls.settled();
     };
-    if (!(await endsWithin(DRAIN_LIMIT, finished()))) {
-      this.#log.warn({ unanswered: this.#calls.open }, 'calls under way were given up at the end of this process');
+    if (!(await endsWithin(DRAIN_LIMIT_MS, finished()))) {
+      this.#log.warn({ unanswered: this.#calls.open }, 'stopping: gave up on calls that were not answered in time');
     }
-    await this.#link.close(DRAIN_LIMIT / 5);
+    await this.#link.close(DRAIN_LIMIT_MS / 5);
   }
 
   #heard(service: string, version: number, event: string, message: Msg): void {
@@ -167,7 +167,7 @@ export class NatsBus implements Bus {
     try {
       payload = decodeEvent(message.data);
     } catch (error) {
-      this.#log.warn({ event: `${service}.${event}`, problems: errorText(error) }, 'malformed event dropped');
+      this.#log.warn({ event: `${service}.${event}`, error: errorText(error) }, 'malformed event dropped');
       return;
     }
     this.#local.publish(service, version, event, payload);

@@ -11,18 +11,17 @@ import type { JetStreamAccess } from './jetstream-access.ts';
 import { inboxPrefix } from './subjects.ts';
 
 /**
- * A connection to NATS that is kept up for ever, and the subscriptions that are made anew on each one.
+ * Keeps a connection to NATS up for as long as the process runs, and renews the subscriptions on each new one.
  *
- * - waiting: no connection. Entered at the start and whenever a connection ends. Every server is tried in random
- *   order, the one that was just lost last, again and again with a pause; every 10 s the log says what is waited for
- *   and why it does not come.
- *   Left when a server took us (→ up) or by `close` (→ closed).
- * - up: `current` is the connection and everything is subscribed on it. Left when it ends or falls silent
+ * - waiting: no connection. Entered at the start and whenever a connection ends. All servers are tried in random
+ *   order, the one that was just lost last, in rounds with a pause between them; every 10 s the log says why none
+ *   could be reached. Left when a server accepts (→ up) or by `close` (→ closed).
+ * - up: `current` is the connection and everything is subscribed on it. Left when it ends or no longer answers pings
  *   (→ waiting) or by `close` (→ closed).
  * - closed: for good.
  *
  * The client's own reconnection is off: it gives up after two refused passwords, does not cover the first
- * connection, and sends late what callers have given up on. Here first connection and every later one are one path.
+ * connection, and later sends what callers have given up on. Here the first connection and all later ones are one path.
  */
 export type NatsConnectionOptions = {
   /** `nats://host:port` or `tls://host:port`. */
@@ -37,16 +36,16 @@ export type NatsConnectionOptions = {
 };
 
 const DEFAULT_PORT = 4222;
-/** Longest time for a server to greet, and then to let us in, in milliseconds. */
-const CONNECT_LIMIT = 3000;
-/** Pause between rounds over the servers; half of it is random, so that nodes do not come back all at once. */
-const RETRY_PAUSE = 1500;
-/** How often the log says that NATS is waited for. */
-const REMIND = 10_000;
-/** A server that answers none of two pings is gone. */
-const PING_INTERVAL = 10_000;
+/** Longest time for a server to greet, and then to accept the login. */
+const CONNECT_LIMIT_MS = 3000;
+/** Pause between rounds over the servers; half of it is random, so that nodes do not reconnect all at the same time. */
+const RETRY_PAUSE_MS = 1500;
+/** How often the log says that no server of NATS was reached. */
+const REMIND_MS = 10_000;
+/** A server that answers neither of two pings is gone. */
+const PING_INTERVAL_MS = 10_000;
 
-/** A subscription as it is wanted, and as it stands on the present connection. */
+/** A subscription as it is wanted, and as it is on the current connection. */
 type Wanted = {
   subject: string;
   queue: string | undefined;
@@ -64,7 +63,7 @@ export class NatsLink implements JetStreamAccess {
   readonly #closing = new AbortController();
   readonly #listeners = new Set<() => void>();
   #current: NatsConnection | undefined;
-  /** The server of the last connection. Where its whole machine is gone, a try takes all of `CONNECT_LIMIT`. */
+  /** The server of the last connection. Where its whole machine is gone, a try takes all of `CONNECT_LIMIT_MS`. */
   #last: Server | undefined;
 
   constructor(options: NatsConnectionOptions) {
@@ -82,24 +81,24 @@ export class NatsLink implements JetStreamAccess {
     return createInbox(inboxPrefix(this.#options.user));
   }
 
-  /** Hear of every connection that came up and of every one that ended. Returns the way to stop. */
+  /** Called after every connection that came up or ended. Returns the way to stop. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Begin to connect. Resolves when a server took us, or when all were tried once without success. */
+  /** Begin to connect. Resolves when a server accepted, or when all were tried once without success. */
   async start(): Promise<void> {
     const tried = Promise.withResolvers<void>();
     void this.#keepUp(tried.resolve).catch((error: unknown) => {
-      this.#log.fatal({ err: error }, 'the connection to NATS is no longer kept up; restart this node');
+      this.#log.fatal({ err: error }, 'the connection to NATS is not maintained any more: restart this node');
     });
     await tried.promise;
   }
 
   /**
-   * Hear a subject on this and every later connection, alone or as one of the queue group `queue`. Returns the way to
-   * stop; what the server had routed here before it heard of that is still delivered.
+   * Subscribe to a subject on this and every later connection, alone or in the queue group `queue`. Returns the way to
+   * stop; what the server had already routed to this process is still delivered.
    */
   subscribe(subject: string, queue: string | undefined, deliver: (message: Msg) => void): () => void {
     const wanted: Wanted = { subject, queue, deliver, subscription: undefined };
@@ -112,7 +111,7 @@ export class NatsLink implements JetStreamAccess {
     };
   }
 
-  /** Hear nothing more. Resolves when everything that the server had already routed here was delivered. */
+  /** End all subscriptions. Resolves when everything that the server had already routed here was delivered. */
   async unsubscribeAll(): Promise<void> {
     const ending = [...this.#wanted].map(({ subscription }) => subscription?.drain());
     this.#wanted.clear();
@@ -142,14 +141,15 @@ export class NatsLink implements JetStreamAccess {
         await this.#stayUp(connection);
         since = performance.now();
         reminded = Number.NEGATIVE_INFINITY;
-      } else if (performance.now() - reminded >= REMIND && !this.#closing.signal.aborted) {
+      } else if (performance.now() - reminded >= REMIND_MS && !this.#closing.signal.aborted) {
         reminded = performance.now();
         const seconds = Math.round((reminded - since) / 1000);
-        this.#log.warn({ problems, seconds }, 'waiting for NATS; calls to other processes fail until a server answers');
+        const error = problems.join('; ');
+        this.#log.warn({ error, seconds }, 'waiting for NATS; calls to other processes fail until a server answers');
       }
       tried();
       const pause =
-        connection === undefined ? RETRY_PAUSE / 2 + (Math.random() * RETRY_PAUSE) / 2 : Math.random() * 200;
+        connection === undefined ? RETRY_PAUSE_MS / 2 + (Math.random() * RETRY_PAUSE_MS) / 2 : Math.random() * 200;
       // An aborted pause is how `close` ends the loop.
       await delay(pause, undefined, { signal: this.#closing.signal }).catch(() => undefined);
     }
@@ -190,7 +190,7 @@ export class NatsLink implements JetStreamAccess {
     return connect({
       servers: isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`,
       name,
-      timeout: CONNECT_LIMIT,
+      timeout: CONNECT_LIMIT_MS,
       reconnect: false,
       ignoreClusterUpdates: true,
       // The system's resolver knows /etc/hosts; the client's own does not.
@@ -198,7 +198,7 @@ export class NatsLink implements JetStreamAccess {
       noEcho: true,
       inboxPrefix: inboxPrefix(user),
       noAsyncTraces: true,
-      pingInterval: PING_INTERVAL,
+      pingInterval: PING_INTERVAL_MS,
       maxPingOut: 2,
       ...(user === undefined ? {} : { user }),
       ...(password === undefined ? {} : { pass: password.reveal() }),
@@ -219,7 +219,7 @@ export class NatsLink implements JetStreamAccess {
     void connection.close();
     if (this.#closing.signal.aborted) return;
     const why = reason instanceof Error ? errorText(reason) : 'the server closed it';
-    this.#log.warn({ server, reason: why }, 'connection to NATS lost; reconnecting');
+    this.#log.warn({ server, error: why }, 'connection to NATS lost; reconnecting');
   }
 
   async #watch(connection: NatsConnection, onStale: () => void): Promise<void> {
@@ -229,10 +229,10 @@ export class NatsLink implements JetStreamAccess {
       else if (status.type === Events.LDM) this.#log.info({ server }, 'this NATS server is shutting down');
       else if (status.type === Events.Error) {
         const { permissionContext: denied } = status;
-        if (denied === undefined) this.#log.error({ server, problem: status.data }, 'NATS reports an error');
+        if (denied === undefined) this.#log.error({ server, error: status.data }, 'NATS reports an error');
         else {
           const { operation, subject } = denied;
-          const text = `NATS permits user ${this.#options.user ?? '(none)'} no ${operation} on ${subject}; check the user's permissions`;
+          const text = `NATS permits user ${this.#options.user ?? '(none)'} no ${operation} on ${subject}: check the permissions of this user`;
           this.#log.error({ server, operation, subject }, text);
         }
       }
@@ -241,7 +241,7 @@ export class NatsLink implements JetStreamAccess {
 }
 
 function attach(wanted: Wanted, connection: NatsConnection): void {
-  // One that broke this moment: the next gets the subscription.
+  // It has just broken: the next connection gets the subscription.
   if (connection.isClosed()) return;
   const { subject, queue, deliver } = wanted;
   wanted.subscription = connection.subscribe(subject, {
@@ -267,14 +267,14 @@ function parseServer(url: string): Server {
 
 /** Resolves when something at this address greets as a NATS server does. */
 async function greeting(host: string, port: number, signal: AbortSignal): Promise<void> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_LIMIT)]);
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_LIMIT_MS)]);
   const socket = connectSocket({ host, port });
   try {
     const [first] = (await once(socket, 'data', { signal: limit })) as [Buffer];
-    if (!first.toString('latin1').startsWith('INFO ')) throw new Error('something that is no NATS server answers');
+    if (!first.toString('latin1').startsWith('INFO ')) throw new Error('what answers is not a NATS server');
   } catch (error) {
     if (error instanceof Error && error.name === 'AbortError')
-      throw new Error(`no greeting within ${CONNECT_LIMIT} ms`);
+      throw new Error(`no greeting within ${CONNECT_LIMIT_MS} ms`);
     throw error;
   } finally {
     socket.destroy();

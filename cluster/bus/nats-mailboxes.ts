@@ -84,10 +84,10 @@ export class NatsMailboxes {
     const operation = label(address);
     const { reply: replyTo = '' } = message;
     if (!isInbox(replyTo)) {
-      const wants = replyTo === '' ? 'no reply' : 'its reply on a subject that is no inbox';
+      const wants = replyTo === '' ? 'no reply' : 'its reply on a subject that is not an inbox';
       this.#deps.log.warn(
         { operation, replyTo },
-        `a request that wants ${wants} was dropped; who publishes on this subject?`,
+        `dropped a request that wants ${wants}: find out what publishes on this subject`,
       );
       return;
     }
@@ -96,7 +96,7 @@ export class NatsMailboxes {
       request = decodeRequest(message.data);
     } catch (error) {
       const text = errorText(error);
-      this.#deps.log.warn({ operation, problems: text }, 'malformed request refused');
+      this.#deps.log.warn({ operation, error: text }, 'malformed request refused');
       this.#respond(address, message, { ok: false, code: CALL_ERRORS.malformed, message: `${operation}: ${text}` });
       return;
     }
@@ -110,7 +110,7 @@ export class NatsMailboxes {
     try {
       message.respond(frame);
     } catch (error) {
-      // The connection that brought the request is gone; its caller has heard `timeout` already.
+      // The connection that brought the request is gone; its caller has had `timeout` already.
       this.#deps.log.warn({ operation: label(address), err: error }, 'a reply could not be sent');
     }
   }
@@ -123,8 +123,8 @@ export class NatsMailboxes {
       const text = `a reply of ${frame.length} bytes from ${label(address)} is larger than NATS carries (${this.#deps.maxPayload()})`;
       return encodeReply(failure(new SealpostError(CALL_ERRORS.tooLarge, text)));
     } catch (error) {
-      this.#deps.log.error({ operation: label(address), err: error }, 'a reply is no JSON data');
-      const text = `${label(address)}: the reply is no JSON data: ${errorText(error)}`;
+      this.#deps.log.error({ operation: label(address), err: error }, 'a reply cannot be written as JSON');
+      const text = `${label(address)}: the reply cannot be written as JSON: ${errorText(error)}`;
       return encodeReply(failure(new SealpostError(CALL_ERRORS.internal, text)));
     }
   }

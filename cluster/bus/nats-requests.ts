@@ -5,7 +5,7 @@ import type { Address, BusReply } from './bus.ts';
 import { decodeReply } from './frame.ts';
 import { operationSubject } from './subjects.ts';
 
-/** Requests that go out over NATS: whom they are put to, what failures mean, and what all of them may hold in memory. */
+/** Requests that go out over NATS: which instances are asked, what failures mean, and how many bytes may be unsent. */
 
 /** How long a repeatable call waits for the first instance alone. */
 const ALONE_MS = 3000;
@@ -15,7 +15,7 @@ const UNSENT_LIMIT = 128 * 1024 * 1024;
 const ABSENT_MS = 1000;
 /** How long the own node's mailbox is passed over after it let a call run out of time. */
 const SILENT_MS = 10_000;
-/** Instances that one call asks, while routes between servers spread the news of which stepped aside. */
+/** Instances that one call asks, while the servers of NATS are still telling each other which stepped aside. */
 const MOST_ASKED = 20;
 
 /** A call on its way out. */
@@ -127,7 +127,7 @@ async function ask({ connection, address, subject, frame, end }: Question): Prom
   }
 }
 
-/** Ask, and once more when the answer is late; the first answer counts, and of two failures the first. */
+/** Ask, and ask a second time when the answer is late; the first answer counts, and of two failures the first. */
 async function repeated(ask: () => Promise<BusReply>): Promise<BusReply> {
   const first = ask();
   let timer: NodeJS.Timeout | undefined;

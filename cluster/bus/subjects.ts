@@ -36,14 +36,14 @@ export function encodeToken(text: string): string {
 }
 
 /**
- * What the subjects begin with on which a user of NATS gets replies. Each user has one of its own, so that NATS can be
- * told to let nobody listen to replies to others.
+ * The prefix of the subjects on which a user of NATS gets replies. Each user has its own, so that NATS can be
+ * configured to let no user read replies to another.
  */
 export function inboxPrefix(user: string | undefined): string {
   return user === undefined ? '_INBOX' : `_INBOX_${encodeToken(user)}`;
 }
 
-/** Whether a reply may go there. A stranger could name any subject, and have us say there what he may not. */
+/** Whether a reply may go there. A client could name any subject, to have us publish where it may not. */
 export function isInbox(subject: string): boolean {
   return /^_INBOX(_[^.]+)?\../.test(subject);
 }

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import type { Config } from './schema/schema.ts';
 
 /**
- * Digests of what must be the same in the configuration of every node, by section, so that nodes can tell others
- * without showing it: domains and how their keys live and get into DNS. Secrets have no part in them. Name servers to
- * ask are each site's own.
+ * Digests of what must be the same in the configuration of every node, by section, so that nodes can compare it without
+ * showing it: domains, and how their keys live and get into DNS. Secrets are left out. The name servers to ask may differ
+ * from site to site.
  */
 export function configDigests(config: Config): Record<string, string> {
   const known = digests.get(config);

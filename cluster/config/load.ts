@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { SealpostError } from '#shared/errors.ts';
-import { checkFiles } from './files.ts';
+import { checkFiles } from './file-checks.ts';
 import { resolvePaths } from './paths.ts';
 import { explainIssue } from './problems/messages.ts';
 import { formatProblem, type Problem } from './problems/problem.ts';
@@ -25,9 +25,9 @@ export type Loaded =
  *
  * `files: false` leaves the last step out, for commands that only need to know where things are; secrets that
  * stand in files are then not read. `only` names the sections that matter to such a command: the others may be wrong
- * (and have their defaults then), so that a running node can be looked after whose file was broken since its start.
+ * (and have their defaults then), so that a running node can be managed although its file was broken since its start.
  *
- * `services` leaves files and secrets out that none of these services reads: a listener may not see the key of keys.
+ * `services` leaves out files and secrets that none of these services reads: a listener must not see the NEK.
  *
  * Fails with `config-unreadable` when the file itself cannot be read.
  */
@@ -41,12 +41,12 @@ export async function loadConfig(file: string, options: LoadOptions = {}): Promi
   return parseConfig(text, dirname(resolve(file)), options);
 }
 
-/** Whether a problem is in one of the sections; one without a path is of the whole file. */
+/** Whether a problem is in one of the sections; one without a path is about the whole file. */
 function concerns({ path: [section] }: Problem, sections: readonly string[]): boolean {
   return section === undefined || sections.includes(String(section));
 }
 
-/** Like `loadConfig`, of a text that stands in `folder`. */
+/** Like `loadConfig`, for a text; relative paths start in `folder`. */
 export async function parseConfig(text: string, folder: string, options: LoadOptions = {}): Promise<Loaded> {
   const yaml = parseYaml(text);
   const refuse = (problems: Problem[], warnings: string[] = []): Loaded => ({

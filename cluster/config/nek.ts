@@ -5,9 +5,9 @@ import type { Config } from './schema/schema.ts';
 import { describeSource, readSecret, SecretReference } from './secrets.ts';
 
 /**
- * The NEKs that the configuration names, read anew at every call so that a changed file is seen; none when none are
- * configured. `log` hears that every user of the machine can read the file; who asks often leaves it out, because the
- * check of the configuration has said so. Fails with `secret-missing`, `secret-unreadable` or `nek-invalid`; the text
+ * The NEKs that the configuration names, read again at every call so that a changed file is seen; none when none are
+ * configured. `log` gets a warning when every user of the machine can read the file; frequent callers leave it out,
+ * because the check of the configuration has said so. Fails with `secret-missing`, `secret-unreadable` or `nek-invalid`; the text
  * says which file or variable it is about.
  */
 export async function loadNeks(source: Config['credentials']['nek'], log?: Logger): Promise<Nek[]> {

@@ -28,7 +28,7 @@ export function describeSource(source: SecretSource): string {
 
 /**
  * The secret itself, with a warning when others on the machine can read its file. One trailing line break is not
- * part of it. Fails with `secret-missing` when there is no such file or variable, or nothing in it, and with
+ * part of it. Fails with `secret-missing` when the file or variable does not exist or is empty, and with
  * `secret-unreadable` when the file is there but cannot be read.
  */
 export async function readSecret(secret: Secret): Promise<{ secret: Secret; warning?: string }> {

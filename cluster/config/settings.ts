@@ -1,8 +1,8 @@
 import type { Config } from './schema/schema.ts';
 
 /**
- * The running configuration, as services see it: read `current` at every use, so that a change is in force at once.
- * `onChange` is for those who hold something made from it (a listening socket, a TLS context).
+ * The running configuration, as services see it: read `current` at every use, so that a change takes effect immediately.
+ * `onChange` is for what is made from it once (a listening socket, a TLS context).
  */
 export class Settings {
   #current: Config;

@@ -22,7 +22,7 @@ export type ConfigWatch = {
   close(): Promise<void>;
 };
 
-/** `services`: which ones run here; only their files and secrets are read. Default: all. */
+/** `services`: those that run in this process; only their files and secrets are read. Default: all. */
 export async function watchConfig(
   file: string,
   settings: Settings,
@@ -40,7 +40,7 @@ export async function watchConfig(
       lastText = text;
       await apply(file, settings, log, services);
     } catch (error) {
-      log.error({ file, reason: errorText(error) }, 'configuration not reloaded, the running one stays');
+      log.error({ file, error: errorText(error) }, 'configuration not reloaded, the running one stays');
     }
   };
   const enqueue = (force: boolean): Promise<void> => {

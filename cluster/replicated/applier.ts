@@ -6,7 +6,7 @@ import type { LogMessage } from './jetstream-log.ts';
 import { parseRecord, type ReplicatedRecord } from './record.ts';
 import type { ReplicatedRecords } from './records.ts';
 
-/** Takes what the stream brings into the records of a map, in order and in batches, and notes where the stream is behind. */
+/** Applies the messages of the stream to the records of a map, in order and in batches, and notes what the stream lacks. */
 
 /** Messages that one write to disk covers. */
 const BATCH = 500;
@@ -18,7 +18,7 @@ type Arrived<T> = LogMessage & {
   own?: { record: ReplicatedRecord<T>; applied: () => void; lost: () => void };
 };
 
-export type ApplierOptions<T> = {
+export type ApplierDeps<T> = {
   bucket: string;
   schema: z.ZodType<T>;
   records: ReplicatedRecords<T>;
@@ -28,17 +28,17 @@ export type ApplierOptions<T> = {
 };
 
 export class Applier<T> {
-  readonly #options: ApplierOptions<T>;
+  readonly #deps: ApplierDeps<T>;
   readonly #records: ReplicatedRecords<T>;
   readonly #log: Logger;
   #arrived: Arrived<T>[] = [];
   #applying = false;
   #closed = false;
 
-  constructor(options: ApplierOptions<T>) {
-    this.#options = options;
-    this.#records = options.records;
-    this.#log = options.log;
+  constructor(deps: ApplierDeps<T>) {
+    this.#deps = deps;
+    this.#records = deps.records;
+    this.#log = deps.log;
   }
 
   /** A message of the stream. */
@@ -47,8 +47,8 @@ export class Applier<T> {
   }
 
   /**
-   * A record of our own that the stream has taken: resolves when it, and all before it, is applied and synced. Fails with
-   * `store-failed` when this is closed before.
+   * A record of this node that the stream has taken: resolves when it, and all before it, is applied and synced. Fails
+   * with `store-failed` when this is closed before.
    */
   taken(attachment: Attachment, seq: number, record: ReplicatedRecord<T>): Promise<void> {
     const taken = new Promise<void>((applied, reject) => {
@@ -56,12 +56,12 @@ export class Applier<T> {
       const lost = (): void => reject(new SealpostError('store-failed', text));
       this.#enqueue({ attachment, seq, key: record.key, data: NOTHING, own: { record, applied, lost } });
     });
-    // Who writes several may have given up waiting.
+    // A caller that writes several may no longer wait.
     taken.catch(() => undefined);
     return taken;
   }
 
-  /** Take nothing more. What a failing store still waits for comes again from the stream. */
+  /** Apply nothing more. What could not be stored comes again from the stream. */
   close(): void {
     this.#closed = true;
     this.#forget();
@@ -80,15 +80,17 @@ export class Applier<T> {
   async #applyAll(): Promise<void> {
     this.#applying = true;
     try {
-      // What arrives in one go is written in one go.
+      // Messages that arrive together are written together.
       await Promise.resolve();
       while (this.#arrived.length > 0) await this.#apply(this.#arrived.splice(0, BATCH));
     } catch (error) {
       // The store was closed: so is the map, or this node.
       this.#forget();
-      if (!this.#closed) this.#log.error({ reason: errorText(error) }, 'changes of the cluster cannot be stored here');
+      if (!this.#closed) {
+        this.#log.error({ error: errorText(error) }, 'changes of the cluster cannot be stored on this node');
+      }
     } finally {
-      // In the same breath as the last look at the queue: nothing can come in between and be left lying.
+      // In the same tick as the last look at the queue: nothing can arrive in between and stay unnoticed.
       this.#applying = false;
     }
   }
@@ -98,7 +100,7 @@ export class Applier<T> {
     let position = this.#records.position;
     for (const message of batch) {
       const { attachment, seq, own } = message;
-      // Seen already: as our own that was taken, and as it was delivered. Of a reading that ended only our own count.
+      // Seen before: once as our own record that was taken, once as it was delivered. Of an ended reading only our own count.
       if (seq <= attachment.seen || (own === undefined && attachment.log.closed)) continue;
       attachment.seen = seq;
       position = { created: attachment.log.created, last: seq };
@@ -115,15 +117,15 @@ export class Applier<T> {
     }
     for (const attachment of new Set(batch.map((message) => message.attachment)))
       attachment.noteApplied(attachment.seen);
-    if (changed.length > 0) this.#options.onChanged(changed);
+    if (changed.length > 0) this.#deps.onChanged(changed);
     for (const { own } of batch) own?.applied();
   }
 
-  /** The record of a message; undefined, and reported, when it is none that can be used. */
+  /** The record of a message; undefined, and logged, when it cannot be used. */
   #parse({ attachment, key, seq, data }: Arrived<T>): ReplicatedRecord<T> | undefined {
-    const where = { bucket: this.#options.bucket, record: key, seq };
+    const where = { bucket: this.#deps.bucket, record: key, seq };
     try {
-      const parsed = parseRecord(this.#options.schema, Buffer.from(data).toString());
+      const parsed = parseRecord(this.#deps.schema, Buffer.from(data).toString());
       const found = 'record' in parsed ? parsed.record.key : parsed.unreadable.key;
       if (found !== key) throw new Error(`it is about ${found}`);
       if ('record' in parsed) return parsed.record;
@@ -131,12 +133,12 @@ export class Applier<T> {
       if (!this.#records.markUnreadable(parsed.unreadable)) throw new Error(problem);
       attachment.versions.set(key, version);
       this.#log.error(
-        { ...where, problem },
-        'a record of the cluster cannot be read by this program: what is held stays',
+        { ...where, error: problem },
+        'a record of the cluster was written by a newer Sealpost and is not applied: update this node',
       );
     } catch (error) {
       if (key !== undefined) attachment.versions.delete(key);
-      this.#log.error({ ...where, reason: errorText(error) }, 'a message in the stream is no record: passed over');
+      this.#log.error({ ...where, error: errorText(error) }, 'a message in the stream is not a record: ignored');
     }
     return undefined;
   }

@@ -1,13 +1,13 @@
 import type { JetStreamAccess } from '../bus/jetstream-access.ts';
-import { JetStreamLog, type LogMessage, type LogOptions } from './jetstream-log.ts';
+import { JetStreamLog, type LogMessage, type StreamOptions } from './jetstream-log.ts';
 
-/** One reading of the stream by a replicated map: how far it got, and where the stream is behind the map. */
+/** One reading of the stream by a replicated map: how far it got, and which records the stream lacks. */
 export class Attachment {
   /** Keys whose newest record is here and not in the stream. */
   readonly stale = new Set<string>();
   /** Version of each key in the stream, as far as it was applied. */
   readonly versions = new Map<string, number>();
-  /** Sequence up to which messages were taken in hand, and up to which they are applied and synced. */
+  /** Sequence up to which messages are being applied, and up to which they are applied and synced. */
   seen = 0;
   #applied = 0;
   #log: JetStreamLog | undefined;
@@ -17,7 +17,7 @@ export class Attachment {
   /** Begin to read. Fails with `no-quorum`. */
   static async begin(
     connection: NonNullable<JetStreamAccess['current']>,
-    options: LogOptions,
+    options: StreamOptions,
     receive: (attachment: Attachment, message: LogMessage) => void,
   ): Promise<Attachment> {
     const attachment = new Attachment();
@@ -45,7 +45,7 @@ export class Attachment {
     this.#alarm.resolve('stale');
   }
 
-  /** Resolves when there are stale keys, at once if there are. */
+  /** Resolves when there are stale keys, immediately if there are some already. */
   behindUs(): Promise<'stale'> {
     if (this.stale.size === 0) this.#alarm = Promise.withResolvers();
     return this.#alarm.promise;

@@ -9,21 +9,22 @@ import type { ReplicatedRecord } from './record.ts';
 import type { ReplicatedRecords } from './records.ts';
 
 /**
- * Keeps a map's records and its stream the same, both ways, for as long as the map is open. The protocol is written
- * down in `replicated-map.ts`; this is its reading half.
+ * Keeps a map's records and its stream the same, both ways, for as long as the map is open. `map.ts` describes the
+ * protocol; this is its reading half.
  *
  *   away       no connection, or JetStream does not answer (no majority, no -js). Tried again at each new connection
  *              and every second. → behind
  *   behind     the stream is being read from its start; then what it lacks or has older is written into it; where it
- *              was made anew or lost messages, the other nodes get RESTORE_TIME to do the same. → following, away
- *   following  everything in the stream is applied and synced here, and it has everything that is held here. Left
- *              when the reading ends (`jetstream-log.ts` says why). → behind, away
+ *              was created again or lost messages, the other nodes get RESTORE_TIME_MS to do the same. → following,
+ *              away
+ *   following  everything in the stream is applied and synced on this node, and the stream has everything that this node
+ *              holds. Left when the reading ends (`jetstream-log.ts` says why). → behind, away
  *
- * Every REFRESH a second reading is begun beside the first and takes its place when it has come as far.
+ * Every REFRESH_MS a second reading begins beside the first and replaces it when it has come as far.
  */
 export type FollowerState = 'following' | 'behind' | 'away';
 
-export type FollowerOptions<T> = {
+export type FollowerDeps<T> = {
   access: JetStreamAccess;
   bucket: string;
   replicas: number;
@@ -35,16 +36,16 @@ export type FollowerOptions<T> = {
 };
 
 const READING = 'the stream is being read';
-const REFRESH = 10 * 60_000;
-const RESTORE_TIME = 5000;
-const RETRY = 1000;
-/** Records that are written into the stream at once when it lacks them. */
+const REFRESH_MS = 10 * 60_000;
+const RESTORE_TIME_MS = 5000;
+const RETRY_MS = 1000;
+/** Records that are written into the stream together when it lacks them. */
 const RESTORE_BATCH = 64;
-/** How long a message that the stream has may take to arrive here, in milliseconds. */
-const ARRIVAL = 3000;
+/** How long a message that the stream has may take to arrive. */
+const ARRIVAL_MS = 3000;
 
 export class Follower<T> {
-  readonly #options: FollowerOptions<T>;
+  readonly #deps: FollowerDeps<T>;
   readonly #records: ReplicatedRecords<T>;
   readonly #log: Logger;
   readonly #applier: Applier<T>;
@@ -60,15 +61,15 @@ export class Follower<T> {
   readonly #stateWaiters = new Set<() => void>();
   #stopListening: () => void = () => undefined;
 
-  constructor(options: FollowerOptions<T>) {
-    this.#options = options;
-    this.#records = options.records;
-    this.#log = options.log;
-    this.#applier = new Applier(options);
+  constructor(deps: FollowerDeps<T>) {
+    this.#deps = deps;
+    this.#records = deps.records;
+    this.#log = deps.log;
+    this.#applier = new Applier(deps);
   }
 
   start(): void {
-    this.#stopListening = this.#options.access.onChange(() => this.#wake());
+    this.#stopListening = this.#deps.access.onChange(() => this.#wake());
     this.#running = this.#run();
   }
 
@@ -91,7 +92,7 @@ export class Follower<T> {
     return this.#problem;
   }
 
-  /** The reading, once everything is applied; undefined when that is not so within `limit` milliseconds. */
+  /** The reading, once everything is applied; undefined when it is not within `limit` milliseconds. */
   async following(limit: number, give: { upWhenAway: boolean }): Promise<Attachment | undefined> {
     const end = performance.now() + limit;
     for (;;) {
@@ -107,7 +108,7 @@ export class Follower<T> {
     }
   }
 
-  /** A record of our own that the stream has taken: resolves when it, and all before it, is applied and synced. */
+  /** A record of this node that the stream has taken: resolves when it, and all before it, is applied and synced. */
   taken(attachment: Attachment, seq: number, record: ReplicatedRecord<T>): Promise<void> {
     return this.#applier.taken(attachment, seq, record);
   }
@@ -116,21 +117,23 @@ export class Follower<T> {
     const [before, known] = [this.#state, this.#problem];
     this.#state = state;
     this.#problem = problem;
-    const { bucket } = this.#options;
+    const { bucket } = this.#deps;
     if (problem !== undefined && problem !== known && problem !== READING && !this.#closed) {
       const works = state === 'following';
-      const text = works ? 'the stream is not as it should be' : "the cluster's records cannot be changed here now";
-      this.#log.warn({ bucket, state, problem }, text);
+      const text = works
+        ? 'the stream of records is followed, but it is not as configured'
+        : "the cluster's records cannot be changed on this node now";
+      this.#log.warn({ bucket, state, error: problem }, text);
     } else if (state === 'following' && before !== state) {
       this.#log.info({ bucket, revision: this.#records.revision }, "following the cluster's records");
     }
     for (const waiter of this.#stateWaiters) waiter();
-    if (before !== state) this.#options.onState(state);
+    if (before !== state) this.#deps.onState(state);
   }
 
   async #run(): Promise<void> {
     while (!this.#closed) {
-      const connection = this.#options.access.current;
+      const connection = this.#deps.access.current;
       const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -140,7 +143,7 @@ export class Follower<T> {
         continue;
       }
       try {
-        // What was begun when the map is closed ends by itself, at its own time.
+        // What is under way when the map is closed ends by itself, later.
         const { away, text } = await Promise.race([this.#follow(connection), this.#closing.promise]);
         this.#set(away ? 'away' : 'behind', text);
       } catch (error) {
@@ -150,14 +153,14 @@ export class Follower<T> {
         this.#current?.log.close();
         this.#current = undefined;
       }
-      if (this.#options.access.current === connection) await this.#pause(woken);
+      if (this.#deps.access.current === connection) await this.#pause(woken);
     }
   }
 
   async #pause(woken: Promise<void>): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const pause = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, RETRY * (0.5 + Math.random() / 2));
+      timer = setTimeout(resolve, RETRY_MS * (0.5 + Math.random() / 2));
     });
     await Promise.race([pause, woken]);
     clearTimeout(timer);
@@ -166,7 +169,7 @@ export class Follower<T> {
   /** Read the stream until that ends. Fails with `no-quorum` when it cannot begin. */
   async #follow(connection: NonNullable<JetStreamAccess['current']>): Promise<LogEnd> {
     for (;;) {
-      const { access, bucket, replicas } = this.#options;
+      const { access, bucket, replicas } = this.#deps;
       const options = { bucket, replicas, inbox: access.inbox() };
       const next = await Attachment.begin(connection, options, (attachment, message) =>
         this.#applier.add(attachment, message),
@@ -193,9 +196,9 @@ export class Follower<T> {
     const { log } = attachment;
     const known = this.#records.position;
     if (known !== undefined && (known.created !== log.created || log.last < known.last)) {
-      this.#restoreUntil = performance.now() + RESTORE_TIME;
-      const text = 'the stream lost changes or was made anew: writing what this node holds into it';
-      this.#log.warn({ bucket: this.#options.bucket, last: log.last, known: known.last, created: log.created }, text);
+      this.#restoreUntil = performance.now() + RESTORE_TIME_MS;
+      const text = 'the stream lost changes or was created again: writing what this node holds into it';
+      this.#log.warn({ bucket: this.#deps.bucket, last: log.last, known: known.last, created: log.created }, text);
     }
     if (!(await attachment.reached(log.last, Number.POSITIVE_INFINITY))) return log.ended;
     for (const { key, version } of this.#records.all()) {
@@ -207,7 +210,7 @@ export class Follower<T> {
   async #holdBack(ended: Promise<LogEnd>): Promise<LogEnd | undefined> {
     const left = this.#restoreUntil - performance.now();
     if (left <= 0) return undefined;
-    this.#set('behind', 'the stream was made anew: the other nodes are given time to bring what they hold');
+    this.#set('behind', 'the stream was created again: waiting for the other nodes to restore what they hold');
     let timer: NodeJS.Timeout | undefined;
     const over = new Promise<undefined>((resolve) => {
       timer = setTimeout(resolve, left, undefined);
@@ -221,7 +224,7 @@ export class Follower<T> {
   async #stayUp(attachment: Attachment, ended: Promise<LogEnd>): Promise<LogEnd | undefined> {
     let timer: NodeJS.Timeout | undefined;
     const refresh = new Promise<'refresh'>((resolve) => {
-      timer = setTimeout(resolve, REFRESH, 'refresh');
+      timer = setTimeout(resolve, REFRESH_MS, 'refresh');
     });
     try {
       for (;;) {
@@ -248,7 +251,7 @@ export class Follower<T> {
       }
       if (records.length === 0) return undefined;
       const first = attachment.applied;
-      // Each is taken only behind the one before it.
+      // Each is taken only directly after the one before it.
       const writes = records.map((r, i) => log.write(r.key, Buffer.from(r.json), first + i));
       const applied: Promise<void>[] = [];
       for (const [i, record] of records.entries()) {
@@ -270,7 +273,7 @@ export class Follower<T> {
   /** The stream ends at `last` and not at `expected`: wait until what came between is applied, else end the reading. */
   async caughtUp(attachment: Attachment, expected: number, last = expected + 1): Promise<void> {
     if (last < expected) attachment.log.end({ away: false, text: `the stream lost changes: it ends at ${last}` });
-    else if (!(await attachment.reached(last, ARRIVAL))) {
+    else if (!(await attachment.reached(last, ARRIVAL_MS))) {
       attachment.log.end({ away: false, text: 'changes in the stream do not arrive' });
     }
   }

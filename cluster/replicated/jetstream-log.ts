@@ -12,7 +12,7 @@ import {
 } from 'nats';
 import { SealpostError } from '#shared/errors.ts';
 import {
-  ANSWER_LIMIT,
+  ANSWER_LIMIT_MS,
   ensureStream,
   explain,
   JS_ERROR,
@@ -24,14 +24,14 @@ import {
 } from './jetstream-stream.ts';
 
 /**
- * One reading of a stream, from its first message on and then as messages arrive, and writing behind what was read.
+ * One reading of a stream, from its first message on and then as messages arrive, and writing after what was read.
  *
  * Reading is a push consumer of our own that lives as long as this object. Its messages are numbered without gaps
  * (consumer sequence); the first gap, a missing heartbeat, an error status or a stream that is not the one it was at
- * the start ends the reading for good (`ended`), and whoever uses it attaches anew and reads everything again.
+ * the start ends the reading for good (`ended`); its user then attaches again and reads everything again.
  *
- * Every `CHECK` ms the stream's leader is asked for the stream's state. The reading ends when the stream was made
- * anew (`created`), lost messages (last sequence below what was read), or holds messages that do not arrive; and
+ * Every `CHECK_MS` ms the stream's leader is asked for the stream's state. The reading ends when the stream was created
+ * again (`created`), lost messages (last sequence below what was read), or holds messages that do not arrive; and
  * when no answer comes, which means that JetStream has no majority.
  *
  * Writing carries `Nats-Expected-Last-Sequence`: the stream takes a message only when its last sequence is exactly
@@ -39,14 +39,14 @@ import {
  * lets several concurrent writers win in nats-server 2.9.) So of the messages with one expected sequence at most one
  * is taken, however often they are sent.
  */
-export type LogOptions = {
+export type StreamOptions = {
   bucket: string;
   replicas: number;
   /** The subject to read on, which nobody else uses. */
   inbox: string;
 };
 
-/** A message: `key` is undefined when its subject is none of ours. */
+/** A message: `key` is undefined when its subject is not one of ours. */
 export type LogMessage = { seq: number; key: string | undefined; data: Uint8Array };
 
 /**
@@ -58,29 +58,29 @@ export type WriteOutcome =
   | { kind: 'behind'; last: number | undefined }
   | { kind: 'refused' | 'unknown'; text: string };
 
-/** Why a reading ended; `away` when JetStream does not answer, otherwise reading anew may help at once. */
+/** Why a reading ended; `away` when JetStream does not answer, otherwise reading again may help immediately. */
 export type LogEnd = { away: boolean; text: string };
 
 /** Bytes for the headers and the subject of a message. */
 const HEADER_ROOM = 4096;
-const HEARTBEAT = 1000;
-const SILENCE = 3500;
-const CHECK = 2000;
+const HEARTBEAT_MS = 1000;
+const SILENCE_MS = 3500;
+const CHECK_MS = 2000;
 /** Rounds of checks after which messages that do not arrive end the reading. */
 const LATE_CHECKS = 2;
 
 export class JetStreamLog {
-  /** When the stream was made, as JetStream says it: tells a stream from a later one of the same name. */
+  /** When the stream was created, as JetStream says: tells a stream from a later one of the same name. */
   readonly created: string;
   /** The stream's last sequence at the start, and whether it held any messages. */
   readonly last: number;
   readonly empty: boolean;
-  /** What is not as it should be although it works. */
+  /** What is not as configured although the stream works. */
   readonly problem: string | undefined;
   readonly ended: Promise<LogEnd>;
   readonly #end: (end: LogEnd) => void;
   readonly #connection: NatsConnection;
-  readonly #options: LogOptions;
+  readonly #options: StreamOptions;
   readonly #jsm: JetStreamManager;
   #subscription: Subscription | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -93,7 +93,7 @@ export class JetStreamLog {
   private constructor(
     connection: NatsConnection,
     jsm: JetStreamManager,
-    options: LogOptions,
+    options: StreamOptions,
     stream: { created: string; last: number; empty: boolean; problem: string | undefined },
   ) {
     this.#connection = connection;
@@ -112,15 +112,15 @@ export class JetStreamLog {
   }
 
   /**
-   * Make the stream if need be and read it from its start: `receive` gets every message in the order of the stream.
+   * Create the stream if need be and read it from its start: `receive` gets every message in the order of the stream.
    * Fails with `no-quorum` when JetStream does not answer or cannot keep the stream; the text says what to do.
    */
   static async attach(
     connection: NatsConnection,
-    options: LogOptions,
+    options: StreamOptions,
     receive: (log: JetStreamLog, message: LogMessage) => void,
   ): Promise<JetStreamLog> {
-    const jsm = await connection.jetstream({ timeout: ANSWER_LIMIT }).jetstreamManager(false);
+    const jsm = await connection.jetstream({ timeout: ANSWER_LIMIT_MS }).jetstreamManager(false);
     const { info, problem } = await ensureStream(jsm, options.bucket, options.replicas);
     const { last_seq: last, messages } = info.state;
     const stream = { created: String(info.created), last, empty: messages === 0, problem };
@@ -134,7 +134,7 @@ export class JetStreamLog {
     return log;
   }
 
-  /** Write a message behind sequence `expected`. Never rejects. */
+  /** Write a message directly after sequence `expected`. Never rejects. */
   async write(key: string, data: Uint8Array, expected: number): Promise<WriteOutcome> {
     const { bucket, replicas } = this.#options;
     const head = headers();
@@ -142,7 +142,7 @@ export class JetStreamLog {
     head.set('Nats-Expected-Stream', streamName(bucket));
     try {
       const subject = subjectOf(bucket, key);
-      const reply = await this.#connection.request(subject, data, { headers: head, timeout: ANSWER_LIMIT });
+      const reply = await this.#connection.request(subject, data, { headers: head, timeout: ANSWER_LIMIT_MS });
       return readAnswer(reply.json());
     } catch (error) {
       if (error instanceof NatsError && SURELY_NOT_SENT.has(error.code)) {
@@ -152,17 +152,17 @@ export class JetStreamLog {
     }
   }
 
-  /** Longest message that this connection carries to the stream, in bytes; headers have room beside it. */
+  /** Longest message that this connection carries to the stream, in bytes, without its headers. */
   get longest(): number {
     return Math.min(MAX_MESSAGE, this.#connection.info?.max_payload ?? MAX_MESSAGE) - HEADER_ROOM;
   }
 
-  /** Whether the reading has ended, whoever ended it. */
+  /** Whether the reading has ended, for whatever reason. */
   get closed(): boolean {
     return this.#closed;
   }
 
-  /** End the reading for a reason that its user found. */
+  /** End the reading, for a reason that its user found. */
   end(end: LogEnd): void {
     this.#end(end);
   }
@@ -171,7 +171,7 @@ export class JetStreamLog {
   close(): void {
     this.#closed = true;
     clearInterval(this.#timer);
-    // The server removes the consumer when nobody listens any more.
+    // The server removes the consumer when its subject has no subscriber any more.
     if (!this.#connection.isClosed()) this.#subscription?.unsubscribe();
   }
 
@@ -190,7 +190,7 @@ export class JetStreamLog {
       ack_policy: AckPolicy.None,
       max_deliver: 1,
       flow_control: true,
-      idle_heartbeat: nanos(HEARTBEAT),
+      idle_heartbeat: nanos(HEARTBEAT_MS),
       mem_storage: true,
       num_replicas: 1,
     });
@@ -199,14 +199,14 @@ export class JetStreamLog {
     let checked = performance.now();
     this.#timer = setInterval(() => {
       const now = performance.now();
-      if (now - this.#heard > SILENCE) this.#end({ away: false, text: 'NATS delivers no changes any more' });
-      else if (checking === undefined && now - checked >= CHECK) {
+      if (now - this.#heard > SILENCE_MS) this.#end({ away: false, text: 'NATS delivers no changes any more' });
+      else if (checking === undefined && now - checked >= CHECK_MS) {
         checking = this.#check().finally(() => {
           checking = undefined;
           checked = performance.now();
         });
       }
-    }, HEARTBEAT / 2);
+    }, HEARTBEAT_MS / 2);
     void this.#connection.closed().then(() => {
       if (!this.#closed) this.#end({ away: true, text: 'the connection to NATS was lost' });
     });
@@ -214,7 +214,7 @@ export class JetStreamLog {
 
   #arrived(message: Msg, receive: (log: JetStreamLog, message: LogMessage) => void): void {
     this.#heard = performance.now();
-    // A message of the stream may have the headers of a status: it is known by what would acknowledge it.
+    // A message of the stream may have the headers of a status: its reply subject, which would acknowledge it, tells.
     if (message.reply?.startsWith('$JS.ACK.') !== true) {
       this.#status(message, message.headers?.code ?? 0);
       return;
@@ -252,7 +252,7 @@ export class JetStreamLog {
     try {
       const { created, state } = await this.#jsm.streams.info(streamName(bucket));
       if (this.#closed) return;
-      if (String(created) !== this.created) this.#end({ away: false, text: 'the stream was made anew' });
+      if (String(created) !== this.created) this.#end({ away: false, text: 'the stream was created again' });
       else if (state.last_seq < before || state.last_seq < this.last) {
         this.#end({ away: false, text: `the stream lost changes: it ends at ${state.last_seq}, ${before} were read` });
       } else {
@@ -267,7 +267,7 @@ export class JetStreamLog {
   }
 }
 
-/** Errors of a request that never left this process, or that nobody got. */
+/** Errors of a request that never left this process, or that no server got. */
 const SURELY_NOT_SENT: ReadonlySet<string> = new Set([
   ErrorCode.NoResponders,
   ErrorCode.MaxPayloadExceeded,

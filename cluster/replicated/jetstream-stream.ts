@@ -12,14 +12,15 @@ import { errorText, SealpostError } from '#shared/errors.ts';
 import { encodeToken } from '../bus/subjects.ts';
 
 /**
- * The stream of a replicated map: how it is made, what its subjects are, and what JetStream's refusals mean.
+ * The stream of a replicated map: how it is created, what its subjects are, and what JetStream's refusals mean.
  *
  * It has the form of a key-value bucket (`KV_<bucket>`, subjects `$KV.<bucket>.<key>`, one message a subject), so that
- * `nats kv` shows it. Whoever finds it missing makes it; two who do so at once ask for the same and both get it.
+ * `nats kv` shows it. A node that finds it missing creates it; two that do so concurrently ask for the same and both get
+ * it.
  */
 
-/** How long JetStream may take to answer, in milliseconds. */
-export const ANSWER_LIMIT = 2500;
+/** How long JetStream may take to answer. */
+export const ANSWER_LIMIT_MS = 2500;
 /** Longest message that the stream takes, in bytes: what NATS carries where nothing else is configured. */
 export const MAX_MESSAGE = 1024 * 1024;
 
@@ -51,7 +52,7 @@ export function keyOf(bucket: string, subject: string): string | undefined {
   return subjectOf(bucket, key) === subject ? key : undefined;
 }
 
-/** What those who read and write the stream publish: its records, what they ask of JetStream, and flow control. */
+/** What a reader and writer of the stream publishes: its records, requests to JetStream, and flow control. */
 export function streamSubjects(bucket: string): string[] {
   const asked = ['STREAM.INFO', 'STREAM.CREATE', 'STREAM.UPDATE', 'CONSUMER.CREATE'];
   const stream = streamName(bucket);
@@ -83,13 +84,13 @@ function wantedConfig(bucket: string, replicas: number): Partial<StreamConfig> &
   };
 }
 
-/** What must be so of a stream that others made, lest records vanish from it. */
+/** What a stream that somebody else created must have, lest records vanish from it. */
 const KEEPING = ['max_msgs_per_subject', 'max_msgs', 'max_bytes', 'max_age'] as const;
 
 export type EnsuredStream = { info: StreamInfo; problem: string | undefined };
 
 /**
- * The stream, made when it is not there, mended when it would lose records, raised to `replicas` when it has fewer.
+ * The stream, created when it is missing, corrected when it would lose records, raised to `replicas` when it has fewer.
  * `problem` says why it could not be raised; it works as it is. Fails with `no-quorum`, saying what to do.
  */
 export async function ensureStream(jsm: JetStreamManager, bucket: string, replicas: number): Promise<EnsuredStream> {
@@ -103,7 +104,7 @@ export async function ensureStream(jsm: JetStreamManager, bucket: string, replic
     try {
       return { info: await jsm.streams.update(name, config), problem: undefined };
     } catch (error) {
-      // Short of servers for the copies it shall have, it still carries changes.
+      // With too few servers for the copies that it shall have, it still carries changes.
       if (!keeps || jetStreamCode(error) === undefined) throw error;
       return {
         info,
@@ -125,7 +126,7 @@ async function findOrMake(jsm: JetStreamManager, bucket: string, replicas: numbe
   try {
     return await jsm.streams.add(wantedConfig(bucket, replicas));
   } catch (error) {
-    // Another node made it with other settings, this moment.
+    // Another node has just created it with other settings.
     if (jetStreamCode(error) !== JS_ERROR.nameInUse) throw error;
     return jsm.streams.info(name);
   }
@@ -154,7 +155,7 @@ export function explain(error: unknown, replicas: number): string {
     return 'NATS has no JetStream: start its servers with -js';
   }
   if (error instanceof NatsError && error.code === ErrorCode.Timeout) {
-    return `JetStream did not answer within ${ANSWER_LIMIT} ms: are most of the NATS servers up?`;
+    return `JetStream did not answer within ${ANSWER_LIMIT_MS} ms: are most of the NATS servers up?`;
   }
   return `JetStream cannot be used: ${errorText(error)}`;
 }

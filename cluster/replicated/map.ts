@@ -12,28 +12,28 @@ import { noQuorum, storeFailed, Writer } from './writer.ts';
 /**
  * Records that every node of a cluster holds and any node changes, one change at a time.
  *
- * Where things are. Each node works from its own LevelDB (`replicated-records.ts`). A JetStream stream
- * (`jetstream-stream.ts`) with one message for each key carries changes and puts them in one order; it is not relied
- * on to keep them: JetStream acknowledges before it syncs. A change is answered when the stream has it and the
+ * Where things are. Each node works from its own LevelDB (`records.ts`). A JetStream stream (`jetstream-stream.ts`)
+ * with one message for each key carries changes and puts them in one order; it is not relied on to keep them: JetStream
+ * acknowledges before it syncs. A change is answered when the stream has it and the
  * own LevelDB has synced it.
  *
  * Changing. A change is published with the sequence up to which this node has applied the stream, and the stream takes
  * it only when that is its last one (`jetstream-log.ts`). So its writer had seen everything before it, of all records:
- * changes are serializable. Who was too slow waits for what came between and tries again.
+ * changes are serializable. A writer that was too slow waits for what came between and tries again.
  *
- * A lost answer. The message may have been taken or not, or may still be on its way. After reading anew:
+ * A lost answer. The message may have been taken or not, or may still be on its way. After reading again:
  *   - the record, or a later version of it that names its predecessors, has our write id: it was made;
  *   - it has another write id at that version, or the stream has gone past the expected sequence: it was not made and
- *     never will be, and is tried anew from the newest state;
+ *     never will be, and is tried again from the newest state;
  *   - the stream still ends at the expected sequence: the same message is sent again; at most one is taken.
  *
- * Both ways. At every connection, and every 10 minutes, the whole stream is read and merged (`replicated-record.ts` says
+ * Both ways. At every connection, and every 10 minutes, the whole stream is read and merged (`record.ts` says
  * which record wins), then what it lacks or has older is written into it, in the same way as changes
- * (`replicated-follower.ts`). So it does not matter which side lost something: a stream that was wiped or went
+ * (`follower.ts`). So it does not matter which side lost something: a stream that was wiped or went
  * back, a LevelDB that is empty or damaged, a node that was alone. What the stream took and LevelDB could not write is
- * waited out (`Store.persist`), and after a restart comes again from the stream.
- * A stream that was made anew or went back is not written to for 5 s but to restore it, so that each node that is
- * connected brings what it alone may hold before anybody builds on the rest.
+ * retried (`Store.persist`), and after a restart comes again from the stream.
+ * A stream that was created again or went back is written to for 5 s only to restore it, so that each connected node
+ * restores what it alone may hold before any node changes the rest.
  *
  * A tombstone (a record without value) is kept for ever: a node that was away cannot bring the old record back.
  * Versions count on through tombstones; their sum is the map's revision, the same on all nodes at the same state.
@@ -47,7 +47,7 @@ export type Replicated<T> = LiveRecord<T>;
 export type MapState = 'local' | 'following' | 'behind' | 'away';
 
 export type ReplicatedMapOptions<T> = {
-  /** Open, and closed by whoever opened it, after the map. */
+  /** Open; its owner closes it after the map. */
   store: Store;
   /** The map owns all keys of the store that begin with it: `map!`. */
   prefix: string;
@@ -62,15 +62,15 @@ export type ReplicatedMapOptions<T> = {
   replicas: number;
 };
 
-export type Change<T> = (current: T | undefined, key: string) => T | undefined;
+export type Updater<T> = (current: T | undefined, key: string) => T | undefined;
 export type Changed<T> = { value: T | undefined; version: number; revision: number };
 
-/** How long `open` waits for the stream, in milliseconds. */
-const OPEN_LIMIT = 3000;
+/** How long `open` waits for the stream. */
+const OPEN_LIMIT_MS = 3000;
 /** How long a change waits for a map that is behind. */
-const BEHIND_LIMIT = 8000;
+const BEHIND_LIMIT_MS = 8000;
 /** How long a change is tried, while others are faster or servers change roles. */
-const CHANGE_LIMIT = 15_000;
+const CHANGE_LIMIT_MS = 15_000;
 
 export class ReplicatedMap<T> {
   readonly #options: ReplicatedMapOptions<T>;
@@ -104,7 +104,7 @@ export class ReplicatedMap<T> {
     const { store, prefix, schema, log, jetStream } = options;
     const map = new ReplicatedMap(options, await ReplicatedRecords.load(store, prefix, schema, log));
     map.#follower?.start();
-    if (jetStream?.current !== undefined) await map.#follower?.following(OPEN_LIMIT, { upWhenAway: false });
+    if (jetStream?.current !== undefined) await map.#follower?.following(OPEN_LIMIT_MS, { upWhenAway: false });
     return map;
   }
 
@@ -119,7 +119,7 @@ export class ReplicatedMap<T> {
     return this.#records.live();
   }
 
-  /** Keys of the records whose newest version only another program can read: they are not changed here. */
+  /** Keys of the records whose newest version only a newer Sealpost can read: this node does not change them. */
   get unreadable(): string[] {
     return this.#records.unreadableKeys();
   }
@@ -160,13 +160,13 @@ export class ReplicatedMap<T> {
   /**
    * Compare and set. `fn` is given the newest value, may read other records of the map, and returns the new value,
    * undefined to delete, or the very same object to change nothing; it throws to give up. It is called again when
-   * somebody else was faster, so it must do nothing else. Resolves when the change is in the stream and synced here.
+   * another node was faster, so it must have no effects. Resolves when the change is in the stream and synced here.
    *
    * Fails with what `fn` threw, `invalid-record` or `too-large` for what it returned, `unreadable-record`, `no-quorum`
    * (the change was not made, or the text says that this is not known), `store-failed` (this disk takes nothing; where
    * the text says so, the change was made in the cluster).
    */
-  update(key: string, fn: Change<T>): Promise<Changed<T>> {
+  update(key: string, fn: Updater<T>): Promise<Changed<T>> {
     const change = this.#lastChange.then(() =>
       this.#follower === undefined || this.#writer === undefined
         ? this.#changeHere(key, fn)
@@ -176,7 +176,7 @@ export class ReplicatedMap<T> {
     return change;
   }
 
-  /** Hear which records changed, by this node or others, when it is synced here; many at once while catching up. */
+  /** Called with the keys that this node or others changed, when that is synced here; with many while catching up. */
   onChange(listener: (keys: readonly string[]) => void): () => void {
     this.#changeListeners.add(listener);
     return () => this.#changeListeners.delete(listener);
@@ -210,7 +210,7 @@ export class ReplicatedMap<T> {
   }
 
   /** The record that `fn` makes of the present one; undefined when it changes nothing. */
-  #next(key: string, fn: Change<T>): ReplicatedRecord<T> | undefined {
+  #next(key: string, fn: Updater<T>): ReplicatedRecord<T> | undefined {
     const { schema, node, store } = this.#options;
     if (store.failure !== undefined) throw storeFailed('this node cannot store changes', store.failure);
     refuseUnreadable(this.#records, key);
@@ -225,7 +225,7 @@ export class ReplicatedMap<T> {
     return { value: record?.value, version: record?.version ?? 0, revision: this.#records.revision };
   }
 
-  async #changeHere(key: string, fn: Change<T>): Promise<Changed<T>> {
+  async #changeHere(key: string, fn: Updater<T>): Promise<Changed<T>> {
     const record = this.#next(key, fn);
     if (record !== undefined) {
       await this.#records.put(record);
@@ -234,9 +234,9 @@ export class ReplicatedMap<T> {
     return this.#result(key);
   }
 
-  async #changeInCluster(follower: Follower<T>, writer: Writer<T>, key: string, fn: Change<T>): Promise<Changed<T>> {
-    const end = performance.now() + CHANGE_LIMIT;
-    let attachment = await follower.following(BEHIND_LIMIT, { upWhenAway: true });
+  async #changeInCluster(follower: Follower<T>, writer: Writer<T>, key: string, fn: Updater<T>): Promise<Changed<T>> {
+    const end = performance.now() + CHANGE_LIMIT_MS;
+    let attachment = await follower.following(BEHIND_LIMIT_MS, { upWhenAway: true });
     for (;;) {
       if (attachment === undefined) throw noQuorum('keep', follower.problem);
       const record = this.#next(key, fn);
@@ -249,7 +249,7 @@ export class ReplicatedMap<T> {
         const { value, version } = record;
         return { value, version, revision: this.#records.revision };
       }
-      // Somebody was faster, or the server that was asked leads no more.
+      // Another node was faster, or the server that was asked is no longer the leader.
       if (performance.now() > end) throw noQuorum('keep', 'other nodes change records all the time');
       attachment = await follower.following(end - performance.now(), { upWhenAway: false });
     }

@@ -9,10 +9,10 @@ import { newId } from '#shared/ids.ts';
  * In the stream a record is this JSON, UTF-8:
  *   schema    1
  *   key       the record's name in the map
- *   version   1 for the first, +1 with each change; deleting and making anew go on counting
+ *   version   1 for the first, +1 with each change, deletion and re-creation included
  *   writeId   unique for each change ever tried
  *   previous  the write ids of the versions before this one, newest first, at most 15
- *   node      who wrote it
+ *   node      the node that wrote it
  *   time      when, ISO 8601, for people
  *   value     missing in a tombstone
  *
@@ -43,7 +43,7 @@ type Envelope = z.infer<typeof Envelope>;
 /** `value` is undefined in a tombstone. `json` is the whole record as JSON. */
 export type ReplicatedRecord<T> = Omit<Envelope, 'schema' | 'value'> & { value: T | undefined; json: string };
 
-/** A record whose value the schema refuses: of a newer program, or no record of this map. */
+/** A record whose value the schema refuses: of a newer Sealpost, or not a record of this map. */
 export type UnreadableRecord = { key: string; version: number; problem: string };
 
 export type Parsed<T> = { record: ReplicatedRecord<T> } | { unreadable: UnreadableRecord };
@@ -94,7 +94,7 @@ export function writeIdOf(record: ReplicatedRecord<unknown>, version: number): s
 }
 
 /**
- * What the stream's record is to the one held here. `newer`, `same` or `older` by version. `fork`: neither comes from
+ * How the stream's record relates to the one that this node holds. `newer`, `same` or `older` by version. `fork`: neither comes from
  * the other; the higher version stays, at the same version the stream's.
  */
 export function compare(

@@ -7,14 +7,14 @@ import { compare, decodeStored, encodeStored, type ReplicatedRecord, type Unread
 /**
  * The records of a replicated map on this node's disk, and in memory for reading. Memory shows what is synced.
  *
- *   <prefix>record!<key>                          a record, or its tombstone (`replicated-record.ts`)
+ *   <prefix>record!<key>                          a record, or its tombstone (`record.ts`)
  *   <prefix>corrupt!<key>                         a record that did not read back, as it was found
  *   <prefix>conflict!<key>!<version>!<write id>   the loser of two records that do not come from one another
  *   <prefix>stream                                JSON { created, last }: the stream that was read last, and how far
  *
- * A damaged record is reported and set aside at opening; the stream brings it again, as it does what LevelDB cannot
- * read at all. One whose value the schema refuses
- * is of a newer program: it stays where it is, is not shown, and is not changed.
+ * A damaged record is logged and set aside at opening; the stream brings it again, as it does what LevelDB cannot read
+ * at all. One whose value the schema refuses is of a newer Sealpost: it stays where it is, is not shown, and is not
+ * changed.
  */
 export type StreamPosition = { created: string; last: number };
 
@@ -33,9 +33,9 @@ export class ReplicatedRecords<T> {
   /** Records shown since the opening, and which one of them each record was the last time. */
   #shown = 0;
   readonly #shownAt = new Map<string, number>();
-  /** Keys of all records in order; made anew when there is one more. */
+  /** Keys of all records in order; undefined until it is needed again after a new record. */
   #order: string[] | undefined;
-  /** The live records in order; made anew after a change. */
+  /** The live records in order; undefined until it is needed again after a change. */
   #live: readonly LiveRecord<T>[] | undefined;
 
   private constructor(store: Store, prefix: string, schema: z.ZodType<T>, log: Logger) {
@@ -97,12 +97,12 @@ export class ReplicatedRecords<T> {
     return this.#unreadable.get(key);
   }
 
-  /** Names of the records that this program cannot read, in order. */
+  /** Keys of the records that this program cannot read, in order. */
   unreadableKeys(): string[] {
     return [...this.#unreadable.keys()].sort();
   }
 
-  /** Remember that the newest version of a record cannot be read here; false when a newer one is held. */
+  /** Remember that this program cannot read the newest version of a record; false when a newer one is held. */
   markUnreadable(found: UnreadableRecord): boolean {
     if (found.version <= (this.#records.get(found.key)?.version ?? 0)) return false;
     this.#unreadable.set(found.key, found);
@@ -146,14 +146,14 @@ export class ReplicatedRecords<T> {
     this.#show(record);
   }
 
-  /** A failed write may be found on disk later: what its writer was told did not happen must not come up then. */
+  /** A failed write may be found on disk later: what its writer was told did not happen must not appear then. */
   async #undo(key: string, before: ReplicatedRecord<T> | undefined): Promise<void> {
     try {
       await this.#store.persist([
         before === undefined ? { type: 'del', key } : { type: 'put', key, value: encodeStored(before) },
       ]);
     } catch (error) {
-      this.#log.warn({ record: key, reason: errorText(error) }, 'the store closed before a failed change was undone');
+      this.#log.warn({ record: key, error: errorText(error) }, 'the store closed before a failed change was undone');
     }
   }
 
@@ -170,7 +170,7 @@ export class ReplicatedRecords<T> {
     const { key, version, writeId, node, time } = loser;
     const name = `${this.#prefix}conflict!${key}!${version}!${writeId}`;
     const text =
-      'a change was lost: the stream of the cluster went another way; it is set aside, look whether it must be made again';
+      'a change of this node conflicts with the cluster and was set aside: check whether it must be made again';
     this.#log.error({ record: key, version, writer: node, time, setAside: name }, text);
     return { type: 'put', key: name, value: encodeStored(loser) };
   }
@@ -188,7 +188,7 @@ export class ReplicatedRecords<T> {
       // All that can be read was read before.
       if (errorCode(error) !== 'store-damaged') throw error;
       const text = 'a part of the store cannot be read: the records in it are missing until the cluster brings them';
-      this.#log.error({ reason: errorText(error), records: this.#records.size }, text);
+      this.#log.error({ error: errorText(error), records: this.#records.size }, text);
     }
   }
 
@@ -201,25 +201,28 @@ export class ReplicatedRecords<T> {
       }
       this.#unreadable.set(key, parsed.unreadable);
       const { problem } = parsed.unreadable;
-      this.#log.error({ record: key, problem }, 'a record cannot be read by this program');
+      this.#log.error(
+        { record: key, error: problem },
+        'a record was written by a newer Sealpost and is not used: update this node',
+      );
     } catch (error) {
       await this.#setAside(key, value, errorText(error));
     }
   }
 
-  async #setAside(key: string, value: Buffer, reason: string): Promise<void> {
+  async #setAside(key: string, value: Buffer, error: string): Promise<void> {
     const name = `${this.#prefix}corrupt!${key}`;
     this.#log.error(
-      { record: key, setAside: name, reason },
-      'record damaged: set aside; the cluster has it if it is one',
+      { record: key, setAside: name, error },
+      'a damaged record was set aside; in a cluster the other nodes bring it back',
     );
     try {
       await this.#store.write([
         { type: 'put', key: name, value },
         { type: 'del', key: `${this.#prefix}record!${key}` },
       ]);
-    } catch (error) {
-      this.#log.error({ record: key, reason: errorText(error) }, 'a damaged record could not be set aside');
+    } catch (cause) {
+      this.#log.error({ record: key, error: errorText(cause) }, 'a damaged record could not be set aside');
     }
   }
 }

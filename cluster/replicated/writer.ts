@@ -5,12 +5,12 @@ import type { Follower } from './follower.ts';
 import { type ReplicatedRecord, writeIdOf } from './record.ts';
 import type { ReplicatedRecords } from './records.ts';
 
-/** Puts records into the stream and finds out what became of them. The protocol is written down in `replicated-map.ts`. */
+/** Writes records into the stream and finds out what became of them. `map.ts` describes the protocol. */
 
-/** How long it is tried to find out whether a change without answer was made, in milliseconds. */
-const SETTLE_LIMIT = 12_000;
-/** How often a store is looked at that does not answer, in milliseconds. */
-const STORE_CHECK = 200;
+/** How long to try to find out whether a change without an answer was made. */
+const SETTLE_LIMIT_MS = 12_000;
+/** How often to check whether the store has failed, while it does not answer. */
+const STORE_CHECK_MS = 200;
 
 export class Writer<T> {
   readonly #follower: Follower<T>;
@@ -49,7 +49,7 @@ export class Writer<T> {
   /** Find out whether a record was taken whose answer got lost. */
   async #settle(record: ReplicatedRecord<T>, sent: { created: string; last: number }): Promise<boolean> {
     const { key, version, writeId } = record;
-    const end = performance.now() + SETTLE_LIMIT;
+    const end = performance.now() + SETTLE_LIMIT_MS;
     for (;;) {
       const attachment = await this.#follower.following(end - performance.now(), { upWhenAway: false });
       if (attachment === undefined) throw noQuorum('unknown', this.#follower.problem);
@@ -59,8 +59,8 @@ export class Writer<T> {
         if (made === undefined) throw noQuorum('unknown', 'many other changes followed');
         return made === writeId;
       }
-      // A stream that ends before what was expected went back, and was watched for RESTORE_TIME before it was followed:
-      // a leader that has only just been elected and has yet to apply its log looks the same, but not for as long.
+      // A stream that ends before what was expected went back, and was observed for RESTORE_TIME_MS before it was followed:
+      // a leader that has just been elected and has yet to apply its log looks the same, but not for as long.
       if (attachment.log.created !== sent.created || attachment.applied !== sent.last) return false;
       const outcome = await attachment.log.write(key, Buffer.from(record.json), sent.last);
       if (outcome.kind === 'taken') await this.#stored(this.#follower.taken(attachment, outcome.seq, record));
@@ -78,7 +78,7 @@ export class Writer<T> {
       failed.reject(
         storeFailed('the change was made in the cluster, but this node cannot store it yet', store.failure),
       );
-    }, STORE_CHECK);
+    }, STORE_CHECK_MS);
     try {
       await Promise.race([applied, failed.promise]);
     } finally {

@@ -3,7 +3,7 @@ import type { Problem } from './problem.ts';
 import { suggest } from './suggest.ts';
 
 /**
- * Turns what zod found into sentences for people who never heard of zod. The schema's own messages (custom issues,
+ * Turns the issues that zod found into sentences for administrators. The schema's own messages (custom issues,
  * `error` texts) are sentences already and stay as they are.
  */
 export function explainIssue(issue: z.core.$ZodIssue, schema: z.ZodType): Problem[] {
@@ -57,7 +57,7 @@ const TYPES: Record<string, string> = {
 
 function wrongType(expected: string, input: unknown, message: string): string {
   const type = TYPES[expected] ?? expected;
-  // A schema with an `error` text of its own knows better what belongs here.
+  // A schema with its own `error` text describes better what is expected.
   if (!message.startsWith('Invalid input')) return input === undefined ? 'is required' : message;
   if (input === undefined) return `is required (${type})`;
   const quote = expected === 'string' && typeof input !== 'object' ? ': put it in quotes' : '';

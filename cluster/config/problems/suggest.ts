@@ -1,4 +1,4 @@
-/** The known word that someone who typed `word` most likely meant, or undefined when none is near. */
+/** The known word that was most likely meant by `word`; undefined when none is similar. */
 export function suggest(word: string, known: readonly string[]): string | undefined {
   const near = known
     .map((candidate) => ({ candidate, steps: distance(word.toLowerCase(), candidate.toLowerCase()) }))

@@ -3,7 +3,7 @@ import type { Config, DomainConfig, ZoneConfig } from '../schema/schema.ts';
 import { nearestZone } from '../zone.ts';
 import { duplicates, type Rule } from './rule.ts';
 
-/** Combinations that make no sense in what the configuration says of DKIM keys: how they get into DNS, who keeps them. */
+/** Combinations that make no sense in the options of DKIM keys: how they get into DNS, on how many servers they are kept. */
 
 /** RFC 6376 §3.1: parts of a selector are letters, digits and inner hyphens. DNS knows no case, comparisons here do. */
 const SELECTOR = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
@@ -55,7 +55,7 @@ function selectorProblems(domain: string, { target, selectors }: { target: strin
   const path = (i: number): PropertyKey[] => ['cname', 'selectors', i];
   const wrong = selectors.flatMap((selector, i) => {
     if (!SELECTOR.test(selector)) {
-      const message = `"${selector}" is no selector: small letters, digits and inner hyphens, parts joined by dots`;
+      const message = `"${selector}" is not a selector: small letters, digits and inner hyphens, parts joined by dots`;
       return [{ path: path(i), message }];
     }
     const names = [`${selector}._domainkey.${domain}`, `${selector}.${domain}.${target}`];

@@ -7,7 +7,7 @@ import type { Config } from '../schema/schema.ts';
  */
 export type Rule = { sections: readonly (keyof Config)[]; check(config: Config): Problem[] };
 
-/** A problem for every name that stands in the list before; `path` is that of an entry. */
+/** A problem for every name that is in the list already; `path` is that of an entry. */
 export function duplicates(names: string[], path: (i: number) => PropertyKey[], what: string): Problem[] {
   return names.flatMap((name, i) => {
     const first = names.indexOf(name);

@@ -15,7 +15,7 @@ import {
   port,
   secret,
   size,
-  TEN_YEARS,
+  TEN_YEARS_MS,
 } from './values.ts';
 
 /**
@@ -164,7 +164,7 @@ const queue = z
     'takeover-after': duration('60s', 2000, 86_400_000).describe(
       'silence of a node after which the holders of its copies deliver its mail',
     ),
-    expire: duration('5d', 1, TEN_YEARS).describe('how long a message is tried'),
+    expire: duration('5d', 1, TEN_YEARS_MS).describe('how long a message is tried'),
     retry: z
       .strictObject({
         first: duration('5m', 1000).describe('wait after the first failed attempt; it doubles with each attempt'),
@@ -234,7 +234,7 @@ export const ConfigSchema = z.strictObject({
   delivery,
   rates: ratesSection,
   receipts: z
-    .strictObject({ keep: duration('7d', 1, TEN_YEARS).describe('how long the fate of a message can be looked up') })
+    .strictObject({ keep: duration('7d', 1, TEN_YEARS_MS).describe('how long the fate of a message can be looked up') })
     .prefault({}),
   credentials: z
     .strictObject({
@@ -246,18 +246,18 @@ export const ConfigSchema = z.strictObject({
         .describe(
           'named encryption keys, which wrap the DKIM keys, one per line: a file, or { env: NAME } for a variable',
         ),
-      'nek-age': duration('365d', 1, TEN_YEARS).describe(
+      'nek-age': duration('365d', 1, TEN_YEARS_MS).describe(
         'age of a named encryption key at which doctor asks for a new one',
       ),
     })
     .prefault({}),
   keys: z
     .strictObject({
-      ttl: duration('1h', 1000, TEN_YEARS).describe('time to live of published records'),
-      'retire-after': duration('0s', 0, TEN_YEARS).describe(
+      ttl: duration('1h', 1000, TEN_YEARS_MS).describe('time to live of published records'),
+      'retire-after': duration('0s', 0, TEN_YEARS_MS).describe(
         'how long a replaced key stays in DNS; 0s: queue.expire plus keys.ttl',
       ),
-      'keep-revoked': duration('30d', 0, TEN_YEARS).describe('how long an empty record says that a key is revoked'),
+      'keep-revoked': duration('30d', 0, TEN_YEARS_MS).describe('how long an empty record says that a key is revoked'),
     })
     .prefault({}),
   dns: z

@@ -11,12 +11,12 @@ import { SecretReference } from '../secrets.ts';
  * `sealpost config schema` calls a text that has a form of its own.
  */
 
-/** Longest delay of a Node timer is 2^31 ms: a longer one would fire at once. */
-const LONGEST_TIMER = 24 * 86_400_000;
-export const TEN_YEARS = 3650 * 86_400_000;
+/** Longest delay of a Node timer is 2^31 ms: a longer one would fire immediately. */
+const LONGEST_TIMER_MS = 24 * 86_400_000;
+export const TEN_YEARS_MS = 3650 * 86_400_000;
 
-/** A duration as `5m`, in milliseconds between `least` and `most`; 0s only where it means "never". */
-export const duration = (fallback: string, least = 1, most = LONGEST_TIMER) =>
+/** A duration such as `5m`, in milliseconds between `least` and `most`; 0s only where it means "never". */
+export const duration = (fallback: string, least = 1, most = LONGEST_TIMER_MS) =>
   z
     .string({ error: (i) => `expected a duration such as ${fallback}, got ${JSON.stringify(i.input)}` })
     .default(fallback)
@@ -49,7 +49,7 @@ export const size = (fallback: string, least = 0) =>
     })
     .meta({ kind: 'size (512KB, 25MB, 1GB)' });
 
-/** A number in a time, as `50/s`. */
+/** A number per time, such as `50/s`. */
 export const rate = z
   .string({ error: (i) => `expected a rate such as 50/s, got ${JSON.stringify(i.input)}` })
   .transform((text, context): Rate => {
@@ -65,7 +65,7 @@ export const rate = z
 
 export const port = z.number().int().min(0).max(65_535);
 
-/** A node's name, or the variable that has it: containers share a file, and are named by their HOSTNAME. */
+/** A node's name, or the variable that has it: containers that share a file take it from HOSTNAME. */
 export const nodeName = z
   .union([z.string(), z.strictObject({ env: z.string().min(1) })], {
     error: ({ input }) =>

@@ -1,13 +1,13 @@
 import { mailboxKey, withoutTag } from '#shared/mailbox.ts';
 
-/** More addresses than this are a mailing list's work. */
+/** More addresses than this are for a mailing list. */
 const MAX_RESULTS = 1000;
 
 /**
  * Follow an alias through aliases of aliases to the addresses it stands for, each once, in the order of the file.
  *
  * `aliases` is by `mailboxKey`. An alias met again is not followed again, so a loop ends. Where an alias names
- * itself it means the mailbox behind it: `alice: [alice, bob]` keeps a copy and forwards one. Not ok: an alias that
+ * itself it means the mailbox of that name: `alice: [alice, bob]` keeps a copy and forwards one. Not ok: an alias that
  * leads only to itself through others, or to more than 1000 addresses.
  */
 export function expandAlias(

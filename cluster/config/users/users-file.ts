@@ -10,17 +10,17 @@ import { expandAlias } from './aliases.ts';
 import { parsePasswordHash } from './password.ts';
 
 /**
- * The users file: who may log in, with which addresses, and which addresses lead elsewhere.
+ * The users file: users, their addresses, and aliases.
  *
  *   users:
- *     - name: alice                    # what she logs in with; case does not count
+ *     - name: alice                    # the login name; case does not count
  *       password: $argon2id$…          # `sealpost users` makes it
  *       addresses: [alice@example.com, "@lists.example.com"]
  *   aliases:
  *     sales@example.com: [alice@example.com, partner@example.net]
  *
- * A full address is both a mailbox of the user and a sender she may use. `@domain` (exactly that domain) and `*`
- * only widen what she may send as. An alias leads to mailboxes, to other aliases, or away; one that stands for a
+ * A full address is both a mailbox of the user and a sender that the user may use. `@domain` (exactly that domain) and
+ * `*` only widen what the user may send as. An alias leads to mailboxes, to other aliases, or away; one that stands for a
  * user's own address redirects it, and keeps a copy where it names that address again.
  */
 const mailbox = z
@@ -100,7 +100,7 @@ function doubleUsers(users: User[]): Problem[] {
   );
 }
 
-/** Aliases that are no addresses, stand twice, or lead nowhere or to too many. */
+/** Aliases that are not addresses, occur twice, or lead nowhere or to too many. */
 function aliasProblems(aliases: [string, string[]][]): Problem[] {
   const problems: Problem[] = [];
   const byKey = new Map<string, string[]>();
@@ -125,7 +125,7 @@ function isMailbox(text: string): boolean {
   return address !== undefined && more.length === 0 && domainOf(canonicalAddress(address)) !== '';
 }
 
-/** A hash between braces that nobody quoted falls apart at its commas into keys, which a message must not repeat. */
+/** An unquoted hash between braces falls apart at its commas into keys, which a message must not repeat. */
 function redact(text: string): string {
   return text.replace(/\$[A-Za-z0-9+/]{8,}/g, '$…');
 }

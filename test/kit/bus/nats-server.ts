@@ -12,6 +12,14 @@ export type NatsServerOptions = {
   args?: readonly string[];
 };
 
+type NatsServerParts = {
+  port: number;
+  args: readonly string[];
+  folder: string;
+  program: Program;
+  resources: AsyncDisposableStack;
+};
+
 /** A real nats-server on loopback. `restart` comes back on the same port with the same store. */
 export class NatsServer implements AsyncDisposable {
   readonly port: number;
@@ -21,13 +29,7 @@ export class NatsServer implements AsyncDisposable {
   readonly #resources: AsyncDisposableStack;
   #program: Program;
 
-  constructor(
-    port: number,
-    args: readonly string[],
-    folder: string,
-    program: Program,
-    resources: AsyncDisposableStack,
-  ) {
+  constructor({ port, args, folder, program, resources }: NatsServerParts) {
     this.port = port;
     this.#args = args;
     this.folder = folder;
@@ -98,7 +100,7 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   const program = undo.use(await launch('any', args));
   const [, port] = await program.waitForOutput(/client connections on 127\.0\.0\.1:(\d+)/);
   const resources = undo.move();
-  return new NatsServer(Number(port), args, dir.path, program, resources);
+  return new NatsServer({ port: Number(port), args, folder: dir.path, program, resources });
 }
 
 /** Start a cluster of nats-servers with JetStream, each with the others as routes. */

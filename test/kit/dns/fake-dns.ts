@@ -93,7 +93,7 @@ export class FakeDns implements AsyncDisposable {
   }
 }
 
-export type Answer = {
+export type FakeAnswer = {
   rcode?: number;
   /** AA; set by default. */
   authoritative?: boolean;
@@ -106,7 +106,7 @@ export type Answer = {
 };
 
 /** An answer to a query, right in all that is not given. */
-export function answerTo(query: Query, answer: Answer = {}): Buffer {
+export function answerTo(query: Query, answer: FakeAnswer = {}): Buffer {
   const [question = { name: '', type: Type.TXT }] = query.questions;
   const { rcode = 0, authoritative = true, truncated = false, ...sections } = answer;
   const bytes = encodeMessage({ id: query.id, opcode: query.opcode, question, ...sections });

@@ -13,6 +13,8 @@ import { waitFor } from '#test/kit/wait.ts';
 const KEYS = { sealpost: 'hmac-sha256', 'sealpost-512': 'hmac-sha512' } as const;
 const KEY = 'sealpost';
 
+type ZoneServersParts = { ports: number[]; secret: string; dir: TempDir; zones: string[]; programs: Program[] };
+
 /**
  * Zones as they stand in the world: a BIND primary that takes updates signed with the key `sealpost` (hmac-sha256) or `sealpost-512`, and secondaries
  * that it notifies; server 0 is the primary, and each has a free port of 127.0.0.1. A zone's text is its records in
@@ -28,7 +30,7 @@ export class ZoneServers implements AsyncDisposable {
   readonly #programs: Program[];
   readonly #lagging = new Set<number>();
 
-  private constructor(ports: number[], secret: string, dir: TempDir, zones: string[], programs: Program[]) {
+  private constructor({ ports, secret, dir, zones, programs }: ZoneServersParts) {
     this.servers = ports.map((port) => `127.0.0.1:${port}`);
     this.secret = secret;
     this.#dir = dir;
@@ -45,7 +47,7 @@ export class ZoneServers implements AsyncDisposable {
     for (let attempt = 1; ; attempt++) {
       const programs: Program[] = [];
       const ports = await Promise.all(all.map(() => freePort()));
-      const servers = new ZoneServers(ports, secret, dir, names, programs);
+      const servers = new ZoneServers({ ports, secret, dir, zones: names, programs });
       try {
         for (const n of all) await servers.#prepare(n, zones);
         programs.push(...all.map((n) => servers.#launch(n)));

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
-const DAY = 86_400_000;
+const DAY_MS = 86_400_000;
 
 export type CertificateOptions = {
   /** Host names and IP addresses that the certificate is for. */
@@ -36,8 +36,8 @@ export async function createAuthority(name = 'Test Authority'): Promise<Authorit
   const root = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),
     name: issuer,
-    notBefore: new Date(Date.now() - DAY),
-    notAfter: new Date(Date.now() + 30 * DAY),
+    notBefore: new Date(Date.now() - DAY_MS),
+    notAfter: new Date(Date.now() + 30 * DAY_MS),
     signingAlgorithm: ALGORITHM,
     keys,
     extensions: [
@@ -52,8 +52,8 @@ export async function createAuthority(name = 'Test Authority'): Promise<Authorit
       serialNumber: serial(),
       subject: `CN=${names[0]}`,
       issuer,
-      notBefore: new Date(options.notBefore ?? Date.now() - DAY),
-      notAfter: new Date(options.notAfter ?? Date.now() + 30 * DAY),
+      notBefore: new Date(options.notBefore ?? Date.now() - DAY_MS),
+      notAfter: new Date(options.notAfter ?? Date.now() + 30 * DAY_MS),
       signingAlgorithm: ALGORITHM,
       publicKey: own.publicKey,
       signingKey: keys.privateKey,

@@ -43,10 +43,7 @@ export class EdgeCluster implements AsyncDisposable {
   readonly #resources: AsyncDisposableStack;
 
   private constructor(
-    nats: NatsServer[],
-    zones: ZoneServers,
-    sink: VerifyingSink,
-    nodes: SealpostNode[],
+    { nats, zones, sink, nodes }: Pick<EdgeCluster, 'nats' | 'zones' | 'sink' | 'nodes'>,
     resources: AsyncDisposableStack,
   ) {
     this.nats = nats;
@@ -72,7 +69,7 @@ export class EdgeCluster implements AsyncDisposable {
       nodes.push(undo.use(await SealpostNode.create({ name: `edge-${n}`, nek, sink: sink.port, config: text })));
     }
     await Promise.all(nodes.map((node) => node.start()));
-    return new EdgeCluster(servers, zones, sink, nodes, undo.move());
+    return new EdgeCluster({ nats: servers, zones, sink, nodes }, undo.move());
   }
 
   /** The node of this number, from 1. */

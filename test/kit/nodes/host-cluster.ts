@@ -33,9 +33,7 @@ export class HostCluster implements AsyncDisposable {
   readonly #resources: AsyncDisposableStack;
 
   private constructor(
-    hosts: Hosts,
-    outside: Outside,
-    nodes: SealpostNode[],
+    { hosts, outside, nodes }: Pick<HostCluster, 'hosts' | 'outside' | 'nodes'>,
     folder: string,
     resources: AsyncDisposableStack,
   ) {
@@ -64,7 +62,7 @@ export class HostCluster implements AsyncDisposable {
       const environment = { HOSTNAME: host.name };
       nodes.push(undo.use(await SealpostNode.create({ name: host.name, host, port: 25, file, environment })));
     }
-    return new HostCluster(hosts, outside, nodes, path, undo.move());
+    return new HostCluster({ hosts, outside, nodes }, path, undo.move());
   }
 
   /** Start a nats-server and a node with every service on each host. */

@@ -12,7 +12,7 @@ import { type TempDir, tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import type { Host } from './hosts.ts';
 
-export type NodeOptions = {
+export type TestNodeOptions = {
   /** Its name in the cluster; `edge-1` by default. */
   name?: string;
   /** Text of its NEK, which nodes of one cluster share; one of its own by default. */
@@ -48,7 +48,7 @@ export class SealpostNode implements AsyncDisposable {
   readonly #bus: GuardedServer | undefined;
   readonly #within: readonly string[];
 
-  private constructor(temp: TempDir, port: number, { environment = {}, bus, host }: NodeOptions) {
+  private constructor(temp: TempDir, port: number, { environment = {}, bus, host }: TestNodeOptions) {
     this.#temp = temp;
     this.folder = temp.path;
     this.configFile = join(temp.path, 'sealpost.yaml');
@@ -59,7 +59,7 @@ export class SealpostNode implements AsyncDisposable {
   }
 
   /** Write the configuration; nothing runs yet. */
-  static async create(options: NodeOptions = {}): Promise<SealpostNode> {
+  static async create(options: TestNodeOptions = {}): Promise<SealpostNode> {
     const temp = await tempDir('node');
     const port = options.port ?? (await freePort());
     const node = new SealpostNode(temp, port, options);

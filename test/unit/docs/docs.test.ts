@@ -3,7 +3,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { CLUSTER_CHECKS } from '#services/console/reports/cluster/checks.ts';
-import { CHECKS } from '#services/console/reports/doctor/checks.ts';
+import { DOCTOR_CHECKS } from '#services/console/reports/doctor/checks.ts';
 import { PAGES, ROOT } from '#test/kit/docs/pages.ts';
 import {
   brokenCommands,
@@ -83,7 +83,7 @@ test('replies are quoted as they are given', () => {
 });
 
 test('every finding of doctor and of cluster status is explained', () => {
-  assert.deepEqual(namedIn('docs/failures.md', 'Doctor'), Object.keys(CHECKS).sort());
+  assert.deepEqual(namedIn('docs/failures.md', 'Doctor'), Object.keys(DOCTOR_CHECKS).sort());
   assert.deepEqual(namedIn('docs/failures.md', 'Cluster status'), Object.keys(CLUSTER_CHECKS).sort());
 });
 

@@ -32,7 +32,7 @@ export type BusUser = Party | 'node';
 export const BUS_USERS = [...(Object.keys(ACCESS) as Party[]), 'node'] as const satisfies BusUser[];
 
 /** For clocks and servers that lag, in milliseconds. */
-const MARGIN = 10_000;
+const MARGIN_MS = 10_000;
 
 /** What a user may do. A whole node may do everything that services may, and for its administrator what commands need. */
 export function permissionsOf(user: BusUser): Permissions {
@@ -56,7 +56,7 @@ export function permissionsOf(user: BusUser): Permissions {
       ...(run.length === 0 ? [] : events(memberContract, Object.keys(memberContract.events))),
       inboxOf(user),
     ]),
-    responses: timeouts.length === 0 || buckets.length > 0 ? undefined : Math.max(...timeouts) + MARGIN,
+    responses: timeouts.length === 0 || buckets.length > 0 ? undefined : Math.max(...timeouts) + MARGIN_MS,
   };
 }
 

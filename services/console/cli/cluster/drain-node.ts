@@ -10,10 +10,12 @@ import { usageError } from '../exit.ts';
 /** `sealpost cluster drain <node>`: tells every process of a node to hand over and end, and watches until they have. */
 
 const LOOK_MS = 1000;
-/** Who holds mail goes first, since it may not be able to; then who takes it in; who helps them last. */
+/** What holds mail goes first, since it may not be able to; then what takes mail in; what these need goes last. */
 const ORDER = ['router', 'listener'];
 
 type Options = CommonOptions & { timeout: string };
+/** A process of a node that is drained; `end` of `performance.now`. */
+type Watched = { process: string; node: string; end: number; options: Options };
 
 export async function drainNode(node: string, options: Options): Promise<void> {
   const limit = parseDuration(options.timeout);
@@ -26,8 +28,9 @@ export async function drainNode(node: string, options: Options): Promise<void> {
   const end = performance.now() + limit;
   for (const { process, services } of processes) {
     await caller.client(memberContract)['member-drain']({}, { node: process });
-    if (services.includes('router')) await watch(caller, process, node, end, options);
-    await gone(caller, process, node, end, options);
+    const watched = { process, node, end, options };
+    if (services.includes('router')) await handedOver(caller, watched);
+    await gone(caller, watched);
   }
   const again = (await processesOf(caller, node)).length > 0;
   if (again) {
@@ -54,8 +57,8 @@ async function processesOf(caller: Caller, node: string): Promise<Member[]> {
   return members.filter((m) => m.node === node && m.state !== 'gone').toSorted((a, b) => rank(a) - rank(b));
 }
 
-/** Say how much is left, until nothing is. */
-async function watch(caller: Caller, process: string, node: string, end: number, options: Options): Promise<void> {
+/** Wait until a router has handed its queue over, and say how much is left meanwhile. */
+async function handedOver(caller: Caller, { process, node, end, options }: Watched): Promise<void> {
   let last = -1;
   while (performance.now() < end) {
     const left = await leftAt(caller, process);
@@ -80,14 +83,8 @@ async function leftAt(caller: Caller, process: string): Promise<number | undefin
   }
 }
 
-/** Wait until a process answers no more, and is known to have ended. */
-export async function gone(
-  caller: Caller,
-  process: string,
-  node: string,
-  end: number,
-  options: Options,
-): Promise<void> {
+/** Wait until a process no longer answers and is known to have ended. */
+export async function gone(caller: Caller, { process, node, end, options }: Watched): Promise<void> {
   while (performance.now() < end) {
     try {
       await caller.client(memberContract)['member-ping']({}, { node: process, timeout: 2000 });
@@ -115,9 +112,9 @@ async function hasEnded(caller: Caller, process: string, error: unknown): Promis
   }
 }
 
-function late(who: string, limit: string): SealpostError {
+function late(node: string, limit: string): SealpostError {
   return new SealpostError(
     'not-drained',
-    `${who} has not ended within ${limit}: the drain goes on, ask "sealpost cluster status"`,
+    `${node} has not ended within ${limit}: the drain goes on, ask "sealpost cluster status"`,
   );
 }

@@ -1,11 +1,11 @@
 import { basename } from 'node:path';
 import { type CommonOptions, withStore } from '../context.ts';
 import { EXIT, exitCodeOf } from '../exit.ts';
-import { examineKeys, type ImportOptions, importKeys, type Outcome } from './key-import.ts';
+import { examineKeys, type ImportOptions, type ImportOutcome, importKeys } from './key-import.ts';
 import { readNotesIni } from './notes-ini.ts';
 import { reportNotesIni } from './notes-ini-report.ts';
 import { planOpendkim } from './opendkim.ts';
-import type { Plan } from './plan.ts';
+import type { ImportPlan } from './plan.ts';
 import { reportImport } from './report.ts';
 import { planRspamd } from './rspamd.ts';
 import { readTextFile } from './text-file.ts';
@@ -35,11 +35,11 @@ export async function importNotesIni(file: string, options: CommonOptions): Prom
   await reportNotesIni(file, readNotesIni(await readTextFile(file)), options);
 }
 
-async function run(plan: Plan, options: ImportOptions): Promise<void> {
+async function run(plan: ImportPlan, options: ImportOptions): Promise<void> {
   await reportImport(plan, await outcomesOf(plan, options), options);
 }
 
-async function outcomesOf(plan: Plan, options: ImportOptions): Promise<Outcome[]> {
+async function outcomesOf(plan: ImportPlan, options: ImportOptions): Promise<ImportOutcome[]> {
   try {
     return await withStore(options, (store) => importKeys(store, plan.keys, options));
   } catch (error) {

@@ -20,7 +20,7 @@ import { type PrivateKey, parsePrivateKey, readPrivateKey } from './private-key.
 export type ImportOptions = CommonOptions & { allowWeak?: boolean; activate?: boolean; dryRun?: boolean };
 
 /** What became of one key. `absent`: nothing speaks against it, but it was only tried. */
-export type Outcome = { wanted: WantedKey } & (
+export type ImportOutcome = { wanted: WantedKey } & (
   | { result: 'imported' | 'there'; key: KeyStatus }
   | { result: 'absent' | 'unknown'; algorithm: string; fingerprint: string }
   | { result: 'failed'; code: string; reason: string }
@@ -66,11 +66,11 @@ export async function importKeys(
   store: CredentialStore,
   wanted: readonly WantedKey[],
   options: ImportOptions,
-): Promise<Outcome[]> {
+): Promise<ImportOutcome[]> {
   const prepared = await prepare(wanted, options);
   // Nothing is asked of the store, nor changed, for keys that cannot be taken.
   let nek: Nek | undefined;
-  const outcomes: Outcome[] = [];
+  const outcomes: ImportOutcome[] = [];
   for (const item of prepared) {
     if ('result' in item) outcomes.push(item);
     else {
@@ -89,7 +89,7 @@ export async function importKeys(
 }
 
 /** The same without a store: what can be said of the files alone. */
-export async function examineKeys(wanted: readonly WantedKey[], options: ImportOptions): Promise<Outcome[]> {
+export async function examineKeys(wanted: readonly WantedKey[], options: ImportOptions): Promise<ImportOutcome[]> {
   const prepared = await prepare(wanted, options);
   return prepared.map((item) =>
     'result' in item ? item : { wanted: item.wanted, result: 'unknown', ...publicPart(item.own) },
@@ -98,8 +98,8 @@ export async function examineKeys(wanted: readonly WantedKey[], options: ImportO
 
 const publicPart = ({ algorithm, fingerprint }: PrivateKey) => ({ algorithm, fingerprint });
 
-async function prepare(wanted: readonly WantedKey[], options: ImportOptions): Promise<(Ready | Outcome)[]> {
-  const items: (Ready | Outcome)[] = [];
+async function prepare(wanted: readonly WantedKey[], options: ImportOptions): Promise<(Ready | ImportOutcome)[]> {
+  const items: (Ready | ImportOutcome)[] = [];
   for (const one of wanted) {
     items.push(
       await attempt({ wanted: one }, async (): Promise<Ready> => {
@@ -158,7 +158,7 @@ function send(
 }
 
 /** What `act` comes to; what it fails with is what became of the key, unless nobody answers or there is no NEK. */
-async function attempt<T>({ wanted }: { wanted: WantedKey }, act: () => Promise<T>): Promise<T | Outcome> {
+async function attempt<T>({ wanted }: { wanted: WantedKey }, act: () => Promise<T>): Promise<T | ImportOutcome> {
   try {
     return await act();
   } catch (error) {

@@ -3,7 +3,7 @@ import { isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { namesInPaths } from './key-folders.ts';
 import { readTable, type Table } from './opendkim-table.ts';
-import { type DomainEntry, type Plan, type Remark, uniqueKeys, type WantedKey } from './plan.ts';
+import { type DomainEntry, type ImportPlan, type Remark, uniqueKeys, type WantedKey } from './plan.ts';
 import type { Row } from './text-file.ts';
 
 /**
@@ -22,7 +22,7 @@ type Senders =
   | { kind: 'every' }
   | { kind: 'part' };
 
-export async function planOpendkim(keyTable: string, signingTable: string | undefined): Promise<Plan> {
+export async function planOpendkim(keyTable: string, signingTable: string | undefined): Promise<ImportPlan> {
   const table = await readTable(keyTable, '--key-table');
   const parsed = table.rows.map(keyOf);
   const keys = parsed.flatMap((k) => ('name' in k ? [k] : []));
@@ -42,7 +42,7 @@ function keyOf({ place, name, value }: Row): Key | Remark {
 }
 
 /** Every key of the KeyTable; domains that are `%` are looked for in the folders of the keys. */
-async function withoutRules(keys: readonly Key[], table: Table): Promise<Plan> {
+async function withoutRules(keys: readonly Key[], table: Table): Promise<ImportPlan> {
   const plans = await Promise.all(
     keys.map((key) =>
       key.domain === '%'
@@ -53,8 +53,8 @@ async function withoutRules(keys: readonly Key[], table: Table): Promise<Plan> {
   return joined(plans);
 }
 
-async function withRules(keys: readonly Key[], rules: readonly Row[], table: Table): Promise<Plan> {
-  const plans: Plan[] = [];
+async function withRules(keys: readonly Key[], rules: readonly Row[], table: Table): Promise<ImportPlan> {
+  const plans: ImportPlan[] = [];
   const used = new Set<Key>();
   const signers = new Map<string, string>();
   for (const rule of rules) {
@@ -77,7 +77,7 @@ async function withRules(keys: readonly Key[], rules: readonly Row[], table: Tab
 }
 
 /** OpenDKIM takes the first rule of a sender, unless MultipleSignatures is on; an entry of `domains` has one signer. */
-function withoutSecondSigner(rule: Row, senders: Senders, plan: Plan, signers: Map<string, string>): Plan {
+function withoutSecondSigner(rule: Row, senders: Senders, plan: ImportPlan, signers: Map<string, string>): ImportPlan {
   const [key] = plan.keys;
   if (senders.kind !== 'domain' || key === undefined) return plan;
   const { domain } = senders;
@@ -89,7 +89,7 @@ function withoutSecondSigner(rule: Row, senders: Senders, plan: Plan, signers: M
   return withKeys(plan.keys, { place: rule.place, text, problem: true });
 }
 
-function unusedKey(key: Key, table: Table): Plan {
+function unusedKey(key: Key, table: Table): ImportPlan {
   const why = `no line of the SigningTable uses ${key.name}`;
   if (key.domain === '%') return problem(key.place, `${why}, and its domain is %: not taken`);
   const text = `${why}: it does not sign before "sealpost keys activate"`;
@@ -109,7 +109,7 @@ function unknownKey(rule: Row, name: string): string {
   return name === '%' ? `the KeyTable has no name for ${rule.name}` : `the KeyTable has no name ${name}`;
 }
 
-async function planRule(rule: Row, senders: Senders, key: Key, table: Table): Promise<Plan> {
+async function planRule(rule: Row, senders: Senders, key: Key, table: Table): Promise<ImportPlan> {
   const { place, name: pattern } = rule;
   if (senders.kind === 'every') {
     if (rule.value.startsWith('%')) return everyByName(key, table);
@@ -134,7 +134,7 @@ async function planRule(rule: Row, senders: Senders, key: Key, table: Table): Pr
 }
 
 /** `*` to `%`: each name in the KeyTable is a domain that sends. */
-function everyByName(key: Key, table: Table): Plan {
+function everyByName(key: Key, table: Table): ImportPlan {
   const sender = normalizeDomain(key.name);
   const domain = key.domain === '%' ? sender : normalizeDomain(key.domain);
   const domains: DomainEntry[] = isSameOrSubdomain(sender, domain) ? [] : [{ name: sender, signAs: domain }];
@@ -142,7 +142,7 @@ function everyByName(key: Key, table: Table): Plan {
 }
 
 /** A key for each domain whose file is there. */
-async function forEverySender(key: Key, table: Table): Promise<Plan> {
+async function forEverySender(key: Key, table: Table): Promise<ImportPlan> {
   const { place, selector } = key;
   const which = 'its domain is %, that of each sender';
   if (!isPath(key.key) || !key.key.includes('%')) {
@@ -176,12 +176,12 @@ function sendersOf(pattern: string): Senders {
   return { kind: dotted === undefined ? 'domain' : 'subdomains', domain: normalizeDomain(domain) };
 }
 
-const joined = (plans: readonly Plan[]): Plan => ({
+const joined = (plans: readonly ImportPlan[]): ImportPlan => ({
   keys: plans.flatMap((p) => p.keys),
   remarks: plans.flatMap((p) => p.remarks),
   domains: plans.flatMap((p) => p.domains),
 });
 
-const withKeys = (keys: WantedKey[], ...remarks: Remark[]): Plan => ({ keys, remarks, domains: [] });
-const problem = (place: string, text: string): Plan => withKeys([], { place, text, problem: true });
-const note = (place: string, text: string): Plan => withKeys([], { place, text, problem: false });
+const withKeys = (keys: WantedKey[], ...remarks: Remark[]): ImportPlan => ({ keys, remarks, domains: [] });
+const problem = (place: string, text: string): ImportPlan => withKeys([], { place, text, problem: true });
+const note = (place: string, text: string): ImportPlan => withKeys([], { place, text, problem: false });

@@ -16,7 +16,7 @@ export type Remark = { place: string; text: string; problem: boolean };
 /** An entry of `domains` in sealpost.yaml. */
 export type DomainEntry = { name: string; signAs?: string; mode?: 'best-effort' | 'enforce' | 'off' };
 
-export type Plan = { keys: WantedKey[]; remarks: Remark[]; domains: DomainEntry[] };
+export type ImportPlan = { keys: WantedKey[]; remarks: Remark[]; domains: DomainEntry[] };
 
 /**
  * The keys, each once; a selector that two lines give different keys is a problem. Names are compared as DNS does,

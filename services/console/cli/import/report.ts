@@ -4,11 +4,15 @@ import { type CommonOptions, print, readConfig } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { clean, table } from '../table.ts';
 import { completeEntries, configEntries, domainsYaml } from './domains-yaml.ts';
-import type { Outcome } from './key-import.ts';
-import type { Plan, Remark } from './plan.ts';
+import type { ImportOutcome } from './key-import.ts';
+import type { ImportPlan, Remark } from './plan.ts';
 
 /** What an import came to: a line for each key, one for each remark, and what belongs into sealpost.yaml. */
-export async function reportImport(plan: Plan, outcomes: readonly Outcome[], options: CommonOptions): Promise<void> {
+export async function reportImport(
+  plan: ImportPlan,
+  outcomes: readonly ImportOutcome[],
+  options: CommonOptions,
+): Promise<void> {
   const { domains, problems } = completeEntries(plan.domains);
   const remarks: Remark[] = [
     ...plan.remarks,
@@ -38,18 +42,18 @@ export async function knownDomains(options: CommonOptions): Promise<Set<string>>
 const remarkText = ({ place, text, problem }: Remark): string =>
   clean(`${place}: ${problem ? 'problem: ' : ''}${text}`);
 
-const algorithmOf = (outcome: Outcome): string => {
+const algorithmOf = (outcome: ImportOutcome): string => {
   if ('key' in outcome) return outcome.key.algorithm;
   return 'algorithm' in outcome ? outcome.algorithm : '-';
 };
 
-function row(outcome: Outcome): string[] {
+function row(outcome: ImportOutcome): string[] {
   const { domain, selector } = normalizeKeyName(outcome.wanted);
   return [`${selector} of ${domain}`, outcome.wanted.place, algorithmOf(outcome), resultText(outcome)];
 }
 
 /** What became of a key, in one sentence without its full stop. */
-function resultText(outcome: Outcome): string {
+function resultText(outcome: ImportOutcome): string {
   switch (outcome.result) {
     case 'imported':
       return outcome.key.activate ? 'imported' : 'imported; "sealpost keys activate" lets it sign';
@@ -65,7 +69,7 @@ function resultText(outcome: Outcome): string {
 }
 
 /** What happens to the keys now. */
-function closing(outcomes: readonly Outcome[]): string[] {
+function closing(outcomes: readonly ImportOutcome[]): string[] {
   const fresh = outcomes.flatMap((o) => (o.result === 'imported' ? [o.key] : []));
   const aliased = fresh.filter((k) => k.publish === 'cname');
   const paragraphs: string[] = [];
@@ -87,7 +91,7 @@ function closing(outcomes: readonly Outcome[]): string[] {
   return paragraphs;
 }
 
-function jsonOutcome(outcome: Outcome): object {
+function jsonOutcome(outcome: ImportOutcome): object {
   const { wanted, ...rest } = outcome;
   const name = normalizeKeyName(wanted);
   return { ...name, record: dkimRecordName(name), place: wanted.place, ...rest };

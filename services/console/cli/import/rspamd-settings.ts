@@ -7,7 +7,7 @@ import { isObject, parseUcl, type UclEntry, type UclObject, type UclValue } from
 
 type Located = { value: string; place: string };
 
-export type Settings = {
+export type RspamdSettings = {
   path?: Located;
   selector?: Located;
   selectorMap?: Located;
@@ -60,7 +60,7 @@ const ELSEWHERE: Record<string, string> = {
 };
 
 /** Read the file. Fails with `file-unreadable` or `ucl-syntax`. What is not understood is a remark. */
-export async function readSettings(file: string): Promise<Settings> {
+export async function readSettings(file: string): Promise<RspamdSettings> {
   const name = basename(file);
   const parsed = parseUcl(await readTextFile(file), name);
   const remarks: Remark[] = parsed.macros.map(({ line, text }) => ({
@@ -68,7 +68,7 @@ export async function readSettings(file: string): Promise<Settings> {
     text: `${text} is not followed: give that file too, if it is there`,
     problem: false,
   }));
-  const settings: Settings = { tryFallback: true, domains: [], remarks };
+  const settings: RspamdSettings = { tryFallback: true, domains: [], remarks };
   // As in modules.d, within `dkim_signing { … }`, or as in local.d, without.
   const wrapped = parsed.entries.get('dkim_signing');
   const sections = wrapped !== undefined && isObject(wrapped.value) ? [wrapped.value, without(parsed)] : [parsed];
@@ -84,7 +84,7 @@ function without({ entries }: UclObject): UclObject {
 
 const PLACES = { path: 'path', selector: 'selector', selector_map: 'selectorMap', path_map: 'pathMap' } as const;
 
-function take(settings: Settings, setting: string, entry: UclEntry, place: string): void {
+function take(settings: RspamdSettings, setting: string, entry: UclEntry, place: string): void {
   const { value } = entry;
   const remark = (text: string, problem: boolean): void => void settings.remarks.push({ place, text, problem });
   if (setting in PLACES) {
@@ -110,8 +110,8 @@ const isOff = (value: string): boolean => /^(false|no|off)$/i.test(value);
 const same = (value: UclValue, wanted: string): boolean =>
   wanted === 'true' ? isOn(value) : typeof value === 'string' && value.toLowerCase() === wanted;
 
-function takeDomains(settings: Settings, { entries }: UclObject, place: string): void {
-  const file = place.slice(0, place.lastIndexOf(':'));
+function takeDomains(settings: RspamdSettings, { entries }: UclObject, place: string): void {
+  const file = fileOf(place);
   for (const [domain, { line, value }] of entries) {
     const here = `${file}:${line}`;
     if (!isObject(value)) {
@@ -120,14 +120,22 @@ function takeDomains(settings: Settings, { entries }: UclObject, place: string):
     }
     const { selectors, own } = splitSelectors(value);
     // The old form, `selector` and `path` in the block itself, stands beside `selectors` or alone.
-    if (own.size > 0 || selectors === undefined) takeSigner(settings, domain, { entries: own }, here, file);
+    const signer = { domain, place: here };
+    if (own.size > 0 || selectors === undefined) takeSigner(settings, signer, { entries: own });
     for (const one of selectors ?? []) {
-      if (isObject(one)) takeSigner(settings, domain, one, here, file);
+      if (isObject(one)) takeSigner(settings, signer, one);
       else
-        settings.remarks.push({ place: here, text: `a selector of ${domain} is no block: not taken`, problem: true });
+        settings.remarks.push({
+          place: here,
+          text: `a selector of ${domain} is not a block: not taken`,
+          problem: true,
+        });
     }
   }
 }
+
+/** `dkim_signing.conf:12` → `dkim_signing.conf` */
+const fileOf = (place: string): string => place.slice(0, place.lastIndexOf(':'));
 
 function splitSelectors({ entries }: UclObject): { selectors: UclValue[] | undefined; own: Map<string, UclEntry> } {
   const own = new Map(entries);
@@ -136,14 +144,15 @@ function splitSelectors({ entries }: UclObject): { selectors: UclValue[] | undef
   return { selectors: list === undefined || Array.isArray(list) ? list : [list], own };
 }
 
-function takeSigner(settings: Settings, domain: string, { entries }: UclObject, here: string, file: string): void {
-  const signer: Settings['domains'][number] = { domain, place: here };
+function takeSigner(settings: RspamdSettings, of: { domain: string; place: string }, { entries }: UclObject): void {
+  const signer: RspamdSettings['domains'][number] = { ...of };
+  const file = fileOf(of.place);
   for (const [name, { line, value }] of entries) {
     if ((name === 'selector' || name === 'path') && typeof value === 'string') signer[name] = value;
     else
       settings.remarks.push({
         place: `${file}:${line}`,
-        text: `${name} of ${domain} is not known: not taken`,
+        text: `${name} of ${of.domain} is not known: not taken`,
         problem: true,
       });
   }

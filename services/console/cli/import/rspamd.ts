@@ -3,8 +3,8 @@ import { normalizeDomain } from '#shared/address.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { usageError } from '../exit.ts';
 import { namesInPaths } from './key-folders.ts';
-import { type Plan, type Remark, uniqueKeys, type WantedKey } from './plan.ts';
-import { readSettings, type Settings } from './rspamd-settings.ts';
+import { type ImportPlan, type Remark, uniqueKeys, type WantedKey } from './plan.ts';
+import { type RspamdSettings, readSettings } from './rspamd-settings.ts';
 import { type Row, readTextFile, tableRows } from './text-file.ts';
 
 /**
@@ -27,12 +27,12 @@ const FOLDERS: Record<string, string> = {
 /** A key that is wanted, as far as it is known; the rest is default. */
 type Signer = { domain: string; place: string; selector?: string | undefined; path?: string | undefined };
 
-export async function planRspamd(source: RspamdSource): Promise<Plan> {
+export async function planRspamd(source: RspamdSource): Promise<ImportPlan> {
   const { conf, selectors, paths } = source;
   if (conf === undefined && selectors === undefined && paths === undefined) {
     throw usageError('name dkim_signing.conf, or maps with --selectors and --paths');
   }
-  const settings: Settings =
+  const settings: RspamdSettings =
     conf === undefined ? { domains: [], remarks: [], tryFallback: false } : await readSettings(conf);
   const selectorMap = await readMap(selectors ?? settings.selectorMap, 'selector_map', conf);
   const pathMap = await readMap(paths ?? settings.pathMap, 'path_map', conf);
@@ -58,7 +58,7 @@ export async function planRspamd(source: RspamdSource): Promise<Plan> {
 }
 
 /** `domain { … }` and the maps together, as rspamd joins them: a map fills what the block of a domain leaves open. */
-function signersOf({ domains }: Settings, selectorRows: Row[], pathRows: Row[]): Signer[] {
+function signersOf({ domains }: RspamdSettings, selectorRows: Row[], pathRows: Row[]): Signer[] {
   const valueIn = (rows: Row[], domain: string): Row | undefined =>
     rows.find((r) => normalizeDomain(r.name) === normalizeDomain(domain));
   const named = domains.map((d) => normalizeDomain(d.domain));

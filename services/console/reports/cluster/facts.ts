@@ -17,7 +17,7 @@ const PINGS = 3;
 const SETTLE_MS = 2000;
 
 /** Of `queue.copies: 2`: mail here with a copy elsewhere, mail that misses one, others' mail kept here. */
-export type Copies = { elsewhere: number; missing: number; held: number; lease: 'held' | 'lost'; renewed?: number };
+export type CopyCounts = { elsewhere: number; missing: number; held: number; lease: 'held' | 'lost'; renewed?: number };
 
 export type ProcessFacts = {
   /** As it says of itself where it answers, else as it was last heard. */
@@ -30,7 +30,7 @@ export type ProcessFacts = {
   roundTrip?: number;
   /** Its clock minus ours in ms. */
   clock?: number;
-  queue?: { messages: number; refusing?: string; copies?: Copies };
+  queue?: { messages: number; refusing?: string; copies?: CopyCounts };
   /** Revision of the keys that it holds; the lower one where it runs store and signer. */
   keys?: { revision: number; behind?: string };
 };
@@ -104,7 +104,7 @@ async function ask(clients: Clients, facts: ProcessFacts): Promise<Member[]> {
   return facts.sees ?? [];
 }
 
-function copiesOf({ elsewhere, missing, held, lease, renewed }: Copies): Copies {
+function copiesOf({ elsewhere, missing, held, lease, renewed }: CopyCounts): CopyCounts {
   return { elsewhere, missing, held, lease, ...(renewed !== undefined && { renewed }) };
 }
 

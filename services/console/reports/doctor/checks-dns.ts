@@ -18,7 +18,7 @@ import {
 
 type Verdict = DnsView['verdict'];
 
-const DAY = 86_400_000;
+const DAY_MS = 86_400_000;
 
 /** The record of a key is not what it should be. */
 const wrong =
@@ -51,7 +51,7 @@ function wrongRecord(facts: Facts, checked: CheckedKey, verdict: Verdict): Findi
 
 /** How bad a wrong record is; undefined: it is no matter in this state, or no wonder yet. */
 function severityOf(key: KeyStatus, verdict: Verdict, now: number): Severity | undefined {
-  const late = now - key.since > DAY;
+  const late = now - key.since > DAY_MS;
   switch (key.state) {
     case 'replicated':
       // What an administrator is to publish by hand is awaited in this state.

@@ -6,12 +6,12 @@ import { type Check, type Facts, type Finding, keyArguments, keyName, listText }
 
 /** Whether the keys are good, and come on. */
 
-const MINUTE = 60_000;
-const DAY = 86_400_000;
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
 /** How long a step that needs no administrator may take. */
-const STEP_MS = 10 * MINUTE;
+const STEP_MS = 10 * MINUTE_MS;
 /** How long a key may lie idle. */
-const IDLE_MS = 7 * DAY;
+const IDLE_MS = 7 * DAY_MS;
 
 /** States in which a key signs or is to sign. */
 const COMING = new Set<KeyStatus['state']>(['created', 'replicated', 'published', 'proven', 'active']);
@@ -110,7 +110,7 @@ function waiting(rotation: RotationStatus, now: number): Finding[] {
   const { domain, state, started, waiting: why } = rotation;
   // Two keys that sign side by side were asked to take their time.
   const sideBySide = rotation.sideBySideUntil !== undefined && now < rotation.sideBySideUntil;
-  if (state !== 'running' || sideBySide || now - started < DAY) return [];
+  if (state !== 'running' || sideBySide || now - started < DAY_MS) return [];
   const text = `runs for ${formatDuration(now - started)}: ${why ?? 'it is not known what it waits for'}`;
   const help = `"sealpost keys watch ${domain}" shows how it goes`;
   return [{ severity: 'warning', about: `rotation of ${domain}`, text, help }];

@@ -5,13 +5,13 @@ import { NODE_CHECKS } from './checks-nodes.ts';
 import type { Check, Facts, Finding, Severity } from './finding.ts';
 
 /** Every check by its name, which programs may rely on. */
-export const CHECKS: Record<string, Check> = { ...NODE_CHECKS, ...DOMAIN_CHECKS, ...KEY_CHECKS, ...DNS_CHECKS };
+export const DOCTOR_CHECKS: Record<string, Check> = { ...NODE_CHECKS, ...DOMAIN_CHECKS, ...KEY_CHECKS, ...DNS_CHECKS };
 
 const ORDER: readonly Severity[] = ['error', 'warning', 'note'];
 
 /** Everything there is to say, the worst first. */
 export function examine(facts: Facts): (Finding & { check: string })[] {
-  return Object.entries(CHECKS)
+  return Object.entries(DOCTOR_CHECKS)
     .flatMap(([check, find]) => find(facts).map((finding) => ({ check, ...finding })))
     .sort((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
 }

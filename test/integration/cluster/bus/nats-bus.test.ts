@@ -342,7 +342,7 @@ test('a server that is down at the start is waited for, and the log says so', na
   new TestService().serve(serving);
   assert.equal(serving.connected, false);
   assert.match(lines()[0]?.msg ?? '', /waiting for NATS/);
-  assert.match(String(lines()[0]?.['problems']), /nats:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
+  assert.match(String(lines()[0]?.['error']), /nats:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
   await assert.rejects(client(calling, testContract).digest({}), code('unavailable'));
   await server.restart();
   await answered(calling);
@@ -401,7 +401,7 @@ test('something that is no NATS server, or says nothing, is named in the log', n
   const { log, lines } = logLines();
   const bus = await NatsBus.connect({ servers: [`nats://127.0.0.1:${port}`], node: 'a', log });
   await bus.drain();
-  assert.match(String(lines()[0]?.['problems']), /no NATS server answers/);
+  assert.match(String(lines()[0]?.['error']), /what answers is not a NATS server/);
 });
 
 test('a frozen server times calls out; the bus recovers when it goes on', nats, async () => {
@@ -498,7 +498,7 @@ test('a stranger’s garbage on our subjects is answered, logged and harmless', 
       what: 'the log',
     });
     assert.ok(lines().some((line) => line.msg.includes('wants no reply')));
-    assert.ok(lines().some((line) => line.msg.includes('on a subject that is no inbox')));
+    assert.ok(lines().some((line) => line.msg.includes('on a subject that is not an inbox')));
     assert.deepEqual(service.seen, ['digest']);
     assert.deepEqual(heard, []);
     await using calling = await join(server, 'b');

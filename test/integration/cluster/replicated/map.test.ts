@@ -97,7 +97,7 @@ describe('replicated maps over three NATS servers', { ...nats, concurrency: 4 },
     assert.equal(node?.map.get('n')?.value.text, '250');
   });
 
-  test('a stream deleted under the nodes is made anew, a stream that was changed is repaired', async () => {
+  test('a stream deleted under the nodes is created again, a stream that was changed is repaired', async () => {
     const { log, lines } = logLines();
     await using cluster = await site.nodes(2);
     await using third = await site.node({ bucket: cluster.bucket, node: 'third', folder: cluster.folder(2), log });
@@ -117,7 +117,7 @@ describe('replicated maps over three NATS servers', { ...nats, concurrency: 4 },
     await site.inject(cluster, 'c', JSON.stringify({ ...older, key: 'a', version: 7 }));
     await site.inject(cluster, 'd.e', '{}');
     await site.inject(cluster, 'd', '');
-    await waitFor(() => lines().filter(({ msg }) => /is no record/.test(msg)).length >= 5, {
+    await waitFor(() => lines().filter(({ msg }) => /is not a record/.test(msg)).length >= 5, {
       ...{ what: 'five log lines', timeout: 20_000 },
     });
     await using fresh = await site.node({ bucket: cluster.bucket, node: 'fresh', folder: cluster.folder(3) });
@@ -144,7 +144,7 @@ describe('replicated maps over three NATS servers', { ...nats, concurrency: 4 },
     assert.deepEqual(ended, []);
   });
 
-  test('a record of a newer program is passed over, not written over', async () => {
+  test('a record of a newer program is ignored, not written over', async () => {
     await using cluster = await site.nodes(2);
     const [node] = cluster.nodes;
     await insist(node, 'a', text('old'));
@@ -309,7 +309,7 @@ describe('replicated maps over three NATS servers', { ...nats, concurrency: 4 },
       back.map.entries().map(({ value }) => value.text),
       ['the others’', 'kept'],
     );
-    const [conflict] = lines().filter(({ msg }) => /a change was lost/.test(msg));
+    const [conflict] = lines().filter(({ msg }) => /conflicts with the cluster/.test(msg));
     assert.deepEqual([conflict?.level, conflict?.['record'], conflict?.['version']], ['error', 'a', 2]);
     assert.match(String(await back.store.get(String(conflict?.['setAside']))), /its own/);
   });

@@ -1,7 +1,7 @@
 import type { DnsConfig } from '#cluster/config/schema/schema.ts';
 import { checkRecord, type DnsVerdict, type ExpectedRecord } from '#services/credential-store/dns/proof.ts';
 import { Type } from '#shared/dns/message.ts';
-import { type Answer, address, answerTo, FakeDns, type Handler, pointer, txt } from '#test/kit/dns/fake-dns.ts';
+import { address, answerTo, type FakeAnswer, FakeDns, type Handler, pointer, txt } from '#test/kit/dns/fake-dns.ts';
 
 /**
  * DNS for tests of the proof, whose servers answer as they please: a resolver on one port, and two name servers of
@@ -16,7 +16,7 @@ export const TIMEOUT = 150;
 
 export const right: Handler = (query) => answerTo(query, { answers: [txt(query.questions[0]?.name ?? '', VALUE)] });
 export const saying =
-  (answer: Answer): Handler =>
+  (answer: FakeAnswer): Handler =>
   (query) =>
     answerTo(query, answer);
 export const silent: Handler = () => undefined;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Change, ReplicatedMap } from '#cluster/replicated/map.ts';
+import type { ReplicatedMap, Updater } from '#cluster/replicated/map.ts';
 import { asPair, type ClaimRecord, leaseKey, pairKey } from '#services/router/copies/claims.ts';
 import { LeaseWatch } from '#services/router/copies/lease-watch.ts';
 import type { OwnLease } from '#services/router/copies/own-lease.ts';
@@ -36,7 +36,7 @@ class FakeMap {
     return [...this.records].map(([key, record]) => ({ key, ...record }));
   }
 
-  async update(key: string, fn: Change<ClaimRecord>) {
+  async update(key: string, fn: Updater<ClaimRecord>) {
     this.onTheWay?.();
     const before = this.records.get(key)?.value;
     const value = fn(before, key);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Change, ReplicatedMap } from '#cluster/replicated/map.ts';
+import type { ReplicatedMap, Updater } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import { asPair, type ClaimRecord, pairKey } from '#services/router/copies/claims.ts';
 import { HeldCopies } from '#services/router/copies/held-copies.ts';
@@ -39,7 +39,7 @@ test('a copy that this disk does not give back is reported once, and the others 
     state: 'following',
     get: (key: string) => (key === KEY ? { key, version: 1, value: pair } : undefined),
     entries: () => [{ key: KEY, version: 1, value: pair }],
-    update: async (_: string, fn: Change<ClaimRecord>) => {
+    update: async (_: string, fn: Updater<ClaimRecord>) => {
       pair = fn(pair, KEY) ?? pair;
     },
   } as unknown as ReplicatedMap<ClaimRecord>;

@@ -6,10 +6,10 @@ import type { Caller } from '#services/console/cli/context.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 
-/** Who a caller reaches: what `ping` of the process and `members` of anybody come to. */
-type World = { connected: boolean; ping: ErrorCode; members: { process: string; stopped: boolean }[] | ErrorCode };
+/** What a caller reaches: the answers to `member-ping` of the process and to `member-list` of any. */
+type Reached = { connected: boolean; ping: ErrorCode; members: { process: string; stopped: boolean }[] | ErrorCode };
 
-function fakeCaller({ connected, ping, members }: World): Caller {
+function fakeCaller({ connected, ping, members }: Reached): Caller {
   const fail = (code: ErrorCode): never => {
     throw new SealpostError(code, code);
   };
@@ -28,7 +28,7 @@ function fakeCaller({ connected, ping, members }: World): Caller {
 
 const stopped = [{ process: 'P1', stopped: true }];
 const heard = [{ process: 'P1', stopped: false }];
-for (const [name, world, ended] of [
+for (const [name, reached, ended] of [
   ['it said that it ends', { connected: true, ping: 'unavailable', members: stopped }, true],
   ['a later one took its place', { connected: true, ping: 'unavailable', members: [] }, true],
   ['it was the last one', { connected: true, ping: 'unavailable', members: 'unavailable' }, true],
@@ -36,10 +36,10 @@ for (const [name, world, ended] of [
   ['NATS is away', { connected: false, ping: 'unavailable', members: 'unavailable' }, false],
   ['it does not answer, and did not say that it ends', { connected: true, ping: 'unavailable', members: heard }, false],
   ['it hangs', { connected: true, ping: 'timeout', members: heard }, false],
-] as [string, World, boolean][]) {
+] as [string, Reached, boolean][]) {
   test(`a drain ${ended ? 'has' : 'has not'} ended: ${name}`, async () => {
     const end = performance.now() + (ended ? 5000 : 400);
-    const watched = gone(fakeCaller(world), 'P1', 'edge-1', end, { timeout: '1s' });
+    const watched = gone(fakeCaller(reached), { process: 'P1', node: 'edge-1', end, options: { timeout: '1s' } });
     if (ended) await watched;
     else await assert.rejects(watched, { code: 'not-drained' });
   });

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { planOpendkim } from '#services/console/cli/import/opendkim.ts';
-import type { Plan } from '#services/console/cli/import/plan.ts';
+import type { ImportPlan } from '#services/console/cli/import/plan.ts';
 import { planRspamd } from '#services/console/cli/import/rspamd.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
@@ -20,7 +20,7 @@ async function folder(files: Record<string, string>) {
 }
 
 /** A plan as short texts. Files without the folder they are in. */
-function shorten({ keys, remarks, domains }: Plan, root: string) {
+function shorten({ keys, remarks, domains }: ImportPlan, root: string) {
   return {
     keys: keys.map(
       ({ domain, selector, key, activate }) =>

@@ -10,14 +10,14 @@ import type { Config } from './schema/schema.ts';
 import { modeWarning, readSecret, SecretReference, unreadable } from './secrets.ts';
 
 /**
- * What the configuration says about the machine it runs on: files that must be there and readable, certificates that
- * must fit their keys, secrets that must be read. Paths are absolute by now.
+ * Checks of what the configuration says about this machine: files that must be there and readable, certificates that must
+ * match their keys, secrets that must be read. Paths are absolute by now.
  */
 export type FileCheck = { config: Config; problems: Problem[]; warnings: string[] };
 
 /**
  * Which services read the files of a section. A process that runs none of them does not look at them: it may not be
- * allowed to, and must not hold what it does not need. Everybody reads the files of the other sections.
+ * allowed to, and must not hold what it does not need. The files of the other sections are for every process.
  */
 const READERS: Partial<Record<keyof Config, readonly string[]>> = {
   tls: ['listener'],
@@ -52,7 +52,7 @@ async function checkTls(check: FileCheck): Promise<void> {
   for (const [i, pair] of tls.names.entries()) await checkPair(check, ['tls', 'names', i], pair);
 }
 
-/** A certificate and its key: readable, well formed, made for each other; expired only warns, mail must go on. */
+/** A certificate and its key: readable, well formed, a pair. An expired one is only a warning: mail must go on. */
 async function checkPair(
   check: FileCheck,
   path: PropertyKey[],
@@ -199,7 +199,7 @@ async function placeZoneSecrets(check: FileCheck): Promise<void> {
   check.config = { ...check.config, dns: { ...dns, zones } };
 }
 
-/** Buffer skips what is no base64: only a text that comes back unchanged is the secret that was meant. */
+/** Buffer skips what is not base64: only a text that comes back unchanged is the secret that was meant. */
 function checkTsigSecret(check: FileCheck, path: PropertyKey[], secret: Secret): Secret {
   // What could not be read is a problem already.
   if (secret instanceof SecretReference) return secret;
