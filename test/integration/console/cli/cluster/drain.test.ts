@@ -28,7 +28,7 @@ test('cluster drain: the queue goes to another node and the process ends with su
 
   const alone = await sealpost(['cluster', 'drain', 'edge-1', '--config', one.configFile], { cwd: one.folder });
   assert.equal(alone.code, 1, alone.stdout);
-  assert.match(alone.stderr, /no other router is there to take the \d+ messages of edge-1/);
+  assert.match(alone.stderr, /there is no other router to take the \d+ messages of edge-1/);
   const nobody = await sealpost(['cluster', 'drain', 'edge-9', '--config', one.configFile], { cwd: one.folder });
   assert.match(nobody.stderr, /no process of a node edge-9 is up/);
 
