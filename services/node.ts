@@ -46,7 +46,7 @@ export type NodeOptions = {
 export type RunningNode = AsyncDisposable & {
   readonly bus: Bus;
   readonly settings: Settings;
-  /** Who else is there, and what this process says of itself. */
+  /** The members of the cluster, and what this process announces of itself. */
   readonly membership: Membership;
   /** Read the configuration file again; nothing happens where there is none. */
   reload(): Promise<void>;

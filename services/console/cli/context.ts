@@ -15,7 +15,7 @@ import type { CredentialStore } from '../reports/keys/key-list.ts';
 import { usageError } from './exit.ts';
 import { SANDBOX_FOLDER, sandboxConfig } from './start/sandbox.ts';
 
-/** What every command shares: which configuration it is about, how it reaches the node, how it prints. */
+/** What all commands share: which configuration they are about, how they reach the node, how they print. */
 
 export type CommonOptions = { config?: string; json?: boolean };
 
@@ -42,7 +42,7 @@ const REACH = ['node', 'bus'] as const satisfies Section[];
 
 /**
  * The configuration without a look at its files. Of its sections only those that the command is about, `only`, must be
- * right: a node goes on with the configuration it has when its file is broken, and so must they who look after it.
+ * right: a node whose file is broken goes on with the configuration that it has, and must remain manageable.
  */
 export async function readConfig(options: CommonOptions, only: readonly Section[] = REACH): Promise<Config> {
   const file = configFile(options);
@@ -78,7 +78,7 @@ export async function withStore<T>(
   return await ask(caller.client(credentialStoreContract), caller);
 }
 
-/** NATS is away; the node on this machine may answer for itself. */
+/** NATS cannot be reached; the node on this machine may answer for itself. */
 async function openOwnNode(config: Config): Promise<Caller> {
   const control = new ControlClient(config.node.data);
   if (!(await control.answers())) {
@@ -87,7 +87,7 @@ async function openOwnNode(config: Config): Promise<Caller> {
       `no NATS server answers at ${config.bus.servers.join(', ')}: start it, or check bus.servers`,
     );
   }
-  console.error(`NATS does not answer: this is what node ${config.node.name} alone says`);
+  console.error(`NATS does not answer: this is from node ${config.node.name} alone`);
   return caller(config, control);
 }
 

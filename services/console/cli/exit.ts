@@ -5,7 +5,7 @@ import { describeError } from '../reports/describe-error.ts';
 /** What the shell sees. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, unreachable: 3 } as const;
 
-/** A command that was asked for something that makes no sense. */
+/** A command line that makes no sense. */
 export function usageError(message: string): SealpostError {
   return new SealpostError('usage', message);
 }
@@ -29,7 +29,7 @@ export function failureText(error: unknown, json: boolean): string {
     const message = describeError(error);
     return json ? JSON.stringify({ error: { code: error.code, message } }) : `sealpost: ${message}`;
   }
-  // What the system refuses (no permission, no space, read-only) is no bug, wherever it comes up.
+  // What the operating system refuses (no permission, no space, read-only) is not a bug, wherever it happens.
   if (isSystemError(error)) {
     const code = errorCode(error) ?? CALL_ERRORS.internal;
     return json ? JSON.stringify({ error: { code, message: error.message } }) : `sealpost: ${error.message}`;
@@ -39,7 +39,7 @@ export function failureText(error: unknown, json: boolean): string {
   return `sealpost: this is a bug, please report it: ${stack}`;
 }
 
-/** Whether the operating system said no: no permission, no space, no such file. */
+/** Whether the operating system refused: no permission, no space, no such file. */
 export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error && 'errno' in error;
 }

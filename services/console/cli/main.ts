@@ -22,7 +22,7 @@ import { createProgram } from './program.ts';
  */
 const asJson = process.argv.includes('--json');
 
-/** `head` and `less` close the pipe when they have seen enough: that is no failure. */
+/** `head` and `less` close the pipe when they have seen enough: that is not a failure. */
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(EXIT.ok);
   throw error;

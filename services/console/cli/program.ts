@@ -22,7 +22,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
 };
 
 /**
- * The program with the command that is asked for; with all of them for help, or when there is no such command.
+ * The program with the command that is asked for; with all commands for help, or when the command does not exist.
  * `asJson`: errors are for programs too.
  */
 export async function createProgram(asked: string | undefined, asJson: boolean): Promise<Command> {

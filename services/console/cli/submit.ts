@@ -37,7 +37,7 @@ export async function submit(mail: Submission): Promise<Submitted> {
   try {
     await once(plain, 'connect');
     const socket = mail.tls === 'implicit' ? await encrypt(plain, mail) : await upgrade(plain, mail);
-    // Behind STARTTLS the server waits for EHLO; with implicit TLS it greets first.
+    // After STARTTLS the server waits for EHLO; with implicit TLS it greets first.
     const conversation = new Conversation(socket);
     if (mail.tls === 'implicit') await conversation.expect('2');
     const reply = await transact(conversation, mail);
@@ -66,7 +66,7 @@ async function transact(server: Conversation, mail: Submission): Promise<string>
   return server.say(`${body}${body.endsWith('\r\n') ? '' : '\r\n'}.`, '2', 'the message');
 }
 
-/** STARTTLS (RFC 3207): what the server said before it counts no more. */
+/** STARTTLS (RFC 3207): what the server said before it no longer counts. */
 async function upgrade(plain: Socket, mail: Submission): Promise<TLSSocket> {
   const conversation = new Conversation(plain);
   await conversation.expect('2');
@@ -117,7 +117,7 @@ class Conversation {
     return reply;
   }
 
-  /** Leave the socket to someone else. */
+  /** Stop reading, and leave the socket open. */
   close(): void {
     this.#input.close();
     this.#socket.setTimeout(0);

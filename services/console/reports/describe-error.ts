@@ -1,7 +1,7 @@
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { errorText, type SealpostError } from '#shared/errors.ts';
 
-/** Messages of these say all there is to say; the system's reason adds nothing. */
+/** Messages of these are complete; the system's reason adds nothing. */
 const COMPLETE = new Set<ErrorCode>(['no-node', 'store-locked']);
 
 /** Codes are for programs, so people see the message and its causes. A message from a node ends with its code. */

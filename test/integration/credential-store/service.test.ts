@@ -56,7 +56,7 @@ test(
     ]);
     const [won] = both.flatMap((r) => (r.status === 'fulfilled' ? [r.value] : []));
     const [lost, ...more] = both.flatMap((r) => (r.status === 'rejected' ? [r.reason] : []));
-    assert.ok(won);
+    assert.ok(won, JSON.stringify(both.map((r) => (r.status === 'rejected' ? String(r.reason) : 'won'))));
     assert.deepEqual(more, []);
     assert.ok(fails('rotation-under-way', domain, won.by)(lost));
     const done = await waitFor(

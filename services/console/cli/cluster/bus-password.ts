@@ -22,7 +22,7 @@ export async function readPassword(file: string): Promise<string> {
   if (/^[\x21-\x7e]+$/.test(password) && !/^\$2[abxy]\$/.test(password)) return password;
   throw new SealpostError(
     'invalid-password',
-    `file ${file} holds no password: it must be one line of printable ASCII without spaces, and no bcrypt hash; ` +
+    `file ${file} holds no password: it must be one line of printable ASCII without spaces, and not a bcrypt hash; ` +
       'remove the file to have one made',
   );
 }

@@ -6,24 +6,24 @@ import { ACCESS, type Access, CONTRACTS, type ContractName, type Party, type Ser
 import { type Contract, DEFAULT_CALL_TIMEOUT } from '#shared/contract.ts';
 
 /**
- * The users of NATS and what each may do, from the table of who calls whom (`topology.ts`).
+ * The users of NATS and what each may do, from the table ACCESS (`topology.ts`).
  *
  * - publish: requests for the operations that it calls, its own events, and what JetStream needs for its buckets;
  * - subscribe: requests for the operations that it serves, the events that it hears, and its own inbox;
  * - responses: to each request that reached it, one answer, as long as the longest of its operations may take.
  *
- * All but the command line do so for the contract `member` too, and hear its events: every process says who it is.
+ * All but the command line do so for the contract `member` too, and hear its events: every process announces itself.
  *
- * Whoever has no user gets nowhere. A user reads no reply to another one, because each has an inbox of its own.
+ * Without a user nothing is allowed. A user reads no reply to another one, because each has its own inbox.
  *
- * Who reads a stream may publish in the inboxes of those who call it instead of having `responses`. For these the server
- * remembers the reply subject of all that it delivers, records of a stream too, and from 4096 on it looks through all of
+ * A service that reads a stream has no `responses`; it may publish in the inboxes of its callers instead. For `responses`
+ * the server remembers the reply subject of all that it delivers, records of a stream too, and from 4096 on it looks through all of
  * them at each delivery: reading 20,000 records took nats-server 2.9 up to a minute, and 0.3 s without.
  */
 export type Permissions = {
   publish: string[];
   subscribe: string[];
-  /** How long it may answer a request, in milliseconds; undefined where it serves nothing, or reads a stream. */
+  /** How long it may answer a request, ms; undefined where it serves nothing, or reads a stream. */
   responses: number | undefined;
 };
 
@@ -31,7 +31,7 @@ export type Permissions = {
 export type BusUser = Party | 'node';
 export const BUS_USERS = [...(Object.keys(ACCESS) as Party[]), 'node'] as const satisfies BusUser[];
 
-/** For clocks and servers that lag, in milliseconds. */
+/** For clocks and servers that lag. */
 const MARGIN_MS = 10_000;
 
 /** What a user may do. A whole node may do everything that services may, and for its administrator what commands need. */

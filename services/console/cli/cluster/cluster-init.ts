@@ -12,9 +12,9 @@ import { BUS_USERS, type BusUser } from './bus-permissions.ts';
 import { natsConfig } from './nats-config.ts';
 
 /**
- * What the processes of a cluster must share or keep from each other, in one folder for each who needs it:
+ * What the processes of a cluster must share or keep from each other, in one folder for each that needs it:
  *
- *   authority/         authority.pem, authority-key.pem   signs the certificates below; for nobody but this command
+ *   authority/         authority.pem, authority-key.pem   signs the certificates below; for this command alone
  *   nats/              nats.conf, users.conf, server.pem, server-key.pem, ca.pem
  *   nek/               nek.key                            for signers and credential-stores
  *   <service>/         bus-password, ca.pem               for the service; `operator` is for commands
@@ -88,7 +88,7 @@ async function fill(files: Files, { nats, listeners, processes }: ClusterHosts):
 const namesOf = (hosts: readonly string[]): string[] => hosts.filter((host) => isIP(host) === 0);
 const addressesOf = (hosts: readonly string[]): string[] => hosts.filter((host) => isIP(host) !== 0);
 
-/** Whether a certificate must be made anew. One that somebody else signed is none of our business. */
+/** Whether a certificate must be renewed. One of another authority is left alone. */
 function isOutdated(certificate: X509Certificate, authority: CertificatePair, hosts: readonly string[]): boolean {
   const signer = new X509Certificate(authority.certificate);
   if (certificate.issuer !== signer.subject) return false;
@@ -112,7 +112,7 @@ cluster {
   name: "sealpost"
   listen: "0.0.0.0:6222"
   routes: [${routes.join(', ')}]
-  # Only who has a certificate of the authority is let in as a server.
+  # Only a server with a certificate of the authority may join.
   tls { cert_file: "server.pem", key_file: "server-key.pem", ca_file: "ca.pem", verify: true }
 }
 include "users.conf"

@@ -19,9 +19,9 @@ export function natsConfig(passwords?: ReadonlyMap<BusUser, string>): string {
   const about =
     passwords === undefined
       ? '# Passwords, or their bcrypt hashes, come from the environment of nats-server.'
-      : '# It holds passwords: nobody but nats-server needs to read it.';
+      : '# It holds passwords: only nats-server needs to read it.';
   return `${HEADLINE}
-# Include it in the configuration of every server, and make it anew with each new version of Sealpost: what a user may
+# Include it in the configuration of every server, and renew it with each new version of Sealpost: what a user may
 # do follows from it. Change no names: a user's inbox (_INBOX_<user>) has its name.
 ${about}
 authorization {

@@ -7,7 +7,7 @@ import { EXIT } from '../exit.ts';
 import { findingLine } from '../findings.ts';
 import { table } from '../table.ts';
 
-/** Prints who is in the cluster and what its processes do not agree about. */
+/** Prints the processes of the cluster and what they do not agree about. */
 
 export async function clusterStatus(options: CommonOptions): Promise<void> {
   await using caller = await openCaller(options);
@@ -53,7 +53,7 @@ function stateOf({ member, sees, trouble }: ProcessFacts, { away }: ClusterFacts
 
 function row(facts: ProcessFacts, cluster: ClusterFacts): string[] {
   const { member, roundTrip, queue, keys } = facts;
-  // Of who does not answer, as it was last heard.
+  // Of a process that does not answer, as it was last heard.
   const { clock = member.clock } = facts;
   const whole = SERVICES.every((service) => member.services.includes(service));
   return [

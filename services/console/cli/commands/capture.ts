@@ -76,7 +76,7 @@ async function show(id: string | undefined, options: CommonOptions): Promise<voi
   );
 }
 
-/** The id behind a number in the list; other ids as they are. */
+/** The id for a number in the list; other ids as they are. */
 async function identify(place: string, id: string | undefined): Promise<string> {
   if (id !== undefined && !/^\d{1,6}$/.test(id)) return id;
   const messages = await listCaptured(place);

@@ -18,16 +18,16 @@ type Options = { out?: string; passwords?: string; json?: boolean };
 export function register(program: Command): void {
   const cluster = program.command('cluster').description('what the nodes of a cluster share');
   withCommon(cluster.command('status'))
-    .description('every process of every node, and what they do not agree about; fails when there is something')
+    .description('every process of every node, and what they do not agree about; fails when there is a finding')
     .action(clusterStatus);
   withCommon(cluster.command('drain'))
     .description('take a node out: its queue goes to other nodes, then its processes end')
     .argument('<node>', 'its name')
-    .option('--timeout <duration>', 'how long to watch; the drain itself goes on', '10m')
+    .option('--timeout <duration>', 'how long to wait; the drain itself goes on', '10m')
     .addHelpText(
       'after',
-      '\nIt takes no more mail from that moment on. Whatever starts processes again (systemd, docker) should be told' +
-        '\nbefore that this one is to stay away. Receipts stay on its disk.',
+      '\nIt takes no more mail from that moment on. Tell whatever restarts processes (systemd, docker) beforehand' +
+        '\nnot to restart this one. Receipts stay on its disk.',
     )
     .action(drainNode);
   cluster
@@ -45,14 +45,14 @@ export function register(program: Command): void {
   cluster
     .command('init')
     .description('make the secrets of a cluster: a folder for each service, one for NATS, one for the authority')
-    .argument('<folder>', 'where; what is there already stays')
+    .argument('<folder>', 'where to write; existing files stay')
     .option('--nats <host...>', 'names or addresses of the NATS servers', ['nats-1', 'nats-2', 'nats-3'])
     .option('--hostname <name...>', 'names of the listeners in their certificate', ['mail.sealpost.test'])
     .option('--nodes', 'for hosts that run every service in one process: one folder "node" in place of theirs')
     .option('--json', 'print JSON for programs')
     .addHelpText(
       'after',
-      '\nGive each machine or container only the folders that it needs; nobody needs that of the authority. Run it' +
+      '\nGive each machine or container only the folders that it needs; none needs that of the authority. Run it' +
         '\nagain with each new version of Sealpost, and once a year: it renews what is out of date.',
     )
     .action(init);
@@ -95,7 +95,7 @@ async function printUsers(options: Options): Promise<void> {
   );
 }
 
-/** A file that somebody else wrote is not replaced. Fails with `exists`. */
+/** A file that this command did not make is not replaced. Fails with `exists`. */
 async function requireOurs(file: string): Promise<void> {
   try {
     if ((await readFile(file, 'utf8')).startsWith(HEADLINE)) return;

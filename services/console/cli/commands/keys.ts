@@ -22,7 +22,7 @@ type Group = {
 };
 
 export function register(program: Command): void {
-  const keys = program.command('keys').description('make, publish, prove and replace DKIM keys, on every node at once');
+  const keys = program.command('keys').description('make, publish, prove and replace DKIM keys, on all nodes together');
   const command = (name: string, text: string): Command => withCommon(keys.command(name).description(text));
   const domain = (name: string, text: string): Command =>
     command(name, text).argument('<domain>', 'whose mail it signs (d=)');
@@ -95,7 +95,7 @@ function registerDecisions({ key }: Group): void {
   key('retire', 'stop signing with a key; its record stays for the mail that it signed')
     .option('--force', 'also when nothing else signs for the domain')
     .action(change.retire);
-  key('revoke', 'declare a key compromised: it stops signing and its record says so, at once')
+  key('revoke', 'declare a key compromised: it stops signing immediately, and its record says so')
     .option('--force', 'also when nothing else signs for the domain')
     .option('--yes', 'do not ask')
     .action(change.revoke);

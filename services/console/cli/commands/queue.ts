@@ -16,7 +16,7 @@ type ListOptions = QueueOptions & { state?: Entry['state']; domain?: string; lim
 type SelectOptions = QueueOptions & { domain?: string; all?: boolean; notify?: boolean };
 
 export function register(program: Command): void {
-  const queue = program.command('queue').description('look after the mail that waits');
+  const queue = program.command('queue').description('see and manage the mail that waits');
   const command = (name: string, text: string): Command =>
     withCommon(queue.command(name).description(text)).option(
       '--node <name>',
@@ -92,7 +92,7 @@ function row(entry: Entry): string[] {
 
 const HELD = 'an operator: queue release';
 
-/** The last reply that keeps mail here, or what it is about to do. */
+/** The last reply that defers the mail, or its next step. */
 function waitsFor(entry: Entry): string {
   if (entry.state === 'hold') return HELD;
   const limited = entry.recipients.find((r) => r.limit !== undefined);
@@ -159,8 +159,8 @@ async function show(id: string, options: QueueOptions): Promise<void> {
 }
 
 function originText({ listener, client, user, tls }: Entry['origin']): string {
-  const who = user === undefined ? '' : `user ${user}, `;
-  return `${who}${client.name ?? client.helo} [${client.address}] on ${listener}${tls === undefined ? ', clear text' : `, ${tls.protocol}`}`;
+  const login = user === undefined ? '' : `user ${user}, `;
+  return `${login}${client.name ?? client.helo} [${client.address}] on ${listener}${tls === undefined ? ', clear text' : `, ${tls.protocol}`}`;
 }
 
 async function cat(id: string, options: QueueOptions): Promise<void> {

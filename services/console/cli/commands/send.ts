@@ -26,8 +26,8 @@ type SendOptions = CommonOptions & {
 export function register(program: Command): void {
   withCommon(program.command('send'))
     .description("submit a test message to this node's submission port, as a user")
-    .requiredOption('-t, --to <address...>', 'who gets it')
-    .option('--user <name>', `who logs in (sandbox: ${SANDBOX_USER.name})`)
+    .requiredOption('-t, --to <address...>', 'recipients')
+    .option('--user <name>', `user that logs in (sandbox: ${SANDBOX_USER.name})`)
     .option('--from <address>', 'the sender (default: the first address of the user)')
     .option('--subject <text>', 'subject', 'A first message')
     .option('--text <text>', 'what it says', 'Hello from Sealpost.')
@@ -39,7 +39,7 @@ async function send(options: SendOptions): Promise<void> {
   const config = await readConfig(options, ['node', 'listeners', 'tls', 'directory']);
   const listener = submissionListener(config);
   const user = options.user ?? (isSandbox(options) ? SANDBOX_USER.name : undefined);
-  if (user === undefined) throw usageError('say who logs in: --user <name>');
+  if (user === undefined) throw usageError('name the user that logs in: --user <name>');
   for (const address of options.to) requireAddress(address);
   const from = options.from ?? (await firstAddress(config, user));
   requireAddress(from);

@@ -92,7 +92,7 @@ function report(answers: Answers): string {
   return parts.join('\n\n');
 }
 
-/** What a service has to say beside that it answers. */
+/** Details of a service that answers. */
 function detailsOf({ listener, router, signer, 'credential-store': store }: Answers): Record<string, string> {
   const details: Record<string, string> = {};
   if (listener.ok) details['listener'] = count(listener.value.listeners.length, 'port');
@@ -111,7 +111,7 @@ function detailsOf({ listener, router, signer, 'credential-store': store }: Answ
   return details;
 }
 
-/** How many keys there are, whether this node follows the others, and who of them does not. */
+/** How many keys there are, whether this node follows the others, and which of the others do not follow. */
 function storeText({ keys, state, problem, revision, holders }: Answered<'credential-store'>): string {
   const stores = holders.filter((h) => h.kind === 'credential-store');
   const nodes = new Set(stores.map((h) => h.node)).size;
@@ -127,7 +127,7 @@ function storeText({ keys, state, problem, revision, holders }: Answered<'creden
   return [count(keys, 'key'), ...following, ...(problem === undefined ? [] : [problem]), ...others].join(', ');
 }
 
-/** A service that is silent is a line of the report. A node that is not there is no report at all. */
+/** A silent service is a line of the report. Without a node there is no report at all. */
 async function ask<T>(call: Promise<T>): Promise<Answer<T>> {
   try {
     return { ok: true, value: await call };

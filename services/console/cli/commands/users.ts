@@ -17,7 +17,10 @@ export function register(program: Command): void {
       .option('--password-stdin', 'read the password from standard input');
 
   asking('add', 'add a user; asks for the password')
-    .requiredOption('-a, --address <address...>', 'addresses of the user; also @domain or * for what she may send as')
+    .requiredOption(
+      '-a, --address <address...>',
+      'addresses of the user; also @domain or *, which the user may send as',
+    )
     .action(add);
   asking('passwd', 'set the password of a user').action(passwd);
   command('remove', 'remove a user').argument('<name>', 'what the user logs in with').action(remove);

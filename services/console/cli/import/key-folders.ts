@@ -27,7 +27,7 @@ export async function namesInPaths(template: string, placeholder: string): Promi
   return found;
 }
 
-/** What stands before the placeholder and behind it. */
+/** What stands before the placeholder and after it. */
 function split(part: string, placeholder: string): [string, string] {
   const at = part.indexOf(placeholder);
   return [part.slice(0, at), part.slice(at + placeholder.length)];
@@ -37,7 +37,7 @@ async function entriesOf(folder: string): Promise<string[]> {
   try {
     return (await readdir(folder)).sort();
   } catch (error) {
-    if (errorCode(error) === 'ENOTDIR') throw new SealpostError('file-unreadable', `${folder} is no folder`);
+    if (errorCode(error) === 'ENOTDIR') throw new SealpostError('file-unreadable', `${folder} is not a folder`);
     throw new SealpostError('file-unreadable', unreadable(folder, error));
   }
 }

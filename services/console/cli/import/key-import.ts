@@ -19,7 +19,7 @@ import { type PrivateKey, parsePrivateKey, readPrivateKey } from './private-key.
 
 export type ImportOptions = CommonOptions & { allowWeak?: boolean; activate?: boolean; dryRun?: boolean };
 
-/** What became of one key. `absent`: nothing speaks against it, but it was only tried. */
+/** What became of one key. `absent`: it would be imported; this was a dry run. */
 export type ImportOutcome = { wanted: WantedKey } & (
   | { result: 'imported' | 'there'; key: KeyStatus }
   | { result: 'absent' | 'unknown'; algorithm: string; fingerprint: string }
@@ -61,7 +61,7 @@ async function firstNek(store: CredentialStore, neks: readonly Nek[]): Promise<{
   return store['nek-use']({ name: nek.name });
 }
 
-/** Read, check, wrap and send each key. What speaks against one holds up no other. */
+/** Read, check, wrap and send each key. A problem with one does not stop the others. */
 export async function importKeys(
   store: CredentialStore,
   wanted: readonly WantedKey[],
@@ -157,7 +157,7 @@ function send(
   });
 }
 
-/** What `act` comes to; what it fails with is what became of the key, unless nobody answers or there is no NEK. */
+/** The result of `act`, or its failure as the outcome of the key, unless every other key would fail with it too. */
 async function attempt<T>({ wanted }: { wanted: WantedKey }, act: () => Promise<T>): Promise<T | ImportOutcome> {
   try {
     return await act();

@@ -55,7 +55,7 @@ async function storedKeys(options: CommonOptions): Promise<KeyStatus[] | undefin
 function report(ini: NotesIni, needed: readonly Needed[], asked: boolean, known: ReadonlySet<string>): string {
   const parts = [
     ini.lines.length === 0
-      ? 'no line speaks of DKIM'
+      ? 'no line is about DKIM'
       : table(
           ['LINE', 'SETTING', 'RESULT'],
           ini.lines.map((l) => [String(l.line), l.text, l.problem ? `problem: ${l.result}` : l.result]),
@@ -67,7 +67,7 @@ function report(ini: NotesIni, needed: readonly Needed[], asked: boolean, known:
   parts.push(
     [
       'Private keys cannot be taken out of Domino’s credential store. A new key needs a name that Domino does not use: its record stands',
-      'beside Domino’s, which stays until the last mail that Domino signed has arrived. Whoever has a key as PEM keeps its name and record.',
+      'beside Domino’s, which stays until the last mail that Domino signed has arrived. With a key as PEM file, its name and record stay.',
     ].join('\n'),
   );
   if (ini.mode === 'enforce' && needed.some((n) => n.key?.state !== 'active')) {

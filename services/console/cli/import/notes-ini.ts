@@ -17,7 +17,7 @@ import type { DomainEntry } from './plan.ts';
  */
 export type NotesIni = {
   mode: 'best-effort' | 'enforce' | undefined;
-  /** Every line that speaks of DKIM, and what became of it. */
+  /** Every line about DKIM, and what became of it. */
   lines: NotesLine[];
   /** How many others there are. */
   others: number;
@@ -111,10 +111,10 @@ function takeMappings(
 /** What a line says, or why it says nothing. */
 function mappingOf(setting: Setting): Mapping | string {
   const domain = normalizeDomain(setting.name.slice(PREFIX.length).trim());
-  const [before = '', behind, ...more] = setting.value.split(';').map((part) => part.trim());
+  const [before = '', after, ...more] = setting.value.split(';').map((part) => part.trim());
   if (more.length > 0) return 'has more than one semicolon: not taken';
-  const owner = behind === undefined ? domain : normalizeDomain(before);
-  const selectors = (behind ?? before).split(',').map((s) => s.trim().toLowerCase());
+  const owner = after === undefined ? domain : normalizeDomain(before);
+  const selectors = (after ?? before).split(',').map((s) => s.trim().toLowerCase());
   try {
     // Both names must be such as a key can have.
     for (const name of [domain, owner]) for (const selector of selectors) checkKeyName({ domain: name, selector });

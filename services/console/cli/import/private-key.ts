@@ -81,7 +81,7 @@ function decode(text: string, from: string): KeyObject {
 
 function decodeBase64(base64: string, from: string): KeyObject {
   const bytes = Buffer.from(base64, 'base64');
-  // Buffer skips what is no base64: only a text that comes back unchanged was whole.
+  // Buffer skips what is not base64: only a text that comes back unchanged was whole.
   if (base64 !== '' && bytes.toString('base64') === base64) {
     if (bytes.length === ED25519_BYTES || bytes.length === 2 * ED25519_BYTES) return ed25519Key(bytes, from);
     for (const type of ['pkcs8', 'pkcs1'] as const) {

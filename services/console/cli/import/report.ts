@@ -82,7 +82,7 @@ function closing(outcomes: readonly ImportOutcome[]): string[] {
   if (aliased.length > 0) {
     const lines = aliased.map((k) => `  sealpost keys export-dns ${k.domain} ${k.selector}`);
     const text =
-      'The configuration publishes these behind CNAMEs: put the CNAME line in place of each TXT record, as shown by';
+      'The configuration publishes these through CNAMEs: replace each TXT record by the CNAME line, as shown by';
     paragraphs.push([text, ...lines].join('\n'));
   }
   if (fresh.some((k) => k.publish === 'none')) {

@@ -20,7 +20,7 @@ export type RspamdSettings = {
 
 const SIGNS_ALL = 'Sealpost signs all mail that leaves from a domain that has keys';
 const FROM_HEADER = 'Sealpost signs for the domain of the From field';
-const NOT_HERE = 'has no meaning here';
+const NOT_HERE = 'has no meaning for Sealpost';
 
 /** What settings come to that say nothing of keys. `wanted`: the values with which nothing changes. */
 const OTHERS: Record<string, { text: string; wanted?: string }> = {

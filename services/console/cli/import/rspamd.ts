@@ -112,7 +112,7 @@ function expand(template: string, values: Values): { path: string } | { unknown:
 
 const unknownVariable = (place: string, name: string): Remark => ({
   place,
-  text: `${name} is not known here: write the path out`,
+  text: `${name} is not known: write the path out`,
   problem: true,
 });
 

@@ -95,7 +95,7 @@ class Reader {
     const line = this.#line();
     this.#skip(/[ \t]*/y);
     if (this.#peek() === '{') return { entries: new Map([[text, { line, value: this.#value(text) }]]) };
-    if (!/[\s;,}\]]/.test(this.#peek() || ';')) throw this.#fail(`"${this.#rest()}" behind ${name} is not understood`);
+    if (!/[\s;,}\]]/.test(this.#peek() || ';')) throw this.#fail(`"${this.#rest()}" after ${name} is not understood`);
     return text;
   }
 

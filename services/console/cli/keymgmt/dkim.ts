@@ -10,10 +10,10 @@ import { afterCreation } from '../keys/create.ts';
 import { writeNew } from '../keys/export.ts';
 import { clean } from '../table.ts';
 
-/** `sealpost keymgmt … DKIM …`. Each sentence begins as Domino's does, for those who search their logs for it. */
+/** `sealpost keymgmt … DKIM …`. Each sentence begins as Domino's does, for scripts that search for it. */
 
 export async function createRsa([domain = '', selector = '', bits = '2048']: string[], options: CommonOptions) {
-  // Who says 1024 means it: Domino's word is explicit, and no default.
+  // 1024 is never the default: it was asked for in so many words.
   if (bits === '1024') {
     console.error(
       'warning: receivers no longer trust keys of 1024 bits; make one of 2048 as soon as your DNS can hold it',

@@ -4,7 +4,7 @@ import { type CommonOptions, print, readConfig, withStore } from '../context.ts'
 import { addNek } from '../keys/nek-file.ts';
 import { clean } from '../table.ts';
 
-/** `sealpost keymgmt … NEK …`. Each sentence begins as Domino's does, for those who search their logs for it. */
+/** `sealpost keymgmt … NEK …`. Each sentence begins as Domino's does, for scripts that search for it. */
 
 /** Needs no node: the first NEK is made before there is one. A running node reads its file again at every use. */
 export async function create([name = '']: string[], options: CommonOptions) {
@@ -71,7 +71,7 @@ export async function rotate([name = '']: string[], options: CommonOptions) {
   print(options, answer, () =>
     [
       `NEK > NEK ${nek.name} - Fingerprint ${nek.fingerprint}`,
-      `${rewrapped} ${rewrapped === 1 ? 'key was' : 'keys were'} wrapped anew; NEK ${nek.name} wraps all keys from now on`,
+      `${rewrapped} ${rewrapped === 1 ? 'key was' : 'keys were'} wrapped again; NEK ${nek.name} wraps all keys from now on`,
       ...lacking(nek),
     ].join('\n'),
   );
@@ -86,7 +86,7 @@ export async function remove([name = '']: string[], options: CommonOptions) {
   await withStore(options, (store) => store['nek-delete']({ name }));
   print(options, { name }, () =>
     [
-      `Deleted NEK ${clean(name)}: the store knows it no more.`,
+      `Deleted NEK ${clean(name)}: the store no longer knows it.`,
       'Its line may now go from the NEK file of every node; keep a copy while backups of the data need it.',
     ].join('\n'),
   );

@@ -9,7 +9,7 @@ import { usageError } from '../exit.ts';
 /**
  * Adds a NEK to the file that the configuration names, one line each. The new content is written beside the file,
  * synced, and takes its place in one step, so that a node that reads it sees the old or the new one. The file beside it
- * is also the lock: two commands at once cannot lose each other's NEK, which would lose every key that it wraps.
+ * is also the lock: two concurrent commands cannot lose each other's NEK, which would lose every key that it wraps.
  */
 
 /** The text of a new NEK, one line with its end. Fails with `usage` when the name cannot be one. */
@@ -30,7 +30,7 @@ export async function addNek(file: string, name: string): Promise<Nek> {
   const { text, nek } = newNek(name);
   try {
     await makeFolder(dirname(file));
-    // A secret that is mounted may be a link: the file behind it is the one to replace.
+    // A mounted secret may be a link: its target is the file to replace.
     const target = await realpath(file).catch(() => file);
     const added = async (): Promise<string> => `${await readNekFile(target, name)}${text}`;
     const place = await prepareFile(target, added, `${target}.new`).catch((error: unknown) => {

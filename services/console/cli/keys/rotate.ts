@@ -42,7 +42,7 @@ export async function watch(domain: string, options: CommonOptions): Promise<voi
   await withStore(options, async (store) => watchRotation(store, await store['rotation-show']({ domain }), options));
 }
 
-/** What was begun, and what there is to do for those who publish records by hand. */
+/** What was begun, and the records to publish by hand. */
 async function begun(store: CredentialStore, rotation: RotationStatus): Promise<string> {
   const { keys } = await listKeys(store, rotation.domain);
   const records = keys

@@ -13,12 +13,12 @@ import { clean, shorten } from '../table.ts';
 
 /**
  * Follows a rotation until it has ended. It only looks: the rotation goes on by itself when this ends. The node is
- * asked again and again; when nobody answers, that is said once and the asking goes on.
+ * polled; when it does not answer, that is said once and the polling goes on.
  */
 
 const POLL_MS = 500;
 const PATIENCE = { timeout: 5000 };
-/** What a shell says of a command that Control-C ended. */
+/** The exit code of a command that Control-C ended. */
 const INTERRUPTED = 130;
 
 /** Show a rotation from what is known of it, `first`, to its end. Sets exit code 0 only when every node has switched. */
@@ -52,12 +52,12 @@ export async function watchRotation(
   process.exitCode = INTERRUPTED;
 }
 
-/** Whether there is no more to see: every node has switched, or the rotation ended otherwise. */
+/** Whether nothing more will happen: every node has switched, or the rotation ended otherwise. */
 function isOver({ state, sideBySideUntil }: RotationStatus): boolean {
   return sideBySideUntil !== undefined || (state !== 'running' && state !== 'frozen');
 }
 
-/** The rotation as it is a moment later, however long it takes until somebody can say; undefined when interrupted. */
+/** The rotation as it is a moment later, however long it takes to find out; undefined when interrupted. */
 async function news(
   store: CredentialStore,
   known: RotationStatus,
@@ -80,7 +80,7 @@ async function news(
   return undefined;
 }
 
-/** Resolves when the signal comes, so that an interrupted command waits for no answer. */
+/** Resolves when the signal comes, so that an interrupted command does not wait for an answer. */
 function ended(signal: AbortSignal): Promise<undefined> {
   const { promise, resolve } = Promise.withResolvers<undefined>();
   if (signal.aborted) resolve(undefined);
@@ -88,7 +88,7 @@ function ended(signal: AbortSignal): Promise<undefined> {
   return promise;
 }
 
-/** Nobody answers, or somebody who knows less than we do. */
+/** No node answers, or one that knows less than this command. */
 function mayPass(error: unknown): boolean {
   const code = errorCode(error);
   return exitCodeOf(error) === EXIT.unreachable || code === CALL_ERRORS.busy || code === 'not-found';
@@ -97,7 +97,7 @@ function mayPass(error: unknown): boolean {
 function superseded({ domain }: RotationStatus): SealpostError {
   return new SealpostError(
     'superseded',
-    `this rotation of ${domain} ended while nobody could be asked, and another one has begun: sealpost keys list ${domain}`,
+    `this rotation of ${domain} ended while no node answered, and another one has begun: sealpost keys list ${domain}`,
   );
 }
 
@@ -141,7 +141,7 @@ function lineView(): View {
   };
 }
 
-/** Events as lines, and below them one line that is drawn anew. */
+/** Events as lines, and below them one line that is redrawn. */
 function terminalView(): View {
   const events = newEvents();
   const began = Date.now();

@@ -15,9 +15,9 @@ import { Secret } from '#shared/secret.ts';
 import { isSystemError } from '../exit.ts';
 
 /**
- * The node that `sealpost start` runs when there is no configuration: everything real, on unprivileged ports of the
- * loopback interface, and one route, to capture. No message can leave the machine, because no transport that
- * opens a connection is ever chosen. What it needs is made at the first start and kept in one folder.
+ * The node that `sealpost start` runs without a configuration: everything real, on unprivileged ports of the loopback
+ * interface, and one route, to capture. No message can leave the machine, because no transport that opens a connection
+ * is ever chosen. What it needs is made at the first start and kept in one folder.
  */
 
 /** Where the sandbox lives, from the working directory. */
@@ -93,7 +93,7 @@ export async function sandboxPassword(folder: string): Promise<Secret> {
   return new Secret((await readFile(join(folder, FILES.password), 'utf8')).trim());
 }
 
-/** How long new keys may take until they sign, in milliseconds. */
+/** How long new keys may take until they sign. */
 const KEYS_MS = 10_000;
 
 /**
@@ -117,7 +117,7 @@ export async function createSandboxKeys(bus: Bus): Promise<void> {
   }
 }
 
-/** Whether it signs, or did before somebody who plays with it moved it on. */
+/** Whether it signs, or did before it was retired in play. */
 const signs = ({ state }: KeyStatus): boolean => !['created', 'replicated', 'published', 'proven'].includes(state);
 
 function silentText(keys: KeyStatus[]): string {
@@ -127,7 +127,7 @@ function silentText(keys: KeyStatus[]): string {
   return `the keys of ${SANDBOX_USER.domain} do not sign after ${KEYS_MS / 1000} s: ${reasons.join(', ')}; "rm -r ${SANDBOX_FOLDER}" makes the sandbox new`;
 }
 
-/** A certificate for localhost, made anew when it is missing or about to end. */
+/** A certificate for localhost, made when it is missing or about to expire. */
 async function makeCertificate(folder: string): Promise<void> {
   const files = { certificate: join(folder, FILES.certificate), key: join(folder, FILES.key) };
   if ((await exists(files.key)) && (await exists(files.certificate))) {
@@ -161,7 +161,7 @@ export function sandboxBanner(config: Config, folder: string, password: Secret):
     const how = { none: 'no TLS', starttls: 'STARTTLS', 'starttls-required': 'STARTTLS required', implicit: 'TLS' }[
       tls
     ];
-    const what = kind === 'relay' ? `mail for ${SANDBOX_USER.domain}` : 'mail of users, who log in';
+    const what = kind === 'relay' ? `mail for ${SANDBOX_USER.domain}` : 'mail of users, with a password';
     return `  ${name.padEnd(12)} ${`${address}:${port}`.padEnd(16)} ${how.padEnd(18)} ${what}`;
   });
   const port = config.listeners.find((l) => l.tls === 'starttls-required')?.port;

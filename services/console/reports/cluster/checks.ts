@@ -3,11 +3,11 @@ import { clockFindings } from '../doctor/checks-nodes.ts';
 import { type Finding, listText } from '../doctor/finding.ts';
 import type { ClusterFacts, ProcessFacts } from './facts.ts';
 
-/** What `sealpost cluster status` says beside its table: who is gone, and what the nodes do not agree about. */
+/** What `sealpost cluster status` reports below its table: which processes are gone, and what the nodes do not agree about. */
 
-/** A process that has just started may not have been heard by everybody, nor have heard everybody. */
+/** A process that has just started may not have been heard by all others, nor have heard them. */
 const FRESH_MS = 3000;
-/** Services whose mail or keys are away with them. */
+/** Services that keep mail or keys. */
 const KEEPERS = ['router', 'credential-store'];
 
 type Check = (facts: ClusterFacts) => Finding[];
@@ -40,7 +40,7 @@ export const CLUSTER_CHECKS: Record<string, Check> = {
       processes.filter((p) => p.keys !== undefined && p.keys.behind === undefined),
       (p) => `revision ${p.keys?.revision}`,
       'the keys',
-      'see the log of the node with the lower one; after a restart it asks for all keys anew',
+      'see the log of the node with the lower one; after a restart it asks for all keys again',
     ),
   'versions-differ': ({ processes }) =>
     disagreement(
@@ -85,13 +85,13 @@ function away({ node, away: ms, processes }: ClusterFacts): Finding[] {
     {
       severity: 'error',
       about: `node ${node}`,
-      text: `has not reached NATS for ${formatDuration(ms)}: ${heard}; what is there now is not known here`,
+      text: `has not reached NATS for ${formatDuration(ms)}: ${heard}; what is up now is unknown`,
       help: 'see that NATS runs and that this node reaches it; its own mail goes on meanwhile',
     },
   ];
 }
 
-/** Processes that nobody hears; on a node that is cut off nobody can be heard. */
+/** Processes that no other hears; a node that is cut off hears none. */
 function gone({ away: ms, processes }: ClusterFacts): Finding[] {
   if (ms !== undefined) return [];
   return processes.flatMap((p): Finding[] => {
@@ -103,7 +103,7 @@ function gone({ away: ms, processes }: ClusterFacts): Finding[] {
       return [
         { severity: 'error', about: `node ${node}`, text: `nothing was heard of its ${run(p)} for ${since}`, help },
       ];
-    // Whoever keeps nothing may come and go.
+    // A service that keeps nothing may come and go.
     if (!services.some((service) => KEEPERS.includes(service))) return [];
     return [{ severity: 'warning', about: `node ${node}`, text: `its ${run(p)} was stopped ${since} ago`, help }];
   });
@@ -117,11 +117,11 @@ function unreachable({ away: ms, processes }: ClusterFacts): Finding[] {
       severity: 'error',
       about: `node ${p.member.node}`,
       text: `its ${run(p)} was heard ${formatDuration(p.member.heard)} ago but does not answer: ${p.trouble}`,
-      help: 'see its log and the log of nats-server; a process that hangs must be started anew',
+      help: 'see its log and the log of nats-server; a process that hangs must be restarted',
     }));
 }
 
-/** Who answers us, but is not heard by somebody else who answers us. */
+/** Processes that answer this command, but that another one that answers does not hear. */
 function unheard({ processes }: ClusterFacts): Finding[] {
   const old = ({ member, clock = 0 }: ProcessFacts): boolean => Date.now() - (member.started - clock) > FRESH_MS;
   const present = processes.filter((p) => answers(p) && old(p));
@@ -136,7 +136,7 @@ function unheard({ processes }: ClusterFacts): Finding[] {
       {
         severity: 'error',
         about: `node ${viewer.member.node}`,
-        text: `its ${run(viewer)} does not hear ${them}, which we reach`,
+        text: `its ${run(viewer)} does not hear ${them}, which this command reaches`,
         help: 'see that the NATS servers reach each other, and that all were given the same users',
       },
     ];
@@ -175,7 +175,7 @@ function copies({ processes }: ClusterFacts): Finding[] {
   });
 }
 
-/** Two queues or two stores by one name: a call to that name reaches either. */
+/** Two queues or two stores of one name: a call to that name reaches either. */
 function twins({ processes }: ClusterFacts): Finding[] {
   return KEEPERS.flatMap((service) => {
     const all = processes.filter((p) => answers(p) && p.member.services.includes(service));
@@ -215,7 +215,7 @@ function configs({ processes }: ClusterFacts): Finding[] {
         alike,
         (p) => `digest ${p.member.config[section]}`,
         `"${section}" of the configuration`,
-        `make "${section}" the same on every node; a node that reloads its file follows at once`,
+        `make "${section}" the same on every node; a node that reloads its file follows immediately`,
       ),
     );
   });

@@ -11,9 +11,9 @@ import { describeError } from '../describe-error.ts';
 
 /** How long one question may take before its process counts as silent. */
 const PATIENCE = { timeout: 3000 };
-/** The fastest of so many answers says most about the way and the clock. */
+/** The fastest of so many answers tells most about the network and the clock. */
 const PINGS = 3;
-/** A change of the keys is everywhere within a moment; who has not seen it by then does not follow. */
+/** A change of the keys reaches every node within a moment; a node that has not seen it by then does not follow. */
 const SETTLE_MS = 2000;
 
 /** Of `queue.copies: 2`: mail here with a copy elsewhere, mail that misses one, others' mail kept here. */
@@ -24,7 +24,7 @@ export type ProcessFacts = {
   member: Member;
   /** Why it did not answer; absent where it did. */
   trouble?: string;
-  /** Whom it knows. */
+  /** The processes that it knows. */
   sees?: Member[];
   /** ms */
   roundTrip?: number;
@@ -36,9 +36,9 @@ export type ProcessFacts = {
 };
 
 export type ClusterFacts = {
-  /** Who told of the others. */
+  /** The node that listed the others. */
   node: string;
-  /** For how many ms that one has not reached NATS; absent while it does. */
+  /** For how many ms it has not reached NATS; absent while it does. */
   away?: number;
   processes: ProcessFacts[];
 };
@@ -55,7 +55,7 @@ export async function gatherCluster(clients: Clients): Promise<ClusterFacts> {
     const next = [...known.values()].filter(({ member: { process, stopped } }) => !stopped && !asked.has(process));
     if (next.length === 0) break;
     for (const { member } of next) asked.add(member.process);
-    // Each may know of others whom nobody else hears.
+    // Each may know others that no other process hears.
     const answers = next.filter(({ member }) => reachable(member.process)).map((facts) => ask(clients, facts));
     for (const sees of await Promise.all(answers)) learn(known, sees);
   }
@@ -64,7 +64,7 @@ export async function gatherCluster(clients: Clients): Promise<ClusterFacts> {
   return { node, ...(away !== undefined && { away }), processes };
 }
 
-/** Take in whom a process knows; of each process the newest is kept. */
+/** Add what a process knows of others; of each the newest is kept. */
 function learn(known: Map<string, ProcessFacts>, members: readonly Member[]): void {
   for (const member of members) {
     const before = known.get(member.process);
@@ -73,24 +73,24 @@ function learn(known: Map<string, ProcessFacts>, members: readonly Member[]): vo
   }
 }
 
-/** Ask a process everything; resolves to whom it knows. */
+/** Ask a process everything; resolves to the members that it knows. */
 async function ask(clients: Clients, facts: ProcessFacts): Promise<Member[]> {
-  const here = { ...PATIENCE, node: facts.member.process };
+  const there = { ...PATIENCE, node: facts.member.process };
   try {
     const member = clients.client(memberContract);
     for (let i = 0; i < PINGS; i++) {
       const began = performance.now();
-      const { time } = await member['member-ping']({}, here);
+      const { time } = await member['member-ping']({}, there);
       const roundTrip = performance.now() - began;
       if (roundTrip > (facts.roundTrip ?? Number.POSITIVE_INFINITY)) continue;
       facts.roundTrip = roundTrip;
       facts.clock = Math.round(time + roundTrip / 2 - Date.now());
     }
-    facts.sees = (await member['member-list']({}, here)).members;
+    facts.sees = (await member['member-list']({}, there)).members;
     if (facts.member.services.includes('router')) {
       const { active, deferred, hold, refusing, copies } = await clients
         .client(routerContract)
-        ['status-show']({}, here);
+        ['status-show']({}, there);
       facts.queue = {
         messages: active + deferred + hold,
         ...(refusing !== undefined && { refusing }),
@@ -109,15 +109,15 @@ function copiesOf({ elsewhere, missing, held, lease, renewed }: CopyCounts): Cop
 }
 
 async function askKeys(clients: Clients, facts: ProcessFacts): Promise<void> {
-  const here = { ...PATIENCE, node: facts.member.process };
+  const there = { ...PATIENCE, node: facts.member.process };
   const { services } = facts.member;
   const held: { revision: number; behind?: string | undefined }[] = [];
   if (services.includes('credential-store')) {
-    const { revision, state, problem } = await clients.client(credentialStoreContract)['status-show']({}, here);
+    const { revision, state, problem } = await clients.client(credentialStoreContract)['status-show']({}, there);
     const follows = state === 'local' || state === 'following';
     held.push({ revision, behind: follows ? undefined : (problem ?? `its credential-store is ${state}`) });
   }
-  if (services.includes('signer')) held.push(await clients.client(signerContract)['status-show']({}, here));
+  if (services.includes('signer')) held.push(await clients.client(signerContract)['status-show']({}, there));
   if (held.length === 0) return;
   const behind = held.find((h) => h.behind !== undefined)?.behind;
   facts.keys = { revision: Math.min(...held.map((h) => h.revision)), ...(behind !== undefined && { behind }) };

@@ -12,8 +12,8 @@ import {
 } from './finding.ts';
 
 /**
- * What DNS says of the keys. Every node looked, at every authoritative server; a verdict is told once, with the nodes
- * that came to it. How bad it is depends on what the key is needed for.
+ * What DNS says of the keys. Every node looked, at every authoritative server; each verdict is reported once, with the
+ * nodes that came to it. How bad it is depends on what the key is needed for.
  */
 
 type Verdict = DnsView['verdict'];
@@ -49,7 +49,7 @@ function wrongRecord(facts: Facts, checked: CheckedKey, verdict: Verdict): Findi
   return [{ severity, about: keyName(checked), text, help: helpFor(checked, verdict, first) }];
 }
 
-/** How bad a wrong record is; undefined: it is no matter in this state, or no wonder yet. */
+/** How bad a wrong record is; undefined: it does not matter in this state, or is to be expected. */
 function severityOf(key: KeyStatus, verdict: Verdict, now: number): Severity | undefined {
   const late = now - key.since > DAY_MS;
   switch (key.state) {
@@ -108,7 +108,7 @@ function unreachable({ keys }: Facts): Finding[] {
   });
 }
 
-/** Nobody could be asked to look. */
+/** No node could be asked to look. */
 function notLooked({ keys }: Facts): Finding[] {
   return keys.flatMap((checked) =>
     checked.trouble === undefined
@@ -124,7 +124,7 @@ function notLooked({ keys }: Facts): Finding[] {
   );
 }
 
-/** Who saw it so, where that is not every node or not the only one. */
+/** The nodes that saw it so, and those that did not. */
 function seenFrom(views: readonly DnsView[], all: readonly DnsView[]): string {
   const others =
     all.length > views.length ? `, not from ${listText(all.filter((v) => !views.includes(v)).map((v) => v.node))}` : '';

@@ -80,7 +80,7 @@ function missingSelectors(entry: DomainConfig, stored: readonly KeyStatus[]): Fi
     {
       severity: 'warning',
       about: entry.name,
-      text: `signing.selectors names ${listText(missing)}, and there is no such key`,
+      text: `signing.selectors names ${listText(missing)}, and no such key exists`,
       help: 'remove signing.selectors, so that every active key signs, or name keys that are there',
     },
   ];

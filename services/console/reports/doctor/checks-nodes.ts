@@ -70,7 +70,7 @@ export const NODE_CHECKS: Record<string, Check> = {
         severity: 'warning',
         about: `NEK ${name}`,
         text: `still wraps ${keys === 1 ? '1 key' : `${keys} keys`}, although another one is current`,
-        help: `a node that has both NEKs wraps them anew by itself; if it stays so, "sealpost keymgmt rotate nek ${currentName(neks)}" says why`,
+        help: `a node that has both NEKs wraps them again by itself; if it stays so, "sealpost keymgmt rotate nek ${currentName(neks)}" says why`,
       })),
 
   'nek-unused': ({ neks }) =>
@@ -87,7 +87,7 @@ export const NODE_CHECKS: Record<string, Check> = {
 const because = (reason: string | undefined): string => (reason === undefined ? '' : ` (${reason})`);
 const currentName = (neks: Facts['neks']): string => neks.find((n) => n.current)?.name ?? '<name>';
 
-/** Who says that it does not follow the others; the answering node also of its own. */
+/** Nodes that say they do not follow the others; the answering node also about itself. */
 function behind({ status }: Facts): Finding[] {
   const help = 'it catches up by itself when it reaches the others; its log says what keeps it';
   const own: Finding[] =
@@ -119,7 +119,7 @@ function revisions({ status: { holders } }: Facts): Finding[] {
       severity: 'warning',
       about: `node ${h.node}`,
       text: `its ${h.kind} has revision ${h.revision} of the keys, and others have ${newest}`,
-      help: 'see its log; after a restart it asks for all keys anew',
+      help: 'see its log; after a restart it asks for all keys again',
     }));
 }
 

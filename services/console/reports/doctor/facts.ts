@@ -8,7 +8,7 @@ import type { CheckedKey, Facts, StoreStatus } from './finding.ts';
 
 /** Asks the store for all that the checks look at; of one domain, or of all. */
 
-/** A change is everywhere within a moment; who has not seen it by then does not follow. */
+/** A change reaches every node within a moment; a node that has not seen it by then does not follow. */
 const SETTLE_MS = 2000;
 
 export async function gatherFacts(store: CredentialStore, config: Config, only: string | undefined): Promise<Facts> {

@@ -8,7 +8,7 @@ import type {
   RotationStatus,
 } from '#services/credential-store/contract.ts';
 
-/** What `sealpost doctor` knows, and what it says. A check is a function from the one to the other; it asks nobody. */
+/** What `sealpost doctor` knows, and what it reports. A check is a pure function from facts to findings. */
 
 export type Severity = 'error' | 'warning' | 'note';
 
@@ -43,7 +43,7 @@ export type Facts = {
   status: StoreStatus;
   /** The keys that are looked at. */
   keys: CheckedKey[];
-  /** Every key of the store, also of domains that nobody asked about: a parent's keys sign for what is below it. */
+  /** Every key of the store, also of other domains: a parent's keys sign for its subdomains. */
   stored: KeyStatus[];
   neks: NekStatus[];
   rotations: RotationStatus[];

@@ -72,7 +72,7 @@ for (const [args, code, words] of [
   [['queue', 'list', '--limit', '0'], 2, /not a number above 0/],
   [['queue', 'list', '--state', 'lost'], 2, /Allowed choices are/],
   [['keys', 'create', 'a.example', 's', 'rsa-512'], 2, /Allowed choices are/],
-  [['keys', 'nek', 'a b'], 2, /no name for a NEK/],
+  [['keys', 'nek', 'a b'], 2, /is not a name for a NEK/],
   [['start', 'console'], 2, /Allowed choices are/],
   [['users', 'add', 'x'], 2, /required option/],
   [['send'], 2, /required option/],

@@ -77,10 +77,7 @@ test('a key is sent wrapped by the current NEK, for its own name, with its publi
 for (const [publish, words] of [
   ['manual', /in DNS already and stay valid/],
   ['update', /in DNS already and stay valid/],
-  [
-    'cname',
-    /put the CNAME line in place of each TXT record, as shown by\n {2}sealpost keys export-dns example\.com s1$/m,
-  ],
+  ['cname', /replace each TXT record by the CNAME line, as shown by\n {2}sealpost keys export-dns example\.com s1$/m],
   ['none', /sign as soon as every node has the keys/],
 ] as const) {
   test(`what happens to the record of a key that is published so: ${publish}`, async () => {

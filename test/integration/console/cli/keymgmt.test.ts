@@ -161,7 +161,7 @@ for (const [args, call, words] of [
     ['nek-list', {}],
     /^NEK : Name: edge, Fingerprint 0123456789abcdef, current, Keys: 2, Nodes: edge-1\nNEK : .*Missing on: edge-2\nShow All NEKs succeeded\.$/m,
   ],
-  ['rotate nek edge', ['nek-rotate', { name: 'edge' }], /2 keys were wrapped anew; NEK edge wraps all keys/],
+  ['rotate nek edge', ['nek-rotate', { name: 'edge' }], /2 keys were wrapped again; NEK edge wraps all keys/],
   ['delete nek old', ['nek-delete', { name: 'old' }], /^Deleted NEK old/],
   [
     'delete DKIM example.com s1 --yes',

@@ -91,7 +91,7 @@ test('keymgmt makes NEK, store and key, and changes the NEK', async () => {
       timeout: 20_000,
       what: 'the node to have NEK next',
     }),
-    /1 key was wrapped anew; NEK next wraps all keys/,
+    /1 key was wrapped again; NEK next wraps all keys/,
   );
   assert.match(await done('keymgmt', 'show', 'nek', 'all'), /Name: next, .*, current, Keys: 1, Nodes: edge-1/);
   assert.match(await done('keymgmt', 'delete', 'nek', 'test'), /^Deleted NEK test/);

@@ -260,7 +260,7 @@ domain { b.example { path = "/k/b" } }`,
         /use_vault: keys in Vault are not read/,
         /key_table: take it over with "sealpost keys import opendkim/,
         /https:\/\/x\/y is fetched from elsewhere/,
-        /\$OTHER is not known here/,
+        /\$OTHER is not known/,
       ],
     },
   ],
@@ -271,7 +271,7 @@ domain { b.example { path = "/k/b" } }`,
     { keys: [], problems: [/^dkim_signing\.conf:1: no domain is named, and file .*none does not exist/] },
   ],
   ['one key for everybody', 'path = "/k/key"', {}, { keys: [], problems: [/is that of every domain/] }],
-  ['a folder that only rspamd knows', 'path = "$X/$domain.key"', {}, { keys: [], problems: [/\$X is not known here/] }],
+  ['a folder that only rspamd knows', 'path = "$X/$domain.key"', {}, { keys: [], problems: [/\$X is not known/] }],
 ] as [string, string | undefined, { selectors?: string; paths?: string }, Expected][]) {
   test(`rspamd: ${what}`, async () => {
     await using temp = await folder({

@@ -43,14 +43,14 @@ for (const [text, words] of [
   ['}', /a \} closes nothing/],
   ['\na = "x\n"', /^x\.conf:2: a text that begins with " does not end in its line$/],
   ['a = <<EOD\nx\nEOD', /^x\.conf:1: a is a here-document/],
-  ['a = b c', /"c" behind a is not understood/],
+  ['a = b c', /"c" after a is not understood/],
   ['a;', /a has no value/],
   ['a =', /a has no value/],
   ['= 3', /"= 3" is not understood/],
   ['/* a', /a comment begins and does not end/],
   ['a{'.repeat(100_000), /x\.conf:1: a stands in more than 50 blocks/],
   [`a = ${'['.repeat(100_000)}`, /more than 50 blocks/],
-  ['a = "x" "y"', /behind a is not understood/],
+  ['a = "x" "y"', /after a is not understood/],
 ] as [string, RegExp][]) {
   test(`refuses ${JSON.stringify(text.slice(0, 40))} with its line`, () => {
     assert.throws(() => read(text), { code: 'ucl-syntax', message: words });

@@ -52,7 +52,7 @@ const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp]
     'bus-away',
     'error',
     'node edge-1',
-    /not reached NATS for 1m: it last heard edge-2 2m ago; .*not known here/,
+    /not reached NATS for 1m: it last heard edge-2 2m ago; .*is unknown/,
   ],
   [
     'a process that died',
@@ -84,7 +84,7 @@ const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp]
     'unheard',
     'error',
     'node edge-1',
-    /its router and signer does not hear edge-2, which we reach/,
+    /its router and signer does not hear edge-2, which this command reaches/,
   ],
   [
     'two nodes that do not know of a third',

@@ -64,7 +64,7 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     'selectors-missing',
     'warning',
     'example.com',
-    /names old, and there is no such key/,
+    /names old, and no such key exists/,
   ],
   [
     'keys that another domain’s stand in for',
