@@ -5,9 +5,21 @@ import { fileURLToPath } from 'node:url';
 import { locate, missingPeers, PEERS, type Peer } from './peers.ts';
 
 /**
- * The test runner behind `npm test`: `node test/kit/runner/run.ts [unit | integration | scenarios …]`, unit and integration
- * by default. It sees to it that the programs of others are there (installs Debian packages as root, else says what
- * is missing: those tests are skipped, and with CI=true the run fails), then hands over to `node --test`.
+ * The test runner of `npm test`: `node test/kit/runner/run.ts [unit | integration | scenarios …]`, unit and integration
+ * by default. It provides the programs that the tests need (as root it installs Debian packages, else it says what is
+ * missing: those tests are skipped, and with CI=true the run fails), then starts `node --test`.
+ *
+ * What stands where in test/:
+ *
+ *   unit/         no process but this one; mirrors shared/, cluster/ and services/
+ *   integration/  the same folders with real peers: nats-server, Postfix, BIND, HAProxy …; node/ is about whole nodes
+ *   scenarios/    several nodes, killed and cut off; measures of time and memory. One at a time
+ *   suites/       one behaviour that every implementation must show: buses, replicated maps, versions of a contract
+ *   kit/          what tests start and ask: bus/, dns/, smtp/, dkim/, nodes/; docs/ and contracts/ hold documents and
+ *                 contracts against the code; runner/
+ *   bad-configs/  wrong configurations, each with the message that it must get
+ *   contracts/    snapshots of the contracts, by which a change that older nodes would not understand is seen
+ *   bench/        how fast parts are; run by hand
  */
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const NODE_MAJOR = 24;
