@@ -55,7 +55,7 @@ export type Bus = {
   subscribe(service: string, version: number, event: string, listener: (payload: unknown) => void): () => void;
   /** Whether calls can leave this process right now. */
   readonly connected: boolean;
-  /** The way to NATS JetStream; undefined where there is no NATS. */
+  /** Access to NATS JetStream; undefined without NATS. */
   readonly jetStream: JetStreamAccess | undefined;
   /** Stop serving new calls, finish those under way within `DRAIN_LIMIT_MS`, close. */
   drain(): Promise<void>;

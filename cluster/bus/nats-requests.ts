@@ -115,7 +115,7 @@ export const isDeclined = (reply: BusReply): boolean => !reply.ok && reply.elsew
 /** An operation in words. */
 export const label = (address: Address): string => `${address.service}.${address.operation}`;
 
-/** The answer, or undefined when nobody listens on the subject. */
+/** The answer, or undefined when the subject has no subscriber. */
 async function ask({ connection, address, subject, frame, end }: Question): Promise<BusReply | undefined> {
   try {
     const message = await connection.request(subject, frame, { timeout: Math.max(1, end - performance.now()) });

@@ -42,7 +42,7 @@ import {
 export type StreamOptions = {
   bucket: string;
   replicas: number;
-  /** The subject to read on, which nobody else uses. */
+  /** The subject to read on, for this reading alone. */
   inbox: string;
 };
 

@@ -25,7 +25,7 @@ export async function sealpost(
   return { code: await closed, stdout, stderr };
 }
 
-/** Run it on a terminal of its own, by util-linux's `script`; `typed` is what is typed at once. */
+/** Run it on a terminal of its own, by util-linux's `script`; `typed` is typed immediately. */
 export async function onTerminal(
   cwd: string,
   args: readonly string[],

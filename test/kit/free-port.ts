@@ -3,8 +3,8 @@ import { createServer } from 'node:net';
 import { errorCode } from '#shared/errors.ts';
 
 /**
- * Ports below those that Linux gives to outgoing connections and to whoever listens on port 0, so that nobody is given
- * one between our look and its use. Test files that run beside each other have neighbouring process ids, and each takes
+ * Ports below those that Linux gives to outgoing connections and to listeners on port 0, so that none is given away
+ * between the check and its use. Test files that run beside each other have neighbouring process ids, and each takes
  * its ports from a slice of its own.
  */
 const FIRST = 19_900;
@@ -13,7 +13,7 @@ const SLICE = 100;
 
 let next = 0;
 
-/** A TCP port that nobody listens on right now. For programs that cannot pick one themselves; ours listen on port 0. */
+/** A TCP port without a listener right now. For programs that cannot pick one themselves; ours listen on port 0. */
 export async function freePort(host = '127.0.0.1'): Promise<number> {
   for (let tried = 0; tried < SLICE; tried++) {
     const port = FIRST + (process.pid % SLICES) * SLICE + (next++ % SLICE);
@@ -36,7 +36,7 @@ async function isFree(host: string, port: number): Promise<boolean> {
 }
 
 /**
- * Consecutive TCP ports of 127.0.0.1 that nobody listens on right now, and none of `taken`. They are below those that the
+ * Consecutive TCP ports of 127.0.0.1 without a listener right now, and none of `taken`. They are below those that the
  * system gives to outgoing connections, so a program that stops gets its own back.
  */
 export async function freePorts(size: number, taken: readonly number[] = []): Promise<number[]> {

@@ -73,7 +73,7 @@ export class Program implements AsyncDisposable {
     return this.#child.exitCode ?? this.#child.signalCode ?? undefined;
   }
 
-  /** The first match of a pattern in the output, from `from` on; fails at once when the program ends without it. */
+  /** The first match of a pattern in the output, from `from` on; fails immediately when the program ends without it. */
   async waitForOutput(pattern: RegExp, timeout = 15_000, from = 0): Promise<RegExpExecArray> {
     const match = await waitFor(() => pattern.exec(this.#output.slice(from)) ?? (this.#over() ? 'over' : undefined), {
       timeout,

@@ -23,7 +23,7 @@ export function specifiers(text: string): string[] {
   return [...text.matchAll(new RegExp(`${NAMING}(['"\`])([^'"\`\n]+)\\1`, 'gs'))].flatMap((match) => match[2] ?? []);
 }
 
-/** `import(…)` and `require(…)` of what is no literal, or is a template with a value in it. */
+/** `import(…)` and `require(…)` of what is not a literal, or is a template with a value in it. */
 export function computedImports(text: string): string[] {
   const calls = text.matchAll(/\b(?:import|require)\s*\(\s*(?:\/\*.*?\*\/\s*)?([^)\n]*)/g);
   return [...calls].flatMap(([call, argument = '']) => (/^(['"`])[^'"`$]+\1\s*(?:,.*)?$/.test(argument) ? [] : [call]));

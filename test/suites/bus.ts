@@ -156,7 +156,7 @@ export function busSuite(name: string, makeBuses: () => Promise<Buses>): void {
       for (const { reply, bytes } of answers) assert.equal(sha256(bytes), reply.sha256);
     });
 
-    onStage('many calls at once each get their own answer', async ({ call }) => {
+    onStage('many concurrent calls each get their own answer', async ({ call }) => {
       const texts = Array.from({ length: 500 }, (_, i) => `n${i}`);
       const answers = await Promise.all(texts.map((text) => call.echo({ text, count: 0, list: [] })));
       assert.deepEqual(
@@ -220,7 +220,7 @@ export function busSuite(name: string, makeBuses: () => Promise<Buses>): void {
       assert.equal(answer.ok === false && answer.code, 'internal');
     });
 
-    onStage('what nobody serves is unavailable at once', async ({ buses }) => {
+    onStage('an operation without an instance is unavailable immediately', async ({ buses }) => {
       const start = performance.now();
       await assert.rejects(buses.calling.call(address('nothing'), ask({}, 60_000)), code('unavailable'));
       const other = { service: 'test-service', version: 2, operation: 'echo' };
@@ -228,14 +228,14 @@ export function busSuite(name: string, makeBuses: () => Promise<Buses>): void {
       assert.ok(performance.now() - start < 5000);
     });
 
-    onStage('no answer in time is a timeout, and a late one harms nobody', async ({ call, service }) => {
+    onStage('no answer in time is a timeout, and a late one does no harm', async ({ call, service }) => {
       await assert.rejects(call.wait({ key: 'late' }, { timeout: 50 }), code('timeout'));
       await service.release('late');
       assert.equal((await call.digest({})).length, 0);
     });
 
     onStage(
-      'a full mailbox answers busy at once, and takes requests again later',
+      'a full mailbox answers busy immediately, and takes requests again later',
       async ({ call, service }) => {
         const waiting = ['a', 'b'].map((key) => call.wait({ key }));
         await waitFor(() => service.seen.length === 2, { what: 'two open requests' });
@@ -267,7 +267,7 @@ export function busSuite(name: string, makeBuses: () => Promise<Buses>): void {
       await assert.rejects(liar.echo({ text: '', count: 0, list: [] }), code('malformed'));
     });
 
-    onStage('a node name that is no name reaches nobody', async ({ call, service }) => {
+    onStage('an invalid node name reaches no node', async ({ call, service }) => {
       for (const node of ['*', '>', 'home\r\nPUB x 0', 'a.b', '']) {
         await assert.rejects(call.digest({}, { node }), SealpostError, JSON.stringify(node));
       }
@@ -309,7 +309,7 @@ function events(makeBuses: () => Promise<Buses>): void {
     assert.deepEqual(heard, ['other']);
   });
 
-  test('a malformed event and a listener that throws disturb nobody', async () => {
+  test('a malformed event and a listener that throws disturb no other', async () => {
     await using buses = await makeBuses();
     const heard: number[] = [];
     const hear = listen(buses.calling, testContract, silentLogger);

@@ -21,7 +21,7 @@ const to = (text: string) => () => ({ text });
 
 export function mapSuite(name: string, start: () => Promise<MapFixture>): void {
   describe(`replicated map: ${name}`, () => {
-    test('a record is made, changed, deleted and made anew; its version counts on', async () => {
+    test('a record is made, changed, deleted and made again; its version counts on', async () => {
       await using fixture = await start();
       const { map } = fixture;
       assert.deepEqual([map.get('a'), map.entries(), map.revision], [undefined, [], 0]);
@@ -59,7 +59,7 @@ export function mapSuite(name: string, start: () => Promise<MapFixture>): void {
       assert.deepEqual([map.revision, heard], [1, []]);
     });
 
-    test('values that are no values are refused', async () => {
+    test('invalid values are refused', async () => {
       await using fixture = await start();
       const { map } = fixture;
       const bad = { text: 1 } as unknown as Note;
@@ -84,7 +84,7 @@ export function mapSuite(name: string, start: () => Promise<MapFixture>): void {
       assert.deepEqual([again.entries(), again.revision], [expected, keys.length]);
     });
 
-    test('listeners hear changes until they stop, and a broken one harms nobody', async () => {
+    test('listeners hear changes until they stop, and a broken one harms no other', async () => {
       await using fixture = await start();
       const { map } = fixture;
       const heard: string[] = [];
@@ -99,7 +99,7 @@ export function mapSuite(name: string, start: () => Promise<MapFixture>): void {
       assert.deepEqual(heard, ['a1', 'a-']);
     });
 
-    test('changes asked for at once are made one after the other', async () => {
+    test('concurrent changes are made one after the other', async () => {
       await using fixture = await start();
       const { map } = fixture;
       const count = (now: Note | undefined) => ({ text: String(Number(now?.text ?? 0) + 1) });

@@ -167,11 +167,11 @@ export function versionsSuite(name: string, makeBuses: () => Promise<Buses>): vo
       await assert.rejects(newer.delay({ ms: 5 }), { code: 'full' });
     });
 
-    for (const [who, contract] of [
+    for (const [kind, contract] of [
       ['an older', oldContract],
       ['a newer', newContract],
     ] as const) {
-      onStage(`an event of ${who} process reaches listeners of both versions once`, async (buses) => {
+      onStage(`an event of ${kind} process reaches listeners of both versions once`, async (buses) => {
         const old: string[] = [];
         const newer: string[] = [];
         const onOld = listen(buses.calling, oldContract, silentLogger);

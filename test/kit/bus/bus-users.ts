@@ -13,7 +13,7 @@ export type GuardedServer = AsyncDisposable & {
   server: NatsServer;
   logins: ReadonlyMap<BusUser, Login>;
   login(user: BusUser): Login;
-  /** A user beside them who may do everything. */
+  /** A further user that may do everything. */
   admin: Login;
 };
 

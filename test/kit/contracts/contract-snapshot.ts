@@ -34,7 +34,7 @@ export function snapshotOf({ operations, events }: Contract): Snapshot {
   };
 }
 
-/** What whoever reads a message demands of it. */
+/** What a reader of a message demands of it. */
 function schema(type: z.ZodType): JsonObject {
   const { $schema: _, ...rest } = z.toJSONSchema(type, { io: 'input', unrepresentable: 'any' });
   return rest as JsonObject;
@@ -111,7 +111,7 @@ const isObject = (value: Json): value is JsonObject =>
 const fieldsOf = ({ properties: fields = {} }: JsonObject): JsonObject => fields as JsonObject;
 const requiredOf = ({ required = [] }: JsonObject): Set<Json> => new Set(required as string[]);
 
-/** What to say to whoever made such a change. */
+/** What to tell the author of such a change. */
 export function refusal(contract: Contract, problems: readonly string[]): string {
   const { name, version } = contract;
   return [

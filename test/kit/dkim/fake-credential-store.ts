@@ -14,7 +14,7 @@ import { silentLogger } from '#shared/log.ts';
 import { type CommandResult, sealpost } from '#test/kit/command.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
-/** A node of nothing but a credential-store that answers as a test says, behind a real control socket. */
+/** A node with only a credential-store, which answers as a test says, at a real control socket. */
 export type FakeStore = AsyncDisposable & {
   folder: string;
   /** Every request in its order: operation and fields. */

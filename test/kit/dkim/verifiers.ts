@@ -6,7 +6,7 @@ import { Program } from '#test/kit/program.ts';
 import { locate } from '#test/kit/runner/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
-/** Verifiers of DKIM signatures that nobody here wrote. They look keys up in what they are given, never in the DNS. */
+/** Verifiers of DKIM signatures by others. They look keys up in what they are given, never in the DNS. */
 
 /** The text of a TXT record by its name: `s1._domainkey.example.com` → `v=DKIM1; …`. */
 export type DkimRecords = Record<string, string>;

@@ -131,7 +131,7 @@ export function address(name: string, ip: string): DnsRecord {
   return { name, type: Type.A, class: Class.IN, ttl: 60, rdata: Buffer.from(ip.split('.').map(Number)) };
 }
 
-/** A message as it goes over TCP: behind its length. */
+/** A message as it goes over TCP: after its length. */
 function framed(message: Buffer): Buffer {
   const length = Buffer.alloc(2);
   length.writeUInt16BE(message.length);

@@ -27,7 +27,7 @@ export class NameServer implements AsyncDisposable {
 
   static async start(zones: Record<string, string>): Promise<NameServer> {
     const dir = await tempDir('named');
-    // named cannot pick a port itself, and needs it for UDP and TCP: another try when somebody was faster.
+    // named cannot pick a port itself, and needs it for UDP and TCP: another try when the port was taken meanwhile.
     for (let attempt = 1; ; attempt++) {
       const port = await freePort();
       const table = new Map(Object.entries(zones));

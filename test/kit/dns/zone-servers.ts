@@ -43,7 +43,7 @@ export class ZoneServers implements AsyncDisposable {
     const secret = randomBytes(32).toString('base64');
     const names = Object.keys(zones);
     const all = Array.from({ length: secondaries + 1 }, (_, n) => n);
-    // named cannot pick a port itself, and needs it for UDP and TCP: another try when somebody was faster.
+    // named cannot pick a port itself, and needs it for UDP and TCP: another try when the port was taken meanwhile.
     for (let attempt = 1; ; attempt++) {
       const programs: Program[] = [];
       const ports = await Promise.all(all.map(() => freePort()));

@@ -11,7 +11,7 @@ import { waitFor } from '#test/kit/wait.ts';
  * is none of the peers that the runner installs: a test that needs one is skipped where none answers, and where the
  * images that compose.yaml builds on are not there, since no test downloads any.
  *
- * A project is named after the process that made it: what one left behind that was killed goes at the next start.
+ * A project is named after the process that made it: what a killed one left is removed at the next start.
  */
 const ROOT = resolve(import.meta.dirname, '../../..');
 

@@ -13,10 +13,10 @@ import { locate, needs, type Peer } from '#test/kit/runner/peers.ts';
  *                      host 1  host 2  host 3 …
  *                        └───────┴───────┴── bus
  *
- * A link that is cut is down at the switch, so nothing passes in either direction and nobody is told: open connections
+ * A link that is cut is down at the switch, so nothing passes in either direction and neither end notices: open connections
  * wait, as when a cable is pulled. The host reaches its own addresses all the same.
  *
- * Namespaces are named after the process that made them: what one left behind that was killed goes at the next start.
+ * Namespaces are named after the process that made them: what a killed one left is removed at the next start.
  */
 export const NETWORKS = ['bus', 'mail'] as const;
 export type Network = (typeof NETWORKS)[number];

@@ -83,7 +83,7 @@ export class Dialog implements AsyncDisposable {
     return this.expect(code, text);
   }
 
-  /** Shake hands as a TLS client, behind the server's 220. */
+  /** Shake hands as a TLS client, after the server's 220. */
   async startTls(serverName = 'localhost'): Promise<TLSSocket> {
     const plain = this.#socket;
     plain.removeAllListeners();

@@ -16,7 +16,7 @@ export type Haproxy = AsyncDisposable & { port: number; output: () => string };
 
 /**
  * A real HAProxy on loopback, with what the example has for one kind of listener: those on these ports of 127.0.0.1,
- * whether somebody listens there or not.
+ * whether anything listens there or not.
  */
 export async function startHaproxy(kind: 'mx' | 'submission' | 'submissions', listeners: number[]): Promise<Haproxy> {
   await using undo = new AsyncDisposableStack();

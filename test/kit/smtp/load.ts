@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 /**
  * A load of mail that knows what it was promised: every message carries an id of its own, and `accepted` holds the ids
  * that were answered with 250. A message whose reply never came is in `unknown`: it may arrive or not. A refused one is
- * in `refused`, by its reply. After a broken connection or a 421 a session begins anew, so a load outlives restarts.
+ * in `refused`, by its reply. After a broken connection or a 421 a session reconnects, so a load outlives restarts.
  */
 export type LoadOptions = {
   port: number;
@@ -141,7 +141,7 @@ class Session {
       this.#input += bytes.toString('latin1');
       for (let reply = REPLY.exec(this.#input); reply !== null; reply = REPLY.exec(this.#input)) {
         this.#input = this.#input.slice(reply[0].length);
-        // A server that stops says so also when nobody asks, right behind another reply maybe.
+        // A server that stops says so unasked, perhaps directly after another reply.
         if (this.#waiting === undefined && reply[1] === '421') this.#ended = true;
         this.#waiting?.resolve(Number(reply[1]));
         this.#waiting = undefined;

@@ -2,8 +2,8 @@ import { createServer } from 'node:http';
 import { Tally } from './tally.ts';
 
 /**
- * A sink for mail on port 2526 in a container of its own. To whoever asks by HTTP on port 2580 it says what has come:
- * ids with how often, and numbers of signature fields with how many messages.
+ * A sink for mail on port 2526 in a container of its own. By HTTP on port 2580 it answers what has come: each id with
+ * how often, and each number of signature fields with how many messages.
  */
 const sink = await Tally.start(2526, '0.0.0.0');
 createServer((_request, response) => {

@@ -10,7 +10,7 @@ import { createSecureContext, TLSSocket } from 'node:tls';
  * and stay open) or close. It is a test double: it checks no order of commands and refuses nothing by itself.
  */
 export type SinkStep = {
-  /** CONNECT (the greeting), the verb of a command, or MESSAGE (behind the final dot; LMTP: once per recipient). */
+  /** CONNECT (the greeting), the verb of a command, or MESSAGE (after the final dot; LMTP: once per recipient). */
   verb: string;
   /** The command line without CRLF; '' for CONNECT and MESSAGE. */
   line: string;
@@ -26,7 +26,7 @@ export type SinkOptions = {
   /** 127.0.0.1 by default; any 127.x.y.z tells next hops apart. */
   host?: string;
   port?: number;
-  /** Speak LMTP: LHLO, and one reply for each recipient behind the final dot (RFC 2033 §4.2). */
+  /** Speak LMTP: LHLO, and one reply for each recipient after the final dot (RFC 2033 §4.2). */
   lmtp?: boolean;
   /** Keywords of the EHLO reply; STARTTLS is added where there is a certificate. `null`: EHLO is not known (502). */
   extensions?: readonly string[] | null;
@@ -126,7 +126,7 @@ class Conversation {
   readonly #session: SinkSession;
   #socket: Socket;
   #input: Buffer = Buffer.alloc(0);
-  /** What came behind `#input`, and the last bytes of it all. */
+  /** What came after `#input`, and the last bytes of it all. */
   #arrived: Buffer[] = [];
   #tail: Buffer = Buffer.alloc(0);
   /** What the next bytes are; `deaf` takes and ignores everything. */
@@ -295,7 +295,7 @@ class Conversation {
     if (tls === 'fail') {
       this.#mode = 'deaf';
       // Behind the ClientHello: sooner, it could come with the 220 and be taken for more of the reply.
-      this.#socket.once('data', () => this.#socket.write('this is no TLS\r\n'));
+      this.#socket.once('data', () => this.#socket.write('this is not TLS\r\n'));
       return;
     }
     this.#secure(tls, () => undefined);
@@ -380,7 +380,7 @@ function parsePath(line: string): SinkPath {
   };
 }
 
-/** RFC 5321 §4.5.2: a first dot of a line that has more behind it goes. */
+/** RFC 5321 §4.5.2: the first dot of a line is removed where more follows. */
 function unstuff(stuffed: Buffer): Buffer {
   const pieces: Buffer[] = [];
   let start = 0;

@@ -97,8 +97,8 @@ export async function gone(caller: Caller, { process, node, end, options }: Watc
 }
 
 /**
- * Whether a process that did not answer has ended in good order. That nobody answers may be trouble of NATS, or of our own
- * way to it: another process must say so, or there must be none.
+ * Whether a process that did not answer has ended in good order. Silence may be trouble of NATS, or of the connection to
+ * it: another process must say so, or none must be left.
  */
 async function hasEnded(caller: Caller, process: string, error: unknown): Promise<boolean> {
   const code = errorCode(error);

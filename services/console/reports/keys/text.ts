@@ -62,13 +62,13 @@ export function problemText({ domain, problem }: KeyStatus): string | undefined 
   return `${problem.text} (for ${formatDuration(Date.now() - problem.since)}${stopped})`;
 }
 
-/** States in which somebody may look for the record at any moment. */
+/** States in which a verifier may look for the record at any moment. */
 const NEEDS_RECORD: Partial<Record<KeyStatus['state'], string>> = {
   active: 'a key that signs',
   retiring: 'a key that has signed',
 };
 
-/** What needs a look: the trouble of a key, or a record that somebody took away. One line. */
+/** What needs a look: the trouble of a key, or a record that was removed. One line. */
 export function noteText(key: KeyStatus): string | undefined {
   const whose = NEEDS_RECORD[key.state];
   const seen = key.dns !== undefined && key.dns.verdict !== 'ok' && key.publish !== 'none' ? key.dns : undefined;
