@@ -14,7 +14,7 @@ import type { ErrorCode } from '#shared/error-codes.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Bus, BusReply, BusRequest } from './bus/bus.ts';
-import { olderEvent, olderOperation, olderService } from './versions.ts';
+import { olderEvent, olderOperation, olderService } from './contract-versions.ts';
 
 /**
  * Serves and calls contracts: parse → handle → parse, with a deadline, mapped errors and a bounded mailbox.
@@ -23,7 +23,7 @@ import { olderEvent, olderOperation, olderService } from './versions.ts';
  * `busy` immediately. A request that does not fit its schema is answered `malformed` and logged; it never reaches the
  * handler and stops nothing. A handler that throws a declared code answers with it; any other error is logged with
  * its stack and answered `internal`. The same rules hold on every bus, because every bus only moves what this file
- * made. Where a contract names the version before, both are spoken (`versions.ts`).
+ * made. Where a contract names the version before, both are spoken (`contract-versions.ts`).
  */
 
 /** How many requests one service may have open before it answers `busy`. */

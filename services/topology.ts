@@ -1,6 +1,6 @@
 import { client, listen } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus/bus.ts';
-import { memberContract } from '#cluster/members/membership-contract.ts';
+import { memberContract } from '#cluster/members/member-contract.ts';
 import { CREDENTIALS_BUCKET, credentialStoreContract } from '#services/credential-store/contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
 import { policyContract } from '#services/policy/contract.ts';

@@ -41,7 +41,7 @@ export type Contract<
   version: number;
   operations: Operations;
   events: Events;
-  /** The version before, which is spoken beside this one (`cluster/versions.ts`). */
+  /** The version before, which is spoken beside this one (`cluster/contract-versions.ts`). */
   previous?: {
     contract: Contract;
     operations?: Record<string, unknown>;

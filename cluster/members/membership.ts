@@ -6,7 +6,7 @@ import { configDigests } from '../config/digest.ts';
 import type { Settings } from '../config/settings.ts';
 import { AnnounceLoop } from './announce.ts';
 import { clockOffset, type Entry, Heard } from './heard.ts';
-import { type Heartbeat, type Member, type MemberState, memberContract } from './membership-contract.ts';
+import { type Heartbeat, type Member, type MemberState, memberContract } from './member-contract.ts';
 
 /**
  * The members of the cluster: each process announces itself (`announce.ts`) and keeps what it hears of the others

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '#cluster/config/schema/schema.ts';
-import { normalizeDomain } from '#shared/address.ts';
+import { normalizeDomain } from '#shared/address/address.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { FileWatch } from '#shared/files/watch.ts';
 import type { Logger } from '#shared/log.ts';

@@ -11,7 +11,7 @@ import { traceField } from './message/trace-field.ts';
 import { asNamed } from './recipient/as-named.ts';
 import { completeAddress } from './recipient/complete-address.ts';
 import { knownMailbox } from './recipient/known-mailbox.ts';
-import { routedLocalPart, sourceRoute } from './recipient/routes.ts';
+import { routedLocalPart, sourceRoute } from './recipient/source-routes.ts';
 import { relayAllowed } from './relay/relay-allowed.ts';
 import { declaredSize } from './sender/declared-size.ts';
 import { loginRequired } from './sender/login-required.ts';
@@ -22,6 +22,9 @@ import { ownAddress } from './sender/own-address.ts';
  *
  * A check is a pure function of the facts of its phase (`facts.ts`). It refuses, accepts for good, or goes on to the next
  * check; what it found becomes its part of the verdict's `why`. Where all go on, the phase accepts.
+ *
+ * A phase accepts when its last check was asked; where something can be accepted only by a check (a recipient, a user), the
+ * last one does it. So a new check may stand anywhere in the list, and sees in `accepted` what those before it found.
  *
  * To add one: a file in the folder of its phase (for relaying, `relay/`) that exports a `PolicyCheck<'…'>`, and its name in
  * a row of the table. A fact that it needs and that is not in `PolicyFacts` yet is gathered before the checks run, by

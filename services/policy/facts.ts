@@ -1,9 +1,9 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { User } from '#cluster/config/users/users-file.ts';
-import { domainOf, localPartOf } from '#shared/address.ts';
+import { domainOf, localPartOf } from '#shared/address/address.ts';
+import { canonicalAddress } from '#shared/address/canonical-address.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import { type HeaderField, splitHeader } from '#shared/header.ts';
-import { canonicalAddress } from '#shared/mailbox.ts';
 import type { ClientName } from './connect/reverse-dns.ts';
 import type { Refusal, SessionFacts } from './contract.ts';
 import type { Directory } from './directory/directory.ts';
@@ -39,6 +39,8 @@ export type PolicyFacts = {
   };
   recipient: {
     session: SessionFacts;
+    /** '' is the null reverse-path. */
+    reversePath: string;
     /** As RCPT named it. */
     recipient: EnvelopeRecipient;
     /** Its canonical address and the two parts of that. */
@@ -53,6 +55,8 @@ export type PolicyFacts = {
   message: {
     session: SessionFacts;
     queueId: string;
+    /** '' is the null reverse-path. */
+    reversePath: string;
     /** Addresses as RCPT named them. */
     recipients: readonly string[];
     smtpUtf8: boolean;
@@ -84,10 +88,10 @@ export type PolicyCheck<P extends Phase> = (facts: PolicyFacts[P], accepted: Acc
 
 export type PolicyVerdict<P extends Phase> = ({ action: 'accept'; why: string[] } & NonNullable<Accepted[P]>) | Refusal;
 
-type RecipientRequest = { facts: SessionFacts; recipient: EnvelopeRecipient };
+type RecipientRequest = { facts: SessionFacts; reversePath: string; recipient: EnvelopeRecipient };
 
 export function recipientFacts(
-  { facts: session, recipient }: RecipientRequest,
+  { facts: session, reversePath, recipient }: RecipientRequest,
   { rules, directory, node }: Pick<PolicyFacts['recipient'], 'rules' | 'directory'> & { node: Config['node'] },
 ): PolicyFacts['recipient'] {
   const bare = !recipient.address.includes('@');
@@ -96,12 +100,14 @@ export function recipientFacts(
   const address = canonicalAddress(written);
   const domain = domainOf(address);
   const ours = bare || rules.isLocal(domain);
-  return { session, recipient, address, domain, local: localPartOf(address), ours, rules, directory };
+  const local = localPartOf(address);
+  return { session, reversePath, recipient, address, domain, local, ours, rules, directory };
 }
 
 type MessageRequest = {
   facts: SessionFacts;
   queueId: string;
+  reversePath: string;
   recipients: readonly string[];
   smtpUtf8: boolean;
   size: number;
@@ -112,12 +118,12 @@ type MessageDeps = Pick<PolicyFacts['message'], 'rules' | 'directory' | 'now'> &
 
 /** `header` is the header block as received. */
 export function messageFacts(request: MessageRequest, header: Uint8Array, deps: MessageDeps): PolicyFacts['message'] {
-  const { facts: session, queueId, recipients, smtpUtf8, size } = request;
+  const { facts: session, queueId, reversePath, recipients, smtpUtf8, size } = request;
   const { rules, directory, now, config } = deps;
   // latin1 keeps every octet as it is.
   const text = Buffer.from(header.buffer, header.byteOffset, header.byteLength).toString('latin1');
   const fields = Map.groupBy(splitHeader(text), (field) => field.name);
   const { limits, node } = config;
-  const said = { session, queueId, recipients, smtpUtf8, size, fields };
+  const said = { session, queueId, reversePath, recipients, smtpUtf8, size, fields };
   return { ...said, rules, directory, hostname: node.hostname, limits, now };
 }

@@ -40,7 +40,7 @@ import { Space } from './store/space.ts';
  *   delivery/   the attempt itself: to an MX, a smart host, a Maildir … (delivery/delivery.ts has the vocabulary)
  *   copies/     the second copy of each message on another node, and the take-over of mail from one to the other
  *   operators/  what operators see, and what they do
- *   maintenance.ts  housekeeping of the store
+ *   maintenance.ts  ends transfers of silent listeners, deletes old receipts, compacts the store
  *
  * Imports run down: copies, operators → intake, queue → notices, pacing → delivery; and all but the last two → store.
  * What intake and queue need of the copies they declare themselves, and `assemble` hands it in.

@@ -1,5 +1,5 @@
-import { domainOf, normalizeDomain } from '#shared/address.ts';
-import { parseAddressList } from '#shared/address-list.ts';
+import { domainOf, normalizeDomain } from '#shared/address/address.ts';
+import { parseAddressList } from '#shared/address/address-list.ts';
 import { fieldValue, type HeaderField } from '#shared/header.ts';
 
 /**

@@ -1,6 +1,6 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Calls, Hears } from '#services/topology.ts';
-import { normalizeDomain } from '#shared/address.ts';
+import { normalizeDomain } from '#shared/address/address.ts';
 import type { Announce, Service } from '#shared/contract.ts';
 import type { KeyName } from '#shared/dkim/key-name.ts';
 import { signProof } from '#shared/dkim/prove.ts';

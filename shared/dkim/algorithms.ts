@@ -11,7 +11,9 @@ import type { KeyObject } from 'node:crypto';
  *   services/credential-store/making/generate-key.ts   how a pair is generated
  *   services/credential-store/dns/judge.ts             when two values of p= are the same key
  *
- * services/console/cli/import/private-key.ts reads the private keys of other programs.
+ * services/console/cli/import/private-key.ts reads the private keys of other programs. Since the names are part of the
+ * contract of the credential-store, a process of the version before does not know a new one: after a release the contract
+ * needs its next version (cluster/contract-versions.ts).
  */
 
 /** A type of key, as k= names it (RFC 6376 §3.6.1, RFC 8463 §4.1). */

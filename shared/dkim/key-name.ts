@@ -1,4 +1,4 @@
-import { normalizeDomain } from '../address.ts';
+import { normalizeDomain } from '../address/address.ts';
 import { SealpostError } from '../errors.ts';
 import { dkimRecordName } from './record.ts';
 

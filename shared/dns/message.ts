@@ -1,7 +1,9 @@
 import { SealpostError } from '../errors.ts';
 
 /**
- * shared/dns/ is DNS on the wire, for every service:
+ * shared/dns/ is DNS on the wire, for any service that needs more than node:dns gives: which server said what, AA, the
+ * exact bytes. Today that is the credential-store; look-ups of policy (reverse-dns.ts) and delivery (resolver.ts) use
+ * node:dns. Of the flags AD is not decoded yet:
  *
  *   message.ts    messages (RFC 1035 §4): encode a query or an update (RFC 2136 §2), decode a response; names
  *   txt.ts        the RDATA of TXT records. Another type of record: its number in `Type` below and a file like this one

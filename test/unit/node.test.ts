@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { client, listen } from '#cluster/actor.ts';
 import { ControlClient } from '#cluster/bus/control-socket.ts';
 import { requireConfig } from '#cluster/config/load.ts';
-import { memberContract } from '#cluster/members/membership-contract.ts';
+import { memberContract } from '#cluster/members/member-contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
 import { SERVICES, startNode } from '#services/node.ts';
 import { routerContract } from '#services/router/contract.ts';

@@ -1,8 +1,11 @@
 import { isIP } from 'node:net';
-import { normalizeDomain } from '#shared/address.ts';
+import { normalizeDomain } from '#shared/address/address.ts';
 import { suggest } from '../problems/suggest.ts';
 
-/** Where a route leads, parsed from its `via`. `host` is a name or an address without brackets. */
+/**
+ * Where a route leads, parsed from its `via`. `host` is a name or an address without brackets. The router makes of it a
+ * next hop with its password (`NextHop` in services/router/delivery/job.ts, made in queue/routing.ts).
+ */
 export type NextHopSpec =
   | { kind: 'mx' }
   | { kind: 'smtp'; host: string; port: number; user?: string }

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
-import { domainOf, localPartOf, normalizeAddress, normalizeDomain } from '#shared/address.ts';
+import { domainOf, localPartOf, normalizeAddress, normalizeDomain } from '#shared/address/address.ts';
 import { Secret } from '#shared/secret.ts';
 import { formatDuration, parseDuration, parseRate, parseSize, type Rate } from '#shared/units.ts';
 import { SecretReference } from '../secrets.ts';

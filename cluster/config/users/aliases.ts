@@ -1,4 +1,4 @@
-import { mailboxKey, withoutTag } from '#shared/mailbox.ts';
+import { mailboxKey, withoutTag } from '#shared/address/canonical-address.ts';
 
 /** More addresses than this are for a mailing list. */
 const MAX_RESULTS = 1000;

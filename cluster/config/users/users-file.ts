@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { domainOf } from '#shared/address.ts';
-import { parseAddressList } from '#shared/address-list.ts';
+import { domainOf } from '#shared/address/address.ts';
+import { parseAddressList } from '#shared/address/address-list.ts';
+import { canonicalAddress, mailboxKey } from '#shared/address/canonical-address.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { canonicalAddress, mailboxKey } from '#shared/mailbox.ts';
 import { explainIssue } from '../problems/messages.ts';
 import { formatProblem, type Problem } from '../problems/problem.ts';
 import { parseYaml } from '../problems/yaml.ts';

@@ -1,7 +1,7 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Calls } from '#services/topology.ts';
-import { normalizeDomain } from '#shared/address.ts';
+import { normalizeDomain } from '#shared/address/address.ts';
 import type { Handlers } from '#shared/contract.ts';
 import { type KeyName, normalizeKeyName } from '#shared/dkim/key-name.ts';
 import { SealpostError } from '#shared/errors.ts';

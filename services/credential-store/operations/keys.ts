@@ -1,4 +1,4 @@
-import { normalizeDomain } from '#shared/address.ts';
+import { normalizeDomain } from '#shared/address/address.ts';
 import { checkKeyName, type KeyName, normalizeKeyName } from '#shared/dkim/key-name.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { KeyStatus } from '../contract.ts';

@@ -1,4 +1,4 @@
-import { normalizeDomain } from '#shared/address.ts';
+import { normalizeDomain } from '#shared/address/address.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { RotationStatus } from '../contract.ts';
 import {

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { normalizeDomain } from '#shared/address.ts';
+import { normalizeDomain } from '#shared/address/address.ts';
 
 /**
  * Arguments of MAIL and RCPT: a path in angle brackets, then parameters (RFC 5321 §4.1.1.2, §4.1.1.3, §4.1.2, with

@@ -4,7 +4,7 @@ import { data } from './commands/data.ts';
 import { ehlo, helo } from './commands/ehlo.ts';
 import { mail } from './commands/mail.ts';
 import { rcpt } from './commands/rcpt.ts';
-import { noop, notImplemented, quit, rset, vrfy } from './commands/small.ts';
+import { noop, notImplemented, quit, rset, vrfy } from './commands/simple.ts';
 import { starttls } from './commands/starttls.ts';
 import type { CommandHandler, CommandSession, PolicyQuestion } from './handler.ts';
 import * as replies from './replies.ts';
@@ -31,7 +31,11 @@ type Command =
   | { check: readonly Check[]; policy?: undefined; run: CommandHandler }
   | { [Asks in PolicyQuestion]: Row<Asks> }[PolicyQuestion];
 
-/** Every verb that the listener knows. Those of other extensions are refused as such; all others are unknown. */
+/**
+ * Every verb that the listener knows. Those of other extensions are refused as such; all others are unknown. A verb with an
+ * argument alone is a row here and a file in commands/ (and a keyword in commands/ehlo.ts). One that carries bytes of the
+ * message, as BDAT does, also needs session.ts, smtp-server/stream.ts and a decoder beside parsers/data-decoder.ts.
+ */
 const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['EHLO', { check: [ascii], run: ehlo }],
   ['HELO', { check: [ascii], run: helo }],

@@ -3,7 +3,11 @@ import { errorCode } from '#shared/errors.ts';
 import { LOCAL_ERROR, type Reply, reply } from '#shared/reply.ts';
 import type { Defect } from '../parsers/data-decoder.ts';
 
-/** The listener's own replies, where more than one place gives them or a test must know them. */
+/**
+ * The listener's own replies, where more than one place gives them or a test must know them; one that a single command
+ * gives stands in its file in commands/. What policy refuses has its reply in services/policy. session.ts compares some of
+ * these by identity: they are not copied.
+ */
 
 export const OK = reply(250, '2.0.0', 'OK');
 export const BEGIN_TLS = reply(220, '2.0.0', 'Ready to start TLS');

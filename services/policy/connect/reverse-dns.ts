@@ -1,9 +1,9 @@
 import { Resolver } from 'node:dns/promises';
-import { normalizeDomain } from '#shared/address.ts';
+import { normalizeDomain } from '#shared/address/address.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { type ClientAddress, parseClientAddress } from '../relay/client-address.ts';
+import { type ClientAddress, parseClientAddress } from '../client-address.ts';
 
 /** The name of a client; null: it has none that leads back to it; undefined: DNS did not answer, or not in time. */
 export type ClientName = string | null | undefined;

@@ -1,7 +1,7 @@
 import { aliasFor, expandAlias } from '#cluster/config/users/aliases.ts';
 import { type User, type Users, userKey } from '#cluster/config/users/users-file.ts';
-import { domainOf } from '#shared/address.ts';
-import { canonicalAddress, mailboxKey, withoutTag, withTagOf } from '#shared/mailbox.ts';
+import { domainOf } from '#shared/address/address.ts';
+import { canonicalAddress, mailboxKey, withoutTag, withTagOf } from '#shared/address/canonical-address.ts';
 
 /** The addresses that a user may send as. */
 type Account = { user: User; addresses: Set<string>; domains: Set<string>; any: boolean };

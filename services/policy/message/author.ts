@@ -1,4 +1,4 @@
-import { parseAddressList } from '#shared/address-list.ts';
+import { parseAddressList } from '#shared/address/address-list.ts';
 import { fieldValue, type HeaderField } from '#shared/header.ts';
 import type { PolicyCheck } from '../facts.ts';
 import { notPermitted } from '../sender/own-address.ts';

@@ -1,6 +1,6 @@
 import { rfc5322Date } from '#shared/header.ts';
+import { addressLiteral } from '../client-address.ts';
 import type { SessionFacts } from '../contract.ts';
-import { addressLiteral } from '../relay/client-address.ts';
 
 /** What goes into the field. `hostname` is ours; `recipients` as the client named them. */
 type TraceFacts = {

@@ -1,9 +1,9 @@
 import type { PolicyCheck } from '../facts.ts';
-import { accept, defer, goOn, reject } from '../verdict.ts';
+import { defer, goOn, reject } from '../verdict.ts';
 import { recipientsAt } from './as-named.ts';
-import { holdsRoute, mayRoute, refuseRoute } from './routes.ts';
+import { holdsRoute, mayRoute, refuseRoute } from './source-routes.ts';
 
-/** A recipient of a local domain: does it exist, and where does its mail go? */
+/** A recipient of a local domain: does it exist, and where does its mail go? The checks after it can still refuse it. */
 export const knownMailbox: PolicyCheck<'recipient'> = (facts) => {
   const { ours, address, local, directory } = facts;
   if (!ours) return goOn();
@@ -17,10 +17,10 @@ export const knownMailbox: PolicyCheck<'recipient'> = (facts) => {
     // A tag is the sender's own text, and goes on to the next mail system.
     if (found.kind === 'tagged' && holdsRoute(tagOf(local)) && !mayRoute(facts)) return refuseRoute();
     const step = found.kind === 'alias' ? `alias to ${found.addresses.length} addresses` : 'mailbox of a user';
-    return accept({ recipients: recipientsAt(found.addresses, facts) }, [step]);
+    return goOn([step], { recipients: recipientsAt(found.addresses, facts) });
   }
   if (local.toLowerCase() === 'postmaster') {
-    return accept({ recipients: recipientsAt([address], facts) }, ['postmaster is always accepted']);
+    return goOn(['postmaster is always accepted'], { recipients: recipientsAt([address], facts) });
   }
   if (directory !== null) {
     return reject(550, '5.1.1', 'No such user here', ['neither a mailbox nor an alias of the users file']);

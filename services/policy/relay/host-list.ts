@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { nearest } from '#shared/domains.ts';
-import { type ClientAddress, parseClientAddress } from './client-address.ts';
+import { type ClientAddress, parseClientAddress } from '../client-address.ts';
 
 /**
  * Lists of hosts and domains from the configuration, arranged for matching: a name costs one set look-up per label,

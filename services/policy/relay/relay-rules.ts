@@ -1,5 +1,5 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
-import { type ClientAddress, parseClientAddress } from './client-address.ts';
+import { type ClientAddress, parseClientAddress } from '../client-address.ts';
 import { DomainList, HostList } from './host-list.ts';
 
 /** The client, as far as relay rules look. `user` once authenticated. */

@@ -4,9 +4,9 @@ import { errorCode } from '#shared/errors.ts';
 import type { CapturedMessage } from '#shared/files/captured-mail.ts';
 import { reply } from '#shared/reply.ts';
 import { allRecipients, diskTrouble, type Transport } from './channel.ts';
+import { localTransport } from './connectionless.ts';
 import { FolderSync, makeFolder, writeSynced } from './files.ts';
 import type { Job } from './job.ts';
-import { localTransport } from './local.ts';
 
 /**
  * Mail that stays on this machine, as it would have been sent. `shared/files/captured-mail.ts` describes the files; the

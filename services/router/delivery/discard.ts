@@ -1,7 +1,7 @@
 import type { Logger } from '#shared/log.ts';
 import { reply } from '#shared/reply.ts';
 import { allRecipients, type Transport } from './channel.ts';
-import { localTransport } from './local.ts';
+import { localTransport } from './connectionless.ts';
 
 /** Read every message to its end, so that damage is found as with any other transport, and throw it away. */
 export function discardTransport(log: Logger): Transport {

@@ -62,7 +62,10 @@ export type RecipientResult = {
   notice?: 'passed' | 'relayed' | 'final';
 };
 
-/** Where mail goes next. `key` names the destination: jobs with the same key share connections and limits. */
+/**
+ * Where mail goes next, made from a route (`NextHopSpec`, cluster/config/schema/route.ts) by queue/routing.ts; delivery.ts
+ * has a transport for each kind. `key` names the destination: jobs with the same key share connections and limits.
+ */
 export type NextHop = {
   key: string;
   spec:

@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { domainOf, localPartOf } from '#shared/address.ts';
+import { domainOf, localPartOf } from '#shared/address/address.ts';
 import { syncFolder } from '#shared/files/replace.ts';
 import { fieldValue, splitHeader } from '#shared/header.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, reply } from '#shared/reply.ts';
 import { allRecipients, diskTrouble, type Transport } from './channel.ts';
+import { localTransport } from './connectionless.ts';
 import { makeFolder, writeSynced } from './files.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from './job.ts';
-import { localTransport } from './local.ts';
 
 /**
  * Final delivery into Maildir++ folders, `<folder>/<domain>/<local part>/{tmp,new,cur}`, junk into `.Junk` below.

@@ -10,6 +10,9 @@ import type { NoticeKind, StatusChange } from './notices.ts';
  * Delivery status notifications: multipart/report (RFC 6522) of a text for people, a message/delivery-status for
  * programs (RFC 3464), and the original's header or the original itself; in their international forms where the
  * sender declared SMTPUTF8 (RFC 6533). Pure but for the boundary.
+ *
+ * All texts for people stand in this file. Header fields go out as they are written here: a subject that is not ASCII would
+ * have to be encoded (RFC 2047).
  */
 
 export type NoticeFacts = {

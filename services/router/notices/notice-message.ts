@@ -1,5 +1,5 @@
 import type { StoreOperation } from '#cluster/store.ts';
-import { needsSmtpUtf8, normalizeAddress } from '#shared/address.ts';
+import { needsSmtpUtf8, normalizeAddress } from '#shared/address/address.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { CHUNK_BYTES } from '../contract.ts';

@@ -1,6 +1,6 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
-import { domainOf, isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
+import { domainOf, isSameOrSubdomain, normalizeDomain } from '#shared/address/address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';

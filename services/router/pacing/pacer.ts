@@ -1,6 +1,6 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import { ANNOUNCE_MS } from '#cluster/members/announce.ts';
-import { domainOf, normalizeDomain } from '#shared/address.ts';
+import { domainOf, normalizeDomain } from '#shared/address/address.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { reply } from '#shared/reply.ts';

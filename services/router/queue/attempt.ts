@@ -1,5 +1,5 @@
 import type { Store } from '#cluster/store.ts';
-import { needsSmtpUtf8 } from '#shared/address.ts';
+import { needsSmtpUtf8 } from '#shared/address/address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';

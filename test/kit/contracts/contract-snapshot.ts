@@ -117,7 +117,7 @@ export function refusal(contract: Contract, problems: readonly string[]): string
   return [
     `contract ${name} v${version} changed in a way that processes of the version before do not understand:`,
     ...problems.map((problem) => `  ${problem}`),
-    `Change it otherwise, or make it version ${version + 1} with this one as its previous (cluster/versions.ts). Where no`,
+    `Change it otherwise, or make it version ${version + 1} with this one as its previous (cluster/contract-versions.ts). Where no`,
     `release has had it yet, remove ${snapshotFile(contract)} and run "npm run accept-contracts".`,
   ].join('\n');
 }

@@ -14,10 +14,31 @@ test('every check has a name, and one phase', () => {
 
 test('the first refusal ends the phase, and its reasons come after those of the checks before', () => {
   const rules = new RelayRules(config());
-  const given = { recipient: { address: 'a@far.test' }, address: 'a@far.test', domain: 'far.test', local: 'a' };
+  const reversePath = 'author@example.net';
+  const given = {
+    reversePath,
+    recipient: { address: 'a@far.test' },
+    address: 'a@far.test',
+    domain: 'far.test',
+    local: 'a',
+  };
   const verdict = decide('recipient', { ...given, session: facts(), ours: false, rules, directory: null });
   assert.deepEqual(verdict.why.slice(0, 2), ['far.test is not local', 'client is not in relay.allow.hosts']);
   assert.ok(verdict.action === 'reject' && verdict.reply.code === 554);
+});
+
+test('every check of a recipient is asked, also of a mailbox that is known', () => {
+  const rules = new RelayRules(config());
+  const given = { reversePath: '', recipient: { address: 'alice@example.com' }, session: facts(), rules };
+  const address = { address: 'alice@example.com', domain: 'example.com', local: 'alice', ours: true };
+  for (const check of CHECKS.recipient) {
+    const step = check(
+      { ...given, ...address, directory: directory() },
+      { recipients: [{ address: 'away@far.test' }] },
+    );
+    assert.equal(step.action, 'go-on', `${check.name} ends the phase`);
+  }
+  assert.equal(decide('recipient', { ...given, ...address, directory: directory() }).action, 'accept');
 });
 
 test('a client that has not logged in is told so, whatever else is wrong', () => {

@@ -24,7 +24,8 @@ const news = facts({ kind: 'submission', user: 'news' });
 type Given = { users: Directory | undefined | null; size: number };
 
 function ask(who: SessionFacts, header: string, { users, size }: Given = { users: USERS, size: 1000 }) {
-  const request = { facts: who, queueId: '01ABCDEFGHJKMNPQ', recipients: ['x@far.test'], smtpUtf8: false, size };
+  const mail = { reversePath: 'author@example.net', recipients: ['x@far.test'], smtpUtf8: false, size };
+  const request = { facts: who, queueId: '01ABCDEFGHJKMNPQ', ...mail };
   const deps = { rules: new RelayRules(CONFIG), directory: users, config: CONFIG, now: new Date(0) };
   return decide('message', messageFacts(request, Buffer.from(header.replaceAll('\n', '\r\n')), deps));
 }

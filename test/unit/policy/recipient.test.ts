@@ -25,7 +25,10 @@ const alice = facts({ kind: 'submission', user: 'Alice' });
 
 function ask(who: SessionFacts, address: string, users: Directory | undefined | null, rules = CONFIG) {
   const deps = { rules: new RelayRules(rules), directory: users, node: rules.node };
-  return decide('recipient', recipientFacts({ facts: who, recipient: { address } }, deps));
+  return decide(
+    'recipient',
+    recipientFacts({ facts: who, reversePath: 'author@example.net', recipient: { address } }, deps),
+  );
 }
 
 /** A list: accepted for these addresses. A text: refused with this reply. */
@@ -175,7 +178,7 @@ test('an alias keeps what RCPT named and the DSN parameters; a plain recipient h
   const deps = { rules: new RelayRules(CONFIG), directory: USERS, node: CONFIG.node };
   const dsn = { orcpt: 'rfc822;team@example.com', notify: ['FAILURE' as const] };
   const ask = (recipient: EnvelopeRecipient) =>
-    decide('recipient', recipientFacts({ facts: outside, recipient }, deps));
+    decide('recipient', recipientFacts({ facts: outside, reversePath: 'author@example.net', recipient }, deps));
   const verdict = ask({ address: 'Team@Example.com', ...dsn });
   assert.ok(verdict.action === 'accept');
   assert.deepEqual(verdict.recipients[1], { address: 'archive@example.net', original: 'Team@example.com', ...dsn });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseAddressList } from '#shared/address-list.ts';
+import { parseAddressList } from '#shared/address/address-list.ts';
 import { seededRandom } from '#test/kit/random.ts';
 
 const TABLE: [value: string, expected: string[] | undefined, why: string][] = [

@@ -9,7 +9,7 @@ import {
   needsSmtpUtf8,
   normalizeAddress,
   normalizeDomain,
-} from '#shared/address.ts';
+} from '#shared/address/address.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { newQueueId, QUEUE_ID, queueIdFloor } from '#shared/ids.ts';
 import { formatReply, isPermanent, reply } from '#shared/reply.ts';

@@ -1,7 +1,7 @@
 import { eventSubject, inboxPrefix, operationSubjects } from '#cluster/bus/subjects.ts';
-import { memberContract } from '#cluster/members/membership-contract.ts';
+import { spokenEvents, spokenOperations } from '#cluster/contract-versions.ts';
+import { memberContract } from '#cluster/members/member-contract.ts';
 import { streamSubjects } from '#cluster/replicated/jetstream-stream.ts';
-import { spokenEvents, spokenOperations } from '#cluster/versions.ts';
 import { ACCESS, type Access, CONTRACTS, type ContractName, type Party, type ServiceName } from '#services/topology.ts';
 import { type Contract, DEFAULT_CALL_TIMEOUT } from '#shared/contract.ts';
 

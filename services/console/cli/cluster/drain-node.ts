@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Member, memberContract } from '#cluster/members/membership-contract.ts';
+import { type Member, memberContract } from '#cluster/members/member-contract.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';

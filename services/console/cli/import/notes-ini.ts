@@ -1,4 +1,4 @@
-import { normalizeDomain } from '#shared/address.ts';
+import { normalizeDomain } from '#shared/address/address.ts';
 import { checkKeyName, type KeyName } from '#shared/dkim/key-name.ts';
 import { errorText } from '#shared/errors.ts';
 import { completeEntries } from './domains-yaml.ts';

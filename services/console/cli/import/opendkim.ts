@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { isSameOrSubdomain, normalizeDomain } from '#shared/address.ts';
+import { isSameOrSubdomain, normalizeDomain } from '#shared/address/address.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { namesInPaths } from './key-folders.ts';
 import { readTable, type Table } from './opendkim-table.ts';

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { normalizeDomain } from '#shared/address.ts';
+import { normalizeDomain } from '#shared/address/address.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { usageError } from '../exit.ts';
 import { namesInPaths } from './key-folders.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Member, memberContract } from '#cluster/members/membership-contract.ts';
+import { type Member, memberContract } from '#cluster/members/member-contract.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';

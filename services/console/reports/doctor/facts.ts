@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
-import { normalizeDomain } from '#shared/address.ts';
+import { normalizeDomain } from '#shared/address/address.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { askEach, type CredentialStore, listKeys } from '../keys/key-list.ts';
 import type { CheckedKey, Facts, StoreStatus } from './finding.ts';

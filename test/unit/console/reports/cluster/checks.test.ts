@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
-import type { Member } from '#cluster/members/membership-contract.ts';
+import type { Member } from '#cluster/members/member-contract.ts';
 import type { Caller } from '#services/console/cli/context.ts';
 import { CLUSTER_CHECKS, examineCluster } from '#services/console/reports/cluster/checks.ts';
 import { type ClusterFacts, gatherCluster, type ProcessFacts } from '#services/console/reports/cluster/facts.ts';

@@ -7,9 +7,12 @@ import { goOn, reject } from '../verdict.ts';
 export const sourceRoute: PolicyCheck<'recipient'> = ({ local }) =>
   !local.startsWith('"') && local.includes('@') ? refuseRoute() : goOn();
 
-/** A route in the local part of an address that goes on as it was written; users and trusted hosts may write one. */
-export const routedLocalPart: PolicyCheck<'recipient'> = (facts) =>
-  holdsRoute(facts.local) && !mayRoute(facts) ? refuseRoute() : goOn();
+/**
+ * A route in the local part of an address that the mail goes to as it was written; users and trusted hosts may write one.
+ * A mailbox or alias of the directory is known, whatever its name looks like.
+ */
+export const routedLocalPart: PolicyCheck<'recipient'> = (facts, accepted) =>
+  accepted === undefined && holdsRoute(facts.local) && !mayRoute(facts) ? refuseRoute() : goOn();
 
 /**
  * Whether a mail system that the mail goes to may read a local part as an order to send it on: percent hack, bang path, a

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { z } from 'zod';
-import { spokenEvents, spokenOperations } from '#cluster/versions.ts';
+import { spokenEvents, spokenOperations } from '#cluster/contract-versions.ts';
 import { CONTRACTS } from '#services/topology.ts';
 import { type Contract, defineContract } from '#shared/contract.ts';
 import { incompatibilities, readSnapshot, refusal, snapshotOf } from '#test/kit/contracts/contract-snapshot.ts';
