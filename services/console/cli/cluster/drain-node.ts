@@ -10,6 +10,8 @@ import { usageError } from '../exit.ts';
 /** `sealpost cluster drain <node>`: tells every process of a node to hand over and end, and watches until they have. */
 
 const LOOK_MS = 1000;
+/** A process that has just started does not know the others before each has announced itself, which it does every second. */
+const HEARD_MS = 2000;
 /** What holds mail goes first, since it may not be able to; then what takes mail in; what these need goes last. */
 const ORDER = ['router', 'listener'];
 
@@ -21,7 +23,7 @@ export async function drainNode(node: string, options: Options): Promise<void> {
   const limit = parseDuration(options.timeout);
   if (limit === undefined) throw usageError(`"${options.timeout}" is not a duration: write 90s, 5m or 4h`);
   await using caller = await openCaller(options);
-  const processes = await processesOf(caller, node);
+  const processes = await announcedProcessesOf(caller, node);
   if (processes.length === 0) {
     throw new SealpostError('not-found', `no process of a node ${node} is up: "sealpost cluster status" lists them`);
   }
@@ -55,6 +57,16 @@ async function processesOf(caller: Caller, node: string): Promise<Member[]> {
     return at < 0 ? ORDER.length : at;
   };
   return members.filter((m) => m.node === node && m.state !== 'gone').toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** The same, asked again while the process that answers may not have heard of the node yet. */
+export async function announcedProcessesOf(caller: Caller, node: string): Promise<Member[]> {
+  const end = performance.now() + HEARD_MS;
+  for (;;) {
+    const processes = await processesOf(caller, node);
+    if (processes.length > 0 || performance.now() > end) return processes;
+    await delay(LOOK_MS / 4);
+  }
 }
 
 /** Wait until a router has handed its queue over, and say how much is left meanwhile. */

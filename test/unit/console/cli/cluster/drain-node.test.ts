@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
-import { gone } from '#services/console/cli/cluster/drain-node.ts';
+import { announcedProcessesOf, gone } from '#services/console/cli/cluster/drain-node.ts';
 import type { Caller } from '#services/console/cli/context.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -44,3 +44,12 @@ for (const [name, reached, ended] of [
     else await assert.rejects(watched, { code: 'not-drained' });
   });
 }
+
+test('a process that has just started is asked again until it has heard of the node', async () => {
+  const member = { node: 'edge-1', state: 'up', services: ['router'] };
+  const answers = [[], [], [member]];
+  const calls = { 'member-list': async () => ({ members: answers.shift() }) };
+  const caller = { connected: true, client: () => calls } as unknown as Caller;
+  assert.deepEqual(await announcedProcessesOf(caller, 'edge-1'), [member]);
+  assert.deepEqual(answers, []);
+});
