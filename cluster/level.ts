@@ -20,7 +20,7 @@ export type { OpenOptions };
 /** Open the database in `folder`, made if it is not there. Fails with `store-locked` or `store-failed`. */
 export async function openDatabase(folder: string, log: Logger, options: OpenOptions): Promise<Database> {
   const open = async (): Promise<Database> => {
-    // LevelDB's files have the mode that the umask leaves; what is in them is nobody else's on this machine.
+    // LevelDB's files get their mode from the umask; the folder keeps other users of this machine out.
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await assertBegun(folder);
     const database = new NodeLevel(folder, { keyEncoding: 'utf8', valueEncoding: 'buffer' });

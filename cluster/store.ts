@@ -4,7 +4,7 @@ import type { Logger } from '#shared/log.ts';
 import { type Database, type OpenOptions, openDatabase } from './level.ts';
 
 /**
- * A LevelDB that keeps its word: what `write` has answered is on disk, synced.
+ * A LevelDB with durable writes: when `write` resolves, its data is on disk, synced.
  *
  * Every write goes through one group-committing writer: while a batch is being written and synced, what arrives
  * waits and becomes the next batch. This file holds the only call in the code base that writes, and it syncs.

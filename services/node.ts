@@ -168,7 +168,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   try {
     undo.defer(() => bus.drain());
     const node = await startServices(wanted, deps, undo);
-    // A whole node can be managed while NATS is away too; of a node in several processes none is the whole.
+    // Only a process with every service can answer for its node while NATS is unreachable.
     if (wanted.length === SERVICES.length) {
       const control = await openControl(config.node.data, bus, log);
       undo.defer(() => control.close());

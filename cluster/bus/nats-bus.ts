@@ -20,7 +20,7 @@ import { isDeclined, label, OutgoingCalls, unavailable } from './nats-requests.t
 import { eventSubject } from './subjects.ts';
 
 /**
- * The bus between processes, over NATS. What the own process serves is called directly, without NATS; so is what
+ * The bus between processes, over NATS. What this process serves is called directly, without NATS; so is what
  * it announces. Everything else is a NATS message in the form of `frame.ts`.
  *
  * - open: calls and events pass. While no connection is up (`connected` is false) calls to other processes

@@ -11,9 +11,9 @@ import { operationSubject } from './subjects.ts';
 const ALONE_MS = 3000;
 /** Bytes of requests that NATS may not have read yet, beyond which calls are refused. */
 const UNSENT_LIMIT = 128 * 1024 * 1024;
-/** How long the own node's mailbox counts as unserved after NATS said so. */
+/** How long this node's mailbox counts as unserved after NATS said so. */
 const ABSENT_MS = 1000;
-/** How long the own node's mailbox is passed over after it let a call run out of time. */
+/** How long this node's mailbox is passed over after it let a call run out of time. */
 const SILENT_MS = 10_000;
 /** Instances that one call asks, while the servers of NATS are still telling each other which stepped aside. */
 const MOST_ASKED = 20;
@@ -38,7 +38,7 @@ type Question = Pick<OutgoingCall, 'connection' | 'address' | 'frame'> & { subje
 
 export class OutgoingCalls {
   readonly #node: string;
-  /** Until when (`performance.now`) a service counts as absent from the own node, by service. */
+  /** Until when (`performance.now`) a service counts as absent from this node, by service. */
   readonly #absent = new Map<string, number>();
   readonly #open = new Set<Promise<BusReply>>();
   readonly #unsent = new Unsent();
@@ -87,7 +87,7 @@ export class OutgoingCalls {
     throw unavailable(address, 'no process serves it');
   }
 
-  /** The answer of the own node; undefined where it does not serve the operation, or did not a moment ago. */
+  /** The answer of this node; undefined where it does not serve the operation, or did not a moment ago. */
   async #askOwn(call: OutgoingCall, end: number): Promise<BusReply | undefined> {
     const service = `${call.address.service} v${call.address.version}`;
     if ((this.#absent.get(service) ?? 0) >= performance.now()) return undefined;

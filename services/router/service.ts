@@ -134,7 +134,7 @@ async function openQueue(folder: string, log: Logger) {
   }
 }
 
-/** Put the rooms together: what one needs of another is handed in here. */
+/** Create the parts of a router, and hand each what it needs of the others. */
 async function assemble({ settings, log, signer, router, jetStream }: RouterDeps, pacer: Pacer) {
   await using undo = new AsyncDisposableStack();
   const folder = resolve(settings.current.node.data);

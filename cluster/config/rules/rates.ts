@@ -43,7 +43,7 @@ function limitsNothing({ rates }: Config): Problem[] {
   ];
 }
 
-/** What two spellings of one user's name have in common: the directory knows no case. */
+/** What two spellings of one user's name have in common: names of users are compared without case. */
 function userKey(name: string): string {
   return name.normalize('NFC').toLowerCase();
 }

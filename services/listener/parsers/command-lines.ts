@@ -2,7 +2,7 @@ import { isAscii } from 'node:buffer';
 
 /**
  * Cuts what a client sends into command lines. A line ends with CRLF (RFC 5321 §2.3.8); a line that is not one is
- * reported with what is wrong and costs nothing but itself. Memory: one line of at most `maxLength` bytes.
+ * reported with what is wrong, and the lines after it are read. Memory: one line of at most `maxLength` bytes.
  */
 
 export type LineProblem = 'too-long' | 'bare-lf' | 'bare-cr' | 'nul';

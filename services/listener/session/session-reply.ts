@@ -4,7 +4,7 @@ import { oneLine } from '#shared/text.ts';
 /** A reply, or one of several lines. */
 export type SessionReply = Reply | { code: number; lines: string[] };
 
-/** What a command comes to; undefined where it wrote its own reply. */
+/** The reply to a command; undefined where the command wrote it. */
 export type CommandResult = SessionReply | undefined;
 
 /** RFC 5321 §4.5.3.1.5: 512 octets, with the code, the line end, and the mark where it was cut. */

@@ -26,7 +26,7 @@ import type { MailTransaction } from './transaction.ts';
  *   opened → `message`; QUIT, a 421 of ours → `closing`.
  * - `message`: what follows 354 goes to the message. Its end → one reply → `commands`.
  * - `closing`: the last reply is on its way, nothing is read any more.
- * - `closed`: the connection is gone. A message that had not ended is given up; one that had is seen through.
+ * - `closed`: the connection is gone. A message whose end had not come is aborted; one whose end had come is committed.
  *
  * Besides the state there are the transaction, the name given in EHLO, the user and TLS; STARTTLS resets all of them.
  * `drain` lets the current message finish and says 421 between commands.

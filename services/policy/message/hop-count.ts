@@ -1,7 +1,7 @@
 import type { PolicyCheck } from '../facts.ts';
 import { goOn, reject } from '../verdict.ts';
 
-/** Mail that goes round and round collects Received fields (RFC 5321 §6.3). */
+/** Each hop of a mail loop adds a Received field (RFC 5321 §6.3). */
 export const hopCount: PolicyCheck<'message'> = ({ fields, limits }) => {
   const hops = fields.get('received')?.length ?? 0;
   const why = [`${hops} Received fields`];

@@ -1,7 +1,7 @@
 import type { PolicyCheck } from '../facts.ts';
 import { goOn } from '../verdict.ts';
 
-/** Whether the mail begins its journey at this server: a user or a trusted host sent it. Only such mail is signed. */
+/** Whether the mail enters the mail system at this server: a user or a trusted host sent it. Only such mail is signed. */
 export const origin: PolicyCheck<'message'> = ({ session, rules }, accepted) => {
   const originating = { ...accepted, originating: true };
   if (session.user !== undefined) return goOn([`originates here: user ${session.user}`], originating);

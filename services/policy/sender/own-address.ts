@@ -3,7 +3,7 @@ import type { Directory } from '../directory/directory.ts';
 import type { PolicyCheck } from '../facts.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 
-/** A user sends as himself (DOMINO A4). */
+/** The sender must be an address of the authenticated user (DOMINO A4). */
 export const ownAddress: PolicyCheck<'sender'> = ({ session: { user }, reversePath, directory }) => {
   if (user === undefined) return goOn(['not authenticated: any sender']);
   if (reversePath === '') return goOn(['null reverse-path: notifications have no sender (RFC 5321 §4.5.5)']);

@@ -72,7 +72,7 @@ export class Destination {
     this.#most = deps.most;
   }
 
-  /** It has nothing to do and knows nothing worth keeping. */
+  /** Nothing waits, nothing is under way, and no back-off has to be remembered. */
   get forgettable(): boolean {
     return this.#tasks.size === 0 && this.#waiting.length === 0 && this.#backoff.forgotten;
   }

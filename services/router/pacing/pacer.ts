@@ -22,7 +22,7 @@ import { TokenBucket } from './token-bucket.ts';
  *   idle       nothing waits, nothing is under way. It is forgotten when its bucket is as full as a new one.
  *   running    at the node's share of the rate one job after the other goes to delivery, as many concurrently as the
  *              node's share of the connections, and never more than delivery uses for one next hop: so what a silent
- *              next hop holds up does not break loose together.
+ *              next hop holds up is not sent in one burst afterwards.
  *   gone       the configuration has no such limit any more, or the router stops: what waits goes on under the rules
  *              now in force, or back into the queue.
  *

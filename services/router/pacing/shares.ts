@@ -15,8 +15,8 @@ import { MOST_DEMAND_LINES, type RouterContract } from '../contract.ts';
  * The announcements arrive one after the other, and the sum holds in between too: a share shrinks immediately and is
  * announced soon; it grows only into what the shares of the others, as last heard, leave free. So when a router joins, or
  * gets work, the others have shrunk before it sends. A router that finds no room for `PATIENCE_MS` takes its part all the
- * same: its announcements reach nobody then, or those of the others do not reach it, and a share of nothing would stop
- * mail.
+ * same: its announcements reach nobody then, or those of the others do not reach it, and with a share of 0
+ * no mail would leave.
  *
  * Which routers count is in cluster/members/peers.ts. When a router dies, the others use what it leaves as soon as it is
  * not live any more: until then the cluster sends less than the limit. When one is cut off, it keeps to its equal part,
@@ -31,7 +31,7 @@ type Own = Line & {
   /** The part that is in use though it may be above the share: connections end in their own time. */
   used: number;
   /** Since when the others leave less than the part of this router. */
-  hungrySince: number | undefined;
+  shortSince: number | undefined;
 };
 
 export type DemandBus = PeerBus<RouterContract, 'demand'>;
@@ -92,7 +92,7 @@ export class Shares {
     own.used = used;
     this.#update(key, own);
     // The others have to make room, and to hear that first.
-    if (begins && own.hungrySince !== undefined) this.#tellSoon();
+    if (begins && own.shortSince !== undefined) this.#tellSoon();
   }
 
   /** The share of a limit right now. */
@@ -149,7 +149,7 @@ export class Shares {
   #ownOf(key: string): Own {
     let own = this.#own.get(key);
     if (own === undefined) {
-      own = { want: 0, share: 0, used: 0, hungrySince: undefined };
+      own = { want: 0, share: 0, used: 0, shortSince: undefined };
       this.#own.set(key, own);
     }
     return own;
@@ -159,7 +159,7 @@ export class Shares {
     const standing = this.#peers.standing;
     if (standing.kind === 'listening') return own.share;
     if (standing.kind !== 'together') {
-      own.hungrySince = undefined;
+      own.shortSince = undefined;
       own.share = standing.kind === 'alone' ? 1 : 1 / standing.of;
       return own.share;
     }
@@ -170,13 +170,13 @@ export class Shares {
     );
     const room = 1 - others.reduce((sum, { share }) => sum + share, 0);
     if (target <= own.share || room >= target - EPSILON) {
-      own.hungrySince = undefined;
+      own.shortSince = undefined;
       own.share = target;
       return target;
     }
     own.share = Math.max(own.share, room);
-    own.hungrySince = own.want === 0 ? undefined : (own.hungrySince ?? this.#clock());
-    if (own.hungrySince !== undefined && this.#clock() - own.hungrySince > PATIENCE_MS) own.share = target;
+    own.shortSince = own.want === 0 ? undefined : (own.shortSince ?? this.#clock());
+    if (own.shortSince !== undefined && this.#clock() - own.shortSince > PATIENCE_MS) own.share = target;
     return own.share;
   }
 

@@ -71,7 +71,7 @@ function registerRotation({ command, domain }: Group): void {
     .option('--selector <new...>', 'names of the new keys, in the order of the old ones (default: by date)')
     .option('--from <old...>', 'replace only these (default: every active key)')
     .option('--side-by-side <duration>', 'how long old and new keys sign together', parseSpan)
-    .option('--watch', 'show it to its end; fails when it does not come to the switch')
+    .option('--watch', 'show it to its end; fails when the keys are not switched')
     .action(rotate);
   domain('watch', 'show a running rotation to its end').action(watch);
   domain('freeze', 'stop a rotation before its next step')

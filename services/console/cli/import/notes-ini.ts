@@ -12,8 +12,8 @@ import type { DomainEntry } from './plan.ts';
  *   DKIM_KEY_<alias>=<domain>;<selector>    the alias signs with a key of the domain, d= is the domain
  *   RouterDKIMSigning=1 | 2                 best effort, enforce; else Domino signs nothing
  *
- * Sealpost needs fewer words: every active key of a domain signs for it and what is below it. So a line comes to a key
- * that must be there and an entry of `domains`. The names of settings are read without case.
+ * Sealpost needs less: every active key of a domain signs for the domain and its subdomains. So a line becomes a key that
+ * must exist and an entry of `domains`. The names of settings are read without case.
  */
 export type NotesIni = {
   mode: 'best-effort' | 'enforce' | undefined;

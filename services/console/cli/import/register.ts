@@ -26,7 +26,7 @@ export function registerImport(keys: Command): void {
     .option('--selectors <map>', 'selector_map: a domain and its selector on each line')
     .option('--paths <map>', 'path_map: a domain and the path of its key on each line')
     .action(importRspamd);
-  command('notes.ini', 'what DKIM_KEY_* and RouterDKIMSigning of a Domino server come to; changes nothing')
+  command('notes.ini', 'what DKIM_KEY_* and RouterDKIMSigning of a Domino server mean here; changes nothing')
     .argument('<file>', 'notes.ini')
     .action(importNotesIni);
 }

@@ -22,7 +22,7 @@ const SIGNS_ALL = 'Sealpost signs all mail that leaves from a domain that has ke
 const FROM_HEADER = 'Sealpost signs for the domain of the From field';
 const NOT_HERE = 'has no meaning for Sealpost';
 
-/** What settings come to that say nothing of keys. `wanted`: the values with which nothing changes. */
+/** What is made of settings that are not about keys. `wanted`: the values with which nothing changes. */
 const OTHERS: Record<string, { text: string; wanted?: string }> = {
   enabled: { text: 'the keys are taken although the module is off', wanted: 'true' },
   use_esld: {

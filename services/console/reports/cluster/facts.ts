@@ -46,7 +46,7 @@ export type ClusterFacts = {
 export async function gatherCluster(clients: Clients): Promise<ClusterFacts> {
   const first = await clients.client(memberContract)['member-list']({}, PATIENCE);
   const { node, away } = first;
-  // On a node that is cut off only the own process can be asked.
+  // On a node that is cut off, only the process that answers can be asked.
   const reachable = (id: string): boolean => away === undefined || id === first.process;
   const known = new Map<string, ProcessFacts>();
   learn(known, first.members);

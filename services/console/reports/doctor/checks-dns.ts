@@ -73,7 +73,7 @@ function severityOf(key: KeyStatus, verdict: Verdict, now: number): Severity | u
   }
 }
 
-/** Not there yet is what a key waits for; there and wrong will not mend itself. */
+/** A record that is missing may still appear; one that is wrong stays wrong until it is corrected. */
 const awaited = (verdict: Verdict, late: boolean): Severity => (verdict !== 'missing' || late ? 'warning' : 'note');
 
 function helpFor(checked: CheckedKey, verdict: Verdict, view: DnsView): string {

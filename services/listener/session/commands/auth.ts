@@ -9,7 +9,7 @@ import type { CommandResult } from '../session-reply.ts';
 
 type AuthSession = CommandSession<'user-authenticate'>;
 
-/** How long a wrong password costs. */
+/** How long the reply to a wrong password is held back. */
 const FAILURE_DELAY_MS = 1000;
 
 const challenge = (text: string): Reply => ({ code: 334, text });

@@ -13,7 +13,7 @@ export const noop: CommandHandler = () => OK;
 
 export const quit: CommandHandler = () => reply(221, '2.0.0', 'Bye');
 
-/** Reveals nothing about any mailbox: lists of those that exist are worth money (RFC 5321 §7.3). */
+/** Reveals nothing about any mailbox: lists of valid mailboxes are sold to spammers (RFC 5321 §7.3). */
 export const vrfy: CommandHandler = (_, argument) =>
   argument.trim() === ''
     ? reply(501, '5.5.4', 'Syntax: VRFY address')
