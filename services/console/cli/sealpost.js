@@ -8,5 +8,6 @@ if (major < 24) {
   );
   process.exitCode = 1;
 } else {
+  await import('./start/parent.ts');
   await import('./main.ts');
 }

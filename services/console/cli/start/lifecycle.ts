@@ -1,6 +1,7 @@
 import type { RunningNode } from '#services/node.ts';
 import type { Logger } from '#shared/log.ts';
 import { EXIT } from '../exit.ts';
+import { PARENT } from './parent.ts';
 
 /** How long a graceful stop may take. */
 const STOP_LIMIT_MS = 30_000;
@@ -41,11 +42,12 @@ export async function runNode(start: () => Promise<RunningNode>, log: Logger): P
   // Without a handler the signal would end the process; before the node is up there is nothing to reload.
   let reload = async (): Promise<void> => undefined;
   process.on('SIGHUP', () => void reload());
+  // A start may take long (a large queue, NATS unreachable), and npm may end meanwhile.
+  whenOrphaned(() => asked.resolve('orphaned'));
 
   const node = await start();
   reload = () => node.reload();
   void node.drained.then(() => asked.resolve('drained'));
-  whenOrphaned(() => asked.resolve('orphaned'));
   const reason = await asked.promise;
   log.info(reason === 'drained' || reason === 'orphaned' ? { [reason]: true } : { signal: reason }, 'stopping');
   process.exit((await stopsInTime(node, log)) ? EXIT.ok : EXIT.failed);
@@ -59,9 +61,8 @@ export async function runNode(start: () => Promise<RunningNode>, log: Logger): P
 function whenOrphaned(stop: () => void): void {
   // Children of other scripts inherit this variable too, and may outlive their parents.
   if (!/\bsealpost\b/.test(process.env['npm_lifecycle_script'] ?? '')) return;
-  const parent = process.ppid;
   const timer = setInterval(() => {
-    if (process.ppid === parent) return;
+    if (process.ppid === PARENT) return;
     clearInterval(timer);
     stop();
   }, PARENT_INTERVAL_MS).unref();

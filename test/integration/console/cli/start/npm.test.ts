@@ -10,15 +10,17 @@ import { waitFor } from '#test/kit/wait.ts';
 
 const ROOT = fileURLToPath(new URL('../../../../../', import.meta.url));
 
-for (const { command, words, signal, exit } of [
+for (const { command, words, signal, exit, after = /"node is up"/ } of [
   // npm passes the signal on, waits for the graceful stop and ends as the node does.
   { command: 'npm', words: ['start', '--'], signal: 'SIGTERM', exit: 0 },
   { command: 'npm', words: ['run', 'sealpost', '--', 'start'], signal: 'SIGINT', exit: 0 },
   // These end npm before the node; the node follows.
   { command: 'npm', words: ['start', '--'], signal: 'SIGHUP', exit: 'SIGHUP' },
   { command: 'npx', words: ['sealpost', 'start'], signal: 'SIGTERM', exit: 'SIGTERM' },
-] as const) {
-  test(`${signal} to ${command} ${words.join(' ')} leaves no node behind`, async () => {
+  // In the middle of the start.
+  { command: 'npx', words: ['sealpost', 'start'], signal: 'SIGTERM', exit: 'SIGTERM', after: /"queue read"/ },
+] as { command: string; words: string[]; signal: NodeJS.Signals; exit: unknown; after?: RegExp }[]) {
+  test(`${signal} to ${command} ${words.join(' ')} after ${after} leaves no node behind`, async () => {
     await using node = await SealpostNode.create();
     await using program = new Program(command, [...words, '--config', node.configFile], {
       cwd: ROOT,
@@ -27,7 +29,7 @@ for (const { command, words, signal, exit } of [
     });
     // Disposed first: npm's output ends when the last process that holds it does.
     await using _left = { [Symbol.asyncDispose]: () => killAll(node.configFile) };
-    await program.waitForOutput(/"node is up"/, 30_000);
+    await program.waitForOutput(after, 30_000);
     assert.ok((await processesOf(node.configFile)).length > 0);
 
     process.kill(program.pid, signal);
