@@ -1,6 +1,6 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { Level, type OpenOptions } from 'level';
-import { errorCode, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
@@ -44,7 +44,7 @@ export async function openDatabase(folder: string, log: Logger, options: OpenOpt
     // Repair keeps every table and log record that can be read; what cannot is moved to `lost/`, not deleted. It
     // orders tables by their file numbers, so an entry deleted not long ago can be there again afterwards.
     log.error(
-      { store: folder, err: cause },
+      { store: folder, error: errorText(cause) },
       'the store is damaged: repairing it; unreadable files go to its lost/ folder',
     );
     await NodeLevel.repair(folder);

@@ -223,7 +223,7 @@ export class Store {
     if (this.#state !== 'open') return;
     this.#state = 'failed';
     this.#log.error(
-      { store: this.#folder, err: error },
+      { store: this.#folder, error: errorText(error) },
       'the store failed: nothing is accepted until it can be written again',
     );
     this.#recovery = this.#recover();
@@ -233,7 +233,7 @@ export class Store {
     await this.#db
       .close()
       .catch((error: unknown) =>
-        this.#log.warn({ store: this.#folder, err: error }, 'the failed store could not be closed'),
+        this.#log.warn({ store: this.#folder, error: errorText(error) }, 'the failed store could not be closed'),
       );
     while (this.#state === 'failed') {
       await sleep(REOPEN_INTERVAL_MS, this.#closing.signal);
@@ -253,9 +253,12 @@ export class Store {
         await this.#db
           .close()
           .catch((e: unknown) =>
-            this.#log.debug({ store: this.#folder, err: e }, 'the failed store could not be closed'),
+            this.#log.debug({ store: this.#folder, error: errorText(e) }, 'the failed store could not be closed'),
           );
-        this.#log.warn({ store: this.#folder, error: errorText(error) }, 'the store still cannot be opened');
+        this.#log.warn(
+          { store: this.#folder, error: errorText(error) },
+          'the store still cannot be opened and written',
+        );
       }
     }
   }

@@ -111,7 +111,7 @@ export class NatsMailboxes {
       message.respond(frame);
     } catch (error) {
       // The connection that brought the request is gone; its caller has had `timeout` already.
-      this.#deps.log.warn({ operation: label(address), err: error }, 'a reply could not be sent');
+      this.#deps.log.warn({ operation: label(address), error: errorText(error) }, 'a reply could not be sent');
     }
   }
 
@@ -123,7 +123,7 @@ export class NatsMailboxes {
       const text = `a reply of ${frame.length} bytes from ${label(address)} is larger than NATS carries (${this.#deps.maxPayload()})`;
       return encodeReply(failure(new SealpostError(CALL_ERRORS.tooLarge, text)));
     } catch (error) {
-      this.#deps.log.error({ operation: label(address), err: error }, 'a reply cannot be written as JSON');
+      this.#deps.log.error({ operation: label(address), error: errorText(error) }, 'a reply cannot be written as JSON');
       const text = `${label(address)}: the reply cannot be written as JSON: ${errorText(error)}`;
       return encodeReply(failure(new SealpostError(CALL_ERRORS.internal, text)));
     }

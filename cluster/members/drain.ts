@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
@@ -53,12 +54,14 @@ export class Drain {
 
   async #finish(): Promise<void> {
     const { log, queue, stopListening } = this.#deps;
-    await stopListening().catch((error: unknown) => log.error({ err: error }, 'draining: the listener did not stop'));
+    await stopListening().catch((error: unknown) =>
+      log.error({ error: errorText(error) }, 'draining: the listener did not stop'),
+    );
     const isEmpty = async (): Promise<boolean> => {
       try {
         return queue === undefined || (await queue.isEmpty());
       } catch (error) {
-        log.debug({ err: error }, 'draining: could not find out whether the queue is empty');
+        log.debug({ error: errorText(error) }, 'draining: could not find out whether the queue is empty');
         return false;
       }
     };

@@ -9,7 +9,7 @@ import { Store } from '#cluster/store.ts';
 import type { Calls, Hears } from '#services/topology.ts';
 import type { Announce, Service } from '#shared/contract.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { CREDENTIALS_BUCKET, type CredentialStoreContract, credentialStoreContract, type Holder } from './contract.ts';
 import { DnsViews } from './dns/views.ts';
@@ -209,7 +209,7 @@ function announcePresence(
       fingerprints = (await readNeks()).map((nek) => nek.fingerprint);
     } catch (error) {
       // Nothing changes for the others; the operation that needs a NEK reports what is wrong with it.
-      log.debug({ err: error }, 'the named encryption keys could not be read');
+      log.debug({ error: errorText(error) }, 'the named encryption keys could not be read');
     } finally {
       reading = false;
     }

@@ -49,7 +49,10 @@ export async function prepareFile(
   };
 }
 
-/** The user who runs the node must be able to read it, though root made it: a new file is for the owner of its folder. */
+/**
+ * The user who runs the node must be able to read it, though root made it: a new file is for the owner of its folder, where
+ * that can be (in a container without root's rights it stays root's).
+ */
 async function keepOwner(target: string, made: FileHandle): Promise<void> {
   const [uid, gid] = [process.getuid?.(), process.getgid?.()];
   const old = await stat(target).catch((error: unknown) => {
@@ -57,7 +60,11 @@ async function keepOwner(target: string, made: FileHandle): Promise<void> {
     return undefined;
   });
   const owner = old ?? (uid === 0 ? await stat(dirname(target)) : undefined);
-  if (owner !== undefined && (owner.uid !== uid || owner.gid !== gid)) await made.chown(owner.uid, owner.gid);
+  if (owner !== undefined && (owner.uid !== uid || owner.gid !== gid)) {
+    await made.chown(owner.uid, owner.gid).catch((error: unknown) => {
+      if (old !== undefined) throw error;
+    });
+  }
   if (old !== undefined) await made.chmod(old.mode & 0o777);
 }
 

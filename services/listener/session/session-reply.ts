@@ -7,7 +7,7 @@ export type SessionReply = Reply | { code: number; lines: string[] };
 /** The reply to a command; undefined where the command wrote it. */
 export type CommandResult = SessionReply | undefined;
 
-/** RFC 5321 §4.5.3.1.5: 512 octets, with the code, the line end, and the mark where it was cut. */
+/** In characters; RFC 5321 §4.5.3.1.5 has 512 octets with the code and the line end, which only UTF-8 can exceed. */
 const LONGEST = 500;
 
 /** The lines that go over the wire (RFC 5321 §4.2.1); each stays one line, whatever text it was built from. */

@@ -1,5 +1,5 @@
 import type { StoreOperation } from '#cluster/store.ts';
-import { errorCode, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type CopyChange, MOST_COPIES, type PairName } from '../contract.ts';
 import type { CopyPlace } from '../store/records.ts';
@@ -156,7 +156,10 @@ export class Outbox {
   #failed(items: readonly Item[], error: unknown): void {
     const code = errorCode(error);
     if (!this.#unreachable) {
-      this.#deps.log.warn({ holder: this.place.node, err: error }, 'the holder of second copies is unreachable');
+      this.#deps.log.warn(
+        { holder: this.place.node, error: errorText(error) },
+        'the holder of second copies is unreachable',
+      );
     }
     this.#unreachable = true;
     const all = [...items, ...this.#items];

@@ -237,9 +237,10 @@ export class Intake {
     if (!transfer.begun) return;
     const { store, log } = this.#deps;
     store.persist(leftovers(transfer)).catch((error: unknown) => {
-      // The store was closed first. The next start finds the mark of a long transfer, and does it.
+      // The store was closed first. The next start finds the mark of a long transfer and deletes what there is; a transfer
+      // of one piece has no mark, and what of it reached the disk is a message.
       const fields = { queueId: transfer.queueId, trace: transfer.trace, error: errorText(error) };
-      log.info(fields, 'records of an aborted transfer were not deleted: the next start does it');
+      log.info(fields, 'records of an aborted transfer were not deleted, because the store was closed');
     });
   }
 }

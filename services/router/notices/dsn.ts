@@ -216,9 +216,12 @@ function outcomeOf(status: RecipientStatus): Outcome | undefined {
   return status.state === 'waiting' ? undefined : status.outcome;
 }
 
-/** Words of others inside a field or a line of text. */
+/**
+ * Words of others inside a field or a line of text. Where they are cut stands `...`: a character that is not ASCII would
+ * make an 8-bit notice of a 7-bit one, which not every next hop takes.
+ */
 function clean(text: string): string {
-  return oneLine(text, LONGEST_TEXT);
+  return text.length > LONGEST_TEXT ? `${oneLine(text, LONGEST_TEXT).slice(0, -1)}...` : oneLine(text, LONGEST_TEXT);
 }
 
 function isAscii(value: string | Uint8Array): boolean {

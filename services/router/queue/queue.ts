@@ -167,7 +167,8 @@ export class Queue implements AttemptQueue {
         // One that has left meanwhile, with its records, is not damaged.
         if (slots.has(slot)) corrupt.setAside(slot.id, error);
       } else {
-        log.warn({ queueId: slot.id, err: error }, 'a queued message cannot be read now, it is tried again');
+        const fields = { queueId: slot.id, error: errorText(error) };
+        log.warn(fields, 'a queued message cannot be read now, it is tried again');
         if (slots.has(slot) && slot.state !== 'hold') slots.schedule.set(slot, Date.now() + STORE_RETRY_MS);
       }
     } finally {

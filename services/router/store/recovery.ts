@@ -155,7 +155,7 @@ async function* readable(store: Store, kind: string, log: Logger): AsyncGenerato
     yield* store.entries(rangeOf(kind));
   } catch (error) {
     if (errorCode(error) !== 'store-damaged') throw error;
-    log.error({ kind, error: errorText(error) }, 'part of the queue cannot be read: its messages are set aside');
+    log.error({ kind, error: errorText(error) }, 'some records of the queue cannot be read: they count as missing');
   }
 }
 
