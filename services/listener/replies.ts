@@ -1,7 +1,7 @@
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode } from '#shared/errors.ts';
 import { LOCAL_ERROR, type Reply, reply } from '#shared/reply.ts';
-import type { Defect } from '../parsers/data-decoder.ts';
+import type { Defect } from './parsers/data-decoder.ts';
 
 /**
  * The listener's own replies, where more than one place gives them or a test must know them; one that a single command

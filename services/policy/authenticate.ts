@@ -3,11 +3,11 @@ import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { printable } from '#shared/text.ts';
-import { decide } from '../checks.ts';
-import type { SessionFacts } from '../contract.ts';
-import type { PolicyFacts, PolicyVerdict } from '../facts.ts';
-import type { ConcurrencyLimit } from './concurrency-limit.ts';
-import { whatIsWrong } from './credentials.ts';
+import type { ConcurrencyLimit } from './authentication/concurrency-limit.ts';
+import { whatIsWrong } from './authentication/credentials.ts';
+import { decide } from './checks.ts';
+import type { SessionFacts } from './contract.ts';
+import type { PolicyFacts, PolicyVerdict } from './facts.ts';
 
 type Request = { facts: SessionFacts; mechanism: string; user: string };
 type AuthenticateDeps = { directory: PolicyFacts['authenticate']['directory']; limit: ConcurrencyLimit; log: Logger };

@@ -2,7 +2,7 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Service } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
-import { authenticate } from './authentication/authenticate.ts';
+import { authenticate } from './authenticate.ts';
 import { ConcurrencyLimit } from './authentication/concurrency-limit.ts';
 import { decide } from './checks.ts';
 import { type ClientName, ReverseDns } from './connect/reverse-dns.ts';

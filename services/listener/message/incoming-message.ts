@@ -6,7 +6,7 @@ import { errorText } from '#shared/errors.ts';
 import type { Reply } from '#shared/reply.ts';
 import type { Defect } from '../parsers/data-decoder.ts';
 import { EmptyLineFinder } from '../parsers/empty-line-finder.ts';
-import { defectReply, HEADER_TOO_BIG, routerRefusal } from '../session/replies.ts';
+import { defectReply, HEADER_TOO_BIG, routerRefusal } from '../replies.ts';
 import type { Acceptance, RouterTransfer } from './router-transfer.ts';
 
 /**

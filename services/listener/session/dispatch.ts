@@ -1,4 +1,5 @@
 import type { CommandLine } from '../parsers/command-lines.ts';
+import * as replies from '../replies.ts';
 import { auth } from './commands/auth.ts';
 import { data } from './commands/data.ts';
 import { ehlo, helo } from './commands/ehlo.ts';
@@ -7,7 +8,6 @@ import { rcpt } from './commands/rcpt.ts';
 import { noop, notImplemented, quit, rset, vrfy } from './commands/simple.ts';
 import { starttls } from './commands/starttls.ts';
 import type { CommandHandler, CommandSession, PolicyQuestion } from './handler.ts';
-import * as replies from './replies.ts';
 import type { CommandResult } from './session-reply.ts';
 
 /** What must be so before a command runs, or the reply that says that it is not. */

@@ -1,5 +1,5 @@
 import type { Reply } from '#shared/reply.ts';
-import { TOO_MANY_FROM_CLIENT, TOO_MANY_SESSIONS } from './replies.ts';
+import { TOO_MANY_FROM_CLIENT, TOO_MANY_SESSIONS } from '../replies.ts';
 
 export type SessionLimits = { sessions: number; 'sessions-per-client': number };
 

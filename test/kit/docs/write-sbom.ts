@@ -17,7 +17,16 @@ type Sbom = {
 };
 
 const run = promisify(execFile);
-const args = ['sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev', '--package-lock-only'];
+const args = [
+  'sbom',
+  '--sbom-format',
+  'cyclonedx',
+  '--sbom-type',
+  'application',
+  '--omit',
+  'dev',
+  '--package-lock-only',
+];
 const { stdout } = await run('npm', args, { cwd: ROOT, maxBuffer: 64 * 1024 * 1024 });
 const sbom = JSON.parse(stdout) as Sbom;
 

@@ -11,8 +11,8 @@ import {
   strayTestFolders,
   testsInNoRing,
 } from './file-rules.ts';
-import { brokenImports, circles } from './import-rules.ts';
-import { crowdedFolders, idleExcuses, longFiles, longFunctions } from './size-rules.ts';
+import { brokenImports, circles, folderCircles } from './import-rules.ts';
+import { crowdedFolders, idleExcuses, idleLengthExcuses, longFiles, longFunctions } from './size-rules.ts';
 
 /** The rules beside this file, each of which has a test that shows that it can fail, held against this tree. */
 
@@ -48,6 +48,10 @@ test('no files import each other in a circle', () => {
   assert.deepEqual(circles(tests), []);
 });
 
+test('no folders of a service, of the runtime or of shared/ import each other in a circle', () => {
+  assert.deepEqual(folderCircles(sources), []);
+});
+
 test('no folder is crowded but those where a list is the point', () => {
   assert.deepEqual(crowdedFolders(files, LISTS), []);
   assert.deepEqual(idleExcuses(files, LISTS), []);
@@ -59,6 +63,7 @@ test('files are short, or say why not', () => {
 
 test('functions are short, or say why not', () => {
   assert.deepEqual(longFunctions(sources), []);
+  assert.deepEqual(idleLengthExcuses(sources), []);
 });
 
 test('no test runs alone', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { specifiers } from '#test/kit/source-tree.ts';
-import { brokenImports, circles, objection, packageObjection } from './import-rules.ts';
+import { brokenImports, circles, folderCircles, objection, packageObjection } from './import-rules.ts';
 
 /** A test of the fences: each is shown a tree that breaks it, and one that does not. */
 
@@ -136,4 +136,19 @@ test('files that import each other are a circle, over any number of steps, also 
   assert.deepEqual(circles(tree), ['services/x/a.ts → services/x/b.ts → services/x/c.ts → services/x/a.ts']);
   tree.set('services/x/c.ts', "import { d } from './d.ts';");
   assert.deepEqual(circles(tree), []);
+});
+
+test('folders of a service that import each other are a circle, though no file is in one', () => {
+  const tree = new Map([
+    ['services/x/service.ts', "import { a } from './a/a.ts';"],
+    ['services/x/a/a.ts', "import { b } from '../b/b.ts';"],
+    ['services/x/b/b.ts', "import { y } from '../y.ts';"],
+    ['services/x/b/c.ts', "import type { D } from '../a/d.ts';"],
+    ['services/x/a/d.ts', ''],
+    ['services/x/y.ts', "import { d } from './a/d.ts';"],
+  ]);
+  assert.deepEqual(circles(tree), []);
+  assert.deepEqual(folderCircles(tree), ['services/x/a → services/x/b → services/x/a']);
+  tree.set('services/x/b/c.ts', '');
+  assert.deepEqual(folderCircles(tree), []);
 });

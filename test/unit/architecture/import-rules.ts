@@ -104,18 +104,42 @@ function misspelling(file: string, imported: string, specifier: string): string 
 
 /** Files that import each other in a loop, each loop as one line. Imports of types count. */
 export function circles(tree: Tree): string[] {
+  return loops(new Map([...tree].map(([file, text]) => [file, importsOf(file, text).filter((f) => tree.has(f))])));
+}
+
+/** Folders within a wall that import each other in a loop; what stands beside them (service.ts, facts.ts) is in none. */
+export function folderCircles(tree: Tree): string[] {
+  const edges = new Map<string, string[]>();
+  for (const [file, text] of tree) {
+    const from = folderOf(file);
+    if (from === undefined) continue;
+    const to = importsOf(file, text).flatMap((imported) => folderOf(imported) ?? []);
+    edges.set(from, [...(edges.get(from) ?? []), ...to.filter((folder) => folder !== from)]);
+  }
+  return loops(edges);
+}
+
+function importsOf(file: string, text: string): string[] {
+  return specifiers(text).flatMap((specifier) => target(file, specifier) ?? []);
+}
+
+/** The first folder behind a wall: `services/router/queue`, `cluster/bus`. */
+function folderOf(file: string): string | undefined {
+  const parts = file.split('/');
+  const depth = parts[0] === 'services' ? 3 : 2;
+  return parts.length > depth ? parts.slice(0, depth).join('/') : undefined;
+}
+
+function loops(edges: ReadonlyMap<string, readonly string[]>): string[] {
   const found: string[] = [];
   const done = new Set<string>();
-  const visit = (file: string, path: readonly string[]): void => {
-    const start = path.indexOf(file);
-    if (start >= 0) found.push([...path.slice(start), file].join(' → '));
-    if (start >= 0 || done.has(file)) return;
-    for (const specifier of specifiers(tree.get(file) ?? '')) {
-      const imported = target(file, specifier);
-      if (imported !== undefined && tree.has(imported)) visit(imported, [...path, file]);
-    }
-    done.add(file);
+  const visit = (place: string, path: readonly string[]): void => {
+    const start = path.indexOf(place);
+    if (start >= 0) found.push([...path.slice(start), place].join(' → '));
+    if (start >= 0 || done.has(place)) return;
+    for (const next of edges.get(place) ?? []) visit(next, [...path, place]);
+    done.add(place);
   };
-  for (const file of tree.keys()) visit(file, []);
+  for (const place of edges.keys()) visit(place, []);
   return found;
 }

@@ -1,4 +1,6 @@
+import { stripTypeScriptTypes } from 'node:module';
 import { dirname } from 'node:path';
+import { parse } from 'acorn';
 import type { Tree } from '#test/kit/source-tree.ts';
 
 /** How much a reader takes in at once: files of a folder, lines of a file, lines of a function. */
@@ -25,55 +27,65 @@ export function idleExcuses(files: Iterable<string>, excused: Readonly<Record<st
   return Object.keys(excused).filter((folder) => !crowded.has(folder));
 }
 
+/** Files with more lines than a reader takes in, unless the comment at their head says why. */
 export function longFiles(tree: Tree): string[] {
   return [...tree]
-    .filter(([, text]) => text.split('\n').length - 1 > LONGEST_FILE && !EXCUSE.test(text))
-    .map(([file, text]) => `${file} has ${text.split('\n').length - 1} lines`);
+    .filter(([, text]) => lineCount(text) > LONGEST_FILE && !EXCUSE.test(headOf(text)))
+    .map(([file, text]) => `${file} has ${lineCount(text)} lines`);
 }
 
-/** A line that opens the body of a function: a declaration, a method, or an arrow function with a name. */
-const OPENING =
-  /^(\s*)(?:(?:export )?(?:default )?(?:async )?function\b.*|(?:static |async |override |get |set |\*)*#?[\w$]+(?:<.*>)?\(.*|(?:export )?const [\w$]+(?:: .*)? = (?:async )?(?:\(.*|[\w$]+ =>.*)|(?:readonly )?#?[\w$]+: (?:async )?\(.*)$/;
-/** The end of what looks like a function and is a statement. */
-const STATEMENT = /^\s*(?:if|for|while|switch|catch|return|await|throw|else|new|super|using)\b/;
-
-/**
- * Functions with more lines than fit on a screen, unless the comment before them says why. The formatter closes every
- * body at the indentation of the line that opened it, which is how its end is found.
- */
+/** Functions with more lines than fit on a screen, unless the comment before them says why. */
 export function longFunctions(tree: Tree): string[] {
-  const found: string[] = [];
-  for (const [file, text] of tree) {
+  return [...tree].flatMap(([file, text]) => {
     const lines = text.split('\n');
-    for (const [at, line] of lines.entries()) {
-      const length = functionLength(lines, at);
-      if (length > LONGEST_FUNCTION && !EXCUSE.test(commentBefore(lines, at))) {
-        found.push(`${file}:${at + 1} ${line.trim()} … has ${length} lines`);
-      }
+    return functionsIn(text)
+      .filter(({ first, last }) => last - first + 1 > LONGEST_FUNCTION && !EXCUSE.test(commentBefore(lines, first)))
+      .map(({ first, last }) => `${file}:${first} ${lines[first - 1]?.trim()} … has ${last - first + 1} lines`);
+  });
+}
+
+/** Files with the words of an excuse that excuse nothing. */
+export function idleLengthExcuses(tree: Tree): string[] {
+  return [...tree].flatMap(([file, text]) => {
+    const needed = lineCount(text) > LONGEST_FILE && EXCUSE.test(headOf(text)) ? 1 : 0;
+    const lines = text.split('\n');
+    const functions = functionsIn(text).filter(
+      ({ first, last }) => last - first + 1 > LONGEST_FUNCTION && EXCUSE.test(commentBefore(lines, first)),
+    );
+    const given = [...text.matchAll(new RegExp(EXCUSE, 'g'))].length;
+    return given > needed + functions.length ? [file] : [];
+  });
+}
+
+const lineCount = (text: string): number => text.split('\n').length - 1;
+
+/** What stands before the first declaration: imports and the comment at the head. */
+function headOf(text: string): string {
+  const head = /^(?:import\b[^;]*;\s*|\/\/.*\s*)*(\/\*\*[\s\S]*?\*\/)/.exec(text);
+  return head?.[1] ?? '';
+}
+
+type Node = { type: string; loc: { start: { line: number }; end: { line: number } } };
+
+/** First and last line of every function, however it is written. Types are blanked out, so that lines stay. */
+function functionsIn(text: string): { first: number; last: number }[] {
+  const found: { first: number; last: number }[] = [];
+  const visit = (node: object): void => {
+    const { type, loc } = node as Node;
+    if (/^(?:FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/.test(type)) {
+      found.push({ first: loc.start.line, last: loc.end.line });
     }
-  }
+    for (const value of Object.values(node).flat()) {
+      if (typeof value === 'object' && value !== null && 'type' in value) visit(value);
+    }
+  };
+  visit(parse(stripTypeScriptTypes(text), { ecmaVersion: 'latest', sourceType: 'module', locations: true }));
   return found;
 }
 
-/** Lines of the function that opens at a line, with its first and last; 0 where none does. */
-function functionLength(lines: readonly string[], at: number): number {
-  const line = lines[at] ?? '';
-  const indent = OPENING.exec(line)?.[1];
-  if (indent === undefined || STATEMENT.test(line)) return 0;
-  const level = new RegExp(`^${indent}[^\\s]`);
-  let body = / => \{$|\) \{$|\{$/.test(line);
-  for (let end = at + 1; end < lines.length; end++) {
-    const next = lines[end] ?? '';
-    if (!level.test(next)) continue;
-    // A signature of several lines ends with a line that opens the body.
-    if (!body && /^\s*\).*\{$/.test(next)) body = true;
-    else return body && /^\s*\}/.test(next) ? end - at + 1 : 0;
-  }
-  return 0;
-}
-
-function commentBefore(lines: readonly string[], at: number): string {
-  let start = at;
+/** The comment that ends in the line before; lines count from 1. */
+function commentBefore(lines: readonly string[], line: number): string {
+  let start = line - 1;
   while (/^\s*(?:\/\*\*|\*|\/\/)/.test(lines[start - 1] ?? '')) start--;
-  return lines.slice(start, at).join('\n');
+  return lines.slice(start, line - 1).join('\n');
 }

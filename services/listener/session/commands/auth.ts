@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatReply, type Reply, reply } from '#shared/reply.ts';
 import { type Credentials, decodeBase64, parsePlain, userName } from '../../parsers/sasl.ts';
+import { NOT_IMPLEMENTED, TLS_FIRST } from '../../replies.ts';
 import { verdictOf } from '../ask-policy.ts';
 import type { CommandHandler, CommandSession } from '../handler.ts';
 import { authOffer } from '../offers.ts';
-import { NOT_IMPLEMENTED, TLS_FIRST } from '../replies.ts';
 import type { CommandResult } from '../session-reply.ts';
 
 type AuthSession = CommandSession<'user-authenticate'>;

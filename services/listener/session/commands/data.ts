@@ -3,9 +3,9 @@ import { errorText } from '#shared/errors.ts';
 import { formatReply, reply } from '#shared/reply.ts';
 import { IncomingMessage, type MessageCheck } from '../../message/incoming-message.ts';
 import { type OpenTransfer, RouterTransfer } from '../../message/router-transfer.ts';
+import { GO_AHEAD, routerRefusal } from '../../replies.ts';
 import { verdictOf } from '../ask-policy.ts';
 import type { CommandHandler, CommandSession } from '../handler.ts';
-import { GO_AHEAD, routerRefusal } from '../replies.ts';
 import { envelopeOf, type MailTransaction } from '../transaction.ts';
 
 type DataSession = CommandSession<'message-check'>;

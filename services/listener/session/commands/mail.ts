@@ -1,10 +1,10 @@
 import { newId } from '#shared/ids.ts';
 import { type Reply, reply } from '#shared/reply.ts';
 import { decodeXtext, type EsmtpParameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
+import { NON_ASCII_ADDRESS } from '../../replies.ts';
 import { verdictOf } from '../ask-policy.ts';
 import type { CommandHandler, CommandSession } from '../handler.ts';
 import { authOffer } from '../offers.ts';
-import { NON_ASCII_ADDRESS } from '../replies.ts';
 import type { MailTransaction } from '../transaction.ts';
 import { pathReply } from './path-reply.ts';
 

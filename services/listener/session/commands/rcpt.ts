@@ -1,9 +1,9 @@
 import { DsnNotify, type EnvelopeRecipient } from '#shared/envelope.ts';
 import { type Reply, reply } from '#shared/reply.ts';
 import { decodeXtext, type EsmtpParameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
+import { NON_ASCII_ADDRESS, TOO_MANY_RECIPIENTS } from '../../replies.ts';
 import { verdictOf } from '../ask-policy.ts';
 import type { CommandHandler } from '../handler.ts';
-import { NON_ASCII_ADDRESS, TOO_MANY_RECIPIENTS } from '../replies.ts';
 import { pathReply } from './path-reply.ts';
 
 /** Bytes that the recipients of a transaction may take as JSON: they cross the bus in one message, and NATS carries 1 MB. */

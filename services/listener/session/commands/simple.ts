@@ -1,6 +1,6 @@
 import { reply } from '#shared/reply.ts';
+import { NOT_IMPLEMENTED, OK } from '../../replies.ts';
 import type { CommandHandler } from '../handler.ts';
-import { NOT_IMPLEMENTED, OK } from '../replies.ts';
 
 /** Commands with nothing to decide. */
 

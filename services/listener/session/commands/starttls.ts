@@ -1,7 +1,7 @@
 import { reply } from '#shared/reply.ts';
+import { NOT_IMPLEMENTED } from '../../replies.ts';
 import type { CommandHandler } from '../handler.ts';
 import { tlsOffer } from '../offers.ts';
-import { NOT_IMPLEMENTED } from '../replies.ts';
 
 /** STARTTLS (RFC 3207 §4). */
 export const starttls: CommandHandler = (session, argument) => {

@@ -136,7 +136,7 @@ test('a node that stops while it is asked is reported as such', async () => {
 });
 
 test('a data folder with a long name uses a short path of its own', async () => {
-  const data = join(tmpdir(), 'x'.repeat(120));
+  const data = join(tmpdir(), `${process.pid}`.padEnd(120, 'x'));
   const path = controlPath(data);
   assert.ok(Buffer.byteLength(path) <= 103, path);
   assert.notEqual(path, controlPath(`${data}y`));

@@ -85,7 +85,7 @@ test('a burst goes evenly: one immediately, then at the rate; what waits says fo
   );
   const took = (times.at(-1) ?? 0) - (times[0] ?? 0);
   // 29 gaps of 20 ms; a busy machine may be late with the last one.
-  assert.ok(took >= 29 * 20 - 210 && took < 3000, `${took} ms`);
+  assert.ok(took >= 29 * 20 - 210 && took < 10_000, `${took} ms`);
   assert.equal(site.pacer.waitsFor('x.example'), undefined);
 });
 
