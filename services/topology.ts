@@ -10,7 +10,7 @@ import type { Client, Contract, Listen } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
- * Who may call and hear whom. From this one table come the clients that services are given (`calls`, `hears`), their
+ * Which party may call and hear which. From this one table come the clients that services are given (`calls`, `hears`), their
  * types, and the permissions of their users at NATS (`console/cli/cluster/bus-permissions.ts`). So a call that is not in
  * it does not compile, does not exist at run time, and is refused by the bus.
  *

@@ -6,7 +6,7 @@ import type { ErrorCode } from './error-codes.ts';
  *
  * An operation has a zod schema of its request and reply and the error codes it may answer with. `bytes` says that
  * the request (or the reply) carries a byte string beside its fields: message bodies and passwords travel there,
- * never as JSON or base64, and are never logged. An event is announced to whoever listens and may get lost; it
+ * never as JSON or base64, and are never logged. An event is announced to every listener and may get lost; it
  * carries a revision by which a listener that missed one catches up.
  *
  * Subjects derive from the contract and are spelled nowhere else:

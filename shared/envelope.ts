@@ -31,7 +31,7 @@ export const Envelope = z.object({
 });
 export type Envelope = z.infer<typeof Envelope>;
 
-/** Who sent the message and how: the facts a receipt, a trace header and a policy decision need. */
+/** The client that sent the message, and how: the facts a receipt, a trace header and a policy decision need. */
 export const Origin = z.object({
   session: z.string(),
   listener: z.string(),

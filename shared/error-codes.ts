@@ -113,7 +113,7 @@ export const ERRORS = {
 
   // Start of a node, and the connection to a node that runs.
   'bus-needed': {
-    meaning: 'Only some of the services are to run here, and no bus connects them to the others.',
+    meaning: 'Only some of the services run in this process, and no bus connects them to the others.',
     action: 'Start all services in one process, or set bus.servers.',
   },
   'listen-failed': {
@@ -213,7 +213,7 @@ export const ERRORS = {
   },
   'weak-key': {
     meaning: 'An RSA key of 1024 bits can be broken.',
-    action: 'Use rsa-2048 or ed25519; only where DNS cannot publish more, say --allow-weak.',
+    action: 'Use rsa-2048 or ed25519; only where DNS cannot publish more, use --allow-weak.',
   },
   'key-damaged': {
     meaning: 'A private key does not open with its NEK, or does not belong to its public key.',
@@ -225,7 +225,7 @@ export const ERRORS = {
   },
   'last-key': {
     meaning: 'It is the last active key of its domain, without which mail is not signed.',
-    action: 'Rotate the domain, or say --force.',
+    action: 'Rotate the domain, or use --force.',
   },
   'wrong-state': {
     meaning: 'The key or the rotation is in a state in which this cannot be done.',
@@ -288,7 +288,7 @@ export const ERRORS = {
 
   // Credential-store: DNS.
   'not-in-dns': {
-    meaning: 'The domain is in no DNS (keys.proof: none), so there is no record to look at.',
+    meaning: 'The domain is not in DNS (keys.proof: none), so there is no record to look at.',
     action: 'Nothing, unless the domain should be in DNS: then change keys.proof.',
   },
   'dns-name': {
@@ -421,7 +421,7 @@ export const ERRORS = {
   },
   'started-again': {
     meaning: 'The node was drained, and a supervisor has started it again.',
-    action: 'Tell systemd or Docker that it is to stay away, then drain it again.',
+    action: 'Tell systemd or Docker not to start it again, then drain it again.',
   },
 } as const satisfies Record<string, { meaning: string; action: string }>;
 

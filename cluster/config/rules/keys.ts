@@ -19,7 +19,7 @@ function publication({ domains, dns }: Config): Problem[] {
 function publicationProblems({ name, keys }: DomainConfig, zones: ZoneConfig[]): Problem[] {
   const { publish, cname, proof } = keys;
   if (proof === 'none' && publish !== undefined) {
-    const message = `proof: none is for a domain that is in no DNS, but its keys are to be published (${publish}): keep one of the two`;
+    const message = `proof: none is for a domain that is not in DNS, but its keys are to be published (${publish}): keep one of the two`;
     return [{ path: ['proof'], message }];
   }
   if (cname !== undefined && publish !== 'cname') {

@@ -30,7 +30,7 @@ function listenerAuth({ listeners }: Config): Problem[] {
     const auth = effectiveAuth(listener);
     const path = ['listeners', i, listener.auth === undefined ? 'tls' : 'auth'];
     if (listener.kind === 'submission' && auth === 'off') {
-      return [{ path, message: 'submission is for users, who must authenticate: auth: off would let nobody in' }];
+      return [{ path, message: 'submission is for users, who must authenticate: auth: off would refuse everybody' }];
     }
     return auth === 'tls' && listener.tls === 'none'
       ? [{ path, message: 'auth: tls offers AUTH under TLS only, but tls: none has no TLS: nobody could log in' }]
@@ -59,7 +59,7 @@ function submissionUsers({ listeners, directory, bus }: Config): Problem[] {
   return [
     {
       path: ['listeners', first],
-      message: 'users log in here, but there are none: add directory: { users: ./users.yaml }',
+      message: 'this listener authenticates users, but there are none: add directory: { users: ./users.yaml }',
     },
   ];
 }

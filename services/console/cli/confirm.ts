@@ -9,7 +9,7 @@ import { usageError } from './exit.ts';
  */
 export async function confirm(what: string, { yes = false }: { yes?: boolean }): Promise<void> {
   if (yes) return;
-  if (!stdin.isTTY) throw usageError(`${what}. There is no terminal to ask on: say --yes`);
+  if (!stdin.isTTY) throw usageError(`${what}. There is no terminal to ask on: use --yes`);
   const line = createInterface({ input: stdin, output: stderr });
   const aborted = new AbortController();
   line.once('SIGINT', () => aborted.abort()).once('close', () => aborted.abort());

@@ -8,7 +8,7 @@ export const usersFileRead: PolicyCheck<'authenticate'> = ({ directory }) =>
   directory === undefined ? temporary('the users file cannot be read') : goOn();
 
 export const passwordChecked: PolicyCheck<'authenticate'> = ({ password }) =>
-  password === 'unchecked' ? temporary('too many authentications at once') : goOn();
+  password === 'unchecked' ? temporary('too many concurrent authentications') : goOn();
 
 export const credentials: PolicyCheck<'authenticate'> = (facts) => {
   const { user, account, password } = facts;

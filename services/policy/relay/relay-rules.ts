@@ -37,7 +37,7 @@ export class RelayRules {
 
   /**
    * The entry of relay.allow.hosts that names this client, unless relay.deny.hosts names it too. Such a host is
-   * trusted: it is internal, and its mail originates here. `*` trusts nobody: it only opens the relay.
+   * trusted: it is internal, and its mail originates at this server. `*` trusts nobody: it only opens the relay.
    */
   trustedHost({ client }: RelayClient): string | undefined {
     const address = parseClientAddress(client.address);

@@ -36,14 +36,16 @@ export function window({ messages, connections }: DestinationLimit): number {
   return Math.min(MOST_AHEAD, Math.ceil(Math.max(LEAST_AHEAD, paced, (connections ?? 0) * AHEAD_S)));
 }
 
-/** A limit and this node's share of it, for people: `example.net: 50/s, 16.7/s of it here`. */
+/** A limit and this node's share of it, for people: `example.net: 50/s, 16.7/s on this node`. */
 export function describeLimit(key: string, limit: DestinationLimit, share: number): string {
   const { messages, connections } = limit;
   const parts = [
     ...(messages === undefined
       ? []
-      : [`${formatRate(messages)}, ${tidy(messages.count * share)}/${formatRate(messages).split('/')[1]} of it here`]),
-    ...(connections === undefined ? [] : [`${connections} at once, ${connectionsOf(limit, share)} of them here`]),
+      : [
+          `${formatRate(messages)}, ${tidy(messages.count * share)}/${formatRate(messages).split('/')[1]} on this node`,
+        ]),
+    ...(connections === undefined ? [] : [`${connections} concurrent, ${connectionsOf(limit, share)} on this node`]),
   ];
   return `${key}: ${parts.join('; ')}`;
 }

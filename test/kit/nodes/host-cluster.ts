@@ -8,7 +8,7 @@ import { SealpostNode } from './node.ts';
 import { Outside } from './outside.ts';
 
 const CONFIG = resolve(import.meta.dirname, '../../../cluster/hosts/sealpost.yaml');
-/** Its domain, which is in no DNS here. */
+/** Its domain, which is not in DNS here. */
 export const DOMAIN = 'example.com';
 
 export type HostClusterOptions = {

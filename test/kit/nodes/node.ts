@@ -79,7 +79,7 @@ export class SealpostNode implements AsyncDisposable {
           ? []
           : [`listeners: [{ name: mx, kind: relay, address: 127.0.0.1, port: ${port}, tls: none }]`]),
         ...(options.config?.includes('relay:') ? [] : ['relay: { allow: { hosts: [127.0.0.1] } }']),
-        // example.com of the tests is in no DNS.
+        // example.com of the tests is not in DNS.
         ...(options.config?.includes('domains:') ? [] : ['domains: [{ name: example.com, keys: { proof: none } }]']),
         ...(options.sink === undefined ? [] : [`routes: [{ to: "*", via: "smtp://127.0.0.1:${options.sink}" }]`]),
         ...(options.bus === undefined

@@ -115,7 +115,7 @@ test('more log-ins than can wait get a temporary refusal', async (t) => {
   const deferred = verdicts.flatMap((v) => (v.action === 'accept' ? [] : [v.reply]));
   assert.equal(accepted, 102);
   assert.deepEqual(deferred[0], { code: 454, enhanced: '4.7.0', text: 'Temporary authentication failure' });
-  assert.equal(lines.filter((l) => String(l['msg']).includes('too many authentications at once')).length, 48);
+  assert.equal(lines.filter((l) => String(l['msg']).includes('too many concurrent authentications')).length, 48);
 });
 
 test('without a users file nobody can log in and every local recipient is taken', async (t) => {

@@ -36,7 +36,7 @@ export async function drainNode(node: string, options: Options): Promise<void> {
   }
   const again = (await processesOf(caller, node)).length > 0;
   if (again) {
-    const text = `${node} was drained, and was started again since: tell systemd or docker that it is to stay away first`;
+    const text = `${node} was drained, and was started again since: tell systemd or docker not to start it again first`;
     throw new SealpostError('started-again', text);
   }
   print(options, { node, drained: true }, () => `${node} is drained: its processes have ended`);

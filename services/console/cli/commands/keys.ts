@@ -46,7 +46,7 @@ function registerKeys({ command, key }: Group): void {
     .option('--activate', 'sign with it by itself (default: where the domain has no active key of its kind)')
     .option('--no-activate', 'wait for "keys activate"')
     .action(create);
-  command('list', 'all keys, or those of a domain, and all that needs a look')
+  command('list', 'all keys, or those of a domain, and everything that needs attention')
     .argument('[domain]', 'only its keys')
     .option('--wide', 'whole fingerprints and findings')
     .action(list);
@@ -77,7 +77,7 @@ function registerRotation({ command, domain }: Group): void {
   domain('freeze', 'stop a rotation before its next step')
     .option('--reason <text>', 'why, for others')
     .action(change.freeze);
-  domain('resume', 'go on after a freeze or after a problem that was put right').action(change.resume);
+  domain('resume', 'go on after a freeze or after a problem that was fixed').action(change.resume);
   domain('rollback', 'take a rotation back: the old keys sign').action(change.rollback);
   command('schedule', 'when keys are replaced by themselves; shows it without options')
     .argument('[domain]', 'whose keys (default: show all schedules)')

@@ -40,7 +40,7 @@ export async function currentNek(store: CredentialStore, options: CommonOptions)
   if (nek !== undefined) return nek;
   throw new SealpostError(
     'no-nek',
-    `the store wraps keys with NEK ${describeNek(known)}, and credentials.nek has ${describeNeks(neks)} here: run this where that NEK is`,
+    `the store wraps keys with NEK ${describeNek(known)}, and credentials.nek has ${describeNeks(neks)} on this machine: run this where that NEK is`,
   );
 }
 

@@ -72,7 +72,7 @@ function decode(text: string, from: string): KeyObject {
   try {
     if (privateLabels.length === 1) return createPrivateKey({ key: text, format: 'pem' });
   } catch {
-    throw invalid(from, 'is damaged: between its BEGIN and END lines stands no key');
+    throw invalid(from, 'is damaged: there is no key between its BEGIN and END lines');
   }
   if (labels.length > 0) throw invalid(from, `holds a ${labels.join(' and a ').toLowerCase()}, not a private key`);
   if (/v=DKIM1|_domainkey/i.test(text)) throw invalid(from, 'holds a DNS record, not a private key');

@@ -10,7 +10,7 @@ import { type Row, readTextFile, tableRows } from './text-file.ts';
 /**
  * What rspamd's dkim_signing module signs with (its `lua_dkim_tools.lua`). The domains are those of `domain { … }`, of
  * the selector map and of the path map; what one of these leaves open is `selector` and `path`. Where `try_fallback` is
- * on, which it is unless it is said, also every domain whose file fits `path` with the selector `selector`.
+ * on, which it is unless turned off, also every domain whose file fits `path` with the selector `selector`.
  */
 
 export type RspamdSource = { conf?: string | undefined; selectors?: string | undefined; paths?: string | undefined };

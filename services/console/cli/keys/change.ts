@@ -48,7 +48,7 @@ export const rollback = (domain: string, options: CommonOptions): Promise<void> 
 
 export async function resume(domain: string, options: CommonOptions): Promise<void> {
   await withStore(options, (store) => store['rotation-resume']({ domain }));
-  print(options, { domain }, () => `the keys of ${domain} go on`);
+  print(options, { domain }, () => `the keys of ${domain} are resumed`);
 }
 
 async function changeRotation(

@@ -36,8 +36,8 @@ export function afterCreation(key: KeyStatus): string {
   switch (key.publish) {
     case 'none':
       return key.activate
-        ? 'The domain is in no DNS: every node signs with it as soon as it has the key.'
-        : `The domain is in no DNS. "sealpost keys activate ${key.domain} ${key.selector}" lets it sign.`;
+        ? 'The domain is not in DNS: every node signs with it as soon as it has the key.'
+        : `The domain is not in DNS. "sealpost keys activate ${key.domain} ${key.selector}" lets it sign.`;
     case 'update':
       return `Sealpost publishes ${record.name} and ${proof}; ${then}.`;
     case 'cname':

@@ -44,7 +44,7 @@ async function unwrap(key: SigningKey, options: CommonOptions): Promise<KeyObjec
     const needed = describeNek({ name: key.wrapped.nek, fingerprint: key.wrapped.nekFingerprint });
     throw new SealpostError(
       'no-nek',
-      `key ${key.selector} of ${key.domain} is wrapped with NEK ${needed}, and credentials.nek has ${describeNeks(neks)} here: run this where that NEK is`,
+      `key ${key.selector} of ${key.domain} is wrapped with NEK ${needed}, and credentials.nek has ${describeNeks(neks)} on this machine: run this where that NEK is`,
     );
   }
   const privateKey = unwrapKey(nek, key, key.wrapped);

@@ -55,7 +55,7 @@ async function begun(store: CredentialStore, rotation: RotationStatus): Promise<
 
 function howToGoOn(domain: string): string {
   return [
-    'It goes on by itself, whatever becomes of this command.',
+    'It continues even if this command ends.',
     `see it:  sealpost keys watch ${domain}`,
     `stop it: sealpost keys freeze ${domain}`,
   ].join('\n');

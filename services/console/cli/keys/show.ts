@@ -30,7 +30,7 @@ const PUBLISHED_BY = {
   update: 'Sealpost, by an update of the zone',
   manual: 'you',
   cname: 'Sealpost, where the CNAME points to',
-  none: 'nobody: the domain is in no DNS',
+  none: 'nobody: the domain is not in DNS',
 } as const;
 
 function facts(key: KeyStatus, live: string[]): [string, string][] {

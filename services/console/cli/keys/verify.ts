@@ -66,6 +66,6 @@ function rows({ key, views, unproven }: Verified): string[][] {
   const all = [...seen, ...signers];
   if (all.length > 0) return all;
   return [
-    [...name, '-', '-', key.publish === 'none' ? 'every signer has it; the domain is in no DNS' : 'no node answered'],
+    [...name, '-', '-', key.publish === 'none' ? 'every signer has it; the domain is not in DNS' : 'no node answered'],
   ];
 }

@@ -48,7 +48,9 @@ export async function watchRotation(
   }
   view.end();
   const { domain } = first;
-  console.error(`The rotation goes on. See it: sealpost keys watch ${domain}; stop it: sealpost keys freeze ${domain}`);
+  console.error(
+    `The rotation continues. To watch it: sealpost keys watch ${domain}; to stop it: sealpost keys freeze ${domain}`,
+  );
   process.exitCode = INTERRUPTED;
 }
 

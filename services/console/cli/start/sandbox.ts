@@ -49,7 +49,7 @@ export function sandboxData(folder: string): Record<string, unknown> {
       { name: 'submissions', kind: 'submission', ...loopback, port: 2465, tls: 'implicit' },
     ],
     tls: { certificate: FILES.certificate, key: FILES.key },
-    // The domain is in no DNS: its keys sign without a proof.
+    // The domain is not in DNS: its keys sign without a proof.
     domains: [{ name: SANDBOX_USER.domain, local: true, signing: { mode: 'enforce' }, keys: { proof: 'none' } }],
     directory: { users: FILES.users },
     routes: [{ to: '*', via: 'capture' }],

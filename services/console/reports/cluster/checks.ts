@@ -30,8 +30,8 @@ export const CLUSTER_CHECKS: Record<string, Check> = {
             {
               severity: 'warning',
               about: `node ${member.node}`,
-              text: `has not the newest keys: ${keys.behind}`,
-              help: 'it catches up by itself when it reaches the others; "sealpost doctor" looks closer',
+              text: `does not have the newest keys: ${keys.behind}`,
+              help: 'it catches up by itself when it reaches the others; "sealpost doctor" says more',
             },
           ],
     ),
@@ -184,7 +184,7 @@ function twins({ processes }: ClusterFacts): Finding[] {
       .map((node) => ({
         severity: 'error',
         about: `node ${node}`,
-        text: `has more than one ${service}: two machines go by this name`,
+        text: `has more than one ${service}: two machines have this node.name`,
         help: 'give each its own node.name',
       }));
   });

@@ -51,7 +51,7 @@ export const KEY_CHECKS: Record<string, Check> = {
     keys.flatMap((checked) => {
       const { problem, domain } = checked.key;
       if (!problem?.permanent) return [];
-      const help = `put the cause right, then "sealpost keys resume ${domain}"`;
+      const help = `fix the cause, then "sealpost keys resume ${domain}"`;
       return [{ severity: 'error', about: keyName(checked), text: `stopped: ${problem.text}`, help }];
     }),
 
@@ -71,7 +71,7 @@ function slow({ keys, now }: Facts): Finding[] {
       (key.state === 'proven' && key.activate);
     if (!waits || key.problem?.permanent || now - key.since < STEP_MS) return [];
     const why = key.problem?.text ?? nextText(key);
-    const text = `is ${key.state} for ${formatDuration(now - key.since)}: ${why}`;
+    const text = `has been ${key.state} for ${formatDuration(now - key.since)}: ${why}`;
     const help = `"sealpost keys show ${keyArguments(checked)}" shows what it waits for`;
     return [{ severity: 'warning', about: keyName(checked), text, help }];
   });
@@ -99,11 +99,11 @@ function stopped({ domain, state, waiting: why }: RotationStatus): Finding[] {
   const because = why === undefined ? '' : `: ${why}`;
   const resume = `"sealpost keys resume ${domain}"`;
   if (state === 'stopped') {
-    const help = `put the cause right, then ${resume}; or take it back, "sealpost keys rollback ${domain}"`;
+    const help = `fix the cause, then ${resume}; or take it back, "sealpost keys rollback ${domain}"`;
     return [{ severity: 'error', about, text: `stopped${because}`, help }];
   }
   if (state !== 'frozen') return [];
-  return [{ severity: 'warning', about, text: why ?? 'is frozen', help: `${resume} lets it go on` }];
+  return [{ severity: 'warning', about, text: why ?? 'is frozen', help: `${resume} continues it` }];
 }
 
 function waiting(rotation: RotationStatus, now: number): Finding[] {
@@ -111,7 +111,7 @@ function waiting(rotation: RotationStatus, now: number): Finding[] {
   // Two keys that sign side by side were asked to take their time.
   const sideBySide = rotation.sideBySideUntil !== undefined && now < rotation.sideBySideUntil;
   if (state !== 'running' || sideBySide || now - started < DAY_MS) return [];
-  const text = `runs for ${formatDuration(now - started)}: ${why ?? 'it is not known what it waits for'}`;
+  const text = `has been running for ${formatDuration(now - started)}: ${why ?? 'it is not known what it waits for'}`;
   const help = `"sealpost keys watch ${domain}" shows how it goes`;
   return [{ severity: 'warning', about: `rotation of ${domain}`, text, help }];
 }

@@ -91,7 +91,7 @@ export function rotationText(rotation: RotationStatus): string {
   const how = {
     running: both === undefined ? running : `every node has switched; both sign until ${formatTime(both)}`,
     frozen: `frozen: "sealpost keys resume ${domain}" lets it go on`,
-    stopped: `stopped: when the cause is put right, "sealpost keys resume ${domain}"`,
+    stopped: `stopped: when the cause is fixed, "sealpost keys resume ${domain}"`,
     done: 'done',
     'rolled-back': 'rolled back',
   }[state];

@@ -115,7 +115,7 @@ test('a store without a NEK begins with the one that is configured; of several i
   await writeFile(join(store.folder, 'nek.key'), generateNek('edge'));
   assert.match(
     (await run()).stderr,
-    /the store wraps keys with NEK edge \(\w+\), and credentials\.nek has edge \(\w+\) here/,
+    /the store wraps keys with NEK edge \(\w+\), and credentials\.nek has edge \(\w+\) on this machine/,
   );
   assert.equal(store.calls.filter((c) => c.operation === 'key-import').length, 1);
 });

@@ -148,7 +148,7 @@ test('a wrong record of a signing key is logged when it begins and when it ends'
   assert.equal(lines().length, before);
 });
 
-test('a key that is in no DNS is not looked at', async () => {
+test('a key that is not in DNS is not looked at', async () => {
   const key = { ...keyOf('s1'), publication: NONE };
   await using state = await setUp([key]);
   await assert.rejects(

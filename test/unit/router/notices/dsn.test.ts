@@ -103,6 +103,15 @@ for (const [what, given, expected] of [
   });
 }
 
+test('a long answer of a peer is cut, and the notice stays ASCII', () => {
+  const text = `5.1.1 ${'word '.repeat(300)}`;
+  const { text: notice } = dsn({
+    status: { state: 'failed', outcome: { at: NOW, host: 'mx.peer.example', reply: reply(550, '5.1.1', text) } },
+  });
+  assert.match(notice, /[word ]\.\.\./);
+  assert.match(notice, /^[\x00-\x7f]*$/);
+});
+
 test('what the fields of a recipient say (RFC 3464 §2.3)', () => {
   const { fields } = dsn({
     recipient: { orcpt: 'rfc822;Bob@Old.example', original: 'info@x' },

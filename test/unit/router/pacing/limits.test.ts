@@ -55,6 +55,6 @@ test('a limit in words', () => {
   const limit = { to: 'x', messages: { count: 1000, per: 3_600_000 }, connections: 9 };
   assert.equal(
     describeLimit('x.example', limit, 1 / 3),
-    'x.example: 1000/h, 333/h of it here; 9 at once, 3 of them here',
+    'x.example: 1000/h, 333/h on this node; 9 concurrent, 3 on this node',
   );
 });

@@ -73,7 +73,7 @@ test('a burst goes evenly: one immediately, then at the rate; what waits says fo
   await using site = setUp([{ to: 'x.example', messages: '50/s', connections: 20 }]);
   site.submit('x.example', 'x.example', 30);
   assert.equal(site.inner.jobs.length, 1);
-  assert.equal(site.pacer.waitsFor('x.example'), 'x.example: 50/s, 50/s of it here; 20 at once, 20 of them here');
+  assert.equal(site.pacer.waitsFor('x.example'), 'x.example: 50/s, 50/s on this node; 20 concurrent, 20 on this node');
   assert.equal(site.pacer.waitsFor('y.example'), undefined);
   const { times } = site.inner;
   await waitFor(

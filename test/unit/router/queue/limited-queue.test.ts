@@ -43,7 +43,7 @@ test('three hundred wait for one an hour, and take no place from others', async 
 
   const { entry } = await router.show(ids[299] ?? '');
   assert.equal(entry.recipients[0]?.status.state, 'waiting');
-  assert.match(entry.recipients[0]?.limit ?? '', /^slow\.example: 1\/h, 1\/h of it here$/);
+  assert.match(entry.recipients[0]?.limit ?? '', /^slow\.example: 1\/h, 1\/h on this node$/);
 
   await deliver(router, 81);
   assert.equal(router.delivery.jobs.length, 0, 'the hour has only begun');

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { startNatsServer } from '#test/kit/bus/nats-server.ts';
 import { sealpost } from '#test/kit/command.ts';
-import { freePort } from '#test/kit/free-port.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { Load } from '#test/kit/smtp/load.ts';
@@ -15,8 +16,10 @@ test('cluster drain: the queue goes to another node and the process ends with su
 }, async () => {
   await using nats = await startNatsServer({ jetStream: true });
   const nek = generateNek('drain');
-  // Nobody listens there: mail stays in the queue.
-  const sink = await freePort();
+  // A next hop that hangs up: mail stays in the queue. The port is held, or another test's server could take the mail.
+  await using nextHop = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+  await once(nextHop, 'listening');
+  const { port: sink } = nextHop.address() as AddressInfo;
   const config = `bus: { servers: ["${nats.url}"] }`;
   await using one = await SealpostNode.create({ name: 'edge-1', nek, sink, config });
   await using two = await SealpostNode.create({ name: 'edge-2', nek, sink, config });

@@ -26,7 +26,7 @@ for (const [what, own, words] of [
       /^s1\._domainkey\.example\.com\. IN CNAME s1\.example\.com\.keys/m,
     ],
   ],
-  ['in no DNS', { publish: 'none' }, [/in no DNS: every node signs/]],
+  ['in no DNS', { publish: 'none' }, [/not in DNS: every node signs/]],
 ] as [string, Partial<KeyStatus>, RegExp[]][]) {
   test(`a key that is published ${what}: create says what happens next`, async () => {
     await using store = await fakeStore({ 'key-create': () => keyStatus({ state: 'created', ...own }) });
@@ -118,6 +118,6 @@ test('a private key goes to a new file of its owner, opened here with the NEK; n
   wrapped = { ...wrapped, nekFingerprint: '0000000000000000' };
   assert.match(
     (await run('--out', 'other.pem')).stderr,
-    /is wrapped with NEK edge \(0000000000000000\), and credentials\.nek has edge \([0-9a-f]{16}\) here/,
+    /is wrapped with NEK edge \(0000000000000000\), and credentials\.nek has edge \([0-9a-f]{16}\) on this machine/,
   );
 });

@@ -148,7 +148,7 @@ for (const [command, operation, more] of [
     });
     const alone = await store.run('keys', command, 'example.com', 's1');
     assert.equal(alone.code, 2);
-    assert.match(alone.stderr, /There is no terminal to ask on: say --yes/);
+    assert.match(alone.stderr, /There is no terminal to ask on: use --yes/);
     const no = await onTerminal(store.folder, `keys ${command} example.com s1`.split(' '), 'n\n');
     assert.match(no.output, /Go on\? \[y\/N\][\s\S]*nothing was changed/);
     assert.equal(no.code, 1);
@@ -178,7 +178,7 @@ for (const [args, operation, request, words] of [
     /^rotation of example\.com/,
   ],
   ['rollback example.com', 'rotation-rollback', { domain: 'example.com' }, /^rotation of example\.com/],
-  ['resume example.com', 'rotation-resume', { domain: 'example.com' }, /^the keys of example\.com go on/],
+  ['resume example.com', 'rotation-resume', { domain: 'example.com' }, /^the keys of example\.com are resumed/],
   [
     'schedule example.com --every 90d --at 04:30 --zone Europe/Berlin --parallel',
     'schedule-set',

@@ -29,11 +29,7 @@ async function rotating(end: 'done' | 'stopped' | 'rolled-back') {
 
 for (const [end, code, words] of [
   ['done', 0, /^rotation of example\.com \(s1 → s2\): done$/],
-  [
-    'stopped',
-    1,
-    /stopped: when the cause is put right, "sealpost keys resume example\.com"; its record is missing at ns2/,
-  ],
+  ['stopped', 1, /stopped: when the cause is fixed, "sealpost keys resume example\.com"; its record is missing at ns2/],
   ['rolled-back', 1, /rolled back$/],
 ] as const) {
   test(`a rotation is watched step by step until it is ${end}`, async () => {
@@ -104,7 +100,7 @@ test('Control-C ends the watching, not the rotation', async () => {
   await program.waitForOutput(/s2 is replicated; its record is missing/);
   program.signal('SIGINT');
   assert.equal(await program.ended(), 130);
-  assert.match(program.output, /The rotation goes on\. See it: sealpost keys watch example\.com/);
+  assert.match(program.output, /The rotation continues\. To watch it: sealpost keys watch example\.com/);
   assert.ok(store.calls.every((c) => c.operation === 'rotation-show'));
 });
 

@@ -60,7 +60,7 @@ for (const [what, text, words] of [
   ['two keys', pem(RSA) + pem(ED25519), /holds 2 private keys/],
   ['a public key', publicPem(RSA), /holds a public key, not a private key/],
   ['the DNS record beside the key', 'mail._domainkey IN TXT ( "v=DKIM1; k=rsa; p=AAAA" )', /holds a DNS record/],
-  ['a key that is cut off', pem(RSA).slice(0, 800), /is damaged: between its BEGIN and END/],
+  ['a key that is cut off', pem(RSA).slice(0, 800), /is damaged: there is no key between its BEGIN and END/],
   ['a key whose parts are of two keys', mixed(), /is damaged: what it signs does not verify|cannot sign/],
   ['an Ed25519 key with another’s public half', Buffer.concat([seed, seed]).toString('base64'), /two halves/],
   ['an elliptic curve key', pem(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey), /is a key of type ec/],

@@ -176,7 +176,7 @@ testChecks({ ...DNS_CHECKS, ...KEY_CHECKS }, [
     'key-slow',
     'warning',
     's1 of example.com',
-    /is created for 11m: waits until every node/,
+    /has been created for 11m: waits until every node/,
   ],
   [
     '… and says why',
@@ -192,7 +192,7 @@ testChecks({ ...DNS_CHECKS, ...KEY_CHECKS }, [
     'key-slow',
     'warning',
     's1 of example.com',
-    /is replicated for 2d: no answer/,
+    /has been replicated for 2d: no answer/,
   ],
   [
     'signers cannot use a key',
@@ -236,7 +236,7 @@ testChecks({ ...DNS_CHECKS, ...KEY_CHECKS }, [
     'rotation-stopped',
     'warning',
     'rotation of example.com',
-    /frozen by edge-1\..*lets it go on/,
+    /frozen by edge-1\..*continues it/,
   ],
   [
     'a rotation runs for days',
@@ -244,6 +244,6 @@ testChecks({ ...DNS_CHECKS, ...KEY_CHECKS }, [
     'rotation-slow',
     'warning',
     'rotation of example.com',
-    /runs for 2d: its record is missing/,
+    /has been running for 2d: its record is missing/,
   ],
 ]);
