@@ -12,7 +12,7 @@ const POLL_MS = 1000;
  *
  * - made: what the files are like is known; changes count from now on.
  * - started: events of their folders and a poll say when to look. A file that is another one, longer, later, gone or there
- *   again is a change; when all have been the same for a moment, `changed` is called. A change during a call leads to
+ *   again is a change; when all have been the same for a moment (`quietMs`), `changed` is called. A change during a call leads to
  *   another call after it.
  * - closed: nothing is called any more.
  *
@@ -23,6 +23,7 @@ const POLL_MS = 1000;
 export class FileWatch {
   readonly #files: readonly string[];
   readonly #changed: () => void | Promise<void>;
+  readonly #quietMs: number;
   /** The versions that were reported last, and those that were seen last. */
   #reported: string;
   #seen: string;
@@ -33,10 +34,14 @@ export class FileWatch {
   #work: Promise<void> = Promise.resolve();
   #closed = false;
 
-  /** `changed` must not fail. */
-  constructor(files: readonly string[], changed: () => void | Promise<void>) {
+  /**
+   * `changed` must not fail. `quietMs`: 0 where a change must count immediately and a half-written file does no harm: it is
+   * refused, and its next change is another call.
+   */
+  constructor(files: readonly string[], changed: () => void | Promise<void>, quietMs: number = QUIET_MS) {
     this.#files = files;
     this.#changed = changed;
+    this.#quietMs = quietMs;
     this.#reported = files.map(versionNow).join();
     this.#seen = this.#reported;
   }
@@ -73,14 +78,14 @@ export class FileWatch {
     if (this.#closed) return;
     this.#next ??= setTimeout(() => {
       this.#work = this.#work.then(() => this.#look());
-    }, QUIET_MS).unref();
+    }, this.#quietMs).unref();
   };
 
   async #look(): Promise<void> {
     this.#next = undefined;
     const versions = (await Promise.all(this.#files.map(versionOf))).join();
     if (this.#closed || versions === this.#reported) return;
-    if (versions !== this.#seen) {
+    if (versions !== this.#seen && this.#quietMs > 0) {
       this.#seen = versions;
       this.#lookSoon();
       return;

@@ -23,7 +23,8 @@ export class DirectoryFile {
   constructor(file: string, log: Logger) {
     this.#file = file;
     this.#log = log;
-    this.#watch = new FileWatch([file], () => this.#reload());
+    // A user who was added a moment ago logs in.
+    this.#watch = new FileWatch([file], () => this.#reload(), 0);
   }
 
   /** The last good version; undefined while there was none. */

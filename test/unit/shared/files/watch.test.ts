@@ -135,3 +135,18 @@ test('a change during a call leads to another one, after it; closing waits for t
   await sleep(NOTICED_MS);
   assert.equal(at.calls(), 2);
 });
+
+test('where a change must count immediately, it is reported before a watch that waits has seen the files quiet', async () => {
+  await using dir = await tempDir('watch');
+  const file = join(dir.path, 'file');
+  await writeFile(file, 'old');
+  const order: string[] = [];
+  const waits = new FileWatch([file], () => void order.push('waits')).start();
+  const immediate = new FileWatch([file], () => void order.push('immediate'), 0).start();
+  await writeFile(`${file}.new`, 'new');
+  await rename(`${file}.new`, file);
+  await waitFor(() => order.length === 2, { what: 'both calls' });
+  assert.deepEqual(order, ['immediate', 'waits']);
+  await immediate.close();
+  await waits.close();
+});
