@@ -20,14 +20,11 @@ import { ownAddress } from './sender/own-address.ts';
 /**
  * Every check of policy, in the order in which they run.
  *
- * A check is a pure function of the facts of its phase (`facts.ts`). It refuses, accepts for good, or goes on to the next
- * check; what it found becomes its part of the verdict's `why`. Where all go on, the phase accepts.
+ * A check is a pure function of the facts of its phase (`facts.ts`). It refuses, or goes on to the next check; what it found
+ * becomes its part of the verdict's `why`. A phase accepts only when every check was asked and went on, with what they made
+ * of `accepted`. So a check may stand anywhere in the list, and sees in `accepted` what those before it found.
  *
- * A phase accepts when its last check was asked; where something can be accepted only by a check (a recipient, a user), the
- * last one does it. So a new check may stand anywhere in the list, and sees in `accepted` what those before it found.
- *
- * To add one: a file in the folder of its phase (for relaying, `relay/`) that exports a `PolicyCheck<'…'>`, and its name in
- * a row of the table. A fact that it needs and that is not in `PolicyFacts` yet is gathered before the checks run, by
+ * To add one: a file in the folder of its phase that exports a `PolicyCheck<'…'>`, and its name in a row of the table. A fact that it needs and that is not in `PolicyFacts` yet is gathered before the checks run, by
  * `service.ts` and the functions in `facts.ts`; whatever waits for DNS or a hash waits there. A check that adds to an
  * accepted message goes on with `{ ...accepted, prepend: [...accepted.prepend, field] }` or `{ ...accepted, junk: true }`.
  *
@@ -44,7 +41,7 @@ export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   message: [messageSize, hopCount, author, traceField, submissionFields, origin],
 };
 
-/** What a phase accepts with unless a check changes it; undefined: nothing is accepted unless a check accepts it. */
+/** What a phase accepts with unless a check changes it; undefined: nothing is accepted unless a check says what. */
 const START: Readonly<Accepted> = {
   connect: { name: null, nameFailed: false, scope: 'external' },
   authenticate: undefined,
@@ -61,21 +58,10 @@ export function decide<P extends Phase>(phase: P, facts: PolicyFacts[P]): Policy
   for (const check of checks) {
     const step = check(facts, accepted);
     why.push(...step.why);
-    switch (step.action) {
-      case 'reject':
-      case 'defer':
-        return { ...step, why };
-      case 'accept':
-        return acceptance(step.accepted, why);
-      case 'go-on':
-        accepted = step.accepted ?? accepted;
-    }
+    if (step.action !== 'go-on') return { ...step, why };
+    accepted = step.accepted ?? accepted;
   }
   if (accepted === undefined) throw new Error(`no check of the phase ${phase} accepted or refused`);
-  return acceptance(accepted, why);
-}
-
-function acceptance<P extends Phase>(accepted: NonNullable<Accepted[P]>, why: string[]): PolicyVerdict<P> {
   // The compiler does not see that a spread of this phase's type is of this phase's type.
   return { action: 'accept', ...accepted, why } as PolicyVerdict<P>;
 }

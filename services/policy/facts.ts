@@ -72,7 +72,7 @@ export type PolicyFacts = {
   };
 };
 
-/** What an accepting verdict of a phase says. `| undefined`: nothing is accepted unless a check accepts it. */
+/** What an accepting verdict of a phase says. `| undefined`: nothing is accepted unless a check says what. */
 export type Accepted = {
   connect: { name: string | null; nameFailed: boolean; scope: 'internal' | 'external' };
   authenticate: { user: string } | undefined;

@@ -6,22 +6,15 @@ import type { Refusal } from './contract.ts';
  *
  * - go-on: nothing against it; the next check is asked. `accepted`, where there is one, replaces what the phase will
  *   accept with.
- * - accept, reject, defer: the verdict; no other check is asked.
+ * - reject, defer: the verdict; no other check is asked.
  */
-export type Step<Accepted> =
-  | { action: 'go-on'; accepted?: Accepted; why: string[] }
-  | { action: 'accept'; accepted: NonNullable<Accepted>; why: string[] }
-  | Refusal;
+export type Step<Accepted> = { action: 'go-on'; accepted?: Accepted; why: string[] } | Refusal;
 
 type Rejected = Extract<Refusal, { action: 'reject' }>;
 type Deferred = Extract<Refusal, { action: 'defer' }>;
 
 export function goOn<Accepted>(why: string[] = [], accepted?: Accepted): Step<Accepted> {
   return accepted === undefined ? { action: 'go-on', why } : { action: 'go-on', accepted, why };
-}
-
-export function accept<Accepted>(accepted: NonNullable<Accepted>, why: string[] = []): Step<Accepted> {
-  return { action: 'accept', accepted, why };
 }
 
 /** Permanent: the code is 5xx. `enhanced` is the RFC 3463 code. */

@@ -1,3 +1,4 @@
+import { effectiveAuth } from '#cluster/config/rules/rules.ts';
 import type { CommandSession } from './handler.ts';
 
 /** What a session may use as it stands: EHLO advertises it, and the commands themselves keep to it. */
@@ -15,8 +16,7 @@ export function tlsOffer({ listener, secure, connection }: Asked): 'offered' | '
  * AUTH then answers as if it did not exist (DOMINO A2). 538 is what RFC 4954 §6 keeps for history only.
  */
 export function authOffer(session: Asked): 'offered' | 'none' | 'tls-first' {
-  const { auth, kind } = session.listener;
-  const setting = auth ?? (kind === 'submission' ? 'tls' : 'off');
+  const setting = effectiveAuth(session.listener);
   if (setting === 'off') return 'none';
   if (setting === 'always' || session.secure) return 'offered';
   // There is a way to TLS: 530 tells the client to take it. Without one the command does not exist on this listener.

@@ -1,6 +1,6 @@
 import { printable } from '#shared/text.ts';
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
-import { accept, defer, goOn, reject } from '../verdict.ts';
+import { defer, goOn, reject } from '../verdict.ts';
 
 /** The checks of AUTH PLAIN and LOGIN (RFC 4954) against the users file. */
 
@@ -13,7 +13,7 @@ export const passwordChecked: PolicyCheck<'authenticate'> = ({ password }) =>
 export const credentials: PolicyCheck<'authenticate'> = (facts) => {
   const { user, account, password } = facts;
   if (account !== undefined && password === 'right') {
-    return accept({ user: account.name }, [`user ${account.name}: password is right`]);
+    return goOn([`user ${account.name}: password is right`], { user: account.name });
   }
   // RFC 4954 §6: the reply does not tell which of the two was wrong.
   const why = [`user ${printable(user)}: ${whatIsWrong(facts)}`];

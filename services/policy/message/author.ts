@@ -5,7 +5,7 @@ import { notPermitted } from '../sender/own-address.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 import { isSubmitted } from './submission-fields.ts';
 
-/** One From field (RFC 5322 §3.6); for a user, Sender, or From where there is none, must be his (DOMINO A4). */
+/** One From field (RFC 5322 §3.6); for a user, Sender, or From where there is none, must be an address of the user (DOMINO A4). */
 export const author: PolicyCheck<'message'> = ({ session, fields, directory }) => {
   const { user } = session;
   const from = fields.get('from') ?? [];

@@ -13,7 +13,7 @@ export const submissionFields: PolicyCheck<'message'> = ({ session, fields, queu
   return goOn(['missing Date or Message-ID added'], { ...accepted, prepend: [...accepted.prepend, ...added] });
 };
 
-/** Mail of a user, on whatever listener he logged in. */
+/** Mail of an authenticated user on any listener, or of a submission listener. */
 export function isSubmitted(session: SessionFacts): boolean {
   return session.kind === 'submission' || session.user !== undefined;
 }

@@ -1,10 +1,10 @@
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
-import { accept, goOn } from '../verdict.ts';
+import { goOn } from '../verdict.ts';
 
 /** Where no check before it knows where the mail goes, it goes to the address that RCPT named. */
 export const asNamed: PolicyCheck<'recipient'> = (facts, accepted) =>
-  accepted === undefined ? accept({ recipients: recipientsAt([facts.address], facts) }) : goOn();
+  goOn([], accepted ?? { recipients: recipientsAt([facts.address], facts) });
 
 /** The recipients that RCPT stands for; DSN parameters go with each of them (RFC 3461 §5.2.7). */
 export function recipientsAt(
