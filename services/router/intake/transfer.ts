@@ -60,7 +60,8 @@ export function toMessage(
   request: Commit,
   bytes: Uint8Array,
 ): { message: Message; last: StoreOperation[]; body: Buffer | undefined } {
-  const { queueId, envelope, origin, trace, arrived, written } = transfer;
+  const { queueId, origin, trace, arrived, written } = transfer;
+  const envelope = request.originating ? transfer.envelope : withoutReportsToStrangers(transfer.envelope);
   const last: StoreOperation[] = [];
   let body: Buffer | undefined;
   if (written.length > 0) last.push({ type: 'del', key: keys.transfer(queueId) });
@@ -88,6 +89,21 @@ export function toMessage(
   };
   const recipients = envelope.recipients.map((recipient) => ({ recipient, status: { state: 'waiting' as const } }));
   return { message: loadedMessage(queueId, record, recipients), last, body };
+}
+
+/**
+ * The envelope of a client that is not trusted. Its reverse-path may be forged: a success report, and all of a message in
+ * a failure report, would let it send mail of ours, and a body of its choice, to anybody. Failures are reported all the
+ * same (RFC 5321 §6.1), with the header alone.
+ */
+function withoutReportsToStrangers(envelope: Envelope): Envelope {
+  const recipients = envelope.recipients.map((recipient) => {
+    if (recipient.notify?.includes('SUCCESS') !== true) return recipient;
+    const notify = recipient.notify.filter((kind) => kind !== 'SUCCESS');
+    // Asked for success alone, it wants to hear of nothing else (RFC 3461 §4.1).
+    return { ...recipient, notify: notify.length > 0 ? notify : ['NEVER' as const] };
+  });
+  return { ...envelope, recipients, ret: envelope.ret === 'FULL' ? 'HDRS' : envelope.ret };
 }
 
 /** What deletes every record that a transfer may have left. */

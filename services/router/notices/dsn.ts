@@ -1,15 +1,22 @@
+import { needsSmtpUtf8 } from '#shared/address/address.ts';
 import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
 import { fieldValue, foldField, rfc5322Date, splitHeader } from '#shared/header.ts';
 import { newId } from '#shared/ids.ts';
 import { formatReply, type Reply } from '#shared/reply.ts';
 import { oneLine } from '#shared/text.ts';
+import { quotedPrintable } from '../delivery/seven-bit/encoders.ts';
 import type { MessageRecord } from '../store/records.ts';
 import type { NoticeKind, StatusChange } from './notices.ts';
+import { hasShortLines, isAscii, isSevenBit, quote } from './quotation.ts';
 
 /**
  * Delivery status notifications: multipart/report (RFC 6522) of a text for people, a message/delivery-status for
  * programs (RFC 3464), and the original's header or the original itself; in their international forms where the
  * sender declared SMTPUTF8 (RFC 6533). Pure but for the boundary.
+ *
+ * A notice has the null reverse-path: one that a next hop refuses is lost in silence. So it is 7-bit whatever it quotes,
+ * and what is not ASCII is in quoted-printable. Only where the address of the sender needs SMTPUTF8, which comes with
+ * 8BITMIME (RFC 6531 §3.1), is it 8-bit.
  *
  * All texts for people stand in this file. Header fields go out as they are written here: a subject that is not ASCII would
  * have to be encoded (RFC 2047).
@@ -30,7 +37,7 @@ export type NoticeFacts = {
 };
 
 const CRLF = '\r\n';
-/** Of the words of others: a line has at most 998 characters (RFC 5322 §2.1.1). */
+/** Of the words of others. */
 const LONGEST_TEXT = 900;
 
 const SUBJECTS: Record<NoticeKind, string> = {
@@ -43,8 +50,11 @@ const SUBJECTS: Record<NoticeKind, string> = {
 export function buildDsn(queueId: string, facts: NoticeFacts): { bytes: Buffer; headerBytes: number } {
   const { about, kind, hostname, now } = facts;
   const boundary = `=_${newId(24)}`;
-  const parts = [textPart(facts), statusPart(facts), ...originalPart(facts)];
-  const eightBit = parts.some((p) => !isAscii(p.content));
+  const quoted = quote(about.record, kind, facts.original);
+  const eightBit = needsSmtpUtf8(about.record.reversePath);
+  const parts = [textPart(facts), statusPart(facts), ...(quoted === undefined ? [] : [quoted])].map((part) =>
+    encoded(part, eightBit),
+  );
   const header = [
     `Date: ${rfc5322Date(now)}`,
     `From: Mail Delivery System <MAILER-DAEMON@${hostname}>`,
@@ -56,19 +66,18 @@ export function buildDsn(queueId: string, facts: NoticeFacts): { bytes: Buffer; 
     'Auto-Submitted: auto-replied',
     'MIME-Version: 1.0',
     `Content-Type: multipart/report; report-type=delivery-status;${CRLF}\tboundary="${boundary}"`,
-    ...(eightBit ? ['Content-Transfer-Encoding: 8bit'] : []),
+    ...(parts.some(({ encoding }) => encoding === '8bit') ? ['Content-Transfer-Encoding: 8bit'] : []),
     '',
     '',
   ].join(CRLF);
   const body: Buffer[] = [Buffer.from(`This is a MIME-encapsulated message.${CRLF}${CRLF}`)];
-  for (const part of parts) {
-    const encoding = isAscii(part.content) ? '' : `${CRLF}Content-Transfer-Encoding: 8bit`;
+  for (const { description, type, encoding, content } of parts) {
+    const transfer = encoding === '7bit' ? '' : `${CRLF}Content-Transfer-Encoding: ${encoding}`;
     body.push(
       Buffer.from(
-        `--${boundary}${CRLF}Content-Description: ${part.description}${CRLF}` +
-          `Content-Type: ${part.type}${encoding}${CRLF}${CRLF}`,
+        `--${boundary}${CRLF}Content-Description: ${description}${CRLF}Content-Type: ${type}${transfer}${CRLF}${CRLF}`,
       ),
-      part.content,
+      content,
       Buffer.from(CRLF),
     );
   }
@@ -78,6 +87,13 @@ export function buildDsn(queueId: string, facts: NoticeFacts): { bytes: Buffer; 
 }
 
 type Part = { description: string; type: string; content: Buffer };
+type EncodedPart = Part & { encoding: '7bit' | '8bit' | 'quoted-printable' };
+
+function encoded(part: Part, eightBit: boolean): EncodedPart {
+  if (isSevenBit(part.content)) return { ...part, encoding: '7bit' };
+  if (eightBit && hasShortLines(part.content)) return { ...part, encoding: '8bit' };
+  return { ...part, encoding: 'quoted-printable', content: quotedPrintable(part.content) };
+}
 
 const OPENINGS: Record<NoticeKind, string[]> = {
   failed: ['Your message could not be delivered to the recipients below.', 'It will not be tried again.'],
@@ -185,25 +201,6 @@ function typedAddress(text: string, international: boolean): string {
   return `utf-8; ${address.replace(/[^\x21-\x7e]|[\\+=]/gu, escaped)}`;
 }
 
-/** RFC 6522 §3: the third part is optional; RFC 3461 §4.3: RET speaks of failures alone. */
-function originalPart({ kind, about, original }: NoticeFacts): Part[] {
-  const { facts, ret, smtpUtf8 } = about.record;
-  if (original === undefined) return [];
-  const full = kind === 'failed' && ret === 'FULL' && original.length === facts.size;
-  const content = full ? original : withoutEmptyLine(original.subarray(0, facts.headerBytes));
-  // RFC 6533 §6.3: a header in UTF-8 is of type global; raw octets of undeclared mail stay what they were.
-  const global = smtpUtf8 && facts.eightBitHeader;
-  if (full)
-    return [{ description: 'Undelivered message', type: global ? 'message/global' : 'message/rfc822', content }];
-  const type = global ? 'message/global-headers' : 'text/rfc822-headers';
-  return [{ description: 'Message header', type, content }];
-}
-
-function withoutEmptyLine(header: Buffer): Buffer {
-  const end = header.length - 4;
-  return end >= 0 && header.toString('latin1', end) === '\r\n\r\n' ? header.subarray(0, end + 2) : header;
-}
-
 /** The notice belongs to the thread of the message that it is about (RFC 5322 §3.6.4). */
 function references(original: Buffer | undefined): string[] {
   if (original === undefined) return [];
@@ -216,14 +213,7 @@ function outcomeOf(status: RecipientStatus): Outcome | undefined {
   return status.state === 'waiting' ? undefined : status.outcome;
 }
 
-/**
- * Words of others inside a field or a line of text. Where they are cut stands `...`: a character that is not ASCII would
- * make an 8-bit notice of a 7-bit one, which not every next hop takes.
- */
+/** Words of others inside a field or a line of text. Where they are cut stands `...`: a plain report stays plain. */
 function clean(text: string): string {
   return text.length > LONGEST_TEXT ? `${oneLine(text, LONGEST_TEXT).slice(0, -1)}...` : oneLine(text, LONGEST_TEXT);
-}
-
-function isAscii(value: string | Uint8Array): boolean {
-  return typeof value === 'string' ? /^[\x00-\x7f]*$/.test(value) : value.every((byte) => byte < 128);
 }

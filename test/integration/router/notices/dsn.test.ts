@@ -50,7 +50,7 @@ for (const ret of ['FULL', 'HDRS'] as const) {
       { address: 'bob@peer.example', orcpt: 'rfc822;Bob@Old.example' },
       { address: 'carol@peer.example', original: 'info@sender.example' },
     ];
-    await router.send({ envelope: envelope(recipients, { ret, envid: 'QQ+1' }) });
+    await router.send({ envelope: envelope(recipients, { ret, envid: 'QQ+1' }), originating: true });
     await (await router.delivery.next()).end('failed', reply(550, '5.7.1', LONG));
     const given = await router.delivery.next();
     const report = parse(await given.content());

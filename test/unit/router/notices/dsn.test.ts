@@ -183,9 +183,18 @@ test('the original comes back as asked: its header, all of it, or not at all whe
   assert.match(part(dsn({ original: null }).text), /^Content-Type: message\/delivery-status/);
 });
 
+/** The bytes of a text in quoted-printable. */
+const decoded = (text: string): string =>
+  Buffer.from(
+    text
+      .replace(/=\r\n/g, '')
+      .replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+    'latin1',
+  ).toString();
+
 test('addresses beyond ASCII: raw where the sender declared SMTPUTF8, escaped elsewhere (RFC 6533)', () => {
   const recipient = { address: 'bø+b@peer.example', orcpt: 'rfc822;bø@x.example' };
-  const international = dsn({ recipient, record: { smtpUtf8: true } });
+  const international = dsn({ recipient, record: { reversePath: 'ål@sender.example', smtpUtf8: true } });
   assert.match(international.text, /Content-Type: message\/global-delivery-status\r\nContent-Transfer-Encoding: 8bit/);
   assert.deepEqual(international.fields('Final-Recipient'), ['utf-8; bø+b@peer.example']);
   assert.deepEqual(international.fields('Original-Recipient'), ['utf-8; bø@x.example']);
@@ -201,14 +210,58 @@ test('addresses beyond ASCII: raw where the sender declared SMTPUTF8, escaped el
 
 test('a header in UTF-8 comes back as what it is', () => {
   const original = 'Subject: Grüße\r\n\r\n';
-  const declared = dsn({ original, eightBitHeader: true, record: { smtpUtf8: true } });
+  const declared = dsn({
+    original,
+    eightBitHeader: true,
+    record: { reversePath: 'ål@sender.example', smtpUtf8: true },
+  });
   assert.match(
     declared.text,
     /Content-Type: message\/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: Grüße/,
   );
   assert.match(declared.head, /^Content-Transfer-Encoding: 8bit\r$/m);
-  assert.match(
-    dsn({ original, eightBitHeader: true }).text,
-    /Content-Type: text\/rfc822-headers\r\nContent-Transfer-Encoding: 8bit/,
-  );
+});
+
+for (const [what, given] of [
+  ['a raw header', { original: 'Subject: Grüße\r\n\r\n', eightBitHeader: true }],
+  [
+    'a raw header of declared mail',
+    { original: 'Subject: Grüße\r\n\r\n', eightBitHeader: true, record: { smtpUtf8: true } },
+  ],
+  ['all of an 8-bit message', { original: 'Subject: a\r\n\r\nGrüße\r\n', record: { ret: 'FULL' } }],
+  ['an address', { recipient: { address: 'bø@peer.example' }, record: { smtpUtf8: true } }],
+  [
+    'the words of a peer',
+    { status: { state: 'failed', outcome: { at: NOW, reply: reply(550, '5.1.1', 'für Sie gesperrt') } } },
+  ],
+  ['a line that is too long', { original: `Subject: ${'x'.repeat(1500)}\r\n\r\n` }],
+] as const satisfies readonly (readonly [string, Given])[]) {
+  test(`a notice that quotes ${what} is 7-bit, so that no next hop refuses it`, () => {
+    const { text } = dsn(given);
+    assert.match(text, /^[\x00-\x7f]*$/);
+    assert.ok(text.split('\r\n').every((line) => line.length <= 998));
+  });
+}
+
+test('what a notice quotes in quoted-printable can be read', () => {
+  const status: RecipientStatus = {
+    state: 'failed',
+    outcome: { at: NOW, host: 'a.example', reply: reply(550, '5.1.1', 'für Sie gesperrt') },
+  };
+  const { text } = dsn({ status, original: 'Subject: Grüße \r\nX: 1 = 1\r\n\r\n', eightBitHeader: true });
+  assert.match(text, /charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n/);
+  assert.match(decoded(text), /für Sie gesperrt/);
+  assert.match(text, /Content-Type: text\/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n/);
+  assert.match(decoded(text), /Subject: Grüße \r\nX: 1 = 1\r\n/);
+});
+
+test('a long header of a stranger is not quoted beyond 10 KB, and what identifies the message is', () => {
+  const noise = Array.from({ length: 3000 }, (_, n) => `X-Noise-${n}: ${'n'.repeat(60)}\r\n`).join('');
+  const huge = `X-Huge: ${'\r\n\thuge'.repeat(3000)}\r\n`;
+  const { text } = dsn({ original: `${huge}${noise}Message-ID: <1@sender.example>\r\nSubject: Hi\r\n\r\nBody\r\n` });
+  assert.ok(text.length < 12 * 1024, `${text.length} bytes`);
+  assert.match(text, /Content-Description: Message header, shortened\r\n/);
+  assert.match(text, /^Subject: Hi\r$/m);
+  assert.match(text, /^Message-ID: <1@sender\.example>\r$/m);
+  assert.ok(!text.includes('huge'));
 });

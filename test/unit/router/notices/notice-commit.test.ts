@@ -65,7 +65,7 @@ for (const [size, ret, whole] of [
     await using folder = await tempDir();
     await using router = await TestRouter.start(folder.path);
     const message = messageOf(size);
-    await router.send({ envelope: envelope(['bob@peer.example'], { ret }), message });
+    await router.send({ envelope: envelope(['bob@peer.example'], { ret }), message, originating: true });
     await (await router.delivery.next()).end('failed', NO_USER);
     const text = await deliverNotice(await router.delivery.next());
     assert.equal(text.includes(message.toString('latin1')), whole);
@@ -123,7 +123,35 @@ test('trouble of our own expires all the same', async () => {
 test('a delivery is reported as the sender asked and the next hop could not', async () => {
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path);
-  await router.send({ envelope: envelope([{ address: 'bob@peer.example', notify: ['SUCCESS'] }]) });
+  await router.send({
+    envelope: envelope([{ address: 'bob@peer.example', notify: ['SUCCESS'] }]),
+    originating: true,
+  });
   await (await router.delivery.next()).end('delivered', OK, { notice: 'relayed' });
   assert.match(await deliverNotice(await router.delivery.next()), /^Action: relayed\r$/m);
+});
+
+test('a stranger cannot have success reports, or a message of his, sent to a forged sender', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  const message = messageOf(2000);
+  const to = [
+    { address: 'a@peer.example', notify: ['SUCCESS' as const, 'FAILURE' as const] },
+    { address: 'b@peer.example', notify: ['SUCCESS' as const] },
+  ];
+  await router.send({ envelope: envelope(to, { ret: 'FULL' }), message });
+  const given = await router.delivery.next();
+  assert.equal(given.job.ret, 'HDRS', 'nor does the next hop hear of it');
+  assert.deepEqual(
+    given.job.recipients.map((r) => r.recipient.notify),
+    [['FAILURE'], ['NEVER']],
+  );
+  await given.job.finish([
+    await given.endOne('a@peer.example', 'failed', NO_USER),
+    { ...(await given.endOne('b@peer.example', 'delivered', OK)), notice: 'relayed' },
+  ]);
+  const text = await deliverNotice(await router.delivery.next());
+  assert.match(text, /^Action: failed\r$/m);
+  assert.ok(!text.includes('xxxx'), 'the body is not quoted');
+  assert.deepEqual(router.delivery.jobs, []);
 });
