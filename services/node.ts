@@ -39,6 +39,8 @@ export type NodeOptions = {
   /** Default: all. */
   services?: readonly ServiceName[];
   log: Logger;
+  /** Lines that `log` has lost, for operators to see. */
+  logDropped?: () => number;
   /** The file that `config` came from; it is watched. */
   configFile?: string;
 };
@@ -56,7 +58,7 @@ export type RunningNode = AsyncDisposable & {
   stop(): Promise<void>;
 };
 
-type NodeDeps = { bus: Bus; settings: Settings; log: Logger };
+type NodeDeps = { bus: Bus; settings: Settings; log: Logger; logDropped?: () => number };
 /** A service with its mailbox, whatever its contract; a second stop waits for the first. */
 type Served = { start(): Promise<void>; stop(): Promise<void> };
 
@@ -163,7 +165,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 
   const settings = new Settings(config);
   const bus = await connectBus(config, log);
-  const deps: NodeDeps = { bus, settings, log };
+  const { logDropped } = options;
+  const deps: NodeDeps = { bus, settings, log, ...(logDropped !== undefined && { logDropped }) };
   const undo = new AsyncDisposableStack();
   try {
     undo.defer(() => bus.drain());

@@ -32,6 +32,8 @@ const About = z.object({
   started: z.number(),
   /** Digests of what its configuration must share with that of the others, by section. */
   config: words(word),
+  /** Lines that its log has lost since its start; absent: none. */
+  logDropped: z.number().int().optional(),
 });
 
 /** `time`: ms since 1970 by its own clock when it was sent. */

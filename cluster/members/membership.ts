@@ -39,6 +39,8 @@ export type MembershipDeps = {
   version: string;
   /** The version of each contract, by its name. */
   contracts: Record<string, number>;
+  /** Lines that the log of this process has lost. */
+  logDropped?: () => number;
   /** An administrator wants this process to hand over and end. Resolves when that has begun, rejects when it cannot. */
   drain: () => Promise<void>;
 };
@@ -121,6 +123,7 @@ export class Membership {
 
   #heartbeat(): Heartbeat {
     const { bus, settings, services, version, contracts } = this.#deps;
+    const logDropped = this.#deps.logDropped?.() ?? 0;
     return {
       node: settings.current.node.name,
       process: bus.process,
@@ -131,6 +134,7 @@ export class Membership {
       contracts,
       started: this.#started,
       config: configDigests(settings.current),
+      ...(logDropped > 0 && { logDropped }),
       time: Date.now(),
     };
   }

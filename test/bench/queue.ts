@@ -80,7 +80,7 @@ class Sink implements Delivery {
 
 await using folder = await tempDir('sealpost-bench');
 const settings = new Settings(ConfigSchema.parse({ node: { data: values.folder ?? folder.path } }));
-const log = createLogger({ level: values.log });
+const { log } = createLogger({ level: values.log });
 let finished = (): void => undefined;
 const done = new Promise<void>((resolve) => {
   finished = resolve;

@@ -24,7 +24,7 @@ await Promise.all(
 const stopping = performance.now();
 await first.stop();
 const began = performance.now();
-const again = await TestRouter.start(folder.path, { log: createLogger({ level: 'info' }) });
+const again = await TestRouter.start(folder.path, createLogger({ level: 'info' }));
 const started = performance.now();
 const found = (await again.status()).active;
 process.stdout.write(

@@ -23,7 +23,10 @@ export function register(program: Command): void {
     .description('run a node in the foreground; without a configuration, the sandbox')
     .addArgument(new Argument('[services...]', 'which services to run (default: all)').choices(SERVICES))
     .option('--health <socket>', 'Unix domain socket to make, at which "sealpost health" asks how the process is')
-    .addHelpText('after', '\nLog lines are JSON on standard output. SIGHUP reads the configuration again.')
+    .addHelpText(
+      'after',
+      '\nThe log goes to standard output: for people on a terminal, else JSON lines. SIGHUP reads the configuration again.',
+    )
     .action(start);
 }
 
@@ -37,10 +40,10 @@ async function start(names: ServiceName[], options: StartOptions): Promise<void>
 
 async function startFrom(file: string, services: readonly ServiceName[], options: StartOptions): Promise<void> {
   const { config, warnings } = await requireConfig(file, { services });
-  const log = createLogger({ level: config.log.level });
+  const { log, output } = createLogger({ level: config.log.level });
   for (const warning of warnings) log.warn({ file }, warning);
   await runNode(async () => {
-    const node = await startNode({ config, services, log, configFile: file });
+    const node = await startNode({ config, services, log, logDropped: () => output.dropped, configFile: file });
     if (options.health !== undefined) await serveHealth(node, services, options.health);
     return node;
   }, log);
@@ -50,15 +53,21 @@ async function startSandbox(services: readonly ServiceName[], options: StartOpti
   const folder = resolve(SANDBOX_FOLDER);
   const config = await prepareSandbox(folder);
   const password = await sandboxPassword(folder);
-  const log = createLogger({ level: config.log.level });
+  // A newcomer at a terminal sees the banner first, and then what happens.
+  const level = process.stdout.isTTY ? 'warn' : config.log.level;
+  const { log, output } = createLogger({ level });
   await runNode(async () => {
-    const node = await startNode({ config, services, log }).catch((error: unknown) => {
-      throw explainPorts(error, config);
-    });
+    const first = { ...config, log: { ...config.log, level } };
+    const node = await startNode({ config: first, services, log, logDropped: () => output.dropped }).catch(
+      (error: unknown) => {
+        throw explainPorts(error, config);
+      },
+    );
     await createSandboxKeys(node.bus);
     if (options.health !== undefined) await serveHealth(node, services, options.health);
     if (options.json) console.error(JSON.stringify({ listeners: config.listeners, user: SANDBOX_USER, folder }));
     else console.error(sandboxBanner(config, folder, password));
+    node.settings.replace(config);
     return node;
   }, log);
 }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { memberContract } from '#cluster/members/member-contract.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
 import { policyContract } from '#services/policy/contract.ts';
@@ -23,7 +24,7 @@ export function register(program: Command): void {
 
 async function status(options: CommonOptions): Promise<void> {
   await using caller = await openCaller(options);
-  const answers = await askAll(caller);
+  const [answers, logDropped] = await Promise.all([askAll(caller), askLog(caller)]);
   const { listener, router, signer, 'credential-store': store } = answers;
   const value = {
     node: caller.config.node.name,
@@ -34,9 +35,22 @@ async function status(options: CommonOptions): Promise<void> {
     queue: router.ok ? router.value : null,
     signer: signer.ok ? signer.value : null,
     keys: store.ok ? store.value : null,
+    logDropped,
   };
-  print(options, value, () => report(answers));
+  print(options, value, () => [report(answers), ...(logDropped === 0 ? [] : [logText(logDropped)])].join('\n\n'));
   if (Object.values(answers).some((answer) => !answer.ok)) process.exitCode = EXIT.failed;
+}
+
+/** Lines that are missing in the logs of this node's processes, as far as they say. */
+async function askLog(caller: Caller): Promise<number> {
+  const heard = await ask(caller.client(memberContract)['member-list']({}, PATIENCE));
+  const members = heard.ok ? heard.value.members : [];
+  const own = members.filter(({ node, state }) => node === caller.config.node.name && state !== 'gone');
+  return own.reduce((sum, { logDropped = 0 }) => sum + logDropped, 0);
+}
+
+function logText(lines: number): string {
+  return pairs([['log', `${count(lines, 'line')} lost: its output was full or not read`]]);
 }
 
 type Answers = Awaited<ReturnType<typeof askAll>>;

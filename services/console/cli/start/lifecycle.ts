@@ -50,7 +50,9 @@ export async function runNode(start: () => Promise<RunningNode>, log: Logger): P
   void node.drained.then(() => asked.resolve('drained'));
   const reason = await asked.promise;
   log.info(reason === 'drained' || reason === 'orphaned' ? { [reason]: true } : { signal: reason }, 'stopping');
-  process.exit((await stopsInTime(node, log)) ? EXIT.ok : EXIT.failed);
+  const code = (await stopsInTime(node, log)) ? EXIT.ok : EXIT.failed;
+  await new Promise<void>((resolve) => log.flush(() => resolve()));
+  process.exit(code);
 }
 
 /**

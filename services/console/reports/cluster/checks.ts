@@ -22,6 +22,7 @@ export const CLUSTER_CHECKS: Record<string, Check> = {
   refusing,
   lease,
   copies,
+  'log-dropped': logDropped,
   'keys-behind': ({ processes }) =>
     processes.flatMap(({ member, keys }) =>
       keys?.behind === undefined
@@ -203,6 +204,22 @@ function refusing({ processes }: ClusterFacts): Finding[] {
           },
         ],
   );
+}
+
+/** Mail goes on where the log cannot be written. */
+function logDropped({ processes }: ClusterFacts): Finding[] {
+  return processes.flatMap((p): Finding[] => {
+    const { node, logDropped: lines = 0 } = p.member;
+    if (lines === 0) return [];
+    return [
+      {
+        severity: 'warning',
+        about: `node ${node}`,
+        text: `the log of its ${run(p)} has lost ${lines} lines since its start`,
+        help: 'its output was full or not read: see to the disk of the log, or to the program that reads it',
+      },
+    ];
+  });
 }
 
 /** Sections that must be the same; another version may know other options, so each is compared with its like. */

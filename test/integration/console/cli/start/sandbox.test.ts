@@ -173,3 +173,16 @@ test('after a stop and a start keys, user and mail are the same', async () => {
   assert.equal(await readFile(join(folder.path, 'data/sandbox/password'), 'utf8'), password);
   assert.match((await run('capture', 'show', '1')).stdout, /DKIM pass/);
 });
+
+test('the sandbox on a terminal begins with its banner, and then tells what happens', async () => {
+  await node.stop();
+  await using program = new Program('script', ['-qfec', `exec ${process.execPath} ${SEALPOST} start`, '/dev/null'], {
+    cwd: folder.path,
+    env: { NO_COLOR: '1' },
+  });
+  await program.waitForOutput(/sealpost capture show 1/, 30_000);
+  assert.match(program.output, /^\s*The Sealpost sandbox is up/);
+  const sent = await run('send', '--to', 'friend@example.com');
+  assert.equal(sent.code, 0, sent.stderr);
+  await program.waitForOutput(/^\d\d:\d\d:\d\d\.\d{3} info {2}listener message accepted .*from=test@sealpost\.test/m);
+});
