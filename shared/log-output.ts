@@ -21,6 +21,7 @@ const FULL_PAUSE_MS = 20;
 const ERROR_PAUSE_MS = 500;
 /** How long the end of the process may wait for an output that takes nothing. */
 const FLUSH_MS = 500;
+const TOLD_MS = 3_600_000;
 
 /** What is missing from the log, and the last error of its output. */
 export type Dropped = { lines: number; error: string };
@@ -40,6 +41,7 @@ export class LogOutput {
   /** Lines dropped that `onDropped` has not heard of, and all. */
   #missing = 0;
   #dropped = 0;
+  #droppedAt = 0;
   #flushed: (() => void)[] = [];
 
   /** `fd` does not block (`openOutput`). */
@@ -48,9 +50,9 @@ export class LogOutput {
     this.#onDropped = onDropped;
   }
 
-  /** Lines dropped since the start. */
+  /** Lines dropped since the start, until `TOLD_MS` after the last: what is over need not be told for ever. */
   get dropped(): number {
-    return this.#dropped;
+    return performance.now() - this.#droppedAt > TOLD_MS ? 0 : this.#dropped;
   }
 
   /** Never waits, never throws. `line` has its line break. */
@@ -58,6 +60,7 @@ export class LogOutput {
     if (this.#missing > 0 || this.#waiting + line.length > MOST_WAITING) {
       this.#missing++;
       this.#dropped++;
+      this.#droppedAt = performance.now();
       return;
     }
     this.#lines.push(line);

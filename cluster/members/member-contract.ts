@@ -32,7 +32,7 @@ const About = z.object({
   started: z.number(),
   /** Digests of what its configuration must share with that of the others, by section. */
   config: words(word),
-  /** Lines that its log has lost since its start; absent: none. */
+  /** Lines that its log has lost since its start, where it lost some within the last hour. */
   logDropped: z.number().int().optional(),
 });
 

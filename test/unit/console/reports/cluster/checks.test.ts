@@ -136,6 +136,14 @@ const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp]
     /2 messages without a second copy/,
   ],
   [
+    'a log that could not be written',
+    facts([one, { member: member('edge-2', { logDropped: 12 }) }]),
+    'log-dropped',
+    'warning',
+    'node edge-2',
+    /lost 12 lines.*full or not read/,
+  ],
+  [
     'a node without the newest keys, which says so',
     facts([one, { ...two, keys: { revision: 5, behind: 'it was away' } }]),
     'keys-behind',
