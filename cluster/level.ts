@@ -1,7 +1,8 @@
-import { mkdir, readdir } from 'node:fs/promises';
 import { Level, type OpenOptions } from 'level';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { makeFolder } from '#shared/files/folder.ts';
 import type { Logger } from '#shared/log.ts';
+import { adopt, inspectCurrent } from './leveldb/current.ts';
 
 /**
  * Opens a LevelDB, and repairs one that is damaged.
@@ -21,8 +22,8 @@ export type { OpenOptions };
 export async function openDatabase(folder: string, log: Logger, options: OpenOptions): Promise<Database> {
   const open = async (): Promise<Database> => {
     // LevelDB's files get their mode from the umask; the folder keeps other users of this machine out.
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await assertBegun(folder);
+    await makeFolder(folder);
+    await assertListed(folder, log, options);
     const database = new NodeLevel(folder, { keyEncoding: 'utf8', valueEncoding: 'buffer' });
     await database.open(options);
     return database;
@@ -53,9 +54,28 @@ export async function openDatabase(folder: string, log: Logger, options: OpenOpt
   }
 }
 
-/** LevelDB starts over where CURRENT is missing, and removes the files that were there. */
-async function assertBegun(folder: string): Promise<void> {
-  const files = await readdir(folder);
-  if (files.includes('CURRENT') || !files.some((file) => /^MANIFEST-|\.(ldb|log)$/.test(file))) return;
-  throw Object.assign(new Error('its file CURRENT is missing'), { code: 'LEVEL_CORRUPTION' });
+/**
+ * See that CURRENT names the newest list of files: where it is missing LevelDB starts over, and removes the files that
+ * were there.
+ */
+async function assertListed(folder: string, log: Logger, options: OpenOptions): Promise<void> {
+  if ((await inspectCurrent(folder)) === 'right') return;
+  // Another process may be just opening it.
+  await assertFree(folder, options);
+  const current = await inspectCurrent(folder);
+  if (current === 'right') return;
+  if ('damaged' in current) throw Object.assign(new Error(current.damaged), { code: 'LEVEL_CORRUPTION' });
+  log.warn(
+    { store: folder, list: current.adopt },
+    'the store was being opened when the machine stopped: going on from there',
+  );
+  await adopt(folder, current.adopt);
+}
+
+/** LevelDB takes its lock before it refuses a database that is there, or one that is not. */
+async function assertFree(folder: string, options: OpenOptions): Promise<void> {
+  const database = new NodeLevel(folder, { keyEncoding: 'utf8', valueEncoding: 'buffer' });
+  await database.open({ ...options, createIfMissing: false, errorIfExists: true }).catch((error: unknown) => {
+    if (error instanceof Error && errorCode(error.cause) === 'LEVEL_LOCKED') throw error;
+  });
 }

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Database, type OpenOptions, openDatabase } from './level.ts';
+import { CommitLog } from './leveldb/commit-log.ts';
 
 /**
  * A LevelDB with durable writes: when `write` resolves, its data is on disk, synced.
@@ -9,7 +10,8 @@ import { type Database, type OpenOptions, openDatabase } from './level.ts';
  * Every write goes through one group-committing writer: while a batch is being written and synced, what arrives
  * waits and becomes the next batch. This file holds the only call in the code base that writes, and it syncs.
  * (LevelDB's own default is `sync: false`; and it does not sync a log file it rotates away from, so a later synced
- * write says nothing about an earlier unsynced one.) Writes take effect in the order in which they were asked for.
+ * write says nothing about an earlier unsynced one.) The name of the file that has it is on disk too
+ * (leveldb/commit-log.ts). Writes take effect in the order in which they were asked for.
  *
  * States:
  *   open     reads and writes work.
@@ -46,6 +48,7 @@ export class Store {
   readonly #log: Logger;
   readonly #options: OpenOptions;
   #db: Database;
+  #commitLog: CommitLog;
   #state: 'open' | 'failed' | 'closed' = 'open';
   #failure: Error | undefined;
   #pending: Pending[] = [];
@@ -58,6 +61,7 @@ export class Store {
     this.#log = log;
     this.#options = options;
     this.#db = db;
+    this.#commitLog = new CommitLog(folder);
   }
 
   /** Open the database in `folder`, made if it is not there. Fails with `store-locked` or `store-failed`. */
@@ -176,6 +180,7 @@ export class Store {
           group.length === 1 && group[0] !== undefined ? group[0].operations : group.flatMap((p) => p.operations),
           { sync: true },
         );
+        await this.#commitLog.settle();
         for (const p of group) p.resolve();
       } catch (error) {
         this.#writeFailed(group, error);
@@ -241,6 +246,7 @@ export class Store {
       try {
         const db = await openDatabase(this.#folder, this.#log, this.#options);
         this.#db = db;
+        this.#commitLog = new CommitLog(this.#folder);
         await db.batch([{ type: 'put', key: PROBE_KEY, value: Buffer.alloc(4096) }], { sync: true });
         await db.batch([{ type: 'del', key: PROBE_KEY }], { sync: true });
         // `close` may have come meanwhile: then it closes this handle.

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { announcer, client, serve } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus/bus.ts';
 import { openControl } from '#cluster/bus/control-socket.ts';
@@ -23,6 +22,7 @@ import { signerContract } from '#services/signer/contract.ts';
 import { createSignerService } from '#services/signer/service.ts';
 import type { Contract, Listen, Service } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { makeFolder } from '#shared/files/folder.ts';
 import type { Logger } from '#shared/log.ts';
 import { CONTRACTS, calls, hears, type ServiceName } from './topology.ts';
 
@@ -161,7 +161,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { config, log } = options;
   const wanted = SERVICES.filter((name) => options.services?.includes(name) ?? true);
   requireBusFor(wanted, config);
-  await mkdir(config.node.data, { recursive: true, mode: 0o700 });
+  await makeFolder(config.node.data);
 
   const settings = new Settings(config);
   const bus = await connectBus(config, log);

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import type { Settings } from '#cluster/config/settings.ts';
@@ -118,7 +117,6 @@ export function createRouterService(
 
 /** Open the store and read the queue. */
 async function openQueue(folder: string, log: Logger) {
-  await mkdir(folder, { recursive: true });
   const store = await Store.open(join(folder, 'queue'), log, STORE_OPTIONS);
   try {
     const slots = new Slots();

@@ -2,6 +2,7 @@ import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promi
 import { basename, dirname, join } from 'node:path';
 import { errorCode } from '../errors.ts';
 import { newId } from '../ids.ts';
+import { syncFolder } from './folder.ts';
 
 /**
  * Files that are replaced in one step: the new version is written beside the old one, synced, and takes its name, so that
@@ -66,10 +67,4 @@ async function keepOwner(target: string, made: FileHandle): Promise<void> {
     });
   }
   if (old !== undefined) await made.chmod(old.mode & 0o777);
-}
-
-/** The entries of a folder are on disk: a file that was synced may still lack its name there. */
-export async function syncFolder(folder: string): Promise<void> {
-  await using handle = await open(folder, 'r');
-  await handle.sync();
 }

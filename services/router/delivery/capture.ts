@@ -2,10 +2,11 @@ import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode } from '#shared/errors.ts';
 import type { CapturedMessage } from '#shared/files/captured-mail.ts';
+import { makeFolder } from '#shared/files/folder.ts';
 import { reply } from '#shared/reply.ts';
 import { allRecipients, diskTrouble, type Transport } from './channel.ts';
 import { localTransport } from './connectionless.ts';
-import { FolderSync, makeFolder, writeSynced } from './files.ts';
+import { FolderSync, writeSynced } from './files.ts';
 import type { Job } from './job.ts';
 
 /**

@@ -1,6 +1,5 @@
-import { mkdir, open, rm } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
-import { syncFolder } from '#shared/files/replace.ts';
+import { open, rm } from 'node:fs/promises';
+import { syncFolder } from '#shared/files/folder.ts';
 
 /** Writing files so that they survive a crash of the machine. */
 
@@ -28,17 +27,6 @@ export async function writeSynced(
     throw error;
   } finally {
     await file.close();
-  }
-}
-
-/** Make a folder and those above it, for their owner alone, synced. */
-export async function makeFolder(folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true, mode: 0o700 });
-  if (first === undefined) return;
-  const top = dirname(resolve(first));
-  for (let path = dirname(resolve(folder)); ; path = dirname(path)) {
-    await syncFolder(path);
-    if (path === top || path === dirname(path)) return;
   }
 }
 

@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { domainOf, localPartOf } from '#shared/address/address.ts';
-import { syncFolder } from '#shared/files/replace.ts';
+import { makeFolder, syncFolder } from '#shared/files/folder.ts';
 import { fieldValue, splitHeader } from '#shared/header.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, reply } from '#shared/reply.ts';
 import { allRecipients, diskTrouble, type Transport } from './channel.ts';
 import { localTransport } from './connectionless.ts';
-import { makeFolder, writeSynced } from './files.ts';
+import { writeSynced } from './files.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from './job.ts';
 
 /**

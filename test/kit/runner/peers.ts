@@ -22,6 +22,7 @@ export const PEERS = {
   nsupdate: 'bind9-dnsutils',
   ip: 'iproute2',
   haproxy: 'haproxy',
+  strace: 'strace',
 } as const;
 export type Peer = keyof typeof PEERS;
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mock, test } from 'node:test';
 import { Level } from 'level';
@@ -216,6 +216,35 @@ test('a store that lost the name of its list of files is repaired, not begun ane
   const again = await Store.open(folder.path, silentLogger);
   assert.deepEqual(await keysOf(again), ['a', 'b']);
   await again.close();
+});
+
+test('a store whose list of files is missing, or not named, is repaired and keeps its entries', async () => {
+  for (const lose of ['MANIFEST', 'name', 'CURRENT'] as const) {
+    await using folder = await tempDir();
+    const store = await Store.open(folder.path, silentLogger);
+    await store.write([put('a'), put('b'), put('gone')]);
+    await store.compact('', '~');
+    await store.write([put('c'), del('gone')]);
+    await store.close();
+    const list = (await readdir(folder.path)).find((f) => f.startsWith('MANIFEST')) ?? '';
+    if (lose === 'name') await writeFile(join(folder.path, 'CURRENT'), 'MANIFEST-999999\n');
+    else if (lose === 'CURRENT') await writeFile(join(folder.path, 'CURRENT'), '');
+    else await rm(join(folder.path, list));
+    const again = await Store.open(folder.path, silentLogger);
+    assert.deepEqual(await keysOf(again), ['a', 'b', 'c'], lose);
+    assert.equal(await again.get('gone'), undefined, lose);
+    await again.close();
+  }
+});
+
+test('a store that is open elsewhere is left alone, whatever its files look like', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  await store.write([put('a')]);
+  await writeFile(join(folder.path, 'CURRENT'), 'MANIFEST-999999\n');
+  await assert.rejects(Store.open(folder.path, silentLogger), { code: 'store-locked' });
+  assert.equal(await readFile(join(folder.path, 'CURRENT'), 'utf8'), 'MANIFEST-999999\n');
+  await store.close();
 });
 
 test('what lack of space looks like', () => {
