@@ -316,12 +316,15 @@ export const ERRORS = {
     action: 'Correct the CNAMEs in the zone.',
   },
   'dns-refused': {
-    meaning: 'The server of a zone refuses to have a record changed, or the configuration does not permit it.',
-    action: 'Change the permissions at the server, or dns.zones, then "sealpost keys resume <domain>".',
+    meaning: 'A record cannot be changed before somebody changes a setting or another record.',
+    action:
+      'Do what the text says at the server or in dns.zones; it is tried every 10 minutes, or immediately by "sealpost keys resume <domain>".',
   },
   'dns-failed': {
-    meaning: 'The server of a zone failed to change a record.',
-    action: 'Nothing at first, it is tried again; if it lasts, look in the log of that server.',
+    meaning:
+      'The server of a zone did not change a record, for a reason that may pass: it is frozen, starts, or is away.',
+    action:
+      'Nothing at first, it is tried again; if it lasts, do what the text says, and look in the log of that server.',
   },
   'dns-forged': {
     meaning: 'An answer to an update does not carry the signature (TSIG) that it must have.',

@@ -77,7 +77,10 @@ export const KeyStatus = KeyInfo.extend({
   until: z.number().optional(),
   /** NEK that wraps it; absent once the private key is erased. */
   nek: z.string().optional(),
+  /** Why it does not come on. `permanent`: it needs a person, and is tried again at long intervals. */
   problem: z.object({ text: z.string(), since: z.number(), permanent: z.boolean() }).optional(),
+  /** It is compromised, and verifiers may still accept what somebody else signs with it; absent where not. */
+  exposed: z.boolean().optional(),
   /** The live nodes that hold it, and the number of live nodes. */
   nodes: z.object({ holding: z.array(z.string()), live: z.number().int() }),
   /** The last view of the answering node; absent when it has not looked yet, or the domain is not in DNS. */
@@ -92,7 +95,7 @@ export const RotationStatus = z.object({
   started: z.number(),
   by: z.string(),
   driver: z.string().optional(),
-  /** `running` before the switch, `done` after it; `stopped` waits for `keys resume` because of a permanent problem. */
+  /** `running` before the switch, `done` after it; `stopped` at a problem that needs a person. */
   state: z.enum(['running', 'frozen', 'stopped', 'done', 'rolled-back']),
   /** Why it does not continue, or what it waits for. */
   waiting: z.string().optional(),
@@ -355,6 +358,8 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         keys: z.number().int(),
         /** Domains whose records this node cannot read, because a newer Sealpost wrote them; absent where there are none. */
         unreadable: z.array(z.string()).optional(),
+        /** Compromised keys that may still be in DNS, `s1 of example.com`; absent where there are none. */
+        exposed: z.array(z.string()).optional(),
         holders: z.array(Holder),
       }),
     },

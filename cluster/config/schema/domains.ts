@@ -48,6 +48,9 @@ export const domainEntry = z.strictObject({
     .prefault({}),
 });
 
+/** RFC 8945 §6. Not MD5, which every server that is maintained can do without. */
+const TSIG_ALGORITHMS = ['hmac-sha1', 'hmac-sha224', 'hmac-sha256', 'hmac-sha384', 'hmac-sha512'] as const;
+
 export const zone = z.strictObject({
   name: domain.describe('name of the zone'),
   servers: z
@@ -58,7 +61,7 @@ export const zone = z.strictObject({
     .strictObject({
       server: nameServer.describe('the zone’s primary, address or address:port'),
       key: domain.describe('name of the TSIG key'),
-      algorithm: z.enum(['hmac-sha256', 'hmac-sha512']).default('hmac-sha256').describe('HMAC of the TSIG key'),
+      algorithm: z.enum(TSIG_ALGORITHMS).default('hmac-sha256').describe('HMAC of the TSIG key'),
       secret: secret.describe('secret of the TSIG key in base64: the text, { file: … } or { env: … }'),
     })
     .optional()

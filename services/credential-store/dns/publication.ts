@@ -50,16 +50,19 @@ export function fixedSelectors(domain: string, domains: DomainConfig[]): string[
   return settings?.publish === 'cname' ? settings.cname?.selectors.map((s) => s.toLowerCase()) : undefined;
 }
 
-/** The zone of a published key as it is configured on this node. Fails with `not-configured`. */
+/**
+ * The zone of a published key as it is configured on this node: the one of its record, also where the entry for that zone
+ * came after the key (a zone cut that was overlooked). Fails with `not-configured`.
+ */
 export function zoneToUpdate(
   domain: string,
   key: KeyRecord,
   { node, dns }: Pick<Config, 'node' | 'dns'>,
 ): UpdatableZone {
   const { publication } = key;
-  const name = 'zone' in publication ? publication.zone : domain;
-  const zone = dns.zones.find((z) => z.name === name);
+  const zone = nearestZone(recordName(domain, key), dns.zones);
   if (zone?.update !== undefined) return { ...zone, update: zone.update };
+  const name = zone?.name ?? ('zone' in publication ? publication.zone : domain);
   throw notConfigured(
     `node ${node.name}, which drives ${domain}, cannot update ${name}: give it the dns.zones entry that other nodes have`,
   );

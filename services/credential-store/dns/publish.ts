@@ -16,7 +16,9 @@ import { txtOf, txtRdata } from '#shared/dns/txt.ts';
 import { errorCode, reasonText, SealpostError } from '#shared/errors.ts';
 import { excerpt } from '#shared/text.ts';
 import { isRightKey, isSameRecord } from './judge.ts';
+import { troubleError } from './trouble.ts';
 import { signMessage, verifyResponse } from './tsig.ts';
+import { cutBelow } from './zone-cut.ts';
 
 /**
  * TXT records written into a zone by dynamic update (RFC 2136), signed with TSIG (tsig.ts), over TCP: an update with an
@@ -26,18 +28,17 @@ import { signMessage, verifyResponse } from './tsig.ts';
  * A record that is not ours is never lost. Each update carries as a prerequisite what is expected at the name, exact to
  * the byte (§2.4); the server checks it and changes the zone atomically. To write a value:
  *
- *   1. expect no TXT record and no alias at the name
- *   2. update with that prerequisite. Accepted: done. YXRRSET or NXRRSET: 3. Any other rcode fails.
- *   3. ask the server for the records at the name. An alias or a record of others: refused. Exactly the value with the
- *      TTL, or its key as another program writes it: done. Otherwise expect what was seen, and 2 again, a few times.
+ *   1. ask whose zone the name is in (zone-cut.ts). Another one's than that of the update: refused
+ *   2. expect no TXT record and no alias at the name
+ *   3. update with that prerequisite. Accepted: done. YXRRSET: 4. NXRRSET: 2 again. Any other rcode fails.
+ *   4. ask the server for the records at the name. An alias or a record of others: refused. Exactly the value with the
+ *      TTL, or its key as another program writes it: done. Otherwise expect what was seen, and 3 again, a few times.
  *
  * The prerequisite comes before the question, because an answer does not tell a record from one that a wildcard
  * synthesizes (`*.example.com TXT "v=spf1 -all"` is common). An alias needs a prerequisite of its own: a record added
  * beside one is silently ignored (§3.4.2.2).
  *
- * Each operation may be repeated. Errors:
- *   `dns-refused`  permanent: REFUSED, NOTAUTH, BADKEY, BADSIG, BADTIME …, another record at the name, no update configured
- *   `dns-failed`   temporary: no answer, SERVFAIL, an answer whose signature is wrong
+ * Each operation may be repeated. It fails with `dns-refused` or `dns-failed`: trouble.ts says which, and why.
  */
 
 /** `timeoutMs` for each answer, 10 s by default; `now` is the clock of signatures, ms since 1970. */
@@ -67,7 +68,7 @@ export async function replaceTxt(
   from: readonly string[],
   options: PublishOptions = {},
 ): Promise<void> {
-  const to = connection(zone, name, options);
+  const to = await connection(zone, name, options);
   let expected: DnsRecord[] = [];
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const rcode = await update(to, prerequisites(to.name, expected), [
@@ -75,17 +76,18 @@ export async function replaceTxt(
       { name: to.name, type: Type.TXT, class: Class.IN, ttl, rdata: txtRdata(value) },
     ]);
     if (rcode === Rcode.NOERROR) return;
-    expected = await recordsOf(to);
+    expected = rcode === Rcode.YXRRSET ? await recordsOf(to) : [];
     const foreign = expected.map(txtOf).find((text) => ![value, ...from].some((own) => isSameRecord(text, own)));
     if (foreign !== undefined) {
-      throw refused(
+      throw trouble(
         to,
+        'foreign record',
         `${to.name} already has another TXT record, which was not changed: ${excerpt(foreign, 60)}; remove it, or choose another selector`,
       );
     }
     if (expected.length === 1 && expected.every((r) => isWritten(r, value, ttl))) return;
   }
-  throw failed(to, `the records at ${to.name} keep changing: another program updates them too`);
+  throw trouble(to, 'moving records', `the records at ${to.name} keep changing: another program updates them too`);
 }
 
 /** Exactly the value with the TTL; or the same key as an administrator or another program wrote it, on purpose perhaps. */
@@ -101,7 +103,7 @@ export async function removeTxt(
   ours: readonly string[],
   options: PublishOptions = {},
 ): Promise<void> {
-  const to = connection(zone, name, options);
+  const to = await connection(zone, name, options);
   const found = (await recordsOf(to, 'any')).filter((record) => ours.some((own) => isSameRecord(txtOf(record), own)));
   if (found.length === 0) return;
   // Class NONE deletes one record by its exact RDATA (RFC 2136 §2.5.4).
@@ -110,23 +112,31 @@ export async function removeTxt(
     [],
     found.map(({ rdata }) => ({ name: to.name, type: Type.TXT, class: Class.NONE, ttl: 0, rdata })),
   );
-  if (rcode !== Rcode.NOERROR) throw failed(to, `answers ${rcodeName(rcode)} to an update without prerequisites`);
+  if (rcode !== Rcode.NOERROR) {
+    throw trouble(to, rcodeName(rcode), `answers ${rcodeName(rcode)} to an update without prerequisites`);
+  }
 }
 
-function connection(zone: ZoneConfig, name: string, options: PublishOptions): Connection {
+/** Fails where the zone cannot be the one to update. */
+async function connection(zone: ZoneConfig, name: string, options: PublishOptions): Promise<Connection> {
   const { update } = zone;
   if (update === undefined) {
     const text = `the zone ${zone.name} has no update settings: add server, key and secret to its entry in dns.zones, under update`;
-    throw new SealpostError('dns-refused', text);
+    throw troubleError('settings', text);
   }
   const owner = name.toLowerCase();
   if (owner !== zone.name && !owner.endsWith(`.${zone.name}`)) {
-    throw new SealpostError(
-      'dns-refused',
-      `${name} is not in the zone ${zone.name}: dns.zones needs an entry for its zone`,
-    );
+    throw troubleError('settings', `${name} is not in the zone ${zone.name}: dns.zones needs an entry for its zone`);
   }
-  return { zone, update, name: owner, timeoutMs: options.timeoutMs ?? TIMEOUT_MS, now: options.now ?? Date.now };
+  const to = { zone, update, name: owner, timeoutMs: options.timeoutMs ?? TIMEOUT_MS, now: options.now ?? Date.now };
+  await assertNoCut(to);
+  return to;
+}
+
+/** Below a cut the server would take the update, and show it to nobody (RFC 2136 §7.18). */
+async function assertNoCut(to: Connection): Promise<void> {
+  const cut = cutBelow(to.zone.name, to.name, await query(to, Type.SOA));
+  if (cut !== undefined) throw trouble(to, 'zone cut', cut);
 }
 
 /** Exactly these TXT records at the name, or none, and no alias (RFC 2136 §2.4.2, §2.4.3). */
@@ -136,7 +146,7 @@ function prerequisites(name: string, expected: DnsRecord[]): DnsRecord[] {
   return [absent(Type.CNAME), ...(present.length === 0 ? [absent(Type.TXT)] : present)];
 }
 
-/** NOERROR, or the rcode of a prerequisite that does not hold. Fails with `dns-refused` and `dns-failed`. */
+/** NOERROR, or the rcode of a prerequisite that does not hold. */
 async function update(to: Connection, answers: DnsRecord[], authorities: DnsRecord[]): Promise<number> {
   const id = randomInt(0x10000);
   const question = { name: to.zone.name, type: Type.SOA };
@@ -145,29 +155,36 @@ async function update(to: Connection, answers: DnsRecord[], authorities: DnsReco
   throw refusal(to, rcode);
 }
 
-/** The TXT records at the name. `alias` says whether an alias there fails with `dns-refused`. */
+/** The TXT records at the name. `alias` says whether an alias there is a trouble. */
 async function recordsOf(to: Connection, alias: 'refused' | 'any' = 'refused'): Promise<DnsRecord[]> {
-  const question = { name: to.name, type: Type.TXT };
-  const id = randomInt(0x10000);
-  const response = await converse(to, encode(to, { id, opcode: Opcode.QUERY, question }));
+  const response = await query(to, Type.TXT);
   if (response.rcode !== Rcode.NOERROR && response.rcode !== Rcode.NXDOMAIN) throw refusal(to, response.rcode);
   if (alias === 'refused' && recordsAt(response, to.name, Type.CNAME).length > 0) {
-    throw refused(to, `${to.name} is an alias (CNAME) there, and no TXT record can exist beside one: remove it`);
+    throw trouble(
+      to,
+      'alias',
+      `${to.name} is an alias (CNAME) there, and no TXT record can exist beside one: remove it`,
+    );
   }
   const records = recordsAt(response, to.name, Type.TXT);
   try {
     for (const record of records) txtOf(record);
   } catch (error) {
-    throw failed(to, reasonText(error));
+    throw trouble(to, 'no answer', reasonText(error));
   }
   return records;
+}
+
+function query(to: Connection, type: number): Promise<Response> {
+  const request = { id: randomInt(0x10000), opcode: Opcode.QUERY, question: { name: to.name, type } };
+  return converse(to, encode(to, request));
 }
 
 function encode(to: Connection, request: Parameters<typeof encodeMessage>[0]): Buffer {
   try {
     return encodeMessage(request);
   } catch (error) {
-    throw refused(to, reasonText(error));
+    throw trouble(to, 'settings', reasonText(error));
   }
 }
 
@@ -179,27 +196,33 @@ async function converse(to: Connection, message: Buffer): Promise<Response> {
     verifyResponse(response, to.update, mac, to.now());
     return response;
   } catch (error) {
-    throw errorCode(error) === 'dns-refused' ? refused(to, reasonText(error)) : failed(to, reasonText(error));
+    const code = errorCode(error);
+    // What the signature of an answer says is sorted already (tsig.ts).
+    if (error instanceof SealpostError && (code === 'dns-refused' || code === 'dns-failed')) {
+      throw new SealpostError(error.code, at(to, error.message));
+    }
+    throw trouble(to, code === 'dns-forged' ? 'forged answer' : 'no answer', reasonText(error));
   }
 }
 
+const ADVICE: Record<string, (to: Connection) => string> = {
+  REFUSED: ({ update }) =>
+    `let key "${update.key}" query and update the zone (in BIND: update-policy or allow-update), and thaw it if it is frozen`,
+  NOTAUTH: ({ zone }) =>
+    `it is not the primary of ${zone.name}, or has yet to load it: look there, or correct dns.zones`,
+  NOTZONE: ({ name }) => `${name} is not in the zone that it serves: correct dns.zones`,
+  NOTIMP: () => 'it does not accept dynamic updates (RFC 2136): publish by hand',
+  FORMERR: () => 'it does not understand dynamic updates (RFC 2136): publish by hand',
+};
+
 /** The error for an rcode other than those expected. */
 function refusal(to: Connection, rcode: number): SealpostError {
-  const { zone, update } = to;
   const name = rcodeName(rcode);
-  const advice: Record<string, string> = {
-    REFUSED: `let key "${update.key}" query and update the zone (in BIND: update-policy or allow-update)`,
-    NOTAUTH: `it is not the primary of ${zone.name}: correct dns.zones`,
-    NOTZONE: `${to.name} is not in the zone that it serves: correct dns.zones`,
-    NOTIMP: 'it does not accept dynamic updates (RFC 2136): publish by hand',
-    FORMERR: 'it does not understand dynamic updates (RFC 2136): publish by hand',
-  };
-  const text = advice[name];
-  return text === undefined ? failed(to, `answers ${name}`) : refused(to, `answers ${name}: ${text}`);
+  const advice = ADVICE[name]?.(to);
+  return trouble(to, name, `answers ${name}${advice === undefined ? '' : `: ${advice}`}`);
 }
 
-const refused = (to: Connection, text: string) => new SealpostError('dns-refused', at(to, text));
-const failed = (to: Connection, text: string) => new SealpostError('dns-failed', at(to, text));
+const trouble = (to: Connection, kind: string, text: string) => troubleError(kind, at(to, text));
 
 const at = ({ zone, update }: Connection, text: string): string =>
   `zone ${zone.name} at ${serverText(parseServer(update.server))}: ${text}`;

@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { ZoneConfig } from '#cluster/config/schema/schema.ts';
 import {
   Class,
   decodeName,
@@ -11,7 +12,7 @@ import {
   Type,
 } from '#shared/dns/message.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { Secret } from '#shared/secret.ts';
+import { troubleError } from './trouble.ts';
 
 /**
  * Signatures by a shared secret (TSIG, RFC 8945). A TSIG is the last record of a message, of class ANY and TTL 0,
@@ -25,12 +26,14 @@ import type { Secret } from '#shared/secret.ts';
  *
  * A response is accepted when its MAC is complete and right and its time differs from ours by no more than the fudge.
  * Exceptions: a server that cannot check our signature (BADKEY, BADSIG) cannot sign either (§5.3.2), and a server that
- * refuses a request may not sign the refusal. Such a refusal is reported; it never counts as a success.
+ * refuses a request may not sign the refusal. Such a refusal is reported; it never counts as a success. NXDOMAIN is no
+ * refusal: it says that there is no record.
  *
  * It is not in shared/dns/ because updates are the only signed messages, and its errors advise on their settings.
  */
 
-export type TsigKey = { key: string; algorithm: 'hmac-sha256' | 'hmac-sha512'; secret: Secret };
+/** `algorithm` is also the name in the record, and `hmac-` and the digest's name in OpenSSL. */
+export type TsigKey = Pick<NonNullable<ZoneConfig['update']>, 'key' | 'algorithm' | 'secret'>;
 export type Signed = { bytes: Buffer; mac: Buffer };
 
 /** Seconds by which two clocks may differ (§10). */
@@ -62,27 +65,17 @@ export function signMessage(message: Buffer, key: TsigKey, now: number): Signed 
 
 /**
  * Check the signature of the answer to a request that was signed with `requestMac`.
- * Fails with `dns-refused` when the server did not accept the key, the signature or the time of the request, with
+ * Fails as trouble.ts says when the server did not accept the key, the signature or the time of the request, with
  * `dns-forged` when the answer is not signed correctly. Texts begin with a verb: the caller prepends the server.
  */
 export function verifyResponse(response: Response, key: TsigKey, requestMac: Buffer, now: number): void {
   const record = response.additionals.at(-1);
   if (record?.type !== Type.TSIG) {
-    if (response.rcode !== Rcode.NOERROR) return;
+    if (response.rcode !== Rcode.NOERROR && response.rcode !== Rcode.NXDOMAIN) return;
     throw forged('answers without a signature: it does not support TSIG, or something on the way changes answers');
   }
   const tsig = parse(response, record);
-  if (tsig.error === BADKEY) {
-    throw refused(
-      `does not know the key "${key.key}" with ${key.algorithm} (BADKEY): compare name and algorithm with its configuration`,
-    );
-  }
-  if (tsig.error === BADSIG) {
-    throw refused(
-      `does not accept the signature of key "${key.key}" (BADSIG): the configured secret is not that of the server (a changed secret file is read at SIGHUP)`,
-    );
-  }
-  if (tsig.error === BADTRUNC) throw refused(`requires another length of signatures (${rcodeName(BADTRUNC)})`);
+  assertChecked(tsig, key);
   if (tsig.name !== key.key.toLowerCase() || tsig.algorithm !== key.algorithm) {
     throw forged(`signs with key "${tsig.name}" and ${tsig.algorithm}, not with "${key.key}" and ${key.algorithm}`);
   }
@@ -97,16 +90,39 @@ export function verifyResponse(response: Response, key: TsigKey, requestMac: Buf
   if (tsig.error === BADTIME) {
     const theirs =
       tsig.other.length === 6 ? `: its clock differs by ${seconds(tsig.other) - seconds(timeBytes(now))} s` : '';
-    throw refused(
+    throw troubleError(
+      'BADTIME',
       `does not accept the time of the signature (BADTIME)${theirs}; set the clock of this machine or of the server`,
     );
   }
-  if (tsig.error !== 0) throw refused(`answers ${rcodeName(tsig.error)} to the signature of key "${key.key}"`);
+  if (tsig.error !== 0) {
+    const name = rcodeName(tsig.error);
+    throw troubleError(name, `answers ${name} to the signature of key "${key.key}"`);
+  }
   const skew = seconds(tsig.time) - seconds(timeBytes(now));
   if (Math.abs(skew) > FUDGE) {
     throw forged(
       `signs with a time that differs by ${skew} s: set the clocks; if they are right, an old answer was replayed`,
     );
+  }
+}
+
+/** Fails where the server could not check the signature of the request, so that it signs nothing either (§5.2.1, §5.2.2). */
+function assertChecked(tsig: Tsig, key: TsigKey): void {
+  if (tsig.error === BADKEY) {
+    throw troubleError(
+      'BADKEY',
+      `does not know the key "${key.key}" with ${key.algorithm} (BADKEY): compare name and algorithm with its configuration`,
+    );
+  }
+  if (tsig.error === BADSIG) {
+    throw troubleError(
+      'BADSIG',
+      `does not accept the signature of key "${key.key}" (BADSIG): the configured secret is not that of the server (a changed secret file is read at SIGHUP)`,
+    );
+  }
+  if (tsig.error === BADTRUNC) {
+    throw troubleError('BADTRUNC', `requires another length of signatures (${rcodeName(BADTRUNC)})`);
   }
 }
 
@@ -176,10 +192,6 @@ function seconds(time: Buffer): number {
 
 function uint16(value: number): Buffer {
   return Buffer.from([value >> 8, value & 255]);
-}
-
-function refused(text: string): SealpostError {
-  return new SealpostError('dns-refused', text);
 }
 
 function forged(text: string): SealpostError {

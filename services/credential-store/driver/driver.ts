@@ -1,5 +1,6 @@
 import { errorCode, errorText, reasonText, SealpostError } from '#shared/errors.ts';
 import type { Holder } from '../contract.ts';
+import { isExposed } from '../life/life-cycle.ts';
 import { nextTransition, type Transition } from '../life/next-transition.ts';
 import { claim, noteProblem } from '../life/transitions.ts';
 import type { DomainRecord } from '../records/domain-record.ts';
@@ -39,6 +40,8 @@ const CLAIM_STAGGER_MS = 300;
 const WRITE_PAUSE_MS = 500;
 /** A shorter wait is not recorded as a problem. */
 const PROBLEM_AFTER_MS = 2000;
+/** Between two lines of the log about compromised keys of a domain that are still in DNS. */
+const ALARM_MS = 600_000;
 
 /** What this process knows of a domain beyond its record; times are those of the timer. */
 type DomainState = {
@@ -48,6 +51,8 @@ type DomainState = {
   undrivenSince?: number;
   /** Nothing can be written before this time. */
   pausedUntil: number;
+  /** When the log may complain again of a compromised key. */
+  alarmAt?: number;
   waits: TransitionWaits;
 };
 
@@ -211,26 +216,34 @@ export class Driver {
     const code = errorCode(error);
     log.debug({ domain, selectors, transition: kind, error: errorText(error) }, 'key not advanced yet');
     if (!this.#running || error instanceof NotDriving || code === 'cut-off') return false;
-    const waitedMs = state.waits.fail(transition, records.revision, code === 'late');
+    const [text, permanent] = [reasonText(error), code === 'dns-refused'];
+    const waitedMs = state.waits.fail(transition, records.revision, { late: code === 'late', permanent });
     if (error instanceof NotWritten) return this.#pause(state);
-    const problem = { text: reasonText(error), permanent: code === 'dns-refused' };
-    if (code === 'wrong-state' || code === 'not-found') return true;
-    if (waitedMs < PROBLEM_AFTER_MS && !problem.permanent) return true;
+    const passing = waitedMs < PROBLEM_AFTER_MS && !permanent;
+    if (passing || code === 'wrong-state' || code === 'not-found') return true;
+    this.#alarm(record, selectors, state, text);
     let news = false;
     const note = (newest: DomainRecord): DomainRecord => {
       assertSameKeys(record, newest, selectors);
-      const noted = noteProblem(newest, selectors, { ...problem, now: now(), node });
+      const noted = noteProblem(newest, selectors, { text, permanent, now: now(), node });
       news = noted !== newest;
       return noted;
     };
     try {
       await this.#write(domain, state, note);
-      const { text, permanent } = problem;
       if (news) log.warn({ domain, selectors, transition: kind, permanent, error: text }, 'key is stuck');
       return true;
     } catch (failure) {
       return errorCode(failure) === 'wrong-state' || this.#pause(state);
     }
+  }
+
+  /** A compromised key that stays in DNS is logged again and again: what was written once is soon out of sight. */
+  #alarm({ domain, keys }: DomainRecord, selectors: string[], state: DomainState, error: string): void {
+    const exposed = keys.some((k) => selectors.includes(k.selector) && isExposed(k, undefined));
+    if (!exposed || this.#timer.now() < (state.alarmAt ?? 0)) return;
+    state.alarmAt = this.#timer.now() + ALARM_MS;
+    this.#effects.log.error({ domain, selectors, error }, 'a compromised key is still in DNS: forged mail passes');
   }
 
   #pause(state: DomainState): false {

@@ -20,7 +20,7 @@ export type DriverEffects = {
   live(): Holder[] | undefined;
   /** The signers of a node prove that they can sign with exactly this key. Rejects with the reason. */
   prove(node: string, domain: string, key: KeyRecord): Promise<void>;
-  /** Rejects with `dns-refused` where another try is of no use. */
+  /** Rejects with `dns-refused` where it needs a person (dns/trouble.ts). */
   publish(domain: string, key: KeyRecord): Promise<void>;
   publishRevocation(domain: string, key: KeyRecord): Promise<void>;
   removeRecord(domain: string, key: KeyRecord): Promise<void>;

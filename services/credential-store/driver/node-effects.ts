@@ -9,6 +9,7 @@ import type { Logger } from '#shared/log.ts';
 import type { DnsView, Holder } from '../contract.ts';
 import { recordName, zoneToUpdate } from '../dns/publication.ts';
 import { publishTxt, removeTxt, replaceTxt } from '../dns/publish.ts';
+import { troubleError } from '../dns/trouble.ts';
 import type { DnsViews, Expected } from '../dns/views.ts';
 import type { KeyMaker } from '../making/key-maker.ts';
 import type { Presence } from '../presence.ts';
@@ -115,7 +116,6 @@ function place(settings: Settings, domain: string, key: KeyRecord) {
   try {
     return { zone: zoneToUpdate(domain, key, settings.current), name: recordName(domain, key) };
   } catch (error) {
-    // The node lacks a setting: that is not a verdict of the zone's server, and may be corrected at any time.
-    throw error instanceof SealpostError ? new SealpostError('dns-failed', error.message) : error;
+    throw error instanceof SealpostError ? troubleError('settings of one node', error.message) : error;
   }
 }

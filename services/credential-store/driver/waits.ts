@@ -6,7 +6,8 @@ import { lateHolder } from './conditions.ts';
 /**
  * The transitions of one domain that could not be made, and when each is tried again: after 0.5 s, 1 s, 2 s … 30 s;
  * immediately when another node or an administrator changes the record; and one that waits until nodes have seen a
- * revision, as soon as they have.
+ * revision, as soon as they have. One that needs a person is tried every 10 minutes: that person may mend a name server
+ * and never think of us.
  */
 
 /** A monotonic clock: ms since any time. `after` returns a function that cancels. */
@@ -22,6 +23,7 @@ export const systemTimer: Timer = {
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 30_000;
+const PERMANENT_RETRY_MS = 600_000;
 
 /** Times are those of the timer. */
 type Wait = {
@@ -75,12 +77,16 @@ export class TransitionWaits {
     this.#waits.delete(idOf(transition));
   }
 
-  /** The transition failed; `late`: because some nodes have yet to see the revision. Returns ms since the first failure. */
-  fail(transition: Transition, revision: number, late: boolean): number {
+  /**
+   * The transition failed; `late`: because some nodes have yet to see the revision; `permanent`: it needs a person. Returns
+   * ms since the first failure.
+   */
+  fail(transition: Transition, revision: number, { late, permanent }: { late: boolean; permanent: boolean }): number {
     const now = this.#timer.now();
     const wait = this.#wait(transition, revision);
     if (wait.tries === 0) wait.firstFailure = now;
-    wait.retryAt = now + Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(wait.tries, 10));
+    const backoffMs = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(wait.tries, 10));
+    wait.retryAt = now + (permanent ? PERMANENT_RETRY_MS : backoffMs);
     wait.tries++;
     wait.late = late;
     return now - wait.firstFailure;

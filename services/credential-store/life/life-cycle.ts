@@ -1,6 +1,6 @@
 import { keyTypeOf } from '#shared/dkim/algorithms.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { KeyAlgorithm, KeyState } from '../contract.ts';
+import type { DnsView, KeyAlgorithm, KeyState } from '../contract.ts';
 import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import {
   type At,
@@ -120,8 +120,19 @@ export function revokeKey(record: DomainRecord, selector: string, options: At & 
   const key = keyOf(record, selector);
   if (!REVOCABLE.has(key.state)) throw wrongState(record, key, 'its private key is erased, so no signer can use it');
   assertNotLast(record, key, options.force);
-  const retired = withKeys(record, [selector], (k) => enter(k, 'retired', options.now));
+  const retired = withKeys(record, [selector], (k) => ({ ...enter(k, 'retired', options.now), compromised: true }));
   return leaveRotation(retired, selector, options, 'is compromised');
+}
+
+/**
+ * Whether verifiers may still accept what somebody else signs with a compromised key: until every authoritative server
+ * has returned its revocation, or nothing where it never signed, and whenever one returns another record again. `seen`
+ * is the last verdict on its record.
+ */
+export function isExposed(key: KeyRecord, seen: DnsView['verdict'] | undefined): boolean {
+  if (key.compromised !== true || key.publication.by === 'none') return false;
+  if (key.state === 'retired') return true;
+  return key.state === 'revoked' && (!key.signed || seen === 'different' || seen === 'duplicate');
 }
 
 /**

@@ -34,17 +34,14 @@ export type Transition = {
   dueAt?: number;
 };
 
-/** Every open transition, also those that are not due yet. Keys with a permanent problem have none. */
+/** Every open transition, also those that are not due yet, and those whose keys are stuck at a problem. */
 export function openTransitions(record: DomainRecord): Transition[] {
   const transitions = [
     ...record.keys.flatMap((key) => transitionOf(record, key)),
     ...rotationTransition(record),
     ...scheduledTransition(record),
   ];
-  const stuck = new Set(record.keys.flatMap((k) => (k.problem?.permanent ? [k.selector] : [])));
-  return transitions
-    .filter((transition) => transition.kind === 'rotate' || !transition.selectors.some((s) => stuck.has(s)))
-    .sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
+  return transitions.sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
 }
 
 /** The first transition that is due, of those that `ready` accepts. */

@@ -98,7 +98,7 @@ export function freezeRotation(
   return { ...told, rotation: { ...(told.rotation ?? rotation), frozen: { at: now, by, reason } } };
 }
 
-/** Continue after `freezeRotation`, and with keys that are stuck at a permanent problem. Fails with `wrong-state`. */
+/** Continue after `freezeRotation`, and immediately with keys that are stuck at a permanent problem. Fails with `wrong-state`. */
 export function resumeDomain(record: DomainRecord, at: At): DomainRecord {
   const rotation = runningRotation(record);
   const stopped = record.keys.filter((k) => k.problem?.permanent).map((k) => k.selector);

@@ -111,10 +111,7 @@ export function deleted(record: DomainRecord, selector: string, at: At): DomainR
   };
 }
 
-/**
- * Record why some keys do not advance; the record itself where that is known. `permanent`: they are not tried again
- * until `keys resume`.
- */
+/** Record why some keys do not advance; the record itself where that is known. `permanent`: it needs a person. */
 export function noteProblem(
   record: DomainRecord,
   selectors: readonly string[],

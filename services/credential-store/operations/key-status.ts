@@ -1,6 +1,7 @@
 import { type KeyInfo, type KeyStatus, SigningKey } from '../contract.ts';
 import { recordName } from '../dns/publication.ts';
 import type { DnsViews } from '../dns/views.ts';
+import { isExposed } from '../life/life-cycle.ts';
 import type { Presence } from '../presence.ts';
 import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import type { Records } from '../records/records.ts';
@@ -63,6 +64,7 @@ export function keyStatus(
     ...(until === undefined ? {} : { until }),
     ...(wrapped === undefined ? {} : { nek: wrapped.nek }),
     ...(problem === undefined ? {} : { problem }),
+    ...(isExposed(key, dns?.verdict) ? { exposed: true } : {}),
     ...(dns === undefined ? {} : { dns }),
   };
 }

@@ -1,10 +1,15 @@
+import { isExposed } from '../life/life-cycle.ts';
 import { domainOfKey } from '../records/domain-record.ts';
 import type { Operation, OperationDeps } from './deps.ts';
+import { listedKeys } from './key-status.ts';
 
 /** How far this node follows the others. */
 
-export const statusShow: Operation<'status-show'> = ({ map, records, all, presence, settings }) => {
+export const statusShow: Operation<'status-show'> = ({ map, records, all, presence, settings, views }) => {
   const unreadable = map.unreadable.map((key) => domainOfKey(key) ?? key);
+  const exposed = listedKeys(all())
+    .filter(({ domain, key }) => isExposed(key, views.last(domain, key)?.verdict))
+    .map(({ domain, key }) => `${key.selector} of ${domain}`);
   return {
     node: settings.current.node.name,
     state: map.state,
@@ -13,6 +18,7 @@ export const statusShow: Operation<'status-show'> = ({ map, records, all, presen
     holders: presence.live(),
     ...(map.problem === undefined ? {} : { problem: map.problem }),
     ...(unreadable.length === 0 ? {} : { unreadable }),
+    ...(exposed.length === 0 ? {} : { exposed }),
   };
 };
 

@@ -37,7 +37,9 @@ export const KeyRecord = KeyInfo.omit({ domain: true }).extend({
   until: z.number().optional(),
   /** Absent from `retired` on. */
   wrapped: WrappedKey.optional(),
-  /** Why it does not advance to its next state. `permanent`: it is not tried again until `keys resume`. */
+  /** An administrator revoked it: somebody else may have it. Absent where not. */
+  compromised: z.literal(true).optional(),
+  /** Why it does not advance to its next state. `permanent`: it needs a person, and is tried again at long intervals. */
   problem: z.object({ text: z.string(), since: z.number(), permanent: z.boolean() }).optional(),
 });
 export type KeyRecord = z.infer<typeof KeyRecord>;

@@ -10,13 +10,24 @@ import { type TempDir, tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /** The keys that may update the zones: all have the same secret. */
-const KEYS = { sealpost: 'hmac-sha256', 'sealpost-512': 'hmac-sha512' } as const;
+const KEYS = {
+  sealpost: 'hmac-sha256',
+  'sealpost-1': 'hmac-sha1',
+  'sealpost-224': 'hmac-sha224',
+  'sealpost-384': 'hmac-sha384',
+  'sealpost-512': 'hmac-sha512',
+} as const;
 const KEY = 'sealpost';
+type Algorithm = (typeof KEYS)[keyof typeof KEYS];
+
+/** The name of the key that signs with an algorithm. */
+export const keyFor = (algorithm: Algorithm): string =>
+  Object.entries(KEYS).find(([, own]) => own === algorithm)?.[0] ?? KEY;
 
 type ZoneServersParts = { ports: number[]; secret: string; dir: TempDir; zones: string[]; programs: Program[] };
 
 /**
- * Zones as they stand in the world: a BIND primary that takes updates signed with the key `sealpost` (hmac-sha256) or `sealpost-512`, and secondaries
+ * Zones as they stand in the world: a BIND primary that takes updates signed with the key `sealpost` (hmac-sha256) or one of another algorithm, and secondaries
  * that it notifies; server 0 is the primary, and each has a free port of 127.0.0.1. A zone's text is its records in
  * master-file form (RFC 1035 §5), without SOA and NS.
  */
@@ -218,6 +229,7 @@ options {
   recursion no;
   dnssec-validation no;
   empty-zones-enable no;
+  check-names primary ignore;
 };
 controls { };
 ${this.#zones.map((name, i) => `zone "${name}" { ${clause} file "zone-${i}"; };`).join('\n')}

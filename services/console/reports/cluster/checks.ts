@@ -43,6 +43,13 @@ export const CLUSTER_CHECKS: Record<string, Check> = {
       'the keys',
       'see the log of the node with the lower one; after a restart it asks for all keys again',
     ),
+  'key-exposed': ({ processes }) =>
+    [...new Set(processes.flatMap((p) => p.exposed ?? []))].map((key) => ({
+      severity: 'error',
+      about: key,
+      text: 'is compromised and may still be in DNS: mail forged with it passes until every name server has its revocation',
+      help: '"sealpost doctor" says what keeps it there',
+    })),
   'versions-differ': ({ processes }) =>
     disagreement(
       living(processes),

@@ -33,6 +33,8 @@ export type ProcessFacts = {
   queue?: { messages: number; refusing?: string; copies?: CopyCounts };
   /** Revision of the keys that it holds; the lower one where it runs store and signer. */
   keys?: { revision: number; behind?: string };
+  /** Compromised keys that may still be in DNS, `s1 of example.com`. */
+  exposed?: string[];
 };
 
 export type ClusterFacts = {
@@ -113,8 +115,11 @@ async function askKeys(clients: Clients, facts: ProcessFacts): Promise<void> {
   const { services } = facts.member;
   const held: { revision: number; behind?: string | undefined }[] = [];
   if (services.includes('credential-store')) {
-    const { revision, state, problem } = await clients.client(credentialStoreContract)['status-show']({}, there);
+    const { revision, state, problem, exposed } = await clients
+      .client(credentialStoreContract)
+      ['status-show']({}, there);
     const follows = state === 'local' || state === 'following';
+    facts.exposed = exposed ?? [];
     held.push({ revision, behind: follows ? undefined : (problem ?? `its credential-store is ${state}`) });
   }
   if (services.includes('signer')) held.push(await clients.client(signerContract)['status-show']({}, there));

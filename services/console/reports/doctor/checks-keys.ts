@@ -1,7 +1,7 @@
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { isWeak } from '#shared/dkim/algorithms.ts';
 import { formatDuration } from '#shared/units.ts';
-import { nextText } from '../keys/text.ts';
+import { exposureText, nextText } from '../keys/text.ts';
 import { type Check, type Facts, type Finding, keyArguments, keyName, listText } from './finding.ts';
 
 /** Whether the keys are good, and come on. */
@@ -51,8 +51,17 @@ export const KEY_CHECKS: Record<string, Check> = {
     keys.flatMap((checked) => {
       const { problem, domain } = checked.key;
       if (!problem?.permanent) return [];
-      const help = `fix the cause, then "sealpost keys resume ${domain}"`;
+      const help = `fix the cause; "sealpost keys resume ${domain}" tries again immediately`;
       return [{ severity: 'error', about: keyName(checked), text: `stopped: ${problem.text}`, help }];
+    }),
+
+  'key-exposed': ({ keys }) =>
+    keys.flatMap((checked) => {
+      const text = exposureText(checked.key);
+      const { publish, record, domain } = checked.key;
+      const byHand = `publish what "sealpost keys export-dns ${keyArguments(checked)}" prints, or remove the record at ${record}`;
+      const help = publish === 'manual' ? byHand : `let ${domain} be updated, or do it by hand: ${byHand}`;
+      return text === '' ? [] : [{ severity: 'error', about: keyName(checked), text, help }];
     }),
 
   'key-slow': slow,
@@ -61,6 +70,9 @@ export const KEY_CHECKS: Record<string, Check> = {
   'rotation-slow': ({ rotations, now }) => rotations.flatMap((rotation) => waiting(rotation, now)),
 };
 
+/** States of keys whose record is to be changed for the last times. */
+const GOING = new Set<KeyStatus['state']>(['retired', 'revoked']);
+
 /** A key that should have come on by itself. What waits for DNS is told by what DNS says. */
 function slow({ keys, now }: Facts): Finding[] {
   return keys.flatMap((checked) => {
@@ -68,8 +80,10 @@ function slow({ keys, now }: Facts): Finding[] {
     const waits =
       key.state === 'created' ||
       (key.state === 'replicated' && key.publish !== 'manual') ||
-      (key.state === 'proven' && key.activate);
-    if (!waits || key.problem?.permanent || now - key.since < STEP_MS) return [];
+      (key.state === 'proven' && key.activate) ||
+      (GOING.has(key.state) && key.publish !== 'manual' && key.problem !== undefined);
+    const since = GOING.has(key.state) ? (key.problem?.since ?? now) : key.since;
+    if (!waits || key.problem?.permanent || key.exposed || now - since < STEP_MS) return [];
     const why = key.problem?.text ?? nextText(key);
     const text = `has been ${key.state} for ${formatDuration(now - key.since)}: ${why}`;
     const help = `"sealpost keys show ${keyArguments(checked)}" shows what it waits for`;

@@ -23,7 +23,7 @@ export function dnsText({ publish, dns }: KeyStatus): string {
 /** What a key does or waits for now: one sentence without its full stop. */
 export function nextText(key: KeyStatus): string {
   const signs = key.state === 'active' || key.state === 'retiring';
-  if (key.problem?.permanent && !signs) return 'has stopped at a problem';
+  if (key.problem?.permanent && !signs) return 'is held up by a problem that needs you';
   const manual = key.publish === 'manual';
   const until = key.until === undefined ? '' : formatTime(key.until);
   switch (key.state) {
@@ -55,11 +55,18 @@ export function nextText(key: KeyStatus): string {
   }
 }
 
-/** Its trouble, since when, and what helps where it is not tried again by itself. */
+/** Its trouble, since when, and what helps where it is seldom tried again by itself. */
 export function problemText({ domain, problem }: KeyStatus): string | undefined {
   if (problem === undefined) return undefined;
-  const stopped = problem.permanent ? `; not tried again until "sealpost keys resume ${domain}"` : '';
-  return `${problem.text} (for ${formatDuration(Date.now() - problem.since)}${stopped})`;
+  const again = problem.permanent ? `; tried every 10 minutes, or by "sealpost keys resume ${domain}"` : '';
+  return `${problem.text} (for ${formatDuration(Date.now() - problem.since)}${again})`;
+}
+
+/** What a compromised key that may still be in DNS means, with what keeps its revocation from there; '' for others. */
+export function exposureText(key: KeyStatus): string {
+  if (!key.exposed) return '';
+  const why = problemText(key) ?? key.dns?.summary;
+  return `is compromised and may still be in DNS: mail forged with it passes until every name server has its revocation${why === undefined ? '' : `; ${why}`}`;
 }
 
 /** States in which a verifier may look for the record at any moment. */
@@ -68,12 +75,12 @@ const NEEDS_RECORD: Partial<Record<KeyStatus['state'], string>> = {
   retiring: 'a key that has signed',
 };
 
-/** What needs a look: the trouble of a key, or a record that was removed. One line. */
+/** What needs a look: a compromised key in DNS, the trouble of a key, or a record that was removed. One line. */
 export function noteText(key: KeyStatus): string | undefined {
   const whose = NEEDS_RECORD[key.state];
   const seen = key.dns !== undefined && key.dns.verdict !== 'ok' && key.publish !== 'none' ? key.dns : undefined;
   const lost = whose && seen && `the record of ${whose} is not as it should be: ${seen.summary}`;
-  const text = problemText(key) ?? lost;
+  const text = exposureText(key) || (problemText(key) ?? lost);
   return text === undefined ? undefined : `${key.selector} of ${key.domain}: ${text}`;
 }
 

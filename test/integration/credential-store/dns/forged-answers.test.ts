@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import type { ZoneConfig } from '#cluster/config/schema/schema.ts';
 import { type PublishOptions, publishTxt } from '#services/credential-store/dns/publish.ts';
 import { askByTcp, parseServer } from '#shared/dns/exchange.ts';
-import { decodeMessage } from '#shared/dns/message.ts';
+import { decodeMessage, Opcode } from '#shared/dns/message.ts';
 import { FakeDns, type Query } from '#test/kit/dns/fake-dns.ts';
 import { ZoneServers } from '#test/kit/dns/zone-servers.ts';
 import { needs } from '#test/kit/runner/peers.ts';
@@ -53,8 +53,8 @@ describe('an answer of BIND that was changed on its way', needs('named', 'nsupda
     for (let at = 0; at < length; at++) {
       between.handler = async (query) => {
         const answer = await forward(query);
-        length = answer.length;
-        answer.writeUInt8((answer[at] ?? 0) ^ (1 << (at % 5)), at);
+        length = Math.max(length, answer.length);
+        if (at < answer.length) answer.writeUInt8((answer[at] ?? 0) ^ (1 << (at % 5)), at);
         return answer;
       };
       assert.match(await publish(), /^dns-(failed|refused): zone example\.com at /, `byte ${at} of ${length}`);
@@ -88,6 +88,7 @@ describe('an answer of BIND that was changed on its way', needs('named', 'nsupda
   test('an answer to another update is not', async () => {
     let first: Buffer | undefined;
     between.handler = async (query) => {
+      if (query.opcode === Opcode.QUERY) return forward(query);
       first ??= await forward(query);
       const answer = Buffer.from(first);
       answer.writeUInt16BE(query.id, 0);

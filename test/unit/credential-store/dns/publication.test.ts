@@ -115,8 +115,21 @@ test('a node that lacks the zone of a published key is named', () => {
   const publication = { by: 'update', zone: 'example.com' } as const;
   const current = ConfigSchema.parse({ node: { name: 'edge-3' } });
   assert.throws(
-    () => zoneToUpdate('example.com', { publication } as KeyRecord, current),
+    () => zoneToUpdate('example.com', { selector: 's1', publication } as KeyRecord, current),
     /node edge-3, .* example\.com/,
+  );
+});
+
+test('an entry for a zone cut that was overlooked serves the keys that were made before it', () => {
+  const key = { selector: 's1', publication: { by: 'update', zone: 'example.com' } } as KeyRecord;
+  const zones = [
+    { name: 'example.com', update },
+    { name: '_domainkey.example.com', update },
+  ];
+  assert.equal(zoneToUpdate('example.com', key, config({ zones })).name, '_domainkey.example.com');
+  assert.throws(
+    () => zoneToUpdate('example.com', key, config({ zones: [zones[0], { name: '_domainkey.example.com' }] })),
+    /cannot update _domainkey\.example\.com/,
   );
 });
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DnsView } from '#services/credential-store/contract.ts';
+import { revokeKey } from '#services/credential-store/life/life-cycle.ts';
 import { resumeDomain } from '#services/credential-store/life/rotation.ts';
 import { claim } from '#services/credential-store/life/transitions.ts';
 import type { DomainRecord } from '#services/credential-store/records/domain-record.ts';
@@ -71,7 +72,7 @@ test('a change by another writer is a reason to try again immediately', async (t
   assert.equal(bench.count('publish'), tries + 1);
 });
 
-test('a refused update is permanent until resume', async (t) => {
+test('a refused update needs a person, is asked again every 10 minutes, and immediately by resume', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('replicated')])]));
   let refused = 0;
   const { publish } = bench.effects;
@@ -79,15 +80,50 @@ test('a refused update is permanent until resume', async (t) => {
     refused++;
     throw new SealpostError('dns-refused', 'ns1 answers REFUSED: check the key');
   };
-  await bench.run(600_000);
+  await bench.run(599_000);
   const text = 'ns1 answers REFUSED: check the key';
   assert.deepEqual(bench.key('s1')?.problem, { text, since: bench.key('s1')?.problem?.since, permanent: true });
   assert.equal(refused, 1);
+  const { revision } = bench;
+  await bench.run(610_000);
+  assert.deepEqual([refused, bench.revision], [3, revision]);
   bench.effects.publish = publish;
   const record = bench.records.get('example.com');
   if (record !== undefined) bench.write(resumeDomain(record, AT));
   await bench.run(100);
   assert.equal(bench.key('s1')?.state, 'active');
+});
+
+test('a name server that an administrator has mended lets keys come on without an order', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('replicated')])]));
+  const { publish } = bench.effects;
+  bench.effects.publish = async () => {
+    throw new SealpostError('dns-refused', 'ns1 does not know the key');
+  };
+  await bench.run(60_000);
+  assert.equal(bench.key('s1')?.problem?.permanent, true);
+  bench.effects.publish = publish;
+  await bench.run(600_000);
+  assert.deepEqual([bench.key('s1')?.state, bench.key('s1')?.problem], ['active', undefined]);
+});
+
+test('a compromised key is revoked as soon as its zone takes updates again, and the log complains until then', async (t) => {
+  const record = recordWith([keyIn('active'), keyIn('active', 's2')]);
+  const bench = await started(t, new DriverBench([record]));
+  const { publishRevocation } = bench.effects;
+  bench.effects.publishRevocation = async () => {
+    throw new SealpostError('dns-failed', 'ns1 answers REFUSED: the zone is frozen');
+  };
+  bench.write(revokeKey(record, 's1', { ...AT, force: false }));
+  const alarms = (): number => bench.lines.filter((l) => l.startsWith('a compromised key is still in DNS')).length;
+  await bench.run(10_000);
+  assert.deepEqual([bench.key('s1')?.state, alarms()], ['retired', 1]);
+  await bench.run(3_600_000);
+  assert.equal(bench.key('s1')?.state, 'retired');
+  assert.ok(alarms() >= 5 && alarms() <= 7, `${alarms()} in an hour`);
+  bench.effects.publishRevocation = publishRevocation;
+  await bench.run(31_000);
+  assert.deepEqual([bench.key('s1')?.state, bench.key('s1')?.compromised], ['revoked', true]);
 });
 
 test('what is published by hand is looked for until it is there, revoked or gone', async (t) => {

@@ -6,6 +6,7 @@ import {
   activatesByItself,
   addKey,
   deleteKey,
+  isExposed,
   MAX_KEYS,
   retireKey,
   revokeKey,
@@ -271,4 +272,20 @@ test('each claim has a higher term', () => {
 
 test('nothing that is refused is anything but an error of ours', () => {
   assert.throws(() => retireKey(recordWith([]), 'x', { ...AT, force: true }), SealpostError);
+});
+
+test('a compromised key is exposed until DNS has its revocation, and whenever DNS has something else again', () => {
+  const compromised = { compromised: true as const };
+  const retired = keyIn('retired', 's1', compromised);
+  const revoked = keyIn('revoked', 's1', compromised);
+  const unsigned = keyIn('revoked', 's1', { ...compromised, signed: false });
+  assert.deepEqual(
+    [keyIn('retired'), retired, revoked, unsigned].map((k) => isExposed(k, undefined)),
+    [false, true, false, true],
+  );
+  assert.deepEqual(
+    (['ok', 'different', 'duplicate', 'missing', 'unreachable'] as const).map((v) => isExposed(revoked, v)),
+    [false, true, true, false, false],
+  );
+  assert.equal(isExposed({ ...retired, publication: { by: 'none' } }, undefined), false);
 });

@@ -29,7 +29,11 @@ const CASES: [what: string, record: DomainRecord, transitions: string[]][] = [
   ['a retired key', recordWith([keyIn('retired')]), ['revoked s1']],
   ['a revoked key', recordWith([keyIn('revoked', 's1', { until: NOW + 5 })]), ['deleted s1 at 5']],
   ['a revoked key that never signed', recordWith([keyIn('revoked')]), ['deleted s1']],
-  ['a key that stopped', recordWith([keyIn('replicated', 's1', stuck), keyIn('created', 's2')]), ['replicated s2']],
+  [
+    'a key that stopped',
+    recordWith([keyIn('replicated', 's1', stuck), keyIn('created', 's2')]),
+    ['replicated s2', 'published s1'],
+  ],
   [
     'new keys of a rotation wait for each other',
     rotating([old, older], [keyIn('proven', 's2'), keyIn('published', 'e2')]),

@@ -72,7 +72,7 @@ test('list shows where each key stands, and below it all that needs a look', asy
   assert.equal(lines[4], '');
   assert.match(
     lines[5] ?? '',
-    /^s2 of example\.com: the zone refused the update \(for 2m[^;]*; not tried again until "sealpost keys resume example\.com"\)$/,
+    /^s2 of example\.com: the zone refused the update \(for 2m[^;]*; tried every 10 minutes, or by "sealpost keys resume example\.com"\)$/,
   );
   assert.match(
     lines[6] ?? '',

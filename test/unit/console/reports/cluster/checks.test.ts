@@ -144,6 +144,17 @@ const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp]
     /lost 12 lines.*full or not read/,
   ],
   [
+    'a compromised key that is still in DNS, once however many nodes say so',
+    facts([
+      { ...one, exposed: ['s1 of example.com'] },
+      { ...two, exposed: ['s1 of example.com'] },
+    ]),
+    'key-exposed',
+    'error',
+    's1 of example.com',
+    /compromised and may still be in DNS/,
+  ],
+  [
     'a node without the newest keys, which says so',
     facts([one, { ...two, keys: { revision: 5, behind: 'it was away' } }]),
     'keys-behind',

@@ -171,6 +171,30 @@ testChecks({ ...DNS_CHECKS, ...KEY_CHECKS }, [
     /stopped: the zone says REFUSED\..*keys resume example\.com/,
   ],
   [
+    'a compromised key whose revocation does not get into DNS',
+    { keys: [checked({ state: 'retired', exposed: true })] },
+    'key-exposed',
+    'error',
+    's1 of example.com',
+    /may still be in DNS: mail forged with it passes.*sealpost keys export-dns example\.com s1/,
+  ],
+  [
+    'a record that cannot be removed',
+    {
+      keys: [
+        checked({
+          state: 'revoked',
+          publish: 'update',
+          problem: { text: 'SERVFAIL', since: NOW - 11 * MINUTE, permanent: false },
+        }),
+      ],
+    },
+    'key-slow',
+    'warning',
+    's1 of example.com',
+    /has been revoked for .*: SERVFAIL/,
+  ],
+  [
     'a key that does not come on',
     { keys: [checked({ state: 'created', since: NOW - 11 * MINUTE })] },
     'key-slow',

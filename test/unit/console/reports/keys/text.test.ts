@@ -41,7 +41,7 @@ test('a key that has stopped at a problem is not said to go on', () => {
   const problem = { text: 'the server answers REFUSED', since: 0, permanent: true };
   for (const state of KeyState.options) {
     const text = nextText(keyStatus({ state, publish: 'update', problem }));
-    if (state !== 'active' && state !== 'retiring') assert.equal(text, 'has stopped at a problem');
+    if (state !== 'active' && state !== 'retiring') assert.equal(text, 'is held up by a problem that needs you');
     else assert.match(text, /sign/);
   }
 });
@@ -92,7 +92,14 @@ test('a problem tells since when, and whether somebody must act', () => {
     /^no server answers \(for 1h/,
   );
   const permanent = problemText(keyStatus({ problem: { text, since, permanent: true } })) ?? '';
-  assert.match(permanent, /not tried again until "sealpost keys resume example\.com"\)$/);
+  assert.match(permanent, /tried every 10 minutes, or by "sealpost keys resume example\.com"\)$/);
+});
+
+test('a compromised key that may still be in DNS is noted, whatever else is to be said of it', () => {
+  const problem = { text: 'ns1 answers REFUSED', since: Date.now(), permanent: false };
+  const note = noteText(keyStatus({ state: 'retired', exposed: true, problem })) ?? '';
+  assert.match(note, /^s1 of example\.com: is compromised and may still be in DNS: .*; ns1 answers REFUSED/);
+  assert.match(noteText(keyStatus({ state: 'retired', exposed: true })) ?? '', /compromised/);
 });
 
 test('a rotation that is over waits for nothing', () => {
