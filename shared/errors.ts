@@ -20,10 +20,19 @@ export class SealpostError extends Error {
 /** The text of anything that was thrown, with the texts of its causes. */
 export function errorText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  const message = withoutOpenSsl(error.message);
   const code =
-    'code' in error && typeof error.code === 'string' && !error.message.includes(error.code) ? ` (${error.code})` : '';
+    'code' in error && typeof error.code === 'string' && !message.includes(error.code) ? ` (${error.code})` : '';
   const cause = error.cause === undefined ? '' : `: ${errorText(error.cause)}`;
-  return `${error.message}${code}${cause}`;
+  return `${message}${code}${cause}`;
+}
+
+/**
+ * `40C7…:error:0A00010B:SSL routines:tls_get_more_records:wrong version number:../deps/…/tlsany_meth.c:84:` → `wrong
+ * version number`: OpenSSL puts its function, file and line into what Node passes on.
+ */
+function withoutOpenSsl(message: string): string {
+  return /error:[0-9A-F]{8}:[^:]*:[^:]*:([^:]+)/.exec(message)?.[1] ?? message;
 }
 
 /** The text of an error as part of a sentence: our own errors are sentences already and need no code. */

@@ -19,6 +19,16 @@ export function reply(code: number, enhanced: string, text: string): Reply {
   return { code, enhanced, text };
 }
 
+/** The first digit decides (RFC 5321 §4.2): 2yz, done. */
+export function isPositive(r: Reply): boolean {
+  return r.code < 300;
+}
+
+/** 3yz: the peer waits for more (354, 334). */
+export function isIntermediate(r: Reply): boolean {
+  return r.code >= 300 && r.code < 400;
+}
+
 export function isPermanent(r: Reply): boolean {
   return r.code >= 500;
 }

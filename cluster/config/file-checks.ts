@@ -40,7 +40,7 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
   if (needs('directory')) await checkDirectory(check);
   if (needs('credentials')) await checkNek(check);
   await checkData(check);
-  if (needs('routes')) await placeRoutePasswords(check);
+  if (needs('routes')) await checkRoutes(check);
   if (needs('dns')) await placeZoneSecrets(check);
   return check;
 }
@@ -178,13 +178,19 @@ async function place(check: FileCheck, path: PropertyKey[], secret: Secret | und
   }
 }
 
-async function placeRoutePasswords(check: FileCheck): Promise<void> {
+async function checkRoutes(check: FileCheck): Promise<void> {
   const placed: Config['routes'] = [];
   for (const [i, route] of check.config.routes.entries()) {
     const password = await place(check, ['routes', i, 'password'], route.password);
     placed.push(password === undefined ? route : { ...route, password });
+    if (route.ca !== undefined) await checkAuthorities(check, ['routes', i, 'ca'], route.ca);
   }
   check.config = { ...check.config, routes: placed };
+}
+
+async function checkAuthorities(check: FileCheck, path: PropertyKey[], file: string): Promise<void> {
+  const pem = await read(check, path, file);
+  if (pem !== undefined) attempt(check, path, `file ${file} holds no PEM certificate`, () => new X509Certificate(pem));
 }
 
 async function placeZoneSecrets(check: FileCheck): Promise<void> {

@@ -35,6 +35,7 @@ export function resolvePaths(config: Config, folder: string): Config {
         ...route,
         ...(hop?.kind === 'maildir' && { via: `maildir:${at(hop.folder)}` }),
         ...(route.password && { password: secret(route.password) }),
+        ...(route.ca && { ca: at(route.ca) }),
       };
     }),
     dns: {

@@ -74,12 +74,19 @@ function routeProblems(route: RouteConfig): Problem[] {
   if (route.password !== undefined && user === undefined) {
     return [{ path: ['password'], message: 'a password needs a user: via: smtp://user@host' }];
   }
+  const implicitTls = hop?.kind === 'smtp' && hop.implicitTls === true;
+  if (implicitTls && route.tls === 'off') {
+    return [{ path: ['tls'], message: 'smtps:// is TLS from the first byte: remove tls: off, or write smtp://' }];
+  }
+  if (route.ca !== undefined && route.tls !== 'verified' && user === undefined) {
+    return [{ path: ['ca'], message: 'no certificate is checked on this route: set tls: verified' }];
+  }
   if (user === undefined) return [];
   if (route.password === undefined)
     return [{ path: ['via'], message: `user ${user} needs a password: add password: { file: … }` }];
   const loopback =
     hop?.kind === 'smtp' && (hop.host === '::1' || hop.host === 'localhost' || hop.host.startsWith('127.'));
-  return route.tls === 'required' || loopback
+  return route.tls === 'required' || route.tls === 'verified' || implicitTls || loopback
     ? []
     : [{ path: ['tls'], message: `${route.tls} TLS could send the password in clear text: set tls: required` }];
 }

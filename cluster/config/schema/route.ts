@@ -8,19 +8,22 @@ import { suggest } from '../problems/suggest.ts';
  */
 export type NextHopSpec =
   | { kind: 'mx' }
-  | { kind: 'smtp'; host: string; port: number; user?: string }
+  | { kind: 'smtp'; host: string; port: number; implicitTls?: true; user?: string }
   | { kind: 'lmtp'; host: string; port: number }
   | { kind: 'maildir'; folder: string }
   | { kind: 'capture' }
   | { kind: 'discard' };
 
-const VIA_SCHEMES = ['smtp', 'lmtp', 'maildir'];
+const VIA_SCHEMES = ['smtp', 'smtps', 'lmtp', 'maildir'];
+/** RFC 5321 §4.5.4.2, RFC 8314 §3.3; LMTP has no port of its own. */
+const PORTS: Record<string, number> = { smtp: 25, smtps: 465, lmtp: 24 };
 const VIA_WORDS = ['mx', 'capture', 'discard'];
 
 /**
- * Parse `mx | smtp://[user@]host[:port] | lmtp://host[:port] | maildir:<folder> | capture | discard`.
- * An IPv6 host stands in brackets. Default ports: 25 for smtp, 24 for lmtp. A user name may hold `@` (the last one
- * ends it) and percent escapes. Undefined when the text is none of these.
+ * Parse `mx | smtp://[user@]host[:port] | smtps://[user@]host[:port] | lmtp://host[:port] | maildir:<folder> | capture |
+ * discard`. `smtps` is TLS from the first byte. An IPv6 host stands in brackets. Default ports: 25 for smtp, 465 for
+ * smtps, 24 for lmtp. A user name may hold `@` (the last one ends it) and percent escapes. Undefined when the text is
+ * none of these.
  */
 export function parseVia(text: string): NextHopSpec | undefined {
   if (text === 'mx' || text === 'capture' || text === 'discard') return { kind: text };
@@ -28,21 +31,22 @@ export function parseVia(text: string): NextHopSpec | undefined {
     const folder = text.slice('maildir:'.length);
     return folder.trim() === '' || folder.startsWith('//') ? undefined : { kind: 'maildir', folder };
   }
-  const match = /^(smtp|lmtp):\/\/(?:(.*)@)?(\[[^\]]*\]|[^:@/[\]]+)(?::(\d{1,5}))?$/.exec(text);
+  const match = /^(smtps?|lmtp):\/\/(?:(.*)@)?(\[[^\]]*\]|[^:@/[\]]+)(?::(\d{1,5}))?$/.exec(text);
   if (match === null) return undefined;
-  const [, kind, userText, hostText = '', portText] = match;
+  const [, scheme = '', userText, hostText = '', portText] = match;
   const host = parseHost(hostText);
-  const port = portText === undefined ? (kind === 'lmtp' ? 24 : 25) : Number(portText);
-  if (host === undefined || port < 1 || port > 65_535) return undefined;
-  if (kind === 'lmtp') return userText === undefined ? { kind: 'lmtp', host, port } : undefined;
-  if (userText === undefined) return { kind: 'smtp', host, port };
+  const port = portText === undefined ? PORTS[scheme] : Number(portText);
+  if (host === undefined || port === undefined || port < 1 || port > 65_535) return undefined;
+  if (scheme === 'lmtp') return userText === undefined ? { kind: 'lmtp', host, port } : undefined;
+  const hop: NextHopSpec = { kind: 'smtp', host, port, ...(scheme === 'smtps' && { implicitTls: true }) };
+  if (userText === undefined) return hop;
   const user = decode(userText);
-  return user === undefined ? undefined : { kind: 'smtp', host, port, user };
+  return user === undefined ? undefined : { ...hop, user };
 }
 
 /** What is wrong with a text that `parseVia` refuses. Never repeats what stands before an @: a password may be there. */
 export function explainVia(via: string): string {
-  const forms = 'mx, smtp://[user@]host[:port], lmtp://host[:port], maildir:<folder>, capture or discard';
+  const forms = 'mx, smtp[s]://[user@]host[:port], lmtp://host[:port], maildir:<folder>, capture or discard';
   const shown = via.replace(/\/\/.*@/, '//…@');
   if (/\/\/[^@]*:.*@/.test(via)) return `"${shown}": the password does not belong here: use password: { file: … }`;
   const scheme = /^([a-z0-9+.-]+):/i.exec(via)?.[1];

@@ -141,12 +141,27 @@ const route = z.strictObject({
   via: z
     .string()
     .refine((via) => parseVia(via) !== undefined, { error: (i) => explainVia(String(i.input)) })
-    .describe('mx | smtp://[user@]host[:port] | lmtp://host[:port] | maildir:<folder> | capture | discard'),
-  password: secret.optional().describe('password for user@ in smtp://: the text, { file: … } or { env: … }'),
+    .describe(
+      'mx | smtp[s]://[user@]host[:port] | lmtp://host[:port] | maildir:<folder> | capture | discard; ' +
+        'smtps is TLS from the first byte, by default at port 465',
+    ),
+  password: secret
+    .optional()
+    .describe(
+      'password for user@ in smtp:// and smtps://: the text, { file: … } or { env: … }; it goes to a verified certificate only',
+    ),
   tls: z
-    .enum(['opportunistic', 'required', 'off'])
+    .enum(['opportunistic', 'required', 'verified', 'off'])
     .default('opportunistic')
-    .describe('STARTTLS at the next hop: where it is offered, always, or never'),
+    .describe(
+      'TLS at the next hop: where it is offered, always, always and with a valid certificate for the name of the host, or never',
+    ),
+  ca: z
+    .string()
+    .optional()
+    .describe(
+      'PEM file: the authorities, or the certificate itself, that a certificate is checked against instead of the public ones',
+    ),
 });
 
 const queue = z

@@ -96,11 +96,13 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
 function isSame(a: NextHop, b: NextHop): boolean {
   const password = ({ spec }: NextHop): string | undefined =>
     spec.kind === 'smtp' ? spec.password?.reveal() : undefined;
-  return a.tls === b.tls && JSON.stringify(a.spec) === JSON.stringify(b.spec) && password(a) === password(b);
+  return (
+    a.tls === b.tls && a.ca === b.ca && JSON.stringify(a.spec) === JSON.stringify(b.spec) && password(a) === password(b)
+  );
 }
 
 function createTransport(
-  { spec, tls }: NextHop,
+  { spec, tls, ca }: NextHop,
   deps: { settings: Settings; log: Logger; resolver: Resolver; mx: MxLookup },
 ): Transport {
   const { settings: current, log, resolver, mx } = deps;
@@ -108,7 +110,7 @@ function createTransport(
     const { delivery, node } = current.current;
     return { hostname: node.hostname, timeouts: delivery.timeout };
   };
-  const common = { tls, settings, log, credentials: undefined };
+  const common = { tls, implicitTls: false, ca, settings, log, credentials: undefined };
   switch (spec.kind) {
     case 'mx':
       return new SmtpTransport({
@@ -118,10 +120,10 @@ function createTransport(
         targets: () => mx.targets(spec.domain),
       });
     case 'smtp': {
-      const { host, port, user, password } = spec;
+      const { host, port, implicitTls = false, user, password } = spec;
       const credentials = user === undefined || password === undefined ? undefined : { user, password };
       const targets = () => hostTargets(resolver, host, port);
-      return new SmtpTransport({ ...common, protocol: 'smtp', smartHost: true, credentials, targets });
+      return new SmtpTransport({ ...common, protocol: 'smtp', smartHost: true, implicitTls, credentials, targets });
     }
     case 'lmtp': {
       const targets = () => hostTargets(resolver, spec.host, spec.port);

@@ -63,6 +63,13 @@ export type RecipientResult = {
 };
 
 /**
+ * TLS at the next hop. `opportunistic`: if offered, else clear text; `required`: TLS or nothing. Neither looks at the
+ * certificate, which keeps out an attacker who only listens, not one who answers in the peer's place. `verified`: TLS
+ * with a certificate of a trusted authority for the name of the host.
+ */
+export type TlsDemand = 'opportunistic' | 'required' | 'verified' | 'off';
+
+/**
  * Where mail goes next, made from a route (`NextHopSpec`, cluster/config/schema/route.ts) by queue/routing.ts; delivery.ts
  * has a transport for each kind. `key` names the destination: jobs with the same key share connections and limits.
  */
@@ -70,12 +77,22 @@ export type NextHop = {
   key: string;
   spec:
     | { kind: 'mx'; domain: string }
-    | { kind: 'smtp'; host: string; port: number; user?: string | undefined; password?: Secret | undefined }
+    | {
+        kind: 'smtp';
+        host: string;
+        port: number;
+        /** TLS from the first byte (RFC 8314). */
+        implicitTls?: true;
+        user?: string | undefined;
+        password?: Secret | undefined;
+      }
     | { kind: 'lmtp'; host: string; port: number }
     | { kind: 'maildir'; folder: string }
     | { kind: 'capture'; folder: string }
     | { kind: 'discard' };
-  tls: 'opportunistic' | 'required' | 'off';
+  tls: TlsDemand;
+  /** PEM file of the authorities for certificates that are verified; undefined: the public ones. */
+  ca?: string | undefined;
   /** Key of the limit in `rates.destinations` that mail for this recipient domain keeps to (pacing/pacer.ts). */
   limit?: string | undefined;
 };

@@ -58,14 +58,15 @@ function nextHopOf(route: RouteConfig, domain: string, config: Config): NextHop 
   if (via === undefined) return undefined;
   // Connections under different TLS rules are never shared, so the rule is part of the key.
   const tls = route.tls === 'opportunistic' ? '' : ` (tls ${route.tls})`;
+  const rules = { tls: route.tls, ...(route.ca !== undefined && { ca: route.ca }) };
   switch (via.kind) {
     case 'mx':
-      return { key: `mx:${domain}${tls}`, spec: { kind: 'mx', domain }, tls: route.tls };
+      return { key: `mx:${domain}${tls}`, spec: { kind: 'mx', domain }, ...rules };
     case 'capture':
-      return { key: via.kind, spec: { kind: via.kind, folder: resolve(config.node.data, 'capture') }, tls: route.tls };
+      return { key: via.kind, spec: { kind: via.kind, folder: resolve(config.node.data, 'capture') }, ...rules };
     case 'smtp':
-      return { key: `${route.via}${tls}`, spec: { ...via, password: route.password }, tls: route.tls };
+      return { key: `${route.via}${tls}`, spec: { ...via, password: route.password }, ...rules };
     default:
-      return { key: `${route.via}${tls}`, spec: via, tls: route.tls };
+      return { key: `${route.via}${tls}`, spec: via, ...rules };
   }
 }

@@ -1,5 +1,5 @@
 import type { Logger } from '#shared/log.ts';
-import { formatReply, type Reply, reply } from '#shared/reply.ts';
+import { formatReply, isIntermediate, isPositive, type Reply, reply } from '#shared/reply.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Connection } from './connection.ts';
 import { HostUnusable } from './errors.ts';
@@ -31,10 +31,10 @@ export async function authenticate(
       : ['AUTH LOGIN', base64(user), base64(password)];
   let answer: Reply = reply(334, '2.0.0', '');
   for (const line of lines) {
-    if (answer.code !== 334) break;
+    if (!isIntermediate(answer)) break;
     answer = await say(line);
   }
-  if (answer.code === 235) return;
+  if (isPositive(answer)) return;
   log.error(
     { peer: connection.peer, user, reply: formatReply(answer) },
     'login at the smart host failed: check user and password of the route',

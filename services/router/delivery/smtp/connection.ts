@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { errorText } from '#shared/errors.ts';
-import { type Reply, reply } from '#shared/reply.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import { isPositive, type Reply, reply } from '#shared/reply.ts';
 import { Deadline } from './deadline.ts';
 import { ConnectionEnded } from './errors.ts';
-import { type PeerReply, ReplyParser } from './reply-parser.ts';
-import { openSocket } from './socket.ts';
+import { MAX_REPLY_BYTES, type PeerReply, ReplyParser } from './reply-parser.ts';
+import { openSocket, quitSocket } from './socket.ts';
+import { beginTls, type TlsFacts, type TlsRules, tlsFacts } from './tls.ts';
 
 /**
  * One connection to a peer: bytes out, replies in, and one deadline.
@@ -23,13 +23,10 @@ import { openSocket } from './socket.ts';
 
 /** In ms, as in `delivery.timeout`. */
 export type Timeouts = { connect: number; command: number; data: number };
-export type TlsFacts = { protocol: string; cipher: string };
 
 type OnReply = (reply: Reply, index: number, lines: readonly string[]) => void;
 type Waiter = { resolve: () => void; reject: (error: unknown) => void };
 
-/** How long the peer may take to close after QUIT. */
-const QUIT_MS = 5000;
 const IGNORE: OnReply = () => undefined;
 
 export class Connection {
@@ -38,14 +35,13 @@ export class Connection {
   tls: TlsFacts | undefined;
   ended: ConnectionEnded | undefined;
   #socket: Socket;
+  /** The TLS handshake is under way. */
+  #securing = false;
   readonly #parser = new ReplyParser();
   readonly #deadline = new Deadline(() => this.#timedOut());
   #expected = 0;
   #received = 0;
   #onReply: OnReply = IGNORE;
-  /** How long each further reply may take, and when all of them must have come (by `performance.now`). */
-  #eachMs = 0;
-  #limit = Number.POSITIVE_INFINITY;
   #waitsFor = '';
   /** Leave unread what follows the expected reply. */
   #hold = false;
@@ -53,7 +49,8 @@ export class Connection {
   #progressWaiter: Waiter | undefined;
   readonly #onData = (chunk: Buffer): void => this.#data(chunk);
   readonly #onError = (error: Error): void => {
-    this.#end('closed', `connection to ${this.peer} lost`, error);
+    const what = this.#securing ? `TLS handshake with ${this.peer} failed` : `connection to ${this.peer} lost`;
+    this.#end('closed', what, error);
   };
   readonly #onClose = (): void => {
     this.#end('closed', `${this.peer} closed the connection`);
@@ -91,22 +88,19 @@ export class Connection {
 
   /**
    * `count` replies are due for what is written now; each goes to `onReply` with its index. The peer has `eachMs` for
-   * each reply, and a few times that for all of them, so that a peer that trickles comes to an end as well.
+   * each of them (RFC 5321 §4.5.3.2), to its last byte, so that a peer that trickles comes to an end as well.
    */
   expect(count: number, what: string, eachMs: number, onReply: OnReply): void {
     this.#expected = count;
     this.#received = 0;
     this.#onReply = onReply;
     this.#waitsFor = what;
-    this.within(eachMs, eachMs * Math.min(count, 4));
+    this.within(eachMs, eachMs * count);
   }
 
   /** Let the next event take `eachMs`, and all that is expected `totalMs`, from now. */
   within(eachMs: number, totalMs: number): void {
-    const now = performance.now();
-    this.#eachMs = eachMs;
-    this.#limit = now + totalMs;
-    this.#deadline.set(Math.min(now + eachMs, this.#limit));
+    this.#deadline.within(eachMs, totalMs);
   }
 
   /** Resolves when every expected reply has come; rejects with `ConnectionEnded` when that cannot happen any more. */
@@ -150,52 +144,47 @@ export class Connection {
    * Rejects with `ConnectionEnded`.
    */
   async startTls(
-    serverName: string | undefined,
+    rules: TlsRules,
     timeoutMs: number,
   ): Promise<{ refusal: Reply } | { refusal: undefined; dropped: number }> {
     this.#hold = true;
     const { reply: answer } = await this.command('STARTTLS\r\n', 'STARTTLS', timeoutMs);
     this.#hold = false;
-    if (answer.code !== 220) {
+    if (!isPositive(answer)) {
       this.#parse();
       return { refusal: answer };
     }
     const dropped = this.#parser.clear();
+    await this.secure(rules, timeoutMs);
+    return { refusal: undefined, dropped };
+  }
+
+  /** Go on in TLS. Rejects with `ConnectionEnded`, also when the certificate does not satisfy the rules. */
+  async secure(rules: TlsRules, timeoutMs: number): Promise<void> {
+    if (this.ended !== undefined) throw this.ended;
     const plain = this.#socket;
     plain.removeAllListeners().on('error', this.#onError);
-    // Any certificate will do: without DANE or MTA-STS nothing says which name it must bear (RFC 7435).
-    const socket: TLSSocket = connectTls({
-      socket: plain,
-      rejectUnauthorized: false,
-      ...(serverName === undefined ? {} : { servername: serverName }),
-    });
+    const socket = beginTls(plain, rules);
     this.#socket = socket;
     this.#listen();
+    this.#securing = true;
     this.#waitsFor = 'the TLS handshake';
     this.within(timeoutMs, timeoutMs);
-    if (this.ended !== undefined) throw this.ended;
     await new Promise<void>((resolve, reject) => {
       this.#progressWaiter = { resolve, reject };
       socket.once('secureConnect', resolve);
     });
+    this.#securing = false;
     this.#progressWaiter = undefined;
     this.#deadline.lift();
-    this.tls = { protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().standardName };
-    return { refusal: undefined, dropped };
+    this.tls = tlsFacts(socket);
   }
 
-  /** Send QUIT if the peer is still there, and close without waiting for its answer (RFC 5321 §4.1.1.10). */
   quit(): void {
     if (this.ended !== undefined) return;
     this.ended = new ConnectionEnded('closed', reply(451, '4.4.2', 'closed after QUIT'));
     this.#deadline.close();
-    const socket = this.#socket;
-    socket.removeAllListeners();
-    socket.on('error', () => socket.destroy());
-    socket.end('QUIT\r\n');
-    // Reading on lets the 221 in, so that the peer sees an orderly end and not a reset.
-    socket.resume();
-    socket.setTimeout(QUIT_MS, () => socket.destroy());
+    quitSocket(this.#socket);
   }
 
   /** End it now, for a reason of this node. */
@@ -225,6 +214,8 @@ export class Connection {
         const heard = this.#parser.next();
         if (heard === undefined) return;
         this.#heard(heard);
+        if (heard.cut === true)
+          this.#end('protocol', `${this.peer} sent a reply of more than ${MAX_REPLY_BYTES} bytes`);
       }
     } catch (error) {
       this.#end('protocol', `${this.peer}: ${errorText(error)}`);
@@ -232,20 +223,19 @@ export class Connection {
   }
 
   #heard({ reply: answer, lines }: PeerReply): void {
-    if (this.#received === this.#expected) {
-      if (answer.code === 421) this.#endWith(new ConnectionEnded('said', answer));
-      else this.#end('protocol', `${this.peer} sent an unexpected reply: "${answer.code} ${answer.text}"`);
-      return;
-    }
-    // 421 is the last reply, to whatever it answers: the peer closes (RFC 5321 §3.8).
+    // 421 is the last reply, to whatever it answers, or to nothing: the peer closes (RFC 5321 §3.8).
     if (answer.code === 421) {
       this.#endWith(new ConnectionEnded('said', answer));
+      return;
+    }
+    if (this.#received === this.#expected) {
+      this.#end('protocol', `${this.peer} sent an unexpected reply: "${answer.code} ${answer.text}"`);
       return;
     }
     const index = this.#received++;
     this.#onReply(answer, index, lines);
     if (this.#received < this.#expected) {
-      this.#deadline.set(Math.min(performance.now() + this.#eachMs, this.#limit));
+      this.#deadline.next();
       return;
     }
     this.#deadline.lift();
@@ -258,9 +248,7 @@ export class Connection {
   }
 
   #drained(): void {
-    if (this.#limit !== Number.POSITIVE_INFINITY) {
-      this.#deadline.set(Math.min(performance.now() + this.#eachMs, this.#limit));
-    }
+    this.#deadline.next();
     this.#progress();
   }
 
@@ -275,8 +263,20 @@ export class Connection {
   }
 
   #end(reason: ConnectionEnded['reason'], text: string, cause?: unknown): ConnectionEnded {
+    if (this.ended === undefined && (reason === 'closed' || reason === 'timeout')) this.#lastWords();
     const kept = reason === 'protocol' ? reply(451, '4.5.0', text) : reply(451, '4.4.2', describe(text, cause));
     return this.#endWith(new ConnectionEnded(reason, kept, { cause }));
+  }
+
+  /** What the peer has begun to say counts, although it says no more. */
+  #lastWords(): void {
+    if (this.#received === this.#expected) return;
+    try {
+      const heard = this.#parser.last();
+      if (heard !== undefined) this.#heard(heard);
+    } catch (error) {
+      if (!(error instanceof SealpostError)) throw error;
+    }
   }
 
   #endWith(error: ConnectionEnded): ConnectionEnded {

@@ -5,30 +5,39 @@ import { cut, oneLine } from '#shared/text.ts';
 /**
  * Replies of a peer, out of its bytes (RFC 5321 §4.2).
  *
- * Strict where a guess could give a message the wrong fate: three digits, then a space, a hyphen or nothing, and
- * the same code on every line of a reply. Bounded, because the peer may be anyone. Lenient in one place: a line may
- * end in a bare LF. A reply carries no message, so nothing can be smuggled by it, and such peers exist.
+ * The code decides, its text is for people: so a reply counts whatever its length and its number of lines, also when
+ * the peer closes before the end of the line, and only what is kept of it is bounded. A reply whose lines have different
+ * codes has that of the last one, as other clients read it. What does not begin with three digits is no reply: a
+ * guess could give a message the wrong fate. A line may end in a bare LF: a reply carries no message, so nothing can be
+ * smuggled by it, and such peers exist.
  */
 
-/** Longest line, line end included; RFC 5321 §4.5.3.1.5 allows 512, real peers say more. */
-export const MAX_REPLY_LINE = 2048;
-/** Most lines of one reply. */
-export const MAX_REPLY_LINES = 100;
-/** Most characters of a reply's text that are kept: it is stored with every recipient. */
+/** Bytes of one reply that are read; RFC 5321 §4.5.3.1.5 allows lines of 512, real peers say more. */
+export const MAX_REPLY_BYTES: number = 64 * 1024;
+/** Most characters of a line, and of a reply's text, that are kept: the text is stored with every recipient. */
+const MAX_LINE = 2048;
 const MAX_TEXT = 1000;
 
-/** One reply, and its lines without codes (EHLO needs them apart). */
-export type PeerReply = { reply: Reply; lines: readonly string[] };
+/**
+ * One reply, and its lines without codes (EHLO needs them apart). `cut`: the peer has not ended it after
+ * `MAX_REPLY_BYTES`; where its next reply begins is unknown.
+ */
+export type PeerReply = { reply: Reply; lines: readonly string[]; cut?: true };
 
 const LF = 0x0a;
 const CR = 0x0d;
+const TAB = 0x09;
+const SPACE = 0x20;
+const HYPHEN = 0x2d;
 const EMPTY = Buffer.alloc(0);
 
 export class ReplyParser {
   #buffer: Buffer = EMPTY;
   #position = 0;
-  #code = 0;
+  /** Of the reply that has begun: bytes of its whole lines, their texts, and the last code. */
+  #bytes = 0;
   #lines: string[] = [];
+  #code = 0;
 
   push(chunk: Buffer): void {
     this.#buffer =
@@ -39,15 +48,25 @@ export class ReplyParser {
   /** The next whole reply, if there is one. Throws `peer-protocol` when what came is no reply. */
   next(): PeerReply | undefined {
     for (;;) {
-      const end = this.#buffer.indexOf(LF, this.#position);
-      const length = (end < 0 ? this.#buffer.length : end + 1) - this.#position;
-      if (length > MAX_REPLY_LINE) throw this.#rubbish(`a reply line of more than ${MAX_REPLY_LINE} bytes`);
-      if (end < 0) return undefined;
       const start = this.#position;
+      const end = this.#buffer.indexOf(LF, start);
+      const length = (end < 0 ? this.#buffer.length : end + 1) - start;
+      if (this.#bytes + length > MAX_REPLY_BYTES) return this.#cutOff();
+      if (end < 0) return undefined;
       this.#position = end + 1;
+      this.#bytes += length;
       const reply = this.#line(start, end > start && this.#buffer[end - 1] === CR ? end - 1 : end);
       if (reply !== undefined) return reply;
     }
+  }
+
+  /** The reply that has begun, as far as it has come: no more will. Undefined where it has no code yet. */
+  last(): PeerReply | undefined {
+    const start = this.#position;
+    const end = this.#buffer.length;
+    this.#position = end;
+    if (end - start < 3) return this.#reply();
+    return this.#line(start, end) ?? this.#reply();
   }
 
   /** Forget what was not read yet; how many bytes that was. */
@@ -55,6 +74,7 @@ export class ReplyParser {
     const dropped = this.#buffer.length - this.#position;
     this.#buffer = EMPTY;
     this.#position = 0;
+    this.#bytes = 0;
     this.#lines = [];
     return dropped;
   }
@@ -62,25 +82,35 @@ export class ReplyParser {
   #line(start: number, end: number): PeerReply | undefined {
     const buffer = this.#buffer;
     const code = digit(buffer[start]) * 100 + digit(buffer[start + 1]) * 10 + digit(buffer[start + 2]);
-    const mark = end - start > 3 ? buffer[start + 3] : 0x20;
-    if (end - start < 3 || !(code >= 200 && code <= 599) || (mark !== 0x20 && mark !== 0x2d)) {
-      throw this.#rubbish(`"${oneLine(buffer.toString('utf8', start, end), 200)}"`);
+    const mark = end - start > 3 ? buffer[start + 3] : SPACE;
+    if (end - start < 3 || !(code >= 200 && code <= 599) || (mark !== SPACE && mark !== TAB && mark !== HYPHEN)) {
+      throw this.#rubbish(start, end);
     }
-    if (this.#lines.length > 0 && code !== this.#code) {
-      throw this.#rubbish(`a reply with two codes, ${this.#code} and ${code}`);
-    }
-    if (this.#lines.length === MAX_REPLY_LINES) throw this.#rubbish(`a reply of more than ${MAX_REPLY_LINES} lines`);
     this.#code = code;
-    this.#lines.push(end - start > 4 ? oneLine(buffer.toString('utf8', start + 4, end), MAX_REPLY_LINE) : '');
-    if (mark === 0x2d) return undefined;
-    const lines = this.#lines;
-    this.#lines = [];
-    return { reply: makeReply(code, lines), lines };
+    this.#lines.push(end - start > 4 ? oneLine(buffer.toString('utf8', start + 4, end), MAX_LINE) : '');
+    return mark === HYPHEN ? undefined : this.#reply();
   }
 
-  #rubbish(what: string): SealpostError {
+  #reply(): PeerReply | undefined {
+    const lines = this.#lines;
+    if (lines.length === 0) return undefined;
+    this.#bytes = 0;
+    this.#lines = [];
+    return { reply: makeReply(this.#code, lines), lines };
+  }
+
+  #cutOff(): PeerReply {
+    const start = this.#position;
+    const reply = this.last();
+    if (reply === undefined) throw this.#rubbish(start, this.#buffer.length);
     this.clear();
-    return new SealpostError('peer-protocol', `the peer sent ${what} instead of an SMTP reply`);
+    return { ...reply, cut: true };
+  }
+
+  #rubbish(start: number, end: number): SealpostError {
+    const text = oneLine(this.#buffer.toString('utf8', start, end), 200);
+    this.clear();
+    return new SealpostError('peer-protocol', `the peer sent "${text}" instead of an SMTP reply`);
   }
 }
 
@@ -90,11 +120,14 @@ function digit(byte: number | undefined): number {
 
 /** The enhanced code at the start of a line (RFC 2034 §4: its class is the first digit of the reply code). */
 function makeReply(code: number, lines: readonly string[]): Reply {
-  const first = lines[0] ?? '';
-  const enhanced = /^([245]\.\d{1,3}\.\d{1,3})(?: |$)/.exec(first)?.[1];
-  if (enhanced === undefined || Number(enhanced[0]) !== Math.floor(code / 100)) {
-    return { code, text: cut(lines.length === 1 ? first : lines.join(' '), MAX_TEXT) };
-  }
-  const texts = lines.map((line) => (line.startsWith(enhanced) ? line.slice(enhanced.length + 1) : line));
+  const enhanced = lines
+    .map(enhancedCode)
+    .find((found) => found !== undefined && Number(found[0]) === Math.floor(code / 100));
+  if (enhanced === undefined) return { code, text: cut(lines.join(' '), MAX_TEXT) };
+  const texts = lines.map((line) => (enhancedCode(line) === enhanced ? line.slice(enhanced.length + 1) : line));
   return { code, enhanced, text: cut(texts.join(' '), MAX_TEXT) };
+}
+
+function enhancedCode(line: string): string | undefined {
+  return /^([245]\.\d{1,3}\.\d{1,3})(?: |$)/.exec(line)?.[1];
 }

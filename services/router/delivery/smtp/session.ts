@@ -1,15 +1,28 @@
+import { readFile } from 'node:fs/promises';
 import { BlockList, isIP } from 'node:net';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { formatReply, reply } from '#shared/reply.ts';
+import { formatReply, isPositive, reply } from '#shared/reply.ts';
 import type { Secret } from '#shared/secret.ts';
+import type { TlsDemand } from '../job.ts';
 import { authenticate } from './auth.ts';
 import { Connection, type Timeouts } from './connection.ts';
 import { ConnectionEnded, HostUnusable } from './errors.ts';
 import { type Extensions, parseExtensions } from './extensions.ts';
+import type { PeerReply } from './reply-parser.ts';
+import type { TlsRules } from './tls.ts';
 
 /**
- * From a host's address to a session that is ready for MAIL: greeting, EHLO, STARTTLS, EHLO again, AUTH.
+ * From a host's address to a session that is ready for MAIL: greeting, EHLO, STARTTLS, EHLO again, AUTH; with implicit
+ * TLS the handshake comes first (RFC 8314 §3).
+ *
+ * A handshake has succeeded when the peer has said something in TLS. With TLS 1.3 the client is through before the
+ * server has judged what it sent (RFC 8446 §2): a refusal, as an alert, a close or 454, then comes in place of the first
+ * reply.
+ *
+ * A failed handshake is followed by clear text, on a fresh connection, where the route does not ask for TLS: without
+ * such a policy mail in clear text is better than none (RFC 7435 §3). A password goes only to a certificate that is
+ * verified, or in clear text to this machine.
  */
 
 export type Target = { name: string; address: string; port: number };
@@ -18,11 +31,11 @@ export type PeerSessionOptions = {
   protocol: 'smtp' | 'lmtp';
   /** Our name in EHLO. */
   hostname: string;
-  /**
-   * `opportunistic`: TLS if offered, else clear text. `required`: TLS or nothing. Neither checks the name in the
-   * certificate: that keeps out an attacker who only listens, not one who can answer in the peer's place.
-   */
-  tls: 'opportunistic' | 'required' | 'off';
+  tls: TlsDemand;
+  /** TLS from the first byte; there is no clear text then, whatever `tls` says. */
+  implicitTls: boolean;
+  /** PEM file of the authorities that a verified certificate comes from; undefined: the public ones. */
+  ca: string | undefined;
   credentials: { user: string; password: Secret } | undefined;
   timeouts: Timeouts;
   signal: AbortSignal;
@@ -32,8 +45,8 @@ export type PeerSessionOptions = {
 export type PeerSession = { connection: Connection; peer: Extensions; protocol: 'smtp' | 'lmtp' };
 
 class TlsFailed extends Error {
-  constructor(cause: unknown) {
-    super(`TLS handshake failed: ${errorText(cause)}`, { cause });
+  constructor(message: string, options?: { cause: unknown }) {
+    super(message, options);
     this.name = 'TlsFailed';
   }
 }
@@ -45,10 +58,8 @@ export async function openSession(target: Target, options: PeerSessionOptions): 
   } catch (error) {
     if (!(error instanceof TlsFailed)) throw error;
     const host = hostOf(target);
-    if (options.tls === 'required') {
-      throw new HostUnusable(host, reply(454, '4.7.5', `TLS is required for this route. ${error.message}`), false);
-    }
-    // Without a policy that asks for TLS, mail in clear text is better than none (RFC 7435 §3), on a fresh connection.
+    const demand = demandOf(options);
+    if (demand !== undefined) throw new HostUnusable(host, reply(454, '4.7.5', `${demand}. ${error.message}`), false);
     options.log.warn({ peer: host, error: error.message }, 'TLS handshake failed, sending in clear text');
     return negotiate(target, { ...options, tls: 'off' });
   }
@@ -58,13 +69,23 @@ function hostOf(target: Target): string {
   return `${target.name}[${target.address}]:${target.port}`;
 }
 
+/** Why a failed handshake is not followed by clear text; undefined where it may be. */
+function demandOf({ tls, implicitTls, credentials }: PeerSessionOptions): string | undefined {
+  if (tls === 'verified')
+    return 'a verified certificate is required for this route (ca: in the route names a private authority)';
+  if (credentials !== undefined)
+    return 'the password of this route goes to a verified certificate only (ca: in the route names a private authority)';
+  return tls === 'required' || implicitTls ? 'TLS is required for this route' : undefined;
+}
+
 async function negotiate(target: Target, options: PeerSessionOptions): Promise<PeerSession> {
   let connection: Connection | undefined;
   const abort = (): void => connection?.destroy('delivery stops');
   try {
+    const rules = await tlsRules(target, options);
     connection = await Connection.open(target, options.timeouts.connect, options.signal);
     options.signal.addEventListener('abort', abort, { once: true });
-    const peer = await introduce(connection, target, options);
+    const peer = await introduce(connection, rules, target, options);
     options.log.debug({ peer: connection.peer, tls: connection.tls }, 'connected');
     return { connection, peer, protocol: options.protocol };
   } catch (error) {
@@ -77,15 +98,36 @@ async function negotiate(target: Target, options: PeerSessionOptions): Promise<P
   }
 }
 
-async function introduce(connection: Connection, target: Target, options: PeerSessionOptions): Promise<Extensions> {
+async function tlsRules(target: Target, { tls, ca, credentials }: PeerSessionOptions): Promise<TlsRules> {
+  const { name } = target;
+  if (tls !== 'verified' && credentials === undefined) return { name, verify: undefined };
+  if (ca === undefined) return { name, verify: { ca: undefined } };
+  try {
+    return { name, verify: { ca: await readFile(ca) } };
+  } catch (error) {
+    const text = `cannot read the authorities of the route: ${errorText(error)}`;
+    throw new HostUnusable(hostOf(target), reply(454, '4.7.5', text), true);
+  }
+}
+
+async function introduce(
+  connection: Connection,
+  rules: TlsRules,
+  target: Target,
+  options: PeerSessionOptions,
+): Promise<Extensions> {
   const { command } = options.timeouts;
-  const greeting = await connection.command('', 'the greeting', command);
+  if (options.implicitTls) await handshake(connection.secure(rules, command));
+  const hint =
+    options.protocol === 'smtp' && target.port !== 25 ? ' (where TLS comes first, the route is smtps://)' : '';
+  const greet = connection.command('', options.implicitTls ? 'the greeting' : `the greeting${hint}`, command);
+  const greeting = options.implicitTls ? await firstInTls(greet) : await greet;
   // 554 as a greeting is about the host, not about the message (RFC 5321 §3.1, §4.3.2): the next host is tried, and the
   // mail waits if there is none.
-  if (greeting.reply.code !== 220) throw new HostUnusable(connection.peer, greeting.reply, false);
+  if (!isPositive(greeting.reply)) throw new HostUnusable(connection.peer, greeting.reply, false);
   let peer = await hello(connection, options);
-  if (options.tls !== 'off') {
-    if (await secure(connection, target, peer, options)) peer = await hello(connection, options);
+  if (!options.implicitTls && options.tls !== 'off') {
+    if (await secure(connection, rules, peer, options)) peer = await helloAgain(connection, options);
   }
   if (options.credentials !== undefined) {
     if (connection.tls === undefined && !isThisMachine(target.address)) {
@@ -101,43 +143,75 @@ async function introduce(connection: Connection, target: Target, options: PeerSe
 }
 
 async function hello(connection: Connection, options: PeerSessionOptions): Promise<Extensions> {
-  const { command } = options.timeouts;
-  const verb = options.protocol === 'lmtp' ? 'LHLO' : 'EHLO';
-  const answer = await connection.command(`${verb} ${options.hostname}\r\n`, verb, command);
-  if (answer.reply.code === 250) return parseExtensions(answer.lines);
-  // A server that does not know EHLO gets HELO (RFC 5321 §3.2); LMTP has nothing older (RFC 2033 §4.1). After STARTTLS
-  // there is no HELO either: a server that knows one of them knows the other.
-  if (answer.reply.code >= 500 && options.protocol === 'smtp' && connection.tls === undefined) {
-    const old = await connection.command(`HELO ${options.hostname}\r\n`, 'HELO', command);
-    if (old.reply.code === 250) return parseExtensions([]);
-    throw new HostUnusable(connection.peer, old.reply, false);
-  }
+  const answer = await sayHello(connection, options);
+  if (isPositive(answer.reply)) return parseExtensions(answer.lines);
+  // A server that does not know EHLO gets HELO (RFC 5321 §3.2); LMTP has nothing older (RFC 2033 §4.1).
+  if (answer.reply.code < 500 || options.protocol === 'lmtp')
+    throw new HostUnusable(connection.peer, answer.reply, false);
+  const old = await connection.command(`HELO ${options.hostname}\r\n`, 'HELO', options.timeouts.command);
+  if (!isPositive(old.reply)) throw new HostUnusable(connection.peer, old.reply, false);
+  return parseExtensions([]);
+}
+
+/** After STARTTLS there is no HELO: a server that knows one of them knows the other. */
+async function helloAgain(connection: Connection, options: PeerSessionOptions): Promise<Extensions> {
+  const answer = await firstInTls(sayHello(connection, options));
+  if (isPositive(answer.reply)) return parseExtensions(answer.lines);
   throw new HostUnusable(connection.peer, answer.reply, false);
 }
 
+function sayHello(connection: Connection, { protocol, hostname, timeouts }: PeerSessionOptions): Promise<PeerReply> {
+  const verb = protocol === 'lmtp' ? 'LHLO' : 'EHLO';
+  return connection.command(`${verb} ${hostname}\r\n`, verb, timeouts.command);
+}
+
 /** STARTTLS (RFC 3207). Resolves to whether the session is in TLS now. */
-async function secure(connection: Connection, target: Target, peer: Extensions, options: PeerSessionOptions) {
+async function secure(connection: Connection, rules: TlsRules, peer: Extensions, options: PeerSessionOptions) {
   const refuse = (text: string): false => {
-    if (options.tls !== 'required') return false;
+    if (options.tls === 'opportunistic') return false;
     throw new HostUnusable(connection.peer, reply(454, '4.7.4', `TLS is required for this route, but ${text}`), false);
   };
   if (!peer.startTls) return refuse(`${connection.peer} does not offer STARTTLS`);
+  const outcome = await handshake(connection.startTls(rules, options.timeouts.command));
+  if (outcome.refusal !== undefined) {
+    return refuse(`${connection.peer} answered STARTTLS: ${formatReply(outcome.refusal)}`);
+  }
+  if (outcome.dropped > 0) {
+    const { dropped } = outcome;
+    options.log.warn({ peer: connection.peer, bytes: dropped }, 'dropped clear text that came after STARTTLS');
+  }
+  return true;
+}
+
+/** What ends a connection in the handshake is a failure of TLS. */
+async function handshake<T>(under: Promise<T>): Promise<T> {
   try {
-    // SNI takes names only (RFC 6066 §3).
-    const name = isIP(target.name) === 0 ? target.name : undefined;
-    const outcome = await connection.startTls(name, options.timeouts.command);
-    if (outcome.refusal !== undefined) {
-      return refuse(`${connection.peer} answered STARTTLS: ${formatReply(outcome.refusal)}`);
-    }
-    if (outcome.dropped > 0) {
-      const { dropped } = outcome;
-      options.log.warn({ peer: connection.peer, bytes: dropped }, 'dropped clear text that came after STARTTLS');
-    }
-    return true;
+    return await under;
   } catch (error) {
-    if (error instanceof ConnectionEnded && error.reason !== 'local') throw new TlsFailed(error);
+    if (isTlsFailure(error)) throw new TlsFailed(error.message, { cause: error });
     throw error;
   }
+}
+
+/** The first reply in TLS, or what the peer says to the handshake in its place. */
+async function firstInTls(answer: Promise<PeerReply>): Promise<PeerReply> {
+  try {
+    const heard = await answer;
+    // RFC 3207 §4: TLS not available.
+    if (heard.reply.code === 454)
+      throw new TlsFailed(`TLS was given up after the handshake: ${formatReply(heard.reply)}`);
+    return heard;
+  } catch (error) {
+    if (isTlsFailure(error)) {
+      throw new TlsFailed(`TLS was given up after the handshake: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
+}
+
+/** 421 is the peer's word about the host, not about TLS. */
+function isTlsFailure(error: unknown): error is ConnectionEnded {
+  return error instanceof ConnectionEnded && error.reason !== 'local' && error.reason !== 'said';
 }
 
 const LOOPBACK = new BlockList();

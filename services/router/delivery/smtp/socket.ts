@@ -6,6 +6,19 @@ import { ConnectionEnded } from './errors.ts';
 /** Errors of a connect that are about this machine, not about the peer. */
 const LOCAL_CODES = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EACCES', 'EPERM']);
 
+/** How long the peer may take to close after QUIT. */
+const QUIT_MS = 5000;
+
+/** Say QUIT and close without waiting for the answer (RFC 5321 §4.1.1.10). */
+export function quitSocket(socket: Socket): void {
+  socket.removeAllListeners();
+  socket.on('error', () => socket.destroy());
+  socket.end('QUIT\r\n');
+  // Reading on lets the 221 in, so that the peer sees an orderly end and not a reset.
+  socket.resume();
+  socket.setTimeout(QUIT_MS, () => socket.destroy());
+}
+
 /** A TCP connection to a peer within `timeoutMs`. Rejects with `ConnectionEnded`, also when `signal` aborts. */
 export async function openSocket(
   target: { address: string; port: number },

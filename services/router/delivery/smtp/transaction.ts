@@ -1,6 +1,6 @@
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { LOCAL_ERROR, type Reply, reply } from '#shared/reply.ts';
+import { isIntermediate, isPositive, LOCAL_ERROR, type Reply, reply } from '#shared/reply.ts';
 import { StaleChannel } from '../channel.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../job.ts';
 import { isSendable, mailCommand, rcptCommand } from './commands.ts';
@@ -124,7 +124,7 @@ export class Transaction {
     }
     for (const [index, line] of lines.entries()) {
       const isData = index === lines.length - 1;
-      if (isData && !this.#verdicts.some(isAccepted)) break;
+      if (isData && !this.#verdicts.some(isWelcome)) break;
       const { reply: said } = await connection.command(line, line.slice(0, 4), command);
       this.#heard(said, index - first);
       if (index === first && !isPositive(said)) return;
@@ -144,21 +144,20 @@ export class Transaction {
     const { connection, protocol } = this.#session;
     const said = [this.#mail, ...this.#verdicts.map((verdict) => verdict.rcpt)];
     const odd =
-      said.find((r) => r !== undefined && r.code < 400 && r.code >= 300) ??
-      (isPositive(this.#data) ? this.#data : undefined);
+      said.find((r) => r !== undefined && isIntermediate(r)) ?? (isAccepted(this.#data) ? this.#data : undefined);
     // 3xx for MAIL or RCPT, 2xx for DATA: how the peer would read our next bytes is unknown now.
     if (odd !== undefined)
       throw connection.protocolError(`${connection.peer} answered out of place: "${odd.code} ${odd.text}"`);
-    if (this.#data?.code !== 354) {
-      this.needsReset = isPositive(this.#mail);
+    if (this.#data === undefined || !isIntermediate(this.#data)) {
+      this.needsReset = isAccepted(this.#mail);
       return;
     }
-    if (isPositive(this.#mail) && this.#verdicts.some(isAccepted)) {
+    if (isAccepted(this.#mail) && this.#verdicts.some(isWelcome)) {
       await this.#body();
       return;
     }
     // RFC 2033 §4.2: LMTP has to refuse DATA without an accepted recipient, and any peer has to after a refused MAIL.
-    if (protocol === 'lmtp' || !isPositive(this.#mail)) {
+    if (protocol === 'lmtp' || !isAccepted(this.#mail)) {
       throw connection.protocolError(`${connection.peer} asked for a message for which it accepted no recipient`);
     }
     // RFC 2920 §3.1: no recipient was accepted, but DATA was: a lone dot ends the message, which goes to none.
@@ -168,7 +167,7 @@ export class Transaction {
   async #body(): Promise<void> {
     const { connection, protocol } = this.#session;
     const { command, data } = this.#options.timeouts;
-    const accepted = this.#verdicts.filter(isAccepted);
+    const accepted = this.#verdicts.filter(isWelcome);
     const count = protocol === 'lmtp' ? accepted.length : 1;
     connection.expect(count, 'the reply to the message', data, (said, index) => {
       if (!this.#finalDot) this.#early ??= said;
@@ -197,7 +196,7 @@ export class Transaction {
     connection.uncork();
     connection.within(data, data * Math.min(count, 4));
     await connection.replies();
-    const odd = accepted.find(({ final }) => final !== undefined && final.code < 400 && !isPositive(final))?.final;
+    const odd = accepted.find(({ final }) => final !== undefined && isIntermediate(final))?.final;
     if (odd !== undefined) throw connection.protocolError(`${connection.peer} answered the message with ${odd.code}`);
   }
 
@@ -233,7 +232,7 @@ export class Transaction {
   }
 
   #conclude(): RecipientResult[] {
-    const someAccepted = this.#verdicts.some(isAccepted);
+    const someAccepted = this.#verdicts.some(isWelcome);
     for (const verdict of this.#verdicts) {
       const said = this.#decisive(verdict);
       if (said === undefined) {
@@ -253,7 +252,7 @@ export class Transaction {
   /** The reply that decides about a recipient: the first refusal, else the answer to the message. */
   #decisive({ rcpt, final }: Verdict): Reply | undefined {
     for (const said of [this.#mail, rcpt]) if (said !== undefined && said.code >= 400) return said;
-    if (final !== undefined) return final.code >= 300 && final.code < 400 ? undefined : final;
+    if (final !== undefined) return isIntermediate(final) ? undefined : final;
     return rcpt !== undefined && this.#data !== undefined && this.#data.code >= 400 ? this.#data : undefined;
   }
 
@@ -273,12 +272,12 @@ export class Transaction {
   }
 }
 
-function isPositive(said: Reply | undefined): boolean {
-  return said !== undefined && said.code < 300;
+function isAccepted(said: Reply | undefined): boolean {
+  return said !== undefined && isPositive(said);
 }
 
-function isAccepted(verdict: Verdict): boolean {
-  return isPositive(verdict.rcpt);
+function isWelcome(verdict: Verdict): boolean {
+  return isAccepted(verdict.rcpt);
 }
 
 /** The peer closed, or sent 421: nothing of the message was accepted. */

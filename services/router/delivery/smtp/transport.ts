@@ -9,7 +9,10 @@ import { Transaction } from './transaction.ts';
 /** What the transport reads at every use, so that a changed configuration takes effect immediately. */
 export type SmtpTransportSettings = Pick<PeerSessionOptions, 'hostname' | 'timeouts'>;
 
-export type SmtpTransportOptions = Pick<PeerSessionOptions, 'protocol' | 'tls' | 'credentials'> & {
+export type SmtpTransportOptions = Pick<
+  PeerSessionOptions,
+  'protocol' | 'tls' | 'implicitTls' | 'ca' | 'credentials'
+> & {
   /** The route names the host: a refused login or a demand for TLS is then a fault of our configuration. */
   smartHost: boolean;
   /** Where to try, best first. Rejects with `Unreachable`. */
@@ -33,8 +36,18 @@ export class SmtpTransport implements Transport {
 
   async connect(signal: AbortSignal): Promise<Channel> {
     const { hostname, timeouts } = this.#options.settings();
-    const { protocol, tls, credentials, log } = this.#options;
-    const options: PeerSessionOptions = { protocol, tls, credentials, hostname, timeouts, signal, log };
+    const { protocol, tls, implicitTls, ca, credentials, log } = this.#options;
+    const options: PeerSessionOptions = {
+      protocol,
+      tls,
+      implicitTls,
+      ca,
+      credentials,
+      hostname,
+      timeouts,
+      signal,
+      log,
+    };
     let last: HostUnusable | undefined;
     for (const target of this.#inOrder(await this.#options.targets())) {
       if (signal.aborted && last !== undefined) break;

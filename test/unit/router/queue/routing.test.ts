@@ -9,6 +9,7 @@ test('where recipients go, by the routes in force', () => {
   const settings = settingsFor('./data', {
     routes: [
       { to: 'relay.example', via: 'smtp://me@smart.example:587', password: 'pw', tls: 'required' },
+      { to: 'isp.example', via: 'smtps://me@isp.example', password: 'pw', ca: './ca.pem' },
       { to: 'box.example', via: 'lmtp://127.0.0.1' },
       { to: 'dir.example', via: 'maildir:./mail' },
       { to: 'none.example', via: 'discard' },
@@ -33,6 +34,8 @@ test('where recipients go, by the routes in force', () => {
   }
   const smart = routing.nextHop('a@relay.example')?.spec;
   assert.equal(smart?.kind === 'smtp' && smart.password?.reveal(), 'pw');
+  const isp = routing.nextHop('a@isp.example');
+  assert.deepEqual([isp?.ca, isp?.spec.kind === 'smtp' && isp.spec.implicitTls], ['./ca.pem', true]);
   const capture = routing.nextHop('a@kept.example')?.spec;
   assert.equal(capture?.kind === 'capture' && capture.folder, resolve('./data/capture'));
 

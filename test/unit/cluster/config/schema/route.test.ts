@@ -40,6 +40,8 @@ const VIA: [string, NextHopSpec | undefined][] = [
   ['smtp://me@x.example@relay.example', { kind: 'smtp', host: 'relay.example', port: 25, user: 'me@x.example' }],
   ['smtp://me%40x.example@relay.example', { kind: 'smtp', host: 'relay.example', port: 25, user: 'me@x.example' }],
   ['smtp://a%3Ab@[::1]:587', { kind: 'smtp', host: '::1', port: 587, user: 'a:b' }],
+  ['smtps://mail.isp.example', { kind: 'smtp', host: 'mail.isp.example', port: 465, implicitTls: true }],
+  ['smtps://me@[::1]:4650', { kind: 'smtp', host: '::1', port: 4650, implicitTls: true, user: 'me' }],
   ['lmtp://127.0.0.1', { kind: 'lmtp', host: '127.0.0.1', port: 24 }],
   ['lmtp://[::1]:2424', { kind: 'lmtp', host: '::1', port: 2424 }],
   ['maildir:./mail', { kind: 'maildir', folder: './mail' }],

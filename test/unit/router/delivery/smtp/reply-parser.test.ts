@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MAX_REPLY_LINE, MAX_REPLY_LINES, ReplyParser } from '#services/router/delivery/smtp/reply-parser.ts';
+import { MAX_REPLY_BYTES, type PeerReply, ReplyParser } from '#services/router/delivery/smtp/reply-parser.ts';
 import type { Reply } from '#shared/reply.ts';
 
 function parse(bytes: string | Buffer, pieceLength = Number.POSITIVE_INFINITY): Reply[] {
@@ -21,14 +21,10 @@ const RUBBISH: [string, string, RegExp][] = [
   ['four digits', '2200 hello\r\n', /"2200 hello"/],
   ['a code below 200', '199 no\r\n', /"199 no"/],
   ['a code above 599', '600 no\r\n', /"600 no"/],
-  ['a tab behind the code', '250\tok\r\n', /"250 ok"/],
   ['digits of another script', '２５０ ok\r\n', /instead of an SMTP reply/],
   ['a terminal escape', '\x1b[2J250 ok\r\n', /" \[2J250 ok"/],
-  ['lines with different codes', '250-one\r\n550-two\r\n250 three\r\n', /two codes, 250 and 550/],
-  ['a last line with another code', '250-one\r\n251 two\r\n', /two codes, 250 and 251/],
-  ['a line without end', `250 ${'x'.repeat(MAX_REPLY_LINE)}`, /more than 2048 bytes/],
-  ['a line too long', `250 ${'x'.repeat(MAX_REPLY_LINE)}\r\n`, /more than 2048 bytes/],
-  ['lines without end', '250-x\r\n'.repeat(MAX_REPLY_LINES + 1), /more than 100 lines/],
+  ['a line without a code between lines with one', '250-one\r\ntwo\r\n250 three\r\n', /"two"/],
+  ['a line without end and without a code', 'x'.repeat(MAX_REPLY_BYTES + 1), /"x{200}…" instead/],
 ];
 for (const [name, bytes, message] of RUBBISH) {
   for (const pieces of [1, 7, 1_000_000]) {
@@ -65,7 +61,18 @@ const REPLIES: [string, string | Buffer, Reply[]][] = [
       { code: 421, text: 'c' },
     ],
   ],
-  ['a line at the limit', `250 ${'x'.repeat(MAX_REPLY_LINE - 6)}\r\n`, [{ code: 250, text: `${'x'.repeat(1000)}…` }]],
+  ['a tab behind the code', '250\tok\r\n', [{ code: 250, text: 'ok' }]],
+  [
+    'a long line',
+    `250 2.0.0 ${'x'.repeat(60_000)}\r\n`,
+    [{ code: 250, enhanced: '2.0.0', text: `${'x'.repeat(1000)}…` }],
+  ],
+  ['many lines', `${'250-x\r\n'.repeat(5000)}250 y\r\n`, [{ code: 250, text: `${'x '.repeat(500)}…` }]],
+  [
+    'lines with different codes',
+    '220-peer ESMTP\r\n521 5.7.1 blocked by list.example\r\n',
+    [{ code: 521, enhanced: '5.7.1', text: 'peer ESMTP blocked by list.example' }],
+  ],
 ];
 for (const [name, bytes, expected] of REPLIES) {
   for (const pieces of [1, 3, 1_000_000]) {
@@ -84,3 +91,40 @@ test('what is cleared is not heard', () => {
   parser.push(Buffer.from('250 real\r\n'));
   assert.deepEqual(parser.next(), { reply: { code: 250, text: 'real' }, lines: ['real'] });
 });
+
+for (const [name, bytes, code] of [
+  ['a line', `554 5.7.1 ${'x'.repeat(MAX_REPLY_BYTES)}`, 554],
+  ['a line that ends too late', `554 5.7.1 ${'x'.repeat(MAX_REPLY_BYTES)}\r\n`, 554],
+  ['lines', '250-x\r\n'.repeat(MAX_REPLY_BYTES / 7 + 1), 250],
+] as const) {
+  test(`${name} without end: the reply is cut, and its code counts`, () => {
+    for (const pieceLength of [1000, Number.POSITIVE_INFINITY]) {
+      const parser = new ReplyParser();
+      let heard: PeerReply | undefined;
+      for (let at = 0; at < bytes.length && heard === undefined; at += pieceLength) {
+        parser.push(Buffer.from(bytes.slice(at, at + pieceLength)));
+        heard = parser.next();
+      }
+      assert.equal(heard?.reply.code, code);
+      assert.equal(heard?.cut, true);
+      assert.ok((heard?.reply.text.length ?? 0) <= 1001);
+    }
+  });
+}
+
+for (const [name, bytes, expected] of [
+  ['nothing', '', undefined],
+  ['two digits', '25', undefined],
+  ['a code', '250', { code: 250, text: '' }],
+  ['a line without its end', '550 5.1.1 nobo', { code: 550, enhanced: '5.1.1', text: 'nobo' }],
+  ['a line, and a part of the next one', '250-one\r\n25', { code: 250, text: 'one' }],
+  ['a line, and the next one without its end', '250-one\r\n250-two', { code: 250, text: 'one two' }],
+] as const) {
+  test(`the last words of a peer that closes after ${name}`, () => {
+    const parser = new ReplyParser();
+    parser.push(Buffer.from(bytes));
+    assert.equal(parser.next(), undefined);
+    assert.deepEqual(parser.last()?.reply, expected);
+    assert.equal(parser.last(), undefined);
+  });
+}

@@ -5,6 +5,7 @@ import { logLines } from '#test/kit/log-lines.ts';
 import { createAuthority } from '#test/kit/nodes/certificate.ts';
 import { type SinkAction, type SinkOptions, SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { brief, MESSAGE, smtpHop, testDelivery, testJob, testSettings } from '#test/unit/router/delivery/fixtures.ts';
+import { rawPeer } from './raw-peer.ts';
 
 const QUICK = { delivery: { timeout: { connect: '200ms', command: '150ms', data: '150ms' } } };
 const WITHOUT_PIPELINING = ['8BITMIME', 'SMTPUTF8', 'DSN'];
@@ -86,9 +87,14 @@ const CASES: Case[] = [
     ['deferred 451 4.5.0', 'deferred 451 4.5.0', 'deferred 451 4.5.0'],
   ],
   [
-    'answers the message with two codes',
-    { MESSAGE: '250-one\r\n251 two' },
-    ['deferred 451 4.5.0', 'deferred 451 4.5.0', 'deferred 451 4.5.0'],
+    'greets with a refusal in two codes',
+    { CONNECT: '220-sink.test\r\n521 5.7.1 blocked' },
+    ['deferred 521 5.7.1', 'deferred 521 5.7.1', 'deferred 521 5.7.1'],
+  ],
+  [
+    'uses other codes of the same kind',
+    { CONNECT: '250 hi', EHLO: '220 hello', MAIL: '251 ok', RCPT: '252 ok', DATA: '350 go' },
+    ['delivered 250 2.0.0', 'delivered 250 2.0.0', 'delivered 250 2.0.0'],
   ],
   [
     'says 421 after it refused a recipient',
@@ -333,4 +339,47 @@ test('TLS is named in the outcome', async () => {
   const [[result] = []] = await delivery.run(hop, testJob());
   assert.deepEqual(result?.outcome.tls, { protocol: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' });
   assert.equal(sink.messages[0]?.data.toString(), MESSAGE);
+});
+
+/** Answers to the message that all mean 250, in unusual forms; the peer does nothing more, or closes. */
+const ACCEPTED: [name: string, bytes: string, closes: boolean][] = [
+  ['a long line', `250 2.0.0 ${'x'.repeat(3000)}\r\n`, false],
+  ['a line of 100 KB', `250 2.0.0 ${'x'.repeat(100_000)}\r\n`, false],
+  ['a line that never ends', `250 2.0.0 ${'x'.repeat(100_000)}`, false],
+  ['500 lines', `${'250-2.0.0 x\r\n'.repeat(499)}250 2.0.0 y\r\n`, false],
+  ['lines that never end', '250-2.0.0 x\r\n'.repeat(20_000), false],
+  ['two codes', '251-2.0.0 one\r\n250 2.0.0 two\r\n', false],
+  ['a line without its end, and closes', '250 2.0.0 taken', true],
+  ['a line without its end, and is silent', '250 2.0.0 taken', false],
+  ['the first of several lines, and closes', '250-2.0.0 taken\r\n', true],
+];
+for (const [name, bytes, closes] of ACCEPTED) {
+  test(`a message that was answered with 250 in ${name} is delivered once`, async () => {
+    let messages = 0;
+    await using peer = await rawPeer((socket, line) => {
+      if (line.startsWith('EHLO')) socket.write('250 raw\r\n');
+      else if (/^(MAIL|RCPT)/.test(line)) socket.write('250 ok\r\n');
+      else if (line === 'DATA') socket.write('354 go\r\n');
+      else if (line === '.') {
+        messages++;
+        socket.write(bytes);
+        if (closes) socket.end();
+      }
+    });
+    const { log, lines } = logLines();
+    await using delivery = testDelivery({ settings: testSettings(QUICK), log });
+    const [results = []] = await delivery.run(smtpHop(peer.port), testJob({ recipients: ['b@x.test', 'c@x.test'] }));
+    assert.deepEqual(brief(results), ['delivered 250 2.0.0', 'delivered 250 2.0.0']);
+    assert.ok((results[0]?.outcome.reply.text.length ?? 0) <= 1001);
+    assert.equal(messages, 1);
+    assert.ok(!lines().some(({ msg }) => msg.startsWith('possible duplicate')));
+  });
+}
+
+test('a refusal of a recipient in a line of 100 KB is permanent, and its text is cut', async () => {
+  await using sink = await sinkFor({ RCPT: `550 5.7.1 ${'x'.repeat(100_000)}` });
+  await using delivery = testDelivery();
+  const [results = []] = await delivery.run(smtpHop(sink.port), testJob());
+  assert.deepEqual(brief(results), ['failed 550 5.7.1']);
+  assert.equal(results[0]?.outcome.reply.text.length, 1001);
 });
