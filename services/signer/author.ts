@@ -1,35 +1,29 @@
 import { domainOf, normalizeDomain } from '#shared/address/address.ts';
-import { parseAddressList } from '#shared/address/address-list.ts';
-import { fieldValue, type HeaderField } from '#shared/header.ts';
+import { authorsOf } from '#shared/address/authors.ts';
+import type { HeaderField } from '#shared/header.ts';
 
 /**
- * The author of a message. `domains`: normalized, in order; those of the From mailboxes, or without any that of the
- * reverse-path (none for the null reverse-path). `problem`: why there is no From that can be signed.
+ * The author's domain: the one that every reader of the message sees.
+ *
+ * `domains`, normalized: that one; none for mail of nobody (the null reverse-path). Where there is a `problem` nothing can be
+ * signed, because readers see no author or could see different ones; `domains` are then all that some reader could see,
+ * and that of the reverse-path.
  */
 export type Author = { domains: string[]; problem: string | undefined };
 
 export function authorOf(fields: HeaderField[], reversePath: string): Author {
-  const from = fields.filter((f) => f.name === 'from');
-  const envelope = domainOf(reversePath) === '' ? [] : [normalizeDomain(domainOf(reversePath))];
-  if (from.length === 0) return { domains: envelope, problem: 'the message has no From field' };
-  const addresses: string[] = [];
-  for (const field of from) {
-    const list = parseAddressList(fieldValue(wellFormedPart(field)));
-    if (list === undefined) return { domains: envelope, problem: 'the From field is not a list of addresses' };
-    addresses.push(...list);
-  }
+  const [from, ...more] = fields.filter((field) => field.name === 'from').map(authorsOf);
+  const envelope = domainsOf(reversePath === '' ? [] : [reversePath]);
+  if (from === undefined) return { domains: envelope, problem: 'the message has no From field' };
+  const domains = domainsOf([from, ...more].flatMap(({ addresses }) => addresses));
+  const unclear = (problem: string): Author => ({ domains: [...new Set([...domains, ...envelope])], problem });
+  if (more.length > 0) return unclear(`the message has ${more.length + 1} From fields`);
+  if (from.problem !== undefined) return unclear(`the From field can be read in different ways: ${from.problem}`);
+  if (domains.length > 1) return unclear(`the From field has addresses of ${domains.length} domains`);
   // Only empty groups (RFC 6854): a From that can be signed, in the name of the sender.
-  if (addresses.length === 0) return { domains: envelope, problem: undefined };
-  return { domains: [...new Set(addresses.map(addressDomain))], problem: undefined };
+  return { domains: domains.length === 0 ? envelope : domains, problem: undefined };
 }
 
-/** The field up to a line that does not belong to it: some readers stop there and see this author. */
-function wellFormedPart(field: HeaderField): HeaderField {
-  const end = field.raw.search(/\r\n(?![ \t])/);
-  return end < 0 ? field : { name: field.name, raw: field.raw.slice(0, end) };
-}
-
-/** The header has one character for each byte; a domain beyond ASCII is UTF-8 (RFC 6532 §3.1). */
-function addressDomain(address: string): string {
-  return normalizeDomain(Buffer.from(domainOf(address), 'latin1').toString('utf8'));
+function domainsOf(addresses: readonly string[]): string[] {
+  return [...new Set(addresses.map((address) => normalizeDomain(domainOf(address))))];
 }

@@ -23,7 +23,7 @@ export async function signMessage(
 
   if (!keyring.loaded) return beforeKeysAreLoaded(author.domains, domains);
 
-  const plan = firstPlan(author.domains, domains, keyring);
+  const plan = planOf(author.domains, domains, keyring);
   if (plan === undefined) return { outcome: 'not-configured' };
   const problem = author.problem ?? malformation(block, fields);
   if (problem !== undefined) return withoutSignature(plan, problem, 'permanent');
@@ -54,13 +54,10 @@ async function signWith(plan: Plan, fields: HeaderField[], bodyHash: string): Pr
   return { outcome: 'signed', header: signatures.join(''), keys };
 }
 
-/** The plan for the first of the author's domains that is to be signed (several From mailboxes are rare). */
-function firstPlan(names: string[], domains: DomainConfig[], keyring: Pick<Keyring, 'keysOf'>): Plan | undefined {
-  for (const name of names) {
-    const plan = planFor(name, domains, (d) => keyring.keysOf(d));
-    if (plan !== undefined) return plan;
-  }
-  return undefined;
+/** The plan for the author's domain; where it is not clear which that is, the strictest of all. */
+function planOf(names: string[], domains: DomainConfig[], keyring: Pick<Keyring, 'keysOf'>): Plan | undefined {
+  const plans = names.flatMap((name) => planFor(name, domains, (d) => keyring.keysOf(d)) ?? []);
+  return plans.find((plan) => plan.mode === 'enforce') ?? plans[0];
 }
 
 /** Before the first answer of a credential-store any domain may have keys: mail waits, so that none leaves unsigned by accident. */

@@ -16,11 +16,13 @@ import { parsePasswordHash } from './password.ts';
  *     - name: alice                    # the login name; case does not count
  *       password: $argon2id$…          # `sealpost users` makes it
  *       addresses: [alice@example.com, "@lists.example.com"]
+ *       on-behalf-of: [ceo@example.com]   # whom she may write for, as Sender
  *   aliases:
  *     sales@example.com: [alice@example.com, partner@example.net]
  *
  * A full address is both a mailbox of the user and a sender that the user may use. `@domain` (exactly that domain) and
- * `*` only widen what the user may send as. An alias leads to mailboxes, to other aliases, or away; one that stands for a
+ * `*` only widen what the user may send as. `on-behalf-of` names authors, in the same forms, for whom the user may send mail
+ * with the user's own address as Sender (RFC 5322 §3.6.2): a secretary, a service for several departments. An alias leads to mailboxes, to other aliases, or away; one that stands for a
  * user's own address redirects it, and keeps a copy where it names that address again.
  */
 const mailbox = z
@@ -54,6 +56,7 @@ const user = z.strictObject({
     return z.NEVER;
   }),
   addresses: z.array(permittedSender).default([]),
+  'on-behalf-of': z.array(permittedSender).default([]),
 });
 
 const UsersFile = z.strictObject({

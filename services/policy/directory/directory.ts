@@ -3,8 +3,11 @@ import { type User, type Users, userKey } from '#cluster/config/users/users-file
 import { domainOf } from '#shared/address/address.ts';
 import { canonicalAddress, mailboxKey, withoutTag, withTagOf } from '#shared/address/canonical-address.ts';
 
-/** The addresses that a user may send as. */
-type Account = { user: User; addresses: Set<string>; domains: Set<string>; any: boolean };
+/** A list of addresses, `@domain` and `*`, for look-ups. */
+type Permitted = { addresses: Set<string>; domains: Set<string>; any: boolean };
+
+/** `own`: what a user may send as. `others`: whom the user may send for, as Sender. */
+type Account = { user: User; own: Permitted; others: Permitted };
 
 /**
  * One version of the users file, arranged so that a question costs a few map look-ups. It never changes; a new
@@ -19,16 +22,9 @@ export class Directory {
 
   constructor({ users, aliases }: Users) {
     for (const user of users) {
-      const account: Account = { user, addresses: new Set(), domains: new Set(), any: false };
-      for (const address of user.addresses) {
-        if (address === '*') account.any = true;
-        else if (address.startsWith('@')) account.domains.add(domainOf(address));
-        else {
-          account.addresses.add(mailboxKey(address));
-          this.#mailboxes.set(mailboxKey(address), address);
-        }
-      }
+      const account = { user, own: permitted(user.addresses), others: permitted(user['on-behalf-of']) };
       this.#accounts.set(userKey(user.name), account);
+      for (const address of user.addresses.filter(isMailbox)) this.#mailboxes.set(mailboxKey(address), address);
     }
     const byKey = new Map([...aliases].map(([name, targets]) => [mailboxKey(name), targets]));
     for (const key of byKey.keys()) {
@@ -44,17 +40,18 @@ export class Directory {
   /** Whether a user may send as an address: it is his, with or without a tag, or of a domain that is his. */
   permits(name: string, address: string): boolean {
     const account = this.#accounts.get(userKey(name));
-    if (account === undefined) return false;
-    if (account.any) return true;
-    const canonical = canonicalAddress(address);
-    if (account.addresses.has(mailboxKey(canonical)) || account.domains.has(domainOf(canonical))) return true;
-    const base = withoutTag(canonical);
-    return base !== undefined && account.addresses.has(mailboxKey(base));
+    return account !== undefined && includes(account.own, address);
+  }
+
+  /** Whether a user may send for the author `address`, as long as Sender is an address of the user. */
+  permitsOnBehalfOf(name: string, address: string): boolean {
+    const account = this.#accounts.get(userKey(name));
+    return account !== undefined && includes(account.others, address);
   }
 
   /** Whether a user may send as everybody. */
   permitsAny(name: string): boolean {
-    return this.#accounts.get(userKey(name))?.any ?? false;
+    return this.#accounts.get(userKey(name))?.own.any ?? false;
   }
 
   /**
@@ -74,4 +71,23 @@ export class Directory {
     const tagged = this.#mailboxes.get(mailboxKey(base));
     return tagged === undefined ? undefined : { kind: 'tagged', addresses: [withTagOf(tagged, address)] };
   }
+}
+
+const isMailbox = (entry: string): boolean => entry !== '*' && !entry.startsWith('@');
+
+function permitted(entries: readonly string[]): Permitted {
+  return {
+    addresses: new Set(entries.filter(isMailbox).map(mailboxKey)),
+    domains: new Set(entries.filter((entry) => entry.startsWith('@')).map(domainOf)),
+    any: entries.includes('*'),
+  };
+}
+
+/** With or without a tag. */
+function includes({ addresses, domains, any }: Permitted, address: string): boolean {
+  if (any) return true;
+  const canonical = canonicalAddress(address);
+  if (addresses.has(mailboxKey(canonical)) || domains.has(domainOf(canonical))) return true;
+  const base = withoutTag(canonical);
+  return base !== undefined && addresses.has(mailboxKey(base));
 }

@@ -1,15 +1,24 @@
-import { parseAddressList } from '#shared/address/address-list.ts';
-import { fieldValue, type HeaderField } from '#shared/header.ts';
-import type { PolicyCheck } from '../facts.ts';
+import { domainOf, normalizeDomain } from '#shared/address/address.ts';
+import { type Authors, authorsOf } from '#shared/address/authors.ts';
+import type { PolicyCheck, PolicyFacts } from '../facts.ts';
 import { notPermitted } from '../sender/own-address.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 import { isSubmitted } from './submission-fields.ts';
 
-/** One From field (RFC 5322 §3.6); for a user, Sender, or From where there is none, must be an address of the user (DOMINO A4). */
-export const author: PolicyCheck<'message'> = ({ session, fields, directory }) => {
+type MessageStep = ReturnType<PolicyCheck<'message'>>;
+
+/**
+ * One From field (RFC 5322 §3.6). For a user (DOMINO A4):
+ *
+ * - Every author that a reader could see in From is permitted: an address of the user, or one that the user may write
+ *   on behalf of, where Sender is an address of the user.
+ * - Sender, where there is one, is an address of the user.
+ * - Or the user resends the mail of somebody else (`resends`).
+ */
+export const author: PolicyCheck<'message'> = (facts) => {
+  const { session, fields, directory } = facts;
   const { user } = session;
   const from = fields.get('from') ?? [];
-  const sender = fields.get('sender') ?? [];
   if (from.length > 1) return malformed(`${from.length} From fields`, 'The message has more than one From field');
   if (isSubmitted(session) && from.length === 0) return malformed('no From field', 'The message has no From field');
   if (user === undefined) return goOn();
@@ -19,26 +28,53 @@ export const author: PolicyCheck<'message'> = ({ session, fields, directory }) =
     ]);
   }
   if (directory?.permitsAny(user)) return goOn([`user ${user} may write as anybody`]);
-  if (sender.length > 1) {
-    return malformed(`${sender.length} Sender fields`, 'The message has more than one Sender field');
-  }
-  const field = sender[0] ?? from[0];
-  const name = sender[0] === undefined ? 'From' : 'Sender';
-  const authors = field === undefined ? undefined : mailboxesOf(field);
-  if (authors === undefined || authors.length === 0) {
-    return malformed(`${name} names no mailbox`, `The ${name} field names no mailbox that can be checked`);
-  }
-  const foreign = authors.find((address) => !directory?.permits(user, address));
-  if (foreign === undefined) return goOn([`${name} is an address of user ${user}`]);
-  const text = `${name}: ${notPermitted(foreign, user, directory)}`;
-  return reject(550, '5.7.1', text, [text]);
+  if (resends(facts)) return goOn([`Resent-From is an address of user ${user}`]);
+  return ownAuthor(facts, user);
 };
 
-/** The addresses of a field, which may be UTF-8 (RFC 6532). */
-function mailboxesOf(field: HeaderField): string[] | undefined {
-  return parseAddressList(Buffer.from(fieldValue(field), 'latin1').toString('utf8'));
+/**
+ * Whether the user resends the mail of somebody else (RFC 5322 §3.6.6): Resent-From is the user's address, From is not.
+ * It is not signed for the author's domain, which it left where the author sent it. An author of a local domain cannot be
+ * resent by others: readers there rely on this server, and few see the Resent- fields.
+ */
+export function resends({ session: { user }, fields, directory, rules }: PolicyFacts['message']): boolean {
+  const [resentFrom] = fields.get('resent-from') ?? [];
+  const [from] = fields.get('from') ?? [];
+  if (user === undefined || !directory || resentFrom === undefined || from === undefined) return false;
+  if (directory.permitsAny(user)) return false;
+  const isOwn = (address: string): boolean => directory.permits(user, address);
+  const areOwn = ({ addresses, problem }: Authors): boolean =>
+    problem === undefined && addresses.length > 0 && addresses.every(isOwn);
+  const isLocal = (address: string): boolean => rules.isLocal(normalizeDomain(domainOf(address)));
+  const authors = authorsOf(from);
+  if (areOwn(authors) || !areOwn(authorsOf(resentFrom))) return false;
+  return authors.addresses.every((address) => isOwn(address) || !isLocal(address));
 }
 
-function malformed(step: string, text: string) {
+function ownAuthor({ fields, directory }: PolicyFacts['message'], user: string): MessageStep {
+  const [from] = fields.get('from') ?? [];
+  const [sender, ...more] = fields.get('sender') ?? [];
+  if (more.length > 0) {
+    return malformed(`${more.length + 1} Sender fields`, 'The message has more than one Sender field');
+  }
+  for (const [name, field] of [['Sender', sender] as const, ['From', from] as const]) {
+    if (field === undefined) continue;
+    const { addresses, problem } = authorsOf(field);
+    if (problem !== undefined || addresses.length === 0) {
+      const why = problem ?? 'it has no address';
+      return malformed(`${name}: ${why}`, `The ${name} field can be read in different ways: ${why}`);
+    }
+    const mayWriteFor = (address: string): boolean =>
+      name === 'From' && sender !== undefined && (directory?.permitsOnBehalfOf(user, address) ?? false);
+    const foreign = addresses.find((address) => !directory?.permits(user, address) && !mayWriteFor(address));
+    if (foreign === undefined) continue;
+    const text = `${name}: ${notPermitted(foreign, user, directory ?? null)}`;
+    return reject(550, '5.7.1', text, [text]);
+  }
+  const who = sender === undefined ? 'From is an address' : 'From is permitted, and Sender is an address';
+  return goOn([`${who} of user ${user}`]);
+}
+
+function malformed(step: string, text: string): MessageStep {
   return reject(550, '5.6.0', text, [step]);
 }

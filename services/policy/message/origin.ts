@@ -1,9 +1,15 @@
 import type { PolicyCheck } from '../facts.ts';
 import { goOn } from '../verdict.ts';
+import { resends } from './author.ts';
 
-/** Whether the mail enters the mail system at this server: a user or a trusted host sent it. Only such mail is signed. */
-export const origin: PolicyCheck<'message'> = ({ session, rules }, accepted) => {
+/**
+ * Whether the mail enters the mail system at this server: a user or a trusted host sent it. Only such mail is signed. What
+ * a user resends entered it where its author sent it.
+ */
+export const origin: PolicyCheck<'message'> = (facts, accepted) => {
+  const { session, rules } = facts;
   const originating = { ...accepted, originating: true };
+  if (resends(facts)) return goOn([`user ${session.user} resends the mail of another author`]);
   if (session.user !== undefined) return goOn([`originates at this server: user ${session.user}`], originating);
   const trusted = rules.trustedHost(session);
   return trusted === undefined

@@ -11,6 +11,7 @@ users:
   - name: Alice
     password: ${SECRET}
     addresses: [alice@example.com, Al.Ice@example.com, "@lists.example.com"]
+    on-behalf-of: [boss@example.com, "@help.test"]
   - name: bob@example.com
     password: ${SECRET}
     addresses: [bob@example.com, "jürgen@bücher.example"]

@@ -31,6 +31,8 @@ for (const [domain, expected] of [
   ['us.example.com', 'parent'],
   ['eu.example.com', 'exact'],
   ['a.b.eu.example.com', 'exact'],
+  [`${'a.'.repeat(121)}example.com`, 'parent'],
+  [`${'a.'.repeat(121)}b.example.com`, undefined],
 ] as const) {
   test(`the most specific entry for "${domain}" is ${expected}`, () => {
     assert.equal(

@@ -3,6 +3,7 @@ import { createSecretKey, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import type { HeldKey } from '#services/signer/keyring.ts';
 import { signMessage } from '#services/signer/sign.ts';
+import { HOSTILE_FROM } from '#test/kit/hostile-from.ts';
 import { domainsOf, keyringOf, requestFor, testKey } from './signing.ts';
 
 const KEY = testKey('enforce.test', 's1', 'ed25519');
@@ -45,10 +46,16 @@ const CASES: Case[] = [
   ['', 'a@enforce.test', 'refuse', 'enforce.test', /no From/],
   ['', 'a@best.enforce.test', 'unsigned', 'best.enforce.test', /no From/],
   ['', 'a@unlisted.test', 'unsigned', 'unlisted.test', /no From/],
-  ['From: \r\n', 'a@enforce.test', 'refuse', 'enforce.test', /not a list/],
-  ['From: a@enforce.test a@x\r\n', 'a@enforce.test', 'refuse', 'enforce.test', /not a list/],
-  [`${from('enforce.test')}From: nobody\r\n`, 'a@enforce.test', 'refuse', 'enforce.test', /not a list/],
-  ['From: a@@enforce.test\r\n', '', 'not-configured'],
+  ['From: \r\n', 'a@enforce.test', 'refuse', 'enforce.test', /has no address/],
+  ['From: a@enforce.test a@x\r\n', 'a@enforce.test', 'refuse', 'enforce.test', /2 domains/],
+  [`${from('enforce.test')}From: nobody\r\n`, 'a@enforce.test', 'refuse', 'enforce.test', /2 From fields/],
+  ['From: a@@enforce.test\r\n', '', 'refuse', 'enforce.test', /where an address ends/],
+  ['From: a@enforce.test, b@other.test\r\n', '', 'refuse', 'enforce.test', /2 domains/],
+  ['From: a@other.test <b@enforce.test>\r\n', '', 'refuse', 'enforce.test', /2 domains/],
+  ['From: a@best.enforce.test <b@other.test>\r\n', '', 'unsigned', 'best.enforce.test', /2 domains/],
+  ['From: x, =?utf-8?b?YUBvdGhlci50ZXN0?= <b@enforce.test>\r\n', '', 'refuse', 'enforce.test', /2 domains/],
+  ['From: a@other\u00ad!.test <b@enforce.test>\r\n', '', 'refuse', 'enforce.test', /where an address ends/],
+  [`${from('other.test')}${from('enforce.test')}`, '', 'refuse', 'enforce.test', /2 From fields/],
   // The header can be read in two ways.
   [`${from('enforce.test')}no field\r\n`, '', 'refuse', 'enforce.test', /neither a field/],
   [`no field\r\n${from('enforce.test')}`, '', 'refuse', 'enforce.test', /neither a field/],
@@ -65,11 +72,15 @@ const CASES: Case[] = [
   // It is signed, if only by one of several keys.
   [from('half.test'), '', 'signed', 'half.test/s3'],
   [from('enforce.test'), '', 'signed', 'enforce.test/s1'],
-  [from('ENFORCE.Test.'), '', 'not-configured'],
+  [from('ENFORCE.Test.'), '', 'signed', 'enforce.test/s1'],
   [from('Sub.ENFORCE.Test'), '', 'signed', 'enforce.test/s1'],
   [from('unlisted.test'), '', 'signed', 'unlisted.test/u1'],
-  ['From: a@other.test, b@enforce.test\r\nSender: b@enforce.test\r\n', '', 'signed', 'enforce.test/s1'],
-  [`${from('other.test')}${from('enforce.test')}`, '', 'signed', 'enforce.test/s1'],
+  ['From: a@enforce.test, b@enforce.test\r\n', '', 'signed', 'enforce.test/s1'],
+  ['From: a@enforce.test <b@enforce.test>\r\n', '', 'signed', 'enforce.test/s1'],
+  ['From: Doe, Ann <a@enforce.test>\r\n', '', 'signed', 'enforce.test/s1'],
+  ['From: Ann [Help] <a@enforce.test>\r\n', '', 'signed', 'enforce.test/s1'],
+  ['From: Ann <a@enforce.test\r\n', '', 'signed', 'enforce.test/s1'],
+  ['From: =?utf-8?q?a@enforce.test?= <a@ENFORCE.test>\r\n', '', 'signed', 'enforce.test/s1'],
   ['From: list:;\r\n', 'a@enforce.test', 'signed', 'enforce.test/s1'],
   ['From: "a@other.test" <b@enforce.test>\r\n', '', 'signed', 'enforce.test/s1'],
 ];
@@ -119,4 +130,24 @@ test('an author domain in UTF-8 finds the key of its A-labels', async () => {
   const result = await signMessage(requestFor({ name: '', header, body: '' }), [], keyring);
   assert.equal(result.outcome, 'signed');
   assert.match(result.outcome === 'signed' ? result.header : '', /d=xn--bcher-kva\.example;/);
+});
+
+test('a hostile From costs the signer no more than time linear in its length', async () => {
+  for (const unit of HOSTILE_FROM) {
+    const time = async (size: number): Promise<number> => {
+      const header = `From: ${unit.replace('\n', '\r\n').repeat(size / unit.length)}\r\n`;
+      const start = performance.now();
+      await signMessage(requestFor({ name: '', header, body: '' }, 'a@best.enforce.test'), ENTRIES, KEYRING);
+      return performance.now() - start;
+    };
+    await time(8000);
+    const [short, long] = [await time(8000), await time(256_000)];
+    assert.ok(long < 200 * short + 50, `${JSON.stringify(unit)}: ${short} ms, ${long} ms`);
+  }
+  // One address, of more labels than any domain has.
+  const start = performance.now();
+  const header = `From: a@${'b.'.repeat(120_000)}enforce.test\r\n`;
+  const result = await signMessage(requestFor({ name: '', header, body: '' }, ''), ENTRIES, KEYRING);
+  assert.notEqual(result.outcome, 'signed');
+  assert.ok(performance.now() - start < 500);
 });

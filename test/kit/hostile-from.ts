@@ -1,0 +1,23 @@
+/** Pieces of From fields that cost more than linear time in a reader that is not careful, when they are repeated. */
+export const HOSTILE_FROM = [
+  'a@b.test, ',
+  'a@b.test ',
+  'a@b.test <',
+  'a.',
+  '@',
+  '@a',
+  'a@',
+  '(',
+  ')(',
+  '"',
+  '\\',
+  '<',
+  '=?u?q?',
+  '=?u?q?=40?= ',
+  '=?u?b?QEBAQEBA?=,',
+  ' ',
+  '\n ',
+  'x:',
+  'x:;',
+  '\u00ad.',
+] as const;
