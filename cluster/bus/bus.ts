@@ -1,3 +1,4 @@
+import type { OperationSpec } from '#shared/contract.ts';
 import type { JetStreamAccess } from './jetstream-access.ts';
 
 /**
@@ -12,6 +13,8 @@ import type { JetStreamAccess } from './jetstream-access.ts';
  * - a call that an instance answers with `elsewhere` goes on to another one; where there is none, that is the answer;
  * - a call with `node` set goes to that node's instance only, or to the process that has this id;
  * - a call that is `repeatable` may ask a second instance when the first is long in answering;
+ * - a call to an instance that is not heard any more (`heard`), or lost its connection, fails with `timeout` at that, or
+ *   goes on to another one where the operation may be repeated;
  * - a call that no instance serves fails immediately with `unavailable`, one without an answer in time with `timeout`;
  * - a message above the bus's limit fails with `too-large` before it is sent;
  * - events reach every subscriber, in the order in which one publisher sent them, and may get lost;
@@ -28,8 +31,8 @@ export type BusRequest = {
   bytes?: Uint8Array | undefined;
   trace?: string | undefined;
   timeout: number;
-  /** Another instance may be asked too, when the first is long in answering. */
-  repeatable?: boolean | undefined;
+  /** Whether another instance may be asked too; see `OperationSpec`. */
+  repeatable?: OperationSpec['repeatable'];
 };
 
 /**
@@ -42,11 +45,22 @@ export type BusReply =
 
 export type BusHandler = (request: BusRequest) => Promise<BusReply>;
 
+/** What a process says of itself. `connection`: the number of its connection to NATS; `serving`: it takes work. */
+export type Announced = {
+  node: string;
+  process: string;
+  services: readonly string[];
+  connection: number | undefined;
+  serving: boolean;
+};
+
 export type Bus = {
   /** Longest message in bytes; Infinity where there is none. */
   readonly maxPayload: number;
   /** Identifies this process among all on the bus, also those of the same node; new at each start. */
   readonly process: string;
+  /** Which of its connections this is, from 1: what was sent to this process over an earlier one is lost. */
+  readonly connection: number;
   /** Serve an operation as an instance of its service on this node. Returns the way to stop. */
   serve(address: Address, handler: BusHandler): () => void;
   /** Send a request; `node` is a node's name or a process's id. Rejects with a `SealpostError` of `CALL_ERRORS` when no answer came; never for an answer `ok: false`. */
@@ -55,6 +69,8 @@ export type Bus = {
   subscribe(service: string, version: number, event: string, listener: (payload: unknown) => void): () => void;
   /** Whether calls can leave this process right now. */
   readonly connected: boolean;
+  /** Another process announced itself: calls go to processes that do, and wait for no others. */
+  heard(announced: Announced): void;
   /** Access to NATS JetStream; undefined without NATS. */
   readonly jetStream: JetStreamAccess | undefined;
   /** Stop serving new calls, finish those under way within `DRAIN_LIMIT_MS`, close. */

@@ -22,6 +22,7 @@ export class LocalBus implements Bus {
   readonly maxPayload = Number.POSITIVE_INFINITY;
   readonly jetStream = undefined;
   readonly process = newId();
+  readonly connection = 1;
   readonly #node: string;
   readonly #handlers = new Map<string, BusHandler>();
   readonly #listeners = new Map<string, Set<(payload: unknown) => void>>();
@@ -86,6 +87,9 @@ export class LocalBus implements Bus {
     this.#listeners.set(name, listeners.add(listener));
     return () => listeners.delete(listener);
   }
+
+  /** There are no other processes. */
+  heard(): void {}
 
   async drain(): Promise<void> {
     this.#closed = true;

@@ -4,6 +4,7 @@ import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import {
   type Address,
+  type Announced,
   type Bus,
   type BusHandler,
   type BusReply,
@@ -12,6 +13,7 @@ import {
   endsWithin,
 } from './bus.ts';
 import { decodeEvent, encodeEvent, encodeRequest } from './frame.ts';
+import { Instances } from './instances.ts';
 import type { JetStreamAccess } from './jetstream-access.ts';
 import { LocalBus } from './local-bus.ts';
 import { type NatsConnectionOptions, NatsLink } from './nats-connection.ts';
@@ -43,6 +45,7 @@ export class NatsBus implements Bus {
   readonly #events = new Map<string, { listeners: number; stop: () => void }>();
   readonly #mailboxes: NatsMailboxes;
   readonly #calls: OutgoingCalls;
+  readonly #instances = new Instances(() => this.#link.current !== undefined);
   #drained: Promise<void> | undefined;
 
   private constructor({ node, name, ...options }: NatsBusOptions) {
@@ -51,7 +54,9 @@ export class NatsBus implements Bus {
     this.#link = new NatsLink({ ...options, name: name ?? `sealpost ${node}` });
     const deps = { node, link: this.#link, local: this.#local, log: this.#log };
     this.#mailboxes = new NatsMailboxes({ ...deps, maxPayload: () => this.maxPayload });
-    this.#calls = new OutgoingCalls(node);
+    this.#calls = new OutgoingCalls(node, this.#instances);
+    this.#instances.start();
+    this.#link.onChange(() => this.#instances.reconnected());
   }
 
   /**
@@ -72,12 +77,20 @@ export class NatsBus implements Bus {
     return this.#local.process;
   }
 
+  get connection(): number {
+    return this.#link.connections;
+  }
+
   get connected(): boolean {
     return this.#link.current !== undefined && this.#drained === undefined;
   }
 
   get jetStream(): JetStreamAccess {
     return this.#link;
+  }
+
+  heard(announced: Announced): void {
+    this.#instances.hear(announced);
   }
 
   serve(address: Address, handler: BusHandler): () => void {
@@ -100,7 +113,7 @@ export class NatsBus implements Bus {
       const text = `a request of ${frame.length} bytes to ${label(address)} is larger than NATS carries (${this.maxPayload})`;
       throw new SealpostError(CALL_ERRORS.tooLarge, text);
     }
-    const { timeout, repeatable = false } = request;
+    const { timeout, repeatable } = request;
     return this.#calls.send({ connection, address, frame, timeout, repeatable, node, declined });
   }
 
@@ -159,6 +172,7 @@ export class NatsBus implements Bus {
     if (!(await endsWithin(DRAIN_LIMIT_MS, finished()))) {
       this.#log.warn({ unanswered: this.#calls.open }, 'stopping: gave up on calls that were not answered in time');
     }
+    this.#instances.stop();
     await this.#link.close(DRAIN_LIMIT_MS / 5);
   }
 

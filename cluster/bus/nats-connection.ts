@@ -42,12 +42,14 @@ const CONNECT_LIMIT_MS = 3000;
 const RETRY_PAUSE_MS = 1500;
 /** How often the log says that no server of NATS was reached. */
 const REMIND_MS = 10_000;
-/** A server that answers neither of two pings is gone. */
-const PING_INTERVAL_MS = 10_000;
+/** A server that answers none of `PINGS` hangs or is gone. That is known within one interval more. */
+const PING_INTERVAL_MS = 1000;
+const PINGS = 3;
 
 /** A subscription as it is wanted, and as it is on the current connection. */
 type Wanted = {
-  subject: string;
+  /** For the connection of this number. */
+  subject: (connection: number) => string;
   queue: string | undefined;
   deliver: (message: Msg) => void;
   subscription: Subscription | undefined;
@@ -62,6 +64,8 @@ export class NatsLink implements JetStreamAccess {
   readonly #wanted = new Set<Wanted>();
   readonly #closing = new AbortController();
   readonly #listeners = new Set<() => void>();
+  /** How many connections there were, the current one included. */
+  connections = 0;
   #current: NatsConnection | undefined;
   /** The server of the last connection. Where its whole machine is gone, a try takes all of `CONNECT_LIMIT_MS`. */
   #last: Server | undefined;
@@ -97,13 +101,19 @@ export class NatsLink implements JetStreamAccess {
   }
 
   /**
-   * Subscribe to a subject on this and every later connection, alone or in the queue group `queue`. Returns the way to
-   * stop; what the server had already routed to this process is still delivered.
+   * Subscribe to a subject on this and every later connection, alone or in the queue group `queue`; the subject may be
+   * another one on each connection. Returns the way to stop; what the server had already routed to this process is still
+   * delivered.
    */
-  subscribe(subject: string, queue: string | undefined, deliver: (message: Msg) => void): () => void {
-    const wanted: Wanted = { subject, queue, deliver, subscription: undefined };
+  subscribe(
+    subject: string | ((connection: number) => string),
+    queue: string | undefined,
+    deliver: (message: Msg) => void,
+  ): () => void {
+    const subjectOn = typeof subject === 'string' ? () => subject : subject;
+    const wanted: Wanted = { subject: subjectOn, queue, deliver, subscription: undefined };
     this.#wanted.add(wanted);
-    if (this.current !== undefined) attach(wanted, this.current);
+    if (this.current !== undefined) this.#attach(wanted, this.current);
     return () => {
       this.#wanted.delete(wanted);
       // One that broke with its connection has nothing more to deliver.
@@ -126,6 +136,19 @@ export class NatsLink implements JetStreamAccess {
     if (connection !== undefined && !(await endsWithin(limit, connection.drain()))) void connection.close();
   }
 
+  #attach(wanted: Wanted, connection: NatsConnection): void {
+    // It has just broken: the next connection gets the subscription.
+    if (connection.isClosed()) return;
+    const { subject, queue, deliver } = wanted;
+    wanted.subscription = connection.subscribe(subject(this.connections), {
+      ...(queue === undefined ? {} : { queue }),
+      // An error here is a refused subscription, which `#watch` logs with the user and the subject.
+      callback: (error, message) => {
+        if (error === null) deliver(message);
+      },
+    });
+  }
+
   async #keepUp(tried: () => void): Promise<void> {
     let since = performance.now();
     let reminded = Number.NEGATIVE_INFINITY;
@@ -135,7 +158,8 @@ export class NatsLink implements JetStreamAccess {
       if (connection !== undefined && this.#closing.signal.aborted) await connection.close();
       else if (connection !== undefined) {
         this.#current = connection;
-        for (const wanted of this.#wanted) attach(wanted, connection);
+        this.connections++;
+        for (const wanted of this.#wanted) this.#attach(wanted, connection);
         for (const listener of this.#listeners) listener();
         tried();
         await this.#stayUp(connection);
@@ -199,7 +223,7 @@ export class NatsLink implements JetStreamAccess {
       inboxPrefix: inboxPrefix(user),
       noAsyncTraces: true,
       pingInterval: PING_INTERVAL_MS,
-      maxPingOut: 2,
+      maxPingOut: PINGS,
       ...(user === undefined ? {} : { user }),
       ...(password === undefined ? {} : { pass: password.reveal() }),
       ...(secure === undefined ? {} : { tls: secure }),
@@ -238,19 +262,6 @@ export class NatsLink implements JetStreamAccess {
       }
     }
   }
-}
-
-function attach(wanted: Wanted, connection: NatsConnection): void {
-  // It has just broken: the next connection gets the subscription.
-  if (connection.isClosed()) return;
-  const { subject, queue, deliver } = wanted;
-  wanted.subscription = connection.subscribe(subject, {
-    ...(queue === undefined ? {} : { queue }),
-    // An error here is a refused subscription, which `#watch` logs with the user and the subject.
-    callback: (error, message) => {
-      if (error === null) deliver(message);
-    },
-  });
 }
 
 function parseServer(url: string): Server {

@@ -7,7 +7,7 @@ import { decodeRequest, encodeReply } from './frame.ts';
 import { failure, type LocalBus } from './local-bus.ts';
 import type { NatsLink } from './nats-connection.ts';
 import { isDeclined, label } from './nats-requests.ts';
-import { isInbox, operationSubject } from './subjects.ts';
+import { connectionName, isInbox, operationSubject } from './subjects.ts';
 
 /** Requests that come in over NATS: the subjects on which an operation hears them, and the answers. */
 
@@ -35,14 +35,22 @@ export class NatsMailboxes {
     this.#deps = deps;
   }
 
-  /** Serve an operation in this process, for the node's name, for the process's id, and as one of all instances. */
+  /**
+   * Serve an operation in this process, for the node's name, for the process's id and its connection, and as one of all
+   * instances.
+   */
   serve(address: Address, handler: BusHandler): () => void {
     const { local, link, node } = this.#deps;
     const stopLocal = local.serve(address, handler);
-    const stopNamed = [node, local.process].map((name) =>
-      link.subscribe(operationSubject(address, name), address.service, (message) => {
-        void this.#arrived(address, message);
-      }),
+    const names = [() => node, () => local.process, (connection: number) => connectionName(local.process, connection)];
+    const stopNamed = names.map((name) =>
+      link.subscribe(
+        (connection) => operationSubject(address, name(connection)),
+        address.service,
+        (message) => {
+          void this.#arrived(address, message);
+        },
+      ),
     );
     const stopShared = this.#serveShared(address);
     return () => {

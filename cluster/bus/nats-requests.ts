@@ -1,8 +1,9 @@
 import { ErrorCode, type NatsConnection, NatsError } from 'nats';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import type { Address, BusReply } from './bus.ts';
+import type { Address, BusReply, BusRequest } from './bus.ts';
 import { decodeReply } from './frame.ts';
+import type { Instances } from './instances.ts';
 import { operationSubject } from './subjects.ts';
 
 /** Requests that go out over NATS: which instances are asked, what failures mean, and how many bytes may be unsent. */
@@ -15,7 +16,9 @@ const UNSENT_LIMIT = 128 * 1024 * 1024;
 const ABSENT_MS = 1000;
 /** How long this node's mailbox is passed over after it let a call run out of time. */
 const SILENT_MS = 10_000;
-/** Instances that one call asks, while the servers of NATS are still telling each other which stepped aside. */
+/** Instances that one call asks by name. */
+const MOST_NAMED = 5;
+/** Instances that one call asks over the shared mailbox, while the servers of NATS are still telling each other which stepped aside. */
 const MOST_ASKED = 20;
 
 /** A call on its way out. */
@@ -26,7 +29,7 @@ export type OutgoingCall = {
   frame: Uint8Array;
   /** ms */
   timeout: number;
-  repeatable: boolean;
+  repeatable: BusRequest['repeatable'];
   /** A node's name or a process's id, where the call is to that one alone. */
   node: string | undefined;
   /** The answer of an instance that was asked before and sent the caller elsewhere. */
@@ -42,9 +45,11 @@ export class OutgoingCalls {
   readonly #absent = new Map<string, number>();
   readonly #open = new Set<Promise<BusReply>>();
   readonly #unsent = new Unsent();
+  readonly #instances: Instances;
 
-  constructor(node: string) {
+  constructor(node: string, instances: Instances) {
     this.#node = node;
+    this.#instances = instances;
   }
 
   /** Calls that wait for their answer. */
@@ -61,23 +66,35 @@ export class OutgoingCalls {
   send(call: OutgoingCall): Promise<BusReply> {
     const sent = this.#unsent.count(call.connection, call.frame.length);
     const end = performance.now() + call.timeout;
+    const { node } = call;
+    // The second question of a repeatable call does not go where the first one waits.
+    const asked = new Set<string>();
     const exchange = (): Promise<BusReply> =>
-      call.node === undefined ? this.#askAny(call, end) : askNode(call, call.node, end);
-    const answer = call.repeatable && call.node === undefined ? repeated(exchange) : exchange();
+      node === undefined ? this.#askAny(call, end, asked) : this.#askNode(call, node, end);
+    const answer = call.repeatable === true && node === undefined ? repeated(exchange) : exchange();
     this.#open.add(answer);
     answer.then(sent, sent).finally(() => this.#open.delete(answer));
     return answer;
   }
 
   /** The own node first, then any. */
-  async #askAny(call: OutgoingCall, end: number): Promise<BusReply> {
+  async #askAny(call: OutgoingCall, end: number, asked: Set<string>): Promise<BusReply> {
     const { address } = call;
-    let first = call.declined;
     const own = await this.#askOwn(call, end);
     if (own !== undefined && !isDeclined(own)) return own;
-    first ??= own;
+    let first = call.declined ?? own;
+    for (let named = 0; named < MOST_NAMED; named++) {
+      const name = await this.#instances.choose(address.service, asked);
+      if (name === undefined) break;
+      asked.add(name);
+      const answer = await this.#askUnlessSilent(call, name, end);
+      if (answer !== undefined && !isDeclined(answer)) return answer;
+      first ??= answer;
+    }
+    // In the shared mailbox are silent instances too: it is for where none is heard.
+    if (first !== undefined && asked.size > 0) return first;
     const subject = operationSubject(address);
-    for (let asked = 0; asked < MOST_ASKED; asked++) {
+    for (let shared = 0; shared < MOST_ASKED; shared++) {
       const answer = await ask({ ...call, subject, end });
       if (answer === undefined) break;
       if (!isDeclined(answer)) return answer;
@@ -92,7 +109,7 @@ export class OutgoingCalls {
     const service = `${call.address.service} v${call.address.version}`;
     if ((this.#absent.get(service) ?? 0) >= performance.now()) return undefined;
     try {
-      const answer = await ask({ ...call, subject: operationSubject(call.address, this.#node), end });
+      const answer = await this.#askUnlessSilent(call, this.#node, end);
       if (answer === undefined) this.#absent.set(service, performance.now() + ABSENT_MS);
       return answer;
     } catch (error) {
@@ -101,12 +118,43 @@ export class OutgoingCalls {
       throw error;
     }
   }
+
+  /** The answer; undefined where there is no such instance, and where it became silent and another one may be asked. */
+  async #askUnlessSilent(call: OutgoingCall, name: string, end: number): Promise<BusReply | undefined> {
+    try {
+      const answer = await this.#askNamed(call, name, end);
+      if (answer === undefined) this.#instances.forget(name);
+      return answer;
+    } catch (error) {
+      if (error instanceof Silent && call.repeatable !== undefined && performance.now() < end) return undefined;
+      throw error;
+    }
+  }
+
+  async #askNode(call: OutgoingCall, node: string, end: number): Promise<BusReply> {
+    const answer = await this.#askNamed(call, node, end);
+    if (answer === undefined) throw unavailable(call.address, `node ${node} does not serve it`);
+    return answer;
+  }
+
+  /** Ask the instance of a node or process, for no longer than it is heard. */
+  async #askNamed(call: OutgoingCall, name: string, end: number): Promise<BusReply | undefined> {
+    const silent = Promise.withResolvers<never>();
+    const unwatch = this.#instances.watch(call.address, name, () => silent.reject(new Silent(call.address, name)));
+    const subject = operationSubject(call.address, this.#instances.nameOf(call.address.service, name));
+    try {
+      return await Promise.race([ask({ ...call, subject, end }), silent.promise]);
+    } finally {
+      unwatch();
+    }
+  }
 }
 
-async function askNode(call: OutgoingCall, node: string, end: number): Promise<BusReply> {
-  const answer = await ask({ ...call, subject: operationSubject(call.address, node), end });
-  if (answer === undefined) throw unavailable(call.address, `node ${node} does not serve it`);
-  return answer;
+/** The instance of a call that waits cannot answer it any more. Whether the operation was done is unknown. */
+class Silent extends SealpostError {
+  constructor(address: Address, name: string) {
+    super(CALL_ERRORS.timeout, `${label(address)}: ${name} did not answer, and is silent or has lost its connection`);
+  }
 }
 
 /** Whether an instance did nothing and sends the caller to another one. */

@@ -23,6 +23,12 @@ export function operationSubject(address: Address, node?: string): string {
   return node === undefined ? subject(version, service, operation) : subject(version, service, operation, node);
 }
 
+/**
+ * A process by its connection to NATS of this number. A server that hangs still has the subscriptions of processes that
+ * have left it, and others would go on sending it what is for them.
+ */
+export const connectionName = (process: string, connection: number): string => `${process}-${connection}`;
+
 /** All subjects of an operation, as a permission names them: any instance, and each node's. */
 export function operationSubjects(address: Address): string[] {
   return [operationSubject(address), `${operationSubject(address)}.*`];

@@ -26,6 +26,8 @@ const About = z.object({
   services: z.array(word).max(MOST_ENTRIES),
   /** That of Sealpost. */
   version: word,
+  /** Which of its connections to NATS this is, from 1: what was sent to it over an earlier one is lost. */
+  connection: z.number().int().optional(),
   /** The newest version of each contract that it knows. */
   contracts: words(z.number().int()),
   /** ms since 1970 by its own clock. */

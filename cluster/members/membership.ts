@@ -68,7 +68,10 @@ export class Membership {
     const life = { start: async () => undefined, stop: async () => undefined };
     const actor = serve(bus, { contract: memberContract, handlers: this.#handlers(), ...life }, log);
     const deafen = listen(bus, memberContract, log)('heartbeat', (heartbeat) => this.#hear(heartbeat));
+    // Over a new connection the others are to hear this process before they call it, and wait for that.
+    const unfollow = bus.jetStream?.onChange(() => this.#heartbeats.now());
     this.#close = () => {
+      unfollow?.();
       deafen();
       actor.close();
     };
@@ -130,6 +133,7 @@ export class Membership {
       epoch: this.#epoch,
       state: this.#state,
       services: [...services],
+      connection: bus.connection,
       version,
       contracts,
       started: this.#started,
@@ -149,7 +153,8 @@ export class Membership {
     if (before !== undefined && before.last.epoch > last.epoch) return;
     const gone = last.state === 'gone';
     this.#others.hear(last.process, { last, clock: clockOffset(last.time, before?.clock), gone });
-    const { node, process, state, services, version } = last;
+    const { node, process, state, services, version, connection } = last;
+    this.#deps.bus.heard({ node, process, services: ['member', ...services], connection, serving: state === 'up' });
     if (before?.last.state !== state || before.gone !== gone) {
       this.#deps.log.info({ member: node, process, services, version }, `${node} is ${state}`);
     }

@@ -96,15 +96,18 @@ export const policyContract = defineContract('policy', 1, {
     },
     /** The password travels as the request's bytes (UTF-8). A wrong password is a `reject` with 535 5.7.8. */
     'user-authenticate': {
+      repeatable: 'when-silent',
       request: z.object({ facts: SessionFacts, mechanism: z.enum(['PLAIN', 'LOGIN']), user: z.string() }),
       reply: AuthenticateVerdict,
       bytes: 'request',
     },
     'sender-check': {
+      repeatable: 'when-silent',
       request: z.object({ facts: SessionFacts, reversePath: z.string(), size: z.number().int().optional() }),
       reply: SenderVerdict,
     },
     'recipient-check': {
+      repeatable: 'when-silent',
       request: z.object({ facts: SessionFacts, reversePath: z.string(), recipient: EnvelopeRecipient }),
       reply: RecipientVerdict,
     },

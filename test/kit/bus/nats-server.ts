@@ -1,5 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SERVER_PINGS } from '#services/console/cli/cluster/nats-config.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { Program } from '#test/kit/program.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -113,6 +114,7 @@ export async function startNatsCluster(size = 3): Promise<AsyncDisposable & { se
       startNatsServer({
         jetStream: true,
         config: `server_name: n${i + 1}
+          ${SERVER_PINGS}
           cluster { name: test, listen: "127.0.0.1:${port}", routes: [${urls.filter((_, j) => j !== i).join(', ')}] }`,
       }),
     ),

@@ -9,7 +9,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { prepareFile } from '#shared/files/replace.ts';
 import { readPassword } from './bus-password.ts';
 import { BUS_USERS, type BusUser } from './bus-permissions.ts';
-import { natsConfig } from './nats-config.ts';
+import { natsConfig, SERVER_PINGS } from './nats-config.ts';
 
 /**
  * What the processes of a cluster must share or keep from each other, in one folder for each that needs it:
@@ -107,6 +107,8 @@ function serverConfig(hosts: readonly string[]): string {
 # Start each in this folder: nats-server -c nats.conf -n <its name> -sd <folder for its store>
 listen: "0.0.0.0:4222"
 jetstream: enabled
+# Known within seconds: a server that hangs, and a process that does.
+${SERVER_PINGS}
 tls { cert_file: "server.pem", key_file: "server-key.pem" }
 cluster {
   name: "sealpost"

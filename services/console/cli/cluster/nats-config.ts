@@ -5,6 +5,13 @@ import { BUS_USERS, type BusUser, type Permissions, permissionsOf } from './bus-
 /** The first line, by which a file is known as made here. */
 export const HEADLINE = '# The users of the Sealpost bus, made by "sealpost cluster nats-config".';
 
+/**
+ * Lines for every server. One that hangs keeps its routes, and the others go on choosing the clients behind it, until
+ * their pings are unanswered: by default for minutes, with these lines for six seconds.
+ */
+export const SERVER_PINGS = `ping_interval: "2s"
+ping_max: 2`;
+
 /** The variable that stands for a user's password where none is given: `SEALPOST_BUS_CREDENTIAL_STORE`. */
 export function passwordVariable(user: BusUser): string {
   return `SEALPOST_BUS_${user.toUpperCase().replaceAll('-', '_')}`;

@@ -89,7 +89,7 @@ test('a process announces itself every second, and each change of its state imme
     { ...said[0], config: {} },
     {
       ...{ node: 'edge-1', process: bus.process, epoch: START, state: 'joining', services: ['router', 'signer'] },
-      ...{ version: '1.2.3', contracts: { member: 1 }, started: START, config: {}, time: START },
+      ...{ version: '1.2.3', connection: 1, contracts: { member: 1 }, started: START, config: {}, time: START },
     },
   );
 });

@@ -1,0 +1,158 @@
+import type { Address, Announced } from './bus.ts';
+import { connectionName } from './subjects.ts';
+
+/**
+ * The processes of the cluster as a caller knows them: by the heartbeats that each sends every second. A process that
+ * hangs, or sits behind a NATS server that hangs, still has its subscriptions, and NATS goes on choosing it; only its
+ * silence tells. So a call that any instance may answer goes to one by name that was heard lately, and a call to a silent
+ * one is given up long before its time.
+ *
+ *   unknown → (heard) live → (silent for `PASSED_OVER_MS`, or this process has another connection) passed over →
+ *   (silent for `SILENT_MS`) silent: calls to it that wait are given up → (silent for `FORGET_MS`, or it says that it
+ *   takes no more work, or NATS does not know it) unknown; heard again: live
+ *
+ * A process that has another connection than before gets no request that was sent over the one before, nor can it answer
+ * one: calls to it that wait are given up too.
+ *
+ * Silence proves nothing about what was done: who gives a call up does not know whether it was. Nothing but the choice of
+ * an instance and the end of a wait follows from it. Time in which this process itself stood still, or had no connection,
+ * is not the silence of others. A made-up process costs a caller a question to nobody, and a few of them send it back to
+ * the shared mailbox of the service.
+ */
+
+/** How often silence is counted, in milliseconds; a process that stood still counts one such step. */
+const STEP_MS = 500;
+/** Two heartbeats are missing. */
+const PASSED_OVER_MS = 2500;
+/** Four heartbeats are missing. */
+const SILENT_MS = 4500;
+const FORGET_MS = 60_000;
+/** How long a call waits for the first heartbeat of an instance where all that are known are passed over. */
+const EXPECT_MS = 1500;
+/** Processes that are known at most. */
+const MOST_KNOWN = 500;
+
+/** A call that waits for an instance, by its node or process. */
+type Waiting = { service: string; name: string; giveUp: () => void };
+
+export class Instances {
+  readonly #known = new Map<string, Announced & { silence: number }>();
+  readonly #waiting = new Set<Waiting>();
+  /** Calls that wait for the first instance to be heard. */
+  readonly #expecting = new Set<() => void>();
+  readonly #connected: () => boolean;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(connected: () => boolean) {
+    this.#connected = connected;
+  }
+
+  /** Count silence until `stop`. */
+  start(): void {
+    this.#timer = setInterval(() => this.step(), STEP_MS).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  hear(announced: Announced): void {
+    const { node, process, serving, connection } = announced;
+    const before = this.#known.get(process);
+    if (!serving) {
+      this.#known.delete(process);
+      return;
+    }
+    if (before === undefined && this.#known.size >= MOST_KNOWN) return;
+    this.#known.set(process, { ...announced, silence: 0 });
+    for (const expecting of this.#expecting) expecting();
+    if (before?.connection !== undefined && before.connection !== connection) {
+      this.#giveUp(({ name, service }) => (name === process || name === node) && before.services.includes(service));
+    }
+  }
+
+  /** NATS knows of no such process: it is asked again once it was heard. */
+  forget(process: string): void {
+    this.#known.delete(process);
+  }
+
+  /** This process has another connection: who is reachable over it must be heard over it. */
+  reconnected(): void {
+    for (const known of this.#known.values()) known.silence = PASSED_OVER_MS;
+  }
+
+  /**
+   * A live process with this service, at random, and none of `asked`; waits for one to be heard where all that are known
+   * are passed over. Undefined where none is.
+   */
+  async choose(service: string, asked: ReadonlySet<string>): Promise<string | undefined> {
+    const candidates = [...this.#known.values()].filter((k) => k.services.includes(service) && !asked.has(k.process));
+    const isLive = ({ silence }: { silence: number }): boolean => silence < PASSED_OVER_MS;
+    const end = performance.now() + EXPECT_MS;
+    if (asked.size === 0 && candidates.length > 0 && !candidates.some(isLive)) return this.#expect(service, end);
+    const live = candidates.filter(isLive);
+    return live[Math.floor(Math.random() * live.length)]?.process;
+  }
+
+  /** The first process with this service that is heard until `end`. */
+  async #expect(service: string, end: number): Promise<string | undefined> {
+    while (performance.now() < end) {
+      const live = [...this.#known.values()].find((k) => k.silence < PASSED_OVER_MS && k.services.includes(service));
+      if (live !== undefined) return live.process;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#expecting.add(resolve);
+      const timer = setTimeout(resolve, Math.max(1, end - performance.now()));
+      await promise;
+      clearTimeout(timer);
+      this.#expecting.delete(resolve);
+    }
+    return undefined;
+  }
+
+  /** The newest name of a node's or process's instance: that on its connection, where it is known. */
+  nameOf(service: string, name: string): string {
+    // While one process of a node follows another, either may be meant.
+    const live = [...this.#known.values()].filter(
+      ({ node, process, services, silence }) =>
+        silence < SILENT_MS && (node === name || process === name) && services.includes(service),
+    );
+    const [only] = live;
+    if (live.length !== 1 || only?.connection === undefined) return name;
+    return connectionName(only.process, only.connection);
+  }
+
+  /** Whether a node or process with this service is known, and each such process is silent. */
+  isSilent(service: string, name: string): boolean {
+    let known = false;
+    for (const { node, process, services, silence } of this.#known.values()) {
+      if ((node !== name && process !== name) || !services.includes(service)) continue;
+      if (silence < SILENT_MS) return false;
+      known = true;
+    }
+    return known;
+  }
+
+  /** Have `giveUp` called once if the instance becomes silent. Returns the way to end that. */
+  watch({ service }: Address, name: string, giveUp: () => void): () => void {
+    const waiting = { service, name, giveUp };
+    this.#waiting.add(waiting);
+    return () => this.#waiting.delete(waiting);
+  }
+
+  /** A step of time has passed. */
+  step(): void {
+    if (!this.#connected()) return;
+    for (const [process, known] of this.#known) {
+      known.silence += STEP_MS;
+      if (known.silence >= FORGET_MS) this.#known.delete(process);
+    }
+    this.#giveUp(({ service, name }) => this.isSilent(service, name));
+  }
+
+  #giveUp(which: (waiting: Waiting) => boolean): void {
+    for (const waiting of [...this.#waiting].filter(which)) {
+      this.#waiting.delete(waiting);
+      waiting.giveUp();
+    }
+  }
+}
