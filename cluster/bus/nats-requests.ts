@@ -108,6 +108,7 @@ export class OutgoingCalls {
   async #askOwn(call: OutgoingCall, end: number): Promise<BusReply | undefined> {
     const service = `${call.address.service} v${call.address.version}`;
     if ((this.#absent.get(service) ?? 0) >= performance.now()) return undefined;
+    if (this.#instances.isSilent(call.address.service, this.#node)) return undefined;
     try {
       const answer = await this.#askUnlessSilent(call, this.#node, end);
       if (answer === undefined) this.#absent.set(service, performance.now() + ABSENT_MS);
@@ -141,9 +142,15 @@ export class OutgoingCalls {
   async #askNamed(call: OutgoingCall, name: string, end: number): Promise<BusReply | undefined> {
     const silent = Promise.withResolvers<never>();
     const unwatch = this.#instances.watch(call.address, name, () => silent.reject(new Silent(call.address, name)));
-    const subject = operationSubject(call.address, this.#instances.nameOf(call.address.service, name));
+    const known = this.#instances.nameOf(call.address.service, name);
+    const exchange = async (): Promise<BusReply | undefined> => {
+      const answer = await ask({ ...call, subject: operationSubject(call.address, known), end });
+      // It may have another connection since it was heard.
+      if (answer !== undefined || known === name) return answer;
+      return ask({ ...call, subject: operationSubject(call.address, name), end });
+    };
     try {
-      return await Promise.race([ask({ ...call, subject, end }), silent.promise]);
+      return await Promise.race([exchange(), silent.promise]);
     } finally {
       unwatch();
     }
