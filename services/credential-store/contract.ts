@@ -55,7 +55,10 @@ export const DnsView = z.object({
   verdict: z.enum(['ok', 'missing', 'different', 'duplicate', 'malformed', 'unreachable', 'error']),
   /** One sentence; it names the first server with a wrong answer. */
   summary: z.string(),
-  servers: z.array(z.object({ server: z.string(), verdict: z.string(), detail: z.string() })),
+  /** `host`: the name server of which `server` is an address. */
+  servers: z.array(
+    z.object({ server: z.string(), verdict: z.string(), detail: z.string(), host: z.string().optional() }),
+  ),
   /** ms since 1970 */
   at: z.number(),
 });

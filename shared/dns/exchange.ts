@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect, isIPv6, type Socket } from 'node:net';
 import { errorCode, errorText, reasonText, SealpostError } from '../errors.ts';
-import { decodeMessage, encodeMessage, Opcode, peek, type Question, type Response, Type } from './message.ts';
+import { decodeMessage, encodeMessage, Opcode, peek, type Question, Rcode, type Response, Type } from './message.ts';
 
 /**
  * One message to one server, and its response (RFC 1035 §4.2, RFC 7766).
@@ -12,11 +12,17 @@ import { decodeMessage, encodeMessage, Opcode, peek, type Question, type Respons
  * timeout the query is sent again, since a datagram may be lost. Datagrams up to 1232 bytes are accepted; a longer
  * response is truncated (TC) and fetched by TCP, up to 65,535 bytes: a TXT record with an RSA key of 4096 bits needs it.
  *
+ * That size is announced by EDNS (RFC 6891). A server without EDNS answers FORMERR or NOTIMP, a broken one BADVERS, and is
+ * asked again without; some, and some firewalls, drop such a query, so what is sent after half of the timeout is without
+ * EDNS too. By TCP it has no use.
+ *
  * There is no cache, no retry at another server and no recursion: a caller that needs them asks a resolver.
  */
 
 export type Server = { address: string; port: number };
 
+/** What a server answers to EDNS that it does not understand (RFC 6891 §7). */
+const NO_EDNS = new Set<number>([Rcode.FORMERR, Rcode.NOTIMP, Rcode.BADVERS]);
 /** Size that every path carries unfragmented (DNS Flag Day 2020). */
 const UDP_PAYLOAD = 1232;
 const DNS_PORT = 53;
@@ -41,18 +47,15 @@ export function serverText({ address, port }: Server): string {
  * `dns-malformed` (only messages came that are not its answer).
  */
 export async function ask(server: Server, question: Question, timeoutMs: number, recursion = false): Promise<Response> {
-  const query = encodeMessage({
-    id: randomInt(0x10000),
-    opcode: Opcode.QUERY,
-    recursion,
-    question,
-    // RFC 6891 §6.1.2: the class of an OPT record is the size of datagrams that we accept.
-    additionals: [{ name: '', type: Type.OPT, class: UDP_PAYLOAD, ttl: 0, rdata: Buffer.alloc(0) }],
-  });
-  const response = await askByUdp(server, query, timeoutMs);
+  const request = { id: randomInt(0x10000), opcode: Opcode.QUERY, recursion, question };
+  const plain = encodeMessage(request);
+  // RFC 6891 §6.1.2: the class of an OPT record is the size of datagrams that we accept.
+  const opt = { name: '', type: Type.OPT, class: UDP_PAYLOAD, ttl: 0, rdata: Buffer.alloc(0) };
+  let response = await askByUdp(server, [encodeMessage({ ...request, additionals: [opt] }), plain], timeoutMs);
+  if (response !== 'truncated' && NO_EDNS.has(response.rcode)) response = await askByUdp(server, [plain], timeoutMs);
   if (response !== 'truncated') return response;
   try {
-    return await askByTcp(server, query, timeoutMs);
+    return await askByTcp(server, plain, timeoutMs);
   } catch (error) {
     if (errorCode(error) !== 'dns-unreachable') throw error;
     const text = `the answer is too long for UDP, and by TCP: ${reasonText(error)}; allow TCP to its port ${server.port}`;
@@ -60,7 +63,9 @@ export async function ask(server: Server, question: Question, timeoutMs: number,
   }
 }
 
-function askByUdp(server: Server, query: Buffer, timeoutMs: number): Promise<Response | 'truncated'> {
+/** The first query, and after half of the timeout the last one; both have one id and one question. */
+function askByUdp(server: Server, queries: Buffer[], timeoutMs: number): Promise<Response | 'truncated'> {
+  const [query = Buffer.alloc(0)] = queries;
   const { promise, resolve, reject } = Promise.withResolvers<Response | 'truncated'>();
   const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4');
   let unrelated = 0;
@@ -81,7 +86,7 @@ function askByUdp(server: Server, query: Buffer, timeoutMs: number): Promise<Res
     if (error !== undefined) reject(unreachable(error));
     else socket.send(query);
   });
-  const again = setTimeout(() => socket.send(query), timeoutMs / 2);
+  const again = setTimeout(() => socket.send(queries.at(-1) ?? query), timeoutMs / 2);
   const end = setTimeout(() => reject(unrelated === 0 ? noAnswer(timeoutMs) : onlyUnrelated(unrelated)), timeoutMs);
   return promise.finally(() => {
     clearTimeout(again);

@@ -37,9 +37,9 @@ export const Type = {
 } as const;
 export const Class = { IN: 1, NONE: 254, ANY: 255 } as const;
 export const Opcode = { QUERY: 0, UPDATE: 5 } as const;
-export const Rcode = { NOERROR: 0, NXDOMAIN: 3, YXRRSET: 7, NXRRSET: 8, NOTAUTH: 9 } as const;
+export const Rcode = { NOERROR: 0, FORMERR: 1, NXDOMAIN: 3, NOTIMP: 4, YXRRSET: 7, NXRRSET: 8, BADVERS: 16 } as const;
 
-/** RFC 6895 §2.3; 16 and above occur in TSIG records only. */
+/** RFC 6895 §2.3. 16 is BADVERS with EDNS, and BADSIG in a TSIG record, as are those above. */
 const RCODE_NAMES: Record<number, string> = {
   0: 'NOERROR',
   1: 'FORMERR',
@@ -52,7 +52,7 @@ const RCODE_NAMES: Record<number, string> = {
   8: 'NXRRSET',
   9: 'NOTAUTH',
   10: 'NOTZONE',
-  16: 'BADSIG',
+  16: 'BADVERS',
   17: 'BADKEY',
   18: 'BADTIME',
   22: 'BADTRUNC',
@@ -80,6 +80,7 @@ export type Response = {
   opcode: number;
   /** AA: the server has the zone itself. */
   authoritative: boolean;
+  /** With the upper bits of an OPT record (RFC 6891 §6.1.3). */
   rcode: number;
   questions: Question[];
   answers: ReceivedRecord[];
@@ -140,7 +141,7 @@ export function peek(bytes: Buffer): { id: number; response: boolean; truncated:
   return { id: bytes.readUInt16BE(0), response: (flags & QR) !== 0, truncated: (flags & TC) !== 0 };
 }
 
-/** Fails with `dns-malformed`, whatever the bytes are. */
+/** What follows the last record is ignored, as others do. Fails with `dns-malformed`, whatever the bytes are. */
 export function decodeMessage(bytes: Buffer): Response {
   if (bytes.length < HEADER) throw malformed('it ends within its header');
   const flags = bytes.readUInt16BE(2);
@@ -162,13 +163,13 @@ export function decodeMessage(bytes: Buffer): Response {
     }
     return section;
   });
-  if (at !== bytes.length) throw malformed(`${bytes.length - at} bytes follow its end`);
+  const opt = additionals.find((record) => record.type === Type.OPT);
   return {
     bytes,
     id: bytes.readUInt16BE(0),
     opcode: (flags >> 11) & 15,
     authoritative: (flags & AA) !== 0,
-    rcode: flags & 15,
+    rcode: (flags & 15) | (((opt?.ttl ?? 0) >>> 24) << 4),
     questions: decoded,
     answers,
     authorities,

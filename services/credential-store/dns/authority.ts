@@ -11,8 +11,11 @@ import { reasonText, SealpostError } from '#shared/errors.ts';
  * DNS names. The zone of a name begins at the nearest NS records at or above it.
  */
 
-/** A server to ask, and its name in texts: `ns2.example.com (192.0.2.2)` or `127.0.0.1:5302`. */
-export type NamedServer = Server & { text: string };
+/**
+ * A server to ask, and its name in texts: `ns2.example.com (192.0.2.2)` or `127.0.0.1:5302`. `host`: the name server of
+ * which this is one address.
+ */
+export type NamedServer = Server & { host: string; text: string };
 
 export type Authority = {
   zone: string;
@@ -70,7 +73,7 @@ export async function authorityOf(
 ): Promise<Authority> {
   const entry = nearestZone(name, config.zones);
   if (entry !== undefined && entry.servers.length > 0) {
-    const servers = entry.servers.map((text) => ({ ...parseServer(text), text }));
+    const servers = entry.servers.map((text) => ({ ...parseServer(text), host: text, text }));
     return { zone: entry.name, servers, unresolved: [], configured: true };
   }
   const { zone, names } = await nameServersOf(resolver, name);
@@ -79,7 +82,7 @@ export async function authorityOf(
   for (const { host, addresses } of found) {
     if (typeof addresses === 'string') continue;
     for (const address of addresses) {
-      if (!servers.has(address)) servers.set(address, { address, port, text: `${host} (${address})` });
+      if (!servers.has(address)) servers.set(address, { address, port, host, text: `${host} (${address})` });
     }
   }
   return {

@@ -1,5 +1,5 @@
 import { createPublicKey, type JsonWebKey } from 'node:crypto';
-import { isKeyType, type KeyType } from '#shared/dkim/algorithms.ts';
+import { isKeyType, type KeyAlgorithm, type KeyType, keyTypeOf } from '#shared/dkim/algorithms.ts';
 import { type DkimKeyRecord, parseDkimRecord } from '#shared/dkim/record.ts';
 
 /**
@@ -7,15 +7,11 @@ import { type DkimKeyRecord, parseDkimRecord } from '#shared/dkim/record.ts';
  * tags, omit v= or k=, and split strings at any place.
  */
 
-export type ExpectedRecord =
-  | {
-      kind: 'key';
-      keyType: KeyType;
-      /** The p= value. */
-      publicKey: string;
-    }
-  | { kind: 'revoked' }
-  | { kind: 'absent' };
+export type ExpectedRecord = { kind: 'key' | 'revoked' | 'absent' } & OurKey;
+/** The key that it is about; `publicKey` is the p= value. */
+export type OurKey = { algorithm: KeyAlgorithm; publicKey: string };
+/** A key as a record has it. */
+type PublishedKey = { keyType: KeyType; publicKey: string };
 
 export type Verdict = 'ok' | 'missing' | 'different' | 'duplicate' | 'malformed' | 'unreachable' | 'error';
 export type Judgement = { verdict: Verdict; detail: string };
@@ -44,8 +40,16 @@ export function judge(texts: readonly string[], expected: ExpectedRecord): Judge
     if (only.record.publicKey === '') return { verdict: 'ok', detail: 'has the revoked record (empty p=)' };
     return { verdict: 'different', detail: 'still has a key there: its p= must be empty' };
   }
-  return judgeKey(only.record, expected);
+  return judgeKey(only.record, publishedKey(expected));
 }
+
+/** Whether one of the texts publishes exactly this key, in a way that verifiers accept or not. */
+export function publishes(texts: readonly string[], key: OurKey): boolean {
+  const ours = publishedKey(key);
+  return texts.map(keyIn).some((k) => k?.keyType === ours.keyType && compareKeys(k.publicKey, ours) === undefined);
+}
+
+const publishedKey = ({ algorithm, publicKey }: OurKey): PublishedKey => ({ keyType: keyTypeOf(algorithm), publicKey });
 
 /** Whether two values of TXT records are equal or publish the same key. */
 export function isSameRecord(a: string, b: string): boolean {
@@ -59,18 +63,19 @@ export function isSameRecord(a: string, b: string): boolean {
 /** Whether a TXT record publishes the key of `value` in a way that verifiers accept. */
 export function isRightKey(text: string, value: string): boolean {
   const key = keyIn(value);
-  return key !== undefined && judge([text], key).verdict === 'ok';
+  const parsed = parseDkimRecord(text);
+  return key !== undefined && 'record' in parsed && judgeKey(parsed.record, key).verdict === 'ok';
 }
 
 /** The key that a TXT record publishes; undefined for a revoked one, and for a text that is not a key record. */
-function keyIn(text: string): (ExpectedRecord & { kind: 'key' }) | undefined {
+function keyIn(text: string): PublishedKey | undefined {
   const parsed = parseDkimRecord(text);
   if (!('record' in parsed) || parsed.record.publicKey === '') return undefined;
   const { keyType, publicKey } = parsed.record;
-  return isKeyType(keyType) ? { kind: 'key', keyType, publicKey } : undefined;
+  return isKeyType(keyType) ? { keyType, publicKey } : undefined;
 }
 
-/** Other texts than key records do no harm: a wildcard (`*.example.com TXT …`) answers for every name. */
+/** Other texts than key records do no harm. */
 function judgeAbsent(records: number, keys: DkimKeyRecord[]): Judgement {
   if (keys.length > 0) {
     const what = keys.every((key) => key.publicKey === '') ? 'the revoked record' : 'a key record';
@@ -79,7 +84,7 @@ function judgeAbsent(records: number, keys: DkimKeyRecord[]): Judgement {
   return { verdict: 'ok', detail: records === 0 ? 'has no record there' : 'has no key record there' };
 }
 
-function judgeKey(record: DkimKeyRecord, expected: ExpectedRecord & { kind: 'key' }): Judgement {
+function judgeKey(record: DkimKeyRecord, expected: PublishedKey): Judgement {
   const different = (detail: string): Judgement => ({ verdict: 'different', detail });
   if (record.publicKey === '') return different('has a revoked record there: its p= is empty');
   const { keyType } = expected;
@@ -101,7 +106,7 @@ function judgeKey(record: DkimKeyRecord, expected: ExpectedRecord & { kind: 'key
 }
 
 /** How a published key differs from the expected one; undefined when it is the same. */
-function compareKeys(publicKey: string, expected: ExpectedRecord & { kind: 'key' }): Judgement | undefined {
+function compareKeys(publicKey: string, expected: PublishedKey): Judgement | undefined {
   const theirs = Buffer.from(publicKey, 'base64');
   const ours = Buffer.from(expected.publicKey, 'base64');
   if (theirs.equals(ours)) return undefined;

@@ -1,5 +1,4 @@
 import type { Settings } from '#cluster/config/settings.ts';
-import { keyTypeOf } from '#shared/dkim/algorithms.ts';
 import type { KeyName } from '#shared/dkim/key-name.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -66,8 +65,8 @@ export class DnsViews {
     const { node, dns } = this.#settings.current;
     const options = publication.by === 'cname' ? { cname: publication.target } : {};
     const seen = await checkRecord(dns, name, wanted(key, expected), options);
-    const servers = seen.servers.map(({ server, verdict, detail }) => ({ server, verdict, detail }));
-    const view: DnsView = { node: node.name, verdict: seen.verdict, summary: seen.summary, servers, at: seen.at };
+    const { verdict, summary, servers, at } = seen;
+    const view: DnsView = { node: node.name, verdict, summary, servers, at };
     this.#report(domain, key, view);
     this.#last.set(name, { fingerprint: key.fingerprint, expected, view });
     return view;
@@ -127,6 +126,5 @@ export function expectedOf(key: Pick<KeyRecord, 'state' | 'signed'>): Expected {
 }
 
 function wanted(key: KeyRecord, expected: Expected): ExpectedRecord {
-  if (expected !== 'key') return { kind: expected };
-  return { kind: 'key', keyType: keyTypeOf(key.algorithm), publicKey: key.publicKey };
+  return { kind: expected, algorithm: key.algorithm, publicKey: key.publicKey };
 }

@@ -1,5 +1,5 @@
 import { reasonText, SealpostError } from '#shared/errors.ts';
-import type { DnsView, Holder } from '../contract.ts';
+import type { Holder } from '../contract.ts';
 import type { Expected } from '../dns/views.ts';
 import type { Transition, TransitionKind } from '../life/next-transition.ts';
 import { startRotation } from '../life/rotation.ts';
@@ -18,6 +18,7 @@ import {
 } from '../life/transitions.ts';
 import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import { keyOf, runningRotation, wrongState } from '../records/record-change.ts';
+import { disagreeing } from './agreement.ts';
 import type { DriverEffects } from './effects.ts';
 
 /**
@@ -26,7 +27,7 @@ import type { DriverEffects } from './effects.ts';
  *
  *   acknowledged   every live store and signer has seen the revision at which the transition became open
  *   usable         every live signer proves that it can sign with the key
- *   seen           every live store sees in DNS what is expected
+ *   seen           every live store sees in DNS what is expected (agreement.ts)
  *
  * A node that does not answer holds the transition up as long as it counts as live.
  */
@@ -220,33 +221,34 @@ async function appeared(effects: DriverEffects, domain: string, key: KeyRecord):
 }
 
 async function seen({ effects, record }: TransitionContext, key: KeyRecord, expected: Expected): Promise<void> {
-  await everyNode(effects, 'credential-store', async (node) => {
-    const view = await effects.look(node, record.domain, key, expected);
-    if (!isAsExpected(view, key, expected)) throw new SealpostError('waiting', view.summary);
-  });
+  const views = await everyNode(effects, 'credential-store', async (node) => ({
+    node,
+    view: await effects.look(node, record.domain, key, expected),
+  }));
+  // An administrator may remove a record instead of emptying its p=: no verifier can use the key either way.
+  const goneIsRight = expected === 'revoked' && key.publication.by === 'manual';
+  const wrong = disagreeing(views, goneIsRight ? ['ok', 'missing'] : ['ok']);
+  if (wrong !== undefined) throw new SealpostError('waiting', `node ${wrong.node}: ${wrong.view.summary}`);
 }
 
-/** An administrator may remove a record instead of emptying its p=: no verifier can use the key either way. */
-function isAsExpected({ verdict, servers }: DnsView, key: KeyRecord, expected: Expected): boolean {
-  if (verdict === 'ok') return true;
-  const gone = servers.length > 0 && servers.every((s) => s.verdict === 'ok' || s.verdict === 'missing');
-  return gone && expected === 'revoked' && key.publication.by === 'manual';
-}
-
-/** Ask every node with a live service of this kind. Fails with the reason of the first one that fails and is still live. */
-async function everyNode(
+/**
+ * Ask every node with a live service of this kind; the answers of those that are still live. Fails with the reason of the
+ * first of them that fails.
+ */
+async function everyNode<T>(
   effects: DriverEffects,
   kind: Holder['kind'],
-  ask: (node: string) => Promise<void>,
-): Promise<void> {
+  ask: (node: string) => Promise<T>,
+): Promise<T[]> {
   const nodes = nodesOf(effects, kind);
   const answers = await Promise.allSettled(nodes.map(ask));
   const still = nodesOf(effects, kind);
-  for (const [i, answer] of answers.entries()) {
+  return answers.flatMap((answer, i) => {
     const node = nodes[i] ?? '';
-    if (answer.status === 'fulfilled' || !still.includes(node)) continue;
+    if (!still.includes(node)) return [];
+    if (answer.status === 'fulfilled') return [answer.value];
     throw new SealpostError('waiting', `node ${node}: ${reasonText(answer.reason)}`);
-  }
+  });
 }
 
 function nodesOf(effects: DriverEffects, kind: Holder['kind']): string[] {

@@ -69,7 +69,7 @@ describe('publication in BIND', needs('named', 'nsupdate'), () => {
       const key = keyFor(algorithm);
       await publishTxt(with_({ algorithm, key }), { name, value, ttl: 60 });
       await zones.settled(name, [value]);
-      const verdict = await checkRecord(zones.dns(), name, { kind: 'key', keyType: 'rsa', publicKey });
+      const verdict = await checkRecord(zones.dns(), name, { kind: 'key', algorithm: 'rsa-2048', publicKey });
       assert.equal(verdict.verdict, 'ok', verdict.summary);
       await replaceTxt(
         with_({ algorithm, key }),

@@ -11,7 +11,7 @@ import { address, answerTo, type FakeAnswer, FakeDns, type Handler, pointer, txt
 export const NAME = 's1._domainkey.example.com';
 export const P = '11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=';
 export const VALUE = `v=DKIM1; k=ed25519; p=${P}`;
-export const KEY: ExpectedRecord = { kind: 'key', keyType: 'ed25519', publicKey: P };
+export const KEY: ExpectedRecord = { kind: 'key', algorithm: 'ed25519', publicKey: P };
 export const TIMEOUT = 150;
 
 export const right: Handler = (query) => answerTo(query, { answers: [txt(query.questions[0]?.name ?? '', VALUE)] });

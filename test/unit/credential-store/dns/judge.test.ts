@@ -19,10 +19,10 @@ const ED25519_SPKI = createPublicKey({
   .export({ type: 'spki', format: 'der' })
   .toString('base64');
 
-const RSA_KEY: ExpectedRecord = { kind: 'key', keyType: 'rsa', publicKey: SPKI };
-const ED_KEY: ExpectedRecord = { kind: 'key', keyType: 'ed25519', publicKey: ED25519 };
-const REVOKED: ExpectedRecord = { kind: 'revoked' };
-const ABSENT: ExpectedRecord = { kind: 'absent' };
+const RSA_KEY: ExpectedRecord = { kind: 'key', algorithm: 'rsa-2048', publicKey: SPKI };
+const ED_KEY: ExpectedRecord = { kind: 'key', algorithm: 'ed25519', publicKey: ED25519 };
+const REVOKED: ExpectedRecord = { ...ED_KEY, kind: 'revoked' };
+const ABSENT: ExpectedRecord = { ...ED_KEY, kind: 'absent' };
 
 const folded = SPKI.replace(/(.{40})/g, '$1 \t');
 

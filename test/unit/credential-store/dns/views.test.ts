@@ -15,11 +15,14 @@ const DOMAIN = 'example.com';
 const NONE = { by: 'none' as const };
 const nek = nekOf('edge');
 const keyOf = (selector: string): KeyRecord => keyUnder(nek, DOMAIN, selector);
-/** A name server that has the same record under every name. */
+/** A name server that has the same record for every key, and none under other names. */
 const saying = (...texts: string[]): Handler => {
   return (query) => {
     const name = query.questions[0]?.name ?? '';
-    return answerTo(query, texts.length === 0 ? { rcode: 3 } : { answers: texts.map((text) => txt(name, text)) });
+    return answerTo(
+      query,
+      texts.length === 0 || !/^s\d+\./.test(name) ? { rcode: 3 } : { answers: texts.map((text) => txt(name, text)) },
+    );
   };
 };
 

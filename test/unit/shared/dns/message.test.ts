@@ -91,11 +91,17 @@ const HOSTILE: [string, Buffer][] = [
   ['a label of a reserved kind', raw([1], '4161000010001')],
   ['a name without an end', raw([1], Buffer.alloc(300, '\x01x'))],
   ['a record whose data extends beyond the end', raw([0, 1], '00001000010000000000ff00')],
-  ['bytes after the end', Buffer.concat([raw([0]), Buffer.alloc(1)])],
 ];
 for (const [what, bytes] of HOSTILE) {
   test(`no message: ${what}`, () => assert.equal(outcome(bytes), 'dns-malformed'));
 }
+
+test('bytes after the end of a message are ignored', () =>
+  assert.equal(outcome(Buffer.concat([raw([0]), Buffer.alloc(1)])), 'decoded'));
+
+test('the upper bits of a response code are those of the OPT record', () => {
+  assert.equal(decodeMessage(raw([0, 0, 0, 1], '000029100001000000', '0000')).rcode, 16);
+});
 
 /** A message with as many names, each of which points to the end of a chain of as many pointers. */
 function chained(pointers: number, names: number): Buffer {
@@ -152,7 +158,7 @@ describe('a server that sends rubbish', () => {
       return bytes;
     };
     const config = { servers: [], timeout: 200, zones: [{ name: 'example.com', servers: [server.server] }] };
-    const expected = { kind: 'key', keyType: 'ed25519', publicKey: 'BBBB' } as const;
+    const expected = { kind: 'key', algorithm: 'ed25519', publicKey: 'BBBB' } as const;
     const verdicts: DnsVerdict[] = [];
     for (let round = 0; round < 6; round++) {
       const batch = Array.from({ length: 30 }, () => checkRecord(config, NAME, expected));
