@@ -1,8 +1,14 @@
+import { rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Level, type OpenOptions } from 'level';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { makeFolder } from '#shared/files/folder.ts';
+import { replaceFile } from '#shared/files/replace.ts';
 import type { Logger } from '#shared/log.ts';
-import { adopt, inspectCurrent } from './leveldb/current.ts';
+import { adopt } from './leveldb/current.ts';
+import { lostFolder } from './leveldb/damage.ts';
+import { type Inspection, inspect, isSound } from './leveldb/inspect.ts';
+import { mendLog, mendTables } from './leveldb/mend.ts';
 
 /**
  * Opens a LevelDB, and repairs one that is damaged.
@@ -16,66 +22,145 @@ const NodeLevel = Level as unknown as {
   repair(location: string): Promise<void>;
 };
 
-export type { OpenOptions };
+/** `names`: see `recordDamage`. */
+export type StoreOptions = OpenOptions & { names?: RegExp };
 
-/** Open the database in `folder`, made if it is not there. Fails with `store-locked` or `store-failed`. */
-export async function openDatabase(folder: string, log: Logger, options: OpenOptions): Promise<Database> {
-  const open = async (): Promise<Database> => {
-    // LevelDB's files get their mode from the umask; the folder keeps other users of this machine out.
-    await makeFolder(folder);
-    await assertListed(folder, log, options);
-    const database = new NodeLevel(folder, { keyEncoding: 'utf8', valueEncoding: 'buffer' });
-    await database.open(options);
-    return database;
-  };
-  try {
-    return await open();
-  } catch (error) {
-    const cause = error instanceof Error ? (error.cause ?? error) : undefined;
-    if (errorCode(cause) === 'LEVEL_LOCKED') {
-      throw new SealpostError(
-        'store-locked',
-        `another process uses ${folder}: stop it, or give this one its own node.data`,
-        { cause },
-      );
-    }
-    if (errorCode(cause) !== 'LEVEL_CORRUPTION') {
-      throw new SealpostError('store-failed', `cannot open the store in ${folder}`, { cause: cause ?? error });
-    }
-    // Repair keeps every table and log record that can be read; what cannot is moved to `lost/`, not deleted. It
-    // orders tables by their file numbers, so an entry deleted not long ago can be there again afterwards.
-    log.error(
-      { store: folder, error: errorText(cause) },
-      'the store is damaged: repairing it; unreadable files go to its lost/ folder',
-    );
-    await NodeLevel.repair(folder);
-    log.warn({ store: folder }, 'the store is repaired: entries deleted lately may have come back');
-    return open();
-  }
+/** Whether LevelDB cannot read what it has; trying again does not help. */
+export function isDamage(error: unknown): boolean {
+  if (errorCode(error) === 'LEVEL_CORRUPTION') return true;
+  // A table that is too short, and one that is gone.
+  const missing = /\.(ldb|sst): (Invalid argument|No such file or directory)/;
+  return errorCode(error) === 'LEVEL_IO_ERROR' && missing.test(errorText(error));
 }
 
 /**
- * See that CURRENT names the newest list of files: where it is missing LevelDB starts over, and removes the files that
- * were there.
+ * Open the database in `folder`, made if it is not there. What is damaged is mended first: `damage` is what an earlier
+ * handle found. Fails with `store-locked`, `store-failed`, or `store-damaged` when it cannot be opened nor repaired.
  */
-async function assertListed(folder: string, log: Logger, options: OpenOptions): Promise<void> {
-  if ((await inspectCurrent(folder)) === 'right') return;
-  // Another process may be just opening it.
-  await assertFree(folder, options);
-  const current = await inspectCurrent(folder);
-  if (current === 'right') return;
-  if ('damaged' in current) throw Object.assign(new Error(current.damaged), { code: 'LEVEL_CORRUPTION' });
-  log.warn(
-    { store: folder, list: current.adopt },
-    'the store was being opened when the machine stopped: going on from there',
-  );
-  await adopt(folder, current.adopt);
+export async function openDatabase(
+  folder: string,
+  log: Logger,
+  options: StoreOptions,
+  damage?: Error,
+): Promise<Database> {
+  const opening = new Opening(folder, log, options);
+  try {
+    // LevelDB's files get their mode from the umask; the folder keeps other users of this machine out.
+    await makeFolder(folder);
+    const reason = (await opening.mend()) ?? (damage === undefined ? undefined : errorText(damage));
+    if (reason !== undefined) return await opening.repair(reason);
+    return await opening.open().catch((error: unknown) => {
+      if (!isDamage(causeOf(error))) throw error;
+      return opening.repair(errorText(causeOf(error)));
+    });
+  } catch (error) {
+    const cause = causeOf(error);
+    if (errorCode(cause) === 'LEVEL_LOCKED') {
+      const text = `another process uses ${folder}: stop it, or give this one its own node.data`;
+      throw new SealpostError('store-locked', text, { cause });
+    }
+    if (isDamage(cause)) {
+      throw new SealpostError('store-damaged', `the store in ${folder} is damaged, and repair does not help`, {
+        cause,
+      });
+    }
+    throw new SealpostError('store-failed', `cannot open the store in ${folder}`, { cause });
+  }
 }
 
-/** LevelDB takes its lock before it refuses a database that is there, or one that is not. */
-async function assertFree(folder: string, options: OpenOptions): Promise<void> {
-  const database = new NodeLevel(folder, { keyEncoding: 'utf8', valueEncoding: 'buffer' });
-  await database.open({ ...options, createIfMissing: false, errorIfExists: true }).catch((error: unknown) => {
-    if (error instanceof Error && errorCode(error.cause) === 'LEVEL_LOCKED') throw error;
-  });
+class Opening {
+  readonly #folder: string;
+  readonly #log: Logger;
+  readonly #options: OpenOptions;
+  readonly #names: RegExp | undefined;
+  #tables: Inspection['tables'] = [];
+
+  constructor(folder: string, log: Logger, { names, ...options }: StoreOptions) {
+    this.#folder = folder;
+    this.#log = log;
+    this.#options = options;
+    this.#names = names;
+  }
+
+  /** Mend what can be mended file by file; answers why that is not enough. */
+  async mend(): Promise<string | undefined> {
+    if (isSound(await inspect(this.#folder))) return undefined;
+    // Another process may have it open, and be just writing.
+    await this.#assertFree();
+    const { current, logs, tables } = await inspect(this.#folder);
+    for (const log of logs) this.#tell(await mendLog(this.#folder, log, this.#names));
+    this.#tables = tables;
+    if (current !== 'right' && 'damaged' in current) return current.damaged;
+    if (current !== 'right') {
+      const text = 'the store was being opened when the machine stopped: going on from there';
+      this.#log.warn({ store: this.#folder, list: current.adopt }, text);
+      await adopt(this.#folder, current.adopt);
+    }
+    if (tables.length === 0) return undefined;
+    return tables.map(({ file, size, found }) => `${file} has ${found ?? 'none'} of ${size} bytes`).join(', ');
+  }
+
+  /**
+   * LevelDB's repair keeps what can be read, and takes every table for one of the newest: until they have been merged, an
+   * old entry can hide a new one. A file says that this is to be done, in case it is interrupted.
+   */
+  async repair(reason: string): Promise<Database> {
+    const store = this.#folder;
+    this.#log.error(
+      { store, error: reason },
+      'the store is damaged: repairing it, which takes minutes where it is large',
+    );
+    await replaceFile(join(store, UNMERGED), '');
+    const repair = (): Promise<void> => NodeLevel.repair(store);
+    this.#tell(await mendTables(store, reason, { repair, tables: this.#tables, names: this.#names }));
+    return this.open();
+  }
+
+  async open(): Promise<Database> {
+    const database = this.#handle();
+    await database.open(this.#options);
+    try {
+      if (await isThere(join(this.#folder, UNMERGED))) {
+        await database.compactRange('', LAST_KEY);
+        await rm(join(this.#folder, UNMERGED));
+      }
+      return database;
+    } catch (error) {
+      await database.close();
+      throw error;
+    }
+  }
+
+  #tell(what: string): void {
+    const text = 'the store was damaged: what could be read was kept, the rest is in its lost/ folder';
+    this.#log.error({ store: this.#folder, damage: what, kept: lostFolder(this.#folder) }, text);
+  }
+
+  /** LevelDB takes its lock before it refuses a database that is there, or one that is not. */
+  async #assertFree(): Promise<void> {
+    await this.#handle()
+      .open({ ...this.#options, createIfMissing: false, errorIfExists: true })
+      .catch((error: unknown) => {
+        if (errorCode(causeOf(error)) === 'LEVEL_LOCKED') throw error;
+      });
+  }
+
+  #handle(): Database {
+    return new NodeLevel(this.#folder, { keyEncoding: 'utf8', valueEncoding: 'buffer' });
+  }
+}
+
+const UNMERGED = 'UNMERGED';
+const LAST_KEY = '\u{10ffff}';
+
+/** `level` wraps what LevelDB says. */
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? (error.cause ?? error) : error;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }

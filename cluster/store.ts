@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { type Database, type OpenOptions, openDatabase } from './level.ts';
+import type { StoreDamage } from '#shared/store-damage.ts';
+import { type Database, isDamage, openDatabase, type StoreOptions } from './level.ts';
 import { CommitLog } from './leveldb/commit-log.ts';
+import { readDamage } from './leveldb/damage.ts';
 
 /**
  * A LevelDB with durable writes: when `write` resolves, its data is on disk, synced.
@@ -18,7 +20,8 @@ import { CommitLog } from './leveldb/commit-log.ts';
  *   failed   entered by any write error (disk full, I/O error). LevelDB may have left half a record in its log, and
  *            what it appends after it could be unreadable after a restart; so nothing more is written to this
  *            handle. `write` and reads are refused with `store-failed`, `persist` waits, and the database is closed
- *            and reopened every second until a test write succeeds. → open
+ *            and reopened every second until a test write succeeds. Where it failed because a part of it cannot be
+ *            read, it is repaired first (level.ts). → open
  *   closed   by `close`.
  *
  * A write that was answered with an error may still be found after reopening: the caller who must not have it there
@@ -46,7 +49,7 @@ const PROBE_KEY = '!probe';
 export class Store {
   readonly #folder: string;
   readonly #log: Logger;
-  readonly #options: OpenOptions;
+  readonly #options: StoreOptions;
   #db: Database;
   #commitLog: CommitLog;
   #state: 'open' | 'failed' | 'closed' = 'open';
@@ -56,7 +59,7 @@ export class Store {
   #recovery: Promise<void> = Promise.resolve();
   readonly #closing = new AbortController();
 
-  private constructor(folder: string, log: Logger, options: OpenOptions, db: Database) {
+  private constructor(folder: string, log: Logger, options: StoreOptions, db: Database) {
     this.#folder = folder;
     this.#log = log;
     this.#options = options;
@@ -65,8 +68,13 @@ export class Store {
   }
 
   /** Open the database in `folder`, made if it is not there. Fails with `store-locked` or `store-failed`. */
-  static async open(folder: string, log: Logger, options: OpenOptions = {}): Promise<Store> {
+  static async open(folder: string, log: Logger, options: StoreOptions = {}): Promise<Store> {
     return new Store(folder, log, options, await openDatabase(folder, log, options));
+  }
+
+  /** What was damaged in it, until an operator moves or deletes its `lost/` folder; oldest first. */
+  damage(): Promise<StoreDamage[]> {
+    return readDamage(this.#folder);
   }
 
   /** Why the store takes nothing right now; undefined when it works. */
@@ -217,7 +225,7 @@ export class Store {
   }
 
   #readError(what: string, error: unknown): SealpostError {
-    if (errorCode(error) === 'LEVEL_CORRUPTION') {
+    if (isDamage(error)) {
       return new SealpostError('store-damaged', `the store in ${this.#folder} is damaged at ${what}`, { cause: error });
     }
     return new SealpostError('store-failed', `cannot read ${what} in ${this.#folder}`, { cause: error });
@@ -244,7 +252,8 @@ export class Store {
       await sleep(REOPEN_INTERVAL_MS, this.#closing.signal);
       if (this.#state !== 'failed') return;
       try {
-        const db = await openDatabase(this.#folder, this.#log, this.#options);
+        const damage = isDamage(this.#failure) ? this.#failure : undefined;
+        const db = await openDatabase(this.#folder, this.#log, this.#options, damage);
         this.#db = db;
         this.#commitLog = new CommitLog(this.#folder);
         await db.batch([{ type: 'put', key: PROBE_KEY, value: Buffer.alloc(4096) }], { sync: true });

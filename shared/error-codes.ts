@@ -62,7 +62,7 @@ export const ERRORS = {
   'store-damaged': {
     meaning: 'LevelDB found damaged data in a store.',
     action:
-      'Check the disk; a store that does not open is repaired at the start, and unreadable files go to its lost/ folder.',
+      'Check the disk; a store is repaired when it is opened, what was damaged goes to its lost/ folder, and what cannot be repaired must come from a backup.',
   },
   'no-quorum': {
     meaning: 'No majority of the NATS servers confirms a change, or the live nodes are not known yet.',

@@ -22,7 +22,7 @@ export type Current = 'right' | { adopt: string } | { damaged: string };
 
 export async function inspectCurrent(folder: string): Promise<Current> {
   const files = await readdir(folder);
-  const named = files.includes('CURRENT') ? await readCurrent(folder) : undefined;
+  const named = await readCurrent(folder);
   const newer = files
     .filter((file) => /^MANIFEST-\d+$/.test(file) && numberOf(file) > numberOf(named ?? ''))
     .sort((a, b) => numberOf(b) - numberOf(a))[0];
@@ -38,10 +38,10 @@ export async function adopt(folder: string, list: string): Promise<void> {
 }
 
 /** The list that CURRENT names; undefined when it names none. */
-async function readCurrent(folder: string): Promise<string | undefined> {
+export async function readCurrent(folder: string): Promise<string | undefined> {
   const text = await readFile(join(folder, 'CURRENT'), 'latin1').catch((error: unknown) => {
-    if (errorCode(error) === 'EISDIR') return '';
-    throw error;
+    if (!['ENOENT', 'EISDIR'].includes(errorCode(error) ?? '')) throw error;
+    return '';
   });
   return /^(MANIFEST-\d+)\n$/.exec(text)?.[1];
 }
@@ -51,6 +51,6 @@ function numberOf(list: string): number {
 }
 
 async function isComplete(list: string): Promise<boolean> {
-  const { records, lost } = readLog(await readFile(list));
-  return records.length >= COMPLETE && lost.length === 0 && records.every((record) => record.intact);
+  const { records, sound } = readLog(await readFile(list));
+  return sound && records.length >= COMPLETE;
 }

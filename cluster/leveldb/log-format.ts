@@ -16,39 +16,44 @@ const [FULL, FIRST, MIDDLE, LAST] = [1, 2, 3, 4] as const;
 /** `intact`: every checksum fits. */
 export type LogRecord = { payload: Buffer; intact: boolean };
 /**
- * `lost`: what could not be read as part of a record, apart from an unfinished record at the end, which a crash leaves.
+ * `sound`: LevelDB reads all of it too. `lost`: what is part of no record. `unfinished`: the begin of a record at the end of
+ * the file, as a crash leaves it.
  */
-export type LogContent = { records: LogRecord[]; lost: Buffer[] };
+export type LogContent = { records: LogRecord[]; sound: boolean; lost: Buffer[]; unfinished: Buffer[] };
 
-type Fragment = { kind: number; payload: Buffer; intact: boolean };
+/** `mended`: its head was wrong. */
+type Fragment = { kind: number; payload: Buffer; intact: boolean; mended?: true };
+type Piece = Fragment | { lost: Buffer } | { unfinished: Buffer };
 
 export function readLog(bytes: Buffer): LogContent {
-  const records: LogRecord[] = [];
-  const lost: Buffer[] = [];
+  const content: LogContent = { records: [], sound: true, lost: [], unfinished: [] };
   let open: Fragment[] = [];
-  const drop = (): void => {
-    lost.push(...open.map((part) => part.payload));
+  const close = (complete: boolean): void => {
+    const intact = complete && open.every((part) => part.intact);
+    content.sound &&= intact && open.every((part) => part.mended === undefined);
+    content.records.push({ payload: Buffer.concat(open.map((part) => part.payload)), intact });
     open = [];
   };
-  for (const found of fragments(bytes)) {
-    if (Buffer.isBuffer(found)) {
-      drop();
-      lost.push(found);
-      continue;
+  for (const piece of fragments(bytes)) {
+    if ('unfinished' in piece) content.unfinished.push(piece.unfinished);
+    else if ('lost' in piece && open.length > 0) {
+      // It stands for a part of this record; what is in front of it can be read.
+      open.push({ kind: MIDDLE, payload: piece.lost.subarray(HEAD), intact: false });
+    } else if ('lost' in piece) content.lost.push(piece.lost);
+    else {
+      const begins = piece.kind === FULL || piece.kind === FIRST;
+      // A writer may leave an empty first fragment where a block has no room for more.
+      if (begins && open.some((part) => part.payload.length > 0)) close(false);
+      if (begins) open = [piece];
+      else if (open.length > 0) open.push(piece);
+      else content.lost.push(piece.payload);
+      if (open.length > 0 && (piece.kind === FULL || piece.kind === LAST)) close(true);
     }
-    const begins = found.kind === FULL || found.kind === FIRST;
-    if (begins) drop();
-    else if (open.length === 0) {
-      lost.push(found.payload);
-      continue;
-    }
-    open.push(found);
-    if (found.kind !== FULL && found.kind !== LAST) continue;
-    const payload = open.length === 1 ? found.payload : Buffer.concat(open.map((part) => part.payload));
-    records.push({ payload, intact: open.every((part) => part.intact) });
-    open = [];
   }
-  return { records, lost: lost.filter((part) => part.length > 0) };
+  if (open.every((part) => part.intact)) content.unfinished.unshift(...open.map((part) => part.payload));
+  else close(false);
+  content.sound &&= content.lost.length === 0;
+  return content;
 }
 
 /** A log with these records. */
@@ -72,8 +77,7 @@ export function writeLog(payloads: readonly Buffer[]): Buffer {
   return Buffer.concat(parts);
 }
 
-/** Fragments in order; a Buffer is a stretch that is none. */
-function* fragments(bytes: Buffer): Generator<Fragment | Buffer> {
+function* fragments(bytes: Buffer): Generator<Piece> {
   const end = bytes.findLastIndex((byte) => byte !== 0) + 1;
   for (let start = 0; start < end; start += BLOCK) {
     const block = bytes.subarray(start, start + BLOCK);
@@ -89,7 +93,8 @@ function* fragments(bytes: Buffer): Generator<Fragment | Buffer> {
       while (next + HEAD <= block.length && fragmentAt(block, next) === undefined) next++;
       if (next + HEAD > block.length) next = block.length;
       const stretch = block.subarray(at, next);
-      if (start + next < bytes.length || !isUnfinished(stretch)) yield* damaged(stretch);
+      if (start + next === bytes.length && isUnfinished(stretch)) yield { unfinished: stretch };
+      else yield* damaged(stretch);
       at = next;
     }
   }
@@ -104,30 +109,32 @@ function fragmentAt(block: Buffer, at: number): Fragment | undefined {
 }
 
 /** What a stretch was in which no fragment has its checksum. */
-function* damaged(stretch: Buffer): Generator<Fragment | Buffer> {
-  if (stretch.length < HEAD) return;
+function* damaged(stretch: Buffer): Generator<Piece> {
   const mended = withOtherHead(stretch);
   if (mended !== undefined) {
     yield mended;
     return;
   }
-  const [kind, end] = [stretch[6] ?? 0, HEAD + stretch.readUInt16LE(4)];
-  if (!isKind(kind) || end > stretch.length) {
-    yield stretch;
-    return;
+  for (let at = 0; at + HEAD <= stretch.length; ) {
+    const [kind, end] = [stretch[at + 6] ?? 0, at + HEAD + stretch.readUInt16LE(at + 4)];
+    if (!isKind(kind) || end > stretch.length) {
+      yield { lost: stretch.subarray(at) };
+      return;
+    }
+    yield { kind, payload: stretch.subarray(at + HEAD, end), intact: false };
+    at = end;
   }
-  yield { kind, payload: stretch.subarray(HEAD, end), intact: false };
-  yield* damaged(stretch.subarray(end));
 }
 
 /** The fragment, if its checksum fits with another kind or length: its payload is right then. */
 function withOtherHead(stretch: Buffer): Fragment | undefined {
+  if (stretch.length < HEAD) return undefined;
   const expected = stretch.readUInt32LE(0);
   // At the end of a block up to 6 bytes are unused.
   for (let end = stretch.length; end >= HEAD && end > stretch.length - HEAD; end--) {
     const payload = stretch.subarray(HEAD, end);
     for (const kind of [FULL, FIRST, MIDDLE, LAST]) {
-      if (checksum(kind, payload) === expected) return { kind, payload, intact: true };
+      if (checksum(kind, payload) === expected) return { kind, payload, intact: true, mended: true };
     }
   }
   return undefined;

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
 import { type KeyAlgorithm as AlgorithmName, KEY_ALGORITHMS } from '#shared/dkim/algorithms.ts';
 import { WrappedKey } from '#shared/dkim/key-wrap.ts';
+import { StoreDamage } from '#shared/store-damage.ts';
 
 /**
  * The credential-store owns the DKIM keys: their life, their records in DNS, their copies on every node. Private keys
@@ -363,6 +364,8 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         unreadable: z.array(z.string()).optional(),
         /** Compromised keys that may still be in DNS, `s1 of example.com`; absent where there are none. */
         exposed: z.array(z.string()).optional(),
+        /** Damage of the store that an operator has not dealt with yet; absent where there is none. */
+        damage: z.array(StoreDamage).optional(),
         holders: z.array(Holder),
       }),
     },

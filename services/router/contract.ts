@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
 import { Envelope, EnvelopeRecipient, Origin, RecipientStatus } from '#shared/envelope.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
+import { StoreDamage } from '#shared/store-damage.ts';
 
 /**
  * The router owns this node's queue. A message comes in as a transfer: open → chunk* → commit or abort. `commit`
@@ -213,6 +214,8 @@ export const routerContract = defineContract('router', 1, {
         deferred: z.number().int(),
         hold: z.number().int(),
         corrupt: z.number().int(),
+        /** Damage of the store that an operator has not dealt with yet; absent where there is none. */
+        damage: z.array(StoreDamage).optional(),
         /** Messages sent without a signature in best-effort mode since start, and why. */
         unsigned: z.array(z.object({ domain: z.string(), reason: z.string(), count: z.number().int() })),
         /** Why the queue accepts no mail right now; absent where it does. */

@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path';
 import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import type { Settings } from '#cluster/config/settings.ts';
+import type { StoreOptions } from '#cluster/level.ts';
 import { Store } from '#cluster/store.ts';
 import type { Calls } from '#services/topology.ts';
 import { type Announce, CALL_ERRORS, type Handlers, type Service } from '#shared/contract.ts';
@@ -24,6 +25,7 @@ import { type OnSettled, Settlement } from './queue/settlement.ts';
 import { Signing } from './queue/signing.ts';
 import { Bodies } from './store/bodies.ts';
 import { Corrupt } from './store/corrupt.ts';
+import { QUEUE_IDS } from './store/damage.ts';
 import { recover } from './store/recovery.ts';
 import { Slots } from './store/slots.ts';
 import { Space } from './store/space.ts';
@@ -65,7 +67,8 @@ export type DeliveryFactory = (deps: DeliveryDeps) => Delivery;
  * LevelDB maps every table that it has open into memory: few and small files keep that small. Mail is written once and
  * read at most once, so a block cache gains nothing, and compressing what is deleted soon costs more than it saves.
  */
-const STORE_OPTIONS = {
+const STORE_OPTIONS: StoreOptions = {
+  names: QUEUE_IDS,
   maxOpenFiles: 64,
   maxFileSize: 1024 * 1024,
   cacheSize: 2 * 1024 * 1024,
@@ -160,7 +163,7 @@ async function assemble({ settings, log, signer, router, jetStream }: RouterDeps
   };
   const resources = undo.move();
   return {
-    ...{ copies, intake, views, control, slots, corrupt, signing },
+    ...{ copies, intake, views, control, slots, corrupt, signing, store },
     begin(delivery: Delivery): void {
       queue.begin(pacer.begin(delivery));
       copies.begin(queue, intake);
@@ -221,8 +224,9 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
     'message-hold': async (selection) => ({ count: await router().control.hold(selection) }),
     'message-release': async (selection) => ({ count: await router().control.release(selection) }),
     'message-remove': async (selection) => ({ count: await router().control.remove(selection, selection.notify) }),
-    'status-show'() {
-      const { slots, corrupt, signing, copies } = router();
+    async 'status-show'() {
+      const { slots, corrupt, signing, copies, store } = router();
+      const damage = await store.damage();
       const { queued: _, ...rest } = present(router(), settings);
       const { status } = copies;
       return {
@@ -230,6 +234,7 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
         ...slots.counts,
         corrupt: corrupt.count,
         unsigned: signing.unsigned,
+        ...(damage.length === 0 ? {} : { damage }),
         ...(status === undefined ? {} : { copies: status }),
       };
     },

@@ -10,9 +10,9 @@ import { syncFolder } from './folder.ts';
  * that it leads to is replaced. A new file is for its owner alone.
  */
 
-/** Replace a file by a text, or make it. Fails as the system does; the old version is still there then, and nothing else. */
-export async function replaceFile(file: string, text: string): Promise<void> {
-  const place = await prepareFile(file, text);
+/** Replace a file, or make it. Fails as the system does; the old version is still there then, and nothing else. */
+export async function replaceFile(file: string, content: string | Uint8Array): Promise<void> {
+  const place = await prepareFile(file, content);
   await place();
 }
 
@@ -24,7 +24,7 @@ export async function replaceFile(file: string, text: string): Promise<void> {
  */
 export async function prepareFile(
   file: string,
-  content: string | (() => Promise<string>),
+  content: string | Uint8Array | (() => Promise<string>),
   beside?: string,
 ): Promise<() => Promise<void>> {
   const target = await realpath(file).catch(() => file);
@@ -37,7 +37,7 @@ export async function prepareFile(
   const handle = await open(temporary, 'wx', 0o600);
   try {
     await keepOwner(target, handle);
-    await handle.writeFile(typeof content === 'string' ? content : await content());
+    await handle.writeFile(typeof content === 'function' ? await content() : content);
     await handle.sync();
   } catch (error) {
     await removed(error);

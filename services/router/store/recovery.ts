@@ -3,6 +3,7 @@ import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Corrupt } from './corrupt.ts';
+import { reportDamage } from './damage.ts';
 import { dueAt, isFinal } from './message.ts';
 import type { CopyPlace, MessageRecord, RecipientRecord } from './records.ts';
 import { keys, queueIdOf, rangeOf } from './records.ts';
@@ -54,6 +55,7 @@ export async function recover(store: Store, slots: Slots, corrupt: Corrupt, log:
   }
   for (const orphan of await recipients.before('~')) damage(orphan, 'it has recipients and no message record');
   await forgetPlaces(store, [...places.keys()]);
+  found.damaged += await reportDamage(store, slots, corrupt, log);
   return found;
 }
 
