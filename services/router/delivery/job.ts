@@ -56,6 +56,11 @@ export type RecipientResult = {
    */
   local?: boolean;
   /**
+   * `deferred` only: the peer takes few recipients at a time, and took others of this message in the same attempt. The
+   * next attempt follows as after the first one.
+   */
+  progress?: boolean;
+  /**
    * `delivered` only. `passed`: the peer took over the duty to notify (it offers DSN, RFC 3461 §5.2.1); `relayed`: it
    * does not offer DSN (§5.2.2); `final`: delivered into a mailbox. Success notices depend on it.
    */

@@ -186,7 +186,8 @@ export class Settlement {
     const { outcome } = result;
     if (result.state !== 'deferred') return { state: result.state, outcome };
     const { queue } = this.#deps.settings.current;
-    const attempts = (before.state === 'deferred' ? before.attempts : 0) + (result.local === true ? 0 : 1);
+    const earlier = before.state === 'deferred' && result.progress !== true ? before.attempts : 0;
+    const attempts = earlier + (result.local === true ? 0 : 1);
     const delay =
       result.local === true ? localDelay(slot.localTries, random) : retryDelay(attempts, queue.retry, random);
     const next = nextAttempt(now, delay, message.record.arrived, queue.expire);

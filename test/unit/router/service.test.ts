@@ -117,6 +117,17 @@ test('a deferred recipient is tried again, with the attempts counted; local trou
   assert.equal((await router.show(queueId)).finished, true);
 });
 
+test('recipients that were too many for an attempt with progress do not wait longer each time', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path, { times: { first: 20, max: 10_000 } });
+  const queueId = await router.send({ envelope: envelope(['bob@peer.example']) });
+  for (let i = 0; i < 12; i++) {
+    await (await router.delivery.next(`attempt ${i}`)).end('deferred', LATER, { progress: true });
+  }
+  const { status } = (await router.show(queueId)).entry.recipients[0] ?? {};
+  assert.equal(status?.state === 'deferred' && status.attempts, 1);
+});
+
 test('a route that changes is in force at the next attempt', async () => {
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path, { times: { first: 10, max: 10 } });

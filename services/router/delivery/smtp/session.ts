@@ -42,7 +42,7 @@ export type PeerSessionOptions = {
   log: Logger;
 };
 
-export type PeerSession = { connection: Connection; peer: Extensions; protocol: 'smtp' | 'lmtp' };
+export type PeerSession = { target: Target; connection: Connection; peer: Extensions; protocol: 'smtp' | 'lmtp' };
 
 class TlsFailed extends Error {
   constructor(message: string, options?: { cause: unknown }) {
@@ -87,7 +87,7 @@ async function negotiate(target: Target, options: PeerSessionOptions): Promise<P
     options.signal.addEventListener('abort', abort, { once: true });
     const peer = await introduce(connection, rules, target, options);
     options.log.debug({ peer: connection.peer, tls: connection.tls }, 'connected');
-    return { connection, peer, protocol: options.protocol };
+    return { target, connection, peer, protocol: options.protocol };
   } catch (error) {
     if (error instanceof HostUnusable) connection?.quit();
     else connection?.destroy(errorText(error));

@@ -8,6 +8,7 @@ import type { Timeouts } from './connection.ts';
 import { DotStuffer } from './dot-stuffing.ts';
 import { ConnectionEnded } from './errors.ts';
 import type { PeerSession } from './session.ts';
+import { decisiveReply, isAboutSession, isAccepted, isOneTooMany, isWelcome, type Verdict } from './verdict.ts';
 
 /**
  * One message over one session (RFC 5321 §3.3; RFC 2033 for LMTP).
@@ -18,7 +19,10 @@ import type { PeerSession } from './session.ts';
  * reply (LMTP: one for each accepted recipient) decides. If none comes, the message may have been accepted: it is sent
  * again, and the log says `possible duplicate`.
  *
- * Whatever ends it early leaves the verdicts that were given as they are, and defers the other recipients.
+ * Whatever ends it early leaves the verdicts that were given as they are, and defers the other recipients. Before the
+ * final dot the peer does not have the message, so another host may take those that it deferred (`elsewhere`); after it
+ * none may, since they could get the message twice. Recipients that were too many for this transaction may get one of
+ * their own over the same session (`further`).
  */
 
 export type TransactionOptions = { timeouts: Timeouts; log: Logger; smartHost: boolean };
@@ -28,11 +32,10 @@ const BACKLOG_BYTES = 256 * 1024;
 /** The slowest reader of a body that is tolerated, in bytes a second beyond the data time-out. */
 const LEAST_BYTES_PER_SECOND = 4096;
 
-type Verdict = { recipient: JobRecipient; rcpt: Reply | undefined; final: Reply | undefined };
-
 export class Transaction {
   readonly #session: PeerSession;
   readonly #job: Job;
+  readonly #recipients: readonly JobRecipient[];
   readonly #message: OpenedMessage;
   readonly #options: TransactionOptions;
   readonly #verdicts: Verdict[] = [];
@@ -41,16 +44,26 @@ export class Transaction {
   #data: Reply | undefined;
   #early: Reply | undefined;
   #finalDot = false;
-  /** The cause that ended it lies on this node. */
-  #local = false;
   /** Why the transaction broke off, for logs and for the destination's back-off. */
   broken: Reply | undefined;
+  /** The cause that ended it lies on this node. */
+  local = false;
+  /** Recipients that were one too many, where the peer has decided about others: the next transaction is for them. */
+  readonly further: JobRecipient[] = [];
+  /** Recipients that another host may take now. */
+  readonly elsewhere: JobRecipient[] = [];
   /** The peer may still hold an envelope of ours: RSET must precede the next MAIL. */
   needsReset = false;
 
-  constructor(session: PeerSession, job: Job, message: OpenedMessage, options: TransactionOptions) {
+  /** `recipients`: all of the job, or those that are left of it. */
+  constructor(
+    session: PeerSession,
+    { job, recipients, message }: { job: Job; recipients: readonly JobRecipient[]; message: OpenedMessage },
+    options: TransactionOptions,
+  ) {
     this.#session = session;
     this.#job = job;
+    this.#recipients = recipients;
     this.#message = message;
     this.#options = options;
   }
@@ -62,7 +75,7 @@ export class Transaction {
   async run(reset: boolean, reused: boolean): Promise<RecipientResult[]> {
     const refusal = this.#unfit();
     if (refusal !== undefined) return this.#allFailed(refusal);
-    for (const recipient of this.#job.recipients) {
+    for (const recipient of this.#recipients) {
       if (isSendable(recipient.recipient.address)) {
         this.#verdicts.push({ recipient, rcpt: undefined, final: undefined });
       } else {
@@ -80,8 +93,13 @@ export class Transaction {
     return this.#conclude();
   }
 
+  /** The peer took the sender and refused every recipient. */
+  get refusedAll(): boolean {
+    return isAccepted(this.#mail) && this.#verdicts.every(({ rcpt }) => rcpt !== undefined && !isAccepted(rcpt));
+  }
+
   #allFailed(refusal: Reply): RecipientResult[] {
-    for (const recipient of this.#job.recipients) this.#settle(recipient, 'failed', refusal);
+    for (const recipient of this.#recipients) this.#settle(recipient, 'failed', refusal);
     return this.#results;
   }
 
@@ -221,46 +239,44 @@ export class Transaction {
         'a queued message cannot be read: sending it was broken off',
       );
       this.broken = reply(LOCAL_ERROR.code, '4.3.0', `cannot read the queued message: ${errorText(error)}`);
-      this.#local = true;
+      this.local = true;
       return;
     }
     this.broken = error.reply;
-    this.#local = error.reason === 'local';
+    this.local = error.reason === 'local';
     if (this.#finalDot && error.reason !== 'said') {
       this.#options.log.warn({ ...context, error: error.message }, 'possible duplicate: no reply to the final dot');
     }
   }
 
   #conclude(): RecipientResult[] {
-    const someAccepted = this.#verdicts.some(isWelcome);
+    const someWelcome = this.#verdicts.some(isWelcome);
+    const common = { mail: this.#mail, data: this.#data };
+    const tooMany: JobRecipient[] = [];
     for (const verdict of this.#verdicts) {
-      const said = this.#decisive(verdict);
+      const { recipient } = verdict;
+      const said = decisiveReply(verdict, common);
       if (said === undefined) {
         const kept = this.broken ?? reply(451, '4.4.2', 'the transaction ended without a reply');
-        this.#settle(verdict.recipient, 'deferred', kept, this.#local);
-      } else if (said === verdict.rcpt && someAccepted && isTooManyRecipients(said)) {
-        this.#settle(verdict.recipient, 'deferred', said);
+        this.#settle(recipient, 'deferred', kept, this.local);
+      } else if (said === verdict.rcpt && someWelcome && isOneTooMany(said)) {
+        this.#settle(recipient, 'deferred', said);
+        tooMany.push(recipient);
       } else if (isAboutSession(said)) {
-        this.#settle(verdict.recipient, 'deferred', said, this.#options.smartHost);
+        this.#settle(recipient, 'deferred', said, this.#options.smartHost);
       } else {
-        this.#settle(verdict.recipient, isPositive(said) ? 'delivered' : said.code < 500 ? 'deferred' : 'failed', said);
+        this.#settle(recipient, isPositive(said) ? 'delivered' : said.code < 500 ? 'deferred' : 'failed', said);
       }
     }
+    if (this.#finalDot && this.#results.some(({ state }) => state !== 'deferred')) this.further.push(...tooMany);
     return this.#results;
   }
 
-  /** The reply that decides about a recipient: the first refusal, else the answer to the message. */
-  #decisive({ rcpt, final }: Verdict): Reply | undefined {
-    for (const said of [this.#mail, rcpt]) if (said !== undefined && said.code >= 400) return said;
-    if (final !== undefined) return isIntermediate(final) ? undefined : final;
-    return rcpt !== undefined && this.#data !== undefined && this.#data.code >= 400 ? this.#data : undefined;
-  }
-
-  #settle({ index }: JobRecipient, state: RecipientResult['state'], said: Reply, local = false): void {
+  #settle(recipient: JobRecipient, state: RecipientResult['state'], said: Reply, local = false): void {
     const { connection, peer, protocol } = this.#session;
     const outcome = { at: Date.now(), host: connection.peer, reply: said };
     const result: RecipientResult = {
-      index,
+      index: recipient.index,
       state,
       outcome: connection.tls === undefined ? outcome : { ...outcome, tls: connection.tls },
     };
@@ -268,29 +284,12 @@ export class Transaction {
     // send.
     if (state === 'delivered') result.notice = peer.dsn ? 'passed' : protocol === 'lmtp' ? 'final' : 'relayed';
     if (local) result.local = true;
+    else if (state === 'deferred' && !this.#finalDot) this.elsewhere.push(recipient);
     this.#results.push(result);
   }
-}
-
-function isAccepted(said: Reply | undefined): boolean {
-  return said !== undefined && isPositive(said);
-}
-
-function isWelcome(verdict: Verdict): boolean {
-  return isAccepted(verdict.rcpt);
 }
 
 /** The peer closed, or sent 421: nothing of the message was accepted. */
 function isHangUp(error: unknown): boolean {
   return error instanceof ConnectionEnded && (error.reason === 'closed' || error.reason === 'said');
-}
-
-/** RFC 5321 §4.5.3.1.10: 552 for one RCPT too many means 452. A full mailbox says 552 too, with 5.2.2. */
-function isTooManyRecipients(said: Reply): boolean {
-  return said.code === 552 && (said.enhanced === undefined || said.enhanced === '5.5.3');
-}
-
-/** Codes that ask for TLS or a login (RFC 3207 §4, RFC 4954 §6): they are about the session, not about the message. */
-function isAboutSession(said: Reply): boolean {
-  return said.code === 530 || said.code === 534 || said.code === 535 || said.code === 538;
 }

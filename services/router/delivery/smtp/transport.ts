@@ -1,10 +1,10 @@
 import type { Logger } from '#shared/log.ts';
 import { formatReply, type Reply } from '#shared/reply.ts';
 import { type Channel, type Transport, Unreachable } from '../channel.ts';
-import type { Job, OpenedMessage, RecipientResult } from '../job.ts';
+import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../job.ts';
 import { HostUnusable } from './errors.ts';
 import { openSession, type PeerSession, type PeerSessionOptions, type Target } from './session.ts';
-import { Transaction } from './transaction.ts';
+import { Transaction, type TransactionOptions } from './transaction.ts';
 
 /** What the transport reads at every use, so that a changed configuration takes effect immediately. */
 export type SmtpTransportSettings = Pick<PeerSessionOptions, 'hostname' | 'timeouts'>;
@@ -21,10 +21,24 @@ export type SmtpTransportOptions = Pick<
   log: Logger;
 };
 
-/** How long a host that could not be used is tried after the others. */
+/**
+ * SMTP or LMTP to the first host that can be used (RFC 5321 §5.1).
+ *
+ * A host that cannot be used, or that breaks a transaction off, comes after the others for a while. Where a transaction
+ * ends before the final dot and the peer has not refused for good, the next host is tried in the same attempt: after a
+ * lost connection, 421, and 4yz to MAIL, DATA or every RCPT. A refusal of some recipients is about them, not about the
+ * host. The channel ends with such a message, so that the next one goes to the best host again.
+ */
+
+/** How long a host that failed is tried after the others. */
 const SHUN_MS = 60_000;
 
-/** SMTP or LMTP to the first host that can be used (RFC 5321 §5.1). */
+/**
+ * A session with the best of the hosts that are not in `tried`, which it adds to; undefined where none is left. `before`
+ * is called before the first connection. Rejects with `Unreachable` when the last host cannot be used either.
+ */
+type Open = (tried: Set<string>, before: () => void) => Promise<PeerSession | undefined>;
+
 export class SmtpTransport implements Transport {
   readonly #options: SmtpTransportOptions;
   /** Address → when it may come first again, so that not every connection waits for the time-out of a dead host. */
@@ -35,6 +49,19 @@ export class SmtpTransport implements Transport {
   }
 
   async connect(signal: AbortSignal): Promise<Channel> {
+    const open: Open = (tried, before) => this.#open(tried, before, signal);
+    const tried = new Set<string>();
+    const session = await open(tried, () => undefined);
+    if (session === undefined) throw new Error('no host to try');
+    return new SmtpChannel(session, {
+      ...this.#options,
+      open,
+      tried,
+      noteEnd: (target, broken) => this.#noteEnd(target, broken),
+    });
+  }
+
+  async #open(tried: Set<string>, before: () => void, signal: AbortSignal): Promise<PeerSession | undefined> {
     const { hostname, timeouts } = this.#options.settings();
     const { protocol, tls, implicitTls, ca, credentials, log } = this.#options;
     const options: PeerSessionOptions = {
@@ -49,21 +76,32 @@ export class SmtpTransport implements Transport {
       log,
     };
     let last: HostUnusable | undefined;
-    for (const target of this.#inOrder(await this.#options.targets())) {
+    const targets = (await this.#options.targets()).filter(({ address }) => !tried.has(address));
+    if (targets.length > 0) before();
+    for (const target of this.#inOrder(targets)) {
       if (signal.aborted && last !== undefined) break;
+      tried.add(target.address);
       try {
-        const session = await openSession(target, options);
-        this.#shunned.delete(target.address);
-        return new SmtpChannel(session, this.#options);
+        return await openSession(target, options);
       } catch (error) {
         if (!(error instanceof HostUnusable)) throw error;
         last = error;
-        this.#shunned.set(target.address, Date.now() + SHUN_MS);
+        this.#shun(target);
         log.debug({ peer: error.host, reply: formatReply(error.reply) }, 'host not usable');
       }
     }
-    if (last === undefined) throw new Error('no host to try');
+    if (last === undefined) return undefined;
     throw new Unreachable('deferred', last.reply, { local: last.local, host: last.host });
+  }
+
+  /** What a transaction taught about its host. */
+  #noteEnd(target: Target, broken: boolean): void {
+    if (broken) this.#shun(target);
+    else this.#shunned.delete(target.address);
+  }
+
+  #shun({ address }: Target): void {
+    this.#shunned.set(address, Date.now() + SHUN_MS);
   }
 
   #inOrder(targets: Target[]): Target[] {
@@ -74,14 +112,21 @@ export class SmtpTransport implements Transport {
   }
 }
 
+type ChannelOptions = Pick<SmtpTransportOptions, 'settings' | 'smartHost' | 'log'> & {
+  open: Open;
+  /** Hosts that were tried for the first message: those that failed, and the one of the session. */
+  tried: Set<string>;
+  noteEnd: (target: Target, broken: boolean) => void;
+};
+
 class SmtpChannel implements Channel {
-  readonly #session: PeerSession;
-  readonly #options: SmtpTransportOptions;
+  #session: PeerSession;
+  readonly #options: ChannelOptions;
   #used = false;
   #needsReset = false;
   broken: Reply | undefined;
 
-  constructor(session: PeerSession, options: SmtpTransportOptions) {
+  constructor(session: PeerSession, options: ChannelOptions) {
     this.#session = session;
     this.#options = options;
   }
@@ -91,16 +136,84 @@ class SmtpChannel implements Channel {
   }
 
   async send(job: Job, message: OpenedMessage): Promise<RecipientResult[]> {
-    const { log, smartHost, settings } = this.#options;
-    const { timeouts } = settings();
-    const transaction = new Transaction(this.#session, job, message, { timeouts, log, smartHost });
+    const tried = this.#used ? new Set([this.#session.target.address]) : this.#options.tried;
+    const first = new Transaction(
+      this.#session,
+      { job, recipients: job.recipients, message },
+      this.#transactionOptions,
+    );
+    const results = await this.#run(first, this.#used);
+    if (first.further.length === 0 && first.elsewhere.length === 0) return results;
+    return this.#goOn({ job, message, tried }, first, results);
+  }
+
+  /** Further transactions for those that are left: over the same session, then with other hosts. */
+  async #goOn(
+    { job, message, tried }: { job: Job; message: OpenedMessage; tried: Set<string> },
+    first: Transaction,
+    firstResults: RecipientResult[],
+  ): Promise<RecipientResult[]> {
+    const results = new Map(firstResults.map((result) => [result.index, result]));
+    let moved = false;
+    let progress = false;
+    for (let last = first; ; ) {
+      progress ||= last.further.length > 0;
+      let recipients: readonly JobRecipient[] = last.further;
+      if (recipients.length === 0 || !this.usable) {
+        recipients = last.elsewhere;
+        // Recipients that a second host refuses for now as well would be refused by all: greylisting, a full mailbox.
+        if (recipients.length === 0 || (moved && last.refusedAll) || !(await this.#move(job, tried, results))) break;
+        moved = true;
+      }
+      last = new Transaction(this.#session, { job, recipients, message }, this.#transactionOptions);
+      for (const result of await this.#run(last, false)) results.set(result.index, result);
+    }
+    if (moved) this.close();
+    const all = [...results.values()];
+    return progress ? all.map((result) => (result.state === 'deferred' ? { ...result, progress } : result)) : all;
+  }
+
+  get #transactionOptions(): TransactionOptions {
+    const { settings, log, smartHost } = this.#options;
+    return { timeouts: settings().timeouts, log, smartHost };
+  }
+
+  async #run(transaction: Transaction, reused: boolean): Promise<RecipientResult[]> {
     try {
-      return await transaction.run(this.#needsReset, this.#used);
+      const results = await transaction.run(this.#needsReset, reused);
+      if (!transaction.local) this.#options.noteEnd(this.#session.target, transaction.broken !== undefined);
+      return results;
     } finally {
       this.#used = true;
       this.#needsReset = transaction.needsReset;
       this.broken = transaction.broken;
     }
+  }
+
+  /** Leave this host for the next one; false where there is none that can be used. */
+  async #move(job: Job, tried: Set<string>, results: Map<number, RecipientResult>): Promise<boolean> {
+    const { connection } = this.#session;
+    const reason = [...results.values()].find(({ state }) => state === 'deferred')?.outcome.reply;
+    try {
+      const session = await this.#options.open(tried, () => connection.quit());
+      if (session === undefined) return false;
+      this.#session = session;
+      this.#needsReset = false;
+    } catch (error) {
+      if (error instanceof Unreachable) return false;
+      throw error;
+    }
+    this.#options.log.info(
+      {
+        queueId: job.queueId,
+        trace: job.trace,
+        peer: connection.peer,
+        reply: reason && formatReply(reason),
+        next: this.#session.connection.peer,
+      },
+      'a host did not take a message, the next one is tried',
+    );
+    return true;
   }
 
   close(): void {

@@ -58,9 +58,9 @@ const CASES: Case[] = [
     ['failed 550 5.1.1', 'failed 550 5.1.1', 'failed 550 5.1.1'],
   ],
   [
-    'says 552 for one recipient too many',
+    'says 552 for two recipients, also when they come alone',
     { 'RCPT c@x.test': '552 too many', 'RCPT d@x.test': '552 5.5.3 too many' },
-    ['delivered 250 2.0.0', 'deferred 552', 'deferred 552 5.5.3'],
+    ['delivered 250 2.0.0', 'failed 552', 'failed 552 5.5.3'],
   ],
   [
     'says 552 for a full mailbox',
