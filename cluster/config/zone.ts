@@ -1,4 +1,4 @@
-import { nearest } from '#shared/domains.ts';
+import { nearest } from '#shared/address/domains.ts';
 import type { ZoneConfig } from './schema/schema.ts';
 
 /** The entry of `dns.zones` for the zone that a name is in: of those at or above it, the nearest. */

@@ -1,9 +1,13 @@
 import { once } from 'node:events';
-import ipaddr from 'ipaddr.js';
 import type { ListenerConfig } from '#cluster/config/schema/schema.ts';
+import { isInNetwork, parseIp, parseNetwork } from '#shared/address/ip-address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import type { LimitedLog } from '#shared/limited-log.ts';
+import { formatReply } from '#shared/reply.ts';
 import { Session, type SessionDeps } from './session/session.ts';
-import { type ClientConnection, SmtpServer } from './smtp-server/server.ts';
+import type { SessionCounts } from './session/session-counts.ts';
+import type { ClientConnection } from './smtp-server/client-connection.ts';
+import { type ServerHooks, SmtpServer } from './smtp-server/server.ts';
 import type { TlsMaterial } from './tls-material.ts';
 
 /**
@@ -13,45 +17,41 @@ import type { TlsMaterial } from './tls-material.ts';
  * way → closed, when the last one is gone or the grace period is over.
  */
 
+/** How long a PROXY header and a TLS handshake may take, unless clients may be silent for less. */
+const OPENING_MS = 30_000;
 /** How long a session that was ended may take to send its last reply. */
 const FAREWELL_MS = 1000;
 /** Error codes of a machine without IPv6. */
 const NO_IPV6 = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL']);
 
+export type ListenerParts = SessionDeps & {
+  tls: TlsMaterial;
+  counts: SessionCounts;
+  /** For what anybody on the net can make us log. */
+  strangers: LimitedLog;
+};
+
 export class Listener {
   /** In force for new and running sessions; a change of address, port or implicit TLS needs another listener. */
   config: ListenerConfig;
-  readonly #deps: SessionDeps;
+  readonly #deps: ListenerParts;
   readonly #server: SmtpServer;
   #listening = false;
 
-  constructor(config: ListenerConfig, deps: SessionDeps, tls: TlsMaterial) {
+  constructor(config: ListenerConfig, deps: ListenerParts) {
     this.config = config;
     this.#deps = deps;
-    const { settings, log } = deps;
+    const { settings } = deps;
     const options = {
       secure: config.tls === 'implicit',
       logger: false,
       // A client may close its side after QUIT or the final dot, and still has a right to the replies.
       allowHalfOpen: true,
-      get maxClients(): number {
-        return settings.current.limits.sessions;
-      },
       get socketTimeout(): number {
         return settings.current.limits.timeout;
       },
     };
-    this.#server = new SmtpServer(options, {
-      tls,
-      expectsProxy: (address) => matches(this.config.proxy, address),
-      session: (connection) => new Session(deps, this, connection),
-      failed: (error) => {
-        log.info(
-          { listener: this.config.name, peer: error.remoteAddress, error: errorText(error) },
-          'connection failed',
-        );
-      },
-    });
+    this.#server = new SmtpServer(options, this.#hooks());
   }
 
   /** The port, also where the configuration lets the system pick one. */
@@ -115,6 +115,35 @@ export class Listener {
     for (const timer of timers) clearTimeout(timer);
   }
 
+  #hooks(): ServerHooks {
+    const { tls, counts, settings, log, strangers } = this.#deps;
+    const { name: listener } = this.config;
+    return {
+      tls,
+      counts,
+      limits: () => settings.current.limits,
+      openingMs: () => Math.min(OPENING_MS, settings.current.limits.timeout),
+      expectsProxy: (address) => matches(this.config.proxy, address),
+      session: (connection) => new Session(this.#deps, this, connection),
+      acceptFailed(error) {
+        strangers.say('accept', (repeated) =>
+          log.error({ listener, error: errorText(error), ...repeated }, 'listener cannot accept a connection'),
+        );
+      },
+      refused(peer, reply) {
+        strangers.say(`refused ${peer}`, (repeated) =>
+          log.info({ listener, peer, reply: formatReply(reply), ...repeated }, 'connection refused'),
+        );
+      },
+      failed(peer, error) {
+        strangers.say(`failed ${peer}`, (repeated) =>
+          log.info({ listener, peer, error: errorText(error), ...repeated }, 'connection failed'),
+        );
+      },
+      left: (peer) => log.debug({ listener, peer }, 'connection closed before anything was said'),
+    };
+  }
+
   async #listen(host: string): Promise<void> {
     const { server } = this.#server;
     // `ipv6Only: false` makes `::` every address, whatever the system's default is.
@@ -125,13 +154,14 @@ export class Listener {
 
 /** Whether an address is one of these, or in one of these networks. */
 export function matches(networks: readonly string[], address: string): boolean {
-  if (networks.length === 0 || !ipaddr.isValid(address)) return false;
-  const peer = ipaddr.process(address);
-  return networks.some((network) => {
-    const [base, bits] = network.includes('/') ? ipaddr.parseCIDR(network) : [ipaddr.process(network), undefined];
-    if (base.kind() !== peer.kind()) return false;
-    return peer.match(base, bits ?? (peer.kind() === 'ipv4' ? 32 : 128));
-  });
+  const peer = networks.length === 0 ? undefined : parseIp(address);
+  return (
+    peer !== undefined &&
+    networks.some((text) => {
+      const network = parseNetwork(text);
+      return network !== undefined && isInNetwork(peer, network);
+    })
+  );
 }
 
 /** What to do about a port that cannot be opened, as the end of a sentence. */

@@ -18,6 +18,13 @@ export const STOPPING = reply(421, '4.3.2', 'Server is going down, please try ag
 export const TIMED_OUT = reply(421, '4.4.2', 'Timeout: nothing was received for too long');
 export const TOO_MANY_SESSIONS = reply(421, '4.3.2', 'Too many sessions, please try again later');
 export const TOO_MANY_FROM_CLIENT = reply(421, '4.7.0', 'Too many sessions from your address, please try again later');
+export const BAD_PROXY_HEADER = reply(
+  421,
+  '4.3.5',
+  'PROXY header of version 1 expected: the proxy or this server is set up wrongly',
+);
+export const UNEXPECTED_TLS = reply(421, '4.7.0', 'This port begins in clear text: TLS comes with STARTTLS');
+export const UNEXPECTED_PROXY = reply(421, '4.3.5', 'PROXY header from an address that is not in listeners[].proxy');
 export const TOO_MANY_ERRORS = reply(421, '4.7.0', 'Too many errors in this session');
 export const TOO_MANY_LOGINS = reply(421, '4.7.0', 'Too many failed authentications in this session');
 export const HTTP_REFUSED = reply(421, '4.7.0', 'This is SMTP, not HTTP');

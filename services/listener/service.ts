@@ -3,6 +3,7 @@ import type { Settings } from '#cluster/config/settings.ts';
 import type { Calls, Hears } from '#services/topology.ts';
 import type { Service } from '#shared/contract.ts';
 import { errorText } from '#shared/errors.ts';
+import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { type ListenerContract, listenerContract } from './contract.ts';
 import { Listener } from './listener.ts';
@@ -43,6 +44,7 @@ class Listeners {
   readonly #deps: ListenerDeps;
   readonly #tls: TlsMaterial;
   readonly #counts = new SessionCounts();
+  readonly #strangers = new LimitedLog();
   readonly #placement: Placement;
   readonly #open = new Map<string, Listener>();
   /** Listeners that left the configuration and finish their sessions. */
@@ -74,6 +76,7 @@ class Listeners {
     for (const name of this.#open.keys()) this.#remove(name);
     await Promise.all(this.#leaving);
     this.#stopHearing?.();
+    this.#strangers.close();
   }
 
   status(): {
@@ -115,11 +118,9 @@ class Listeners {
   }
 
   async #add(config: ListenerConfig): Promise<void> {
-    const listener = new Listener(
-      config,
-      { ...this.#deps, counts: this.#counts, placement: this.#placement },
-      this.#tls,
-    );
+    const { settings, log, policy, router } = this.#deps;
+    const shared = { tls: this.#tls, counts: this.#counts, strangers: this.#strangers, placement: this.#placement };
+    const listener = new Listener(config, { settings, log, policy, router, ...shared });
     await listener.open();
     this.#open.set(config.name, listener);
   }

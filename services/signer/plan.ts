@@ -1,5 +1,5 @@
 import type { DomainConfig } from '#cluster/config/schema/schema.ts';
-import { nearest } from '#shared/domains.ts';
+import { nearest } from '#shared/address/domains.ts';
 import type { HeldKey } from './keyring.ts';
 
 /**

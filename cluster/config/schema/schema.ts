@@ -100,13 +100,13 @@ const listener = z.strictObject({
 
 const limits = z
   .strictObject({
-    sessions: z.number().int().min(1).default(1000).describe('concurrent sessions per process; more get 421'),
+    sessions: z.number().int().min(1).default(1000).describe('concurrent connections per process; more get 421'),
     'sessions-per-client': z
       .number()
       .int()
       .min(1)
       .default(50)
-      .describe('concurrent sessions from one address; more get 421'),
+      .describe('concurrent connections from one address (of IPv6: from one /64); more get 421'),
     errors: z.number().int().min(1).default(20).describe('refused commands in a session; more get 421'),
     recipients: z
       .number()

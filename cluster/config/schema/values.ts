@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
-import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { domainOf, localPartOf, normalizeAddress, normalizeDomain } from '#shared/address/address.ts';
+import { parseNetwork } from '#shared/address/ip-address.ts';
 import { Secret } from '#shared/secret.ts';
 import { formatDuration, parseDuration, parseRate, parseSize, type Rate } from '#shared/units.ts';
 import { SecretReference } from '../secrets.ts';
@@ -127,7 +127,7 @@ export const nameServer = z.string().refine(
 );
 
 /** An IP address or a network in CIDR form. */
-export const network = z.string().refine((text) => isIP(text) !== 0 || ipaddr.isValidCIDR(text), {
+export const network = z.string().refine((text) => parseNetwork(text) !== undefined, {
   error: (issue) => `"${String(issue.input)}" is not an IP address or a network such as 10.0.0.0/8`,
 });
 

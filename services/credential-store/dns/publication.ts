@@ -1,8 +1,8 @@
 import type { Config, DomainConfig, ZoneConfig } from '#cluster/config/schema/schema.ts';
 import { nearestZone } from '#cluster/config/zone.ts';
+import { nearest } from '#shared/address/domains.ts';
 import type { KeyName } from '#shared/dkim/key-name.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';
-import { nearest } from '#shared/domains.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { KeyRecord, Publication } from '../records/domain-record.ts';
 

@@ -1,5 +1,5 @@
+import { withParents } from '#shared/address/domains.ts';
 import { nameOf, Rcode, type ReceivedRecord, type Response, Type } from '#shared/dns/message.ts';
-import { withParents } from '#shared/domains.ts';
 
 /**
  * Whether a name that lies below a zone's origin is in that zone. `_domainkey.example.com` is often a zone of its own, so

@@ -5,7 +5,7 @@
  * Only CRLF "." CRLF ends a message, or "." CRLF as its very first line. Other servers see ends elsewhere (LF "." LF,
  * CR "." CR …), and a message that reads as one to this server and as two to the next is how mail is smuggled. So a CR
  * without LF, an LF without CR and a NUL (RFC 5321 §2.3.8, RFC 5322 §2.2) anywhere make the message defective: it is read
- * on to its true end, then refused as a whole, and the session stays in step.
+ * on to its true end, then refused as a whole, and the session ends: nothing that was pipelined behind it is run.
  *
  * Where the bytes are cut makes no difference. Between chunks the decoder is in one of these states:
  *

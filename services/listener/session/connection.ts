@@ -1,5 +1,8 @@
 import type { IncomingMessage } from '../message/incoming-message.ts';
 
+/** The PROXY protocol where it is not configured, TLS where SMTP begins in clear text. */
+export type ForeignProtocol = 'proxy' | 'tls';
+
 /** The connection as a session sees it. */
 export type SessionConnection = {
   /** Address of the client, an IPv4-mapped one in its IPv4 form. */

@@ -8,10 +8,9 @@ import type { CommandLine } from '../parsers/command-lines.ts';
 import type { Defect } from '../parsers/data-decoder.ts';
 import * as replies from '../replies.ts';
 import { verdictOf } from './ask-policy.ts';
-import type { SessionConnection } from './connection.ts';
+import type { ForeignProtocol, SessionConnection } from './connection.ts';
 import { dispatch } from './dispatch.ts';
 import type { CommandDeps, CommandSession, Continuation, PolicyQuestion } from './handler.ts';
-import type { SessionCounts } from './session-counts.ts';
 import { SessionLog } from './session-log.ts';
 import { type CommandResult, formatLines, type SessionReply } from './session-reply.ts';
 import type { MailTransaction } from './transaction.ts';
@@ -34,7 +33,7 @@ import type { MailTransaction } from './transaction.ts';
 
 type State = 'connecting' | 'commands' | 'message' | 'closing' | 'closed';
 
-export type SessionDeps = CommandDeps<PolicyQuestion> & { settings: Settings; counts: SessionCounts };
+export type SessionDeps = CommandDeps<PolicyQuestion> & { settings: Settings };
 
 /** Failed authentications until the session ends. */
 const MOST_FAILED_LOGINS = 3;
@@ -53,10 +52,11 @@ export class Session implements CommandSession<PolicyQuestion> {
   #state: State = 'connecting';
   #facts: SessionFacts;
   #message: { incoming: IncomingMessage; trace: string } | undefined;
-  #counted = false;
   #draining = false;
   /** We owe the client a reply: its silence means nothing. */
   #working = true;
+  /** Where the last message ended is not beyond doubt. */
+  #outOfStep = false;
   #errors = 0;
   #accepted = 0;
 
@@ -126,13 +126,9 @@ export class Session implements CommandSession<PolicyQuestion> {
 
   /** Ask policy whether this client may speak, then greet it or send it away. */
   async begin(): Promise<void> {
-    const { counts, policy } = this.deps;
     const { address } = this.connection;
-    const full = counts.admit(address, this.limits);
-    this.#counted = full === undefined;
-    if (full !== undefined) return this.#end(this.log.refused('connection refused', full));
     const { name: listener, kind } = this.listener;
-    const call = policy['client-check']({ session: this.id, listener, kind, address });
+    const call = this.deps.policy['client-check']({ session: this.id, listener, kind, address });
     const verdict = await verdictOf(call, this.log);
     if (this.#state !== 'connecting') return;
     if (verdict.action !== 'accept') {
@@ -147,6 +143,12 @@ export class Session implements CommandSession<PolicyQuestion> {
     const { greeting } = this.listener;
     // RFC 2034 §4: no enhanced status code in the greeting.
     this.#write({ code: 220, text: `${this.hostname} ESMTP${greeting === '' ? '' : ` ${greeting}`}` });
+  }
+
+  /** The client does not speak SMTP. */
+  foreign(protocol: ForeignProtocol): void {
+    const reply = protocol === 'proxy' ? replies.UNEXPECTED_PROXY : replies.UNEXPECTED_TLS;
+    this.#end(this.log.refused('connection refused', reply));
   }
 
   /** A line has come. `next` asks for the one after it. */
@@ -187,6 +189,8 @@ export class Session implements CommandSession<PolicyQuestion> {
     this.#message = undefined;
     this.transaction = undefined;
     if (this.#state === 'message') this.#state = 'commands';
+    // Other servers see the end of this message elsewhere: what comes behind it may be a message that was smuggled in it.
+    this.#outOfStep = defect !== undefined;
     this.#answered(ending.reply, next);
   }
 
@@ -210,7 +214,6 @@ export class Session implements CommandSession<PolicyQuestion> {
   /** The connection is gone. */
   closed(): void {
     if (this.#state === 'closed') return;
-    if (this.#counted) this.deps.counts.release(this.connection.address);
     if (this.#message !== undefined && !this.#working) {
       const { incoming, trace } = this.#message;
       incoming.lost();
@@ -257,7 +260,7 @@ export class Session implements CommandSession<PolicyQuestion> {
   #farewell(answer: SessionReply): SessionReply | undefined {
     if (answer.code === 221 || answer.code === 421) return answer;
     // A peer that ends lines otherwise is not an SMTP client, or a message smuggled after another: it gets nothing more.
-    if (answer === replies.BARE_LF || answer === replies.BARE_CR) return answer;
+    if (answer === replies.BARE_LF || answer === replies.BARE_CR || this.#outOfStep) return answer;
     if (this.failedLogins >= MOST_FAILED_LOGINS) return replies.TOO_MANY_LOGINS;
     if (this.#errors >= this.limits.errors) return replies.TOO_MANY_ERRORS;
     return this.#draining && this.#state === 'commands' ? replies.STOPPING : undefined;

@@ -1,55 +1,73 @@
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
-import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
-import type { SessionConnection } from '../session/connection.ts';
-import type { Session } from '../session/session.ts';
-import type { TlsMaterial } from '../tls-material.ts';
-import { LineStream, type MessageSink } from './stream.ts';
+import { parseIp } from '#shared/address/ip-address.ts';
+import type { Reply } from '#shared/reply.ts';
+import * as replies from '../replies.ts';
+import type { SessionCounts, SessionLimits } from '../session/session-counts.ts';
+import { formatLines } from '../session/session-reply.ts';
+import { ClientConnection, type ConnectionHooks } from './client-connection.ts';
+import { ProxyHeaderError, proxiedAddress } from './proxy-reader.ts';
 
 /**
- * What is used of smtp-server: it accepts connections, reads the PROXY header, does the TLS handshakes (implicit
- * and STARTTLS), and carries a socket from its opening to its close with time-outs and half-closed ends. Commands,
- * replies and message text are not the library's: `Session` answers, `LineStream` reads.
+ * What is used of smtp-server: its listening socket, its TLS handshakes (implicit and STARTTLS), and how it carries a
+ * socket from its opening to its close with time-outs and half-closed ends. Commands, replies and message text are not the
+ * library's: `Session` answers, `LineStream` reads.
+ *
+ * A connection, from accept to session: counted in total → (PROXY header, where the peer is a proxy) → counted by client →
+ * (TLS handshake, where TLS is implicit) → session. All of that has `openingMs`, however the bytes trickle; a peer that
+ * closes its side meanwhile has closed the connection. Until the connection is closed it counts.
  *
  * Relies on these internals of smtp-server 3.21.6, which is why that version is pinned exactly
  * (`test/unit/listener/smtp-server/server.test.ts` fails when they change):
- * - server: `connect()` is called with every socket that is ready to speak; `updateSecureContext()` is called by the
- *   constructor and would load a certificate whose private key is public; TLS sockets are made with
- *   `secureContext.get('*')` and `_resolveSNI()`; `_expectsProxyHeader()` decides about the PROXY header;
- *   `_pendingSockets` holds sockets that are not ready to speak; options are read from the one object that was given,
- *   at every use, so getters make them live (`maxClients`, `socketTimeout`)
- * - connection: `init()`, `_setListeners()`, `_createParser()`, `upgrade()`, `close()`, `_onClose()`, `_onError()`,
- *   `_onTimeout()`, `_armTimeout()`, and the fields `_socket`, `_parser`, `_upgrading`, `_closing`
+ * - server: `_acceptSocket()` is called with every accepted socket, and nothing more is done with it where that returns
+ *   false; `updateSecureContext()` is called by the constructor and would load a certificate whose private key is public;
+ *   `_upgrade()` makes TLS sockets with `secureContext.get('*')` and `_resolveSNI()`, and puts them into `_pendingSockets`
+ *   in the place of the sockets below them; options are read from the one object that was given, at every use, so getters
+ *   make them live (`socketTimeout`)
+ * - connection: see client-connection.ts
  */
 
-export type ServerHooks = {
-  tls: TlsMaterial;
-  /** Whether this peer speaks the PROXY protocol. `address` as the socket gives it. */
+export type ServerHooks = ConnectionHooks & {
+  counts: SessionCounts;
+  limits(): SessionLimits;
+  /** Whether this peer speaks the PROXY protocol. */
   expectsProxy(address: string): boolean;
-  session(connection: SessionConnection): Session;
-  /** A connection failed before it was a session: a TLS handshake, a PROXY header. */
-  failed(error: Error & { remoteAddress?: string | undefined }): void;
+  /** The listening socket is in trouble (too many open files, say); it goes on. */
+  acceptFailed(error: Error): void;
+  /** There is no room for a connection. */
+  refused(peer: string, reply: Reply): void;
+  /** A connection closed before it was a session, and never said anything: a check whether the port is open. */
+  left(peer: string): void;
 };
+
+/** How long a client that was refused may take to read why, and how many of them may at the same time. */
+const FAREWELL_MS = 1000;
+const MOST_FAREWELLS = 100;
 
 export class SmtpServer extends SMTPServer {
   /** Connections whose socket is open; the library's own set drops those that are closing. */
   readonly open = new Set<ClientConnection>();
   readonly #hooks: ServerHooks;
+  #farewells = 0;
 
   constructor(options: SMTPServerOptions, hooks: ServerHooks) {
     super(options);
     this.#hooks = hooks;
     this.secureContext = hooks.tls.contexts;
-    this.on('error', (error) => hooks.failed(error));
+    // Of opening the socket, `Listener.open` hears itself.
+    this.on('error', (error) => {
+      if (this.server.listening) hooks.acceptFailed(error);
+    });
   }
 
-  override connect(socket: Socket | TLSSocket, options?: SMTPConnectionOptions | null): void {
-    const connection = new ClientConnection(this, socket, options ?? {}, this.#hooks);
-    this.connections.add(connection);
-    this.open.add(connection);
-    connection.once('ended', () => this.open.delete(connection));
-    connection.init();
+  override _acceptSocket(socket: Socket): false {
+    // Without a listener the error of a socket ends the process. Its close follows and is seen.
+    socket.on('error', () => {});
+    const peer = parseIp(socket.remoteAddress ?? '')?.toString();
+    if (peer === undefined) socket.destroy();
+    else void this.#enter(socket, peer);
+    return false;
   }
 
   /** Contexts are `TlsMaterial`'s. Also runs in the library's constructor, before there are any. */
@@ -61,145 +79,90 @@ export class SmtpServer extends SMTPServer {
     answer(null, this.#hooks.tls.contextFor(name));
   }
 
-  /**
-   * The library goes on with the handshake one turn of the event loop after it accepted a socket. By then the socket
-   * may be destroyed, and TLS on top of such a socket takes the whole process down with it (Node 24.21).
-   */
-  override _upgrade(socket: Socket, done: Parameters<SMTPServer['_upgrade']>[1]): void {
-    if (socket.destroyed) done(new Error('connection closed before the TLS handshake'));
-    else super._upgrade(socket, done);
-  }
-
-  override _expectsProxyHeader(socket: Socket): boolean {
-    return this.#hooks.expectsProxy(socket.remoteAddress ?? '');
-  }
-
   /** Take no more connections, and drop those that have not got as far as a session. */
   stopAccepting(): void {
     this.server.close();
-    for (const socket of this._pendingSockets.values()) socket.destroy();
-  }
-}
-
-export class ClientConnection extends SMTPConnection implements SessionConnection {
-  readonly #hooks: ServerHooks;
-  readonly #session: Session;
-  /** Replies that are gathered to leave in one segment (RFC 2920 §3.2). */
-  #unsent = '';
-  #flushing = false;
-
-  constructor(server: SmtpServer, socket: Socket | TLSSocket, options: SMTPConnectionOptions, hooks: ServerHooks) {
-    super(server, socket, options);
-    this.#hooks = hooks;
-    this.#session = hooks.session(this);
+    for (const top of this._pendingSockets.values()) top.destroy();
   }
 
-  get smtpSession(): Session {
-    return this.#session;
-  }
-
-  get address(): string {
-    return this.remoteAddress;
-  }
-
-  tls(): { protocol: string; cipher: string } | undefined {
-    if (!(this._socket instanceof TLSSocket)) return undefined;
-    return { protocol: this._socket.getProtocol() ?? 'unknown', cipher: this._socket.getCipher().name };
-  }
-
-  canUpgrade(): boolean {
-    return this.#hooks.tls.contexts.has('*');
-  }
-
-  /** The library waits 100 ms for early talkers and looks up the name; here the session asks policy instead. */
-  override init(): void {
-    this._setListeners(() => {
-      this.#session.begin().catch((error: unknown) => this.#bug(error));
-    });
-  }
-
-  override _createParser(): LineStream {
-    // Called by the library's constructor: `this` is complete when the first of these callbacks runs.
-    return new LineStream({
-      maxLineLength: () => this.#session.limits['command-length'],
-      line: (line, next) => this.#session.line(line, () => this._whenWritable(next)),
-      messageEnded: (defect, next) => {
-        this.#session.messageEnded(defect, next).catch((error: unknown) => this.#bug(error));
-      },
-      inputEnded: () => this.#session.inputEnded(),
-    });
-  }
-
-  write(lines: string): void {
-    this.#unsent += lines;
-    if (!(this._parser instanceof LineStream) || !this._parser.pending) this.#flush();
-    else if (!this.#flushing) {
-      // More commands have come already: their replies may join this one, if they take no longer than this turn.
-      this.#flushing = true;
-      setImmediate(() => {
-        this.#flushing = false;
-        this.#flush();
+  /** Take a connection to its session, or end it. Where there is nothing to wait for, in this turn. Never rejects. */
+  async #enter(socket: Socket, peer: string): Promise<void> {
+    const { counts, limits, expectsProxy, openingMs } = this.#hooks;
+    const place = counts.admit(limits());
+    if ('code' in place) return this.#refuse(socket, peer, place);
+    socket.once('close', () => place.release());
+    const implicit = this.options.secure === true;
+    let isLate = false;
+    const deadline = setTimeout(() => {
+      isLate = true;
+      this._pendingSockets.get(socket)?.destroy();
+    }, openingMs());
+    this._pendingSockets.set(socket, socket);
+    try {
+      const address = expectsProxy(peer) ? ((await proxiedAddress(socket)) ?? peer) : peer;
+      const full = place.claim(address, limits());
+      if (full !== undefined) return this.#refuse(socket, address, full);
+      const top = implicit ? await this.#handshake(socket) : socket;
+      const connection = new ClientConnection(this, top, address, this.#hooks);
+      this.connections.add(connection);
+      this.open.add(connection);
+      connection.once('ended', () => {
+        this.open.delete(connection);
+        // STARTTLS takes every listener off the socket.
+        place.release();
       });
+      connection.init();
+    } catch (error) {
+      this.#failed(socket, peer, isLate ? new Error(`PROXY header or TLS handshake took ${openingMs()} ms`) : error);
+    } finally {
+      clearTimeout(deadline);
+      this._pendingSockets.delete(socket);
     }
   }
 
-  readMessage(sink: MessageSink): void {
-    if (this._parser instanceof LineStream) this._parser.startMessage(sink);
+  #handshake(socket: Socket): Promise<TLSSocket> {
+    return new Promise((resolve, reject) => {
+      // TLS on top of a socket that is destroyed takes the whole process down with it (Node 24.21).
+      if (socket.destroyed) return reject(new Error('connection closed before the TLS handshake'));
+      const left = (): void => void top.destroy();
+      this._upgrade(socket, (error, secure) => {
+        top.off('end', left);
+        if (secure !== undefined) resolve(secure);
+        else reject(error ?? new Error('TLS handshake failed'));
+      });
+      const top = this._pendingSockets.get(socket) ?? socket;
+      top.on('error', () => {});
+      top.on('end', left);
+    });
   }
 
-  startTls(done: () => void): void {
-    this.#flush();
-    const retired = this._parser;
-    // The library drains what else came in clear text through the retired parser, which must not wait for an answer.
-    this.upgrade(() => {
-      if (retired instanceof LineStream) retired.proceed();
-    }, done);
+  #failed(socket: Socket, peer: string, error: unknown): void {
+    if (socket.bytesRead === 0 && socket.destroyed) this.#hooks.left(peer);
+    else if (this.server.listening) this.#hooks.failed(peer, error);
+    if (error instanceof ProxyHeaderError) this.#farewell(socket, replies.BAD_PROXY_HEADER);
+    else (this._pendingSockets.get(socket) ?? socket).destroy();
   }
 
-  override close(): void {
-    this.#flush();
-    super.close();
+  #refuse(socket: Socket, peer: string, reply: Reply): void {
+    this.#hooks.refused(peer, reply);
+    // A client that waits for TLS would not understand.
+    if (this.options.secure === true) socket.destroy();
+    else this.#farewell(socket, reply);
   }
 
-  /** Close without waiting for the client's side to close. */
-  destroy(): void {
-    this._socket.destroy();
-  }
-
-  /** The time-out of the configuration has changed. */
-  rearm(timeoutMs: number): void {
-    this._socket.setTimeout(timeoutMs);
-  }
-
-  override _onClose(): void {
-    super._onClose();
-    this.#session.closed();
-    this.emit('ended');
-  }
-
-  /** The socket's 'close' follows and ends the session. */
-  override _onError(error: Error): void {
-    // A failed handshake is worth a line. A connection that the client broke is not: the end of the session is logged.
-    if (this._upgrading) this.#hooks.failed(Object.assign(error, { remoteAddress: this.remoteAddress }));
-    else this.#session.broken(error);
-    this.close();
-  }
-
-  override _onTimeout(): void {
-    if (this._closing) this._socket.destroy();
-    else if (!this.#session.timedOut()) this._armTimeout();
-  }
-
-  /** A bug: the state of the session is unknown, so it ends. */
-  #bug(error: unknown): void {
-    this.#session.broken(error);
-    this._socket.destroy();
-  }
-
-  #flush(): void {
-    const text = this.#unsent;
-    this.#unsent = '';
-    // While the TLS handshake runs, what was written would go out in clear text in the middle of it.
-    if (text !== '' && !this._upgrading && this._socket.writable) this._socket.write(text);
+  #farewell(socket: Socket, reply: Reply): void {
+    if (this.#farewells === MOST_FAREWELLS) {
+      socket.destroy();
+      return;
+    }
+    this.#farewells++;
+    const timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
+    socket.once('close', () => {
+      this.#farewells--;
+      clearTimeout(timer);
+    });
+    // What the client says is read, and dropped: else the close would be a reset, and take the reply with it.
+    socket.resume();
+    socket.end(formatLines(reply));
   }
 }

@@ -17,6 +17,8 @@ import { DataDecoder, type Defect } from '../parsers/data-decoder.ts';
 
 /** What the stream reads for. Each callback is followed by no other until `next` was called. */
 export type Reader = {
+  /** The first bytes have come, before anything is made of them. */
+  begun(bytes: Buffer): void;
   maxLineLength(): number;
   line(line: CommandLine, next: () => void): void;
   messageEnded(defect: Defect | undefined, next: () => void): void;
@@ -38,6 +40,7 @@ const EMPTY = Buffer.alloc(0);
 export class LineStream extends SMTPStream {
   readonly #reader: Reader;
   readonly #lines = new CommandLines();
+  #begun = false;
   #message: { decoder: DataDecoder; sink: MessageSink } | undefined;
   #chunk: Buffer = EMPTY;
   #at = 0;
@@ -67,6 +70,8 @@ export class LineStream extends SMTPStream {
   };
 
   override _write(chunk: Buffer, _encoding: BufferEncoding | 'buffer', next: () => void): void {
+    if (!this.#begun) this.#reader.begun(chunk);
+    this.#begun = true;
     this.#chunk = chunk;
     this.#at = 0;
     this.#next = next;

@@ -1,9 +1,9 @@
 import { Resolver } from 'node:dns/promises';
 import { normalizeDomain } from '#shared/address/address.ts';
+import { type IpAddress, parseIp } from '#shared/address/ip-address.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { type ClientAddress, parseClientAddress } from '../client-address.ts';
 
 /** The name of a client; null: it has none that leads back to it; undefined: DNS did not answer, or not in time. */
 export type ClientName = string | null | undefined;
@@ -46,7 +46,7 @@ export class ReverseDns {
 
   /** The client's name, without a promise when it is known. Never fails. */
   lookup(clientAddress: string): ClientName | Promise<ClientName> {
-    const parsed = parseClientAddress(clientAddress);
+    const parsed = parseIp(clientAddress);
     if (parsed === undefined) return null;
     if (parsed.range() === 'loopback') return 'localhost';
     const address = parsed.toString();
@@ -62,7 +62,7 @@ export class ReverseDns {
     this.#resolver.cancel();
   }
 
-  async #ask(address: string, parsed: ClientAddress): Promise<ClientName> {
+  async #ask(address: string, parsed: IpAddress): Promise<ClientName> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<Answer>((resolve) => {
       timer = setTimeout(() => resolve(expiring(undefined, TROUBLE_TTL_MS)), this.#waitMs);
@@ -75,7 +75,7 @@ export class ReverseDns {
   }
 
   /** Follow the PTR names until one leads back. Never fails. */
-  async #resolve(address: string, parsed: ClientAddress): Promise<Answer> {
+  async #resolve(address: string, parsed: IpAddress): Promise<Answer> {
     try {
       // Not `reverse`, which says that there is no name also when DNS is in trouble.
       const pointers = await this.#resolver.resolvePtr(pointerName(parsed));
@@ -98,7 +98,7 @@ export class ReverseDns {
       kind === 'ipv4'
         ? await this.#resolver.resolve4(name, { ttl: true })
         : await this.#resolver.resolve6(name, { ttl: true });
-    const record = records.find((r) => parseClientAddress(r.address)?.toString() === address);
+    const record = records.find((r) => parseIp(r.address)?.toString() === address);
     return record && expiring(name, Math.min(Math.max(record.ttl * 1000, MIN_TTL_MS), MAX_TTL_MS));
   }
 }
@@ -108,7 +108,7 @@ function expiring(name: ClientName, ttlMs: number): Answer {
 }
 
 /** The name that has the PTR records of an address (RFC 1035 §3.5, RFC 3596 §2.5). */
-function pointerName(address: ClientAddress): string {
+function pointerName(address: IpAddress): string {
   const bytes = address.toByteArray().toReversed();
   if (address.kind() === 'ipv4') return `${bytes.join('.')}.in-addr.arpa`;
   return `${bytes.map((byte) => `${(byte & 15).toString(16)}.${(byte >> 4).toString(16)}`).join('.')}.ip6.arpa`;

@@ -1,5 +1,5 @@
+import { parseIp } from '#shared/address/ip-address.ts';
 import { rfc5322Date } from '#shared/header.ts';
-import { addressLiteral } from '../client-address.ts';
 import type { SessionFacts } from '../contract.ts';
 
 /** What goes into the field. `hostname` is ours; `recipients` as the client named them. */
@@ -46,9 +46,11 @@ function hostName(name: string | null): string {
   return name === null ? 'unknown' : heloName(name);
 }
 
-function literal(address: string): string {
-  const text = addressLiteral(address);
-  return text === undefined ? '' : ` ${text}`;
+/** ` [192.0.2.1]` or ` [IPv6:2001:db8::1]` (RFC 5321 §4.1.3); '' where the text is not an address. */
+function literal(text: string): string {
+  const address = parseIp(text);
+  if (address === undefined) return '';
+  return address.kind() === 'ipv6' ? ` [IPv6:${address.toString()}]` : ` [${address.toString()}]`;
 }
 
 function word(text: string): string {

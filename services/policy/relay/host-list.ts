@@ -1,6 +1,5 @@
-import ipaddr from 'ipaddr.js';
-import { nearest } from '#shared/domains.ts';
-import { type ClientAddress, parseClientAddress } from '../client-address.ts';
+import { nearest } from '#shared/address/domains.ts';
+import { type IpAddress, type IpNetwork, isInNetwork, parseNetwork } from '#shared/address/ip-address.ts';
 
 /**
  * Lists of hosts and domains from the configuration, arranged for matching: a name costs one set look-up per label,
@@ -32,7 +31,7 @@ export class HostList {
   /** Some entry is a host name. */
   readonly named: boolean;
   readonly #names: DomainList;
-  readonly #networks: { entry: string; network: [ClientAddress, number] }[] = [];
+  readonly #networks: { entry: string; network: IpNetwork }[] = [];
 
   /** `entries`: `*`, IP addresses, networks, or normalized host names. */
   constructor(entries: readonly string[]) {
@@ -48,20 +47,8 @@ export class HostList {
   }
 
   /** The entry that holds the client's address, or its confirmed name. */
-  match(address: ClientAddress | undefined, name: string | null): Match {
-    const network =
-      address && this.#networks.find((n) => n.network[0].kind() === address.kind() && address.match(n.network));
+  match(address: IpAddress | undefined, name: string | null): Match {
+    const network = address && this.#networks.find((n) => isInNetwork(address, n.network));
     return network?.entry ?? (name === null ? undefined : this.#names.match(name));
   }
-}
-
-/** A network, or an address as a network of its own. IPv4-mapped networks become IPv4, like the clients. */
-function parseNetwork(entry: string): [ClientAddress, number] | undefined {
-  const address = parseClientAddress(entry);
-  if (address !== undefined) return [address, address.kind() === 'ipv4' ? 32 : 128];
-  if (!ipaddr.isValidCIDR(entry)) return undefined;
-  const [base, bits] = ipaddr.parseCIDR(entry);
-  return base instanceof ipaddr.IPv6 && base.isIPv4MappedAddress() && bits >= 96
-    ? [base.toIPv4Address(), bits - 96]
-    : [base, bits];
 }

@@ -1,5 +1,5 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
-import { type ClientAddress, parseClientAddress } from '../client-address.ts';
+import { type IpAddress, parseIp } from '#shared/address/ip-address.ts';
 import { DomainList, HostList } from './host-list.ts';
 
 /** The client, as far as relay rules look. `user` once authenticated. */
@@ -40,7 +40,7 @@ export class RelayRules {
    * trusted: it is internal, and its mail originates at this server. `*` trusts nobody: it only opens the relay.
    */
   trustedHost({ client }: RelayClient): string | undefined {
-    const address = parseClientAddress(client.address);
+    const address = parseIp(client.address);
     const allowed = this.#allowHosts.match(address, client.name);
     return allowed === undefined || this.#denyHosts.match(address, client.name) !== undefined ? undefined : allowed;
   }
@@ -51,7 +51,7 @@ export class RelayRules {
       why.push(`user ${user} is authenticated: may relay`);
       return true;
     }
-    const address = parseClientAddress(client.address);
+    const address = parseIp(client.address);
     const deniedHost = this.#denyHosts.match(address, client.name);
     if (deniedHost !== undefined) return refuse(why, `client is in relay.deny.hosts (${deniedHost})`);
     const deniedDomain = this.#denyDomains.match(domain);
@@ -61,11 +61,11 @@ export class RelayRules {
 
   /** Whether a client that these rules refuse might be allowed by its name, which DNS did not give. */
   nameCouldAllow({ client }: RelayClient, domain: string): boolean {
-    const denied = this.#denyHosts.match(parseClientAddress(client.address), null) ?? this.#denyDomains.match(domain);
+    const denied = this.#denyHosts.match(parseIp(client.address), null) ?? this.#denyDomains.match(domain);
     return this.#allowHosts.named && denied === undefined;
   }
 
-  #allowed(address: ClientAddress | undefined, name: string | null, domain: string, why: string[]): boolean {
+  #allowed(address: IpAddress | undefined, name: string | null, domain: string, why: string[]): boolean {
     const host = this.#allowHosts.match(address, name);
     if (host !== undefined) return accept(why, `client is in relay.allow.hosts (${host})`);
     why.push('client is not in relay.allow.hosts');

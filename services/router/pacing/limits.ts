@@ -1,5 +1,5 @@
 import type { RatesConfig } from '#cluster/config/schema/schema.ts';
-import { nearest } from '#shared/domains.ts';
+import { nearest } from '#shared/address/domains.ts';
 import { formatRate, perSecond } from '#shared/units.ts';
 
 /** The limits of `rates.destinations`, by recipient domain. */

@@ -3,8 +3,8 @@ import { parseVia } from '#cluster/config/schema/route.ts';
 import type { Config, RouteConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { domainOf, normalizeDomain } from '#shared/address/address.ts';
+import { nearest } from '#shared/address/domains.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
-import { nearest } from '#shared/domains.ts';
 import type { NextHop } from '../delivery/job.ts';
 import { limitFor } from '../pacing/limits.ts';
 

@@ -108,14 +108,47 @@ test('PROXY protocol: from the networks that speak it, the client is who they sa
   );
   using liar = await server.connect();
   liar.write('EHLO client.test\r\n');
-  assert.match(await liar.rest(), /BAD/);
+  assert.match(await liar.rest(), /^421 4\.3\.5 PROXY header of version 1 expected/);
 });
 
-test('a PROXY line from any other address is not a command', async () => {
+test('PROXY UNKNOWN is a connection of its own, whatever address it names', async () => {
+  await using server = await startListener({ listener: { proxy: ['127.0.0.0/8'] } });
+  using client = await server.connect('127.0.0.3');
+  client.write('PROXY UNKNOWN 10.0.0.1 10.0.0.2 1 25\r\n');
+  assert.match(await client.reply(), /^220/);
+  assert.deepEqual(
+    server.policy.calls.map((c) => (c.request as { address: string }).address),
+    ['127.0.0.3'],
+  );
+});
+
+test('PROXY protocol of version 2: the answer and the log say what is wrong', async () => {
+  const version2 = Buffer.from('\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c0123456789ab', 'latin1');
+  for (const [proxy, answer] of [
+    [['127.0.0.0/8'], /^421 4\.3\.5 PROXY header of version 1 expected/],
+    [[], /421 4\.3\.5 PROXY header from an address that is not in listeners\[\]\.proxy/],
+  ] as const) {
+    await using server = await startListener({ listener: { proxy } });
+    using client = await server.connect();
+    client.write(version2);
+    assert.match(await client.rest(), answer);
+    await waitFor(() => server.log.some((l) => l.level >= 30 && /PROXY header/.test(JSON.stringify(l))), {
+      what: 'a log line about it',
+    });
+    assert.ok(server.log.some((l) => l['peer'] === '127.0.0.1' && /PROXY header/.test(JSON.stringify(l))));
+  }
+});
+
+test('a PROXY line from any other address, and a TLS handshake in the clear, are told apart from commands', async () => {
   await using server = await startListener({ listener: { proxy: ['10.0.0.0/8'] } });
   using client = await server.connect();
   await client.reply();
-  assert.equal(await client.say('PROXY TCP4 192.0.2.7 198.51.100.1 40000 25'), '500 5.5.2 Command not recognized');
+  const refused = '421 4.3.5 PROXY header from an address that is not in listeners[].proxy';
+  assert.equal(await client.say('PROXY TCP4 192.0.2.7 198.51.100.1 40000 25'), refused);
+  using secure = await server.connect();
+  await secure.reply();
+  secure.write(Buffer.from([22, 3, 1, 2, 0, 1]));
+  assert.equal(await secure.reply(), '421 4.7.0 This port begins in clear text: TLS comes with STARTTLS');
 });
 
 const MATCHES: [networks: string[], address: string, matches: boolean][] = [
@@ -129,6 +162,7 @@ const MATCHES: [networks: string[], address: string, matches: boolean][] = [
   [['2001:db8::/32'], '2001:db8:1::1', true],
   [['2001:db8::1'], '2001:DB8:0::1', true],
   [['10.0.0.0/8'], '', false],
+  [['10.0.0.0/8'], '::10.1.2.3', false],
 ];
 
 for (const [networks, address, expected] of MATCHES) {

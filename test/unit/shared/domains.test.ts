@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nearest, withParents } from '#shared/domains.ts';
+import { nearest, withParents } from '#shared/address/domains.ts';
 
 for (const [domain, names] of [
   ['', []],

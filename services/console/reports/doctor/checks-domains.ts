@@ -1,6 +1,6 @@
 import type { DomainConfig } from '#cluster/config/schema/schema.ts';
 import type { KeyStatus } from '#services/credential-store/contract.ts';
-import { withParents } from '#shared/domains.ts';
+import { withParents } from '#shared/address/domains.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
 
 /** Whether what the configuration asks for and the keys that are there fit together; `services/signer/plan.ts` has the rules. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { TOO_MANY_SESSIONS } from '#services/listener/replies.ts';
 import { SessionCounts } from '#services/listener/session/session-counts.ts';
 import { policyContract } from '#services/policy/contract.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -37,17 +38,27 @@ test('sessions of one client; another one gets in', async () => {
   assert.match(await other.reply(), /^220/);
 });
 
-test('counts of sessions go up and down by address', () => {
+test('a client counts by its IPv4 address or its /64 of IPv6, until its place is released', () => {
   const counts = new SessionCounts();
-  const limit = { sessions: 3, 'sessions-per-client': 2 };
-  assert.equal(counts.admit('a', limit), undefined);
-  assert.equal(counts.admit('a', limit), undefined);
-  assert.equal(counts.admit('a', limit)?.enhanced, '4.7.0');
-  assert.equal(counts.admit('b', limit), undefined);
-  assert.equal(counts.admit('c', limit)?.enhanced, '4.3.2');
-  counts.release('a');
-  assert.equal(counts.total, 2);
-  assert.equal(counts.admit('c', limit), undefined);
+  const limits = { sessions: 4, 'sessions-per-client': 2 };
+  const admitted = (address: string) => {
+    const place = counts.admit(limits);
+    assert.ok('claim' in place);
+    return { place, refusal: place.claim(address, limits)?.enhanced };
+  };
+  const first = admitted('2001:db8:0:1::1');
+  assert.equal(first.refusal, undefined);
+  assert.equal(admitted('2001:db8:0:1:ffff::2').refusal, undefined);
+  const third = admitted('2001:db8:0:1::3');
+  assert.equal(third.refusal, '4.7.0');
+  third.place.release();
+  assert.equal(admitted('2001:db8:0:2::1').refusal, undefined, 'the next /64');
+  assert.equal(admitted('192.0.2.1').refusal, undefined);
+  assert.deepEqual(counts.admit(limits), TOO_MANY_SESSIONS);
+  first.place.release();
+  first.place.release();
+  assert.equal(counts.total, 3);
+  assert.equal(admitted('2001:db8:0:1::1').refusal, undefined);
 });
 
 test('refused commands', async () => {

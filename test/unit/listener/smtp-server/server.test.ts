@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { SMTPServer } from 'smtp-server';
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
+import { SessionCounts } from '#services/listener/session/session-counts.ts';
 import { SmtpServer } from '#services/listener/smtp-server/server.ts';
 import { TlsMaterial } from '#services/listener/tls-material.ts';
 import { silentLogger } from '#shared/log.ts';
@@ -23,11 +24,7 @@ test('smtp-server is the version that was read, and pinned', () => {
 });
 
 const METHODS: [name: string, prototype: object, methods: string[]][] = [
-  [
-    'SMTPServer',
-    SMTPServer.prototype,
-    ['connect', 'updateSecureContext', '_resolveSNI', '_expectsProxyHeader', '_upgrade'],
-  ],
+  ['SMTPServer', SMTPServer.prototype, ['updateSecureContext', '_resolveSNI', '_acceptSocket', '_upgrade']],
   [
     'SMTPConnection',
     SMTPConnection.prototype,
@@ -56,11 +53,17 @@ for (const [name, prototype, methods] of METHODS) {
 function server(options: object): SmtpServer {
   return new SmtpServer(options, {
     tls: new TlsMaterial(silentLogger),
+    counts: new SessionCounts(),
+    limits: () => ({ sessions: 1, 'sessions-per-client': 1 }),
+    openingMs: () => 1000,
     expectsProxy: () => false,
     session: () => {
       throw new Error('no session in this test');
     },
+    acceptFailed: () => {},
+    refused: () => {},
     failed: () => {},
+    left: () => {},
   });
 }
 
