@@ -1,4 +1,3 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -8,6 +7,7 @@ import type { Secret } from '#shared/secret.ts';
 import type { Problem } from './problems/problem.ts';
 import type { Config } from './schema/schema.ts';
 import { modeWarning, readSecret, SecretReference, unreadable } from './secrets.ts';
+import { checkAuthorities, checkPair, type TlsFindings } from './tls-files.ts';
 
 /**
  * Checks of what the configuration says about this machine: files that must be there and readable, certificates that must
@@ -20,6 +20,7 @@ export type FileCheck = { config: Config; problems: Problem[]; warnings: string[
  * allowed to, and must not hold what it does not need. The files of the other sections are for every process.
  */
 const READERS: Partial<Record<keyof Config, readonly string[]>> = {
+  node: ['listener', 'router'],
   tls: ['listener'],
   directory: ['policy'],
   credentials: ['credential-store', 'signer'],
@@ -35,6 +36,7 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
   const check: FileCheck = { config, problems: [], warnings: [] };
   const needs = (section: keyof Config): boolean =>
     services === undefined || (READERS[section] ?? services).some((reader) => services.includes(reader));
+  if (needs('node')) checkHostname(check);
   if (needs('tls')) await checkTls(check);
   await checkBus(check);
   if (needs('directory')) await checkDirectory(check);
@@ -45,60 +47,27 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
   return check;
 }
 
+/** The default name suits a machine that talks to itself alone. */
+function checkHostname({ config, warnings }: FileCheck): void {
+  const { node, listeners, routes } = config;
+  const talks =
+    listeners.some(({ address }) => !/^(127\.|::1$)/.test(address)) || routes.some(({ via }) => via === 'mx');
+  if (node.hostname !== 'localhost' || !talks) return;
+  warnings.push(
+    'node.hostname is not set, so this server calls itself localhost, and many servers refuse mail from that: set it to the name that DNS has for its address',
+  );
+}
+
 async function checkTls(check: FileCheck): Promise<void> {
   const { tls } = check.config;
   if (tls === undefined) return;
-  await checkPair(check, ['tls'], tls);
-  for (const [i, pair] of tls.names.entries()) await checkPair(check, ['tls', 'names', i], pair);
+  add(check, await checkPair(['tls'], tls));
+  for (const [i, pair] of tls.names.entries()) add(check, await checkPair(['tls', 'names', i], pair));
 }
 
-/** A certificate and its key: readable, well formed, a pair. An expired one is only a warning: mail must go on. */
-async function checkPair(
-  check: FileCheck,
-  path: PropertyKey[],
-  pair: { certificate: string; key: string },
-): Promise<void> {
-  const certificate = await read(check, [...path, 'certificate'], pair.certificate);
-  const key = await read(check, [...path, 'key'], pair.key);
-  if (certificate === undefined || key === undefined) return;
-  const parsed = attempt(check, [...path, 'certificate'], `file ${pair.certificate} holds no PEM certificate`, () => {
-    return new X509Certificate(certificate);
-  });
-  const privateKey = attempt(check, [...path, 'key'], `file ${pair.key} holds no PEM private key`, () => {
-    return createPrivateKey(key);
-  });
-  if (parsed === undefined || privateKey === undefined) return;
-  if (!parsed.checkPrivateKey(privateKey)) {
-    check.problems.push({
-      path: [...path, 'key'],
-      message: `file ${pair.key} is not the key of the certificate in ${pair.certificate}`,
-    });
-  }
-  if (parsed.validToDate.getTime() < Date.now()) {
-    check.warnings.push(
-      `the certificate in ${pair.certificate} expired on ${parsed.validToDate.toISOString().slice(0, 10)}`,
-    );
-  }
-  await warnAboutMode(check, pair.key);
-}
-
-function attempt<T>(check: FileCheck, path: PropertyKey[], message: string, make: () => T): T | undefined {
-  try {
-    return make();
-  } catch (error) {
-    const locked = errorCode(error) === 'ERR_MISSING_PASSPHRASE';
-    check.problems.push({ path, message: locked ? `${message} without a passphrase` : message });
-    return undefined;
-  }
-}
-
-async function read(check: FileCheck, path: PropertyKey[], file: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(file);
-  } catch (error) {
-    check.problems.push({ path, message: unreadable(file, error) });
-    return undefined;
-  }
+function add(check: FileCheck, { problems, warnings }: TlsFindings): void {
+  check.problems.push(...problems);
+  check.warnings.push(...warnings);
 }
 
 async function warnAboutMode(check: FileCheck, file: string): Promise<void> {
@@ -108,10 +77,9 @@ async function warnAboutMode(check: FileCheck, file: string): Promise<void> {
 
 async function checkBus(check: FileCheck): Promise<void> {
   const { bus } = check.config;
-  const { tls } = bus;
-  for (const name of ['ca', 'certificate', 'key'] as const) {
-    if (tls?.[name] !== undefined) await read(check, ['bus', 'tls', name], tls[name]);
-  }
+  const { ca, certificate, key } = bus.tls ?? {};
+  if (ca !== undefined) add(check, await checkAuthorities(['bus', 'tls', 'ca'], ca));
+  if (certificate !== undefined && key !== undefined) add(check, await checkPair(['bus', 'tls'], { certificate, key }));
   if (typeof bus.user === 'object') await place(check, ['bus', 'user'], new SecretReference(bus.user));
   const password = await place(check, ['bus', 'password'], bus.password);
   if (password !== undefined) check.config = { ...check.config, bus: { ...bus, password } };
@@ -122,6 +90,7 @@ async function checkDirectory(check: FileCheck): Promise<void> {
   if (users === undefined) return;
   try {
     await readFile(users);
+    await warnAboutMode(check, users);
   } catch (error) {
     const hint = errorCode(error) === 'ENOENT' ? '; "npx sealpost users add" makes it' : '';
     check.problems.push({ path: ['directory', 'users'], message: `${unreadable(users, error)}${hint}` });
@@ -181,16 +150,11 @@ async function place(check: FileCheck, path: PropertyKey[], secret: Secret | und
 async function checkRoutes(check: FileCheck): Promise<void> {
   const placed: Config['routes'] = [];
   for (const [i, route] of check.config.routes.entries()) {
+    if (route.ca !== undefined) add(check, await checkAuthorities(['routes', i, 'ca'], route.ca));
     const password = await place(check, ['routes', i, 'password'], route.password);
     placed.push(password === undefined ? route : { ...route, password });
-    if (route.ca !== undefined) await checkAuthorities(check, ['routes', i, 'ca'], route.ca);
   }
   check.config = { ...check.config, routes: placed };
-}
-
-async function checkAuthorities(check: FileCheck, path: PropertyKey[], file: string): Promise<void> {
-  const pem = await read(check, path, file);
-  if (pem !== undefined) attempt(check, path, `file ${file} holds no PEM certificate`, () => new X509Certificate(pem));
 }
 
 async function placeZoneSecrets(check: FileCheck): Promise<void> {

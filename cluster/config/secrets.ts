@@ -67,8 +67,10 @@ export function unreadable(file: string, error: unknown): string {
   }
 }
 
-/** A warning when every user of the machine can read a file that holds a secret. */
+/** A warning when every user of the machine can read or write a file that holds a secret. */
 export async function modeWarning(file: string): Promise<string | undefined> {
   const { mode } = await stat(file);
-  return (mode & 0o004) === 0 ? undefined : `file ${file} can be read by every user of this machine: chmod 600 ${file}`;
+  const may = [...((mode & 0o004) === 0 ? [] : ['read']), ...((mode & 0o002) === 0 ? [] : ['written'])];
+  if (may.length === 0) return undefined;
+  return `file ${file} can be ${may.join(' and ')} by every user of this machine: chmod 600 ${file}`;
 }

@@ -109,6 +109,7 @@ routes:
 
 test('the secret of a zone comes from its file, and is not printable', async () => {
   const { config, warnings } = await accepted(`
+node: { hostname: mx1.example.com }
 listeners: []
 dns:
   zones:
@@ -166,7 +167,9 @@ test('a file of several NEKs is one that may run, and each of them is read', asy
 
 test('a secret that every user of the machine can read is warned about', async () => {
   await chmod(join(folder, 'secrets/nek.key'), 0o644);
-  const { warnings } = await accepted('listeners: []\ncredentials: { nek: secrets/nek.key }');
+  const { warnings } = await accepted(
+    'node: { hostname: mx1.example.com }\nlisteners: []\ncredentials: { nek: secrets/nek.key }',
+  );
   await chmod(join(folder, 'secrets/nek.key'), 0o600);
   assert.equal(warnings.length, 1);
   assert.match(warnings[0] ?? '', /nek\.key can be read by every user .*chmod 600/);
