@@ -54,7 +54,7 @@ export class NatsBus implements Bus {
     this.#link = new NatsLink({ ...options, name: name ?? `sealpost ${node}` });
     const deps = { node, link: this.#link, local: this.#local, log: this.#log };
     this.#mailboxes = new NatsMailboxes({ ...deps, maxPayload: () => this.maxPayload });
-    this.#calls = new OutgoingCalls(node, this.#instances);
+    this.#calls = new OutgoingCalls(node, options.user, this.#instances);
     this.#instances.start();
     this.#link.onChange(() => this.#instances.reconnected());
   }

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect as connectSocket, isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
-import { connect, createInbox, DebugEvents, Events, type Msg, type NatsConnection, type Subscription } from 'nats';
+import { connect, DebugEvents, Events, type Msg, type NatsConnection, type Subscription } from 'nats';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
@@ -81,8 +81,8 @@ export class NatsLink implements JetStreamAccess {
     return this.#current?.isClosed() === true ? undefined : this.#current;
   }
 
-  inbox(): string {
-    return createInbox(inboxPrefix(this.#options.user));
+  get restricted(): boolean {
+    return this.#options.user !== undefined;
   }
 
   /** Called after every connection that came up or ended. Returns the way to stop. */

@@ -4,6 +4,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Address, BusReply, BusRequest } from './bus.ts';
 import { decodeReply } from './frame.ts';
 import type { Instances } from './instances.ts';
+import { Replies } from './nats-replies.ts';
 import { operationSubject } from './subjects.ts';
 
 /** Requests that go out over NATS: which instances are asked, what failures mean, and how many bytes may be unsent. */
@@ -41,14 +42,16 @@ type Question = Pick<OutgoingCall, 'connection' | 'address' | 'frame'> & { subje
 
 export class OutgoingCalls {
   readonly #node: string;
+  readonly #replies: Replies;
   /** Until when (`performance.now`) a service counts as absent from this node, by service. */
   readonly #absent = new Map<string, number>();
   readonly #open = new Set<Promise<BusReply>>();
   readonly #unsent = new Unsent();
   readonly #instances: Instances;
 
-  constructor(node: string, instances: Instances) {
+  constructor(node: string, user: string | undefined, instances: Instances) {
     this.#node = node;
+    this.#replies = new Replies(user);
     this.#instances = instances;
   }
 
@@ -95,7 +98,7 @@ export class OutgoingCalls {
     if (first !== undefined && asked.size > 0) return first;
     const subject = operationSubject(address);
     for (let shared = 0; shared < MOST_ASKED; shared++) {
-      const answer = await ask({ ...call, subject, end });
+      const answer = await this.#ask({ ...call, subject, end });
       if (answer === undefined) break;
       if (!isDeclined(answer)) return answer;
       first ??= answer;
@@ -144,15 +147,28 @@ export class OutgoingCalls {
     const unwatch = this.#instances.watch(call.address, name, () => silent.reject(new Silent(call.address, name)));
     const known = this.#instances.nameOf(call.address.service, name);
     const exchange = async (): Promise<BusReply | undefined> => {
-      const answer = await ask({ ...call, subject: operationSubject(call.address, known), end });
+      const answer = await this.#ask({ ...call, subject: operationSubject(call.address, known), end });
       // It may have another connection since it was heard.
       if (answer !== undefined || known === name) return answer;
-      return ask({ ...call, subject: operationSubject(call.address, name), end });
+      return this.#ask({ ...call, subject: operationSubject(call.address, name), end });
     };
     try {
       return await Promise.race([exchange(), silent.promise]);
     } finally {
       unwatch();
+    }
+  }
+
+  /** The answer, or undefined when the subject has no subscriber. */
+  async #ask({ connection, address, subject, frame, end }: Question): Promise<BusReply | undefined> {
+    try {
+      const request = { subject, frame, timeout: Math.max(1, end - performance.now()) };
+      const message = await this.#replies.request(connection, address.service, request);
+      return decodeReply(message.data);
+    } catch (error) {
+      if (!(error instanceof NatsError)) throw error;
+      if (error.code === ErrorCode.NoResponders) return undefined;
+      throw callError(error, address, connection);
     }
   }
 }
@@ -169,18 +185,6 @@ export const isDeclined = (reply: BusReply): boolean => !reply.ok && reply.elsew
 
 /** An operation in words. */
 export const label = (address: Address): string => `${address.service}.${address.operation}`;
-
-/** The answer, or undefined when the subject has no subscriber. */
-async function ask({ connection, address, subject, frame, end }: Question): Promise<BusReply | undefined> {
-  try {
-    const message = await connection.request(subject, frame, { timeout: Math.max(1, end - performance.now()) });
-    return decodeReply(message.data);
-  } catch (error) {
-    if (!(error instanceof NatsError)) throw error;
-    if (error.code === ErrorCode.NoResponders) return undefined;
-    throw callError(error, address, connection);
-  }
-}
 
 /** Ask, and ask a second time when the answer is late; the first answer counts, and of two failures the first. */
 async function repeated(ask: () => Promise<BusReply>): Promise<BusReply> {

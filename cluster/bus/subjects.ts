@@ -49,6 +49,11 @@ export function inboxPrefix(user: string | undefined): string {
   return user === undefined ? '_INBOX' : `_INBOX_${encodeToken(user)}`;
 }
 
+/** The prefix of those on which it gets the replies of one service, which alone may publish there. */
+export function replyPrefix(user: string | undefined, service: string): string {
+  return `${inboxPrefix(user)}.${service}`;
+}
+
 /** Whether a reply may go there. A client could name any subject, to have us publish where it may not. */
 export function isInbox(subject: string): boolean {
   return /^_INBOX(_[^.]+)?\../.test(subject);

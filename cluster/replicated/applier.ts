@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Attachment } from './attachment.ts';
-import type { LogMessage } from './jetstream-log.ts';
+import type { LogMessage } from './jetstream-reader.ts';
 import { parseRecord, type ReplicatedRecord } from './record.ts';
 import type { ReplicatedRecords } from './records.ts';
 

@@ -1,5 +1,6 @@
 import type { JetStreamAccess } from '../bus/jetstream-access.ts';
-import { JetStreamLog, type LogMessage, type StreamOptions } from './jetstream-log.ts';
+import { JetStreamLog, type StreamOptions } from './jetstream-log.ts';
+import type { LogMessage } from './jetstream-reader.ts';
 
 /** One reading of the stream by a replicated map: how far it got, and which records the stream lacks. */
 export class Attachment {

@@ -170,7 +170,7 @@ export class Follower<T> {
   async #follow(connection: NonNullable<JetStreamAccess['current']>): Promise<LogEnd> {
     for (;;) {
       const { access, bucket, replicas } = this.#deps;
-      const options = { bucket, replicas, inbox: access.inbox() };
+      const options = { bucket, replicas, create: !access.restricted };
       const next = await Attachment.begin(connection, options, (attachment, message) =>
         this.#applier.add(attachment, message),
       );

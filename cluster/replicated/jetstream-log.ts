@@ -1,24 +1,14 @@
-import {
-  AckPolicy,
-  DeliverPolicy,
-  ErrorCode,
-  headers,
-  type JetStreamManager,
-  type Msg,
-  type NatsConnection,
-  NatsError,
-  nanos,
-  type Subscription,
-} from 'nats';
-import { SealpostError } from '#shared/errors.ts';
+import { ErrorCode, headers, type JetStreamManager, type NatsConnection, NatsError, type Subscription } from 'nats';
+import { type LogMessage, StreamReader } from './jetstream-reader.ts';
 import {
   ANSWER_LIMIT_MS,
   ensureStream,
   explain,
+  findStream,
   JS_ERROR,
   jetStreamCode,
-  keyOf,
   MAX_MESSAGE,
+  streamEvent,
   streamName,
   subjectOf,
 } from './jetstream-stream.ts';
@@ -26,13 +16,15 @@ import {
 /**
  * One reading of a stream, from its first message on and then as messages arrive, and writing after what was read.
  *
- * Reading is a push consumer of our own that lives as long as this object. Its messages are numbered without gaps
- * (consumer sequence); the first gap, a missing heartbeat, an error status or a stream that is not the one it was at
- * the start ends the reading for good (`ended`); its user then attaches again and reads everything again.
+ * Reading asks the stream's leader for one message after the other (`jetstream-reader.ts`). It begins with what the
+ * stream held at the start. Then it looks for more whenever a writer says that there is something new (`streamEvent`),
+ * after an own write that came too late, and every `CHECK_MS` ms, which makes good what was not heard.
  *
- * Every `CHECK_MS` ms the stream's leader is asked for the stream's state. The reading ends when the stream was created
- * again (`created`), lost messages (last sequence below what was read), or holds messages that do not arrive; and
- * when no answer comes, which means that JetStream has no majority.
+ * Every `CHECK_MS` ms the stream's leader is also asked for the stream's state. The reading ends for good (`ended`) when
+ * the stream was created again (`created`), lost messages (last sequence below what was read), or holds messages that
+ * do not arrive; and when no answer comes, which means that JetStream has no majority. Its user then attaches again and
+ * reads everything again. A stream that was created again is noticed before the 5 s are over in which nodes only
+ * restore it (`map.ts`), so no change is missed that was made in it.
  *
  * Writing carries `Nats-Expected-Last-Sequence`: the stream takes a message only when its last sequence is exactly
  * that, which servers decide in the order of their log. (The check per subject, `Nats-Expected-Last-Subject-Sequence`,
@@ -42,12 +34,9 @@ import {
 export type StreamOptions = {
   bucket: string;
   replicas: number;
-  /** The subject to read on, for this reading alone. */
-  inbox: string;
+  /** Whether the stream is created and corrected; else it is used as it is. */
+  create: boolean;
 };
-
-/** A message: `key` is undefined when its subject is not one of ours. */
-export type LogMessage = { seq: number; key: string | undefined; data: Uint8Array };
 
 /**
  * How a write went: `taken` with its sequence; `behind` when the stream's last sequence was another, given where known;
@@ -63,8 +52,6 @@ export type LogEnd = { away: boolean; text: string };
 
 /** Bytes for the headers and the subject of a message. */
 const HEADER_ROOM = 4096;
-const HEARTBEAT_MS = 1000;
-const SILENCE_MS = 3500;
 const CHECK_MS = 2000;
 /** Rounds of checks after which messages that do not arrive end the reading. */
 const LATE_CHECKS = 2;
@@ -85,8 +72,12 @@ export class JetStreamLog {
   #subscription: Subscription | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
-  #heard = performance.now();
-  #consumerSeq = 0;
+  readonly #reader: StreamReader;
+  readonly #receive: (log: JetStreamLog, message: LogMessage) => void;
+  /** There may be more to read; and whether that is being done. */
+  #news = false;
+  #reading = false;
+  /** Everything up to this sequence was read. */
   #delivered = 0;
   #late = 0;
 
@@ -95,10 +86,13 @@ export class JetStreamLog {
     jsm: JetStreamManager,
     options: StreamOptions,
     stream: { created: string; last: number; empty: boolean; problem: string | undefined },
+    receive: (log: JetStreamLog, message: LogMessage) => void,
   ) {
     this.#connection = connection;
     this.#jsm = jsm;
     this.#options = options;
+    this.#reader = new StreamReader(jsm, options.bucket);
+    this.#receive = receive;
     this.created = stream.created;
     this.last = stream.last;
     this.empty = stream.empty;
@@ -112,8 +106,8 @@ export class JetStreamLog {
   }
 
   /**
-   * Create the stream if need be and read it from its start: `receive` gets every message in the order of the stream.
-   * Fails with `no-quorum` when JetStream does not answer or cannot keep the stream; the text says what to do.
+   * Read the stream from its start: `receive` gets every message in the order of the stream. Fails with
+   * `no-quorum` when JetStream does not answer or has no such stream; the text says what to do.
    */
   static async attach(
     connection: NatsConnection,
@@ -121,16 +115,12 @@ export class JetStreamLog {
     receive: (log: JetStreamLog, message: LogMessage) => void,
   ): Promise<JetStreamLog> {
     const jsm = await connection.jetstream({ timeout: ANSWER_LIMIT_MS }).jetstreamManager(false);
-    const { info, problem } = await ensureStream(jsm, options.bucket, options.replicas);
+    const look = options.create ? ensureStream : findStream;
+    const { info, problem } = await look(jsm, options.bucket, options.replicas);
     const { last_seq: last, messages } = info.state;
     const stream = { created: String(info.created), last, empty: messages === 0, problem };
-    const log = new JetStreamLog(connection, jsm, options, stream);
-    try {
-      await log.#read(receive);
-    } catch (error) {
-      log.close();
-      throw new SealpostError('no-quorum', explain(error, options.replicas), { cause: error });
-    }
+    const log = new JetStreamLog(connection, jsm, options, stream, receive);
+    log.#begin();
     return log;
   }
 
@@ -143,13 +133,21 @@ export class JetStreamLog {
     try {
       const subject = subjectOf(bucket, key);
       const reply = await this.#connection.request(subject, data, { headers: head, timeout: ANSWER_LIMIT_MS });
-      return readAnswer(reply.json());
+      const outcome = readAnswer(reply.json());
+      if (outcome.kind === 'taken') this.#announce();
+      else this.#look();
+      return outcome;
     } catch (error) {
       if (error instanceof NatsError && SURELY_NOT_SENT.has(error.code)) {
         return { kind: 'refused', text: explain(error, replicas) };
       }
       return { kind: 'unknown', text: explain(error, replicas) };
     }
+  }
+
+  /** Tell the other readers. One that does not hear it looks within CHECK_MS. */
+  #announce(): void {
+    if (!this.#connection.isClosed()) this.#connection.publish(streamEvent(this.#options.bucket));
   }
 
   /** Longest message that this connection carries to the stream, in bytes, without its headers. */
@@ -171,78 +169,69 @@ export class JetStreamLog {
   close(): void {
     this.#closed = true;
     clearInterval(this.#timer);
-    // The server removes the consumer when its subject has no subscriber any more.
     if (!this.#connection.isClosed()) this.#subscription?.unsubscribe();
   }
 
-  async #read(receive: (log: JetStreamLog, message: LogMessage) => void): Promise<void> {
-    const { inbox } = this.#options;
-    this.#subscription = this.#connection.subscribe(inbox, {
-      callback: (error, message) => {
-        if (this.#closed) return;
-        if (error !== null) this.#end({ away: false, text: `NATS refuses to deliver changes: ${error.message}` });
-        else this.#arrived(message, receive);
+  #begin(): void {
+    this.#subscription = this.#connection.subscribe(streamEvent(this.#options.bucket), {
+      callback: (error) => {
+        if (error === null) this.#look();
+        else this.#end({ away: false, text: `NATS does not let changes be heard: ${error.message}` });
       },
     });
-    await this.#jsm.consumers.add(streamName(this.#options.bucket), {
-      deliver_subject: inbox,
-      deliver_policy: DeliverPolicy.All,
-      ack_policy: AckPolicy.None,
-      max_deliver: 1,
-      flow_control: true,
-      idle_heartbeat: nanos(HEARTBEAT_MS),
-      mem_storage: true,
-      num_replicas: 1,
-    });
-    this.#heard = performance.now();
-    let checking: Promise<void> | undefined;
-    let checked = performance.now();
-    this.#timer = setInterval(() => {
-      const now = performance.now();
-      if (now - this.#heard > SILENCE_MS) this.#end({ away: false, text: 'NATS delivers no changes any more' });
-      else if (checking === undefined && now - checked >= CHECK_MS) {
-        checking = this.#check().finally(() => {
-          checking = undefined;
-          checked = performance.now();
-        });
-      }
-    }, HEARTBEAT_MS / 2);
+    let checking = false;
+    this.#timer = setInterval(async () => {
+      if (checking) return;
+      checking = true;
+      await this.#check();
+      checking = false;
+    }, CHECK_MS);
     void this.#connection.closed().then(() => {
       if (!this.#closed) this.#end({ away: true, text: 'the connection to NATS was lost' });
     });
+    void this.#readFirst();
   }
 
-  #arrived(message: Msg, receive: (log: JetStreamLog, message: LogMessage) => void): void {
-    this.#heard = performance.now();
-    // A message of the stream may have the headers of a status: its reply subject, which would acknowledge it, tells.
-    if (message.reply?.startsWith('$JS.ACK.') !== true) {
-      this.#status(message, message.headers?.code ?? 0);
-      return;
+  async #readFirst(): Promise<void> {
+    this.#reading = true;
+    try {
+      await this.#reader.read(1, this.last, (message) => this.#arrived(message));
+    } catch (error) {
+      this.#end({ away: true, text: explain(error, this.#options.replicas) });
     }
-    // $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>[.<token>]
-    const tokens = (message.reply ?? '').split('.');
-    const at = tokens.length === 9 ? 5 : 7;
-    const [seq, consumerSeq] = [Number(tokens[at]), Number(tokens[at + 1])];
-    if (consumerSeq !== this.#consumerSeq + 1) {
-      this.#end({ away: false, text: `changes were lost on the way: ${this.#consumerSeq + 1} missing` });
-      return;
-    }
-    this.#consumerSeq = consumerSeq;
-    this.#delivered = seq;
-    receive(this, { seq, key: keyOf(this.#options.bucket, message.subject), data: message.data });
+    this.#reading = false;
+    this.#look();
   }
 
-  #status(message: Msg, code: number): void {
-    if (code !== 100) {
-      this.#end({ away: false, text: `NATS ended the delivery of changes: ${message.headers?.description ?? code}` });
-      return;
-    }
-    if (message.reply !== undefined && message.reply !== '') message.respond();
-    const stalled = message.headers?.get('Nats-Consumer-Stalled') ?? '';
-    if (stalled !== '') this.#connection.publish(stalled);
-    const last = message.headers?.get('Nats-Last-Consumer') ?? '';
-    if (last !== '' && Number(last) !== this.#consumerSeq) {
-      this.#end({ away: false, text: `changes were lost on the way: ${this.#consumerSeq + 1} to ${last} missing` });
+  #arrived(message: LogMessage): boolean {
+    if (this.#closed) return false;
+    this.#delivered = message.seq;
+    this.#receive(this, message);
+    return true;
+  }
+
+  /** Read on, as far as there is something. */
+  #look(): void {
+    this.#news = true;
+    if (this.#reading || this.#closed) return;
+    void this.#readOn();
+  }
+
+  async #readOn(): Promise<void> {
+    this.#reading = true;
+    try {
+      while (this.#news && !this.#closed) {
+        this.#news = false;
+        for (;;) {
+          const message = await this.#reader.next(this.#delivered + 1);
+          if (message === undefined || !this.#arrived(message)) break;
+        }
+      }
+    } catch (error) {
+      this.#end({ away: true, text: explain(error, this.#options.replicas) });
+    } finally {
+      // In the same tick as the last look at the news: none can come in between and stay unnoticed.
+      this.#reading = false;
     }
   }
 
@@ -259,6 +248,7 @@ export class JetStreamLog {
         this.#late =
           state.messages > 0 && state.last_seq > this.#delivered && this.#delivered === before ? this.#late + 1 : 0;
         if (this.#late > LATE_CHECKS) this.#end({ away: false, text: 'changes in the stream do not arrive' });
+        else if (state.last_seq > this.#delivered) this.#look();
       }
     } catch (error) {
       if (this.#closed) return;

@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { inboxPrefix, isInbox } from '#cluster/bus/subjects.ts';
-import { BUS_USERS, permissionsOf } from '#services/console/cli/cluster/bus-permissions.ts';
-import { ACCESS, CONTRACTS, calls, hears, type Party } from '#services/topology.ts';
-import type { Contract } from '#shared/contract.ts';
+import { BUS_USERS, type BusUser, permissionsOf } from '#services/console/cli/cluster/bus-permissions.ts';
+import { calls, hears } from '#services/topology.ts';
 import { silentLogger } from '#shared/log.ts';
 
 const bus = new LocalBus('edge-1');
@@ -26,18 +25,19 @@ test('a service hears the events of the table and no others', () => {
   assert.throws(() => onStores('changed', () => undefined), /no event changed/);
 });
 
-test('permissions name subjects exactly: any node of an operation, the own inbox, flow control', () => {
+const strict = (user: BusUser) => permissionsOf(user, { upgrading: false });
+
+test('permissions name subjects exactly: any node of an operation, own streams, inboxes', () => {
+  const exact = /^sealpost\.v1\.[a-z-]+\.[a-z-]+\.\*$|^_INBOX_[a-z-]+(\.[a-z-]+)?\.>$/;
   for (const user of BUS_USERS) {
-    const { publish, subscribe } = permissionsOf(user);
-    const wide = [...publish, ...subscribe].filter(
-      (subject) => /[*>]/.test(subject) && !/^sealpost\.v1\.[a-z-]+\.[a-z-]+\.\*$|^_INBOX_[a-z-]+\.>$/.test(subject),
-    );
+    const { publish, subscribe } = strict(user);
+    const wide = [...publish, ...subscribe].filter((subject) => /[*>]/.test(subject) && !exact.test(subject));
     const buckets = ['sealpost-credentials', 'sealpost-claims'].filter(
       (bucket) => user === 'node' || user === (bucket === 'sealpost-claims' ? 'router' : 'credential-store'),
     );
     assert.deepEqual(
       wide,
-      buckets.flatMap((bucket) => [`$KV.${bucket}.*`, `$JS.FC.KV_${bucket}.>`]),
+      buckets.map((bucket) => `$KV.${bucket}.*`),
     );
     assert.deepEqual(
       subscribe.filter((subject) => subject.startsWith('_INBOX')),
@@ -46,17 +46,14 @@ test('permissions name subjects exactly: any node of an operation, the own inbox
   }
 });
 
-test('who answers may do so as long as a caller waits', () => {
-  for (const contract of Object.values(CONTRACTS) as Contract[]) {
-    if (!(contract.name in ACCESS)) continue;
-    const { responses } = permissionsOf(contract.name as Party);
-    for (const { timeout = 10_000 } of Object.values(contract.operations)) {
-      assert.ok(responses === undefined || responses > timeout);
-    }
-  }
-  assert.equal(permissionsOf('policy').responses, 40_000);
-  assert.equal(permissionsOf('router').responses, undefined);
-  assert.equal(permissionsOf('operator').responses, undefined);
+test('a service answers its callers, each where that one awaits this service', () => {
+  const answers = (user: BusUser): string[] => strict(user).publish.filter((subject) => subject.startsWith('_INBOX'));
+  assert.deepEqual(answers('policy'), [
+    ...['_INBOX_listener.policy.>', '_INBOX_operator.policy.>', '_INBOX_node.policy.>'],
+    ...['_INBOX_operator.member.>', '_INBOX_node.member.>'],
+  ]);
+  assert.deepEqual(answers('operator'), []);
+  assert.deepEqual(answers('streams'), []);
 });
 
 test('each user of NATS has an inbox of its own, whatever its name', () => {

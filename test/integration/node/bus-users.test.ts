@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { connect } from 'nats';
+import { connect, createInbox } from 'nats';
 import { client } from '#cluster/actor.ts';
 import { decodeReply, encodeEvent, encodeRequest } from '#cluster/bus/frame.ts';
 import { NatsBus } from '#cluster/bus/nats-bus.ts';
-import { eventSubject, inboxPrefix, operationSubject } from '#cluster/bus/subjects.ts';
+import { eventSubject, inboxPrefix, operationSubject, replyPrefix } from '#cluster/bus/subjects.ts';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { startNode } from '#services/node.ts';
@@ -148,7 +148,10 @@ test('a message that fits no contract is refused on every subject, logged, and h
       if (subject.endsWith('.router.queue-drain')) continue;
       for (const frame of [Buffer.from(text), encodeRequest({ fields: text, timeout: 1000 })]) {
         const before = node.lines().length;
-        const reply = decodeReply((await sender.request(subject, frame, { timeout: 5000 })).data);
+        const inbox = createInbox(replyPrefix(user, name));
+        const reply = decodeReply(
+          (await sender.request(subject, frame, { timeout: 5000, noMux: true, reply: inbox })).data,
+        );
         assert.equal(reply.ok === false && reply.code, 'malformed', subject);
         const said = node.lines().slice(before);
         const told = said.filter((l) => l.msg === 'malformed request refused').map((l) => l['operation']);

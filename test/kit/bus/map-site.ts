@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { connect, type MsgHdrs, type NatsConnection } from 'nats';
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
+import type { Logger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { Note } from '#test/suites/replicated-map.ts';
@@ -58,13 +59,14 @@ export class MapSite implements AsyncDisposable {
   }
 
   /** Nodes n0, n1 …, each on one of the servers, following a new stream. */
-  async nodes(size: number): Promise<NodeSet> {
+  async nodes(size: number, log?: Logger): Promise<NodeSet> {
     await using undo = new AsyncDisposableStack();
     const bucket = `notes${++this.#sets}`;
     const folder = (i: number): string => join(this.#folder, bucket, String(i));
     const nodes: NoteNode[] = [];
     for (let i = 0; i < size; i++) {
-      nodes.push(await this.node({ node: `n${i}`, folder: folder(i), bucket, servers: [this.server(i).url] }));
+      const options = { node: `n${i}`, folder: folder(i), bucket, servers: [this.server(i).url] };
+      nodes.push(await this.node({ ...options, ...(log !== undefined && { log }) }));
       undo.defer(async () => nodes[i]?.[Symbol.asyncDispose]());
     }
     await following(nodes);

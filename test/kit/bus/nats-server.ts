@@ -104,8 +104,8 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   return new NatsServer({ port: Number(port), args, folder: dir.path, program, resources });
 }
 
-/** Start a cluster of nats-servers with JetStream, each with the others as routes. */
-export async function startNatsCluster(size = 3): Promise<AsyncDisposable & { servers: NatsServer[] }> {
+/** Start a cluster of nats-servers with JetStream, each with the others as routes; `config`: more lines for all. */
+export async function startNatsCluster(size = 3, config = ''): Promise<AsyncDisposable & { servers: NatsServer[] }> {
   await using undo = new AsyncDisposableStack();
   const routes = await Promise.all(Array.from({ length: size }, () => freePort()));
   const urls = routes.map((port) => `nats://127.0.0.1:${port}`);
@@ -115,7 +115,8 @@ export async function startNatsCluster(size = 3): Promise<AsyncDisposable & { se
         jetStream: true,
         config: `server_name: n${i + 1}
           ${SERVER_PINGS}
-          cluster { name: test, listen: "127.0.0.1:${port}", routes: [${urls.filter((_, j) => j !== i).join(', ')}] }`,
+          cluster { name: test, listen: "127.0.0.1:${port}", routes: [${urls.filter((_, j) => j !== i).join(', ')}] }
+          ${config}`,
       }),
     ),
   );

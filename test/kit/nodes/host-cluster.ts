@@ -68,6 +68,8 @@ export class HostCluster implements AsyncDisposable {
   /** Start a nats-server and a node with every service on each host. */
   async start(): Promise<void> {
     await Promise.all(this.hosts.hosts.map((host) => this.startNats(host)));
+    const password = join(this.#folder, 'streams/bus-password');
+    await this.node(1).sealpost('cluster', 'streams', '--password', password);
     await Promise.all(this.nodes.map((node) => node.start()));
   }
 

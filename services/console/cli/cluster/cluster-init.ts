@@ -17,11 +17,12 @@ import { natsConfig, SERVER_PINGS } from './nats-config.ts';
  *   authority/         authority.pem, authority-key.pem   signs the certificates below; for this command alone
  *   nats/              nats.conf, users.conf, server.pem, server-key.pem, ca.pem
  *   nek/               nek.key                            for signers and credential-stores
- *   <service>/         bus-password, ca.pem               for the service; `operator` is for commands
+ *   <service>/         bus-password, ca.pem               for the service; `operator` is for commands, `streams` for
+ *                                                         `sealpost cluster streams` alone
  *   listener/          and certificate.pem, certificate-key.pem
  *   policy/            and users.yaml
  *
- * Where every host is a whole node, `node/` has all of what the services have, beside `operator/`.
+ * Where every host is a whole node, `node/` has all of what the services have, beside `operator/` and `streams/`.
  *
  * What is there stays, so that it can run before every start, and so that an administrator can put files of his own in
  * place. It writes again only what follows from the rest: nats.conf and users.conf, ca.pem, and certificates that
@@ -60,7 +61,7 @@ export async function initCluster(folder: string, hosts: ClusterHosts): Promise<
 
 async function fill(files: Files, { nats, listeners, processes }: ClusterHosts): Promise<void> {
   const whole = processes === 'nodes';
-  const users = BUS_USERS.filter((user) => (whole ? user === 'node' || user === 'operator' : user !== 'node'));
+  const users = BUS_USERS.filter((user) => (whole ? ['node', 'operator', 'streams'].includes(user) : user !== 'node'));
   const folderOf = (service: 'listener' | 'policy'): string => (whole ? 'node' : service);
   const authority = await files.pair('authority/authority.pem', 'authority/authority-key.pem', {
     make: () => createAuthority(AUTHORITY_NAME, VALID.authority),
@@ -81,7 +82,7 @@ async function fill(files: Files, { nats, listeners, processes }: ClusterHosts):
     await files.put(`${user}/ca.pem`, authority.certificate);
   }
   await files.put('nats/ca.pem', authority.certificate);
-  await files.put('nats/users.conf', natsConfig(passwords));
+  await files.put('nats/users.conf', natsConfig({ passwords, upgrading: false }));
   await files.put('nats/nats.conf', serverConfig(nats));
 }
 

@@ -1,4 +1,4 @@
-import { BUS_USERS, type BusUser, type Permissions, permissionsOf } from './bus-permissions.ts';
+import { BUS_USERS, type BusUser, permissionsOf } from './bus-permissions.ts';
 
 /** The users of the bus as nats-server (2.9 or newer) reads them in its configuration file. */
 
@@ -17,11 +17,29 @@ export function passwordVariable(user: BusUser): string {
   return `SEALPOST_BUS_${user.toUpperCase().replaceAll('-', '_')}`;
 }
 
-/** The block `authorization`: of the users in `passwords`; or of all, with passwords from the environment of nats-server. */
-export function natsConfig(passwords?: ReadonlyMap<BusUser, string>): string {
+const UPGRADING =
+  '\n# UPGRADING: services may also do what those of the version before need, which is too much for safety.';
+
+export type NatsUsers = {
+  /** Of the users that there shall be; undefined: of all, from the environment of nats-server. */
+  passwords: ReadonlyMap<BusUser, string> | undefined;
+  /** Whether processes of the version before are to work too. */
+  upgrading: boolean;
+};
+
+/** The block `authorization`. */
+export function natsConfig({ passwords, upgrading }: NatsUsers): string {
   const users = BUS_USERS.filter((user) => passwords?.has(user) ?? true).map((user) => {
     const password = passwords?.get(user);
-    return userBlock(user, password === undefined ? `$${passwordVariable(user)}` : quote(password));
+    const { publish, subscribe } = permissionsOf(user, { upgrading });
+    return `    {
+      user: ${quote(user)}
+      password: ${password === undefined ? `$${passwordVariable(user)}` : quote(password)}
+      permissions: {
+        publish: ${list(publish)}
+        subscribe: ${list(subscribe)}
+      }
+    }`;
   });
   const about =
     passwords === undefined
@@ -30,7 +48,7 @@ export function natsConfig(passwords?: ReadonlyMap<BusUser, string>): string {
   return `${HEADLINE}
 # Include it in the configuration of every server, and renew it with each new version of Sealpost: what a user may
 # do follows from it. Change no names: a user's inbox (_INBOX_<user>) has its name.
-${about}
+${about}${upgrading ? UPGRADING : ''}
 authorization {
   users: [
 ${users.join('\n')}
@@ -39,25 +57,9 @@ ${users.join('\n')}
 `;
 }
 
-function userBlock(user: BusUser, password: string): string {
-  const { publish, subscribe, responses } = permissionsOf(user);
-  return `    {
-      user: ${quote(user)}
-      password: ${password}
-      permissions: {
-        publish: ${list(publish)}
-        subscribe: ${list(subscribe)}${responsesLine(responses)}
-      }
-    }`;
-}
-
 function list(subjects: string[]): string {
   if (subjects.length === 0) return '[]';
   return `[\n${subjects.map((subject) => `          ${quote(subject)}`).join('\n')}\n        ]`;
-}
-
-function responsesLine(ms: Permissions['responses']): string {
-  return ms === undefined ? '' : `\n        allow_responses: { max: 1, expires: "${Math.ceil(ms / 1000)}s" }`;
 }
 
 const quote = (text: string): string => `"${text.replace(/[\\"]/g, '\\$&')}"`;

@@ -8,12 +8,13 @@ import { readPassword } from '../cluster/bus-password.ts';
 import { BUS_USERS, type BusUser, permissionsOf } from '../cluster/bus-permissions.ts';
 import { initCluster } from '../cluster/cluster-init.ts';
 import { drainNode } from '../cluster/drain-node.ts';
+import { makeStreams } from '../cluster/make-streams.ts';
 import { HEADLINE, natsConfig } from '../cluster/nats-config.ts';
 import { clusterStatus } from '../cluster/report.ts';
 import { print, withCommon } from '../context.ts';
 import { usageError } from '../exit.ts';
 
-type Options = { out?: string; passwords?: string; json?: boolean };
+type Options = { out?: string; passwords?: string; upgrading?: boolean; json?: boolean };
 
 export function register(program: Command): void {
   const cluster = program.command('cluster').description('what the nodes of a cluster share');
@@ -35,13 +36,20 @@ export function register(program: Command): void {
     .description('the users of the bus and what each may do, for the configuration of nats-server')
     .option('--out <file>', 'write it there; a file that this command made is replaced')
     .option('--passwords <folder>', 'a file with the password of each user, made where it is missing; needs --out')
+    .option('--upgrading', 'permit also what processes of the version before need; once they are gone, run it without')
     .option('--json', 'print JSON for programs')
     .addHelpText(
       'after',
-      '\nThere is a user for each service, "node" for processes that run all of them, and "operator" for commands;' +
-        '\nbus.user in sealpost.yaml names one. Without --passwords, nats-server takes them from its environment.',
+      '\nThere is a user for each service, "node" for processes that run all of them, "operator" for commands, and' +
+        '\n"streams" for "cluster streams"; bus.user in sealpost.yaml names one. Without --passwords, nats-server takes them from its environment.',
     )
     .action(printUsers);
+  withCommon(cluster.command('streams'))
+    .description('create or correct the JetStream streams of keys and claims, where NATS has users')
+    .option('--password <file>', 'the password of the user "streams" of NATS (default: the login of the configuration)')
+    .option('--timeout <duration>', 'how long to wait for a majority of the NATS servers', '60s')
+    .addHelpText('after', '\nServices may not do this. Run it once NATS is up, and again when NATS lost all its data.')
+    .action(makeStreams);
   cluster
     .command('init')
     .description('make the secrets of a cluster: a folder for each service, one for NATS, one for the authority')
@@ -69,20 +77,20 @@ async function init(folder: string, options: InitOptions): Promise<void> {
 }
 
 async function printUsers(options: Options): Promise<void> {
-  const { out, passwords: folder } = options;
+  const { out, passwords: folder, upgrading = false } = options;
   if (folder !== undefined && out === undefined) {
     throw usageError('passwords are not printed: name the file to write with --out');
   }
-  const users = BUS_USERS.map((user) => ({ user, ...permissionsOf(user) }));
+  const users = BUS_USERS.map((user) => ({ user, ...permissionsOf(user, { upgrading }) }));
   if (out === undefined) {
     if (options.json) print(options, { users }, () => '');
-    else stdout.write(natsConfig());
+    else stdout.write(natsConfig({ passwords: undefined, upgrading }));
     return;
   }
   await requireOurs(out);
   const passwords = folder === undefined ? undefined : await readPasswords(folder);
   // In place where there is one, so that it stays readable for nats-server; a new one is for its owner alone.
-  await writeFile(out, natsConfig(passwords), { mode: 0o600, flush: true });
+  await writeFile(out, natsConfig({ passwords, upgrading }), { mode: 0o600, flush: true });
   const warning = await modeWarning(out);
   if (folder !== undefined && warning !== undefined) console.error(`warning: ${warning}`);
   print(options, { file: out, ...(folder !== undefined && { passwords: folder }), users }, () =>

@@ -99,10 +99,8 @@ describe('replicated maps over three NATS servers', { ...nats, concurrency: 4 },
 
   test('a stream deleted under the nodes is created again, a stream that was changed is repaired', async () => {
     const { log, lines } = logLines();
-    await using cluster = await site.nodes(2);
-    await using third = await site.node({ bucket: cluster.bucket, node: 'third', folder: cluster.folder(2), log });
-    const nodes = [...cluster.nodes, third];
-    await following(nodes);
+    await using cluster = await site.nodes(3, log);
+    const { nodes } = cluster;
     for (const key of ['a', 'b', 'c']) await nodes[0]?.map.update(key, text(key));
     await alike(nodes);
     const before = nodes.map(shown);
@@ -117,9 +115,9 @@ describe('replicated maps over three NATS servers', { ...nats, concurrency: 4 },
     await site.inject(cluster, 'c', JSON.stringify({ ...older, key: 'a', version: 7 }));
     await site.inject(cluster, 'd.e', '{}');
     await site.inject(cluster, 'd', '');
-    await waitFor(() => lines().filter(({ msg }) => /is not a record/.test(msg)).length >= 5, {
-      ...{ what: 'five log lines', timeout: 20_000 },
-    });
+    // The first node that reads one may cover it again before the others have read it.
+    const strange = (): unknown[] => lines().flatMap(({ msg, seq }) => (/is not a record/.test(msg) ? [seq] : []));
+    await waitFor(() => new Set(strange()).size === 5, { what: 'five strange messages in the log', timeout: 20_000 });
     await using fresh = await site.node({ bucket: cluster.bucket, node: 'fresh', folder: cluster.folder(3) });
     await following([fresh]);
     await alike([...nodes, fresh]);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { connect, type NatsConnection } from 'nats';
-import { eventSubject, inboxPrefix, operationSubject } from '#cluster/bus/subjects.ts';
+import { eventSubject, inboxPrefix, operationSubject, replyPrefix } from '#cluster/bus/subjects.ts';
 import { BUS_USERS, type BusUser } from '#services/console/cli/cluster/bus-permissions.ts';
 import { CONTRACTS } from '#services/topology.ts';
 import type { Contract } from '#shared/contract.ts';
@@ -60,32 +60,54 @@ const HEARS: Record<string, string[]> = {
   listener: ['router.present', 'member.heartbeat'],
   node: events,
 };
-/** Whose requests it answers in their inboxes: only the users that read a stream. */
+/** Whose requests it answers; each also answers those that ask every process, `operator` and `node`. */
 const ANSWERS: Record<string, BusUser[]> = {
   'credential-store': ['credential-store', 'signer', 'operator', 'node'],
-  router: ['listener', 'router', 'operator', 'node'],
-  node: ['credential-store', 'signer', 'router', 'listener', 'operator', 'node'],
+  signer: ['credential-store', 'router', 'operator', 'node'],
+  policy: ['listener', 'operator', 'node'],
+  router: ['router', 'listener', 'operator', 'node'],
+  listener: ['operator', 'node'],
 };
-const STREAM = 'KV_sealpost-credentials';
+const BUCKETS = ['sealpost-credentials', 'sealpost-claims'];
+const changes = (bucket: string): string => `sealpost.v1.stream.event.${bucket}`;
+const asked = (bucket: string, ...what: string[]): string[] => what.map((name) => `$JS.API.${name}.KV_${bucket}`);
 const streamSubjects = (bucket: string): string[] => [
   `$KV.${bucket}.example=2Ecom`,
-  ...['STREAM.INFO', 'STREAM.CREATE', 'STREAM.UPDATE', 'CONSUMER.CREATE'].map((what) => `$JS.API.${what}.KV_${bucket}`),
-  `$JS.FC.KV_${bucket}.consumer.1`,
+  ...asked(bucket, 'STREAM.INFO', 'STREAM.MSG.GET'),
+  changes(bucket),
 ];
 const [KEYS, CLAIMS] = [streamSubjects('sealpost-credentials'), streamSubjects('sealpost-claims')];
-/** Who reads and writes which stream. */
-const STREAMS: Record<string, string[]> = { 'credential-store': KEYS, router: CLAIMS, node: [...KEYS, ...CLAIMS] };
+/** Who reads and writes which stream, and who makes them. */
+const STREAMS: Record<string, string[]> = {
+  'credential-store': KEYS,
+  router: CLAIMS,
+  node: [...KEYS, ...CLAIMS],
+  streams: BUCKETS.flatMap((bucket) => asked(bucket, 'STREAM.INFO', 'STREAM.CREATE', 'STREAM.UPDATE')),
+};
+const HEARD_STREAMS: Record<string, string[]> = {
+  'credential-store': [changes('sealpost-credentials')],
+  router: [changes('sealpost-claims')],
+  node: BUCKETS.map(changes),
+};
 /** Nobody needs them. */
 const NEVER = [
   ...['$KV.other.key', '$KV.sealpost-credentials.a.b', '$JS.API.INFO', '$JS.API.STREAM.LIST', '$JS.API.STREAM.NAMES'],
-  ...['DELETE', 'PURGE', 'SNAPSHOT', 'RESTORE', 'MSG.GET', 'MSG.DELETE', 'LEADER.STEPDOWN', 'PEER.REMOVE'].map(
-    (what) => `$JS.API.STREAM.${what}.${STREAM}`,
-  ),
-  ...[`$JS.API.DIRECT.GET.${STREAM}`, '$JS.API.STREAM.CREATE.OTHER', '$JS.API.CONSUMER.CREATE.OTHER'],
-  ...[`$JS.API.CONSUMER.DURABLE.CREATE.${STREAM}.x`, `$JS.API.CONSUMER.DELETE.${STREAM}.x`],
-  ...['INFO', 'MSG.NEXT'].map((what) => `$JS.API.CONSUMER.${what}.${STREAM}.x`),
-  ...['LIST', 'NAMES'].map((what) => `$JS.API.CONSUMER.${what}.${STREAM}`),
-  ...[`$JS.ACK.${STREAM}.x.1.1.1.1.1`, '$JS.API.SERVER.REMOVE', '$JS.API.ACCOUNT.PURGE.x', '$SYS.REQ.SERVER.PING'],
+  ...BUCKETS.flatMap((bucket) => [
+    ...['DELETE', 'PURGE', 'SNAPSHOT', 'RESTORE', 'MSG.DELETE', 'LEADER.STEPDOWN', 'PEER.REMOVE'].map(
+      (what) => `$JS.API.STREAM.${what}.KV_${bucket}`,
+    ),
+    ...asked(bucket, 'DIRECT.GET', 'CONSUMER.CREATE', 'CONSUMER.LIST', 'CONSUMER.NAMES'),
+    ...[`$JS.API.DIRECT.GET.KV_${bucket}.$KV.${bucket}.a`, `$JS.API.CONSUMER.CREATE.KV_${bucket}.x.y`],
+    ...['DURABLE.CREATE', 'DELETE', 'INFO', 'MSG.NEXT'].map((what) => `$JS.API.CONSUMER.${what}.KV_${bucket}.x`),
+    ...[`$JS.FC.KV_${bucket}.x.1`, `$JS.ACK.KV_${bucket}.x.1.1.1.1.1`, `$KV.${bucket}`],
+  ]),
+  ...[
+    '$JS.API.STREAM.CREATE.OTHER',
+    '$JS.API.CONSUMER.CREATE.OTHER',
+    '$JS.API.SERVER.REMOVE',
+    '$JS.API.ACCOUNT.PURGE.x',
+    '$SYS.REQ.SERVER.PING',
+  ],
   ...[
     'sealpost.v1.router.transfer-open.a.b',
     'sealpost.v2.signer.message-sign',
@@ -95,7 +117,19 @@ const NEVER = [
     'other.subject',
   ],
 ];
-const WILD = ['>', '*.>', 'sealpost.>', 'sealpost.v1.*.event.*', '_INBOX.>', '_INBOX_*.>', '$KV.>', '$JS.>'];
+const WILD = [
+  'sealpost.v1.policy.*',
+  'sealpost.v1.policy.>',
+  'sealpost.*.policy.user-authenticate',
+  '>',
+  '*.>',
+  'sealpost.>',
+  'sealpost.v1.*.event.*',
+  '_INBOX.>',
+  '_INBOX_*.>',
+  '$KV.>',
+  '$JS.>',
+];
 
 /** Both subjects of an operation, or the one of an event. */
 function subjectsOf(name: string, kind: 'operation' | 'event'): string[] {
@@ -113,8 +147,26 @@ const own = (user: BusUser, names: string[]): string[] => {
   return names.filter((name) => served.includes(name.split('.')[0] ?? ''));
 };
 
-const INBOXES = ['_INBOX.x.1', ...[...BUS_USERS, 'admin'].map((user) => `${inboxPrefix(user)}.x.1`)];
-const SUBJECTS = [...inOperations(operations), ...inEvents(events), ...INBOXES, ...KEYS, ...CLAIMS, ...NEVER];
+const reply = (user: string, service: string): string => `${replyPrefix(user, service)}.x.1`;
+const INBOXES = [...BUS_USERS, 'admin'].flatMap((user) => [
+  `${inboxPrefix(user)}.x.1`,
+  ...[...services, 'member', 'other'].map((service) => reply(user, service)),
+]);
+const SUBJECTS = [
+  ...new Set([
+    ...[...inOperations(operations), ...inEvents(events), '_INBOX.x.1', ...INBOXES],
+    ...[...Object.values(STREAMS).flat(), ...NEVER],
+  ]),
+];
+/** Where a user may answer. */
+function answers(user: BusUser): string[] {
+  const served = user === 'node' ? services : services.filter((service) => service === user);
+  if (served.length === 0) return [];
+  return [
+    ...served.flatMap((service) => (ANSWERS[service] ?? []).map((caller) => reply(caller, service))),
+    ...['operator', 'node'].map((caller) => reply(caller, 'member')),
+  ];
+}
 
 describe('permissions of the users of the bus', needs('nats-server'), () => {
   let guarded: GuardedServer;
@@ -148,7 +200,7 @@ describe('permissions of the users of the bus', needs('nats-server'), () => {
         ...inOperations(CALLS[user] ?? []),
         ...inEvents(own(user, events)),
         ...(STREAMS[user] ?? []),
-        ...(ANSWERS[user] ?? []).map((caller) => `${inboxPrefix(caller)}.x.1`),
+        ...answers(user),
       ];
       assert.deepEqual(arrived.toSorted(), expected.toSorted());
     });
@@ -172,7 +224,8 @@ describe('permissions of the users of the bus', needs('nats-server'), () => {
       const expected = [
         ...inOperations(own(user, operations)),
         ...inEvents(HEARS[user] ?? []),
-        `${inboxPrefix(user)}.x.1`,
+        ...(HEARD_STREAMS[user] ?? []),
+        ...INBOXES.filter((subject) => subject.startsWith(`${inboxPrefix(user)}.`)),
       ];
       assert.deepEqual(heard.toSorted(), expected.toSorted());
       const wanted = SUBJECTS.length + WILD.length - expected.length;
@@ -181,26 +234,31 @@ describe('permissions of the users of the bus', needs('nats-server'), () => {
     });
   }
 
-  test('who serves answers each request once, and writes to no inbox unasked', async () => {
-    await using stack = new AsyncDisposableStack();
-    const close = (connection: NatsConnection) => stack.adopt(connection, (c) => c.close());
-    const policy = close(await join(guarded.login('policy')));
-    const listener = close(await join(guarded.login('listener')));
-    const subject = operationSubject({ service: 'policy', version: 1, operation: 'client-check' });
-    const replies: string[] = [];
-    const inbox = `${inboxPrefix('listener')}.y`;
-    listener.subscribe(inbox, { callback: (_, message) => replies.push(message.string()) });
-    await listener.flush();
-    policy.publish(inbox, 'unasked');
-    policy.subscribe(subject, {
-      callback: (_, message) => ['first', 'second'].forEach((text) => void message.respond(text)),
-    });
-    await policy.flush();
-    listener.publish(subject, '', { reply: inbox });
-    await waitFor(() => replies.length > 0, { what: 'the answer' });
-    await policy.flush();
-    await listener.flush();
-    assert.deepEqual(replies, ['first']);
+  test('who hears its own words cannot choose a reply subject to publish on', async () => {
+    // All that NATS delivers with a reply subject would be a permission to publish there, with allow_responses.
+    const subject = eventSubject('member', 1, 'heartbeat');
+    const target = operationSubject({ service: 'signer', version: 1, operation: 'message-sign' });
+    for (const user of BUS_USERS.filter((name) => name !== 'node' && name !== 'router')) {
+      const forged: string[] = [];
+      const all = admin.subscribe(target, { callback: () => forged.push(user) });
+      await admin.flush();
+      const connection = await join(guarded.login(user));
+      let heard = false;
+      connection.subscribe(subject, {
+        callback: (error, message) => {
+          heard = error === null;
+          if (heard) message.respond('forged');
+        },
+      });
+      connection.publish(subject, '', { reply: target });
+      await connection.flush();
+      await connection.flush();
+      await admin.flush();
+      await connection.close();
+      all.unsubscribe();
+      assert.equal(heard, services.includes(user), user);
+      assert.deepEqual(forged, []);
+    }
   });
 
   test('a stranger gets nowhere', async () => {

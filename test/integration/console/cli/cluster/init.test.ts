@@ -81,6 +81,9 @@ test('passwords go to files that their owner alone can read, never to the termin
   assert.deepEqual(users.find(({ user }) => user === 'policy')?.publish, [
     'sealpost.v1.policy.event.counts',
     'sealpost.v1.member.event.heartbeat',
+    ...['listener.policy', 'operator.policy', 'node.policy', 'operator.member', 'node.member'].map(
+      (inbox) => `_INBOX_${inbox}.>`,
+    ),
   ]);
 });
 

@@ -52,6 +52,8 @@ describe('sealpost cluster init', () => {
       'router/ca.pem',
       'signer/bus-password',
       'signer/ca.pem',
+      'streams/bus-password',
+      'streams/ca.pem',
     ]);
     assert.deepEqual(written.toSorted(), files(dir.path));
     for (const file of files(dir.path)) {
@@ -60,7 +62,7 @@ describe('sealpost cluster init', () => {
     }
     const before = contents(dir.path);
     const passwords = [...before].filter(([name]) => name.endsWith('bus-password')).map(([, text]) => text);
-    assert.equal(new Set(passwords).size, 6, 'no two users have one password');
+    assert.equal(new Set(passwords).size, 7, 'no two users have one password');
     assert.deepEqual(await initCluster(dir.path, HOSTS), []);
     assert.deepEqual(contents(dir.path), before);
   });
@@ -111,9 +113,10 @@ describe('sealpost cluster init', () => {
   test('for whole nodes: the example for several hosts is whole with node/ and nek/ beside it', async () => {
     await using dir = await tempDir('init');
     await initCluster(dir.path, { ...HOSTS, processes: 'nodes' });
-    const folders = ['authority', 'nats', 'nek', 'node', 'operator'];
+    const folders = ['authority', 'nats', 'nek', 'node', 'operator', 'streams'];
     assert.deepEqual(globSync('*', { cwd: dir.path }).toSorted(), folders);
-    for (const folder of ['authority', 'nats', 'operator']) await rm(join(dir.path, folder), { recursive: true });
+    for (const folder of ['authority', 'nats', 'operator', 'streams'])
+      await rm(join(dir.path, folder), { recursive: true });
     const file = join(dir.path, 'sealpost.yaml');
     await copyFile(resolve(import.meta.dirname, '../../../../../cluster/hosts/sealpost.yaml'), file);
     process.env['HOSTNAME'] = 'edge-1';
