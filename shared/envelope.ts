@@ -49,6 +49,8 @@ export const Outcome = z.object({
   /** Host name and address of the peer, or the transport (`maildir`, `capture`). */
   host: z.string().optional(),
   reply: Reply,
+  /** The message was converted from 8 bit to 7 bit, because the peer does not offer 8BITMIME. */
+  converted: z.boolean().optional(),
   /** TLS of the connection that carried it; absent: clear text or no connection. */
   tls: z.object({ protocol: z.string(), cipher: z.string() }).optional(),
 });

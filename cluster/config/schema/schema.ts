@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { domainEntry, zone } from './domains.ts';
 import { ratesSection } from './rates.ts';
-import { explainVia, parseVia } from './route.ts';
+import { routeEntry } from './routes.ts';
 import {
   certificate,
   domain,
@@ -20,8 +20,8 @@ import {
 
 /**
  * The one schema of sealpost.yaml: type, default and explanation of every option. Keys are written as in the file;
- * `domains.ts` has the entries of domains and zones, `rates.ts` the limits. Unknown keys are errors. `.describe()` texts
- * are what `sealpost config schema` prints, and become docs/configuration.md (`npm run docs`).
+ * `domains.ts` has the entries of domains and zones, `routes.ts` those of routes, `rates.ts` the limits. Unknown keys are
+ * errors. `.describe()` texts are what `sealpost config schema` prints, and become docs/configuration.md (`npm run docs`).
  *
  * Combinations that make no sense are checked in `../rules`, after every single value has passed.
  */
@@ -136,34 +136,6 @@ const relay = z
   })
   .prefault({});
 
-const route = z.strictObject({
-  to: domainOrAny.describe('recipient domain with everything below it, or *'),
-  via: z
-    .string()
-    .refine((via) => parseVia(via) !== undefined, { error: (i) => explainVia(String(i.input)) })
-    .describe(
-      'mx | smtp[s]://[user@]host[:port] | lmtp://host[:port] | maildir:<folder> | capture | discard; ' +
-        'smtps is TLS from the first byte, by default at port 465',
-    ),
-  password: secret
-    .optional()
-    .describe(
-      'password for user@ in smtp:// and smtps://: the text, { file: … } or { env: … }; it goes to a verified certificate only',
-    ),
-  tls: z
-    .enum(['opportunistic', 'required', 'verified', 'off'])
-    .default('opportunistic')
-    .describe(
-      'TLS at the next hop: where it is offered, always, always and with a valid certificate for the name of the host, or never',
-    ),
-  ca: z
-    .string()
-    .optional()
-    .describe(
-      'PEM file: the authorities, or the certificate itself, that a certificate is checked against instead of the public ones',
-    ),
-});
-
 const queue = z
   .strictObject({
     copies: z
@@ -242,7 +214,7 @@ export const ConfigSchema = z.strictObject({
     })
     .prefault({}),
   routes: z
-    .array(route)
+    .array(routeEntry)
     .prefault([{ to: '*', via: 'mx' }])
     .describe('next hops: the most specific domain wins; without a match, by MX'),
   queue,

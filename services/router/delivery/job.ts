@@ -19,7 +19,7 @@ export type Job = {
   recipients: JobRecipient[];
   /** Bytes of the message without signatures. */
   size: number;
-  /** The body has octets above 127: the peer must offer 8BITMIME (RFC 6152 §3). */
+  /** The body has octets above 127: the peer must offer 8BITMIME (RFC 6152 §3), or the message is converted. */
   eightBitBody: boolean;
   /** The header or an address is not ASCII: the peer must offer SMTPUTF8 (RFC 6531 §3.5). */
   smtpUtf8: boolean;
@@ -41,6 +41,13 @@ export type OpenedMessage = {
   ok: true;
   size: number;
   read: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+  /**
+   * The same message in 7 bit, for a peer without 8BITMIME; or, as a text, why it is not converted. Without it, no
+   * message is.
+   */
+  sevenBit?: () => Promise<Opened | string>;
+  /** It was converted. */
+  converted?: true;
 };
 
 /** The message, or why it cannot be sent now. */
@@ -98,6 +105,11 @@ export type NextHop = {
   tls: TlsDemand;
   /** PEM file of the authorities for certificates that are verified; undefined: the public ones. */
   ca?: string | undefined;
+  /**
+   * Whether 8-bit mail is converted to 7 bit where the peer does not offer 8BITMIME: always; unless a signature of others
+   * would break; or never, which is the default.
+   */
+  conversion?: 'always' | 'unsigned' | 'never';
   /** Key of the limit in `rates.destinations` that mail for this recipient domain keeps to (pacing/pacer.ts). */
   limit?: string | undefined;
 };

@@ -4,6 +4,8 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
 import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '../delivery/job.ts';
+import { convertToSevenBit } from '../delivery/seven-bit/conversion.ts';
+import { NotConvertible } from '../delivery/seven-bit/not-convertible.ts';
 import type { Bodies } from '../store/bodies.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import type { Message } from '../store/message.ts';
@@ -147,11 +149,43 @@ export class Attempt implements Job {
       const { body } = this.#message;
       const unguarded = body !== undefined && this.#slot.copy === undefined;
       const read = unguarded ? () => [head, body] : () => this.#read(head);
-      return { ok: true, size: head.length + record.facts.size, read };
+      return { ok: true, size: head.length + record.facts.size, read, sevenBit: () => this.#sevenBit() };
     } catch (error) {
-      this.#noteDamage(error);
-      return notNow(reply(451, '4.3.0', `the queue cannot read this message: ${errorText(error)}`));
+      return this.#unreadable(error);
     }
+  }
+
+  /**
+   * The message in 7 bit, signed anew: a signature covers what is sent. Where it may be converted, a mail of ours to one of
+   * our domains arrives with a valid signature; those of others are the business of `conversion`.
+   */
+  async #sevenBit(): Promise<Opened | string> {
+    const { record } = this.#message;
+    const { conversion = 'never' } = this.#hop;
+    if (conversion === 'never') return 'its route does not say 8bit: convert';
+    try {
+      const source = (): AsyncGenerator<Uint8Array> => this.#read(Buffer.from(record.prepend));
+      const { header, bodyHash, size, body } = await convertToSevenBit(source, conversion === 'always');
+      let head = header;
+      if (record.originating) {
+        const signed = await this.#deps.signing.sign(this.#message, header, bodyHash);
+        if (!signed.ok) return signed;
+        this.#signatures = signed.keys;
+        head = Buffer.concat([Buffer.from(signed.header), header]);
+      }
+      const read = async function* (): AsyncGenerator<Uint8Array> {
+        yield head;
+        yield* body();
+      };
+      return { ok: true, converted: true, size: size + head.length - header.length, read };
+    } catch (error) {
+      return error instanceof NotConvertible ? error.message : this.#unreadable(error);
+    }
+  }
+
+  #unreadable(error: unknown): Opened {
+    this.#noteDamage(error);
+    return notNow(reply(451, '4.3.0', `the queue cannot read this message: ${errorText(error)}`));
   }
 
   async finish(results: RecipientResult[]): Promise<void> {

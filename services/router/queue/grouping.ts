@@ -18,7 +18,7 @@ export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[
   for (const [index, r] of message.recipients.entries()) {
     if (r.busy || dueAt(r.status) > soon) continue;
     const hop = routing.nextHop(r.recipient.address);
-    const key = hop === undefined ? '' : `${hop.key} ${hop.limit ?? ''}`;
+    const key = hop === undefined ? '' : `${hop.key} ${hop.conversion ?? ''} ${hop.limit ?? ''}`;
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { hop, indexes: [index] });
     else group.indexes.push(index);

@@ -38,6 +38,7 @@ export class Routing {
       hop = nextHopOf(routeFor(config.routes, domain), name, config);
       const limit = limitFor(config.rates.destinations, name)?.key;
       if (hop !== undefined && limit !== undefined) hop = { ...hop, limit };
+      if (hop !== undefined) hop = { ...hop, conversion: conversionFor(routeFor(config.routes, domain), name, config) };
       this.#answers.set(domain, hop);
     }
     return hop;
@@ -51,6 +52,23 @@ const BY_MX: RouteConfig = { to: '*', via: 'mx', tls: 'opportunistic' };
 export function routeFor(routes: readonly RouteConfig[], domain: string): RouteConfig {
   const routeTo = (to: string): RouteConfig | undefined => routes.find((route) => route.to === to);
   return nearest(normalizeDomain(domain), routeTo) ?? routeTo('*') ?? BY_MX;
+}
+
+/**
+ * Whether 8-bit mail to a domain (normalized) is converted where the next hop does not offer 8BITMIME. To a domain of ours
+ * always: its signatures were there for us to check, and the mail was accepted. On a route to the host of a named domain
+ * too, but there somebody else may check a signature.
+ */
+function conversionFor(route: RouteConfig, domain: string, config: Config): NextHop['conversion'] {
+  if (route['8bit'] === 'refuse') return 'never';
+  const named = new Set(config.relay.allow.domains);
+  const isOurs =
+    config.domains.some(({ local, name }) => local && name === domain) ||
+    nearest(domain, (name) => named.has(name) || undefined) === true;
+  if (isOurs) return 'always';
+  const kind = parseVia(route.via)?.kind;
+  const toHost = route.to !== '*' && (kind === 'smtp' || kind === 'lmtp');
+  return route['8bit'] === 'convert' || toHost ? 'unsigned' : 'never';
 }
 
 function nextHopOf(route: RouteConfig, domain: string, config: Config): NextHop | undefined {

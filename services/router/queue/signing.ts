@@ -35,13 +35,16 @@ export class Signing {
     return this.#unsigned.all();
   }
 
-  /** The signatures of a message whose header block will be `header`, or why it cannot be sent now, or ever. */
-  async sign(message: Message, header: Uint8Array): Promise<SigningResult> {
+  /**
+   * The signatures of a message whose header block will be `header`, or why it cannot be sent now, or ever. `bodyHash`: of
+   * the body as it will be sent.
+   */
+  async sign(message: Message, header: Uint8Array, bodyHash = message.record.facts.bodyHash): Promise<SigningResult> {
     const { record, id } = message;
     if (Date.now() < this.#awayUntil) return waiting('the signer does not answer');
     try {
       const answer = await this.#signer['message-sign'](
-        { queueId: id, bodyHash: record.facts.bodyHash, reversePath: record.reversePath },
+        { queueId: id, bodyHash, reversePath: record.reversePath },
         { bytes: header, trace: record.trace },
       );
       switch (answer.outcome) {

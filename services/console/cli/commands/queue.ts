@@ -123,14 +123,20 @@ function outcomeText({
   host,
   reply,
   tls,
+  converted,
 }: {
   host?: string | undefined;
   reply: Parameters<typeof formatReply>[0];
   tls?: { protocol: string } | undefined;
+  converted?: boolean | undefined;
 }): string {
   // Our own words about a connection name its other end already.
   const named = host === undefined || reply.text.includes(host) ? [] : [host];
-  const by = [...named, ...(tls === undefined ? [] : [tls.protocol])].join(', ');
+  const by = [
+    ...named,
+    ...(tls === undefined ? [] : [tls.protocol]),
+    ...(converted === true ? ['converted to 7 bit'] : []),
+  ].join(', ');
   return by === '' ? formatReply(reply) : `${formatReply(reply)} (${by})`;
 }
 

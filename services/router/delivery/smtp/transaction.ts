@@ -6,6 +6,7 @@ import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../job.t
 import { isSendable, mailCommand, rcptCommand } from './commands.ts';
 import type { Timeouts } from './connection.ts';
 import { DotStuffer } from './dot-stuffing.ts';
+import { fitForPeer } from './eight-bit.ts';
 import { ConnectionEnded } from './errors.ts';
 import type { PeerSession } from './session.ts';
 import { decisiveReply, isAboutSession, isAccepted, isOneTooMany, isWelcome, type Verdict } from './verdict.ts';
@@ -36,7 +37,7 @@ export class Transaction {
   readonly #session: PeerSession;
   readonly #job: Job;
   readonly #recipients: readonly JobRecipient[];
-  readonly #message: OpenedMessage;
+  #message: OpenedMessage;
   readonly #options: TransactionOptions;
   readonly #verdicts: Verdict[] = [];
   readonly #results: RecipientResult[] = [];
@@ -73,8 +74,11 @@ export class Transaction {
    * this rejects with `StaleChannel`.
    */
   async run(reset: boolean, reused: boolean): Promise<RecipientResult[]> {
+    const fit = await fitForPeer(this.#session, this.#job, this.#message);
+    if (!fit.ok) return this.#all(fit.state, fit.reply, fit.local);
+    this.#message = fit;
     const refusal = this.#unfit();
-    if (refusal !== undefined) return this.#allFailed(refusal);
+    if (refusal !== undefined) return this.#all('failed', refusal);
     for (const recipient of this.#recipients) {
       if (isSendable(recipient.recipient.address)) {
         this.#verdicts.push({ recipient, rcpt: undefined, final: undefined });
@@ -98,8 +102,8 @@ export class Transaction {
     return isAccepted(this.#mail) && this.#verdicts.every(({ rcpt }) => rcpt !== undefined && !isAccepted(rcpt));
   }
 
-  #allFailed(refusal: Reply): RecipientResult[] {
-    for (const recipient of this.#recipients) this.#settle(recipient, 'failed', refusal);
+  #all(state: RecipientResult['state'], said: Reply, local = false): RecipientResult[] {
+    for (const recipient of this.#recipients) this.#settle(recipient, state, said, local);
     return this.#results;
   }
 
@@ -110,10 +114,6 @@ export class Transaction {
     if (peer.size.limit > 0 && size > peer.size.limit) {
       const text = `the message has ${size} bytes, ${connection.peer} takes at most ${peer.size.limit}`;
       return reply(552, '5.3.4', text);
-    }
-    // Conversion to 7 bit would break signatures; what RFC 6152 §3 leaves is to return the message.
-    if (this.#job.eightBitBody && !peer.eightBitMime) {
-      return reply(554, '5.6.3', `the message has 8-bit content, and ${connection.peer} does not offer 8BITMIME`);
     }
     if (this.#job.smtpUtf8 && !peer.smtpUtf8) {
       return reply(553, '5.6.7', `the message needs SMTPUTF8, and ${connection.peer} does not offer it`);
@@ -274,7 +274,8 @@ export class Transaction {
 
   #settle(recipient: JobRecipient, state: RecipientResult['state'], said: Reply, local = false): void {
     const { connection, peer, protocol } = this.#session;
-    const outcome = { at: Date.now(), host: connection.peer, reply: said };
+    const { converted } = this.#message;
+    const outcome = { at: Date.now(), host: connection.peer, reply: said, ...(converted && { converted }) };
     const result: RecipientResult = {
       index: recipient.index,
       state,

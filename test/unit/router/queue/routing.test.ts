@@ -77,3 +77,36 @@ test('mail without a route goes by MX', () => {
   assert.equal(routeFor([], 'example.com').via, 'mx');
   assert.equal(routeFor(ROUTES.slice(1, 2), 'example.org').via, 'mx');
 });
+
+test('8-bit mail is converted on its way to us, and with a signature of others nowhere else', () => {
+  const routing = new Routing(
+    settingsFor('./data', {
+      domains: [
+        { name: 'ours.example', local: true },
+        { name: 'as-it-is.example', local: true },
+        { name: 'signed.example', local: false },
+      ],
+      relay: { allow: { domains: ['inner.example', '*'] } },
+      routes: [
+        { to: 'as-it-is.example', via: 'smtp://domino.ours.example', '8bit': 'refuse' },
+        { to: 'partner.example', via: 'smtp://mx.partner.example' },
+        { to: 'box.example', via: 'lmtp://127.0.0.1' },
+        { to: 'asked.example', via: 'mx', '8bit': 'convert' },
+        { to: '*', via: 'smtp://smart.example' },
+      ],
+    }),
+  );
+  for (const [domain, conversion] of [
+    ['ours.example', 'always'],
+    ['inner.example', 'always'],
+    ['sub.inner.example', 'always'],
+    ['sub.ours.example', 'never'],
+    ['as-it-is.example', 'never'],
+    ['signed.example', 'never'],
+    ['partner.example', 'unsigned'],
+    ['box.example', 'unsigned'],
+    ['asked.example', 'unsigned'],
+    ['elsewhere.example', 'never'],
+  ] as const)
+    assert.equal(routing.nextHop(`a@${domain}`)?.conversion, conversion, domain);
+});

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { SignOutcome } from '#services/signer/contract.ts';
+import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { envelope, messageOf, OK, readAll, TestRouter } from '#test/unit/router/fixture.ts';
@@ -30,6 +31,36 @@ test('the signer gets the header block that will be sent; its signature goes in 
   ]);
   await given.end('delivered', OK);
   assert.deepEqual((await router.show(queueId)).entry.recipients[0]?.signatures, keys);
+});
+
+test('mail that is converted to 7 bit carries a signature of what is sent', async () => {
+  await using folder = await tempDir();
+  const config = { routes: [{ to: 'peer.example', via: 'smtp://127.0.0.1', '8bit': 'convert' }] };
+  await using router = await TestRouter.start(folder.path, { config });
+  router.signer.answer = () => ({ outcome: 'signed', header: 'DKIM-Signature: a=1\r\n', keys: [] });
+  // Of several pieces, so that it is read from the disk.
+  const message = Buffer.from(`Subject: Gr\u00fc\u00dfe\r\n\r\n${'Gr\u00fc\u00dfe and more\r\n'.repeat(5000)}`);
+  await router.send({
+    envelope: envelope(['bob@peer.example']),
+    message,
+    originating: true,
+    facts: { eightBitBody: true },
+  });
+  const given = await router.delivery.next();
+  const opened = await given.job.open();
+  const converted = opened.ok ? await opened.sevenBit?.() : undefined;
+  assert.ok(typeof converted === 'object' && converted.ok && converted.converted);
+  const content = (await readAll(converted)).toString('latin1');
+  assert.match(content, /^DKIM-Signature: a=1\r\nReceived: from client.example\r\nSubject: =\?utf-8\?B\?/);
+  assert.match(content, /^[\x00-\x7f]*$/);
+  assert.equal(converted.size, content.length);
+  const end = content.indexOf('\r\n\r\n') + 4;
+  const hash = new RelaxedBodyHash();
+  hash.update(Buffer.from(content.slice(end)));
+  const { header, bodyHash } = router.signer.calls.at(-1) ?? {};
+  assert.equal(`DKIM-Signature: a=1\r\n${header}`, content.slice(0, end));
+  assert.equal(bodyHash, hash.digest());
+  await given.end('delivered', OK);
 });
 
 test('a header that is longer than a piece reaches the signer whole', async () => {

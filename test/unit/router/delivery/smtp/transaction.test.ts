@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { NextHop } from '#services/router/delivery/job.ts';
+import type { NextHop, OpenedMessage } from '#services/router/delivery/job.ts';
+import { reply } from '#shared/reply.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { createAuthority } from '#test/kit/nodes/certificate.ts';
 import { type SinkAction, type SinkOptions, SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
-import { brief, MESSAGE, smtpHop, testDelivery, testJob, testSettings } from '#test/unit/router/delivery/fixtures.ts';
+import {
+  brief,
+  MESSAGE,
+  smtpHop,
+  type TestJob,
+  testDelivery,
+  testJob,
+  testSettings,
+} from '#test/unit/router/delivery/fixtures.ts';
 import { rawPeer } from './raw-peer.ts';
 
 const QUICK = { delivery: { timeout: { connect: '200ms', command: '150ms', data: '150ms' } } };
@@ -221,6 +230,41 @@ for (const [name, extensions, job, reply] of [
     assert.deepEqual(sink.sessions[0]?.lines, ['EHLO edge.test']);
   });
 }
+
+test('a peer without 8BITMIME gets the message in 7 bit, and the outcome says so', async () => {
+  await using sink = await SmtpSink.start({ extensions: ['SIZE 1000'] });
+  await using delivery = testDelivery();
+  const bytes = Buffer.from('Subject: converted\r\n\r\nA line.\r\n');
+  const job = (sevenBit: OpenedMessage['sevenBit']): TestJob => {
+    const opened = { ok: true as const, size: 3, read: () => [Buffer.from('\xfc\r\n')], ...(sevenBit && { sevenBit }) };
+    return testJob({ eightBitBody: true, open: async () => opened });
+  };
+  const converted = { ok: true as const, converted: true as const, size: bytes.length, read: () => [bytes] };
+  const [done = []] = await delivery.run(
+    smtpHop(sink.port),
+    job(async () => converted),
+  );
+  assert.deepEqual(brief(done), ['delivered 250 2.0.0']);
+  assert.equal(done[0]?.outcome.converted, true);
+  assert.equal(sink.messages[0]?.data.toString(), bytes.toString());
+  assert.deepEqual(sink.messages[0]?.from.parameters, [`SIZE=${bytes.length}`]);
+  const [large = []] = await delivery.run(
+    smtpHop(sink.port),
+    job(async () => ({ ...converted, size: 2000 })),
+  );
+  assert.deepEqual(brief(large), ['failed 552 5.3.4'], 'it has grown beyond what the peer takes');
+  const [refused = []] = await delivery.run(
+    smtpHop(sink.port),
+    job(async () => 'that would break a signature in it'),
+  );
+  assert.match(refused[0]?.outcome.reply.text ?? '', /8BITMIME, and it is not converted: that would break a signature/);
+  const wait = { ok: false as const, state: 'deferred' as const, reply: reply(451, '4.7.5', 'no key'), local: true };
+  const [waits = []] = await delivery.run(
+    smtpHop(sink.port),
+    job(async () => wait),
+  );
+  assert.deepEqual(brief(waits), ['deferred 451 4.7.5 local']);
+});
 
 test('an internationalized address goes out in UTF-8', async () => {
   await using sink = await SmtpSink.start();

@@ -1,0 +1,38 @@
+import { z } from 'zod';
+import { explainVia, parseVia } from './route.ts';
+import { domainOrAny, secret } from './values.ts';
+
+/** An entry of `routes` in sealpost.yaml: where mail to a domain goes next. */
+export const routeEntry = z.strictObject({
+  to: domainOrAny.describe('recipient domain with everything below it, or *'),
+  via: z
+    .string()
+    .refine((via) => parseVia(via) !== undefined, { error: (i) => explainVia(String(i.input)) })
+    .describe(
+      'mx | smtp[s]://[user@]host[:port] | lmtp://host[:port] | maildir:<folder> | capture | discard; ' +
+        'smtps is TLS from the first byte, by default at port 465',
+    ),
+  password: secret
+    .optional()
+    .describe(
+      'password for user@ in smtp:// and smtps://: the text, { file: … } or { env: … }; it goes to a verified certificate only',
+    ),
+  tls: z
+    .enum(['opportunistic', 'required', 'verified', 'off'])
+    .default('opportunistic')
+    .describe(
+      'TLS at the next hop: where it is offered, always, always and with a valid certificate for the name of the host, or never',
+    ),
+  ca: z
+    .string()
+    .optional()
+    .describe(
+      'PEM file: the authorities, or the certificate itself, that a certificate is checked against instead of the public ones',
+    ),
+  '8bit': z
+    .enum(['convert', 'refuse'])
+    .optional()
+    .describe(
+      '8-bit mail for a next hop without 8BITMIME: converted to 7 bit, or returned; default: convert to local domains, those of relay.allow.domains, and by smtp: or lmtp: to a named domain; only to the first two where that breaks a signature of others',
+    ),
+});
