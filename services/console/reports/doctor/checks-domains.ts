@@ -22,6 +22,14 @@ export const DOMAIN_CHECKS: Record<string, Check> = {
       help: `${createHelp(whose)}; or say signing: { mode: off }`,
     })),
 
+  'mail-unsigned': ({ unsigned: mail }) =>
+    mail.map(({ domain, reason, count }) => ({
+      severity: 'warning',
+      about: domain,
+      text: `${count === 1 ? '1 message has' : `${count} messages have`} left without a signature since the start of the routers: ${reason}`,
+      help: 'correct what the reason says; the log of the signer names each message, "mail leaves without a signature"',
+    })),
+
   'signing-off': ({ domains, stored }) =>
     domains
       .filter((entry) => entry.signing.mode === 'off' && activeKeys(stored, entry.name).length > 0)

@@ -1,17 +1,23 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
-import { normalizeDomain } from '#shared/address/address.ts';
+import { isSameOrSubdomain, normalizeDomain } from '#shared/address/address.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { askEach, type CredentialStore, listKeys } from '../keys/key-list.ts';
 import type { CheckedKey, Facts, StoreStatus } from './finding.ts';
+import type { UnsignedMail } from './unsigned-mail.ts';
 
 /** Asks the store for all that the checks look at; of one domain, or of all. */
 
 /** A change reaches every node within a moment; a node that has not seen it by then does not follow. */
 const SETTLE_MS = 2000;
 
-export async function gatherFacts(store: CredentialStore, config: Config, only: string | undefined): Promise<Facts> {
+export async function gatherFacts(
+  store: CredentialStore,
+  config: Config,
+  unsigned: readonly UnsignedMail[],
+  only: string | undefined,
+): Promise<Facts> {
   const domain = only === undefined ? undefined : normalizeDomain(only);
   const [status, { keys: stored }, { neks }] = await Promise.all([
     settledStatus(store),
@@ -30,6 +36,7 @@ export async function gatherFacts(store: CredentialStore, config: Config, only: 
     stored,
     neks,
     rotations: rotations.filter((r) => r !== undefined),
+    unsigned: unsigned.filter((u) => domain === undefined || isSameOrSubdomain(u.domain, domain)),
   };
 }
 

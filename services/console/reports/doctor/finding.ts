@@ -8,6 +8,8 @@ import type {
   RotationStatus,
 } from '#services/credential-store/contract.ts';
 
+import type { UnsignedMail } from './unsigned-mail.ts';
+
 /** What `sealpost doctor` knows, and what it reports. A check is a pure function from facts to findings. */
 
 export type Severity = 'error' | 'warning' | 'note';
@@ -47,6 +49,7 @@ export type Facts = {
   stored: KeyStatus[];
   neks: NekStatus[];
   rotations: RotationStatus[];
+  unsigned: UnsignedMail[];
 };
 
 export type Check = (facts: Facts) => Finding[];

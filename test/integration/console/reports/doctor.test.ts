@@ -10,6 +10,8 @@ import { fakeStore, keyStatus } from '#test/kit/dkim/fake-credential-store.ts';
 import { NameServer } from '#test/kit/dns/name-server.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { needs } from '#test/kit/runner/peers.ts';
+import { Dialog } from '#test/kit/smtp/dialog.ts';
+import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
@@ -67,6 +69,32 @@ test('a record that is cut off, then right, then gone, as a real node sees it', 
   assert.deepEqual(checksOf(gone), ['error record-missing s1 of example.com']);
   await dns.stop();
   assert.deepEqual(checksOf(await doctor('--json')), ['warning dns-unreachable s1 of example.com']);
+});
+
+test('mail that left without a signature is counted, with the reason', async () => {
+  await using sink = await SmtpSink.start();
+  await using node = await SealpostNode.create({ sink: sink.port });
+  await node.start();
+  await using dialog = await Dialog.connect(node.port);
+  await dialog.expect(220);
+  await dialog.say('EHLO client.test', 250);
+  for (let n = 1; n <= 2; n++) {
+    await dialog.say('MAIL FROM:<a@example.com>', 250);
+    await dialog.say('RCPT TO:<b@peer.test>', 250);
+    await dialog.say('DATA', 354);
+    await dialog.say('From: a@example.com <b@example.net>\r\n\r\nhello\r\n.', 250);
+    await waitFor(() => sink.messages.length === n, { what: `message ${n}` });
+  }
+  const of = async (...args: string[]) => {
+    const report = await sealpost(['doctor', ...args, '--json', '--config', node.configFile], { cwd: node.folder });
+    return reportOf(report).findings.filter(({ check }) => check === 'mail-unsigned');
+  };
+  const [finding, ...more] = await of();
+  assert.deepEqual(more, []);
+  assert.equal(finding?.about, 'example.com');
+  assert.match(finding?.text ?? '', /^2 messages have left without a signature .*addresses of 2 domains$/);
+  assert.equal((await of('example.com')).length, 1);
+  assert.equal((await of('example.net')).length, 0);
 });
 
 test('what a store says is looked at again before it counts, and only what is asked about', async () => {

@@ -43,6 +43,14 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     /sent without a signature.*mode: off/,
   ],
   [
+    'mail that left without a signature',
+    { unsigned: [{ domain: 'example.com', reason: 'the message has no From field', count: 3 }] },
+    'mail-unsigned',
+    'warning',
+    'example.com',
+    /3 messages have left without a signature.*no From field.*log of the signer/,
+  ],
+  [
     'a record of a newer program',
     status({ unreadable: ['example.com'] }),
     'record-unreadable',

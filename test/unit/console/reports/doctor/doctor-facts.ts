@@ -57,6 +57,7 @@ export function facts(own: Partial<Facts> = {}): Facts {
     status: { node: 'edge-1', state: 'following', revision: 7, keys: 1, holders: [...STORES, ...SIGNERS] },
     keys,
     stored: [keyStatus(), ...keys.map((k) => k.key)],
+    unsigned: [],
     neks: [nek()],
     rotations: [rotationStatus({ started: NOW - MINUTE })],
     ...own,
