@@ -53,6 +53,11 @@ const COVERED = [
   ...SIGNED.map((name) => ({ name, key: name.toLowerCase(), oversigned: false })),
 ];
 
+const COVERED_KEYS = new Set(COVERED.map(({ key }) => key));
+
+/** Each is named in every signature (h=); far more than any header has. */
+const MOST_COVERED = 200;
+
 /** `names`: the h= tag in order. `canonical`: the signed fields in relaxed form, in the same order, each with its CRLF. */
 export type SignedHeader = { names: string[]; canonical: string };
 
@@ -89,8 +94,8 @@ export function relaxField(field: HeaderField): string {
 }
 
 /**
- * Why readers could disagree about where the fields of this header begin and end; undefined when they cannot. Any
- * signature over such a header would fail with some verifiers.
+ * Why readers could disagree about where the fields of this header begin and end, or would not read a signature over it;
+ * undefined when neither. Any signature over such a header would fail with some verifiers.
  */
 export function malformation(block: string, fields: HeaderField[]): string | undefined {
   if (/\r(?!\n)|(?<!\r)\n/.test(block)) return 'the header contains a bare CR or LF';
@@ -98,5 +103,7 @@ export function malformation(block: string, fields: HeaderField[]): string | und
     if (name === '' || /\r\n(?![ \t]|$)/.test(raw))
       return 'a line of the header is neither a field nor its continuation';
   }
+  const covered = fields.filter(({ name }) => COVERED_KEYS.has(name)).length;
+  if (covered > MOST_COVERED) return `the header has ${covered} fields that a signature would have to name`;
   return undefined;
 }

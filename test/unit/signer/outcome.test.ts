@@ -62,6 +62,8 @@ const CASES: Case[] = [
   [`${from('enforce.test')}Subject: a\nb\r\n`, '', 'refuse', 'enforce.test', /CR or LF/],
   [`${from('enforce.test')}Subject: a\rb\r\n`, '', 'refuse', 'enforce.test', /CR or LF/],
   [`${from('best.enforce.test')}no field\r\n`, '', 'unsigned', 'best.enforce.test', /neither a field/],
+  [`${from('enforce.test')}${'List-Id: x\r\n'.repeat(200)}`, '', 'refuse', 'enforce.test', /201 fields/],
+  [`${from('enforce.test')}${'X-Id: x\r\n'.repeat(500)}`, '', 'signed', 'enforce.test/s1'],
   // There is no key, or none that works.
   [from('nokey.test'), '', 'hold', 'nokey.test', /no active key for nokey\.test/],
   [from('best.nokey.test'), '', 'unsigned', 'best.nokey.test', /no active key/],
@@ -86,7 +88,7 @@ const CASES: Case[] = [
 ];
 
 for (const [header, reversePath, outcome, domain, reason] of CASES) {
-  test(`${JSON.stringify(header)} from <${reversePath}>: ${outcome}`, async () => {
+  test(`${JSON.stringify(header).slice(0, 100)} from <${reversePath}>: ${outcome}`, async () => {
     const result = await signMessage(requestFor({ name: '', header, body: '' }, reversePath), ENTRIES, KEYRING);
     assert.equal(result.outcome, outcome, JSON.stringify(result));
     if (result.outcome === 'signed') {
