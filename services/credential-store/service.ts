@@ -5,7 +5,6 @@ import { loadNeks } from '#cluster/config/nek.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { ANNOUNCE_MS, AnnounceLoop } from '#cluster/members/announce.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
-import { Store } from '#cluster/store.ts';
 import type { Calls, Hears } from '#services/topology.ts';
 import type { Announce, Service } from '#shared/contract.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
@@ -19,6 +18,7 @@ import { EarlierKeys } from './earlier-keys.ts';
 import { KeyMaker } from './making/key-maker.ts';
 import { checkNeks } from './neks/nek-check.ts';
 import { Neks } from './neks/neks.ts';
+import { assertSomeLeft, openStore } from './open-store.ts';
 import type { OperationDeps } from './operations/deps.ts';
 import { createHandlers } from './operations/handlers.ts';
 import { behindOf } from './operations/status.ts';
@@ -78,7 +78,12 @@ type Running = { operationDeps: OperationDeps; close(): Promise<void> };
 
 /** The NEKs in the configuration of this node as it is now. */
 type ReadNeks = () => Promise<Nek[]>;
-type Opened = { map: ReplicatedMap<CredentialRecord>; earlier: EarlierKeys; readNeks: ReadNeks };
+type Opened = {
+  map: ReplicatedMap<CredentialRecord>;
+  earlier: EarlierKeys;
+  readNeks: ReadNeks;
+  damage: OperationDeps['damage'];
+};
 
 async function open(deps: CredentialStoreDeps): Promise<Running> {
   const { settings, log } = deps;
@@ -122,7 +127,9 @@ async function openRecords(
   undo: AsyncDisposableStack,
 ): Promise<Omit<Opened, 'readNeks'>> {
   const { node } = settings.current;
-  const store = await Store.open(join(node.data, 'credentials'), log);
+  const folder = join(node.data, 'credentials');
+  const alone = jetStream === undefined;
+  const store = await openStore(folder, log, alone);
   undo.defer(() => store.close());
   const map = await ReplicatedMap.open({
     store,
@@ -137,10 +144,11 @@ async function openRecords(
   undo.defer(() => map.close());
   const earlier = await EarlierKeys.read({ store, settings, log });
   undo.defer(() => earlier.close());
-  return { map, earlier };
+  await assertSomeLeft(store, folder, map.revision + earlier.left(new Records(map)).length, alone);
+  return { map, earlier, damage: () => store.damage() };
 }
 
-function createOperationDeps(deps: CredentialStoreDeps, { map, earlier, readNeks }: Opened): OperationDeps {
+function createOperationDeps(deps: CredentialStoreDeps, { map, earlier, readNeks, damage }: Opened): OperationDeps {
   const { settings, log, stores, signer } = deps;
   const node = settings.current.node.name;
   const records = new Records(map, () => earlier.assertTried());
@@ -150,7 +158,7 @@ function createOperationDeps(deps: CredentialStoreDeps, { map, earlier, readNeks
   const neks = new Neks({ node, log, records, configured: readNeks, live });
   const views = new DnsViews(settings, records, log);
   const maker = new KeyMaker(settings, neks, log);
-  return { settings, log, stores, signer, map, records, all, presence, neks, views, maker };
+  return { settings, log, stores, signer, map, records, all, presence, neks, views, maker, damage };
 }
 
 const isCaughtUp = ({ state }: Opened['map']): boolean => state === 'local' || state === 'following';

@@ -6,6 +6,7 @@ import type { Handlers } from '#shared/contract.ts';
 import { type KeyName, normalizeKeyName } from '#shared/dkim/key-name.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { StoreDamage } from '#shared/store-damage.ts';
 import type { CredentialStoreContract } from '../contract.ts';
 import type { DnsViews } from '../dns/views.ts';
 import type { KeyMaker } from '../making/key-maker.ts';
@@ -29,6 +30,8 @@ export type OperationDeps = {
   neks: Neks;
   views: DnsViews;
   maker: KeyMaker;
+  /** What was damaged in the store of this node. */
+  damage: () => Promise<StoreDamage[]>;
 };
 
 /** One operation of the contract: a request that the contract has parsed → its reply, or a declared error. */

@@ -5,7 +5,9 @@ import { listedKeys } from './key-status.ts';
 
 /** How far this node follows the others. */
 
-export const statusShow: Operation<'status-show'> = ({ map, records, all, presence, settings, views }) => {
+export const statusShow: Operation<'status-show'> = async (deps) => {
+  const { map, records, all, presence, settings, views } = deps;
+  const damage = await deps.damage();
   const unreadable = map.unreadable.map((key) => domainOfKey(key) ?? key);
   const exposed = listedKeys(all())
     .filter(({ domain, key }) => isExposed(key, views.last(domain, key)?.verdict))
@@ -19,6 +21,7 @@ export const statusShow: Operation<'status-show'> = ({ map, records, all, presen
     ...(map.problem === undefined ? {} : { problem: map.problem }),
     ...(unreadable.length === 0 ? {} : { unreadable }),
     ...(exposed.length === 0 ? {} : { exposed }),
+    ...(damage.length === 0 ? {} : { damage }),
   };
 };
 

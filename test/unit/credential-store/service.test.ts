@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey, sign, verify } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { readdir, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Store, type StoreOperation } from '#cluster/store.ts';
@@ -221,6 +221,23 @@ for (const [what, change] of DAMAGE) {
     await after.close();
   });
 }
+
+test('keys of which nothing is left are told by a single node, and it does not begin without them', async () => {
+  await using data = await tempDir();
+  {
+    await using node = await startNode(data.path);
+    await activeKey(node, 's1');
+  }
+  const folder = join(data.path, 'credentials');
+  for (const file of await readdir(folder)) {
+    const { size } = await stat(join(folder, file));
+    if (file.endsWith('.log')) await writeFile(join(folder, file), Buffer.alloc(size, 0xff));
+  }
+  await assert.rejects(startNode(data.path), fails('store-damaged', /restore .*credentials from a backup.*move/));
+  await rename(folder, join(data.path, 'away'));
+  await using node = await startNode(data.path);
+  assert.equal((await node.calls['status-show']({})).damage, undefined);
+});
 
 test('a record of a newer Sealpost is left as it is, and nothing is changed beside it', async () => {
   await using data = await tempDir();

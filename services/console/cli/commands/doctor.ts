@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { examine } from '../../reports/doctor/checks.ts';
-import { gatherFacts } from '../../reports/doctor/facts.ts';
+import { gatherDamage, gatherFacts } from '../../reports/doctor/facts.ts';
 import type { Facts } from '../../reports/doctor/finding.ts';
 import { gatherUnsigned } from '../../reports/doctor/unsigned-mail.ts';
 import { type CommonOptions, print, readConfig, withCommon, withStore } from '../context.ts';
@@ -16,9 +16,10 @@ export function register(program: Command): void {
 
 async function doctor(domain: string | undefined, options: CommonOptions): Promise<void> {
   const config = await readConfig(options, ['domains', 'credentials']);
-  const facts = await withStore(options, async (store, caller) =>
-    gatherFacts(store, config, await gatherUnsigned(caller), domain),
-  );
+  const facts = await withStore(options, async (store, caller) => {
+    const [unsigned, damage] = await Promise.all([gatherUnsigned(caller), gatherDamage(caller)]);
+    return gatherFacts(store, config, { unsigned, damage }, domain);
+  });
   const findings = examine(facts);
   const ok = !findings.some((f) => f.severity === 'error');
   print(options, { ok, node: facts.status.node, ...counts(facts), findings }, () =>

@@ -7,6 +7,8 @@ import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
+import type { StoreDamage } from '#shared/store-damage.ts';
+import { damageText } from '../../reports/damage.ts';
 import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { pairs, table } from '../table.ts';
@@ -103,7 +105,14 @@ function report(answers: Answers): string {
       ]),
     );
   }
+  const damage = [...damageRows('queue', router), ...damageRows('keys', answers['credential-store'])];
+  if (damage.length > 0) parts.push(pairs(damage));
   return parts.join('\n\n');
+}
+
+function damageRows(store: string, answer: Answer<{ damage?: StoreDamage[] | undefined }>): [string, string][] {
+  const damage = answer.ok ? (answer.value.damage ?? []) : [];
+  return damage.map((one) => [`${store} damaged`, `${damageText(one)}; see ${one.folder}`]);
 }
 
 /** Details of a service that answers. */

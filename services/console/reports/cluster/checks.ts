@@ -1,4 +1,5 @@
 import { formatDuration } from '#shared/units.ts';
+import { damageFindings } from '../damage.ts';
 import { clockFindings } from '../doctor/checks-nodes.ts';
 import { type Finding, listText } from '../doctor/finding.ts';
 import type { ClusterFacts, ProcessFacts } from './facts.ts';
@@ -23,6 +24,7 @@ export const CLUSTER_CHECKS: Record<string, Check> = {
   lease,
   copies,
   'log-dropped': logDropped,
+  'store-damaged': ({ processes }) => damageFindings(processes.flatMap((p) => p.damage ?? [])),
   'keys-behind': ({ processes }) =>
     processes.flatMap(({ member, keys }) =>
       keys?.behind === undefined

@@ -4,8 +4,10 @@ import { credentialStoreContract } from '#services/credential-store/contract.ts'
 import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import type { StoreDamage } from '#shared/store-damage.ts';
 import type { Clients } from '../clients.ts';
 import { describeError } from '../describe-error.ts';
+import type { DamagedStore } from '../doctor/finding.ts';
 
 /** Asks every process of the cluster for all that `sealpost cluster status` shows. */
 
@@ -35,6 +37,8 @@ export type ProcessFacts = {
   keys?: { revision: number; behind?: string };
   /** Compromised keys that may still be in DNS, `s1 of example.com`. */
   exposed?: string[];
+  /** Stores of this process that were damaged. */
+  damage?: DamagedStore[];
 };
 
 export type ClusterFacts = {
@@ -90,7 +94,7 @@ async function ask(clients: Clients, facts: ProcessFacts): Promise<Member[]> {
     }
     facts.sees = (await member['member-list']({}, there)).members;
     if (facts.member.services.includes('router')) {
-      const { active, deferred, hold, refusing, copies } = await clients
+      const { active, deferred, hold, refusing, copies, damage } = await clients
         .client(routerContract)
         ['status-show']({}, there);
       facts.queue = {
@@ -98,12 +102,19 @@ async function ask(clients: Clients, facts: ProcessFacts): Promise<Member[]> {
         ...(refusing !== undefined && { refusing }),
         ...(copies !== undefined && { copies: copiesOf(copies) }),
       };
+      addDamage(facts, 'queue', damage);
     }
     await askKeys(clients, facts);
   } catch (error) {
     facts.trouble = troubleText(error);
   }
   return facts.sees ?? [];
+}
+
+/** What is known of a store, instead of what was known before. */
+function addDamage(facts: ProcessFacts, store: DamagedStore['store'], damage: readonly StoreDamage[] = []): void {
+  const others = facts.damage?.filter((known) => known.store !== store) ?? [];
+  facts.damage = [...others, ...damage.map((one) => ({ node: facts.member.node, store, damage: one }))];
 }
 
 function copiesOf({ elsewhere, missing, held, lease, renewed }: CopyCounts): CopyCounts {
@@ -115,11 +126,12 @@ async function askKeys(clients: Clients, facts: ProcessFacts): Promise<void> {
   const { services } = facts.member;
   const held: { revision: number; behind?: string | undefined }[] = [];
   if (services.includes('credential-store')) {
-    const { revision, state, problem, exposed } = await clients
+    const { revision, state, problem, exposed, damage } = await clients
       .client(credentialStoreContract)
       ['status-show']({}, there);
     const follows = state === 'local' || state === 'following';
     facts.exposed = exposed ?? [];
+    addDamage(facts, 'credentials', damage);
     held.push({ revision, behind: follows ? undefined : (problem ?? `its credential-store is ${state}`) });
   }
   if (services.includes('signer')) held.push(await clients.client(signerContract)['status-show']({}, there));

@@ -1,4 +1,5 @@
 import { formatDuration } from '#shared/units.ts';
+import { damageFindings } from '../damage.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
 
 /** Whether the nodes have the same keys, the same time, and the NEKs that open the keys. */
@@ -22,6 +23,8 @@ export const NODE_CHECKS: Record<string, Check> = {
   'node-behind': behind,
   'revisions-differ': revisions,
   'clocks-differ': ({ status }) => clockFindings(status.holders),
+
+  'store-damaged': ({ damage }) => damageFindings(damage),
 
   'record-unreadable': ({ status }) =>
     (status.unreadable ?? []).map((domain) => ({

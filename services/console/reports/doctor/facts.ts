@@ -2,9 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { isSameOrSubdomain, normalizeDomain } from '#shared/address/address.ts';
+import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
+import type { Clients } from '../clients.ts';
+import { gatherCluster } from '../cluster/facts.ts';
 import { askEach, type CredentialStore, listKeys } from '../keys/key-list.ts';
-import type { CheckedKey, Facts, StoreStatus } from './finding.ts';
+import type { CheckedKey, DamagedStore, Facts, StoreStatus } from './finding.ts';
 import type { UnsignedMail } from './unsigned-mail.ts';
 
 /** Asks the store for all that the checks look at; of one domain, or of all. */
@@ -15,7 +18,7 @@ const SETTLE_MS = 2000;
 export async function gatherFacts(
   store: CredentialStore,
   config: Config,
-  unsigned: readonly UnsignedMail[],
+  { unsigned, damage }: { unsigned: readonly UnsignedMail[]; damage: DamagedStore[] },
   only: string | undefined,
 ): Promise<Facts> {
   const domain = only === undefined ? undefined : normalizeDomain(only);
@@ -37,7 +40,19 @@ export async function gatherFacts(
     neks,
     rotations: rotations.filter((r) => r !== undefined),
     unsigned: unsigned.filter((u) => domain === undefined || isSameOrSubdomain(u.domain, domain)),
+    damage,
   };
+}
+
+/** Of every process that answers; nothing where nobody knows the processes, which `sealpost cluster status` says. */
+export async function gatherDamage(clients: Clients): Promise<DamagedStore[]> {
+  try {
+    const { processes } = await gatherCluster(clients);
+    return processes.flatMap((p) => p.damage ?? []);
+  } catch (error) {
+    if (errorCode(error) !== CALL_ERRORS.unavailable) throw error;
+    return [];
+  }
 }
 
 /** Revisions that differ at first may be a change on its way. */

@@ -7,6 +7,7 @@ import type {
   NekStatus,
   RotationStatus,
 } from '#services/credential-store/contract.ts';
+import type { StoreDamage } from '#shared/store-damage.ts';
 
 import type { UnsignedMail } from './unsigned-mail.ts';
 
@@ -23,6 +24,8 @@ export type Finding = {
   /** What to do: a clause without its full stop. */
   help: string;
 };
+
+export type DamagedStore = { node: string; store: 'queue' | 'credentials'; damage: StoreDamage };
 
 export type StoreStatus = z.output<(typeof credentialStoreContract.operations)['status-show']['reply']>;
 
@@ -50,6 +53,8 @@ export type Facts = {
   neks: NekStatus[];
   rotations: RotationStatus[];
   unsigned: UnsignedMail[];
+  /** Stores that were damaged, of every process that answers. */
+  damage: DamagedStore[];
 };
 
 export type Check = (facts: Facts) => Finding[];

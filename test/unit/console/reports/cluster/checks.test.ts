@@ -35,6 +35,8 @@ const [one, two, three] = ['edge-1', 'edge-2', 'edge-3'].map((node) => ({ member
 ];
 const lost = { heard: 2 * MINUTE, state: 'gone' } as const;
 
+const DAMAGE = { at: 0, what: '000005.log has holes', lostBytes: 90, names: ['A'], more: 3, folder: '/q/lost' };
+
 /** What is there, the check that speaks, how severe, about what, and words of the text and of what to do. */
 const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp][] = [
   [
@@ -142,6 +144,14 @@ const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp]
     'warning',
     'node edge-2',
     /lost 12 lines.*full or not read/,
+  ],
+  [
+    'a store that was damaged',
+    facts([one, { ...two, damage: [{ node: 'edge-2', store: 'queue', damage: DAMAGE }] }]),
+    'store-damaged',
+    'error',
+    'node edge-2',
+    /its queue was damaged: 1970-01-01T00:00:00.000Z, 000005\.log.*90 bytes lost, about A and 3 more\. .*move or delete \/q\/lost/,
   ],
   [
     'a compromised key that is still in DNS, once however many nodes say so',

@@ -51,6 +51,21 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     /3 messages have left without a signature.*no From field.*log of the signer/,
   ],
   [
+    'a store that was damaged',
+    {
+      damage: [
+        {
+          ...{ node: 'edge-2', store: 'credentials' },
+          damage: { at: 0, what: 'a table is gone', lostBytes: 0, names: [], more: 0, folder: '/c/lost' },
+        },
+      ],
+    },
+    'store-damaged',
+    'error',
+    'node edge-2',
+    /its credentials was damaged: .*a table is gone\. .*\/c\/lost/,
+  ],
+  [
     'a record of a newer program',
     status({ unreadable: ['example.com'] }),
     'record-unreadable',

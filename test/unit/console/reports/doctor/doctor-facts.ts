@@ -59,6 +59,7 @@ export function facts(own: Partial<Facts> = {}): Facts {
     stored: [keyStatus(), ...keys.map((k) => k.key)],
     unsigned: [],
     neks: [nek()],
+    damage: [],
     rotations: [rotationStatus({ started: NOW - MINUTE })],
     ...own,
   };
