@@ -130,7 +130,7 @@ export const policyContract = defineContract('policy', 1, {
   },
   events: {
     /**
-     * What this instance has counted for the limits of `rates` (rates/rates.ts), where that changed: announced soon after,
+     * What this instance has counted (rates/shared-counts.ts), where that changed: announced soon after,
      * and every second even if nothing did. A count is that of its whole window, so that a lost one is made good.
      */
     counts: z.object({

@@ -24,8 +24,8 @@ export type PolicyFacts = {
     /** The user as the client spelled it, and the account that has the name. */
     user: string;
     account: User | undefined;
-    /** unchecked: the users file could not be read, or too many passwords are being checked. */
-    password: 'right' | 'wrong' | 'unchecked';
+    /** unchecked: the users file could not be read, or too many passwords are being checked; locked: too many failures. */
+    password: 'right' | 'wrong' | 'unchecked' | 'locked';
     directory: AnyDirectory;
   };
   sender: {

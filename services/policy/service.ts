@@ -1,15 +1,18 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Service } from '#shared/contract.ts';
+import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { authenticate } from './authenticate.ts';
-import { ConcurrencyLimit } from './authentication/concurrency-limit.ts';
+import { Failures } from './authentication/failures.ts';
+import { FairQueue } from './authentication/fair-queue.ts';
 import { decide } from './checks.ts';
 import { type ClientName, ReverseDns } from './connect/reverse-dns.ts';
 import { type PolicyContract, policyContract } from './contract.ts';
 import { ConfiguredDirectory } from './directory/configured-directory.ts';
 import { messageFacts, recipientFacts } from './facts.ts';
-import { type CountsBus, Rates } from './rates/rates.ts';
+import { Rates } from './rates/rates.ts';
+import { type CountsBus, SharedCounts } from './rates/shared-counts.ts';
 import { RelayRules } from './relay/relay-rules.ts';
 
 export type PolicyDeps = {
@@ -21,7 +24,7 @@ export type PolicyDeps = {
 
 /** Password hashes computed concurrently (each takes 19 MiB and a thread of the pool), and log-ins that wait for one. */
 const PASSWORDS_CHECKED = 2;
-const PASSWORDS_WAITING = 100;
+const PASSWORDS_WAITING = 1000;
 
 /**
  * The policy service. `start` reads the users file and fails with `unreadable` or `invalid` when it cannot.
@@ -31,9 +34,12 @@ const PASSWORDS_WAITING = 100;
  * configuration.
  */
 export function createPolicyService({ settings, log, peers }: PolicyDeps): Service<PolicyContract> {
-  const limit = new ConcurrencyLimit(PASSWORDS_CHECKED, PASSWORDS_WAITING);
+  const queue = new FairQueue(PASSWORDS_CHECKED, PASSWORDS_WAITING);
   const sources = new Sources(settings, log);
-  const rates = new Rates({ settings, peers });
+  const counts = new SharedCounts({ settings, peers });
+  const rates = new Rates({ settings, counts });
+  const failures = new Failures(counts);
+  const strangers = new LimitedLog();
 
   return {
     contract: policyContract,
@@ -45,7 +51,7 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
         return name instanceof Promise ? name.then(classify) : classify(name);
       },
       'user-authenticate': (request, { bytes }) =>
-        authenticate(request, bytes, { directory: sources.directory.current, limit, log }),
+        authenticate(request, bytes, { directory: sources.directory.current, failures, queue, log, strangers }),
       'sender-check'(request) {
         const { facts: session, reversePath, size } = request;
         const { limits } = settings.current;
@@ -65,11 +71,12 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
     },
     async start() {
       await sources.open();
-      rates.start();
+      counts.start();
     },
     async stop() {
       sources.close();
-      rates.stop();
+      counts.stop();
+      strangers.close();
     },
   };
 }

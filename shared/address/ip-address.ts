@@ -43,8 +43,14 @@ export function clientNetwork(text: string): string {
   return address instanceof ipaddr.IPv6 ? networkOf(address, 64) : address.toString();
 }
 
+/** The network that an address is in, as far as neighbours are taken for one another: a /24 of IPv4, a /64 of IPv6. */
+export function neighbourhood(text: string): string {
+  const address = parseIp(text);
+  return address === undefined ? text : networkOf(address, address.kind() === 'ipv4' ? 24 : 64);
+}
+
 /** The network of this many bits that holds an address: `2001:db8::/64`. */
-export function networkOf(address: IpAddress, bits: number): string {
+function networkOf(address: IpAddress, bits: number): string {
   const bytes = address.toByteArray().map((byte, i) => byte & (0xff00 >> Math.min(8, Math.max(0, bits - 8 * i))));
   return `${ipaddr.fromByteArray(bytes).toString()}/${bits}`;
 }

@@ -10,6 +10,11 @@ export const usersFileRead: PolicyCheck<'authenticate'> = ({ directory }) =>
 export const passwordChecked: PolicyCheck<'authenticate'> = ({ password }) =>
   password === 'unchecked' ? temporary('too many concurrent authentications') : goOn();
 
+export const fewFailures: PolicyCheck<'authenticate'> = ({ password }) =>
+  password === 'locked'
+    ? defer(454, '4.7.0', 'Too many failed authentications, please try again later', ['too many failures'])
+    : goOn();
+
 export const credentials: PolicyCheck<'authenticate'> = (facts) => {
   const { user, account, password } = facts;
   if (account !== undefined && password === 'right') {

@@ -118,6 +118,34 @@ test('more log-ins than can wait get a temporary refusal', async (t) => {
   assert.equal(lines.filter((l) => String(l['msg']).includes('too many concurrent authentications')).length, 48);
 });
 
+test('after too many failures no password is looked at, right or wrong, known user or not, and the log is bounded', async (t) => {
+  const { policy, lines } = await setup(t);
+  for (const user of ['alice', 'mallory']) {
+    for (let i = 0; i < 10; i++) await policy['user-authenticate'](login(user), bytes('wrong'));
+    for (const password of ['wrong', 'secret']) {
+      const started = performance.now();
+      const verdict = await policy['user-authenticate'](login(user), bytes(password));
+      assert.ok(verdict.action === 'defer');
+      assert.deepEqual(verdict.reply, {
+        code: 454,
+        enhanced: '4.7.0',
+        text: 'Too many failed authentications, please try again later',
+      });
+      assert.ok(performance.now() - started < 10, 'no hash was computed');
+    }
+  }
+  const refused = lines.filter((l) => l['msg'] === 'Authentication refused without a look at the password');
+  assert.equal(refused.length, 1);
+  assert.equal(refused[0]?.['error'], 'too many failures of this user from 192.0.2.0/24');
+});
+
+test('guesses in parallel are not more than guesses one after the other', async (t) => {
+  const { policy, lines } = await setup(t);
+  await Promise.all(Array.from({ length: 60 }, () => policy['user-authenticate'](login('alice'), bytes('wrong'))));
+  const looked = lines.filter((l) => l['msg'] === 'Authentication failed').length;
+  assert.ok(looked >= 10 && looked <= 11, `${looked} passwords were looked at`);
+});
+
 test('without a users file nobody can log in and every local recipient is taken', async (t) => {
   const { policy } = await setup(t, null);
   const verdict = await policy['user-authenticate'](login('alice'), bytes('secret'));

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { Settings } from '#cluster/config/settings.ts';
 import type { PolicyContract } from '#services/policy/contract.ts';
 import { type Counted, Rates } from '#services/policy/rates/rates.ts';
+import { SharedCounts } from '#services/policy/rates/shared-counts.ts';
 import type { EventPayload } from '#shared/contract.ts';
 import { config, facts } from '#test/unit/policy/fixtures.ts';
 
@@ -13,7 +14,8 @@ const ACCEPT = { action: 'accept' as const, why: [] as string[] };
 class Site {
   now = 3_600_000 * 1000;
   connected = true;
-  readonly #nodes: { rates: Rates; hear: (heard: Heard) => void; told: Heard[]; side: number }[] = [];
+  readonly #nodes: { rates: Rates; counts: SharedCounts; hear: (heard: Heard) => void; told: Heard[]; side: number }[] =
+    [];
 
   constructor(rates: Record<string, unknown>, nodes = 1) {
     for (let n = 0; n < nodes; n++) this.add(rates, `edge-${n}`, nodes > 1);
@@ -30,21 +32,21 @@ class Site {
       connected: () => this.connected,
     };
     const settings = new Settings(config({ node: { name }, listeners: [], rates }));
-    const made = new Rates({
+    const counts = new SharedCounts({
       settings,
       peers: clustered ? (peers as never) : undefined,
       now: () => this.now,
       clock: () => this.now,
     });
-    made.start();
-    this.#nodes.push(Object.assign(node, { rates: made }));
+    counts.start();
+    this.#nodes.push(Object.assign(node, { counts, rates: new Rates({ settings, counts }) }));
   }
 
   /** Let time pass, and every node say and hear what it counted. The real timers of `Rates` do the saying. */
   async pass(ms: number): Promise<void> {
     for (let passed = 0; passed < ms; passed += 1000) {
       this.now += Math.min(1000, ms - passed);
-      for (const node of this.#nodes) node.rates.tell();
+      for (const node of this.#nodes) node.counts.tell();
       for (const node of this.#nodes) {
         for (const heard of node.told.splice(0)) {
           for (const other of this.#nodes) if (other !== node && other.side === node.side) other.hear(heard);
@@ -82,7 +84,7 @@ class Site {
   }
 
   stop(): void {
-    for (const { rates } of this.#nodes) rates.stop();
+    for (const { counts } of this.#nodes) counts.stop();
   }
 }
 
@@ -141,10 +143,8 @@ test('senders without a log-in: an address, a domain with everything below it, e
 test('what others refused, or a limit refused, does not count', () => {
   const site = new Site({ users: [{ name: '*', messages: '3/m' }] });
   assert.equal(site.try(0, 100, { user: 'alice' }).passed, 3);
-  const rates = new Rates({
-    settings: new Settings(config({ listeners: [], rates: { users: [{ name: '*', messages: '1/m' }] } })),
-    peers: undefined,
-  });
+  const settings = new Settings(config({ listeners: [], rates: { users: [{ name: '*', messages: '1/m' }] } }));
+  const rates = new Rates({ settings, counts: new SharedCounts({ settings, peers: undefined }) });
   const request = { facts: facts({ user: 'bob' }), reversePath: 'b@example.com' };
   const refused = { action: 'reject' as const, reply: { code: 550, text: 'no' }, why: [] };
   assert.equal(rates.count('messages', request, refused), refused);

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Settings } from '#cluster/config/settings.ts';
+import { Failures, logInOf } from '#services/policy/authentication/failures.ts';
+import type { PolicyContract } from '#services/policy/contract.ts';
+import { SharedCounts } from '#services/policy/rates/shared-counts.ts';
+import type { EventPayload } from '#shared/contract.ts';
+import { config } from '#test/unit/policy/fixtures.ts';
+
+const MINUTE = 60_000;
+
+/** The failures of one policy service, by a clock of the test. */
+function one() {
+  const clock = { now: 1000 * 604_800_000 };
+  const settings = new Settings(config({ listeners: [] }));
+  const failures = new Failures(new SharedCounts({ settings, peers: undefined, now: () => clock.now }));
+  return { clock, failures };
+}
+
+function fail(failures: Failures, times: number, user: string, address: (i: number) => string): void {
+  for (let i = 0; i < times; i++) failures.failed(logInOf(user, address(i)));
+}
+
+test('ten failures of a user from a network lock that pair, over all sessions, until the count has gone down', () => {
+  const { clock, failures } = one();
+  fail(failures, 9, 'alice', (i) => `192.0.2.${i}`);
+  assert.equal(failures.tooMany(logInOf('alice', '192.0.2.99')), undefined);
+  fail(failures, 1, 'ALICE', () => '192.0.2.7');
+  assert.equal(failures.tooMany(logInOf('alice', '192.0.2.99')), 'of this user from 192.0.2.0/24');
+  assert.equal(failures.tooMany(logInOf('bob', '192.0.2.99')), undefined);
+  assert.equal(failures.tooMany(logInOf('alice', '198.51.100.1')), undefined);
+  clock.now += 31 * MINUTE;
+  assert.equal(failures.tooMany(logInOf('alice', '192.0.2.99')), undefined);
+});
+
+test('a network that guesses at many users is locked, a /64 of IPv6 likewise', () => {
+  for (const [network, address] of [
+    ['192.0.2.0/24', (i: number) => `192.0.2.${i}`],
+    ['2001:db8:0:1::/64', (i: number) => `2001:db8:0:1::${i}`],
+  ] as const) {
+    const { failures } = one();
+    for (let i = 0; i < 100; i++) fail(failures, 1, `user-${i}`, () => address(i));
+    assert.equal(failures.tooMany(logInOf('alice', address(200))), `from ${network}`);
+  }
+});
+
+test('an attacker elsewhere, and one in the same network who guesses at others, do not lock out a known user', () => {
+  const { clock, failures } = one();
+  failures.succeeded(logInOf('alice', '203.0.113.5'));
+  clock.now += 6 * 24 * 60 * MINUTE;
+  fail(failures, 500, 'alice', (i) => `10.${i % 250}.${i >> 2}.1`);
+  for (let i = 0; i < 200; i++) fail(failures, 1, `user-${i}`, () => '203.0.113.66');
+  assert.equal(failures.tooMany(logInOf('alice', '203.0.113.5')), undefined);
+  assert.equal(failures.tooMany(logInOf('alice', '198.51.100.1')), 'of this user', 'strangers are');
+});
+
+test('failures at one node count at the others, and who is known at one is known at all', () => {
+  const heard: ((counts: EventPayload<PolicyContract, 'counts'>) => void)[] = [];
+  const nodes = ['edge-1', 'edge-2'].map((name) => {
+    const peers = {
+      announce: (_: 'counts', counts: EventPayload<PolicyContract, 'counts'>) => {
+        for (const hear of heard) hear(structuredClone(counts));
+      },
+      hear: (_: 'counts', hear: (typeof heard)[number]) => {
+        heard.push(hear);
+        return () => undefined;
+      },
+      connected: () => true,
+    };
+    const counts = new SharedCounts({
+      settings: new Settings(config({ node: { name }, listeners: [] })),
+      peers: peers as never,
+      now: () => 1000 * 604_800_000,
+    });
+    counts.start();
+    return { counts, failures: new Failures(counts) };
+  });
+  const [first, second] = nodes;
+  assert.ok(first !== undefined && second !== undefined);
+  first.failures.succeeded(logInOf('bob', '203.0.113.5'));
+  fail(first.failures, 5, 'alice', () => '192.0.2.1');
+  fail(second.failures, 5, 'alice', () => '192.0.2.1');
+  for (const { counts } of nodes) counts.tell();
+  for (const { failures } of nodes) {
+    assert.equal(failures.tooMany(logInOf('alice', '192.0.2.1')), 'of this user from 192.0.2.0/24');
+    assert.equal(failures.known(logInOf('bob', '203.0.113.5')), true);
+  }
+  for (const { counts } of nodes) counts.stop();
+});
