@@ -144,7 +144,15 @@ export const routerContract = defineContract('router', 1, {
       bytes: 'request',
       timeout: 60_000,
     },
-    'transfer-abort': { request: z.object({ transfer: z.string() }), reply: z.object({}) },
+    /**
+     * Give a transfer up. It wins over a commit that is not done; where the commit was done before, the message stays and
+     * `committed` says so. So a caller whose commit was not answered asks with this, naming the message as well, and the
+     * outcome is one.
+     */
+    'transfer-abort': {
+      request: z.object({ transfer: z.string(), queueId: z.string().optional() }),
+      reply: z.object({ committed: z.boolean().optional() }),
+    },
 
     /**
      * From router to router: keep copies of messages, in the order of the list. Answered when all of it is on disk.

@@ -204,10 +204,7 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
     async 'transfer-commit'(request, { bytes }) {
       return { queueId: await router().intake.commit(request, bytes) };
     },
-    'transfer-abort'({ transfer }) {
-      router().intake.abort(transfer);
-      return {};
-    },
+    'transfer-abort': (request) => abortTransfer(router(), request),
     'copy-mirror': (request, { bytes }) => router().copies.mirror(request, bytes),
     'copy-compare': (request) => router().copies.compare(request),
     'queue-drain'() {
@@ -239,6 +236,14 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
       };
     },
   };
+}
+
+async function abortTransfer(
+  { intake, views }: Running,
+  { transfer, queueId }: { transfer: string; queueId?: string | undefined },
+): Promise<{ committed?: true }> {
+  const aborted = intake.abort(transfer) ?? (queueId === undefined || !(await views.knows(queueId)));
+  return aborted ? {} : { committed: true };
 }
 
 /** How much is in the queue, and whether more may come. */

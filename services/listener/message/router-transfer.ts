@@ -1,6 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { CHUNK_BYTES, type MessageFacts } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
-import { errorText } from '#shared/errors.ts';
+import { CALL_ERRORS } from '#shared/contract.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
@@ -10,12 +12,20 @@ import type { Logger } from '#shared/log.ts';
  * are all of them for a small message, go with `commit`. At most UNACKNOWLEDGED chunks wait for their answer; while
  * more are full, `ready` is false and the reader must wait for `onReady`.
  *
- * States: open → (failed | aborted | committed). A chunk that fails makes the transfer `failed`: bytes are dropped from
- * then on, the router is told to abort, and `failure` says why. `abort` may be called in any state, any number of times.
+ * States: open → (failed | aborted | committing → committed or not). A chunk that fails makes the transfer `failed`: bytes
+ * are dropped from then on, the router is told to abort, and `failure` says why. `abort` may be called in any state, any
+ * number of times; while the commit is under way it does nothing, because a client that leaves without waiting for the
+ * reply means its message.
+ *
+ * A commit without an answer (it took too long, or the connection broke) may have been done all the same. Then the router is
+ * asked to abort it, and its answer is the outcome: given up, or committed before.
  */
 
 const UNACKNOWLEDGED = 2;
 const SMALLEST_BUFFER = 4096;
+/** How long a router that did not answer a commit is asked for its outcome; and the pause between two questions. */
+const ASK_MS = 5000;
+const ASK_AGAIN_MS = 500;
 
 export type OpenTransfer = { transfer: string; queueId: string; node: string };
 
@@ -44,6 +54,7 @@ export class RouterTransfer {
   #unacknowledged = 0;
   #failure: { error: unknown } | undefined;
   #aborted = false;
+  #committing = false;
   #drained: (() => void) | undefined;
 
   /** `sizeHint`: bytes that the client announced. */
@@ -93,15 +104,46 @@ export class RouterTransfer {
       });
     }
     if (this.#failure !== undefined) throw this.#failure.error;
-    await this.#router['transfer-commit'](
-      { transfer: this.#opened.transfer, sequence: this.#sequence, facts, ...acceptance },
-      { ...this.#options(), bytes: this.#buffer.subarray(0, this.#used) },
-    );
+    this.#committing = true;
+    try {
+      await this.#router['transfer-commit'](
+        { transfer: this.#opened.transfer, sequence: this.#sequence, facts, ...acceptance },
+        { ...this.#options(), bytes: this.#buffer.subarray(0, this.#used) },
+      );
+    } catch (error) {
+      if (errorCode(error) !== CALL_ERRORS.timeout || !(await this.#wasCommitted())) throw error;
+    } finally {
+      this.#committing = false;
+    }
+  }
+
+  /** Abort the transfer; whether its commit was done before. */
+  async #wasCommitted(): Promise<boolean> {
+    this.#aborted = true;
+    const request = { transfer: this.#opened.transfer, queueId: this.queueId };
+    const end = performance.now() + ASK_MS;
+    for (;;) {
+      try {
+        const timeout = Math.max(ASK_AGAIN_MS, end - performance.now());
+        const { committed } = await this.#router['transfer-abort'](request, { ...this.#options(), timeout });
+        return committed === true;
+      } catch (error) {
+        if (performance.now() < end) {
+          await delay(ASK_AGAIN_MS, undefined, { ref: false });
+          continue;
+        }
+        this.#log.warn(
+          { queueId: this.queueId, trace: this.#trace, node: this.#opened.node, error: errorText(error) },
+          'possible duplicate: a router told neither whether it committed a message nor that it gave it up',
+        );
+        return false;
+      }
+    }
   }
 
   /** Give the message up. The router is told if it can be reached; it drops transfers that are never finished. */
   abort(): void {
-    if (this.#aborted) return;
+    if (this.#aborted || this.#committing) return;
     this.#aborted = true;
     this.#release();
     this.#router['transfer-abort']({ transfer: this.#opened.transfer }, this.#options()).catch((error: unknown) => {

@@ -101,8 +101,8 @@ export class CopySender implements MessageWriter {
       const place =
         sent.status === 'fulfilled' ? outbox.place : await this.#elsewhere({ ...message, operations }, outbox);
       // The slot exists before a holder can ask whether the copy is needed.
-      onWritten(place);
-      this.#check(id, place);
+      if (onWritten(place)) this.#check(id, place);
+      else if (place !== undefined) this.#withdraw(pairs.outbox(place) ?? outbox, id);
     } finally {
       this.#committing.delete(id);
     }

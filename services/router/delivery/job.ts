@@ -106,10 +106,10 @@ export type NextHop = {
   /** PEM file of the authorities for certificates that are verified; undefined: the public ones. */
   ca?: string | undefined;
   /**
-   * Whether 8-bit mail is converted to 7 bit where the peer does not offer 8BITMIME: always; unless a signature of others
-   * would break; or never, which is the default.
+   * 8-bit mail is converted to 7 bit where the peer does not offer 8BITMIME: always, or unless a signature of others would
+   * break. Without it, never.
    */
-  conversion?: 'always' | 'unsigned' | 'never';
+  conversion?: 'always' | 'unsigned';
   /** Key of the limit in `rates.destinations` that mail for this recipient domain keeps to (pacing/pacer.ts). */
   limit?: string | undefined;
 };

@@ -20,7 +20,9 @@ import type { MessageWriter } from './writer.ts';
  * Takes messages in: open → chunk* → commit | abort.
  *
  * A transfer is open until its commit, its abort, its first failure, or ten minutes of silence (its listener has
- * died). Of a message in one piece nothing is written before the commit, which is one batch. Of a longer one every
+ * died). A commit takes effect at one moment, when all is on disk. Until then an abort wins, which comes where the caller
+ * could not wait for the answer: what was written is deleted, and not delivered. After that moment an abort is told that
+ * it came too late. So a message is never both refused and delivered, unless the caller hears neither answer. Of a message in one piece nothing is written before the commit, which is one batch. Of a longer one every
  * piece is written and synced as it comes, with a mark (`transfer!`) that the commit deletes in the batch that makes
  * it a message: what is still marked at the next start was never accepted, and is deleted.
  *
@@ -45,8 +47,8 @@ const POLL_MS = 20;
 export class Intake {
   readonly #deps: IntakeDeps;
   readonly #transfers = new Map<string, IntakeTransfer>();
-  /** Commits that have not been answered. */
-  #committing = 0;
+  /** Transfers whose commit has not been answered, and how far it is. */
+  readonly #committing = new Map<string, { state: 'writing' | 'aborted' | 'accepted' }>();
   #closed = false;
   #draining = false;
 
@@ -67,12 +69,12 @@ export class Intake {
   /** Resolves when no transfer is open and no commit under way, or after `ms`. */
   async emptied(ms: number): Promise<void> {
     const end = performance.now() + ms;
-    while (this.#transfers.size + this.#committing > 0 && performance.now() < end) await delay(POLL_MS);
+    while (this.#transfers.size + this.#committing.size > 0 && performance.now() < end) await delay(POLL_MS);
   }
 
   /** Resolves when no commit is under way. */
   async committed(): Promise<void> {
-    while (this.#committing > 0) await delay(POLL_MS);
+    while (this.#committing.size > 0) await delay(POLL_MS);
   }
 
   /** Accept no more mail. */
@@ -141,7 +143,8 @@ export class Intake {
   async commit(request: Commit, bytes: Uint8Array): Promise<string> {
     const transfer = this.#next(request.transfer, request.sequence, bytes);
     this.#transfers.delete(transfer.id);
-    this.#committing++;
+    const commit: { state: 'writing' | 'aborted' | 'accepted' } = { state: 'writing' };
+    this.#committing.set(transfer.id, commit);
     try {
       checkSize(transfer, request.facts, bytes.length);
       this.#admit(transfer, bytes.length);
@@ -152,22 +155,32 @@ export class Intake {
         ...{ id: transfer.queueId, record: message.record, earlier },
         operations: () => [...last, ...messageRecords(message)],
         onWritten: (copy) => {
+          if (commit.state === 'aborted') return false;
+          commit.state = 'accepted';
           if (body !== undefined) this.#deps.bodies.keep(message, body);
           this.#accepted(transfer, message, copy);
+          return true;
         },
       });
+      if (commit.state === 'aborted') throw aborted(transfer);
       return transfer.queueId;
     } catch (error) {
       throw this.#failed(transfer, error);
     } finally {
-      this.#committing--;
+      this.#committing.delete(transfer.id);
     }
   }
 
-  /** Abort a transfer; one that is unknown is aborted already. */
-  abort(id: string): void {
+  /** Abort a transfer. False: its commit was done before. Undefined: it is not known. */
+  abort(id: string): boolean | undefined {
     const transfer = this.#transfers.get(id);
-    if (transfer !== undefined) this.#discard(transfer);
+    if (transfer !== undefined) {
+      this.#discard(transfer);
+      return true;
+    }
+    const commit = this.#committing.get(id);
+    if (commit?.state === 'writing') commit.state = 'aborted';
+    return commit && commit.state === 'aborted';
   }
 
   /** Abort transfers whose listener is silent. */
@@ -243,4 +256,8 @@ export class Intake {
       log.info(fields, 'records of an aborted transfer were not deleted, because the store was closed');
     });
   }
+}
+
+function aborted({ id, queueId }: IntakeTransfer): SealpostError {
+  return new SealpostError('unknown-transfer', `transfer ${id} was aborted while ${queueId} was being written`);
 }

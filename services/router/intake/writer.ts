@@ -14,8 +14,11 @@ export type MessageToWrite = {
   operations: () => StoreOperation[];
   /** How many pieces of its body were written before. */
   earlier: number;
-  /** Called when all is on disk, with the place of the second copy, if it has one. */
-  onWritten: (copy: CopyPlace | undefined) => void;
+  /**
+   * Called when all is on disk, with the place of the second copy, if it has one. False: the message is not wanted any
+   * more; the intake deletes it, and its copy is withdrawn.
+   */
+  onWritten: (copy: CopyPlace | undefined) => boolean;
 };
 
 export type MessageWriter = {

@@ -127,6 +127,12 @@ export class Views {
     return { total, bytes: new Uint8Array(0) };
   }
 
+  /** Whether a message is in the queue, or was. */
+  async knows(id: string): Promise<boolean> {
+    const { slots, store } = this.#deps;
+    return slots.get(id) !== undefined || (QUEUE_ID.test(id) && (await store.get(keys.receipt(id))) !== undefined);
+  }
+
   notFound(id: string): SealpostError {
     const why = this.#deps.corrupt.has(id)
       ? 'it is damaged and was set aside'

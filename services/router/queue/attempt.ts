@@ -161,8 +161,8 @@ export class Attempt implements Job {
    */
   async #sevenBit(): Promise<Opened | string> {
     const { record } = this.#message;
-    const { conversion = 'never' } = this.#hop;
-    if (conversion === 'never') return 'its route does not say 8bit: convert';
+    const { conversion } = this.#hop;
+    if (conversion === undefined) return 'its route does not say 8bit: convert';
     try {
       const source = (): AsyncGenerator<Uint8Array> => this.#read(Buffer.from(record.prepend));
       const { header, bodyHash, size, body } = await convertToSevenBit(source, conversion === 'always');

@@ -38,7 +38,8 @@ export class Routing {
       hop = nextHopOf(routeFor(config.routes, domain), name, config);
       const limit = limitFor(config.rates.destinations, name)?.key;
       if (hop !== undefined && limit !== undefined) hop = { ...hop, limit };
-      if (hop !== undefined) hop = { ...hop, conversion: conversionFor(routeFor(config.routes, domain), name, config) };
+      const conversion = conversionFor(routeFor(config.routes, domain), name, config);
+      if (hop !== undefined && conversion !== undefined) hop = { ...hop, conversion };
       this.#answers.set(domain, hop);
     }
     return hop;
@@ -60,7 +61,7 @@ export function routeFor(routes: readonly RouteConfig[], domain: string): RouteC
  * too, but there somebody else may check a signature.
  */
 function conversionFor(route: RouteConfig, domain: string, config: Config): NextHop['conversion'] {
-  if (route['8bit'] === 'refuse') return 'never';
+  if (route['8bit'] === 'refuse') return undefined;
   const named = new Set(config.relay.allow.domains);
   const isOurs =
     config.domains.some(({ local, name }) => local && name === domain) ||
@@ -68,7 +69,7 @@ function conversionFor(route: RouteConfig, domain: string, config: Config): Next
   if (isOurs) return 'always';
   const kind = parseVia(route.via)?.kind;
   const toHost = route.to !== '*' && (kind === 'smtp' || kind === 'lmtp');
-  return route['8bit'] === 'convert' || toHost ? 'unsigned' : 'never';
+  return route['8bit'] === 'convert' || toHost ? 'unsigned' : undefined;
 }
 
 function nextHopOf(route: RouteConfig, domain: string, config: Config): NextHop | undefined {

@@ -187,6 +187,18 @@ test('a next hop that takes all the room leaves some to the others, and loses no
   await waitFor(async () => (await router.status()).active === 0, { what: 'an empty queue' });
 });
 
+test('a router says of a message whether it has it, in the queue or behind it, where its commit was not answered', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  const abort = (queueId: string) =>
+    router.service.handlers['transfer-abort']({ transfer: 'GONE', queueId }, router.context());
+  const queueId = await router.send({ envelope: envelope(['bob@peer.example']) });
+  assert.deepEqual(await abort(queueId), { committed: true });
+  await (await router.delivery.next()).end('delivered', OK);
+  assert.deepEqual(await abort(queueId), { committed: true });
+  assert.deepEqual(await abort('NONE'), {});
+});
+
 test('an 8-bit header asks for SMTPUTF8 only where the client declared it', async () => {
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import { Level } from 'level';
-import { Store } from '#cluster/store.ts';
+import { Store, type StoreOperation } from '#cluster/store.ts';
 import { CHUNK_BYTES } from '#services/router/contract.ts';
 import { Intake } from '#services/router/intake/intake.ts';
 import { Bodies } from '#services/router/store/bodies.ts';
@@ -102,6 +102,49 @@ test('what does not fit together is refused, and leaves nothing', () =>
     await waitFor(async () => (await keysOf(store)).length === 0, { what: 'an empty store' });
     assert.deepEqual(messages, []);
     assert.equal(intake.size, 0);
+  }));
+
+/** Writes wait until `go` is called, as on a disk that hangs. */
+function hangingDisk(store: Store): { go: () => void } {
+  const write = store.write.bind(store);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  mock.method(store, 'write', async (operations: StoreOperation[]) => {
+    await promise;
+    return write(operations);
+  });
+  return { go: resolve };
+}
+
+for (const pieces of [1, 2]) {
+  test(`a commit of ${pieces} pieces that is slower than its caller waits is not refused and delivered all the same`, () =>
+    withIntake(async ({ intake, store, messages }) => {
+      const { id, queueId } = open(intake);
+      if (pieces === 2) await intake.chunk(id, 0, MESSAGE.subarray(0, 500));
+      const disk = hangingDisk(store);
+      const last = MESSAGE.subarray(pieces === 2 ? 500 : 0);
+      const commit = intake.commit({ transfer: id, sequence: pieces - 1, ...FIELDS }, last);
+      assert.equal(intake.abort(id), true, 'the abort wins');
+      disk.go();
+      assert.equal(await codeOf(commit), 'unknown-transfer');
+      await waitFor(async () => (await keysOf(store)).length === 0, { what: `nothing of ${queueId} on disk` });
+      assert.deepEqual(messages, []);
+    }));
+}
+
+test('an abort that comes after the commit is told so', () =>
+  withIntake(async ({ intake, messages }) => {
+    const { id } = open(intake);
+    let late: boolean | undefined;
+    const push = messages.push.bind(messages);
+    // The commit has taken effect, and its answer is not out yet.
+    messages.push = (message) => {
+      late = intake.abort(id);
+      return push(message);
+    };
+    await intake.commit({ transfer: id, sequence: 0, ...FIELDS }, MESSAGE);
+    assert.equal(late, false);
+    assert.equal(messages.length, 1);
+    assert.equal(intake.abort(id), undefined);
   }));
 
 test('an aborted transfer, and one whose listener went silent, leave nothing', () =>
