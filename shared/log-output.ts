@@ -57,7 +57,8 @@ export class LogOutput {
 
   /** Never waits, never throws. `line` has its line break. */
   write(line: string): void {
-    if (this.#missing > 0 || this.#waiting + line.length > MOST_WAITING) {
+    // One line always finds room: only while others wait will something be written that makes more.
+    if (this.#missing > 0 || (this.#waiting > 0 && this.#waiting + line.length > MOST_WAITING)) {
       this.#missing++;
       this.#dropped++;
       this.#droppedAt = performance.now();
@@ -122,13 +123,14 @@ export class LogOutput {
     write(this.#fd, bytes, (error, count) => {
       this.#writing = false;
       if (error !== null) this.#refused(error);
-      else if (bytes === this.#bytes) this.#written(count);
+      else this.#written(bytes, count);
     });
   }
 
-  #written(count: number): void {
+  #written(bytes: Buffer, count: number): void {
     this.#failed = false;
-    this.#bytes = this.#bytes.subarray(count);
+    // Others after a `flushSync` meanwhile.
+    if (bytes === this.#bytes) this.#bytes = bytes.subarray(count);
     if (this.#missing > 0 && this.#waiting <= MOST_WAITING / 2) {
       const lines = this.#missing;
       this.#missing = 0;
@@ -143,7 +145,7 @@ export class LogOutput {
   #refused(error: NodeJS.ErrnoException): void {
     const full = errorCode(error) === 'EAGAIN';
     this.#failed = !full;
-    this.#error = full ? 'nobody reads it' : errorText(error);
+    this.#error = full ? 'its reader does not keep up' : errorText(error);
     this.#pause = setTimeout(() => this.#next(), full ? FULL_PAUSE_MS : ERROR_PAUSE_MS).unref();
   }
 }

@@ -31,9 +31,13 @@ export function createLogger({ level }: LogOptions): ProcessLog {
 }
 
 /** NO_COLOR, FORCE_COLOR and the terminal itself decide about colours. */
-function forPeople(output: LogOutput): pino.DestinationStream {
+function forPeople(output: LogOutput): Pick<LogOutput, 'write' | 'flush' | 'flushSync'> {
   const colors = process.stdout.hasColors();
-  return { write: (line) => output.write(humanLine(line, colors)) };
+  return {
+    write: (line) => output.write(humanLine(line, colors)),
+    flush: (done: () => void) => output.flush(done),
+    flushSync: () => output.flushSync(),
+  };
 }
 
 /** A logger that says nothing, for tests and one-shot commands. */

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, openSync, readSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { constants, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { test } from 'node:test';
@@ -28,11 +27,8 @@ async function pipe() {
         return '';
       }
     },
-    async [Symbol.asyncDispose]() {
-      closeSync(reader);
-      closeSync(writer);
-      await folder[Symbol.asyncDispose]();
-    },
+    // Not closed: an output that still tries to write would write to the next file with this number.
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
 }
 
@@ -68,8 +64,7 @@ test('a reader that stands still costs a bounded memory; later it reads whole li
 });
 
 test('a full disk is neither an error nor a wait; what the log has lost is known', async () => {
-  await using full = await open('/dev/full', 'w');
-  const output = new LogOutput(full.fd, () => assert.fail('nothing was written'));
+  const output = new LogOutput(openSync('/dev/full', 'w'), () => assert.fail('nothing was written'));
   for (let n = 0; n < 10_000; n++) output.write(line(n));
   await waitFor(() => output.dropped > 0, { what: 'lines that are dropped' });
   const start = performance.now();
@@ -92,4 +87,29 @@ test('at the end everything is written, and a pipe that nobody reads is waited f
   assert.ok(performance.now() - start < 4000);
   output.flushSync();
   assert.deepEqual(dropped, []);
+});
+
+test('after a line that is longer than all that may wait the log goes on', async () => {
+  await using out = await pipe();
+  const output = new LogOutput(out.writer, ({ lines }) => output.write(`dropped ${lines}\n`));
+  const read = async (end: string): Promise<string> => {
+    let text = '';
+    await waitFor(
+      () => {
+        text += out.read();
+        return text.endsWith(end);
+      },
+      { what: end },
+    );
+    return text;
+  };
+  output.write(`${'x'.repeat(2_000_000)}\n`);
+  output.write('next\n');
+  assert.equal((await read('next\n')).length, 2_000_006);
+  output.write('first\n');
+  output.write('second\n');
+  output.write(`${'x'.repeat(2_000_000)}\n`);
+  assert.equal(await read('dropped 1\n'), 'first\nsecond\ndropped 1\n');
+  output.write('after\n');
+  assert.equal(await read('after\n'), 'after\n');
 });

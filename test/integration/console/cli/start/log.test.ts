@@ -78,7 +78,7 @@ test('a node whose log nobody reads takes and delivers mail, says how many lines
   while (!text.includes('log lines were dropped')) {
     text += buffer.toString('latin1', 0, (await reader.read(buffer)).bytesRead);
   }
-  const [, dropped] = /"dropped":(\d+),"error":"nobody reads it"/.exec(text) ?? [];
+  const [, dropped] = /"dropped":(\d+),"error":"its reader does not keep up"/.exec(text) ?? [];
   assert.ok(Number(dropped) >= Number(lost), `${dropped} dropped, ${lost} shown`);
   // Again nobody reads.
   program.signal('SIGTERM');
