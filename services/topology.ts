@@ -47,7 +47,7 @@ export type Access = {
 
 export const ACCESS = {
   'credential-store': {
-    calls: { 'credential-store': ['record-resolve'], signer: ['key-prove'] },
+    calls: { 'credential-store': ['record-resolve', 'record-copy'], signer: ['key-prove'] },
     hears: { 'credential-store': ['present'], signer: ['present'] },
     buckets: [CREDENTIALS_BUCKET],
   },
@@ -109,6 +109,7 @@ export const ACCESS = {
         'nek-use',
         'nek-rotate',
         'nek-delete',
+        'record-repair',
         'status-show',
       ],
       member: ['member-list', 'member-ping', 'member-drain'],

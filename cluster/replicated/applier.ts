@@ -5,11 +5,15 @@ import type { Attachment } from './attachment.ts';
 import type { LogMessage } from './jetstream-reader.ts';
 import { parseRecord, type ReplicatedRecord } from './record.ts';
 import type { ReplicatedRecords } from './records.ts';
+import { implausible, refuseArrived, type Seal } from './seal.ts';
 
 /** Applies the messages of the stream to the records of a map, in order and in batches, and notes what the stream lacks. */
 
 /** Messages that one write to disk covers. */
 const BATCH = 500;
+
+/** How long a record is not written into the stream in whose place another was refused there twice. */
+const CONTESTED_MS = 5000;
 
 const NOTHING = new Uint8Array(0);
 
@@ -22,6 +26,7 @@ export type ApplierDeps<T> = {
   bucket: string;
   schema: z.ZodType<T>;
   records: ReplicatedRecords<T>;
+  seal: Seal | undefined;
   log: Logger;
   /** Called with the keys that changed, when that is synced. */
   onChanged: (keys: string[]) => void;
@@ -31,6 +36,8 @@ export class Applier<T> {
   readonly #deps: ApplierDeps<T>;
   readonly #records: ReplicatedRecords<T>;
   readonly #log: Logger;
+  /** Of records that this node holds: when a message was refused last in their place, by `performance.now`. */
+  readonly #refusals = new Map<string, { at: number; again: boolean }>();
   #arrived: Arrived<T>[] = [];
   #applying = false;
   #closed = false;
@@ -110,24 +117,35 @@ export class Applier<T> {
       attachment.versions.set(record.key, record.version);
     }
     const changed = position === undefined ? [] : await this.#records.merge(records, position);
-    for (const { attachment, key } of batch) {
-      if (key === undefined) continue;
-      const held = this.#records.get(key)?.version ?? 0;
-      if (held > (attachment.versions.get(key) ?? 0)) attachment.markStale(key);
-    }
+    for (const { attachment, key } of batch) if (key !== undefined) this.#compare(attachment, key);
     for (const attachment of new Set(batch.map((message) => message.attachment)))
       attachment.noteApplied(attachment.seen);
     if (changed.length > 0) this.#deps.onChanged(changed);
     for (const { own } of batch) own?.applied();
   }
 
-  /** The record of a message; undefined, and logged, when it cannot be used. */
+  /** Find out whether the stream has a record older than this node, or refused by it. */
+  #compare(attachment: Attachment, key: string): void {
+    const held = this.#records.get(key)?.version ?? 0;
+    if (held <= (attachment.versions.get(key) ?? 0)) return;
+    // Two processes that do not believe each other shall not write as fast as they can.
+    if (this.#refusals.get(key)?.again !== true) attachment.markStale(key);
+    else setTimeout(() => attachment.markStale(key), CONTESTED_MS).unref();
+  }
+
+  /** The record of a message; undefined, and reported, when it cannot be used. */
   #parse({ attachment, key, seq, data }: Arrived<T>): ReplicatedRecord<T> | undefined {
     const where = { bucket: this.#deps.bucket, record: key, seq };
+    const { schema, seal } = this.#deps;
+    let writer: string | undefined;
     try {
-      const parsed = parseRecord(this.#deps.schema, Buffer.from(data).toString());
-      const found = 'record' in parsed ? parsed.record.key : parsed.unreadable.key;
-      if (found !== key) throw new Error(`it is about ${found}`);
+      const parsed = parseRecord(schema, Buffer.from(data).toString());
+      const found = 'record' in parsed ? parsed.record : parsed.unreadable;
+      if (found.key !== key) throw new Error(`it is about ${found.key}`);
+      writer = found.node;
+      const held = this.#records.get(key)?.version ?? 0;
+      const reason = implausible(found.version, held) ?? refuseArrived(seal, this.#records.sealed, found);
+      if (reason !== undefined) throw new Error(reason);
       if ('record' in parsed) return parsed.record;
       const { version, problem } = parsed.unreadable;
       if (!this.#records.markUnreadable(parsed.unreadable)) throw new Error(problem);
@@ -137,9 +155,25 @@ export class Applier<T> {
         'a record of the cluster was written by a newer Sealpost and is not applied: update this node',
       );
     } catch (error) {
-      if (key !== undefined) attachment.versions.delete(key);
-      this.#log.error({ ...where, error: errorText(error) }, 'a message in the stream is not a record: ignored');
+      this.#refuse(attachment, where, writer, errorText(error).slice(0, 300));
     }
     return undefined;
+  }
+
+  #refuse(
+    attachment: Attachment,
+    where: { bucket: string; record: string | undefined; seq: number },
+    writer: string | undefined,
+    error: string,
+  ): void {
+    const { record: key } = where;
+    if (key !== undefined) {
+      attachment.versions.delete(key);
+      const at = performance.now();
+      const before = this.#refusals.get(key)?.at ?? Number.NEGATIVE_INFINITY;
+      if (this.#records.get(key) !== undefined) this.#refusals.set(key, { at, again: at - before < 2 * CONTESTED_MS });
+      if (!this.#records.refused.note(key, writer, error)) return;
+    }
+    this.#log.error({ ...where, writer, error }, 'a message in the stream is not a record that may be taken: ignored');
   }
 }

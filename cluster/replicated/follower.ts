@@ -7,6 +7,7 @@ import { Attachment } from './attachment.ts';
 import type { LogEnd } from './jetstream-log.ts';
 import type { ReplicatedRecord } from './record.ts';
 import type { ReplicatedRecords } from './records.ts';
+import type { Seal } from './seal.ts';
 
 /**
  * Keeps a map's records and its stream the same, both ways, for as long as the map is open. `map.ts` describes the
@@ -30,6 +31,7 @@ export type FollowerDeps<T> = {
   replicas: number;
   schema: z.ZodType<T>;
   records: ReplicatedRecords<T>;
+  seal: Seal | undefined;
   log: Logger;
   onChanged: (keys: string[]) => void;
   onState: (state: FollowerState) => void;
@@ -223,8 +225,12 @@ export class Follower<T> {
   /** Resolves when the reading ends, or to undefined when it is time for a new one. */
   async #stayUp(attachment: Attachment, ended: Promise<LogEnd>): Promise<LogEnd | undefined> {
     let timer: NodeJS.Timeout | undefined;
+    const began = performance.now();
+    const keys = this.#sealKeys;
     const refresh = new Promise<'refresh'>((resolve) => {
-      timer = setTimeout(resolve, REFRESH_MS, 'refresh');
+      // With another key for the seal what was refused may be authentic.
+      const isDue = (): boolean => performance.now() - began > REFRESH_MS || this.#sealKeys !== keys;
+      timer = setInterval(() => isDue() && resolve('refresh'), RETRY_MS);
     });
     try {
       for (;;) {
@@ -235,14 +241,20 @@ export class Follower<T> {
         if (end !== undefined) return end;
       }
     } finally {
-      clearTimeout(timer);
+      clearInterval(timer);
     }
+  }
+
+  get #sealKeys(): string {
+    return this.#deps.seal?.keys.join() ?? '';
   }
 
   /** Write into the stream what it lacks or has older. Resolves to undefined when that is done. */
   async #restore(attachment: Attachment): Promise<LogEnd | undefined> {
     const { log, stale, versions } = attachment;
     for (;;) {
+      // Without a key it is not known which of the two is authentic.
+      if (this.#deps.seal?.keys.length === 0) stale.clear();
       const records: ReplicatedRecord<T>[] = [];
       for (const key of stale) {
         const record = this.#records.get(key);

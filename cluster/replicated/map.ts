@@ -1,13 +1,15 @@
 import type { z } from 'zod';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { errorText } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import type { JetStreamAccess } from '../bus/jetstream-access.ts';
 import type { Store } from '../store.ts';
+import { type Changed, Changes } from './changes.ts';
 import { Follower } from './follower.ts';
-import { nextRecord, type ReplicatedRecord } from './record.ts';
-import { type LiveRecord, ReplicatedRecords, refuseUnreadable } from './records.ts';
-import { noQuorum, storeFailed, Writer } from './writer.ts';
+import { parseRecord, type ReplicatedRecord } from './record.ts';
+import { type LiveRecord, ReplicatedRecords } from './records.ts';
+import type { Refused } from './refused.ts';
+import { refuseArrived, type Seal } from './seal.ts';
 
 /**
  * Records that every node of a cluster holds and any node changes, one change at a time.
@@ -38,6 +40,9 @@ import { noQuorum, storeFailed, Writer } from './writer.ts';
  * A tombstone (a record without value) is kept for ever: a node that was away cannot bring the old record back.
  * Versions count on through tombstones; their sum is the map's revision, the same on all nodes at the same state.
  *
+ * What is taken in, from the stream or from disk, is checked first (`seal.ts`); what is refused in the stream is written
+ * over with what this node holds.
+ *
  * Without a bus the map is local: changes go to LevelDB directly.
  */
 
@@ -57,43 +62,43 @@ export type ReplicatedMapOptions<T> = {
   schema: z.ZodType<T>;
   node: string;
   log: Logger;
+  /** Undefined: records are believed as they come. */
+  seal?: Seal;
   /** Undefined: no bus, local only. */
   jetStream: JetStreamAccess | undefined;
   replicas: number;
 };
 
 export type Updater<T> = (current: T | undefined, key: string) => T | undefined;
-export type Changed<T> = { value: T | undefined; version: number; revision: number };
 
 /** How long `open` waits for the stream. */
 const OPEN_LIMIT_MS = 3000;
-/** How long a change waits for a map that is behind. */
-const BEHIND_LIMIT_MS = 8000;
-/** How long a change is tried, while others are faster or servers change roles. */
-const CHANGE_LIMIT_MS = 15_000;
+
+const hasMac = ({ macs }: ReplicatedRecord<unknown>, nek: string): boolean =>
+  macs?.some((mac) => mac.nek === nek) === true;
 
 export class ReplicatedMap<T> {
   readonly #options: ReplicatedMapOptions<T>;
   readonly #records: ReplicatedRecords<T>;
   readonly #follower: Follower<T> | undefined;
-  readonly #writer: Writer<T> | undefined;
+  readonly #changes: Changes<T>;
   readonly #changeListeners = new Set<(keys: readonly string[]) => void>();
   readonly #stateListeners = new Set<(state: MapState) => void>();
   readonly #process = newId();
-  /** The last change of this node that was asked for: they are made one after the other. */
-  #lastChange: Promise<unknown> = Promise.resolve();
 
   private constructor(options: ReplicatedMapOptions<T>, records: ReplicatedRecords<T>) {
     this.#options = options;
     this.#records = records;
-    const { jetStream: access, bucket, replicas, schema, log } = options;
-    if (access === undefined) return;
-    this.#follower = new Follower({
-      ...{ access, bucket, replicas, schema, log, records },
-      onChanged: (keys) => this.#changed(keys),
-      onState: (state) => this.#notify(this.#stateListeners, state),
-    });
-    this.#writer = new Writer(this.#follower, records, options.store);
+    const { jetStream: access, bucket, replicas, schema, log, seal } = options;
+    const onChanged = (keys: readonly string[]): void => this.#notify(this.#changeListeners, keys);
+    this.#follower =
+      access &&
+      new Follower({
+        ...{ access, bucket, replicas, schema, log, records, seal },
+        onChanged,
+        onState: (state) => this.#notify(this.#stateListeners, state),
+      });
+    this.#changes = new Changes({ ...options, records, follower: this.#follower, onChanged });
   }
 
   /**
@@ -101,8 +106,8 @@ export class ReplicatedMap<T> {
    * Fails with `store-failed`; never because NATS is away.
    */
   static async open<T>(options: ReplicatedMapOptions<T>): Promise<ReplicatedMap<T>> {
-    const { store, prefix, schema, log, jetStream } = options;
-    const map = new ReplicatedMap(options, await ReplicatedRecords.load(store, prefix, schema, log));
+    const { jetStream } = options;
+    const map = new ReplicatedMap(options, await ReplicatedRecords.load(options));
     map.#follower?.start();
     if (jetStream?.current !== undefined) await map.#follower?.following(OPEN_LIMIT_MS, { upWhenAway: false });
     return map;
@@ -167,13 +172,69 @@ export class ReplicatedMap<T> {
    * the text says so, the change was made in the cluster).
    */
   update(key: string, fn: Updater<T>): Promise<Changed<T>> {
-    const change = this.#lastChange.then(() =>
-      this.#follower === undefined || this.#writer === undefined
-        ? this.#changeHere(key, fn)
-        : this.#changeInCluster(this.#follower, this.#writer, key, fn),
+    return this.#changes.make(key, (current) => {
+      const value = fn(current?.value, key);
+      return value === current?.value ? undefined : { value };
+    });
+  }
+
+  /** Whether this node may change records: in a cluster, one without a key for the seal may not. */
+  get canChange(): boolean {
+    return this.#changes.possible;
+  }
+
+  /** Whether records without a MAC are refused. */
+  get sealed(): boolean {
+    return this.#records.sealed;
+  }
+
+  /** From now on, and after every restart, records without a MAC are refused. */
+  markSealed(): Promise<void> {
+    return this.#records.markSealed();
+  }
+
+  /** Records that were not taken in, from the stream or from disk, in the last day. */
+  get refused(): (Refused & { held: boolean })[] {
+    return this.#records.refused.list().map((r) => ({ ...r, held: this.#records.get(r.key) !== undefined }));
+  }
+
+  /** Keys of the records, deleted ones among them, that should have a MAC by this NEK (a fingerprint) and have none. */
+  without(nek: string): string[] {
+    if (this.#options.seal === undefined) return [];
+    return [...this.#records.all()].flatMap((record) => (hasMac(record, nek) ? [] : [record.key]));
+  }
+
+  /** Write a record again that has no MAC by this NEK. Fails like `update`. */
+  async reseal(key: string, nek: string): Promise<void> {
+    await this.#changes.make(key, (current) =>
+      current === undefined || hasMac(current, nek) ? undefined : { value: current.value },
     );
-    this.#lastChange = change.catch(() => undefined);
-    return change;
+  }
+
+  /** A record as it is held here, for another node's `repair`; undefined where there is none. */
+  copyOf(key: string): string | undefined {
+    return this.#records.get(key)?.json;
+  }
+
+  /**
+   * Write a record again, from the newest authentic one of this node and of copies of others, over whatever is in the
+   * stream; where there is none, a tombstone. Resolves to which copy it was, if it was one. Fails like `update`.
+   */
+  async repair(key: string, copies: readonly string[]): Promise<Changed<T> & { copy: number | undefined }> {
+    const { schema, seal } = this.#options;
+    let [best, copy]: [ReplicatedRecord<T> | undefined, number | undefined] = [this.#records.get(key), undefined];
+    for (const [i, json] of copies.entries()) {
+      const parsed = parseRecord(schema, json);
+      if (!('record' in parsed) || parsed.record.key !== key) continue;
+      if (refuseArrived(seal, this.#records.sealed, parsed.record) !== undefined) continue;
+      if (parsed.record.version > (best?.version ?? 0)) [best, copy] = [parsed.record, i];
+    }
+    if (best !== undefined && copy !== undefined) {
+      await this.#changes.adopt(best);
+    }
+    const changed = await this.#changes.make(key, (current) => ({ value: current?.value }));
+    this.#records.refused.forget(key);
+    return { ...changed, copy };
   }
 
   /** Called with the keys that this node or others changed, when that is synced here; with many while catching up. */
@@ -190,13 +251,9 @@ export class ReplicatedMap<T> {
   /** Stop following. Changes under way fail with `no-quorum`. The store stays open. */
   async close(): Promise<void> {
     await this.#follower?.close();
-    await this.#lastChange;
+    await this.#changes.ended;
     this.#changeListeners.clear();
     this.#stateListeners.clear();
-  }
-
-  #changed(keys: readonly string[]): void {
-    this.#notify(this.#changeListeners, keys);
   }
 
   #notify<E>(listeners: ReadonlySet<(event: E) => void>, event: E): void {
@@ -206,52 +263,6 @@ export class ReplicatedMap<T> {
       } catch (error) {
         this.#options.log.error({ err: error }, 'a listener of the replicated map failed');
       }
-    }
-  }
-
-  /** The record that `fn` makes of the present one; undefined when it changes nothing. */
-  #next(key: string, fn: Updater<T>): ReplicatedRecord<T> | undefined {
-    const { schema, node, store } = this.#options;
-    if (store.failure !== undefined) throw storeFailed('this node cannot store changes', store.failure);
-    refuseUnreadable(this.#records, key);
-    const current = this.#records.get(key);
-    const value = fn(current?.value, key);
-    if (value === current?.value) return undefined;
-    return nextRecord(schema, current, { key, node, value });
-  }
-
-  #result(key: string): Changed<T> {
-    const record = this.#records.get(key);
-    return { value: record?.value, version: record?.version ?? 0, revision: this.#records.revision };
-  }
-
-  async #changeHere(key: string, fn: Updater<T>): Promise<Changed<T>> {
-    const record = this.#next(key, fn);
-    if (record !== undefined) {
-      await this.#records.put(record);
-      this.#changed([key]);
-    }
-    return this.#result(key);
-  }
-
-  async #changeInCluster(follower: Follower<T>, writer: Writer<T>, key: string, fn: Updater<T>): Promise<Changed<T>> {
-    const end = performance.now() + CHANGE_LIMIT_MS;
-    let attachment = await follower.following(BEHIND_LIMIT_MS, { upWhenAway: true });
-    for (;;) {
-      if (attachment === undefined) throw noQuorum('keep', follower.problem);
-      const record = this.#next(key, fn);
-      if (record === undefined) return this.#result(key);
-      if (Buffer.byteLength(record.json) > attachment.log.longest) {
-        const text = `the record ${key} would be longer than NATS carries: raise max_payload of its servers`;
-        throw new SealpostError('too-large', text);
-      }
-      if (await writer.publish(attachment, record)) {
-        const { value, version } = record;
-        return { value, version, revision: this.#records.revision };
-      }
-      // Another node was faster, or the server that was asked is no longer the leader.
-      if (performance.now() > end) throw noQuorum('keep', 'other nodes change records all the time');
-      attachment = await follower.following(end - performance.now(), { upWhenAway: false });
     }
   }
 }

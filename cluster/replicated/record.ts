@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
+import { RecordMac, type Seal, sealedText } from './seal.ts';
 
 /**
  * A record of a replicated map, as it is written in the stream and on disk, and which of two wins.
@@ -15,6 +16,7 @@ import { newId } from '#shared/ids.ts';
  *   node      the node that wrote it
  *   time      when, ISO 8601, for people
  *   value     missing in a tombstone
+ *   macs      in a map with a seal (`seal.ts`), which every version since takes for a member that it does not know
  *
  * On disk it is { version: 1, digest, record }, digest = SHA-256 of the record's JSON, hex. The JSON is kept as it came,
  * with members that this program does not know.
@@ -37,6 +39,7 @@ const Envelope = z.object({
   node: z.string(),
   time: z.string(),
   value: z.unknown().optional(),
+  macs: z.array(RecordMac).min(1).max(16).optional(),
 });
 type Envelope = z.infer<typeof Envelope>;
 
@@ -44,7 +47,7 @@ type Envelope = z.infer<typeof Envelope>;
 export type ReplicatedRecord<T> = Omit<Envelope, 'schema' | 'value'> & { value: T | undefined; json: string };
 
 /** A record whose value the schema refuses: of a newer Sealpost, or not a record of this map. */
-export type UnreadableRecord = { key: string; version: number; problem: string };
+export type UnreadableRecord = Pick<Envelope, 'key' | 'version' | 'node' | 'macs'> & { problem: string; json: string };
 
 export type Parsed<T> = { record: ReplicatedRecord<T> } | { unreadable: UnreadableRecord };
 
@@ -53,6 +56,7 @@ export function nextRecord<T>(
   schema: z.ZodType<T>,
   current: ReplicatedRecord<T> | undefined,
   change: { key: string; node: string; value: T | undefined },
+  seal?: Seal,
 ): ReplicatedRecord<T> {
   const { key, node, value } = change;
   const envelope = {
@@ -65,7 +69,7 @@ export function nextRecord<T>(
     time: new Date().toISOString(),
     ...(value === undefined ? {} : { value }),
   };
-  const json = JSON.stringify(envelope);
+  const json = withMacs(JSON.stringify(envelope), seal);
   if (Buffer.byteLength(json) > MAX_RECORD) {
     throw new SealpostError('too-large', `the record ${key} would have more than ${MAX_RECORD} bytes`);
   }
@@ -82,10 +86,16 @@ export function parseRecord<T>(schema: z.ZodType<T>, text: string): Parsed<T> {
   if (value === undefined) return { record: { ...envelope, value: undefined, json: JSON.stringify(json) } };
   const parsed = schema.safeParse(value);
   if (!parsed.success) {
-    const { key, version } = envelope;
-    return { unreadable: { key, version, problem: z.prettifyError(parsed.error) } };
+    const { key, version, node, macs } = envelope;
+    const problem = z.prettifyError(parsed.error);
+    return { unreadable: { key, version, node, macs, problem, json: JSON.stringify(json) } };
   }
   return { record: { ...envelope, value: deepFreeze(parsed.data), json: JSON.stringify(json) } };
+}
+
+function withMacs(text: string, seal: Seal | undefined): string {
+  const macs = seal?.macs(sealedText(text)) ?? [];
+  return macs.length === 0 ? text : JSON.stringify({ ...JSON.parse(text), macs });
 }
 
 /** Which change made a version, as far as the record remembers. */

@@ -3,6 +3,8 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Store, StoreOperation } from '../store.ts';
 import { compare, decodeStored, encodeStored, type ReplicatedRecord, type UnreadableRecord } from './record.ts';
+import { RefusedRecords } from './refused.ts';
+import { implausible, refuseStored, type Seal } from './seal.ts';
 
 /**
  * The records of a replicated map on this node's disk, and in memory for reading. Memory shows what is synced.
@@ -11,12 +13,21 @@ import { compare, decodeStored, encodeStored, type ReplicatedRecord, type Unread
  *   <prefix>corrupt!<key>                         a record that did not read back, as it was found
  *   <prefix>conflict!<key>!<version>!<write id>   the loser of two records that do not come from one another
  *   <prefix>stream                                JSON { created, last }: the stream that was read last, and how far
+ *   <prefix>sealed                                JSON { since }: this map takes no records without a MAC (`seal.ts`)
  *
  * A damaged record is logged and set aside at opening; the stream brings it again, as it does what LevelDB cannot read
  * at all. One whose value the schema refuses is of a newer Sealpost: it stays where it is, is not shown, and is not
  * changed.
  */
 export type StreamPosition = { created: string; last: number };
+
+export type RecordsOptions<T> = {
+  store: Store;
+  prefix: string;
+  schema: z.ZodType<T>;
+  log: Logger;
+  seal?: Seal | undefined;
+};
 
 /** A record that has a value. */
 export type LiveRecord<T> = { key: string; version: number; value: T };
@@ -26,6 +37,9 @@ export class ReplicatedRecords<T> {
   readonly #prefix: string;
   readonly #schema: z.ZodType<T>;
   readonly #log: Logger;
+  readonly #seal: Seal | undefined;
+  #sealed = false;
+  readonly refused = new RefusedRecords();
   readonly #records = new Map<string, ReplicatedRecord<T>>();
   readonly #unreadable = new Map<string, UnreadableRecord>();
   #position: StreamPosition | undefined;
@@ -38,18 +52,32 @@ export class ReplicatedRecords<T> {
   /** The live records in order; undefined until it is needed again after a change. */
   #live: readonly LiveRecord<T>[] | undefined;
 
-  private constructor(store: Store, prefix: string, schema: z.ZodType<T>, log: Logger) {
+  private constructor({ store, prefix, schema, log, seal }: RecordsOptions<T>) {
     this.#store = store;
     this.#prefix = prefix;
     this.#schema = schema;
     this.#log = log;
+    this.#seal = seal;
   }
 
   /** Read every record from disk. Fails with `store-failed`. */
-  static async load<T>(store: Store, prefix: string, schema: z.ZodType<T>, log: Logger): Promise<ReplicatedRecords<T>> {
-    const records = new ReplicatedRecords(store, prefix, schema, log);
+  static async load<T>(options: RecordsOptions<T>): Promise<ReplicatedRecords<T>> {
+    const records = new ReplicatedRecords(options);
     await records.#load();
+    records.#sealWhereEmpty();
     return records;
+  }
+
+  /** Whether records without a MAC are refused. */
+  get sealed(): boolean {
+    return this.#sealed;
+  }
+
+  /** From now on records without a MAC are refused. Waits out failures of the store; rejects when it is closed. */
+  async markSealed(): Promise<void> {
+    this.#sealed = true;
+    const value = Buffer.from(JSON.stringify({ since: new Date().toISOString() }));
+    await this.#store.persist([{ type: 'put', key: `${this.#prefix}sealed`, value }]);
   }
 
   /** The record, or its tombstone. */
@@ -178,12 +206,14 @@ export class ReplicatedRecords<T> {
   async #load(): Promise<void> {
     const start = `${this.#prefix}record!`;
     try {
+      if (this.#seal !== undefined) this.#sealed = (await this.#store.get(`${this.#prefix}sealed`)) !== undefined;
       for await (const [name, value] of this.#store.entries({ gte: start, lt: `${this.#prefix}record"` })) {
         await this.#read(name.slice(start.length), value);
       }
       const position = (await this.#store.get(`${this.#prefix}stream`))?.toString();
       const match = /^\{"created":"([^"]+)","last":(\d+)\}$/.exec(position ?? '');
       if (match?.[1] !== undefined) this.#position = { created: match[1], last: Number(match[2]) };
+      await this.#noteSetAside();
     } catch (error) {
       // All that can be read was read before.
       if (errorCode(error) !== 'store-damaged') throw error;
@@ -192,9 +222,27 @@ export class ReplicatedRecords<T> {
     }
   }
 
+  /** A map that starts empty never needs a record without a MAC. */
+  #sealWhereEmpty(): void {
+    const empty = this.#records.size === 0 && this.#unreadable.size === 0 && this.#position === undefined;
+    if (empty && (this.#seal?.keys.length ?? 0) > 0 && !this.#sealed) void this.markSealed().catch(() => undefined);
+  }
+
+  /** What was set aside at this start or an earlier one, and has not come back. */
+  async #noteSetAside(): Promise<void> {
+    const start = `${this.#prefix}corrupt!`;
+    for await (const name of this.#store.keys({ gte: start, lt: `${this.#prefix}corrupt"` })) {
+      const key = name.slice(start.length);
+      if (!this.#records.has(key)) this.refused.note(key, undefined, 'it was damaged on the disk of this node');
+    }
+  }
+
   async #read(key: string, value: Buffer): Promise<void> {
     try {
       const parsed = decodeStored(this.#schema, key, value);
+      const found = 'record' in parsed ? parsed.record : parsed.unreadable;
+      const reason = implausible(found.version, 0) ?? refuseStored(this.#seal, found);
+      if (reason !== undefined) throw new Error(reason);
       if ('record' in parsed) {
         this.#show(parsed.record);
         return;

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
 import { type KeyAlgorithm as AlgorithmName, KEY_ALGORITHMS } from '#shared/dkim/algorithms.ts';
 import { WrappedKey } from '#shared/dkim/key-wrap.ts';
+import { NekMac } from '#shared/dkim/nek-mac.ts';
 import { StoreDamage } from '#shared/store-damage.ts';
 
 /**
@@ -149,6 +150,8 @@ export const Holder = z.object({
   behind: z.string().optional(),
   /** Fingerprints of the NEKs in its configuration. */
   neks: z.array(z.string()),
+  /** A credential-store that gives records a MAC; absent in the version before. */
+  seals: z.boolean().optional(),
 });
 export type Holder = z.infer<typeof Holder>;
 
@@ -156,11 +159,32 @@ export type Holder = z.infer<typeof Holder>;
 export const Present = Holder.omit({ heard: true, clock: true, kind: true }).extend({ time: z.number() });
 export type Present = z.infer<typeof Present>;
 
+/** A record that a node did not take in: from whom, why, and whether it holds an authentic one all the same. */
+export const RefusedRecord = z.object({
+  /** The domain, or the name of another record. */
+  record: z.string(),
+  writer: z.string().optional(),
+  reason: z.string(),
+  /** ms since 1970 */
+  at: z.number(),
+  held: z.boolean(),
+});
+export type RefusedRecord = z.infer<typeof RefusedRecord>;
+
+/** A record that was written again: `from` the copy of another node; not `found`: nobody had one, and it is deleted. */
+export const RepairedRecord = z.object({
+  record: z.string(),
+  found: z.boolean(),
+  from: z.string().optional(),
+  version: z.number().int(),
+});
+export type RepairedRecord = z.infer<typeof RepairedRecord>;
+
 const keyName = z.object({ domain: z.string(), selector: z.string() });
 const domainName = z.object({ domain: z.string() });
 
 /** Errors of every operation that changes the store. */
-const CHANGE = ['no-quorum', 'store-failed', 'unreadable-record'] as const;
+const CHANGE = ['no-quorum', 'store-failed', 'unreadable-record', 'no-nek'] as const;
 
 /** The bucket of NATS JetStream that carries the changes of its records from node to node. */
 export const CREDENTIALS_BUCKET = 'sealpost-credentials';
@@ -175,9 +199,16 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
      *
      * `since`, a `cursor` of an earlier answer, asks only for the keys of the domains that changed since then; `changed`
      * names these domains, also those without keys. A store that did not issue the cursor answers all keys and no `changed`.
+     *
+     * `macs` proves that the answer, to a question with this `nonce`, comes from a process with a NEK
+     * (shared/dkim/key-list-proof.ts); absent where the store has none, or is of the version before.
      */
     'signing-key-list': {
-      request: z.object({ after: z.string().optional(), since: z.string().optional() }),
+      request: z.object({
+        after: z.string().optional(),
+        since: z.string().optional(),
+        nonce: z.string().max(64).optional(),
+      }),
       reply: z.object({
         node: z.string(),
         revision: z.number().int(),
@@ -187,6 +218,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         next: z.string().optional(),
         changed: z.array(z.string()).optional(),
         cursor: z.string().optional(),
+        macs: z.array(NekMac).optional(),
       }),
       errors: ['not-caught-up'],
       elsewhere: ['not-caught-up'],
@@ -199,7 +231,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         activate: z.boolean().optional(),
       }),
       reply: KeyStatus,
-      errors: ['exists', 'invalid-name', 'weak-key', 'no-nek', 'nek-mismatch', 'not-configured', ...CHANGE],
+      errors: ['exists', 'invalid-name', 'weak-key', 'nek-mismatch', 'not-configured', ...CHANGE],
       timeout: 60_000,
     },
     /** Import a key that was made elsewhere, wrapped by the caller with the current NEK. */
@@ -212,16 +244,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         activate: z.boolean().optional(),
       }),
       reply: KeyStatus,
-      errors: [
-        'exists',
-        'invalid-name',
-        'weak-key',
-        'no-nek',
-        'nek-mismatch',
-        'key-damaged',
-        'not-configured',
-        ...CHANGE,
-      ],
+      errors: ['exists', 'invalid-name', 'weak-key', 'nek-mismatch', 'key-damaged', 'not-configured', ...CHANGE],
     },
     /** Keys in the order of domain and selector, a page at a time. */
     'key-list': {
@@ -254,7 +277,6 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         'not-found',
         'exists',
         'invalid-name',
-        'no-nek',
         'nek-mismatch',
         'not-configured',
         'no-selector',
@@ -336,13 +358,13 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
     'nek-use': {
       request: z.object({ name: z.string() }),
       reply: NekStatus,
-      errors: ['exists', 'no-nek', 'nek-mismatch', ...CHANGE],
+      errors: ['exists', 'nek-mismatch', ...CHANGE],
     },
     /** Make another NEK the current one and re-wrap every key with it. */
     'nek-rotate': {
       request: z.object({ name: z.string() }),
       reply: z.object({ nek: NekStatus, rewrapped: z.number().int() }),
-      errors: ['no-nek', 'nek-missing-on-node', 'nek-mismatch', ...CHANGE],
+      errors: ['nek-missing-on-node', 'nek-mismatch', ...CHANGE],
       timeout: 120_000,
     },
     /** Remove a NEK that no longer wraps any key. */
@@ -350,6 +372,19 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       request: z.object({ name: z.string() }),
       reply: z.object({}),
       errors: ['not-found', 'in-use', ...CHANGE],
+    },
+
+    /** From store to store: a record as this node holds it, as JSON. */
+    'record-copy': {
+      request: z.object({ key: z.string() }),
+      reply: z.object({ node: z.string(), record: z.string().optional() }),
+    },
+    /** Write the record of a domain again, from the newest authentic copy of any node; default: every record that was refused. */
+    'record-repair': {
+      request: domainName.partial(),
+      reply: z.object({ repaired: z.array(RepairedRecord) }),
+      errors: ['not-found', ...CHANGE],
+      timeout: 120_000,
     },
 
     'status-show': {
@@ -366,6 +401,10 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         exposed: z.array(z.string()).optional(),
         /** Damage of the store that an operator has not dealt with yet; absent where there is none. */
         damage: z.array(StoreDamage).optional(),
+        /** Records that this node did not take in, in the last day; absent where there are none. */
+        refused: z.array(RefusedRecord).optional(),
+        /** Whether this node takes only records with a MAC. */
+        sealed: z.boolean().optional(),
         holders: z.array(Holder),
       }),
     },

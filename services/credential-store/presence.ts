@@ -67,8 +67,8 @@ export class Presence {
   /** Those that are live, ordered by node, kind and instance. */
   live(): Holder[] {
     const holders = this.#heard.live().map(({ said: { kind, present, clock }, silence }): Holder => {
-      const { node, instance, revision, neks, behind } = present;
-      return { node, kind, instance, revision, heard: silence, clock, neks, ...(behind !== undefined && { behind }) };
+      const { time: _, ...said } = present;
+      return { ...said, kind, heard: silence, clock };
     });
     return holders.sort((a, b) => order(a.node, b.node) || order(a.kind, b.kind) || order(a.instance, b.instance));
   }

@@ -17,7 +17,9 @@ import { createNodeEffects, mayAct } from './driver/node-effects.ts';
 import { EarlierKeys } from './earlier-keys.ts';
 import { KeyMaker } from './making/key-maker.ts';
 import { checkNeks } from './neks/nek-check.ts';
+import { NekSeal } from './neks/nek-seal.ts';
 import { Neks } from './neks/neks.ts';
+import { Sealing } from './neks/sealing.ts';
 import { assertSomeLeft, openStore } from './open-store.ts';
 import type { OperationDeps } from './operations/deps.ts';
 import { createHandlers } from './operations/handlers.ts';
@@ -35,7 +37,7 @@ import { Records } from './records/records.ts';
  *   driver/         makes the transitions that are due, each when its conditions hold; one node at a time drives a domain
  *   dns/            a key's record: how it is published, the update of its zone (RFC 2136), the proof that it is there
  *   making/         new keys and their selectors
- *   neks/           the named encryption keys (NEKs) that wrap the private keys
+ *   neks/           the named encryption keys (NEKs) that wrap the private keys and seal the records
  *   presence.ts     which processes hold keys now
  *   earlier-keys.ts keys of a version without a cluster, which are taken over
  *
@@ -82,14 +84,21 @@ type Opened = {
   map: ReplicatedMap<CredentialRecord>;
   earlier: EarlierKeys;
   readNeks: ReadNeks;
+  seal: NekSeal;
   damage: OperationDeps['damage'];
 };
 
 async function open(deps: CredentialStoreDeps): Promise<Running> {
   const { settings, log } = deps;
   await using undo = new AsyncDisposableStack();
-  const readNeks: ReadNeks = () => loadNeks(settings.current.credentials.nek);
-  const opened = { ...(await openRecords(deps, undo)), readNeks };
+  const seal = new NekSeal();
+  const readNeks: ReadNeks = async () => {
+    const neks = await loadNeks(settings.current.credentials.nek);
+    seal.use(neks);
+    return neks;
+  };
+  await readNeks();
+  const opened = { ...(await openRecords(deps, seal, undo)), readNeks, seal };
   const { map } = opened;
   const operationDeps = createOperationDeps(deps, opened);
   const { all, records, presence, views } = operationDeps;
@@ -124,8 +133,9 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
 /** The replicated records, and what an earlier version left beside them. */
 async function openRecords(
   { settings, log, jetStream }: CredentialStoreDeps,
+  seal: NekSeal,
   undo: AsyncDisposableStack,
-): Promise<Omit<Opened, 'readNeks'>> {
+): Promise<Pick<Opened, 'map' | 'earlier' | 'damage'>> {
   const { node } = settings.current;
   const folder = join(node.data, 'credentials');
   const alone = jetStream === undefined;
@@ -138,6 +148,7 @@ async function openRecords(
     schema: CredentialRecord,
     node: node.name,
     log,
+    seal,
     jetStream,
     replicas: busReplicas(settings.current),
   });
@@ -148,7 +159,8 @@ async function openRecords(
   return { map, earlier, damage: () => store.damage() };
 }
 
-function createOperationDeps(deps: CredentialStoreDeps, { map, earlier, readNeks, damage }: Opened): OperationDeps {
+function createOperationDeps(deps: CredentialStoreDeps, opened: Opened): OperationDeps {
+  const { map, earlier, readNeks, seal, damage } = opened;
   const { settings, log, stores, signer } = deps;
   const node = settings.current.node.name;
   const records = new Records(map, () => earlier.assertTried());
@@ -158,7 +170,7 @@ function createOperationDeps(deps: CredentialStoreDeps, { map, earlier, readNeks
   const neks = new Neks({ node, log, records, configured: readNeks, live });
   const views = new DnsViews(settings, records, log);
   const maker = new KeyMaker(settings, neks, log);
-  return { settings, log, stores, signer, map, records, all, presence, neks, views, maker, damage };
+  return { settings, log, stores, signer, map, records, all, presence, neks, seal, views, maker, damage };
 }
 
 const isCaughtUp = ({ state }: Opened['map']): boolean => state === 'local' || state === 'following';
@@ -171,12 +183,16 @@ const DOUBLED =
   'another process runs as the credential-store of a node with this name, and only that one works on keys: give every node its own node.name';
 
 /** Finish what is left to take over and to re-wrap, and report a second process under this node's name. */
-function followUpEverySecond({ settings, log, presence, neks }: OperationDeps, opened: Opened): () => void {
+function followUpEverySecond(deps: OperationDeps, opened: Opened): () => void {
+  const { settings, log, map, records, presence, neks, seal } = deps;
   const node = settings.current.node.name;
+  const live = (): Holder[] | undefined => (mayAct(map, presence, node) ? presence.live() : undefined);
+  const sealing = new Sealing({ node, log, map, records, seal, live });
   let doubled = false;
   const timer = setInterval(() => {
     void takeOver(opened);
     void neks.resume();
+    void sealing.resume();
     if (!doubled && presence.hasElder(node)) log.error({ node }, DOUBLED);
     doubled = presence.hasElder(node);
   }, ANNOUNCE_MS).unref();
@@ -205,6 +221,7 @@ function announcePresence(
       revision: records.revision,
       time: Date.now(),
       neks: fingerprints,
+      seals: true,
       ...behindOf(map),
     }),
   );

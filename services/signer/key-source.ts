@@ -1,7 +1,11 @@
 import { Heard } from '#cluster/members/heard.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
 import type { Calls } from '#services/topology.ts';
+import { judgeKeyList } from '#shared/dkim/key-list-proof.ts';
+import { describeNeks, type Nek } from '#shared/dkim/nek.ts';
+import type { NekMac } from '#shared/dkim/nek-mac.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
 
 /**
  * Where signing keys come from: the credential-store of this node; when it does not answer, any; and when the answer is
@@ -13,6 +17,10 @@ import { SealpostError } from '#shared/errors.ts';
  * The revision says which answer is newer: it is the same on every node that has seen the same changes and never goes
  * down. A store that answers less than what is held has lost changes, or has not read them yet: its answer is never
  * adopted.
+ *
+ * An answer is used when it proves to come from a process with the NEK, to this question (shared/dkim/key-list-proof.ts): so
+ * nobody else can add a key, or bring back one that was revoked. Stores of the version before prove nothing; they are
+ * believed until one store has proven an answer to this process.
  *
  * Which stores are live is known from what they announce. One that is silent is not asked for what it said it had; so
  * silence delays newer keys at most, it never takes away those that are held.
@@ -43,6 +51,8 @@ export type KeySourceDeps = {
   node: string;
   /** There is no bus, hence no other store. */
   alone: boolean;
+  /** The NEKs of the configuration; none where they cannot be read, and nothing can be unwrapped or checked. */
+  neks: () => Promise<readonly Nek[]>;
 };
 
 export class KeySource {
@@ -52,6 +62,8 @@ export class KeySource {
   /** What this node's store gave, what the last other one gave, and which of the two was the last. */
   readonly #reads = new Map<string, Read>();
   #last: Read = { cursor: undefined, keys: new Map() };
+  /** A store has proven an answer. */
+  #proven = false;
 
   constructor(deps: KeySourceDeps) {
     this.#deps = deps;
@@ -85,10 +97,7 @@ export class KeySource {
    */
   async fetch(held: number): Promise<Fetched> {
     const { own } = this;
-    let best = await this.#fetchFrom(own).catch((error: unknown) => {
-      if (this.#deps.alone) throw error;
-      return this.#fetchFrom(undefined);
-    });
+    let best = await this.#fetchAny();
     const asked = new Set([own, best.node]);
     for (const { key: node, said: revision } of this.#heard.live().sort((a, b) => b.said - a.said)) {
       if (best.revision >= Math.max(held, this.newest)) break;
@@ -98,6 +107,21 @@ export class KeySource {
     }
     if (best.revision < held) throw wentBack(best, held);
     return best;
+  }
+
+  /** From this node's store, else any, else those that are live, one after the other. */
+  async #fetchAny(): Promise<Fetched> {
+    const { own } = this;
+    const others = this.#heard.live().flatMap(({ key }) => (key === own ? [] : [key]));
+    let failure: unknown;
+    for (const node of this.#deps.alone ? [own] : [own, undefined, ...others]) {
+      try {
+        return await this.#fetchFrom(node);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
   }
 
   /** Everything that one store has; what did not change since the last time is not asked again. */
@@ -117,7 +141,8 @@ export class KeySource {
     const since = base?.cursor;
     const options = (node: string | undefined) => ({ timeout: PAGE_TIMEOUT_MS, ...(node !== undefined && { node }) });
     const more = since === undefined ? {} : { since };
-    let page = await this.#deps.credentials['signing-key-list'](more, options(from));
+    const neks = await this.#deps.neks();
+    let page = await this.#fetchPage(more, options(from), neks);
     const { node, revision, behind, cursor } = page;
     const changed = page.changed && new Set(page.changed);
     const keys = new Map(changed === undefined ? [] : base?.keys);
@@ -129,7 +154,7 @@ export class KeySource {
         if (changed?.has(key.domain) !== false) keys.set(key.domain, [...(keys.get(key.domain) ?? []), key]);
       }
       if (page.next === undefined) break;
-      page = await this.#deps.credentials['signing-key-list']({ ...more, after: page.next }, options(node));
+      page = await this.#fetchPage({ ...more, after: page.next }, options(node), neks);
       if (page.revision !== revision) whole = false;
       // It was restarted: asked for changes, it answers with everything.
       if ((page.changed === undefined) !== (changed === undefined)) return { node, revision, behind, whole: false };
@@ -138,12 +163,36 @@ export class KeySource {
     return { node, revision, behind, whole };
   }
 
+  /** One answer. Fails with `nek-mismatch` when it should be proven and is not. */
+  async #fetchPage(
+    request: { since?: string; after?: string },
+    options: { timeout: number; node?: string },
+    neks: readonly Nek[],
+  ) {
+    const nonce = newId();
+    const page = await this.#deps.credentials['signing-key-list']({ ...request, nonce }, options);
+    const { node, macs } = page;
+    if (neks.length === 0 || (macs === undefined && !this.#proven)) return page;
+    const verdict = judgeKeyList(neks, nonce, page, macs ?? []);
+    if (verdict === 'authentic') this.#proven = true;
+    else throw unproven(node, verdict === 'unknown' ? macs : undefined, neks);
+    return page;
+  }
+
   /** Each read is as large as all keys: only those of this node's store and of one other are kept. */
   #remember(node: string, read: Read): void {
     if (node !== this.own) for (const name of this.#reads.keys()) if (name !== this.own) this.#reads.delete(name);
     this.#reads.set(node, read);
     this.#last = read;
   }
+}
+
+function unproven(node: string, macs: readonly NekMac[] | undefined, neks: readonly Nek[]): SealpostError {
+  const why =
+    macs === undefined
+      ? 'did not prove that it has the NEK: it is of an older version, or an impostor'
+      : `has NEK ${macs.map(({ nek }) => nek).join(', ')}, but configured (credentials.nek) is ${describeNeks(neks)}`;
+  return new SealpostError('nek-mismatch', `the credential-store of node ${node} ${why}; its keys are not used`);
 }
 
 function wentBack(best: Fetched, held: number): SealpostError {

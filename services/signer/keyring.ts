@@ -66,7 +66,8 @@ export class Keyring {
   /** The node whose store was adopted last. */
   #store: string | undefined;
   #behind: string | undefined = 'no credential-store was asked yet';
-  #neks: string[] = [];
+  /** The NEKs of the configuration as last read, or why there are none. */
+  #neks: Nek[] | string = [];
   /** Questions since the keys were last up to date. */
   #tries = 0;
   /** The last question had no answer that can be adopted. */
@@ -84,7 +85,8 @@ export class Keyring {
     this.#deps = deps;
     const { node, bus } = deps.settings.current;
     const alone = bus.servers.length === 0;
-    this.#source = new KeySource({ credentials: deps.credentials, node: node.name, alone });
+    const neks = (): Promise<Nek[]> => this.#readNeks();
+    this.#source = new KeySource({ credentials: deps.credentials, node: node.name, alone, neks });
   }
 
   /** Resolves when the stores were asked once, whether one answered or not. */
@@ -139,7 +141,7 @@ export class Keyring {
 
   /** Fingerprints of the NEKs in the configuration, as last read. */
   get neks(): readonly string[] {
-    return this.#neks;
+    return typeof this.#neks === 'string' ? [] : this.#neks.map((nek) => nek.fingerprint);
   }
 
   /** Active keys of exactly this domain, in the order of their signatures (`KEY_TYPES`). */
@@ -169,9 +171,9 @@ export class Keyring {
 
   /** Read the configured NEKs again: one may have been added for keys that could not be unwrapped. Never rejects. */
   async refreshNeks(): Promise<void> {
-    const before = this.#neks.join();
+    const before = this.neks.join();
     await this.#readNeks();
-    if (this.#neks.join() !== before && this.all().some((k) => !k.usable)) this.#askSoon();
+    if (this.neks.join() !== before && this.all().some((k) => !k.usable)) this.#askSoon();
   }
 
   /** This node's store has a change a moment later than the store that made it, and is asked instead of that one. */
@@ -216,8 +218,8 @@ export class Keyring {
     const { newest } = this.#source;
     try {
       const fetched = await this.#source.fetch(this.revision);
-      await this.#adopt(fetched);
       if (this.#closed) return;
+      this.#adopt(fetched);
       this.#behind = lagOf(fetched, newest);
       if (this.#failing) {
         this.#deps.log.info({ store: fetched.node, revision: fetched.revision }, 'the credential-store answers again');
@@ -239,16 +241,13 @@ export class Keyring {
     }
   }
 
-  async #adopt({ node, revision, keys }: Fetched): Promise<void> {
-    const fresh = keys.some((k) => !this.#opened.has(k) && !this.#unwrapped.has(identityOf(k)));
-    const neks = fresh ? await this.#readNeks() : [];
-    if (this.#closed) return;
+  #adopt({ node, revision, keys }: Fetched): void {
     const held = new Map<string, AnyKey>();
     const signing = new Map<string, HeldKey[]>();
     const unwrapped = new Map<string, KeyObject>();
     for (const key of keys.toSorted((a, b) => rank(a) - rank(b))) {
       const opened = this.#opened.get(key);
-      const one = opened?.key ?? this.#hold(key, neks);
+      const one = opened?.key ?? this.#hold(key);
       held.set(opened?.name ?? nameOf(key), one);
       if (one.usable) unwrapped.set(opened?.id ?? identityOf(key), one.privateKey);
       if (key.state === 'active') signing.set(key.domain, [...(signing.get(key.domain) ?? []), one]);
@@ -263,11 +262,11 @@ export class Keyring {
     if (changed) this.#deps.log.info({ revision, store: node, keys: unwrapped.size }, 'signing keys loaded');
   }
 
-  #hold(key: SigningKey, neks: Nek[] | string): AnyKey {
+  #hold(key: SigningKey): AnyKey {
     const { domain, selector, fingerprint } = key;
     const [name, id] = [nameOf(key), identityOf(key)];
     try {
-      const privateKey = this.#unwrapped.get(id) ?? unwrap(key, neks);
+      const privateKey = this.#unwrapped.get(id) ?? unwrap(key, this.#neks);
       const usable = { domain, selector, fingerprint, usable: true as const, privateKey };
       this.#opened.set(key, { name, id, key: usable });
       return usable;
@@ -276,11 +275,9 @@ export class Keyring {
     }
   }
 
-  /** The NEKs, or why there are none. */
-  async #readNeks(): Promise<Nek[] | string> {
-    const neks = await readNeks(this.#deps.settings.current.credentials.nek);
-    this.#neks = typeof neks === 'string' ? [] : neks.map((nek) => nek.fingerprint);
-    return neks;
+  async #readNeks(): Promise<Nek[]> {
+    this.#neks = await readNeks(this.#deps.settings.current.credentials.nek);
+    return typeof this.#neks === 'string' ? [] : this.#neks;
   }
 
   /** Each reason once, until it changes. */

@@ -100,10 +100,15 @@ function timingOf(settings: Settings): Timing {
 
 /**
  * Whether this process knows the records and which processes are live, so that it may act for all: it follows, has
- * listened for a while, and is the only one of its node's name, or the oldest.
+ * listened for a while, has a NEK, and is the only one of its node's name, or the oldest.
  */
-export function mayAct(map: Pick<ReplicatedMap<CredentialRecord>, 'state'>, presence: Presence, node: string): boolean {
-  return map.state === 'local' || (map.state === 'following' && presence.settled && !presence.hasElder(node));
+export function mayAct(
+  map: Pick<ReplicatedMap<CredentialRecord>, 'state' | 'canChange'>,
+  presence: Presence,
+  node: string,
+): boolean {
+  if (map.state === 'local') return true;
+  return map.state === 'following' && map.canChange && presence.settled && !presence.hasElder(node);
 }
 
 /** A record that an administrator publishes by hand is never written. */

@@ -21,7 +21,7 @@ export type NeksDeps = {
   /** The live processes; undefined while that is not known. */
   live: () => Holder[] | undefined;
 };
-type NekRecords = Pick<Records, 'all' | 'neks' | 'update' | 'updateNeks'>;
+type NekRecords = Pick<Records, 'all' | 'neks' | 'update' | 'updateNeks' | 'without' | 'reseal'>;
 
 export class Neks {
   readonly #deps: NeksDeps;
@@ -105,6 +105,7 @@ export class Neks {
     const before = pendingKeys(records).length;
     const unopened = await rewrapPending(records, neks);
     this.#report(unopened);
+    await records.reseal(nek.fingerprint);
     const rewrapped = before - unopened.length;
     log.info({ nek: describeNek(nek), rewrapped }, 'named encryption key is current');
     const list = records.neks();
@@ -125,6 +126,11 @@ export class Neks {
       if (current || keys.length > 0) {
         const uses = `NEK ${describeNek(entry)} ${current ? 'is the current one and ' : ''}wraps ${countKeys(keys.length)}`;
         throw new SealpostError('in-use', `${uses}: "sealpost keymgmt rotate nek <name>" puts keys under another one`);
+      }
+      const unsealed = records.without(list.current);
+      if (unsealed > 0) {
+        const text = `${unsealed} records have no MAC by the current NEK yet and get it now: try again in a minute`;
+        throw new SealpostError('in-use', text);
       }
       return { ...list, neks: list.neks.filter((n) => n !== entry) };
     });

@@ -10,6 +10,7 @@ import type { StoreDamage } from '#shared/store-damage.ts';
 import type { CredentialStoreContract } from '../contract.ts';
 import type { DnsViews } from '../dns/views.ts';
 import type { KeyMaker } from '../making/key-maker.ts';
+import type { NekSeal } from '../neks/nek-seal.ts';
 import type { Neks } from '../neks/neks.ts';
 import type { Presence } from '../presence.ts';
 import type { CredentialRecord, DomainRecord, KeyRecord } from '../records/domain-record.ts';
@@ -28,6 +29,7 @@ export type OperationDeps = {
   all: () => DomainRecord[];
   presence: Presence;
   neks: Neks;
+  seal: NekSeal;
   views: DnsViews;
   maker: KeyMaker;
   /** What was damaged in the store of this node. */

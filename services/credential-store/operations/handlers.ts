@@ -14,6 +14,7 @@ import {
   keyShow,
 } from './keys.ts';
 import { nekDelete, nekList, nekRotate, nekUse } from './neks.ts';
+import { recordCopy, recordRepair } from './repair.ts';
 import {
   rotationFreeze,
   rotationResume,
@@ -55,6 +56,8 @@ export function createHandlers(deps: () => OperationDeps): Handlers<CredentialSt
     'nek-use': (request) => nekUse(deps(), request),
     'nek-rotate': (request) => nekRotate(deps(), request),
     'nek-delete': (request) => nekDelete(deps(), request),
+    'record-copy': (request) => recordCopy(deps(), request),
+    'record-repair': (request) => recordRepair(deps(), request),
     'status-show': (request) => statusShow(deps(), request),
   };
 }

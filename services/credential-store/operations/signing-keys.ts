@@ -1,3 +1,4 @@
+import { type KeyList, proveKeyList } from '#shared/dkim/key-list-proof.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { domainOfKey } from '../records/domain-record.ts';
 import type { Operation, OperationDeps } from './deps.ts';
@@ -10,14 +11,15 @@ import { behindOf } from './status.ts';
 /** Keys in one page: 200 RSA-4096 keys are 850 KB, below the 1 MB that NATS carries. */
 const PAGE_SIZE = 200;
 
-export const signingKeyList: Operation<'signing-key-list'> = ({ records, all, map, settings }, { after, since }) => {
+export const signingKeyList: Operation<'signing-key-list'> = (deps, { after, since, nonce }) => {
+  const { records, all, map, settings, seal } = deps;
   if (map.state === 'behind') {
     throw new SealpostError('not-caught-up', 'this node has yet to catch up with the others');
   }
   const changed = since === undefined ? undefined : changedDomains(map, since);
   const wanted = changed === undefined ? all() : all().filter((r) => changed.has(r.domain));
   const { page, next } = pageOf(heldKeys(wanted), after, PAGE_SIZE);
-  return {
+  const list = {
     node: settings.current.node.name,
     revision: records.revision,
     keys: page.map(({ key }) => key),
@@ -25,7 +27,8 @@ export const signingKeyList: Operation<'signing-key-list'> = ({ records, all, ma
     ...behindOf(map),
     ...(changed === undefined ? {} : { changed: [...changed] }),
     ...(next === undefined ? {} : { next }),
-  };
+  } satisfies KeyList;
+  return nonce === undefined || seal.neks.length === 0 ? list : { ...list, macs: proveKeyList(seal.neks, nonce, list) };
 };
 
 /** The domains whose records changed since a cursor was given; undefined when this process did not give it. */

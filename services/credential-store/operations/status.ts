@@ -12,6 +12,10 @@ export const statusShow: Operation<'status-show'> = async (deps) => {
   const exposed = listedKeys(all())
     .filter(({ domain, key }) => isExposed(key, views.last(domain, key)?.verdict))
     .map(({ domain, key }) => `${key.selector} of ${domain}`);
+  const refused = map.refused.map(({ key, writer, reason, at, held }) => ({
+    ...{ record: domainOfKey(key) ?? key, reason, at, held },
+    ...(writer === undefined ? {} : { writer }),
+  }));
   return {
     node: settings.current.node.name,
     state: map.state,
@@ -22,11 +26,14 @@ export const statusShow: Operation<'status-show'> = async (deps) => {
     ...(unreadable.length === 0 ? {} : { unreadable }),
     ...(exposed.length === 0 ? {} : { exposed }),
     ...(damage.length === 0 ? {} : { damage }),
+    ...(refused.length === 0 ? {} : { refused }),
+    sealed: map.sealed,
   };
 };
 
 /** Why this node may not know the newest records; empty when it does. */
-export function behindOf({ state, problem }: OperationDeps['map']): { behind?: string } {
+export function behindOf({ state, problem, canChange, refused }: OperationDeps['map']): { behind?: string } {
+  if (!canChange && refused.length > 0) return { behind: 'it has no NEK (credentials.nek) to check what others send' };
   return state === 'local' || state === 'following'
     ? {}
     : { behind: problem ?? 'it has yet to catch up with the others' };

@@ -35,6 +35,18 @@ export class Records {
     return this.#map.revision;
   }
 
+  /** How many records, deleted ones among them, have no MAC by this NEK (a fingerprint). */
+  without(nek: string): number {
+    return this.#map.without(nek).length;
+  }
+
+  /** Give each of them one. Resolves to how many there were. Fails like `update`. */
+  async reseal(nek: string): Promise<number> {
+    const keys = this.#map.without(nek);
+    for (const key of keys) await this.#map.reseal(key, nek);
+    return keys.length;
+  }
+
   /**
    * Compare-and-set of a domain's record. `change` gets the newest one, undefined where there is none, and is called
    * again when another writer was faster; it may throw to give up. It returns undefined to remove the record, its argument

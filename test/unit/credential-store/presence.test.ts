@@ -168,7 +168,7 @@ for (const [what, messages, expected] of CLOCKS) {
 test('of two credential-stores with one name the older one acts, and the younger again when that is gone', (t) => {
   const clock = mockedClock(t);
   const [older, younger] = [new Presence(), new Presence()];
-  const following = { state: 'following' as const };
+  const following = { state: 'following' as const, canChange: true };
   clock.now += 3000;
   const may = (presence: Presence): boolean => mayAct(following, presence, 'edge-1');
   assert.deepEqual([may(older), may(younger)], [true, true]);
@@ -181,7 +181,7 @@ test('of two credential-stores with one name the older one acts, and the younger
     }
   }
   assert.deepEqual([may(older), may(younger)], [true, false]);
-  assert.equal(mayAct({ state: 'local' }, younger, 'edge-1'), true);
+  assert.equal(mayAct({ state: 'local', canChange: true }, younger, 'edge-1'), true);
   clock.now += 5001;
   assert.deepEqual([may(older), may(younger)], [true, true]);
 });

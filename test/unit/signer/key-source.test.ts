@@ -5,6 +5,7 @@ import { Settings } from '#cluster/config/settings.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import type { CredentialStoreContract, SigningKey } from '#services/credential-store/contract.ts';
+import { NekSeal } from '#services/credential-store/neks/nek-seal.ts';
 import type { OperationDeps } from '#services/credential-store/operations/deps.ts';
 import { heldKeys } from '#services/credential-store/operations/key-status.ts';
 import { signingKeyList } from '#services/credential-store/operations/signing-keys.ts';
@@ -16,6 +17,7 @@ import {
 import { Records } from '#services/credential-store/records/records.ts';
 import { KeySource } from '#services/signer/key-source.ts';
 import type { Client } from '#shared/contract.ts';
+import { generateNek, parseNek } from '#shared/dkim/nek.ts';
 import { silentLogger } from '#shared/log.ts';
 import { seededRandom } from '#test/kit/random.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -28,6 +30,12 @@ function key(selector: string, state: KeyRecord['state'] = 'active'): KeyRecord 
   const flags = { activate: true, signed: true, publication: { by: 'none' as const } };
   return { selector, algorithm: 'ed25519', state, fingerprint: 'f', publicKey: 'p', ...times, ...flags, ...wrapped };
 }
+
+const NEK = parseNek(generateNek('edge'));
+const neks = async () => [NEK];
+/** The store has the NEK: all its answers are proven. */
+const seal = new NekSeal();
+seal.use([NEK]);
 
 type Answer = Awaited<ReturnType<Client<CredentialStoreContract>['signing-key-list']>>;
 
@@ -51,10 +59,10 @@ async function setUp(t: TestContext, between: () => Promise<void> = async () => 
   });
   const deps = (): OperationDeps => {
     const { map, records } = site;
-    return { map, records, settings, all: () => records.all() } as Partial<OperationDeps> as OperationDeps;
+    return { map, records, settings, seal, all: () => records.all() } as Partial<OperationDeps> as OperationDeps;
   };
   const credentials = {
-    async 'signing-key-list'(request: { after?: string; since?: string }) {
+    async 'signing-key-list'(request: { after?: string; since?: string; nonce?: string }) {
       const answer = await signingKeyList(deps(), request);
       site.answers.push(answer);
       if (answer.next !== undefined) await between();
@@ -68,7 +76,7 @@ async function setUp(t: TestContext, between: () => Promise<void> = async () => 
     site.map = await open();
     site.records = new Records(site.map);
   };
-  const source = new KeySource({ credentials, node: 'edge-1', alone: true });
+  const source = new KeySource({ credentials, node: 'edge-1', alone: true, neks });
   return { site, source, set, restart, asked: () => site.answers.splice(0) };
 }
 
@@ -150,9 +158,40 @@ test('what the store of this node and a newer one gave is remembered of both, so
       return known ? { ...answer, changed: [] } : answer;
     },
   } as Partial<Client<CredentialStoreContract>> as Client<CredentialStoreContract>;
-  const source = new KeySource({ credentials, node: 'edge-1', alone: false });
+  const source = new KeySource({ credentials, node: 'edge-1', alone: false, neks });
   source.hear('edge-1', 1);
   source.hear('edge-2', 2);
   for (let i = 0; i < 5; i++) assert.equal((await source.fetch(0)).revision, 2);
   assert.equal(whole, 2);
+});
+
+test('the keys of an answer that was recorded, changed or made without the NEK are not used', async (t) => {
+  const { site, set, source } = await setUp(t);
+  await set('a.example', key('s1'));
+  await set('b.example', key('s1', 'retired'));
+  await source.fetch(0);
+  const proven = site.answers.at(-1);
+  assert.ok(proven?.macs);
+  const revived = { ...proven, keys: [...proven.keys, ...proven.keys.map((k) => ({ ...k, domain: 'b.example' }))] };
+  const cases: [Answer, RegExp][] = [
+    [proven, /edge-1 did not prove/],
+    [{ ...revived, revision: proven.revision + 1 }, /edge-1 did not prove/],
+    [{ ...proven, macs: [{ nek: 'f00d', mac: '' }] }, /edge-1 has NEK f00d, but configured .*edge/],
+  ];
+  for (const [answer, message] of cases) {
+    const credentials = { 'signing-key-list': async () => answer } as unknown as Client<CredentialStoreContract>;
+    const deceived = new KeySource({ credentials, node: 'edge-1', alone: true, neks });
+    await assert.rejects(deceived.fetch(0), { code: 'nek-mismatch', message });
+  }
+});
+
+test('a signer that knows proven stores does not believe one that proves nothing', async (t) => {
+  const { set, site, source } = await setUp(t);
+  await set('a.example', key('s1'));
+  await source.fetch(0);
+  seal.use([]);
+  t.after(() => seal.use([NEK]));
+  await set('a.example', key('s1'), key('s2'));
+  await assert.rejects(source.fetch(1), { code: 'nek-mismatch', message: /edge-1 did not prove/ });
+  assert.equal(site.answers.at(-1)?.macs, undefined);
 });

@@ -7,6 +7,7 @@ import { create } from '../keys/create.ts';
 import { exportKey } from '../keys/export.ts';
 import { list } from '../keys/list.ts';
 import { newNek } from '../keys/nek-file.ts';
+import { repair } from '../keys/repair.ts';
 import { parseSpan, rotate, watch } from '../keys/rotate.ts';
 import { parseDays, parseTimeOfDay, schedule } from '../keys/schedule.ts';
 import { exportDns, show } from '../keys/show.ts';
@@ -55,6 +56,9 @@ function registerKeys({ command, key }: Group): void {
     .argument('[domain]', 'only its keys')
     .argument('[selector]', 'only this key')
     .action(verify);
+  command('repair', 'write records again that a node refused or lost, from the newest authentic copy of any node')
+    .argument('[domain]', 'only the record of its keys')
+    .action(repair);
   key('export-dns', 'the DNS record that publishes a key')
     .option('--zone', 'as a line of a zone file (default)')
     .option('--value', 'only the value, as the web form of a DNS provider wants it')

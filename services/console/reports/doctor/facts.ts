@@ -35,6 +35,7 @@ export async function gatherFacts(
     domains: config.domains.filter((d) => domain === undefined || d.name === domain),
     nekAge: config.credentials['nek-age'],
     status,
+    stores: await statusOfEach(store, status),
     keys: await askEach(keys, (key) => checkKey(store, key)),
     stored,
     neks,
@@ -61,6 +62,14 @@ async function settledStatus(store: CredentialStore): Promise<StoreStatus> {
   if (new Set(first.holders.map((h) => h.revision)).size < 2) return first;
   await delay(SETTLE_MS);
   return store['status-show']({}, { node: first.node });
+}
+
+async function statusOfEach(store: CredentialStore, own: StoreStatus): Promise<StoreStatus[]> {
+  const nodes = new Set(
+    own.holders.flatMap((h) => (h.kind === 'credential-store' && h.node !== own.node ? [h.node] : [])),
+  );
+  const others = await askEach([...nodes], (node) => store['status-show']({}, { node }).catch(() => undefined));
+  return [own, ...others.filter((status) => status !== undefined)];
 }
 
 async function checkKey(store: CredentialStore, key: KeyStatus): Promise<CheckedKey> {

@@ -46,6 +46,8 @@ export type Facts = {
   /** `credentials.nek-age` in ms. */
   nekAge: number;
   status: StoreStatus;
+  /** What every live credential-store that answers says of itself. */
+  stores: StoreStatus[];
   /** The keys that are looked at. */
   keys: CheckedKey[];
   /** Every key of the store, also of other domains: a parent's keys sign for its subdomains. */

@@ -27,6 +27,7 @@ export class MemoryRecords extends Records {
     const map = {
       get: (key: string) => entry(key, values.get(key)),
       entries: () => [...values.keys()].sort().map((key) => entry(key, values.get(key))),
+      without: () => [],
       get revision() {
         return self.writes;
       },

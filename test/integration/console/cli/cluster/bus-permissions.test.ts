@@ -32,11 +32,12 @@ const NOT_FOR_OPERATORS = [
     'signer.key-prove',
     'credential-store.signing-key-list',
     'credential-store.record-resolve',
+    'credential-store.record-copy',
   ],
   ...['router.copy-mirror', 'router.copy-compare', 'router.queue-drain'],
 ];
 const CALLS: Record<string, string[]> = {
-  'credential-store': ['credential-store.record-resolve', 'signer.key-prove'],
+  'credential-store': ['credential-store.record-resolve', 'credential-store.record-copy', 'signer.key-prove'],
   signer: ['credential-store.signing-key-list'],
   policy: [],
   router: ['signer.message-sign', 'router.copy-mirror', 'router.copy-compare'],

@@ -50,11 +50,19 @@ export const nek = (own: Partial<NekStatus> = {}): NekStatus => ({
 
 export function facts(own: Partial<Facts> = {}): Facts {
   const keys = own.keys ?? [checked()];
+  const status = {
+    node: 'edge-1',
+    state: 'following' as const,
+    revision: 7,
+    keys: 1,
+    holders: [...STORES, ...SIGNERS],
+  };
   return {
     now: NOW,
     domains: ConfigSchema.parse({ domains: [{ name: 'example.com', signing: { mode: 'enforce' } }] }).domains,
     nekAge: 365 * DAY,
-    status: { node: 'edge-1', state: 'following', revision: 7, keys: 1, holders: [...STORES, ...SIGNERS] },
+    status,
+    stores: [{ ...status, sealed: true }],
     keys,
     stored: [keyStatus(), ...keys.map((k) => k.key)],
     unsigned: [],
