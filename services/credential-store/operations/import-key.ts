@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { algorithmNameOf } from '#shared/dkim/algorithms.ts';
-import { checkKeyName, type KeyName } from '#shared/dkim/key-name.ts';
+import { checkNameInUse, type KeyName } from '#shared/dkim/key-name.ts';
 import { unwrapKey, type WrappedKey } from '#shared/dkim/key-wrap.ts';
 import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -27,7 +27,7 @@ export async function importedKey(
   request: ImportRequest,
 ): Promise<{ name: KeyName; key: KeyRecord }> {
   const { algorithm, publicKey, wrapped, allowWeak } = request;
-  const name = checkKeyName(request);
+  const name = checkNameInUse(request);
   maker.assertStrong(name, algorithm, allowWeak);
   const nek = await neks.current();
   assertCurrent(records, wrapped);

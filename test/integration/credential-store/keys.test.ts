@@ -203,8 +203,11 @@ const PAIRS = {
 };
 
 /** A request to import; `said` is the algorithm it says, by default the right one. */
-function importOf(pair: keyof typeof PAIRS, { said = pair as KeyAlgorithm, nek = parseNek(NEK) as Nek } = {}) {
-  const name = { domain: 'example.com', selector: 'i1' };
+function importOf(
+  pair: keyof typeof PAIRS,
+  { said = pair as KeyAlgorithm, nek = parseNek(NEK) as Nek, selector = 'i1' } = {},
+) {
+  const name = { domain: 'example.com', selector };
   const privateKey: KeyObject = PAIRS[pair];
   const publicKey = publishedBytes(privateKey).toString('base64');
   return { ...name, algorithm: said, publicKey, wrapped: wrapKey(nek, { ...name, algorithm: said }, privateKey) };
@@ -221,7 +224,7 @@ const IMPORTS: [string, () => ReturnType<typeof importOf>, string, RegExp][] = [
   ['is wrapped with another NEK', () => importOf('ed25519', { nek: nekOf('edge') }), 'nek-mismatch', /edge \(/],
   ['was wrapped for another name', () => ({ ...importOf('ed25519'), selector: 'i2' }), 'key-damaged', /i2/],
   ['is weak', () => importOf('rsa-1024'), 'weak-key', /rsa-2048/],
-  ['has no good name', () => ({ ...importOf('ed25519'), selector: 'i_1' }), 'invalid-name', /i_1/],
+  ['has no good name', () => ({ ...importOf('ed25519'), selector: 'i+1' }), 'invalid-name', /i\+1/],
 ];
 for (const [what, request, code, message] of IMPORTS) {
   test(`a key that ${what} is not imported`, async () => {
@@ -231,6 +234,15 @@ for (const [what, request, code, message] of IMPORTS) {
     assert.deepEqual((await node.calls['key-list']({})).keys, []);
   });
 }
+
+test('a key is imported with the selector that it has, also with "_", which no new key gets', async () => {
+  await using data = await tempDir();
+  await using node = await startNode(data.path);
+  await node.calls['key-import'](importOf('ed25519', { selector: 'k1_ed' }));
+  await reaches(node, 'k1_ed', 'active');
+  const create = { domain: 'example.com', selector: 'k2_ed', algorithm: 'ed25519', allowWeak: false } as const;
+  await assert.rejects(node.calls['key-create'](create), fails('invalid-name', 'strict verifiers reject "_"'));
+});
 
 test('an imported key lives like one that was made by the store', async () => {
   await using data = await tempDir();

@@ -19,12 +19,15 @@ type Form = { form: string; about: string; run(words: string[], options: Keymgmt
 
 const FORMS: Form[] = [
   { form: 'create NEK <name>', about: 'add a named encryption key to this node’s file', run: nek.create },
+  { form: 'create NEK <name> overwrite', about: 'the same: a NEK is never overwritten', run: nek.createOverwriting },
   { form: 'create credstore <nek>', about: 'begin the store of keys with a NEK', run: nek.createStore },
   { form: 'create DKIM <domain> <selector> RSA [1024|2048|3072|4096]', about: 'make a key', run: dkim.createRsa },
   { form: 'create DKIM <domain> <selector> Ed25519', about: 'make a key (RFC 8463)', run: dkim.createEd25519 },
   { form: 'show DKIM ALL', about: 'every key', run: dkim.showAll },
   { form: 'show DKIM <domain>', about: 'the keys of a domain', run: dkim.showDomain },
+  { form: 'show DKIM <domain> <selector>', about: 'one key', run: dkim.showKey },
   { form: 'show NEK ALL', about: 'every NEK, and which nodes have it', run: nek.showAll },
+  { form: 'show NEK <name>', about: 'one NEK', run: nek.show },
   { form: 'rotate NEK <name>', about: 'wrap every key with this NEK from now on', run: nek.rotate },
   { form: 'delete NEK <name>', about: 'forget a NEK that wraps nothing', run: nek.remove },
   { form: 'export DKIM DNS <domain> <selector> <file>', about: 'write the DNS record to a file', run: dkim.exportDns },

@@ -1,7 +1,7 @@
 import { loadNeks } from '#cluster/config/nek.ts';
 import type { KeyStatus } from '#services/credential-store/contract.ts';
 import { isWeak } from '#shared/dkim/algorithms.ts';
-import { checkKeyName } from '#shared/dkim/key-name.ts';
+import { checkNameInUse } from '#shared/dkim/key-name.ts';
 import { wrapKey } from '#shared/dkim/key-wrap.ts';
 import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
@@ -103,7 +103,7 @@ async function prepare(wanted: readonly WantedKey[], options: ImportOptions): Pr
   for (const one of wanted) {
     items.push(
       await attempt({ wanted: one }, async (): Promise<Ready> => {
-        const name = checkKeyName(one);
+        const name = checkNameInUse(one);
         const own =
           'file' in one.key
             ? await readPrivateKey(one.key.file)

@@ -60,7 +60,9 @@ function report(ini: NotesIni, needed: readonly Needed[], asked: boolean, known:
           ['LINE', 'SETTING', 'RESULT'],
           ini.lines.map((l) => [String(l.line), l.text, l.problem ? `problem: ${l.result}` : l.result]),
         ),
-    `${ini.others} other ${ini.others === 1 ? 'line says' : 'lines say'} nothing of DKIM.`,
+    ...(ini.others === 0
+      ? []
+      : [`${ini.others} other ${ini.others === 1 ? 'line says' : 'lines say'} nothing of DKIM.`]),
   ];
   if (needed.length === 0) return parts.join('\n\n');
   parts.push(table(['KEY', 'IN THE STORE', 'TO DO'], keyRows(needed, asked)));

@@ -1,5 +1,5 @@
 import { normalizeDomain } from '#shared/address/address.ts';
-import { checkKeyName, type KeyName } from '#shared/dkim/key-name.ts';
+import { checkNameInUse, type KeyName } from '#shared/dkim/key-name.ts';
 import { errorText } from '#shared/errors.ts';
 import { completeEntries } from './domains-yaml.ts';
 import type { DomainEntry } from './plan.ts';
@@ -117,7 +117,7 @@ function mappingOf(setting: Setting): Mapping | string {
   const selectors = (after ?? before).split(',').map((s) => s.trim().toLowerCase());
   try {
     // Both names must be such as a key can have.
-    for (const name of [domain, owner]) for (const selector of selectors) checkKeyName({ domain: name, selector });
+    for (const name of [domain, owner]) for (const selector of selectors) checkNameInUse({ domain: name, selector });
   } catch (error) {
     return `not taken: ${errorText(error).replace(' (invalid-name)', '')}`;
   }

@@ -24,10 +24,15 @@ type Senders =
 
 export async function planOpendkim(keyTable: string, signingTable: string | undefined): Promise<ImportPlan> {
   const table = await readTable(keyTable, '--key-table');
+  const rules = signingTable === undefined ? undefined : (await readTable(signingTable, '--signing-table')).rows;
+  return planTables(table, rules);
+}
+
+/** The same of tables that were read; without rules every key of the KeyTable. */
+export async function planTables(table: Table, rules: readonly Row[] | undefined): Promise<ImportPlan> {
   const parsed = table.rows.map(keyOf);
   const keys = parsed.flatMap((k) => ('name' in k ? [k] : []));
   const remarks = parsed.flatMap((k) => ('problem' in k ? [k] : []));
-  const rules = signingTable === undefined ? undefined : (await readTable(signingTable, '--signing-table')).rows;
   const plan = rules === undefined ? await withoutRules(keys, table) : await withRules(keys, rules, table);
   const unique = uniqueKeys(plan.keys);
   return { ...plan, keys: unique.keys, remarks: [...remarks, ...plan.remarks, ...unique.remarks] };

@@ -5,10 +5,11 @@ import { KeyAlgorithm } from '#services/credential-store/contract.ts';
 import { algorithmNameOf, KEY_TYPES, keyTypeOfKey } from '#shared/dkim/algorithms.ts';
 import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { decodeText } from './text-file.ts';
 
 /**
- * A private key that another program made, in the forms that DKIM signers read: PEM (PKCS#8, PKCS#1), base64 of the
- * same DER on its own, and what `rspamadm dkim_keygen -t ed25519` writes, base64 of the 32 bytes of an Ed25519 key
+ * A private key that another program made, in the forms that DKIM signers read: PEM (PKCS#8, PKCS#1), the same DER on its
+ * own or in base64, and what `rspamadm dkim_keygen -t ed25519` writes, base64 of the 32 bytes of an Ed25519 key
  * or of these and its public key. No error holds any part of a key.
  */
 export type PrivateKey = {
@@ -27,10 +28,12 @@ const ED25519_BYTES = 32;
 
 /** Read the one private key of a file. Fails with `key-unreadable` or `key-invalid`; the text names the file. */
 export async function readPrivateKey(file: string): Promise<PrivateKey> {
-  return parsePrivateKey(await readKeyFile(file), file);
+  const bytes = await readKeyFile(file);
+  const der = isDer(bytes) ? decodeDer(bytes) : undefined;
+  return der === undefined ? parsePrivateKey(decodeText(bytes), file) : examine(der, file);
 }
 
-async function readKeyFile(file: string): Promise<string> {
+async function readKeyFile(file: string): Promise<Buffer> {
   try {
     await using handle = await open(file);
     const buffer = Buffer.alloc(LARGEST_FILE + 1);
@@ -39,7 +42,7 @@ async function readKeyFile(file: string): Promise<string> {
       ({ bytesRead: read } = await handle.read(buffer, length));
     }
     if (length > LARGEST_FILE) throw invalid(file, `is larger than ${LARGEST_FILE / 1024} KB`);
-    return buffer.toString('latin1', 0, length);
+    return buffer.subarray(0, length);
   } catch (error) {
     if (error instanceof SealpostError) throw error;
     throw new SealpostError('key-unreadable', unreadable(file, error));
@@ -48,7 +51,10 @@ async function readKeyFile(file: string): Promise<string> {
 
 /** Read a private key from its text; `from` says where it stands. Fails with `key-invalid`. */
 export function parsePrivateKey(text: string, from: string): PrivateKey {
-  const privateKey = decode(text, from);
+  return examine(decode(text, from), from);
+}
+
+function examine(privateKey: KeyObject, from: string): PrivateKey {
   const algorithm = algorithmOf(privateKey, from);
   const publicKey = createPublicKey(privateKey);
   assertWorks(privateKey, publicKey, from);
@@ -84,15 +90,33 @@ function decodeBase64(base64: string, from: string): KeyObject {
   // Buffer skips what is not base64: only a text that comes back unchanged was whole.
   if (base64 !== '' && bytes.toString('base64') === base64) {
     if (bytes.length === ED25519_BYTES || bytes.length === 2 * ED25519_BYTES) return ed25519Key(bytes, from);
-    for (const type of ['pkcs8', 'pkcs1'] as const) {
-      try {
-        return createPrivateKey({ key: bytes, format: 'der', type });
-      } catch {
-        // It may be the other form.
-      }
+    const key = decodeDer(bytes);
+    if (key !== undefined) return key;
+  }
+  throw invalid(
+    from,
+    'holds no private key: PEM or DER (PKCS#8 or PKCS#1) is needed, RSA or Ed25519, without a password',
+  );
+}
+
+/** Whether bytes are one whole SEQUENCE (X.690 §8.1): the tag, and a length that is theirs. Base64 may look so by chance. */
+function isDer(bytes: Buffer): boolean {
+  const [tag, length = 0] = bytes;
+  if (tag !== 0x30 || bytes.length < 4) return false;
+  if (length < 0x80) return bytes.length === 2 + length;
+  const size = length & 0x7f;
+  return size >= 1 && size <= 3 && bytes.length === 2 + size + bytes.readUIntBE(2, size);
+}
+
+function decodeDer(bytes: Buffer): KeyObject | undefined {
+  for (const type of ['pkcs8', 'pkcs1'] as const) {
+    try {
+      return createPrivateKey({ key: bytes, format: 'der', type });
+    } catch {
+      // It may be the other form.
     }
   }
-  throw invalid(from, 'holds no private key: PEM (PKCS#8 or PKCS#1) is needed, RSA or Ed25519');
+  return undefined;
 }
 
 function ed25519Key(bytes: Buffer, from: string): KeyObject {

@@ -12,7 +12,7 @@ export function registerImport(keys: Command): void {
       .option('--allow-weak', 'also take RSA keys of 1024 bits, which receivers no longer trust')
       .option('--activate', 'sign with them by themselves (default: where the domain has no active key of their kind)')
       .option('--no-activate', 'wait for "keys activate"');
-  withKeys('pem', 'a private key from a PEM file')
+  withKeys('pem', 'a private key from a PEM or DER file')
     .argument('<domain>', 'whose mail it signs (d=)')
     .argument('<selector>', 'its name in DNS (s=): <selector>._domainkey.<domain>')
     .argument('<file>', 'PKCS#8 or PKCS#1, RSA or Ed25519')

@@ -1,17 +1,22 @@
 import { basename } from 'node:path';
 import type { Remark } from './plan.ts';
-import { readTextFile } from './text-file.ts';
-import { isObject, parseUcl, type UclEntry, type UclObject, type UclValue } from './ucl.ts';
+import { type Row, readTextFile, tableRow } from './text-file.ts';
+import { blocksOf, isObject, parseUcl, textsOf, type UclEntry, type UclObject, type UclValue } from './ucl.ts';
 
 /** The settings of rspamd's dkim_signing.conf, sorted into those that say which keys there are and words on all others. */
 
 type Located = { value: string; place: string };
+/** A map of rspamd: where it is, or its rows. */
+export type RspamdMap = Located | { rows: Row[]; place: string };
 
 export type RspamdSettings = {
   path?: Located;
   selector?: Located;
-  selectorMap?: Located;
-  pathMap?: Located;
+  selectorMap?: RspamdMap;
+  pathMap?: RspamdMap;
+  /** Tables as OpenDKIM has them. With both, rspamd takes nothing else. */
+  keyTable?: RspamdMap;
+  signingTable?: RspamdMap;
   tryFallback: boolean;
   /** `domain { … }`: a line for each selector. */
   domains: { domain: string; place: string; selector?: string; path?: string }[];
@@ -55,8 +60,6 @@ const OTHERS: Record<string, { text: string; wanted?: string }> = {
 const ELSEWHERE: Record<string, string> = {
   use_redis: 'keys in Redis are not read: save each to a file, then "sealpost keys import pem"',
   use_vault: 'keys in Vault are not read: save each to a file, then "sealpost keys import pem"',
-  key_table: 'take it over with "sealpost keys import opendkim --key-table"',
-  signing_table: 'take it over with "sealpost keys import opendkim --signing-table"',
 };
 
 /** Read the file. Fails with `file-unreadable` or `ucl-syntax`. What is not understood is a remark. */
@@ -70,8 +73,8 @@ export async function readSettings(file: string): Promise<RspamdSettings> {
   }));
   const settings: RspamdSettings = { tryFallback: true, domains: [], remarks };
   // As in modules.d, within `dkim_signing { … }`, or as in local.d, without.
-  const wrapped = parsed.entries.get('dkim_signing');
-  const sections = wrapped !== undefined && isObject(wrapped.value) ? [wrapped.value, without(parsed)] : [parsed];
+  const wrapped = blocksOf(parsed.entries.get('dkim_signing')?.value ?? []) ?? [];
+  const sections = wrapped.length > 0 ? [...wrapped, without(parsed)] : [parsed];
   for (const { entries } of sections) {
     for (const [setting, entry] of entries) take(settings, setting, entry, `${name}:${entry.line}`);
   }
@@ -82,19 +85,31 @@ function without({ entries }: UclObject): UclObject {
   return { entries: new Map([...entries].filter(([name]) => name !== 'dkim_signing')) };
 }
 
-const PLACES = { path: 'path', selector: 'selector', selector_map: 'selectorMap', path_map: 'pathMap' } as const;
+const PLACES = { path: 'path', selector: 'selector' } as const;
+const MAPS = {
+  selector_map: 'selectorMap',
+  path_map: 'pathMap',
+  key_table: 'keyTable',
+  signing_table: 'signingTable',
+} as const;
 
 function take(settings: RspamdSettings, setting: string, entry: UclEntry, place: string): void {
   const { value } = entry;
   const remark = (text: string, problem: boolean): void => void settings.remarks.push({ place, text, problem });
   if (setting in PLACES) {
     if (typeof value === 'string') settings[PLACES[setting as keyof typeof PLACES]] = { value, place };
-    else remark(`${setting} is not a text: not taken`, true);
+    else remark(`${setting} is not one text: not taken`, true);
+  } else if (setting in MAPS) {
+    const map = mapOf(value, place);
+    if (map !== undefined) settings[MAPS[setting as keyof typeof MAPS]] = map;
+    else remark(`${setting} is neither a text nor a list of texts: not taken`, true);
   } else if (setting === 'domain') {
-    if (isObject(value)) takeDomains(settings, value, place);
-    else remark('domain is not a block of domains: not taken', true);
+    const blocks = blocksOf(value);
+    for (const block of blocks ?? []) takeDomains(settings, block, place);
+    if (blocks === undefined) remark('domain is not a block of domains: not taken', true);
   } else if (setting === 'try_fallback') {
-    settings.tryFallback = isOn(value);
+    if (typeof value === 'string') settings.tryFallback = isOn(value);
+    else remark('try_fallback is not one word: taken as on', true);
   } else if (setting in ELSEWHERE) {
     if (typeof value !== 'string' || !isOff(value)) remark(`${setting}: ${ELSEWHERE[setting]}`, true);
   } else if (setting in OTHERS) {
@@ -103,6 +118,13 @@ function take(settings: RspamdSettings, setting: string, entry: UclEntry, place:
   } else {
     remark(`${setting} is not known: not taken`, true);
   }
+}
+
+/** The path of a map, or a map that stands in the file itself: a list of its lines. */
+function mapOf(value: UclValue, place: string): RspamdMap | undefined {
+  if (typeof value === 'string') return { value, place };
+  const rows = textsOf(value)?.flatMap((line) => tableRow(line, place));
+  return rows && { rows, place };
 }
 
 const isOn = (value: UclValue): boolean => typeof value === 'string' && /^(true|yes|on)$/i.test(value);
@@ -114,22 +136,23 @@ function takeDomains(settings: RspamdSettings, { entries }: UclObject, place: st
   const file = fileOf(place);
   for (const [domain, { line, value }] of entries) {
     const here = `${file}:${line}`;
-    if (!isObject(value)) {
+    const blocks = blocksOf(value);
+    for (const block of blocks ?? []) takeDomain(settings, { domain, place: here }, block);
+    if (blocks === undefined) {
       settings.remarks.push({ place: here, text: `${domain} has no block of settings: not taken`, problem: true });
-      continue;
     }
-    const { selectors, own } = splitSelectors(value);
-    // The old form, `selector` and `path` in the block itself, stands beside `selectors` or alone.
-    const signer = { domain, place: here };
-    if (own.size > 0 || selectors === undefined) takeSigner(settings, signer, { entries: own });
-    for (const one of selectors ?? []) {
-      if (isObject(one)) takeSigner(settings, signer, one);
-      else
-        settings.remarks.push({
-          place: here,
-          text: `a selector of ${domain} is not a block: not taken`,
-          problem: true,
-        });
+  }
+}
+
+function takeDomain(settings: RspamdSettings, signer: { domain: string; place: string }, block: UclObject): void {
+  const { selectors, own } = splitSelectors(block);
+  // The old form, `selector` and `path` in the block itself, stands beside `selectors` or alone.
+  if (own.size > 0 || selectors === undefined) takeSigner(settings, signer, { entries: own });
+  for (const one of selectors ?? []) {
+    if (isObject(one)) takeSigner(settings, signer, one);
+    else {
+      const text = `a selector of ${signer.domain} is not a block: not taken`;
+      settings.remarks.push({ place: signer.place, text, problem: true });
     }
   }
 }
@@ -152,7 +175,7 @@ function takeSigner(settings: RspamdSettings, of: { domain: string; place: strin
     else
       settings.remarks.push({
         place: `${file}:${line}`,
-        text: `${name} of ${of.domain} is not known: not taken`,
+        text: `${name} of ${of.domain} is ${name in PLACES ? 'not one text' : 'not known'}: not taken`,
         problem: true,
       });
   }

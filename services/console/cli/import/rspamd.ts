@@ -1,10 +1,11 @@
-import { basename } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { normalizeDomain } from '#shared/address/address.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { usageError } from '../exit.ts';
 import { namesInPaths } from './key-folders.ts';
+import { planTables } from './opendkim.ts';
 import { type ImportPlan, type Remark, uniqueKeys, type WantedKey } from './plan.ts';
-import { type RspamdSettings, readSettings } from './rspamd-settings.ts';
+import { type RspamdMap, type RspamdSettings, readSettings } from './rspamd-settings.ts';
 import { type Row, readTextFile, tableRows } from './text-file.ts';
 
 /**
@@ -36,9 +37,13 @@ export async function planRspamd(source: RspamdSource): Promise<ImportPlan> {
     conf === undefined ? { domains: [], remarks: [], tryFallback: false } : await readSettings(conf);
   const selectorMap = await readMap(selectors ?? settings.selectorMap, 'selector_map', conf);
   const pathMap = await readMap(paths ?? settings.pathMap, 'path_map', conf);
+  if (settings.keyTable !== undefined && settings.signingTable !== undefined) return planByTables(settings, conf);
   const template = settings.path?.value ?? DEFAULT_PATH;
   const selector = settings.selector?.value ?? DEFAULT_SELECTOR;
-  const remarks: Remark[] = [...settings.remarks, ...selectorMap.remarks, ...pathMap.remarks];
+  const alone = settings.keyTable ?? settings.signingTable;
+  if (alone !== undefined) settings.remarks.push(tableAlone(alone.place));
+  const remarks = [selectorMap, pathMap].flatMap((map) => [...map.remarks, ...repeated(map.rows)]);
+  remarks.unshift(...settings.remarks);
   const keys: WantedKey[] = [];
   for (const signer of signersOf(settings, selectorMap.rows, pathMap.rows)) {
     const name = { domain: signer.domain, selector: signer.selector ?? selector };
@@ -55,6 +60,20 @@ export async function planRspamd(source: RspamdSource): Promise<ImportPlan> {
   }
   const unique = uniqueKeys(keys);
   return { keys: unique.keys, remarks: [...remarks, ...unique.remarks], domains: [] };
+}
+
+const tableAlone = (place: string): Remark => ({
+  place,
+  text: 'rspamd uses key_table and signing_table only together: not taken',
+  problem: true,
+});
+
+/** With both tables of OpenDKIM rspamd signs with what they say, and with nothing else. */
+async function planByTables({ keyTable, signingTable, remarks }: RspamdSettings, conf: string | undefined) {
+  const keys = await readMap(keyTable, 'key_table', conf);
+  const rules = await readMap(signingTable, 'signing_table', conf);
+  const plan = await planTables({ rows: keys.rows, folder: dirname(resolve(conf ?? '')) }, rules.rows);
+  return { ...plan, remarks: [...remarks, ...keys.remarks, ...rules.remarks, ...plan.remarks] };
 }
 
 /** `domain { … }` and the maps together, as rspamd joins them: a map fills what the block of a domain leaves open. */
@@ -118,26 +137,41 @@ const unknownVariable = (place: string, name: string): Remark => ({
 
 /** The rows of a map: a file of domains and values. Maps that rspamd fetches are not read. */
 async function readMap(
-  source: string | { value: string; place: string } | undefined,
+  source: string | RspamdMap | undefined,
   setting: string,
   conf: string | undefined,
 ): Promise<{ rows: Row[]; remarks: Remark[] }> {
   if (source === undefined) return { rows: [], remarks: [] };
-  const { value, place } = typeof source === 'string' ? { value: source, place: setting } : source;
+  const map = typeof source === 'string' ? { value: source, place: setting } : source;
+  if ('rows' in map) return withValues(map.rows);
+  const { value, place } = map;
   const problem = (text: string) => ({ rows: [], remarks: [{ place, text, problem: true }] });
   if (/^(?!file:)[a-z]+:\/\//i.test(value)) return problem(`${value} is fetched from elsewhere: save it as a file`);
   const file = expand(value.replace(/^file:\/\//i, ''), { domain: '$domain', selector: '$selector' });
   if ('unknown' in file) return { rows: [], remarks: [unknownVariable(place, file.unknown)] };
   try {
-    const rows = tableRows(await readTextFile(file.path), basename(file.path));
-    const empty = rows.filter((r) => r.value === '');
-    return {
-      rows: rows.filter((r) => r.value !== ''),
-      remarks: empty.map((r) => ({ place: r.place, text: `${r.name} has no value`, problem: true })),
-    };
+    return withValues(tableRows(await readTextFile(file.path), basename(file.path)));
   } catch (error) {
     // Without its configuration the maps are all there is.
     if (conf === undefined) throw error;
     return problem(`${setting}: ${errorText(error).replace(' (file-unreadable)', '')}`);
   }
+}
+
+/** Domains that a map has more than once: it gives each one value. */
+function repeated(rows: Row[]): Remark[] {
+  const named = rows.map((r) => normalizeDomain(r.name));
+  return rows.flatMap(({ place, name }, i) => {
+    const text = `${name} stands in it already: only the first is taken`;
+    return named.indexOf(named[i] ?? '') < i ? [{ place, text, problem: true }] : [];
+  });
+}
+
+/** The rows that have a value, and a remark on each other. */
+function withValues(rows: Row[]): { rows: Row[]; remarks: Remark[] } {
+  const empty = rows.filter((r) => r.value === '');
+  return {
+    rows: rows.filter((r) => r.value !== ''),
+    remarks: empty.map((r) => ({ place: r.place, text: `${r.name} has no value`, problem: true })),
+  };
 }

@@ -5,15 +5,28 @@ import { SealpostError } from '#shared/errors.ts';
  *
  *   entry    name value | name [=|:] value | name "label" { … }      ended by ; , or the end of the line
  *   value    "text with \escapes" | 'text' | bare word | { entries } | [ values ]
- *   comment  # to the end of the line | /* … *\/
+ *   comment  # to the end of the line | /* … *\/, also within one another
  *   macro    .include(…) "file"       not followed, but handed back
  *
- * Everything else (here-documents, a name twice, blocks in blocks without end) fails with `ucl-syntax` and the line.
+ * A name that stands there again makes its value a list, as in UCL. Everything else (here-documents, blocks in blocks
+ * without end) fails with `ucl-syntax` and the line.
  */
 export type UclValue = string | UclObject | UclValue[];
 export type UclEntry = { line: number; value: UclValue };
 export type UclObject = { entries: Map<string, UclEntry> };
 export type UclFile = UclObject & { macros: { line: number; text: string }[] };
+
+/** The blocks of a value that is one, or a list of them; undefined where something else is among them. */
+export function blocksOf(value: UclValue): UclObject[] | undefined {
+  const all = [value].flat() as UclValue[];
+  const blocks = all.filter(isObject);
+  return blocks.length === all.length ? blocks : undefined;
+}
+
+/** The texts of a list of them; undefined where it is something else. */
+export function textsOf(value: UclValue): string[] | undefined {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : undefined;
+}
 
 export const isObject = (value: UclValue): value is UclObject => typeof value === 'object' && !Array.isArray(value);
 
@@ -65,10 +78,11 @@ class Reader {
     const line = this.#line();
     const name = this.#quoted() ?? this.#take(NAME);
     if (name === undefined) throw this.#fail(`"${this.#rest()}" is not understood`);
-    const before = entries.get(name);
-    if (before !== undefined) throw this.#fail(`${name} stands there twice, first in line ${before.line}`);
     this.#skip(/[ \t]*[=:]?/y);
-    entries.set(name, { line, value: this.#value(name) });
+    const value = this.#value(name);
+    const before = entries.get(name);
+    if (before === undefined) entries.set(name, { line, value });
+    else before.value = [before.value, value].flat();
   }
 
   #value(name: string): UclValue {
@@ -134,11 +148,21 @@ class Reader {
     for (let before = -1; before !== this.#at; ) {
       before = this.#at;
       this.#at += match(pattern, this.#text, this.#at)?.[0].length ?? 0;
-      if (this.#text.startsWith('/*', this.#at) && !this.#text.includes('*/', this.#at + 2)) {
-        throw this.#fail('a comment begins and does not end');
-      }
-      this.#at += match(/#[^\n]*|\/\*.*?\*\//sy, this.#text, this.#at)?.[0].length ?? 0;
+      this.#at += match(/#[^\n]*/y, this.#text, this.#at)?.[0].length ?? 0;
+      this.#skipComment();
     }
+  }
+
+  #skipComment(): void {
+    if (!this.#text.startsWith('/*', this.#at)) return;
+    const marks = /\/\*|\*\//g;
+    let open = 0;
+    for (let at = this.#at; open > 0 || at === this.#at; at = marks.lastIndex) {
+      const mark = match(marks, this.#text, at)?.[0];
+      if (mark === undefined) throw this.#fail('a comment begins and does not end');
+      open += mark === '/*' ? 1 : -1;
+    }
+    this.#at = marks.lastIndex;
   }
 
   #take(pattern: RegExp): string | undefined {

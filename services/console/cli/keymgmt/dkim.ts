@@ -42,6 +42,11 @@ export async function showDomain([domain = '']: string[], options: CommonOptions
   print(options, { keys }, () => [...keys.map(line), `Show DKIM Keys of ${clean(domain)} succeeded.`].join('\n'));
 }
 
+export async function showKey([domain = '', selector = '']: string[], options: CommonOptions) {
+  const key = await withStore(options, (store) => store['key-show']({ domain, selector }));
+  print(options, key, () => [line(key), `Show DKIM Key ${clean(dkimRecordName(key))} succeeded.`].join('\n'));
+}
+
 function line(key: KeyStatus): string {
   const problem = problemText(key);
   const facts = [

@@ -1,5 +1,5 @@
 import type { NekStatus } from '#services/credential-store/contract.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
 import { type CommonOptions, print, readConfig, withStore } from '../context.ts';
 import { addNek } from '../keys/nek-file.ts';
 import { clean } from '../table.ts';
@@ -19,6 +19,23 @@ export async function create([name = '']: string[], options: CommonOptions) {
       'without it no key can be used.',
     ].join('\n'),
   );
+}
+
+/**
+ * Domino's `overwrite` replaces a NEK of the same name. What that NEK wraps could never be used again, so it is kept; where
+ * there is none, one is made.
+ */
+export async function createOverwriting([name = '']: string[], options: CommonOptions) {
+  try {
+    await create([name], options);
+  } catch (error) {
+    if (errorCode(error) !== 'exists') throw error;
+    throw new SealpostError(
+      'exists',
+      `NEK ${name} exists and is not overwritten, as no key that it wraps could be used again: make one with another name, ` +
+        'and "sealpost keymgmt rotate nek <name>" wraps all keys with that',
+    );
+  }
 }
 
 async function nekFile(name: string, options: CommonOptions): Promise<string> {
@@ -51,6 +68,17 @@ export async function createStore([name = '']: string[], options: CommonOptions)
 export async function showAll(_: string[], options: CommonOptions) {
   const { neks } = await withStore(options, (store) => store['nek-list']({}));
   print(options, { neks }, () => [...neks.map(line), 'Show All NEKs succeeded.'].join('\n'));
+}
+
+export async function show([name = '']: string[], options: CommonOptions) {
+  const { neks } = await withStore(options, (store) => store['nek-list']({}));
+  const nek = neks.find((n) => n.name === name);
+  if (nek === undefined) {
+    const known = neks.map((n) => n.name).join(', ');
+    const others = known === '' ? 'it has none yet' : `it has ${known}`;
+    throw new SealpostError('not-found', `the store knows no NEK ${name}: ${others}`);
+  }
+  print(options, nek, () => [line(nek), clean(`Show NEK ${name} succeeded.`)].join('\n'));
 }
 
 function line(nek: NekStatus): string {

@@ -41,6 +41,7 @@ const COMMANDS = [
   'keys delete',
   'keys nek',
   'keymgmt',
+  'set config',
   'users add',
   'users passwd',
   'users remove',

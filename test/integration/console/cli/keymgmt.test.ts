@@ -38,6 +38,9 @@ test('create nek makes the file before any node runs, and adds to it; nothing in
   const same = await site.run('Create', 'NEK', 'credstorekey');
   assert.equal(same.code, 1);
   assert.match(same.stderr, /there is a NEK credstorekey in .* already/);
+  const over = await site.run('create', 'nek', 'credstorekey', 'OVERWRITE');
+  assert.equal(over.code, 1);
+  assert.match(over.stderr, /NEK credstorekey exists and is not overwritten.*"sealpost keymgmt rotate nek <name>"/);
   assert.equal((await site.run('create', 'nek', 'a b')).code, 2);
   assert.equal(await readFile(site.file, 'utf8'), before);
 
@@ -157,6 +160,16 @@ for (const [args, call, words] of [
     /^DKIM : .*\nShow DKIM Keys of example\.com succeeded\.$/m,
   ],
   [
+    'show dkim example.com s1',
+    ['key-show', { domain: 'example.com', selector: 's1' }],
+    /^DKIM : Selector: s1, Domain: example\.com, .*\nShow DKIM Key s1\._domainkey\.example\.com succeeded\.$/m,
+  ],
+  [
+    'show nek edge',
+    ['nek-list', {}],
+    /^NEK : Name: edge, Fingerprint 0123456789abcdef, current.*\nShow NEK edge succeeded\.$/m,
+  ],
+  [
     'show nek all',
     ['nek-list', {}],
     /^NEK : Name: edge, Fingerprint 0123456789abcdef, current, Keys: 2, Nodes: edge-1\nNEK : .*Missing on: edge-2\nShow All NEKs succeeded\.$/m,
@@ -173,6 +186,7 @@ for (const [args, call, words] of [
     await using store = await fakeStore({
       'nek-use': () => HAVING,
       'key-create': () => keyStatus({ state: 'created' }),
+      'key-show': () => keyStatus(),
       'key-list': () => ({ node: 'edge-1', keys: [keyStatus()] }),
       'nek-list': () => ({ neks: [HAVING, { ...HAVING, lacking: ['edge-2'] }] }),
       'nek-rotate': () => ({ nek: HAVING, rewrapped: 2 }),
@@ -234,6 +248,36 @@ for (const [words, near] of [
     assert.doesNotMatch(stderr, /\n +at /);
   });
 }
+
+test('create nek with overwrite makes a NEK where there is none', async () => {
+  await using site = await fresh();
+  const made = await site.run('create', 'nek', 'credstorekey', 'overwrite');
+  assert.equal(made.code, 0, made.stderr);
+  assert.deepEqual(
+    (await site.neks()).map((n) => n.name),
+    ['credstorekey'],
+  );
+});
+
+test('show nek names those that there are where it does not know one', async () => {
+  await using store = await fakeStore({ 'nek-list': () => ({ neks: [HAVING] }) });
+  const { code, stderr } = await store.run('keymgmt', 'show', 'nek', 'other');
+  assert.equal(code, 1);
+  assert.match(stderr, /knows no NEK other: it has edge/);
+});
+
+test('set config says what takes the place of a mapping, and refuses what it does not know', async () => {
+  await using store = await fakeStore({ 'key-list': () => ({ node: 'edge-1', keys: [keyStatus()] }) });
+  const mapped = await store.run('set', 'config', 'DKIM_KEY_example.com=s1');
+  assert.equal(mapped.code, 0, mapped.stderr);
+  assert.match(mapped.stdout, /DKIM_KEY_example\.com=s1 +key s1 of example\.com/);
+  assert.match(mapped.stdout, /^s1 of example\.com +active +signs mail$/m);
+  const mode = await store.run('set', 'config', 'RouterDKIMSigning=2');
+  assert.match(mode.stdout, /signing: \{ mode: enforce \}/);
+  const other = await store.run('set', 'config', 'SMTPGreeting=hi');
+  assert.equal(other.code, 2);
+  assert.match(other.stderr, /DKIM_KEY_<domain>=… and RouterDKIMSigning=… are\. All else is set in sealpost\.yaml/);
+});
 
 test('delete DKIM asks like keys delete; what the store refuses is said', async () => {
   await using store = await fakeStore({

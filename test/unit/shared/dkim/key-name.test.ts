@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checkKeyName, normalizeKeyName } from '#shared/dkim/key-name.ts';
+import { checkKeyName, checkNameInUse, normalizeKeyName } from '#shared/dkim/key-name.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 const REFUSED: [domain: string, selector: string][] = [
@@ -40,6 +40,15 @@ for (const [domain, selector] of REFUSED) {
     );
   });
 }
+
+test('a key that exists may have a selector with "_", and nothing else that a new one may not', () => {
+  for (const selector of ['k1_2048', '_s1', 's1_', 'a_b.c_d']) {
+    assert.equal(checkNameInUse({ domain: 'example.com', selector: selector.toUpperCase() }).selector, selector);
+  }
+  for (const [domain, selector] of REFUSED.filter(([, s]) => s !== 's_1')) {
+    assert.throws(() => checkNameInUse({ domain, selector }), { code: 'invalid-name' }, `${selector} of ${domain}`);
+  }
+});
 
 test('names become lower case and A-labels', () => {
   assert.deepEqual(checkKeyName({ domain: 'Bücher.Example.', selector: 'S1.EU-West' }), {

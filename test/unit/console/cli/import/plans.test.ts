@@ -256,13 +256,62 @@ domain { b.example { path = "/k/b" } }`,
       notes: [/use_domain is not taken: Sealpost signs for the domain of the From/, /sign_local is not taken/],
       problems: [
         /odd is not known: not taken/,
-        /path is not a text/,
+        /path is not one text/,
         /use_vault: keys in Vault are not read/,
-        /key_table: take it over with "sealpost keys import opendkim/,
+        /key_table and signing_table only together/,
         /https:\/\/x\/y is fetched from elsewhere/,
         /\$OTHER is not known/,
       ],
     },
+  ],
+  [
+    'a block twice, and a domain twice',
+    `try_fallback = false
+domain { a.example { selector = one; path = "/k/1" } }
+domain { A.example { selector = two; path = "/k/2" } b.example { selector = b } b.example { selector = c; path = "/k/c" } }
+selector = x; selector = y`,
+    {},
+    {
+      keys: [
+        'one a.example /k/1',
+        'two a.example /k/2',
+        'b b.example /var/lib/rspamd/dkim/b.example.b.key',
+        'c b.example /k/c',
+      ],
+      problems: [/^dkim_signing\.conf:4: selector is not one text/],
+    },
+  ],
+  [
+    'maps that stand in the file itself',
+    `try_fallback = false
+selector_map = [ "a.example sa", "b.example sb", "A.example other", "c.example" ];
+path_map = [ "a.example /k/$selector" ];`,
+    {},
+    {
+      keys: ['sa a.example /k/sa', 'sb b.example /var/lib/rspamd/dkim/b.example.sb.key'],
+      problems: [
+        /^dkim_signing\.conf:2: c\.example has no value/,
+        /^dkim_signing\.conf:2: A\.example stands in it already: only the first is taken/,
+      ],
+    },
+  ],
+  [
+    'tables of OpenDKIM, which keep it from everything else',
+    `signing_table = [ "*@a.example ka", "*@*.a.example ka", "*@b.example ka" ];
+key_table = "HERE/KeyTable";
+domain { c.example { selector = x } }`,
+    {},
+    {
+      keys: ['s1 a.example k1.pem'],
+      notes: [/^dkim_signing\.conf:1: mail of b\.example is signed as a\.example/],
+      domains: ['b.example=a.example'],
+    },
+  ],
+  [
+    'one table of OpenDKIM alone',
+    'try_fallback = false; key_table = [ "k a.example:s:/k/1" ]; signing_table = { a = 1 }',
+    {},
+    { keys: [], problems: [/signing_table is neither a text nor a list/, /only together: not taken/] },
   ],
   [
     'no domain can be found',
@@ -280,6 +329,7 @@ domain { b.example { path = "/k/b" } }`,
       'dkim/sub.b.example.dkim.key': '',
       'dkim/c.example.other.key': '',
       'selectors.map': 'a.example sa\nB.example sb # x\n\nc.example sc\ne.example\n',
+      KeyTable: 'ka a.example:s1:./k1.pem\n',
       'paths.map': 'a.example /k/$domain.$selector\nd.example /k/d\n',
     });
     const selectors = maps.selectors?.replace('HERE', temp.path);

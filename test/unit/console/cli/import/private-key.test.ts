@@ -45,6 +45,36 @@ for (const [what, text, key, algorithm] of [
   });
 }
 
+const utf16 = (text: string): Buffer => Buffer.from(`\ufeff${text}`, 'utf16le');
+for (const [what, bytes, key] of [
+  ['a byte order mark before PEM', Buffer.from(`\ufeff${pem(RSA)}`), RSA],
+  ['PEM in UTF-16, as PowerShell writes it', utf16(pem(RSA).replaceAll('\n', '\r\n')), RSA],
+  ['PEM in UTF-16 of the other byte order', utf16(pem(RSA)).swap16(), RSA],
+  ['PEM in UTF-16 without a mark', utf16(pem(RSA)).subarray(2), RSA],
+  ['base64 with a byte order mark', Buffer.from(`\ufeff${der(RSA, 'pkcs8')}\r\n`), RSA],
+  ['PKCS#8 DER', RSA.export({ type: 'pkcs8', format: 'der' }), RSA],
+  ['PKCS#1 DER', RSA.export({ type: 'pkcs1', format: 'der' }), RSA],
+  ['DER of Ed25519', ED25519.export({ type: 'pkcs8', format: 'der' }), ED25519],
+] as [string, Buffer, KeyObject][]) {
+  test(`reads a file with ${what}`, async () => {
+    await using folder = await tempDir('keys');
+    const file = join(folder.path, 'key');
+    await writeFile(file, bytes);
+    assert.ok((await readPrivateKey(file)).privateKey.equals(key));
+  });
+}
+
+test('base64 that looks like DER by chance is read as base64, and DER of something else is refused', async () => {
+  await using folder = await tempDir('keys');
+  const file = join(folder.path, 'key');
+  // 88 characters, of which the second is V: 0x30 0x56 begins a SEQUENCE of 86 bytes.
+  const chance = Buffer.from(`0V${'A'.repeat(84)}==`);
+  await writeFile(file, chance);
+  await assert.rejects(readPrivateKey(file), /two halves do not belong together/);
+  await writeFile(file, RSA.export({ type: 'pkcs8', format: 'der', cipher: 'aes-256-cbc', passphrase: 'x' }));
+  await assert.rejects(readPrivateKey(file), /holds no private key: PEM or DER .* without a password/);
+});
+
 const encrypted = (type: 'pkcs8' | 'pkcs1'): string =>
   RSA.export({ type, format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' }) as string;
 /** A key whose parts do not fit together: the modulus of one, everything private of another. */

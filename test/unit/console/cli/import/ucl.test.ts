@@ -23,6 +23,9 @@ for (const [text, value] of [
   ['domain "example.com" { selector = s }', { domain: { 'example.com': { selector: 's' } } }],
   ['"domain" = { "example.com": { } }', { domain: { 'example.com': {} } }],
   ['s [ { a = 1; }, { a: 2 }\n]', { s: [{ a: '1' }, { a: '2' }] }],
+  ['/* a /* b */ c */ d = 4 /* e */', { d: '4' }],
+  ['a = 1; a = 2; a = 3', { a: ['1', '2', '3'] }],
+  ['d { x { a = 1 } } d { y { a = 2 } }', { d: [{ x: { a: '1' } }, { y: { a: '2' } }] }],
   ['s = [a, "b"]; t = 1', { s: ['a', 'b'], t: '1' }],
 ] as [string, unknown][]) {
   test(`reads ${JSON.stringify(text)}`, () => assert.deepEqual(read(text), value));
@@ -37,7 +40,6 @@ test('lines are those of the names; macros are handed back', () => {
 });
 
 for (const [text, words] of [
-  ['a = 1\na = 2', /^x\.conf:2: a stands there twice, first in line 1$/],
   ['a {\n b = 1\n', /^x\.conf:1: the \{ is never closed$/],
   ['a = [ 1', /^x\.conf:1: the \[ of a is never closed$/],
   ['}', /a \} closes nothing/],
@@ -48,6 +50,7 @@ for (const [text, words] of [
   ['a =', /a has no value/],
   ['= 3', /"= 3" is not understood/],
   ['/* a', /a comment begins and does not end/],
+  ['/* a /* b */', /a comment begins and does not end/],
   ['a{'.repeat(100_000), /x\.conf:1: a stands in more than 50 blocks/],
   [`a = ${'['.repeat(100_000)}`, /more than 50 blocks/],
   ['a = "x" "y"', /after a is not understood/],
