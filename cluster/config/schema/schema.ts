@@ -187,6 +187,12 @@ const delivery = z
       })
       .prefault({}),
     idle: duration('5s').describe('how long an unused connection stays open'),
+    'allow-local': z
+      .array(network)
+      .prefault([])
+      .describe(
+        'networks that MX records and address literals may lead to although they are loopback, link-local or this machine: for tests',
+      ),
   })
   .prefault({});
 

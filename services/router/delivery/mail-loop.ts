@@ -3,26 +3,42 @@ import { networkInterfaces } from 'node:os';
 import ipaddr from 'ipaddr.js';
 import type { Config } from '#cluster/config/schema/schema.ts';
 
-/** Whether mail sent to a host would come back to one of our own listeners (RFC 5321 §5.1). */
-export function isSelf(config: Config, host: { name: string; addresses: readonly string[] }, port: number): boolean {
-  if (host.name === config.node.hostname) return true;
+/**
+ * Which addresses mail may be sent to because MX records or an address literal name them. These are the words of
+ * strangers: they must not bring mail to what listens on this machine alone, nor back to ourselves (RFC 5321 §5.1). What
+ * `delivery.allow-local` lists is an address like any other. The hosts of routes are named by the administrator, and none
+ * of this is asked about them.
+ */
+
+/**
+ * Tells whether mail sent to a host would come back to us: it has our name, an address that we listen at, or any other of
+ * this machine. One on the loopback interface is a service address that other software here may have for itself: it
+ * counts only where we listen at it.
+ */
+export function selfTest(
+  config: Config,
+  port: number,
+): (host: { name: string; addresses: readonly string[] }) => boolean {
+  const machine = machineAddresses();
   const listening = config.listeners.filter((listener) => listener.port === port).map(({ address }) => address);
-  return listening.length > 0 && host.addresses.some((address) => listening.some((own) => listensAt(own, address)));
+  const listensAt = (own: string, address: ipaddr.IPv4 | ipaddr.IPv6): boolean => {
+    if (own !== '::' && own !== '0.0.0.0') return ipaddr.process(own).toString() === address.toString();
+    if (own === '0.0.0.0' && address.kind() === 'ipv6') return false;
+    return address.range() === 'loopback' || machine.has(address.toString());
+  };
+  const isOwn = (text: string): boolean => {
+    const address = ipaddr.process(text);
+    if (listening.some((own) => listensAt(own, address))) return true;
+    return machine.get(address.toString())?.internal === false && !isAllowed(config, text);
+  };
+  return ({ name, addresses }) => name === config.node.hostname || addresses.some(isOwn);
 }
 
-function listensAt(own: string, address: string): boolean {
-  if (own === '::') return isLocal(address);
-  if (own === '0.0.0.0') return isIP(address) === 4 && isLocal(address);
-  return ipaddr.process(own).toString() === ipaddr.process(address).toString();
-}
-
-/** An address of this machine: of one of its interfaces, or loopback. */
-function isLocal(address: string): boolean {
-  const parsed = ipaddr.process(address);
-  if (parsed.range() === 'loopback') return true;
-  const text = parsed.toString();
-  return Object.values(networkInterfaces()).some((all) =>
-    all?.some((one) => ipaddr.process(one.address.replace(/%.*$/, '')).toString() === text),
+/** The addresses of this machine, and whether they are those of the loopback interface. */
+function machineAddresses(): Map<string, { internal: boolean }> {
+  const all = Object.values(networkInterfaces()).flatMap((one) => one ?? []);
+  return new Map(
+    all.map(({ address, internal }) => [ipaddr.process(address.replace(/%.*$/, '')).toString(), { internal }]),
   );
 }
 
@@ -34,4 +50,19 @@ export function isHostAddress(address: string): boolean {
   if (isIP(address) === 0) return false;
   const range = ipaddr.process(address).range();
   return range !== 'unspecified' && range !== 'broadcast' && range !== 'multicast';
+}
+
+/** Whether an address means another machine wherever it is read: not loopback or link-local. */
+export function isPublished(config: Config, address: string): boolean {
+  const range = ipaddr.process(address).range();
+  return (range !== 'loopback' && range !== 'linkLocal') || isAllowed(config, address);
+}
+
+function isAllowed({ delivery }: Config, address: string): boolean {
+  const parsed = ipaddr.process(address);
+  return delivery['allow-local'].some((network) => {
+    if (!network.includes('/')) return ipaddr.process(network).toString() === parsed.toString();
+    const [base, bits] = ipaddr.parseCIDR(network);
+    return base.kind() === parsed.kind() && parsed.match(base, bits);
+  });
 }

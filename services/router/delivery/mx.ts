@@ -4,7 +4,7 @@ import { BoundedMap } from '#shared/bounded-map.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { reply } from '#shared/reply.ts';
 import { Unreachable } from './channel.ts';
-import { isHostAddress, isSelf } from './mail-loop.ts';
+import { isHostAddress, isPublished, selfTest } from './mail-loop.ts';
 import type { Resolver } from './resolver.ts';
 import type { Target } from './smtp/session.ts';
 
@@ -39,15 +39,18 @@ export class MxLookup {
 
   /** The addresses to try for a domain, best first, at least one. Rejects with `Unreachable`. */
   async targets(domain: string): Promise<Target[]> {
-    if (domain.startsWith('[')) return [literalTarget(domain)];
-    const answer = await this.#cached(domain);
-    if ('none' in answer) throw answer.none;
     const config = this.#settings.current;
-    const self = answer.hosts.filter((host) => isSelf(config, host, SMTP_PORT)).map((host) => host.preference);
+    const answer = domain.startsWith('[') ? literalAnswer(domain) : await this.#cached(domain);
+    if ('none' in answer) throw answer.none;
+    const hosts = answer.hosts
+      .map((host) => ({ ...host, addresses: host.addresses.filter((address) => isPublished(config, address)) }))
+      .filter(({ name, addresses }) => addresses.length > 0 || name === config.node.hostname);
+    if (hosts.length === 0) throw unpublished(domain, answer.hosts);
+    const self = hosts.filter(selfTest(config, SMTP_PORT)).toSorted((a, b) => a.preference - b.preference)[0];
     // This host, its equals and those after it are not usable: they would send the mail back (RFC 5321 §5.1).
-    const usable = answer.hosts.filter((host) => host.preference < Math.min(...self));
+    const usable = hosts.filter((host) => self === undefined || host.preference < self.preference);
     if (usable.length === 0) {
-      const text = `mail for ${domain} loops back to this host: its best mail exchanger is ${config.node.hostname}`;
+      const text = `mail for ${domain} loops back to this host: its best mail exchanger ${self?.name} is this machine`;
       throw new Unreachable('failed', reply(554, '5.4.6', text));
     }
     const order = new Map(usable.map((host) => [host, Math.random()]));
@@ -145,11 +148,18 @@ function domainTrouble(domain: string, error: unknown): Unreachable {
   return dnsTrouble(domain, error, errorCode(error) !== 'ESERVFAIL');
 }
 
+function unpublished(domain: string, hosts: readonly MailHost[]): Unreachable {
+  const found = hosts.flatMap(({ name, addresses }) => addresses.map((address) => `${name}[${address}]`)).join(', ');
+  const text = `mail for ${domain} leads to addresses of this machine alone: ${found}; delivery.allow-local permits them`;
+  return failed('5.4.4', text);
+}
+
 /** `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3). */
-function literalTarget(domain: string): Target {
+function literalAnswer(domain: string): Answer {
   const address = domain.slice(1, domain.endsWith(']') ? -1 : undefined).replace(/^ipv6:/i, '');
-  if (!isHostAddress(address)) throw failed('5.1.2', `${domain} is not an address that mail can be sent to`);
-  return { name: address, address, port: SMTP_PORT };
+  return isHostAddress(address)
+    ? { hosts: [{ name: address, preference: 0, addresses: [address] }] }
+    : { none: failed('5.1.2', `${domain} is not an address that mail can be sent to`) };
 }
 
 /**

@@ -14,7 +14,11 @@ const options = process.getuid?.() === 0 ? needs('named') : { skip: 'needs port 
 const mx = (domain: string): NextHop => ({ key: `mx:${domain}`, spec: { kind: 'mx', domain }, tls: 'opportunistic' });
 
 function settings(server: string, listeners: object[] = []) {
-  return testSettings({ dns: { servers: [server], timeout: '300ms' }, listeners });
+  return testSettings({
+    dns: { servers: [server], timeout: '300ms' },
+    listeners,
+    delivery: { 'allow-local': ['127.0.0.0/8', '::1'] },
+  });
 }
 
 const ZONE = `

@@ -41,9 +41,15 @@ function resolverOf(zone: Zone, ttl = 60): Resolver & { asked: string[] } {
   };
 }
 
-async function lookUp(zone: Zone, domain = 'd.test', listeners: object[] = []): Promise<string[] | string> {
+async function lookUp(
+  zone: Zone,
+  domain = 'd.test',
+  listeners: object[] = [],
+  allowed: string[] = [],
+): Promise<string[] | string> {
+  const settings = testSettings({ listeners, delivery: { 'allow-local': allowed } });
   try {
-    const targets = await new MxLookup(resolverOf(zone), testSettings({ listeners })).targets(domain);
+    const targets = await new MxLookup(resolverOf(zone), settings).targets(domain);
     return targets.map(({ name, address, port }) => `${name} ${address}${port === 25 ? '' : `:${port}`}`);
   } catch (error) {
     if (!(error instanceof Unreachable)) throw error;
@@ -51,13 +57,16 @@ async function lookUp(zone: Zone, domain = 'd.test', listeners: object[] = []): 
   }
 }
 
-const A = { a: ['192.0.2.1'] };
-const own = Object.values(networkInterfaces()).flatMap((all) => all ?? [])[0]?.address ?? '127.0.0.1';
+const A = { a: ['203.0.113.1'] };
+const own =
+  Object.values(networkInterfaces())
+    .flatMap((all) => all ?? [])
+    .find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? '127.0.0.1';
 const relay = (address: string, port = 25): object => ({ name: 'mx', kind: 'relay', address, port });
 
-const CASES: [name: string, zone: Zone, expected: string[] | string, listeners?: object[]][] = [
+const CASES: [name: string, zone: Zone, expected: string[] | string, listeners?: object[], allowed?: string[]][] = [
   ['no such domain', {}, 'failed 550 5.1.2'],
-  ['NXDOMAIN', { 'd.test': { mx: 'nxdomain', a: ['192.0.2.1'] } }, 'failed 550 5.1.2'],
+  ['NXDOMAIN', { 'd.test': { mx: 'nxdomain', a: ['203.0.113.1'] } }, 'failed 550 5.1.2'],
   ['a null MX', { 'd.test': { mx: [[0, '']], ...A } }, 'failed 550 5.1.10'],
   [
     'a null MX beside a real one',
@@ -70,10 +79,10 @@ const CASES: [name: string, zone: Zone, expected: string[] | string, listeners?:
       },
       'm.test': A,
     },
-    ['m.test 192.0.2.1'],
+    ['m.test 203.0.113.1'],
   ],
   ['no MX and no address', { 'd.test': {} }, 'failed 550 5.1.2'],
-  ['no MX but an address', { 'd.test': A }, ['d.test 192.0.2.1']],
+  ['no MX but an address', { 'd.test': A }, ['d.test 203.0.113.1']],
   ['no MX and 0.0.0.0', { 'd.test': { a: ['0.0.0.0'] } }, 'failed 550 5.1.2'],
   ['no answer for MX', { 'd.test': { mx: 'error', ...A } }, 'deferred 451 4.4.3 local'],
   ['no MX, no answer for the address', { 'd.test': { a: 'error' } }, 'deferred 451 4.4.3 local'],
@@ -101,7 +110,7 @@ const CASES: [name: string, zone: Zone, expected: string[] | string, listeners?:
       'm.test': { a: 'error' },
       'n.test': A,
     },
-    ['n.test 192.0.2.1'],
+    ['n.test 203.0.113.1'],
   ],
   [
     'a host that does not exist, or is an address',
@@ -109,14 +118,14 @@ const CASES: [name: string, zone: Zone, expected: string[] | string, listeners?:
       'd.test': {
         mx: [
           [1, 'gone.test'],
-          [2, '192.0.2.9'],
+          [2, '203.0.113.9'],
           [3, 'n.test'],
         ],
       },
       'n.test': A,
-      '192.0.2.9': { a: ['192.0.2.9'] },
+      '203.0.113.9': { a: ['203.0.113.9'] },
     },
-    ['n.test 192.0.2.1'],
+    ['n.test 203.0.113.1'],
   ],
   [
     'hosts out of order',
@@ -127,10 +136,10 @@ const CASES: [name: string, zone: Zone, expected: string[] | string, listeners?:
           [10, 'A.test.'],
         ],
       },
-      'a.test': { a: ['2001:db8::1', '192.0.2.1'] },
-      'b.test': { a: ['192.0.2.2'] },
+      'a.test': { a: ['2001:db8::1', '203.0.113.1'] },
+      'b.test': { a: ['203.0.113.2'] },
     },
-    ['a.test 2001:db8::1', 'a.test 192.0.2.1', 'b.test 192.0.2.2'],
+    ['a.test 2001:db8::1', 'a.test 203.0.113.1', 'b.test 203.0.113.2'],
   ],
   [
     'more addresses than are tried',
@@ -141,10 +150,10 @@ const CASES: [name: string, zone: Zone, expected: string[] | string, listeners?:
           [2, 'b.test'],
         ],
       },
-      'a.test': { a: Array.from({ length: 20 }, (_, i) => `192.0.2.${i}`) },
+      'a.test': { a: Array.from({ length: 20 }, (_, i) => `203.0.113.${i}`) },
       'b.test': A,
     },
-    Array.from({ length: 10 }, (_, i) => `a.test 192.0.2.${i}`),
+    Array.from({ length: 10 }, (_, i) => `a.test 203.0.113.${i}`),
   ],
   ['ourselves as the only MX', { 'd.test': { mx: [[5, 'edge.test']] }, 'edge.test': A }, 'failed 554 5.4.6'],
   ['ourselves, without an address', { 'd.test': { mx: [[5, 'EDGE.test.']] } }, 'failed 554 5.4.6'],
@@ -178,27 +187,76 @@ const CASES: [name: string, zone: Zone, expected: string[] | string, listeners?:
       'x.test': A,
       'y.test': A,
     },
-    ['x.test 192.0.2.1'],
+    ['x.test 203.0.113.1'],
   ],
   [
     'ourselves by the address of a listener',
-    { 'd.test': { mx: [[1, 'x.test']] }, 'x.test': { a: ['192.0.2.7'] } },
+    { 'd.test': { mx: [[1, 'x.test']] }, 'x.test': { a: ['203.0.113.7'] } },
     'failed 554 5.4.6',
-    [relay('192.0.2.7')],
+    [relay('203.0.113.7')],
   ],
   ['ourselves by any address of this machine', { 'd.test': { a: [own] } }, 'failed 554 5.4.6', [relay('::')]],
-  ['loopback, where we listen everywhere', { 'd.test': { a: ['127.3.2.1'] } }, 'failed 554 5.4.6', [relay('0.0.0.0')]],
-  ['our address, but another listener has port 25', { 'd.test': { a: [own] } }, [`d.test ${own}`], [relay('::', 2525)]],
-  ['another address than our listener', { 'd.test': { a: ['192.0.2.8'] } }, ['d.test 192.0.2.8'], [relay('192.0.2.7')]],
+  [
+    'our address, but another listener has port 25',
+    { 'd.test': { a: [own] } },
+    'failed 554 5.4.6',
+    [relay('::', 2525)],
+  ],
+  ['our address, without a listener', { 'd.test': { a: [own] } }, 'failed 554 5.4.6'],
+  ['our address, allowed', { 'd.test': { a: [own] } }, [`d.test ${own}`], [relay('::', 2525)], ['0.0.0.0/0']],
+  ['our address, allowed, but we listen there', { 'd.test': { a: [own] } }, 'failed 554 5.4.6', [relay('::')], [own]],
+  ['our address, another one allowed', { 'd.test': { a: [own] } }, 'failed 554 5.4.6', [], ['203.0.113.99', '::/0']],
+  ...['127.0.0.1', '127.3.2.1', '::1', '::ffff:127.0.0.1', '169.254.169.254', 'fe80::1'].map(
+    (address): [string, Zone, string] => [
+      `${address} by its address`,
+      { 'd.test': { a: [address] } },
+      'failed 550 5.4.4',
+    ],
+  ),
+  [
+    'loopback by a mail exchanger, where we listen everywhere',
+    { 'd.test': { mx: [[0, 'localhost.d.test']] }, 'localhost.d.test': { a: ['127.0.0.1', '::1'] } },
+    'failed 550 5.4.4',
+    [relay('::')],
+  ],
+  [
+    'loopback before a real mail exchanger',
+    {
+      'd.test': {
+        mx: [
+          [0, 'localhost.d.test'],
+          [10, 'm.test'],
+        ],
+      },
+      'localhost.d.test': { a: ['127.0.0.1'] },
+      'm.test': { a: ['127.0.0.1', '203.0.113.1'] },
+    },
+    ['m.test 203.0.113.1'],
+    [relay('::')],
+  ],
+  ['loopback, allowed', { 'd.test': { a: ['127.3.2.1', '::1'] } }, ['d.test 127.3.2.1'], [], ['127.0.0.0/8']],
+  [
+    'loopback, allowed, but we listen there',
+    { 'd.test': { a: ['127.3.2.1'] } },
+    'failed 554 5.4.6',
+    [relay('0.0.0.0')],
+    ['127.0.0.0/8'],
+  ],
+  [
+    'another address than our listener',
+    { 'd.test': { a: ['203.0.113.8'] } },
+    ['d.test 203.0.113.8'],
+    [relay('203.0.113.7')],
+  ],
 ];
-for (const [name, zone, expected, listeners] of CASES) {
+for (const [name, zone, expected, listeners, allowed] of CASES) {
   test(`MX: ${name}`, async () => {
-    assert.deepEqual(await lookUp(zone, 'd.test', listeners), expected);
+    assert.deepEqual(await lookUp(zone, 'd.test', listeners, allowed), expected);
   });
 }
 
 for (const [literal, expected] of [
-  ['[192.0.2.1]', ['192.0.2.1 192.0.2.1']],
+  ['[203.0.113.1]', ['203.0.113.1 203.0.113.1']],
   ['[ipv6:2001:db8::1]', ['2001:db8::1 2001:db8::1']],
   ['[IPv6:2001:DB8::1]', ['2001:DB8::1 2001:DB8::1']],
   ['[192.0.2]', 'failed 550 5.1.2'],
@@ -206,6 +264,12 @@ for (const [literal, expected] of [
   ['[0.0.0.0]', 'failed 550 5.1.2'],
   ['[224.0.0.1]', 'failed 550 5.1.2'],
   ['[]', 'failed 550 5.1.2'],
+  [`[${own}]`, 'failed 554 5.4.6'],
+  ['[127.0.0.1]', 'failed 550 5.4.4'],
+  ['[ipv6:::1]', 'failed 550 5.4.4'],
+  ['[ipv6:::ffff:127.0.0.1]', 'failed 550 5.4.4'],
+  ['[169.254.1.2]', 'failed 550 5.4.4'],
+  ['[ipv6:fe80::2]', 'failed 550 5.4.4'],
 ] as const) {
   test(`address literal ${literal}`, async () => {
     assert.deepEqual(await lookUp({}, literal), expected);
@@ -259,7 +323,9 @@ test('a bad answer is forgotten soon', async (t) => {
 test('the host of a route that has no address leaves mail waiting', async () => {
   const resolver = resolverOf({ 'up.test': A, 'silent.test': { a: 'error' }, 'failing.test': { a: 'servfail' } });
   assert.deepEqual(await hostTargets(resolver, '::1', 24), [{ name: '::1', address: '::1', port: 24 }]);
-  assert.deepEqual(await hostTargets(resolver, 'up.test', 587), [{ name: 'up.test', address: '192.0.2.1', port: 587 }]);
+  assert.deepEqual(await hostTargets(resolver, 'up.test', 587), [
+    { name: 'up.test', address: '203.0.113.1', port: 587 },
+  ]);
   for (const host of ['gone.test', 'silent.test', 'failing.test']) {
     await assert.rejects(hostTargets(resolver, host, 25), { state: 'deferred', local: true });
   }
