@@ -85,6 +85,23 @@ export function parseParameters(text: string): ParsedParameters {
 
 /** Decode xtext (RFC 3461 §4); undefined where it hides control characters, which would end up in headers and logs. */
 export function decodeXtext(text: string): string | undefined {
-  const decoded = text.replace(/\+([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-  return /[\x00-\x1f\x7f-\x9f]/.test(decoded) ? undefined : decoded;
+  return withoutControls(text.replace(/\+([0-9A-F]{2})/g, (_, hex: string) => character(hex)));
+}
+
+/** Decode ORCPT, `type;xtext` (RFC 3461 §4.2); type utf-8 writes characters as `\x{HEX}` (RFC 6533 §3). */
+export function decodeOrcpt(text: string): string | undefined {
+  if (!/^utf-8;/i.test(text)) return decodeXtext(text);
+  const written = /\\x\{([0-9A-F]+)\}|\+([0-9A-F]{2})/gi;
+  return withoutControls(text.replace(written, (_, code?: string, octet?: string) => character(code ?? octet ?? '')));
+}
+
+/** NUL for what is no character of Unicode. */
+function character(hex: string): string {
+  const point = Number.parseInt(hex, 16);
+  const none = point > 0x10_ff_ff || (point >= 0xd8_00 && point <= 0xdf_ff);
+  return none ? '\0' : String.fromCodePoint(point);
+}
+
+function withoutControls(text: string): string | undefined {
+  return /[\x00-\x1f\x7f-\x9f]/.test(text) ? undefined : text;
 }

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { needsSmtpUtf8 } from '#shared/address/address.ts';
 import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
 import { fieldValue, foldField, rfc5322Date, splitHeader } from '#shared/header.ts';
@@ -160,9 +161,8 @@ function recipientGroup(change: StatusChange, { kind, until }: NoticeFacts, inte
   put('Final-Recipient', typedAddress(`rfc822;${address}`, international));
   put('Action', action(kind, change.notice));
   put('Status', statusCode(change.status, outcome?.reply));
-  if (outcome?.host !== undefined && /^[\w.-]+\.[\w-]+(\s|$)/.test(outcome.host)) {
-    put('Remote-MTA', `dns; ${outcome.host.split(/\s/)[0]}`);
-  }
+  const remote = remoteMta(outcome?.host);
+  if (remote !== undefined) put('Remote-MTA', `dns; ${remote}`);
   if (outcome !== undefined) {
     const text = clean(formatReply(outcome.reply));
     // §2.3.6: `smtp` is what a peer said; our own words have a type of their own.
@@ -172,6 +172,13 @@ function recipientGroup(change: StatusChange, { kind, until }: NoticeFacts, inte
   }
   if (kind === 'delayed') put('Will-Retry-Until', rfc5322Date(until));
   return fields;
+}
+
+/** §2.3.5: the host in `mx.example.net[192.0.2.1]:25`; other kinds of next hop (`maildir`) have none. */
+function remoteMta(host = ''): string | undefined {
+  const name = /^([^[\]]+)\[[^\]]*\]:\d+$/.exec(host)?.[1];
+  if (name === undefined || isIP(name) === 0) return name;
+  return isIP(name) === 6 ? `[IPv6:${name}]` : `[${name}]`;
 }
 
 function action(kind: NoticeKind, notice: StatusChange['notice']): string {

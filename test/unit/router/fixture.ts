@@ -56,14 +56,18 @@ export class GivenJob {
 
   /** End it with the same result for every recipient, or one for each. */
   async end(state: RecipientResult['state'], with_: Reply, more: Partial<RecipientResult> = {}): Promise<void> {
-    const outcome = { at: Date.now(), host: 'mx.peer.example [192.0.2.1]', reply: with_ };
+    const outcome = { at: Date.now(), host: 'mx.peer.example[192.0.2.1]:25', reply: with_ };
     await this.job.finish(this.job.recipients.map(({ index }) => ({ index, state, outcome, ...more })));
   }
 
   async endOne(address: string, state: RecipientResult['state'], with_: Reply): Promise<RecipientResult> {
     const found = this.job.recipients.find((r) => r.recipient.address === address);
     if (found === undefined) throw new Error(`${address} is not in this job`);
-    return { index: found.index, state, outcome: { at: Date.now(), host: 'mx.peer.example', reply: with_ } };
+    return {
+      index: found.index,
+      state,
+      outcome: { at: Date.now(), host: 'mx.peer.example[192.0.2.1]:25', reply: with_ },
+    };
   }
 }
 

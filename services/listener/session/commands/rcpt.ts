@@ -1,6 +1,6 @@
 import { DsnNotify, type EnvelopeRecipient } from '#shared/envelope.ts';
 import { type Reply, reply } from '#shared/reply.ts';
-import { decodeXtext, type EsmtpParameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
+import { decodeOrcpt, type EsmtpParameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
 import { NON_ASCII_ADDRESS, TOO_MANY_RECIPIENTS } from '../../replies.ts';
 import { verdictOf } from '../ask-policy.ts';
 import type { CommandHandler } from '../handler.ts';
@@ -64,7 +64,7 @@ function requested(address: string, parameters: EsmtpParameters): EnvelopeRecipi
       case 'ORCPT': {
         // RFC 3461 §4.2: addr-type ";" xtext
         const known = value !== true && value.length <= 500 && /^[A-Za-z0-9-]+;./.test(value);
-        const orcpt = known ? decodeXtext(value) : undefined;
+        const orcpt = known ? decodeOrcpt(value) : undefined;
         if (orcpt === undefined) return syntax('ORCPT must be an address type, a semicolon and an address as xtext');
         recipient.orcpt = orcpt;
         break;

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decodeXtext, parseParameters, parsePath } from '#services/listener/parsers/mail-path.ts';
+import { decodeOrcpt, decodeXtext, parseParameters, parsePath } from '#services/listener/parsers/mail-path.ts';
+import { rcptCommand } from '#services/router/delivery/smtp/commands.ts';
+import { parseExtensions } from '#services/router/delivery/smtp/extensions.ts';
 
 const PATHS: [text: string, address: string | { problem: string }][] = [
   ['<>', ''],
@@ -98,3 +100,22 @@ test('xtext', () => {
   assert.equal(decodeXtext('a+xy'), 'a+xy');
   assert.equal(decodeXtext('a+0D+0Ab'), undefined);
 });
+
+for (const [parameter, address] of [
+  ['rfc822;B+2Bx@Example.ORG', 'rfc822;B+x@Example.ORG'],
+  ['rfc822;a\\x{E9}@x.test', 'rfc822;a\\x{E9}@x.test'],
+  ['utf-8;al\\x{E9}ce@far.test', 'utf-8;aléce@far.test'],
+  ['UTF-8;\\x{1F600}\\x{5C}\\x{2b}@far.test', 'UTF-8;😀\\+@far.test'],
+  ['utf-8;bücher@far.test', 'utf-8;bücher@far.test'],
+  ['utf-8;a\\x{0D}\\x{A}b', undefined],
+  ['utf-8;a\\x{D800}b', undefined],
+  ['utf-8;a\\x{110000}b', undefined],
+  ['utf-8;a\\x{FFFFFFFFFFFFFFFFFFFF}b', undefined],
+] as const) {
+  test(`ORCPT=${parameter} names ${address}, and goes on as it came`, () => {
+    assert.equal(decodeOrcpt(parameter), address);
+    if (address === undefined) return;
+    const sent = rcptCommand({ address: 'x@far.test', orcpt: address }, { ...parseExtensions([]), dsn: true });
+    assert.equal(sent, `RCPT TO:<x@far.test> ORCPT=${parameter.replace('ü', '\\x{FC}').replace('{2b}', '{2B}')}\r\n`);
+  });
+}

@@ -24,7 +24,7 @@ type Given = {
 
 const FAILED: RecipientStatus = {
   state: 'failed',
-  outcome: { at: NOW - 1000, host: 'mx.peer.example [192.0.2.1]', reply: reply(550, '5.1.1', 'No such user') },
+  outcome: { at: NOW - 1000, host: 'mx.peer.example[192.0.2.1]:25', reply: reply(550, '5.1.1', 'No such user') },
 };
 
 function dsn(given: Given = {}): { text: string; head: string; fields: (name: string) => string[] } {
@@ -128,6 +128,19 @@ test('what the fields of a recipient say (RFC 3464 §2.3)', () => {
   assert.deepEqual(fields('Last-Attempt-Date'), [rfc5322Date(NOW - 1000)]);
   assert.deepEqual(fields('Will-Retry-Until'), []);
 });
+
+for (const [host, expected] of [
+  ['mx.peer.example[2001:db8::1]:25', ['dns; mx.peer.example']],
+  ['relay[127.0.0.1]:2525', ['dns; relay']],
+  ['192.0.2.1[192.0.2.1]:25', ['dns; [192.0.2.1]']],
+  ['2001:db8::1[2001:db8::1]:25', ['dns; [IPv6:2001:db8::1]']],
+  ['maildir', []],
+] as const) {
+  test(`the remote MTA of ${host} (RFC 3464 §2.3.5)`, () => {
+    const outcome = { at: NOW, host, reply: reply(550, '5.1.1', 'no') };
+    assert.deepEqual(dsn({ status: { state: 'failed', outcome } }).fields('Remote-MTA'), expected);
+  });
+}
 
 test('an alias is named where the sender used it', () => {
   const { fields, text } = dsn({ recipient: { original: 'info@ours.example' } });
