@@ -1,8 +1,6 @@
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
-import { createConnection, createServer } from 'node:net';
-import { text } from 'node:stream/consumers';
-import { z } from 'zod';
+import { createServer } from 'node:net';
 import { client } from '#cluster/actor.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
@@ -12,6 +10,7 @@ import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import type { ServiceName } from '#services/topology.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import type { Health } from './health-check.ts';
 
 /**
  * The health of a process of a cluster, for its supervisor: the health check of its container.
@@ -20,12 +19,9 @@ import { errorText, SealpostError } from '#shared/errors.ts';
  * and closes it. It asks the services of this very process, by the way that all calls take, so one that hangs or cannot
  * do its work is not healthy. Other processes that are away do not count; a bus that is away does.
  */
-const Health = z.object({ node: z.string(), services: z.array(z.string()), problems: z.array(z.string()) });
-export type Health = z.infer<typeof Health>;
 
-/** How long a service may take to answer, and a process to answer for all of its services. */
+/** How long a service may take to answer. */
 const SERVICE_MS = 3000;
-const PROCESS_MS = 5000;
 
 /** Answer for the health of `node` at the socket `file`, for as long as the process lives. */
 export async function serveHealth(node: RunningNode, services: readonly ServiceName[], file: string): Promise<void> {
@@ -47,19 +43,6 @@ export async function serveHealth(node: RunningNode, services: readonly ServiceN
     await once(server, 'listening');
   } catch (cause) {
     throw new SealpostError('health-failed', `cannot open the health socket ${file}`, { cause });
-  }
-}
-
-/** The health of the process at the socket `file`. Fails with `no-node` when none answers in time. */
-export async function askHealth(file: string): Promise<Health> {
-  const socket = createConnection(file);
-  try {
-    socket.setTimeout(PROCESS_MS, () => socket.destroy(new Error(`no answer within ${PROCESS_MS / 1000} s`)));
-    return Health.parse(JSON.parse(await text(socket)));
-  } catch (error) {
-    throw new SealpostError('no-node', `no process answers at the health socket ${file}: ${errorText(error)}`);
-  } finally {
-    socket.destroy();
   }
 }
 
