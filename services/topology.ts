@@ -112,7 +112,7 @@ export const ACCESS = {
         'record-repair',
         'status-show',
       ],
-      member: ['member-list', 'member-ping', 'member-drain'],
+      member: ['member-list', 'member-ping', 'member-forget', 'member-drain'],
     },
     hears: {},
     buckets: [],

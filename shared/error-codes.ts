@@ -414,6 +414,19 @@ export const ERRORS = {
     meaning: 'The password file of a bus user does not hold one usable password.',
     action: 'Put one line of printable ASCII into it, or remove it to have one made.',
   },
+  'still-up': {
+    meaning: 'The node that is to be forgotten still runs.',
+    action: 'Drain it first: "sealpost cluster drain <node>".',
+  },
+  'not-forgotten': {
+    meaning: 'Not every process could be told to forget the node.',
+    action:
+      'Run the command again when all processes answer; else the node is forgotten a day after it was last heard.',
+  },
+  'nek-lost': {
+    meaning: 'The NEK of a cluster that was made before is missing: the volume or file that held it is gone.',
+    action: 'Restore it from a backup, or begin with new keys: "sealpost cluster init <folder> --new-nek".',
+  },
   'init-failed': {
     meaning: 'The files of a cluster cannot be made in the folder.',
     action: 'Choose a folder that you may write.',

@@ -6,6 +6,8 @@ import type { Config } from './schema/schema.ts';
  */
 export class Settings {
   #current: Config;
+  /** Why the configuration file as it is now is not in force; undefined while it is. */
+  refused: string | undefined;
   readonly #listeners = new Set<(next: Config, previous: Config) => void>();
 
   constructor(config: Config) {

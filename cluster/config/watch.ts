@@ -38,9 +38,10 @@ export async function watchConfig(
       const text = await readFile(file, 'utf8');
       if (text === lastText && !force) return;
       lastText = text;
-      await apply(file, settings, log, services);
+      settings.refused = await apply(file, settings, log, services);
     } catch (error) {
-      log.error({ file, error: errorText(error) }, 'configuration not reloaded, the running one stays');
+      settings.refused = errorText(error);
+      log.error({ file, error: settings.refused }, 'configuration not reloaded, the running one stays');
     }
   };
   const enqueue = (force: boolean): Promise<void> => {
@@ -57,33 +58,32 @@ export async function watchConfig(
   };
 }
 
+/** Put the file in force. Resolves to the reason where that is refused. */
 async function apply(
   file: string,
   settings: Settings,
   log: Logger,
   services: readonly string[] | undefined,
-): Promise<void> {
+): Promise<string | undefined> {
+  const refuse = (problems: string[]): string => {
+    log.error({ file, problems }, 'configuration change refused, the running one stays');
+    return problems.join('; ');
+  };
   const loaded = await loadConfig(file, { services });
   for (const warning of loaded.warnings) log.warn({ file }, warning);
   if (!loaded.ok) {
     const problems = loaded.problems.map((problem) => formatProblem(file, problem));
-    log.error({ file, problems }, 'configuration change refused, the running one stays');
-    return;
+    return refuse(problems);
   }
   const fixed = needsRestart(settings.current, loaded.config);
-  if (fixed.length > 0) {
-    log.error(
-      { file, problems: fixed.map((path) => `${path} cannot change while running: restart sealpost`) },
-      'configuration change refused, the running one stays',
-    );
-    return;
-  }
+  if (fixed.length > 0) return refuse(fixed.map((path) => `${path} cannot change while running: restart sealpost`));
   const changed = changedPaths(settings.current, loaded.config);
   settings.replace(loaded.config);
   log.info(
     { file, changed },
     changed.length === 0 ? 'configuration reloaded, nothing changed' : 'configuration changed',
   );
+  return undefined;
 }
 
 /** What differs and is only read at the start: the node's name and folder and its bus. */

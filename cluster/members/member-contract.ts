@@ -11,6 +11,8 @@ export const MemberState = z.enum(['joining', 'up', 'draining', 'gone']);
 export type MemberState = z.infer<typeof MemberState>;
 
 const MOST_ENTRIES = 32;
+/** Characters of a reason; a longer one is cut. */
+export const MOST_REASON = 500;
 const word = z.string().max(64);
 const words = <V extends z.ZodType>(value: V) =>
   z.record(word, value).refine((all) => Object.keys(all).length <= MOST_ENTRIES, `more than ${MOST_ENTRIES} entries`);
@@ -32,6 +34,8 @@ const About = z.object({
   contracts: words(z.number().int()),
   /** ms since 1970 by its own clock. */
   started: z.number(),
+  /** Why it does not follow its configuration file as that is now; absent where it does. */
+  refused: z.string().max(MOST_REASON).optional(),
   /** Digests of what its configuration must share with that of the others, by section. */
   config: words(word),
   /** Lines that its log has lost since its start, where it lost some within the last hour. */
@@ -71,6 +75,8 @@ export const memberContract = defineContract('member', 1, {
       request: z.object({}),
       reply: z.object({ node: z.string(), process: z.string(), time: z.number() }),
     },
+    /** Forget a node that was taken out for good: those of its processes that are gone. Answers how many those were. */
+    'member-forget': { request: z.object({ node: word }), reply: z.object({ count: z.number().int() }) },
     /**
      * Take no more work, hand over what others can do, and end. Answered as soon as that has begun. `no-router`: there is
      * no other router to take the queue; the process goes on as before.

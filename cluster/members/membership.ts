@@ -6,7 +6,7 @@ import { configDigests } from '../config/digest.ts';
 import type { Settings } from '../config/settings.ts';
 import { AnnounceLoop } from './announce.ts';
 import { clockOffset, type Entry, Heard } from './heard.ts';
-import { type Heartbeat, type Member, type MemberState, memberContract } from './member-contract.ts';
+import { type Heartbeat, type Member, type MemberState, MOST_REASON, memberContract } from './member-contract.ts';
 
 /**
  * The members of the cluster: each process announces itself (`announce.ts`) and keeps what it hears of the others
@@ -117,11 +117,18 @@ export class Membership {
         return { ...self(), ...(away !== undefined && { away }), members: this.members() };
       },
       'member-ping': () => ({ ...self(), time: Date.now() }),
+      'member-forget': ({ node }) => ({ count: this.#forget(node) }),
       'member-drain': async () => {
         await this.#deps.drain();
         return {};
       },
     };
+  }
+
+  #forget(node: string): number {
+    const gone = this.#others.all().filter(({ said, live }) => said.last.node === node && (said.gone || !live));
+    for (const { key } of gone) this.#others.forget(key);
+    return gone.length;
   }
 
   #heartbeat(): Heartbeat {
@@ -139,6 +146,7 @@ export class Membership {
       started: this.#started,
       config: configDigests(settings.current),
       ...(logDropped > 0 && { logDropped }),
+      ...(settings.refused !== undefined && { refused: settings.refused.slice(0, MOST_REASON) }),
       time: Date.now(),
     };
   }

@@ -42,11 +42,13 @@ export type ClusterHosts = {
   listeners: readonly string[];
   /** Whether every service is a process of its own, or each host one process with all of them. */
   processes: 'services' | 'nodes';
+  /** Make another NEK where that of a cluster that was made before is missing: the keys that it wrapped are lost. */
+  newNek?: boolean;
 };
 
 /**
  * Make what is missing below `folder`; resolves to the files that were written. Fails with `init-failed` where a file
- * cannot be read or written, and with `invalid-password` or `invalid-certificate` when one is not what it should be.
+ * cannot be read or written, with `nek-lost`, and with `invalid-password` or `invalid-certificate` when one is not what it should be.
  */
 export async function initCluster(folder: string, hosts: ClusterHosts): Promise<string[]> {
   const files = new Files(folder);
@@ -59,10 +61,11 @@ export async function initCluster(folder: string, hosts: ClusterHosts): Promise<
   return files.written;
 }
 
-async function fill(files: Files, { nats, listeners, processes }: ClusterHosts): Promise<void> {
+async function fill(files: Files, { nats, listeners, processes, newNek = false }: ClusterHosts): Promise<void> {
   const whole = processes === 'nodes';
   const users = BUS_USERS.filter((user) => (whole ? ['node', 'operator', 'streams'].includes(user) : user !== 'node'));
   const folderOf = (service: 'listener' | 'policy'): string => (whole ? 'node' : service);
+  if (!newNek) await requireNek(files);
   const authority = await files.pair('authority/authority.pem', 'authority/authority-key.pem', {
     make: () => createAuthority(AUTHORITY_NAME, VALID.authority),
     outdated: () => false,
@@ -84,6 +87,21 @@ async function fill(files: Files, { nats, listeners, processes }: ClusterHosts):
   await files.put('nats/ca.pem', authority.certificate);
   await files.put('nats/users.conf', natsConfig({ passwords, upgrading: false }));
   await files.put('nats/nats.conf', serverConfig(nats));
+}
+
+/**
+ * Fails with `nek-lost` where a cluster was made before and has no NEK any more. Another one in its place would look like
+ * a cluster that is well, and no key of it could sign.
+ */
+async function requireNek(files: Files): Promise<void> {
+  const made = await files.has('authority/authority.pem');
+  if (!made || (await files.has('nek/nek.key'))) return;
+  throw new SealpostError(
+    'nek-lost',
+    `${files.path('nek/nek.key')} is missing, but this cluster was made before: its DKIM keys are wrapped by that NEK. ` +
+      'Put it back from your backup. If it is lost for good, its keys are too: run this with --new-nek, then delete the ' +
+      'keys that "sealpost keys list" shows, and create new ones',
+  );
 }
 
 const namesOf = (hosts: readonly string[]): string[] => hosts.filter((host) => isIP(host) === 0);
@@ -129,6 +147,14 @@ class Files {
 
   constructor(folder: string) {
     this.#folder = folder;
+  }
+
+  path(name: string): string {
+    return join(this.#folder, name);
+  }
+
+  async has(name: string): Promise<boolean> {
+    return (await this.#read(name)) !== undefined;
   }
 
   /** A file that is made once. */

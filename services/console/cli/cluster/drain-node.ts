@@ -27,6 +27,7 @@ export async function drainNode(node: string, options: Options): Promise<void> {
   if (processes.length === 0) {
     throw new SealpostError('not-found', `no process of a node ${node} is up: "sealpost cluster status" lists them`);
   }
+  for (const text of await lastOnes(caller, node, processes)) console.error(`warning: ${text}`);
   const end = performance.now() + limit;
   for (const { process, services } of processes) {
     await caller.client(memberContract)['member-drain']({}, { node: process });
@@ -40,6 +41,24 @@ export async function drainNode(node: string, options: Options): Promise<void> {
     throw new SealpostError('started-again', text);
   }
   print(options, { node, drained: true }, () => `${node} is drained: its processes have ended`);
+}
+
+/** What follows where no other process does what this node does. The queue needs no word: its drain is refused. */
+const WITHOUT: Record<string, string> = {
+  policy: 'listeners let nobody in (421, 451) until another one starts',
+  signer: 'mail that must be signed waits in the queue until another one starts',
+  'credential-store': 'keys cannot be changed until another one starts',
+  listener: 'no mail is taken in until another one starts',
+};
+
+/** A warning for each service of which the last process goes with a node. */
+async function lastOnes(caller: Caller, node: string, processes: readonly Member[]): Promise<string[]> {
+  const { members } = await caller.client(memberContract)['member-list']({});
+  const others = members.filter((m) => m.node !== node && m.state !== 'gone').flatMap(({ services }) => services);
+  const going = new Set(processes.flatMap(({ services }) => services));
+  return Object.entries(WITHOUT)
+    .filter(([service]) => going.has(service) && !others.includes(service))
+    .map(([service, text]) => `${node} has the last ${service} of the cluster: ${text}`);
 }
 
 /** The processes of a node that run, in the order in which they are to end. */

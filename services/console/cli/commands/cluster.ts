@@ -8,6 +8,7 @@ import { readPassword } from '../cluster/bus-password.ts';
 import { BUS_USERS, type BusUser, permissionsOf } from '../cluster/bus-permissions.ts';
 import { initCluster } from '../cluster/cluster-init.ts';
 import { drainNode } from '../cluster/drain-node.ts';
+import { forgetNode } from '../cluster/forget-node.ts';
 import { makeStreams } from '../cluster/make-streams.ts';
 import { HEADLINE, natsConfig } from '../cluster/nats-config.ts';
 import { clusterStatus } from '../cluster/report.ts';
@@ -31,6 +32,15 @@ export function register(program: Command): void {
         '\nnot to restart this one. Receipts stay on its disk.',
     )
     .action(drainNode);
+  withCommon(cluster.command('forget'))
+    .description('have the others forget a node that was taken out for good, a day before they would')
+    .argument('<node>', 'its name')
+    .action(forgetNode);
+  registerBus(cluster);
+}
+
+/** What makes the files of a cluster and its bus. */
+function registerBus(cluster: Command): void {
   cluster
     .command('nats-config')
     .description('the users of the bus and what each may do, for the configuration of nats-server')
@@ -56,6 +66,7 @@ export function register(program: Command): void {
     .argument('<folder>', 'where to write; existing files stay')
     .option('--nats <host...>', 'names or addresses of the NATS servers', ['nats-1', 'nats-2', 'nats-3'])
     .option('--hostname <name...>', 'names of the listeners in their certificate', ['mail.sealpost.test'])
+    .option('--new-nek', 'where the NEK of a cluster is lost: make another, though no key of before can sign then')
     .option('--nodes', 'for hosts that run every service in one process: one folder "node" in place of theirs')
     .option('--json', 'print JSON for programs')
     .addHelpText(
@@ -66,11 +77,12 @@ export function register(program: Command): void {
     .action(init);
 }
 
-type InitOptions = { nats: string[]; hostname: string[]; nodes?: boolean; json?: boolean };
+type InitOptions = { nats: string[]; hostname: string[]; newNek?: boolean; nodes?: boolean; json?: boolean };
 
 async function init(folder: string, options: InitOptions): Promise<void> {
-  const { nats, hostname: listeners, nodes = false } = options;
-  const written = await initCluster(folder, { nats, listeners, processes: nodes ? 'nodes' : 'services' });
+  const { nats, hostname: listeners, nodes = false, newNek = false } = options;
+  const processes = nodes ? 'nodes' : 'services';
+  const written = await initCluster(folder, { nats, listeners, processes, newNek });
   print(options, { folder, written }, () =>
     written.length === 0 ? `${folder} has all that a cluster needs` : written.map((file) => `wrote ${file}`).join('\n'),
   );

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { Argument, type Command } from 'commander';
 import { parse, stringify } from 'yaml';
 import { loadConfig, requireConfig } from '#cluster/config/load.ts';
 import { formatPath, formatProblem } from '#cluster/config/problems/problem.ts';
 import { effective, jsonSchema, listOptions, type OptionText } from '#cluster/config/schema/describe.ts';
 import { listUsers } from '#cluster/config/users/edit.ts';
+import { SERVICES } from '#services/node.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { describeError } from '../../reports/describe-error.ts';
 import { type CommonOptions, configFile, print, withCommon } from '../context.ts';
@@ -18,21 +19,34 @@ const USERS = 'directory.users';
 
 export function register(program: Command): void {
   const config = program.command('config').description('check, show and explain the configuration');
-  withCommon(config.command('check').description('list every problem of the configuration')).action(check);
+  withCommon(config.command('check').description('list every problem of the configuration'))
+    .addArgument(
+      new Argument('[services...]', 'look only at files that these read (default: at all)').choices([
+        ...SERVICES,
+        'operator',
+      ]),
+    )
+    .addHelpText(
+      'after',
+      '\nA container has the secrets of its own service alone: name that, or "operator" for its container, where' +
+        '\nfiles and secrets of the services are not looked at.',
+    )
+    .action(check);
   withCommon(config.command('show').description('print the configuration in force, with all defaults')).action(show);
   withCommon(config.command('schema').description('explain every option')).action(schema);
 }
 
-async function check(options: CommonOptions): Promise<void> {
+async function check(services: string[], options: CommonOptions): Promise<void> {
   const file = requireFile(options);
-  const loaded = await loadConfig(file);
+  const loaded = await loadConfig(file, services.length === 0 ? {} : { services });
   const { warnings } = loaded;
   const own = loaded.ok
     ? []
     : loaded.problems.map(({ path, line, message }) => ({ path: formatPath(path), line, message }));
   const texts = loaded.ok ? [] : loaded.problems.map((problem) => formatProblem(file, problem));
   // A users file that is not there or not named was reported with the rest.
-  const users = own.some(({ path }) => path.startsWith(USERS)) ? [] : await usersProblems(file);
+  const skipped = services.length > 0 && !services.includes('policy');
+  const users = skipped || own.some(({ path }) => path.startsWith(USERS)) ? [] : await usersProblems(file);
   const problems = [...own, ...users.map((message) => ({ path: USERS, message }))];
   const ok = problems.length === 0;
   print(options, { file, ok, problems, warnings }, () =>

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { memberContract } from '#cluster/members/member-contract.ts';
 import { examine } from '../../reports/doctor/checks.ts';
 import { gatherDamage, gatherFacts } from '../../reports/doctor/facts.ts';
 import type { Facts } from '../../reports/doctor/finding.ts';
@@ -17,8 +18,12 @@ export function register(program: Command): void {
 async function doctor(domain: string | undefined, options: CommonOptions): Promise<void> {
   const config = await readConfig(options, ['domains', 'credentials']);
   const facts = await withStore(options, async (store, caller) => {
-    const [unsigned, damage] = await Promise.all([gatherUnsigned(caller), gatherDamage(caller)]);
-    return gatherFacts(store, config, { unsigned, damage }, domain);
+    const [unsigned, damage, { members }] = await Promise.all([
+      gatherUnsigned(caller),
+      gatherDamage(caller),
+      caller.client(memberContract)['member-list']({}),
+    ]);
+    return gatherFacts(store, config, { unsigned, damage, members }, domain);
   });
   const findings = examine(facts);
   const ok = !findings.some((f) => f.severity === 'error');

@@ -17,7 +17,7 @@ import type { Health } from './health-check.ts';
  *
  * The process has a Unix domain socket, for its own user alone. It answers every connection with one `Health` as JSON
  * and closes it. It asks the services of this very process, by the way that all calls take, so one that hangs or cannot
- * do its work is not healthy. Other processes that are away do not count; a bus that is away does.
+ * do its work is not healthy, nor is one that refused a change of its configuration. Other processes that are away do not count; a bus that is away does.
  */
 
 /** How long a service may take to answer. */
@@ -47,13 +47,15 @@ export async function serveHealth(node: RunningNode, services: readonly ServiceN
 }
 
 async function healthOf(running: RunningNode, services: readonly ServiceName[]): Promise<Health> {
-  const { node, bus } = running.settings.current;
+  const { refused, current } = running.settings;
+  const { node, bus } = current;
   const asked = services.map(async (name) => {
     const problems = await CHECKS[name](running).catch((error: unknown) => [errorText(error)]);
     return problems.map((problem) => `${name}: ${problem}`);
   });
   const problems = (await Promise.all(asked)).flat();
   if (bus.servers.length > 0 && !running.bus.connected) problems.push('no NATS server can be reached');
+  if (refused !== undefined) problems.push(`the configuration file is not in force: ${refused}`);
   return { node: node.name, services: [...services], problems };
 }
 

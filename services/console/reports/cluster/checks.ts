@@ -1,6 +1,6 @@
 import { formatDuration } from '#shared/units.ts';
 import { damageFindings } from '../damage.ts';
-import { clockFindings } from '../doctor/checks-nodes.ts';
+import { clockFindings, configRefused } from '../doctor/checks-nodes.ts';
 import { type Finding, listText } from '../doctor/finding.ts';
 import type { ClusterFacts, ProcessFacts } from './facts.ts';
 
@@ -68,6 +68,7 @@ export const CLUSTER_CHECKS: Record<string, Check> = {
         'finish the upgrade',
       ),
     ),
+  'config-refused': ({ processes }) => configRefused(processes.map(({ member }) => member)),
   'config-differs': configs,
   'clocks-differ': ({ processes }) =>
     clockFindings(processes.flatMap(({ member: { node }, clock }) => (clock === undefined ? [] : [{ node, clock }]))),
@@ -108,7 +109,7 @@ function gone({ away: ms, processes }: ClusterFacts): Finding[] {
     const { node, state, stopped, heard, services } = p.member;
     if (state !== 'gone' || answers(p)) return [];
     const since = formatDuration(heard);
-    const help = `start it; if ${node} was taken out for good, it is forgotten a day after`;
+    const help = `start it; if it was taken out for good, "sealpost cluster forget ${node}"`;
     if (!stopped)
       return [
         { severity: 'error', about: `node ${node}`, text: `nothing was heard of its ${run(p)} for ${since}`, help },

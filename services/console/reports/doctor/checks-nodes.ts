@@ -1,3 +1,4 @@
+import type { Member } from '#cluster/members/member-contract.ts';
 import { formatDuration } from '#shared/units.ts';
 import { damageFindings } from '../damage.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
@@ -20,6 +21,7 @@ export const NODE_CHECKS: Record<string, Check> = {
         ]
       : [],
 
+  'config-refused': ({ members }) => configRefused(members),
   'node-behind': behind,
   'revisions-differ': revisions,
   'clocks-differ': ({ status }) => clockFindings(status.holders),
@@ -141,4 +143,19 @@ export function clockFindings(nodes: readonly { node: string; clock: number }[])
       help: 'set them by NTP',
     },
   ];
+}
+
+/** Processes that run with another configuration than their file says. */
+export function configRefused(members: readonly Member[]): Finding[] {
+  return members.flatMap(({ node, services, state, refused }): Finding[] => {
+    if (refused === undefined || state === 'gone') return [];
+    return [
+      {
+        severity: 'error',
+        about: `node ${node}`,
+        text: `its ${listText(services)} refused a change of the configuration and goes on with the one before: ${refused}`,
+        help: 'correct the file, "sealpost config check" lists all that is wrong; a correct one is taken up immediately',
+      },
+    ];
+  });
 }

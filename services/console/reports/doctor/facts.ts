@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '#cluster/config/schema/schema.ts';
+import type { Member } from '#cluster/members/member-contract.ts';
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { isSameOrSubdomain, normalizeDomain } from '#shared/address/address.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
@@ -18,7 +19,7 @@ const SETTLE_MS = 2000;
 export async function gatherFacts(
   store: CredentialStore,
   config: Config,
-  { unsigned, damage }: { unsigned: readonly UnsignedMail[]; damage: DamagedStore[] },
+  { unsigned, damage, members }: { unsigned: readonly UnsignedMail[]; damage: DamagedStore[]; members: Member[] },
   only: string | undefined,
 ): Promise<Facts> {
   const domain = only === undefined ? undefined : normalizeDomain(only);
@@ -42,6 +43,7 @@ export async function gatherFacts(
     rotations: rotations.filter((r) => r !== undefined),
     unsigned: unsigned.filter((u) => domain === undefined || isSameOrSubdomain(u.domain, domain)),
     damage,
+    members,
   };
 }
 

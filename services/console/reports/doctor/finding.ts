@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Config } from '#cluster/config/schema/schema.ts';
+import type { Member } from '#cluster/members/member-contract.ts';
 import type {
   credentialStoreContract,
   DnsView,
@@ -57,6 +58,8 @@ export type Facts = {
   unsigned: UnsignedMail[];
   /** Stores that were damaged, of every process that answers. */
   damage: DamagedStore[];
+  /** The processes of the cluster, as the one that answers knows them. */
+  members: Member[];
 };
 
 export type Check = (facts: Facts) => Finding[];

@@ -94,7 +94,10 @@ for (const [args, code, words] of [
 
 test('config check lists all problems with their lines, as text and as JSON', async () => {
   await using folder = await tempDir('cli');
-  await writeFile(join(folder.path, 'sealpost.yaml'), 'listeners: []\nqueue:\n  expire: 5\nlimits: { errors: 0 }\n');
+  await writeFile(
+    join(folder.path, 'sealpost.yaml'),
+    'listeners: []\nqueue:\n  expire: 5\nlimits: { errors: 0 }\nnode: { hostname: mx.test }\n',
+  );
   const text = await sealpost(['config', 'check'], { cwd: folder.path });
   assert.equal(text.code, 1);
   assert.deepEqual(
@@ -118,6 +121,24 @@ test('config check lists all problems with their lines, as text and as JSON', as
   const start = await sealpost(['start'], { cwd: folder.path });
   assert.equal(start.code, 1);
   assert.match(start.stderr, /sealpost\.yaml:3: queue\.expire.*\nsealpost\.yaml:4: limits\.errors/);
+});
+
+test('config check looks only at the files of the services that are named: a container has no others', async () => {
+  await using folder = await tempDir('check');
+  await writeFile(
+    join(folder.path, 'sealpost.yaml'),
+    'node: { data: ./data, hostname: mx.test }\ndirectory: { users: users.yaml }\ncredentials: { nek: nek.key }\n' +
+      'tls: { certificate: c.pem, key: k.pem }\n',
+  );
+  const problems = async (...services: string[]): Promise<string[]> => {
+    const { stdout } = await sealpost(['config', 'check', ...services, '--json'], { cwd: folder.path });
+    return (JSON.parse(stdout) as { problems: { path: string }[] }).problems.map(({ path }) => path);
+  };
+  assert.deepEqual(await problems(), ['directory.users', 'credentials.nek', 'tls.certificate', 'tls.key']);
+  assert.deepEqual(await problems('listener'), ['tls.certificate', 'tls.key']);
+  assert.deepEqual(await problems('policy', 'signer'), ['directory.users', 'credentials.nek']);
+  assert.deepEqual(await problems('operator'), []);
+  assert.equal((await sealpost(['config', 'check', 'mailer'], { cwd: folder.path })).code, 2);
 });
 
 test('config check reads the users file too', async () => {

@@ -62,8 +62,10 @@ test('an invalid change is refused with all its problems, and a later valid one 
   assert.equal(line.problems?.length, 2);
   assert.match(line.problems?.[0] ?? '', /sealpost\.yaml:2: limits\.sessions: expected a number/);
   assert.equal(w.settings.current.limits.sessions, 1000);
+  assert.match(w.settings.refused ?? '', /limits\.sessions: expected a number.*; .*limits\.errors/);
   await writeFile(w.file, 'listeners: []\nlimits: { sessions: 9 }\n');
   await w.said(/configuration changed/);
+  assert.equal(w.settings.refused, undefined);
   assert.equal(w.settings.current.limits.sessions, 9);
 });
 

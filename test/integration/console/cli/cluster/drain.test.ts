@@ -52,3 +52,22 @@ test('cluster drain: the queue goes to another node and the process ends with su
   };
   assert.equal(queue.active + queue.deferred, load.accepted.size);
 });
+
+test('cluster drain: the last policy and signer of a cluster go with a warning', {
+  ...needs('nats-server'),
+  timeout: 60_000,
+}, async () => {
+  await using nats = await startNatsServer({ jetStream: true });
+  const config = `bus: { servers: ["${nats.url}"] }`;
+  const nek = generateNek('drain');
+  await using rest = await SealpostNode.create({ name: 'rest', nek, config });
+  await using last = await SealpostNode.create({ name: 'last', nek, config });
+  await rest.start('credential-store', 'signer', 'router');
+  await last.start('signer', 'policy');
+  const { code, stderr } = await sealpost(['cluster', 'drain', 'last', '--config', rest.configFile], {
+    cwd: rest.folder,
+  });
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /warning: last has the last policy of the cluster: listeners let nobody in/);
+  assert.doesNotMatch(stderr, /last signer/);
+});

@@ -74,8 +74,24 @@ test('cluster status: all agree, a configuration that differs, a node that dies,
   await writeFile(two.configFile, text);
   await shows(one, [], { 'edge-1': 'up', 'edge-2': 'up' });
 
+  // A change that is refused: the process goes on as before, and whoever asks hears of it.
+  await writeFile(two.configFile, `${text}\nlimits: { sessions: many }\n`);
+  const refused = await shows(one, ['config-refused'], { 'edge-1': 'up', 'edge-2': 'up' });
+  assert.match(refused.findings[0]?.text ?? '', /refused a change .* limits\.sessions: expected a number/);
+  const doctor = await sealpost(['doctor', '--json', '--config', one.configFile], { cwd: one.folder });
+  assert.equal(doctor.code, 1);
+  assert.ok((JSON.parse(doctor.stdout) as Status).findings.some(({ check }) => check === 'config-refused'));
+  await writeFile(two.configFile, text);
+  await shows(one, [], { 'edge-1': 'up', 'edge-2': 'up' });
+
   await two.programs.get('listener+policy+router')?.kill();
   await shows(two, ['gone'], { 'edge-1': 'up', 'edge-2': 'gone' });
+  const forget = (name: string) =>
+    sealpost(['cluster', 'forget', name, '--config', one.configFile], { cwd: one.folder });
+  assert.match((await forget('edge-1')).stderr, /node edge-1 is up/);
+  assert.match((await forget('edge-9')).stderr, /no node edge-9 is known/);
+  assert.equal((await forget('edge-2')).code, 0);
+  await shows(one, [], { 'edge-1': 'up' });
   await two.start('listener', 'policy', 'router');
   await shows(two, [], { 'edge-1': 'up', 'edge-2': 'up' });
 

@@ -25,6 +25,18 @@ const certificate = (folder: string, name: string): X509Certificate =>
   new X509Certificate(readFileSync(join(folder, name)));
 
 describe('sealpost cluster init', () => {
+  test('a lost NEK is not replaced in silence: no key of before could sign', async () => {
+    await using dir = await tempDir('init');
+    await initCluster(dir.path, HOSTS);
+    const before = readFileSync(join(dir.path, 'nek/nek.key'), 'utf8');
+    await rm(join(dir.path, 'nek'), { recursive: true });
+    await assert.rejects(initCluster(dir.path, HOSTS), { code: 'nek-lost' });
+    assert.deepEqual(globSync('nek/*', { cwd: dir.path }), []);
+    await initCluster(dir.path, { ...HOSTS, newNek: true });
+    assert.notEqual(readFileSync(join(dir.path, 'nek/nek.key'), 'utf8'), before);
+    await initCluster(dir.path, HOSTS);
+  });
+
   test('makes what each needs, for its owner alone, and nothing a second time', async () => {
     await using dir = await tempDir('init');
     const written = await initCluster(dir.path, HOSTS);

@@ -205,6 +205,17 @@ const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp]
     /digest d1 on edge-1 and edge-3; digest d2 on edge-2.*make "domains" the same/,
   ],
   [
+    'a change of the configuration that a process refused',
+    facts([
+      one,
+      { ...two, member: member('edge-2', { refused: 'sealpost.yaml:3: limits.sessions: expected a number' }) },
+    ]),
+    'config-refused',
+    'error',
+    'node edge-2',
+    /goes on with the one before: sealpost\.yaml:3: limits.*config check/,
+  ],
+  [
     'clocks apart',
     facts([one, { ...two, clock: -5000 }]),
     'clocks-differ',

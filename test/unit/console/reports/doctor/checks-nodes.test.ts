@@ -1,3 +1,4 @@
+import type { Member } from '#cluster/members/member-contract.ts';
 import { DOMAIN_CHECKS } from '#services/console/reports/doctor/checks-domains.ts';
 import { NODE_CHECKS } from '#services/console/reports/doctor/checks-nodes.ts';
 import { keyStatus } from '#test/kit/dkim/fake-credential-store.ts';
@@ -5,7 +6,20 @@ import { DAY, domains, enforce, holder, NOW, nek, SIGNERS, STORES, status, testC
 
 /** What `sealpost doctor` says of nodes, NEKs and the domains of the configuration. */
 
+const MEMBER: Member = {
+  ...{ node: 'edge-1', process: 'P1', epoch: 1, state: 'up', services: ['policy', 'router'], version: '1.0.0' },
+  ...{ contracts: {}, started: NOW - DAY, config: {}, heard: 100, clock: 0, stopped: false },
+};
+
 testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
+  [
+    'a change of the configuration that a process refused',
+    { members: [{ ...MEMBER, refused: 'sealpost.yaml:3: limits.sessions: expected a number' }, MEMBER] },
+    'config-refused',
+    'error',
+    'node edge-1',
+    /its policy and router refused a change.*limits\.sessions.*config check/,
+  ],
   [
     'enforced without a key',
     { ...domains({ name: 'a.example', ...enforce }) },

@@ -69,6 +69,7 @@ export function facts(own: Partial<Facts> = {}): Facts {
     neks: [nek()],
     damage: [],
     rotations: [rotationStatus({ started: NOW - MINUTE })],
+    members: [],
     ...own,
   };
 }

@@ -1,0 +1,34 @@
+import { memberContract } from '#cluster/members/member-contract.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import { type CommonOptions, openCaller, print } from '../context.ts';
+
+/** `sealpost cluster forget <node>`: has every process forget a node that was taken out for good. */
+export async function forgetNode(node: string, options: CommonOptions): Promise<void> {
+  await using caller = await openCaller(options);
+  const member = caller.client(memberContract);
+  const { members } = await member['member-list']({});
+  const own = members.filter((m) => m.node === node);
+  if (own.some(({ state }) => state !== 'gone')) {
+    const text = `node ${node} is up: "sealpost cluster drain ${node}" takes it out`;
+    throw new SealpostError('still-up', text);
+  }
+  const asked = members.filter(({ state }) => state !== 'gone');
+  const answers = await Promise.allSettled(
+    asked.map(({ process }) => member['member-forget']({ node }, { node: process })),
+  );
+  const forgotten = answers.some((answer) => answer.status === 'fulfilled' && answer.value.count > 0);
+  if (own.length === 0 && !forgotten) {
+    throw new SealpostError('not-found', `no node ${node} is known: "sealpost cluster status" lists them`);
+  }
+  const silent = asked.flatMap(({ node: name }, i) => {
+    const answer = answers[i];
+    return answer?.status === 'rejected' ? [`${name}: ${errorText(answer.reason)}`] : [];
+  });
+  if (silent.length > 0) {
+    throw new SealpostError(
+      'not-forgotten',
+      `not all processes have forgotten ${node}, try again: ${silent.join('; ')}`,
+    );
+  }
+  print(options, { node, forgotten: true }, () => `${node} is forgotten: it is known again as soon as it starts`);
+}
