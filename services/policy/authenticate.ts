@@ -11,7 +11,7 @@ import { decide } from './checks.ts';
 import type { SessionFacts } from './contract.ts';
 import type { PolicyFacts, PolicyVerdict } from './facts.ts';
 
-type Request = { facts: SessionFacts; mechanism: string; user: string };
+type Request = { facts: SessionFacts; mechanism: string; user: string; actAs?: string | undefined };
 type AuthenticateDeps = {
   directory: PolicyFacts['authenticate']['directory'];
   failures: Failures;
@@ -39,7 +39,7 @@ export async function authenticate(
   const logIn = logInOf(user, request.facts.client.address);
   const check = () => verifyPassword(account?.password ?? DECOY, password);
   const outcome = directory === undefined ? 'unchecked' : await checkInTurn(logIn, check, deps);
-  const facts: PolicyFacts['authenticate'] = { user, account, password: outcome, directory };
+  const facts: PolicyFacts['authenticate'] = { user, actAs: request.actAs, account, password: outcome, directory };
   const verdict = decide('authenticate', facts);
   const fields = describe(request);
   if (verdict.action === 'accept') {

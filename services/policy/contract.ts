@@ -97,7 +97,13 @@ export const policyContract = defineContract('policy', 1, {
     /** The password travels as the request's bytes (UTF-8). A wrong password is a `reject` with 535 5.7.8. */
     'user-authenticate': {
       repeatable: 'when-silent',
-      request: z.object({ facts: SessionFacts, mechanism: z.enum(['PLAIN', 'LOGIN']), user: z.string() }),
+      request: z.object({
+        facts: SessionFacts,
+        mechanism: z.enum(['PLAIN', 'LOGIN']),
+        user: z.string(),
+        /** The authorization identity of RFC 4616, where it differs from `user`. */
+        actAs: z.string().optional(),
+      }),
       reply: AuthenticateVerdict,
       bytes: 'request',
     },

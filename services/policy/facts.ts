@@ -23,6 +23,8 @@ export type PolicyFacts = {
   authenticate: {
     /** The user as the client spelled it, and the account that has the name. */
     user: string;
+    /** Whom the client wants to be, where that is another name than `user`. */
+    actAs: string | undefined;
     account: User | undefined;
     /** unchecked: the users file could not be read, or too many passwords are being checked; locked: too many failures. */
     password: 'right' | 'wrong' | 'unchecked' | 'locked';

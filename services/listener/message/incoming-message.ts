@@ -6,6 +6,7 @@ import { errorText } from '#shared/errors.ts';
 import type { Reply } from '#shared/reply.ts';
 import type { Defect } from '../parsers/data-decoder.ts';
 import { EmptyLineFinder } from '../parsers/empty-line-finder.ts';
+import { HeaderStart } from '../parsers/header-start.ts';
 import { defectReply, HEADER_TOO_BIG, routerRefusal } from '../replies.ts';
 import type { Acceptance, RouterTransfer } from './router-transfer.ts';
 
@@ -39,6 +40,7 @@ export class IncomingMessage {
   readonly #transfer: RouterTransfer;
   readonly #limits: MessageLimits;
   readonly #check: MessageCheck;
+  readonly #start = new HeaderStart();
   readonly #emptyLine = new EmptyLineFinder();
   readonly #hash = new RelaxedBodyHash();
   #headerEnded = false;
@@ -72,7 +74,9 @@ export class IncomingMessage {
   }
 
   /** Take the next bytes, free of transparency dots. */
-  write(piece: Buffer): void {
+  write(bytes: Buffer): void {
+    const piece = this.#start.take(bytes);
+    if (piece.length === 0) return;
     this.#size += piece.length;
     if (this.#refusal !== undefined) return;
     if (this.#size > this.#limits.message) {

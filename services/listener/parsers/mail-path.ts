@@ -17,7 +17,12 @@ const NON_ASCII = '\\u00a0-\\u200a\\u200c-\\u205f\\u2061-\\ufefe\\uff00-\\ufffc'
 const ATEXT = `[A-Za-z0-9!#$%&'*+/=?^_\`{|}~${NON_ASCII}-]`;
 const DOT_STRING = `${ATEXT}+(?:\\.${ATEXT}+)*`;
 const QUOTED_STRING = `"(?:[\\x20\\x21\\x23-\\x5b\\x5d-\\x7e${NON_ASCII}]|\\\\[\\x20-\\x7e])*"`;
-const PATH = new RegExp(`^<(?:(${DOT_STRING}|${QUOTED_STRING})@([A-Za-z0-9_.:\\[\\]${NON_ASCII}-]+))?>(.*)$`);
+/**
+ * A local part as mailboxes have it that §4.1.2 does not know: with dots at its ends or in a row (docomo.ne.jp, mail.ru,
+ * appliances that send). Its meaning is that of its own server, so it goes on as it came.
+ */
+const LOCAL = `(?:${ATEXT}|\\.)+`;
+const PATH = new RegExp(`^<(?:(${LOCAL}|${QUOTED_STRING})@([A-Za-z0-9_.:\\[\\]${NON_ASCII}-]+))?>(.*)$`);
 const POSTMASTER = /^<(postmaster)>(.*)$/i;
 const WHOLE_DOT_STRING = new RegExp(`^${DOT_STRING}$`);
 

@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 /** The messages of the SASL mechanisms PLAIN (RFC 4616) and LOGIN, decoded strictly. */
 
 /** `password` is as received; only policy interprets it. */
-export type Credentials = { user: string; password: Buffer };
+export type Credentials = { user: string; actAs?: string; password: Buffer };
 
 /** Decode a response; `=` is the empty one (RFC 4954 §4). Undefined where it is not base64. */
 export function decodeBase64(text: string): Buffer | undefined {
@@ -20,8 +20,8 @@ export function userName(bytes: Buffer): string | undefined {
 }
 
 /**
- * [authzid] NUL authcid NUL passwd. Acting as another user is not offered: an authzid must be absent or the same name.
- * A name in authzid alone, which some clients send, is accepted.
+ * [authzid] NUL authcid NUL passwd. A name in authzid alone, which some clients send, is taken for authcid. Another one
+ * than authcid comes back as `actAs`: policy knows whether that is the same user.
  */
 export function parsePlain(message: Buffer): Credentials | undefined {
   const first = message.indexOf(0);
@@ -29,7 +29,10 @@ export function parsePlain(message: Buffer): Credentials | undefined {
   if (first < 0 || second < 0 || message.indexOf(0, second + 1) >= 0) return undefined;
   const authzid = message.subarray(0, first);
   const authcid = message.subarray(first + 1, second);
-  if (authzid.length > 0 && authcid.length > 0 && !authzid.equals(authcid)) return undefined;
   const user = userName(authcid.length > 0 ? authcid : authzid);
-  return user === undefined ? undefined : { user, password: message.subarray(second + 1) };
+  if (user === undefined) return undefined;
+  const password = message.subarray(second + 1);
+  if (authzid.length === 0 || authcid.length === 0 || authzid.equals(authcid)) return { user, password };
+  const actAs = userName(authzid);
+  return actAs === undefined ? undefined : { user, actAs, password };
 }

@@ -37,8 +37,8 @@ type Command =
  * message, as BDAT does, also needs session.ts, smtp-server/stream.ts and a decoder beside parsers/data-decoder.ts.
  */
 const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
-  ['EHLO', { check: [ascii], run: ehlo }],
-  ['HELO', { check: [ascii], run: helo }],
+  ['EHLO', { check: [], run: ehlo }],
+  ['HELO', { check: [], run: helo }],
   ['STARTTLS', { check: [ascii, helloSaid], run: starttls }],
   // At the end of the exchange.
   ['AUTH', { check: [ascii, tls, helloSaid], policy: 'user-authenticate', run: auth }],

@@ -1,3 +1,4 @@
+import { canonicalAddress } from '#shared/address/canonical-address.ts';
 import { printable } from '#shared/text.ts';
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
 import { defer, goOn, reject } from '../verdict.ts';
@@ -17,15 +18,22 @@ export const fewFailures: PolicyCheck<'authenticate'> = ({ password }) =>
 
 export const credentials: PolicyCheck<'authenticate'> = (facts) => {
   const { user, account, password } = facts;
-  if (account !== undefined && password === 'right') {
+  if (account !== undefined && password === 'right' && isSame(facts)) {
     return goOn([`user ${account.name}: password is right`], { user: account.name });
   }
-  // RFC 4954 §6: the reply does not tell which of the two was wrong.
+  // RFC 4954 §6: the reply does not tell what was wrong.
   const why = [`user ${printable(user)}: ${whatIsWrong(facts)}`];
   return reject(535, '5.7.8', 'Authentication credentials invalid', why);
 };
 
-export function whatIsWrong({ account, directory }: PolicyFacts['authenticate']): string {
+/** RFC 4616 §2: nobody acts as somebody else. Clients give an address of the user, or the name in another spelling. */
+function isSame({ account, actAs, directory }: PolicyFacts['authenticate']): boolean {
+  if (account === undefined || actAs === undefined) return account !== undefined;
+  return directory?.user(actAs) === account || directory?.permits(account.name, canonicalAddress(actAs)) === true;
+}
+
+export function whatIsWrong({ account, actAs, password, directory }: PolicyFacts['authenticate']): string {
+  if (password === 'right') return `not permitted to act as ${printable(actAs ?? '')}`;
   if (account !== undefined) return 'wrong password';
   return directory === null ? 'no users file is configured' : 'unknown user';
 }

@@ -59,14 +59,14 @@ function word(text: string): string {
 
 /**
  * The recipient, where there is only one: with several, each would learn of the others (§7.6). One that is not plain ASCII,
- * has no domain or could break the field is left out; the clause is optional.
+ * has no domain, has dots where the field knows none or could break the field is left out; the clause is optional.
  */
 function onlyRecipient(recipients: readonly string[]): string | undefined {
   const [only, ...others] = recipients;
   return only !== undefined &&
     others.length === 0 &&
     /^[\x21-\x7e]+@[\x21-\x7e]+$/.test(only) &&
-    !/[<>()\\;]/.test(only)
+    !/[<>()\\;]|^\.|\.\.|\.@/.test(only)
     ? only
     : undefined;
 }

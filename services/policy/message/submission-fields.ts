@@ -3,9 +3,15 @@ import type { SessionFacts } from '../contract.ts';
 import type { PolicyCheck } from '../facts.ts';
 import { goOn } from '../verdict.ts';
 
-/** Submitted mail gets the Date and the Message-ID that it lacks (RFC 6409 §8.2, §8.3). */
-export const submissionFields: PolicyCheck<'message'> = ({ session, fields, queueId, hostname, now }, accepted) => {
-  if (!isSubmitted(session)) return goOn();
+/**
+ * Submitted mail gets the Date and the Message-ID that it lacks (RFC 6409 §8.2, §8.3); so does the mail of a trusted host,
+ * a scanner or a script, unless somebody has signed it already: a field that is added can break a signature.
+ */
+export const submissionFields: PolicyCheck<'message'> = (facts, accepted) => {
+  const { session, fields, rules, queueId, hostname, now } = facts;
+  const originates =
+    isSubmitted(session) || (rules.trustedHost(session) !== undefined && !fields.has('dkim-signature'));
+  if (!originates) return goOn();
   const added: string[] = [];
   if (!fields.has('date')) added.push(`Date: ${rfc5322Date(now)}\r\n`);
   if (!fields.has('message-id')) added.push(`Message-ID: <${queueId}@${hostname}>\r\n`);

@@ -54,13 +54,18 @@ test('a client that has not logged in is told so, whatever else is wrong', () =>
   assert.deepEqual(verdict.reply, { code: 530, enhanced: '5.7.0', text: 'Authentication required' });
 });
 
-test('nobody is authenticated by a password that was not checked, or is not of an account', () => {
-  const account = directory().user('Alice');
-  const verdict = (changes: object) =>
-    decide('authenticate', { user: 'alice', account, password: 'right', directory: directory(), ...changes }).action;
+test('nobody is authenticated by a password that was not checked, or is not of an account, or as somebody else', () => {
+  const users = directory();
+  const account = users.user('Alice');
+  const given = { user: 'alice', actAs: undefined, account, password: 'right' as const, directory: users };
+  const verdict = (changes: object) => decide('authenticate', { ...given, ...changes }).action;
   assert.equal(verdict({}), 'accept');
   assert.equal(verdict({ password: 'wrong' }), 'reject');
   assert.equal(verdict({ account: undefined }), 'reject');
   assert.equal(verdict({ password: 'unchecked' }), 'defer');
   assert.equal(verdict({ directory: undefined }), 'defer');
+  assert.equal(verdict({ password: 'locked' }), 'defer');
+  for (const actAs of ['ALICE', 'al.ice@EXAMPLE.com', 'any@lists.example.com'])
+    assert.equal(verdict({ actAs }), 'accept');
+  for (const actAs of ['bob@example.com', 'nobody', '']) assert.equal(verdict({ actAs }), 'reject', actAs);
 });

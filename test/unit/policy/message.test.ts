@@ -143,7 +143,8 @@ const PREPENDED: [who: SessionFacts, header: string, names: string[], why: strin
   [alice, 'From: alice@example.com\nMessage-Id: <x@y>\n\n', ['Received', 'Date'], 'Message-ID is there'],
   [aliceOnRelay, 'From: alice@example.com\n\n', ['Received', 'Date', 'Message-ID'], 'a user on a relay listener'],
   [outside, 'From: a@x.test\n\n', ['Received'], 'relayed mail stays as it is'],
-  [internal, 'From: a@x.test\n\n', ['Received'], 'so does mail of an internal host'],
+  [internal, 'From: a@x.test\n\n', ['Received', 'Date', 'Message-ID'], 'a trusted host, such as a scanner'],
+  [internal, 'DKIM-Signature: x\nFrom: a@x.test\n\n', ['Received'], 'signed before it came to a trusted host'],
 ];
 for (const [who, header, names, why] of PREPENDED) {
   test(`prepend ${names.join(', ')}: ${why}`, () => {

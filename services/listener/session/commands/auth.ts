@@ -72,7 +72,8 @@ async function authenticate(
   const { facts } = session;
   const { policy } = session.deps;
   const about = { host: facts.client.name, user: given.user, mechanism };
-  const call = policy['user-authenticate']({ facts, mechanism, user: given.user }, { bytes: given.password });
+  const { password, ...names } = given;
+  const call = policy['user-authenticate']({ facts, mechanism, ...names }, { bytes: password });
   const verdict = await verdictOf(call, session.log);
   if (verdict.action === 'accept') {
     session.log.info('Authentication succeeded', about);

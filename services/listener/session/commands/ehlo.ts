@@ -4,14 +4,16 @@ import { authOffer, tlsOffer } from '../offers.ts';
 /** EHLO and HELO (RFC 5321 §4.1.1.1). Their replies carry no enhanced status code (RFC 2034 §4). */
 
 export const ehlo: CommandHandler = (session, argument) => {
-  if (!isName(argument)) return { code: 501, text: 'Syntax: EHLO hostname' };
-  session.greeted('EHLO', argument.trim());
+  const name = nameIn(argument);
+  if (name === undefined) return { code: 501, text: 'Syntax: EHLO hostname' };
+  session.greeted('EHLO', name);
   return { code: 250, lines: [session.hostname, ...extensions(session)] };
 };
 
 export const helo: CommandHandler = (session, argument) => {
-  if (!isName(argument)) return { code: 501, text: 'Syntax: HELO hostname' };
-  session.greeted('HELO', argument.trim());
+  const name = nameIn(argument);
+  if (name === undefined) return { code: 501, text: 'Syntax: HELO hostname' };
+  session.greeted('HELO', name);
   return { code: 250, text: session.hostname };
 };
 
@@ -30,9 +32,11 @@ function extensions(session: CommandSession): string[] {
 }
 
 /**
- * Real clients give addresses without brackets, Windows machine names and worse, which says nothing about their mail.
- * Only printable ASCII may come in: the name ends up in Received.
+ * Real clients give addresses without brackets, the names of Windows machines (`BÜRO-PC`, `HP LaserJet`) and worse, which
+ * says nothing about their mail (RFC 5321 §4.1.4). Only printable ASCII comes in, because the name ends up in Received: `?`
+ * for everything else.
  */
-function isName(argument: string): boolean {
-  return /^[\x21-\x7e]{1,255}$/.test(argument.trim());
+function nameIn(argument: string): string | undefined {
+  const name = argument.trim().replace(/[^\x21-\x7e]+/g, '?');
+  return name === '' || name.length > 255 ? undefined : name;
 }

@@ -26,10 +26,6 @@ const DIALOGUES: [name: string, steps: [say: string, hear: string][]][] = [
   ['PLAIN with the same authzid', [[`AUTH PLAIN ${base64('alice\0alice\0secret')}`, GRANTED]]],
   ['PLAIN with the name in authzid only', [[`AUTH PLAIN ${base64('alice\0\0secret')}`, GRANTED]]],
   [
-    'PLAIN acting as someone else',
-    [[`AUTH PLAIN ${base64('bob\0alice\0secret')}`, '501 5.5.2 Credentials are not in the form of the mechanism']],
-  ],
-  [
     'PLAIN with too few parts',
     [[`AUTH PLAIN ${base64('alice\0secret')}`, '501 5.5.2 Credentials are not in the form of the mechanism']],
   ],
@@ -236,4 +232,23 @@ test('user names are UTF-8 text of a plausible length', () => {
 
 test('a fourth part after the password is not a password', () => {
   assert.equal(parsePlain(Buffer.from('\0a\0b\0c')), undefined);
+});
+
+test('PLAIN with another authzid is a question to policy, and a line in the log', async () => {
+  await using server = await startListener({
+    listener: { auth: 'always' },
+    policy: {
+      'user-authenticate': async ({ actAs, user }) =>
+        actAs === 'alice@here.test'
+          ? { action: 'accept', user, why: [] }
+          : { action: 'reject', reply: { code: 535, enhanced: '5.7.8', text: 'Wrong' }, why: [] },
+    },
+  });
+  using client = await Dialogue.greeted(server.port);
+  assert.equal(await client.say(`AUTH PLAIN ${base64('bob\0alice\0secret')}`), '535 5.7.8 Wrong');
+  assert.match(await client.say(`AUTH PLAIN ${base64('alice@here.test\0alice\0secret')}`), /^235/);
+  assert.deepEqual(
+    server.log.filter((l) => l.msg.startsWith('Authentication')).map((l) => l.msg),
+    ['Authentication failed', 'Authentication succeeded'],
+  );
 });

@@ -137,7 +137,7 @@ test('sizes around a chunk cost no more calls than they must', async () => {
   ] as const) {
     await using server = await startListener();
     using client = await atData(server.port);
-    client.write(`${'x'.repeat(size - 2)}\r\n.\r\n`);
+    client.write(`S:${'x'.repeat(size - 4)}\r\n.\r\n`);
     assert.match(await client.reply(), /^250/);
     assert.equal(server.router.messages[0]?.chunks, chunks, `${size} bytes`);
     assert.equal(server.router.messages[0]?.text.length, size);
@@ -254,10 +254,10 @@ test('a message exactly as large as the limit', async () => {
   await using server = await startListener({ config: { limits: { 'message-size': '64KB' } } });
   using client = await atData(server.port);
   // Transparency dots are no part of the size (RFC 1870 §2).
-  client.write(`..${'x'.repeat(65_533)}\r\n.\r\n`);
+  client.write(`..S:${'x'.repeat(65_531)}\r\n.\r\n`);
   assert.match(await client.reply(), /^250/);
   await client.sayAll('MAIL FROM:<a@b.test>', 'RCPT TO:<c@d.test>', 'DATA');
-  client.write(`${'x'.repeat(65_535)}\r\n.\r\n`);
+  client.write(`S:${'x'.repeat(65_533)}\r\n.\r\n`);
   assert.match(await client.reply(), /^552 5\.3\.4/);
 });
 
@@ -347,4 +347,22 @@ test('the log names every message by session, queue id and trace', async () => {
   assert.equal(line?.['session'], stored?.origin.session);
   assert.equal(line?.['peer'], '127.0.0.1');
   assert.ok(!JSON.stringify(server.log).includes('secret'), 'no text of a message is logged');
+});
+
+test('a first line that is not a field leaves header, body hash and size in step', async () => {
+  for (const [text, stored, headerBytes] of [
+    ['From www-data Sat Nov 28 10:00:00 2026\r\nSubject: x\r\n\r\nhi\r\n', 'Subject: x\r\n\r\nhi\r\n', 14],
+    ['hello: there is a colon\r\n\r\nhi\r\n', 'hello: there is a colon\r\n\r\nhi\r\n', 27],
+    ['hello there\r\nhi\r\n', '\r\nhello there\r\nhi\r\n', 2],
+  ] as const) {
+    await using server = await startListener();
+    using client = await atData(server.port);
+    assert.match(await client.say(`${text}.`), /^250/);
+    const [message] = server.router.messages;
+    assert.equal(message?.text, stored);
+    assert.equal(message?.facts.size, stored.length);
+    assert.equal(message?.facts.headerBytes, headerBytes);
+    const body = stored.slice(headerBytes);
+    assert.equal(message?.facts.bodyHash, createHash('sha256').update(body).digest('base64'));
+  }
 });
