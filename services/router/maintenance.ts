@@ -34,8 +34,9 @@ export class Maintenance {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
   #busy = false;
-  #swept = Date.now();
-  #purged = 0;
+  /** Times of the monotonic clock. */
+  #swept = performance.now();
+  #purged = Number.NEGATIVE_INFINITY;
   #nextCompaction = 0;
   /** How many messages had left the queue at the last compaction; unknown at the start. */
   #removed = -1;
@@ -65,7 +66,7 @@ export class Maintenance {
   async #tick(): Promise<void> {
     this.#busy = true;
     try {
-      const now = Date.now();
+      const now = performance.now();
       if (now - this.#swept >= SWEEP_MS) {
         this.#swept = now;
         this.#intake.sweep(now);
@@ -73,7 +74,7 @@ export class Maintenance {
       if (this.#store.failure !== undefined) return;
       if (now >= this.#nextCompaction && this.#space.available() <= 0) await this.#compact();
       if (now - this.#purged >= PURGE_MS) {
-        await this.purgeReceipts(now);
+        await this.purgeReceipts(Date.now());
         this.#purged = now;
       }
     } catch (error) {
@@ -86,10 +87,10 @@ export class Maintenance {
   async #compact(): Promise<void> {
     if (this.#slots.removed === this.#removed) return;
     this.#removed = this.#slots.removed;
-    const began = Date.now();
+    const began = performance.now();
     await this.#store.compact('!', '~');
-    const took = Date.now() - began;
-    this.#nextCompaction = Date.now() + Math.max(COMPACT_MS, took * COMPACT_PAUSE);
+    const took = Math.round(performance.now() - began);
+    this.#nextCompaction = performance.now() + Math.max(COMPACT_MS, took * COMPACT_PAUSE);
     this.#log.info({ ms: took }, 'disk is low: the space of deleted mail was reclaimed');
   }
 

@@ -48,7 +48,7 @@ export class Session implements CommandSession<PolicyQuestion> {
   failedLogins = 0;
 
   readonly #listener: { readonly config: ListenerConfig };
-  readonly #began = Date.now();
+  readonly #began = performance.now();
   #state: State = 'connecting';
   #facts: SessionFacts;
   #message: { incoming: IncomingMessage; trace: string } | undefined;
@@ -222,7 +222,7 @@ export class Session implements CommandSession<PolicyQuestion> {
     }
     this.#state = 'closed';
     const { listener, client } = this.#facts;
-    const counted = { messages: this.#accepted, errors: this.#errors, ms: Date.now() - this.#began };
+    const counted = { messages: this.#accepted, errors: this.#errors, ms: Math.round(performance.now() - this.#began) };
     this.log.info('session ended', { listener, helo: client.helo, ...counted });
   }
 

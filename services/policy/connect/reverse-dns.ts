@@ -51,7 +51,7 @@ export class ReverseDns {
     if (parsed.range() === 'loopback') return 'localhost';
     const address = parsed.toString();
     const known = this.#known.get(address);
-    if (known !== undefined && known.expires > Date.now()) return known.name;
+    if (known !== undefined && known.expires > performance.now()) return known.name;
     const asked = this.#asked.get(address) ?? this.#ask(address, parsed);
     this.#asked.set(address, asked);
     return asked;
@@ -104,7 +104,7 @@ export class ReverseDns {
 }
 
 function expiring(name: ClientName, ttlMs: number): Answer {
-  return { name, expires: Date.now() + ttlMs };
+  return { name, expires: performance.now() + ttlMs };
 }
 
 /** The name that has the PTR records of an address (RFC 1035 §3.5, RFC 3596 §2.5). */

@@ -15,17 +15,17 @@ export class Backoff {
 
   /** Why nothing is tried right now; undefined: try. */
   get reason(): Unreachable | undefined {
-    return this.#reason !== undefined && Date.now() < this.#until ? this.#reason : undefined;
+    return this.#reason !== undefined && performance.now() < this.#until ? this.#reason : undefined;
   }
 
   /** Whether the last failure is so long ago that the next one starts with the first delay again. */
   get forgotten(): boolean {
-    return this.#reason === undefined || Date.now() > this.#until + MAX_MS;
+    return this.#reason === undefined || performance.now() > this.#until + MAX_MS;
   }
 
   /** Try again now. Another failure doubles the pause all the same. */
   probe(): void {
-    this.#until = Math.min(this.#until, Date.now());
+    this.#until = Math.min(this.#until, performance.now());
   }
 
   /** Note a failure; the pause until the next try, in ms. */
@@ -33,7 +33,7 @@ export class Backoff {
     this.#delayMs = this.forgotten ? FIRST_MS : Math.min(this.#delayMs * 2, MAX_MS);
     // Without jitter all nodes of a cluster would come back to a recovered host in the same second.
     const pauseMs = Math.round(this.#delayMs * (0.75 + Math.random() / 2));
-    this.#until = Date.now() + pauseMs;
+    this.#until = performance.now() + pauseMs;
     this.#reason = reason;
     return pauseMs;
   }

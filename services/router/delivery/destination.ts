@@ -129,7 +129,7 @@ export class Destination {
       this.#waiting.length > this.#connecting &&
       this.#workers.size < connections &&
       this.#connecting <= this.#workers.size - this.#connecting &&
-      (Date.now() >= this.#noGrowthBefore || this.#workers.size === 0)
+      (performance.now() >= this.#noGrowthBefore || this.#workers.size === 0)
     ) {
       const worker: Worker = { channel: undefined, wake: undefined, idleSince: 0 };
       this.#workers.add(worker);
@@ -173,7 +173,7 @@ export class Destination {
       worker.channel = await this.#transport.connect(this.#stop.signal);
     } catch (error) {
       const reason = error instanceof Unreachable ? error : this.#unexpected(error);
-      if (this.#workers.size > this.#connecting) this.#noGrowthBefore = Date.now() + GROWTH_PAUSE_MS;
+      if (this.#workers.size > this.#connecting) this.#noGrowthBefore = performance.now() + GROWTH_PAUSE_MS;
       else this.#unreachable(reason);
       throw reason;
     } finally {
@@ -190,7 +190,7 @@ export class Destination {
         worker.wake = undefined;
         resolve(next);
       };
-      worker.idleSince = Date.now();
+      worker.idleSince = performance.now();
       this.#idle.push(worker);
       this.#sweep ??= setTimeout(() => this.#dismiss(), this.#settings.current.delivery.idle).unref();
     });
@@ -198,7 +198,7 @@ export class Destination {
 
   /** Let workers go that were idle for too long: those at the front of the list. One timer serves all of them. */
   #dismiss(): void {
-    const now = Date.now();
+    const now = performance.now();
     const { idle } = this.#settings.current.delivery;
     const stay = this.#idle.findIndex(({ idleSince }) => idleSince + idle > now);
     for (const worker of this.#idle.splice(0, stay < 0 ? this.#idle.length : stay)) worker.wake?.(undefined);

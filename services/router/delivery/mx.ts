@@ -62,14 +62,14 @@ export class MxLookup {
 
   #cached(domain: string): Promise<Answer> {
     const known = this.#cache.get(domain);
-    if (known !== undefined && known.until > Date.now()) {
+    if (known !== undefined && known.until > performance.now()) {
       this.#cache.set(domain, known);
       return known.answer;
     }
     // Connections that ask while the query is out share its answer.
     const entry: Entry = { answer: Promise.resolve({ hosts: [] }), until: Number.POSITIVE_INFINITY };
     entry.answer = this.#resolve(domain).then(({ answer, ttl }) => {
-      entry.until = Date.now() + ttl * 1000;
+      entry.until = performance.now() + ttl * 1000;
       return answer;
     });
     this.#cache.set(domain, entry);

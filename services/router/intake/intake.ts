@@ -119,7 +119,7 @@ export class Intake {
       next: 0,
       written: [],
       bytes: 0,
-      touched: now,
+      touched: performance.now(),
       begun: false,
     };
     this.#transfers.set(transfer.id, transfer);
@@ -184,7 +184,7 @@ export class Intake {
   }
 
   /** Abort transfers whose listener is silent. */
-  sweep(now = Date.now()): void {
+  sweep(now = performance.now()): void {
     for (const transfer of this.#transfers.values()) {
       if (now - transfer.touched < IDLE_MS) continue;
       this.#deps.log.warn(
@@ -208,7 +208,7 @@ export class Intake {
       throw new SealpostError(CALL_ERRORS.tooLarge, `transfer ${id}: chunks are at most ${CHUNK_BYTES} bytes`);
     }
     transfer.next++;
-    transfer.touched = Date.now();
+    transfer.touched = performance.now();
     return transfer;
   }
 

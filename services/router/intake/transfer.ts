@@ -7,19 +7,21 @@ import { loadedMessage, type Message } from '../store/message.ts';
 import { keys, type MessageRecord, putBytes } from '../store/records.ts';
 import { payloadOf } from '../store/seal.ts';
 
-/** A message on its way in, as its intake knows it (intake.ts). Times are ms since 1970. */
+/** A message on its way in, as its intake knows it (intake.ts). */
 export type IntakeTransfer = {
   id: string;
   queueId: string;
   envelope: Envelope;
   origin: Origin;
   trace: string;
+  /** ms since 1970 */
   arrived: number;
   /** Number of the chunk that comes next. */
   next: number;
   /** Sizes of the pieces written so far. */
   written: number[];
   bytes: number;
+  /** When something came for it last, by the monotonic clock. */
   touched: number;
   /** Records of it may be on disk, whatever the write was answered. */
   begun: boolean;

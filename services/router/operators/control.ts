@@ -50,7 +50,7 @@ export class Control {
       if (slot.state === 'hold' || (slot.state === 'active' && waits !== true)) continue;
       slot.forced = true;
       slot.localTries = 0;
-      slots.schedule.set(slot, Date.now());
+      slots.schedule.set(slot, performance.now());
       slots.move(slot, 'active');
       count++;
     }
@@ -139,7 +139,7 @@ export class Control {
     if (!slots.has(slot) || slot.state !== 'hold') return;
     slot.forced = true;
     slots.move(slot, 'active');
-    slots.schedule.set(slot, Date.now());
+    slots.schedule.set(slot, performance.now());
   }
 
   /**

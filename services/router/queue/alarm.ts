@@ -12,7 +12,7 @@ export class Alarm {
     this.#ring = ring;
   }
 
-  /** Ring at `due` at the latest; both are ms since 1970. */
+  /** Ring at `due` at the latest; both are times of the monotonic clock. */
   set(due: number, now: number): void {
     if (this.#due <= due) return;
     clearTimeout(this.#timer);

@@ -11,10 +11,16 @@ const TOGETHER_MS = 20_000;
 /** Recipients of one message, by index, that share a next hop and its limit. No hop: their route leads nowhere. */
 export type Group = { hop: NextHop | undefined; indexes: number[] };
 
-/** The recipients that are due. */
+/**
+ * The recipients that are due, now that the schedule has called the message. Their own times are of the wall clock, which
+ * may have stepped back since: so the first of them is due, whatever its time is.
+ */
 export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[] {
   const groups = new Map<string, Group>();
-  const soon = slot.forced ? Number.MAX_VALUE : Date.now() + TOGETHER_MS;
+  let first = Number.POSITIVE_INFINITY;
+  for (const r of message.recipients) if (!r.busy) first = Math.min(first, dueAt(r.status));
+  if (first === Number.POSITIVE_INFINITY) return [];
+  const soon = slot.forced ? Number.MAX_VALUE : Math.max(Date.now(), first) + TOGETHER_MS;
   for (const [index, r] of message.recipients.entries()) {
     if (r.busy || dueAt(r.status) > soon) continue;
     const hop = routing.nextHop(r.recipient.address);

@@ -4,21 +4,24 @@ import { type Reply, reply } from '#shared/reply.ts';
 import type { Delivery, NextHop } from '../delivery/job.ts';
 import type { Pacer } from '../pacing/pacer.ts';
 import { loadMessage } from '../store/load.ts';
-import { dueAt, isFinished, type Message } from '../store/message.ts';
+import { isFinished, type Message } from '../store/message.ts';
 import type { CopyPlace } from '../store/records.ts';
 import type { Slot, SlotState, Slots } from '../store/slots.ts';
 import { Alarm } from './alarm.ts';
 import { Attempt, type AttemptDeps, type AttemptOf, type AttemptQueue } from './attempt.ts';
-import { Congestion, congestionKey, isPaced } from './congestion.ts';
+import { Congestion, congestionKey } from './congestion.ts';
 import { dueByHop, type Group } from './grouping.ts';
 import type { Routing } from './routing.ts';
+import type { RetryLimits } from './schedule.ts';
+import { PARKED_MS, plausibleWait, waitOf } from './waits.ts';
 
 /**
  * Decides which message is worked on when.
  *
  * A committed message goes straight to delivery. When as many messages are loaded as `queue.active-limit` allows, it
  * is only put into the schedule and read from the store when its turn comes, like every deferred one. The schedule is a
- * heap by due time; one timer waits for its first slot.
+ * heap by due time; one timer waits for its first slot. On disk a due time is one of the wall clock, in the schedule one of
+ * the monotonic clock: steps of the wall clock neither stop nor hurry what waits.
  *
  * A loaded message is unloaded when no attempt for it is under way. One next hop may hold at most half of the limit
  * while the loaded messages near it, and a destination with a rate a few seconds' worth (congestion.ts), so that a slow
@@ -30,11 +33,6 @@ import type { Routing } from './routing.ts';
 const CONCURRENT_LOADS = 32;
 /** How soon to look again when the store fails. */
 const STORE_RETRY_MS = 1000;
-/** A message parked before a congested next hop, or blocked, is looked at this late even if nothing wakes it. */
-const PARKED_MS = 600_000;
-/** The same for one that waits for its turn at a rate: where many wait, they would be read again and again. */
-const PACED_MS = 6 * 3_600_000;
-
 /** The next hop of mail that has none. */
 const NOWHERE: NextHop = { key: '', spec: { kind: 'discard' }, tls: 'off' };
 
@@ -67,6 +65,9 @@ export class Queue implements AttemptQueue {
   /** Start working. */
   begin(delivery: Delivery): void {
     this.#delivery = delivery;
+    const now = performance.now();
+    for (const slot of this.#deps.slots.all())
+      if (slot.at >= 0) this.#deps.slots.schedule.set(slot, now + plausibleWait(slot, slot.due - now, this.#retry));
     this.pump();
   }
 
@@ -89,14 +90,14 @@ export class Queue implements AttemptQueue {
       this.#work(slot, message);
     } else {
       this.#deps.bodies.release(message);
-      this.#deps.slots.schedule.set(slot, Date.now());
+      this.#deps.slots.schedule.set(slot, performance.now());
     }
   }
 
   /** Look at a slot again at `due` (ms since 1970), or now. */
   schedule(slot: Slot, due: number, state: SlotState): void {
     this.#deps.slots.move(slot, state);
-    this.#deps.slots.schedule.set(slot, due);
+    this.#deps.slots.schedule.set(slot, performance.now() + plausibleWait(slot, due - Date.now(), this.#retry));
     this.pump();
   }
 
@@ -104,7 +105,7 @@ export class Queue implements AttemptQueue {
   releaseBlocked(): void {
     const { slots } = this.#deps;
     for (const slot of this.#blocked)
-      if (slots.has(slot) && slot.state !== 'hold') slots.schedule.set(slot, Date.now());
+      if (slots.has(slot) && slot.state !== 'hold') slots.schedule.set(slot, performance.now());
     this.#blocked.clear();
     this.pump();
   }
@@ -113,7 +114,7 @@ export class Queue implements AttemptQueue {
   pump(): void {
     if (this.#delivery === undefined) return;
     const { schedule } = this.#deps.slots;
-    const now = Date.now();
+    const now = performance.now();
     if (this.#deps.store.failure !== undefined) {
       if (schedule.size > 0) this.#alarm.set(now + STORE_RETRY_MS, now);
       return;
@@ -153,6 +154,10 @@ export class Queue implements AttemptQueue {
     return this.#deps.settings.current.queue['active-limit'];
   }
 
+  get #retry(): RetryLimits {
+    return this.#deps.settings.current.queue.retry;
+  }
+
   async #load(slot: Slot): Promise<void> {
     const { store, slots, corrupt, log } = this.#deps;
     this.#loading++;
@@ -169,7 +174,7 @@ export class Queue implements AttemptQueue {
       } else {
         const fields = { queueId: slot.id, error: errorText(error) };
         log.warn(fields, 'a queued message cannot be read now, it is tried again');
-        if (slots.has(slot) && slot.state !== 'hold') slots.schedule.set(slot, Date.now() + STORE_RETRY_MS);
+        if (slots.has(slot) && slot.state !== 'hold') slots.schedule.set(slot, performance.now() + STORE_RETRY_MS);
       }
     } finally {
       this.#loading--;
@@ -262,20 +267,14 @@ export class Queue implements AttemptQueue {
       if (message.busy === 0) this.#unload(slot);
       return;
     }
-    const now = Date.now();
-    let due = Number.POSITIVE_INFINITY;
-    const parked = slot.parked === undefined ? 0 : now + (isPaced(slot.parked) ? PACED_MS : PARKED_MS);
-    for (const r of message.recipients) {
-      if (r.busy) continue;
-      const at = dueAt(r.status);
-      due = Math.min(due, at > now ? at : Math.max(at, parked));
-    }
-    if (this.#blocked.has(slot)) due = Math.max(due, now + PARKED_MS);
-    slots.move(slot, message.busy > 0 || slot.parked !== undefined || due <= now ? 'active' : 'deferred');
-    if (due === Number.POSITIVE_INFINITY) slots.schedule.delete(slot);
+    let wait = waitOf(slot, message, this.#retry);
+    if (this.#blocked.has(slot)) wait = Math.max(wait, PARKED_MS);
+    slots.move(slot, message.busy > 0 || slot.parked !== undefined || wait <= 0 ? 'active' : 'deferred');
+    if (wait === Number.POSITIVE_INFINITY) slots.schedule.delete(slot);
     else {
-      slots.schedule.set(slot, due);
-      if (this.#delivery !== undefined) this.#alarm.set(due, now);
+      const now = performance.now();
+      slots.schedule.set(slot, now + wait);
+      if (this.#delivery !== undefined) this.#alarm.set(now + wait, now);
     }
     if (message.busy === 0) this.#unload(slot);
   }
@@ -289,7 +288,7 @@ export class Queue implements AttemptQueue {
 
   /** A message with several destinations is woken by any of them: where one is still congested, it keeps its place. */
   #wake(waiting: readonly Slot[]): void {
-    const now = Date.now();
+    const now = performance.now();
     for (const [n, slot] of waiting.entries()) {
       slot.parked = undefined;
       // The schedule keeps no order among those that are due at the same moment.

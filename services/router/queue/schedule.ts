@@ -11,6 +11,11 @@ function jitter(delayMs: number, random: number): number {
   return Math.round(delayMs * (0.9 + 0.2 * random));
 }
 
+/** No delay between two attempts is longer. */
+export function longestDelay({ max }: RetryLimits): number {
+  return jitter(max, 1);
+}
+
 /** The delay after the n-th attempt (n from 1) that the next hop deferred: doubling up to `max`. */
 export function retryDelay(attempts: number, limits: RetryLimits, random: number): number {
   const doublings = Math.min(Math.max(attempts, 1) - 1, DOUBLINGS);

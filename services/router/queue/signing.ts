@@ -41,7 +41,7 @@ export class Signing {
    */
   async sign(message: Message, header: Uint8Array, bodyHash = message.record.facts.bodyHash): Promise<SigningResult> {
     const { record, id } = message;
-    if (Date.now() < this.#awayUntil) return waiting('the signer does not answer');
+    if (performance.now() < this.#awayUntil) return waiting('the signer does not answer');
     try {
       const answer = await this.#signer['message-sign'](
         { queueId: id, bodyHash, reversePath: record.reversePath },
@@ -79,12 +79,12 @@ export class Signing {
     const code = errorCode(error);
     if (code === CALL_ERRORS.busy) return waiting('the signer is busy');
     if (code === CALL_ERRORS.unavailable || code === CALL_ERRORS.timeout) {
-      if (Date.now() >= this.#awayUntil) {
+      if (performance.now() >= this.#awayUntil) {
         this.#log.warn(
           { queueId: id, trace: record.trace, error: errorText(error) },
           'the signer does not answer, mail waits',
         );
-        this.#awayUntil = Date.now() + AWAY_MS;
+        this.#awayUntil = performance.now() + AWAY_MS;
       }
       return waiting('the signer does not answer');
     }

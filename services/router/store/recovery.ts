@@ -50,7 +50,7 @@ export async function recover(store: Store, slots: Slots, corrupt: Corrupt, log:
     const state = record.held ? 'hold' : summary.due > now ? 'deferred' : 'active';
     const slot = slots.add(id, state, places.get(id));
     places.delete(id);
-    if (!record.held) slots.schedule.set(slot, summary.due);
+    if (!record.held) slots.schedule.set(slot, performance.now() + summary.due - now);
     found.messages++;
   }
   for (const orphan of await recipients.before('~')) damage(orphan, 'it has recipients and no message record');

@@ -30,7 +30,10 @@ export type Slot = HeapItem & {
 };
 
 export class Slots {
-  /** When each slot is to be looked at next; those that are not in it are not waiting for a time. */
+  /**
+   * When each slot is to be looked at next, by the monotonic clock (`performance.now`): a wall clock that steps back must
+   * not stop the mail. Those that are not in it are not waiting for a time.
+   */
   readonly schedule = new Heap<Slot>();
   readonly #slots = new Map<string, Slot>();
   #removed = 0;

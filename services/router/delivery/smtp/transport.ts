@@ -101,11 +101,11 @@ export class SmtpTransport implements Transport {
   }
 
   #shun({ address }: Target): void {
-    this.#shunned.set(address, Date.now() + SHUN_MS);
+    this.#shunned.set(address, performance.now() + SHUN_MS);
   }
 
   #inOrder(targets: Target[]): Target[] {
-    const now = Date.now();
+    const now = performance.now();
     for (const [address, until] of this.#shunned) if (until <= now) this.#shunned.delete(address);
     const rank = (target: Target): number => (this.#shunned.has(target.address) ? 1 : 0);
     return targets.toSorted((a, b) => rank(a) - rank(b));

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mock, test } from 'node:test';
+import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Backoff } from '#services/router/delivery/backoff.ts';
 import {
@@ -14,6 +14,7 @@ import { Fifo } from '#services/router/delivery/fifo.ts';
 import type { Job, NextHop } from '#services/router/delivery/job.ts';
 import { silentLogger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/reply.ts';
+import { mockClocks } from '#test/kit/clocks.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { brief, type TestJob, testJob, testSettings } from './fixtures.ts';
@@ -203,37 +204,50 @@ test('a finish that fails is logged and does not stop the worker', async () => {
   assert.ok(lines().some(({ level, error }) => level === 'error' && error === 'disk gone'));
 });
 
-test('a destination that cannot be reached defers what waits and what comes, then tries one job', async () => {
-  mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
-  try {
-    const { transport, destination } = stage();
-    const waiting = submit(destination, 3);
-    transport.connects[0]?.refuse(DOWN);
-    for (const job of waiting) assert.deepEqual(brief(await job.done), ['deferred 451 4.4.1']);
-    const [refused] = submit(destination, 1);
-    assert.deepEqual(brief((await refused?.done) ?? []), ['deferred 451 4.4.1']);
-    assert.equal(transport.connects.length, 1);
-    assert.equal(destination.forgettable, false, 'the back-off is remembered');
-    mock.timers.tick(1300);
-    const probes = submit(destination, 4);
-    await setImmediate();
-    assert.equal(transport.connects.length, 2, 'one probe for four jobs');
-    transport.connects[1]?.refuse(DOWN);
-    for (const job of probes) assert.deepEqual(brief(await job.done), ['deferred 451 4.4.1']);
-    mock.timers.tick(1300);
-    const [early] = submit(destination, 1);
-    assert.deepEqual(brief((await early?.done) ?? []), ['deferred 451 4.4.1'], 'the second pause is longer');
-    mock.timers.tick(1300);
-    const [found] = submit(destination, 1);
-    await setImmediate();
-    transport.connects[2]?.allow();
-    await setImmediate();
-    transport.sends[0]?.end();
-    assert.deepEqual(brief((await found?.done) ?? []), ['delivered 250 2.0.0']);
-    mock.timers.tick(400_000);
-  } finally {
-    mock.timers.reset();
-  }
+test('a destination that cannot be reached defers what waits and what comes, then tries one job', async (t) => {
+  const clocks = mockClocks(t);
+  const { transport, destination } = stage();
+  const waiting = submit(destination, 3);
+  transport.connects[0]?.refuse(DOWN);
+  for (const job of waiting) assert.deepEqual(brief(await job.done), ['deferred 451 4.4.1']);
+  const [refused] = submit(destination, 1);
+  assert.deepEqual(brief((await refused?.done) ?? []), ['deferred 451 4.4.1']);
+  assert.equal(transport.connects.length, 1);
+  assert.equal(destination.forgettable, false, 'the back-off is remembered');
+  clocks.tick(1300);
+  const probes = submit(destination, 4);
+  await setImmediate();
+  assert.equal(transport.connects.length, 2, 'one probe for four jobs');
+  transport.connects[1]?.refuse(DOWN);
+  for (const job of probes) assert.deepEqual(brief(await job.done), ['deferred 451 4.4.1']);
+  clocks.tick(1300);
+  const [early] = submit(destination, 1);
+  assert.deepEqual(brief((await early?.done) ?? []), ['deferred 451 4.4.1'], 'the second pause is longer');
+  clocks.tick(1300);
+  const [found] = submit(destination, 1);
+  await setImmediate();
+  transport.connects[2]?.allow();
+  await setImmediate();
+  transport.sends[0]?.end();
+  assert.deepEqual(brief((await found?.done) ?? []), ['delivered 250 2.0.0']);
+  clocks.tick(400_000);
+});
+
+test('a wall clock that steps back does not prolong the pause of a destination', async (t) => {
+  const clocks = mockClocks(t);
+  const { transport, destination } = stage();
+  const [refused] = submit(destination, 1);
+  transport.connects[0]?.refuse(DOWN);
+  await refused?.done;
+  clocks.step(-3_600_000);
+  clocks.tick(1300);
+  const [found] = submit(destination, 1);
+  await setImmediate();
+  assert.equal(transport.connects.length, 2);
+  transport.connects[1]?.allow();
+  await setImmediate();
+  transport.sends[0]?.end();
+  assert.deepEqual(brief((await found?.done) ?? []), ['delivered 250 2.0.0']);
 });
 
 test('a destination that takes no mail fails what waits, and is asked again for the next job', async () => {
@@ -342,29 +356,25 @@ test('a stop ends a connect and, when its time is over, a transaction', async ()
   assert.deepEqual(brief((await sending?.done) ?? []), ['deferred 451 4.3.2']);
 });
 
-test('the pause doubles from one second to five minutes, and starts again after a success or a long time', () => {
-  mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
-  try {
-    const backoff = new Backoff();
-    let expected = 1000;
-    for (let i = 0; i < 12; i++) {
-      const pause = backoff.failed(DOWN);
-      assert.ok(pause >= expected * 0.75 && pause <= expected * 1.25, `${pause} for ${expected}`);
-      assert.equal(backoff.reason, DOWN);
-      mock.timers.tick(pause);
-      assert.equal(backoff.reason, undefined);
-      expected = Math.min(expected * 2, 300_000);
-    }
-    assert.equal(backoff.succeeded(), true);
-    assert.equal(backoff.succeeded(), false);
-    assert.ok(backoff.failed(DOWN) <= 1250);
-    backoff.failed(DOWN);
-    mock.timers.tick(400_000);
-    assert.equal(backoff.forgotten, true);
-    assert.ok(backoff.failed(DOWN) <= 1250);
-  } finally {
-    mock.timers.reset();
+test('the pause doubles from one second to five minutes, and starts again after a success or a long time', (t) => {
+  const clocks = mockClocks(t);
+  const backoff = new Backoff();
+  let expected = 1000;
+  for (let i = 0; i < 12; i++) {
+    const pause = backoff.failed(DOWN);
+    assert.ok(pause >= expected * 0.75 && pause <= expected * 1.25, `${pause} for ${expected}`);
+    assert.equal(backoff.reason, DOWN);
+    clocks.tick(pause);
+    assert.equal(backoff.reason, undefined);
+    expected = Math.min(expected * 2, 300_000);
   }
+  assert.equal(backoff.succeeded(), true);
+  assert.equal(backoff.succeeded(), false);
+  assert.ok(backoff.failed(DOWN) <= 1250);
+  backoff.failed(DOWN);
+  clocks.tick(400_000);
+  assert.equal(backoff.forgotten, true);
+  assert.ok(backoff.failed(DOWN) <= 1250);
 });
 
 test('a queue gives in the order it took, however long', () => {

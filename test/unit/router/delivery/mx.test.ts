@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { Unreachable } from '#services/router/delivery/channel.ts';
 import { hostTargets, MxLookup } from '#services/router/delivery/mx.ts';
 import type { Resolver } from '#services/router/delivery/resolver.ts';
+import { mockClocks } from '#test/kit/clocks.ts';
 import { testSettings } from './fixtures.ts';
 
 type Zone = Record<
@@ -297,26 +298,26 @@ test('equal MX hosts share the mail', async () => {
 });
 
 test('an answer is asked for once, also by many at the same time, until its time is over', async (t) => {
-  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
+  const clocks = mockClocks(t);
   const resolver = resolverOf({ 'd.test': A }, 30);
   const lookup = new MxLookup(resolver, testSettings());
   await Promise.all(Array.from({ length: 20 }, () => lookup.targets('d.test')));
-  t.mock.timers.tick(29_000);
+  clocks.tick(29_000);
   await lookup.targets('d.test');
   assert.deepEqual(resolver.asked, ['MX d.test', 'A d.test']);
-  t.mock.timers.tick(2000);
+  clocks.tick(2000);
   await lookup.targets('d.test');
   assert.equal(resolver.asked.length, 4);
 });
 
 test('a bad answer is forgotten soon', async (t) => {
-  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
+  const clocks = mockClocks(t);
   const zone: Zone = { 'd.test': { mx: 'error' } };
   const lookup = new MxLookup(resolverOf(zone), testSettings());
   await assert.rejects(lookup.targets('d.test'), Unreachable);
   zone['d.test'] = A;
   await assert.rejects(lookup.targets('d.test'), Unreachable);
-  t.mock.timers.tick(5001);
+  clocks.tick(5001);
   assert.equal((await lookup.targets('d.test')).length, 1);
 });
 
