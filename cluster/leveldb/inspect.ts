@@ -43,17 +43,17 @@ async function readList(folder: string, current: Current): Promise<FileList | un
 }
 
 async function damagedLogs(folder: string, files: readonly string[]): Promise<Inspection['logs']> {
-  const damaged: Inspection['logs'] = [];
-  for (const file of files) {
-    const content = readLog(await readFile(join(folder, file)));
-    // Only the newest log can have been written to when the machine stopped.
-    if (file !== files.at(-1) && content.unfinished.length > 0) {
-      content.sound = false;
-      content.lost.push(...content.unfinished);
-    }
-    if (!content.sound) damaged.push({ file, content });
+  const contents: Inspection['logs'] = [];
+  for (const file of files) contents.push({ file, content: readLog(await readFile(join(folder, file))) });
+  // Where a write stopped halfway, because of a full disk or a crash, nothing was written after it: an opening that failed
+  // too has left no more than empty logs.
+  const isUsed = ({ content }: Inspection['logs'][number]): boolean => content.records.length > 0;
+  for (const { content } of contents.slice(0, Math.max(0, contents.findLastIndex(isUsed)))) {
+    if (content.unfinished.length === 0) continue;
+    content.sound = false;
+    content.lost.push(...content.unfinished);
   }
-  return damaged;
+  return contents.filter(({ content }) => !content.sound);
 }
 
 async function damagedTables(folder: string, { tables }: FileList): Promise<Inspection['tables']> {

@@ -145,6 +145,7 @@ test('a disk that others fill to the last byte: refusals, no loss, and work goes
   assert.deepEqual(delivered, new Set([...before.ids, ...during.ids]));
   await waitFor(async () => (await router.status()).refusing === undefined, { what: 'room', timeout: 30_000 });
   await waitFor(async () => (await flood(router, 1)).ids.size > 100, { what: 'mail taken again', timeout: 30_000 });
+  assert.equal((await router.status()).damage, undefined, 'what was written halfway is no damage');
 });
 
 test('a router that stops while its store fails has everything it answered at the next start', async (t) => {
@@ -165,7 +166,8 @@ test('a router that stops while its store fails has everything it answered at th
   const delivered = deliverAll(router);
   await waitFor(() => isEmpty(router), { what: 'an empty queue', timeout: 60_000 });
   for (const id of ids) assert.ok(delivered.has(id), `${id} was answered and is not there`);
-  assert.equal((await router.status()).corrupt, 0);
+  const { corrupt, damage } = await router.status();
+  assert.deepEqual([corrupt, damage], [0, undefined]);
 });
 
 test('a folder in which no file can be made: refusals, and work goes on when it can', async (t) => {

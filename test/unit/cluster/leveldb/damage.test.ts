@@ -3,6 +3,7 @@ import { cp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { mock, test } from 'node:test';
 import { Level } from 'level';
+import { readLog, writeLog } from '#cluster/leveldb/log-format.ts';
 import { Store, type StoreOperation } from '#cluster/store.ts';
 import { silentLogger } from '#shared/log.ts';
 import { seededRandom } from '#test/kit/random.ts';
@@ -95,6 +96,31 @@ test('what a destroyed part of the log had is named, kept aside, and told until 
     if (round === 1) assert.deepEqual(await store.damage(), []);
     await store.close();
   }
+});
+
+test('a write that stopped halfway is no damage, also where later openings failed', async () => {
+  await using folder = await written();
+  await damage(folder.path, '.log', (bytes) => bytes.subarray(0, bytes.length - 50));
+  await writeFile(join(folder.path, '000900.log'), '');
+  await writeFile(join(folder.path, '000901.log'), Buffer.from([1, 2, 3]));
+  const store = await Store.open(folder.path, silentLogger, OPTIONS);
+  assert.equal((await contentOf(store, 100)).whole.length, COMMITS - 1);
+  assert.deepEqual(await store.damage(), []);
+  await store.close();
+});
+
+test('a log that is cut off although the next one was written is damaged', async () => {
+  await using folder = await written();
+  const file = await damage(folder.path, '.log', (bytes) => bytes.subarray(0, bytes.length - 50));
+  const next = writeLog(
+    readLog(await readFile(join(folder.path, file)))
+      .records.slice(-1)
+      .map((r) => r.payload),
+  );
+  await writeFile(join(folder.path, '000900.log'), next);
+  const store = await Store.open(folder.path, silentLogger, OPTIONS);
+  assert.match((await store.damage())[0]?.what ?? '', /is damaged/);
+  await store.close();
 });
 
 for (const [what, change] of [
