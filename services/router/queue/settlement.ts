@@ -247,6 +247,7 @@ export class Settlement {
       nextHop: hop.key,
       host: outcome.host,
       tls: outcome.tls?.protocol,
+      cipher: outcome.tls?.cipher,
       converted: outcome.converted,
       signed: signatures?.map((k) => `${k.selector}.${k.domain}`),
       reply: formatReply(outcome.reply),

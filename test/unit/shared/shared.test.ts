@@ -80,4 +80,9 @@ test('replies and errors as one line', () => {
     'cannot write (store-failed): no space left (ENOSPC)',
   );
   assert.equal(errorText('text'), 'text');
+  const openSsl = 'error:0A00010B:SSL routines:tls_get_more_records:wrong version number:../deps/ssl/tlsany_meth.c:84:';
+  assert.equal(
+    errorText(Object.assign(new Error(`40C7E2F1:${openSsl}\n`), { code: 'ERR_SSL_WRONG_VERSION_NUMBER' })),
+    'wrong version number (ERR_SSL_WRONG_VERSION_NUMBER)',
+  );
 });

@@ -354,6 +354,22 @@ test('a smart host that waits for TLS is told from one that is down', async () =
   assert.match(results[0]?.outcome.reply.text ?? '', /greeting.*smtps:/);
 });
 
+test('a mechanism that the smart host offers and does not know is followed by another one', async () => {
+  await using sink = await SmtpSink.start({
+    extensions: ['AUTH PLAIN LOGIN'],
+    script: ({ verb, session }) =>
+      verb === 'AUTH' && session.lines.at(-1)?.startsWith('AUTH PLAIN') === true ? '504 5.7.4 unknown' : undefined,
+  });
+  await using delivery = testDelivery();
+  const [results = []] = await delivery.run(login(sink.port), testJob());
+  assert.deepEqual(brief(results), ['delivered 250 2.0.0']);
+  assert.deepEqual(sink.messages[0]?.session.auth, { user: 'user', password: 'pässword' });
+  assert.deepEqual(
+    sink.sessions[0]?.lines.slice(1, 3).map((line) => line.slice(0, 10)),
+    ['AUTH PLAIN', 'AUTH LOGIN'],
+  );
+});
+
 const REFUSED_LOGINS: [string, SinkOptions, string][] = [
   ['no AUTH', { extensions: ['PIPELINING'] }, 'deferred 454 4.7.0 local'],
   ['only CRAM-MD5', { extensions: ['AUTH CRAM-MD5'] }, 'deferred 454 4.7.0 local'],
