@@ -23,6 +23,12 @@ const TABLE: [header: string, expected: number | string, why: string][] = [
   ['From: ceo@other.test', 550, 'on behalf of somebody, and Sender does not say so'],
   ['From: boss@other.test\r\nResent-From: alice@example.com', '', 'resent: hers to send, not to sign'],
   ['From: alice@example.com <alice@example.com>', 'example.com', 'her own twice'],
+  [
+    'From alice Sat Nov 28 10:00:00 2026\r\nFrom: alice@example.com',
+    'example.com',
+    'the line of a mailbox file before',
+  ],
+  ['no field\r\nFrom: alice@example.com', 550, 'a first line that begins the body for some readers'],
   ['From: Lice, Alice <alice@example.com>', 'example.com', 'a comma in the name'],
   ['From: Alice [Help] <alice@example.com>', 'example.com', 'brackets in the name'],
 ];
