@@ -17,6 +17,11 @@ export const listenerContract = defineContract('listener', 1, {
             sessions: z.number().int(),
           }),
         ),
+        /**
+         * Gateways of the networks of its container that entries of relay.allow.hosts hold (gateways.ts). `named`: the
+         * entry is this address alone, and whoever comes through it is trusted.
+         */
+        gateways: z.array(z.object({ address: z.string(), entry: z.string(), named: z.boolean() })).optional(),
       }),
     },
   },

@@ -6,6 +6,7 @@ import { errorText } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { type ListenerContract, listenerContract } from './contract.ts';
+import { type CoveredGateway, Gateways } from './gateways.ts';
 import { Listener } from './listener.ts';
 import { Placement } from './message/placement.ts';
 import { SessionCounts } from './session/session-counts.ts';
@@ -17,6 +18,8 @@ export type ListenerDeps = {
   policy: Calls<'listener', 'policy'>;
   router: Calls<'listener', 'router'>;
   onRouters: Hears<'listener', 'router'>;
+  /** Those of this machine, but for a test. */
+  gateways?: Gateways;
 };
 
 /** How long messages under way may take when the service stops. */
@@ -30,7 +33,7 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
   const listeners = new Listeners(deps);
   return {
     contract: listenerContract,
-    handlers: { 'status-show': () => ({ listeners: listeners.status() }) },
+    handlers: { 'status-show': () => ({ listeners: listeners.status(), gateways: listeners.coveredGateways() }) },
     start: () => listeners.start(),
     stop: () => listeners.stop(),
   };
@@ -43,6 +46,7 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
 class Listeners {
   readonly #deps: ListenerDeps;
   readonly #tls: TlsMaterial;
+  readonly #gateways: Gateways;
   readonly #counts = new SessionCounts();
   readonly #strangers = new LimitedLog();
   readonly #placement: Placement;
@@ -55,6 +59,7 @@ class Listeners {
 
   constructor(deps: ListenerDeps) {
     this.#deps = deps;
+    this.#gateways = deps.gateways ?? new Gateways();
     this.#tls = new TlsMaterial(deps.log);
     this.#placement = new Placement(deps.settings.current.node.name, deps.router['transfer-open']);
   }
@@ -64,6 +69,7 @@ class Listeners {
     this.#tls.use(settings.current.tls);
     this.#stopHearing = this.#placement.start(onRouters);
     for (const config of settings.current.listeners) await this.#add(config);
+    this.#warnOfGateways();
     this.#unsubscribe = settings.onChange((next, previous) => {
       this.#changes = this.#changes.then(() => this.#apply(next, previous));
     });
@@ -97,6 +103,24 @@ class Listeners {
     }));
   }
 
+  coveredGateways(): CoveredGateway[] {
+    return this.#gateways.covered(this.#deps.settings.current.relay.allow.hosts);
+  }
+
+  #warnOfGateways(): void {
+    for (const { address, entry, named } of this.coveredGateways()) {
+      const fields = { address, entry };
+      if (named) {
+        this.#deps.log.warn(
+          fields,
+          'relay.allow.hosts trusts a gateway of the container network: so everybody behind it',
+        );
+      } else {
+        this.#deps.log.warn(fields, 'relay.allow.hosts holds a gateway of the container network: it is not trusted');
+      }
+    }
+  }
+
   async #apply(next: Config, previous: Config): Promise<void> {
     if (JSON.stringify(next.tls) !== JSON.stringify(previous.tls)) this.#tls.tryUse(next.tls);
     const wanted = new Map(next.listeners.map((config) => [config.name, config]));
@@ -114,13 +138,16 @@ class Listeners {
         this.#deps.log.error({ listener: name, error: errorText(error) }, 'listener not opened');
       }
     }
+    if (JSON.stringify(next.relay) !== JSON.stringify(previous.relay)) this.#warnOfGateways();
     if (next.limits.timeout !== previous.limits.timeout) this.#rearm(next.limits.timeout);
   }
 
   async #add(config: ListenerConfig): Promise<void> {
     const { settings, log, policy, router } = this.#deps;
-    const shared = { tls: this.#tls, counts: this.#counts, strangers: this.#strangers, placement: this.#placement };
-    const listener = new Listener(config, { settings, log, policy, router, ...shared });
+    const listener = new Listener(config, {
+      ...{ settings, log, policy, router, placement: this.#placement, gateways: this.#gateways },
+      ...{ tls: this.#tls, counts: this.#counts, strangers: this.#strangers },
+    });
     await listener.open();
     this.#open.set(config.name, listener);
   }

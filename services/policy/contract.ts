@@ -35,6 +35,8 @@ export const SessionFacts = Origin.extend({
   scope: z.enum(['internal', 'external']),
   /** DNS did not answer whether the client has a name: a refusal for want of one is temporary. */
   nameFailed: z.boolean().optional(),
+  /** The client is the gateway of a container network: anybody may be behind it (services/listener/gateways.ts). */
+  gateway: z.boolean().optional(),
   /** What the client began with. HELO: it speaks SMTP without extensions. */
   greeting: z.enum(['EHLO', 'HELO']).optional(),
 });
@@ -91,6 +93,8 @@ export const policyContract = defineContract('policy', 1, {
         listener: z.string(),
         kind: z.enum(['relay', 'submission']),
         address: z.string(),
+        /** As in `SessionFacts`. */
+        gateway: z.boolean().optional(),
       }),
       reply: ConnectVerdict,
     },

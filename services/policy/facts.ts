@@ -19,7 +19,7 @@ import type { Step } from './verdict.ts';
 type AnyDirectory = Directory | undefined | null;
 
 export type PolicyFacts = {
-  connect: { address: string; name: ClientName; rules: RelayRules };
+  connect: { address: string; gateway: boolean | undefined; name: ClientName; rules: RelayRules };
   authenticate: {
     /** The user as the client spelled it, and the account that has the name. */
     user: string;

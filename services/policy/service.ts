@@ -44,8 +44,8 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
   return {
     contract: policyContract,
     handlers: {
-      'client-check'({ address }) {
-        const classify = (name: ClientName) => decide('connect', { address, name, rules: sources.rules });
+      'client-check'({ address, gateway }) {
+        const classify = (name: ClientName) => decide('connect', { address, gateway, name, rules: sources.rules });
         const name = sources.dns.lookup(address);
         // Without a promise where the name is known: the greeting waits only for a new client's name.
         return name instanceof Promise ? name.then(classify) : classify(name);

@@ -49,10 +49,22 @@ export function neighbourhood(text: string): string {
   return address === undefined ? text : networkOf(address, address.kind() === 'ipv4' ? 24 : 64);
 }
 
+/** The first address of a network in CIDR form; undefined where the text is none, or it has no other address. */
+export function firstOf(network: string): string | undefined {
+  const [address, bits = 0] = parseNetwork(network.replace(/%[^/]*/, '')) ?? [];
+  if (address === undefined || bits > lengthOf(address) - 2) return undefined;
+  const bytes = maskedBytes(address, bits);
+  bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) + 1;
+  return ipaddr.fromByteArray(bytes).toString();
+}
+
 /** The network of this many bits that holds an address: `2001:db8::/64`. */
 function networkOf(address: IpAddress, bits: number): string {
-  const bytes = address.toByteArray().map((byte, i) => byte & (0xff00 >> Math.min(8, Math.max(0, bits - 8 * i))));
-  return `${ipaddr.fromByteArray(bytes).toString()}/${bits}`;
+  return `${ipaddr.fromByteArray(maskedBytes(address, bits)).toString()}/${bits}`;
+}
+
+function maskedBytes(address: IpAddress, bits: number): number[] {
+  return address.toByteArray().map((byte, i) => byte & (0xff00 >> Math.min(8, Math.max(0, bits - 8 * i))));
 }
 
 function parse(text: string): IpAddress | undefined {

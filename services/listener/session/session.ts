@@ -3,6 +3,7 @@ import type { Settings } from '#cluster/config/settings.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import { newId } from '#shared/ids.ts';
 import { LOCAL_ERROR, type Reply } from '#shared/reply.ts';
+import type { Gateways } from '../gateways.ts';
 import type { IncomingMessage } from '../message/incoming-message.ts';
 import type { CommandLine } from '../parsers/command-lines.ts';
 import type { Defect } from '../parsers/data-decoder.ts';
@@ -33,7 +34,7 @@ import type { MailTransaction } from './transaction.ts';
 
 type State = 'connecting' | 'commands' | 'message' | 'closing' | 'closed';
 
-export type SessionDeps = CommandDeps<PolicyQuestion> & { settings: Settings };
+export type SessionDeps = CommandDeps<PolicyQuestion> & { settings: Settings; gateways: Gateways };
 
 /** Failed authentications until the session ends. */
 const MOST_FAILED_LOGINS = 3;
@@ -72,6 +73,7 @@ export class Session implements CommandSession<PolicyQuestion> {
       client: { address: connection.address, name: null, helo: '' },
       tls: connection.tls(),
       scope: 'external',
+      gateway: deps.gateways.has(connection.address) || undefined,
     };
   }
 
@@ -128,7 +130,8 @@ export class Session implements CommandSession<PolicyQuestion> {
   async begin(): Promise<void> {
     const { address } = this.connection;
     const { name: listener, kind } = this.listener;
-    const call = this.deps.policy['client-check']({ session: this.id, listener, kind, address });
+    const { gateway } = this.#facts;
+    const call = this.deps.policy['client-check']({ session: this.id, listener, kind, address, gateway });
     const verdict = await verdictOf(call, this.log);
     if (this.#state !== 'connecting') return;
     if (verdict.action !== 'accept') {

@@ -1,5 +1,5 @@
 import { nearest } from '#shared/address/domains.ts';
-import { type IpAddress, type IpNetwork, isInNetwork, parseNetwork } from '#shared/address/ip-address.ts';
+import { type IpAddress, type IpNetwork, isInNetwork, parseIp, parseNetwork } from '#shared/address/ip-address.ts';
 
 /**
  * Lists of hosts and domains from the configuration, arranged for matching: a name costs one set look-up per label,
@@ -44,6 +44,12 @@ export class HostList {
     }
     this.named = names.some((name) => name !== '*');
     this.#names = new DomainList(names);
+  }
+
+  /** The entry that is this address alone. */
+  single(address: IpAddress | undefined): Match {
+    const text = address?.toString();
+    return this.#networks.find(({ entry }) => parseIp(entry)?.toString() === text && text !== undefined)?.entry;
   }
 
   /** The entry that holds the client's address, or its confirmed name. */

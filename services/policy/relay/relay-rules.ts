@@ -1,9 +1,14 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
-import { type IpAddress, parseIp } from '#shared/address/ip-address.ts';
+import { parseIp } from '#shared/address/ip-address.ts';
 import { DomainList, HostList } from './host-list.ts';
 
 /** The client, as far as relay rules look. `user` once authenticated. */
-export type RelayClient = { client: { address: string; name: string | null }; user?: string | undefined };
+export type RelayClient = {
+  client: { address: string; name: string | null };
+  user?: string | undefined;
+  /** It is the gateway of a container network. What allows it must name its address alone. */
+  gateway?: boolean | undefined;
+};
 
 /**
  * The relay rules of one configuration, arranged for look-up (DOMINO R1, R2, R6).
@@ -39,14 +44,14 @@ export class RelayRules {
    * The entry of relay.allow.hosts that names this client, unless relay.deny.hosts names it too. Such a host is
    * trusted: it is internal, and its mail originates at this server. `*` trusts nobody: it only opens the relay.
    */
-  trustedHost({ client }: RelayClient): string | undefined {
+  trustedHost({ client, gateway }: RelayClient): string | undefined {
     const address = parseIp(client.address);
-    const allowed = this.#allowHosts.match(address, client.name);
+    const allowed = gateway ? this.#allowHosts.single(address) : this.#allowHosts.match(address, client.name);
     return allowed === undefined || this.#denyHosts.match(address, client.name) !== undefined ? undefined : allowed;
   }
 
   /** Whether a client may send to a domain (normalized) that is not local. `why` gets the steps in the order of R6. */
-  mayRelay({ client, user }: RelayClient, domain: string, why: string[]): boolean {
+  mayRelay({ client, user, gateway }: RelayClient, domain: string, why: string[]): boolean {
     if (user !== undefined) {
       why.push(`user ${user} is authenticated: may relay`);
       return true;
@@ -56,17 +61,20 @@ export class RelayRules {
     if (deniedHost !== undefined) return refuse(why, `client is in relay.deny.hosts (${deniedHost})`);
     const deniedDomain = this.#denyDomains.match(domain);
     if (deniedDomain !== undefined) return refuse(why, `domain ${domain} is in relay.deny.domains (${deniedDomain})`);
-    return this.#allowed(address, client.name, domain, why);
+    const host = gateway ? this.#allowHosts.single(address) : this.#allowHosts.match(address, client.name);
+    if (gateway) why.push('client is the gateway of a container network: only its own address in a list names it');
+    return this.#allowed(host, domain, why);
   }
 
   /** Whether a client that these rules refuse might be allowed by its name, which DNS did not give. */
-  nameCouldAllow({ client }: RelayClient, domain: string): boolean {
+  nameCouldAllow({ client, gateway }: RelayClient, domain: string): boolean {
+    if (gateway) return false;
     const denied = this.#denyHosts.match(parseIp(client.address), null) ?? this.#denyDomains.match(domain);
     return this.#allowHosts.named && denied === undefined;
   }
 
-  #allowed(address: IpAddress | undefined, name: string | null, domain: string, why: string[]): boolean {
-    const host = this.#allowHosts.match(address, name);
+  /** `host`: the entry of relay.allow.hosts that names the client. */
+  #allowed(host: string | undefined, domain: string, why: string[]): boolean {
     if (host !== undefined) return accept(why, `client is in relay.allow.hosts (${host})`);
     why.push('client is not in relay.allow.hosts');
     const target = this.#allowDomains.match(domain);

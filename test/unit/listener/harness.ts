@@ -5,6 +5,7 @@ import { type ConnectionOptions, connect as tlsConnect } from 'node:tls';
 import pino from 'pino';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
+import type { Gateways } from '#services/listener/gateways.ts';
 import { createListenerService } from '#services/listener/service.ts';
 import type { PolicyContract } from '#services/policy/contract.ts';
 import { declaredSize } from '#services/policy/sender/declared-size.ts';
@@ -156,6 +157,7 @@ export type SetUp = {
   config?: Record<string, unknown>;
   listener?: Record<string, unknown>;
   policy?: Partial<Client<PolicyContract>>;
+  gateways?: Gateways;
 };
 
 /** A running listener service with one listener on a free port, its fakes, its log. */
@@ -169,7 +171,14 @@ export async function startListener(setUp: SetUp = {}) {
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(JSON.parse(line)) });
   const onRouters = () => () => undefined;
   const clients = { policy: policy.client, router: router.client };
-  const service = createListenerService({ settings, log: logger, ...clients, onRouters });
+  const { gateways } = setUp;
+  const service = createListenerService({
+    settings,
+    log: logger,
+    ...clients,
+    onRouters,
+    ...(gateways && { gateways }),
+  });
   await service.start();
   const status = async () =>
     (await service.handlers['status-show']({}, { bytes: new Uint8Array(), trace: undefined })).listeners;

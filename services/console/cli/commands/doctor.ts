@@ -3,6 +3,7 @@ import { memberContract } from '#cluster/members/member-contract.ts';
 import { examine } from '../../reports/doctor/checks.ts';
 import { gatherDamage, gatherFacts } from '../../reports/doctor/facts.ts';
 import type { Facts } from '../../reports/doctor/finding.ts';
+import { gatherGateways } from '../../reports/doctor/gateways.ts';
 import { gatherUnsigned } from '../../reports/doctor/unsigned-mail.ts';
 import { type CommonOptions, print, readConfig, withCommon, withStore } from '../context.ts';
 import { EXIT } from '../exit.ts';
@@ -23,7 +24,8 @@ async function doctor(domain: string | undefined, options: CommonOptions): Promi
       gatherDamage(caller),
       caller.client(memberContract)['member-list']({}),
     ]);
-    return gatherFacts(store, config, { unsigned, damage, members }, domain);
+    const gateways = await gatherGateways(caller, members);
+    return gatherFacts(store, config, { unsigned, damage, members, gateways }, domain);
   });
   const findings = examine(facts);
   const ok = !findings.some((f) => f.severity === 'error');

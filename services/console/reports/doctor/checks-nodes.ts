@@ -2,6 +2,7 @@ import type { Member } from '#cluster/members/member-contract.ts';
 import { formatDuration } from '#shared/units.ts';
 import { damageFindings } from '../damage.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
+import { gatewayFindings } from './gateways.ts';
 
 /** Whether the nodes have the same keys, the same time, and the NEKs that open the keys. */
 
@@ -22,6 +23,7 @@ export const NODE_CHECKS: Record<string, Check> = {
       : [],
 
   'config-refused': ({ members }) => configRefused(members),
+  'container-gateway': ({ gateways }) => gatewayFindings(gateways),
   'node-behind': behind,
   'revisions-differ': revisions,
   'clocks-differ': ({ status }) => clockFindings(status.holders),

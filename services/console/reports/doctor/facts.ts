@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '#cluster/config/schema/schema.ts';
-import type { Member } from '#cluster/members/member-contract.ts';
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { isSameOrSubdomain, normalizeDomain } from '#shared/address/address.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
@@ -16,10 +15,13 @@ import type { UnsignedMail } from './unsigned-mail.ts';
 /** A change reaches every node within a moment; a node that has not seen it by then does not follow. */
 const SETTLE_MS = 2000;
 
+/** What was asked of other services than the store. */
+type Gathered = Pick<Facts, 'damage' | 'members' | 'gateways'> & { unsigned: readonly UnsignedMail[] };
+
 export async function gatherFacts(
   store: CredentialStore,
   config: Config,
-  { unsigned, damage, members }: { unsigned: readonly UnsignedMail[]; damage: DamagedStore[]; members: Member[] },
+  { unsigned, damage, members, gateways }: Gathered,
   only: string | undefined,
 ): Promise<Facts> {
   const domain = only === undefined ? undefined : normalizeDomain(only);
@@ -44,6 +46,7 @@ export async function gatherFacts(
     unsigned: unsigned.filter((u) => domain === undefined || isSameOrSubdomain(u.domain, domain)),
     damage,
     members,
+    gateways,
   };
 }
 

@@ -9,7 +9,6 @@ import type {
   RotationStatus,
 } from '#services/credential-store/contract.ts';
 import type { StoreDamage } from '#shared/store-damage.ts';
-
 import type { UnsignedMail } from './unsigned-mail.ts';
 
 /** What `sealpost doctor` knows, and what it reports. A check is a pure function from facts to findings. */
@@ -27,6 +26,9 @@ export type Finding = {
 };
 
 export type DamagedStore = { node: string; store: 'queue' | 'credentials'; damage: StoreDamage };
+
+/** A gateway of a listener's container networks that an entry of relay.allow.hosts holds; `named`: and nothing else. */
+export type CoveredGateway = { node: string; address: string; entry: string; named: boolean };
 
 export type StoreStatus = z.output<(typeof credentialStoreContract.operations)['status-show']['reply']>;
 
@@ -60,6 +62,7 @@ export type Facts = {
   damage: DamagedStore[];
   /** The processes of the cluster, as the one that answers knows them. */
   members: Member[];
+  gateways: CoveredGateway[];
 };
 
 export type Check = (facts: Facts) => Finding[];

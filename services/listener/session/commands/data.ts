@@ -59,6 +59,6 @@ function messageCheck(session: DataSession, transaction: MailTransaction, queueI
 }
 
 function originOf({ facts }: DataSession): Origin {
-  const { scope: _, greeting: __, nameFailed: ___, ...origin } = facts;
+  const { scope: _, greeting: __, nameFailed: ___, gateway: ____, ...origin } = facts;
   return origin;
 }

@@ -107,6 +107,23 @@ test('* opens the relay and trusts nobody; a denied host is not trusted', () => 
   assert.equal(rules({ hosts: ['192.0.2.0/24'] }, { hosts: ['*'] }).trustedHost(anyone), '192.0.2.0/24');
 });
 
+test('a gateway of a container network is inside only where its address alone is named', () => {
+  const gateway = { client: { address: '172.18.0.1', name: 'gateway.example.org' }, gateway: true };
+  for (const hosts of [['172.16.0.0/12'], ['172.18.0.0/31'], ['example.org'], ['172.18.0.2', '0.0.0.0/0']]) {
+    assert.equal(rules({ hosts }).trustedHost(gateway), undefined);
+    assert.equal(rules({ hosts }).mayRelay(gateway, 'far.test', []), false, String(hosts));
+  }
+  for (const entry of ['172.18.0.1', '::ffff:172.18.0.1']) {
+    assert.equal(rules({ hosts: ['172.16.0.0/12', entry] }).trustedHost(gateway), entry);
+    assert.equal(rules({ hosts: [entry] }).mayRelay(gateway, 'far.test', []), true);
+  }
+  assert.equal(rules({ hosts: ['172.18.0.1'] }, { hosts: ['172.16.0.0/12'] }).trustedHost(gateway), undefined);
+  assert.equal(
+    rules({ hosts: ['172.16.0.0/12'] }).trustedHost({ client: { address: '172.18.0.5', name: null } }),
+    '172.16.0.0/12',
+  );
+});
+
 test('local domains are those named, not what is below them', () => {
   const local = new RelayRules(config({ domains: [{ name: 'other.test' }, { name: 'Example.COM', local: true }] }));
   assert.ok(local.isLocal('example.com'));

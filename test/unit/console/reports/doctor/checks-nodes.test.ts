@@ -21,6 +21,22 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     /its policy and router refused a change.*limits\.sessions.*config check/,
   ],
   [
+    'a network that may relay and holds the gateway of a container network',
+    { gateways: [{ node: 'edge-1', address: '172.18.0.1', entry: '172.16.0.0/12', named: false }] },
+    'container-gateway',
+    'warning',
+    'node edge-1',
+    /172\.16\.0\.0\/12, which holds 172\.18\.0\.1.*not trusted/,
+  ],
+  [
+    'a gateway of a container network that may relay',
+    { gateways: [{ node: 'edge-1', address: '172.18.0.1', entry: '172.18.0.1', named: true }] },
+    'container-gateway',
+    'warning',
+    'node edge-1',
+    /trusts 172\.18\.0\.1.*everybody.*take 172\.18\.0\.1 out/,
+  ],
+  [
     'enforced without a key',
     { ...domains({ name: 'a.example', ...enforce }) },
     'enforce-without-key',

@@ -68,6 +68,7 @@ export function facts(own: Partial<Facts> = {}): Facts {
     unsigned: [],
     neks: [nek()],
     damage: [],
+    gateways: [],
     rotations: [rotationStatus({ started: NOW - MINUTE })],
     members: [],
     ...own,
