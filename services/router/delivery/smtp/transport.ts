@@ -32,6 +32,8 @@ export type SmtpTransportOptions = Pick<
 
 /** How long a host that failed is tried after the others. */
 const SHUN_MS = 60_000;
+/** Hosts that one attempt speaks to: one that limits us does so with all of its addresses (RFC 5321 §5.1: at least 2). */
+const MOST_SESSIONS = 5;
 
 /**
  * A session with the best of the hosts that are not in `tried`, which it adds to; undefined where none is left. `before`
@@ -154,7 +156,7 @@ class SmtpChannel implements Channel {
     firstResults: RecipientResult[],
   ): Promise<RecipientResult[]> {
     const results = new Map(firstResults.map((result) => [result.index, result]));
-    let moved = false;
+    let sessions = 1;
     let progress = false;
     for (let last = first; ; ) {
       progress ||= last.further.length > 0;
@@ -162,13 +164,14 @@ class SmtpChannel implements Channel {
       if (recipients.length === 0 || !this.usable) {
         recipients = last.elsewhere;
         // Recipients that a second host refuses for now as well would be refused by all: greylisting, a full mailbox.
-        if (recipients.length === 0 || (moved && last.refusedAll) || !(await this.#move(job, tried, results))) break;
-        moved = true;
+        const most = last.refusedAll ? 2 : MOST_SESSIONS;
+        if (recipients.length === 0 || sessions >= most || !(await this.#move(job, tried, results))) break;
+        sessions++;
       }
       last = new Transaction(this.#session, { job, recipients, message }, this.#transactionOptions);
       for (const result of await this.#run(last, false)) results.set(result.index, result);
     }
-    if (moved) this.close();
+    if (sessions > 1) this.close();
     const all = [...results.values()];
     return progress ? all.map((result) => (result.state === 'deferred' ? { ...result, progress } : result)) : all;
   }

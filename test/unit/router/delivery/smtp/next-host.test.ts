@@ -27,11 +27,14 @@ async function hosts(...scripts: (Record<string, SinkAction> | SinkOptions)[]) {
   const answer = async () => ({ addresses, ttl: 60 });
   const resolver: Resolver = { machine: answer, addresses: answer, mx: async () => ({ exists: true, records: [] }) };
   const { log, lines } = logLines();
-  const delivery = stack.use(testDelivery({ settings: testSettings({ delivery: QUICK }), resolver, log }));
+  const settings = testSettings({ delivery: QUICK });
+  const delivery = stack.use(testDelivery({ settings, resolver, log }));
   const hop: NextHop = smtpHop(sinks[0]?.port ?? 0, { host: 'relay.test' });
   return {
     sinks,
     lines,
+    settings,
+    stop: () => delivery.stop(),
     run: async (job = testJob()) => (await delivery.run(hop, job))[0] ?? [],
     taken: () => sinks.map(({ messages }) => messages.filter(({ recipients }) => recipients.length > 0).length),
     sessions: () => sinks.map(({ sessions }) => sessions.length),
@@ -112,6 +115,27 @@ test('all hosts are tried, and the words of the last one that heard of the messa
   assert.deepEqual(brief(result === undefined ? [] : [result]), ['deferred 421 4.3.2']);
   assert.equal(result?.outcome.host, `relay.test[127.0.0.3]:${site.sinks[0]?.port}`);
   assert.deepEqual(site.sessions(), [1, 1, 1, 1]);
+});
+
+test('no more than five hosts are spoken to in one attempt, however many there are', async () => {
+  const later = {
+    extensions: [],
+    script: ({ verb }: { verb: string }) => (verb === 'MAIL' ? '451 4.7.1 slowly' : undefined),
+  };
+  await using site = await hosts({ CONNECT: 'close' }, later, later, later, later, later, later, {});
+  assert.deepEqual(brief(await site.run()), ['deferred 451 4.7.1']);
+  assert.deepEqual(site.sessions(), [1, 1, 1, 1, 1, 1, 0, 0]);
+});
+
+test('a stop does not wait for the next host', async () => {
+  await using site = await hosts({ MAIL: 'close' }, { CONNECT: 'hang' }, {});
+  const timeout = { connect: '60s', command: '60s', data: '60s' };
+  site.settings.replace(testSettings({ delivery: { timeout } }).current);
+  const done = site.run();
+  await waitFor(() => site.sinks[1]?.sessions.length === 1, { what: 'the second host to be asked' });
+  await site.stop();
+  assert.deepEqual(brief(await done), ['deferred 451 4.4.2']);
+  assert.deepEqual(site.sessions(), [1, 1, 0]);
 });
 
 test('only those that the best host deferred go to the next one', async () => {
