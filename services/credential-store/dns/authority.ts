@@ -3,7 +3,16 @@ import type { DnsConfig } from '#cluster/config/schema/schema.ts';
 import { nearestZone } from '#cluster/config/zone.ts';
 import { withParents } from '#shared/address/domains.ts';
 import { ask, parseServer, type Server, serverText } from '#shared/dns/exchange.ts';
-import { nameOf, type Question, Rcode, type Response, rcodeName, recordsAt, Type } from '#shared/dns/message.ts';
+import {
+  encodeName,
+  nameOf,
+  type Question,
+  Rcode,
+  type Response,
+  rcodeName,
+  recordsAt,
+  Type,
+} from '#shared/dns/message.ts';
 import { reasonText, SealpostError } from '#shared/errors.ts';
 
 /**
@@ -96,6 +105,8 @@ export async function authorityOf(
 }
 
 async function nameServersOf(resolver: ResolverChain, name: string): Promise<{ zone: string; names: string[] }> {
+  // What is no name is nobody's.
+  encodeName(name);
   for (const zone of withParents(name)) {
     const response = await resolver.ask({ name: zone, type: Type.NS });
     // Only those of exactly this name: for an alias, the answer has those of its target.

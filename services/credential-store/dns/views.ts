@@ -4,6 +4,7 @@ import { dkimRecordName } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { DnsView } from '../contract.ts';
+import { isExposed } from '../life/life-cycle.ts';
 import type { KeyRecord } from '../records/domain-record.ts';
 import type { Records } from '../records/records.ts';
 import { checkRecord, type ExpectedRecord } from './proof.ts';
@@ -106,11 +107,18 @@ export class DnsViews {
     }
   }
 
-  /** A wrong record of an active key matters now: verifiers reject the signatures of mail that is sent now. */
+  /**
+   * A wrong record of an active key matters now: verifiers reject the signatures of mail that is sent now. So does that of a
+   * compromised key which comes back after its revocation; until that, the driver reports it.
+   */
   #report(domain: string, key: KeyRecord, view: DnsView): void {
-    if (key.state !== 'active') return;
     const before = this.last(domain, key)?.verdict ?? 'ok';
     const { selector } = key;
+    if (isExposed(key, view.verdict) && !isExposed(key, before)) {
+      const error = view.summary;
+      this.#log.error({ domain, selector, error }, 'a compromised key is in DNS again: forged mail passes');
+    }
+    if (key.state !== 'active') return;
     if (view.verdict !== 'ok' && before !== view.verdict) {
       this.#log.error({ domain, selector, error: view.summary }, 'the DNS record of a signing key is wrong');
     } else if (view.verdict === 'ok' && before !== 'ok') {

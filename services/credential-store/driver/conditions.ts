@@ -1,6 +1,4 @@
-import { reasonText, SealpostError } from '#shared/errors.ts';
-import type { Holder } from '../contract.ts';
-import type { Expected } from '../dns/views.ts';
+import { SealpostError } from '#shared/errors.ts';
 import type { Transition, TransitionKind } from '../life/next-transition.ts';
 import { startRotation } from '../life/rotation.ts';
 import { nextOccurrence } from '../life/schedule.ts';
@@ -16,10 +14,11 @@ import {
   stopped,
   switched,
 } from '../life/transitions.ts';
-import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
+import type { DomainRecord } from '../records/domain-record.ts';
 import { keyOf, runningRotation, wrongState } from '../records/record-change.ts';
-import { disagreeing } from './agreement.ts';
+import { begun, settled, standing } from './dns-conditions.ts';
 import type { DriverEffects } from './effects.ts';
+import { everyNode, lateHolder, live } from './nodes.ts';
 
 /**
  * The conditions of each transition: what it requires of the other nodes and of DNS before it is written. Everything
@@ -27,7 +26,7 @@ import type { DriverEffects } from './effects.ts';
  *
  *   acknowledged   every live store and signer has seen the revision at which the transition became open
  *   usable         every live signer proves that it can sign with the key
- *   seen           every live store sees in DNS what is expected (agreement.ts)
+ *   seen           every live store sees in DNS what is expected (dns-conditions.ts)
  *
  * A node that does not answer holds the transition up as long as it counts as live.
  */
@@ -71,20 +70,19 @@ const CONDITIONS: Record<TransitionKind, (context: TransitionContext) => Promise
   async published(context) {
     const { effects, record } = context;
     const key = keyOf(record, first(context));
-    if (key.publication.by === 'manual') await appeared(effects, record.domain, key);
-    else if (key.publication.by !== 'none') await effects.publish(record.domain, key);
+    await begun(effects, record.domain, key);
     return (newest) => published(newest, key.selector, now(context));
   },
 
   async proven(context) {
-    await publishedEverywhere(context);
+    await inDns(context);
     await usable(context);
     return (record) => proven(record, first(context), now(context));
   },
 
   /** The proof may be old, and the zone may have changed since. */
   async active(context) {
-    await publishedEverywhere(context);
+    await inDns(context);
     await usable(context);
     return (record) => activated(record, context.transition.selectors, now(context));
   },
@@ -120,10 +118,7 @@ const CONDITIONS: Record<TransitionKind, (context: TransitionContext) => Promise
   async revoked(context) {
     const { effects, record } = context;
     const key = keyOf(record, first(context));
-    if (key.signed && key.publication.by !== 'none') {
-      if (isOurs(key)) await effects.publishRevocation(record.domain, key);
-      await seen(context, key, 'revoked');
-    }
+    if (key.signed) await settled(effects, record.domain, key, 'revoked');
     return (newest) => {
       if (key.signed) assertClock(effects);
       return revoked(newest, key.selector, { ...now(context), ...effects.timing() });
@@ -133,10 +128,7 @@ const CONDITIONS: Record<TransitionKind, (context: TransitionContext) => Promise
   async deleted(context) {
     const { effects, record } = context;
     const key = keyOf(record, first(context));
-    if (key.publication.by !== 'none') {
-      if (isOurs(key)) await effects.removeRecord(record.domain, key);
-      await seen(context, key, 'absent');
-    }
+    await settled(effects, record.domain, key, 'absent');
     return (newest) => {
       // Caches count from this time before the selector is used again.
       assertClock(effects);
@@ -167,11 +159,10 @@ const CONDITIONS: Record<TransitionKind, (context: TransitionContext) => Promise
 
 const first = ({ transition }: TransitionContext): string => transition.selectors[0] ?? '';
 const now = ({ effects }: TransitionContext) => ({ now: effects.now(), node: effects.node });
-const isOurs = ({ publication: { by } }: KeyRecord): boolean => by === 'update' || by === 'cname';
 
-/** A live holder that has not seen a revision of the store; undefined when all have. */
-export function lateHolder(holders: readonly Holder[], revision: number): Holder | undefined {
-  return holders.find((h) => h.revision < revision);
+/** Every live store sees the records of the transition's keys. */
+async function inDns({ effects, record, transition }: TransitionContext): Promise<void> {
+  for (const selector of transition.selectors) await standing(effects, record.domain, keyOf(record, selector));
 }
 
 /** Fails with `late`. */
@@ -196,71 +187,6 @@ async function usable({ effects, record, transition }: TransitionContext): Promi
     const key = keyOf(record, selector);
     await everyNode(effects, 'signer', (node) => effects.prove(node, record.domain, key));
   }
-}
-
-/** Every live store sees the records of the transition's keys. A record that was removed is written again. */
-async function publishedEverywhere(context: TransitionContext): Promise<void> {
-  const { effects, record, transition } = context;
-  for (const selector of transition.selectors) {
-    const key = keyOf(record, selector);
-    if (key.publication.by === 'none') continue;
-    try {
-      await seen(context, key, 'key');
-    } catch (error) {
-      if (isOurs(key)) await effects.publish(record.domain, key);
-      throw error;
-    }
-  }
-}
-
-/** The administrator has begun to publish the record: a server returns it. */
-async function appeared(effects: DriverEffects, domain: string, key: KeyRecord): Promise<void> {
-  const view = await effects.look(effects.node, domain, key, 'key');
-  if (view.verdict === 'ok' || view.servers.some((s) => s.verdict === 'ok')) return;
-  throw new SealpostError('waiting', `its record must be published by hand: ${view.summary}`);
-}
-
-async function seen({ effects, record }: TransitionContext, key: KeyRecord, expected: Expected): Promise<void> {
-  const views = await everyNode(effects, 'credential-store', async (node) => ({
-    node,
-    view: await effects.look(node, record.domain, key, expected),
-  }));
-  // An administrator may remove a record instead of emptying its p=: no verifier can use the key either way.
-  const goneIsRight = expected === 'revoked' && key.publication.by === 'manual';
-  const wrong = disagreeing(views, goneIsRight ? ['ok', 'missing'] : ['ok']);
-  if (wrong !== undefined) throw new SealpostError('waiting', `node ${wrong.node}: ${wrong.view.summary}`);
-}
-
-/**
- * Ask every node with a live service of this kind; the answers of those that are still live. Fails with the reason of the
- * first of them that fails.
- */
-async function everyNode<T>(
-  effects: DriverEffects,
-  kind: Holder['kind'],
-  ask: (node: string) => Promise<T>,
-): Promise<T[]> {
-  const nodes = nodesOf(effects, kind);
-  const answers = await Promise.allSettled(nodes.map(ask));
-  const still = nodesOf(effects, kind);
-  return answers.flatMap((answer, i) => {
-    const node = nodes[i] ?? '';
-    if (!still.includes(node)) return [];
-    if (answer.status === 'fulfilled') return [answer.value];
-    throw new SealpostError('waiting', `node ${node}: ${reasonText(answer.reason)}`);
-  });
-}
-
-function nodesOf(effects: DriverEffects, kind: Holder['kind']): string[] {
-  const nodes = live(effects).flatMap((h) => (h.kind === kind ? [h.node] : []));
-  return [...new Set(nodes)].sort();
-}
-
-/** Fails with `cut-off` when this node must not drive any more. */
-function live(effects: DriverEffects): Holder[] {
-  const holders = effects.live();
-  if (holders === undefined) throw new SealpostError('cut-off', `node ${effects.node} is cut off from the others`);
-  return holders;
 }
 
 /** Fails with `waiting` when the clocks of most other nodes differ: that of this node may be wrong by years. */

@@ -1,11 +1,12 @@
 import { errorCode, errorText, reasonText, SealpostError } from '#shared/errors.ts';
 import type { Holder } from '../contract.ts';
-import { isExposed } from '../life/life-cycle.ts';
 import { nextTransition, type Transition } from '../life/next-transition.ts';
 import { claim, noteProblem } from '../life/transitions.ts';
 import type { DomainRecord } from '../records/domain-record.ts';
+import { Alarm } from './alarm.ts';
 import { assertSameKeys, type Change, confirm } from './conditions.ts';
 import type { DriverEffects } from './effects.ts';
+import { nextStore } from './nodes.ts';
 import { systemTimer, type Timer, TransitionWaits } from './waits.ts';
 
 /**
@@ -26,7 +27,7 @@ import { systemTimer, type Timer, TransitionWaits } from './waits.ts';
  *   driving   claim where needed, then one transition after another: confirm, write, next. → idle when none is left
  *
  * A transition that cannot be made waits (`waits.ts`) and does not hold up another one; the reason is written into its
- * keys if it lasts.
+ * keys if it lasts. A driver that cannot change DNS for minutes claims the domain for another node, which claims it again.
  */
 
 const MAX_CONCURRENT_DOMAINS = 8;
@@ -40,8 +41,8 @@ const CLAIM_STAGGER_MS = 300;
 const WRITE_PAUSE_MS = 500;
 /** A shorter wait is not recorded as a problem. */
 const PROBLEM_AFTER_MS = 2000;
-/** Between two lines of the log about compromised keys of a domain that are still in DNS. */
-const ALARM_MS = 600_000;
+/** After an update of DNS has failed for so long, another node tries. */
+const HAND_OVER_MS = 300_000;
 
 /** What this process knows of a domain beyond its record; times are those of the timer. */
 type DomainState = {
@@ -51,14 +52,13 @@ type DomainState = {
   undrivenSince?: number;
   /** Nothing can be written before this time. */
   pausedUntil: number;
-  /** When the log may complain again of a compromised key. */
-  alarmAt?: number;
   waits: TransitionWaits;
 };
 
 export class Driver {
   readonly #effects: DriverEffects;
   readonly #timer: Timer;
+  readonly #alarm: Alarm;
   readonly #domains = new Map<string, DomainState>();
   readonly #queue = new Set<string>();
   readonly #driving = new Map<string, Promise<void>>();
@@ -71,6 +71,7 @@ export class Driver {
   constructor(effects: DriverEffects, timer: Timer = systemTimer) {
     this.#effects = effects;
     this.#timer = timer;
+    this.#alarm = new Alarm(effects.log, timer);
   }
 
   start(): void {
@@ -221,7 +222,7 @@ export class Driver {
     if (error instanceof NotWritten) return this.#pause(state);
     const passing = waitedMs < PROBLEM_AFTER_MS && !permanent;
     if (passing || code === 'wrong-state' || code === 'not-found') return true;
-    this.#alarm(record, selectors, state, text);
+    this.#alarm.failed(record, selectors, text);
     let news = false;
     const note = (newest: DomainRecord): DomainRecord => {
       assertSameKeys(record, newest, selectors);
@@ -232,18 +233,20 @@ export class Driver {
     try {
       await this.#write(domain, state, note);
       if (news) log.warn({ domain, selectors, transition: kind, permanent, error: text }, 'key is stuck');
-      return true;
+      return code === 'dns-failed' && waitedMs >= HAND_OVER_MS ? await this.#handOver(domain, state) : true;
     } catch (failure) {
       return errorCode(failure) === 'wrong-state' || this.#pause(state);
     }
   }
 
-  /** A compromised key that stays in DNS is logged again and again: what was written once is soon out of sight. */
-  #alarm({ domain, keys }: DomainRecord, selectors: string[], state: DomainState, error: string): void {
-    const exposed = keys.some((k) => selectors.includes(k.selector) && isExposed(k, undefined));
-    if (!exposed || this.#timer.now() < (state.alarmAt ?? 0)) return;
-    state.alarmAt = this.#timer.now() + ALARM_MS;
-    this.#effects.log.error({ domain, selectors, error }, 'a compromised key is still in DNS: forged mail passes');
+  /** What this node cannot change in DNS, another one may: its network or its configuration differs. */
+  async #handOver(domain: string, state: DomainState): Promise<boolean> {
+    const { node, live, log } = this.#effects;
+    const next = nextStore(live() ?? [], node);
+    if (next === undefined) return true;
+    await this.#write(domain, state, (newest) => claim(newest, next));
+    log.info({ domain, to: next }, 'this node leaves the keys of the domain to another one');
+    return false;
   }
 
   #pause(state: DomainState): false {

@@ -1,7 +1,7 @@
 import type { Holder } from '../contract.ts';
 import type { Transition } from '../life/next-transition.ts';
 import type { DomainRecord } from '../records/domain-record.ts';
-import { lateHolder } from './conditions.ts';
+import { lateHolder } from './nodes.ts';
 
 /**
  * The transitions of one domain that could not be made, and when each is tried again: after 0.5 s, 1 s, 2 s … 30 s;

@@ -98,12 +98,12 @@ export function freezeRotation(
   return { ...told, rotation: { ...(told.rotation ?? rotation), frozen: { at: now, by, reason } } };
 }
 
-/** Continue after `freezeRotation`, and immediately with keys that are stuck at a permanent problem. Fails with `wrong-state`. */
+/** Continue after `freezeRotation`, and immediately with keys that are stuck at a problem. Fails with `wrong-state`. */
 export function resumeDomain(record: DomainRecord, at: At): DomainRecord {
   const rotation = runningRotation(record);
-  const stopped = record.keys.filter((k) => k.problem?.permanent).map((k) => k.selector);
+  const stopped = record.keys.filter((k) => k.problem !== undefined).map((k) => k.selector);
   if (rotation?.frozen === undefined && stopped.length === 0) {
-    throw wrong(`nothing of ${record.domain} is frozen, and none of its keys is stuck at a permanent problem`);
+    throw wrong(`nothing of ${record.domain} is frozen, and none of its keys is stuck at a problem`);
   }
   const resumed = withKeys(withEvent(record, at, 'resumed'), stopped, withoutProblem);
   return { ...resumed, ...thawed(resumed) };

@@ -53,8 +53,9 @@ describe('an answer of BIND that was changed on its way', needs('named', 'nsupda
     for (let at = 0; at < length; at++) {
       between.handler = async (query) => {
         const answer = await forward(query);
-        length = Math.max(length, answer.length);
-        if (at < answer.length) answer.writeUInt8((answer[at] ?? 0) ^ (1 << (at % 5)), at);
+        if (query.opcode === Opcode.QUERY) return answer;
+        length = answer.length;
+        answer.writeUInt8((answer[at] ?? 0) ^ (1 << (at % 5)), at);
         return answer;
       };
       assert.match(await publish(), /^dns-(failed|refused): zone example\.com at /, `byte ${at} of ${length}`);
@@ -62,13 +63,22 @@ describe('an answer of BIND that was changed on its way', needs('named', 'nsupda
     assert.ok(length > 80, `${length} bytes`);
   });
 
-  test('without its signature it is not', async () => {
+  test('a server that signs answers to updates alone is enough', async () => {
     between.handler = async (query) => {
       const answer = await forward(query);
-      const bare = answer.subarray(0, tsigStart(answer));
-      bare.writeUInt16BE(0, 10);
-      return bare;
+      return query.opcode === Opcode.QUERY ? unsigned(answer) : answer;
     };
+    assert.equal(await publish(), 'published');
+  });
+
+  const unsigned = (answer: Buffer): Buffer => {
+    const bare = answer.subarray(0, tsigStart(answer));
+    bare.writeUInt16BE(0, 10);
+    return bare;
+  };
+
+  test('without its signature it is not', async () => {
+    between.handler = async (query) => unsigned(await forward(query));
     assert.match(await publish(), /^dns-failed: .*answers without a signature/);
   });
 
@@ -102,7 +112,7 @@ describe('an answer of BIND that was changed on its way', needs('named', 'nsupda
     between.handler = forward;
     let asked = 0;
     assert.match(
-      await publish({ now: () => Date.now() + (asked++ === 0 ? 0 : 600_000) }),
+      await publish({ now: () => Date.now() + (asked++ < 3 ? 0 : 600_000) }),
       /^dns-failed: .*a time that differs by -60\d s/,
     );
   });

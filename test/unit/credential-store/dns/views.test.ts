@@ -151,6 +151,29 @@ test('a wrong record of a signing key is logged when it begins and when it ends'
   assert.equal(lines().length, before);
 });
 
+test('a compromised key that comes back after its revocation is logged once', async () => {
+  const { wrapped, ...key } = keyOf('s1');
+  const revoked: KeyRecord = { ...key, state: 'revoked', signed: true, compromised: true };
+  await using state = await setUp([revoked]);
+  const { dns, views, lines } = state;
+  for (const [handler, levels] of [
+    [saying(revokedRecordValue(key)), []],
+    [saying(dkimRecordValue(key)), ['error']],
+    [saying(dkimRecordValue(key)), []],
+    [saying(), []],
+  ] as [Handler, string[]][]) {
+    dns.handler = handler;
+    const before = lines().length;
+    await views.look(DOMAIN, revoked);
+    assert.deepEqual(
+      lines()
+        .slice(before)
+        .map((l) => l.level),
+      levels,
+    );
+  }
+});
+
 test('a key that is not in DNS is not looked at', async () => {
   const key = { ...keyOf('s1'), publication: NONE };
   await using state = await setUp([key]);

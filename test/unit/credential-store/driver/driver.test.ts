@@ -75,7 +75,8 @@ test('a change by another writer is a reason to try again immediately', async (t
 test('a refused update needs a person, is asked again every 10 minutes, and immediately by resume', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('replicated')])]));
   let refused = 0;
-  const { publish } = bench.effects;
+  const { publish, look } = bench.effects;
+  bench.effects.look = async () => viewOf('missing');
   bench.effects.publish = async () => {
     refused++;
     throw new SealpostError('dns-refused', 'ns1 answers REFUSED: check the key');
@@ -87,7 +88,7 @@ test('a refused update needs a person, is asked again every 10 minutes, and imme
   const { revision } = bench;
   await bench.run(610_000);
   assert.deepEqual([refused, bench.revision], [3, revision]);
-  bench.effects.publish = publish;
+  Object.assign(bench.effects, { publish, look });
   const record = bench.records.get('example.com');
   if (record !== undefined) bench.write(resumeDomain(record, AT));
   await bench.run(100);
@@ -96,21 +97,23 @@ test('a refused update needs a person, is asked again every 10 minutes, and imme
 
 test('a name server that an administrator has mended lets keys come on without an order', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('replicated')])]));
-  const { publish } = bench.effects;
+  const { publish, look } = bench.effects;
+  bench.effects.look = async () => viewOf('missing');
   bench.effects.publish = async () => {
     throw new SealpostError('dns-refused', 'ns1 does not know the key');
   };
   await bench.run(60_000);
   assert.equal(bench.key('s1')?.problem?.permanent, true);
-  bench.effects.publish = publish;
+  Object.assign(bench.effects, { publish, look });
   await bench.run(600_000);
   assert.deepEqual([bench.key('s1')?.state, bench.key('s1')?.problem], ['active', undefined]);
 });
 
 test('a compromised key is revoked as soon as its zone takes updates again, and the log complains until then', async (t) => {
   const record = recordWith([keyIn('active'), keyIn('active', 's2')]);
-  const bench = await started(t, new DriverBench([record]));
-  const { publishRevocation } = bench.effects;
+  const bench = await started(t, new DriverBench([record], 'edge-1', ['edge-1']));
+  const { publishRevocation, look } = bench.effects;
+  bench.effects.look = async () => viewOf('different');
   bench.effects.publishRevocation = async () => {
     throw new SealpostError('dns-failed', 'ns1 answers REFUSED: the zone is frozen');
   };
@@ -121,9 +124,50 @@ test('a compromised key is revoked as soon as its zone takes updates again, and 
   await bench.run(3_600_000);
   assert.equal(bench.key('s1')?.state, 'retired');
   assert.ok(alarms() >= 5 && alarms() <= 7, `${alarms()} in an hour`);
-  bench.effects.publishRevocation = publishRevocation;
+  Object.assign(bench.effects, { publishRevocation, look });
   await bench.run(31_000);
   assert.deepEqual([bench.key('s1')?.state, bench.key('s1')?.compromised], ['revoked', true]);
+});
+
+test('a node that cannot change DNS leaves the domain to the others, one after the other', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('replicated')])]));
+  bench.effects.look = async () => viewOf('missing');
+  bench.effects.publish = async () => {
+    throw new SealpostError('dns-failed', 'no connection: ENETUNREACH');
+  };
+  const driver = () => bench.records.get('example.com')?.driver;
+  await bench.run(290_000);
+  assert.deepEqual(driver(), { node: 'edge-1', term: 1 });
+  await bench.run(60_000);
+  assert.deepEqual(driver(), { node: 'edge-2', term: 2 });
+  await bench.run(600_000);
+  assert.deepEqual(driver(), { node: 'edge-2', term: 2 }, 'edge-1 does nothing while edge-2 lives');
+  const record = bench.records.get('example.com');
+  // Its turn comes again; where no other node lives, it goes on.
+  bench.holders = bench.holders.filter((h) => h.node === 'edge-1');
+  if (record !== undefined) bench.write(claim(record, 'edge-1'));
+  await bench.run(900_000);
+  assert.deepEqual(driver(), { node: 'edge-1', term: 4 });
+});
+
+test('what somebody does by hand where updates fail is enough: publish, revoke, remove', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('replicated'), keyIn('retired', 's2')])]));
+  const fail = async (): Promise<void> => {
+    throw new SealpostError('dns-refused', 'ns1 does not know the key');
+  };
+  let verdict: DnsView['verdict'] = 'different';
+  const server = () => ({ server: 'ns1', host: 'ns1', verdict, detail: '' });
+  Object.assign(bench.effects, { publish: fail, publishRevocation: fail, removeRecord: fail });
+  bench.effects.look = async () => viewOf(verdict, 'ns1 has another', [server()]);
+  await bench.run(60_000);
+  assert.equal(statesOf(bench.records.get('example.com') ?? recordWith([])), 's1:replicated s2:retired');
+  // Gone is as good as revoked, but no record is none that is published.
+  verdict = 'missing';
+  await bench.run(600_000);
+  assert.deepEqual([bench.key('s1')?.state, bench.key('s2')?.state], ['replicated', 'revoked']);
+  verdict = 'ok';
+  await bench.run(1_200_000);
+  assert.equal(statesOf(bench.records.get('example.com') ?? recordWith([])), 's1:active');
 });
 
 test('what is published by hand is looked for until it is there, revoked or gone', async (t) => {

@@ -132,7 +132,7 @@ test('while it is frozen the new keys make no transition, and the switch waits',
   );
 });
 
-test('resume lets keys continue that are stuck at a permanent problem, and is refused where none is', () => {
+test('resume lets keys try again that are stuck at a problem, and is refused where none is', () => {
   const record = pair('active', 'replicated');
   assert.equal(
     outcome(() => resumeDomain(record, AT)),
@@ -141,6 +141,8 @@ test('resume lets keys continue that are stuck at a permanent problem, and is re
   const stuck = noteProblem(record, ['s2'], { ...AT, text: 'REFUSED', permanent: true });
   assert.equal(rotationStatus(stuck)?.state, 'stopped');
   assert.equal(resumeDomain(stuck, AT).keys[1]?.problem, undefined);
+  const waiting = noteProblem(record, ['s2'], { ...AT, text: 'no answer', permanent: false });
+  assert.equal(resumeDomain(waiting, AT).keys[1]?.problem, undefined);
 });
 
 test('rollback, from every place', () => {
