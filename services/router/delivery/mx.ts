@@ -2,10 +2,11 @@ import { isIP } from 'node:net';
 import type { Settings } from '#cluster/config/settings.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
-import { reply } from '#shared/reply.ts';
+import { type Reply, reply } from '#shared/reply.ts';
 import { Unreachable } from './channel.ts';
 import { isHostAddress, isPublished, selfTest } from './mail-loop.ts';
-import type { Resolver } from './resolver.ts';
+import { RecentDomains } from './recent-domains.ts';
+import { type Resolver, SERVER_FAILURE } from './resolver.ts';
 import type { Target } from './smtp/session.ts';
 
 /**
@@ -25,12 +26,17 @@ const MAX_RECORDS = 20;
 const MAX_CACHED = 10_000;
 const MAX_TTL_S = 60;
 const NEGATIVE_TTL_S = 5;
+/** RFC 7505 §4.1. */
+const NULL_MX = '5.1.10';
+/** A domain that answered lately must be missing for this many first waits (`queue.retry.first`): 1 h by default. */
+const PATIENCE = 12;
 
 export class MxLookup {
   readonly #resolver: Resolver;
   readonly #settings: Settings;
   /** In the order of use: the first entry is the one to drop. */
   readonly #cache = new BoundedMap<string, Entry>(MAX_CACHED);
+  readonly #recent = new RecentDomains();
 
   constructor(resolver: Resolver, settings: Settings) {
     this.#resolver = resolver;
@@ -77,13 +83,25 @@ export class MxLookup {
   }
 
   async #resolve(domain: string): Promise<{ answer: Answer; ttl: number }> {
+    const { answer, ttl } = await this.#ask(domain);
+    if ('hosts' in answer) {
+      this.#recent.answered(domain);
+      return { answer, ttl };
+    }
+    const { state, reply: said } = answer.none;
+    if (state !== 'failed' || said.enhanced === NULL_MX) return { answer, ttl };
+    const patience = this.#settings.current.queue.retry.first * PATIENCE;
+    return this.#recent.isGone(domain, patience) ? { answer, ttl } : { answer: { none: doubted(said) }, ttl };
+  }
+
+  async #ask(domain: string): Promise<{ answer: Answer; ttl: number }> {
     const none = (unreachable: Unreachable) => ({ answer: { none: unreachable }, ttl: NEGATIVE_TTL_S });
     try {
       const { exists, records } = await this.#resolver.mx(domain);
       if (!exists) return none(failed('5.1.2', `domain ${domain} does not exist`));
       // RFC 7505 §3: a single MX with an empty name says that the domain takes no mail.
       if (records.length === 1 && isRoot(records[0]?.exchange)) {
-        return none(failed('5.1.10', `domain ${domain} accepts no mail (null MX)`));
+        return none(failed(NULL_MX, `domain ${domain} accepts no mail (null MX)`));
       }
       if (records.length > 0) return await this.#hosts(domain, records);
       const { addresses, ttl } = await this.#resolver.addresses(domain);
@@ -135,6 +153,12 @@ function failed(enhanced: string, text: string): Unreachable {
   return new Unreachable('failed', reply(550, enhanced, text));
 }
 
+/** DNS says that a domain is not there which was there lately. */
+function doubted({ enhanced = '5.1.2', text }: Reply): Unreachable {
+  const doubt = `${text}; it was there lately, so it is asked for again before the mail is returned`;
+  return new Unreachable('deferred', reply(451, enhanced.replace('5', '4'), doubt));
+}
+
 function dnsTrouble(name: string, error: unknown, local: boolean): Unreachable {
   const text = `DNS gave no answer for ${name}: ${errorText(error)}`;
   return new Unreachable('deferred', reply(451, '4.4.3', text), { local });
@@ -145,7 +169,7 @@ function dnsTrouble(name: string, error: unknown, local: boolean): Unreachable {
  * answers SERVFAIL works, and the fault is the domain's: its mail waits as for any host that is down.
  */
 function domainTrouble(domain: string, error: unknown): Unreachable {
-  return dnsTrouble(domain, error, errorCode(error) !== 'ESERVFAIL');
+  return dnsTrouble(domain, error, errorCode(error) !== SERVER_FAILURE);
 }
 
 function unpublished(domain: string, hosts: readonly MailHost[]): Unreachable {

@@ -18,6 +18,9 @@ export type Resolver = {
 /** Seconds that an answer is used for when it carries no TTL. */
 const DEFAULT_TTL_S = 60;
 
+/** The name servers of a domain fail. */
+export const SERVER_FAILURE = 'ESERVFAIL';
+
 const MISSING = new Set(['ENOTFOUND', 'ENODATA', 'NOTFOUND', 'NODATA', 'EAI_NONAME', 'EAI_NODATA']);
 
 function isMissing(error: unknown): boolean {
@@ -31,23 +34,7 @@ export function createResolver(settings: Settings): Resolver {
     if (next.dns !== previous.dns) resolver = dnsResolver(settings);
   });
 
-  const addresses = async (host: string): Promise<{ addresses: string[]; ttl: number }> => {
-    const [six, four] = await Promise.allSettled([
-      resolver.resolve6(host, { ttl: true }),
-      resolver.resolve4(host, { ttl: true }),
-    ]);
-    const found6 = six.status === 'fulfilled' ? six.value : [];
-    const found4 = four.status === 'fulfilled' ? four.value : [];
-    if (found6.length === 0 && found4.length === 0) {
-      for (const answer of [six, four]) {
-        if (answer.status === 'rejected' && !isMissing(answer.reason)) throw answer.reason;
-      }
-    }
-    return {
-      addresses: inTurns(found6, found4).map(({ address }) => address),
-      ttl: Math.min(DEFAULT_TTL_S, ...[...found6, ...found4].map(({ ttl }) => ttl)),
-    };
-  };
+  const addresses = (host: string) => addressesByDns(resolver, host);
 
   return {
     mx: async (domain) => {
@@ -76,11 +63,54 @@ export function createResolver(settings: Settings): Resolver {
   };
 }
 
+/** The addresses of a host, IPv6 and IPv4 in turns. */
+async function addressesByDns(resolver: DnsResolver, host: string): Promise<{ addresses: string[]; ttl: number }> {
+  const [six, four] = await Promise.allSettled([
+    resolver.resolve6(host, { ttl: true }),
+    resolver.resolve4(host, { ttl: true }),
+  ]);
+  const found6 = six.status === 'fulfilled' ? six.value : [];
+  const found4 = four.status === 'fulfilled' ? four.value : [];
+  if (found6.length === 0 && found4.length === 0) {
+    for (const answer of [six, four]) {
+      if (answer.status === 'rejected' && !isMissing(answer.reason)) throw answer.reason;
+    }
+    // Some name servers answer a loop with its aliases alone, which looks like a name without addresses.
+    if (await isAliasLoop(resolver, host)) {
+      const text = `${host} is an alias that leads back to itself (CNAME loop)`;
+      throw Object.assign(new Error(text), { code: SERVER_FAILURE });
+    }
+  }
+  return {
+    addresses: inTurns(found6, found4).map(({ address }) => address),
+    ttl: Math.min(DEFAULT_TTL_S, ...[...found6, ...found4].map(({ ttl }) => ttl)),
+  };
+}
+
 function dnsResolver(settings: Settings): DnsResolver {
   const { servers, timeout } = settings.current.dns;
   const resolver = new DnsResolver({ timeout, tries: 2 });
   if (servers.length > 0) resolver.setServers(servers);
   return resolver;
+}
+
+/** Aliases followed. */
+const MOST_ALIASES = 16;
+
+/** Whether the aliases of a name come back to one of them: the fault of its zone, which passes like a server failure. */
+async function isAliasLoop(resolver: DnsResolver, host: string): Promise<boolean> {
+  const seen = new Set<string>();
+  for (let name = host.toLowerCase(); seen.size < MOST_ALIASES; ) {
+    if (seen.has(name)) return true;
+    seen.add(name);
+    const [target] = await resolver.resolveCname(name).catch((error: unknown) => {
+      if (isMissing(error)) return [];
+      throw error;
+    });
+    if (target === undefined) return false;
+    name = target.toLowerCase();
+  }
+  return true;
 }
 
 /** a0 b0 a1 b1 …: a long list of one family does not hide the other (RFC 8305 §4). */

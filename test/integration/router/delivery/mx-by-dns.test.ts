@@ -35,6 +35,9 @@ target    MX 10 cname
 cname     CNAME m1
 nowhere   TXT "no host"
 lost      MX 10 gone
+loop      CNAME loop2
+loop2     CNAME loop
+looping   MX 10 loop
 self      MX 10 edge
           MX 20 m1
 edge      A 127.0.0.22
@@ -55,6 +58,8 @@ const CASES: [domain: string, expected: string, host?: string][] = [
   ['missing.d.test', 'failed 550 5.1.2'],
   ['lost.d.test', 'failed 550 5.4.4'],
   ['self.d.test', 'failed 554 5.4.6'],
+  ['loop.d.test', 'deferred 451 4.4.3'],
+  ['looping.d.test', 'deferred 451 4.4.3'],
   // Outside its zones the server answers REFUSED, which tells nothing.
   ['other.test', 'deferred 451 4.4.3 local'],
 ];

@@ -331,3 +331,47 @@ test('the host of a route that has no address leaves mail waiting', async () => 
     await assert.rejects(hostTargets(resolver, host, 25), { state: 'deferred', local: true });
   }
 });
+
+for (const [what, gone, code] of [
+  ['NXDOMAIN', { mx: 'nxdomain' }, '4.1.2'],
+  ['neither MX nor address', {}, '4.1.2'],
+  ['an exchanger without an address', { mx: [[10, 'none.test']] }, '4.4.4'],
+] as const) {
+  test(`${what} for a domain that answered lately does not return its mail until it has lasted`, async (t) => {
+    const clocks = mockClocks(t);
+    const zone: Zone = { 'd.test': A };
+    const lookup = new MxLookup(resolverOf(zone), testSettings());
+    const state = async (): Promise<string> => {
+      clocks.tick(61_000);
+      try {
+        return `${(await lookup.targets('d.test')).length} hosts`;
+      } catch (error) {
+        assert.ok(error instanceof Unreachable);
+        return `${error.state} ${error.reply.enhanced}`;
+      }
+    };
+    assert.equal(await state(), '1 hosts');
+    zone['d.test'] = gone as unknown as Zone[string] & object;
+    assert.equal(await state(), `deferred ${code}`);
+    // It comes back: the patience starts again.
+    zone['d.test'] = A;
+    clocks.tick(3_600_000);
+    assert.equal(await state(), '1 hosts');
+    zone['d.test'] = gone as unknown as Zone[string] & object;
+    assert.equal(await state(), `deferred ${code}`);
+    clocks.tick(3_000_000);
+    assert.equal(await state(), `deferred ${code}`);
+    clocks.tick(600_000);
+    assert.equal(await state(), `failed ${code.replace('4', '5')}`);
+  });
+}
+
+test('a null MX is believed at once: the domain itself says so', async (t) => {
+  const clocks = mockClocks(t);
+  const zone: Zone = { 'd.test': A };
+  const lookup = new MxLookup(resolverOf(zone), testSettings());
+  await lookup.targets('d.test');
+  zone['d.test'] = { mx: [[0, '']] };
+  clocks.tick(61_000);
+  await assert.rejects(lookup.targets('d.test'), { state: 'failed' });
+});
