@@ -62,12 +62,16 @@ export async function createAuthority(name: string, days: number): Promise<Certi
   return pair(certificate, keys.privateKey);
 }
 
-/** A certificate (EC P-256) that `authority` signed, for a peer that is a server to some and a client of others. */
+/**
+ * A certificate (EC P-256) that `authority` signed, for a server, or for a peer that is a server to some and a client of
+ * others.
+ */
 export async function issueCertificate(
   authority: CertificatePair,
   names: CertificateNames,
-  days: number,
+  { role, days }: { role: 'server' | 'peer'; days: number },
 ): Promise<CertificatePair> {
+  const { serverAuth, clientAuth } = ExtendedKeyUsage;
   const keys = await newKeys();
   const der = createPrivateKey(authority.key).export({ format: 'der', type: 'pkcs8' });
   const certificate = await X509CertificateGenerator.create(
@@ -78,7 +82,7 @@ export async function issueCertificate(
       signingAlgorithm: EC_P256,
       publicKey: keys.publicKey,
       signingKey: await webcrypto.subtle.importKey('pkcs8', der, EC_P256, false, ['sign']),
-      extensions: peerExtensions(names, [ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
+      extensions: peerExtensions(names, role === 'server' ? [serverAuth] : [serverAuth, clientAuth]),
     },
     webcrypto,
   );

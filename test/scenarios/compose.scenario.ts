@@ -232,6 +232,12 @@ class Site implements AsyncDisposable {
       const seen = listed.filter((line) => line !== '' && !line.endsWith(':'));
       assert.deepEqual(seen.toSorted(), files.toSorted(), service);
     }
+    for (const address of ['nats-1', await this.#routeAddress('nats-1')]) {
+      const connect = `require('net').connect({ host: '${address}', port: 6222, timeout: 2000 })`;
+      const report = `.on('connect', () => end('open')).on('error', () => end('shut')).on('timeout', () => end('shut'))`;
+      const script = `const end = (text) => { console.log(text); process.exit(0); }; ${connect}${report}`;
+      assert.equal((await this.project.exec('listener', 'node', '-e', script)).trim(), 'shut', address);
+    }
     for (const service of [...SERVICES, 'nats-1']) {
       const [container = ''] = await this.project.containers(service);
       const format =
@@ -239,6 +245,15 @@ class Site implements AsyncDisposable {
       const facts = (await docker('inspect', '--format', format, container)).trim();
       assert.match(facts, /^(node|1000:1000) true \[ALL\] \[no-new-privileges:true\]$/, service);
     }
+  }
+
+  /** Where a NATS server listens for the others. */
+  async #routeAddress(service: string): Promise<string> {
+    const [container = ''] = await this.project.containers(service);
+    const format = `{{(index .NetworkSettings.Networks "${this.project.name}_routes").IPAddress}}`;
+    const address = (await docker('inspect', '--format', format, container)).trim();
+    assert.match(address, /^[\d.]+$/);
+    return address;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -84,8 +84,8 @@ export class HostCluster implements AsyncDisposable {
   async startNats(host: Host): Promise<Program> {
     const store = join(this.#folder, 'store', host.name);
     const address = host.address('bus');
-    const args = ['-c', 'nats.conf', '-n', host.name, '-a', address, '-sd', store];
-    const program = host.run('nats-server', args, { cwd: join(this.#folder, 'nats') });
+    const env = { NATS_NAME: host.name, NATS_ADDRESS: address, NATS_ROUTE_ADDRESS: address, NATS_STORE: store };
+    const program = host.run('nats-server', ['-c', 'nats.conf'], { cwd: join(this.#folder, 'nats'), env });
     if (!this.nats.has(host)) this.#resources.defer(() => this.nats.get(host)?.[Symbol.asyncDispose]());
     this.nats.set(host, program);
     await program.waitForOutput(/Server is ready/);

@@ -6,7 +6,7 @@ import { modeWarning, unreadable } from '#cluster/config/secrets.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { readPassword } from '../cluster/bus-password.ts';
 import { BUS_USERS, type BusUser, permissionsOf } from '../cluster/bus-permissions.ts';
-import { initCluster } from '../cluster/cluster-init.ts';
+import { initCluster, type MigrationStep } from '../cluster/cluster-init.ts';
 import { drainNode } from '../cluster/drain-node.ts';
 import { forgetNode } from '../cluster/forget-node.ts';
 import { makeStreams } from '../cluster/make-streams.ts';
@@ -65,9 +65,11 @@ function registerBus(cluster: Command): void {
     .description('make the secrets of a cluster: a folder for each service, one for NATS, one for the authority')
     .argument('<folder>', 'where to write; existing files stay')
     .option('--nats <host...>', 'names or addresses of the NATS servers', ['nats-1', 'nats-2', 'nats-3'])
+    .option('--routes <host...>', 'names or addresses by which these reach each other (default: the same)')
     .option('--hostname <name...>', 'names of the listeners in their certificate', ['mail.sealpost.test'])
     .option('--new-nek', 'where the NEK of a cluster is lost: make another, though no key of before can sign then')
     .option('--nodes', 'for hosts that run every service in one process: one folder "node" in place of theirs')
+    .option('--advance', 'take the next step away from the one authority of earlier versions')
     .option('--json', 'print JSON for programs')
     .addHelpText(
       'after',
@@ -77,14 +79,39 @@ function registerBus(cluster: Command): void {
     .action(init);
 }
 
-type InitOptions = { nats: string[]; hostname: string[]; newNek?: boolean; nodes?: boolean; json?: boolean };
+type InitOptions = {
+  nats: string[];
+  routes?: string[];
+  hostname: string[];
+  nodes?: boolean;
+  newNek?: boolean;
+  advance?: boolean;
+  json?: boolean;
+};
+
+/** What to do before the next step of the migration. */
+const NEXT: Record<MigrationStep, string | undefined> = {
+  trust:
+    'Step 1 of 3: old and new authorities are trusted. Give every process its new files, restart each NATS server with them,' +
+    ' run "cluster streams", upgrade every process; then run this with --advance.',
+  present:
+    'Step 2 of 3: NATS servers show new certificates. Give them their new files and reload each (SIGHUP); then run this' +
+    ' with --advance.',
+  done: undefined,
+};
 
 async function init(folder: string, options: InitOptions): Promise<void> {
-  const { nats, hostname: listeners, nodes = false, newNek = false } = options;
+  const { nats, routes = nats, hostname: listeners, nodes = false, newNek = false, advance = false } = options;
   const processes = nodes ? 'nodes' : 'services';
-  const written = await initCluster(folder, { nats, listeners, processes, newNek });
-  print(options, { folder, written }, () =>
-    written.length === 0 ? `${folder} has all that a cluster needs` : written.map((file) => `wrote ${file}`).join('\n'),
+  const hosts = { nats, routes, listeners, processes, newNek, advance } as const;
+  const { written, removed, step } = await initCluster(folder, hosts);
+  print(options, { folder, written, removed, step }, () =>
+    [
+      ...(written.length + removed.length === 0 ? [`${folder} has all that a cluster needs`] : []),
+      ...written.map((file) => `wrote ${file}`),
+      ...removed.map((file) => `removed ${file}`),
+      ...(NEXT[step] === undefined ? [] : [NEXT[step]]),
+    ].join('\n'),
   );
 }
 

@@ -14,6 +14,7 @@ import { tempDir } from '#test/kit/temp.ts';
 
 const HOSTS = {
   nats: ['nats-1', 'nats-2', '127.0.0.1'],
+  routes: ['nats-1-routes', 'nats-2-routes', '127.0.0.1'],
   listeners: ['mail.sealpost.test'],
   processes: 'services',
 } as const;
@@ -39,18 +40,25 @@ describe('sealpost cluster init', () => {
 
   test('makes what each needs, for its owner alone, and nothing a second time', async () => {
     await using dir = await tempDir('init');
-    const written = await initCluster(dir.path, HOSTS);
+    const { written } = await initCluster(dir.path, HOSTS);
     assert.deepEqual(files(dir.path), [
-      'authority/authority-key.pem',
-      'authority/authority.pem',
+      'authority/bus-key.pem',
+      'authority/bus.pem',
+      'authority/listeners-key.pem',
+      'authority/listeners.pem',
+      'authority/routes-key.pem',
+      'authority/routes-password',
+      'authority/routes.pem',
       'credential-store/bus-password',
       'credential-store/ca.pem',
       'listener/bus-password',
       'listener/ca.pem',
       'listener/certificate-key.pem',
       'listener/certificate.pem',
-      'nats/ca.pem',
       'nats/nats.conf',
+      'nats/route-key.pem',
+      'nats/route.pem',
+      'nats/routes-ca.pem',
       'nats/server-key.pem',
       'nats/server.pem',
       'nats/users.conf',
@@ -75,22 +83,29 @@ describe('sealpost cluster init', () => {
     const before = contents(dir.path);
     const passwords = [...before].filter(([name]) => name.endsWith('bus-password')).map(([, text]) => text);
     assert.equal(new Set(passwords).size, 7, 'no two users have one password');
-    assert.deepEqual(await initCluster(dir.path, HOSTS), []);
+    assert.deepEqual(await initCluster(dir.path, HOSTS), { written: [], removed: [], step: 'done' });
     assert.deepEqual(contents(dir.path), before);
   });
 
   test('certificates are of the authority, for the names, with their keys', async () => {
     await using dir = await tempDir('init');
     await initCluster(dir.path, HOSTS);
-    const authority = certificate(dir.path, 'authority/authority.pem');
-    assert.equal(authority.ca, true);
     const server = certificate(dir.path, 'nats/server.pem');
+    const route = certificate(dir.path, 'nats/route.pem');
     const listener = certificate(dir.path, 'listener/certificate.pem');
-    for (const issued of [server, listener]) {
+    const authorities = ['bus', 'routes', 'listeners'].map((name) => certificate(dir.path, `authority/${name}.pem`));
+    for (const [i, issued] of [server, route, listener].entries()) {
       assert.equal(issued.ca, false);
-      assert.ok(issued.checkIssued(authority) && issued.verify(authority.publicKey));
-      assert.ok(issued.validToDate.getTime() < authority.validToDate.getTime());
+      for (const [j, authority] of authorities.entries()) {
+        assert.equal(authority.ca, true);
+        assert.equal(issued.checkIssued(authority) && issued.verify(authority.publicKey), i === j);
+        assert.ok(issued.validToDate.getTime() < authority.validToDate.getTime());
+      }
     }
+    const [serverUse, clientUse] = ['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2'];
+    assert.deepEqual([server.keyUsage, listener.keyUsage], [[serverUse], [serverUse]], 'no use as a client');
+    assert.deepEqual(route.keyUsage, [serverUse, clientUse]);
+    assert.ok(route.checkHost('nats-2-routes') && !route.checkHost('nats-2'));
     assert.ok(server.checkHost('nats-2') && server.checkIP('127.0.0.1'));
     assert.ok(listener.checkHost('mail.sealpost.test'));
     const key = readFileSync(join(dir.path, 'nats/server-key.pem'));
@@ -146,8 +161,8 @@ describe('sealpost cluster init, again', () => {
   test('other names of NATS servers mean another certificate; the rest stays', async () => {
     await using dir = await tempDir('init');
     await initCluster(dir.path, HOSTS);
-    const written = await initCluster(dir.path, { ...HOSTS, nats: ['nats-1', 'nats-9'] });
-    assert.deepEqual(written.toSorted(), ['nats/nats.conf', 'nats/server-key.pem', 'nats/server.pem']);
+    const { written } = await initCluster(dir.path, { ...HOSTS, nats: ['nats-1', 'nats-9'] });
+    assert.deepEqual(written.toSorted(), ['nats/server-key.pem', 'nats/server.pem']);
     assert.ok(certificate(dir.path, 'nats/server.pem').checkHost('nats-9'));
   });
 
@@ -156,8 +171,8 @@ describe('sealpost cluster init, again', () => {
     await initCluster(dir.path, HOSTS);
     const password = readFileSync(join(dir.path, 'router/bus-password'), 'utf8');
     await rm(join(dir.path, 'authority'), { recursive: true });
-    const written = await initCluster(dir.path, HOSTS);
-    for (const name of ['nats/server.pem', 'listener/certificate.pem', 'nats/ca.pem', 'router/ca.pem']) {
+    const { written } = await initCluster(dir.path, HOSTS);
+    for (const name of ['nats/server.pem', 'nats/route.pem', 'nats/routes-ca.pem', 'router/ca.pem']) {
       assert.ok(written.includes(name), name);
     }
     assert.equal(readFileSync(join(dir.path, 'router/bus-password'), 'utf8'), password);
@@ -177,7 +192,7 @@ describe('sealpost cluster init, again', () => {
     await mkdir(join(dir.path, 'listener'));
     await writeFile(join(dir.path, 'listener/certificate.pem'), own.certificate);
     await writeFile(join(dir.path, 'listener/certificate-key.pem'), own.key);
-    const written = await initCluster(dir.path, HOSTS);
+    const { written } = await initCluster(dir.path, HOSTS);
     assert.deepEqual(
       written.filter((name) => name.startsWith('listener/certificate')),
       [],
@@ -193,7 +208,7 @@ describe('sealpost cluster init, again', () => {
       /is there without listener\/certificate.pem/,
     ],
     ['a certificate without its key', 'nats/server-key.pem', undefined, /is there without nats\/server-key.pem/],
-    ['an authority without its key', 'authority/authority-key.pem', undefined, /without authority\/authority-key.pem/],
+    ['an authority without its key', 'authority/routes-key.pem', undefined, /without authority\/routes-key.pem/],
     ['a certificate that is none', 'nats/server.pem', 'x', /holds no PEM certificate/],
     ['a password that is none', 'signer/bus-password', 'two words\n', /signer\/bus-password holds no password/],
   ];
