@@ -80,6 +80,8 @@ export const ACCESS = {
         'message-list',
         'message-show',
         'message-read',
+        'captured-list',
+        'captured-read',
         'message-retry',
         'message-hold',
         'message-release',

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
 import { Envelope, EnvelopeRecipient, Origin, RecipientStatus } from '#shared/envelope.ts';
+import { CapturedMessage } from '#shared/files/captured-mail.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import { StoreDamage } from '#shared/store-damage.ts';
 
@@ -200,6 +201,19 @@ export const routerContract = defineContract('router', 1, {
       request: z.object({ queueId: z.string(), offset: z.number().int().nonnegative() }),
       reply: z.object({ total: z.number().int() }),
       errors: ['not-found', 'corrupt', ...READ],
+      bytes: 'reply',
+    },
+    /** Mail that the route `capture` kept on this node, oldest first; `next` where there is more. */
+    'captured-list': {
+      request: z.object({ after: z.string().optional(), limit: z.number().int().positive().max(1000) }),
+      reply: z.object({ messages: z.array(CapturedMessage), next: z.string().optional() }),
+      errors: ['corrupt'],
+    },
+    /** A piece of a captured message, by its id or queue id; empty bytes after the end. */
+    'captured-read': {
+      request: z.object({ id: z.string(), offset: z.number().int().nonnegative() }),
+      reply: z.object({ envelope: CapturedMessage, file: z.string() }),
+      errors: ['not-found', 'corrupt'],
       bytes: 'reply',
     },
     /** Try deferred mail now. */

@@ -14,6 +14,7 @@ import type { Delivery } from './delivery/job.ts';
 import { Intake } from './intake/intake.ts';
 import { announcePresence } from './intake/presence.ts';
 import { Maintenance } from './maintenance.ts';
+import { capturedPage, capturedPiece } from './operators/captured.ts';
 import { Control } from './operators/control.ts';
 import { Views } from './operators/views.ts';
 import { Pacer } from './pacing/pacer.ts';
@@ -217,6 +218,8 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
       const { total, bytes } = await router().views.read(queueId, offset);
       return { reply: { total }, bytes };
     },
+    'captured-list': (request) => capturedPage(settings, request),
+    'captured-read': (request) => capturedPiece(settings, request),
     'message-retry': async (selection) => ({ count: await router().control.retry(selection) }),
     'message-hold': async (selection) => ({ count: await router().control.hold(selection) }),
     'message-release': async (selection) => ({ count: await router().control.release(selection) }),

@@ -25,11 +25,9 @@ export type CapturedMessage = z.infer<typeof CapturedMessage>;
 /** Names that we give, and nothing that could lead out of the folder. */
 const ID = /^\d{8}T\d{9}Z-[0-9A-Za-z]{1,64}$/;
 
-/** What was captured, oldest first; empty when the folder does not exist yet. */
-export async function listCaptured(folder: string): Promise<CapturedMessage[]> {
-  const found: CapturedMessage[] = [];
-  for (const id of await idsIn(folder)) found.push(await readEnvelope(folder, id));
-  return found;
+/** What was captured after the message `after`, oldest first; nothing when the folder does not exist yet. */
+export async function* listCaptured(folder: string, after = ''): AsyncGenerator<CapturedMessage> {
+  for (const id of await idsIn(folder)) if (id > after) yield await readEnvelope(folder, id);
 }
 
 /**

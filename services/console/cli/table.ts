@@ -27,16 +27,31 @@ export function shorten(text: string, width: number): string {
 
 /** Rows in aligned columns below their names; two spaces between columns, none at the end of a line. */
 export function table(columns: readonly string[], rows: readonly (readonly string[])[]): string {
-  const cells = [columns, ...rows.map((row) => row.map(clean))];
+  return tableOf(columns, rows)(rows).join('\n');
+}
+
+/**
+ * A table that is printed in parts: columns as wide as `sample` needs. The function that is returned makes the lines of
+ * the next rows, the first ones below the names of the columns.
+ */
+export function tableOf(
+  columns: readonly string[],
+  sample: readonly (readonly string[])[],
+): (rows: readonly (readonly string[])[]) => string[] {
+  const cleaned = (row: readonly string[]): string[] => row.map(clean);
+  const cells = [columns, ...sample.map(cleaned)];
   const widths = columns.map((_, i) => Math.max(...cells.map((row) => row[i]?.length ?? 0)));
-  return cells
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd();
+  let head: string[] = [line(columns)];
+  return (rows) => {
+    const lines = [...head, ...rows.map((row) => line(cleaned(row)))];
+    head = [];
+    return lines;
+  };
 }
 
 /** Names and values, one pair a line. */

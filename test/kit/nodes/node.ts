@@ -39,6 +39,8 @@ export type TestNodeOptions = {
  * for example.com where keys were created, and sends everything to one next hop.
  */
 export class SealpostNode implements AsyncDisposable {
+  /** Its name in the cluster. */
+  readonly name: string;
   readonly folder: string;
   readonly port: number;
   readonly configFile: string;
@@ -48,7 +50,8 @@ export class SealpostNode implements AsyncDisposable {
   readonly #bus: GuardedServer | undefined;
   readonly #within: readonly string[];
 
-  private constructor(temp: TempDir, port: number, { environment = {}, bus, host }: TestNodeOptions) {
+  private constructor(temp: TempDir, port: number, { name = 'edge-1', environment = {}, bus, host }: TestNodeOptions) {
+    this.name = name;
     this.#temp = temp;
     this.folder = temp.path;
     this.configFile = join(temp.path, 'sealpost.yaml');
@@ -147,7 +150,9 @@ export class SealpostNode implements AsyncDisposable {
 
   /** Counts of the queue, over the command line. */
   async queued(): Promise<number> {
-    const { entries } = JSON.parse(await this.sealpost('queue', 'list', '--json')) as { entries: unknown[] };
+    const { entries } = JSON.parse(await this.sealpost('queue', 'list', '--json', '--node', this.name)) as {
+      entries: unknown[];
+    };
     return entries.length;
   }
 

@@ -1,5 +1,4 @@
 import { resolveTxt } from 'node:dns/promises';
-import { join } from 'node:path';
 import type { Command } from 'commander';
 import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
@@ -7,40 +6,43 @@ import { CALL_ERRORS } from '#shared/contract.ts';
 import { dkimRecordValue } from '#shared/dkim/record.ts';
 import { txtStrings } from '#shared/dns/txt.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import { type CapturedMessage, listCaptured, readCaptured } from '#shared/files/captured-mail.ts';
+import type { CapturedMessage } from '#shared/files/captured-mail.ts';
 import { fieldValue, splitHeader } from '#shared/header.ts';
 import { formatSize, formatTime } from '#shared/units.ts';
-import { type Caller, type CommonOptions, openCaller, print, readConfig, withCommon } from '../context.ts';
+import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../context.ts';
+import { allCaptured, type CapturedOptions, oneCaptured } from '../mail/captured.ts';
 import { clean, cleanLines, pairs, shorten, table } from '../table.ts';
 
 /** One DKIM signature: whose, and whether it holds. */
 type Verdict = { domain: string; selector: string; algorithm: string; result: string; comment: string; key: string };
 
 export function register(program: Command): void {
-  const capture = program.command('capture').description('look at mail that the route "capture" kept on this machine');
-  withCommon(capture.command('list').description('all captured messages, oldest first')).action(list);
-  withCommon(capture.command('show').description('envelope and header of a message, and the verdict on its signatures'))
+  const capture = program.command('capture').description('look at mail that the route "capture" kept');
+  const command = (name: string, text: string): Command =>
+    withCommon(capture.command(name).description(text)).option(
+      '--node <name>',
+      'only mail that the router of this node kept (default: of all)',
+    );
+  command('list', 'all captured messages, oldest first').action(list);
+  command('show', 'envelope and header of a message, and the verdict on its signatures')
     .argument('[id]', 'number in the list, id or queue id (default: the newest)')
     .action(show);
 }
 
-async function folder(options: CommonOptions): Promise<string> {
-  return join((await readConfig(options)).node.data, 'capture');
-}
-
-async function list(options: CommonOptions): Promise<void> {
-  const messages = await listCaptured(await folder(options));
+async function list(options: CapturedOptions): Promise<void> {
+  const messages = await allCaptured(options);
   print(options, { messages }, () => {
     if (messages.length === 0) return 'nothing was captured yet';
     const rows = messages.map((m, i) => [
       String(i + 1),
       m.queueId,
+      m.node,
       formatTime(m.at),
       formatSize(m.size),
       shorten(m.reversePath || '<>', 40),
       recipientsText(m),
     ]);
-    return table(['#', 'QUEUE ID', 'CAPTURED', 'SIZE', 'FROM', 'TO'], rows);
+    return table(['#', 'QUEUE ID', 'NODE', 'CAPTURED', 'SIZE', 'FROM', 'TO'], rows);
   });
 }
 
@@ -49,14 +51,12 @@ function recipientsText({ recipients }: CapturedMessage): string {
   return `${shorten(recipients[0]?.address ?? '', 40)}${more}`;
 }
 
-async function show(id: string | undefined, options: CommonOptions): Promise<void> {
-  const place = await folder(options);
-  const { envelope, message } = await readCaptured(place, await identify(place, id));
+async function show(id: string | undefined, options: CapturedOptions): Promise<void> {
+  const { envelope, file, message } = await oneCaptured(await identify(id, options), options);
   const text = message.toString('latin1');
   const end = text.indexOf('\r\n\r\n');
   const header = end < 0 ? text : text.slice(0, end + 2);
   const signatures = await verify(message, options);
-  const file = join(place, `${envelope.id}.eml`);
   const fields = splitHeader(header).map((field) => ({ name: field.name, value: fieldValue(field) }));
   print(options, { envelope, file, header: fields, signatures }, () =>
     [
@@ -65,6 +65,7 @@ async function show(id: string | undefined, options: CommonOptions): Promise<voi
         ['captured', formatTime(envelope.at)],
         ['from', envelope.reversePath || '<>'],
         ...envelope.recipients.map((r) => ['to', r.address] as const),
+        ['node', envelope.node],
         ['file', file],
       ]),
       '',
@@ -77,14 +78,14 @@ async function show(id: string | undefined, options: CommonOptions): Promise<voi
 }
 
 /** The id for a number in the list; other ids as they are. */
-async function identify(place: string, id: string | undefined): Promise<string> {
+async function identify(id: string | undefined, options: CapturedOptions): Promise<string> {
   if (id !== undefined && !/^\d{1,6}$/.test(id)) return id;
-  const messages = await listCaptured(place);
+  const messages = await allCaptured(options);
   const found = id === undefined ? messages.at(-1) : messages[Number(id) - 1];
   if (found !== undefined) return found.id;
   const what =
     id === undefined ? 'nothing was captured yet' : `there is no message ${id}: ${messages.length} were captured`;
-  throw new SealpostError('not-found', `${what} (in ${place})`);
+  throw new SealpostError('not-found', what);
 }
 
 /** Check every signature with the node's own keys; keys that it does not have come from DNS. */

@@ -1,18 +1,20 @@
 import { stdout } from 'node:process';
 import { type Command, Option } from 'commander';
-import type { z } from 'zod';
-import { type QueueEntry, QueueState, routerContract } from '#services/router/contract.ts';
+import { QueueState, routerContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
 import type { CallOptions } from '#shared/contract.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { formatReply } from '#shared/reply.ts';
 import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
-import { type Caller, type CommonOptions, openCaller, parseCount, print, withCommon } from '../context.ts';
-import { usageError } from '../exit.ts';
-import { pairs, shorten, table } from '../table.ts';
+import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../context.ts';
+import { exitCodeOf, usageError } from '../exit.ts';
+import { type Entry, queued } from '../mail/queued.ts';
+import { routersOf } from '../mail/routers.ts';
+import { pairs, shorten, table, tableOf } from '../table.ts';
 
-type Entry = z.output<typeof QueueEntry>;
 type QueueOptions = CommonOptions & { node?: string };
 type ListOptions = QueueOptions & { state?: Entry['state']; domain?: string; limit: number };
+type Selection = { queueId: string } | { domain: string } | { all: true };
 type SelectOptions = QueueOptions & { domain?: string; all?: boolean; notify?: boolean };
 
 export function register(program: Command): void {
@@ -20,7 +22,7 @@ export function register(program: Command): void {
   const command = (name: string, text: string): Command =>
     withCommon(queue.command(name).description(text)).option(
       '--node <name>',
-      'the node whose queue is meant (default: this one)',
+      'only the queue of this node (default: those of all routers)',
     );
 
   command('list', 'what is there, and why it waits')
@@ -44,36 +46,49 @@ export function register(program: Command): void {
     .action((ids, o) => change('remove', 'removed', ids, o));
 }
 
-/** Over a bus each node has a queue of its own: without `--node` the one that the configuration names. */
-function at(caller: Caller, options: QueueOptions): CallOptions {
-  const node = options.node ?? (caller.config.bus.servers.length > 0 ? caller.config.node.name : undefined);
-  return node === undefined ? {} : { node };
-}
+/** Rows that are printed together. */
+const BLOCK = 100;
+const COLUMNS = ['ID', 'STATE', 'AGE', 'SIZE', 'FROM', 'TO', 'WAITS FOR'];
 
 async function list(options: ListOptions): Promise<void> {
+  const { state, domain, limit } = options;
   await using caller = await openCaller(options);
-  const router = caller.client(routerContract);
+  const nodes = await routersOf(caller, options.node);
+  const filter = { ...(state !== undefined && { state }), ...(domain !== undefined && { domain }) };
   const entries: Entry[] = [];
-  let after: string | undefined;
-  do {
-    const page = await router['message-list'](
-      {
-        limit: Math.min(500, options.limit - entries.length),
-        ...(options.state !== undefined && { state: options.state }),
-        ...(options.domain !== undefined && { domain: options.domain }),
-        ...(after !== undefined && { after }),
-      },
-      at(caller, options),
-    );
-    entries.push(...page.entries);
-    after = page.next;
-  } while (after !== undefined && entries.length < options.limit);
-  print(options, { entries, more: after !== undefined }, () => {
-    if (entries.length === 0) return 'no mail in the queue';
-    const rows = entries.map(row);
-    const more = after === undefined ? '' : `\n… and more: --limit ${options.limit * 10}`;
-    return table(['ID', 'STATE', 'AGE', 'SIZE', 'FROM', 'TO', 'WAITS FOR'], rows) + more;
-  });
+  let more = false;
+  const printer = options.json ? undefined : listPrinter(nodes.length > 1);
+  const silent: string[] = [];
+  const onSilent = (node: string, error: unknown): void => {
+    if (nodes.length === 1) throw error;
+    silent.push(node);
+    console.error(`sealpost: the queue of ${node} is not listed: ${errorText(error)}`);
+    process.exitCode = exitCodeOf(error);
+  };
+  for await (const entry of queued(caller, nodes, filter, onSilent)) {
+    if (entries.length === limit) {
+      more = true;
+      break;
+    }
+    entries.push(entry);
+    if (entries.length % BLOCK === 0) printer?.(entries.slice(-BLOCK));
+  }
+  printer?.(entries.slice(entries.length - (entries.length % BLOCK)));
+  if (options.json) print(options, { entries, more, silent }, () => '');
+  else if (entries.length === 0) console.log('no mail in the queue');
+  else if (more) console.log(`… and more: --limit ${limit * 10}`);
+}
+
+/** Prints blocks of the list as they come; `several`: more than one node has a part in it. */
+function listPrinter(several: boolean): (entries: readonly Entry[]) => void {
+  const cells = (entry: Entry): string[] => [...(several ? [entry.node] : []), ...row(entry)];
+  let lines: ReturnType<typeof tableOf> | undefined;
+  return (entries) => {
+    if (entries.length === 0) return;
+    const rows = entries.map(cells);
+    lines ??= tableOf(several ? ['NODE', ...COLUMNS] : COLUMNS, rows);
+    console.log(lines(rows).join('\n'));
+  };
 }
 
 function row(entry: Entry): string[] {
@@ -142,7 +157,10 @@ function outcomeText({
 
 async function show(id: string, options: QueueOptions): Promise<void> {
   await using caller = await openCaller(options);
-  const { entry, finished } = await caller.client(routerContract)['message-show']({ queueId: id }, at(caller, options));
+  const router = caller.client(routerContract);
+  const { entry, finished } = await whereItIs(await routersOf(caller, options.node), (node) =>
+    router['message-show']({ queueId: id }, { node }),
+  );
   print(options, { entry, finished }, () =>
     [
       pairs([
@@ -171,8 +189,13 @@ function originText({ listener, client, user, tls }: Entry['origin']): string {
 
 async function cat(id: string, options: QueueOptions): Promise<void> {
   await using caller = await openCaller(options);
+  const router = caller.client(routerContract);
+  const node = await whereItIs(await routersOf(caller, options.node), async (name) => {
+    await router['message-read']({ queueId: id, offset: 0 }, { node: name });
+    return name;
+  });
   const parts: Uint8Array[] = [];
-  for await (const bytes of readMessage(caller.client(routerContract), id, at(caller, options))) {
+  for await (const bytes of readMessage(router, id, { node })) {
     if (options.json) parts.push(bytes);
     // The message itself, byte for byte: what a file or another program wants.
     else if (!stdout.write(bytes)) await new Promise((resolve) => stdout.once('drain', resolve));
@@ -199,19 +222,39 @@ async function change(operation: Change, done: string, ids: string[], options: S
   const selections = select(ids, options);
   await using caller = await openCaller(options);
   const router = caller.client(routerContract);
+  const nodes = await routersOf(caller, options.node);
+  if (operation === 'remove' && nodes.length > 1 && ids.length === 0) {
+    throw usageError(`say of which node, with --node: ${nodes.join(', ')} have queues, and what is removed is gone`);
+  }
+  const apply = async (node: string, selection: Selection): Promise<{ count: number }> =>
+    operation === 'remove'
+      ? router['message-remove']({ ...selection, notify: options.notify ?? false }, { node })
+      : router[`message-${operation}`](selection, { node });
   let count = 0;
   for (const selection of selections) {
-    const answer =
-      operation === 'remove'
-        ? await router['message-remove']({ ...selection, notify: options.notify ?? false }, at(caller, options))
-        : await router[`message-${operation}`](selection, at(caller, options));
-    count += answer.count;
+    if ('queueId' in selection) {
+      count += (await whereItIs(nodes, (node) => apply(node, selection))).count;
+    } else for (const node of nodes) count += (await apply(node, selection)).count;
   }
   print(options, { count }, () => `${count} ${count === 1 ? 'message' : 'messages'} ${done}`);
 }
 
+/** What the router says that has the message; fails with `not-found` where none has. */
+async function whereItIs<T>(nodes: readonly string[], ask: (node: string) => Promise<T>): Promise<T> {
+  const missing: string[] = [];
+  for (const node of nodes) {
+    try {
+      return await ask(node);
+    } catch (error) {
+      if (errorCode(error) !== 'not-found' || nodes.length === 1) throw error;
+      missing.push(`${node}: ${errorText(error)}`);
+    }
+  }
+  throw new SealpostError('not-found', missing.join('; '));
+}
+
 /** Exactly one way to say which mail is meant. */
-function select(ids: string[], options: SelectOptions): ({ queueId: string } | { domain: string } | { all: true })[] {
+function select(ids: string[], options: SelectOptions): Selection[] {
   const ways = [ids.length > 0, options.domain !== undefined, options.all === true].filter(Boolean).length;
   if (ways !== 1) throw usageError('say which mail: queue ids, --domain <domain> or --all');
   if (options.all) return [{ all: true }];

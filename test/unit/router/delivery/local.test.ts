@@ -187,7 +187,7 @@ test('a write that fails leaves no file', async () => {
 test('captured mail can be listed and read, byte for byte', async () => {
   await using dir = await tempDir();
   const folder = join(dir.path, 'capture');
-  assert.deepEqual(await listCaptured(folder), []);
+  assert.deepEqual(await Array.fromAsync(listCaptured(folder)), []);
   await using delivery = testDelivery();
   const one = testJob({
     recipients: [{ address: 'b@x.test', notify: ['NEVER'] }, 'c@x.test'],
@@ -201,7 +201,7 @@ test('captured mail can be listed and read, byte for byte', async () => {
     ['delivered 250 2.0.0'],
     ['delivered 250 2.0.0'],
   ]);
-  const listed = await listCaptured(folder);
+  const listed = await Array.fromAsync(listCaptured(folder));
   assert.equal(listed.length, 3);
   const first = listed.find(({ queueId }) => queueId === one.queueId);
   const { id = '', at = 0 } = first ?? {};
@@ -235,16 +235,16 @@ test('two jobs of one message are captured both', async () => {
   await using delivery = testDelivery();
   const { queueId } = testJob();
   await delivery.run(capture(dir.path), ...Array.from({ length: 20 }, () => testJob({ queueId })));
-  assert.equal((await listCaptured(dir.path)).length, 20);
+  assert.equal((await Array.fromAsync(listCaptured(dir.path))).length, 20);
 });
 
 test('a message without its envelope is not listed, a damaged envelope is named', async () => {
   await using dir = await tempDir();
   await writeFile(join(dir.path, '20260101T000000000Z-ABC.eml'), 'x');
   await writeFile(join(dir.path, '20260101T000000000Z-ABC.json.tmp'), '{}');
-  assert.deepEqual(await listCaptured(dir.path), []);
+  assert.deepEqual(await Array.fromAsync(listCaptured(dir.path)), []);
   await writeFile(join(dir.path, '20260101T000000000Z-ABC.json'), '{"id":1}');
-  await assert.rejects(listCaptured(dir.path), { code: 'corrupt', message: /ABC\.json/ });
+  await assert.rejects(Array.fromAsync(listCaptured(dir.path)), { code: 'corrupt', message: /ABC\.json/ });
 });
 
 test('a capture folder that cannot be made leaves the mail waiting until it can', async () => {
