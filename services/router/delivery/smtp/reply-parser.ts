@@ -80,6 +80,8 @@ export class ReplyParser {
   }
 
   #line(start: number, end: number): PeerReply | undefined {
+    // An empty line says nothing; it must not hide the reply behind it.
+    if (end === start) return undefined;
     const buffer = this.#buffer;
     const code = digit(buffer[start]) * 100 + digit(buffer[start + 1]) * 10 + digit(buffer[start + 2]);
     const mark = end - start > 3 ? buffer[start + 3] : SPACE;

@@ -212,7 +212,7 @@ export class Transaction {
     connection.write(stuffer.end());
     this.#finalDot = true;
     connection.uncork();
-    connection.within(data, data * Math.min(count, 4));
+    connection.within(data, data * count);
     await connection.replies();
     const odd = accepted.find(({ final }) => final !== undefined && isIntermediate(final))?.final;
     if (odd !== undefined) throw connection.protocolError(`${connection.peer} answered the message with ${odd.code}`);

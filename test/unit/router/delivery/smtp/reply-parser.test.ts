@@ -15,7 +15,6 @@ function parse(bytes: string | Buffer, pieceLength = Number.POSITIVE_INFINITY): 
 }
 
 const RUBBISH: [string, string, RegExp][] = [
-  ['an empty line', '\r\n', /sent "" instead/],
   ['another protocol', 'SSH-2.0-OpenSSH_9\r\n', /"SSH-2\.0/],
   ['two digits', '22 hello\r\n', /"22 hello"/],
   ['four digits', '2200 hello\r\n', /"2200 hello"/],
@@ -38,6 +37,8 @@ const REPLIES: [string, string | Buffer, Reply[]][] = [
   ['nothing yet', '250 not ended', []],
   ['an unfinished reply', '250-one\r\n250-two\r\n', []],
   ['no text', '250\r\n', [{ code: 250, text: '' }]],
+  ['an empty line before it', '\r\n\n250 ok\r\n', [{ code: 250, text: 'ok' }]],
+  ['empty lines in it', '250-a\r\n\r\n250 b\r\n\r\n', [{ code: 250, text: 'a b' }]],
   ['a bare LF', '250 ok\n', [{ code: 250, text: 'ok' }]],
   ['a CR inside', '250 a\rb\r\n', [{ code: 250, text: 'a b' }]],
   ['control characters', '550 \x1b[31mred\x07\r\n', [{ code: 550, text: ' [31mred ' }]],

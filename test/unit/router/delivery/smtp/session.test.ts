@@ -141,6 +141,24 @@ test('a peer that takes its time for each of many recipients is waited for', asy
   assert.deepEqual(new Set(brief(results)), new Set(['delivered 250 2.0.0']));
 });
 
+test('LMTP: a peer that takes its time for the message of each of many recipients is waited for', async () => {
+  await using peer = await rawPeer(async (socket, line) => {
+    if (line.startsWith('LHLO')) socket.write('250 raw\r\n');
+    else if (/^(MAIL|RCPT)/.test(line)) socket.write('250 2.0.0 ok\r\n');
+    else if (line === 'DATA') socket.write('354 go\r\n');
+    else if (line === '.') {
+      for (let i = 0; i < 10; i++) {
+        await setTimeout(150);
+        socket.write('250 2.0.0 ok\r\n');
+      }
+    }
+  });
+  await using delivery = testDelivery({ settings: QUICK });
+  const recipients = Array.from({ length: 10 }, (_, i) => `r${i}@x.test`);
+  const [results = []] = await delivery.run(smtpHop(peer.port, { kind: 'lmtp' }), testJob({ recipients }));
+  assert.deepEqual(new Set(brief(results)), new Set(['delivered 250 2.0.0']));
+});
+
 test('replies in single bytes are heard', async () => {
   const replies: Record<string, string> = {
     EHLO: '250-raw\r\n250 PIPELINING\r\n',
