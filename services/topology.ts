@@ -58,7 +58,7 @@ export const ACCESS = {
   },
   policy: { calls: {}, hears: { policy: ['counts'] }, buckets: [] },
   router: {
-    calls: { signer: ['message-sign'], router: ['copy-mirror', 'copy-compare'] },
+    calls: { signer: ['message-sign'], router: ['copy-mirror', 'copy-compare', 'copy-adopted'] },
     hears: { router: ['demand'] },
     buckets: [CLAIMS_BUCKET],
   },

@@ -174,6 +174,16 @@ export const routerContract = defineContract('router', 1, {
       errors: ['other-store'],
     },
     /**
+     * From an owner to the holder, before it deletes anything: is all mail of this generation in your queue, or was it?
+     * `held`: copies that are yet to be taken over. `other-store`: the disk that held them is gone.
+     */
+    'copy-adopted': {
+      request: PairName,
+      reply: z.object({ adopted: z.boolean(), held: z.number().int() }),
+      errors: ['other-store'],
+      timeout: 2000,
+    },
+    /**
      * Hand the whole queue over to other routers and accept no more mail: answered immediately, `status-show` tells the
      * progress. Errors: `no-router` there is none to take it.
      */

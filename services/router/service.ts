@@ -208,6 +208,7 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
     'transfer-abort': (request) => abortTransfer(router(), request),
     'copy-mirror': (request, { bytes }) => router().copies.mirror(request, bytes),
     'copy-compare': (request) => router().copies.compare(request),
+    'copy-adopted': (request) => router().copies.adoptions.answer(request),
     'queue-drain'() {
       router().drain();
       return {};

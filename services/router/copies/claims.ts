@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 
 /**
  * Which router may deliver which mail, as all routers see it: two kinds of record in one replicated map. They name the
@@ -16,7 +17,8 @@ import { z } from 'zod';
  *   closed    every copy of earlier generations is void, the holder deletes it. Left when the holder is live (→ open).
  *   claimed   all mail of this generation is the holder's. `adopted`: the holder has it in its queue; until then the
  *             owner keeps what it has, and takes it back (→ closed) when the holder falls silent. `dropped`: the owner
- *             has deleted it. When both are true the owner may open the next generation.
+ *             has deleted it, after the holder itself said that it has it (overtaken.ts), or says that it has nothing
+ *             (→ closed). When both are true the owner may open the next generation.
  *
  * Changes of the map are serializable (`cluster/replicated/map.ts`): a holder that claims has seen every renewal
  * before its claim, and an owner that has renewed its lease has seen every claim before that.
@@ -107,4 +109,30 @@ export function dropped(pair: Pair | undefined, generation: number): Pair | unde
   return pair?.state === 'claimed' && pair.generation === generation && !pair.dropped
     ? { ...pair, dropped: true }
     : pair;
+}
+
+/** By the owner: the holder says that it has nothing of this generation, whatever the pair says. */
+export function disowned(pair: Pair | undefined, generation: number): Pair | undefined {
+  return pair?.state === 'claimed' && pair.generation === generation
+    ? { ...opened(generation + 1), state: 'closed' }
+    : pair;
+}
+
+/** Whether a generation of a pair takes no more copies. */
+export function hasEnded(pair: Pair | undefined, generation: number): boolean {
+  if (pair === undefined || pair.generation < generation) return false;
+  return pair.generation > generation || pair.state === 'claimed';
+}
+
+/** Make a transition of a pair. Rejects as `ReplicatedMap.update` does. */
+export async function changePair(
+  map: ReplicatedMap<ClaimRecord>,
+  key: string,
+  transition: (pair: Pair | undefined) => Pair | undefined,
+): Promise<void> {
+  await map.update(key, (record) => {
+    const before = asPair(record);
+    const after = transition(before);
+    return after === before ? record : after;
+  });
 }

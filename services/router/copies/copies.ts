@@ -15,7 +15,8 @@ import type { Corrupt } from '../store/corrupt.ts';
 import { keys, parseRecord, putJson, StoreName } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import type { Space } from '../store/space.ts';
-import { asPair, ClaimRecord, pairKey } from './claims.ts';
+import { Adoptions, type AdoptionsDeps, otherStore } from './adoptions.ts';
+import { asPair, ClaimRecord, hasEnded, pairKey } from './claims.ts';
 import { CopySender } from './copy-sender.ts';
 import { HandOver } from './hand-over.ts';
 import { HeldCopies } from './held-copies.ts';
@@ -33,7 +34,8 @@ import { TakeOver } from './take-over.ts';
  *   pairs.ts         the holders of this node's copies; outbox.ts: what goes to one of them
  *   copy-sender.ts   when a message is on two disks, and how the second copy follows; sending.ts: what is sent
  *   held-copies.ts   the copies of others on this disk; comparison.ts: which of them their owner still needs
- *   take-over.ts     what becomes of them when their owner dies, and of ours when this node comes back
+ *   take-over.ts     what becomes of them when their owner dies; adoptions.ts: what this node took over, in its own words
+ *   overtaken.ts     what becomes of ours when another node took them over
  *   hand-over.ts     how the whole queue goes to other nodes at a drain
  *
  * It sits on top of intake and queue, which know nothing of it: service.ts hands them what they ask for. Without a bus
@@ -72,6 +74,7 @@ export class Copies {
   readonly #name: string;
   readonly #map: ReplicatedMap<ClaimRecord>;
   readonly #held: HeldCopies;
+  readonly adoptions: Adoptions;
   readonly #watch: LeaseWatch;
   readonly #lease: OwnLease;
   readonly #pairs: Pairs;
@@ -84,12 +87,13 @@ export class Copies {
   #wanted = false;
   #stopped = false;
 
-  private constructor(deps: CopiesDeps, name: string, map: ReplicatedMap<ClaimRecord>, held: HeldCopies) {
+  private constructor(deps: CopiesDeps, { own: name, map, held }: AdoptionsDeps, adoptions: Adoptions) {
     const { settings, log, store, slots, router, corrupt } = deps;
     this.#deps = deps;
     this.#name = name;
     this.#map = map;
     this.#held = held;
+    this.adoptions = adoptions;
     this.#watch = new LeaseWatch(map, name);
     this.#lease = new OwnLease({
       ...{ map, store: name, log },
@@ -121,7 +125,8 @@ export class Copies {
       ...{ store, prefix: 'claim!', bucket: CLAIMS_BUCKET, schema: ClaimRecord, node: node.name, log, jetStream },
       replicas: busReplicas(settings.current),
     });
-    return new Copies(deps, name, map, held);
+    const adopting = { store, own: name, map, held };
+    return new Copies(deps, adopting, await Adoptions.load(adopting));
   }
 
   get #clustered(): boolean {
@@ -136,7 +141,7 @@ export class Copies {
     this.#intake = intake;
     this.#takeOver = new TakeOver({
       ...{ settings, log, own: this.#name, store, slots, queue, map: this.#map },
-      ...{ watch: this.#watch, held: this.#held, router },
+      ...{ watch: this.#watch, held: this.#held, adoptions: this.adoptions, router },
       onAdopted: (slot) => this.sender.missing.add(slot),
     });
     this.#lease.start();
@@ -166,11 +171,8 @@ export class Copies {
     if (holder !== this.#name) throw otherStore(holder);
     const pair = asPair(this.#map.get(pairKey(owner, holder))?.value);
     // A generation that this node does not know yet has not ended.
-    if (
-      pair !== undefined &&
-      (pair.generation > generation || (pair.generation === generation && pair.state === 'claimed'))
-    ) {
-      throw new SealpostError('superseded', `generation ${generation} of this pair has ended: it is ${pair.state} now`);
+    if (hasEnded(pair, generation) || this.adoptions.has(owner, generation)) {
+      throw new SealpostError('superseded', `generation ${generation} of this pair has ended`);
     }
     // Changes of whole copies are small, and what frees room may come after them.
     if (changes.some((c) => !('drop' in c) && !this.#held.isComplete(owner, generation, c.id))) {
@@ -289,10 +291,6 @@ async function storeName(store: Store): Promise<string> {
   const name = newId();
   await store.write([putJson(keys.store, { name })]);
   return name;
-}
-
-function otherStore(name: string): SealpostError {
-  return new SealpostError('other-store', `the store ${name} is not on this node: its disk was lost or replaced`);
 }
 
 function notYet(): SealpostError {

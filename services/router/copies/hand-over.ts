@@ -4,7 +4,7 @@ import type { Store } from '#cluster/store.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Slots } from '../store/slots.ts';
-import { asPair, type ClaimRecord, claim, pairKey } from './claims.ts';
+import { type ClaimRecord, changePair, claim, pairKey } from './claims.ts';
 import type { CopySender } from './copy-sender.ts';
 import type { OwnLease } from './own-lease.ts';
 import type { Pairs } from './pairs.ts';
@@ -91,10 +91,6 @@ export class HandOver {
   async #release(holder: string): Promise<void> {
     const { map, own, pairs } = this.#deps;
     if (pairs.pair(holder)?.state !== 'open' || !pairs.isInSync(holder)) return;
-    await map.update(pairKey(own, holder), (record) => {
-      const before = asPair(record);
-      const after = claim(before);
-      return after === before ? record : after;
-    });
+    await changePair(map, pairKey(own, holder), claim);
   }
 }

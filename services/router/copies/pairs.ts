@@ -4,7 +4,7 @@ import type { Calls } from '#services/topology.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { CopyPlace } from '../store/records.ts';
-import { asPair, type ClaimRecord, giveUp, open, type Pair, pairKey, parseKey } from './claims.ts';
+import { asPair, type ClaimRecord, changePair, giveUp, open, type Pair, pairKey, parseKey } from './claims.ts';
 import type { LeaseWatch } from './lease-watch.ts';
 import { Outbox } from './outbox.ts';
 import type { OwnLease } from './own-lease.ts';
@@ -172,11 +172,7 @@ export class Pairs {
       this.#gone.delete(store);
       const pair = this.pair(store);
       if (pair === open(pair)) continue;
-      await map.update(pairKey(own, store), (record) => {
-        const before = asPair(record);
-        const after = open(before);
-        return after === before ? record : after;
-      });
+      await changePair(map, pairKey(own, store), open);
     }
   }
 

@@ -1,28 +1,42 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
-import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { Store } from '#cluster/store.ts';
 import type { Calls } from '#services/topology.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Queue } from '../queue/queue.ts';
 import { dueAt, isFinal } from '../store/message.ts';
-import { keys, MessageRecord, parseRecord, putJson, RecipientRecord, rangeOf } from '../store/records.ts';
+import { keys, MessageRecord, parseRecord, putJson, RecipientRecord } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import { type Adopted, AdoptionBatch } from './adoption-batch.ts';
-import { adopted, asPair, type ClaimRecord, claim, dropped, leaseKey, type Pair, pairKey, parseKey } from './claims.ts';
+import type { Adoptions } from './adoptions.ts';
+import {
+  adopted,
+  asPair,
+  type ClaimRecord,
+  changePair,
+  claim,
+  leaseKey,
+  type Pair,
+  pairKey,
+  parseKey,
+} from './claims.ts';
 import { Comparison } from './comparison.ts';
 import type { HeldCopies } from './held-copies.ts';
 import type { LeaseWatch } from './lease-watch.ts';
+import { Overtaken } from './overtaken.ts';
 
 /**
  * What becomes of mail when its node dies, and when that comes back.
  *
  * As a holder: claim the pairs of owners whose lease ran out, move the copies of a claimed pair into the queue, delete
  * those that an owner gave up, and ask owners from time to time which copies they no longer need (comparison.ts). As an
- * owner: delete what a holder took over.
+ * owner: delete what a holder took over (overtaken.ts).
+ *
+ * No mail is deleted because the claims alone say so: the other store is asked, and answers from its disk.
  *
  * Every step can be repeated: a claim is in the map before anything moves; copies move in batches, each message whole,
- * its own record in the last one; the end of it goes into the map after that.
+ * its own record in the last one; the end of it goes to disk (adoptions.ts) and into the map after that.
  */
 
 const BATCH_BYTES = 1024 * 1024;
@@ -38,6 +52,7 @@ export type TakeOverDeps = {
   map: ReplicatedMap<ClaimRecord>;
   watch: LeaseWatch;
   held: HeldCopies;
+  adoptions: Adoptions;
   router: Calls<'router', 'router'>;
   /** A message came into the queue that has no second copy. */
   onAdopted: (slot: Slot) => void;
@@ -46,17 +61,23 @@ export type TakeOverDeps = {
 export class TakeOver {
   readonly #deps: TakeOverDeps;
   readonly #comparison: Comparison;
+  readonly #overtaken: Overtaken;
   #working: Promise<void> | undefined;
   #stopped = false;
   /** Copies that this disk cannot read. */
   readonly #damaged = new Set<string>();
   /** Messages since the start. */
   takenOver = 0;
-  handedOver = 0;
 
   constructor(deps: TakeOverDeps) {
     this.#deps = deps;
     this.#comparison = new Comparison(deps);
+    this.#overtaken = new Overtaken(deps);
+  }
+
+  /** Messages of this node since the start that another one took over. */
+  get handedOver(): number {
+    return this.#overtaken.count;
   }
 
   /** Take the steps that are due. Never rejects; a step that fails is repeated at a later call. */
@@ -69,15 +90,14 @@ export class TakeOver {
 
   /** A message came into this node's queue after a holder had taken it over with the rest. */
   overtaken(slot: Slot): void {
-    void this.#step(async () => {
-      this.handedOver += await this.#delete([slot]);
-    });
+    this.#overtaken.addLate(slot);
   }
 
   /** Take no further steps; resolves when none is under way. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#comparison.stop();
+    this.#overtaken.stop();
     await this.#working;
   }
 
@@ -92,11 +112,10 @@ export class TakeOver {
       const pair = asPair(value);
       if (name === undefined || !('owner' in name) || pair?.state !== 'claimed' || this.#stopped) continue;
       const { owner, holder } = name;
-      if (owner === own && pair.adopted && !pair.dropped)
-        await this.#step(() => this.#dropOwn(holder, pair.generation));
+      if (owner === own && pair.adopted) await this.#step(() => this.#overtaken.look(holder, pair));
       // Claimed, and nothing of it is held (any more).
       if (holder === own && !pair.adopted && held.ids(owner, pair.generation).length === 0)
-        await this.#step(() => this.#mark(pairKey(owner, own), (p) => adopted(p, pair.generation)));
+        await this.#step(() => this.#end(owner, pair.generation));
     }
   }
 
@@ -109,11 +128,12 @@ export class TakeOver {
   }
 
   async #lookAfter(owner: string, generation: number): Promise<void> {
-    const { map, own, watch, held } = this.#deps;
+    const { map, own, watch } = this.#deps;
     const pair = asPair(map.get(pairKey(owner, own))?.value);
     if (pair === undefined) return;
+    // Void, as the claims say; deleted when the owner says so.
     if (pair.generation > generation) {
-      await held.drop(owner, generation, held.ids(owner, generation));
+      await this.#comparison.look(owner, generation);
       return;
     }
     if (pair.state === 'claimed') {
@@ -148,8 +168,8 @@ export class TakeOver {
     await this.#adopt(owner, pair);
   }
 
-  async #adopt(owner: string, { generation, adopted: before }: Pair): Promise<void> {
-    const { store, held, watch, log, own } = this.#deps;
+  async #adopt(owner: string, { generation }: Pair): Promise<void> {
+    const { store, held, watch, log } = this.#deps;
     const from = watch.lease(owner)?.node ?? owner;
     if (held.ids(owner, generation).every((id) => this.#damaged.has(id))) return;
     // After this everything that was accepted before the claim is on disk.
@@ -186,8 +206,15 @@ export class TakeOver {
     this.takenOver += count;
     if (count > 0) log.warn({ from, store: owner, messages: count }, 'mail was taken over from another node');
     // What cannot be read here may be whole at its owner, which would delete it then.
-    if (before || ids.some((id) => this.#damaged.has(id))) return;
-    await this.#mark(pairKey(owner, own), (pair) => adopted(pair, generation));
+    if (ids.some((id) => this.#damaged.has(id))) return;
+    await this.#end(owner, generation);
+  }
+
+  /** All that was held of a claimed pair is in the queue: the owner may delete its own. */
+  async #end(owner: string, generation: number): Promise<void> {
+    const { adoptions, map, own } = this.#deps;
+    await adoptions.note(owner, generation);
+    await changePair(map, pairKey(owner, own), (pair) => adopted(pair, generation));
   }
 
   /** Move one copy into a batch; pieces of a large one are written on the way. */
@@ -224,56 +251,6 @@ export class TakeOver {
     const slot = slots.add(id, held ? 'hold' : 'deferred');
     onAdopted(slot);
     if (!held) queue.schedule(slot, due, due > Date.now() ? 'deferred' : 'active');
-  }
-
-  /** A holder took over what it had of this node: this node deletes it, whatever is under way. */
-  async #dropOwn(holder: string, generation: number): Promise<void> {
-    const { slots, log, own } = this.#deps;
-    let count = 0;
-    let underWay = 0;
-    let batch: Slot[] = [];
-    // Until it is deleted it is not delivered either: the pair is claimed.
-    for (const slot of slots.all()) {
-      if (slot.copy?.store !== holder || slot.copy.generation > generation) continue;
-      if ((slot.message?.busy ?? 0) > 0) underWay++;
-      if (batch.push(slot) < BATCH_MESSAGES) continue;
-      if (this.#stopped) throw stopping();
-      count += await this.#delete(batch);
-      batch = [];
-    }
-    count += await this.#delete(batch);
-    this.handedOver += count;
-    if (count > 0) {
-      const taker = this.#deps.watch.lease(holder)?.node ?? holder;
-      log.warn(
-        { to: taker, messages: count, underWay },
-        'mail was taken over by another node: this one has deleted it',
-      );
-    }
-    await this.#mark(pairKey(own, holder), (pair) => dropped(pair, generation));
-  }
-
-  /** Take messages out of the queue. Resolves to how many there were, when their records are deleted. */
-  async #delete(gone: readonly Slot[]): Promise<number> {
-    const { slots, queue, store } = this.#deps;
-    const present = gone.filter((slot) => slots.has(slot));
-    for (const slot of present) queue.remove(slot, slot.message);
-    const operations: StoreOperation[] = [];
-    for (const { id } of present) {
-      for (const key of [keys.message(id), keys.place(id)]) operations.push({ type: 'del', key });
-      for (const kind of ['recipient', 'body'])
-        for await (const key of store.keys(rangeOf(`${kind}!${id}`))) operations.push({ type: 'del', key });
-    }
-    if (operations.length > 0) await store.persist(operations);
-    return present.length;
-  }
-
-  async #mark(key: string, change: (pair: Pair | undefined) => Pair | undefined): Promise<void> {
-    await this.#deps.map.update(key, (record) => {
-      const before = asPair(record);
-      const after = change(before);
-      return after === before ? record : after;
-    });
   }
 }
 

@@ -16,6 +16,7 @@ import { seal, sealJson, unseal } from './seal.ts';
  *   place!<queueId>               where the second copy of this message is; without it there is no copy
  *   receipt!<queueId>             the fate of a message that has left the queue
  *   store                         the name of this store
+ *   adopted                       what it took over of other stores (copies/adoptions.ts)
  *   copy!<pair>!<queueId>!<key>   a record of another node's message, kept for that node (copies/held-copies.ts)
  *   corrupt!<queueId>!<key>       a record of a damaged message, as it was found
  */
@@ -80,6 +81,9 @@ export type CopyPlace = z.infer<typeof CopyPlace>;
 
 export const StoreName = z.object({ name: z.string() });
 
+/** The generation of the pair with each owner that was taken over last. */
+export const Adopted = z.object({ owners: z.record(z.string(), z.number().int().positive()) });
+
 /** Most pieces and recipients of one message: keys have five digits. */
 export const MOST_NUMBERED = 100_000;
 
@@ -91,6 +95,7 @@ export const keys = {
   body: (id: string, n: number): string => `body!${id}!${number(n)}`,
   transfer: (id: string): string => `transfer!${id}`,
   store: 'store',
+  adopted: 'adopted',
   place: (id: string): string => `place!${id}`,
   receipt: (id: string): string => `receipt!${id}`,
   copy: (pair: string, id: string, key: string): string => `copy!${pair}!${id}!${key}`,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ReplicatedMap, Updater } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
+import { Adoptions } from '#services/router/copies/adoptions.ts';
 import { asPair, type ClaimRecord, pairKey } from '#services/router/copies/claims.ts';
 import { HeldCopies } from '#services/router/copies/held-copies.ts';
 import { LeaseWatch } from '#services/router/copies/lease-watch.ts';
@@ -44,8 +45,9 @@ test('a copy that this disk does not give back is reported once, and the others 
     },
   } as unknown as ReplicatedMap<ClaimRecord>;
   const slots = new Slots();
+  const adoptions = await Adoptions.load({ store, own: OWN, map, held });
   const takeOver = new TakeOver({
-    ...{ settings: settingsFor(folder.path), log, own: OWN, store, slots, map, held },
+    ...{ settings: settingsFor(folder.path), log, own: OWN, store, slots, map, held, adoptions },
     watch: new LeaseWatch(map, OWN),
     queue: { schedule: () => undefined } as unknown as TakeOverDeps['queue'],
     router: {} as TakeOverDeps['router'],
@@ -56,6 +58,7 @@ test('a copy that this disk does not give back is reported once, and the others 
   assert.equal(takeOver.takenOver, 2);
   // Its owner keeps what may be whole there.
   assert.equal(asPair(pair)?.adopted, false);
+  assert.deepEqual(adoptions.answer({ owner: OWNER, holder: OWN, generation: 1 }), { adopted: false, held: 1 });
   assert.deepEqual(held.ids(OWNER, 1), [ids[1]]);
   const damaged = [keys.message(ids[1] ?? ''), keys.recipient(ids[1] ?? '', 0)];
   assert.deepEqual(await store.getMany(damaged), [undefined, undefined]);

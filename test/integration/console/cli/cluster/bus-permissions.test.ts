@@ -34,13 +34,13 @@ const NOT_FOR_OPERATORS = [
     'credential-store.record-resolve',
     'credential-store.record-copy',
   ],
-  ...['router.copy-mirror', 'router.copy-compare', 'router.queue-drain'],
+  ...['router.copy-mirror', 'router.copy-compare', 'router.copy-adopted', 'router.queue-drain'],
 ];
 const CALLS: Record<string, string[]> = {
   'credential-store': ['credential-store.record-resolve', 'credential-store.record-copy', 'signer.key-prove'],
   signer: ['credential-store.signing-key-list'],
   policy: [],
-  router: ['signer.message-sign', 'router.copy-mirror', 'router.copy-compare'],
+  router: ['signer.message-sign', 'router.copy-mirror', 'router.copy-compare', 'router.copy-adopted'],
   listener: [
     ...['client-check', 'user-authenticate', 'sender-check', 'recipient-check', 'message-check'].map(
       (operation) => `policy.${operation}`,
