@@ -118,6 +118,7 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
     }),
   );
   undo.defer(map.onChange(() => driver.wake()));
+  undo.defer(settings.onChange(() => driver.retry()));
   views.start();
   undo.defer(() => views.stop());
   driver.start();

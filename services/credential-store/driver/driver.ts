@@ -5,9 +5,10 @@ import { claim, noteProblem } from '../life/transitions.ts';
 import type { DomainRecord } from '../records/domain-record.ts';
 import { Alarm } from './alarm.ts';
 import { assertSameKeys, type Change, confirm } from './conditions.ts';
+import { type DomainState, newState } from './domain-state.ts';
 import type { DriverEffects } from './effects.ts';
 import { nextStore } from './nodes.ts';
-import { systemTimer, type Timer, TransitionWaits } from './waits.ts';
+import { systemTimer, type Timer } from './waits.ts';
 
 /**
  * Makes the transitions in the lives of keys: confirms the conditions of each with the nodes and DNS (`conditions.ts`),
@@ -44,17 +45,6 @@ const PROBLEM_AFTER_MS = 2000;
 /** After an update of DNS has failed for so long, another node tries. */
 const HAND_OVER_MS = 300_000;
 
-/** What this process knows of a domain beyond its record; times are those of the timer. */
-type DomainState = {
-  /** The term in which this process drives it. */
-  term?: number;
-  /** Since when a transition has been due that no live node makes. */
-  undrivenSince?: number;
-  /** Nothing can be written before this time. */
-  pausedUntil: number;
-  waits: TransitionWaits;
-};
-
 export class Driver {
   readonly #effects: DriverEffects;
   readonly #timer: Timer;
@@ -82,6 +72,12 @@ export class Driver {
   /** A record or the set of live nodes changed. */
   wake(): void {
     if (this.#running) this.#scanIn(Math.max(0, this.#lastScan + MIN_SCAN_MS - this.#timer.now()));
+  }
+
+  /** The configuration changed, and with it perhaps what a transition waits for. */
+  retry(): void {
+    for (const { waits } of this.#domains.values()) waits.clear();
+    this.wake();
   }
 
   /** Resolves immediately: a transition in progress is abandoned, and made by the node that drives next. */
@@ -118,7 +114,7 @@ export class Driver {
   #stateOf(domain: string): DomainState {
     let state = this.#domains.get(domain);
     if (state === undefined) {
-      state = { pausedUntil: 0, waits: new TransitionWaits(this.#timer) };
+      state = newState(this.#timer);
       this.#domains.set(domain, state);
     }
     return state;

@@ -60,6 +60,11 @@ export class TransitionWaits {
     this.#known = record;
   }
 
+  /** Every wait is over. */
+  clear(): void {
+    this.#waits.clear();
+  }
+
   isOver(transition: Transition, live: readonly Holder[]): boolean {
     const wait = this.#waits.get(idOf(transition));
     if (wait === undefined || wait.retryAt <= this.#timer.now()) return true;

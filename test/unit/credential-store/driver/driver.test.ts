@@ -205,6 +205,23 @@ test('a live node that does not prove the key is named; when it is gone, no key 
   assert.equal(bench.key('s1')?.state, 'active');
 });
 
+test('a name server that one node cannot reach holds no key while another node finds it right', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('published')])]));
+  let seenByOthers: DnsView['verdict'] = 'missing';
+  bench.effects.look = async (node) => {
+    const verdict = node === 'edge-3' ? 'unreachable' : seenByOthers;
+    return viewOf(verdict, `ns2 is ${verdict}`, [
+      { server: 'ns1', host: 'ns1', verdict: 'ok', detail: '' },
+      { server: 'ns2', host: 'ns2', verdict, detail: '' },
+    ]);
+  };
+  await bench.run(60_000);
+  assert.equal(bench.key('s1')?.problem?.text, 'node edge-1: ns2 is missing');
+  seenByOthers = 'ok';
+  await bench.run(31_000);
+  assert.equal(bench.key('s1')?.state, 'active');
+});
+
 test('a node that dies while it is asked holds up nothing', async (t) => {
   const bench = await started(t, new DriverBench([recordWith([keyIn('created')])]));
   bench.effects.prove = async (node) => {
