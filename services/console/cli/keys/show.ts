@@ -2,7 +2,7 @@ import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts'
 import { SealpostError } from '#shared/errors.ts';
 import { formatDuration, formatTime } from '#shared/units.ts';
 import { leavesNothing, recordOf, removalText, zoneText } from '../../reports/keys/record.ts';
-import { dnsText, nextText, nodesText, problemText } from '../../reports/keys/text.ts';
+import { dnsText, exposureText, nextText, nodesText, problemText } from '../../reports/keys/text.ts';
 import { type CommonOptions, print, withStore } from '../context.ts';
 import { cleanLines, pairs, table } from '../table.ts';
 import { liveNodes } from './list.ts';
@@ -34,7 +34,7 @@ const PUBLISHED_BY = {
 } as const;
 
 function facts(key: KeyStatus, live: string[]): [string, string][] {
-  const problem = problemText(key);
+  const problem = exposureText(key) || problemText(key);
   return [
     ['key', `${key.selector} of ${key.domain}`],
     ['state', `${key.state} for ${formatDuration(Date.now() - key.since)}`],
