@@ -229,7 +229,8 @@ export class Driver {
     try {
       await this.#write(domain, state, note);
       if (news) log.warn({ domain, selectors, transition: kind, permanent, error: text }, 'key is stuck');
-      return code === 'dns-failed' && waitedMs >= HAND_OVER_MS ? await this.#handOver(domain, state) : true;
+      const isDns = permanent || code === 'dns-failed';
+      return isDns && waitedMs >= HAND_OVER_MS ? await this.#handOver(domain, state) : true;
     } catch (failure) {
       return errorCode(failure) === 'wrong-state' || this.#pause(state);
     }

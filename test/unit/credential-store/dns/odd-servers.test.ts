@@ -148,6 +148,12 @@ describe('what a wildcard makes up', () => {
     assert.equal(await check('key', wildcard(['v=spf1 -all'], [REVOKED_FOR_ALL])), 'different');
   });
 
+  test('is not assumed of a server that answers for nothing but the name', async () => {
+    const only: Handler = (query) =>
+      query.questions[0]?.name === NAME ? answerTo(query, { answers: [txt(NAME, REVOKED_FOR_ALL)] }) : undefined;
+    assert.equal(await check('absent', only), 'different');
+  });
+
   test('counts where it is our key: verifiers accept what is signed with it', async () => {
     assert.equal(await check('absent', wildcard([VALUE])), 'different');
     assert.equal(await check('revoked', wildcard([VALUE])), 'different');

@@ -73,7 +73,7 @@ test('a change by another writer is a reason to try again immediately', async (t
 });
 
 test('a refused update needs a person, is asked again every 10 minutes, and immediately by resume', async (t) => {
-  const bench = await started(t, new DriverBench([recordWith([keyIn('replicated')])]));
+  const bench = await started(t, new DriverBench([recordWith([keyIn('replicated')])], 'edge-1', ['edge-1']));
   let refused = 0;
   const { publish, look } = bench.effects;
   bench.effects.look = async () => viewOf('missing');
@@ -150,8 +150,21 @@ test('a node that cannot change DNS leaves the domain to the others, one after t
   assert.deepEqual(driver(), { node: 'edge-1', term: 4 });
 });
 
+test('a node that has another secret of the update key than the others leaves the domain to them', async (t) => {
+  const bench = await started(t, new DriverBench([recordWith([keyIn('replicated')])]));
+  bench.effects.look = async () => viewOf('missing');
+  bench.effects.publish = async () => {
+    throw new SealpostError('dns-refused', 'ns1 does not accept the signature (BADSIG)');
+  };
+  await bench.run(610_000);
+  assert.deepEqual(bench.records.get('example.com')?.driver, { node: 'edge-2', term: 2 });
+});
+
 test('what somebody does by hand where updates fail is enough: publish, revoke, remove', async (t) => {
-  const bench = await started(t, new DriverBench([recordWith([keyIn('replicated'), keyIn('retired', 's2')])]));
+  const bench = await started(
+    t,
+    new DriverBench([recordWith([keyIn('replicated'), keyIn('retired', 's2')])], 'edge-1', ['edge-1']),
+  );
   const fail = async (): Promise<void> => {
     throw new SealpostError('dns-refused', 'ns1 does not know the key');
   };
