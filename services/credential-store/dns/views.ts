@@ -17,6 +17,9 @@ import { checkRecord, type ExpectedRecord } from './proof.ts';
 /** Which record should be at a key's name. */
 export type Expected = 'key' | 'revoked' | 'absent';
 
+/** Verdicts that say nothing of the record. */
+const UNKNOWN = new Set<DnsView['verdict']>(['unreachable', 'error']);
+
 const REFRESH_MS = 60_000;
 /** Records that a refresh looks at concurrently. */
 const CONCURRENT_LOOKS = 8;
@@ -119,7 +122,12 @@ export class DnsViews {
       this.#log.error({ domain, selector, error }, 'a compromised key is in DNS again: forged mail passes');
     }
     if (key.state !== 'active') return;
-    if (view.verdict !== 'ok' && before !== view.verdict) {
+    if (UNKNOWN.has(view.verdict) && before !== view.verdict) {
+      this.#log.warn(
+        { domain, selector, error: view.summary },
+        'the DNS record of a signing key cannot be seen everywhere',
+      );
+    } else if (view.verdict !== 'ok' && before !== view.verdict) {
       this.#log.error({ domain, selector, error: view.summary }, 'the DNS record of a signing key is wrong');
     } else if (view.verdict === 'ok' && before !== 'ok') {
       this.#log.info({ domain, selector }, 'the DNS record of a signing key is right again');

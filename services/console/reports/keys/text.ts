@@ -79,7 +79,9 @@ const NEEDS_RECORD: Partial<Record<KeyStatus['state'], string>> = {
 export function noteText(key: KeyStatus): string | undefined {
   const whose = NEEDS_RECORD[key.state];
   const seen = key.dns !== undefined && key.dns.verdict !== 'ok' && key.publish !== 'none' ? key.dns : undefined;
-  const lost = whose && seen && `the record of ${whose} is not as it should be: ${seen.summary}`;
+  const unknown = seen?.verdict === 'unreachable' || seen?.verdict === 'error';
+  const how = unknown ? 'cannot be seen everywhere' : 'is not as it should be';
+  const lost = whose && seen && `the record of ${whose} ${how}: ${seen.summary}`;
   const text = exposureText(key) || (problemText(key) ?? lost);
   return text === undefined ? undefined : `${key.selector} of ${key.domain}: ${text}`;
 }

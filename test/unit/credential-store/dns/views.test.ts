@@ -131,6 +131,9 @@ test('a wrong record of a signing key is logged when it begins and when it ends'
     [saying(revokedRecordValue(key)), 'different', ['error']],
     [saying(dkimRecordValue(key), dkimRecordValue(key)), 'duplicate', ['error']],
     [saying(dkimRecordValue(key)), 'ok', ['info']],
+    // Then nothing is known of the record.
+    [(query) => answerTo(query, { rcode: 2 }), 'error', ['warn']],
+    [saying(dkimRecordValue(key)), 'ok', ['info']],
   ];
   for (const [handler, verdict, levels] of steps) {
     dns.handler = handler;

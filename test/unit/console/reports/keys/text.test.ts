@@ -52,6 +52,8 @@ test('what is not right in DNS is noted of keys that need their record, where no
   const note = 's1 of example.com: the record of a key that signs is not as it should be: ns1 has none';
   assert.equal(noteText(keyStatus({ state: 'active', dns })), note);
   assert.match(noteText(keyStatus({ state: 'retiring', dns })) ?? '', /a key that has signed/);
+  const silent = { ...dns, verdict: 'unreachable' as const };
+  assert.match(noteText(keyStatus({ state: 'active', dns: silent })) ?? '', /cannot be seen everywhere: ns1 has none/);
   assert.equal(noteText(keyStatus({ state: 'published', dns })), undefined);
   assert.equal(noteText(keyStatus({ state: 'active' })), undefined);
   const problem = { text: 'no server answers', since: Date.now(), permanent: false };
