@@ -157,6 +157,15 @@ describe('sealpost cluster init', () => {
   });
 });
 
+test('the image has a folder, with its owner, for each volume that compose.yaml has filled', () => {
+  const root = resolve(import.meta.dirname, '../../../../..');
+  const compose = readFileSync(join(root, 'compose.yaml'), 'utf8');
+  const image = readFileSync(join(root, 'cluster/Dockerfile'), 'utf8').replaceAll('\\\n', ' ');
+  const mounted = [...compose.matchAll(/:\/cluster\/([a-z0-9-]+)$/gm)].map((match) => match[1]);
+  const made = /for folder in ([^;]+);/.exec(image)?.[1]?.trim().split(/\s+/);
+  assert.deepEqual(mounted.toSorted(), made?.toSorted());
+});
+
 describe('sealpost cluster init, again', () => {
   test('other names of NATS servers mean another certificate; the rest stays', async () => {
     await using dir = await tempDir('init');
