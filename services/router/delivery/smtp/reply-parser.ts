@@ -32,29 +32,52 @@ const HYPHEN = 0x2d;
 const EMPTY = Buffer.alloc(0);
 
 export class ReplyParser {
+  /** `#position` to `#end` is unread; before `#searched` it holds no LF. */
   #buffer: Buffer = EMPTY;
   #position = 0;
+  #searched = 0;
+  #end = 0;
+  /** The buffer was made here, and has room behind `#end`: a line in many pieces is copied a few times, not each time. */
+  #own = false;
   /** Of the reply that has begun: bytes of its whole lines, their texts, and the last code. */
   #bytes = 0;
   #lines: string[] = [];
   #code = 0;
 
   push(chunk: Buffer): void {
-    this.#buffer =
-      this.#position === this.#buffer.length ? chunk : Buffer.concat([this.#buffer.subarray(this.#position), chunk]);
-    this.#position = 0;
+    const unread = this.#end - this.#position;
+    if (unread === 0) {
+      this.#buffer = chunk;
+      this.#own = false;
+      this.#position = 0;
+      this.#searched = 0;
+      this.#end = chunk.length;
+      return;
+    }
+    if (!this.#own || this.#buffer.length - this.#end < chunk.length) {
+      const larger = Buffer.allocUnsafe(2 * (unread + chunk.length));
+      this.#buffer.copy(larger, 0, this.#position, this.#end);
+      this.#buffer = larger;
+      this.#own = true;
+      this.#searched -= this.#position;
+      this.#position = 0;
+      this.#end = unread;
+    }
+    chunk.copy(this.#buffer, this.#end);
+    this.#end += chunk.length;
   }
 
   /** The next whole reply, if there is one. Throws `peer-protocol` when what came is no reply. */
   next(): PeerReply | undefined {
     for (;;) {
       const start = this.#position;
-      const end = this.#buffer.indexOf(LF, start);
-      const length = (end < 0 ? this.#buffer.length : end + 1) - start;
-      if (this.#bytes + length > MAX_REPLY_BYTES) return this.#cutOff();
-      if (end < 0) return undefined;
+      const found = this.#buffer.subarray(this.#searched, this.#end).indexOf(LF);
+      const end = this.#searched + found;
+      this.#searched = found < 0 ? this.#end : end + 1;
+      if (this.#bytes + this.#searched - start > MAX_REPLY_BYTES) return this.#cutOff();
+      if (found < 0) return undefined;
       this.#position = end + 1;
-      this.#bytes += length;
+      this.#bytes += end + 1 - start;
       const reply = this.#line(start, end > start && this.#buffer[end - 1] === CR ? end - 1 : end);
       if (reply !== undefined) return reply;
     }
@@ -63,7 +86,7 @@ export class ReplyParser {
   /** The reply that has begun, as far as it has come: no more will. Undefined where it has no code yet. */
   last(): PeerReply | undefined {
     const start = this.#position;
-    const end = this.#buffer.length;
+    const end = this.#end;
     this.#position = end;
     if (end - start < 3) return this.#reply();
     return this.#line(start, end) ?? this.#reply();
@@ -71,9 +94,10 @@ export class ReplyParser {
 
   /** Forget what was not read yet; how many bytes that was. */
   clear(): number {
-    const dropped = this.#buffer.length - this.#position;
+    const dropped = this.#end - this.#position;
     this.#buffer = EMPTY;
     this.#position = 0;
+    this.#end = 0;
     this.#bytes = 0;
     this.#lines = [];
     return dropped;
@@ -104,7 +128,7 @@ export class ReplyParser {
   #cutOff(): PeerReply {
     const start = this.#position;
     const reply = this.last();
-    if (reply === undefined) throw this.#rubbish(start, this.#buffer.length);
+    if (reply === undefined) throw this.#rubbish(start, this.#end);
     this.clear();
     return { ...reply, cut: true };
   }

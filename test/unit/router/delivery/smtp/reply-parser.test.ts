@@ -83,6 +83,26 @@ for (const [name, bytes, expected] of REPLIES) {
   }
 }
 
+test('a line of 64 KB in single bytes is read in linear time', () => {
+  const spentMs = (bytes: number): number => {
+    const parser = new ReplyParser();
+    const x = Buffer.from('x');
+    const start = performance.now();
+    for (let i = 0; i < 20; i++) {
+      parser.push(Buffer.from('250 '));
+      for (let n = 0; n < bytes; n++) {
+        parser.push(x);
+        assert.equal(parser.next(), undefined);
+      }
+      parser.push(Buffer.from('\r\n'));
+      assert.equal(parser.next()?.reply.code, 250);
+    }
+    return performance.now() - start;
+  };
+  spentMs(4000);
+  assert.ok(spentMs(60_000) < 40 * Math.max(spentMs(6000), 1));
+});
+
 test('what is cleared is not heard', () => {
   const parser = new ReplyParser();
   parser.push(Buffer.from('220 go\r\n250-injected\r\n250 x\r\n'));
