@@ -1,6 +1,7 @@
 import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { isWeak } from '#shared/dkim/algorithms.ts';
 import { formatDuration } from '#shared/units.ts';
+import { leavesNothing, removalText } from '../keys/record.ts';
 import { exposureText, nextText } from '../keys/text.ts';
 import { type Check, type Facts, type Finding, keyArguments, keyName, listText } from './finding.ts';
 
@@ -59,7 +60,9 @@ export const KEY_CHECKS: Record<string, Check> = {
     keys.flatMap((checked) => {
       const text = exposureText(checked.key);
       const { publish, record, domain } = checked.key;
-      const byHand = `publish what "sealpost keys export-dns ${keyArguments(checked)}" prints, or remove the record at ${record}`;
+      const byHand = leavesNothing(checked.key)
+        ? removalText(checked.key)
+        : `publish what "sealpost keys export-dns ${keyArguments(checked)}" prints, or remove the record at ${record}`;
       const help = publish === 'manual' ? byHand : `let ${domain} be updated, or do it by hand: ${byHand}`;
       return text === '' ? [] : [{ severity: 'error', about: keyName(checked), text, help }];
     }),

@@ -179,6 +179,14 @@ testChecks({ ...DNS_CHECKS, ...KEY_CHECKS }, [
     /may still be in DNS: mail forged with it passes.*sealpost keys export-dns example\.com s1/,
   ],
   [
+    '… which never signed, so that nothing takes its place',
+    { keys: [checked({ state: 'revoked', signed: false, exposed: true })] },
+    'key-exposed',
+    'error',
+    's1 of example.com',
+    /may still be in DNS.*remove the TXT record at s1\._domainkey\.example\.com/,
+  ],
+  [
     'a record that cannot be removed',
     {
       keys: [
