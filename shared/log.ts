@@ -1,6 +1,7 @@
 import pino from 'pino';
 import { humanLine } from './log-line.ts';
 import { LogOutput, openOutput } from './log-output.ts';
+import { escapeJson } from './text.ts';
 
 export type Logger = pino.Logger;
 
@@ -24,6 +25,8 @@ export function createLogger({ level }: LogOptions): ProcessLog {
       base: undefined,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
+      // A line that is shown at a terminal later must not steer it.
+      hooks: { streamWrite: escapeJson },
     },
     process.stdout.isTTY ? forPeople(output) : output,
   );

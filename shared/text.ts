@@ -11,6 +11,7 @@
 export const UNPRINTABLE: RegExp = /[[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]--[\u200c\u200d]]/v;
 
 const EACH = new RegExp(UNPRINTABLE, 'gv');
+const EACH_IN_JSON = /[[\p{Cf}\p{Zl}\p{Zp}\x7f-\x9f]--[\u200c\u200d]]/gv;
 
 /** The longest path of RFC 5321 §4.5.3.1.3. */
 const LONGEST_PATH = 256;
@@ -28,6 +29,21 @@ export function oneLine(text: string, longest: number): string {
 /** The beginning of a record in DNS, in quotes. Its characters stand for bytes: `?` for those that are not ASCII. */
 export function excerpt(text: string, longest: number): string {
   return `"${cut(text.replace(/[^\x20-\x7e]/g, '?'), longest)}"`;
+}
+
+/**
+ * JSON with escapes for what is unprintable in its strings: the same value, and nothing that steers a terminal that shows
+ * it. `JSON.stringify` itself escapes what is below U+0020 and lone surrogates only.
+ */
+export function escapeJson(json: string): string {
+  // Nearly all of it is ASCII, and every line of the log passes.
+  if (!/[\x7f-\uffff]/.test(json)) return json;
+  return json.replace(EACH_IN_JSON, (char) =>
+    char
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join(''),
+  );
 }
 
 /** The first `longest` characters, and `…` where there were more. No surrogate pair is cut in two. */

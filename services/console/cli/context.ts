@@ -14,6 +14,7 @@ import type { Clients } from '../reports/clients.ts';
 import type { CredentialStore } from '../reports/keys/key-list.ts';
 import { usageError } from './exit.ts';
 import { SANDBOX_FOLDER, sandboxConfig } from './start/sandbox.ts';
+import { cleanLines, jsonText } from './table.ts';
 
 /** What all commands share: which configuration they are about, how they reach the node, how they print. */
 
@@ -119,9 +120,9 @@ async function connectNats({ bus, node }: Config): Promise<Bus | undefined> {
   return undefined;
 }
 
-/** Print a result: JSON for programs, text for people. */
+/** Print a result: JSON for programs, text for people. Nothing in it steers the terminal, whatever a command forgot. */
 export function print(options: CommonOptions, value: unknown, text: () => string): void {
-  console.log(options.json ? JSON.stringify(value, null, 2) : text());
+  console.log(options.json ? jsonText(value, 2) : cleanLines(text()));
 }
 
 /** A positive whole number from the command line. */

@@ -1,6 +1,7 @@
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { describeError } from '../reports/describe-error.ts';
+import { cleanLines, jsonText } from './table.ts';
 
 /** What the shell sees. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, unreachable: 3 } as const;
@@ -27,16 +28,16 @@ export function exitCodeOf(error: unknown): number {
 export function failureText(error: unknown, json: boolean): string {
   if (error instanceof SealpostError) {
     const message = describeError(error);
-    return json ? JSON.stringify({ error: { code: error.code, message } }) : `sealpost: ${message}`;
+    return json ? jsonText({ error: { code: error.code, message } }) : cleanLines(`sealpost: ${message}`);
   }
   // What the operating system refuses (no permission, no space, read-only) is not a bug, wherever it happens.
   if (isSystemError(error)) {
     const code = errorCode(error) ?? CALL_ERRORS.internal;
-    return json ? JSON.stringify({ error: { code, message: error.message } }) : `sealpost: ${error.message}`;
+    return json ? jsonText({ error: { code, message: error.message } }) : cleanLines(`sealpost: ${error.message}`);
   }
-  if (json) return JSON.stringify({ error: { code: CALL_ERRORS.internal, message: errorText(error) } });
+  if (json) return jsonText({ error: { code: CALL_ERRORS.internal, message: errorText(error) } });
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return `sealpost: this is a bug, please report it: ${stack}`;
+  return cleanLines(`sealpost: this is a bug, please report it: ${stack}`);
 }
 
 /** Whether the operating system refused: no permission, no space, no such file. */

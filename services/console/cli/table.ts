@@ -1,4 +1,4 @@
-import { UNPRINTABLE } from '#shared/text.ts';
+import { escapeJson, UNPRINTABLE } from '#shared/text.ts';
 
 /** Text for a terminal. Everything that came from outside goes through `clean` before it is printed. */
 
@@ -18,6 +18,11 @@ export function cleanLines(text: string): string {
     .split(/\r?\n/)
     .map((line) => line.split('\t').map(clean).join('\t'))
     .join('\n');
+}
+
+/** A value as JSON for a program or a terminal. */
+export function jsonText(value: unknown, indent = 0): string {
+  return escapeJson(JSON.stringify(value, null, indent));
 }
 
 /** `text` in at most `width` characters. */
@@ -58,4 +63,22 @@ export function tableOf(
 export function pairs(entries: readonly (readonly [string, string])[]): string {
   const width = Math.max(...entries.map(([name]) => name.length));
   return entries.map(([name, value]) => `${name.padEnd(width)}  ${clean(value)}`.trimEnd()).join('\n');
+}
+
+/** Text that comes in pieces, cut anywhere, as a terminal may show it: UTF-8, line by line through `cleanLines`. */
+export class TerminalText {
+  readonly #decoder = new TextDecoder();
+  /** A line that has not ended. */
+  #line = '';
+
+  take(bytes: Uint8Array): string {
+    const text = this.#line + this.#decoder.decode(bytes, { stream: true });
+    const end = text.lastIndexOf('\n') + 1;
+    this.#line = text.slice(end);
+    return cleanLines(text.slice(0, end));
+  }
+
+  rest(): string {
+    return cleanLines(this.#line + this.#decoder.decode());
+  }
 }

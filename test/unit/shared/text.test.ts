@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cut, excerpt, oneLine, printable, UNPRINTABLE } from '#shared/text.ts';
+import { cut, escapeJson, excerpt, oneLine, printable, UNPRINTABLE } from '#shared/text.ts';
 
 for (const [what, given, expected] of [
   ['a lone high surrogate', 'a\ud83db', 'a?b'],
@@ -67,3 +67,16 @@ for (const [given, expected] of [
 ] as const) {
   test(`of a record is shown: ${expected}`, () => assert.equal(excerpt(given, 8), expected));
 }
+
+test('JSON with what is unprintable escaped is the same value, and steers no terminal', () => {
+  const value = {
+    'a\u202eb': 'x\u2066y\u200e\u0085\x9b31m\x7f\u{e0041}\u2028',
+    text: ['grüße 日本 👋', 'می\u200cخواهم', '👩\u200d🚀', '"\\u202e"'],
+  };
+  for (const indent of [0, 2]) {
+    const json = escapeJson(JSON.stringify(value, null, indent));
+    assert.deepEqual(JSON.parse(json), value);
+    assert.doesNotMatch(json.replaceAll('\n', ''), UNPRINTABLE);
+    assert.ok(json.includes('grüße 日本 👋'));
+  }
+});

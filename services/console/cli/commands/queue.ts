@@ -10,7 +10,7 @@ import { type CommonOptions, openCaller, parseCount, print, withCommon } from '.
 import { exitCodeOf, usageError } from '../exit.ts';
 import { type Entry, queued } from '../mail/queued.ts';
 import { routersOf } from '../mail/routers.ts';
-import { pairs, shorten, table, tableOf } from '../table.ts';
+import { pairs, shorten, TerminalText, table, tableOf } from '../table.ts';
 
 type QueueOptions = CommonOptions & { node?: string };
 type ListOptions = QueueOptions & { state?: Entry['state']; domain?: string; limit: number };
@@ -195,11 +195,15 @@ async function cat(id: string, options: QueueOptions): Promise<void> {
     return name;
   });
   const parts: Uint8Array[] = [];
+  const shown = stdout.isTTY ? new TerminalText() : undefined;
   for await (const bytes of readMessage(router, id, { node })) {
     if (options.json) parts.push(bytes);
-    // The message itself, byte for byte: what a file or another program wants.
-    else if (!stdout.write(bytes)) await new Promise((resolve) => stdout.once('drain', resolve));
+    // The message itself, byte for byte: what a file or another program wants. A terminal gets text that does not steer it.
+    else if (!stdout.write(shown === undefined ? bytes : shown.take(bytes))) {
+      await new Promise((resolve) => stdout.once('drain', resolve));
+    }
   }
+  if (shown !== undefined) stdout.write(shown.rest());
   if (options.json) print(options, { queueId: id, message: Buffer.concat(parts).toString('latin1') }, () => '');
 }
 

@@ -9,7 +9,7 @@ import type { CredentialStore } from '../../reports/keys/key-list.ts';
 import { rotationText } from '../../reports/keys/text.ts';
 import type { CommonOptions } from '../context.ts';
 import { EXIT, exitCodeOf } from '../exit.ts';
-import { clean, shorten } from '../table.ts';
+import { clean, jsonText, shorten } from '../table.ts';
 
 /**
  * Follows a rotation until it has ended. It only looks: the rotation goes on by itself when this ends. The node is
@@ -114,7 +114,7 @@ type View = {
 function jsonView(): View {
   let last = '';
   const line = (value: object): void => {
-    const text = JSON.stringify(value);
+    const text = jsonText(value);
     if (text !== last) console.log(text);
     last = text;
   };
@@ -135,7 +135,7 @@ function lineView(): View {
   };
   return {
     show(rotation) {
-      for (const event of events(rotation)) console.log(event);
+      for (const event of events(rotation)) console.log(clean(event));
       say(standing(rotation));
     },
     trouble: (reason) => say(`no news: ${reason}; asking again`),
@@ -154,7 +154,7 @@ function terminalView(): View {
   };
   return {
     show(rotation) {
-      for (const event of events(rotation)) stdout.write(`\r\x1b[K${event}\n`);
+      for (const event of events(rotation)) stdout.write(`\r\x1b[K${clean(event)}\n`);
       if (isOver(rotation)) stdout.write(`\r\x1b[K${clean(rotationText(rotation))}`);
       else draw(standing(rotation));
     },
