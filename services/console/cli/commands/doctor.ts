@@ -19,12 +19,16 @@ export function register(program: Command): void {
 async function doctor(domain: string | undefined, options: CommonOptions): Promise<void> {
   const config = await readConfig(options, ['domains', 'credentials']);
   const facts = await withStore(options, async (store, caller) => {
-    const [unsigned, damage, { members }] = await Promise.all([
-      gatherUnsigned(caller),
+    // Keys can be looked at also where no process lists the others.
+    const { members } = await caller
+      .client(memberContract)
+      ['member-list']({})
+      .catch(() => ({ members: [] }));
+    const [unsigned, damage, gateways] = await Promise.all([
+      gatherUnsigned(caller, members),
       gatherDamage(caller),
-      caller.client(memberContract)['member-list']({}),
+      gatherGateways(caller, members),
     ]);
-    const gateways = await gatherGateways(caller, members);
     return gatherFacts(store, config, { unsigned, damage, members, gateways }, domain);
   });
   const findings = examine(facts);

@@ -1,4 +1,4 @@
-import { memberContract } from '#cluster/members/member-contract.ts';
+import type { Member } from '#cluster/members/member-contract.ts';
 import { routerContract } from '#services/router/contract.ts';
 import type { Clients } from '../clients.ts';
 import { askEach } from '../keys/key-list.ts';
@@ -10,11 +10,11 @@ export type UnsignedMail = { domain: string; reason: string; count: number };
 const PATIENCE = { timeout: 3000 };
 
 /** Ask every router that is known; most messages first. */
-export async function gatherUnsigned({ client }: Clients): Promise<UnsignedMail[]> {
-  const routers = await routerProcesses({ client });
-  const answers = await askEach(routers, (node) =>
+export async function gatherUnsigned({ client }: Clients, members: readonly Member[]): Promise<UnsignedMail[]> {
+  const routers = members.filter(({ state, services }) => state !== 'gone' && services.includes('router'));
+  const answers = await askEach(routers, ({ process }) =>
     client(routerContract)
-      ['status-show']({}, { ...PATIENCE, node })
+      ['status-show']({}, { ...PATIENCE, node: process })
       .catch(() => ({ unsigned: [] })),
   );
   const groups = Map.groupBy(
@@ -27,13 +27,4 @@ export async function gatherUnsigned({ client }: Clients): Promise<UnsignedMail[
       return same.slice(0, 1).map(({ domain, reason }) => ({ domain, reason, count }));
     })
     .sort((a, b) => b.count - a.count);
-}
-
-async function routerProcesses({ client }: Clients): Promise<string[]> {
-  const { members } = await client(memberContract)
-    ['member-list']({}, PATIENCE)
-    .catch(() => ({ members: [] }));
-  return members.flatMap(({ process, state, services }) =>
-    state !== 'gone' && services.includes('router') ? [process] : [],
-  );
 }

@@ -117,6 +117,7 @@ test('what a store says is looked at again before it counts, and only what is as
       state: 'following',
       revision: 7,
       keys: 2,
+      sealed: true,
       holders: holders(asked++ === 0 ? 6 : 7),
     }),
     'key-list': ({ after }) =>
