@@ -1,5 +1,5 @@
-import { readVarint } from './file-list.ts';
 import type { LogContent } from './log-format.ts';
+import { readVarint, varint } from './varint.ts';
 
 /**
  * The batches in a log of commits. Each: sequence number of its first operation (8 bytes), how many there are (4), then
@@ -11,6 +11,9 @@ import type { LogContent } from './log-format.ts';
  */
 
 const HEAD = 12;
+
+/** `kind`: 0 deletes the key, 1 puts the value. */
+export type Operation = { sequence: bigint; kind: number; key: Buffer; value: Buffer };
 
 /** `damaged`: how many batches. `lost`: what is no operation. `missing`: how many operations there were between these. */
 export type Salvaged = { batches: Buffer[]; damaged: number; lost: Buffer[]; missing: number };
@@ -68,4 +71,13 @@ function withHead(
   mended.writeBigUInt64LE(sequence, 0);
   mended.writeUInt32LE(count, 8);
   return mended;
+}
+
+/** A batch of one operation. */
+export function batchOf({ sequence, kind, key, value }: Operation): Buffer {
+  const head = Buffer.alloc(HEAD + 1);
+  head.writeBigUInt64LE(sequence, 0);
+  head.writeUInt32LE(1, 8);
+  head[HEAD] = kind;
+  return Buffer.concat([head, varint(key.length), key, ...(kind === 1 ? [varint(value.length), value] : [])]);
 }

@@ -1,8 +1,9 @@
 import { readLog } from './log-format.ts';
+import { readVarint } from './varint.ts';
 
 /**
- * What a list of files (MANIFEST) says: a log of edits, each a row of fields with a tag. Numbers are varints (7 bits a
- * byte, lowest first, the top bit set in all but the last), strings have their length in front.
+ * What a list of files (MANIFEST) says: a log of edits, each a row of fields with a tag. Numbers are varints, strings have
+ * their length in front.
  */
 
 /** `tables`: number and size in bytes of each table in use. Logs from `firstLog` on are in use. */
@@ -48,16 +49,4 @@ function apply(list: FileList, tag: number, [first = 0, second = 0, third = 0]: 
   if (tag === 2) list.firstLog = first;
   else if (tag === 6) list.tables.delete(second);
   else if (tag === 7) list.tables.set(second, third);
-}
-
-/** The number at `at`, and where what follows begins; undefined when it is cut off. */
-export function readVarint(bytes: Buffer, at: number): { value: number; end: number } | undefined {
-  let [value, factor] = [0, 1];
-  for (let end = at; end < Math.min(bytes.length, at + 8); end++) {
-    const byte = bytes[end] ?? 0;
-    value += (byte & 0x7f) * factor;
-    if (byte < 0x80) return { value, end: end + 1 };
-    factor *= 128;
-  }
-  return undefined;
 }

@@ -105,7 +105,7 @@ function fragmentAt(block: Buffer, at: number): Fragment | undefined {
   const end = at + HEAD + block.readUInt16LE(at + 4);
   if (!isKind(kind) || end > block.length) return undefined;
   const payload = block.subarray(at + HEAD, end);
-  return checksum(kind, payload) === block.readUInt32LE(at) ? { kind, payload, intact: true } : undefined;
+  return checksum(payload, kind) === block.readUInt32LE(at) ? { kind, payload, intact: true } : undefined;
 }
 
 /** What a stretch was in which no fragment has its checksum. */
@@ -134,7 +134,7 @@ function withOtherHead(stretch: Buffer): Fragment | undefined {
   for (let end = stretch.length; end >= HEAD && end > stretch.length - HEAD; end--) {
     const payload = stretch.subarray(HEAD, end);
     for (const kind of [FULL, FIRST, MIDDLE, LAST]) {
-      if (checksum(kind, payload) === expected) return { kind, payload, intact: true, mended: true };
+      if (checksum(payload, kind) === expected) return { kind, payload, intact: true, mended: true };
     }
   }
   return undefined;
@@ -157,15 +157,15 @@ function kindOf(begins: boolean, ends: boolean): number {
 
 function head(kind: number, payload: Buffer): Buffer {
   const bytes = Buffer.allocUnsafe(HEAD);
-  bytes.writeUInt32LE(checksum(kind, payload), 0);
+  bytes.writeUInt32LE(checksum(payload, kind), 0);
   bytes.writeUInt16LE(payload.length, 4);
   bytes[6] = kind;
   return bytes;
 }
 
-/** CRC-32C of kind and payload, masked as LevelDB does it. */
-function checksum(kind: number, payload: Buffer): number {
-  let crc = next(0xffff_ffff, kind);
+/** CRC-32C, masked as LevelDB does it; in a log it is of kind and payload. */
+export function checksum(payload: Buffer, kind?: number): number {
+  let crc = kind === undefined ? 0xffff_ffff : next(0xffff_ffff, kind);
   for (const byte of payload) crc = next(crc, byte);
   crc = ~crc >>> 0;
   return (((crc >>> 15) | (crc << 17)) + 0xa282_ead8) >>> 0;

@@ -1,12 +1,17 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { errorCode } from '#shared/errors.ts';
 import { replaceFile } from '#shared/files/replace.ts';
 import { salvage } from './batches.ts';
 import { keepDamaged, lostFolder, recordDamage } from './damage.ts';
 import type { Inspection } from './inspect.ts';
 import { writeLog } from './log-format.ts';
+import { readTable } from './table.ts';
 
 /** Makes the files of a damaged LevelDB ones that it opens; what was damaged is kept and recorded (damage.ts). */
+
+/** Lines of LevelDB's LOG that one record repeats. */
+const MOST_LINES = 20;
 
 /** Write a damaged log anew, with all in it that can be read. */
 export async function mendLog(
@@ -23,6 +28,8 @@ export async function mendLog(
   return what;
 }
 
+type Lost = { bytes: Buffer[]; count: number };
+
 /**
  * Run a repair, which moves what it cannot read to `lost/`, and record what that is. LevelDB's LOG has its words.
  * Fails as the repair does.
@@ -32,34 +39,57 @@ export async function mendTables(
   reason: string,
   { repair, tables, names }: { repair: () => Promise<void>; tables: Inspection['tables']; names: RegExp | undefined },
 ): Promise<string> {
-  const before = new Set(await tablesIn(lostFolder(folder)));
+  const lost: Lost = { bytes: [], count: 0 };
+  for (const table of tables) await salvageTable(folder, table, lost);
   const began = Date.now();
   await repair();
-  const lost: Buffer[] = [];
-  let lostBytes = 0;
-  const sizes = new Map(tables.map(({ file, size }) => [file, size]));
-  for (const file of await tablesIn(lostFolder(folder))) {
-    const path = join(lostFolder(folder), file);
-    if (before.has(file) && (await stat(path)).ctimeMs < began) continue;
-    const bytes = await readFile(path);
-    lost.push(bytes);
-    if (!sizes.has(file)) sizes.set(file, bytes.length);
-  }
-  for (const [file, size] of sizes) {
-    const left = await stat(join(folder, file)).catch(() => undefined);
-    lostBytes += Math.max(0, size - (left?.size ?? 0));
-  }
-  const said = (await readFile(join(folder, 'LOG'), 'utf8').catch(() => ''))
-    .split('\n')
-    .filter((line) => /dropp|ignoring|Corruption|IO error|repaired/.test(line))
-    .map((line) => line.replace(/^\S+ \S+ /, ''));
-  const files = [...sizes.keys()];
-  const what = [
-    `the store was damaged (${reason}) and repaired: ${files.length === 0 ? 'every table' : `all but ${files.join(', ')}`} could be read; deleted entries may be back`,
-    ...said.slice(0, 20),
-  ].join('; ');
-  await recordDamage(folder, { what, lost, lostBytes, names });
+  const known = new Set(tables.map(({ file }) => file));
+  const others = (await tablesIn(lostFolder(folder))).filter((file) => !known.has(file));
+  const moved: string[] = [];
+  for (const file of others) if (await addMoved(folder, file, began, lost)) moved.push(file);
+  const words = [
+    `the store was damaged (${reason}) and repaired`,
+    ...(moved.length === 0 ? [] : [`not all of ${moved.join(', ')} could be read`]),
+    'deleted entries may be back',
+    ...(await saidByLevelDb(folder)),
+  ];
+  const what = words.join('; ');
+  await recordDamage(folder, { what, lost: lost.bytes, lostBytes: lost.count, names });
   return what;
+}
+
+/** What can be read of a table that was cut off goes into a log of its own, which the repair reads too. */
+async function salvageTable(folder: string, { file, size }: Inspection['tables'][number], lost: Lost): Promise<void> {
+  const bytes = await readFile(join(folder, file)).catch((error: unknown) => {
+    if (errorCode(error) !== 'ENOENT') throw error;
+    return Buffer.alloc(0);
+  });
+  const { batches, end } = readTable(bytes);
+  lost.bytes.push(bytes.subarray(end));
+  lost.count += Math.max(0, size - end);
+  if (batches.length === 0) return;
+  const numbers = (await readdir(folder)).map((name) => Number(/\d+/.exec(name)?.[0] ?? 0));
+  const log = `${String(Math.max(...numbers) + 1).padStart(6, '0')}.log`;
+  await replaceFile(join(folder, log), writeLog(batches));
+}
+
+/** Count what a repair lost of a table that it moved, unless an earlier one did. */
+async function addMoved(folder: string, file: string, began: number, lost: Lost): Promise<boolean> {
+  const path = join(lostFolder(folder), file);
+  if ((await stat(path)).ctimeMs < began) return false;
+  const bytes = await readFile(path);
+  lost.bytes.push(bytes);
+  const left = await stat(join(folder, file)).catch(() => undefined);
+  lost.count += Math.max(0, bytes.length - (left?.size ?? 0));
+  return true;
+}
+
+async function saidByLevelDb(folder: string): Promise<string[]> {
+  const lines = (await readFile(join(folder, 'LOG'), 'utf8').catch(() => '')).split('\n');
+  return lines
+    .filter((line) => /dropp|ignoring|Corruption|IO error|repaired/.test(line))
+    .map((line) => line.replace(/^\S+ \S+ /, ''))
+    .slice(0, MOST_LINES);
 }
 
 async function tablesIn(folder: string): Promise<string[]> {
