@@ -7,7 +7,7 @@ import { replaceFile } from '#shared/files/replace.ts';
 import type { Logger } from '#shared/log.ts';
 import { adopt } from './leveldb/current.ts';
 import { lostFolder } from './leveldb/damage.ts';
-import { type Inspection, inspect, isSound } from './leveldb/inspect.ts';
+import { type Inspection, inspect, isSound, unlistedTables } from './leveldb/inspect.ts';
 import { mendLog, mendTables } from './leveldb/mend.ts';
 
 /**
@@ -31,6 +31,11 @@ export function isDamage(error: unknown): boolean {
   // A table that is too short, and one that is gone.
   const missing = /\.(ldb|sst): (Invalid argument|No such file or directory)/;
   return errorCode(error) === 'LEVEL_IO_ERROR' && missing.test(errorText(error));
+}
+
+/** Whether a store failed for want of space. LevelDB hands the reason on as text alone. */
+export function isOutOfSpace(error: unknown): boolean {
+  return /No space left on device|[Dd]isk quota exceeded|ENOSPC|EDQUOT/.test(errorText(error));
 }
 
 /**
@@ -117,8 +122,10 @@ class Opening {
   }
 
   async open(): Promise<Database> {
-    const database = this.#handle();
-    await database.open(this.#options);
+    const database = await this.#openFiles().catch(async (error: unknown) => {
+      if (!isOutOfSpace(error) || !(await this.#makeRoom())) throw error;
+      return this.#openFiles();
+    });
     try {
       if (await isThere(join(this.#folder, UNMERGED))) {
         await database.compactRange('', LAST_KEY);
@@ -129,6 +136,22 @@ class Opening {
       await database.close();
       throw error;
     }
+  }
+
+  async #openFiles(): Promise<Database> {
+    const database = this.#handle();
+    await database.open(this.#options);
+    return database;
+  }
+
+  /**
+   * A compaction that a full disk stopped leaves its tables, and LevelDB removes them only when it has opened, for which
+   * it may need their room.
+   */
+  async #makeRoom(): Promise<boolean> {
+    const tables = await unlistedTables(this.#folder);
+    for (const file of tables) await rm(join(this.#folder, file));
+    return tables.length > 0;
   }
 
   #tell(what: string): void {

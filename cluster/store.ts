@@ -279,11 +279,6 @@ export class Store {
   }
 }
 
-/** Whether a store failed for want of space. LevelDB hands the reason on as text alone. */
-export function isOutOfSpace(error: unknown): boolean {
-  return /No space left on device|[Dd]isk quota exceeded|ENOSPC|EDQUOT/.test(errorText(error));
-}
-
 function describeRange(range: Range): string {
   return `${range.gt ?? range.gte ?? 'its start'}…${range.lt ?? range.lte ?? 'its end'}`;
 }

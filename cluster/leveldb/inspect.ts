@@ -66,6 +66,14 @@ async function damagedTables(folder: string, { tables }: FileList): Promise<Insp
   return damaged;
 }
 
+/** Tables that the list does not have: of a compaction that was never finished, or that a later one replaced. */
+export async function unlistedTables(folder: string): Promise<string[]> {
+  const list = await readList(folder, await inspectCurrent(folder));
+  if (list === undefined) return [];
+  const tables = (await readdir(folder)).filter((file) => /^\d+\.ldb$/.test(file));
+  return tables.filter((file) => !list.tables.has(Number.parseInt(file, 10)));
+}
+
 async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size;

@@ -1,4 +1,4 @@
-import { isOutOfSpace } from '#cluster/store.ts';
+import { isOutOfSpace } from '#cluster/level.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /** Why no mail is accepted, whatever the message. */

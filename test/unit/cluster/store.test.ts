@@ -3,7 +3,8 @@ import { readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promis
 import { join } from 'node:path';
 import { mock, test } from 'node:test';
 import { Level } from 'level';
-import { isOutOfSpace, type Range, Store, type StoreOperation } from '#cluster/store.ts';
+import { isOutOfSpace } from '#cluster/level.ts';
+import { type Range, Store, type StoreOperation } from '#cluster/store.ts';
 import { errorCode } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { open, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, mock, test } from 'node:test';
 import { Level } from 'level';
@@ -146,6 +146,23 @@ test('a disk that others fill to the last byte: refusals, no loss, and work goes
   await waitFor(async () => (await router.status()).refusing === undefined, { what: 'room', timeout: 30_000 });
   await waitFor(async () => (await flood(router, 1)).ids.size > 100, { what: 'mail taken again', timeout: 30_000 });
   assert.equal((await router.status()).damage, undefined, 'what was written halfway is no damage');
+});
+
+test('a disk that is full of what a compaction left, because it was full: the next start makes room', async (t) => {
+  if (!mountable) return t.skip('needs the right to mount');
+  await using disk = await smallDisk(20);
+  const config = { queue: { reserve: '0B' } };
+  const first = await TestRouter.start(disk.path, { config });
+  const ids: string[] = [];
+  for (let n = 0; n < 50; n++) {
+    ids.push(await first.send({ envelope: envelope(['bob@peer.example']), message: messageOf(10_000) }));
+  }
+  await first.stop();
+  await rename(await fill(disk), join(disk.path, 'queue', '000900.ldb'));
+  await using router = await TestRouter.start(disk.path, { config });
+  const delivered = deliverAll(router);
+  await waitFor(() => isEmpty(router), { what: 'an empty queue' });
+  assert.deepEqual(delivered, new Set(ids));
 });
 
 test('a router that stops while its store fails has everything it answered at the next start', async (t) => {
