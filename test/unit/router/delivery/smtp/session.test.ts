@@ -147,14 +147,14 @@ test('LMTP: a peer that takes its time for the message of each of many recipient
     else if (/^(MAIL|RCPT)/.test(line)) socket.write('250 2.0.0 ok\r\n');
     else if (line === 'DATA') socket.write('354 go\r\n');
     else if (line === '.') {
-      for (let i = 0; i < 10; i++) {
-        await setTimeout(150);
+      for (let i = 0; i < 20; i++) {
+        await setTimeout(75);
         socket.write('250 2.0.0 ok\r\n');
       }
     }
   });
   await using delivery = testDelivery({ settings: QUICK });
-  const recipients = Array.from({ length: 10 }, (_, i) => `r${i}@x.test`);
+  const recipients = Array.from({ length: 20 }, (_, i) => `r${i}@x.test`);
   const [results = []] = await delivery.run(smtpHop(peer.port, { kind: 'lmtp' }), testJob({ recipients }));
   assert.deepEqual(new Set(brief(results)), new Set(['delivered 250 2.0.0']));
 });
