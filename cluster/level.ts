@@ -8,7 +8,7 @@ import type { Logger } from '#shared/log.ts';
 import { adopt } from './leveldb/current.ts';
 import { lostFolder } from './leveldb/damage.ts';
 import { type Inspection, inspect, isSound, unlistedTables } from './leveldb/inspect.ts';
-import { mendLog, mendTables } from './leveldb/mend.ts';
+import { assertRoom, mendLog, mendTables, syncFiles } from './leveldb/mend.ts';
 
 /**
  * Opens a LevelDB, and repairs one that is damaged.
@@ -89,7 +89,8 @@ class Opening {
 
   /** Mend what can be mended file by file; answers why that is not enough. */
   async mend(): Promise<string | undefined> {
-    if (isSound(await inspect(this.#folder))) return undefined;
+    const interrupted = await isThere(join(this.#folder, REPAIRING));
+    if (!interrupted && isSound(await inspect(this.#folder))) return undefined;
     // Another process may have it open, and be just writing.
     await this.#assertFree();
     const { current, logs, tables } = await inspect(this.#folder);
@@ -101,13 +102,14 @@ class Opening {
       this.#log.warn({ store: this.#folder, list: current.adopt }, text);
       await adopt(this.#folder, current.adopt);
     }
-    if (tables.length === 0) return undefined;
+    if (tables.length === 0) return interrupted ? 'an earlier repair was interrupted' : undefined;
     return tables.map(({ file, size, found }) => `${file} has ${found ?? 'none'} of ${size} bytes`).join(', ');
   }
 
   /**
-   * LevelDB's repair keeps what can be read, and takes every table for one of the newest: until they have been merged, an
-   * old entry can hide a new one. A file says that this is to be done, in case it is interrupted.
+   * LevelDB's repair keeps what can be read. Halfway through it moves logs away, so one that was interrupted is repeated
+   * before anything else. It takes every table for one of the newest: until they have been merged, an old entry can hide a
+   * new one. Two files say how far this is.
    */
   async repair(reason: string): Promise<Database> {
     const store = this.#folder;
@@ -115,9 +117,14 @@ class Opening {
       { store, error: reason },
       'the store is damaged: repairing it, which takes minutes where it is large',
     );
+    await assertRoom(store);
     await replaceFile(join(store, UNMERGED), '');
+    await replaceFile(join(store, REPAIRING), '');
     const repair = (): Promise<void> => NodeLevel.repair(store);
-    this.#tell(await mendTables(store, reason, { repair, tables: this.#tables, names: this.#names }));
+    const what = await mendTables(store, reason, { repair, tables: this.#tables, names: this.#names });
+    await syncFiles(store);
+    await rm(join(store, REPAIRING));
+    this.#tell(what);
     return this.open();
   }
 
@@ -173,6 +180,7 @@ class Opening {
   }
 }
 
+const REPAIRING = 'REPAIRING';
 const UNMERGED = 'UNMERGED';
 const LAST_KEY = '\u{10ffff}';
 

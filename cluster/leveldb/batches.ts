@@ -25,7 +25,7 @@ export function salvage({ records, lost }: LogContent): Salvaged {
     let batch: Buffer | undefined = payload;
     if (!intact) {
       salvaged.damaged++;
-      const following = records.slice(n + 1).find((record) => record.intact)?.payload;
+      const following = last === undefined ? records.slice(n + 1).find((r) => r.intact)?.payload : undefined;
       const { count, end } = operations(payload);
       batch = count === 0 ? undefined : withHead(payload.subarray(0, end), count, { last, following });
       salvaged.lost.push(batch === undefined ? payload : payload.subarray(end));

@@ -1,6 +1,7 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { open, readdir, readFile, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode } from '#shared/errors.ts';
+import { syncFolder } from '#shared/files/folder.ts';
 import { replaceFile } from '#shared/files/replace.ts';
 import { salvage } from './batches.ts';
 import { keepDamaged, lostFolder, recordDamage } from './damage.ts';
@@ -12,6 +13,8 @@ import { readTable } from './table.ts';
 
 /** Lines of LevelDB's LOG that one record repeats. */
 const MOST_LINES = 20;
+/** For tables that are copied, and lists. */
+const SPARE_BYTES = 8 * 1024 * 1024;
 
 /** Write a damaged log anew, with all in it that can be read. */
 export async function mendLog(
@@ -26,6 +29,27 @@ export async function mendLog(
   await recordDamage(folder, { what, lost, lostBytes, names });
   await replaceFile(join(folder, file), writeLog(batches));
   return what;
+}
+
+/** LevelDB's repair moves a log away also where a full disk kept it from writing what the log has. */
+export async function assertRoom(folder: string): Promise<void> {
+  let needed = SPARE_BYTES;
+  for (const file of await readdir(folder)) {
+    if (/^\d+\.log$/.test(file)) needed += 2 * (await stat(join(folder, file))).size;
+  }
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize >= needed) return;
+  throw new Error(`No space left on device: a repair of ${folder} needs ${needed} bytes, ${bavail * bsize} are free`);
+}
+
+/** LevelDB's repair syncs nothing. */
+export async function syncFiles(folder: string): Promise<void> {
+  for (const file of await readdir(folder)) {
+    if (!/^(MANIFEST-\d+|CURRENT|\d+\.(ldb|log))$/.test(file)) continue;
+    await using handle = await open(join(folder, file), 'r');
+    await handle.sync();
+  }
+  await syncFolder(folder);
 }
 
 type Lost = { bytes: Buffer[]; count: number };

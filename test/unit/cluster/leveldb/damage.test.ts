@@ -174,6 +174,32 @@ test('a store that fails because of a damaged table is repaired, and what waits 
   await store.close();
 });
 
+test('a repair that was killed is repeated: what it had moved out of a log is not lost', async () => {
+  await using folder = await written();
+  await using dir = await tempDir('damage');
+  const before = join(dir.path, 'before');
+  await cp(folder.path, before, { recursive: true });
+  for (const file of await readdir(folder.path)) if (file.startsWith('MANIFEST')) await rm(join(folder.path, file));
+  // Killed when the logs are tables, and before the list of them is written.
+  const repair = mock.method(
+    Level as unknown as { repair(path: string): Promise<void> },
+    'repair',
+    async (path: string) => {
+      repair.mock.restore();
+      await (Level as unknown as { repair(path: string): Promise<void> }).repair(path);
+      for (const file of await readdir(path)) if (/^(MANIFEST|CURRENT)/.test(file)) await rm(join(path, file));
+      for (const file of await readdir(before)) {
+        if (/^(MANIFEST|CURRENT)/.test(file)) await cp(join(before, file), join(path, file));
+      }
+      throw new Error('killed');
+    },
+  );
+  await assert.rejects(Store.open(folder.path, silentLogger, OPTIONS), { code: 'store-failed' });
+  const store = await Store.open(folder.path, silentLogger, OPTIONS);
+  assert.equal((await contentOf(store, 100)).whole.length, COMMITS);
+  await store.close();
+});
+
 test('a repair that was interrupted is finished at the next start: no old entry hides a new one', async () => {
   await using folder = await tempDir('damage');
   const store = await Store.open(folder.path, silentLogger, OPTIONS);
