@@ -144,8 +144,13 @@ export class Applier<T> {
       if (found.key !== key) throw new Error(`it is about ${found.key}`);
       writer = found.node;
       const held = this.#records.get(key)?.version ?? 0;
-      const reason = implausible(found.version, held) ?? refuseArrived(seal, this.#records.sealed, found);
-      if (reason !== undefined) throw new Error(reason);
+      const impossible = implausible(found.version, held);
+      const refusal =
+        impossible === undefined ? refuseArrived(seal, this.#records.sealed, found) : { reason: impossible };
+      if (refusal !== undefined) {
+        this.#refuse(attachment, where, { writer, ...refusal });
+        return undefined;
+      }
       if ('record' in parsed) return parsed.record;
       const { version, problem } = parsed.unreadable;
       if (!this.#records.markUnreadable(parsed.unreadable)) throw new Error(problem);
@@ -155,7 +160,7 @@ export class Applier<T> {
         'a record of the cluster was written by a newer Sealpost and is not applied: update this node',
       );
     } catch (error) {
-      this.#refuse(attachment, where, writer, errorText(error).slice(0, 300));
+      this.#refuse(attachment, where, { writer, reason: errorText(error).slice(0, 300) });
     }
     return undefined;
   }
@@ -163,8 +168,7 @@ export class Applier<T> {
   #refuse(
     attachment: Attachment,
     where: { bucket: string; record: string | undefined; seq: number },
-    writer: string | undefined,
-    error: string,
+    why: { writer: string | undefined; reason: string; nek?: string | undefined },
   ): void {
     const { record: key } = where;
     if (key !== undefined) {
@@ -172,8 +176,9 @@ export class Applier<T> {
       const at = performance.now();
       const before = this.#refusals.get(key)?.at ?? Number.NEGATIVE_INFINITY;
       if (this.#records.get(key) !== undefined) this.#refusals.set(key, { at, again: at - before < 2 * CONTESTED_MS });
-      if (!this.#records.refused.note(key, writer, error)) return;
+      if (!this.#records.refused.note({ key, ...why })) return;
     }
+    const { writer, reason: error } = why;
     this.#log.error({ ...where, writer, error }, 'a message in the stream is not a record that may be taken: ignored');
   }
 }

@@ -173,6 +173,7 @@ export class Follower<T> {
     for (;;) {
       const { access, bucket, replicas } = this.#deps;
       const options = { bucket, replicas, create: !access.restricted };
+      this.#records.sealWhereEmpty();
       const next = await Attachment.begin(connection, options, (attachment, message) =>
         this.#applier.add(attachment, message),
       );

@@ -64,7 +64,7 @@ export class ReplicatedRecords<T> {
   static async load<T>(options: RecordsOptions<T>): Promise<ReplicatedRecords<T>> {
     const records = new ReplicatedRecords(options);
     await records.#load();
-    records.#sealWhereEmpty();
+    records.sealWhereEmpty();
     return records;
   }
 
@@ -222,9 +222,9 @@ export class ReplicatedRecords<T> {
     }
   }
 
-  /** A map that starts empty never needs a record without a MAC. */
-  #sealWhereEmpty(): void {
-    const empty = this.#records.size === 0 && this.#unreadable.size === 0 && this.#position === undefined;
+  /** A map that is empty when it gets a key never needs a record without a MAC. */
+  sealWhereEmpty(): void {
+    const empty = this.#records.size === 0 && this.#unreadable.size === 0;
     if (empty && (this.#seal?.keys.length ?? 0) > 0 && !this.#sealed) void this.markSealed().catch(() => undefined);
   }
 
@@ -233,7 +233,8 @@ export class ReplicatedRecords<T> {
     const start = `${this.#prefix}corrupt!`;
     for await (const name of this.#store.keys({ gte: start, lt: `${this.#prefix}corrupt"` })) {
       const key = name.slice(start.length);
-      if (!this.#records.has(key)) this.refused.note(key, undefined, 'it was damaged on the disk of this node');
+      if (!this.#records.has(key))
+        this.refused.note({ key, writer: undefined, reason: 'it was damaged on the disk of this node' });
     }
   }
 

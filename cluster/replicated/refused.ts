@@ -4,6 +4,8 @@ export type Refused = {
   /** The node that is named in it as its writer; undefined where there is no saying. */
   writer: string | undefined;
   reason: string;
+  /** Fingerprint of the NEK that wrote it, as it says, where this node lacks that. */
+  nek?: string | undefined;
   /** ms since 1970 */
   at: number;
 };
@@ -17,15 +19,15 @@ export class RefusedRecords {
   readonly #byKey = new Map<string, Refused>();
 
   /** Whether this is news: neither this key nor this reason was noted before. */
-  note(key: string, writer: string | undefined, reason: string): boolean {
+  note({ key, writer, ...why }: Omit<Refused, 'at'>): boolean {
     const before = this.#byKey.get(key);
     this.#byKey.delete(key);
     // What a stranger wrote is shown on terminals.
     const name = writer?.slice(0, 64).replace(/[^\x20-\x7e]/g, '?');
-    this.#byKey.set(key, { key, writer: name, reason, at: Date.now() });
+    this.#byKey.set(key, { key, writer: name, ...why, at: Date.now() });
     const [oldest] = this.#byKey.keys();
     if (this.#byKey.size > MOST && oldest !== undefined) this.#byKey.delete(oldest);
-    return before?.reason !== reason;
+    return before?.reason !== why.reason;
   }
 
   forget(key: string): void {

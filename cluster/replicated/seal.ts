@@ -49,18 +49,24 @@ type Sealable = { json: string; macs?: readonly RecordMac[] | undefined };
 
 const WITHOUT_KEY = 'this node has no named encryption key (credentials.nek) to check it';
 
-/** Why a record of the stream, or of another node, is not taken; undefined where it is. */
-export function refuseArrived(seal: Seal | undefined, sealed: boolean, { json, macs }: Sealable): string | undefined {
+/** Why a record of the stream, or of another node, is not taken, and for want of which NEK; undefined where it is. */
+export function refuseArrived(
+  seal: Seal | undefined,
+  sealed: boolean,
+  { json, macs }: Sealable,
+): { reason: string; nek?: string | undefined } | undefined {
   if (seal === undefined) return undefined;
-  if (seal.keys.length === 0) return WITHOUT_KEY;
-  if (macs === undefined) return sealed ? 'it was written without a NEK: it has no MAC' : undefined;
+  if (seal.keys.length === 0) return { reason: WITHOUT_KEY };
+  if (macs === undefined) return sealed ? { reason: 'it was written without a NEK: it has no MAC' } : undefined;
   switch (seal.judge(sealedText(json), macs)) {
     case 'authentic':
       return undefined;
     case 'forged':
-      return 'it was changed, or written without the NEK: its MAC is wrong';
-    case 'unknown':
-      return `it was written with a NEK that is not in credentials.nek of this node: ${macs.map(({ nek }) => nek).join(', ')}`;
+      return { reason: 'it was changed, or written without the NEK: its MAC is wrong' };
+    case 'unknown': {
+      const neks = macs.map(({ nek }) => nek).join(', ');
+      return { reason: `it was written with a NEK that is not in credentials.nek of this node: ${neks}`, nek: neks };
+    }
   }
 }
 

@@ -16,7 +16,7 @@ import { Driver } from './driver/driver.ts';
 import { createNodeEffects, mayAct } from './driver/node-effects.ts';
 import { EarlierKeys } from './earlier-keys.ts';
 import { KeyMaker } from './making/key-maker.ts';
-import { checkNeks } from './neks/nek-check.ts';
+import { assertNotForeign, checkNeks } from './neks/nek-check.ts';
 import { NekSeal } from './neks/nek-seal.ts';
 import { Neks } from './neks/neks.ts';
 import { Sealing } from './neks/sealing.ts';
@@ -102,7 +102,9 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
   const { map } = opened;
   const operationDeps = createOperationDeps(deps, opened);
   const { all, records, presence, views } = operationDeps;
-  checkNeks({ all, neks: () => records.neks() }, await readNeks(), log, isCaughtUp(map));
+  const neks = await readNeks();
+  checkNeks({ all, neks: () => records.neks() }, neks, log, isCaughtUp(map));
+  assertNotForeign(records.neks(), map.refused, neks);
   await takeOver(opened);
   const driver = new Driver(createNodeEffects(operationDeps));
 

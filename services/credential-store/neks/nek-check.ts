@@ -1,8 +1,9 @@
+import type { Refused } from '#cluster/replicated/refused.ts';
 import type { WrappedKey } from '#shared/dkim/key-wrap.ts';
 import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { NekList } from '../records/domain-record.ts';
+import { NEKS_KEY, type NekList } from '../records/domain-record.ts';
 import type { Records } from '../records/records.ts';
 import { wrappedKeys } from './rewrap.ts';
 
@@ -32,6 +33,16 @@ export function checkNeks(
   const error = mismatch(missing, neks);
   if (caughtUp) throw error;
   log.warn({ error: error.message }, 'named encryption keys are missing, unless the other nodes have replaced them');
+}
+
+/**
+ * At the start of a node that has no list of NEKs: fails with `nek-mismatch` when the cluster has one, and this node refused
+ * it because it was written with a NEK that is not in `neks`. Otherwise this node would begin a second store beside that of the others.
+ */
+export function assertNotForeign(list: NekList | undefined, refused: readonly Refused[], neks: readonly Nek[]): void {
+  const fingerprint = refused.find(({ key }) => key === NEKS_KEY)?.nek;
+  if (list !== undefined || fingerprint === undefined) return;
+  throw mismatch([{ name: 'of the cluster', fingerprint, current: true }], neks);
 }
 
 /** Fails with `nek-mismatch` unless the key is under the current NEK: for the compare-and-set that stores a new key. */

@@ -11,6 +11,7 @@ import { BUS_USERS, type BusUser } from '#services/console/cli/cluster/bus-permi
 import { CREDENTIALS_BUCKET } from '#services/credential-store/contract.ts';
 import { domainKey } from '#services/credential-store/records/domain-record.ts';
 import { signerContract } from '#services/signer/contract.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
 import { silentLogger } from '#shared/log.ts';
 import { type GuardedServer, startGuardedServer } from '#test/kit/bus/bus-users.ts';
 import { needs } from '#test/kit/runner/peers.ts';
@@ -38,7 +39,7 @@ describe('records by somebody without a NEK', needs('nats-server'), () => {
     return connect({ servers: guarded.server.url, user, pass: password.reveal(), inboxPrefix: inboxPrefix(user) });
   };
 
-  async function start(name: string, options: { nek?: null } = {}): Promise<StoreNode> {
+  async function start(name: string, options: { nek?: string | null } = {}): Promise<StoreNode> {
     const data = join(folder.path, name);
     await mkdir(data, { recursive: true });
     const { user, password } = guarded.login('node');
@@ -247,5 +248,11 @@ describe('records by somebody without a NEK', needs('nats-server'), () => {
       (error: { code?: string }) => error.code === 'no-nek' || error.code === 'not-found',
     );
     buses.delete('edge-3');
+  });
+
+  test('a new node with another NEK than the cluster does not start beside it', async () => {
+    await activeKey(a, 's8', 'example.com');
+    await assert.rejects(start('edge-4', { nek: generateNek('edge') }), fails('nek-mismatch', /of the cluster/));
+    buses.delete('edge-4');
   });
 });
