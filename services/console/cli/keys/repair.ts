@@ -19,7 +19,7 @@ export async function repair(domain: string | undefined, options: CommonOptions)
     return all;
   });
   print(options, { repaired }, () =>
-    repaired.length === 0 ? 'no record needs repair' : clean(repaired.map(repairedText).join('\n')),
+    repaired.length === 0 ? 'no record needs repair' : repaired.map((record) => clean(repairedText(record))).join('\n'),
   );
   const lost = repaired.filter(({ found }) => !found).map(({ record }) => record);
   if (lost.length > 0 && domain !== undefined) {
