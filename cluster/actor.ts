@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import {
   type Announce,
   CALL_ERRORS,
+  type CallContext,
   type CallOptions,
   type Client,
   type Contract,
@@ -12,9 +13,11 @@ import {
 } from '#shared/contract.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Bus, BusReply, BusRequest } from './bus/bus.ts';
 import { olderEvent, olderOperation, olderService } from './contract-versions.ts';
+import { Mailbox } from './mailbox.ts';
 
 /**
  * Serves and calls contracts: parse → handle → parse, with a deadline, mapped errors and a bounded mailbox.
@@ -26,19 +29,14 @@ import { olderEvent, olderOperation, olderService } from './contract-versions.ts
  * made. Where a contract names the version before, both are spoken (`contract-versions.ts`).
  */
 
-/** How many requests one service may have open before it answers `busy`. */
-const MAILBOX = 4096;
-/** How many bytes beside their fields those requests may hold. */
-const MAILBOX_BYTES = 256 * 1024 * 1024;
-
 const NO_BYTES = new Uint8Array(0);
 
 export type Actor = { close(): void };
 
 /** Serve every operation of a service on a bus, in each of its versions; they share one mailbox. */
-export function serve<C extends Contract>(bus: Bus, service: Service<C>, log: Logger, mailbox = MAILBOX): Actor {
-  let open = 0;
-  let openBytes = 0;
+export function serve<C extends Contract>(bus: Bus, service: Service<C>, log: Logger, mailbox?: number): Actor {
+  const inbox = new Mailbox(mailbox);
+  const rubbish = new LimitedLog();
   const older = olderService(service as unknown as Service);
   const all = [service, ...(older === undefined ? [] : [older])].flatMap(({ contract, handlers }) =>
     Object.entries(contract.operations).map(([operation, spec]) => {
@@ -50,37 +48,46 @@ export function serve<C extends Contract>(bus: Bus, service: Service<C>, log: Lo
   const registrations = all.map(({ contract, operation, spec, handler }) => {
     const label = `${contract.name}.${operation}`;
     return bus.serve({ service: contract.name, version: contract.version, operation }, async (request) => {
-      const size = request.bytes?.length ?? 0;
-      if (open >= mailbox || (openBytes > 0 && openBytes + size > MAILBOX_BYTES)) {
-        const message = `${contract.name} has ${open} requests of ${openBytes} bytes open`;
-        return { ok: false, code: CALL_ERRORS.busy, message, elsewhere: true };
+      const full = inbox.enter(request);
+      if (full !== undefined) {
+        return { ok: false, code: CALL_ERRORS.busy, message: `${contract.name} has ${full}`, elsewhere: true };
       }
-      open++;
-      openBytes += size;
       try {
-        return await handle({ label, spec, handler }, request, log);
+        return await handle({ label, spec, handler }, request, log, rubbish);
       } finally {
-        open--;
-        openBytes -= size;
+        inbox.leave(request);
       }
     });
   });
-  return { close: () => registrations.forEach((stop) => void stop()) };
+  return {
+    close() {
+      for (const stop of registrations) stop();
+      rubbish.close();
+    },
+  };
 }
 
-type Handler = (request: unknown, context: { bytes: Uint8Array; trace: string | undefined }) => unknown;
+type Handler = (request: unknown, context: CallContext) => unknown;
 
 type ServedOperation = { label: string; spec: OperationSpec; handler: Handler };
 
-async function handle({ label, spec, handler }: ServedOperation, request: BusRequest, log: Logger): Promise<BusReply> {
+async function handle(
+  { label, spec, handler }: ServedOperation,
+  request: BusRequest,
+  log: Logger,
+  rubbish: LimitedLog,
+): Promise<BusReply> {
   const parsed = spec.request.safeParse(request.fields);
   if (!parsed.success) {
     const problems = parsed.error.issues.map((i) => `${i.path.join('.') || 'request'}: ${i.message}`).join('; ');
-    log.warn({ operation: label, trace: request.trace, error: problems }, 'malformed request refused');
+    rubbish.say(`${label} ${request.caller}`, (repeated) =>
+      log.warn({ operation: label, trace: request.trace, error: problems, ...repeated }, 'malformed request refused'),
+    );
     return { ok: false, code: CALL_ERRORS.malformed, message: `${label}: ${problems}` };
   }
   try {
-    const answer = await handler(parsed.data, { bytes: request.bytes ?? NO_BYTES, trace: request.trace });
+    const { bytes = NO_BYTES, trace, caller } = request;
+    const answer = await handler(parsed.data, { bytes, trace, caller });
     return spec.bytes === 'reply'
       ? { ok: true, fields: (answer as { reply: unknown }).reply, bytes: (answer as { bytes: Uint8Array }).bytes }
       : { ok: true, fields: answer };
@@ -169,13 +176,14 @@ export function announcer<C extends Contract>(bus: Bus, contract: C): Announce<C
 
 /** The listener to a contract's events; a payload that does not fit is logged and dropped. */
 export function listen<C extends Contract>(bus: Bus, contract: C, log: Logger): Listen<C> {
+  const rubbish = new LimitedLog();
   return (name, listener) => {
     const schema = contract.events[name];
     if (schema === undefined) throw new Error(`${contract.name} has no event ${name}`);
     const event = `${contract.name}.${name}`;
     const hear = (payload: unknown, convert?: (older: unknown) => unknown): void => {
       try {
-        const data = parseEvent(event, schema, convert === undefined ? payload : convert(payload), log);
+        const data = parseEvent(event, schema, convert === undefined ? payload : convert(payload), log, rubbish);
         if (data !== undefined) listener(data as never);
       } catch (error) {
         log.error({ event, err: error }, 'event listener failed');
@@ -187,7 +195,7 @@ export function listen<C extends Contract>(bus: Bus, contract: C, log: Logger): 
     const before = older.contract.events[name];
     const stopOlder = bus.subscribe(contract.name, older.contract.version, name, (payload) => {
       if (before === undefined || older.isCopy(payload)) return;
-      const data = parseEvent(event, before, payload, log);
+      const data = parseEvent(event, before, payload, log, rubbish);
       if (data !== undefined) hear(data, older.newer);
     });
     return () => {
@@ -198,9 +206,10 @@ export function listen<C extends Contract>(bus: Bus, contract: C, log: Logger): 
 }
 
 /** The payload as its schema has it; undefined, and a line in the log, where it does not fit. */
-function parseEvent(event: string, schema: z.ZodType, payload: unknown, log: Logger): unknown {
+function parseEvent(event: string, schema: z.ZodType, payload: unknown, log: Logger, rubbish: LimitedLog): unknown {
   const parsed = schema.safeParse(payload);
   if (parsed.success) return parsed.data;
-  log.warn({ event, error: parsed.error.message }, 'malformed event dropped');
+  const error = parsed.error.message;
+  rubbish.say(event, (repeated) => log.warn({ event, error, ...repeated }, 'malformed event dropped'));
   return undefined;
 }

@@ -154,7 +154,12 @@ export type Client<C extends Contract> = {
 };
 
 /** What a handler knows of the call beside the request. */
-export type CallContext = { bytes: Uint8Array; trace: string | undefined };
+export type CallContext = {
+  bytes: Uint8Array;
+  trace: string | undefined;
+  /** Tells callers apart, as far as the bus can; undefined: one of this process. */
+  caller?: string | undefined;
+};
 
 export type Handlers<C extends Contract> = {
   readonly [Op in keyof C['operations']]: (

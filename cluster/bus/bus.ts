@@ -31,6 +31,8 @@ export type BusRequest = {
   bytes?: Uint8Array | undefined;
   trace?: string | undefined;
   timeout: number;
+  /** Whose request it is: not what it says of itself, but where its reply goes. Undefined: of this process. */
+  caller?: string | undefined;
   /** Whether another instance may be asked too; see `OperationSpec`. */
   repeatable?: OperationSpec['repeatable'];
 };

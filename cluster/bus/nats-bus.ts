@@ -1,6 +1,7 @@
 import type { Msg } from 'nats';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import {
   type Address,
@@ -39,6 +40,7 @@ const DEFAULT_MAX_PAYLOAD = 1024 * 1024;
 
 export class NatsBus implements Bus {
   readonly #log: Logger;
+  readonly #rubbish = new LimitedLog();
   readonly #local: LocalBus;
   readonly #link: NatsLink;
   /** The one NATS subscription of each event that has listeners here, and how many. */
@@ -181,7 +183,10 @@ export class NatsBus implements Bus {
     try {
       payload = decodeEvent(message.data);
     } catch (error) {
-      this.#log.warn({ event: `${service}.${event}`, error: errorText(error) }, 'malformed event dropped');
+      const name = `${service}.${event}`;
+      this.#rubbish.say(name, (repeated) =>
+        this.#log.warn({ event: name, error: errorText(error), ...repeated }, 'malformed event dropped'),
+      );
       return;
     }
     this.#local.publish(service, version, event, payload);

@@ -1,13 +1,14 @@
 import type { Msg } from 'nats';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Address, BusHandler, BusReply, BusRequest } from './bus.ts';
 import { decodeRequest, encodeReply } from './frame.ts';
 import { failure, type LocalBus } from './local-bus.ts';
 import type { NatsLink } from './nats-connection.ts';
 import { isDeclined, label } from './nats-requests.ts';
-import { connectionName, isInbox, operationSubject } from './subjects.ts';
+import { callerOf, connectionName, isInbox, operationSubject } from './subjects.ts';
 
 /** Requests that come in over NATS: the subjects on which an operation hears them, and the answers. */
 
@@ -30,6 +31,8 @@ export type MailboxDeps = {
 
 export class NatsMailboxes {
   readonly #deps: MailboxDeps;
+  /** Others can send what is no request at any rate. */
+  readonly #rubbish = new LimitedLog();
 
   constructor(deps: MailboxDeps) {
     this.#deps = deps;
@@ -93,18 +96,22 @@ export class NatsMailboxes {
     const { reply: replyTo = '' } = message;
     if (!isInbox(replyTo)) {
       const wants = replyTo === '' ? 'no reply' : 'its reply on a subject that is not an inbox';
-      this.#deps.log.warn(
-        { operation, replyTo },
-        `dropped a request that wants ${wants}: find out what publishes on this subject`,
+      this.#rubbish.say(`${operation} ${wants}`, (repeated) =>
+        this.#deps.log.warn(
+          { operation, replyTo, ...repeated },
+          `dropped a request that wants ${wants}: find out what publishes on this subject`,
+        ),
       );
       return;
     }
     let request: BusRequest;
     try {
-      request = decodeRequest(message.data);
+      request = { ...decodeRequest(message.data), caller: callerOf(replyTo) };
     } catch (error) {
       const text = errorText(error);
-      this.#deps.log.warn({ operation, error: text }, 'malformed request refused');
+      this.#rubbish.say(`${operation} ${callerOf(replyTo)}`, (repeated) =>
+        this.#deps.log.warn({ operation, error: text, ...repeated }, 'malformed request refused'),
+      );
       this.#respond(address, message, { ok: false, code: CALL_ERRORS.malformed, message: `${operation}: ${text}` });
       return;
     }

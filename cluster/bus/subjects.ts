@@ -59,6 +59,11 @@ export function isInbox(subject: string): boolean {
   return /^_INBOX(_[^.]+)?\../.test(subject);
 }
 
+/** Who gets the replies in an inbox: all of it but the number of the reply, which is another for each request. */
+export function callerOf(inbox: string): string {
+  return inbox.slice(0, inbox.lastIndexOf('.'));
+}
+
 /** Where an event of a service is announced. */
 export function eventSubject(service: string, version: number, event: string): string {
   return subject(version, service, 'event', event);

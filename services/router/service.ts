@@ -194,8 +194,8 @@ async function brokenFor(store: Store, ms: number): Promise<void> {
 
 function handlers(router: () => Running, settings: Settings): Handlers<RouterContract> {
   return {
-    'transfer-open'({ envelope, origin, sizeHint }, { trace }) {
-      const { id, queueId } = router().intake.open(envelope, origin, sizeHint ?? 0, trace);
+    'transfer-open'({ envelope, origin, sizeHint }, call) {
+      const { id, queueId } = router().intake.open(envelope, origin, sizeHint ?? 0, call);
       return { transfer: id, queueId, node: settings.current.node.name };
     },
     async 'transfer-append'({ transfer, sequence }, { bytes }) {

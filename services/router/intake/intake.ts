@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
-import { CALL_ERRORS } from '#shared/contract.ts';
+import { CALL_ERRORS, type CallContext } from '#shared/contract.ts';
 import type { Envelope, Origin } from '#shared/envelope.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { newId, newQueueId } from '#shared/ids.ts';
+import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatSize } from '#shared/units.ts';
 import { CHUNK_BYTES } from '../contract.ts';
@@ -12,6 +13,7 @@ import type { Bodies } from '../store/bodies.ts';
 import { type Message, messageRecords } from '../store/message.ts';
 import { type CopyPlace, MOST_NUMBERED } from '../store/records.ts';
 import type { Space } from '../store/space.ts';
+import { OpenTransfers } from './open-transfers.ts';
 import { stopping, storeRefusal } from './refusals.ts';
 import { addPiece, type Commit, checkSize, type IntakeTransfer, leftovers, toMessage } from './transfer.ts';
 import type { MessageWriter } from './writer.ts';
@@ -44,9 +46,13 @@ export type IntakeDeps = {
 const IDLE_MS = 10 * 60_000;
 const POLL_MS = 20;
 
+/** The call that opens a transfer. */
+type Opener = Pick<CallContext, 'trace' | 'caller'>;
+
 export class Intake {
   readonly #deps: IntakeDeps;
-  readonly #transfers = new Map<string, IntakeTransfer>();
+  readonly #transfers = new OpenTransfers();
+  readonly #crowding = new LimitedLog();
   /** Transfers whose commit has not been answered, and how far it is. */
   readonly #committing = new Map<string, { state: 'writing' | 'aborted' | 'accepted' }>();
   #closed = false;
@@ -104,8 +110,8 @@ export class Intake {
     );
   }
 
-  /** Begin a transfer. Throws `full` or `not-accepting`. */
-  open(envelope: Envelope, origin: Origin, sizeHint: number, trace: string | undefined): IntakeTransfer {
+  /** Begin a transfer. Throws `full` or `not-accepting`. Others make room for it where too many are open. */
+  open(envelope: Envelope, origin: Origin, sizeHint: number, call: Opener): IntakeTransfer {
     const refusal = this.refusal(sizeHint);
     if (refusal !== undefined) throw refusal;
     const now = Date.now();
@@ -114,7 +120,8 @@ export class Intake {
       queueId: newQueueId(now),
       envelope,
       origin,
-      trace: trace ?? newId(),
+      trace: call.trace ?? newId(),
+      caller: call.caller ?? '',
       arrived: now,
       next: 0,
       written: [],
@@ -122,7 +129,7 @@ export class Intake {
       touched: performance.now(),
       begun: false,
     };
-    this.#transfers.set(transfer.id, transfer);
+    for (const silent of this.#transfers.add(transfer)) this.#crowdedOut(silent);
     return transfer;
   }
 
@@ -142,7 +149,7 @@ export class Intake {
   /** Take the last chunk and make the transfer a message; resolves when all of it is on disk. */
   async commit(request: Commit, bytes: Uint8Array): Promise<string> {
     const transfer = this.#next(request.transfer, request.sequence, bytes);
-    this.#transfers.delete(transfer.id);
+    this.#transfers.delete(transfer);
     const commit: { state: 'writing' | 'aborted' | 'accepted' } = { state: 'writing' };
     this.#committing.set(transfer.id, commit);
     try {
@@ -208,8 +215,17 @@ export class Intake {
       throw new SealpostError(CALL_ERRORS.tooLarge, `transfer ${id}: chunks are at most ${CHUNK_BYTES} bytes`);
     }
     transfer.next++;
+    this.#transfers.touch(transfer);
     transfer.touched = performance.now();
     return transfer;
+  }
+
+  #crowdedOut(transfer: IntakeTransfer): void {
+    const { caller, queueId, trace } = transfer;
+    this.#crowding.say(caller, (repeated) =>
+      this.#deps.log.warn({ caller, queueId, trace, ...repeated }, 'transfer aborted: too many are open'),
+    );
+    this.#discard(transfer);
   }
 
   #admit(transfer: IntakeTransfer, bytes: number): void {
@@ -246,7 +262,7 @@ export class Intake {
   }
 
   #discard(transfer: IntakeTransfer): void {
-    this.#transfers.delete(transfer.id);
+    this.#transfers.delete(transfer);
     if (!transfer.begun) return;
     const { store, log } = this.#deps;
     store.persist(leftovers(transfer)).catch((error: unknown) => {

@@ -14,6 +14,8 @@ export type IntakeTransfer = {
   envelope: Envelope;
   origin: Origin;
   trace: string;
+  /** Who opened it, as the bus tells callers apart. */
+  caller: string;
   /** ms since 1970 */
   arrived: number;
   /** Number of the chunk that comes next. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { client, listen, serve } from '#cluster/actor.ts';
-import type { Bus, BusRequest } from '#cluster/bus/bus.ts';
+import type { Bus, BusHandler, BusRequest } from '#cluster/bus/bus.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { operationSubject } from '#cluster/bus/subjects.ts';
 import { silentLogger } from '#shared/log.ts';
@@ -91,3 +91,44 @@ for (const node of ['', '.', '*', '>', 'a.b', 'a b', 'a\r\nPUB', 'ä', 'x'.repea
     assert.throws(() => operationSubject({ ...address, service: node }), { code: 'malformed' });
   });
 }
+
+/** An actor by its mailbox: what a bus brings in from other processes. */
+function mailboxOf(most?: number) {
+  const handlers = new Map<string, BusHandler>();
+  const bus = {
+    serve: ({ operation }: { operation: string }, handler: BusHandler) => {
+      handlers.set(operation, handler);
+      return () => undefined;
+    },
+  } as unknown as Bus;
+  const { log, lines } = logLines();
+  const service = new TestService();
+  const actor = serve(bus, { contract: testContract, handlers: service.handlers, ...life }, log, most);
+  const send = (operation: string, fields: unknown, caller: string | undefined) =>
+    handlers.get(operation)?.({ fields, caller, timeout: 1000 });
+  return { service, actor, lines, send };
+}
+
+test('a caller that fills the mailbox gets three quarters of it; others go on', async () => {
+  const { service, send } = mailboxOf(10);
+  const flood = Array.from({ length: 11 }, (_, i) => send('wait', { key: `flood-${i}` }, 'attacker'));
+  const refused = await Promise.all(flood.slice(8));
+  assert.deepEqual(
+    refused.map((reply) => reply?.ok === false && reply.code),
+    ['busy', 'busy', 'busy'],
+  );
+  assert.equal((await send('digest', {}, 'listener'))?.ok, true);
+  for (let i = 0; i < 8; i++) await service.release(`flood-${i}`);
+  await Promise.all(flood);
+  assert.equal((await send('digest', {}, 'attacker'))?.ok, true);
+});
+
+test('rubbish is logged at a bounded rate', async () => {
+  const { actor, lines, send } = mailboxOf();
+  for (let i = 0; i < 1000; i++) assert.equal((await send('digest', 'rubbish', 'attacker'))?.ok, false);
+  await send('digest', 'rubbish', 'listener');
+  assert.equal(lines().length, 2);
+  actor.close();
+  assert.equal(lines().length, 3);
+  assert.equal((lines()[2] as unknown as { count: number }).count, 999);
+});

@@ -48,7 +48,8 @@ async function withIntake(work: (bench: Bench) => Promise<void>): Promise<void> 
   await store.close();
 }
 
-const open = (intake: Intake, sizeHint = 0) => intake.open(envelope(['bob@peer.example']), ORIGIN, sizeHint, 'TRACE');
+const open = (intake: Intake, sizeHint = 0) =>
+  intake.open(envelope(['bob@peer.example']), ORIGIN, sizeHint, { trace: 'TRACE' });
 const MESSAGE = messageOf(1000);
 const FIELDS = commitFields(MESSAGE);
 
