@@ -18,3 +18,7 @@ export const StoreDamage = z.object({
 export type StoreDamage = z.infer<typeof StoreDamage>;
 
 export const MOST_NAMES = 100;
+
+/** A message that is damaged on disk and was set aside: sender and recipients as far as they are known. */
+export const DamagedMail = z.object({ queueId: z.string(), from: z.string().optional(), to: z.array(z.string()) });
+export type DamagedMail = z.infer<typeof DamagedMail>;

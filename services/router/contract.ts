@@ -3,7 +3,7 @@ import { defineContract } from '#shared/contract.ts';
 import { Envelope, EnvelopeRecipient, Origin, RecipientStatus } from '#shared/envelope.ts';
 import { CapturedMessage } from '#shared/files/captured-mail.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
-import { StoreDamage } from '#shared/store-damage.ts';
+import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 
 /**
  * The router owns this node's queue. A message comes in as a transfer: open → chunk* → commit or abort. `commit`
@@ -246,6 +246,8 @@ export const routerContract = defineContract('router', 1, {
         deferred: z.number().int(),
         hold: z.number().int(),
         corrupt: z.number().int(),
+        /** Whose mail the first of these are, as far as their records say; absent where there are none. */
+        damaged: z.array(DamagedMail).optional(),
         /** Damage of the store that an operator has not dealt with yet; absent where there is none. */
         damage: z.array(StoreDamage).optional(),
         /** Messages sent without a signature in best-effort mode since start, and why. */

@@ -225,20 +225,24 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
     'message-hold': async (selection) => ({ count: await router().control.hold(selection) }),
     'message-release': async (selection) => ({ count: await router().control.release(selection) }),
     'message-remove': async (selection) => ({ count: await router().control.remove(selection, selection.notify) }),
-    async 'status-show'() {
-      const { slots, corrupt, signing, copies, store } = router();
-      const damage = await store.damage();
-      const { queued: _, ...rest } = present(router(), settings);
-      const { status } = copies;
-      return {
-        ...rest,
-        ...slots.counts,
-        corrupt: corrupt.count,
-        unsigned: signing.unsigned,
-        ...(damage.length === 0 ? {} : { damage }),
-        ...(status === undefined ? {} : { copies: status }),
-      };
-    },
+    'status-show': () => statusOf(router(), settings),
+  };
+}
+
+async function statusOf(running: Running, settings: Settings) {
+  const { slots, corrupt, signing, copies, store } = running;
+  const damage = await store.damage();
+  const { queued: _, ...rest } = present(running, settings);
+  const { status } = copies;
+  const { mail } = corrupt;
+  return {
+    ...rest,
+    ...slots.counts,
+    corrupt: corrupt.count,
+    unsigned: signing.unsigned,
+    ...(mail.length === 0 ? {} : { damaged: mail }),
+    ...(damage.length === 0 ? {} : { damage }),
+    ...(status === undefined ? {} : { copies: status }),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { StoreDamage } from '#shared/store-damage.ts';
-import { type DamagedStore, type Finding, listText } from './doctor/finding.ts';
+import { type DamagedStore, type Finding, listText, type NodeMail } from './doctor/finding.ts';
 
 /** Damage of the stores on disk, for `sealpost status`, `cluster status` and `doctor`. */
 
@@ -13,6 +13,24 @@ export function damageFindings(stores: readonly DamagedStore[]): Finding[] {
     text: `the store of its ${store} was damaged: ${damageText(damage)}`,
     help: `look at the disk; then move or delete ${damage.folder}, which holds what was damaged`,
   }));
+}
+
+/** Mail that a router has set aside because it is damaged. */
+export function damagedMailFindings(mail: readonly NodeMail[]): Finding[] {
+  return mail.map(({ node, mail: { queueId, from, to } }) => ({
+    severity: 'error',
+    about: `node ${node}`,
+    text: `message ${queueId} is damaged on its disk and was set aside: ${mailText({ from, to })}`,
+    help: `tell sender or recipients, who do not know it; "sealpost queue remove ${queueId} --node ${node}" deletes what is left of it`,
+  }));
+}
+
+/** Sender and recipients, as far as they are known. */
+export function mailText({ from, to }: { from?: string | undefined; to: readonly string[] }): string {
+  const listed = to.slice(0, LISTED);
+  const recipients = to.length > LISTED ? [...listed, `${to.length - LISTED} more`] : listed;
+  const sender = from === undefined ? 'from an unknown sender' : `from ${from || '<>'}`;
+  return `${sender}, to ${recipients.length === 0 ? 'unknown recipients' : listText(recipients)}`;
 }
 
 /** When, what, and whom it concerns. */

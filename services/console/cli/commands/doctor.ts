@@ -29,7 +29,7 @@ async function doctor(domain: string | undefined, options: CommonOptions): Promi
       gatherDamage(caller),
       gatherGateways(caller, members),
     ]);
-    return gatherFacts(store, config, { unsigned, damage, members, gateways }, domain);
+    return gatherFacts(store, config, { unsigned, ...damage, members, gateways }, domain);
   });
   const findings = examine(facts);
   const ok = !findings.some((f) => f.severity === 'error');

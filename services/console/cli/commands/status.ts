@@ -8,7 +8,7 @@ import { signerContract } from '#services/signer/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { StoreDamage } from '#shared/store-damage.ts';
-import { damageText } from '../../reports/damage.ts';
+import { damageText, mailText } from '../../reports/damage.ts';
 import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { pairs, table } from '../table.ts';
@@ -106,6 +106,8 @@ function report(answers: Answers): string {
     );
   }
   const damage = [...damageRows('queue', router), ...damageRows('keys', answers['credential-store'])];
+  const mail = router.ok ? (router.value.damaged ?? []) : [];
+  damage.push(...mail.map((one): [string, string] => ['mail damaged', `${one.queueId} ${mailText(one)}`]));
   if (damage.length > 0) parts.push(pairs(damage));
   return parts.join('\n\n');
 }

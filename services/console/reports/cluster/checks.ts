@@ -1,5 +1,5 @@
 import { formatDuration } from '#shared/units.ts';
-import { damageFindings } from '../damage.ts';
+import { damagedMailFindings, damageFindings } from '../damage.ts';
 import { clockFindings, configRefused } from '../doctor/checks-nodes.ts';
 import { type Finding, listText } from '../doctor/finding.ts';
 import type { ClusterFacts, ProcessFacts } from './facts.ts';
@@ -25,6 +25,7 @@ export const CLUSTER_CHECKS: Record<string, Check> = {
   copies,
   'log-dropped': logDropped,
   'store-damaged': ({ processes }) => damageFindings(processes.flatMap((p) => p.damage ?? [])),
+  'mail-damaged': ({ processes }) => damagedMailFindings(processes.flatMap((p) => p.damagedMail ?? [])),
   'keys-behind': ({ processes }) =>
     processes.flatMap(({ member, keys }) =>
       keys?.behind === undefined

@@ -7,7 +7,7 @@ import { errorText, SealpostError } from '#shared/errors.ts';
 import type { StoreDamage } from '#shared/store-damage.ts';
 import type { Clients } from '../clients.ts';
 import { describeError } from '../describe-error.ts';
-import type { DamagedStore } from '../doctor/finding.ts';
+import type { DamagedStore, NodeMail } from '../doctor/finding.ts';
 
 /** Asks every process of the cluster for all that `sealpost cluster status` shows. */
 
@@ -39,6 +39,8 @@ export type ProcessFacts = {
   exposed?: string[];
   /** Stores of this process that were damaged. */
   damage?: DamagedStore[];
+  /** Mail that it has set aside. */
+  damagedMail?: NodeMail[];
 };
 
 export type ClusterFacts = {
@@ -94,15 +96,22 @@ async function ask(clients: Clients, facts: ProcessFacts): Promise<Member[]> {
     }
     facts.sees = (await member['member-list']({}, there)).members;
     if (facts.member.services.includes('router')) {
-      const { active, deferred, hold, refusing, copies, damage } = await clients
-        .client(routerContract)
-        ['status-show']({}, there);
+      const {
+        active,
+        deferred,
+        hold,
+        refusing,
+        copies,
+        damage,
+        damaged = [],
+      } = await clients.client(routerContract)['status-show']({}, there);
       facts.queue = {
         messages: active + deferred + hold,
         ...(refusing !== undefined && { refusing }),
         ...(copies !== undefined && { copies: copiesOf(copies) }),
       };
       addDamage(facts, 'queue', damage);
+      facts.damagedMail = damaged.map((mail) => ({ node: facts.member.node, mail }));
     }
     await askKeys(clients, facts);
   } catch (error) {

@@ -1,6 +1,6 @@
 import type { Member } from '#cluster/members/member-contract.ts';
 import { formatDuration } from '#shared/units.ts';
-import { damageFindings } from '../damage.ts';
+import { damagedMailFindings, damageFindings } from '../damage.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
 import { gatewayFindings } from './gateways.ts';
 
@@ -29,6 +29,7 @@ export const NODE_CHECKS: Record<string, Check> = {
   'clocks-differ': ({ status }) => clockFindings(status.holders),
 
   'store-damaged': ({ damage }) => damageFindings(damage),
+  'mail-damaged': ({ damagedMail = [] }) => damagedMailFindings(damagedMail),
 
   'record-unreadable': ({ status }) =>
     (status.unreadable ?? []).map((domain) => ({

@@ -7,7 +7,7 @@ import { errorCode, errorText } from '#shared/errors.ts';
 import type { Clients } from '../clients.ts';
 import { gatherCluster } from '../cluster/facts.ts';
 import { askEach, type CredentialStore, listKeys } from '../keys/key-list.ts';
-import type { CheckedKey, DamagedStore, Facts, StoreStatus } from './finding.ts';
+import type { CheckedKey, Facts, StoreStatus } from './finding.ts';
 import type { UnsignedMail } from './unsigned-mail.ts';
 
 /** Asks the store for all that the checks look at; of one domain, or of all. */
@@ -16,12 +16,12 @@ import type { UnsignedMail } from './unsigned-mail.ts';
 const SETTLE_MS = 2000;
 
 /** What was asked of other services than the store. */
-type Gathered = Pick<Facts, 'damage' | 'members' | 'gateways'> & { unsigned: readonly UnsignedMail[] };
+type Gathered = Pick<Facts, 'damage' | 'damagedMail' | 'members' | 'gateways'> & { unsigned: readonly UnsignedMail[] };
 
 export async function gatherFacts(
   store: CredentialStore,
   config: Config,
-  { unsigned, damage, members, gateways }: Gathered,
+  { unsigned, ...gathered }: Gathered,
   only: string | undefined,
 ): Promise<Facts> {
   const domain = only === undefined ? undefined : normalizeDomain(only);
@@ -44,20 +44,21 @@ export async function gatherFacts(
     neks,
     rotations: rotations.filter((r) => r !== undefined),
     unsigned: unsigned.filter((u) => domain === undefined || isSameOrSubdomain(u.domain, domain)),
-    damage,
-    members,
-    gateways,
+    ...gathered,
   };
 }
 
 /** Of every process that answers; nothing where nobody knows the processes, which `sealpost cluster status` says. */
-export async function gatherDamage(clients: Clients): Promise<DamagedStore[]> {
+export async function gatherDamage(clients: Clients): Promise<Pick<Facts, 'damage' | 'damagedMail'>> {
   try {
     const { processes } = await gatherCluster(clients);
-    return processes.flatMap((p) => p.damage ?? []);
+    return {
+      damage: processes.flatMap((p) => p.damage ?? []),
+      damagedMail: processes.flatMap((p) => p.damagedMail ?? []),
+    };
   } catch (error) {
     if (errorCode(error) !== CALL_ERRORS.unavailable) throw error;
-    return [];
+    return { damage: [] };
   }
 }
 

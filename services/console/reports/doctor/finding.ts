@@ -8,7 +8,7 @@ import type {
   NekStatus,
   RotationStatus,
 } from '#services/credential-store/contract.ts';
-import type { StoreDamage } from '#shared/store-damage.ts';
+import type { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 import type { UnsignedMail } from './unsigned-mail.ts';
 
 /** What `sealpost doctor` knows, and what it reports. A check is a pure function from facts to findings. */
@@ -26,6 +26,9 @@ export type Finding = {
 };
 
 export type DamagedStore = { node: string; store: 'queue' | 'credentials'; damage: StoreDamage };
+
+/** A message that a router of this node has set aside, because it is damaged. */
+export type NodeMail = { node: string; mail: DamagedMail };
 
 /** A gateway of a listener's container networks that an entry of relay.allow.hosts holds; `named`: and nothing else. */
 export type CoveredGateway = { node: string; address: string; entry: string; named: boolean };
@@ -60,6 +63,8 @@ export type Facts = {
   unsigned: UnsignedMail[];
   /** Stores that were damaged, of every process that answers. */
   damage: DamagedStore[];
+  /** Mail that they have set aside. */
+  damagedMail?: NodeMail[];
   /** The processes of the cluster, as the one that answers knows them. */
   members: Member[];
   gateways: CoveredGateway[];

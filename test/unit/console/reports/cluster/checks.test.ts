@@ -154,6 +154,14 @@ const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp]
     /its queue was damaged: 1970-01-01T00:00:00.000Z, 000005\.log.*90 bytes lost, about A and 3 more\. .*move or delete \/q\/lost/,
   ],
   [
+    'mail that is damaged, as far as it is known',
+    facts([one, { ...two, damagedMail: [{ node: 'edge-2', mail: { queueId: 'Q1', to: [] } }] }]),
+    'mail-damaged',
+    'error',
+    'node edge-2',
+    /message Q1 .*from an unknown sender, to unknown recipients/i,
+  ],
+  [
     'a compromised key that is still in DNS, once however many nodes say so',
     facts([
       { ...one, exposed: ['s1 of example.com'] },

@@ -96,6 +96,14 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     /its credentials was damaged: .*a table is gone\. .*\/c\/lost/,
   ],
   [
+    'mail that is damaged, with whom to tell',
+    { damagedMail: [{ node: 'edge-2', mail: { queueId: 'Q1', from: 'ann@one.example', to: ['bob@two.example'] } }] },
+    'mail-damaged',
+    'error',
+    'node edge-2',
+    /message Q1 .*from ann@one\.example, to bob@two\.example\. .*queue remove Q1 --node edge-2/i,
+  ],
+  [
     'a record of a newer program',
     status({ unreadable: ['example.com'] }),
     'record-unreadable',
