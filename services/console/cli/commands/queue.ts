@@ -48,6 +48,8 @@ export function register(program: Command): void {
 
 /** Rows that are printed together. */
 const BLOCK = 100;
+/** What was found is printed this soon, also where a block takes long to fill. */
+const SILENCE_MS = 500;
 const COLUMNS = ['ID', 'STATE', 'AGE', 'SIZE', 'FROM', 'TO', 'WAITS FOR'];
 
 async function list(options: ListOptions): Promise<void> {
@@ -58,6 +60,13 @@ async function list(options: ListOptions): Promise<void> {
   const entries: Entry[] = [];
   let more = false;
   const printer = options.json ? undefined : listPrinter(nodes.length > 1);
+  let printed = 0;
+  let told = performance.now();
+  const flush = (): void => {
+    printer?.(entries.slice(printed));
+    printed = entries.length;
+    told = performance.now();
+  };
   const silent: string[] = [];
   const onSilent = (node: string, error: unknown): void => {
     if (nodes.length === 1) throw error;
@@ -71,9 +80,9 @@ async function list(options: ListOptions): Promise<void> {
       break;
     }
     entries.push(entry);
-    if (entries.length % BLOCK === 0) printer?.(entries.slice(-BLOCK));
+    if (entries.length - printed >= BLOCK || performance.now() - told > SILENCE_MS) flush();
   }
-  printer?.(entries.slice(entries.length - (entries.length % BLOCK)));
+  flush();
   if (options.json) print(options, { entries, more, silent }, () => '');
   else if (entries.length === 0) console.log('no mail in the queue');
   else if (more) console.log(`… and more: --limit ${limit * 10}`);
