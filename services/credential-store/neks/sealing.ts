@@ -51,7 +51,8 @@ export class Sealing {
     if (nek === undefined || holders === undefined) return;
     const stores = holders.filter((h) => h.kind === 'credential-store');
     const alone = map.state === 'local';
-    if (!alone && !stores.every((h) => h.seals === true)) return;
+    // A node that does not even hear itself knows nothing of the others.
+    if (!alone && !(stores.some((h) => h.node === node) && stores.every((h) => h.seals === true))) return;
     const able = stores.filter((h) => h.neks.includes(nek.fingerprint)).map((h) => h.node);
     if (records.without(nek.fingerprint) > 0 && (alone || able.toSorted()[0] === node)) {
       const sealed = await records.reseal(nek.fingerprint);
