@@ -74,7 +74,8 @@ export class JetStreamLog {
   #closed = false;
   readonly #reader: StreamReader;
   readonly #receive: (log: JetStreamLog, message: LogMessage) => void;
-  /** There may be more to read; and whether that is being done. */
+  /** What there is to read up to, as far as was said; whether that came in meanwhile, and whether reading is under way. */
+  #until = 0;
   #news = false;
   #reading = false;
   /** Everything up to this sequence was read. */
@@ -134,8 +135,12 @@ export class JetStreamLog {
       const subject = subjectOf(bucket, key);
       const reply = await this.#connection.request(subject, data, { headers: head, timeout: ANSWER_LIMIT_MS });
       const outcome = readAnswer(reply.json());
-      if (outcome.kind === 'taken') this.#announce();
-      else this.#look();
+      if (outcome.kind !== 'taken') this.#look();
+      else {
+        // What directly follows what was read need not be asked for.
+        if (outcome.seq === this.#delivered + 1) this.#arrived({ seq: outcome.seq, key, data });
+        this.#announce(outcome.seq);
+      }
       return outcome;
     } catch (error) {
       if (error instanceof NatsError && SURELY_NOT_SENT.has(error.code)) {
@@ -146,8 +151,8 @@ export class JetStreamLog {
   }
 
   /** Tell the other readers. One that does not hear it looks within CHECK_MS. */
-  #announce(): void {
-    if (!this.#connection.isClosed()) this.#connection.publish(streamEvent(this.#options.bucket));
+  #announce(seq: number): void {
+    if (!this.#connection.isClosed()) this.#connection.publish(streamEvent(this.#options.bucket), String(seq));
   }
 
   /** Longest message that this connection carries to the stream, in bytes, without its headers. */
@@ -174,8 +179,9 @@ export class JetStreamLog {
 
   #begin(): void {
     this.#subscription = this.#connection.subscribe(streamEvent(this.#options.bucket), {
-      callback: (error) => {
-        if (error === null) this.#look();
+      callback: (error, message) => {
+        const seq = error === null ? Number(message.string()) : 0;
+        if (error === null) this.#look(Number.isSafeInteger(seq) ? seq : undefined);
         else this.#end({ away: false, text: `NATS does not let changes be heard: ${error.message}` });
       },
     });
@@ -205,13 +211,15 @@ export class JetStreamLog {
 
   #arrived(message: LogMessage): boolean {
     if (this.#closed) return false;
+    if (message.seq <= this.#delivered) return true;
     this.#delivered = message.seq;
     this.#receive(this, message);
     return true;
   }
 
-  /** Read on, as far as there is something. */
-  #look(): void {
+  /** Read on to a sequence, or as far as there is something. */
+  #look(until = Number.POSITIVE_INFINITY): void {
+    this.#until = Math.max(this.#until, until);
     this.#news = true;
     if (this.#reading || this.#closed) return;
     void this.#readOn();
@@ -220,12 +228,11 @@ export class JetStreamLog {
   async #readOn(): Promise<void> {
     this.#reading = true;
     try {
-      while (this.#news && !this.#closed) {
+      while (this.#until > this.#delivered && !this.#closed) {
         this.#news = false;
-        for (;;) {
-          const message = await this.#reader.next(this.#delivered + 1);
-          if (message === undefined || !this.#arrived(message)) break;
-        }
+        const message = await this.#reader.next(this.#delivered + 1);
+        if (message !== undefined) this.#arrived(message);
+        else if (!this.#news) this.#until = this.#delivered;
       }
     } catch (error) {
       this.#end({ away: true, text: explain(error, this.#options.replicas) });
@@ -248,7 +255,7 @@ export class JetStreamLog {
         this.#late =
           state.messages > 0 && state.last_seq > this.#delivered && this.#delivered === before ? this.#late + 1 : 0;
         if (this.#late > LATE_CHECKS) this.#end({ away: false, text: 'changes in the stream do not arrive' });
-        else if (state.last_seq > this.#delivered) this.#look();
+        else if (state.last_seq > this.#delivered) this.#look(state.last_seq);
       }
     } catch (error) {
       if (this.#closed) return;

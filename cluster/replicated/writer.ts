@@ -42,17 +42,21 @@ export class Writer<T> {
         return false;
       case 'unknown':
         attachment.log.end({ away: true, text: outcome.text });
-        return this.#settle(record, { created: attachment.log.created, last: expected });
+        return this.#settle(record, { created: attachment.log.created, last: expected, problem: outcome.text });
     }
   }
 
-  /** Find out whether a record was taken whose answer got lost. */
-  async #settle(record: ReplicatedRecord<T>, sent: { created: string; last: number }): Promise<boolean> {
+  /** Find out whether a record was taken whose answer got lost; `problem` says how. */
+  async #settle(
+    record: ReplicatedRecord<T>,
+    sent: { created: string; last: number; problem: string },
+  ): Promise<boolean> {
     const { key, version, writeId } = record;
     const end = performance.now() + SETTLE_LIMIT_MS;
     for (;;) {
       const attachment = await this.#follower.following(end - performance.now(), { upWhenAway: false });
-      if (attachment === undefined) throw noQuorum('unknown', this.#follower.problem);
+      // A leader that has lost its majority answers readers for a while yet, so the follower may know of no problem.
+      if (attachment === undefined) throw noQuorum('unknown', this.#follower.problem ?? sent.problem);
       const held = this.#records.get(key);
       if (held !== undefined && held.version >= version) {
         const made = writeIdOf(held, version);
