@@ -45,6 +45,8 @@ export type ServerHooks = ConnectionHooks & {
 const FAREWELL_MS = 1000;
 const MOST_FAREWELLS = 100;
 
+class TooSlow extends Error {}
+
 export class SmtpServer extends SMTPServer {
   /** Connections whose socket is open; the library's own set drops those that are closing. */
   readonly open = new Set<ClientConnection>();
@@ -113,7 +115,7 @@ export class SmtpServer extends SMTPServer {
       });
       connection.init();
     } catch (error) {
-      this.#failed(socket, peer, isLate ? new Error(`PROXY header or TLS handshake took ${openingMs()} ms`) : error);
+      this.#failed(socket, peer, isLate ? new TooSlow(`PROXY header or TLS handshake took ${openingMs()} ms`) : error);
     } finally {
       clearTimeout(deadline);
       this._pendingSockets.delete(socket);
@@ -137,7 +139,7 @@ export class SmtpServer extends SMTPServer {
   }
 
   #failed(socket: Socket, peer: string, error: unknown): void {
-    if (socket.bytesRead === 0 && socket.destroyed) this.#hooks.left(peer);
+    if (socket.bytesRead === 0 && !(error instanceof TooSlow)) this.#hooks.left(peer);
     else if (this.server.listening) this.#hooks.failed(peer, error);
     if (error instanceof ProxyHeaderError) this.#farewell(socket, replies.BAD_PROXY_HEADER);
     else (this._pendingSockets.get(socket) ?? socket).destroy();
