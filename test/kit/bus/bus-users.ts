@@ -17,6 +17,8 @@ export type GuardedServer = AsyncDisposable & {
   servers: readonly NatsServer[];
   logins: ReadonlyMap<BusUser, Login>;
   login(user: BusUser): Login;
+  /** Run `sealpost cluster streams`. */
+  makeStreams(): Promise<void>;
   /** A further user that may do everything. */
   admin: Login;
 };
@@ -38,11 +40,14 @@ export async function startGuardedServer(size: 1 | 3 = 1): Promise<GuardedServer
   const [server] = servers;
   if (server === undefined) throw new Error('no servers');
   await writeFile(join(path, 'sealpost.yaml'), `bus: { servers: ${JSON.stringify(servers.map(({ url }) => url))} }`);
-  const streams = await sealpost(['cluster', 'streams', '--password', 'passwords/streams'], { cwd: path });
-  if (streams.code !== 0) throw new Error(streams.stderr);
+  const makeStreams = async (): Promise<void> => {
+    const { code, stderr } = await sealpost(['cluster', 'streams', '--password', 'passwords/streams'], { cwd: path });
+    if (code !== 0) throw new Error(stderr);
+  };
+  await makeStreams();
   const resources = undo.move();
   return {
-    ...{ server, servers },
+    ...{ server, servers, makeStreams },
     logins,
     login: (user) => {
       const login = logins.get(user);

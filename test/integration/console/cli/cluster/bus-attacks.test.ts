@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { connect, type JetStreamManager, type NatsConnection } from 'nats';
+import { z } from 'zod';
 import { decodeEvent, decodeReply, decodeRequest, encodeEvent, encodeRequest } from '#cluster/bus/frame.ts';
+import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { eventSubject, inboxPrefix, operationSubject } from '#cluster/bus/subjects.ts';
+import { ReplicatedMap } from '#cluster/replicated/map.ts';
+import { Store } from '#cluster/store.ts';
 import { BUCKETS, BUS_USERS, type BusUser } from '#services/console/cli/cluster/bus-permissions.ts';
 import { ACCESS } from '#services/topology.ts';
+import { silentLogger } from '#shared/log.ts';
 import { type GuardedServer, type Login, startGuardedServer } from '#test/kit/bus/bus-users.ts';
 import { needs } from '#test/kit/runner/peers.ts';
+import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**
@@ -188,6 +194,32 @@ describe('JetStream does nothing for a service that the service may not do itsel
         await connection.close();
       }
     }
+  });
+
+  test('a stream that is gone is not made by a service; made again, it gets back what the service holds', async () => {
+    await using undo = new AsyncDisposableStack();
+    const { path } = undo.use(await tempDir('claims'));
+    const servers = guarded.servers.map(({ url }) => url);
+    const bus = await NatsBus.connect({ servers, node: 'edge-1', log: silentLogger, ...guarded.login('router') });
+    undo.defer(() => bus.drain());
+    const store = undo.adopt(await Store.open(path, silentLogger), (opened) => opened.close());
+    const [bucket = ''] = ACCESS.router.buckets;
+    const own = { store, prefix: 'map!', node: 'edge-1', replicas: 3, log: silentLogger, jetStream: bus.jetStream };
+    const map = await ReplicatedMap.open({ ...own, bucket, schema: z.string() });
+    undo.defer(() => map.close());
+    const follows = (): Promise<boolean> =>
+      waitFor(() => map.state === 'following', { what: 'the map to follow', timeout: 30_000 });
+    await follows();
+    await map.update('kept', () => 'value');
+    await jsm.streams.delete(stream(bucket));
+    await waitFor(() => /no stream KV_sealpost-claims: run "sealpost cluster streams"/.test(map.problem ?? ''), {
+      ...{ what: 'the map to say what is missing', timeout: 30_000 },
+    });
+    assert.equal(map.get('kept')?.value, 'value');
+    await guarded.makeStreams();
+    await follows();
+    const message = await jsm.streams.getMessage(stream(bucket), { last_by_subj: `$KV.${bucket}.kept` });
+    assert.match(message.string(), /"value":"value"/);
   });
 
   /** Resolves when the servers have done what was asked of them before. */
