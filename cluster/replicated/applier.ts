@@ -129,7 +129,8 @@ export class Applier<T> {
     const held = this.#records.get(key)?.version ?? 0;
     if (held <= (attachment.versions.get(key) ?? 0)) return;
     // Two processes that do not believe each other shall not write as fast as they can.
-    if (this.#refusals.get(key)?.again !== true) attachment.markStale(key);
+    const contested = !attachment.versions.has(key) && this.#refusals.get(key)?.again === true;
+    if (!contested) attachment.markStale(key);
     else setTimeout(() => attachment.markStale(key), CONTESTED_MS).unref();
   }
 

@@ -140,8 +140,14 @@ describe('records by somebody without a NEK', needs('nats-server'), () => {
     await rename(join(folder.path, 'edge-2', 'credentials'), join(folder.path, 'edge-2', 'credentials.damaged'));
     await attack(domain, old);
     b = await start('edge-2');
-    await waitFor(async () => (await statesOn(b, 'edge-2', domain)).includes('s2:active'), { what: 'keys again' });
-    await waitFor(async () => !(await statesOn(b, 'edge-2', domain)).includes('s1:active'), { what: 'no old key' });
+    await waitFor(async () => (await statesOn(b, 'edge-2', domain)).includes('s2:active'), {
+      what: 'keys again',
+      timeout: 20_000,
+    });
+    await waitFor(async () => !(await statesOn(b, 'edge-2', domain)).includes('s1:active'), {
+      what: 'no old key',
+      timeout: 20_000,
+    });
     await waitFor(async () => (await signersWith(domain, 's2')).length === 2, {
       what: 'both signers',
       timeout: 20_000,
