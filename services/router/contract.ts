@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
 import { Envelope, EnvelopeRecipient, Origin, RecipientStatus } from '#shared/envelope.ts';
-import { CapturedMessage } from '#shared/files/captured-mail.ts';
+import { CapturedMessage } from '#shared/files/captured-message.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 

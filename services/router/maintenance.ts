@@ -23,6 +23,8 @@ const PURGE_MS = 600_000;
 const COMPACT_MS = 5000;
 const COMPACT_PAUSE = 4;
 const PURGE_BATCH = 500;
+/** Never there. */
+const COMPACTED_KEY = '!compacted';
 
 export class Maintenance {
   readonly #settings: Settings;
@@ -85,13 +87,20 @@ export class Maintenance {
   }
 
   async #compact(): Promise<void> {
-    if (this.#slots.removed === this.#removed) return;
-    this.#removed = this.#slots.removed;
+    const { removed } = this.#slots;
+    if (removed === this.#removed) return;
     const began = performance.now();
-    await this.#store.compact('!', '~');
-    const took = Math.round(performance.now() - began);
-    this.#nextCompaction = performance.now() + Math.max(COMPACT_MS, took * COMPACT_PAUSE);
-    this.#log.info({ ms: took }, 'disk is low: the space of deleted mail was reclaimed');
+    try {
+      await this.#store.compact('!', '~');
+      // LevelDB does not tell of a compaction that the full disk stopped until the next write.
+      await this.#store.write([{ type: 'del', key: COMPACTED_KEY }]);
+    } finally {
+      const took = performance.now() - began;
+      this.#nextCompaction = performance.now() + Math.max(COMPACT_MS, took * COMPACT_PAUSE);
+    }
+    this.#removed = removed;
+    const ms = Math.round(performance.now() - began);
+    this.#log.info({ ms }, 'disk is low: the space of deleted mail was reclaimed');
   }
 
   /** Delete receipts whose mail left the queue longer than `receipts.keep` ago. Returns how many. */

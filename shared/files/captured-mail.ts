@@ -1,26 +1,13 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { Envelope } from '../envelope.ts';
 import { errorCode, SealpostError } from '../errors.ts';
+import { CapturedMessage } from './captured-message.ts';
 
 /**
  * Mail that was captured instead of sent, as the router lays it down (delivery/capture.ts) and the command line reads it:
  * `<time>-<queue id>.eml` holds the message with its signatures, `.json` beside it the envelope. A message that has a
  * `.json` is complete.
  */
-
-export const CapturedMessage = Envelope.extend({
-  /** Name of its files, without ending. */
-  id: z.string(),
-  queueId: z.string(),
-  trace: z.string(),
-  /** ms since 1970 */
-  at: z.number(),
-  size: z.number().int(),
-  junk: z.boolean(),
-});
-export type CapturedMessage = z.infer<typeof CapturedMessage>;
 
 /** Names that we give, and nothing that could lead out of the folder. */
 const ID = /^\d{8}T\d{9}Z-[0-9A-Za-z]{1,64}$/;

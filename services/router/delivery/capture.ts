@@ -1,7 +1,7 @@
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode } from '#shared/errors.ts';
-import type { CapturedMessage } from '#shared/files/captured-mail.ts';
+import type { CapturedMessage } from '#shared/files/captured-message.ts';
 import { makeFolder } from '#shared/files/folder.ts';
 import { reply } from '#shared/reply.ts';
 import { allRecipients, diskTrouble, type Transport } from './channel.ts';

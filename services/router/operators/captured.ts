@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Settings } from '#cluster/config/settings.ts';
-import { type CapturedMessage, listCaptured, readCaptured } from '#shared/files/captured-mail.ts';
+import { listCaptured, readCaptured } from '#shared/files/captured-mail.ts';
+import type { CapturedMessage } from '#shared/files/captured-message.ts';
 import { CHUNK_BYTES } from '../contract.ts';
 
 /** What operators can see of captured mail, from wherever they are: this node has it in its data folder. */

@@ -38,7 +38,7 @@ function hasImage(image: string): boolean {
 const PROJECT = 'sealposttest';
 /** The label by which docker-compose knows what is a project's. */
 const LABEL = 'com.docker.compose.project';
-/** Listeners that have ports. */
+/** Listeners that have ports: `listener` the first, each `extra-listener` one of the others. */
 const PUBLISHED = 3;
 
 /** Options of a test that needs an engine, and these programs. */
@@ -55,6 +55,8 @@ export type ComposeOptions = {
   /** Files beside compose.yaml, which change it. */
   files?: readonly string[];
   environment?: Record<string, string>;
+  /** Folder of compose.yaml; that of this version by default. */
+  root?: string;
 };
 
 export class ComposeProject implements AsyncDisposable {
@@ -62,21 +64,25 @@ export class ComposeProject implements AsyncDisposable {
   readonly image = `${this.name}:test`;
   /** On 127.0.0.1, one for each of the listeners, by the port inside. */
   readonly ports: ReadonlyMap<number, readonly number[]>;
-  readonly #files: readonly string[];
+  readonly #options: ComposeOptions;
   readonly #environment: Record<string, string>;
 
   private constructor(ports: ReadonlyMap<number, readonly number[]>, options: ComposeOptions) {
     this.ports = ports;
-    this.#files = options.files ?? [];
-    const range = (port: number): string => `127.0.0.1:${ports.get(port)?.[0]}-${ports.get(port)?.at(-1)}`;
+    this.#options = options;
+    const first = (port: number): string => `127.0.0.1:${ports.get(port)?.[0]}`;
+    const others = (port: number): string => `127.0.0.1:${ports.get(port)?.[1]}-${ports.get(port)?.at(-1)}`;
     this.#environment = {
       COMPOSE_PROJECT_NAME: this.name,
       SEALPOST_IMAGE: this.image,
       NODE_IMAGE: imageOf('NODE_IMAGE'),
       NATS_IMAGE: imageOf('NATS_IMAGE'),
-      MX_PORTS: range(2525),
-      SUBMISSION_PORTS: range(2587),
-      SUBMISSIONS_PORTS: range(2465),
+      MX_PORTS: first(2525),
+      SUBMISSION_PORTS: first(2587),
+      SUBMISSIONS_PORTS: first(2465),
+      EXTRA_MX_PORTS: others(2525),
+      EXTRA_SUBMISSION_PORTS: others(2587),
+      EXTRA_SUBMISSIONS_PORTS: others(2465),
       ...options.environment,
     };
   }
@@ -91,8 +97,24 @@ export class ComposeProject implements AsyncDisposable {
   /** Run docker-compose; resolves to what it printed on standard output, rejects when it fails. */
   async compose(...args: string[]): Promise<string> {
     const [command = '', ...rest] = composeCommand() ?? [];
-    const files = ['compose.yaml', ...this.#files].flatMap((file) => ['--file', file]);
-    return run(command, [...rest, '--project-directory', ROOT, ...files, ...args], this.#environment);
+    const { root = ROOT, files = [] } = this.#options;
+    const named = [join(root, 'compose.yaml'), ...files].flatMap((file) => ['--file', file]);
+    return run(command, [...rest, '--project-directory', root, ...named, ...args], this.#environment);
+  }
+
+  /** The same project, with the compose.yaml of this version. */
+  ofThisVersion(): ComposeProject {
+    return new ComposeProject(this.ports, { ...this.#options, root: ROOT });
+  }
+
+  /** Run cluster/compose/upgrade.sh of this version; resolves to what it said. */
+  async upgrade(): Promise<string> {
+    const files = [join(ROOT, 'compose.yaml'), ...(this.#options.files ?? [])].join(':');
+    const env = { ...this.#environment, COMPOSE_FILE: files };
+    await using script = new Program('sh', ['cluster/compose/upgrade.sh'], { env, cwd: ROOT });
+    const code = await script.ended();
+    if (code !== 0) throw new Error(`upgrade.sh: exit ${code}\n${script.output.slice(-4000)}`);
+    return script.output;
   }
 
   /** Run a command in the container of a service. */

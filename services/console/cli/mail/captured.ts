@@ -4,7 +4,8 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import { type CapturedMessage, listCaptured, readCaptured } from '#shared/files/captured-mail.ts';
+import { listCaptured, readCaptured } from '#shared/files/captured-mail.ts';
+import type { CapturedMessage } from '#shared/files/captured-message.ts';
 import { type Caller, type CommonOptions, openCaller, readConfig } from '../context.ts';
 import { routersOf } from './routers.ts';
 

@@ -6,7 +6,8 @@ import { diskTrouble } from '#services/router/delivery/channel.ts';
 import { FolderSync, writeSynced } from '#services/router/delivery/files.ts';
 import type { NextHop } from '#services/router/delivery/job.ts';
 import { mailboxFolder } from '#services/router/delivery/maildir.ts';
-import { type CapturedMessage, listCaptured, readCaptured } from '#shared/files/captured-mail.ts';
+import { listCaptured, readCaptured } from '#shared/files/captured-mail.ts';
+import type { CapturedMessage } from '#shared/files/captured-message.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { brief, MESSAGE, testDelivery, testJob } from './fixtures.ts';
 
