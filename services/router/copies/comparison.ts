@@ -42,9 +42,10 @@ export class Comparison {
 
   /**
    * Delete the copies that their owner no longer needs, if it is time to ask; an owner that does not answer is asked
-   * later.
+   * later. Of a generation that has `ended` all are deleted when its node says that the owner's disk is gone; of any other
+   * one these copies are then all that there is.
    */
-  async look(owner: string, generation: number): Promise<void> {
+  async look(owner: string, generation: number, of: { ended: boolean } = { ended: false }): Promise<void> {
     const { held, router, watch, own, log } = this.#deps;
     const name = `${owner}.${generation}`;
     const now = performance.now();
@@ -64,6 +65,11 @@ export class Comparison {
         await held.drop(owner, generation, gone, asked);
         count += gone.length;
       } catch (error) {
+        if (of.ended && errorCode(error) === 'other-store') {
+          await held.drop(owner, generation, ids);
+          log.info({ owner: node, copies: ids.length }, 'void copies of a store that is gone were deleted');
+          return;
+        }
         log.debug(
           { owner: node, code: errorCode(error), error: errorText(error) },
           'copies could not be compared with their owner, it is tried again',

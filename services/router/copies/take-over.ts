@@ -133,7 +133,7 @@ export class TakeOver {
     if (pair === undefined) return;
     // Void, as the claims say; deleted when the owner says so.
     if (pair.generation > generation) {
-      await this.#comparison.look(owner, generation);
+      await this.#comparison.look(owner, generation, { ended: true });
       return;
     }
     if (pair.state === 'claimed') {

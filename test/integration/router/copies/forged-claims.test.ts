@@ -125,6 +125,16 @@ describe('claims that nobody made', { ...needs('nats-server'), timeout: 120_000 
     assert.deepEqual([await queued(a), await queued(b)], [0, 0]);
   });
 
+  test('void copies of a store whose disk is gone do not stay for ever', async () => {
+    await using cluster = await site(['a5', 'b5']);
+    const { a, b, pair } = cluster;
+    await a[Symbol.asyncDispose]();
+    await forge(cluster.site, pair, { generation: 7, state: 'closed', adopted: false, dropped: false });
+    await using fresh = await cluster.site.router('a5', { disk: 'a5-new' });
+    await waitFor(async () => (await b.copies()).held === 0, { what: 'the void copies to go', timeout: 40_000 });
+    assert.deepEqual([(await b.copies()).takenOver, await queued(fresh)], [0, 0]);
+  });
+
   test('a lease of version 2^53−1 takes nobody’s mail and stops nobody', async () => {
     await using cluster = await site(['a4', 'b4']);
     const { a, b } = cluster;
