@@ -67,6 +67,7 @@ const INTERNAL: Record<ContractName, Reasons> = {
     'not-ours': 'ends an attempt; another node goes on',
     'no-quorum': CLAIM,
     'unreadable-record': CLAIM,
+    'no-nek': 'is for records that are sealed, which claims are not',
     'invalid-record': BUG,
     'store-locked': START,
   },
