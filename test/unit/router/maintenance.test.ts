@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
+import { Level } from 'level';
 import { Store } from '#cluster/store.ts';
 import { Intake } from '#services/router/intake/intake.ts';
 import { Maintenance } from '#services/router/maintenance.ts';
@@ -10,22 +11,49 @@ import { Space } from '#services/router/store/space.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
+import { waitFor } from '#test/kit/wait.ts';
 import { aloneCopies, settingsFor } from './fixture.ts';
 
 const DAY = 86_400_000;
 const NOW = Date.UTC(2036, 0, 1);
 
-test('receipts go when their mail left longer ago than they are kept, however long it was in the queue', async () => {
-  await using folder = await tempDir();
-  const settings = settingsFor(folder.path, {}, { keep: 7 * DAY });
-  const store = await Store.open(folder.path, silentLogger);
-  const space = new Space(folder.path, () => 0);
+/** The housekeeping of a queue that is empty; `free`: bytes left on its disk. */
+async function housekeeping(folder: string, free: () => number) {
+  const settings = settingsFor(folder, {}, { keep: 7 * DAY });
+  const store = await Store.open(folder, silentLogger);
+  const space = new Space(folder, () => 0, free);
   const bodies = new Bodies(store);
   const intake = new Intake({
     ...{ settings, log: silentLogger, store, space, bodies, deliver: () => undefined },
     writer: (await aloneCopies(settings, store)).sender,
   });
-  const maintenance = new Maintenance({ settings, store, slots: new Slots(), space, intake, log: silentLogger });
+  return {
+    store,
+    maintenance: new Maintenance({ settings, store, slots: new Slots(), space, intake, log: silentLogger }),
+  };
+}
+
+test('a compaction that the full disk stopped is made again, although no mail has left since', async () => {
+  await using folder = await tempDir();
+  const { store, maintenance } = await housekeeping(folder.path, () => 0);
+  const compactions = mock.method(store, 'compact');
+  // LevelDB tells it with the next write, after which the store is opened again.
+  const broken = mock.method(Level.prototype, 'batch', async () => {
+    throw Object.assign(new Error('IO error: 000005.ldb: No space left on device'), { code: 'LEVEL_IO_ERROR' });
+  });
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => store.close());
+  undo.defer(() => maintenance.stop());
+  maintenance.start();
+  await waitFor(() => store.failure, { what: 'the failure' });
+  assert.equal(compactions.mock.callCount(), 1);
+  broken.mock.restore();
+  await waitFor(() => compactions.mock.callCount() === 2, { what: 'the second one', timeout: 20_000 });
+});
+
+test('receipts go when their mail left longer ago than they are kept, however long it was in the queue', async () => {
+  await using folder = await tempDir();
+  const { store, maintenance } = await housekeeping(folder.path, () => 1);
 
   // Ids are made in the order of their times.
   const rows: [string, number, number | 'damaged', boolean][] = [
