@@ -39,7 +39,7 @@ test('queue and capture commands ask the routers of all nodes, from a place that
     }
   }
   const both = (mail: readonly { node: string }[]) => [...new Set(mail.map(({ node }) => node))].sort();
-  await waitFor(async () => (await json('capture', 'list')).messages.length >= 2, { what: 'captured mail' });
+  await waitFor(async () => both((await json('capture', 'list')).messages).length === 2, { what: 'captured mail' });
   const { messages } = await json('capture', 'list');
   assert.deepEqual(both(messages), ['edge-1', 'edge-2']);
   for (const { queueId, node } of messages) {
