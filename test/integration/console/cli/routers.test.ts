@@ -30,16 +30,20 @@ test('queue and capture commands ask the routers of all nodes, from a place that
   type Mail = { entries: { queueId: string; node: string }[]; messages: { queueId: string; node: string }[] };
   const json = async (...args: string[]): Promise<Mail> => JSON.parse((await run(...args, '--json')).stdout) as Mail;
 
-  for (const { port } of nodes) {
-    for (const to of ['a@hold.test', 'b@else.test']) {
-      const load = new Load('mail', { port, sessions: 1, to, sizes: [300], perSession: 1 });
-      load.start();
-      await waitFor(() => load.accepted.size >= 1, { what: 'a message' });
-      await load.stop();
-    }
-  }
+  const send = async (port: number, to: string): Promise<void> => {
+    const load = new Load('mail', { port, sessions: 1, to, sizes: [300], perSession: 1 });
+    load.start();
+    await waitFor(() => load.accepted.size >= 1, { what: 'a message' });
+    await load.stop();
+  };
   const both = (mail: readonly { node: string }[]) => [...new Set(mail.map(({ node }) => node))].sort();
-  await waitFor(async () => both((await json('capture', 'list')).messages).length === 2, { what: 'captured mail' });
+  // A listener that has just started may not have heard of the router of its own node yet.
+  const onBoth = async (): Promise<boolean> => {
+    for (const { port } of nodes) for (const to of ['a@hold.test', 'b@else.test']) await send(port, to);
+    const found = [(await json('capture', 'list')).messages, (await json('queue', 'list')).entries];
+    return found.every((mail) => both(mail).length === 2);
+  };
+  await waitFor(onBoth, { what: 'mail on both nodes', timeout: 30_000 });
   const { messages } = await json('capture', 'list');
   assert.deepEqual(both(messages), ['edge-1', 'edge-2']);
   for (const { queueId, node } of messages) {
