@@ -135,7 +135,8 @@ export class JetStreamLog {
       const subject = subjectOf(bucket, key);
       const reply = await this.#connection.request(subject, data, { headers: head, timeout: ANSWER_LIMIT_MS });
       const outcome = readAnswer(reply.json());
-      if (outcome.kind !== 'taken') this.#look();
+      if (outcome.kind === 'behind') this.#look(outcome.last);
+      else if (outcome.kind !== 'taken') this.#look();
       else {
         // What directly follows what was read need not be asked for.
         if (outcome.seq === this.#delivered + 1) this.#arrived({ seq: outcome.seq, key, data });
