@@ -9,6 +9,7 @@ import { failure, type LocalBus } from './local-bus.ts';
 import type { NatsLink } from './nats-connection.ts';
 import { isDeclined, label } from './nats-requests.ts';
 import { callerOf, connectionName, isInbox, operationSubject } from './subjects.ts';
+import { Turns } from './turns.ts';
 
 /** Requests that come in over NATS: the subjects on which an operation hears them, and the answers. */
 
@@ -17,6 +18,12 @@ import { callerOf, connectionName, isInbox, operationSubject } from './subjects.
  * the others, and little where there are none.
  */
 const ASIDE_MS = 50;
+
+/** What is refused at any rate is answered without work. */
+const BUSY = encodeReply({
+  ...{ ok: false, code: CALL_ERRORS.busy, elsewhere: true },
+  message: 'requests come faster than this process takes them up',
+});
 
 export type MailboxDeps = {
   /** The node's name, by which its instances can be asked. */
@@ -33,6 +40,8 @@ export class NatsMailboxes {
   readonly #deps: MailboxDeps;
   /** Others can send what is no request at any rate. */
   readonly #rubbish = new LimitedLog();
+  readonly #refusals = new LimitedLog();
+  readonly #turns = new Turns();
 
   constructor(deps: MailboxDeps) {
     this.#deps = deps;
@@ -51,7 +60,7 @@ export class NatsMailboxes {
         (connection) => operationSubject(address, name(connection)),
         address.service,
         (message) => {
-          void this.#arrived(address, message);
+          this.#arrived(address, message);
         },
       ),
     );
@@ -72,7 +81,7 @@ export class NatsMailboxes {
     let stopped = false;
     const subscribe = (): (() => void) =>
       this.#deps.link.subscribe(operationSubject(address), address.service, (message) => {
-        void this.#arrived(address, message, stepAside);
+        this.#arrived(address, message, stepAside);
       });
     const stepAside = (): void => {
       if (stopped || timer !== undefined) return;
@@ -90,11 +99,11 @@ export class NatsMailboxes {
     };
   }
 
-  /** Answer a request; `stepAside` is called before an answer that sends the caller elsewhere. */
-  async #arrived(address: Address, message: Msg, stepAside?: () => void): Promise<void> {
-    const operation = label(address);
+  /** Answer a request when it is its caller's turn; `stepAside` is called before an answer that sends it elsewhere. */
+  #arrived(address: Address, message: Msg, stepAside?: () => void): void {
     const { reply: replyTo = '' } = message;
     if (!isInbox(replyTo)) {
+      const operation = label(address);
       const wants = replyTo === '' ? 'no reply' : 'its reply on a subject that is not an inbox';
       this.#rubbish.say(`${operation} ${wants}`, (repeated) =>
         this.#deps.log.warn(
@@ -104,6 +113,21 @@ export class NatsMailboxes {
       );
       return;
     }
+    const take = (): void => void this.#answer(address, message, stepAside);
+    if (this.#turns.add({ caller: callerOf(replyTo), bytes: message.data.length, take })) return;
+    this.#refusals.say('', (repeated) =>
+      this.#deps.log.warn(
+        { operation: label(address), caller: callerOf(replyTo), ...repeated },
+        'requests refused as busy: they come faster than this process takes them up',
+      ),
+    );
+    this.#send(address, message, BUSY);
+  }
+
+  /** Never rejects. */
+  async #answer(address: Address, message: Msg, stepAside?: () => void): Promise<void> {
+    const operation = label(address);
+    const { reply: replyTo = '' } = message;
     let request: BusRequest;
     try {
       request = { ...decodeRequest(message.data), caller: callerOf(replyTo) };
@@ -121,7 +145,10 @@ export class NatsMailboxes {
   }
 
   #respond(address: Address, message: Msg, reply: BusReply): void {
-    const frame = this.#encodeReply(address, reply);
+    this.#send(address, message, this.#encodeReply(address, reply));
+  }
+
+  #send(address: Address, message: Msg, frame: Uint8Array): void {
     try {
       message.respond(frame);
     } catch (error) {
