@@ -46,18 +46,21 @@ test('one message in is one message out, whatever ends stand in it', async (t) =
         await client.say('MAIL FROM:<a@example.com>', 250);
         await client.say('RCPT TO:<b@dest.test>', 250);
         await client.say('DATA', 354);
-        const text = Buffer.from(`Subject: outer\r\n\r\nbefore${end}${SMUGGLED}\r\n.\r\n`, 'latin1');
+        const text = Buffer.from(`Subject: outer\r\n\r\nbefore${end}${SMUGGLED}\r\n.\r\nNOOP\r\n`, 'latin1');
         if (pieces === 'whole') client.send(text);
         else for (const byte of text) client.send(Buffer.of(byte));
         const { code } = await client.read();
         assert.ok(code === 250 || code >= 500, String(code));
-        // The session is in step: the next reply is the one to NOOP, nothing came in between.
-        await client.say('NOOP', 250);
-        assert.equal(client.pending, '');
         if (code >= 500) {
+          // The two sides may not agree where the text ended: what was pipelined behind it is not run.
+          await client.waitForEnd();
+          assert.equal(client.pending, '', 'a reply after the refusal');
           assert.equal(sink.messages.length, before, 'a refused message went out');
           return;
         }
+        // The session is in step: the next reply is the one to NOOP, and the last.
+        await client.expect(250);
+        assert.equal(client.pending, '');
         await waitFor(() => sink.messages.length > before, { what: 'the message at the next hop' });
         await client.say('QUIT', 221);
         const out = sink.messages.slice(before);
