@@ -9,7 +9,7 @@ import { connectionName } from './subjects.ts';
  *
  *   unknown → (heard) live → (silent for `PASSED_OVER_MS`, or this process has another connection) passed over →
  *   (silent for `SILENT_MS`) silent: calls to it that wait are given up → (silent for `FORGET_MS`, or it says that it
- *   takes no more work, or NATS does not know it) unknown; heard again: live
+ *   takes no more work) unknown; heard again: live. One that NATS does not know is not chosen until it is heard again.
  *
  * A process that has another connection than before gets no request that was sent over the one before, nor can it answer
  * one: calls to it that wait are given up too.
@@ -32,11 +32,16 @@ const EXPECT_MS = 1500;
 /** Processes that are known at most. */
 const MOST_KNOWN = 500;
 
+/** `absent`: NATS does not know it. */
+type Known = Announced & { silence: number; absent: boolean };
+
 /** A call that waits for an instance, by its node or process. */
 type Waiting = { service: string; name: string; giveUp: () => void };
 
+const isLive = ({ silence, absent }: Known): boolean => silence < PASSED_OVER_MS && !absent;
+
 export class Instances {
-  readonly #known = new Map<string, Announced & { silence: number }>();
+  readonly #known = new Map<string, Known>();
   readonly #waiting = new Set<Waiting>();
   /** Calls that wait for the first instance to be heard. */
   readonly #expecting = new Set<() => void>();
@@ -64,16 +69,17 @@ export class Instances {
       return;
     }
     if (before === undefined && this.#known.size >= MOST_KNOWN) return;
-    this.#known.set(process, { ...announced, silence: 0 });
+    this.#known.set(process, { ...announced, silence: 0, absent: false });
     for (const expecting of this.#expecting) expecting();
     if (before?.connection !== undefined && before.connection !== connection) {
       this.#giveUp(({ name, service }) => (name === process || name === node) && before.services.includes(service));
     }
   }
 
-  /** NATS knows of no such process: it is asked again once it was heard. */
-  forget(process: string): void {
-    this.#known.delete(process);
+  /** NATS knows of no such process: it is asked again once it was heard. Calls that wait for it end with its silence. */
+  markAbsent(process: string): void {
+    const known = this.#known.get(process);
+    if (known !== undefined) known.absent = true;
   }
 
   /** This process has another connection: who is reachable over it must be heard over it. */
@@ -86,8 +92,9 @@ export class Instances {
    * are passed over. Undefined where none is.
    */
   async choose(service: string, asked: ReadonlySet<string>): Promise<string | undefined> {
-    const candidates = [...this.#known.values()].filter((k) => k.services.includes(service) && !asked.has(k.process));
-    const isLive = ({ silence }: { silence: number }): boolean => silence < PASSED_OVER_MS;
+    const candidates = [...this.#known.values()].filter(
+      (k) => !k.absent && k.services.includes(service) && !asked.has(k.process),
+    );
     const end = performance.now() + EXPECT_MS;
     if (asked.size === 0 && candidates.length > 0 && !candidates.some(isLive)) return this.#expect(service, end);
     const live = candidates.filter(isLive);
@@ -97,7 +104,7 @@ export class Instances {
   /** The first process with this service that is heard until `end`. */
   async #expect(service: string, end: number): Promise<string | undefined> {
     while (performance.now() < end) {
-      const live = [...this.#known.values()].find((k) => k.silence < PASSED_OVER_MS && k.services.includes(service));
+      const live = [...this.#known.values()].find((k) => isLive(k) && k.services.includes(service));
       if (live !== undefined) return live.process;
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#expecting.add(resolve);

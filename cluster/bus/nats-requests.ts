@@ -127,7 +127,7 @@ export class OutgoingCalls {
   async #askUnlessSilent(call: OutgoingCall, name: string, end: number): Promise<BusReply | undefined> {
     try {
       const answer = await this.#askNamed(call, name, end);
-      if (answer === undefined) this.#instances.forget(name);
+      if (answer === undefined) this.#instances.markAbsent(name);
       return answer;
     } catch (error) {
       if (error instanceof Silent && call.repeatable !== undefined && performance.now() < end) return undefined;

@@ -90,7 +90,17 @@ suite('instances of a service', () => {
     instances.hear({ ...POLICY, serving: false });
     assert.equal(await instances.choose('policy', NONE), undefined);
     instances.hear(POLICY);
-    instances.forget('P1');
+    instances.markAbsent('P1');
     assert.equal(await instances.choose('policy', NONE), undefined);
+  });
+
+  test('calls that wait for one that NATS does not know any more are given up all the same', () => {
+    const instances = new Instances(() => true);
+    let gaveUp = 0;
+    instances.hear(POLICY);
+    instances.watch(CHECK, 'P1', () => gaveUp++);
+    instances.markAbsent('P1');
+    silence(instances, 5);
+    assert.equal(gaveUp, 1);
   });
 });
