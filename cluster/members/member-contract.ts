@@ -69,6 +69,8 @@ export const memberContract = defineContract('member', 1, {
         away: z.number().optional(),
         members: z.array(Member),
       }),
+      // Any process knows them: one that hangs must not be waited for.
+      repeatable: true,
     },
     /** For the round trip and the difference of clocks: `time` is ms since 1970 by the clock of the process that answers. */
     'member-ping': {

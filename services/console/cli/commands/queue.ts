@@ -2,14 +2,14 @@ import { stdout } from 'node:process';
 import { type Command, Option } from 'commander';
 import { QueueState, routerContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
-import type { CallOptions } from '#shared/contract.ts';
+import { CALL_ERRORS, type CallOptions } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { formatReply } from '#shared/reply.ts';
 import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../context.ts';
 import { exitCodeOf, usageError } from '../exit.ts';
 import { type Entry, queued } from '../mail/queued.ts';
-import { routersOf } from '../mail/routers.ts';
+import { findRouters, routersOf } from '../mail/routers.ts';
 import { pairs, shorten, TerminalText, table, tableOf } from '../table.ts';
 
 type QueueOptions = CommonOptions & { node?: string };
@@ -55,11 +55,11 @@ const COLUMNS = ['ID', 'STATE', 'AGE', 'SIZE', 'FROM', 'TO', 'WAITS FOR'];
 async function list(options: ListOptions): Promise<void> {
   const { state, domain, limit } = options;
   await using caller = await openCaller(options);
-  const nodes = await routersOf(caller, options.node);
+  const { up: nodes, silent } = await findRouters(caller, options.node);
   const filter = { ...(state !== undefined && { state }), ...(domain !== undefined && { domain }) };
   const entries: Entry[] = [];
   let more = false;
-  const printer = options.json ? undefined : listPrinter(nodes.length > 1);
+  const printer = options.json ? undefined : listPrinter(nodes.length + silent.length > 1);
   let printed = 0;
   let told = performance.now();
   const flush = (): void => {
@@ -67,13 +67,16 @@ async function list(options: ListOptions): Promise<void> {
     printed = entries.length;
     told = performance.now();
   };
-  const silent: string[] = [];
-  const onSilent = (node: string, error: unknown): void => {
-    if (nodes.length === 1) throw error;
-    silent.push(node);
+  const tell = (node: string, error: unknown): void => {
     console.error(`sealpost: the queue of ${node} is not listed: ${errorText(error)}`);
     process.exitCode = exitCodeOf(error);
   };
+  const onSilent = (node: string, error: unknown): void => {
+    if (nodes.length === 1) throw error;
+    silent.push(node);
+    tell(node, error);
+  };
+  for (const node of silent) tell(node, new SealpostError(CALL_ERRORS.unavailable, 'its router is down'));
   for await (const entry of queued(caller, nodes, filter, onSilent)) {
     if (entries.length === limit) {
       more = true;
@@ -252,18 +255,25 @@ async function change(operation: Change, done: string, ids: string[], options: S
   print(options, { count }, () => `${count} ${count === 1 ? 'message' : 'messages'} ${done}`);
 }
 
-/** What the router says that has the message; fails with `not-found` where none has. */
+/**
+ * What the router says that has the message; one that does not answer is passed over. Where none has it, fails with
+ * `not-found`, or as the first failed of which that is not known.
+ */
 async function whereItIs<T>(nodes: readonly string[], ask: (node: string) => Promise<T>): Promise<T> {
-  const missing: string[] = [];
+  const failures: { node: string; error: unknown }[] = [];
   for (const node of nodes) {
     try {
       return await ask(node);
     } catch (error) {
-      if (errorCode(error) !== 'not-found' || nodes.length === 1) throw error;
-      missing.push(`${node}: ${errorText(error)}`);
+      if (nodes.length === 1) throw error;
+      failures.push({ node, error });
     }
   }
-  throw new SealpostError('not-found', missing.join('; '));
+  const unknown = failures.find(({ error }) => errorCode(error) !== 'not-found');
+  const text = failures.map(({ node, error }) => `${node}: ${errorText(error)}`).join('; ');
+  if (unknown === undefined) throw new SealpostError('not-found', text);
+  if (!(unknown.error instanceof SealpostError)) throw unknown.error;
+  throw new SealpostError(unknown.error.code, text);
 }
 
 /** Exactly one way to say which mail is meant. */
