@@ -52,6 +52,11 @@ upgrade_nats() { # service
 
 # One container after the other. What keeps nothing on disk and has no port has its successor first.
 upgrade_service() { # service
+  # An earlier run may have ended after it took the old one away.
+  if [ -z "$(containers "$1")" ]; then
+    compose up -d --no-deps --no-recreate "$1"
+    await_health "$1"
+  fi
   count=$(containers "$1" | wc -l)
   for old in $(containers "$1"); do
     if is_current "$old"; then continue; fi
