@@ -5,8 +5,9 @@ import { SealpostError } from '#shared/errors.ts';
  * Runs a few expensive pieces of work concurrently, and lets the rest wait so that nobody's crowd holds up another's work.
  *
  * There are two lines, for those who are known and for strangers, which take turns while both have somebody waiting. Within
- * a line networks take turns, each with the work that came first. A network may have `MOST_OF_ONE` waiting, all together
- * `mostWaiting`; more is refused, and so is what has waited for `MOST_WAIT_MS`, because its caller has given up.
+ * a line networks take turns, each with the work that came first. In a line a network may have `MOST_OF_ONE` waiting, all
+ * together `mostWaiting`: strangers from many networks leave the room of those who are known. More is refused, and so is
+ * what has waited for `MOST_WAIT_MS`, because its caller has given up.
  *
  * A piece of work is: refused (rejects with `busy`); or waiting → running → settled.
  */
@@ -45,7 +46,7 @@ export class FairQueue {
   }
 
   #turnOf(line: Line, network: string): Promise<void> {
-    if (this.#known.size + this.#strangers.size >= this.#mostWaiting || line.of(network) >= MOST_OF_ONE) {
+    if (line.size >= this.#mostWaiting || line.of(network) >= MOST_OF_ONE) {
       throw busy();
     }
     return new Promise((resolve, reject) => {

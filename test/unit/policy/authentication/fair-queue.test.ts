@@ -39,7 +39,7 @@ test('a crowd from one network does not hold up a stranger from another, and a k
   assert.equal((await Promise.all(all)).length, 52);
 });
 
-test('one network may have a hundred waiting, all together as many as the queue takes', async () => {
+test('one network may have a hundred waiting, all strangers together as many as a line takes', async () => {
   const work = new Work(new FairQueue(1, 150));
   const waiting = [work.come('first', 'a')];
   for (let i = 0; i < 100; i++) waiting.push(work.come(`a${i}`, 'a'));
@@ -52,6 +52,19 @@ test('one network may have a hundred waiting, all together as many as the queue 
   const last = work.come('again', 'a');
   await work.finish();
   assert.equal(await last, 'again');
+});
+
+test('strangers from many networks do not take the room of a known user', async () => {
+  const work = new Work(new FairQueue(1, 10));
+  const all: Promise<string>[] = [];
+  for (let i = 0; i < 11; i++) all.push(work.come(`stranger-${i}`, `network-${i}`));
+  await assert.rejects(work.come('one more', 'another'), { code: 'busy' });
+  all.push(work.come('known', '203.0.113.0/24', true));
+  await work.finish();
+  assert.deepEqual(work.started, ['stranger-0', 'known']);
+  while (work.started.length < all.length) await work.finish();
+  await work.finish();
+  await Promise.all(all);
 });
 
 test('what its caller has given up is not begun', async () => {
