@@ -65,7 +65,10 @@ export type Bus = {
   readonly connection: number;
   /** Serve an operation as an instance of its service on this node. Returns the way to stop. */
   serve(address: Address, handler: BusHandler): () => void;
-  /** Send a request; `node` is a node's name or a process's id. Rejects with a `SealpostError` of `CALL_ERRORS` when no answer came; never for an answer `ok: false`. */
+  /**
+   * Send a request; `node` is a node's name or a process's id. Rejects with a `SealpostError` of `CALL_ERRORS` when no
+   * answer came; never for an answer `ok: false`.
+   */
   call(address: Address, request: BusRequest, node?: string): Promise<BusReply>;
   publish(service: string, version: number, event: string, payload: unknown): void;
   subscribe(service: string, version: number, event: string, listener: (payload: unknown) => void): () => void;

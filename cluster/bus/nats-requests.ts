@@ -19,7 +19,7 @@ const ABSENT_MS = 1000;
 const SILENT_MS = 10_000;
 /** Instances that one call asks by name. */
 const MOST_NAMED = 5;
-/** Instances that one call asks over the shared mailbox, while the servers of NATS are still telling each other which stepped aside. */
+/** Instances that one call asks over the shared mailbox, while servers still tell each other which stepped aside. */
 const MOST_ASKED = 20;
 
 /** A call on its way out. */

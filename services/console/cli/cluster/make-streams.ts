@@ -15,7 +15,8 @@ import { BUCKETS, type BusUser } from './bus-permissions.ts';
 
 /**
  * `sealpost cluster streams`: creates the JetStream streams of the replicated maps, and corrects those that are not
- * as they should be. Services have no permission to do that (`jetstream-stream.ts` says why), so it logs in as the user `streams`.
+ * as they should be. Services have no permission to do that (`jetstream-stream.ts` says why), so it logs in as the user
+ * `streams`.
  */
 type Options = CommonOptions & { password?: string; timeout: string };
 type Made = { stream: string; replicas: number; records: number };

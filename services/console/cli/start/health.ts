@@ -17,7 +17,8 @@ import type { Health } from './health-check.ts';
  *
  * The process has a Unix domain socket, for its own user alone. It answers every connection with one `Health` as JSON
  * and closes it. It asks the services of this very process, by the way that all calls take, so one that hangs or cannot
- * do its work is not healthy, nor is one that refused a change of its configuration. Other processes that are away do not count; a bus that is away does.
+ * do its work is not healthy, nor is one that refused a change of its configuration. Other processes that are away do not
+ * count; a bus that is away does.
  */
 
 /** How long a service may take to answer. */
