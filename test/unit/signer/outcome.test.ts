@@ -138,18 +138,19 @@ test('a hostile From costs the signer no more than time linear in its length', a
   for (const unit of HOSTILE_FROM) {
     const time = async (size: number): Promise<number> => {
       const header = `From: ${unit.replace('\n', '\r\n').repeat(size / unit.length)}\r\n`;
-      const start = performance.now();
+      // Of the processor, which a busy machine does not change.
+      const began = process.cpuUsage();
       await signMessage(requestFor({ name: '', header, body: '' }, 'a@best.enforce.test'), ENTRIES, KEYRING);
-      return performance.now() - start;
+      return process.cpuUsage(began).user / 1000;
     };
     await time(8000);
     const [short, long] = [await time(8000), await time(256_000)];
     assert.ok(long < 200 * short + 50, `${JSON.stringify(unit)}: ${short} ms, ${long} ms`);
   }
   // One address, of more labels than any domain has.
-  const start = performance.now();
+  const began = process.cpuUsage();
   const header = `From: a@${'b.'.repeat(120_000)}enforce.test\r\n`;
   const result = await signMessage(requestFor({ name: '', header, body: '' }, ''), ENTRIES, KEYRING);
   assert.notEqual(result.outcome, 'signed');
-  assert.ok(performance.now() - start < 500);
+  assert.ok(process.cpuUsage(began).user < 500_000);
 });
