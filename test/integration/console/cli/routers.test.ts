@@ -11,7 +11,7 @@ import { waitFor } from '#test/kit/wait.ts';
 
 test('queue and capture commands ask the routers of all nodes, from a place that has none', {
   ...needs('nats-server'),
-  timeout: 120_000,
+  timeout: 180_000,
 }, async () => {
   await using guarded = await startGuardedServer();
   await using undo = new AsyncDisposableStack();
@@ -43,7 +43,7 @@ test('queue and capture commands ask the routers of all nodes, from a place that
     const found = [(await json('capture', 'list')).messages, (await json('queue', 'list')).entries];
     return found.every((mail) => both(mail).length === 2);
   };
-  await waitFor(onBoth, { what: 'mail on both nodes', timeout: 30_000 });
+  await waitFor(onBoth, { what: 'mail on both nodes', timeout: 90_000 });
   const { messages } = await json('capture', 'list');
   assert.deepEqual(both(messages), ['edge-1', 'edge-2']);
   for (const { queueId, node } of messages) {
