@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { generateNek } from '#shared/dkim/nek.ts';
 import { startGuardedServer } from '#test/kit/bus/bus-users.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { needs } from '#test/kit/runner/peers.ts';
@@ -35,8 +36,9 @@ test('two nodes keep to one limit, for a destination and for a sender', {
 rates:
   destinations: [{ to: dest.test, messages: 30/s, connections: 4 }]
   senders: [{ from: limited.test, messages: 15/h, recipients: 6/h }]`;
-  await using first = await SealpostNode.create({ name: 'edge-1', bus: guarded, sink: sink.port, config });
-  await using second = await SealpostNode.create({ name: 'edge-2', bus: guarded, sink: sink.port, config });
+  const options = { nek: generateNek('test'), bus: guarded, sink: sink.port, config };
+  await using first = await SealpostNode.create({ name: 'edge-1', ...options });
+  await using second = await SealpostNode.create({ name: 'edge-2', ...options });
   await first.start();
   for (const service of ['signer', 'policy', 'router', 'listener']) await second.start(service);
 
@@ -71,7 +73,11 @@ rates:
 
   await t.test('a destination: rate and messages at once', async () => {
     const loads = [first, second].map(({ port }, n) => new Load(`n${n}`, { port, sessions: 2, rate: 25 }));
-    for (const load of loads) load.start();
+    await using sending = new AsyncDisposableStack();
+    for (const load of loads) {
+      load.start();
+      sending.defer(() => load.stop());
+    }
     await delay(4000);
     const from = performance.now();
     await delay(6000);
@@ -79,7 +85,6 @@ rates:
     t.diagnostic(`${mean.toFixed(1)}/s, in 2 s ${least} to ${fastest}/s, at most ${most} at once`);
     assert.ok(least >= 26 && fastest <= 34, `${least} to ${fastest} a second`);
     assert.ok(most <= 4, `${most} at once`);
-    await Promise.all(loads.map((load) => load.stop()));
   });
 
   for (const node of [first, second]) {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { generateNek } from '#shared/dkim/nek.ts';
 import { startGuardedServer } from '#test/kit/bus/bus-users.ts';
 import { type CommandResult, sealpost } from '#test/kit/command.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
@@ -15,10 +16,11 @@ test('queue and capture commands ask the routers of all nodes, from a place that
 }, async () => {
   await using guarded = await startGuardedServer();
   await using undo = new AsyncDisposableStack();
+  const nek = generateNek('test');
   const nodes: SealpostNode[] = [];
   for (const name of ['edge-1', 'edge-2']) {
     const config = 'domains: []\nroutes: [{ to: hold.test, via: "smtp://127.0.0.1:1" }, { to: "*", via: capture }]';
-    const node = undo.use(await SealpostNode.create({ name, bus: guarded, config }));
+    const node = undo.use(await SealpostNode.create({ name, nek, bus: guarded, config }));
     await node.start();
     nodes.push(node);
   }
