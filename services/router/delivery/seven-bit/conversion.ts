@@ -226,7 +226,8 @@ function sevenBitHeader(entity: Entity, { how, isUtf8 }: Part, isWhole: boolean)
   const lines: string[] = [];
   for (const field of entity.fields) {
     if (field.name !== 'content-transfer-encoding') lines.push(sevenBitField(field));
-    else if (!encoded) lines.push(/:[ \t]*(?:8bit|binary)[ \t]*\r\n$/i.test(field.raw) ? SEVEN_BIT : field.raw);
+    else if (!encoded)
+      lines.push(/:[ \t]*(?:8bit|binary)[ \t]*\r\n$/i.test(field.raw) ? SEVEN_BIT : sevenBitField(field));
   }
   const has = (name: string): boolean => entity.fields.some((field) => field.name === name);
   if (entity.isMessage && !has('mime-version') && (isWhole || encoded || entity.kind === 'multipart'))

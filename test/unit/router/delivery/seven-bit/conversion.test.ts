@@ -234,6 +234,15 @@ for (const [what, source] of [
   });
 }
 
+test('a part whose encoding has 8-bit characters beside it does not go out with them', async () => {
+  const multipart = ['Content-Type: multipart/mixed; boundary=b', '', '--b'];
+  for (const field of [
+    ['Content-Transfer-Encoding: 8bit (gr\xfc\xdfe)'],
+    ['Content-Transfer-Encoding: 8bit', 'gr\xfc\xdfe'],
+  ])
+    assert.match(await refusal(message(...multipart, ...field, '', 'text', '--b--')), /content-transfer-encoding/);
+});
+
 test('a signature of others is broken only where that is allowed', async () => {
   const signed = message('DKIM-Signature: v=1', 'Subject: a', '', '\xc4');
   const part = ['Content-Type: multipart/signed; boundary=b', '', '--b', '', '\xc4', '--b--'];
