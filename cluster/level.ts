@@ -136,6 +136,8 @@ class Opening {
     try {
       if (await isThere(join(this.#folder, UNMERGED))) {
         await database.compactRange('', LAST_KEY);
+        // LevelDB does not tell of a compaction that it gave up until the next write.
+        await database.batch([{ type: 'del', key: LAST_KEY }], { sync: true });
         await rm(join(this.#folder, UNMERGED));
       }
       return database;

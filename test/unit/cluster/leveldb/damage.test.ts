@@ -200,8 +200,9 @@ test('a repair that was killed is repeated: what it had moved out of a log is no
   await store.close();
 });
 
-test('a repair that was interrupted is finished at the next start: no old entry hides a new one', async () => {
-  await using folder = await tempDir('damage');
+/** A closed store with entries that were written over and deleted, and no list of its files. */
+async function toRepair(): Promise<TempDir> {
+  const folder = await tempDir('damage');
   const store = await Store.open(folder.path, silentLogger, OPTIONS);
   for (let round = 0; round < 5; round++) {
     for (let n = 0; n < 100; n++) await store.write([{ type: 'put', key: key(n), value: value(round) }]);
@@ -209,16 +210,37 @@ test('a repair that was interrupted is finished at the next start: no old entry 
   }
   await store.close();
   for (const file of await readdir(folder.path)) if (file.startsWith('MANIFEST')) await rm(join(folder.path, file));
-  const compact = mock.method(
-    Level.prototype as unknown as { compactRange(): Promise<void> },
-    'compactRange',
-    async () => {
-      throw new Error('killed');
-    },
-  );
+  return folder;
+}
+
+async function assertNewest(folder: string): Promise<void> {
+  const store = await Store.open(folder, silentLogger, OPTIONS);
+  for (let n = 0; n < 100; n++) assert.deepEqual(await store.get(key(n)), n < 50 ? undefined : value(4), key(n));
+  await store.close();
+}
+
+const mockCompaction = (implementation: () => Promise<void>) =>
+  mock.method(Level.prototype as unknown as { compactRange(): Promise<void> }, 'compactRange', implementation);
+
+test('a repair that was interrupted is finished at the next start: no old entry hides a new one', async () => {
+  await using folder = await toRepair();
+  const compact = mockCompaction(async () => {
+    throw new Error('killed');
+  });
   await assert.rejects(Store.open(folder.path, silentLogger, OPTIONS), { code: 'store-failed' });
   compact.mock.restore();
-  const again = await Store.open(folder.path, silentLogger, OPTIONS);
-  for (let n = 0; n < 100; n++) assert.deepEqual(await again.get(key(n)), n < 50 ? undefined : value(4), key(n));
-  await again.close();
+  await assertNewest(folder.path);
+});
+
+test('a repair is not finished while the disk is too full to merge the tables: no old entry hides a new one', async () => {
+  await using folder = await toRepair();
+  // LevelDB gives the compaction up, and tells it with the next write.
+  const compact = mockCompaction(async () => undefined);
+  const write = mock.method(Level.prototype, 'batch', async () => {
+    throw Object.assign(new Error('IO error: 000009.ldb: No space left on device'), { code: 'LEVEL_IO_ERROR' });
+  });
+  await assert.rejects(Store.open(folder.path, silentLogger, OPTIONS), { code: 'store-failed' });
+  compact.mock.restore();
+  write.mock.restore();
+  await assertNewest(folder.path);
 });
