@@ -1,6 +1,7 @@
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Store } from '#cluster/store.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
 import type { PairName } from '../contract.ts';
 import { Adopted, keys, parseRecord, putJson } from '../store/records.ts';
 import { asPair, type ClaimRecord, parseKey } from './claims.ts';
@@ -11,7 +12,13 @@ import type { HeldCopies } from './held-copies.ts';
  * It is on this disk before the claims say so. An owner deletes its mail only when the holder says this itself
  * (overtaken.ts), because anybody who can write into the stream of claims can say it there.
  */
-export type AdoptionsDeps = { store: Store; own: string; map: ReplicatedMap<ClaimRecord>; held: HeldCopies };
+export type AdoptionsDeps = {
+  store: Store;
+  own: string;
+  map: ReplicatedMap<ClaimRecord>;
+  held: HeldCopies;
+  log: Logger;
+};
 
 export class Adoptions {
   readonly #deps: AdoptionsDeps;
@@ -23,15 +30,13 @@ export class Adoptions {
   }
 
   /**
-   * Read it from disk. Where there is nothing, the version before may have taken mail over, and only the claims know:
-   * they are believed, once. Rejects with `store-failed`.
+   * Read it from disk. Where there is nothing, the version before may have taken mail over; there, and where the record
+   * is damaged, only the claims know: they are believed, once. Rejects with `store-failed`.
    */
   static async load(deps: AdoptionsDeps): Promise<Adoptions> {
     const { store, own, map } = deps;
-    const sealed = await store.get(keys.adopted);
-    if (sealed !== undefined) {
-      return new Adoptions(deps, new Map(Object.entries(parseRecord(Adopted, keys.adopted, sealed).owners)));
-    }
+    const found = await readRecord(deps);
+    if (found !== undefined) return new Adoptions(deps, found);
     const known = new Map<string, number>();
     for (const { key, value } of map.entries()) {
       const [name, pair] = [parseKey(key), asPair(value)];
@@ -65,6 +70,18 @@ export class Adoptions {
 
   #record() {
     return putJson(keys.adopted, { owners: Object.fromEntries(this.#generations) });
+  }
+}
+
+async function readRecord({ store, log }: AdoptionsDeps): Promise<Map<string, number> | undefined> {
+  try {
+    const sealed = await store.get(keys.adopted);
+    return sealed && new Map(Object.entries(parseRecord(Adopted, keys.adopted, sealed).owners));
+  } catch (error) {
+    if (!['corrupt', 'store-damaged'].includes(errorCode(error) ?? '')) throw error;
+    const text = 'the record of what this node took over is damaged: it is made again from the claims of the cluster';
+    log.error({ error: errorText(error) }, text);
+    return undefined;
   }
 }
 

@@ -125,7 +125,7 @@ export class Copies {
       ...{ store, prefix: 'claim!', bucket: CLAIMS_BUCKET, schema: ClaimRecord, node: node.name, log, jetStream },
       replicas: busReplicas(settings.current),
     });
-    const adopting = { store, own: name, map, held };
+    const adopting = { store, own: name, map, held, log };
     return new Copies(deps, adopting, await Adoptions.load(adopting));
   }
 

@@ -45,7 +45,7 @@ test('a copy that this disk does not give back is reported once, and the others 
     },
   } as unknown as ReplicatedMap<ClaimRecord>;
   const slots = new Slots();
-  const adoptions = await Adoptions.load({ store, own: OWN, map, held });
+  const adoptions = await Adoptions.load({ store, own: OWN, map, held, log });
   const takeOver = new TakeOver({
     ...{ settings: settingsFor(folder.path), log, own: OWN, store, slots, map, held, adoptions },
     watch: new LeaseWatch(map, OWN),
@@ -64,5 +64,25 @@ test('a copy that this disk does not give back is reported once, and the others 
   assert.deepEqual(await store.getMany(damaged), [undefined, undefined]);
   assert.equal(lines().filter(({ msg }) => msg.includes('cannot be read')).length, 1);
   await takeOver.stop();
+  await store.close();
+});
+
+test('a flipped bit in the record of what was taken over does not keep the router from starting', async () => {
+  await using folder = await tempDir();
+  const { log, lines } = logLines();
+  const store = await Store.open(folder.path, log);
+  const pair: ClaimRecord = { kind: 'pair', generation: 3, state: 'claimed', adopted: true, dropped: false };
+  const map = { entries: () => [{ key: KEY, version: 1, value: pair }] } as unknown as ReplicatedMap<ClaimRecord>;
+  const deps = { store, own: OWN, map, held: await HeldCopies.load(store), log };
+  await Adoptions.load(deps);
+  const sealed = Buffer.from((await store.get(keys.adopted)) ?? '');
+  sealed[20] = (sealed[20] ?? 0) ^ 4;
+  await store.write([{ type: 'put', key: keys.adopted, value: sealed }]);
+  for (let start = 0; start < 2; start++) {
+    const adoptions = await Adoptions.load(deps);
+    const question = { owner: OWNER, holder: OWN, generation: 3 };
+    assert.deepEqual(adoptions.answer(question), { adopted: true, held: 0 });
+  }
+  assert.equal(lines().filter(({ msg }) => msg.includes('is damaged')).length, 1);
   await store.close();
 });
