@@ -9,7 +9,7 @@ import { Follower } from './follower.ts';
 import { parseRecord, type ReplicatedRecord } from './record.ts';
 import { type LiveRecord, ReplicatedRecords } from './records.ts';
 import type { Refused } from './refused.ts';
-import { refuseArrived, type Seal } from './seal.ts';
+import { implausible, refuseArrived, type Seal } from './seal.ts';
 
 /**
  * Records that every node of a cluster holds and any node changes, one change at a time.
@@ -76,6 +76,16 @@ const OPEN_LIMIT_MS = 3000;
 
 const hasMac = ({ macs }: ReplicatedRecord<unknown>, nek: string): boolean =>
   macs?.some((mac) => mac.nek === nek) === true;
+
+/** A record as another node sent it; undefined where it is none that this program can read. */
+function readCopy<T>(schema: z.ZodType<T>, json: string): ReplicatedRecord<T> | undefined {
+  try {
+    const parsed = parseRecord(schema, json);
+    return 'record' in parsed ? parsed.record : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 export class ReplicatedMap<T> {
   readonly #options: ReplicatedMapOptions<T>;
@@ -224,10 +234,10 @@ export class ReplicatedMap<T> {
     const { schema, seal } = this.#options;
     let [best, copy]: [ReplicatedRecord<T> | undefined, number | undefined] = [this.#records.get(key), undefined];
     for (const [i, json] of copies.entries()) {
-      const parsed = parseRecord(schema, json);
-      if (!('record' in parsed) || parsed.record.key !== key) continue;
-      if (refuseArrived(seal, this.#records.sealed, parsed.record) !== undefined) continue;
-      if (parsed.record.version > (best?.version ?? 0)) [best, copy] = [parsed.record, i];
+      const record = readCopy(schema, json);
+      if (record?.key !== key || implausible(record.version, best?.version ?? 0) !== undefined) continue;
+      if (refuseArrived(seal, this.#records.sealed, record) !== undefined) continue;
+      if (record.version > (best?.version ?? 0)) [best, copy] = [record, i];
     }
     if (best !== undefined && copy !== undefined) {
       await this.#changes.adopt(best);

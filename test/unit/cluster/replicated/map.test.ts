@@ -93,3 +93,19 @@ test('a part of the store that cannot be read costs the records in it, not the o
   await map.close();
   await damaged.close();
 });
+
+test('a repair goes by the best copy, whatever nonsense other nodes send', async () => {
+  await using dir = await tempDir();
+  await using other = await tempDir();
+  const [store, otherStore] = [await Store.open(dir.path, silentLogger), await Store.open(other.path, silentLogger)];
+  const [map, otherMap] = [await ReplicatedMap.open(local(store)), await ReplicatedMap.open(local(otherStore))];
+  for (const text of ['old', 'new']) await otherMap.update('k', () => ({ text }));
+  const copy = otherMap.copyOf('k') ?? '';
+  const endless = JSON.stringify({ ...JSON.parse(copy), version: Number.MAX_SAFE_INTEGER });
+  const { value, version, copy: which } = await map.repair('k', ['', '{"schema":1}', endless, copy]);
+  assert.deepEqual([value?.text, version, which], ['new', 3, 3]);
+  await map.close();
+  await otherMap.close();
+  await store.close();
+  await otherStore.close();
+});
