@@ -19,8 +19,9 @@ import { newId } from '#shared/ids.ts';
  * adopted.
  *
  * An answer is used when it proves to come from a process with the NEK, to this question (shared/dkim/key-list-proof.ts): so
- * nobody else can add a key, or bring back one that was revoked. Stores of the version before prove nothing; they are
- * believed until one store has proven an answer to this process.
+ * nobody else can add a key, or bring back one that was revoked. Stores of the version before prove nothing. They are
+ * believed where there are only such: when this process has heard stores for a while, and none that proves. Somebody
+ * without the NEK can pretend to be one of them, but cannot keep the others from being heard.
  *
  * Which stores are live is known from what they announce. One that is silent is not asked for what it said it had; so
  * silence delays newer keys at most, it never takes away those that are held.
@@ -42,6 +43,8 @@ const PAGE_TIMEOUT_MS = 5000;
 const FETCH_TRIES = 5;
 /** A store that was silent for longer may be gone, and what it knew with it; in milliseconds. */
 const LIVE_MS = 5000;
+/** How long stores are heard, each of which announces itself every second, before it is known that none of them proves. */
+const LISTEN_MS = 3000;
 
 /** The keys of each domain as a store gave them, and the cursor that it gave with them. */
 type Read = { cursor: string | undefined; keys: Map<string, SigningKey[]> };
@@ -62,8 +65,10 @@ export class KeySource {
   /** What this node's store gave, what the last other one gave, and which of the two was the last. */
   readonly #reads = new Map<string, Read>();
   #last: Read = { cursor: undefined, keys: new Map() };
-  /** A store has proven an answer. */
-  #proven = false;
+  /** A store has proven an answer, or said that it does. */
+  #proving = false;
+  /** When the first store announced itself, by `performance.now`. */
+  #firstPresent = Number.POSITIVE_INFINITY;
 
   constructor(deps: KeySourceDeps) {
     this.#deps = deps;
@@ -79,6 +84,12 @@ export class KeySource {
     const before = this.#heard.get(node)?.said;
     const came = this.#heard.hear(node, revision);
     return came || before !== revision;
+  }
+
+  /** A store announced itself; `seals`: its answers are proven. */
+  present({ seals }: { seals?: boolean | undefined }): void {
+    this.#firstPresent = Math.min(this.#firstPresent, performance.now());
+    if (seals === true) this.#proving = true;
   }
 
   /** Whether this node's store is live, and will soon have what the store of another node says it has. */
@@ -172,11 +183,16 @@ export class KeySource {
     const nonce = newId();
     const page = await this.#deps.credentials['signing-key-list']({ ...request, nonce }, options);
     const { node, macs } = page;
-    if (neks.length === 0 || (macs === undefined && !this.#proven)) return page;
+    if (neks.length === 0 || (macs === undefined && this.#nobodyProves)) return page;
     const verdict = judgeKeyList(neks, nonce, page, macs ?? []);
-    if (verdict === 'authentic') this.#proven = true;
+    if (verdict === 'authentic') this.#proving = true;
     else throw unproven(node, verdict === 'unknown' ? macs : undefined, neks);
     return page;
+  }
+
+  /** All stores are of the version before; a store of this process needs no proof before the first. */
+  get #nobodyProves(): boolean {
+    return !this.#proving && (this.#deps.alone || performance.now() - this.#firstPresent >= LISTEN_MS);
   }
 
   /** Each read is as large as all keys: only those of this node's store and of one other are kept. */

@@ -98,7 +98,10 @@ export class Keyring {
         // A store that lost a change and accepted another one has other keys under the same revision.
         if (said.node === this.#source.own && said.revision === this.revision) this.#askSoon();
       }),
-      onStores('present', (said) => this.#hear(said)),
+      onStores('present', (said) => {
+        this.#source.present(said);
+        this.#hear(said);
+      }),
       settings.onChange(() => this.#askSoon()),
     ];
     await this.#readNeks();

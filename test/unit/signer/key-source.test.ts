@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { mock, type TestContext, test } from 'node:test';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
@@ -17,6 +17,7 @@ import {
 import { Records } from '#services/credential-store/records/records.ts';
 import { KeySource } from '#services/signer/key-source.ts';
 import type { Client } from '#shared/contract.ts';
+import { proveKeyList } from '#shared/dkim/key-list-proof.ts';
 import { generateNek, parseNek } from '#shared/dkim/nek.ts';
 import { silentLogger } from '#shared/log.ts';
 import { seededRandom } from '#test/kit/random.ts';
@@ -150,12 +151,13 @@ test('what the store of this node and a newer one gave is remembered of both, so
   const revisions: Record<string, number> = { 'edge-1': 1, 'edge-2': 2 };
   let whole = 0;
   const credentials = {
-    async 'signing-key-list'({ since }: { since?: string }, options?: { node?: string }) {
+    async 'signing-key-list'({ since, nonce = '' }: { since?: string; nonce?: string }, options?: { node?: string }) {
       const node = options?.node ?? 'edge-1';
       const known = since?.startsWith(`${node}:`) === true;
       if (!known) whole++;
-      const answer = { node, revision: revisions[node] ?? 0, keys: [], cursor: `${node}:1` };
-      return known ? { ...answer, changed: [] } : answer;
+      const whatever = { node, revision: revisions[node] ?? 0, keys: [], cursor: `${node}:1` };
+      const answer = known ? { ...whatever, changed: [] } : whatever;
+      return { ...answer, macs: proveKeyList([NEK], nonce, answer) };
     },
   } as Partial<Client<CredentialStoreContract>> as Client<CredentialStoreContract>;
   const source = new KeySource({ credentials, node: 'edge-1', alone: false, neks });
@@ -194,4 +196,33 @@ test('a signer that knows proven stores does not believe one that proves nothing
   await set('a.example', key('s1'), key('s2'));
   await assert.rejects(source.fetch(1), { code: 'nek-mismatch', message: /edge-1 did not prove/ });
   assert.equal(site.answers.at(-1)?.macs, undefined);
+});
+
+test('a signer that has just started believes no impostor of the version before, and such stores where there are no others', async (t) => {
+  let now = performance.now();
+  const clock = mock.method(performance, 'now', () => now);
+  t.after(() => clock.mock.restore());
+  const answer = { node: 'edge-1', revision: 9, keys: [], cursor: 'c' };
+  const credentials = { 'signing-key-list': async () => answer } as unknown as Client<CredentialStoreContract>;
+  const start = () => new KeySource({ credentials, node: 'edge-1', alone: false, neks });
+  const refused = { code: 'nek-mismatch', message: /edge-1 did not prove/ };
+
+  const deceived = start();
+  await assert.rejects(deceived.fetch(0), refused);
+  // NATS was away: nobody could be heard.
+  now += 60_000;
+  deceived.present({});
+  await assert.rejects(deceived.fetch(0), refused);
+  now += 1000;
+  deceived.present({ seals: true });
+  now += 60_000;
+  deceived.present({});
+  await assert.rejects(deceived.fetch(0), refused);
+
+  const earlier = start();
+  for (let seconds = 0; seconds < 4; seconds++) {
+    earlier.present({});
+    now += 1000;
+  }
+  assert.equal((await earlier.fetch(0)).revision, 9);
 });

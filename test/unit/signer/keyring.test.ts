@@ -8,6 +8,7 @@ import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
 import { Keyring, type KeyringDeps } from '#services/signer/keyring.ts';
+import { proveKeyList } from '#shared/dkim/key-list-proof.ts';
 import { wrapKey } from '#shared/dkim/key-wrap.ts';
 import { generateNek, parseNek } from '#shared/dkim/nek.ts';
 import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
@@ -40,23 +41,25 @@ class FakeStore {
   down: ErrorCode | undefined;
   questions = 0;
   page = Number.POSITIVE_INFINITY;
+  proves = false;
 
   constructor(node: string) {
     this.node = node;
   }
 
-  async signingKeys({ after }: { after?: string | undefined }) {
+  async signingKeys({ after, nonce = '' }: { after?: string | undefined; nonce?: string | undefined }) {
     this.questions++;
     if (this.down !== undefined) throw new SealpostError(this.down, `node ${this.node}: ${this.down}`);
     const start = after === undefined ? 0 : Number(after);
     const end = start + this.page;
-    return {
+    const list = {
       node: this.node,
       revision: this.revision,
       keys: this.keys.slice(start, end),
       ...(end < this.keys.length && { next: String(end) }),
       ...(this.behind !== undefined && { behind: this.behind }),
     };
+    return this.proves ? { ...list, macs: proveKeyList([parseNek(NEK)], nonce, list) } : list;
   }
 }
 
@@ -109,6 +112,7 @@ async function setUp(
   const bus = cluster ? { servers: ['nats://127.0.0.1:4222'] } : {};
   const settings = new Settings(ConfigSchema.parse({ bus, credentials: { nek: file } }));
   const stores = new FakeStores();
+  for (const store of [stores.own, stores.second, stores.third]) store.proves = cluster;
   await prepare(stores.own, file, stores);
   const { log, lines } = logLines();
   const keyring = new Keyring({ settings, log, credentials: stores.credentials, onStores: stores.onStores });
