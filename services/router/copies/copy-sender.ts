@@ -17,8 +17,7 @@ import { type NewMessage, sendNew, sendStored } from './sending.ts';
  * commit   A message that is being accepted is written to both disks concurrently; it is accepted when both have it.
  *          Where one holder fails, another one is tried.
  * settled  What an attempt, or an operator, changed on this node is changed in the copy. The caller waits for that, but
- * not
- *          for long: so at most one message for each connection was delivered and is undelivered in its copy.
+ *          not for long: so at most one message for each connection was delivered and is undelivered in its copy.
  * ensure   A message that has no copy (its holder is gone, it was taken over, it is a notice) gets one.
  *
  * The copy comes first, then the record on this node that names its place; once that is known, delivery needs the

@@ -106,7 +106,7 @@ export class Overtaken {
     this.#reported.set(holder, generation);
     this.#deps.log.warn(
       { holder: this.#nodeOf(holder), error },
-      'another node is said to have taken mail over and does not confirm it: the mail waits here for that; if the node is gone for good, remove it with "sealpost queue remove"',
+      'another node is said to have taken mail over and does not confirm it: the mail waits here for that; if its disk is lost, start a router of its name with an empty one, and this node delivers the mail; if it was delivered there, remove it with "sealpost queue remove"',
     );
   }
 

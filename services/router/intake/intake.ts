@@ -27,8 +27,8 @@ import type { MessageWriter } from './writer.ts';
  * it came too late. So a message is never both refused and delivered, unless the caller hears neither answer.
  *
  * Of a message in one piece nothing is written before the commit, which is one batch. Of a longer one every piece is
- * written and synced as it comes, with a mark (`transfer!`) that the commit deletes in the batch that makes it a
- * message: what is still marked at the next start was never accepted, and is deleted.
+ * written and synced as it comes, with a mark (`transfer!`) that the commit deletes in the batch that makes it a message:
+ * what is still marked at the next start was never accepted, and is deleted.
  *
  * What a failed write left on disk is deleted as soon as the store works again, so that a message that was refused,
  * and that the client will send again, does not appear at the next start as well.
