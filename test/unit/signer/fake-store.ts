@@ -2,6 +2,7 @@ import type { CredentialStoreContract, KeyAlgorithm, SigningKey } from '#service
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { generateKey } from '#services/credential-store/making/generate-key.ts';
 import type { Announce, Service } from '#shared/contract.ts';
+import { proveKeyList } from '#shared/dkim/key-list-proof.ts';
 import { wrapKey } from '#shared/dkim/key-wrap.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
@@ -22,9 +23,10 @@ export class FakeCredentialStore {
     this.#node = node;
     this.#nek = nek;
     this.#announce = announce;
-    const signingKeyList = () => {
+    const signingKeyList = ({ nonce = '' }: { nonce?: string }) => {
       if (this.failure !== undefined) throw new SealpostError(this.failure, `the store of ${node} does not answer`);
-      return { node, revision: this.revision, keys: this.keys };
+      const list = { node, revision: this.revision, keys: this.keys };
+      return { ...list, macs: proveKeyList([nek], nonce, list) };
     };
     // Whatever else the contract has is none of a signer's business.
     const handlers = new Proxy(

@@ -269,11 +269,12 @@ async function whereItIs<T>(nodes: readonly string[], ask: (node: string) => Pro
       failures.push({ node, error });
     }
   }
-  const unknown = failures.find(({ error }) => errorCode(error) !== 'not-found');
+  const unknown = failures.find((failure) => errorCode(failure.error) !== 'not-found');
   const text = failures.map(({ node, error }) => `${node}: ${errorText(error)}`).join('; ');
   if (unknown === undefined) throw new SealpostError('not-found', text);
-  if (!(unknown.error instanceof SealpostError)) throw unknown.error;
-  throw new SealpostError(unknown.error.code, text);
+  const { error } = unknown;
+  if (!(error instanceof SealpostError)) throw error;
+  throw new SealpostError(error.code, text);
 }
 
 /** Exactly one way to say which mail is meant. */
