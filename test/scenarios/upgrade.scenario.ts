@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { docker, needsEngine } from '#test/kit/nodes/compose.ts';
 import { ComposeSite } from '#test/kit/nodes/compose-site.ts';
 import { Load } from '#test/kit/smtp/load.ts';
+import { longestPause } from '#test/kit/smtp/longest-pause.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
@@ -57,15 +57,15 @@ test('a cluster of the version before is upgraded under load: nothing is lost, a
   });
   load.start();
   await waitFor(() => load.accepted.size > 50, { what: 'mail', timeout: 60_000 });
-  const pause = longestPause(load);
   const project = before.ofThisVersion();
+  const upgrade = project.upgrade();
+  const longest = await longestPause(load, upgrade);
   t.diagnostic(
-    (await project.upgrade())
+    (await upgrade)
       .split('\n')
       .filter((line) => line.startsWith('upgrade:'))
       .join('; '),
   );
-  const longest = await pause.end();
   t.diagnostic(`longest time without a 250: ${(longest / 1000).toFixed(1)} s; refused ${[...load.refused].join(' ')}`);
 
   const image = (await docker('image', 'inspect', '--format', '{{.Id}}', project.image)).trim();
@@ -101,25 +101,3 @@ test('a cluster of the version before is upgraded under load: nothing is lost, a
   );
   assert.ok(longest <= MOST_MS, `${Math.round(longest)} ms without a 250`);
 });
-
-/** Watches for the longest time in which a load got no 250. */
-function longestPause(load: Load): { end: () => Promise<number> } {
-  let [last, seen, longest, running] = [performance.now(), load.accepted.size, 0, true];
-  const watched = (async () => {
-    while (running) {
-      await delay(50);
-      const now = performance.now();
-      longest = Math.max(longest, now - last);
-      if (load.accepted.size === seen) continue;
-      seen = load.accepted.size;
-      last = now;
-    }
-    return longest;
-  })();
-  return {
-    end: () => {
-      running = false;
-      return watched;
-    },
-  };
-}

@@ -6,6 +6,7 @@ import { startNatsCluster } from '#test/kit/bus/nats-server.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { Load } from '#test/kit/smtp/load.ts';
+import { longestPause } from '#test/kit/smtp/longest-pause.ts';
 import { Tally } from '#test/kit/smtp/tally.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
@@ -61,7 +62,7 @@ test(`a NATS server, a policy, a signer and a router that hang for ${SECONDS} s 
   ];
   for (const { name, it } of hangs) {
     await t.test(`${name} hangs: mail goes on within ${MOST_MS / 1000} s`, async (t) => {
-      const watches = loads.map((load) => longestPause(load, SECONDS * 1000));
+      const watches = loads.map((load) => longestPause(load, delay(SECONDS * 1000)));
       await it.pause();
       const pauses = await Promise.all(watches);
       it.resume();
@@ -76,21 +77,6 @@ test(`a NATS server, a policy, a signer and a router that hang for ${SECONDS} s 
   await waitFor(() => missing().length === 0, { what: 'every accepted message to arrive', timeout: 120_000 });
   t.diagnostic(`accepted ${loads.map(({ accepted }) => accepted.size)}, duplicates ${sink.duplicates}`);
 });
-
-/** The longest time within `ms` in which a load got no 250, in milliseconds. */
-async function longestPause(load: Load, ms: number): Promise<number> {
-  const end = performance.now() + ms;
-  let [last, seen, longest] = [performance.now(), load.accepted.size, 0];
-  while (performance.now() < end) {
-    await delay(50);
-    const now = performance.now();
-    longest = Math.max(longest, now - last);
-    if (load.accepted.size === seen) continue;
-    seen = load.accepted.size;
-    last = now;
-  }
-  return longest;
-}
 
 /** Wait until every session's mail is taken again, so that the next part starts from a cluster that is well. */
 async function mailFrom(loads: readonly Load[]): Promise<void> {
