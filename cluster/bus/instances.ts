@@ -39,11 +39,14 @@ type Known = Announced & { silence: number; absent: boolean };
 type Waiting = { service: string; name: string; giveUp: () => void };
 
 const isLive = ({ silence, absent }: Known): boolean => silence < PASSED_OVER_MS && !absent;
+/** Whether a process is meant by the name of its node or by its own. */
+const isNamed = ({ node, process, services }: Announced, service: string, name: string): boolean =>
+  (node === name || process === name) && services.includes(service);
 
 export class Instances {
   readonly #known = new Map<string, Known>();
   readonly #waiting = new Set<Waiting>();
-  /** Calls that wait for the first instance to be heard. */
+  /** Calls that wait for an instance to be heard. */
   readonly #expecting = new Set<() => void>();
   readonly #connected: () => boolean;
   #timer: NodeJS.Timeout | undefined;
@@ -62,7 +65,7 @@ export class Instances {
   }
 
   hear(announced: Announced): void {
-    const { node, process, serving, connection } = announced;
+    const { process, serving, connection } = announced;
     const before = this.#known.get(process);
     if (!serving) {
       this.#known.delete(process);
@@ -72,7 +75,7 @@ export class Instances {
     this.#known.set(process, { ...announced, silence: 0, absent: false });
     for (const expecting of this.#expecting) expecting();
     if (before?.connection !== undefined && before.connection !== connection) {
-      this.#giveUp(({ name, service }) => (name === process || name === node) && before.services.includes(service));
+      this.#giveUp(({ service, name }) => isNamed(before, service, name));
     }
   }
 
@@ -88,55 +91,33 @@ export class Instances {
   }
 
   /**
-   * A live process with this service, at random, and none of `asked`; waits for one to be heard where all that are known
-   * are passed over. Undefined where none is.
+   * A live process with this service, at random, and none of `asked`. Where all that are known are passed over it waits for
+   * one to be heard, for no longer than until `end`, a moment of `performance.now`. Undefined where there is none.
    */
-  async choose(service: string, asked: ReadonlySet<string>): Promise<string | undefined> {
-    const candidates = [...this.#known.values()].filter(
-      (k) => !k.absent && k.services.includes(service) && !asked.has(k.process),
-    );
-    const end = performance.now() + EXPECT_MS;
-    if (asked.size === 0 && candidates.length > 0 && !candidates.some(isLive)) return this.#expect(service, end);
-    const live = candidates.filter(isLive);
-    return live[Math.floor(Math.random() * live.length)]?.process;
-  }
-
-  /** The first process with this service that is heard until `end`. */
-  async #expect(service: string, end: number): Promise<string | undefined> {
-    while (performance.now() < end) {
-      const live = [...this.#known.values()].find((k) => isLive(k) && k.services.includes(service));
-      if (live !== undefined) return live.process;
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#expecting.add(resolve);
-      const timer = setTimeout(resolve, Math.max(1, end - performance.now()));
-      await promise;
-      clearTimeout(timer);
-      this.#expecting.delete(resolve);
+  async choose(service: string, asked: ReadonlySet<string>, end: number): Promise<string | undefined> {
+    const expected = Math.min(end, performance.now() + EXPECT_MS);
+    for (;;) {
+      const candidates = this.#which((k) => !k.absent && k.services.includes(service) && !asked.has(k.process));
+      const live = candidates.filter(isLive);
+      if (live.length > 0) return live[Math.floor(Math.random() * live.length)]?.process;
+      const left = expected - performance.now();
+      if (asked.size > 0 || candidates.length === 0 || left <= 0) return undefined;
+      await this.#nextHeartbeat(left);
     }
-    return undefined;
   }
 
   /** The newest name of a node's or process's instance: that on its connection, where it is known. */
   nameOf(service: string, name: string): string {
     // While one process of a node follows another, either may be meant.
-    const live = [...this.#known.values()].filter(
-      ({ node, process, services, silence }) =>
-        silence < SILENT_MS && (node === name || process === name) && services.includes(service),
-    );
-    const [only] = live;
-    if (live.length !== 1 || only?.connection === undefined) return name;
+    const [only, ...others] = this.#which((k) => isNamed(k, service, name) && k.silence < SILENT_MS);
+    if (only?.connection === undefined || others.length > 0) return name;
     return connectionName(only.process, only.connection);
   }
 
   /** Whether a node or process with this service is known, and each such process is silent. */
   isSilent(service: string, name: string): boolean {
-    let known = false;
-    for (const { node, process, services, silence } of this.#known.values()) {
-      if ((node !== name && process !== name) || !services.includes(service)) continue;
-      if (silence < SILENT_MS) return false;
-      known = true;
-    }
-    return known;
+    const named = this.#which((k) => isNamed(k, service, name));
+    return named.length > 0 && named.every(({ silence }) => silence >= SILENT_MS);
   }
 
   /** Have `giveUp` called once if the instance becomes silent. Returns the way to end that. */
@@ -154,6 +135,20 @@ export class Instances {
       if (known.silence >= FORGET_MS) this.#known.delete(process);
     }
     this.#giveUp(({ service, name }) => this.isSilent(service, name));
+  }
+
+  #which(fits: (known: Known) => boolean): Known[] {
+    return [...this.#known.values()].filter(fits);
+  }
+
+  /** Resolves when any process is heard, or after `ms`. */
+  async #nextHeartbeat(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#expecting.add(resolve);
+    const timer = setTimeout(resolve, ms);
+    await promise;
+    clearTimeout(timer);
+    this.#expecting.delete(resolve);
   }
 
   #giveUp(which: (waiting: Waiting) => boolean): void {

@@ -87,7 +87,7 @@ export class OutgoingCalls {
     if (own !== undefined && !isDeclined(own)) return own;
     let first = call.declined ?? own;
     for (let named = 0; named < MOST_NAMED; named++) {
-      const name = await this.#instances.choose(address.service, asked);
+      const name = await this.#instances.choose(address.service, asked, end);
       if (name === undefined) break;
       asked.add(name);
       const answer = await this.#askUnlessSilent(call, name, end);

@@ -5,6 +5,8 @@ import { Instances } from '#cluster/bus/instances.ts';
 const POLICY = { node: 'a', process: 'P1', services: ['policy', 'member'], connection: 1, serving: true };
 const CHECK = { service: 'policy', version: 1, operation: 'sender-check' };
 const NONE: ReadonlySet<string> = new Set();
+/** A call that has all the time it wants. */
+const FAR = Number.POSITIVE_INFINITY;
 
 /** Let so many seconds of silence pass. */
 function silence(instances: Instances, seconds: number): void {
@@ -19,11 +21,11 @@ suite('instances of a service', () => {
     silence(instances, 2);
     instances.hear({ ...POLICY, node: 'b', process: 'P2' });
     silence(instances, 1);
-    for (let n = 0; n < 50; n++) assert.equal(await instances.choose('policy', NONE), 'P2');
-    assert.equal(await instances.choose('policy', new Set(['P2'])), undefined);
-    assert.equal(await instances.choose('router', NONE), undefined);
+    for (let n = 0; n < 50; n++) assert.equal(await instances.choose('policy', NONE, FAR), 'P2');
+    assert.equal(await instances.choose('policy', new Set(['P2']), FAR), undefined);
+    assert.equal(await instances.choose('router', NONE, FAR), undefined);
     instances.hear(POLICY);
-    assert.equal(await instances.choose('policy', new Set(['P2'])), 'P1');
+    assert.equal(await instances.choose('policy', new Set(['P2']), FAR), 'P1');
   });
 
   test('calls that wait for one that falls silent are given up, and no others', () => {
@@ -74,24 +76,24 @@ suite('instances of a service', () => {
     const instances = new Instances(() => connected);
     instances.hear(POLICY);
     silence(instances, 60);
-    assert.equal(await instances.choose('policy', NONE), 'P1');
+    assert.equal(await instances.choose('policy', NONE, FAR), 'P1');
     connected = true;
     instances.reconnected();
-    const choice = instances.choose('policy', NONE);
+    const choice = instances.choose('policy', NONE, FAR);
     instances.hear({ ...POLICY, connection: 2 });
     assert.equal(await choice, 'P1');
     instances.reconnected();
-    assert.equal(await instances.choose('policy', NONE), undefined, 'after waiting for a heartbeat');
+    assert.equal(await instances.choose('policy', NONE, FAR), undefined, 'after waiting for a heartbeat');
   });
 
   test('one that stops, or that NATS does not know, is asked no more', async () => {
     const instances = new Instances(() => true);
     instances.hear(POLICY);
     instances.hear({ ...POLICY, serving: false });
-    assert.equal(await instances.choose('policy', NONE), undefined);
+    assert.equal(await instances.choose('policy', NONE, FAR), undefined);
     instances.hear(POLICY);
     instances.markAbsent('P1');
-    assert.equal(await instances.choose('policy', NONE), undefined);
+    assert.equal(await instances.choose('policy', NONE, FAR), undefined);
   });
 
   test('calls that wait for one that NATS does not know any more are given up all the same', () => {
@@ -102,5 +104,13 @@ suite('instances of a service', () => {
     instances.markAbsent('P1');
     silence(instances, 5);
     assert.equal(gaveUp, 1);
+  });
+
+  test('a call does not wait for a heartbeat beyond its own time', async () => {
+    const instances = new Instances(() => true);
+    instances.hear(POLICY);
+    instances.reconnected();
+    const choice = instances.choose('policy', NONE, performance.now());
+    assert.equal(await Promise.race([choice, Promise.resolve('waits').then(() => 'waits')]), undefined);
   });
 });
