@@ -1,30 +1,14 @@
 import type { Settings } from '#cluster/config/settings.ts';
-import type { ReplicatedMap } from '#cluster/replicated/map.ts';
-import type { Store } from '#cluster/store.ts';
-import type { Calls } from '#services/topology.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
-import type { Logger } from '#shared/log.ts';
-import type { Queue } from '../queue/queue.ts';
 import { dueAt, isFinal } from '../store/message.ts';
 import { keys, MessageRecord, parseRecord, putJson, RecipientRecord } from '../store/records.ts';
-import type { Slot, Slots } from '../store/slots.ts';
+import type { Slot } from '../store/slots.ts';
 import { type Adopted, AdoptionBatch } from './adoption-batch.ts';
 import type { Adoptions } from './adoptions.ts';
-import {
-  adopted,
-  asPair,
-  type ClaimRecord,
-  changePair,
-  claim,
-  leaseKey,
-  type Pair,
-  pairKey,
-  parseKey,
-} from './claims.ts';
+import { adopted, asPair, changePair, claim, leaseKey, type Pair, pairKey, parseKey } from './claims.ts';
 import { Comparison } from './comparison.ts';
 import type { HeldCopies } from './held-copies.ts';
-import type { LeaseWatch } from './lease-watch.ts';
-import { Overtaken } from './overtaken.ts';
+import { Overtaken, type OvertakenDeps } from './overtaken.ts';
 
 /**
  * What becomes of mail when its node dies, and when that comes back.
@@ -42,18 +26,10 @@ import { Overtaken } from './overtaken.ts';
 const BATCH_BYTES = 1024 * 1024;
 const BATCH_MESSAGES = 200;
 
-export type TakeOverDeps = {
+export type TakeOverDeps = OvertakenDeps & {
   settings: Settings;
-  log: Logger;
-  own: string;
-  store: Store;
-  slots: Slots;
-  queue: Queue;
-  map: ReplicatedMap<ClaimRecord>;
-  watch: LeaseWatch;
   held: HeldCopies;
   adoptions: Adoptions;
-  router: Calls<'router', 'router'>;
   /** A message came into the queue that has no second copy. */
   onAdopted: (slot: Slot) => void;
 };
