@@ -36,7 +36,8 @@ export async function authenticate(
   const { directory, failures, log, strangers } = deps;
   const { user } = request;
   const account = directory?.user(user);
-  const logIn = logInOf(user, request.facts.client.address);
+  const { client, gateway } = request.facts;
+  const logIn = logInOf(user, client.address, gateway);
   const check = () => verifyPassword(account?.password ?? DECOY, password);
   const outcome = directory === undefined ? 'unchecked' : await checkInTurn(logIn, check, deps);
   const facts: PolicyFacts['authenticate'] = { user, actAs: request.actAs, account, password: outcome, directory };
@@ -46,7 +47,7 @@ export async function authenticate(
     log.info(fields, 'Authentication succeeded');
   } else if (outcome === 'locked') {
     const failed = failures.tooMany(logIn);
-    strangers.say(`log-in from ${logIn.network}`, (repeated) => {
+    strangers.say(`log-in from ${logIn.network ?? client.address}`, (repeated) => {
       const error = `too many failures ${failed ?? ''}`.trim();
       log.warn({ ...fields, error, ...repeated }, 'Authentication refused without a look at the password');
     });
@@ -65,7 +66,7 @@ async function checkInTurn(
 ): Promise<PolicyFacts['authenticate']['password']> {
   if (failures.tooMany(logIn) !== undefined) return 'locked';
   try {
-    return await queue.run({ network: logIn.network, known: failures.known(logIn) }, async () => {
+    return await queue.run({ network: logIn.network ?? '', known: failures.known(logIn) }, async () => {
       // Those that were checked while this one waited have counted.
       if (failures.tooMany(logIn) !== undefined) return 'locked';
       const isRight = await check();

@@ -11,6 +11,8 @@ import type { SharedCounts } from '../rates/shared-counts.ts';
  * - of a network, whatever the user; of a user, whatever the network: for strangers. Where a user authenticated within the
  *   last two weeks he is known, and passes: guesses from elsewhere, or at others, must not shut him out.
  *
+ * Behind the gateway of a container network may be anybody: there is no network then, only the user, and nobody is known.
+ *
  * A user who does not exist counts as one who does, so that nothing is learned from an answer.
  */
 
@@ -22,8 +24,8 @@ const OF_USER: Rate = { count: 100, per: HOUR };
 const KNOWN_MS = 7 * 24 * HOUR;
 const ONCE: Rate = { count: 1, per: KNOWN_MS };
 
-/** A log-in: who wants to be whom, from where. */
-export type LogIn = { user: string; network: string };
+/** A log-in: who wants to be whom, from where; undefined where the address tells nothing. */
+export type LogIn = { user: string; network: string | undefined };
 
 export class Failures {
   readonly #counts: SharedCounts;
@@ -34,28 +36,31 @@ export class Failures {
 
   /** Whether this user authenticated from this network lately. */
   known(logIn: LogIn): boolean {
-    return this.#counts.wait(`log-ins ${pair(logIn)}`, ONCE) > 0;
+    return logIn.network !== undefined && this.#counts.wait(`log-ins ${pair(logIn)}`, ONCE) > 0;
   }
 
   /** Which limit is reached, as words for the log; undefined: none. */
   tooMany(logIn: LogIn): string | undefined {
     const { user, network } = logIn;
-    if (this.#over(`of ${pair(logIn)}`, OF_USER_FROM_NETWORK)) return `of this user from ${network}`;
-    if (this.known(logIn)) return undefined;
-    if (this.#over(`from ${network}`, OF_NETWORK)) return `from ${network}`;
+    if (network !== undefined) {
+      if (this.#over(`of ${pair(logIn)}`, OF_USER_FROM_NETWORK)) return `of this user from ${network}`;
+      if (this.known(logIn)) return undefined;
+      if (this.#over(`from ${network}`, OF_NETWORK)) return `from ${network}`;
+    }
     return this.#over(`of ${user}`, OF_USER) ? 'of this user' : undefined;
   }
 
   failed(logIn: LogIn): void {
     const { user, network } = logIn;
+    this.#counts.add(`failures of ${user}`, OF_USER.per);
+    if (network === undefined) return;
     this.#counts.add(`failures of ${pair(logIn)}`, OF_USER_FROM_NETWORK.per);
     this.#counts.add(`failures from ${network}`, OF_NETWORK.per);
-    this.#counts.add(`failures of ${user}`, OF_USER.per);
   }
 
   succeeded(logIn: LogIn): void {
     // Once in each window is enough to be known.
-    if (!this.known(logIn)) this.#counts.add(`log-ins ${pair(logIn)}`, KNOWN_MS);
+    if (logIn.network !== undefined && !this.known(logIn)) this.#counts.add(`log-ins ${pair(logIn)}`, KNOWN_MS);
   }
 
   #over(of: string, rate: Rate): boolean {
@@ -63,9 +68,9 @@ export class Failures {
   }
 }
 
-/** `user` as the client spelled it; `address` of the client. */
-export function logInOf(user: string, address: string): LogIn {
-  return { user: userKey(user).slice(0, 255), network: neighbourhood(address) };
+/** `user` as the client spelled it; `address` of the client, and whether that is the gateway of a container network. */
+export function logInOf(user: string, address: string, gateway = false): LogIn {
+  return { user: userKey(user).slice(0, 255), network: gateway ? undefined : neighbourhood(address) };
 }
 
 function pair({ user, network }: LogIn): string {

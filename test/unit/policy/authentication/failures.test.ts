@@ -44,6 +44,19 @@ test('a network that guesses at many users is locked, a /64 of IPv6 likewise', (
   }
 });
 
+test('guesses from behind the gateway of a container network lock nobody else out who comes from there', () => {
+  const { failures } = one();
+  const behind = (user: string) => logInOf(user, '172.18.0.1', true);
+  for (let i = 0; i < 200; i++) failures.failed(behind(`user-${i}`));
+  for (let i = 0; i < 20; i++) failures.failed(behind('alice'));
+  assert.equal(failures.tooMany(behind('alice')), undefined);
+  assert.equal(failures.tooMany(behind('bob')), undefined);
+  failures.succeeded(behind('alice'));
+  assert.equal(failures.known(behind('alice')), false, 'anybody may come from there');
+  for (let i = 0; i < 80; i++) failures.failed(behind('alice'));
+  assert.equal(failures.tooMany(behind('alice')), 'of this user');
+});
+
 test('an attacker elsewhere, and one in the same network who guesses at others, do not lock out a known user', () => {
   const { clock, failures } = one();
   failures.succeeded(logInOf('alice', '203.0.113.5'));
