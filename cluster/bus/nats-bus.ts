@@ -21,6 +21,7 @@ import { type NatsConnectionOptions, NatsLink } from './nats-connection.ts';
 import { NatsMailboxes } from './nats-mailboxes.ts';
 import { isDeclined, label, OutgoingCalls, unavailable } from './nats-requests.ts';
 import { eventSubject } from './subjects.ts';
+import { Turns } from './turns.ts';
 
 /**
  * The bus between processes, over NATS. What this process serves is called directly, without NATS; so is what
@@ -45,6 +46,7 @@ export class NatsBus implements Bus {
   readonly #link: NatsLink;
   /** The one NATS subscription of each event that has listeners here, and how many. */
   readonly #events = new Map<string, { listeners: number; stop: () => void }>();
+  readonly #turns = new Turns();
   readonly #mailboxes: NatsMailboxes;
   readonly #calls: OutgoingCalls;
   readonly #instances = new Instances(() => this.#link.current !== undefined);
@@ -54,7 +56,7 @@ export class NatsBus implements Bus {
     this.#log = options.log;
     this.#local = new LocalBus(node);
     this.#link = new NatsLink({ ...options, name: name ?? `sealpost ${node}` });
-    const deps = { node, link: this.#link, local: this.#local, log: this.#log };
+    const deps = { node, link: this.#link, local: this.#local, log: this.#log, turns: this.#turns };
     this.#mailboxes = new NatsMailboxes({ ...deps, maxPayload: () => this.maxPayload });
     this.#calls = new OutgoingCalls(node, options.user, this.#instances);
     this.#instances.start();
@@ -139,7 +141,7 @@ export class NatsBus implements Bus {
     const subject = eventSubject(service, version, event);
     const shared = this.#events.get(subject) ?? {
       listeners: 0,
-      stop: this.#link.subscribe(subject, undefined, (message) => this.#heard(service, version, event, message)),
+      stop: this.#link.subscribe(subject, undefined, (message) => this.#arrived(service, version, event, message)),
     };
     shared.listeners++;
     this.#events.set(subject, shared);
@@ -176,6 +178,19 @@ export class NatsBus implements Bus {
     }
     this.#instances.stop();
     await this.#link.close(DRAIN_LIMIT_MS / 5);
+  }
+
+  /**
+   * Hear an event when it is its turn: those of one name stand in one line. What a listener misses it learns later, as when
+   * NATS loses an event.
+   */
+  #arrived(service: string, version: number, event: string, message: Msg): void {
+    const name = `${service}.${event}`;
+    const take = (): void => this.#heard(service, version, event, message);
+    if (this.#turns.add({ caller: name, bytes: message.data.length, take }) === 'waits') return;
+    this.#rubbish.say(`${name} too fast`, (repeated) =>
+      this.#log.warn({ event: name, ...repeated }, 'events dropped: they come faster than this process takes them up'),
+    );
   }
 
   #heard(service: string, version: number, event: string, message: Msg): void {

@@ -9,7 +9,7 @@ import { failure, type LocalBus } from './local-bus.ts';
 import type { NatsLink } from './nats-connection.ts';
 import { isDeclined, label } from './nats-requests.ts';
 import { callerOf, connectionName, isInbox, operationSubject } from './subjects.ts';
-import { Turns } from './turns.ts';
+import type { Turns } from './turns.ts';
 
 /** Requests that come in over NATS: the subjects on which an operation hears them, and the answers. */
 
@@ -19,7 +19,6 @@ import { Turns } from './turns.ts';
  */
 const ASIDE_MS = 50;
 
-/** What is refused at any rate is answered without work. */
 const BUSY = encodeReply({
   ...{ ok: false, code: CALL_ERRORS.busy, elsewhere: true },
   message: 'requests come faster than this process takes them up',
@@ -32,6 +31,8 @@ export type MailboxDeps = {
   /** The table of this process's handlers. */
   local: LocalBus;
   log: Logger;
+  /** Those of the process, for all that comes over its connection. */
+  turns: Turns;
   /** Longest message in bytes that NATS carries now. */
   maxPayload: () => number;
 };
@@ -41,7 +42,6 @@ export class NatsMailboxes {
   /** Others can send what is no request at any rate. */
   readonly #rubbish = new LimitedLog();
   readonly #refusals = new LimitedLog();
-  readonly #turns = new Turns();
 
   constructor(deps: MailboxDeps) {
     this.#deps = deps;
@@ -114,14 +114,15 @@ export class NatsMailboxes {
       return;
     }
     const take = (): void => void this.#answer(address, message, stepAside);
-    if (this.#turns.add({ caller: callerOf(replyTo), bytes: message.data.length, take })) return;
+    const turn = this.#deps.turns.add({ caller: callerOf(replyTo), bytes: message.data.length, take });
+    if (turn === 'waits') return;
     this.#refusals.say('', (repeated) =>
       this.#deps.log.warn(
         { operation: label(address), caller: callerOf(replyTo), ...repeated },
         'requests refused as busy: they come faster than this process takes them up',
       ),
     );
-    this.#send(address, message, BUSY);
+    if (turn === 'refused') this.#send(address, message, BUSY);
   }
 
   /** Never rejects. */

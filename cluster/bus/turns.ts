@@ -4,8 +4,11 @@
  *
  * - free: a request is taken up as it comes. Left when more than `MOST_A_TICK` come in one turn of the event loop.
  * - busy: each caller has a line. In every turn of the event loop, requests are taken up for `SLICE_MS`, one of each line
- *   after the other. What finds its line full is refused, which costs little: so the connection is read on, and what
- *   others send is found in good time. Left when no line has anything.
+ *   after the other. Left when no line has anything.
+ *
+ * A line is full when it holds as much as it may. From then on until it is empty it gives one request in a turn, and what
+ * comes to a full line is refused, or dropped where many are refused: the time goes into reading the connection. What is
+ * not read waits in the NATS server, that of all callers together, for seconds where a flood comes faster than it is read.
  *
  * Callers are told apart by their inboxes, whose names others do not know but the service that is asked. Those of whom
  * nothing was taken up before share a line: names can be made up without number.
@@ -13,6 +16,8 @@
 
 const MOST_A_TICK = 64;
 const SLICE_MS = 4;
+/** An answer costs as much as reading a few requests. */
+const MOST_REFUSED_A_TICK = 16;
 const MOST_OF_ONE = 1000;
 /** Bytes of the requests in one line, and in all. */
 const MOST_BYTES_OF_ONE = 64 * 1024 * 1024;
@@ -23,7 +28,7 @@ const KNOWN_MS = 600_000;
 const SWEEP_MS = 1000;
 
 type Request = { caller: string; bytes: number; take: () => void };
-type Line = { requests: Request[]; next: number; bytes: number };
+type Line = { requests: Request[]; next: number; bytes: number; overflowed: boolean };
 
 const STRANGERS = '';
 
@@ -33,35 +38,49 @@ export class Turns {
   readonly #known = new Map<string, number>();
   #bytes = 0;
   #inTick = 0;
+  #refusedInTick = 0;
   #tick: NodeJS.Immediate | undefined;
   #sweptAt = 0;
 
-  /** Call `take` now or when it is the caller's turn. False: its line is full, and `take` will not be called. */
-  add(request: Request): boolean {
+  /**
+   * Call `take` now or when it is the caller's turn. Where its line is full, `take` will not be called, and the request is
+   * to be refused, or to be dropped without an answer.
+   */
+  add(request: Request): 'waits' | 'refused' | 'dropped' {
     this.#tick ??= setImmediate(() => this.#nextTick());
     if (this.#lines.size === 0 && this.#inTick < MOST_A_TICK) {
       this.#inTick++;
       this.#take(request);
-      return true;
+      return 'waits';
     }
     const name = this.#known.has(request.caller) ? request.caller : STRANGERS;
-    const line = this.#lines.get(name) ?? { requests: [], next: 0, bytes: 0 };
+    const line = this.#lines.get(name) ?? { requests: [], next: 0, bytes: 0, overflowed: false };
     const { bytes } = request;
-    if (line.requests.length - line.next >= MOST_OF_ONE) return false;
-    if (line.bytes + bytes > MOST_BYTES_OF_ONE || this.#bytes + bytes > MOST_BYTES) return false;
+    const full = line.requests.length - line.next >= MOST_OF_ONE || line.bytes + bytes > MOST_BYTES_OF_ONE;
+    if (full) line.overflowed = true;
+    if (full || this.#bytes + bytes > MOST_BYTES)
+      return ++this.#refusedInTick > MOST_REFUSED_A_TICK ? 'dropped' : 'refused';
     line.requests.push(request);
     line.bytes += bytes;
     this.#bytes += bytes;
     this.#lines.set(name, line);
-    return true;
+    return 'waits';
   }
 
   #nextTick(): void {
     this.#tick = undefined;
     this.#inTick = 0;
+    this.#refusedInTick = 0;
     const end = performance.now() + SLICE_MS;
-    while (this.#lines.size > 0 && performance.now() < end) {
-      for (const [name, line] of this.#lines) this.#takeFirst(name, line);
+    for (const [name, line] of this.#lines) if (line.overflowed) this.#takeFirst(name, line);
+    let waiting = true;
+    while (waiting && performance.now() < end) {
+      waiting = false;
+      for (const [name, line] of this.#lines) {
+        if (line.overflowed) continue;
+        this.#takeFirst(name, line);
+        waiting = true;
+      }
     }
     if (this.#lines.size > 0) this.#tick = setImmediate(() => this.#nextTick());
   }

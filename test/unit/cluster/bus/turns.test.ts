@@ -8,7 +8,7 @@ import { waitFor } from '#test/kit/wait.ts';
 function lane() {
   const turns = new Turns();
   const taken: string[] = [];
-  const add = (caller: string, bytes = 100) => turns.add({ caller, bytes, take: () => taken.push(caller) });
+  const add = (caller: string, bytes = 100) => turns.add({ caller, bytes, take: () => taken.push(caller) }) === 'waits';
   const flood = (caller: (i: number) => string, bytes?: number): number => {
     let accepted = 0;
     for (let i = 0; i < 5000; i++) accepted += add(caller(i), bytes) ? 1 : 0;
@@ -48,6 +48,30 @@ test('a caller with a name for each request stands in one line', async () => {
   assert.ok(add('listener'));
   await waitFor(() => taken.includes('listener', before), { what: 'the turn' });
   assert.ok(taken.indexOf('listener', 1) - before <= 2, 'it stands behind the flood');
+});
+
+test('the line of a caller that floods takes no time from reading the connection', async () => {
+  const { taken, add, flood } = lane();
+  add('listener');
+  await nextTick();
+  flood(() => 'flood');
+  const before = taken.length;
+  for (let i = 0; i < 20; i++) {
+    await nextTick();
+    flood(() => 'flood');
+    for (let n = 0; n < 10; n++) add('listener');
+  }
+  await nextTick();
+  const since = taken.slice(before);
+  assert.equal(since.filter((caller) => caller === 'listener').length, 200);
+  assert.ok(since.length <= 200 + 22, `${since.length - 200} of the flood were taken up in 21 turns`);
+});
+
+test('few of a flood are answered that they are refused', async () => {
+  const turns = new Turns();
+  const answers = Array.from({ length: 5000 }, () => turns.add({ caller: 'flood', bytes: 100, take: () => {} }));
+  assert.equal(answers.filter((answer) => answer === 'refused').length, 16);
+  await nextTick();
 });
 
 test('large requests of one caller do not fill the memory', async () => {
