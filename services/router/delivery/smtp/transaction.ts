@@ -6,8 +6,8 @@ import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../job.t
 import { isSendable, mailCommand, rcptCommand } from './commands.ts';
 import type { Timeouts } from './connection.ts';
 import { DotStuffer } from './dot-stuffing.ts';
-import { fitForPeer } from './eight-bit.ts';
 import { ConnectionEnded } from './errors.ts';
+import { fitForPeer } from './fit.ts';
 import type { PeerSession } from './session.ts';
 import { decisiveReply, isAboutSession, isAccepted, isOneTooMany, isWelcome, type Verdict } from './verdict.ts';
 
@@ -21,9 +21,9 @@ import { decisiveReply, isAboutSession, isAccepted, isOneTooMany, isWelcome, typ
  * again, and the log says `possible duplicate`.
  *
  * Whatever ends it early leaves the verdicts that were given as they are, and defers the other recipients. Before the
- * final dot the peer does not have the message, so another host may take those that it deferred (`elsewhere`); after it
- * none may, since they could get the message twice. Recipients that were too many for this transaction may get one of
- * their own over the same session (`further`).
+ * final dot the peer does not have the message, so another host may take those that it deferred, or all where the message
+ * does not fit the peer (`elsewhere`); after it none may, since they could get the message twice. Recipients that were too
+ * many for this transaction may get one of their own over the same session (`further`).
  */
 
 export type TransactionOptions = { timeouts: Timeouts; log: Logger; smartHost: boolean };
@@ -51,6 +51,8 @@ export class Transaction {
   local = false;
   /** Recipients that were one too many, where the peer has decided about others: the next transaction is for them. */
   readonly further: JobRecipient[] = [];
+  /** The peer can never take this message, and nothing was sent; another host may. */
+  unfit = false;
   /** Recipients that another host may take now. */
   readonly elsewhere: JobRecipient[] = [];
   /** The peer may still hold an envelope of ours: RSET must precede the next MAIL. */
@@ -74,11 +76,17 @@ export class Transaction {
    * this rejects with `StaleChannel`.
    */
   async run(reset: boolean, reused: boolean): Promise<RecipientResult[]> {
+    // What an earlier transaction left is there until something is sent.
+    this.needsReset = reset;
+    if (this.#job.reversePath !== '' && !isSendable(this.#job.reversePath)) {
+      return this.#all('failed', reply(553, '5.1.7', 'the reverse-path cannot be written in a command'));
+    }
     const fit = await fitForPeer(this.#session, this.#job, this.#message);
-    if (!fit.ok) return this.#all(fit.state, fit.reply, fit.local);
+    if (!fit.ok) {
+      this.unfit = fit.state === 'failed';
+      return this.#all(fit.state, fit.reply, fit.local);
+    }
     this.#message = fit;
-    const refusal = this.#unfit();
-    if (refusal !== undefined) return this.#all('failed', refusal);
     for (const recipient of this.#recipients) {
       if (isSendable(recipient.recipient.address)) {
         this.#verdicts.push({ recipient, rcpt: undefined, final: undefined });
@@ -107,28 +115,12 @@ export class Transaction {
     return this.#results;
   }
 
-  /** Why this peer can never accept this message; found out before anything is sent. */
-  #unfit(): Reply | undefined {
-    const { peer, connection } = this.#session;
-    const { size } = this.#message;
-    if (peer.size.limit > 0 && size > peer.size.limit) {
-      const text = `the message has ${size} bytes, ${connection.peer} takes at most ${peer.size.limit}`;
-      return reply(552, '5.3.4', text);
-    }
-    if (this.#job.smtpUtf8 && !peer.smtpUtf8) {
-      return reply(553, '5.6.7', `the message needs SMTPUTF8, and ${connection.peer} does not offer it`);
-    }
-    if (this.#job.reversePath !== '' && !isSendable(this.#job.reversePath)) {
-      return reply(553, '5.1.7', 'the reverse-path cannot be written in a command');
-    }
-    return undefined;
-  }
-
   async #envelope(reset: boolean): Promise<void> {
     const { connection, peer } = this.#session;
     const { command } = this.#options.timeouts;
     const first = reset ? 1 : 0;
     const lines = reset ? ['RSET\r\n'] : [];
+    this.needsReset = false;
     lines.push(mailCommand(this.#job, this.#message.size, peer));
     for (const verdict of this.#verdicts) lines.push(rcptCommand(verdict.recipient.recipient, peer));
     lines.push('DATA\r\n');
@@ -285,7 +277,7 @@ export class Transaction {
     // send.
     if (state === 'delivered') result.notice = peer.dsn ? 'passed' : protocol === 'lmtp' ? 'final' : 'relayed';
     if (local) result.local = true;
-    else if (state === 'deferred' && !this.#finalDot) this.elsewhere.push(recipient);
+    else if ((state === 'deferred' || this.unfit) && !this.#finalDot) this.elsewhere.push(recipient);
     this.#results.push(result);
   }
 }

@@ -3,6 +3,7 @@ import { formatReply, type Reply } from '#shared/reply.ts';
 import { type Channel, type Transport, Unreachable } from '../channel.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../job.ts';
 import { HostUnusable } from './errors.ts';
+import { Search, waiting } from './search.ts';
 import { openSession, type PeerSession, type PeerSessionOptions, type Target } from './session.ts';
 import { Transaction, type TransactionOptions } from './transaction.ts';
 
@@ -27,19 +28,21 @@ export type SmtpTransportOptions = Pick<
  * A host that cannot be used, or that breaks a transaction off, comes after the others for a while. Where a transaction
  * ends before the final dot and the peer has not refused for good, the next host is tried in the same attempt: after a
  * lost connection, 421, and 4yz to MAIL, DATA or every RCPT. A refusal of some recipients is about them, not about the
- * host. The channel ends with such a message, so that the next one goes to the best host again.
+ * host. It is also tried where the message does not fit a host (fit.ts). Such a message fails when it fits none; while a
+ * host that may take it cannot be used, it waits. The channel ends with a message that moved on, so that the next one goes
+ * to the best host again.
  */
 
 /** How long a host that failed is tried after the others. */
 const SHUN_MS = 60_000;
-/** Hosts that one attempt speaks to: one that limits us does so with all of its addresses (RFC 5321 §5.1: at least 2). */
+/** Hosts that one attempt sends to: one that limits us does so with all of its addresses (RFC 5321 §5.1: at least 2). */
 const MOST_SESSIONS = 5;
 
 /**
- * A session with the best of the hosts that are not in `tried`, which it adds to; undefined where none is left. `before`
- * is called before the first connection. Rejects with `Unreachable` when the last host cannot be used either.
+ * A session with the best of the hosts that were not tried; undefined where none is left. `before` is called before the
+ * first connection. Rejects with `Unreachable` when the last host cannot be used either.
  */
-type Open = (tried: Set<string>, before: () => void) => Promise<PeerSession | undefined>;
+type Open = (search: Search, before: () => void) => Promise<PeerSession | undefined>;
 
 export class SmtpTransport implements Transport {
   readonly #options: SmtpTransportOptions;
@@ -51,19 +54,19 @@ export class SmtpTransport implements Transport {
   }
 
   async connect(signal: AbortSignal): Promise<Channel> {
-    const open: Open = (tried, before) => this.#open(tried, before, signal);
-    const tried = new Set<string>();
-    const session = await open(tried, () => undefined);
+    const open: Open = (search, before) => this.#open(search, before, signal);
+    const search = new Search();
+    const session = await open(search, () => undefined);
     if (session === undefined) throw new Error('no host to try');
     return new SmtpChannel(session, {
       ...this.#options,
       open,
-      tried,
+      search,
       noteEnd: (target, broken) => this.#noteEnd(target, broken),
     });
   }
 
-  async #open(tried: Set<string>, before: () => void, signal: AbortSignal): Promise<PeerSession | undefined> {
+  async #open(search: Search, before: () => void, signal: AbortSignal): Promise<PeerSession | undefined> {
     const { hostname, timeouts } = this.#options.settings();
     const { protocol, tls, implicitTls, ca, credentials, log } = this.#options;
     const options: PeerSessionOptions = {
@@ -78,16 +81,17 @@ export class SmtpTransport implements Transport {
       log,
     };
     let last: HostUnusable | undefined;
-    const targets = (await this.#options.targets()).filter(({ address }) => !tried.has(address));
+    const targets = (await this.#options.targets()).filter(({ address }) => !search.tried.has(address));
     if (targets.length > 0) before();
     for (const target of this.#inOrder(targets)) {
       if (signal.aborted && last !== undefined) break;
-      tried.add(target.address);
+      search.tried.add(target.address);
       try {
         return await openSession(target, options);
       } catch (error) {
         if (!(error instanceof HostUnusable)) throw error;
         last = error;
+        search.noteUnusable(target.name, error);
         this.#shun(target);
         log.debug({ peer: error.host, reply: formatReply(error.reply) }, 'host not usable');
       }
@@ -114,10 +118,17 @@ export class SmtpTransport implements Transport {
   }
 }
 
+function mostSessions(last: Transaction): number {
+  // Nothing was asked of a host that a message does not fit.
+  if (last.unfit) return Number.POSITIVE_INFINITY;
+  // Recipients that a second host refuses for now as well would be refused by all: greylisting, a full mailbox.
+  return last.refusedAll ? 2 : MOST_SESSIONS;
+}
+
 type ChannelOptions = Pick<SmtpTransportOptions, 'settings' | 'smartHost' | 'log'> & {
   open: Open;
-  /** Hosts that were tried for the first message: those that failed, and the one of the session. */
-  tried: Set<string>;
+  /** Of the first message: the hosts that failed, and the one of the session. */
+  search: Search;
   noteEnd: (target: Target, broken: boolean) => void;
 };
 
@@ -138,7 +149,8 @@ class SmtpChannel implements Channel {
   }
 
   async send(job: Job, message: OpenedMessage): Promise<RecipientResult[]> {
-    const tried = this.#used ? new Set([this.#session.target.address]) : this.#options.tried;
+    const search = this.#used ? new Search() : this.#options.search;
+    search.tried.add(this.#session.target.address);
     const first = new Transaction(
       this.#session,
       { job, recipients: job.recipients, message },
@@ -146,32 +158,44 @@ class SmtpChannel implements Channel {
     );
     const results = await this.#run(first, this.#used);
     if (first.further.length === 0 && first.elsewhere.length === 0) return results;
-    return this.#goOn({ job, message, tried }, first, results);
+    return this.#goOn({ job, message, search }, first, results);
   }
 
   /** Further transactions for those that are left: over the same session, then with other hosts. */
   async #goOn(
-    { job, message, tried }: { job: Job; message: OpenedMessage; tried: Set<string> },
+    { job, message, search }: { job: Job; message: OpenedMessage; search: Search },
     first: Transaction,
     firstResults: RecipientResult[],
   ): Promise<RecipientResult[]> {
     const results = new Map(firstResults.map((result) => [result.index, result]));
     let sessions = 1;
     let progress = false;
-    for (let last = first; ; ) {
+    let last = first;
+    for (;;) {
       progress ||= last.further.length > 0;
+      if (last.unfit) search.noteUnfit(this.#session.target.name);
       let recipients: readonly JobRecipient[] = last.further;
       if (recipients.length === 0 || !this.usable) {
         recipients = last.elsewhere;
-        // Recipients that a second host refuses for now as well would be refused by all: greylisting, a full mailbox.
-        const most = last.refusedAll ? 2 : MOST_SESSIONS;
-        if (recipients.length === 0 || sessions >= most || !(await this.#move(job, tried, results))) break;
+        const reason = results.get(recipients[0]?.index ?? -1)?.outcome.reply;
+        if (reason === undefined || sessions >= mostSessions(last)) break;
+        if (!(await this.#move(job, search, reason))) break;
         sessions++;
       }
       last = new Transaction(this.#session, { job, recipients, message }, this.#transactionOptions);
-      for (const result of await this.#run(last, false)) results.set(result.index, result);
+      for (const result of await this.#run(last, false)) {
+        // A host that deferred it may take it later: that this one never will is not the end.
+        if (!last.unfit || results.get(result.index)?.state !== 'deferred') results.set(result.index, result);
+      }
     }
     if (sessions > 1) this.close();
+    const obstacle = last.unfit ? search.obstacle : undefined;
+    if (obstacle !== undefined) {
+      for (const { index } of last.elsewhere) {
+        const result = results.get(index);
+        if (result?.state === 'failed') results.set(index, waiting(result, obstacle));
+      }
+    }
     const all = [...results.values()];
     return progress ? all.map((result) => (result.state === 'deferred' ? { ...result, progress } : result)) : all;
   }
@@ -193,25 +217,25 @@ class SmtpChannel implements Channel {
     }
   }
 
-  /** Leave this host for the next one; false where there is none that can be used. */
-  async #move(job: Job, tried: Set<string>, results: Map<number, RecipientResult>): Promise<boolean> {
+  /** Leave this host, for a reason, for the next one; false where there is none that can be used. */
+  async #move(job: Job, search: Search, reason: Reply): Promise<boolean> {
     const { connection } = this.#session;
-    const reason = [...results.values()].find(({ state }) => state === 'deferred')?.outcome.reply;
     try {
-      const session = await this.#options.open(tried, () => connection.quit());
+      const session = await this.#options.open(search, () => connection.quit());
       if (session === undefined) return false;
       this.#session = session;
       this.#needsReset = false;
     } catch (error) {
-      if (error instanceof Unreachable) return false;
-      throw error;
+      if (!(error instanceof Unreachable)) throw error;
+      if (error.host === undefined && error.state === 'deferred') search.noteUnusable(undefined, error);
+      return false;
     }
     this.#options.log.info(
       {
         queueId: job.queueId,
         trace: job.trace,
         peer: connection.peer,
-        reply: reason && formatReply(reason),
+        reply: formatReply(reason),
         next: this.#session.connection.peer,
       },
       'a host did not take a message, the next one is tried',
