@@ -24,9 +24,9 @@ import { ownAddress } from './sender/own-address.ts';
  * becomes its part of the verdict's `why`. A phase accepts only when every check was asked and went on, with what they made
  * of `accepted`. So a check may stand anywhere in the list, and sees in `accepted` what those before it found.
  *
- * To add one: a file in the folder of its phase that exports a `PolicyCheck<'…'>`, and its name in a row of the table. A fact that it needs and that is not in `PolicyFacts` yet is gathered before the checks run, by
- * `service.ts` and the functions in `facts.ts`; whatever waits for DNS or a hash waits there. A check that adds to an
- * accepted message goes on with `{ ...accepted, prepend: [...accepted.prepend, field] }` or `{ ...accepted, junk: true }`.
+ * To add one: a file in the folder of its phase that exports a `PolicyCheck<'…'>`, and its name in a row of the table. A
+ * fact that it needs and that is not in `PolicyFacts` yet is gathered before the checks run, by the file of its phase in
+ * `gathering/`; whatever waits for DNS, a directory or a hash waits there. A check that adds to an accepted message goes on with `{ ...accepted, prepend: [...accepted.prepend, field] }` or `{ ...accepted, junk: true }`.
  *
  * The order: first what makes the question meaningless, then what holds for every client, then what this client may do,
  * last what is added. The client sees the first refusal, so a check that reveals more about this server (which mailboxes

@@ -1,9 +1,7 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { User } from '#cluster/config/users/users-file.ts';
-import { domainOf, localPartOf } from '#shared/address/address.ts';
-import { canonicalAddress } from '#shared/address/canonical-address.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
-import { type HeaderField, splitHeader } from '#shared/header.ts';
+import type { HeaderField } from '#shared/header.ts';
 import type { ClientName } from './connect/reverse-dns.ts';
 import type { Refusal, SessionFacts } from './contract.ts';
 import type { Directory } from './directory/directory.ts';
@@ -11,8 +9,8 @@ import type { RelayRules } from './relay/relay-rules.ts';
 import type { Step } from './verdict.ts';
 
 /**
- * What is known when the checks of a phase run. What takes time (DNS, a password hash) was done before, so that a check
- * only looks at values.
+ * What is known when the checks of a phase run. What takes time (DNS, a password hash) was done before (`gathering/`), so
+ * that a check only looks at values.
  */
 
 /** undefined: the users file could not be read; null: none is configured. */
@@ -89,43 +87,3 @@ export type Phase = keyof PolicyFacts;
 export type PolicyCheck<P extends Phase> = (facts: PolicyFacts[P], accepted: Accepted[P]) => Step<Accepted[P]>;
 
 export type PolicyVerdict<P extends Phase> = ({ action: 'accept'; why: string[] } & NonNullable<Accepted[P]>) | Refusal;
-
-type RecipientRequest = { facts: SessionFacts; reversePath: string; recipient: EnvelopeRecipient };
-
-export function recipientFacts(
-  { facts: session, reversePath, recipient }: RecipientRequest,
-  { rules, directory, node }: Pick<PolicyFacts['recipient'], 'rules' | 'directory'> & { node: Config['node'] },
-): PolicyFacts['recipient'] {
-  const bare = !recipient.address.includes('@');
-  const isPostmaster = recipient.address.toLowerCase() === 'postmaster';
-  const written = isPostmaster ? `${recipient.address}@${rules.firstLocal ?? node.hostname}` : recipient.address;
-  const address = canonicalAddress(written);
-  const domain = domainOf(address);
-  const ours = bare || rules.isLocal(domain);
-  const local = localPartOf(address);
-  return { session, reversePath, recipient, address, domain, local, ours, rules, directory };
-}
-
-type MessageRequest = {
-  facts: SessionFacts;
-  queueId: string;
-  reversePath: string;
-  recipients: readonly string[];
-  smtpUtf8: boolean;
-  size: number;
-};
-type MessageDeps = Pick<PolicyFacts['message'], 'rules' | 'directory' | 'now'> & {
-  config: Pick<Config, 'node' | 'limits'>;
-};
-
-/** `header` is the header block as received. */
-export function messageFacts(request: MessageRequest, header: Uint8Array, deps: MessageDeps): PolicyFacts['message'] {
-  const { facts: session, queueId, reversePath, recipients, smtpUtf8, size } = request;
-  const { rules, directory, now, config } = deps;
-  // latin1 keeps every octet as it is.
-  const text = Buffer.from(header.buffer, header.byteOffset, header.byteLength).toString('latin1');
-  const fields = Map.groupBy(splitHeader(text), (field) => field.name);
-  const { limits, node } = config;
-  const said = { session, queueId, reversePath, recipients, smtpUtf8, size, fields };
-  return { ...said, rules, directory, hostname: node.hostname, limits, now };
-}

@@ -1,4 +1,3 @@
-import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Service } from '#shared/contract.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
@@ -7,13 +6,14 @@ import { authenticate } from './authenticate.ts';
 import { Failures } from './authentication/failures.ts';
 import { FairQueue } from './authentication/fair-queue.ts';
 import { decide } from './checks.ts';
-import { type ClientName, ReverseDns } from './connect/reverse-dns.ts';
 import { type PolicyContract, policyContract } from './contract.ts';
-import { ConfiguredDirectory } from './directory/configured-directory.ts';
-import { messageFacts, recipientFacts } from './facts.ts';
+import { connectFacts } from './gathering/connect.ts';
+import { messageFacts } from './gathering/message.ts';
+import { recipientFacts } from './gathering/recipient.ts';
+import { senderFacts } from './gathering/sender.ts';
+import { Sources } from './gathering/sources.ts';
 import { Rates } from './rates/rates.ts';
 import { type CountsBus, SharedCounts } from './rates/shared-counts.ts';
-import { RelayRules } from './relay/relay-rules.ts';
 
 export type PolicyDeps = {
   settings: Settings;
@@ -29,9 +29,8 @@ const PASSWORDS_WAITING = 1000;
 /**
  * The policy service. `start` reads the users file and fails with `unreadable` or `invalid` when it cannot.
  *
- * A request becomes a verdict in three steps: its facts are gathered, the checks of its phase decide (`checks.ts`), and what
- * they accept is counted for the rates. What the facts come from (relay rules, resolver, users file) follows the
- * configuration.
+ * A request becomes a verdict in three steps: its facts are gathered (`gathering/`), the checks of its phase decide
+ * (`checks.ts`), and what they accept is counted for the rates.
  */
 export function createPolicyService({ settings, log, peers }: PolicyDeps): Service<PolicyContract> {
   const queue = new FairQueue(PASSWORDS_CHECKED, PASSWORDS_WAITING);
@@ -44,30 +43,19 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
   return {
     contract: policyContract,
     handlers: {
-      'client-check'({ address, gateway }) {
-        const classify = (name: ClientName) => decide('connect', { address, gateway, name, rules: sources.rules });
-        const name = sources.dns.lookup(address);
-        // Without a promise where the name is known: the greeting waits only for a new client's name.
-        return name instanceof Promise ? name.then(classify) : classify(name);
-      },
+      'client-check': (request) => whenKnown(connectFacts(request, sources), (facts) => decide('connect', facts)),
       'user-authenticate': (request, { bytes }) =>
         authenticate(request, bytes, { directory: sources.directory.current, failures, queue, log, strangers }),
-      'sender-check'(request) {
-        const { facts: session, reversePath, size } = request;
-        const { limits } = settings.current;
-        const facts = { session, reversePath, size, limits, directory: sources.directory.current };
-        return rates.count('messages', request, decide('sender', facts));
-      },
-      'recipient-check'(request) {
-        const { rules, directory } = sources;
-        const facts = recipientFacts(request, { rules, directory: directory.current, node: settings.current.node });
-        return rates.count('recipients', request, decide('recipient', facts));
-      },
-      'message-check'(request, { bytes }) {
-        const { rules, directory } = sources;
-        const deps = { rules, directory: directory.current, config: settings.current, now: new Date() };
-        return decide('message', messageFacts(request, bytes, deps));
-      },
+      'sender-check': (request) =>
+        whenKnown(senderFacts(request, sources.now()), (facts) =>
+          rates.count('messages', request, decide('sender', facts)),
+        ),
+      'recipient-check': (request) =>
+        whenKnown(recipientFacts(request, sources.now()), (facts) =>
+          rates.count('recipients', request, decide('recipient', facts)),
+        ),
+      'message-check': (request, { bytes }) =>
+        whenKnown(messageFacts(request, bytes, sources.now()), (facts) => decide('message', facts)),
     },
     async start() {
       await sources.open();
@@ -81,41 +69,10 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
   };
 }
 
-/** What facts come from, in line with the configuration. */
-class Sources {
-  readonly directory: ConfiguredDirectory;
-  rules: RelayRules;
-  dns: ReverseDns;
-  readonly #settings: Settings;
-  readonly #log: Logger;
-  #unsubscribe: (() => void) | undefined;
-
-  constructor(settings: Settings, log: Logger) {
-    this.#settings = settings;
-    this.#log = log;
-    this.directory = new ConfiguredDirectory(log);
-    this.rules = new RelayRules(settings.current);
-    this.dns = new ReverseDns(settings.current.dns, log);
-  }
-
-  /** Fails with `unreadable` or `invalid` where the users file cannot be used. */
-  async open(): Promise<void> {
-    await this.directory.open(this.#settings.current.directory.users);
-    this.#unsubscribe = this.#settings.onChange((next, previous) => this.#change(next, previous));
-  }
-
-  close(): void {
-    this.#unsubscribe?.();
-    this.dns.close();
-    this.directory.close();
-  }
-
-  #change(next: Config, previous: Config): void {
-    this.rules = new RelayRules(next);
-    if (JSON.stringify(next.dns) !== JSON.stringify(previous.dns)) {
-      this.dns.close();
-      this.dns = new ReverseDns(next.dns, this.#log);
-    }
-    if (next.directory.users !== previous.directory.users) void this.directory.change(next.directory.users);
-  }
+/** Go on with facts; without a promise where nothing had to be waited for. */
+function whenKnown<Facts, Verdict>(
+  facts: Facts | Promise<Facts>,
+  goOn: (facts: Facts) => Verdict | Promise<Verdict>,
+): Verdict | Promise<Verdict> {
+  return facts instanceof Promise ? facts.then(goOn) : goOn(facts);
 }

@@ -1,27 +1,17 @@
-import { isIP } from 'node:net';
 import { z } from 'zod';
+import { directorySection } from './directory.ts';
 import { domainEntry, zone } from './domains.ts';
+import { limitsSection, listenerEntry } from './listeners.ts';
+import { deliverySection, queueSection } from './queue.ts';
 import { ratesSection } from './rates.ts';
+import { relaySection } from './relay.ts';
 import { routeEntry } from './routes.ts';
-import {
-  certificate,
-  domain,
-  domainOrAny,
-  duration,
-  host,
-  nameServer,
-  network,
-  nodeName,
-  port,
-  secret,
-  size,
-  TEN_YEARS_MS,
-} from './values.ts';
+import { certificate, domain, duration, nameServer, nodeName, secret, TEN_YEARS_MS } from './values.ts';
 
 /**
- * The one schema of sealpost.yaml: type, default and explanation of every option. Keys are written as in the file;
- * `domains.ts` has the entries of domains and zones, `routes.ts` those of routes, `rates.ts` the limits. Unknown keys are
- * errors. `.describe()` texts are what `sealpost config schema` prints, and become docs/configuration.md (`npm run docs`).
+ * The one schema of sealpost.yaml: type, default and explanation of every option. Keys are written as in the file; a large
+ * section or entry has a file of its own. Unknown keys are errors. `.describe()` texts are what `sealpost config schema`
+ * prints, and become docs/configuration.md (`npm run docs`).
  *
  * Combinations that make no sense are checked in `../rules`, after every single value has passed.
  */
@@ -71,136 +61,11 @@ const bus = z
   })
   .prefault({});
 
-const listener = z.strictObject({
-  name: z.string().min(1).describe('name in logs, receipts and headers'),
-  kind: z
-    .enum(['relay', 'submission'])
-    .describe('relay: mail between servers; submission: mail from users, who must authenticate'),
-  address: z
-    .string()
-    .refine((a) => isIP(a) !== 0, 'not an IP address')
-    .default('::')
-    .describe('address to listen on; :: means every address, IPv4 too'),
-  port: port.describe('0 picks a free port'),
-  tls: z
-    .enum(['none', 'starttls', 'starttls-required', 'implicit'])
-    .default('starttls')
-    .describe('no TLS; offered by STARTTLS; no mail without it; or TLS from the first byte'),
-  auth: z
-    .enum(['off', 'tls', 'always'])
-    .optional()
-    .describe('AUTH: never, under TLS only, or in clear text too; default off for relay, tls for submission'),
-  proxy: z.array(network).default([]).describe('proxies that send the PROXY protocol, version 1'),
-  greeting: z
-    .string()
-    .regex(/^[\x20-\x7e]*$/, 'printable ASCII only')
-    .default('')
-    .describe('text after the host name in the greeting'),
-});
-
-const limits = z
-  .strictObject({
-    sessions: z.number().int().min(1).default(1000).describe('concurrent connections per process; more get 421'),
-    'sessions-per-client': z
-      .number()
-      .int()
-      .min(1)
-      .default(50)
-      .describe('concurrent connections from one address (of IPv6: from one /64); more get 421'),
-    errors: z.number().int().min(1).default(20).describe('refused commands in a session; more get 421'),
-    recipients: z
-      .number()
-      .int()
-      .min(100)
-      .default(1000)
-      .describe('recipients of one message; more get 452 (RFC 5321 §4.5.3.1.8 asks for at least 100)'),
-    'command-length': z.number().int().min(512).default(2048).describe('longest command line in bytes'),
-    'message-size': size('50MB', 64 * 1024).describe('largest message (RFC 5321 §4.5.3.1.7 asks for at least 64KB)'),
-    'header-size': size('256KB', 1024).describe('largest header block'),
-    hops: z.number().int().min(10).default(50).describe('Received fields in a message; more means a loop'),
-    timeout: duration('5m').describe('longest silence of a client (RFC 5321 §4.5.3.2.7)'),
-  })
-  .prefault({});
-
-const hostsAndDomains = z
-  .strictObject({
-    hosts: z.array(host).prefault([]).describe('IP addresses, networks, host names with everything below them, or *'),
-    domains: z.array(domainOrAny).prefault([]).describe('domains with everything below them, or *'),
-  })
-  .prefault({});
-
-const relay = z
-  .strictObject({
-    allow: hostsAndDomains.describe('hosts that may relay anywhere; domains that any host may relay to'),
-    deny: hostsAndDomains.describe('hosts that may never relay; domains that no host may relay to'),
-  })
-  .prefault({});
-
-const queue = z
-  .strictObject({
-    copies: z
-      .union([z.literal(1), z.literal(2)], { error: 'expected 1 or 2' })
-      .default(1)
-      .describe('nodes that hold a message on disk before it is accepted; 2 needs a bus'),
-    'without-copy': z
-      .enum(['refuse', 'accept'])
-      .default('refuse')
-      .describe(
-        'with copies: 2, when no other router takes the copy: answer 451, or accept with one copy and record that',
-      ),
-    'takeover-after': duration('60s', 2000, 86_400_000).describe(
-      'silence of a node after which the holders of its copies deliver its mail',
-    ),
-    expire: duration('5d', 1, TEN_YEARS_MS).describe('how long a message is tried'),
-    retry: z
-      .strictObject({
-        first: duration('5m', 1000).describe('wait after the first failed attempt; it doubles with each attempt'),
-        max: duration('4h', 1000).describe('longest wait between two attempts'),
-      })
-      .prefault({}),
-    'delay-notice': duration('4h', 0).describe('age at which the sender is told that mail is late; 0s: never'),
-    reserve: size('64MB').describe('free disk space below which new mail is refused with 452'),
-    'active-limit': z
-      .number()
-      .int()
-      .min(100)
-      .default(20_000)
-      .describe('messages that delivery works on concurrently; the rest waits on disk'),
-  })
-  .prefault({});
-
-const delivery = z
-  .strictObject({
-    connections: z.number().int().min(1).default(20).describe('concurrent connections to one next hop'),
-    'recipients-per-transaction': z
-      .number()
-      .int()
-      .min(1)
-      .max(1000)
-      .default(100)
-      .describe('recipients of one message in one transaction (RFC 5321 §4.5.3.1.8)'),
-    timeout: z
-      .strictObject({
-        connect: duration('30s').describe('wait for the connection'),
-        command: duration('5m').describe('wait for the reply to a command (RFC 5321 §4.5.3.2)'),
-        data: duration('10m').describe('wait for the reply to the final dot (RFC 5321 §4.5.3.2.6)'),
-      })
-      .prefault({}),
-    idle: duration('5s').describe('how long an unused connection stays open'),
-    'allow-local': z
-      .array(network)
-      .prefault([])
-      .describe(
-        'networks that MX records and address literals may lead to although they are loopback, link-local or this machine: for tests',
-      ),
-  })
-  .prefault({});
-
 export const ConfigSchema = z.strictObject({
   node,
   bus,
   listeners: z
-    .array(listener)
+    .array(listenerEntry)
     .prefault([{ name: 'mx', kind: 'relay', port: 25, tls: 'starttls' }])
     .describe('ports that accept mail'),
   tls: certificate
@@ -211,20 +76,16 @@ export const ConfigSchema = z.strictObject({
         .describe('other certificates, by the name that a client asks for (SNI)'),
     })
     .optional(),
-  limits,
-  relay,
+  limits: limitsSection,
+  relay: relaySection,
   domains: z.array(domainEntry).prefault([]).describe('domains whose mail is received or signed'),
-  directory: z
-    .strictObject({
-      users: z.string().optional().describe('YAML file of users and aliases, which sealpost users edits'),
-    })
-    .prefault({}),
+  directory: directorySection,
   routes: z
     .array(routeEntry)
     .prefault([{ to: '*', via: 'mx' }])
     .describe('next hops: the most specific domain wins; without a match, by MX'),
-  queue,
-  delivery,
+  queue: queueSection,
+  delivery: deliverySection,
   rates: ratesSection,
   receipts: z
     .strictObject({ keep: duration('7d', 1, TEN_YEARS_MS).describe('how long the fate of a message can be looked up') })

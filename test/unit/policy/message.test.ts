@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory/directory.ts';
-import { messageFacts } from '#services/policy/facts.ts';
+import { messageFacts } from '#services/policy/gathering/message.ts';
 import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import { HOSTILE_FROM } from '#test/kit/hostile-from.ts';
 import { config, directory, facts } from './fixtures.ts';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory/directory.ts';
-import { recipientFacts } from '#services/policy/facts.ts';
+import { recipientFacts } from '#services/policy/gathering/recipient.ts';
 import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import { config, directory, facts } from './fixtures.ts';
@@ -24,7 +24,7 @@ const internal = facts({ client: { address: '10.1.2.3', name: null, helo: 'x' },
 const alice = facts({ kind: 'submission', user: 'Alice' });
 
 function ask(who: SessionFacts, address: string, users: Directory | undefined | null, rules = CONFIG) {
-  const deps = { rules: new RelayRules(rules), directory: users, node: rules.node };
+  const deps = { rules: new RelayRules(rules), directory: users, config: rules };
   return decide(
     'recipient',
     recipientFacts({ facts: who, reversePath: 'author@example.net', recipient: { address } }, deps),
@@ -175,7 +175,7 @@ test('without a local domain, postmaster is at the node', () => {
 });
 
 test('an alias keeps what RCPT named and the DSN parameters; a plain recipient has no original', () => {
-  const deps = { rules: new RelayRules(CONFIG), directory: USERS, node: CONFIG.node };
+  const deps = { rules: new RelayRules(CONFIG), directory: USERS, config: CONFIG };
   const dsn = { orcpt: 'rfc822;team@example.com', notify: ['FAILURE' as const] };
   const ask = (recipient: EnvelopeRecipient) =>
     decide('recipient', recipientFacts({ facts: outside, reversePath: 'author@example.net', recipient }, deps));

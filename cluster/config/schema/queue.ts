@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import { duration, network, size, TEN_YEARS_MS } from './values.ts';
+
+/** The sections `queue` and `delivery`: how long mail is kept and tried, and how next hops are spoken to. */
+
+export const queueSection = z
+  .strictObject({
+    copies: z
+      .union([z.literal(1), z.literal(2)], { error: 'expected 1 or 2' })
+      .default(1)
+      .describe('nodes that hold a message on disk before it is accepted; 2 needs a bus'),
+    'without-copy': z
+      .enum(['refuse', 'accept'])
+      .default('refuse')
+      .describe(
+        'with copies: 2, when no other router takes the copy: answer 451, or accept with one copy and record that',
+      ),
+    'takeover-after': duration('60s', 2000, 86_400_000).describe(
+      'silence of a node after which the holders of its copies deliver its mail',
+    ),
+    expire: duration('5d', 1, TEN_YEARS_MS).describe('how long a message is tried'),
+    retry: z
+      .strictObject({
+        first: duration('5m', 1000).describe('wait after the first failed attempt; it doubles with each attempt'),
+        max: duration('4h', 1000).describe('longest wait between two attempts'),
+      })
+      .prefault({}),
+    'delay-notice': duration('4h', 0).describe('age at which the sender is told that mail is late; 0s: never'),
+    reserve: size('64MB').describe('free disk space below which new mail is refused with 452'),
+    'active-limit': z
+      .number()
+      .int()
+      .min(100)
+      .default(20_000)
+      .describe('messages that delivery works on concurrently; the rest waits on disk'),
+  })
+  .prefault({});
+
+export const deliverySection = z
+  .strictObject({
+    connections: z.number().int().min(1).default(20).describe('concurrent connections to one next hop'),
+    'recipients-per-transaction': z
+      .number()
+      .int()
+      .min(1)
+      .max(1000)
+      .default(100)
+      .describe('recipients of one message in one transaction (RFC 5321 §4.5.3.1.8)'),
+    timeout: z
+      .strictObject({
+        connect: duration('30s').describe('wait for the connection'),
+        command: duration('5m').describe('wait for the reply to a command (RFC 5321 §4.5.3.2)'),
+        data: duration('10m').describe('wait for the reply to the final dot (RFC 5321 §4.5.3.2.6)'),
+      })
+      .prefault({}),
+    idle: duration('5s').describe('how long an unused connection stays open'),
+    'allow-local': z
+      .array(network)
+      .prefault([])
+      .describe(
+        'networks that MX records and address literals may lead to although they are loopback, link-local or this machine: for tests',
+      ),
+  })
+  .prefault({});

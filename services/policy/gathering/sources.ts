@@ -1,0 +1,53 @@
+import type { Config } from '#cluster/config/schema/schema.ts';
+import type { Settings } from '#cluster/config/settings.ts';
+import type { Logger } from '#shared/log.ts';
+import { ReverseDns } from '../connect/reverse-dns.ts';
+import { ConfiguredDirectory } from '../directory/configured-directory.ts';
+import { RelayRules } from '../relay/relay-rules.ts';
+
+/**
+ * What facts come from besides the request: relay rules, resolver, directory. They follow the configuration; each question
+ * takes them as they are then.
+ */
+export class Sources {
+  readonly directory: ConfiguredDirectory;
+  rules: RelayRules;
+  dns: ReverseDns;
+  readonly #settings: Settings;
+  readonly #log: Logger;
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(settings: Settings, log: Logger) {
+    this.#settings = settings;
+    this.#log = log;
+    this.directory = new ConfiguredDirectory(log);
+    this.rules = new RelayRules(settings.current);
+    this.dns = new ReverseDns(settings.current.dns, log);
+  }
+
+  /** What a question is answered from. */
+  now() {
+    return { rules: this.rules, directory: this.directory.current, config: this.#settings.current, now: new Date() };
+  }
+
+  /** Fails with `unreadable` or `invalid` where the users file cannot be used. */
+  async open(): Promise<void> {
+    await this.directory.open(this.#settings.current.directory.users);
+    this.#unsubscribe = this.#settings.onChange((next, previous) => this.#change(next, previous));
+  }
+
+  close(): void {
+    this.#unsubscribe?.();
+    this.dns.close();
+    this.directory.close();
+  }
+
+  #change(next: Config, previous: Config): void {
+    this.rules = new RelayRules(next);
+    if (JSON.stringify(next.dns) !== JSON.stringify(previous.dns)) {
+      this.dns.close();
+      this.dns = new ReverseDns(next.dns, this.#log);
+    }
+    if (next.directory.users !== previous.directory.users) void this.directory.change(next.directory.users);
+  }
+}
