@@ -31,11 +31,14 @@ export function fieldValue(field: HeaderField): string {
     .trim();
 }
 
-/** Fold a field at white space so that no line is longer than 78 characters where that is possible (RFC 5322 §2.1.1). */
+/**
+ * Fold a field at white space so that no line is longer than 78 characters where that is possible (RFC 5322 §2.1.1). White
+ * space at the end is left out: on a line of its own some readers would take it for the end of the header.
+ */
 export function foldField(name: string, value: string): string {
   let line = `${name}:`;
   const lines: string[] = [];
-  for (const word of value.split(' ')) {
+  for (const word of value.trimEnd().split(' ')) {
     if (line.length + 1 + word.length > 78 && line.trim() !== '' && line !== `${name}:`) {
       lines.push(line);
       line = `\t${word}`;

@@ -6,6 +6,7 @@ import { newId } from '#shared/ids.ts';
 import { formatReply, type Reply } from '#shared/reply.ts';
 import { oneLine } from '#shared/text.ts';
 import { quotedPrintable } from '../delivery/seven-bit/encoders.ts';
+import { utf8Xtext } from '../delivery/smtp/commands.ts';
 import type { MessageRecord } from '../store/records.ts';
 import type { NoticeKind, StatusChange } from './notices.ts';
 import { hasShortLines, isAscii, isSevenBit, quote } from './quotation.ts';
@@ -16,7 +17,8 @@ import { hasShortLines, isAscii, isSevenBit, quote } from './quotation.ts';
  * sender declared SMTPUTF8 (RFC 6533). Pure but for the boundary.
  *
  * A notice has the null reverse-path: one that a next hop refuses is lost in silence. So it is 7-bit whatever it quotes,
- * and what is not ASCII is in quoted-printable. Only where the address of the sender needs SMTPUTF8, which comes with
+ * and what is not ASCII is in quoted-printable; a message/delivery-status may not be (RFC 3464 §2.1.1), so its fields are
+ * ASCII and short from the start. Only where the address of the sender needs SMTPUTF8, which comes with
  * 8BITMIME (RFC 6531 §3.1), is it 8-bit.
  *
  * All texts for people stand in this file. Header fields go out as they are written here: a subject that is not ASCII would
@@ -133,13 +135,15 @@ function explain(status: RecipientStatus, notice: StatusChange['notice']): strin
 function statusPart(facts: NoticeFacts): Part {
   const { about, changes, hostname } = facts;
   const { record } = about;
+  const { envid = '' } = record;
   const values = changes.flatMap(({ recipient: { recipient: r } }) => [r.address, r.original ?? '', r.orcpt ?? '']);
   // RFC 6533 §4: the international form where addresses need it and the sender showed that it understands them.
   const international = record.smtpUtf8 && values.some((v) => !isAscii(v));
   const groups = [
     [
       foldField('Reporting-MTA', `dns; ${hostname}`),
-      ...(record.envid === undefined ? [] : [foldField('Original-Envelope-Id', clean(record.envid))]),
+      // RFC 3461 §4.4: it is ASCII.
+      ...(envid === '' || !isAscii(envid) ? [] : [foldField('Original-Envelope-Id', clean(envid))]),
       foldField('Arrival-Date', rfc5322Date(record.arrived)),
     ],
     ...changes.map((change) => recipientGroup(change, facts, international)),
@@ -155,10 +159,12 @@ function recipientGroup(change: StatusChange, { kind, until }: NoticeFacts, inte
   const outcome = outcomeOf(change.status);
   const fields: string[] = [];
   const put = (name: string, value: string): number => fields.push(foldField(name, value));
-  // §2.3.1: only what the sender specified, which an address before its rewriting by this router was, too.
-  if (orcpt !== undefined) put('Original-Recipient', typedAddress(orcpt, international));
-  else if (original !== undefined) put('Original-Recipient', typedAddress(`rfc822;${original}`, international));
-  put('Final-Recipient', typedAddress(`rfc822;${address}`, international));
+  // §2.3.1: only what the sender specified, which an address before its rewriting by this router was, too. Programs
+  // compare it: a part of it would be another address.
+  const specified = orcpt ?? (original === undefined ? undefined : `rfc822;${original}`);
+  const whole = specified === undefined ? '' : typedAddress(specified, international);
+  if (whole !== '' && whole.length <= LONGEST_TEXT) put('Original-Recipient', whole);
+  put('Final-Recipient', shortened(typedAddress(`rfc822;${address}`, international)));
   put('Action', action(kind, change.notice));
   put('Status', statusCode(change.status, outcome?.reply));
   const remote = remoteMta(outcome?.host);
@@ -176,7 +182,7 @@ function recipientGroup(change: StatusChange, { kind, until }: NoticeFacts, inte
 
 /** §2.3.5: the host in `mx.example.net[192.0.2.1]:25`; other kinds of next hop (`maildir`) have none. */
 function remoteMta(host = ''): string | undefined {
-  const name = /^([^[\]]+)\[[^\]]*\]:\d+$/.exec(host)?.[1];
+  const name = /^([\x21-\x5a\x5e-\x7e]+)\[[^\]]*\]:\d+$/.exec(host)?.[1];
   if (name === undefined || isIP(name) === 0) return name;
   return isIP(name) === 6 ? `[IPv6:${name}]` : `[${name}]`;
 }
@@ -195,17 +201,21 @@ function statusCode(status: RecipientStatus, last: Reply | undefined): string {
 }
 
 /**
- * `type; address` (RFC 3464 §2.1.2). A non-ASCII address is of type utf-8: as it is in an international report, with
- * every such character as \x{HEX} in a plain one (RFC 6533 §3, utf-8-addr-xtext).
+ * `type; address` (RFC 3464 §2.1.2); '' where there is no address. A non-ASCII address is of type utf-8: as it is in an
+ * international report, with what is not plain in it as \x{HEX} in another one (RFC 6533 §3, utf-8-addr-xtext).
  */
 function typedAddress(text: string, international: boolean): string {
-  const at = text.indexOf(';');
-  const type = clean(text.slice(0, at));
-  const address = clean(text.slice(at + 1));
-  if (isAscii(address)) return `${type}; ${address}`;
-  if (international) return `utf-8; ${address}`;
-  const escaped = (c: string): string => `\\x{${(c.codePointAt(0) ?? 0).toString(16).toUpperCase()}}`;
-  return `utf-8; ${address.replace(/[^\x21-\x7e]|[\\+=]/gu, escaped)}`;
+  const [, type = '', given = ''] = /^([a-z0-9-]+);(.+)$/is.exec(text) ?? [];
+  const address = oneLine(given, given.length).trim();
+  if (address === '') return '';
+  const isUtf8 = type.toLowerCase() === 'utf-8' || !isAscii(address);
+  return isUtf8 ? `utf-8; ${international ? address : utf8Xtext(address)}` : `${type}; ${address}`;
+}
+
+/** A typed address that fits into a line: cut like `clean` does it, but not inside of `\x{HEX}`. */
+function shortened(typed: string): string {
+  if (typed.length <= LONGEST_TEXT) return typed;
+  return `${typed.slice(0, LONGEST_TEXT).replace(/(?:\\(?:x(?:\{[0-9A-F]*)?)?|[\ud800-\udbff])$/, '')}...`;
 }
 
 /** The notice belongs to the thread of the message that it is about (RFC 5322 §3.6.4). */

@@ -35,6 +35,7 @@ test('folded fields keep their words and stay within 78 characters', () => {
   const [parsed] = splitHeader(field);
   assert.equal(parsed && fieldValue(parsed).replaceAll('\t', ' '), words);
   assert.equal(foldField('X', 'y'.repeat(200)), `X: ${'y'.repeat(200)}\r\n`);
+  assert.equal(foldField('X', `y${' '.repeat(200)}`), 'X: y\r\n');
 });
 
 for (const [time, expected] of [

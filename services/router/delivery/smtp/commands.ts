@@ -4,6 +4,10 @@ import type { Extensions } from './extensions.ts';
 
 /** MAIL and RCPT with the parameters that the peer offers. Nothing in an envelope can end a line early. */
 
+/** Of a value in characters (RFC 3461 §4.2, §4.4): a peer may refuse the command for a longer one. */
+const LONGEST_ORCPT = 500;
+const LONGEST_ENVID = 100;
+
 const ADDRESS = /^(?:"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"|[^\x00-\x20"<>@\x7f]+)(?:@[^\x00-\x20"<>@\x7f]+)?$/;
 
 /** Whether an address can stand between `<` and `>` in a command: no control character, no bare space or bracket. */
@@ -19,7 +23,8 @@ export function mailCommand(job: Job, size: number, peer: Extensions): string {
   if ((job.eightBitBody || job.smtpUtf8) && peer.eightBitMime) line += ' BODY=8BITMIME';
   if (job.smtpUtf8) line += ' SMTPUTF8';
   if (peer.dsn && job.ret !== undefined) line += ` RET=${job.ret}`;
-  if (peer.dsn && job.envid !== undefined && isAscii(job.envid)) line += ` ENVID=${xtext(job.envid)}`;
+  const envid = job.envid !== undefined && isAscii(job.envid) ? xtext(job.envid) : '';
+  if (peer.dsn && envid !== '' && envid.length <= LONGEST_ENVID) line += ` ENVID=${envid}`;
   return `${line}\r\n`;
 }
 
@@ -29,7 +34,7 @@ export function rcptCommand(recipient: EnvelopeRecipient, peer: Extensions): str
   if (!peer.dsn) return `${line}\r\n`;
   if (recipient.notify !== undefined && recipient.notify.length > 0) line += ` NOTIFY=${recipient.notify.join(',')}`;
   const orcpt = originalRecipient(recipient);
-  if (orcpt !== undefined) line += ` ORCPT=${orcpt}`;
+  if (orcpt !== undefined && orcpt.length <= LONGEST_ORCPT) line += ` ORCPT=${orcpt}`;
   return `${line}\r\n`;
 }
 

@@ -221,6 +221,50 @@ test('addresses beyond ASCII: raw where the sender declared SMTPUTF8, escaped el
   assert.deepEqual(dsn({ status }).fields('Diagnostic-Code'), ['smtp; 550 5.1.1 wei? nicht']);
 });
 
+/** What a client may name as the original recipient, and the address of its report; undefined: it has none. */
+const ORIGINALS: [name: string, orcpt: string, expected: string | undefined][] = [
+  ['in ASCII', 'rfc822;bob+x=y@x.example', 'rfc822; bob+x=y@x.example'],
+  ['of a long address', `rfc822;${'b'.repeat(480)}@x.example`, `rfc822; ${'b'.repeat(480)}@x.example`],
+  ['beyond ASCII', 'utf-8;bø@x.example', 'utf-8; b\\x{F8}@x.example'],
+  ['in ASCII of type utf-8', 'utf-8;a+b@x.example', 'utf-8; a\\x{2B}b@x.example'],
+  ['of a long address beyond ASCII', `utf-8;${'ø'.repeat(480)}@x.example`, undefined],
+  ['that ends with white space', `rfc822;bob@x.example${' '.repeat(400)}`, 'rfc822; bob@x.example'],
+  ['of white space', `rfc822;${' '.repeat(400)}`, undefined],
+  ['without a type', 'bob@x.example', undefined],
+];
+for (const [name, orcpt, expected] of ORIGINALS) {
+  test(`an original recipient ${name} leaves the delivery status plain and its lines short`, () => {
+    const { text, fields } = dsn({ recipient: { orcpt } });
+    assert.deepEqual(fields('Original-Recipient'), expected === undefined ? [] : [expected]);
+    assertPlainStatus(text);
+  });
+}
+
+/** RFC 3464 §2.1.1: no encoding; every line is a field or continues one. */
+function assertPlainStatus(text: string): void {
+  const part = /Content-Type: message\/delivery-status\r\n((?:[^\r]+\r\n)*)\r\n(.*?)\r\n--=_/s.exec(text);
+  assert.equal(part?.[1], '', 'no Content-Transfer-Encoding');
+  for (const line of part[2]?.split('\r\n') ?? []) {
+    assert.match(line, /^(?:[A-Z][A-Za-z-]+: ?[\x20-\x7e]*|\t[\x20-\x7e]*[\x21-\x7e]|)$/);
+    assert.ok(line.length <= 998, `a line of ${line.length} characters`);
+  }
+}
+
+test('whatever the envelope and the names of hosts hold, the delivery status is plain and its lines are short', () => {
+  const address = `${'+'.repeat(240)}ø@peer.example`;
+  const status: RecipientStatus = {
+    state: 'failed',
+    outcome: { at: NOW, host: 'mx.bücher.example[192.0.2.1]:25', reply: reply(550, '5.1.1', 'ü'.repeat(2000)) },
+  };
+  const { text, fields } = dsn({ recipient: { address, original: address }, status, record: { envid: 'é' } });
+  assertPlainStatus(text);
+  assert.match(fields('Final-Recipient')[0] ?? '', /^utf-8; (?:\\x\{2B\})+\.\.\.$/);
+  for (const name of ['Original-Recipient', 'Original-Envelope-Id', 'Remote-MTA']) assert.deepEqual(fields(name), []);
+  const spaces = ' '.repeat(99);
+  const outcome = { at: NOW, host: 'mx.example[192.0.2.1]:25', reply: reply(550, '5.1.1', `no${spaces}`) };
+  assertPlainStatus(dsn({ status: { state: 'failed', outcome }, record: { envid: `x${spaces}` } }).text);
+});
+
 test('a header in UTF-8 comes back as what it is', () => {
   const original = 'Subject: Grüße\r\n\r\n';
   const declared = dsn({

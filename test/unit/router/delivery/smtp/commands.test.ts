@@ -49,12 +49,19 @@ test('MAIL with everything', () => {
   );
 });
 
+test('an ENVID that has become too long for the peer is left out', () => {
+  const line = mailCommand(testJob({ envid: '='.repeat(34) }), 99, ALL);
+  assert.equal(line, 'MAIL FROM:<a@sender.test> SIZE=99\r\n');
+});
+
 const RECIPIENTS: [string, EnvelopeRecipient, string][] = [
   ['nothing asked', { address: 'b@c.test' }, ''],
   ['an empty NOTIFY', { address: 'b@c.test', notify: [] }, ''],
   ['NOTIFY', { address: 'b@c.test', notify: ['SUCCESS', 'FAILURE'] }, ' NOTIFY=SUCCESS,FAILURE'],
   ['ORCPT', { address: 'b@c.test', orcpt: 'rfc822;x+y=z@c.test' }, ' ORCPT=rfc822;x+2By+3Dz@c.test'],
   ['ORCPT that would end the line', { address: 'b@c.test', orcpt: 'rfc822;a\r\nDATA' }, ' ORCPT=rfc822;a+0D+0ADATA'],
+  ['ORCPT that is too long as xtext', { address: 'b@c.test', orcpt: `rfc822;${'='.repeat(165)}` }, ''],
+  ['ORCPT that is too long in ASCII', { address: 'b@c.test', orcpt: `utf-8;${'ü'.repeat(90)}@c.test` }, ''],
   ['ORCPT without type', { address: 'b@c.test', orcpt: 'x@c.test' }, ''],
   ['ORCPT of an alias', { address: 'b@c.test', original: 'alias@c.test' }, ' ORCPT=rfc822;alias@c.test'],
   [
