@@ -129,6 +129,11 @@ export class ReplicatedMap<T> {
     return record?.value === undefined ? undefined : { key, version: record.version, value: record.value };
   }
 
+  /** When the newest version of a record was written, ISO 8601, by the clock of its writer. */
+  timeOf(key: string): string | undefined {
+    return this.#records.get(key)?.time;
+  }
+
   /** Every live record, ordered by key; the same array until something changes. */
   entries(): readonly Replicated<T>[] {
     return this.#records.live();

@@ -7,12 +7,10 @@ import type { Store } from '#cluster/store.ts';
 import type { Calls } from '#services/topology.ts';
 import type { Answer } from '#shared/contract.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
-import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import { CLAIMS_BUCKET, type CopyChange, type PairName, type RouterContract } from '../contract.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Corrupt } from '../store/corrupt.ts';
-import { keys, parseRecord, putJson, StoreName } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import type { Space } from '../store/space.ts';
 import { Adoptions, type AdoptionsDeps, otherStore } from './adoptions.ts';
@@ -23,12 +21,14 @@ import { HeldCopies } from './held-copies.ts';
 import { LeaseWatch } from './lease-watch.ts';
 import { OwnLease } from './own-lease.ts';
 import { Pairs } from './pairs.ts';
+import { loadStoreName } from './store-name.ts';
 import { TakeOver } from './take-over.ts';
 
 /**
  * The second copy of each message, on another node, and what it is for: a node that dies loses no mail.
  *
  *   claims.ts        leases and pairs: the records by which routers agree on which of them delivers what
+ *   store-name.ts    the name by which the claims know this node's store
  *   own-lease.ts     the right of this node to deliver mail that has a copy elsewhere
  *   lease-watch.ts   which other nodes are live
  *   pairs.ts         the holders of this node's copies; outbox.ts: what goes to one of them
@@ -118,13 +118,14 @@ export class Copies {
   /** Read from disk what is held and known; the queue has been read. Rejects with `store-failed`. */
   static async open(deps: CopiesDeps): Promise<Copies> {
     const { store, settings, log, jetStream } = deps;
-    const name = jetStream === undefined ? '' : await storeName(store);
+    const own = jetStream === undefined ? { name: '' } : await loadStoreName(store, log);
     const held = await HeldCopies.load(store);
     const { node } = settings.current;
     const map = await ReplicatedMap.open({
       ...{ store, prefix: 'claim!', bucket: CLAIMS_BUCKET, schema: ClaimRecord, node: node.name, log, jetStream },
       replicas: busReplicas(settings.current),
     });
+    const name = 'name' in own ? own.name : await own.find(map, node.name);
     const adopting = { store, own: name, map, held, log };
     return new Copies(deps, adopting, await Adoptions.load(adopting));
   }
@@ -282,15 +283,6 @@ export class Copies {
       this.#deps.log.warn({ store: holder, messages }, 'second copies in a store that was given up are void');
     this.#queue?.releaseBlocked();
   }
-}
-
-/** The name of the queue's store, made when the queue is. */
-async function storeName(store: Store): Promise<string> {
-  const sealed = await store.get(keys.store);
-  if (sealed !== undefined) return parseRecord(StoreName, keys.store, sealed).name;
-  const name = newId();
-  await store.write([putJson(keys.store, { name })]);
-  return name;
 }
 
 function notYet(): SealpostError {

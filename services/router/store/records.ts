@@ -16,6 +16,7 @@ import { seal, sealJson, unseal } from './seal.ts';
  *   place!<queueId>               where the second copy of this message is; without it there is no copy
  *   receipt!<queueId>             the fate of a message that has left the queue
  *   store                         the name of this store
+ *   store!damaged                 what was found there, where the name could not be told
  *   adopted                       what it took over of other stores (copies/adoptions.ts)
  *   copy!<pair>!<queueId>!<key>   a record of another node's message, kept for that node (copies/held-copies.ts)
  *   corrupt!<queueId>!<key>       a record of a damaged message, as it was found
@@ -95,6 +96,7 @@ export const keys = {
   body: (id: string, n: number): string => `body!${id}!${number(n)}`,
   transfer: (id: string): string => `transfer!${id}`,
   store: 'store',
+  damagedStore: 'store!damaged',
   adopted: 'adopted',
   place: (id: string): string => `place!${id}`,
   receipt: (id: string): string => `receipt!${id}`,
