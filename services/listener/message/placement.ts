@@ -1,3 +1,4 @@
+import { ANNOUNCE_MS } from '#cluster/members/announce.ts';
 import { Heard } from '#cluster/members/heard.ts';
 import { type Present, routerContract } from '#services/router/contract.ts';
 import type { Calls, Hears } from '#services/topology.ts';
@@ -11,12 +12,17 @@ import type { OpenTransfer } from './router-transfer.ts';
  * the order in which routers are asked: where the chosen one does not take the message, the next is asked, and in the end
  * any that answers, because what was heard may be old, and a router that was never heard may be there.
  *
+ * The router of this node may not have been heard yet when the first mail comes: until it had the time to announce itself it
+ * is asked all the same, so that the mail stays on this node.
+ *
  * A router, as a listener knows it: (it announces itself) known → (silent for `FRESH_MS`, or it did not take a message)
  * skipped → (it announces itself again) known.
  */
 
 /** How long an announcement counts, in milliseconds. */
 const FRESH_MS = 3000;
+/** How long after the start the router of this node is asked although it was not heard. */
+const UNHEARD_MS = 2 * ANNOUNCE_MS;
 /** How long a chosen router may take to open a transfer, in milliseconds: there are others to ask. */
 const OPEN_MS = 2000;
 /** Routers that one message is offered to by name. */
@@ -39,6 +45,7 @@ type Open = Calls<'listener', 'router'>['transfer-open'];
 export class Placement {
   readonly #node: string;
   readonly #open: Open;
+  readonly #started = performance.now();
   readonly #routers = new Heard<Router>({ liveMs: FRESH_MS, most: MOST_ROUTERS });
 
   /** `node`: this one. */
@@ -86,6 +93,8 @@ export class Placement {
     const own = this.#routers.get(this.#node);
     if (own?.live && isOpen(own.said)) return this.#node;
     const others = this.#routers.live().flatMap(({ said }) => (isOpen(said) ? [said] : []));
+    const isUnheard = own === undefined && performance.now() < this.#started + UNHEARD_MS;
+    if (isUnheard && others.length > 0 && !offered.includes(this.#node)) return this.#node;
     // Listeners that always take the least loaded one would all send everything of a second to it.
     const first = others.splice(Math.floor(Math.random() * others.length), 1)[0];
     const second = others[Math.floor(Math.random() * others.length)];

@@ -8,7 +8,7 @@ import { SealpostError } from '#shared/errors.ts';
 
 const ENVELOPE = { envelope: { reversePath: '', recipients: [], smtpUtf8: false }, origin: {} } as never;
 
-function stage(t: TestContext) {
+function stage(t: TestContext, { starting } = { starting: false }) {
   let now = 1_000_000;
   t.mock.method(performance, 'now', () => now);
   /** Routers it was offered to, with the patience for each; `any` is a call without a name. */
@@ -22,6 +22,8 @@ function stage(t: TestContext) {
     if (code !== undefined) throw new SealpostError(code, `${node} fails`);
     return { transfer: 'T', queueId: 'Q', node: node === 'any' ? 'some' : node };
   });
+  // Long after the start.
+  if (!starting) now += 5000;
   return {
     asked,
     patience,
@@ -45,6 +47,19 @@ test('the router of this node comes first, however loaded', async (t) => {
   hear('idle', 0);
   for (let i = 0; i < 20; i++) await open();
   assert.deepEqual(new Set(asked), new Set(['own']));
+});
+
+test('mail of the first seconds stays on this node, whose router was not heard yet', async (t) => {
+  const { open, hear, pass, asked, failing } = stage(t, { starting: true });
+  hear('other');
+  assert.equal((await open()).node, 'own');
+  failing.set('own', 'unavailable');
+  assert.equal((await open()).node, 'other');
+  assert.deepEqual(asked, ['own', 'own', 'other']);
+  pass(2500);
+  await open();
+  assert.equal(asked.at(-1), 'other');
+  assert.equal(asked.length, 4);
 });
 
 test('a router that refuses, or was not heard for 3 s, is skipped until it says otherwise', async (t) => {
