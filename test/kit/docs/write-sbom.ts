@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { tempDir } from '#test/kit/temp.ts';
 import { noticeText } from './packages.ts';
 import { ROOT } from './pages.ts';
 
@@ -16,18 +17,23 @@ type Sbom = {
   components: { externalReferences?: { type: string }[] }[];
 };
 
+type Packages = { packages: Record<string, { dev?: boolean; devDependencies?: unknown }> };
+
 const run = promisify(execFile);
-const args = [
-  'sbom',
-  '--sbom-format',
-  'cyclonedx',
-  '--sbom-type',
-  'application',
-  '--omit',
-  'dev',
-  '--package-lock-only',
-];
-const { stdout } = await run('npm', args, { cwd: ROOT, maxBuffer: 64 * 1024 * 1024 });
+// Of the packages that ship alone: "npm sbom --omit dev" leaves out those that a development package needs too.
+await using folder = await tempDir();
+const manifest = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as Record<string, unknown>;
+const lock = JSON.parse(await readFile(join(ROOT, 'package-lock.json'), 'utf8')) as Packages;
+const packages = Object.entries(lock.packages).filter(([, { dev }]) => dev !== true);
+delete manifest['devDependencies'];
+delete lock.packages['']?.devDependencies;
+await writeFile(join(folder.path, 'package.json'), JSON.stringify(manifest));
+await writeFile(
+  join(folder.path, 'package-lock.json'),
+  JSON.stringify({ ...lock, packages: Object.fromEntries(packages) }),
+);
+const args = ['sbom', '--sbom-format', 'cyclonedx', '--sbom-type', 'application', '--package-lock-only'];
+const { stdout } = await run('npm', args, { cwd: folder.path, maxBuffer: 64 * 1024 * 1024 });
 const sbom = JSON.parse(stdout) as Sbom;
 
 delete sbom.serialNumber;
