@@ -34,6 +34,8 @@ const NOTHING = Buffer.alloc(0);
 /** A line is handed on in pieces of about this length; delimiters and header fields are shorter. */
 const LONGEST_PIECE = 4096;
 const LONGEST_DELIMITER = 1000;
+/** What may follow `--` and the boundary. */
+const PADDING = /^(?:--)?[ \t]*$/;
 const LONGEST_HEADER = 1024 * 1024;
 const DEEPEST = 50;
 const DASH = 0x2d;
@@ -103,10 +105,14 @@ export class MimeWalker {
 
   /** Whether the line is a delimiter of an open multipart: then it takes effect. */
   #isDelimiter(bytes: Buffer, ended: boolean): boolean {
-    if (this.#open.length === 0 || bytes.length > LONGEST_DELIMITER) return false;
-    // RFC 2046 §5.1.1: white space may follow.
-    const line = bytes.toString('latin1').replace(/[ \t]+$/, '');
-    const at = this.#open.findLastIndex(({ delimiter }) => line === delimiter || line === `${delimiter}--`);
+    if (this.#open.length === 0) return false;
+    const line = bytes.toString('latin1', 0, LONGEST_DELIMITER);
+    const isLike = ({ delimiter }: Multipart): boolean => line.startsWith(delimiter);
+    const at = this.#open.findLastIndex((one) => isLike(one) && PADDING.test(line.slice(one.delimiter.length)));
+    // RFC 2046 §5.1.1 says both that only white space follows, and that readers need not look beyond the boundary.
+    if (at < 0 ? this.#open.some(isLike) : bytes.length > LONGEST_DELIMITER) {
+      throw new NotConvertible('a line in it begins like a boundary and goes on');
+    }
     const multipart = this.#open[at];
     if (multipart === undefined) return false;
     if (this.#state === 'header') this.#endHeader(false);
@@ -114,7 +120,7 @@ export class MimeWalker {
     if (this.#heldLineEnd) this.#visitor.structure(CRLF);
     this.#heldLineEnd = false;
     multipart.begun = true;
-    const closes = line !== multipart.delimiter;
+    const closes = line.startsWith('--', multipart.delimiter.length);
     for (const inner of this.#open.splice(closes ? at : at + 1)) checkBegun(inner);
     this.#visitor.structure(ended ? Buffer.concat([bytes, CRLF]) : bytes);
     this.#state = closes ? 'between' : 'header';

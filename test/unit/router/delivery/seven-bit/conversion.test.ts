@@ -212,6 +212,7 @@ test('a long subject is cut between characters into words of at most 75', async 
   assert.equal(words.map(([, base64 = '']) => Buffer.from(base64, 'base64').toString()).join(''), subject);
 });
 
+const TWO_PARTS = ['Content-Type: multipart/mixed; boundary=b', '', '--b', '', '\xc4'];
 for (const [what, source] of [
   ['a second Content-Type', message('Content-Type: text/plain', 'Content-Type: text/html', '', '\xc4')],
   ['an encoding that it contradicts', message('Content-Transfer-Encoding: base64', '', '\xc4')],
@@ -223,6 +224,11 @@ for (const [what, source] of [
   ['a multipart without a boundary', message('Content-Type: multipart/mixed', '', '--b', '', '\xc4', '--b--')],
   ['two boundaries', message('Content-Type: multipart/mixed; boundary=b; boundary=c', '', '--b', '', '\xc4')],
   ['a boundary that never comes', message('Content-Type: multipart/mixed; boundary=b', '', '\xc4')],
+  // Cyrus and Dovecot take the first two for delimiters; Python, mailsplit and mailauth do not.
+  ['a boundary with text after it', message(...TWO_PARTS, '--b text', '', '\xc4', '--b--')],
+  ['the last boundary with text after it', message(...TWO_PARTS, '--b--text', '', '\xc4', '--b--')],
+  ['a boundary with more white space than a line holds', message(...TWO_PARTS, `--b${' '.repeat(1000)}`, '--b--')],
+  ['a boundary at the beginning of a long line', message(...TWO_PARTS, `--b${'x'.repeat(9000)}`, '--b--')],
   ['a header line that is no field', message('Subject: a', 'no field', '', '\xc4')],
   ['an 8-bit address', message('From: J\xf6rg@x.test', '', '\xc4')],
   ['an 8-bit trace field', message('Received: from \xc4', '', '\xc4')],
@@ -250,6 +256,13 @@ test('a signature of others is broken only where that is allowed', async () => {
     assert.match(await refusal(source, { breaksSignatures: false }), /signature/);
     assert.equal(await refusal(source, { breaksSignatures: true }), 'converted');
   }
+});
+
+test('a boundary that begins like another one is its own', async () => {
+  const outer = 'Content-Type: multipart/mixed; boundary=b';
+  const inner = ['--b', 'Content-Type: multipart/mixed; boundary=b2', ''];
+  const text = await convert(message(outer, '', ...inner, '--b2', '', 'one', '--b2', '', '\xc4', '--b2--', '--b--'));
+  assert.match(text, /\r\none\r\n--b2\r\n(?:[A-Z].*\r\n)*\r\nxA==\r\n--b2--\r\n--b--\r\n$/);
 });
 
 test('where the bytes are cut changes nothing', async () => {
@@ -291,6 +304,18 @@ for (const [what, hostile] of [
     'dashes',
     (size: number) =>
       message('Content-Type: multipart/mixed; boundary=b', '', `--${' '.repeat(size)}x`, '--b', '', '\xc4'),
+  ],
+  [
+    'lines of spaces',
+    (size: number) =>
+      message(
+        'Content-Type: multipart/mixed; boundary=b',
+        '',
+        ...Array<string>(size / 20).fill(`--${' '.repeat(900)}x`),
+        '--b',
+        '',
+        '\xc4',
+      ),
   ],
   [
     'delimiters',
