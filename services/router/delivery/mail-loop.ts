@@ -1,7 +1,6 @@
-import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import ipaddr from 'ipaddr.js';
 import type { Config } from '#cluster/config/schema/schema.ts';
+import { type IpAddress, isInNetwork, parseIp, parseNetwork } from '#shared/address/ip-address.ts';
 
 /**
  * Which addresses mail may be sent to because MX records or an address literal name them. These are the words of
@@ -21,13 +20,14 @@ export function selfTest(
 ): (host: { name: string; addresses: readonly string[] }) => boolean {
   const machine = machineAddresses();
   const listening = config.listeners.filter((listener) => listener.port === port).map(({ address }) => address);
-  const listensAt = (own: string, address: ipaddr.IPv4 | ipaddr.IPv6): boolean => {
-    if (own !== '::' && own !== '0.0.0.0') return ipaddr.process(own).toString() === address.toString();
+  const listensAt = (own: string, address: IpAddress): boolean => {
+    if (own !== '::' && own !== '0.0.0.0') return parseIp(own)?.toString() === address.toString();
     if (own === '0.0.0.0' && address.kind() === 'ipv6') return false;
     return address.range() === 'loopback' || machine.has(address.toString());
   };
   const isOwn = (text: string): boolean => {
-    const address = ipaddr.process(text);
+    const address = parseIp(text);
+    if (address === undefined) return false;
     if (listening.some((own) => listensAt(own, address))) return true;
     return machine.get(address.toString())?.internal === false && !isAllowed(config, text);
   };
@@ -37,9 +37,7 @@ export function selfTest(
 /** The addresses of this machine, and whether they are those of the loopback interface. */
 function machineAddresses(): Map<string, { internal: boolean }> {
   const all = Object.values(networkInterfaces()).flatMap((one) => one ?? []);
-  return new Map(
-    all.map(({ address, internal }) => [ipaddr.process(address.replace(/%.*$/, '')).toString(), { internal }]),
-  );
+  return new Map(all.map(({ address, internal }) => [parseIp(address)?.toString() ?? address, { internal }]));
 }
 
 /**
@@ -47,22 +45,20 @@ function machineAddresses(): Map<string, { internal: boolean }> {
  * multicast.
  */
 export function isHostAddress(address: string): boolean {
-  if (isIP(address) === 0) return false;
-  const range = ipaddr.process(address).range();
-  return range !== 'unspecified' && range !== 'broadcast' && range !== 'multicast';
+  const range = parseIp(address)?.range();
+  return range !== undefined && range !== 'unspecified' && range !== 'broadcast' && range !== 'multicast';
 }
 
 /** Whether an address means another machine wherever it is read: not loopback or link-local. */
 export function isPublished(config: Config, address: string): boolean {
-  const range = ipaddr.process(address).range();
-  return (range !== 'loopback' && range !== 'linkLocal') || isAllowed(config, address);
+  const range = parseIp(address)?.range();
+  return (range !== undefined && range !== 'loopback' && range !== 'linkLocal') || isAllowed(config, address);
 }
 
-function isAllowed({ delivery }: Config, address: string): boolean {
-  const parsed = ipaddr.process(address);
-  return delivery['allow-local'].some((network) => {
-    if (!network.includes('/')) return ipaddr.process(network).toString() === parsed.toString();
-    const [base, bits] = ipaddr.parseCIDR(network);
-    return base.kind() === parsed.kind() && parsed.match(base, bits);
-  });
+function isAllowed({ delivery }: Config, text: string): boolean {
+  const address = parseIp(text);
+  return (
+    address !== undefined &&
+    delivery['allow-local'].map(parseNetwork).some((network) => network !== undefined && isInNetwork(address, network))
+  );
 }

@@ -244,6 +244,32 @@ const CASES: [name: string, zone: Zone, expected: string[] | string, listeners?:
     ['127.0.0.0/8'],
   ],
   [
+    'loopback, allowed as a network of mapped addresses',
+    { 'd.test': { a: ['127.3.2.1', '::ffff:127.3.2.2'] } },
+    ['d.test 127.3.2.1', 'd.test ::ffff:127.3.2.2'],
+    [],
+    ['::ffff:127.0.0.0/104'],
+  ],
+  [
+    'another address that ends like that of our listener',
+    { 'd.test': { a: ['::203.0.113.7'] } },
+    ['d.test ::203.0.113.7'],
+    [relay('203.0.113.7')],
+  ],
+  [
+    'the address of our listener in its mapped form',
+    { 'd.test': { a: ['::ffff:203.0.113.7'] } },
+    'failed 554 5.4.6',
+    [relay('203.0.113.7')],
+  ],
+  [
+    'link-local, when another address that ends like it is allowed',
+    { 'd.test': { a: ['169.254.1.2'] } },
+    'failed 550 5.4.4',
+    [],
+    ['::169.254.1.2'],
+  ],
+  [
     'another address than our listener',
     { 'd.test': { a: ['203.0.113.8'] } },
     ['d.test 203.0.113.8'],
