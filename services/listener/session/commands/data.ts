@@ -1,4 +1,4 @@
-import type { Origin } from '#shared/envelope.ts';
+import { Origin } from '#shared/envelope.ts';
 import { errorText } from '#shared/errors.ts';
 import { formatReply, reply } from '#shared/reply.ts';
 import { IncomingMessage, type MessageCheck } from '../../message/incoming-message.ts';
@@ -27,8 +27,9 @@ export const data: CommandHandler<'message-check'> = async (session, argument) =
   const { trace } = transaction;
   let opened: OpenTransfer;
   try {
+    // Only those facts that `Origin` names go with the message.
     opened = await session.deps.placement.open(
-      { envelope: envelopeOf(transaction), origin: originOf(session), sizeHint: transaction.size },
+      { envelope: envelopeOf(transaction), origin: Origin.parse(session.facts), sizeHint: transaction.size },
       { trace },
     );
   } catch (error) {
@@ -56,9 +57,4 @@ function messageCheck(session: DataSession, transaction: MailTransaction, queueI
     );
     return verdictOf(call, session.log, trace);
   };
-}
-
-function originOf({ facts }: DataSession): Origin {
-  const { scope: _, greeting: __, nameFailed: ___, gateway: ____, ...origin } = facts;
-  return origin;
 }
