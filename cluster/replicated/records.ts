@@ -4,7 +4,7 @@ import type { Logger } from '#shared/log.ts';
 import type { Store, StoreOperation } from '../store.ts';
 import { compare, decodeStored, encodeStored, type ReplicatedRecord, type UnreadableRecord } from './record.ts';
 import { RefusedRecords } from './refused.ts';
-import { implausible, refuseStored, type Seal } from './seal.ts';
+import { implausibleOnDisk, refuseStored, type Seal } from './seal.ts';
 
 /**
  * The records of a replicated map on this node's disk, and in memory for reading. Memory shows what is synced.
@@ -242,7 +242,7 @@ export class ReplicatedRecords<T> {
     try {
       const parsed = decodeStored(this.#schema, key, value);
       const found = 'record' in parsed ? parsed.record : parsed.unreadable;
-      const reason = implausible(found.version, 0) ?? refuseStored(this.#seal, found);
+      const reason = implausibleOnDisk(found.version) ?? refuseStored(this.#seal, found);
       if (reason !== undefined) throw new Error(reason);
       if ('record' in parsed) {
         this.#show(parsed.record);

@@ -17,7 +17,9 @@ import { z } from 'zod';
  * A node without a key can judge nothing: it takes nothing from the stream and writes nothing into it.
  *
  * Versions. A version that no life of a record leads to (more than 2^40, or 2^32 more than what is held) is refused in
- * every map, sealed or not: it could never be changed again.
+ * every map, sealed or not: it could never be changed again. Where there is no seal a stranger can still push a record
+ * up to 2^40, so changes go on from there: up to 2^22 more than what is held, a third of a year of a lease's renewals. To the
+ * end of the numbers that is 2^31 records. Only a node that holds no such record refuses it.
  */
 export const RecordMac = z.object({ nek: z.string().regex(/^[0-9a-f]{1,64}$/), mac: z.string().max(64) });
 export type RecordMac = z.infer<typeof RecordMac>;
@@ -32,12 +34,25 @@ export type Seal = {
 
 const MAX_VERSION = 2 ** 40;
 const MAX_JUMP = 2 ** 32;
+/** The longest step beyond `MAX_VERSION`. */
+const MAX_STEP = 2 ** 22;
+/** From here on there may be no next one. */
+const LAST_VERSION = 2 ** 52;
 
 /** Why a record has a version that none can have; undefined where it may. `held`: the version of this node's record. */
 export function implausible(version: number, held: number): string | undefined {
-  if (version > MAX_VERSION) return `its version ${version} is higher than any that a record reaches`;
-  return held > 0 && version > held + MAX_JUMP ? `its version ${version} cannot follow ${held}` : undefined;
+  if (version > LAST_VERSION) return endless(version);
+  if (held === 0) return version > MAX_VERSION ? endless(version) : undefined;
+  const most = Math.max(Math.min(held + MAX_JUMP, MAX_VERSION), held + MAX_STEP);
+  return version > most ? `its version ${version} cannot follow ${held}` : undefined;
 }
+
+/** The same of a record on this node's disk, which was judged when it came. */
+export function implausibleOnDisk(version: number): string | undefined {
+  return version > LAST_VERSION ? endless(version) : undefined;
+}
+
+const endless = (version: number): string => `its version ${version} is higher than any that a record reaches`;
 
 /** What the codes of a record are over: its JSON without them. */
 export function sealedText(json: string): string {

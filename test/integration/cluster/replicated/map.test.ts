@@ -142,6 +142,26 @@ describe('replicated maps over three NATS servers', { ...nats, concurrency: 4 },
     assert.deepEqual(ended, []);
   });
 
+  test('a record that a stranger pushed to the highest version can be changed, and others see that', async () => {
+    await using cluster = await site.nodes(2);
+    const [one, two] = cluster.nodes;
+    await insist(one, 'b', text('another'));
+    const about = { schema: 1, key: 'a', writeId: 'x', previous: [], node: 'x', time: 'x' };
+    await site.inject(cluster, 'a', JSON.stringify({ ...about, version: 2 ** 40, value: { text: 'forged' } }));
+    await waitFor(() => cluster.nodes.every(({ map }) => map.get('a') !== undefined), { what: 'the forged record' });
+    await insist(one, 'a', text('first'));
+    await insist(two, 'a', text('second'));
+    await alike(cluster.nodes);
+    assert.deepEqual(
+      cluster.nodes.map(({ map }) => map.get('a')),
+      [1, 2].map(() => ({ key: 'a', version: 2 ** 40 + 2, value: { text: 'second' } })),
+    );
+    await two?.[Symbol.asyncDispose]();
+    await using again = await site.node({ bucket: cluster.bucket, node: 'n1', folder: cluster.folder(1) });
+    await following([again]);
+    assert.equal(again.map.get('a')?.value.text, 'second');
+  });
+
   test('a record of a newer program is ignored, not written over', async () => {
     await using cluster = await site.nodes(2);
     const [node] = cluster.nodes;
