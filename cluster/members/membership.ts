@@ -1,4 +1,5 @@
 import type { Handlers } from '#shared/contract.ts';
+import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { announcer, listen, serve } from '../actor.ts';
 import type { Bus } from '../bus/bus.ts';
@@ -17,7 +18,9 @@ import { type Heartbeat, type Member, type MemberState, MOST_REASON, memberContr
  *
  * Another process, as this one knows it: in the state that it last announced → (nothing heard for `SILENT_MS`) gone →
  * (heard again) as it says | (a day has passed, or a later process of its node runs all of its services) forgotten. A
- * heartbeat with an older epoch than the last one came late and is ignored. One that said it was gone stays so.
+ * heartbeat with an older epoch than the last one came late and is ignored. One that said it was gone stays so. But a
+ * process that goes on saying the older one is that process, and the greater epoch was somebody else's: any user of the bus
+ * can announce anything in the name of others, and must not silence them by it.
  *
  * The promise: none. What is heard proves life, silence proves nothing; this is for people, and anything that acts on it
  * needs a claim of its own. While NATS is away nobody is heard, and after `SILENT_MS` every other process counts as gone:
@@ -27,6 +30,8 @@ import { type Heartbeat, type Member, type MemberState, MOST_REASON, memberContr
 /** Silence after which a process counts as gone. */
 const SILENT_MS = 5000;
 const FORGET_MS = 86_400_000;
+/** How long after the first of them heartbeats with an older epoch may be late ones. */
+const LATE_MS = 1500;
 /** Processes that are known at most. */
 const MOST_MEMBERS = 500;
 
@@ -45,13 +50,17 @@ export type MembershipDeps = {
   drain: () => Promise<void>;
 };
 
-/** `gone`: it said so, or its silence was noticed. */
-type Known = { last: Heartbeat; clock: number; gone: boolean };
+/**
+ * `gone`: it said so, or its silence was noticed. `contradicted`: since when heartbeats with an older epoch were ignored, by
+ * `performance.now`.
+ */
+type Known = { last: Heartbeat; clock: number; gone: boolean; contradicted: number | undefined };
 
 export class Membership {
   readonly #deps: MembershipDeps;
   readonly #started = Date.now();
   readonly #others = new Heard<Known>({ liveMs: SILENT_MS, keepMs: FORGET_MS, most: MOST_MEMBERS });
+  readonly #contradictions = new LimitedLog();
   readonly #heartbeats = new AnnounceLoop(() => this.#announce());
   #epoch = this.#started;
   #state: MemberState = 'joining';
@@ -82,6 +91,7 @@ export class Membership {
   stop(): void {
     this.state = 'gone';
     this.#heartbeats.stop();
+    this.#contradictions.close();
     this.#close?.();
   }
 
@@ -158,14 +168,31 @@ export class Membership {
   #hear(last: Heartbeat): void {
     if (last.process === this.#deps.bus.process) return;
     const before = this.#others.get(last.process)?.said;
-    if (before !== undefined && before.last.epoch > last.epoch) return;
+    if (before !== undefined && before.last.epoch > last.epoch && this.#isLate(before, last)) return;
     const gone = last.state === 'gone';
-    this.#others.hear(last.process, { last, clock: clockOffset(last.time, before?.clock), gone });
+    const contradicted = before !== undefined && before.last.epoch <= last.epoch ? before.contradicted : undefined;
+    this.#others.hear(last.process, { last, clock: clockOffset(last.time, before?.clock), gone, contradicted });
     const { node, process, state, services, version, connection } = last;
     this.#deps.bus.heard({ node, process, services: ['member', ...services], connection, serving: state === 'up' });
     if (before?.last.state !== state || before.gone !== gone) {
       this.#deps.log.info({ member: node, process, services, version }, `${node} is ${state}`);
     }
+  }
+
+  /** Whether a heartbeat with an older epoch came late; otherwise the greater one is not of this process. */
+  #isLate(before: Known, { node, process }: Heartbeat): boolean {
+    const now = performance.now();
+    const { contradicted } = before;
+    // What was ignored long ago is another matter.
+    if (contradicted === undefined || now - contradicted > SILENT_MS) before.contradicted = now;
+    if (now - (before.contradicted ?? now) < LATE_MS) return true;
+    this.#contradictions.say(process, (repeated) =>
+      this.#deps.log.warn(
+        { member: node, process, ...repeated },
+        `${node} says something else of itself than was heard in its name: another process with a password of the bus announces itself as ${node}`,
+      ),
+    );
+    return false;
   }
 
   #everySecond(): void {

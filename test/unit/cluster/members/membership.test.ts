@@ -119,6 +119,33 @@ test('a process that said that it ends is gone immediately, and a late heartbeat
   membership.stop();
 });
 
+for (const [how, times] of [
+  ['once', 1],
+  ['again and again', 20],
+] as const) {
+  test(`a process is not silenced by another one that announces, ${how}, that it ended in a far later epoch`, async (t) => {
+    const { bus, membership, hear, other, pass, lines } = stage(t);
+    const heard = t.mock.method(bus, 'heard');
+    membership.start();
+    await hear('A', { epoch: 7 });
+    const states: (string | undefined)[] = [];
+    for (let second = 0; second < 20; second++) {
+      if (second < times) await hear('A', { epoch: 10 ** 15 + second, state: 'gone', services: [] });
+      await hear('A', { epoch: 7 });
+      states.push(other('A')?.state);
+      await pass(1000);
+    }
+    assert.deepEqual(states.slice(0, 3), ['gone', 'gone', 'up']);
+    // Never missed for so long that calls pass it over.
+    assert.ok(!states.join().includes('gone,gone,gone'), states.join());
+    const serving = heard.mock.calls.filter((call) => (call.arguments as unknown as [{ serving: boolean }])[0].serving);
+    assert.ok(serving.length > 5, `${serving.length} of 20`);
+    if (times === 1) assert.deepEqual([other('A')?.epoch, new Set(states.slice(2)).size], [7, 1]);
+    membership.stop();
+    assert.match(lines().find(({ level }) => level === 'warn')?.msg ?? '', /announces itself as node-A/);
+  });
+}
+
 test('the dead are forgotten after a day, or when a later process of their node does their work', async (t) => {
   const { membership, hear, other, jump, pass } = stage(t);
   membership.start();
