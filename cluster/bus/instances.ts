@@ -27,8 +27,8 @@ const PASSED_OVER_MS = 2500;
 /** Four heartbeats are missing. */
 const SILENT_MS = 4500;
 const FORGET_MS = 60_000;
-/** How long a call waits for the first heartbeat of an instance where all that are known are passed over. */
-const EXPECT_MS = 1500;
+/** Within this time a process is heard that does its work: what waits for a heartbeat waits no longer. */
+export const EXPECT_MS = 1500;
 /** Processes that are known at most. */
 const MOST_KNOWN = 500;
 
@@ -91,17 +91,18 @@ export class Instances {
   }
 
   /**
-   * A live process with this service, at random, and none of `asked`. Where all that are known are passed over it waits for
-   * one to be heard, for no longer than until `end`, a moment of `performance.now`. Undefined where there is none.
+   * A live process with this service, at random, and none of `asked`. Where all that are known are passed over, and with
+   * `patient` also where none is known, it waits for one to be heard, for no longer than until `end`, a moment of
+   * `performance.now`. Undefined where there is none.
    */
-  async choose(service: string, asked: ReadonlySet<string>, end: number): Promise<string | undefined> {
+  async choose(service: string, asked: ReadonlySet<string>, end: number, patient = false): Promise<string | undefined> {
     const expected = Math.min(end, performance.now() + EXPECT_MS);
     for (;;) {
       const candidates = this.#which((k) => !k.absent && k.services.includes(service) && !asked.has(k.process));
       const live = candidates.filter(isLive);
       if (live.length > 0) return live[Math.floor(Math.random() * live.length)]?.process;
       const left = expected - performance.now();
-      if (asked.size > 0 || candidates.length === 0 || left <= 0) return undefined;
+      if (asked.size > 0 || (candidates.length === 0 && !patient) || left <= 0) return undefined;
       await this.#nextHeartbeat(left);
     }
   }
@@ -112,6 +113,11 @@ export class Instances {
     const [only, ...others] = this.#which((k) => isNamed(k, service, name) && k.silence < SILENT_MS);
     if (only?.connection === undefined || others.length > 0) return name;
     return connectionName(only.process, only.connection);
+  }
+
+  /** Whether a process with this service is known, live or not. */
+  knows(service: string): boolean {
+    return this.#which((k) => k.services.includes(service)).length > 0;
   }
 
   /** Whether a node or process with this service is known, and each such process is silent. */

@@ -3,13 +3,16 @@ import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Address, BusReply, BusRequest } from './bus.ts';
 import { decodeReply } from './frame.ts';
-import type { Instances } from './instances.ts';
+import { EXPECT_MS, type Instances } from './instances.ts';
 import { Replies } from './nats-replies.ts';
 import { operationSubject } from './subjects.ts';
 
 /** Requests that go out over NATS: which instances are asked, what failures mean, and how many bytes may be unsent. */
 
-/** How long a repeatable call waits for the first instance alone. */
+/**
+ * How long a repeatable call waits for the first instance alone. Where none was heard yet, as in a process that has just
+ * started, any may have been asked, also one that hangs: by then one that does not was heard (`EXPECT_MS`).
+ */
 const ALONE_MS = 3000;
 /** Bytes of requests that NATS may not have read yet, beyond which calls are refused. */
 const UNSENT_LIMIT = 128 * 1024 * 1024;
@@ -69,25 +72,36 @@ export class OutgoingCalls {
   send(call: OutgoingCall): Promise<BusReply> {
     const sent = this.#unsent.count(call.connection, call.frame.length);
     const end = performance.now() + call.timeout;
-    const { node } = call;
-    // The second question of a repeatable call does not go where the first one waits.
-    const asked = new Set<string>();
-    const exchange = (): Promise<BusReply> =>
-      node === undefined ? this.#askAny(call, end, asked) : this.#askNode(call, node, end);
-    const answer = call.repeatable === true && node === undefined ? repeated(exchange) : exchange();
+    const answer = call.node === undefined ? this.#askSome(call, end) : this.#askNode(call, call.node, end);
     this.#open.add(answer);
     answer.then(sent, sent).finally(() => this.#open.delete(answer));
     return answer;
   }
 
-  /** The own node first, then any. */
-  async #askAny(call: OutgoingCall, end: number, asked: Set<string>): Promise<BusReply> {
+  /** The own node first, then any; a second time where the answer is late and the call may be repeated. */
+  #askSome(call: OutgoingCall, end: number): Promise<BusReply> {
+    // The second question does not go where the first one waits.
+    const asked = new Set<string>();
+    const first = async (): Promise<BusReply> => {
+      const own = await this.#askOwn(call, end);
+      if (own !== undefined && !isDeclined(own)) return own;
+      return this.#askOthers({ ...call, declined: call.declined ?? own }, end, { asked, patient: false });
+    };
+    if (call.repeatable !== true) return first();
+    const second = (): Promise<BusReply> => this.#askOthers(call, end, { asked, patient: asked.size === 0 });
+    return repeated(first, second, this.#instances.knows(call.address.service) ? ALONE_MS : EXPECT_MS);
+  }
+
+  /** One of those that are heard; where none is, or is after a moment for the `patient`, any that NATS chooses. */
+  async #askOthers(
+    call: OutgoingCall,
+    end: number,
+    { asked, patient }: { asked: Set<string>; patient: boolean },
+  ): Promise<BusReply> {
     const { address } = call;
-    const own = await this.#askOwn(call, end);
-    if (own !== undefined && !isDeclined(own)) return own;
-    let first = call.declined ?? own;
+    let first = call.declined;
     for (let named = 0; named < MOST_NAMED; named++) {
-      const name = await this.#instances.choose(address.service, asked, end);
+      const name = await this.#instances.choose(address.service, asked, end, patient);
       if (name === undefined) break;
       asked.add(name);
       const answer = await this.#askUnlessSilent(call, name, end);
@@ -186,12 +200,19 @@ export const isDeclined = (reply: BusReply): boolean => !reply.ok && reply.elsew
 /** An operation in words. */
 export const label = (address: Address): string => `${address.service}.${address.operation}`;
 
-/** Ask, and ask a second time when the answer is late; the first answer counts, and of two failures the first. */
-async function repeated(ask: () => Promise<BusReply>): Promise<BusReply> {
+/**
+ * Ask, and ask a second time when no answer has come within `aloneMs`; the first answer counts, and of two failures the
+ * first.
+ */
+async function repeated(
+  ask: () => Promise<BusReply>,
+  askAgain: () => Promise<BusReply>,
+  aloneMs: number,
+): Promise<BusReply> {
   const first = ask();
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ALONE_MS);
+    timer = setTimeout(() => resolve(undefined), aloneMs);
   });
   try {
     const answer = await Promise.race([first, late]);
@@ -199,7 +220,7 @@ async function repeated(ask: () => Promise<BusReply>): Promise<BusReply> {
   } finally {
     clearTimeout(timer);
   }
-  return Promise.any([first, ask()]).catch((error: AggregateError) => {
+  return Promise.any([first, askAgain()]).catch((error: AggregateError) => {
     throw error.errors[0];
   });
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
+import type { Announced } from '../bus/bus.ts';
 
 /**
  * What every process of a cluster says of itself, whatever services it runs: its names, its state, its services and how it
@@ -90,3 +91,8 @@ export const memberContract = defineContract('member', 1, {
     heartbeat: Heartbeat,
   },
 });
+
+/** What a bus must know of a process that was heard. */
+export function announcedBy({ node, process, services, connection, state }: Heartbeat): Announced {
+  return { node, process, services: ['member', ...services], connection, serving: state === 'up' };
+}

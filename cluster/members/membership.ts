@@ -7,7 +7,14 @@ import { configDigests } from '../config/digest.ts';
 import type { Settings } from '../config/settings.ts';
 import { AnnounceLoop } from './announce.ts';
 import { clockOffset, type Entry, Heard } from './heard.ts';
-import { type Heartbeat, type Member, type MemberState, MOST_REASON, memberContract } from './member-contract.ts';
+import {
+  announcedBy,
+  type Heartbeat,
+  type Member,
+  type MemberState,
+  MOST_REASON,
+  memberContract,
+} from './member-contract.ts';
 
 /**
  * The members of the cluster: each process announces itself (`announce.ts`) and keeps what it hears of the others
@@ -172,8 +179,8 @@ export class Membership {
     const gone = last.state === 'gone';
     const contradicted = before !== undefined && before.last.epoch <= last.epoch ? before.contradicted : undefined;
     this.#others.hear(last.process, { last, clock: clockOffset(last.time, before?.clock), gone, contradicted });
-    const { node, process, state, services, version, connection } = last;
-    this.#deps.bus.heard({ node, process, services: ['member', ...services], connection, serving: state === 'up' });
+    this.#deps.bus.heard(announcedBy(last));
+    const { node, process, state, services, version } = last;
     if (before?.last.state !== state || before.gone !== gone) {
       this.#deps.log.info({ member: node, process, services, version }, `${node} is ${state}`);
     }

@@ -256,8 +256,9 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         keys: z.array(KeyStatus),
         next: z.string().optional(),
       }),
+      repeatable: true,
     },
-    'key-show': { request: keyName, reply: KeyStatus, errors: ['not-found'] },
+    'key-show': { request: keyName, reply: KeyStatus, errors: ['not-found'], repeatable: true },
     /** The private key as it is stored, for an export by an administrator who has the NEK. */
     'key-export': { request: keyName, reply: SigningKey, errors: ['not-found', 'erased'] },
 
@@ -284,7 +285,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       ],
       timeout: 60_000,
     },
-    'rotation-show': { request: domainName, reply: RotationStatus, errors: ['not-found'] },
+    'rotation-show': { request: domainName, reply: RotationStatus, errors: ['not-found'], repeatable: true },
     'rotation-freeze': {
       request: domainName.extend({ reason: z.string().default('') }),
       reply: RotationStatus,
@@ -331,7 +332,11 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       reply: z.object({ schedule: ScheduleStatus.optional() }),
       errors: ['not-found', 'invalid-schedule', ...CHANGE],
     },
-    'schedule-list': { request: z.object({}), reply: z.object({ schedules: z.array(ScheduleStatus) }) },
+    'schedule-list': {
+      request: z.object({}),
+      reply: z.object({ schedules: z.array(ScheduleStatus) }),
+      repeatable: true,
+    },
 
     /** Look up the record of a key in DNS now, as this node sees it; default of `expected`: what its state requires. */
     'record-resolve': {
@@ -353,7 +358,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       timeout: 60_000,
     },
 
-    'nek-list': { request: z.object({}), reply: z.object({ neks: z.array(NekStatus) }) },
+    'nek-list': { request: z.object({}), reply: z.object({ neks: z.array(NekStatus) }), repeatable: true },
     /** Initialize the store with a NEK (Domino's `create credstore`). */
     'nek-use': {
       request: z.object({ name: z.string() }),

@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { listen } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus/bus.ts';
 import { ControlClient } from '#cluster/bus/control-socket.ts';
 import { busLogin } from '#cluster/config/bus-login.ts';
 import { requireConfig, type Section } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
+import { announcedBy, memberContract } from '#cluster/members/member-contract.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { calls } from '#services/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -115,6 +117,9 @@ async function connectNats({ bus, node }: Config): Promise<Bus | undefined> {
     ...(await busLogin(bus)),
     ...(bus.tls !== undefined && { tls: bus.tls }),
   });
+  // Who does its work says so every second: a command asks nobody else, once it has heard of one.
+  const hear = listen(connection, memberContract, silentLogger);
+  hear('heartbeat', (heartbeat) => connection.heard(announcedBy(heartbeat)));
   if (connection.connected) return connection;
   await connection.drain();
   return undefined;

@@ -17,7 +17,7 @@ import type { Contract } from '#shared/contract.ts';
  *   (`jetstream-stream.ts`), and its replies, each in the inbox that a caller has for this service (`nats-replies.ts`);
  * - subscribe: requests for the operations that it serves, the events that it hears, and its own inbox.
  *
- * All but the command line do so for the contract `member` too, and hear its events: every process announces itself.
+ * All but the command line do so for the contract `member` too: every process announces itself, and all hear it.
  *
  * Without a user nothing is allowed. A user reads no reply to another one, because each has its own inbox. No user has
  * `allow_responses`, with which a service could publish anywhere: `nats-replies.ts` says how.
@@ -61,7 +61,7 @@ export function permissionsOf(user: BusUser, { upgrading }: { upgrading: boolean
     subscribe: unique([
       ...services.flatMap((contract) => operations(contract, Object.keys(contract.operations))),
       ...parties.flatMap((party) => heard(ACCESS[party])),
-      ...(run.length === 0 ? [] : events(memberContract, Object.keys(memberContract.events))),
+      ...events(memberContract, Object.keys(memberContract.events)),
       ...buckets.map(streamEvent),
       inboxOf(user),
     ]),

@@ -28,6 +28,18 @@ suite('instances of a service', () => {
     assert.equal(await instances.choose('policy', new Set(['P2']), FAR), 'P1');
   });
 
+  test('the first one that is heard is chosen, by those who wait for it', async () => {
+    const instances = new Instances(() => true);
+    assert.equal(instances.knows('policy'), false);
+    const patient = instances.choose('policy', NONE, FAR, true);
+    assert.equal(await instances.choose('policy', NONE, FAR), undefined);
+    instances.hear({ ...POLICY, process: 'P3', services: ['router'] });
+    instances.hear(POLICY);
+    assert.equal(await patient, 'P1');
+    assert.equal(instances.knows('policy'), true);
+    assert.equal(await instances.choose('signer', NONE, performance.now() + 20, true), undefined);
+  });
+
   test('calls that wait for one that falls silent are given up, and no others', () => {
     const instances = new Instances(() => true);
     const gaveUp: string[] = [];

@@ -59,6 +59,7 @@ const HEARS: Record<string, string[]> = {
   policy: ['policy.counts', 'member.heartbeat'],
   router: ['router.demand', 'member.heartbeat'],
   listener: ['router.present', 'member.heartbeat'],
+  operator: ['member.heartbeat'],
   node: events,
 };
 /** Whose requests it answers; each also answers those that ask every process, `operator` and `node`. */
