@@ -30,9 +30,9 @@ export function register(program: Command): void {
 }
 
 async function list(options: CapturedOptions): Promise<void> {
-  const messages = await allCaptured(options);
-  print(options, { messages }, () => {
-    if (messages.length === 0) return 'nothing was captured yet';
+  const { messages, silent } = await allCaptured(options);
+  print(options, { messages, silent }, () => {
+    if (messages.length === 0) return `nothing was captured ${silent.length === 0 ? 'yet' : 'elsewhere'}`;
     const rows = messages.map((m, i) => [
       String(i + 1),
       m.queueId,
@@ -52,7 +52,7 @@ function recipientsText({ recipients }: CapturedMessage): string {
 }
 
 async function show(id: string | undefined, options: CapturedOptions): Promise<void> {
-  const { envelope, file, message } = await oneCaptured(await identify(id, options), options);
+  const { envelope, file, message } = await oneCaptured(...(await identify(id, options)));
   const text = message.toString('latin1');
   const end = text.indexOf('\r\n\r\n');
   const header = end < 0 ? text : text.slice(0, end + 2);
@@ -77,12 +77,12 @@ async function show(id: string | undefined, options: CapturedOptions): Promise<v
   );
 }
 
-/** The id for a number in the list; other ids as they are. */
-async function identify(id: string | undefined, options: CapturedOptions): Promise<string> {
-  if (id !== undefined && !/^\d{1,6}$/.test(id)) return id;
-  const messages = await allCaptured(options);
+/** The id for a number in the list, and the node that has it; other ids as they are. */
+async function identify(id: string | undefined, options: CapturedOptions): Promise<[string, CapturedOptions]> {
+  if (id !== undefined && !/^\d{1,6}$/.test(id)) return [id, options];
+  const { messages } = await allCaptured(options);
   const found = id === undefined ? messages.at(-1) : messages[Number(id) - 1];
-  if (found !== undefined) return found.id;
+  if (found !== undefined) return [found.id, { ...options, node: found.node }];
   const what =
     id === undefined ? 'nothing was captured yet' : `there is no message ${id}: ${messages.length} were captured`;
   throw new SealpostError('not-found', what);

@@ -2,14 +2,12 @@ import { stdout } from 'node:process';
 import { type Command, Option } from 'commander';
 import { QueueState, routerContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
-import { CALL_ERRORS, type CallOptions } from '#shared/contract.ts';
-import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { formatReply } from '#shared/reply.ts';
 import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../context.ts';
-import { exitCodeOf, usageError } from '../exit.ts';
+import { usageError } from '../exit.ts';
 import { type Entry, queued } from '../mail/queued.ts';
-import { findRouters, routersOf } from '../mail/routers.ts';
+import { askEach, findRouters, tellUndone, unheard, whereItIs } from '../mail/routers.ts';
 import { pairs, shorten, TerminalText, table, tableOf } from '../table.ts';
 
 type QueueOptions = CommonOptions & { node?: string };
@@ -67,16 +65,13 @@ async function list(options: ListOptions): Promise<void> {
     printed = entries.length;
     told = performance.now();
   };
-  const tell = (node: string, error: unknown): void => {
-    console.error(`sealpost: the queue of ${node} is not listed: ${errorText(error)}`);
-    process.exitCode = exitCodeOf(error);
-  };
+  const tell = (node: string, error: unknown): void => tellUndone(`the queue of ${node} is not listed`, error);
   const onSilent = (node: string, error: unknown): void => {
     if (nodes.length === 1) throw error;
     silent.push(node);
     tell(node, error);
   };
-  for (const node of silent) tell(node, new SealpostError(CALL_ERRORS.unavailable, 'its router is down'));
+  for (const node of silent) tell(node, unheard());
   for await (const entry of queued(caller, nodes, filter, onSilent)) {
     if (entries.length === limit) {
       more = true;
@@ -87,7 +82,7 @@ async function list(options: ListOptions): Promise<void> {
   }
   flush();
   if (options.json) print(options, { entries, more, silent }, () => '');
-  else if (entries.length === 0) console.log('no mail in the queue');
+  else if (entries.length === 0) console.log(`no mail in the queue${silent.length === 0 ? '' : ' of the others'}`);
   else if (more) console.log(`… and more: --limit ${limit * 10}`);
 }
 
@@ -170,7 +165,7 @@ function outcomeText({
 async function show(id: string, options: QueueOptions): Promise<void> {
   await using caller = await openCaller(options);
   const router = caller.client(routerContract);
-  const { entry, finished } = await whereItIs(await routersOf(caller, options.node), (node) =>
+  const { entry, finished } = await whereItIs(await findRouters(caller, options.node), (node) =>
     router['message-show']({ queueId: id }, { node }),
   );
   print(options, { entry, finished }, () =>
@@ -202,13 +197,13 @@ function originText({ listener, client, user, tls }: Entry['origin']): string {
 async function cat(id: string, options: QueueOptions): Promise<void> {
   await using caller = await openCaller(options);
   const router = caller.client(routerContract);
-  const node = await whereItIs(await routersOf(caller, options.node), async (name) => {
-    await router['message-read']({ queueId: id, offset: 0 }, { node: name });
-    return name;
+  const { node, first } = await whereItIs(await findRouters(caller, options.node), async (name) => {
+    const { bytes } = await router['message-read']({ queueId: id, offset: 0 }, { node: name });
+    return { node: name, first: bytes };
   });
   const parts: Uint8Array[] = [];
   const shown = stdout.isTTY ? new TerminalText() : undefined;
-  for await (const bytes of readMessage(router, id, { node })) {
+  for await (const bytes of readMessage(router, id, { node, first })) {
     if (options.json) parts.push(bytes);
     // The message itself, byte for byte: what a file or another program wants. A terminal gets text that does not steer it.
     else if (!stdout.write(shown === undefined ? bytes : shown.take(bytes))) {
@@ -219,16 +214,17 @@ async function cat(id: string, options: QueueOptions): Promise<void> {
   if (options.json) print(options, { queueId: id, message: Buffer.concat(parts).toString('latin1') }, () => '');
 }
 
+/** A message from its first piece on. */
 async function* readMessage(
   router: Calls<'operator', 'router'>,
   queueId: string,
-  call: CallOptions,
+  { node, first }: { node: string; first: Uint8Array },
 ): AsyncGenerator<Uint8Array> {
-  for (let offset = 0; ; ) {
-    const { bytes } = await router['message-read']({ queueId, offset }, call);
-    if (bytes.length === 0) return;
+  let bytes = first;
+  for (let offset = 0; bytes.length > 0; ) {
     yield bytes;
     offset += bytes.length;
+    ({ bytes } = await router['message-read']({ queueId, offset }, { node }));
   }
 }
 
@@ -238,7 +234,8 @@ async function change(operation: Change, done: string, ids: string[], options: S
   const selections = select(ids, options);
   await using caller = await openCaller(options);
   const router = caller.client(routerContract);
-  const nodes = await routersOf(caller, options.node);
+  const routers = await findRouters(caller, options.node);
+  const nodes = [...routers.up, ...routers.silent].toSorted();
   if (operation === 'remove' && nodes.length > 1 && ids.length === 0) {
     throw usageError(`say of which node, with --node: ${nodes.join(', ')} have queues, and what is removed is gone`);
   }
@@ -246,35 +243,20 @@ async function change(operation: Change, done: string, ids: string[], options: S
     operation === 'remove'
       ? router['message-remove']({ ...selection, notify: options.notify ?? false }, { node })
       : router[`message-${operation}`](selection, { node });
+  const silent: string[] = [];
+  const onSilent = (node: string, error: unknown): void => {
+    silent.push(node);
+    tellUndone(`${operation} may not be done on ${node}`, error);
+  };
   let count = 0;
   for (const selection of selections) {
-    if ('queueId' in selection) {
-      count += (await whereItIs(nodes, (node) => apply(node, selection))).count;
-    } else for (const node of nodes) count += (await apply(node, selection)).count;
+    const counts =
+      'queueId' in selection
+        ? [await whereItIs(routers, (node) => apply(node, selection))]
+        : await askEach(routers, (node) => apply(node, selection), onSilent);
+    for (const affected of counts) count += affected.count;
   }
-  print(options, { count }, () => `${count} ${count === 1 ? 'message' : 'messages'} ${done}`);
-}
-
-/**
- * What the router says that has the message; one that does not answer is passed over. Where none has it, fails with
- * `not-found`, or as the first failed of which that is not known.
- */
-async function whereItIs<T>(nodes: readonly string[], ask: (node: string) => Promise<T>): Promise<T> {
-  const failures: { node: string; error: unknown }[] = [];
-  for (const node of nodes) {
-    try {
-      return await ask(node);
-    } catch (error) {
-      if (nodes.length === 1) throw error;
-      failures.push({ node, error });
-    }
-  }
-  const unknown = failures.find((failure) => errorCode(failure.error) !== 'not-found');
-  const text = failures.map(({ node, error }) => `${node}: ${errorText(error)}`).join('; ');
-  if (unknown === undefined) throw new SealpostError('not-found', text);
-  const { error } = unknown;
-  if (!(error instanceof SealpostError)) throw error;
-  throw new SealpostError(error.code, text);
+  print(options, { count, silent }, () => `${count} ${count === 1 ? 'message' : 'messages'} ${done}`);
 }
 
 /** Exactly one way to say which mail is meant. */

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
-import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
 import { listCaptured, readCaptured } from '#shared/files/captured-mail.ts';
 import type { CapturedMessage } from '#shared/files/captured-message.ts';
 import { type Caller, type CommonOptions, openCaller, readConfig } from '../context.ts';
-import { routersOf } from './routers.ts';
+import { askEach, findRouters, type Routers, tellUndone, whereItIs } from './routers.ts';
 
 /**
  * Captured mail, wherever it is: with a bus on the nodes of the routers, which are asked for it; without one, or where they
@@ -22,17 +22,21 @@ export type CapturedOptions = CommonOptions & { node?: string };
 
 const PAGE = 500;
 
+/** `silent`: nodes whose mail is not among it, because their routers did not answer; that was said. */
+export type CapturedList = { messages: Captured[]; silent: string[] };
+
 /** All of it, oldest first. */
-export function allCaptured(options: CapturedOptions): Promise<Captured[]> {
+export function allCaptured(options: CapturedOptions): Promise<CapturedList> {
   return fromRouters(options, listRemote, async ({ node }, folder) => {
     const messages = await Array.fromAsync(listCaptured(folder));
-    return messages.map((message) => ({ ...message, node: node.name }));
+    return { messages: messages.map((message) => ({ ...message, node: node.name })), silent: [] };
   });
 }
 
 /** One message, by its id or queue id. Fails with `not-found` or `corrupt`. */
 export function oneCaptured(id: string, options: CapturedOptions): Promise<CapturedWhole> {
-  const remote = (caller: Caller, nodes: string[]): Promise<CapturedWhole> => readRemote(caller, nodes, id);
+  const remote = (caller: Caller, routers: Routers): Promise<CapturedWhole> =>
+    whereItIs(routers, (node) => readRemote(caller, node, id));
   return fromRouters(options, remote, async ({ node }, folder) => {
     const { envelope, message } = await readCaptured(folder, id);
     return { envelope: { ...envelope, node: node.name }, file: join(folder, `${envelope.id}.eml`), message };
@@ -41,7 +45,7 @@ export function oneCaptured(id: string, options: CapturedOptions): Promise<Captu
 
 async function fromRouters<T>(
   options: CapturedOptions,
-  remote: (caller: Caller, nodes: string[]) => Promise<T>,
+  remote: (caller: Caller, routers: Routers) => Promise<T>,
   local: (config: Config, folder: string) => Promise<T>,
 ): Promise<T> {
   const config = await readConfig(options);
@@ -49,7 +53,7 @@ async function fromRouters<T>(
   if (config.bus.servers.length === 0) return local(config, folder);
   try {
     await using caller = await openCaller(options);
-    return await remote(caller, await routersOf(caller, options.node));
+    return await remote(caller, await findRouters(caller, options.node));
   } catch (error) {
     const unreached: unknown[] = [CALL_ERRORS.unavailable, 'no-node'];
     // A router's user of NATS may not ask; its container has the mail.
@@ -59,36 +63,40 @@ async function fromRouters<T>(
   }
 }
 
-async function listRemote(caller: Caller, nodes: string[]): Promise<Captured[]> {
-  const router = caller.client(routerContract);
-  const found: Captured[] = [];
-  for (const node of nodes) {
-    let after: string | undefined;
-    do {
-      const page = await router['captured-list']({ limit: PAGE, ...(after !== undefined && { after }) }, { node });
-      found.push(...page.messages.map((message) => ({ ...message, node })));
-      after = page.next;
-    } while (after !== undefined);
-  }
+async function listRemote(caller: Caller, routers: Routers): Promise<CapturedList> {
+  const silent: string[] = [];
+  const found = await askEach(
+    routers,
+    (node) => listOne(caller, node),
+    (node, error) => {
+      silent.push(node);
+      tellUndone(`the mail that was captured on ${node} is not listed`, error);
+    },
+  );
   // An id begins with the time.
-  return found.sort((a, b) => (a.id < b.id ? -1 : 1));
+  return { messages: found.flat().sort((a, b) => (a.id < b.id ? -1 : 1)), silent };
 }
 
-async function readRemote(caller: Caller, nodes: string[], id: string): Promise<CapturedWhole> {
+async function listOne(caller: Caller, node: string): Promise<Captured[]> {
   const router = caller.client(routerContract);
-  for (const node of nodes) {
-    try {
-      const pieces: Uint8Array[] = [];
-      for (let offset = 0; ; ) {
-        const { reply, bytes } = await router['captured-read']({ id, offset }, { node });
-        const { envelope, file } = reply;
-        if (bytes.length === 0) return { file, envelope: { ...envelope, node }, message: Buffer.concat(pieces) };
-        pieces.push(bytes);
-        offset += bytes.length;
-      }
-    } catch (error) {
-      if (errorCode(error) !== 'not-found') throw error;
-    }
+  const found: Captured[] = [];
+  let after: string | undefined;
+  do {
+    const page = await router['captured-list']({ limit: PAGE, ...(after !== undefined && { after }) }, { node });
+    found.push(...page.messages.map((message) => ({ ...message, node })));
+    after = page.next;
+  } while (after !== undefined);
+  return found;
+}
+
+async function readRemote(caller: Caller, node: string, id: string): Promise<CapturedWhole> {
+  const router = caller.client(routerContract);
+  const pieces: Uint8Array[] = [];
+  for (let offset = 0; ; ) {
+    const { reply, bytes } = await router['captured-read']({ id, offset }, { node });
+    const { envelope, file } = reply;
+    if (bytes.length === 0) return { file, envelope: { ...envelope, node }, message: Buffer.concat(pieces) };
+    pieces.push(bytes);
+    offset += bytes.length;
   }
-  throw new SealpostError('not-found', `no message ${id} was captured on ${nodes.join(', ')}`);
 }

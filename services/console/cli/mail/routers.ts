@@ -1,7 +1,9 @@
 import { type Member, memberContract } from '#cluster/members/member-contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Caller } from '../context.ts';
+import { exitCodeOf } from '../exit.ts';
+import { cleanLines } from '../table.ts';
 
 /** `up`: in the order of their names; `silent`: those that fell silent without a word, whose mail nobody can list. */
 export type Routers = { up: string[]; silent: string[] };
@@ -22,7 +24,54 @@ export async function findRouters(caller: Caller, named?: string): Promise<Route
   throw new SealpostError(CALL_ERRORS.unavailable, 'no router is up: "sealpost cluster status" shows what is');
 }
 
-/** The nodes of those that are up. */
-export async function routersOf(caller: Caller, named?: string): Promise<string[]> {
-  return (await findRouters(caller, named)).up;
+/** Say what a command has not done because a router did not answer. It goes on with the others, and fails in the end. */
+export function tellUndone(what: string, error: unknown): void {
+  console.error(cleanLines(`sealpost: ${what}: ${errorText(error)}`));
+  process.exitCode = exitCodeOf(error);
+}
+
+/** Why nobody asks a router that fell silent. */
+export const unheard = (): SealpostError => new SealpostError(CALL_ERRORS.timeout, 'nothing is heard of its router');
+
+/**
+ * What each router answers, in the order of their names; those that do not are told to `onSilent` and left out. Fails as
+ * the first of them where none answers.
+ */
+export async function askEach<T>(
+  { up, silent }: Routers,
+  ask: (node: string) => Promise<T>,
+  onSilent: (node: string, error: unknown) => void,
+): Promise<T[]> {
+  const outcomes = await Promise.allSettled(up.map(ask));
+  const failed = outcomes.find(({ status }) => status === 'rejected');
+  if (failed?.status === 'rejected' && outcomes.every(({ status }) => status === 'rejected')) throw failed.reason;
+  for (const node of silent) onSilent(node, unheard());
+  return outcomes.flatMap((outcome, n) => {
+    if (outcome.status === 'fulfilled') return [outcome.value];
+    onSilent(up[n] ?? '', outcome.reason);
+    return [];
+  });
+}
+
+/**
+ * What the router says that has the message; one that does not answer is passed over. Where none has it, fails with
+ * `not-found`, or as the first failed of which that is not known.
+ */
+export async function whereItIs<T>({ up, silent }: Routers, ask: (node: string) => Promise<T>): Promise<T> {
+  const failures: { node: string; error: unknown }[] = [];
+  for (const node of up) {
+    try {
+      return await ask(node);
+    } catch (error) {
+      if (up.length + silent.length === 1) throw error;
+      failures.push({ node, error });
+    }
+  }
+  failures.push(...silent.map((node) => ({ node, error: unheard() })));
+  const unknown = failures.find((failure) => errorCode(failure.error) !== 'not-found');
+  const text = failures.map(({ node, error }) => `${node}: ${errorText(error)}`).join('; ');
+  if (unknown === undefined) throw new SealpostError('not-found', text);
+  const { error } = unknown;
+  if (!(error instanceof SealpostError)) throw error;
+  throw new SealpostError(error.code, text);
 }

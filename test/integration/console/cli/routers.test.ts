@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { connect } from 'nats';
+import { decodeRequest } from '#cluster/bus/frame.ts';
+import { operationSubject } from '#cluster/bus/subjects.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { startGuardedServer } from '#test/kit/bus/bus-users.ts';
 import { type CommandResult, sealpost } from '#test/kit/command.ts';
@@ -13,7 +16,7 @@ import { waitFor } from '#test/kit/wait.ts';
 test('queue and capture commands ask the routers of all nodes, from a place that has none', {
   ...needs('nats-server'),
   timeout: 180_000,
-}, async () => {
+}, async (t) => {
   await using guarded = await startGuardedServer();
   await using undo = new AsyncDisposableStack();
   const nek = generateNek('test');
@@ -75,4 +78,64 @@ test('queue and capture commands ask the routers of all nodes, from a place that
   assert.match(refused.stderr, /--node: edge-1, edge-2 have queues/);
   const [first] = entries;
   assert.match((await run('queue', 'remove', first?.queueId ?? '')).stdout, /^1 message removed/);
+
+  await t.test('a message is read once to be printed', async () => {
+    const { user: name, password: pass } = guarded.admin;
+    const server = await connect({ servers: guarded.server.url, user: name, pass: pass.reveal() });
+    const offsets: unknown[] = [];
+    const address = { service: 'router', version: 1, operation: 'message-read' };
+    const counter = server.subscribe(`${operationSubject(address)}.>`, {
+      callback: (_error, { data }) => offsets.push((decodeRequest(data).fields as { offset: number }).offset),
+    });
+    await server.flush();
+    const [, next] = entries;
+    const { stdout } = await run('queue', 'cat', next?.queueId ?? '', '--node', next?.node ?? '');
+    await server.flush();
+    counter.unsubscribe();
+    await server.close();
+    assert.deepEqual([offsets[0], offsets.at(-1)], [0, stdout.length]);
+    assert.equal(new Set(offsets).size, offsets.length, `read at ${offsets.join(', ')}`);
+  });
+
+  await t.test('a router that hangs costs a command its mail, and not its answer', async () => {
+    await nodes[0]?.programs.get('all')?.pause();
+    const isGone = async () => /edge-1 .*is not listed: nothing/.test((await run('queue', 'list')).stderr);
+    await waitFor(isGone, { what: 'edge-1 to count as gone', timeout: 60_000 });
+    // Each of them has heard nobody when it asks, and NATS knows two that would answer.
+    const times: number[] = [];
+    for (let n = 0; n < 10; n++) {
+      const since = performance.now();
+      const partly = await run('queue', 'list');
+      const took = performance.now() - since;
+      assert.equal(partly.code, 3, partly.stderr);
+      assert.match(partly.stderr, /^sealpost: the queue of edge-1 is not listed: nothing is heard of its router/m);
+      assert.match(partly.stdout, /edge-2 /);
+      times.push(Math.round(took));
+    }
+    t.diagnostic(`answered in ${times.join(', ')} ms`);
+    assert.ok(Math.max(...times) < 4500);
+    assert.equal((await run('keys', 'list')).code, 0);
+    const beside = entries.find(({ node, queueId }) => node === 'edge-2' && queueId !== first?.queueId)?.queueId ?? '';
+    const shown = await run('queue', 'show', beside);
+    assert.equal(shown.code, 0, shown.stderr);
+    const missed = await run('queue', 'show', 'NONE');
+    assert.equal(missed.code, 3, missed.stderr);
+    assert.match(missed.stderr, /edge-2: .*no message NONE.*; edge-1: nothing is heard of its router/);
+
+    const kept = await run('capture', 'list', '--json');
+    const list = JSON.parse(kept.stdout) as Mail & { silent: string[] };
+    assert.equal(kept.code, 3, kept.stderr);
+    assert.deepEqual([both(list.messages), list.silent], [['edge-2'], ['edge-1']]);
+    assert.match(kept.stderr, /the mail that was captured on edge-1 is not listed: nothing is heard/);
+    const capture = await run('capture', 'show');
+    assert.equal(capture.code, 3, capture.stderr);
+    assert.match(capture.stdout, /node +edge-2/);
+    for (const operation of ['release', 'hold', 'retry']) {
+      const changed = await run('queue', operation, '--all');
+      assert.equal(changed.code, 3, changed.stderr);
+      assert.match(changed.stderr, new RegExp(`${operation} may not be done on edge-1`));
+      if (operation !== 'retry') assert.match(changed.stdout, /^[1-9]\d* messages? /);
+    }
+    nodes[0]?.programs.get('all')?.resume();
+  });
 });
