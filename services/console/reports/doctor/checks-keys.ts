@@ -52,8 +52,9 @@ export const KEY_CHECKS: Record<string, Check> = {
     keys.flatMap((checked) => {
       const { problem, domain } = checked.key;
       if (!problem?.permanent) return [];
+      const text = `is held up, and tried again every 10 minutes: ${problem.text}`;
       const help = `fix the cause; "sealpost keys resume ${domain}" tries again immediately`;
-      return [{ severity: 'error', about: keyName(checked), text: `stopped: ${problem.text}`, help }];
+      return [{ severity: 'error', about: keyName(checked), text, help }];
     }),
 
   'key-exposed': ({ keys }) =>
@@ -116,8 +117,8 @@ function stopped({ domain, state, waiting: why }: RotationStatus): Finding[] {
   const because = why === undefined ? '' : `: ${why}`;
   const resume = `"sealpost keys resume ${domain}"`;
   if (state === 'stopped') {
-    const help = `fix the cause, then ${resume}; or take it back, "sealpost keys rollback ${domain}"`;
-    return [{ severity: 'error', about, text: `stopped${because}`, help }];
+    const help = `fix the cause; ${resume} tries again immediately, "sealpost keys rollback ${domain}" takes it back`;
+    return [{ severity: 'error', about, text: `is held up, and tried again every 10 minutes${because}`, help }];
   }
   if (state !== 'frozen') return [];
   return [{ severity: 'warning', about, text: why ?? 'is frozen', help: `${resume} continues it` }];

@@ -100,7 +100,7 @@ export function rotationText(rotation: RotationStatus): string {
   const how = {
     running: both === undefined ? running : `every node has switched; both sign until ${formatTime(both)}`,
     frozen: `frozen: "sealpost keys resume ${domain}" lets it go on`,
-    stopped: `stopped: when the cause is fixed, "sealpost keys resume ${domain}"`,
+    stopped: `held up, and tried every 10 minutes, or by "sealpost keys resume ${domain}"`,
     done: 'done',
     'rolled-back': 'rolled back',
   }[state];

@@ -163,12 +163,12 @@ testChecks({ ...DNS_CHECKS, ...KEY_CHECKS }, [
     /8d ago.*keys activate example\.com s1.*keys delete example\.com s1/,
   ],
   [
-    'a key that stopped',
+    'a key that is held up',
     { keys: [checked({ problem: { text: 'the zone says REFUSED', since: NOW, permanent: true } })] },
     'key-stopped',
     'error',
     's1 of example.com',
-    /stopped: the zone says REFUSED\..*keys resume example\.com/,
+    /tried again every 10 minutes: the zone says REFUSED\..*keys resume example\.com/,
   ],
   [
     'a compromised key whose revocation does not get into DNS',
@@ -255,12 +255,12 @@ testChecks({ ...DNS_CHECKS, ...KEY_CHECKS }, [
     /signer of a/,
   ],
   [
-    'a rotation stopped',
+    'a rotation that is held up',
     { rotations: [rotationStatus({ state: 'stopped' })] },
     'rotation-stopped',
     'error',
     'rotation of example.com',
-    /stopped: its record is missing.*resume example\.com.*rollback example\.com/,
+    /tried again every 10 minutes: its record is missing.*resume example\.com.*rollback example\.com/,
   ],
   [
     'a rotation is frozen',
