@@ -14,21 +14,21 @@ import { parseUsersFile, userKey } from './users-file.ts';
  * `unreadable`, `write-failed`.
  */
 
-export type UserSummary = { name: string; addresses: string[] };
+export type UserSummary = { name: string; addresses: string[]; onBehalfOf: string[] };
 
 /** The users in the order of the file, without their passwords. */
 export async function listUsers(file: string): Promise<UserSummary[]> {
   const { users } = parseUsersFile(await read(file), file);
-  return users.map(({ name, addresses }) => ({ name, addresses }));
+  return users.map(({ name, addresses, 'on-behalf-of': onBehalfOf }) => ({ name, addresses, onBehalfOf }));
 }
 
 /**
- * Add a user at the end; the file is made when it is not there. `addresses`: full addresses, `@domain`, `*`.
- * The password is hashed before anything is written.
+ * Add a user at the end; the file is made when it is not there. `addresses` and `onBehalfOf`: full addresses, `@domain`,
+ * `*`. The password is hashed before anything is written.
  */
 export async function addUser(
   file: string,
-  user: { name: string; password: Secret; addresses: readonly string[] },
+  user: { name: string; password: Secret; addresses: readonly string[]; onBehalfOf?: readonly string[] },
 ): Promise<void> {
   const password = await hash(user.password);
   await edit(file, { create: true }, (document) => {
@@ -38,9 +38,13 @@ export async function addUser(
     const users = usersOf(document);
     // An empty list is written `[]`; what comes in should stand on lines of its own.
     if (users.items.length === 0) users.flow = false;
-    const entry = document.createNode({ name: user.name, password, addresses: [...user.addresses] });
-    const list = isMap(entry) ? entry.get('addresses', true) : undefined;
-    if (isSeq(list)) list.flow = true;
+    const { name, addresses, onBehalfOf = [] } = user;
+    const lists = { addresses, ...(onBehalfOf.length > 0 && { 'on-behalf-of': onBehalfOf }) };
+    const entry = document.createNode({ name, password, ...lists });
+    for (const key of Object.keys(lists)) {
+      const list = isMap(entry) ? entry.get(key, true) : undefined;
+      if (isSeq(list)) list.flow = true;
+    }
     users.items.push(entry);
   });
 }

@@ -7,6 +7,7 @@ import { askPassword } from '../password.ts';
 import { table } from '../table.ts';
 
 type PasswordOptions = CommonOptions & { passwordStdin?: boolean };
+type AddOptions = PasswordOptions & { address: string[]; onBehalfOf?: string[] };
 
 export function register(program: Command): void {
   const users = program.command('users').description('edit the users file; a running node follows it');
@@ -20,6 +21,10 @@ export function register(program: Command): void {
     .requiredOption(
       '-a, --address <address...>',
       'addresses of the user; also @domain or *, which the user may send as',
+    )
+    .option(
+      '--on-behalf-of <address...>',
+      'authors for whom the user may write, with an own address as Sender; also @domain or *',
     )
     .action(add);
   asking('passwd', 'set the password of a user').action(passwd);
@@ -36,12 +41,13 @@ async function usersFile(options: CommonOptions): Promise<string> {
   );
 }
 
-async function add(name: string, options: PasswordOptions & { address: string[] }): Promise<void> {
+async function add(name: string, options: AddOptions): Promise<void> {
   const file = await usersFile(options);
   if (name.startsWith('-')) throw usageError(`"${name}" is not a user name`);
   const password = await askPassword(`Password of ${name}`, { fromStdin: options.passwordStdin ?? false, twice: true });
-  await addUser(file, { name, password, addresses: options.address });
-  print(options, { name, addresses: options.address, file }, () => `added user ${name} to ${file}`);
+  const { address: addresses, onBehalfOf = [] } = options;
+  await addUser(file, { name, password, addresses, onBehalfOf });
+  print(options, { name, addresses, onBehalfOf, file }, () => `added user ${name} to ${file}`);
 }
 
 async function passwd(name: string, options: PasswordOptions): Promise<void> {
@@ -64,8 +70,8 @@ async function list(options: CommonOptions): Promise<void> {
     users.length === 0
       ? 'no users'
       : table(
-          ['NAME', 'ADDRESSES'],
-          users.map((u) => [u.name, u.addresses.join(', ')]),
+          ['NAME', 'ADDRESSES', 'ON BEHALF OF'],
+          users.map((u) => [u.name, u.addresses.join(', '), u.onBehalfOf.join(', ')]),
         ),
   );
 }

@@ -54,12 +54,26 @@ test('a new user stands at the end, in lines, and everything else stays as it wa
   );
 });
 
+test('a user may be added with those for whom it may write, and is listed with them', async () => {
+  await using at = await folder();
+  const user = { name: 'dora', password: new Secret('pw'), addresses: ['dora@example.com'] };
+  await addUser(at.file, { ...user, onBehalfOf: ['ceo@example.com', '@board.example.com'] });
+  await addUser(at.file, { ...user, name: 'emil' });
+  assert.deepEqual(await listUsers(at.file), [
+    { name: 'dora', addresses: user.addresses, onBehalfOf: ['ceo@example.com', '@board.example.com'] },
+    { name: 'emil', addresses: user.addresses, onBehalfOf: [] },
+  ]);
+  const text = await readFile(at.file, 'utf8');
+  assert.match(text, /^ {4}on-behalf-of: \[ ceo@example\.com, "@board\.example\.com" \]$/m);
+  assert.equal(text.match(/on-behalf-of/g)?.length, 1);
+});
+
 test('the file is made where there is none, for its owner alone, and no other file stays behind', async () => {
   await using at = await folder();
   await addUser(at.file, { name: 'alice', password: new Secret('pw'), addresses: [] });
   assert.equal((await stat(at.file)).mode & 0o777, 0o600);
   assert.deepEqual(await readdir(at.path), ['users.yaml']);
-  assert.deepEqual(await listUsers(at.file), [{ name: 'alice', addresses: [] }]);
+  assert.deepEqual(await listUsers(at.file), [{ name: 'alice', addresses: [], onBehalfOf: [] }]);
 });
 
 test('an empty list on one line grows downwards; a file of comments keeps them', async () => {
@@ -90,13 +104,13 @@ test('a removed user is gone, the others and the aliases stay', async () => {
   await writeFile(at.file, BEFORE);
   await removeUser(at.file, 'abe');
   const after = await readFile(at.file, 'utf8');
-  assert.deepEqual(await listUsers(at.file), [{ name: 'zoe', addresses: ['zoe@example.com'] }]);
+  assert.deepEqual(await listUsers(at.file), [{ name: 'zoe', addresses: ['zoe@example.com'], onBehalfOf: [] }]);
   assert.match(after, /# the boss/);
   assert.match(after, /# Where mail of roles goes\.\naliases:\n {2}sales@example\.com:/);
   await removeUser(at.file, 'zoe');
   assert.deepEqual(await listUsers(at.file), []);
   await addUser(at.file, { name: 'new', password: new Secret('pw'), addresses: [] });
-  assert.deepEqual(await listUsers(at.file), [{ name: 'new', addresses: [] }]);
+  assert.deepEqual(await listUsers(at.file), [{ name: 'new', addresses: [], onBehalfOf: [] }]);
 });
 
 test('mode and symbolic link stay', async () => {
