@@ -118,6 +118,7 @@ function createTransport(
         protocol: 'smtp',
         smartHost: false,
         targets: () => mx.targets(spec.domain),
+        missing: () => mx.missing(spec.domain),
       });
     case 'smtp': {
       const { host, port, implicitTls = false, user, password } = spec;

@@ -15,7 +15,8 @@ import type { Target } from './smtp/session.ts';
  */
 
 type MailHost = { name: string; preference: number; addresses: string[] };
-type Answer = { hosts: MailHost[] } | { none: Unreachable };
+/** `missing`: why the addresses of a host are not known. */
+type Answer = { hosts: MailHost[]; missing?: Unreachable } | { none: Unreachable };
 type Entry = { answer: Promise<Answer>; until: number };
 
 const SMTP_PORT = 25;
@@ -64,6 +65,14 @@ export class MxLookup {
       .toSorted((a, b) => a.preference - b.preference || (order.get(a) ?? 0) - (order.get(b) ?? 0))
       .flatMap(({ name, addresses }) => addresses.map((address) => ({ name, address, port: SMTP_PORT })))
       .slice(0, MAX_ADDRESSES);
+  }
+
+  /** Why a host of a domain is not among its targets that may be there later; undefined: all of them are. */
+  async missing(domain: string): Promise<Unreachable | undefined> {
+    if (domain.startsWith('[')) return undefined;
+    const answer = await this.#cached(domain);
+    const reason = 'none' in answer ? answer.none : answer.missing;
+    return reason?.state === 'deferred' ? reason : undefined;
   }
 
   #cached(domain: string): Promise<Answer> {
@@ -116,7 +125,7 @@ export class MxLookup {
   async #hosts(domain: string, records: { exchange: string; priority: number }[]) {
     const best = records.toSorted((a, b) => a.priority - b.priority).slice(0, MAX_RECORDS);
     let ttl = MAX_TTL_S;
-    let trouble: unknown;
+    let trouble: { name: string; error: unknown } | undefined;
     const hosts: MailHost[] = [];
     await Promise.all(
       best.map(async ({ exchange, priority }) => {
@@ -132,15 +141,19 @@ export class MxLookup {
             hosts.push({ name, preference: priority, addresses });
           }
         } catch (error) {
-          trouble = error;
+          trouble = { name, error };
         }
       }),
     );
-    if (hosts.length > 0) return { answer: { hosts }, ttl };
+    if (hosts.length > 0) {
+      // DNS answered for the others, so this is no trouble of this node.
+      const missing = trouble && dnsTrouble(trouble.name, trouble.error, false);
+      return { answer: { hosts, ...(missing && { missing }) }, ttl };
+    }
     const none =
       trouble === undefined
         ? failed('5.4.4', `no mail exchanger of ${domain} has an address: ${best.map((r) => r.exchange).join(', ')}`)
-        : domainTrouble(domain, trouble);
+        : domainTrouble(domain, trouble.error);
     return { answer: { none }, ttl: NEGATIVE_TTL_S };
   }
 }

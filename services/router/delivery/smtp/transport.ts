@@ -18,6 +18,8 @@ export type SmtpTransportOptions = Pick<
   smartHost: boolean;
   /** Where to try, best first. Rejects with `Unreachable`. */
   targets: () => Promise<Target[]>;
+  /** Why a host that may be there later is not among the targets; undefined: all of them are. */
+  missing?: () => Promise<Unreachable | undefined>;
   settings: () => SmtpTransportSettings;
   log: Logger;
 };
@@ -125,7 +127,7 @@ function mostSessions(last: Transaction): number {
   return last.refusedAll ? 2 : MOST_SESSIONS;
 }
 
-type ChannelOptions = Pick<SmtpTransportOptions, 'settings' | 'smartHost' | 'log'> & {
+type ChannelOptions = Pick<SmtpTransportOptions, 'settings' | 'smartHost' | 'log' | 'missing'> & {
   open: Open;
   /** Of the first message: the hosts that failed, and the one of the session. */
   search: Search;
@@ -189,7 +191,7 @@ class SmtpChannel implements Channel {
       }
     }
     if (sessions > 1) this.close();
-    const obstacle = last.unfit ? search.obstacle : undefined;
+    const obstacle = last.unfit ? (search.obstacle ?? (await this.#options.missing?.())) : undefined;
     if (obstacle !== undefined) {
       for (const { index } of last.elsewhere) {
         const result = results.get(index);

@@ -38,6 +38,8 @@ lost      MX 10 gone
 loop      CNAME loop2
 loop2     CNAME loop
 looping   MX 10 loop
+partly    MX 10 down
+          MX 20 loop
 self      MX 10 edge
           MX 20 m1
 edge      A 127.0.0.22
@@ -92,6 +94,24 @@ test('the first host is tried again only after the others while it is down', opt
   }
   assert.equal(first.sessions.length, 1);
   assert.equal(second.messages.length, 3);
+});
+
+test('a message that does not fit the first host goes to the second one, or waits for it', options, async () => {
+  await using names = await NameServer.start({ 'd.test': ZONE });
+  await using first = await SmtpSink.start({ host: '127.0.0.23', port: 25, extensions: ['SIZE 10'] });
+  await using delivery = testDelivery({ settings: settings(names.server) });
+  const brieflyTo = async (domain: string) => {
+    const [results = []] = await delivery.run(mx(domain), testJob());
+    return `${brief(results)} ${results[0]?.outcome.host}`;
+  };
+  assert.equal(await brieflyTo('partly.d.test'), 'deferred 451 4.4.3 undefined');
+  assert.equal(await brieflyTo('[127.0.0.23]'), 'failed 552 5.3.4 127.0.0.23[127.0.0.23]:25');
+  const second = 'm1.d.test[127.0.0.21]:25';
+  assert.equal(await brieflyTo('two.d.test'), `deferred 451 4.4.1 ${second}`);
+  await using sink = await SmtpSink.start({ host: '127.0.0.21', port: 25 });
+  assert.equal(await brieflyTo('two.d.test'), `delivered 250 2.0.0 ${second}`);
+  assert.equal(sink.messages.length, 1);
+  assert.ok(first.sessions.every(({ lines }) => lines.every((line) => /^(?:EHLO|QUIT)/.test(line))));
 });
 
 test('a name server that stops answering delays mail, and no more', options, async () => {
