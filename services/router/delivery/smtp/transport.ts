@@ -151,15 +151,16 @@ class SmtpChannel implements Channel {
   }
 
   async send(job: Job, message: OpenedMessage): Promise<RecipientResult[]> {
-    const search = this.#used ? new Search() : this.#options.search;
-    search.tried.add(this.#session.target.address);
+    const used = this.#used;
     const first = new Transaction(
       this.#session,
       { job, recipients: job.recipients, message },
       this.#transactionOptions,
     );
-    const results = await this.#run(first, this.#used);
+    const results = await this.#run(first, used);
     if (first.further.length === 0 && first.elsewhere.length === 0) return results;
+    const search = used ? new Search() : this.#options.search;
+    search.tried.add(this.#session.target.address);
     return this.#goOn({ job, message, search }, first, results);
   }
 
