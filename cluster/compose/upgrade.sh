@@ -3,7 +3,8 @@
 # permissions of the bus first, then one NATS server after the other, then one container after the other. Run it in the
 # folder of compose.yaml, with the environment (or .env) of "docker-compose up". Additions are named as compose does it:
 #   COMPOSE_FILE=compose.yaml:cluster/compose/haproxy.yaml cluster/compose/upgrade.sh
-# After a failure it may be run again: it goes on where it stopped. With --no-build the image is there already.
+# After a failure or an interruption it may be run again: it goes on where it stopped. With --no-build the image is there
+# already.
 set -eu
 
 compose() {
@@ -16,9 +17,10 @@ fail() {
 }
 containers() { compose ps -q "$1"; }
 
-# Waits until each container of a service says that it does its work.
+# Waits until each container of a service says that it does its work. An interrupted run may have stopped one.
 await_health() { # service
   for container in $(containers "$1"); do
+    docker start "$container" >/dev/null
     tries=0
     until docker exec "$container" sealpost health /tmp/health.sock >/dev/null 2>&1; do
       tries=$((tries + 1))
@@ -52,12 +54,17 @@ upgrade_nats() { # service
 
 # One container after the other. What keeps nothing on disk and has no port has its successor first.
 upgrade_service() { # service
-  # An earlier run may have ended after it took the old one away.
-  if [ -z "$(containers "$1")" ]; then
-    compose up -d --no-deps --no-recreate "$1"
+  # An interrupted run leaves one more or one fewer than there were: their number is noted until all are replaced.
+  if [ ! -f "$notes/$1" ]; then
+    if [ -z "$(containers "$1")" ]; then compose up -d --no-deps --no-recreate "$1"; fi
+    containers "$1" | wc -l >"$notes/new"
+    mv "$notes/new" "$notes/$1"
+  fi
+  count=$(($(cat "$notes/$1")))
+  if [ "$(containers "$1" | wc -l)" -lt "$count" ]; then
+    compose up -d --no-deps --no-recreate --scale "$1=$count" "$1"
     await_health "$1"
   fi
-  count=$(containers "$1" | wc -l)
   for old in $(containers "$1"); do
     if is_current "$old"; then continue; fi
     case $1 in
@@ -73,9 +80,12 @@ upgrade_service() { # service
         ;;
     esac
   done
+  rm "$notes/$1"
   say "$1 is of this version"
 }
 
+notes=.upgrade-${COMPOSE_PROJECT_NAME:-unfinished}
+mkdir -p "$notes"
 services=$(compose config --services | sort)
 keepers=$(echo "$services" | grep -E '^(router|credential-store)-' || true)
 [ "${1:-}" = --no-build ] || compose build init
@@ -91,4 +101,5 @@ for service in $services; do
     *) compose up -d --no-deps "$service" ;;
   esac
 done
+rmdir "$notes"
 say 'done; "docker-compose run --rm operator cluster status" shows the cluster'
