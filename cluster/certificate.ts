@@ -43,7 +43,9 @@ export async function createSelfSigned(
   return pair(certificate, keys.privateKey);
 }
 
-/** A certificate authority of our own (EC P-256), valid for `days`: it signs the certificates of peers and nothing else. */
+/**
+ * A certificate authority of our own (EC P-256), valid for `days`: it signs the certificates of peers and nothing else.
+ */
 export async function createAuthority(name: string, days: number): Promise<CertificatePair> {
   const keys = await newKeys();
   const certificate = await X509CertificateGenerator.createSelfSigned(

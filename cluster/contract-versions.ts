@@ -8,10 +8,12 @@ import type { Address } from './bus/bus.ts';
  * runs and in whatever order they are replaced. Nothing is promised across two versions.
  *
  * - Within a version of a contract only such changes are made as neither side must know of: another operation or event,
- *   a request or reply field that may be absent. A snapshot of every contract guards that (`test/kit/contracts/contract-snapshot.ts`).
+ *   a request or reply field that may be absent. A snapshot of every contract guards that
+ *   (`test/kit/contracts/contract-snapshot.ts`).
  * - Any other change is a next version, which names the one before and how messages of the one become those of the other
  *   (`defineContract`, `previous`). A process that serves the one then serves both. A caller asks in its own
- *   version first, and in the version before where no process serves that, or all that do are full. Events are announced in both.
+ *   version first, and in the version before where no process serves that, or all that do are full. Events are
+ *   announced in both.
  * - An operation that only one of the two has exists for callers of that version alone: one that is to be removed is
  *   not called any more for one version before it is removed.
  * - Users of NATS may do in both versions what they may do. So renew their permissions before the first process is

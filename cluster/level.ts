@@ -108,8 +108,8 @@ class Opening {
 
   /**
    * LevelDB's repair keeps what can be read. Halfway through it moves logs away, so one that was interrupted is repeated
-   * before anything else. It takes every table for one of the newest: until they have been merged, an old entry can hide a
-   * new one. Two files say how far this is.
+   * before anything else. It takes every table for one of the newest: until they have been merged, an old entry can
+   * hide a new one. Two files say how far this is.
    */
   async repair(reason: string): Promise<Database> {
     const store = this.#folder;

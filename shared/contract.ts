@@ -24,9 +24,9 @@ export type OperationSpec = {
   /** Which side carries a byte string beside its fields. */
   bytes?: 'request' | 'reply';
   /**
-   * Whether being asked twice does harm. `true`: none, so a call that is long without an answer asks another instance too;
-   * NATS may drop a request to an instance that has just left. `when-silent`: little, such as a count too many, so another
-   * one is asked only where the first is not heard any more.
+   * Whether being asked twice does harm. `true`: none, so a call that is long without an answer asks another instance
+   * too; NATS may drop a request to an instance that has just left. `when-silent`: little, such as a count too many, so
+   * another one is asked only where the first is not heard any more.
    */
   repeatable?: true | 'when-silent' | undefined;
   /** Longest time for an answer in milliseconds, where it is not the default 10 s. */

@@ -32,8 +32,8 @@ export function fieldValue(field: HeaderField): string {
 }
 
 /**
- * Fold a field at white space so that no line is longer than 78 characters where that is possible (RFC 5322 §2.1.1). White
- * space at the end is left out: on a line of its own some readers would take it for the end of the header.
+ * Fold a field at white space so that no line is longer than 78 characters where that is possible (RFC 5322 §2.1.1).
+ * White space at the end is left out: on a line of its own some readers would take it for the end of the header.
  */
 export function foldField(name: string, value: string): string {
   let line = `${name}:`;
@@ -50,7 +50,10 @@ export function foldField(name: string, value: string): string {
   return `${lines.join('\r\n')}\r\n`;
 }
 
-/** A date-time (RFC 5322 §3.3) in UTC, to the second below: `Thu, 29 Feb 2024 23:59:59 +0000`. Numbers are ms since 1970. */
+/**
+ * A date-time (RFC 5322 §3.3) in UTC, to the second below: `Thu, 29 Feb 2024 23:59:59 +0000`. Numbers are ms since
+ * 1970.
+ */
 export function rfc5322Date(time: Date | number): string {
   return new Date(time).toUTCString().replace('GMT', '+0000');
 }

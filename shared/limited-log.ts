@@ -1,6 +1,6 @@
 /**
- * Log lines that others can cause at any rate. For each key (a client, a caller) the first is written immediately; of those
- * that follow within `INTERVAL_MS` the last is written when that time is over, with their number in `count`.
+ * Log lines that others can cause at any rate. For each key (a client, a caller) the first is written immediately; of
+ * those that follow within `INTERVAL_MS` the last is written when that time is over, with their number in `count`.
  *
  * Memory: `MOST_KEYS` keys. Lines of further keys are counted together, and one of them is written.
  */

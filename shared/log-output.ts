@@ -8,9 +8,9 @@ import { errorCode, errorText } from './errors.ts';
  * - writing: one write is under way, and lines that come meanwhile wait for the next.
  * - paused: the output took nothing (a full pipe) or failed (a full disk); after a pause the same bytes are tried again.
  *
- * In every state a line is dropped and counted when `MOST_WAITING` characters wait; more lines are taken only when half of
- * that is written. Then `onDropped` hears how many are missing, so that what it logs stands in their place. Lines that
- * wait are never cut, and keep their order.
+ * In every state a line is dropped and counted when `MOST_WAITING` characters wait; more lines are taken only when half
+ * of that is written. Then `onDropped` hears how many are missing, so that what it logs stands in their place. Lines
+ * that wait are never cut, and keep their order.
  */
 
 /** Characters. About 4000 lines. */

@@ -5,8 +5,8 @@
 
 /**
  * Characters that end a line, steer a terminal, or change how the text around them reads: control characters, format
- * characters (bidirectional overrides and what is invisible), separators of lines and paragraphs, halves of surrogate pairs.
- * Not the two joiners, which words of several scripts and emoji are written with.
+ * characters (bidirectional overrides and what is invisible), separators of lines and paragraphs, halves of surrogate
+ * pairs. Not the two joiners, which words of several scripts and emoji are written with.
  */
 export const UNPRINTABLE: RegExp = /[[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]--[\u200c\u200d]]/v;
 
@@ -16,7 +16,9 @@ const EACH_IN_JSON = /[[\p{Cf}\p{Zl}\p{Zp}\x7f-\x9f]--[\u200c\u200d]]/gv;
 /** The longest path of RFC 5321 §4.5.3.1.3. */
 const LONGEST_PATH = 256;
 
-/** Words of others, an address or a name, inside a text of ours: `?` for what is unprintable, at most `longest` and `…`. */
+/**
+ * Words of others, an address or a name, inside a text of ours: `?` for what is unprintable, at most `longest` and `…`.
+ */
 export function printable(text: string, longest: number = LONGEST_PATH): string {
   return replace(text, longest, '?');
 }

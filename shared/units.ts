@@ -1,4 +1,7 @@
-/** Durations, sizes and rates as people write them in the configuration: `90s`, `4h`, `5d`; `512KB`, `25MB`; `50/s`, `1000/h`. */
+/**
+ * Durations, sizes and rates as people write them in the configuration: `90s`, `4h`, `5d`; `512KB`, `25MB`; `50/s`,
+ * `1000/h`.
+ */
 
 const DURATION: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const KB = 1024;

@@ -34,7 +34,10 @@ const REQUEST_MS = 10_000;
 /** A socket path longer than this does not fit into `sun_path` (104 bytes on BSD and macOS, 108 on Linux). */
 const LONGEST_PATH = 103;
 
-/** Where the node on `data` (absolute) listens: in the folder itself, or in the temporary folder where that path is too long. */
+/**
+ * Where the node on `data` (absolute) listens: in the folder itself, or in the temporary folder where that path is too
+ * long.
+ */
 export function controlPath(data: string): string {
   const path = join(data, 'control.sock');
   if (Buffer.byteLength(path) <= LONGEST_PATH) return path;

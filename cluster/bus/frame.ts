@@ -19,7 +19,9 @@ const PREFIX = 5;
 
 // Unknown fields are ignored: a newer node may send them (rolling upgrade).
 const RequestHead = z.object({
-  /** Milliseconds that the caller waits. Not a time of day: nodes whose clocks differ must still understand each other. */
+  /**
+   * Milliseconds that the caller waits. Not a time of day: nodes whose clocks differ must still understand each other.
+   */
   timeout: z.number(),
   trace: z.string().optional(),
   fields: z.unknown().optional(),

@@ -14,10 +14,10 @@ import { connectionName } from './subjects.ts';
  * A process that has another connection than before gets no request that was sent over the one before, nor can it answer
  * one: calls to it that wait are given up too.
  *
- * Silence proves nothing about what was done: a caller that gives up does not know whether it was. Nothing but the choice of
- * an instance and the end of a wait follows from it. Time in which this process itself stood still, or had no connection,
- * is not the silence of others. A made-up process costs a caller a question to nobody, and a few of them send it back to
- * the shared mailbox of the service.
+ * Silence proves nothing about what was done: a caller that gives up does not know whether it was. Nothing but the
+ * choice of an instance and the end of a wait follows from it. Time in which this process itself stood still, or had no
+ * connection, is not the silence of others. A made-up process costs a caller a question to nobody, and a few of them
+ * send it back to the shared mailbox of the service.
  */
 
 /** How often silence is counted, in milliseconds; a process that stood still counts one such step. */

@@ -156,7 +156,10 @@ export class NatsBus implements Bus {
     };
   }
 
-  /** Resolves when the server has seen everything done until now, subscriptions included; immediately while there is no connection. */
+  /**
+   * Resolves when the server has seen everything done until now, subscriptions included; immediately while there is no
+   * connection.
+   */
   async flush(): Promise<void> {
     await this.#link.current?.flush();
   }
@@ -181,8 +184,8 @@ export class NatsBus implements Bus {
   }
 
   /**
-   * Hear an event when it is its turn: those of one name stand in one line. What a listener misses it learns later, as when
-   * NATS loses an event.
+   * Hear an event when it is its turn: those of one name stand in one line. What a listener misses it learns later, as
+   * when NATS loses an event.
    */
   #arrived(service: string, version: number, event: string, message: Msg): void {
     const name = `${service}.${event}`;

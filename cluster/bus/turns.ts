@@ -8,7 +8,8 @@
  *
  * A line is full when it holds as much as it may. From then on until it is empty it gives one request in a turn, and what
  * comes to a full line is refused, or dropped where many are refused: the time goes into reading the connection. What is
- * not read waits in the NATS server, that of all callers together, for seconds where a flood comes faster than it is read.
+ * not read waits in the NATS server, that of all callers together, for seconds where a flood comes faster than it is
+ * read.
  *
  * Callers are told apart by their inboxes, whose names others do not know but the service that is asked. Those of whom
  * nothing was taken up before share a line: names can be made up without number.
@@ -43,8 +44,8 @@ export class Turns {
   #sweptAt = 0;
 
   /**
-   * Call `take` now or when it is the caller's turn. Where its line is full, `take` will not be called, and the request is
-   * to be refused, or to be dropped without an answer.
+   * Call `take` now or when it is the caller's turn. Where its line is full, `take` will not be called, and the request
+   * is to be refused, or to be dropped without an answer.
    */
   add(request: Request): 'waits' | 'refused' | 'dropped' {
     this.#tick ??= setImmediate(() => this.#nextTick());

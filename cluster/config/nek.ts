@@ -7,8 +7,8 @@ import { describeSource, readSecret, SecretReference } from './secrets.ts';
 /**
  * The NEKs that the configuration names, read again at every call so that a changed file is seen; none when none are
  * configured. `log` gets a warning when every user of the machine can read the file; frequent callers leave it out,
- * because the check of the configuration has said so. Fails with `secret-missing`, `secret-unreadable` or `nek-invalid`; the text
- * says which file or variable it is about.
+ * because the check of the configuration has said so. Fails with `secret-missing`, `secret-unreadable` or
+ * `nek-invalid`; the text says which file or variable it is about.
  */
 export async function loadNeks(source: Config['credentials']['nek'], log?: Logger): Promise<Nek[]> {
   if (source === undefined) return [];

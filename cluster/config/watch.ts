@@ -94,7 +94,9 @@ export function needsRestart(running: Config, next: Config): string[] {
   ).map((path) => (path.startsWith('bus') ? path : `node.${path}`));
 }
 
-/** Paths at which two configurations differ: `queue.expire`, `listeners[1].port`, `domains` where entries came or went. */
+/**
+ * Paths at which two configurations differ: `queue.expire`, `listeners[1].port`, `domains` where entries came or went.
+ */
 export function changedPaths(a: unknown, b: unknown, path = ''): string[] {
   if (a instanceof Secret || b instanceof Secret) {
     return a instanceof Secret && b instanceof Secret && textOf(a) === textOf(b) ? [] : [path];

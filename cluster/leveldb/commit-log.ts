@@ -20,7 +20,10 @@ export class CommitLog {
     this.#folder = folder;
   }
 
-  /** Call it after each synced commit: resolves when the name of the file that has it is on disk too. Fails as the system does. */
+  /**
+   * Call it after each synced commit: resolves when the name of the file that has it is on disk too. Fails as the
+   * system does.
+   */
   async settle(): Promise<void> {
     const size = this.#sizeOf(this.#file);
     if (size > this.#size) {

@@ -2,8 +2,8 @@ import { readLog } from './log-format.ts';
 import { readVarint } from './varint.ts';
 
 /**
- * What a list of files (MANIFEST) says: a log of edits, each a row of fields with a tag. Numbers are varints, strings have
- * their length in front.
+ * What a list of files (MANIFEST) says: a log of edits, each a row of fields with a tag. Numbers are varints, strings
+ * have their length in front.
  */
 
 /** `tables`: number and size in bytes of each table in use. Logs from `firstLog` on are in use. */

@@ -45,8 +45,8 @@ async function readList(folder: string, current: Current): Promise<FileList | un
 async function damagedLogs(folder: string, files: readonly string[]): Promise<Inspection['logs']> {
   const contents: Inspection['logs'] = [];
   for (const file of files) contents.push({ file, content: readLog(await readFile(join(folder, file))) });
-  // Where a write stopped halfway, because of a full disk or a crash, nothing was written after it: an opening that failed
-  // too has left no more than empty logs.
+  // Where a write stopped halfway, because of a full disk or a crash, nothing was written after it: an opening that
+  // failed too has left no more than empty logs.
   const isUsed = ({ content }: Inspection['logs'][number]): boolean => content.records.length > 0;
   for (const { content } of contents.slice(0, Math.max(0, contents.findLastIndex(isUsed)))) {
     if (content.unfinished.length === 0) continue;

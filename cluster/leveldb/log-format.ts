@@ -16,8 +16,8 @@ const [FULL, FIRST, MIDDLE, LAST] = [1, 2, 3, 4] as const;
 /** `intact`: every checksum fits. */
 export type LogRecord = { payload: Buffer; intact: boolean };
 /**
- * `sound`: LevelDB reads all of it too. `lost`: what is part of no record. `unfinished`: the begin of a record at the end of
- * the file, as a crash leaves it.
+ * `sound`: LevelDB reads all of it too. `lost`: what is part of no record. `unfinished`: the begin of a record at the
+ * end of the file, as a crash leaves it.
  */
 export type LogContent = { records: LogRecord[]; sound: boolean; lost: Buffer[]; unfinished: Buffer[] };
 

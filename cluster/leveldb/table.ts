@@ -6,9 +6,9 @@ import { readVarint } from './varint.ts';
  * Reads the blocks of a table (`.ldb`) that was cut off: its index is at its end, so LevelDB itself finds nothing in it.
  *
  * Blocks stand one behind the other. Each has entries in the order of their keys: how many bytes of the key are those of
- * the one before, how many follow, the length of the value (varints); then these bytes. A key ends in 8 bytes: kind (1) and
- * sequence number (7). Behind the entries stand the offsets of each 16th, how many of these there are (4 bytes each), the
- * kind of compression (1), of which only none is read, and a checksum (4).
+ * the one before, how many follow, the length of the value (varints); then these bytes. A key ends in 8 bytes: kind (1)
+ * and sequence number (7). Behind the entries stand the offsets of each 16th, how many of these there are (4 bytes
+ * each), the kind of compression (1), of which only none is read, and a checksum (4).
  */
 
 const RESTART_EVERY = 16;

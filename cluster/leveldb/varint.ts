@@ -1,6 +1,6 @@
 /**
- * A number in LevelDB's files: 7 bits a byte, lowest first, the top bit set in all but the last. Answers where what follows
- * begins, too; undefined when it is cut off.
+ * A number in LevelDB's files: 7 bits a byte, lowest first, the top bit set in all but the last. Answers where what
+ * follows begins, too; undefined when it is cut off.
  */
 export function readVarint(bytes: Buffer, at: number): { value: number; end: number } | undefined {
   let [value, factor] = [0, 1];

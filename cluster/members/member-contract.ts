@@ -3,8 +3,8 @@ import { defineContract } from '#shared/contract.ts';
 import type { Announced } from '../bus/bus.ts';
 
 /**
- * What every process of a cluster says of itself, whatever services it runs: its names, its state, its services and how it
- * is configured. Names and numbers only, no secret.
+ * What every process of a cluster says of itself, whatever services it runs: its names, its state, its services and how
+ * it is configured. Names and numbers only, no secret.
  */
 
 /** The life of a process; `membership.ts` says what leads from one to the next. */
@@ -73,7 +73,10 @@ export const memberContract = defineContract('member', 1, {
       // Any process knows them: one that hangs must not be waited for.
       repeatable: true,
     },
-    /** For the round trip and the difference of clocks: `time` is ms since 1970 by the clock of the process that answers. */
+    /**
+     * For the round trip and the difference of clocks: `time` is ms since 1970 by the clock of the process that
+     * answers.
+     */
     'member-ping': {
       request: z.object({}),
       reply: z.object({ node: z.string(), process: z.string(), time: z.number() }),

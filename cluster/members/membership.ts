@@ -26,8 +26,8 @@ import {
  * Another process, as this one knows it: in the state that it last announced → (nothing heard for `SILENT_MS`) gone →
  * (heard again) as it says | (a day has passed, or a later process of its node runs all of its services) forgotten. A
  * heartbeat with an older epoch than the last one came late and is ignored. One that said it was gone stays so. But a
- * process that goes on saying the older one is that process, and the greater epoch was somebody else's: any user of the bus
- * can announce anything in the name of others, and must not silence them by it.
+ * process that goes on saying the older one is that process, and the greater epoch was somebody else's: any user of the
+ * bus can announce anything in the name of others, and must not silence them by it.
  *
  * The promise: none. What is heard proves life, silence proves nothing; this is for people, and anything that acts on it
  * needs a claim of its own. While NATS is away nobody is heard, and after `SILENT_MS` every other process counts as gone:
@@ -58,8 +58,8 @@ export type MembershipDeps = {
 };
 
 /**
- * `gone`: it said so, or its silence was noticed. `contradicted`: since when heartbeats with an older epoch were ignored, by
- * `performance.now`.
+ * `gone`: it said so, or its silence was noticed. `contradicted`: since when heartbeats with an older epoch were
+ * ignored, by `performance.now`.
  */
 type Known = { last: Heartbeat; clock: number; gone: boolean; contradicted: number | undefined };
 

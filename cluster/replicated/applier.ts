@@ -7,7 +7,9 @@ import { parseRecord, type ReplicatedRecord } from './record.ts';
 import type { ReplicatedRecords } from './records.ts';
 import { implausible, refuseArrived, type Seal } from './seal.ts';
 
-/** Applies the messages of the stream to the records of a map, in order and in batches, and notes what the stream lacks. */
+/**
+ * Applies the messages of the stream to the records of a map, in order and in batches, and notes what the stream lacks.
+ */
 
 /** Messages that one write to disk covers. */
 const BATCH = 500;
@@ -107,7 +109,8 @@ export class Applier<T> {
     let position = this.#records.position;
     for (const message of batch) {
       const { attachment, seq, own } = message;
-      // Seen before: once as our own record that was taken, once as it was delivered. Of an ended reading only our own count.
+      // Seen before: once as our own record that was taken, once as it was delivered. Of an ended reading only our own
+      // count.
       if (seq <= attachment.seen || (own === undefined && attachment.log.closed)) continue;
       attachment.seen = seq;
       position = { created: attachment.log.created, last: seq };

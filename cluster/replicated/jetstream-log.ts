@@ -74,7 +74,9 @@ export class JetStreamLog {
   #closed = false;
   readonly #reader: StreamReader;
   readonly #receive: (log: JetStreamLog, message: LogMessage) => void;
-  /** What there is to read up to, as far as was said; whether that came in meanwhile, and whether reading is under way. */
+  /**
+   * What there is to read up to, as far as was said; whether that came in meanwhile, and whether reading is under way.
+   */
   #until = 0;
   #news = false;
   #reading = false;

@@ -43,8 +43,8 @@ export class StreamReader {
   }
 
   /**
-   * Give all messages from sequence `from` to `to` to `receive`, in their order; ends early where the leader has none, and
-   * when `receive` returns false.
+   * Give all messages from sequence `from` to `to` to `receive`, in their order; ends early where the leader has none,
+   * and when `receive` returns false.
    */
   async read(from: number, to: number, receive: (message: LogMessage) => boolean): Promise<void> {
     /** Sequences of a part. Most of them have no message in a stream with one message for each subject. */

@@ -30,12 +30,12 @@ import { encodeToken, eventSubject } from '../bus/subjects.ts';
  *              sealpost.v1.stream.event.<bucket>     tell the other readers that there is something new
  *   subscribe  sealpost.v1.stream.event.<bucket>
  *
- * The answers to these are JetStream's JSON, which no part of Sealpost takes for a message. Sent to JetStream's API by a reply
- * subject, they could ask for no more than to delete or purge messages, and the stream denies both (`deny_delete`,
- * `deny_purge`, which cannot be taken back).
+ * The answers to these are JetStream's JSON, which no part of Sealpost takes for a message. Sent to JetStream's API by
+ * a reply subject, they could ask for no more than to delete or purge messages, and the stream denies both
+ * (`deny_delete`, `deny_purge`, which cannot be taken back).
  *
- * The user `streams` creates and corrects streams (`sealpost cluster streams`) and does nothing else. Where the servers have
- * no users, a node that finds the stream missing creates it; two that do so concurrently ask for the same and both
+ * The user `streams` creates and corrects streams (`sealpost cluster streams`) and does nothing else. Where the servers
+ * have no users, a node that finds the stream missing creates it; two that do so concurrently ask for the same and both
  * get it.
  */
 
@@ -129,7 +129,10 @@ function wantedConfig(bucket: string, replicas: number): Partial<StreamConfig> &
   };
 }
 
-/** What a stream that somebody else created must have, lest records vanish from it, and lest it take in what is not its own. */
+/**
+ * What a stream that somebody else created must have, lest records vanish from it, and lest it take in what is not its
+ * own.
+ */
 const KEEPING = [
   'max_msgs_per_subject',
   'max_msgs',

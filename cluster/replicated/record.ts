@@ -104,8 +104,8 @@ export function writeIdOf(record: ReplicatedRecord<unknown>, version: number): s
 }
 
 /**
- * How the stream's record relates to the one that this node holds. `newer`, `same` or `older` by version. `fork`: neither comes from
- * the other; the higher version stays, at the same version the stream's.
+ * How the stream's record relates to the one that this node holds. `newer`, `same` or `older` by version. `fork`:
+ * neither comes from the other; the higher version stays, at the same version the stream's.
  */
 export function compare(
   held: ReplicatedRecord<unknown>,

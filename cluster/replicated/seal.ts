@@ -18,8 +18,8 @@ import { z } from 'zod';
  *
  * Versions. A version that no life of a record leads to (more than 2^40, or 2^32 more than what is held) is refused in
  * every map, sealed or not: it could never be changed again. Where there is no seal a stranger can still push a record
- * up to 2^40, so changes go on from there: up to 2^22 more than what is held, a third of a year of a lease's renewals. To the
- * end of the numbers that is 2^31 records. Only a node that holds no such record refuses it.
+ * up to 2^40, so changes go on from there: up to 2^22 more than what is held, a third of a year of a lease's renewals.
+ * To the end of the numbers that is 2^31 records. Only a node that holds no such record refuses it.
  */
 export const RecordMac = z.object({ nek: z.string().regex(/^[0-9a-f]{1,64}$/), mac: z.string().max(64) });
 export type RecordMac = z.infer<typeof RecordMac>;

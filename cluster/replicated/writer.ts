@@ -63,8 +63,8 @@ export class Writer<T> {
         if (made === undefined) throw noQuorum('unknown', 'many other changes followed');
         return made === writeId;
       }
-      // A stream that ends before what was expected went back, and was observed for RESTORE_TIME_MS before it was followed:
-      // a leader that has just been elected and has yet to apply its log looks the same, but not for as long.
+      // A stream that ends before what was expected went back, and was observed for RESTORE_TIME_MS before it was
+      // followed: a leader that has just been elected and has yet to apply its log looks the same, but not for as long.
       if (attachment.log.created !== sent.created || attachment.applied !== sent.last) return false;
       const outcome = await attachment.log.write(key, Buffer.from(record.json), sent.last);
       if (outcome.kind === 'taken') await this.#stored(this.#follower.taken(attachment, outcome.seq, record));

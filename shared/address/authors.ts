@@ -4,8 +4,8 @@ import { parseAddressList } from './address-list.ts';
 
 /**
  * The authors that readers see in a From field, also in one that breaks the grammar of RFC 5322, as many do:
- * `a@d <a@d>`, `Doe, Ann <a@d>`, `Ann [Help] <a@d>`, `Ann <a@d`. Whether a From is well formed is no question of DKIM or of
- * permission; whose it is, is.
+ * `a@d <a@d>`, `Doe, Ann <a@d>`, `Ann [Help] <a@d>`, `Ann <a@d`. Whether a From is well formed is no question of DKIM
+ * or of permission; whose it is, is.
  *
  * - A list of addresses (RFC 5322 §3.4, §4.4) is read as one.
  * - In anything else every `local@domain` counts that some reader could take for the author: in angle brackets or not, in

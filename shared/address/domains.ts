@@ -1,4 +1,6 @@
-/** Look-ups by domain where the most specific entry counts: that of the domain itself, else that of its nearest parent. */
+/**
+ * Look-ups by domain where the most specific entry counts: that of the domain itself, else that of its nearest parent.
+ */
 
 /** RFC 1035 §2.3.4. What is longer is no domain, and has too many parents to look at. */
 const MAX_DOMAIN = 253;

@@ -4,8 +4,8 @@ import { dkimRecordName } from './record.ts';
 
 /**
  * RFC 6376 §3.1, §3.5: d= and s= are sub-domains of RFC 5321, that is letters, digits and inner hyphens. An underscore
- * is legal in DNS and some signers use it, but strict verifiers reject such a signature; so no key is made with one. A key
- * that exists is taken in with it: its record is published, and most verifiers accept it.
+ * is legal in DNS and some signers use it, but strict verifiers reject such a signature; so no key is made with one. A
+ * key that exists is taken in with it: its record is published, and most verifiers accept it.
  */
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const SELECTOR_LABEL_IN_USE = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;

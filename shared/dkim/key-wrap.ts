@@ -60,7 +60,9 @@ export function unwrapWith(neks: readonly Nek[], id: KeyIdentity, wrapped: Wrapp
   );
 }
 
-/** Unwrap a key. Fails with `nek-mismatch` (another NEK wrapped it) or `key-damaged` (it differs from what was wrapped). */
+/**
+ * Unwrap a key. Fails with `nek-mismatch` (another NEK wrapped it) or `key-damaged` (it differs from what was wrapped).
+ */
 export function unwrapKey(nek: Nek, id: KeyIdentity, wrapped: WrappedKey): KeyObject {
   assertWrappedBy(nek, id, wrapped);
   try {

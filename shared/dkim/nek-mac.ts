@@ -18,8 +18,8 @@ export const NekMac = z.object({
 export type NekMac = z.infer<typeof NekMac>;
 
 /**
- * `authentic`: a NEK at hand made one of the codes. `forged`: none of them is right, although a NEK is at hand that is said
- * to have made one. `unknown`: they were made, if at all, with NEKs that are not at hand.
+ * `authentic`: a NEK at hand made one of the codes. `forged`: none of them is right, although a NEK is at hand that is
+ * said to have made one. `unknown`: they were made, if at all, with NEKs that are not at hand.
  */
 export type Verdict = 'authentic' | 'forged' | 'unknown';
 

@@ -16,7 +16,10 @@ const FORMAT = /^sealpost-nek:([^:\r\n]*):([^:\r\n]*)$/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
 const HOW = 'a NEK is one line, sealpost-nek:<name>:<base64 of 32 bytes>, as "sealpost keys nek <name>" prints it';
 
-/** The content of a new NEK file. Fails with `nek-invalid` when the name has other characters than letters, digits, - and _. */
+/**
+ * The content of a new NEK file. Fails with `nek-invalid` when the name has other characters than letters, digits, -
+ * and _.
+ */
 export function generateNek(name: string): string {
   assertName(name);
   return `sealpost-nek:${name}:${randomBytes(BYTES).toString('base64')}\n`;
@@ -41,8 +44,8 @@ export function parseNek(text: string): Nek {
 }
 
 /**
- * Read a text of one or several NEKs, one per line; lines may be blank. Fails with `nek-invalid` when a line is not a NEK,
- * when two have the same name or the same key, or when there is none; the error names the line.
+ * Read a text of one or several NEKs, one per line; lines may be blank. Fails with `nek-invalid` when a line is not a
+ * NEK, when two have the same name or the same key, or when there is none; the error names the line.
  */
 export function parseNeks(text: string): Nek[] {
   const lines: { nek: Nek; line: number }[] = [];

@@ -5,7 +5,8 @@ import { publishedKey } from './public-key.ts';
 import { dkimRecordName } from './record.ts';
 
 /**
- * How a node shows that it holds a private key and can use it: a signature over a text that contains the asker's challenge.
+ * How a node shows that it holds a private key and can use it: a signature over a text that contains the asker's
+ * challenge.
  *
  * Such a proof can never be a signature of mail. What DKIM signs begins with a header field, a name and a colon (RFC 6376
  * §3.7), or is a SHA-256 hash of 32 bytes (Ed25519, RFC 8463 §3). This text has more than 32 bytes and no colon: names

@@ -22,7 +22,9 @@ export function revokedRecordValue(key: Pick<PublishedKey, 'algorithm'>): string
   return dkimRecordValue({ algorithm: key.algorithm, publicKey: '' });
 }
 
-/** What a key record says, as a verifier reads it. `publicKey` is base64 without white space, empty in a revoked record. */
+/**
+ * What a key record says, as a verifier reads it. `publicKey` is base64 without white space, empty in a revoked record.
+ */
 export type DkimKeyRecord = {
   /** k=, `rsa` where it is absent; may be an unknown one. */
   keyType: string;

@@ -12,9 +12,9 @@ import { decodeMessage, encodeMessage, Opcode, peek, type Question, Rcode, type 
  * timeout the query is sent again, since a datagram may be lost. Datagrams up to 1232 bytes are accepted; a longer
  * response is truncated (TC) and fetched by TCP, up to 65,535 bytes: a TXT record with an RSA key of 4096 bits needs it.
  *
- * That size is announced by EDNS (RFC 6891). A server without EDNS answers FORMERR or NOTIMP, a broken one BADVERS, and is
- * asked again without; some, and some firewalls, drop such a query, so what is sent after half of the timeout is without
- * EDNS too. By TCP it has no use.
+ * That size is announced by EDNS (RFC 6891). A server without EDNS answers FORMERR or NOTIMP, a broken one BADVERS, and
+ * is asked again without; some, and some firewalls, drop such a query, so what is sent after half of the timeout is
+ * without EDNS too. By TCP it has no use.
  *
  * There is no cache, no retry at another server and no recursion: a caller that needs them asks a resolver.
  */

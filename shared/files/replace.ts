@@ -6,8 +6,8 @@ import { syncFolder } from './folder.ts';
 
 /**
  * Files that are replaced in one step: the new version is written beside the old one, synced, and takes its name, so that
- * a reader sees the one or the other, also after a crash. Mode and owner of the old one stay; of a symbolic link, the file
- * that it leads to is replaced. A new file is for its owner alone.
+ * a reader sees the one or the other, also after a crash. Mode and owner of the old one stay; of a symbolic link, the
+ * file that it leads to is replaced. A new file is for its owner alone.
  */
 
 /** Replace a file, or make it. Fails as the system does; the old version is still there then, and nothing else. */
@@ -51,8 +51,8 @@ export async function prepareFile(
 }
 
 /**
- * The user who runs the node must be able to read it, though root made it: a new file is for the owner of its folder, where
- * that can be (in a container without root's rights it stays root's).
+ * The user who runs the node must be able to read it, though root made it: a new file is for the owner of its folder,
+ * where that can be (in a container without root's rights it stays root's).
  */
 async function keepOwner(target: string, made: FileHandle): Promise<void> {
   const [uid, gid] = [process.getuid?.(), process.getgid?.()];

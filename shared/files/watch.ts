@@ -11,9 +11,9 @@ const POLL_MS = 1000;
  * Notices that one of some files has changed.
  *
  * - made: what the files are like is known; changes count from now on.
- * - started: events of their folders and a poll say when to look. A file that is another one, longer, later, gone or there
- *   again is a change; when all have been the same for a moment (`quietMs`), `changed` is called. A change during a call leads to
- *   another call after it.
+ * - started: events of their folders and a poll say when to look. A file that is another one, longer, later, gone or
+ *   there again is a change; when all have been the same for a moment (`quietMs`), `changed` is called. A change during
+ *   a call leads to another call after it.
  * - closed: nothing is called any more.
  *
  * Folders are watched, not files: editors and configuration managers put a new file in the place of the old one, and a
@@ -35,8 +35,8 @@ export class FileWatch {
   #closed = false;
 
   /**
-   * `changed` must not fail. `quietMs`: 0 where a change must count immediately and a half-written file does no harm: it is
-   * refused, and its next change is another call.
+   * `changed` must not fail. `quietMs`: 0 where a change must count immediately and a half-written file does no harm:
+   * it is refused, and its next change is another call.
    */
   constructor(files: readonly string[], changed: () => void | Promise<void>, quietMs: number = QUIET_MS) {
     this.#files = files;

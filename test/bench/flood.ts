@@ -10,9 +10,9 @@ import { Program } from '#test/kit/program.ts';
 import { TestService, testContract } from '#test/suites/bus.ts';
 
 /**
- * How many calls a second get answered while another process floods the same service, as fast as it can, with rubbish, with
- * requests, and with requests that name another inbox each (caller, server, service and flood in a process of its own):
- * `node test/bench/flood.ts`.
+ * How many calls a second get answered while another process floods the same service, as fast as it can, with rubbish,
+ * with requests, and with requests that name another inbox each (caller, server, service and flood in a process of its
+ * own): `node test/bench/flood.ts`.
  */
 const SECONDS = 4;
 const [, , what, url = ''] = process.argv;

@@ -24,8 +24,8 @@ const LOAD = 28;
 /** How long the others may take to find out that somebody is gone, or that it is back. */
 const FINDING_OUT = 4500;
 /**
- * Windows in which the sink counts, ms. What it sees of a second is 45 to 55 too as long as the machine has time for it: on
- * a busy one the sink itself stands still for a third of a second now and then.
+ * Windows in which the sink counts, ms. What it sees of a second is 45 to 55 too as long as the machine has time for
+ * it: on a busy one the sink itself stands still for a third of a second now and then.
  */
 const WINDOW = 4000;
 
@@ -83,7 +83,8 @@ test('50 messages a second to one domain, over three nodes', {
     little.start();
     const found = await measure('one node has the work', FINDING_OUT);
     await Promise.all([much.stop(), little.stop()]);
-    // The one with little keeps a little more than it needs, and what a node is late by beyond 200 ms it does not make good.
+    // The one with little keeps a little more than it needs, and what a node is late by beyond 200 ms it does not make
+    // good.
     assert.ok(found.mean >= 44 && found.most <= 55, JSON.stringify(found));
   });
 

@@ -10,8 +10,8 @@ import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**
- * cluster/compose/upgrade.sh: a cluster that the compose.yaml of the version before made goes over to this one under load.
- * That version is the commit FORMER, or what UPGRADE_FROM names.
+ * cluster/compose/upgrade.sh: a cluster that the compose.yaml of the version before made goes over to this one under
+ * load. That version is the commit FORMER, or what UPGRADE_FROM names.
  */
 const FORMER = process.env['UPGRADE_FROM'] ?? '3ff8152';
 const ROOT = resolve(import.meta.dirname, '../..');

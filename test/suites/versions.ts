@@ -10,7 +10,9 @@ import { silentLogger } from '#shared/log.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { type Buses, HOME, sha256 } from './bus.ts';
 
-/** What a contract at version 2 and one at version 1 say to each other; `cluster/contract-versions.ts` has it in words. */
+/**
+ * What a contract at version 2 and one at version 1 say to each other; `cluster/contract-versions.ts` has it in words.
+ */
 
 export const oldContract = defineContract('sample', 1, {
   operations: {

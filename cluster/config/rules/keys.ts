@@ -3,9 +3,15 @@ import type { Config, DomainConfig, ZoneConfig } from '../schema/schema.ts';
 import { nearestZone } from '../zone.ts';
 import { duplicates, type Rule } from './rule.ts';
 
-/** Combinations that make no sense in the options of DKIM keys: how they get into DNS, on how many servers they are kept. */
+/**
+ * Combinations that make no sense in the options of DKIM keys: how they get into DNS, on how many servers they are
+ * kept.
+ */
 
-/** RFC 6376 §3.1: parts of a selector are letters, digits and inner hyphens. DNS ignores case, the comparisons here do not. */
+/**
+ * RFC 6376 §3.1: parts of a selector are letters, digits and inner hyphens. DNS ignores case, the comparisons here do
+ * not.
+ */
 const SELECTOR = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
 /** RFC 1035 §2.3.4, without the root dot. */
 const LONGEST_NAME = 253;

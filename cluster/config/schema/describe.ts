@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { ConfigSchema } from './schema.ts';
 
-/** The part of JSON Schema that the configuration uses. `secret` marks what must not be shown, `kind` says what a text is. */
+/**
+ * The part of JSON Schema that the configuration uses. `secret` marks what must not be shown, `kind` says what a text
+ * is.
+ */
 export type JsonSchema = {
   type?: string;
   description?: string;

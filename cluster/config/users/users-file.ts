@@ -21,9 +21,10 @@ import { parsePasswordHash } from './password.ts';
  *     sales@example.com: [alice@example.com, partner@example.net]
  *
  * A full address is both a mailbox of the user and a sender that the user may use. `@domain` (exactly that domain) and
- * `*` only widen what the user may send as. `on-behalf-of` names authors, in the same forms, for whom the user may send mail
- * with the user's own address as Sender (RFC 5322 §3.6.2): a secretary, a service for several departments. An alias leads to mailboxes, to other aliases, or away; one that stands for a
- * user's own address redirects it, and keeps a copy where it names that address again.
+ * `*` only widen what the user may send as. `on-behalf-of` names authors, in the same forms, for whom the user may send
+ * mail with the user's own address as Sender (RFC 5322 §3.6.2): a secretary, a service for several departments. An
+ * alias leads to mailboxes, to other aliases, or away; one that stands for a user's own address redirects it, and keeps
+ * a copy where it names that address again.
  */
 const mailbox = z
   .string()

@@ -4,8 +4,8 @@ import { SealpostError } from '#shared/errors.ts';
 import { usageError } from './exit.ts';
 
 /**
- * Ask before an action that cannot be undone. `what` is what will happen. Fails with `aborted` when the answer is not yes,
- * with `usage` without a terminal and without `yes`.
+ * Ask before an action that cannot be undone. `what` is what will happen. Fails with `aborted` when the answer is not
+ * yes, with `usage` without a terminal and without `yes`.
  */
 export async function confirm(what: string, { yes = false }: { yes?: boolean }): Promise<void> {
   if (yes) return;

@@ -12,8 +12,8 @@ import { createProgram } from './program.ts';
  *     keys/       sealpost keys; import/ takes in the keys of other programs
  *     keymgmt/    the same in Domino's words
  *     cluster/    sealpost cluster: its secrets, the users of the bus and their permissions, drain
- *   reports/      what is known of nodes and keys, for every interface: facts that are gathered from nodes, checks, and words for people. It
- *                 prints nothing and knows nothing of the command line
+ *   reports/      what is known of nodes and keys, for every interface: facts that are gathered from nodes, checks, and
+ *                 words for people. It prints nothing and knows nothing of the command line
  *     doctor/     facts and checks of sealpost doctor
  *     cluster/    facts and checks of sealpost cluster status
  *     keys/       keys, rotations and DNS records in words

@@ -7,7 +7,8 @@ import type { Secret } from '#shared/secret.ts';
 
 /**
  * A submission client (RFC 6409) for `sealpost send`: one message over TLS, with AUTH PLAIN. It sends nothing before
- * the server's certificate was verified. Errors: `no-node` when nothing listens there, `unreachable`, and `refused` with the server's own words.
+ * the server's certificate was verified. Errors: `no-node` when nothing listens there, `unreachable`, and `refused`
+ * with the server's own words.
  */
 export type Submission = {
   host: string;

@@ -6,7 +6,9 @@ import { needs } from '#test/kit/runner/peers.ts';
 import { Load } from '#test/kit/smtp/load.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
-/** A listener without a router of its own, and routers of other nodes: one full, one that hangs, one with a long queue. */
+/**
+ * A listener without a router of its own, and routers of other nodes: one full, one that hangs, one with a long queue.
+ */
 
 /** Send so many messages, a few more perhaps; resolves to how many were accepted, and none refused. */
 async function send(run: string, port: number, messages: number): Promise<number> {

@@ -14,13 +14,18 @@ import { signatures, testKey } from '#test/unit/signer/signing.ts';
 const RSA = testKey('example.com', 'r1', 'rsa');
 const ED25519 = testKey('example.com', 'e1', 'ed25519');
 
-/** Both refuse white space between a field's name and its colon, which RFC 5322 §4.5 knows and RFC 6376 §3.4.2 relaxes. */
+/**
+ * Both refuse white space between a field's name and its colon, which RFC 5322 §4.5 knows and RFC 6376 §3.4.2 relaxes.
+ */
 const FOR_OTHERS = [...MESSAGES, LARGE].filter((m) => m.name !== 'white space before the colon');
 
 const ADD_FROM = (text: string): string => `From: eve@example.net\r\n${text}`;
 const CHANGED = { name: 'changed', header: 'From: alice@example.com\r\nSubject: x\r\n', body: 'x\r\n' };
 
-/** Write each message, signed with these keys, to a file of its own; the last one gets a second From behind the signer's back. */
+/**
+ * Write each message, signed with these keys, to a file of its own; the last one gets a second From behind the signer's
+ * back.
+ */
 async function writeSigned(dir: TempDir, messages: SampleMessage[], keys: (typeof RSA)[]): Promise<string[]> {
   const files: string[] = [];
   for (const message of [...messages, CHANGED]) {

@@ -27,9 +27,9 @@ export const keyFor = (algorithm: Algorithm): string =>
 type ZoneServersParts = { ports: number[]; secret: string; dir: TempDir; zones: string[]; programs: Program[] };
 
 /**
- * Zones as they stand in the world: a BIND primary that takes updates signed with the key `sealpost` (hmac-sha256) or one of another algorithm, and secondaries
- * that it notifies; server 0 is the primary, and each has a free port of 127.0.0.1. A zone's text is its records in
- * master-file form (RFC 1035 §5), without SOA and NS.
+ * Zones as they stand in the world: a BIND primary that takes updates signed with the key `sealpost` (hmac-sha256) or
+ * one of another algorithm, and secondaries that it notifies; server 0 is the primary, and each has a free port of
+ * 127.0.0.1. A zone's text is its records in master-file form (RFC 1035 §5), without SOA and NS.
  */
 export class ZoneServers implements AsyncDisposable {
   /** `127.0.0.1:5301` …, the primary first. */

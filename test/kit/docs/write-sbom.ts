@@ -7,8 +7,8 @@ import { noticeText } from './packages.ts';
 import { ROOT } from './pages.ts';
 
 /**
- * `npm run sbom`: writes sbom.cdx.json (CycloneDX), which npm makes from package-lock.json, and NOTICE. What differs from one run
- * or machine to the next is left out, so that both change only with the packages.
+ * `npm run sbom`: writes sbom.cdx.json (CycloneDX), which npm makes from package-lock.json, and NOTICE. What differs
+ * from one run or machine to the next is left out, so that both change only with the packages.
  */
 
 type Sbom = {

@@ -14,7 +14,10 @@ export type Arrived = { arrivals: Map<string, number>; signatures: [number, numb
 /** Its networks are of this one, by their number; this machine is the first address of each. */
 const SUBNET = `172.29.${process.pid % 250}`;
 
-/** A project of compose.yaml with a sink in a container beside it, and a configuration that lets mail from this machine through. */
+/**
+ * A project of compose.yaml with a sink in a container beside it, and a configuration that lets mail from this machine
+ * through.
+ */
 export class ComposeSite implements AsyncDisposable {
   readonly project: ComposeProject;
   readonly #folder: string;

@@ -19,9 +19,9 @@ export type HostClusterOptions = {
 };
 
 /**
- * Several hosts as docs/several-machines.md describes them: each runs a nats-server with TLS and a node, with the example's
- * configuration and setting of TCP, and the secrets that `sealpost cluster init --nodes` makes. All mail goes to the
- * outside world.
+ * Several hosts as docs/several-machines.md describes them: each runs a nats-server with TLS and a node, with the
+ * example's configuration and setting of TCP, and the secrets that `sealpost cluster init --nodes` makes. All mail goes
+ * to the outside world.
  */
 export class HostCluster implements AsyncDisposable {
   readonly hosts: Hosts;

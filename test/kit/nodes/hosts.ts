@@ -13,8 +13,8 @@ import { locate, needs, type Peer } from '#test/kit/runner/peers.ts';
  *                      host 1  host 2  host 3 …
  *                        └───────┴───────┴── bus
  *
- * A link that is cut is down at the switch, so nothing passes in either direction and neither end notices: open connections
- * wait, as when a cable is pulled. The host reaches its own addresses all the same.
+ * A link that is cut is down at the switch, so nothing passes in either direction and neither end notices: open
+ * connections wait, as when a cable is pulled. The host reaches its own addresses all the same.
  *
  * Namespaces are named after the process that made them: what a killed one left is removed at the next start.
  */

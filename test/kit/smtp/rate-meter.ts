@@ -10,7 +10,10 @@ export class RateMeter {
     return this.#times.length;
   }
 
-  /** The least, the most and the mean of what a second brought, over windows of `length` ms that slide from `from` to `to`. */
+  /**
+   * The least, the most and the mean of what a second brought, over windows of `length` ms that slide from `from` to
+   * `to`.
+   */
   between(from: number, to: number, length: number): { least: number; most: number; mean: number } {
     let least = Number.POSITIVE_INFINITY;
     let most = 0;

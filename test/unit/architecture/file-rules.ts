@@ -36,7 +36,8 @@ export function testsInNoRing(tests: Iterable<string>): string[] {
 
 /**
  * Folders of the rings `unit` and `integration` to which nothing in the tree answers: `test/unit/router/queue` is about
- * `services/router/queue`, `test/unit/kit` about `test/kit`. `excused`: folder below its ring → why it has no counterpart.
+ * `services/router/queue`, `test/unit/kit` about `test/kit`. `excused`: folder below its ring → why it has no
+ * counterpart.
  */
 export function strayTestFolders(
   tests: Iterable<string>,

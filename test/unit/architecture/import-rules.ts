@@ -1,7 +1,10 @@
 import { dirname } from 'node:path';
 import { computedImports, specifiers, type Tree, target } from '#test/kit/source-tree.ts';
 
-/** Which file may name which, and how. Imports run down: shared ← cluster ← a service ← the composition ← the command line. */
+/**
+ * Which file may name which, and how. Imports run down: shared ← cluster ← a service ← the composition ← the command
+ * line.
+ */
 
 const CONTRACT = /^services\/[^/]+\/contract\.ts$/;
 const TEST = /\.(?:test|scenario)\.ts$/;

@@ -105,8 +105,8 @@ export function brokenScripts(docs: Docs, scripts: ReadonlySet<string>): string[
 }
 
 /**
- * Blocks of YAML. `yaml` alone is a configuration, whole where it has a section `node`, else sections of one; `yaml users` is
- * a users file.
+ * Blocks of YAML. `yaml` alone is a configuration, whole where it has a section `node`, else sections of one;
+ * `yaml users` is a users file.
  */
 export async function brokenYaml(docs: Docs): Promise<string[]> {
   const complaints: string[] = [];

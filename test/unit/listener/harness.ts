@@ -17,8 +17,8 @@ import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 
 /**
- * A policy that lets pass whatever a listener of any configuration must take, but for what a test puts in its place. Every
- * call is recorded.
+ * A policy that lets pass whatever a listener of any configuration must take, but for what a test puts in its place.
+ * Every call is recorded.
  */
 function fakePolicy(settings: Settings, overrides: Partial<Client<PolicyContract>> = {}) {
   const calls: { operation: string; request: unknown; options: CallOptions | undefined }[] = [];

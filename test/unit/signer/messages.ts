@@ -1,4 +1,6 @@
-/** Messages that signers and verifiers have got wrong. Header blocks and bodies are 'latin1' text: one character a byte. */
+/**
+ * Messages that signers and verifiers have got wrong. Header blocks and bodies are 'latin1' text: one character a byte.
+ */
 export type SampleMessage = { name: string; header: string; body: string };
 
 const utf8 = (text: string): string => Buffer.from(text).toString('latin1');

@@ -63,7 +63,9 @@ function signedData(fields: HeaderField[], signature: HeaderField, names: string
   return data + unsigned.replace(/\r\n$/, '');
 }
 
-/** Whether the signature verifies over our data; undefined when it is not a relaxed SHA-256 one or its key is not given. */
+/**
+ * Whether the signature verifies over our data; undefined when it is not a relaxed SHA-256 one or its key is not given.
+ */
 function verifies(vector: Vector, fields: HeaderField[], signature: HeaderField): boolean | undefined {
   const tags = tagsOf(signature);
   if (!/^(rsa|ed25519)-sha256$/.test(tags.get('a') ?? '') || !/^relaxed(\/|$)/.test(tags.get('c') ?? ''))

@@ -29,8 +29,8 @@ import { natsServerConfig } from './nats-server-config.ts';
  * an authority that neither of them trusts.
  *
  * What is there stays, so that it can run before every start, and so that an administrator can put files of his own in
- * place. It writes again only what follows from the rest: nats.conf and users.conf, the files of authorities that are trusted, and
- * certificates that an authority signed, when they are for other names or near their end.
+ * place. It writes again only what follows from the rest: nats.conf and users.conf, the files of authorities that are
+ * trusted, and certificates that an authority signed, when they are for other names or near their end.
  *
  * A folder that a version before made has one authority for all, authority/authority.pem. It is left in three steps, each
  * of which must be in use at all servers before the next one; at any moment each server trusts what its peers show.
@@ -39,7 +39,8 @@ import { natsServerConfig } from './nats-server-config.ts';
  *             certificate that they have, and give the routes' password, which nobody asks for. Users may also do
  *             what processes of the version before need.
  *   present   (both are there) NATS servers show certificates of the new authorities and ask for the password.
- *   done      (authority.pem is gone, with its key) Only the new authorities are trusted, and users may do no more than they need.
+ *   done      (authority.pem is gone, with its key) Only the new authorities are trusted, and users may do no more than
+ *             they need.
  *
  * A run stays in its step, whatever is missing is made again; `advance` takes the next one.
  */

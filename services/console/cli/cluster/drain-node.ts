@@ -10,7 +10,10 @@ import { usageError } from '../exit.ts';
 /** `sealpost cluster drain <node>`: tells every process of a node to hand over and end, and watches until they have. */
 
 const LOOK_MS = 1000;
-/** A process that has just started does not know the others before each has announced itself, which it does every second. */
+/**
+ * A process that has just started does not know the others before each has announced itself, which it does every
+ * second.
+ */
 const HEARD_MS = 2000;
 /** What holds mail goes first, since it may not be able to; then what takes mail in; what these need goes last. */
 const ORDER = ['router', 'listener'];

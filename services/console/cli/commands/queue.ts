@@ -205,7 +205,8 @@ async function cat(id: string, options: QueueOptions): Promise<void> {
   const shown = stdout.isTTY ? new TerminalText() : undefined;
   for await (const bytes of readMessage(router, id, { node, first })) {
     if (options.json) parts.push(bytes);
-    // The message itself, byte for byte: what a file or another program wants. A terminal gets text that does not steer it.
+    // The message itself, byte for byte: what a file or another program wants. A terminal gets text that does not steer
+    // it.
     else if (!stdout.write(shown === undefined ? bytes : shown.take(bytes))) {
       await new Promise((resolve) => stdout.once('drain', resolve));
     }

@@ -5,8 +5,8 @@ import { readNotesIni } from '../import/notes-ini.ts';
 import { reportNotesIni } from '../import/notes-ini-report.ts';
 
 /**
- * `sealpost set config <name>=<value>`: what Domino's administrators type to map a domain to its key. Sealpost has no such
- * mapping, as every active key of a domain signs; so it says what takes its place, as for a line of notes.ini.
+ * `sealpost set config <name>=<value>`: what Domino's administrators type to map a domain to its key. Sealpost has no
+ * such mapping, as every active key of a domain signs; so it says what takes its place, as for a line of notes.ini.
  */
 export function register(program: Command): void {
   const group = program.command('set').description('what Domino’s settings of DKIM mean here');

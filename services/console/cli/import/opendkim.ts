@@ -173,7 +173,9 @@ function wantedKey({ place, selector, key }: Key, domain: string, table: Table, 
   return { domain, selector, key: where, place };
 }
 
-/** Which senders a pattern is for: `*@example.com`, `example.com`, `.example.com`, `*`, and what is less than a domain. */
+/**
+ * Which senders a pattern is for: `*@example.com`, `example.com`, `.example.com`, `*`, and what is less than a domain.
+ */
 function sendersOf(pattern: string): Senders {
   if (pattern === '*' || pattern === '*@*') return { kind: 'every' };
   const [, dotted, domain] = /^(?:\*?@)?(\*?\.)?([^@*%\s.][^@*%\s]*)$/.exec(pattern) ?? [];

@@ -1,6 +1,8 @@
 import type { KeyName } from '#shared/dkim/key-name.ts';
 
-/** What is made of a file of another program: keys to import, entries for sealpost.yaml, and remarks on everything else. */
+/**
+ * What is made of a file of another program: keys to import, entries for sealpost.yaml, and remarks on everything else.
+ */
 
 /** A key to take in; `place` is the line that names it, `KeyTable:3`. */
 export type WantedKey = KeyName & {

@@ -99,7 +99,10 @@ function decodeBase64(base64: string, from: string): KeyObject {
   );
 }
 
-/** Whether bytes are one whole SEQUENCE (X.690 §8.1): the tag, and a length that is theirs. Base64 may look so by chance. */
+/**
+ * Whether bytes are one whole SEQUENCE (X.690 §8.1): the tag, and a length that is theirs. Base64 may look so by
+ * chance.
+ */
 function isDer(bytes: Buffer): boolean {
   const [tag, length = 0] = bytes;
   if (tag !== 0x30 || bytes.length < 4) return false;

@@ -3,7 +3,9 @@ import type { Remark } from './plan.ts';
 import { type Row, readTextFile, tableRow } from './text-file.ts';
 import { blocksOf, isObject, parseUcl, textsOf, type UclEntry, type UclObject, type UclValue } from './ucl.ts';
 
-/** The settings of rspamd's dkim_signing.conf, sorted into those that say which keys there are and words on all others. */
+/**
+ * The settings of rspamd's dkim_signing.conf, sorted into those that say which keys there are and words on all others.
+ */
 
 type Located = { value: string; place: string };
 /** A map of rspamd: where it is, or its rows. */

@@ -12,8 +12,8 @@ export async function readTextFile(file: string): Promise<string> {
 }
 
 /**
- * Text as Windows writes it too: UTF-8 or UTF-16, without its byte order mark. All that is read here begins with ASCII, so
- * a zero among the first two bytes is UTF-16 without a mark.
+ * Text as Windows writes it too: UTF-8 or UTF-16, without its byte order mark. All that is read here begins with ASCII,
+ * so a zero among the first two bytes is UTF-16 without a mark.
  */
 export function decodeText(bytes: Buffer): string {
   const [first, second] = bytes;

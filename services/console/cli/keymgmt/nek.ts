@@ -22,8 +22,8 @@ export async function create([name = '']: string[], options: CommonOptions) {
 }
 
 /**
- * Domino's `overwrite` replaces a NEK of the same name. What that NEK wraps could never be used again, so it is kept; where
- * there is none, one is made.
+ * Domino's `overwrite` replaces a NEK of the same name. What that NEK wraps could never be used again, so it is kept;
+ * where there is none, one is made.
  */
 export async function createOverwriting([name = '']: string[], options: CommonOptions) {
   try {

@@ -13,7 +13,8 @@ import { usageError } from '../exit.ts';
 
 /**
  * `sealpost keys export`: a private key in clear, for another system. It comes wrapped over the bus and is unwrapped
- * where the NEK is, by this command; it goes to a new file that nobody else can read, or into a pipe, never to a terminal.
+ * where the NEK is, by this command; it goes to a new file that nobody else can read, or into a pipe, never to a
+ * terminal.
  */
 export async function exportKey(
   domain: string,

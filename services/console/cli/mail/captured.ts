@@ -10,8 +10,8 @@ import { type Caller, type CommonOptions, openCaller, readConfig } from '../cont
 import { askEach, findRouters, type Routers, tellUndone, whereItIs } from './routers.ts';
 
 /**
- * Captured mail, wherever it is: with a bus on the nodes of the routers, which are asked for it; without one, or where they
- * cannot be asked, in the data folder of this node, which need not run.
+ * Captured mail, wherever it is: with a bus on the nodes of the routers, which are asked for it; without one, or where
+ * they cannot be asked, in the data folder of this node, which need not run.
  */
 
 export type Captured = CapturedMessage & { node: string };

@@ -9,8 +9,8 @@ import { cleanLines } from '../table.ts';
 export type Routers = { up: string[]; silent: string[] };
 
 /**
- * The nodes whose routers a command is about: the one that it names, else all that the cluster knows. Without a bus that is
- * this node. Fails with `unavailable` where none is up.
+ * The nodes whose routers a command is about: the one that it names, else all that the cluster knows. Without a bus
+ * that is this node. Fails with `unavailable` where none is up.
  */
 export async function findRouters(caller: Caller, named?: string): Promise<Routers> {
   if (named !== undefined) return { up: [named], silent: [] };

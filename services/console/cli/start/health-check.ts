@@ -15,7 +15,10 @@ const PROCESS_MS = 5000;
 /** The exit codes of `exit.ts`. */
 const [FAILED, UNREACHABLE] = [1, 3];
 
-/** Print the health of the process at the socket `file`. Exits with 0 where it is well, 1 where not, 3 without an answer. */
+/**
+ * Print the health of the process at the socket `file`. Exits with 0 where it is well, 1 where not, 3 without an
+ * answer.
+ */
 export async function checkHealth(file: string, json: boolean): Promise<void> {
   let health: Health;
   try {

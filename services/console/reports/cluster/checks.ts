@@ -4,7 +4,10 @@ import { clockFindings, configRefused } from '../doctor/checks-nodes.ts';
 import { type Finding, listText } from '../doctor/finding.ts';
 import type { ClusterFacts, ProcessFacts } from './facts.ts';
 
-/** What `sealpost cluster status` reports below its table: which processes are gone, and what the nodes do not agree about. */
+/**
+ * What `sealpost cluster status` reports below its table: which processes are gone, and what the nodes do not agree
+ * about.
+ */
 
 /** A process that has just started may not have been heard by all others, nor have heard them. */
 const FRESH_MS = 3000;

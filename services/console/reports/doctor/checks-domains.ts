@@ -3,7 +3,10 @@ import type { KeyStatus } from '#services/credential-store/contract.ts';
 import { withParents } from '#shared/address/domains.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
 
-/** Whether what the configuration asks for and the keys that are there fit together; `services/signer/plan.ts` has the rules. */
+/**
+ * Whether what the configuration asks for and the keys that are there fit together; `services/signer/plan.ts` has the
+ * rules.
+ */
 
 export const DOMAIN_CHECKS: Record<string, Check> = {
   'enforce-without-key': (facts) =>

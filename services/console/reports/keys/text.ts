@@ -1,7 +1,10 @@
 import type { KeyStatus, RotationStatus, ScheduleStatus } from '#services/credential-store/contract.ts';
 import { formatDuration, formatTime } from '#shared/units.ts';
 
-/** What people read of keys, rotations and schedules. Nothing here is cleaned for the terminal: `table` and `pairs` do that. */
+/**
+ * What people read of keys, rotations and schedules. Nothing here is cleaned for the terminal: `table` and `pairs` do
+ * that.
+ */
 
 /** `5/5`, or `4/5, not edge-3`. `live`: names of all live nodes, where they are known. */
 export function nodesText({ nodes: { holding, live } }: KeyStatus, names: readonly string[] = []): string {

@@ -51,7 +51,9 @@ export class Disk {
     return OF_NAMES.has(name);
   }
 
-  /** Write into an empty folder what a power cut leaves now; `kept` decides on each change of names that is not synced. */
+  /**
+   * Write into an empty folder what a power cut leaves now; `kept` decides on each change of names that is not synced.
+   */
   async leave(folder: string, kept: (change: Change) => boolean): Promise<void> {
     await leaveFolder(this.#top, folder, kept);
   }

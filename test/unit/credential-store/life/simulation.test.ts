@@ -4,7 +4,9 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import type { Outcome, Runs } from '#test/unit/credential-store/life/simulation/worker.ts';
 
-/** Environment: RUNS, how many; SEED, of the first one. `SEED=n RUNS=1` repeats a run, and tells its story if it fails. */
+/**
+ * Environment: RUNS, how many; SEED, of the first one. `SEED=n RUNS=1` repeats a run, and tells its story if it fails.
+ */
 const RUNS = Number(process.env['RUNS'] ?? 150);
 const SEED = Number(process.env['SEED'] ?? 1);
 

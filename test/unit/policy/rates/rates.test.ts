@@ -10,7 +10,10 @@ import { config, facts } from '#test/unit/policy/fixtures.ts';
 type Heard = EventPayload<PolicyContract, 'counts'>;
 const ACCEPT = { action: 'accept' as const, why: [] as string[] };
 
-/** Policy services of several nodes by one virtual clock; what one counts reaches those on its side when `tell` is called. */
+/**
+ * Policy services of several nodes by one virtual clock; what one counts reaches those on its side when `tell` is
+ * called.
+ */
 class Site {
   now = 3_600_000 * 1000;
   connected = true;

@@ -140,7 +140,8 @@ describe('JetStream does nothing for a service that the service may not do itsel
       for (const [name, body] of requests(user)) {
         connection.publish(`$JS.API.${name}`, encode(body), { reply: `${inbox}.${name}` });
       }
-      // What it may ask JetStream, and what it may write, with replies to be sent elsewhere. The record is a frame itself.
+      // What it may ask JetStream, and what it may write, with replies to be sent elsewhere. The record is a frame
+      // itself.
       const forged = encodeEvent({ node: 'forged' });
       for (const bucket of BUCKETS) {
         const asked: [string, Uint8Array | string][] = [

@@ -54,7 +54,10 @@ export class Cluster {
     await Promise.all(this.nodes.map((node) => node.close()));
   }
 
-  /** An effect outside of a node, some time after it was requested; the node learns of it later still, or is gone by then. */
+  /**
+   * An effect outside of a node, some time after it was requested; the node learns of it later still, or is gone by
+   * then.
+   */
   async act<T>(effect: () => T): Promise<T> {
     const long = this.slow ? 15_000 : 400;
     await this.time.sleep(this.chance.delay(20, long));

@@ -1,4 +1,6 @@
-/** Time that passes only when nothing else is left to do: a simulated minute takes a moment, and every run is the same. */
+/**
+ * Time that passes only when nothing else is left to do: a simulated minute takes a moment, and every run is the same.
+ */
 
 type Event = { at: number; order: number; run: () => void };
 
