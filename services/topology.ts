@@ -86,6 +86,7 @@ export const ACCESS = {
         'message-hold',
         'message-release',
         'message-remove',
+        'copy-forget',
         'status-show',
       ],
       signer: ['status-show'],

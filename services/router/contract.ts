@@ -146,9 +146,8 @@ export const routerContract = defineContract('router', 1, {
       timeout: 60_000,
     },
     /**
-     * Give a transfer up. It wins over a commit that is not done; where the commit was done before, the message stays and
-     * `committed` says so. So a caller whose commit was not answered asks with this, naming the message as well, and the
-     * outcome is one.
+     * Give a transfer up. It wins over a commit that is not done; else the message stays and `committed` says so. So a caller
+     * whose commit was not answered asks with this, naming the message as well, and the outcome is one.
      */
     'transfer-abort': {
       request: z.object({ transfer: z.string(), queueId: z.string().optional() }),
@@ -183,10 +182,9 @@ export const routerContract = defineContract('router', 1, {
       errors: ['other-store'],
       timeout: 2000,
     },
-    /**
-     * Hand the whole queue over to other routers and accept no more mail: answered immediately, `status-show` tells the
-     * progress. Errors: `no-router` there is none to take it.
-     */
+    /** Delete the void copies of the mail of a node that is silent and, as an operator says, gone for good. */
+    'copy-forget': { request: z.object({ node: z.string() }), reply: affected, errors: READ, timeout: 60_000 },
+    /** Begin to hand the whole queue over to other routers (`status-show` tells the progress); `no-router`: there is none. */
     'queue-drain': { request: z.object({}), reply: z.object({}), errors: ['no-router'] },
 
     /** Messages in the queue, oldest first, a page at a time. `next` is the cursor of the page that follows. */
@@ -267,6 +265,8 @@ export const routerContract = defineContract('router', 1, {
             missing: z.number().int(),
             /** Messages of others of which this node holds a copy. */
             held: z.number().int(),
+            /** Void ones among them of mail of a node that is silent: it does not say whether it needs them. */
+            void: z.array(z.object({ node: z.string(), copies: z.number().int() })).optional(),
             /** Since the start: messages taken over from others, and those that others took over from this node. */
             takenOver: z.number().int(),
             handedOver: z.number().int(),

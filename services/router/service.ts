@@ -209,6 +209,7 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
     'copy-mirror': (request, { bytes }) => router().copies.mirror(request, bytes),
     'copy-compare': (request) => router().copies.compare(request),
     'copy-adopted': (request) => router().copies.adoptions.answer(request),
+    'copy-forget': async ({ node }) => ({ count: await router().copies.forget(node) }),
     'queue-drain'() {
       router().drain();
       return {};

@@ -1,7 +1,7 @@
 import type { StoreDamage } from '#shared/store-damage.ts';
-import { type DamagedStore, type Finding, listText, type NodeMail } from './doctor/finding.ts';
+import { type DamagedStore, type Finding, listText, type NodeMail, type VoidCopies } from './doctor/finding.ts';
 
-/** Damage of the stores on disk, for `sealpost status`, `cluster status` and `doctor`. */
+/** Damage of the stores on disk, and what stays on it, for `sealpost status`, `cluster status` and `doctor`. */
 
 /** Names that one finding lists. */
 const LISTED = 10;
@@ -43,4 +43,14 @@ export function damageText({ at, what, lostBytes, names, more }: StoreDamage): s
     ...(lostBytes === 0 ? [] : [`${lostBytes} bytes lost`]),
     ...(listed.length === 0 ? [] : [`about ${listText(others === 0 ? listed : [...listed, `${others} more`])}`]),
   ].join(', ');
+}
+
+/** Copies whose owner alone could say that they are not needed, and does not answer. */
+export function voidCopyFindings(all: readonly VoidCopies[]): Finding[] {
+  return all.map(({ node, owner, copies }) => ({
+    severity: 'warning',
+    about: `node ${node}`,
+    text: `holds ${copies} void copies of mail of node ${owner}, which is silent: of mail that it had copied nowhere else when it went they are all that is left`,
+    help: `start ${owner} with its disk, and they go by themselves; if it is gone for good, "sealpost cluster forget ${owner} --delete-copies" deletes them`,
+  }));
 }

@@ -203,6 +203,11 @@ export class Copies {
     return { gone: ids.filter((id) => !needed(id)) };
   }
 
+  /** Delete the void copies of a node that is silent, and as an operator says gone for good; resolves to their number. */
+  async forget(node: string): Promise<number> {
+    return (await this.#takeOver?.forget(node)) ?? 0;
+  }
+
   /** Hand everything over and accept no more; `stopAttempts` resolves when none is under way. Throws `no-router`. */
   drain(stopAttempts: () => Promise<void>): void {
     const { slots, log, store } = this.#deps;
@@ -225,6 +230,7 @@ export class Copies {
     let elsewhere = 0;
     for (const { copy } of this.#deps.slots.all()) if (copy !== undefined) elsewhere++;
     const { renewed } = this.#lease;
+    const orphans = this.#takeOver?.orphans() ?? [];
     return {
       store: this.#name,
       lease: this.#lease.held ? 'held' : 'lost',
@@ -232,6 +238,7 @@ export class Copies {
       elsewhere,
       missing: this.sender.wanted ? this.sender.missing.size : 0,
       held: this.#held.size,
+      ...(orphans.length === 0 ? {} : { void: orphans }),
       takenOver: this.#takeOver?.takenOver ?? 0,
       handedOver: this.#takeOver?.handedOver ?? 0,
       draining: this.#handOver !== undefined,

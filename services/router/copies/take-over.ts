@@ -1,5 +1,6 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
+import { MOST_COPIES } from '../contract.ts';
 import { dueAt, isFinal } from '../store/message.ts';
 import { keys, MessageRecord, parseRecord, putJson, RecipientRecord } from '../store/records.ts';
 import type { Slot } from '../store/slots.ts';
@@ -16,6 +17,9 @@ import { Overtaken, type OvertakenDeps } from './overtaken.ts';
  * As a holder: claim the pairs of owners whose lease ran out, move the copies of a claimed pair into the queue, delete
  * those that an owner gave up, and ask owners from time to time which copies they no longer need (comparison.ts). As an
  * owner: delete what a holder took over (overtaken.ts).
+ *
+ * Void copies whose owner never answers again are kept: mail that it had given nobody else is nowhere else. An operator who
+ * says that its node is gone for good deletes them (`forget`).
  *
  * No mail is deleted because the claims alone say so: the other store is asked, and answers from its disk.
  *
@@ -62,6 +66,38 @@ export class TakeOver {
       this.#working = undefined;
     });
     return this.#working;
+  }
+
+  /** How many void copies there are of the mail of each node that is silent: it does not say whether it needs them. */
+  orphans(): { node: string; copies: number }[] {
+    const copies = new Map<string, number>();
+    for (const { node, ids } of this.#orphaned()) copies.set(node, (copies.get(node) ?? 0) + ids.length);
+    return [...copies].map(([node, count]) => ({ node, copies: count }));
+  }
+
+  /** Delete those of a node that is gone for good, as an operator says; resolves to how many they were. */
+  async forget(node: string): Promise<number> {
+    const { held, log } = this.#deps;
+    let count = 0;
+    for (const { owner, generation, ids } of this.#orphaned().filter((one) => one.node === node)) {
+      for (let n = 0; n < ids.length; n += MOST_COPIES) {
+        await held.drop(owner, generation, ids.slice(n, n + MOST_COPIES));
+      }
+      count += ids.length;
+    }
+    if (count > 0) log.warn({ owner: node, copies: count }, 'void copies of a node that is gone were deleted');
+    return count;
+  }
+
+  #orphaned(): { owner: string; generation: number; node: string; ids: string[] }[] {
+    const { held, map, own, watch } = this.#deps;
+    return held.pairs().flatMap(({ owner, generation }) => {
+      const pair = asPair(map.get(pairKey(owner, own))?.value);
+      const node = watch.lease(owner)?.node;
+      const isVoid = pair !== undefined && pair.generation > generation;
+      if (!isVoid || node === undefined || watch.silent(owner) === undefined) return [];
+      return [{ owner, generation, node, ids: held.ids(owner, generation) }];
+    });
   }
 
   /** A message came into this node's queue after a holder had taken it over with the rest. */

@@ -1,9 +1,13 @@
-import { memberContract } from '#cluster/members/member-contract.ts';
+import { type Member, memberContract } from '#cluster/members/member-contract.ts';
+import { routerContract } from '#services/router/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
-import { type CommonOptions, openCaller, print } from '../context.ts';
+import { type Caller, type CommonOptions, openCaller, print } from '../context.ts';
 
-/** `sealpost cluster forget <node>`: has every process forget a node that was taken out for good. */
-export async function forgetNode(node: string, options: CommonOptions): Promise<void> {
+/**
+ * `sealpost cluster forget <node>`: has every process forget a node that was taken out for good; with `--delete-copies`
+ * routers delete the void copies that they hold of its mail, too.
+ */
+export async function forgetNode(node: string, options: CommonOptions & { deleteCopies?: boolean }): Promise<void> {
   await using caller = await openCaller(options);
   const member = caller.client(memberContract);
   const { members } = await member['member-list']({});
@@ -13,11 +17,12 @@ export async function forgetNode(node: string, options: CommonOptions): Promise<
     throw new SealpostError('still-up', text);
   }
   const asked = members.filter(({ state }) => state !== 'gone');
+  const copies = options.deleteCopies === true ? await deleteCopies(caller, node, asked) : undefined;
   const answers = await Promise.allSettled(
     asked.map(({ process }) => member['member-forget']({ node }, { node: process })),
   );
   const forgotten = answers.some((answer) => answer.status === 'fulfilled' && answer.value.count > 0);
-  if (own.length === 0 && !forgotten) {
+  if (own.length === 0 && !forgotten && !copies) {
     throw new SealpostError('not-found', `no node ${node} is known: "sealpost cluster status" lists them`);
   }
   const silent = asked.flatMap(({ node: name }, i) => {
@@ -30,5 +35,20 @@ export async function forgetNode(node: string, options: CommonOptions): Promise<
       `not all processes have forgotten ${node}, try again: ${silent.join('; ')}`,
     );
   }
-  print(options, { node, forgotten: true }, () => `${node} is forgotten: it is known again as soon as it starts`);
+  const deleted = copies === undefined ? '' : `; ${copies} void copies of its mail were deleted`;
+  print(
+    options,
+    { node, forgotten: true, ...(copies !== undefined && { copies }) },
+    () => `${node} is forgotten: it is known again as soon as it starts${deleted}`,
+  );
+}
+
+/** Rejects when a router cannot do it: the command can be run again. */
+async function deleteCopies(caller: Caller, node: string, members: readonly Member[]): Promise<number> {
+  const router = caller.client(routerContract);
+  let copies = 0;
+  for (const { process, services } of members) {
+    if (services.includes('router')) copies += (await router['copy-forget']({ node }, { node: process })).count;
+  }
+  return copies;
 }

@@ -35,6 +35,10 @@ export function register(program: Command): void {
   withCommon(cluster.command('forget'))
     .description('have the others forget a node that was taken out for good, a day before they would')
     .argument('<node>', 'its name')
+    .option(
+      '--delete-copies',
+      'delete void copies of its mail, which may be all that is left of the last that it accepted',
+    )
     .action(forgetNode);
   registerBus(cluster);
 }

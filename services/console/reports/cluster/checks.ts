@@ -1,8 +1,8 @@
 import { formatDuration } from '#shared/units.ts';
-import { damagedMailFindings, damageFindings } from '../damage.ts';
+import { damagedMailFindings, damageFindings, voidCopyFindings } from '../damage.ts';
 import { clockFindings, configRefused } from '../doctor/checks-nodes.ts';
 import { type Finding, listText } from '../doctor/finding.ts';
-import type { ClusterFacts, ProcessFacts } from './facts.ts';
+import { type ClusterFacts, type ProcessFacts, voidCopies } from './facts.ts';
 
 /**
  * What `sealpost cluster status` reports below its table: which processes are gone, and what the nodes do not agree
@@ -29,6 +29,7 @@ export const CLUSTER_CHECKS: Record<string, Check> = {
   'log-dropped': logDropped,
   'store-damaged': ({ processes }) => damageFindings(processes.flatMap((p) => p.damage ?? [])),
   'mail-damaged': ({ processes }) => damagedMailFindings(processes.flatMap((p) => p.damagedMail ?? [])),
+  'copies-void': ({ processes }) => voidCopyFindings(processes.flatMap(voidCopies)),
   'keys-behind': ({ processes }) =>
     processes.flatMap(({ member, keys }) =>
       keys?.behind === undefined

@@ -7,7 +7,7 @@ import { errorText, SealpostError } from '#shared/errors.ts';
 import type { StoreDamage } from '#shared/store-damage.ts';
 import type { Clients } from '../clients.ts';
 import { describeError } from '../describe-error.ts';
-import type { DamagedStore, NodeMail } from '../doctor/finding.ts';
+import type { DamagedStore, NodeMail, VoidCopies } from '../doctor/finding.ts';
 
 /** Asks every process of the cluster for all that `sealpost cluster status` shows. */
 
@@ -19,7 +19,15 @@ const PINGS = 3;
 const SETTLE_MS = 2000;
 
 /** Of `queue.copies: 2`: mail here with a copy elsewhere, mail that misses one, others' mail kept here. */
-export type CopyCounts = { elsewhere: number; missing: number; held: number; lease: 'held' | 'lost'; renewed?: number };
+export type CopyCounts = {
+  elsewhere: number;
+  missing: number;
+  held: number;
+  lease: 'held' | 'lost';
+  renewed?: number;
+  /** Of mail of nodes that are silent. */
+  void?: { node: string; copies: number }[];
+};
 
 export type ProcessFacts = {
   /** As it says of itself where it answers, else as it was last heard. */
@@ -126,8 +134,14 @@ function addDamage(facts: ProcessFacts, store: DamagedStore['store'], damage: re
   facts.damage = [...others, ...damage.map((one) => ({ node: facts.member.node, store, damage: one }))];
 }
 
-function copiesOf({ elsewhere, missing, held, lease, renewed }: CopyCounts): CopyCounts {
-  return { elsewhere, missing, held, lease, ...(renewed !== undefined && { renewed }) };
+function copiesOf({ elsewhere, missing, held, lease, renewed, void: orphans }: CopyCounts): CopyCounts {
+  const counts = { elsewhere, missing, held, lease };
+  return { ...counts, ...(renewed !== undefined && { renewed }), ...(orphans !== undefined && { void: orphans }) };
+}
+
+/** Void copies on a node. */
+export function voidCopies({ member: { node }, queue }: ProcessFacts): VoidCopies[] {
+  return (queue?.copies?.void ?? []).map(({ node: owner, copies }) => ({ node, owner, copies }));
 }
 
 async function askKeys(clients: Clients, facts: ProcessFacts): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Member } from '#cluster/members/member-contract.ts';
 import { formatDuration } from '#shared/units.ts';
-import { damagedMailFindings, damageFindings } from '../damage.ts';
+import { damagedMailFindings, damageFindings, voidCopyFindings } from '../damage.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
 import { gatewayFindings } from './gateways.ts';
 
@@ -30,6 +30,7 @@ export const NODE_CHECKS: Record<string, Check> = {
 
   'store-damaged': ({ damage }) => damageFindings(damage),
   'mail-damaged': ({ damagedMail = [] }) => damagedMailFindings(damagedMail),
+  'copies-void': ({ voidCopies = [] }) => voidCopyFindings(voidCopies),
 
   'record-unreadable': ({ status }) =>
     (status.unreadable ?? []).map((domain) => ({

@@ -5,7 +5,7 @@ import { isSameOrSubdomain, normalizeDomain } from '#shared/address/address.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Clients } from '../clients.ts';
-import { gatherCluster } from '../cluster/facts.ts';
+import { gatherCluster, voidCopies } from '../cluster/facts.ts';
 import { askEach, type CredentialStore, listKeys } from '../keys/key-list.ts';
 import type { CheckedKey, Facts, StoreStatus } from './finding.ts';
 import type { UnsignedMail } from './unsigned-mail.ts';
@@ -16,7 +16,9 @@ import type { UnsignedMail } from './unsigned-mail.ts';
 const SETTLE_MS = 2000;
 
 /** What was asked of other services than the store. */
-type Gathered = Pick<Facts, 'damage' | 'damagedMail' | 'members' | 'gateways'> & { unsigned: readonly UnsignedMail[] };
+type Gathered = Pick<Facts, 'damage' | 'damagedMail' | 'voidCopies' | 'members' | 'gateways'> & {
+  unsigned: readonly UnsignedMail[];
+};
 
 export async function gatherFacts(
   store: CredentialStore,
@@ -49,12 +51,13 @@ export async function gatherFacts(
 }
 
 /** Of every process that answers; nothing where nobody knows the processes, which `sealpost cluster status` says. */
-export async function gatherDamage(clients: Clients): Promise<Pick<Facts, 'damage' | 'damagedMail'>> {
+export async function gatherDamage(clients: Clients): Promise<Pick<Facts, 'damage' | 'damagedMail' | 'voidCopies'>> {
   try {
     const { processes } = await gatherCluster(clients);
     return {
       damage: processes.flatMap((p) => p.damage ?? []),
       damagedMail: processes.flatMap((p) => p.damagedMail ?? []),
+      voidCopies: processes.flatMap(voidCopies),
     };
   } catch (error) {
     if (errorCode(error) !== CALL_ERRORS.unavailable) throw error;

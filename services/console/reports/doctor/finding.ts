@@ -30,6 +30,9 @@ export type DamagedStore = { node: string; store: 'queue' | 'credentials'; damag
 /** A message that a router of this node has set aside, because it is damaged. */
 export type NodeMail = { node: string; mail: DamagedMail };
 
+/** Void copies of the mail of `owner`, a node that is silent, on the disk of another one. */
+export type VoidCopies = { node: string; owner: string; copies: number };
+
 /** A gateway of a listener's container networks that an entry of relay.allow.hosts holds; `named`: and nothing else. */
 export type CoveredGateway = { node: string; address: string; entry: string; named: boolean };
 
@@ -65,6 +68,8 @@ export type Facts = {
   damage: DamagedStore[];
   /** Mail that they have set aside. */
   damagedMail?: NodeMail[];
+  /** Void copies that they hold. */
+  voidCopies?: VoidCopies[];
   /** The processes of the cluster, as the one that answers knows them. */
   members: Member[];
   gateways: CoveredGateway[];

@@ -135,6 +135,25 @@ describe('claims that nobody made', { ...needs('nats-server'), timeout: 120_000 
     assert.deepEqual([(await b.copies()).takenOver, await queued(fresh)], [0, 0]);
   });
 
+  test('void copies of a node that never comes back are told, and deleted when an operator says that it is gone', async () => {
+    await using cluster = await site(['a6', 'b6']);
+    const { a, b, pair } = cluster;
+    const forget = async (node: string): Promise<number> =>
+      (await b.router.service.handlers['copy-forget']({ node }, b.router.context())).count;
+    await a[Symbol.asyncDispose]();
+    await forge(cluster.site, pair, { generation: 7, state: 'closed', adopted: false, dropped: false });
+    // Its node may be there yet.
+    assert.equal((await b.copies()).void, undefined);
+    assert.equal(await forget('a6'), 0);
+    await waitFor(async () => (await b.copies()).void !== undefined, { what: 'the silence', timeout: 20_000 });
+    assert.deepEqual((await b.copies()).void, [{ node: 'a6', copies: MESSAGES }]);
+    assert.equal(await forget('b6'), 0);
+    assert.equal((await b.copies()).held, MESSAGES);
+    assert.equal(await forget('a6'), MESSAGES);
+    const { held, takenOver, void: left } = await b.copies();
+    assert.deepEqual([held, takenOver, left], [0, 0, undefined]);
+  });
+
   test('a lease of version 2^53−1 takes nobody’s mail and stops nobody', async () => {
     await using cluster = await site(['a4', 'b4']);
     const { a, b } = cluster;

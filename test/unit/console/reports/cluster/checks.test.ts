@@ -162,6 +162,23 @@ const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp]
     /message Q1 .*from an unknown sender, to unknown recipients/i,
   ],
   [
+    'void copies that nobody asks for',
+    facts([
+      one,
+      {
+        ...two,
+        queue: {
+          messages: 0,
+          copies: { elsewhere: 0, missing: 0, held: 9, lease: 'held', void: [{ node: 'edge-3', copies: 4 }] },
+        },
+      },
+    ]),
+    'copies-void',
+    'warning',
+    'node edge-2',
+    /holds 4 void copies of mail of node edge-3, .*cluster forget edge-3 --delete-copies/,
+  ],
+  [
     'a compromised key that is still in DNS, once however many nodes say so',
     facts([
       { ...one, exposed: ['s1 of example.com'] },

@@ -104,6 +104,14 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     /message Q1 .*from ann@one\.example, to bob@two\.example\. .*queue remove Q1 --node edge-2/i,
   ],
   [
+    'void copies that nobody asks for',
+    { voidCopies: [{ node: 'edge-2', owner: 'edge-3', copies: 4 }] },
+    'copies-void',
+    'warning',
+    'node edge-2',
+    /4 void copies of mail of node edge-3, .*cluster forget edge-3 --delete-copies/,
+  ],
+  [
     'a record of a newer program',
     status({ unreadable: ['example.com'] }),
     'record-unreadable',
