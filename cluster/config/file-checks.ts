@@ -5,6 +5,7 @@ import { parseNeks } from '#shared/dkim/nek.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Problem } from './problems/problem.ts';
+import { relayWarnings } from './rules/relay.ts';
 import type { Config } from './schema/schema.ts';
 import { modeWarning, readSecret, SecretReference, unreadable } from './secrets.ts';
 import { checkAuthorities, checkPair, type TlsFindings } from './tls-files.ts';
@@ -21,6 +22,7 @@ export type FileCheck = { config: Config; problems: Problem[]; warnings: string[
  */
 const READERS: Partial<Record<keyof Config, readonly string[]>> = {
   node: ['listener', 'router'],
+  relay: ['listener', 'policy'],
   tls: ['listener'],
   directory: ['policy'],
   credentials: ['credential-store', 'signer'],
@@ -37,6 +39,7 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
   const needs = (section: keyof Config): boolean =>
     services === undefined || (READERS[section] ?? services).some((reader) => services.includes(reader));
   if (needs('node')) checkHostname(check);
+  if (needs('relay')) check.warnings.push(...relayWarnings(config));
   if (needs('tls')) await checkTls(check);
   await checkBus(check);
   if (needs('directory')) await checkDirectory(check);

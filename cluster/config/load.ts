@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { SealpostError } from '#shared/errors.ts';
 import { checkFiles } from './file-checks.ts';
+import { expandGroups } from './groups.ts';
 import { resolvePaths } from './paths.ts';
 import { explainIssue } from './problems/messages.ts';
 import { formatProblem, type Problem } from './problems/problem.ts';
@@ -21,7 +22,7 @@ export type Loaded =
   | { ok: false; problems: Problem[]; warnings: string[] };
 
 /**
- * Read a configuration: YAML → schema → rules → paths → files and secrets.
+ * Read a configuration: YAML → schema → rules → groups → paths → files and secrets.
  *
  * `files: false` leaves the last step out, for commands that only need to know where things are; secrets that
  * stand in files are then not read. `only` names the sections that matter to such a command: the others may be wrong
@@ -84,7 +85,7 @@ function checkValues(data: unknown): { config: Config; problems: Problem[] } {
   for (const rule of RULES) {
     if (!rule.sections.some((section) => broken.has(section))) problems.push(...rule.check(config));
   }
-  return { config, problems };
+  return { config: expandGroups(config), problems };
 }
 
 function validSections(data: Record<string, unknown>, broken: Set<PropertyKey | undefined>): Config {

@@ -39,6 +39,8 @@ function sentence(issue: z.core.$ZodIssue): string {
         : `must be at least ${issue.minimum}, got ${show(issue.input)}`;
     case 'too_big':
       return `must be at most ${issue.maximum}, got ${show(issue.input)}`;
+    case 'invalid_key':
+      return issue.issues[0]?.message ?? issue.message;
     case 'invalid_format':
       return `${show(issue.input)} does not fit: ${issue.message}`;
     default:

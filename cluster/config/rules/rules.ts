@@ -4,6 +4,7 @@ import { parseVia } from '../schema/route.ts';
 import type { Config, ListenerConfig, RouteConfig } from '../schema/schema.ts';
 import { KEY_RULES } from './keys.ts';
 import { RATE_RULES } from './rates.ts';
+import { RELAY_RULES } from './relay.ts';
 import { duplicates, type Rule } from './rule.ts';
 
 /** AUTH of a listener: as written, else off for relay and under TLS for submission. */
@@ -123,16 +124,6 @@ function enforceNeedsNek({ domains, credentials, bus }: Config): Problem[] {
   );
 }
 
-function relayLists({ relay }: Config): Problem[] {
-  return (['hosts', 'domains'] as const).flatMap((list) =>
-    relay.deny[list].flatMap((entry, i) =>
-      relay.allow[list].includes(entry)
-        ? [{ path: ['relay', 'deny', list, i], message: `"${entry}" is listed in relay.allow.${list} too: keep one` }]
-        : [],
-    ),
-  );
-}
-
 function busLogin({ bus }: Config): Problem[] {
   const problems: Problem[] = [];
   if (bus.password !== undefined && bus.user === undefined) {
@@ -226,12 +217,12 @@ export const RULES: readonly Rule[] = [
       ),
   },
   { sections: ['routes'], check: routeVia },
-  { sections: ['relay'], check: relayLists },
   { sections: ['bus'], check: busLogin },
   { sections: ['queue'], check: queueTimes },
   { sections: ['queue', 'bus'], check: copiesNeedBus },
   { sections: ['limits'], check: headerFits },
   { sections: ['limits', 'bus'], check: headerFitsBus },
+  ...RELAY_RULES,
   ...KEY_RULES,
   ...RATE_RULES,
 ];

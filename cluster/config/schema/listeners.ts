@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { duration, network, port, size } from './values.ts';
+import { duration, listedNetwork, port, size } from './values.ts';
 
 /** The entries of `listeners`, and the section `limits`: what clients may connect to, and how much they may ask for. */
 
@@ -23,7 +23,7 @@ export const listenerEntry = z.strictObject({
     .enum(['off', 'tls', 'always'])
     .optional()
     .describe('AUTH: never, under TLS only, or in clear text too; default off for relay, tls for submission'),
-  proxy: z.array(network).default([]).describe('proxies that send the PROXY protocol, version 1'),
+  proxy: z.array(listedNetwork).default([]).describe('proxies that send the PROXY protocol, version 1 or 2'),
   greeting: z
     .string()
     .regex(/^[\x20-\x7e]*$/, 'printable ASCII only')

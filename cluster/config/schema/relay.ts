@@ -1,17 +1,47 @@
 import { z } from 'zod';
-import { domainOrAny, host } from './values.ts';
+import { host, listedDomain } from './values.ts';
 
-/** The section `relay`: who may send mail to domains that are not local. */
+/** The section `relay`: who may send mail to domains that are not local (DOMINO R1-R6). */
 
 const hostsAndDomains = z
   .strictObject({
-    hosts: z.array(host).prefault([]).describe('IP addresses, networks, host names with everything below them, or *'),
-    domains: z.array(domainOrAny).prefault([]).describe('domains with everything below them, or *'),
+    hosts: z
+      .array(host)
+      .prefault([])
+      .describe('IP addresses, networks, host names with everything below them, group:NAME, or *'),
+    domains: z.array(listedDomain).prefault([]).describe('domains with everything below them, group:NAME, or *'),
   })
   .prefault({});
 
 export const relaySection = z
   .strictObject({
+    scope: z
+      .enum(['all', 'external', 'none'])
+      .default('all')
+      .describe('which clients the relay rules hold for: all, those that are not internal, or none: an open relay'),
+    internal: z
+      .strictObject({
+        hosts: z
+          .array(host)
+          .prefault([])
+          .describe('internal hosts: IP addresses, networks, host names with everything below them, group:NAME'),
+        names: z
+          .boolean()
+          .default(false)
+          .describe(
+            'clients whose name, by reverse DNS that forward DNS confirms, is in a local domain are internal too',
+          ),
+      })
+      .prefault({}),
+    exclude: z.array(host).prefault([]).describe('hosts that the relay rules do not hold for: as in internal.hosts'),
+    authenticated: z
+      .enum(['exempt', 'checked'])
+      .default('exempt')
+      .describe('authenticated users may relay anywhere, or as these rules allow'),
+    precedence: z
+      .enum(['deny', 'allow'])
+      .default('deny')
+      .describe('which list wins where entries of both name the client or the domain'),
     allow: hostsAndDomains.describe('hosts that may relay anywhere; domains that any host may relay to'),
     deny: hostsAndDomains.describe('hosts that may never relay; domains that no host may relay to'),
   })

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { directorySection } from './directory.ts';
 import { domainEntry, zone } from './domains.ts';
+import { groupsSection } from './groups.ts';
 import { limitsSection, listenerEntry } from './listeners.ts';
 import { deliverySection, queueSection } from './queue.ts';
 import { ratesSection } from './rates.ts';
@@ -77,6 +78,7 @@ export const ConfigSchema = z.strictObject({
     })
     .optional(),
   limits: limitsSection,
+  groups: groupsSection,
   relay: relaySection,
   domains: z.array(domainEntry).prefault([]).describe('domains whose mail is received or signed'),
   directory: directorySection,

@@ -103,6 +103,16 @@ export const domainOrAny = z.union([z.literal('*'), domain], {
   error: (i) => `${JSON.stringify(i.input)} is not a domain name or "*"`,
 });
 
+/** A group of the section `groups`, in a list that `meta` says the kind of (`../groups.ts`). */
+const group = z.string().refine((text) => /^group:[A-Za-z0-9][A-Za-z0-9._-]*$/.test(text), { abort: true });
+
+/** An entry of a list of domains: `*`, a domain, or `group:NAME`. */
+export const listedDomain = z
+  .union([z.literal('*'), group, domain], {
+    error: (i) => `${JSON.stringify(i.input)} is not a domain name, group:NAME or "*"`,
+  })
+  .meta({ group: 'domains' });
+
 /** A reverse-path in a list: `*`, a domain, or an address, with its domain normalized. */
 export const senderOrAny = z.union(
   [
@@ -131,10 +141,19 @@ export const network = z.string().refine((text) => parseNetwork(text) !== undefi
   error: (issue) => `"${String(issue.input)}" is not an IP address or a network such as 10.0.0.0/8`,
 });
 
-/** A host in a relay list: `*`, an address, a network, or a host name with everything below it. */
-export const host = z.union([z.literal('*'), network, domain], {
-  error: (i) => `${JSON.stringify(i.input)} is not *, an IP address, a network or a host name`,
-});
+/** An entry of a list of networks: an IP address, a network, or `group:NAME` of such. */
+export const listedNetwork = z
+  .union([group, network], {
+    error: (i) => `${JSON.stringify(i.input)} is not an IP address, a network such as 10.0.0.0/8 or group:NAME`,
+  })
+  .meta({ group: 'networks' });
+
+/** An entry of a list of hosts: `*`, an address, a network, a host name with everything below it, or `group:NAME`. */
+export const host = z
+  .union([z.literal('*'), group, network, domain], {
+    error: (i) => `${JSON.stringify(i.input)} is not *, an IP address, a network, a host name or group:NAME`,
+  })
+  .meta({ group: 'hosts' });
 
 /** A secret: the text itself, or where to read it from. The loader reads it; services see a `Secret` that is there. */
 export const secret = z

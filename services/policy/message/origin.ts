@@ -14,5 +14,5 @@ export const origin: PolicyCheck<'message'> = (facts, accepted) => {
   const trusted = rules.trustedHost(session);
   return trusted === undefined
     ? goOn(['comes from outside'])
-    : goOn([`originates at this server: client in relay.allow.hosts (${trusted})`], originating);
+    : goOn([`originates at this server: client in ${trusted}`], originating);
 };

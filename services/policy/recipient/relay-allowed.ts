@@ -7,7 +7,7 @@ export const relayAllowed: PolicyCheck<'recipient'> = ({ session, domain, ours, 
   const why = [`${domain} is not local`];
   if (rules.mayRelay(session, domain, why)) return goOn(why);
   if (session.nameFailed && rules.nameCouldAllow(session, domain)) {
-    why.push('the name of the client could not be looked up, and relay.allow.hosts has names');
+    why.push('the name of the client could not be looked up, and the relay rules look at names');
     return defer(451, '4.4.3', 'Name of your host cannot be looked up now, please try again later', why);
   }
   return reject(554, '5.7.1', 'Relay rejected for policy reasons', why);

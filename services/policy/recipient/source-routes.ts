@@ -23,7 +23,7 @@ export function holdsRoute(local: string): boolean {
 }
 
 export function mayRoute({ session, rules }: PolicyFacts['recipient']): boolean {
-  return session.user !== undefined || rules.trustedHost(session) !== undefined;
+  return rules.exempts(session.user) || rules.trustedHost(session) !== undefined;
 }
 
 export function refuseRoute() {

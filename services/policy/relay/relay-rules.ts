@@ -1,4 +1,5 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
+import { nearest } from '#shared/address/domains.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
 import { DomainList, HostList } from './host-list.ts';
 
@@ -6,18 +7,31 @@ import { DomainList, HostList } from './host-list.ts';
 export type RelayClient = {
   client: { address: string; name: string | null };
   user?: string | undefined;
-  /** It is the gateway of a container network. What allows it must name its address alone. */
+  /** Others come in through its address (services/listener/gateways.ts). What allows it must name that address alone. */
   gateway?: boolean | undefined;
 };
 
 /**
- * The relay rules of one configuration, arranged for look-up (DOMINO R1, R2, R6).
+ * The relay rules of one configuration, arranged for look-up (DOMINO R1-R6).
  *
- * Closed: what nothing allows is refused. An entry of a deny list wins over every entry of the allow lists. `*` in a
- * deny list denies whatever no entry of an allow list names, so it takes back a `*` of an allow list only. An
- * authenticated user may relay whatever the lists say.
+ * Whom they hold for comes first: nobody (`scope: none`), not internal hosts (`scope: external`), not excluded hosts, not
+ * authenticated users (unless `authenticated: checked`).
+ *
+ * For all others four lists decide, in this order (`precedence: allow` swaps 1 with 2, and 3 with 4):
+ *
+ * 1. an entry of a deny list that names the client or the domain: refused
+ * 2. an entry of an allow list that does: allowed
+ * 3. `*` in a deny list: refused
+ * 4. `*` in an allow list: allowed
+ * 5. refused: what nothing allows is closed
+ *
+ * So an allow list that is set denies everything else (R2). In Domino a deny list that is set allows everything else; here
+ * that is written: `*` in the allow list beside it. `*` names nobody, it stands for everything else.
  */
 export class RelayRules {
+  readonly #relay: Config['relay'];
+  readonly #internal: HostList;
+  readonly #exclude: HostList;
   readonly #allowHosts: HostList;
   readonly #denyHosts: HostList;
   readonly #allowDomains: DomainList;
@@ -27,6 +41,9 @@ export class RelayRules {
   readonly firstLocal: string | undefined;
 
   constructor({ relay, domains }: Pick<Config, 'relay' | 'domains'>) {
+    this.#relay = relay;
+    this.#internal = new HostList(relay.internal.hosts);
+    this.#exclude = new HostList(relay.exclude);
     this.#allowHosts = new HostList(relay.allow.hosts);
     this.#denyHosts = new HostList(relay.deny.hosts);
     this.#allowDomains = new DomainList(relay.allow.domains);
@@ -40,52 +57,107 @@ export class RelayRules {
     return this.#local.has(domain);
   }
 
+  /** What makes the client internal, as words: an entry of relay.internal, or a confirmed name in a local domain (R4). */
+  internalHost(client: RelayClient): string | undefined {
+    const entry = namedBy(this.#internal, client);
+    if (entry !== undefined) return `relay.internal.hosts (${entry})`;
+    const { name } = client.client;
+    if (!this.#relay.internal.names || name === null || client.gateway) return undefined;
+    const domain = nearest(name, (parent) => (this.#local.has(parent) ? parent : undefined));
+    return domain && `the local domain ${domain}, by its name ${name}`;
+  }
+
   /**
-   * The entry of relay.allow.hosts that names this client, unless relay.deny.hosts names it too. Such a host is
-   * trusted: it is internal, and its mail originates at this server. `*` trusts nobody: it only opens the relay.
+   * What names this client, as words, as one that may relay anywhere: an excluded host, an internal one where these rules
+   * hold for external hosts only, or one of relay.allow.hosts that no deny list takes back. Such a host is trusted: its mail
+   * originates at this server. `*` and `scope: none` trust nobody: they only open the relay.
    */
-  trustedHost({ client, gateway }: RelayClient): string | undefined {
-    const address = parseIp(client.address);
-    const allowed = gateway ? this.#allowHosts.single(address) : this.#allowHosts.match(address, client.name);
-    return allowed === undefined || this.#denyHosts.match(address, client.name) !== undefined ? undefined : allowed;
+  trustedHost(client: RelayClient): string | undefined {
+    const exempt = this.#exemptHost(client);
+    if (exempt !== undefined) return exempt;
+    const allowed = namedBy(this.#allowHosts, client);
+    if (allowed === undefined) return undefined;
+    const denied = this.#relay.precedence === 'deny' && this.#deniedHost(client) !== undefined;
+    return denied ? undefined : `relay.allow.hosts (${allowed})`;
+  }
+
+  /** Whether these rules hold for a user once authenticated. */
+  exempts(user: string | undefined): user is string {
+    return user !== undefined && this.#relay.authenticated === 'exempt';
   }
 
   /** Whether a client may send to a domain (normalized) that is not local. `why` gets the steps in the order of R6. */
-  mayRelay({ client, user, gateway }: RelayClient, domain: string, why: string[]): boolean {
-    if (user !== undefined) {
-      why.push(`user ${user} is authenticated: may relay`);
-      return true;
+  mayRelay(client: RelayClient, domain: string, why: string[]): boolean {
+    if (this.#relay.scope === 'none') return accept(why, 'relay.scope is none');
+    if (client.gateway) {
+      why.push('other clients come in through this address: only an entry that is the address alone names it');
     }
-    const address = parseIp(client.address);
-    const deniedHost = this.#denyHosts.match(address, client.name);
-    if (deniedHost !== undefined) return refuse(why, `client is in relay.deny.hosts (${deniedHost})`);
-    const deniedDomain = this.#denyDomains.match(domain);
-    if (deniedDomain !== undefined) return refuse(why, `domain ${domain} is in relay.deny.domains (${deniedDomain})`);
-    const host = gateway ? this.#allowHosts.single(address) : this.#allowHosts.match(address, client.name);
-    if (gateway) why.push('client is the gateway of a container network: only its own address in a list names it');
-    return this.#allowed(host, domain, why);
+    const host = this.#exemptHost(client);
+    if (host !== undefined) return accept(why, `client is in ${host}`);
+    if (this.#relay.scope === 'external') why.push('client is external');
+    if (this.exempts(client.user)) return accept(why, `user ${client.user} is authenticated`);
+    if (client.user !== undefined) why.push(`user ${client.user} is authenticated, and relay.authenticated is checked`);
+    return this.#byLists(client, domain, why);
   }
 
   /** Whether a client that these rules refuse might be allowed by its name, which DNS did not give. */
-  nameCouldAllow({ client, gateway }: RelayClient, domain: string): boolean {
-    if (gateway) return false;
-    const denied = this.#denyHosts.match(parseIp(client.address), null) ?? this.#denyDomains.match(domain);
-    return this.#allowHosts.named && denied === undefined;
+  nameCouldAllow(client: RelayClient, domain: string): boolean {
+    if (client.gateway) return false;
+    const { scope, internal, precedence } = this.#relay;
+    if (this.#exclude.named) return true;
+    if (scope === 'external' && (internal.names || this.#internal.named)) return true;
+    if (!this.#allowHosts.named) return false;
+    return precedence === 'allow' || (this.#deniedHost(client) ?? this.#denyDomains.match(domain)) === undefined;
   }
 
-  /** `host`: the entry of relay.allow.hosts that names the client. */
-  #allowed(host: string | undefined, domain: string, why: string[]): boolean {
-    if (host !== undefined) return accept(why, `client is in relay.allow.hosts (${host})`);
-    why.push('client is not in relay.allow.hosts');
-    const target = this.#allowDomains.match(domain);
-    if (target !== undefined) return accept(why, `domain ${domain} is in relay.allow.domains (${target})`);
-    why.push(`domain ${domain} is not in relay.allow.domains`);
-    if (this.#denyHosts.any) return refuse(why, 'relay.deny.hosts has *');
-    if (this.#denyDomains.any) return refuse(why, 'relay.deny.domains has *');
+  /** What exempts a host from these rules, as words. */
+  #exemptHost(client: RelayClient): string | undefined {
+    const internal = this.#relay.scope === 'external' ? this.internalHost(client) : undefined;
+    if (internal !== undefined) return internal;
+    const excluded = namedBy(this.#exclude, client);
+    return excluded && `relay.exclude (${excluded})`;
+  }
+
+  #deniedHost({ client }: RelayClient): string | undefined {
+    return this.#denyHosts.match(parseIp(client.address), client.name);
+  }
+
+  #byLists(client: RelayClient, domain: string, why: string[]): boolean {
+    const denyWins = this.#relay.precedence === 'deny';
+    const denied = this.#namedInDeny(client, domain);
+    if (denyWins && denied !== undefined) return refuse(why, denied);
+    const allowed = this.#namedInAllow(client, domain, why);
+    if (allowed !== undefined) return accept(why, allowed);
+    if (denied !== undefined) return refuse(why, denied);
+    const deniesRest = this.#denyHosts.any ? 'hosts' : this.#denyDomains.any ? 'domains' : undefined;
+    if (denyWins && deniesRest !== undefined) return refuse(why, `relay.deny.${deniesRest} has *`);
     if (this.#allowHosts.any) return accept(why, 'relay.allow.hosts has *');
     if (this.#allowDomains.any) return accept(why, 'relay.allow.domains has *');
-    return refuse(why, 'nothing allows it');
+    return refuse(why, deniesRest === undefined ? 'nothing allows it' : `relay.deny.${deniesRest} has *`);
   }
+
+  #namedInDeny(client: RelayClient, domain: string): string | undefined {
+    const host = this.#deniedHost(client);
+    if (host !== undefined) return `client is in relay.deny.hosts (${host})`;
+    const target = this.#denyDomains.match(domain);
+    return target && `domain ${domain} is in relay.deny.domains (${target})`;
+  }
+
+  #namedInAllow(client: RelayClient, domain: string, why: string[]): string | undefined {
+    const host = namedBy(this.#allowHosts, client);
+    if (host !== undefined) return `client is in relay.allow.hosts (${host})`;
+    why.push('client is not in relay.allow.hosts');
+    const target = this.#allowDomains.match(domain);
+    if (target !== undefined) return `domain ${domain} is in relay.allow.domains (${target})`;
+    why.push(`domain ${domain} is not in relay.allow.domains`);
+    return undefined;
+  }
+}
+
+/** The entry of a list that names the client: for a gateway, one that is its address alone. */
+function namedBy(list: HostList, { client, gateway }: RelayClient): string | undefined {
+  const address = parseIp(client.address);
+  return gateway ? list.single(address) : list.match(address, client.name);
 }
 
 function accept(why: string[], step: string): true {

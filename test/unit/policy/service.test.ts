@@ -197,7 +197,7 @@ test('connect: loopback has a name without DNS, a silent DNS costs a moment and 
     name: 'localhost',
     nameFailed: false,
     scope: 'external',
-    why: ['::ffff:127.0.0.1 is localhost', 'no trusted host of relay.allow.hosts: external'],
+    why: ['::ffff:127.0.0.1 is localhost', 'neither an internal nor a trusted host: external'],
   });
   const unknown = await from('192.0.2.7');
   assert.ok(unknown.action === 'accept' && unknown.name === null && unknown.scope === 'external');
