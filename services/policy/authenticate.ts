@@ -1,4 +1,3 @@
-import { decoyHash, verifyPassword } from '#cluster/config/users/password.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode } from '#shared/errors.ts';
 import type { LimitedLog } from '#shared/limited-log.ts';
@@ -9,11 +8,14 @@ import { type Failures, type LogIn, logInOf } from './authentication/failures.ts
 import type { FairQueue } from './authentication/fair-queue.ts';
 import { decide } from './checks.ts';
 import type { SessionFacts } from './contract.ts';
+import type { Verified } from './directory/account.ts';
+import type { AskDirectory } from './directory/directory.ts';
+import { verifyHash } from './directory/file-entries.ts';
 import type { PolicyFacts, PolicyVerdict } from './facts.ts';
 
 type Request = { facts: SessionFacts; mechanism: string; user: string; actAs?: string | undefined };
 type AuthenticateDeps = {
-  directory: PolicyFacts['authenticate']['directory'];
+  ask: AskDirectory;
   failures: Failures;
   queue: FairQueue;
   log: Logger;
@@ -22,7 +24,7 @@ type AuthenticateDeps = {
 };
 
 /** Compared with where there is no such user: that must cost what a wrong password costs. */
-const DECOY = decoyHash();
+const verifyNobody = verifyHash(undefined);
 
 /**
  * AUTH PLAIN and LOGIN: check the password, decide, and log the outcome (DOMINO A3). After too many failures the password is
@@ -33,16 +35,19 @@ export async function authenticate(
   password: Uint8Array,
   deps: AuthenticateDeps,
 ): Promise<PolicyVerdict<'authenticate'>> {
-  const { directory, failures, log, strangers } = deps;
-  const { user } = request;
+  const { failures, log, strangers } = deps;
+  const { user, actAs } = request;
+  const directory = await deps.ask({ users: actAs === undefined ? [user] : [user, actAs] });
   const account = directory?.user(user);
   const { client, gateway } = request.facts;
   const logIn = logInOf(user, client.address, gateway);
-  const check = () => verifyPassword(account?.password ?? DECOY, password);
-  const outcome = directory === undefined ? 'unchecked' : await checkInTurn(logIn, check, deps);
-  const facts: PolicyFacts['authenticate'] = { user, actAs: request.actAs, account, password: outcome, directory };
+  const verify = account?.verify ?? verifyNobody;
+  const check = () => verify(password, logIn.network === undefined ? undefined : client.address);
+  const checked: Checked = directory === undefined ? { outcome: 'unchecked' } : await checkInTurn(logIn, check, deps);
+  const { outcome, reason, appPassword } = checked;
+  const facts: PolicyFacts['authenticate'] = { user, actAs, account, password: outcome, reason, directory };
   const verdict = decide('authenticate', facts);
-  const fields = describe(request);
+  const fields = { ...describe(request), appPassword };
   if (verdict.action === 'accept') {
     log.info(fields, 'Authentication succeeded');
   } else if (outcome === 'locked') {
@@ -59,24 +64,26 @@ export async function authenticate(
   return verdict;
 }
 
+type Checked = { outcome: Verified['outcome'] | 'locked'; reason?: string; appPassword?: string };
+
 async function checkInTurn(
   logIn: LogIn,
-  check: () => Promise<boolean>,
+  check: () => Promise<Verified>,
   { failures, queue }: AuthenticateDeps,
-): Promise<PolicyFacts['authenticate']['password']> {
-  if (failures.tooMany(logIn) !== undefined) return 'locked';
+): Promise<Checked> {
+  if (failures.tooMany(logIn) !== undefined) return { outcome: 'locked' };
   try {
     return await queue.run({ network: logIn.network ?? '', known: failures.known(logIn) }, async () => {
       // Those that were checked while this one waited have counted.
-      if (failures.tooMany(logIn) !== undefined) return 'locked';
-      const isRight = await check();
-      if (isRight) failures.succeeded(logIn);
-      else failures.failed(logIn);
-      return isRight ? 'right' : 'wrong';
+      if (failures.tooMany(logIn) !== undefined) return { outcome: 'locked' };
+      const checked = await check();
+      if (checked.outcome === 'right') failures.succeeded(logIn);
+      if (checked.outcome === 'wrong') failures.failed(logIn);
+      return checked;
     });
   } catch (error) {
     if (errorCode(error) !== CALL_ERRORS.busy) throw error;
-    return 'unchecked';
+    return { outcome: 'unchecked', reason: 'too many concurrent authentications' };
   }
 }
 

@@ -1,4 +1,4 @@
-import { credentials, fewFailures, passwordChecked, usersFileRead } from './authentication/credentials.ts';
+import { credentials, directoryRead, fewFailures, passwordChecked } from './authentication/credentials.ts';
 import { clientName } from './connect/client-name.ts';
 import { clientScope } from './connect/client-scope.ts';
 import type { Accepted, Phase, PolicyCheck, PolicyFacts, PolicyVerdict } from './facts.ts';
@@ -35,7 +35,7 @@ import { ownAddress } from './sender/own-address.ts';
  */
 export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   connect: [clientName, clientScope],
-  authenticate: [usersFileRead, fewFailures, passwordChecked, credentials],
+  authenticate: [directoryRead, fewFailures, passwordChecked, credentials],
   sender: [loginRequired, declaredSize, ownAddress],
   recipient: [completeAddress, sourceRoute, relayAllowed, knownMailbox, routedLocalPart, asNamed],
   message: [messageSize, hopCount, author, traceField, submissionFields, origin],

@@ -1,10 +1,10 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
-import type { User } from '#cluster/config/users/users-file.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import type { HeaderField } from '#shared/header.ts';
 import type { ClientName } from './connect/reverse-dns.ts';
 import type { Refusal, SessionFacts } from './contract.ts';
-import type { Directory } from './directory/directory.ts';
+import type { Account } from './directory/account.ts';
+import type { AnyDirectory } from './directory/directory.ts';
 import type { RelayRules } from './relay/relay-rules.ts';
 import type { Step } from './verdict.ts';
 
@@ -13,9 +13,6 @@ import type { Step } from './verdict.ts';
  * that a check only looks at values.
  */
 
-/** undefined: the users file could not be read; null: none is configured. */
-type AnyDirectory = Directory | undefined | null;
-
 export type PolicyFacts = {
   connect: { address: string; gateway: boolean | undefined; name: ClientName; rules: RelayRules };
   authenticate: {
@@ -23,9 +20,11 @@ export type PolicyFacts = {
     user: string;
     /** Whom the client wants to be, where that is another name than `user`. */
     actAs: string | undefined;
-    account: User | undefined;
-    /** unchecked: the users file could not be read, or too many passwords are being checked; locked: too many failures. */
+    account: Account | undefined;
+    /** unchecked: the directory could not be asked, or too many passwords are being checked; locked: too many failures. */
     password: 'right' | 'wrong' | 'unchecked' | 'locked';
+    /** Why it is wrong or unchecked, for the log. */
+    reason?: string | undefined;
     directory: AnyDirectory;
   };
   sender: {

@@ -12,6 +12,7 @@ import { messageFacts } from './gathering/message.ts';
 import { recipientFacts } from './gathering/recipient.ts';
 import { senderFacts } from './gathering/sender.ts';
 import { Sources } from './gathering/sources.ts';
+import { whenKnown } from './gathering/when-known.ts';
 import { Rates } from './rates/rates.ts';
 import { type CountsBus, SharedCounts } from './rates/shared-counts.ts';
 
@@ -45,7 +46,7 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
     handlers: {
       'client-check': (request) => whenKnown(connectFacts(request, sources), (facts) => decide('connect', facts)),
       'user-authenticate': (request, { bytes }) =>
-        authenticate(request, bytes, { directory: sources.directory.current, failures, queue, log, strangers }),
+        authenticate(request, bytes, { ask: sources.now().ask, failures, queue, log, strangers }),
       'sender-check': (request) =>
         whenKnown(senderFacts(request, sources.now()), (facts) =>
           rates.count('messages', request, decide('sender', facts)),
@@ -67,12 +68,4 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
       strangers.close();
     },
   };
-}
-
-/** Go on with facts; without a promise where nothing had to be waited for. */
-function whenKnown<Facts, Verdict>(
-  facts: Facts | Promise<Facts>,
-  goOn: (facts: Facts) => Verdict | Promise<Verdict>,
-): Verdict | Promise<Verdict> {
-  return facts instanceof Promise ? facts.then(goOn) : goOn(facts);
 }

@@ -1,5 +1,8 @@
 import { mailboxKey, withoutTag } from '#shared/address/canonical-address.ts';
 
+/** Where each alias leads, by `mailboxKey`. */
+export type Aliases = { get(key: string): readonly string[] | undefined };
+
 /** More addresses than this are for a mailing list. */
 const MAX_RESULTS = 1000;
 
@@ -12,7 +15,7 @@ const MAX_RESULTS = 1000;
  */
 export function expandAlias(
   alias: string,
-  aliases: ReadonlyMap<string, string[]>,
+  aliases: Aliases,
 ): { ok: true; addresses: string[] } | { ok: false; message: string } {
   const results = new Map<string, string>();
   const followed = new Set<string>([alias]);
@@ -34,9 +37,9 @@ export function expandAlias(
 }
 
 /** The alias that an address is, by itself or without its tag. */
-export function aliasFor(address: string, aliases: ReadonlyMap<string, string[]>): string | undefined {
+export function aliasFor(address: string, aliases: Aliases): string | undefined {
   const key = mailboxKey(address);
-  if (aliases.has(key)) return key;
+  if (aliases.get(key) !== undefined) return key;
   const base = withoutTag(key);
-  return base !== undefined && aliases.has(base) ? base : undefined;
+  return base !== undefined && aliases.get(base) !== undefined ? base : undefined;
 }

@@ -4,7 +4,8 @@ import { errorCode, SealpostError } from '#shared/errors.ts';
 import { replaceFile } from '#shared/files/replace.ts';
 import type { Secret } from '#shared/secret.ts';
 import { hashPassword } from './password.ts';
-import { parseUsersFile, userKey } from './users-file.ts';
+import { parseUsersFile } from './users-file.ts';
+import { userKey } from './values.ts';
 
 /**
  * Edits a users file as an administrator would: comments, order and everything else in it stay. The new version is

@@ -1,6 +1,4 @@
 import { z } from 'zod';
-import { domainOf } from '#shared/address/address.ts';
-import { parseAddressList } from '#shared/address/address-list.ts';
 import { canonicalAddress, mailboxKey } from '#shared/address/canonical-address.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { explainIssue } from '../problems/messages.ts';
@@ -8,6 +6,7 @@ import { formatProblem, type Problem } from '../problems/problem.ts';
 import { parseYaml } from '../problems/yaml.ts';
 import { expandAlias } from './aliases.ts';
 import { parsePasswordHash } from './password.ts';
+import { isMailbox, MailAddress, PermittedSender, UserName, userKey } from './values.ts';
 
 /**
  * The users file: users, their addresses, and aliases.
@@ -26,26 +25,8 @@ import { parsePasswordHash } from './password.ts';
  * alias leads to mailboxes, to other aliases, or away; one that stands for a user's own address redirects it, and keeps
  * a copy where it names that address again.
  */
-const mailbox = z
-  .string()
-  .refine(isMailbox, { error: (issue) => `"${String(issue.input)}" is not a mail address` })
-  .transform(canonicalAddress);
-
-const permittedSender = z
-  .string()
-  .refine((text) => text === '*' || isMailbox(text.startsWith('@') ? `x${text}` : text), {
-    error: (issue) => `"${String(issue.input)}" is not a mail address, @domain or *`,
-  })
-  .transform((text) => (text === '*' ? text : canonicalAddress(text)));
-
 const user = z.strictObject({
-  name: z
-    .string()
-    .max(255)
-    .regex(
-      /^[^\p{Cc}\s]([^\p{Cc}]*[^\p{Cc}\s])?$/u,
-      'a user name is text without control characters or outer white space',
-    ),
+  name: UserName,
   // Its own text for a wrong type too: a clear-text password must not be repeated in a log.
   password: z.string('is not a password hash: set it with "sealpost users"').transform((text, context) => {
     const hash = parsePasswordHash(text);
@@ -56,23 +37,18 @@ const user = z.strictObject({
     });
     return z.NEVER;
   }),
-  addresses: z.array(permittedSender).default([]),
-  'on-behalf-of': z.array(permittedSender).default([]),
+  addresses: z.array(PermittedSender).default([]),
+  'on-behalf-of': z.array(PermittedSender).default([]),
 });
 
 const UsersFile = z.strictObject({
   users: z.array(user).default([]),
-  aliases: z.record(z.string(), z.array(mailbox).min(1)).default({}),
+  aliases: z.record(z.string(), z.array(MailAddress).min(1)).default({}),
 });
 export type User = z.output<typeof user>;
 
 /** A checked users file. Alias names are in canonical form, in the order of the file. */
 export type Users = { users: User[]; aliases: Map<string, string[]> };
-
-/** The name by which a user is found: neither case nor Unicode form counts. */
-export function userKey(name: string): string {
-  return name.normalize('NFC').toLowerCase();
-}
 
 /** Check the text of a users file. Throws `invalid` with every problem on a line of its own, each with its place. */
 export function parseUsersFile(text: string, file: string): Users {
@@ -120,13 +96,6 @@ function aliasProblems(aliases: [string, string[]][]): Problem[] {
     if (!expanded.ok) problems.push({ path: ['aliases', name], message: expanded.message });
   }
   return problems;
-}
-
-function isMailbox(text: string): boolean {
-  // RFC 5321 §4.5.3.1.3: a path has at most 256 octets with its brackets.
-  if (Buffer.byteLength(text) > 254 || /[\s<>(),;]/.test(text)) return false;
-  const [address, ...more] = parseAddressList(text) ?? [];
-  return address !== undefined && more.length === 0 && domainOf(canonicalAddress(address)) !== '';
 }
 
 /** An unquoted hash between braces falls apart at its commas into keys, which a message must not repeat. */

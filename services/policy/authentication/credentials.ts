@@ -1,15 +1,16 @@
+import { userKey } from '#cluster/config/users/values.ts';
 import { canonicalAddress } from '#shared/address/canonical-address.ts';
 import { printable } from '#shared/text.ts';
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 
-/** The checks of AUTH PLAIN and LOGIN (RFC 4954) against the users file. */
+/** The checks of AUTH PLAIN and LOGIN (RFC 4954) against the directory. */
 
-export const usersFileRead: PolicyCheck<'authenticate'> = ({ directory }) =>
-  directory === undefined ? temporary('the users file cannot be read') : goOn();
+export const directoryRead: PolicyCheck<'authenticate'> = ({ directory }) =>
+  directory === undefined ? temporary('the directory cannot be read') : goOn();
 
-export const passwordChecked: PolicyCheck<'authenticate'> = ({ password }) =>
-  password === 'unchecked' ? temporary('too many concurrent authentications') : goOn();
+export const passwordChecked: PolicyCheck<'authenticate'> = ({ password, reason }) =>
+  password === 'unchecked' ? temporary(reason ?? 'the password cannot be checked now') : goOn();
 
 export const fewFailures: PolicyCheck<'authenticate'> = ({ password }) =>
   password === 'locked'
@@ -29,13 +30,13 @@ export const credentials: PolicyCheck<'authenticate'> = (facts) => {
 /** RFC 4616 §2: nobody acts as somebody else. Clients give an address of the user, or the name in another spelling. */
 function isSame({ account, actAs, directory }: PolicyFacts['authenticate']): boolean {
   if (account === undefined || actAs === undefined) return account !== undefined;
-  return directory?.user(actAs) === account || directory?.permits(account.name, canonicalAddress(actAs)) === true;
+  return userKey(actAs) === userKey(account.name) || directory?.permits(account.name, canonicalAddress(actAs)) === true;
 }
 
-export function whatIsWrong({ account, actAs, password, directory }: PolicyFacts['authenticate']): string {
+export function whatIsWrong({ account, actAs, password, reason, directory }: PolicyFacts['authenticate']): string {
   if (password === 'right') return `not permitted to act as ${printable(actAs ?? '')}`;
-  if (account !== undefined) return 'wrong password';
-  return directory === null ? 'no users file is configured' : 'unknown user';
+  if (account !== undefined) return reason ?? 'wrong password';
+  return directory === null ? 'there are no users' : 'unknown user';
 }
 
 /** RFC 4954 §6: 454 4.7.0 Temporary authentication failure. */

@@ -1,4 +1,4 @@
-import { userKey } from '#cluster/config/users/users-file.ts';
+import { userKey } from '#cluster/config/users/values.ts';
 import { neighbourhood } from '#shared/address/ip-address.ts';
 import type { Rate } from '#shared/units.ts';
 import type { SharedCounts } from '../rates/shared-counts.ts';

@@ -3,10 +3,11 @@ import { parseUsersFile } from '#cluster/config/users/users-file.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { FileWatch } from '#shared/files/watch.ts';
 import type { Logger } from '#shared/log.ts';
-import { Directory } from './directory.ts';
+import type { Entries } from './directory.ts';
+import { fileEntries } from './file-entries.ts';
 
 /**
- * The directory of one users file, which follows the file.
+ * The entries of one users file, which follows the file.
  *
  * - unread: made, `current` is undefined. `read` leads to good or fails and changes nothing.
  * - good: `current` is the last good version of the file.
@@ -17,7 +18,7 @@ import { Directory } from './directory.ts';
 export class DirectoryFile {
   readonly #file: string;
   readonly #log: Logger;
-  #current: Directory | undefined;
+  #current: Entries | undefined;
   readonly #watch: FileWatch;
 
   constructor(file: string, log: Logger) {
@@ -28,13 +29,13 @@ export class DirectoryFile {
   }
 
   /** The last good version; undefined while there was none. */
-  get current(): Directory | undefined {
+  get current(): Entries | undefined {
     return this.#current;
   }
 
   /** Read the file now. Fails with `unreadable` or `invalid`. */
   async read(): Promise<void> {
-    this.#current = new Directory(parseUsersFile(await load(this.#file), this.#file));
+    this.#current = fileEntries(parseUsersFile(await load(this.#file), this.#file));
   }
 
   close(): void {

@@ -1,93 +1,136 @@
-import { aliasFor, expandAlias } from '#cluster/config/users/aliases.ts';
-import { type User, type Users, userKey } from '#cluster/config/users/users-file.ts';
-import { domainOf } from '#shared/address/address.ts';
-import { canonicalAddress, mailboxKey, withoutTag, withTagOf } from '#shared/address/canonical-address.ts';
+import { expandAlias } from '#cluster/config/users/aliases.ts';
+import { userKey } from '#cluster/config/users/values.ts';
+import { mailboxKey, withoutTag, withTagOf } from '#shared/address/canonical-address.ts';
+import type { Account } from './account.ts';
 
-/** A list of addresses, `@domain` and `*`, for look-ups. */
-type Permitted = { addresses: Set<string>; domains: Set<string>; any: boolean };
-
-/** `own`: what a user may send as. `others`: whom the user may send for, as Sender. */
-type Account = { user: User; own: Permitted; others: Permitted };
+/** A group by its name: addresses, and names of users and other groups. */
+export type Group = { name: string; members: readonly string[] };
 
 /**
- * One version of the users file, arranged so that a question costs a few map look-ups. It never changes; a new
- * version of the file makes a new directory.
+ * Users, aliases, groups and maps as one source has them, by keys (`userKey` of a name, `mailboxKey` of an address). A source
+ * may change between two questions, never during one.
+ */
+export type Entries = {
+  account(key: string): Account | undefined;
+  /** The full address of a user, as it is written. */
+  mailbox(key: string): string | undefined;
+  /** Where an alias leads, one step. */
+  alias(key: string): readonly string[] | undefined;
+  group(key: string): Group | undefined;
+  /** The group that has an address. */
+  groupAt(key: string): Group | undefined;
+  /** A rewriting map. */
+  map(key: string): ReadonlyMap<string, string> | undefined;
+  /** A recipient of a local domain exists only when a source says so. */
+  readonly namesRecipients: boolean;
+};
+
+/**
+ * `mailbox` and `tagged`: of a user. `alias`, `group`: all that it leads to in the end. `endless`: it leads nowhere, or to
+ * too many.
+ */
+export type Resolved =
+  | { kind: 'mailbox' | 'tagged' | 'alias'; addresses: string[] }
+  | { kind: 'group'; group: Group; addresses: string[] }
+  | { kind: 'endless'; problem: string; addresses: string[] };
+
+/**
+ * The users, aliases and groups of several sources, of which the first that knows a name answers. Each question costs a few
+ * look-ups.
  */
 export class Directory {
-  readonly #accounts = new Map<string, Account>();
-  /** Every full address of a user, as the file spells it. */
-  readonly #mailboxes = new Map<string, string>();
-  /** Where every alias ends, and the aliases themselves for the look-up without a tag. */
-  readonly #aliases = new Map<string, string[]>();
+  readonly sources: readonly Entries[];
 
-  constructor({ users, aliases }: Users) {
-    for (const user of users) {
-      const account = { user, own: permitted(user.addresses), others: permitted(user['on-behalf-of']) };
-      this.#accounts.set(userKey(user.name), account);
-      for (const address of user.addresses.filter(isMailbox)) this.#mailboxes.set(mailboxKey(address), address);
-    }
-    const byKey = new Map([...aliases].map(([name, targets]) => [mailboxKey(name), targets]));
-    for (const key of byKey.keys()) {
-      const expanded = expandAlias(key, byKey);
-      if (expanded.ok) this.#aliases.set(key, expanded.addresses);
-    }
+  constructor(sources: readonly Entries[]) {
+    this.sources = sources;
   }
 
-  user(name: string): User | undefined {
-    return this.#accounts.get(userKey(name))?.user;
+  user(name: string): Account | undefined {
+    return this.#first((entries) => entries.account(userKey(name)));
   }
 
-  /** Whether a user may send as an address: it is his, with or without a tag, or of a domain that is his. */
+  /** Whether a user may send as an address. */
   permits(name: string, address: string): boolean {
-    const account = this.#accounts.get(userKey(name));
-    return account !== undefined && includes(account.own, address);
+    return this.user(name)?.permits(address) ?? false;
   }
 
   /** Whether a user may send for the author `address`, as long as Sender is an address of the user. */
   permitsOnBehalfOf(name: string, address: string): boolean {
-    const account = this.#accounts.get(userKey(name));
-    return account !== undefined && includes(account.others, address);
+    return this.user(name)?.permitsOnBehalfOf(address) ?? false;
   }
 
   /** Whether a user may send as everybody. */
   permitsAny(name: string): boolean {
-    return this.#accounts.get(userKey(name))?.own.any ?? false;
+    return this.user(name)?.permitsAny ?? false;
+  }
+
+  /** Whether a recipient of a local domain that it does not know does not exist. */
+  get namesRecipients(): boolean {
+    return this.sources.some((entries) => entries.namesRecipients);
+  }
+
+  group(name: string): Group | undefined {
+    return this.#first((entries) => entries.group(userKey(name)));
+  }
+
+  map(name: string): ReadonlyMap<string, string> | undefined {
+    return this.#first((entries) => entries.map(userKey(name)));
   }
 
   /**
-   * Where mail for an address (canonical) goes; undefined when it is not in the file. A mailbox comes back as the file
-   * spells it, `tagged` with the tag that the sender wrote; a tag on an alias is dropped.
+   * Where mail for an address (canonical) goes; undefined when it is not known. A mailbox comes back as it is written in
+   * the directory, `tagged` with the tag that the sender wrote; a tag on an alias or a group is dropped.
    */
-  resolve(address: string): { kind: 'mailbox' | 'tagged' | 'alias'; addresses: string[] } | undefined {
-    const key = mailboxKey(address);
-    const exact = this.#aliases.get(key);
-    if (exact !== undefined) return { kind: 'alias', addresses: exact };
-    const mailbox = this.#mailboxes.get(key);
+  resolve(address: string): Resolved | undefined {
+    const exact = this.#listAt(mailboxKey(address));
+    if (exact !== undefined) return exact;
+    const mailbox = this.#mailbox(mailboxKey(address));
     if (mailbox !== undefined) return { kind: 'mailbox', addresses: [mailbox] };
     const base = withoutTag(address);
     if (base === undefined) return undefined;
-    const alias = aliasFor(address, this.#aliases);
-    if (alias !== undefined) return { kind: 'alias', addresses: this.#aliases.get(alias) ?? [] };
-    const tagged = this.#mailboxes.get(mailboxKey(base));
+    const list = this.#listAt(mailboxKey(base));
+    if (list !== undefined) return list;
+    const tagged = this.#mailbox(mailboxKey(base));
     return tagged === undefined ? undefined : { kind: 'tagged', addresses: [withTagOf(tagged, address)] };
+  }
+
+  /** The alias or group that has exactly this address. */
+  #listAt(key: string): Resolved | undefined {
+    const alias = this.#first((entries) => entries.alias(key));
+    const group = alias === undefined ? this.#first((entries) => entries.groupAt(key)) : undefined;
+    if (alias === undefined && group === undefined) return undefined;
+    const expanded = expandAlias(key, { get: (one) => this.#leadsTo(one) });
+    if (!expanded.ok) return { kind: 'endless', problem: expanded.message, addresses: [] };
+    const { addresses } = expanded;
+    return group === undefined ? { kind: 'alias', addresses } : { kind: 'group', group, addresses };
+  }
+
+  /** One step from an alias or the address of a group; from the name of a member, which has no `@`, to what it stands for. */
+  #leadsTo(key: string): readonly string[] | undefined {
+    if (key.includes('@')) {
+      return this.#first((entries) => entries.alias(key)) ?? this.#first((entries) => entries.groupAt(key))?.members;
+    }
+    return this.group(key)?.members ?? this.user(key)?.mailboxes.slice(0, 1) ?? [];
+  }
+
+  #mailbox(key: string): string | undefined {
+    return this.#first((entries) => entries.mailbox(key));
+  }
+
+  #first<T>(ask: (entries: Entries) => T | undefined): T | undefined {
+    for (const entries of this.sources) {
+      const found = ask(entries);
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 }
 
-const isMailbox = (entry: string): boolean => entry !== '*' && !entry.startsWith('@');
+/** undefined: what is asked cannot be known now; null: there is none. */
+export type AnyDirectory = Directory | undefined | null;
 
-function permitted(entries: readonly string[]): Permitted {
-  return {
-    addresses: new Set(entries.filter(isMailbox).map(mailboxKey)),
-    domains: new Set(entries.filter((entry) => entry.startsWith('@')).map(domainOf)),
-    any: entries.includes('*'),
-  };
-}
+/** What a directory is asked about: names of users, canonical addresses of recipients. */
+export type Question = { users?: readonly string[]; addresses?: readonly string[] };
 
-/** With or without a tag. */
-function includes({ addresses, domains, any }: Permitted, address: string): boolean {
-  if (any) return true;
-  const canonical = canonicalAddress(address);
-  if (addresses.has(mailboxKey(canonical)) || domains.has(domainOf(canonical))) return true;
-  const base = withoutTag(canonical);
-  return base !== undefined && addresses.has(mailboxKey(base));
-}
+/** How those who gather facts ask: without a promise where nothing has to be waited for. */
+export type AskDirectory = (question: Question) => AnyDirectory | Promise<AnyDirectory>;

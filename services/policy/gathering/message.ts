@@ -1,7 +1,9 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { splitHeader } from '#shared/header.ts';
 import type { SessionFacts } from '../contract.ts';
+import type { AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
+import { whenKnown } from './when-known.ts';
 
 type MessageRequest = {
   facts: SessionFacts;
@@ -11,18 +13,25 @@ type MessageRequest = {
   smtpUtf8: boolean;
   size: number;
 };
-type MessageDeps = Pick<PolicyFacts['message'], 'rules' | 'directory' | 'now'> & {
+type MessageDeps = Pick<PolicyFacts['message'], 'rules' | 'now'> & {
+  ask: AskDirectory;
   config: Pick<Config, 'node' | 'limits'>;
 };
 
 /** `header` is the header block as received. */
-export function messageFacts(request: MessageRequest, header: Uint8Array, deps: MessageDeps): PolicyFacts['message'] {
+export function messageFacts(
+  request: MessageRequest,
+  header: Uint8Array,
+  deps: MessageDeps,
+): PolicyFacts['message'] | Promise<PolicyFacts['message']> {
   const { facts: session, queueId, reversePath, recipients, smtpUtf8, size } = request;
-  const { rules, directory, now, config } = deps;
+  const { rules, ask, now, config } = deps;
   // latin1 keeps every octet as it is.
   const text = Buffer.from(header.buffer, header.byteOffset, header.byteLength).toString('latin1');
   const fields = Map.groupBy(splitHeader(text), (field) => field.name);
   const { limits, node } = config;
   const said = { session, queueId, reversePath, recipients, smtpUtf8, size, fields };
-  return { ...said, rules, directory, hostname: node.hostname, limits, now };
+  const known = { ...said, rules, hostname: node.hostname, limits, now };
+  const users = session.user === undefined ? [] : [session.user];
+  return whenKnown(ask({ users }), (directory) => ({ ...known, directory }));
 }

@@ -3,16 +3,18 @@ import { domainOf, localPartOf } from '#shared/address/address.ts';
 import { canonicalAddress } from '#shared/address/canonical-address.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import type { SessionFacts } from '../contract.ts';
+import type { AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
+import { whenKnown } from './when-known.ts';
 
 type RecipientRequest = { facts: SessionFacts; reversePath: string; recipient: EnvelopeRecipient };
 
-type RecipientDeps = Pick<PolicyFacts['recipient'], 'rules' | 'directory'> & { config: Pick<Config, 'node'> };
+type RecipientDeps = Pick<PolicyFacts['recipient'], 'rules'> & { ask: AskDirectory; config: Pick<Config, 'node'> };
 
 export function recipientFacts(
   { facts: session, reversePath, recipient }: RecipientRequest,
-  { rules, directory, config }: RecipientDeps,
-): PolicyFacts['recipient'] {
+  { rules, ask, config }: RecipientDeps,
+): PolicyFacts['recipient'] | Promise<PolicyFacts['recipient']> {
   const bare = !recipient.address.includes('@');
   const isPostmaster = recipient.address.toLowerCase() === 'postmaster';
   const written = isPostmaster ? `${recipient.address}@${rules.firstLocal ?? config.node.hostname}` : recipient.address;
@@ -20,5 +22,7 @@ export function recipientFacts(
   const domain = domainOf(address);
   const ours = bare || rules.isLocal(domain);
   const local = localPartOf(address);
-  return { session, reversePath, recipient, address, domain, local, ours, rules, directory };
+  const said = { session, reversePath, recipient, address, domain, local, ours, rules };
+  // Only recipients of our own domains are looked up.
+  return whenKnown(ask({ addresses: ours ? [address] : [] }), (directory) => ({ ...said, directory }));
 }

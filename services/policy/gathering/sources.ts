@@ -2,7 +2,8 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Logger } from '#shared/log.ts';
 import { ReverseDns } from '../connect/reverse-dns.ts';
-import { ConfiguredDirectory } from '../directory/configured-directory.ts';
+import { Directories } from '../directory/directories.ts';
+import type { Question } from '../directory/directory.ts';
 import { RelayRules } from '../relay/relay-rules.ts';
 
 /**
@@ -10,7 +11,7 @@ import { RelayRules } from '../relay/relay-rules.ts';
  * takes them as they are then.
  */
 export class Sources {
-  readonly directory: ConfiguredDirectory;
+  readonly directory: Directories;
   rules: RelayRules;
   dns: ReverseDns;
   readonly #settings: Settings;
@@ -20,14 +21,15 @@ export class Sources {
   constructor(settings: Settings, log: Logger) {
     this.#settings = settings;
     this.#log = log;
-    this.directory = new ConfiguredDirectory(log);
+    this.directory = new Directories(log);
     this.rules = new RelayRules(settings.current);
     this.dns = new ReverseDns(settings.current.dns, log);
   }
 
   /** What a question is answered from. */
   now() {
-    return { rules: this.rules, directory: this.directory.current, config: this.#settings.current, now: new Date() };
+    const ask = (question: Question) => this.directory.ask(question);
+    return { rules: this.rules, ask, config: this.#settings.current, now: new Date() };
   }
 
   /** Fails with `unreadable` or `invalid` where the users file cannot be used. */

@@ -24,7 +24,7 @@ export const author: PolicyCheck<'message'> = (facts) => {
   if (user === undefined) return goOn();
   if (directory === undefined) {
     return defer(451, '4.3.0', 'Author cannot be checked now, please try again later', [
-      'the users file cannot be read',
+      'the directory cannot be read',
     ]);
   }
   if (directory?.permitsAny(user)) return goOn([`user ${user} may write as anybody`]);

@@ -9,23 +9,27 @@ export const knownMailbox: PolicyCheck<'recipient'> = (facts) => {
   if (!ours) return goOn();
   if (directory === undefined) {
     return defer(451, '4.3.0', 'Recipient cannot be checked now, please try again later', [
-      'the users file cannot be read',
+      'the directory cannot be read',
     ]);
   }
   const found = directory?.resolve(address);
+  if (found?.kind === 'endless') {
+    return defer(451, '4.2.4', 'Mailing list expansion problem', [`the list at ${address} ${found.problem}`]);
+  }
   if (found !== undefined) {
     // A tag is the sender's own text, and goes on to the next mail system.
     if (found.kind === 'tagged' && holdsRoute(tagOf(local)) && !mayRoute(facts)) return refuseRoute();
-    const step = found.kind === 'alias' ? `alias to ${found.addresses.length} addresses` : 'mailbox of a user';
+    const isList = found.kind === 'alias' || found.kind === 'group';
+    const step = isList ? `${found.kind} to ${found.addresses.length} addresses` : 'mailbox of a user';
     return goOn([step], { recipients: recipientsAt(found.addresses, facts) });
   }
   if (local.toLowerCase() === 'postmaster') {
     return goOn(['postmaster is always accepted'], { recipients: recipientsAt([address], facts) });
   }
-  if (directory !== null) {
-    return reject(550, '5.1.1', 'No such user here', ['neither a mailbox nor an alias of the users file']);
+  if (directory?.namesRecipients) {
+    return reject(550, '5.1.1', 'No such user here', ['neither a mailbox nor an alias of the directory']);
   }
-  return goOn(['no users file: every recipient of a local domain is accepted']);
+  return goOn(['no recipients are in a directory: every recipient of a local domain is accepted']);
 };
 
 /** `+tag` of a local part that has one. */

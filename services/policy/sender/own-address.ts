@@ -9,7 +9,7 @@ export const ownAddress: PolicyCheck<'sender'> = ({ session: { user }, reversePa
   if (reversePath === '') return goOn(['null reverse-path: notifications have no sender (RFC 5321 §4.5.5)']);
   if (directory === undefined) {
     return defer(451, '4.3.0', 'Sender cannot be checked now, please try again later', [
-      'the users file cannot be read',
+      'the directory cannot be read',
     ]);
   }
   if (directory?.permits(user, reversePath)) {

@@ -2,6 +2,7 @@ import { type Config, ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { parseUsersFile } from '#cluster/config/users/users-file.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import { Directory } from '#services/policy/directory/directory.ts';
+import { fileEntries } from '#services/policy/directory/file-entries.ts';
 
 /** The password `secret`, at the least cost that the format allows, so that tests spend no time on it. */
 export const SECRET = '$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$QQCd8VPOryZiCF3MtwQnPTK7odKCaPcXJGplgNEuj1A';
@@ -25,7 +26,7 @@ aliases:
 `;
 
 export function directory(yaml = USERS): Directory {
-  return new Directory(parseUsersFile(yaml, 'users.yaml'));
+  return new Directory([fileEntries(parseUsersFile(yaml, 'users.yaml'))]);
 }
 
 export function config(input: Record<string, unknown> = {}): Config {
@@ -41,4 +42,10 @@ export function facts(changes: Partial<SessionFacts> = {}): SessionFacts {
     scope: 'external',
     ...changes,
   };
+}
+
+/** Facts that no question had to be waited for. */
+export function atOnce<T>(facts: T | Promise<T>): T {
+  if (facts instanceof Promise) throw new Error('the facts had to be waited for');
+  return facts;
 }

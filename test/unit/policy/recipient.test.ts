@@ -6,7 +6,7 @@ import type { Directory } from '#services/policy/directory/directory.ts';
 import { recipientFacts } from '#services/policy/gathering/recipient.ts';
 import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
-import { config, directory, facts } from './fixtures.ts';
+import { atOnce, config, directory, facts } from './fixtures.ts';
 
 const CONFIG = config({
   node: { hostname: 'mx1.example.com' },
@@ -24,10 +24,10 @@ const internal = facts({ client: { address: '10.1.2.3', name: null, helo: 'x' },
 const alice = facts({ kind: 'submission', user: 'Alice' });
 
 function ask(who: SessionFacts, address: string, users: Directory | undefined | null, rules = CONFIG) {
-  const deps = { rules: new RelayRules(rules), directory: users, config: rules };
+  const deps = { rules: new RelayRules(rules), ask: () => users, config: rules };
   return decide(
     'recipient',
-    recipientFacts({ facts: who, reversePath: 'author@example.net', recipient: { address } }, deps),
+    atOnce(recipientFacts({ facts: who, reversePath: 'author@example.net', recipient: { address } }, deps)),
   );
 }
 
@@ -175,10 +175,10 @@ test('without a local domain, postmaster is at the node', () => {
 });
 
 test('an alias keeps what RCPT named and the DSN parameters; a plain recipient has no original', () => {
-  const deps = { rules: new RelayRules(CONFIG), directory: USERS, config: CONFIG };
+  const deps = { rules: new RelayRules(CONFIG), ask: () => USERS, config: CONFIG };
   const dsn = { orcpt: 'rfc822;team@example.com', notify: ['FAILURE' as const] };
   const ask = (recipient: EnvelopeRecipient) =>
-    decide('recipient', recipientFacts({ facts: outside, reversePath: 'author@example.net', recipient }, deps));
+    decide('recipient', atOnce(recipientFacts({ facts: outside, reversePath: 'author@example.net', recipient }, deps)));
   const verdict = ask({ address: 'Team@Example.com', ...dsn });
   assert.ok(verdict.action === 'accept');
   assert.deepEqual(verdict.recipients[1], { address: 'archive@example.net', original: 'Team@example.com', ...dsn });

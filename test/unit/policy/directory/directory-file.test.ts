@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pino from 'pino';
 import { addUser } from '#cluster/config/users/edit.ts';
-import { ConfiguredDirectory } from '#services/policy/directory/configured-directory.ts';
+import { ConfiguredFile } from '#services/policy/directory/configured-file.ts';
 import { Secret } from '#shared/secret.ts';
 import { SECRET } from '#test/unit/policy/fixtures.ts';
 
@@ -25,12 +25,12 @@ async function setup(t: TestContext, text = of('alice')) {
   await writeFile(file, text);
   const logged: { msg: string; level: number; error?: string }[] = [];
   const log = pino({ level: 'info' }, { write: (line: string) => void logged.push(JSON.parse(line)) });
-  const directory = new ConfiguredDirectory(log);
+  const directory = new ConfiguredFile(log);
   t.after(async () => {
     directory.close();
     await rm(folder, { recursive: true });
   });
-  return { folder, file, logged, directory, has: (name: string) => directory.current?.user(name) !== undefined };
+  return { folder, file, logged, directory, has: (name: string) => directory.current?.account(name) !== undefined };
 }
 
 test('a change written in place, and one by renaming, are in force immediately', async (t) => {

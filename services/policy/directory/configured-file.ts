@@ -1,19 +1,19 @@
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Directory } from './directory.ts';
+import type { Entries } from './directory.ts';
 import { DirectoryFile } from './directory-file.ts';
 
 /**
- * The directory that the configuration names; a change of the configuration may name another.
+ * The users file that the configuration names; a change of the configuration may name another.
  *
  * - none: no users file is configured; `current` is null.
  * - following: `current` is that file's last good version.
- * - changing: another file is read for the first time; the previous directory stays in use until that is done. Then
+ * - changing: another file is read for the first time; the previous one stays in use until that is done. Then
  *   following, or, where the file cannot be read, unavailable.
  * - unavailable: `current` is undefined, and what needs it is deferred (4xx). The file is watched all the
  *   same: a good version leads to following.
  */
-export class ConfiguredDirectory {
+export class ConfiguredFile {
   readonly #log: Logger;
   #file: DirectoryFile | null = null;
   /** Counts changes, so that the file named last wins however long each takes to read. */
@@ -23,7 +23,7 @@ export class ConfiguredDirectory {
     this.#log = log;
   }
 
-  get current(): Directory | undefined | null {
+  get current(): Entries | undefined | null {
     return this.#file === null ? null : this.#file.current;
   }
 

@@ -1,0 +1,85 @@
+import { domainOf } from '#shared/address/address.ts';
+import { canonicalAddress, mailboxKey, withoutTag } from '#shared/address/canonical-address.ts';
+
+/** A user, wherever it is written down: what it may send as, and how its password is checked. */
+
+export type Verified =
+  /** `appPassword`: the name of the one that it was. */
+  | { outcome: 'right'; appPassword?: string }
+  /** `reason` is for the log; the client does not learn it. */
+  | { outcome: 'wrong'; reason?: string }
+  | { outcome: 'unchecked'; reason: string };
+
+/**
+ * Whether `password` (UTF-8, as it came over the wire) is right for a client at `address`, which is undefined where its
+ * address tells nothing. Never rejects, and costs the same for every password.
+ */
+export type Verify = (password: Uint8Array, address: string | undefined) => Promise<Verified>;
+
+export type AccountFacts = {
+  name: string;
+  addresses: readonly string[];
+  onBehalfOf: readonly string[];
+  verify: Verify;
+};
+
+/** A list of addresses, `@domain` and `*`, for look-ups. */
+type Permitted = { addresses: Set<string>; domains: Set<string>; any: boolean };
+
+export class Account {
+  readonly name: string;
+  readonly addresses: readonly string[];
+  readonly onBehalfOf: readonly string[];
+  readonly verify: Verify;
+  // Made when it is asked for: most of many users are silent.
+  #own: Permitted | undefined;
+  #others: Permitted | undefined;
+
+  constructor({ name, addresses, onBehalfOf, verify }: AccountFacts) {
+    this.name = name;
+    this.addresses = addresses;
+    this.onBehalfOf = onBehalfOf;
+    this.verify = verify;
+  }
+
+  /** Its full addresses, as they are written. */
+  get mailboxes(): string[] {
+    return this.addresses.filter(isMailbox);
+  }
+
+  /** It may send as this address: with or without a tag its own, or of a domain that is its own. */
+  permits(address: string): boolean {
+    this.#own ??= permitted(this.addresses);
+    return includes(this.#own, address);
+  }
+
+  /** It may send for this author, as long as Sender is an address of its own. */
+  permitsOnBehalfOf(address: string): boolean {
+    this.#others ??= permitted(this.onBehalfOf);
+    return includes(this.#others, address);
+  }
+
+  /** It may send as everybody. */
+  get permitsAny(): boolean {
+    return this.addresses.includes('*');
+  }
+}
+
+const isMailbox = (entry: string): boolean => entry !== '*' && !entry.startsWith('@');
+
+function permitted(entries: readonly string[]): Permitted {
+  return {
+    addresses: new Set(entries.filter(isMailbox).map(mailboxKey)),
+    domains: new Set(entries.filter((entry) => entry.startsWith('@')).map(domainOf)),
+    any: entries.includes('*'),
+  };
+}
+
+/** With or without a tag. */
+function includes({ addresses, domains, any }: Permitted, address: string): boolean {
+  if (any) return true;
+  const canonical = canonicalAddress(address);
+  if (addresses.has(mailboxKey(canonical)) || domains.has(domainOf(canonical))) return true;
+  const base = withoutTag(canonical);
+  return base !== undefined && addresses.has(mailboxKey(base));
+}
