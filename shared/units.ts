@@ -1,6 +1,6 @@
 /**
  * Durations, sizes and rates as people write them in the configuration: `90s`, `4h`, `5d`; `512KB`, `25MB`; `50/s`,
- * `1000/h`.
+ * `10/15m`.
  */
 
 const DURATION: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -56,7 +56,7 @@ export function formatTime(ms: number): string {
   return date.toISOString().slice(0, 19).replace('T', ' ');
 }
 
-/** A number of things in a time: `50/s`, `100/m`, `1000/h`, `5000/d`. */
+/** A number of things in a time: `50/s`, `100/m`, `10/15m`, `1000/h`, `5000/d`. */
 export type Rate = {
   count: number;
   /** Milliseconds. */
@@ -65,15 +65,16 @@ export type Rate = {
 
 /** The rate, or undefined when the text is none or allows nothing. */
 export function parseRate(text: string): Rate | undefined {
-  const [, digits, unit = ''] = /^\s*(\d{1,9})\s*\/\s*([smhd])\s*$/.exec(text) ?? [];
-  const per = DURATION[unit];
+  const [, digits, units = '', unit = ''] = /^\s*(\d{1,9})\s*\/\s*(\d{0,3})\s*([smhd])\s*$/.exec(text) ?? [];
+  const per = (DURATION[unit] ?? 0) * (units === '' ? 1 : Number(units));
   const count = Number(digits);
-  return per === undefined || !(count > 0) ? undefined : { count, per };
+  return count > 0 && per > 0 ? { count, per } : undefined;
 }
 
 export function formatRate({ count, per }: Rate): string {
-  const unit = Object.keys(DURATION).find((key) => DURATION[key] === per);
-  return unit === undefined ? `${count} in ${per} ms` : `${count}/${unit}`;
+  const unit = ['d', 'h', 'm', 's'].find((key) => per % (DURATION[key] ?? 1) === 0) ?? 'ms';
+  const units = per / (DURATION[unit] ?? 1);
+  return `${count}/${units === 1 ? '' : units}${unit}`;
 }
 
 export function perSecond({ count, per }: Rate): number {

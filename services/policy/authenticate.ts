@@ -7,11 +7,11 @@ import { whatIsWrong } from './authentication/credentials.ts';
 import { type Failures, type LogIn, logInOf } from './authentication/failures.ts';
 import type { FairQueue } from './authentication/fair-queue.ts';
 import { decide } from './checks.ts';
-import type { SessionFacts } from './contract.ts';
+import type { AuthenticateVerdict, SessionFacts } from './contract.ts';
 import type { Verified } from './directory/account.ts';
 import type { AskDirectory } from './directory/directory.ts';
 import { verifyHash } from './directory/file-entries.ts';
-import type { PolicyFacts, PolicyVerdict } from './facts.ts';
+import type { PolicyFacts } from './facts.ts';
 
 type Request = { facts: SessionFacts; mechanism: string; user: string; actAs?: string | undefined };
 type AuthenticateDeps = {
@@ -34,7 +34,7 @@ export async function authenticate(
   request: Request,
   password: Uint8Array,
   deps: AuthenticateDeps,
-): Promise<PolicyVerdict<'authenticate'>> {
+): Promise<AuthenticateVerdict> {
   const { failures, log, strangers } = deps;
   const { user, actAs } = request;
   const directory = await deps.ask({ users: actAs === undefined ? [user] : [user, actAs] });
@@ -61,7 +61,8 @@ export async function authenticate(
   } else {
     log.info({ ...fields, reason: whatIsWrong(facts) }, 'Authentication failed');
   }
-  return verdict;
+  if (verdict.action === 'accept' || (verdict.action === 'defer' && outcome !== 'locked')) return verdict;
+  return { ...verdict, delayMs: failures.delay(logIn) };
 }
 
 type Checked = { outcome: Verified['outcome'] | 'locked'; reason?: string; appPassword?: string };

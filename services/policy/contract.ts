@@ -13,12 +13,11 @@ export const MOST_COUNTS = 500;
 
 const Why = z.array(z.string());
 
-export const Refusal = z.discriminatedUnion('action', [
-  /** Permanent: the reply is 5xx (or 421 at connect). */
-  z.object({ action: z.literal('reject'), reply: Reply, why: Why }),
-  /** Temporary: the reply is 4xx. */
-  z.object({ action: z.literal('defer'), reply: Reply, why: Why }),
-]);
+/** Permanent: the reply is 5xx (or 421 at connect). */
+const Reject = z.object({ action: z.literal('reject'), reply: Reply, why: Why });
+/** Temporary: the reply is 4xx. */
+const Defer = z.object({ action: z.literal('defer'), reply: Reply, why: Why });
+export const Refusal = z.discriminatedUnion('action', [Reject, Defer]);
 export type Refusal = z.infer<typeof Refusal>;
 
 /**
@@ -53,10 +52,16 @@ export const ConnectVerdict = z.union([
   Refusal,
 ]);
 
+/**
+ * `delayMs`: it is the client's fault that it failed, so the reply is held back for so long, and the session counts it.
+ * Absent where the cause is this server's, and in answers of the version before.
+ */
+const atFault = { delayMs: z.number().int().min(0).max(60_000).optional() };
 export const AuthenticateVerdict = z.union([
   z.object({ action: z.literal('accept'), user: z.string(), why: Why }),
-  Refusal,
+  z.discriminatedUnion('action', [Reject.extend(atFault), Defer.extend(atFault)]),
 ]);
+export type AuthenticateVerdict = z.infer<typeof AuthenticateVerdict>;
 
 export const SenderVerdict = z.union([z.object({ action: z.literal('accept'), why: Why }), Refusal]);
 

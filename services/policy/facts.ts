@@ -5,6 +5,7 @@ import type { ClientName } from './connect/reverse-dns.ts';
 import type { Refusal, SessionFacts } from './contract.ts';
 import type { Account } from './directory/account.ts';
 import type { AnyDirectory } from './directory/directory.ts';
+import type { HostList } from './relay/host-list.ts';
 import type { RelayRules } from './relay/relay-rules.ts';
 import type { Step } from './verdict.ts';
 
@@ -34,6 +35,8 @@ export type PolicyFacts = {
     /** Bytes that the client announced. */
     size: number | undefined;
     limits: Pick<Config['limits'], 'message-size'>;
+    /** `authentication.anonymous`. */
+    anonymous: HostList;
     directory: AnyDirectory;
   };
   recipient: {

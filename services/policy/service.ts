@@ -38,7 +38,7 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
   const sources = new Sources(settings, log);
   const counts = new SharedCounts({ settings, peers });
   const rates = new Rates({ settings, counts });
-  const failures = new Failures(counts);
+  const failures = new Failures({ settings, counts });
   const strangers = new LimitedLog();
 
   return {

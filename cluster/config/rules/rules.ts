@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { Problem } from '../problems/problem.ts';
 import { parseVia } from '../schema/route.ts';
 import type { Config, ListenerConfig, RouteConfig } from '../schema/schema.ts';
+import { AUTHENTICATION_RULES } from './authentication.ts';
 import { KEY_RULES } from './keys.ts';
 import { RATE_RULES } from './rates.ts';
 import { RELAY_RULES } from './relay.ts';
@@ -222,6 +223,7 @@ export const RULES: readonly Rule[] = [
   { sections: ['queue', 'bus'], check: copiesNeedBus },
   { sections: ['limits'], check: headerFits },
   { sections: ['limits', 'bus'], check: headerFitsBus },
+  ...AUTHENTICATION_RULES,
   ...RELAY_RULES,
   ...KEY_RULES,
   ...RATE_RULES,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { authenticationSection } from './authentication.ts';
 import { directorySection } from './directory.ts';
 import { domainEntry, zone } from './domains.ts';
 import { groupsSection } from './groups.ts';
@@ -79,6 +80,7 @@ export const ConfigSchema = z.strictObject({
     .optional(),
   limits: limitsSection,
   groups: groupsSection,
+  authentication: authenticationSection,
   relay: relaySection,
   domains: z.array(domainEntry).prefault([]).describe('domains whose mail is received or signed'),
   directory: directorySection,

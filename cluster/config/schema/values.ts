@@ -49,7 +49,7 @@ export const size = (fallback: string, least = 0) =>
     })
     .meta({ kind: 'size (512KB, 25MB, 1GB)' });
 
-/** A number per time, such as `50/s`. */
+/** A number per time, such as `50/s` or `10/15m`. */
 export const rate = z
   .string({ error: (i) => `expected a rate such as 50/s, got ${JSON.stringify(i.input)}` })
   .transform((text, context): Rate => {
@@ -57,11 +57,11 @@ export const rate = z
     if (parsed !== undefined) return parsed;
     context.addIssue({
       code: 'custom',
-      message: `"${text}" is not a rate: write 50/s, 100/m, 1000/h or 5000/d, at least 1`,
+      message: `"${text}" is not a rate: write 50/s, 100/m, 10/15m, 1000/h or 5000/d, at least 1`,
     });
     return z.NEVER;
   })
-  .meta({ kind: 'rate (50/s, 100/m, 1000/h, 5000/d)' });
+  .meta({ kind: 'rate (50/s, 100/m, 10/15m, 1000/h, 5000/d)' });
 
 export const port = z.number().int().min(0).max(65_535);
 

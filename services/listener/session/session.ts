@@ -36,7 +36,7 @@ type State = 'connecting' | 'commands' | 'message' | 'closing' | 'closed';
 
 export type SessionDeps = CommandDeps<PolicyQuestion> & { settings: Settings; gateways: Gateways };
 
-/** Failed authentications until the session ends. */
+/** Failed authentications until the session ends, where `authentication.after-failure` does not end it at the first. */
 const MOST_FAILED_LOGINS = 3;
 
 export class Session implements CommandSession<PolicyQuestion> {
@@ -264,7 +264,8 @@ export class Session implements CommandSession<PolicyQuestion> {
     if (answer.code === 221 || answer.code === 421) return answer;
     // A peer that ends lines otherwise is not an SMTP client, or a message smuggled after another: it gets nothing more.
     if (answer === replies.BARE_LF || answer === replies.BARE_CR || this.#outOfStep) return answer;
-    if (this.failedLogins >= MOST_FAILED_LOGINS) return replies.TOO_MANY_LOGINS;
+    const { 'after-failure': afterFailure } = this.deps.settings.current.authentication;
+    if (this.failedLogins >= (afterFailure === 'close' ? 1 : MOST_FAILED_LOGINS)) return replies.TOO_MANY_LOGINS;
     if (this.#errors >= this.limits.errors) return replies.TOO_MANY_ERRORS;
     return this.#draining && this.#state === 'commands' ? replies.STOPPING : undefined;
   }

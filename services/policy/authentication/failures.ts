@@ -1,11 +1,13 @@
+import type { Settings } from '#cluster/config/settings.ts';
 import { userKey } from '#cluster/config/users/values.ts';
 import { neighbourhood } from '#shared/address/ip-address.ts';
 import type { Rate } from '#shared/units.ts';
 import type { SharedCounts } from '../rates/shared-counts.ts';
 
 /**
- * Failed authentications, counted over all sessions and nodes (rates/shared-counts.ts), and what they lead to: beyond a
- * limit no password is looked at until the count has gone down. What is refused that way does not count.
+ * Failed authentications, counted over all sessions and nodes (rates/shared-counts.ts), and what they lead to: the reply to
+ * each is held back (`delay`), and beyond a limit (`authentication.limits`) no password is looked at until the count has
+ * gone down. What is refused that way does not count.
  *
  * - of a user from a network: tight, holds for everybody
  * - of a network, whatever the user; of a user, whatever the network: for strangers. Where a user authenticated within the
@@ -16,21 +18,21 @@ import type { SharedCounts } from '../rates/shared-counts.ts';
  * A user who does not exist counts as one who does, so that nothing is learned from an answer.
  */
 
-const HOUR = 3_600_000;
-const OF_USER_FROM_NETWORK: Rate = { count: 10, per: HOUR / 4 };
-const OF_NETWORK: Rate = { count: 100, per: HOUR / 4 };
-const OF_USER: Rate = { count: 100, per: HOUR };
 /** Windows by which a user is known at a network: this one and the one before. */
-const KNOWN_MS = 7 * 24 * HOUR;
+const KNOWN_MS = 7 * 24 * 3_600_000;
 const ONCE: Rate = { count: 1, per: KNOWN_MS };
+/** A reply is held back for at most so many times `authentication.delay`. */
+const MOST_DELAYS = 5;
 
 /** A log-in: who wants to be whom, from where; undefined where the address tells nothing. */
 export type LogIn = { user: string; network: string | undefined };
 
 export class Failures {
+  readonly #settings: Settings;
   readonly #counts: SharedCounts;
 
-  constructor(counts: SharedCounts) {
+  constructor({ settings, counts }: { settings: Settings; counts: SharedCounts }) {
+    this.#settings = settings;
     this.#counts = counts;
   }
 
@@ -42,25 +44,44 @@ export class Failures {
   /** Which limit is reached, as words for the log; undefined: none. */
   tooMany(logIn: LogIn): string | undefined {
     const { user, network } = logIn;
+    const limits = this.#limits;
     if (network !== undefined) {
-      if (this.#over(`of ${pair(logIn)}`, OF_USER_FROM_NETWORK)) return `of this user from ${network}`;
+      if (this.#over(`of ${pair(logIn)}`, limits['user-from-network'])) return `of this user from ${network}`;
       if (this.known(logIn)) return undefined;
-      if (this.#over(`from ${network}`, OF_NETWORK)) return `from ${network}`;
+      if (this.#over(`from ${network}`, limits.network)) return `from ${network}`;
     }
-    return this.#over(`of ${user}`, OF_USER) ? 'of this user' : undefined;
+    return this.#over(`of ${user}`, limits.user) ? 'of this user' : undefined;
   }
 
   failed(logIn: LogIn): void {
     const { user, network } = logIn;
-    this.#counts.add(`failures of ${user}`, OF_USER.per);
+    const limits = this.#limits;
+    this.#counts.add(`failures of ${user}`, limits.user.per);
     if (network === undefined) return;
-    this.#counts.add(`failures of ${pair(logIn)}`, OF_USER_FROM_NETWORK.per);
-    this.#counts.add(`failures from ${network}`, OF_NETWORK.per);
+    this.#counts.add(`failures of ${pair(logIn)}`, limits['user-from-network'].per);
+    this.#counts.add(`failures from ${network}`, limits.network.per);
+  }
+
+  /**
+   * For how many ms the reply to a failed log-in is held back: the longer, the more often this user failed from this
+   * network, at whatever node.
+   */
+  delay(logIn: LogIn): number {
+    const { user, network } = logIn;
+    const failed =
+      network === undefined
+        ? this.#counts.counted(`failures of ${user}`, this.#limits.user.per)
+        : this.#counts.counted(`failures of ${pair(logIn)}`, this.#limits['user-from-network'].per);
+    return this.#settings.current.authentication.delay * Math.min(MOST_DELAYS, Math.max(1, Math.round(failed)));
   }
 
   succeeded(logIn: LogIn): void {
     // Once in each window is enough to be known.
     if (logIn.network !== undefined && !this.known(logIn)) this.#counts.add(`log-ins ${pair(logIn)}`, KNOWN_MS);
+  }
+
+  get #limits() {
+    return this.#settings.current.authentication.limits;
   }
 
   #over(of: string, rate: Rate): boolean {

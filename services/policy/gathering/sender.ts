@@ -5,12 +5,12 @@ import type { PolicyFacts } from '../facts.ts';
 import { whenKnown } from './when-known.ts';
 
 type SenderRequest = { facts: SessionFacts; reversePath: string; size?: number | undefined };
-type SenderDeps = { ask: AskDirectory; config: Pick<Config, 'limits'> };
+type SenderDeps = Pick<PolicyFacts['sender'], 'anonymous'> & { ask: AskDirectory; config: Pick<Config, 'limits'> };
 
 export function senderFacts(
   { facts: session, reversePath, size }: SenderRequest,
-  { ask, config }: SenderDeps,
+  { ask, anonymous, config: { limits } }: SenderDeps,
 ): PolicyFacts['sender'] | Promise<PolicyFacts['sender']> {
   const users = session.user === undefined ? [] : [session.user];
-  return whenKnown(ask({ users }), (directory) => ({ session, reversePath, size, limits: config.limits, directory }));
+  return whenKnown(ask({ users }), (directory) => ({ session, reversePath, size, limits, anonymous, directory }));
 }

@@ -4,15 +4,18 @@ import type { Logger } from '#shared/log.ts';
 import { ReverseDns } from '../connect/reverse-dns.ts';
 import { Directories } from '../directory/directories.ts';
 import type { Question } from '../directory/directory.ts';
+import { HostList } from '../relay/host-list.ts';
 import { RelayRules } from '../relay/relay-rules.ts';
 
 /**
- * What facts come from besides the request: relay rules, resolver, directory. They follow the configuration; each question
+ * What facts come from besides the request: relay rules, lists of hosts, resolver, directory. They follow the configuration; each question
  * takes them as they are then.
  */
 export class Sources {
   readonly directory: Directories;
   rules: RelayRules;
+  /** `authentication.anonymous`. */
+  anonymous: HostList;
   dns: ReverseDns;
   readonly #settings: Settings;
   readonly #log: Logger;
@@ -23,13 +26,15 @@ export class Sources {
     this.#log = log;
     this.directory = new Directories(log);
     this.rules = new RelayRules(settings.current);
+    this.anonymous = new HostList(settings.current.authentication.anonymous);
     this.dns = new ReverseDns(settings.current.dns, log);
   }
 
   /** What a question is answered from. */
   now() {
     const ask = (question: Question) => this.directory.ask(question);
-    return { rules: this.rules, ask, config: this.#settings.current, now: new Date() };
+    const { rules, anonymous } = this;
+    return { rules, anonymous, ask, config: this.#settings.current, now: new Date() };
   }
 
   /** Fails with `unreadable` or `invalid` where the users file cannot be used. */
@@ -46,6 +51,7 @@ export class Sources {
 
   #change(next: Config, previous: Config): void {
     this.rules = new RelayRules(next);
+    this.anonymous = new HostList(next.authentication.anonymous);
     if (JSON.stringify(next.dns) !== JSON.stringify(previous.dns)) {
       this.dns.close();
       this.dns = new ReverseDns(next.dns, this.#log);

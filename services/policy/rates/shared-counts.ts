@@ -6,7 +6,7 @@ import type { EventPayload } from '#shared/contract.ts';
 import { newId } from '#shared/ids.ts';
 import type { Rate } from '#shared/units.ts';
 import { MOST_COUNTS, type PolicyContract } from '../contract.ts';
-import { type Count, SlidingCounts, type Sums, waitFor } from './sliding-counts.ts';
+import { type Count, counted, SlidingCounts, type Sums, waitFor } from './sliding-counts.ts';
 
 /**
  * Counts of recent events through all nodes together.
@@ -85,6 +85,12 @@ export class SharedCounts {
     if (this.#bus === undefined) return;
     this.#untold.add(key);
     this.#loop.within(SOON_MS);
+  }
+
+  /** How many there were within `per` ms, as far as all nodes have counted; not a whole number while the count slides. */
+  counted(key: `${Subject} ${string}`, per: number): number {
+    const time = this.#now();
+    return counted(this.#total(key, per, time), per, time);
   }
 
   /** The ms until one more is within the rate, as far as all nodes have counted. */

@@ -8,6 +8,7 @@ import { Settings } from '#cluster/config/settings.ts';
 import type { Gateways } from '#services/listener/gateways.ts';
 import { createListenerService } from '#services/listener/service.ts';
 import type { PolicyContract } from '#services/policy/contract.ts';
+import { HostList } from '#services/policy/relay/host-list.ts';
 import { declaredSize } from '#services/policy/sender/declared-size.ts';
 import { loginRequired } from '#services/policy/sender/login-required.ts';
 import type { MessageFacts, RouterContract } from '#services/router/contract.ts';
@@ -29,8 +30,9 @@ function fakePolicy(settings: Settings, overrides: Partial<Client<PolicyContract
         ? { action: 'accept', user, why: [] }
         : { action: 'reject', reply: { code: 535, enhanced: '5.7.8', text: 'Wrong name or password' }, why: [] },
     'sender-check': async ({ facts, reversePath, size }) => {
-      const { limits } = settings.current;
-      const given = { session: facts, reversePath, size, limits, directory: null };
+      const { limits, authentication } = settings.current;
+      const anonymous = new HostList(authentication.anonymous);
+      const given = { session: facts, reversePath, size, limits, anonymous, directory: null };
       const steps = [loginRequired(given, {}), declaredSize(given, {})];
       return steps.find((step) => step.action === 'reject') ?? { action: 'accept', why: [] };
     },

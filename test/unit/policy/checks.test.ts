@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CHECKS, decide } from '#services/policy/checks.ts';
+import { HostList } from '#services/policy/relay/host-list.ts';
 import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import { config, directory, facts } from './fixtures.ts';
 
@@ -48,6 +49,7 @@ test('a client that has not logged in is told so, whatever else is wrong', () =>
     reversePath: 'x@far.test',
     size: 2,
     limits: { 'message-size': 1 },
+    anonymous: new HostList([]),
     directory: undefined,
   });
   assert.ok(verdict.action === 'reject');

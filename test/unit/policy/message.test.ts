@@ -107,7 +107,7 @@ const TABLE: [who: SessionFacts, header: string, expected: string, why: string][
 ];
 
 for (const [who, header, expected, why] of TABLE) {
-  test(`${why}: ${expected}`, () => {
+  test(`${who.user === undefined ? '' : 'A4 '}${why}: ${expected}`, () => {
     const verdict = ask(who, header);
     const got = verdict.action === 'accept' ? ok : `${verdict.reply.code} ${verdict.reply.enhanced}`;
     assert.equal(got, expected, JSON.stringify(verdict));
@@ -115,7 +115,13 @@ for (const [who, header, expected, why] of TABLE) {
   });
 }
 
-test('the refusal of a foreign author has both addresses', () => {
+test('SMTPVerifyAuthenticatedSender is on unless the addresses of a user have *', () => {
+  assert.equal(ask(alice, 'From: ceo@example.com\n\n').action, 'reject');
+  assert.equal(ask(bob, 'From: ceo@example.com\n\n').action, 'reject');
+  assert.equal(ask(news, 'From: ceo@example.com\n\n').action, 'accept');
+});
+
+test('A4 the refusal of a foreign author has both addresses', () => {
   const verdict = ask(alice, 'From: ceo@example.com\n\n');
   assert.ok(verdict.action === 'reject');
   assert.match(verdict.reply.text, /ceo@example\.com .*alice@example\.com/);

@@ -45,7 +45,7 @@ const session = facts({ listener: 'submission', kind: 'submission', tls: { proto
 const login = (user: string, mechanism: 'PLAIN' | 'LOGIN' = 'PLAIN') => ({ facts: session, mechanism, user });
 const bytes = (text: string) => ({ bytes: Buffer.from(text) });
 
-test('a right password, whatever the case of the name, and its log line', async (t) => {
+test('A3 a right password, whatever the case of the name, and its log line: user, host, address', async (t) => {
   const { policy, lines } = await setup(t);
   const verdict = await policy['user-authenticate'](login('aLICE', 'LOGIN'), bytes('secret'));
   assert.deepEqual(verdict, { action: 'accept', user: 'Alice', why: ['user Alice: password is right'] });
@@ -66,7 +66,7 @@ test('a right password, whatever the case of the name, and its log line', async 
   );
 });
 
-test('a wrong password and an unknown user get the same reply; the log tells them apart and holds no password', async (t) => {
+test('A3 a wrong password and an unknown user get the same reply; the log tells them apart and holds no password', async (t) => {
   const { policy, lines } = await setup(t);
   const replies: unknown[] = [];
   for (const [user, password] of [
@@ -132,6 +132,7 @@ test('after too many failures no password is looked at, right or wrong, known us
         enhanced: '4.7.0',
         text: 'Too many failed authentications, please try again later',
       });
+      assert.equal(verdict.delayMs, 5000);
       took.push(process.cpuUsage(began).user / 1000);
     }
     // Of the processor, which a busy machine does not change.

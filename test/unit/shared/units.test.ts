@@ -15,6 +15,8 @@ for (const [text, count, per] of [
   ['100/m', 100, 60_000],
   [' 1000 / h ', 1000, 3_600_000],
   ['1/d', 1, 86_400_000],
+  ['10/15m', 10, 900_000],
+  ['10/90s', 10, 90_000],
 ] as const) {
   test(`the rate ${text}`, () => {
     const rate = parseRate(text);
@@ -24,7 +26,24 @@ for (const [text, count, per] of [
   });
 }
 
-for (const text of ['', '50', '/s', '0/s', '-1/s', '1.5/s', '50/w', '50/s 3', '50 s', '9999999999/s', 's/50', '50/S']) {
+for (const text of [
+  '',
+  '50',
+  '/s',
+  '0/s',
+  '-1/s',
+  '1.5/s',
+  '50/w',
+  '50/s 3',
+  '50 s',
+  '9999999999/s',
+  's/50',
+  '50/S',
+  '50/0m',
+  '50/-5m',
+  '50/1.5m',
+  '50/9999m',
+]) {
   test(`no rate: "${text}"`, () => assert.equal(parseRate(text), undefined));
 }
 

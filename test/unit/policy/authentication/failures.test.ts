@@ -10,11 +10,11 @@ import { config } from '#test/unit/policy/fixtures.ts';
 const MINUTE = 60_000;
 
 /** The failures of one policy service, by a clock of the test. */
-function one() {
+function one(authentication = {}) {
   const clock = { now: 1000 * 604_800_000 };
-  const settings = new Settings(config({ listeners: [] }));
-  const failures = new Failures(new SharedCounts({ settings, peers: undefined, now: () => clock.now }));
-  return { clock, failures };
+  const settings = new Settings(config({ listeners: [], authentication }));
+  const counts = new SharedCounts({ settings, peers: undefined, now: () => clock.now });
+  return { clock, settings, failures: new Failures({ settings, counts }) };
 }
 
 function fail(failures: Failures, times: number, user: string, address: (i: number) => string): void {
@@ -57,6 +57,33 @@ test('guesses from behind the gateway of a container network lock nobody else ou
   assert.equal(failures.tooMany(behind('alice')), 'of this user');
 });
 
+test('the limits are those of the configuration, and a change of it is in force at once', () => {
+  const limits = { 'user-from-network': '3/5m', network: '20/5m', user: '50/h' };
+  const { settings, failures } = one({ limits });
+  fail(failures, 3, 'alice', () => '192.0.2.1');
+  assert.equal(failures.tooMany(logInOf('alice', '192.0.2.9')), 'of this user from 192.0.2.0/24');
+  for (let i = 0; i < 17; i++) fail(failures, 1, `user-${i}`, () => '192.0.2.1');
+  assert.equal(failures.tooMany(logInOf('bob', '192.0.2.9')), 'from 192.0.2.0/24');
+  fail(failures, 47, 'alice', (i) => `10.0.${i}.1`);
+  assert.equal(failures.tooMany(logInOf('alice', '198.51.100.1')), 'of this user');
+  settings.replace(config({ listeners: [], authentication: { limits: { ...limits, network: '21/5m' } } }));
+  assert.equal(failures.tooMany(logInOf('bob', '192.0.2.9')), undefined);
+});
+
+test('the reply is held back longer with each failure of a user from a network, up to five times the delay', () => {
+  const { failures } = one({ delay: '200ms' });
+  const delays = Array.from({ length: 7 }, (_, i) => {
+    fail(failures, 1, 'alice', () => `192.0.2.${i}`);
+    return failures.delay(logInOf('alice', '192.0.2.99'));
+  });
+  assert.deepEqual(delays, [200, 400, 600, 800, 1000, 1000, 1000]);
+  assert.equal(failures.delay(logInOf('alice', '198.51.100.1')), 200, 'elsewhere it is the first');
+  assert.equal(failures.delay(logInOf('bob', '192.0.2.99')), 200);
+  fail(failures, 3, 'bob', () => '192.0.2.99');
+  assert.equal(failures.delay(logInOf('bob', '172.18.0.1', true)), 600, 'behind a gateway the user alone counts');
+  assert.equal(one({ delay: '0s' }).failures.delay(logInOf('bob', '192.0.2.99')), 0);
+});
+
 test('an attacker elsewhere, and one in the same network who guesses at others, do not lock out a known user', () => {
   const { clock, failures } = one();
   failures.succeeded(logInOf('alice', '203.0.113.5'));
@@ -80,13 +107,10 @@ test('failures at one node count at the others, and who is known at one is known
       },
       connected: () => true,
     };
-    const counts = new SharedCounts({
-      settings: new Settings(config({ node: { name }, listeners: [] })),
-      peers: peers as never,
-      now: () => 1000 * 604_800_000,
-    });
+    const settings = new Settings(config({ node: { name }, listeners: [] }));
+    const counts = new SharedCounts({ settings, peers: peers as never, now: () => 1000 * 604_800_000 });
     counts.start();
-    return { counts, failures: new Failures(counts) };
+    return { counts, failures: new Failures({ settings, counts }) };
   });
   const [first, second] = nodes;
   assert.ok(first !== undefined && second !== undefined);
