@@ -74,8 +74,11 @@ export type Bus = {
   subscribe(service: string, version: number, event: string, listener: (payload: unknown) => void): () => void;
   /** Whether calls can leave this process right now. */
   readonly connected: boolean;
-  /** Another process announced itself: calls go to processes that do, and wait for no others. */
-  heard(announced: Announced): void;
+  /**
+   * Another process announced itself: calls go to processes that do, and wait for no others. `silence`: how many ms ago,
+   * where that is known from somebody else.
+   */
+  heard(announced: Announced, silence?: number): void;
   /** Access to NATS JetStream; undefined without NATS. */
   readonly jetStream: JetStreamAccess | undefined;
   /** Stop serving new calls, finish those under way within `DRAIN_LIMIT_MS`, close. */

@@ -64,7 +64,8 @@ export class Instances {
     clearInterval(this.#timer);
   }
 
-  hear(announced: Announced): void {
+  /** `silence`: ms since it announced that, where another process heard it. */
+  hear(announced: Announced, silence = 0): void {
     const { process, serving, connection } = announced;
     const before = this.#known.get(process);
     if (!serving) {
@@ -72,7 +73,11 @@ export class Instances {
       return;
     }
     if (before === undefined && this.#known.size >= MOST_KNOWN) return;
-    this.#known.set(process, { ...announced, silence: 0, absent: false });
+    this.#known.set(process, {
+      ...announced,
+      silence: Math.min(silence, before?.silence ?? silence),
+      absent: false,
+    });
     for (const expecting of this.#expecting) expecting();
     if (before?.connection !== undefined && before.connection !== connection) {
       this.#giveUp(({ service, name }) => isNamed(before, service, name));

@@ -93,8 +93,8 @@ export class NatsBus implements Bus {
     return this.#link;
   }
 
-  heard(announced: Announced): void {
-    this.#instances.hear(announced);
+  heard(announced: Announced, silence?: number): void {
+    this.#instances.hear(announced, silence);
   }
 
   serve(address: Address, handler: BusHandler): () => void {

@@ -96,6 +96,6 @@ export const memberContract = defineContract('member', 1, {
 });
 
 /** What a bus must know of a process that was heard. */
-export function announcedBy({ node, process, services, connection, state }: Heartbeat): Announced {
+export function announcedBy({ node, process, services, connection, state }: z.output<typeof About>): Announced {
   return { node, process, services: ['member', ...services], connection, serving: state === 'up' };
 }

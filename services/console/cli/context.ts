@@ -7,7 +7,7 @@ import { ControlClient } from '#cluster/bus/control-socket.ts';
 import { busLogin } from '#cluster/config/bus-login.ts';
 import { requireConfig, type Section } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
-import { announcedBy, memberContract } from '#cluster/members/member-contract.ts';
+import { announcedBy, type Member, memberContract } from '#cluster/members/member-contract.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { calls } from '#services/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -60,6 +60,11 @@ export type Caller = AsyncDisposable &
     config: Config;
     /** Whether calls can leave this process right now: while they cannot, silence says nothing about a service. */
     readonly connected: boolean;
+    /**
+     * The processes of the cluster, from any of them, so that further questions go to none that hangs: also those that must
+     * not be asked twice. Fails as the call does.
+     */
+    meet(): Promise<readonly Member[]>;
   };
 
 /** Connect to the running node. Fails with `no-node`. */
@@ -72,12 +77,16 @@ export async function openCaller(options: CommonOptions): Promise<Caller> {
   return bus === undefined ? openOwnNode(config) : caller(config, bus, bus);
 }
 
+const MEET_LIMIT_MS = 5000;
+
 /** Connect, ask the credential-store, close. Fails with `no-node`, or as `ask` does. */
 export async function withStore<T>(
   options: CommonOptions,
   ask: (store: CredentialStore, caller: Caller) => Promise<T>,
 ): Promise<T> {
   await using caller = await openCaller(options);
+  // Where nobody answers, what is asked then says so.
+  await caller.meet().catch(() => undefined);
   return await ask(caller.client(credentialStoreContract), caller);
 }
 
@@ -98,6 +107,11 @@ function caller(config: Config, way: Pick<Bus, 'call'>, bus?: Bus): Caller {
   return {
     config,
     client: ({ name }) => calls(way, 'operator', name),
+    meet: async () => {
+      const { members } = await calls(way, 'operator', 'member')['member-list']({}, { timeout: MEET_LIMIT_MS });
+      for (const member of members) bus?.heard(announcedBy(member), member.heard);
+      return members;
+    },
     get connected() {
       return bus?.connected ?? true;
     },

@@ -1,4 +1,4 @@
-import { type Member, memberContract } from '#cluster/members/member-contract.ts';
+import type { Member } from '#cluster/members/member-contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Caller } from '../context.ts';
@@ -14,7 +14,7 @@ export type Routers = { up: string[]; silent: string[] };
  */
 export async function findRouters(caller: Caller, named?: string): Promise<Routers> {
   if (named !== undefined) return { up: [named], silent: [] };
-  const { members } = await caller.client(memberContract)['member-list']({});
+  const members = await caller.meet();
   const routers = members.filter(({ services }) => services.includes('router'));
   const nodes = (which: (member: Member) => boolean): Set<string> =>
     new Set(routers.filter(which).map(({ node }) => node));

@@ -114,6 +114,11 @@ test('queue and capture commands ask the routers of all nodes, from a place that
     }
     t.diagnostic(`answered in ${times.join(', ')} ms`);
     assert.ok(Math.max(...times) < 4500);
+    // What must not be asked twice goes to one that works.
+    for (let n = 0; n < 5; n++) {
+      const created = await run('keys', 'create', `key${n}.test`, 's1');
+      assert.equal(created.code, 0, created.stderr);
+    }
     assert.equal((await run('keys', 'list')).code, 0);
     const beside = entries.find(({ node, queueId }) => node === 'edge-2' && queueId !== first?.queueId)?.queueId ?? '';
     const shown = await run('queue', 'show', beside);

@@ -40,6 +40,20 @@ suite('instances of a service', () => {
     assert.equal(await instances.choose('signer', NONE, performance.now() + 20, true), undefined);
   });
 
+  test('one that others have not heard lately is passed over, and given up, as if it had been heard here', async () => {
+    const instances = new Instances(() => true);
+    const gaveUp: string[] = [];
+    instances.hear(POLICY, 4000);
+    instances.hear({ ...POLICY, node: 'b', process: 'P2' }, 900);
+    for (let n = 0; n < 20; n++) assert.equal(await instances.choose('policy', NONE, FAR), 'P2');
+    instances.watch(CHECK, 'a', () => gaveUp.push('a'));
+    instances.hear({ ...POLICY, node: 'b', process: 'P2' });
+    instances.hear({ ...POLICY, node: 'b', process: 'P2' }, 4500);
+    assert.equal(instances.isSilent('policy', 'b'), false);
+    silence(instances, 1);
+    assert.deepEqual(gaveUp, ['a']);
+  });
+
   test('calls that wait for one that falls silent are given up, and no others', () => {
     const instances = new Instances(() => true);
     const gaveUp: string[] = [];

@@ -21,6 +21,7 @@ function fakeCaller({ connected, ping, members }: Reached): Caller {
   return {
     config: ConfigSchema.parse({}),
     client: (() => calls) as never,
+    meet: async () => [],
     connected,
     [Symbol.asyncDispose]: close,
   };

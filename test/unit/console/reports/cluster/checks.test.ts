@@ -290,7 +290,8 @@ function fakeCaller(says: Record<string, Record<string, unknown>>, first: unknow
       { get: (_, operation: string) => async (__: unknown, o: { node?: string }) => answer(name, operation, o.node) },
     );
   const close = async () => undefined;
-  return { config: ConfigSchema.parse({}), client: client as never, connected: true, [Symbol.asyncDispose]: close };
+  const clients = { client: client as never, meet: async () => [] };
+  return { config: ConfigSchema.parse({}), ...clients, connected: true, [Symbol.asyncDispose]: close };
 }
 
 test('everybody is asked, also who is known to one alone, and who is cut off asks nobody but itself', async () => {
