@@ -16,6 +16,10 @@ export const EnvelopeRecipient = z.object({
   /** ORCPT as received, decoded: `rfc822;user@example.com`. */
   orcpt: z.string().optional(),
   notify: z.array(DsnNotify).optional(),
+  /** The reverse-path of the mail to this recipient, where it is not that of the envelope: that of SRS, or of a list. */
+  reversePath: z.string().optional(),
+  /** Where our own notices about this recipient go, if not to the envelope's reverse-path: the owner of a list. */
+  reportTo: z.string().optional(),
 });
 export type EnvelopeRecipient = z.infer<typeof EnvelopeRecipient>;
 

@@ -63,7 +63,15 @@ export const AuthenticateVerdict = z.union([
 ]);
 export type AuthenticateVerdict = z.infer<typeof AuthenticateVerdict>;
 
-export const SenderVerdict = z.union([z.object({ action: z.literal('accept'), why: Why }), Refusal]);
+export const SenderVerdict = z.union([
+  z.object({
+    action: z.literal('accept'),
+    /** The reverse-path that takes the place of the one named. */
+    reversePath: z.string().optional(),
+    why: Why,
+  }),
+  Refusal,
+]);
 
 export const RecipientVerdict = z.union([
   z.object({
@@ -84,6 +92,10 @@ export const MessageVerdict = z.union([
     originating: z.boolean(),
     /** Deliver to the junk folder. */
     junk: z.boolean(),
+    /** The header block that takes the place of the one received, with its empty line; latin1: a character is a byte. */
+    header: z.string().optional(),
+    /** The reverse-path that takes the place of that of MAIL. */
+    reversePath: z.string().optional(),
     why: Why,
   }),
   Refusal,

@@ -78,9 +78,9 @@ export type PolicyFacts = {
 export type Accepted = {
   connect: { name: string | null; nameFailed: boolean; scope: 'internal' | 'external' };
   authenticate: { user: string } | undefined;
-  sender: object;
+  sender: { reversePath?: string };
   recipient: { recipients: EnvelopeRecipient[] } | undefined;
-  message: { prepend: string[]; originating: boolean; junk: boolean };
+  message: { prepend: string[]; originating: boolean; junk: boolean; header?: string; reversePath?: string };
 };
 
 export type Phase = keyof PolicyFacts;

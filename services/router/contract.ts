@@ -12,7 +12,6 @@ import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 
 /** Largest chunk in bytes. Bodies cross the bus in pieces of at most this size. */
 export const CHUNK_BYTES = 32 * 1024;
-
 /** What the listener learned about a message while its bytes passed. */
 export const MessageFacts = z.object({
   /** Bytes of the header block as received, the empty line included. */
@@ -29,7 +28,6 @@ export type MessageFacts = z.infer<typeof MessageFacts>;
 
 /** Destinations in one announcement of demand; a router that has work for more says `more`. */
 export const MOST_DEMAND_LINES = 500;
-
 export const QueueState = z.enum(['active', 'deferred', 'hold']);
 
 /** A message in the queue, as operators see it. */
@@ -104,7 +102,6 @@ export const Present = z.object({
 export type Present = z.infer<typeof Present>;
 
 const affected = z.object({ count: z.number().int() });
-
 /** Errors of everything that reads the queue from disk. */
 const READ = ['store-failed', 'store-damaged'] as const;
 
@@ -139,6 +136,9 @@ export const routerContract = defineContract('router', 1, {
         prepend: z.array(z.string()),
         originating: z.boolean(),
         junk: z.boolean(),
+        /** In place of the header block received, with its empty line (latin1), and of the reverse-path of `transfer-open`. */
+        header: z.string().optional(),
+        reversePath: z.string().optional(),
       }),
       reply: z.object({ queueId: z.string() }),
       errors: ['unknown-transfer', 'out-of-order', 'full', 'not-accepting'],

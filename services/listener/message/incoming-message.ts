@@ -118,8 +118,8 @@ export class IncomingMessage {
       this.#transfer.abort();
       return { reply: verdict.reply };
     }
-    const { prepend, originating, junk } = verdict;
-    await this.#transfer.commit(facts, { prepend, originating, junk });
+    const { prepend, originating, junk, header, reversePath } = verdict;
+    await this.#transfer.commit(facts, { prepend, originating, junk, header, reversePath });
     // Only now is the message on disk, and only now may the client forget it (RFC 5321 §6.1).
     return {
       reply: { code: 250, enhanced: '2.0.0', text: `Queued as ${this.#transfer.queueId}` },

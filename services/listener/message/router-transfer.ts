@@ -32,7 +32,13 @@ export type OpenTransfer = { transfer: string; queueId: string; node: string };
 type TransferDeps = { router: Calls<'listener', 'router'>; log: Logger };
 
 /** What policy said about an accepted message, as `commit` wants it. */
-export type Acceptance = { prepend: string[]; originating: boolean; junk: boolean };
+export type Acceptance = {
+  prepend: string[];
+  originating: boolean;
+  junk: boolean;
+  header?: string | undefined;
+  reversePath?: string | undefined;
+};
 
 export class RouterTransfer {
   readonly queueId: string;

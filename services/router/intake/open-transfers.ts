@@ -94,8 +94,8 @@ class Transfers extends Map<string, IntakeTransfer> {
 
 function textOf({ reversePath, envid = '', recipients }: Envelope): number {
   let length = reversePath.length + envid.length;
-  for (const { address, original = '', orcpt = '' } of recipients) {
-    length += address.length + original.length + orcpt.length;
+  for (const { address, original = '', orcpt = '', reversePath: own = '', reportTo = '' } of recipients) {
+    length += address.length + original.length + orcpt.length + own.length + reportTo.length;
   }
   return length;
 }

@@ -37,6 +37,8 @@ export type Commit = {
   prepend: string[];
   originating: boolean;
   junk: boolean;
+  header?: string | undefined;
+  reversePath?: string | undefined;
 };
 
 /** Check that what came is what was announced; `last`: bytes of the last chunk. Throws `malformed`. */
@@ -75,7 +77,7 @@ export function toMessage(
     if (written.length === 1 && piece.type === 'put') body = payloadOf(piece.value);
   }
   const record: MessageRecord = {
-    reversePath: envelope.reversePath,
+    reversePath: request.reversePath ?? envelope.reversePath,
     ret: envelope.ret,
     envid: envelope.envid,
     smtpUtf8: envelope.smtpUtf8,
@@ -84,6 +86,7 @@ export function toMessage(
     arrived,
     facts: request.facts,
     prepend: request.prepend.join(''),
+    ...(request.header !== undefined && { header: request.header }),
     originating: request.originating,
     junk: request.junk,
     chunks: written,

@@ -29,6 +29,8 @@ export type NoticeFacts = {
   kind: NoticeKind;
   /** The message that the notice is about. */
   about: { id: string; record: MessageRecord };
+  /** Who hears of it. */
+  to: string;
   changes: readonly StatusChange[];
   /** Its first bytes: all of it, or its header block; undefined when it cannot be read. */
   original: Buffer | undefined;
@@ -51,17 +53,17 @@ const SUBJECTS: Record<NoticeKind, string> = {
 
 /** A whole notice, and the length of its header block with the empty line. `queueId` is the notice's own. */
 export function buildDsn(queueId: string, facts: NoticeFacts): { bytes: Buffer; headerBytes: number } {
-  const { about, kind, hostname, now } = facts;
+  const { about, kind, hostname, now, to } = facts;
   const boundary = `=_${newId(24)}`;
   const quoted = quote(about.record, kind, facts.original);
-  const eightBit = needsSmtpUtf8(about.record.reversePath);
+  const eightBit = needsSmtpUtf8(to);
   const parts = [textPart(facts), statusPart(facts), ...(quoted === undefined ? [] : [quoted])].map((part) =>
     encoded(part, eightBit),
   );
   const header = [
     `Date: ${rfc5322Date(now)}`,
     `From: Mail Delivery System <MAILER-DAEMON@${hostname}>`,
-    `To: <${about.record.reversePath}>`,
+    `To: <${to}>`,
     `Subject: ${SUBJECTS[kind]}`,
     `Message-ID: <${queueId}@${hostname}>`,
     ...references(facts.original),

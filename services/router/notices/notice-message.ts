@@ -10,13 +10,12 @@ import { buildDsn, type NoticeFacts } from './dsn.ts';
 /** A notice to the sender of a message, as a message of the queue: what to write to commit it, and what to add then. */
 export function noticeMessage(facts: NoticeFacts): { message: Message; operations: StoreOperation[]; body: Buffer } {
   const id = newQueueId(facts.now);
-  const { about, hostname, now } = facts;
+  const { about, to, hostname, now } = facts;
   const { bytes, headerBytes } = buildDsn(id, facts);
   const chunks: Buffer[] = [];
   for (let at = 0; at < bytes.length; at += CHUNK_BYTES) chunks.push(bytes.subarray(at, at + CHUNK_BYTES));
   const hash = new RelaxedBodyHash();
   hash.update(bytes.subarray(headerBytes));
-  const to = about.record.reversePath;
   const record: MessageRecord = {
     // RFC 3461 §6: the null reverse-path, so that a notice never causes another one.
     reversePath: '',

@@ -8,6 +8,7 @@ import { CHUNK_BYTES, type QueueEntry } from '../contract.ts';
 import type { Pacer } from '../pacing/pacer.ts';
 import type { Routing } from '../queue/routing.ts';
 import type { Bodies } from '../store/bodies.ts';
+import { contentOf, sizeOf } from '../store/content.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import { loadMessage } from '../store/load.ts';
 import { dueAt, isFinal, loadedMessage, type Message, type Recipient } from '../store/message.ts';
@@ -114,10 +115,11 @@ export class Views {
       if (this.#deps.corrupt.has(id)) throw new SealpostError('corrupt', `message ${id} is damaged and was set aside`);
       throw this.notFound(id);
     }
-    const head = Buffer.from(message.record.prepend);
-    const total = head.length + message.record.facts.size;
-    let start = head.length;
-    if (offset < start) return { total, bytes: head.subarray(offset, offset + CHUNK_BYTES) };
+    const { front, replaced } = contentOf(message.record);
+    const total = sizeOf(message.record);
+    if (offset < front.length) return { total, bytes: front.subarray(offset, offset + CHUNK_BYTES) };
+    // As if no stored byte were replaced, the first of them stand before `front` ends.
+    let start = front.length - replaced;
     for (const [n, size] of message.record.chunks.entries()) {
       if (offset < start + size) {
         return { total, bytes: (await this.#deps.bodies.piece(message, n)).subarray(offset - start) };

@@ -7,6 +7,7 @@ import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '../del
 import { convertToSevenBit } from '../delivery/seven-bit/conversion.ts';
 import { NotConvertible } from '../delivery/seven-bit/not-convertible.ts';
 import type { Bodies } from '../store/bodies.ts';
+import { contentOf, sizeOf } from '../store/content.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import type { Message } from '../store/message.ts';
 import type { SigningKeyRef } from '../store/records.ts';
@@ -88,13 +89,13 @@ export class Attempt implements Job {
     return this.#message.record.trace;
   }
 
+  /** Recipients with different ones are not tried together (grouping.ts). */
   get reversePath(): string {
-    return this.#message.record.reversePath;
+    return this.recipients[0]?.recipient.reversePath ?? this.#message.record.reversePath;
   }
 
   get size(): number {
-    const { prepend, facts } = this.#message.record;
-    return Buffer.byteLength(prepend) + facts.size;
+    return sizeOf(this.#message.record);
   }
 
   get eightBitBody(): boolean {
@@ -106,10 +107,10 @@ export class Attempt implements Job {
    * router. Only declared mail asks for the extension.
    */
   get smtpUtf8(): boolean {
-    const { smtpUtf8, facts, reversePath } = this.#message.record;
+    const { smtpUtf8, facts } = this.#message.record;
     return (
       (smtpUtf8 && facts.eightBitHeader) ||
-      needsSmtpUtf8(reversePath) ||
+      needsSmtpUtf8(this.reversePath) ||
       this.recipients.some((r) => needsSmtpUtf8(r.recipient.address))
     );
   }
@@ -136,20 +137,23 @@ export class Attempt implements Job {
         const piece = await bodies.piece(this.#message, 0);
         if (!this.#message.gone) bodies.keep(this.#message, piece);
       }
-      let head = Buffer.from(record.prepend);
+      const { front, replaced } = contentOf(record);
+      let head = front;
       if (record.originating) {
-        const header = await bodies.head(this.#message, record.facts.headerBytes);
-        const signed = await signing.sign(this.#message, Buffer.concat([head, header]));
+        const header =
+          replaced > 0 ? front : Buffer.concat([front, await bodies.head(this.#message, record.facts.headerBytes)]);
+        const signed = await signing.sign(this.#message, header);
         if (!signed.ok) return signed;
         obstacle = this.#obstacle();
         if (obstacle !== undefined) return obstacle;
         this.#signatures = signed.keys;
-        if (signed.header !== '') head = Buffer.from(signed.header + record.prepend);
+        if (signed.header !== '') head = Buffer.concat([Buffer.from(signed.header), front]);
       }
       const { body } = this.#message;
       const unguarded = body !== undefined && this.#slot.copy === undefined;
-      const read = unguarded ? () => [head, body] : () => this.#read(head);
-      return { ok: true, size: head.length + record.facts.size, read, sevenBit: () => this.#sevenBit() };
+      const read = unguarded ? () => [head, body.subarray(replaced)] : () => this.#read(head, replaced);
+      const size = head.length + record.facts.size - replaced;
+      return { ok: true, size, read, sevenBit: () => this.#sevenBit() };
     } catch (error) {
       return this.#unreadable(error);
     }
@@ -164,7 +168,8 @@ export class Attempt implements Job {
     const { conversion } = this.#hop;
     if (conversion === undefined) return 'its route does not say 8bit: convert';
     try {
-      const source = (): AsyncGenerator<Uint8Array> => this.#read(Buffer.from(record.prepend));
+      const { front, replaced } = contentOf(record);
+      const source = (): AsyncGenerator<Uint8Array> => this.#read(front, replaced);
       const { header, bodyHash, size, body } = await convertToSevenBit(source, conversion === 'always');
       let head = header;
       if (record.originating) {
@@ -239,10 +244,10 @@ export class Attempt implements Job {
     return obstacle === undefined ? undefined : notNow(reply(451, '4.3.2', obstacle));
   }
 
-  async *#read(head: Buffer): AsyncGenerator<Uint8Array> {
+  async *#read(head: Buffer, replaced: number): AsyncGenerator<Uint8Array> {
     yield head;
     try {
-      yield* this.#deps.bodies.pieces(this.#message);
+      yield* this.#deps.bodies.pieces(this.#message, replaced);
     } catch (error) {
       this.#noteDamage(error);
       throw error;

@@ -8,7 +8,7 @@ import type { Routing } from './routing.ts';
 /** Recipients due this soon go along with those that are due now. */
 const TOGETHER_MS = 20_000;
 
-/** Recipients of one message, by index, that share a next hop and its limit. No hop: their route leads nowhere. */
+/** Recipients of one message, by index, that share a next hop, its limit and a reverse-path. No hop: their route leads nowhere. */
 export type Group = { hop: NextHop | undefined; indexes: number[] };
 
 /**
@@ -24,7 +24,9 @@ export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[
   for (const [index, r] of message.recipients.entries()) {
     if (r.busy || dueAt(r.status) > soon) continue;
     const hop = routing.nextHop(r.recipient.address);
-    const key = hop === undefined ? '' : `${hop.key} ${hop.conversion ?? ''} ${hop.limit ?? ''}`;
+    const path = hop === undefined ? '' : `${hop.key} ${hop.conversion ?? ''} ${hop.limit ?? ''}`;
+    const { reversePath } = r.recipient;
+    const key = reversePath === undefined ? path : `${path} <${reversePath}>`;
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { hop, indexes: [index] });
     else group.indexes.push(index);

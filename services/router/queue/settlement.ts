@@ -136,7 +136,7 @@ export class Settlement {
     if (operations.length > 0) await this.#deps.store.persist(operations);
     for (const n of notices) {
       this.#deps.log.info(
-        { queueId: n.id, trace: n.record.trace, about: message.id, to: message.record.reversePath },
+        { queueId: n.id, trace: n.record.trace, about: message.id, to: n.recipients[0]?.recipient.address },
         'notice to the sender committed',
       );
     }
@@ -206,11 +206,14 @@ export class Settlement {
       ['delayed', plan.delayed],
       ['succeeded', plan.succeeded],
     ] as const) {
-      if (changes.length === 0) continue;
-      const made = noticeMessage({ kind, about: message, changes, original, hostname: node.hostname, now, until });
-      operations.push(...made.operations);
-      this.#deps.bodies.keep(made.message, made.body);
-      notices.push(made.message);
+      const byReader = Map.groupBy(changes, (c) => c.recipient.recipient.reportTo ?? message.record.reversePath);
+      for (const [to, some] of byReader) {
+        const facts = { kind, about: message, to, changes: some, original, hostname: node.hostname, now, until };
+        const made = noticeMessage(facts);
+        operations.push(...made.operations);
+        this.#deps.bodies.keep(made.message, made.body);
+        notices.push(made.message);
+      }
     }
     return notices;
   }

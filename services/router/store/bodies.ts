@@ -57,9 +57,13 @@ export class Bodies {
     return bytes;
   }
 
-  /** The pieces from the n-th on, one at a time. Throws like `piece`. */
-  async *pieces(message: Message, from = 0): AsyncGenerator<Buffer> {
-    for (let n = from; n < message.record.chunks.length; n++) yield await this.piece(message, n);
+  /** The pieces without the first `skip` bytes, one at a time. Throws like `piece`. */
+  async *pieces(message: Message, skip = 0): AsyncGenerator<Buffer> {
+    let missing = skip;
+    for (const [n, size] of message.record.chunks.entries()) {
+      if (missing < size) yield (await this.piece(message, n)).subarray(missing);
+      missing = Math.max(0, missing - size);
+    }
   }
 
   /** The first bytes of a message, at most as many as it has: its header block, or all of it. */

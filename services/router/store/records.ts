@@ -37,6 +37,8 @@ export const MessageRecord = z.object({
   facts: MessageFacts,
   /** Header fields in front of the stored message, each with its CRLF. */
   prepend: z.string(),
+  /** The header block in place of the stored one, where it was rewritten; latin1. `facts` and `chunks` are of what came. */
+  header: z.string().optional(),
   originating: z.boolean(),
   junk: z.boolean(),
   /** Sizes of the pieces of the body in bytes. */

@@ -181,6 +181,8 @@ export type Sent = {
   message?: Uint8Array;
   prepend?: string[];
   originating?: boolean;
+  header?: string;
+  reversePath?: string;
   facts?: Partial<{ eightBitBody: boolean; eightBitHeader: boolean; size: number }>;
   chunk?: number;
   trace?: string;
@@ -309,6 +311,8 @@ export function commitFields(message: Uint8Array, sent: Omit<Sent, 'envelope' | 
     prepend: sent.prepend ?? ['Received: from client.example\r\n'],
     originating: sent.originating ?? false,
     junk: false,
+    header: sent.header,
+    reversePath: sent.reversePath,
   };
 }
 

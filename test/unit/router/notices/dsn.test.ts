@@ -51,6 +51,7 @@ function dsn(given: Given = {}): { text: string; head: string; fields: (name: st
   const noticeFacts: NoticeFacts = {
     kind: given.kind ?? 'failed',
     about: { id: 'QUEUEID', record },
+    to: record.reversePath,
     changes: [{ recipient: { ...recipient, status }, status, notice: given.notice, silent: false }],
     original,
     hostname: 'mx.sealpost.test',
