@@ -4,7 +4,7 @@ import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory/directory.ts';
 import { HostList } from '#services/policy/relay/host-list.ts';
-import { directory, facts } from './fixtures.ts';
+import { config, directory, facts } from './fixtures.ts';
 
 const USERS = directory();
 const SET = { limits: { 'message-size': 1000 }, anonymous: new HostList([]) };
@@ -62,6 +62,13 @@ const ANONYMOUS = new HostList(['192.0.2.0/24', '172.18.0.0/16', '172.19.0.1', '
 const at = (address: string, more: Partial<SessionFacts> = {}) =>
   facts({ kind: 'submission', ...more, client: { address, name: null, helo: 'x', ...more.client } });
 const named = { client: { address: '198.51.100.1', name: 'p1.printers.example.com', helo: 'x' } };
+
+test('SMTPAllowConnectionsAnonymous is off: without a list no host goes without a log-in', () => {
+  const said = { session: at('127.0.0.1'), reversePath: 'any@far.test', size: undefined, directory: USERS };
+  const { anonymous } = config().authentication;
+  const verdict = decide('sender', { ...SET, anonymous: new HostList(anonymous), ...said });
+  assert.ok(verdict.action === 'reject' && verdict.reply.code === 530);
+});
 
 /** A client of a submission listener that has not logged in, and what MAIL answers. */
 const WITHOUT_LOGIN: [who: SessionFacts, expected: string, why: string][] = [
