@@ -48,12 +48,12 @@ async function readName(store: Store): Promise<string | undefined | { error: str
   try {
     sealed = await store.get(keys.store);
     if (sealed !== undefined) return parseRecord(StoreName, keys.store, sealed).name;
+    for await (const _ of store.keys(rangeOf('claim'))) return { error: 'the record is missing' };
+    return undefined;
   } catch (error) {
     if (!['corrupt', 'store-damaged'].includes(errorCode(error) ?? '')) throw error;
     return { error: errorText(error), bytes: sealed };
   }
-  for await (const _ of store.keys(rangeOf('claim'))) return { error: 'the record is missing' };
-  return undefined;
 }
 
 function nameInClaims(map: ReplicatedMap<ClaimRecord>, node: string, rest: string): string | undefined {

@@ -5,6 +5,7 @@ import { Store } from '#cluster/store.ts';
 import { ClaimRecord, type Lease, leaseKey } from '#services/router/copies/claims.ts';
 import { loadStoreName } from '#services/router/copies/store-name.ts';
 import { keys } from '#services/router/store/records.ts';
+import { SealpostError } from '#shared/errors.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
@@ -66,6 +67,19 @@ test('a store keeps its name when the record is gone, and not when its disk is',
   const fresh = await loadStoreName(empty, log);
   assert.ok('name' in fresh && map.get(leaseKey(fresh.name)) === undefined);
   assert.deepEqual(lines(), []);
+});
+
+test('a store keeps its name when LevelDB can read neither the record nor the keys of the claims', async () => {
+  await using used = await usedStore();
+  const { store, name, load } = used;
+  await store.write([{ type: 'del', key: keys.store }]);
+  const { keys: keysIn } = store;
+  store.keys = async function* () {
+    yield* [];
+    throw new SealpostError('store-damaged', 'a block has the wrong sum');
+  };
+  assert.equal(await load(), name);
+  store.keys = keysIn;
 });
 
 test('of two names what is left of the record tells which, and where nothing does the store gets a new one', async () => {
