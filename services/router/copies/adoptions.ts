@@ -64,7 +64,8 @@ export class Adoptions {
   answer({ owner, holder, generation }: PairName): { adopted: boolean; held: number } {
     const { own, held } = this.#deps;
     if (holder !== own) throw otherStore(holder);
-    const left = held.ids(owner, generation).length;
+    const known = held.ids(owner, generation).length;
+    const left = held.damage === undefined || this.has(owner, generation) ? known : Math.max(known, 1);
     return { adopted: left === 0 && this.has(owner, generation), held: left };
   }
 

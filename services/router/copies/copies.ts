@@ -17,7 +17,7 @@ import { Adoptions, type AdoptionsDeps, otherStore } from './adoptions.ts';
 import { asPair, ClaimRecord, hasEnded, pairKey } from './claims.ts';
 import { CopySender } from './copy-sender.ts';
 import { HandOver } from './hand-over.ts';
-import { HeldCopies } from './held-copies.ts';
+import { COPIES_DAMAGED, HeldCopies } from './held-copies.ts';
 import { LeaseWatch } from './lease-watch.ts';
 import { OwnLease } from './own-lease.ts';
 import { Pairs } from './pairs.ts';
@@ -120,6 +120,7 @@ export class Copies {
     const { store, settings, log, jetStream } = deps;
     const own = jetStream === undefined ? { name: '' } : await loadStoreName(store, log);
     const held = await HeldCopies.load(store);
+    if (held.damage !== undefined) log.error({ error: held.damage }, COPIES_DAMAGED);
     const { node } = settings.current;
     const map = await ReplicatedMap.open({
       ...{ store, prefix: 'claim!', bucket: CLAIMS_BUCKET, schema: ClaimRecord, node: node.name, log, jetStream },

@@ -1,6 +1,6 @@
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { CopyChange } from '../contract.ts';
 import { keys, rangeOf } from '../store/records.ts';
 
@@ -12,11 +12,16 @@ import { keys, rangeOf } from '../store/records.ts';
  *
  * A copy is complete when its owner has said so with its last record; others were never answered with 250 and are never
  * taken over. Memory knows what is held, so that a copy is deleted without reading: changes of one message take effect
- * in the order of their arrival (`cluster/store.ts`).
+ * in the order of their arrival (`cluster/store.ts`). Where LevelDB cannot read a part of the keys, there may be copies of which
+ * memory does not know (`damage`): then of no pair is it said that all of it was taken over.
  */
 
 /** How many records a copy has; `touched`: when it was last changed, by `HeldCopies.now`. */
 type Held = { pieces: number; recipients: number; complete: boolean; touched: number };
+
+/** For the log, where there is `damage`. */
+export const COPIES_DAMAGED =
+  'some copies of the mail of other nodes cannot be read on this disk: a node whose mail is taken over here keeps it, undelivered, until this router starts with an empty disk';
 
 const NUMBERED = /^(recipient|body)!([0-9A-Z]{16})!(\d{5})$/;
 
@@ -24,6 +29,8 @@ export class HeldCopies {
   readonly #store: Store;
   readonly #pairs = new Map<string, Map<string, Held>>();
   #now = 0;
+  /** Why not all keys could be read. */
+  damage: string | undefined;
 
   private constructor(store: Store) {
     this.#store = store;
@@ -32,9 +39,14 @@ export class HeldCopies {
   /** Find what is held. A copy without its message record, which comes last, was never complete. */
   static async load(store: Store): Promise<HeldCopies> {
     const held = new HeldCopies(store);
-    for await (const key of store.keys(rangeOf('copy'))) {
-      const [, pair = '', id = '', ...original] = key.split('!');
-      held.#note(pair, id, original.join('!'));
+    try {
+      for await (const key of store.keys(rangeOf('copy'))) {
+        const [, pair = '', id = '', ...original] = key.split('!');
+        held.#note(pair, id, original.join('!'));
+      }
+    } catch (error) {
+      if (errorCode(error) !== 'store-damaged') throw error;
+      held.damage = errorText(error);
     }
     return held;
   }

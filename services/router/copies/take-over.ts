@@ -224,7 +224,9 @@ export class TakeOver {
 
   /** All that was held of a claimed pair is in the queue: the owner may delete its own. */
   async #end(owner: string, generation: number): Promise<void> {
-    const { adoptions, map, own } = this.#deps;
+    const { adoptions, held, map, own } = this.#deps;
+    // A copy that this disk does not give back may be whole at its owner, which would delete it then.
+    if (held.damage !== undefined) return;
     await adoptions.note(owner, generation);
     await changePair(map, pairKey(owner, own), (pair) => adopted(pair, generation));
   }

@@ -1,5 +1,5 @@
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import { errorText } from '#shared/errors.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { DamagedMail } from '#shared/store-damage.ts';
 import { DamagedMailReader } from './damaged-mail.ts';
@@ -48,7 +48,12 @@ export class Corrupt {
 
   /** Find what was set aside before. */
   async scan(): Promise<void> {
-    for await (const key of this.#store.keys(rangeOf('corrupt'))) this.#ids.add(queueIdOf(key));
+    try {
+      for await (const key of this.#store.keys(rangeOf('corrupt'))) this.#ids.add(queueIdOf(key));
+    } catch (error) {
+      if (errorCode(error) !== 'store-damaged') throw error;
+      this.#log.error({ error: errorText(error) }, 'some of the damaged messages cannot be read: they are not counted');
+    }
     for (const id of [...this.#ids].slice(0, MOST_TOLD)) await this.#read(id);
   }
 

@@ -26,7 +26,7 @@ type Summary = { count: number; due: number; damaged: string | undefined };
 /** Rebuild the slots from the store, delete what was never committed, set aside what is damaged. */
 export async function recover(store: Store, slots: Slots, corrupt: Corrupt, log: Logger): Promise<Found> {
   await corrupt.scan();
-  const unfinishedTransfers = await removeUnfinished(store);
+  const unfinishedTransfers = await removeUnfinished(store, log);
   const found: Found = { messages: 0, damaged: 0, unfinishedTransfers };
   const damage = (id: string, reason: string): void => {
     found.damaged++;
@@ -161,13 +161,13 @@ async function* readable(store: Store, kind: string, log: Logger): AsyncGenerato
   }
 }
 
-/** Delete the pieces of transfers that were never committed. Returns how many transfers there were. */
-async function removeUnfinished(store: Store): Promise<number> {
+/** Delete the pieces of transfers that were never committed, as far as they can be read. Returns how many there were. */
+async function removeUnfinished(store: Store, log: Logger): Promise<number> {
   let count = 0;
-  for await (const mark of store.keys(rangeOf('transfer'))) {
+  for await (const [mark] of readable(store, 'transfer', log)) {
     const id = queueIdOf(mark);
     const operations: StoreOperation[] = [];
-    for await (const key of store.keys(rangeOf(`body!${id}`))) operations.push({ type: 'del', key });
+    for await (const [key] of readable(store, `body!${id}`, log)) operations.push({ type: 'del', key });
     operations.push({ type: 'del', key: keys.transfer(id) });
     await store.write(operations);
     count++;

@@ -86,3 +86,51 @@ test('a flipped bit in the record of what was taken over does not keep the route
   assert.equal(lines().filter(({ msg }) => msg.includes('is damaged')).length, 1);
   await store.close();
 });
+
+test('copies whose keys cannot be read keep no router from starting, and no owner deletes its mail for them', async () => {
+  await using folder = await tempDir();
+  const { log } = logLines();
+  const store = await Store.open(folder.path, log);
+  const before = await HeldCopies.load(store);
+  const [first, second] = [newQueueId(), newQueueId()].toSorted() as [string, string];
+  for (const id of [first, second]) {
+    const put = [keys.recipient(id, 0), keys.message(id)].map((key) => ({ key, size: 1 }));
+    await before.change(OWNER, 1, [{ id, put, complete: true }], Buffer.from('xx'));
+  }
+  const keysIn = store.keys.bind(store);
+  store.keys = async function* (range) {
+    for await (const key of keysIn(range)) {
+      if (key.includes(second)) throw new SealpostError('store-damaged', 'a bad entry in a block');
+      yield key;
+    }
+  };
+  const held = await HeldCopies.load(store);
+  assert.deepEqual(held.ids(OWNER, 1), [first]);
+  let pair: ClaimRecord = { kind: 'pair', generation: 1, state: 'claimed', adopted: false, dropped: false };
+  const map = {
+    state: 'following',
+    get: (key: string) => (key === KEY ? { key, version: 1, value: pair } : undefined),
+    entries: () => [{ key: KEY, version: 1, value: pair }],
+    update: async (_: string, fn: Updater<ClaimRecord>) => {
+      pair = fn(pair, KEY) ?? pair;
+    },
+  } as unknown as ReplicatedMap<ClaimRecord>;
+  const slots = new Slots();
+  const adoptions = await Adoptions.load({ store, own: OWN, map, held, log });
+  const takeOver = new TakeOver({
+    ...{ settings: settingsFor(folder.path), log, own: OWN, store, slots, map, held, adoptions },
+    watch: new LeaseWatch(map, OWN),
+    queue: { schedule: () => undefined } as unknown as TakeOverDeps['queue'],
+    router: {} as TakeOverDeps['router'],
+    onAdopted: () => undefined,
+  });
+  for (let n = 0; n < 3; n++) await takeOver.tick();
+  assert.deepEqual(
+    [...slots.all()].map(({ id }) => id),
+    [first],
+  );
+  assert.equal(asPair(pair)?.adopted, false);
+  assert.deepEqual(adoptions.answer({ owner: OWNER, holder: OWN, generation: 1 }), { adopted: false, held: 1 });
+  await takeOver.stop();
+  await store.close();
+});
