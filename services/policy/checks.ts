@@ -14,8 +14,10 @@ import { knownMailbox } from './recipient/known-mailbox.ts';
 import { relayAllowed } from './recipient/relay-allowed.ts';
 import { routedLocalPart, sourceRoute } from './recipient/source-routes.ts';
 import { declaredSize } from './sender/declared-size.ts';
+import { heloName } from './sender/helo-name.ts';
 import { loginRequired } from './sender/login-required.ts';
 import { ownAddress } from './sender/own-address.ts';
+import { senderDomain } from './sender/sender-domain.ts';
 
 /**
  * Every check of policy, in the order in which they run.
@@ -36,7 +38,7 @@ import { ownAddress } from './sender/own-address.ts';
 export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   connect: [clientName, clientScope],
   authenticate: [directoryRead, fewFailures, passwordChecked, credentials],
-  sender: [loginRequired, declaredSize, ownAddress],
+  sender: [loginRequired, heloName, declaredSize, ownAddress, senderDomain],
   recipient: [completeAddress, sourceRoute, relayAllowed, knownMailbox, routedLocalPart, asNamed],
   message: [messageSize, hopCount, author, traceField, submissionFields, origin],
 };

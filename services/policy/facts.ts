@@ -5,14 +5,21 @@ import type { ClientName } from './connect/reverse-dns.ts';
 import type { Refusal, SessionFacts } from './contract.ts';
 import type { Account } from './directory/account.ts';
 import type { AnyDirectory } from './directory/directory.ts';
+import type { DomainState } from './dns/sender-domain.ts';
+import type { Exempt } from './gathering/exemptions.ts';
 import type { HostList } from './relay/host-list.ts';
 import type { RelayRules } from './relay/relay-rules.ts';
+import type { HeloFault } from './sender/helo-faults.ts';
 import type { Step } from './verdict.ts';
 
 /**
  * What is known when the checks of a phase run. What takes time (DNS, a password hash) was done before (`gathering/`), so
  * that a check only looks at values.
  */
+
+type SenderDomain =
+  | Exclude<DomainState, { kind: 'trouble' }>
+  | (Extract<DomainState, { kind: 'trouble' }> & { onTrouble: 'defer' | 'accept' });
 
 export type PolicyFacts = {
   connect: { address: string; gateway: boolean | undefined; name: ClientName; rules: RelayRules };
@@ -38,6 +45,10 @@ export type PolicyFacts = {
     /** `authentication.anonymous`. */
     anonymous: HostList;
     directory: AnyDirectory;
+    /** What `checks.helo` finds in the name that the client gave; undefined: it is off. */
+    helo?: Exempt | { fault: HeloFault | undefined } | undefined;
+    /** What DNS knows of the domain of the reverse-path; undefined: `checks.sender-domain` is off. */
+    senderDomain?: Exempt | SenderDomain | undefined;
   };
   recipient: {
     session: SessionFacts;

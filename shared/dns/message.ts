@@ -2,12 +2,12 @@ import { SealpostError } from '../errors.ts';
 
 /**
  * shared/dns/ is DNS on the wire, for any service that needs more than node:dns gives: which server said what, AA, the
- * exact bytes. Today that is the credential-store; look-ups of policy (reverse-dns.ts) and delivery (resolver.ts) use
- * node:dns. Of the flags AD is not decoded yet:
+ * exact bytes, how long an answer that there is nothing holds. Today these are the credential-store and the checks of
+ * policy (services/policy/dns); names of clients (reverse-dns.ts) and delivery (resolver.ts) use node:dns. Of the flags AD is not decoded yet:
  *
- *   message.ts    messages (RFC 1035 §4): encode a query or an update (RFC 2136 §2), decode a response; names
- *   txt.ts        the RDATA of TXT records. Another type of record: its number in `Type` below and a file like this one
- *   exchange.ts   one message to one server, and its response
+ *   message.ts      messages (RFC 1035 §4): encode a query or an update (RFC 2136 §2), decode a response; names
+ *   txt.ts, mx.ts   the RDATA of TXT and MX records. Another type of record: its number in `Type` below and a file like these
+ *   exchange.ts     one message to one server, and its response
  *
  * It decides nothing. Which servers have a zone, whether a record is published, and updates with their signatures (TSIG)
  * belong to the credential-store (services/credential-store/dns/).
@@ -28,6 +28,7 @@ export const Type = {
   NS: 2,
   CNAME: 5,
   SOA: 6,
+  MX: 15,
   TXT: 16,
   AAAA: 28,
   DNAME: 39,

@@ -3,6 +3,7 @@ import type { Problem } from '../problems/problem.ts';
 import { parseVia } from '../schema/route.ts';
 import type { Config, ListenerConfig, RouteConfig } from '../schema/schema.ts';
 import { AUTHENTICATION_RULES } from './authentication.ts';
+import { CHECK_RULES } from './checks.ts';
 import { KEY_RULES } from './keys.ts';
 import { RATE_RULES } from './rates.ts';
 import { RELAY_RULES } from './relay.ts';
@@ -225,6 +226,7 @@ export const RULES: readonly Rule[] = [
   { sections: ['limits', 'bus'], check: headerFitsBus },
   ...AUTHENTICATION_RULES,
   ...RELAY_RULES,
+  ...CHECK_RULES,
   ...KEY_RULES,
   ...RATE_RULES,
 ];

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { authenticationSection } from './authentication.ts';
+import { checksSection } from './checks.ts';
 import { directorySection } from './directory.ts';
 import { domainEntry, zone } from './domains.ts';
 import { groupsSection } from './groups.ts';
@@ -82,6 +83,7 @@ export const ConfigSchema = z.strictObject({
   groups: groupsSection,
   authentication: authenticationSection,
   relay: relaySection,
+  checks: checksSection,
   domains: z.array(domainEntry).prefault([]).describe('domains whose mail is received or signed'),
   directory: directorySection,
   routes: z

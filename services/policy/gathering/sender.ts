@@ -2,15 +2,37 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import type { SessionFacts } from '../contract.ts';
 import type { AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
+import type { RelayRules } from '../relay/relay-rules.ts';
+import type { CheckSources } from './check-sources.ts';
+import { heloFault, senderDomain } from './sender-checks.ts';
 import { whenKnown } from './when-known.ts';
 
 type SenderRequest = { facts: SessionFacts; reversePath: string; size?: number | undefined };
-type SenderDeps = Pick<PolicyFacts['sender'], 'anonymous'> & { ask: AskDirectory; config: Pick<Config, 'limits'> };
+type SenderDeps = Pick<PolicyFacts['sender'], 'anonymous'> & {
+  ask: AskDirectory;
+  rules: RelayRules;
+  checks: CheckSources;
+  config: Pick<Config, 'limits' | 'checks'>;
+};
 
+/** Directory and DNS are asked concurrently. */
 export function senderFacts(
-  { facts: session, reversePath, size }: SenderRequest,
-  { ask, anonymous, config: { limits } }: SenderDeps,
+  request: SenderRequest,
+  deps: SenderDeps,
 ): PolicyFacts['sender'] | Promise<PolicyFacts['sender']> {
+  const { facts: session, reversePath, size } = request;
+  const {
+    ask,
+    anonymous,
+    config: { limits },
+  } = deps;
   const users = session.user === undefined ? [] : [session.user];
-  return whenKnown(ask({ users }), (directory) => ({ session, reversePath, size, limits, anonymous, directory }));
+  const asked = senderDomain(request, deps);
+  const helo = heloFault(session, deps.checks);
+  return whenKnown(ask({ users }), (directory) =>
+    whenKnown(asked, (senderDomain) => ({
+      ...{ session, reversePath, size, limits, anonymous, directory },
+      ...{ helo, senderDomain },
+    })),
+  );
 }

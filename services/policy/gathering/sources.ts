@@ -6,6 +6,7 @@ import { Directories } from '../directory/directories.ts';
 import type { Question } from '../directory/directory.ts';
 import { HostList } from '../relay/host-list.ts';
 import { RelayRules } from '../relay/relay-rules.ts';
+import { CheckSources } from './check-sources.ts';
 
 /**
  * What facts come from besides the request: relay rules, lists of hosts, resolver, directory. They follow the configuration; each question
@@ -17,6 +18,7 @@ export class Sources {
   /** `authentication.anonymous`. */
   anonymous: HostList;
   dns: ReverseDns;
+  readonly checks: CheckSources;
   readonly #settings: Settings;
   readonly #log: Logger;
   #unsubscribe: (() => void) | undefined;
@@ -28,13 +30,14 @@ export class Sources {
     this.rules = new RelayRules(settings.current);
     this.anonymous = new HostList(settings.current.authentication.anonymous);
     this.dns = new ReverseDns(settings.current.dns, log);
+    this.checks = new CheckSources(settings.current, log);
   }
 
   /** What a question is answered from. */
   now() {
     const ask = (question: Question) => this.directory.ask(question);
-    const { rules, anonymous } = this;
-    return { rules, anonymous, ask, config: this.#settings.current, now: new Date() };
+    const { rules, anonymous, checks } = this;
+    return { rules, anonymous, ask, checks, config: this.#settings.current, now: new Date() };
   }
 
   /** Fails with `unreadable` or `invalid` where the users file cannot be used. */
@@ -47,11 +50,13 @@ export class Sources {
     this.#unsubscribe?.();
     this.dns.close();
     this.directory.close();
+    this.checks.close();
   }
 
   #change(next: Config, previous: Config): void {
     this.rules = new RelayRules(next);
     this.anonymous = new HostList(next.authentication.anonymous);
+    this.checks.change(next, previous);
     if (JSON.stringify(next.dns) !== JSON.stringify(previous.dns)) {
       this.dns.close();
       this.dns = new ReverseDns(next.dns, this.#log);

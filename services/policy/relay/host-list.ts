@@ -58,3 +58,11 @@ export class HostList {
     return network?.entry ?? (name === null ? undefined : this.#names.match(name));
   }
 }
+
+type NamedClient = { client: { address: string; name: string | null }; gateway?: boolean | undefined };
+
+/** The entry of a list that names the client: for a gateway, one that is its address alone. */
+export function namedBy(list: HostList, { client, gateway }: NamedClient): string | undefined {
+  const address = parseIp(client.address);
+  return gateway ? list.single(address) : list.match(address, client.name);
+}

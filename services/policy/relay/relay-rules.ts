@@ -1,7 +1,7 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { nearest } from '#shared/address/domains.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
-import { DomainList, HostList } from './host-list.ts';
+import { DomainList, HostList, namedBy } from './host-list.ts';
 
 /** The client, as far as relay rules look. `user` once authenticated. */
 export type RelayClient = {
@@ -152,12 +152,6 @@ export class RelayRules {
     why.push(`domain ${domain} is not in relay.allow.domains`);
     return undefined;
   }
-}
-
-/** The entry of a list that names the client: for a gateway, one that is its address alone. */
-function namedBy(list: HostList, { client, gateway }: RelayClient): string | undefined {
-  const address = parseIp(client.address);
-  return gateway ? list.single(address) : list.match(address, client.name);
 }
 
 function accept(why: string[], step: string): true {

@@ -75,7 +75,6 @@ const OPEN: readonly string[] = [
   'SMTP_Config_Update_Interval',
   'SMTPTimeoutMultiplier',
   'RouterDSNForNULLReversePath',
-  'SMTPVerifySendersDomainTimeout',
   'SMTPErrorLimit',
   'RouterDisableDSNRelayReports',
   'RouterDisableMailToGroups',

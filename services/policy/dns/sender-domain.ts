@@ -1,0 +1,44 @@
+import type { DnsAnswer, DnsCache } from './dns-cache.ts';
+
+/**
+ * Whether mail to a domain could be delivered at all: it has MX records (RFC 5321 §5.1), or an address that stands for
+ * one. A null MX says that the domain takes no mail, and so sends none that expects an answer (RFC 7505 §4.2).
+ */
+
+export type DomainState =
+  | { kind: 'exists'; by: 'MX' | 'address' }
+  | { kind: 'null-mx' }
+  /** `name`: there is such a name in DNS, without MX and addresses. */
+  | { kind: 'missing'; name: boolean }
+  | { kind: 'trouble'; error: string };
+
+/** Without a promise where DNS was asked before. Never fails, and takes no longer than `timeoutMs`. `domain` is normalized. */
+export function domainState(dns: DnsCache, domain: string, timeoutMs: number): DomainState | Promise<DomainState> {
+  const end = performance.now() + timeoutMs;
+  return then(dns.lookup(domain, 'MX', timeoutMs), (mx) => {
+    if (mx.kind === 'found') return byHosts(mx.records);
+    if (mx.kind === 'trouble') return mx;
+    if (!mx.exists) return { kind: 'missing', name: false };
+    return byAddress(dns, domain, Math.max(1, end - performance.now()));
+  });
+}
+
+/** A root among other hosts is a mistake; the others count. */
+function byHosts(hosts: string[]): DomainState {
+  return hosts.every((host) => host === '') ? { kind: 'null-mx' } : { kind: 'exists', by: 'MX' };
+}
+
+function byAddress(dns: DnsCache, domain: string, timeoutMs: number): DomainState | Promise<DomainState> {
+  const four = dns.lookup(domain, 'A', timeoutMs);
+  const six = dns.lookup(domain, 'AAAA', timeoutMs);
+  return then(four, (a) => then(six, (aaaa) => fromAddresses(a, aaaa)));
+}
+
+function fromAddresses(...answers: DnsAnswer[]): DomainState {
+  if (answers.some(({ kind }) => kind === 'found')) return { kind: 'exists', by: 'address' };
+  return answers.find((answer) => answer.kind === 'trouble') ?? { kind: 'missing', name: true };
+}
+
+function then<A, B>(given: A | Promise<A>, goOn: (value: A) => B | Promise<B>): B | Promise<B> {
+  return given instanceof Promise ? given.then(goOn) : goOn(given);
+}
