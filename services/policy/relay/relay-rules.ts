@@ -73,8 +73,10 @@ export class RelayRules {
    * originates at this server. `*` and `scope: none` trust nobody: they only open the relay.
    */
   trustedHost(client: RelayClient): string | undefined {
-    const exempt = this.#exemptHost(client);
-    if (exempt !== undefined) return exempt;
+    const internal = this.#relay.scope === 'external' ? this.internalHost(client) : undefined;
+    if (internal !== undefined) return internal;
+    const excluded = namedBy(this.#exclude, client);
+    if (excluded !== undefined) return `relay.exclude (${excluded})`;
     const allowed = namedBy(this.#allowHosts, client);
     if (allowed === undefined) return undefined;
     const denied = this.#relay.precedence === 'deny' && this.#deniedHost(client) !== undefined;
@@ -88,13 +90,17 @@ export class RelayRules {
 
   /** Whether a client may send to a domain (normalized) that is not local. `why` gets the steps in the order of R6. */
   mayRelay(client: RelayClient, domain: string, why: string[]): boolean {
-    if (this.#relay.scope === 'none') return accept(why, 'relay.scope is none');
+    const { scope } = this.#relay;
+    if (scope === 'none') return accept(why, 'relay.scope is none');
     if (client.gateway) {
       why.push('other clients come in through this address: only an entry that is the address alone names it');
     }
-    const host = this.#exemptHost(client);
-    if (host !== undefined) return accept(why, `client is in ${host}`);
-    if (this.#relay.scope === 'external') why.push('client is external');
+    const internal = scope === 'external' ? this.internalHost(client) : undefined;
+    if (internal !== undefined) return accept(why, `client is in ${internal}`);
+    if (scope === 'external') why.push('client is external');
+    const excluded = namedBy(this.#exclude, client);
+    if (excluded !== undefined) return accept(why, `client is in relay.exclude (${excluded})`);
+    if (this.#relay.exclude.length > 0) why.push('client is not in relay.exclude');
     if (this.exempts(client.user)) return accept(why, `user ${client.user} is authenticated`);
     if (client.user !== undefined) why.push(`user ${client.user} is authenticated, and relay.authenticated is checked`);
     return this.#byLists(client, domain, why);
@@ -108,14 +114,6 @@ export class RelayRules {
     if (scope === 'external' && (internal.names || this.#internal.named)) return true;
     if (!this.#allowHosts.named) return false;
     return precedence === 'allow' || (this.#deniedHost(client) ?? this.#denyDomains.match(domain)) === undefined;
-  }
-
-  /** What exempts a host from these rules, as words. */
-  #exemptHost(client: RelayClient): string | undefined {
-    const internal = this.#relay.scope === 'external' ? this.internalHost(client) : undefined;
-    if (internal !== undefined) return internal;
-    const excluded = namedBy(this.#exclude, client);
-    return excluded && `relay.exclude (${excluded})`;
   }
 
   #deniedHost({ client }: RelayClient): string | undefined {

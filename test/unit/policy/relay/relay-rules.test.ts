@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { decide } from '#services/policy/checks.ts';
 import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import { config } from '#test/unit/policy/fixtures.ts';
 
@@ -132,4 +133,75 @@ test('local domains are those named, not what is below them', () => {
   assert.ok(local.isLocal('example.com'));
   assert.ok(!local.isLocal('sub.example.com') && !local.isLocal('other.test') && !local.isLocal('com'));
   assert.equal(local.firstLocal, 'example.com');
+});
+
+test('R4 a client is internal by network or by a confirmed name in a local domain, a gateway by its address alone', () => {
+  const inner = new RelayRules(
+    config({
+      domains: [{ name: 'example.com', local: true }, { name: 'example.org' }],
+      relay: { internal: { hosts: ['10.0.0.0/8', '172.18.0.1'], names: true } },
+    }),
+  );
+  const scopeOf = (address: string, name: string | null, gateway?: boolean) => {
+    const facts = { address, gateway, name, rules: inner };
+    const verdict = decide('connect', facts);
+    return verdict.action === 'accept' && verdict.scope;
+  };
+  assert.equal(scopeOf('10.1.2.3', null), 'internal');
+  assert.equal(scopeOf('203.0.113.5', 'pc7.example.com'), 'internal');
+  assert.equal(scopeOf('203.0.113.5', 'example.com'), 'internal');
+  assert.equal(scopeOf('203.0.113.5', 'pc7.notexample.com'), 'external');
+  assert.equal(scopeOf('203.0.113.5', 'mail.example.org'), 'external', 'a domain that is not local');
+  assert.equal(scopeOf('203.0.113.5', null), 'external');
+  assert.equal(scopeOf('172.18.0.1', 'gw.example.com', true), 'internal');
+  assert.equal(scopeOf('10.0.0.1', 'gw.example.com', true), 'external');
+  // What is internal is trusted only where the rules hold for external hosts alone.
+  assert.equal(inner.trustedHost(peer('10.1.2.3')), undefined);
+});
+
+test('R5 what is exempt is trusted: its mail originates at this server', () => {
+  const exempt = new RelayRules(
+    config({
+      domains: [{ name: 'example.com', local: true }],
+      relay: { scope: 'external', internal: { names: true }, exclude: ['192.0.2.25'], deny: { hosts: ['192.0.2.25'] } },
+    }),
+  );
+  assert.equal(exempt.trustedHost(peer('192.0.2.25')), 'relay.exclude (192.0.2.25)');
+  assert.equal(
+    exempt.trustedHost(peer('203.0.113.5', 'pc7.example.com')),
+    'the local domain example.com, by its name pc7.example.com',
+  );
+  assert.equal(exempt.trustedHost(anyone), undefined);
+  assert.equal(new RelayRules(config({ relay: { scope: 'none' } })).trustedHost(anyone), undefined);
+});
+
+test('R6 the steps come in their order: scope, excluded hosts, authentication, host, target domain', () => {
+  const checked = new RelayRules(
+    config({
+      relay: {
+        scope: 'external',
+        internal: { hosts: ['10.0.0.0/8'] },
+        exclude: ['192.0.2.25'],
+        authenticated: 'checked',
+        allow: { domains: ['partner.test'] },
+      },
+    }),
+  );
+  const steps = (who: ReturnType<typeof peer>, domain: string) => {
+    const why: string[] = [];
+    checked.mayRelay(who, domain, why);
+    return why;
+  };
+  assert.deepEqual(steps(peer('10.1.2.3'), 'far.test'), ['client is in relay.internal.hosts (10.0.0.0/8): may relay']);
+  assert.deepEqual(steps(peer('192.0.2.25'), 'far.test'), [
+    'client is external',
+    'client is in relay.exclude (192.0.2.25): may relay',
+  ]);
+  assert.deepEqual(steps(peer('192.0.2.7', null, 'alice'), 'partner.test'), [
+    'client is external',
+    'client is not in relay.exclude',
+    'user alice is authenticated, and relay.authenticated is checked',
+    'client is not in relay.allow.hosts',
+    'domain partner.test is in relay.allow.domains (partner.test): may relay',
+  ]);
 });
