@@ -224,7 +224,7 @@ for (const [what, source] of [
   ['a multipart without a boundary', message('Content-Type: multipart/mixed', '', '--b', '', '\xc4', '--b--')],
   ['two boundaries', message('Content-Type: multipart/mixed; boundary=b; boundary=c', '', '--b', '', '\xc4')],
   ['a boundary that never comes', message('Content-Type: multipart/mixed; boundary=b', '', '\xc4')],
-  // Cyrus and Dovecot take the first two for delimiters; Python, mailsplit and mailauth do not.
+  // Dovecot takes the first two for delimiters; Python, mailsplit and mailauth do not.
   ['a boundary with text after it', message(...TWO_PARTS, '--b text', '', '\xc4', '--b--')],
   ['the last boundary with text after it', message(...TWO_PARTS, '--b--text', '', '\xc4', '--b--')],
   ['a boundary with more white space than a line holds', message(...TWO_PARTS, `--b${' '.repeat(1000)}`, '--b--')],
