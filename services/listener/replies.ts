@@ -21,7 +21,7 @@ export const TOO_MANY_FROM_CLIENT = reply(421, '4.7.0', 'Too many sessions from 
 export const BAD_PROXY_HEADER = reply(
   421,
   '4.3.5',
-  'PROXY header of version 1 expected: the proxy or this server is set up wrongly',
+  'PROXY header expected: the proxy or this server is set up wrongly',
 );
 export const UNEXPECTED_TLS = reply(421, '4.7.0', 'This port begins in clear text: TLS comes with STARTTLS');
 export const UNEXPECTED_PROXY = reply(421, '4.3.5', 'PROXY header from an address that is not in listeners[].proxy');

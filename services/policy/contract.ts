@@ -34,7 +34,7 @@ export const SessionFacts = Origin.extend({
   scope: z.enum(['internal', 'external']),
   /** DNS did not answer whether the client has a name: a refusal for want of one is temporary. */
   nameFailed: z.boolean().optional(),
-  /** The client is the gateway of a container network: anybody may be behind it (services/listener/gateways.ts). */
+  /** Anybody may come in through the client's address: a gateway (services/listener/gateways.ts), a proxy. */
   gateway: z.boolean().optional(),
   /** What the client began with. HELO: it speaks SMTP without extensions. */
   greeting: z.enum(['EHLO', 'HELO']).optional(),

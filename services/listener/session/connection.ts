@@ -7,6 +7,8 @@ export type ForeignProtocol = 'proxy' | 'tls';
 export type SessionConnection = {
   /** Address of the client, an IPv4-mapped one in its IPv4 form. */
   readonly address: string;
+  /** The address is that of a proxy, which did not say for whom it speaks: anybody may be behind it. */
+  readonly isProxy: boolean;
   tls(): { protocol: string; cipher: string } | undefined;
   /** Whether TLS can begin: there is a certificate. */
   canUpgrade(): boolean;

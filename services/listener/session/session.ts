@@ -73,7 +73,7 @@ export class Session implements CommandSession<PolicyQuestion> {
       client: { address: connection.address, name: null, helo: '' },
       tls: connection.tls(),
       scope: 'external',
-      gateway: deps.gateways.has(connection.address) || undefined,
+      gateway: connection.isProxy || deps.gateways.has(connection.address) || undefined,
     };
   }
 

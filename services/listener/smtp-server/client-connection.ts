@@ -27,7 +27,10 @@ export type ConnectionHooks = {
   openingMs(): number;
 };
 
+type Client = Pick<SessionConnection, 'address' | 'isProxy'>;
+
 export class ClientConnection extends SMTPConnection implements SessionConnection {
+  readonly isProxy: boolean;
   readonly #hooks: ConnectionHooks;
   readonly #session: Session;
   /** The socket that may be destroyed: in a handshake the TLS socket, never the one below it, which ends the process. */
@@ -36,8 +39,9 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
   #unsent = '';
   #flushing = false;
 
-  constructor(server: SMTPServer, socket: Socket | TLSSocket, remoteAddress: string, hooks: ConnectionHooks) {
-    super(server, socket, { remoteAddress });
+  constructor(server: SMTPServer, socket: Socket | TLSSocket, client: Client, hooks: ConnectionHooks) {
+    super(server, socket, { remoteAddress: client.address });
+    this.isProxy = client.isProxy;
     this.#hooks = hooks;
     this.#top = socket;
     this.#session = hooks.session(this);

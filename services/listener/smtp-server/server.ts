@@ -101,11 +101,18 @@ export class SmtpServer extends SMTPServer {
     }, openingMs());
     this._pendingSockets.set(socket, socket);
     try {
-      const address = expectsProxy(peer) ? ((await proxiedAddress(socket)) ?? peer) : peer;
+      const expected = expectsProxy(peer);
+      const proxied = expected ? await proxiedAddress(socket) : undefined;
+      const address = proxied ?? peer;
       const full = place.claim(address, limits());
       if (full !== undefined) return this.#refuse(socket, address, full);
       const top = implicit ? await this.#handshake(socket) : socket;
-      const connection = new ClientConnection(this, top, address, this.#hooks);
+      const connection = new ClientConnection(
+        this,
+        top,
+        { address, isProxy: expected && proxied === undefined },
+        this.#hooks,
+      );
       this.connections.add(connection);
       this.open.add(connection);
       connection.once('ended', () => {

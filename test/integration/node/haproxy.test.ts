@@ -77,6 +77,20 @@ test('policy sees the client, a dead listener is taken out, and mail goes on', n
   await waitFor(() => [...load.accepted].every((id) => sink.arrivals.has(id)), { what: 'all mail', timeout: 30_000 });
 });
 
+test('HAProxy may speak version 2 of the PROXY protocol, also in its checks', needs('haproxy'), async () => {
+  await using sink = await Tally.start();
+  await using node = await behindProxy({ sink: sink.port, listener: 'kind: relay, tls: none' });
+  await node.start();
+  await using haproxy = await startHaproxy('mx', [node.port, await freePort()], 'send-proxy-v2');
+  await waitFor(() => /listener-2 is DOWN/.test(haproxy.output()), {
+    what: 'the absent one to be out',
+    timeout: 40_000,
+  });
+  assert.equal(await asksToRelay(haproxy, CLIENT), 250);
+  assert.equal(await asksToRelay(haproxy, '127.0.0.8'), 554);
+  assert.doesNotMatch(haproxy.output(), /listener-1 is DOWN/);
+});
+
 test(
   'a port with TLS from the first byte: the same client, and a check that speaks TLS',
   needs('haproxy'),

@@ -16,14 +16,21 @@ export type Haproxy = AsyncDisposable & { port: number; output: () => string };
 
 /**
  * A real HAProxy on loopback, with what the example has for one kind of listener: those on these ports of 127.0.0.1,
- * whether anything listens there or not.
+ * whether anything listens there or not. `sends`: the version of the PROXY protocol.
  */
-export async function startHaproxy(kind: 'mx' | 'submission' | 'submissions', listeners: number[]): Promise<Haproxy> {
+export async function startHaproxy(
+  kind: 'mx' | 'submission' | 'submissions',
+  listeners: number[],
+  sends: 'send-proxy' | 'send-proxy-v2' = 'send-proxy',
+): Promise<Haproxy> {
   await using undo = new AsyncDisposableStack();
   const dir = undo.use(await tempDir('haproxy'));
   const port = await freePort();
   const file = join(dir.path, 'haproxy.cfg');
-  await writeFile(file, onLoopback(await readFile(EXAMPLE, 'utf8'), kind, port, listeners));
+  await writeFile(
+    file,
+    onLoopback((await readFile(EXAMPLE, 'utf8')).replace(/send-proxy$/m, sends), kind, port, listeners),
+  );
   const program = undo.use(new Program('haproxy', ['-db', '-f', file]));
   await waitFor(() => program.exit !== undefined || listens(port), { what: 'HAProxy to listen' });
   if (program.exit !== undefined) throw new Error(program.output);
