@@ -10,6 +10,7 @@ import { submissionFields } from './message/submission-fields.ts';
 import { traceField } from './message/trace-field.ts';
 import { asNamed } from './recipient/as-named.ts';
 import { completeAddress } from './recipient/complete-address.ts';
+import { dnsLists } from './recipient/dns-lists.ts';
 import { knownMailbox } from './recipient/known-mailbox.ts';
 import { relayAllowed } from './recipient/relay-allowed.ts';
 import { routedLocalPart, sourceRoute } from './recipient/source-routes.ts';
@@ -39,7 +40,7 @@ export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   connect: [clientName, clientScope],
   authenticate: [directoryRead, fewFailures, passwordChecked, credentials],
   sender: [loginRequired, heloName, declaredSize, ownAddress, senderDomain],
-  recipient: [completeAddress, sourceRoute, relayAllowed, knownMailbox, routedLocalPart, asNamed],
+  recipient: [completeAddress, sourceRoute, relayAllowed, dnsLists, knownMailbox, routedLocalPart, asNamed],
   message: [messageSize, hopCount, author, traceField, submissionFields, origin],
 };
 

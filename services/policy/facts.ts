@@ -5,6 +5,7 @@ import type { ClientName } from './connect/reverse-dns.ts';
 import type { Refusal, SessionFacts } from './contract.ts';
 import type { Account } from './directory/account.ts';
 import type { AnyDirectory } from './directory/directory.ts';
+import type { ListsFound } from './dns/dns-lists.ts';
 import type { DomainState } from './dns/sender-domain.ts';
 import type { Exempt } from './gathering/exemptions.ts';
 import type { HostList } from './relay/host-list.ts';
@@ -64,6 +65,8 @@ export type PolicyFacts = {
     ours: boolean;
     rules: RelayRules;
     directory: AnyDirectory;
+    /** What DNS lists say of the client; undefined: `checks.dns-lists` has none. */
+    dnsLists?: Exempt | ListsFound | undefined;
   };
   message: {
     session: SessionFacts;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration, host } from './values.ts';
+import { domain, duration, host } from './values.ts';
 
 /**
  * The section `checks`: what clients and senders must be like beyond the rules of relaying. Every check is off until it is
@@ -41,6 +41,41 @@ const helo = z
   })
   .prefault({});
 
+/** `127.0.0.2-11`: each part a number, a range, or `*`. */
+const listAnswer = z.string().refine(
+  (text) => {
+    const parts = text.split('.');
+    const fits = (part: string): boolean => {
+      const [, least = '', most = least] = /^(\d{1,3})(?:-(\d{1,3}))?$/.exec(part) ?? [];
+      return part === '*' || (least !== '' && Number(least) <= Number(most) && Number(most) <= 255);
+    };
+    return parts.length === 4 && parts[0] === '127' && parts.every(fits);
+  },
+  { error: (i) => `${JSON.stringify(i.input)} is not an answer of a DNS list such as 127.0.0.2 or "127.0.*.2-11"` },
+);
+
+const dnsList = z.strictObject({
+  zone: domain.describe('zone of the list'),
+  name: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,100}$/, 'printable ASCII without spaces, at most 100 characters')
+    .optional()
+    .describe('what replies and logs call the list, where its zone has a secret in it; default: the zone'),
+  answers: z
+    .array(listAnswer)
+    .min(1)
+    .default(['127.0.0.2-255'])
+    .describe('answers that mean "listed"; each part is a number, a range such as 2-11, or *'),
+});
+
+const dnsLists = z
+  .strictObject({
+    block: z.array(dnsList).prefault([]).describe('clients that one of these DNS lists names are refused (RFC 5782)'),
+    allow: z.array(dnsList).prefault([]).describe('DNS lists whose clients pass, whatever the others say'),
+    timeout: duration('3s', 100, LONGEST_WAIT_MS).describe('wait for the lists, at most 8s; a silent list lets pass'),
+  })
+  .prefault({});
+
 export const checksSection = z
   .strictObject({
     exempt: z
@@ -49,5 +84,6 @@ export const checksSection = z
       .describe('clients that no check looks at, besides internal hosts: IP addresses, networks, host names'),
     'sender-domain': senderDomain,
     helo,
+    'dns-lists': dnsLists,
   })
   .prefault({});

@@ -4,6 +4,7 @@ import { type IpAddress, parseIp } from '#shared/address/ip-address.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import { pointerLabels } from '../dns/pointer-labels.ts';
 
 /** The name of a client; null: it has none that leads back to it; undefined: DNS did not answer, or not in time. */
 export type ClientName = string | null | undefined;
@@ -107,11 +108,9 @@ function expiring(name: ClientName, ttlMs: number): Answer {
   return { name, expires: performance.now() + ttlMs };
 }
 
-/** The name that has the PTR records of an address (RFC 1035 §3.5, RFC 3596 §2.5). */
+/** The name that has the PTR records of an address. */
 function pointerName(address: IpAddress): string {
-  const bytes = address.toByteArray().toReversed();
-  if (address.kind() === 'ipv4') return `${bytes.join('.')}.in-addr.arpa`;
-  return `${bytes.map((byte) => `${(byte & 15).toString(16)}.${(byte >> 4).toString(16)}`).join('.')}.ip6.arpa`;
+  return `${pointerLabels(address)}.${address.kind() === 'ipv4' ? 'in-addr' : 'ip6'}.arpa`;
 }
 
 /** DNS answered that there is nothing, as opposed to not answering. */

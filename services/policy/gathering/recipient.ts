@@ -5,15 +5,22 @@ import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import type { SessionFacts } from '../contract.ts';
 import type { AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
+import type { CheckSources } from './check-sources.ts';
+import { listsFound } from './recipient-checks.ts';
 import { whenKnown } from './when-known.ts';
 
 type RecipientRequest = { facts: SessionFacts; reversePath: string; recipient: EnvelopeRecipient };
 
-type RecipientDeps = Pick<PolicyFacts['recipient'], 'rules'> & { ask: AskDirectory; config: Pick<Config, 'node'> };
+type RecipientDeps = Pick<PolicyFacts['recipient'], 'rules'> & {
+  ask: AskDirectory;
+  checks: CheckSources;
+  config: Pick<Config, 'node'>;
+};
 
+/** Directory and DNS lists are asked concurrently. */
 export function recipientFacts(
   { facts: session, reversePath, recipient }: RecipientRequest,
-  { rules, ask, config }: RecipientDeps,
+  { rules, ask, checks, config }: RecipientDeps,
 ): PolicyFacts['recipient'] | Promise<PolicyFacts['recipient']> {
   const bare = !recipient.address.includes('@');
   const isPostmaster = recipient.address.toLowerCase() === 'postmaster';
@@ -23,6 +30,9 @@ export function recipientFacts(
   const ours = bare || rules.isLocal(domain);
   const local = localPartOf(address);
   const said = { session, reversePath, recipient, address, domain, local, ours, rules };
+  const found = listsFound(said, checks);
   // Only recipients of our own domains are looked up.
-  return whenKnown(ask({ addresses: ours ? [address] : [] }), (directory) => ({ ...said, directory }));
+  return whenKnown(ask({ addresses: ours ? [address] : [] }), (directory) =>
+    whenKnown(found, (dnsLists) => ({ ...said, directory, dnsLists })),
+  );
 }

@@ -3,9 +3,11 @@ import { test } from 'node:test';
 import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory/directory.ts';
+import { CheckSources } from '#services/policy/gathering/check-sources.ts';
 import { recipientFacts } from '#services/policy/gathering/recipient.ts';
 import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
+import { silentLogger } from '#shared/log.ts';
 import { atOnce, config, directory, facts } from './fixtures.ts';
 
 const CONFIG = config({
@@ -18,13 +20,15 @@ const CONFIG = config({
 });
 const USERS = directory();
 const NONE = null;
+/** All of them are off. */
+const CHECKS = new CheckSources(CONFIG, silentLogger);
 
 const outside = facts();
 const internal = facts({ client: { address: '10.1.2.3', name: null, helo: 'x' }, scope: 'internal' });
 const alice = facts({ kind: 'submission', user: 'Alice' });
 
 function ask(who: SessionFacts, address: string, users: Directory | undefined | null, rules = CONFIG) {
-  const deps = { rules: new RelayRules(rules), ask: () => users, config: rules };
+  const deps = { rules: new RelayRules(rules), ask: () => users, checks: CHECKS, config: rules };
   return decide(
     'recipient',
     atOnce(recipientFacts({ facts: who, reversePath: 'author@example.net', recipient: { address } }, deps)),
@@ -175,7 +179,7 @@ test('without a local domain, postmaster is at the node', () => {
 });
 
 test('an alias keeps what RCPT named and the DSN parameters; a plain recipient has no original', () => {
-  const deps = { rules: new RelayRules(CONFIG), ask: () => USERS, config: CONFIG };
+  const deps = { rules: new RelayRules(CONFIG), ask: () => USERS, checks: CHECKS, config: CONFIG };
   const dsn = { orcpt: 'rfc822;team@example.com', notify: ['FAILURE' as const] };
   const ask = (recipient: EnvelopeRecipient) =>
     decide('recipient', atOnce(recipientFacts({ facts: outside, reversePath: 'author@example.net', recipient }, deps)));

@@ -1,0 +1,33 @@
+import type { SessionFacts } from '../contract.ts';
+import type { PolicyFacts } from '../facts.ts';
+import type { CheckSources } from './check-sources.ts';
+import { type Exempt, exemption } from './exemptions.ts';
+
+/** The facts for the checks of `checks:` at RCPT; undefined where a check is off. */
+
+type Recipient = Pick<PolicyFacts['recipient'], 'session' | 'ours' | 'local'>;
+
+export function listsFound(
+  recipient: Recipient,
+  { lists, records, exempt }: CheckSources,
+): PolicyFacts['recipient']['dnsLists'] | Promise<PolicyFacts['recipient']['dnsLists']> {
+  if (!lists.any) return undefined;
+  const { session } = recipient;
+  return exemption(session, exempt) ?? withoutChecks(recipient) ?? lists.about(session.client.address, records);
+}
+
+/**
+ * Ask the DNS lists about a client that has just connected, and do not wait: they will have answered when its first
+ * recipient comes.
+ */
+export function askAhead({ address, kind, gateway }: Client, { lists, records }: CheckSources): void {
+  if (lists.any && kind === 'relay' && !gateway) void lists.about(address, records);
+}
+
+type Client = Pick<SessionFacts, 'kind' | 'gateway'> & { address: string };
+
+/** Whoever is refused must be able to say so to somebody (RFC 5321 §4.5.1). */
+function withoutChecks({ session, ours, local }: Recipient): Exempt | undefined {
+  if (ours && local.toLowerCase() === 'postmaster') return { exempt: 'postmaster hears everybody' };
+  return session.gateway ? { exempt: 'other clients come in through this address' } : undefined;
+}
