@@ -64,7 +64,14 @@ export const ACCESS = {
   },
   listener: {
     calls: {
-      policy: ['client-check', 'user-authenticate', 'sender-check', 'recipient-check', 'message-check'],
+      policy: [
+        'client-check',
+        'user-authenticate',
+        'token-authenticate',
+        'sender-check',
+        'recipient-check',
+        'message-check',
+      ],
       router: ['transfer-open', 'transfer-append', 'transfer-commit', 'transfer-abort'],
     },
     hears: { router: ['present'] },

@@ -25,6 +25,7 @@ const READERS: Partial<Record<keyof Config, readonly string[]>> = {
   relay: ['listener', 'policy'],
   tls: ['listener'],
   directory: ['policy'],
+  authentication: ['policy'],
   credentials: ['credential-store', 'signer'],
   routes: ['router'],
   dns: ['credential-store'],
@@ -43,6 +44,7 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
   if (needs('tls')) await checkTls(check);
   await checkBus(check);
   if (needs('directory')) await checkDirectory(check);
+  if (needs('authentication')) await checkProviders(check);
   if (needs('credentials')) await checkNek(check);
   await checkData(check);
   if (needs('routes')) await checkRoutes(check);
@@ -97,6 +99,12 @@ async function checkDirectory(check: FileCheck): Promise<void> {
   } catch (error) {
     const hint = errorCode(error) === 'ENOENT' ? '; "npx sealpost users add" makes it' : '';
     check.problems.push({ path: ['directory', 'users'], message: `${unreadable(users, error)}${hint}` });
+  }
+}
+
+async function checkProviders(check: FileCheck): Promise<void> {
+  for (const [i, { ca }] of check.config.authentication.oauth.entries()) {
+    if (ca !== undefined) add(check, await checkAuthorities(['authentication', 'oauth', i, 'ca'], ca));
   }
 }
 

@@ -28,6 +28,13 @@ export function resolvePaths(config: Config, folder: string): Config {
     },
     ...(tls && { tls: { ...pair(tls), names: tls.names.map(pair) } }),
     directory: { ...config.directory, ...(config.directory.users && { users: at(config.directory.users) }) },
+    authentication: {
+      ...config.authentication,
+      oauth: config.authentication.oauth.map((provider) => ({
+        ...provider,
+        ...(provider.ca && { ca: at(provider.ca) }),
+      })),
+    },
     credentials: { ...credentials, ...(typeof credentials.nek === 'string' && { nek: at(credentials.nek) }) },
     routes: config.routes.map((route) => {
       const hop = parseVia(route.via);

@@ -6,6 +6,7 @@ import { printable } from '#shared/text.ts';
 import { whatIsWrong } from './authentication/credentials.ts';
 import { type Failures, type LogIn, logInOf } from './authentication/failures.ts';
 import type { FairQueue } from './authentication/fair-queue.ts';
+import type { Tokens } from './authentication/tokens.ts';
 import { decide } from './checks.ts';
 import type { AuthenticateVerdict, SessionFacts } from './contract.ts';
 import type { Verified } from './directory/account.ts';
@@ -35,34 +36,15 @@ export async function authenticate(
   password: Uint8Array,
   deps: AuthenticateDeps,
 ): Promise<AuthenticateVerdict> {
-  const { failures, log, strangers } = deps;
   const { user, actAs } = request;
   const directory = await deps.ask({ users: actAs === undefined ? [user] : [user, actAs] });
   const account = directory?.user(user);
-  const { client, gateway } = request.facts;
-  const logIn = logInOf(user, client.address, gateway);
+  const logIn = logInTo(request, user);
   const verify = account?.verify ?? verifyNobody;
-  const check = () => verify(password, logIn.network === undefined ? undefined : client.address);
+  const check = () => verify(password, logIn.network === undefined ? undefined : request.facts.client.address);
   const checked: Checked = directory === undefined ? { outcome: 'unchecked' } : await checkInTurn(logIn, check, deps);
   const { outcome, reason, appPassword } = checked;
-  const facts: PolicyFacts['authenticate'] = { user, actAs, account, password: outcome, reason, directory };
-  const verdict = decide('authenticate', facts);
-  const fields = { ...describe(request), appPassword };
-  if (verdict.action === 'accept') {
-    log.info(fields, 'Authentication succeeded');
-  } else if (outcome === 'locked') {
-    const failed = failures.tooMany(logIn);
-    strangers.say(`log-in from ${logIn.network ?? client.address}`, (repeated) => {
-      const error = `too many failures ${failed ?? ''}`.trim();
-      log.warn({ ...fields, error, ...repeated }, 'Authentication refused without a look at the password');
-    });
-  } else if (verdict.action === 'defer') {
-    log.warn(fields, `Authentication failed: ${verdict.why.at(-1)}`);
-  } else {
-    log.info({ ...fields, reason: whatIsWrong(facts) }, 'Authentication failed');
-  }
-  if (verdict.action === 'accept' || (verdict.action === 'defer' && outcome !== 'locked')) return verdict;
-  return { ...verdict, delayMs: failures.delay(logIn) };
+  return conclude({ user, actAs, account, password: outcome, reason, directory }, { ...request, appPassword }, deps);
 }
 
 type Checked = { outcome: Verified['outcome'] | 'locked'; reason?: string; appPassword?: string };
@@ -88,8 +70,78 @@ async function checkInTurn(
   }
 }
 
+/**
+ * AUTH OAUTHBEARER and XOAUTH2: the token says who the user is, and what the client calls itself must be the same. A token
+ * cannot be guessed, so no turn is waited for: to check one takes a fraction of a millisecond. It counts as a failure of the
+ * user it names, unless it was right and has expired: the client will come back with a new one.
+ */
+export async function authenticateByToken(
+  request: Request,
+  bytes: Uint8Array,
+  deps: AuthenticateDeps & { tokens: Tokens },
+): Promise<AuthenticateVerdict> {
+  const { failures } = deps;
+  const token = deps.tokens.read(bytes);
+  const named = request.user;
+  const user = token.user === '' ? named : token.user;
+  const directory = await deps.ask({ users: [token.user, named].filter((name) => name !== '') });
+  const account = directory?.user(token.user);
+  const actAs = named === '' ? undefined : named;
+  const settle = (password: PolicyFacts['authenticate']['password'], reason?: string) =>
+    conclude({ user, actAs, account, password, byToken: true, reason, directory }, request, deps);
+  const logIn = logInTo(request, user);
+  if (directory === undefined) return settle('unchecked');
+  if (failures.tooMany(logIn) !== undefined) return settle('locked');
+  const verdict = await token.check();
+  switch (verdict.state) {
+    case 'right':
+      if (account === undefined) failures.failed(logIn);
+      else failures.succeeded(logIn);
+      return settle('right');
+    case 'wrong':
+      if (!verdict.expired && user !== '') failures.failed(logIn);
+      return settle('wrong', verdict.problem);
+    case 'undecided':
+      return settle('unchecked', verdict.problem);
+  }
+}
+
+/** Decide, and log the outcome. */
+function conclude(
+  facts: PolicyFacts['authenticate'],
+  request: Request & { appPassword?: string | undefined },
+  { failures, log, strangers }: AuthenticateDeps,
+): AuthenticateVerdict {
+  const verdict = decide('authenticate', facts);
+  const logIn = logInTo(request, facts.user);
+  const fields = { ...describe(request, facts.user), appPassword: request.appPassword };
+  const network = logIn.network ?? fields.peer;
+  if (verdict.action === 'accept') {
+    log.info(fields, 'Authentication succeeded');
+  } else if (facts.password === 'locked') {
+    const failed = failures.tooMany(logIn);
+    strangers.say(`log-in from ${network}`, (repeated) => {
+      const error = `too many failures ${failed ?? ''}`.trim();
+      log.warn({ ...fields, error, ...repeated }, 'Authentication refused without a look at the password');
+    });
+  } else if (verdict.action === 'defer') {
+    const text = `Authentication failed: ${verdict.why.at(-1)}`;
+    // Whoever sends tokens that cannot be checked now has proven nothing.
+    if (facts.byToken) strangers.say(`token from ${network}`, (repeated) => log.warn({ ...fields, ...repeated }, text));
+    else log.warn(fields, text);
+  } else {
+    log.info({ ...fields, reason: whatIsWrong(facts) }, 'Authentication failed');
+  }
+  if (verdict.action === 'accept' || (verdict.action === 'defer' && facts.password !== 'locked')) return verdict;
+  return { ...verdict, delayMs: failures.delay(logIn) };
+}
+
+function logInTo({ facts }: Request, user: string): LogIn {
+  return logInOf(user, facts.client.address, facts.gateway);
+}
+
 /** The user and the connecting host. */
-function describe({ facts, mechanism, user }: Request) {
+function describe({ facts, mechanism }: Request, user: string) {
   const { session, listener, client, tls } = facts;
   return {
     session,

@@ -128,6 +128,18 @@ export const policyContract = defineContract('policy', 1, {
       reply: AuthenticateVerdict,
       bytes: 'request',
     },
+    /** The same with an access token in place of the password: it names the user. */
+    'token-authenticate': {
+      repeatable: 'when-silent',
+      request: z.object({
+        facts: SessionFacts,
+        mechanism: z.enum(['OAUTHBEARER', 'XOAUTH2']),
+        /** What the client calls itself, which must be the same user; '' where it does not say. */
+        user: z.string(),
+      }),
+      reply: AuthenticateVerdict,
+      bytes: 'request',
+    },
     'sender-check': {
       repeatable: 'when-silent',
       request: z.object({ facts: SessionFacts, reversePath: z.string(), size: z.number().int().optional() }),

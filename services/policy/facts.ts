@@ -32,6 +32,8 @@ export type PolicyFacts = {
     account: Account | undefined;
     /** unchecked: the directory could not be asked, or too many passwords are being checked; locked: too many failures. */
     password: 'right' | 'wrong' | 'unchecked' | 'locked';
+    /** An access token came in place of the password: what is said of the password holds for it. */
+    byToken?: boolean;
     /** Why it is wrong or unchecked, for the log. */
     reason?: string | undefined;
     directory: AnyDirectory;

@@ -2,9 +2,10 @@ import type { Settings } from '#cluster/config/settings.ts';
 import type { Service } from '#shared/contract.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
-import { authenticate } from './authenticate.ts';
+import { authenticate, authenticateByToken } from './authenticate.ts';
 import { Failures } from './authentication/failures.ts';
 import { FairQueue } from './authentication/fair-queue.ts';
+import { Tokens } from './authentication/tokens.ts';
 import { decide } from './checks.ts';
 import { type PolicyContract, policyContract } from './contract.ts';
 import { connectFacts } from './gathering/connect.ts';
@@ -39,14 +40,16 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
   const counts = new SharedCounts({ settings, peers });
   const rates = new Rates({ settings, counts });
   const failures = new Failures({ settings, counts });
+  const tokens = new Tokens(settings, log);
   const strangers = new LimitedLog();
+  const logIns = () => ({ ask: sources.now().ask, failures, queue, log, strangers });
 
   return {
     contract: policyContract,
     handlers: {
       'client-check': (request) => whenKnown(connectFacts(request, sources), (facts) => decide('connect', facts)),
-      'user-authenticate': (request, { bytes }) =>
-        authenticate(request, bytes, { ask: sources.now().ask, failures, queue, log, strangers }),
+      'user-authenticate': (request, { bytes }) => authenticate(request, bytes, logIns()),
+      'token-authenticate': (request, { bytes }) => authenticateByToken(request, bytes, { ...logIns(), tokens }),
       'sender-check': (request) =>
         whenKnown(senderFacts(request, sources.now()), (facts) =>
           rates.count('messages', request, decide('sender', facts)),

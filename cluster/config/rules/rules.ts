@@ -207,6 +207,15 @@ export const RULES: readonly Rule[] = [
         'domain',
       ),
   },
+  {
+    sections: ['authentication'],
+    check: ({ authentication }) =>
+      duplicates(
+        authentication.oauth.map(({ issuer }) => issuer),
+        (i) => ['authentication', 'oauth', i, 'issuer'],
+        'provider',
+      ),
+  },
   { sections: ['domains'], check: signAs },
   { sections: ['domains', 'credentials', 'bus'], check: enforceNeedsNek },
   {

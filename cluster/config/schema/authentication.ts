@@ -1,7 +1,8 @@
 import { z } from 'zod';
+import { providerEntry } from './oauth.ts';
 import { duration, host, rate } from './values.ts';
 
-/** The section `authentication`: what follows from failed log-ins, and who need not log in. */
+/** The section `authentication`: what follows from failed log-ins, who need not log in, and whose tokens count. */
 
 export const authenticationSection = z
   .strictObject({
@@ -30,5 +31,9 @@ export const authenticationSection = z
       .array(host)
       .prefault([])
       .describe('hosts that may send without a log-in on submission listeners: as in relay.allow.hosts, but not *'),
+    oauth: z
+      .array(providerEntry)
+      .prefault([])
+      .describe('OpenID providers whose access tokens users log in with (AUTH OAUTHBEARER and XOAUTH2)'),
   })
   .prefault({});

@@ -142,4 +142,5 @@ export type RouteConfig = Config['routes'][number];
 export type DomainConfig = Config['domains'][number];
 export type RatesConfig = Config['rates'];
 export type DnsConfig = Config['dns'];
+export type ProviderConfig = Config['authentication']['oauth'][number];
 export type ZoneConfig = DnsConfig['zones'][number];

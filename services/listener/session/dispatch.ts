@@ -23,13 +23,14 @@ const tls: Check = ({ listener, secure }) =>
 const helloSaid: Check = ({ facts }) => (facts.client.helo === '' ? replies.HELO_FIRST : undefined);
 
 /**
- * A row of the table: `check` holds before `run` looks at the argument; `policy` is the question that policy answers before
+ * A row of the table: `check` holds before `run` looks at the argument; `policy` names the questions that policy answers before
  * the command takes effect. A command cannot ask another one: its session has no other.
  */
-type Row<Asks extends PolicyQuestion> = { check: readonly Check[]; policy: Asks; run: CommandHandler<Asks> };
+type Row<Asks extends PolicyQuestion> = { check: readonly Check[]; policy: readonly Asks[]; run: CommandHandler<Asks> };
 type Command =
   | { check: readonly Check[]; policy?: undefined; run: CommandHandler }
-  | { [Asks in PolicyQuestion]: Row<Asks> }[PolicyQuestion];
+  | { [Asks in PolicyQuestion]: Row<Asks> }[PolicyQuestion]
+  | Row<'user-authenticate' | 'token-authenticate'>;
 
 /**
  * Every verb that the listener knows. Those of other extensions are refused as such; all others are unknown. A verb with an
@@ -41,11 +42,11 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['HELO', { check: [], run: helo }],
   ['STARTTLS', { check: [ascii, helloSaid], run: starttls }],
   // At the end of the exchange.
-  ['AUTH', { check: [ascii, tls, helloSaid], policy: 'user-authenticate', run: auth }],
-  ['MAIL', { check: [utf8, tls, helloSaid], policy: 'sender-check', run: mail }],
-  ['RCPT', { check: [utf8, tls, helloSaid], policy: 'recipient-check', run: rcpt }],
+  ['AUTH', { check: [ascii, tls, helloSaid], policy: ['user-authenticate', 'token-authenticate'], run: auth }],
+  ['MAIL', { check: [utf8, tls, helloSaid], policy: ['sender-check'], run: mail }],
+  ['RCPT', { check: [utf8, tls, helloSaid], policy: ['recipient-check'], run: rcpt }],
   // At the end of the message.
-  ['DATA', { check: [ascii, tls, helloSaid], policy: 'message-check', run: data }],
+  ['DATA', { check: [ascii, tls, helloSaid], policy: ['message-check'], run: data }],
   ['RSET', { check: [ascii], run: rset }],
   ['NOOP', { check: [ascii], run: noop }],
   ['VRFY', { check: [utf8, tls], run: vrfy }],
@@ -81,6 +82,8 @@ export function dispatch(
   }
   if (continuation !== undefined) return continuation(line.text);
   const { text } = line;
+  if (Buffer.byteLength(text) + 2 > session.limits['command-length'] && !/^auth /i.test(text))
+    return replies.LINE_TOO_LONG;
   const space = text.indexOf(' ');
   const verb = (space < 0 ? text : text.slice(0, space)).toUpperCase();
   const command = COMMANDS.get(verb);

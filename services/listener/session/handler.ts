@@ -39,6 +39,8 @@ export type CommandSession<Asks extends PolicyQuestion = never> = {
   readonly log: SessionLog;
   readonly listener: ListenerConfig;
   readonly limits: Config['limits'];
+  /** Whose tokens users may log in with. */
+  readonly providers: Config['authentication']['oauth'];
   readonly hostname: string;
   readonly connection: Pick<SessionConnection, 'canUpgrade'>;
   /** What is known of the client. */

@@ -3,6 +3,9 @@ import type { CommandSession } from './handler.ts';
 
 /** What a session may use as it stands: EHLO advertises it, and the commands themselves keep to it. */
 
+/** The octets of an AUTH line with its CRLF: RFC 4954 §4 has 12,288 for what every mechanism in use needs. */
+const LONGEST_AUTH_LINE = 12_290;
+
 type Asked = Pick<CommandSession, 'listener' | 'secure' | 'connection'>;
 
 /** Whether this session may go over to TLS, and if not, why. */
@@ -21,4 +24,17 @@ export function authOffer(session: Asked): 'offered' | 'none' | 'tls-first' {
   if (setting === 'always' || session.secure) return 'offered';
   // There is a way to TLS: 530 tells the client to take it. Without one the command does not exist on this listener.
   return tlsOffer(session) === 'offered' ? 'tls-first' : 'none';
+}
+
+export type Mechanism = 'PLAIN' | 'LOGIN' | 'OAUTHBEARER' | 'XOAUTH2';
+
+/** The SASL mechanisms of this server. Those with a token need a provider that it comes from. */
+export function mechanisms({ providers }: Pick<CommandSession, 'providers'>): readonly Mechanism[] {
+  return providers.length === 0 ? ['PLAIN', 'LOGIN'] : ['PLAIN', 'LOGIN', 'OAUTHBEARER', 'XOAUTH2'];
+}
+
+/** How long a line may be, in octets with its CRLF: above the limit of commands only for AUTH (dispatch.ts). */
+export function longestLine(session: Asked & Pick<CommandSession, 'limits'>): number {
+  const commands = session.limits['command-length'];
+  return authOffer(session) === 'offered' ? Math.max(commands, LONGEST_AUTH_LINE) : commands;
 }

@@ -97,6 +97,10 @@ export class Session implements CommandSession<PolicyQuestion> {
     return this.deps.settings.current.limits;
   }
 
+  get providers(): Config['authentication']['oauth'] {
+    return this.deps.settings.current.authentication.oauth;
+  }
+
   greeted(greeting: 'EHLO' | 'HELO', helo: string): void {
     this.transaction = undefined;
     this.#facts = { ...this.#facts, greeting, client: { ...this.#facts.client, helo } };

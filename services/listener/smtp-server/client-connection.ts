@@ -4,6 +4,7 @@ import type { SMTPServer } from 'smtp-server';
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import { isProxyHeader } from '../parsers/proxy-header.ts';
 import type { ForeignProtocol, SessionConnection } from '../session/connection.ts';
+import { longestLine } from '../session/offers.ts';
 import type { Session } from '../session/session.ts';
 import type { TlsMaterial } from '../tls-material.ts';
 import { LineStream, type MessageSink } from './stream.ts';
@@ -78,7 +79,7 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
         const protocol = foreignProtocol(bytes);
         if (protocol !== undefined) this.#session.foreign(protocol);
       },
-      maxLineLength: () => this.#session.limits['command-length'],
+      maxLineLength: () => longestLine(this.#session),
       line: (line, next) => this.#session.line(line, () => this._whenWritable(next)),
       messageEnded: (defect, next) => {
         this.#session.messageEnded(defect, next).catch((error: unknown) => this.#bug(error));

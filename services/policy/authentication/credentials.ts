@@ -4,7 +4,7 @@ import { printable } from '#shared/text.ts';
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 
-/** The checks of AUTH PLAIN and LOGIN (RFC 4954) against the directory. */
+/** The checks of AUTH (RFC 4954): a password or a token, against the directory. */
 
 export const directoryRead: PolicyCheck<'authenticate'> = ({ directory }) =>
   directory === undefined ? temporary('the directory cannot be read') : goOn();
@@ -18,9 +18,9 @@ export const fewFailures: PolicyCheck<'authenticate'> = ({ password }) =>
     : goOn();
 
 export const credentials: PolicyCheck<'authenticate'> = (facts) => {
-  const { user, account, password } = facts;
+  const { user, account, password, byToken } = facts;
   if (account !== undefined && password === 'right' && isSame(facts)) {
-    return goOn([`user ${account.name}: password is right`], { user: account.name });
+    return goOn([`user ${account.name}: ${byToken ? 'token is valid' : 'password is right'}`], { user: account.name });
   }
   // RFC 4954 §6: the reply does not tell what was wrong.
   const why = [`user ${printable(user)}: ${whatIsWrong(facts)}`];
@@ -33,10 +33,11 @@ function isSame({ account, actAs, directory }: PolicyFacts['authenticate']): boo
   return userKey(actAs) === userKey(account.name) || directory?.permits(account.name, canonicalAddress(actAs)) === true;
 }
 
-export function whatIsWrong({ account, actAs, password, reason, directory }: PolicyFacts['authenticate']): string {
-  if (password === 'right') return `not permitted to act as ${printable(actAs ?? '')}`;
-  if (account !== undefined) return reason ?? 'wrong password';
-  return directory === null ? 'there are no users' : 'unknown user';
+export function whatIsWrong(facts: PolicyFacts['authenticate']): string {
+  const { account, actAs, password, byToken, reason, directory } = facts;
+  if (byToken && password === 'wrong') return reason ?? 'wrong token';
+  if (account === undefined) return directory === null ? 'there are no users' : 'unknown user';
+  return password === 'right' ? `not permitted to act as ${printable(actAs ?? '')}` : (reason ?? 'wrong password');
 }
 
 /** RFC 4954 §6: 454 4.7.0 Temporary authentication failure. */

@@ -17,6 +17,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   'smtp-server': ['services/listener/smtp-server/'],
   commander: ['services/console/cli/'],
   pino: ['shared/log.ts'],
+  jose: ['services/policy/authentication/'],
   '@peculiar/x509': ['cluster/certificate.ts'],
 };
 

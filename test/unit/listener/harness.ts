@@ -29,6 +29,10 @@ function fakePolicy(settings: Settings, overrides: Partial<Client<PolicyContract
       Buffer.from(options?.bytes ?? []).toString() === 'secret'
         ? { action: 'accept', user, why: [] }
         : { action: 'reject', reply: { code: 535, enhanced: '5.7.8', text: 'Wrong name or password' }, why: [] },
+    'token-authenticate': async ({ user }, options) =>
+      Buffer.from(options?.bytes ?? []).toString() === 'secret'
+        ? { action: 'accept', user, why: [] }
+        : { action: 'reject', reply: { code: 535, enhanced: '5.7.8', text: 'Wrong token' }, why: [] },
     'sender-check': async ({ facts, reversePath, size }) => {
       const { limits, authentication } = settings.current;
       const anonymous = new HostList(authentication.anonymous);

@@ -69,7 +69,7 @@ const DIALOGUES: [name: string, steps: [say: string, hear: string][]][] = [
     'a response that is no line ends the exchange',
     [
       ['AUTH PLAIN', '334 '],
-      ['A'.repeat(3000), '500 5.5.6 Authentication exchange line is too long'],
+      ['A'.repeat(13_000), '500 5.5.6 Authentication exchange line is too long'],
       ['NOOP', '250 2.0.0 OK'],
       ['AUTH LOGIN', USERNAME],
       ['A\0A', '500 5.5.2 NUL in a command'],

@@ -24,7 +24,7 @@ const NOT_FOR_OPERATORS = [
   ...['transfer-open', 'transfer-append', 'transfer-commit', 'transfer-abort'].map(
     (operation) => `router.${operation}`,
   ),
-  ...['user-authenticate', 'sender-check', 'recipient-check', 'message-check'].map(
+  ...['user-authenticate', 'token-authenticate', 'sender-check', 'recipient-check', 'message-check'].map(
     (operation) => `policy.${operation}`,
   ),
   ...[
@@ -42,9 +42,14 @@ const CALLS: Record<string, string[]> = {
   policy: [],
   router: ['signer.message-sign', 'router.copy-mirror', 'router.copy-compare', 'router.copy-adopted'],
   listener: [
-    ...['client-check', 'user-authenticate', 'sender-check', 'recipient-check', 'message-check'].map(
-      (operation) => `policy.${operation}`,
-    ),
+    ...[
+      'client-check',
+      'user-authenticate',
+      'token-authenticate',
+      'sender-check',
+      'recipient-check',
+      'message-check',
+    ].map((operation) => `policy.${operation}`),
     ...['transfer-open', 'transfer-append', 'transfer-commit', 'transfer-abort'].map(
       (operation) => `router.${operation}`,
     ),
