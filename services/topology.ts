@@ -82,7 +82,7 @@ export const ACCESS = {
     calls: {
       listener: ['status-show'],
       // Policy has no counts to show; the first question of a session tells whether it answers.
-      policy: ['client-check'],
+      policy: ['client-check', 'lock-list', 'lock-lift'],
       router: [
         'message-list',
         'message-show',

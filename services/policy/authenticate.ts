@@ -4,6 +4,7 @@ import type { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { printable } from '#shared/text.ts';
 import { whatIsWrong } from './authentication/credentials.ts';
+import { scopeText } from './authentication/failure-counts.ts';
 import { type Failures, type LogIn, logInOf } from './authentication/failures.ts';
 import type { FairQueue } from './authentication/fair-queue.ts';
 import type { Tokens } from './authentication/tokens.ts';
@@ -52,7 +53,7 @@ type Checked = { outcome: Verified['outcome'] | 'locked'; reason?: string; appPa
 async function checkInTurn(
   logIn: LogIn,
   check: () => Promise<Verified>,
-  { failures, queue }: AuthenticateDeps,
+  { failures, queue, log }: AuthenticateDeps,
 ): Promise<Checked> {
   if (failures.tooMany(logIn) !== undefined) return { outcome: 'locked' };
   try {
@@ -61,13 +62,21 @@ async function checkInTurn(
       if (failures.tooMany(logIn) !== undefined) return { outcome: 'locked' };
       const checked = await check();
       if (checked.outcome === 'right') failures.succeeded(logIn);
-      if (checked.outcome === 'wrong') failures.failed(logIn);
+      if (checked.outcome === 'wrong') noteFailure(logIn, failures, log);
       return checked;
     });
   } catch (error) {
     if (errorCode(error) !== CALL_ERRORS.busy) throw error;
     return { outcome: 'unchecked', reason: 'too many concurrent authentications' };
   }
+}
+
+function noteFailure(logIn: LogIn, failures: Failures, log: Logger): void {
+  failures.failed(logIn);
+  const { user, network } = failures.tooMany(logIn) ?? {};
+  if (user === undefined && network === undefined) return;
+  const fields = { user: user && printable(user), network };
+  log.warn(fields, 'Authentication locked after too many failures: see "sealpost locks list"');
 }
 
 /**
@@ -95,11 +104,11 @@ export async function authenticateByToken(
   const verdict = await token.check();
   switch (verdict.state) {
     case 'right':
-      if (account === undefined) failures.failed(logIn);
+      if (account === undefined) noteFailure(logIn, failures, deps.log);
       else failures.succeeded(logIn);
       return settle('right');
     case 'wrong':
-      if (!verdict.expired && user !== '') failures.failed(logIn);
+      if (!verdict.expired && user !== '') noteFailure(logIn, failures, deps.log);
       return settle('wrong', verdict.problem);
     case 'undecided':
       return settle('unchecked', verdict.problem);
@@ -121,7 +130,7 @@ function conclude(
   } else if (facts.password === 'locked') {
     const failed = failures.tooMany(logIn);
     strangers.say(`log-in from ${network}`, (repeated) => {
-      const error = `too many failures ${failed ?? ''}`.trim();
+      const error = failed === undefined ? undefined : `too many failures ${scopeText(failed)}`;
       log.warn({ ...fields, error, ...repeated }, 'Authentication refused without a look at the password');
     });
   } else if (verdict.action === 'defer') {

@@ -101,6 +101,26 @@ export const MessageVerdict = z.union([
   Refusal,
 ]);
 
+/** What no password is looked at for: of a user, from a network, or of a user from a network. */
+export const Lock = z.object({
+  user: z.string().optional(),
+  network: z.string().optional(),
+  /** Failures that count, at all nodes that this instance hears. */
+  failures: z.number(),
+  /** So many in so many ms. */
+  limit: z.object({ count: z.number().int(), per: z.number().int() }),
+  /** ms until it opens by itself. */
+  opensMs: z.number(),
+});
+export type Lock = z.infer<typeof Lock>;
+
+/** Which locks: of this user, of this network or address and what is part of it; all where both are absent. */
+export const LockSelection = z.object({
+  user: z.string().max(1000).optional(),
+  network: z.string().max(100).optional(),
+});
+export type LockSelection = z.infer<typeof LockSelection>;
+
 export const policyContract = defineContract('policy', 1, {
   operations: {
     'client-check': {
@@ -166,6 +186,17 @@ export const policyContract = defineContract('policy', 1, {
       reply: MessageVerdict,
       bytes: 'request',
     },
+    /** The locks that this instance knows, those that open last first; `more`: how many are left out. */
+    'lock-list': {
+      repeatable: true,
+      request: LockSelection,
+      reply: z.object({ locks: z.array(Lock), more: z.number().int() }),
+    },
+    /** Lift them (authentication/locks.ts). Every instance is to be told; answers what was locked at this one. */
+    'lock-lift': {
+      request: LockSelection,
+      reply: z.object({ locks: z.array(Lock), more: z.number().int() }),
+    },
   },
   events: {
     /**
@@ -188,6 +219,8 @@ export const policyContract = defineContract('policy', 1, {
             window: z.number().int(),
             now: z.number().int().nonnegative(),
             before: z.number().int().nonnegative(),
+            /** ms since 1970 when the key was last reset (rates/shared-counts.ts); 0: never. */
+            reset: z.number().int().nonnegative().default(0),
           }),
         )
         .max(MOST_COUNTS),

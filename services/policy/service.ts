@@ -2,10 +2,15 @@ import type { Settings } from '#cluster/config/settings.ts';
 import type { Service } from '#shared/contract.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
+
+import { printable } from '#shared/text.ts';
+
 import { authenticate, authenticateByToken } from './authenticate.ts';
 import { Failures } from './authentication/failures.ts';
 import { FairQueue } from './authentication/fair-queue.ts';
+import { Locks } from './authentication/locks.ts';
 import { Tokens } from './authentication/tokens.ts';
+
 import { decide } from './checks.ts';
 import { type PolicyContract, policyContract } from './contract.ts';
 import { connectFacts } from './gathering/connect.ts';
@@ -41,6 +46,7 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
   const rates = new Rates({ settings, counts });
   const failures = new Failures({ settings, counts });
   const tokens = new Tokens(settings, log);
+  const locks = new Locks({ settings, counts });
   const strangers = new LimitedLog();
   const logIns = () => ({ ask: sources.now().ask, failures, queue, log, strangers });
 
@@ -60,6 +66,14 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
         ),
       'message-check': (request, { bytes }) =>
         whenKnown(messageFacts(request, bytes, sources.now()), (facts) => decide('message', facts)),
+      'lock-list': (selection) => locks.list(selection),
+      'lock-lift': (selection) => {
+        const lifted = locks.lift(selection);
+        const { user, network } = selection;
+        const fields = { user: user && printable(user), network: network && printable(network) };
+        log.info({ ...fields, locks: lifted.locks.length + lifted.more }, 'Locks of log-ins lifted by an operator');
+        return lifted;
+      },
     },
     async start() {
       await sources.open();

@@ -18,6 +18,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   doctor: () => import('./commands/doctor.ts'),
   cluster: () => import('./commands/cluster.ts'),
   users: () => import('./commands/users.ts'),
+  locks: () => import('./commands/locks.ts'),
   capture: () => import('./commands/capture.ts'),
   send: () => import('./commands/send.ts'),
 };

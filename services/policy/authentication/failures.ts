@@ -3,11 +3,12 @@ import { userKey } from '#cluster/config/users/values.ts';
 import { neighbourhood } from '#shared/address/ip-address.ts';
 import type { Rate } from '#shared/units.ts';
 import type { SharedCounts } from '../rates/shared-counts.ts';
+import { failureKey, limitName, type Scope } from './failure-counts.ts';
 
 /**
  * Failed authentications, counted over all sessions and nodes (rates/shared-counts.ts), and what they lead to: the reply to
  * each is held back (`delay`), and beyond a limit (`authentication.limits`) no password is looked at until the count has
- * gone down. What is refused that way does not count.
+ * gone down, or an operator lifts the lock (`locks.ts`). What is refused that way does not count.
  *
  * - of a user from a network: tight, holds for everybody
  * - of a network, whatever the user; of a user, whatever the network: for strangers. Where a user authenticated within the
@@ -41,37 +42,31 @@ export class Failures {
     return logIn.network !== undefined && this.#counts.wait(`log-ins ${pair(logIn)}`, ONCE) > 0;
   }
 
-  /** Which limit is reached, as words for the log; undefined: none. */
-  tooMany(logIn: LogIn): string | undefined {
+  /** Whose failures have reached their limit; undefined: nobody's that this log-in is counted with. */
+  tooMany(logIn: LogIn): Scope | undefined {
     const { user, network } = logIn;
-    const limits = this.#limits;
     if (network !== undefined) {
-      if (this.#over(`of ${pair(logIn)}`, limits['user-from-network'])) return `of this user from ${network}`;
+      if (this.#over({ user, network })) return { user, network };
       if (this.known(logIn)) return undefined;
-      if (this.#over(`from ${network}`, limits.network)) return `from ${network}`;
+      if (this.#over({ network })) return { network };
     }
-    return this.#over(`of ${user}`, limits.user) ? 'of this user' : undefined;
+    return this.#over({ user }) ? { user } : undefined;
   }
 
-  failed(logIn: LogIn): void {
-    const { user, network } = logIn;
-    const limits = this.#limits;
-    this.#counts.add(`failures of ${user}`, limits.user.per);
+  failed({ user, network }: LogIn): void {
+    this.#add({ user });
     if (network === undefined) return;
-    this.#counts.add(`failures of ${pair(logIn)}`, limits['user-from-network'].per);
-    this.#counts.add(`failures from ${network}`, limits.network.per);
+    this.#add({ user, network });
+    this.#add({ network });
   }
 
   /**
    * For how many ms the reply to a failed log-in is held back: the longer, the more often this user failed from this
    * network, at whatever node.
    */
-  delay(logIn: LogIn): number {
-    const { user, network } = logIn;
-    const failed =
-      network === undefined
-        ? this.#counts.counted(`failures of ${user}`, this.#limits.user.per)
-        : this.#counts.counted(`failures of ${pair(logIn)}`, this.#limits['user-from-network'].per);
+  delay({ user, network }: LogIn): number {
+    const scope = network === undefined ? { user } : { user, network };
+    const failed = this.#counts.counted(failureKey(scope), this.#limit(scope).per);
     return this.#settings.current.authentication.delay * Math.min(MOST_DELAYS, Math.max(1, Math.round(failed)));
   }
 
@@ -80,12 +75,16 @@ export class Failures {
     if (logIn.network !== undefined && !this.known(logIn)) this.#counts.add(`log-ins ${pair(logIn)}`, KNOWN_MS);
   }
 
-  get #limits() {
-    return this.#settings.current.authentication.limits;
+  #limit(scope: Scope): Rate {
+    return this.#settings.current.authentication.limits[limitName(scope)];
   }
 
-  #over(of: string, rate: Rate): boolean {
-    return this.#counts.wait(`failures ${of}`, rate) > 0;
+  #add(scope: Scope): void {
+    this.#counts.add(failureKey(scope), this.#limit(scope).per);
+  }
+
+  #over(scope: Scope): boolean {
+    return this.#counts.wait(failureKey(scope), this.#limit(scope)) > 0;
   }
 }
 

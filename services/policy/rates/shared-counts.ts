@@ -15,12 +15,27 @@ import { type Count, counted, SlidingCounts, type Sums, waitFor } from './slidin
  * nodes concurrently gets no more than a moment's worth above its limit. The counts of an instance that died stay with the
  * others until their windows are over.
  *
+ * A reset (`reset`) sets a key to nothing on all nodes, for good: the counts of an instance that was away, or died, must not
+ * come back with it. So each count has the time of the last reset that its instance knew when it counted.
+ *
+ * - Of a key only those counts are added up whose reset is the newest one that is known.
+ * - An instance that hears of a newer reset than its own sets its own count to nothing, takes over the reset, and tells
+ *   the others. So a reset spreads with the counts, also from instances that only heard of it, and an instance that comes
+ *   back learns of it as of everything else that it missed.
+ * - A reset at one instance is later than every one that it knows, whatever the clocks.
+ * - The instance of a reset tells it each second for `RESET_TOLD_MS`: one that misses a single event still hears of it.
+ *
+ * What an instance counts before it has heard of a reset is lost to the count: at most what a client does meanwhile.
+ * Instances of the version before know nothing of resets. They go on with what they have, and what they count for a key
+ * that was reset does not count elsewhere until they are replaced.
+ *
  * Keys are kept by what they are about (`Subject`), so that many of one sort, which strangers can make up, do not push out
  * those of another. Memory is bounded: at most `MOST_KEYS` counts of each sort and instance.
  */
 
 /** Counts are told at most this long after the first that changed, in ms. */
 const SOON_MS = 100;
+const RESET_TOLD_MS = 10_000;
 const MOST_KEYS = 10_000;
 /** Instances whose counts are kept, also those that died recently: far more than a cluster has. */
 const MOST_INSTANCES = 64;
@@ -56,6 +71,8 @@ export class SharedCounts {
   #apart: Counts | undefined;
   /** Keys of own counts that the others do not know yet. */
   readonly #untold = new Set<string>();
+  /** Until when (ms since 1970) a reset of this instance is told each second. */
+  readonly #resets = new Map<string, number>();
   #stopHearing: (() => void) | undefined;
 
   constructor({ settings, peers, now = Date.now, clock }: SharedCountsDeps) {
@@ -80,11 +97,23 @@ export class SharedCounts {
   /** Count one more, in windows of `per` ms. */
   add(key: `${Subject} ${string}`, per: number): void {
     const time = this.#now();
-    this.#own.of(key).add(key, per, time);
+    const own = this.#own.of(key);
+    own.add(key, per, time, own.has(key) ? 0 : this.#lastReset(key));
     this.#apart?.of(key).add(key, per, time);
-    if (this.#bus === undefined) return;
-    this.#untold.add(key);
-    this.#loop.within(SOON_MS);
+    this.#toTell(key);
+  }
+
+  /** Set the count of a key to nothing, on all nodes. */
+  reset(key: `${Subject} ${string}`): void {
+    const time = this.#now();
+    this.#reset(key, Math.max(time, this.#lastReset(key) + 1));
+    if (this.#bus !== undefined) this.#resets.set(key, time + RESET_TOLD_MS);
+  }
+
+  /** The keys of a subject that any instance has counted. */
+  keys(subject: Subject): Set<string> {
+    const all = [this.#own, ...this.#others.values()].flatMap((counts) => [...counts.of(`${subject} `).keys()]);
+    return new Set(all.filter((key) => key.startsWith(`${subject} `)));
   }
 
   /** How many there were within `per` ms, as far as all nodes have counted; not a whole number while the count slides. */
@@ -124,27 +153,58 @@ export class SharedCounts {
   }
 
   #total(key: string, per: number, time: number): Sums {
-    const total: Sums = this.#own.of(key).sums(key, per, time);
+    let total: Sums = this.#own.of(key).sums(key, per, time);
     for (const counts of this.#others.values()) {
-      const { now, before } = counts.of(key).sums(key, per, time);
-      total.now += now;
-      total.before += before;
+      const other = counts.of(key).sums(key, per, time);
+      if (other.reset < total.reset) continue;
+      if (other.reset > total.reset) {
+        total = other;
+      } else {
+        total.now += other.now;
+        total.before += other.before;
+      }
     }
     return total;
   }
 
+  /** The newest reset that is known; 0: none. */
+  #lastReset(key: string): number {
+    const of = (counts: Counts): number => counts.of(key).get(key)?.reset ?? 0;
+    return Math.max(of(this.#own), ...[...this.#others.values()].map(of));
+  }
+
+  /** Begin with nothing at a reset. The window and its length are those of the next that is counted. */
+  #reset(key: string, reset: number): void {
+    this.#own.of(key).set(key, { per: 1, window: 0, now: 0, before: 0, reset });
+    this.#toTell(key);
+  }
+
+  #toTell(key: string): void {
+    if (this.#bus === undefined) return;
+    this.#untold.add(key);
+    this.#loop.within(SOON_MS);
+  }
+
   #hear({ node, instance, leaving, counts }: Announced): void {
     if (instance === this.#instance) return;
+    const isNew = !this.#others.has(instance);
     const known = this.#others.get(instance) ?? new Counts();
     this.#others.set(instance, known);
-    for (const { key, ...count } of counts) known.of(key).set(key, count satisfies Count);
+    for (const { key, ...count } of counts) {
+      known.of(key).set(key, count satisfies Count);
+      if (count.reset > (this.#own.of(key).get(key)?.reset ?? 0)) this.#reset(key, count.reset);
+    }
     if (leaving) this.#peers.leave(node);
-    // A newcomer knows nothing of what was counted.
-    else if (this.#peers.hear(node, true)) for (const key of this.#own.keys()) this.#untold.add(key);
+    // A newcomer knows nothing of what was counted; its node may not have been missed since the one before it.
+    else if (this.#peers.hear(node, true) || isNew) for (const key of this.#own.keys()) this.#untold.add(key);
   }
 
   #say(leaving: boolean): void {
     this.#peers.look();
+    for (const [key, until] of this.#resets) {
+      this.#untold.add(key);
+      if (this.#now() > until) this.#resets.delete(key);
+    }
     const counts: Announced['counts'] = [];
     for (const key of this.#untold) {
       const count = this.#own.of(key).get(key);

@@ -8,24 +8,34 @@ import { BoundedMap } from '#shared/bounded-map.ts';
  * At most `most` keys are remembered; the one that was untouched for longest is forgotten first.
  */
 
-export type Count = { per: number; window: number; now: number; before: number };
+export type Count = {
+  per: number;
+  window: number;
+  now: number;
+  before: number;
+  /** ms since 1970 when the count was last set to nothing; 0: never (shared-counts.ts). */
+  reset: number;
+};
 
-/** What was counted in the current window and in the one before. */
-export type Sums = { now: number; before: number };
+/** What was counted in the current window and in the one before, since the reset. */
+export type Sums = { now: number; before: number; reset: number };
 
 export class SlidingCounts extends BoundedMap<string, Count> {
-  /** Count one more at `time` (ms since 1970). */
-  add(key: string, per: number, time: number): void {
-    const { now, before } = this.sums(key, per, time);
-    this.set(key, { per, window: windowOf(per, time), now: now + 1, before });
+  /** Count one more at `time` (ms since 1970). `reset` is that of a key that is new. */
+  add(key: string, per: number, time: number, reset = 0): void {
+    const sums = this.sums(key, per, time);
+    const window = windowOf(per, time);
+    this.set(key, { per, window, now: sums.now + 1, before: sums.before, reset: this.has(key) ? sums.reset : reset });
   }
 
   sums(key: string, per: number, time: number): Sums {
     const count = this.get(key);
-    if (count === undefined || count.per !== per) return { now: 0, before: 0 };
+    if (count === undefined) return { now: 0, before: 0, reset: 0 };
+    const { reset } = count;
+    if (count.per !== per) return { now: 0, before: 0, reset };
     const age = windowOf(per, time) - count.window;
-    if (age === 0) return { now: count.now, before: count.before };
-    return { now: 0, before: age === 1 ? count.now : 0 };
+    if (age === 0) return { now: count.now, before: count.before, reset };
+    return { now: 0, before: age === 1 ? count.now : 0, reset };
   }
 }
 
@@ -34,12 +44,12 @@ function windowOf(per: number, time: number): number {
 }
 
 /** What counts at `time`; not a whole number where a part of the window before counts. */
-export function counted({ now, before }: Sums, per: number, time: number): number {
+export function counted({ now, before }: Omit<Sums, 'reset'>, per: number, time: number): number {
   return now + before * (1 - (time % per) / per);
 }
 
 /** The ms from `time` until one more is within `most`; 0 when it is now. `most` is at least 1. */
-export function waitFor({ now, before }: Sums, most: number, per: number, time: number): number {
+export function waitFor({ now, before }: Omit<Sums, 'reset'>, most: number, per: number, time: number): number {
   const passed = time % per;
   // What is left of the window before may be at most this.
   const room = most - 1 - now;

@@ -7,23 +7,25 @@ import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import type { Gateways } from '#services/listener/gateways.ts';
 import { createListenerService } from '#services/listener/service.ts';
-import type { PolicyContract } from '#services/policy/contract.ts';
 import { HostList } from '#services/policy/relay/host-list.ts';
 import { declaredSize } from '#services/policy/sender/declared-size.ts';
 import { loginRequired } from '#services/policy/sender/login-required.ts';
 import type { MessageFacts, RouterContract } from '#services/router/contract.ts';
+import type { Calls } from '#services/topology.ts';
 import type { CallOptions, Client } from '#shared/contract.ts';
 import type { Envelope, Origin } from '#shared/envelope.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 
+type ListenersPolicy = Calls<'listener', 'policy'>;
+
 /**
  * A policy that lets pass whatever a listener of any configuration must take, but for what a test puts in its place.
  * Every call is recorded.
  */
-function fakePolicy(settings: Settings, overrides: Partial<Client<PolicyContract>> = {}) {
+function fakePolicy(settings: Settings, overrides: Partial<ListenersPolicy> = {}) {
   const calls: { operation: string; request: unknown; options: CallOptions | undefined }[] = [];
-  const open: Client<PolicyContract> = {
+  const open: ListenersPolicy = {
     'client-check': async () => ({ action: 'accept', name: 'client.test', scope: 'external', why: [] }),
     'user-authenticate': async ({ user }, options) =>
       Buffer.from(options?.bytes ?? []).toString() === 'secret'
@@ -59,7 +61,7 @@ function fakePolicy(settings: Settings, overrides: Partial<Client<PolicyContract
       },
     ]),
   );
-  return { client: recorded as Client<PolicyContract>, calls };
+  return { client: recorded as ListenersPolicy, calls };
 }
 
 export type Stored = {
@@ -162,7 +164,7 @@ export class FakeRouter {
 export type SetUp = {
   config?: Record<string, unknown>;
   listener?: Record<string, unknown>;
-  policy?: Partial<Client<PolicyContract>>;
+  policy?: Partial<ListenersPolicy>;
   gateways?: Gateways;
 };
 

@@ -140,7 +140,7 @@ test('after too many failures no password is looked at, right or wrong, known us
   }
   const refused = lines.filter((l) => l['msg'] === 'Authentication refused without a look at the password');
   assert.equal(refused.length, 1);
-  assert.equal(refused[0]?.['error'], 'too many failures of this user from 192.0.2.0/24');
+  assert.equal(refused[0]?.['error'], 'too many failures of user alice from 192.0.2.0/24');
 });
 
 test('guesses in parallel are not more than guesses one after the other', async (t) => {

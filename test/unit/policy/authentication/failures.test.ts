@@ -26,11 +26,22 @@ test('ten failures of a user from a network lock that pair, over all sessions, u
   fail(failures, 9, 'alice', (i) => `192.0.2.${i}`);
   assert.equal(failures.tooMany(logInOf('alice', '192.0.2.99')), undefined);
   fail(failures, 1, 'ALICE', () => '192.0.2.7');
-  assert.equal(failures.tooMany(logInOf('alice', '192.0.2.99')), 'of this user from 192.0.2.0/24');
+  assert.deepEqual(failures.tooMany(logInOf('alice', '192.0.2.99')), { user: 'alice', network: '192.0.2.0/24' });
   assert.equal(failures.tooMany(logInOf('bob', '192.0.2.99')), undefined);
   assert.equal(failures.tooMany(logInOf('alice', '198.51.100.1')), undefined);
   clock.now += 31 * MINUTE;
   assert.equal(failures.tooMany(logInOf('alice', '192.0.2.99')), undefined);
+});
+
+test('a name that looks like the count of somebody else neither locks nor opens that', () => {
+  const limits = { 'user-from-network': '10/15m', network: '1000/15m', user: '100/15m' };
+  const { failures } = one({ limits });
+  fail(failures, 9, 'alice', () => '192.0.2.1');
+  for (const name of ['192.0.2.0/24 alice', '* alice', 'from 192.0.2.0/24']) fail(failures, 20, name, () => '10.0.0.1');
+  assert.equal(failures.tooMany(logInOf('alice', '192.0.2.1')), undefined);
+  fail(failures, 1, 'alice', () => '192.0.2.1');
+  fail(failures, 1, '192.0.2.0/24 alice', () => '10.0.9.1');
+  assert.deepEqual(failures.tooMany(logInOf('alice', '192.0.2.1')), { user: 'alice', network: '192.0.2.0/24' });
 });
 
 test('a network that guesses at many users is locked, a /64 of IPv6 likewise', () => {
@@ -40,7 +51,7 @@ test('a network that guesses at many users is locked, a /64 of IPv6 likewise', (
   ] as const) {
     const { failures } = one();
     for (let i = 0; i < 100; i++) fail(failures, 1, `user-${i}`, () => address(i));
-    assert.equal(failures.tooMany(logInOf('alice', address(200))), `from ${network}`);
+    assert.deepEqual(failures.tooMany(logInOf('alice', address(200))), { network });
   }
 });
 
@@ -54,18 +65,18 @@ test('guesses from behind the gateway of a container network lock nobody else ou
   failures.succeeded(behind('alice'));
   assert.equal(failures.known(behind('alice')), false, 'anybody may come from there');
   for (let i = 0; i < 80; i++) failures.failed(behind('alice'));
-  assert.equal(failures.tooMany(behind('alice')), 'of this user');
+  assert.deepEqual(failures.tooMany(behind('alice')), { user: 'alice' });
 });
 
 test('the limits are those of the configuration, and a change of it is in force at once', () => {
   const limits = { 'user-from-network': '3/5m', network: '20/5m', user: '50/h' };
   const { settings, failures } = one({ limits });
   fail(failures, 3, 'alice', () => '192.0.2.1');
-  assert.equal(failures.tooMany(logInOf('alice', '192.0.2.9')), 'of this user from 192.0.2.0/24');
+  assert.deepEqual(failures.tooMany(logInOf('alice', '192.0.2.9')), { user: 'alice', network: '192.0.2.0/24' });
   for (let i = 0; i < 17; i++) fail(failures, 1, `user-${i}`, () => '192.0.2.1');
-  assert.equal(failures.tooMany(logInOf('bob', '192.0.2.9')), 'from 192.0.2.0/24');
+  assert.deepEqual(failures.tooMany(logInOf('bob', '192.0.2.9')), { network: '192.0.2.0/24' });
   fail(failures, 47, 'alice', (i) => `10.0.${i}.1`);
-  assert.equal(failures.tooMany(logInOf('alice', '198.51.100.1')), 'of this user');
+  assert.deepEqual(failures.tooMany(logInOf('alice', '198.51.100.1')), { user: 'alice' });
   settings.replace(config({ listeners: [], authentication: { limits: { ...limits, network: '21/5m' } } }));
   assert.equal(failures.tooMany(logInOf('bob', '192.0.2.9')), undefined);
 });
@@ -91,7 +102,7 @@ test('an attacker elsewhere, and one in the same network who guesses at others, 
   fail(failures, 500, 'alice', (i) => `10.${i % 250}.${i >> 2}.1`);
   for (let i = 0; i < 200; i++) fail(failures, 1, `user-${i}`, () => '203.0.113.66');
   assert.equal(failures.tooMany(logInOf('alice', '203.0.113.5')), undefined);
-  assert.equal(failures.tooMany(logInOf('alice', '198.51.100.1')), 'of this user', 'strangers are');
+  assert.deepEqual(failures.tooMany(logInOf('alice', '198.51.100.1')), { user: 'alice' }, 'strangers are');
 });
 
 test('failures at one node count at the others, and who is known at one is known at all', () => {
@@ -119,7 +130,7 @@ test('failures at one node count at the others, and who is known at one is known
   fail(second.failures, 5, 'alice', () => '192.0.2.1');
   for (const { counts } of nodes) counts.tell();
   for (const { failures } of nodes) {
-    assert.equal(failures.tooMany(logInOf('alice', '192.0.2.1')), 'of this user from 192.0.2.0/24');
+    assert.deepEqual(failures.tooMany(logInOf('alice', '192.0.2.1')), { user: 'alice', network: '192.0.2.0/24' });
     assert.equal(failures.known(logInOf('bob', '203.0.113.5')), true);
   }
   for (const { counts } of nodes) counts.stop();

@@ -19,7 +19,7 @@ test('a count slides out of its window, and is nothing after two', () => {
 test('another length of window starts from zero', () => {
   const counts = new SlidingCounts(10);
   counts.add('a', PER, 0);
-  assert.deepEqual(counts.sums('a', 1000, 0), { now: 0, before: 0 });
+  assert.deepEqual(counts.sums('a', 1000, 0), { now: 0, before: 0, reset: 0 });
 });
 
 for (const [what, sums, most, time, expected] of [
