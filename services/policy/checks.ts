@@ -3,17 +3,21 @@ import { clientName } from './connect/client-name.ts';
 import { clientScope } from './connect/client-scope.ts';
 import type { Accepted, Phase, PolicyCheck, PolicyFacts, PolicyVerdict } from './facts.ts';
 import { author } from './message/author.ts';
+import { authorReversePath } from './message/author-reverse-path.ts';
+import { canonicalHeader } from './message/canonical-header.ts';
 import { hopCount } from './message/hop-count.ts';
 import { messageSize } from './message/message-size.ts';
 import { origin } from './message/origin.ts';
 import { submissionFields } from './message/submission-fields.ts';
 import { traceField } from './message/trace-field.ts';
 import { asNamed } from './recipient/as-named.ts';
+import { canonicalRecipient } from './recipient/canonical-recipient.ts';
 import { completeAddress } from './recipient/complete-address.ts';
 import { dnsLists } from './recipient/dns-lists.ts';
 import { knownMailbox } from './recipient/known-mailbox.ts';
 import { relayAllowed } from './recipient/relay-allowed.ts';
 import { routedLocalPart, sourceRoute } from './recipient/source-routes.ts';
+import { canonicalSender } from './sender/canonical-sender.ts';
 import { declaredSize } from './sender/declared-size.ts';
 import { heloName } from './sender/helo-name.ts';
 import { loginRequired } from './sender/login-required.ts';
@@ -39,9 +43,12 @@ import { senderDomain } from './sender/sender-domain.ts';
 export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   connect: [clientName, clientScope],
   authenticate: [directoryRead, fewFailures, passwordChecked, credentials],
-  sender: [loginRequired, heloName, declaredSize, ownAddress, senderDomain],
-  recipient: [completeAddress, sourceRoute, relayAllowed, dnsLists, knownMailbox, routedLocalPart, asNamed],
-  message: [messageSize, hopCount, author, traceField, submissionFields, origin],
+  sender: [loginRequired, heloName, declaredSize, ownAddress, senderDomain, canonicalSender],
+  recipient: [
+    ...[canonicalRecipient, completeAddress, sourceRoute, relayAllowed],
+    ...[dnsLists, knownMailbox, routedLocalPart, asNamed],
+  ],
+  message: [messageSize, hopCount, author, traceField, submissionFields, origin, canonicalHeader, authorReversePath],
 };
 
 /** What a phase accepts with unless a check changes it; undefined: nothing is accepted unless a check says what. */

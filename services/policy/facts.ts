@@ -10,6 +10,7 @@ import type { DomainState } from './dns/sender-domain.ts';
 import type { Exempt } from './gathering/exemptions.ts';
 import type { HostList } from './relay/host-list.ts';
 import type { RelayRules } from './relay/relay-rules.ts';
+import type { Rewriting } from './rewrite/rewriting.ts';
 import type { HeloFault } from './sender/helo-faults.ts';
 import type { Step } from './verdict.ts';
 
@@ -47,6 +48,8 @@ export type PolicyFacts = {
     limits: Pick<Config['limits'], 'message-size'>;
     /** `authentication.anonymous`. */
     anonymous: HostList;
+    rules: RelayRules;
+    rewriting: Rewriting;
     directory: AnyDirectory;
     /** What `checks.helo` finds in the name that the client gave; undefined: it is off. */
     helo?: Exempt | { fault: HeloFault | undefined } | undefined;
@@ -59,13 +62,19 @@ export type PolicyFacts = {
     reversePath: string;
     /** As RCPT named it. */
     recipient: EnvelopeRecipient;
-    /** Its canonical address and the two parts of that. */
+    /** Its canonical address, and whether that is of a domain of ours. */
+    named: string;
+    namedOurs: boolean;
+    /** What rewriting made of it (rewrite/rewriting.ts), mostly the same, and the two parts of that. */
     address: string;
     domain: string;
     local: string;
     /** The domain is local, or it is `postmaster` alone, which reaches somebody on every server (RFC 5321 §4.5.1). */
     ours: boolean;
+    /** The directory could not be asked what it becomes. */
+    mapsUnread?: boolean;
     rules: RelayRules;
+    rewriting: Rewriting;
     directory: AnyDirectory;
     /** What DNS lists say of the client; undefined: `checks.dns-lists` has none. */
     dnsLists?: Exempt | ListsFound | undefined;
@@ -82,7 +91,10 @@ export type PolicyFacts = {
     size: number;
     /** The fields of its header by lower-case name. */
     fields: ReadonlyMap<string, HeaderField[]>;
+    /** All of it, as latin1, and its fields in order. */
+    header: { text: string; fields: readonly HeaderField[] };
     rules: RelayRules;
+    rewriting: Rewriting;
     directory: AnyDirectory;
     hostname: string;
     limits: Pick<Config['limits'], 'message-size' | 'hops'>;

@@ -6,7 +6,10 @@
  * nothing at all, never a guess. Bytes above 127 are taken as text (RFC 6532), in whatever encoding the caller has.
  */
 
-type Token = { kind: 'atom' | 'quoted' | 'literal' | 'special'; text: string };
+type Token = { kind: 'atom' | 'quoted' | 'literal' | 'special'; text: string; start: number; end: number };
+
+/** An address and where it stands in the value, from the first character of the local part to behind the domain. */
+export type AddressSpan = { address: string; start: number; end: number };
 
 /** RFC 5322 §3.2.3, with the non-ASCII text of RFC 6532 §3.2. */
 const ATOM = /[^\x00-\x20"(),.:;<>@[\\\]\x7f]+/y;
@@ -52,16 +55,16 @@ function tokenize(text: string): Token[] | undefined {
     } else if (char === '"' || char === '[') {
       const quoted = readQuoted(text, at, char === '"' ? '"' : ']');
       if (quoted === undefined) return undefined;
-      tokens.push({ kind: char === '"' ? 'quoted' : 'literal', text: quoted.content });
+      const kind = char === '"' ? 'quoted' : 'literal';
+      tokens.push({ kind, text: quoted.content, start: at, end: quoted.end });
       at = quoted.end;
     } else if (',.:;<>@'.includes(char)) {
-      tokens.push({ kind: 'special', text: char });
-      at++;
+      tokens.push({ kind: 'special', text: char, start: at, end: ++at });
     } else {
       ATOM.lastIndex = at;
       const atom = ATOM.exec(text)?.[0];
       if (atom === undefined) return undefined;
-      tokens.push({ kind: 'atom', text: atom });
+      tokens.push({ kind: 'atom', text: atom, start: at, end: at + atom.length });
       at += atom.length;
     }
   }
@@ -122,15 +125,17 @@ class Reader {
   }
 
   /** What follows the local part: `@` and a domain. */
-  addrSpec(local: Token[]): string | undefined {
+  addrSpec(local: Token[]): AddressSpan | undefined {
     const name = joinDotted(local);
     if (name === undefined || !this.take('@')) return undefined;
     const domain = this.domain();
-    return domain === undefined ? undefined : `${quoteLocalPart(name)}@${domain}`;
+    const [first, last] = [local[0], this.#tokens[this.#at - 1]];
+    if (domain === undefined || first === undefined || last === undefined) return undefined;
+    return { address: `${quoteLocalPart(name)}@${domain}`, start: first.start, end: last.end };
   }
 
   /** What follows `<`; a source route (§4.4 obs-route) is read over, as RFC 5321 §4.1.1.3 asks. */
-  angleAddr(): string | undefined {
+  angleAddr(): AddressSpan | undefined {
     let routed = false;
     while (this.take(',') || this.take('@')) {
       routed = true;
@@ -150,11 +155,19 @@ class Reader {
  * without (`"alice"@x` is `alice@x`); domains come back as written, without comments and white space.
  */
 export function parseAddressList(value: string): string[] | undefined {
-  const text = value.replace(/\r\n(?=[ \t])/g, '');
+  return parseText(value.replace(/\r\n(?=[ \t])/g, ''))?.map(({ address }) => address);
+}
+
+/** The same, with the place of each address in `value`. A fold inside a quoted local part becomes white space of it. */
+export function parseAddressSpans(value: string): AddressSpan[] | undefined {
+  return parseText(value.replace(/\r\n(?=[ \t])/g, '  '));
+}
+
+function parseText(text: string): AddressSpan[] | undefined {
   const tokens = FORBIDDEN.test(text) ? undefined : tokenize(text);
   if (tokens === undefined) return undefined;
   const reader = new Reader(tokens);
-  const addresses: string[] = [];
+  const addresses: AddressSpan[] = [];
   let inGroup = false;
   let entries = 0;
   // Between two entries stands a comma; a group may end instead. `open` says that an entry may come now.

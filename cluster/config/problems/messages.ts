@@ -55,6 +55,7 @@ const TYPES: Record<string, string> = {
   boolean: 'true or false',
   array: 'a list',
   object: 'keys with values',
+  record: 'keys with values',
 };
 
 function wrongType(expected: string, input: unknown, message: string): string {

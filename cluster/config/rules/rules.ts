@@ -7,6 +7,7 @@ import { CHECK_RULES } from './checks.ts';
 import { KEY_RULES } from './keys.ts';
 import { RATE_RULES } from './rates.ts';
 import { RELAY_RULES } from './relay.ts';
+import { REWRITE_RULES } from './rewrite.ts';
 import { duplicates, type Rule } from './rule.ts';
 
 /** AUTH of a listener: as written, else off for relay and under TLS for submission. */
@@ -238,4 +239,5 @@ export const RULES: readonly Rule[] = [
   ...CHECK_RULES,
   ...KEY_RULES,
   ...RATE_RULES,
+  ...REWRITE_RULES,
 ];

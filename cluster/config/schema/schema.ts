@@ -8,6 +8,7 @@ import { limitsSection, listenerEntry } from './listeners.ts';
 import { deliverySection, queueSection } from './queue.ts';
 import { ratesSection } from './rates.ts';
 import { relaySection } from './relay.ts';
+import { rewriteSection } from './rewrite.ts';
 import { routeEntry } from './routes.ts';
 import { certificate, domain, duration, nameServer, nodeName, secret, TEN_YEARS_MS } from './values.ts';
 
@@ -86,6 +87,7 @@ export const ConfigSchema = z.strictObject({
   checks: checksSection,
   domains: z.array(domainEntry).prefault([]).describe('domains whose mail is received or signed'),
   directory: directorySection,
+  rewrite: rewriteSection,
   routes: z
     .array(routeEntry)
     .prefault([{ to: '*', via: 'mx' }])

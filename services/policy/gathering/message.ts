@@ -13,7 +13,7 @@ type MessageRequest = {
   smtpUtf8: boolean;
   size: number;
 };
-type MessageDeps = Pick<PolicyFacts['message'], 'rules' | 'now'> & {
+type MessageDeps = Pick<PolicyFacts['message'], 'rules' | 'rewriting' | 'now'> & {
   ask: AskDirectory;
   config: Pick<Config, 'node' | 'limits'>;
 };
@@ -25,13 +25,14 @@ export function messageFacts(
   deps: MessageDeps,
 ): PolicyFacts['message'] | Promise<PolicyFacts['message']> {
   const { facts: session, queueId, reversePath, recipients, smtpUtf8, size } = request;
-  const { rules, ask, now, config } = deps;
+  const { rules, rewriting, ask, now, config } = deps;
   // latin1 keeps every octet as it is.
   const text = Buffer.from(header.buffer, header.byteOffset, header.byteLength).toString('latin1');
-  const fields = Map.groupBy(splitHeader(text), (field) => field.name);
+  const inOrder = splitHeader(text);
+  const fields = Map.groupBy(inOrder, (field) => field.name);
   const { limits, node } = config;
-  const said = { session, queueId, reversePath, recipients, smtpUtf8, size, fields };
-  const known = { ...said, rules, hostname: node.hostname, limits, now };
+  const said = { session, queueId, reversePath, recipients, smtpUtf8, size, fields, header: { text, fields: inOrder } };
+  const known = { ...said, rules, rewriting, hostname: node.hostname, limits, now };
   const users = session.user === undefined ? [] : [session.user];
   return whenKnown(ask({ users }), (directory) => ({ ...known, directory }));
 }

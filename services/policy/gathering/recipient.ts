@@ -3,7 +3,7 @@ import { domainOf, localPartOf } from '#shared/address/address.ts';
 import { canonicalAddress } from '#shared/address/canonical-address.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import type { SessionFacts } from '../contract.ts';
-import type { AskDirectory } from '../directory/directory.ts';
+import type { AnyDirectory, AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
 import type { CheckSources } from './check-sources.ts';
 import { listsFound } from './recipient-checks.ts';
@@ -11,25 +11,42 @@ import { whenKnown } from './when-known.ts';
 
 type RecipientRequest = { facts: SessionFacts; reversePath: string; recipient: EnvelopeRecipient };
 
-type RecipientDeps = Pick<PolicyFacts['recipient'], 'rules'> & {
+type RecipientDeps = Pick<PolicyFacts['recipient'], 'rules' | 'rewriting'> & {
   ask: AskDirectory;
   checks: CheckSources;
   config: Pick<Config, 'node'>;
 };
 
-/** Directory and DNS lists are asked concurrently. */
+/** What the recipient becomes comes first; then directory and DNS lists are asked about that concurrently. */
 export function recipientFacts(
+  request: RecipientRequest,
+  deps: RecipientDeps,
+): PolicyFacts['recipient'] | Promise<PolicyFacts['recipient']> {
+  const { rules, rewriting, ask, config } = deps;
+  const { address } = request.recipient;
+  const isPostmaster = address.toLowerCase() === 'postmaster';
+  const written = isPostmaster ? `${address}@${rules.firstLocal ?? config.node.hostname}` : address;
+  const named = canonicalAddress(written);
+  if (!rewriting.rewrites('envelope-recipient')) return factsAbout(request, named, named, deps);
+  return whenKnown(ask({}), (maps: AnyDirectory) =>
+    factsAbout(request, named, rewriting.canonical(named, 'envelope-recipient', maps), deps),
+  );
+}
+
+/** `canonical`: what the canonical maps make of it; undefined where they cannot be read. */
+function factsAbout(
   { facts: session, reversePath, recipient }: RecipientRequest,
-  { rules, ask, checks, config }: RecipientDeps,
+  named: string,
+  canonical: string | undefined,
+  { rules, rewriting, ask, checks }: RecipientDeps,
 ): PolicyFacts['recipient'] | Promise<PolicyFacts['recipient']> {
   const bare = !recipient.address.includes('@');
-  const isPostmaster = recipient.address.toLowerCase() === 'postmaster';
-  const written = isPostmaster ? `${recipient.address}@${rules.firstLocal ?? config.node.hostname}` : recipient.address;
-  const address = canonicalAddress(written);
+  const address = rewriting.inLocalDomain(canonicalAddress(canonical ?? named));
   const domain = domainOf(address);
   const ours = bare || rules.isLocal(domain);
-  const local = localPartOf(address);
-  const said = { session, reversePath, recipient, address, domain, local, ours, rules };
+  const namedOurs = bare || rules.isLocal(domainOf(named));
+  const place = { named, namedOurs, address, domain, local: localPartOf(address), ours };
+  const said = { session, reversePath, recipient, ...place, mapsUnread: canonical === undefined, rules, rewriting };
   const found = listsFound(said, checks);
   // Only recipients of our own domains are looked up.
   return whenKnown(ask({ addresses: ours ? [address] : [] }), (directory) =>

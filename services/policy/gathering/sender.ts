@@ -2,15 +2,13 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import type { SessionFacts } from '../contract.ts';
 import type { AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
-import type { RelayRules } from '../relay/relay-rules.ts';
 import type { CheckSources } from './check-sources.ts';
 import { heloFault, senderDomain } from './sender-checks.ts';
 import { whenKnown } from './when-known.ts';
 
 type SenderRequest = { facts: SessionFacts; reversePath: string; size?: number | undefined };
-type SenderDeps = Pick<PolicyFacts['sender'], 'anonymous'> & {
+type SenderDeps = Pick<PolicyFacts['sender'], 'anonymous' | 'rules' | 'rewriting'> & {
   ask: AskDirectory;
-  rules: RelayRules;
   checks: CheckSources;
   config: Pick<Config, 'limits' | 'checks'>;
 };
@@ -24,6 +22,8 @@ export function senderFacts(
   const {
     ask,
     anonymous,
+    rules,
+    rewriting,
     config: { limits },
   } = deps;
   const users = session.user === undefined ? [] : [session.user];
@@ -31,7 +31,7 @@ export function senderFacts(
   const helo = heloFault(session, deps.checks);
   return whenKnown(ask({ users }), (directory) =>
     whenKnown(asked, (senderDomain) => ({
-      ...{ session, reversePath, size, limits, anonymous, directory },
+      ...{ session, reversePath, size, limits, anonymous, rules, rewriting, directory },
       ...{ helo, senderDomain },
     })),
   );

@@ -6,6 +6,7 @@ import { Directories } from '../directory/directories.ts';
 import type { Question } from '../directory/directory.ts';
 import { HostList } from '../relay/host-list.ts';
 import { RelayRules } from '../relay/relay-rules.ts';
+import { Rewriting } from '../rewrite/rewriting.ts';
 import { CheckSources } from './check-sources.ts';
 
 /**
@@ -15,6 +16,7 @@ import { CheckSources } from './check-sources.ts';
 export class Sources {
   readonly directory: Directories;
   rules: RelayRules;
+  rewriting: Rewriting;
   /** `authentication.anonymous`. */
   anonymous: HostList;
   dns: ReverseDns;
@@ -28,6 +30,7 @@ export class Sources {
     this.#log = log;
     this.directory = new Directories(log);
     this.rules = new RelayRules(settings.current);
+    this.rewriting = new Rewriting(settings.current);
     this.anonymous = new HostList(settings.current.authentication.anonymous);
     this.dns = new ReverseDns(settings.current.dns, log);
     this.checks = new CheckSources(settings.current, log);
@@ -36,8 +39,8 @@ export class Sources {
   /** What a question is answered from. */
   now() {
     const ask = (question: Question) => this.directory.ask(question);
-    const { rules, anonymous, checks } = this;
-    return { rules, anonymous, ask, checks, config: this.#settings.current, now: new Date() };
+    const { rules, rewriting, anonymous, checks } = this;
+    return { rules, rewriting, anonymous, ask, checks, config: this.#settings.current, now: new Date() };
   }
 
   /** Fails with `unreadable` or `invalid` where the users file cannot be used. */
@@ -55,6 +58,7 @@ export class Sources {
 
   #change(next: Config, previous: Config): void {
     this.rules = new RelayRules(next);
+    this.rewriting = new Rewriting(next);
     this.anonymous = new HostList(next.authentication.anonymous);
     this.checks.change(next, previous);
     if (JSON.stringify(next.dns) !== JSON.stringify(previous.dns)) {

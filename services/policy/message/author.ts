@@ -1,7 +1,7 @@
 import { domainOf, normalizeDomain } from '#shared/address/address.ts';
 import { type Authors, authorsOf } from '#shared/address/authors.ts';
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
-import { notPermitted } from '../sender/own-address.ts';
+import { isOwnAddress, notPermitted } from '../sender/own-address.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 import { isSubmitted } from './submission-fields.ts';
 
@@ -37,12 +37,14 @@ export const author: PolicyCheck<'message'> = (facts) => {
  * It is not signed for the author's domain, which it left where the author sent it. An author of a local domain cannot be
  * resent by others: readers there rely on this server, and few see the Resent- fields.
  */
-export function resends({ session: { user }, fields, directory, rules }: PolicyFacts['message']): boolean {
+export function resends(facts: PolicyFacts['message']): boolean {
+  const { fields, directory, rules } = facts;
+  const { user } = facts.session;
   const [resentFrom] = fields.get('resent-from') ?? [];
   const [from] = fields.get('from') ?? [];
   if (user === undefined || !directory || resentFrom === undefined || from === undefined) return false;
   if (directory.permitsAny(user)) return false;
-  const isOwn = (address: string): boolean => directory.permits(user, address);
+  const isOwn = (address: string): boolean => isOwnAddress(facts, user, address, 'header-sender');
   const areOwn = ({ addresses, problem }: Authors): boolean =>
     problem === undefined && addresses.length > 0 && addresses.every(isOwn);
   const isLocal = (address: string): boolean => rules.isLocal(normalizeDomain(domainOf(address)));
@@ -51,7 +53,9 @@ export function resends({ session: { user }, fields, directory, rules }: PolicyF
   return authors.addresses.every((address) => isOwn(address) || !isLocal(address));
 }
 
-function ownAuthor({ fields, directory }: PolicyFacts['message'], user: string): MessageStep {
+function ownAuthor(facts: PolicyFacts['message'], user: string): MessageStep {
+  const { fields, directory } = facts;
+  const isOwn = (address: string): boolean => isOwnAddress(facts, user, address, 'header-sender');
   const [from] = fields.get('from') ?? [];
   const [sender, ...more] = fields.get('sender') ?? [];
   if (more.length > 0) {
@@ -66,7 +70,7 @@ function ownAuthor({ fields, directory }: PolicyFacts['message'], user: string):
     }
     const mayWriteFor = (address: string): boolean =>
       name === 'From' && sender !== undefined && (directory?.permitsOnBehalfOf(user, address) ?? false);
-    const foreign = addresses.find((address) => !directory?.permits(user, address) && !mayWriteFor(address));
+    const foreign = addresses.find((address) => !isOwn(address) && !mayWriteFor(address));
     if (foreign === undefined) continue;
     const text = `${name}: ${notPermitted(foreign, user, directory ?? null)}`;
     return reject(550, '5.7.1', text, [text]);

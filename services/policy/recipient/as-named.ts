@@ -9,9 +9,9 @@ export const asNamed: PolicyCheck<'recipient'> = (facts, accepted) =>
 /** The recipients that RCPT stands for; DSN parameters go with each of them (RFC 3461 §5.2.7). */
 export function recipientsAt(
   addresses: readonly string[],
-  { address: asked, recipient }: PolicyFacts['recipient'],
+  { named, recipient }: PolicyFacts['recipient'],
 ): EnvelopeRecipient[] {
   return addresses.map((address) =>
-    address === asked ? { ...recipient, address } : { ...recipient, address, original: recipient.original ?? asked },
+    address === named ? { ...recipient, address } : { ...recipient, address, original: recipient.original ?? named },
   );
 }

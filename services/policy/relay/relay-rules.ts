@@ -40,7 +40,7 @@ export class RelayRules {
   readonly #local: ReadonlySet<string>;
   readonly firstLocal: string | undefined;
 
-  constructor({ relay, domains }: Pick<Config, 'relay' | 'domains'>) {
+  constructor({ relay, domains, rewrite }: Pick<Config, 'relay' | 'domains' | 'rewrite'>) {
     this.#relay = relay;
     this.#internal = new HostList(relay.internal.hosts);
     this.#exclude = new HostList(relay.exclude);
@@ -49,7 +49,7 @@ export class RelayRules {
     this.#allowDomains = new DomainList(relay.allow.domains);
     this.#denyDomains = new DomainList(relay.deny.domains);
     const local = domains.filter((d) => d.local).map((d) => d.name);
-    this.#local = new Set(local);
+    this.#local = new Set([...local, ...Object.keys(rewrite['domain-aliases'])]);
     this.firstLocal = local[0];
   }
 

@@ -1,10 +1,13 @@
+import type { AddressPlace } from '#cluster/config/schema/rewrite.ts';
 import { printable } from '#shared/text.ts';
 import type { Directory } from '../directory/directory.ts';
-import type { PolicyCheck } from '../facts.ts';
+import type { PolicyCheck, PolicyFacts } from '../facts.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 
 /** The sender must be an address of the authenticated user (DOMINO A4). */
-export const ownAddress: PolicyCheck<'sender'> = ({ session: { user }, reversePath, directory }) => {
+export const ownAddress: PolicyCheck<'sender'> = (facts) => {
+  const { session, reversePath, directory } = facts;
+  const { user } = session;
   if (user === undefined) return goOn(['not authenticated: any sender']);
   if (reversePath === '') return goOn(['null reverse-path: notifications have no sender (RFC 5321 §4.5.5)']);
   if (directory === undefined) {
@@ -12,12 +15,23 @@ export const ownAddress: PolicyCheck<'sender'> = ({ session: { user }, reversePa
       'the directory cannot be read',
     ]);
   }
-  if (directory?.permits(user, reversePath)) {
+  if (isOwnAddress(facts, user, reversePath, 'envelope-sender')) {
     return goOn([`${printable(reversePath)} is an address of user ${user}`]);
   }
   const text = notPermitted(reversePath, user, directory);
   return reject(553, '5.7.1', text, [text]);
 };
+
+/** Whether a user may send as an address: as it is written, or as rewriting makes it. */
+export function isOwnAddress(
+  { rewriting, directory }: Pick<PolicyFacts['sender'], 'rewriting' | 'directory'>,
+  user: string,
+  address: string,
+  place: AddressPlace,
+): boolean {
+  if (directory?.permits(user, address)) return true;
+  return rewriting.identities(address, place, directory).some((other) => directory?.permits(user, other));
+}
 
 /**
  * The sentence of a refusal: the address that was claimed and those of the user. Cut so that the reply line stays

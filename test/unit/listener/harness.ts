@@ -8,6 +8,8 @@ import { Settings } from '#cluster/config/settings.ts';
 import type { Gateways } from '#services/listener/gateways.ts';
 import { createListenerService } from '#services/listener/service.ts';
 import { HostList } from '#services/policy/relay/host-list.ts';
+import { RelayRules } from '#services/policy/relay/relay-rules.ts';
+import { Rewriting } from '#services/policy/rewrite/rewriting.ts';
 import { declaredSize } from '#services/policy/sender/declared-size.ts';
 import { loginRequired } from '#services/policy/sender/login-required.ts';
 import type { MessageFacts, RouterContract } from '#services/router/contract.ts';
@@ -38,7 +40,9 @@ function fakePolicy(settings: Settings, overrides: Partial<ListenersPolicy> = {}
     'sender-check': async ({ facts, reversePath, size }) => {
       const { limits, authentication } = settings.current;
       const anonymous = new HostList(authentication.anonymous);
-      const given = { session: facts, reversePath, size, limits, anonymous, directory: null };
+      const rules = new RelayRules(settings.current);
+      const rewriting = new Rewriting(settings.current);
+      const given = { session: facts, reversePath, size, limits, anonymous, rules, rewriting, directory: null };
       const steps = [loginRequired(given, {}), declaredSize(given, {})];
       return steps.find((step) => step.action === 'reject') ?? { action: 'accept', why: [] };
     },

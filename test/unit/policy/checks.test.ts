@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CHECKS, decide } from '#services/policy/checks.ts';
 import { HostList } from '#services/policy/relay/host-list.ts';
-import { RelayRules } from '#services/policy/relay/relay-rules.ts';
-import { config, directory, facts } from './fixtures.ts';
+import { config, directory, facts, rulesOf } from './fixtures.ts';
 
 /** The table and its runner; what each check decides is in the tests of the phases. */
 
@@ -14,24 +13,42 @@ test('every check has a name, and one phase', () => {
 });
 
 test('the first refusal ends the phase, and its reasons come after those of the checks before', () => {
-  const rules = new RelayRules(config());
   const reversePath = 'author@example.net';
   const given = {
     reversePath,
     recipient: { address: 'a@far.test' },
+    named: 'a@far.test',
+    namedOurs: false,
     address: 'a@far.test',
     domain: 'far.test',
     local: 'a',
   };
-  const verdict = decide('recipient', { ...given, session: facts(), ours: false, rules, directory: null });
+  const verdict = decide('recipient', {
+    ...given,
+    session: facts(),
+    ours: false,
+    ...rulesOf(config()),
+    directory: null,
+  });
   assert.deepEqual(verdict.why.slice(0, 2), ['far.test is not local', 'client is not in relay.allow.hosts']);
   assert.ok(verdict.action === 'reject' && verdict.reply.code === 554);
 });
 
 test('every check of a recipient is asked, also of a mailbox that is known', () => {
-  const rules = new RelayRules(config());
-  const given = { reversePath: '', recipient: { address: 'alice@example.com' }, session: facts(), rules };
-  const address = { address: 'alice@example.com', domain: 'example.com', local: 'alice', ours: true };
+  const given = {
+    reversePath: '',
+    recipient: { address: 'alice@example.com' },
+    session: facts(),
+    ...rulesOf(config()),
+  };
+  const address = {
+    address: 'alice@example.com',
+    domain: 'example.com',
+    local: 'alice',
+    ours: true,
+    named: 'alice@example.com',
+    namedOurs: true,
+  };
   for (const check of CHECKS.recipient) {
     const step = check(
       { ...given, ...address, directory: directory() },
@@ -50,6 +67,7 @@ test('a client that has not logged in is told so, whatever else is wrong', () =>
     size: 2,
     limits: { 'message-size': 1 },
     anonymous: new HostList([]),
+    ...rulesOf(config()),
     directory: undefined,
   });
   assert.ok(verdict.action === 'reject');

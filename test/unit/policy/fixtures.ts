@@ -3,6 +3,8 @@ import { parseUsersFile } from '#cluster/config/users/users-file.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import { Directory } from '#services/policy/directory/directory.ts';
 import { fileEntries } from '#services/policy/directory/file-entries.ts';
+import { RelayRules } from '#services/policy/relay/relay-rules.ts';
+import { Rewriting } from '#services/policy/rewrite/rewriting.ts';
 
 /** The password `secret`, at the least cost that the format allows, so that tests spend no time on it. */
 export const SECRET = '$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$QQCd8VPOryZiCF3MtwQnPTK7odKCaPcXJGplgNEuj1A';
@@ -31,6 +33,11 @@ export function directory(yaml = USERS): Directory {
 
 export function config(input: Record<string, unknown> = {}): Config {
   return ConfigSchema.parse(input);
+}
+
+/** What the checks of a phase get from a configuration. */
+export function rulesOf(given: Config): { rules: RelayRules; rewriting: Rewriting } {
+  return { rules: new RelayRules(given), rewriting: new Rewriting(given) };
 }
 
 export function facts(changes: Partial<SessionFacts> = {}): SessionFacts {

@@ -4,9 +4,8 @@ import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory/directory.ts';
 import { messageFacts } from '#services/policy/gathering/message.ts';
-import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import { HOSTILE_FROM } from '#test/kit/hostile-from.ts';
-import { atOnce, config, directory, facts } from './fixtures.ts';
+import { atOnce, config, directory, facts, rulesOf } from './fixtures.ts';
 
 const CONFIG = config({
   node: { hostname: 'mx1.example.com' },
@@ -28,7 +27,7 @@ type Given = { users: Directory | undefined | null; size: number };
 function ask(who: SessionFacts, header: string, { users, size }: Given = { users: USERS, size: 1000 }) {
   const mail = { reversePath: 'author@example.net', recipients: ['x@far.test'], smtpUtf8: false, size };
   const request = { facts: who, queueId: '01ABCDEFGHJKMNPQ', ...mail };
-  const deps = { rules: new RelayRules(CONFIG), ask: () => users, config: CONFIG, now: new Date(0) };
+  const deps = { ...rulesOf(CONFIG), ask: () => users, config: CONFIG, now: new Date(0) };
   return decide('message', atOnce(messageFacts(request, Buffer.from(header.replaceAll('\n', '\r\n')), deps)));
 }
 

@@ -5,10 +5,9 @@ import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory/directory.ts';
 import { CheckSources } from '#services/policy/gathering/check-sources.ts';
 import { recipientFacts } from '#services/policy/gathering/recipient.ts';
-import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import { silentLogger } from '#shared/log.ts';
-import { atOnce, config, directory, facts } from './fixtures.ts';
+import { atOnce, config, directory, facts, rulesOf } from './fixtures.ts';
 
 const CONFIG = config({
   node: { hostname: 'mx1.example.com' },
@@ -28,7 +27,7 @@ const internal = facts({ client: { address: '10.1.2.3', name: null, helo: 'x' },
 const alice = facts({ kind: 'submission', user: 'Alice' });
 
 function ask(who: SessionFacts, address: string, users: Directory | undefined | null, rules = CONFIG) {
-  const deps = { rules: new RelayRules(rules), ask: () => users, checks: CHECKS, config: rules };
+  const deps = { ...rulesOf(rules), ask: () => users, checks: CHECKS, config: rules };
   return decide(
     'recipient',
     atOnce(recipientFacts({ facts: who, reversePath: 'author@example.net', recipient: { address } }, deps)),
@@ -179,7 +178,7 @@ test('without a local domain, postmaster is at the node', () => {
 });
 
 test('an alias keeps what RCPT named and the DSN parameters; a plain recipient has no original', () => {
-  const deps = { rules: new RelayRules(CONFIG), ask: () => USERS, checks: CHECKS, config: CONFIG };
+  const deps = { ...rulesOf(CONFIG), ask: () => USERS, checks: CHECKS, config: CONFIG };
   const dsn = { orcpt: 'rfc822;team@example.com', notify: ['FAILURE' as const] };
   const ask = (recipient: EnvelopeRecipient) =>
     decide('recipient', atOnce(recipientFacts({ facts: outside, reversePath: 'author@example.net', recipient }, deps)));

@@ -4,10 +4,10 @@ import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory/directory.ts';
 import { HostList } from '#services/policy/relay/host-list.ts';
-import { config, directory, facts } from './fixtures.ts';
+import { config, directory, facts, rulesOf } from './fixtures.ts';
 
 const USERS = directory();
-const SET = { limits: { 'message-size': 1000 }, anonymous: new HostList([]) };
+const SET = { limits: { 'message-size': 1000 }, anonymous: new HostList([]), ...rulesOf(config()) };
 const outside = facts();
 const alice = facts({ kind: 'submission', user: 'Alice' });
 const aliceOnRelay = facts({ user: 'alice' });

@@ -1,0 +1,34 @@
+import type { Problem } from '../problems/problem.ts';
+import type { Config } from '../schema/schema.ts';
+import type { Rule } from './rule.ts';
+
+function canonicalMaps({ rewrite }: Config): Problem[] {
+  return rewrite.canonical.flatMap(({ map, directory }, i) =>
+    directory === undefined && Object.keys(map).length === 0
+      ? [
+          {
+            path: ['rewrite', 'canonical', i],
+            message: 'has no addresses: give it a map, or the name of one in directory',
+          },
+        ]
+      : [],
+  );
+}
+
+function domainAliases({ rewrite, domains }: Config): Problem[] {
+  const local = new Set(domains.filter((d) => d.local).map((d) => d.name));
+  return Object.entries(rewrite['domain-aliases']).flatMap(([alias, target]): Problem[] => {
+    const path = ['rewrite', 'domain-aliases', alias];
+    if (local.has(alias)) {
+      return [{ path, message: `${alias} is a local domain itself: remove local: true from its entry in domains` }];
+    }
+    return local.has(target)
+      ? []
+      : [{ path, message: `${target} is not a local domain: add { name: ${target}, local: true } to domains` }];
+  });
+}
+
+export const REWRITE_RULES: readonly Rule[] = [
+  { sections: ['rewrite'], check: canonicalMaps },
+  { sections: ['rewrite', 'domains'], check: domainAliases },
+];

@@ -1,0 +1,64 @@
+import type { AddressPlace } from '#cluster/config/schema/rewrite.ts';
+import type { HeaderField } from '#shared/header.ts';
+import type { PolicyCheck, PolicyFacts } from '../facts.ts';
+import { replaceAddresses } from '../rewrite/header-fields.ts';
+import { mapsUnread } from '../sender/canonical-sender.ts';
+import { goOn } from '../verdict.ts';
+
+const PLACES: ReadonlyMap<string, AddressPlace> = new Map([
+  ['from', 'header-sender'],
+  ['sender', 'header-sender'],
+  ['reply-to', 'header-sender'],
+  ['to', 'header-recipient'],
+  ['cc', 'header-recipient'],
+]);
+
+/**
+ * The addresses in the header of mail that originates here, by the canonical maps (rewrite/rewriting.ts). A field that is
+ * not an address list stays as it is, and so does all of a header that somebody has signed.
+ */
+export const canonicalHeader: PolicyCheck<'message'> = (facts, accepted) => {
+  const { rewriting, fields } = facts;
+  if (!accepted.originating || !rewriting.rewrites('header-sender', 'header-recipient')) return goOn();
+  if (fields.has('dkim-signature')) return goOn(['signed already: its header is not rewritten']);
+  let unread = false;
+  const changed = rewrite(facts, (address, place) => {
+    const canonical = rewriting.canonical(address, place, facts.directory);
+    unread ||= canonical === undefined;
+    return canonical ?? address;
+  });
+  if (unread) return mapsUnread('Author');
+  if (changed.size === 0) return goOn();
+  const header = headerWith(facts, changed);
+  const names = [...new Set([...changed.keys()].map((field) => field.name))];
+  return goOn([`header fields rewritten: ${names.join(', ')}`], { ...accepted, header });
+};
+
+/** The fields that become others. */
+function rewrite(
+  { fields }: PolicyFacts['message'],
+  become: (address: string, place: AddressPlace) => string,
+): Map<HeaderField, HeaderField> {
+  const changed = new Map<HeaderField, HeaderField>();
+  for (const [name, place] of PLACES) {
+    for (const field of fields.get(name) ?? []) {
+      const after = replaceAddresses(field, (address) => become(address, place));
+      if (after !== undefined && after !== field) changed.set(field, after);
+    }
+  }
+  return changed;
+}
+
+/** The whole header block, what follows its last field included. */
+function headerWith(
+  { header, rewriting }: PolicyFacts['message'],
+  changed: ReadonlyMap<HeaderField, HeaderField>,
+): string {
+  const before = header.fields.reduce((length, field) => length + field.raw.length, 0);
+  const raws = header.fields.map((field) => {
+    const after = changed.get(field);
+    if (after === undefined) return field.raw;
+    return rewriting.keepOriginal ? `${after.raw}X-Original-${field.raw}` : after.raw;
+  });
+  return raws.join('') + header.text.slice(before);
+}

@@ -1,0 +1,128 @@
+import type { AddressPlace } from '#cluster/config/schema/rewrite.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
+import { domainOf, localPartOf, needsSmtpUtf8 } from '#shared/address/address.ts';
+import { canonicalAddress, mailboxKey, withoutTag, withTagOf } from '#shared/address/canonical-address.ts';
+import type { AnyDirectory } from '../directory/directory.ts';
+
+/**
+ * Rewriting of addresses. Where each takes place in the life of a message:
+ *
+ *   MAIL     the reverse-path, of mail that originates here (sender/canonical-sender.ts). Whether a user may send as an
+ *            address is asked of what the client named and of what that becomes: one of the two must be the user's.
+ *   RCPT     the recipient, of all mail: canonical maps, then domain aliases (gathering/recipient.ts), before any check
+ *            looks at it. Then an alias or a
+ *            group becomes its members (known-mailbox.ts).
+ *   message  header fields, of mail that originates here (message/canonical-header.ts), once; then the reverse-path from
+ *            From (message/author-reverse-path.ts). The rewritten header goes to the router with the commit.
+ *   delivery nothing. The DKIM signature is made here, over the header as it was rewritten; the body hash that was
+ *            computed on arrival still holds, because no rewriting touches the body.
+ *
+ * Header fields of others are never rewritten, nor are those that bear a signature: it would break.
+ *
+ * Each address is looked up once, in this order: as it is, without its tag (which then stays), its local part alone in a
+ * local domain, its domain. What it becomes is not looked up again.
+ */
+export class Rewriting {
+  readonly #maps: readonly { name: string | undefined; map: AddressMap; of: ReadonlySet<AddressPlace> }[];
+  readonly #aliases: ReadonlyMap<string, string>;
+  readonly #local: ReadonlySet<string>;
+  readonly #own: ReadonlySet<string>;
+  readonly keepOriginal: boolean;
+  readonly reversePathFrom: boolean;
+
+  constructor({ rewrite, domains }: Pick<Config, 'rewrite' | 'domains'>) {
+    this.#maps = rewrite.canonical.map(({ map, directory, of }) => ({
+      name: directory,
+      map: addressMap(Object.entries(map)),
+      of: new Set(of),
+    }));
+    this.#aliases = new Map(Object.entries(rewrite['domain-aliases']));
+    const local = domains.filter((d) => d.local).map((d) => d.name);
+    this.#local = new Set([...local, ...this.#aliases.keys()]);
+    this.#own = new Set([...this.#local, ...domains.map((d) => d.name)]);
+    this.keepOriginal = rewrite['keep-original'];
+    this.reversePathFrom = rewrite['reverse-path'] === 'from';
+  }
+
+  /** Whether mail may be sent in the name of a domain (normalized) from here: one of `domains`, or another name of one. */
+  isOwn(domain: string): boolean {
+    return this.#own.has(domain);
+  }
+
+  /** Whether there is a map for any of these places. */
+  rewrites(...places: AddressPlace[]): boolean {
+    return this.#maps.some(({ of }) => places.some((place) => of.has(place)));
+  }
+
+  /**
+   * What an address becomes at a place: itself, as it is written, where no map has it; undefined where a map of the
+   * directory cannot be read now.
+   */
+  canonical(address: string, place: AddressPlace, directory: AnyDirectory): string | undefined {
+    for (const { name, map, of } of this.#maps) {
+      if (!of.has(place)) continue;
+      const found = this.#lookUp(canonicalAddress(address), map);
+      if (found !== undefined) return found;
+      if (name === undefined) continue;
+      if (directory === undefined) return undefined;
+      const named = mapOf(directory, name);
+      const other = named && this.#lookUp(canonicalAddress(address), named);
+      if (other !== undefined) return other;
+    }
+    return address;
+  }
+
+  /** An address (canonical) of a domain that is another name of a local one, in that. */
+  inLocalDomain(address: string): string {
+    const domain = this.#aliases.get(domainOf(address));
+    return domain === undefined ? address : `${localPartOf(address)}@${domain}`;
+  }
+
+  /** The addresses that one of a sender stands for: itself, and what it becomes. */
+  identities(address: string, place: AddressPlace, directory: AnyDirectory): string[] {
+    const canonical = canonicalAddress(this.canonical(address, place, directory) ?? address);
+    return [...new Set([address, this.inLocalDomain(canonicalAddress(address)), this.inLocalDomain(canonical)])];
+  }
+
+  #lookUp(address: string, map: AddressMap): string | undefined {
+    const domain = domainOf(address);
+    const exact = map.get(mailboxKey(address));
+    if (exact !== undefined) return replaced(address, exact);
+    const base = withoutTag(address);
+    const tagged = base === undefined ? undefined : map.get(mailboxKey(base));
+    if (base !== undefined && tagged !== undefined) return withTagOf(replaced(base, tagged), address);
+    const alone = this.#local.has(domain) ? map.get(mailboxKey(localPartOf(address))) : undefined;
+    const whole = alone ?? map.get(`@${domain}`);
+    return whole === undefined ? undefined : replaced(address, whole);
+  }
+}
+
+/** By `user@domain`, `@domain` or a local part, in lower case: `user@domain`, or `@domain`, which keeps the local part. */
+type AddressMap = ReadonlyMap<string, string>;
+
+function addressMap(entries: Iterable<readonly [string, string]>): AddressMap {
+  const map = new Map<string, string>();
+  for (const [pattern, replacement] of entries) {
+    // A header in ASCII stays one.
+    if (!needsSmtpUtf8(replacement)) map.set(mailboxKey(canonicalAddress(pattern)), canonicalAddress(replacement));
+  }
+  return map;
+}
+
+function replaced(address: string, replacement: string): string {
+  return replacement.startsWith('@') ? `${localPartOf(address)}${replacement}` : replacement;
+}
+
+/** Maps of the directory, arranged; as long as the directory has this version of them. */
+const arranged = new WeakMap<ReadonlyMap<string, string>, AddressMap>();
+
+function mapOf(directory: AnyDirectory, name: string): AddressMap | undefined {
+  const raw = directory?.map(name);
+  if (raw === undefined) return undefined;
+  let map = arranged.get(raw);
+  if (map === undefined) {
+    map = addressMap(raw);
+    arranged.set(raw, map);
+  }
+  return map;
+}
