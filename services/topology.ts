@@ -56,7 +56,7 @@ export const ACCESS = {
     hears: { 'credential-store': ['changed', 'present'] },
     buckets: [],
   },
-  policy: { calls: {}, hears: { policy: ['counts'] }, buckets: [] },
+  policy: { calls: {}, hears: { policy: ['counts', 'greylist'] }, buckets: [] },
   router: {
     calls: { signer: ['message-sign'], router: ['copy-mirror', 'copy-compare', 'copy-adopted'] },
     hears: { router: ['demand'] },

@@ -14,6 +14,7 @@ import { asNamed } from './recipient/as-named.ts';
 import { canonicalRecipient } from './recipient/canonical-recipient.ts';
 import { completeAddress } from './recipient/complete-address.ts';
 import { dnsLists } from './recipient/dns-lists.ts';
+import { greylisted } from './recipient/greylisted.ts';
 import { knownMailbox } from './recipient/known-mailbox.ts';
 import { relayAllowed } from './recipient/relay-allowed.ts';
 import { routedLocalPart, sourceRoute } from './recipient/source-routes.ts';
@@ -46,7 +47,7 @@ export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   sender: [loginRequired, heloName, declaredSize, ownAddress, senderDomain, canonicalSender],
   recipient: [
     ...[canonicalRecipient, completeAddress, sourceRoute, relayAllowed],
-    ...[dnsLists, knownMailbox, routedLocalPart, asNamed],
+    ...[dnsLists, knownMailbox, routedLocalPart, asNamed, greylisted],
   ],
   message: [messageSize, hopCount, author, traceField, submissionFields, origin, canonicalHeader, authorReversePath],
 };

@@ -11,6 +11,22 @@ import { Reply, reply } from '#shared/reply.ts';
 /** Counts in one announcement. */
 export const MOST_COUNTS = 500;
 
+/** Networks in one announcement of the greylist, and first attempts of each. */
+export const MOST_GREYLISTED = 200;
+export const MOST_TRIPLES = 20;
+
+/** What is known of a network that clients come from (greylist/greylist.ts). Times in ms since 1970. */
+export const GreylistRecord = z.object({
+  network: z.string().max(64),
+  /** Mail from it was accepted then. */
+  passed: z.number().int().optional(),
+  /** It waits as a whole since then. */
+  full: z.number().int().optional(),
+  /** First attempts, each by the hash of its sender and recipient. */
+  triples: z.array(z.object({ triple: z.string().max(32), since: z.number().int() })).max(MOST_TRIPLES),
+});
+export type GreylistRecord = z.infer<typeof GreylistRecord>;
+
 const Why = z.array(z.string());
 
 /** Permanent: the reply is 5xx (or 421 at connect). */
@@ -224,6 +240,13 @@ export const policyContract = defineContract('policy', 1, {
           }),
         )
         .max(MOST_COUNTS),
+    }),
+    /** What this instance has learned of networks (greylist/shared-greylist.ts): announced soon after, and on request. */
+    greylist: z.object({
+      instance: z.string(),
+      /** It wants to be told everything. */
+      asking: z.boolean(),
+      records: z.array(GreylistRecord).max(MOST_GREYLISTED),
     }),
   },
 });

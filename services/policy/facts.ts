@@ -8,6 +8,7 @@ import type { AnyDirectory } from './directory/directory.ts';
 import type { ListsFound } from './dns/dns-lists.ts';
 import type { DomainState } from './dns/sender-domain.ts';
 import type { Exempt } from './gathering/exemptions.ts';
+import type { Attempt } from './greylist/greylist.ts';
 import type { HostList } from './relay/host-list.ts';
 import type { RelayRules } from './relay/relay-rules.ts';
 import type { Rewriting } from './rewrite/rewriting.ts';
@@ -78,6 +79,8 @@ export type PolicyFacts = {
     directory: AnyDirectory;
     /** What DNS lists say of the client; undefined: `checks.dns-lists` has none. */
     dnsLists?: Exempt | ListsFound | undefined;
+    /** What the greylist knows of this attempt; undefined: `checks.greylist` is off. */
+    greylist?: Exempt | Attempt | undefined;
   };
   message: {
     session: SessionFacts;

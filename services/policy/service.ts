@@ -19,14 +19,16 @@ import { recipientFacts } from './gathering/recipient.ts';
 import { senderFacts } from './gathering/sender.ts';
 import { Sources } from './gathering/sources.ts';
 import { whenKnown } from './gathering/when-known.ts';
+import { type GreylistBus, SharedGreylist } from './greylist/shared-greylist.ts';
 import { Rates } from './rates/rates.ts';
 import { type CountsBus, SharedCounts } from './rates/shared-counts.ts';
+import { noteAttempt } from './recipient/greylisted.ts';
 
 export type PolicyDeps = {
   settings: Settings;
   log: Logger;
   /** The policy services of the other nodes; without it there are none. */
-  peers?: CountsBus | undefined;
+  peers?: (CountsBus & GreylistBus) | undefined;
 };
 
 /** Password hashes computed concurrently (each takes 19 MiB and a thread of the pool), and log-ins that wait for one. */
@@ -37,11 +39,12 @@ const PASSWORDS_WAITING = 1000;
  * The policy service. `start` reads the users file and fails with `unreadable` or `invalid` when it cannot.
  *
  * A request becomes a verdict in three steps: its facts are gathered (`gathering/`), the checks of its phase decide
- * (`checks.ts`), and what they accept is counted for the rates.
+ * (`checks.ts`), and what they accept is counted for the rates. What became of a recipient is noted for the greylist.
  */
 export function createPolicyService({ settings, log, peers }: PolicyDeps): Service<PolicyContract> {
   const queue = new FairQueue(PASSWORDS_CHECKED, PASSWORDS_WAITING);
-  const sources = new Sources(settings, log);
+  const greylist = new SharedGreylist({ settings, log, peers });
+  const sources = new Sources({ settings, log, greylist });
   const counts = new SharedCounts({ settings, peers });
   const rates = new Rates({ settings, counts });
   const failures = new Failures({ settings, counts });
@@ -62,7 +65,7 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
         ),
       'recipient-check': (request) =>
         whenKnown(recipientFacts(request, sources.now()), (facts) =>
-          rates.count('recipients', request, decide('recipient', facts)),
+          noteAttempt(greylist, facts, rates.count('recipients', request, decide('recipient', facts))),
         ),
       'message-check': (request, { bytes }) =>
         whenKnown(messageFacts(request, bytes, sources.now()), (facts) => decide('message', facts)),
@@ -77,12 +80,14 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
     },
     async start() {
       await sources.open();
+      await greylist.start();
       counts.start();
     },
     async stop() {
       sources.close();
       counts.stop();
       strangers.close();
+      await greylist.stop();
     },
   };
 }

@@ -2,11 +2,12 @@ import type { Problem } from '../problems/problem.ts';
 import type { Config } from '../schema/schema.ts';
 import type { Rule } from './rule.ts';
 
-/** `*` in these lists would turn every check off, or be every name in EHLO. */
+/** `*` in these lists would turn a check off for all. */
 function everybody({ checks }: Config): Problem[] {
   const lists: [PropertyKey[], string[]][] = [
     [['checks', 'exempt'], checks.exempt],
     [['checks', 'helo', 'own'], checks.helo.own],
+    [['checks', 'greylist', 'recipients'], checks.greylist.recipients],
   ];
   return lists.flatMap(([path, entries]) =>
     entries.flatMap((entry, i) =>
@@ -15,4 +16,18 @@ function everybody({ checks }: Config): Problem[] {
   );
 }
 
-export const CHECK_RULES: readonly Rule[] = [{ sections: ['checks'], check: everybody }];
+function greylistTimes({ checks: { greylist } }: Config): Problem[] {
+  return greylist.window > greylist.delay
+    ? []
+    : [
+        {
+          path: ['checks', 'greylist', 'window'],
+          message: 'must be longer than delay: nobody could come again in time',
+        },
+      ];
+}
+
+export const CHECK_RULES: readonly Rule[] = [
+  { sections: ['checks'], check: everybody },
+  { sections: ['checks'], check: greylistTimes },
+];

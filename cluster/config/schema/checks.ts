@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { domain, duration, host } from './values.ts';
+import { domain, duration, host, senderOrAny, TEN_YEARS_MS } from './values.ts';
 
 /**
  * The section `checks`: what clients and senders must be like beyond the rules of relaying. Every check is off until it is
@@ -76,6 +76,22 @@ const dnsLists = z
   })
   .prefault({});
 
+const greylist = z
+  .strictObject({
+    enabled: z
+      .boolean()
+      .default(false)
+      .describe('refuse the first attempts of unknown networks with 451: real servers come again (RFC 6647)'),
+    delay: duration('1m', 1000).describe('how soon after its first attempt a client may come again'),
+    window: duration('24h', 2000).describe('how long after its first attempt it may'),
+    keep: duration('35d', 2000, TEN_YEARS_MS).describe('how long after its last mail a network passes without delay'),
+    recipients: z
+      .array(senderOrAny)
+      .prefault([])
+      .describe('recipients whose mail is not greylisted: addresses, and domains with everything below them'),
+  })
+  .prefault({});
+
 export const checksSection = z
   .strictObject({
     exempt: z
@@ -85,5 +101,6 @@ export const checksSection = z
     'sender-domain': senderDomain,
     helo,
     'dns-lists': dnsLists,
+    greylist,
   })
   .prefault({});

@@ -24,7 +24,7 @@ const node = z
   .strictObject({
     name: nodeName.describe('name of the node, unique in the cluster, part of bus subjects: the name, or { env: … }'),
     hostname: domain.prefault('localhost').describe('name in the greeting, in EHLO and in Received'),
-    data: z.string().default('./data').describe('folder of this node’s queue, keys and captured mail'),
+    data: z.string().default('./data').describe('folder of this node’s queue, keys, greylist and captured mail'),
   })
   .prefault({});
 

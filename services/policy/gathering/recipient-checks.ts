@@ -5,15 +5,26 @@ import { type Exempt, exemption } from './exemptions.ts';
 
 /** The facts for the checks of `checks:` at RCPT; undefined where a check is off. */
 
-type Recipient = Pick<PolicyFacts['recipient'], 'session' | 'ours' | 'local'>;
+type Facts = PolicyFacts['recipient'];
+type Recipient = Pick<Facts, 'session' | 'reversePath' | 'address' | 'ours' | 'local'>;
 
 export function listsFound(
   recipient: Recipient,
   { lists, records, exempt }: CheckSources,
-): PolicyFacts['recipient']['dnsLists'] | Promise<PolicyFacts['recipient']['dnsLists']> {
+): Facts['dnsLists'] | Promise<Facts['dnsLists']> {
   if (!lists.any) return undefined;
   const { session } = recipient;
   return exemption(session, exempt) ?? withoutChecks(recipient) ?? lists.about(session.client.address, records);
+}
+
+export function attempt(recipient: Recipient, { greylist, undelayed, exempt }: CheckSources): Facts['greylist'] {
+  if (!greylist.enabled) return undefined;
+  const { session, reversePath, address } = recipient;
+  const spared = exemption(session, exempt) ?? withoutChecks(recipient);
+  if (spared !== undefined) return spared;
+  const entry = undelayed.match(address);
+  if (entry !== undefined) return { exempt: `recipient is in checks.greylist.recipients (${entry})` };
+  return greylist.look(session.client.address, reversePath, address);
 }
 
 /**

@@ -6,7 +6,7 @@ import type { SessionFacts } from '../contract.ts';
 import type { AnyDirectory, AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
 import type { CheckSources } from './check-sources.ts';
-import { listsFound } from './recipient-checks.ts';
+import { attempt, listsFound } from './recipient-checks.ts';
 import { whenKnown } from './when-known.ts';
 
 type RecipientRequest = { facts: SessionFacts; reversePath: string; recipient: EnvelopeRecipient };
@@ -50,6 +50,6 @@ function factsAbout(
   const found = listsFound(said, checks);
   // Only recipients of our own domains are looked up.
   return whenKnown(ask({ addresses: ours ? [address] : [] }), (directory) =>
-    whenKnown(found, (dnsLists) => ({ ...said, directory, dnsLists })),
+    whenKnown(found, (dnsLists) => ({ ...said, directory, dnsLists, greylist: attempt(said, checks) })),
   );
 }

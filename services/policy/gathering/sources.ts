@@ -4,6 +4,7 @@ import type { Logger } from '#shared/log.ts';
 import { ReverseDns } from '../connect/reverse-dns.ts';
 import { Directories } from '../directory/directories.ts';
 import type { Question } from '../directory/directory.ts';
+import type { SharedGreylist } from '../greylist/shared-greylist.ts';
 import { HostList } from '../relay/host-list.ts';
 import { RelayRules } from '../relay/relay-rules.ts';
 import { Rewriting } from '../rewrite/rewriting.ts';
@@ -25,7 +26,7 @@ export class Sources {
   readonly #log: Logger;
   #unsubscribe: (() => void) | undefined;
 
-  constructor(settings: Settings, log: Logger) {
+  constructor({ settings, log, greylist }: { settings: Settings; log: Logger; greylist: SharedGreylist }) {
     this.#settings = settings;
     this.#log = log;
     this.directory = new Directories(log);
@@ -33,7 +34,7 @@ export class Sources {
     this.rewriting = new Rewriting(settings.current);
     this.anonymous = new HostList(settings.current.authentication.anonymous);
     this.dns = new ReverseDns(settings.current.dns, log);
-    this.checks = new CheckSources(settings.current, log);
+    this.checks = new CheckSources(settings.current, log, greylist);
   }
 
   /** What a question is answered from. */

@@ -1,10 +1,14 @@
 import { type Config, ConfigSchema } from '#cluster/config/schema/schema.ts';
+import { Settings } from '#cluster/config/settings.ts';
 import { parseUsersFile } from '#cluster/config/users/users-file.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import { Directory } from '#services/policy/directory/directory.ts';
 import { fileEntries } from '#services/policy/directory/file-entries.ts';
+import { CheckSources } from '#services/policy/gathering/check-sources.ts';
+import { SharedGreylist } from '#services/policy/greylist/shared-greylist.ts';
 import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import { Rewriting } from '#services/policy/rewrite/rewriting.ts';
+import { silentLogger } from '#shared/log.ts';
 
 /** The password `secret`, at the least cost that the format allows, so that tests spend no time on it. */
 export const SECRET = '$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$QQCd8VPOryZiCF3MtwQnPTK7odKCaPcXJGplgNEuj1A';
@@ -38,6 +42,12 @@ export function config(input: Record<string, unknown> = {}): Config {
 /** What the checks of a phase get from a configuration. */
 export function rulesOf(given: Config): { rules: RelayRules; rewriting: Rewriting } {
   return { rules: new RelayRules(given), rewriting: new Rewriting(given) };
+}
+
+/** What the checks of `checks:` are answered from. */
+export function checksOf(from: Config): CheckSources {
+  const greylist = new SharedGreylist({ settings: new Settings(from), log: silentLogger, peers: undefined });
+  return new CheckSources(from, silentLogger, greylist);
 }
 
 export function facts(changes: Partial<SessionFacts> = {}): SessionFacts {

@@ -3,11 +3,9 @@ import { test } from 'node:test';
 import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory/directory.ts';
-import { CheckSources } from '#services/policy/gathering/check-sources.ts';
 import { recipientFacts } from '#services/policy/gathering/recipient.ts';
 import type { EnvelopeRecipient } from '#shared/envelope.ts';
-import { silentLogger } from '#shared/log.ts';
-import { atOnce, config, directory, facts, rulesOf } from './fixtures.ts';
+import { atOnce, checksOf, config, directory, facts, rulesOf } from './fixtures.ts';
 
 const CONFIG = config({
   node: { hostname: 'mx1.example.com' },
@@ -20,7 +18,7 @@ const CONFIG = config({
 const USERS = directory();
 const NONE = null;
 /** All of them are off. */
-const CHECKS = new CheckSources(CONFIG, silentLogger);
+const CHECKS = checksOf(CONFIG);
 
 const outside = facts();
 const internal = facts({ client: { address: '10.1.2.3', name: null, helo: 'x' }, scope: 'internal' });

@@ -5,12 +5,10 @@ import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { AnyDirectory } from '#services/policy/directory/directory.ts';
 import { Directory } from '#services/policy/directory/directory.ts';
-import { CheckSources } from '#services/policy/gathering/check-sources.ts';
 import { messageFacts } from '#services/policy/gathering/message.ts';
 import { recipientFacts } from '#services/policy/gathering/recipient.ts';
 import { HostList } from '#services/policy/relay/host-list.ts';
-import { silentLogger } from '#shared/log.ts';
-import { atOnce, config, directory, facts, rulesOf } from '#test/unit/policy/fixtures.ts';
+import { atOnce, checksOf, config, directory, facts, rulesOf } from '#test/unit/policy/fixtures.ts';
 
 const CONFIG = config({
   node: { hostname: 'mx1.example.com' },
@@ -88,7 +86,7 @@ test('a map of the directory counts where it is named, and while the directory c
 });
 
 function recipient(who: SessionFacts, address: string, given = CONFIG, ask: () => AnyDirectory = () => directory()) {
-  const deps = { ...rulesOf(given), ask, checks: new CheckSources(given, silentLogger), config: given };
+  const deps = { ...rulesOf(given), ask, checks: checksOf(given), config: given };
   const request = { facts: who, reversePath: 'author@example.net', recipient: { address } };
   return decide('recipient', atOnce(recipientFacts(request, deps)));
 }
