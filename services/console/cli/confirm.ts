@@ -9,14 +9,22 @@ import { usageError } from './exit.ts';
  */
 export async function confirm(what: string, { yes = false }: { yes?: boolean }): Promise<void> {
   if (yes) return;
-  if (!stdin.isTTY) throw usageError(`${what}. There is no terminal to ask on: use --yes`);
+  const agreed = await ask(`${what}. Go on? [y/N] `, () =>
+    usageError(`${what}. There is no terminal to ask on: use --yes`),
+  );
+  if (!agreed) throw new SealpostError('aborted', 'nothing was changed');
+}
+
+/** Whether the answer to a question is yes. Fails with `nobody` without a terminal, with `aborted` when it is closed. */
+export async function ask(question: string, nobody: () => SealpostError): Promise<boolean> {
+  if (!stdin.isTTY) throw nobody();
   const line = createInterface({ input: stdin, output: stderr });
   const aborted = new AbortController();
   line.once('SIGINT', () => aborted.abort()).once('close', () => aborted.abort());
-  const answer = await line
-    .question(`${what}. Go on? [y/N] `, { signal: aborted.signal })
+  const answer = await line.question(question, { signal: aborted.signal }).catch(() => {
     // Control-C and Control-D.
-    .catch(() => '');
+    throw new SealpostError('aborted', 'nothing was changed');
+  });
   line.close();
-  if (!/^y(es)?$/i.test(answer.trim())) throw new SealpostError('aborted', 'nothing was changed');
+  return /^y(es)?$/i.test(answer.trim());
 }

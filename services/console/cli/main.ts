@@ -11,6 +11,7 @@ import { createProgram } from './program.ts';
  *     start/      sealpost start: the life of the process, its health, the sandbox
  *     keys/       sealpost keys; import/ takes in the keys of other programs
  *     keymgmt/    the same in Domino's words
+ *     migration/  sealpost import: what the settings of other mail servers become
  *     cluster/    sealpost cluster: its secrets, the users of the bus and their permissions, drain
  *   reports/      what is known of nodes and keys, for every interface: facts that are gathered from nodes, checks, and
  *                 words for people. It prints nothing and knows nothing of the command line

@@ -14,6 +14,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   queue: () => import('./commands/queue.ts'),
   keys: () => import('./commands/keys.ts'),
   keymgmt: () => import('./commands/keymgmt.ts'),
+  import: () => import('./commands/import.ts'),
   set: () => import('./commands/set.ts'),
   doctor: () => import('./commands/doctor.ts'),
   cluster: () => import('./commands/cluster.ts'),

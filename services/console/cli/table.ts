@@ -45,7 +45,7 @@ export function tableOf(
 ): (rows: readonly (readonly string[])[]) => string[] {
   const cleaned = (row: readonly string[]): string[] => row.map(clean);
   const cells = [columns, ...sample.map(cleaned)];
-  const widths = columns.map((_, i) => Math.max(...cells.map((row) => row[i]?.length ?? 0)));
+  const widths = columns.map((_, i) => cells.reduce((most, row) => Math.max(most, row[i]?.length ?? 0), 0));
   const line = (row: readonly string[]): string =>
     row
       .map((cell, i) => cell.padEnd(widths[i] ?? 0))

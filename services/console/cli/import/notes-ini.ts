@@ -32,6 +32,8 @@ type Mapping = { setting: Setting; domain: string; owner: string; selectors: str
 
 const MODES: Record<string, 'best-effort' | 'enforce'> = { '1': 'best-effort', '2': 'enforce' };
 const PREFIX = 'dkim_key_';
+/** The result of a comment about DKIM. */
+export const A_COMMENT = 'a comment';
 
 export function readNotesIni(text: string): NotesIni {
   const result: NotesIni = { mode: undefined, lines: [], others: 0, keys: [], domains: [] };
@@ -41,7 +43,7 @@ export function readNotesIni(text: string): NotesIni {
   for (const [i, content] of text.split(/\r?\n/).entries()) {
     const at = { line: i + 1, text: content.trim() };
     if (!/dkim/i.test(at.text)) result.others += at.text === '' ? 0 : 1;
-    else if (/^[;#]/.test(at.text)) say(at, 'a comment');
+    else if (/^[;#]/.test(at.text)) say(at, A_COMMENT);
     else {
       const [, name = '', value = ''] = /^([^=]*)=(.*)$/.exec(at.text)?.map((part) => part.trim()) ?? [];
       const key = name.toLowerCase();

@@ -13,7 +13,7 @@ async function deliverNotice(given: GivenJob): Promise<string> {
   return text;
 }
 
-test('mail with the null reverse-path that fails causes no notice', async () => {
+test('RouterDSNForNULLReversePath 2: mail with the null reverse-path that fails causes no notice', async () => {
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path);
   const queueId = await router.send({ envelope: envelope(['bob@peer.example'], { reversePath: '' }) });

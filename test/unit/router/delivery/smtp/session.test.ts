@@ -33,7 +33,14 @@ const TLS_CASES: [string, NextHop['tls'], SinkOptions, string, boolean, number][
   ['offered, off', 'off', { tls }, 'delivered 250 2.0.0', false, 1],
   ['not offered, opportunistic', 'opportunistic', {}, 'delivered 250 2.0.0', false, 1],
   ['not offered, required', 'required', {}, 'deferred 454 4.7.4', false, 1],
-  ['handshake fails, opportunistic', 'opportunistic', { tls: 'fail' }, 'delivered 250 2.0.0', false, 2],
+  [
+    'handshake fails, opportunistic (RouterFallbackNonTLS)',
+    'opportunistic',
+    { tls: 'fail' },
+    'delivered 250 2.0.0',
+    false,
+    2,
+  ],
   ['handshake fails, required', 'required', { tls: 'fail' }, 'deferred 454 4.7.5', false, 1],
   [
     'refused, opportunistic',

@@ -1,0 +1,31 @@
+import type { Command } from 'commander';
+import { readTextFile } from '../import/text-file.ts';
+import { planNotesIni } from '../migration/domino/notes-ini.ts';
+import { type ImportOptions, runImport } from '../migration/run.ts';
+
+/** `sealpost import …`: the configuration of another mail server as a sealpost.yaml. Needs no node. */
+export function register(program: Command): void {
+  const group = program
+    .command('import')
+    .description('make a sealpost.yaml of the configuration of another mail server, with an account of every setting')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 every setting has its answer, 1 there are problems, 2 a question could not be asked.',
+    );
+  const command = (name: string, text: string): Command =>
+    group
+      .command(name)
+      .description(text)
+      .argument('<file>', name)
+      .option('--out <file>', 'where it is written; other files go beside it', 'sealpost.yaml')
+      .option('--dry-run', 'write nothing, print it')
+      .option('--accept-open-relay', 'take over what opens the relay, without a question')
+      .option('--without-open-relay', 'leave out what opens the relay, without a question')
+      .option('--json', 'print JSON for programs');
+  command('notes.ini', 'the settings of a Domino server').action(importNotesIni);
+}
+
+async function importNotesIni(file: string, options: ImportOptions): Promise<void> {
+  const text = await readTextFile(file);
+  await runImport(file, async () => planNotesIni(text, file), options);
+}

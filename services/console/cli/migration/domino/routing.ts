@@ -1,0 +1,56 @@
+import { already, none, toDo } from '../plan.ts';
+import { always, type Handler, number, oneOf } from './values.ts';
+
+/** Settings of notes.ini about routing, directories and traces, and what each becomes, by their names. */
+
+const trace = (what: string): Handler =>
+  number({ least: 0 }, (level) =>
+    level === 0
+      ? already('nothing is traced')
+      : none(
+          `${what} are not written down here; "sealpost queue show <id>" has every reply to a message, the log every refusal`,
+        ),
+  );
+
+export const ROUTING: Record<string, Handler> = {
+  RouterDSNForNULLReversePath: oneOf({
+    '0': none(
+      'mail with the null reverse-path that fails is not kept: the log and its receipt say what became of it (receipts.keep)',
+    ),
+    '1': none(
+      'no notice about a notice is sent, to nobody (RFC 5321 §4.5.5): the log and its receipt say what became of it',
+    ),
+    '2': already('mail with the null reverse-path that fails causes no notice; the log and its receipt say so'),
+  }),
+  RouterDisableDSNRelayReports: oneOf({
+    '0': already('a sender who asked for it (NOTIFY=SUCCESS) is told that mail went to a server without DSN'),
+    '1': none(
+      'a sender who asked for it (NOTIFY=SUCCESS) is told that mail went to a server without DSN, as RFC 3461 §5.2.2 wants it; nobody else gets that notice',
+    ),
+  }),
+  SMTPLookupNoDircat: oneOf({
+    '0': none('there is no directory catalog here'),
+    '1': already('there is no directory catalog here that a look-up could ask'),
+  }),
+  RouterLanguageVisibleNDRStatus: always(
+    none(
+      'notices of failure are in English, with the reply of the other server as it was; a mail program may translate the status code',
+    ),
+  ),
+  RouterJunkDeliverSoftfail: oneOf({
+    '0': already('nothing is moved to a Junk folder'),
+    '1': none('SPF and DKIM of mail that comes in are not checked here yet, and nothing is moved to a Junk folder'),
+  }),
+  RouterFallbackNonTLS: oneOf({
+    '0': toDo(
+      'here mail goes in clear text where TLS fails, unless its route says tls: required (or verified), which keeps it out of clear text always',
+    ),
+    '1': already('where TLS fails, mail goes in clear text over a new connection (tls: opportunistic of a route)'),
+  }),
+  SMTPDebug: trace('traces of SMTP sessions'),
+  SMTPDebugIO: trace('bytes of SMTP sessions'),
+  SMTPClientDebug: trace('traces of outgoing SMTP sessions'),
+};
+
+/** DEBUG_SSL_ALL, DEBUG_SSL_HANDSHAKE … */
+export const TLS_TRACE: Handler = trace('traces of TLS handshakes');
