@@ -21,7 +21,7 @@ export const authenticationSection = z
       .prefault({})
       .describe('failed log-ins in a time, counted by all nodes together; more get 454 (sealpost locks)'),
     delay: duration('1s', 0, 10_000).describe(
-      'how long the reply to a failed log-in is held back, for each failure of this user from this network, up to five',
+      'how long the reply to a failed log-in is held back; the nearer a limit is, the longer, up to five times',
     ),
     'after-failure': z
       .enum(['continue', 'close'])

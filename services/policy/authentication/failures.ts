@@ -22,7 +22,7 @@ import { failureKey, limitName, type Scope } from './failure-counts.ts';
 /** Windows by which a user is known at a network: this one and the one before. */
 const KNOWN_MS = 7 * 24 * 3_600_000;
 const ONCE: Rate = { count: 1, per: KNOWN_MS };
-/** A reply is held back for at most so many times `authentication.delay`. */
+/** A reply is held back for `authentication.delay`, and at a limit for so many times that. */
 const MOST_DELAYS = 5;
 
 /** A log-in: who wants to be whom, from where; undefined where the address tells nothing. */
@@ -42,32 +42,24 @@ export class Failures {
     return logIn.network !== undefined && this.#counts.wait(`log-ins ${pair(logIn)}`, ONCE) > 0;
   }
 
-  /** Whose failures have reached their limit; undefined: nobody's that this log-in is counted with. */
+  /** Whose failures have reached their limit; undefined: nobody's whose limit holds for this log-in. */
   tooMany(logIn: LogIn): Scope | undefined {
-    const { user, network } = logIn;
-    if (network !== undefined) {
-      if (this.#over({ user, network })) return { user, network };
-      if (this.known(logIn)) return undefined;
-      if (this.#over({ network })) return { network };
-    }
-    return this.#over({ user }) ? { user } : undefined;
+    return this.#scopes(logIn).find((scope) => this.#counts.wait(failureKey(scope), this.#limit(scope)) > 0);
   }
 
   failed({ user, network }: LogIn): void {
-    this.#add({ user });
-    if (network === undefined) return;
-    this.#add({ user, network });
-    this.#add({ network });
+    const scopes: Scope[] = network === undefined ? [{ user }] : [{ user, network }, { network }, { user }];
+    for (const scope of scopes) this.#counts.add(failureKey(scope), this.#limit(scope).per);
   }
 
-  /**
-   * For how many ms the reply to a failed log-in is held back: the longer, the more often this user failed from this
-   * network, at whatever node.
-   */
-  delay({ user, network }: LogIn): number {
-    const scope = network === undefined ? { user } : { user, network };
-    const failed = this.#counts.counted(failureKey(scope), this.#limit(scope).per);
-    return this.#settings.current.authentication.delay * Math.min(MOST_DELAYS, Math.max(1, Math.round(failed)));
+  /** For how many ms the reply to a failed log-in is held back: the longer, the nearer a limit is, at whatever node. */
+  delay(logIn: LogIn): number {
+    const near = this.#scopes(logIn).map((scope) => {
+      const { count, per } = this.#limit(scope);
+      return this.#counts.counted(failureKey(scope), per) / count;
+    });
+    const times = Math.min(MOST_DELAYS, Math.max(1, MOST_DELAYS * Math.max(...near)));
+    return Math.round(this.#settings.current.authentication.delay * times);
   }
 
   succeeded(logIn: LogIn): void {
@@ -75,16 +67,16 @@ export class Failures {
     if (logIn.network !== undefined && !this.known(logIn)) this.#counts.add(`log-ins ${pair(logIn)}`, KNOWN_MS);
   }
 
+  /** Whose limits hold for a log-in. */
+  #scopes(logIn: LogIn): Scope[] {
+    const { user, network } = logIn;
+    if (network === undefined) return [{ user }];
+    const tight: Scope = { user, network };
+    return this.known(logIn) ? [tight] : [tight, { network }, { user }];
+  }
+
   #limit(scope: Scope): Rate {
     return this.#settings.current.authentication.limits[limitName(scope)];
-  }
-
-  #add(scope: Scope): void {
-    this.#counts.add(failureKey(scope), this.#limit(scope).per);
-  }
-
-  #over(scope: Scope): boolean {
-    return this.#counts.wait(failureKey(scope), this.#limit(scope)) > 0;
   }
 }
 

@@ -81,17 +81,20 @@ test('the limits are those of the configuration, and a change of it is in force 
   assert.equal(failures.tooMany(logInOf('bob', '192.0.2.9')), undefined);
 });
 
-test('the reply is held back longer with each failure of a user from a network, up to five times the delay', () => {
+test('the reply is held back longer the nearer a limit is, of the user or the network, up to five times the delay', () => {
   const { failures } = one({ delay: '200ms' });
-  const delays = Array.from({ length: 7 }, (_, i) => {
+  const delays = Array.from({ length: 12 }, (_, i) => {
     fail(failures, 1, 'alice', () => `192.0.2.${i}`);
     return failures.delay(logInOf('alice', '192.0.2.99'));
   });
-  assert.deepEqual(delays, [200, 400, 600, 800, 1000, 1000, 1000]);
-  assert.equal(failures.delay(logInOf('alice', '198.51.100.1')), 200, 'elsewhere it is the first');
-  assert.equal(failures.delay(logInOf('bob', '192.0.2.99')), 200);
-  fail(failures, 3, 'bob', () => '192.0.2.99');
-  assert.equal(failures.delay(logInOf('bob', '172.18.0.1', true)), 600, 'behind a gateway the user alone counts');
+  assert.deepEqual(delays, [200, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1000, 1000]);
+  assert.equal(failures.delay(logInOf('alice', '198.51.100.1')), 200, 'elsewhere it is far');
+  for (let i = 0; i < 60; i++) fail(failures, 1, `user-${i}`, () => '203.0.113.7');
+  assert.equal(failures.delay(logInOf('bob', '203.0.113.8')), 600, 'of the network, whatever the user');
+  failures.succeeded(logInOf('bob', '203.0.113.8'));
+  assert.equal(failures.delay(logInOf('bob', '203.0.113.8')), 200, 'which does not hold for a known user');
+  fail(failures, 40, 'carol', () => '172.18.0.1');
+  assert.equal(failures.delay(logInOf('carol', '172.18.0.1', true)), 400, 'behind a gateway the user alone counts');
   assert.equal(one({ delay: '0s' }).failures.delay(logInOf('bob', '192.0.2.99')), 0);
 });
 
