@@ -71,6 +71,7 @@ export const ACCESS = {
         'sender-check',
         'recipient-check',
         'message-check',
+        'verdict-explain',
       ],
       router: ['transfer-open', 'transfer-append', 'transfer-commit', 'transfer-abort'],
     },
@@ -80,7 +81,7 @@ export const ACCESS = {
   /** The command line: it looks and manages, and touches neither mail on its way in nor signatures. */
   operator: {
     calls: {
-      listener: ['status-show'],
+      listener: ['status-show', 'session-explain'],
       // Policy has no counts to show; the first question of a session tells whether it answers.
       policy: ['client-check', 'lock-list', 'lock-lift'],
       router: [

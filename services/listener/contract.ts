@@ -1,5 +1,12 @@
 import { z } from 'zod';
+import { parseIp } from '#shared/address/ip-address.ts';
 import { defineContract } from '#shared/contract.ts';
+
+/** Text for a line of SMTP. */
+const oneLine = z
+  .string()
+  .max(1000)
+  .regex(/^[^\x00-\x1f\x7f-\x9f]*$/, 'control characters are not allowed');
 
 /** The listener owns the SMTP sessions. It keeps nothing on disk. */
 export const listenerContract = defineContract('listener', 1, {
@@ -22,6 +29,44 @@ export const listenerContract = defineContract('listener', 1, {
          * entry is this address alone, and whoever comes through it is trusted.
          */
         gateways: z.array(z.object({ address: z.string(), entry: z.string(), named: z.boolean() })).optional(),
+      }),
+    },
+    /**
+     * What a client would be told that asked to send one message to one recipient (explain.ts). No mail is taken and nothing
+     * is counted. It uses TLS where it can, and the user has the right password. Ends at the first refusal.
+     */
+    'session-explain': {
+      repeatable: true,
+      errors: ['not-found'],
+      request: z.object({
+        /** Its address. */
+        client: z.string().refine((text) => parseIp(text) !== undefined, 'not an IP address'),
+        /** The name that it gives; its address literal by default. */
+        helo: oneLine.optional(),
+        /** Without angle brackets; '' is the null reverse-path. */
+        from: oneLine.optional(),
+        to: oneLine,
+        user: oneLine.optional(),
+        /** Default: the first one that suits. */
+        listener: z.string().optional(),
+      }),
+      reply: z.object({
+        node: z.string(),
+        listener: z.string(),
+        kind: z.enum(['relay', 'submission']),
+        steps: z.array(
+          z.object({
+            /** The command; '' for the connection itself. */
+            command: z.string(),
+            code: z.number().int(),
+            /** The lines of the reply, each with its code. */
+            reply: z.array(z.string()),
+            /** The reasoning of policy, where it was asked. */
+            why: z.array(z.string()),
+          }),
+        ),
+        /** What else is to know of the address of the client. */
+        notes: z.array(z.string()),
       }),
     },
   },

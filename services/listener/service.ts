@@ -6,6 +6,7 @@ import { errorText } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { type ListenerContract, listenerContract } from './contract.ts';
+import { explainSession } from './explain.ts';
 import { type CoveredGateway, Gateways } from './gateways.ts';
 import { Listener } from './listener.ts';
 import { Placement } from './message/placement.ts';
@@ -33,7 +34,10 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
   const listeners = new Listeners(deps);
   return {
     contract: listenerContract,
-    handlers: { 'status-show': () => ({ listeners: listeners.status(), gateways: listeners.coveredGateways() }) },
+    handlers: {
+      'status-show': () => ({ listeners: listeners.status(), gateways: listeners.coveredGateways() }),
+      'session-explain': (question) => listeners.explain(question),
+    },
     start: () => listeners.start(),
     stop: () => listeners.stop(),
   };
@@ -103,6 +107,14 @@ class Listeners {
     }));
   }
 
+  explain(question: Parameters<typeof explainSession>[0]): ReturnType<typeof explainSession> {
+    return explainSession(question, {
+      ...this.#sessionDeps(),
+      listeners: [...this.#open.values()].map(({ config }) => config),
+      hasCertificate: this.#tls.contexts.has('*'),
+    });
+  }
+
   coveredGateways(): CoveredGateway[] {
     return this.#gateways.covered(this.#deps.settings.current.relay.allow.hosts);
   }
@@ -143,13 +155,17 @@ class Listeners {
   }
 
   async #add(config: ListenerConfig): Promise<void> {
-    const { settings, log, policy, router } = this.#deps;
     const listener = new Listener(config, {
-      ...{ settings, log, policy, router, placement: this.#placement, gateways: this.#gateways },
+      ...this.#sessionDeps(),
       ...{ tls: this.#tls, counts: this.#counts, strangers: this.#strangers },
     });
     await listener.open();
     this.#open.set(config.name, listener);
+  }
+
+  #sessionDeps() {
+    const { settings, log, policy, router } = this.#deps;
+    return { settings, log, policy, router, placement: this.#placement, gateways: this.#gateways };
   }
 
   #remove(name: string): void {

@@ -48,6 +48,20 @@ export async function authenticate(
   return conclude({ user, actAs, account, password: outcome, reason, directory }, { ...request, appPassword }, deps);
 }
 
+/** The verdict on a user who gives the right password. None is looked at, and nothing is counted. */
+export async function explainLogIn(
+  { facts, user }: Pick<Request, 'facts' | 'user'>,
+  { ask, failures }: Pick<AuthenticateDeps, 'ask' | 'failures'>,
+): Promise<AuthenticateVerdict> {
+  const directory = await ask({ users: [user] });
+  const account = directory?.user(user);
+  const locked = failures.tooMany(logInOf(user, facts.client.address, facts.gateway)) !== undefined;
+  const given = account === undefined ? 'wrong' : 'right';
+  const password = directory === undefined ? 'unchecked' : locked ? 'locked' : given;
+  const verdict = decide('authenticate', { user, actAs: undefined, account, password, reason: undefined, directory });
+  return verdict.action === 'accept' ? verdict : { ...verdict, delayMs: 0 };
+}
+
 type Checked = { outcome: Verified['outcome'] | 'locked'; reason?: string; appPassword?: string };
 
 async function checkInTurn(

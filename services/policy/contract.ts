@@ -137,20 +137,24 @@ export const LockSelection = z.object({
 });
 export type LockSelection = z.infer<typeof LockSelection>;
 
+const ClientQuestion = z.object({
+  session: z.string(),
+  listener: z.string(),
+  kind: z.enum(['relay', 'submission']),
+  address: z.string(),
+  /** As in `SessionFacts`. */
+  gateway: z.boolean().optional(),
+});
+
+const SenderQuestion = z.object({ facts: SessionFacts, reversePath: z.string(), size: z.number().int().optional() });
+export type SenderQuestion = z.infer<typeof SenderQuestion>;
+
+const RecipientQuestion = z.object({ facts: SessionFacts, reversePath: z.string(), recipient: EnvelopeRecipient });
+export type RecipientQuestion = z.infer<typeof RecipientQuestion>;
+
 export const policyContract = defineContract('policy', 1, {
   operations: {
-    'client-check': {
-      repeatable: true,
-      request: z.object({
-        session: z.string(),
-        listener: z.string(),
-        kind: z.enum(['relay', 'submission']),
-        address: z.string(),
-        /** As in `SessionFacts`. */
-        gateway: z.boolean().optional(),
-      }),
-      reply: ConnectVerdict,
-    },
+    'client-check': { repeatable: true, request: ClientQuestion, reply: ConnectVerdict },
     /** The password travels as the request's bytes (UTF-8). A wrong password is a `reject` with 535 5.7.8. */
     'user-authenticate': {
       repeatable: 'when-silent',
@@ -176,15 +180,26 @@ export const policyContract = defineContract('policy', 1, {
       reply: AuthenticateVerdict,
       bytes: 'request',
     },
-    'sender-check': {
-      repeatable: 'when-silent',
-      request: z.object({ facts: SessionFacts, reversePath: z.string(), size: z.number().int().optional() }),
-      reply: SenderVerdict,
-    },
-    'recipient-check': {
-      repeatable: 'when-silent',
-      request: z.object({ facts: SessionFacts, reversePath: z.string(), recipient: EnvelopeRecipient }),
-      reply: RecipientVerdict,
+    'sender-check': { repeatable: 'when-silent', request: SenderQuestion, reply: SenderVerdict },
+    'recipient-check': { repeatable: 'when-silent', request: RecipientQuestion, reply: RecipientVerdict },
+    /**
+     * The verdicts that these questions would get. Nothing is counted and nothing is remembered, and no password is asked
+     * for: the user is taken to give the right one. It authenticates nobody.
+     */
+    'verdict-explain': {
+      repeatable: true,
+      request: z.object({
+        connect: ClientQuestion.optional(),
+        authenticate: z.object({ facts: SessionFacts, user: z.string() }).optional(),
+        sender: SenderQuestion.optional(),
+        recipient: RecipientQuestion.optional(),
+      }),
+      reply: z.object({
+        connect: ConnectVerdict.optional(),
+        authenticate: AuthenticateVerdict.optional(),
+        sender: SenderVerdict.optional(),
+        recipient: RecipientVerdict.optional(),
+      }),
     },
     /** Asked when the whole message is in. The request's bytes are its header block as received. */
     'message-check': {

@@ -2,27 +2,18 @@ import type { Settings } from '#cluster/config/settings.ts';
 import type { Service } from '#shared/contract.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
-
 import { printable } from '#shared/text.ts';
-
-import { authenticate, authenticateByToken } from './authenticate.ts';
+import { authenticate, authenticateByToken, explainLogIn } from './authenticate.ts';
 import { Failures } from './authentication/failures.ts';
 import { FairQueue } from './authentication/fair-queue.ts';
 import { Locks } from './authentication/locks.ts';
 import { Tokens } from './authentication/tokens.ts';
-
-import { decide } from './checks.ts';
 import { type PolicyContract, policyContract } from './contract.ts';
-import { connectFacts } from './gathering/connect.ts';
-import { messageFacts } from './gathering/message.ts';
-import { recipientFacts } from './gathering/recipient.ts';
-import { senderFacts } from './gathering/sender.ts';
 import { Sources } from './gathering/sources.ts';
-import { whenKnown } from './gathering/when-known.ts';
 import { type GreylistBus, SharedGreylist } from './greylist/shared-greylist.ts';
+import { createPhases } from './phases.ts';
 import { Rates } from './rates/rates.ts';
 import { type CountsBus, SharedCounts } from './rates/shared-counts.ts';
-import { noteAttempt } from './recipient/greylisted.ts';
 
 export type PolicyDeps = {
   settings: Settings;
@@ -38,8 +29,7 @@ const PASSWORDS_WAITING = 1000;
 /**
  * The policy service. `start` reads the users file and fails with `unreadable` or `invalid` when it cannot.
  *
- * A request becomes a verdict in three steps: its facts are gathered (`gathering/`), the checks of its phase decide
- * (`checks.ts`), and what they accept is counted for the rates. What became of a recipient is noted for the greylist.
+ * `phases.ts` has how a request becomes a verdict. `verdict-explain` does the same, and looks at what would be counted.
  */
 export function createPolicyService({ settings, log, peers }: PolicyDeps): Service<PolicyContract> {
   const queue = new FairQueue(PASSWORDS_CHECKED, PASSWORDS_WAITING);
@@ -47,6 +37,7 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
   const sources = new Sources({ settings, log, greylist });
   const counts = new SharedCounts({ settings, peers });
   const rates = new Rates({ settings, counts });
+  const phases = createPhases({ sources, rates, greylist });
   const failures = new Failures({ settings, counts });
   const tokens = new Tokens(settings, log);
   const locks = new Locks({ settings, counts });
@@ -56,19 +47,18 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
   return {
     contract: policyContract,
     handlers: {
-      'client-check': (request) => whenKnown(connectFacts(request, sources), (facts) => decide('connect', facts)),
+      'client-check': phases.connect,
       'user-authenticate': (request, { bytes }) => authenticate(request, bytes, logIns()),
       'token-authenticate': (request, { bytes }) => authenticateByToken(request, bytes, { ...logIns(), tokens }),
-      'sender-check': (request) =>
-        whenKnown(senderFacts(request, sources.now()), (facts) =>
-          rates.count('messages', request, decide('sender', facts)),
-        ),
-      'recipient-check': (request) =>
-        whenKnown(recipientFacts(request, sources.now()), (facts) =>
-          noteAttempt(greylist, facts, rates.count('recipients', request, decide('recipient', facts))),
-        ),
-      'message-check': (request, { bytes }) =>
-        whenKnown(messageFacts(request, bytes, sources.now()), (facts) => decide('message', facts)),
+      'sender-check': (request) => phases.sender(request, 'count'),
+      'recipient-check': (request) => phases.recipient(request, 'count'),
+      'verdict-explain': async ({ connect, authenticate: user, sender, recipient }) => ({
+        connect: connect && (await phases.connect(connect)),
+        authenticate: user && (await explainLogIn(user, logIns())),
+        sender: sender && (await phases.sender(sender, 'look')),
+        recipient: recipient && (await phases.recipient(recipient, 'look')),
+      }),
+      'message-check': (request, { bytes }) => phases.message(request, bytes),
       'lock-list': (selection) => locks.list(selection),
       'lock-lift': (selection) => {
         const lifted = locks.lift(selection);

@@ -16,6 +16,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   keymgmt: () => import('./commands/keymgmt.ts'),
   import: () => import('./commands/import.ts'),
   set: () => import('./commands/set.ts'),
+  explain: () => import('./commands/explain.ts'),
   doctor: () => import('./commands/doctor.ts'),
   cluster: () => import('./commands/cluster.ts'),
   users: () => import('./commands/users.ts'),

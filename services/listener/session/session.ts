@@ -34,7 +34,7 @@ import type { MailTransaction } from './transaction.ts';
 
 type State = 'connecting' | 'commands' | 'message' | 'closing' | 'closed';
 
-export type SessionDeps = CommandDeps<PolicyQuestion> & { settings: Settings; gateways: Gateways };
+export type SessionDeps = CommandDeps<PolicyQuestion> & { settings: Settings; gateways: Pick<Gateways, 'has'> };
 
 /** Failed authentications until the session ends, where `authentication.after-failure` does not end it at the first. */
 const MOST_FAILED_LOGINS = 3;

@@ -32,10 +32,20 @@ export class Rates {
   }
 
   /** Count what `verdict` accepts, or refuse it where that is too much. */
-  count<Verdict extends { action: 'accept' } | Refusal>(
+  count<Verdict extends { action: 'accept' } | Refusal>(what: Counted, request: Request, verdict: Verdict) {
+    return this.#settle(what, request, verdict, true);
+  }
+
+  /** As `count`, without counting it. */
+  look<Verdict extends { action: 'accept' } | Refusal>(what: Counted, request: Request, verdict: Verdict) {
+    return this.#settle(what, request, verdict, false);
+  }
+
+  #settle<Verdict extends { action: 'accept' } | Refusal>(
     what: Counted,
     request: Request,
     verdict: Verdict,
+    counts: boolean,
   ): Verdict | Extract<Refusal, { action: 'defer' }> {
     if (verdict.action !== 'accept') return verdict;
     const limit = limitFor(this.#settings.current.rates, what, request);
@@ -48,7 +58,7 @@ export class Rates {
       const text = `Rate limit of ${formatRate(rate)} ${what} for ${printable(who, 160)} is reached, try again in ${seconds} s`;
       return defer(450, '4.7.1', text, [text]);
     }
-    this.#counts.add(key, rate.per);
+    if (counts) this.#counts.add(key, rate.per);
     return verdict;
   }
 }

@@ -46,6 +46,7 @@ function fakePolicy(settings: Settings, overrides: Partial<ListenersPolicy> = {}
       const steps = [loginRequired(given, {}), declaredSize(given, {})];
       return steps.find((step) => step.action === 'reject') ?? { action: 'accept', why: [] };
     },
+    'verdict-explain': async () => ({}),
     'recipient-check': async ({ recipient }) => ({ action: 'accept', recipients: [recipient], why: [] }),
     'message-check': async () => ({
       action: 'accept',

@@ -1,0 +1,170 @@
+import { isAscii } from 'node:buffer';
+import type { z } from 'zod';
+import type { ListenerConfig } from '#cluster/config/schema/schema.ts';
+import type { Calls } from '#services/topology.ts';
+import { parseIp } from '#shared/address/ip-address.ts';
+import { SealpostError } from '#shared/errors.ts';
+import { silentLogger } from '#shared/log.ts';
+import type { listenerContract } from './contract.ts';
+import type { SessionConnection } from './session/connection.ts';
+import { Session, type SessionDeps } from './session/session.ts';
+
+/**
+ * Rehearses a session: an ordinary `Session`, so that its replies are those of a client, on a connection that leads nowhere
+ * and with a policy that only explains its verdicts. It ends before DATA: no mail, no router, nothing counted, no log.
+ */
+
+type Operation = (typeof listenerContract.operations)['session-explain'];
+type Question = z.output<Operation['request']>;
+type Explained = z.output<Operation['reply']>;
+type Step = Explained['steps'][number];
+
+type ExplainDeps = SessionDeps & {
+  /** The open listeners. */
+  listeners: readonly ListenerConfig[];
+  /** There is a certificate. */
+  hasCertificate: boolean;
+};
+
+/** Rejects with `not-found` where there is no such listener, or as the call to policy does. */
+export async function explainSession(question: Question, deps: ExplainDeps): Promise<Explained> {
+  const listener = choose(deps.listeners, question);
+  const client = parseIp(question.client)?.toString() ?? question.client;
+  const connection = new NoConnection(client, listener.tls !== 'none' && deps.hasCertificate);
+  const policy = new ExplainingPolicy(deps.policy);
+  const gateways = { has: (address: string) => deps.gateways.has(address) };
+  const session = new Session(
+    { ...deps, gateways, policy: policy.client, log: silentLogger },
+    { config: listener },
+    connection,
+  );
+  const steps: Step[] = [];
+  const take = (command: string): boolean => {
+    const step = { command, ...connection.reply(), why: policy.why() };
+    steps.push(step);
+    return step.code < 400;
+  };
+  await session.begin();
+  let goesOn = take('');
+  for (const [line, shown] of commands(question, client)) {
+    if (!goesOn) break;
+    await connection.answer((done) => session.line({ text: line, ascii: isAscii(Buffer.from(line)) }, done));
+    goesOn = take(shown);
+  }
+  session.closed();
+  if (policy.failure !== undefined) throw policy.failure;
+  const { name, kind } = listener;
+  return { node: deps.settings.current.node.name, listener: name, kind, steps, notes: [] };
+}
+
+/** The listener that is named, else the first one that such a client would use. */
+function choose(listeners: readonly ListenerConfig[], { listener: name, user }: Question): ListenerConfig {
+  const kind = user === undefined ? 'relay' : 'submission';
+  const found =
+    name === undefined
+      ? (listeners.find((one) => one.kind === kind) ?? listeners[0])
+      : listeners.find((one) => one.name === name);
+  if (found !== undefined) return found;
+  const names = listeners.map((one) => one.name).join(', ') || 'none';
+  throw new SealpostError('not-found', `there is no open listener${name ? ` "${name}"` : ''}; open: ${names}`);
+}
+
+/** Each line that the client says, and as it is shown. */
+function commands({ helo, from = '', to, user }: Question, client: string): [line: string, shown: string][] {
+  const literal = client.includes(':') ? `[IPv6:${client}]` : `[${client}]`;
+  const utf8 = isAscii(Buffer.from(from + to)) ? '' : ' SMTPUTF8';
+  const lines = [`EHLO ${helo ?? literal}`, `MAIL FROM:<${from}>${utf8}`, `RCPT TO:<${to}>`];
+  const shown = lines.map((line): [string, string] => [line, line]);
+  if (user !== undefined) {
+    const response = Buffer.from(`\0${user}\0password`).toString('base64');
+    shown.splice(1, 0, [`AUTH PLAIN ${response}`, `AUTH PLAIN (user ${user})`]);
+  }
+  return shown;
+}
+
+class NoConnection implements SessionConnection {
+  readonly address: string;
+  readonly isProxy = false;
+  readonly #secure: boolean;
+  #said = '';
+  #done: () => void = () => undefined;
+
+  constructor(address: string, secure: boolean) {
+    this.address = address;
+    this.#secure = secure;
+  }
+
+  tls(): { protocol: string; cipher: string } | undefined {
+    return this.#secure ? { protocol: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' } : undefined;
+  }
+
+  canUpgrade(): boolean {
+    return this.#secure;
+  }
+
+  write(lines: string): void {
+    this.#said += lines;
+  }
+
+  close(): void {
+    this.#done();
+  }
+
+  readMessage(): void {}
+
+  startTls(): void {}
+
+  /** Resolves when a command is answered, or the session ends with it. */
+  answer(command: (done: () => void) => void): Promise<void> {
+    return new Promise((resolve) => {
+      this.#done = resolve;
+      command(resolve);
+    });
+  }
+
+  /** What was said since the last call. */
+  reply(): { code: number; reply: string[] } {
+    const lines = this.#said.trimEnd().split('\r\n');
+    this.#said = '';
+    return { code: Number(lines.at(-1)?.slice(0, 3)), reply: lines };
+  }
+}
+
+/** A policy that is asked for its reasons; what has no effect before DATA is as it is. */
+class ExplainingPolicy {
+  readonly client: SessionDeps['policy'];
+  /** Why policy gave no verdict. */
+  failure: unknown;
+  #why: string[] = [];
+
+  constructor(policy: Calls<'listener', 'policy'>) {
+    const explain = policy['verdict-explain'];
+    this.client = {
+      ...policy,
+      'client-check': (connect) => this.#noted(explain({ connect }).then((given) => given.connect)),
+      'user-authenticate': ({ facts, user }) =>
+        this.#noted(explain({ authenticate: { facts, user } }).then((given) => given.authenticate)),
+      'sender-check': (sender) => this.#noted(explain({ sender }).then((given) => given.sender)),
+      'recipient-check': (recipient) => this.#noted(explain({ recipient }).then((given) => given.recipient)),
+    };
+  }
+
+  /** The reasons since the last call. */
+  why(): string[] {
+    const why = this.#why;
+    this.#why = [];
+    return why;
+  }
+
+  async #noted<V extends { why: string[] }>(asked: Promise<V | undefined>): Promise<V> {
+    try {
+      const verdict = await asked;
+      if (verdict === undefined) throw new Error('policy left a question without an answer');
+      this.#why.push(...verdict.why);
+      return verdict;
+    } catch (error) {
+      this.failure ??= error;
+      throw error;
+    }
+  }
+}
