@@ -6,6 +6,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Problem } from './problems/problem.ts';
 import { relayWarnings } from './rules/relay.ts';
+import type { RouteOauth } from './schema/oauth.ts';
 import type { Config } from './schema/schema.ts';
 import { modeWarning, readSecret, SecretReference, unreadable } from './secrets.ts';
 import { checkAuthorities, checkPair, type TlsFindings } from './tls-files.ts';
@@ -163,9 +164,20 @@ async function checkRoutes(check: FileCheck): Promise<void> {
   for (const [i, route] of check.config.routes.entries()) {
     if (route.ca !== undefined) add(check, await checkAuthorities(['routes', i, 'ca'], route.ca));
     const password = await place(check, ['routes', i, 'password'], route.password);
-    placed.push(password === undefined ? route : { ...route, password });
+    const oauth = route.oauth && (await placeGrant(check, ['routes', i, 'oauth'], route.oauth));
+    placed.push({ ...route, ...(password && { password }), ...(oauth && { oauth }) });
   }
   check.config = { ...check.config, routes: placed };
+}
+
+async function placeGrant(check: FileCheck, path: PropertyKey[], grant: RouteOauth): Promise<RouteOauth> {
+  if (grant.ca !== undefined) add(check, await checkAuthorities([...path, 'ca'], grant.ca));
+  const placed = { ...grant };
+  for (const name of ['client-secret', 'refresh-token'] as const) {
+    const secret = await place(check, [...path, name], grant[name]);
+    if (secret !== undefined) placed[name] = secret;
+  }
+  return placed;
 }
 
 async function placeZoneSecrets(check: FileCheck): Promise<void> {

@@ -1,15 +1,15 @@
 import { resolve } from 'node:path';
 import type { Secret } from '#shared/secret.ts';
+import type { RouteOauth } from './schema/oauth.ts';
 import { parseVia } from './schema/route.ts';
-import type { Config } from './schema/schema.ts';
+import type { Config, RouteConfig } from './schema/schema.ts';
 import { SecretReference } from './secrets.ts';
 
 /** The configuration with every relative path made absolute, from the folder of the configuration file. */
 export function resolvePaths(config: Config, folder: string): Config {
   const at = (path: string): string => resolve(folder, path);
   const maybe = (path: string | undefined): string | undefined => (path === undefined ? undefined : at(path));
-  const secret = (s: Secret): Secret =>
-    s instanceof SecretReference && 'file' in s.source ? new SecretReference({ file: at(s.source.file) }) : s;
+  const secret = (s: Secret): Secret => secretAt(s, folder);
   const pair = <T extends { certificate: string; key: string }>(tls: T): T => ({
     ...tls,
     certificate: at(tls.certificate),
@@ -36,15 +36,7 @@ export function resolvePaths(config: Config, folder: string): Config {
       })),
     },
     credentials: { ...credentials, ...(typeof credentials.nek === 'string' && { nek: at(credentials.nek) }) },
-    routes: config.routes.map((route) => {
-      const hop = parseVia(route.via);
-      return {
-        ...route,
-        ...(hop?.kind === 'maildir' && { via: `maildir:${at(hop.folder)}` }),
-        ...(route.password && { password: secret(route.password) }),
-        ...(route.ca && { ca: at(route.ca) }),
-      };
-    }),
+    routes: config.routes.map((route) => routeAt(route, folder)),
     dns: {
       ...dns,
       zones: dns.zones.map((zone) => ({
@@ -52,5 +44,33 @@ export function resolvePaths(config: Config, folder: string): Config {
         ...(zone.update && { update: { ...zone.update, secret: secret(zone.update.secret) } }),
       })),
     },
+  };
+}
+
+function secretAt(secret: Secret, folder: string): Secret {
+  return secret instanceof SecretReference && 'file' in secret.source
+    ? new SecretReference({ file: resolve(folder, secret.source.file) })
+    : secret;
+}
+
+function routeAt(route: RouteConfig, folder: string): RouteConfig {
+  const hop = parseVia(route.via);
+  const { password, oauth, ca } = route;
+  return {
+    ...route,
+    ...(hop?.kind === 'maildir' && { via: `maildir:${resolve(folder, hop.folder)}` }),
+    ...(password && { password: secretAt(password, folder) }),
+    ...(ca && { ca: resolve(folder, ca) }),
+    ...(oauth && { oauth: grantAt(oauth, folder) }),
+  };
+}
+
+function grantAt(grant: RouteOauth, folder: string): RouteOauth {
+  const { 'client-secret': secret, 'refresh-token': token, ca } = grant;
+  return {
+    ...grant,
+    ...(ca && { ca: resolve(folder, ca) }),
+    ...(secret && { 'client-secret': secretAt(secret, folder) }),
+    ...(token && { 'refresh-token': secretAt(token, folder) }),
   };
 }

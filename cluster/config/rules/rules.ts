@@ -78,6 +78,10 @@ function routeProblems(route: RouteConfig): Problem[] {
   if (route.password !== undefined && user === undefined) {
     return [{ path: ['password'], message: 'a password needs a user: via: smtp://user@host' }];
   }
+  if (route.oauth !== undefined) {
+    const problem = oauthProblem(route, user);
+    if (problem !== undefined) return [{ path: ['oauth'], message: problem }];
+  }
   const implicitTls = hop?.kind === 'smtp' && hop.implicitTls === true;
   if (implicitTls && route.tls === 'off') {
     return [{ path: ['tls'], message: 'smtps:// is TLS from the first byte: remove tls: off, or write smtp://' }];
@@ -86,13 +90,22 @@ function routeProblems(route: RouteConfig): Problem[] {
     return [{ path: ['ca'], message: 'no certificate is checked on this route: set tls: verified' }];
   }
   if (user === undefined) return [];
-  if (route.password === undefined)
+  if (route.password === undefined && route.oauth === undefined)
     return [{ path: ['via'], message: `user ${user} needs a password: add password: { file: … }` }];
+  const secret = route.password === undefined ? 'token' : 'password';
   const loopback =
     hop?.kind === 'smtp' && (hop.host === '::1' || hop.host === 'localhost' || hop.host.startsWith('127.'));
   return route.tls === 'required' || route.tls === 'verified' || implicitTls || loopback
     ? []
-    : [{ path: ['tls'], message: `${route.tls} TLS could send the password in clear text: set tls: required` }];
+    : [{ path: ['tls'], message: `${route.tls} TLS could send the ${secret} in clear text: set tls: required` }];
+}
+
+function oauthProblem({ oauth, password }: RouteConfig, user: string | undefined): string | undefined {
+  if (user === undefined) return 'a token needs a user, the mailbox that it is for: via: smtp://user@host';
+  if (password !== undefined) return 'there is a password too: keep one of them';
+  return oauth?.['client-secret'] === undefined && oauth?.['refresh-token'] === undefined
+    ? 'a token is given for a client-secret or a refresh-token: add one'
+    : undefined;
 }
 
 function signAs({ domains }: Config): Problem[] {

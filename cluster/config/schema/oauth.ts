@@ -5,15 +5,15 @@ import { secret } from './values.ts';
 /** Log-ins by token: the providers whose tokens users log in with, and what a route gets its own token with. */
 
 /** A URL whose answers can be believed. Never repeated in a message: a password may be in it. */
-const webUrl = z.string().refine(isWebUrl, {
-  error:
-    'expected https://host/… without user, query and fragment (http:// only to this machine: 127.0.0.1, localhost)',
-});
+const webUrl = (forbidden: RegExp, without: string) =>
+  z.string().refine((text) => isWebUrl(text) && !forbidden.test(text), {
+    error: `expected https://host/… without ${without} (http:// only to this machine: 127.0.0.1, localhost)`,
+  });
 
 function isWebUrl(text: string): boolean {
-  if (!URL.canParse(text) || text.length > 255) return false;
+  if (!URL.canParse(text) || text.length > 255 || /\s/.test(text)) return false;
   const url = new URL(text);
-  return isProtected(url) && url.username === '' && url.password === '' && !/[?#\s]/.test(text);
+  return isProtected(url) && url.username === '' && url.password === '';
 }
 
 const authorities = z
@@ -43,7 +43,9 @@ const scope = z
   .regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'a scope is one word of printable ASCII without quotes and backslashes');
 
 export const providerEntry = z.strictObject({
-  issuer: webUrl.describe('the provider, exactly as it names itself in its tokens (iss); its keys are found from here'),
+  issuer: webUrl(/[?#]/, 'user, query and fragment').describe(
+    'the provider, exactly as it names itself in its tokens (iss); its keys are found from here',
+  ),
   audience: z.string().min(1).describe('for whom tokens must be made out (aud): this mail service at the provider'),
   'user-claim': z
     .string()
@@ -61,7 +63,7 @@ export const providerEntry = z.strictObject({
 });
 
 export const routeOauth = z.strictObject({
-  'token-endpoint': webUrl.describe('where the provider issues tokens'),
+  'token-endpoint': webUrl(/#/, 'user and fragment').describe('where the provider issues tokens'),
   'client-id': z.string().min(1).max(255).describe('name of this server at the provider'),
   'client-secret': secret.optional().describe('its secret there: the text, { file: … } or { env: … }'),
   'refresh-token': secret

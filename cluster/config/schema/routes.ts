@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { routeOauth } from './oauth.ts';
 import { explainVia, parseVia } from './route.ts';
 import { domainOrAny, secret } from './values.ts';
 
@@ -17,6 +18,9 @@ export const routeEntry = z.strictObject({
     .describe(
       'password for user@ in smtp:// and smtps://: the text, { file: … } or { env: … }; it goes to a verified certificate only',
     ),
+  oauth: routeOauth
+    .optional()
+    .describe('log-in of user@ with an access token (XOAUTH2 or OAUTHBEARER) in place of a password'),
   tls: z
     .enum(['opportunistic', 'required', 'verified', 'off'])
     .default('opportunistic')

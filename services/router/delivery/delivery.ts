@@ -1,5 +1,6 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Logger } from '#shared/log.ts';
+import { Grants, grantKey } from './access-tokens.ts';
 import { captureTransport } from './capture.ts';
 import type { Transport } from './channel.ts';
 import { Destination } from './destination.ts';
@@ -8,6 +9,7 @@ import type { Delivery, Job, NextHop } from './job.ts';
 import { maildirTransport } from './maildir.ts';
 import { hostTargets, MxLookup } from './mx.ts';
 import { createResolver, type Resolver } from './resolver.ts';
+import type { Credentials } from './smtp/auth.ts';
 import { SmtpTransport, type SmtpTransportSettings } from './smtp/transport.ts';
 
 /**
@@ -53,6 +55,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
   const destinations = new Map<string, { nextHop: NextHop; destination: Destination }>();
   /** Destinations whose route has changed; they finish what they have. */
   const retired = new Set<Destination>();
+  const grants = new Grants(log);
   let stopped: Promise<void> | undefined;
 
   const sweep = setInterval(() => {
@@ -68,7 +71,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       retired.add(known.destination);
     }
     const { spec } = nextHop;
-    const transport = createTransport(nextHop, { settings, log, resolver, mx });
+    const transport = createTransport(nextHop, { settings, log, resolver, mx, grants });
     const most = (): number | undefined => (spec.kind === 'mx' ? connectionsTo?.(spec.domain) : undefined);
     const destination = new Destination(nextHop, transport, { settings, log, most });
     destinations.set(nextHop.key, { nextHop, destination });
@@ -94,18 +97,35 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
 
 /** Whether both lead to the same place in the same way: a changed route must not use the connections of the old one. */
 function isSame(a: NextHop, b: NextHop): boolean {
-  const password = ({ spec }: NextHop): string | undefined =>
-    spec.kind === 'smtp' ? spec.password?.reveal() : undefined;
   return (
-    a.tls === b.tls && a.ca === b.ca && JSON.stringify(a.spec) === JSON.stringify(b.spec) && password(a) === password(b)
+    a.tls === b.tls && a.ca === b.ca && JSON.stringify(a.spec) === JSON.stringify(b.spec) && secrets(a) === secrets(b)
   );
+}
+
+function secrets({ spec }: NextHop): string {
+  return spec.kind === 'smtp' ? JSON.stringify([spec.password?.reveal(), spec.oauth && grantKey(spec.oauth)]) : '';
+}
+
+function credentialsOf(
+  { user, password, oauth }: Extract<NextHop['spec'], { kind: 'smtp' }>,
+  grants: Grants,
+): Credentials | undefined {
+  if (user === undefined) return undefined;
+  if (oauth !== undefined) return { user, tokens: grants.tokens(oauth) };
+  return password === undefined ? undefined : { user, password };
 }
 
 function createTransport(
   { spec, tls, ca }: NextHop,
-  deps: { settings: Settings; log: Logger; resolver: Resolver; mx: MxLookup },
+  deps: {
+    settings: Settings;
+    log: Logger;
+    resolver: Resolver;
+    mx: MxLookup;
+    grants: Grants;
+  },
 ): Transport {
-  const { settings: current, log, resolver, mx } = deps;
+  const { settings: current, log, resolver, mx, grants } = deps;
   const settings = (): SmtpTransportSettings => {
     const { delivery, node } = current.current;
     return { hostname: node.hostname, timeouts: delivery.timeout };
@@ -121,9 +141,13 @@ function createTransport(
         missing: () => mx.missing(spec.domain),
       });
     case 'smtp': {
-      const { host, port, implicitTls = false, user, password } = spec;
-      const credentials = user === undefined || password === undefined ? undefined : { user, password };
-      const targets = () => hostTargets(resolver, host, port);
+      const { host, port, implicitTls = false } = spec;
+      const credentials = credentialsOf(spec, grants);
+      const targets = async () => {
+        // Without a token no connection is opened: there would be nothing to say.
+        if (credentials !== undefined && 'tokens' in credentials) await credentials.tokens.current();
+        return hostTargets(resolver, host, port);
+      };
       return new SmtpTransport({ ...common, protocol: 'smtp', smartHost: true, implicitTls, credentials, targets });
     }
     case 'lmtp': {

@@ -1,3 +1,4 @@
+import type { RouteOauth } from '#cluster/config/schema/oauth.ts';
 import type { EnvelopeRecipient, Outcome } from '#shared/envelope.ts';
 import type { Reply } from '#shared/reply.ts';
 import type { Secret } from '#shared/secret.ts';
@@ -97,6 +98,8 @@ export type NextHop = {
         implicitTls?: true;
         user?: string | undefined;
         password?: Secret | undefined;
+        /** In place of the password. */
+        oauth?: RouteOauth | undefined;
       }
     | { kind: 'lmtp'; host: string; port: number }
     | { kind: 'maildir'; folder: string }

@@ -84,7 +84,7 @@ function nextHopOf(route: RouteConfig, domain: string, config: Config): NextHop 
     case 'capture':
       return { key: via.kind, spec: { kind: via.kind, folder: resolve(config.node.data, 'capture') }, ...rules };
     case 'smtp':
-      return { key: `${route.via}${tls}`, spec: { ...via, password: route.password }, ...rules };
+      return { key: `${route.via}${tls}`, spec: { ...via, password: route.password, oauth: route.oauth }, ...rules };
     default:
       return { key: `${route.via}${tls}`, spec: via, ...rules };
   }

@@ -139,6 +139,7 @@ async function configuration(privateKey: CryptoKey, seconds: number): Promise<ob
       },
     ],
     scopes: ['smtp', 'offline_access'],
+    rotateRefreshToken: true,
     ttl: { AccessToken: seconds, ClientCredentials: seconds, RefreshToken: 86_400, Grant: 86_400 },
     findAccount: (_: unknown, accountId: string) => ({ accountId, claims: () => ({ sub: accountId }) }),
     extraTokenClaims: (_: unknown, { accountId, clientId }: { accountId?: string; clientId: string }) => ({

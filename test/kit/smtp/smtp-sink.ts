@@ -57,7 +57,7 @@ export type SinkSession = {
   /** Argument of the last HELO, EHLO or LHLO. */
   helo: string;
   tls: { protocol: string; cipher: string; serverName: string | undefined } | undefined;
-  /** What AUTH PLAIN or LOGIN gave. */
+  /** What the last AUTH gave; of XOAUTH2 and OAUTHBEARER the token is the password. */
   auth: { user: string; password: string } | undefined;
   messages: SinkMessage[];
   closed: boolean;
@@ -323,6 +323,7 @@ class Conversation {
   #authBegin(line: string, argument: string): void {
     const [mechanism = '', initial] = argument.split(/ +/);
     this.#auth = [mechanism.toUpperCase()];
+    this.#session.auth = undefined;
     if (initial !== undefined) {
       this.#authLine(initial);
       return;
@@ -340,9 +341,15 @@ class Conversation {
       this.#socket.write('334 UGFzc3dvcmQ6\r\n');
       return;
     }
-    const [, user = '', password = ''] = mechanism === 'LOGIN' ? ['', first, second] : first.split('\0');
+    if (second !== undefined && mechanism !== 'LOGIN') {
+      // The response without meaning that follows the challenge of a refused token.
+      this.#socket.write('535 5.7.8 token refused\r\n');
+      return;
+    }
+    const bearer = /^(?:user=|n,a=)(.*?),?\x01.*auth=Bearer (.*)\x01\x01$/s.exec(first);
+    const [, user = '', password = ''] = bearer ?? (mechanism === 'LOGIN' ? ['', first, second] : first.split('\0'));
     this.#session.auth = { user, password };
-    this.#answer('AUTH', '', '235 2.7.0 welcome');
+    if (this.#answer('AUTH', '', '235 2.7.0 welcome')?.startsWith('3') === true) this.#mode = 'auth';
   }
 
   /** Say the script's answer or the usual one. Returns what was said, undefined when nothing was. */

@@ -59,7 +59,6 @@ const ROWS = [
 
 /** Rows that are not there yet. Take one out when it has its row in docs/domino.md and its test. */
 const OPEN: readonly string[] = [
-  'A6',
   'SMTPStrict821AddressSyntax',
   'SMTPGreeting',
   'SMTPStrict821LineSyntax',

@@ -3,9 +3,8 @@ import { BlockList, isIP } from 'node:net';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, isPositive, reply } from '#shared/reply.ts';
-import type { Secret } from '#shared/secret.ts';
 import type { TlsDemand } from '../job.ts';
-import { authenticate } from './auth.ts';
+import { authenticate, type Credentials } from './auth.ts';
 import { Connection, type Timeouts } from './connection.ts';
 import { ConnectionEnded, HostUnusable } from './errors.ts';
 import { type Extensions, parseExtensions } from './extensions.ts';
@@ -21,8 +20,8 @@ import type { TlsRules } from './tls.ts';
  * reply.
  *
  * A failed handshake is followed by clear text, on a fresh connection, where the route does not ask for TLS: without
- * such a policy mail in clear text is better than none (RFC 7435 §3). A password goes only to a certificate that is
- * verified, or in clear text to this machine.
+ * such a policy mail in clear text is better than none (RFC 7435 §3). A password or token goes only to a certificate that
+ * is verified, or in clear text to this machine.
  */
 
 export type Target = { name: string; address: string; port: number };
@@ -36,7 +35,7 @@ export type PeerSessionOptions = {
   implicitTls: boolean;
   /** PEM file of the authorities that a verified certificate comes from; undefined: the public ones. */
   ca: string | undefined;
-  credentials: { user: string; password: Secret } | undefined;
+  credentials: Credentials | undefined;
   timeouts: Timeouts;
   signal: AbortSignal;
   log: Logger;
@@ -74,8 +73,12 @@ function demandOf({ tls, implicitTls, credentials }: PeerSessionOptions): string
   if (tls === 'verified')
     return 'a verified certificate is required for this route (ca: in the route names a private authority)';
   if (credentials !== undefined)
-    return 'the password of this route goes to a verified certificate only (ca: in the route names a private authority)';
+    return `the ${secretOf(credentials)} of this route goes to a verified certificate only (ca: in the route names a private authority)`;
   return tls === 'required' || implicitTls ? 'TLS is required for this route' : undefined;
+}
+
+function secretOf(credentials: Credentials): string {
+  return 'tokens' in credentials ? 'token' : 'password';
 }
 
 async function negotiate(target: Target, options: PeerSessionOptions): Promise<PeerSession> {
@@ -133,7 +136,11 @@ async function introduce(
     if (connection.tls === undefined && !isThisMachine(target.address)) {
       throw new HostUnusable(
         connection.peer,
-        reply(454, '4.7.11', `the route has a user and password, but ${connection.peer} offers no TLS to protect them`),
+        reply(
+          454,
+          '4.7.11',
+          `${connection.peer} offers no TLS to protect the ${secretOf(options.credentials)} of the route`,
+        ),
         true,
       );
     }

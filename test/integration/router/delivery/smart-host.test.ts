@@ -8,7 +8,7 @@ import { Dialog } from '#test/kit/smtp/dialog.ts';
 import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
-test('a password of sealpost.yaml goes to the smart host whose authority the route names, and to no other', async () => {
+test('A6 a password of sealpost.yaml goes to the smart host whose authority the route names, and to no other', async () => {
   const authority = await createAuthority();
   const stranger = await createAuthority('Stranger');
   const extensions = ['AUTH PLAIN'];

@@ -259,7 +259,7 @@ const login = (port: number, rules: Partial<NextHop> = {}): NextHop => ({
 });
 
 for (const mechanism of ['PLAIN', 'LOGIN']) {
-  test(`AUTH ${mechanism} over TLS`, async () => {
+  test(`A6 AUTH ${mechanism} over TLS`, async () => {
     await using sink = await SmtpSink.start({ tls, extensions: [`AUTH XOAUTH2 ${mechanism}`] });
     await using delivery = testDelivery();
     const [results = []] = await delivery.run(login(sink.port, { ca }), testJob());
