@@ -28,6 +28,7 @@ const READERS: Partial<Record<keyof Config, readonly string[]>> = {
   directory: ['policy'],
   authentication: ['policy'],
   credentials: ['credential-store', 'signer'],
+  rewrite: ['policy'],
   routes: ['router'],
   dns: ['credential-store'],
 };
@@ -46,7 +47,7 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
   await checkBus(check);
   if (needs('directory')) await checkDirectory(check);
   if (needs('authentication')) await checkProviders(check);
-  if (needs('credentials')) await checkNek(check);
+  if (needs('credentials') || (needs('rewrite') && config.rewrite.srs !== undefined)) await checkNek(check);
   await checkData(check);
   if (needs('routes')) await checkRoutes(check);
   if (needs('dns')) await placeZoneSecrets(check);

@@ -18,6 +18,8 @@ import { greylisted } from './recipient/greylisted.ts';
 import { knownMailbox } from './recipient/known-mailbox.ts';
 import { relayAllowed } from './recipient/relay-allowed.ts';
 import { routedLocalPart, sourceRoute } from './recipient/source-routes.ts';
+import { srsForward } from './recipient/srs-forward.ts';
+import { srsReturn } from './recipient/srs-return.ts';
 import { canonicalSender } from './sender/canonical-sender.ts';
 import { declaredSize } from './sender/declared-size.ts';
 import { heloName } from './sender/helo-name.ts';
@@ -46,8 +48,8 @@ export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   authenticate: [directoryRead, fewFailures, passwordChecked, credentials],
   sender: [loginRequired, heloName, declaredSize, ownAddress, senderDomain, canonicalSender],
   recipient: [
-    ...[canonicalRecipient, completeAddress, sourceRoute, relayAllowed],
-    ...[dnsLists, knownMailbox, routedLocalPart, asNamed, greylisted],
+    ...[canonicalRecipient, completeAddress, sourceRoute, srsReturn, relayAllowed],
+    ...[dnsLists, knownMailbox, routedLocalPart, asNamed, srsForward, greylisted],
   ],
   message: [messageSize, hopCount, author, traceField, submissionFields, origin, canonicalHeader, authorReversePath],
 };

@@ -12,6 +12,7 @@ import type { Attempt } from './greylist/greylist.ts';
 import type { HostList } from './relay/host-list.ts';
 import type { RelayRules } from './relay/relay-rules.ts';
 import type { Rewriting } from './rewrite/rewriting.ts';
+import type { Srs } from './rewrite/srs.ts';
 import type { HeloFault } from './sender/helo-faults.ts';
 import type { Step } from './verdict.ts';
 
@@ -74,6 +75,9 @@ export type PolicyFacts = {
     ours: boolean;
     /** The directory could not be asked what it becomes. */
     mapsUnread?: boolean;
+    /** undefined: it is not configured, or its key cannot be read. */
+    srs?: Srs | undefined;
+    now: Date;
     rules: RelayRules;
     rewriting: Rewriting;
     directory: AnyDirectory;

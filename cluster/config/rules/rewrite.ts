@@ -28,7 +28,16 @@ function domainAliases({ rewrite, domains }: Config): Problem[] {
   });
 }
 
+function srsNeedsNek({ rewrite, credentials, bus }: Config): Problem[] {
+  // Over NATS the policy service may run elsewhere; it says itself when its key is missing.
+  if (rewrite.srs === undefined || credentials.nek !== undefined || bus.servers.length > 0) return [];
+  return [
+    { path: ['rewrite', 'srs'], message: 'the key of these addresses comes from the NEK: add credentials: { nek: … }' },
+  ];
+}
+
 export const REWRITE_RULES: readonly Rule[] = [
   { sections: ['rewrite'], check: canonicalMaps },
   { sections: ['rewrite', 'domains'], check: domainAliases },
+  { sections: ['rewrite', 'credentials', 'bus'], check: srsNeedsNek },
 ];

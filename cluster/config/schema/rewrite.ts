@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { localPartOf } from '#shared/address/address.ts';
 import { canonicalAddress } from '#shared/address/canonical-address.ts';
 import { isMailbox, UserName } from '../users/values.ts';
-import { domain } from './values.ts';
+import { domain, duration } from './values.ts';
 
 /** The section `rewrite`: addresses that become others, where each is rewritten: services/policy/rewrite/rewriting.ts. */
 
@@ -61,6 +61,17 @@ export const rewriteSection = z
       .default('keep')
       .describe(
         'of mail that originates here: as MAIL gives it, or the address in From, where that is one of a domain of ours',
+      ),
+    srs: z
+      .strictObject({
+        domain: domain.describe('domain of the addresses that bounces come back to; its MX must be these nodes'),
+        'valid-for': duration('21d', 86_400_000, 365 * 86_400_000).describe(
+          'how long bounces are taken, in whole days',
+        ),
+      })
+      .optional()
+      .describe(
+        'mail of other domains that an alias or group sends on elsewhere gets a reverse-path of ours (Sender Rewriting Scheme); needs credentials.nek',
       ),
   })
   .prefault({});

@@ -11,7 +11,7 @@ import { whenKnown } from './when-known.ts';
 
 type RecipientRequest = { facts: SessionFacts; reversePath: string; recipient: EnvelopeRecipient };
 
-type RecipientDeps = Pick<PolicyFacts['recipient'], 'rules' | 'rewriting'> & {
+type RecipientDeps = Pick<PolicyFacts['recipient'], 'rules' | 'rewriting' | 'srs' | 'now'> & {
   ask: AskDirectory;
   checks: CheckSources;
   config: Pick<Config, 'node'>;
@@ -38,7 +38,7 @@ function factsAbout(
   { facts: session, reversePath, recipient }: RecipientRequest,
   named: string,
   canonical: string | undefined,
-  { rules, rewriting, ask, checks }: RecipientDeps,
+  { rules, rewriting, srs, now, ask, checks }: RecipientDeps,
 ): PolicyFacts['recipient'] | Promise<PolicyFacts['recipient']> {
   const bare = !recipient.address.includes('@');
   const address = rewriting.inLocalDomain(canonicalAddress(canonical ?? named));
@@ -46,7 +46,8 @@ function factsAbout(
   const ours = bare || rules.isLocal(domain);
   const namedOurs = bare || rules.isLocal(domainOf(named));
   const place = { named, namedOurs, address, domain, local: localPartOf(address), ours };
-  const said = { session, reversePath, recipient, ...place, mapsUnread: canonical === undefined, rules, rewriting };
+  const rewritten = { mapsUnread: canonical === undefined, rewriting, srs };
+  const said = { session, reversePath, recipient, ...place, ...rewritten, rules, now };
   const found = listsFound(said, checks);
   // Only recipients of our own domains are looked up.
   return whenKnown(ask({ addresses: ours ? [address] : [] }), (directory) =>

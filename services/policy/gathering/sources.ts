@@ -8,6 +8,7 @@ import type { SharedGreylist } from '../greylist/shared-greylist.ts';
 import { HostList } from '../relay/host-list.ts';
 import { RelayRules } from '../relay/relay-rules.ts';
 import { Rewriting } from '../rewrite/rewriting.ts';
+import { SrsKeys } from '../rewrite/srs-keys.ts';
 import { CheckSources } from './check-sources.ts';
 
 /**
@@ -18,6 +19,7 @@ export class Sources {
   readonly directory: Directories;
   rules: RelayRules;
   rewriting: Rewriting;
+  readonly #srs: SrsKeys;
   /** `authentication.anonymous`. */
   anonymous: HostList;
   dns: ReverseDns;
@@ -32,6 +34,7 @@ export class Sources {
     this.directory = new Directories(log);
     this.rules = new RelayRules(settings.current);
     this.rewriting = new Rewriting(settings.current);
+    this.#srs = new SrsKeys(settings.current, log);
     this.anonymous = new HostList(settings.current.authentication.anonymous);
     this.dns = new ReverseDns(settings.current.dns, log);
     this.checks = new CheckSources(settings.current, log, greylist);
@@ -41,12 +44,14 @@ export class Sources {
   now() {
     const ask = (question: Question) => this.directory.ask(question);
     const { rules, rewriting, anonymous, checks } = this;
-    return { rules, rewriting, anonymous, ask, checks, config: this.#settings.current, now: new Date() };
+    const srs = this.#srs.current;
+    return { rules, rewriting, srs, anonymous, ask, checks, config: this.#settings.current, now: new Date() };
   }
 
   /** Fails with `unreadable` or `invalid` where the users file cannot be used. */
   async open(): Promise<void> {
     await this.directory.open(this.#settings.current.directory.users);
+    await this.#srs.read();
     this.#unsubscribe = this.#settings.onChange((next, previous) => this.#change(next, previous));
   }
 
@@ -54,12 +59,14 @@ export class Sources {
     this.#unsubscribe?.();
     this.dns.close();
     this.directory.close();
+    this.#srs.close();
     this.checks.close();
   }
 
   #change(next: Config, previous: Config): void {
     this.rules = new RelayRules(next);
     this.rewriting = new Rewriting(next);
+    this.#srs.change(next);
     this.anonymous = new HostList(next.authentication.anonymous);
     this.checks.change(next, previous);
     if (JSON.stringify(next.dns) !== JSON.stringify(previous.dns)) {

@@ -4,9 +4,9 @@ import { recipientsAt } from './as-named.ts';
 import { holdsRoute, mayRoute, refuseRoute } from './source-routes.ts';
 
 /** A recipient of a local domain: does it exist, and where does its mail go? The checks after it can still refuse it. */
-export const knownMailbox: PolicyCheck<'recipient'> = (facts) => {
+export const knownMailbox: PolicyCheck<'recipient'> = (facts, accepted) => {
   const { ours, address, local, directory } = facts;
-  if (!ours) return goOn();
+  if (!ours || accepted !== undefined) return goOn();
   if (directory === undefined) {
     return defer(451, '4.3.0', 'Recipient cannot be checked now, please try again later', [
       'the directory cannot be read',

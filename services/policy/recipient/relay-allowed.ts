@@ -2,7 +2,8 @@ import type { PolicyCheck } from '../facts.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 
 /** A recipient of a domain that is not local: may this client relay to it (DOMINO R6)? */
-export const relayAllowed: PolicyCheck<'recipient'> = ({ session, domain, ours, namedOurs, rules }) => {
+export const relayAllowed: PolicyCheck<'recipient'> = ({ session, domain, ours, namedOurs, rules }, accepted) => {
+  if (accepted !== undefined) return goOn();
   if (ours) return goOn([`${domain} is local`]);
   if (namedOurs) return goOn(['an address of a local domain, which rewriting leads elsewhere']);
   const why = [`${domain} is not local`];

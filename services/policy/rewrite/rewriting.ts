@@ -10,8 +10,8 @@ import type { AnyDirectory } from '../directory/directory.ts';
  *   MAIL     the reverse-path, of mail that originates here (sender/canonical-sender.ts). Whether a user may send as an
  *            address is asked of what the client named and of what that becomes: one of the two must be the user's.
  *   RCPT     the recipient, of all mail: canonical maps, then domain aliases (gathering/recipient.ts), before any check
- *            looks at it. Then an alias or a
- *            group becomes its members (known-mailbox.ts).
+ *            looks at it. Then an SRS address becomes the sender that it stands for (recipient/srs-return.ts), an alias or
+ *            a group its members (known-mailbox.ts), and recipients elsewhere get a reverse-path of SRS (srs-forward.ts).
  *   message  header fields, of mail that originates here (message/canonical-header.ts), once; then the reverse-path from
  *            From (message/author-reverse-path.ts). The rewritten header goes to the router with the commit.
  *   delivery nothing. The DKIM signature is made here, over the header as it was rewritten; the body hash that was
@@ -29,6 +29,8 @@ export class Rewriting {
   readonly #own: ReadonlySet<string>;
   readonly keepOriginal: boolean;
   readonly reversePathFrom: boolean;
+  /** The domain of SRS addresses; undefined: there are none. */
+  readonly srsDomain: string | undefined;
 
   constructor({ rewrite, domains }: Pick<Config, 'rewrite' | 'domains'>) {
     this.#maps = rewrite.canonical.map(({ map, directory, of }) => ({
@@ -39,7 +41,8 @@ export class Rewriting {
     this.#aliases = new Map(Object.entries(rewrite['domain-aliases']));
     const local = domains.filter((d) => d.local).map((d) => d.name);
     this.#local = new Set([...local, ...this.#aliases.keys()]);
-    this.#own = new Set([...this.#local, ...domains.map((d) => d.name)]);
+    this.srsDomain = rewrite.srs?.domain;
+    this.#own = new Set([...this.#local, ...domains.map((d) => d.name), ...(rewrite.srs ? [rewrite.srs.domain] : [])]);
     this.keepOriginal = rewrite['keep-original'];
     this.reversePathFrom = rewrite['reverse-path'] === 'from';
   }

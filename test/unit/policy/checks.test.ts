@@ -19,6 +19,7 @@ test('the first refusal ends the phase, and its reasons come after those of the 
     recipient: { address: 'a@far.test' },
     named: 'a@far.test',
     namedOurs: false,
+    now: new Date(0),
     address: 'a@far.test',
     domain: 'far.test',
     local: 'a',
@@ -48,6 +49,7 @@ test('every check of a recipient is asked, also of a mailbox that is known', () 
     ours: true,
     named: 'alice@example.com',
     namedOurs: true,
+    now: new Date(0),
   };
   for (const check of CHECKS.recipient) {
     const step = check(

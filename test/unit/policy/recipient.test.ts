@@ -25,7 +25,7 @@ const internal = facts({ client: { address: '10.1.2.3', name: null, helo: 'x' },
 const alice = facts({ kind: 'submission', user: 'Alice' });
 
 function ask(who: SessionFacts, address: string, users: Directory | undefined | null, rules = CONFIG) {
-  const deps = { ...rulesOf(rules), ask: () => users, checks: CHECKS, config: rules };
+  const deps = { ...rulesOf(rules), ask: () => users, checks: CHECKS, config: rules, now: new Date(0) };
   return decide(
     'recipient',
     atOnce(recipientFacts({ facts: who, reversePath: 'author@example.net', recipient: { address } }, deps)),
@@ -176,7 +176,7 @@ test('without a local domain, postmaster is at the node', () => {
 });
 
 test('an alias keeps what RCPT named and the DSN parameters; a plain recipient has no original', () => {
-  const deps = { ...rulesOf(CONFIG), ask: () => USERS, checks: CHECKS, config: CONFIG };
+  const deps = { ...rulesOf(CONFIG), ask: () => USERS, checks: CHECKS, config: CONFIG, now: new Date(0) };
   const dsn = { orcpt: 'rfc822;team@example.com', notify: ['FAILURE' as const] };
   const ask = (recipient: EnvelopeRecipient) =>
     decide('recipient', atOnce(recipientFacts({ facts: outside, reversePath: 'author@example.net', recipient }, deps)));

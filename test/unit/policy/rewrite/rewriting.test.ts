@@ -86,7 +86,7 @@ test('a map of the directory counts where it is named, and while the directory c
 });
 
 function recipient(who: SessionFacts, address: string, given = CONFIG, ask: () => AnyDirectory = () => directory()) {
-  const deps = { ...rulesOf(given), ask, checks: checksOf(given), config: given };
+  const deps = { ...rulesOf(given), ask, checks: checksOf(given), config: given, now: new Date(0) };
   const request = { facts: who, reversePath: 'author@example.net', recipient: { address } };
   return decide('recipient', atOnce(recipientFacts(request, deps)));
 }
