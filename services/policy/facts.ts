@@ -104,7 +104,7 @@ export type PolicyFacts = {
     rewriting: Rewriting;
     directory: AnyDirectory;
     hostname: string;
-    limits: Pick<Config['limits'], 'message-size' | 'hops'>;
+    limits: Pick<Config['limits'], 'message-size' | 'hops' | 'for-recipients'>;
     now: Date;
   };
 };

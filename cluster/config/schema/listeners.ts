@@ -28,7 +28,11 @@ export const listenerEntry = z.strictObject({
     .string()
     .regex(/^[\x20-\x7e]*$/, 'printable ASCII only')
     .default('')
-    .describe('text after the host name in the greeting'),
+    .describe('text after the host name in the greeting; %s in it is the date'),
+  'address-syntax': z
+    .enum(['strict', 'lenient'])
+    .default('strict')
+    .describe('addresses of MAIL and RCPT in angle brackets, as RFC 5321 has them; or without too'),
 });
 
 export const limitsSection = z
@@ -47,6 +51,12 @@ export const limitsSection = z
       .min(100)
       .default(1000)
       .describe('recipients of one message; more get 452 (RFC 5321 §4.5.3.1.8 asks for at least 100)'),
+    'for-recipients': z
+      .union([z.literal(0), z.literal(1)], { error: 'expected 0 or 1' })
+      .default(1)
+      .describe(
+        'addresses that Received names as the recipient: 1, where a message has no others (RFC 5321 §4.4), or 0, never',
+      ),
     'command-length': z.number().int().min(512).default(2048).describe('longest command line in bytes'),
     'message-size': size('50MB', 64 * 1024).describe('largest message (RFC 5321 §4.5.3.1.7 asks for at least 64KB)'),
     'header-size': size('256KB', 1024).describe('largest header block'),

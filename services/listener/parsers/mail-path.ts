@@ -44,6 +44,14 @@ export function parsePath(text: string, postmaster: boolean): ParsedPath {
   return Buffer.byteLength(address) > MAX_ADDRESS ? { problem: 'too-long' } : { address, rest };
 }
 
+/**
+ * The argument of MAIL or RCPT as `parsePath` takes it. Some old clients leave out the angle brackets, which `lenient` puts
+ * around the first word then.
+ */
+export function pathIn(argument: string, syntax: 'strict' | 'lenient'): string {
+  return syntax === 'lenient' ? argument.replace(/^[^<\s]\S*/, '<$&>') : argument;
+}
+
 /** A quoted local part that does not need its quotes is the same mailbox as without them (RFC 5321 §4.1.2). */
 function simplestForm(local: string): string {
   if (!local.startsWith('"')) return local;

@@ -1,6 +1,7 @@
 import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
+import { rfc5322Date } from '#shared/header.ts';
 import { newId } from '#shared/ids.ts';
 import { LOCAL_ERROR, type Reply } from '#shared/reply.ts';
 import type { Gateways } from '../gateways.ts';
@@ -147,7 +148,7 @@ export class Session implements CommandSession<PolicyQuestion> {
     this.#facts = { ...this.#facts, client: { ...this.#facts.client, name }, nameFailed, scope };
     this.#state = 'commands';
     this.#working = false;
-    const { greeting } = this.listener;
+    const greeting = this.listener.greeting.replaceAll('%s', () => rfc5322Date(new Date()));
     // RFC 2034 §4: no enhanced status code in the greeting.
     this.#write({ code: 220, text: `${this.hostname} ESMTP${greeting === '' ? '' : ` ${greeting}`}` });
   }

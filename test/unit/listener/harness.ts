@@ -221,8 +221,8 @@ export class Dialogue implements Disposable {
     this.#listen();
   }
 
-  static async connect(port: number, localAddress?: string): Promise<Dialogue> {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true, ...(localAddress && { localAddress }) });
+  static async connect(port: number, localAddress?: string, host = '127.0.0.1'): Promise<Dialogue> {
+    const socket = connect({ port, host, noDelay: true, ...(localAddress && { localAddress }) });
     const dialogue = new Dialogue(socket);
     await once(socket, 'connect');
     return dialogue;

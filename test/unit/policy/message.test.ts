@@ -189,6 +189,21 @@ test("what a user resends is not signed for its author; what is the user's own i
   assert.equal(originating('From: alice@example.com'), true);
 });
 
+test('SMTPMaxForRecipients: Received names the recipient of a message for one, or nobody with limits.for-recipients: 0', () => {
+  const received = (most: 0 | 1, ...recipients: string[]) => {
+    const limited = { ...CONFIG, limits: { ...CONFIG.limits, 'for-recipients': most } };
+    const mail = { reversePath: 'author@example.net', recipients, smtpUtf8: false, size: 10 };
+    const deps = { ...rulesOf(limited), ask: () => USERS, config: limited, now: new Date(0) };
+    const request = { facts: outside, queueId: '01ABCDEFGHJKMNPQ', ...mail };
+    const verdict = decide('message', atOnce(messageFacts(request, Buffer.from('From: a@x.test\r\n\r\n'), deps)));
+    return verdict.action === 'accept' ? (verdict.prepend[0] ?? '') : '';
+  };
+  assert.match(received(1, 'x@local.test'), /for <x@local\.test>;/);
+  assert.doesNotMatch(received(0, 'x@local.test'), /for |local\.test/);
+  // RFC 5321 §4.4 has room for one address.
+  assert.doesNotMatch(received(1, 'x@local.test', 'y@local.test'), /for |local\.test/);
+});
+
 test('a quarter megabyte of hostile header takes no time worth mentioning', () => {
   const started = performance.now();
   for (const unit of ['From: (((((\n', ':\n', 'x', ' \n', 'Received\n']) {

@@ -1,6 +1,6 @@
 import { newId } from '#shared/ids.ts';
 import { type Reply, reply } from '#shared/reply.ts';
-import { decodeXtext, type EsmtpParameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
+import { decodeXtext, type EsmtpParameters, parseParameters, parsePath, pathIn } from '../../parsers/mail-path.ts';
 import { NON_ASCII_ADDRESS } from '../../replies.ts';
 import { verdictOf } from '../ask-policy.ts';
 import type { CommandHandler, CommandSession } from '../handler.ts';
@@ -15,7 +15,7 @@ export const mail: CommandHandler<'sender-check'> = async (session, argument, as
   if (session.transaction !== undefined) return reply(503, '5.5.1', 'A mail transaction is open already');
   const path = /^FROM: *(.*)$/i.exec(argument)?.[1];
   if (path === undefined) return reply(501, '5.5.4', 'Syntax: MAIL FROM:<address>');
-  const parsed = parsePath(path, false);
+  const parsed = parsePath(pathIn(path, session.listener['address-syntax']), false);
   if ('problem' in parsed) return pathReply(parsed.problem, '5.1.7');
   const parameters = parseParameters(parsed.rest);
   if ('problem' in parameters) return syntax(parameters.problem);

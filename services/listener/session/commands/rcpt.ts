@@ -1,6 +1,6 @@
 import { DsnNotify, type EnvelopeRecipient } from '#shared/envelope.ts';
 import { type Reply, reply } from '#shared/reply.ts';
-import { decodeOrcpt, type EsmtpParameters, parseParameters, parsePath } from '../../parsers/mail-path.ts';
+import { decodeOrcpt, type EsmtpParameters, parseParameters, parsePath, pathIn } from '../../parsers/mail-path.ts';
 import { NON_ASCII_ADDRESS, TOO_MANY_RECIPIENTS } from '../../replies.ts';
 import { verdictOf } from '../ask-policy.ts';
 import type { CommandHandler } from '../handler.ts';
@@ -17,7 +17,7 @@ export const rcpt: CommandHandler<'recipient-check'> = async (session, argument,
   if (transaction === undefined) return reply(503, '5.5.1', 'Send MAIL first');
   const path = /^TO: *(.*)$/i.exec(argument)?.[1];
   if (path === undefined) return syntax('Syntax: RCPT TO:<address>');
-  const parsed = parsePath(path, true);
+  const parsed = parsePath(pathIn(path, session.listener['address-syntax']), true);
   if ('problem' in parsed) return pathReply(parsed.problem, '5.1.3');
   if (parsed.address === '') return pathReply('syntax', '5.1.3');
   if (!ascii && !transaction.smtpUtf8) return NON_ASCII_ADDRESS; // RFC 6531 §3.5

@@ -60,7 +60,7 @@ for (const [name, end, reply] of FALSE_ENDS) {
   });
 }
 
-test('what is pipelined behind a message with a bare CR, a bare LF or a NUL is not run', async () => {
+test('SMTPNonStandardLineTermination: what is pipelined behind a message with a bare CR, a bare LF or a NUL is not run', async () => {
   for (const text of ['a\rb', 'a\nb', 'a\0b']) {
     await using server = await startListener();
     using client = await atData(server.port);

@@ -8,7 +8,7 @@ import { Dialogue, startListener } from '#test/unit/listener/harness.ts';
 
 const limits = (values: Record<string, unknown>) => ({ config: { limits: values } });
 
-test('sessions in all', async () => {
+test('SMTPMaxSessions: sessions in all', async () => {
   await using server = await startListener(limits({ sessions: 2 }));
   using first = await server.connect();
   await first.reply();
@@ -61,7 +61,7 @@ test('a client counts by its IPv4 address or its /64 of IPv6, until its place is
   assert.equal(admitted('2001:db8:0:1::1').refusal, undefined);
 });
 
-test('refused commands', async () => {
+test('SMTPErrorLimit: refused commands', async () => {
   await using server = await startListener(limits({ errors: 3 }));
   using client = await Dialogue.greeted(server.port);
   client.write('FOO\r\nNOOP\r\nRCPT TO:<a@b.test>\r\nBAR\r\nMAIL FROM:<a@b.test>\r\n');
@@ -88,7 +88,7 @@ test('recipients that do not fit into one bus message wait for another transacti
   assert.ok(envelope.length > 500_000 && envelope.length < 600_000, `${envelope.length} bytes`);
 });
 
-test('recipients beyond the limit wait for another transaction, and that costs the others nothing', async () => {
+test('SMTPMaxRecipientCount: recipients beyond the limit wait for another transaction, and that costs the others nothing', async () => {
   await using server = await startListener(limits({ recipients: 100, errors: 5 }));
   using client = await Dialogue.greeted(server.port);
   await client.say('MAIL FROM:<a@b.test>');
@@ -125,7 +125,7 @@ test('aliases that lead to more than the limit: the first is taken, the next wai
   assert.deepEqual(await codes('one', 'all'), ['250 2.1.0', '250 2.1.5', '452 4.5.3', '250 2.0.0']);
 });
 
-test('a command line too long, whatever its segments, costs one reply', async () => {
+test('SMTPMaxCommandLength: a command line too long, whatever its segments, costs one reply', async () => {
   await using server = await startListener(limits({ 'command-length': 512 }));
   using client = await Dialogue.greeted(server.port);
   client.write(`NOOP ${'x'.repeat(505)}\r\n`);

@@ -97,7 +97,7 @@ for (const [recipients, expected, why] of FOR) {
   });
 }
 
-test('neither product nor user appears', () => {
+test('SMTPNoVersionInRcvdHdr: neither product nor user appears', () => {
   assert.doesNotMatch(received({ user: 'alice', tls }, ['bob@example.com']), /sealpost|alice/i);
 });
 
