@@ -64,11 +64,8 @@ export async function explainLogIn(
 
 type Checked = { outcome: Verified['outcome'] | 'locked'; reason?: string; appPassword?: string };
 
-async function checkInTurn(
-  logIn: LogIn,
-  check: () => Promise<Verified>,
-  { failures, queue, log }: AuthenticateDeps,
-): Promise<Checked> {
+async function checkInTurn(logIn: LogIn, check: () => Promise<Verified>, deps: AuthenticateDeps): Promise<Checked> {
+  const { failures, queue } = deps;
   if (failures.tooMany(logIn) !== undefined) return { outcome: 'locked' };
   try {
     return await queue.run({ network: logIn.network ?? '', known: failures.known(logIn) }, async () => {
@@ -76,7 +73,7 @@ async function checkInTurn(
       if (failures.tooMany(logIn) !== undefined) return { outcome: 'locked' };
       const checked = await check();
       if (checked.outcome === 'right') failures.succeeded(logIn);
-      if (checked.outcome === 'wrong') noteFailure(logIn, failures, log);
+      if (checked.outcome === 'wrong') noteFailure(logIn, deps);
       return checked;
     });
   } catch (error) {
@@ -85,12 +82,15 @@ async function checkInTurn(
   }
 }
 
-function noteFailure(logIn: LogIn, failures: Failures, log: Logger): void {
+function noteFailure(logIn: LogIn, { failures, log, strangers }: AuthenticateDeps): void {
   failures.failed(logIn);
-  const { user, network } = failures.tooMany(logIn) ?? {};
-  if (user === undefined && network === undefined) return;
-  const fields = { user: user && printable(user), network };
-  log.warn(fields, 'Authentication locked after too many failures: see "sealpost locks list"');
+  const locked = failures.tooMany(logIn);
+  if (locked === undefined) return;
+  const { user, network } = locked;
+  strangers.say(`lock ${scopeText(locked)}`, (repeated) => {
+    const fields = { user: user && printable(user), network, ...repeated };
+    log.warn(fields, 'Authentication locked after too many failures: see "sealpost locks list"');
+  });
 }
 
 /**
@@ -118,11 +118,11 @@ export async function authenticateByToken(
   const verdict = await token.check();
   switch (verdict.state) {
     case 'right':
-      if (account === undefined) noteFailure(logIn, failures, deps.log);
+      if (account === undefined) noteFailure(logIn, deps);
       else failures.succeeded(logIn);
       return settle('right');
     case 'wrong':
-      if (!verdict.expired && user !== '') noteFailure(logIn, failures, deps.log);
+      if (!verdict.expired && user !== '') noteFailure(logIn, deps);
       return settle('wrong', verdict.problem);
     case 'undecided':
       return settle('unchecked', verdict.problem);

@@ -152,6 +152,20 @@ export type SenderQuestion = z.infer<typeof SenderQuestion>;
 const RecipientQuestion = z.object({ facts: SessionFacts, reversePath: z.string(), recipient: EnvelopeRecipient });
 export type RecipientQuestion = z.infer<typeof RecipientQuestion>;
 
+/** What an instance has counted for a key (rates/shared-counts.ts). */
+export const SharedCount = z.object({
+  /** What is counted, and for which sender. */
+  key: z.string().max(1000),
+  /** Length of the window in ms, its number since 1970, and what was counted in it and in the one before. */
+  per: z.number().int().positive(),
+  window: z.number().int(),
+  now: z.number().int().nonnegative(),
+  before: z.number().int().nonnegative(),
+  /** ms since 1970 when the key was last reset (rates/shared-counts.ts); 0: never. */
+  reset: z.number().int().nonnegative().default(0),
+});
+export type SharedCount = z.infer<typeof SharedCount>;
+
 export const policyContract = defineContract('policy', 1, {
   operations: {
     'client-check': { repeatable: true, request: ClientQuestion, reply: ConnectVerdict },
@@ -240,21 +254,7 @@ export const policyContract = defineContract('policy', 1, {
       instance: z.string(),
       /** It stops. */
       leaving: z.boolean(),
-      counts: z
-        .array(
-          z.object({
-            /** What is counted, and for which sender. */
-            key: z.string().max(1000),
-            /** Length of the window in ms, its number since 1970, and what was counted in it and in the one before. */
-            per: z.number().int().positive(),
-            window: z.number().int(),
-            now: z.number().int().nonnegative(),
-            before: z.number().int().nonnegative(),
-            /** ms since 1970 when the key was last reset (rates/shared-counts.ts); 0: never. */
-            reset: z.number().int().nonnegative().default(0),
-          }),
-        )
-        .max(MOST_COUNTS),
+      counts: z.array(SharedCount).max(MOST_COUNTS),
     }),
     /** What this instance has learned of networks (greylist/shared-greylist.ts): announced soon after, and on request. */
     greylist: z.object({

@@ -2,10 +2,10 @@ import type { Settings } from '#cluster/config/settings.ts';
 import type { Service } from '#shared/contract.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
-import { printable } from '#shared/text.ts';
 import { authenticate, authenticateByToken, explainLogIn } from './authenticate.ts';
 import { Failures } from './authentication/failures.ts';
 import { FairQueue } from './authentication/fair-queue.ts';
+import { KnownLogIns } from './authentication/known-log-ins.ts';
 import { Locks } from './authentication/locks.ts';
 import { Tokens } from './authentication/tokens.ts';
 import { type PolicyContract, policyContract } from './contract.ts';
@@ -40,7 +40,8 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
   const phases = createPhases({ sources, rates, greylist });
   const failures = new Failures({ settings, counts });
   const tokens = new Tokens(settings, log);
-  const locks = new Locks({ settings, counts });
+  const locks = new Locks({ settings, counts, log });
+  const knownLogIns = new KnownLogIns({ settings, counts, log });
   const strangers = new LimitedLog();
   const logIns = () => ({ ask: sources.now().ask, failures, queue, log, strangers });
 
@@ -60,17 +61,12 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
       }),
       'message-check': (request, { bytes }) => phases.message(request, bytes),
       'lock-list': (selection) => locks.list(selection),
-      'lock-lift': (selection) => {
-        const lifted = locks.lift(selection);
-        const { user, network } = selection;
-        const fields = { user: user && printable(user), network: network && printable(network) };
-        log.info({ ...fields, locks: lifted.locks.length + lifted.more }, 'Locks of log-ins lifted by an operator');
-        return lifted;
-      },
+      'lock-lift': (selection) => locks.lift(selection),
     },
     async start() {
       await sources.open();
       await greylist.start();
+      await knownLogIns.start();
       counts.start();
     },
     async stop() {
@@ -78,6 +74,7 @@ export function createPolicyService({ settings, log, peers }: PolicyDeps): Servi
       counts.stop();
       strangers.close();
       await greylist.stop();
+      await knownLogIns.stop();
     },
   };
 }

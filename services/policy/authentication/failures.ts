@@ -12,7 +12,8 @@ import { failureKey, limitName, type Scope } from './failure-counts.ts';
  *
  * - of a user from a network: tight, holds for everybody
  * - of a network, whatever the user; of a user, whatever the network: for strangers. Where a user authenticated within the
- *   last two weeks he is known, and passes: guesses from elsewhere, or at others, must not shut him out.
+ *   last week or more, the user is known (kept over restarts by known-log-ins.ts) and passes: guesses from elsewhere, or at
+ *   others, must not shut users out.
  *
  * Behind the gateway of a container network may be anybody: there is no network then, only the user, and nobody is known.
  *
@@ -63,8 +64,10 @@ export class Failures {
   }
 
   succeeded(logIn: LogIn): void {
-    // Once in each window is enough to be known.
-    if (logIn.network !== undefined && !this.known(logIn)) this.#counts.add(`log-ins ${pair(logIn)}`, KNOWN_MS);
+    if (logIn.network === undefined) return;
+    // Once in each window is enough to be known in it and in the next.
+    const key = `log-ins ${pair(logIn)}` as const;
+    if (this.#counts.inWindow(key, KNOWN_MS) === 0) this.#counts.add(key, KNOWN_MS);
   }
 
   /** Whose limits hold for a log-in. */

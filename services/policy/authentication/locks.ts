@@ -1,6 +1,8 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import { userKey } from '#cluster/config/users/values.ts';
 import { neighbourhood } from '#shared/address/ip-address.ts';
+import type { Logger } from '#shared/log.ts';
+import { printable } from '#shared/text.ts';
 import type { Lock, LockSelection } from '../contract.ts';
 import type { SharedCounts } from '../rates/shared-counts.ts';
 import { failureKey, limitName, overlap, parseFailureKey, type Scope } from './failure-counts.ts';
@@ -23,13 +25,17 @@ import { failureKey, limitName, overlap, parseFailureKey, type Scope } from './f
 /** In one answer. */
 const MOST_LOCKS = 500;
 
+export type LocksDeps = { settings: Settings; counts: SharedCounts; log: Logger };
+
 export class Locks {
   readonly #settings: Settings;
   readonly #counts: SharedCounts;
+  readonly #log: Logger;
 
-  constructor({ settings, counts }: { settings: Settings; counts: SharedCounts }) {
+  constructor({ settings, counts, log }: LocksDeps) {
     this.#settings = settings;
     this.#counts = counts;
+    this.#log = log;
   }
 
   list(selection: LockSelection): { locks: Lock[]; more: number } {
@@ -44,6 +50,9 @@ export class Locks {
     const named = scopeNamed(selection);
     if (named !== undefined) keys.add(failureKey(named));
     for (const key of keys) this.#counts.reset(key);
+    const { user, network } = selection;
+    const fields = { user: user && printable(user), network: network && printable(network), locks: locks.length };
+    this.#log.info(fields, 'Locks of log-ins lifted by an operator');
     return firstOf(locks);
   }
 

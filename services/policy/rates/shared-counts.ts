@@ -5,7 +5,7 @@ import { BoundedMap } from '#shared/bounded-map.ts';
 import type { EventPayload } from '#shared/contract.ts';
 import { newId } from '#shared/ids.ts';
 import type { Rate } from '#shared/units.ts';
-import { MOST_COUNTS, type PolicyContract } from '../contract.ts';
+import { MOST_COUNTS, type PolicyContract, type SharedCount } from '../contract.ts';
 import { type Count, counted, SlidingCounts, type Sums, waitFor } from './sliding-counts.ts';
 
 /**
@@ -72,7 +72,7 @@ export class SharedCounts {
   /** Keys of own counts that the others do not know yet. */
   readonly #untold = new Set<string>();
   /** Until when (ms since 1970) a reset of this instance is told each second. */
-  readonly #resets = new Map<string, number>();
+  readonly #resets = new BoundedMap<string, number>(MOST_COUNTS);
   #stopHearing: (() => void) | undefined;
 
   constructor({ settings, peers, now = Date.now, clock }: SharedCountsDeps) {
@@ -110,6 +110,19 @@ export class SharedCounts {
     if (this.#bus !== undefined) this.#resets.set(key, time + RESET_TOLD_MS);
   }
 
+  /** What this instance has counted itself, for `restore` after a restart. */
+  own(subject: Subject): SharedCount[] {
+    const counts = [...this.#own.of(`${subject} `)].filter(([key]) => key.startsWith(`${subject} `));
+    return counts.map(([key, count]) => ({ key, ...count }));
+  }
+
+  /** Go on from what an instance before this one has counted; what is of another subject is left out. */
+  restore(subject: Subject, { key, ...count }: SharedCount): void {
+    if (!key.startsWith(`${subject} `)) return;
+    this.#own.of(key).set(key, count);
+    this.#toTell(key);
+  }
+
   /** The keys of a subject that any instance has counted. */
   keys(subject: Subject): Set<string> {
     const all = [this.#own, ...this.#others.values()].flatMap((counts) => [...counts.of(`${subject} `).keys()]);
@@ -120,6 +133,11 @@ export class SharedCounts {
   counted(key: `${Subject} ${string}`, per: number): number {
     const time = this.#now();
     return counted(this.#total(key, per, time), per, time);
+  }
+
+  /** How many there were in the window that runs, as far as all nodes have counted. */
+  inWindow(key: `${Subject} ${string}`, per: number): number {
+    return this.#total(key, per, this.#now()).now;
   }
 
   /** The ms until one more is within the rate, as far as all nodes have counted. */

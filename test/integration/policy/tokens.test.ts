@@ -24,7 +24,7 @@ async function policyFor(t: TestContext, provider: Record<string, unknown>) {
   const users = join(dir.path, 'users.yaml');
   await writeFile(users, USERS);
   const oauth = [{ audience: AUDIENCE, 'user-claim': 'preferred_username', ...provider }];
-  const settings = new Settings(config({ directory: { users }, authentication: { oauth } }));
+  const settings = new Settings(config({ node: { data: dir.path }, directory: { users }, authentication: { oauth } }));
   const lines: Record<string, unknown>[] = [];
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
   const service = createPolicyService({ settings, log });

@@ -20,6 +20,7 @@ async function setup(t: TestContext, users: string | null = USERS) {
   if (users !== null) await writeFile(file, users);
   const input = (more: Record<string, unknown> = {}) =>
     config({
+      node: { data: folder },
       domains: [{ name: 'example.com', local: true }],
       // Nothing answers there: reverse DNS must not hold up anything in these tests.
       dns: { servers: ['127.0.0.1:1'], timeout: '100ms' },

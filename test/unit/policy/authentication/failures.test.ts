@@ -108,6 +108,18 @@ test('an attacker elsewhere, and one in the same network who guesses at others, 
   assert.deepEqual(failures.tooMany(logInOf('alice', '198.51.100.1')), { user: 'alice' }, 'strangers are');
 });
 
+test('who logs in every few days stays known, also when the window changes', () => {
+  const { clock, failures } = one();
+  for (let day = 0; day < 30; day += 5) {
+    failures.succeeded(logInOf('alice', '203.0.113.5'));
+    clock.now += 4.9 * 24 * 60 * MINUTE;
+    assert.equal(failures.known(logInOf('alice', '203.0.113.5')), true, `day ${day + 5}`);
+    clock.now += 0.1 * 24 * 60 * MINUTE;
+  }
+  clock.now += 15 * 24 * 60 * MINUTE;
+  assert.equal(failures.known(logInOf('alice', '203.0.113.5')), false);
+});
+
 test('failures at one node count at the others, and who is known at one is known at all', () => {
   const heard: ((counts: EventPayload<PolicyContract, 'counts'>) => void)[] = [];
   const nodes = ['edge-1', 'edge-2'].map((name) => {

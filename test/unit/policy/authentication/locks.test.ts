@@ -6,6 +6,7 @@ import { Locks } from '#services/policy/authentication/locks.ts';
 import type { PolicyContract } from '#services/policy/contract.ts';
 import { SharedCounts } from '#services/policy/rates/shared-counts.ts';
 import type { EventPayload } from '#shared/contract.ts';
+import { silentLogger } from '#shared/log.ts';
 import { config } from '#test/unit/policy/fixtures.ts';
 
 type Heard = EventPayload<PolicyContract, 'counts'>;
@@ -52,7 +53,7 @@ class Cluster implements Disposable {
     const instance = Object.assign(one, {
       counts,
       failures: new Failures({ settings, counts }),
-      locks: new Locks({ settings, counts }),
+      locks: new Locks({ settings, counts, log: silentLogger }),
     });
     this.all.push(instance);
     return instance;
