@@ -162,6 +162,17 @@ test('ports for relay and for submission have rules of their own', { timeout: 12
     );
     assert.equal(fields.length, 4, 'one line for each');
   });
+
+  await t.test('locks of a node without a bus are listed and lifted', async () => {
+    const { node } = site;
+    for (let i = 0; i < 10; i++) {
+      await using session = await greeted(site, 'submissions');
+      await session.client.say(`AUTH PLAIN ${Buffer.from('\0mallory\0wrong').toString('base64')}`, i === 9 ? 454 : 535);
+    }
+    assert.match(await node.sealpost('locks', 'list'), /^mallory +127\.0\.0\.0\/24 +10 +10\/15m .* all$/m);
+    assert.match(await node.sealpost('locks', 'lift', '--user', 'mallory'), /^lifted 1 on edge-1$/m);
+    assert.equal(await node.sealpost('locks', 'list'), 'no locks\n');
+  });
 });
 
 function log({ node }: Site): string {
