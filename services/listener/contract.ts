@@ -8,6 +8,33 @@ const oneLine = z
   .max(1000)
   .regex(/^[^\x00-\x1f\x7f-\x9f]*$/, 'control characters are not allowed');
 
+/**
+ * An address, and an entry of a list of the relay rules that holds it. `named`: the entry is this address alone, and whoever
+ * comes through it is trusted.
+ */
+const Covered = z.object({
+  address: z.string(),
+  /** Absent in answers of the version before: relay.allow.hosts. */
+  list: z.string().optional(),
+  entry: z.string(),
+  named: z.boolean(),
+});
+
+/** An address that all clients come from: so many sessions, in which so many names were given in EHLO. */
+const Front = z.object({
+  address: z.string(),
+  sessions: z.number().int(),
+  names: z.number().int(),
+  gateway: z.boolean(),
+});
+export type Front = z.infer<typeof Front>;
+
+/** What a front is, as a clause. */
+export function describeFront({ address, sessions, names, gateway }: Front): string {
+  const what = gateway ? 'a gateway of its network' : `a private address that gave at least ${names} different names`;
+  return `all clients, in ${sessions} sessions, came from ${address}, ${what}: something in front of the listeners hides who they are`;
+}
+
 /** The listener owns the SMTP sessions. It keeps nothing on disk. */
 export const listenerContract = defineContract('listener', 1, {
   operations: {
@@ -24,11 +51,12 @@ export const listenerContract = defineContract('listener', 1, {
             sessions: z.number().int(),
           }),
         ),
-        /**
-         * Gateways of the networks of its container that entries of relay.allow.hosts hold (gateways.ts). `named`: the
-         * entry is this address alone, and whoever comes through it is trusted.
-         */
-        gateways: z.array(z.object({ address: z.string(), entry: z.string(), named: z.boolean() })).optional(),
+        /** Gateways of the networks of its container that entries of the relay rules hold (gateways.ts). */
+        gateways: z.array(Covered).optional(),
+        /** What stands in front of the listeners and hides the clients, and the entries that hold it. */
+        front: Front.extend({ entries: z.array(Covered) }).optional(),
+        /** The option that makes this an open relay. */
+        openRelay: z.string().optional(),
       }),
     },
     /**

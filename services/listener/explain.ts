@@ -24,6 +24,8 @@ type ExplainDeps = SessionDeps & {
   listeners: readonly ListenerConfig[];
   /** There is a certificate. */
   hasCertificate: boolean;
+  /** What else is to know of clients here. */
+  notes: readonly string[];
 };
 
 /** Rejects with `not-found` where there is no such listener, or as the call to policy does. */
@@ -32,7 +34,7 @@ export async function explainSession(question: Question, deps: ExplainDeps): Pro
   const client = parseIp(question.client)?.toString() ?? question.client;
   const connection = new NoConnection(client, listener.tls !== 'none' && deps.hasCertificate);
   const policy = new ExplainingPolicy(deps.policy);
-  const gateways = { has: (address: string) => deps.gateways.has(address) };
+  const gateways = { has: (address: string) => deps.gateways.has(address), saw: () => undefined };
   const session = new Session(
     { ...deps, gateways, policy: policy.client, log: silentLogger },
     { config: listener },
@@ -54,7 +56,13 @@ export async function explainSession(question: Question, deps: ExplainDeps): Pro
   session.closed();
   if (policy.failure !== undefined) throw policy.failure;
   const { name, kind } = listener;
-  return { node: deps.settings.current.node.name, listener: name, kind, steps, notes: [] };
+  const notes = [...deps.notes];
+  if (deps.gateways.has(client)) {
+    notes.push(
+      `anybody may come in through ${client}: the relay rules mean it only where an entry is this address alone`,
+    );
+  }
+  return { node: deps.settings.current.node.name, listener: name, kind, steps, notes };
 }
 
 /** The listener that is named, else the first one that such a client would use. */

@@ -1,69 +1,107 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
+import type { Config } from '#cluster/config/schema/schema.ts';
 import { firstOf, isInNetwork, parseIp, parseNetwork } from '#shared/address/ip-address.ts';
+import type { Front } from './contract.ts';
+import { FrontWatch } from './front.ts';
 
 /**
- * Gateways of the networks of the container that this process runs in. A published port brings clients of the whole
- * Internet in from there: those of IPv6, where the container has IPv4 only (docker's proxy), or all of them (rootless
- * engines, `externalTrafficPolicy: Cluster` of Kubernetes). So a network in `relay.allow.hosts` does not mean them.
+ * Addresses through which anybody may come in, so that an entry of the relay rules means them only where it is such an
+ * address alone:
+ *
+ * - gateways of the networks of the container that this process runs in. A published port brings clients of the whole
+ *   Internet in from there: those of IPv6, where the container has IPv4 only (docker's proxy), or all of them (rootless
+ *   engines, `externalTrafficPolicy: Cluster` of Kubernetes).
+ * - what stands in front of the listeners and hides the clients (front.ts).
  */
 
 /** How long what was read counts: a container may join a network while it runs. */
 const FRESH_MS = 30_000;
 
-/** A gateway and an entry of relay.allow.hosts that holds it. `named`: the entry is this address alone. */
-export type CoveredGateway = { address: string; entry: string; named: boolean };
+/** A gateway and an entry of the relay rules that holds it. `named`: the entry is this address alone. */
+export type CoveredGateway = { address: string; list: string; entry: string; named: boolean };
+
+/** What is read of this machine. */
+type Machine = {
+  /** Gateways of the container; none outside of one. */
+  container: string[];
+  /** Gateways of the routes. */
+  routed: string[];
+};
+
+/** What a session asks of the address of its client, and what it tells of it. */
+export type ClientAddresses = Pick<Gateways, 'has'> & {
+  /** A client gave its name. */
+  saw(client: { address: string; isProxy: boolean }, helo: string): void;
+};
 
 export class Gateways {
-  readonly #read: () => string[];
-  #known: ReadonlySet<string> = new Set();
+  readonly #read: () => Partial<Machine>;
+  readonly #watch = new FrontWatch((address) => this.has(address) || this.#current().routed.has(address));
+  #known = { container: new Set<string>(), routed: new Set<string>() };
   #readAt = Number.NEGATIVE_INFINITY;
 
-  constructor(read: () => string[] = containerGateways) {
+  constructor(read: () => Partial<Machine> = readMachine) {
     this.#read = read;
   }
 
-  /** Whether an address, in its canonical form, is a gateway. */
+  /** Whether anybody may come in through an address, in its canonical form. */
   has(address: string): boolean {
-    return this.#current().has(address);
+    return this.#current().container.has(address) || this.#watch.found?.address === address;
   }
 
-  /** Gateways that entries of relay.allow.hosts hold. */
-  covered(hosts: readonly string[]): CoveredGateway[] {
-    return [...this.#current()].flatMap((address) => {
-      const ip = parseIp(address);
-      const found = hosts.flatMap((entry) => {
-        const network = parseNetwork(entry);
-        if (ip === undefined || network === undefined || !isInNetwork(ip, network)) return [];
-        return [{ address, entry, named: parseIp(entry) !== undefined }];
-      });
-      // Where it is named, it does not matter what else holds it.
-      const named = found.filter((one) => one.named);
-      return named.length > 0 ? named : found;
-    });
+  /** A client gave its name. Returns what stands in front of the listeners when this shows it. */
+  saw(address: string, helo: string): Front | undefined {
+    return this.#watch.saw(address, helo);
   }
 
-  #current(): ReadonlySet<string> {
+  get front(): Front | undefined {
+    return this.#watch.found;
+  }
+
+  /** Gateways of the container that entries of the relay rules hold. */
+  covered(relay: Config['relay']): CoveredGateway[] {
+    return [...this.#current().container].flatMap((address) => coveredBy(relay, address));
+  }
+
+  #current(): { container: ReadonlySet<string>; routed: ReadonlySet<string> } {
     const now = performance.now();
     if (now - this.#readAt > FRESH_MS) {
-      this.#known = new Set(this.#read());
+      const { container, routed } = this.#read();
+      this.#known = { container: new Set(container), routed: new Set(routed) };
       this.#readAt = now;
     }
     return this.#known;
   }
 }
 
-function containerGateways(): string[] {
+/** Entries of the relay rules that hold an address: where it is named, it does not matter what else holds it. */
+export function coveredBy(relay: Config['relay'], address: string): CoveredGateway[] {
+  const ip = parseIp(address);
+  const lists: [string, readonly string[]][] = [
+    ['relay.allow.hosts', relay.allow.hosts],
+    ['relay.exclude', relay.exclude],
+    ['relay.internal.hosts', relay.scope === 'external' ? relay.internal.hosts : []],
+  ];
+  const found = lists.flatMap(([list, entries]) =>
+    entries.flatMap((entry) => {
+      const network = parseNetwork(entry);
+      if (ip === undefined || network === undefined || !isInNetwork(ip, network)) return [];
+      return [{ address, list, entry, named: parseIp(entry) !== undefined }];
+    }),
+  );
+  const named = found.filter((one) => one.named);
+  return named.length > 0 ? named : found;
+}
+
+function readMachine(): Machine {
   const inContainer =
     existsSync('/.dockerenv') ||
     existsSync('/run/.containerenv') ||
     process.env['KUBERNETES_SERVICE_HOST'] !== undefined;
-  return inContainer
-    ? gatewaysOf(
-        Object.values(networkInterfaces()).flatMap((all) => all ?? []),
-        routes(),
-      )
-    : [];
+  const interfaces = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
+  const table = routes();
+  return { container: inContainer ? gatewaysOf(interfaces, table) : [], routed: routedBy(table) };
 }
 
 function routes(): string {
@@ -85,10 +123,13 @@ export function gatewaysOf(
   const networks = interfaces.flatMap(({ cidr, internal }) => (internal || cidr === null ? [] : [cidr]));
   const own = new Set(networks.map((cidr) => parseIp(cidr.split('/', 1)[0] ?? '')?.toString()));
   const first = networks.flatMap((cidr) => firstOf(cidr) ?? []);
-  const routed = routes.split('\n').flatMap((line) => {
+  return [...new Set([...first, ...routedBy(routes)])].filter((address) => !own.has(address));
+}
+
+function routedBy(routes: string): string[] {
+  return routes.split('\n').flatMap((line) => {
     const [, , gateway = ''] = line.split('\t');
     if (!/^[0-9A-F]{8}$/.test(gateway) || /^0+$/.test(gateway)) return [];
     return [Buffer.from(gateway, 'hex').reverse().join('.')];
   });
-  return [...new Set([...first, ...routed])].filter((address) => !own.has(address));
 }

@@ -1,3 +1,4 @@
+import { openedBy } from '#cluster/config/rules/relay.ts';
 import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Calls, Hears } from '#services/topology.ts';
@@ -5,9 +6,9 @@ import type { Service } from '#shared/contract.ts';
 import { errorText } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
-import { type ListenerContract, listenerContract } from './contract.ts';
+import { describeFront, type ListenerContract, listenerContract } from './contract.ts';
 import { explainSession } from './explain.ts';
-import { type CoveredGateway, Gateways } from './gateways.ts';
+import { type ClientAddresses, coveredBy, Gateways } from './gateways.ts';
 import { Listener } from './listener.ts';
 import { Placement } from './message/placement.ts';
 import { SessionCounts } from './session/session-counts.ts';
@@ -35,7 +36,7 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
   return {
     contract: listenerContract,
     handlers: {
-      'status-show': () => ({ listeners: listeners.status(), gateways: listeners.coveredGateways() }),
+      'status-show': () => ({ listeners: listeners.status(), ...listeners.exposure() }),
       'session-explain': (question) => listeners.explain(question),
     },
     start: () => listeners.start(),
@@ -108,29 +109,44 @@ class Listeners {
   }
 
   explain(question: Parameters<typeof explainSession>[0]): ReturnType<typeof explainSession> {
+    const { front } = this.#gateways;
     return explainSession(question, {
       ...this.#sessionDeps(),
+      notes: front === undefined ? [] : [describeFront(front)],
       listeners: [...this.#open.values()].map(({ config }) => config),
       hasCertificate: this.#tls.contexts.has('*'),
     });
   }
 
-  coveredGateways(): CoveredGateway[] {
-    return this.#gateways.covered(this.#deps.settings.current.relay.allow.hosts);
+  /** Through which addresses anybody may come in, and what the relay rules say of those; whether they let in everybody. */
+  exposure() {
+    const { relay } = this.#deps.settings.current;
+    const { front } = this.#gateways;
+    return {
+      gateways: this.#gateways.covered(relay),
+      front: front && { ...front, entries: coveredBy(relay, front.address) },
+      openRelay: openedBy(relay),
+    };
   }
 
   #warnOfGateways(): void {
-    for (const { address, entry, named } of this.coveredGateways()) {
-      const fields = { address, entry };
-      if (named) {
-        this.#deps.log.warn(
-          fields,
-          'relay.allow.hosts trusts a gateway of the container network: so everybody behind it',
-        );
-      } else {
-        this.#deps.log.warn(fields, 'relay.allow.hosts holds a gateway of the container network: it is not trusted');
-      }
+    const { log, settings } = this.#deps;
+    for (const { named, ...fields } of this.#gateways.covered(settings.current.relay)) {
+      if (named) log.warn(fields, 'relay rules trust a gateway of the container network: so everybody behind it');
+      else log.warn(fields, 'relay rules hold a gateway of the container network: it is not trusted');
     }
+  }
+
+  #saw({ address, isProxy }: Parameters<ClientAddresses['saw']>[0], helo: string): void {
+    const front = isProxy ? undefined : this.#gateways.saw(address, helo);
+    if (front === undefined) return;
+    const { log, settings } = this.#deps;
+    const entries = coveredBy(settings.current.relay, address);
+    const fields = { ...front, entries: entries.map(({ list, entry }) => `${list}: ${entry}`) };
+    const what = 'all clients come from one address: something in front of the listeners hides who they are';
+    if (entries.some(({ named }) => named))
+      log.error(fields, `${what}; the relay rules name it, so everybody may relay`);
+    else log.warn(fields, `${what}; the relay rules trust it only where they name it alone`);
   }
 
   async #apply(next: Config, previous: Config): Promise<void> {
@@ -165,7 +181,11 @@ class Listeners {
 
   #sessionDeps() {
     const { settings, log, policy, router } = this.#deps;
-    return { settings, log, policy, router, placement: this.#placement, gateways: this.#gateways };
+    const gateways: ClientAddresses = {
+      has: (address) => this.#gateways.has(address),
+      saw: (client, helo) => this.#saw(client, helo),
+    };
+    return { settings, log, policy, router, placement: this.#placement, gateways };
   }
 
   #remove(name: string): void {

@@ -4,7 +4,7 @@ import type { SessionFacts } from '#services/policy/contract.ts';
 import { rfc5322Date } from '#shared/header.ts';
 import { newId } from '#shared/ids.ts';
 import { LOCAL_ERROR, type Reply } from '#shared/reply.ts';
-import type { Gateways } from '../gateways.ts';
+import type { ClientAddresses } from '../gateways.ts';
 import type { IncomingMessage } from '../message/incoming-message.ts';
 import type { CommandLine } from '../parsers/command-lines.ts';
 import type { Defect } from '../parsers/data-decoder.ts';
@@ -35,7 +35,7 @@ import type { MailTransaction } from './transaction.ts';
 
 type State = 'connecting' | 'commands' | 'message' | 'closing' | 'closed';
 
-export type SessionDeps = CommandDeps<PolicyQuestion> & { settings: Settings; gateways: Pick<Gateways, 'has'> };
+export type SessionDeps = CommandDeps<PolicyQuestion> & { settings: Settings; gateways: ClientAddresses };
 
 /** Failed authentications until the session ends, where `authentication.after-failure` does not end it at the first. */
 const MOST_FAILED_LOGINS = 3;
@@ -105,6 +105,7 @@ export class Session implements CommandSession<PolicyQuestion> {
   greeted(greeting: 'EHLO' | 'HELO', helo: string): void {
     this.transaction = undefined;
     this.#facts = { ...this.#facts, greeting, client: { ...this.#facts.client, helo } };
+    this.deps.gateways.saw(this.connection, helo);
   }
 
   authenticated(user: string): void {

@@ -147,11 +147,14 @@ for (const [name, config, rows] of [
   });
 }
 
-test('R3 an open relay is said at the start, by config check and by explain', async () => {
+test('R3 an open relay is said at the start, by config check, by doctor and by explain', async () => {
   await using node = await SealpostNode.create({ config: NONE });
   const program = await node.start();
   assert.match(program.output, /"level":"warn"[^\n]*relay.scope is none: this server is an OPEN RELAY/);
   assert.match(await node.sealpost('config', 'check'), /warning: relay.scope is none: this server is an OPEN RELAY/);
+  const doctor = await node.sealpost('doctor', '--json').catch((error: { stdout: string }) => error.stdout);
+  const { findings } = JSON.parse(doctor) as { findings: { check: string; severity: string }[] };
+  assert.ok(findings.some(({ check, severity }) => check === 'open-relay' && severity === 'error'));
   const text = await node.sealpost('explain', '--client', '203.0.113.9', '--to', '<x@far.test>');
   assert.match(
     text,
@@ -196,4 +199,40 @@ test('R6 explain shows each step in the order of the checks, and the listener th
   );
   // Relay has no AUTH unless it is configured (DOMINO A2).
   assert.match(await ask('--auth', 'alice'), /^refused: 502 5\.5\.1 Command not implemented$/m);
+});
+
+test('R6 an address that all clients come from opens nothing unless it is named itself, and doctor and explain say so', async () => {
+  const port = await freePort();
+  await using node = await SealpostNode.create({
+    port,
+    config: [
+      'relay: { allow: { hosts: [10.0.0.0/8] } }',
+      `listeners: [{ name: mx, kind: relay, address: 127.0.0.1, port: ${port}, tls: none, proxy: [127.0.0.1] }]`,
+      'dns: { servers: ["127.0.0.1:1"], timeout: 100ms }',
+      'domains: []',
+    ].join('\n'),
+  });
+  const program = await node.start();
+  const asksToRelay = async (name: string): Promise<number> => {
+    await using session = await Dialog.connect(node.port);
+    session.send(proxyHeader('10.9.9.9'));
+    await session.expect(220);
+    await session.say(`EHLO ${name}`, 250);
+    await session.say('MAIL FROM:<a@b.test>', 250);
+    return (await session.command('RCPT TO:<x@far.test>')).code;
+  };
+  for (let i = 0; i < 20; i++) assert.equal(await asksToRelay(`mail.example${i}.test`), 250);
+  assert.equal(await asksToRelay('mail.example.test'), 554);
+  await program.waitForOutput(/all clients come from one address.*only where they name it alone/);
+  const explained = await node.sealpost('explain', '--client', '10.9.9.9', '--to', 'x@far.test');
+  assert.match(explained, /^refused: 554 5\.7\.1/m);
+  assert.match(explained, /^note: all clients, in 21 sessions, came from 10\.9\.9\.9, a private address/m);
+  assert.match(explained, /^note: anybody may come in through 10\.9\.9\.9/m);
+  // Another host of the network is not refused for it.
+  assert.match(await node.sealpost('explain', '--client', '10.1.2.3', '--to', 'x@far.test'), /^accepted/m);
+  const { findings } = JSON.parse(await node.sealpost('doctor', '--json')) as {
+    findings: { check: string; text: string }[];
+  };
+  const finding = findings.find(({ check }) => check === 'hidden-clients');
+  assert.match(finding?.text ?? '', /came from 10\.9\.9\.9.*relay\.allow\.hosts \(10\.0\.0\.0\/8\) does not mean it/);
 });

@@ -27,7 +27,7 @@ test('policy hears that a client is a gateway; start and status tell which entri
   const hosts = ['127.0.0.0/8', '127.0.0.3', '198.51.100.0/24', 'example.org', '*'];
   await using server = await startListener({
     config: { relay: { allow: { hosts } } },
-    gateways: new Gateways(() => ['127.0.0.2', '127.0.0.3']),
+    gateways: new Gateways(() => ({ container: ['127.0.0.2', '127.0.0.3'] })),
   });
   const asked = async (address: string) => {
     using client = await server.connect(address);
@@ -41,8 +41,8 @@ test('policy hears that a client is a gateway; start and status tell which entri
   assert.deepEqual(await asked('127.0.0.2'), [true, true]);
   assert.deepEqual(await asked('127.0.0.4'), [undefined, undefined]);
   const covered = [
-    { address: '127.0.0.2', entry: '127.0.0.0/8', named: false },
-    { address: '127.0.0.3', entry: '127.0.0.3', named: true },
+    { address: '127.0.0.2', list: 'relay.allow.hosts', entry: '127.0.0.0/8', named: false },
+    { address: '127.0.0.3', list: 'relay.allow.hosts', entry: '127.0.0.3', named: true },
   ];
   const { gateways } = await server.service.handlers['status-show']({}, { bytes: new Uint8Array(), trace: undefined });
   assert.deepEqual(gateways, covered);
@@ -56,7 +56,7 @@ test('policy hears that a client is a gateway; start and status tell which entri
 });
 
 test('what the origin of a message says has no place for a gateway', async () => {
-  await using server = await startListener({ gateways: new Gateways(() => ['127.0.0.1']) });
+  await using server = await startListener({ gateways: new Gateways(() => ({ container: ['127.0.0.1'] })) });
   using client = await server.connect();
   await client.reply();
   await client.sayAll('EHLO client.test', 'MAIL FROM:<a@b.test>', 'RCPT TO:<c@d.test>', 'DATA', '.');

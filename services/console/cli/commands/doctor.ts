@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { memberContract } from '#cluster/members/member-contract.ts';
 import { examine } from '../../reports/doctor/checks.ts';
+import { gatherExposures } from '../../reports/doctor/exposure.ts';
 import { gatherDamage, gatherFacts } from '../../reports/doctor/facts.ts';
 import type { Facts } from '../../reports/doctor/finding.ts';
-import { gatherGateways } from '../../reports/doctor/gateways.ts';
 import { gatherUnsigned } from '../../reports/doctor/unsigned-mail.ts';
 import { type CommonOptions, print, readConfig, withCommon, withStore } from '../context.ts';
 import { EXIT } from '../exit.ts';
@@ -24,12 +24,12 @@ async function doctor(domain: string | undefined, options: CommonOptions): Promi
       .client(memberContract)
       ['member-list']({})
       .catch(() => ({ members: [] }));
-    const [unsigned, damage, gateways] = await Promise.all([
+    const [unsigned, damage, exposures] = await Promise.all([
       gatherUnsigned(caller, members),
       gatherDamage(caller),
-      gatherGateways(caller, members),
+      gatherExposures(caller, members),
     ]);
-    return gatherFacts(store, config, { unsigned, ...damage, members, gateways }, domain);
+    return gatherFacts(store, config, { unsigned, ...damage, members, exposures }, domain);
   });
   const findings = examine(facts);
   const ok = !findings.some((f) => f.severity === 'error');

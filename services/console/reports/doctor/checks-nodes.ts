@@ -1,8 +1,8 @@
 import type { Member } from '#cluster/members/member-contract.ts';
 import { formatDuration } from '#shared/units.ts';
 import { damagedMailFindings, damageFindings, voidCopyFindings } from '../damage.ts';
+import { frontFindings, gatewayFindings, openRelayFindings } from './exposure.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
-import { gatewayFindings } from './gateways.ts';
 
 /** Whether the nodes have the same keys, the same time, and the NEKs that open the keys. */
 
@@ -23,7 +23,9 @@ export const NODE_CHECKS: Record<string, Check> = {
       : [],
 
   'config-refused': ({ members }) => configRefused(members),
-  'container-gateway': ({ gateways }) => gatewayFindings(gateways),
+  'open-relay': ({ exposures }) => openRelayFindings(exposures),
+  'hidden-clients': ({ exposures }) => frontFindings(exposures),
+  'container-gateway': ({ exposures }) => gatewayFindings(exposures),
   'node-behind': behind,
   'revisions-differ': revisions,
   'clocks-differ': ({ status }) => clockFindings(status.holders),

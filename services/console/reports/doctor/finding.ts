@@ -8,6 +8,7 @@ import type {
   NekStatus,
   RotationStatus,
 } from '#services/credential-store/contract.ts';
+import type { listenerContract } from '#services/listener/contract.ts';
 import type { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 import type { UnsignedMail } from './unsigned-mail.ts';
 
@@ -33,8 +34,10 @@ export type NodeMail = { node: string; mail: DamagedMail };
 /** Void copies of the mail of `owner`, a node that is silent, on the disk of another one. */
 export type VoidCopies = { node: string; owner: string; copies: number };
 
-/** A gateway of a listener's container networks that an entry of relay.allow.hosts holds; `named`: and nothing else. */
-export type CoveredGateway = { node: string; address: string; entry: string; named: boolean };
+type ListenerStatus = z.output<(typeof listenerContract.operations)['status-show']['reply']>;
+
+/** What a listener of a node says of who may come in. */
+export type Exposure = { node: string } & Pick<ListenerStatus, 'gateways' | 'front' | 'openRelay'>;
 
 export type StoreStatus = z.output<(typeof credentialStoreContract.operations)['status-show']['reply']>;
 
@@ -72,7 +75,7 @@ export type Facts = {
   voidCopies?: VoidCopies[];
   /** The processes of the cluster, as the one that answers knows them. */
   members: Member[];
-  gateways: CoveredGateway[];
+  exposures: Exposure[];
 };
 
 export type Check = (facts: Facts) => Finding[];

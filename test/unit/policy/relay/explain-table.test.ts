@@ -52,7 +52,7 @@ before(async () => {
         rates: { senders: [{ from: 'limited@far.test', messages: '1/h' }] },
       },
       policy: calls(bus, 'listener', 'policy'),
-      gateways: new Gateways(() => ['10.0.0.1']),
+      gateways: new Gateways(() => ({ container: ['10.0.0.1'] })),
     }),
   );
   const service = createPolicyService({ settings: server.settings, log: silentLogger });

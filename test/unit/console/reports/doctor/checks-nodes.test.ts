@@ -6,6 +6,8 @@ import { DAY, domains, enforce, holder, NOW, nek, SIGNERS, STORES, status, testC
 
 /** What `sealpost doctor` says of nodes, NEKs and the domains of the configuration. */
 
+const FRONT = { address: '10.0.0.1', sessions: 50, names: 10, gateway: false };
+
 const MEMBER: Member = {
   ...{ node: 'edge-1', process: 'P1', epoch: 1, state: 'up', services: ['policy', 'router'], version: '1.0.0' },
   ...{ contracts: {}, started: NOW - DAY, config: {}, heard: 100, clock: 0, stopped: false },
@@ -22,7 +24,7 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
   ],
   [
     'a network that may relay and holds the gateway of a container network',
-    { gateways: [{ node: 'edge-1', address: '172.18.0.1', entry: '172.16.0.0/12', named: false }] },
+    { exposures: [{ node: 'edge-1', gateways: [{ address: '172.18.0.1', entry: '172.16.0.0/12', named: false }] }] },
     'container-gateway',
     'warning',
     'node edge-1',
@@ -30,11 +32,55 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
   ],
   [
     'a gateway of a container network that may relay',
-    { gateways: [{ node: 'edge-1', address: '172.18.0.1', entry: '172.18.0.1', named: true }] },
+    { exposures: [{ node: 'edge-1', gateways: [{ address: '172.18.0.1', entry: '172.18.0.1', named: true }] }] },
     'container-gateway',
     'warning',
     'node edge-1',
     /trusts 172\.18\.0\.1.*everybody.*take 172\.18\.0\.1 out/,
+  ],
+  [
+    'an open relay',
+    { exposures: [{ node: 'edge-1', openRelay: 'relay.scope is none' }] },
+    'open-relay',
+    'error',
+    'node edge-1',
+    /relay\.scope is none.*anybody.*relay\.allow\.hosts/,
+  ],
+  [
+    'an address that all clients come from',
+    {
+      exposures: [
+        {
+          node: 'edge-1',
+          front: {
+            ...FRONT,
+            entries: [{ address: '10.0.0.1', list: 'relay.exclude', entry: '10.0.0.0/8', named: false }],
+          },
+        },
+      ],
+    },
+    'hidden-clients',
+    'warning',
+    'node edge-1',
+    /all clients, in 50 sessions, came from 10\.0\.0\.1.*relay\.exclude \(10\.0\.0\.0\/8\) does not mean it.*PROXY protocol/,
+  ],
+  [
+    'an address that all clients come from, and that may relay',
+    {
+      exposures: [
+        {
+          node: 'edge-1',
+          front: {
+            ...FRONT,
+            entries: [{ address: '10.0.0.1', list: 'relay.allow.hosts', entry: '10.0.0.1', named: true }],
+          },
+        },
+      ],
+    },
+    'hidden-clients',
+    'error',
+    'node edge-1',
+    /came from 10\.0\.0\.1.*relay\.allow\.hosts names it, so everybody may relay.*take it out/,
   ],
   [
     'enforced without a key',

@@ -68,7 +68,7 @@ export function facts(own: Partial<Facts> = {}): Facts {
     unsigned: [],
     neks: [nek()],
     damage: [],
-    gateways: [],
+    exposures: [],
     rotations: [rotationStatus({ started: NOW - MINUTE })],
     members: [],
     ...own,
