@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mock, type TestContext, test } from 'node:test';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
+import { allItems } from '#cluster/follow/source.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
 import type { CredentialStoreContract, SigningKey } from '#services/credential-store/contract.ts';
@@ -87,7 +88,7 @@ const sorted = (keys: SigningKey[]): SigningKey[] =>
 test('after the first time only what changed is fetched; a store that was restarted is asked for everything', async (t) => {
   const { site, source, set, restart, asked } = await setUp(t);
   for (let i = 0; i < 450; i++) await set(`d${i}.example`, key('s1'));
-  assert.equal((await source.fetch(0)).keys.length, 450);
+  assert.equal(allItems((await source.fetch(0)).read).length, 450);
   assert.deepEqual(
     asked().map((a) => [a.keys.length, a.changed]),
     [
@@ -99,7 +100,8 @@ test('after the first time only what changed is fetched; a store that was restar
   await set('d7.example', key('s1', 'retiring'), key('s2'));
   await set('d8.example', key('s1', 'retired'));
   await set('new.example', key('s1'));
-  const { keys, revision } = await source.fetch(450);
+  const { read, revision } = await source.fetch(450);
+  const keys = allItems(read);
   assert.deepEqual([revision, keys.length], [453, 451]);
   assert.deepEqual(
     sorted(keys),
@@ -115,7 +117,7 @@ test('after the first time only what changed is fetched; a store that was restar
     [[0, []]],
   );
   await restart();
-  assert.equal((await source.fetch(revision)).keys.length, 451);
+  assert.equal(allItems((await source.fetch(revision)).read).length, 451);
   assert.deepEqual(
     asked().map((a) => a.changed),
     [undefined, undefined, undefined],
@@ -136,7 +138,8 @@ test('keys that change after every page are read all the same, as they are at th
   };
   for (let i = 0; i < 450; i++) await set(`d${i}.example`, key('s0'), key('s1'));
   for (let round = 0; round < 8; round++) {
-    const { keys, revision } = await source.fetch(0);
+    const { read, revision } = await source.fetch(0);
+    const keys = allItems(read);
     assert.equal(revision, site.records.revision);
     assert.deepEqual(
       sorted(keys),
