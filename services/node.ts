@@ -93,6 +93,10 @@ const CREATE: Record<ServiceName, (deps: NodeDeps) => Served> = {
       createPolicyService({
         ...common(deps),
         peers: peerBus(deps, policyContract, hears(deps.bus, 'policy', 'policy', deps.log)),
+        stores: {
+          credentials: calls(deps.bus, 'policy', 'credential-store'),
+          onStores: hears(deps.bus, 'policy', 'credential-store', deps.log),
+        },
       }),
     ),
   router: (deps) =>

@@ -1,7 +1,7 @@
 import { client, listen } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus/bus.ts';
 import { memberContract } from '#cluster/members/member-contract.ts';
-import { CREDENTIALS_BUCKET, credentialStoreContract } from '#services/credential-store/contract.ts';
+import { CREDENTIALS_BUCKET, credentialStoreContract, DIRECTORY_BUCKET } from '#services/credential-store/contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
 import { policyContract } from '#services/policy/contract.ts';
 import { CLAIMS_BUCKET, routerContract } from '#services/router/contract.ts';
@@ -49,14 +49,18 @@ export const ACCESS = {
   'credential-store': {
     calls: { 'credential-store': ['record-resolve', 'record-copy'], signer: ['key-prove'] },
     hears: { 'credential-store': ['present'], signer: ['present'] },
-    buckets: [CREDENTIALS_BUCKET],
+    buckets: [CREDENTIALS_BUCKET, DIRECTORY_BUCKET],
   },
   signer: {
     calls: { 'credential-store': ['signing-key-list'] },
     hears: { 'credential-store': ['changed', 'present'] },
     buckets: [],
   },
-  policy: { calls: {}, hears: { policy: ['counts', 'greylist'] }, buckets: [] },
+  policy: {
+    calls: { 'credential-store': ['directory-list', 'app-password-used'] },
+    hears: { 'credential-store': ['directory-changed', 'present'], policy: ['counts', 'greylist'] },
+    buckets: [],
+  },
   router: {
     calls: { signer: ['message-sign'], router: ['copy-mirror', 'copy-compare', 'copy-adopted'] },
     hears: { router: ['demand'] },
@@ -121,6 +125,19 @@ export const ACCESS = {
         'nek-rotate',
         'nek-delete',
         'record-repair',
+        'directory-list',
+        'entry-list',
+        'entry-show',
+        'entry-delete',
+        'entry-import',
+        'sealing-key-show',
+        'user-create',
+        'user-change',
+        'app-password-create',
+        'app-password-revoke',
+        'alias-set',
+        'group-set',
+        'map-set',
         'status-show',
       ],
       member: ['member-list', 'member-ping', 'member-forget', 'member-drain'],

@@ -34,7 +34,8 @@ export const ERRORS = {
 
   // Things that are there, missing or damaged; more than one area uses these.
   'not-found': {
-    meaning: 'What the request names does not exist: a key, a rotation, a NEK, a message, a user or a node.',
+    meaning:
+      'What the request names does not exist: a key, a rotation, a NEK, a message, a user, an alias, a group or a node.',
     action: 'Correct the name; the matching list command shows what there is.',
   },
   exists: {
@@ -103,8 +104,8 @@ export const ERRORS = {
     action: 'Let the user of the process read the file.',
   },
   invalid: {
-    meaning: 'The users file has mistakes, or a password is empty.',
-    action: 'Correct the lines that the message names; nothing was changed.',
+    meaning: 'The users file or an entry of the directory has mistakes, or a password is empty.',
+    action: 'Correct what the message names; nothing was changed.',
   },
   'write-failed': {
     meaning: 'The users file cannot be written.',
@@ -198,8 +199,8 @@ export const ERRORS = {
     action: 'Mend the reason, most often a NEK that is missing in credentials.nek of that node.',
   },
   'store-went-back': {
-    meaning: 'The credential-store lost changes that the signer has seen.',
-    action: 'Restore the data of the credential-store, or restart the signer to use what there is.',
+    meaning: 'The credential-store lost changes that the signer or policy has seen.',
+    action: 'Restore the data of the credential-store, or restart the signer or policy to use what there is.',
   },
   'proof-failed': {
     meaning: 'A signer answered with another key, or with a signature that does not verify.',

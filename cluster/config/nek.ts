@@ -22,3 +22,14 @@ export async function loadNeks(source: Config['credentials']['nek'], log?: Logge
     throw new SealpostError('nek-invalid', `credentials.nek, ${describeSource(reference.source)}: ${reason}`);
   }
 }
+
+/** The NEKs of the configuration, or why there are none. */
+export async function readNeks(source: Config['credentials']['nek']): Promise<Nek[] | string> {
+  try {
+    const neks = await loadNeks(source);
+    if (neks.length > 0) return neks;
+    return 'no named encryption key is configured: set credentials.nek to the one with which the keys were made';
+  } catch (error) {
+    return errorText(error);
+  }
+}

@@ -61,7 +61,7 @@ export type SourceDeps<Item> = {
   ask: (request: SourceRequest, options: { timeout: number; node?: string }) => Promise<SourcePage<Item>>;
   /** The group that an item belongs to: what changes as one. */
   groupOf: (item: Item) => string;
-  judge: (neks: readonly Nek[], nonce: string, page: SourcePage<Item>, macs: readonly NekMac[]) => Verdict;
+  judge: (neks: readonly Nek[], question: SourceRequest, page: SourcePage<Item>, macs: readonly NekMac[]) => Verdict;
   /** What the items are, in the plural, and which service holds them, for people. */
   words: { items: string; holder: string };
   node: string;
@@ -214,11 +214,11 @@ export class StoreSource<Item> {
     options: { timeout: number; node?: string },
     neks: readonly Nek[],
   ): Promise<SourcePage<Item>> {
-    const nonce = newId();
-    const page = await this.#deps.ask({ ...request, nonce }, options);
+    const question = { ...request, nonce: newId() };
+    const page = await this.#deps.ask(question, options);
     const { node, macs } = page;
     if (neks.length === 0 || (macs === undefined && this.#nobodyProves)) return page;
-    const verdict = this.#deps.judge(neks, nonce, page, macs ?? []);
+    const verdict = this.#deps.judge(neks, question, page, macs ?? []);
     if (verdict === 'authentic') this.#proving = true;
     else throw this.#unproven(node, verdict === 'unknown' ? macs : undefined, neks);
     return page;

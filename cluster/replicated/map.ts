@@ -95,6 +95,8 @@ export class ReplicatedMap<T> {
   readonly #changeListeners = new Set<(keys: readonly string[]) => void>();
   readonly #stateListeners = new Set<(state: MapState) => void>();
   readonly #process = newId();
+  /** The last answer of `without`, which is asked every second. */
+  #without: { nek: string; shown: number; keys: readonly string[] } | undefined;
 
   private constructor(options: ReplicatedMapOptions<T>, records: ReplicatedRecords<T>) {
     this.#options = options;
@@ -193,6 +195,11 @@ export class ReplicatedMap<T> {
     });
   }
 
+  /** Whether this node, in this process or an earlier one, has read the stream: then what it holds is what there was. */
+  get hasFollowed(): boolean {
+    return this.#records.position !== undefined;
+  }
+
   /** Whether this node may change records: in a cluster, one without a key for the seal may not. */
   get canChange(): boolean {
     return this.#changes.possible;
@@ -214,9 +221,14 @@ export class ReplicatedMap<T> {
   }
 
   /** Keys of the records, deleted ones among them, that should have a MAC by this NEK (a fingerprint) and have none. */
-  without(nek: string): string[] {
+  without(nek: string): readonly string[] {
     if (this.#options.seal === undefined) return [];
-    return [...this.#records.all()].flatMap((record) => (hasMac(record, nek) ? [] : [record.key]));
+    const { shown } = this.#records;
+    if (this.#without?.nek !== nek || this.#without.shown !== shown) {
+      const keys = [...this.#records.all()].flatMap((record) => (hasMac(record, nek) ? [] : [record.key]));
+      this.#without = { nek, shown, keys };
+    }
+    return this.#without.keys;
   }
 
   /** Write a record again that has no MAC by this NEK. Fails like `update`. */

@@ -29,6 +29,9 @@ export type RecordsOptions<T> = {
   seal?: Seal | undefined;
 };
 
+/** Changes that are remembered in addition to one for each record. */
+const KEPT_CHANGES = 1000;
+
 /** A record that has a value. */
 export type LiveRecord<T> = { key: string; version: number; value: T };
 
@@ -44,9 +47,9 @@ export class ReplicatedRecords<T> {
   readonly #unreadable = new Map<string, UnreadableRecord>();
   #position: StreamPosition | undefined;
   #revision = 0;
-  /** Records shown since the opening, and which one of them each record was the last time. */
-  #shown = 0;
-  readonly #shownAt = new Map<string, number>();
+  /** Keys of the records in the order in which they were shown since the opening, without the first `#forgotten` ones. */
+  #shownKeys: string[] = [];
+  #forgotten = 0;
   /** Keys of all records in order; undefined until it is needed again after a new record. */
   #order: string[] | undefined;
   /** The live records in order; undefined until it is needed again after a change. */
@@ -102,12 +105,13 @@ export class ReplicatedRecords<T> {
 
   /** How many records were taken over since the opening, those on disk among them. It counts on with every change. */
   get shown(): number {
-    return this.#shown;
+    return this.#forgotten + this.#shownKeys.length;
   }
 
-  /** Keys of the records that were taken over when there were more than `shown`. */
-  changedSince(shown: number): string[] {
-    return [...this.#shownAt].flatMap(([key, at]) => (at > shown ? [key] : []));
+  /** Keys of the records that were taken over when there were more than `shown`; undefined where that is too long ago. */
+  changedSince(shown: number): string[] | undefined {
+    if (shown < this.#forgotten) return undefined;
+    return [...new Set(this.#shownKeys.slice(shown - this.#forgotten))];
   }
 
   /** The sum of all versions. */
@@ -190,8 +194,17 @@ export class ReplicatedRecords<T> {
     if (!this.#records.has(record.key)) this.#order = undefined;
     this.#live = undefined;
     this.#records.set(record.key, record);
-    this.#shownAt.set(record.key, ++this.#shown);
+    this.#noteShown(record.key);
     if ((this.#unreadable.get(record.key)?.version ?? 0) <= record.version) this.#unreadable.delete(record.key);
+  }
+
+  /** Remembers as many changes as there are records: who missed more may as well read all. */
+  #noteShown(key: string): void {
+    this.#shownKeys.push(key);
+    if (this.#shownKeys.length <= 2 * this.#records.size + KEPT_CHANGES) return;
+    const kept = this.#shownKeys.slice(-this.#records.size - KEPT_CHANGES);
+    this.#forgotten += this.#shownKeys.length - kept.length;
+    this.#shownKeys = kept;
   }
 
   #conflict(loser: ReplicatedRecord<T>): StoreOperation {

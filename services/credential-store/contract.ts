@@ -1,13 +1,24 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
+import {
+  AppPasswordRequest,
+  DirectoryEntry,
+  EntryImport,
+  EntryName,
+  ListChange,
+  UserChange,
+} from '#shared/directory/entries.ts';
 import { type KeyAlgorithm as AlgorithmName, KEY_ALGORITHMS } from '#shared/dkim/algorithms.ts';
 import { WrappedKey } from '#shared/dkim/key-wrap.ts';
 import { NekMac } from '#shared/dkim/nek-mac.ts';
+import { SealingKey } from '#shared/dkim/secret-seal.ts';
 import { StoreDamage } from '#shared/store-damage.ts';
 
 /**
  * The credential-store owns the DKIM keys: their life, their records in DNS, their copies on every node. Private keys
- * leave it only wrapped by a named encryption key (NEK), which signer and credential-store processes alone can read.
+ * leave it only wrapped by a named encryption key (NEK). It owns the cluster's directory too: users, their passwords,
+ * aliases, groups; hashes of passwords leave it only wrapped, and come to it sealed. Signer, policy and credential-store
+ * processes alone can read a NEK.
  *
  * This file is long because a contract is one file.
  */
@@ -152,6 +163,8 @@ export const Holder = z.object({
   neks: z.array(z.string()),
   /** A credential-store that gives records a MAC; absent in the version before. */
   seals: z.boolean().optional(),
+  /** Revision of the directory of a credential-store; absent in the version before, which has none. */
+  directory: z.number().int().optional(),
 });
 export type Holder = z.infer<typeof Holder>;
 
@@ -186,8 +199,14 @@ const domainName = z.object({ domain: z.string() });
 /** Errors of every operation that changes the store. */
 const CHANGE = ['no-quorum', 'store-failed', 'unreadable-record', 'no-nek'] as const;
 
-/** The bucket of NATS JetStream that carries the changes of its records from node to node. */
+/** Errors of every operation that changes the directory. */
+const CHANGE_ENTRY = ['not-found', 'exists', 'invalid', 'nek-mismatch', ...CHANGE] as const;
+
+const ChangedEntry = z.object({ node: z.string(), entry: DirectoryEntry });
+
+/** The buckets of NATS JetStream that carry the changes of its records from node to node: of keys, and of the directory. */
 export const CREDENTIALS_BUCKET = 'sealpost-credentials';
+export const DIRECTORY_BUCKET = 'sealpost-directory';
 
 export const credentialStoreContract = defineContract('credential-store', 1, {
   operations: {
@@ -201,7 +220,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
      * names these domains, also those without keys. A store that did not issue the cursor answers all keys and no `changed`.
      *
      * `macs` proves that the answer, to a question with this `nonce`, comes from a process with a NEK
-     * (shared/dkim/key-list-proof.ts); absent where the store has none, or is of the version before.
+     * (shared/dkim/list-proof.ts); absent where the store has none, or is of the version before.
      */
     'signing-key-list': {
       request: z.object({
@@ -379,6 +398,98 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       errors: ['not-found', 'in-use', ...CHANGE],
     },
 
+    /**
+     * The records of the directory as they are stored, for policy, which follows it, and for an export by an administrator
+     * who has the NEK. `since`, `changed`, `cursor` and `macs` are as in `signing-key-list`; `changed` names records by
+     * their keys, of which those that are deleted are not in `records`.
+     */
+    'directory-list': {
+      request: z.object({
+        after: z.string().optional(),
+        since: z.string().optional(),
+        nonce: z.string().max(64).optional(),
+      }),
+      reply: z.object({
+        node: z.string(),
+        revision: z.number().int(),
+        behind: z.string().optional(),
+        /** The JSON of each (shared/directory/records.ts). */
+        records: z.array(z.object({ key: z.string(), json: z.string() })),
+        next: z.string().optional(),
+        changed: z.array(z.string()).optional(),
+        cursor: z.string().optional(),
+        macs: z.array(NekMac).optional(),
+      }),
+      errors: ['not-caught-up'],
+      elsewhere: ['not-caught-up'],
+    },
+    /** Entries of a kind in the order of their names, a page at a time. */
+    'entry-list': {
+      request: EntryName.pick({ kind: true }).extend({ after: z.string().optional() }),
+      reply: z.object({
+        node: z.string(),
+        behind: z.string().optional(),
+        entries: z.array(DirectoryEntry),
+        next: z.string().optional(),
+      }),
+    },
+    'entry-show': { request: EntryName, reply: ChangedEntry, errors: ['not-found'] },
+    'entry-delete': { request: EntryName, reply: z.object({ node: z.string() }), errors: CHANGE_ENTRY },
+    /** Entries that take the place of those of their names. What is wrong with one does not stop the others. */
+    'entry-import': {
+      request: z.object({ entries: z.array(EntryImport).max(200) }),
+      reply: z.object({
+        node: z.string(),
+        changed: z.number().int(),
+        unchanged: z.number().int(),
+        failed: z.array(z.object({ kind: z.string(), name: z.string(), code: z.string(), reason: z.string() })),
+      }),
+      errors: CHANGE_ENTRY,
+      timeout: 120_000,
+    },
+    /** To whom hashes of passwords are sealed on their way here (shared/dkim/secret-seal.ts). */
+    'sealing-key-show': { request: z.object({}), reply: SealingKey, errors: ['nek-mismatch', ...CHANGE] },
+    'user-create': { request: UserChange, reply: ChangedEntry, errors: CHANGE_ENTRY },
+    'user-change': { request: UserChange, reply: ChangedEntry, errors: CHANGE_ENTRY },
+    'app-password-create': {
+      request: AppPasswordRequest.extend({ user: z.string() }),
+      reply: ChangedEntry,
+      errors: CHANGE_ENTRY,
+    },
+    'app-password-revoke': {
+      request: z.object({ user: z.string(), name: z.string() }),
+      reply: ChangedEntry,
+      errors: CHANGE_ENTRY,
+    },
+    /** From policy: it was used today, `2026-11-23` in UTC. Written once a day. */
+    'app-password-used': {
+      request: z.object({ user: z.string(), tag: z.string().max(8), day: z.iso.date() }),
+      reply: z.object({}),
+      errors: CHANGE_ENTRY,
+    },
+    /** `create`: fails with `exists` where there is one, else with `not-found` where there is none. */
+    'alias-set': {
+      request: z.object({ address: z.string(), targets: ListChange, create: z.boolean() }),
+      reply: ChangedEntry,
+      errors: CHANGE_ENTRY,
+    },
+    'group-set': {
+      request: z.object({
+        name: z.string(),
+        addresses: ListChange.optional(),
+        members: ListChange.optional(),
+        create: z.boolean(),
+      }),
+      reply: ChangedEntry,
+      errors: CHANGE_ENTRY,
+    },
+    /** A rewriting map, whole. */
+    'map-set': {
+      request: z.object({ name: z.string(), entries: z.record(z.string(), z.string()) }),
+      reply: ChangedEntry,
+      errors: CHANGE_ENTRY,
+    },
+
     /** From store to store: a record as this node holds it, as JSON. */
     'record-copy': {
       request: z.object({ key: z.string() }),
@@ -410,6 +521,15 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
         refused: z.array(RefusedRecord).optional(),
         /** Whether this node takes only records with a MAC. */
         sealed: z.boolean().optional(),
+        /** The directory: how far this node follows it, and how many entries it has; absent in the version before. */
+        directory: z
+          .object({
+            state: z.enum(['local', 'following', 'behind', 'away']),
+            problem: z.string().optional(),
+            revision: z.number().int(),
+            entries: z.number().int(),
+          })
+          .optional(),
         holders: z.array(Holder),
       }),
     },
@@ -417,6 +537,8 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
   events: {
     /** The keys that signers hold may have changed on this node; a signer whose revision is older asks `signing-key-list`. */
     changed: z.object({ node: z.string(), revision: z.number().int() }),
+    /** The same for the directory and policy, which asks `directory-list`. */
+    'directory-changed': z.object({ node: z.string(), revision: z.number().int() }),
     present: Present,
   },
 });

@@ -7,10 +7,19 @@ import { ANNOUNCE_MS, AnnounceLoop } from '#cluster/members/announce.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Calls, Hears } from '#services/topology.ts';
 import type { Announce, Service } from '#shared/contract.ts';
+import { DirectoryRecord } from '#shared/directory/records.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { CREDENTIALS_BUCKET, type CredentialStoreContract, credentialStoreContract, type Holder } from './contract.ts';
+import {
+  CREDENTIALS_BUCKET,
+  type CredentialStoreContract,
+  credentialStoreContract,
+  DIRECTORY_BUCKET,
+  type Holder,
+} from './contract.ts';
+import { GroupAddresses } from './directory/group-addresses.ts';
+import { DirectoryRewrap } from './directory/rewrap.ts';
 import { DnsViews } from './dns/views.ts';
 import { Driver } from './driver/driver.ts';
 import { createNodeEffects, mayAct } from './driver/node-effects.ts';
@@ -26,7 +35,7 @@ import { createHandlers } from './operations/handlers.ts';
 import { behindOf } from './operations/status.ts';
 import { Presence } from './presence.ts';
 import { CredentialRecord, type DomainRecord } from './records/domain-record.ts';
-import { Records } from './records/records.ts';
+import { Records, resealAll } from './records/records.ts';
 
 /**
  * Keeps the DKIM keys of the cluster, wrapped, a copy on every node, and leads each through its life.
@@ -38,6 +47,7 @@ import { Records } from './records/records.ts';
  *   dns/            a key's record: how it is published, the update of its zone (RFC 2136), the proof that it is there
  *   making/         new keys and their selectors
  *   neks/           the named encryption keys (NEKs) that wrap the private keys and seal the records
+ *   directory/      users, aliases, groups and maps, replicated in the same way; policy follows them
  *   presence.ts     which processes hold keys now
  *   earlier-keys.ts keys of a version without a cluster, which are taken over
  *
@@ -82,23 +92,24 @@ type Running = { operationDeps: OperationDeps; close(): Promise<void> };
 type ReadNeks = () => Promise<Nek[]>;
 type Opened = {
   map: ReplicatedMap<CredentialRecord>;
+  directory: ReplicatedMap<DirectoryRecord>;
   earlier: EarlierKeys;
   readNeks: ReadNeks;
-  seal: NekSeal;
+  seals: { keys: NekSeal; directory: NekSeal };
   damage: OperationDeps['damage'];
 };
 
 async function open(deps: CredentialStoreDeps): Promise<Running> {
   const { settings, log } = deps;
   await using undo = new AsyncDisposableStack();
-  const seal = new NekSeal();
+  const seals = { keys: new NekSeal(CREDENTIALS_BUCKET), directory: new NekSeal(DIRECTORY_BUCKET) };
   const readNeks: ReadNeks = async () => {
     const neks = await loadNeks(settings.current.credentials.nek);
-    seal.use(neks);
+    for (const seal of Object.values(seals)) seal.use(neks);
     return neks;
   };
   await readNeks();
-  const opened = { ...(await openRecords(deps, seal, undo)), readNeks, seal };
+  const opened = { ...(await openRecords(deps, seals, undo)), readNeks, seals };
   const { map } = opened;
   const operationDeps = createOperationDeps(deps, opened);
   const { all, records, presence, views } = operationDeps;
@@ -111,6 +122,7 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
   undo.defer(followUpEverySecond(operationDeps, opened));
   undo.defer(listenToPresence(deps, presence));
   undo.defer(announcePresence(deps, operationDeps, readNeks));
+  undo.defer(announceDirectory(deps, operationDeps));
   undo.defer(presence.onNews(() => driver.wake()));
   undo.defer(
     map.onState((state) => {
@@ -136,44 +148,51 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
 /** The replicated records, and what an earlier version left beside them. */
 async function openRecords(
   { settings, log, jetStream }: CredentialStoreDeps,
-  seal: NekSeal,
+  seals: Opened['seals'],
   undo: AsyncDisposableStack,
-): Promise<Pick<Opened, 'map' | 'earlier' | 'damage'>> {
+): Promise<Pick<Opened, 'map' | 'directory' | 'earlier' | 'damage'>> {
   const { node } = settings.current;
   const folder = join(node.data, 'credentials');
   const alone = jetStream === undefined;
   const store = await openStore(folder, log, alone);
   undo.defer(() => store.close());
-  const map = await ReplicatedMap.open({
-    store,
-    prefix: 'map!',
-    bucket: CREDENTIALS_BUCKET,
-    schema: CredentialRecord,
-    node: node.name,
-    log,
-    seal,
-    jetStream,
-    replicas: busReplicas(settings.current),
-  });
+  const common = { store, node: node.name, log, jetStream, replicas: busReplicas(settings.current) };
+  const keys = { prefix: 'map!', bucket: CREDENTIALS_BUCKET, schema: CredentialRecord, seal: seals.keys };
+  const entries = { prefix: 'directory!', bucket: DIRECTORY_BUCKET, schema: DirectoryRecord, seal: seals.directory };
+  const [map, directory] = await Promise.all([
+    ReplicatedMap.open({ ...common, ...keys }),
+    ReplicatedMap.open({ ...common, ...entries }),
+  ]);
   undo.defer(() => map.close());
+  undo.defer(() => directory.close());
   const earlier = await EarlierKeys.read({ store, settings, log });
   undo.defer(() => earlier.close());
-  await assertSomeLeft(store, folder, map.revision + earlier.left(new Records(map)).length, alone);
-  return { map, earlier, damage: () => store.damage() };
+  const left = map.revision + directory.revision + earlier.left(new Records(map)).length;
+  await assertSomeLeft(store, folder, left, alone);
+  return { map, directory, earlier, damage: () => store.damage() };
 }
 
 function createOperationDeps(deps: CredentialStoreDeps, opened: Opened): OperationDeps {
-  const { map, earlier, readNeks, seal, damage } = opened;
+  const { map, directory, earlier, readNeks, seals, damage } = opened;
   const { settings, log, stores, signer } = deps;
   const node = settings.current.node.name;
   const records = new Records(map, () => earlier.assertTried());
   const all = (): DomainRecord[] => [...records.all(), ...earlier.left(records)];
   const presence = new Presence();
   const live = (): Holder[] | undefined => (mayAct(map, presence, node) ? presence.live() : undefined);
-  const neks = new Neks({ node, log, records, configured: readNeks, live });
+  const current = () => records.neks()?.current;
+  const rewrap = new DirectoryRewrap({ node, log, map: directory, neks: () => seals.directory.neks, current, live });
+  const ofDirectory = {
+    wrappedBy: (nek: string) => rewrap.wrappedBy(nek),
+    without: (nek: string) => directory.without(nek).length,
+  };
+  const neks = new Neks({ node, log, records, configured: readNeks, live, directory: ofDirectory });
   const views = new DnsViews(settings, records, log);
   const maker = new KeyMaker(settings, neks, log);
-  return { settings, log, stores, signer, map, records, all, presence, neks, seal, views, maker, damage };
+  const seal = seals.keys;
+  const groups = new GroupAddresses(directory);
+  const running = { settings, log, stores, signer, map, directory, groups, rewrap };
+  return { ...running, records, all, presence, neks, seal, views, maker, damage };
 }
 
 const isCaughtUp = ({ state }: Opened['map']): boolean => state === 'local' || state === 'following';
@@ -187,19 +206,31 @@ const DOUBLED =
 
 /** Finish what is left to take over and to re-wrap, and report a second process under this node's name. */
 function followUpEverySecond(deps: OperationDeps, opened: Opened): () => void {
-  const { settings, log, map, records, presence, neks, seal } = deps;
+  const { settings, log, map, directory, records, presence, neks, rewrap } = deps;
+  const { seals } = opened;
   const node = settings.current.node.name;
   const live = (): Holder[] | undefined => (mayAct(map, presence, node) ? presence.live() : undefined);
-  const sealing = new Sealing({ node, log, map, records, seal, live });
+  const sealing = new Sealing({ node, log, map, records, seal: seals.keys, live });
+  const entries = {
+    neks: () => records.neks(),
+    without: (nek: string) => directory.without(nek).length,
+    reseal: (nek: string) => resealAll(directory, nek),
+  };
+  const ofDirectory = new Sealing({ node, log, map: directory, records: entries, seal: seals.directory, live });
   let doubled = false;
   const timer = setInterval(() => {
     void takeOver(opened);
     void neks.resume();
     void sealing.resume();
+    void ofDirectory.resume();
+    void rewrap.resume();
     if (!doubled && presence.hasElder(node)) log.error({ node }, DOUBLED);
     doubled = presence.hasElder(node);
   }, ANNOUNCE_MS).unref();
-  return () => clearInterval(timer);
+  return () => {
+    clearInterval(timer);
+    rewrap.close();
+  };
 }
 
 function listenToPresence(deps: CredentialStoreDeps, presence: Presence): () => void {
@@ -213,7 +244,7 @@ function listenToPresence(deps: CredentialStoreDeps, presence: Presence): () => 
 /** Announce this process each second and at every change, and announce changes to the signers. */
 function announcePresence(
   { announce }: CredentialStoreDeps,
-  { settings, log, map, records, presence }: OperationDeps,
+  { settings, log, map, directory, records, presence }: OperationDeps,
   readNeks: ReadNeks,
 ): () => void {
   let fingerprints: string[] = [];
@@ -225,6 +256,7 @@ function announcePresence(
       time: Date.now(),
       neks: fingerprints,
       seals: true,
+      directory: directory.revision,
       ...behindOf(map),
     }),
   );
@@ -256,4 +288,11 @@ function announcePresence(
     loop.stop();
     stopHearing();
   };
+}
+
+/** Announce each change of the directory to policy. */
+function announceDirectory({ announce }: CredentialStoreDeps, { settings, directory }: OperationDeps): () => void {
+  return directory.onChange(() =>
+    announce('directory-changed', { node: settings.current.node.name, revision: directory.revision }),
+  );
 }

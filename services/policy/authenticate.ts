@@ -38,7 +38,7 @@ export async function authenticate(
   deps: AuthenticateDeps,
 ): Promise<AuthenticateVerdict> {
   const { user, actAs } = request;
-  const directory = await deps.ask({ users: actAs === undefined ? [user] : [user, actAs] });
+  const directory = await deps.ask({ users: [user] });
   const account = directory?.user(user);
   const logIn = logInTo(request, user);
   const verify = account?.verify ?? verifyNobody;

@@ -9,7 +9,7 @@ import { KnownLogIns } from './authentication/known-log-ins.ts';
 import { Locks } from './authentication/locks.ts';
 import { Tokens } from './authentication/tokens.ts';
 import { type PolicyContract, policyContract } from './contract.ts';
-import { Sources } from './gathering/sources.ts';
+import { Sources, type Stores } from './gathering/sources.ts';
 import { type GreylistBus, SharedGreylist } from './greylist/shared-greylist.ts';
 import { createPhases } from './phases.ts';
 import { Rates } from './rates/rates.ts';
@@ -20,6 +20,8 @@ export type PolicyDeps = {
   log: Logger;
   /** The policy services of the other nodes; without it there are none. */
   peers?: (CountsBus & GreylistBus) | undefined;
+  /** The credential-stores, which have the cluster's directory; without them there is none. */
+  stores?: Stores | undefined;
 };
 
 /** Password hashes computed concurrently (each takes 19 MiB and a thread of the pool), and log-ins that wait for one. */
@@ -31,10 +33,10 @@ const PASSWORDS_WAITING = 1000;
  *
  * `phases.ts` has how a request becomes a verdict. `verdict-explain` does the same, and looks at what would be counted.
  */
-export function createPolicyService({ settings, log, peers }: PolicyDeps): Service<PolicyContract> {
+export function createPolicyService({ settings, log, peers, stores }: PolicyDeps): Service<PolicyContract> {
   const queue = new FairQueue(PASSWORDS_CHECKED, PASSWORDS_WAITING);
   const greylist = new SharedGreylist({ settings, log, peers });
-  const sources = new Sources({ settings, log, greylist });
+  const sources = new Sources({ settings, log, greylist, stores });
   const counts = new SharedCounts({ settings, peers });
   const rates = new Rates({ settings, counts });
   const phases = createPhases({ sources, rates, greylist });

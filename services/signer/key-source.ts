@@ -1,7 +1,7 @@
 import { type SourceDeps, StoreSource } from '#cluster/follow/source.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
 import type { Calls } from '#services/topology.ts';
-import { judgeKeyList } from '#shared/dkim/key-list-proof.ts';
+import { judgeKeyList } from '#shared/dkim/list-proof.ts';
 
 /** Where signing keys come from: the credential-stores, as `cluster/follow/source.ts` describes. */
 export type KeySourceDeps = Pick<SourceDeps<SigningKey>, 'node' | 'alone' | 'neks'> & {
@@ -17,7 +17,7 @@ export class KeySource extends StoreSource<SigningKey> {
         return { ...page, items: keys };
       },
       groupOf: ({ domain }) => domain,
-      judge: (neks, nonce, { items, ...page }, macs) => judgeKeyList(neks, nonce, { ...page, keys: items }, macs),
+      judge: (neks, { nonce }, { items, ...page }, macs) => judgeKeyList(neks, nonce, { ...page, keys: items }, macs),
       words: { items: 'keys', holder: 'the signer' },
     });
   }

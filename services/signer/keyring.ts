@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import { readNeks } from '#cluster/config/nek.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { Following } from '#cluster/follow/following.ts';
 import { allItems, type Fetched } from '#cluster/follow/source.ts';
@@ -9,7 +10,7 @@ import type { Nek } from '#shared/dkim/nek.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { KeySource } from './key-source.ts';
-import { identityOf, nameOf, readNeks, unwrap } from './unwrap.ts';
+import { identityOf, nameOf, unwrap } from './unwrap.ts';
 
 /**
  * The private keys, unwrapped, in memory only: those that sign, and those that will or did sign, so that this node can

@@ -1,11 +1,9 @@
 import type { KeyObject } from 'node:crypto';
-import { loadNeks } from '#cluster/config/nek.ts';
-import type { Config } from '#cluster/config/schema/schema.ts';
 import type { SigningKey } from '#services/credential-store/contract.ts';
 import { unwrapWith } from '#shared/dkim/key-wrap.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import { publishedBytes } from '#shared/dkim/public-key.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { SealpostError } from '#shared/errors.ts';
 
 /** From a wrapped key, as the credential-store answers it, to one that can sign. */
 
@@ -13,17 +11,6 @@ export const nameOf = ({ domain, selector }: { domain: string; selector: string 
 
 /** Identifies a private key, whatever NEK wraps it. */
 export const identityOf = (key: SigningKey): string => `${nameOf(key)}!${key.algorithm}!${key.publicKey}`;
-
-/** The NEKs of the configuration, or why there are none. */
-export async function readNeks(source: Config['credentials']['nek']): Promise<Nek[] | string> {
-  try {
-    const neks = await loadNeks(source);
-    if (neks.length > 0) return neks;
-    return 'no named encryption key is configured: set credentials.nek to the one with which the keys were made';
-  } catch (error) {
-    return errorText(error);
-  }
-}
 
 /** The private key. Fails with `no-nek`, `nek-mismatch` or `key-damaged`. */
 export function unwrap(key: SigningKey, neks: Nek[] | string): KeyObject {

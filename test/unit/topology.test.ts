@@ -32,7 +32,7 @@ test('permissions name subjects exactly: any node of an operation, own streams, 
   for (const user of BUS_USERS) {
     const { publish, subscribe } = strict(user);
     const wide = [...publish, ...subscribe].filter((subject) => /[*>]/.test(subject) && !exact.test(subject));
-    const buckets = ['sealpost-credentials', 'sealpost-claims'].filter(
+    const buckets = ['sealpost-credentials', 'sealpost-directory', 'sealpost-claims'].filter(
       (bucket) => user === 'node' || user === (bucket === 'sealpost-claims' ? 'router' : 'credential-store'),
     );
     assert.deepEqual(

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { localPartOf } from '#shared/address/address.ts';
 import { canonicalAddress } from '#shared/address/canonical-address.ts';
-import { isMailbox, UserName } from '../users/values.ts';
+import { isMailbox, UserName } from '#shared/directory/values.ts';
 import { domain, duration } from './values.ts';
 
 /** The section `rewrite`: addresses that become others, where each is rewritten: services/policy/rewrite/rewriting.ts. */

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { type Document, isMap, isSeq, parseDocument, type YAMLMap, YAMLSeq } from 'yaml';
+import { userKey } from '#shared/directory/values.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { replaceFile } from '#shared/files/replace.ts';
 import type { Secret } from '#shared/secret.ts';
 import { hashPassword } from './password.ts';
 import { parseUsersFile } from './users-file.ts';
-import { userKey } from './values.ts';
 
 /**
  * Edits a users file as an administrator would: comments, order and everything else in it stay. The new version is

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { canonicalAddress, mailboxKey } from '#shared/address/canonical-address.ts';
+import { isMailbox, MailAddress, PermittedSender, UserName, userKey } from '#shared/directory/values.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { explainIssue } from '../problems/messages.ts';
 import { formatProblem, type Problem } from '../problems/problem.ts';
 import { parseYaml } from '../problems/yaml.ts';
 import { expandAlias } from './aliases.ts';
 import { parsePasswordHash } from './password.ts';
-import { isMailbox, MailAddress, PermittedSender, UserName, userKey } from './values.ts';
 
 /**
  * The users file: users, their addresses, and aliases.

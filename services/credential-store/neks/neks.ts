@@ -20,6 +20,8 @@ export type NeksDeps = {
   configured: () => Promise<Nek[]>;
   /** The live processes; undefined while that is not known. */
   live: () => Holder[] | undefined;
+  /** Records of the directory: how many hashes a NEK wraps, and how many records have no MAC by it. */
+  directory: { wrappedBy: (nek: string) => number; without: (nek: string) => number };
 };
 type NekRecords = Pick<Records, 'all' | 'neks' | 'update' | 'updateNeks' | 'without' | 'reseal'>;
 
@@ -115,7 +117,7 @@ export class Neks {
 
   /** Remove a NEK. Fails with `not-found`, and with `in-use` while it is current or wraps keys. */
   async delete(name: string): Promise<void> {
-    const { records, log } = this.#deps;
+    const { records, log, directory } = this.#deps;
     await records.updateNeks((list) => {
       const entry = list?.neks.find((n) => n.name === name);
       if (list === undefined || entry === undefined) {
@@ -127,7 +129,12 @@ export class Neks {
         const uses = `NEK ${describeNek(entry)} ${current ? 'is the current one and ' : ''}wraps ${countKeys(keys.length)}`;
         throw new SealpostError('in-use', `${uses}: "sealpost keymgmt rotate nek <name>" puts keys under another one`);
       }
-      const unsealed = records.without(list.current);
+      const hashes = directory.wrappedBy(entry.fingerprint);
+      if (hashes > 0) {
+        const text = `NEK ${describeNek(entry)} wraps ${hashes} password hashes, which get the current one now: try again in a while`;
+        throw new SealpostError('in-use', text);
+      }
+      const unsealed = records.without(list.current) + directory.without(list.current);
       if (unsealed > 0) {
         const text = `${unsealed} records have no MAC by the current NEK yet and get it now: try again in a minute`;
         throw new SealpostError('in-use', text);

@@ -3,7 +3,6 @@ import { describeNek, findNek } from '#shared/dkim/nek.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Holder } from '../contract.ts';
-import type { CredentialRecord } from '../records/domain-record.ts';
 import type { Records } from '../records/records.ts';
 import type { NekSeal } from './nek-seal.ts';
 
@@ -16,7 +15,7 @@ import type { NekSeal } from './nek-seal.ts';
 export type SealingDeps = {
   node: string;
   log: Logger;
-  map: Pick<ReplicatedMap<CredentialRecord>, 'state' | 'sealed' | 'markSealed'>;
+  map: Pick<ReplicatedMap<unknown>, 'state' | 'sealed' | 'markSealed'>;
   records: Pick<Records, 'neks' | 'without' | 'reseal'>;
   seal: Pick<NekSeal, 'neks'>;
   /** The live processes; undefined while that is not known. */

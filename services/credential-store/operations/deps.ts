@@ -3,11 +3,14 @@ import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Calls } from '#services/topology.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import type { Handlers } from '#shared/contract.ts';
+import type { DirectoryRecord } from '#shared/directory/records.ts';
 import { type KeyName, normalizeKeyName } from '#shared/dkim/key-name.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { StoreDamage } from '#shared/store-damage.ts';
 import type { CredentialStoreContract } from '../contract.ts';
+import type { GroupAddresses } from '../directory/group-addresses.ts';
+import type { DirectoryRewrap } from '../directory/rewrap.ts';
 import type { DnsViews } from '../dns/views.ts';
 import type { KeyMaker } from '../making/key-maker.ts';
 import type { NekSeal } from '../neks/nek-seal.ts';
@@ -24,6 +27,10 @@ export type OperationDeps = {
   stores: Calls<'credential-store', 'credential-store'>;
   signer: Calls<'credential-store', 'signer'>;
   map: ReplicatedMap<CredentialRecord>;
+  /** The entries of the directory. */
+  directory: ReplicatedMap<DirectoryRecord>;
+  groups: GroupAddresses;
+  rewrap: DirectoryRewrap;
   records: Records;
   /** The records of all domains, and those of keys of an earlier version that have not been taken over yet. */
   all: () => DomainRecord[];

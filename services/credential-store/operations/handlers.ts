@@ -1,6 +1,9 @@
 import type { Handlers } from '#shared/contract.ts';
 import type { CredentialStoreContract } from '../contract.ts';
 import type { OperationDeps } from './deps.ts';
+import { directoryList, entryList, entryShow } from './directory-list.ts';
+import { aliasSet, entryDelete, groupSet, mapSet } from './entries.ts';
+import { entryImport } from './entry-import.ts';
 import { keyVerify, recordResolve } from './key-verify.ts';
 import {
   keyActivate,
@@ -13,7 +16,7 @@ import {
   keyRevoke,
   keyShow,
 } from './keys.ts';
-import { nekDelete, nekList, nekRotate, nekUse } from './neks.ts';
+import { nekDelete, nekList, nekRotate, nekUse, sealingKeyShow } from './neks.ts';
 import { recordCopy, recordRepair } from './repair.ts';
 import {
   rotationFreeze,
@@ -26,6 +29,7 @@ import {
 } from './rotations.ts';
 import { signingKeyList } from './signing-keys.ts';
 import { statusShow } from './status.ts';
+import { appPasswordCreate, appPasswordRevoke, appPasswordUsed, userChange, userCreate } from './users.ts';
 
 /**
  * Every operation of the contract and the function that answers it, which has its name. A change is one compare-and-set;
@@ -56,6 +60,20 @@ export function createHandlers(deps: () => OperationDeps): Handlers<CredentialSt
     'nek-use': (request) => nekUse(deps(), request),
     'nek-rotate': (request) => nekRotate(deps(), request),
     'nek-delete': (request) => nekDelete(deps(), request),
+    'directory-list': (request) => directoryList(deps(), request),
+    'entry-list': (request) => entryList(deps(), request),
+    'entry-show': (request) => entryShow(deps(), request),
+    'entry-delete': (request) => entryDelete(deps(), request),
+    'entry-import': (request) => entryImport(deps(), request),
+    'sealing-key-show': (request) => sealingKeyShow(deps(), request),
+    'user-create': (request) => userCreate(deps(), request),
+    'user-change': (request) => userChange(deps(), request),
+    'app-password-create': (request) => appPasswordCreate(deps(), request),
+    'app-password-revoke': (request) => appPasswordRevoke(deps(), request),
+    'app-password-used': (request) => appPasswordUsed(deps(), request),
+    'alias-set': (request) => aliasSet(deps(), request),
+    'group-set': (request) => groupSet(deps(), request),
+    'map-set': (request) => mapSet(deps(), request),
     'record-copy': (request) => recordCopy(deps(), request),
     'record-repair': (request) => recordRepair(deps(), request),
     'status-show': (request) => statusShow(deps(), request),

@@ -1,3 +1,4 @@
+import { sealingKeyOf } from '#shared/dkim/secret-seal.ts';
 import type { Operation } from './deps.ts';
 
 /** Operations on named encryption keys. */
@@ -12,3 +13,5 @@ export const nekDelete: Operation<'nek-delete'> = async ({ neks }, { name }) => 
   await neks.delete(name);
   return {};
 };
+
+export const sealingKeyShow: Operation<'sealing-key-show'> = async ({ neks }) => sealingKeyOf(await neks.current());

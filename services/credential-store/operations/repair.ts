@@ -1,4 +1,6 @@
+import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
+import { DIRECTORY_KINDS, directoryKey } from '#shared/directory/records.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { RepairedRecord } from '../contract.ts';
 import { domainKey, domainOfKey } from '../records/domain-record.ts';
@@ -9,18 +11,20 @@ import type { Operation, OperationDeps } from './deps.ts';
 /** How long another node may take for its copy. */
 const ANSWER_MS = 5000;
 
-export const recordCopy: Operation<'record-copy'> = ({ map, settings }, { key }) => {
-  const record = map.copyOf(key);
+export const recordCopy: Operation<'record-copy'> = (deps, { key }) => {
+  const { settings } = deps;
+  const record = mapOf(deps, key).copyOf(key);
   return { node: settings.current.node.name, ...(record === undefined ? {} : { record }) };
 };
 
 /** Of one domain, or of every record that this node refused. */
 export const recordRepair: Operation<'record-repair'> = async (deps, { domain }) => {
-  const { map, log } = deps;
-  const refused = map.refused.map(({ key }) => key);
+  const { log } = deps;
+  const refused = [...deps.map.refused, ...deps.directory.refused].map(({ key }) => key);
   const keys = domain === undefined ? refused : [domainKey(normalizeDomain(domain))];
   const repaired: RepairedRecord[] = [];
   for (const key of keys) {
+    const map = mapOf(deps, key);
     const copies = await copiesOf(deps, key);
     const nobody = map.copyOf(key) === undefined && copies.length === 0;
     if (nobody && !refused.includes(key)) {
@@ -37,6 +41,11 @@ export const recordRepair: Operation<'record-repair'> = async (deps, { domain })
   }
   return { repaired };
 };
+
+/** The map that a record is in: the names of entries of the directory begin with their kind. */
+function mapOf({ map, directory }: OperationDeps, key: string): Pick<ReplicatedMap<unknown>, 'copyOf' | 'repair'> {
+  return DIRECTORY_KINDS.some((kind) => key.startsWith(directoryKey(kind, ''))) ? directory : map;
+}
 
 /** What the other live nodes have. Fails with `no-quorum` when one does not answer: its copy may be the newest. */
 async function copiesOf({ map, presence, stores, settings }: OperationDeps, key: string) {

@@ -1,4 +1,4 @@
-import { type KeyList, proveKeyList } from '#shared/dkim/key-list-proof.ts';
+import { type KeyList, proveKeyList } from '#shared/dkim/list-proof.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { domainOfKey } from '../records/domain-record.ts';
 import type { Operation, OperationDeps } from './deps.ts';

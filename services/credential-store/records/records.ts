@@ -41,10 +41,8 @@ export class Records {
   }
 
   /** Give each of them one. Resolves to how many there were. Fails like `update`. */
-  async reseal(nek: string): Promise<number> {
-    const keys = this.#map.without(nek);
-    for (const key of keys) await this.#map.reseal(key, nek);
-    return keys.length;
+  reseal(nek: string): Promise<number> {
+    return resealAll(this.#map, nek);
   }
 
   /**
@@ -79,6 +77,15 @@ export class Records {
     return { neks, revision };
   }
 }
+
+/** Give each record without a MAC by this NEK one. Resolves to how many there were. Fails like `update`. */
+export async function resealAll(map: Resealable, nek: string): Promise<number> {
+  const keys = map.without(nek);
+  for (const key of keys) await map.reseal(key, nek);
+  return keys.length;
+}
+
+type Resealable = Pick<ReplicatedMap<unknown>, 'without' | 'reseal'>;
 
 /** Views are made once for each stored value, so that a record that did not change is the same object. */
 const views = new WeakMap<CredentialRecord, DomainRecord | NekList>();

@@ -1,5 +1,5 @@
-import { userKey } from '#cluster/config/users/values.ts';
 import { canonicalAddress } from '#shared/address/canonical-address.ts';
+import { userKey } from '#shared/directory/values.ts';
 import { printable } from '#shared/text.ts';
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
 import { defer, goOn, reject } from '../verdict.ts';

@@ -1,6 +1,6 @@
 import type { Settings } from '#cluster/config/settings.ts';
-import { userKey } from '#cluster/config/users/values.ts';
 import { neighbourhood } from '#shared/address/ip-address.ts';
+import { userKey } from '#shared/directory/values.ts';
 import type { Rate } from '#shared/units.ts';
 import type { SharedCounts } from '../rates/shared-counts.ts';
 import { failureKey, limitName, type Scope } from './failure-counts.ts';

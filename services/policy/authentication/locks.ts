@@ -1,6 +1,6 @@
 import type { Settings } from '#cluster/config/settings.ts';
-import { userKey } from '#cluster/config/users/values.ts';
 import { neighbourhood } from '#shared/address/ip-address.ts';
+import { userKey } from '#shared/directory/values.ts';
 import type { Logger } from '#shared/log.ts';
 import { printable } from '#shared/text.ts';
 import type { Lock, LockSelection } from '../contract.ts';

@@ -1,4 +1,5 @@
 import type { Logger } from '#shared/log.ts';
+import type { ClusterDirectory } from './cluster-directory.ts';
 import { ConfiguredFile } from './configured-file.ts';
 import { type AnyDirectory, Directory, type Entries, type Question } from './directory.ts';
 
@@ -8,27 +9,37 @@ import { type AnyDirectory, Directory, type Entries, type Question } from './dir
  */
 export class Directories {
   readonly #file: ConfiguredFile;
+  readonly #cluster: Pick<ClusterDirectory, 'current' | 'open' | 'close'> | undefined;
   /** The directory of the sources as they were last: they are the same objects for most questions. */
-  #known: { file: Entries | null; directory: Directory } | undefined;
+  #known: { sources: Entries[]; directory: Directory } = { sources: [], directory: new Directory([]) };
 
-  constructor(log: Logger) {
+  constructor(log: Logger, cluster?: Pick<ClusterDirectory, 'current' | 'open' | 'close'>) {
     this.#file = new ConfiguredFile(log);
+    this.#cluster = cluster;
   }
 
   /**
    * A directory that can answer about these users and addresses; undefined where what is asked cannot be known now, null
    * where there is none.
    */
-  ask(_question: Question): AnyDirectory | Promise<AnyDirectory> {
+  ask({ users = [], addresses = [] }: Question): AnyDirectory | Promise<AnyDirectory> {
     const file = this.#file.current;
-    if (file === undefined || file === null) return file;
-    if (this.#known?.file !== file) this.#known = { file, directory: new Directory([file]) };
-    return this.#known.directory;
+    if (file === undefined) return undefined;
+    const cluster = this.#cluster?.current;
+    const isWhole = this.#cluster === undefined || (cluster !== undefined && cluster.unreadable.size === 0);
+    if (isWhole && file === null && (cluster === undefined || cluster.isEmpty)) return null;
+    const directory = this.#of([file ?? [], cluster ?? []].flat());
+    if (isWhole) return directory;
+    const knowsAll =
+      users.every((name) => directory.user(name) !== undefined) &&
+      addresses.every((address) => directory.resolve(address) !== undefined);
+    return knowsAll ? directory : undefined;
   }
 
   /** Fails with `unreadable` or `invalid` where the users file cannot be used. */
-  open(file: string | undefined): Promise<void> {
-    return this.#file.open(file);
+  async open(file: string | undefined): Promise<void> {
+    await this.#file.open(file);
+    await this.#cluster?.open();
   }
 
   /** Another users file, or none. */
@@ -38,5 +49,14 @@ export class Directories {
 
   close(): void {
     this.#file.close();
+    this.#cluster?.close();
+  }
+
+  #of(sources: Entries[]): Directory {
+    const before = this.#known.sources;
+    if (sources.length !== before.length || sources.some((source, i) => source !== before[i])) {
+      this.#known = { sources, directory: new Directory(sources) };
+    }
+    return this.#known.directory;
   }
 }

@@ -1,6 +1,6 @@
 import { expandAlias } from '#cluster/config/users/aliases.ts';
-import { userKey } from '#cluster/config/users/values.ts';
 import { mailboxKey, withoutTag, withTagOf } from '#shared/address/canonical-address.ts';
+import { userKey } from '#shared/directory/values.ts';
 import type { Account } from './account.ts';
 
 /** A group by its name: addresses, and names of users and other groups. */

@@ -1,7 +1,7 @@
 import { decoyHash, type PasswordHash, verifyPassword } from '#cluster/config/users/password.ts';
 import type { User, Users } from '#cluster/config/users/users-file.ts';
-import { userKey } from '#cluster/config/users/values.ts';
 import { mailboxKey } from '#shared/address/canonical-address.ts';
+import { userKey } from '#shared/directory/values.ts';
 import { Account, type Verify } from './account.ts';
 import type { Entries } from './directory.ts';
 

@@ -2,6 +2,7 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Logger } from '#shared/log.ts';
 import { ReverseDns } from '../connect/reverse-dns.ts';
+import { ClusterDirectory, type ClusterDirectoryDeps } from '../directory/cluster-directory.ts';
 import { Directories } from '../directory/directories.ts';
 import type { Question } from '../directory/directory.ts';
 import type { SharedGreylist } from '../greylist/shared-greylist.ts';
@@ -10,6 +11,9 @@ import { RelayRules } from '../relay/relay-rules.ts';
 import { Rewriting } from '../rewrite/rewriting.ts';
 import { SrsKeys } from '../rewrite/srs-keys.ts';
 import { CheckSources } from './check-sources.ts';
+
+export type Stores = Pick<ClusterDirectoryDeps, 'credentials' | 'onStores'>;
+type SourcesDeps = { settings: Settings; log: Logger; greylist: SharedGreylist; stores?: Stores | undefined };
 
 /**
  * What facts come from besides the request: relay rules, lists of hosts, resolver, directory. They follow the configuration; each question
@@ -28,10 +32,11 @@ export class Sources {
   readonly #log: Logger;
   #unsubscribe: (() => void) | undefined;
 
-  constructor({ settings, log, greylist }: { settings: Settings; log: Logger; greylist: SharedGreylist }) {
+  /** `stores`: where the cluster's directory comes from; without them there is none. */
+  constructor({ settings, log, greylist, stores }: SourcesDeps) {
     this.#settings = settings;
     this.#log = log;
-    this.directory = new Directories(log);
+    this.directory = new Directories(log, stores && new ClusterDirectory({ settings, log, ...stores }));
     this.rules = new RelayRules(settings.current);
     this.rewriting = new Rewriting(settings.current);
     this.#srs = new SrsKeys(settings.current, log);

@@ -26,7 +26,14 @@ async function startNode(node: string, folder: string, servers: string[]) {
   const mapNode = await MapNode.start<CredentialRecord>({ schema, node, bucket: 'neks', folder, servers });
   const records = new Records(mapNode.map);
   const live = () => [holder(node, 'credential-store', NEKS)];
-  const neks = new Neks({ node, log: silentLogger, records, configured: async () => NEKS, live });
+  const neks = new Neks({
+    node,
+    log: silentLogger,
+    records,
+    configured: async () => NEKS,
+    live,
+    directory: NO_DIRECTORY,
+  });
   const stop = mapNode.map.onChange(() => void neks.resume());
   const close = async () => {
     stop();
@@ -37,6 +44,8 @@ async function startNode(node: string, folder: string, servers: string[]) {
 
 const following = (...nodes: Awaited<ReturnType<typeof startNode>>[]) =>
   waitFor(() => nodes.every((n) => n.map.state === 'following'), { what: 'nodes that follow', timeout: 30_000 });
+
+const NO_DIRECTORY = { wrappedBy: () => 0, without: () => 0 };
 
 test(
   'three nodes re-wrap concurrently while keys come and go; an outage in the middle only delays it',

@@ -33,6 +33,7 @@ const TRANSITION = 'ends a transition in the life of a key, which is tried again
 const VERDICT = 'is a verdict in what is seen of a record';
 const START = 'ends the start of the service';
 const CLAIM = 'ends a claim in the cluster, which is tried again';
+const NO_HASH = 'is logged; the log-in is deferred';
 const UNUSABLE = 'is why a key cannot be used';
 const NO_NEK = 'is answered as no-nek';
 const BUG = 'is a bug, and answered as internal';
@@ -80,10 +81,17 @@ const INTERNAL: Record<ContractName, Reasons> = {
     'key-damaged': UNUSABLE,
     'store-went-back': 'ends a look at the credential-store, which is tried again',
     'proof-failed': 'is thrown by who asks for a proof, in the same file',
+    invalid: 'is thrown where secrets are sealed for a credential-store, whose contract the signer reads',
   },
   policy: {
     unreadable: 'is logged; log-ins are deferred, or the last good users file stays in force',
     invalid: 'is logged; log-ins are deferred, or the last good users file stays in force',
+    'nek-invalid': NO_HASH,
+    'nek-mismatch': NO_HASH,
+    'secret-missing': NO_HASH,
+    'secret-unreadable': NO_HASH,
+    'key-damaged': NO_HASH,
+    'store-went-back': 'ends a look at the credential-store, which is tried again',
   },
   listener: {
     'listen-failed': START,

@@ -2,8 +2,8 @@ import type { CredentialStoreContract, KeyAlgorithm, SigningKey } from '#service
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { generateKey } from '#services/credential-store/making/generate-key.ts';
 import type { Announce, Service } from '#shared/contract.ts';
-import { proveKeyList } from '#shared/dkim/key-list-proof.ts';
 import { wrapKey } from '#shared/dkim/key-wrap.ts';
+import { proveKeyList } from '#shared/dkim/list-proof.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';

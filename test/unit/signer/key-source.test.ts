@@ -5,7 +5,11 @@ import { Settings } from '#cluster/config/settings.ts';
 import { allItems } from '#cluster/follow/source.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
-import type { CredentialStoreContract, SigningKey } from '#services/credential-store/contract.ts';
+import {
+  CREDENTIALS_BUCKET,
+  type CredentialStoreContract,
+  type SigningKey,
+} from '#services/credential-store/contract.ts';
 import { NekSeal } from '#services/credential-store/neks/nek-seal.ts';
 import type { OperationDeps } from '#services/credential-store/operations/deps.ts';
 import { heldKeys } from '#services/credential-store/operations/key-status.ts';
@@ -18,7 +22,7 @@ import {
 import { Records } from '#services/credential-store/records/records.ts';
 import { KeySource } from '#services/signer/key-source.ts';
 import type { Client } from '#shared/contract.ts';
-import { proveKeyList } from '#shared/dkim/key-list-proof.ts';
+import { proveKeyList } from '#shared/dkim/list-proof.ts';
 import { generateNek, parseNek } from '#shared/dkim/nek.ts';
 import { silentLogger } from '#shared/log.ts';
 import { seededRandom } from '#test/kit/random.ts';
@@ -36,7 +40,7 @@ function key(selector: string, state: KeyRecord['state'] = 'active'): KeyRecord 
 const NEK = parseNek(generateNek('edge'));
 const neks = async () => [NEK];
 /** The store has the NEK: all its answers are proven. */
-const seal = new NekSeal();
+const seal = new NekSeal(CREDENTIALS_BUCKET);
 seal.use([NEK]);
 
 type Answer = Awaited<ReturnType<Client<CredentialStoreContract>['signing-key-list']>>;

@@ -33,13 +33,14 @@ const NOT_FOR_OPERATORS = [
     'credential-store.signing-key-list',
     'credential-store.record-resolve',
     'credential-store.record-copy',
+    'credential-store.app-password-used',
   ],
   ...['router.copy-mirror', 'router.copy-compare', 'router.copy-adopted', 'router.queue-drain'],
 ];
 const CALLS: Record<string, string[]> = {
   'credential-store': ['credential-store.record-resolve', 'credential-store.record-copy', 'signer.key-prove'],
   signer: ['credential-store.signing-key-list'],
-  policy: [],
+  policy: ['credential-store.directory-list', 'credential-store.app-password-used'],
   router: ['signer.message-sign', 'router.copy-mirror', 'router.copy-compare', 'router.copy-adopted'],
   listener: [
     ...[
@@ -61,7 +62,7 @@ const CALLS: Record<string, string[]> = {
 const HEARS: Record<string, string[]> = {
   'credential-store': ['credential-store.present', 'signer.present', 'member.heartbeat'],
   signer: ['credential-store.changed', 'credential-store.present', 'member.heartbeat'],
-  policy: ['policy.counts', 'member.heartbeat'],
+  policy: ['credential-store.directory-changed', 'credential-store.present', 'policy.counts', 'member.heartbeat'],
   router: ['router.demand', 'member.heartbeat'],
   listener: ['router.present', 'member.heartbeat'],
   operator: ['member.heartbeat'],
@@ -69,13 +70,13 @@ const HEARS: Record<string, string[]> = {
 };
 /** Whose requests it answers; each also answers those that ask every process, `operator` and `node`. */
 const ANSWERS: Record<string, BusUser[]> = {
-  'credential-store': ['credential-store', 'signer', 'operator', 'node'],
+  'credential-store': ['credential-store', 'signer', 'policy', 'operator', 'node'],
   signer: ['credential-store', 'router', 'operator', 'node'],
   policy: ['listener', 'operator', 'node'],
   router: ['router', 'listener', 'operator', 'node'],
   listener: ['operator', 'node'],
 };
-const BUCKETS = ['sealpost-credentials', 'sealpost-claims'];
+const BUCKETS = ['sealpost-credentials', 'sealpost-directory', 'sealpost-claims'];
 const changes = (bucket: string): string => `sealpost.v1.stream.event.${bucket}`;
 const asked = (bucket: string, ...what: string[]): string[] => what.map((name) => `$JS.API.${name}.KV_${bucket}`);
 const streamSubjects = (bucket: string): string[] => [
@@ -83,7 +84,8 @@ const streamSubjects = (bucket: string): string[] => [
   ...asked(bucket, 'STREAM.INFO', 'STREAM.MSG.GET'),
   changes(bucket),
 ];
-const [KEYS, CLAIMS] = [streamSubjects('sealpost-credentials'), streamSubjects('sealpost-claims')];
+const KEYS = ['sealpost-credentials', 'sealpost-directory'].flatMap(streamSubjects);
+const CLAIMS = streamSubjects('sealpost-claims');
 /** Who reads and writes which stream, and who makes them. */
 const STREAMS: Record<string, string[]> = {
   'credential-store': KEYS,
@@ -92,7 +94,7 @@ const STREAMS: Record<string, string[]> = {
   streams: BUCKETS.flatMap((bucket) => asked(bucket, 'STREAM.INFO', 'STREAM.CREATE', 'STREAM.UPDATE')),
 };
 const HEARD_STREAMS: Record<string, string[]> = {
-  'credential-store': [changes('sealpost-credentials')],
+  'credential-store': [changes('sealpost-credentials'), changes('sealpost-directory')],
   router: [changes('sealpost-claims')],
   node: BUCKETS.map(changes),
 };

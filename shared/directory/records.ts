@@ -1,25 +1,34 @@
 import { z } from 'zod';
-import { mailboxKey } from '#shared/address/canonical-address.ts';
-import { WrappedSecret } from '#shared/dkim/secret-wrap.ts';
-import { MailAddress, PermittedSender, UserName, userKey } from '../config/users/values.ts';
+import { mailboxKey } from '../address/canonical-address.ts';
+import { parseNetwork } from '../address/ip-address.ts';
+import { WrappedSecret } from '../dkim/secret-wrap.ts';
+import { MailAddress, PermittedSender, UserName, userKey } from './values.ts';
 
 /**
  * The records of the cluster's directory: who there is, who may log in, where mail goes. One replicated record each, so
  * that a change of one user never meets that of another; its key is `<kind>!<name>`, the name in the form in which it is
  * compared. Every node has all of them.
  *
- * A password is never here in clear, nor is its hash: only the hash wrapped by a NEK (shared/dkim/key-wrap.ts).
+ * A password is never here in clear, nor is its hash: only the hash wrapped by a NEK (shared/dkim/secret-wrap.ts), bound
+ * to its place (password-place.ts).
  */
+
+const Network = z
+  .string()
+  .max(64)
+  .refine((text) => parseNetwork(text) !== undefined, {
+    error: (issue) => `"${String(issue.input)}" is not an IP address or network`,
+  });
 
 /** A password for one program of a user, made here and shown once. */
 export const AppPassword = z.object({
   /** The first group of its characters, by which it is found among those of the user; it is not secret. */
-  tag: z.string().regex(/^[a-z2-7]{4}$/),
+  tag: z.string().regex(/^[a-z2-7]{4}$/, 'is not the first group of an app password'),
   /** What the user calls it. */
   name: UserName,
   password: WrappedSecret,
   /** Networks from which alone it is right; none: all. */
-  networks: z.array(z.string().max(64)).max(100),
+  networks: z.array(Network).max(100),
   /** ms since 1970 */
   created: z.number(),
   /** The day it was used last, `2026-11-23` in UTC; absent where never. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { domainOf } from '#shared/address/address.ts';
-import { parseAddressList } from '#shared/address/address-list.ts';
-import { canonicalAddress } from '#shared/address/canonical-address.ts';
+import { domainOf } from '../address/address.ts';
+import { parseAddressList } from '../address/address-list.ts';
+import { canonicalAddress } from '../address/canonical-address.ts';
 
 /** What names and addresses are, in the users file and in the cluster's directory. */
 

@@ -1,0 +1,33 @@
+import type { ReplicatedMap } from '#cluster/replicated/map.ts';
+import { mailboxKey } from '#shared/address/canonical-address.ts';
+import { type DirectoryRecord, directoryKey, type GroupRecord } from '#shared/directory/records.ts';
+
+const GROUP = directoryKey('group', '');
+
+/** The groups by the addresses at which they get mail, kept as entries change: a check of one entry must not look at all. */
+export class GroupAddresses {
+  readonly #map: ReplicatedMap<DirectoryRecord>;
+  readonly #byKey = new Map<string, GroupRecord>();
+  readonly #byAddress = new Map<string, GroupRecord>();
+
+  constructor(map: ReplicatedMap<DirectoryRecord>) {
+    this.#map = map;
+    for (const { key } of map.entries()) this.#take(key);
+    map.onChange((keys) => keys.forEach((key) => void this.#take(key)));
+  }
+
+  /** `address` is a `mailboxKey`. */
+  get(address: string): GroupRecord | undefined {
+    return this.#byAddress.get(address);
+  }
+
+  #take(key: string): void {
+    if (!key.startsWith(GROUP)) return;
+    for (const address of this.#byKey.get(key)?.addresses ?? []) this.#byAddress.delete(mailboxKey(address));
+    this.#byKey.delete(key);
+    const group = this.#map.get(key)?.value;
+    if (group?.kind !== 'group') return;
+    this.#byKey.set(key, group);
+    for (const address of group.addresses) this.#byAddress.set(mailboxKey(address), group);
+  }
+}

@@ -1,0 +1,158 @@
+import { readNeks } from '#cluster/config/nek.ts';
+import type { Settings } from '#cluster/config/settings.ts';
+import { Following } from '#cluster/follow/following.ts';
+import { type Fetched, StoreSource } from '#cluster/follow/source.ts';
+import type { Calls, Hears } from '#services/topology.ts';
+import type { AppPassword, UserRecord } from '#shared/directory/records.ts';
+import { judgeDirectory } from '#shared/dkim/list-proof.ts';
+import type { Nek } from '#shared/dkim/nek.ts';
+import { errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+import { ClusterEntries } from './cluster-entries.ts';
+import { verifyUser } from './cluster-passwords.ts';
+import type { Entries } from './directory.ts';
+
+/**
+ * The cluster's directory, followed as signers follow keys (cluster/follow/): while no store has answered nothing is known,
+ * and what needs it is deferred; once held it stays in use, however long the stores are away.
+ *
+ * Where all stores are of the version before, which have no directory, there is none: known when they were heard for a while
+ * and none of them announced one.
+ */
+export type ClusterDirectoryDeps = {
+  settings: Settings;
+  log: Logger;
+  credentials: Calls<'policy', 'credential-store'>;
+  onStores: Hears<'policy', 'credential-store'>;
+};
+
+/** A record as the store gives it. */
+type Item = { key: string; json: string };
+
+/** How long stores are heard before it is known that none has a directory. */
+const LISTEN_MS = 3000;
+
+export class ClusterDirectory {
+  readonly #deps: ClusterDirectoryDeps;
+  readonly #source: StoreSource<Item>;
+  readonly #following: Following<Item>;
+  #entries = this.#empty();
+  /** The NEKs of the configuration as last read, or why there are none. */
+  #neks: Nek[] | string = [];
+  /** A store announced a directory; when the first one announced itself without, by `performance.now`. */
+  #served = false;
+  #firstWithout = Number.POSITIVE_INFINITY;
+  /** App passwords whose use was told to the stores on this day. */
+  #told = { day: '', passwords: new Set<string>() };
+  #stopListening: (() => void)[] = [];
+
+  constructor(deps: ClusterDirectoryDeps) {
+    this.#deps = deps;
+    const { settings, credentials, log } = deps;
+    const { node, bus } = settings.current;
+    this.#source = new StoreSource({
+      ask: async (request, options) => {
+        const { records, ...page } = await credentials['directory-list'](request, options);
+        return { ...page, items: records };
+      },
+      groupOf: ({ key }) => key,
+      judge: (neks, question, { items, ...page }, macs) =>
+        judgeDirectory(neks, question, { ...page, records: items }, macs),
+      words: { items: 'directory entries', holder: 'policy' },
+      node: node.name,
+      alone: bus.servers.length === 0,
+      neks: async () => {
+        const neks = await this.#readNeks();
+        return typeof neks === 'string' ? [] : neks;
+      },
+    });
+    this.#following = new Following({
+      source: this.#source,
+      log,
+      adopt: (fetched) => this.#adopt(fetched),
+      failed: () =>
+        this.#following.loaded
+          ? `the cluster's directory cannot be read: policy goes on with ${this.#entries.size} entries`
+          : "the cluster's directory cannot be read: log-ins and mail for names that are not in a users file are deferred",
+    });
+  }
+
+  /** Resolves when the stores were asked once, whether one answered or not. */
+  async open(): Promise<void> {
+    const { onStores, settings } = this.#deps;
+    this.#stopListening = [
+      onStores('directory-changed', (said) => this.#following.changed(said)),
+      onStores('present', ({ node, directory }) => {
+        if (directory === undefined) {
+          this.#firstWithout = Math.min(this.#firstWithout, performance.now());
+          return;
+        }
+        this.#served = true;
+        this.#following.hear({ node, revision: directory });
+      }),
+      settings.onChange(() => this.#following.askSoon()),
+    ];
+    await this.#following.open();
+  }
+
+  close(): void {
+    for (const stop of this.#stopListening) stop();
+    this.#following.close();
+  }
+
+  /** undefined: nothing is known yet. */
+  get current(): (Entries & Pick<ClusterEntries, 'isEmpty' | 'unreadable'>) | undefined {
+    if (this.#following.loaded) return this.#entries;
+    const none = !this.#served && performance.now() - this.#firstWithout >= LISTEN_MS;
+    return none ? this.#entries : undefined;
+  }
+
+  get revision(): number {
+    return this.#following.revision;
+  }
+
+  #adopt({ node, revision, read }: Fetched<Item>): void {
+    const { log } = this.#deps;
+    const { items, touched } = read;
+    const jsonOf = (key: string): string | undefined => items.get(key)?.[0]?.json;
+    const keys = touched ?? new Set([...items.keys(), ...this.#entries.keys()]);
+    for (const key of keys) {
+      const problem = this.#entries.put(key, jsonOf(key));
+      if (problem === undefined) continue;
+      log.error(
+        { record: key, error: problem },
+        'an entry of the directory was written by a newer Sealpost and is not used: update this node',
+      );
+    }
+    const isFirst = !this.#following.loaded;
+    if (isFirst) log.info({ revision, store: node, entries: this.#entries.size }, "the cluster's directory is loaded");
+  }
+
+  #empty(): ClusterEntries {
+    return new ClusterEntries((user: UserRecord) =>
+      verifyUser(user, {
+        neks: async (again) => (again ? this.#readNeks() : this.#neks),
+        used: (name, app) => this.#tellUse(name, app),
+      }),
+    );
+  }
+
+  async #readNeks(): Promise<Nek[] | string> {
+    this.#neks = await readNeks(this.#deps.settings.current.credentials.nek);
+    return this.#neks;
+  }
+
+  /** Once a day for each password, after its log-in, which does not wait for it. What fails is told at the next log-in. */
+  #tellUse(user: string, { tag, lastUsed }: AppPassword): void {
+    const day = new Date().toISOString().slice(0, 10);
+    if (this.#told.day !== day) this.#told = { day, passwords: new Set() };
+    const { passwords } = this.#told;
+    const id = `${tag}!${user}`;
+    if ((lastUsed ?? '') >= day || passwords.has(id)) return;
+    passwords.add(id);
+    this.#deps.credentials['app-password-used']({ user, tag, day }).catch((error: unknown) => {
+      passwords.delete(id);
+      this.#deps.log.debug({ user, error: errorText(error) }, 'the use of an app password was not noted');
+    });
+  }
+}
