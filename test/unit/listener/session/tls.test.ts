@@ -27,6 +27,35 @@ function subject(client: Dialogue): string {
   return client.socket.getPeerX509Certificate()?.subject ?? '';
 }
 
+/** What AUTH answers before and under TLS, where STARTTLS is offered; offered is what answers 235. */
+const AUTH: [kind: string, auth: string | undefined, clear: number, tls: number][] = [
+  ['relay', undefined, 502, 502],
+  ['relay', 'off', 502, 502],
+  ['relay', 'tls', 530, 235],
+  ['relay', 'always', 235, 235],
+  ['submission', undefined, 530, 235],
+  ['submission', 'tls', 530, 235],
+  ['submission', 'always', 235, 235],
+];
+for (const [kind, auth, clear, tls] of AUTH) {
+  test(`A2 ${kind} with auth ${auth ?? 'not set'}: AUTH answers ${clear} before TLS, ${tls} under TLS`, async () => {
+    await using given = await withTls({ kind, tls: 'starttls', ...(auth && { auth }) });
+    for (const secure of [false, true]) {
+      using client = await given.server.connect();
+      await client.reply();
+      let offers = await client.say('EHLO client.test');
+      if (secure) {
+        await client.say('STARTTLS');
+        await client.upgrade(given.options);
+        offers = await client.say('EHLO client.test');
+      }
+      const expected = secure ? tls : clear;
+      assert.equal(/^250.AUTH /m.test(offers), expected === 235, offers);
+      assert.equal(Number((await client.say(PLAIN)).slice(0, 3)), expected);
+    }
+  });
+}
+
 test('STARTTLS resets the session', async () => {
   await using given = await withTls({ kind: 'submission', tls: 'starttls' });
   using client = await given.server.connect();
