@@ -22,6 +22,10 @@ export const PEERS = {
   nsupdate: 'bind9-dnsutils',
   ip: 'iproute2',
   haproxy: 'haproxy',
+  curl: 'curl',
+  python3: 'python3',
+  dovecot: 'dovecot-core',
+  '/usr/lib/dovecot/submission': 'dovecot-submissiond',
   strace: 'strace',
 } as const;
 export type Peer = keyof typeof PEERS;
