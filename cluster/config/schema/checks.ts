@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { domain, duration, host, senderOrAny, TEN_YEARS_MS } from './values.ts';
+import { domain, duration, host, listedMailbox, TEN_YEARS_MS } from './values.ts';
 
 /**
  * The section `checks`: what clients and senders must be like beyond the rules of relaying. Every check is off until it is
@@ -86,7 +86,7 @@ const greylist = z
     window: duration('24h', 2000).describe('how long after its first attempt it may'),
     keep: duration('35d', 2000, TEN_YEARS_MS).describe('how long after its last mail a network passes without delay'),
     recipients: z
-      .array(senderOrAny)
+      .array(listedMailbox)
       .prefault([])
       .describe('recipients whose mail is not greylisted: addresses, and domains with everything below them'),
   })

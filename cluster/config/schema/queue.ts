@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration, network, size, TEN_YEARS_MS } from './values.ts';
+import { duration, listedNetwork, size, TEN_YEARS_MS } from './values.ts';
 
 /** The sections `queue` and `delivery`: how long mail is kept and tried, and how next hops are spoken to. */
 
@@ -55,7 +55,7 @@ export const deliverySection = z
       .prefault({}),
     idle: duration('5s').describe('how long an unused connection stays open'),
     'allow-local': z
-      .array(network)
+      .array(listedNetwork)
       .prefault([])
       .describe(
         'networks that MX records and address literals may lead to although they are loopback, link-local or this machine: for tests',

@@ -141,6 +141,13 @@ export const network = z.string().refine((text) => parseNetwork(text) !== undefi
   error: (issue) => `"${String(issue.input)}" is not an IP address or a network such as 10.0.0.0/8`,
 });
 
+/** An entry of a list of senders or recipients: as `senderOrAny`, or `group:NAME` of domains. */
+export const listedMailbox = z
+  .union([group, senderOrAny], {
+    error: (i) => `${JSON.stringify(i.input)} is not an address, a domain name, group:NAME or "*"`,
+  })
+  .meta({ group: 'domains' });
+
 /** An entry of a list of networks: an IP address, a network, or `group:NAME` of such. */
 export const listedNetwork = z
   .union([group, network], {

@@ -16,8 +16,10 @@ async function load(text: string) {
 }
 
 test('R1 a group stands for its hosts or domains in every list, among other entries', async () => {
-  const { relay, listeners } = await load(`${GROUPS}
+  const { relay, listeners, authentication, checks } = await load(`${GROUPS}
 listeners: [{ name: mx, kind: relay, port: 25, tls: none, proxy: [10.9.9.9, group:front] }]
+authentication: { anonymous: [group:office] }
+checks: { exempt: [group:front], greylist: { recipients: [group:partners, postmaster@example.com] } }
 relay:
   scope: external
   internal: { hosts: [group:front] }
@@ -33,6 +35,9 @@ relay:
   });
   assert.deepEqual(relay.deny, { hosts: ['*', '192.0.2.1'], domains: ['c.example'] });
   assert.deepEqual(listeners[0]?.proxy, ['10.9.9.9', '192.0.2.1']);
+  assert.deepEqual(authentication.anonymous, ['10.0.0.0/8', 'mail.example.com']);
+  assert.deepEqual(checks.exempt, ['192.0.2.1']);
+  assert.deepEqual(checks.greylist.recipients, ['a.example', 'b.example', 'postmaster@example.com']);
 });
 
 test('a group may have the name of something that every object has, and one that is not there is said', async () => {

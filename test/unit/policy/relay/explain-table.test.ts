@@ -8,14 +8,14 @@ import { parseConfig } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { Gateways } from '#services/listener/gateways.ts';
 import { createPolicyService } from '#services/policy/service.ts';
-import { calls } from '#services/topology.ts';
+import { type Calls, calls } from '#services/topology.ts';
 import { Type } from '#shared/dns/message.ts';
 import { silentLogger } from '#shared/log.ts';
 import { address, answerTo, FakeDns, pointer, type Query } from '#test/kit/dns/fake-dns.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { startListener } from '#test/unit/listener/harness.ts';
-import { USERS } from '#test/unit/policy/fixtures.ts';
-import { CLIENTS, GROUPS, SCENARIOS } from './relay-table.ts';
+import { config, USERS } from '#test/unit/policy/fixtures.ts';
+import { CLIENTS, GROUPS, SCENARIOS, sessionOf } from './relay-table.ts';
 
 /** What `sealpost explain` says is what the table says: a listener and policy, and DNS that has the names of the clients. */
 
@@ -33,6 +33,7 @@ function dnsAnswer(query: Query): Buffer {
 }
 
 const resources = new AsyncDisposableStack();
+let policy: Calls<'listener', 'policy'>;
 let server: Awaited<ReturnType<typeof startListener>>;
 
 before(async () => {
@@ -42,6 +43,7 @@ before(async () => {
   await writeFile(users, USERS);
   const bus = new LocalBus('edge-1');
   resources.defer(() => bus.drain());
+  policy = calls(bus, 'listener', 'policy');
   server = resources.use(
     await startListener({
       listener: { auth: 'always' },
@@ -51,7 +53,7 @@ before(async () => {
         domains: [{ name: 'example.com', local: true }],
         rates: { senders: [{ from: 'limited@far.test', messages: '1/h' }] },
       },
-      policy: calls(bus, 'listener', 'policy'),
+      policy,
       gateways: new Gateways(() => ({ container: ['10.0.0.1'] })),
     }),
   );
@@ -130,6 +132,25 @@ test('explaining counts nothing, and sees what was counted', async () => {
   assert.equal(steps.at(-1)?.command, 'MAIL FROM:<limited@far.test>');
   assert.match(steps.at(-1)?.reply[0] ?? '', /^450 4\.7\.1 Rate limit of 1\/h messages/);
   assert.equal(server.log.filter(({ msg }) => msg === 'session ended').length, 0, 'a rehearsal is not in the log');
+});
+
+test('explaining is no attempt: the greylist and the counts of failed log-ins are looked at', async () => {
+  const settings = server.settings.current;
+  server.settings.replace({ ...settings, checks: config({ checks: { greylist: { enabled: true } } }).checks });
+  const question = { client: '127.0.0.1', to: 'alice@example.com' };
+  const last = async (more: object = {}) => (await explain({ ...question, ...more })).steps.at(-1);
+  for (let i = 0; i < 3; i++) assert.match((await last())?.why.at(-1) ?? '', /^first attempt/);
+  using client = await server.connect();
+  await client.reply();
+  await client.sayAll('EHLO client.test', 'MAIL FROM:<>', 'RCPT TO:<alice@example.com>');
+  assert.match((await last())?.why.at(-1) ?? '', /came again too early/);
+  server.settings.replace(settings);
+
+  for (let i = 0; i < 20; i++) assert.equal((await last({ user: 'alice', to: 'x@far.test' }))?.code, 250);
+  const facts = sessionOf({ address: '127.0.0.1', name: null });
+  const login = { facts, mechanism: 'PLAIN', user: 'alice' } as const;
+  for (let i = 0; i < 10; i++) await policy['user-authenticate'](login, { bytes: Buffer.from('wrong') });
+  assert.match((await last({ user: 'alice' }))?.reply[0] ?? '', /^454 4\.7\.0/);
 });
 
 test('where policy does not answer, explain fails, and gives no reply for an answer of policy', async () => {
