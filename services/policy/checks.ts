@@ -16,6 +16,8 @@ import { completeAddress } from './recipient/complete-address.ts';
 import { dnsLists } from './recipient/dns-lists.ts';
 import { greylisted } from './recipient/greylisted.ts';
 import { knownMailbox } from './recipient/known-mailbox.ts';
+import { listOwner } from './recipient/list-owner.ts';
+import { mailToGroups } from './recipient/mail-to-groups.ts';
 import { relayAllowed } from './recipient/relay-allowed.ts';
 import { routedLocalPart, sourceRoute } from './recipient/source-routes.ts';
 import { srsForward } from './recipient/srs-forward.ts';
@@ -49,7 +51,7 @@ export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   sender: [loginRequired, heloName, declaredSize, ownAddress, senderDomain, canonicalSender],
   recipient: [
     ...[canonicalRecipient, completeAddress, sourceRoute, srsReturn, relayAllowed],
-    ...[dnsLists, knownMailbox, routedLocalPart, asNamed, srsForward, greylisted],
+    ...[dnsLists, mailToGroups, knownMailbox, routedLocalPart, asNamed, listOwner, srsForward, greylisted],
   ],
   message: [messageSize, hopCount, author, traceField, submissionFields, origin, canonicalHeader, authorReversePath],
 };

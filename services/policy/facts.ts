@@ -25,6 +25,9 @@ type SenderDomain =
   | Exclude<DomainState, { kind: 'trouble' }>
   | (Extract<DomainState, { kind: 'trouble' }> & { onTrouble: 'defer' | 'accept' });
 
+/** Whom the bounces of a list go to: the address, and the first of those that it leads to. */
+export type ListOwner = { address: string; reportTo: string };
+
 export type PolicyFacts = {
   connect: { address: string; gateway: boolean | undefined; name: ClientName; rules: RelayRules };
   authenticate: {
@@ -75,6 +78,8 @@ export type PolicyFacts = {
     ours: boolean;
     /** The directory could not be asked what it becomes. */
     mapsUnread?: boolean;
+    /** It is that of a group, and what is done with mail to groups. */
+    group?: { mode: Config['directory']['mail-to-groups']; owner?: ListOwner | undefined } | undefined;
     /** undefined: it is not configured, or its key cannot be read. */
     srs?: Srs | undefined;
     now: Date;

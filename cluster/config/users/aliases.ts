@@ -10,7 +10,8 @@ const MAX_RESULTS = 1000;
  * Follow an alias through aliases of aliases to the addresses it stands for, each once, in the order of the file.
  *
  * `aliases` is by `mailboxKey`. An alias met again is not followed again, so a loop ends. Where an alias names
- * itself it means the mailbox of that name: `alice: [alice, bob]` keeps a copy and forwards one. Not ok: an alias that
+ * itself it means the mailbox of that name: `alice: [alice, bob]` keeps a copy and forwards one. The name of a group, which
+ * has no `@`, is not a mailbox. Not ok: an alias that
  * leads only to itself through others, or to more than 1000 addresses.
  */
 export function expandAlias(
@@ -23,7 +24,8 @@ export function expandAlias(
   for (let next = work.pop(); next !== undefined; next = work.pop()) {
     const { address, from } = next;
     const key = aliasFor(address, aliases);
-    if (key === undefined || key === from) results.set(mailboxKey(address), address);
+    const isName = key?.includes('@') === false;
+    if (key === undefined || (key === from && !isName)) results.set(mailboxKey(address), address);
     else if (!followed.has(key)) {
       followed.add(key);
       for (const target of (aliases.get(key) ?? []).toReversed()) work.push({ address: target, from: key });

@@ -94,6 +94,16 @@ export class Directory {
     return tagged === undefined ? undefined : { kind: 'tagged', addresses: [withTagOf(tagged, address)] };
   }
 
+  /** The address of the group that mail for an address (canonical) goes to: itself, or what is left without its tag. */
+  groupAddress(address: string): string | undefined {
+    const isKnown = (key: string): boolean =>
+      this.#first((entries) => entries.alias(key) ?? entries.groupAt(key) ?? entries.mailbox(key)) !== undefined;
+    const base = isKnown(mailboxKey(address)) ? address : (withoutTag(address) ?? address);
+    const key = mailboxKey(base);
+    if (this.#first((entries) => entries.alias(key)) !== undefined) return undefined;
+    return this.#first((entries) => entries.groupAt(key)) === undefined ? undefined : base;
+  }
+
   /** The alias or group that has exactly this address. */
   #listAt(key: string): Resolved | undefined {
     const alias = this.#first((entries) => entries.alias(key));
@@ -101,7 +111,8 @@ export class Directory {
     if (alias === undefined && group === undefined) return undefined;
     const expanded = expandAlias(key, { get: (one) => this.#leadsTo(one) });
     if (!expanded.ok) return { kind: 'endless', problem: expanded.message, addresses: [] };
-    const { addresses } = expanded;
+    // As `resolve` gives a mailbox that is named itself, so that it is known to be the same.
+    const addresses = expanded.addresses.map((address) => this.#mailbox(mailboxKey(address)) ?? address);
     return group === undefined ? { kind: 'alias', addresses } : { kind: 'group', group, addresses };
   }
 

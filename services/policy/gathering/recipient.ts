@@ -6,6 +6,7 @@ import type { SessionFacts } from '../contract.ts';
 import type { AnyDirectory, AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
 import type { CheckSources } from './check-sources.ts';
+import { groupAt } from './group.ts';
 import { attempt, listsFound } from './recipient-checks.ts';
 import { whenKnown } from './when-known.ts';
 
@@ -14,7 +15,7 @@ type RecipientRequest = { facts: SessionFacts; reversePath: string; recipient: E
 type RecipientDeps = Pick<PolicyFacts['recipient'], 'rules' | 'rewriting' | 'srs' | 'now'> & {
   ask: AskDirectory;
   checks: CheckSources;
-  config: Pick<Config, 'node'>;
+  config: Pick<Config, 'node' | 'directory'>;
 };
 
 /** What the recipient becomes comes first; then directory and DNS lists are asked about that concurrently. */
@@ -38,8 +39,9 @@ function factsAbout(
   { facts: session, reversePath, recipient }: RecipientRequest,
   named: string,
   canonical: string | undefined,
-  { rules, rewriting, srs, now, ask, checks }: RecipientDeps,
+  deps: RecipientDeps,
 ): PolicyFacts['recipient'] | Promise<PolicyFacts['recipient']> {
+  const { rules, rewriting, srs, now, ask, checks } = deps;
   const bare = !recipient.address.includes('@');
   const address = rewriting.inLocalDomain(canonicalAddress(canonical ?? named));
   const domain = domainOf(address);
@@ -50,7 +52,12 @@ function factsAbout(
   const said = { session, reversePath, recipient, ...place, ...rewritten, rules, now };
   const found = listsFound(said, checks);
   // Only recipients of our own domains are looked up.
-  return whenKnown(ask({ addresses: ours ? [address] : [] }), (directory) =>
-    whenKnown(found, (dnsLists) => ({ ...said, directory, dnsLists, greylist: attempt(said, checks) })),
+  return whenKnown(ask({ addresses: ours ? [address] : [] }), (directory: AnyDirectory) =>
+    whenKnown(groupAt(address, directory, deps), (group) =>
+      whenKnown(found, (dnsLists) => ({
+        ...{ ...said, dnsLists, greylist: attempt(said, checks) },
+        ...(group === 'unknown' ? { directory: undefined } : { directory, group }),
+      })),
+    ),
   );
 }

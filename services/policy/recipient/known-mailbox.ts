@@ -1,4 +1,4 @@
-import type { PolicyCheck } from '../facts.ts';
+import type { PolicyCheck, PolicyFacts } from '../facts.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 import { recipientsAt } from './as-named.ts';
 import { holdsRoute, mayRoute, refuseRoute } from './source-routes.ts';
@@ -21,7 +21,7 @@ export const knownMailbox: PolicyCheck<'recipient'> = (facts, accepted) => {
     if (found.kind === 'tagged' && holdsRoute(tagOf(local)) && !mayRoute(facts)) return refuseRoute();
     const isList = found.kind === 'alias' || found.kind === 'group';
     const step = isList ? `${found.kind} to ${found.addresses.length} addresses` : 'mailbox of a user';
-    return goOn([step], { recipients: recipientsAt(found.addresses, facts) });
+    return goOn([step], { recipients: recipientsAt(inLocalDomains(found.addresses, facts), facts) });
   }
   if (local.toLowerCase() === 'postmaster') {
     return goOn(['postmaster is always accepted'], { recipients: recipientsAt([address], facts) });
@@ -31,6 +31,15 @@ export const knownMailbox: PolicyCheck<'recipient'> = (facts, accepted) => {
   }
   return goOn(['no recipients are in a directory: every recipient of a local domain is accepted']);
 };
+
+/** Members that are written with another name of a local domain, where they are known under that, each once. */
+function inLocalDomains(addresses: readonly string[], { rewriting, directory }: PolicyFacts['recipient']): string[] {
+  const ends = addresses.flatMap((address) => {
+    const local = rewriting.inLocalDomain(address);
+    return local === address ? [address] : (directory?.resolve(local)?.addresses ?? [local]);
+  });
+  return [...new Set(ends)];
+}
 
 /** `+tag` of a local part that has one. */
 function tagOf(local: string): string {

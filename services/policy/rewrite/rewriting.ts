@@ -11,7 +11,8 @@ import type { AnyDirectory } from '../directory/directory.ts';
  *            address is asked of what the client named and of what that becomes: one of the two must be the user's.
  *   RCPT     the recipient, of all mail: canonical maps, then domain aliases (gathering/recipient.ts), before any check
  *            looks at it. Then an SRS address becomes the sender that it stands for (recipient/srs-return.ts), an alias or
- *            a group its members (known-mailbox.ts), and recipients elsewhere get a reverse-path of SRS (srs-forward.ts).
+ *            a group its members (known-mailbox.ts), those of a group with an owner get the owner as reverse-path
+ *            (list-owner.ts), and recipients elsewhere one of SRS (srs-forward.ts).
  *   message  header fields, of mail that originates here (message/canonical-header.ts), once; then the reverse-path from
  *            From (message/author-reverse-path.ts). The rewritten header goes to the router with the commit.
  *   delivery nothing. The DKIM signature is made here, over the header as it was rewritten; the body hash that was
