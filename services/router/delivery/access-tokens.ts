@@ -16,12 +16,13 @@ import { Unreachable } from './channel.ts';
  *
  * - none: whoever needs it waits while the provider is asked.
  * - good: it is used.
- * - ending: the provider is asked for the next one; while that fails, this one is used until its end. Then: none.
+ * - ending: it is used, and the provider is asked for the next one meanwhile. Where that fails until its end: none.
  *
  * The provider is asked one question at a time, and not within `PAUSE_MS` after it gave no token. A token that the smart
  * host refuses makes it be asked too, once in `RENEWAL_PAUSE_MS`: the refusal may be about something else.
  *
- * A provider may give another refresh token with each answer (RFC 6749 §6). It is used from then on, in memory alone.
+ * A provider may give another refresh token with each answer (RFC 6749 §6). It is used from then on, in memory alone, until
+ * the provider says that it is void: then that of the configuration is tried again.
  */
 const ASK_MS = 10_000;
 const PAUSE_MS = 5000;
@@ -58,13 +59,9 @@ export class AccessTokens {
   async current(): Promise<AccessToken> {
     const token = this.#token;
     if (token === undefined || token.endsAt <= this.#now()) return this.#ask();
-    if (this.#now() < token.renewAt) return token;
-    try {
-      return await this.#ask();
-    } catch (error) {
-      if (!(error instanceof Unreachable) || token.endsAt <= this.#now()) throw error;
-      return token;
-    }
+    // What goes wrong is logged there.
+    if (token.renewAt <= this.#now()) this.#ask().catch(() => undefined);
+    return token;
   }
 
   /** Another token than one that the smart host refused; undefined where there is none. */
@@ -95,8 +92,7 @@ export class AccessTokens {
       this.#failure = undefined;
       return this.#token;
     } catch (error) {
-      // One that came later may be void where the one of the configuration is not.
-      this.#refreshToken = this.#settings['refresh-token'];
+      if (error instanceof InvalidGrant) this.#refreshToken = this.#settings['refresh-token'];
       const endpoint = this.#settings['token-endpoint'];
       const text = `no access token for this route: ${endpoint} ${printable(errorText(error), 300)}`;
       this.#log.error({ endpoint, error: errorText(error) }, 'no access token for a route: its mail waits');
@@ -140,6 +136,9 @@ const Granted = z.object({
   refresh_token: z.string().min(1).max(8192).optional(),
 });
 
+/** The refresh token is void. */
+class InvalidGrant extends Error {}
+
 /** RFC 6749 §5.2. */
 const Refused = z.object({ error: z.string(), error_description: z.string().optional() });
 
@@ -161,7 +160,7 @@ async function requestToken(settings: RouteOauth, refreshToken: Secret | undefin
       throw new Error('gave no answer', { cause: error });
     },
   );
-  if (status !== 200) throw new Error(`answered ${status}${explain(value, [secret, refreshToken])}`);
+  if (status !== 200) throw refusal(status, value, [secret, refreshToken]);
   const granted = Granted.safeParse(value);
   if (!granted.success) throw new Error('answered with something else than a bearer token (RFC 6749 §5.1)');
   const { access_token: token, expires_in: seconds = USUAL_LIFE_S, refresh_token: next } = granted.data;
@@ -178,13 +177,11 @@ function basic(id: string, secret: Secret): string {
 }
 
 /** The provider's own words, without a secret that it might repeat. */
-function explain(value: unknown, secrets: (Secret | undefined)[]): string {
+function refusal(status: number, value: unknown, secrets: (Secret | undefined)[]): Error {
   const refused = Refused.safeParse(value);
-  if (!refused.success) return '';
+  if (!refused.success) return new Error(`answered ${status}`);
   const { error, error_description: description } = refused.data;
-  const text = ` ${error}${description === undefined ? '' : ` (${description})`}`;
-  return secrets.reduce(
-    (hidden, secret) => (secret === undefined ? hidden : hidden.replaceAll(secret.reveal(), '…')),
-    text,
-  );
+  let text = `answered ${status} ${error}${description === undefined ? '' : ` (${description})`}`;
+  for (const secret of secrets) if (secret !== undefined) text = text.replaceAll(secret.reveal(), '…');
+  return error === 'invalid_grant' ? new InvalidGrant(text) : new Error(text);
 }
