@@ -13,6 +13,7 @@ import type { PeerBus } from '#cluster/members/peers.ts';
 import { VERSION } from '#cluster/version.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
+import { listenerContract } from '#services/listener/contract.ts';
 import { createListenerService } from '#services/listener/service.ts';
 import { policyContract } from '#services/policy/contract.ts';
 import { createPolicyService } from '#services/policy/service.ts';
@@ -97,6 +98,7 @@ const CREATE: Record<ServiceName, (deps: NodeDeps) => Served> = {
           credentials: calls(deps.bus, 'policy', 'credential-store'),
           onStores: hears(deps.bus, 'policy', 'credential-store', deps.log),
         },
+        onListeners: hears(deps.bus, 'policy', 'listener', deps.log),
       }),
     ),
   router: (deps) =>
@@ -119,6 +121,7 @@ const CREATE: Record<ServiceName, (deps: NodeDeps) => Served> = {
         policy: calls(deps.bus, 'listener', 'policy'),
         router: calls(deps.bus, 'listener', 'router'),
         onRouters: hears(deps.bus, 'listener', 'router', deps.log),
+        announce: announcer(deps.bus, listenerContract),
       }),
     ),
 };

@@ -58,7 +58,11 @@ export const ACCESS = {
   },
   policy: {
     calls: { 'credential-store': ['directory-list', 'app-password-used'] },
-    hears: { 'credential-store': ['directory-changed', 'present'], policy: ['counts', 'greylist'] },
+    hears: {
+      'credential-store': ['directory-changed', 'present'],
+      policy: ['counts', 'greylist'],
+      listener: ['sessions'],
+    },
     buckets: [],
   },
   router: {

@@ -35,6 +35,9 @@ export function describeFront({ address, sessions, names, gateway }: Front): str
   return `all clients, in ${sessions} sessions, came from ${address}, ${what}: something in front of the listeners hides who they are`;
 }
 
+/** Clients in one announcement. */
+export const MOST_CLIENTS = 500;
+
 /** The listener owns the SMTP sessions. It keeps nothing on disk. */
 export const listenerContract = defineContract('listener', 1, {
   operations: {
@@ -97,6 +100,29 @@ export const listenerContract = defineContract('listener', 1, {
         notes: z.array(z.string()),
       }),
     },
+  },
+  events: {
+    /**
+     * Open connections to this process by client (session/announced-counts.ts), where that changed: announced soon after,
+     * and each second even if nothing did. Only with `checks.connections-per-client`.
+     */
+    sessions: z.object({
+      /** Tells this process from all others. */
+      instance: z.string(),
+      /** Nothing that it said before holds any more. */
+      all: z.boolean(),
+      /** It stops. */
+      leaving: z.boolean(),
+      clients: z
+        .array(
+          z.object({
+            /** An IPv4 address, or a /64 of IPv6. */
+            client: z.string().max(64),
+            open: z.number().int().nonnegative(),
+          }),
+        )
+        .max(MOST_CLIENTS),
+    }),
   },
 });
 export type ListenerContract = typeof listenerContract;

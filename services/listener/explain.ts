@@ -93,6 +93,7 @@ function commands({ helo, from = '', to, user }: Question, client: string): [lin
 class NoConnection implements SessionConnection {
   readonly address: string;
   readonly isProxy = false;
+  readonly counted = undefined;
   readonly #secure: boolean;
   #said = '';
   #done: () => void = () => undefined;

@@ -2,7 +2,7 @@ import { openedBy } from '#cluster/config/rules/relay.ts';
 import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Calls, Hears } from '#services/topology.ts';
-import type { Service } from '#shared/contract.ts';
+import type { Announce, Service } from '#shared/contract.ts';
 import { errorText } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
@@ -11,6 +11,7 @@ import { explainSession } from './explain.ts';
 import { type ClientAddresses, coveredBy, Gateways } from './gateways.ts';
 import { Listener } from './listener.ts';
 import { Placement } from './message/placement.ts';
+import { AnnouncedCounts } from './session/announced-counts.ts';
 import { SessionCounts } from './session/session-counts.ts';
 import { TlsMaterial } from './tls-material.ts';
 
@@ -20,6 +21,7 @@ export type ListenerDeps = {
   policy: Calls<'listener', 'policy'>;
   router: Calls<'listener', 'router'>;
   onRouters: Hears<'listener', 'router'>;
+  announce: Announce<ListenerContract>;
   /** Those of this machine, but for a test. */
   gateways?: Gateways;
 };
@@ -53,6 +55,7 @@ class Listeners {
   readonly #tls: TlsMaterial;
   readonly #gateways: Gateways;
   readonly #counts = new SessionCounts();
+  readonly #announced: AnnouncedCounts;
   readonly #strangers = new LimitedLog();
   readonly #placement: Placement;
   readonly #open = new Map<string, Listener>();
@@ -66,6 +69,7 @@ class Listeners {
     this.#deps = deps;
     this.#gateways = deps.gateways ?? new Gateways();
     this.#tls = new TlsMaterial(deps.log);
+    this.#announced = new AnnouncedCounts({ ...deps, counts: this.#counts });
     this.#placement = new Placement(deps.settings.current.node.name, deps.router['transfer-open']);
   }
 
@@ -75,6 +79,7 @@ class Listeners {
     this.#stopHearing = this.#placement.start(onRouters);
     for (const config of settings.current.listeners) await this.#add(config);
     this.#warnOfGateways();
+    this.#announced.start();
     this.#unsubscribe = settings.onChange((next, previous) => {
       this.#changes = this.#changes.then(() => this.#apply(next, previous));
     });
@@ -86,6 +91,7 @@ class Listeners {
     this.#tls.close();
     for (const name of this.#open.keys()) this.#remove(name);
     await Promise.all(this.#leaving);
+    this.#announced.stop();
     this.#stopHearing?.();
     this.#strangers.close();
   }

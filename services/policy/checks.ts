@@ -1,6 +1,7 @@
 import { credentials, directoryRead, fewFailures, passwordChecked } from './authentication/credentials.ts';
 import { clientName } from './connect/client-name.ts';
 import { clientScope } from './connect/client-scope.ts';
+import { connectionLimit } from './connect/connection-limit.ts';
 import type { Accepted, Phase, PolicyCheck, PolicyFacts, PolicyVerdict } from './facts.ts';
 import { author } from './message/author.ts';
 import { authorReversePath } from './message/author-reverse-path.ts';
@@ -46,7 +47,7 @@ import { senderDomain } from './sender/sender-domain.ts';
  * (`rates/rates.ts`).
  */
 export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
-  connect: [clientName, clientScope],
+  connect: [clientName, clientScope, connectionLimit],
   authenticate: [directoryRead, fewFailures, passwordChecked, credentials],
   sender: [loginRequired, heloName, declaredSize, ownAddress, senderDomain, canonicalSender],
   recipient: [

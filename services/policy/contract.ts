@@ -144,7 +144,10 @@ const ClientQuestion = z.object({
   address: z.string(),
   /** As in `SessionFacts`. */
   gateway: z.boolean().optional(),
+  /** The listener's process, and connections of the client to it that were open when this one came. */
+  counted: z.object({ instance: z.string(), others: z.number().int().nonnegative() }).optional(),
 });
+export type ClientQuestion = z.infer<typeof ClientQuestion>;
 
 const SenderQuestion = z.object({ facts: SessionFacts, reversePath: z.string(), size: z.number().int().optional() });
 export type SenderQuestion = z.infer<typeof SenderQuestion>;

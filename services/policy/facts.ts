@@ -29,7 +29,14 @@ type SenderDomain =
 export type ListOwner = { address: string; reportTo: string };
 
 export type PolicyFacts = {
-  connect: { address: string; gateway: boolean | undefined; name: ClientName; rules: RelayRules };
+  connect: {
+    address: string;
+    gateway: boolean | undefined;
+    name: ClientName;
+    rules: RelayRules;
+    /** Other connections of the client, and how many it may have; undefined: `checks.connections-per-client` is off. */
+    connections?: Exempt | { open: number; most: number } | undefined;
+  };
   authenticate: {
     /** The user as the client spelled it, and the account that has the name. */
     user: string;

@@ -6,7 +6,6 @@ import { recipientFacts } from './gathering/recipient.ts';
 import { senderFacts } from './gathering/sender.ts';
 import type { Sources } from './gathering/sources.ts';
 import { whenKnown } from './gathering/when-known.ts';
-import type { SharedGreylist } from './greylist/shared-greylist.ts';
 import type { Rates } from './rates/rates.ts';
 import { noteAttempt } from './recipient/greylisted.ts';
 
@@ -18,12 +17,12 @@ import { noteAttempt } from './recipient/greylisted.ts';
  */
 export type Settle = 'count' | 'look';
 
-type PhasesDeps = { sources: Sources; rates: Rates; greylist: SharedGreylist };
+type PhasesDeps = { sources: Sources; rates: Rates };
 
-export function createPhases({ sources, rates, greylist }: PhasesDeps) {
+export function createPhases({ sources, rates }: PhasesDeps) {
   return {
     connect: (question: Parameters<typeof connectFacts>[0]) =>
-      whenKnown(connectFacts(question, sources), (facts) => decide('connect', facts)),
+      whenKnown(connectFacts(question, { ...sources.now(), dns: sources.dns }), (facts) => decide('connect', facts)),
     sender: (question: SenderQuestion, settle: Settle) =>
       whenKnown(senderFacts(question, sources.now()), (facts) =>
         rates[settle]('messages', question, decide('sender', facts)),
@@ -31,7 +30,7 @@ export function createPhases({ sources, rates, greylist }: PhasesDeps) {
     recipient: (question: RecipientQuestion, settle: Settle) =>
       whenKnown(recipientFacts(question, sources.now()), (facts) => {
         const verdict = rates[settle]('recipients', question, decide('recipient', facts));
-        return settle === 'count' ? noteAttempt(greylist, facts, verdict) : verdict;
+        return settle === 'count' ? noteAttempt(sources.checks.greylist, facts, verdict) : verdict;
       }),
     message: (question: Parameters<typeof messageFacts>[0], header: Uint8Array) =>
       whenKnown(messageFacts(question, header, sources.now()), (facts) => decide('message', facts)),

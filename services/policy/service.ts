@@ -1,4 +1,5 @@
 import type { Settings } from '#cluster/config/settings.ts';
+import type { Hears } from '#services/topology.ts';
 import type { Service } from '#shared/contract.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
@@ -10,7 +11,7 @@ import { Locks } from './authentication/locks.ts';
 import { Tokens } from './authentication/tokens.ts';
 import { type PolicyContract, policyContract } from './contract.ts';
 import { Sources, type Stores } from './gathering/sources.ts';
-import { type GreylistBus, SharedGreylist } from './greylist/shared-greylist.ts';
+import type { GreylistBus } from './greylist/shared-greylist.ts';
 import { createPhases } from './phases.ts';
 import { Rates } from './rates/rates.ts';
 import { type CountsBus, SharedCounts } from './rates/shared-counts.ts';
@@ -22,6 +23,8 @@ export type PolicyDeps = {
   peers?: (CountsBus & GreylistBus) | undefined;
   /** The credential-stores, which have the cluster's directory; without them there is none. */
   stores?: Stores | undefined;
+  /** The listeners of all nodes, this one too. */
+  onListeners?: Hears<'policy', 'listener'> | undefined;
 };
 
 /** Password hashes computed concurrently (each takes 19 MiB and a thread of the pool), and log-ins that wait for one. */
@@ -33,13 +36,18 @@ const PASSWORDS_WAITING = 1000;
  *
  * `phases.ts` has how a request becomes a verdict. `verdict-explain` does the same, and looks at what would be counted.
  */
-export function createPolicyService({ settings, log, peers, stores }: PolicyDeps): Service<PolicyContract> {
+export function createPolicyService({
+  settings,
+  log,
+  peers,
+  onListeners,
+  stores,
+}: PolicyDeps): Service<PolicyContract> {
   const queue = new FairQueue(PASSWORDS_CHECKED, PASSWORDS_WAITING);
-  const greylist = new SharedGreylist({ settings, log, peers });
-  const sources = new Sources({ settings, log, greylist, stores });
+  const sources = new Sources({ settings, log, peers, onListeners, stores });
   const counts = new SharedCounts({ settings, peers });
   const rates = new Rates({ settings, counts });
-  const phases = createPhases({ sources, rates, greylist });
+  const phases = createPhases({ sources, rates });
   const failures = new Failures({ settings, counts });
   const tokens = new Tokens(settings, log);
   const locks = new Locks({ settings, counts, log });
@@ -67,15 +75,13 @@ export function createPolicyService({ settings, log, peers, stores }: PolicyDeps
     },
     async start() {
       await sources.open();
-      await greylist.start();
       await knownLogIns.start();
       counts.start();
     },
     async stop() {
-      sources.close();
       counts.stop();
       strangers.close();
-      await greylist.stop();
+      await sources.close();
       await knownLogIns.stop();
     },
   };

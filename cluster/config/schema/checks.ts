@@ -98,6 +98,14 @@ export const checksSection = z
       .array(host)
       .default([])
       .describe('clients that no check looks at, besides internal hosts: IP addresses, networks, host names'),
+    'connections-per-client': z
+      .number()
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'concurrent connections from one address (of IPv6: from one /64) to all nodes together; more get 421; default: no limit',
+      ),
     'sender-domain': senderDomain,
     helo,
     'dns-lists': dnsLists,

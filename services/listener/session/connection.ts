@@ -9,6 +9,8 @@ export type SessionConnection = {
   readonly address: string;
   /** The address is that of a proxy, which did not say for whom it speaks: anybody may be behind it. */
   readonly isProxy: boolean;
+  /** The process, and connections of the same client to it that were open when this one came; undefined: not counted. */
+  readonly counted: { instance: string; others: number } | undefined;
   tls(): { protocol: string; cipher: string } | undefined;
   /** Whether TLS can begin: there is a certificate. */
   canUpgrade(): boolean;

@@ -1,4 +1,5 @@
 import { clientNetwork } from '#shared/address/ip-address.ts';
+import { newId } from '#shared/ids.ts';
 import type { Reply } from '#shared/reply.ts';
 import { TOO_MANY_FROM_CLIENT, TOO_MANY_SESSIONS } from '../replies.ts';
 
@@ -9,6 +10,10 @@ export type SessionLimits = { sessions: number; 'sessions-per-client': number };
  * IPv4 address or a /64 of IPv6. One that has not got as far as a session counts like any other.
  */
 export class SessionCounts {
+  /** Tells the counts of this process from those of others. */
+  readonly instance = newId();
+  /** Called with a client whose count has changed. */
+  onChange: (client: string) => void = () => undefined;
   readonly #byClient = new Map<string, number>();
   #total = 0;
 
@@ -16,34 +21,52 @@ export class SessionCounts {
     return this.#total;
   }
 
+  /** Clients with connections. */
+  clients(): Iterable<string> {
+    return this.#byClient.keys();
+  }
+
+  /** Connections of a client. */
+  of(client: string): number {
+    return this.#byClient.get(client) ?? 0;
+  }
+
   /** Count a connection, or return the reply that refuses it. */
   admit(limits: SessionLimits): Place | Reply {
     if (this.#total >= limits.sessions) return TOO_MANY_SESSIONS;
     this.#total++;
-    return new Place(this.#byClient, () => this.#total--);
+    const count = (client: string, more: 1 | -1): void => {
+      const open = this.of(client) + more;
+      if (open === 0) this.#byClient.delete(client);
+      else this.#byClient.set(client, open);
+      this.onChange(client);
+    };
+    return new Place({ of: (client) => this.of(client), count, leave: () => this.#total-- });
   }
 }
 
+type Counting = { of(client: string): number; count(client: string, more: 1 | -1): void; leave(): void };
+
 /** What a connection takes of the counts. */
 export class Place {
-  readonly #byClient: Map<string, number>;
-  readonly #leave: () => void;
+  readonly #counting: Counting;
   #client: string | undefined;
   #released = false;
+  /** Connections of the same client that were open when this one came. */
+  others = 0;
 
-  constructor(byClient: Map<string, number>, leave: () => void) {
-    this.#byClient = byClient;
-    this.#leave = leave;
+  constructor(counting: Counting) {
+    this.#counting = counting;
   }
 
   /** Say whose connection it is, once that is known. Returns the reply that refuses it; the place is still to release. */
   claim(address: string, limits: SessionLimits): Reply | undefined {
     const client = clientNetwork(address);
-    const others = this.#byClient.get(client) ?? 0;
-    if (others >= limits['sessions-per-client']) return TOO_MANY_FROM_CLIENT;
+    this.others = this.#counting.of(client);
+    if (this.others >= limits['sessions-per-client']) return TOO_MANY_FROM_CLIENT;
     if (this.#released) return undefined;
     this.#client = client;
-    this.#byClient.set(client, others + 1);
+    this.#counting.count(client, 1);
     return undefined;
   }
 
@@ -51,10 +74,7 @@ export class Place {
   release(): void {
     if (this.#released) return;
     this.#released = true;
-    this.#leave();
-    if (this.#client === undefined) return;
-    const left = (this.#byClient.get(this.#client) ?? 1) - 1;
-    if (left === 0) this.#byClient.delete(this.#client);
-    else this.#byClient.set(this.#client, left);
+    this.#counting.leave();
+    if (this.#client !== undefined) this.#counting.count(this.#client, -1);
   }
 }

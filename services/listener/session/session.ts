@@ -134,10 +134,10 @@ export class Session implements CommandSession<PolicyQuestion> {
 
   /** Ask policy whether this client may speak, then greet it or send it away. */
   async begin(): Promise<void> {
-    const { address } = this.connection;
+    const { address, counted } = this.connection;
     const { name: listener, kind } = this.listener;
     const { gateway } = this.#facts;
-    const call = this.deps.policy['client-check']({ session: this.id, listener, kind, address, gateway });
+    const call = this.deps.policy['client-check']({ session: this.id, listener, kind, address, gateway, counted });
     const verdict = await verdictOf(call, this.log);
     if (this.#state !== 'connecting') return;
     if (verdict.action !== 'accept') {

@@ -28,10 +28,11 @@ export type ConnectionHooks = {
   openingMs(): number;
 };
 
-type Client = Pick<SessionConnection, 'address' | 'isProxy'>;
+type Client = Pick<SessionConnection, 'address' | 'isProxy' | 'counted'>;
 
 export class ClientConnection extends SMTPConnection implements SessionConnection {
   readonly isProxy: boolean;
+  readonly counted: SessionConnection['counted'];
   readonly #hooks: ConnectionHooks;
   readonly #session: Session;
   /** The socket that may be destroyed: in a handshake the TLS socket, never the one below it, which ends the process. */
@@ -43,6 +44,7 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
   constructor(server: SMTPServer, socket: Socket | TLSSocket, client: Client, hooks: ConnectionHooks) {
     super(server, socket, { remoteAddress: client.address });
     this.isProxy = client.isProxy;
+    this.counted = client.counted;
     this.#hooks = hooks;
     this.#top = socket;
     this.#session = hooks.session(this);

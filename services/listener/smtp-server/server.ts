@@ -110,7 +110,11 @@ export class SmtpServer extends SMTPServer {
       const connection = new ClientConnection(
         this,
         top,
-        { address, isProxy: expected && proxied === undefined },
+        {
+          address,
+          isProxy: expected && proxied === undefined,
+          counted: { instance: counts.instance, others: place.others },
+        },
         this.#hooks,
       );
       this.connections.add(connection);

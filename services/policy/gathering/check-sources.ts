@@ -1,12 +1,24 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
+import type { Settings } from '#cluster/config/settings.ts';
+import type { Hears } from '#services/topology.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
+import { OpenConnections } from '../connect/open-connections.ts';
 import { DnsCache } from '../dns/dns-cache.ts';
 import { DnsLists } from '../dns/dns-lists.ts';
-import type { SharedGreylist } from '../greylist/shared-greylist.ts';
+import { type GreylistBus, SharedGreylist } from '../greylist/shared-greylist.ts';
 import { HostList } from '../relay/host-list.ts';
 import { MailboxList } from '../relay/mailbox-list.ts';
 import { HeloFaults } from '../sender/helo-faults.ts';
+
+export type CheckDeps = {
+  settings: Settings;
+  log: Logger;
+  /** The policy services of the other nodes; undefined: there are none. */
+  peers?: GreylistBus | undefined;
+  /** The listeners of all nodes, this one too. */
+  onListeners?: Hears<'policy', 'listener'> | undefined;
+};
 
 /** What the facts for the checks of `checks:` come from. */
 export class CheckSources {
@@ -16,19 +28,29 @@ export class CheckSources {
   records: DnsCache;
   lists: DnsLists;
   readonly greylist: SharedGreylist;
+  readonly connections = new OpenConnections();
   /** Recipients that the greylist does not delay. */
   undelayed: MailboxList;
   readonly #log: Logger;
+  readonly #onListeners: CheckDeps['onListeners'];
   readonly #troubles = new LimitedLog();
+  #stopHearing: (() => void) | undefined;
 
-  constructor(config: Config, log: Logger, greylist: SharedGreylist) {
+  constructor({ settings, log, peers, onListeners }: CheckDeps) {
+    const config = settings.current;
     this.#log = log;
-    this.greylist = greylist;
+    this.#onListeners = onListeners;
+    this.greylist = new SharedGreylist({ settings, log, peers });
     this.undelayed = new MailboxList(config.checks.greylist.recipients);
     this.exempt = new HostList(config.checks.exempt);
     this.helo = new HeloFaults(config);
     this.records = new DnsCache(config.dns);
     this.lists = new DnsLists(config.checks['dns-lists'], this.warn);
+  }
+
+  async open(): Promise<void> {
+    await this.greylist.start();
+    this.#stopHearing = this.#onListeners?.('sessions', (heard) => this.connections.hear(heard));
   }
 
   change(next: Config, previous: Config): void {
@@ -44,7 +66,9 @@ export class CheckSources {
     this.#troubles.say(key, (repeated) => this.#log.warn({ ...fields, ...repeated }, what));
   };
 
-  close(): void {
+  async close(): Promise<void> {
+    this.#stopHearing?.();
     this.#troubles.close();
+    await this.greylist.stop();
   }
 }

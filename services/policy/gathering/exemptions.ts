@@ -4,6 +4,9 @@ import { type HostList, namedBy } from '../relay/host-list.ts';
 /** Why a client is not checked. */
 export type Exempt = { exempt: string };
 
+/** Others come in through its address (services/listener/gateways.ts): it is nobody's. */
+export const BEHIND_GATEWAY: Exempt = { exempt: 'other clients come in through this address' };
+
 /** Who is checked although it is one of ours. */
 type Also = { authenticated?: boolean; trusted?: boolean };
 

@@ -1,7 +1,7 @@
 import type { SessionFacts } from '../contract.ts';
 import type { PolicyFacts } from '../facts.ts';
 import type { CheckSources } from './check-sources.ts';
-import { type Exempt, exemption } from './exemptions.ts';
+import { BEHIND_GATEWAY, type Exempt, exemption } from './exemptions.ts';
 
 /** The facts for the checks of `checks:` at RCPT; undefined where a check is off. */
 
@@ -40,5 +40,5 @@ type Client = Pick<SessionFacts, 'kind' | 'gateway'> & { address: string };
 /** Whoever is refused must be able to say so to somebody (RFC 5321 §4.5.1). */
 function withoutChecks({ session, ours, local }: Recipient): Exempt | undefined {
   if (ours && local.toLowerCase() === 'postmaster') return { exempt: 'postmaster hears everybody' };
-  return session.gateway ? { exempt: 'other clients come in through this address' } : undefined;
+  return session.gateway ? BEHIND_GATEWAY : undefined;
 }

@@ -5,19 +5,21 @@ import { ReverseDns } from '../connect/reverse-dns.ts';
 import { ClusterDirectory, type ClusterDirectoryDeps } from '../directory/cluster-directory.ts';
 import { Directories } from '../directory/directories.ts';
 import type { Question } from '../directory/directory.ts';
-import type { SharedGreylist } from '../greylist/shared-greylist.ts';
 import { HostList } from '../relay/host-list.ts';
 import { RelayRules } from '../relay/relay-rules.ts';
 import { Rewriting } from '../rewrite/rewriting.ts';
 import { SrsKeys } from '../rewrite/srs-keys.ts';
-import { CheckSources } from './check-sources.ts';
+import { type CheckDeps, CheckSources } from './check-sources.ts';
 
 export type Stores = Pick<ClusterDirectoryDeps, 'credentials' | 'onStores'>;
-type SourcesDeps = { settings: Settings; log: Logger; greylist: SharedGreylist; stores?: Stores | undefined };
+type SourcesDeps = CheckDeps & {
+  /** Where the cluster's directory comes from; without them there is none. */
+  stores?: Stores | undefined;
+};
 
 /**
- * What facts come from besides the request: relay rules, lists of hosts, resolver, directory. They follow the configuration; each question
- * takes them as they are then.
+ * What facts come from besides the request: relay rules, lists of hosts, resolver, directory. They follow the
+ * configuration; each question takes them as they are then.
  */
 export class Sources {
   readonly directory: Directories;
@@ -32,8 +34,8 @@ export class Sources {
   readonly #log: Logger;
   #unsubscribe: (() => void) | undefined;
 
-  /** `stores`: where the cluster's directory comes from; without them there is none. */
-  constructor({ settings, log, greylist, stores }: SourcesDeps) {
+  constructor(deps: SourcesDeps) {
+    const { settings, log, stores } = deps;
     this.#settings = settings;
     this.#log = log;
     this.directory = new Directories(log, stores && new ClusterDirectory({ settings, log, ...stores }));
@@ -42,7 +44,7 @@ export class Sources {
     this.#srs = new SrsKeys(settings.current, log);
     this.anonymous = new HostList(settings.current.authentication.anonymous);
     this.dns = new ReverseDns(settings.current.dns, log);
-    this.checks = new CheckSources(settings.current, log, greylist);
+    this.checks = new CheckSources(deps);
   }
 
   /** What a question is answered from. */
@@ -57,15 +59,16 @@ export class Sources {
   async open(): Promise<void> {
     await this.directory.open(this.#settings.current.directory.users);
     await this.#srs.read();
+    await this.checks.open();
     this.#unsubscribe = this.#settings.onChange((next, previous) => this.#change(next, previous));
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#unsubscribe?.();
     this.dns.close();
     this.directory.close();
     this.#srs.close();
-    this.checks.close();
+    await this.checks.close();
   }
 
   #change(next: Config, previous: Config): void {

@@ -190,6 +190,7 @@ export async function startListener(setUp: SetUp = {}) {
     log: logger,
     ...clients,
     onRouters,
+    announce: () => undefined,
     ...(gateways && { gateways }),
   });
   await service.start();

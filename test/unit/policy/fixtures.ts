@@ -5,7 +5,6 @@ import type { SessionFacts } from '#services/policy/contract.ts';
 import { Directory } from '#services/policy/directory/directory.ts';
 import { fileEntries } from '#services/policy/directory/file-entries.ts';
 import { CheckSources } from '#services/policy/gathering/check-sources.ts';
-import { SharedGreylist } from '#services/policy/greylist/shared-greylist.ts';
 import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import { Rewriting } from '#services/policy/rewrite/rewriting.ts';
 import { silentLogger } from '#shared/log.ts';
@@ -46,8 +45,7 @@ export function rulesOf(given: Config): { rules: RelayRules; rewriting: Rewritin
 
 /** What the checks of `checks:` are answered from. */
 export function checksOf(from: Config): CheckSources {
-  const greylist = new SharedGreylist({ settings: new Settings(from), log: silentLogger, peers: undefined });
-  return new CheckSources(from, silentLogger, greylist);
+  return new CheckSources({ settings: new Settings(from), log: silentLogger });
 }
 
 export function facts(changes: Partial<SessionFacts> = {}): SessionFacts {
