@@ -5,6 +5,7 @@ import { parseNeks } from '#shared/dkim/nek.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Problem } from './problems/problem.ts';
+import { ldapWarnings } from './rules/ldap.ts';
 import { relayWarnings } from './rules/relay.ts';
 import type { RouteOauth } from './schema/oauth.ts';
 import type { Config } from './schema/schema.ts';
@@ -46,6 +47,7 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
   if (needs('tls')) await checkTls(check);
   await checkBus(check);
   if (needs('directory')) await checkDirectory(check);
+  if (needs('directory')) await checkLdap(check);
   if (needs('authentication')) await checkProviders(check);
   if (needs('credentials') || (needs('rewrite') && config.rewrite.srs !== undefined)) await checkNek(check);
   await checkData(check);
@@ -107,6 +109,18 @@ async function checkDirectory(check: FileCheck): Promise<void> {
 async function checkProviders(check: FileCheck): Promise<void> {
   for (const [i, { ca }] of check.config.authentication.oauth.entries()) {
     if (ca !== undefined) add(check, await checkAuthorities(['authentication', 'oauth', i, 'ca'], ca));
+  }
+}
+
+async function checkLdap(check: FileCheck): Promise<void> {
+  const { directory } = check.config;
+  const { ldap } = directory;
+  if (ldap === undefined) return;
+  check.warnings.push(...ldapWarnings(ldap));
+  if (ldap.ca !== undefined) add(check, await checkAuthorities(['directory', 'ldap', 'ca'], ldap.ca));
+  const password = await place(check, ['directory', 'ldap', 'password'], ldap.password);
+  if (password !== undefined) {
+    check.config = { ...check.config, directory: { ...directory, ldap: { ...ldap, password } } };
   }
 }
 

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Secret } from '#shared/secret.ts';
 import type { RouteOauth } from './schema/oauth.ts';
 import { parseVia } from './schema/route.ts';
-import type { Config, RouteConfig } from './schema/schema.ts';
+import type { Config, LdapConfig, RouteConfig } from './schema/schema.ts';
 import { SecretReference } from './secrets.ts';
 
 /** The configuration with every relative path made absolute, from the folder of the configuration file. */
@@ -15,7 +15,7 @@ export function resolvePaths(config: Config, folder: string): Config {
     certificate: at(tls.certificate),
     key: at(tls.key),
   });
-  const { bus, tls, credentials, dns } = config;
+  const { bus, tls, directory, credentials, dns } = config;
   return {
     ...config,
     node: { ...config.node, data: at(config.node.data) },
@@ -27,7 +27,11 @@ export function resolvePaths(config: Config, folder: string): Config {
       }),
     },
     ...(tls && { tls: { ...pair(tls), names: tls.names.map(pair) } }),
-    directory: { ...config.directory, ...(config.directory.users && { users: at(config.directory.users) }) },
+    directory: {
+      ...directory,
+      ...(directory.users && { users: at(directory.users) }),
+      ...(directory.ldap && { ldap: ldapAt(directory.ldap, folder) }),
+    },
     authentication: {
       ...config.authentication,
       oauth: config.authentication.oauth.map((provider) => ({
@@ -72,5 +76,14 @@ function grantAt(grant: RouteOauth, folder: string): RouteOauth {
     ...(ca && { ca: resolve(folder, ca) }),
     ...(secret && { 'client-secret': secretAt(secret, folder) }),
     ...(token && { 'refresh-token': secretAt(token, folder) }),
+  };
+}
+
+function ldapAt(ldap: LdapConfig, folder: string): LdapConfig {
+  const { ca, password } = ldap;
+  return {
+    ...ldap,
+    ...(ca && { ca: resolve(folder, ca) }),
+    ...(password && { password: secretAt(password, folder) }),
   };
 }

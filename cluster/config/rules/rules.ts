@@ -5,6 +5,7 @@ import type { Config, ListenerConfig, RouteConfig } from '../schema/schema.ts';
 import { AUTHENTICATION_RULES } from './authentication.ts';
 import { CHECK_RULES } from './checks.ts';
 import { KEY_RULES } from './keys.ts';
+import { LDAP_RULES } from './ldap.ts';
 import { RATE_RULES } from './rates.ts';
 import { RELAY_RULES } from './relay.ts';
 import { REWRITE_RULES } from './rewrite.ts';
@@ -59,7 +60,8 @@ function listenerPorts({ listeners }: Config): Problem[] {
 function submissionUsers({ listeners, directory, bus }: Config): Problem[] {
   const first = listeners.findIndex((l) => effectiveAuth(l) !== 'off');
   // Over NATS the policy service may run elsewhere, with a directory of its own.
-  if (first < 0 || directory.users !== undefined || bus.servers.length > 0) return [];
+  const hasUsers = directory.users !== undefined || directory.ldap !== undefined;
+  if (first < 0 || hasUsers || bus.servers.length > 0) return [];
   return [
     {
       path: ['listeners', first],
@@ -248,6 +250,7 @@ export const RULES: readonly Rule[] = [
   { sections: ['limits'], check: headerFits },
   { sections: ['limits', 'bus'], check: headerFitsBus },
   ...AUTHENTICATION_RULES,
+  ...LDAP_RULES,
   ...RELAY_RULES,
   ...CHECK_RULES,
   ...KEY_RULES,

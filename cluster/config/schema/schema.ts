@@ -145,4 +145,5 @@ export type DomainConfig = Config['domains'][number];
 export type RatesConfig = Config['rates'];
 export type DnsConfig = Config['dns'];
 export type ProviderConfig = Config['authentication']['oauth'][number];
+export type LdapConfig = NonNullable<Config['directory']['ldap']>;
 export type ZoneConfig = DnsConfig['zones'][number];

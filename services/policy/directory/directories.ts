@@ -1,55 +1,77 @@
+import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Logger } from '#shared/log.ts';
 import type { ClusterDirectory } from './cluster-directory.ts';
 import { ConfiguredFile } from './configured-file.ts';
 import { type AnyDirectory, Directory, type Entries, type Question } from './directory.ts';
+import { LdapDirectory } from './ldap/ldap-directory.ts';
+import type { ServersState } from './ldap/servers.ts';
+
+type DirectoriesDeps = {
+  log: Logger;
+  cluster?: Pick<ClusterDirectory, 'current' | 'open' | 'close'> | undefined;
+  /** Recipients of other domains are not looked for in LDAP. */
+  isLocal: (domain: string) => boolean;
+};
+
+type DirectorySettings = Pick<Config['directory'], 'users' | 'ldap'>;
 
 /**
  * What policy knows of users and recipients, from all places where that is written, in the order in which they are asked:
- * the users file of this node's configuration, then the cluster's directory. The first that knows a name answers.
+ * the users file of this node's configuration, then the cluster's directory, then LDAP. The first that knows a name
+ * answers.
  */
 export class Directories {
+  readonly #deps: DirectoriesDeps;
   readonly #file: ConfiguredFile;
-  readonly #cluster: Pick<ClusterDirectory, 'current' | 'open' | 'close'> | undefined;
+  #ldap: LdapDirectory | undefined;
   /** The directory of the sources as they were last: they are the same objects for most questions. */
   #known: { sources: Entries[]; directory: Directory } = { sources: [], directory: new Directory([]) };
 
-  constructor(log: Logger, cluster?: Pick<ClusterDirectory, 'current' | 'open' | 'close'>) {
-    this.#file = new ConfiguredFile(log);
-    this.#cluster = cluster;
+  constructor(deps: DirectoriesDeps) {
+    this.#deps = deps;
+    this.#file = new ConfiguredFile(deps.log);
   }
 
   /**
    * A directory that can answer about these users and addresses; undefined where what is asked cannot be known now, null
    * where there is none.
    */
-  ask({ users = [], addresses = [] }: Question): AnyDirectory | Promise<AnyDirectory> {
+  ask(question: Question): AnyDirectory | Promise<AnyDirectory> {
+    const { cluster: followed } = this.#deps;
     const file = this.#file.current;
     if (file === undefined) return undefined;
-    const cluster = this.#cluster?.current;
-    const isWhole = this.#cluster === undefined || (cluster !== undefined && cluster.unreadable.size === 0);
+    const cluster = followed?.current;
+    const isWhole = followed === undefined || (cluster !== undefined && cluster.unreadable.size === 0);
+    const sources = [file ?? [], cluster ?? []].flat();
+    if (isWhole && this.#ldap !== undefined) return this.#ldap.ask(question, sources);
     if (isWhole && file === null && (cluster === undefined || cluster.isEmpty)) return null;
-    const directory = this.#of([file ?? [], cluster ?? []].flat());
-    if (isWhole) return directory;
-    const knowsAll =
-      users.every((name) => directory.user(name) !== undefined) &&
-      addresses.every((address) => directory.resolve(address) !== undefined);
-    return knowsAll ? directory : undefined;
+    const directory = this.#of(sources);
+    return isWhole || knowsAll(directory, question) ? directory : undefined;
+  }
+
+  /** The servers of LDAP; undefined: none are configured. */
+  get ldap(): ServersState | undefined {
+    return this.#ldap?.state;
   }
 
   /** Fails with `unreadable` or `invalid` where the users file cannot be used. */
-  async open(file: string | undefined): Promise<void> {
-    await this.#file.open(file);
-    await this.#cluster?.open();
+  async open({ users, ldap }: DirectorySettings): Promise<void> {
+    await this.#file.open(users);
+    this.#ldap = ldap && new LdapDirectory(ldap, this.#deps);
+    await this.#deps.cluster?.open();
   }
 
-  /** Another users file, or none. */
-  change(file: string | undefined): Promise<void> {
-    return this.#file.change(file);
+  change(next: DirectorySettings, previous: DirectorySettings): void {
+    if (next.users !== previous.users) void this.#file.change(next.users);
+    if (JSON.stringify(next.ldap) === JSON.stringify(previous.ldap) && isSamePassword(next, previous)) return;
+    this.#ldap?.close();
+    this.#ldap = next.ldap && new LdapDirectory(next.ldap, this.#deps);
   }
 
   close(): void {
     this.#file.close();
-    this.#cluster?.close();
+    this.#deps.cluster?.close();
+    this.#ldap?.close();
   }
 
   #of(sources: Entries[]): Directory {
@@ -60,3 +82,14 @@ export class Directories {
     return this.#known.directory;
   }
 }
+
+function knowsAll(directory: Directory, { users = [], addresses = [] }: Question): boolean {
+  return (
+    users.every((name) => directory.user(name) !== undefined) &&
+    addresses.every((address) => directory.resolve(address) !== undefined)
+  );
+}
+
+/** A secret shows nothing of itself in JSON. */
+const isSamePassword = (one: DirectorySettings, other: DirectorySettings): boolean =>
+  one.ldap?.password?.reveal() === other.ldap?.password?.reveal();

@@ -3,8 +3,8 @@ import { mailboxKey, withoutTag, withTagOf } from '#shared/address/canonical-add
 import { userKey } from '#shared/directory/values.ts';
 import type { Account } from './account.ts';
 
-/** A group by its name: addresses, and names of users and other groups. */
-export type Group = { name: string; members: readonly string[] };
+/** A group by its name: addresses, and names of users and other groups. `problem`: why its members are not known. */
+export type Group = { name: string; members: readonly string[]; problem?: string | undefined };
 
 /**
  * Users, aliases, groups and maps as one source has them, by keys (`userKey` of a name, `mailboxKey` of an address). A source
@@ -23,13 +23,18 @@ export type Entries = {
   map(key: string): ReadonlyMap<string, string> | undefined;
   /** A recipient of a local domain exists only when a source says so. */
   readonly namesRecipients: boolean;
+  /** An address that several users or groups have, none of which is meant more than the others. */
+  isAmbiguous?(key: string): boolean;
+  /** What the source says about how it found an address or not, for administrators. */
+  trace?(key: string): string | undefined;
 };
 
 /**
  * `mailbox` and `tagged`: of a user. `alias`, `group`: all that it leads to in the end. `endless`: it leads nowhere, or to
- * too many.
+ * too many. `ambiguous`: nobody can say whose it is.
  */
 export type Resolved =
+  | { kind: 'ambiguous'; addresses: string[] }
   | { kind: 'mailbox' | 'tagged' | 'alias'; addresses: string[] }
   | { kind: 'group'; group: Group; addresses: string[] }
   | { kind: 'endless'; problem: string; addresses: string[] };
@@ -86,12 +91,21 @@ export class Directory {
     if (exact !== undefined) return exact;
     const mailbox = this.#mailbox(mailboxKey(address));
     if (mailbox !== undefined) return { kind: 'mailbox', addresses: [mailbox] };
+    if (this.#isAmbiguous(mailboxKey(address))) return { kind: 'ambiguous', addresses: [] };
     const base = withoutTag(address);
     if (base === undefined) return undefined;
     const list = this.#listAt(mailboxKey(base));
     if (list !== undefined) return list;
     const tagged = this.#mailbox(mailboxKey(base));
-    return tagged === undefined ? undefined : { kind: 'tagged', addresses: [withTagOf(tagged, address)] };
+    if (tagged !== undefined) return { kind: 'tagged', addresses: [withTagOf(tagged, address)] };
+    return this.#isAmbiguous(mailboxKey(base)) ? { kind: 'ambiguous', addresses: [] } : undefined;
+  }
+
+  /** What the sources say about how they found an address or not, for administrators. */
+  trace(address: string): string[] {
+    const keys = [address, withoutTag(address)].flatMap((one) => (one === undefined ? [] : [mailboxKey(one)]));
+    const traces = this.sources.flatMap((entries) => keys.map((key) => entries.trace?.(key)));
+    return traces.filter((text) => text !== undefined);
   }
 
   /** The address of the group that mail for an address (canonical) goes to: itself, or what is left without its tag. */
@@ -109,7 +123,10 @@ export class Directory {
     const alias = this.#first((entries) => entries.alias(key));
     const group = alias === undefined ? this.#first((entries) => entries.groupAt(key)) : undefined;
     if (alias === undefined && group === undefined) return undefined;
-    const expanded = expandAlias(key, { get: (one) => this.#leadsTo(one) });
+    const problems = new Set<string>();
+    const expanded = expandAlias(key, { get: (one) => this.#leadsTo(one, problems) });
+    const [problem] = problems;
+    if (problem !== undefined) return { kind: 'endless', problem, addresses: [] };
     if (!expanded.ok) return { kind: 'endless', problem: expanded.message, addresses: [] };
     // As `resolve` gives a mailbox that is named itself, so that it is known to be the same.
     const addresses = expanded.addresses.map((address) => this.#mailbox(mailboxKey(address)) ?? address);
@@ -117,11 +134,19 @@ export class Directory {
   }
 
   /** One step from an alias or the address of a group; from the name of a member, which has no `@`, to what it stands for. */
-  #leadsTo(key: string): readonly string[] | undefined {
+  #leadsTo(key: string, problems: Set<string>): readonly string[] | undefined {
     if (key.includes('@')) {
-      return this.#first((entries) => entries.alias(key)) ?? this.#first((entries) => entries.groupAt(key))?.members;
+      const alias = this.#first((entries) => entries.alias(key));
+      if (alias !== undefined) return alias;
+      const group = this.#first((entries) => entries.groupAt(key));
+      if (group?.problem !== undefined) problems.add(group.problem);
+      return group?.members;
     }
     return this.group(key)?.members ?? this.user(key)?.mailboxes.slice(0, 1) ?? [];
+  }
+
+  #isAmbiguous(key: string): boolean {
+    return this.sources.some((entries) => entries.isAmbiguous?.(key));
   }
 
   #mailbox(key: string): string | undefined {

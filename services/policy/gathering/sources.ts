@@ -38,8 +38,9 @@ export class Sources {
     const { settings, log, stores } = deps;
     this.#settings = settings;
     this.#log = log;
-    this.directory = new Directories(log, stores && new ClusterDirectory({ settings, log, ...stores }));
     this.rules = new RelayRules(settings.current);
+    const cluster = stores && new ClusterDirectory({ settings, log, ...stores });
+    this.directory = new Directories({ log, cluster, isLocal: (domain) => this.rules.isLocal(domain) });
     this.rewriting = new Rewriting(settings.current);
     this.#srs = new SrsKeys(settings.current, log);
     this.anonymous = new HostList(settings.current.authentication.anonymous);
@@ -57,7 +58,7 @@ export class Sources {
 
   /** Fails with `unreadable` or `invalid` where the users file cannot be used. */
   async open(): Promise<void> {
-    await this.directory.open(this.#settings.current.directory.users);
+    await this.directory.open(this.#settings.current.directory);
     await this.#srs.read();
     await this.checks.open();
     this.#unsubscribe = this.#settings.onChange((next, previous) => this.#change(next, previous));
@@ -81,6 +82,6 @@ export class Sources {
       this.dns.close();
       this.dns = new ReverseDns(next.dns, this.#log);
     }
-    if (next.directory.users !== previous.directory.users) void this.directory.change(next.directory.users);
+    this.directory.change(next.directory, previous.directory);
   }
 }

@@ -13,6 +13,12 @@ export const knownMailbox: PolicyCheck<'recipient'> = (facts, accepted) => {
     ]);
   }
   const found = directory?.resolve(address);
+  const trace = directory?.trace(address) ?? [];
+  if (found?.kind === 'ambiguous') {
+    // RFC 3463 §3.2.
+    const why = [...trace, `${address} belongs to several users or groups`];
+    return reject(550, '5.1.4', 'Recipient address is ambiguous', why);
+  }
   if (found?.kind === 'endless') {
     return defer(451, '4.2.4', 'Mailing list expansion problem', [`the list at ${address} ${found.problem}`]);
   }
@@ -21,13 +27,13 @@ export const knownMailbox: PolicyCheck<'recipient'> = (facts, accepted) => {
     if (found.kind === 'tagged' && holdsRoute(tagOf(local)) && !mayRoute(facts)) return refuseRoute();
     const isList = found.kind === 'alias' || found.kind === 'group';
     const step = isList ? `${found.kind} to ${found.addresses.length} addresses` : 'mailbox of a user';
-    return goOn([step], { recipients: recipientsAt(inLocalDomains(found.addresses, facts), facts) });
+    return goOn([...trace, step], { recipients: recipientsAt(inLocalDomains(found.addresses, facts), facts) });
   }
   if (local.toLowerCase() === 'postmaster') {
     return goOn(['postmaster is always accepted'], { recipients: recipientsAt([address], facts) });
   }
   if (directory?.namesRecipients) {
-    return reject(550, '5.1.1', 'No such user here', ['neither a mailbox nor an alias of the directory']);
+    return reject(550, '5.1.1', 'No such user here', [...trace, 'neither a mailbox nor an alias of the directory']);
   }
   return goOn(['no recipients are in a directory: every recipient of a local domain is accepted']);
 };

@@ -26,7 +26,7 @@ export async function startPolicy(server: string, input: Record<string, unknown>
   };
 }
 
-type PolicyUnderTest = AsyncDisposable & {
+export type PolicyUnderTest = AsyncDisposable & {
   policy: Client<PolicyContract>;
   settings: Settings;
   lines: () => LogLine[];

@@ -26,6 +26,9 @@ export const PEERS = {
   python3: 'python3',
   dovecot: 'dovecot-core',
   '/usr/lib/dovecot/submission': 'dovecot-submissiond',
+  slapd: 'slapd',
+  slapadd: 'slapd',
+  ldapmodify: 'ldap-utils',
   strace: 'strace',
 } as const;
 export type Peer = keyof typeof PEERS;

@@ -88,12 +88,12 @@ async function setUp(t: TestContext, prepare: (store: FakeStore) => void = () =>
   const bus = clustered ? { servers: ['nats://127.0.0.1:4222'] } : {};
   const settings = new Settings(config({ node: { name: 'edge-1' }, bus, credentials: { nek } }));
   const cluster = new ClusterDirectory({ settings, log, ...store.deps });
-  const directories = new Directories(log, cluster);
+  const directories = new Directories({ log, cluster, isLocal: () => true });
   t.after(async () => {
     directories.close();
     await data[Symbol.asyncDispose]();
   });
-  await directories.open(undefined);
+  await directories.open({});
   const ask = () => {
     const directory = directories.ask({ users: ['alice'], addresses: ['alice@x.test'] });
     assert.ok(!(directory instanceof Promise));
