@@ -24,9 +24,14 @@ const NOT_FOR_OPERATORS = [
   ...['transfer-open', 'transfer-append', 'transfer-commit', 'transfer-abort'].map(
     (operation) => `router.${operation}`,
   ),
-  ...['user-authenticate', 'token-authenticate', 'sender-check', 'recipient-check', 'message-check'].map(
-    (operation) => `policy.${operation}`,
-  ),
+  ...[
+    'user-authenticate',
+    'token-authenticate',
+    'sender-check',
+    'recipient-check',
+    'message-check',
+    'verdict-explain',
+  ].map((operation) => `policy.${operation}`),
   ...[
     'signer.message-sign',
     'signer.key-prove',
@@ -50,6 +55,7 @@ const CALLS: Record<string, string[]> = {
       'sender-check',
       'recipient-check',
       'message-check',
+      'verdict-explain',
     ].map((operation) => `policy.${operation}`),
     ...['transfer-open', 'transfer-append', 'transfer-commit', 'transfer-abort'].map(
       (operation) => `router.${operation}`,
@@ -62,7 +68,13 @@ const CALLS: Record<string, string[]> = {
 const HEARS: Record<string, string[]> = {
   'credential-store': ['credential-store.present', 'signer.present', 'member.heartbeat'],
   signer: ['credential-store.changed', 'credential-store.present', 'member.heartbeat'],
-  policy: ['credential-store.directory-changed', 'credential-store.present', 'policy.counts', 'member.heartbeat'],
+  policy: [
+    'credential-store.directory-changed',
+    'credential-store.present',
+    'policy.counts',
+    'policy.greylist',
+    'member.heartbeat',
+  ],
   router: ['router.demand', 'member.heartbeat'],
   listener: ['router.present', 'member.heartbeat'],
   operator: ['member.heartbeat'],
