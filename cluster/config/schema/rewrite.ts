@@ -22,9 +22,14 @@ const pattern = z
 const replacement = z
   .string()
   .transform(canonicalAddress)
-  .refine((text) => ASCII.test(text) && isMailbox(localPartOf(text) === '' ? `x${text}` : text), {
+  .refine(isReplacement, {
     error: (i) => `"${String(i.input)}" is not user@domain or @domain in ASCII`,
   });
+
+/** Whether a map may make this of an address; the text is canonical. It goes into commands and headers as it is. */
+export function isReplacement(text: string): boolean {
+  return ASCII.test(text) && isMailbox(localPartOf(text) === '' ? `x${text}` : text);
+}
 
 const canonicalEntry = z.strictObject({
   map: z

@@ -33,7 +33,7 @@ export class Directories {
   }
 
   /**
-   * A directory that can answer about these users and addresses; undefined where what is asked cannot be known now, null
+   * A directory that can answer about these users, addresses and maps; undefined where what is asked cannot be known now, null
    * where there is none.
    */
   ask(question: Question): AnyDirectory | Promise<AnyDirectory> {
@@ -83,10 +83,11 @@ export class Directories {
   }
 }
 
-function knowsAll(directory: Directory, { users = [], addresses = [] }: Question): boolean {
+function knowsAll(directory: Directory, { users = [], addresses = [], maps = [] }: Question): boolean {
   return (
     users.every((name) => directory.user(name) !== undefined) &&
-    addresses.every((address) => directory.resolve(address) !== undefined)
+    addresses.every((address) => directory.resolve(address) !== undefined) &&
+    maps.every((name) => directory.map(name) !== undefined)
   );
 }
 

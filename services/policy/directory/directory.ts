@@ -165,8 +165,8 @@ export class Directory {
 /** undefined: what is asked cannot be known now; null: there is none. */
 export type AnyDirectory = Directory | undefined | null;
 
-/** What a directory is asked about: names of users, canonical addresses of recipients. */
-export type Question = { users?: readonly string[]; addresses?: readonly string[] };
+/** What a directory is asked about: names of users, canonical addresses of recipients, names of rewriting maps. */
+export type Question = { users?: readonly string[]; addresses?: readonly string[]; maps?: readonly string[] };
 
 /** How those who gather facts ask: without a promise where nothing has to be waited for. */
 export type AskDirectory = (question: Question) => AnyDirectory | Promise<AnyDirectory>;

@@ -34,5 +34,5 @@ export function messageFacts(
   const said = { session, queueId, reversePath, recipients, smtpUtf8, size, fields, header: { text, fields: inOrder } };
   const known = { ...said, rules, rewriting, hostname: node.hostname, limits, now };
   const users = session.user === undefined ? [] : [session.user];
-  return whenKnown(ask({ users }), (directory) => ({ ...known, directory }));
+  return whenKnown(ask({ users, maps: rewriting.maps }), (directory) => ({ ...known, directory }));
 }

@@ -29,7 +29,7 @@ export function recipientFacts(
   const written = isPostmaster ? `${address}@${rules.firstLocal ?? config.node.hostname}` : address;
   const named = canonicalAddress(written);
   if (!rewriting.rewrites('envelope-recipient')) return factsAbout(request, named, named, deps);
-  return whenKnown(ask({}), (maps: AnyDirectory) =>
+  return whenKnown(ask({ maps: rewriting.maps }), (maps: AnyDirectory) =>
     factsAbout(request, named, rewriting.canonical(named, 'envelope-recipient', maps), deps),
   );
 }

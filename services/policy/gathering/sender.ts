@@ -29,7 +29,7 @@ export function senderFacts(
   const users = session.user === undefined ? [] : [session.user];
   const asked = senderDomain(request, deps);
   const helo = heloFault(session, deps.checks);
-  return whenKnown(ask({ users }), (directory) =>
+  return whenKnown(ask({ users, maps: rewriting.maps }), (directory) =>
     whenKnown(asked, (senderDomain) => ({
       ...{ session, reversePath, size, limits, anonymous, rules, rewriting, directory },
       ...{ helo, senderDomain },

@@ -1,6 +1,6 @@
-import type { AddressPlace } from '#cluster/config/schema/rewrite.ts';
+import { type AddressPlace, isReplacement } from '#cluster/config/schema/rewrite.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
-import { domainOf, localPartOf, needsSmtpUtf8 } from '#shared/address/address.ts';
+import { domainOf, localPartOf } from '#shared/address/address.ts';
 import { canonicalAddress, mailboxKey, withoutTag, withTagOf } from '#shared/address/canonical-address.ts';
 import type { AnyDirectory } from '../directory/directory.ts';
 
@@ -25,6 +25,8 @@ import type { AnyDirectory } from '../directory/directory.ts';
  */
 export class Rewriting {
   readonly #maps: readonly { name: string | undefined; map: AddressMap; of: ReadonlySet<AddressPlace> }[];
+  /** Names of the maps of the directory that it looks into. */
+  readonly maps: readonly string[];
   readonly #aliases: ReadonlyMap<string, string>;
   readonly #local: ReadonlySet<string>;
   readonly #own: ReadonlySet<string>;
@@ -39,6 +41,7 @@ export class Rewriting {
       map: addressMap(Object.entries(map)),
       of: new Set(of),
     }));
+    this.maps = this.#maps.flatMap(({ name }) => name ?? []);
     this.#aliases = new Map(Object.entries(rewrite['domain-aliases']));
     const local = domains.filter((d) => d.local).map((d) => d.name);
     this.#local = new Set([...local, ...this.#aliases.keys()]);
@@ -107,8 +110,8 @@ type AddressMap = ReadonlyMap<string, string>;
 function addressMap(entries: Iterable<readonly [string, string]>): AddressMap {
   const map = new Map<string, string>();
   for (const [pattern, replacement] of entries) {
-    // A header in ASCII stays one.
-    if (!needsSmtpUtf8(replacement)) map.set(mailboxKey(canonicalAddress(pattern)), canonicalAddress(replacement));
+    const becomes = canonicalAddress(replacement);
+    if (isReplacement(becomes)) map.set(mailboxKey(canonicalAddress(pattern)), becomes);
   }
   return map;
 }

@@ -74,13 +74,17 @@ test('a map of the directory counts where it is named, and while the directory c
   const people = new Map([
     ['X@far.test', 'x@Example.com'],
     ['bad@far.test', 'jürgen@example.com'],
+    ['worse@far.test', 'x@example.com\r\nBcc: y@example.com'],
+    ['bare@far.test', 'x'],
   ]);
   const source = { ...directory().sources[0], map: (key: string) => (key === 'people' ? people : undefined) };
   const users = new Directory([source as Directory['sources'][number]]);
   const ask = (address: string, place: AddressPlace, from: AnyDirectory) => rewriting.canonical(address, place, from);
   assert.equal(ask('x@far.test', 'header-sender', users), 'x@example.com');
   assert.equal(ask('x@far.test', 'envelope-sender', users), 'x@far.test');
-  assert.equal(ask('bad@far.test', 'header-sender', users), 'bad@far.test', 'a header in ASCII stays one');
+  for (const address of ['bad@far.test', 'worse@far.test', 'bare@far.test']) {
+    assert.equal(ask(address, 'header-sender', users), address, 'what is no address in ASCII is not used');
+  }
   assert.equal(ask('x@far.test', 'header-sender', directory()), 'x@far.test', 'no such map');
   assert.equal(ask('x@far.test', 'header-sender', undefined), undefined);
 });
