@@ -7,7 +7,7 @@ import { whatIsWrong } from './authentication/credentials.ts';
 import { scopeText } from './authentication/failure-counts.ts';
 import { type Failures, type LogIn, logInOf } from './authentication/failures.ts';
 import type { FairQueue } from './authentication/fair-queue.ts';
-import type { Tokens } from './authentication/tokens.ts';
+import type { Tokens, TokenVerdict } from './authentication/tokens.ts';
 import { decide } from './checks.ts';
 import type { AuthenticateVerdict, SessionFacts } from './contract.ts';
 import type { Verified } from './directory/account.ts';
@@ -103,30 +103,29 @@ export async function authenticateByToken(
   bytes: Uint8Array,
   deps: AuthenticateDeps & { tokens: Tokens },
 ): Promise<AuthenticateVerdict> {
-  const { failures } = deps;
+  const { failures, ask } = deps;
   const token = deps.tokens.read(bytes);
-  const named = request.user;
-  const user = token.user === '' ? named : token.user;
-  const directory = await deps.ask({ users: [token.user, named].filter((name) => name !== '') });
-  const account = directory?.user(token.user);
-  const actAs = named === '' ? undefined : named;
-  const settle = (password: PolicyFacts['authenticate']['password'], reason?: string) =>
-    conclude({ user, actAs, account, password, byToken: true, reason, directory }, request, deps);
+  const user = token.user === '' ? request.user : token.user;
+  const actAs = request.user === '' ? undefined : request.user;
   const logIn = logInTo(request, user);
-  if (directory === undefined) return settle('unchecked');
-  if (failures.tooMany(logIn) !== undefined) return settle('locked');
-  const verdict = await token.check();
-  switch (verdict.state) {
-    case 'right':
-      if (account === undefined) noteFailure(logIn, deps);
-      else failures.succeeded(logIn);
-      return settle('right');
-    case 'wrong':
-      if (!verdict.expired && user !== '') noteFailure(logIn, deps);
-      return settle('wrong', verdict.problem);
-    case 'undecided':
-      return settle('unchecked', verdict.problem);
-  }
+  const isLocked = failures.tooMany(logIn) !== undefined;
+  const verdict: TokenVerdict | { state: 'locked' } = isLocked ? { state: 'locked' } : await token.check();
+  // Strangers cannot make us ask a directory about anybody.
+  const directory = await ask({ users: verdict.state === 'right' ? [user] : [] });
+  const account = verdict.state === 'right' ? directory?.user(user) : undefined;
+  const reason = 'problem' in verdict ? verdict.problem : undefined;
+  if (verdict.state === 'right' && account !== undefined) failures.succeeded(logIn);
+  else if (isFailure(verdict, directory) && user !== '') noteFailure(logIn, deps);
+  const password = verdict.state === 'undecided' ? 'unchecked' : verdict.state;
+  return conclude({ user, actAs, account, password, byToken: true, reason, directory }, request, deps);
+}
+
+/** Of a token that is right, where nobody has the name. One that has expired proves that its bearer had a right one. */
+function isFailure(
+  verdict: TokenVerdict | { state: 'locked' },
+  directory: PolicyFacts['authenticate']['directory'],
+): boolean {
+  return verdict.state === 'right' ? directory !== undefined : verdict.state === 'wrong' && !verdict.expired;
 }
 
 /** Decide, and log the outcome. */

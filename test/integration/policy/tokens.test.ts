@@ -9,11 +9,19 @@ import { type TestContext, test } from 'node:test';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import pino from 'pino';
 import { Settings } from '#cluster/config/settings.ts';
+import { authenticateByToken } from '#services/policy/authenticate.ts';
+import { Failures } from '#services/policy/authentication/failures.ts';
+import { FairQueue } from '#services/policy/authentication/fair-queue.ts';
+import { Tokens } from '#services/policy/authentication/tokens.ts';
+import type { Directory } from '#services/policy/directory/directory.ts';
+import { SharedCounts } from '#services/policy/rates/shared-counts.ts';
 import { createPolicyService } from '#services/policy/service.ts';
+import { LimitedLog } from '#shared/limited-log.ts';
+import { silentLogger } from '#shared/log.ts';
 import { createAuthority } from '#test/kit/nodes/certificate.ts';
 import { AUDIENCE, OpenIdProvider } from '#test/kit/openid/openid-provider.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { config, facts, USERS } from '#test/unit/policy/fixtures.ts';
+import { config, directory, facts, USERS } from '#test/unit/policy/fixtures.ts';
 
 /** Log-ins by token at the policy service, with a real provider and with servers that are none. */
 
@@ -160,6 +168,40 @@ test('a token is good only for who the client says it is', async (t) => {
     assert.equal(result, '535 5.7.8');
     assert.match(why, /not permitted to act as/);
   }
+});
+
+test('the directory is asked about nobody before a token is proven, and one that cannot be read is not a wrong token', async (t) => {
+  await using provider = await OpenIdProvider.start();
+  const oauth = [{ issuer: provider.issuer, audience: AUDIENCE, 'user-claim': 'preferred_username' }];
+  const settings = new Settings(config({ authentication: { oauth } }));
+  const asked: string[][] = [];
+  let known: Directory | undefined = directory();
+  const strangers = new LimitedLog();
+  t.after(() => strangers.close());
+  const deps = {
+    ask: ({ users = [] }: { users?: readonly string[] }) => {
+      asked.push([...users]);
+      return known;
+    },
+    failures: new Failures({ settings, counts: new SharedCounts({ settings, peers: undefined }) }),
+    queue: new FairQueue(1, 1),
+    tokens: new Tokens(settings, silentLogger),
+    log: silentLogger,
+    strangers,
+  };
+  const logIn = async (token: string) => {
+    const request = { facts: session, mechanism: 'OAUTHBEARER', user: 'bob@example.com' };
+    return (await authenticateByToken(request, Buffer.from(token), deps)).action;
+  };
+  assert.equal(await logIn(await provider.tokenFor('bob@example.com', { audience: 'urn:another' })), 'reject');
+  assert.equal(await logIn('no token'), 'reject');
+  assert.deepEqual(asked, [[], []]);
+  assert.equal(await logIn(await provider.tokenFor('bob@example.com')), 'accept');
+  assert.deepEqual(asked.at(-1), ['bob@example.com']);
+  known = undefined;
+  for (let i = 0; i < 20; i++) assert.equal(await logIn(await provider.tokenFor('bob@example.com')), 'defer');
+  known = directory();
+  assert.equal(await logIn(await provider.tokenFor('bob@example.com')), 'accept', 'nothing has counted');
 });
 
 test('a clock that is a little slow or fast does not matter', async (t) => {
