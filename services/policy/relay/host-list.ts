@@ -30,12 +30,15 @@ export class HostList {
   readonly any: boolean;
   /** Some entry is a host name. */
   readonly named: boolean;
+  /** There is nothing to match, so no address needs to be read. */
+  readonly empty: boolean;
   readonly #names: DomainList;
   readonly #networks: { entry: string; network: IpNetwork }[] = [];
 
   /** `entries`: `*`, IP addresses, networks, or normalized host names. */
   constructor(entries: readonly string[]) {
     this.any = entries.includes('*');
+    this.empty = entries.length === 0;
     const names: string[] = [];
     for (const entry of entries) {
       const network = parseNetwork(entry);
@@ -63,6 +66,7 @@ type NamedClient = { client: { address: string; name: string | null }; gateway?:
 
 /** The entry of a list that names the client: for a gateway, one that is its address alone. */
 export function namedBy(list: HostList, { client, gateway }: NamedClient): string | undefined {
+  if (list.empty) return undefined;
   const address = parseIp(client.address);
   return gateway ? list.single(address) : list.match(address, client.name);
 }

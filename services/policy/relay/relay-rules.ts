@@ -117,7 +117,7 @@ export class RelayRules {
   }
 
   #deniedHost({ client }: RelayClient): string | undefined {
-    return this.#denyHosts.match(parseIp(client.address), client.name);
+    return this.#denyHosts.empty ? undefined : this.#denyHosts.match(parseIp(client.address), client.name);
   }
 
   #byLists(client: RelayClient, domain: string, why: string[]): boolean {
