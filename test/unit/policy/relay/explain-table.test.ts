@@ -48,6 +48,7 @@ before(async () => {
     await startListener({
       listener: { auth: 'always' },
       config: {
+        node: { hostname: 'mx.test', data: folder.path },
         directory: { users },
         dns: { servers: [dns.server] },
         domains: [{ name: 'example.com', local: true }],
