@@ -22,18 +22,20 @@ export type SlapdOptions = {
   ldif: string;
   /** Its certificate, for StartTLS and ldaps. */
   certificate?: CertificateFiles;
-  /** More lines for slapd.conf, before the database. */
-  config?: string;
+  /** Its log has no operations. */
+  quiet?: boolean;
 };
 
 export class Slapd implements AsyncDisposable {
   readonly url: string;
   readonly secureUrl: string | undefined;
   readonly #dir: TempDir;
+  readonly #quiet: boolean;
   #program: Program;
 
-  private constructor(dir: TempDir, urls: readonly string[], program: Program) {
+  private constructor(dir: TempDir, urls: readonly string[], program: Program, quiet: boolean) {
     this.#dir = dir;
+    this.#quiet = quiet;
     this.url = urls[0] ?? '';
     this.secureUrl = urls[1];
     this.#program = program;
@@ -47,10 +49,10 @@ export class Slapd implements AsyncDisposable {
       for (let attempt = 1; ; attempt++) {
         const urls = [`ldap://127.0.0.1:${await freePort()}`];
         if (options.certificate !== undefined) urls.push(`ldaps://127.0.0.1:${await freePort()}`);
-        const program = launch(dir.path, urls);
+        const program = launch(dir.path, urls, options.quiet);
         try {
           await listening(program, urls);
-          return new Slapd(dir, urls, program);
+          return new Slapd(dir, urls, program, options.quiet ?? false);
         } catch (error) {
           await program[Symbol.asyncDispose]();
           if (attempt >= 3) throw error;
@@ -62,7 +64,7 @@ export class Slapd implements AsyncDisposable {
     }
   }
 
-  /** Its log: connections, and each operation with its result. */
+  /** Its log: connections, and each operation with its result, some time later. */
   get output(): string {
     return this.#program.output;
   }
@@ -91,7 +93,7 @@ export class Slapd implements AsyncDisposable {
   /** Come back on the same ports after `stop`. */
   async restart(): Promise<void> {
     const urls = this.secureUrl === undefined ? [this.url] : [this.url, this.secureUrl];
-    this.#program = launch(this.#dir.path, urls);
+    this.#program = launch(this.#dir.path, urls, this.#quiet);
     await listening(this.#program, urls);
   }
 
@@ -101,9 +103,9 @@ export class Slapd implements AsyncDisposable {
   }
 }
 
-function launch(dir: string, urls: readonly string[]): Program {
-  // With a level of debugging it stays in the foreground; `stats` is a line for each operation.
-  return new Program('slapd', ['-d', 'stats', '-f', join(dir, 'slapd.conf'), '-h', urls.join(' ')]);
+function launch(dir: string, urls: readonly string[], quiet = false): Program {
+  // With a level of debugging it stays in the foreground; `stats` has a line for each operation.
+  return new Program('slapd', ['-d', quiet ? 'none' : 'stats', '-f', join(dir, 'slapd.conf'), '-h', urls.join(' ')]);
 }
 
 /** It says that it starts before it listens. */
@@ -121,7 +123,7 @@ async function listening(program: Program, urls: readonly string[]): Promise<voi
   }
 }
 
-async function load(dir: string, { ldif, certificate, config = '' }: SlapdOptions): Promise<void> {
+async function load(dir: string, { ldif, certificate }: SlapdOptions): Promise<void> {
   const data = join(dir, 'data');
   await mkdir(data);
   const tls =
@@ -133,7 +135,7 @@ modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile ${dir}/slapd.pid
 argsfile ${dir}/slapd.args
-${tls}${config}
+${tls}
 database mdb
 maxsize 1073741824
 suffix ${BASE}

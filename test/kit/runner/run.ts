@@ -15,7 +15,7 @@ import { locate, missingPeers, PEERS, type Peer } from './peers.ts';
  *   integration/  the same folders with real peers: nats-server, Postfix, BIND, HAProxy …; node/ is about whole nodes
  *   scenarios/    several nodes, killed and cut off; measures of time and memory. One at a time
  *   suites/       one behaviour that every implementation must show: buses, replicated maps, versions of a contract
- *   kit/          what tests start and ask: bus/, dns/, smtp/, dkim/, nodes/; docs/ and contracts/ hold documents and
+ *   kit/          what tests start and ask: bus/, dns/, ldap/, smtp/, dkim/, nodes/; docs/ and contracts/ hold documents and
  *                 contracts against the code; runner/
  *   bad-configs/  wrong configurations, each with the message that it must get
  *   contracts/    snapshots of the contracts, by which a change that older nodes would not understand is seen

@@ -21,9 +21,15 @@ import { LARGEST_MESSAGE, type LdapMessage, MessageReader, type RawEntry } from 
 /** `TLS` before a password: from the start, by StartTLS, or never. */
 export type LdapServer = { url: string; host: string; port: number; tls: 'start' | 'starttls' | 'off'; ca?: string };
 
-/** The server cannot be asked, or does not answer. */
+/** The server cannot be asked, or does not answer. `silent`: it said nothing in time. */
 export class LdapTrouble extends Error {
   override name = 'LdapTrouble';
+  readonly silent: boolean;
+
+  constructor(message: string, silent = false) {
+    super(message);
+    this.silent = silent;
+  }
 }
 
 /** The server's answer to an operation (RFC 4511 appendix A), with its own words. */
@@ -244,7 +250,8 @@ export class LdapConnection {
   async #within(until: number, start: (resolve: () => void, reject: (error: Error) => void) => void): Promise<void> {
     if (this.#trouble !== undefined) throw this.#trouble;
     const left = Math.max(0, until - performance.now());
-    const timer = setTimeout(() => this.close(`no answer within ${Math.round(left)} ms`), left);
+    const late = () => this.#end(new LdapTrouble(`no answer within ${Math.round(left)} ms`, true));
+    const timer = setTimeout(late, left);
     try {
       await new Promise<void>(start);
     } finally {

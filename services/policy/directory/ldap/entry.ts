@@ -16,8 +16,8 @@ export type LdapEntry = {
   targets: readonly string[];
   /** undefined: it is no group. DNs, addresses and names, `MOST_MEMBERS` and one more where there are others. */
   members: readonly string[] | undefined;
-  /** Values that are no text, or hold what is unprintable. */
-  unusable: number;
+  /** Attributes with values that are no text, or hold what is unprintable. */
+  unusable: readonly string[];
 };
 
 /** More are for a mailing list. */
@@ -36,12 +36,13 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 /** undefined: it has no name that could be used. Fails with `MalformedMessage`. */
 export function readEntry(raw: RawEntry, { attributes }: LdapSchema): LdapEntry | undefined {
   if (!raw.dn.includes('=') || UNPRINTABLE.test(raw.dn)) return undefined;
-  let unusable = 0;
-  const values = (names: readonly string[], most: number): string[] => {
-    const texts = valuesOf(raw, names, most).map(textIn);
-    unusable += texts.filter((text) => text === undefined).length;
-    return texts.filter((text) => text !== undefined);
-  };
+  const unusable = new Set<string>();
+  const values = (names: readonly string[], most: number): string[] =>
+    names.flatMap((name) => {
+      const texts = valuesOf(raw, name, most).map(textIn);
+      if (texts.includes(undefined)) unusable.add(name);
+      return texts.filter((text) => text !== undefined);
+    });
   const members = values(attributes.members, MOST_MEMBERS + 1);
   const classes = values(['objectClass'], MOST_VALUES).map((name) => name.toLowerCase());
   const isGroup = members.length > 0 || classes.some((name) => GROUPS.has(name));
@@ -55,7 +56,7 @@ export function readEntry(raw: RawEntry, { attributes }: LdapSchema): LdapEntry 
     addresses: unique(values(attributes.addresses, MOST_VALUES).flatMap(addressIn), (address) => address),
     targets: unique(values(attributes.targets, MOST_VALUES).flatMap(addressIn), (address) => address),
     members: isGroup ? members : undefined,
-    unusable,
+    unusable: [...unusable],
   };
 }
 
@@ -70,13 +71,12 @@ export function addressIn(value: string): string[] {
   return isMailbox(address) ? [canonicalAddress(address)] : [];
 }
 
-/** Of attributes with any options: `member;range=0-1499` holds the first 1500 members (Active Directory). */
-function valuesOf({ attributes }: RawEntry, names: readonly string[], most: number): Buffer[] {
+/** Of an attribute with any options: `member;range=0-1499` holds the first 1500 members (Active Directory). */
+function valuesOf({ attributes }: RawEntry, attribute: string, most: number): Buffer[] {
+  const name = attribute.toLowerCase();
   const found: Buffer[] = [];
-  for (const name of names.map((one) => one.toLowerCase())) {
-    for (const [type, values] of attributes) {
-      if (type === name || type.startsWith(`${name};`)) found.push(...values(most - found.length));
-    }
+  for (const [type, values] of attributes) {
+    if (type === name || type.startsWith(`${name};`)) found.push(...values(most - found.length));
   }
   return found;
 }

@@ -1,13 +1,14 @@
 import { type Filter, PresenceFilter } from 'ldapts';
 import { filterTemplate, type LdapSchema, type Places } from '#cluster/config/ldap.ts';
 import { domainOf, localPartOf } from '#shared/address/address.ts';
+import { errorText } from '#shared/errors.ts';
 import type { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { printable } from '#shared/text.ts';
 import { LdapCache } from './cache.ts';
 import { type Found, LdapResult, LdapTrouble, ResultCode, type Search } from './connection.ts';
 import { type LdapEntry, readEntry } from './entry.ts';
-import type { RawEntry } from './messages.ts';
+import { MalformedMessage, type RawEntry } from './messages.ts';
 import type { LdapServers } from './servers.ts';
 
 /**
@@ -90,8 +91,8 @@ export class LdapLookups {
 
   #read(raw: RawEntry): LdapEntry {
     const entry = attempt(raw, this.#options.schema);
-    if (entry.unusable > 0) {
-      const fields = { dn: entry.dn, values: entry.unusable };
+    if (entry.unusable.length > 0) {
+      const fields = { dn: entry.dn, attributes: entry.unusable.join(' ') };
       this.#troubles.say(`values of ${entry.dn}`, (repeated) =>
         this.#log.warn(
           { ...fields, ...repeated },
@@ -138,7 +139,12 @@ export class LdapLookups {
 }
 
 function attempt(raw: RawEntry, schema: LdapSchema): LdapEntry {
-  const entry = readEntry(raw, schema);
-  if (entry !== undefined) return entry;
+  try {
+    const entry = readEntry(raw, schema);
+    if (entry !== undefined) return entry;
+  } catch (error) {
+    if (error instanceof MalformedMessage) throw new LdapTrouble(errorText(error));
+    throw error;
+  }
   throw new LdapTrouble(`it answers with an entry whose name is of no use: "${printable(raw.dn)}"`);
 }

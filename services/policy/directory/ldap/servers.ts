@@ -67,13 +67,13 @@ export class LdapServers {
       const idle = this.#takeIdle();
       if (idle !== undefined) {
         try {
-          return await this.#work(idle, work, until);
+          return await this.#work(idle, work);
         } catch (error) {
           // It may have been closed while it was idle: that says nothing about the server.
           if (!idle.closed || performance.now() >= until) throw error;
         }
       }
-      return await this.#work(await this.#connect(until, true), work, until);
+      return await this.#work(await this.#connect(until, true), work);
     });
   }
 
@@ -102,6 +102,7 @@ export class LdapServers {
     else this.#running++;
     try {
       if (this.#closed) throw new LdapTrouble('closed by this server');
+      if (performance.now() >= until) throw new LdapTrouble('every connection was busy for too long');
       return await work();
     } finally {
       // Who waits takes the place over.
@@ -126,7 +127,7 @@ export class LdapServers {
     });
   }
 
-  async #work<T>(connection: LdapConnection, work: (c: LdapConnection) => Promise<T>, until: number): Promise<T> {
+  async #work<T>(connection: LdapConnection, work: (c: LdapConnection) => Promise<T>): Promise<T> {
     const began = performance.now();
     try {
       const result = await work(connection);
@@ -142,7 +143,7 @@ export class LdapServers {
       connection.close();
       this.#open.delete(connection);
       const state = this.#stateOf(connection.server);
-      if (performance.now() >= until && state.answered < began) this.#pause(state, error);
+      if (error instanceof LdapTrouble && error.silent && state.answered < began) this.#pause(state, error);
       throw error instanceof LdapTrouble ? new LdapTrouble(`${connection.server.url}: ${error.message}`) : error;
     }
   }
