@@ -25,7 +25,7 @@ import { errorCode, errorText, reasonText } from '#shared/errors.ts';
  * A question is: unknown → asked (the same question meanwhile shares the one query) → known until it expires → unknown.
  * That nobody could say is remembered too, for `TROUBLE_MS`: a silent server costs the time limit once and not for every
  * recipient. Nothing of an answer is trusted: records of other names, types and classes are passed over, of those left
- * `MOST_RECORDS` are read, and an answer that cannot be read is trouble.
+ * `MOST_RECORDS` are kept, each cut to `LONGEST`, and an answer that cannot be read is trouble.
  *
  * Memory: `MOST_KNOWN` answers; the one that was learned longest ago makes room. At most `MOST_ASKED` questions are under
  * way (each takes a socket); more are trouble immediately.
@@ -45,9 +45,10 @@ export type DnsAnswer =
 
 type Known = { answer: DnsAnswer; expires: number };
 
-const MOST_KNOWN = 20_000;
+const MOST_KNOWN = 10_000;
 const MOST_ASKED = 500;
-const MOST_RECORDS = 64;
+const MOST_RECORDS = 16;
+const LONGEST = 256;
 const MOST_ALIASES = 16;
 /** However long an answer says that it holds. */
 const LONGEST_MS = 3_600_000;
@@ -68,11 +69,17 @@ export class DnsCache {
     this.#servers = (servers.length > 0 ? servers : getServers()).map(parseServer);
   }
 
+  /** The answer that is remembered. */
+  known(name: string, type: RecordType): DnsAnswer | undefined {
+    const known = this.#known.get(keyOf(name, type));
+    return known !== undefined && known.expires > performance.now() ? known.answer : undefined;
+  }
+
   /** The records of a name, without a promise where they are known. Never fails, nor takes longer than `timeoutMs`. */
   lookup(name: string, type: RecordType, timeoutMs: number): DnsAnswer | Promise<DnsAnswer> {
-    const key = `${type} ${name.toLowerCase()}`;
-    const known = this.#known.get(key);
-    if (known !== undefined && known.expires > performance.now()) return known.answer;
+    const known = this.known(name, type);
+    if (known !== undefined) return known;
+    const key = keyOf(name, type);
     const asked = this.#asked.get(key);
     if (asked !== undefined) return within(asked, timeoutMs, noAnswer(timeoutMs));
     if (this.#asked.size >= MOST_ASKED) return trouble('too many questions are under way');
@@ -121,7 +128,7 @@ function read(response: Response, name: string, type: RecordType): Known {
   for (let aliases = 0; aliases <= MOST_ALIASES; aliases++) {
     const found = recordsAt(response, owner, Type[type]).slice(0, MOST_RECORDS);
     if (found.length > 0) {
-      const records = found.map((record) => PARSE[type](response, record));
+      const records = found.map((record) => short(PARSE[type](response, record)));
       return expiring({ kind: 'found', records }, Math.min(ttl, ...found.map((r) => r.ttl)) * 1000);
     }
     const [alias] = recordsAt(response, owner, Type.CNAME);
@@ -148,6 +155,15 @@ const PARSE: Record<RecordType, (response: Response, record: ReceivedRecord) => 
   MX: exchangeOf,
   TXT: (_, record) => txtOf(record),
 };
+
+function keyOf(name: string, type: RecordType): string {
+  return `${type} ${name.toLowerCase()}`;
+}
+
+/** The beginning of a text, as a text of its own: a slice would keep the whole one in memory. */
+function short(text: string): string {
+  return text.length <= LONGEST ? text : Buffer.from(text.slice(0, LONGEST), 'latin1').toString('latin1');
+}
 
 /** A server that does not recurse says where else to ask (RFC 2308 §2.2), which is not that there is nothing. */
 function isReferral({ rcode, authorities }: Response): boolean {

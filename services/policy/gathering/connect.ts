@@ -20,7 +20,7 @@ export function connectFacts(
 ): PolicyFacts['connect'] | Promise<PolicyFacts['connect']> {
   const { address, gateway } = client;
   const { dns, rules, checks, config } = deps;
-  askAhead(client, checks);
+  askAhead(client, rules, checks);
   const most = config.checks['connections-per-client'];
   return whenKnown(dns.lookup(address), (name) => ({
     ...{ address, gateway, name, rules },

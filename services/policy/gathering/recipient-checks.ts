@@ -1,5 +1,7 @@
 import type { SessionFacts } from '../contract.ts';
 import type { PolicyFacts } from '../facts.ts';
+import { namedBy } from '../relay/host-list.ts';
+import type { RelayRules } from '../relay/relay-rules.ts';
 import type { CheckSources } from './check-sources.ts';
 import { BEHIND_GATEWAY, type Exempt, exemption } from './exemptions.ts';
 
@@ -31,8 +33,12 @@ export function attempt(recipient: Recipient, { greylist, undelayed, exempt }: C
  * Ask the DNS lists about a client that has just connected, and do not wait: they will have answered when its first
  * recipient comes.
  */
-export function askAhead({ address, kind, gateway }: Client, { lists, records }: CheckSources): void {
-  if (lists.any && kind === 'relay' && !gateway) void lists.about(address, records);
+export function askAhead({ address, kind, gateway }: Client, rules: RelayRules, checks: CheckSources): void {
+  const { lists, exempt, records } = checks;
+  if (!lists.any || kind !== 'relay' || gateway) return;
+  const client = { client: { address, name: null } };
+  const ours = namedBy(exempt, client) ?? rules.internalHost(client) ?? rules.trustedHost(client);
+  if (ours === undefined) void lists.about(address, records);
 }
 
 type Client = Pick<SessionFacts, 'kind' | 'gateway'> & { address: string };
