@@ -48,6 +48,8 @@ export class OpenIdProvider implements AsyncDisposable {
 
   static async start({ seconds = 3600, tls }: Options = {}): Promise<OpenIdProvider> {
     const server = tls === undefined ? createServer() : createTlsServer({ cert: tls.certificate, key: tls.key });
+    // Dovecot keeps its connection, and asks once more on it when it is just being closed.
+    server.keepAliveTimeout = 120_000;
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const issuer = `http${tls === undefined ? '' : 's'}://127.0.0.1:${(server.address() as AddressInfo).port}`;
