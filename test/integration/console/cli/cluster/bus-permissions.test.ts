@@ -69,6 +69,7 @@ const HEARS: Record<string, string[]> = {
   'credential-store': ['credential-store.present', 'signer.present', 'member.heartbeat'],
   signer: ['credential-store.changed', 'credential-store.present', 'member.heartbeat'],
   policy: [
+    'listener.sessions',
     'credential-store.directory-changed',
     'credential-store.present',
     'policy.counts',
