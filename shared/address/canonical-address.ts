@@ -17,15 +17,18 @@ export function mailboxKey(canonical: string): string {
   return canonical.normalize('NFC').toLowerCase();
 }
 
+/** What stands before a tag unless `rewrite.delimiter` says otherwise. */
+export const DELIMITER = '+';
+
 /** `alice+tag@example.com` without its tag; undefined when there is none. A quoted local part has none. */
-export function withoutTag(canonical: string): string | undefined {
+export function withoutTag(canonical: string, delimiter = DELIMITER): string | undefined {
   const local = localPartOf(canonical);
-  const plus = local.indexOf('+');
-  return plus <= 0 || local.startsWith('"') ? undefined : `${local.slice(0, plus)}@${domainOf(canonical)}`;
+  const end = delimiter === '' ? -1 : local.indexOf(delimiter);
+  return end <= 0 || local.startsWith('"') ? undefined : `${local.slice(0, end)}@${domainOf(canonical)}`;
 }
 
 /** `alice@example.com` with the tag of `alice+tag@…`. */
-export function withTagOf(address: string, tagged: string): string {
+export function withTagOf(address: string, tagged: string, delimiter = DELIMITER): string {
   const local = localPartOf(tagged);
-  return `${localPartOf(address)}${local.slice(local.indexOf('+'))}@${domainOf(address)}`;
+  return `${localPartOf(address)}${local.slice(local.indexOf(delimiter))}@${domainOf(address)}`;
 }

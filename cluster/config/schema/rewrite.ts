@@ -61,6 +61,10 @@ export const rewriteSection = z
       .prefault({})
       .describe('domains that are other names of local domains: every address in the one is that in the other')
       .meta({ kind: 'domain: local domain' }),
+    delimiter: z
+      .enum(['+', '-', '=', '_', '#', ''])
+      .default('+')
+      .describe('what stands before a tag, as in alice+tag@example.com; empty: tags are not known'),
     'reverse-path': z
       .enum(['keep', 'from'])
       .default('keep')

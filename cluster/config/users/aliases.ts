@@ -1,4 +1,4 @@
-import { mailboxKey, withoutTag } from '#shared/address/canonical-address.ts';
+import { DELIMITER, mailboxKey, withoutTag } from '#shared/address/canonical-address.ts';
 
 /** Where each alias leads, by `mailboxKey`. */
 export type Aliases = { get(key: string): readonly string[] | undefined };
@@ -17,13 +17,14 @@ const MAX_RESULTS = 1000;
 export function expandAlias(
   alias: string,
   aliases: Aliases,
+  delimiter = DELIMITER,
 ): { ok: true; addresses: string[] } | { ok: false; message: string } {
   const results = new Map<string, string>();
   const followed = new Set<string>([alias]);
   const work = [...(aliases.get(alias) ?? [])].map((address) => ({ address, from: alias })).reverse();
   for (let next = work.pop(); next !== undefined; next = work.pop()) {
     const { address, from } = next;
-    const key = aliasFor(address, aliases);
+    const key = aliasFor(address, aliases, delimiter);
     const isName = key?.includes('@') === false;
     if (key === undefined || (key === from && !isName)) results.set(mailboxKey(address), address);
     else if (!followed.has(key)) {
@@ -39,9 +40,9 @@ export function expandAlias(
 }
 
 /** The alias that an address is, by itself or without its tag. */
-export function aliasFor(address: string, aliases: Aliases): string | undefined {
+export function aliasFor(address: string, aliases: Aliases, delimiter = DELIMITER): string | undefined {
   const key = mailboxKey(address);
   if (aliases.get(key) !== undefined) return key;
-  const base = withoutTag(key);
+  const base = withoutTag(key, delimiter);
   return base !== undefined && aliases.get(base) !== undefined ? base : undefined;
 }

@@ -1,5 +1,5 @@
 import { domainOf } from '#shared/address/address.ts';
-import { canonicalAddress, mailboxKey, withoutTag } from '#shared/address/canonical-address.ts';
+import { canonicalAddress, DELIMITER, mailboxKey, withoutTag } from '#shared/address/canonical-address.ts';
 
 /** A user, wherever it is written down: what it may send as, and how its password is checked. */
 
@@ -48,15 +48,15 @@ export class Account {
   }
 
   /** It may send as this address: with or without a tag its own, or of a domain that is its own. */
-  permits(address: string): boolean {
+  permits(address: string, delimiter = DELIMITER): boolean {
     this.#own ??= permitted(this.addresses);
-    return includes(this.#own, address);
+    return includes(this.#own, address, delimiter);
   }
 
   /** It may send for this author, as long as Sender is an address of its own. */
-  permitsOnBehalfOf(address: string): boolean {
+  permitsOnBehalfOf(address: string, delimiter = DELIMITER): boolean {
     this.#others ??= permitted(this.onBehalfOf);
-    return includes(this.#others, address);
+    return includes(this.#others, address, delimiter);
   }
 
   /** It may send as everybody. */
@@ -76,10 +76,10 @@ function permitted(entries: readonly string[]): Permitted {
 }
 
 /** With or without a tag. */
-function includes({ addresses, domains, any }: Permitted, address: string): boolean {
+function includes({ addresses, domains, any }: Permitted, address: string, delimiter: string): boolean {
   if (any) return true;
   const canonical = canonicalAddress(address);
   if (addresses.has(mailboxKey(canonical)) || domains.has(domainOf(canonical))) return true;
-  const base = withoutTag(canonical);
+  const base = withoutTag(canonical, delimiter);
   return base !== undefined && addresses.has(mailboxKey(base));
 }

@@ -11,6 +11,8 @@ type DirectoriesDeps = {
   cluster?: Pick<ClusterDirectory, 'current' | 'open' | 'close'> | undefined;
   /** Recipients of other domains are not looked for in LDAP. */
   isLocal: (domain: string) => boolean;
+  /** What stands before a tag in an address. */
+  delimiter: () => string;
 };
 
 type DirectorySettings = Pick<Config['directory'], 'users' | 'ldap'>;
@@ -76,8 +78,10 @@ export class Directories {
 
   #of(sources: Entries[]): Directory {
     const before = this.#known.sources;
-    if (sources.length !== before.length || sources.some((source, i) => source !== before[i])) {
-      this.#known = { sources, directory: new Directory(sources) };
+    const delimiter = this.#deps.delimiter();
+    const isOld = this.#known.directory.delimiter !== delimiter || sources.length !== before.length;
+    if (isOld || sources.some((source, i) => source !== before[i])) {
+      this.#known = { sources, directory: new Directory(sources, delimiter) };
     }
     return this.#known.directory;
   }

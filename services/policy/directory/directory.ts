@@ -1,5 +1,5 @@
 import { expandAlias } from '#cluster/config/users/aliases.ts';
-import { mailboxKey, withoutTag, withTagOf } from '#shared/address/canonical-address.ts';
+import { DELIMITER, mailboxKey, withoutTag, withTagOf } from '#shared/address/canonical-address.ts';
 import { userKey } from '#shared/directory/values.ts';
 import type { Account } from './account.ts';
 
@@ -45,9 +45,12 @@ export type Resolved =
  */
 export class Directory {
   readonly sources: readonly Entries[];
+  /** What stands before a tag; '': no address has one. */
+  readonly delimiter: string;
 
-  constructor(sources: readonly Entries[]) {
+  constructor(sources: readonly Entries[], delimiter = DELIMITER) {
     this.sources = sources;
+    this.delimiter = delimiter;
   }
 
   user(name: string): Account | undefined {
@@ -56,12 +59,12 @@ export class Directory {
 
   /** Whether a user may send as an address. */
   permits(name: string, address: string): boolean {
-    return this.user(name)?.permits(address) ?? false;
+    return this.user(name)?.permits(address, this.delimiter) ?? false;
   }
 
   /** Whether a user may send for the author `address`, as long as Sender is an address of the user. */
   permitsOnBehalfOf(name: string, address: string): boolean {
-    return this.user(name)?.permitsOnBehalfOf(address) ?? false;
+    return this.user(name)?.permitsOnBehalfOf(address, this.delimiter) ?? false;
   }
 
   /** Whether a user may send as everybody. */
@@ -92,18 +95,20 @@ export class Directory {
     const mailbox = this.#mailbox(mailboxKey(address));
     if (mailbox !== undefined) return { kind: 'mailbox', addresses: [mailbox] };
     if (this.#isAmbiguous(mailboxKey(address))) return { kind: 'ambiguous', addresses: [] };
-    const base = withoutTag(address);
+    const base = withoutTag(address, this.delimiter);
     if (base === undefined) return undefined;
     const list = this.#listAt(mailboxKey(base));
     if (list !== undefined) return list;
     const tagged = this.#mailbox(mailboxKey(base));
-    if (tagged !== undefined) return { kind: 'tagged', addresses: [withTagOf(tagged, address)] };
+    if (tagged !== undefined) return { kind: 'tagged', addresses: [withTagOf(tagged, address, this.delimiter)] };
     return this.#isAmbiguous(mailboxKey(base)) ? { kind: 'ambiguous', addresses: [] } : undefined;
   }
 
   /** What the sources say about how they found an address or not, for administrators. */
   trace(address: string): string[] {
-    const keys = [address, withoutTag(address)].flatMap((one) => (one === undefined ? [] : [mailboxKey(one)]));
+    const keys = [address, withoutTag(address, this.delimiter)].flatMap((one) =>
+      one === undefined ? [] : [mailboxKey(one)],
+    );
     const traces = this.sources.flatMap((entries) => keys.map((key) => entries.trace?.(key)));
     return traces.filter((text) => text !== undefined);
   }
@@ -112,7 +117,7 @@ export class Directory {
   groupAddress(address: string): string | undefined {
     const isKnown = (key: string): boolean =>
       this.#first((entries) => entries.alias(key) ?? entries.groupAt(key) ?? entries.mailbox(key)) !== undefined;
-    const base = isKnown(mailboxKey(address)) ? address : (withoutTag(address) ?? address);
+    const base = isKnown(mailboxKey(address)) ? address : (withoutTag(address, this.delimiter) ?? address);
     const key = mailboxKey(base);
     if (this.#first((entries) => entries.alias(key)) !== undefined) return undefined;
     return this.#first((entries) => entries.groupAt(key)) === undefined ? undefined : base;
@@ -124,7 +129,7 @@ export class Directory {
     const group = alias === undefined ? this.#first((entries) => entries.groupAt(key)) : undefined;
     if (alias === undefined && group === undefined) return undefined;
     const problems = new Set<string>();
-    const expanded = expandAlias(key, { get: (one) => this.#leadsTo(one, problems) });
+    const expanded = expandAlias(key, { get: (one) => this.#leadsTo(one, problems) }, this.delimiter);
     const [problem] = problems;
     if (problem !== undefined) return { kind: 'endless', problem, addresses: [] };
     if (!expanded.ok) return { kind: 'endless', problem: expanded.message, addresses: [] };

@@ -40,8 +40,12 @@ export class Sources {
     this.#log = log;
     this.rules = new RelayRules(settings.current);
     const cluster = stores && new ClusterDirectory({ settings, log, ...stores });
-    this.directory = new Directories({ log, cluster, isLocal: (domain) => this.rules.isLocal(domain) });
     this.rewriting = new Rewriting(settings.current);
+    this.directory = new Directories({
+      ...{ log, cluster },
+      isLocal: (domain) => this.rules.isLocal(domain),
+      delimiter: () => this.rewriting.delimiter,
+    });
     this.#srs = new SrsKeys(settings.current, log);
     this.anonymous = new HostList(settings.current.authentication.anonymous);
     this.dns = new ReverseDns(settings.current.dns, log);

@@ -24,7 +24,8 @@ export const knownMailbox: PolicyCheck<'recipient'> = (facts, accepted) => {
   }
   if (found !== undefined) {
     // A tag is the sender's own text, and goes on to the next mail system.
-    if (found.kind === 'tagged' && holdsRoute(tagOf(local)) && !mayRoute(facts)) return refuseRoute();
+    if (found.kind === 'tagged' && holdsRoute(tagOf(local, facts.rewriting.delimiter)) && !mayRoute(facts))
+      return refuseRoute();
     const isList = found.kind === 'alias' || found.kind === 'group';
     const step = isList ? `${found.kind} to ${found.addresses.length} addresses` : 'mailbox of a user';
     return goOn([...trace, step], { recipients: recipientsAt(inLocalDomains(found.addresses, facts), facts) });
@@ -48,6 +49,6 @@ function inLocalDomains(addresses: readonly string[], { rewriting, directory }: 
 }
 
 /** `+tag` of a local part that has one. */
-function tagOf(local: string): string {
-  return local.slice(local.indexOf('+'));
+function tagOf(local: string, delimiter: string): string {
+  return local.slice(local.indexOf(delimiter));
 }

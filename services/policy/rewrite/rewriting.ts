@@ -30,6 +30,8 @@ export class Rewriting {
   readonly #aliases: ReadonlyMap<string, string>;
   readonly #local: ReadonlySet<string>;
   readonly #own: ReadonlySet<string>;
+  /** What stands before a tag in a local part; '': no address has one. */
+  readonly delimiter: string;
   readonly keepOriginal: boolean;
   readonly reversePathFrom: boolean;
   /** The domain of SRS addresses; undefined: there are none. */
@@ -47,6 +49,7 @@ export class Rewriting {
     this.#local = new Set([...local, ...this.#aliases.keys()]);
     this.srsDomain = rewrite.srs?.domain;
     this.#own = new Set([...this.#local, ...domains.map((d) => d.name), ...(rewrite.srs ? [rewrite.srs.domain] : [])]);
+    this.delimiter = rewrite.delimiter;
     this.keepOriginal = rewrite['keep-original'];
     this.reversePathFrom = rewrite['reverse-path'] === 'from';
   }
@@ -95,9 +98,9 @@ export class Rewriting {
     const domain = domainOf(address);
     const exact = map.get(mailboxKey(address));
     if (exact !== undefined) return replaced(address, exact);
-    const base = withoutTag(address);
+    const base = withoutTag(address, this.delimiter);
     const tagged = base === undefined ? undefined : map.get(mailboxKey(base));
-    if (base !== undefined && tagged !== undefined) return withTagOf(replaced(base, tagged), address);
+    if (base !== undefined && tagged !== undefined) return withTagOf(replaced(base, tagged), address, this.delimiter);
     const alone = this.#local.has(domain) ? map.get(mailboxKey(localPartOf(address))) : undefined;
     const whole = alone ?? map.get(`@${domain}`);
     return whole === undefined ? undefined : replaced(address, whole);

@@ -40,7 +40,7 @@ const WRONG: readonly number[] = [
 /** For a password that is not asked of LDAP: that must cost what a wrong one costs. */
 const verifyNobody = verifyHash(undefined);
 
-export type LdapDeps = { isLocal: (domain: string) => boolean; log: Logger };
+export type LdapDeps = { isLocal: (domain: string) => boolean; delimiter: () => string; log: Logger };
 
 export class LdapDirectory {
   readonly #config: LdapConfig;
@@ -72,7 +72,7 @@ export class LdapDirectory {
       ambiguous: this.#config.ambiguous,
       verify: (login) => (password) => this.#verify(login, password),
     });
-    const directory = new Directory([...sources, entries]);
+    const directory = new Directory([...sources, entries], this.#deps.delimiter());
     for (;;) {
       const missing = whatIsMissing(question, directory, entries);
       if (missing.length === 0) break;
