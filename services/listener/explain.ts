@@ -5,9 +5,11 @@ import type { Calls } from '#services/topology.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
+import type { Reply } from '#shared/reply.ts';
 import type { listenerContract } from './contract.ts';
 import type { SessionConnection } from './session/connection.ts';
 import { Session, type SessionDeps } from './session/session.ts';
+import { formatLines } from './session/session-reply.ts';
 
 /**
  * Rehearses a session: an ordinary `Session`, so that its replies are those of a client, on a connection that leads nowhere
@@ -24,6 +26,8 @@ type ExplainDeps = SessionDeps & {
   listeners: readonly ListenerConfig[];
   /** There is a certificate. */
   hasCertificate: boolean;
+  /** The reply to a connection for which there is no room. */
+  refusal(client: string): Reply | undefined;
   /** What else is to know of clients here. */
   notes: readonly string[];
 };
@@ -46,7 +50,9 @@ export async function explainSession(question: Question, deps: ExplainDeps): Pro
     steps.push(step);
     return step.code < 400;
   };
-  await session.begin();
+  const full = deps.refusal(client);
+  if (full === undefined) await session.begin();
+  else connection.write(formatLines(full));
   let goesOn = take('');
   for (const [line, shown] of commands(question, client)) {
     if (!goesOn) break;

@@ -121,6 +121,7 @@ class Listeners {
       notes: front === undefined ? [] : [describeFront(front)],
       listeners: [...this.#open.values()].map(({ config }) => config),
       hasCertificate: this.#tls.contexts.has('*'),
+      refusal: (client) => this.#counts.refusal(client, this.#deps.settings.current.limits),
     });
   }
 

@@ -31,6 +31,12 @@ export class SessionCounts {
     return this.#byClient.get(client) ?? 0;
   }
 
+  /** The reply that would refuse another connection of a client. */
+  refusal(address: string, limits: SessionLimits): Reply | undefined {
+    if (this.#total >= limits.sessions) return TOO_MANY_SESSIONS;
+    return this.of(clientNetwork(address)) >= limits['sessions-per-client'] ? TOO_MANY_FROM_CLIENT : undefined;
+  }
+
   /** Count a connection, or return the reply that refuses it. */
   admit(limits: SessionLimits): Place | Reply {
     if (this.#total >= limits.sessions) return TOO_MANY_SESSIONS;

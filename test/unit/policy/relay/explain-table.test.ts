@@ -13,6 +13,7 @@ import { Type } from '#shared/dns/message.ts';
 import { silentLogger } from '#shared/log.ts';
 import { address, answerTo, FakeDns, pointer, type Query } from '#test/kit/dns/fake-dns.ts';
 import { tempDir } from '#test/kit/temp.ts';
+import { waitFor } from '#test/kit/wait.ts';
 import { startListener } from '#test/unit/listener/harness.ts';
 import { config, USERS } from '#test/unit/policy/fixtures.ts';
 import { CLIENTS, GROUPS, SCENARIOS, sessionOf } from './relay-table.ts';
@@ -152,6 +153,23 @@ test('explaining is no attempt: the greylist and the counts of failed log-ins ar
   const login = { facts, mechanism: 'PLAIN', user: 'alice' } as const;
   for (let i = 0; i < 10; i++) await policy['user-authenticate'](login, { bytes: Buffer.from('wrong') });
   assert.match((await last({ user: 'alice' }))?.reply[0] ?? '', /^454 4\.7\.0/);
+});
+
+test('the limits of connections are those of the moment', async () => {
+  const settings = server.settings.current;
+  const { limits } = settings;
+  const question = { client: '127.0.0.1', to: 'alice@example.com' };
+  server.settings.replace({ ...settings, limits: { ...limits, 'sessions-per-client': 1 } });
+  await waitFor(async () => (await explain(question)).steps.at(-1)?.code === 250, { what: 'earlier sessions to end' });
+  using client = await server.connect();
+  await client.reply();
+  const { steps } = await explain(question);
+  assert.deepEqual(
+    steps.map(({ reply }) => reply),
+    [['421 4.7.0 Too many sessions from your address, please try again later']],
+  );
+  assert.equal((await explain({ ...question, client: '192.0.2.7' })).steps.at(-1)?.code, 250);
+  server.settings.replace(settings);
 });
 
 test('where policy does not answer, explain fails, and gives no reply for an answer of policy', async () => {
