@@ -1,8 +1,10 @@
+import type { AddressPlace } from '#cluster/config/schema/rewrite.ts';
 import { domainOf, normalizeDomain } from '#shared/address/address.ts';
 import { type Authors, authorsOf } from '#shared/address/authors.ts';
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
 import { isOwnAddress, notPermitted } from '../sender/own-address.ts';
 import { defer, goOn, reject } from '../verdict.ts';
+import { placeOf } from './canonical-header.ts';
 import { isSubmitted } from './submission-fields.ts';
 
 type MessageStep = ReturnType<PolicyCheck<'message'>>;
@@ -35,7 +37,8 @@ export const author: PolicyCheck<'message'> = (facts) => {
 /**
  * Whether the user resends the mail of somebody else (RFC 5322 §3.6.6): Resent-From is the user's address, From is not.
  * It is not signed for the author's domain, which it left where the author sent it. An author of a local domain cannot be
- * resent by others: readers there rely on this server, and few see the Resent- fields.
+ * resent by others: readers there rely on this server, and few see the Resent- fields. So one that can be read in different
+ * ways is nobody's to resend.
  */
 export function resends(facts: PolicyFacts['message']): boolean {
   const { fields, directory, rules } = facts;
@@ -44,18 +47,18 @@ export function resends(facts: PolicyFacts['message']): boolean {
   const [from] = fields.get('from') ?? [];
   if (user === undefined || !directory || resentFrom === undefined || from === undefined) return false;
   if (directory.permitsAny(user)) return false;
-  const isOwn = (address: string): boolean => isOwnAddress(facts, user, address, 'header-sender');
-  const areOwn = ({ addresses, problem }: Authors): boolean =>
-    problem === undefined && addresses.length > 0 && addresses.every(isOwn);
+  const isOwn = (address: string, place?: AddressPlace): boolean => isOwnAddress(facts, user, address, place);
+  const areOwn = ({ addresses, problem }: Authors, place?: AddressPlace): boolean =>
+    problem === undefined && addresses.length > 0 && addresses.every((address) => isOwn(address, place));
   const isLocal = (address: string): boolean => rules.isLocal(normalizeDomain(domainOf(address)));
   const authors = authorsOf(from);
-  if (areOwn(authors) || !areOwn(authorsOf(resentFrom))) return false;
-  return authors.addresses.every((address) => isOwn(address) || !isLocal(address));
+  if (authors.problem !== undefined || areOwn(authors, placeOf(facts, from))) return false;
+  // What is resent is not rewritten.
+  return areOwn(authorsOf(resentFrom)) && authors.addresses.every((address) => isOwn(address) || !isLocal(address));
 }
 
 function ownAuthor(facts: PolicyFacts['message'], user: string): MessageStep {
   const { fields, directory } = facts;
-  const isOwn = (address: string): boolean => isOwnAddress(facts, user, address, 'header-sender');
   const [from] = fields.get('from') ?? [];
   const [sender, ...more] = fields.get('sender') ?? [];
   if (more.length > 0) {
@@ -68,6 +71,8 @@ function ownAuthor(facts: PolicyFacts['message'], user: string): MessageStep {
       const why = problem ?? 'it has no address';
       return malformed(`${name}: ${why}`, `The ${name} field can be read in different ways: ${why}`);
     }
+    const place = placeOf(facts, field);
+    const isOwn = (address: string): boolean => isOwnAddress(facts, user, address, place);
     const mayWriteFor = (address: string): boolean =>
       name === 'From' && sender !== undefined && (directory?.permitsOnBehalfOf(user, address) ?? false);
     const foreign = addresses.find((address) => !isOwn(address) && !mayWriteFor(address));

@@ -14,13 +14,28 @@ const PLACES: ReadonlyMap<string, AddressPlace> = new Map([
 ]);
 
 /**
+ * As what the maps rewrite the addresses of a field of mail that originates here; undefined where it leaves as it came: it
+ * is not an address list, or somebody has signed the header. Whoever asks whether an address is permitted looks at what
+ * leaves.
+ */
+export function placeOf(
+  { fields }: Pick<PolicyFacts['message'], 'fields'>,
+  field: HeaderField,
+): AddressPlace | undefined {
+  const isList = (): boolean => replaceAddresses(field, (address) => address) !== undefined;
+  return fields.has(SIGNATURE) || !isList() ? undefined : PLACES.get(field.name);
+}
+
+const SIGNATURE = 'dkim-signature';
+
+/**
  * The addresses in the header of mail that originates here, by the canonical maps (rewrite/rewriting.ts). A field that is
  * not an address list stays as it is, and so does all of a header that somebody has signed.
  */
 export const canonicalHeader: PolicyCheck<'message'> = (facts, accepted) => {
   const { rewriting, fields } = facts;
   if (!accepted.originating || !rewriting.rewrites('header-sender', 'header-recipient')) return goOn();
-  if (fields.has('dkim-signature')) return goOn(['signed already: its header is not rewritten']);
+  if (fields.has(SIGNATURE)) return goOn(['signed already: its header is not rewritten']);
   let unread = false;
   const changed = rewrite(facts, (address, place) => {
     const canonical = rewriting.canonical(address, place, facts.directory);

@@ -88,9 +88,10 @@ export class Rewriting {
     return domain === undefined ? address : `${localPartOf(address)}@${domain}`;
   }
 
-  /** The addresses that one of a sender stands for: itself, and what it becomes. */
-  identities(address: string, place: AddressPlace, directory: AnyDirectory): string[] {
-    const canonical = canonicalAddress(this.canonical(address, place, directory) ?? address);
+  /** The addresses that one of a sender stands for: itself, and what it becomes at a place, if maps reach it there. */
+  identities(address: string, place: AddressPlace | undefined, directory: AnyDirectory): string[] {
+    const becomes = place && this.canonical(address, place, directory);
+    const canonical = canonicalAddress(becomes ?? address);
     return [...new Set([address, this.inLocalDomain(canonicalAddress(address)), this.inLocalDomain(canonical)])];
   }
 

@@ -22,12 +22,15 @@ export const ownAddress: PolicyCheck<'sender'> = (facts) => {
   return reject(553, '5.7.1', text, [text]);
 };
 
-/** Whether a user may send as an address: as it is written, or as rewriting makes it. */
+/**
+ * Whether a user may send as an address: as it is written, or as rewriting makes it at a place; undefined where no map
+ * reaches it, so that it leaves as it is written.
+ */
 export function isOwnAddress(
   { rewriting, directory }: Pick<PolicyFacts['sender'], 'rewriting' | 'directory'>,
   user: string,
   address: string,
-  place: AddressPlace,
+  place: AddressPlace | undefined,
 ): boolean {
   if (directory?.permits(user, address)) return true;
   return rewriting.identities(address, place, directory).some((other) => directory?.permits(user, other));

@@ -85,6 +85,12 @@ const TABLE: [who: SessionFacts, header: string, expected: string, why: string][
     'resent, with a From that nobody understands',
   ],
   [alice, 'Resent-From: alice@example.com\nFrom: ceo@local.test\n\n', '550 5.7.1', 'resent, from a local domain'],
+  [
+    alice,
+    'Resent-From: alice@example.com\nFrom: "a" <ceo@local.\n test>, x\n\n',
+    '550 5.6.0',
+    'resent, from a local domain for some readers',
+  ],
   [alice, 'Resent-From: ceo@far.test\nFrom: boss@far.test\n\n', '550 5.7.1', 'resent by another'],
   [
     alice,

@@ -151,6 +151,24 @@ test('A4 a user may send as an address that is the user’s as it is written, or
   }
 });
 
+test('A4 nobody becomes somebody else by an author that is permitted only because it would be rewritten, and is not', () => {
+  const canonical = [{ map: { '@x.example': 'alice@example.com' } }];
+  const given = config({ ...CONFIG_INPUT, rewrite: { canonical } });
+  const said = (text: string) => {
+    const verdict = message(alice, `${text}\n\n`, { given });
+    return verdict.action === 'accept' ? verdict.header?.split('\r\n', 1)[0] : verdict.reply.enhanced;
+  };
+  assert.equal(said('From: ceo@x.example'), 'From: alice@example.com');
+  for (const text of [
+    'From: ceo@x.example\nDKIM-Signature: v=1',
+    'From: The Chief [x] <ceo@x.example>',
+    'From: alice@example.com\nSender: ceo@x.example\nDKIM-Signature: v=1',
+    'From: boss@far.test\nResent-From: ceo@x.example',
+  ]) {
+    assert.equal(said(text), '5.7.1', text);
+  }
+});
+
 test('the reverse-path of a trusted host is rewritten, that of a stranger is not', () => {
   assert.equal((sender(printer, 'root@host1.example') as { reversePath?: string }).reversePath, 'admin@example.com');
   assert.deepEqual(Object.keys(sender(outside, 'root@host1.example')), ['action', 'why']);
