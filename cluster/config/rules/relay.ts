@@ -50,11 +50,6 @@ export function relayWarnings({ relay }: Pick<Config, 'relay'>): string[] {
       'relay.scope is external, but no host is internal, so the relay rules hold for all: set relay.internal.hosts or relay.internal.names',
     );
   }
-  if (scope === 'all' && !none) {
-    warnings.push(
-      'relay.internal names hosts, but relay.scope is all, so the relay rules hold for them too: set relay.scope: external, or name them in relay.allow.hosts',
-    );
-  }
   return warnings;
 }
 
