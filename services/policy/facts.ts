@@ -63,6 +63,8 @@ export type PolicyFacts = {
     rules: RelayRules;
     rewriting: Rewriting;
     directory: AnyDirectory;
+    /** DNS did not give the client's name, and a name might exempt it from the checks that follow. */
+    nameMatters?: boolean | undefined;
     /** What `checks.helo` finds in the name that the client gave; undefined: it is off. */
     helo?: Exempt | { fault: HeloFault | undefined } | undefined;
     /** What DNS knows of the domain of the reverse-path; undefined: `checks.sender-domain` is off. */
@@ -93,6 +95,8 @@ export type PolicyFacts = {
     rules: RelayRules;
     rewriting: Rewriting;
     directory: AnyDirectory;
+    /** As at MAIL. */
+    nameMatters?: boolean | undefined;
     /** What DNS lists say of the client; undefined: `checks.dns-lists` has none. */
     dnsLists?: Exempt | ListsFound | undefined;
     /** What the greylist knows of this attempt; undefined: `checks.greylist` is off. */

@@ -26,3 +26,15 @@ export function reject(code: number, enhanced: string, text: string, why: string
 export function defer(code: number, enhanced: string, text: string, why: string[]): Deferred {
   return { action: 'defer', reply: reply(code, enhanced, text), why };
 }
+
+/**
+ * A refusal of a client that is not one of ours: temporary where it may be one after all (`nameMatters`), by the name that
+ * DNS did not give.
+ */
+export function refuseStranger(nameMatters: boolean | undefined, rejected: Rejected): Refusal {
+  if (!nameMatters) return rejected;
+  const why = [...rejected.why, 'the name of the client could not be looked up, and may exempt it'];
+  return defer(451, '4.4.3', NAME_UNKNOWN, why);
+}
+
+export const NAME_UNKNOWN = 'Name of your host cannot be looked up now, please try again later';

@@ -12,8 +12,8 @@ import { pointerLabels } from './pointer-labels.ts';
  * - silent: no answer within `timeout`. After `MOST_TROUBLES` such answers in a row it is not asked for `PAUSE_MS`.
  * - broken: it lists 127.0.0.1, which no list may (§5). A list that was closed often lists everything. That is looked up
  *   only when a client is listed.
- * - of other words: its answers do not match `answers`, such as the 127.255.255.x by which some say that they do not
- *   answer this resolver.
+ * - refusing: by 127.255.255.x or 127.0.0.1 some say that they do not answer this resolver.
+ * - of other words: its answers do not match `answers`.
  */
 
 /** `passed`: the list has nothing against the client, or cannot be believed; `step` says which. */
@@ -28,6 +28,8 @@ export type ListsFound = {
 type ListConfig = Config['checks']['dns-lists']['block'][number];
 type Warn = (key: string, fields: object, what: string) => void;
 
+/** Answers of lists to resolvers that they do not serve: Spamhaus's, SURBL's and URIBL's. */
+const REFUSED = /^127\.(?:255\.255\.\d+|0\.0\.1)$/;
 const MOST_TROUBLES = 3;
 const PAUSE_MS = 60_000;
 /** Characters of a reason. */
@@ -119,6 +121,9 @@ class List {
     const known = answer.records.find((record) => this.#answers.some((pattern) => pattern.test(record)));
     const said = answer.records.slice(0, 3).join(', ');
     if (known === undefined) {
+      if (answer.records.some((record) => REFUSED.test(record))) {
+        return this.#untold(`it answers ${said}: it does not serve this resolver`);
+      }
       // Those are for lists of other words; anything else is the address of a page where a list once was.
       if (!answer.records.every((record) => record.startsWith('127.'))) return this.#broken(`it answers ${said}`);
       return this.#passed(`answers ${said}, which is not in its answers`);

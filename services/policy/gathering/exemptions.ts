@@ -1,8 +1,14 @@
 import type { SessionFacts } from '../contract.ts';
 import { type HostList, namedBy } from '../relay/host-list.ts';
+import type { RelayRules } from '../relay/relay-rules.ts';
 
 /** Why a client is not checked. */
 export type Exempt = { exempt: string };
+
+/** Whether a name, which DNS did not give, might make the client one of ours or exempt it. */
+export function nameMatters(session: SessionFacts, hosts: HostList, rules: RelayRules): boolean {
+  return session.nameFailed === true && !session.gateway && (hosts.named || rules.nameCouldAllow(session, ''));
+}
 
 /** Others come in through its address (services/listener/gateways.ts): it is nobody's. */
 export const BEHIND_GATEWAY: Exempt = { exempt: 'other clients come in through this address' };

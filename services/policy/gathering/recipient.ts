@@ -6,6 +6,7 @@ import type { SessionFacts } from '../contract.ts';
 import type { AnyDirectory, AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
 import type { CheckSources } from './check-sources.ts';
+import { nameMatters } from './exemptions.ts';
 import { groupAt } from './group.ts';
 import { attempt, listsFound } from './recipient-checks.ts';
 import { whenKnown } from './when-known.ts';
@@ -56,6 +57,7 @@ function factsAbout(
     whenKnown(groupAt(address, directory, deps), (group) =>
       whenKnown(found, (dnsLists) => ({
         ...{ ...said, dnsLists, greylist: attempt(said, checks) },
+        nameMatters: nameMatters(session, checks.exempt, rules),
         ...(group === 'unknown' ? { directory: undefined } : { directory, group }),
       })),
     ),

@@ -3,6 +3,7 @@ import type { SessionFacts } from '../contract.ts';
 import type { AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
 import type { CheckSources } from './check-sources.ts';
+import { nameMatters } from './exemptions.ts';
 import { heloFault, senderDomain } from './sender-checks.ts';
 import { whenKnown } from './when-known.ts';
 
@@ -32,7 +33,7 @@ export function senderFacts(
   return whenKnown(ask({ users, maps: rewriting.maps }), (directory) =>
     whenKnown(asked, (senderDomain) => ({
       ...{ session, reversePath, size, limits, anonymous, rules, rewriting, directory },
-      ...{ helo, senderDomain },
+      ...{ helo, senderDomain, nameMatters: nameMatters(session, deps.checks.exempt, rules) },
     })),
   );
 }

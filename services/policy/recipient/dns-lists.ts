@@ -1,8 +1,8 @@
 import type { PolicyCheck } from '../facts.ts';
-import { goOn, reject } from '../verdict.ts';
+import { goOn, refuseStranger, reject } from '../verdict.ts';
 
 /** What DNS lists say of the client (`checks.dns-lists`): an allow list wins over every block list. */
-export const dnsLists: PolicyCheck<'recipient'> = ({ session, dnsLists: found }) => {
+export const dnsLists: PolicyCheck<'recipient'> = ({ session, dnsLists: found, nameMatters }) => {
   if (found === undefined) return goOn();
   if ('exempt' in found) return goOn([`no DNS list is asked: ${found.exempt}`]);
   const { steps, listed } = found;
@@ -10,5 +10,5 @@ export const dnsLists: PolicyCheck<'recipient'> = ({ session, dnsLists: found })
   if (listed.on === 'allow') return goOn([...steps, `${listed.by} is an allow list, which wins`]);
   const reason = listed.text === undefined ? '' : `: ${listed.text}`;
   const text = `Client host [${session.client.address}] is listed by ${listed.by}${reason}`;
-  return reject(554, '5.7.1', text, steps);
+  return refuseStranger(nameMatters, reject(554, '5.7.1', text, steps));
 };

@@ -24,6 +24,7 @@ ${SIX('7')} A 127.0.0.2`,
   'second.test': '8.2.0.192 A 127.0.0.2',
   'allow.test': '10.2.0.192 A 127.0.5.2\n7.2.0.192 A 127.0.5.0',
   'everything.test': '* A 127.0.0.2\n* TXT "closed since 2013"',
+  'refusing.test': '* A 127.255.255.254',
   'parked.test': '* A 203.0.113.80',
   'secret-key.paid.test': '7.2.0.192 A 127.0.0.2',
 };
@@ -37,12 +38,13 @@ after(() => bind[Symbol.asyncDispose]());
 const client = (ip: string) => ({ client: { address: ip, name: null, helo: 'x' } });
 const input = (lists: object, more: object = {}) => ({
   domains: [{ name: 'example.com', local: true }],
-  checks: { exempt: ['192.0.2.64/26'], 'dns-lists': lists, ...more },
+  checks: { exempt: ['192.0.2.64/26', 'partner.example'], 'dns-lists': lists, ...more },
 });
 type Site = Awaited<ReturnType<typeof startPolicy>>;
 const ask = (site: Site, session: Partial<SessionFacts>, recipient = 'any@example.com') =>
   site.policy['recipient-check']({ facts: facts(session), reversePath: '', recipient: { address: recipient } });
 
+const NAME_UNKNOWN = '451 4.4.3 Name of your host cannot be looked up now, please try again later';
 const BLOCK = { block: [{ zone: 'block.test', answers: ['127.0.0.2-9'] }, { zone: 'second.test' }] };
 const listed = (ip: string, by: string, reason = '') => `554 5.7.1 Client host [${ip}] is listed by ${by}${reason}`;
 
@@ -67,6 +69,11 @@ test('clients on a list are refused with its reason; of several lists one is eno
       listed('192.0.2.8', 'second.test'),
     ],
     ['an error code of the list', client('192.0.2.9'), '250'],
+    [
+      'a host whose name DNS did not give, and exempt has names',
+      { ...client('192.0.2.7'), nameFailed: true },
+      NAME_UNKNOWN,
+    ],
     ['a client on no list', client('192.0.2.11'), '250'],
     ['another IPv6 address', client('2001:db8::8'), '250'],
     ['a user', { ...client('192.0.2.7'), user: 'alice' }, '250'],
@@ -100,6 +107,7 @@ test(
       ['everything.test', 'it lists 127.0.0.1, and so maybe everything'],
       ['parked.test', 'it answers 203.0.113.80'],
       ['gone.example', /^127\.0\.0\.1 answers REFUSED$/],
+      ['refusing.test', 'it answers 127.255.255.254: it does not serve this resolver'],
     ] as const) {
       await using site = await startPolicy(bind.server, input({ block: [{ zone }] }));
       for (const ip of ['192.0.2.7', '192.0.2.8', '2001:db8::7'])

@@ -31,6 +31,7 @@ after(() => bind[Symbol.asyncDispose]());
 
 const NULL_MX = '550 5.7.27 Sender domain null.example.test takes no mail: it has a null MX';
 const missing = (name: string) => `550 5.1.8 Sender domain ${name} does not exist in DNS`;
+const NAME_UNKNOWN = '451 4.4.3 Name of your host cannot be looked up now, please try again later';
 const LATER = 'cannot be looked up now, please try again later';
 
 const TABLE: [path: string, expected: string, session?: Partial<SessionFacts>][] = [
@@ -47,6 +48,8 @@ const TABLE: [path: string, expected: string, session?: Partial<SessionFacts>][]
   ['a@below.gone.example.test', missing('below.gone.example.test')],
   ['a@text.example.test', '550 5.1.8 Sender domain text.example.test has neither MX nor address records'],
   ['a@elsewhere.example', `451 4.4.3 Sender domain elsewhere.example ${LATER}`],
+  ['a@gone.example.test', NAME_UNKNOWN, { nameFailed: true }],
+  ['a@null.example.test', NAME_UNKNOWN, { nameFailed: true }],
   ['alice@gone.example.test', '250', { user: 'alice' }],
   ['a@gone.example.test', '250', { scope: 'internal' }],
   ['a@gone.example.test', '250', { client: { address: '192.0.2.99', name: null, helo: 'x' } }],
@@ -134,6 +137,7 @@ test('the name in EHLO is checked at MAIL, for strangers only', async () => {
   );
   assert.equal(await ask('a b'), '550 5.7.1 HELO refused: a b is not a host name');
   assert.equal(await ask('PC'), '550 5.7.1 HELO refused: PC is not a fully qualified host name');
+  assert.match(await ask('PC', { nameFailed: true }), /^550/, 'no name is exempt');
   assert.equal(await ask('PC', { scope: 'internal' }), '250');
   assert.equal(await ask('PC', { user: 'alice' }), '250');
   assert.equal(await ask('PC', {}, '192.0.2.100'), '250');
