@@ -12,6 +12,7 @@ export const PEERS = {
   '/usr/share/doc/libnet-ssleay-perl': 'libnet-ssleay-perl',
   'smtp-source': 'postfix',
   'smtp-sink': 'postfix',
+  postconf: 'postfix',
   opendkim: 'opendkim',
   'opendkim-genkey': 'opendkim-tools',
   'opendkim-testmsg': 'opendkim-tools',

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { readTextFile } from '../import/text-file.ts';
 import { planNotesIni } from '../migration/domino/notes-ini.ts';
+import { planPostfix } from '../migration/postfix/postfix.ts';
 import { type ImportOptions, runImport } from '../migration/run.ts';
 
 /** `sealpost import …`: the configuration of another mail server as a sealpost.yaml. Needs no node. */
@@ -16,16 +17,28 @@ export function register(program: Command): void {
     group
       .command(name)
       .description(text)
-      .argument('<file>', name)
+      .argument('<file>', name === 'postfix' ? 'main.cf' : name)
       .option('--out <file>', 'where it is written; other files go beside it', 'sealpost.yaml')
       .option('--dry-run', 'write nothing, print it')
       .option('--accept-open-relay', 'take over what opens the relay, without a question')
       .option('--without-open-relay', 'leave out what opens the relay, without a question')
       .option('--json', 'print JSON for programs');
   command('notes.ini', 'the settings of a Domino server').action(importNotesIni);
+  command('postfix', 'main.cf of Postfix, or what "postconf -n" prints; the tables that it names are read too')
+    .option('--master <file>', 'master.cf, for the ports')
+    .option('--opendkim <file>', 'opendkim.conf, for the domains that it signs')
+    .action(importPostfix);
 }
 
 async function importNotesIni(file: string, options: ImportOptions): Promise<void> {
   const text = await readTextFile(file);
   await runImport(file, async () => planNotesIni(text, file), options);
+}
+
+async function importPostfix(
+  file: string,
+  options: ImportOptions & { master?: string; opendkim?: string },
+): Promise<void> {
+  const { master, opendkim } = options;
+  await runImport(file, (choice) => planPostfix(file, { master, opendkim }, choice), options);
 }

@@ -25,6 +25,15 @@ export class Draft {
     if (list.length > 0) parent[key] = list;
   }
 
+  /** Add an entry to a list, or to the entry there that has the same `key`. */
+  merge(path: string, key: string, entry: object): void {
+    const list = (this.get(path) ?? []) as Record<string, unknown>[];
+    const name = (entry as Record<string, unknown>)[key];
+    const there = list.find((e) => e[key] === name);
+    if (there === undefined) this.set(path, [...list, { ...entry }]);
+    else Object.assign(there, entry);
+  }
+
   get(path: string): unknown {
     return path
       .split('.')

@@ -65,7 +65,7 @@ function dkimLines(text: string, file: string, draft: Draft): AccountLine[] {
   const { lines, mode, domains } = readNotesIni(text);
   // A domain that must be signed needs its key first: until then its mail would wait.
   const entries = domains.map(({ mode: _, ...entry }) => entry);
-  draft.add('domains', ...configEntries(entries));
+  for (const entry of configEntries(entries)) draft.merge('domains', 'name', entry);
   return lines
     .filter(({ result }) => result !== A_COMMENT)
     .map(({ line, text: setting, result, problem: wrong }) => {

@@ -1,0 +1,221 @@
+import { parseVia } from '#cluster/config/schema/route.ts';
+import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
+import type { TableRow } from './files/lookup-table.ts';
+import { domainEntry } from './networks.ts';
+import { type Hop, parseHop, parseTransport, viaOf } from './next-hop.ts';
+import type { State } from './state.ts';
+
+/** Where mail goes: transport_maps, relayhost, and how next hops are spoken to. The most specific domain wins here too. */
+
+type Route = { to: string; via: string; tls?: string; password?: { file: string } };
+
+export async function routes(state: State): Promise<void> {
+  const passwords = await logIns(state);
+  const tls = tlsLevel(state);
+  const made = new Map(((state.draft.get('routes') ?? []) as Route[]).map((route) => [route.to, route]));
+  const add = (to: string, via: string, hop?: Hop): Route => {
+    const login = hop === undefined ? undefined : passwords(hop);
+    const route: Route = hop === undefined ? { to, via } : withLogin(state, to, hop, login);
+    // A password goes under TLS only.
+    const level = login !== undefined && (tls === undefined || tls === 'off') ? 'required' : tls;
+    if (level !== undefined && !route.via.startsWith('lmtp:') && route.via !== 'discard') route.tls = level;
+    made.set(to, route);
+    return route;
+  };
+  await transports(state, add);
+  relayhost(state, add);
+  await policies(state, made);
+  if (tls !== undefined && !made.has('*')) add('*', 'mx');
+  if (made.size > 0) state.draft.set('routes', [...made.values()]);
+}
+
+type Add = (to: string, via: string, hop?: Hop) => Route;
+
+function withLogin({ settings, files }: State, to: string, hop: Hop, login: Login | undefined): Route {
+  const wrapper = settings.yes('smtp_tls_wrappermode');
+  if (login === undefined) return { to, via: viaOf(hop, { wrapper }) };
+  const file = `secrets/${hop.host.replace(/[^\w.-]/g, '_')}`;
+  if (!files.some(({ path }) => path === file)) files.push({ path: file, text: `${login.password}\n`, secret: true });
+  return { to, via: viaOf(hop, { wrapper, user: login.user }), password: { file: `./${file}` } };
+}
+
+async function transports(state: State, add: Add): Promise<void> {
+  const { settings, tables, say, tell } = state;
+  for (const spec of settings.list('transport_maps')) {
+    const table = await tables.read(spec);
+    if ('unread' in table) say('transport_maps', problem(`${table.unread}: not taken`), spec);
+    else {
+      say(
+        'transport_maps',
+        table.rows.length === 0 ? already('the table is empty') : taken('row by row, below', 'routes'),
+        spec,
+      );
+      for (const row of table.rows) tell(row.place, `${row.key} ${row.value}`, transport(row, add));
+    }
+  }
+  if (settings.has('transport_maps') && settings.list('transport_maps').length === 0)
+    say('transport_maps', already('no table'));
+}
+
+function transport({ key, value }: TableRow, add: Add): Answer {
+  if (key.includes('@')) return none('routes have whole domains: not taken');
+  const to = key === '*' ? '*' : domainEntry(key);
+  if (to === undefined) return problem(`"${key}" is not a domain: not taken`);
+  const parsed = parseTransport(value);
+  if ('why' in parsed) return none(`${parsed.why}: not taken`);
+  const route = 'hop' in parsed ? add(to, '', parsed.hop) : add(to, parsed.via);
+  const below = to === '*' || key.startsWith('.') ? '' : ', with everything below it';
+  const lookup = 'hop' in parsed && parsed.hop.lookup ? `; MX records of ${parsed.hop.host} are not asked for` : '';
+  return taken(`${to} to ${route.via}${below}${lookup}`, 'routes');
+}
+
+function relayhost({ settings, say }: State, add: Add): void {
+  if (settings.has('relayhost')) say('relayhost', relayhostAnswer(settings.list('relayhost')[0] ?? '', add));
+}
+
+function relayhostAnswer(text: string, add: Add): Answer {
+  if (text === '') return already('mail goes by MX');
+  const hop = parseHop(text);
+  if (hop === undefined) return problem(`"${text}" is not a host: not taken`);
+  const lookup = hop.lookup ? `; MX records of ${hop.host} are not asked for` : '';
+  return taken(`* to ${add('*', '', hop).via}${lookup}`, 'routes');
+}
+
+/** smtp_tls_security_level; undefined is the default, opportunistic. */
+function tlsLevel({ settings, say }: State): string | undefined {
+  const name = 'smtp_tls_security_level';
+  const old = settings.yes('smtp_enforce_tls') ? 'encrypt' : settings.yes('smtp_use_tls') ? 'may' : undefined;
+  const level = settings.has(name) ? settings.text(name) : (old ?? '');
+  const made = routeTls(level === '' ? 'none' : level);
+  if (!settings.has(name)) {
+    for (const [parameter, value] of [
+      ['smtp_enforce_tls', 'encrypt'],
+      ['smtp_use_tls', 'may'],
+    ] as const) {
+      if (settings.has(parameter)) say(parameter, level === value ? made.answer : none('the other one counts'));
+    }
+    // Without a level Postfix sends in clear text. TLS where it is offered harms nobody.
+    return old === undefined ? undefined : made.tls;
+  }
+  say(name, made.answer);
+  return made.tls;
+}
+
+function routeTls(level: string): { tls: string | undefined; answer: Answer } {
+  const tls = (value: string, text: string): { tls: string; answer: Answer } => ({
+    tls: value,
+    answer: taken(text, 'routes[].tls'),
+  });
+  switch (level) {
+    case 'none':
+      return tls('off', 'off');
+    case 'may':
+      return { tls: undefined, answer: already('TLS where it is offered') };
+    case 'encrypt':
+      return tls('required', 'required');
+    case 'verify':
+    case 'secure':
+      return tls('verified', 'verified: a certificate that is valid for the name of the host');
+    case 'fingerprint':
+      return {
+        tls: 'verified',
+        answer: toDo('verified, and set ca to a file with the certificate of the host: fingerprints are not compared'),
+      };
+    case 'dane':
+      return { tls: undefined, answer: none('DANE is not asked for here yet: TLS where it is offered') };
+    case 'dane-only':
+      return tls('required', 'required: DANE is not asked for here yet');
+    default:
+      return { tls: undefined, answer: problem(`"${level}" is not a level of TLS: TLS where it is offered`) };
+  }
+}
+
+/** smtp_tls_policy_maps: the level of a single destination. */
+async function policies(state: State, made: Map<string, Route>): Promise<void> {
+  const { settings, tables, say, tell } = state;
+  for (const spec of settings.list('smtp_tls_policy_maps')) {
+    const table = await tables.read(spec);
+    if ('unread' in table) {
+      say('smtp_tls_policy_maps', problem(`${table.unread}: not taken`), spec);
+      continue;
+    }
+    say('smtp_tls_policy_maps', taken('row by row, below', 'routes[].tls'), spec);
+    for (const { place, key, value } of table.rows) tell(place, `${key} ${value}`, policy(key, value, made));
+  }
+}
+
+function policy(key: string, value: string, made: Map<string, Route>): Answer {
+  const { tls = 'opportunistic', answer } = routeTls(value.split(/[\s,]+/)[0] ?? '');
+  if (answer.verdict === 'problem') return answer;
+  const affected = routesTo(key, made);
+  if (affected.length === 0)
+    return none('no route leads there: Postfix looks its next hops up, which is relayhost where there is one');
+  for (const route of affected) {
+    if (route.password !== undefined && (tls === 'opportunistic' || tls === 'off'))
+      return none('a password goes under TLS only');
+    made.set(route.to, { ...route, tls });
+  }
+  return taken(`${affected.map(({ to }) => to).join(', ')}: ${tls}`, 'routes[].tls');
+}
+
+/** The routes to a next hop, or a new one to a domain whose mail goes by MX. */
+function routesTo(key: string, made: ReadonlyMap<string, Route>): Route[] {
+  const hop = parseHop(key);
+  const same = [...made.values()].filter(({ via }) => {
+    const spec = parseVia(via);
+    return hop !== undefined && spec?.kind === 'smtp' && spec.host === hop.host;
+  });
+  if (same.length > 0) return same;
+  const to = domainEntry(key);
+  const route = to === undefined ? undefined : (made.get(to) ?? made.get('*') ?? { to, via: 'mx' });
+  return to === undefined || route?.via !== 'mx' ? [] : [{ ...route, to }];
+}
+
+type Login = { user: string; password: string };
+
+/** A table that stands in main.cf itself has passwords in it. */
+const masked = (spec: string): string => spec.replace(/^((?:proxy:)?(?:inline|static):).*/s, '$1…');
+
+/** The user and password for a hop, of smtp_sasl_password_maps. */
+async function logIns({ settings, tables, say, tell }: State): Promise<(hop: Hop) => Login | undefined> {
+  const found = new Map<string, Login>();
+  const on = settings.yes('smtp_sasl_auth_enable');
+  const name = 'smtp_sasl_password_maps';
+  if (settings.has('smtp_sasl_auth_enable')) {
+    say(
+      'smtp_sasl_auth_enable',
+      on ? taken('the user stands in via, the password in a file', 'routes[].via', 'routes[].password') : already('no'),
+    );
+  }
+  for (const spec of settings.list(name)) {
+    const table = await tables.read(spec);
+    if (!on) say(name, none('smtp_sasl_auth_enable is not yes'), masked(spec));
+    else if ('unread' in table)
+      say(name, problem(`${table.unread}: the routes stand there without user and password`), masked(spec));
+    else {
+      say(name, taken('row by row, below', 'routes[].password'), masked(spec));
+      for (const { place, key, value } of table.rows) {
+        const [, user = '', password = ''] = /^([^:]*):(.*)$/s.exec(value) ?? [];
+        const fits = user !== '' && password !== '';
+        if (fits) found.set(key.toLowerCase(), { user, password });
+        // No password in an account.
+        tell(
+          place,
+          `${key} ${user}:…`,
+          fits ? taken('for routes to this host', 'routes[].password') : problem('is not user:password: not taken'),
+        );
+      }
+    }
+  }
+  return ({ host, port, lookup }) => {
+    const bracketed = lookup ? host : `[${host}]`;
+    const names = [
+      `${bracketed}:${port ?? 25}`,
+      bracketed,
+      `[${host}]`,
+      host,
+      ...(port === 587 ? [`${bracketed}:submission`] : []),
+    ];
+    return names.map((key) => found.get(key.toLowerCase())).find((login) => login !== undefined);
+  };
+}
