@@ -57,6 +57,8 @@ test('a process for each service, each with its own user: mail, keys, a rotation
 
   assert.match(await node.sealpost('status'), /listener +answers/);
   assert.match(await node.sealpost('cluster', 'status'), /5 processes: all agree/);
+  assert.match(await node.sealpost('explain', '--client', '127.0.0.1', '--to', 'x@far.test'), /^accepted/m);
+  assert.match(await node.sealpost('explain', '--client', '192.0.2.7', '--to', 'x@far.test'), /^refused: 554/m);
   await node.drained();
   await node.sealpost('keys', 'list');
   await node.sealpost('keys', 'verify');
