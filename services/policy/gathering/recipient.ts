@@ -44,7 +44,8 @@ function factsAbout(
 ): PolicyFacts['recipient'] | Promise<PolicyFacts['recipient']> {
   const { rules, rewriting, srs, now, ask, checks } = deps;
   const bare = !recipient.address.includes('@');
-  const address = rewriting.inLocalDomain(canonicalAddress(canonical ?? named));
+  const written = canonical === undefined || canonical === named ? named : canonicalAddress(canonical);
+  const address = rewriting.inLocalDomain(written);
   const domain = domainOf(address);
   const ours = bare || rules.isLocal(domain);
   const namedOurs = bare || rules.isLocal(domainOf(named));

@@ -1,4 +1,4 @@
-import { domainOf } from '#shared/address/address.ts';
+import { domainOf, needsSmtpUtf8 } from '#shared/address/address.ts';
 import { authorsOf } from '#shared/address/authors.ts';
 import { canonicalAddress } from '#shared/address/canonical-address.ts';
 import { splitHeader } from '#shared/header.ts';
@@ -12,7 +12,7 @@ import { goOn } from '../verdict.ts';
  * stays, because a notification must cause no other (RFC 5321 §4.5.5).
  */
 export const authorReversePath: PolicyCheck<'message'> = (facts, accepted) => {
-  const { rewriting, reversePath, fields } = facts;
+  const { rewriting, reversePath, fields, smtpUtf8 } = facts;
   if (!rewriting.reversePathFrom || !accepted.originating || reversePath === '') return goOn();
   const from =
     accepted.header === undefined
@@ -20,7 +20,9 @@ export const authorReversePath: PolicyCheck<'message'> = (facts, accepted) => {
       : splitHeader(accepted.header).find((field) => field.name === 'from');
   const { addresses, problem } = from === undefined ? { addresses: [], problem: 'no From' } : authorsOf(from);
   const [author, ...more] = addresses.map(canonicalAddress);
-  if (problem !== undefined || author === undefined || more.length > 0 || !rewriting.isOwn(domainOf(author))) {
+  const isSingle = problem === undefined && author !== undefined && more.length === 0;
+  // RFC 6531 §3.4: such an address may stand in MAIL only where the client declared SMTPUTF8.
+  if (!isSingle || !rewriting.isOwn(domainOf(author)) || (needsSmtpUtf8(author) && !smtpUtf8)) {
     return goOn(['reverse-path stays: From is not a single address of a domain of ours']);
   }
   if (author === canonicalAddress(reversePath)) return goOn();

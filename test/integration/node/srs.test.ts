@@ -64,6 +64,16 @@ test('SRS: forwarded mail has a reverse-path of ours, and its bounce comes back 
     assert.equal(recipients[0]?.address, 'away@elsewhere.test');
     assert.match(from.address, /^SRS0=[A-Za-z0-9+/]{6}=[A-Z2-7]{2}=far\.test=x@srs\.example\.com$/);
     path = from.address;
+    const [line = ''] = await waitFor(
+      async () => {
+        const log = first.programs.get('all')?.output.split('\n') ?? [];
+        const found = log.filter((text) => text.includes('"delivered"') && text.includes(path));
+        return found.length > 0 && found;
+      },
+      { what: 'the log to name the reverse-path' },
+    );
+    const { queueId } = JSON.parse(line) as { queueId: string };
+    assert.ok((await first.sealpost('queue', 'show', queueId)).includes(`away@elsewhere.test (from ${path})`));
   });
 
   await t.test('the bounce, at the other node', async () => {

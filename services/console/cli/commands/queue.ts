@@ -183,10 +183,15 @@ async function show(id: string, options: QueueOptions): Promise<void> {
       '',
       table(
         ['RECIPIENT', 'NEXT HOP', 'STATUS'],
-        entry.recipients.map((r) => [r.recipient.address, r.nextHop, statusText(r, entry.state === 'hold')]),
+        entry.recipients.map((r) => [recipientText(r), r.nextHop, statusText(r, entry.state === 'hold')]),
       ),
     ].join('\n'),
   );
+}
+
+/** With the reverse-path, where the recipient has one of its own. */
+function recipientText({ recipient: { address, reversePath } }: Entry['recipients'][number]): string {
+  return reversePath === undefined ? address : `${address} (from ${reversePath})`;
 }
 
 function originText({ listener, client, user, tls }: Entry['origin']): string {

@@ -250,6 +250,13 @@ const PATHS: [who: SessionFacts, header: string, reversePath: string, expected: 
   [printer, 'From: bob@example.com', '', undefined, 'the null reverse-path stays'],
   [printer, 'From: bob@far.test', 'scanner@example.com', undefined, 'an author elsewhere'],
   [printer, 'From: bob@example.com, jim@example.com', 'scanner@example.com', undefined, 'two authors'],
+  [
+    printer,
+    'From: jürgen@example.com',
+    'scanner@example.com',
+    undefined,
+    'one beyond ASCII, of a client without SMTPUTF8',
+  ],
   [printer, 'Subject: none', 'scanner@example.com', undefined, 'no author'],
   [outside, 'From: bob@example.com', 'x@far.test', undefined, 'mail from outside'],
 ];
