@@ -97,9 +97,9 @@ function userIn(claims: JWTPayload, provider: ProviderConfig): string {
 
 /** What a token that the provider has signed for us lacks. */
 function missing(claims: JWTPayload, provider: ProviderConfig): string | undefined {
-  // Anybody could have entered it there.
-  if (provider['user-claim'] === 'email' && claims['email_verified'] === false) {
-    return 'the provider has not verified the email address of the token';
+  // Anybody could have entered it there. Some providers write the claim as text.
+  if (provider['user-claim'] === 'email' && String(claims['email_verified']) !== 'true') {
+    return 'the provider does not say that it has verified the email address of the token (email_verified)';
   }
   // RFC 8705 §3, RFC 9449 §6: such a token is worth nothing without a proof that its bearer holds the key.
   if (claims['cnf'] !== undefined) return 'the token is bound to a key of its holder, which SMTP cannot prove';
