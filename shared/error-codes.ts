@@ -367,10 +367,6 @@ export const ERRORS = {
     meaning: 'The password is empty.',
     action: 'Try again; nothing was changed.',
   },
-  'no-users-file': {
-    meaning: 'The configuration names no users file.',
-    action: 'Add directory: { users: ./users.yaml }.',
-  },
   'no-submission': {
     meaning: 'The configuration has no submission listener with TLS and a fixed port.',
     action: 'Add one, or submit with another program.',

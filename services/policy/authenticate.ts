@@ -12,7 +12,7 @@ import { decide } from './checks.ts';
 import type { AuthenticateVerdict, SessionFacts } from './contract.ts';
 import type { Verified } from './directory/account.ts';
 import type { AskDirectory } from './directory/directory.ts';
-import { verifyHash } from './directory/file-entries.ts';
+import { verifyNobody } from './directory/passwords.ts';
 import type { PolicyFacts } from './facts.ts';
 
 type Request = { facts: SessionFacts; mechanism: string; user: string; actAs?: string | undefined };
@@ -24,9 +24,6 @@ type AuthenticateDeps = {
   /** For what strangers can make us log at any rate. */
   strangers: LimitedLog;
 };
-
-/** Compared with where there is no such user: that must cost what a wrong password costs. */
-const verifyNobody = verifyHash(undefined);
 
 /**
  * AUTH PLAIN and LOGIN: check the password, decide, and log the outcome (DOMINO A3). After too many failures the password is

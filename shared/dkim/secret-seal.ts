@@ -93,12 +93,17 @@ function agreed(own: KeyObject, other: Buffer, both: Buffer[]): Buffer {
   }
 }
 
+const derived = new WeakMap<KeyObject, KeyObject>();
+
 function privateKeyOf(nek: Nek): KeyObject {
+  const known = derived.get(nek.key);
+  if (known !== undefined) return known;
   const raw = Buffer.from(hkdfSync('sha256', nek.key, '', 'sealpost seal 1', 32));
   const der = Buffer.concat([PKCS8, raw]);
   const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
   der.fill(0);
   raw.fill(0);
+  derived.set(nek.key, key);
   return key;
 }
 

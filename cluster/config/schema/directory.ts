@@ -112,7 +112,12 @@ const ldapSection = z.strictObject({
 
 export const directorySection = z
   .strictObject({
-    users: z.string().optional().describe('YAML file of users and aliases, which sealpost users edits'),
+    users: z
+      .string()
+      .optional()
+      .describe(
+        'YAML file of users and aliases, local to this node, which sealpost users edits; asked before the directory of the cluster',
+      ),
     'mail-to-groups': z
       .enum(['expand', 'refuse-outsiders', 'refuse', 'pass-on'])
       .default('expand')

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { canonicalAddress, mailboxKey } from '#shared/address/canonical-address.ts';
+import { AppPassword, GroupRecord, MapRecord, MOST_APP_PASSWORDS } from '#shared/directory/records.ts';
 import { isMailbox, MailAddress, PermittedSender, UserName, userKey } from '#shared/directory/values.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { explainIssue } from '../problems/messages.ts';
@@ -16,8 +17,14 @@ import { parsePasswordHash } from './password.ts';
  *       password: $argon2id$…          # `sealpost users` makes it
  *       addresses: [alice@example.com, "@lists.example.com"]
  *       on-behalf-of: [ceo@example.com]   # whom she may write for, as Sender
+ *       app-passwords:
+ *         - { name: phone, tag: abcd, password: $argon2id$…, networks: [192.0.2.0/24] }   # directory export writes them
  *   aliases:
  *     sales@example.com: [alice@example.com, partner@example.net]
+ *   groups:
+ *     staff: { addresses: [staff@example.com], members: [alice, other-group, guest@example.net] }
+ *   maps:
+ *     canonical: { old@example.com: new@example.com }
  *
  * A full address is both a mailbox of the user and a sender that the user may use. `@domain` (exactly that domain) and
  * `*` only widen what the user may send as. `on-behalf-of` names authors, in the same forms, for whom the user may send
@@ -25,30 +32,54 @@ import { parsePasswordHash } from './password.ts';
  * alias leads to mailboxes, to other aliases, or away; one that stands for a user's own address redirects it, and keeps
  * a copy where it names that address again.
  */
+// Its own text for a wrong type too: a clear-text password must not be repeated in a log.
+const passwordHash = z.string('is not a password hash: set it with "sealpost users"').transform((text, context) => {
+  const hash = parsePasswordHash(text);
+  if (hash !== undefined) return hash;
+  context.addIssue({
+    code: 'custom',
+    message: 'is not an argon2id hash ($argon2id$v=19$…): set it with "sealpost users"',
+  });
+  return z.NEVER;
+});
+
 const user = z.strictObject({
   name: UserName,
-  // Its own text for a wrong type too: a clear-text password must not be repeated in a log.
-  password: z.string('is not a password hash: set it with "sealpost users"').transform((text, context) => {
-    const hash = parsePasswordHash(text);
-    if (hash !== undefined) return hash;
-    context.addIssue({
-      code: 'custom',
-      message: 'is not an argon2id hash ($argon2id$v=19$…): set it with "sealpost users"',
-    });
-    return z.NEVER;
-  }),
+  password: passwordHash,
   addresses: z.array(PermittedSender).default([]),
   'on-behalf-of': z.array(PermittedSender).default([]),
+  'app-passwords': z
+    .array(
+      z.strictObject({
+        ...AppPassword.pick({ name: true, tag: true }).shape,
+        networks: AppPassword.shape.networks.default([]),
+        password: passwordHash,
+        created: z.iso.datetime().optional(),
+        'last-used': z.iso.date().optional(),
+      }),
+    )
+    .max(MOST_APP_PASSWORDS)
+    .default([]),
 });
 
 const UsersFile = z.strictObject({
   users: z.array(user).default([]),
   aliases: z.record(z.string(), z.array(MailAddress).min(1)).default({}),
+  groups: z
+    .record(
+      UserName,
+      z.strictObject({
+        addresses: GroupRecord.shape.addresses.default([]),
+        members: GroupRecord.shape.members.default([]),
+      }),
+    )
+    .default({}),
+  maps: z.record(UserName, MapRecord.shape.entries).default({}),
 });
 export type User = z.output<typeof user>;
 
 /** A checked users file. Alias names are in canonical form, in the order of the file. */
-export type Users = { users: User[]; aliases: Map<string, string[]> };
+export type Users = Pick<z.output<typeof UsersFile>, 'users' | 'groups' | 'maps'> & { aliases: Map<string, string[]> };
 
 /** Check the text of a users file. Throws `invalid` with every problem on a line of its own, each with its place. */
 export function parseUsersFile(text: string, file: string): Users {
@@ -67,7 +98,8 @@ export function parseUsersFile(text: string, file: string): Users {
   const aliases = Object.entries(parsed.data.aliases).map(
     ([name, targets]) => [canonicalAddress(name), targets] as const,
   );
-  return { users: parsed.data.users, aliases: new Map(aliases) };
+  const { users, groups, maps } = parsed.data;
+  return { users, aliases: new Map(aliases), groups, maps };
 }
 
 function doubleUsers(users: User[]): Problem[] {

@@ -3,8 +3,8 @@ import { VERSION } from '#cluster/version.ts';
 import { failureText, usageError } from './exit.ts';
 
 /**
- * Every command, in the order of its help; each has a file of its own in `commands/`, which describes its arguments and
- * options to commander. Only the file of the command that was asked for is loaded, so that it starts fast.
+ * Every command, in the order of its help; each has a file of its own, in `commands/` or `directory/commands/`, which
+ * describes its arguments and options to commander. Only the file of the command that was asked for is loaded, so that it starts fast.
  */
 const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
   start: () => import('./commands/start.ts'),
@@ -19,7 +19,10 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   explain: () => import('./commands/explain.ts'),
   doctor: () => import('./commands/doctor.ts'),
   cluster: () => import('./commands/cluster.ts'),
-  users: () => import('./commands/users.ts'),
+  users: () => import('./directory/commands/users.ts'),
+  aliases: () => import('./directory/commands/aliases.ts'),
+  groups: () => import('./directory/commands/groups.ts'),
+  directory: () => import('./directory/commands/directory.ts'),
   locks: () => import('./commands/locks.ts'),
   capture: () => import('./commands/capture.ts'),
   send: () => import('./commands/send.ts'),

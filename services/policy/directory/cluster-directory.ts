@@ -6,7 +6,7 @@ import type { Calls, Hears } from '#services/topology.ts';
 import type { AppPassword, UserRecord } from '#shared/directory/records.ts';
 import { judgeDirectory } from '#shared/dkim/list-proof.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
-import { errorText } from '#shared/errors.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { ClusterEntries } from './cluster-entries.ts';
 import { verifyUser } from './cluster-passwords.ts';
@@ -53,6 +53,7 @@ export class ClusterDirectory {
     this.#source = new StoreSource({
       ask: async (request, options) => {
         const { records, ...page } = await credentials['directory-list'](request, options);
+        this.#assertProvable(page.revision);
         return { ...page, items: records };
       },
       groupOf: ({ key }) => key,
@@ -98,6 +99,19 @@ export class ClusterDirectory {
   close(): void {
     for (const stop of this.#stopListening) stop();
     this.#following.close();
+  }
+
+  /**
+   * Entries that come over the bus and cannot be checked for want of a NEK are not used. That there are none is believed:
+   * clusters that have no directory need no NEK here.
+   */
+  #assertProvable(revision: number): void {
+    const { bus } = this.#deps.settings.current;
+    if (revision === 0 || bus.servers.length === 0 || typeof this.#neks !== 'string') return;
+    throw new SealpostError(
+      'no-nek',
+      `policy needs the NEK to believe and to open entries of the directory: ${this.#neks}`,
+    );
   }
 
   /** undefined: nothing is known yet. */

@@ -14,11 +14,14 @@ export function keyTraces(pem: string): Buffer[] {
   const secrets = [jwk.d, jwk.p, jwk.q, jwk.dp, jwk.dq, jwk.qi].flatMap((part) =>
     typeof part === 'string' ? [Buffer.from(part, 'base64url')] : [],
   );
-  return secrets.flatMap((secret) => {
-    const pieces: Buffer[] = [];
-    for (let at = 0; at + 21 <= secret.length; at += 21) pieces.push(...writings(secret.subarray(at, at + 21)));
-    return pieces;
-  });
+  return secrets.flatMap(secretTraces);
+}
+
+/** The same of any secret bytes, at least 21 of them. */
+export function secretTraces(secret: Buffer): Buffer[] {
+  const pieces: Buffer[] = [];
+  for (let at = 0; at + 21 <= secret.length; at += 21) pieces.push(...writings(secret.subarray(at, at + 21)));
+  return pieces;
 }
 
 function writings(piece: Buffer): Buffer[] {

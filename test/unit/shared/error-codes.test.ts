@@ -86,6 +86,7 @@ const INTERNAL: Record<ContractName, Reasons> = {
   policy: {
     unreadable: 'is logged; log-ins are deferred, or the last good users file stays in force',
     invalid: 'is logged; log-ins are deferred, or the last good users file stays in force',
+    'no-nek': 'ends a look at the credential-store, which is tried again',
     'nek-invalid': NO_HASH,
     'nek-mismatch': NO_HASH,
     'secret-missing': NO_HASH,

@@ -16,7 +16,7 @@ import { natsServerConfig } from './nats-server-config.ts';
  *                      listeners.pem, listeners-key.pem   and of listeners
  *                      routes-password                    of the NATS servers among each other
  *   nats/              nats.conf, users.conf, server.pem, server-key.pem, route.pem, route-key.pem, routes-ca.pem
- *   nek/               nek.key                            for signers and credential-stores
+ *   nek/               nek.key                            for signers, policy and credential-stores
  *   <service>/         bus-password, ca.pem               for the service; `operator` is for commands, `streams` for
  *                                                         `sealpost cluster streams` alone
  *   listener/          and certificate.pem, certificate-key.pem

@@ -6,7 +6,7 @@ import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Verified } from '../account.ts';
 import { type AnyDirectory, Directory, type Entries, type Question } from '../directory.ts';
-import { verifyHash } from '../file-entries.ts';
+import { verifyNobody } from '../passwords.ts';
 import { LdapResult, LdapTrouble, ResultCode } from './connection.ts';
 import { LdapEntries } from './entries.ts';
 import { hasLogin, type LdapEntry } from './entry.ts';
@@ -36,9 +36,6 @@ const WRONG: readonly number[] = [
   ResultCode.constraintViolation,
   ResultCode.noSuchObject,
 ];
-
-/** For a password that is not asked of LDAP: that must cost what a wrong one costs. */
-const verifyNobody = verifyHash(undefined);
 
 export type LdapDeps = { isLocal: (domain: string) => boolean; delimiter: () => string; log: Logger };
 

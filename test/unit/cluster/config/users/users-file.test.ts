@@ -56,7 +56,7 @@ const BAD: [yaml: string, expected: RegExp[], why: string][] = [
   ['- alice\n', [/^u: expected keys with values/], 'a list'],
   ['users:\n\t- name: x\n', [/^u:2: .*tab/], 'a tab'],
   ['users: []\nusers: []\n', [/^u:2: this key stands twice/], 'two lists'],
-  ['groups: {}\n', [/^u:1: groups: unknown key/], 'an unknown section'],
+  ['roles: {}\n', [/^u:1: roles: unknown key/], 'an unknown section'],
 ];
 
 for (const [yaml, expected, why] of BAD) {
@@ -98,7 +98,7 @@ test('more than a thousand addresses behind one alias are refused, a thousand ar
 
 test('an empty file, a comment, and empty lists are a directory of nobody', () => {
   for (const yaml of ['', '# nobody yet\n', 'users: []\naliases: {}\n']) {
-    assert.deepEqual(parseUsersFile(yaml, 'u'), { users: [], aliases: new Map() });
+    assert.deepEqual(parseUsersFile(yaml, 'u'), { users: [], aliases: new Map(), groups: {}, maps: {} });
   }
 });
 
