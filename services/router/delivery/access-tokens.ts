@@ -94,8 +94,13 @@ export class AccessTokens {
     } catch (error) {
       if (error instanceof InvalidGrant) this.#refreshToken = this.#settings['refresh-token'];
       const endpoint = this.#settings['token-endpoint'];
-      const text = `no access token for this route: ${endpoint} ${printable(errorText(error), 300)}`;
-      this.#log.error({ endpoint, error: errorText(error) }, 'no access token for a route: its mail waits');
+      const reason = printable(errorText(error), 300);
+      if (this.#token === undefined || this.#token.endsAt <= this.#now()) {
+        this.#log.error({ endpoint, error: reason }, 'no access token for a route: its mail waits');
+      } else {
+        this.#log.warn({ endpoint, error: reason }, 'access token of a route not renewed: it is used to its end');
+      }
+      const text = `no access token for this route: ${endpoint} ${reason}`;
       const failure = new Unreachable('deferred', reply(454, '4.7.0', text), { local: true });
       this.#failure = { error: failure, until: this.#now() + PAUSE_MS };
       throw failure;

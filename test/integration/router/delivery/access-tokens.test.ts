@@ -200,6 +200,7 @@ const NO_TOKENS: [name: string, status: number, body: string, reason: RegExp][] 
     /answered 400 x \(no …\)$/,
   ],
   ['steers the terminal', 400, '{"error":"\\u001b[31m\\r\\n250 ok"}', /answered 400 \?\[31m\?\?250 ok$/],
+  ['talks on', 400, JSON.stringify({ error: 'x'.repeat(100_000) }), /answered 400 x{200,300}…$/],
   ['is broken', 502, '<html>Bad Gateway</html>', /answered 502$/],
   ['redirects', 302, '', /answered 302$/],
   ['answers without a token', 200, '{}', /something else than a bearer token/],
@@ -230,6 +231,7 @@ for (const [name, status, body, reason] of NO_TOKENS) {
     assert.deepEqual([error.state, error.local, error.reply.code], ['deferred', true, 454]);
     assert.match(error.reply.text, reason);
     assert.ok(!JSON.stringify(lines()).includes(CLIENT.secret));
+    assert.ok(JSON.stringify(lines()).length < 1000);
   });
 }
 
@@ -309,6 +311,33 @@ test('A6 an outage of the provider does not bring back a refresh token that it h
     assert.equal(result, works);
   }
   assert.deepEqual(used, ['first', 'second', 'second', 'first']);
+});
+
+test('A6 a route whose client secret changes uses neither the token nor the connection of the old one', async () => {
+  await using provider = await OpenIdProvider.start();
+  await using sink = await smartHost();
+  await using delivery = testDelivery({ settings: QUICK });
+  const [sent = []] = await delivery.run(hop(sink.port, grant(provider)), testJob());
+  assert.deepEqual(brief(sent), ['delivered 250 2.0.0']);
+  const changed = grant(provider, { 'client-secret': new Secret('another') });
+  const [[result] = []] = await delivery.run(hop(sink.port, changed), testJob());
+  assert.equal(result?.state, 'deferred');
+  assert.match(result?.outcome.reply.text ?? '', /\/token answered 401 invalid_client/);
+});
+
+test('A6 the certificate of the provider is verified, against the authorities that the route names', async () => {
+  const authority = await createAuthority();
+  await using provider = await OpenIdProvider.start({ tls: await authority.issue({ names: ['127.0.0.1'] }) });
+  await using dir = await tempDir();
+  const ca = join(dir.path, 'ca.pem');
+  await writeFile(ca, authority.ca);
+  await new AccessTokens(grant(provider, { ca }), silentLogger).current();
+  await assert.rejects(
+    new AccessTokens(grant(provider), silentLogger).current(),
+    /gave no answer: .*(certificate|self-signed)/,
+  );
+  const gone = grant(provider, { ca: join(dir.path, 'gone.pem') });
+  await assert.rejects(new AccessTokens(gone, silentLogger).current(), /no access token .*ENOENT/);
 });
 
 test('A6 a configured route: secrets from files, which neither config show nor JSON tells', async () => {
