@@ -7,6 +7,7 @@ function everybody({ checks }: Config): Problem[] {
   const lists: [PropertyKey[], string[]][] = [
     [['checks', 'exempt'], checks.exempt],
     [['checks', 'helo', 'own'], checks.helo.own],
+    [['checks', 'greylist', 'clients'], checks.greylist.clients],
     [['checks', 'greylist', 'recipients'], checks.greylist.recipients],
   ];
   return lists.flatMap(([path, entries]) =>

@@ -85,6 +85,10 @@ const greylist = z
     delay: duration('1m', 1000).describe('how soon after its first attempt a client may come again'),
     window: duration('24h', 2000).describe('how long after its first attempt it may'),
     keep: duration('35d', 2000, TEN_YEARS_MS).describe('how long after its last mail a network passes without delay'),
+    clients: z
+      .array(host)
+      .prefault([])
+      .describe('clients that are not greylisted: IP addresses, networks, host names with everything below them'),
     recipients: z
       .array(listedMailbox)
       .prefault([])

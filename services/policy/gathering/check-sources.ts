@@ -29,8 +29,8 @@ export class CheckSources {
   lists: DnsLists;
   readonly greylist: SharedGreylist;
   readonly connections = new OpenConnections();
-  /** Recipients that the greylist does not delay. */
-  undelayed: MailboxList;
+  /** Whom the greylist does not delay. */
+  undelayed: { clients: HostList; recipients: MailboxList };
   readonly #log: Logger;
   readonly #onListeners: CheckDeps['onListeners'];
   readonly #troubles = new LimitedLog();
@@ -41,7 +41,7 @@ export class CheckSources {
     this.#log = log;
     this.#onListeners = onListeners;
     this.greylist = new SharedGreylist({ settings, log, peers });
-    this.undelayed = new MailboxList(config.checks.greylist.recipients);
+    this.undelayed = undelayed(config);
     this.exempt = new HostList(config.checks.exempt);
     this.helo = new HeloFaults(config);
     this.records = new DnsCache(config.dns);
@@ -56,7 +56,7 @@ export class CheckSources {
   change(next: Config, previous: Config): void {
     this.exempt = new HostList(next.checks.exempt);
     this.helo = new HeloFaults(next);
-    this.undelayed = new MailboxList(next.checks.greylist.recipients);
+    this.undelayed = undelayed(next);
     if (next.checks !== previous.checks) this.lists = new DnsLists(next.checks['dns-lists'], this.warn);
     if (JSON.stringify(next.dns) !== JSON.stringify(previous.dns)) this.records = new DnsCache(next.dns);
   }
@@ -71,4 +71,8 @@ export class CheckSources {
     this.#troubles.close();
     await this.greylist.stop();
   }
+}
+
+function undelayed({ checks: { greylist } }: Config): CheckSources['undelayed'] {
+  return { clients: new HostList(greylist.clients), recipients: new MailboxList(greylist.recipients) };
 }

@@ -24,7 +24,9 @@ export function attempt(recipient: Recipient, { greylist, undelayed, exempt }: C
   const { session, reversePath, address } = recipient;
   const spared = exemption(session, exempt) ?? withoutChecks(recipient);
   if (spared !== undefined) return spared;
-  const entry = undelayed.match(address);
+  const client = namedBy(undelayed.clients, session);
+  if (client !== undefined) return { exempt: `client is in checks.greylist.clients (${client})` };
+  const entry = undelayed.recipients.match(address);
   if (entry !== undefined) return { exempt: `recipient is in checks.greylist.recipients (${entry})` };
   return greylist.look(session.client.address, reversePath, address);
 }

@@ -46,11 +46,16 @@ async function folderWithUsers() {
 test('strangers come again, and others need not', async (t) => {
   const clocks = mockClocks(t, { frozen: false });
   await using folder = await folderWithUsers();
-  await using site = await startPolicy('127.0.0.1:1', input(folder.path, { recipients: ['bob@example.com'] }));
+  await using site = await startPolicy(
+    '127.0.0.1:1',
+    input(folder.path, { recipients: ['bob@example.com'], clients: ['big.example'] }),
+  );
   assert.equal(await rcpt(site, 'alice@example.com'), LATER);
   assert.equal(await rcpt(site, 'alice@example.com'), LATER);
   assert.equal(await rcpt(site, 'bob@example.com'), '250', 'an exempt recipient');
   assert.equal(await rcpt(site, 'postmaster'), '250');
+  const provider = { client: { address: '203.0.113.7', name: 'out7.big.example', helo: 'x' } };
+  assert.equal(await rcpt(site, 'alice@example.com', provider), '250', 'an exempt client');
   assert.equal(await rcpt(site, 'alice@example.com', { user: 'alice' }), '250');
   assert.equal(await rcpt(site, 'alice@example.com', { scope: 'internal' }), '250');
   clocks.tick(MINUTE);
