@@ -35,9 +35,13 @@ export async function authenticate(
   deps: AuthenticateDeps,
 ): Promise<AuthenticateVerdict> {
   const { user, actAs } = request;
+  const logIn = logInTo(request, user);
+  // Nor is a directory asked: strangers could keep it busy.
+  if (deps.failures.tooMany(logIn) !== undefined) {
+    return conclude({ user, actAs, account: undefined, password: 'locked', directory: undefined }, request, deps);
+  }
   const directory = await deps.ask({ users: [user] });
   const account = directory?.user(user);
-  const logIn = logInTo(request, user);
   const verify = account?.verify ?? verifyNobody;
   const check = () => verify(password, logIn.network === undefined ? undefined : request.facts.client.address);
   const checked: Checked = directory === undefined ? { outcome: 'unchecked' } : await checkInTurn(logIn, check, deps);
@@ -54,7 +58,7 @@ export async function explainLogIn(
   const account = directory?.user(user);
   const locked = failures.tooMany(logInOf(user, facts.client.address, facts.gateway)) !== undefined;
   const given = account === undefined ? 'wrong' : 'right';
-  const password = directory === undefined ? 'unchecked' : locked ? 'locked' : given;
+  const password = locked ? 'locked' : directory === undefined ? 'unchecked' : given;
   const verdict = decide('authenticate', { user, actAs: undefined, account, password, reason: undefined, directory });
   return verdict.action === 'accept' ? verdict : { ...verdict, delayMs: 0 };
 }
@@ -63,7 +67,6 @@ type Checked = { outcome: Verified['outcome'] | 'locked'; reason?: string; appPa
 
 async function checkInTurn(logIn: LogIn, check: () => Promise<Verified>, deps: AuthenticateDeps): Promise<Checked> {
   const { failures, queue } = deps;
-  if (failures.tooMany(logIn) !== undefined) return { outcome: 'locked' };
   try {
     return await queue.run({ network: logIn.network ?? '', known: failures.known(logIn) }, async () => {
       // Those that were checked while this one waited have counted.

@@ -48,7 +48,7 @@ import { senderDomain } from './sender/sender-domain.ts';
  */
 export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   connect: [clientName, clientScope, connectionLimit],
-  authenticate: [directoryRead, fewFailures, passwordChecked, credentials],
+  authenticate: [fewFailures, directoryRead, passwordChecked, credentials],
   sender: [loginRequired, heloName, declaredSize, ownAddress, senderDomain, canonicalSender],
   recipient: [
     ...[canonicalRecipient, completeAddress, sourceRoute, srsReturn, relayAllowed],

@@ -6,16 +6,16 @@ import { defer, goOn, reject } from '../verdict.ts';
 
 /** The checks of AUTH (RFC 4954): a password or a token, against the directory. */
 
+export const fewFailures: PolicyCheck<'authenticate'> = ({ password }) =>
+  password === 'locked'
+    ? defer(454, '4.7.0', 'Too many failed authentications, please try again later', ['too many failures'])
+    : goOn();
+
 export const directoryRead: PolicyCheck<'authenticate'> = ({ directory }) =>
   directory === undefined ? temporary('the directory cannot be read') : goOn();
 
 export const passwordChecked: PolicyCheck<'authenticate'> = ({ password, reason }) =>
   password === 'unchecked' ? temporary(reason ?? 'the password cannot be checked now') : goOn();
-
-export const fewFailures: PolicyCheck<'authenticate'> = ({ password }) =>
-  password === 'locked'
-    ? defer(454, '4.7.0', 'Too many failed authentications, please try again later', ['too many failures'])
-    : goOn();
 
 export const credentials: PolicyCheck<'authenticate'> = (facts) => {
   const { user, account, password, byToken } = facts;

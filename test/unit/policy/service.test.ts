@@ -9,9 +9,15 @@ import { client, serve } from '#cluster/actor.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import { hashPassword } from '#cluster/config/users/password.ts';
+import { authenticate } from '#services/policy/authenticate.ts';
+import { Failures } from '#services/policy/authentication/failures.ts';
+import { FairQueue } from '#services/policy/authentication/fair-queue.ts';
 import { policyContract } from '#services/policy/contract.ts';
+import { SharedCounts } from '#services/policy/rates/shared-counts.ts';
 import { createPolicyService } from '#services/policy/service.ts';
-import { config, facts, SECRET, USERS } from './fixtures.ts';
+import { LimitedLog } from '#shared/limited-log.ts';
+import { silentLogger } from '#shared/log.ts';
+import { config, directory, facts, SECRET, USERS } from './fixtures.ts';
 
 /** The service behind its contract, over the bus: what it answers must fit what it promises. */
 async function setup(t: TestContext, users: string | null = USERS) {
@@ -142,6 +148,23 @@ test('after too many failures no password is looked at, right or wrong, known us
   const refused = lines.filter((l) => l['msg'] === 'Authentication refused without a look at the password');
   assert.equal(refused.length, 1);
   assert.equal(refused[0]?.['error'], 'too many failures of user alice from 192.0.2.0/24');
+});
+
+test('somebody who is locked out cannot keep a directory busy', async (t) => {
+  const settings = new Settings(config());
+  const failures = new Failures({ settings, counts: new SharedCounts({ settings, peers: undefined }) });
+  const strangers = new LimitedLog();
+  t.after(() => strangers.close());
+  let asked = 0;
+  const ask = () => {
+    asked++;
+    return directory();
+  };
+  const deps = { ask, failures, queue: new FairQueue(1, 10), log: silentLogger, strangers };
+  for (let i = 0; i < 10; i++) await authenticate(login('alice'), Buffer.from('guess'), deps);
+  assert.equal(asked, 10);
+  const verdict = await authenticate(login('alice'), Buffer.from('guess'), deps);
+  assert.deepEqual([verdict.action, asked], ['defer', 10]);
 });
 
 test('guesses in parallel are not more than guesses one after the other', async (t) => {
