@@ -4,6 +4,7 @@ import { A_COMMENT, type NotesIni, readNotesIni } from '../../import/notes-ini.t
 import { Draft } from '../draft.ts';
 import { type AccountLine, type Answer, already, none, type Plan, problem, taken, toDo } from '../plan.ts';
 import { ELSEWHERE } from './elsewhere.ts';
+import { GROUPS_AND_NAMES } from './groups-and-names.ts';
 import { type IniSetting, readIni } from './ini.ts';
 import { RECEPTION } from './reception.ts';
 import { ROUTING, TLS_TRACE } from './routing.ts';
@@ -18,7 +19,10 @@ import type { Handler, Target } from './values.ts';
  */
 
 const HANDLERS: ReadonlyMap<string, Handler> = new Map(
-  Object.entries({ ...RECEPTION, ...ROUTING }).map(([name, handler]) => [name.toLowerCase(), handler]),
+  Object.entries({ ...RECEPTION, ...ROUTING, ...GROUPS_AND_NAMES }).map(([name, handler]) => [
+    name.toLowerCase(),
+    handler,
+  ]),
 );
 
 export function planNotesIni(text: string, path: string): Plan {

@@ -6,6 +6,8 @@ import { always, type Handler, number, oneOf, type Target } from './values.ts';
 
 /** RFC 5321 §4.5.3.1.8. */
 const LEAST_RECIPIENTS = 100;
+/** With the host name and the date, below the 512 octets of RFC 5321 §4.5.3.1.5. */
+const LONGEST_GREETING = 200;
 
 const LINE_ENDS = oneOf({
   '0': none('a line ends with CRLF here, always: servers that disagree about line ends can be made to smuggle mail'),
@@ -14,7 +16,10 @@ const LINE_ENDS = oneOf({
 
 export const RECEPTION: Record<string, Handler> = {
   SMTPStrict821AddressSyntax: oneOf({
-    '0': none('MAIL and RCPT need < and > around the address here, always (RFC 5321 §4.1.2)'),
+    '0': ({ listener }) => {
+      listener['address-syntax'] = 'lenient';
+      return taken('lenient', 'listeners[].address-syntax');
+    },
     '1': already('MAIL and RCPT need < and > around the address'),
   }),
   SMTPGreeting: greeting,
@@ -55,11 +60,12 @@ export const RECEPTION: Record<string, Handler> = {
     draft.set('limits.command-length', length);
     return taken(length > bytes ? `512, the least (RFC 5321 §4.5.3.1.4)` : `${bytes}`, 'limits.command-length');
   }),
-  SMTPMaxForRecipients: number({ least: 0 }, (count) =>
-    count === 0
-      ? already('no Received field names a recipient')
-      : none('no Received field names a recipient here: one message for several would tell each of the others'),
-  ),
+  SMTPMaxForRecipients: number({ least: 0 }, (count, { draft }) => {
+    if (count > 0)
+      return already('Received names the recipient of a message that has one; RFC 5321 §4.4 has room for no more');
+    draft.set('limits.for-recipients', 0);
+    return taken('0', 'limits.for-recipients');
+  }),
   SMTPMaxSessions: number({ least: 1 }, (count, { draft }) => {
     draft.set('limits.sessions', count);
     return taken(`${count} for each process`, 'limits.sessions');
@@ -93,19 +99,18 @@ export const RECEPTION: Record<string, Handler> = {
   ),
 };
 
-/** `%s` is the date there. The host name stands in front of it here. */
+/** The host name stands in front of it here; `%s` is the date in both. */
 function greeting(value: string, { listener }: Target): Answer {
   const text = value
-    .replace(/%s/g, ' ')
     .replace(/\s+/g, ' ')
     .trim()
     .replace(/^ESMTP( |$)/i, '');
-  if (!/^[\x20-\x7e]*$/.test(text))
+  if (!/^[\x20-\x7e]*$/.test(text)) {
     return problem('has more than printable ASCII, which clients need not understand: not taken');
-  if (Buffer.byteLength(text) > 400) return problem('is longer than the line of a greeting may be: not taken');
+  }
+  if (text.length > LONGEST_GREETING) return problem('is longer than the line of a greeting may be: not taken');
   listener.greeting = text;
-  const date = value.includes('%s') ? ', without the date, which says nothing to a server' : '';
-  return taken(`"${text}" after the host name and ESMTP${date}`, 'listeners[].greeting');
+  return taken(`"${text}" after the host name and ESMTP`, 'listeners[].greeting');
 }
 
 /** The port has its address in a setting of its own: `SMTPport_TcpIpAddress=0,192.0.2.1:25`. */

@@ -12,6 +12,8 @@ const trace = (what: string): Handler =>
         ),
   );
 
+const DIRECTORIES = 'the users file, the cluster’s directory and directory.ldap are asked, in this order';
+
 export const ROUTING: Record<string, Handler> = {
   RouterDSNForNULLReversePath: oneOf({
     '0': none(
@@ -29,8 +31,8 @@ export const ROUTING: Record<string, Handler> = {
     ),
   }),
   SMTPLookupNoDircat: oneOf({
-    '0': none('there is no directory catalog here'),
-    '1': already('there is no directory catalog here that a look-up could ask'),
+    '0': none(`there is no directory catalog here: ${DIRECTORIES}`),
+    '1': already(`there is no directory catalog here: ${DIRECTORIES}`),
   }),
   RouterLanguageVisibleNDRStatus: always(
     none(

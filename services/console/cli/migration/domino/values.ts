@@ -3,7 +3,11 @@ import { type Answer, problem } from '../plan.ts';
 import type { Ini } from './ini.ts';
 
 /** What the settings of a notes.ini go into. `ini` is for settings that belong together. */
-export type Target = { draft: Draft; listener: { address?: string; greeting?: string }; ini: Ini };
+export type Target = {
+  draft: Draft;
+  listener: { address?: string; greeting?: string; 'address-syntax'?: 'lenient' };
+  ini: Ini;
+};
 
 /** What a setting becomes; `value` as it is written. */
 export type Handler = (value: string, target: Target) => Answer;

@@ -32,10 +32,12 @@ const REST: Readonly<Record<string, Rest>> = {
     none('a client must say EHLO or HELO before MAIL (RFC 5321 §4.1.4)'),
   ),
   disable_vrfy_command: yesNo(already('VRFY tells nothing: 252'), already('VRFY tells nothing: 252')),
-  strict_rfc821_envelopes: yesNo(
-    already('MAIL and RCPT need < and > around the address'),
-    none('MAIL and RCPT need < and > around the address here, always'),
-  ),
+  strict_rfc821_envelopes: (value, { draft }) => {
+    if (value.toLowerCase() !== 'no') return already('MAIL and RCPT need < and > around the address');
+    const list = (draft.get('listeners') ?? []) as { 'address-syntax'?: string }[];
+    for (const listener of list) listener['address-syntax'] = 'lenient';
+    return taken('lenient', 'listeners[].address-syntax');
+  },
   smtpd_forbid_bare_newline: already('a message with a bare LF is refused'),
   smtpd_forbid_unauth_pipelining: none('PIPELINING is offered to everybody'),
   smtpd_delay_reject: already('what a client is refused for is said at MAIL or RCPT'),
@@ -89,10 +91,14 @@ const REST: Readonly<Record<string, Rest>> = {
   postscreen_dnsbl_sites: postscreenLists,
   mynetworks_style: already('see mynetworks'),
   parent_domain_matches_subdomains: already('domains in lists have everything below them, always'),
-  recipient_delimiter: (value) =>
-    value === '+' || value === ''
-      ? already('a +tag of an address stays with it')
-      : none('only + begins a tag of an address'),
+  recipient_delimiter: (value, { draft }) => {
+    const [delimiter = ''] = value;
+    if (delimiter === '+') return already('+ begins a tag of an address');
+    if (!['', '-', '=', '_', '#'].includes(delimiter))
+      return problem(`${delimiter} cannot begin a tag of an address here: not taken`);
+    draft.set('rewrite.delimiter', delimiter);
+    return taken(delimiter === '' ? 'none: there are no tags' : delimiter, 'rewrite.delimiter');
+  },
   append_dot_mydomain: none('an address without a domain is not completed, it is refused'),
   append_at_myorigin: none('an address without a domain is not completed, it is refused'),
   smtputf8_enable: yesNo(already('SMTPUTF8 is offered'), none('SMTPUTF8 is offered always')),

@@ -45,7 +45,9 @@ export async function listeners(state: State): Promise<void> {
     state.tell(placeOf(service), service.text, serviceAnswer(state, service, certificate));
   for (const service of master?.services ?? []) {
     if (!services.includes(service)) state.tell(placeOf(service), service.text, otherService(service));
-    else for (const [name, value] of service.own) state.tell(placeOf(service), `-o ${name}=${value}`, ownSetting(name));
+    else
+      for (const [name, value] of service.own)
+        state.tell(placeOf(service), `-o ${name}=${value}`, ownSetting(name, value));
   }
   for (const { line, text } of master?.stray ?? [])
     state.tell(`master.cf:${line}`, text, problem('is not a service: not taken'));
@@ -67,20 +69,10 @@ function serviceAnswer(state: State, service: MasterService, certificate: boolea
   }
   const name = NAMES[port] ?? `port-${port}`;
   const listener = listenerOf(name, port, state.settings.with(service.own));
-  if (
-    listener.kind === 'submission' &&
-    CLIENT_LISTS.some((list) => service.own.get(list)?.includes('permit_mynetworks'))
-  ) {
-    state.advice.push(
-      `${service.name} let the hosts of mynetworks send without a log-in: where that shall stay, name them in authentication.anonymous.`,
-    );
-  }
   return add(state, host !== undefined && isIP(host) !== 0 ? { ...listener, address: host } : listener, certificate);
 }
 
 const NAMES: Readonly<Record<number, string>> = { 25: 'mx', 587: 'submission', 465: 'submissions' };
-/** Lists in which permit_mynetworks lets hosts send without a log-in. */
-const CLIENT_LISTS = ['smtpd_client_restrictions', 'smtpd_relay_restrictions', 'smtpd_recipient_restrictions'];
 
 function listenerOf(name: string, port: number, settings: Settings): Listener {
   const users = settings.yes('smtpd_sasl_auth_enable');
@@ -199,11 +191,16 @@ function otherService({ type, command }: MasterService): Answer {
     : already('a part of Postfix itself');
 }
 
-const ownSetting = (name: string): Answer =>
-  /^(?:smtpd_tls_(?:security_level|wrappermode)|smtpd_sasl_auth_enable)$/.test(name)
-    ? taken('in the listener', 'listeners')
-    : /_restrictions$/.test(name)
-      ? already('a submission listener is for users who log in; at port 25 the section relay says who may relay')
-      : name === 'syslog_name' || name === 'milter_macro_daemon_name'
-        ? already('logs and receipts have the name of the listener')
-        : none('there is no such setting for one listener');
+function ownSetting(name: string, value: string): Answer {
+  if (/^(?:smtpd_tls_(?:security_level|wrappermode)|smtpd_sasl_auth_enable)$/.test(name))
+    return taken('in the listener', 'listeners');
+  if (/^smtpd_(?:client|relay|recipient)_restrictions$/.test(name) && value.includes('permit_mynetworks')) {
+    return toDo('hosts that shall send there without a log-in go to authentication.anonymous');
+  }
+  if (/_restrictions$/.test(name)) {
+    return already('a submission listener is for users who log in; at port 25 the section relay says who may relay');
+  }
+  if (name === 'syslog_name' || name === 'milter_macro_daemon_name')
+    return already('logs and receipts have the name of the listener');
+  return none('there is no such setting for one listener');
+}

@@ -93,6 +93,29 @@ for (const [name, rows] of Object.entries(expected)) {
   }
 }
 
+test('settings of groups and names are options, and of two rules for groups the stricter one counts', async () => {
+  const { lines, config } = await plan(
+    [
+      'SMTPDenyMailToGroups=2',
+      'SMTPSmartHostAllDisableGroupExpansion=1',
+      'SMTPTranslateAddressesPreserve822=1',
+      'RouterUseFromAsSMTPOriginator=1',
+      'SMTPTranslateAddresses=1',
+      'SMTPDenyNotUniqueRCPT=0',
+      'SMTPMaxForRecipients=0',
+      'SMTPStrict821AddressSyntax=0',
+    ].join('\n'),
+  );
+  assert.deepEqual(
+    lines.map((l) => l.verdict),
+    ['taken', 'none', 'taken', 'taken', 'to-do', 'to-do', 'taken', 'taken'],
+  );
+  assert.equal(config.directory['mail-to-groups'], 'refuse');
+  assert.deepEqual([config.rewrite['keep-original'], config.rewrite['reverse-path']], [true, 'from']);
+  assert.equal(config.limits['for-recipients'], 0);
+  assert.equal(config.listeners[0]?.['address-syntax'], 'lenient');
+});
+
 test('a changed limit of notes.ini is an option, and a wrong one is told', async () => {
   const { lines, config } = await plan(
     [
@@ -111,7 +134,7 @@ test('a changed limit of notes.ini is an option, and a wrong one is told', async
     ].join('\r\n'),
   );
   const [listener] = config.listeners;
-  assert.deepEqual([listener?.greeting, listener?.address], ['Welcome to Example', '192.0.2.1']);
+  assert.deepEqual([listener?.greeting, listener?.address], ['Welcome to %s Example', '192.0.2.1']);
   assert.deepEqual([config.limits.timeout, config.delivery.timeout.data], [600_000, 1_200_000]);
   const { errors, sessions, recipients, 'command-length': length } = config.limits;
   assert.deepEqual(
