@@ -24,9 +24,12 @@ export function createPhases({ sources, rates }: PhasesDeps) {
     connect: (question: Parameters<typeof connectFacts>[0]) =>
       whenKnown(connectFacts(question, { ...sources.now(), dns: sources.dns }), (facts) => decide('connect', facts)),
     sender: (question: SenderQuestion, settle: Settle) =>
-      whenKnown(senderFacts(question, sources.now()), (facts) =>
-        rates[settle]('messages', question, decide('sender', facts)),
-      ),
+      whenKnown(senderFacts(question, sources.now()), (facts) => {
+        const verdict = decide('sender', facts);
+        // Recipients are counted for the same sender.
+        const { reversePath = question.reversePath } = verdict.action === 'accept' ? verdict : {};
+        return rates[settle]('messages', { ...question, reversePath }, verdict);
+      }),
     recipient: (question: RecipientQuestion, settle: Settle) =>
       whenKnown(recipientFacts(question, sources.now()), (facts) => {
         const verdict = rates[settle]('recipients', question, decide('recipient', facts));

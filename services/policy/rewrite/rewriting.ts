@@ -1,3 +1,4 @@
+import { inLocalDomain } from '#cluster/config/domain-aliases.ts';
 import { type AddressPlace, isReplacement } from '#cluster/config/schema/rewrite.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { domainOf, localPartOf } from '#shared/address/address.ts';
@@ -27,7 +28,7 @@ export class Rewriting {
   readonly #maps: readonly { name: string | undefined; map: AddressMap; of: ReadonlySet<AddressPlace> }[];
   /** Names of the maps of the directory that it looks into. */
   readonly maps: readonly string[];
-  readonly #aliases: ReadonlyMap<string, string>;
+  readonly #aliases: Config['rewrite']['domain-aliases'];
   readonly #local: ReadonlySet<string>;
   readonly #own: ReadonlySet<string>;
   /** What stands before a tag in a local part; '': no address has one. */
@@ -44,9 +45,9 @@ export class Rewriting {
       of: new Set(of),
     }));
     this.maps = this.#maps.flatMap(({ name }) => name ?? []);
-    this.#aliases = new Map(Object.entries(rewrite['domain-aliases']));
+    this.#aliases = rewrite['domain-aliases'];
     const local = domains.filter((d) => d.local).map((d) => d.name);
-    this.#local = new Set([...local, ...this.#aliases.keys()]);
+    this.#local = new Set([...local, ...Object.keys(this.#aliases)]);
     this.srsDomain = rewrite.srs?.domain;
     this.#own = new Set([...this.#local, ...domains.map((d) => d.name), ...(rewrite.srs ? [rewrite.srs.domain] : [])]);
     this.delimiter = rewrite.delimiter;
@@ -84,8 +85,7 @@ export class Rewriting {
 
   /** An address (canonical) of a domain that is another name of a local one, in that. */
   inLocalDomain(address: string): string {
-    const domain = this.#aliases.get(domainOf(address));
-    return domain === undefined ? address : `${localPartOf(address)}@${domain}`;
+    return inLocalDomain(address, this.#aliases);
   }
 
   /** The addresses that one of a sender stands for: itself, and what it becomes at a place, if maps reach it there. */

@@ -1,3 +1,5 @@
+import { inLocalDomain } from '#cluster/config/domain-aliases.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
 import type { StoreOperation } from '#cluster/store.ts';
 import { needsSmtpUtf8, normalizeAddress } from '#shared/address/address.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
@@ -7,8 +9,14 @@ import { loadedMessage, type Message, messageRecords } from '../store/message.ts
 import { keys, type MessageRecord, putBytes, type RecipientRecord } from '../store/records.ts';
 import { buildDsn, type NoticeFacts } from './dsn.ts';
 
-/** A notice to the sender of a message, as a message of the queue: what to write to commit it, and what to add then. */
-export function noticeMessage(facts: NoticeFacts): { message: Message; operations: StoreOperation[]; body: Buffer } {
+/**
+ * A notice to the sender of a message, as a message of the queue: what to write to commit it, and what to add then. It is
+ * delivered in the local domain that `aliases` has for that of the sender, as all mail.
+ */
+export function noticeMessage(
+  facts: NoticeFacts,
+  aliases: Config['rewrite']['domain-aliases'],
+): { message: Message; operations: StoreOperation[]; body: Buffer } {
   const id = newQueueId(facts.now);
   const { about, to, hostname, now } = facts;
   const { bytes, headerBytes } = buildDsn(id, facts);
@@ -44,7 +52,7 @@ export function noticeMessage(facts: NoticeFacts): { message: Message; operation
     delayNoticed: false,
   };
   const recipient: RecipientRecord = {
-    recipient: { address: normalizeAddress(to), notify: ['NEVER'] },
+    recipient: { address: inLocalDomain(normalizeAddress(to), aliases), notify: ['NEVER'] },
     status: { state: 'waiting' },
   };
   const message = loadedMessage(id, record, [recipient]);

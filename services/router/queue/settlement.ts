@@ -198,7 +198,7 @@ export class Settlement {
 
   /** The notices of a plan; what writes them is added to `operations`. */
   #notices(message: Message, { plan, original, now }: Batch, operations: StoreOperation[]): Message[] {
-    const { node, queue } = this.#deps.settings.current;
+    const { node, queue, rewrite } = this.#deps.settings.current;
     const until = message.record.arrived + queue.expire;
     const notices: Message[] = [];
     for (const [kind, changes] of [
@@ -209,7 +209,7 @@ export class Settlement {
       const byReader = Map.groupBy(changes, (c) => c.recipient.recipient.reportTo ?? message.record.reversePath);
       for (const [to, some] of byReader) {
         const facts = { kind, about: message, to, changes: some, original, hostname: node.hostname, now, until };
-        const made = noticeMessage(facts);
+        const made = noticeMessage(facts, rewrite['domain-aliases']);
         operations.push(...made.operations);
         this.#deps.bodies.keep(made.message, made.body);
         notices.push(made.message);

@@ -243,3 +243,22 @@ test('a message whose bytes are a view of a larger buffer is read at its place',
   const verdict = await policy['message-check']({ facts: alice, ...request }, { bytes: whole.subarray(16) });
   assert.ok(verdict.action === 'accept' && verdict.originating && verdict.prepend.length === 3);
 });
+
+test('messages and recipients of a rewritten sender count for the same sender', async (t) => {
+  const { policy, settings, input } = await setup(t);
+  settings.replace(
+    input({
+      relay: { allow: { hosts: ['10.0.0.0/8'] } },
+      rewrite: { canonical: [{ map: { 'root@host1.test': 'admin@example.com' }, of: ['envelope-sender'] }] },
+      rates: { senders: [{ from: 'admin@example.com', messages: '1/h', recipients: '1/h' }] },
+    }),
+  );
+  const host = facts({ client: { address: '10.1.2.3', name: null, helo: 'host1' }, scope: 'internal' });
+  const ask = () => policy['sender-check']({ facts: host, reversePath: 'root@host1.test' });
+  const first = await ask();
+  assert.ok(first.action === 'accept' && first.reversePath === 'admin@example.com');
+  assert.equal((await ask()).action, 'defer');
+  const said = { facts: host, reversePath: first.reversePath, recipient: { address: 'x@far.test' } };
+  assert.equal((await policy['recipient-check'](said)).action, 'accept');
+  assert.equal((await policy['recipient-check'](said)).action, 'defer');
+});

@@ -64,6 +64,18 @@ test('the reverse-path that policy took from the message is the one that it goes
   assert.deepEqual((await router.delivery.next('the notice')).to, ['author@sender.example']);
 });
 
+test('a notice for a sender in another name of a local domain is delivered in that domain', async () => {
+  await using folder = await tempDir();
+  const config = {
+    domains: [{ name: 'sender.example', local: true }],
+    rewrite: { 'domain-aliases': { 'alias.example': 'sender.example' } },
+  };
+  await using router = await TestRouter.start(folder.path, { config });
+  await router.send({ envelope: envelope(['bob@peer.example'], { reversePath: 'alice@Alias.Example' }) });
+  await (await router.delivery.next()).end('failed', NO_USER);
+  assert.deepEqual((await router.delivery.next('the notice')).to, ['alice@sender.example']);
+});
+
 test('recipients with reverse-paths of their own go apart from the others, and a notice goes to whom each names', async () => {
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path);
