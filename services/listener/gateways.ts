@@ -64,6 +64,16 @@ export class Gateways {
     return [...this.#current().container].flatMap((address) => coveredBy(relay, address));
   }
 
+  /** Gateways of the container in a network of proxies, which is not meant to hold them. */
+  amongProxies(listeners: Config['listeners']): { listener: string; address: string; entry: string }[] {
+    return [...this.#current().container].flatMap((address) =>
+      listeners.flatMap(({ name, proxy }) => {
+        const found = holding('proxy', proxy, address);
+        return found.some(({ named }) => named) ? [] : found.map(({ entry }) => ({ listener: name, address, entry }));
+      }),
+    );
+  }
+
   #current(): { container: ReadonlySet<string>; routed: ReadonlySet<string> } {
     const now = performance.now();
     if (now - this.#readAt > FRESH_MS) {
@@ -77,21 +87,23 @@ export class Gateways {
 
 /** Entries of the relay rules that hold an address: where it is named, it does not matter what else holds it. */
 export function coveredBy(relay: Config['relay'], address: string): CoveredGateway[] {
-  const ip = parseIp(address);
-  const lists: [string, readonly string[]][] = [
-    ['relay.allow.hosts', relay.allow.hosts],
-    ['relay.exclude', relay.exclude],
-    ['relay.internal.hosts', relay.scope === 'external' ? relay.internal.hosts : []],
+  const found = [
+    ...holding('relay.allow.hosts', relay.allow.hosts, address),
+    ...holding('relay.exclude', relay.exclude, address),
+    ...holding('relay.internal.hosts', relay.scope === 'external' ? relay.internal.hosts : [], address),
   ];
-  const found = lists.flatMap(([list, entries]) =>
-    entries.flatMap((entry) => {
-      const network = parseNetwork(entry);
-      if (ip === undefined || network === undefined || !isInNetwork(ip, network)) return [];
-      return [{ address, list, entry, named: parseIp(entry) !== undefined }];
-    }),
-  );
   const named = found.filter((one) => one.named);
   return named.length > 0 ? named : found;
+}
+
+/** The entries of a list that hold an address, or are it alone. */
+function holding(list: string, entries: readonly string[], address: string): CoveredGateway[] {
+  const ip = parseIp(address);
+  return entries.flatMap((entry) => {
+    const network = parseNetwork(entry);
+    if (ip === undefined || network === undefined || !isInNetwork(ip, network)) return [];
+    return [{ address, list, entry, named: parseIp(entry) !== undefined }];
+  });
 }
 
 function readMachine(): Machine {

@@ -116,14 +116,14 @@ export class Listener {
   }
 
   #hooks(): ServerHooks {
-    const { tls, counts, settings, log, strangers } = this.#deps;
+    const { tls, counts, settings, log, strangers, gateways } = this.#deps;
     const { name: listener } = this.config;
     return {
       tls,
       counts,
       limits: () => settings.current.limits,
       openingMs: () => Math.min(OPENING_MS, settings.current.limits.timeout),
-      expectsProxy: (address) => matches(this.config.proxy, address),
+      expectsProxy: (address) => speaksProxy(this.config.proxy, address, gateways.has(address)),
       session: (connection) => new Session(this.#deps, this, connection),
       acceptFailed(error) {
         strangers.say('accept', (repeated) =>
@@ -152,14 +152,17 @@ export class Listener {
   }
 }
 
-/** Whether an address is one of these, or in one of these networks. */
-export function matches(networks: readonly string[], address: string): boolean {
-  const peer = networks.length === 0 ? undefined : parseIp(address);
+/**
+ * Whether a peer is one of these proxies, or in one of these networks. Through a gateway anybody comes in, who could then
+ * say to be anybody: only an entry that is its address alone means it.
+ */
+export function speaksProxy(proxies: readonly string[], address: string, isGateway: boolean): boolean {
+  const peer = proxies.length === 0 ? undefined : parseIp(address);
   return (
     peer !== undefined &&
-    networks.some((text) => {
+    proxies.some((text) => {
       const network = parseNetwork(text);
-      return network !== undefined && isInNetwork(peer, network);
+      return network !== undefined && isInNetwork(peer, network) && !(isGateway && parseIp(text) === undefined);
     })
   );
 }

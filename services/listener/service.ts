@@ -142,6 +142,11 @@ class Listeners {
       if (named) log.warn(fields, 'relay rules trust a gateway of the container network: so everybody behind it');
       else log.warn(fields, 'relay rules hold a gateway of the container network: it is not trusted');
     }
+    for (const found of this.#gateways.amongProxies(settings.current.listeners)) {
+      const what =
+        'a network in proxy holds a gateway of the container network: what comes from there has no PROXY header';
+      log.warn(found, `${what}, unless the list has its address alone`);
+    }
   }
 
   #saw({ address, isProxy }: Parameters<ClientAddresses['saw']>[0], helo: string): void {
@@ -173,7 +178,8 @@ class Listeners {
         this.#deps.log.error({ listener: name, error: errorText(error) }, 'listener not opened');
       }
     }
-    if (JSON.stringify(next.relay) !== JSON.stringify(previous.relay)) this.#warnOfGateways();
+    const exposed = ({ relay, listeners }: Config): string => JSON.stringify([relay, listeners]);
+    if (exposed(next) !== exposed(previous)) this.#warnOfGateways();
     if (next.limits.timeout !== previous.limits.timeout) this.#rearm(next.limits.timeout);
   }
 

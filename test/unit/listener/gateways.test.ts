@@ -55,6 +55,27 @@ test('policy hears that a client is a gateway; start and status tell which entri
   );
 });
 
+test('through a gateway nobody says by a PROXY header to be somebody else, unless it is named itself', async () => {
+  const header = 'PROXY TCP4 10.0.0.7 198.51.100.1 40000 25\r\n';
+  const network = ['127.0.0.0/8'];
+  for (const proxy of [network, [...network, '127.0.0.2']]) {
+    const gateways = new Gateways(() => ({ container: ['127.0.0.2'] }));
+    await using server = await startListener({ listener: { proxy }, gateways });
+    using balancer = await server.connect('127.0.0.3');
+    balancer.write(header);
+    assert.match(await balancer.reply(), /^220/);
+    using stranger = await server.connect('127.0.0.2');
+    stranger.write(header);
+    if (proxy === network) assert.match(await stranger.rest(), /421 4\.3\.5 PROXY header from/);
+    else assert.match(await stranger.reply(), /^220/);
+    const warned = server.log.filter(({ msg }) => msg.startsWith('a network in proxy holds a gateway'));
+    assert.deepEqual(
+      warned.map(({ address, entry }) => [address, entry]),
+      proxy === network ? [['127.0.0.2', '127.0.0.0/8']] : [],
+    );
+  }
+});
+
 test('what the origin of a message says has no place for a gateway', async () => {
   await using server = await startListener({ gateways: new Gateways(() => ({ container: ['127.0.0.1'] })) });
   using client = await server.connect();
