@@ -90,8 +90,8 @@ export const ACCESS = {
   operator: {
     calls: {
       listener: ['status-show', 'session-explain'],
-      // Policy has no counts to show; the first question of a session tells whether it answers.
-      policy: ['client-check', 'lock-list', 'lock-lift'],
+      // The first question of a session tells whether it answers.
+      policy: ['client-check', 'status-show', 'lock-list', 'lock-lift'],
       router: [
         'message-list',
         'message-show',

@@ -35,17 +35,20 @@ export async function authenticate(
   deps: AuthenticateDeps,
 ): Promise<AuthenticateVerdict> {
   const { user, actAs } = request;
-  const logIn = logInTo(request, user);
+  const typed = logInTo(request, user);
   // Nor is a directory asked: strangers could keep it busy.
-  if (deps.failures.tooMany(logIn) !== undefined) {
+  if (deps.failures.tooMany(typed) !== undefined) {
     return conclude({ user, actAs, account: undefined, password: 'locked', directory: undefined }, request, deps);
   }
   const directory = await deps.ask({ users: [user] });
   const account = directory?.user(user);
+  // One who has several names is one user for the limits.
+  const logIn = logInTo(request, account?.name ?? user);
   const verify = account?.verify ?? verifyNobody;
   const check = () => verify(password, logIn.network === undefined ? undefined : request.facts.client.address);
   const checked: Checked = directory === undefined ? { outcome: 'unchecked' } : await checkInTurn(logIn, check, deps);
   const { outcome, reason, appPassword } = checked;
+  if (outcome === 'right' && typed.user !== logIn.user) deps.failures.succeeded(typed);
   return conclude({ user, actAs, account, password: outcome, reason, directory }, { ...request, appPassword }, deps);
 }
 
@@ -56,7 +59,7 @@ export async function explainLogIn(
 ): Promise<AuthenticateVerdict> {
   const directory = await ask({ users: [user] });
   const account = directory?.user(user);
-  const locked = failures.tooMany(logInOf(user, facts.client.address, facts.gateway)) !== undefined;
+  const locked = failures.tooMany(logInOf(account?.name ?? user, facts.client.address, facts.gateway)) !== undefined;
   const given = account === undefined ? 'wrong' : 'right';
   const password = locked ? 'locked' : directory === undefined ? 'unchecked' : given;
   const verdict = decide('authenticate', { user, actAs: undefined, account, password, reason: undefined, directory });
@@ -135,7 +138,7 @@ function conclude(
   { failures, log, strangers }: AuthenticateDeps,
 ): AuthenticateVerdict {
   const verdict = decide('authenticate', facts);
-  const logIn = logInTo(request, facts.user);
+  const logIn = logInTo(request, facts.account?.name ?? facts.user);
   const fields = { ...describe(request, facts.user), appPassword: request.appPassword };
   const network = logIn.network ?? fields.peer;
   if (verdict.action === 'accept') {

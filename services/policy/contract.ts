@@ -234,6 +234,12 @@ export const policyContract = defineContract('policy', 1, {
       reply: MessageVerdict,
       bytes: 'request',
     },
+    'status-show': {
+      repeatable: true,
+      request: z.object({}),
+      /** `ldap`: the servers of `directory.ldap`, asked just now; `error`: why one of them cannot be asked. */
+      reply: z.object({ ldap: z.array(z.object({ url: z.string(), error: z.string().optional() })) }),
+    },
     /** The locks that this instance knows, those that open last first; `more`: how many are left out. */
     'lock-list': {
       repeatable: true,

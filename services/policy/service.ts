@@ -36,15 +36,10 @@ const PASSWORDS_WAITING = 1000;
  *
  * `phases.ts` has how a request becomes a verdict. `verdict-explain` does the same, and looks at what would be counted.
  */
-export function createPolicyService({
-  settings,
-  log,
-  peers,
-  onListeners,
-  stores,
-}: PolicyDeps): Service<PolicyContract> {
+export function createPolicyService(deps: PolicyDeps): Service<PolicyContract> {
+  const { settings, log, peers } = deps;
   const queue = new FairQueue(PASSWORDS_CHECKED, PASSWORDS_WAITING);
-  const sources = new Sources({ settings, log, peers, onListeners, stores });
+  const sources = new Sources(deps);
   const counts = new SharedCounts({ settings, peers });
   const rates = new Rates({ settings, counts });
   const phases = createPhases({ sources, rates });
@@ -70,6 +65,7 @@ export function createPolicyService({
         recipient: recipient && (await phases.recipient(recipient, 'look')),
       }),
       'message-check': (request, { bytes }) => phases.message(request, bytes),
+      'status-show': async () => ({ ldap: await sources.directory.checkLdap() }),
       'lock-list': (selection) => locks.list(selection),
       'lock-lift': (selection) => locks.lift(selection),
     },

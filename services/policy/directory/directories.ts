@@ -1,19 +1,11 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
-import type { Logger } from '#shared/log.ts';
 import type { ClusterDirectory } from './cluster-directory.ts';
 import { ConfiguredFile } from './configured-file.ts';
 import { type AnyDirectory, Directory, type Entries, type Question } from './directory.ts';
-import { LdapDirectory } from './ldap/ldap-directory.ts';
-import type { ServersState } from './ldap/servers.ts';
+import { type LdapDeps, LdapDirectory } from './ldap/ldap-directory.ts';
+import type { ServerState } from './ldap/servers.ts';
 
-type DirectoriesDeps = {
-  log: Logger;
-  cluster?: Pick<ClusterDirectory, 'current' | 'open' | 'close'> | undefined;
-  /** Recipients of other domains are not looked for in LDAP. */
-  isLocal: (domain: string) => boolean;
-  /** What stands before a tag in an address. */
-  delimiter: () => string;
-};
+type DirectoriesDeps = LdapDeps & { cluster?: Pick<ClusterDirectory, 'current' | 'open' | 'close'> | undefined };
 
 type DirectorySettings = Pick<Config['directory'], 'users' | 'ldap'>;
 
@@ -51,9 +43,9 @@ export class Directories {
     return isWhole || knowsAll(directory, question) ? directory : undefined;
   }
 
-  /** The servers of LDAP; undefined: none are configured. */
-  get ldap(): ServersState | undefined {
-    return this.#ldap?.state;
+  /** Which servers of LDAP can be asked now. */
+  async checkLdap(): Promise<ServerState[]> {
+    return (await this.#ldap?.check()) ?? [];
   }
 
   /** Fails with `unreadable` or `invalid` where the users file cannot be used. */

@@ -39,6 +39,13 @@ export type Resolved =
   | { kind: 'group'; group: Group; addresses: string[] }
   | { kind: 'endless'; problem: string; addresses: string[] };
 
+/** What a source says about an address. */
+type AtAddress =
+  | { kind: 'alias'; targets: readonly string[] }
+  | { kind: 'group'; group: Group }
+  | { kind: 'mailbox'; mailbox: string }
+  | { kind: 'ambiguous' };
+
 /**
  * The users, aliases and groups of several sources, of which the first that knows a name answers. Each question costs a few
  * look-ups.
@@ -90,18 +97,14 @@ export class Directory {
    * the directory, `tagged` with the tag that the sender wrote; a tag on an alias or a group is dropped.
    */
   resolve(address: string): Resolved | undefined {
-    const exact = this.#listAt(mailboxKey(address));
-    if (exact !== undefined) return exact;
-    const mailbox = this.#mailbox(mailboxKey(address));
-    if (mailbox !== undefined) return { kind: 'mailbox', addresses: [mailbox] };
-    if (this.#isAmbiguous(mailboxKey(address))) return { kind: 'ambiguous', addresses: [] };
+    const exact = this.#at(mailboxKey(address));
+    if (exact?.kind === 'mailbox') return { kind: 'mailbox', addresses: [exact.mailbox] };
+    if (exact !== undefined) return this.#expanded(mailboxKey(address), exact);
     const base = withoutTag(address, this.delimiter);
-    if (base === undefined) return undefined;
-    const list = this.#listAt(mailboxKey(base));
-    if (list !== undefined) return list;
-    const tagged = this.#mailbox(mailboxKey(base));
-    if (tagged !== undefined) return { kind: 'tagged', addresses: [withTagOf(tagged, address, this.delimiter)] };
-    return this.#isAmbiguous(mailboxKey(base)) ? { kind: 'ambiguous', addresses: [] } : undefined;
+    const found = base === undefined ? undefined : this.#at(mailboxKey(base));
+    if (base === undefined || found === undefined) return undefined;
+    if (found.kind !== 'mailbox') return this.#expanded(mailboxKey(base), found);
+    return { kind: 'tagged', addresses: [withTagOf(found.mailbox, address, this.delimiter)] };
   }
 
   /** What the sources say about how they found an address or not, for administrators. */
@@ -115,47 +118,51 @@ export class Directory {
 
   /** The address of the group that mail for an address (canonical) goes to: itself, or what is left without its tag. */
   groupAddress(address: string): string | undefined {
-    const isKnown = (key: string): boolean =>
-      this.#first((entries) => entries.alias(key) ?? entries.groupAt(key) ?? entries.mailbox(key)) !== undefined;
-    const base = isKnown(mailboxKey(address)) ? address : (withoutTag(address, this.delimiter) ?? address);
-    const key = mailboxKey(base);
-    if (this.#first((entries) => entries.alias(key)) !== undefined) return undefined;
-    return this.#first((entries) => entries.groupAt(key)) === undefined ? undefined : base;
+    const exact = this.#at(mailboxKey(address));
+    if (exact !== undefined) return exact.kind === 'group' ? address : undefined;
+    const base = withoutTag(address, this.delimiter);
+    return base !== undefined && this.#at(mailboxKey(base))?.kind === 'group' ? base : undefined;
   }
 
-  /** The alias or group that has exactly this address. */
-  #listAt(key: string): Resolved | undefined {
-    const alias = this.#first((entries) => entries.alias(key));
-    const group = alias === undefined ? this.#first((entries) => entries.groupAt(key)) : undefined;
-    if (alias === undefined && group === undefined) return undefined;
+  /** What the first source that knows exactly this address says about it. */
+  #at(key: string): AtAddress | undefined {
+    return this.#first((entries): AtAddress | undefined => {
+      const alias = entries.alias(key);
+      if (alias !== undefined) return { kind: 'alias', targets: alias };
+      const group = entries.groupAt(key);
+      if (group !== undefined) return { kind: 'group', group };
+      const mailbox = entries.mailbox(key);
+      if (mailbox !== undefined) return { kind: 'mailbox', mailbox };
+      return entries.isAmbiguous?.(key) ? { kind: 'ambiguous' } : undefined;
+    });
+  }
+
+  /** Where mail for the alias or group goes that has exactly this address. */
+  #expanded(key: string, at: Exclude<AtAddress, { kind: 'mailbox' }>): Resolved {
+    if (at.kind === 'ambiguous') return { kind: 'ambiguous', addresses: [] };
     const problems = new Set<string>();
     const expanded = expandAlias(key, { get: (one) => this.#leadsTo(one, problems) }, this.delimiter);
     const [problem] = problems;
     if (problem !== undefined) return { kind: 'endless', problem, addresses: [] };
     if (!expanded.ok) return { kind: 'endless', problem: expanded.message, addresses: [] };
     // As `resolve` gives a mailbox that is named itself, so that it is known to be the same.
-    const addresses = expanded.addresses.map((address) => this.#mailbox(mailboxKey(address)) ?? address);
-    return group === undefined ? { kind: 'alias', addresses } : { kind: 'group', group, addresses };
+    const addresses = expanded.addresses.map((address) => {
+      const end = this.#at(mailboxKey(address));
+      return end?.kind === 'mailbox' ? end.mailbox : address;
+    });
+    return at.kind === 'group' ? { kind: 'group', group: at.group, addresses } : { kind: 'alias', addresses };
   }
 
   /** One step from an alias or the address of a group; from the name of a member, which has no `@`, to what it stands for. */
   #leadsTo(key: string, problems: Set<string>): readonly string[] | undefined {
     if (key.includes('@')) {
-      const alias = this.#first((entries) => entries.alias(key));
-      if (alias !== undefined) return alias;
-      const group = this.#first((entries) => entries.groupAt(key));
-      if (group?.problem !== undefined) problems.add(group.problem);
-      return group?.members;
+      const at = this.#at(key);
+      if (at?.kind === 'alias') return at.targets;
+      if (at?.kind !== 'group') return undefined;
+      if (at.group.problem !== undefined) problems.add(at.group.problem);
+      return at.group.members;
     }
     return this.group(key)?.members ?? this.user(key)?.mailboxes.slice(0, 1) ?? [];
-  }
-
-  #isAmbiguous(key: string): boolean {
-    return this.sources.some((entries) => entries.isAmbiguous?.(key));
-  }
-
-  #mailbox(key: string): string | undefined {
-    return this.#first((entries) => entries.mailbox(key));
   }
 
   #first<T>(ask: (entries: Entries) => T | undefined): T | undefined {

@@ -44,6 +44,7 @@ export class Sources {
     this.directory = new Directories({
       ...{ log, cluster },
       isLocal: (domain) => this.rules.isLocal(domain),
+      inLocalDomain: (address) => this.rewriting.inLocalDomain(address),
       delimiter: () => this.rewriting.delimiter,
     });
     this.#srs = new SrsKeys(settings.current, log);

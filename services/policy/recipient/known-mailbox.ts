@@ -20,7 +20,7 @@ export const knownMailbox: PolicyCheck<'recipient'> = (facts, accepted) => {
     return reject(550, '5.1.4', 'Recipient address is ambiguous', why);
   }
   if (found?.kind === 'endless') {
-    return defer(451, '4.2.4', 'Mailing list expansion problem', [`the list at ${address} ${found.problem}`]);
+    return defer(451, '4.2.4', 'Mailing list expansion problem', [...trace, `the list at ${address} ${found.problem}`]);
   }
   if (found !== undefined) {
     // A tag is the sender's own text, and goes on to the next mail system.

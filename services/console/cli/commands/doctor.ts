@@ -4,6 +4,7 @@ import { examine } from '../../reports/doctor/checks.ts';
 import { gatherExposures } from '../../reports/doctor/exposure.ts';
 import { gatherDamage, gatherFacts } from '../../reports/doctor/facts.ts';
 import type { Facts } from '../../reports/doctor/finding.ts';
+import { gatherLdap } from '../../reports/doctor/ldap.ts';
 import { gatherUnsigned } from '../../reports/doctor/unsigned-mail.ts';
 import { type CommonOptions, print, readConfig, withCommon, withStore } from '../context.ts';
 import { EXIT } from '../exit.ts';
@@ -24,12 +25,13 @@ async function doctor(domain: string | undefined, options: CommonOptions): Promi
       .client(memberContract)
       ['member-list']({})
       .catch(() => ({ members: [] }));
-    const [unsigned, damage, exposures] = await Promise.all([
+    const [unsigned, damage, exposures, ldap] = await Promise.all([
       gatherUnsigned(caller, members),
       gatherDamage(caller),
       gatherExposures(caller, members),
+      gatherLdap(caller, members),
     ]);
-    return gatherFacts(store, config, { unsigned, ...damage, members, exposures }, domain);
+    return gatherFacts(store, config, { unsigned, ...damage, members, exposures, ldap }, domain);
   });
   const findings = examine(facts);
   const ok = !findings.some((f) => f.severity === 'error');

@@ -3,6 +3,7 @@ import { formatDuration } from '#shared/units.ts';
 import { damagedMailFindings, damageFindings, voidCopyFindings } from '../damage.ts';
 import { frontFindings, gatewayFindings, openRelayFindings } from './exposure.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
+import { ldapFindings } from './ldap.ts';
 
 /** Whether the nodes have the same keys, the same time, and the NEKs that open the keys. */
 
@@ -26,6 +27,7 @@ export const NODE_CHECKS: Record<string, Check> = {
   'open-relay': ({ exposures }) => openRelayFindings(exposures),
   'hidden-clients': ({ exposures }) => frontFindings(exposures),
   'container-gateway': ({ exposures }) => gatewayFindings(exposures),
+  'ldap-away': ({ ldap = [] }) => ldapFindings(ldap),
   'node-behind': behind,
   'revisions-differ': revisions,
   'clocks-differ': ({ status }) => clockFindings(status.holders),

@@ -39,6 +39,9 @@ type ListenerStatus = z.output<(typeof listenerContract.operations)['status-show
 /** What a listener of a node says of who may come in. */
 export type Exposure = { node: string } & Pick<ListenerStatus, 'gateways' | 'front' | 'openRelay'>;
 
+/** A server of `directory.ldap`; `error`: why `node` cannot ask it. */
+export type LdapServer = { node: string; url: string; error?: string | undefined };
+
 export type StoreStatus = z.output<(typeof credentialStoreContract.operations)['status-show']['reply']>;
 
 /** A key, and what every live node saw of it just now. */
@@ -76,6 +79,8 @@ export type Facts = {
   /** The processes of the cluster, as the one that answers knows them. */
   members: Member[];
   exposures: Exposure[];
+  /** The LDAP servers as each policy service reaches them. */
+  ldap?: LdapServer[];
 };
 
 export type Check = (facts: Facts) => Finding[];

@@ -1,3 +1,4 @@
+import { PresenceFilter } from 'ldapts';
 import type { LdapConfig } from '#cluster/config/schema/schema.ts';
 import { mailboxKey } from '#shared/address/canonical-address.ts';
 import { userKey } from '#shared/directory/values.ts';
@@ -12,7 +13,7 @@ import { LdapEntries } from './entries.ts';
 import { hasLogin, type LdapEntry } from './entry.ts';
 import { dnKey, expandGroup } from './group-members.ts';
 import { LdapLookups, type Wanted } from './lookups.ts';
-import { LdapServers, type ServersState } from './servers.ts';
+import { LdapServers, type ServerState } from './servers.ts';
 import { schemaOf, serversOf } from './settings.ts';
 
 /**
@@ -27,6 +28,8 @@ import { schemaOf, serversOf } from './settings.ts';
 /** Groups within groups within aliases: each level is a round. */
 const MOST_ROUNDS = 20;
 const MOST_QUESTIONS = 3000;
+/** For an operator who waits. */
+const CHECK_MS = 2000;
 
 /** What LDAP answers to a bind with a password that is wrong, or for a user who may not log in. */
 const WRONG: readonly number[] = [
@@ -37,7 +40,14 @@ const WRONG: readonly number[] = [
   ResultCode.noSuchObject,
 ];
 
-export type LdapDeps = { isLocal: (domain: string) => boolean; delimiter: () => string; log: Logger };
+export type LdapDeps = {
+  isLocal: (domain: string) => boolean;
+  /** An address of a domain that is another name of a local one, in that one. */
+  inLocalDomain: (address: string) => string;
+  /** What stands before a tag in an address. */
+  delimiter: () => string;
+  log: Logger;
+};
 
 export class LdapDirectory {
   readonly #config: LdapConfig;
@@ -58,8 +68,13 @@ export class LdapDirectory {
     });
   }
 
-  get state(): ServersState {
-    return this.#servers.state;
+  /** Which servers can be asked now. */
+  check(): Promise<ServerState[]> {
+    const { base } = this.#config;
+    const filter = new PresenceFilter({ attribute: 'objectClass' });
+    const search = { base, scope: 'base', filter, attributes: ['1.1'], most: 1 } as const;
+    const until = performance.now() + CHECK_MS;
+    return this.#servers.check((connection) => connection.search(search, until), until);
   }
 
   /** A directory of these sources and of what LDAP has; without a promise where nothing has to be waited for. */
@@ -71,7 +86,7 @@ export class LdapDirectory {
     });
     const directory = new Directory([...sources, entries], this.#deps.delimiter());
     for (;;) {
-      const missing = whatIsMissing(question, directory, entries);
+      const missing = this.#missing(question, directory, entries);
       if (missing.length === 0) break;
       if (!this.#addKnown(missing, entries)) return this.#askServers({ question, directory, entries, missing });
     }
@@ -82,6 +97,17 @@ export class LdapDirectory {
   close(): void {
     this.#servers.close();
     this.#troubles.close();
+  }
+
+  #missing({ users = [], addresses = [] }: Question, directory: Directory, entries: LdapEntries): Wanted[] {
+    for (const user of users) directory.user(user);
+    for (const address of addresses) {
+      for (const end of directory.resolve(address)?.addresses ?? []) {
+        const local = this.#deps.inLocalDomain(end);
+        if (local !== end) directory.resolve(local);
+      }
+    }
+    return entries.takeMissing();
   }
 
   async #askServers(asking: Asking): Promise<AnyDirectory> {
@@ -95,7 +121,7 @@ export class LdapDirectory {
         if (round >= MOST_ROUNDS || asked > MOST_QUESTIONS)
           throw new LdapTrouble('one question led to too many others');
         await Promise.all(missing.map((wanted) => this.#fetch(wanted, entries, until)));
-        missing = whatIsMissing(question, directory, entries);
+        missing = this.#missing(question, directory, entries);
       }
       entries.complete();
       return directory;
@@ -172,12 +198,6 @@ export class LdapDirectory {
 }
 
 type Asking = { question: Question; directory: Directory; entries: LdapEntries; missing: Wanted[] };
-
-function whatIsMissing({ users = [], addresses = [] }: Question, directory: Directory, entries: LdapEntries): Wanted[] {
-  for (const user of users) directory.user(user);
-  for (const address of addresses) directory.resolve(address);
-  return entries.takeMissing();
-}
 
 /** undefined: empty, or not the UTF-8 that a bind takes (RFC 4513 §5.1.3). */
 function textOf(password: Uint8Array): string | undefined {

@@ -112,7 +112,7 @@ export class LdapLookups {
       // The entry is gone; but without its base a directory is not what it should be.
       if ('dn' in wanted && error.code === ResultCode.noSuchObject) return { entries: [], more: false, references: [] };
       const what = error.code === ResultCode.noSuchObject ? `the base "${this.#options.base}" is not there` : 'refused';
-      throw new LdapTrouble(`${this.#servers.state.server}: search ${what}: ${error.message}`);
+      throw new LdapTrouble(`${this.#servers.inUse}: search ${what}: ${error.message}`);
     }
   }
 

@@ -10,8 +10,8 @@ import { LdapConnection, LdapResult, type LdapServer, LdapTrouble } from './conn
  * fills no memory.
  *
  * A server is:
- * - in use: it is the one that connections go to. One that cannot be connected to, or that has answered nothing since an
- *   operation began whose time is over, is paused, and the next one in the list is in use
+ * - in use: it is the one that connections go to. One that cannot be connected to, or that has answered no operation since
+ *   one began whose time is over, is paused, and the next one in the list is in use
  * - paused for `PAUSE_MS`: it is not tried. When all are, every operation fails immediately
  *
  * The one that answers stays in use, also when one before it in the list is back.
@@ -29,7 +29,8 @@ export type ServersOptions = {
   bind: { dn: string; password: string } | undefined;
 };
 
-export type ServersState = { server: string; error?: string | undefined; since?: number | undefined };
+/** `error`: why it cannot be asked. */
+export type ServerState = { url: string; error?: string };
 
 type State = { server: LdapServer; pausedUntil: number; answered: number; error: string | undefined };
 type Idle = { connection: LdapConnection; since: number };
@@ -43,8 +44,8 @@ export class LdapServers {
   #running = 0;
   readonly #waiting = new Set<(error?: Error) => void>();
   #inUse = 0;
-  /** Since when none of them could be asked, in ms since 1970. */
-  #awaySince: number | undefined;
+  /** None of them could be asked. */
+  #away = false;
   #closed = false;
 
   constructor(options: ServersOptions, log: Logger) {
@@ -53,12 +54,24 @@ export class LdapServers {
     this.#log = log;
   }
 
-  /** The server in use; `error`: none could be asked. */
-  get state(): ServersState {
-    const { server, error } = this.#current;
-    return this.#awaySince === undefined
-      ? { server: server.url }
-      : { server: server.url, error, since: this.#awaySince };
+  /** The URL of the server in use. */
+  get inUse(): string {
+    return this.#current.server.url;
+  }
+
+  /** Which of them can be asked, each with a connection of its own. */
+  check(work: (connection: LdapConnection) => Promise<unknown>, until: number): Promise<ServerState[]> {
+    const checks = this.#states.map(async ({ server }): Promise<ServerState> => {
+      const { url } = server;
+      try {
+        const connection = await this.#bound(server, until, true);
+        await work(connection).finally(() => this.#drop(connection));
+        return { url };
+      } catch (error) {
+        return { url, error: errorText(error) };
+      }
+    });
+    return Promise.all(checks);
   }
 
   /** Run an operation on a bound connection. Fails with `LdapTrouble`, and with what the operation fails with. */
@@ -84,8 +97,7 @@ export class LdapServers {
       try {
         return await work(connection);
       } finally {
-        connection.close();
-        this.#open.delete(connection);
+        this.#drop(connection);
       }
     });
   }
@@ -140,8 +152,7 @@ export class LdapServers {
         this.#putBack(connection);
         throw error;
       }
-      connection.close();
-      this.#open.delete(connection);
+      this.#drop(connection);
       const state = this.#stateOf(connection.server);
       if (error instanceof LdapTrouble && error.silent && state.answered < began) this.#pause(state, error);
       throw error instanceof LdapTrouble ? new LdapTrouble(`${connection.server.url}: ${error.message}`) : error;
@@ -152,10 +163,14 @@ export class LdapServers {
     const fresh = performance.now() - MOST_IDLE_MS;
     for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
       if (!idle.connection.closed && idle.since > fresh) return idle.connection;
-      idle.connection.close();
-      this.#open.delete(idle.connection);
+      this.#drop(idle.connection);
     }
     return undefined;
+  }
+
+  #drop(connection: LdapConnection): void {
+    connection.close();
+    this.#open.delete(connection);
   }
 
   #putBack(connection: LdapConnection): void {
@@ -172,9 +187,7 @@ export class LdapServers {
       const now = performance.now();
       const share = now + (until - now) / (this.#states.length - tried);
       try {
-        const connection = await this.#bound(state.server, share, bind);
-        this.#answered(state.server);
-        return connection;
+        return await this.#bound(state.server, share, bind);
       } catch (error) {
         this.#pause(state, error);
       }
@@ -191,8 +204,7 @@ export class LdapServers {
       if (bind && credentials !== undefined) await connection.bind(credentials.dn, credentials.password, until);
       return connection;
     } catch (error) {
-      connection.close();
-      this.#open.delete(connection);
+      this.#drop(connection);
       throw error instanceof LdapResult ? new LdapTrouble(`log-in of bind-dn refused: ${error.message}`) : error;
     }
   }
@@ -210,10 +222,10 @@ export class LdapServers {
   #answered(server: LdapServer): void {
     const state = this.#stateOf(server);
     state.answered = performance.now();
-    if (state.error === undefined && this.#awaySince === undefined) return;
+    if (state.error === undefined && !this.#away) return;
     state.error = undefined;
     state.pausedUntil = 0;
-    this.#awaySince = undefined;
+    this.#away = false;
     this.#log.info({ server: server.url }, 'LDAP server answers again');
   }
 
@@ -223,11 +235,10 @@ export class LdapServers {
     state.error = errorText(error);
     state.pausedUntil = performance.now() + PAUSE_MS;
     if (this.#current === state) this.#inUse = (this.#inUse + 1) % this.#states.length;
-    const away = this.#states.every(({ pausedUntil }) => pausedUntil > performance.now());
-    if (away) this.#awaySince ??= Date.now();
+    this.#away = this.#states.every(({ pausedUntil }) => pausedUntil > performance.now());
     const fields = { server: state.server.url, error: state.error };
     if (!wasWell) return;
-    if (away) this.#log.error(fields, 'LDAP server cannot be asked: what only LDAP knows is deferred');
+    if (this.#away) this.#log.error(fields, 'LDAP server cannot be asked: what only LDAP knows is deferred');
     else this.#log.warn(fields, 'LDAP server cannot be asked: the next one is');
   }
 }

@@ -88,7 +88,13 @@ async function setUp(t: TestContext, prepare: (store: FakeStore) => void = () =>
   const bus = clustered ? { servers: ['nats://127.0.0.1:4222'] } : {};
   const settings = new Settings(config({ node: { name: 'edge-1' }, bus, credentials: { nek } }));
   const cluster = new ClusterDirectory({ settings, log, ...store.deps });
-  const directories = new Directories({ log, cluster, isLocal: () => true, delimiter: () => '+' });
+  const directories = new Directories({
+    log,
+    cluster,
+    isLocal: () => true,
+    inLocalDomain: (one) => one,
+    delimiter: () => '+',
+  });
   t.after(async () => {
     directories.close();
     await data[Symbol.asyncDispose]();

@@ -39,6 +39,32 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     /trusts 172\.18\.0\.1.*everybody.*take 172\.18\.0\.1 out/,
   ],
   [
+    'a node that reaches one LDAP server of two',
+    {
+      ldap: [
+        { node: 'edge-1', url: 'ldap://a', error: 'connect ECONNREFUSED' },
+        { node: 'edge-1', url: 'ldap://b' },
+      ],
+    },
+    'ldap-away',
+    'warning',
+    'node edge-1',
+    /cannot ask LDAP server ldap:\/\/a \(connect ECONNREFUSED\).*others/,
+  ],
+  [
+    'a node that reaches no LDAP server',
+    {
+      ldap: [
+        { node: 'edge-1', url: 'ldap://a', error: 'connect ECONNREFUSED' },
+        { node: 'edge-2', url: 'ldap://a' },
+      ],
+    },
+    'ldap-away',
+    'error',
+    'node edge-1',
+    /can ask no LDAP server.*ldap:\/\/a: connect ECONNREFUSED.*deferred/,
+  ],
+  [
     'an open relay',
     { exposures: [{ node: 'edge-1', openRelay: 'relay.scope is none' }] },
     'open-relay',
