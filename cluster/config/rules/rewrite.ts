@@ -28,6 +28,13 @@ function domainAliases({ rewrite, domains }: Config): Problem[] {
   });
 }
 
+function srsDomain({ rewrite }: Config): Problem[] {
+  const { srs, 'domain-aliases': aliases } = rewrite;
+  if (srs === undefined || !Object.hasOwn(aliases, srs.domain)) return [];
+  const message = `${srs.domain} is a domain alias: its addresses are those of ${aliases[srs.domain]}`;
+  return [{ path: ['rewrite', 'srs', 'domain'], message }];
+}
+
 function srsNeedsNek({ rewrite, credentials, bus }: Config): Problem[] {
   // Over NATS the policy service may run elsewhere; it says itself when its key is missing.
   if (rewrite.srs === undefined || credentials.nek !== undefined || bus.servers.length > 0) return [];
@@ -38,6 +45,7 @@ function srsNeedsNek({ rewrite, credentials, bus }: Config): Problem[] {
 
 export const REWRITE_RULES: readonly Rule[] = [
   { sections: ['rewrite'], check: canonicalMaps },
+  { sections: ['rewrite'], check: srsDomain },
   { sections: ['rewrite', 'domains'], check: domainAliases },
   { sections: ['rewrite', 'credentials', 'bus'], check: srsNeedsNek },
 ];

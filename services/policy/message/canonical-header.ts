@@ -19,14 +19,16 @@ const PLACES: ReadonlyMap<string, AddressPlace> = new Map([
  * leaves.
  */
 export function placeOf(
-  { fields }: Pick<PolicyFacts['message'], 'fields'>,
+  { fields, rewriting }: Pick<PolicyFacts['message'], 'fields' | 'rewriting'>,
   field: HeaderField,
 ): AddressPlace | undefined {
-  const isList = (): boolean => replaceAddresses(field, (address) => address) !== undefined;
-  return fields.has(SIGNATURE) || !isList() ? undefined : PLACES.get(field.name);
+  const place = PLACES.get(field.name);
+  if (place === undefined || !rewriting.rewrites(place) || isSigned(fields)) return undefined;
+  return replaceAddresses(field, (address) => address) === undefined ? undefined : place;
 }
 
-const SIGNATURE = 'dkim-signature';
+const isSigned = (fields: PolicyFacts['message']['fields']): boolean =>
+  fields.has('dkim-signature') || fields.has('arc-message-signature');
 
 /**
  * The addresses in the header of mail that originates here, by the canonical maps (rewrite/rewriting.ts). A field that is
@@ -35,7 +37,7 @@ const SIGNATURE = 'dkim-signature';
 export const canonicalHeader: PolicyCheck<'message'> = (facts, accepted) => {
   const { rewriting, fields } = facts;
   if (!accepted.originating || !rewriting.rewrites('header-sender', 'header-recipient')) return goOn();
-  if (fields.has(SIGNATURE)) return goOn(['signed already: its header is not rewritten']);
+  if (isSigned(fields)) return goOn(['signed already: its header is not rewritten']);
   let unread = false;
   const changed = rewrite(facts, (address, place) => {
     const canonical = rewriting.canonical(address, place, facts.directory);

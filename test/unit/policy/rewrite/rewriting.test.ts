@@ -219,6 +219,7 @@ test('SMTPTranslateAddressesPreserve822 keeps each field that was rewritten', ()
 test('the header of mail from outside is never rewritten, nor one that is signed', () => {
   assert.equal(header(outside, HEADER), undefined);
   assert.equal(header(alice, `DKIM-Signature: v=1\n${HEADER}`), undefined);
+  assert.equal(header(printer, `ARC-Message-Signature: i=1\n${HEADER}`), undefined);
   assert.ok(header(printer, HEADER) !== undefined);
 });
 
