@@ -1,5 +1,5 @@
 import { expandAlias } from '#cluster/config/users/aliases.ts';
-import { DELIMITER, mailboxKey, withoutTag, withTagOf } from '#shared/address/canonical-address.ts';
+import { canonicalAddress, DELIMITER, mailboxKey, withoutTag, withTagOf } from '#shared/address/canonical-address.ts';
 import { userKey } from '#shared/directory/values.ts';
 import type { Account } from './account.ts';
 
@@ -25,6 +25,8 @@ export type Entries = {
   readonly namesRecipients: boolean;
   /** An address that several users or groups have, none of which is meant more than the others. */
   isAmbiguous?(key: string): boolean;
+  /** Whether somebody has exactly this address, as far as the source was asked; absent: it need not be asked. */
+  hasAddress?(key: string): boolean;
   /** What the source says about how it found an address or not, for administrators. */
   trace?(key: string): string | undefined;
 };
@@ -66,12 +68,29 @@ export class Directory {
 
   /** Whether a user may send as an address. */
   permits(name: string, address: string): boolean {
-    return this.user(name)?.permits(address, this.delimiter) ?? false;
+    const account = this.user(name);
+    return account !== undefined && this.#withTags(address, (delimiter) => account.permits(address, delimiter));
   }
 
   /** Whether a user may send for the author `address`, as long as Sender is an address of the user. */
   permitsOnBehalfOf(name: string, address: string): boolean {
-    return this.user(name)?.permitsOnBehalfOf(address, this.delimiter) ?? false;
+    const account = this.user(name);
+    return (
+      account !== undefined && this.#withTags(address, (delimiter) => account.permitsOnBehalfOf(address, delimiter))
+    );
+  }
+
+  /** What looks like a tag may be part of the name of somebody else: `anna-lena` is not `anna`. */
+  #withTags(address: string, permits: (delimiter: string) => boolean): boolean {
+    return permits('') || (permits(this.delimiter) && !this.#hasAddress(mailboxKey(canonicalAddress(address))));
+  }
+
+  #hasAddress(key: string): boolean {
+    return this.sources.some((entries) =>
+      entries.hasAddress === undefined
+        ? (entries.alias(key) ?? entries.groupAt(key) ?? entries.mailbox(key)) !== undefined
+        : entries.hasAddress(key),
+    );
   }
 
   /** Whether a user may send as everybody. */

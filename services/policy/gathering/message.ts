@@ -1,4 +1,5 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
+import { authorsOf } from '#shared/address/authors.ts';
 import { splitHeader } from '#shared/header.ts';
 import type { SessionFacts } from '../contract.ts';
 import type { AskDirectory } from '../directory/directory.ts';
@@ -33,6 +34,13 @@ export function messageFacts(
   const { limits, node } = config;
   const said = { session, queueId, reversePath, recipients, smtpUtf8, size, fields, header: { text, fields: inOrder } };
   const known = { ...said, rules, rewriting, hostname: node.hostname, limits, now };
-  const users = session.user === undefined ? [] : [session.user];
-  return whenKnown(ask({ users, maps: rewriting.maps }), (directory) => ({ ...known, directory }));
+  const { user } = session;
+  const about = user === undefined ? {} : { users: [user], addresses: rewriting.tagged(authorsIn(fields)) };
+  return whenKnown(ask({ ...about, maps: rewriting.maps }), (directory) => ({ ...known, directory }));
+}
+
+/** Whom the message names as authors and senders, so far as the check of authors looks. */
+function authorsIn(fields: PolicyFacts['message']['fields']): string[] {
+  const said = ['from', 'sender', 'resent-from'].flatMap((name) => fields.get(name)?.slice(0, 1) ?? []);
+  return said.flatMap((field) => authorsOf(field).addresses);
 }

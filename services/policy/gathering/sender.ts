@@ -27,10 +27,11 @@ export function senderFacts(
     rewriting,
     config: { limits },
   } = deps;
-  const users = session.user === undefined ? [] : [session.user];
+  const { user } = session;
+  const about = user === undefined ? {} : { users: [user], addresses: rewriting.tagged([reversePath]) };
   const asked = senderDomain(request, deps);
   const helo = heloFault(session, deps.checks);
-  return whenKnown(ask({ users, maps: rewriting.maps }), (directory) =>
+  return whenKnown(ask({ ...about, maps: rewriting.maps }), (directory) =>
     whenKnown(asked, (senderDomain) => ({
       ...{ session, reversePath, size, limits, anonymous, rules, rewriting, directory },
       ...{ helo, senderDomain, nameMatters: nameMatters(session, deps.checks.exempt, rules) },

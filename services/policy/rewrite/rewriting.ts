@@ -88,6 +88,11 @@ export class Rewriting {
     return inLocalDomain(address, this.#aliases);
   }
 
+  /** Those that may have a tag, canonical: whose they are depends on whether somebody has the whole address. */
+  tagged(addresses: readonly string[]): string[] {
+    return addresses.map(canonicalAddress).filter((address) => withoutTag(address, this.delimiter) !== undefined);
+  }
+
   /** The addresses that one of a sender stands for: itself, and what it becomes at a place, if maps reach it there. */
   identities(address: string, place: AddressPlace | undefined, directory: AnyDirectory): string[] {
     const becomes = place && this.canonical(address, place, directory);

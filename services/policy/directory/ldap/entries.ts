@@ -108,6 +108,10 @@ export class LdapEntries implements Entries {
     return length > 1 && (this.#options.ambiguous === 'refuse' || length >= MOST_ENTRIES);
   }
 
+  hasAddress(key: string): boolean {
+    return (this.#answers.get(keyOf({ address: key })) ?? []).length > 0;
+  }
+
   trace(key: string): string | undefined {
     const entries = this.#answers.get(keyOf({ address: key }));
     if (entries === undefined) return undefined;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Directory } from '#services/policy/directory/directory.ts';
-import { config, directory, rulesOf } from '#test/unit/policy/fixtures.ts';
+import { config, directory, rulesOf, SECRET } from '#test/unit/policy/fixtures.ts';
 
 /** `rewrite.delimiter`: what stands before a tag. */
 
@@ -28,6 +28,22 @@ test('a user may send with a tag behind the delimiter, and behind no other', () 
   assert.equal(at('-').permits('alice', 'alice+x@example.com'), false);
   assert.equal(at('').permits('alice', 'alice+x@example.com'), false);
   assert.equal(at('-').permitsOnBehalfOf('alice', 'boss-x@example.com'), true);
+});
+
+test('A4 no user sends as another whose name only looks like one with a tag', () => {
+  const USERS = `
+users:
+  - { name: anna, password: "${SECRET}", addresses: [anna@x.test] }
+  - { name: lena, password: "${SECRET}", addresses: [anna-lena@x.test], on-behalf-of: [anna@x.test] }
+aliases: { anna-team@x.test: [lena@x.test], lena@x.test: [anna-lena@x.test] }
+`;
+  const users = new Directory(directory(USERS).sources, '-');
+  assert.equal(users.permits('anna', 'anna-x@x.test'), true);
+  for (const address of ['anna-lena@x.test', 'Anna-Lena@X.test', 'anna-team@x.test']) {
+    assert.equal(users.permits('anna', address), false, address);
+  }
+  assert.equal(users.permits('lena', 'anna-lena@x.test'), true);
+  assert.equal(users.permitsOnBehalfOf('lena', 'anna-team@x.test'), false);
 });
 
 test('a map keeps the tag behind the delimiter', () => {

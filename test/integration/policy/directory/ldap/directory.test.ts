@@ -182,6 +182,25 @@ test('a user of LDAP logs in by a bind', PEERS, async (t) => {
   });
 });
 
+test('A4 a user of LDAP sends with tags, and not as another whose name looks like one', PEERS, async () => {
+  await using slapd = await Slapd.start({
+    ldif: LDIF + person({ uid: 'alice-b', mail: ['alice-b@example.com'] }),
+  });
+  await using under = await startPolicy('127.0.0.1:1', { ...settings(slapd), rewrite: { delimiter: '-' } });
+  const facts = { ...FACTS, kind: 'submission', user: 'alice' } as const;
+  const transfer = { queueId: '01ABCDEFGHJKMNPQ', recipients: ['x@outside.test'], smtpUtf8: false, size: 100 };
+  for (const [reversePath, mail, author] of [
+    ['alice-list@example.com', '250', '250'],
+    ['alice-b@example.com', '553', '550'],
+    ['nobody@outside.test', '553', '550'],
+  ] as const) {
+    const sender = await under.policy['sender-check']({ facts, reversePath });
+    const bytes = Buffer.from(`From: ${reversePath}\r\n\r\n`);
+    const message = await under.policy['message-check']({ facts, reversePath, ...transfer }, { bytes });
+    assert.deepEqual([said(sender).slice(0, 3), said(message).slice(0, 3)], [mail, author], reversePath);
+  }
+});
+
 test('while LDAP is away mail and log-ins are deferred, and go on when it is back', PEERS, async () => {
   await using slapd = await Slapd.start({ ldif: LDIF });
   await using under = await startPolicy(
