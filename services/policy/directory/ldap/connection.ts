@@ -21,14 +21,17 @@ import { LARGEST_MESSAGE, type LdapMessage, MessageReader, type RawEntry } from 
 /** `TLS` before a password: from the start, by StartTLS, or never. */
 export type LdapServer = { url: string; host: string; port: number; tls: 'start' | 'starttls' | 'off'; ca?: string };
 
-/** The server cannot be asked, or does not answer. `silent`: it said nothing in time. */
+/**
+ * The server cannot be asked, or its answer is of no use. `silent`: it said nothing in time; `gone`: the connection ended by
+ * itself.
+ */
 export class LdapTrouble extends Error {
   override name = 'LdapTrouble';
-  readonly silent: boolean;
+  readonly kind: 'silent' | 'gone' | 'other';
 
-  constructor(message: string, silent = false) {
+  constructor(message: string, kind: LdapTrouble['kind'] = 'other') {
     super(message);
-    this.silent = silent;
+    this.kind = kind;
   }
 }
 
@@ -49,6 +52,7 @@ export const ResultCode = {
   referral: 10,
   constraintViolation: 19,
   noSuchObject: 32,
+  invalidDnSyntax: 34,
   inappropriateAuthentication: 48,
   invalidCredentials: 49,
   insufficientAccessRights: 50,
@@ -219,8 +223,8 @@ export class LdapConnection {
 
   #attach(socket: Socket): void {
     socket.on('data', (bytes: Buffer) => this.#received(bytes));
-    socket.on('error', (error) => this.#end(new LdapTrouble(errorText(error))));
-    socket.on('close', () => this.#end(new LdapTrouble('it closed the connection')));
+    socket.on('error', (error) => this.#end(new LdapTrouble(errorText(error), 'gone')));
+    socket.on('close', () => this.#end(new LdapTrouble('it closed the connection', 'gone')));
   }
 
   #received(bytes: Buffer): void {
@@ -250,7 +254,7 @@ export class LdapConnection {
   async #within(until: number, start: (resolve: () => void, reject: (error: Error) => void) => void): Promise<void> {
     if (this.#trouble !== undefined) throw this.#trouble;
     const left = Math.max(0, until - performance.now());
-    const late = () => this.#end(new LdapTrouble(`no answer within ${Math.round(left)} ms`, true));
+    const late = () => this.#end(new LdapTrouble(`no answer within ${Math.round(left)} ms`, 'silent'));
     const timer = setTimeout(late, left);
     try {
       await new Promise<void>(start);

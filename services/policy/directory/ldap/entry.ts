@@ -91,6 +91,9 @@ function textIn(value: Buffer): string | undefined {
   }
 }
 
+/** Each once, in the order in which they come first. */
 function unique(values: readonly string[], keyOf: (value: string) => string): string[] {
-  return [...new Map(values.toReversed().map((value) => [keyOf(value), value])).values()].reverse();
+  const found = new Map<string, string>();
+  for (const value of values) if (!found.has(keyOf(value))) found.set(keyOf(value), value);
+  return [...found.values()];
 }

@@ -16,8 +16,8 @@ export type Expanded = {
   lost: readonly string[];
 };
 
-/** DNs that are read concurrently; the servers limit how many of them are asked. */
-const BATCH = 100;
+/** What is asked concurrently for one question; `LdapServers` limits it further. */
+export const BATCH = 100;
 
 export async function expandGroup(
   top: LdapEntry,
@@ -56,7 +56,8 @@ export async function expandGroup(
   }
   // A user may be an alias and keep a copy; a group that names itself has no mailbox.
   for (const address of top.addresses) members.delete(address);
-  return { group: { name, members: [...members] }, users, lost };
+  const problem = members.size === 0 ? 'has no member with an address' : undefined;
+  return { group: { name, members: [...members], problem }, users, lost };
 }
 
 export const dnKey = (dn: string): string => dn.toLowerCase();

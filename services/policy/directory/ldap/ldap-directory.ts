@@ -11,7 +11,7 @@ import { verifyNobody } from '../passwords.ts';
 import { LdapResult, LdapTrouble, ResultCode } from './connection.ts';
 import { LdapEntries } from './entries.ts';
 import { hasLogin, type LdapEntry } from './entry.ts';
-import { dnKey, expandGroup } from './group-members.ts';
+import { BATCH, dnKey, expandGroup } from './group-members.ts';
 import { LdapLookups, type Wanted } from './lookups.ts';
 import { LdapServers, type ServerState } from './servers.ts';
 import { schemaOf, serversOf } from './settings.ts';
@@ -120,7 +120,10 @@ export class LdapDirectory {
         asked += missing.length;
         if (round >= MOST_ROUNDS || asked > MOST_QUESTIONS)
           throw new LdapTrouble('one question led to too many others');
-        await Promise.all(missing.map((wanted) => this.#fetch(wanted, entries, until)));
+        // A long list must not keep the questions of others from waiting.
+        for (let i = 0; i < missing.length; i += BATCH) {
+          await Promise.all(missing.slice(i, i + BATCH).map((wanted) => this.#fetch(wanted, entries, until)));
+        }
         missing = this.#missing(question, directory, entries);
       }
       entries.complete();

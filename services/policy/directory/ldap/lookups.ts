@@ -23,6 +23,8 @@ export type LookupsOptions = {
   cache: { entries: number; found: number; missing: number };
 };
 
+const NO_ENTRY: readonly number[] = [ResultCode.noSuchObject, ResultCode.invalidDnSyntax];
+
 /** So many stand for any number. */
 export const MOST_ENTRIES = 20;
 
@@ -109,8 +111,8 @@ export class LdapLookups {
       return await this.#servers.run((connection) => connection.search(search, until), until);
     } catch (error) {
       if (!(error instanceof LdapResult)) throw error;
-      // The entry is gone; but without its base a directory is not what it should be.
-      if ('dn' in wanted && error.code === ResultCode.noSuchObject) return { entries: [], more: false, references: [] };
+      // The entry is gone, or its name is none; but without its base a directory is not what it should be.
+      if ('dn' in wanted && NO_ENTRY.includes(error.code)) return { entries: [], more: false, references: [] };
       const what = error.code === ResultCode.noSuchObject ? `the base "${this.#options.base}" is not there` : 'refused';
       throw new LdapTrouble(`${this.#servers.inUse}: search ${what}: ${error.message}`);
     }

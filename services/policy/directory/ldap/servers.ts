@@ -19,6 +19,8 @@ import { LdapConnection, LdapResult, type LdapServer, LdapTrouble } from './conn
 
 const MOST_WAITING = 1000;
 const PAUSE_MS = 5000;
+/** Who had less time to answer is not called silent. */
+const FAIR_MS = 250;
 /** Idle for longer, a connection is not trusted: a firewall may have forgotten it. */
 const MOST_IDLE_MS = 60_000;
 
@@ -83,7 +85,7 @@ export class LdapServers {
           return await this.#work(idle, work);
         } catch (error) {
           // It may have been closed while it was idle: that says nothing about the server.
-          if (!idle.closed || performance.now() >= until) throw error;
+          if (!(error instanceof LdapTrouble) || error.kind !== 'gone') throw error;
         }
       }
       return await this.#work(await this.#connect(until, true), work);
@@ -154,8 +156,10 @@ export class LdapServers {
       }
       this.#drop(connection);
       const state = this.#stateOf(connection.server);
-      if (error instanceof LdapTrouble && error.silent && state.answered < began) this.#pause(state, error);
-      throw error instanceof LdapTrouble ? new LdapTrouble(`${connection.server.url}: ${error.message}`) : error;
+      if (isSilent(error, began) && state.answered < began) this.#pause(state, error);
+      throw error instanceof LdapTrouble
+        ? new LdapTrouble(`${connection.server.url}: ${error.message}`, error.kind)
+        : error;
     }
   }
 
@@ -189,6 +193,7 @@ export class LdapServers {
       try {
         return await this.#bound(state.server, share, bind);
       } catch (error) {
+        if (error instanceof LdapTrouble && error.kind === 'silent' && !isSilent(error, now)) throw error;
         this.#pause(state, error);
       }
     }
@@ -241,4 +246,9 @@ export class LdapServers {
     if (this.#away) this.#log.error(fields, 'LDAP server cannot be asked: what only LDAP knows is deferred');
     else this.#log.warn(fields, 'LDAP server cannot be asked: the next one is');
   }
+}
+
+/** Whether a server that was asked at `began` has said nothing for long enough. */
+function isSilent(error: unknown, began: number): boolean {
+  return error instanceof LdapTrouble && error.kind === 'silent' && performance.now() - began >= FAIR_MS;
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { done, type FakeAnswer, fakeLdap, found, message, result, tlv } from '#test/kit/ldap/fake-ldap.ts';
 import { type PolicyUnderTest, said, startPolicy } from '#test/kit/nodes/policy.ts';
 
@@ -242,4 +243,33 @@ test('without StartTLS no password is sent', async () => {
   await using under = await start(server.url, { starttls: true, ...account });
   assert.equal((await rcpt(under)).said, AWAY);
   assert.deepEqual(server.asked, ['extended']);
+});
+
+test('a change of the configuration asks another server, with another password, from then on', async () => {
+  const honest = search((id) => Buffer.concat([entry(id), done(id)]));
+  await using first = await fakeLdap(honest);
+  await using second = await fakeLdap(honest);
+  const settings = (url: string, password: string) => ({
+    domains: [{ name: 'example.com', local: true }],
+    directory: {
+      ldap: { urls: [url], starttls: false, base: '', preset: 'openldap', 'bind-dn': 'cn=sealpost', password },
+    },
+  });
+  await using under = await startPolicy('127.0.0.1:1', settings(first.url, 'a'));
+  const steps = [settings(first.url, 'b'), settings(second.url, 'b'), { ...settings('', ''), directory: {} }];
+  const binds = async (): Promise<number[]> => {
+    await rcpt(under);
+    return [first, second].map(({ asked }) => asked.filter((one) => one === 'bind').length);
+  };
+  const seen = [await binds()];
+  for (const step of steps) {
+    under.settings.replace(ConfigSchema.parse(step));
+    seen.push(await binds());
+  }
+  assert.deepEqual(seen, [
+    [1, 0],
+    [2, 0],
+    [2, 1],
+    [2, 1],
+  ]);
 });
