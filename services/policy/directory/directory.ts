@@ -62,8 +62,20 @@ export class Directory {
     this.delimiter = delimiter;
   }
 
+  /**
+   * The user who has this name, or logs in by it. Not one whose own name is that of a user of an earlier source: by that
+   * name it would be taken for the other one.
+   */
   user(name: string): Account | undefined {
-    return this.#first((entries) => entries.account(userKey(name)));
+    const key = userKey(name);
+    for (const [i, entries] of this.sources.entries()) {
+      const account = entries.account(key);
+      if (account === undefined) continue;
+      const own = userKey(account.name);
+      const isTaken = own !== key && this.sources.slice(0, i).some((earlier) => earlier.account(own) !== undefined);
+      return isTaken ? undefined : account;
+    }
+    return undefined;
   }
 
   /** Whether a user may send as an address. */

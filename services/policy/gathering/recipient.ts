@@ -47,7 +47,7 @@ function factsAbout(
   const written = canonical === undefined || canonical === named ? named : canonicalAddress(canonical);
   const address = rewriting.inLocalDomain(written);
   const domain = domainOf(address);
-  const ours = bare || rules.isLocal(domain);
+  const ours = (bare && written === named) || rules.isLocal(domain);
   const namedOurs = bare || rules.isLocal(domainOf(named));
   const place = { named, namedOurs, address, domain, local: localPartOf(address), ours };
   const rewritten = { mapsUnread: canonical === undefined, rewriting, srs };

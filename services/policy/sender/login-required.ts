@@ -1,5 +1,5 @@
-import { parseIp } from '#shared/address/ip-address.ts';
 import type { PolicyCheck } from '../facts.ts';
+import { namedBy } from '../relay/host-list.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 
 /**
@@ -8,10 +8,9 @@ import { defer, goOn, reject } from '../verdict.ts';
  * `relay` allows it. The gateway of a container network must be named itself, since anybody may be behind it.
  */
 export const loginRequired: PolicyCheck<'sender'> = ({ session, anonymous }) => {
-  const { kind, user, client, gateway, nameFailed } = session;
+  const { kind, user, gateway, nameFailed } = session;
   if (kind !== 'submission' || user !== undefined) return goOn();
-  const address = parseIp(client.address);
-  const entry = gateway ? anonymous.single(address) : anonymous.match(address, client.name);
+  const entry = namedBy(anonymous, session);
   if (entry !== undefined) return goOn([`client is in authentication.anonymous (${entry}): no log-in needed`]);
   const why = ['a submission listener takes mail from authenticated users only'];
   if (nameFailed && !gateway && anonymous.named) {

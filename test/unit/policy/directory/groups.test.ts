@@ -71,3 +71,19 @@ test('the first source that knows a name answers, and aliases lead from one into
   assert.deepEqual(both.resolve('carol@example.com'), { kind: 'mailbox', addresses: ['carol@example.com'] });
   assert.equal(both.user('alice')?.addresses[0], 'other@example.com');
 });
+
+test('A1 nobody becomes by a log-in name of LDAP the user of the users file whose name LDAP has too', () => {
+  const own = entries({ users: { alice: ['alice@x.test'] } });
+  const verify = async () => ({ outcome: 'wrong' as const });
+  const ldap = {
+    ...entries({}),
+    account: (key: string) =>
+      ['alice', 'carol', 'a.smith@x.test', 'carol@x.test'].includes(key)
+        ? new Account({ name: key.startsWith('a') ? 'alice' : 'carol', addresses: [], onBehalfOf: [], verify })
+        : undefined,
+  };
+  const both = new Directory([own, ldap]);
+  assert.equal(both.user('a.smith@x.test'), undefined);
+  assert.deepEqual(both.user('Alice')?.addresses, ['alice@x.test']);
+  assert.equal(both.user('carol@x.test')?.name, 'carol');
+});

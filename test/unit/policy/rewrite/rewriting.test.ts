@@ -129,6 +129,17 @@ test('a recipient is rewritten before anything looks at it: into a domain of our
   assert.ok(unread.action === 'defer');
 });
 
+test('postmaster without a domain goes where maps send postmaster', () => {
+  const canonical = [{ map: { postmaster: 'ops@elsewhere.test' } }];
+  const given = config({ ...CONFIG_INPUT, rewrite: { canonical } });
+  const verdict = recipient(outside, 'Postmaster', given);
+  assert.ok(verdict.action === 'accept', JSON.stringify(verdict));
+  assert.deepEqual(
+    verdict.recipients.map(({ address }) => address),
+    ['ops@elsewhere.test'],
+  );
+});
+
 function sender(who: SessionFacts, reversePath: string, given = CONFIG) {
   const { limits } = given;
   const said = { session: who, reversePath, size: undefined, limits, anonymous: new HostList([]) };
