@@ -95,6 +95,8 @@ export type PolicyFacts = {
     rules: RelayRules;
     rewriting: Rewriting;
     directory: AnyDirectory;
+    /** Why the directory cannot be read. */
+    unread?: string | undefined;
     /** As at MAIL. */
     nameMatters?: boolean | undefined;
     /** What DNS lists say of the client; undefined: `checks.dns-lists` has none. */

@@ -43,6 +43,12 @@ export class Directories {
     return isWhole || knowsAll(directory, question) ? directory : undefined;
   }
 
+  /** Why it could not answer lately, for administrators. */
+  get unread(): string | undefined {
+    if (this.#file.current === undefined) return 'there is no valid users file';
+    return this.#ldap?.trouble;
+  }
+
   /** Which servers of LDAP can be asked now. */
   async checkLdap(): Promise<ServerState[]> {
     return (await this.#ldap?.check()) ?? [];

@@ -15,6 +15,8 @@ type RecipientRequest = { facts: SessionFacts; reversePath: string; recipient: E
 
 type RecipientDeps = Pick<PolicyFacts['recipient'], 'rules' | 'rewriting' | 'srs' | 'now'> & {
   ask: AskDirectory;
+  /** Why `ask` could not be answered, for administrators. */
+  unread?: () => string | undefined;
   checks: CheckSources;
   config: Pick<Config, 'node' | 'directory'>;
 };
@@ -60,6 +62,7 @@ function factsAbout(
         ...{ ...said, dnsLists, greylist: attempt(said, checks) },
         nameMatters: nameMatters(session, checks.exempt, rules),
         ...(group === 'unknown' ? { directory: undefined } : { directory, group }),
+        ...(group === 'unknown' || directory === undefined ? { unread: deps.unread?.() } : {}),
       })),
     ),
   );

@@ -58,7 +58,9 @@ export class Sources {
     const ask = (question: Question) => this.directory.ask(question);
     const { rules, rewriting, anonymous, checks } = this;
     const srs = this.#srs.current;
-    return { rules, rewriting, srs, anonymous, ask, checks, config: this.#settings.current, now: new Date() };
+    const unread = () => this.directory.unread;
+    const asked = { ask, unread, config: this.#settings.current, now: new Date() };
+    return { rules, rewriting, srs, anonymous, checks, ...asked };
   }
 
   /** Fails with `unreadable` or `invalid` where the users file cannot be used. */

@@ -9,7 +9,7 @@ export const knownMailbox: PolicyCheck<'recipient'> = (facts, accepted) => {
   if (!ours || accepted !== undefined) return goOn();
   if (directory === undefined) {
     return defer(451, '4.3.0', 'Recipient cannot be checked now, please try again later', [
-      'the directory cannot be read',
+      `the directory cannot be read${facts.unread === undefined ? '' : ` (${facts.unread})`}`,
     ]);
   }
   const found = directory?.resolve(address);

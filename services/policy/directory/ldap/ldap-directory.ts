@@ -55,6 +55,7 @@ export class LdapDirectory {
   readonly #servers: LdapServers;
   readonly #lookups: LdapLookups;
   readonly #troubles = new LimitedLog();
+  #trouble: string | undefined;
 
   constructor(config: LdapConfig, deps: LdapDeps) {
     this.#config = config;
@@ -66,6 +67,11 @@ export class LdapDirectory {
       log: deps.log,
       troubles: this.#troubles,
     });
+  }
+
+  /** Why a question was not answered, lately. */
+  get trouble(): string | undefined {
+    return this.#trouble;
   }
 
   /** Which servers can be asked now. */
@@ -130,6 +136,7 @@ export class LdapDirectory {
       return directory;
     } catch (error) {
       if (!(error instanceof LdapTrouble)) throw error;
+      this.#trouble = `LDAP: ${error.message}`;
       this.#troubles.say('unanswered', (repeated) =>
         this.#deps.log.warn({ error: errorText(error), ...repeated }, 'LDAP directory gave no answer: deferred'),
       );

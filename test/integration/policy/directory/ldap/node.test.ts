@@ -95,6 +95,7 @@ test('a node with its users in LDAP', OPTIONS, async (t) => {
     await using other = await session(port);
     await other.say(auth, 454);
     await dialog.say('MAIL FROM:<carol@example.com>', 250);
+    assert.match(await explain('alice@example.com').catch(outputOf), /directory cannot be read \(LDAP: .*ECONNREFUSED/);
     assert.match(await node.sealpost('doctor').catch(outputOf), /can ask no LDAP server .*ECONNREFUSED/);
   });
 
