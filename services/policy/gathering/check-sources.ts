@@ -25,7 +25,9 @@ export class CheckSources {
   /** Clients that these checks do not look at. */
   exempt: HostList;
   helo: HeloFaults;
-  records: DnsCache;
+  /** Strangers name the domains: however many questions they cause, those to the lists go on. */
+  senderDomains: DnsCache;
+  listAnswers: DnsCache;
   lists: DnsLists;
   readonly greylist: SharedGreylist;
   readonly connections = new OpenConnections();
@@ -44,7 +46,8 @@ export class CheckSources {
     this.undelayed = undelayed(config);
     this.exempt = new HostList(config.checks.exempt);
     this.helo = new HeloFaults(config);
-    this.records = new DnsCache(config.dns);
+    this.senderDomains = new DnsCache(config.dns);
+    this.listAnswers = new DnsCache(config.dns);
     this.lists = new DnsLists(config.checks['dns-lists'], this.warn);
   }
 
@@ -58,7 +61,9 @@ export class CheckSources {
     this.helo = new HeloFaults(next);
     this.undelayed = undelayed(next);
     if (next.checks !== previous.checks) this.lists = new DnsLists(next.checks['dns-lists'], this.warn);
-    if (JSON.stringify(next.dns) !== JSON.stringify(previous.dns)) this.records = new DnsCache(next.dns);
+    if (JSON.stringify(next.dns) === JSON.stringify(previous.dns)) return;
+    this.senderDomains = new DnsCache(next.dns);
+    this.listAnswers = new DnsCache(next.dns);
   }
 
   /** Log that a check could not be made; of one `key` a line a minute. */

@@ -29,7 +29,7 @@ export function senderDomain(
   const domain = domainOf(canonicalAddress(reversePath));
   const spared = exemption(session, checks.exempt, also) ?? withoutDns(reversePath, domain, rules);
   if (spared !== undefined) return spared;
-  return whenKnown(domainState(checks.records, domain, timeout), (state: DomainState) => {
+  return whenKnown(domainState(checks.senderDomains, domain, timeout), (state: DomainState) => {
     if (state.kind !== 'trouble') return state;
     checks.warn('sender-domain', { domain, error: state.error }, 'domain of a sender cannot be looked up');
     return { ...state, onTrouble };

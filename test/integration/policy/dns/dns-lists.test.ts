@@ -171,3 +171,20 @@ test('a client that connects is asked about before its first recipient, and noth
     what: 'the list to be asked',
   });
 });
+
+test('strangers who keep DNS busy with domains of senders do not get past the lists', async () => {
+  await using dns = await FakeDns.start((query) => {
+    const { name = '', type } = query.questions[0] ?? {};
+    if (name.endsWith('.silent.test')) return undefined;
+    const hit = name === '7.2.0.192.good.test' && type === Type.A;
+    return hit ? answerTo(query, { answers: [address(name, '127.0.0.2')] }) : answerTo(query, { rcode: 3 });
+  });
+  const given = input({ block: [{ zone: 'good.test' }] }, { 'sender-domain': { enabled: true, timeout: '3s' } });
+  await using site = await startPolicy(dns.server, given);
+  const flood = Array.from({ length: 500 }, (_, i) =>
+    site.policy['sender-check']({ facts: facts(client('192.0.2.30')), reversePath: `a@d${i}.silent.test` }),
+  );
+  await waitFor(() => dns.queries.length >= 500, { what: 'all questions to be under way' });
+  assert.equal(said(await ask(site, client('192.0.2.7'))), listed('192.0.2.7', 'good.test'));
+  for (const verdict of await Promise.all(flood)) assert.equal(verdict.action, 'defer');
+});
