@@ -14,15 +14,10 @@ export const knownMailbox: PolicyCheck<'recipient'> = (facts, accepted) => {
   }
   const found = directory?.resolve(address);
   const trace = directory?.trace(address) ?? [];
-  if (found?.kind === 'ambiguous') {
-    // RFC 3463 §3.2.
-    const why = [...trace, `${address} belongs to several users or groups`];
-    return reject(550, '5.1.4', 'Recipient address is ambiguous', why);
-  }
   if (found?.kind === 'endless') {
     return defer(451, '4.2.4', 'Mailing list expansion problem', [...trace, `the list at ${address} ${found.problem}`]);
   }
-  if (found !== undefined) {
+  if (found !== undefined && found.kind !== 'ambiguous') {
     // A tag is the sender's own text, and goes on to the next mail system.
     if (found.kind === 'tagged' && holdsRoute(tagOf(local, facts.rewriting.delimiter)) && !mayRoute(facts))
       return refuseRoute();
@@ -32,6 +27,11 @@ export const knownMailbox: PolicyCheck<'recipient'> = (facts, accepted) => {
   }
   if (local.toLowerCase() === 'postmaster') {
     return goOn(['postmaster is always accepted'], { recipients: recipientsAt([address], facts) });
+  }
+  if (found?.kind === 'ambiguous') {
+    // RFC 3463 §3.2.
+    const why = [...trace, `${address} belongs to several users or groups`];
+    return reject(550, '5.1.4', 'Recipient address is ambiguous', why);
   }
   if (directory?.namesRecipients) {
     return reject(550, '5.1.1', 'No such user here', [...trace, 'neither a mailbox nor an alias of the directory']);

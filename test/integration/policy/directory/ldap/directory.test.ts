@@ -14,6 +14,8 @@ const LDIF =
   person({ uid: 'carol', more: 'mailLocalAddress: c@example.com\nmailRoutingAddress: carol@elsewhere.test\n' }) +
   person({ uid: 'twin1', mail: ['twin@example.com'] }) +
   person({ uid: 'twin2', mail: ['twin@example.com'] }) +
+  person({ uid: 'admin1', mail: ['postmaster@example.com'] }) +
+  person({ uid: 'admin2', mail: ['postmaster@example.com'] }) +
   person({ uid: '(star)*', mail: ['star@example.com'] }) +
   group('team', [dnOf('alice'), groupDn('nested'), dnOf('nobody')]) +
   group('nested', [dnOf('bob'), groupDn('team'), dnOf('carol')]) +
@@ -123,6 +125,8 @@ test(
     assert.equal(refused.said, '550 5.1.4 Recipient address is ambiguous');
     assert.match(refused.why.join('\n'), /uid=smith,.* and uid=smith2,/);
     assert.equal((await rcpt(strict, 'twin@example.com')).said, '550 5.1.4 Recipient address is ambiguous');
+    // RFC 5321 §4.5.1: it reaches somebody, whatever the directory says.
+    assert.deepEqual((await rcpt(strict, 'postmaster@example.com')).recipients, ['postmaster@example.com']);
     assert.deepEqual((await rcpt(strict, 'alice@example.com')).recipients, ['alice@example.com']);
 
     await using lax = await startPolicy('127.0.0.1:1', settings(slapd, { ...domino, ambiguous: 'all' }));
