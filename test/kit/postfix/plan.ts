@@ -31,7 +31,7 @@ export async function plan(
     ...(master !== undefined && { master: place('master.cf') }),
     ...(opendkim !== undefined && { opendkim: place('opendkim.conf') }),
   };
-  return checked(await planPostfix(place('main.cf'), files, { openRelay }));
+  return await checked(await planPostfix(place('main.cf'), files, { openRelay }));
 }
 
 async function checked(made: Plan): Promise<Made> {

@@ -61,6 +61,8 @@ function answerTo({ name, value }: IniSetting, target: Target): Answer | undefin
   if (key === `${target.ini.settings.get('smtpnotesport')?.value.toLowerCase()}_tcpipaddress`) {
     return already('read with SMTPNotesPort');
   }
+  if (key.endsWith('_tcpipaddress'))
+    return isOfMail(name) ? toDo('where mail comes in at this port, set listeners[].address') : undefined;
   return isOfMail(name) ? problem('is not known to this import: not taken') : undefined;
 }
 

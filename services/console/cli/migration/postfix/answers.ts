@@ -1,6 +1,7 @@
 import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
 import { namesIn } from './files/expansion.ts';
 import type { MainCf, Parameter } from './files/main-cf.ts';
+import { hostEntry } from './networks.ts';
 import { dnsList } from './restriction-answers.ts';
 import type { State } from './state.ts';
 
@@ -76,11 +77,12 @@ const REST: Readonly<Record<string, Rest>> = {
   smtp_bind_address6: none('the system chooses the address that mail is sent from'),
   smtp_helo_name: none('EHLO gives node.hostname'),
   smtp_address_preference: none('IPv4 and IPv6 are tried as DNS lists them'),
-  proxy_interfaces: (value, { draft, settings }) => {
-    const hosts = settings.list('proxy_interfaces');
-    if (hosts.length === 0) return already(value);
-    draft.add('checks.helo.own', ...hosts);
-    return taken(hosts.join(', '), 'checks.helo.own');
+  proxy_interfaces: (_, { draft, settings }) => {
+    const found = settings.list('proxy_interfaces').map((text) => hostEntry(text) ?? '');
+    if (found.includes('')) return problem('has what is not an address or a name: not taken');
+    if (found.length === 0) return already('no other address is ours');
+    draft.add('checks.helo.own', ...found);
+    return taken(found.join(', '), 'checks.helo.own');
   },
   smtpd_upstream_proxy_protocol: toDo(
     'name the addresses of the proxy as listeners[].proxy: from others the PROXY protocol is not taken',

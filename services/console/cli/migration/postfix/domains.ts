@@ -63,8 +63,9 @@ async function mailboxes(state: State, list: string, transports: readonly string
     const text = `mail for ${found.join(', ')} is refused now: there are no mailboxes of this machine here. Where it shall go on, add each as { name: …, local: true } to domains, with a route`;
     return say(list, isOwnName(found, settings.text('myhostname')) ? none(text) : toDo(text));
   }
-  draft.add('relay.allow.domains', ...found);
   for (const domain of found) draft.merge('routes', 'to', { to: domain, via: viaOf(hop) });
+  if (!state.strangers) return say(list, taken(`${found.join(', ')}, for those who may relay`, 'routes'));
+  draft.add('relay.allow.domains', ...found);
   say(list, taken(`${found.join(', ')}, each with what is below it`, 'relay.allow.domains', 'routes'));
 }
 
@@ -88,8 +89,14 @@ async function aliases(state: State): Promise<void> {
   const listed = await listEntries(settings.list('virtual_alias_domains'), tables, domainEntry);
   const local = new Set(listed.flatMap((item) => ('entry' in item && !item.not ? [item.entry] : [])));
   // A row whose value says nothing names a domain (virtual(5)).
-  for (const { key } of rows) if (!key.includes('@') && key.includes('.')) local.add(key.toLowerCase());
-  if (settings.has('virtual_alias_domains')) {
+  for (const { key } of rows) if (isDomainRow(key)) local.add(domainEntry(key) ?? key);
+  if (!state.strangers && local.size > 0) {
+    say(
+      'virtual_alias_domains',
+      toDo(`${[...local].join(', ')}: a local domain here is open to strangers, there none is`),
+    );
+    local.clear();
+  } else if (settings.has('virtual_alias_domains')) {
     say(
       'virtual_alias_domains',
       local.size === 0 ? already('no such domain') : taken([...local].join(', '), 'domains'),
@@ -107,9 +114,12 @@ async function aliases(state: State): Promise<void> {
   draft.set('directory.users', './users.yaml');
 }
 
+const isDomainRow = (key: string): boolean =>
+  /^[^.@].*\./.test(key) && !key.includes('@') && domainEntry(key) !== undefined;
+
 function alias({ key, value }: TableRow, local: ReadonlySet<string>, made: Map<string, string[]>, domain: string) {
   if (!key.includes('@'))
-    return local.has(key.toLowerCase())
+    return isDomainRow(key) && local.has(domainEntry(key) ?? key)
       ? taken('a local domain', 'domains')
       : none('an alias here is a full address: not taken');
   if (key.startsWith('@'))

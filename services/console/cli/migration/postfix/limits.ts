@@ -70,7 +70,7 @@ function limitAnswer({ settings, draft }: State, name: string, { option, kind, l
   if (value === undefined)
     return problem(`"${text}" is not a ${kind === 'count' || kind === 'bytes' ? 'number' : 'time'}: not taken`);
   const noLimit = value === 0 && least > 0;
-  if (noLimit) return none('0 is no limit in Postfix; there always is one here: the default is taken');
+  if (noLimit) return none('0 has no counterpart: the default is taken');
   const used = Math.min(most ?? Number.MAX_SAFE_INTEGER, Math.max(least, value));
   const written = kind === 'count' ? used : kind === 'bytes' ? sizeText(used) : durationText(used);
   draft.set(option, written);

@@ -51,13 +51,16 @@ export async function listeners(state: State): Promise<void> {
   }
   for (const { line, text } of master?.stray ?? [])
     state.tell(`master.cf:${line}`, text, problem('is not a service: not taken'));
+  // No listener is another thing than the default one.
+  if (state.draft.get('listeners') === undefined) state.draft.set('listeners', []);
   logIns(state);
 }
 
 const placeOf = ({ line }: MasterService): string => `master.cf:${line}`;
 const portOf = (name: string): number | undefined => {
   const port = name.split(':').at(-1) ?? '';
-  return /^\d{1,5}$/.test(port) ? Number(port) : PORTS[port];
+  const number = /^\d{1,5}$/.test(port) ? Number(port) : PORTS[port];
+  return number !== undefined && number > 0 && number < 65_536 ? number : undefined;
 };
 
 function serviceAnswer(state: State, service: MasterService, certificate: boolean): Answer {
@@ -88,33 +91,46 @@ function starttls(settings: Settings): 'none' | 'starttls' | 'starttls-required'
   return level === 'may' || (level === '' && settings.yes('smtpd_use_tls')) ? 'starttls' : 'none';
 }
 
+const TWICE = none('the port has a listener already');
+
 function add(state: State, listener: Listener, certificate: boolean): Answer {
   const { name, kind, port, tls, auth } = listener;
   const text = `{ name: ${name}, kind: ${kind}, port: ${port} }`;
   if (certificate) {
     // A user's password must not go in clear text: a listener for users always offers TLS.
     const needed = tls === 'none' && (kind === 'submission' || auth !== undefined) ? 'starttls' : tls;
-    push(state, { ...listener, tls: needed });
+    if (!push(state, { ...listener, tls: needed })) return TWICE;
     return taken(needed === tls ? text : `${text}; with TLS, without which no password is taken`, 'listeners');
   }
   if (kind === 'submission' || tls === 'starttls-required' || tls === 'implicit') {
     return toDo(`${text} needs a certificate: add tls: { certificate: …, key: … } and this listener`);
   }
   const { auth: _, ...plain } = listener;
-  push(state, { ...plain, tls: 'none' });
+  if (!push(state, { ...plain, tls: 'none' })) return TWICE;
   if (tls === 'none' && auth === undefined) return taken(text, 'listeners');
   const logIn = auth === undefined ? '' : ', and without AUTH';
   return toDo(`${text} stands there without TLS${logIn}, until there is a certificate`);
 }
 
-/** One listener for each address. */
-function push({ draft, bound }: State, listener: Listener): void {
-  if (listener.address !== undefined || bound.length === 0) draft.add('listeners', listener);
-  else
-    for (const [i, address] of bound.entries()) {
-      draft.add('listeners', { ...listener, name: i === 0 ? listener.name : `${listener.name}-${i + 1}`, address });
-    }
+/** One listener for each address, whose name and port are its own; false where none was free. */
+function push({ draft, bound }: State, listener: Listener): boolean {
+  const all = listener.address !== undefined ? [listener.address] : bound.length > 0 ? bound : ['::'];
+  let made = false;
+  for (const address of all) {
+    const others = (draft.get('listeners') ?? []) as Listener[];
+    const clash = others.some((o) => o.port === listener.port && overlap(o.address ?? '::', address));
+    if (clash) continue;
+    const names = new Set(others.map(({ name }) => name));
+    let { name } = listener;
+    for (let i = 2; names.has(name); i++) name = `${listener.name}-${i}`;
+    draft.add('listeners', { ...listener, name, ...(address !== '::' && { address }) });
+    made = true;
+  }
+  return made;
 }
+
+const overlap = (a: string, b: string): boolean =>
+  a === b || [a, b].some((address) => address === '::' || address === '0.0.0.0');
 
 /** inet_interfaces and inet_protocols. */
 function addresses(state: State): void {

@@ -1,13 +1,13 @@
 import { already, none, problem, taken, toDo } from '../plan.ts';
 import { domainEntry, hostEntry, isEverybody, listEntries } from './networks.ts';
-import { type Restriction, restrictions } from './restriction-list.ts';
+import { actionOf, RECIPIENT_LISTS, type Restriction, restrictions } from './restriction-list.ts';
 import type { State } from './state.ts';
 
 /**
- * Who may relay. In Postfix a recipient elsewhere passes when smtpd_relay_restrictions and smtpd_recipient_restrictions both
- * let it pass: a list does where one of its permits fits before reject_unauth_destination, or where it has no such end.
- * Here relaying is closed, and the section `relay` names who may: so each permit that both lists have becomes an entry.
- * Where they differ, less is taken over, never more.
+ * Who may relay. In Postfix a recipient elsewhere passes when every list of restrictions lets it pass: a list does where one
+ * of its permits fits before reject_unauth_destination, or where it has no such end. Here relaying is closed, and the section
+ * `relay` names who may: so each permit that all lists have becomes an entry, and a row that refuses a host one of
+ * `relay.deny`. Where the two differ, less is taken over, never more.
  */
 
 /** `networks`, `users`, `host:…`, `domain:…`; `all` is everybody. */
@@ -18,25 +18,42 @@ export const ENDS = /^(?:reject_unauth_destination|defer_unauth_destination|reje
 
 export async function relaying(state: State): Promise<void> {
   const { relay, draft } = state;
-  const lists = [
-    restrictions(relay, relay.text('smtpd_relay_restrictions'), 'check_recipient_access'),
-    restrictions(relay, relay.text('smtpd_recipient_restrictions'), 'check_recipient_access'),
-  ];
-  const [first, second] = (await Promise.all(lists.map((list) => permitsOf(list, state)))) as [Permits, Permits];
-  const both = first.has('all') ? second : second.has('all') ? first : new Set([...first].filter((p) => second.has(p)));
-  if (both.has('all')) openAll(state);
-  await networks(state, both.has('networks') || both.has('all'));
-  for (const permit of both) {
-    if (permit.startsWith('host:')) allowHost(state, permit.slice('host:'.length), 'check_client_access');
+  const lists = Object.entries(RECIPIENT_LISTS).map(([name, access]) => restrictions(relay, relay.text(name), access));
+  const permits = common(await Promise.all(lists.map((list) => permitsOf(list, state))));
+  const ends = lists.map((list) => list.find(({ name, warned }) => !warned && ENDS.test(name))?.name);
+  state.strangers = !ends.some((end) => end === 'reject' || end === 'defer');
+  if (permits.has('all')) openAll(state);
+  await networks(state, permits.has('networks') || permits.has('all'));
+  for (const permit of permits) {
+    if (permit.startsWith('host:')) allowHost(state, permit.slice('host:'.length), 'smtpd_relay_restrictions');
     if (permit.startsWith('domain:')) draft.add('relay.allow.domains', permit.slice('domain:'.length));
   }
   // Where nobody can log in, it does not matter what users may do. A port of their own has lists of its own.
-  const own = (state.master?.services ?? []).some(({ own: lists }) =>
-    [...lists.values()].some((list) => list.includes('permit_sasl_authenticated')),
+  const own = (state.master?.services ?? []).some(({ own: settings }) =>
+    [...settings.values()].some((value) => value.includes('permit_sasl_authenticated')),
   );
-  const usersRelay = both.has('users') || both.has('all') || own;
+  const usersRelay = permits.has('users') || permits.has('all') || own;
   if (!usersRelay && relay.yes('smtpd_sasl_auth_enable')) draft.set('relay.authenticated', 'checked');
   await relayDomains(state);
+}
+
+/** What all of them permit. */
+function common(lists: readonly Permits[]): Permits {
+  return lists.reduce((a, b) => {
+    if (a.has('all')) return b;
+    return b.has('all') ? a : a.intersection(b);
+  });
+}
+
+/** Move an entry to a deny list: it stands in one list only, and deny wins. */
+export function deny({ draft }: State, kind: 'hosts' | 'domains', entry: string): void {
+  const allowed = (draft.get(`relay.allow.${kind}`) ?? []) as string[];
+  if (allowed.includes(entry))
+    draft.set(
+      `relay.allow.${kind}`,
+      allowed.filter((other) => other !== entry),
+    );
+  draft.add(`relay.deny.${kind}`, entry);
 }
 
 async function permitsOf(list: readonly Restriction[], state: State): Promise<Permits> {
@@ -57,11 +74,11 @@ async function permitsOf(list: readonly Restriction[], state: State): Promise<Pe
   return permits.add('all');
 }
 
-/** Keys of a table whose action is OK, or a number, which means the same (access(5)). */
+/** Keys of a table whose action permits. */
 async function okKeys(spec: string, parse: (text: string) => string | undefined, { tables }: State): Promise<string[]> {
   const table = await tables.read(spec);
   if ('unread' in table) return [];
-  return table.rows.flatMap(({ key, value }) => (/^(?:ok|\d+)\b/i.test(value) ? (parse(key) ?? []) : []));
+  return table.rows.flatMap(({ key, value }) => (actionOf(value) === 'permit' ? (parse(key) ?? []) : []));
 }
 
 function openAll({ relay, openings, choice, draft, say }: State): void {
@@ -125,19 +142,25 @@ function allowHost({ choice, openings, draft, say }: State, host: string, name: 
 
 /** Domains that anybody may send to. Who they are for is known to the next hop. */
 async function relayDomains(state: State): Promise<void> {
-  const { settings, tables, draft, say } = state;
+  const { settings, tables, draft, say, strangers } = state;
   if (!settings.has('relay_domains')) return;
-  const taken_: string[] = [];
-  for (const item of await listEntries(settings.list('relay_domains'), tables, domainEntry)) {
+  const name = 'relay_domains';
+  const own = new Set(settings.list('mydestination').map((domain) => domain.toLowerCase()));
+  const found: string[] = [];
+  for (const item of await listEntries(settings.list(name), tables, domainEntry)) {
     if ('unread' in item) relayDomainProblem(state, item.text, item.unread);
     else if (item.not) {
       draft.add('relay.deny.domains', item.entry);
-      say('relay_domains', taken(item.entry, 'relay.deny.domains'), `!${item.text}`);
-    } else taken_.push(item.entry);
+      say(name, taken(item.entry, 'relay.deny.domains'), `!${item.text}`);
+    } else if (own.has(item.entry)) say(name, none('see mydestination'), item.text);
+    else found.push(item.entry);
   }
-  draft.add('relay.allow.domains', ...taken_);
-  if (taken_.length > 0) say('relay_domains', taken(taken_.join(', '), 'relay.allow.domains'));
-  else if (settings.text('relay_domains') === '') say('relay_domains', already('no domain is open to everybody'));
+  if (settings.text(name) === '') say(name, already('no domain is open to everybody'));
+  if (found.length === 0) return;
+  if (strangers) {
+    draft.add('relay.allow.domains', ...found);
+    say(name, taken(found.join(', '), 'relay.allow.domains'));
+  } else say(name, none('a list refuses all who are not permitted before (reject), so no domain is open to strangers'));
 }
 
 function relayDomainProblem({ choice, openings, draft, say }: State, text: string, why: string): void {

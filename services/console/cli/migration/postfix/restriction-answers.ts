@@ -1,18 +1,13 @@
 import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
 import { domainEntry, hostEntry } from './networks.ts';
-import { ENDS } from './relaying.ts';
-import { type Restriction, restrictions, restrictionText } from './restriction-list.ts';
+import { deny, ENDS } from './relaying.ts';
+import { actionOf, RECIPIENT_LISTS, type Restriction, restrictions, restrictionText } from './restriction-list.ts';
 import type { State } from './state.ts';
 
 /** What becomes of each element of the lists of access restrictions (postconf(5)). Who may relay is `relaying.ts`. */
 
-/** The lists, and what a table is for that stands in them alone. */
 const LISTS = {
-  smtpd_client_restrictions: 'check_client_access',
-  smtpd_helo_restrictions: 'check_helo_access',
-  smtpd_sender_restrictions: 'check_sender_access',
-  smtpd_relay_restrictions: 'check_recipient_access',
-  smtpd_recipient_restrictions: 'check_recipient_access',
+  ...RECIPIENT_LISTS,
   smtpd_data_restrictions: 'check_recipient_access',
   smtpd_end_of_data_restrictions: 'check_recipient_access',
   smtpd_etrn_restrictions: 'check_etrn_access',
@@ -48,6 +43,13 @@ async function answer(restriction: Restriction, place: Place): Promise<void> {
   if (/^check_\w+_access$/.test(name)) return otherTable(restriction, place);
   if (name === 'permit_mynetworks' && !relays) {
     return state.say(list, already('no check looks at hosts of relay.allow.hosts'), part);
+  }
+  if ((name === 'reject' || name === 'defer') && !state.strangers) {
+    return state.say(
+      list,
+      already('who is not permitted before may send nothing: no domain is open to strangers'),
+      part,
+    );
   }
   const simple = SIMPLE[name];
   if (simple !== undefined)
@@ -147,7 +149,8 @@ const SIMPLE: Readonly<Record<string, Simple>> = {
 /** `zen.spamhaus.org`, `list.dnswl.org=127.0.[0..255].[1..3]`: an answer of the list, its numbers and ranges in brackets. */
 export function dnsList(argument: string, kind: 'block' | 'allow', draft: State['draft']): Answer {
   const [zone = '', filter = ''] = argument.replace(/\*-?\d+$/, '').split('=', 2);
-  if (!/^[\w-]+(?:\.[\w-]+)+$/.test(zone)) return problem(`"${zone}" is not the zone of a DNS list: not taken`);
+  if (!zone.includes('.') || domainEntry(zone) === undefined)
+    return problem(`"${zone}" is not the zone of a DNS list: not taken`);
   const answers = filter === '' ? [] : answersOf(filter);
   if (answers === undefined) return problem(`the filter ${filter} is not an answer of a DNS list: not taken`);
   draft.add(`checks.dns-lists.${kind}`, { zone, ...(answers.length > 0 && { answers }) });
@@ -186,18 +189,23 @@ async function clientTable(spec: string, { state, list, relays, part }: Place): 
   const table = await state.tables.read(spec);
   if ('unread' in table) return state.say(list, problem(`${table.unread}: not taken`), part);
   state.say(list, table.rows.length === 0 ? already('the table is empty') : taken('row by row, below'), part);
-  for (const { place, key, value } of table.rows) {
-    const host = hostEntry(key);
-    const row = `${key} ${value}`;
-    if (!/^(?:ok|permit|\d+)\b/i.test(value)) {
-      state.tell(place, row, /^dunno\b/i.test(value) ? already('says nothing of this host') : none(NO_BLOCK_LIST));
-    } else if (host === undefined) state.tell(place, row, problem(`"${key}" is not a host: not taken`));
-    else if (relays) state.tell(place, row, relayRow(state, 'relay.allow.hosts', host));
-    else {
-      state.draft.add('checks.exempt', host);
-      state.tell(place, row, taken(host, 'checks.exempt'));
-    }
+  for (const { place, key, value } of table.rows)
+    state.tell(place, `${key} ${value}`, clientRow(key, value, state, relays));
+}
+
+function clientRow(key: string, value: string, state: State, relays: boolean): Answer {
+  const action = actionOf(value);
+  const host = hostEntry(key);
+  if (action === 'nothing') return already('the host passes as others do');
+  if (action === 'other') return none('an action that has no counterpart: not taken');
+  if (host === undefined) return problem(`"${key}" is not a host: not taken`);
+  if (action === 'refuse') {
+    deny(state, 'hosts', host);
+    return taken(`${host} may not relay; a firewall keeps it out altogether`, 'relay.deny.hosts');
   }
+  if (relays) return relayRow(state, 'relay.allow.hosts', host);
+  state.draft.add('checks.exempt', host);
+  return taken(host, 'checks.exempt');
 }
 
 /** `relaying.ts` took the entry, unless the other list does not let it relay. */
@@ -206,22 +214,21 @@ function relayRow({ draft }: State, option: string, entry: string): Answer {
   return none('smtpd_relay_restrictions and smtpd_recipient_restrictions must both permit it: not taken');
 }
 
-const NO_BLOCK_LIST =
-  'no list here refuses a host whatever it wants: a firewall does, or relay.deny.hosts for relaying alone';
-
 async function otherTable({ name, argument }: Restriction, { state, list, relays, part }: Place): Promise<void> {
   const table = await state.tables.read(argument);
   if ('unread' in table) return state.say(list, problem(`${table.unread}: not taken`), part);
   const about = name === 'check_recipient_access' && relays;
   state.say(list, about ? taken('row by row, below') : none(WHY_NOT[name] ?? 'such a table has no counterpart'), part);
   if (!about) return;
-  for (const { place, key, value } of table.rows) {
-    const ok = /^(?:ok|\d+)\b/i.test(value);
-    const row = `${key} ${value}`;
-    if (!ok) state.tell(place, row, none('no list here refuses a recipient: take the address out of the directory'));
-    else if (key.includes('@')) state.tell(place, row, none('lists here have whole domains: not taken'));
-    else state.tell(place, row, relayRow(state, 'relay.allow.domains', domainEntry(key) ?? key));
+  for (const { place, key, value } of table.rows) state.tell(place, `${key} ${value}`, recipientRow(key, value, state));
+}
+
+function recipientRow(key: string, value: string, state: State): Answer {
+  if (actionOf(value) !== 'permit') {
+    return none('no list here refuses a recipient: take the address out of the directory, or use relay.deny.domains');
   }
+  if (key.includes('@')) return none('lists here have whole domains: not taken');
+  return relayRow(state, 'relay.allow.domains', domainEntry(key) ?? key);
 }
 
 const WHY_NOT: Readonly<Record<string, string>> = {

@@ -5,6 +5,15 @@ import { type Settings, unbraced, words } from './files/main-cf.ts';
 /** `reject_rbl_client zen.spamhaus.org`. `warned`: `warn_if_reject` stands before it, so it refuses nothing. */
 export type Restriction = { name: string; argument: string; warned: boolean };
 
+/** The lists that a recipient must pass, in the order of Postfix, and what a table is for that stands in them alone. */
+export const RECIPIENT_LISTS = {
+  smtpd_client_restrictions: 'check_client_access',
+  smtpd_helo_restrictions: 'check_helo_access',
+  smtpd_sender_restrictions: 'check_sender_access',
+  smtpd_relay_restrictions: 'check_recipient_access',
+  smtpd_recipient_restrictions: 'check_recipient_access',
+} as const;
+
 /** Restrictions that the next word belongs to. */
 const WITH_ARGUMENT = /^(?:check_\w+|reject_(?:rbl_client|rbl|rhsbl_\w+)|permit_(?:dnswl_client|rhswl_client)|sleep)$/;
 const DEEPEST = 5;
@@ -33,3 +42,10 @@ export function restrictions(settings: Settings, list: string, access: string, d
 
 export const restrictionText = ({ name, argument, warned }: Restriction): string =>
   `${warned ? 'warn_if_reject ' : ''}${name}${argument === '' ? '' : ` ${argument}`}`;
+
+/** What a row of an access table does (access(5)). A number alone means OK, but for the codes of refusals. */
+export function actionOf(value: string): 'permit' | 'refuse' | 'nothing' | 'other' {
+  if (/^(?:reject|defer|discard)\b|^[45]\d\d\b/i.test(value)) return 'refuse';
+  if (/^(?:ok|permit)(?![\w-])|^\d+$/i.test(value)) return 'permit';
+  return /^(?:dunno|prepend|warn|info)\b/i.test(value) ? 'nothing' : 'other';
+}

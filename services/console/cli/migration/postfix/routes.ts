@@ -1,5 +1,5 @@
 import { parseVia } from '#cluster/config/schema/route.ts';
-import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
+import { type Answer, already, none, type PlannedFile, problem, taken, toDo } from '../plan.ts';
 import type { TableRow } from './files/lookup-table.ts';
 import { domainEntry } from './networks.ts';
 import { type Hop, parseHop, parseTransport, viaOf } from './next-hop.ts';
@@ -18,15 +18,26 @@ export async function routes(state: State): Promise<void> {
     const route: Route = hop === undefined ? { to, via } : withLogin(state, to, hop, login);
     // A password goes under TLS only.
     const level = login !== undefined && (tls === undefined || tls === 'off') ? 'required' : tls;
-    if (level !== undefined && !route.via.startsWith('lmtp:') && route.via !== 'discard') route.tls = level;
+    const fits = !/^(?:lmtp:|discard$)/.test(route.via) && !(route.via.startsWith('smtps:') && level === 'off');
+    if (level !== undefined && fits) route.tls = level;
     made.set(to, route);
     return route;
   };
-  await transports(state, add);
+  await transports(state, made, add);
   relayhost(state, add);
   await policies(state, made);
   if (tls !== undefined && !made.has('*')) add('*', 'mx');
   if (made.size > 0) state.draft.set('routes', [...made.values()]);
+}
+
+/** The file of a password, which hosts with the same one share. */
+function secretFile(files: PlannedFile[], name: string, text: string): string {
+  for (let i = 1; ; i++) {
+    const path = i === 1 ? `secrets/${name}` : `secrets/${name}-${i}`;
+    const there = files.find((file) => file.path === path);
+    if (there === undefined) files.push({ path, text, secret: true });
+    if (there === undefined || there.text === text) return path;
+  }
 }
 
 type Add = (to: string, via: string, hop?: Hop) => Route;
@@ -34,12 +45,11 @@ type Add = (to: string, via: string, hop?: Hop) => Route;
 function withLogin({ settings, files }: State, to: string, hop: Hop, login: Login | undefined): Route {
   const wrapper = settings.yes('smtp_tls_wrappermode');
   if (login === undefined) return { to, via: viaOf(hop, { wrapper }) };
-  const file = `secrets/${hop.host.replace(/[^\w.-]/g, '_')}`;
-  if (!files.some(({ path }) => path === file)) files.push({ path: file, text: `${login.password}\n`, secret: true });
+  const file = secretFile(files, hop.host.replace(/[^\w.-]/g, '_'), `${login.password}\n`);
   return { to, via: viaOf(hop, { wrapper, user: login.user }), password: { file: `./${file}` } };
 }
 
-async function transports(state: State, add: Add): Promise<void> {
+async function transports(state: State, made: ReadonlyMap<string, Route>, add: Add): Promise<void> {
   const { settings, tables, say, tell } = state;
   for (const spec of settings.list('transport_maps')) {
     const table = await tables.read(spec);
@@ -50,23 +60,26 @@ async function transports(state: State, add: Add): Promise<void> {
         table.rows.length === 0 ? already('the table is empty') : taken('row by row, below', 'routes'),
         spec,
       );
-      for (const row of table.rows) tell(row.place, `${row.key} ${row.value}`, transport(row, add));
+      for (const row of table.rows) tell(row.place, `${row.key} ${row.value}`, transport(row, made, add));
     }
   }
   if (settings.has('transport_maps') && settings.list('transport_maps').length === 0)
     say('transport_maps', already('no table'));
 }
 
-function transport({ key, value }: TableRow, add: Add): Answer {
+function transport({ key, value }: TableRow, made: ReadonlyMap<string, Route>, add: Add): Answer {
   if (key.includes('@')) return none('routes have whole domains: not taken');
   const to = key === '*' ? '*' : domainEntry(key);
   if (to === undefined) return problem(`"${key}" is not a domain: not taken`);
   const parsed = parseTransport(value);
   if ('why' in parsed) return none(`${parsed.why}: not taken`);
+  const before = made.get(to);
   const route = 'hop' in parsed ? add(to, '', parsed.hop) : add(to, parsed.via);
   const below = to === '*' || key.startsWith('.') ? '' : ', with everything below it';
   const lookup = 'hop' in parsed && parsed.hop.lookup ? `; MX records of ${parsed.hop.host} are not asked for` : '';
-  return taken(`${to} to ${route.via}${below}${lookup}`, 'routes');
+  const instead =
+    before === undefined || before.via === route.via ? '' : `, instead of ${before.via}: a domain has one route`;
+  return taken(`${to} to ${route.via}${below}${lookup}${instead}`, 'routes');
 }
 
 function relayhost({ settings, say }: State, add: Add): void {

@@ -15,6 +15,8 @@ export type State = {
   tables: Tables;
   /** Addresses to listen on; none: every one. */
   bound: string[];
+  /** Whether strangers may send at all, to domains of ours: false where a list refuses all who are not permitted. */
+  strangers: boolean;
   draft: Draft;
   choice: Choice;
   openings: string[];
@@ -47,6 +49,7 @@ export function newState(
     settings,
     relay: settings,
     bound: [],
+    strangers: true,
     draft: new Draft(),
     openings: [],
     files: [],

@@ -135,6 +135,80 @@ for (const [what, main, found] of [
   });
 }
 
+test('a refused host does not relay, whatever network it is in; a number that is a refusal permits nobody', async () => {
+  const { config, lines } = await plan(
+    [
+      'mynetworks = 10.0.0.0/8 192.0.2.7',
+      'smtpd_client_restrictions = check_client_access hash:/etc/postfix/clients',
+      'smtpd_relay_restrictions = check_client_access hash:/etc/postfix/relays, permit_mynetworks, reject_unauth_destination',
+    ].join('\n'),
+    {
+      tables: {
+        clients: '192.0.2.7 REJECT\n10.1 450 later\n',
+        relays: '198.51.100.1 550 no\n198.51.100.2 1\n198.51.100.3 my_class\n',
+      },
+    },
+  );
+  assert.deepEqual(config.relay.allow.hosts, ['10.0.0.0/8', '198.51.100.2']);
+  assert.deepEqual(config.relay.deny.hosts, ['192.0.2.7', '10.1.0.0/16', '198.51.100.1']);
+  assert.equal(lines('198.51.100.3')[0]?.verdict, 'none');
+});
+
+test('a server for the inside alone opens no domain to strangers', async () => {
+  for (const list of ['smtpd_client_restrictions', 'smtpd_recipient_restrictions']) {
+    const { config, lines } = await plan(
+      [
+        'mynetworks = 10.0.0.0/8',
+        `${list} = permit_mynetworks, reject`,
+        'relay_domains = a.example',
+        'virtual_mailbox_domains = b.example',
+        'virtual_transport = lmtp:inet:127.0.0.1:24',
+        'virtual_alias_domains = c.example',
+      ].join('\n'),
+    );
+    assert.deepEqual(config.relay.allow, { hosts: ['10.0.0.0/8'], domains: [] });
+    assert.deepEqual(config.domains, []);
+    assert.deepEqual([config.routes[0]?.to, config.routes[0]?.via], ['b.example', 'lmtp://127.0.0.1:24']);
+    assert.equal(lines('relay_domains')[0]?.verdict, 'none');
+  }
+});
+
+test('ports that nobody can have twice, and hosts with two passwords', async () => {
+  const { config, files, account } = await plan(
+    [
+      CLOSED,
+      'smtp_sasl_auth_enable = yes',
+      'smtp_sasl_password_maps = hash:/etc/postfix/sasl',
+      'transport_maps = hash:/etc/postfix/transport',
+      'inet_interfaces = 127.0.0.1 127.0.0.1 192.0.2.1',
+    ].join('\n'),
+    {
+      master: 'smtp inet n - y - - smtpd\n25 inet n - y - - smtpd\n2525 inet n - y - - smtpd\n',
+      tables: {
+        sasl: '[a.example]:25 one:p1\n[a.example]:587 two:p2\n',
+        transport: 'x.example smtp:[a.example]\ny.example smtp:[a.example]:587\n',
+      },
+    },
+  );
+  assert.deepEqual(
+    config.listeners.map(({ name, port, address }) => [name, port, address]),
+    [
+      ['mx', 25, '127.0.0.1'],
+      ['mx-2', 25, '192.0.2.1'],
+      ['port-2525', 2525, '127.0.0.1'],
+      ['port-2525-2', 2525, '192.0.2.1'],
+    ],
+  );
+  assert.ok(account.some(({ text }) => text === 'the port has a listener already'));
+  assert.deepEqual(
+    files.map(({ path, text }) => [path, text]),
+    [
+      ['secrets/a.example', 'p1\n'],
+      ['secrets/a.example-2', 'p2\n'],
+    ],
+  );
+});
+
 test('a stranger who writes a permitted sender does not relay', async () => {
   const { config, lines } = await plan(
     'smtpd_relay_restrictions = check_sender_access inline:{ {boss@example.com = OK} }, reject_unauth_destination\n',
