@@ -20,7 +20,7 @@ export const knownMailbox: PolicyCheck<'recipient'> = (facts, accepted) => {
   if (found !== undefined && found.kind !== 'ambiguous') {
     // A tag is the sender's own text, and goes on to the next mail system.
     if (found.kind === 'tagged' && holdsRoute(tagOf(local, facts.rewriting.delimiter)) && !mayRoute(facts))
-      return refuseRoute();
+      return refuseRoute(facts);
     const isList = found.kind === 'alias' || found.kind === 'group';
     const step = isList ? `${found.kind} to ${found.addresses.length} addresses` : 'mailbox of a user';
     return goOn([...trace, step], { recipients: recipientsAt(inLocalDomains(found.addresses, facts), facts) });

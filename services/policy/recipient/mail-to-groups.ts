@@ -1,10 +1,10 @@
 import type { PolicyCheck } from '../facts.ts';
-import { goOn, reject } from '../verdict.ts';
+import { goOn, refuseStranger, reject } from '../verdict.ts';
 import { recipientsAt } from './as-named.ts';
 
 /** `directory.mail-to-groups`: whether mail for a group is taken, and who expands it. */
 export const mailToGroups: PolicyCheck<'recipient'> = (facts, accepted) => {
-  const { group, session, address } = facts;
+  const { group, session, address, nameMatters } = facts;
   if (group === undefined || accepted !== undefined) return goOn();
   switch (group.mode) {
     case 'expand':
@@ -12,7 +12,7 @@ export const mailToGroups: PolicyCheck<'recipient'> = (facts, accepted) => {
     case 'refuse-outsiders':
       return session.user !== undefined || session.scope === 'internal'
         ? goOn(['a group, which takes mail of users and of internal hosts'])
-        : refuse('a group, and the client is neither a user nor an internal host');
+        : refuseStranger(nameMatters, refuse('a group, and the client is neither a user nor an internal host'));
     case 'refuse':
       return refuse('a group');
     case 'pass-on':

@@ -1,5 +1,5 @@
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
-import { goOn, reject } from '../verdict.ts';
+import { goOn, refuseStranger, reject } from '../verdict.ts';
 
 /** Local parts by which a sender tells a mail system how to send the mail on (DOMINO R8). */
 
@@ -12,7 +12,7 @@ export const sourceRoute: PolicyCheck<'recipient'> = ({ local }) =>
  * A mailbox or alias of the directory is known, whatever its name looks like.
  */
 export const routedLocalPart: PolicyCheck<'recipient'> = (facts, accepted) =>
-  accepted === undefined && holdsRoute(facts.local) && !mayRoute(facts) ? refuseRoute() : goOn();
+  accepted === undefined && holdsRoute(facts.local) && !mayRoute(facts) ? refuseRoute(facts) : goOn();
 
 /**
  * Whether a mail system that the mail goes to may read a local part as an order to send it on: percent hack, bang path, a
@@ -26,7 +26,8 @@ export function mayRoute({ session, rules }: PolicyFacts['recipient']): boolean 
   return rules.exempts(session.user) || rules.trustedHost(session) !== undefined;
 }
 
-export function refuseRoute() {
+/** `nameMatters`: a client whose name is not known might be one that may write a route. */
+export function refuseRoute({ nameMatters }: Pick<PolicyFacts['recipient'], 'nameMatters'> = {}) {
   const why = ['the local part holds a route: relay refused'];
-  return reject(550, '5.7.1', 'Sender-specified routing is not accepted', why);
+  return refuseStranger(nameMatters, reject(550, '5.7.1', 'Sender-specified routing is not accepted', why));
 }

@@ -43,10 +43,16 @@ const alice = facts({ kind: 'submission', user: 'alice' });
 const NOW = new Date('2026-11-29T12:00:00Z');
 const srs = new Srs({ domain: 'srs.example.com', keys: [createSecretKey(Buffer.alloc(32, 7))], days: 21 });
 
-type Given = { who?: SessionFacts; mode?: string; from?: string; recipient?: Partial<EnvelopeRecipient> };
+type Given = {
+  who?: SessionFacts;
+  mode?: string;
+  from?: string;
+  recipient?: Partial<EnvelopeRecipient>;
+  relay?: object;
+};
 
-function ask(to: string, { who = outside, mode = 'expand', from = 'x@far.test', recipient = {} }: Given = {}) {
-  const given = config({ ...DOMAINS, directory: { 'mail-to-groups': mode } });
+function ask(to: string, { who = outside, mode = 'expand', from = 'x@far.test', recipient = {}, relay }: Given = {}) {
+  const given = config({ ...DOMAINS, relay, directory: { 'mail-to-groups': mode } });
   const known = users();
   const deps = { ...rulesOf(given), ask: () => known, checks: checksOf(given), config: given, now: NOW, srs };
   const request = { facts: who, reversePath: from, recipient: { address: to, ...recipient } };
@@ -83,6 +89,12 @@ for (const [mode, who, to, expected] of [
     assert.equal(got, expected);
   });
 }
+
+test('SMTPDenyMailToGroups: an inner host is not refused for good because DNS did not give its name', () => {
+  const relay = { scope: 'external', internal: { names: true } };
+  const verdict = ask('staff@example.com', { who: { ...outside, nameFailed: true }, mode: 'refuse-outsiders', relay });
+  assert.ok(verdict.action === 'defer' && verdict.reply.code === 451);
+});
 
 test('RouterDisableMailToGroups: a group that is refused is refused for policy reasons, and its owner is not', () => {
   const verdict = ask('staff@example.com', { mode: 'refuse' });

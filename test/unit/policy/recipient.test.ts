@@ -101,6 +101,20 @@ const TABLE: [
   [internal, USERS, 'alice', '553 5.1.3', 'no domain, trusted'],
 ];
 
+test('R8 a host that may write routes by its name is not refused for good because DNS did not give it', () => {
+  const rules = config({
+    relay: { allow: { hosts: ['gate.example.org'] } },
+    domains: [{ name: 'example.com', local: true }],
+  });
+  for (const [users, address] of [
+    [NONE, 'a%b@example.com'],
+    [USERS, 'alice+x%y@example.com'],
+  ] as const) {
+    const verdict = ask({ ...outside, nameFailed: true }, address, users, rules);
+    assert.ok(verdict.action === 'defer' && verdict.reply.code === 451, address);
+  }
+});
+
 for (const [who, users, address, expected, title] of TABLE) {
   test(`${title}: ${address}`, () => {
     const verdict = ask(who, address, users);
