@@ -18,7 +18,7 @@ export const EnvelopeRecipient = z.object({
   notify: z.array(DsnNotify).optional(),
   /** The reverse-path of the mail to this recipient, where it is not that of the envelope: that of SRS, or of a list. */
   reversePath: z.string().optional(),
-  /** Where our own notices about this recipient go, if not to the envelope's reverse-path: the owner of a list. */
+  /** Where our own notices about this recipient go, if not to the envelope's reverse-path: the owner of a list, a mailbox. */
   reportTo: z.string().optional(),
 });
 export type EnvelopeRecipient = z.infer<typeof EnvelopeRecipient>;

@@ -89,6 +89,8 @@ export type PolicyFacts = {
     mapsUnread?: boolean;
     /** It is that of a group, and what is done with mail to groups. */
     group?: { mode: Config['directory']['mail-to-groups']; owner?: ListOwner | undefined } | undefined;
+    /** Where mail to the reverse-path ends, if that may have been rewritten. */
+    senderMailbox?: string | undefined;
     /** undefined: it is not configured, or its key cannot be read. */
     srs?: Srs | undefined;
     now: Date;

@@ -9,6 +9,7 @@ import type { CheckSources } from './check-sources.ts';
 import { nameMatters } from './exemptions.ts';
 import { groupAt } from './group.ts';
 import { attempt, listsFound } from './recipient-checks.ts';
+import { senderMailbox } from './sender-mailbox.ts';
 import { whenKnown } from './when-known.ts';
 
 type RecipientRequest = { facts: SessionFacts; reversePath: string; recipient: EnvelopeRecipient };
@@ -58,12 +59,14 @@ function factsAbout(
   // Only recipients of our own domains are looked up.
   return whenKnown(ask({ addresses: ours ? [address] : [] }), (directory: AnyDirectory) =>
     whenKnown(groupAt(address, directory, deps), (group) =>
-      whenKnown(found, (dnsLists) => ({
-        ...{ ...said, dnsLists, greylist: attempt(said, checks) },
-        nameMatters: nameMatters(session, checks.exempt, rules),
-        ...(group === 'unknown' ? { directory: undefined } : { directory, group }),
-        ...(group === 'unknown' || directory === undefined ? { unread: deps.unread?.() } : {}),
-      })),
+      whenKnown(senderMailbox(session, reversePath, deps), (mailbox) =>
+        whenKnown(found, (dnsLists) => ({
+          ...{ ...said, dnsLists, greylist: attempt(said, checks), senderMailbox: mailbox },
+          nameMatters: nameMatters(session, checks.exempt, rules),
+          ...(group === 'unknown' ? { directory: undefined } : { directory, group }),
+          ...(group === 'unknown' || directory === undefined ? { unread: deps.unread?.() } : {}),
+        })),
+      ),
     ),
   );
 }

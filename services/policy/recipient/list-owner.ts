@@ -3,7 +3,7 @@ import { goOn } from '../verdict.ts';
 
 /**
  * Mail that a group with an owner sends on to its members has the owner as its reverse-path (RFC 5321 §3.9.2): bounces are no
- * business of those who write to the list. What the sender asked to hear is not passed on (RFC 3461 §5.2.7.3), and a
+ * business of those who write to the list. What the sender asked to hear is not passed on (RFC 3461 §5.2.7), and a
  * notification stays one.
  */
 export const listOwner: PolicyCheck<'recipient'> = ({ group, reversePath }, accepted) => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { addUser } from '#cluster/config/users/edit.ts';
@@ -39,12 +39,16 @@ test('SMTPTranslateAddresses: a user’s mail leaves with rewritten addresses un
   ...needs('dkimverify'),
   timeout: 60_000,
 }, async (t) => {
-  await using sink = await SmtpSink.start();
+  await using sink = await SmtpSink.start({
+    script: ({ verb, address }) =>
+      verb === 'RCPT' && address === 'gone@far.test' ? '550 5.1.1 no such user' : undefined,
+  });
   const port = await freePort();
   await using node = await SealpostNode.create({ port, config: CONFIG(port, sink.port) });
   const users = join(node.folder, 'users.yaml');
   await addUser(users, { name: 'alice', password: new Secret('secret'), addresses: ['alice@example.com'] });
   await addUser(users, { name: 'john', password: new Secret('other'), addresses: ['john@example.com'] });
+  await appendFile(users, 'aliases: { a.liddell@example.com: [alice@example.com] }\n');
   await node.start();
   await node.createKey('example.com', 's1', 'ed25519');
   await using dialog = await Dialog.connect(port);
@@ -87,6 +91,15 @@ test('SMTPTranslateAddresses: a user’s mail leaves with rewritten addresses un
     await writeFile(file, message.data);
     const value = await node.sealpost('keys', 'export-dns', 'example.com', 's1', '--value');
     assert.deepEqual(await verifyWithDkimpy([file], { 's1._domainkey.example.com': value.trim() }), [['pass']]);
+  });
+
+  await t.test('our own notice goes to the mailbox behind the rewritten address', async () => {
+    await send(dialog, 'alice@example.com', 'gone@far.test', 'From: alice@example.com\r\n\r\nhi');
+    const notice = await waitFor(() => sink.messages.find((m) => m.from.address === ''), { what: 'the notice' });
+    assert.deepEqual(
+      notice.recipients.map((r) => r.address),
+      ['alice@example.com'],
+    );
   });
 
   await t.test('A4 the author must be the user’s before or after rewriting', async () => {

@@ -140,6 +140,27 @@ test('postmaster without a domain goes where maps send postmaster', () => {
   );
 });
 
+test('our own notices about mail with a rewritten reverse-path go to the mailbox that it leads to', () => {
+  const notices = (who: SessionFacts, reversePath: string, given = CONFIG) => {
+    const deps = {
+      ...rulesOf(given),
+      ask: () => directory(),
+      checks: checksOf(given),
+      config: given,
+      now: new Date(0),
+    };
+    const request = { facts: who, reversePath, recipient: { address: 'Al.Ice@example.com' } };
+    const verdict = decide('recipient', atOnce(recipientFacts(request, deps)));
+    return verdict.action === 'accept' && verdict.recipients.map((r) => r.reportTo);
+  };
+  assert.deepEqual(notices(alice, 'hostmaster@example.com'), ['alice@example.com'], 'an alias');
+  assert.deepEqual(notices(printer, 'AL.ICE@alias.example'), ['Al.Ice@example.com'], 'a mailbox by another name');
+  assert.deepEqual(notices(alice, 'alice@example.com'), [undefined], 'the mailbox itself');
+  assert.deepEqual(notices(alice, 'unknown@example.com'), [undefined]);
+  assert.deepEqual(notices(outside, 'hostmaster@example.com'), [undefined], 'a stranger');
+  assert.deepEqual(notices(alice, 'hostmaster@example.com', config(CONFIG_INPUT)), [undefined], 'nothing is rewritten');
+});
+
 function sender(who: SessionFacts, reversePath: string, given = CONFIG) {
   const { limits } = given;
   const said = { session: who, reversePath, size: undefined, limits, anonymous: new HostList([]) };
