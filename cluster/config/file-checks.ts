@@ -6,7 +6,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Problem } from './problems/problem.ts';
 import { ldapWarnings } from './rules/ldap.ts';
-import { relayWarnings } from './rules/relay.ts';
+import { proxyWarnings, relayWarnings } from './rules/relay.ts';
 import type { RouteOauth } from './schema/oauth.ts';
 import type { Config } from './schema/schema.ts';
 import { modeWarning, readSecret, SecretReference, unreadable } from './secrets.ts';
@@ -43,7 +43,7 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
   const needs = (section: keyof Config): boolean =>
     services === undefined || (READERS[section] ?? services).some((reader) => services.includes(reader));
   if (needs('node')) checkHostname(check);
-  if (needs('relay')) check.warnings.push(...relayWarnings(config));
+  if (needs('relay')) check.warnings.push(...relayWarnings(config), ...proxyWarnings(config));
   if (needs('tls')) await checkTls(check);
   await checkBus(check);
   if (needs('directory')) await checkDirectory(check);

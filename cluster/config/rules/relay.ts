@@ -53,17 +53,30 @@ export function relayWarnings({ relay }: Pick<Config, 'relay'>): string[] {
   return warnings;
 }
 
+/** Whoever is a proxy may say to be any host. */
+export function proxyWarnings({ listeners }: Pick<Config, 'listeners'>): string[] {
+  return listeners.flatMap(({ name, proxy }) => {
+    const entry = wholeNetwork(proxy);
+    const what = `proxy of listener ${name} has ${entry}: anybody may say by a PROXY header to be any host`;
+    return entry === undefined ? [] : [`${what}, also one that may relay; name the addresses of your proxies`];
+  });
+}
+
+/** An entry that is every address. */
+function wholeNetwork(hosts: readonly string[]): string | undefined {
+  return hosts.find((entry) => /^[^/]+\/0$/.test(entry));
+}
+
 /** The option that lets anybody relay to anywhere; undefined: none does. */
 export function openedBy({ scope, internal, exclude, precedence, allow, deny }: Config['relay']): string | undefined {
   if (scope === 'none') return 'relay.scope is none';
-  const whole = (hosts: readonly string[]): string | undefined => hosts.find((entry) => /^[^/]+\/0$/.test(entry));
   const lists: [string, readonly string[]][] = [
     ['relay.exclude', exclude],
     ['relay.internal.hosts', scope === 'external' ? internal.hosts : []],
     ['relay.allow.hosts', allow.hosts],
   ];
   for (const [name, hosts] of lists) {
-    const entry = whole(hosts);
+    const entry = wholeNetwork(hosts);
     if (entry !== undefined) return `${name} has ${entry}`;
   }
   // `*` of a deny list takes back `*` of an allow list, unless allow wins.

@@ -86,3 +86,14 @@ test('R3 whoever loads the configuration of an open relay hears of it, unless hi
   assert.ok(await warned(['policy']));
   assert.ok(!(await warned(['signer'])));
 });
+
+test('config check warns of a listener that believes the PROXY header of anybody', async () => {
+  const warnings = async (proxy: string) => {
+    const text = `node: { hostname: mx.example.com, data: /tmp }\nlisteners: [{ name: mx, kind: relay, port: 25, proxy: ${proxy} }]`;
+    return (await parseConfig(text, '/')).warnings.filter((warning) => warning.includes('PROXY'));
+  };
+  assert.deepEqual(await warnings('[192.0.2.1, 10.0.0.0/8]'), []);
+  const [warning = '', ...more] = await warnings('[192.0.2.1, "::/0"]');
+  assert.match(warning, /^proxy of listener mx has ::\/0: /);
+  assert.deepEqual(more, []);
+});
