@@ -12,6 +12,8 @@ export type FakeLdap = AsyncDisposable & {
   url: string;
   /** What it was asked, in order. */
   asked: Asked[];
+  /** How many connections were open concurrently. */
+  mostOpen(): number;
 };
 
 const ASKED: Record<number, Asked> = { 96: 'bind', 99: 'search', 119: 'extended' };
@@ -19,8 +21,10 @@ const ASKED: Record<number, Asked> = { 96: 'bind', 99: 'search', 119: 'extended'
 export async function fakeLdap(answer: FakeAnswer): Promise<FakeLdap> {
   const sockets = new Set<Socket>();
   const asked: Asked[] = [];
+  let mostOpen = 0;
   const server = createServer((socket) => {
     sockets.add(socket);
+    mostOpen = Math.max(mostOpen, sockets.size);
     socket.on('error', () => socket.destroy()).on('close', () => sockets.delete(socket));
     // Requests of these tests are shorter than 128 bytes or come alone: one at a time, as the client sends them.
     socket.on('data', (bytes) => {
@@ -37,6 +41,7 @@ export async function fakeLdap(answer: FakeAnswer): Promise<FakeLdap> {
   return {
     url: `ldap://127.0.0.1:${(server.address() as AddressInfo).port}`,
     asked,
+    mostOpen: () => mostOpen,
     [Symbol.asyncDispose]: async () => {
       for (const socket of sockets) socket.destroy();
       server.close();

@@ -88,6 +88,10 @@ export class LdapLookups {
   async findNow(wanted: Wanted, until: number): Promise<readonly LdapEntry[]> {
     const found = await this.#search(wanted, until);
     if (found.entries.length === 0 && found.references.length > 0) this.#referred(found.references);
+    // A server may have a smaller limit of its own: then nobody knows whether an entry is the only one.
+    if (found.more && found.entries.length < MOST_ENTRIES) {
+      throw new LdapTrouble(`${this.#servers.inUse}: it gives only a part of what it finds (size limit)`);
+    }
     return found.entries.map((raw) => this.#read(raw));
   }
 

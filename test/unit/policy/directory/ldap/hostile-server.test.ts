@@ -137,6 +137,18 @@ const CASES: Case[] = [
     answer: search((id) => Buffer.concat([entry(id), reference(id), done(id)])),
     reply: '250',
   },
+  {
+    name: 'a part of what it finds',
+    answer: search((id) => Buffer.concat([entry(id), done(id, 4)])),
+    reply: AWAY,
+    log: /only a part/,
+  },
+  { name: 'nothing of what it finds', answer: search((id) => done(id, 4)), reply: AWAY, log: /only a part/ },
+  {
+    name: 'more entries than it was asked for',
+    answer: search((id) => Buffer.concat([...Array.from({ length: 50 }, () => entry(id)), done(id)])),
+    reply: '550 5.1.4 Recipient address is ambiguous',
+  },
   { name: 'a server that is busy', answer: search((id) => done(id, 51)), reply: AWAY, log: /result 51 \(busy\)/ },
   {
     name: 'a server that takes its leave',
@@ -232,7 +244,8 @@ test('a crowd of questions to a silent server ends within the time limit', async
   const answers = await Promise.all(Array.from({ length: 3000 }, (_, i) => rcpt(under, `user${i}@example.com`)));
   assert.ok(performance.now() - began < TIMEOUT_MS + 4000);
   assert.deepEqual([...new Set(answers.map((answer) => answer.said))], [AWAY]);
-  assert.ok(server.asked.length <= 4, `${server.asked.length} searches were under way`);
+  // One that was given up may still be open at the server when the next one comes.
+  assert.ok(server.mostOpen() < 20, `${server.mostOpen()} connections were open`);
 });
 
 test('without StartTLS no password is sent', async () => {
