@@ -92,7 +92,10 @@ const REST: Readonly<Record<string, Rest>> = {
   ),
   postscreen_dnsbl_sites: postscreenLists,
   mynetworks_style: already('see mynetworks'),
-  parent_domain_matches_subdomains: already('domains in lists have everything below them, always'),
+  parent_domain_matches_subdomains: (value, { settings }) =>
+    value.includes('relay_domains') || !settings.has('relay_domains')
+      ? already('domains in lists have everything below them')
+      : toDo('a domain of relay.allow.domains has everything below it: name what must not in relay.deny.domains'),
   recipient_delimiter: (value, { draft }) => {
     const [delimiter = ''] = value;
     if (delimiter === '+') return already('+ begins a tag of an address');

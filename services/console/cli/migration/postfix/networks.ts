@@ -8,10 +8,17 @@ import type { Tables } from './files/lookup-table.ts';
 /** An entry, and whether `!` stands before it. `unread`: why it is none. */
 export type ListEntry = { text: string; not: boolean; entry: string } | { text: string; unread: string };
 
-/** `10.0.0.0/8`, `[2001:db8::]/32`, `192.168.` as in access(5), an address, or a name. */
-export function hostEntry(text: string): string | undefined {
+/** An entry of mynetworks, in which a name means nothing: `10.0.0.0/8`, `[2001:db8::]/32`, an address. */
+export function networkEntry(text: string): string | undefined {
   const plain = text.replace(/^\[([^\]]*)\]/, '$1');
-  if (parseNetwork(plain) !== undefined) return plain;
+  return parseNetwork(plain) === undefined ? undefined : plain;
+}
+
+/** The key of an access table for clients: a network, `192.168.`, an address, or a name. */
+export function hostEntry(text: string): string | undefined {
+  const network = networkEntry(text);
+  if (network !== undefined) return network;
+  const plain = text.replace(/^\[([^\]]*)\]/, '$1');
   if (/^\d{1,3}(?:\.\d{1,3}){0,2}\.?$/.test(plain)) {
     const octets = plain.replace(/\.$/, '').split('.');
     const network = `${[...octets, '0', '0', '0'].slice(0, 4).join('.')}/${8 * octets.length}`;

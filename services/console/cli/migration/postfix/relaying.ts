@@ -1,5 +1,5 @@
 import { already, none, problem, taken, toDo } from '../plan.ts';
-import { domainEntry, hostEntry, isEverybody, listEntries } from './networks.ts';
+import { domainEntry, hostEntry, isEverybody, listEntries, networkEntry } from './networks.ts';
 import { actionOf, RECIPIENT_LISTS, type Restriction, restrictions } from './restriction-list.ts';
 import type { State } from './state.ts';
 
@@ -101,7 +101,7 @@ async function networks(state: State, used: boolean): Promise<void> {
   const { settings, tables, say } = state;
   if (!settings.has('mynetworks')) return defaultNetworks(state, used);
   if (!used) return say('mynetworks', none('no list permits these networks to relay (permit_mynetworks)'));
-  const entries = await listEntries(settings.list('mynetworks'), tables, hostEntry);
+  const entries = await listEntries(settings.list('mynetworks'), tables, networkEntry);
   const allowed: string[] = [];
   for (const item of entries) {
     if ('unread' in item) say('mynetworks', problem(`${item.unread}: not taken`), item.text);

@@ -1,5 +1,5 @@
 import { isMailbox } from '#shared/directory/values.ts';
-import { type Answer, already, none, problem, taken } from '../plan.ts';
+import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
 import { originOf } from './files/main-cf.ts';
 import type { State } from './state.ts';
 
@@ -11,6 +11,9 @@ const MAPS = [
   ['recipient_canonical_maps', 'recipient_canonical_classes', 'envelope_recipient, header_recipient'],
   ['canonical_maps', 'canonical_classes', 'envelope_sender, envelope_recipient, header_sender, header_recipient'],
 ] as const;
+
+/** How its documentation connects it. */
+const POSTSRSD = /^(?:tcp:.*:1000[12]$|socketmap:.*srs)/;
 
 const CLASSES = ['envelope-sender', 'envelope-recipient', 'header-sender', 'header-recipient'];
 
@@ -25,6 +28,14 @@ export async function rewriting(state: State): Promise<void> {
     if (settings.has(classes)) say(classes, taken(of.join(', '), 'rewrite.canonical[].of'));
     if (settings.has(maps) && settings.list(maps).length === 0) say(maps, already('no table'));
     for (const spec of settings.list(maps)) {
+      if (POSTSRSD.test(spec)) {
+        say(
+          maps,
+          toDo('postsrsd, as it seems: rewrite.srs: { domain: … } with its SRS_DOMAIN does what it does'),
+          spec,
+        );
+        continue;
+      }
       const table = await tables.read(spec);
       if ('unread' in table) {
         say(maps, problem(`${table.unread}: not taken`), spec);
@@ -47,7 +58,7 @@ export async function rewriting(state: State): Promise<void> {
 }
 
 function row(key: string, value: string, map: Record<string, string>, origin: string): Answer {
-  const target = value.includes('@') ? value : `${value}@${origin}`;
+  const target = value === '' || value.includes('@') ? value : `${value}@${origin}`;
   const fits = isMailbox(key) || isMailbox(`x${key}`) || isMailbox(`${key}@x.example`);
   const ascii = /^[\x21-\x7e]+$/.test(target);
   if (!fits || !ascii || !isMailbox(target.startsWith('@') ? `x${target}` : target)) {

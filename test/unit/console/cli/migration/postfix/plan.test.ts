@@ -173,6 +173,45 @@ test('a server for the inside alone opens no domain to strangers', async () => {
   }
 });
 
+test('canonical maps and their classes; postsrsd is SRS here', async () => {
+  const { config, lines } = await plan(
+    [
+      CLOSED,
+      'sender_canonical_maps = tcp:localhost:10001, hash:/etc/postfix/t',
+      'canonical_maps = hash:/etc/postfix/t',
+      'canonical_classes = header_sender, envelope_sender',
+      'myorigin = example.com',
+    ].join('\n'),
+    { tables: { t: 'root admin\n@old.example @new.example\nbroken\n' } },
+  );
+  const map = { root: 'admin@example.com', '@old.example': '@new.example' };
+  assert.deepEqual(
+    config.rewrite.canonical.map((entry) => [entry.map, entry.of]),
+    [
+      [map, ['envelope-sender', 'header-sender']],
+      [map, ['header-sender', 'envelope-sender']],
+    ],
+  );
+  assert.match(lines('sender_canonical_maps: tcp')[0]?.text ?? '', /rewrite\.srs/);
+  assert.deepEqual(
+    lines(/^broken/).map((l) => l.verdict),
+    ['problem', 'problem'],
+  );
+});
+
+test('a name in mynetworks, which means nothing to Postfix, lets nobody relay', async () => {
+  const { config, lines } = await plan('mynetworks = 10.0.0.0/8 mail.example.com hash:/etc/postfix/t\n', {
+    tables: { t: '192.0.2.1 x\n192.168 x\nexample.net x\n' },
+  });
+  assert.deepEqual(config.relay.allow.hosts, ['10.0.0.0/8', '192.0.2.1']);
+  assert.equal(lines('mynetworks:').filter((l) => l.verdict === 'problem').length, 3);
+});
+
+test('a relay domain without its subdomains is told to have them', async () => {
+  const { lines } = await plan(`${CLOSED}relay_domains = a.example\nparent_domain_matches_subdomains =\n`);
+  assert.equal(lines('parent_domain_matches_subdomains')[0]?.verdict, 'to-do');
+});
+
 test('ports that nobody can have twice, and hosts with two passwords', async () => {
   const { config, files, account } = await plan(
     [
