@@ -75,6 +75,7 @@ const CREATE: Record<ServiceName, (deps: NodeDeps) => Served> = {
         onStores: hears(deps.bus, 'credential-store', 'credential-store', deps.log),
         signer: calls(deps.bus, 'credential-store', 'signer'),
         onSigners: hears(deps.bus, 'credential-store', 'signer', deps.log),
+        onPolicies: hears(deps.bus, 'credential-store', 'policy', deps.log),
         jetStream: deps.bus.jetStream,
       }),
     ),
@@ -97,6 +98,7 @@ const CREATE: Record<ServiceName, (deps: NodeDeps) => Served> = {
         stores: {
           credentials: calls(deps.bus, 'policy', 'credential-store'),
           onStores: hears(deps.bus, 'policy', 'credential-store', deps.log),
+          announce: announcer(deps.bus, policyContract),
         },
         onListeners: hears(deps.bus, 'policy', 'listener', deps.log),
       }),
@@ -169,7 +171,6 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const wanted = SERVICES.filter((name) => options.services?.includes(name) ?? true);
   requireBusFor(wanted, config);
   await makeFolder(config.node.data);
-
   const settings = new Settings(config);
   const bus = await connectBus(config, log);
   const { logDropped } = options;

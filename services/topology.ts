@@ -48,7 +48,7 @@ export type Access = {
 export const ACCESS = {
   'credential-store': {
     calls: { 'credential-store': ['record-resolve', 'record-copy'], signer: ['key-prove'] },
-    hears: { 'credential-store': ['present'], signer: ['present'] },
+    hears: { 'credential-store': ['present'], signer: ['present'], policy: ['present'] },
     buckets: [CREDENTIALS_BUCKET, DIRECTORY_BUCKET],
   },
   signer: {

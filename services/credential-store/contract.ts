@@ -141,6 +141,8 @@ export const NekStatus = z.object({
   current: z.boolean(),
   /** Keys that it wraps. */
   keys: z.number().int(),
+  /** Password hashes that it wraps; absent in the version before. */
+  passwords: z.number().int().optional(),
   /** Live nodes that have it in their configuration, and those that do not. */
   having: z.array(z.string()),
   lacking: z.array(z.string()),
@@ -167,6 +169,16 @@ export const Holder = z.object({
   directory: z.number().int().optional(),
 });
 export type Holder = z.infer<typeof Holder>;
+
+/** A process of policy that holds the directory, as the answering node hears it. */
+export const DirectoryHolder = z.object({
+  node: z.string(),
+  instance: z.string(),
+  revision: z.number().int(),
+  behind: z.string().optional(),
+  neks: z.array(z.string()),
+});
+export type DirectoryHolder = z.infer<typeof DirectoryHolder>;
 
 /** What a process announces about itself every second and at every change. */
 export const Present = Holder.omit({ heard: true, clock: true, kind: true }).extend({ time: z.number() });
@@ -531,6 +543,8 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
           })
           .optional(),
         holders: z.array(Holder),
+        /** Absent in the version before. */
+        policies: z.array(DirectoryHolder).optional(),
       }),
     },
   },

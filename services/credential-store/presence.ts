@@ -1,6 +1,6 @@
 import { clockOffset, Heard } from '#cluster/members/heard.ts';
 import { newQueueId } from '#shared/ids.ts';
-import type { Holder, Present } from './contract.ts';
+import type { DirectoryHolder, Holder, Present } from './contract.ts';
 
 /**
  * The processes that hold keys right now: every credential-store and signer announces itself each second and at every
@@ -20,6 +20,7 @@ type Known = { kind: Holder['kind']; present: Present; clock: number };
 
 export class Presence {
   readonly #heard = new Heard<Known>({ liveMs: LIVE_MS, keepMs: 10 * LIVE_MS });
+  readonly #policies = new Heard<DirectoryHolder>({ liveMs: LIVE_MS, keepMs: 10 * LIVE_MS });
   readonly #listeners = new Set<() => void>();
   /** Names this process, also among others of the same node's name; like queue ids, later ones are greater. */
   readonly instance = newQueueId();
@@ -36,6 +37,19 @@ export class Presence {
     const came = this.#heard.hear(key, { kind, present, clock: clockOffset(present.time, before?.clock) });
     const changed = before?.present.revision !== present.revision || before.present.behind !== present.behind;
     if (came || changed) for (const listener of this.#listeners) listener();
+  }
+
+  /** Keep what a process of policy said of itself. It holds no keys: no rotation waits for it. */
+  hearPolicy(said: DirectoryHolder): void {
+    this.#policies.hear(`${said.node}!${said.instance}`, said);
+  }
+
+  /** Those of policy that are live. */
+  policies(): DirectoryHolder[] {
+    return this.#policies
+      .live()
+      .map(({ said }) => said)
+      .sort((a, b) => order(a.node, b.node) || order(a.instance, b.instance));
   }
 
   /** Called when a process came, changed its revision or caught up. */

@@ -3,14 +3,20 @@ import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import { busReplicas } from '#cluster/config/bus-replicas.ts';
 import { loadNeks } from '#cluster/config/nek.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import { ANNOUNCE_MS, AnnounceLoop } from '#cluster/members/announce.ts';
+import { ANNOUNCE_MS } from '#cluster/members/announce.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
-import type { Calls, Hears } from '#services/topology.ts';
-import type { Announce, Service } from '#shared/contract.ts';
+import type { Calls } from '#services/topology.ts';
+import type { Service } from '#shared/contract.ts';
 import { DirectoryRecord } from '#shared/directory/records.ts';
-import type { Nek } from '#shared/dkim/nek.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import {
+  type AnnouncementDeps,
+  announceDirectory,
+  announcePresence,
+  listenToPresence,
+  type ReadNeks,
+} from './announcements.ts';
 import {
   CREDENTIALS_BUCKET,
   type CredentialStoreContract,
@@ -32,7 +38,6 @@ import { Sealing } from './neks/sealing.ts';
 import { assertSomeLeft, openStore } from './open-store.ts';
 import type { OperationDeps } from './operations/deps.ts';
 import { createHandlers } from './operations/handlers.ts';
-import { behindOf } from './operations/status.ts';
 import { Presence } from './presence.ts';
 import { CredentialRecord, type DomainRecord } from './records/domain-record.ts';
 import { Records, resealAll } from './records/records.ts';
@@ -48,19 +53,15 @@ import { Records, resealAll } from './records/records.ts';
  *   making/         new keys and their selectors
  *   neks/           the named encryption keys (NEKs) that wrap the private keys and seal the records
  *   directory/      users, aliases, groups and maps, replicated in the same way; policy follows them
- *   presence.ts     which processes hold keys now
+ *   presence.ts     which processes hold keys now; announcements.ts tells the others of this one
  *   earlier-keys.ts keys of a version without a cluster, which are taken over
  *
  * With NEKs in the configuration that do not open what is stored it does not start: it never begins an empty store
  * beside keys that nobody can open. Without any NEK everything works that needs none.
  */
-export type CredentialStoreDeps = {
+export type CredentialStoreDeps = AnnouncementDeps & {
   settings: Settings;
   log: Logger;
-  announce: Announce<CredentialStoreContract>;
-  /** What the credential-stores of all nodes announce, this one included. */
-  onStores: Hears<'credential-store', 'credential-store'>;
-  onSigners: Hears<'credential-store', 'signer'>;
   stores: Calls<'credential-store', 'credential-store'>;
   signer: Calls<'credential-store', 'signer'>;
   jetStream: JetStreamAccess | undefined;
@@ -88,8 +89,6 @@ export function createCredentialStoreService(deps: CredentialStoreDeps): Service
 
 type Running = { operationDeps: OperationDeps; close(): Promise<void> };
 
-/** The NEKs in the configuration of this node as it is now. */
-type ReadNeks = () => Promise<Nek[]>;
 type Opened = {
   map: ReplicatedMap<CredentialRecord>;
   directory: ReplicatedMap<DirectoryRecord>;
@@ -185,6 +184,8 @@ function createOperationDeps(deps: CredentialStoreDeps, opened: Opened): Operati
   const ofDirectory = {
     wrappedBy: (nek: string) => rewrap.wrappedBy(nek),
     without: (nek: string) => directory.without(nek).length,
+    // Where there is no hash, policy needs no NEK.
+    readers: () => (rewrap.hashes > 0 ? presence.policies() : []),
   };
   const neks = new Neks({ node, log, records, configured: readNeks, live, directory: ofDirectory });
   const views = new DnsViews(settings, records, log);
@@ -231,68 +232,4 @@ function followUpEverySecond(deps: OperationDeps, opened: Opened): () => void {
     clearInterval(timer);
     rewrap.close();
   };
-}
-
-function listenToPresence(deps: CredentialStoreDeps, presence: Presence): () => void {
-  const stops = [
-    deps.onStores('present', (present) => presence.hear('credential-store', present)),
-    deps.onSigners('present', (present) => presence.hear('signer', present)),
-  ];
-  return () => stops.forEach((stop) => void stop());
-}
-
-/** Announce this process each second and at every change, and announce changes to the signers. */
-function announcePresence(
-  { announce }: CredentialStoreDeps,
-  { settings, log, map, directory, records, presence }: OperationDeps,
-  readNeks: ReadNeks,
-): () => void {
-  let fingerprints: string[] = [];
-  const loop = new AnnounceLoop(() =>
-    announce('present', {
-      node: settings.current.node.name,
-      instance: presence.instance,
-      revision: records.revision,
-      time: Date.now(),
-      neks: fingerprints,
-      seals: true,
-      directory: directory.revision,
-      ...behindOf(map),
-    }),
-  );
-  let reading = false;
-  const readFingerprints = async (): Promise<void> => {
-    if (reading) return;
-    reading = true;
-    const before = fingerprints.join();
-    try {
-      fingerprints = (await readNeks()).map((nek) => nek.fingerprint);
-    } catch (error) {
-      // Nothing changes for the others; the operation that needs a NEK reports what is wrong with it.
-      log.debug({ error: errorText(error) }, 'the named encryption keys could not be read');
-    } finally {
-      reading = false;
-    }
-    if (fingerprints.join() !== before) loop.now();
-  };
-  loop.start(() => {
-    // What was read last is announced meanwhile: a process with a slow disk is not dead.
-    void readFingerprints();
-    loop.now();
-  });
-  const stopHearing = map.onChange(() => {
-    announce('changed', { node: settings.current.node.name, revision: records.revision });
-    loop.now();
-  });
-  return () => {
-    loop.stop();
-    stopHearing();
-  };
-}
-
-/** Announce each change of the directory to policy. */
-function announceDirectory({ announce }: CredentialStoreDeps, { settings, directory }: OperationDeps): () => void {
-  return directory.onChange(() =>
-    announce('directory-changed', { node: settings.current.node.name, revision: directory.revision }),
-  );
 }

@@ -253,6 +253,17 @@ export const policyContract = defineContract('policy', 1, {
     },
   },
   events: {
+    /** That it is there, every second: a NEK is replaced only when every live policy that opens password hashes has it. */
+    present: z.object({
+      node: z.string(),
+      instance: z.string(),
+      /** Of the directory that it holds. */
+      revision: z.number().int(),
+      /** Why that may not be the newest; absent when it is. */
+      behind: z.string().optional(),
+      /** Fingerprints of the NEKs in its configuration. */
+      neks: z.array(z.string()),
+    }),
     /**
      * What this instance has counted (rates/shared-counts.ts), where that changed: announced soon after,
      * and every second even if nothing did. A count is that of its whole window, so that a lost one is made good.

@@ -40,6 +40,11 @@ export class DirectoryRewrap {
     return this.#counts().get(fingerprint) ?? 0;
   }
 
+  /** How many hashes there are. */
+  get hashes(): number {
+    return [...this.#counts().values()].reduce((sum, count) => sum + count, 0);
+  }
+
   close(): void {
     this.#closed = true;
   }

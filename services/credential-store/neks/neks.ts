@@ -21,7 +21,12 @@ export type NeksDeps = {
   /** The live processes; undefined while that is not known. */
   live: () => Holder[] | undefined;
   /** Records of the directory: how many hashes a NEK wraps, and how many records have no MAC by it. */
-  directory: { wrappedBy: (nek: string) => number; without: (nek: string) => number };
+  directory: {
+    wrappedBy: (nek: string) => number;
+    without: (nek: string) => number;
+    /** The live processes of policy that open hashes. */
+    readers: () => { node: string; neks: string[] }[];
+  };
 };
 type NekRecords = Pick<Records, 'all' | 'neks' | 'update' | 'updateNeks' | 'without' | 'reseal'>;
 
@@ -91,7 +96,8 @@ export class Neks {
 
   /**
    * Make another NEK the current one and re-wrap every key with it; a repetition finishes what was interrupted.
-   * `rewrapped` is the number of keys that were re-wrapped. Fails with `no-nek`, with `nek-missing-on-node`, which names
+   * `rewrapped` is the number of keys that were re-wrapped. Hashes of
+   * passwords follow (directory/rewrap.ts). Fails with `no-nek`, with `nek-missing-on-node`, which names
    * the live nodes that lack it, and with `nek-mismatch` when this node cannot open every key. After `no-quorum` the NEK
    * may already be the current one: then the rest follows without another order.
    */
@@ -210,7 +216,8 @@ export class Neks {
         'this node does not know yet which other nodes are live: try again in a few seconds',
       );
     }
-    const lacking = nodesOf(live.filter((h) => !h.neks.includes(nek.fingerprint)));
+    const readers = [...live, ...this.#deps.directory.readers()];
+    const lacking = nodesOf(readers.filter((h) => !h.neks.includes(nek.fingerprint)));
     if (lacking.length === 0) return;
     throw new SealpostError(
       'nek-missing-on-node',
@@ -227,11 +234,13 @@ export class Neks {
   }
 
   #status(entry: NekEntry, list: NekList): NekStatus {
-    const live = this.#deps.live() ?? [];
+    const { directory } = this.#deps;
+    const live = [...(this.#deps.live() ?? []), ...directory.readers()];
     const lacking = nodesOf(live.filter((h) => !h.neks.includes(entry.fingerprint)));
     return {
       ...entry,
       current: entry.fingerprint === list.current,
+      passwords: directory.wrappedBy(entry.fingerprint),
       keys: wrappedKeys(this.#deps.records).filter((k) => k.wrapped.nekFingerprint === entry.fingerprint).length,
       having: nodesOf(live).filter((node) => !lacking.includes(node)),
       lacking,
@@ -261,4 +270,4 @@ function named(neks: readonly Nek[], name: string): Nek {
 
 const noNek = (reason: string): SealpostError => new SealpostError('no-nek', `no named encryption key: ${reason}`);
 
-const nodesOf = (holders: Holder[]): string[] => [...new Set(holders.map((h) => h.node))].toSorted();
+const nodesOf = (holders: { node: string }[]): string[] => [...new Set(holders.map((h) => h.node))].toSorted();

@@ -22,6 +22,7 @@ export const statusShow: Operation<'status-show'> = async (deps) => {
     revision: records.revision,
     keys: all().reduce((sum, { keys }) => sum + keys.length, 0),
     holders: presence.live(),
+    policies: presence.policies(),
     ...(map.problem === undefined ? {} : { problem: map.problem }),
     ...(unreadable.length === 0 ? {} : { unreadable }),
     ...(exposed.length === 0 ? {} : { exposed }),

@@ -2,12 +2,16 @@ import { readNeks } from '#cluster/config/nek.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { Following } from '#cluster/follow/following.ts';
 import { type Fetched, StoreSource } from '#cluster/follow/source.ts';
+import { AnnounceLoop } from '#cluster/members/announce.ts';
 import type { Calls, Hears } from '#services/topology.ts';
+import type { Announce } from '#shared/contract.ts';
 import type { AppPassword, UserRecord } from '#shared/directory/records.ts';
 import { judgeDirectory } from '#shared/dkim/list-proof.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
+import type { PolicyContract } from '../contract.ts';
 import { ClusterEntries } from './cluster-entries.ts';
 import { verifyUser } from './cluster-passwords.ts';
 import type { Entries } from './directory.ts';
@@ -24,6 +28,7 @@ export type ClusterDirectoryDeps = {
   log: Logger;
   credentials: Calls<'policy', 'credential-store'>;
   onStores: Hears<'policy', 'credential-store'>;
+  announce: Announce<PolicyContract>;
 };
 
 /** A record as the store gives it. */
@@ -38,17 +43,19 @@ export class ClusterDirectory {
   readonly #following: Following<Item>;
   #entries = this.#empty();
   /** The NEKs of the configuration as last read, or why there are none. */
-  #neks: Nek[] | string = [];
+  #neks: Nek[] | string = 'they were not read yet';
   /** A store announced a directory; when the first one announced itself without, by `performance.now`. */
   #served = false;
   #firstWithout = Number.POSITIVE_INFINITY;
   /** App passwords whose use was told to the stores on this day. */
   #told = { day: '', passwords: new Set<string>() };
   #stopListening: (() => void)[] = [];
+  readonly #presence: AnnounceLoop;
 
   constructor(deps: ClusterDirectoryDeps) {
     this.#deps = deps;
     const { settings, credentials, log } = deps;
+    this.#presence = this.#announcer();
     const { node, bus } = settings.current;
     this.#source = new StoreSource({
       ask: async (request, options) => {
@@ -78,6 +85,18 @@ export class ClusterDirectory {
     });
   }
 
+  /** Tell the stores that this process is there, and which NEKs it has, as it reads them each second. */
+  #announcer(): AnnounceLoop {
+    const instance = newId();
+    return new AnnounceLoop(() => {
+      const { revision, behind } = this.#following;
+      const { node } = this.#deps.settings.current;
+      const neks = typeof this.#neks === 'string' ? [] : this.#neks.map(({ fingerprint }) => fingerprint);
+      const said = { node: node.name, instance, revision, neks, ...(behind !== undefined && { behind }) };
+      this.#deps.announce('present', said);
+    });
+  }
+
   /** Resolves when the stores were asked once, whether one answered or not. */
   async open(): Promise<void> {
     const { onStores, settings } = this.#deps;
@@ -94,10 +113,16 @@ export class ClusterDirectory {
       settings.onChange(() => this.#following.askSoon()),
     ];
     await this.#following.open();
+    this.#presence.start(() => {
+      // What was read last is announced meanwhile.
+      void this.#readNeks();
+      this.#presence.now();
+    });
   }
 
   close(): void {
     for (const stop of this.#stopListening) stop();
+    this.#presence.stop();
     this.#following.close();
   }
 
@@ -152,7 +177,9 @@ export class ClusterDirectory {
   }
 
   async #readNeks(): Promise<Nek[] | string> {
-    this.#neks = await readNeks(this.#deps.settings.current.credentials.nek);
+    const read = await readNeks(this.#deps.settings.current.credentials.nek);
+    // A file that cannot be read changes nothing: log-ins go on.
+    if (typeof read !== 'string' || typeof this.#neks === 'string') this.#neks = read;
     return this.#neks;
   }
 

@@ -11,7 +11,7 @@ import { Rewriting } from '../rewrite/rewriting.ts';
 import { SrsKeys } from '../rewrite/srs-keys.ts';
 import { type CheckDeps, CheckSources } from './check-sources.ts';
 
-export type Stores = Pick<ClusterDirectoryDeps, 'credentials' | 'onStores'>;
+export type Stores = Pick<ClusterDirectoryDeps, 'credentials' | 'onStores' | 'announce'>;
 type SourcesDeps = CheckDeps & {
   /** Where the cluster's directory comes from; without them there is none. */
   stores?: Stores | undefined;

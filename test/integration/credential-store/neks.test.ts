@@ -45,7 +45,7 @@ async function startNode(node: string, folder: string, servers: string[]) {
 const following = (...nodes: Awaited<ReturnType<typeof startNode>>[]) =>
   waitFor(() => nodes.every((n) => n.map.state === 'following'), { what: 'nodes that follow', timeout: 30_000 });
 
-const NO_DIRECTORY = { wrappedBy: () => 0, without: () => 0 };
+const NO_DIRECTORY = { wrappedBy: () => 0, without: () => 0, readers: () => [] };
 
 test(
   'three nodes re-wrap concurrently while keys come and go; an outage in the middle only delays it',

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { announcer } from '#cluster/actor.ts';
+import { LocalBus } from '#cluster/bus/local-bus.ts';
+import { policyContract } from '#services/policy/contract.ts';
 import { passwordPlace } from '#shared/directory/password-place.ts';
 import { type DirectoryRecord, UserRecord } from '#shared/directory/records.ts';
 import { generateNek, parseNek } from '#shared/dkim/nek.ts';
@@ -213,4 +216,31 @@ test('hashes follow the NEK, and the old one can be deleted only after that', as
   const record = UserRecord.parse((await all(node)).get('user!alice'));
   assert.ok(record.password);
   assert.equal(unwrapSecret([parseNek(other)], passwordPlace('alice'), record.password).toString(), SECRET);
+});
+
+test('a NEK is not replaced while a live policy that opens hashes lacks the next one', async () => {
+  await using data = await tempDir();
+  const bus = new LocalBus('edge-1');
+  await using node = await startNode(data.path, { nek: NEK + generateNek('next'), bus });
+  const { calls } = node;
+  await calls['nek-use']({ name: 'edge' });
+  const policy = { node: 'edge-7', instance: 'p', revision: 0, neks: [parseNek(NEK).fingerprint] };
+  const announce = announcer(bus, policyContract);
+  const rotate = () => calls['nek-rotate']({ name: 'next' });
+  await addUser(node, 'alice');
+  await waitFor(
+    () => {
+      announce('present', policy);
+      return rotate().then(() => false, fails('nek-missing-on-node', 'edge-7'));
+    },
+    { what: 'the refusal' },
+  );
+  const { neks } = await calls['nek-list']({});
+  assert.deepEqual(
+    neks.map(({ name, passwords, lacking }) => [name, passwords, lacking]),
+    [['edge', 1, []]],
+  );
+  await calls['entry-delete']({ kind: 'user', name: 'alice' });
+  announce('present', policy);
+  await rotate();
 });

@@ -13,6 +13,7 @@ import {
   type KeyStatus,
 } from '#services/credential-store/contract.ts';
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
+import { policyContract } from '#services/policy/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { createSignerService } from '#services/signer/service.ts';
 import type { Client, Service } from '#shared/contract.ts';
@@ -81,6 +82,7 @@ export async function startNode(data: string, options: NodeOptions = {}): Promis
     stores: calls,
     signer: client(bus, signerContract),
     onSigners: listen(bus, signerContract, log),
+    onPolicies: listen(bus, policyContract, log),
     jetStream: bus.jetStream,
   });
   const signer = createSignerService({ ...common, credentials: calls, announce: announcer(bus, signerContract) });

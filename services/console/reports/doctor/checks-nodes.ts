@@ -58,7 +58,7 @@ export const NODE_CHECKS: Record<string, Check> = {
 
   'nek-missing': ({ neks }) =>
     neks
-      .filter((nek) => nek.lacking.length > 0 && (nek.current || nek.keys > 0))
+      .filter((nek) => nek.lacking.length > 0 && (nek.current || nek.keys > 0 || (nek.passwords ?? 0) > 0))
       .map(({ name, keys, lacking }) => ({
         severity: 'error',
         about: `NEK ${name}`,
@@ -88,7 +88,7 @@ export const NODE_CHECKS: Record<string, Check> = {
 
   'nek-unused': ({ neks }) =>
     neks
-      .filter((nek) => !nek.current && nek.keys === 0)
+      .filter((nek) => !nek.current && nek.keys === 0 && (nek.passwords ?? 0) === 0)
       .map(({ name }) => ({
         severity: 'note',
         about: `NEK ${name}`,
@@ -120,7 +120,19 @@ function behind({ status }: Facts): Finding[] {
       const about = `node ${h.node}`;
       return { severity: 'warning', about, text: `its ${h.kind} does not follow the others: ${h.behind}`, help };
     });
-  return [...own, ...others];
+  const policies = (status.policies ?? []).flatMap(({ node, behind }): Finding[] =>
+    behind === undefined
+      ? []
+      : [
+          {
+            severity: 'warning',
+            about: `node ${node}`,
+            text: `its policy does not follow the directory: ${behind}`,
+            help,
+          },
+        ],
+  );
+  return [...own, ...others, ...policies];
 }
 
 /** Nodes that have seen fewer changes than others, and do not say why. */

@@ -27,7 +27,7 @@ function setUp(configured: Nek[], live?: Holder[] | undefined) {
       return node.configured;
     },
     live: () => node.live,
-    directory: { wrappedBy: () => 0, without: () => 0 },
+    directory: { wrappedBy: () => 0, without: () => 0, readers: () => [] },
   });
   return { records, node, neks, log, lines };
 }

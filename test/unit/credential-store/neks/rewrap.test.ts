@@ -23,7 +23,7 @@ function nodeOver(records: MemoryRecords, node: string): Neks {
     records,
     configured: async () => NEKS,
     live: () => [holder(node, 'credential-store', NEKS), holder(node, 'signer', NEKS)],
-    directory: { wrappedBy: () => 0, without: () => 0 },
+    directory: { wrappedBy: () => 0, without: () => 0, readers: () => [] },
   });
 }
 

@@ -57,6 +57,7 @@ class FakeStore {
   }
 
   readonly deps = {
+    announce: () => undefined,
     credentials: {
       'directory-list': async (request: { nonce?: string; since?: string; after?: string }) => {
         this.asked++;

@@ -66,7 +66,7 @@ const CALLS: Record<string, string[]> = {
   node: operations.filter((operation) => operation !== 'router.queue-drain'),
 };
 const HEARS: Record<string, string[]> = {
-  'credential-store': ['credential-store.present', 'signer.present', 'member.heartbeat'],
+  'credential-store': ['credential-store.present', 'signer.present', 'policy.present', 'member.heartbeat'],
   signer: ['credential-store.changed', 'credential-store.present', 'member.heartbeat'],
   policy: [
     'listener.sessions',
