@@ -7,7 +7,7 @@ import { duration, secret } from './values.ts';
 /** Never repeated in a message: somebody may have put a password into it. */
 const ldapUrl = z
   .string()
-  .refine((text) => /^ldaps?:\/\/([^\s/?#@:[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?\/?$/.test(text), {
+  .refine((text) => /^ldaps?:\/\/([^\s/?#@:[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?\/?$/.test(text) && URL.canParse(text), {
     error: 'expected ldaps://host or ldap://host, with :port where it is another one than 636 or 389, and nothing else',
   });
 
