@@ -24,7 +24,8 @@ export type AccountFacts = {
 };
 
 /** A list of addresses, `@domain` and `*`, for look-ups. */
-type Permitted = { addresses: Set<string>; domains: Set<string>; any: boolean };
+type Permitted = { addresses: ReadonlySet<string>; domains: ReadonlySet<string>; any: boolean };
+const NONE: ReadonlySet<string> = new Set();
 
 export class Account {
   readonly name: string;
@@ -51,6 +52,12 @@ export class Account {
   permits(address: string, delimiter = DELIMITER): boolean {
     this.#own ??= permitted(this.addresses);
     return includes(this.#own, address, delimiter);
+  }
+
+  /** This address is its own by name, with or without a tag. */
+  owns(address: string, delimiter = DELIMITER): boolean {
+    this.#own ??= permitted(this.addresses);
+    return includes({ ...this.#own, domains: NONE, any: false }, address, delimiter);
   }
 
   /** It may send for this author, as long as Sender is an address of its own. */

@@ -84,6 +84,12 @@ export class Directory {
     return account !== undefined && this.#withTags(address, (delimiter) => account.permits(address, delimiter));
   }
 
+  /** Whether an address is one of a user's by name, not as one of a domain. */
+  owns(name: string, address: string): boolean {
+    const account = this.user(name);
+    return account !== undefined && this.#withTags(address, (delimiter) => account.owns(address, delimiter));
+  }
+
   /** Whether a user may send for the author `address`, as long as Sender is an address of the user. */
   permitsOnBehalfOf(name: string, address: string): boolean {
     const account = this.user(name);

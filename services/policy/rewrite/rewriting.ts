@@ -93,11 +93,9 @@ export class Rewriting {
     return addresses.map(canonicalAddress).filter((address) => withoutTag(address, this.delimiter) !== undefined);
   }
 
-  /** The addresses that one of a sender stands for: itself, and what it becomes at a place, if maps reach it there. */
-  identities(address: string, place: AddressPlace | undefined, directory: AnyDirectory): string[] {
-    const becomes = place && this.canonical(address, place, directory);
-    const canonical = canonicalAddress(becomes ?? address);
-    return [...new Set([address, this.inLocalDomain(canonicalAddress(address)), this.inLocalDomain(canonical)])];
+  /** The names of a mailbox: as it is written, and where its domain is another name of a local one, in that. */
+  namesOf(address: string): string[] {
+    return [...new Set([address, this.inLocalDomain(canonicalAddress(address))])];
   }
 
   #lookUp(address: string, map: AddressMap): string | undefined {

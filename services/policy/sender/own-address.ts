@@ -23,8 +23,9 @@ export const ownAddress: PolicyCheck<'sender'> = (facts) => {
 };
 
 /**
- * Whether a user may send as an address: as it is written, or as rewriting makes it at a place; undefined where no map
- * reaches it, so that it leaves as it is written.
+ * Whether a user may send as an address. What rewriting makes of it at `place` counts, because it is what leaves; and the
+ * address as it is written, where that is one of the user's by name. Of a whole domain it does not: a map would give the
+ * user the addresses of another one. `place` undefined: no map reaches it, it leaves as it is written.
  */
 export function isOwnAddress(
   { rewriting, directory }: Pick<PolicyFacts['sender'], 'rewriting' | 'directory'>,
@@ -32,8 +33,11 @@ export function isOwnAddress(
   address: string,
   place: AddressPlace | undefined,
 ): boolean {
-  if (directory?.permits(user, address)) return true;
-  return rewriting.identities(address, place, directory).some((other) => directory?.permits(user, other));
+  const leaves = (place && rewriting.canonical(address, place, directory)) ?? address;
+  return (
+    rewriting.namesOf(leaves).some((name) => directory?.permits(user, name)) ||
+    rewriting.namesOf(address).some((name) => directory?.owns(user, name))
+  );
 }
 
 /**

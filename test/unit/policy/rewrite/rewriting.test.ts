@@ -201,6 +201,19 @@ test('A4 nobody becomes somebody else by an author that is permitted only becaus
   }
 });
 
+test('A4 a map of a whole domain of the user gives nobody the addresses of another domain', () => {
+  const map = { '@lists.example.com': '@example.com', 'news@lists.example.com': 'alice@example.com' };
+  const given = config({ ...CONFIG_INPUT, rewrite: { canonical: [{ map }] } });
+  for (const [address, expected] of [
+    ['bob@lists.example.com', 'reject'],
+    ['alice@lists.example.com', 'accept'],
+    ['news@lists.example.com', 'accept'],
+  ] as const) {
+    assert.equal(sender(alice, address, given).action, expected, address);
+    assert.equal(message(alice, `From: ${address}\n\n`, { given }).action, expected, address);
+  }
+});
+
 test('the reverse-path of a trusted host is rewritten, that of a stranger is not', () => {
   assert.equal((sender(printer, 'root@host1.example') as { reversePath?: string }).reversePath, 'admin@example.com');
   assert.deepEqual(Object.keys(sender(outside, 'root@host1.example')), ['action', 'why']);
