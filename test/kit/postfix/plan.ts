@@ -3,6 +3,7 @@ import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseConfig } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
+import { parseUsersFile } from '#cluster/config/users/users-file.ts';
 import type { AccountLine, Plan } from '#services/console/cli/migration/plan.ts';
 import { planPostfix } from '#services/console/cli/migration/postfix/postfix.ts';
 import { ROOT } from '#test/kit/docs/pages.ts';
@@ -37,6 +38,7 @@ export async function plan(
 async function checked(made: Plan): Promise<Made> {
   const loaded = await parseConfig(made.draft.yaml('made by a test'), '/', { files: false });
   assert.ok(loaded.ok, JSON.stringify(loaded));
+  for (const { path, text } of made.files) if (path === 'users.yaml') parseUsersFile(text, path);
   const lines = (setting: string | RegExp): AccountLine[] =>
     made.account.filter((l) => (typeof setting === 'string' ? l.setting.startsWith(setting) : setting.test(l.setting)));
   return { ...made, config: loaded.config, lines };

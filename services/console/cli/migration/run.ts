@@ -9,6 +9,7 @@ import { replaceFile } from '#shared/files/replace.ts';
 import { ask } from '../confirm.ts';
 import { print } from '../context.ts';
 import { EXIT, usageError } from '../exit.ts';
+import { cleanLines } from '../table.ts';
 import type { Choice, Plan } from './plan.ts';
 import { accountText, counts } from './report.ts';
 
@@ -67,7 +68,7 @@ async function decided(
   const what = `${closed.openings.join('\n')}\nTaken over, this makes an OPEN RELAY: anybody who reaches the server may send mail to anywhere through it`;
   const accepted =
     acceptOpenRelay ||
-    (await ask(`${what}. Take it over? [y/N] `, () =>
+    (await ask(cleanLines(`${what}. Take it over? [y/N] `), () =>
       usageError(
         `${what}. There is no terminal to ask on: --without-open-relay leaves it out, --accept-open-relay takes it over`,
       ),

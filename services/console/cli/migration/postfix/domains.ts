@@ -1,8 +1,9 @@
 import { stringify } from 'yaml';
+import { expandAlias } from '#cluster/config/users/aliases.ts';
 import { domainOf } from '#shared/address/address.ts';
-import { canonicalAddress } from '#shared/address/canonical-address.ts';
+import { canonicalAddress, mailboxKey } from '#shared/address/canonical-address.ts';
 import { isMailbox } from '#shared/directory/values.ts';
-import { already, none, problem, taken, toDo } from '../plan.ts';
+import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
 import type { TableRow } from './files/lookup-table.ts';
 import { originOf } from './files/main-cf.ts';
 import { domainEntry, listEntries } from './networks.ts';
@@ -104,7 +105,8 @@ async function aliases(state: State): Promise<void> {
   }
   for (const name of local) draft.merge('domains', 'name', { name, local: true });
   const made = new Map<string, string[]>();
-  for (const row of rows) tell(row.place, `${row.key} ${row.value}`, alias(row, local, made, originOf(settings)));
+  const answers = rows.map((row) => ({ row, answer: alias(row, local, made, originOf(settings)) }));
+  for (const { row, answer } of answers) tell(row.place, `${row.key} ${row.value}`, endless(row, made) ?? answer);
   if (local.size === 0) return;
   const text = stringify({ users: [], aliases: Object.fromEntries(made) }, { lineWidth: 0 });
   state.files = [
@@ -112,6 +114,15 @@ async function aliases(state: State): Promise<void> {
     { path: 'users.yaml', text, secret: true },
   ];
   draft.set('directory.users', './users.yaml');
+}
+
+/** The answer to an alias that leads nowhere, which is taken out again. */
+function endless({ key }: TableRow, made: Map<string, string[]>): Answer | undefined {
+  const name = key.includes('@') ? mailboxKey(canonicalAddress(key)) : '';
+  const expanded = made.has(name) ? expandAlias(name, made) : undefined;
+  if (expanded === undefined || expanded.ok) return undefined;
+  made.delete(name);
+  return problem(`${expanded.message}: not taken`);
 }
 
 const isDomainRow = (key: string): boolean =>
@@ -131,7 +142,9 @@ function alias({ key, value }: TableRow, local: ReadonlySet<string>, made: Map<s
     .map((t) => (t.includes('@') ? t : `${t}@${domain}`));
   if (!isMailbox(key) || targets.length === 0 || !targets.every(isMailbox))
     return problem('is not an address and where it leads: not taken');
-  made.set(canonicalAddress(key), targets);
+  const name = mailboxKey(canonicalAddress(key));
+  if (made.has(name)) return none('a row above has this address');
+  made.set(name, targets.map(canonicalAddress));
   return taken(`leads to ${targets.join(', ')}`, 'directory.users');
 }
 

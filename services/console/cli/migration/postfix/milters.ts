@@ -4,6 +4,7 @@ import { planOpendkim } from '../../import/opendkim.ts';
 import type { DomainEntry } from '../../import/plan.ts';
 import { readTextFile, tableRows } from '../../import/text-file.ts';
 import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
+import { domainEntry } from './networks.ts';
 import type { State } from './state.ts';
 
 /**
@@ -43,10 +44,14 @@ async function opendkim(state: State, file: string): Promise<void> {
   const [keyTable, signingTable] = [values.get('keytable'), values.get('signingtable')];
   const entries =
     keyTable === undefined ? single(state, values, file) : await tables(state, keyTable, signingTable, file);
-  const { domains, problems } = completeEntries(entries);
+  // `Domain` can be the name of a file, and tables have placeholders.
+  const named = entries.filter((e) => [e.name, e.signAs ?? e.name].every((n) => domainEntry(n) !== undefined));
+  const { domains, problems } = completeEntries(named);
   for (const entry of configEntries(domains)) state.draft.merge('domains', 'name', entry);
   for (const { place, name, value } of rows) state.tell(place, `${name} ${value}`, confAnswer(name, value));
   for (const { name, text } of problems) state.tell(file, name, problem(text));
+  for (const { name } of entries.filter((e) => !named.includes(e)))
+    state.tell(file, name, problem('is not a domain: not taken'));
 }
 
 /** Domain, Selector and KeyFile: one key. */

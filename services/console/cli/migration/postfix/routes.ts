@@ -13,6 +13,8 @@ export async function routes(state: State): Promise<void> {
   const passwords = await logIns(state);
   const tls = tlsLevel(state);
   const made = new Map(((state.draft.get('routes') ?? []) as Route[]).map((route) => [route.to, route]));
+  // Those that `domains.ts` made have no TLS yet.
+  if (tls !== undefined) for (const route of made.values()) if (route.via.startsWith('smtp:')) route.tls = tls;
   const add = (to: string, via: string, hop?: Hop): Route => {
     const login = hop === undefined ? undefined : passwords(hop);
     const route: Route = hop === undefined ? { to, via } : withLogin(state, to, hop, login);

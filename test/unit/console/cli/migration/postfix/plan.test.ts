@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { parseUsersFile } from '#cluster/config/users/users-file.ts';
 import { plan } from '#test/kit/postfix/plan.ts';
 import { locate, needs } from '#test/kit/runner/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -197,6 +198,49 @@ test('canonical maps and their classes; postsrsd is SRS here', async () => {
     lines(/^broken/).map((l) => l.verdict),
     ['problem', 'problem'],
   );
+});
+
+test('aliases make a users file that is valid: those that lead in a circle, or stand there twice, are told', async () => {
+  const { files, lines } = await plan(
+    `${CLOSED}virtual_alias_domains = a.example\nvirtual_alias_maps = hash:/etc/postfix/v\n`,
+    {
+      tables: {
+        v: [
+          'one@a.example two@a.example',
+          'two@a.example one@a.example',
+          'team@a.example x@far.example, y@far.example',
+          'TEAM@A.example z@far.example',
+          'self@a.example self@a.example',
+          'all@a.example team@a.example',
+          'bad@a.example not an address at all <>',
+          '',
+        ].join('\n'),
+      },
+    },
+  );
+  const [file] = files;
+  assert.equal(file?.path, 'users.yaml');
+  const { aliases } = parseUsersFile(file?.text ?? '', 'users.yaml');
+  assert.deepEqual(aliases.get('team@a.example'), ['x@far.example', 'y@far.example']);
+  assert.deepEqual(aliases.get('all@a.example'), ['team@a.example']);
+  assert.ok(!aliases.has('one@a.example') || !aliases.has('two@a.example'));
+  assert.ok(lines(/^(?:one|bad)@/).every((l) => l.verdict === 'problem'));
+  assert.equal(lines('TEAM@')[0]?.verdict, 'none');
+});
+
+test('opendkim.conf: one key for several domains, and what is no domain', async () => {
+  const { config, advice, lines } = await plan(CLOSED, {
+    opendkim: 'Domain a.example,b.example, /etc/opendkim/more\nSelector s1\nKeyFile /etc/opendkim/s1.private\n',
+  });
+  assert.deepEqual(
+    config.domains.map((d) => [d.name, d['sign-as']]),
+    [
+      ['a.example', undefined],
+      ['b.example', 'a.example'],
+    ],
+  );
+  assert.match(advice.join(), /keys import pem a\.example s1 \/etc\/opendkim\/s1\.private/);
+  assert.equal(lines('/etc/opendkim/more')[0]?.verdict, 'problem');
 });
 
 test('a name in mynetworks, which means nothing to Postfix, lets nobody relay', async () => {
