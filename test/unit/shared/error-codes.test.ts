@@ -36,6 +36,8 @@ const CLAIM = 'ends a claim in the cluster, which is tried again';
 const NO_HASH = 'is logged; the log-in is deferred';
 const UNUSABLE = 'is why a key cannot be used';
 const NO_NEK = 'is answered as no-nek';
+const LOOK_UP = 'ends a look-up in DNS; what asks it goes on as configured, or defers';
+const CONFIGURATION = 'ends the reading of the configuration';
 const BUG = 'is a bug, and answered as internal';
 
 /** Thrown in a service, and no answer of it: why not. */
@@ -93,8 +95,14 @@ const INTERNAL: Record<ContractName, Reasons> = {
     'secret-unreadable': NO_HASH,
     'key-damaged': NO_HASH,
     'store-went-back': 'ends a look at the credential-store, which is tried again',
+    'dns-malformed': LOOK_UP,
+    'dns-name': LOOK_UP,
+    'dns-no-route': LOOK_UP,
+    'dns-unreachable': LOOK_UP,
   },
   listener: {
+    'secret-missing': CONFIGURATION,
+    'secret-unreadable': CONFIGURATION,
     'listen-failed': START,
     'tls-material': 'ends the start, or is logged and what is in use stays in use',
   },

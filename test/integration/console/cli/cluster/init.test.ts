@@ -79,7 +79,11 @@ test('passwords go to files that their owner alone can read, never to the termin
   const { users, ...rest } = JSON.parse(again.stdout) as { users: { user: string; publish: string[] }[] };
   assert.deepEqual(rest, { file: 'users.conf', passwords: 'bus' });
   assert.deepEqual(users.find(({ user }) => user === 'policy')?.publish, [
-    'sealpost.v1.policy.event.counts',
+    'sealpost.v1.credential-store.directory-list',
+    'sealpost.v1.credential-store.directory-list.*',
+    'sealpost.v1.credential-store.app-password-used',
+    'sealpost.v1.credential-store.app-password-used.*',
+    ...['present', 'counts', 'greylist'].map((event) => `sealpost.v1.policy.event.${event}`),
     'sealpost.v1.member.event.heartbeat',
     ...['listener.policy', 'operator.policy', 'node.policy', 'operator.member', 'node.member'].map(
       (inbox) => `_INBOX_${inbox}.>`,

@@ -29,7 +29,11 @@ async function rotating(end: 'done' | 'stopped' | 'rolled-back') {
 
 for (const [end, code, words] of [
   ['done', 0, /^rotation of example\.com \(s1 → s2\): done$/],
-  ['stopped', 1, /stopped: when the cause is fixed, "sealpost keys resume example\.com"; its record is missing at ns2/],
+  [
+    'stopped',
+    1,
+    /held up, and tried every 10 minutes, or by "sealpost keys resume example\.com"; its record is missing at ns2/,
+  ],
   ['rolled-back', 1, /rolled back$/],
 ] as const) {
   test(`a rotation is watched step by step until it is ${end}`, async () => {
