@@ -42,6 +42,11 @@ export async function planPostfix(
     state.tell('master.cf', 'submission and smtps', toDo('ports for users stand in master.cf: name it with --master'));
   }
   const { account, draft, openings, advice } = state;
+  if (state.files.some(({ path: name }) => name === 'users.yaml')) {
+    advice.push(
+      'users.yaml is local to its node: "sealpost directory import users.yaml" gives its content to a whole cluster.',
+    );
+  }
   return { account: inOrder(account, file), draft, files: state.files, openings, advice };
 }
 
