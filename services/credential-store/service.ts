@@ -25,6 +25,7 @@ import {
   type Holder,
 } from './contract.ts';
 import { GroupAddresses } from './directory/group-addresses.ts';
+import { KnownEmpty } from './directory/known-empty.ts';
 import { DirectoryRewrap } from './directory/rewrap.ts';
 import { DnsViews } from './dns/views.ts';
 import { Driver } from './driver/driver.ts';
@@ -92,6 +93,7 @@ type Running = { operationDeps: OperationDeps; close(): Promise<void> };
 type Opened = {
   map: ReplicatedMap<CredentialRecord>;
   directory: ReplicatedMap<DirectoryRecord>;
+  knownEmpty: KnownEmpty;
   earlier: EarlierKeys;
   readNeks: ReadNeks;
   seals: { keys: NekSeal; directory: NekSeal };
@@ -149,7 +151,7 @@ async function openRecords(
   { settings, log, jetStream }: CredentialStoreDeps,
   seals: Opened['seals'],
   undo: AsyncDisposableStack,
-): Promise<Pick<Opened, 'map' | 'directory' | 'earlier' | 'damage'>> {
+): Promise<Pick<Opened, 'map' | 'directory' | 'knownEmpty' | 'earlier' | 'damage'>> {
   const { node } = settings.current;
   const folder = join(node.data, 'credentials');
   const alone = jetStream === undefined;
@@ -168,11 +170,11 @@ async function openRecords(
   undo.defer(() => earlier.close());
   const left = map.revision + directory.revision + earlier.left(new Records(map)).length;
   await assertSomeLeft(store, folder, left, alone);
-  return { map, directory, earlier, damage: () => store.damage() };
+  return { map, directory, knownEmpty: await KnownEmpty.open(store, directory), earlier, damage: () => store.damage() };
 }
 
 function createOperationDeps(deps: CredentialStoreDeps, opened: Opened): OperationDeps {
-  const { map, directory, earlier, readNeks, seals, damage } = opened;
+  const { map, directory, knownEmpty, earlier, readNeks, seals, damage } = opened;
   const { settings, log, stores, signer } = deps;
   const node = settings.current.node.name;
   const records = new Records(map, () => earlier.assertTried());
@@ -192,7 +194,7 @@ function createOperationDeps(deps: CredentialStoreDeps, opened: Opened): Operati
   const maker = new KeyMaker(settings, neks, log);
   const seal = seals.keys;
   const groups = new GroupAddresses(directory);
-  const running = { settings, log, stores, signer, map, directory, groups, rewrap };
+  const running = { settings, log, stores, signer, map, directory, knownEmpty, groups, rewrap };
   return { ...running, records, all, presence, neks, seal, views, maker, damage };
 }
 
@@ -225,6 +227,7 @@ function followUpEverySecond(deps: OperationDeps, opened: Opened): () => void {
     void sealing.resume();
     void ofDirectory.resume();
     void rewrap.resume();
+    deps.knownEmpty.listen(node, presence);
     if (!doubled && presence.hasElder(node)) log.error({ node }, DOUBLED);
     doubled = presence.hasElder(node);
   }, ANNOUNCE_MS).unref();

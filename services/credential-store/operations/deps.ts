@@ -10,6 +10,7 @@ import type { Logger } from '#shared/log.ts';
 import type { StoreDamage } from '#shared/store-damage.ts';
 import type { CredentialStoreContract } from '../contract.ts';
 import type { GroupAddresses } from '../directory/group-addresses.ts';
+import type { KnownEmpty } from '../directory/known-empty.ts';
 import type { DirectoryRewrap } from '../directory/rewrap.ts';
 import type { DnsViews } from '../dns/views.ts';
 import type { KeyMaker } from '../making/key-maker.ts';
@@ -30,6 +31,7 @@ export type OperationDeps = {
   /** The entries of the directory. */
   directory: ReplicatedMap<DirectoryRecord>;
   groups: GroupAddresses;
+  knownEmpty: KnownEmpty;
   rewrap: DirectoryRewrap;
   records: Records;
   /** The records of all domains, and those of keys of an earlier version that have not been taken over yet. */

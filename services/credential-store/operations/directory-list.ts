@@ -16,8 +16,8 @@ const ENTRIES = 500;
 type Entries = readonly Replicated<DirectoryRecord>[];
 
 export const directoryList: Operation<'directory-list'> = (deps, { after, since, nonce }) => {
-  const { directory, settings, seal } = deps;
-  if (directory.state === 'behind' || !isKnown(directory)) {
+  const { directory, knownEmpty, settings, seal } = deps;
+  if (directory.state === 'behind' || !knownEmpty.isKnown) {
     throw new SealpostError('not-caught-up', 'this node does not know the directory of the others yet');
   }
   const changed = since === undefined ? undefined : changedKeys(directory, since);
@@ -35,11 +35,6 @@ export const directoryList: Operation<'directory-list'> = (deps, { after, since,
   if (nonce === undefined || seal.neks.length === 0) return list;
   return { ...list, macs: proveDirectory(seal.neks, { nonce, since, after }, list) };
 };
-
-/** A node that has nothing and never heard the others cannot say that there is nothing. */
-function isKnown({ revision, state, hasFollowed }: OperationDeps['directory']): boolean {
-  return revision > 0 || state !== 'away' || hasFollowed;
-}
 
 /** In order; undefined when this process did not give the cursor, or so many changed that all may as well be read. */
 function changedKeys(directory: OperationDeps['directory'], since: string): string[] | undefined {

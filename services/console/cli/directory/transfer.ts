@@ -121,10 +121,17 @@ async function allRecords(store: CredentialStore): Promise<DirectoryRecord[]> {
   let after: string | undefined;
   do {
     const page = await store['directory-list'](after === undefined ? {} : { after });
-    for (const { key, json } of page.records) records.set(key, DirectoryRecord.parse(JSON.parse(json)));
+    for (const { key, json } of page.records) records.set(key, readRecord(key, json));
     after = page.next;
   } while (after !== undefined);
   return [...records.values()];
+}
+
+/** Fails with `unreadable-record` where a newer version wrote it: an export that lacks it would be a loss. */
+function readRecord(key: string, json: string): DirectoryRecord {
+  const parsed = DirectoryRecord.safeParse(JSON.parse(json));
+  if (parsed.success) return parsed.data;
+  throw new SealpostError('unreadable-record', `the entry ${key} is of a newer Sealpost: export with that version`);
 }
 
 /** The text of a users file with all of it. Fails with `nek-mismatch` where a hash cannot be opened here. */
