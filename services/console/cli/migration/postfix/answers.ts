@@ -186,7 +186,7 @@ const FAMILIES: readonly [RegExp, Answer][] = [
   [/^(?:smtpd_policy_service|reject_tempfail)/, none('no service outside is asked')],
   [/^lmtp_/, none('LMTP has the options of a route and of the section delivery')],
   [
-    /^(?:virtual|local|mailbox|home_mailbox|mail_spool|forward|luser|allow_mail_to|command_|deliver_lock|prepend_delivered|require_home|export_|execution_|frozen_|expand_owner|propagate_|owner_request|reset_owner|default_privs|strict_mailbox|swap_bangpath|stale_lock)/,
+    /^(?:virtual|local|mailbox|home_mailbox|mail_spool|forward|luser|allow_mail_to|command_(?:exec|expan|time)|deliver_lock|prepend_delivered|require_home|export_|execution_|frozen_|expand_owner|propagate_|owner_request|reset_owner|default_privs|strict_mailbox|swap_bangpath|stale_lock)/,
     NO_MAILBOXES,
   ],
   [/^(?:sender|recipient)_bcc_maps$/, none('no copies are made; a recipient’s copy is an alias with two targets')],
