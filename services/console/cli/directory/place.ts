@@ -37,13 +37,9 @@ export async function localFile(options: PlaceOptions): Promise<string | undefin
 export const localPlace = (file: string): string => `${file}, the local users file of this node`;
 
 /** Asks the credential-store of any node for the cluster's directory, and tells of a local file that is asked before it. */
-export async function withDirectory<T>(
-  options: PlaceOptions,
-  ask: (store: CredentialStore) => Promise<T>,
-  { quiet = false }: { quiet?: boolean } = {},
-): Promise<T> {
+export async function withDirectory<T>(options: PlaceOptions, ask: (store: CredentialStore) => Promise<T>): Promise<T> {
   const { users } = (await readConfig(options, ['directory'])).directory;
-  if (users !== undefined && !quiet) {
+  if (users !== undefined) {
     tell(`${CLUSTER} is meant; the users file ${users} of this node is local and is asked first`);
   }
   await using caller = await openCaller(options);

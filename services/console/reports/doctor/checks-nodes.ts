@@ -23,6 +23,18 @@ export const NODE_CHECKS: Record<string, Check> = {
         ]
       : [],
 
+  'directory-away': ({ status: { node, state, directory } }) =>
+    directory?.state === 'away' && state !== 'away'
+      ? [
+          {
+            severity: 'error',
+            about: `node ${node}`,
+            text: `does not follow the directory of the others${because(directory.problem)}: users and aliases cannot be changed on it; policy goes on with what it has`,
+            help: 'see that JetStream has the stream sealpost-directory: "sealpost cluster streams" makes it where NATS has users',
+          },
+        ]
+      : [],
+
   'config-refused': ({ members }) => configRefused(members),
   'open-relay': ({ exposures }) => openRelayFindings(exposures),
   'hidden-clients': ({ exposures }) => frontFindings(exposures),

@@ -201,6 +201,9 @@ test('users are added, changed and removed; the password comes from standard inp
     'pass word\n',
   );
   assert.equal(added.code, 0, added.stderr);
+  assert.match(added.stdout, /added user alice to .*users\.yaml, the local users file of this node/);
+  // The cluster's directory is another one, and there is no node to ask for it.
+  assert.equal((await run(['users', 'list', '--cluster'])).code, 3);
   const file = await readFile(join(folder.path, 'users.yaml'), 'utf8');
   assert.match(file, /\$argon2id\$/);
   assert.doesNotMatch(file, /pass word/);

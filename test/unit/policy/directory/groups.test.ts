@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { hashPassword } from '#cluster/config/users/password.ts';
 import { Account } from '#services/policy/directory/account.ts';
 import { Directory, type Entries } from '#services/policy/directory/directory.ts';
-import { directory } from '#test/unit/policy/fixtures.ts';
+import { directory, SECRET } from '#test/unit/policy/fixtures.ts';
 
 type Given = {
   users?: Record<string, string[]>;
@@ -86,4 +87,25 @@ test('A1 nobody becomes by a log-in name of LDAP the user of the users file whos
   assert.equal(both.user('a.smith@x.test'), undefined);
   assert.deepEqual(both.user('Alice')?.addresses, ['alice@x.test']);
   assert.equal(both.user('carol@x.test')?.name, 'carol');
+});
+
+test('groups, maps and app passwords of a users file are used as those of the cluster are', async () => {
+  const typed = 'abcd-efgh-ijkl-mnop-qrst-uvwx';
+  const list = directory(`
+users:
+  - name: alice
+    password: ${SECRET}
+    addresses: [alice@x.test]
+    app-passwords: [{ name: phone, tag: abcd, password: "${await hashPassword(typed)}", networks: [192.0.2.0/24] }]
+groups:
+  staff: { addresses: [staff@x.test], members: [Alice, far@y.test] }
+maps:
+  canonical: { a@x.test: b@x.test }
+`);
+  assert.deepEqual(list.resolve('staff@x.test')?.addresses, ['alice@x.test', 'far@y.test']);
+  assert.equal(list.map('Canonical')?.get('a@x.test'), 'b@x.test');
+  const verify = (password: string, address: string) => list.user('alice')?.verify(Buffer.from(password), address);
+  assert.deepEqual(await verify(typed, '192.0.2.1'), { outcome: 'right', appPassword: 'phone' });
+  assert.equal((await verify(typed, '198.51.100.1'))?.outcome, 'wrong');
+  assert.deepEqual(await verify('secret', '198.51.100.1'), { outcome: 'right' });
 });

@@ -227,6 +227,22 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     'node edge-1',
     /\(no server answers\): keys cannot be changed; signing goes on/,
   ],
+  [
+    'the stream of the directory is missing',
+    status({ directory: { state: 'away', problem: 'no stream', revision: 0, entries: 0 } }),
+    'directory-away',
+    'error',
+    'node edge-1',
+    /directory of the others \(no stream\).*cluster streams/,
+  ],
+  [
+    'policy of another one is behind',
+    status({ policies: [{ node: 'edge-2', instance: 'p', revision: 1, neks: [], behind: 'no NEK' }] }),
+    'node-behind',
+    'warning',
+    'node edge-2',
+    /its policy does not follow the directory: no NEK/,
+  ],
   ['the node is behind', status({ state: 'behind' }), 'node-behind', 'warning', 'node edge-1', /has yet to catch up/],
   [
     'another one is behind',
