@@ -1,5 +1,13 @@
 import { readFile } from 'node:fs/promises';
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
+import {
+  createLocalJWKSet,
+  decodeProtectedHeader,
+  errors,
+  type JSONWebKeySet,
+  type JWTPayload,
+  type JWTVerifyOptions,
+  jwtVerify,
+} from 'jose';
 import { z } from 'zod';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
@@ -17,6 +25,9 @@ import { isProtected, requestJson } from '#shared/web/json-request.ts';
  * A token whose key is not among them makes them be fetched again, because providers change keys. After that there is a
  * pause, as after each failure, whatever tokens come: nobody can make us flood a provider. What cannot be decided meanwhile
  * is temporary.
+ *
+ * A token need not name its key (RFC 7515 §4.1.4). Then each key that fits its algorithm is tried, and one that none of them
+ * has signed may be signed with a key that is not among them yet.
  */
 const FRESH_MS = 600_000;
 const KEPT_MS = 86_400_000;
@@ -51,12 +62,11 @@ export class ProviderKeys {
   async verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
     const keys = await this.#current();
     try {
-      return (await jwtVerify(token, keys.find, options)).payload;
+      return await verifyWith(keys, token, options);
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+      if (!isKeyUnknown(error, token)) throw error;
     }
-    const newer = await this.#fetchAfterUnknown();
-    return (await jwtVerify(token, newer.find, options)).payload;
+    return verifyWith(await this.#fetchAfterUnknown(), token, options);
   }
 
   #current(): Keys | Promise<Keys> {
@@ -71,7 +81,7 @@ export class ProviderKeys {
   #fetchAfterUnknown(): Promise<Keys> {
     if (this.#fetching === undefined) {
       if (performance.now() < this.#unknownPausedUntil) {
-        throw this.#undecided('its keys were fetched a moment ago, and the one that the token names was not there');
+        throw this.#undecided('its keys were fetched a moment ago, and the one of the token was not there');
       }
       this.#unknownPausedUntil = performance.now() + PAUSE_AFTER_UNKNOWN_MS;
     }
@@ -112,6 +122,39 @@ export class ProviderKeys {
   #undecided(reason: string): Undecided {
     return new Undecided(`provider ${this.#source.issuer}: ${reason}`);
   }
+}
+
+async function verifyWith({ find }: Keys, token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
+  try {
+    return (await jwtVerify(token, find, options)).payload;
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+    return verifyWithAny(error, token, options);
+  }
+}
+
+/** Where one that fits cannot be used, it may have been the right one: rejects with that, which proves nothing of a token. */
+async function verifyWithAny(
+  keys: errors.JWKSMultipleMatchingKeys,
+  token: string,
+  options: JWTVerifyOptions,
+): Promise<JWTPayload> {
+  let unusable: unknown;
+  for await (const key of keys) {
+    try {
+      return (await jwtVerify(token, key, options)).payload;
+    } catch (error) {
+      if (!(error instanceof errors.JOSEError)) unusable = error;
+      else if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw error;
+    }
+  }
+  throw unusable ?? new errors.JWSSignatureVerificationFailed();
+}
+
+function isKeyUnknown(error: unknown, token: string): boolean {
+  if (error instanceof errors.JWKSNoMatchingKey) return true;
+  const isOtherKey = error instanceof errors.JWSSignatureVerificationFailed || !(error instanceof errors.JOSEError);
+  return isOtherKey && decodeProtectedHeader(token).kid === undefined;
 }
 
 const Metadata = z.object({ issuer: z.string(), jwks_uri: z.string() });

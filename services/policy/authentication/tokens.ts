@@ -123,6 +123,5 @@ function problemOf(error: InstanceType<typeof errors.JOSEError>): string {
   if (error instanceof errors.JWSSignatureVerificationFailed)
     return 'the signature of the token is not by its provider';
   if (error instanceof errors.JWKSNoMatchingKey) return 'the provider has no key that the token is signed with';
-  if (error instanceof errors.JWKSMultipleMatchingKeys) return 'the token does not say which key it is signed with';
   return 'the token is malformed';
 }

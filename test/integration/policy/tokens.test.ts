@@ -281,6 +281,44 @@ test('a key that the provider has only now is fetched when a token names it, and
   assert.equal((await logIn(await signed('next'))).result, 'Alice');
 });
 
+test('A3 a token that does not name its key is tried with each that fits, also with one that the provider has only now', async (t) => {
+  await using provider = await OpenIdProvider.start();
+  const [first, second, third] = [
+    await generateKeyPair('RS256'),
+    await generateKeyPair('RS256'),
+    await generateKeyPair('RS256'),
+  ];
+  const { logIn } = await policyFor(t, { issuer: provider.issuer });
+  let keys = [tiny, await exportJWK(first.publicKey), await exportJWK(second.publicKey)];
+  provider.intercept = (path, _, response) => {
+    if (path !== '/jwks') return false;
+    response.end(JSON.stringify({ keys }));
+    return true;
+  };
+  const signed = ({ privateKey }: typeof first, exp = HOUR_AGO + 7200) =>
+    new SignJWT({ ...ALICE, iss: provider.issuer, aud: AUDIENCE, exp })
+      .setProtectedHeader({ alg: 'RS256' })
+      .sign(privateKey);
+  for (let i = 0; i < 12; i++) assert.equal((await logIn(await signed(second))).result, 'Alice');
+  assert.equal((await logIn(await signed(first))).result, 'Alice');
+  assert.match((await logIn(await signed(second, HOUR_AGO))).why, /expired/);
+  keys = [await exportJWK(second.publicKey), await exportJWK(third.publicKey)];
+  assert.equal((await logIn(await signed(third))).result, 'Alice');
+  const stranger = await generateKeyPair('RS256');
+  assert.match((await logIn(await signed(stranger))).why, /a moment ago/);
+});
+
+test('a token that does not name its key, signed by nobody whom the provider has, is wrong', async (t) => {
+  await using provider = await OpenIdProvider.start();
+  const { logIn } = await policyFor(t, { issuer: provider.issuer });
+  const { privateKey } = await generateKeyPair('RS256');
+  const claims = { ...ALICE, iss: provider.issuer, aud: AUDIENCE, exp: HOUR_AGO + 7200 };
+  const token = await new SignJWT(claims).setProtectedHeader({ alg: 'RS256' }).sign(privateKey);
+  const { result, why } = await logIn(token);
+  assert.equal(result, '535 5.7.8');
+  assert.match(why, /signature/);
+});
+
 test('the certificate of the provider is verified, against the authorities that are configured', async (t) => {
   const authority = await createAuthority();
   const tls = await authority.issue({ names: ['127.0.0.1'] });
