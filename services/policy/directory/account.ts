@@ -66,6 +66,12 @@ export class Account {
     return includes(this.#others, address, delimiter);
   }
 
+  /** This author stands by name among those that it may send for, with or without a tag. */
+  namesOnBehalfOf(address: string, delimiter = DELIMITER): boolean {
+    this.#others ??= permitted(this.onBehalfOf);
+    return includes({ ...this.#others, domains: NONE, any: false }, address, delimiter);
+  }
+
   /** It may send as everybody. */
   get permitsAny(): boolean {
     return this.addresses.includes('*');

@@ -98,6 +98,12 @@ export class Directory {
     );
   }
 
+  /** Whether the author `address` is one by name that a user may send for, not as one of a domain. */
+  namesOnBehalfOf(name: string, address: string): boolean {
+    const account = this.user(name);
+    return account !== undefined && this.#withTags(address, (delimiter) => account.namesOnBehalfOf(address, delimiter));
+  }
+
   /** What looks like a tag may be part of the name of somebody else: `anna-lena` is not `anna`. */
   #withTags(address: string, permits: (delimiter: string) => boolean): boolean {
     return permits('') || (permits(this.delimiter) && !this.#hasAddress(mailboxKey(canonicalAddress(address))));

@@ -2,7 +2,7 @@ import type { AddressPlace } from '#cluster/config/schema/rewrite.ts';
 import { domainOf, normalizeDomain } from '#shared/address/address.ts';
 import { type Authors, authorsOf } from '#shared/address/authors.ts';
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
-import { isOwnAddress, notPermitted } from '../sender/own-address.ts';
+import { isOwnAddress, mayWriteFor, notPermitted } from '../sender/own-address.ts';
 import { defer, goOn, reject } from '../verdict.ts';
 import { placeOf } from './canonical-header.ts';
 import { isSubmitted } from './submission-fields.ts';
@@ -73,9 +73,9 @@ function ownAuthor(facts: PolicyFacts['message'], user: string): MessageStep {
     }
     const place = placeOf(facts, field);
     const isOwn = (address: string): boolean => isOwnAddress(facts, user, address, place);
-    const mayWriteFor = (address: string): boolean =>
-      name === 'From' && sender !== undefined && (directory?.permitsOnBehalfOf(user, address) ?? false);
-    const foreign = addresses.find((address) => !isOwn(address) && !mayWriteFor(address));
+    const isOnBehalf = (address: string): boolean =>
+      name === 'From' && sender !== undefined && mayWriteFor(facts, user, address, place);
+    const foreign = addresses.find((address) => !isOwn(address) && !isOnBehalf(address));
     if (foreign === undefined) continue;
     const text = `${name}: ${notPermitted(foreign, user, directory ?? null)}`;
     return reject(550, '5.7.1', text, [text]);

@@ -22,22 +22,37 @@ export const ownAddress: PolicyCheck<'sender'> = (facts) => {
   return reject(553, '5.7.1', text, [text]);
 };
 
+type Addresses = Pick<PolicyFacts['sender'], 'rewriting' | 'directory'>;
+
 /**
  * Whether a user may send as an address. What rewriting makes of it at `place` counts, because it is what leaves; and the
  * address as it is written, where that is one of the user's by name. Of a whole domain it does not: a map would give the
  * user the addresses of another one. `place` undefined: no map reaches it, it leaves as it is written.
  */
 export function isOwnAddress(
-  { rewriting, directory }: Pick<PolicyFacts['sender'], 'rewriting' | 'directory'>,
+  facts: Addresses,
   user: string,
   address: string,
   place: AddressPlace | undefined,
 ): boolean {
-  const leaves = (place && rewriting.canonical(address, place, directory)) ?? address;
+  const { rewriting, directory } = facts;
+  const leaves = leavesAs(facts, address, place);
   return (
     rewriting.namesOf(leaves).some((name) => directory?.permits(user, name)) ||
     rewriting.namesOf(address).some((name) => directory?.owns(user, name))
   );
+}
+
+/** Whether a user whose own address is in Sender may write for an author (`on-behalf-of`): by the same rule. */
+export function mayWriteFor(facts: Addresses, user: string, address: string, place: AddressPlace | undefined): boolean {
+  const { directory } = facts;
+  if (!directory) return false;
+  const leaves = leavesAs(facts, address, place);
+  return directory.permitsOnBehalfOf(user, leaves) || directory.namesOnBehalfOf(user, address);
+}
+
+function leavesAs({ rewriting, directory }: Addresses, address: string, place: AddressPlace | undefined): string {
+  return (place && rewriting.canonical(address, place, directory)) ?? address;
 }
 
 /**

@@ -214,6 +214,23 @@ test('A4 a map of a whole domain of the user gives nobody the addresses of anoth
   }
 });
 
+test('A4 a map of a domain that a user writes on behalf of gives nobody the authors of another domain', () => {
+  // Alice may write for boss@example.com and everybody in help.test.
+  const map = { '@help.test': '@example.com', 'desk@help.test': 'alice@example.com', 'boss@example.com': 'x@far.test' };
+  const given = config({ ...CONFIG_INPUT, rewrite: { canonical: [{ map }] } });
+  const action = (from: string, more = '') =>
+    message(alice, `From: ${from}\nSender: alice@example.com\n${more}\n`, { given }).action;
+  assert.equal(action('bob@help.test'), 'reject');
+  assert.equal(action('boss@help.test'), 'accept', 'it leaves as boss@example.com');
+  assert.equal(action('desk@help.test'), 'accept', 'it leaves as an address of her own');
+  assert.equal(action('boss@example.com'), 'accept', 'named in full');
+  assert.equal(
+    action('bob@help.test', 'DKIM-Signature: v=1\n'),
+    'accept',
+    'signed already, so it leaves as it is written',
+  );
+});
+
 test('the reverse-path of a trusted host is rewritten, that of a stranger is not', () => {
   assert.equal((sender(printer, 'root@host1.example') as { reversePath?: string }).reversePath, 'admin@example.com');
   assert.deepEqual(Object.keys(sender(outside, 'root@host1.example')), ['action', 'why']);
