@@ -124,7 +124,7 @@ export type PolicyFacts = {
     rewriting: Rewriting;
     directory: AnyDirectory;
     hostname: string;
-    limits: Pick<Config['limits'], 'message-size' | 'hops' | 'for-recipients'>;
+    limits: Pick<Config['limits'], 'message-size' | 'header-size' | 'hops' | 'for-recipients'>;
     now: Date;
   };
 };

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { encodeRequest } from '#cluster/bus/frame.ts';
 import type { AddressPlace } from '#cluster/config/schema/rewrite.ts';
 import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
@@ -8,6 +9,7 @@ import { Directory } from '#services/policy/directory/directory.ts';
 import { messageFacts } from '#services/policy/gathering/message.ts';
 import { recipientFacts } from '#services/policy/gathering/recipient.ts';
 import { HostList } from '#services/policy/relay/host-list.ts';
+import { CHUNK_BYTES } from '#services/router/contract.ts';
 import { atOnce, checksOf, config, directory, facts, rulesOf } from '#test/unit/policy/fixtures.ts';
 
 const CONFIG = config({
@@ -334,4 +336,37 @@ for (const [who, text, reversePath, expected, why] of PATHS) {
 test('the reverse-path stays as MAIL gives it unless that is configured', () => {
   const verdict = message(printer, 'From: bob@example.com\n\n', { reversePath: 'scanner@host1.test' });
   assert.ok(verdict.action === 'accept' && verdict.reversePath === undefined);
+});
+
+test('a header that would be too large for the bus once it is rewritten is refused for good, not again and again', () => {
+  const MB = 1024 * 1024;
+  const given = config({
+    ...CONFIG_INPUT,
+    limits: { 'header-size': '384KB' },
+    rewrite: { canonical: [{ map: MAP }], 'keep-original': true },
+  });
+  for (const [character, kilobytes, expected] of [
+    ['a', 380, 'accept'],
+    ['\xe4', 80, 'accept'],
+    ['\xe4', 260, '5.3.4'],
+    ['\x01', 40, 'accept'],
+    ['\x01', 380, '5.3.4'],
+  ] as const) {
+    const comment = character.repeat(kilobytes * 1024).replace(/.{500}/g, '$&\n ');
+    const text = `From: alice@example.com\nTo: (${comment}) alice@example.com\n\n`;
+    const name = `${kilobytes} KB of ${JSON.stringify(character)}`;
+    const verdict = message(alice, text, { given });
+    assert.equal(verdict.action === 'accept' ? 'accept' : verdict.reply.enhanced, expected, name);
+    if (verdict.action !== 'accept') continue;
+    assert.ok(verdict.header?.includes('a.liddell@example.com'), name);
+    const commit = { timeout: 1, trace: undefined, fields: verdict, bytes: new Uint8Array(CHUNK_BYTES) };
+    assert.ok(encodeRequest(commit).length < MB - 64 * 1024, name);
+  }
+});
+
+test('without NATS a header may be as large as limits.header-size says, rewritten or not', () => {
+  const rewrite = { canonical: [{ map: MAP }] };
+  const given = config({ ...CONFIG_INPUT, limits: { 'header-size': '4MB' }, rewrite });
+  const text = `From: alice@example.com\nX: ${`${'a'.repeat(500)}\n `.repeat(7000)}a\n\n`;
+  assert.equal(message(alice, text, { given }).action, 'accept');
 });
