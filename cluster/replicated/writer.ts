@@ -98,7 +98,7 @@ export function storeFailed(text: string, cause: Error): SealpostError {
 export function noQuorum(outcome: 'keep' | 'unknown', problem = 'NATS is away'): SealpostError {
   const text =
     outcome === 'keep'
-      ? `keys cannot be changed until a majority of the NATS servers is back; signing goes on (${problem})`
+      ? `keys and the directory cannot be changed until a majority of the NATS servers is back; signing goes on (${problem})`
       : `it is not known whether the change was made: look again when a majority of the NATS servers is back; signing goes on (${problem})`;
   return new SealpostError('no-quorum', text);
 }

@@ -282,7 +282,7 @@ for (const args of [
 }
 
 test('what the store refuses is said in its words, to programs with its code', async () => {
-  const text = 'keys cannot be changed until a majority of the NATS servers is back; signing goes on';
+  const text = 'keys and the directory cannot be changed until a majority of the NATS servers is back; signing goes on';
   await using store = await fakeStore({
     'key-create': () => {
       throw new SealpostError('no-quorum', text);
