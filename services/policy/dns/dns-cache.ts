@@ -28,7 +28,8 @@ import { errorCode, errorText, reasonText } from '#shared/errors.ts';
  * `MOST_RECORDS` are kept, each cut to `LONGEST`, and an answer that cannot be read is trouble.
  *
  * Memory: `MOST_KNOWN` answers; the one that was learned longest ago makes room. At most `MOST_ASKED` questions are under
- * way (each takes a socket); more are trouble immediately.
+ * way (each takes a socket), and `MOST_OF_ONE` of one network, so that its slow ones leave room for those of others; more are
+ * trouble immediately, which is not remembered.
  */
 
 export type RecordType = 'A' | 'AAAA' | 'MX' | 'TXT';
@@ -47,6 +48,7 @@ type Known = { answer: DnsAnswer; expires: number };
 
 const MOST_KNOWN = 10_000;
 const MOST_ASKED = 500;
+const MOST_OF_ONE = 50;
 const MOST_RECORDS = 16;
 const LONGEST = 256;
 const MOST_ALIASES = 16;
@@ -61,6 +63,8 @@ export class DnsCache {
   readonly #servers: Server[];
   readonly #known = new BoundedMap<string, Known>(MOST_KNOWN);
   readonly #asked = new Map<string, Promise<DnsAnswer>>();
+  /** How many of them are a network's; those of none are not here. */
+  readonly #askedBy = new Map<string, number>();
   /** The server to begin with. */
   #first = 0;
 
@@ -75,17 +79,39 @@ export class DnsCache {
     return known !== undefined && known.expires > performance.now() ? known.answer : undefined;
   }
 
-  /** The records of a name, without a promise where they are known. Never fails, nor takes longer than `timeoutMs`. */
-  lookup(name: string, type: RecordType, timeoutMs: number): DnsAnswer | Promise<DnsAnswer> {
+  /**
+   * The records of a name, without a promise where they are known. Never fails, nor takes longer than `timeoutMs`.
+   * `network`: whose question it is, where anybody can cause any.
+   */
+  lookup(
+    name: string,
+    type: RecordType,
+    timeoutMs: number,
+    network?: string | undefined,
+  ): DnsAnswer | Promise<DnsAnswer> {
     const known = this.known(name, type);
     if (known !== undefined) return known;
     const key = keyOf(name, type);
     const asked = this.#asked.get(key);
     if (asked !== undefined) return within(asked, timeoutMs, noAnswer(timeoutMs));
     if (this.#asked.size >= MOST_ASKED) return trouble('too many questions are under way');
+    if (network !== undefined && (this.#askedBy.get(network) ?? 0) >= MOST_OF_ONE) {
+      return trouble(`too many questions of ${network} are under way`);
+    }
     const answer = this.#learn(key, name, type, timeoutMs);
     this.#asked.set(key, answer);
-    return answer;
+    return network === undefined ? answer : this.#counted(network, answer);
+  }
+
+  async #counted(network: string, answer: Promise<DnsAnswer>): Promise<DnsAnswer> {
+    this.#askedBy.set(network, (this.#askedBy.get(network) ?? 0) + 1);
+    try {
+      return await answer;
+    } finally {
+      const left = (this.#askedBy.get(network) ?? 0) - 1;
+      if (left > 0) this.#askedBy.set(network, left);
+      else this.#askedBy.delete(network);
+    }
   }
 
   async #learn(key: string, name: string, type: RecordType, timeoutMs: number): Promise<DnsAnswer> {

@@ -12,14 +12,17 @@ export type DomainState =
   | { kind: 'missing'; name: boolean }
   | { kind: 'trouble'; error: string };
 
-/** Without a promise where DNS was asked before. Never fails, and takes no longer than `timeoutMs`. `domain` is normalized. */
-export function domainState(dns: DnsCache, domain: string, timeoutMs: number): DomainState | Promise<DomainState> {
+/** `domain` is normalized; `network` is whose questions they are, undefined where that is not known. */
+type Wanted = { domain: string; network: string | undefined };
+
+/** Without a promise where DNS was asked before. Never fails, and takes no longer than `timeoutMs`. */
+export function domainState(dns: DnsCache, wanted: Wanted, timeoutMs: number): DomainState | Promise<DomainState> {
   const end = performance.now() + timeoutMs;
-  return then(dns.lookup(domain, 'MX', timeoutMs), (mx) => {
+  return then(dns.lookup(wanted.domain, 'MX', timeoutMs, wanted.network), (mx) => {
     if (mx.kind === 'found') return byHosts(mx.records);
     if (mx.kind === 'trouble') return mx;
     if (!mx.exists) return { kind: 'missing', name: false };
-    return byAddress(dns, domain, Math.max(1, end - performance.now()));
+    return byAddress(dns, wanted, Math.max(1, end - performance.now()));
   });
 }
 
@@ -28,9 +31,9 @@ function byHosts(hosts: string[]): DomainState {
   return hosts.every((host) => host === '') ? { kind: 'null-mx' } : { kind: 'exists', by: 'MX' };
 }
 
-function byAddress(dns: DnsCache, domain: string, timeoutMs: number): DomainState | Promise<DomainState> {
-  const four = dns.lookup(domain, 'A', timeoutMs);
-  const six = dns.lookup(domain, 'AAAA', timeoutMs);
+function byAddress(dns: DnsCache, { domain, network }: Wanted, timeoutMs: number): DomainState | Promise<DomainState> {
+  const four = dns.lookup(domain, 'A', timeoutMs, network);
+  const six = dns.lookup(domain, 'AAAA', timeoutMs, network);
   return then(four, (a) => then(six, (aaaa) => fromAddresses(a, aaaa)));
 }
 

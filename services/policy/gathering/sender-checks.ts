@@ -1,6 +1,7 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { domainOf } from '#shared/address/address.ts';
 import { canonicalAddress } from '#shared/address/canonical-address.ts';
+import { neighbourhood } from '#shared/address/ip-address.ts';
 import type { SessionFacts } from '../contract.ts';
 import { type DomainState, domainState } from '../dns/sender-domain.ts';
 import type { PolicyFacts } from '../facts.ts';
@@ -29,7 +30,9 @@ export function senderDomain(
   const domain = domainOf(canonicalAddress(reversePath));
   const spared = exemption(session, checks.exempt, also) ?? withoutDns(reversePath, domain, rules);
   if (spared !== undefined) return spared;
-  return whenKnown(domainState(checks.senderDomains, domain, timeout), (state: DomainState) => {
+  // Behind the gateway of a container network may be anybody.
+  const network = session.gateway ? undefined : neighbourhood(session.client.address);
+  return whenKnown(domainState(checks.senderDomains, { domain, network }, timeout), (state: DomainState) => {
     if (state.kind !== 'trouble') return state;
     checks.warn('sender-domain', { domain, error: state.error }, 'domain of a sender cannot be looked up');
     return { ...state, onTrouble };

@@ -3,10 +3,12 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { SessionFacts } from '#services/policy/contract.ts';
+import { answerTo, FakeDns } from '#test/kit/dns/fake-dns.ts';
 import { NameServer } from '#test/kit/dns/name-server.ts';
 import { said, startPolicy } from '#test/kit/nodes/policy.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
+import { waitFor } from '#test/kit/wait.ts';
 import { facts, USERS } from '#test/unit/policy/fixtures.ts';
 
 /** Domains of senders in a BIND; what is in none of its zones is REFUSED, which is trouble. */
@@ -108,6 +110,25 @@ test('SMTPVerifySendersDomainTimeout: a name server that is silent costs the tim
     assert.equal(said(await ask()), expected);
     assert.ok(performance.now() - again < 200);
   }
+});
+
+test('a stranger who keeps DNS busy with slow domains does not defer the senders of others', async () => {
+  await using dns = await FakeDns.start((query) => {
+    const { name = '' } = query.questions[0] ?? {};
+    return name.endsWith('.silent.test') ? undefined : answerTo(query, { rcode: 3 });
+  });
+  await using site = await startPolicy(dns.server, input({ timeout: '3s' }));
+  const ask = (ip: string, domain: string, more: Partial<SessionFacts> = {}) => {
+    const session = facts({ client: { address: ip, name: null, helo: 'x' }, ...more });
+    return site.policy['sender-check']({ facts: session, reversePath: `a@${domain}` });
+  };
+  const flood = Array.from({ length: 500 }, (_, i) => ask(`192.0.2.${i % 90}`, `d${i}.silent.test`));
+  await waitFor(() => dns.queries.length >= 50, { what: 'questions to be under way' });
+  assert.equal(said(await ask('198.51.100.7', 'gone.test')), missing('gone.test'));
+  assert.equal(said(await ask('192.0.2.7', 'gone.test')), missing('gone.test'), 'known by now');
+  assert.match(said(await ask('192.0.2.7', 'another.test')), /^451 4\.4\.3/);
+  assert.equal(said(await ask('192.0.2.7', 'another.test', { gateway: true })), missing('another.test'));
+  for (const verdict of await Promise.all(flood)) assert.equal(verdict.action, 'defer');
 });
 
 test('where the check is off, DNS is not asked', needs('named'), async () => {

@@ -152,3 +152,19 @@ test('many questions at once do not take all sockets: those beyond the bound are
   assert.equal(answers.filter((answer) => !(answer instanceof Promise)).length, 20);
   await Promise.all(answers);
 });
+
+test('slow questions of one network leave room for those of others, and only for as long as they are under way', async () => {
+  await using site = await setup((query) => {
+    const { name = '' } = query.questions[0] ?? {};
+    return name.startsWith('slow') ? undefined : answerTo(query, { answers: [address(name, '192.0.2.1')] });
+  });
+  const { cache } = site;
+  const slow = Array.from({ length: 50 }, (_, i) => cache.lookup(`slow${i}.test`, 'A', 500, '192.0.2.0/24'));
+  const refused = cache.lookup('more.test', 'A', 2000, '192.0.2.0/24');
+  assert.deepEqual(refused, { kind: 'trouble', error: 'too many questions of 192.0.2.0/24 are under way' });
+  assert.ok(cache.lookup('slow7.test', 'A', 100, '192.0.2.0/24') instanceof Promise, 'it is being asked anyway');
+  const found = { kind: 'found', records: ['192.0.2.1'] };
+  assert.deepEqual(await cache.lookup('more.test', 'A', 2000, '198.51.100.0/24'), found);
+  await Promise.all(slow);
+  assert.deepEqual(await cache.lookup('later.test', 'A', 2000, '192.0.2.0/24'), found);
+});
