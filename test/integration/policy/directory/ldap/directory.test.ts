@@ -136,6 +136,17 @@ test(
   },
 );
 
+test('A3 failures of a user of LDAP count together, whichever of the names was given', PEERS, async () => {
+  await using slapd = await Slapd.start({ ldif: LDIF });
+  await using under = await startPolicy('127.0.0.1:1', settings(slapd));
+  const names = ['alice', 'ALICE@example.com', 'a.smith@example.com'];
+  for (let i = 0; i < 10; i++) {
+    assert.match(said(await logIn(under, names[i % 3] ?? '', 'wrong')), /^535 5\.7\.8/);
+  }
+  for (const name of names) assert.match(said(await logIn(under, name, 'open sesame')), /^454 4\.7\.0/, name);
+  assert.equal((await logIn(under, 'bob', 'b')).action, 'accept');
+});
+
 test('a user of LDAP logs in by a bind', PEERS, async (t) => {
   await using slapd = await Slapd.start({ ldif: LDIF });
   await using under = await startPolicy('127.0.0.1:1', settings(slapd));
