@@ -55,10 +55,17 @@ describe('one directory for all nodes', { ...needs('nats-server'), timeout: 240_
 
   const node = (n: number): SealpostNode => nodes[n - 1] as SealpostNode;
 
-  /** Run a command at a node; resolves to what it printed. */
+  /** Run a command at a node; resolves to what it printed. Servers that elect a leader refuse changes for a moment. */
   async function command(n: number, args: string[], input = ''): Promise<string> {
     const { configFile, folder } = node(n);
-    const result = await sealpost([...args, '--config', configFile], { cwd: folder, input });
+    const run = () => sealpost([...args, '--config', configFile], { cwd: folder, input });
+    const result = await waitFor(
+      async () => {
+        const { code, stdout, stderr } = await run();
+        return !stderr.includes('cannot be changed until a majority') && { code, stdout, stderr };
+      },
+      { what: 'a majority of the NATS servers', timeout: 30_000 },
+    );
     assert.equal(result.code, 0, result.stderr);
     return result.stdout;
   }
@@ -111,7 +118,15 @@ describe('one directory for all nodes', { ...needs('nats-server'), timeout: 240_
       nodes.push(undo.use(await SealpostNode.create({ name: `edge-${i + 1}`, nek, port, config })));
     }
     folders.push(...nodes.map(({ folder }) => folder));
-    await Promise.all(nodes.map((one) => one.start()));
+    await Promise.all(
+      nodes.map(async (one) => {
+        const program = await one.start();
+        // Servers that have just started elect the leaders of their streams.
+        for (const bucket of ['sealpost-credentials', 'sealpost-directory']) {
+          await program.waitForOutput(new RegExp(`${bucket}[^\\n]*following the cluster's records`), 30_000);
+        }
+      }),
+    );
   });
   after(() => undo.disposeAsync());
 
