@@ -57,15 +57,17 @@ function listenerPorts({ listeners }: Config): Problem[] {
   });
 }
 
-function submissionUsers({ listeners, directory, bus }: Config): Problem[] {
+function submissionUsers({ listeners, directory, credentials, bus }: Config): Problem[] {
   const first = listeners.findIndex((l) => effectiveAuth(l) !== 'off');
+  // With a NEK, users can be added to the cluster's directory while the node runs.
+  const canHave = directory.users !== undefined || directory.ldap !== undefined || credentials.nek !== undefined;
   // Over NATS the policy service may run elsewhere, with a directory of its own.
-  const hasUsers = directory.users !== undefined || directory.ldap !== undefined;
-  if (first < 0 || hasUsers || bus.servers.length > 0) return [];
+  if (first < 0 || canHave || bus.servers.length > 0) return [];
   return [
     {
       path: ['listeners', first],
-      message: 'this listener authenticates users, but there are none: add directory: { users: ./users.yaml }',
+      message:
+        "this listener authenticates users, but there are none: add directory: { users: ./users.yaml }, or credentials: { nek: … } for users of the cluster's directory",
     },
   ];
 }

@@ -146,6 +146,11 @@ for (const [where, domains] of PUBLISHED) {
   });
 }
 
+test('a single node with a NEK needs no users file for a listener that authenticates: users are in the directory', async () => {
+  const listener = '{ name: submission, kind: submission, port: 587, tls: none, auth: always }';
+  await accepted(`listeners: [${listener}]\ncredentials: { nek: secrets/nek.key }`);
+});
+
 test('a file of several NEKs is one that may run, and each of them is read', async () => {
   const { config } = await accepted('listeners: []\ncredentials: { nek: secrets/neks.key }');
   const neks = await loadNeks(config.credentials.nek, silentLogger);
