@@ -23,7 +23,11 @@ export class GroupAddresses {
 
   #take(key: string): void {
     if (!key.startsWith(GROUP)) return;
-    for (const address of this.#byKey.get(key)?.addresses ?? []) this.#byAddress.delete(mailboxKey(address));
+    const before = this.#byKey.get(key);
+    // An address may be that of another group already, where both came at once.
+    for (const address of before?.addresses.map(mailboxKey) ?? []) {
+      if (this.#byAddress.get(address) === before) this.#byAddress.delete(address);
+    }
     this.#byKey.delete(key);
     const group = this.#map.get(key)?.value;
     if (group?.kind !== 'group') return;

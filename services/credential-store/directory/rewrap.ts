@@ -105,17 +105,21 @@ export class DirectoryRewrap {
       const isOld = ({ nekFingerprint }: WrappedSecret): boolean => nekFingerprint !== wanted;
       const value = map.get(key)?.value;
       if (value === undefined || !hashesOf(value).some(isOld)) continue;
+      let changed = false;
       await map.update(key, (record) => {
+        changed = false;
         const nek = findNek(neks(), current() ?? '');
         if (nek === undefined || record?.kind !== 'user') return record;
         try {
-          return rewrapped(record, nek, neks());
+          const next = rewrapped(record, nek, neks());
+          changed = true;
+          return next;
         } catch (error) {
           problem = errorText(error);
           return record;
         }
       });
-      users++;
+      if (changed) users++;
     }
     return { users, problem };
   }
