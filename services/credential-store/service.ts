@@ -120,11 +120,13 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
   await takeOver(opened);
   const driver = new Driver(createNodeEffects(operationDeps));
 
-  undo.defer(followUpEverySecond(operationDeps, opened));
+  undo.defer(followUpEverySecond(operationDeps, { ...opened, jetStream: deps.jetStream }));
   undo.defer(listenToPresence(deps, presence));
   undo.defer(announcePresence(deps, operationDeps, readNeks));
   undo.defer(announceDirectory(deps, operationDeps));
   undo.defer(presence.onNews(() => driver.wake()));
+  // Whom it hears is not known before it has listened over the new connection.
+  undo.defer(deps.jetStream?.onChange(() => presence.reset()) ?? (() => undefined));
   undo.defer(
     map.onState((state) => {
       if (state !== 'following' && state !== 'local') presence.reset();
@@ -207,8 +209,10 @@ async function takeOver({ map, earlier }: Opened): Promise<void> {
 const DOUBLED =
   'another process runs as the credential-store of a node with this name, and only that one works on keys: give every node its own node.name';
 
+type FollowUpDeps = Opened & Pick<CredentialStoreDeps, 'jetStream'>;
+
 /** Finish what is left to take over and to re-wrap, and report a second process under this node's name. */
-function followUpEverySecond(deps: OperationDeps, opened: Opened): () => void {
+function followUpEverySecond(deps: OperationDeps, { jetStream, ...opened }: FollowUpDeps): () => void {
   const { settings, log, map, directory, records, presence, neks, rewrap } = deps;
   const { seals } = opened;
   const node = settings.current.node.name;
@@ -227,7 +231,7 @@ function followUpEverySecond(deps: OperationDeps, opened: Opened): () => void {
     void sealing.resume();
     void ofDirectory.resume();
     void rewrap.resume();
-    deps.knownEmpty.listen(node, presence);
+    deps.knownEmpty.listen(jetStream?.current !== undefined, presence);
     if (!doubled && presence.hasElder(node)) log.error({ node }, DOUBLED);
     doubled = presence.hasElder(node);
   }, ANNOUNCE_MS).unref();
