@@ -80,7 +80,7 @@ export const entryList: Operation<'entry-list'> = ({ directory, settings }, { ki
     const { key, value } = all[at] as Entries[number];
     if (!key.startsWith(start)) break;
     const entry = entryOf(value);
-    bytes += JSON.stringify(entry).length;
+    bytes += Buffer.byteLength(JSON.stringify(entry));
     if (entries.length === ENTRIES || (entries.length > 0 && bytes > PAGE_BYTES)) {
       next = (all[at - 1] as Entries[number]).key;
       break;

@@ -193,6 +193,16 @@ test('a list of thousands comes in pages that the bus carries, and after that on
   );
 });
 
+test('a page of a list is measured in bytes: texts of other scripts take three for each character', async () => {
+  await using data = await tempDir();
+  await using node = await startNode(data.path);
+  const entries = Object.fromEntries(Array.from({ length: 430 }, (_, i) => [`${i}@example.com`, '郵'.repeat(280)]));
+  for (const name of ['a', 'b', 'c', 'd']) await node.calls['map-set']({ name, entries });
+  const page = await node.calls['entry-list']({ kind: 'map' });
+  assert.ok(Buffer.byteLength(JSON.stringify(page)) < 1024 * 1024);
+  assert.ok(page.next !== undefined);
+});
+
 test('hashes follow the NEK, and the old one can be deleted only after that', async () => {
   await using data = await tempDir();
   const other = generateNek('next');
