@@ -18,7 +18,7 @@ export type Answer = { verdict: Verdict; text: string; options?: readonly string
 export type AccountLine = Answer & { place: string; setting: string };
 
 /** A file that the configuration names, by its path beside it. */
-export type PlannedFile = { path: string; text: string; secret: boolean };
+export type PlannedFile = { path: string; text: string };
 
 export type Plan = {
   account: AccountLine[];

@@ -109,10 +109,7 @@ async function aliases(state: State): Promise<void> {
   for (const { row, answer } of answers) tell(row.place, `${row.key} ${row.value}`, endless(row, made) ?? answer);
   if (local.size === 0) return;
   const text = stringify({ users: [], aliases: Object.fromEntries(made) }, { lineWidth: 0 });
-  state.files = [
-    ...state.files.filter(({ path }) => path !== 'users.yaml'),
-    { path: 'users.yaml', text, secret: true },
-  ];
+  state.files = [...state.files.filter(({ path }) => path !== 'users.yaml'), { path: 'users.yaml', text }];
   draft.set('directory.users', './users.yaml');
 }
 

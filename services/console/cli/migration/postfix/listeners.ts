@@ -194,7 +194,7 @@ function logIns({ draft, files, advice }: State): void {
   const list = (draft.get('listeners') ?? []) as Listener[];
   if (!list.some(({ kind, auth }) => kind === 'submission' || auth !== undefined)) return;
   draft.set('directory.users', './users.yaml');
-  files.push({ path: 'users.yaml', text: 'users: []\n', secret: true });
+  files.push({ path: 'users.yaml', text: 'users: []\n' });
   advice.push(
     'Users: their passwords are not in the files of Postfix. "sealpost users add <name> --address <address>" adds each.',
   );

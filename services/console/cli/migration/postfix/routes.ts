@@ -37,7 +37,7 @@ function secretFile(files: PlannedFile[], name: string, text: string): string {
   for (let i = 1; ; i++) {
     const path = i === 1 ? `secrets/${name}` : `secrets/${name}-${i}`;
     const there = files.find((file) => file.path === path);
-    if (there === undefined) files.push({ path, text, secret: true });
+    if (there === undefined) files.push({ path, text });
     if (there === undefined || there.text === text) return path;
   }
 }

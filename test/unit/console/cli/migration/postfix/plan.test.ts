@@ -383,7 +383,7 @@ test('a password goes into a file of its own, never into the account or the conf
     );
     const [route] = made.config.routes;
     assert.deepEqual([route?.via, route?.tls], ['smtp://user@x@a.example:587', 'required']);
-    assert.deepEqual(made.files, [{ path: 'secrets/a.example', text: 'se:cret\n', secret: true }]);
+    assert.deepEqual(made.files, [{ path: 'secrets/a.example', text: 'se:cret\n' }]);
     assert.ok(!`${JSON.stringify(made.account)}${made.draft.yaml('')}${made.advice.join('')}`.includes('se:cret'));
   }
 });
