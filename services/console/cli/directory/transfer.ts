@@ -24,8 +24,11 @@ import { CLUSTER, sealedHash, tell, withDirectory } from './place.ts';
  * and come out of the store wrapped: an export is made where the NEK is.
  */
 
-/** Entries in one request, which is answered when each is on disk. */
+/** Entries in one request, which is answered when each is on disk, and their bytes: NATS carries 1 MB. */
 const BATCH = 100;
+const BATCH_BYTES = 300_000;
+/** An import says how far it is after each of so many entries. */
+const TOLD = 5000;
 
 type Failed = { kind: string; name: string; code: string; reason: string };
 
@@ -53,23 +56,34 @@ async function readUsers(file: string): Promise<string> {
 async function send(store: CredentialStore, users: Users) {
   const key = await store['sealing-key-show']({});
   const total = { changed: 0, unchanged: 0, failed: [] as Failed[] };
-  let batch: EntryImport[] = [];
   let sent = 0;
-  const flush = async (): Promise<void> => {
-    const { changed, unchanged, failed } = await store['entry-import']({ entries: batch });
+  for (const entries of batchesOf(entriesOf(users, key))) {
+    const { changed, unchanged, failed } = await store['entry-import']({ entries });
     total.changed += changed;
     total.unchanged += unchanged;
     total.failed.push(...failed);
-    sent += batch.length;
-    batch = [];
-    if (sent % (50 * BATCH) === 0) tell(`${sent} entries`);
-  };
-  for (const entry of entriesOf(users, key)) {
-    batch.push(entry);
-    if (batch.length === BATCH) await flush();
+    const before = sent;
+    sent += entries.length;
+    if (Math.floor(sent / TOLD) > Math.floor(before / TOLD)) tell(`${sent} entries`);
   }
-  if (batch.length > 0) await flush();
   return total;
+}
+
+/** As many as one request may have; one that is larger alone goes alone. */
+export function* batchesOf(entries: Iterable<EntryImport>): Generator<EntryImport[]> {
+  let batch: EntryImport[] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    const size = Buffer.byteLength(JSON.stringify(entry));
+    if (batch.length === BATCH || (batch.length > 0 && bytes + size > BATCH_BYTES)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(entry);
+    bytes += size;
+  }
+  if (batch.length > 0) yield batch;
 }
 
 /** Users first: groups name them. */
