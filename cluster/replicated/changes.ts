@@ -3,7 +3,7 @@ import { SealpostError } from '#shared/errors.ts';
 import type { Store } from '../store.ts';
 import type { Follower } from './follower.ts';
 import { nextRecord, type ReplicatedRecord } from './record.ts';
-import { type ReplicatedRecords, refuseUnreadable } from './records.ts';
+import type { ReplicatedRecords } from './records.ts';
 import type { Seal } from './seal.ts';
 import { noQuorum, storeFailed, Writer } from './writer.ts';
 
@@ -117,4 +117,14 @@ export class Changes<T> {
       attachment = await follower.following(end - performance.now(), { upWhenAway: false });
     }
   }
+}
+
+/** Refuse to change what this program cannot read. Fails with `unreadable-record`. */
+function refuseUnreadable(records: ReplicatedRecords<unknown>, key: string): void {
+  const found = records.unreadable(key);
+  if (found === undefined) return;
+  throw new SealpostError(
+    'unreadable-record',
+    `the record ${key} is of a newer Sealpost and cannot be changed by this one: ${found.problem}`,
+  );
 }

@@ -146,6 +146,11 @@ export class ReplicatedMap<T> {
     return this.#records.unreadableKeys();
   }
 
+  /** Keys of the records that there were on this disk and that are not held now: damaged, or of a newer Sealpost. */
+  get lost(): string[] {
+    return this.#records.lostKeys();
+  }
+
   /** The sum of all versions, tombstones included: the same on all nodes at the same state. */
   get revision(): number {
     return this.#records.revision;

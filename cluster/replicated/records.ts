@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Store, StoreOperation } from '../store.ts';
 import { compare, decodeStored, encodeStored, type ReplicatedRecord, type UnreadableRecord } from './record.ts';
@@ -45,6 +45,8 @@ export class ReplicatedRecords<T> {
   readonly refused = new RefusedRecords();
   readonly #records = new Map<string, ReplicatedRecord<T>>();
   readonly #unreadable = new Map<string, UnreadableRecord>();
+  /** Keys of damaged records that have not come back. */
+  readonly #damaged = new Set<string>();
   #position: StreamPosition | undefined;
   #revision = 0;
   /** Keys of the records in the order in which they were shown since the opening, without the first `#forgotten` ones. */
@@ -134,6 +136,11 @@ export class ReplicatedRecords<T> {
     return [...this.#unreadable.keys()].sort();
   }
 
+  /** Keys of the records that there were on this disk and that are not held now: damaged, or of a newer Sealpost. */
+  lostKeys(): string[] {
+    return [...this.#damaged, ...this.#unreadable.keys()].filter((key) => !this.#records.has(key)).sort();
+  }
+
   /** Remember that this program cannot read the newest version of a record; false when a newer one is held. */
   markUnreadable(found: UnreadableRecord): boolean {
     if (found.version <= (this.#records.get(found.key)?.version ?? 0)) return false;
@@ -195,6 +202,7 @@ export class ReplicatedRecords<T> {
     this.#live = undefined;
     this.#records.set(record.key, record);
     this.#noteShown(record.key);
+    this.#damaged.delete(record.key);
     if ((this.#unreadable.get(record.key)?.version ?? 0) <= record.version) this.#unreadable.delete(record.key);
   }
 
@@ -246,8 +254,9 @@ export class ReplicatedRecords<T> {
     const start = `${this.#prefix}corrupt!`;
     for await (const name of this.#store.keys({ gte: start, lt: `${this.#prefix}corrupt"` })) {
       const key = name.slice(start.length);
-      if (!this.#records.has(key))
-        this.refused.note({ key, writer: undefined, reason: 'it was damaged on the disk of this node' });
+      if (this.#records.has(key)) continue;
+      this.#damaged.add(key);
+      this.refused.note({ key, writer: undefined, reason: 'it was damaged on the disk of this node' });
     }
   }
 
@@ -287,14 +296,4 @@ export class ReplicatedRecords<T> {
       this.#log.error({ record: key, error: errorText(cause) }, 'a damaged record could not be set aside');
     }
   }
-}
-
-/** Refuse to change what this program cannot read. Fails with `unreadable-record`. */
-export function refuseUnreadable(records: ReplicatedRecords<unknown>, key: string): void {
-  const found = records.unreadable(key);
-  if (found === undefined) return;
-  throw new SealpostError(
-    'unreadable-record',
-    `the record ${key} is of a newer Sealpost and cannot be changed by this one: ${found.problem}`,
-  );
 }

@@ -12,6 +12,8 @@ import { behindOf } from './status.ts';
 const PAGE_BYTES = 400_000;
 const CHANGED_BYTES = 150_000;
 const ENTRIES = 500;
+/** One is enough for policy to know that it does not know all. */
+const MOST_LOST = 100;
 
 type Entries = readonly Replicated<DirectoryRecord>[];
 
@@ -23,10 +25,12 @@ export const directoryList: Operation<'directory-list'> = (deps, { after, since,
   const changed = since === undefined ? undefined : changedKeys(directory, since);
   const entries = changed === undefined ? directory.entries() : changed.flatMap((key) => directory.get(key) ?? []);
   const { page, next } = pageAfter(entries, after);
+  // Who is in them is not known: policy must not say that somebody does not exist.
+  const lost = changed === undefined && after === undefined ? directory.lost.slice(0, MOST_LOST) : [];
   const list = {
     node: settings.current.node.name,
     revision: directory.revision,
-    records: page,
+    records: [...lost.map((key) => ({ key, json: '' })), ...page],
     cursor: directory.cursor,
     ...behindOf(directory),
     ...(changed === undefined ? {} : { changed }),

@@ -160,7 +160,7 @@ export class ClusterDirectory {
       if (problem === undefined) continue;
       log.error(
         { record: key, error: problem },
-        'an entry of the directory was written by a newer Sealpost and is not used: update this node',
+        'an entry of the directory is damaged, or was written by a newer Sealpost: names that nothing else has are deferred',
       );
     }
     const isFirst = !this.#following.loaded;

@@ -16,7 +16,7 @@ export class ClusterEntries implements Entries {
   readonly #groups = new Map<string, Group>();
   readonly #groupsByAddress = new Map<string, Group>();
   readonly #maps = new Map<string, ReadonlyMap<string, string>>();
-  /** Keys of records that are of a newer version: who is in them is not known. */
+  /** Keys of records that are damaged, or of a newer version: who is in them is not known. */
   readonly unreadable: Set<string> = new Set();
 
   constructor(verify: (user: UserRecord) => Verify) {
@@ -143,6 +143,7 @@ export class ClusterEntries implements Entries {
 }
 
 function parse(json: string): { record: DirectoryRecord | undefined; problem?: string } {
+  if (json === '') return { record: undefined, problem: 'the credential-store cannot read it' };
   try {
     const parsed = DirectoryRecord.safeParse(JSON.parse(json));
     if (parsed.success) return { record: parsed.data };

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { Level } from 'level';
 import { announcer } from '#cluster/actor.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { policyContract } from '#services/policy/contract.ts';
@@ -127,7 +129,7 @@ test('a group cannot contain itself, through groups, aliases and addresses, nor 
   await assert.rejects(group('gone', [], [], false), fails('not-found', 'gone'));
 });
 
-test('an alias that would lead only back to itself is refused', async () => {
+test('an alias that would lead only back to itself, or nowhere, is refused with that reason', async () => {
   await using data = await tempDir();
   await using node = await startNode(data.path);
   const alias = (address: string, target: string) =>
@@ -135,6 +137,8 @@ test('an alias that would lead only back to itself is refused', async () => {
   await alias('a@x.test', 'b@x.test');
   await assert.rejects(alias('b@x.test', 'A@x.test'), fails('invalid', /only back to itself/));
   await alias('c@x.test', 'c@x.test');
+  const emptied = node.calls['alias-set']({ address: 'a@x.test', targets: { remove: ['b@x.test'] }, create: false });
+  await assert.rejects(emptied, fails('invalid', /would lead nowhere: remove it/));
 });
 
 test('an import says what is wrong with which entry, takes the others, and changes nothing when repeated', async () => {
@@ -191,6 +195,29 @@ test('a list of thousands comes in pages that the bus carries, and after that on
     delta.records.map(({ key }) => key),
     ['user!alice'],
   );
+});
+
+test('an entry that is damaged on disk is told of, so that nobody in it is taken for one who does not exist', async () => {
+  await using data = await tempDir();
+  {
+    await using node = await startNode(data.path);
+    await addUser(node, 'alice', 'alice@x.test');
+    await addUser(node, 'bob', 'bob@x.test');
+  }
+  const disk = new Level<string, Buffer>(join(data.path, 'credentials'), { valueEncoding: 'buffer' });
+  await disk.put('directory!record!user!alice', Buffer.from('damaged'));
+  await disk.close();
+  await using node = await startNode(data.path);
+  const { records } = await node.calls['directory-list']({});
+  assert.deepEqual(
+    records.map(({ key, json }) => [key, json === '']),
+    [
+      ['user!alice', true],
+      ['user!bob', false],
+    ],
+  );
+  await addUser(node, 'alice', 'alice@x.test');
+  assert.ok((await all(node)).get('user!alice')?.kind === 'user');
 });
 
 test('a page of a list is measured in bytes: texts of other scripts take three for each character', async () => {

@@ -172,11 +172,11 @@ test('answers without the NEK, of another NEK, or older than what is held are no
   assert.equal(ask()?.user('mallory'), undefined);
 });
 
-test('a record of a newer version leaves unknown only what is not found elsewhere', async (t) => {
+test('a record that is damaged, or of a newer version, leaves unknown only what is not found elsewhere', async (t) => {
   const { directories, lines } = await setUp(t, (s) => {
     s.put(user('alice'));
     s.records.set('role!admins', '{"kind":"role"}');
-    s.records.set('user!broken', 'not json');
+    s.records.set('user!damaged', '');
   });
   const asks = (...users: string[]) => directories.ask({ users });
   assert.ok(asks('alice') instanceof Object);
