@@ -12,8 +12,11 @@ type DirectoryMap = Pick<ReplicatedMap<DirectoryRecord>, 'get'>;
 type Groups = Pick<GroupAddresses, 'get'>;
 export type Lookup = { directory: DirectoryMap; groups: Groups };
 
-/** Fails with `invalid` where an alias leads only back to itself, or to too many. */
+/** Fails with `invalid` where an alias leads nowhere, only back to itself, or to too many. */
 export function assertLeadsSomewhere({ directory, groups }: Lookup, alias: AliasRecord): void {
+  if (alias.targets.length === 0) {
+    throw new SealpostError('invalid', `the alias ${alias.address} would lead nowhere: remove it instead`);
+  }
   const own = mailboxKey(canonicalAddress(alias.address));
   const expanded = expandAlias(own, {
     get: (key) => (key === own ? alias.targets : leadsTo(directory, groups, key)),
