@@ -4,7 +4,7 @@ import type { UserEntry } from '#shared/directory/entries.ts';
 import { errorCode } from '#shared/errors.ts';
 import { type CommonOptions, print } from '../context.ts';
 import { table } from '../table.ts';
-import { CLUSTER, sealedHash, withDirectory } from './place.ts';
+import { CLUSTER, requireName, sealedHash, withDirectory } from './place.ts';
 
 /** `sealpost users app-passwords`: passwords of the cluster's directory for one program each. */
 
@@ -13,6 +13,7 @@ const TRIES = 5;
 
 export async function add(user: string, name: string, options: CommonOptions & { network?: string[] }): Promise<void> {
   const { network: networks = [] } = options;
+  requireName(name);
   const { text } = await withDirectory(options, async (store) => {
     const key = await store['sealing-key-show']({});
     for (let attempt = 1; ; attempt++) {

@@ -102,6 +102,6 @@ export function listChange(add: string[] | undefined, remove: string[] | undefin
 }
 
 export function requireName(name: string): string {
-  if (name.startsWith('-')) throw usageError(`"${name}" is not a name`);
+  if (name.startsWith('-') || name.trim() === '') throw usageError(`"${name}" is not a name`);
   return name;
 }

@@ -76,6 +76,7 @@ for (const [args, code, words] of [
   [['keys', 'nek', 'a b'], 2, /is not a name for a NEK/],
   [['start', 'console'], 2, /Allowed choices are/],
   [['users', 'add', 'x'], 2, /required option/],
+  [['users', 'app-passwords', 'add', 'x', ''], 2, /"" is not a name/],
   [['send'], 2, /required option/],
   [['send', '--to', 'a@b\r\nDATA'], 2, /is not a mail address/],
   [['queue', 'list'], 3, /no node answers at .*data\/sandbox\/control\.sock/],
