@@ -1,6 +1,7 @@
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { mailboxKey } from '#shared/address/canonical-address.ts';
 import { type DirectoryRecord, directoryKey, type GroupRecord } from '#shared/directory/records.ts';
+import { userKey } from '#shared/directory/values.ts';
 
 const GROUP = directoryKey('group', '');
 
@@ -19,6 +20,13 @@ export class GroupAddresses {
   /** `address` is a `mailboxKey`. */
   get(address: string): GroupRecord | undefined {
     return this.#byAddress.get(address);
+  }
+
+  /** The names of the groups that have a user or a group as a member; looks at all of them. */
+  withMember(name: string): string[] {
+    const key = userKey(name);
+    const groups = [...this.#byKey.values()].filter(({ members }) => members.some((member) => userKey(member) === key));
+    return groups.map((group) => group.name);
   }
 
   #take(key: string): void {

@@ -9,7 +9,7 @@ import type { GroupAddresses } from './group-addresses.ts';
 /** What must hold between entries. Each check is made within the change of one of them. */
 
 type DirectoryMap = Pick<ReplicatedMap<DirectoryRecord>, 'get'>;
-type Groups = Pick<GroupAddresses, 'get'>;
+type Groups = Pick<GroupAddresses, 'get' | 'withMember'>;
 export type Lookup = { directory: DirectoryMap; groups: Groups };
 
 /** Fails with `invalid` where an alias leads nowhere, only back to itself, or to too many. */
@@ -64,6 +64,18 @@ export function assertNoCycle({ directory, groups }: Lookup, group: GroupRecord)
     const targets = leadsTo(directory, groups, key) ?? (base && leadsTo(directory, groups, base)) ?? [];
     for (const member of targets) work.push({ member, path: path.length < 20 ? path : [...path.slice(0, 20)] });
   }
+}
+
+/**
+ * Fails with `invalid` where a group has the user or group as a member. Whoever got the name later would get the mail of
+ * that group.
+ */
+export function assertNoMember({ groups }: Pick<Lookup, 'groups'>, name: string): void {
+  const [group, ...more] = groups.withMember(name);
+  if (group === undefined) return;
+  const which = more.length === 0 ? `the group ${group}` : `the groups ${[group, ...more].slice(0, 10).join(', ')}`;
+  const remedy = `sealpost groups members ${group} --remove ${name}`;
+  throw new SealpostError('invalid', `${name} is a member of ${which}: remove it there first ("${remedy}")`);
 }
 
 const keyOfMember = (member: string): string => mailboxKey(canonicalAddress(member));

@@ -1,7 +1,7 @@
 import { canonicalAddress } from '#shared/address/canonical-address.ts';
 import type { AliasRecord, GroupRecord, MapRecord } from '#shared/directory/records.ts';
 import { changedList, changeEntry, changeRecord, expected, missing } from '../directory/change.ts';
-import { assertLeadsSomewhere, assertNames, assertNoCycle } from '../directory/rules.ts';
+import { assertLeadsSomewhere, assertNames, assertNoCycle, assertNoMember } from '../directory/rules.ts';
 import type { Operation } from './deps.ts';
 
 /** Operations on aliases, groups and maps, and the removal of any entry. */
@@ -42,6 +42,7 @@ export const mapSet: Operation<'map-set'> = (deps, { name, entries }) =>
 export const entryDelete: Operation<'entry-delete'> = async (deps, { kind, name }) => {
   const { node } = await changeRecord(deps, { kind, name }, (current) => {
     if (current === undefined) throw missing(kind, name);
+    if (kind === 'user' || kind === 'group') assertNoMember(deps, name);
     return undefined;
   });
   return { node };

@@ -129,6 +129,26 @@ test('a group cannot contain itself, through groups, aliases and addresses, nor 
   await assert.rejects(group('gone', [], [], false), fails('not-found', 'gone'));
 });
 
+test('a user leaves no group behind that a later user of the name would get the mail of', async () => {
+  await using data = await tempDir();
+  await using node = await startNode(data.path);
+  const { calls } = node;
+  await addUser(node, 'alice', 'alice@example.com');
+  await addUser(node, 'bob', 'bob@example.com');
+  for (const name of ['staff', 'all']) {
+    const members = { set: name === 'all' ? ['staff', 'ALICE'] : ['Alice', 'bob'] };
+    await calls['group-set']({ name, addresses: { set: [`${name}@example.com`] }, members, create: true });
+  }
+  await assert.rejects(
+    calls['entry-delete']({ kind: 'user', name: 'alice' }),
+    fails('invalid', /alice is a member of the groups (staff, all|all, staff): remove it there first/),
+  );
+  await assert.rejects(calls['entry-delete']({ kind: 'group', name: 'staff' }), fails('invalid', /the group all:/));
+  await calls['group-set']({ name: 'all', members: { set: ['bob'] }, create: false });
+  await calls['entry-delete']({ kind: 'group', name: 'staff' });
+  await calls['entry-delete']({ kind: 'user', name: 'alice' });
+});
+
 test('an alias that would lead only back to itself, or nowhere, is refused with that reason', async () => {
   await using data = await tempDir();
   await using node = await startNode(data.path);
