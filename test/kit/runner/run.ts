@@ -27,7 +27,7 @@ const NODE_MAJOR = 24;
 /** `timeout` is that of one test in milliseconds, `limit` that of a file. */
 type Ring = { files: string; concurrency: number; timeout: number; limit: number };
 const RINGS: Record<string, Ring> = {
-  unit: { files: 'test/unit/**/*.test.ts', concurrency: 2, timeout: 60_000, limit: 3 * 60_000 },
+  unit: { files: 'test/unit/**/*.test.ts', concurrency: 3, timeout: 60_000, limit: 3 * 60_000 },
   // They wait for peers half of their time.
   integration: { files: 'test/integration/**/*.test.ts', concurrency: 3, timeout: 120_000, limit: 6 * 60_000 },
   // They measure time and memory, and kill what they started: one at a time.
