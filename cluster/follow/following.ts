@@ -101,7 +101,10 @@ export class Following<Item> {
     if (said.node === this.#deps.source.own && said.revision === this.revision) this.askSoon();
   }
 
-  /** A store said which revision it has. It has a change a moment later than the one that made it, and is asked instead of that one. */
+  /**
+   * A store said which revision it has. It has a change a moment later than the one that made it, and is asked instead of
+   * that one.
+   */
   hear({ node, revision }: { node: string; revision: number }): void {
     const { source } = this.#deps;
     const news = source.hear(node, revision);

@@ -220,6 +220,23 @@ const ChangedEntry = z.object({ node: z.string(), entry: DirectoryEntry });
 export const CREDENTIALS_BUCKET = 'sealpost-credentials';
 export const DIRECTORY_BUCKET = 'sealpost-directory';
 
+/** What a follower of keys or of the directory asks, and a page of the answer; `signing-key-list` explains the members. */
+const FollowQuestion = z.object({
+  after: z.string().optional(),
+  since: z.string().optional(),
+  nonce: z.string().max(64).optional(),
+});
+const FollowPage = z.object({
+  node: z.string(),
+  revision: z.number().int(),
+  /** Why these may not be the newest; absent when they are. */
+  behind: z.string().optional(),
+  next: z.string().optional(),
+  changed: z.array(z.string()).optional(),
+  cursor: z.string().optional(),
+  macs: z.array(NekMac).optional(),
+});
+
 export const credentialStoreContract = defineContract('credential-store', 1, {
   operations: {
     /**
@@ -235,26 +252,15 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
      * (shared/dkim/list-proof.ts); absent where the store has none, or is of the version before.
      */
     'signing-key-list': {
-      request: z.object({
-        after: z.string().optional(),
-        since: z.string().optional(),
-        nonce: z.string().max(64).optional(),
-      }),
-      reply: z.object({
-        node: z.string(),
-        revision: z.number().int(),
-        /** Why these may not be the newest keys; absent when they are. */
-        behind: z.string().optional(),
-        keys: z.array(SigningKey),
-        next: z.string().optional(),
-        changed: z.array(z.string()).optional(),
-        cursor: z.string().optional(),
-        macs: z.array(NekMac).optional(),
-      }),
+      request: FollowQuestion,
+      reply: FollowPage.extend({ keys: z.array(SigningKey) }),
       errors: ['not-caught-up'],
       elsewhere: ['not-caught-up'],
     },
-    /** Make a key. `activate` absent: it becomes active without a further order where the domain has no active key of its type. */
+    /**
+     * Make a key. `activate` absent: it becomes active without a further order where the domain has no active key of its
+     * type.
+     */
     'key-create': {
       request: keyName.extend({
         algorithm: KeyAlgorithm.default('rsa-2048'),
@@ -416,21 +422,10 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
      * their keys, of which those that are deleted are not in `records`.
      */
     'directory-list': {
-      request: z.object({
-        after: z.string().optional(),
-        since: z.string().optional(),
-        nonce: z.string().max(64).optional(),
-      }),
-      reply: z.object({
-        node: z.string(),
-        revision: z.number().int(),
-        behind: z.string().optional(),
+      request: FollowQuestion,
+      reply: FollowPage.extend({
         /** The JSON of each (shared/directory/records.ts). */
         records: z.array(z.object({ key: z.string(), json: z.string() })),
-        next: z.string().optional(),
-        changed: z.array(z.string()).optional(),
-        cursor: z.string().optional(),
-        macs: z.array(NekMac).optional(),
       }),
       errors: ['not-caught-up'],
       elsewhere: ['not-caught-up'],
@@ -507,7 +502,10 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       request: z.object({ key: z.string() }),
       reply: z.object({ node: z.string(), record: z.string().optional() }),
     },
-    /** Write the record of a domain again, from the newest authentic copy of any node; default: every record that was refused. */
+    /**
+     * Write the record of a domain again, from the newest authentic copy of any node; default: every record that was
+     * refused.
+     */
     'record-repair': {
       request: domainName.partial(),
       reply: z.object({ repaired: z.array(RepairedRecord) }),

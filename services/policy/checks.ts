@@ -40,7 +40,8 @@ import { senderDomain } from './sender/sender-domain.ts';
  *
  * To add one: a file in the folder of its phase that exports a `PolicyCheck<'…'>`, and its name in a row of the table. A
  * fact that it needs and that is not in `PolicyFacts` yet is gathered before the checks run, by the file of its phase in
- * `gathering/`; whatever waits for DNS, a directory or a hash waits there. A check that adds to an accepted message goes on with `{ ...accepted, prepend: [...accepted.prepend, field] }` or `{ ...accepted, junk: true }`.
+ * `gathering/`; whatever waits for DNS, a directory or a hash waits there. A check that adds to an accepted message goes
+ * on with `{ ...accepted, prepend: [...accepted.prepend, field] }` or `{ ...accepted, junk: true }`.
  *
  * The order: first what makes the question meaningless, then what holds for every client, then what this client may do,
  * last what is added. The client sees the first refusal, so a check that reveals more about this server (which mailboxes

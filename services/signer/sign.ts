@@ -60,7 +60,10 @@ function planOf(names: string[], domains: DomainConfig[], keyring: Pick<Keyring,
   return plans.find((plan) => plan.mode === 'enforce') ?? plans[0];
 }
 
-/** Before the first answer of a credential-store any domain may have keys: mail waits, so that none leaves unsigned by accident. */
+/**
+ * Before the first answer of a credential-store any domain may have keys: mail waits, so that none leaves unsigned by
+ * accident.
+ */
 function beforeKeysAreLoaded(names: string[], domains: DomainConfig[]): SignOutcome {
   const domain = names.find((name) => nearestEntry(name, domains)?.signing.mode !== 'off');
   if (domain === undefined) return { outcome: 'not-configured' };

@@ -4,7 +4,8 @@ import { judgeMacs, macsOf, type NekMac, type Verdict } from './nek-mac.ts';
 
 /**
  * The proof that an answer of keys, or of records of the directory, comes from a process with the NEK, and to this
- * question: codes over the question's nonce and everything in the answer that its reader uses. A member that a later version adds to the answer is not in it.
+ * question: codes over the question's nonce and everything in the answer that its reader uses. A member that a later
+ * version adds to the answer is not in it.
  */
 export type KeyList = {
   node: string;

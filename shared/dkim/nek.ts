@@ -2,9 +2,9 @@ import { createHash, createSecretKey, type KeyObject, randomBytes } from 'node:c
 import { SealpostError } from '../errors.ts';
 
 /**
- * A named encryption key (NEK): 256 bits that wrap the private DKIM keys and the hashes of passwords. Only signer,
- * policy and credential-store processes read it. Its text form is one line, `sealpost-nek:<name>:<base64 of 32 bytes>`. A file has one line for each NEK of a
- * node: both, while one replaces the other.
+ * A named encryption key (NEK): 256 bits that wrap the private DKIM keys and the hashes of passwords. Only signer, policy
+ * and credential-store processes read it. Its text form is one line, `sealpost-nek:<name>:<base64 of 32 bytes>`. A file
+ * has one line for each NEK of a node: both, while one replaces the other.
  *
  * The key itself is in a `KeyObject`, which no log, JSON or inspection shows. The fingerprint (the first 8 bytes of the
  * key's SHA-256, hex) distinguishes two keys of one name and may be shown to anyone.

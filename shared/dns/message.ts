@@ -3,7 +3,8 @@ import { SealpostError } from '../errors.ts';
 /**
  * shared/dns/ is DNS on the wire, for any service that needs more than node:dns gives: which server said what, AA, the
  * exact bytes, how long an answer that there is nothing holds. Today these are the credential-store and the checks of
- * policy (services/policy/dns); names of clients (reverse-dns.ts) and delivery (resolver.ts) use node:dns. Of the flags AD is not decoded yet:
+ * policy (services/policy/dns); names of clients (reverse-dns.ts) and delivery (resolver.ts) use node:dns. Of the flags
+ * AD is not decoded yet:
  *
  *   message.ts      messages (RFC 1035 §4): encode a query or an update (RFC 2136 §2), decode a response; names
  *   txt.ts, mx.ts   the RDATA of TXT and MX records. Another type of record: its number in `Type` below and a file like these

@@ -4,7 +4,8 @@ import { failureText, usageError } from './exit.ts';
 
 /**
  * Every command, in the order of its help; each has a file of its own, in `commands/` or `directory/commands/`, which
- * describes its arguments and options to commander. Only the file of the command that was asked for is loaded, so that it starts fast.
+ * describes its arguments and options to commander. Only the file of the command that was asked for is loaded, so that it
+ * starts fast.
  */
 const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
   start: () => import('./commands/start.ts'),

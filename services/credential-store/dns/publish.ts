@@ -61,7 +61,10 @@ export function publishTxt(zone: ZoneConfig, record: TxtRecord, options?: Publis
   return replaceTxt(zone, record, [], options);
 }
 
-/** Write a TXT record in place of those with the values `from`, or of none. Refused where the name has any other TXT record. */
+/**
+ * Write a TXT record in place of those with the values `from`, or of none. Refused where the name has any other TXT
+ * record.
+ */
 export async function replaceTxt(
   zone: ZoneConfig,
   { name, value, ttl }: TxtRecord,
@@ -96,7 +99,10 @@ function isWritten(record: DnsRecord, value: string, ttl: number): boolean {
   return text === value ? record.ttl === ttl : isRightKey(text, value);
 }
 
-/** Remove the TXT records with these values, or with their keys written in another way; other records stay. There may be none. */
+/**
+ * Remove the TXT records with these values, or with their keys written in another way; other records stay. There may be
+ * none.
+ */
 export async function removeTxt(
   zone: ZoneConfig,
   name: string,

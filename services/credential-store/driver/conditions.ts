@@ -37,7 +37,10 @@ export type TransitionContext = {
   effects: DriverEffects;
   record: DomainRecord;
   transition: Transition;
-  /** Of the store, when this process first found the transition open: the keys have been in their states since then or earlier. */
+  /**
+   * Of the store, when this process first found the transition open: the keys have been in their states since then or
+   * earlier.
+   */
   revision: number;
 };
 
@@ -213,7 +216,10 @@ function assertTurn(effects: DriverEffects, { domain, schedule }: DomainRecord):
   throw new SealpostError('waiting', `the scheduled rotation waits until that of ${other.domain} has switched`);
 }
 
-/** Fails with `wrong-state`: a key that left its state and came back, or another key under its name, is not the one confirmed. */
+/**
+ * Fails with `wrong-state`: a key that left its state and came back, or another key under its name, is not the one
+ * confirmed.
+ */
 export function assertSameKeys(before: DomainRecord, newest: DomainRecord, selectors: readonly string[]): void {
   for (const selector of selectors) {
     const [a, b] = [keyOf(before, selector), keyOf(newest, selector)];

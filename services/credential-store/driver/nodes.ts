@@ -41,7 +41,10 @@ export function live(effects: DriverEffects): Holder[] {
   return holders;
 }
 
-/** The live store after this node's in the order of names, where each comes in its turn; undefined where there is no other. */
+/**
+ * The live store after this node's in the order of names, where each comes in its turn; undefined where there is no
+ * other.
+ */
 export function nextStore(holders: readonly Holder[], node: string): string | undefined {
   const stores = holders.filter((h) => h.kind === 'credential-store' && h.behind === undefined && h.node !== node);
   const names = stores.map((h) => h.node).sort();

@@ -60,12 +60,18 @@ const REVOCABLE: ReadonlySet<KeyState> = new Set([
   'retiring',
 ]);
 
-/** Whether a new key becomes active without an order to do so: when the domain signs with no key of its type (RSA, Ed25519). */
+/**
+ * Whether a new key becomes active without an order to do so: when the domain signs with no key of its type (RSA,
+ * Ed25519).
+ */
 export function activatesByItself(record: DomainRecord | undefined, algorithm: KeyAlgorithm): boolean {
   return !(record?.keys ?? []).some((k) => k.state === 'active' && keyTypeOf(k.algorithm) === keyTypeOf(algorithm));
 }
 
-/** Fails with `exists` when a new key cannot have the selector. `reusable`: a selector whose key is deleted may be used again. */
+/**
+ * Fails with `exists` when a new key cannot have the selector. `reusable`: a selector whose key is deleted may be used
+ * again.
+ */
 export function assertFreeSelector(record: DomainRecord | undefined, selector: string, reusable: boolean): void {
   const key = record?.keys.find((k) => k.selector === selector);
   if (key !== undefined) {

@@ -36,8 +36,9 @@ export function checkNeks(
 }
 
 /**
- * At the start of a node that has no list of NEKs: fails with `nek-mismatch` when the cluster has one, and this node refused
- * it because it was written with a NEK that is not in `neks`. Otherwise this node would begin a second store beside that of the others.
+ * At the start of a node that has no list of NEKs: fails with `nek-mismatch` when the cluster has one, and this node
+ * refused it because it was written with a NEK that is not in `neks`. Otherwise this node would begin a second store
+ * beside that of the others.
  */
 export function assertNotForeign(list: NekList | undefined, refused: readonly Refused[], neks: readonly Nek[]): void {
   const fingerprint = refused.find(({ key }) => key === NEKS_KEY)?.nek;

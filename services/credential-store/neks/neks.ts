@@ -64,7 +64,10 @@ export class Neks {
     return current;
   }
 
-  /** Initialize the store with a NEK. Fails with `exists` when it is initialized, `no-nek` when this node has no NEK of the name. */
+  /**
+   * Initialize the store with a NEK. Fails with `exists` when it is initialized, `no-nek` when this node has no NEK of
+   * the name.
+   */
   async use(name: string): Promise<NekStatus> {
     const nek = named(await this.#configured(), name);
     const list = await this.#initialize(nek, (existing) => {

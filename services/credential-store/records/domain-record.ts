@@ -85,12 +85,18 @@ export const DomainRecord = z.object({
   /** The current rotation, or the last one. */
   rotation: Rotation.optional(),
   schedule: Schedule.optional(),
-  /** The node that makes the next transition. `term` rises with every claim: a driver whose term is old writes nothing more. */
+  /**
+   * The node that makes the next transition. `term` rises with every claim: a driver whose term is old writes nothing
+   * more.
+   */
   driver: z.object({ node: z.string(), term: z.number().int() }).optional(),
 });
 export type DomainRecord = z.infer<typeof DomainRecord>;
 
-/** The named encryption keys of this cluster, record `neks`: only their metadata. The NEKs themselves are never in the store. */
+/**
+ * The named encryption keys of this cluster, record `neks`: only their metadata. The NEKs themselves are never in the
+ * store.
+ */
 export const NekList = z.object({
   neks: z.array(z.object({ name: z.string(), fingerprint: z.string(), since: z.number() })),
   /** Fingerprint of the NEK that wraps new keys, and with which all others are re-wrapped. */

@@ -23,8 +23,8 @@ const tls: Check = ({ listener, secure }) =>
 const helloSaid: Check = ({ facts }) => (facts.client.helo === '' ? replies.HELO_FIRST : undefined);
 
 /**
- * A row of the table: `check` holds before `run` looks at the argument; `policy` names the questions that policy answers before
- * the command takes effect. A command cannot ask another one: its session has no other.
+ * A row of the table: `check` holds before `run` looks at the argument; `policy` names the questions that policy answers
+ * before the command takes effect. A command cannot ask another one: its session has no other.
  */
 type Row<Asks extends PolicyQuestion> = { check: readonly Check[]; policy: readonly Asks[]; run: CommandHandler<Asks> };
 type Command =

@@ -182,7 +182,10 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
   }
 }
 
-/** What a client speaks that does not begin as one of SMTP does. A TLS handshake begins with a record of type 22 (RFC 8446 §5.1). */
+/**
+ * What a client speaks that does not begin as one of SMTP does. A TLS handshake begins with a record of type 22 (RFC 8446
+ * §5.1).
+ */
 function foreignProtocol(bytes: Buffer): ForeignProtocol | undefined {
   if (isProxyHeader(bytes)) return 'proxy';
   return bytes[0] === 22 && bytes[1] === 3 ? 'tls' : undefined;

@@ -4,7 +4,10 @@ import { userKey } from '#shared/directory/values.ts';
 import { Account, type Verify } from './account.ts';
 import type { Entries, Group } from './directory.ts';
 
-/** The records of the cluster's directory, arranged for look-ups. A change costs the record that changed, however many there are. */
+/**
+ * The records of the cluster's directory, arranged for look-ups. A change costs the record that changed, however many
+ * there are.
+ */
 export class ClusterEntries implements Entries {
   readonly #verify: (user: UserRecord) => Verify;
   /** Each record as it came, by its key: what came again unchanged costs nothing. */

@@ -27,8 +27,8 @@ export class Directories {
   }
 
   /**
-   * A directory that can answer about these users, addresses and maps; undefined where what is asked cannot be known now, null
-   * where there is none.
+   * A directory that can answer about these users, addresses and maps; undefined where what is asked cannot be known now,
+   * null where there is none.
    */
   ask(question: Question): AnyDirectory | Promise<AnyDirectory> {
     const { cluster: followed } = this.#deps;

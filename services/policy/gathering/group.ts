@@ -3,7 +3,7 @@ import type { AnyDirectory, AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
 import { whenKnown } from './when-known.ts';
 
-type Group = PolicyFacts['recipient']['group'];
+export type Group = PolicyFacts['recipient']['group'];
 type GroupDeps = { ask: AskDirectory; config: Pick<Config, 'directory'> };
 
 /**

@@ -7,13 +7,14 @@ import type { AnyDirectory, AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
 import type { CheckSources } from './check-sources.ts';
 import { nameMatters } from './exemptions.ts';
-import { groupAt } from './group.ts';
+import { type Group, groupAt } from './group.ts';
 import { attempt, listsFound } from './recipient-checks.ts';
 import { senderMailbox } from './sender-mailbox.ts';
-import { whenKnown } from './when-known.ts';
+import { whenAllKnown, whenKnown } from './when-known.ts';
 
 type RecipientRequest = { facts: SessionFacts; reversePath: string; recipient: EnvelopeRecipient };
 
+type Lists = PolicyFacts['recipient']['dnsLists'];
 type RecipientDeps = Pick<PolicyFacts['recipient'], 'rules' | 'rewriting' | 'srs' | 'now'> & {
   ask: AskDirectory;
   /** Why `ask` could not be answered, for administrators. */
@@ -55,18 +56,16 @@ function factsAbout(
   const place = { named, namedOurs, address, domain, local: localPartOf(address), ours };
   const rewritten = { mapsUnread: canonical === undefined, rewriting, srs };
   const said = { session, reversePath, recipient, ...place, ...rewritten, rules, now };
-  const found = listsFound(said, checks);
   // Only recipients of our own domains are looked up.
-  return whenKnown(ask({ addresses: ours ? [address] : [] }), (directory: AnyDirectory) =>
-    whenKnown(groupAt(address, directory, deps), (group) =>
-      whenKnown(senderMailbox(session, reversePath, deps), (mailbox) =>
-        whenKnown(found, (dnsLists) => ({
-          ...{ ...said, dnsLists, greylist: attempt(said, checks), senderMailbox: mailbox },
-          nameMatters: nameMatters(session, checks.exempt, rules),
-          ...(group === 'unknown' ? { directory: undefined } : { directory, group }),
-          ...(group === 'unknown' || directory === undefined ? { unread: deps.unread?.() } : {}),
-        })),
-      ),
-    ),
+  const known = ask({ addresses: ours ? [address] : [] });
+  const group = whenKnown(known, (directory: AnyDirectory) => groupAt(address, directory, deps));
+  return whenAllKnown(
+    [known, group, senderMailbox(session, reversePath, deps), listsFound(said, checks)],
+    (directory: AnyDirectory, group: Group | 'unknown', senderMailbox: string | undefined, dnsLists: Lists) => ({
+      ...{ ...said, senderMailbox, dnsLists, greylist: attempt(said, checks) },
+      nameMatters: nameMatters(session, checks.exempt, rules),
+      ...(group === 'unknown' ? { directory: undefined } : { directory, group }),
+      ...(group === 'unknown' || directory === undefined ? { unread: deps.unread?.() } : {}),
+    }),
   );
 }

@@ -1,11 +1,11 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { SessionFacts } from '../contract.ts';
-import type { AskDirectory } from '../directory/directory.ts';
+import type { AnyDirectory, AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
 import type { CheckSources } from './check-sources.ts';
 import { nameMatters } from './exemptions.ts';
 import { heloFault, senderDomain } from './sender-checks.ts';
-import { whenKnown } from './when-known.ts';
+import { whenAllKnown } from './when-known.ts';
 
 type SenderRequest = { facts: SessionFacts; reversePath: string; size?: number | undefined };
 type SenderDeps = Pick<PolicyFacts['sender'], 'anonymous' | 'rules' | 'rewriting'> & {
@@ -29,12 +29,12 @@ export function senderFacts(
   } = deps;
   const { user } = session;
   const about = user === undefined ? {} : { users: [user], addresses: rewriting.tagged([reversePath]) };
-  const asked = senderDomain(request, deps);
   const helo = heloFault(session, deps.checks);
-  return whenKnown(ask({ ...about, maps: rewriting.maps }), (directory) =>
-    whenKnown(asked, (senderDomain) => ({
+  return whenAllKnown(
+    [ask({ ...about, maps: rewriting.maps }), senderDomain(request, deps)],
+    (directory: AnyDirectory, senderDomain: PolicyFacts['sender']['senderDomain']) => ({
       ...{ session, reversePath, size, limits, anonymous, rules, rewriting, directory },
       ...{ helo, senderDomain, nameMatters: nameMatters(session, deps.checks.exempt, rules) },
-    })),
+    }),
   );
 }

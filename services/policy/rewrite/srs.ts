@@ -41,7 +41,10 @@ export class Srs {
     this.#options = options;
   }
 
-  /** The reverse-path for mail of `reversePath`; undefined where there is none for it: it is quoted, a literal, or too long. */
+  /**
+   * The reverse-path for mail of `reversePath`; undefined where there is none for it: it is quoted, a literal, or too
+   * long.
+   */
   forward(reversePath: string, now: Date): string | undefined {
     const canonical = canonicalAddress(reversePath);
     const local = this.#localPart(localPartOf(canonical), domainOf(canonical), now);

@@ -11,9 +11,9 @@ import { keys, rangeOf } from '../store/records.ts';
  *   copy!<owner>.<generation>!<queueId>!<key of the record in the owner's queue>
  *
  * A copy is complete when its owner has said so with its last record; others were never answered with 250 and are never
- * taken over. Memory knows what is held, so that a copy is deleted without reading: changes of one message take effect
- * in the order of their arrival (`cluster/store.ts`). Where LevelDB cannot read a part of the keys, there may be copies of which
- * memory does not know (`damage`): then of no pair is it said that all of it was taken over.
+ * taken over. Memory knows what is held, so that a copy is deleted without reading: changes of one message take effect in
+ * the order of their arrival (`cluster/store.ts`). Where LevelDB cannot read a part of the keys, there may be copies of
+ * which memory does not know (`damage`): then of no pair is it said that all of it was taken over.
  */
 
 /** How many records a copy has; `touched`: when it was last changed, by `HeldCopies.now`. */

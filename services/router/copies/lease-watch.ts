@@ -5,8 +5,8 @@ import { asLease, type ClaimRecord, type Lease, leaseKey, parseKey } from './cla
  * Which of the other stores are live, by their leases.
  *
  * A store is silent when its lease was not renewed for as long as the lease itself says, and this node followed the map
- * all that time: while this node could not have heard a renewal, silence proves nothing. The time starts again with every interruption, so
- * after an outage of NATS, or a start, every store has its whole time to renew.
+ * all that time: while this node could not have heard a renewal, silence proves nothing. The time starts again with every
+ * interruption, so after an outage of NATS, or a start, every store has its whole time to renew.
  *
  * This is not the table of cluster/members/heard.ts, because the promise is the opposite one: there silence proves
  * nothing, here it is what a take-over rests on. So it is the versions of a replicated record that count, which are the

@@ -12,8 +12,8 @@ import type { LeaseWatch } from './lease-watch.ts';
 /**
  * Mail of this node that a holder took over, and that this node deletes therefore.
  *
- * That it was taken over is in the claims, where anybody may have written it who can write into their stream. So the holder is
- * asked first, at its node, and answers from its disk (adoptions.ts):
+ * That it was taken over is in the claims, where anybody may have written it who can write into their stream. So the
+ * holder is asked first, at its node, and answers from its disk (adoptions.ts):
  *
  *   it took everything over          the mail is deleted, and the pair dropped
  *   it still has copies to take      it is asked again; meanwhile nobody but the holder delivers them

@@ -8,7 +8,8 @@ export type DestinationLimit = RatesConfig['destinations'][number];
 
 /**
  * The limit for a domain (normalized), and the key under which it is counted: the domain that the limit is for, where
- * everything below it counts together, or with `*` the domain itself. The most specific `to` wins. The key is a domain whose limit is the same one.
+ * everything below it counts together, or with `*` the domain itself. The most specific `to` wins. The key is a domain
+ * whose limit is the same one.
  */
 export function limitFor(
   limits: readonly DestinationLimit[],

@@ -8,7 +8,10 @@ import type { Routing } from './routing.ts';
 /** Recipients due this soon go along with those that are due now. */
 const TOGETHER_MS = 20_000;
 
-/** Recipients of one message, by index, that share a next hop, its limit and a reverse-path. No hop: their route leads nowhere. */
+/**
+ * Recipients of one message, by index, that share a next hop, its limit and a reverse-path. No hop: their route leads
+ * nowhere.
+ */
 export type Group = { hop: NextHop | undefined; indexes: number[] };
 
 /**

@@ -10,7 +10,10 @@ import { Dialog } from '#test/kit/smtp/dialog.ts';
 import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
-/** Groups and maps of the cluster's directory, through a real node: outsiders come from 127.0.0.1, and 127.0.0.2 is internal. */
+/**
+ * Groups and maps of the cluster's directory, through a real node: outsiders come from 127.0.0.1, and 127.0.0.2 is
+ * internal.
+ */
 
 const MEMBERS = Array.from({ length: 999 }, (_, i) => `member-${i}@elsewhere.test`);
 

@@ -40,3 +40,12 @@ export function said(verdict: {
   const { reply } = verdict;
   return reply === undefined ? '250' : `${reply.code} ${reply.enhanced} ${reply.text}`;
 }
+
+/** A session of a stranger at a relay listener. */
+export const STRANGER = {
+  session: 's1',
+  listener: 'in',
+  kind: 'relay',
+  scope: 'external',
+  client: { address: '192.0.2.1', port: 1, name: null, helo: 'client.test' },
+} as const;

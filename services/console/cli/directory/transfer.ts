@@ -141,7 +141,10 @@ async function allRecords(store: CredentialStore): Promise<DirectoryRecord[]> {
   return [...records.values()];
 }
 
-/** Fails with `unreadable-record` where it is damaged, or a newer version wrote it: an export that lacks it would be a loss. */
+/**
+ * Fails with `unreadable-record` where it is damaged, or a newer version wrote it: an export that lacks it would be a
+ * loss.
+ */
 function readRecord(key: string, json: string): DirectoryRecord {
   if (json === '') {
     throw new SealpostError('unreadable-record', `the entry ${key} cannot be read: "sealpost doctor" says why`);

@@ -11,12 +11,36 @@ import { keys } from '#services/router/store/records.ts';
 import { Slots } from '#services/router/store/slots.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
+import type { Logger } from '#shared/log.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { settingsFor } from '#test/unit/router/fixture.ts';
 
 const [OWNER, OWN] = ['OWNEROWNEROW', 'HOLDERHOLDER'];
 const KEY = pairKey(OWNER, OWN);
+
+/** A take-over of the only pair that the claims have, and that pair as it is. */
+async function takingOver(path: string, store: Store, held: HeldCopies, log: Logger) {
+  let pair: ClaimRecord = { kind: 'pair', generation: 1, state: 'claimed', adopted: false, dropped: false };
+  const map = {
+    state: 'following',
+    get: (key: string) => (key === KEY ? { key, version: 1, value: pair } : undefined),
+    entries: () => [{ key: KEY, version: 1, value: pair }],
+    update: async (_: string, fn: Updater<ClaimRecord>) => {
+      pair = fn(pair, KEY) ?? pair;
+    },
+  } as unknown as ReplicatedMap<ClaimRecord>;
+  const slots = new Slots();
+  const adoptions = await Adoptions.load({ store, own: OWN, map, held, log });
+  const takeOver = new TakeOver({
+    ...{ settings: settingsFor(path), log, own: OWN, store, slots, map, held, adoptions },
+    watch: new LeaseWatch(map, OWN),
+    queue: { schedule: () => undefined } as unknown as TakeOverDeps['queue'],
+    router: {} as TakeOverDeps['router'],
+    onAdopted: () => undefined,
+  });
+  return { takeOver, adoptions, slots, pair: () => pair };
+}
 
 test('a copy that this disk does not give back is reported once, and the others are taken over', async () => {
   await using folder = await tempDir();
@@ -35,29 +59,12 @@ test('a copy that this disk does not give back is reported once, and the others 
       if (id === ids[1]) throw new SealpostError('store-damaged', 'a block has the wrong sum');
     }
   };
-  let pair: ClaimRecord = { kind: 'pair', generation: 1, state: 'claimed', adopted: false, dropped: false };
-  const map = {
-    state: 'following',
-    get: (key: string) => (key === KEY ? { key, version: 1, value: pair } : undefined),
-    entries: () => [{ key: KEY, version: 1, value: pair }],
-    update: async (_: string, fn: Updater<ClaimRecord>) => {
-      pair = fn(pair, KEY) ?? pair;
-    },
-  } as unknown as ReplicatedMap<ClaimRecord>;
-  const slots = new Slots();
-  const adoptions = await Adoptions.load({ store, own: OWN, map, held, log });
-  const takeOver = new TakeOver({
-    ...{ settings: settingsFor(folder.path), log, own: OWN, store, slots, map, held, adoptions },
-    watch: new LeaseWatch(map, OWN),
-    queue: { schedule: () => undefined } as unknown as TakeOverDeps['queue'],
-    router: {} as TakeOverDeps['router'],
-    onAdopted: () => undefined,
-  });
+  const { takeOver, adoptions, slots, pair } = await takingOver(folder.path, store, held, log);
   for (let n = 0; n < 3; n++) await takeOver.tick();
   assert.deepEqual([...slots.all()].map(({ id }) => id).toSorted(), [ids[0], ids[2]].toSorted());
   assert.equal(takeOver.takenOver, 2);
   // Its owner keeps what may be whole there.
-  assert.equal(asPair(pair)?.adopted, false);
+  assert.equal(asPair(pair())?.adopted, false);
   assert.deepEqual(adoptions.answer({ owner: OWNER, holder: OWN, generation: 1 }), { adopted: false, held: 1 });
   assert.deepEqual(held.ids(OWNER, 1), [ids[1]]);
   const damaged = [keys.message(ids[1] ?? ''), keys.recipient(ids[1] ?? '', 0)];
@@ -106,30 +113,13 @@ test('copies whose keys cannot be read keep no router from starting, and no owne
   };
   const held = await HeldCopies.load(store);
   assert.deepEqual(held.ids(OWNER, 1), [first]);
-  let pair: ClaimRecord = { kind: 'pair', generation: 1, state: 'claimed', adopted: false, dropped: false };
-  const map = {
-    state: 'following',
-    get: (key: string) => (key === KEY ? { key, version: 1, value: pair } : undefined),
-    entries: () => [{ key: KEY, version: 1, value: pair }],
-    update: async (_: string, fn: Updater<ClaimRecord>) => {
-      pair = fn(pair, KEY) ?? pair;
-    },
-  } as unknown as ReplicatedMap<ClaimRecord>;
-  const slots = new Slots();
-  const adoptions = await Adoptions.load({ store, own: OWN, map, held, log });
-  const takeOver = new TakeOver({
-    ...{ settings: settingsFor(folder.path), log, own: OWN, store, slots, map, held, adoptions },
-    watch: new LeaseWatch(map, OWN),
-    queue: { schedule: () => undefined } as unknown as TakeOverDeps['queue'],
-    router: {} as TakeOverDeps['router'],
-    onAdopted: () => undefined,
-  });
+  const { takeOver, adoptions, slots, pair } = await takingOver(folder.path, store, held, log);
   for (let n = 0; n < 3; n++) await takeOver.tick();
   assert.deepEqual(
     [...slots.all()].map(({ id }) => id),
     [first],
   );
-  assert.equal(asPair(pair)?.adopted, false);
+  assert.equal(asPair(pair())?.adopted, false);
   assert.deepEqual(adoptions.answer({ owner: OWNER, holder: OWN, generation: 1 }), { adopted: false, held: 1 });
   await takeOver.stop();
   await store.close();

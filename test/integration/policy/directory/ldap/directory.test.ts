@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { ADMIN, ADMIN_PASSWORD, BASE, dnOf, FOLDERS, group, groupDn, person, Slapd } from '#test/kit/ldap/slapd.ts';
-import { type PolicyUnderTest, said, startPolicy } from '#test/kit/nodes/policy.ts';
+import { type PolicyUnderTest, STRANGER, said, startPolicy } from '#test/kit/nodes/policy.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
@@ -38,24 +38,16 @@ function settings(slapd: { url: string }, more: Record<string, unknown> = {}) {
   return { domains: [{ name: 'example.com', local: true }], directory: { ldap } };
 }
 
-const FACTS = {
-  session: 's1',
-  listener: 'in',
-  kind: 'relay',
-  scope: 'external',
-  client: { address: '192.0.2.1', port: 1, name: null, helo: 'client.test' },
-} as const;
-
 async function rcpt({ policy }: PolicyUnderTest, address: string) {
   const recipient = { address };
-  const verdict = await policy['recipient-check']({ facts: FACTS, reversePath: 'x@outside.test', recipient });
+  const verdict = await policy['recipient-check']({ facts: STRANGER, reversePath: 'x@outside.test', recipient });
   const recipients = verdict.action === 'accept' ? verdict.recipients.map((one) => one.address) : [];
   return { said: said(verdict), recipients, why: verdict.why };
 }
 
 async function logIn({ policy }: PolicyUnderTest, user: string, password: string | Uint8Array, actAs?: string) {
   const bytes = typeof password === 'string' ? Buffer.from(password) : password;
-  return policy['user-authenticate']({ facts: FACTS, mechanism: 'PLAIN', user, actAs }, { bytes });
+  return policy['user-authenticate']({ facts: STRANGER, mechanism: 'PLAIN', user, actAs }, { bytes });
 }
 
 test('recipients are found in LDAP', PEERS, async (t) => {
@@ -190,7 +182,7 @@ test('a user of LDAP logs in by a bind', PEERS, async (t) => {
   });
 
   await t.test('the user may send as the addresses of the entry, and as no others', async () => {
-    const facts = { ...FACTS, kind: 'submission', user: 'alice' } as const;
+    const facts = { ...STRANGER, kind: 'submission', user: 'alice' } as const;
     const from = (reversePath: string) => under.policy['sender-check']({ facts, reversePath });
     assert.equal(said(await from('a.smith@example.com')), '250');
     assert.match(said(await from('bob@example.com')), /^5/);
@@ -202,7 +194,7 @@ test('A4 a user of LDAP sends with tags, and not as another whose name looks lik
     ldif: LDIF + person({ uid: 'alice-b', mail: ['alice-b@example.com'] }),
   });
   await using under = await startPolicy('127.0.0.1:1', { ...settings(slapd), rewrite: { delimiter: '-' } });
-  const facts = { ...FACTS, kind: 'submission', user: 'alice' } as const;
+  const facts = { ...STRANGER, kind: 'submission', user: 'alice' } as const;
   const transfer = { queueId: '01ABCDEFGHJKMNPQ', recipients: ['x@outside.test'], smtpUtf8: false, size: 100 };
   for (const [reversePath, mail, author] of [
     ['alice-list@example.com', '250', '250'],

@@ -2,21 +2,13 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { ADMIN, ADMIN_PASSWORD, BASE, FOLDERS, person, Slapd } from '#test/kit/ldap/slapd.ts';
 import { writeCertificate } from '#test/kit/nodes/certificate.ts';
-import { said, startPolicy } from '#test/kit/nodes/policy.ts';
+import { STRANGER, said, startPolicy } from '#test/kit/nodes/policy.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
 const PEERS = needs('slapd', 'slapadd');
 const AWAY = '451 4.3.0 Recipient cannot be checked now, please try again later';
 const DAY_MS = 86_400_000;
-
-const FACTS = {
-  session: 's1',
-  listener: 'in',
-  kind: 'relay',
-  scope: 'external',
-  client: { address: '192.0.2.1', port: 1, name: null, helo: 'client.test' },
-} as const;
 
 /** The reply to a recipient that exists, to its log-in, and what the log says. */
 async function ask(ldap: Record<string, unknown>) {
@@ -25,8 +17,8 @@ async function ask(ldap: Record<string, unknown>) {
     directory: { ldap: { base: BASE, preset: 'openldap', ...ldap } },
   });
   const recipient = { address: 'alice@example.com' };
-  const verdict = await under.policy['recipient-check']({ facts: FACTS, reversePath: '', recipient });
-  const request = { facts: FACTS, mechanism: 'PLAIN', user: 'alice' } as const;
+  const verdict = await under.policy['recipient-check']({ facts: STRANGER, reversePath: '', recipient });
+  const request = { facts: STRANGER, mechanism: 'PLAIN', user: 'alice' } as const;
   const logIn = await under.policy['user-authenticate'](request, { bytes: Buffer.from('open sesame') });
   const errors = under.lines().map(({ error }) => String(error));
   return { rcpt: said(verdict), logIn: said(logIn), log: errors.join('\n') };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { done, type FakeAnswer, fakeLdap, found, message, result, tlv } from '#test/kit/ldap/fake-ldap.ts';
-import { type PolicyUnderTest, said, startPolicy } from '#test/kit/nodes/policy.ts';
+import { type PolicyUnderTest, STRANGER, said, startPolicy } from '#test/kit/nodes/policy.ts';
 
 /** What a server can answer, and what comes of it: never a permanent error, never longer than the time limit. */
 
@@ -10,14 +10,6 @@ const TIMEOUT_MS = 600;
 const AWAY = '451 4.3.0 Recipient cannot be checked now, please try again later';
 const LIST = '451 4.2.4 Mailing list expansion problem';
 const UNKNOWN = '550 5.1.1 No such user here';
-
-const FACTS = {
-  session: 's1',
-  listener: 'in',
-  kind: 'relay',
-  scope: 'external',
-  client: { address: '192.0.2.1', port: 1, name: null, helo: 'client.test' },
-} as const;
 
 const start = (url: string, more: Record<string, unknown> = {}): Promise<PolicyUnderTest> =>
   startPolicy('127.0.0.1:1', {
@@ -31,7 +23,7 @@ const start = (url: string, more: Record<string, unknown> = {}): Promise<PolicyU
   });
 
 async function rcpt({ policy }: PolicyUnderTest, address = 'alice@example.com') {
-  const verdict = await policy['recipient-check']({ facts: FACTS, reversePath: '', recipient: { address } });
+  const verdict = await policy['recipient-check']({ facts: STRANGER, reversePath: '', recipient: { address } });
   const recipients = verdict.action === 'accept' ? verdict.recipients.map((one) => one.address) : [];
   return { said: said(verdict), recipients };
 }
