@@ -5,7 +5,7 @@ import type { Calls } from '#services/topology.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
-import type { Reply } from '#shared/reply.ts';
+import type { Reply } from '#shared/mail/reply.ts';
 import type { listenerContract } from './contract.ts';
 import type { SessionConnection } from './session/connection.ts';
 import { Session, type SessionDeps } from './session/session.ts';

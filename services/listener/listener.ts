@@ -3,7 +3,7 @@ import type { ListenerConfig } from '#cluster/config/schema/schema.ts';
 import { isInNetwork, parseIp, parseNetwork } from '#shared/address/ip-address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { LimitedLog } from '#shared/limited-log.ts';
-import { formatReply } from '#shared/reply.ts';
+import { formatReply } from '#shared/mail/reply.ts';
 import { Session, type SessionDeps } from './session/session.ts';
 import type { SessionCounts } from './session/session-counts.ts';
 import type { ClientConnection } from './smtp-server/client-connection.ts';

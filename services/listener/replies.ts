@@ -1,6 +1,6 @@
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode } from '#shared/errors.ts';
-import { LOCAL_ERROR, type Reply, reply } from '#shared/reply.ts';
+import { LOCAL_ERROR, type Reply, reply } from '#shared/mail/reply.ts';
 import type { Defect } from './parsers/data-decoder.ts';
 
 /**

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
-import { EnvelopeRecipient, Origin } from '#shared/envelope.ts';
-import { Reply, reply } from '#shared/reply.ts';
+import { Authenticity, BodyHash } from '#shared/mail/authenticity.ts';
+import { EnvelopeRecipient, Origin } from '#shared/mail/envelope.ts';
+import { Reply, reply } from '#shared/mail/reply.ts';
 
 /**
  * The policy service decides what may pass. Every question is answered with a verdict; the caller puts its reply on
@@ -26,6 +27,9 @@ export const GreylistRecord = z.object({
   triples: z.array(z.object({ triple: z.string().max(32), since: z.number().int() })).max(MOST_TRIPLES),
 });
 export type GreylistRecord = z.infer<typeof GreylistRecord>;
+
+/** Kinds of body hashes that a listener computes for one message. */
+export const MOST_BODY_HASHES = 6;
 
 const Why = z.array(z.string());
 
@@ -112,6 +116,8 @@ export const MessageVerdict = z.union([
     header: z.string().optional(),
     /** The reverse-path that takes the place of that of MAIL. */
     reversePath: z.string().optional(),
+    /** Absent for mail that is not checked: from inside, and of users. */
+    authenticity: Authenticity.optional(),
     why: Why,
   }),
   Refusal,
@@ -230,6 +236,8 @@ export const policyContract = defineContract('policy', 1, {
         recipients: z.array(z.string()),
         smtpUtf8: z.boolean(),
         size: z.number().int(),
+        /** Those that the message's signatures ask for; absent from a listener that computes none. */
+        bodyHashes: z.array(BodyHash).max(MOST_BODY_HASHES).optional(),
       }),
       reply: MessageVerdict,
       bytes: 'request',

@@ -1,6 +1,6 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
-import type { EnvelopeRecipient } from '#shared/envelope.ts';
-import type { HeaderField } from '#shared/header.ts';
+import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
+import type { HeaderField } from '#shared/mail/header.ts';
 import type { ClientName } from './connect/reverse-dns.ts';
 import type { Refusal, SessionFacts } from './contract.ts';
 import type { Account } from './directory/account.ts';

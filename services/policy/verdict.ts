@@ -1,4 +1,4 @@
-import { reply } from '#shared/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import type { Refusal } from './contract.ts';
 
 /**

@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
-import { Envelope, EnvelopeRecipient, Origin, RecipientStatus } from '#shared/envelope.ts';
 import { CapturedMessage } from '#shared/files/captured-message.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
+import { Authenticity } from '#shared/mail/authenticity.ts';
+import { Envelope, Origin } from '#shared/mail/envelope.ts';
+import { QueueEntry, QueueState } from '#shared/mail/queue-entry.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 
 /**
@@ -28,37 +30,6 @@ export type MessageFacts = z.infer<typeof MessageFacts>;
 
 /** Destinations in one announcement of demand; a router that has work for more says `more`. */
 export const MOST_DEMAND_LINES = 500;
-export const QueueState = z.enum(['active', 'deferred', 'hold']);
-
-/** A message in the queue, as operators see it. */
-export const QueueEntry = z.object({
-  queueId: z.string(),
-  node: z.string(),
-  state: QueueState,
-  /** ms since 1970 */
-  arrived: z.number(),
-  size: z.number().int(),
-  reversePath: z.string(),
-  origin: Origin,
-  trace: z.string(),
-  /** It was accepted with one copy although two are configured. */
-  alone: z.boolean().optional(),
-  /** It was taken over from that node, at that time (ms since 1970). */
-  takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
-  recipients: z.array(
-    z.object({
-      recipient: EnvelopeRecipient,
-      status: RecipientStatus,
-      nextHop: z.string(),
-      /** The limit of `rates.destinations` for which it waits, with this node's share, for people. */
-      limit: z.string().optional(),
-      /** The keys that signed the mail as it was delivered to this recipient. */
-      signatures: z.array(z.object({ domain: z.string(), selector: z.string() })).optional(),
-    }),
-  ),
-});
-export type QueueEntry = z.infer<typeof QueueEntry>;
-
 /** JetStream bucket of leases and pairs (copies/claims.ts). */
 export const CLAIMS_BUCKET = 'sealpost-claims';
 
@@ -139,6 +110,7 @@ export const routerContract = defineContract('router', 1, {
         /** In place of the header block received, with its empty line (latin1), and of the reverse-path of `transfer-open`. */
         header: z.string().optional(),
         reversePath: z.string().optional(),
+        authenticity: Authenticity.optional(),
       }),
       reply: z.object({ queueId: z.string() }),
       errors: ['unknown-transfer', 'out-of-order', 'full', 'not-accepting'],

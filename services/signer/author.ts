@@ -1,6 +1,6 @@
 import { domainOf, normalizeDomain } from '#shared/address/address.ts';
 import { authorsOf } from '#shared/address/authors.ts';
-import type { HeaderField } from '#shared/header.ts';
+import type { HeaderField } from '#shared/mail/header.ts';
 
 /**
  * The author's domain: the one that every reader of the message sees.

@@ -1,4 +1,4 @@
-import type { HeaderField } from '#shared/header.ts';
+import type { HeaderField } from '#shared/mail/header.ts';
 
 /**
  * Which header fields a signature covers, and their relaxed form (RFC 6376 §3.4.2, §5.4). It is the same for every

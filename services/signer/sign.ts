@@ -1,6 +1,6 @@
 import type { DomainConfig } from '#cluster/config/schema/schema.ts';
 import { errorText } from '#shared/errors.ts';
-import { type HeaderField, splitHeader } from '#shared/header.ts';
+import { type HeaderField, splitHeader } from '#shared/mail/header.ts';
 import { authorOf } from './author.ts';
 import type { SignOutcome } from './contract.ts';
 import { dkimSignature, type SignatureKey } from './dkim-signature.ts';

@@ -1,4 +1,4 @@
-import { fieldValue, type HeaderField } from '../header.ts';
+import { fieldValue, type HeaderField } from '../mail/header.ts';
 import { domainOf } from './address.ts';
 import { parseAddressList } from './address-list.ts';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Envelope } from '../envelope.ts';
+import { Envelope } from '../mail/envelope.ts';
 
 /** What is known of a message that was captured instead of sent (`captured-mail.ts`). */
 export const CapturedMessage = Envelope.extend({

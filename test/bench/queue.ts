@@ -7,7 +7,7 @@ import { CHUNK_BYTES, routerContract } from '#services/router/contract.ts';
 import type { Delivery, Job } from '#services/router/delivery/job.ts';
 import { createRouterService } from '#services/router/service.ts';
 import { createLogger } from '#shared/log.ts';
-import { reply } from '#shared/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { commitFields, envelope, FakeSigner, messageOf, NO_ROUTER, ORIGIN } from '#test/unit/router/fixture.ts';
 

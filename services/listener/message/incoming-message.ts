@@ -3,7 +3,7 @@ import { messageTooLarge } from '#services/policy/contract.ts';
 import type { MessageFacts } from '#services/router/contract.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { errorText } from '#shared/errors.ts';
-import type { Reply } from '#shared/reply.ts';
+import type { Reply } from '#shared/mail/reply.ts';
 import type { Defect } from '../parsers/data-decoder.ts';
 import { EmptyLineFinder } from '../parsers/empty-line-finder.ts';
 import { HeaderStart } from '../parsers/header-start.ts';

@@ -1,6 +1,6 @@
 import type { Refusal } from '#services/policy/contract.ts';
 import { errorText } from '#shared/errors.ts';
-import { LOCAL_ERROR, type Reply } from '#shared/reply.ts';
+import { LOCAL_ERROR, type Reply } from '#shared/mail/reply.ts';
 import type { SessionLog } from './session-log.ts';
 
 /** Resolves to the verdict of policy; its being away or in trouble is a temporary refusal, never an acceptance. */

@@ -1,6 +1,6 @@
 import { clientNetwork } from '#shared/address/ip-address.ts';
 import { newId } from '#shared/ids.ts';
-import type { Reply } from '#shared/reply.ts';
+import type { Reply } from '#shared/mail/reply.ts';
 import { TOO_MANY_FROM_CLIENT, TOO_MANY_SESSIONS } from '../replies.ts';
 
 export type SessionLimits = { sessions: number; 'sessions-per-client': number };

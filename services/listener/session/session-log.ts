@@ -1,6 +1,6 @@
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { formatReply, type Reply } from '#shared/reply.ts';
+import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import type { Ending, IncomingMessage } from '../message/incoming-message.ts';
 import type { MailTransaction } from './transaction.ts';
 

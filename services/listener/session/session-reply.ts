@@ -1,4 +1,4 @@
-import { formatReply, type Reply } from '#shared/reply.ts';
+import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import { oneLine } from '#shared/text.ts';
 
 /** A reply, or one of several lines. */

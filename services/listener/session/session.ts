@@ -1,9 +1,9 @@
 import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
-import { rfc5322Date } from '#shared/header.ts';
 import { newId } from '#shared/ids.ts';
-import { LOCAL_ERROR, type Reply } from '#shared/reply.ts';
+import { rfc5322Date } from '#shared/mail/header.ts';
+import { LOCAL_ERROR, type Reply } from '#shared/mail/reply.ts';
 import type { ClientAddresses } from '../gateways.ts';
 import type { IncomingMessage } from '../message/incoming-message.ts';
 import type { CommandLine } from '../parsers/command-lines.ts';

@@ -1,4 +1,4 @@
-import type { Envelope, EnvelopeRecipient } from '#shared/envelope.ts';
+import type { Envelope, EnvelopeRecipient } from '#shared/mail/envelope.ts';
 
 /** A mail transaction (RFC 5321 §3.3): from MAIL until the end of DATA, RSET, EHLO or STARTTLS. */
 export type MailTransaction = {

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
 import { parseIp } from '#shared/address/ip-address.ts';
-import type { Reply } from '#shared/reply.ts';
+import type { Reply } from '#shared/mail/reply.ts';
 import * as replies from '../replies.ts';
 import type { SessionCounts, SessionLimits } from '../session/session-counts.ts';
 import { formatLines } from '../session/session-reply.ts';

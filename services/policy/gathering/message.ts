@@ -1,6 +1,6 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { authorsOf } from '#shared/address/authors.ts';
-import { splitHeader } from '#shared/header.ts';
+import { splitHeader } from '#shared/mail/header.ts';
 import type { SessionFacts } from '../contract.ts';
 import type { AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';

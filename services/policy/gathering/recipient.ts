@@ -1,7 +1,7 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { domainOf, localPartOf } from '#shared/address/address.ts';
 import { canonicalAddress } from '#shared/address/canonical-address.ts';
-import type { EnvelopeRecipient } from '#shared/envelope.ts';
+import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { SessionFacts } from '../contract.ts';
 import type { AnyDirectory, AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';

@@ -1,7 +1,7 @@
 import { domainOf, needsSmtpUtf8 } from '#shared/address/address.ts';
 import { authorsOf } from '#shared/address/authors.ts';
 import { canonicalAddress } from '#shared/address/canonical-address.ts';
-import { splitHeader } from '#shared/header.ts';
+import { splitHeader } from '#shared/mail/header.ts';
 import { printable } from '#shared/text.ts';
 import type { PolicyCheck } from '../facts.ts';
 import { goOn } from '../verdict.ts';

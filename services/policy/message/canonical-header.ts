@@ -1,5 +1,5 @@
 import type { AddressPlace } from '#cluster/config/schema/rewrite.ts';
-import type { HeaderField } from '#shared/header.ts';
+import type { HeaderField } from '#shared/mail/header.ts';
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
 import { replaceAddresses } from '../rewrite/header-fields.ts';
 import { mapsUnread } from '../sender/canonical-sender.ts';

@@ -1,5 +1,5 @@
 import { parseIp } from '#shared/address/ip-address.ts';
-import { rfc5322Date } from '#shared/header.ts';
+import { rfc5322Date } from '#shared/mail/header.ts';
 import type { SessionFacts } from '../contract.ts';
 
 /** What goes into the field. `hostname` is ours; `recipients` as the client named them. */

@@ -1,4 +1,4 @@
-import { rfc5322Date } from '#shared/header.ts';
+import { rfc5322Date } from '#shared/mail/header.ts';
 import type { SessionFacts } from '../contract.ts';
 import type { PolicyCheck } from '../facts.ts';
 import { goOn } from '../verdict.ts';

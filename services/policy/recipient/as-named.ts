@@ -1,4 +1,4 @@
-import type { EnvelopeRecipient } from '#shared/envelope.ts';
+import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
 import { goOn } from '../verdict.ts';
 

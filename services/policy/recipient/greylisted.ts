@@ -1,4 +1,4 @@
-import { reply } from '#shared/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { formatDuration } from '#shared/units.ts';
 import type { PolicyCheck, PolicyFacts, PolicyVerdict } from '../facts.ts';
 import type { SharedGreylist } from '../greylist/shared-greylist.ts';

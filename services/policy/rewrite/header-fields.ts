@@ -1,5 +1,5 @@
 import { parseAddressSpans } from '#shared/address/address-list.ts';
-import { fieldValue, foldField, type HeaderField } from '#shared/header.ts';
+import { fieldValue, foldField, type HeaderField } from '#shared/mail/header.ts';
 
 /** RFC 5322 §2.1.1, without the CRLF. */
 const LONGEST_LINE = 998;

@@ -5,7 +5,7 @@ import type { RouteOauth } from '#cluster/config/schema/oauth.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { reply } from '#shared/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { Secret } from '#shared/secret.ts';
 import { printable } from '#shared/text.ts';
 import { requestJson } from '#shared/web/json-request.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { errorCode } from '#shared/errors.ts';
 import type { CapturedMessage } from '#shared/files/captured-message.ts';
 import { makeFolder } from '#shared/files/folder.ts';
-import { reply } from '#shared/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { allRecipients, diskTrouble, type Transport } from './channel.ts';
 import { localTransport } from './connectionless.ts';
 import { FolderSync, writeSynced } from './files.ts';

@@ -1,5 +1,5 @@
 import { errorCode, errorText } from '#shared/errors.ts';
-import { type Reply, reply } from '#shared/reply.ts';
+import { type Reply, reply } from '#shared/mail/reply.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from './job.ts';
 
 /** What a destination knows of a way to deliver: how to get a channel, and what a channel can do. */

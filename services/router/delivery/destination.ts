@@ -1,7 +1,7 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { formatReply, LOCAL_ERROR, reply } from '#shared/reply.ts';
+import { formatReply, LOCAL_ERROR, reply } from '#shared/mail/reply.ts';
 import { Backoff } from './backoff.ts';
 import { allRecipients, type Channel, StaleChannel, type Transport, Unreachable } from './channel.ts';
 import { Fifo } from './fifo.ts';

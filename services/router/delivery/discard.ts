@@ -1,5 +1,5 @@
 import type { Logger } from '#shared/log.ts';
-import { reply } from '#shared/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { allRecipients, type Transport } from './channel.ts';
 import { localTransport } from './connectionless.ts';
 

@@ -1,6 +1,6 @@
 import type { RouteOauth } from '#cluster/config/schema/oauth.ts';
-import type { EnvelopeRecipient, Outcome } from '#shared/envelope.ts';
-import type { Reply } from '#shared/reply.ts';
+import type { EnvelopeRecipient, Outcome } from '#shared/mail/envelope.ts';
+import type { Reply } from '#shared/mail/reply.ts';
 import type { Secret } from '#shared/secret.ts';
 
 /**

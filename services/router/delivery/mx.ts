@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import type { Settings } from '#cluster/config/settings.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
-import { type Reply, reply } from '#shared/reply.ts';
+import { type Reply, reply } from '#shared/mail/reply.ts';
 import { Unreachable } from './channel.ts';
 import { isHostAddress, isPublished, selfTest } from './mail-loop.ts';
 import { RecentDomains } from './recent-domains.ts';

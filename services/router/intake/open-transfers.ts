@@ -1,4 +1,4 @@
-import type { Envelope } from '#shared/envelope.ts';
+import type { Envelope } from '#shared/mail/envelope.ts';
 import type { IntakeTransfer } from './transfer.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { StoreOperation } from '#cluster/store.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
-import type { Envelope, Origin } from '#shared/envelope.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { Envelope, Origin } from '#shared/mail/envelope.ts';
 import type { MessageFacts } from '../contract.ts';
 import { loadedMessage, type Message } from '../store/message.ts';
 import { keys, type MessageRecord, putBytes } from '../store/records.ts';

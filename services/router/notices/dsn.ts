@@ -1,9 +1,9 @@
 import { isIP } from 'node:net';
 import { needsSmtpUtf8 } from '#shared/address/address.ts';
-import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
-import { fieldValue, foldField, rfc5322Date, splitHeader } from '#shared/header.ts';
 import { newId } from '#shared/ids.ts';
-import { formatReply, type Reply } from '#shared/reply.ts';
+import type { Outcome, RecipientStatus } from '#shared/mail/envelope.ts';
+import { fieldValue, foldField, rfc5322Date, splitHeader } from '#shared/mail/header.ts';
+import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import { oneLine } from '#shared/text.ts';
 import { quotedPrintable } from '../delivery/seven-bit/encoders.ts';
 import { utf8Xtext } from '../delivery/smtp/commands.ts';

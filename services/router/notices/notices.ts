@@ -1,4 +1,4 @@
-import type { EnvelopeRecipient, RecipientStatus } from '#shared/envelope.ts';
+import type { EnvelopeRecipient, RecipientStatus } from '#shared/mail/envelope.ts';
 import type { RecipientResult } from '../delivery/job.ts';
 import type { Recipient } from '../store/message.ts';
 import type { MessageRecord } from '../store/records.ts';

@@ -1,4 +1,4 @@
-import { type HeaderField, splitHeader } from '#shared/header.ts';
+import { type HeaderField, splitHeader } from '#shared/mail/header.ts';
 import type { MessageRecord } from '../store/records.ts';
 import type { NoticeKind } from './notices.ts';
 

@@ -4,7 +4,8 @@ import { domainOf, isSameOrSubdomain, normalizeDomain } from '#shared/address/ad
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
-import { CHUNK_BYTES, type QueueEntry } from '../contract.ts';
+import type { QueueEntry } from '#shared/mail/queue-entry.ts';
+import { CHUNK_BYTES } from '../contract.ts';
 import type { Pacer } from '../pacing/pacer.ts';
 import type { Routing } from '../queue/routing.ts';
 import type { Bodies } from '../store/bodies.ts';

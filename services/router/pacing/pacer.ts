@@ -3,7 +3,7 @@ import { ANNOUNCE_MS } from '#cluster/members/announce.ts';
 import { domainOf, normalizeDomain } from '#shared/address/address.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { reply } from '#shared/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { perSecond } from '#shared/units.ts';
 import { allRecipients } from '../delivery/channel.ts';
 import { Fifo } from '../delivery/fifo.ts';

@@ -2,7 +2,7 @@ import type { Store } from '#cluster/store.ts';
 import { needsSmtpUtf8 } from '#shared/address/address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { type Reply, reply } from '#shared/reply.ts';
+import { type Reply, reply } from '#shared/mail/reply.ts';
 import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '../delivery/job.ts';
 import { convertToSevenBit } from '../delivery/seven-bit/conversion.ts';
 import { NotConvertible } from '../delivery/seven-bit/not-convertible.ts';

@@ -1,6 +1,6 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
-import { type Reply, reply } from '#shared/reply.ts';
+import { type Reply, reply } from '#shared/mail/reply.ts';
 import type { Delivery, NextHop } from '../delivery/job.ts';
 import type { Pacer } from '../pacing/pacer.ts';
 import { loadMessage } from '../store/load.ts';

@@ -1,9 +1,9 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import type { Outcome, RecipientStatus } from '#shared/envelope.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { formatReply, reply } from '#shared/reply.ts';
+import type { Outcome, RecipientStatus } from '#shared/mail/envelope.ts';
+import { formatReply, reply } from '#shared/mail/reply.ts';
 import type { NextHop, RecipientResult } from '../delivery/job.ts';
 import { noticeMessage } from '../notices/notice-message.ts';
 import { anyNotice, type Notices, planNotices, type StatusChange } from '../notices/notices.ts';

@@ -1,4 +1,4 @@
-import { fieldValue, splitHeader } from '#shared/header.ts';
+import { fieldValue, splitHeader } from '#shared/mail/header.ts';
 import type { DamagedMail } from '#shared/store-damage.ts';
 import { keys } from './records.ts';
 import { payloadOf } from './seal.ts';

@@ -1,5 +1,5 @@
 import type { StoreOperation } from '#cluster/store.ts';
-import type { RecipientStatus } from '#shared/envelope.ts';
+import type { RecipientStatus } from '#shared/mail/envelope.ts';
 import { keys, type MessageRecord, putJson, type RecipientRecord } from './records.ts';
 
 /** A message of the queue in memory, while delivery works on it. The disk has the same, or is about to. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { StoreOperation } from '#cluster/store.ts';
-import { EnvelopeRecipient, Origin, RecipientStatus } from '#shared/envelope.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { EnvelopeRecipient, Origin, RecipientStatus } from '#shared/mail/envelope.ts';
 import { MessageFacts } from '../contract.ts';
 import { seal, sealJson, unseal } from './seal.ts';
 

@@ -15,9 +15,9 @@ import { loginRequired } from '#services/policy/sender/login-required.ts';
 import type { MessageFacts, RouterContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
 import type { CallOptions, Client } from '#shared/contract.ts';
-import type { Envelope, Origin } from '#shared/envelope.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { Envelope, Origin } from '#shared/mail/envelope.ts';
 
 type ListenersPolicy = Calls<'listener', 'policy'>;
 

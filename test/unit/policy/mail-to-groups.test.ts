@@ -6,7 +6,7 @@ import type { SessionFacts } from '#services/policy/contract.ts';
 import { Directory, type Entries } from '#services/policy/directory/directory.ts';
 import { recipientFacts } from '#services/policy/gathering/recipient.ts';
 import { Srs } from '#services/policy/rewrite/srs.ts';
-import type { EnvelopeRecipient } from '#shared/envelope.ts';
+import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import { atOnce, checksOf, config, directory, facts, rulesOf, SECRET } from './fixtures.ts';
 
 const USERS = `

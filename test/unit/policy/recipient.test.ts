@@ -4,7 +4,7 @@ import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Directory } from '#services/policy/directory/directory.ts';
 import { recipientFacts } from '#services/policy/gathering/recipient.ts';
-import type { EnvelopeRecipient } from '#shared/envelope.ts';
+import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import { atOnce, checksOf, config, directory, facts, rulesOf } from './fixtures.ts';
 
 const CONFIG = config({

@@ -4,13 +4,7 @@ import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
-import {
-  CHUNK_BYTES,
-  type Present,
-  type QueueEntry,
-  type RouterContract,
-  routerContract,
-} from '#services/router/contract.ts';
+import { CHUNK_BYTES, type Present, type RouterContract, routerContract } from '#services/router/contract.ts';
 import { Copies } from '#services/router/copies/copies.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/delivery/job.ts';
 import { createRouterService } from '#services/router/service.ts';
@@ -20,10 +14,11 @@ import { Space } from '#services/router/store/space.ts';
 import type { SignerContract, SignOutcome } from '#services/signer/contract.ts';
 import type { Answer, CallContext, Client, Service } from '#shared/contract.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
-import type { Envelope, EnvelopeRecipient, Origin } from '#shared/envelope.ts';
 import type { SealpostError } from '#shared/errors.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
-import { type Reply, reply } from '#shared/reply.ts';
+import type { Envelope, EnvelopeRecipient, Origin } from '#shared/mail/envelope.ts';
+import type { QueueEntry } from '#shared/mail/queue-entry.ts';
+import { type Reply, reply } from '#shared/mail/reply.ts';
 import { strict } from '#test/kit/contracts/strict.ts';
 import { waitFor } from '#test/kit/wait.ts';
 

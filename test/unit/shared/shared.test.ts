@@ -12,7 +12,7 @@ import {
 } from '#shared/address/address.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { newQueueId, QUEUE_ID, queueIdFloor } from '#shared/ids.ts';
-import { formatReply, isPermanent, reply } from '#shared/reply.ts';
+import { formatReply, isPermanent, reply } from '#shared/mail/reply.ts';
 import { Secret } from '#shared/secret.ts';
 
 test('a secret shows in no output that a program makes of it', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { splitHeader } from '#shared/header.ts';
+import { splitHeader } from '#shared/mail/header.ts';
 import { bytesOf, LARGE, MESSAGES } from './messages.ts';
 import { signatures, testKey, verdicts } from './signing.ts';
 

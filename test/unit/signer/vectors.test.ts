@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { relaxField } from '#services/signer/header-hash.ts';
 import { signMessage } from '#services/signer/sign.ts';
-import { fieldValue, type HeaderField, splitHeader } from '#shared/header.ts';
+import { fieldValue, type HeaderField, splitHeader } from '#shared/mail/header.ts';
 import { bytesOf } from './messages.ts';
 import { requestFor, testKey, verdicts } from './signing.ts';
 

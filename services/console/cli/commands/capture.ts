@@ -7,7 +7,7 @@ import { dkimRecordValue } from '#shared/dkim/record.ts';
 import { txtStrings } from '#shared/dns/txt.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { CapturedMessage } from '#shared/files/captured-message.ts';
-import { fieldValue, splitHeader } from '#shared/header.ts';
+import { fieldValue, splitHeader } from '#shared/mail/header.ts';
 import { formatSize, formatTime } from '#shared/units.ts';
 import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../context.ts';
 import { allCaptured, type CapturedOptions, oneCaptured } from '../mail/captured.ts';

@@ -1,8 +1,9 @@
 import { stdout } from 'node:process';
 import { type Command, Option } from 'commander';
-import { QueueState, routerContract } from '#services/router/contract.ts';
+import { routerContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
-import { formatReply } from '#shared/reply.ts';
+import { QueueState } from '#shared/mail/queue-entry.ts';
+import { formatReply } from '#shared/mail/reply.ts';
 import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../context.ts';
 import { usageError } from '../exit.ts';

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
-import { type QueueEntry, routerContract } from '#services/router/contract.ts';
+import { routerContract } from '#services/router/contract.ts';
+import type { QueueEntry } from '#shared/mail/queue-entry.ts';
 import type { Caller } from '../context.ts';
 
 /** Mail in the queues of routers, read page by page, so that a long queue begins to print immediately. */

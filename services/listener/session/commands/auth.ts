@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AuthenticateVerdict } from '#services/policy/contract.ts';
-import { type Reply, reply } from '#shared/reply.ts';
+import { type Reply, reply } from '#shared/mail/reply.ts';
 import {
   type Bearer,
   type Credentials,

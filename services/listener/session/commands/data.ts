@@ -1,6 +1,6 @@
-import { Origin } from '#shared/envelope.ts';
 import { errorText } from '#shared/errors.ts';
-import { formatReply, reply } from '#shared/reply.ts';
+import { Origin } from '#shared/mail/envelope.ts';
+import { formatReply, reply } from '#shared/mail/reply.ts';
 import { IncomingMessage, type MessageCheck } from '../../message/incoming-message.ts';
 import { type OpenTransfer, RouterTransfer } from '../../message/router-transfer.ts';
 import { GO_AHEAD, routerRefusal } from '../../replies.ts';

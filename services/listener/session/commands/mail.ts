@@ -1,5 +1,5 @@
 import { newId } from '#shared/ids.ts';
-import { type Reply, reply } from '#shared/reply.ts';
+import { type Reply, reply } from '#shared/mail/reply.ts';
 import { decodeXtext, type EsmtpParameters, parseParameters, parsePath, pathIn } from '../../parsers/mail-path.ts';
 import { NON_ASCII_ADDRESS } from '../../replies.ts';
 import { verdictOf } from '../ask-policy.ts';

@@ -1,4 +1,4 @@
-import { type Reply, reply } from '#shared/reply.ts';
+import { type Reply, reply } from '#shared/mail/reply.ts';
 import type { PathProblem } from '../../parsers/mail-path.ts';
 
 /** The reply to a path that cannot be used; `enhanced` says whether it is the sender's or the recipient's. */

@@ -1,5 +1,5 @@
-import { DsnNotify, type EnvelopeRecipient } from '#shared/envelope.ts';
-import { type Reply, reply } from '#shared/reply.ts';
+import { DsnNotify, type EnvelopeRecipient } from '#shared/mail/envelope.ts';
+import { type Reply, reply } from '#shared/mail/reply.ts';
 import { decodeOrcpt, type EsmtpParameters, parseParameters, parsePath, pathIn } from '../../parsers/mail-path.ts';
 import { NON_ASCII_ADDRESS, TOO_MANY_RECIPIENTS } from '../../replies.ts';
 import { verdictOf } from '../ask-policy.ts';

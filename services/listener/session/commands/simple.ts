@@ -1,4 +1,4 @@
-import { reply } from '#shared/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { NOT_IMPLEMENTED, OK } from '../../replies.ts';
 import type { CommandHandler } from '../handler.ts';
 

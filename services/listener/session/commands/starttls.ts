@@ -1,4 +1,4 @@
-import { reply } from '#shared/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { NOT_IMPLEMENTED } from '../../replies.ts';
 import type { CommandHandler } from '../handler.ts';
 import { tlsOffer } from '../offers.ts';

@@ -1,4 +1,4 @@
-import { fieldValue, type HeaderField, splitHeader } from '#shared/header.ts';
+import { fieldValue, type HeaderField, splitHeader } from '#shared/mail/header.ts';
 import { parseParameters, unfold } from './parameters.ts';
 
 /** What the header of a MIME entity says of its content (RFC 2045 §5, §6; RFC 2046 §5). */

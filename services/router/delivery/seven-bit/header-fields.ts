@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { HeaderField } from '#shared/header.ts';
+import type { HeaderField } from '#shared/mail/header.ts';
 import { NotConvertible } from './not-convertible.ts';
 import { parseParameters, unfold } from './parameters.ts';
 

@@ -1,5 +1,5 @@
 import type { Logger } from '#shared/log.ts';
-import { formatReply, isIntermediate, isPositive, type Reply, reply } from '#shared/reply.ts';
+import { formatReply, isIntermediate, isPositive, type Reply, reply } from '#shared/mail/reply.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { AccessTokens } from '../access-tokens.ts';
 import { Unreachable } from '../channel.ts';

@@ -1,4 +1,4 @@
-import type { EnvelopeRecipient } from '#shared/envelope.ts';
+import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { Job } from '../job.ts';
 import type { Extensions } from './extensions.ts';
 

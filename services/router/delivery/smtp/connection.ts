@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { errorText, SealpostError } from '#shared/errors.ts';
-import { isPositive, type Reply, reply } from '#shared/reply.ts';
+import { isPositive, type Reply, reply } from '#shared/mail/reply.ts';
 import { Deadline } from './deadline.ts';
 import { ConnectionEnded } from './errors.ts';
 import { MAX_REPLY_BYTES, type PeerReply, ReplyParser } from './reply-parser.ts';

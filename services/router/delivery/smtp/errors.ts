@@ -1,4 +1,4 @@
-import { formatReply, type Reply } from '#shared/reply.ts';
+import { formatReply, type Reply } from '#shared/mail/reply.ts';
 
 /** Why a connection ended, with the reply for recipients whose fate it leaves open. */
 export class ConnectionEnded extends Error {

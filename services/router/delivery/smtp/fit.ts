@@ -1,4 +1,4 @@
-import { type Reply, reply } from '#shared/reply.ts';
+import { type Reply, reply } from '#shared/mail/reply.ts';
 import type { Job, Opened, OpenedMessage } from '../job.ts';
 import type { PeerSession } from './session.ts';
 

@@ -1,5 +1,5 @@
 import { SealpostError } from '#shared/errors.ts';
-import type { Reply } from '#shared/reply.ts';
+import type { Reply } from '#shared/mail/reply.ts';
 import { cut, oneLine } from '#shared/text.ts';
 
 /**

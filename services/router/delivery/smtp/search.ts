@@ -1,4 +1,4 @@
-import type { Reply } from '#shared/reply.ts';
+import type { Reply } from '#shared/mail/reply.ts';
 import type { RecipientResult } from '../job.ts';
 
 /** Why a host cannot be used now; without `host`: why it cannot be found. */

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { BlockList, isIP } from 'node:net';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { formatReply, isPositive, reply } from '#shared/reply.ts';
+import { formatReply, isPositive, reply } from '#shared/mail/reply.ts';
 import type { TlsDemand } from '../job.ts';
 import { authenticate, type Credentials } from './auth.ts';
 import { Connection, type Timeouts } from './connection.ts';

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { errorCode, errorText } from '#shared/errors.ts';
-import { reply } from '#shared/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { ConnectionEnded } from './errors.ts';
 
 /** Errors of a connect that are about this machine, not about the peer. */

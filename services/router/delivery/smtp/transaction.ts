@@ -1,6 +1,6 @@
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { isIntermediate, isPositive, LOCAL_ERROR, type Reply, reply } from '#shared/reply.ts';
+import { isIntermediate, isPositive, LOCAL_ERROR, type Reply, reply } from '#shared/mail/reply.ts';
 import { StaleChannel } from '../channel.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../job.ts';
 import { isSendable, mailCommand, rcptCommand } from './commands.ts';

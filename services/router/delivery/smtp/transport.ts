@@ -1,5 +1,5 @@
 import type { Logger } from '#shared/log.ts';
-import { formatReply, type Reply } from '#shared/reply.ts';
+import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import { type Channel, type Transport, Unreachable } from '../channel.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../job.ts';
 import { HostUnusable } from './errors.ts';

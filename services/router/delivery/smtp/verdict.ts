@@ -1,4 +1,4 @@
-import { isIntermediate, isPositive, type Reply } from '#shared/reply.ts';
+import { isIntermediate, isPositive, type Reply } from '#shared/mail/reply.ts';
 import type { JobRecipient } from '../job.ts';
 
 /** What a peer said about one recipient: to its RCPT, and to the message. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { reply } from '#shared/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { envelope, OK, TestRouter } from '#test/unit/router/fixture.ts';
 

@@ -13,7 +13,7 @@ import { Destination } from '#services/router/delivery/destination.ts';
 import { Fifo } from '#services/router/delivery/fifo.ts';
 import type { Job, NextHop } from '#services/router/delivery/job.ts';
 import { silentLogger } from '#shared/log.ts';
-import { type Reply, reply } from '#shared/reply.ts';
+import { type Reply, reply } from '#shared/mail/reply.ts';
 import { mockClocks } from '#test/kit/clocks.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { waitFor } from '#test/kit/wait.ts';

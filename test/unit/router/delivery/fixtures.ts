@@ -4,9 +4,9 @@ import { Settings } from '#cluster/config/settings.ts';
 import { createDelivery } from '#services/router/delivery/delivery.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/delivery/job.ts';
 import type { Resolver } from '#services/router/delivery/resolver.ts';
-import type { EnvelopeRecipient } from '#shared/envelope.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
+import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 
 /** Settings with time-outs that suit a test. `delivery` is in the words of sealpost.yaml. */
 export function testSettings(config: { delivery?: object; node?: object; listeners?: object[]; dns?: object } = {}) {

@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import { buildDsn, type NoticeFacts } from '#services/router/notices/dsn.ts';
 import type { NoticeKind, StatusChange } from '#services/router/notices/notices.ts';
 import type { MessageRecord } from '#services/router/store/records.ts';
-import type { EnvelopeRecipient, RecipientStatus } from '#shared/envelope.ts';
-import { rfc5322Date } from '#shared/header.ts';
-import { reply } from '#shared/reply.ts';
+import type { EnvelopeRecipient, RecipientStatus } from '#shared/mail/envelope.ts';
+import { rfc5322Date } from '#shared/mail/header.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { commitFields, ORIGIN } from '#test/unit/router/fixture.ts';
 
 const NOW = Date.UTC(2026, 0, 2, 3, 4, 5);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { type NoticeKind, planNotices, type StatusChange, wants } from '#services/router/notices/notices.ts';
 import type { Recipient } from '#services/router/store/message.ts';
 import type { MessageRecord } from '#services/router/store/records.ts';
-import type { EnvelopeRecipient, RecipientStatus } from '#shared/envelope.ts';
+import type { EnvelopeRecipient, RecipientStatus } from '#shared/mail/envelope.ts';
 import { commitFields, LATER, messageOf, NO_USER, OK, ORIGIN } from '#test/unit/router/fixture.ts';
 
 type Notify = EnvelopeRecipient['notify'];

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
-import type { QueueEntry } from '#services/router/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { QueueEntry } from '#shared/mail/queue-entry.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { codeOf, envelope, LATER, messageOf, OK, TestRouter } from '#test/unit/router/fixture.ts';
 

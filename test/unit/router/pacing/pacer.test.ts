@@ -5,7 +5,7 @@ import { Settings } from '#cluster/config/settings.ts';
 import type { Delivery, Job, NextHop, RecipientResult } from '#services/router/delivery/job.ts';
 import { Pacer } from '#services/router/pacing/pacer.ts';
 import { silentLogger } from '#shared/log.ts';
-import { reply } from '#shared/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 type Rates = { to: string; messages?: string; connections?: number }[];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MAX_REPLY_BYTES, type PeerReply, ReplyParser } from '#services/router/delivery/smtp/reply-parser.ts';
-import type { Reply } from '#shared/reply.ts';
+import type { Reply } from '#shared/mail/reply.ts';
 
 function parse(bytes: string | Buffer, pieceLength = Number.POSITIVE_INFINITY): Reply[] {
   const parser = new ReplyParser();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NextHop, OpenedMessage } from '#services/router/delivery/job.ts';
-import { reply } from '#shared/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { createAuthority } from '#test/kit/nodes/certificate.ts';
 import { type SinkAction, type SinkOptions, SmtpSink } from '#test/kit/smtp/smtp-sink.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fieldValue, foldField, rfc5322Date, splitHeader } from '#shared/header.ts';
+import { fieldValue, foldField, rfc5322Date, splitHeader } from '#shared/mail/header.ts';
 
 test('a header splits into fields without losing a byte', () => {
   const table: [string, string[]][] = [

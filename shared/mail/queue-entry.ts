@@ -1,0 +1,33 @@
+import { z } from 'zod';
+import { EnvelopeRecipient, Origin, RecipientStatus } from './envelope.ts';
+
+export const QueueState = z.enum(['active', 'deferred', 'hold']);
+
+/** A message in the queue, as operators see it. */
+export const QueueEntry = z.object({
+  queueId: z.string(),
+  node: z.string(),
+  state: QueueState,
+  /** ms since 1970 */
+  arrived: z.number(),
+  size: z.number().int(),
+  reversePath: z.string(),
+  origin: Origin,
+  trace: z.string(),
+  /** It was accepted with one copy although two are configured. */
+  alone: z.boolean().optional(),
+  /** It was taken over from that node, at that time (ms since 1970). */
+  takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
+  recipients: z.array(
+    z.object({
+      recipient: EnvelopeRecipient,
+      status: RecipientStatus,
+      nextHop: z.string(),
+      /** The limit of `rates.destinations` for which it waits, with this node's share, for people. */
+      limit: z.string().optional(),
+      /** The keys that signed the mail as it was delivered to this recipient. */
+      signatures: z.array(z.object({ domain: z.string(), selector: z.string() })).optional(),
+    }),
+  ),
+});
+export type QueueEntry = z.infer<typeof QueueEntry>;
