@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
-import { Authenticity, BodyHash } from '#shared/mail/authenticity.ts';
+import { Authenticity, BodyHash, MOST_BODY_HASHES } from '#shared/mail/authenticity.ts';
 import { EnvelopeRecipient, Origin } from '#shared/mail/envelope.ts';
 import { Reply, reply } from '#shared/mail/reply.ts';
 
@@ -27,9 +27,6 @@ export const GreylistRecord = z.object({
   triples: z.array(z.object({ triple: z.string().max(32), since: z.number().int() })).max(MOST_TRIPLES),
 });
 export type GreylistRecord = z.infer<typeof GreylistRecord>;
-
-/** Kinds of body hashes that a listener computes for one message. */
-export const MOST_BODY_HASHES = 6;
 
 const Why = z.array(z.string());
 

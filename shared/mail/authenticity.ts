@@ -8,6 +8,9 @@ import { z } from 'zod';
 /** Signatures of one message that are looked at; more are told as `policy`, without a look at their keys. */
 export const MOST_SIGNATURES = 10;
 
+/** Kinds of body hashes that are computed for one message. */
+export const MOST_BODY_HASHES = 6;
+
 const domain = z.string().max(255);
 const reason = z.string().max(500).optional();
 

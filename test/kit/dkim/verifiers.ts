@@ -1,6 +1,7 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { Program } from '#test/kit/program.ts';
 import { locate } from '#test/kit/runner/peers.ts';
@@ -16,13 +17,31 @@ export async function verifyWithDkimpy(files: readonly string[], records: DkimRe
   await using dir = await tempDir();
   const keys = join(dir.path, 'keys.json');
   await writeFile(keys, JSON.stringify(records));
-  // The interpreter that the dkim package was installed for.
-  const python = /^#!(\S+)/.exec(await readFile(locate('dkimverify') ?? '', 'utf8'))?.[1] ?? 'python3';
-  const script = fileURLToPath(new URL('verify-with-dkimpy.py', import.meta.url));
-  await using program = new Program(python, [script, keys, ...files]);
+  await using program = new Program(await pythonOfDkimpy(), [scriptPath('verify-with-dkimpy.py'), keys, ...files]);
   if ((await program.ended()) !== 0) throw new Error(`dkimpy failed:\n${program.output}`);
   const verdicts = JSON.parse(program.output) as Record<string, string[]>;
   return files.map((file) => verdicts[file] ?? []);
+}
+
+export type HashedBody = { body: Buffer; canonicalization: 'simple' | 'relaxed'; length?: number | undefined };
+
+/** dkimpy's base64 SHA-256 of each body. Needs `dkimverify`. */
+export async function bodyHashesOfDkimpy(bodies: readonly HashedBody[]): Promise<string[]> {
+  const rows = bodies.map((one) => [one.body.toString('base64'), one.canonicalization, one.length ?? null]);
+  const child = spawn(await pythonOfDkimpy(), [scriptPath('body-hashes-of-dkimpy.py')], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  child.stdin.end(JSON.stringify(rows));
+  return JSON.parse(await text(child.stdout)) as string[];
+}
+
+/** The interpreter that the dkim package was installed for. */
+async function pythonOfDkimpy(): Promise<string> {
+  return /^#!(\S+)/.exec(await readFile(locate('dkimverify') ?? '', 'utf8'))?.[1] ?? 'python3';
+}
+
+function scriptPath(name: string): string {
+  return fileURLToPath(new URL(name, import.meta.url));
 }
 
 /**
