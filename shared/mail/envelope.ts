@@ -20,6 +20,8 @@ export const EnvelopeRecipient = z.object({
   reversePath: z.string().optional(),
   /** Where our own notices about this recipient go, if not to the envelope's reverse-path: the owner of a list, a mailbox. */
   reportTo: z.string().optional(),
+  /** Mail to this recipient goes to the mailbox although the message is marked as junk. */
+  neverJunk: z.boolean().optional(),
 });
 export type EnvelopeRecipient = z.infer<typeof EnvelopeRecipient>;
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Authenticity } from './authenticity.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from './envelope.ts';
 
 export const QueueState = z.enum(['active', 'deferred', 'hold']);
@@ -14,6 +15,10 @@ export const QueueEntry = z.object({
   reversePath: z.string(),
   origin: Origin,
   trace: z.string(),
+  /** It is marked as junk, and goes as such to recipients that are not `neverJunk`. */
+  junk: z.boolean().optional(),
+  /** What was found out about it; absent for mail that was not checked. */
+  authenticity: Authenticity.optional(),
   /** It was accepted with one copy although two are configured. */
   alone: z.boolean().optional(),
   /** It was taken over from that node, at that time (ms since 1970). */

@@ -1,7 +1,12 @@
 import { z } from 'zod';
+import { MailAddress } from '#shared/directory/values.ts';
 import { routeOauth } from './oauth.ts';
 import { explainVia, parseVia } from './route.ts';
 import { domainOrAny, secret } from './values.ts';
+
+const junkTo = z.union([z.string().regex(/^[+\-=_#][A-Za-z0-9][A-Za-z0-9._-]{0,62}$/), MailAddress], {
+  error: (i) => `${JSON.stringify(i.input)} is neither an address nor a tag such as +Junk`,
+});
 
 /** An entry of `routes` in sealpost.yaml: where mail to a domain goes next. */
 export const routeEntry = z.strictObject({
@@ -32,6 +37,11 @@ export const routeEntry = z.strictObject({
     .optional()
     .describe(
       'PEM file: the authorities, or the certificate itself, that a certificate is checked against instead of the public ones',
+    ),
+  'junk-to': junkTo
+    .optional()
+    .describe(
+      'where mail marked as junk goes instead: an address, or +Junk for that tag of the recipient; default: to the recipient, in a Maildir to its folder .Junk',
     ),
   '8bit': z
     .enum(['convert', 'refuse'])

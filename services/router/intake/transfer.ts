@@ -1,6 +1,7 @@
 import type { StoreOperation } from '#cluster/store.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Envelope, Origin } from '#shared/mail/envelope.ts';
 import type { MessageFacts } from '../contract.ts';
 import { loadedMessage, type Message } from '../store/message.ts';
@@ -39,6 +40,7 @@ export type Commit = {
   junk: boolean;
   header?: string | undefined;
   reversePath?: string | undefined;
+  authenticity?: Authenticity | undefined;
 };
 
 /** Check that what came is what was announced; `last`: bytes of the last chunk. Throws `malformed`. */
@@ -89,6 +91,7 @@ export function toMessage(
     ...(request.header !== undefined && { header: request.header }),
     originating: request.originating,
     junk: request.junk,
+    ...(request.authenticity !== undefined && { authenticity: request.authenticity }),
     chunks: written,
     recipients: envelope.recipients.length,
     held: false,

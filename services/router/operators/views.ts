@@ -12,7 +12,7 @@ import type { Bodies } from '../store/bodies.ts';
 import { contentOf, sizeOf } from '../store/content.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import { loadMessage } from '../store/load.ts';
-import { dueAt, isFinal, loadedMessage, type Message, type Recipient } from '../store/message.ts';
+import { dueAt, isFinal, isJunk, loadedMessage, type Message, type Recipient } from '../store/message.ts';
 import { keys, MessageRecord, parseRecord, queueIdOf, Receipt, RecipientRecord, rangeOf } from '../store/records.ts';
 import type { Slot, SlotState, Slots } from '../store/slots.ts';
 
@@ -86,26 +86,10 @@ export class Views {
       nextHop: r.nextHop ?? '',
       signatures: r.signatures,
     }));
-    const { arrived, size, reversePath, origin, trace, alone, takenOver } = receipt;
-    const node = settings.current.node.name;
-    return {
-      entry: {
-        ...{
-          queueId: id,
-          node,
-          state: 'active',
-          arrived,
-          size,
-          reversePath,
-          origin,
-          trace,
-          alone,
-          takenOver,
-          recipients,
-        },
-      },
-      finished: true,
-    };
+    const { arrived, size, reversePath, origin, trace, junk, authenticity, alone, takenOver } = receipt;
+    const { name: node } = settings.current.node;
+    const said = { arrived, size, reversePath, origin, trace, junk, authenticity, alone, takenOver };
+    return { entry: { queueId: id, node, state: 'active', ...said, recipients }, finished: true };
   }
 
   /** A piece of a queued message as it would be sent, without signatures. Throws `not-found` or `corrupt`. */
@@ -164,23 +148,29 @@ export class Views {
       reversePath: record.reversePath,
       origin: record.origin,
       trace: record.trace,
+      junk: record.junk,
+      authenticity: record.authenticity,
       alone: record.alone,
       takenOver: record.takenOver,
       recipients: message.recipients.map((r) => ({
         recipient: r.recipient,
         status: r.status,
-        nextHop: (isFinal(r.status) ? r.nextHop : this.#deps.routing.nextHop(r.recipient.address)?.key) ?? '',
-        limit: slot.state === 'active' ? this.#limitOf(r) : undefined,
+        nextHop: (isFinal(r.status) ? r.nextHop : this.#hopOf(message, r)?.key) ?? '',
+        limit: slot.state === 'active' ? this.#limitOf(message, r) : undefined,
         signatures: r.signatures,
       })),
     };
   }
 
   /** The limit for which a recipient of an active message waits. */
-  #limitOf({ recipient, status }: Recipient): string | undefined {
-    if (dueAt(status) > Date.now()) return undefined;
-    const key = this.#deps.routing.nextHop(recipient.address)?.limit;
+  #limitOf(message: Message, recipient: Recipient): string | undefined {
+    if (dueAt(recipient.status) > Date.now()) return undefined;
+    const key = this.#hopOf(message, recipient)?.limit;
     return key === undefined ? undefined : this.#deps.pacer.waitsFor(key);
+  }
+
+  #hopOf(message: Message, { recipient }: Recipient): ReturnType<Routing['nextHop']> {
+    return this.#deps.routing.target(recipient.address, isJunk(message, recipient)).hop;
   }
 }
 

@@ -12,6 +12,7 @@ import type { Corrupt } from '../store/corrupt.ts';
 import type { Message } from '../store/message.ts';
 import type { SigningKeyRef } from '../store/records.ts';
 import type { Slot } from '../store/slots.ts';
+import type { Group } from './grouping.ts';
 import type { OnSettled, Settlement } from './settlement.ts';
 import type { Signing } from './signing.ts';
 
@@ -47,14 +48,8 @@ export type AttemptQueue = {
   attemptEnded(slot: Slot, message: Message, hop: NextHop): void;
 };
 
-/** What is tried: the recipients of a message that share a next hop, by their indexes. */
-export type AttemptOf = {
-  slot: Slot;
-  message: Message;
-  hop: NextHop;
-  indexes: readonly number[];
-  urgent: boolean;
-};
+/** What is tried: the recipients of a message that share a next hop. */
+export type AttemptOf = Omit<Group, 'hop'> & { slot: Slot; message: Message; hop: NextHop; urgent: boolean };
 
 export class Attempt implements Job {
   readonly #deps: AttemptDeps;
@@ -63,22 +58,20 @@ export class Attempt implements Job {
   readonly #message: Message;
   readonly #hop: NextHop;
   readonly recipients: JobRecipient[];
+  readonly junk: boolean;
   readonly urgent: boolean;
   #signatures: SigningKeyRef[] | undefined;
   #finished = false;
 
-  constructor(deps: AttemptDeps, queue: AttemptQueue, { slot, message, hop, indexes, urgent }: AttemptOf) {
+  constructor(deps: AttemptDeps, queue: AttemptQueue, { slot, message, hop, junk, recipients, urgent }: AttemptOf) {
     this.#deps = deps;
     this.#queue = queue;
     this.#slot = slot;
     this.#message = message;
     this.#hop = hop;
+    this.junk = junk;
     this.urgent = urgent;
-    this.recipients = [];
-    for (const index of indexes) {
-      const recipient = message.recipients[index]?.recipient;
-      if (recipient !== undefined) this.recipients.push({ index, recipient });
-    }
+    this.recipients = recipients;
   }
 
   get queueId(): string {
@@ -95,7 +88,7 @@ export class Attempt implements Job {
   }
 
   get size(): number {
-    return sizeOf(this.#message.record);
+    return sizeOf(this.#message.record, this.junk);
   }
 
   get eightBitBody(): boolean {
@@ -123,10 +116,6 @@ export class Attempt implements Job {
     return this.#message.record.envid;
   }
 
-  get junk(): boolean {
-    return this.#message.record.junk;
-  }
-
   async open(): Promise<Opened> {
     const { bodies, signing } = this.#deps;
     const { record } = this.#message;
@@ -137,7 +126,7 @@ export class Attempt implements Job {
         const piece = await bodies.piece(this.#message, 0);
         if (!this.#message.gone) bodies.keep(this.#message, piece);
       }
-      const { front, replaced } = contentOf(record);
+      const { front, replaced } = contentOf(record, this.junk);
       let head = front;
       if (record.originating) {
         const header =
@@ -168,7 +157,7 @@ export class Attempt implements Job {
     const { conversion } = this.#hop;
     if (conversion === undefined) return 'its route does not say 8bit: convert';
     try {
-      const { front, replaced } = contentOf(record);
+      const { front, replaced } = contentOf(record, this.junk);
       const source = (): AsyncGenerator<Uint8Array> => this.#read(front, replaced);
       const { header, bodyHash, size, body } = await convertToSevenBit(source, conversion === 'always');
       let head = header;
@@ -204,6 +193,7 @@ export class Attempt implements Job {
         slot: this.#slot,
         message: this.#message,
         hop: this.#hop,
+        junk: this.junk,
         indexes: this.recipients.map((r) => r.index),
         signatures: this.#signatures,
         results,

@@ -1,5 +1,5 @@
-import type { NextHop } from '../delivery/job.ts';
-import { dueAt, type Message } from '../store/message.ts';
+import type { JobRecipient, NextHop } from '../delivery/job.ts';
+import { dueAt, isJunk, type Message } from '../store/message.ts';
 import type { Slot } from '../store/slots.ts';
 import type { Routing } from './routing.ts';
 
@@ -9,10 +9,10 @@ import type { Routing } from './routing.ts';
 const TOGETHER_MS = 20_000;
 
 /**
- * Recipients of one message, by index, that share a next hop, its limit and a reverse-path. No hop: their route leads
- * nowhere.
+ * Recipients of one message that share a next hop, its limit and a reverse-path, and get it as junk or do not. No hop: their
+ * route leads nowhere. The address of one is that of the mailbox for junk, where that is where it goes.
  */
-export type Group = { hop: NextHop | undefined; indexes: number[] };
+export type Group = { hop: NextHop | undefined; junk: boolean; recipients: JobRecipient[] };
 
 /**
  * The recipients that are due, now that the schedule has called the message. Their own times are of the wall clock, which
@@ -26,13 +26,15 @@ export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[
   const soon = slot.forced ? Number.MAX_VALUE : Math.max(Date.now(), first) + TOGETHER_MS;
   for (const [index, r] of message.recipients.entries()) {
     if (r.busy || dueAt(r.status) > soon) continue;
-    const hop = routing.nextHop(r.recipient.address);
+    const junk = isJunk(message, r.recipient);
+    const { hop, address } = routing.target(r.recipient.address, junk);
+    const recipient = address === r.recipient.address ? r.recipient : { ...r.recipient, address };
     const path = hop === undefined ? '' : `${hop.key} ${hop.conversion ?? ''} ${hop.limit ?? ''}`;
     const { reversePath } = r.recipient;
-    const key = reversePath === undefined ? path : `${path} <${reversePath}>`;
+    const key = `${path}${junk ? ' junk' : ''}${reversePath === undefined ? '' : ` <${reversePath}>`}`;
     const group = groups.get(key);
-    if (group === undefined) groups.set(key, { hop, indexes: [index] });
-    else group.indexes.push(index);
+    if (group === undefined) groups.set(key, { hop, junk, recipients: [{ index, recipient }] });
+    else group.recipients.push({ index, recipient });
   }
   return [...groups.values()];
 }

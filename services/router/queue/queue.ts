@@ -192,15 +192,15 @@ export class Queue implements AttemptQueue {
     const obstacle = groups.length === 0 ? undefined : this.#deps.obstacle(slot);
     if (obstacle !== undefined) this.#blocked.add(slot);
     else this.#blocked.delete(slot);
-    for (const { hop, indexes } of groups) {
+    for (const { hop, junk, recipients } of groups) {
       if (obstacle !== undefined) {
-        this.#postpone({ slot, message, indexes, hop: hop ?? NOWHERE }, reply(451, '4.3.2', obstacle));
+        this.#postpone({ slot, message, junk, recipients, hop: hop ?? NOWHERE }, reply(451, '4.3.2', obstacle));
       } else if (hop !== undefined && this.#congestion.isFull(congestionKey(hop), this.#most(hop))) {
         this.#congestion.park(congestionKey(hop), slot);
         slot.forced = urgent;
       } else {
-        for (let i = 0; i < indexes.length; i += most)
-          this.#start(slot, message, { hop, indexes: indexes.slice(i, i + most) }, urgent);
+        for (let i = 0; i < recipients.length; i += most)
+          this.#start(slot, message, { hop, junk, recipients: recipients.slice(i, i + most) }, urgent);
       }
     }
     this.#settle(slot, message);
@@ -216,13 +216,13 @@ export class Queue implements AttemptQueue {
     return (limit === undefined ? undefined : this.#deps.pacer.most(limit)) ?? Number.POSITIVE_INFINITY;
   }
 
-  #start(slot: Slot, message: Message, { hop, indexes }: Group, urgent: boolean): void {
+  #start(slot: Slot, message: Message, { hop, ...group }: Group, urgent: boolean): void {
     if (hop === undefined) {
       const reason = reply(451, '4.3.5', 'no usable route for this domain');
-      this.#postpone({ slot, message, hop: NOWHERE, indexes }, reason);
+      this.#postpone({ slot, message, hop: NOWHERE, ...group }, reason);
       return;
     }
-    const attempt = this.#attempt({ slot, message, hop, indexes, urgent });
+    const attempt = this.#attempt({ slot, message, hop, ...group, urgent });
     if (attempt !== undefined) this.#delivery?.submit(hop, attempt);
   }
 
@@ -233,8 +233,8 @@ export class Queue implements AttemptQueue {
 
   #attempt(attempt: AttemptOf): Attempt | undefined {
     if (this.#delivery === undefined) return undefined;
-    const { message, hop, indexes } = attempt;
-    for (const index of indexes) {
+    const { message, hop, recipients } = attempt;
+    for (const { index } of recipients) {
       const recipient = message.recipients[index];
       if (recipient !== undefined) recipient.busy = true;
     }

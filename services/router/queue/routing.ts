@@ -2,7 +2,8 @@ import { resolve } from 'node:path';
 import { parseVia } from '#cluster/config/schema/route.ts';
 import type { Config, RouteConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import { domainOf, normalizeDomain } from '#shared/address/address.ts';
+import { domainOf, localPartOf, normalizeDomain } from '#shared/address/address.ts';
+import { withoutTag } from '#shared/address/canonical-address.ts';
 import { nearest } from '#shared/address/domains.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import type { NextHop } from '../delivery/job.ts';
@@ -13,10 +14,12 @@ import { limitFor } from '../pacing/limits.ts';
 /** Domains whose next hop is remembered. */
 const KEPT = 10_000;
 
+type Answer = { hop: NextHop | undefined; junkTo: string | undefined };
+
 export class Routing {
   readonly #settings: Settings;
   #config: Config;
-  readonly #answers = new BoundedMap<string, NextHop | undefined>(KEPT);
+  readonly #answers = new BoundedMap<string, Answer>(KEPT);
 
   constructor(settings: Settings) {
     this.#settings = settings;
@@ -25,6 +28,18 @@ export class Routing {
 
   /** The next hop, or undefined where the route of this domain leads nowhere. */
   nextHop(address: string): NextHop | undefined {
+    return this.#answer(address).hop;
+  }
+
+  /** Where mail to an address goes; `junk`: to the mailbox that its route names for junk. */
+  target(address: string, junk: boolean): { address: string; hop: NextHop | undefined } {
+    const { hop, junkTo } = this.#answer(address);
+    if (!junk || junkTo === undefined) return { address, hop };
+    const other = junkAddress(address, junkTo);
+    return { address: other, hop: this.nextHop(other) };
+  }
+
+  #answer(address: string): Answer {
     const config = this.#settings.current;
     if (config !== this.#config) {
       this.#answers.clear();
@@ -32,18 +47,29 @@ export class Routing {
     }
     // An address without a domain is the local <postmaster> (RFC 5321 §4.5.1).
     const domain = domainOf(address) || config.node.hostname;
-    let hop = this.#answers.get(domain);
-    if (hop === undefined && !this.#answers.has(domain)) {
+    let answer = this.#answers.get(domain);
+    if (answer === undefined) {
       const name = normalizeDomain(domain);
-      hop = nextHopOf(routeFor(config.routes, domain), name, config);
+      const route = routeFor(config.routes, domain);
+      let hop = nextHopOf(route, name, config);
       const limit = limitFor(config.rates.destinations, name)?.key;
       if (hop !== undefined && limit !== undefined) hop = { ...hop, limit };
-      const conversion = conversionFor(routeFor(config.routes, domain), name, config);
+      const conversion = conversionFor(route, name, config);
       if (hop !== undefined && conversion !== undefined) hop = { ...hop, conversion };
-      this.#answers.set(domain, hop);
+      answer = { hop, junkTo: route['junk-to'] };
+      this.#answers.set(domain, answer);
     }
-    return hop;
+    return answer;
   }
+}
+
+/** What a route says about junk to an address: another mailbox, or `+Junk`, the tag of its own. */
+function junkAddress(address: string, junkTo: string): string {
+  if (junkTo.includes('@')) return junkTo;
+  const local = localPartOf(address);
+  // A quoted local part has no tag, and neither has the postmaster's without a domain.
+  if (local.startsWith('"') || local === address) return address;
+  return `${localPartOf(withoutTag(address, junkTo.charAt(0)) ?? address)}${junkTo}@${domainOf(address)}`;
 }
 
 /** Mail for which there is no route goes to its MX hosts (RFC 5321 §5.1). */

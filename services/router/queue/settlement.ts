@@ -8,8 +8,8 @@ import type { NextHop, RecipientResult } from '../delivery/job.ts';
 import { noticeMessage } from '../notices/notice-message.ts';
 import { anyNotice, type Notices, planNotices, type StatusChange } from '../notices/notices.ts';
 import type { Bodies } from '../store/bodies.ts';
-import { isFinal, isFinished, type Message, type Recipient, recipientRecord, removalOf } from '../store/message.ts';
-import { keys, putJson, type Receipt, type SigningKeyRef } from '../store/records.ts';
+import { isFinal, isFinished, type Message, putRecipient, receiptOf, removalOf } from '../store/message.ts';
+import { keys, putJson, type SigningKeyRef } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import { localDelay, nextAttempt, retryDelay } from './schedule.ts';
 
@@ -26,6 +26,7 @@ export type AttemptOutcome = {
   slot: Slot;
   message: Message;
   hop: NextHop;
+  junk: boolean;
   indexes: readonly number[];
   signatures: SigningKeyRef[] | undefined;
   results: readonly RecipientResult[];
@@ -239,7 +240,8 @@ export class Settlement {
     return removalOf(message, this.#deps.slots.get(message.id)?.copy !== undefined);
   }
 
-  #logChange({ message, hop, signatures }: AttemptOutcome, { recipient, status }: StatusChange, now: number): void {
+  #logChange(attempt: AttemptOutcome, { recipient, status }: StatusChange, now: number): void {
+    const { message, hop, junk, signatures } = attempt;
     if (status.state === 'waiting') return;
     const { outcome } = status;
     const fields = {
@@ -251,7 +253,7 @@ export class Settlement {
       nextHop: hop.key,
       host: outcome.host,
       ...{ tls: outcome.tls?.protocol, cipher: outcome.tls?.cipher },
-      converted: outcome.converted,
+      ...{ converted: outcome.converted, junk: junk || undefined },
       signed: signatures?.map((k) => `${k.selector}.${k.domain}`),
       reply: formatReply(outcome.reply),
       delay: (now - message.record.arrived) / 1000,
@@ -282,16 +284,6 @@ function isRepeat(before: RecipientStatus, after: RecipientStatus, result: Recip
     before.outcome.reply.text === after.outcome.reply.text &&
     before.outcome.reply.code === after.outcome.reply.code
   );
-}
-
-function putRecipient(message: Message, recipient: Recipient): StoreOperation {
-  return putJson(keys.recipient(message.id, message.recipients.indexOf(recipient)), recipientRecord(recipient));
-}
-
-function receiptOf(message: Message, finished: number): Receipt {
-  const { reversePath, origin, trace, arrived, facts, alone, takenOver } = message.record;
-  const recipients = message.recipients.map(recipientRecord);
-  return { reversePath, origin, trace, arrived, finished, size: facts.size, alone, takenOver, recipients };
 }
 
 /** Nothing was written that another node must know. */

@@ -8,14 +8,18 @@ export type Content = {
   replaced: number;
 };
 
-export function contentOf({ prepend, header, facts }: MessageRecord): Content {
-  const added = Buffer.from(prepend);
+/** Mailbox servers and readers move what has this field to the folder for junk. */
+const JUNK_FIELD = 'X-Spam-Flag: YES\r\n';
+
+/** `junk`: it goes to recipients who get it as junk. */
+export function contentOf({ prepend, header, facts }: MessageRecord, junk = false): Content {
+  const added = Buffer.from(junk ? JUNK_FIELD + prepend : prepend);
   if (header === undefined) return { front: added, replaced: 0 };
   return { front: Buffer.concat([added, Buffer.from(header, 'latin1')]), replaced: facts.headerBytes };
 }
 
 /** Its size in bytes. */
-export function sizeOf({ prepend, header, facts }: MessageRecord): number {
+export function sizeOf({ prepend, header, facts }: MessageRecord, junk = false): number {
   const rewritten = header === undefined ? 0 : header.length - facts.headerBytes;
-  return Buffer.byteLength(prepend) + facts.size + rewritten;
+  return (junk ? JUNK_FIELD.length : 0) + Buffer.byteLength(prepend) + facts.size + rewritten;
 }

@@ -1,6 +1,6 @@
 import type { StoreOperation } from '#cluster/store.ts';
-import type { RecipientStatus } from '#shared/mail/envelope.ts';
-import { keys, type MessageRecord, putJson, type RecipientRecord } from './records.ts';
+import type { EnvelopeRecipient, RecipientStatus } from '#shared/mail/envelope.ts';
+import { keys, type MessageRecord, putJson, type Receipt, type RecipientRecord } from './records.ts';
 
 /** A message of the queue in memory, while delivery works on it. The disk has the same, or is about to. */
 export type Message = {
@@ -32,12 +32,26 @@ export function recipientRecord(r: Recipient): RecipientRecord {
   return { recipient: r.recipient, status: r.status, nextHop: r.nextHop, signatures: r.signatures };
 }
 
+/** What stays of a message when its last recipient has a final status. */
+export function receiptOf({ record, recipients }: Message, finished: number): Receipt {
+  const { reversePath, origin, trace, arrived, facts, junk, authenticity, alone, takenOver } = record;
+  return {
+    ...{ reversePath, origin, trace, arrived, finished, size: facts.size, junk, authenticity, alone, takenOver },
+    recipients: recipients.map(recipientRecord),
+  };
+}
+
 /** The operations that write a new message, apart from its body. */
 export function messageRecords({ id, record, recipients }: Message): StoreOperation[] {
   return [
     putJson(keys.message(id), record),
     ...recipients.map((r, n) => putJson(keys.recipient(id, n), recipientRecord(r))),
   ];
+}
+
+/** The operation that writes what became of a recipient of the message. */
+export function putRecipient({ id, recipients }: Message, recipient: Recipient): StoreOperation {
+  return putJson(keys.recipient(id, recipients.indexOf(recipient)), recipientRecord(recipient));
 }
 
 /** The operations that delete a message; `copied`: the place of its second copy is on disk too. */
@@ -49,6 +63,11 @@ export function removalOf({ id, record, recipients }: Message, copied: boolean):
     ...record.chunks.map((_, n) => keys.body(id, n)),
   ];
   return all.map((key) => ({ type: 'del', key }));
+}
+
+/** Whether the message goes to a recipient as junk. */
+export function isJunk({ record }: Message, { neverJunk }: EnvelopeRecipient): boolean {
+  return record.junk && neverJunk !== true;
 }
 
 export function isFinal(status: RecipientStatus): boolean {

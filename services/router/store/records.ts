@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { StoreOperation } from '#cluster/store.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { Authenticity } from '#shared/mail/authenticity.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from '#shared/mail/envelope.ts';
 import { MessageFacts } from '../contract.ts';
 import { seal, sealJson, unseal } from './seal.ts';
@@ -41,6 +42,8 @@ export const MessageRecord = z.object({
   header: z.string().optional(),
   originating: z.boolean(),
   junk: z.boolean(),
+  /** What was found out about it; absent for mail that was not checked. */
+  authenticity: Authenticity.optional(),
   /** Sizes of the pieces of the body in bytes. */
   chunks: z.array(z.number().int().positive()),
   /** How many recipient records there are. */
@@ -72,6 +75,8 @@ export const Receipt = z.object({
   /** ms since 1970: when the last recipient got its final status. */
   finished: z.number(),
   size: z.number(),
+  junk: z.boolean().optional(),
+  authenticity: Authenticity.optional(),
   alone: z.boolean().optional(),
   takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
   recipients: z.array(RecipientRecord),

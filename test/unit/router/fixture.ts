@@ -16,6 +16,7 @@ import type { Answer, CallContext, Client, Service } from '#shared/contract.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import type { SealpostError } from '#shared/errors.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
+import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Envelope, EnvelopeRecipient, Origin } from '#shared/mail/envelope.ts';
 import type { QueueEntry } from '#shared/mail/queue-entry.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
@@ -176,6 +177,8 @@ export type Sent = {
   message?: Uint8Array;
   prepend?: string[];
   originating?: boolean;
+  junk?: boolean;
+  authenticity?: Authenticity;
   header?: string;
   reversePath?: string;
   facts?: Partial<{ eightBitBody: boolean; eightBitHeader: boolean; size: number }>;
@@ -305,7 +308,8 @@ export function commitFields(message: Uint8Array, sent: Omit<Sent, 'envelope' | 
     },
     prepend: sent.prepend ?? ['Received: from client.example\r\n'],
     originating: sent.originating ?? false,
-    junk: false,
+    junk: sent.junk ?? false,
+    authenticity: sent.authenticity,
     header: sent.header,
     reversePath: sent.reversePath,
   };
