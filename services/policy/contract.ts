@@ -58,6 +58,11 @@ export const SessionFacts = Origin.extend({
 });
 export type SessionFacts = z.infer<typeof SessionFacts>;
 
+/** Mail that may be of anybody, so that its genuineness is checked: no user and no internal host hands it in. */
+export function comesFromOutside({ user, scope }: Pick<SessionFacts, 'user' | 'scope'>): boolean {
+  return user === undefined && scope === 'external';
+}
+
 export const ConnectVerdict = z.union([
   z.object({
     action: z.literal('accept'),

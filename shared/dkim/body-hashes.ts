@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { type BodyHash, MOST_BODY_HASHES, MOST_SIGNATURES } from '../mail/authenticity.ts';
-import { type CanonicalBody, RelaxedBody, SimpleBody } from './canonical-body.ts';
+import { type CanonicalBody, RelaxedBody, SimpleBody, type TakePiece } from './canonical-body.ts';
 
 /**
  * The body hashes that the signatures of a message ask for, all of them in one pass over its body. Which they are is read
@@ -48,23 +48,29 @@ export function bodyHashFor(
 }
 
 export class BodyHashes {
-  readonly #digests: KindDigest[];
+  readonly #digests: KindDigest[] = [];
   readonly #bodies: CanonicalBody[] = [];
 
+  /** A kind that is named twice is computed once. */
   constructor(kinds: readonly BodyHashKind[]) {
-    this.#digests = kinds.map((kind) => new KindDigest(kind));
-    for (const [canonicalization, Body] of [['simple', SimpleBody] as const, ['relaxed', RelaxedBody] as const]) {
-      const digests = this.#digests.filter((one) => one.kind.canonicalization === canonicalization);
-      const [only] = digests;
-      if (only === undefined) continue;
-      const take =
-        digests.length === 1
-          ? (piece: Buffer) => only.update(piece)
-          : (piece: Buffer) => {
-              for (const digest of digests) digest.update(piece);
-            };
-      this.#bodies.push(new Body(take));
+    for (const kind of kinds) {
+      this.#digests.push(this.#digests.find((other) => isSame(other.kind, kind)) ?? new KindDigest(kind));
     }
+    const simple = this.#takes('simple');
+    if (simple !== undefined) this.#bodies.push(new SimpleBody(simple));
+    const relaxed = this.#takes('relaxed');
+    if (relaxed !== undefined) this.#bodies.push(new RelaxedBody(relaxed));
+  }
+
+  /** What takes the canonical body of that form; undefined: nobody wants it. */
+  #takes(canonicalization: BodyHash['canonicalization']): TakePiece | undefined {
+    const digests = new Set(this.#digests.filter(({ kind }) => kind.canonicalization === canonicalization));
+    const [only] = digests;
+    if (only === undefined) return undefined;
+    if (digests.size === 1) return (piece) => only.update(piece);
+    return (piece) => {
+      for (const digest of digests) digest.update(piece);
+    };
   }
 
   /** Add the next bytes of the body, split anywhere. They are not kept. */
@@ -85,6 +91,7 @@ class KindDigest {
   readonly #hash: Hash = createHash('sha256');
   readonly #most: number;
   #total = 0;
+  #digested: BodyHash | undefined;
 
   constructor(kind: BodyHashKind) {
     this.kind = kind;
@@ -98,8 +105,13 @@ class KindDigest {
   }
 
   digest(): BodyHash {
-    const hashed = Math.min(this.#total, this.#most);
-    return { ...this.kind, hash: this.#hash.digest('base64'), hashed, total: this.#total };
+    this.#digested ??= {
+      ...this.kind,
+      hash: this.#hash.digest('base64'),
+      hashed: Math.min(this.#total, this.#most),
+      total: this.#total,
+    };
+    return this.#digested;
   }
 }
 

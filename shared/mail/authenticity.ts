@@ -105,3 +105,14 @@ export const Authenticity = z.object({
   dmarc: DmarcFound,
 });
 export type Authenticity = z.infer<typeof Authenticity>;
+
+/** The words of it, each with the domain that it is about: `pass example.com`. For log lines and tables. */
+export function summarize({ spf, dkim, arc, dmarc }: Authenticity): Record<'spf' | 'dkim' | 'arc' | 'dmarc', string> {
+  const words = (...parts: (string | undefined)[]): string => parts.filter((part) => part).join(' ');
+  return {
+    spf: words(spf.result, spf.domain),
+    dkim: dkim.map((one) => words(one.result, one.domain)).join(', ') || 'none',
+    arc: words(arc.result, arc.sealer),
+    dmarc: words(dmarc.result, dmarc.from, dmarc.disposition === 'none' ? undefined : dmarc.disposition),
+  };
+}

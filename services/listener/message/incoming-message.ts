@@ -1,8 +1,9 @@
 import { isAscii } from 'node:buffer';
 import { messageTooLarge } from '#services/policy/contract.ts';
 import type { MessageFacts } from '#services/router/contract.ts';
-import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
+import { BodyHashes, type BodyHashKind, RELAXED, wantedBodyHashes } from '#shared/dkim/body-hashes.ts';
 import { errorText } from '#shared/errors.ts';
+import type { Authenticity, BodyHash } from '#shared/mail/authenticity.ts';
 import type { Reply } from '#shared/mail/reply.ts';
 import type { Defect } from '../parsers/data-decoder.ts';
 import { EmptyLineFinder } from '../parsers/empty-line-finder.ts';
@@ -12,7 +13,8 @@ import type { Acceptance, RouterTransfer } from './router-transfer.ts';
 
 /**
  * One message on its way in: gathers the facts of it while its bytes pass to the router, and decides about it when its
- * end has come.
+ * end has come. Once its header is there, the body is hashed as its signatures ask for, so that nobody needs the body to
+ * verify them.
  *
  * States:
  * - `receiving`: bytes go to the transfer
@@ -26,7 +28,7 @@ export type MessageLimits = { message: number; header: number };
 
 /** Asks policy about the message; called once, with everything known. */
 export type MessageCheck = (
-  facts: { size: number },
+  facts: { size: number; bodyHashes: BodyHash[] | undefined },
   header: Buffer,
 ) => Promise<({ action: 'accept' } & Acceptance) | { action: 'reject' | 'defer'; reply: Reply }>;
 
@@ -34,15 +36,18 @@ export type Ending = {
   reply: Reply;
   /** What went wrong on our side, for the log. */
   error?: string;
+  /** What policy found out about an accepted message. */
+  authenticity?: Authenticity | undefined;
 };
 
 export class IncomingMessage {
   readonly #transfer: RouterTransfer;
   readonly #limits: MessageLimits;
   readonly #check: MessageCheck;
+  readonly #verified: boolean;
   readonly #start = new HeaderStart();
   readonly #emptyLine = new EmptyLineFinder();
-  readonly #hash = new RelaxedBodyHash();
+  #hashes: BodyHashes | undefined;
   #headerEnded = false;
   #headerBytes = 0;
   #size = 0;
@@ -50,10 +55,12 @@ export class IncomingMessage {
   #eightBitBody = false;
   #refusal: Reply | undefined;
 
-  constructor(transfer: RouterTransfer, limits: MessageLimits, check: MessageCheck) {
+  /** `verified`: its signatures will be looked at. */
+  constructor(transfer: RouterTransfer, limits: MessageLimits, check: MessageCheck, verified: boolean) {
     this.#transfer = transfer;
     this.#limits = limits;
     this.#check = check;
+    this.#verified = verified;
   }
 
   get queueId(): string {
@@ -83,9 +90,10 @@ export class IncomingMessage {
       this.#refuse(messageTooLarge(this.#limits.message));
       return;
     }
-    if (this.#headerEnded) this.#body(piece);
-    else this.#header(piece);
-    if (this.#refusal === undefined) this.#transfer.append(piece);
+    const body = this.#headerEnded ? piece : this.#header(piece);
+    if (this.#refusal !== undefined) return;
+    this.#transfer.append(piece);
+    if (body.length > 0) this.#body(body);
   }
 
   /** The message is complete; resolves to the one reply to it. Never rejects. */
@@ -106,23 +114,29 @@ export class IncomingMessage {
   }
 
   async #decide(): Promise<Ending> {
+    const [own, ...bodyHashes] = this.#hashesOfBody().digest();
+    if (own === undefined) throw new Error('a body without a hash');
     const facts: MessageFacts = {
       headerBytes: this.#headerBytes,
       size: this.#size,
-      bodyHash: this.#hash.digest(),
+      bodyHash: own.hash,
       eightBitBody: this.#eightBitBody,
       eightBitHeader: this.#eightBitHeader,
     };
-    const verdict = await this.#check({ size: facts.size }, this.#transfer.head(facts.headerBytes));
+    const verdict = await this.#check(
+      { size: facts.size, bodyHashes: this.#verified ? bodyHashes : undefined },
+      this.#transfer.head(facts.headerBytes),
+    );
     if (verdict.action !== 'accept') {
       this.#transfer.abort();
       return { reply: verdict.reply };
     }
-    const { prepend, originating, junk, header, reversePath } = verdict;
-    await this.#transfer.commit(facts, { prepend, originating, junk, header, reversePath });
+    const { prepend, originating, junk, header, reversePath, authenticity } = verdict;
+    await this.#transfer.commit(facts, { prepend, originating, junk, header, reversePath, authenticity });
     // Only now is the message on disk, and only now may the client forget it (RFC 5321 §6.1).
     return {
       reply: { code: 250, enhanced: '2.0.0', text: `Queued as ${this.#transfer.queueId}` },
+      authenticity,
     };
   }
 
@@ -136,7 +150,8 @@ export class IncomingMessage {
     this.#transfer.abort();
   }
 
-  #header(piece: Buffer): void {
+  /** Take a piece that begins in the header; returns what of it is body. */
+  #header(piece: Buffer): Buffer {
     const end = this.#emptyLine.find(piece);
     const header = end < 0 ? piece : piece.subarray(0, end);
     this.#headerBytes += header.length;
@@ -146,12 +161,22 @@ export class IncomingMessage {
     } else if (end >= 0) {
       this.#headerEnded = true;
       this.#transfer.keep = this.#headerBytes;
-      if (end < piece.length) this.#body(piece.subarray(end));
     }
+    return piece.subarray(header.length);
   }
 
   #body(piece: Buffer): void {
     this.#eightBitBody ||= !isAscii(piece);
-    this.#hash.update(piece);
+    this.#hashesOfBody().update(piece);
+  }
+
+  /** Ours comes first, as the router keeps it for signing; then those that the header asks for, which has ended. */
+  #hashesOfBody(): BodyHashes {
+    this.#hashes ??= new BodyHashes([RELAXED, ...this.#wantedHashes()]);
+    return this.#hashes;
+  }
+
+  #wantedHashes(): BodyHashKind[] {
+    return this.#verified ? wantedBodyHashes(this.#transfer.head(this.#headerBytes)) : [];
   }
 }

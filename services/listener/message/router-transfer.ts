@@ -4,6 +4,7 @@ import type { Calls } from '#services/topology.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Authenticity } from '#shared/mail/authenticity.ts';
 
 /**
  * Carries the bytes of one message to the router that opened a transfer for it.
@@ -38,6 +39,7 @@ export type Acceptance = {
   junk: boolean;
   header?: string | undefined;
   reversePath?: string | undefined;
+  authenticity?: Authenticity | undefined;
 };
 
 export class RouterTransfer {

@@ -1,5 +1,6 @@
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import { summarize } from '#shared/mail/authenticity.ts';
 import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import type { Ending, IncomingMessage } from '../message/incoming-message.ts';
 import type { MailTransaction } from './transaction.ts';
@@ -42,6 +43,7 @@ export class SessionLog {
       recipients: transaction?.recipients.size,
       size: incoming.size,
       reply: formatReply(ending.reply),
+      ...(ending.authenticity && summarize(ending.authenticity)),
     };
     if (ending.error !== undefined) this.warn('message deferred', { ...fields, error: ending.error });
     else this.info(ending.reply.code < 300 ? 'message accepted' : 'message refused', fields);

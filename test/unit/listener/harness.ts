@@ -17,6 +17,7 @@ import type { Calls } from '#services/topology.ts';
 import type { CallOptions, Client } from '#shared/contract.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Envelope, Origin } from '#shared/mail/envelope.ts';
 
 type ListenersPolicy = Calls<'listener', 'policy'>;
@@ -78,6 +79,7 @@ export type Stored = {
   text: string;
   facts: MessageFacts;
   prepend: string[];
+  authenticity: Authenticity | undefined;
   trace: string | undefined;
 };
 
@@ -146,7 +148,7 @@ export class FakeRouter {
       this.waiting--;
       return {};
     },
-    'transfer-commit': async ({ transfer, sequence, facts, prepend }, { bytes, node, trace }) => {
+    'transfer-commit': async ({ transfer, sequence, facts, prepend, authenticity }, { bytes, node, trace }) => {
       this.nodes.add(node);
       this.#check('transfer-commit');
       await this.committing;
@@ -154,7 +156,8 @@ export class FakeRouter {
       if (sequence !== parts.length) throw new SealpostError('out-of-order', String(sequence));
       const queueId = `Q${transfer.slice(1)}`;
       const text = Buffer.concat([...parts, Buffer.from(bytes ?? [])]).toString('latin1');
-      this.messages.push({ ...rest, queueId, chunks: parts.length + 1, text, facts, prepend, trace });
+      const chunks = parts.length + 1;
+      this.messages.push({ ...rest, queueId, chunks, text, facts, prepend, authenticity, trace });
       this.#transfers.delete(transfer);
       return { queueId };
     },

@@ -1,3 +1,4 @@
+import { comesFromOutside } from '#services/policy/contract.ts';
 import { errorText } from '#shared/errors.ts';
 import { Origin } from '#shared/mail/envelope.ts';
 import { formatReply, reply } from '#shared/mail/reply.ts';
@@ -43,16 +44,17 @@ export const data: CommandHandler<'message-check'> = async (session, argument) =
   }
   const transfer = new RouterTransfer(session.deps, opened, trace, transaction.size);
   const limits = { message: session.limits['message-size'], header: session.limits['header-size'] };
-  session.receive(new IncomingMessage(transfer, limits, messageCheck(session, transaction, opened.queueId)), trace);
+  const check = messageCheck(session, transaction, opened.queueId);
+  session.receive(new IncomingMessage(transfer, limits, check, comesFromOutside(session.facts)), trace);
   return GO_AHEAD;
 };
 
 function messageCheck(session: DataSession, transaction: MailTransaction, queueId: string): MessageCheck {
-  return ({ size }, header) => {
+  return (known, header) => {
     const { trace, reversePath, smtpUtf8, named: recipients } = transaction;
     const { facts } = session;
     const call = session.deps.policy['message-check'](
-      { facts, queueId, reversePath, recipients, smtpUtf8, size },
+      { facts, queueId, reversePath, recipients, smtpUtf8, ...known },
       { trace, bytes: header },
     );
     return verdictOf(call, session.log, trace);

@@ -71,6 +71,12 @@ test('l= counts bytes of the canonical body, and is told beside those that there
   );
 });
 
+test('a kind that is named twice is told twice', () => {
+  const found = hashes([RELAXED, SIMPLE, RELAXED], [Buffer.from('a\r\n')]);
+  assert.deepEqual(found[2], found[0]);
+  assert.equal(found[2]?.total, 3);
+});
+
 type Hasher = { update(chunk: Buffer): void; digest(encoding: 'base64'): string };
 const { dkimBody } = createRequire(import.meta.url)('mailauth/lib/dkim/body') as {
   dkimBody(canonicalization: string, algorithm: string, length?: number): Hasher;
