@@ -19,6 +19,7 @@ import { greylisted } from './recipient/greylisted.ts';
 import { knownMailbox } from './recipient/known-mailbox.ts';
 import { listOwner } from './recipient/list-owner.ts';
 import { mailToGroups } from './recipient/mail-to-groups.ts';
+import { neverJunk } from './recipient/never-junk.ts';
 import { noticesTo } from './recipient/notices-to.ts';
 import { relayAllowed } from './recipient/relay-allowed.ts';
 import { routedLocalPart, sourceRoute } from './recipient/source-routes.ts';
@@ -54,7 +55,8 @@ export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   sender: [loginRequired, heloName, declaredSize, ownAddress, senderDomain, canonicalSender],
   recipient: [
     ...[canonicalRecipient, completeAddress, sourceRoute, srsReturn, relayAllowed],
-    ...[dnsLists, mailToGroups, knownMailbox, routedLocalPart, asNamed, noticesTo, listOwner, srsForward, greylisted],
+    ...[dnsLists, mailToGroups, knownMailbox, routedLocalPart, asNamed, noticesTo, listOwner, srsForward, neverJunk],
+    greylisted,
   ],
   message: [messageSize, hopCount, author, traceField, submissionFields, origin, canonicalHeader, authorReversePath],
 };

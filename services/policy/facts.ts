@@ -9,6 +9,7 @@ import type { ListsFound } from './dns/dns-lists.ts';
 import type { DomainState } from './dns/sender-domain.ts';
 import type { Exempt } from './gathering/exemptions.ts';
 import type { Attempt } from './greylist/greylist.ts';
+import type { IncomingRules } from './message/incoming/incoming-rules.ts';
 import type { HostList } from './relay/host-list.ts';
 import type { RelayRules } from './relay/relay-rules.ts';
 import type { Rewriting } from './rewrite/rewriting.ts';
@@ -96,6 +97,7 @@ export type PolicyFacts = {
     now: Date;
     rules: RelayRules;
     rewriting: Rewriting;
+    incoming: IncomingRules;
     directory: AnyDirectory;
     /** Why the directory cannot be read. */
     unread?: string | undefined;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { authenticationSection } from './authentication.ts';
+import { authenticitySection } from './authenticity/section.ts';
 import { checksSection } from './checks.ts';
 import { directorySection } from './directory.ts';
 import { domainEntry, zone } from './domains.ts';
@@ -85,6 +86,7 @@ export const ConfigSchema = z.strictObject({
   authentication: authenticationSection,
   relay: relaySection,
   checks: checksSection,
+  authenticity: authenticitySection,
   domains: z.array(domainEntry).prefault([]).describe('domains whose mail is received or signed'),
   directory: directorySection,
   rewrite: rewriteSection,

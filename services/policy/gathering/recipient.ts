@@ -15,7 +15,7 @@ import { whenAllKnown, whenKnown } from './when-known.ts';
 type RecipientRequest = { facts: SessionFacts; reversePath: string; recipient: EnvelopeRecipient };
 
 type Lists = PolicyFacts['recipient']['dnsLists'];
-type RecipientDeps = Pick<PolicyFacts['recipient'], 'rules' | 'rewriting' | 'srs' | 'now'> & {
+type RecipientDeps = Pick<PolicyFacts['recipient'], 'rules' | 'rewriting' | 'incoming' | 'srs' | 'now'> & {
   ask: AskDirectory;
   /** Why `ask` could not be answered, for administrators. */
   unread?: () => string | undefined;
@@ -46,7 +46,7 @@ function factsAbout(
   canonical: string | undefined,
   deps: RecipientDeps,
 ): PolicyFacts['recipient'] | Promise<PolicyFacts['recipient']> {
-  const { rules, rewriting, srs, now, ask, checks } = deps;
+  const { rules, rewriting, incoming, srs, now, ask, checks } = deps;
   const bare = !recipient.address.includes('@');
   const written = canonical === undefined || canonical === named ? named : canonicalAddress(canonical);
   const address = rewriting.inLocalDomain(written);
@@ -55,9 +55,9 @@ function factsAbout(
   const namedOurs = bare || rules.isLocal(domainOf(named));
   const place = { named, namedOurs, address, domain, local: localPartOf(address), ours };
   const rewritten = { mapsUnread: canonical === undefined, rewriting, srs };
-  const said = { session, reversePath, recipient, ...place, ...rewritten, rules, now };
+  const said = { session, reversePath, recipient, ...place, ...rewritten, rules, incoming, now };
   // Only recipients of our own domains are looked up.
-  const known = ask({ addresses: ours ? [address] : [] });
+  const known = ask({ addresses: ours ? [address, ...incoming.exceptGroups] : [] });
   const group = whenKnown(known, (directory: AnyDirectory) => groupAt(address, directory, deps));
   return whenAllKnown(
     [known, group, senderMailbox(session, reversePath, deps), listsFound(said, checks)],

@@ -5,6 +5,7 @@ import { ReverseDns } from '../connect/reverse-dns.ts';
 import { ClusterDirectory, type ClusterDirectoryDeps } from '../directory/cluster-directory.ts';
 import { Directories } from '../directory/directories.ts';
 import type { Question } from '../directory/directory.ts';
+import { IncomingRules } from '../message/incoming/incoming-rules.ts';
 import { HostList } from '../relay/host-list.ts';
 import { RelayRules } from '../relay/relay-rules.ts';
 import { Rewriting } from '../rewrite/rewriting.ts';
@@ -25,6 +26,7 @@ export class Sources {
   readonly directory: Directories;
   rules: RelayRules;
   rewriting: Rewriting;
+  incoming: IncomingRules;
   readonly #srs: SrsKeys;
   /** `authentication.anonymous`. */
   anonymous: HostList;
@@ -41,6 +43,7 @@ export class Sources {
     this.rules = new RelayRules(settings.current);
     const cluster = stores && new ClusterDirectory({ settings, log, ...stores });
     this.rewriting = new Rewriting(settings.current);
+    this.incoming = new IncomingRules(settings.current);
     this.directory = new Directories({
       ...{ log, cluster },
       isLocal: (domain) => this.rules.isLocal(domain),
@@ -56,11 +59,11 @@ export class Sources {
   /** What a question is answered from. */
   now() {
     const ask = (question: Question) => this.directory.ask(question);
-    const { rules, rewriting, anonymous, checks } = this;
+    const { rules, rewriting, incoming, anonymous, checks } = this;
     const srs = this.#srs.current;
     const unread = () => this.directory.unread;
     const asked = { ask, unread, config: this.#settings.current, now: new Date() };
-    return { rules, rewriting, srs, anonymous, checks, ...asked };
+    return { rules, rewriting, incoming, srs, anonymous, checks, ...asked };
   }
 
   /** Fails with `unreadable` or `invalid` where the users file cannot be used. */
@@ -82,6 +85,7 @@ export class Sources {
   #change(next: Config, previous: Config): void {
     this.rules = new RelayRules(next);
     this.rewriting = new Rewriting(next);
+    this.incoming = new IncomingRules(next);
     this.#srs.change(next);
     this.anonymous = new HostList(next.authentication.anonymous);
     this.checks.change(next, previous);
