@@ -13,8 +13,8 @@ import { decodeMessage, encodeMessage, Opcode, peek, type Question, Rcode, type 
  * response is truncated (TC) and fetched by TCP, up to 65,535 bytes: a TXT record with an RSA key of 4096 bits needs it.
  *
  * That size is announced by EDNS (RFC 6891). A server without EDNS answers FORMERR or NOTIMP, a broken one BADVERS, and
- * is asked again without; some, and some firewalls, drop such a query, so what is sent after half of the timeout is
- * without EDNS too. By TCP it has no use.
+ * is asked again without, and without AD, which came later too; some, and some firewalls, drop a query with EDNS, so what
+ * is sent after half of the timeout is without. By TCP it has no use.
  *
  * There is no cache, no retry at another server and no recursion: a caller that needs them asks a resolver.
  */
@@ -48,14 +48,18 @@ export function serverText({ address, port }: Server): string {
  */
 export async function ask(server: Server, question: Question, timeoutMs: number, recursion = false): Promise<Response> {
   const request = { id: randomInt(0x10000), opcode: Opcode.QUERY, recursion, question };
-  const plain = encodeMessage(request);
+  // Only of a resolver: whether it has verified what it says.
+  const full = { ...request, authenticated: recursion };
   // RFC 6891 §6.1.2: the class of an OPT record is the size of datagrams that we accept.
   const opt = { name: '', type: Type.OPT, class: UDP_PAYLOAD, ttl: 0, rdata: Buffer.alloc(0) };
-  let response = await askByUdp(server, [encodeMessage({ ...request, additionals: [opt] }), plain], timeoutMs);
-  if (response !== 'truncated' && NO_EDNS.has(response.rcode)) response = await askByUdp(server, [plain], timeoutMs);
+  const withoutEdns = encodeMessage(full);
+  let response = await askByUdp(server, [encodeMessage({ ...full, additionals: [opt] }), withoutEdns], timeoutMs);
+  if (response !== 'truncated' && NO_EDNS.has(response.rcode)) {
+    response = await askByUdp(server, [encodeMessage(request)], timeoutMs);
+  }
   if (response !== 'truncated') return response;
   try {
-    return await askByTcp(server, plain, timeoutMs);
+    return await askByTcp(server, withoutEdns, timeoutMs);
   } catch (error) {
     if (errorCode(error) !== 'dns-unreachable') throw error;
     const text = `the answer is too long for UDP, and by TCP: ${reasonText(error)}; allow TCP to its port ${server.port}`;

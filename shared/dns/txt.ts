@@ -1,4 +1,5 @@
-import { type DnsRecord, malformed } from './message.ts';
+import type { DnsRecord } from './message.ts';
+import { malformed } from './name.ts';
 
 /**
  * TXT records (RFC 1035 §3.3.14), on the wire and in a zone file. A value is one text for people and programs; in the

@@ -3,16 +3,8 @@ import type { DnsConfig } from '#cluster/config/schema/schema.ts';
 import { nearestZone } from '#cluster/config/zone.ts';
 import { withParents } from '#shared/address/domains.ts';
 import { ask, parseServer, type Server, serverText } from '#shared/dns/exchange.ts';
-import {
-  encodeName,
-  nameOf,
-  type Question,
-  Rcode,
-  type Response,
-  rcodeName,
-  recordsAt,
-  Type,
-} from '#shared/dns/message.ts';
+import { nameOf, type Question, Rcode, type Response, rcodeName, recordsAt, Type } from '#shared/dns/message.ts';
+import { encodeName } from '#shared/dns/name.ts';
 import { reasonText, SealpostError } from '#shared/errors.ts';
 
 /**

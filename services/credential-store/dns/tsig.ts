@@ -2,8 +2,6 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { ZoneConfig } from '#cluster/config/schema/schema.ts';
 import {
   Class,
-  decodeName,
-  encodeName,
   encodeRecord,
   Rcode,
   type ReceivedRecord,
@@ -11,6 +9,7 @@ import {
   rcodeName,
   Type,
 } from '#shared/dns/message.ts';
+import { decodeName, encodeName } from '#shared/dns/name.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { troubleError } from './trouble.ts';
 

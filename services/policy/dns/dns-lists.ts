@@ -1,7 +1,7 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { type IpAddress, parseIp } from '#shared/address/ip-address.ts';
+import type { DnsAnswer, DnsResolver } from '#shared/dns/resolver.ts';
 import { excerpt } from '#shared/text.ts';
-import type { DnsAnswer, DnsCache } from './dns-cache.ts';
 import { pointerLabels } from './pointer-labels.ts';
 
 /**
@@ -52,7 +52,7 @@ export class DnsLists {
   }
 
   /** Without a promise where every list was asked before. Never fails, and takes no longer than `timeout`. */
-  about(clientAddress: string, records: DnsCache): ListsFound | Promise<ListsFound> {
+  about(clientAddress: string, records: DnsResolver): ListsFound | Promise<ListsFound> {
     const address = parseIp(clientAddress);
     if (address === undefined || !isPublic(address)) {
       return { steps: [`no DNS list is asked about ${clientAddress}, which is not a public address`] };
@@ -99,13 +99,13 @@ class List {
     this.#warn = warn;
   }
 
-  about(address: IpAddress, records: DnsCache, timeoutMs: number): Found | Promise<Found> {
+  about(address: IpAddress, records: DnsResolver, timeoutMs: number): Found | Promise<Found> {
     const end = performance.now() + timeoutMs;
     const name = `${pointerLabels(address)}.${this.#zone}`;
     if (this.#pausedUntil > performance.now() && records.known(name, 'A') === undefined) {
       return this.#passed('is not asked for a minute: it did not answer');
     }
-    const answer = records.lookup(name, 'A', timeoutMs);
+    const answer = records.lookup(name, 'A', { waitMs: timeoutMs });
     if (answer instanceof Promise) {
       return answer.then((learned) => {
         this.#note(name, learned);
@@ -115,7 +115,7 @@ class List {
     return this.#judge(answer, address, records, end);
   }
 
-  #judge(answer: DnsAnswer, address: IpAddress, records: DnsCache, end: number): Found | Promise<Found> {
+  #judge(answer: DnsAnswer<'A'>, address: IpAddress, records: DnsResolver, end: number): Found | Promise<Found> {
     if (answer.kind === 'none') return this.#passed('does not list the client');
     if (answer.kind === 'trouble') return this.#untold(answer.error);
     const known = answer.records.find((record) => this.#answers.some((pattern) => pattern.test(record)));
@@ -128,16 +128,16 @@ class List {
       if (!answer.records.every((record) => record.startsWith('127.'))) return this.#broken(`it answers ${said}`);
       return this.#passed(`answers ${said}, which is not in its answers`);
     }
-    const left = Math.max(1, end - performance.now());
-    const own = records.lookup(`${pointerLabels(LOOPBACK[address.kind()])}.${this.#zone}`, 'A', left);
-    const reason = records.lookup(`${pointerLabels(address)}.${this.#zone}`, 'TXT', left);
+    const waitMs = Math.max(1, end - performance.now());
+    const own = records.lookup(`${pointerLabels(LOOPBACK[address.kind()])}.${this.#zone}`, 'A', { waitMs });
+    const reason = records.lookup(`${pointerLabels(address)}.${this.#zone}`, 'TXT', { waitMs });
     const step = `${this.name} lists the client: ${known}`;
     return own instanceof Promise || reason instanceof Promise
       ? Promise.all([own, reason]).then(([health, text]) => this.#listed(step, health, text))
       : this.#listed(step, own, reason);
   }
 
-  #listed(step: string, health: DnsAnswer, reason: DnsAnswer): Found {
+  #listed(step: string, health: DnsAnswer, reason: DnsAnswer<'TXT'>): Found {
     if (health.kind === 'found') return this.#broken('it lists 127.0.0.1, and so maybe everything');
     if (health.kind === 'trouble') return this.#untold(health.error);
     const [text] = reason.kind === 'found' ? reason.records : [];

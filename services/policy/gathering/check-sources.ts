@@ -1,10 +1,10 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Hears } from '#services/topology.ts';
+import { DnsResolver, type ResolverSettings } from '#shared/dns/resolver.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { OpenConnections } from '../connect/open-connections.ts';
-import { DnsCache } from '../dns/dns-cache.ts';
 import { DnsLists } from '../dns/dns-lists.ts';
 import { type GreylistBus, SharedGreylist } from '../greylist/shared-greylist.ts';
 import { HostList } from '../relay/host-list.ts';
@@ -26,8 +26,8 @@ export class CheckSources {
   exempt: HostList;
   helo: HeloFaults;
   /** Strangers name the domains: however many questions they cause, those to the lists go on. */
-  senderDomains: DnsCache;
-  listAnswers: DnsCache;
+  readonly senderDomains: DnsResolver;
+  readonly listAnswers: DnsResolver;
   lists: DnsLists;
   readonly greylist: SharedGreylist;
   readonly connections = new OpenConnections();
@@ -46,8 +46,8 @@ export class CheckSources {
     this.undelayed = undelayed(config);
     this.exempt = new HostList(config.checks.exempt);
     this.helo = new HeloFaults(config);
-    this.senderDomains = new DnsCache(config.dns);
-    this.listAnswers = new DnsCache(config.dns);
+    this.senderDomains = new DnsResolver(forSenderDomains(config));
+    this.listAnswers = new DnsResolver(forLists(config));
     this.lists = new DnsLists(config.checks['dns-lists'], this.warn);
   }
 
@@ -61,9 +61,8 @@ export class CheckSources {
     this.helo = new HeloFaults(next);
     this.undelayed = undelayed(next);
     if (next.checks !== previous.checks) this.lists = new DnsLists(next.checks['dns-lists'], this.warn);
-    if (JSON.stringify(next.dns) === JSON.stringify(previous.dns)) return;
-    this.senderDomains = new DnsCache(next.dns);
-    this.listAnswers = new DnsCache(next.dns);
+    this.senderDomains.configure(forSenderDomains(next));
+    this.listAnswers.configure(forLists(next));
   }
 
   /** Log that a check could not be made; of one `key` a line a minute. */
@@ -80,4 +79,13 @@ export class CheckSources {
 
 function undelayed({ checks: { greylist } }: Config): CheckSources['undelayed'] {
   return { clients: new HostList(greylist.clients), recipients: new MailboxList(greylist.recipients) };
+}
+
+/** A question takes as long as the check that asks it may wait: what is silent is known to be at its end. */
+function forSenderDomains({ dns, checks }: Config): ResolverSettings {
+  return { servers: dns.servers, timeout: checks['sender-domain'].timeout };
+}
+
+function forLists({ dns, checks }: Config): ResolverSettings {
+  return { servers: dns.servers, timeout: checks['dns-lists'].timeout };
 }

@@ -1,15 +1,8 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
-import {
-  Class,
-  type DnsRecord,
-  decodeMessage,
-  encodeMessage,
-  encodeName,
-  type Response,
-  Type,
-} from '#shared/dns/message.ts';
+import { Class, type DnsRecord, decodeMessage, encodeMessage, type Response, Type } from '#shared/dns/message.ts';
+import { encodeName } from '#shared/dns/name.ts';
 import { freePort } from '#test/kit/free-port.ts';
 
 /** A query as it came, and how. */

@@ -95,6 +95,7 @@ const INTERNAL: Record<ContractName, Reasons> = {
     'secret-unreadable': NO_HASH,
     'key-damaged': NO_HASH,
     'store-went-back': 'ends a look at the credential-store, which is tried again',
+    'dns-alias': LOOK_UP,
     'dns-malformed': LOOK_UP,
     'dns-name': LOOK_UP,
     'dns-no-route': LOOK_UP,
