@@ -107,6 +107,8 @@ export const routerContract = defineContract('router', 1, {
         prepend: z.array(z.string()),
         originating: z.boolean(),
         junk: z.boolean(),
+        /** It waits in the queue until an operator releases it. */
+        hold: z.boolean().optional(),
         /** In place of the header block received, with its empty line (latin1), and of the reverse-path of `transfer-open`. */
         header: z.string().optional(),
         reversePath: z.string().optional(),

@@ -38,6 +38,7 @@ export type Commit = {
   prepend: string[];
   originating: boolean;
   junk: boolean;
+  hold?: boolean | undefined;
   header?: string | undefined;
   reversePath?: string | undefined;
   authenticity?: Authenticity | undefined;
@@ -94,7 +95,7 @@ export function toMessage(
     ...(request.authenticity !== undefined && { authenticity: request.authenticity }),
     chunks: written,
     recipients: envelope.recipients.length,
-    held: false,
+    held: request.hold ?? false,
     delayNoticed: false,
   };
   const recipients = envelope.recipients.map((recipient) => ({ recipient, status: { state: 'waiting' as const } }));

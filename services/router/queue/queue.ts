@@ -83,14 +83,15 @@ export class Queue implements AttemptQueue {
 
   /** Add a message that was just committed; `copy` says where its second copy is. */
   add(message: Message, copy?: CopyPlace): void {
-    const slot = this.#deps.slots.add(message.id, 'active', copy);
-    if (this.#delivery !== undefined && this.#loaded < this.#limit) {
+    const { held } = message.record;
+    const slot = this.#deps.slots.add(message.id, held ? 'hold' : 'active', copy);
+    if (!held && this.#delivery !== undefined && this.#loaded < this.#limit) {
       slot.message = message;
       this.#loaded++;
       this.#work(slot, message);
     } else {
       this.#deps.bodies.release(message);
-      this.#deps.slots.schedule.set(slot, performance.now());
+      if (!held) this.#deps.slots.schedule.set(slot, performance.now());
     }
   }
 

@@ -9,7 +9,7 @@ import type { CopyPlace } from './records.ts';
  * States of a slot:
  *   active     delivery works on it, or will as soon as there is room.
  *   deferred   every recipient that is left waits for a later attempt.
- *   hold       an operator stopped it: it is not in the schedule until released.
+ *   hold       an operator, or a filter of the listener, stopped it: it is not in the schedule until an operator releases it.
  */
 export type SlotState = 'active' | 'deferred' | 'hold';
 

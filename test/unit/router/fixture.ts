@@ -179,6 +179,7 @@ export type Sent = {
   originating?: boolean;
   junk?: boolean;
   authenticity?: Authenticity;
+  hold?: boolean;
   header?: string;
   reversePath?: string;
   facts?: Partial<{ eightBitBody: boolean; eightBitHeader: boolean; size: number }>;
@@ -310,6 +311,7 @@ export function commitFields(message: Uint8Array, sent: Omit<Sent, 'envelope' | 
     originating: sent.originating ?? false,
     junk: sent.junk ?? false,
     authenticity: sent.authenticity,
+    hold: sent.hold,
     header: sent.header,
     reversePath: sent.reversePath,
   };

@@ -142,6 +142,24 @@ test('held mail stays: an attempt that has not begun does not, one that has ends
   assert.equal((await second.show(waiting)).finished, true);
 });
 
+test('mail that was committed to be held waits, through a restart, until it is released', async () => {
+  await using folder = await tempDir();
+  const first = await TestRouter.start(folder.path);
+  const queueId = await first.send({ envelope: envelope(['a@one.example']), hold: true });
+  assert.equal((await first.show(queueId)).entry.state, 'hold');
+  assert.equal((await first.status()).hold, 1);
+  await first.stop();
+  await using second = await TestRouter.start(folder.path);
+  assert.equal((await second.show(queueId)).entry.state, 'hold');
+  assert.deepEqual(second.delivery.jobs, []);
+  await second.service.handlers['message-release']({ queueId }, second.context());
+  const job = await second.delivery.next();
+  assert.equal(job.job.queueId, queueId);
+  assert.equal((await job.job.open()).ok, true);
+  await job.end('delivered', OK);
+  assert.equal((await second.show(queueId)).finished, true);
+});
+
 test('released mail is not held after the next start', async () => {
   await using folder = await tempDir();
   const first = await TestRouter.start(folder.path);
