@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { ExplainedMessage } from '#services/policy/contract.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
 import { defineContract } from '#shared/contract.ts';
+import { BodyHash, MOST_BODY_HASHES } from '#shared/mail/authenticity.ts';
 
 /** Text for a line of SMTP. */
 const oneLine = z
@@ -35,6 +37,9 @@ export function describeFront({ address, sessions, names, gateway }: Front): str
   return `all clients, in ${sessions} sessions, came from ${address}, ${what}: something in front of the listeners hides who they are`;
 }
 
+/** Bytes of the header of a message that is explained. */
+export const LONGEST_HEADER = 2 << 20;
+
 /** Clients in one announcement. */
 export const MOST_CLIENTS = 500;
 
@@ -63,8 +68,9 @@ export const listenerContract = defineContract('listener', 1, {
       }),
     },
     /**
-     * What a client would be told that asked to send one message to one recipient (explain.ts). No mail is taken and nothing
-     * is counted. It uses TLS where it can, and the user has the right password. Ends at the first refusal.
+     * What a client would be told that asked to send one message to one recipient (explain.ts), and of the message itself
+     * where it is given. No mail is taken and nothing is counted. It uses TLS where it can, and the user has the right
+     * password. Ends at the first refusal.
      */
     'session-explain': {
       repeatable: true,
@@ -80,6 +86,17 @@ export const listenerContract = defineContract('listener', 1, {
         user: oneLine.optional(),
         /** Default: the first one that suits. */
         listener: z.string().optional(),
+        /** The message that it sends, without its body (`message-file.ts` of the command line reads it). */
+        message: z
+          .object({
+            /** The header block with its empty line; latin1. */
+            header: z.string().max(LONGEST_HEADER),
+            /** Bytes of the whole message. */
+            size: z.number().int().nonnegative(),
+            bodyHashes: z.array(BodyHash).max(MOST_BODY_HASHES),
+            defect: z.enum(['bare-cr', 'nul']).optional(),
+          })
+          .optional(),
       }),
       reply: z.object({
         node: z.string(),
@@ -98,6 +115,8 @@ export const listenerContract = defineContract('listener', 1, {
         ),
         /** What else is to know of the address of the client. */
         notes: z.array(z.string()),
+        /** What policy says of the message, where it was asked. */
+        message: ExplainedMessage.optional(),
       }),
     },
   },

@@ -1,25 +1,31 @@
 import { isAscii } from 'node:buffer';
 import type { z } from 'zod';
 import type { ListenerConfig } from '#cluster/config/schema/schema.ts';
+import { comesFromOutside, type ExplainedMessage, messageTooLarge } from '#services/policy/contract.ts';
 import type { Calls } from '#services/topology.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import type { Reply } from '#shared/mail/reply.ts';
 import type { listenerContract } from './contract.ts';
+import { defectReply, HEADER_TOO_BIG, OK } from './replies.ts';
 import type { SessionConnection } from './session/connection.ts';
 import { Session, type SessionDeps } from './session/session.ts';
 import { formatLines } from './session/session-reply.ts';
 
 /**
  * Rehearses a session: an ordinary `Session`, so that its replies are those of a client, on a connection that leads nowhere
- * and with a policy that only explains its verdicts. It ends before DATA: no mail, no router, nothing counted, no log.
+ * and with a policy that only explains its verdicts. It ends before DATA; a message that is given is not sent, and policy is
+ * asked about it as at its end: no mail, no router, nothing counted, no log.
  */
 
 type Operation = (typeof listenerContract.operations)['session-explain'];
 type Question = z.output<Operation['request']>;
 type Explained = z.output<Operation['reply']>;
 type Step = Explained['steps'][number];
+
+/** In the trace fields of a message that is not queued. */
+const NO_QUEUE_ID = 'none';
 
 type ExplainDeps = SessionDeps & {
   /** The open listeners. */
@@ -59,6 +65,11 @@ export async function explainSession(question: Question, deps: ExplainDeps): Pro
     await connection.answer((done) => session.line({ text: line, ascii: isAscii(Buffer.from(line)) }, done));
     goesOn = take(shown);
   }
+  if (goesOn && question.message !== undefined) {
+    const reply = await replyToMessage(question.message, session);
+    connection.write(formatLines(reply));
+    take(`a message of ${question.message.size} bytes`);
+  }
   session.closed();
   if (policy.failure !== undefined) throw policy.failure;
   const { name, kind } = listener;
@@ -68,7 +79,23 @@ export async function explainSession(question: Question, deps: ExplainDeps): Pro
       `anybody may come in through ${client}: the relay rules mean it only where an entry is this address alone`,
     );
   }
-  return { node: deps.settings.current.node.name, listener: name, kind, steps, notes };
+  return { node: deps.settings.current.node.name, listener: name, kind, steps, notes, message: policy.message };
+}
+
+/** The reply at the end of the message, as `message/incoming-message.ts` gives it. */
+async function replyToMessage(
+  { header, size, bodyHashes, defect }: NonNullable<Question['message']>,
+  { transaction, facts, limits, deps }: Session,
+): Promise<Reply> {
+  if (transaction === undefined) throw new Error('a recipient was accepted outside a transaction');
+  if (size > limits['message-size']) return messageTooLarge(limits['message-size']);
+  if (header.length > limits['header-size']) return HEADER_TOO_BIG;
+  if (defect !== undefined) return defectReply(defect);
+  const { reversePath, smtpUtf8, named: recipients } = transaction;
+  const hashes = comesFromOutside(facts) ? { bodyHashes } : {};
+  const question = { facts, queueId: NO_QUEUE_ID, reversePath, recipients, smtpUtf8, size, ...hashes };
+  const verdict = await deps.policy['message-check'](question, { bytes: Buffer.from(header, 'latin1') });
+  return verdict.action === 'accept' ? OK : verdict.reply;
 }
 
 /** The listener that is named, else the first one that such a client would use. */
@@ -148,6 +175,8 @@ class NoConnection implements SessionConnection {
 /** A policy that is asked for its reasons; what has no effect before DATA is as it is. */
 class ExplainingPolicy {
   readonly client: SessionDeps['policy'];
+  /** What it says of the message. */
+  message: ExplainedMessage | undefined;
   /** Why policy gave no verdict. */
   failure: unknown;
   #why: string[] = [];
@@ -161,6 +190,15 @@ class ExplainingPolicy {
         this.#noted(explain({ authenticate: { facts, user } }).then((given) => given.authenticate)),
       'sender-check': (sender) => this.#noted(explain({ sender }).then((given) => given.sender)),
       'recipient-check': (recipient) => this.#noted(explain({ recipient }).then((given) => given.recipient)),
+      'message-check': (question, options) =>
+        this.#noted(
+          explain({ message: { ...question, header: Buffer.from(options?.bytes ?? []).toString('latin1') } }).then(
+            ({ message }) => {
+              this.message = message;
+              return message?.verdict;
+            },
+          ),
+        ),
     };
   }
 

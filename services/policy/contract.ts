@@ -7,6 +7,8 @@ import { Reply, reply } from '#shared/mail/reply.ts';
 /**
  * The policy service decides what may pass. Every question is answered with a verdict; the caller puts its reply on
  * the wire unchanged. `why` explains the verdict step by step, in the order in which the rules were asked.
+ *
+ * It is long because it is all that policy can be asked, in one place.
  */
 
 /** Counts in one announcement. */
@@ -125,6 +127,10 @@ export const MessageVerdict = z.union([
   Refusal,
 ]);
 
+/** The verdict, and what it rests on also where it is a refusal. */
+export const ExplainedMessage = z.object({ verdict: MessageVerdict, authenticity: Authenticity.optional() });
+export type ExplainedMessage = z.infer<typeof ExplainedMessage>;
+
 /** What no password is looked at for: of a user, from a network, or of a user from a network. */
 export const Lock = z.object({
   user: z.string().optional(),
@@ -162,6 +168,20 @@ export type SenderQuestion = z.infer<typeof SenderQuestion>;
 
 const RecipientQuestion = z.object({ facts: SessionFacts, reversePath: z.string(), recipient: EnvelopeRecipient });
 export type RecipientQuestion = z.infer<typeof RecipientQuestion>;
+
+const MessageQuestion = z.object({
+  facts: SessionFacts,
+  /** The queue id that the message will have, for the trace header. */
+  queueId: z.string(),
+  reversePath: z.string(),
+  /** Addresses as RCPT named them, not what aliases made of them. */
+  recipients: z.array(z.string()),
+  smtpUtf8: z.boolean(),
+  size: z.number().int(),
+  /** Those that the message's signatures ask for; absent from a listener that computes none. */
+  bodyHashes: z.array(BodyHash).max(MOST_BODY_HASHES).optional(),
+});
+export type MessageQuestion = z.infer<typeof MessageQuestion>;
 
 /** What an instance has counted for a key (rates/shared-counts.ts). */
 export const SharedCount = z.object({
@@ -218,29 +238,21 @@ export const policyContract = defineContract('policy', 1, {
         authenticate: z.object({ facts: SessionFacts, user: z.string() }).optional(),
         sender: SenderQuestion.optional(),
         recipient: RecipientQuestion.optional(),
+        /** `header`: the header block as received; latin1. */
+        message: MessageQuestion.extend({ header: z.string() }).optional(),
       }),
       reply: z.object({
         connect: ConnectVerdict.optional(),
         authenticate: AuthenticateVerdict.optional(),
         sender: SenderVerdict.optional(),
         recipient: RecipientVerdict.optional(),
+        message: ExplainedMessage.optional(),
       }),
     },
     /** Asked when the whole message is in. The request's bytes are its header block as received. */
     'message-check': {
       repeatable: true,
-      request: z.object({
-        facts: SessionFacts,
-        /** The queue id that the message will have, for the trace header. */
-        queueId: z.string(),
-        reversePath: z.string(),
-        /** Addresses as RCPT named them, not what aliases made of them. */
-        recipients: z.array(z.string()),
-        smtpUtf8: z.boolean(),
-        size: z.number().int(),
-        /** Those that the message's signatures ask for; absent from a listener that computes none. */
-        bodyHashes: z.array(BodyHash).max(MOST_BODY_HASHES).optional(),
-      }),
+      request: MessageQuestion,
       reply: MessageVerdict,
       bytes: 'request',
     },

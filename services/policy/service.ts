@@ -58,11 +58,12 @@ export function createPolicyService(deps: PolicyDeps): Service<PolicyContract> {
       'token-authenticate': (request, { bytes }) => authenticateByToken(request, bytes, { ...logIns(), tokens }),
       'sender-check': (request) => phases.sender(request, 'count'),
       'recipient-check': (request) => phases.recipient(request, 'count'),
-      'verdict-explain': async ({ connect, authenticate: user, sender, recipient }) => ({
+      'verdict-explain': async ({ connect, authenticate: user, sender, recipient, message }) => ({
         connect: connect && (await phases.connect(connect)),
         authenticate: user && (await explainLogIn(user, logIns())),
         sender: sender && (await phases.sender(sender, 'look')),
         recipient: recipient && (await phases.recipient(recipient, 'look')),
+        message: message && (await phases.explainMessage(message, Buffer.from(message.header, 'latin1'))),
       }),
       'message-check': (request, { bytes }) => phases.message(request, bytes),
       'status-show': async () => ({ ldap: await sources.directory.checkLdap() }),

@@ -4,10 +4,10 @@ import type { MessageFacts } from '#services/router/contract.ts';
 import { BodyHashes, type BodyHashKind, RELAXED, wantedBodyHashes } from '#shared/dkim/body-hashes.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Authenticity, BodyHash } from '#shared/mail/authenticity.ts';
+import { EmptyLineFinder } from '#shared/mail/empty-line-finder.ts';
+import { HeaderStart } from '#shared/mail/header-start.ts';
 import type { Reply } from '#shared/mail/reply.ts';
 import type { Defect } from '../parsers/data-decoder.ts';
-import { EmptyLineFinder } from '../parsers/empty-line-finder.ts';
-import { HeaderStart } from '../parsers/header-start.ts';
 import { defectReply, HEADER_TOO_BIG, routerRefusal } from '../replies.ts';
 import type { Acceptance, RouterTransfer } from './router-transfer.ts';
 

@@ -1,8 +1,11 @@
 import type { Command } from 'commander';
 import { listenerContract } from '#services/listener/contract.ts';
+import type { ExplainedMessage } from '#services/policy/contract.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
 import { type CommonOptions, openCaller, print, withCommon } from '../context.ts';
 import { usageError } from '../exit.ts';
+import { messageText } from '../mail/explained-message.ts';
+import { readMessageFile } from '../mail/message-file.ts';
 import { clean } from '../table.ts';
 
 type ExplainOptions = CommonOptions & {
@@ -12,6 +15,7 @@ type ExplainOptions = CommonOptions & {
   to: string;
   auth?: string;
   listener?: string;
+  message?: string;
 };
 
 /** Names of hosts, the domain of a sender and a directory may all have to be asked. */
@@ -29,9 +33,13 @@ export function register(program: Command): void {
       '--listener <name>',
       'listener that it connects to (default: the first for relay; with --auth, for submission)',
     )
+    .option(
+      '--message <file>',
+      'it sends this message: what is found out about it, and what becomes of it; its body stays here',
+    )
     .addHelpText(
       'after',
-      '\nThe client uses TLS where the listener has it. What is checked at the end of a message is left out.',
+      '\nThe client uses TLS where the listener has it. Without --message, what is checked at its end is left out.',
     )
     .action(explain);
 }
@@ -40,13 +48,13 @@ async function explain(options: ExplainOptions): Promise<void> {
   const { client, helo, to, auth: user, listener } = options;
   if (parseIp(client) === undefined) throw usageError(`"${client}" is not an IP address`);
   const from = options.from === undefined ? undefined : withoutBrackets(options.from);
+  const message = options.message === undefined ? undefined : await readMessageFile(options.message);
   await using caller = await openCaller(options);
-  const explained = await caller
-    .client(listenerContract)
-    ['session-explain']({ client, helo, from, to: withoutBrackets(to), user, listener }, { timeout: TIMEOUT_MS });
+  const question = { client, helo, from, to: withoutBrackets(to), user, listener, message };
+  const explained = await caller.client(listenerContract)['session-explain'](question, { timeout: TIMEOUT_MS });
   const accepted = (explained.steps.at(-1)?.code ?? 500) < 400;
   print(options, { accepted, ...explained }, () => {
-    const { node, listener, kind, steps, notes } = explained;
+    const { node, listener, kind, steps, notes, message: found } = explained;
     return [
       `${client} at listener ${listener} (${kind}) of node ${node}`,
       ...steps.flatMap(({ command, reply, why }) => [
@@ -55,11 +63,18 @@ async function explain(options: ExplainOptions): Promise<void> {
         ...reply.map((line) => `  ${clean(line)}`),
         ...why.map((step) => `      ${clean(step)}`),
       ]),
+      ...(found === undefined ? [] : messageText(found)),
       '',
-      accepted ? 'accepted, as far as the recipient' : `refused: ${clean(steps.at(-1)?.reply.at(-1) ?? '')}`,
+      accepted ? acceptedText(message !== undefined, found) : `refused: ${clean(steps.at(-1)?.reply.at(-1) ?? '')}`,
       ...notes.map((note) => `note: ${clean(note)}`),
     ].join('\n');
   });
+}
+
+function acceptedText(withMessage: boolean, found: ExplainedMessage | undefined): string {
+  if (found !== undefined) return 'accepted';
+  const earlier = withMessage ? '; this node is of an earlier version and does not look at the message' : '';
+  return `accepted, as far as the recipient${earlier}`;
 }
 
 function withoutBrackets(path: string): string {

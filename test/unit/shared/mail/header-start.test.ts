@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HeaderStart } from '#services/listener/parsers/header-start.ts';
+import { HeaderStart } from '#shared/mail/header-start.ts';
 
 const MESSAGES: [name: string, came: string, goesOn: string][] = [
   ['a field', 'From: a@b.test\r\n\r\nx\r\n', 'From: a@b.test\r\n\r\nx\r\n'],
