@@ -98,6 +98,7 @@ export const ACCESS = {
         'message-read',
         'captured-list',
         'captured-read',
+        'dmarc-report-list',
         'message-retry',
         'message-hold',
         'message-release',

@@ -3,6 +3,7 @@ import { defineContract } from '#shared/contract.ts';
 import { CapturedMessage } from '#shared/files/captured-message.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
+import { ReportPart } from '#shared/mail/dmarc-report.ts';
 import { Envelope, Origin } from '#shared/mail/envelope.ts';
 import { QueueEntry, QueueState } from '#shared/mail/queue-entry.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
@@ -197,6 +198,19 @@ export const routerContract = defineContract('router', 1, {
       reply: z.object({ envelope: CapturedMessage, file: z.string() }),
       errors: ['not-found', 'corrupt'],
       bytes: 'reply',
+    },
+    /**
+     * DMARC reports that came to this node, those whose time ended after `since` (ms since 1970), about the domain and those
+     * below it; a page of their parts at a time. `next` is the cursor of the page that follows.
+     */
+    'dmarc-report-list': {
+      request: z.object({
+        domain: z.string().optional(),
+        since: z.number().optional(),
+        after: z.string().max(100).optional(),
+      }),
+      reply: z.object({ parts: z.array(ReportPart), next: z.string().optional() }),
+      errors: READ,
     },
     /** Try deferred mail now. */
     'message-retry': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },

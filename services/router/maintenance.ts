@@ -5,6 +5,7 @@ import { errorText } from '#shared/errors.ts';
 import { queueIdFloor } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Intake } from './intake/intake.ts';
+import type { ReportStore } from './received-reports/report-store.ts';
 import { type Receipt, rangeOf } from './store/records.ts';
 import { unseal } from './store/seal.ts';
 import type { Slots } from './store/slots.ts';
@@ -12,7 +13,7 @@ import type { Space } from './store/space.ts';
 
 /**
  * The housekeeping of the queue, one job after the other on one timer: transfers whose listener is silent, receipts
- * that are older than `receipts.keep`, and the space of deleted mail, which LevelDB gives back late: when the disk runs
+ * that are older than `receipts.keep`, old DMARC reports, and the space of deleted mail, which LevelDB gives back late: when the disk runs
  * low it is asked to do so now, else a full disk would stay full after its mail has left.
  */
 
@@ -26,12 +27,23 @@ const PURGE_BATCH = 500;
 /** Never there. */
 const COMPACTED_KEY = '!compacted';
 
+export type MaintenanceDeps = {
+  settings: Settings;
+  store: Store;
+  slots: Slots;
+  space: Space;
+  intake: Intake;
+  reports: ReportStore;
+  log: Logger;
+};
+
 export class Maintenance {
   readonly #settings: Settings;
   readonly #store: Store;
   readonly #slots: Slots;
   readonly #space: Space;
   readonly #intake: Intake;
+  readonly #reports: ReportStore;
   readonly #log: Logger;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
@@ -44,12 +56,13 @@ export class Maintenance {
   #removed = -1;
   #stopped = false;
 
-  constructor(deps: { settings: Settings; store: Store; slots: Slots; space: Space; intake: Intake; log: Logger }) {
+  constructor(deps: MaintenanceDeps) {
     this.#settings = deps.settings;
     this.#store = deps.store;
     this.#slots = deps.slots;
     this.#space = deps.space;
     this.#intake = deps.intake;
+    this.#reports = deps.reports;
     this.#log = deps.log;
   }
 
@@ -77,6 +90,7 @@ export class Maintenance {
       if (now >= this.#nextCompaction && this.#space.available() <= 0) await this.#compact();
       if (now - this.#purged >= PURGE_MS) {
         await this.purgeReceipts(Date.now());
+        await this.#reports.purge(Date.now() - this.#settings.current.authenticity.dmarc.reports.keep);
         this.#purged = now;
       }
     } catch (error) {

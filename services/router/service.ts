@@ -24,6 +24,8 @@ import { Queue } from './queue/queue.ts';
 import { Routing } from './queue/routing.ts';
 import { type OnSettled, Settlement } from './queue/settlement.ts';
 import { Signing } from './queue/signing.ts';
+import { ReportReader } from './received-reports/report-reader.ts';
+import { ReportStore } from './received-reports/report-store.ts';
 import { Bodies } from './store/bodies.ts';
 import { Corrupt } from './store/corrupt.ts';
 import { QUEUE_IDS } from './store/damage.ts';
@@ -39,12 +41,13 @@ import { Space } from './store/space.ts';
  *   queue/      which message is worked on when; an attempt at it, its signature, and the outcome on disk
  *   notices/    what the sender hears of it (DSNs)
  *   pacing/     keeps the mail for a destination to this router's share of the limit that the cluster has for it
+ *   received-reports/  the DMARC reports of others, which mail brings
  *   delivery/   the attempt itself: to an MX, a smart host, a Maildir … (delivery/delivery.ts has the vocabulary)
  *   copies/     the second copy of each message on another node, and the take-over of mail from one to the other
  *   operators/  what operators see, and what they do
- *   maintenance.ts  ends transfers of silent listeners, deletes old receipts, compacts the store
+ *   maintenance.ts  ends transfers of silent listeners, deletes old receipts and reports, compacts the store
  *
- * Imports run down: copies, operators → intake, queue → notices, pacing → delivery; and all but the last two → store.
+ * Imports run down: copies, operators → intake, queue → notices, pacing, received-reports → delivery; and all but the last two → store.
  * What intake and queue need of the copies they declare themselves, and `assemble` hands it in.
  *
  * States: created → (start: store open, queue read) running → (stop: attempts end, outcomes are written) stopped.
@@ -156,17 +159,20 @@ async function assemble({ settings, log, signer, router, jetStream }: RouterDeps
   const intake = new Intake({ ...common, writer: copies.sender, deliver: (message, copy) => queue.add(message, copy) });
   const views = new Views({ ...common, routing, pacer });
   const control = new Control({ ...common, queue, settlement, views, onSettled });
-  const maintenance = new Maintenance({ ...common, intake });
+  const reports = new ReportStore(store, log);
+  const maintenance = new Maintenance({ ...common, intake, reports });
+  let reader: ReportReader | undefined;
   /** No attempt begins any more; resolves when none is under way. */
   const stopAttempts = async (): Promise<void> => {
     queue.end();
-    await pacer.stop();
+    await (reader ?? pacer).stop();
   };
   const resources = undo.move();
   return {
-    ...{ copies, intake, views, control, slots, corrupt, signing, store },
+    ...{ copies, intake, views, control, slots, corrupt, signing, store, reports },
     begin(delivery: Delivery): void {
-      queue.begin(pacer.begin(delivery));
+      reader = new ReportReader({ ...common, reports }, pacer.begin(delivery));
+      queue.begin(reader);
       copies.begin(queue, intake);
       maintenance.start();
     },
@@ -222,6 +228,7 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
     },
     'captured-list': (request) => capturedPage(settings, request),
     'captured-read': (request) => capturedPiece(settings, request),
+    'dmarc-report-list': ({ after, ...selection }) => router().reports.page(selection, after),
     'message-retry': async (selection) => ({ count: await router().control.retry(selection) }),
     'message-hold': async (selection) => ({ count: await router().control.hold(selection) }),
     'message-release': async (selection) => ({ count: await router().control.release(selection) }),

@@ -25,6 +25,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   groups: () => import('./directory/commands/groups.ts'),
   directory: () => import('./directory/commands/directory.ts'),
   locks: () => import('./commands/locks.ts'),
+  dmarc: () => import('./commands/dmarc.ts'),
   capture: () => import('./commands/capture.ts'),
   send: () => import('./commands/send.ts'),
 };

@@ -115,6 +115,8 @@ export type NextHop = {
   conversion?: 'always' | 'unsigned';
   /** Key of the limit in `rates.destinations` that mail for this recipient domain keeps to (pacing/pacer.ts). */
   limit?: string | undefined;
+  /** Mail for an address that DMARC reports are sent to: it is read first (received-reports/report-reader.ts). */
+  reports?: true;
 };
 
 export type Delivery = {

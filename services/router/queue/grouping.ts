@@ -27,11 +27,14 @@ export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[
   for (const [index, r] of message.recipients.entries()) {
     if (r.busy || dueAt(r.status) > soon) continue;
     const junk = isJunk(message, r.recipient);
-    const { hop, address } = routing.target(r.recipient.address, junk);
+    const { hop: target, address } = routing.target(r.recipient.address, junk);
+    // What pretends to be a report may be junk as well.
+    const reports = !junk && routing.takesReports(r.recipient);
+    const hop = target !== undefined && reports ? { ...target, reports } : target;
     const recipient = address === r.recipient.address ? r.recipient : { ...r.recipient, address };
     const path = hop === undefined ? '' : `${hop.key} ${hop.conversion ?? ''} ${hop.limit ?? ''}`;
     const { reversePath } = r.recipient;
-    const key = `${path}${junk ? ' junk' : ''}${reversePath === undefined ? '' : ` <${reversePath}>`}`;
+    const key = `${path}${junk ? ' junk' : ''}${reports ? ' reports' : ''}${reversePath === undefined ? '' : ` <${reversePath}>`}`;
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { hop, junk, recipients: [{ index, recipient }] });
     else group.recipients.push({ index, recipient });

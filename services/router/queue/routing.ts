@@ -3,9 +3,10 @@ import { parseVia } from '#cluster/config/schema/route.ts';
 import type { Config, RouteConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { domainOf, localPartOf, normalizeDomain } from '#shared/address/address.ts';
-import { withoutTag } from '#shared/address/canonical-address.ts';
+import { canonicalAddress, mailboxKey, withoutTag } from '#shared/address/canonical-address.ts';
 import { nearest } from '#shared/address/domains.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
+import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { NextHop } from '../delivery/job.ts';
 import { limitFor } from '../pacing/limits.ts';
 
@@ -20,10 +21,13 @@ export class Routing {
   readonly #settings: Settings;
   #config: Config;
   readonly #answers = new BoundedMap<string, Answer>(KEPT);
+  /** Mailboxes that DMARC reports are sent to. */
+  #reports: ReadonlySet<string>;
 
   constructor(settings: Settings) {
     this.#settings = settings;
     this.#config = settings.current;
+    this.#reports = reportMailboxes(this.#config);
   }
 
   /** The next hop, or undefined where the route of this domain leads nowhere. */
@@ -39,12 +43,23 @@ export class Routing {
     return { address: other, hop: this.nextHop(other) };
   }
 
-  #answer(address: string): Answer {
+  /** Whether DMARC reports are sent to a recipient: to the address that RCPT named, where it is an alias. */
+  takesReports({ address, original = address }: EnvelopeRecipient): boolean {
+    this.#refresh();
+    return this.#reports.size > 0 && this.#reports.has(mailboxKey(canonicalAddress(original)));
+  }
+
+  #refresh(): void {
     const config = this.#settings.current;
-    if (config !== this.#config) {
-      this.#answers.clear();
-      this.#config = config;
-    }
+    if (config === this.#config) return;
+    this.#answers.clear();
+    this.#config = config;
+    this.#reports = reportMailboxes(config);
+  }
+
+  #answer(address: string): Answer {
+    this.#refresh();
+    const config = this.#config;
     // An address without a domain is the local <postmaster> (RFC 5321 §4.5.1).
     const domain = domainOf(address) || config.node.hostname;
     let answer = this.#answers.get(domain);
@@ -61,6 +76,10 @@ export class Routing {
     }
     return answer;
   }
+}
+
+function reportMailboxes({ authenticity }: Config): Set<string> {
+  return new Set(authenticity.dmarc.reports.receive.map(mailboxKey));
 }
 
 /** What a route says about junk to an address: another mailbox, or `+Junk`, the tag of its own. */

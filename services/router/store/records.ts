@@ -16,6 +16,8 @@ import { seal, sealJson, unseal } from './seal.ts';
  *   transfer!<queueId>            pieces of this message are on disk and it is not committed: the commit deletes it
  *   place!<queueId>               where the second copy of this message is; without it there is no copy
  *   receipt!<queueId>             the fate of a message that has left the queue
+ *   report!<key>                  a DMARC report that came (received-reports/report-store.ts)
+ *   report-rows!<key>!<nnnnn>     a part of its rows
  *   store                         the name of this store
  *   store!damaged                 what was found there, where the name could not be told
  *   adopted                       what it took over of other stores (copies/adoptions.ts)
@@ -107,6 +109,8 @@ export const keys = {
   adopted: 'adopted',
   place: (id: string): string => `place!${id}`,
   receipt: (id: string): string => `receipt!${id}`,
+  report: (key: string): string => `report!${key}`,
+  reportRows: (key: string, n: number): string => `report-rows!${key}!${number(n)}`,
   copy: (pair: string, id: string, key: string): string => `copy!${pair}!${id}!${key}`,
   corrupt: (id: string, key: string): string => `corrupt!${id}!${key}`,
 };

@@ -19,6 +19,7 @@ export const PEERS = {
   dkimverify: 'python3-dkim',
   // A library too: the verifying sink asks DNS through it.
   '/usr/lib/python3/dist-packages/dns': 'python3-dnspython',
+  '/usr/share/perl5/Mail/DMARC.pm': 'libmail-dmarc-perl',
   named: 'bind9',
   nsupdate: 'bind9-dnsutils',
   ip: 'iproute2',

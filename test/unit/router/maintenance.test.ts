@@ -4,6 +4,7 @@ import { Level } from 'level';
 import { Store } from '#cluster/store.ts';
 import { Intake } from '#services/router/intake/intake.ts';
 import { Maintenance } from '#services/router/maintenance.ts';
+import { ReportStore } from '#services/router/received-reports/report-store.ts';
 import { Bodies } from '#services/router/store/bodies.ts';
 import { keys, putBytes, putJson } from '#services/router/store/records.ts';
 import { Slots } from '#services/router/store/slots.ts';
@@ -27,9 +28,10 @@ async function housekeeping(folder: string, free: () => number) {
     ...{ settings, log: silentLogger, store, space, bodies, deliver: () => undefined },
     writer: (await aloneCopies(settings, store)).sender,
   });
+  const reports = new ReportStore(store, silentLogger);
   return {
     store,
-    maintenance: new Maintenance({ settings, store, slots: new Slots(), space, intake, log: silentLogger }),
+    maintenance: new Maintenance({ settings, store, slots: new Slots(), space, intake, reports, log: silentLogger }),
   };
 }
 

@@ -10,6 +10,7 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const SEES: Record<string, string[]> = {
   store: [],
   delivery: [],
+  'received-reports': ['store', 'delivery'],
   pacing: ['delivery'],
   notices: ['store', 'delivery'],
   queue: ['store', 'delivery', 'pacing', 'notices'],

@@ -46,6 +46,7 @@ const COMMANDS = [
   'users passwd',
   'users remove',
   'users list',
+  'dmarc reports',
   'capture list',
   'capture show',
 ];
@@ -71,6 +72,7 @@ for (const [args, code, words] of [
   [['queue', 'retry'], 2, /say which mail/],
   [['queue', 'retry', 'X', '--all'], 2, /say which mail/],
   [['queue', 'list', '--limit', '0'], 2, /not a number above 0/],
+  [['dmarc', 'reports', '--since', 'monday'], 2, /not a duration/],
   [['queue', 'list', '--state', 'lost'], 2, /Allowed choices are/],
   [['keys', 'create', 'a.example', 's', 'rsa-512'], 2, /Allowed choices are/],
   [['keys', 'nek', 'a b'], 2, /is not a name for a NEK/],

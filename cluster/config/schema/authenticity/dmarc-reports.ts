@@ -1,0 +1,26 @@
+import { z } from 'zod';
+import { domainOf } from '#shared/address/address.ts';
+import { canonicalAddress } from '#shared/address/canonical-address.ts';
+import { isMailbox } from '#shared/directory/values.ts';
+import { domain, duration, TEN_YEARS_MS } from '../values.ts';
+
+/** `authenticity.dmarc.reports`: reports about the mail of a domain, which receivers send to its owner (RFC 9990). */
+
+const mailbox = z
+  .string()
+  .refine((text) => isMailbox(text) && domain.safeParse(domainOf(text)).success, {
+    error: (i) => `${JSON.stringify(i.input)} is not an address such as dmarc@example.com`,
+  })
+  .transform(canonicalAddress);
+
+export const dmarcReportsSection = z
+  .strictObject({
+    receive: z
+      .array(mailbox)
+      .prefault([])
+      .describe(
+        'addresses of ours that aggregate reports are sent to (rua= in the DMARC record): a report ends here and is counted, all other mail goes to the mailbox or the alias of that name',
+      ),
+    keep: duration('90d', 86_400_000, TEN_YEARS_MS).describe('how long reports that arrived are counted'),
+  })
+  .prefault({});

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Store } from '#cluster/store.ts';
+import { ReportStore } from '#services/router/received-reports/report-store.ts';
+import { keys, rangeOf } from '#services/router/store/records.ts';
+import { silentLogger } from '#shared/log.ts';
+import { tempDir } from '#test/kit/temp.ts';
+
+const DAY_MS = 86_400_000;
+const NOW = Date.UTC(2036, 0, 1);
+
+function reportOf(id: string, end: number, rows = 1) {
+  const row = { count: 1, disposition: 'none', dkim: true, spf: true, from: 'example.com' } as const;
+  return {
+    ...{ organisation: 'Receiver', id, domain: 'example.com', begin: end - DAY_MS, end, unreadable: 0 },
+    rows: Array.from({ length: rows }, (_, n) => ({ source: `10.0.${n >> 8}.${n & 255}`, ...row })),
+  };
+}
+
+test('reports go when their time ended longer ago than they are kept, and leave nothing', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => store.close());
+  const reports = new ReportStore(store, silentLogger);
+  await reports.keep(reportOf('old', NOW - 90 * DAY_MS - 1, 1200), NOW);
+  await reports.keep(reportOf('new', NOW - 90 * DAY_MS), NOW);
+  await store.write([{ type: 'put', key: keys.receipt('0'), value: Buffer.from('no report') }]);
+  assert.equal(await reports.purge(NOW - 90 * DAY_MS), 1);
+  assert.deepEqual(
+    (await reports.page({})).parts.map(({ head }) => head.id),
+    ['new'],
+  );
+  assert.equal((await Array.fromAsync(store.keys({}))).length, 3, 'head, rows and what else is there');
+  assert.equal(await reports.keep(reportOf('old', NOW), NOW), true);
+});
+
+test('a damaged report is left out, and goes with the old ones; the others are told', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => store.close());
+  const reports = new ReportStore(store, silentLogger);
+  for (const id of ['a', 'b', 'c']) await reports.keep(reportOf(id, NOW), NOW);
+  const [first = '', second = '', third = ''] = await Array.fromAsync(store.keys(rangeOf('report')));
+  await store.write([
+    { type: 'put', key: first, value: Buffer.from('rubbish') },
+    { type: 'del', key: keys.reportRows(second.slice('report!'.length), 0) },
+  ]);
+  const { parts } = await reports.page({});
+  assert.deepEqual(
+    parts.map(({ key }) => key),
+    [third.slice('report!'.length)],
+  );
+  assert.equal(await reports.purge(NOW), 1);
+});
+
+test('who asks with a cursor of rubbish gets an answer', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => store.close());
+  const reports = new ReportStore(store, silentLogger);
+  await reports.keep(reportOf('a', NOW), NOW);
+  for (const after of ['!', '!x', '0!-1', '~!5', '\u0000!1e9'])
+    assert.ok((await reports.page({}, after)).parts.length <= 1, after);
+});
