@@ -3,9 +3,12 @@ import { clientName } from './connect/client-name.ts';
 import { clientScope } from './connect/client-scope.ts';
 import { connectionLimit } from './connect/connection-limit.ts';
 import type { Accepted, Phase, PolicyCheck, PolicyFacts, PolicyVerdict } from './facts.ts';
+import { authenticationResults } from './message/authentication-results.ts';
 import { author } from './message/author.ts';
 import { authorReversePath } from './message/author-reverse-path.ts';
 import { canonicalHeader } from './message/canonical-header.ts';
+import { forgedResults } from './message/forged-results.ts';
+import { genuineAuthor } from './message/genuine-author.ts';
 import { hopCount } from './message/hop-count.ts';
 import { messageSize } from './message/message-size.ts';
 import { origin } from './message/origin.ts';
@@ -58,7 +61,10 @@ export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
     ...[dnsLists, mailToGroups, knownMailbox, routedLocalPart, asNamed, noticesTo, listOwner, srsForward, neverJunk],
     greylisted,
   ],
-  message: [messageSize, hopCount, author, traceField, submissionFields, origin, canonicalHeader, authorReversePath],
+  message: [
+    ...[messageSize, hopCount, author, genuineAuthor, traceField, submissionFields, origin, canonicalHeader],
+    ...[authorReversePath, forgedResults, authenticationResults],
+  ],
 };
 
 /** What a phase accepts with unless a check changes it; undefined: nothing is accepted unless a check says what. */

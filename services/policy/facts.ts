@@ -1,4 +1,5 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
+import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { HeaderField } from '#shared/mail/header.ts';
 import type { ClientName } from './connect/reverse-dns.ts';
@@ -126,6 +127,10 @@ export type PolicyFacts = {
     rewriting: Rewriting;
     directory: AnyDirectory;
     hostname: string;
+    /** What SPF, DKIM, ARC and DMARC found; undefined for mail that is not checked. */
+    authenticity?: Authenticity | undefined;
+    /** The name of this site in Authentication-Results. */
+    authservId: string;
     limits: Pick<Config['limits'], 'message-size' | 'header-size' | 'hops' | 'for-recipients'>;
     now: Date;
   };
@@ -137,7 +142,14 @@ export type Accepted = {
   authenticate: { user: string } | undefined;
   sender: { reversePath?: string };
   recipient: { recipients: EnvelopeRecipient[] } | undefined;
-  message: { prepend: string[]; originating: boolean; junk: boolean; header?: string; reversePath?: string };
+  message: {
+    prepend: string[];
+    originating: boolean;
+    junk: boolean;
+    header?: string;
+    reversePath?: string;
+    authenticity?: Authenticity;
+  };
 };
 
 export type Phase = keyof PolicyFacts;

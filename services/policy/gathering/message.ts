@@ -1,22 +1,28 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { authorsOf } from '#shared/address/authors.ts';
+import type { Authenticity, BodyHash } from '#shared/mail/authenticity.ts';
 import { splitHeader } from '#shared/mail/header.ts';
+import type { IncomingMail } from '../authenticity/verify.ts';
 import type { SessionFacts } from '../contract.ts';
 import type { AskDirectory } from '../directory/directory.ts';
 import type { PolicyFacts } from '../facts.ts';
-import { whenKnown } from './when-known.ts';
+import { isIncoming } from '../message/origin.ts';
+import { whenAllKnown } from './when-known.ts';
 
-type MessageRequest = {
+export type MessageRequest = {
   facts: SessionFacts;
   queueId: string;
   reversePath: string;
   recipients: readonly string[];
   smtpUtf8: boolean;
   size: number;
+  bodyHashes?: readonly BodyHash[] | undefined;
 };
 type MessageDeps = Pick<PolicyFacts['message'], 'rules' | 'rewriting' | 'now'> & {
   ask: AskDirectory;
-  config: Pick<Config, 'node' | 'limits'>;
+  config: Pick<Config, 'node' | 'limits' | 'authenticity'>;
+  /** What is found out about mail from outside; without it nothing is. */
+  verify?: ((mail: IncomingMail) => Promise<Authenticity>) | undefined;
 };
 
 /** `header` is the header block as received. */
@@ -33,10 +39,19 @@ export function messageFacts(
   const fields = Map.groupBy(inOrder, (field) => field.name);
   const { limits, node } = config;
   const said = { session, queueId, reversePath, recipients, smtpUtf8, size, fields, header: { text, fields: inOrder } };
-  const known = { ...said, rules, rewriting, hostname: node.hostname, limits, now };
+  const authservId = config.authenticity['authserv-id'] ?? node.hostname;
+  const known = { ...said, rules, rewriting, hostname: node.hostname, authservId, limits, now };
   const { user } = session;
   const about = user === undefined ? {} : { users: [user], addresses: rewriting.tagged(authorsIn(fields)) };
-  return whenKnown(ask({ ...about, maps: rewriting.maps }), (directory) => ({ ...known, directory }));
+  const { header: block } = known;
+  const { client, gateway } = session;
+  const verified =
+    config.authenticity.check && isIncoming(session, rules)
+      ? deps.verify?.({ client, gateway, reversePath, header: block, bodyHashes: request.bodyHashes })
+      : undefined;
+  return whenAllKnown([ask({ ...about, maps: rewriting.maps }), verified], (directory, authenticity) => ({
+    ...{ ...known, directory, authenticity },
+  }));
 }
 
 /** Whom the message names as authors and senders, so far as the check of authors looks. */

@@ -1,6 +1,8 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Logger } from '#shared/log.ts';
+import { Authenticator } from '../authenticity/authenticator.ts';
+import type { IncomingMail } from '../authenticity/verify.ts';
 import { ReverseDns } from '../connect/reverse-dns.ts';
 import { ClusterDirectory, type ClusterDirectoryDeps } from '../directory/cluster-directory.ts';
 import { Directories } from '../directory/directories.ts';
@@ -32,6 +34,7 @@ export class Sources {
   anonymous: HostList;
   dns: ReverseDns;
   readonly checks: CheckSources;
+  readonly #authenticator: Authenticator;
   readonly #settings: Settings;
   readonly #log: Logger;
   #unsubscribe: (() => void) | undefined;
@@ -54,6 +57,7 @@ export class Sources {
     this.anonymous = new HostList(settings.current.authentication.anonymous);
     this.dns = new ReverseDns(settings.current.dns, log);
     this.checks = new CheckSources(deps);
+    this.#authenticator = new Authenticator(settings.current);
   }
 
   /** What a question is answered from. */
@@ -62,7 +66,10 @@ export class Sources {
     const { rules, rewriting, incoming, anonymous, checks } = this;
     const srs = this.#srs.current;
     const unread = () => this.directory.unread;
-    const asked = { ask, unread, config: this.#settings.current, now: new Date() };
+    const config = this.#settings.current;
+    const now = new Date();
+    const verify = (mail: IncomingMail) => this.#authenticator.verify(mail, { hostname: config.node.hostname, now });
+    const asked = { ask, unread, config, now, verify };
     return { rules, rewriting, incoming, srs, anonymous, checks, ...asked };
   }
 
@@ -89,6 +96,7 @@ export class Sources {
     this.#srs.change(next);
     this.anonymous = new HostList(next.authentication.anonymous);
     this.checks.change(next, previous);
+    this.#authenticator.change(next);
     if (JSON.stringify(next.dns) !== JSON.stringify(previous.dns)) {
       this.dns.close();
       this.dns = new ReverseDns(next.dns, this.#log);

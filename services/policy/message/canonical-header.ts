@@ -3,7 +3,8 @@ import type { HeaderField } from '#shared/mail/header.ts';
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
 import { replaceAddresses } from '../rewrite/header-fields.ts';
 import { mapsUnread } from '../sender/canonical-sender.ts';
-import { goOn, reject } from '../verdict.ts';
+import { goOn } from '../verdict.ts';
+import { tooLargeForBus } from './header.ts';
 
 const PLACES: ReadonlyMap<string, AddressPlace> = new Map([
   ['from', 'header-sender'],
@@ -12,15 +13,6 @@ const PLACES: ReadonlyMap<string, AddressPlace> = new Map([
   ['to', 'header-recipient'],
   ['cc', 'header-recipient'],
 ]);
-
-/**
- * Bytes of JSON that a rewritten header has at most, or twice `limits.header-size` where that is more, which it is only
- * without NATS. It goes to the listener, to the router with the last chunk of the message, and to the holder of a second
- * copy, each in one message of NATS, which carries 1 MB.
- */
-const LARGEST = 768 * 1024;
-/** A control character is `\u0001` there. */
-const MOST_JSON_PER_BYTE = 6;
 
 /**
  * As what the maps rewrite the addresses of a field of mail that originates here; undefined where it leaves as it came: it
@@ -57,11 +49,8 @@ export const canonicalHeader: PolicyCheck<'message'> = (facts, accepted) => {
   if (unread) return mapsUnread('Author');
   if (changed.size === 0) return goOn();
   const header = headerWith(facts, changed);
-  const limit = Math.max(LARGEST, 2 * facts.limits['header-size']);
-  if (header.length * MOST_JSON_PER_BYTE > limit && Buffer.byteLength(JSON.stringify(header)) > limit) {
-    const text = 'Message header is larger than this server takes once its addresses are rewritten';
-    return reject(552, '5.3.4', text, [`the rewritten header would have ${header.length} bytes`]);
-  }
+  const tooLarge = tooLargeForBus(header, facts);
+  if (tooLarge !== undefined) return tooLarge;
   const names = [...new Set([...changed.keys()].map((field) => field.name))];
   return goOn([`header fields rewritten: ${names.join(', ')}`], { ...accepted, header });
 };

@@ -211,12 +211,13 @@ test('SMTPMaxForRecipients: Received names the recipient of a message for one, o
 });
 
 test('a quarter megabyte of hostile header takes no time worth mentioning', () => {
-  const started = performance.now();
+  const started = process.cpuUsage();
   for (const unit of ['From: (((((\n', ':\n', 'x', ' \n', 'Received\n']) {
     ask(alice, unit.repeat(256_000 / unit.length));
   }
   // Normalization (NFC) takes the square of the time for many combining marks.
   ask(alice, `From: a${'\u0301\u0316'.repeat(60_000)}@example.com\n\n`);
   for (const unit of HOSTILE_FROM) ask(alice, `From: ${unit.repeat(256_000 / unit.length)}\n\n`);
-  assert.ok(performance.now() - started < 3000);
+  // Of the processor: how many others are at work does not count.
+  assert.ok(process.cpuUsage(started).user < 3_000_000);
 });

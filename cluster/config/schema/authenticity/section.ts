@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { domain } from '../values.ts';
 import { junkSection } from './actions.ts';
 import { dmarcReportsSection } from './dmarc-reports.ts';
 
@@ -6,6 +7,13 @@ import { dmarcReportsSection } from './dmarc-reports.ts';
 
 export const authenticitySection = z
   .strictObject({
+    check: z
+      .boolean()
+      .default(true)
+      .describe('check SPF, DKIM, ARC and DMARC of incoming mail, and write Authentication-Results and Received-SPF'),
+    'authserv-id': domain
+      .optional()
+      .describe('name of this site in Authentication-Results, best the same on all nodes; default: node.hostname'),
     dmarc: z.strictObject({ reports: dmarcReportsSection }).prefault({}),
     junk: junkSection,
   })

@@ -1,0 +1,34 @@
+import type { Lookup } from 'mailauth/lib/tools.js';
+import type { Config } from '#cluster/config/schema/schema.ts';
+import { neighbourhood } from '#shared/address/ip-address.ts';
+import { mailauthResolver } from '#shared/dns/mailauth-resolver.ts';
+import { DnsResolver } from '#shared/dns/resolver.ts';
+import type { Authenticity } from '#shared/mail/authenticity.ts';
+import { DkimKeys } from './dkim-keys.ts';
+import { FairLookups } from './fair-lookups.ts';
+import { type IncomingMail, verifyMessage } from './verify.ts';
+
+/** Finds out about incoming mail, with the name servers of the configuration. */
+export class Authenticator {
+  readonly #keys = new DkimKeys();
+  readonly #resolver: DnsResolver;
+  readonly #fair = new FairLookups();
+  #timeoutMs: number;
+
+  constructor({ dns }: Pick<Config, 'dns'>) {
+    this.#resolver = new DnsResolver(dns);
+    this.#timeoutMs = dns.timeout;
+  }
+
+  change({ dns }: Pick<Config, 'dns'>): void {
+    this.#resolver.configure(dns);
+    this.#timeoutMs = dns.timeout;
+  }
+
+  verify(mail: IncomingMail, { hostname, now }: { hostname: string; now: Date }): Promise<Authenticity> {
+    const any: Lookup = mailauthResolver(this.#resolver, { timeoutMs: this.#timeoutMs });
+    // Behind a gateway may be anybody.
+    const lookup = mail.gateway ? any : this.#fair.of(neighbourhood(mail.client.address), any);
+    return verifyMessage(mail, { lookup, keys: this.#keys, hostname, now });
+  }
+}

@@ -1,0 +1,25 @@
+import { domainOf, normalizeDomain } from '#shared/address/address.ts';
+import { authorsOf } from '#shared/address/authors.ts';
+import type { HeaderField } from '#shared/mail/header.ts';
+import { printable } from '#shared/text.ts';
+
+/** The author's domain, for DMARC (RFC 9989 §5.3.1); `problem`: there is none, or readers could see different ones. */
+export type Author = { problem: string } | { problem?: undefined; domain: string; addresses: string[] };
+
+/** A field name, a fold and a colon: some readers take it for a field. */
+const FOLDED_NAME = /(?:^|\r\n)from[ \t]*\r\n[ \t]+:/i;
+
+export function authorOf(from: readonly HeaderField[], header: string): Author {
+  const [field, ...more] = from;
+  if (field === undefined) return { problem: 'it has no From field' };
+  if (more.length > 0 || FOLDED_NAME.test(header)) return { problem: 'it has more than one From field' };
+  const { addresses, problem } = authorsOf(field);
+  if (problem !== undefined) return { problem: `its From field can be read in different ways: ${problem}` };
+  const domains = new Set(addresses.map((address) => normalizeDomain(domainOf(address))));
+  const [domain, other] = domains;
+  if (other !== undefined) {
+    return { problem: `its From field has authors of ${printable(domain ?? '')} and ${printable(other)}` };
+  }
+  if (domain === undefined || domain === '') return { problem: 'its From field has no address with a domain' };
+  return { domain, addresses };
+}

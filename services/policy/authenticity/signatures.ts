@@ -1,0 +1,145 @@
+import { DkimVerifier, type Signature, type SignatureResult } from 'mailauth/lib/dkim/dkim-verifier.js';
+import type { HeaderRow, KeyCache } from 'mailauth/lib/tools.js';
+import { bodyHashFor } from '#shared/dkim/body-hashes.ts';
+import type { BodyHash } from '#shared/mail/authenticity.ts';
+import type { HeaderField } from '#shared/mail/header.ts';
+import { LEAST_BITS } from './dkim-keys.ts';
+
+/**
+ * The verifier of mailauth for a message whose body is elsewhere: in place of the bytes of the body it gets the hashes that
+ * were computed while they passed.
+ *
+ * A stranger writes all that it reads, so its work is bounded here: it sees the fields of signatures alone, those that are
+ * neither long nor mostly white space (which its regular expressions take the square of the time for), finds the signed fields
+ * by name instead of searching for each, and canonicalizes `MOST_SIGNED` bytes for all signatures together.
+ */
+
+/** A signature with a copy of the whole header in z= is longer, and nobody writes one. */
+const LONGEST_FIELD = 32_768;
+const LONG_WHITE_SPACE = /[ \t\r\n]{200}/;
+const MOST_NAMES = 500;
+const MOST_SIGNED = 1024 * 1024;
+/** How far the clock of a signer may be ahead, or in another time zone. */
+const CLOCK_DRIFT_MS = 86_400_000;
+
+export type Unverified = { result: 'policy' | 'neutral' | 'temperror'; reason: string };
+
+type VerifierDeps = {
+  header: readonly HeaderField[];
+  /** undefined: the listener computed none. */
+  bodyHashes: readonly BodyHash[] | undefined;
+  keys: KeyCache;
+  now: Date;
+};
+
+/** Why a field of a signature is not read. */
+export function unreadable(field: HeaderField): string | undefined {
+  if (field.raw.length > LONGEST_FIELD) return `the field is longer than ${LONGEST_FIELD} bytes`;
+  return LONG_WHITE_SPACE.test(field.raw) ? 'the field has too much white space' : undefined;
+}
+
+export class SignatureVerifier extends DkimVerifier {
+  readonly #bodyHashes: readonly BodyHash[] | undefined;
+  /** Fields of the header by name, in their order. */
+  readonly #byName: ReadonlyMap<string, readonly HeaderField[]>;
+  readonly #now: Date;
+  #signedBytes = 0;
+  /** Why a signature is not verified, which mailauth would say differently. */
+  readonly refused = new Map<Signature, Unverified>();
+
+  constructor({ header, bodyHashes, keys, now }: VerifierDeps) {
+    super({ resolver: keys.resolver, strict: true, minBitLength: LEAST_BITS, curTime: now });
+    this.#bodyHashes = bodyHashes;
+    this.#byName = Map.groupBy(header, (field) => field.name);
+    this.#now = now;
+    this.keyCache = keys;
+    this.arc.keyCache = keys;
+  }
+
+  /** Of these signatures: DKIM-Signature fields, and those of an ARC chain. */
+  async read(fields: readonly HeaderField[]): Promise<void> {
+    await this.messageHeaders({ parsed: fields.map(rowOf) });
+  }
+
+  override prepareSignature(signature: Signature): void {
+    const selector = signature.parsed.s?.value;
+    // RFC 6376 §3.5 knows no underscore in a selector, real mail does.
+    if (signature.parsed.s !== undefined) signature.parsed.s.value = String(selector).replaceAll('_', 'x');
+    super.prepareSignature(signature);
+    if (signature.parsed.s !== undefined && selector !== undefined) {
+      signature.parsed.s.value = selector;
+      signature.selector = String(selector);
+    }
+    if (signature.skip !== undefined || signature.invalid !== undefined) return;
+    const refused = this.#refuse(signature);
+    if (refused === undefined) return;
+    this.refused.set(signature, refused);
+    signature.invalid = refused.reason;
+  }
+
+  #refuse(signature: Signature): Unverified | undefined {
+    if (signature.hashAlgo === 'sha1') return { result: 'policy', reason: 'rsa-sha1 proves nothing (RFC 8301)' };
+    if (signature.timestamp !== null && signature.timestamp.getTime() > this.#now.getTime() + CLOCK_DRIFT_MS) {
+      return { result: 'neutral', reason: 'signed in the future' };
+    }
+    const names = namesOf(signature);
+    if (names.length > MOST_NAMES) return { result: 'policy', reason: `it signs more than ${MOST_NAMES} fields` };
+    const signed = this.#select(names);
+    this.#signedBytes += signed.reduce((bytes, { raw }) => bytes + raw.length, signature.original.length);
+    if (this.#signedBytes > MOST_SIGNED) return { result: 'policy', reason: 'the signatures sign too much' };
+    const canonicalization = String(signature.parsed.c?.value ?? '').split('/')[1] ?? 'simple';
+    const body = this.#bodyHashOf(canonicalization, signature.maxBodyLength);
+    if (body === undefined) {
+      if (this.#bodyHashes === undefined) return { result: 'temperror', reason: 'the body was not hashed' };
+      return { result: 'policy', reason: 'signatures of the message want too many kinds of body hashes' };
+    }
+    const { length = 0, total } = body;
+    return length > total ? { result: 'neutral', reason: 'l= is more than the body has' } : undefined;
+  }
+
+  override addBodyHash(canonicalization: string, algorithm: string, length: number | ''): string {
+    const key = `${canonicalization}:${algorithm}:${length}`;
+    const body = this.#bodyHashOf(canonicalization, length);
+    if (body === undefined) return key;
+    const { hash, hashed, total } = body;
+    this.bodyHashes.set(key, { hash, bodyHashedBytes: hashed, canonicalizedLength: total, byteLength: total });
+    return key;
+  }
+
+  #bodyHashOf(canonicalization: string, length: number | ''): BodyHash | undefined {
+    const wanted = canonicalization.trim().toLowerCase();
+    if (wanted !== 'simple' && wanted !== 'relaxed') return undefined;
+    return bodyHashFor(this.#bodyHashes ?? [], wanted, length === '' ? undefined : length);
+  }
+
+  override verifySignature(signature: Signature): Promise<SignatureResult> {
+    // It looks for each name from the last field on, before it waits for anything: so it finds them all where it begins.
+    const rows = signature.invalid === undefined ? this.#select(namesOf(signature)).map(rowOf).reverse() : [];
+    this.headers = { parsed: rows };
+    return super.verifySignature(signature);
+  }
+
+  /** The fields that a signature of these names covers: of several of a name the last, then the one before (§5.4.2). */
+  #select(names: readonly string[]): HeaderField[] {
+    const taken = new Map<string, number>();
+    return names.flatMap((name) => {
+      const fields = this.#byName.get(name) ?? [];
+      const index = taken.get(name) ?? fields.length - 1;
+      taken.set(name, index - 1);
+      return fields[index] ?? [];
+    });
+  }
+}
+
+/** The lower-case names of h=, as mailauth reads them. */
+function namesOf({ parsed }: Signature): string[] {
+  return String(parsed.h?.value ?? '')
+    .split(':')
+    .map((name) => name.trim().toLowerCase())
+    .filter((name) => name !== '');
+}
+
+function rowOf({ name, raw }: HeaderField): HeaderRow {
+  const line = Buffer.from(raw.endsWith('\r\n') ? raw.slice(0, -2) : raw, 'latin1');
+  return { key: name, casedKey: name, line };
+}

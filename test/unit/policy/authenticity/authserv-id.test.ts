@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { claimsToBeOurs } from '#services/policy/authenticity/authserv-id.ts';
+import { splitHeader } from '#shared/mail/header.ts';
+
+const isOurs = (domain: string): boolean => domain === 'mx1.local.test' || domain === 'xn--bcher-kva.test';
+
+/** The value of the field, and whether some reader could take it for ours. */
+const VALUES: [value: string, ours: boolean][] = [
+  [' mx1.local.test; spf=pass', true],
+  ['mx1.local.test;spf=pass', true],
+  [' MX1.Local.TEST; spf=pass', true],
+  [' mx1.local.test.; spf=pass', true],
+  [' mx1.local.test 1; spf=pass', true],
+  [' mx1.local.test (x) ; spf=pass', true],
+  [' (hello (nested \\) one)) mx1.local.test; spf=pass', true],
+  [' (a;b) mx1.local.test; spf=pass', true],
+  ['\r\n\tmx1.local.test;\r\n\tspf=pass', true],
+  ['\r\n (fold)\r\n mx1.local.test\r\n ; none', true],
+  [' "mx1.local.test"; spf=pass', true],
+  [' "mx1.\\local.test"; spf=pass', true],
+  [' "mx1.local.test', true],
+  [' mx1.local.test', true],
+  [' mx1.local.test/1; spf=pass', true],
+  [' =?us-ascii?q?mx1.local.test?=; spf=pass', true],
+  [' (unclosed mx1.local.test; spf=pass', true],
+  ['\u00c2\u00a0mx1.local.test; spf=pass', true],
+  [' mx1 . local . test; spf=pass', true],
+  [' ; mx1.local.test; spf=pass', true],
+  [' mx.elsewhere.test; spf=pass smtp.mailfrom=mx1.local.test', false],
+  [' mx.elsewhere.test (mx1.local.test); spf=pass', false],
+  [' notmx1.local.test; spf=pass', false],
+  [' local.test; spf=pass', false],
+  [' mx1.local.test.elsewhere.test; spf=pass', false],
+  ['', false],
+];
+for (const [value, ours] of VALUES) {
+  test(`Authentication-Results:${JSON.stringify(value)} ${ours ? 'claims to be ours' : 'is of another'}`, () => {
+    const [field] = splitHeader(`Authentication-Results:${value}\r\n`);
+    assert.ok(field !== undefined);
+    assert.equal(claimsToBeOurs(field, isOurs), ours);
+  });
+}
+
+test('a quarter megabyte of it takes no time worth mentioning', () => {
+  const began = performance.now();
+  for (const unit of ['(', '(\\', '"', 'a.', ' ', '\\', ';', 'mx1.local.test'.slice(0, -1)]) {
+    claimsToBeOurs({ name: 'authentication-results', raw: `A: ${unit.repeat(256_000 / unit.length)}\r\n` }, isOurs);
+  }
+  assert.ok(performance.now() - began < 2000);
+});
