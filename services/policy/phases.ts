@@ -38,6 +38,9 @@ export function createPhases({ sources, rates }: PhasesDeps) {
     message: (question: Parameters<typeof messageFacts>[0], header: Uint8Array) =>
       whenKnown(messageFacts(question, header, sources.now()), (facts) => decide('message', facts)),
     explainMessage: (question: Parameters<typeof messageFacts>[0], header: Uint8Array) =>
-      whenKnown(messageFacts(question, header, sources.now()), (facts) => ({ verdict: decide('message', facts) })),
+      whenKnown(messageFacts(question, header, sources.now()), (facts) => ({
+        verdict: decide('message', facts),
+        authenticity: facts.authenticity,
+      })),
   };
 }
