@@ -6,6 +6,8 @@ import { printable } from '#shared/text.ts';
 /** The author's domain, for DMARC (RFC 9989 §5.3.1); `problem`: there is none, or readers could see different ones. */
 export type Author = { problem: string } | { problem?: undefined; domain: string; addresses: string[] };
 
+/** Bytes; a hundred authors with long names have fewer. */
+const LONGEST_FROM = 32_768;
 /** A field name, a fold and a colon: some readers take it for a field. */
 const FOLDED_NAME = /(?:^|\r\n)from[ \t]*\r\n[ \t]+:/i;
 
@@ -13,6 +15,7 @@ export function authorOf(from: readonly HeaderField[], header: string): Author {
   const [field, ...more] = from;
   if (field === undefined) return { problem: 'it has no From field' };
   if (more.length > 0 || FOLDED_NAME.test(header)) return { problem: 'it has more than one From field' };
+  if (field.raw.length > LONGEST_FROM) return { problem: `its From field is longer than ${LONGEST_FROM} bytes` };
   const { addresses, problem } = authorsOf(field);
   if (problem !== undefined) return { problem: `its From field can be read in different ways: ${problem}` };
   const domains = new Set(addresses.map((address) => normalizeDomain(domainOf(address))));

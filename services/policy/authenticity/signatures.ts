@@ -15,8 +15,8 @@ import { LEAST_BITS } from './dkim-keys.ts';
  */
 
 /** A signature with a copy of the whole header in z= is longer, and nobody writes one. */
-const LONGEST_FIELD = 32_768;
-const LONG_WHITE_SPACE = /[ \t\r\n]{200}/;
+const LONGEST_FIELD = 16_384;
+const LONG_WHITE_SPACE = /[ \t\r\n]{100}/;
 const MOST_NAMES = 500;
 const MOST_SIGNED = 1024 * 1024;
 /** How far the clock of a signer may be ahead, or in another time zone. */
