@@ -16,7 +16,11 @@ export const PEERS = {
   opendkim: 'opendkim',
   'opendkim-genkey': 'opendkim-tools',
   'opendkim-testmsg': 'opendkim-tools',
+  miltertest: 'miltertest',
   dkimverify: 'python3-dkim',
+  dkimsign: 'python3-dkim',
+  '/usr/lib/python3/dist-packages/nacl': 'python3-nacl',
+  '/usr/share/perl5/Mail/DKIM.pm': 'libmail-dkim-perl',
   // A library too: the verifying sink asks DNS through it.
   '/usr/lib/python3/dist-packages/dns': 'python3-dnspython',
   '/usr/share/perl5/Mail/DMARC.pm': 'libmail-dmarc-perl',
