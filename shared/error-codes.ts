@@ -117,6 +117,11 @@ export const ERRORS = {
     meaning: 'Only some of the services run in this process, and no bus connects them to the others.',
     action: 'Start all services in one process, or set bus.servers.',
   },
+  'filter-failed': {
+    meaning: 'A mail filter cannot be reached, was too slow, or gave an answer that is not clear.',
+    action:
+      'Check the filter and its entry in filters; mail waits or passes with a mark meanwhile, as on-trouble says.',
+  },
   'listen-failed': {
     meaning: 'A listener cannot open its port.',
     action: 'Stop what uses the port, choose another one, or permit the process to open ports below 1024.',

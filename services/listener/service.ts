@@ -8,6 +8,7 @@ import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { describeFront, type ListenerContract, listenerContract } from './contract.ts';
 import { explainSession } from './explain.ts';
+import { Filters } from './filters/filters.ts';
 import { type ClientAddresses, coveredBy, Gateways } from './gateways.ts';
 import { Listener } from './listener.ts';
 import { Placement } from './message/placement.ts';
@@ -58,6 +59,7 @@ class Listeners {
   readonly #announced: AnnouncedCounts;
   readonly #strangers = new LimitedLog();
   readonly #placement: Placement;
+  readonly #filters: Filters;
   readonly #open = new Map<string, Listener>();
   /** Listeners that left the configuration and finish their sessions. */
   readonly #leaving = new Set<Promise<void>>();
@@ -69,6 +71,7 @@ class Listeners {
     this.#deps = deps;
     this.#gateways = deps.gateways ?? new Gateways();
     this.#tls = new TlsMaterial(deps.log);
+    this.#filters = new Filters(deps);
     this.#announced = new AnnouncedCounts({ ...deps, counts: this.#counts });
     this.#placement = new Placement(deps.settings.current.node.name, deps.router['transfer-open']);
   }
@@ -94,6 +97,7 @@ class Listeners {
     this.#announced.stop();
     this.#stopHearing?.();
     this.#strangers.close();
+    this.#filters.close();
   }
 
   status(): {
@@ -198,7 +202,7 @@ class Listeners {
       has: (address) => this.#gateways.has(address),
       saw: (client, helo) => this.#saw(client, helo),
     };
-    return { settings, log, policy, router, placement: this.#placement, gateways };
+    return { settings, log, policy, router, placement: this.#placement, filters: this.#filters, gateways };
   }
 
   #remove(name: string): void {

@@ -4,6 +4,7 @@ import { parseVia } from '../schema/route.ts';
 import type { Config, ListenerConfig, RouteConfig } from '../schema/schema.ts';
 import { AUTHENTICATION_RULES } from './authentication.ts';
 import { CHECK_RULES } from './checks.ts';
+import { FILTER_RULES } from './filters.ts';
 import { KEY_RULES } from './keys.ts';
 import { LDAP_RULES } from './ldap.ts';
 import { RATE_RULES } from './rates.ts';
@@ -258,4 +259,5 @@ export const RULES: readonly Rule[] = [
   ...KEY_RULES,
   ...RATE_RULES,
   ...REWRITE_RULES,
+  ...FILTER_RULES,
 ];

@@ -4,6 +4,7 @@ import { authenticitySection } from './authenticity/section.ts';
 import { checksSection } from './checks.ts';
 import { directorySection } from './directory.ts';
 import { domainEntry, zone } from './domains.ts';
+import { filterEntry } from './filters/entry.ts';
 import { groupsSection } from './groups.ts';
 import { limitsSection, listenerEntry } from './listeners.ts';
 import { deliverySection, queueSection } from './queue.ts';
@@ -87,6 +88,10 @@ export const ConfigSchema = z.strictObject({
   relay: relaySection,
   checks: checksSection,
   authenticity: authenticitySection,
+  filters: z
+    .array(filterEntry)
+    .prefault([])
+    .describe('programs that look at whole messages on their way in, at the same time'),
   domains: z.array(domainEntry).prefault([]).describe('domains whose mail is received or signed'),
   directory: directorySection,
   rewrite: rewriteSection,

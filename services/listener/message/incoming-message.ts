@@ -6,7 +6,9 @@ import { errorText } from '#shared/errors.ts';
 import type { Authenticity, BodyHash } from '#shared/mail/authenticity.ts';
 import { EmptyLineFinder } from '#shared/mail/empty-line-finder.ts';
 import { HeaderStart } from '#shared/mail/header-start.ts';
-import type { Reply } from '#shared/mail/reply.ts';
+import { type Reply, reply } from '#shared/mail/reply.ts';
+import { withOutcome } from '../filters/outcome.ts';
+import type { Screening } from '../filters/screening.ts';
 import type { Defect } from '../parsers/data-decoder.ts';
 import { defectReply, HEADER_TOO_BIG, routerRefusal } from '../replies.ts';
 import type { Acceptance, RouterTransfer } from './router-transfer.ts';
@@ -32,8 +34,14 @@ export type MessageCheck = (
   header: Buffer,
 ) => Promise<({ action: 'accept' } & Acceptance) | { action: 'reject' | 'defer'; reply: Reply }>;
 
+/** Where the bytes go, and who decides. */
+export type MessageParts = { transfer: RouterTransfer; screening: Screening | undefined; check: MessageCheck };
+
 export type Ending = {
   reply: Reply;
+  /** What each mail filter said, where they were asked; and whether one threw the message away. */
+  filters?: Record<string, string>;
+  discarded?: true;
   /** What went wrong on our side, for the log. */
   error?: string;
   /** What policy found out about an accepted message. */
@@ -42,6 +50,7 @@ export type Ending = {
 
 export class IncomingMessage {
   readonly #transfer: RouterTransfer;
+  readonly #screening: Screening | undefined;
   readonly #limits: MessageLimits;
   readonly #check: MessageCheck;
   readonly #verified: boolean;
@@ -56,10 +65,11 @@ export class IncomingMessage {
   #refusal: Reply | undefined;
 
   /** `verified`: its signatures will be looked at. */
-  constructor(transfer: RouterTransfer, limits: MessageLimits, check: MessageCheck, verified: boolean) {
+  constructor({ transfer, screening, check }: MessageParts, limits: MessageLimits, verified: boolean) {
     this.#transfer = transfer;
-    this.#limits = limits;
+    this.#screening = screening;
     this.#check = check;
+    this.#limits = limits;
     this.#verified = verified;
   }
 
@@ -73,11 +83,16 @@ export class IncomingMessage {
 
   /** Whether more bytes may come now; if not, `onReady` says when. */
   get ready(): boolean {
-    return this.#transfer.ready;
+    return this.#transfer.ready && (this.#screening?.ready ?? true);
   }
 
   onReady(resume: () => void): void {
-    this.#transfer.onReady = resume;
+    const again = (): void => {
+      if (this.ready) resume();
+      else this.onReady(resume);
+    };
+    if (!this.#transfer.ready) this.#transfer.onReady = again;
+    else this.#screening?.onReady(again);
   }
 
   /** Take the next bytes, free of transparency dots. */
@@ -93,6 +108,7 @@ export class IncomingMessage {
     const body = this.#headerEnded ? piece : this.#header(piece);
     if (this.#refusal !== undefined) return;
     this.#transfer.append(piece);
+    this.#screening?.write(piece);
     if (body.length > 0) this.#body(body);
   }
 
@@ -110,7 +126,7 @@ export class IncomingMessage {
 
   /** The client is gone. */
   lost(): void {
-    this.#transfer.abort();
+    this.#abort();
   }
 
   async #decide(): Promise<Ending> {
@@ -123,31 +139,58 @@ export class IncomingMessage {
       eightBitBody: this.#eightBitBody,
       eightBitHeader: this.#eightBitHeader,
     };
+    const header = this.#transfer.head(facts.headerBytes);
+    // Policy and filters decide at the same time.
+    const screened = this.#screening?.finish();
     const verdict = await this.#check(
       { size: facts.size, bodyHashes: this.#verified ? bodyHashes : undefined },
-      this.#transfer.head(facts.headerBytes),
+      header,
     );
-    if (verdict.action !== 'accept') {
-      this.#transfer.abort();
-      return { reply: verdict.reply };
+    if (verdict.action !== 'accept') return this.#refused({ reply: verdict.reply });
+    const { prepend, originating, junk, header: rewritten, reversePath, authenticity } = verdict;
+    const acceptance = { prepend, originating, junk, header: rewritten, reversePath, authenticity };
+    const outcome = await screened;
+    if (outcome === undefined) return this.#commit(facts, acceptance);
+    const { said: filters } = outcome;
+    switch (outcome.action) {
+      case 'reject':
+      case 'defer':
+        return this.#refused({ reply: outcome.reply, filters, authenticity });
+      case 'discard':
+        return this.#refused({ reply: reply(250, '2.0.0', 'Accepted'), filters, authenticity, discarded: true });
+      case 'accept':
+        return { ...(await this.#commit(facts, withOutcome(acceptance, outcome, header))), filters };
     }
-    const { prepend, originating, junk, header, reversePath, authenticity } = verdict;
-    await this.#transfer.commit(facts, { prepend, originating, junk, header, reversePath, authenticity });
+  }
+
+  async #commit(facts: MessageFacts, acceptance: Acceptance): Promise<Ending> {
+    await this.#transfer.commit(facts, acceptance);
     // Only now is the message on disk, and only now may the client forget it (RFC 5321 §6.1).
     return {
       reply: { code: 250, enhanced: '2.0.0', text: `Queued as ${this.#transfer.queueId}` },
-      authenticity,
+      authenticity: acceptance.authenticity,
     };
   }
 
-  #localTrouble(error: unknown): Ending {
+  /** It ends here, with this. */
+  #refused(ending: Ending): Ending {
+    this.#abort();
+    return ending;
+  }
+
+  #abort(): void {
     this.#transfer.abort();
+    this.#screening?.abort();
+  }
+
+  #localTrouble(error: unknown): Ending {
+    this.#abort();
     return { reply: routerRefusal(error), error: errorText(error) };
   }
 
-  #refuse(reply: Reply): void {
-    this.#refusal ??= reply;
-    this.#transfer.abort();
+  #refuse(refusal: Reply): void {
+    this.#refusal ??= refusal;
+    this.#abort();
   }
 
   /** Take a piece that begins in the header; returns what of it is body. */

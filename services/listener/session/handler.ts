@@ -2,6 +2,7 @@ import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import type { Calls } from '#services/topology.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Filters } from '../filters/filters.ts';
 import type { IncomingMessage } from '../message/incoming-message.ts';
 import type { Placement } from '../message/placement.ts';
 import type { SessionConnection } from './connection.ts';
@@ -31,6 +32,7 @@ export type CommandDeps<Asks extends PolicyQuestion> = {
   policy: Pick<Calls<'listener', 'policy'>, Asks>;
   router: Calls<'listener', 'router'>;
   placement: Placement;
+  filters: Filters;
   log: Logger;
 };
 

@@ -44,8 +44,10 @@ export class SessionLog {
       size: incoming.size,
       reply: formatReply(ending.reply),
       ...(ending.authenticity && summarize(ending.authenticity)),
+      ...(ending.filters && { filters: ending.filters }),
     };
     if (ending.error !== undefined) this.warn('message deferred', { ...fields, error: ending.error });
+    else if (ending.discarded) this.info('message discarded: a mail filter threw it away', fields);
     else this.info(ending.reply.code < 300 ? 'message accepted' : 'message refused', fields);
   }
 

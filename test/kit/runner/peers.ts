@@ -36,6 +36,8 @@ export const PEERS = {
   slapadd: 'slapd',
   ldapmodify: 'ldap-utils',
   strace: 'strace',
+  rspamd: 'rspamd',
+  clamd: 'clamav-daemon',
 } as const;
 export type Peer = keyof typeof PEERS;
 

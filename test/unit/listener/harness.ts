@@ -80,6 +80,8 @@ export type Stored = {
   facts: MessageFacts;
   prepend: string[];
   authenticity: Authenticity | undefined;
+  junk: boolean;
+  header: string | undefined;
   trace: string | undefined;
 };
 
@@ -148,7 +150,7 @@ export class FakeRouter {
       this.waiting--;
       return {};
     },
-    'transfer-commit': async ({ transfer, sequence, facts, prepend, authenticity }, { bytes, node, trace }) => {
+    'transfer-commit': async ({ transfer, sequence, facts, ...acceptance }, { bytes, node, trace }) => {
       this.nodes.add(node);
       this.#check('transfer-commit');
       await this.committing;
@@ -157,7 +159,8 @@ export class FakeRouter {
       const queueId = `Q${transfer.slice(1)}`;
       const text = Buffer.concat([...parts, Buffer.from(bytes ?? [])]).toString('latin1');
       const chunks = parts.length + 1;
-      this.messages.push({ ...rest, queueId, chunks, text, facts, prepend, authenticity, trace });
+      const { prepend, authenticity, junk, header } = acceptance;
+      this.messages.push({ ...rest, queueId, chunks, text, facts, prepend, authenticity, junk, header, trace });
       this.#transfers.delete(transfer);
       return { queueId };
     },

@@ -104,6 +104,7 @@ const INTERNAL: Record<ContractName, Reasons> = {
   listener: {
     'secret-missing': CONFIGURATION,
     'secret-unreadable': CONFIGURATION,
+    'filter-failed': 'is a verdict on a message: it is deferred, or passes with a mark',
     'listen-failed': START,
     'tls-material': 'ends the start, or is logged and what is in use stays in use',
   },

@@ -44,8 +44,12 @@ export const data: CommandHandler<'message-check'> = async (session, argument) =
   }
   const transfer = new RouterTransfer(session.deps, opened, trace, transaction.size);
   const limits = { message: session.limits['message-size'], header: session.limits['header-size'] };
+  const { facts, hostname } = session;
+  const { reversePath, named: recipients } = transaction;
+  const mail = { facts, hostname, queueId: opened.queueId, reversePath, recipients };
+  const screening = session.deps.filters.screening(mail);
   const check = messageCheck(session, transaction, opened.queueId);
-  session.receive(new IncomingMessage(transfer, limits, check, comesFromOutside(session.facts)), trace);
+  session.receive(new IncomingMessage({ transfer, screening, check }, limits, comesFromOutside(facts)), trace);
   return GO_AHEAD;
 };
 

@@ -1,8 +1,9 @@
 import { isAscii } from 'node:buffer';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
+import { charsetOf } from '#shared/mail/encoded-words.ts';
 import { Base64, type Encoder, QuotedPrintable } from './encoders.ts';
 import type { Entity } from './entity.ts';
-import { charsetOf, sevenBitField } from './header-fields.ts';
+import { sevenBitField } from './header-fields.ts';
 import { NotConvertible } from './not-convertible.ts';
 import { MimeWalker, type Visitor } from './walker.ts';
 

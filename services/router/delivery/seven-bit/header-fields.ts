@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { charsetOf, encodedWords } from '#shared/mail/encoded-words.ts';
 import type { HeaderField } from '#shared/mail/header.ts';
 import { NotConvertible } from './not-convertible.ts';
 import { parseParameters, unfold } from './parameters.ts';
@@ -36,10 +37,6 @@ function isSevenBit(text: string): boolean {
   return /^[\x00-\x7f]*$/.test(text);
 }
 
-export function charsetOf(isText: boolean): string {
-  return isText ? 'utf-8' : 'unknown-8bit';
-}
-
 /**
  * Unstructured text: each run of 8-bit words, with the white space in it, which is not shown between two encoded words
  * (RFC 2047 §6.2). Folds between other words stay.
@@ -58,23 +55,6 @@ function words(value: string): string {
     out.push(encodedWords(run));
   }
   return out.join('');
-}
-
-/** An encoded word has at most 75 characters (RFC 2047 §2): this many bytes fit with the longer of the charsets. */
-const WORD_BYTES = 39;
-
-function encodedWords(text: string): string {
-  const bytes = Buffer.from(text.replace(/\r\n/g, ''), 'latin1');
-  const isText = isUtf8(bytes);
-  const encoded: string[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    let end = Math.min(at + WORD_BYTES, bytes.length);
-    // No character is cut in two (§5).
-    while (isText && end < bytes.length && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
-    encoded.push(`=?${charsetOf(isText)}?B?${bytes.toString('base64', at, end)}?=`);
-    at = end;
-  }
-  return encoded.join('\r\n ');
 }
 
 /** White space, a quoted string, a comment without others in it, an address in brackets, a special, or a word. */
