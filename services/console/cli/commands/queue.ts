@@ -2,6 +2,7 @@ import { stdout } from 'node:process';
 import { type Command, Option } from 'commander';
 import { routerContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
+import { summarize } from '#shared/mail/authenticity.ts';
 import { QueueState } from '#shared/mail/queue-entry.ts';
 import { formatReply } from '#shared/mail/reply.ts';
 import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
@@ -180,6 +181,8 @@ async function show(id: string, options: QueueOptions): Promise<void> {
         ['from', entry.reversePath || '<>'],
         ['by', originText(entry.origin)],
         ['trace', entry.trace],
+        ...(entry.junk ? [['junk', 'yes'] as const] : []),
+        ...(entry.authenticity === undefined ? [] : Object.entries(summarize(entry.authenticity))),
       ]),
       '',
       table(

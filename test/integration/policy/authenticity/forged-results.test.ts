@@ -14,7 +14,7 @@ import { waitFor } from '#test/kit/wait.ts';
 
 /**
  * RFC 8601 §5: what a client says in our name about its own mail is gone when the mail leaves, and what we found out is on
- * top. The client's address comes by the PROXY protocol.
+ * top, in the log line of the message and in its receipt. The client's address comes by the PROXY protocol.
  */
 
 /** Fields that some reader takes for ours. The host name of the node is edge.test, and mx.example.com is in its domain. */
@@ -69,8 +69,9 @@ test('Authentication-Results that claim to be ours do not get through, and ours 
     addresses: ['alice@example.com', 'boss@bank.test'],
   };
   await addUser(join(node.folder, 'users.yaml'), user);
-  await node.start();
+  const program = await node.start();
 
+  let queueId = '';
   const arrived = async (login: boolean): Promise<string[]> => {
     const before = sink.messages.length;
     await using session = await Dialog.connect(port);
@@ -81,7 +82,8 @@ test('Authentication-Results that claim to be ours do not get through, and ours 
     await session.say('MAIL FROM:<boss@bank.test>', 250);
     await session.say('RCPT TO:<alice@example.com>', 250);
     await session.say('DATA', 354);
-    await session.say(`${MESSAGE}\r\n.`, 250);
+    const { text } = await session.say(`${MESSAGE}\r\n.`, 250);
+    queueId = /Queued as (\S+)/.exec(text)?.[1] ?? '';
     const { data } = await waitFor(() => sink.messages[before], { what: 'the message', timeout: 10_000 });
     const fields = splitHeader(data.toString('latin1'));
     const names = fields.map(({ name }) => name);
@@ -93,6 +95,11 @@ test('Authentication-Results that claim to be ours do not get through, and ours 
   assert.match(ours ?? '', /^edge\.test;\s+spf=fail smtp\.mailfrom=\S*bank\.test;.*;\s+dmarc=fail/s);
   assert.equal(others, OTHERS.slice('Authentication-Results: '.length));
   assert.deepEqual(more, []);
+  const shown = await node.sealpost('queue', 'show', queueId);
+  for (const line of ['spf      fail bank.test', 'dkim     none', 'arc      none', 'dmarc    fail bank.test']) {
+    assert.ok(shown.includes(`\n${line}\n`), shown);
+  }
+  assert.match(program.output, /"spf":"fail bank.test","dkim":"none","arc":"none","dmarc":"fail bank.test"/);
   // Mail of users is not checked: there is nothing of ours in it, and nothing that looks like it.
   assert.deepEqual(await arrived(true), [others]);
 });
