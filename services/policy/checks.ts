@@ -10,6 +10,10 @@ import { canonicalHeader } from './message/canonical-header.ts';
 import { forgedResults } from './message/forged-results.ts';
 import { genuineAuthor } from './message/genuine-author.ts';
 import { hopCount } from './message/hop-count.ts';
+import { dmarcPolicy } from './message/incoming/dmarc-policy.ts';
+import { externalMark } from './message/incoming/external-mark.ts';
+import { spfHardFail } from './message/incoming/spf-hard-fail.ts';
+import { untrusted } from './message/incoming/untrusted.ts';
 import { messageSize } from './message/message-size.ts';
 import { origin } from './message/origin.ts';
 import { submissionFields } from './message/submission-fields.ts';
@@ -63,7 +67,7 @@ export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   ],
   message: [
     ...[messageSize, hopCount, author, genuineAuthor, traceField, submissionFields, origin, canonicalHeader],
-    ...[authorReversePath, forgedResults, authenticationResults],
+    ...[authorReversePath, spfHardFail, dmarcPolicy, untrusted, forgedResults, authenticationResults, externalMark],
   ],
 };
 

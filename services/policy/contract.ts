@@ -124,7 +124,11 @@ export const MessageVerdict = z.union([
     authenticity: Authenticity.optional(),
     why: Why,
   }),
-  Refusal,
+  z.discriminatedUnion('action', [
+    /** What was found out about a message that is refused for it: reports count it. */
+    Reject.extend({ authenticity: Authenticity.optional() }),
+    Defer,
+  ]),
 ]);
 
 /** The verdict, and what it rests on also where it is a refusal. */

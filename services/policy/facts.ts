@@ -3,7 +3,7 @@ import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { HeaderField } from '#shared/mail/header.ts';
 import type { ClientName } from './connect/reverse-dns.ts';
-import type { Refusal, SessionFacts } from './contract.ts';
+import type { SessionFacts } from './contract.ts';
 import type { Account } from './directory/account.ts';
 import type { AnyDirectory } from './directory/directory.ts';
 import type { ListsFound } from './dns/dns-lists.ts';
@@ -16,7 +16,7 @@ import type { RelayRules } from './relay/relay-rules.ts';
 import type { Rewriting } from './rewrite/rewriting.ts';
 import type { Srs } from './rewrite/srs.ts';
 import type { HeloFault } from './sender/helo-faults.ts';
-import type { Step } from './verdict.ts';
+import type { Refused, Step } from './verdict.ts';
 
 /**
  * What is known when the checks of a phase run. What takes time (DNS, a password hash) was done before (`gathering/`), so
@@ -125,6 +125,7 @@ export type PolicyFacts = {
     header: { text: string; fields: readonly HeaderField[] };
     rules: RelayRules;
     rewriting: Rewriting;
+    incoming: IncomingRules;
     directory: AnyDirectory;
     hostname: string;
     /** What SPF, DKIM, ARC and DMARC found; undefined for mail that is not checked. */
@@ -157,4 +158,4 @@ export type Phase = keyof PolicyFacts;
 /** A pure function. `accepted` is what the phase would accept with after the checks before this one. */
 export type PolicyCheck<P extends Phase> = (facts: PolicyFacts[P], accepted: Accepted[P]) => Step<Accepted[P]>;
 
-export type PolicyVerdict<P extends Phase> = ({ action: 'accept'; why: string[] } & NonNullable<Accepted[P]>) | Refusal;
+export type PolicyVerdict<P extends Phase> = ({ action: 'accept'; why: string[] } & NonNullable<Accepted[P]>) | Refused;

@@ -1,3 +1,4 @@
+import type { Authenticity } from '#shared/mail/authenticity.ts';
 import { reply } from '#shared/mail/reply.ts';
 import type { Refusal } from './contract.ts';
 
@@ -6,9 +7,10 @@ import type { Refusal } from './contract.ts';
  *
  * - go-on: nothing against it; the next check is asked. `accepted`, where there is one, replaces what the phase will
  *   accept with.
- * - reject, defer: the verdict; no other check is asked.
+ * - reject, defer: the verdict; no other check is asked. `authenticity`: what a message is refused for.
  */
-export type Step<Accepted> = { action: 'go-on'; accepted?: Accepted; why: string[] } | Refusal;
+export type Step<Accepted> = { action: 'go-on'; accepted?: Accepted; why: string[] } | Refused;
+export type Refused = Refusal & { authenticity?: Authenticity };
 
 type Rejected = Extract<Refusal, { action: 'reject' }>;
 type Deferred = Extract<Refusal, { action: 'defer' }>;

@@ -3,6 +3,7 @@ import type { Problem } from '../problems/problem.ts';
 import { parseVia } from '../schema/route.ts';
 import type { Config, ListenerConfig, RouteConfig } from '../schema/schema.ts';
 import { AUTHENTICATION_RULES } from './authentication.ts';
+import { AUTHENTICITY_RULES } from './authenticity.ts';
 import { CHECK_RULES } from './checks.ts';
 import { FILTER_RULES } from './filters.ts';
 import { KEY_RULES } from './keys.ts';
@@ -253,6 +254,7 @@ export const RULES: readonly Rule[] = [
   { sections: ['limits'], check: headerFits },
   { sections: ['limits', 'bus'], check: headerFitsBus },
   ...AUTHENTICATION_RULES,
+  ...AUTHENTICITY_RULES,
   ...LDAP_RULES,
   ...RELAY_RULES,
   ...CHECK_RULES,

@@ -4,8 +4,13 @@ import { routeOauth } from './oauth.ts';
 import { explainVia, parseVia } from './route.ts';
 import { domainOrAny, secret } from './values.ts';
 
-const junkTo = z.union([z.string().regex(/^[+\-=_#][A-Za-z0-9][A-Za-z0-9._-]{0,62}$/), MailAddress], {
-  error: (i) => `${JSON.stringify(i.input)} is neither an address nor a tag such as +Junk`,
+/** `+Junk`: the tag of a recipient; or an address. */
+const junkTo = z.string().transform((text, context) => {
+  if (/^[+\-=_#][A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(text)) return text;
+  const address = MailAddress.safeParse(text);
+  if (address.success) return address.data;
+  context.addIssue({ code: 'custom', message: `"${text}" is neither an address nor a tag such as +Junk` });
+  return z.NEVER;
 });
 
 /** An entry of `routes` in sealpost.yaml: where mail to a domain goes next. */

@@ -9,18 +9,21 @@ type SpfQuestion = {
   client: { address: string; helo: string };
   /** Its address is not that of the host that sends. */
   gateway: boolean | undefined;
+  /** It is in `authenticity.spf.exempt` (DOMINO I4). */
+  spfExempt?: boolean;
   reversePath: string;
   hostname: string;
 };
 
 /** RFC 7208: may this client send for the domain of the reverse-path, or of its HELO where that is null (§2.4)? */
 export async function checkSpf(
-  { client, gateway, reversePath, hostname }: SpfQuestion,
+  { client, gateway, spfExempt, reversePath, hostname }: SpfQuestion,
   lookup: Lookup,
 ): Promise<SpfFound> {
   const scope = reversePath === '' ? 'helo' : 'mfrom';
   const domain = oneLine(normalizeDomain(reversePath === '' ? client.helo : domainOf(reversePath)), 254);
   if (gateway) return { result: 'none', scope, domain, reason: 'the mail came through a gateway' };
+  if (spfExempt) return { result: 'none', scope, domain, reason: 'the host is exempt from SPF' };
   const { status } = await spf({
     ...{ sender: reversePath, ip: client.address, helo: client.helo, mta: hostname },
     ...{ resolver: lookup, strict: true },

@@ -14,6 +14,8 @@ import { checkSpf } from './spf.ts';
 export type IncomingMail = {
   client: { address: string; helo: string };
   gateway: boolean | undefined;
+  /** SPF is not asked about the client. */
+  spfExempt?: boolean;
   reversePath: string;
   /** The header block as latin1 text, and its fields. */
   header: { text: string; fields: readonly HeaderField[] };

@@ -12,10 +12,11 @@ import { ROOT } from '#test/kit/docs/pages.ts';
 const numbered = (letter: string, last: number): string[] =>
   Array.from({ length: last }, (_, i) => `${letter}${i + 1}`);
 
-/** Relay control, authentication, and every setting of notes.ini that Domino's documentation of SMTP names. */
+/** Relay control, authentication, what comes in, and every setting of notes.ini that Domino's documentation of SMTP names. */
 const ROWS = [
   ...numbered('R', 8),
   ...numbered('A', 7),
+  ...numbered('I', 9),
   'SMTPStrict821AddressSyntax',
   'SMTPGreeting',
   'SMTPStrict821LineSyntax',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { domain } from '../values.ts';
-import { junkSection } from './actions.ts';
+import { dmarcActions, externalSection, junkSection, spfSection } from './actions.ts';
 import { dmarcReportsSection } from './dmarc-reports.ts';
 
 /** The section `authenticity`: whether mail is from whom it says, and what follows from that. */
@@ -14,7 +14,9 @@ export const authenticitySection = z
     'authserv-id': domain
       .optional()
       .describe('name of this site in Authentication-Results, best the same on all nodes; default: node.hostname'),
-    dmarc: z.strictObject({ reports: dmarcReportsSection }).prefault({}),
+    spf: spfSection,
+    dmarc: z.strictObject({ ...dmarcActions, reports: dmarcReportsSection }).prefault({}),
     junk: junkSection,
+    external: externalSection,
   })
   .prefault({});

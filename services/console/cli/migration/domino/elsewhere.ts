@@ -52,6 +52,19 @@ export const ELSEWHERE: readonly AccountLine[] = [
     toDo('routes: { to: "*", via: "smtp://<host>" }'),
   ),
   line(
+    CONFIGURATION,
+    'SPF: log and tag, or log and reject; hosts that are exempt',
+    toDo('authenticity.spf: hard-fail: tag (the default) or reject; exempt'),
+  ),
+  line(
+    CONFIGURATION,
+    'Deliver untrusted mail to the Junk folder, and the exceptions',
+    toDo(
+      'mail that fails DKIM or SPF is marked as junk: authenticity.junk.except names recipients and groups that get it in the mailbox, junk-to of a route the mailbox for junk',
+    ),
+  ),
+  line(CONFIGURATION, 'Mark external mail', toDo('authenticity.external: subject-tag, or header')),
+  line(
     'global domain document',
     'Local primary and alternate internet domains',
     toDo('domains: { name: <domain>, local: true } for each'),

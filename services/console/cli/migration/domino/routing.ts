@@ -1,4 +1,4 @@
-import { already, none, toDo } from '../plan.ts';
+import { already, none, taken, toDo } from '../plan.ts';
 import { always, type Handler, number, oneOf } from './values.ts';
 
 /** Settings of notes.ini about routing, directories and traces, and what each becomes, by their names. */
@@ -40,8 +40,11 @@ export const ROUTING: Record<string, Handler> = {
     ),
   ),
   RouterJunkDeliverSoftfail: oneOf({
-    '0': already('nothing is moved to a Junk folder'),
-    '1': none('SPF and DKIM of mail that comes in are not checked here yet, and nothing is moved to a Junk folder'),
+    '0': already('SPF softfail is not marked as junk; SPF fail, SPF permerror and DKIM fail are'),
+    '1': ({ draft }) => {
+      draft.set('authenticity.junk.soft-fail', true);
+      return taken('SPF softfail is marked as junk', 'authenticity.junk.soft-fail');
+    },
   }),
   RouterFallbackNonTLS: oneOf({
     '0': toDo(

@@ -180,7 +180,8 @@ function policyService(argument: string, { draft }: State): Answer {
     draft.set('checks.greylist.enabled', true);
     return taken('greylisting, as this service seems to do', 'checks.greylist.enabled');
   }
-  if (/spf/i.test(argument)) return none('SPF of mail that comes in is not checked here yet');
+  if (/spf/i.test(argument))
+    return already('SPF of mail that comes in is checked; authenticity.spf: { hard-fail: reject } refuses what fails');
   return none('no service outside is asked: what it decides is not known to this import');
 }
 

@@ -42,9 +42,10 @@ const expected: Record<string, Expected[]> = {
   'SMTP_RIGHT_DOT_NEVER_NOTESDOMAIN means nothing outside Notes': [
     ['SMTP_RIGHT_DOT_NEVER_NOTESDOMAIN=1', 'none', /domain in DNS/],
   ],
-  'RouterJunkDeliverSoftfail has no counterpart': [
-    ['RouterJunkDeliverSoftfail=0', 'default', /Junk/],
-    ['RouterJunkDeliverSoftfail=1', 'none', /not checked here yet/],
+  'RouterJunkDeliverSoftfail is authenticity.junk.soft-fail': [
+    ['RouterJunkDeliverSoftfail=0', 'default', /not marked as junk/, (c) => c.authenticity.junk['soft-fail'], false],
+    ['RouterJunkDeliverSoftfail=1', 'taken', /marked as junk/, (c) => c.authenticity.junk['soft-fail'], true],
+    ['RouterJunkDeliverSoftfail=2', 'problem', /"2" is not 0 or 1/],
   ],
   'RouterFallbackNonTLS is 1 by default': [
     ['RouterFallbackNonTLS=0', 'to-do', /tls: required/],
