@@ -34,6 +34,7 @@ export class CheckingNode implements AsyncDisposable {
       `listeners: [{ name: mx, kind: relay, address: 127.0.0.1, port: ${port}, tls: none, proxy: [127.0.0.1] }]`,
       'domains: [{ name: here.test, local: true, keys: { proof: none } }]',
       `dns: { servers: ["${dns.server}"] }`,
+      'limits: { sessions-per-client: 1000 }',
       more,
     ].join('\n');
     const node = undo.use(await SealpostNode.create({ sink: sink.port, config }));

@@ -1,20 +1,19 @@
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey, verify } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { relaxField } from '#services/signer/header-hash.ts';
 import { signMessage } from '#services/signer/sign.ts';
 import { fieldValue, type HeaderField, splitHeader } from '#shared/mail/header.ts';
+import { needsVectors, readVectors } from '#test/kit/authenticity/vectors.ts';
 import { bytesOf } from './messages.ts';
 import { requestFor, testKey, verdicts } from './signing.ts';
 
-/** Public DKIM vectors, where they lie beside the repository. */
-const FILE = new URL('../../../../shared/vectors/dkim.json', import.meta.url);
-const options = existsSync(FILE) ? {} : { skip: `no public vectors at ${FILE.pathname}` };
+const FILE = 'dkim.json';
+const options = needsVectors(FILE);
 
 type Vector = { suite: string; id: string; msg: string; dns: Record<string, string[]>; category: string };
 
-const vectors = (): Vector[] => (existsSync(FILE) ? JSON.parse(readFileSync(FILE, 'utf8')) : []);
+const vectors = (): Vector[] => readVectors<Vector>(FILE);
 
 /** Header block and body of a message, its line ends made CRLF. */
 function split(vector: Vector): { name: string; header: string; body: string } {
