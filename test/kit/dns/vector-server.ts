@@ -1,4 +1,5 @@
-import { Class, type DnsRecord, encodeName, Rcode, Type } from '#shared/dns/message.ts';
+import { Class, type DnsRecord, Rcode, Type } from '#shared/dns/message.ts';
+import { encodeName, escapedName } from '#shared/dns/name.ts';
 import type { VectorRecord, VectorZone } from '#test/kit/authenticity/vectors.ts';
 import { answerTo, FakeDns } from './fake-dns.ts';
 
@@ -6,7 +7,7 @@ const SERVFAIL = 2;
 
 /** A name server that serves the zone of test vectors, and NXDOMAIN for all else. */
 export async function startVectorServer(zone: VectorZone): Promise<FakeDns> {
-  const names = new Map(Object.entries(zone).map(([name, records]) => [name.toLowerCase(), records]));
+  const names = new Map(Object.entries(zone).map(([name, records]) => [escapedName(name).toLowerCase(), records]));
   return await FakeDns.start((query) => {
     const [question] = query.questions;
     if (question === undefined) return answerTo(query, { rcode: Rcode.FORMERR });
@@ -37,7 +38,7 @@ function chain(names: Map<string, VectorZone[string]>, name: string, type: numbe
   if (found.length > 0) return found.filter((record) => record !== undefined);
   const alias = known.find((record) => record !== 'TIMEOUT' && record[0] === 'CNAME');
   if (alias === undefined || alias === 'TIMEOUT') return [];
-  const target = String(alias[1]);
+  const target = String(alias[1]).replace(/\.$/, '');
   const own = encode(name, alias);
   return [...(own === undefined ? [] : [own]), ...chain(names, target, type, depth + 1)];
 }
@@ -55,11 +56,11 @@ function encodeData(kind: string, value: string | string[] | [number, string]): 
     const [preference, host] = value as [number, string];
     const head = Buffer.alloc(2);
     head.writeUInt16BE(preference);
-    return Buffer.concat([head, encodeName(host)]);
+    return Buffer.concat([head, encodeName(host.replace(/\.$/, ''))]);
   }
   if (kind === 'A') return Buffer.from(String(value).split('.').map(Number));
   if (kind === 'AAAA') return encodeSix(String(value));
-  if (kind === 'CNAME' || kind === 'PTR') return encodeName(String(value));
+  if (kind === 'CNAME' || kind === 'PTR') return encodeName(String(value).replace(/\.$/, ''));
   return undefined;
 }
 

