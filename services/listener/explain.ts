@@ -51,6 +51,7 @@ export async function explainSession(question: Question, deps: ExplainDeps): Pro
     connection,
   );
   const steps: Step[] = [];
+  const notes = [...deps.notes];
   const take = (command: string): boolean => {
     const step = { command, ...connection.reply(), why: policy.why() };
     steps.push(step);
@@ -69,17 +70,22 @@ export async function explainSession(question: Question, deps: ExplainDeps): Pro
     const reply = await replyToMessage(question.message, session);
     connection.write(formatLines(reply));
     take(`a message of ${question.message.size} bytes`);
+    notes.push(...filterNotes(deps.filters.of(session.facts)));
   }
   session.closed();
   if (policy.failure !== undefined) throw policy.failure;
   const { name, kind } = listener;
-  const notes = [...deps.notes];
   if (deps.gateways.has(client)) {
     notes.push(
       `anybody may come in through ${client}: the relay rules mean it only where an entry is this address alone`,
     );
   }
   return { node: deps.settings.current.node.name, listener: name, kind, steps, notes, message: policy.message };
+}
+
+/** A body does not come here, so the mail filters are not asked. */
+function filterNotes(filters: readonly { name: string }[]): string[] {
+  return filters.length === 0 ? [] : [`not asked: the mail filters ${filters.map(({ name }) => name).join(', ')}`];
 }
 
 /** The reply at the end of the message, as `message/incoming-message.ts` gives it. */

@@ -1,6 +1,6 @@
 import type { FilterConfig } from '#cluster/config/schema/filters/entry.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import { comesFromOutside } from '#services/policy/contract.ts';
+import { comesFromOutside, type SessionFacts } from '#services/policy/contract.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { openClamd } from './clamd.ts';
@@ -35,11 +35,14 @@ export class Filters {
     this.#log = log;
   }
 
+  /** Those that see the mail of such a session. */
+  of(facts: SessionFacts): FilterConfig[] {
+    return this.#settings.current.filters.filter((config) => sees(config, facts));
+  }
+
   /** For a message that is about to come; undefined where no filter is to see it. */
   screening(mail: FilteredMail): Screening | undefined {
-    const runs = this.#settings.current.filters
-      .filter((config) => sees(config, mail))
-      .map((config) => new FilterRun(config, () => OPEN[config.type](config, mail)));
+    const runs = this.of(mail.facts).map((config) => new FilterRun(config, () => OPEN[config.type](config, mail)));
     if (runs.length === 0) return undefined;
     const screening = new Screening(runs, {
       answered: (answers) => this.#say(mail, answers),
@@ -70,8 +73,8 @@ export class Filters {
   }
 }
 
-/** Whether a filter is for this message. */
-function sees({ listeners, kind, direction }: FilterConfig, { facts }: FilteredMail): boolean {
+/** Whether a filter is for the mail of this session. */
+function sees({ listeners, kind, direction }: FilterConfig, facts: SessionFacts): boolean {
   if (listeners !== undefined && !listeners.includes(facts.listener)) return false;
   if (kind !== undefined && kind !== facts.kind) return false;
   return direction === undefined || direction === (comesFromOutside(facts) ? 'incoming' : 'outgoing');

@@ -37,6 +37,7 @@ async function startNode(dns: FakeDns): Promise<{ node: SealpostNode; explain: E
       'limits: { message-size: 64KB, header-size: 4KB, hops: 10 }',
       'domains: [{ name: example.com, local: true, signing: { mode: off } }]',
       'routes: [{ to: "*", via: capture }]',
+      'filters: [{ name: spam, type: rspamd, url: "http://127.0.0.1:1", direction: incoming }]',
     ].join('\n'),
   });
   await node.start();
@@ -108,6 +109,7 @@ test('explain tells each result for a message, the fields that it would get, and
     said,
   );
   assert.match(said, /^ {2}Received-SPF: pass /m);
+  assert.match(said, /^note: not asked: the mail filters spam$/m);
 
   const { message } = JSON.parse(await explain(mail.replace('see you', 'see them'), '--json'));
   const { spf, dkim, dmarc } = message.authenticity;
@@ -117,7 +119,9 @@ test('explain tells each result for a message, the fields that it would get, and
   assert.deepEqual([found.spf.result, found.dkim[0].result, found.dmarc.result], ['fail', 'fail', 'fail']);
 
   // Mail from inside is not checked.
-  assert.match(await explain(mail, '--client', '127.0.0.1'), /^its genuineness is not checked/m);
+  const inside = await explain(mail, '--client', '127.0.0.1');
+  assert.match(inside, /^its genuineness is not checked/m);
+  assert.doesNotMatch(inside, /mail filters/);
 });
 
 async function send(port: number, text: string) {
