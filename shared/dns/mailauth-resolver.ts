@@ -9,7 +9,7 @@ import { asciiName, type DnsResolver } from './resolver.ts';
 export type MailauthOptions = { timeoutMs: number; network?: string | undefined };
 
 /** Nothing is there: `ENOTFOUND`, `ENODATA`. All of these may pass, which mailauth calls temperror. */
-const CODES = { failed: 'ESERVFAIL', refused: 'EREFUSED', silent: 'ETIMEOUT', busy: 'ETIMEOUT' } as const;
+const CODES = { failed: 'ESERVFAIL', refused: 'EREFUSED', silent: 'ETIMEOUT', busy: 'EBUSY' } as const;
 const TYPES = ['A', 'AAAA', 'CNAME', 'MX', 'NS', 'PTR', 'TXT'] as const;
 
 export function mailauthResolver(resolver: DnsResolver, { timeoutMs, network }: MailauthOptions): DNSResolver {

@@ -1,6 +1,6 @@
 import type { ARCData } from 'mailauth';
 import { arc } from 'mailauth/lib/arc/index.js';
-import { normalizeDomain } from '#shared/address/address.ts';
+import { toALabel } from 'mailauth/lib/tools.js';
 import type { ArcFound } from '#shared/mail/authenticity.ts';
 import type { HeaderField } from '#shared/mail/header.ts';
 import { oneLine } from '#shared/text.ts';
@@ -38,7 +38,7 @@ export async function verifyChain(verifier: SignatureVerifier): Promise<ArcFound
     strict: true,
   });
   const sets = lastEntry?.i ?? 0;
-  const sealer = normalizeDomain(String(lastEntry?.['arc-seal']?.parsed?.d?.value ?? ''));
+  const sealer = toALabel(String(lastEntry?.['arc-seal']?.parsed?.d?.value ?? '')).toLowerCase();
   const result = status.result === 'pass' || status.result === 'none' ? status.result : 'fail';
   return {
     ...{ result, sets },

@@ -12,16 +12,20 @@ import { type IncomingMail, verifyMessage } from './verify.ts';
 export class Authenticator {
   readonly #keys = new DkimKeys();
   readonly #resolver: DnsResolver;
+  /** For DMARC policies alone (verify.ts). */
+  readonly #policies: DnsResolver;
   readonly #fair = new FairLookups();
   #timeoutMs: number;
 
   constructor({ dns }: Pick<Config, 'dns'>) {
     this.#resolver = new DnsResolver(dns);
+    this.#policies = new DnsResolver(dns);
     this.#timeoutMs = dns.timeout;
   }
 
   change({ dns }: Pick<Config, 'dns'>): void {
     this.#resolver.configure(dns);
+    this.#policies.configure(dns);
     this.#timeoutMs = dns.timeout;
   }
 
@@ -29,6 +33,7 @@ export class Authenticator {
     const any: Lookup = mailauthResolver(this.#resolver, { timeoutMs: this.#timeoutMs });
     // Behind a gateway may be anybody.
     const lookup = mail.gateway ? any : this.#fair.of(neighbourhood(mail.client.address), any);
-    return verifyMessage(mail, { lookup, keys: this.#keys, hostname, now });
+    const policies: Lookup = mailauthResolver(this.#policies, { timeoutMs: this.#timeoutMs });
+    return verifyMessage(mail, { lookup, policies, keys: this.#keys, hostname, now });
   }
 }

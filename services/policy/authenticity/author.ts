@@ -4,8 +4,10 @@ import type { HeaderField } from '#shared/mail/header.ts';
 import { printable } from '#shared/text.ts';
 
 /** The author's domain, for DMARC (RFC 9989 §5.3.1); `problem`: there is none, or readers could see different ones. */
-export type Author = { problem: string } | { problem?: undefined; domain: string; addresses: string[] };
+export type Author = { problem: string } | { problem?: undefined; domain: string };
 
+/** RFC 1035 §2.3.4, in A-labels. */
+const LONGEST_DOMAIN = 253;
 /** Bytes; a hundred authors with long names have fewer. */
 const LONGEST_FROM = 32_768;
 /** A field name, a fold and a colon: some readers take it for a field. */
@@ -24,5 +26,6 @@ export function authorOf(from: readonly HeaderField[], header: string): Author {
     return { problem: `its From field has authors of ${printable(domain ?? '')} and ${printable(other)}` };
   }
   if (domain === undefined || domain === '') return { problem: 'its From field has no address with a domain' };
-  return { domain, addresses };
+  if (domain.length > LONGEST_DOMAIN) return { problem: 'the domain in its From field is too long' };
+  return { domain };
 }

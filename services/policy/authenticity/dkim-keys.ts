@@ -8,6 +8,7 @@ import {
   toALabel,
 } from 'mailauth/lib/tools.js';
 import { BoundedMap } from '#shared/bounded-map.ts';
+import { errorCode } from '#shared/errors.ts';
 
 /** RFC 8301 §3.2. */
 export const LEAST_BITS = 1024;
@@ -45,7 +46,7 @@ export class DkimKeys {
   }
 
   async #get({ type, name, leastBits, options }: Wanted, lookup: Lookup): Promise<PublicKey> {
-    const record = textOf(await lookup(toALabel(name), 'TXT'));
+    const record = textOf(await recordsOf(toALabel(name), lookup));
     if (record.length > LONGEST_RECORD) throw invalid(`key record has ${record.length} characters`);
     const kept = `${options.hashAlgo} ${record}`;
     const known = this.#known.get(kept);
@@ -57,6 +58,16 @@ export class DkimKeys {
 }
 
 type Wanted = { type: string; name: string; leastBits: number; options: KeyOptions };
+
+/** A name that DNS cannot carry has no key, whenever it is asked for; mailauth would take it for trouble that passes. */
+async function recordsOf(name: string, lookup: Lookup): Promise<unknown[]> {
+  try {
+    return await lookup(name, 'TXT');
+  } catch (error) {
+    if (errorCode(error) === 'EBADNAME') throw Object.assign(new Error('no such name'), { code: 'ENOTFOUND' });
+    throw error;
+  }
+}
 
 /** The first of several records: the signature may be of any (RFC 6376 §3.6.2.2 leaves it open). */
 function textOf([record]: unknown[]): string {

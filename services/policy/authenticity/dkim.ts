@@ -1,5 +1,5 @@
 import type { Signature, SignatureResult } from 'mailauth/lib/dkim/dkim-verifier.js';
-import { normalizeDomain } from '#shared/address/address.ts';
+import { toALabel } from 'mailauth/lib/tools.js';
 import { type DkimFound, MOST_SIGNATURES } from '#shared/mail/authenticity.ts';
 import type { HeaderField } from '#shared/mail/header.ts';
 import { oneLine } from '#shared/text.ts';
@@ -75,7 +75,8 @@ function said(
     return shown === '' ? {} : { [name]: shown };
   };
   return {
-    ...text('domain', normalizeDomain(signingDomain), 255),
+    // As its key is asked for: another reading would be another domain.
+    ...text('domain', toALabel(signingDomain).toLowerCase(), 255),
     ...text('selector', selector, 255),
     ...text('identity', identity, 500),
     ...text('algorithm', algorithm.toLowerCase(), 50),

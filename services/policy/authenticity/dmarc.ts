@@ -27,7 +27,8 @@ export async function checkDmarc(
     return { dkim, dmarc: { result: 'permerror', ...nothing, ...reasonIn(author.problem) } };
   const passed = signed.filter(({ found, unsigned }) => found.result === 'pass' && unsigned === 0);
   const { response, dkimAligned, reason } = await evaluateDmarc({
-    ...{ headerFrom: author.addresses, fromFields: 1, resolver: lookup, strict: true },
+    // One address stands for all, which are of this domain.
+    ...{ headerFrom: [`author@${author.domain}`], fromFields: 1, resolver: lookup, strict: true },
     spfDomains: spf.result === 'pass' ? [spf.domain] : [],
     dkimDomains: passed.flatMap(({ found: { domain } }) => (domain === undefined ? [] : { domain })),
   });

@@ -65,6 +65,16 @@ declare module 'mailauth/lib/tools.js' {
   export function toALabel(domain: string): string;
 }
 
+declare module 'mailauth/lib/dmarc/get-dmarc-record.js' {
+  import type { Lookup } from 'mailauth/lib/tools.js';
+
+  export default function getDmarcRecord(
+    domain: string,
+    resolver: Lookup,
+    options: { strict: boolean },
+  ): Promise<unknown>;
+}
+
 declare module 'mailauth/lib/dmarc/verify.js' {
   import type { Lookup } from 'mailauth/lib/tools.js';
 

@@ -1,4 +1,5 @@
 import type { Lookup } from 'mailauth/lib/tools.js';
+import { errorCode } from '#shared/errors.ts';
 
 /**
  * Questions to DNS about one message. Each method (SPF; the keys of DKIM and ARC; DMARC) has a number of its own, so that a
@@ -18,6 +19,18 @@ export function questions(lookup: Lookup, most: number, deadline: Deadline): Loo
     answer.catch(() => undefined);
     if (asked.size < most) asked.set(key, answer);
     return answer;
+  };
+}
+
+/** The same, and `note` is called where the resolver has too many questions to take one more. */
+export function whenBusy(lookup: Lookup, note: () => void): Lookup {
+  return async (name, type) => {
+    try {
+      return await lookup(name, type);
+    } catch (error) {
+      if (errorCode(error) === 'EBUSY') note();
+      throw error;
+    }
   };
 }
 

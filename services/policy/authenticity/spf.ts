@@ -1,6 +1,6 @@
 import { spf } from 'mailauth/lib/spf/index.js';
 import type { Lookup } from 'mailauth/lib/tools.js';
-import { domainOf, normalizeDomain } from '#shared/address/address.ts';
+import { domainOf, localPartOf, normalizeDomain } from '#shared/address/address.ts';
 import type { SpfFound } from '#shared/mail/authenticity.ts';
 import { oneLine } from '#shared/text.ts';
 import { reasonIn } from './dkim.ts';
@@ -25,7 +25,9 @@ export async function checkSpf(
   if (gateway) return { result: 'none', scope, domain, reason: 'the mail came through a gateway' };
   if (spfExempt) return { result: 'none', scope, domain, reason: 'the host is exempt from SPF' };
   const { status } = await spf({
-    ...{ sender: reversePath, ip: client.address, helo: client.helo, mta: hostname },
+    // What is asked about is the domain that DMARC compares.
+    sender: scope === 'helo' ? '' : `${localPartOf(reversePath)}@${domain}`,
+    ...{ ip: client.address, helo: scope === 'helo' ? domain : client.helo, mta: hostname },
     ...{ resolver: lookup, strict: true },
   });
   const { result } = status;

@@ -1,4 +1,6 @@
+import getDmarcRecord from 'mailauth/lib/dmarc/get-dmarc-record.js';
 import type { Lookup } from 'mailauth/lib/tools.js';
+import { SealpostError } from '#shared/errors.ts';
 import type { ArcFound, Authenticity, BodyHash } from '#shared/mail/authenticity.ts';
 import type { HeaderField } from '#shared/mail/header.ts';
 import { chainOf, verifyChain } from './arc.ts';
@@ -6,7 +8,7 @@ import { authorOf } from './author.ts';
 import { chooseSignatures, type Signed, verifySignature } from './dkim.ts';
 import type { DkimKeys } from './dkim-keys.ts';
 import { checkDmarc } from './dmarc.ts';
-import { Deadline, questions } from './questions.ts';
+import { Deadline, questions, whenBusy } from './questions.ts';
 import { SignatureVerifier } from './signatures.ts';
 import { checkSpf } from './spf.ts';
 
@@ -22,18 +24,31 @@ export type IncomingMail = {
   bodyHashes: readonly BodyHash[] | undefined;
 };
 
-export type VerifyDeps = { lookup: Lookup; keys: DkimKeys; hostname: string; now: Date };
+export type VerifyDeps = {
+  lookup: Lookup;
+  /** For DMARC policies: they do not wait for what else strangers cause. */
+  policies: Lookup;
+  keys: DkimKeys;
+  hostname: string;
+  now: Date;
+};
 
 /** Policy answers within the ten seconds that its callers wait. */
 const IDENTITIES_MS = 5000;
 const ALL_MS = 8000;
 
-/** Far more than real mail causes: SPF up to ten terms of ten hosts, DMARC eight names a walk. */
-const MOST_QUESTIONS = { spf: 100, keys: 40, dmarc: 60 };
+/**
+ * SPF asks for up to ten terms of ten hosts; ten signatures and a chain of fifty sets have no more keys, and DMARC no more
+ * names: eight a walk, of the author and of ten signers.
+ */
+const MOST_QUESTIONS = { spf: 100, keys: 70, dmarc: 100 };
 
-/** What SPF, DKIM, ARC and DMARC say of a message. It fails for no message and no answer of DNS. */
+/**
+ * What SPF, DKIM, ARC and DMARC say of a message. It fails for no message, and with `busy` where the policy of the author's
+ * domain cannot be asked for because too much is asked: strangers could cause that, to have it passed over.
+ */
 export async function verifyMessage(mail: IncomingMail, deps: VerifyDeps): Promise<Authenticity> {
-  const { lookup, hostname } = deps;
+  const { hostname } = deps;
   const { fields, text } = mail.header;
   using late = new Deadline(IDENTITIES_MS);
   using end = new Deadline(ALL_MS);
@@ -41,14 +56,19 @@ export async function verifyMessage(mail: IncomingMail, deps: VerifyDeps): Promi
     fields.filter(({ name }) => name === 'from'),
     text,
   );
-  const policies = questions(lookup, MOST_QUESTIONS.dmarc, end);
-  // Its answer is needed in any case: asked for while the others are.
-  if (author.problem === undefined) policies(`_dmarc.${author.domain}`, 'TXT').catch(() => undefined);
+  let busy = false;
+  const watched = whenBusy(deps.policies, () => {
+    busy = true;
+  });
+  const policies = questions(watched, MOST_QUESTIONS.dmarc, end);
+  // Needed in any case: asked for while the rest is, so that a stranger's slow servers take none of its time.
+  if (author.problem === undefined) getDmarcRecord(author.domain, policies, { strict: true }).catch(() => undefined);
   const [spf, { signed, arc }] = await Promise.all([
-    checkSpf({ ...mail, hostname }, questions(lookup, MOST_QUESTIONS.spf, late)),
+    checkSpf({ ...mail, hostname }, questions(deps.lookup, MOST_QUESTIONS.spf, late)),
     verifySignatures(mail, deps, late),
   ]);
   const { dmarc, dkim } = await checkDmarc(author, { spf, signed }, policies);
+  if (busy && dmarc.result === 'temperror') throw new SealpostError('busy', 'too many DMARC policies are asked for');
   return { spf, dkim, arc, dmarc };
 }
 

@@ -80,7 +80,7 @@ export async function costs(samples: readonly Sample[], resolver: DnsResolver, r
         ...{ client: CLIENT, gateway: undefined, reversePath },
         ...{ header: { text, fields: fields[n] ?? [] }, bodyHashes: bodyHashes[n] },
       },
-      { lookup, keys, hostname: HOSTNAME, now: new Date() },
+      { lookup, policies: lookup, keys, hostname: HOSTNAME, now: new Date() },
     ),
   );
   await measure('policy: Authentication-Results and Received-SPF', ({ reversePath }, n) => {

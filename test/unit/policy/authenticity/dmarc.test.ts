@@ -127,6 +127,41 @@ test('where DNS does not say whether the author signed, nothing is certain', asy
   assert.equal(stranger.dmarc.result, 'fail');
 });
 
+/** Signatures in the name of the author that a stranger made so that no answer can be had. */
+const EVASIONS: [what: string, selector: string][] = [
+  ['that DNS cannot carry', Array(5).fill('a'.repeat(60)).join('.')],
+  ['that does not exist', 'nothing'],
+];
+for (const [what, selector] of EVASIONS) {
+  test(`a key name ${what} makes no failure uncertain`, async () => {
+    const message = SIGNED.replace('s=s1;', `s=${selector};`).replace('t=', ' t=');
+    assert.notEqual(message, SIGNED);
+    const zone: Zone = {
+      ...ZONE,
+      [`TXT ${selector}._domainkey.author.test`]: selector.length > 200 ? 'EBADNAME' : 'ENOTFOUND',
+    };
+    const { dkim, dmarc } = await verify(message, { ...elsewhere, zone });
+    assert.deepEqual([dkim[0]?.result, dmarc.result], ['permerror', 'fail'], JSON.stringify(dkim));
+  });
+}
+
+test('a domain that looks like the author’s in other characters is another one', async () => {
+  // U+FF41 is a for those who map compatible characters; its A-label is a domain of its own.
+  const domain = '\uff41uthor.test';
+  const zone: Zone = { ...ZONE, 'TXT s1._domainkey.xn--uthor-3i74c.test': ZONE['TXT s1._domainkey.author.test'] ?? [] };
+  const message = SIGNED.replace('d=author.test', `d=${Buffer.from(domain).toString('latin1')}`);
+  const asked: string[] = [];
+  const { dkim, dmarc } = await verify(message, { ...elsewhere, zone, asked });
+  assert.equal(asked.includes('TXT s1._domainkey.author.test'), false);
+  assert.match(dkim[0]?.domain ?? '', /^xn--/);
+  assert.deepEqual([dkim[0]?.aligned, dmarc.result], [false, 'fail']);
+});
+
+test('where too many policies are asked for, the message waits', async () => {
+  const busy = verify(MESSAGE, { ...elsewhere, zone: { ...ZONE, 'TXT _dmarc.author.test': 'EBUSY' } });
+  await assert.rejects(busy, { code: 'busy' });
+});
+
 test('what the SPF record of a stranger asks for leaves DMARC its questions', async () => {
   const terms = Array.from({ length: 10 }, (_, i) => `mx:m${i}.elsewhere.test`);
   const zone: Zone = { ...ZONE, 'TXT elsewhere.test': txt(`v=spf1 ${terms.join(' ')} -all`) };

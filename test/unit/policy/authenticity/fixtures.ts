@@ -91,6 +91,12 @@ export function verify(message: string | Buffer, given: Given = {}): Promise<Aut
       ...{ reversePath: 'ann@author.test', header: { text, fields: splitHeader(text) }, bodyHashes: hashes.digest() },
       ...mail,
     },
-    { lookup: lookupIn(zone, asked), keys: new DkimKeys(), hostname: 'mx1.local.test', now },
+    {
+      lookup: lookupIn(zone, asked),
+      policies: lookupIn(zone, asked),
+      keys: new DkimKeys(),
+      hostname: 'mx1.local.test',
+      now,
+    },
   );
 }
