@@ -46,8 +46,10 @@ export type HeaderChange =
   | { kind: 'remove'; name: string; occurrence: number | 'all' };
 
 /** `said`: what it found, in its words, for the log. */
-export type FilterVerdict = { said: string } & (
-  | { action: 'accept'; junk: boolean; changes: readonly HeaderChange[] }
+export type FilterVerdict = {
+  said: string;
+} /** `hold`: it is accepted, and waits in the queue until an operator releases it. */ & (
+  | { action: 'accept'; junk: boolean; changes: readonly HeaderChange[]; hold?: true }
   /** The reply is 5xx or 4xx, and one line of printable ASCII. */
   | { action: 'reject' | 'defer'; reply: Reply }
   /** Accepted for the client, and thrown away. */

@@ -6,6 +6,7 @@ import type { Logger } from '#shared/log.ts';
 import { openClamd } from './clamd.ts';
 import type { Filter, FilteredMail } from './filter.ts';
 import { FilterRun } from './filter-run.ts';
+import { openMilter } from './milter/milter.ts';
 import type { Answered } from './outcome.ts';
 import { openRspamd } from './rspamd.ts';
 import { Screening } from './screening.ts';
@@ -22,6 +23,7 @@ import { Screening } from './screening.ts';
 const OPEN: Record<FilterConfig['type'], (config: FilterConfig, mail: FilteredMail) => Filter> = {
   rspamd: openRspamd,
   clamd: openClamd,
+  milter: openMilter,
 };
 
 export class Filters {

@@ -7,13 +7,13 @@ import { changeHeader } from './header-changes.ts';
 /**
  * What the verdicts of all filters come to, and what they make of a message that policy accepted. What policy refuses is
  * refused, whatever filters say. Among filters the strongest verdict wins: reject, discard, defer, accept; of two that
- * reject, the reply is that of the first in the configuration. Where all accept, one that says junk is enough, and all
- * changes to the header are made, in the order of the configuration.
+ * reject, the reply is that of the first in the configuration. Where all accept, one that says junk or hold is
+ * enough, and all changes to the header are made, in the order of the configuration.
  */
 
 /** `said`: by filter, for the log. */
 export type Outcome = { said: Record<string, string> } & (
-  | { action: 'accept'; junk: boolean; changes: readonly HeaderChange[] }
+  | { action: 'accept'; junk: boolean; hold?: boolean; changes: readonly HeaderChange[] }
   | { action: 'reject' | 'defer'; reply: Reply }
   | { action: 'discard' }
 );
@@ -38,16 +38,19 @@ export function outcomeOf(all: readonly Answered[]): Outcome {
   }
   const accepted = verdicts.flatMap((verdict) => (verdict.action === 'accept' ? [verdict] : []));
   const junk = accepted.some((verdict) => verdict.junk);
-  return { action: 'accept', junk, changes: accepted.flatMap(({ changes }) => changes), said };
+  const hold = accepted.some((verdict) => verdict.hold);
+  return { action: 'accept', junk, hold, changes: accepted.flatMap(({ changes }) => changes), said };
 }
 
 /** The acceptance of policy with what the filters add to it. `received`: the header block that they saw. */
-export function withOutcome<Acceptance extends { prepend: string[]; junk: boolean; header?: string | undefined }>(
+export function withOutcome<
+  Acceptance extends { prepend: string[]; junk: boolean; hold?: boolean | undefined; header?: string | undefined },
+>(
   acceptance: Acceptance,
-  { junk, changes }: Extract<Outcome, { action: 'accept' }>,
+  { junk, hold, changes }: Extract<Outcome, { action: 'accept' }>,
   received: Buffer,
 ): Acceptance {
-  const both = { ...acceptance, junk: acceptance.junk || junk };
+  const both = { ...acceptance, junk: acceptance.junk || junk, ...(hold && { hold }) };
   if (changes.length === 0) return both;
   const seen = received.toString('latin1');
   const { added, header } = changeHeader(changes, seen, acceptance.header ?? seen);

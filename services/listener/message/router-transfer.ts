@@ -37,6 +37,8 @@ export type Acceptance = {
   prepend: string[];
   originating: boolean;
   junk: boolean;
+  /** It waits in the queue until an operator releases it. */
+  hold?: boolean | undefined;
   header?: string | undefined;
   reversePath?: string | undefined;
   authenticity?: Authenticity | undefined;

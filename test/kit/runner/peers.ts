@@ -38,6 +38,7 @@ export const PEERS = {
   strace: 'strace',
   rspamd: 'rspamd',
   clamd: 'clamav-daemon',
+  opendmarc: 'opendmarc',
 } as const;
 export type Peer = keyof typeof PEERS;
 

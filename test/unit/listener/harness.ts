@@ -81,6 +81,7 @@ export type Stored = {
   prepend: string[];
   authenticity: Authenticity | undefined;
   junk: boolean;
+  hold: boolean | undefined;
   header: string | undefined;
   trace: string | undefined;
 };
@@ -159,8 +160,8 @@ export class FakeRouter {
       const queueId = `Q${transfer.slice(1)}`;
       const text = Buffer.concat([...parts, Buffer.from(bytes ?? [])]).toString('latin1');
       const chunks = parts.length + 1;
-      const { prepend, authenticity, junk, header } = acceptance;
-      this.messages.push({ ...rest, queueId, chunks, text, facts, prepend, authenticity, junk, header, trace });
+      const { prepend, authenticity, junk, hold, header } = acceptance;
+      this.messages.push({ ...rest, queueId, chunks, text, facts, prepend, authenticity, junk, hold, header, trace });
       this.#transfers.delete(transfer);
       return { queueId };
     },

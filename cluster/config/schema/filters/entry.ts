@@ -13,14 +13,16 @@ export const filterEntry = z.strictObject({
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name is made of letters, digits, ".", "_" and "-"')
     .describe('name in logs and in the mark of messages that it did not see'),
   type: z
-    .enum(['rspamd', 'clamd'])
-    .describe('rspamd: its normal worker, by HTTP; clamd: the daemon of ClamAV, by INSTREAM'),
+    .enum(['rspamd', 'clamd', 'milter'])
+    .describe(
+      'rspamd: its normal worker, by HTTP; clamd: the daemon of ClamAV, by INSTREAM; milter: a filter made for sendmail and Postfix (OpenDKIM …), which may change header fields and put mail on hold, but not change bodies or recipients',
+    ),
   url: z
     .string()
     .refine((url) => parseFilterUrl(url) !== undefined, {
       error: (i) => `${JSON.stringify(i.input)} is not http://host:port, tcp://host:port or unix:/path`,
     })
-    .describe('where it listens: http://host:port for rspamd; tcp://host:port or unix:/path for clamd'),
+    .describe('where it listens: http://host:port for rspamd; tcp://host:port or unix:/path for clamd and milters'),
   listeners: z.array(z.string()).optional().describe('listeners whose mail it sees, by name; default: all'),
   kind: z.enum(['relay', 'submission']).optional().describe('kind of listeners whose mail it sees; default: both'),
   direction: z

@@ -21,4 +21,5 @@ export function parseFilterUrl(url: string): { scheme: 'http' | 'tcp' | 'unix'; 
 export const FILTER_URLS = {
   rspamd: { schemes: ['http'], example: 'http://127.0.0.1:11333' },
   clamd: { schemes: ['tcp', 'unix'], example: 'unix:/run/clamav/clamd.ctl' },
+  milter: { schemes: ['tcp', 'unix'], example: 'tcp://127.0.0.1:8891' },
 } as const satisfies Record<string, { schemes: readonly string[]; example: string }>;
