@@ -182,7 +182,10 @@ const FAMILIES: readonly [RegExp, Answer][] = [
   [/^smtpd_tls_(?:CA|ask_ccert|req_ccert|ccert)/, none('no certificates are asked of clients')],
   [/^(?:tlsproxy|tls|smtpd_tls|smtp_tls|lmtp_tls)_/, TLS_DETAIN],
   [/^(?:address_verify|verify|unverified)_/, none('no other server is asked whether an address exists')],
-  [/^milter_/, none('milters are not asked here yet')],
+  [
+    /^milter_/,
+    none('a milter is told what it may ask for: a client, an envelope, a message; filters[].timeout is its time'),
+  ],
   [/^(?:smtpd_policy_service|reject_tempfail)/, none('no service outside is asked')],
   [/^lmtp_/, none('LMTP has the options of a route and of the section delivery')],
   [

@@ -1,3 +1,4 @@
+import { parseFilterUrl } from '#cluster/config/schema/filters/url.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { completeEntries, configEntries } from '../../import/domains-yaml.ts';
 import { planOpendkim } from '../../import/opendkim.ts';
@@ -9,10 +10,12 @@ import type { State } from './state.ts';
 
 /**
  * Milters: of these Sealpost replaces OpenDKIM's signatures. Which domains it signs stands in opendkim.conf; with that
- * file they become entries of `domains`, and the account says how their keys come here.
+ * file they become entries of `domains`, and the account says how their keys come here. The others become entries of
+ * `filters`.
  */
 
 const OPENDKIM = /opendkim|:8891\b|:12301\b|\bdkim\b/i;
+const RSPAMD = /rspamd|:11332\b/i;
 
 export async function milters(state: State, opendkimConf: string | undefined): Promise<void> {
   const { settings, say } = state;
@@ -20,21 +23,54 @@ export async function milters(state: State, opendkimConf: string | undefined): P
     if (!settings.has(name)) continue;
     const list = settings.list(name);
     if (list.length === 0) say(name, already('no milter'));
-    for (const milter of list) say(name, milterAnswer(milter), milter);
+    for (const milter of list) say(name, milterAnswer(state, name, milter), milter);
   }
+  if (settings.has('milter_default_action')) say('milter_default_action', defaultAction(state));
   if (opendkimConf !== undefined) await opendkim(state, opendkimConf);
 }
 
-function milterAnswer(milter: string): Answer {
+function milterAnswer(state: State, list: string, milter: string): Answer {
   if (OPENDKIM.test(milter)) {
     return toDo(
       'Sealpost signs itself, once it has the keys: "sealpost keys import opendkim" takes them, their records stay',
     );
   }
-  if (/rspamd|:11332\b/i.test(milter)) {
-    return none('milters are not asked here yet; where rspamd signs, "sealpost keys import rspamd" takes its keys');
+  if (list === 'non_smtpd_milters') return already('mail of this machine comes by a listener, with its filters');
+  const [, where = '', parameters = ''] = /^\{?\s*([^,\s{}]+)(.*?)\}?$/s.exec(milter) ?? [];
+  const url = urlOf(where);
+  if (url === undefined) return problem('is neither inet:host:port nor unix:/path');
+  const action = /default_action\s*=\s*(\w+)/.exec(parameters)?.[1] ?? state.settings.text('milter_default_action');
+  const entries = (state.draft.get('filters') ?? []) as { url: string }[];
+  const name = `milter-${entries.length + 1}`;
+  const onTrouble = action === 'accept' ? 'accept' : 'defer';
+  if (entries.every((entry) => entry.url !== url))
+    state.draft.add('filters', { name, type: 'milter', url, 'on-trouble': onTrouble });
+  if (RSPAMD.test(milter))
+    return taken('asked as a milter; type rspamd asks its normal worker, port 11333', 'filters[]');
+  return taken('asked about every message that a listener takes', 'filters[]');
+}
+
+/** `inet:host:port`, `unix:/path`, as smtpd_milters has them; undefined where the entry is of no use here. */
+function urlOf(where: string): string | undefined {
+  const [, path] = /^(?:unix|local):(\/.+)$/.exec(where) ?? [];
+  if (path !== undefined) return parseFilterUrl(`unix:${path}`) && `unix:${path}`;
+  const [, host, port] = /^inet6?:(\[[^\]]+\]|[^:]+):(\d+)$/.exec(where) ?? [];
+  const url = `tcp://${host}:${port}`;
+  return parseFilterUrl(url) && url;
+}
+
+function defaultAction({ settings, draft }: State): Answer {
+  if (draft.get('filters') === undefined) return none('no milter is asked');
+  const action = settings.text('milter_default_action');
+  switch (action) {
+    case 'accept':
+      return taken('accept: mail passes with a mark', 'filters[].on-trouble');
+    case 'tempfail':
+    case '':
+      return taken('defer', 'filters[].on-trouble');
+    default:
+      return taken(`defer; no ${action}: trouble of this site costs no mail`, 'filters[].on-trouble');
   }
-  return none('milters are not asked here yet');
 }
 
 /** opendkim.conf(5): a name and its value on each line. */
