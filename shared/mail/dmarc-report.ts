@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DmarcFound } from './authenticity.ts';
 
 /** DMARC aggregate reports of others about mail that claims to be from our domains (RFC 7489 §7.2, RFC 9990). */
 
@@ -32,6 +33,8 @@ export const ReportHead = z.object({
   messages: z.number().int().nonnegative(),
   /** Records of it that say no address, number or disposition. */
   unreadable: z.number().int().nonnegative(),
+  /** What DMARC said of the mail that brought it; absent where that was not checked. Anybody can write a report. */
+  dmarc: DmarcFound.shape.result.optional(),
   /** Of how many parts it is; one without rows has one all the same. */
   parts: z.number().int().positive(),
 });

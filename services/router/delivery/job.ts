@@ -1,4 +1,5 @@
 import type { RouteOauth } from '#cluster/config/schema/oauth.ts';
+import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { EnvelopeRecipient, Outcome } from '#shared/mail/envelope.ts';
 import type { Reply } from '#shared/mail/reply.ts';
 import type { Secret } from '#shared/secret.ts';
@@ -27,6 +28,8 @@ export type Job = {
   ret: 'FULL' | 'HDRS' | undefined;
   envid: string | undefined;
   junk: boolean;
+  /** What was found out about it, where it is from outside. */
+  authenticity?: Authenticity | undefined;
   /** An operator asked for it: try it although the next hop was unreachable a moment ago. */
   urgent?: boolean;
   /** Sign and open the message for sending. */
@@ -115,8 +118,11 @@ export type NextHop = {
   conversion?: 'always' | 'unsigned';
   /** Key of the limit in `rates.destinations` that mail for this recipient domain keeps to (pacing/pacer.ts). */
   limit?: string | undefined;
-  /** Mail for an address that DMARC reports are sent to: it is read first (received-reports/report-reader.ts). */
-  reports?: true;
+  /**
+   * Mail for an address that DMARC reports are sent to is read first (received-reports/report-reader.ts): where it goes that
+   * is no report.
+   */
+  reports?: NextHop;
 };
 
 export type Delivery = {

@@ -2,6 +2,7 @@ import type { Store } from '#cluster/store.ts';
 import { needsSmtpUtf8 } from '#shared/address/address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Authenticity } from '#shared/mail/authenticity.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
 import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '../delivery/job.ts';
 import { convertToSevenBit } from '../delivery/seven-bit/conversion.ts';
@@ -114,6 +115,10 @@ export class Attempt implements Job {
 
   get envid(): string | undefined {
     return this.#message.record.envid;
+  }
+
+  get authenticity(): Authenticity | undefined {
+    return this.#message.record.authenticity;
   }
 
   async open(): Promise<Opened> {

@@ -30,14 +30,19 @@ export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[
     const { hop: target, address } = routing.target(r.recipient.address, junk);
     // What pretends to be a report may be junk as well.
     const reports = !junk && routing.takesReports(r.recipient);
-    const hop = target !== undefined && reports ? { ...target, reports } : target;
+    const hop = target !== undefined && reports ? readingHop(target) : target;
     const recipient = address === r.recipient.address ? r.recipient : { ...r.recipient, address };
     const path = hop === undefined ? '' : `${hop.key} ${hop.conversion ?? ''} ${hop.limit ?? ''}`;
     const { reversePath } = r.recipient;
-    const key = `${path}${junk ? ' junk' : ''}${reports ? ' reports' : ''}${reversePath === undefined ? '' : ` <${reversePath}>`}`;
+    const key = `${path}${junk ? ' junk' : ''}${reversePath === undefined ? '' : ` <${reversePath}>`}`;
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { hop, junk, recipients: [{ index, recipient }] });
     else group.recipients.push({ index, recipient });
   }
   return [...groups.values()];
+}
+
+/** A destination of its own: what waits to be read keeps nothing else back. */
+function readingHop(target: NextHop): NextHop {
+  return { ...target, key: `dmarc-reports, else ${target.key}`, reports: target };
 }

@@ -41,22 +41,31 @@ export class ReportStore {
     this.#log = log;
   }
 
-  /** Keep a report. False: it is known. Rejects with `Unreadable` where there are too many, or as the store does. */
-  async keep(report: AggregateReport, arrived: number): Promise<boolean> {
+  /**
+   * Keep a report; `dmarc` is about the mail that brought it. False: it is known. One in mail that passed takes the place of
+   * one in mail that did not. Rejects with `Unreadable` where there are too many, or as the store does.
+   */
+  async keep(report: AggregateReport, arrived: number, dmarc?: ReportHead['dmarc']): Promise<boolean> {
     const { rows, ...named } = report;
     const key = keyOf(report);
-    if ((await this.#store.get(keys.report(key))) !== undefined) return false;
+    const before = await this.#store.get(keys.report(key));
+    const known = before === undefined ? undefined : this.#read(ReportHead, keys.report(key), before);
+    if (known !== undefined && (dmarc !== 'pass' || known.dmarc === 'pass')) return false;
     this.#count ??= (await Array.fromAsync(this.#store.keys(rangeOf('report')))).length;
-    if (this.#count >= MOST_REPORTS) throw new Unreadable(`${MOST_REPORTS} reports are kept already`);
+    if (before === undefined && this.#count >= MOST_REPORTS)
+      throw new Unreadable(`${MOST_REPORTS} reports are kept already`);
     const parts = Math.max(1, Math.ceil(rows.length / REPORT_PART_ROWS));
-    const head: ReportHead = { ...named, arrived, parts, messages: rows.reduce((sum, row) => sum + row.count, 0) };
+    const messages = rows.reduce((sum, row) => sum + row.count, 0);
+    const head: ReportHead = { ...named, arrived, parts, messages, ...(dmarc !== undefined && { dmarc }) };
     const operations: StoreOperation[] = [putJson(keys.report(key), head)];
     for (let part = 0; part < parts; part++) {
       const some = rows.slice(part * REPORT_PART_ROWS, (part + 1) * REPORT_PART_ROWS);
       operations.push(putJson(keys.reportRows(key, part), some));
     }
+    for (let part = parts; part < (known?.parts ?? 0); part++)
+      operations.push({ type: 'del', key: keys.reportRows(key, part) });
     await this.#store.write(operations);
-    this.#count++;
+    if (before === undefined) this.#count++;
     return true;
   }
 

@@ -46,10 +46,12 @@ function summary(found: readonly Report[]): string {
   const begin = Math.min(...found.map((report) => report.begin));
   const end = Math.max(...found.map((report) => report.end));
   const unreadable = found.reduce((sum, report) => sum + report.unreadable, 0);
+  const doubtful = found.filter(({ dmarc }) => dmarc !== undefined && dmarc !== 'pass').length;
   const about = [...new Set(found.map(({ domain }) => domain))].toSorted();
   return [
     `${found.length} reports of ${organisations.size} organisations about ${shorten(about.join(', '), 200)}`,
     `from ${formatTime(begin)} to ${formatTime(end)}`,
+    ...(doubtful === 0 ? [] : [`${doubtful} of them came in mail that does not pass DMARC itself`]),
     ...(unreadable === 0 ? [] : [`${unreadable} records in them could not be read and are not counted`]),
   ].join('\n');
 }

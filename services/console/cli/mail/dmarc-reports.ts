@@ -39,7 +39,11 @@ export async function findReports(
     },
   );
   const reports = new Map<string, Report>();
-  for (const [key, report] of found.flatMap((some) => [...some])) if (!reports.has(key)) reports.set(key, report);
+  for (const [key, report] of found.flatMap((some) => [...some])) {
+    const known = reports.get(key);
+    // Anybody can write a report in the name of others.
+    if (known === undefined || (report.dmarc === 'pass' && known.dmarc !== 'pass')) reports.set(key, report);
+  }
   return { reports: [...reports.values()].toSorted((a, b) => a.end - b.end || (a.id < b.id ? -1 : 1)), silent };
 }
 

@@ -21,7 +21,8 @@ const CONFIG = {
   routes: [{ to: '*', via: 'capture' }],
 };
 const TO = envelope(['dmarc@example.com']);
-const HOP = { key: 'capture', spec: { kind: 'capture', folder: '/nowhere' }, tls: 'off', reports: true } as const;
+const CAPTURE = { key: 'capture', spec: { kind: 'capture', folder: '/nowhere' }, tls: 'off' } as const;
+const HOP = { ...CAPTURE, key: 'reports', reports: CAPTURE };
 const DAY_MS = 86_400_000;
 
 async function start(folder: string, log = silentLogger) {

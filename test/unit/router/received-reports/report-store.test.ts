@@ -65,3 +65,21 @@ test('who asks with a cursor of rubbish gets an answer', async () => {
   for (const after of ['!', '!x', '0!-1', '~!5', '\u0000!1e9'])
     assert.ok((await reports.page({}, after)).parts.length <= 1, after);
 });
+
+test('a report in mail that passed DMARC takes the place of one that has its name, and not the other way', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => store.close());
+  const reports = new ReportStore(store, silentLogger);
+  const rows = async (): Promise<number> =>
+    (await reports.page({})).parts.reduce((sum, part) => sum + part.rows.length, 0);
+  assert.equal(await reports.keep(reportOf('a', NOW, 900), NOW, 'fail'), true);
+  assert.equal(await reports.keep(reportOf('a', NOW, 1), NOW), false);
+  assert.equal(await rows(), 900);
+  assert.equal(await reports.keep(reportOf('a', NOW, 2), NOW, 'pass'), true);
+  assert.equal(await reports.keep(reportOf('a', NOW, 3), NOW, 'pass'), false);
+  assert.equal(await reports.keep(reportOf('a', NOW, 4), NOW, 'fail'), false);
+  assert.equal(await rows(), 2);
+  assert.equal((await Array.fromAsync(store.keys({}))).length, 2, 'nothing is left of the first');
+});
