@@ -32,7 +32,8 @@ export type MessageLimits = { message: number; header: number };
 export type MessageCheck = (
   facts: { size: number; bodyHashes: BodyHash[] | undefined },
   header: Buffer,
-) => Promise<({ action: 'accept' } & Acceptance) | { action: 'reject' | 'defer'; reply: Reply }>;
+) => Promise<({ action: 'accept' } & Acceptance) | Refused>;
+type Refused = { action: 'reject' | 'defer'; reply: Reply; authenticity?: Authenticity | undefined };
 
 /** Where the bytes go, and who decides. */
 export type MessageParts = { transfer: RouterTransfer; screening: Screening | undefined; check: MessageCheck };
@@ -44,7 +45,7 @@ export type Ending = {
   discarded?: true;
   /** What went wrong on our side, for the log. */
   error?: string;
-  /** What policy found out about an accepted message. */
+  /** What policy found out about the message. */
   authenticity?: Authenticity | undefined;
 };
 
@@ -146,7 +147,9 @@ export class IncomingMessage {
       { size: facts.size, bodyHashes: this.#verified ? bodyHashes : undefined },
       header,
     );
-    if (verdict.action !== 'accept') return this.#refused({ reply: verdict.reply });
+    if (verdict.action !== 'accept') {
+      return this.#refused({ reply: verdict.reply, authenticity: verdict.authenticity });
+    }
     const { prepend, originating, junk, header: rewritten, reversePath, authenticity } = verdict;
     const acceptance = { prepend, originating, junk, header: rewritten, reversePath, authenticity };
     const outcome = await screened;

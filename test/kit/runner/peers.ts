@@ -31,6 +31,7 @@ export const PEERS = {
   curl: 'curl',
   python3: 'python3',
   dovecot: 'dovecot-core',
+  '/usr/lib/dovecot/lmtp': 'dovecot-lmtpd',
   '/usr/lib/dovecot/submission': 'dovecot-submissiond',
   slapd: 'slapd',
   slapadd: 'slapd',
