@@ -21,6 +21,10 @@ import { decodeMessage, encodeMessage, Opcode, peek, type Question, Rcode, type 
 
 export type Server = { address: string; port: number };
 
+/** `timeoutMs` is for UDP and TCP each. `recursion`: the server is a resolver. `signal`: give up. */
+export type AskOptions = { timeoutMs: number; recursion?: boolean; signal?: AbortSignal | undefined };
+type Limits = Pick<AskOptions, 'timeoutMs' | 'signal'>;
+
 /** What a server answers to EDNS that it does not understand (RFC 6891 §7). */
 const NO_EDNS = new Set<number>([Rcode.FORMERR, Rcode.NOTIMP, Rcode.BADVERS]);
 /** Size that every path carries unfragmented (DNS Flag Day 2020). */
@@ -42,24 +46,26 @@ export function serverText({ address, port }: Server): string {
 }
 
 /**
- * Ask a question. `timeoutMs` is for UDP and TCP each; `recursion` for a resolver. Any rcode is an answer.
+ * Ask a question. Any rcode is an answer.
  * Fails with `dns-name`, `dns-no-route` (this machine cannot send there), `dns-unreachable` (no answer), and
  * `dns-malformed` (only messages came that are not its answer).
  */
-export async function ask(server: Server, question: Question, timeoutMs: number, recursion = false): Promise<Response> {
+export async function ask(server: Server, question: Question, options: AskOptions): Promise<Response> {
+  const { timeoutMs, recursion = false, signal } = options;
   const request = { id: randomInt(0x10000), opcode: Opcode.QUERY, recursion, question };
   // Only of a resolver: whether it has verified what it says.
   const full = { ...request, authenticated: recursion };
   // RFC 6891 §6.1.2: the class of an OPT record is the size of datagrams that we accept.
   const opt = { name: '', type: Type.OPT, class: UDP_PAYLOAD, ttl: 0, rdata: Buffer.alloc(0) };
   const withoutEdns = encodeMessage(full);
-  let response = await askByUdp(server, [encodeMessage({ ...full, additionals: [opt] }), withoutEdns], timeoutMs);
+  const limits = { timeoutMs, signal };
+  let response = await askByUdp(server, [encodeMessage({ ...full, additionals: [opt] }), withoutEdns], limits);
   if (response !== 'truncated' && NO_EDNS.has(response.rcode)) {
-    response = await askByUdp(server, [encodeMessage(request)], timeoutMs);
+    response = await askByUdp(server, [encodeMessage(request)], limits);
   }
   if (response !== 'truncated') return response;
   try {
-    return await askByTcp(server, withoutEdns, timeoutMs);
+    return await askByTcp(server, withoutEdns, timeoutMs, signal);
   } catch (error) {
     if (errorCode(error) !== 'dns-unreachable') throw error;
     const text = `the answer is too long for UDP, and by TCP: ${reasonText(error)}; allow TCP to its port ${server.port}`;
@@ -68,7 +74,7 @@ export async function ask(server: Server, question: Question, timeoutMs: number,
 }
 
 /** The first query, and after half of the timeout the last one; both have one id and one question. */
-function askByUdp(server: Server, queries: Buffer[], timeoutMs: number): Promise<Response | 'truncated'> {
+function askByUdp(server: Server, queries: Buffer[], { timeoutMs, signal }: Limits): Promise<Response | 'truncated'> {
   const [query = Buffer.alloc(0)] = queries;
   const { promise, resolve, reject } = Promise.withResolvers<Response | 'truncated'>();
   const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4');
@@ -92,15 +98,22 @@ function askByUdp(server: Server, queries: Buffer[], timeoutMs: number): Promise
   });
   const again = setTimeout(() => socket.send(queries.at(-1) ?? query), timeoutMs / 2);
   const end = setTimeout(() => reject(unrelated === 0 ? noAnswer(timeoutMs) : onlyUnrelated(unrelated)), timeoutMs);
+  const abandoned = onAbort(signal, reject);
   return promise.finally(() => {
     clearTimeout(again);
     clearTimeout(end);
+    abandoned();
     socket.close();
   });
 }
 
 /** Like `ask`, by TCP and with an encoded message (an update, a signed query). */
-export function askByTcp(server: Server, query: Buffer, timeoutMs: number): Promise<Response> {
+export function askByTcp(
+  server: Server,
+  query: Buffer,
+  timeoutMs: number,
+  signal?: AbortSignal | undefined,
+): Promise<Response> {
   const { promise, resolve, reject } = Promise.withResolvers<Response>();
   const socket: Socket = connect(server.port, server.address);
   let received = Buffer.alloc(0);
@@ -121,10 +134,20 @@ export function askByTcp(server: Server, query: Buffer, timeoutMs: number): Prom
       reject(error);
     }
   });
+  const abandoned = onAbort(signal, reject);
   return promise.finally(() => {
     clearTimeout(timer);
+    abandoned();
     socket.destroy();
   });
+}
+
+/** Reject when the signal comes; the function that is returned ends that. */
+function onAbort(signal: AbortSignal | undefined, reject: (error: Error) => void): () => void {
+  const abort = () => reject(new SealpostError('dns-unreachable', 'nobody waits for an answer any more'));
+  if (signal?.aborted) abort();
+  signal?.addEventListener('abort', abort);
+  return () => signal?.removeEventListener('abort', abort);
 }
 
 /** Fails with `dns-malformed` where the bytes are not the answer to the query. */

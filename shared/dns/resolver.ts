@@ -1,9 +1,10 @@
 import { Resolver as SystemResolver } from 'node:dns';
+import { setMaxListeners } from 'node:events';
 import { domainToASCII } from 'node:url';
 import { errorCode, errorText, reasonText } from '../errors.ts';
 import { aliasLoop, readAnswer, type Said } from './answer.ts';
 import { AnswerCache } from './answer-cache.ts';
-import { ask, parseServer, type Server, serverText } from './exchange.ts';
+import { type AskOptions, ask, parseServer, type Server, serverText } from './exchange.ts';
 import { Rcode, type Response, rcodeName, Type } from './message.ts';
 import { decodeName, encodeName } from './name.ts';
 import { type RecordData, type RecordType, recordSize } from './records.ts';
@@ -41,8 +42,11 @@ export type DnsAnswer<T extends RecordType = RecordType> =
 
 type Trouble = DnsAnswer & { kind: 'trouble' };
 
-/** `servers`: address or address:port, empty for those that the system has now. `timeout` in ms, of a question in all. */
-export type ResolverSettings = { servers: readonly string[]; timeout: number };
+/**
+ * `servers`: address or address:port, empty for those that the system has now. `timeout` in ms, of a question in all.
+ * `longest`: for how many ms an answer is taken, however long it says that it holds.
+ */
+export type ResolverSettings = { servers: readonly string[]; timeout: number; longest?: number | undefined };
 /** `waitMs`: how long the caller waits. `network`: whose question it is, where anybody can cause any. */
 export type LookupOptions = { waitMs?: number | undefined; network?: string | undefined };
 
@@ -50,7 +54,6 @@ const MOST_ASKED = 500;
 const MOST_OF_ONE = 50;
 /** Questions for one answer, where servers do not follow aliases. */
 const MOST_FOLLOWED = 8;
-/** However long an answer says that it holds. */
 const LONGEST_MS = 3_600_000;
 const SHORTEST_MS = 1000;
 const TROUBLE_MS = 30_000;
@@ -60,24 +63,39 @@ const OVERHEAD = 100;
 export class DnsResolver {
   #servers: Server[] = [];
   #timeoutMs = 0;
+  #longestMs = LONGEST_MS;
   #known = new AnswerCache<DnsAnswer>();
   readonly #asked = new Map<string, Promise<DnsAnswer>>();
   /** How many of them are a network's; those of none are not here. */
   readonly #askedBy = new Map<string, number>();
+  readonly #closing = new AbortController();
   /** The server to begin with. */
   #first = 0;
 
   constructor(settings: ResolverSettings) {
     this.configure(settings);
+    // One listener for each question.
+    setMaxListeners(0, this.#closing.signal);
   }
 
   /** For the questions from now on; what others than the servers now answered is forgotten. */
-  configure({ servers, timeout }: ResolverSettings): void {
+  configure({ servers, timeout, longest = LONGEST_MS }: ResolverSettings): void {
     const next = (servers.length > 0 ? servers : new SystemResolver().getServers()).map(parseServer);
     this.#timeoutMs = timeout;
+    this.#longestMs = longest;
     if (next.map(serverText).join() === this.#servers.map(serverText).join()) return;
     this.#servers = next;
     this.#known = new AnswerCache();
+  }
+
+  /** The longest that a question takes. */
+  get timeoutMs(): number {
+    return this.#timeoutMs;
+  }
+
+  /** Give up the questions under way: nobody could say. */
+  close(): void {
+    this.#closing.abort();
   }
 
   /** The answer that is remembered. */
@@ -147,7 +165,7 @@ export class DnsResolver {
       ttl = Math.min(ttl, response.said.ttl);
       authenticated &&= response.authenticated;
       const { said } = response;
-      if (said.kind !== 'alias') return answerOf(said, authenticated, expiry(ttl * 1000));
+      if (said.kind !== 'alias') return answerOf(said, authenticated, expiry(Math.min(ttl * 1000, this.#longestMs)));
       owner = said.target;
     }
     return trouble('failed', aliasLoop(owner).message);
@@ -159,8 +177,11 @@ export class DnsResolver {
     for (let tried = 0; tried < this.#servers.length; tried++) {
       const left = end - performance.now();
       const server = this.#servers[this.#first % this.#servers.length];
-      if (server === undefined || left <= 0) break;
-      const answered = await askOne(server, name, type, Math.ceil(left / (this.#servers.length - tried)));
+      if (server === undefined || left <= 0 || this.#closing.signal.aborted) break;
+      const answered = await askOne(server, name, type, {
+        timeoutMs: Math.ceil(left / (this.#servers.length - tried)),
+        signal: this.#closing.signal,
+      });
       if (!('kind' in answered)) return answered;
       // One that works says more than those that are silent.
       if (worst === undefined || answered.cause === 'failed') worst = answered;
@@ -178,9 +199,9 @@ function answerOf(said: Exclude<Said, { kind: 'alias' }>, authenticated: boolean
 
 type Answered = { said: Said; authenticated: boolean };
 
-async function askOne(server: Server, name: string, type: RecordType, timeoutMs: number): Promise<Answered | Trouble> {
+async function askOne(server: Server, name: string, type: RecordType, limits: AskOptions): Promise<Answered | Trouble> {
   try {
-    const response = await ask(server, { name, type: Type[type] }, timeoutMs, true);
+    const response = await ask(server, { name, type: Type[type] }, { ...limits, recursion: true });
     if (isTold(response)) return { said: readAnswer(response, name, type), authenticated: response.authenticated };
     const cause = response.rcode === Rcode.SERVFAIL ? 'failed' : 'refused';
     return trouble(cause, `${server.address} answers ${rcodeName(response.rcode)}`);
@@ -212,7 +233,7 @@ function sizeOf(answer: DnsAnswer): number {
 }
 
 function expiry(ms: number): number {
-  return performance.now() + Math.min(Math.max(ms, SHORTEST_MS), LONGEST_MS);
+  return performance.now() + Math.max(ms, SHORTEST_MS);
 }
 
 function trouble(cause: Trouble['cause'], error: string): Trouble {

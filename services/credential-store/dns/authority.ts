@@ -52,7 +52,7 @@ export class ResolverChain {
     for (const server of this.#servers) {
       this.#asked = server;
       try {
-        const response = await ask(server, question, this.#timeoutMs, true);
+        const response = await ask(server, question, { timeoutMs: this.#timeoutMs, recursion: true });
         if (response.rcode === Rcode.NOERROR || response.rcode === Rcode.NXDOMAIN) return response;
         failure = new SealpostError('dns-resolver', `answers ${rcodeName(response.rcode)} for ${question.name}`);
       } catch (error) {

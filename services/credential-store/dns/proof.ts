@@ -157,7 +157,7 @@ async function askServer(check: Check, authority: Authority, server: NamedServer
   const { name } = target;
   const from = { server: server.text, host: server.host };
   try {
-    const asking: Asking = (at) => ask(server, { name: at, type: Type.TXT }, check.config.timeout);
+    const asking: Asking = (at) => ask(server, { name: at, type: Type.TXT }, { timeoutMs: check.config.timeout });
     const response = await asking(name);
     const detail = lameness(response, authority, name);
     if (detail !== undefined) return { ...from, failure: { verdict: 'error', detail } };

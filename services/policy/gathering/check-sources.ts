@@ -72,6 +72,8 @@ export class CheckSources {
 
   async close(): Promise<void> {
     this.#stopHearing?.();
+    this.senderDomains.close();
+    this.listAnswers.close();
     this.#troubles.close();
     await this.greylist.stop();
   }

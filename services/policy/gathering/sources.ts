@@ -1,6 +1,5 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import type { Logger } from '#shared/log.ts';
 import { Authenticator } from '../authenticity/authenticator.ts';
 import type { IncomingMail } from '../authenticity/verify.ts';
 import { ReverseDns } from '../connect/reverse-dns.ts';
@@ -32,17 +31,15 @@ export class Sources {
   readonly #srs: SrsKeys;
   /** `authentication.anonymous`. */
   anonymous: HostList;
-  dns: ReverseDns;
+  readonly dns: ReverseDns;
   readonly checks: CheckSources;
   readonly #authenticator: Authenticator;
   readonly #settings: Settings;
-  readonly #log: Logger;
   #unsubscribe: (() => void) | undefined;
 
   constructor(deps: SourcesDeps) {
     const { settings, log, stores } = deps;
     this.#settings = settings;
-    this.#log = log;
     this.rules = new RelayRules(settings.current);
     const cluster = stores && new ClusterDirectory({ settings, log, ...stores });
     this.rewriting = new Rewriting(settings.current);
@@ -97,10 +94,7 @@ export class Sources {
     this.anonymous = new HostList(next.authentication.anonymous);
     this.checks.change(next, previous);
     this.#authenticator.change(next);
-    if (JSON.stringify(next.dns) !== JSON.stringify(previous.dns)) {
-      this.dns.close();
-      this.dns = new ReverseDns(next.dns, this.#log);
-    }
+    this.dns.configure(next.dns);
     this.directory.change(next.directory, previous.directory);
   }
 }

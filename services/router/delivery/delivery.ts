@@ -84,6 +84,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
     clearInterval(sweep);
     const all = [...retired, ...[...destinations.values()].map(({ destination }) => destination)];
     await Promise.all(all.map((destination) => destination.stop(STOP_MS)));
+    resolver.close?.();
   };
 
   return {

@@ -1,12 +1,12 @@
 import { isIP } from 'node:net';
 import type { Settings } from '#cluster/config/settings.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
-import { errorCode, errorText } from '#shared/errors.ts';
+import { errorText } from '#shared/errors.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
 import { Unreachable } from './channel.ts';
 import { isHostAddress, isPublished, selfTest } from './mail-loop.ts';
 import { RecentDomains } from './recent-domains.ts';
-import { type Resolver, SERVER_FAILURE } from './resolver.ts';
+import { DnsTrouble, type Resolver } from './resolver.ts';
 import type { Target } from './smtp/session.ts';
 
 /**
@@ -122,7 +122,7 @@ export class MxLookup {
     }
   }
 
-  async #hosts(domain: string, records: { exchange: string; priority: number }[]) {
+  async #hosts(domain: string, records: readonly { exchange: string; priority: number }[]) {
     const best = records.toSorted((a, b) => a.priority - b.priority).slice(0, MAX_RECORDS);
     let ttl = MAX_TTL_S;
     let trouble: { name: string; error: unknown } | undefined;
@@ -182,7 +182,7 @@ function dnsTrouble(name: string, error: unknown, local: boolean): Unreachable {
  * answers SERVFAIL works, and the fault is the domain's: its mail waits as for any host that is down.
  */
 function domainTrouble(domain: string, error: unknown): Unreachable {
-  return dnsTrouble(domain, error, errorCode(error) !== SERVER_FAILURE);
+  return dnsTrouble(domain, error, !(error instanceof DnsTrouble && error.ofDomain));
 }
 
 function unpublished(domain: string, hosts: readonly MailHost[]): Unreachable {

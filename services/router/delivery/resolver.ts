@@ -1,49 +1,55 @@
-import { Resolver as DnsResolver, lookup } from 'node:dns/promises';
+import { lookup } from 'node:dns/promises';
+import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
+import { type DnsAnswer, DnsResolver, type ResolverSettings } from '#shared/dns/resolver.ts';
 import { errorCode } from '#shared/errors.ts';
 
 /**
  * The DNS as delivery needs it. Every function resolves to an empty list when the name or the record does not exist,
- * and rejects when no name server could tell (SERVFAIL, time-out, refused).
+ * and rejects when no name server could tell: by DNS alone with `DnsTrouble`.
  */
 export type Resolver = {
   /** MX records; `exists: false`: no such domain at all (NXDOMAIN). */
-  mx(domain: string): Promise<{ exists: boolean; records: { exchange: string; priority: number }[] }>;
+  mx(domain: string): Promise<{ exists: boolean; records: readonly { exchange: string; priority: number }[] }>;
   /** Addresses of a host by DNS alone, and for how many seconds they hold. IPv6 and IPv4 take turns, IPv6 first. */
   addresses(host: string): Promise<{ addresses: string[]; ttl: number }>;
   /** Addresses of a host as this machine knows it: its hosts file, its container network, DNS. */
   machine(host: string): Promise<{ addresses: string[]; ttl: number }>;
+  /** Give up what is under way. */
+  close?(): void;
 };
 
-/** Seconds that an answer is used for when it carries no TTL. */
-const DEFAULT_TTL_S = 60;
+/** `ofDomain`: its own name servers fail, as a resolver says that works; otherwise the trouble is this node's. */
+export class DnsTrouble extends Error {
+  readonly ofDomain: boolean;
 
-/** The name servers of a domain fail. */
-export const SERVER_FAILURE = 'ESERVFAIL';
+  constructor(text: string, ofDomain: boolean) {
+    super(text);
+    this.name = 'DnsTrouble';
+    this.ofDomain = ofDomain;
+  }
+}
+
+/** Seconds that an answer is used for at most, and where it carries no TTL: a corrected zone is seen soon. */
+const LONGEST_TTL_S = 60;
+/** A resolver that finds some servers of a domain silent needs longer than one that finds them all well. */
+const PATIENCE = 2;
+
+/** Look-ups at a time, of at most two questions each: `DnsResolver` does not take more. Others wait for their turn. */
+const MOST_LOOKUPS = 240;
 
 const MISSING = new Set(['ENOTFOUND', 'ENODATA', 'NOTFOUND', 'NODATA', 'EAI_NONAME', 'EAI_NODATA']);
 
-function isMissing(error: unknown): boolean {
-  return MISSING.has(errorCode(error) ?? '');
-}
-
 /** A resolver that asks `dns.servers`; it follows a change of these. */
 export function createResolver(settings: Settings): Resolver {
-  let resolver = dnsResolver(settings);
-  settings.onChange((next, previous) => {
-    if (next.dns !== previous.dns) resolver = dnsResolver(settings);
-  });
-
-  const addresses = (host: string) => addressesByDns(resolver, host);
-
+  const dns = new DnsResolver(patient(settings.current));
+  const unsubscribe = settings.onChange((next) => dns.configure(patient(next)));
+  const turns = new Turns(MOST_LOOKUPS);
+  const addresses = (host: string) => turns.take(() => addressesByDns(dns, host));
   return {
     mx: async (domain) => {
-      try {
-        return { exists: true, records: await resolver.resolveMx(domain) };
-      } catch (error) {
-        if (isMissing(error)) return { exists: errorCode(error) !== 'ENOTFOUND', records: [] };
-        throw error;
-      }
+      const answer = told(await turns.take(async () => await dns.lookup(domain, 'MX')));
+      return answer.kind === 'found' ? { exists: true, records: answer.records } : { ...answer, records: [] };
     },
     addresses,
     machine: async (host) => {
@@ -51,66 +57,51 @@ export function createResolver(settings: Settings): Resolver {
         const found = await addresses(host);
         if (found.addresses.length > 0) return found;
       }
-      try {
-        const found = await lookup(host, { all: true });
-        const of = (family: number) => found.filter((entry) => entry.family === family);
-        return { addresses: inTurns(of(6), of(4)).map(({ address }) => address), ttl: DEFAULT_TTL_S };
-      } catch (error) {
-        if (isMissing(error)) return { addresses: [], ttl: DEFAULT_TTL_S };
-        throw error;
-      }
+      return await addressesByMachine(host);
+    },
+    close: () => {
+      unsubscribe();
+      dns.close();
     },
   };
 }
 
+function patient({ dns: { servers, timeout } }: Config): ResolverSettings {
+  return { servers, timeout: timeout * PATIENCE, longest: LONGEST_TTL_S * 1000 };
+}
+
+type Told<A extends DnsAnswer> = Exclude<A, { kind: 'trouble' }>;
+
+function told<A extends DnsAnswer>(answer: A): Told<A> {
+  if (answer.kind === 'trouble') throw new DnsTrouble(answer.error, answer.cause === 'failed');
+  return answer as Told<A>;
+}
+
 /** The addresses of a host, IPv6 and IPv4 in turns. */
-async function addressesByDns(resolver: DnsResolver, host: string): Promise<{ addresses: string[]; ttl: number }> {
-  const [six, four] = await Promise.allSettled([
-    resolver.resolve6(host, { ttl: true }),
-    resolver.resolve4(host, { ttl: true }),
-  ]);
-  const found6 = six.status === 'fulfilled' ? six.value : [];
-  const found4 = four.status === 'fulfilled' ? four.value : [];
-  if (found6.length === 0 && found4.length === 0) {
-    for (const answer of [six, four]) {
-      if (answer.status === 'rejected' && !isMissing(answer.reason)) throw answer.reason;
-    }
-    // Some name servers answer a loop with its aliases alone, which looks like a name without addresses.
-    if (await isAliasLoop(resolver, host)) {
-      const text = `${host} is an alias that leads back to itself (CNAME loop)`;
-      throw Object.assign(new Error(text), { code: SERVER_FAILURE });
-    }
-  }
-  return {
-    addresses: inTurns(found6, found4).map(({ address }) => address),
-    ttl: Math.min(DEFAULT_TTL_S, ...[...found6, ...found4].map(({ ttl }) => ttl)),
-  };
+async function addressesByDns(dns: DnsResolver, host: string): Promise<{ addresses: string[]; ttl: number }> {
+  const answers = await Promise.all([dns.lookup(host, 'AAAA'), dns.lookup(host, 'A')]);
+  const [six = [], four = []] = answers.map((answer) => (answer.kind === 'found' ? answer.records : []));
+  // With addresses of one family mail can be delivered, whatever is wrong with the other.
+  if (six.length === 0 && four.length === 0) answers.forEach(told);
+  const left = answers.map(({ kind, expires }) =>
+    kind === 'found' ? (expires - performance.now()) / 1000 : LONGEST_TTL_S,
+  );
+  return { addresses: inTurns(six, four), ttl: Math.max(0, Math.min(LONGEST_TTL_S, ...left)) };
 }
 
-function dnsResolver(settings: Settings): DnsResolver {
-  const { servers, timeout } = settings.current.dns;
-  const resolver = new DnsResolver({ timeout, tries: 2 });
-  if (servers.length > 0) resolver.setServers(servers);
-  return resolver;
-}
-
-/** Aliases followed. */
-const MOST_ALIASES = 16;
-
-/** Whether the aliases of a name come back to one of them: the fault of its zone, which passes like a server failure. */
-async function isAliasLoop(resolver: DnsResolver, host: string): Promise<boolean> {
-  const seen = new Set<string>();
-  for (let name = host.toLowerCase(); seen.size < MOST_ALIASES; ) {
-    if (seen.has(name)) return true;
-    seen.add(name);
-    const [target] = await resolver.resolveCname(name).catch((error: unknown) => {
-      if (isMissing(error)) return [];
-      throw error;
-    });
-    if (target === undefined) return false;
-    name = target.toLowerCase();
+/**
+ * By the system and not by `DnsResolver`, because what a route names may be in the hosts file, or known to the network of
+ * a container alone.
+ */
+async function addressesByMachine(host: string): Promise<{ addresses: string[]; ttl: number }> {
+  try {
+    const found = await lookup(host, { all: true });
+    const of = (wanted: number) => found.filter(({ family }) => family === wanted).map(({ address }) => address);
+    return { addresses: inTurns(of(6), of(4)), ttl: LONGEST_TTL_S };
+  } catch (error) {
+    if (MISSING.has(errorCode(error) ?? '')) return { addresses: [], ttl: LONGEST_TTL_S };
+    throw error;
   }
-  return true;
 }
 
 /** a0 b0 a1 b1 …: a long list of one family does not hide the other (RFC 8305 §4). */
@@ -118,4 +109,26 @@ function inTurns<T>(a: readonly T[], b: readonly T[]): T[] {
   const out: T[] = [];
   for (let i = 0; i < Math.max(a.length, b.length); i++) out.push(...a.slice(i, i + 1), ...b.slice(i, i + 1));
   return out;
+}
+
+/** So many at a time, the others in their order. */
+class Turns {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(most: number) {
+    this.#free = most;
+  }
+
+  async take<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free++;
+      else next();
+    }
+  }
 }

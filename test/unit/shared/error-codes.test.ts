@@ -65,6 +65,11 @@ const INTERNAL: Record<ContractName, Reasons> = {
     'invalid-record': BUG,
   },
   router: {
+    'dns-alias': LOOK_UP,
+    'dns-malformed': LOOK_UP,
+    'dns-name': LOOK_UP,
+    'dns-no-route': LOOK_UP,
+    'dns-unreachable': LOOK_UP,
     'peer-protocol': 'ends a connection; the mail is deferred',
     'message-damaged': 'ends an attempt; the mail is deferred',
     'not-ours': 'ends an attempt; another node goes on',

@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import { Unreachable } from '#services/router/delivery/channel.ts';
 import { hostTargets, MxLookup } from '#services/router/delivery/mx.ts';
-import type { Resolver } from '#services/router/delivery/resolver.ts';
+import { DnsTrouble, type Resolver } from '#services/router/delivery/resolver.ts';
 import { mockClocks } from '#test/kit/clocks.ts';
 import { testSettings } from './fixtures.ts';
 
@@ -13,9 +13,7 @@ type Zone = Record<
 >;
 
 const temporary = (how: 'error' | 'servfail'): Error =>
-  how === 'error'
-    ? Object.assign(new Error('query timed out'), { code: 'ETIMEOUT' })
-    : Object.assign(new Error('queryMx ESERVFAIL'), { code: 'ESERVFAIL' });
+  how === 'error' ? new DnsTrouble('no answer', false) : new DnsTrouble('ns answers SERVFAIL', true);
 
 function resolverOf(zone: Zone, ttl = 60): Resolver & { asked: string[] } {
   const asked: string[] = [];
