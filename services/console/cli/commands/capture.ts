@@ -1,9 +1,11 @@
-import { resolveTxt } from 'node:dns/promises';
 import type { Command } from 'commander';
+import type { DNSResolver } from 'mailauth';
 import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { dkimRecordValue } from '#shared/dkim/record.ts';
+import { mailauthResolver } from '#shared/dns/mailauth-resolver.ts';
+import { DnsResolver } from '#shared/dns/resolver.ts';
 import { txtStrings } from '#shared/dns/txt.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { CapturedMessage } from '#shared/files/captured-message.ts';
@@ -92,11 +94,13 @@ async function identify(id: string | undefined, options: CapturedOptions): Promi
 async function verify(message: Buffer, options: CommonOptions): Promise<Verdict[]> {
   await using caller = await openCaller(options);
   const sources = new Map<string, string>();
-  const resolver = async (name: string, type: string): Promise<string[][]> => {
+  const { dns } = caller.config;
+  const inDns = mailauthResolver(new DnsResolver(dns), { timeoutMs: dns.timeout });
+  const resolver: DNSResolver = async (name, type) => {
     if (type !== 'TXT') throw Object.assign(new Error(`no ${type} is needed for DKIM`), { code: 'ENOTFOUND' });
     const own = await ownKey(caller, name);
     sources.set(name.toLowerCase(), own.source);
-    return own.record ?? resolveTxt(name);
+    return own.record ?? (await inDns(name, type));
   };
   const { results } = await dkimVerify(message, { resolver, strict: true });
   return results
