@@ -29,6 +29,10 @@ export class Authenticator {
     this.#timeoutMs = dns.timeout;
   }
 
+  close(): void {
+    this.#resolver.close();
+  }
+
   verify(mail: IncomingMail, { hostname, now }: { hostname: string; now: Date }): Promise<Authenticity> {
     const any: Lookup = mailauthResolver(this.#resolver, { timeoutMs: this.#timeoutMs });
     // Behind a gateway may be anybody.

@@ -3,10 +3,12 @@ import { type IpAddress, neighbourhood, parseIp } from '#shared/address/ip-addre
 import { type DnsAnswer, DnsResolver, type ResolverSettings } from '#shared/dns/resolver.ts';
 import type { Logger } from '#shared/log.ts';
 import { pointerLabels } from '../dns/pointer-labels.ts';
-import { whenAllKnown, whenKnown } from '../gathering/when-known.ts';
 
 /** The name of a client; null: it has none that leads back to it; undefined: DNS did not answer, or not in time. */
 export type ClientName = string | null | undefined;
+
+/** `end`: until when its name is waited for. */
+type Client = { address: IpAddress; network: string; end: number };
 
 /** A greeting must not wait for DNS longer than this. */
 const MAX_WAIT_MS = 2000;
@@ -35,17 +37,28 @@ export class ReverseDns {
     const address = parseIp(clientAddress);
     if (address === undefined) return null;
     if (address.range() === 'loopback') return 'localhost';
-    const end = performance.now() + this.#resolver.timeoutMs;
-    const network = neighbourhood(clientAddress);
-    return whenKnown(this.#resolver.lookup(pointerName(address), 'PTR', { network }), (pointers) => {
-      if (pointers.kind === 'none') return null;
-      if (pointers.kind === 'trouble') return this.#unknown(address, pointers.error);
-      const names = pointers.records.slice(0, MAX_NAMES).map(normalizeDomain).filter(isHostName);
-      const options = { network, waitMs: Math.max(1, end - performance.now()) };
-      const type = address.kind() === 'ipv4' ? 'A' : 'AAAA';
-      const answers = names.map((name) => this.#resolver.lookup(name, type, options));
-      return whenAllKnown(answers, (...known) => this.#confirmed(address, names, known));
-    });
+    const client = {
+      address,
+      network: neighbourhood(clientAddress),
+      end: performance.now() + this.#resolver.timeoutMs,
+    };
+    const pointers = this.#resolver.lookup(pointerName(address), 'PTR', { network: client.network });
+    return pointers instanceof Promise
+      ? pointers.then((answer) => this.#follow(client, answer))
+      : this.#follow(client, pointers);
+  }
+
+  /** The first name that leads back; without a promise when all of them are known. */
+  #follow({ address, network, end }: Client, pointers: DnsAnswer<'PTR'>): ClientName | Promise<ClientName> {
+    if (pointers.kind === 'none') return null;
+    if (pointers.kind === 'trouble') return this.#unknown(address, pointers.error);
+    const names = pointers.records.slice(0, MAX_NAMES).map(normalizeDomain).filter(isHostName);
+    const options = { network, waitMs: Math.max(1, end - performance.now()) };
+    const type = address.kind() === 'ipv4' ? 'A' : 'AAAA';
+    const answers = names.map((name) => this.#resolver.lookup(name, type, options));
+    return answers.some((answer) => answer instanceof Promise)
+      ? Promise.all(answers).then((known) => this.#confirmed(address, names, known))
+      : this.#confirmed(address, names, answers as DnsAnswer[]);
   }
 
   /** Give up what is under way: its callers get undefined. */

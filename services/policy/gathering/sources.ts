@@ -81,6 +81,7 @@ export class Sources {
   async close(): Promise<void> {
     this.#unsubscribe?.();
     this.dns.close();
+    this.#authenticator.close();
     this.directory.close();
     this.#srs.close();
     await this.checks.close();
