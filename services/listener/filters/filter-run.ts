@@ -71,8 +71,8 @@ export class FilterRun {
   }
 
   abort(): void {
-    this.#leave('aborted');
     this.#expired?.(notAsked());
+    this.#leave('aborted');
   }
 
   #opened(): Filter {
@@ -101,8 +101,9 @@ export class FilterRun {
     const limit = formatDuration(this.config.timeout);
     const what = this.#expired === undefined ? 'it does not take the message' : 'it gives no verdict';
     const error = new SealpostError('filter-failed', `${what}: the message has waited for it for ${limit}`);
-    this.#leave(error);
+    // Before the filter, aborted, rejects with less to say.
     this.#expired?.(error);
+    this.#leave(error);
   }
 
   #leave(why: SealpostError | 'too-large' | 'aborted'): void {

@@ -21,6 +21,13 @@ export type Outcome = { said: Record<string, string> } & (
 /** The field in front of a message that a filter did not see. */
 const MARK = 'X-Sealpost-Unfiltered';
 const LONGEST_SAID = 200;
+/**
+ * Bytes of JSON that a changed header may have. It goes to the router with the last chunk of the message, and to the holder of
+ * a second copy, each in one message of NATS, which carries 1 MB. A larger one stays as it came, with the fields in front.
+ */
+const LARGEST_HEADER = 768 * 1024;
+/** A control character is `\u0001` there. */
+const MOST_JSON_PER_BYTE = 6;
 
 const CANNOT_CHECK = reply(451, '4.7.1', 'Message cannot be checked right now, please try again later');
 
@@ -54,7 +61,14 @@ export function withOutcome<
   if (changes.length === 0) return both;
   const seen = received.toString('latin1');
   const { added, header } = changeHeader(changes, seen, acceptance.header ?? seen);
-  return { ...both, prepend: [...acceptance.prepend, ...added], ...(header !== undefined && { header }) };
+  const fits = header !== undefined && fitsBus(header);
+  return { ...both, prepend: [...acceptance.prepend, ...added], ...(fits && { header }) };
+}
+
+function fitsBus(header: string): boolean {
+  return (
+    header.length * MOST_JSON_PER_BYTE <= LARGEST_HEADER || Buffer.byteLength(JSON.stringify(header)) <= LARGEST_HEADER
+  );
 }
 
 /** What a filter said, as its entry in the configuration takes it. */

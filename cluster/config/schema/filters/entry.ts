@@ -20,7 +20,8 @@ export const filterEntry = z.strictObject({
   url: z
     .string()
     .refine((url) => parseFilterUrl(url) !== undefined, {
-      error: (i) => `${JSON.stringify(i.input)} is not http://host:port, tcp://host:port or unix:/path`,
+      // No value in the message: a password may stand in front of the host.
+      error: 'a filter listens at http://host:port, tcp://host:port or unix:/path',
     })
     .describe('where it listens: http://host:port for rspamd; tcp://host:port or unix:/path for clamd and milters'),
   listeners: z.array(z.string()).optional().describe('listeners whose mail it sees, by name; default: all'),
