@@ -1,6 +1,6 @@
 import type { DmarcFound } from '#shared/mail/authenticity.ts';
 import type { PolicyCheck, PolicyFacts } from '../../facts.ts';
-import { goOn, reject } from '../../verdict.ts';
+import { defer, goOn, reject } from '../../verdict.ts';
 import { excuseFor, type Override } from './excuse.ts';
 
 type Disposition = DmarcFound['disposition'];
@@ -8,14 +8,19 @@ type Judgement = { disposition: Disposition; override?: Override };
 
 /**
  * What becomes of a message that fails DMARC (DOMINO I7): as the author's domain asks, unless the administrator says
- * otherwise. Quarantine is the junk mark. Everything but a failure passes: without an answer of DNS nothing is certain.
+ * otherwise. Quarantine is the junk mark.
+ *
+ * Where DNS does not say whether it fails, a message that would be rejected waits: strangers could cause the silence. Where
+ * DNS does not say what the domain asks for, nothing is asked.
  */
 export const dmarcPolicy: PolicyCheck<'message'> = (facts, accepted) => {
   const { authenticity } = facts;
   if (authenticity === undefined) return goOn();
   const { dmarc } = authenticity;
-  if (dmarc.result !== 'fail' || dmarc.from === undefined) return goOn();
+  const isUnsure = dmarc.result === 'temperror' && dmarc.policy !== undefined;
+  if ((dmarc.result !== 'fail' && !isUnsure) || dmarc.from === undefined) return goOn();
   const { disposition, override } = judge(facts, dmarc);
+  if (isUnsure) return disposition === 'reject' ? unsure(dmarc.from) : goOn();
   const why = [
     `DMARC: the message fails, and ${dmarc.record?.domain ?? dmarc.from} asks for ${dmarc.policy ?? 'none'}` +
       (override === undefined ? '' : `; ${disposition}, because ${override.comment ?? override.type}`),
@@ -29,6 +34,13 @@ export const dmarcPolicy: PolicyCheck<'message'> = (facts, accepted) => {
   }
   return goOn(why, { ...accepted, authenticity: found, junk: accepted.junk || disposition === 'quarantine' });
 };
+
+function unsure(from: string) {
+  const text = `Whether the mail is from ${from} cannot be found out now, please try again later`;
+  return defer(451, '4.4.3', text, [
+    `DMARC: DNS does not say whether the message fails, and mail from ${from} is rejected`,
+  ]);
+}
 
 function judge(facts: PolicyFacts['message'], { from = '', policy = 'none', record }: DmarcFound): Judgement {
   const { incoming, authenticity } = facts;
