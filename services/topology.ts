@@ -66,7 +66,10 @@ export const ACCESS = {
     buckets: [],
   },
   router: {
-    calls: { signer: ['message-sign'], router: ['copy-mirror', 'copy-compare', 'copy-adopted'] },
+    calls: {
+      signer: ['message-sign'],
+      router: ['copy-mirror', 'copy-compare', 'copy-adopted', 'dmarc-unit-list', 'dmarc-row-list'],
+    },
     hears: { router: ['demand'] },
     buckets: [CLAIMS_BUCKET],
   },

@@ -185,6 +185,11 @@ export const ERRORS = {
     meaning: 'No other router is there to take the queue, so the drain did not begin.',
     action: 'Start another router and drain again.',
   },
+  'not-due': {
+    meaning:
+      'A router was asked for DMARC report rows of a day that is not over by its clock, or for a run that it has not heard of.',
+    action: 'Check the clocks of the nodes; the rows that are missing from a report come with the next one.',
+  },
   'peer-protocol': {
     meaning: 'A next hop sent something that is not an SMTP reply.',
     action: 'Check what listens there; the mail stays in the queue.',

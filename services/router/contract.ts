@@ -4,6 +4,7 @@ import { CapturedMessage } from '#shared/files/captured-message.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
 import { ReportPart } from '#shared/mail/dmarc-report.ts';
+import { ReportPage } from '#shared/mail/dmarc-rows.ts';
 import { Envelope, Origin } from '#shared/mail/envelope.ts';
 import { QueueEntry, QueueState } from '#shared/mail/queue-entry.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
@@ -11,6 +12,8 @@ import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 /**
  * The router owns this node's queue. A message comes in as a transfer: open → chunk* → commit or abort. `commit`
  * answers when record, recipients and body are on disk and synced: only then may a listener say 250.
+ *
+ * The file is long because it is all that routers can be asked.
  */
 
 /** Largest chunk in bytes. Bodies cross the bus in pieces of at most this size. */
@@ -125,7 +128,12 @@ export const routerContract = defineContract('router', 1, {
      * whose commit was not answered asks with this, naming the message as well, and the outcome is one.
      */
     'transfer-abort': {
-      request: z.object({ transfer: z.string(), queueId: z.string().optional() }),
+      request: z.object({
+        transfer: z.string(),
+        queueId: z.string().optional(),
+        /** The message was refused for good: what was found of it is counted for the reports. */
+        authenticity: Authenticity.optional(),
+      }),
       reply: z.object({ committed: z.boolean().optional() }),
     },
 
@@ -159,6 +167,20 @@ export const routerContract = defineContract('router', 1, {
     },
     /** Delete the void copies of the mail of a node that is silent and, as an operator says, gone for good. */
     'copy-forget': { request: z.object({ node: z.string() }), reply: affected, errors: READ, timeout: 60_000 },
+    /**
+     * From router to router: names of what it counted for DMARC reports up to a day, and the rows of one of them, for the
+     * epoch of a run (sent-reports/runs.ts). `not-due`: the day is not over there, or it has not heard of the epoch.
+     */
+    'dmarc-unit-list': {
+      request: z.object({ day: z.iso.date(), epoch: z.number().int(), after: z.string() }),
+      reply: z.object({ units: z.array(z.string()) }),
+      errors: ['not-due', ...READ],
+    },
+    'dmarc-row-list': {
+      request: z.object({ unit: z.string(), epoch: z.number().int(), after: z.string() }),
+      reply: z.object({ page: ReportPage.optional() }),
+      errors: ['not-due', ...READ],
+    },
     /** Begin to hand the whole queue over to other routers (`status-show` tells the progress); `no-router`: there is none. */
     'queue-drain': { request: z.object({}), reply: z.object({}), errors: ['no-router'] },
 

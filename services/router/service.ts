@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path';
+import { join, resolve as resolvePath } from 'node:path';
 import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { StoreOptions } from '#cluster/level.ts';
@@ -7,11 +7,12 @@ import type { Calls } from '#services/topology.ts';
 import { type Announce, CALL_ERRORS, type Handlers, type Service } from '#shared/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Authenticity } from '#shared/mail/authenticity.ts';
 import { type Present, type RouterContract, routerContract } from './contract.ts';
 import { Copies } from './copies/copies.ts';
 import { createDelivery, type DeliveryDeps } from './delivery/delivery.ts';
 import type { Delivery } from './delivery/job.ts';
-import { Intake } from './intake/intake.ts';
+import { Intake, type IntakeDeps } from './intake/intake.ts';
 import { announcePresence } from './intake/presence.ts';
 import { Maintenance } from './maintenance.ts';
 import { capturedPage, capturedPiece } from './operators/captured.ts';
@@ -19,13 +20,13 @@ import { Control } from './operators/control.ts';
 import { Views } from './operators/views.ts';
 import { Pacer } from './pacing/pacer.ts';
 import type { DemandBus } from './pacing/shares.ts';
-import type { Obstacle } from './queue/attempt.ts';
 import { Queue } from './queue/queue.ts';
 import { Routing } from './queue/routing.ts';
 import { type OnSettled, Settlement } from './queue/settlement.ts';
 import { Signing } from './queue/signing.ts';
 import { ReportReader } from './received-reports/report-reader.ts';
 import { ReportStore } from './received-reports/report-store.ts';
+import { openReports, type ReportsTools } from './sent-reports/open.ts';
 import { Bodies } from './store/bodies.ts';
 import { Corrupt } from './store/corrupt.ts';
 import { QUEUE_IDS } from './store/damage.ts';
@@ -44,10 +45,12 @@ import { Space } from './store/space.ts';
  *   received-reports/  the DMARC reports of others, which mail brings
  *   delivery/   the attempt itself: to an MX, a smart host, a Maildir … (delivery/delivery.ts has the vocabulary)
  *   copies/     the second copy of each message on another node, and the take-over of mail from one to the other
+ *   sent-reports/  what the owners of domains hear each day of mail in their name (DMARC)
  *   operators/  what operators see, and what they do
  *   maintenance.ts  ends transfers of silent listeners, deletes old receipts and reports, compacts the store
  *
- * Imports run down: copies, operators → intake, queue → notices, pacing, received-reports → delivery; and all but the last two → store.
+ * Imports run down: sent-reports → copies; copies, operators → intake, queue → notices, pacing, received-reports → delivery;
+ * and all but the last two → store.
  * What intake and queue need of the copies they declare themselves, and `assemble` hands it in.
  *
  * States: created → (start: store open, queue read) running → (stop: attempts end, outcomes are written) stopped.
@@ -64,6 +67,8 @@ export type RouterDeps = {
   announce: Announce<RouterContract>;
   /** The routers of the other nodes; without it there are none. */
   peers?: DemandBus | undefined;
+  /** What the reports ask in DNS, and their clock, where it is not that of this machine. */
+  reports?: ReportsTools;
 };
 export type DeliveryFactory = (deps: DeliveryDeps) => Delivery;
 
@@ -140,9 +145,9 @@ async function openQueue(folder: string, log: Logger) {
 }
 
 /** Create the parts of a router, and hand each what it needs of the others. */
-async function assemble({ settings, log, signer, router, jetStream }: RouterDeps, pacer: Pacer) {
+async function assemble({ settings, log, signer, router, jetStream, reports: tools }: RouterDeps, pacer: Pacer) {
   await using undo = new AsyncDisposableStack();
-  const folder = resolve(settings.current.node.data);
+  const folder = resolvePath(settings.current.node.data);
   const { store, slots, corrupt } = await openQueue(folder, log);
   undo.defer(() => store.close());
   const bodies = new Bodies(store);
@@ -150,13 +155,14 @@ async function assemble({ settings, log, signer, router, jetStream }: RouterDeps
   const common = { settings, log, store, slots, bodies, corrupt, space };
   const copies = await Copies.open({ ...common, router, jetStream });
   undo.defer(() => copies.stop());
-  const obstacle: Obstacle = (slot) => copies.obstacle(slot);
   const onSettled: OnSettled = (slot, written) => copies.sender.settled(slot, written);
   const routing = new Routing(settings);
-  const signing = new Signing(signer, log);
-  const settlement = new Settlement(common);
-  const queue = new Queue({ ...common, routing, pacer, signing, settlement, obstacle, onSettled });
-  const intake = new Intake({ ...common, writer: copies.sender, deliver: (message, copy) => queue.add(message, copy) });
+  const [signing, settlement] = [new Signing(signer, log), new Settlement(common)];
+  const parts = { ...common, routing, pacer, signing, settlement, onSettled };
+  const queue = new Queue({ ...parts, obstacle: (slot) => copies.obstacle(slot) });
+  const reporting = await openReports({ ...common, router, copies, queue, onSettled }, tools);
+  const deliver: IntakeDeps['deliver'] = (message, copy) => queue.add(message, copy);
+  const intake = new Intake({ ...common, writer: copies.sender, reports: reporting, deliver });
   const views = new Views({ ...common, routing, pacer });
   const control = new Control({ ...common, queue, settlement, views, onSettled });
   const reports = new ReportStore(store, log);
@@ -169,12 +175,13 @@ async function assemble({ settings, log, signer, router, jetStream }: RouterDeps
   };
   const resources = undo.move();
   return {
-    ...{ copies, intake, views, control, slots, corrupt, signing, store, reports },
+    ...{ copies, intake, views, control, slots, corrupt, signing, store, reports, reporting },
     begin(delivery: Delivery): void {
       reader = new ReportReader({ ...common, reports }, pacer.begin(delivery));
       queue.begin(reader);
       copies.begin(queue, intake);
       maintenance.start();
+      reporting.begin();
     },
     /** Throws `no-router`. */
     drain: () => copies.drain(stopAttempts),
@@ -183,7 +190,7 @@ async function assemble({ settings, log, signer, router, jetStream }: RouterDeps
       const stopped = stopAttempts();
       await maintenance.stop();
       // Attempts end when their outcome is on disk; on a disk that stays broken they never would.
-      await Promise.race([Promise.all([stopped, corrupt.settled()]), brokenFor(store, STOP_MS)]);
+      await Promise.race([Promise.all([stopped, reporting.stop(), corrupt.settled()]), brokenFor(store, STOP_MS)]);
       await resources.disposeAsync();
     },
   };
@@ -212,6 +219,8 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
       return { queueId: await router().intake.commit(request, bytes) };
     },
     'transfer-abort': (request) => abortTransfer(router(), request),
+    'dmarc-unit-list': (request) => router().reporting.units(request),
+    'dmarc-row-list': (request) => router().reporting.rows(request),
     'copy-mirror': (request, { bytes }) => router().copies.mirror(request, bytes),
     'copy-compare': (request) => router().copies.compare(request),
     'copy-adopted': (request) => router().copies.adoptions.answer(request),
@@ -254,11 +263,15 @@ async function statusOf(running: Running, settings: Settings) {
   };
 }
 
+type AbortRequest = { transfer: string; queueId?: string | undefined; authenticity?: Authenticity | undefined };
+
 async function abortTransfer(
   { intake, views }: Running,
-  { transfer, queueId }: { transfer: string; queueId?: string | undefined },
+  { transfer, queueId, authenticity: found }: AbortRequest,
 ): Promise<{ committed?: true }> {
-  const aborted = intake.abort(transfer) ?? (queueId === undefined || !(await views.knows(queueId)));
+  const aborted =
+    (found === undefined ? intake.abort(transfer) : await intake.refuse(transfer, found)) ??
+    (queueId === undefined || !(await views.knows(queueId)));
   return aborted ? {} : { committed: true };
 }
 

@@ -2,9 +2,10 @@ import { z } from 'zod';
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 
 /**
- * Which router may deliver which mail, as all routers see it: two kinds of record in one replicated map. They name the
- * stores of queues, not nodes: a store has a name for as long as its disk exists. A node whose disk was lost and that
- * starts with an empty one has another store, and an old disk that comes back is recognised.
+ * Which router may deliver which mail, as all routers see it: two kinds of record in one replicated map. (A third kind tells
+ * which router sends reports: sent-reports/runs.ts.) They name the stores of queues, not nodes: a store has a name for as long as
+ * its disk exists. A node whose disk was lost and that starts with an empty one has another store, and an old disk that
+ * comes back is recognised.
  *
  *   lease.<store>             the store is served: `beat` grows with each renewal
  *   pair.<owner>.<holder>     the mail of one store, the owner, that has its second copy in another, the holder
@@ -44,9 +45,30 @@ const Pair = z.object({
 });
 export type Pair = z.infer<typeof Pair>;
 
-export const ClaimRecord = z.discriminatedUnion('kind', [Lease, Pair]);
+/** Which router sends the reports of the cluster, and how far it is: sent-reports/runs.ts. */
+const ReportRuns = z.object({
+  kind: z.literal('reports'),
+  /** Newest first. */
+  epochs: z
+    .array(
+      z.object({
+        epoch: z.number().int().positive(),
+        store: z.string(),
+        node: z.string(),
+        day: z.string(),
+        through: z.string(),
+        left: z.array(z.string()),
+        without: z.array(z.object({ store: z.string(), from: z.string() })),
+      }),
+    )
+    .min(1),
+});
+export type ReportRuns = z.infer<typeof ReportRuns>;
+
+export const ClaimRecord = z.discriminatedUnion('kind', [Lease, Pair, ReportRuns]);
 export type ClaimRecord = z.infer<typeof ClaimRecord>;
 
+export const REPORTS_KEY = 'reports';
 export const leaseKey = (store: string): string => `lease.${store}`;
 export const pairKey = (owner: string, holder: string): string => `pair.${owner}.${holder}`;
 
@@ -64,6 +86,10 @@ export function asLease(record: ClaimRecord | undefined): Lease | undefined {
 
 export function asPair(record: ClaimRecord | undefined): Pair | undefined {
   return record?.kind === 'pair' ? record : undefined;
+}
+
+export function asReportRuns(record: ClaimRecord | undefined): ReportRuns | undefined {
+  return record?.kind === 'reports' ? record : undefined;
 }
 
 const opened = (generation: number): Pair => ({

@@ -71,11 +71,12 @@ export type CopiesIntake = {
 export class Copies {
   readonly sender: CopySender;
   readonly #deps: CopiesDeps;
-  readonly #name: string;
-  readonly #map: ReplicatedMap<ClaimRecord>;
+  /** Name of this node's store, and the claims. */
+  readonly name: string;
+  readonly map: ReplicatedMap<ClaimRecord>;
   readonly #held: HeldCopies;
   readonly adoptions: Adoptions;
-  readonly #watch: LeaseWatch;
+  readonly watch: LeaseWatch;
   readonly #lease: OwnLease;
   readonly #pairs: Pairs;
   #takeOver: TakeOver | undefined;
@@ -90,11 +91,11 @@ export class Copies {
   private constructor(deps: CopiesDeps, { own: name, map, held }: AdoptionsDeps, adoptions: Adoptions) {
     const { settings, log, store, slots, router, corrupt } = deps;
     this.#deps = deps;
-    this.#name = name;
-    this.#map = map;
+    this.name = name;
+    this.map = map;
     this.#held = held;
     this.adoptions = adoptions;
-    this.#watch = new LeaseWatch(map, name);
+    this.watch = new LeaseWatch(map, name);
     this.#lease = new OwnLease({
       ...{ map, store: name, log },
       node: () => settings.current.node.name,
@@ -105,7 +106,7 @@ export class Copies {
       },
     });
     this.#pairs = new Pairs({
-      ...{ settings, log, own: name, map, watch: this.#watch, lease: this.#lease, router },
+      ...{ settings, log, own: name, map, watch: this.watch, lease: this.#lease, router },
       onVoid: (holder, generation) => this.#void(holder, generation),
     });
     this.sender = new CopySender({
@@ -142,12 +143,12 @@ export class Copies {
     this.#queue = queue;
     this.#intake = intake;
     this.#takeOver = new TakeOver({
-      ...{ settings, log, own: this.#name, store, slots, queue, map: this.#map },
-      ...{ watch: this.#watch, held: this.#held, adoptions: this.adoptions, router },
+      ...{ settings, log, own: this.name, store, slots, queue, map: this.map },
+      ...{ watch: this.watch, held: this.#held, adoptions: this.adoptions, router },
       onAdopted: (slot) => this.sender.missing.add(slot),
     });
     this.#lease.start();
-    this.#map.onChange(() => this.#tick());
+    this.map.onChange(() => this.#tick());
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -159,7 +160,7 @@ export class Copies {
     this.#pairs.close();
     // On a disk that stays broken a step would never end.
     const ended = endsWithin(STOP_MS, Promise.all([this.#takeOver?.stop(), this.#filling]));
-    await Promise.all([ended, this.#map.close()]);
+    await Promise.all([ended, this.map.close()]);
   }
 
   /** Why this node must not deliver this message now; undefined where it may. */
@@ -170,8 +171,8 @@ export class Copies {
   /** Another router sends copies, or changes of them. */
   async mirror({ owner, holder, generation, changes }: PairName & { changes: CopyChange[] }, bytes: Uint8Array) {
     const { space } = this.#deps;
-    if (holder !== this.#name) throw otherStore(holder);
-    const pair = asPair(this.#map.get(pairKey(owner, holder))?.value);
+    if (holder !== this.name) throw otherStore(holder);
+    const pair = asPair(this.map.get(pairKey(owner, holder))?.value);
     // A generation that this node does not know yet has not ended.
     if (hasEnded(pair, generation) || this.adoptions.has(owner, generation)) {
       throw new SealpostError('superseded', `generation ${generation} of this pair has ended`);
@@ -193,7 +194,7 @@ export class Copies {
 
   /** A holder asks which of its copies are no longer needed. */
   compare({ owner, holder, generation, ids }: PairName & { ids: string[] }): { gone: string[] } {
-    if (owner !== this.#name) throw otherStore(owner);
+    if (owner !== this.name) throw otherStore(owner);
     const { slots, corrupt } = this.#deps;
     const needed = (id: string): boolean => {
       // The other copy of a message that is damaged on this node may be whole.
@@ -214,11 +215,11 @@ export class Copies {
     const { slots, log, store } = this.#deps;
     if (this.#handOver !== undefined) return;
     const size = [...slots.all()].length;
-    if (size > 0 && (!this.#clustered || this.#watch.living().length === 0)) {
+    if (size > 0 && (!this.#clustered || this.watch.living().length === 0)) {
       throw new SealpostError('no-router', `there is no other router to take the ${size} messages of ${this.#node}`);
     }
     this.#intake?.drain();
-    const deps = { log, store, slots, map: this.#map, own: this.#name };
+    const deps = { log, store, slots, map: this.map, own: this.name };
     this.#handOver = new HandOver({ ...deps, sender: this.sender, pairs: this.#pairs, lease: this.#lease });
     void this.#handOver.run(async () => {
       await this.#intake?.committed();
@@ -233,7 +234,7 @@ export class Copies {
     const { renewed } = this.#lease;
     const orphans = this.#takeOver?.orphans() ?? [];
     return {
-      store: this.#name,
+      store: this.name,
       lease: this.#lease.held ? 'held' : 'lost',
       ...(renewed === undefined ? {} : { renewed }),
       elsewhere,
@@ -254,8 +255,8 @@ export class Copies {
   /** Begin what is due, and wait for none of it: a long queue takes minutes to take over, or to copy again. */
   #tick(): void {
     if (this.#stopped) return;
-    this.#watch.look();
-    if (this.#map.state === 'following') void this.#takeOver?.tick();
+    this.watch.look();
+    if (this.map.state === 'following') void this.#takeOver?.tick();
     const wanted = this.sender.wanted || this.#handOver !== undefined;
     if (wanted && !this.#wanted) this.#findMissing();
     this.#wanted = wanted;

@@ -73,8 +73,9 @@ export class CopySender implements MessageWriter {
   async commit(message: MessageToWrite): Promise<void> {
     const { id, record, onWritten } = message;
     const { store, pairs } = this.#deps;
+    const { beside } = message;
     if (!this.wanted) {
-      await store.write(message.operations());
+      await store.write([...message.operations(), ...beside]);
       onWritten(undefined);
       return;
     }
@@ -83,13 +84,13 @@ export class CopySender implements MessageWriter {
       const outbox = pairs.choose();
       if (outbox === undefined) {
         this.#admitAlone(record);
-        await store.write(message.operations());
+        await store.write([...message.operations(), ...beside]);
         onWritten(undefined);
         this.#check(id, undefined);
         return;
       }
       const operations = message.operations();
-      const local = store.write([...operations, putJson(keys.place(id), outbox.place)]);
+      const local = store.write([...operations, ...beside, putJson(keys.place(id), outbox.place)]);
       const remote = sendNew(store, outbox, { ...message, operations });
       const [written, sent] = await Promise.allSettled([local, remote]);
       if (written.status === 'rejected') {

@@ -6,6 +6,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { newId, newQueueId } from '#shared/ids.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
+import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Envelope, Origin } from '#shared/mail/envelope.ts';
 import { formatSize } from '#shared/units.ts';
 import { CHUNK_BYTES } from '../contract.ts';
@@ -16,7 +17,7 @@ import type { Space } from '../store/space.ts';
 import { OpenTransfers } from './open-transfers.ts';
 import { stopping, storeRefusal } from './refusals.ts';
 import { addPiece, type Commit, checkSize, type IntakeTransfer, leftovers, toMessage } from './transfer.ts';
-import type { MessageWriter } from './writer.ts';
+import type { MessageReports, MessageWriter } from './writer.ts';
 
 /**
  * Takes messages in: open → chunk* → commit | abort.
@@ -41,6 +42,7 @@ export type IntakeDeps = {
   space: Space;
   bodies: Bodies;
   writer: MessageWriter;
+  reports: MessageReports;
   /** Called with each committed message, and where its second copy is. */
   deliver: (message: Message, copy: CopyPlace | undefined) => void;
 };
@@ -159,13 +161,16 @@ export class Intake {
       this.#admit(transfer, bytes.length);
       const earlier = transfer.written.length;
       const { message, last, body } = toMessage(transfer, request, bytes);
+      const counted = this.#deps.reports.accepted(transfer.queueId, message.record, request.authenticity);
       transfer.begun = true;
       await this.#deps.writer.commit({
         ...{ id: transfer.queueId, record: message.record, earlier },
+        beside: counted === undefined ? [] : [counted.operation],
         operations: () => [...last, ...messageRecords(message)],
         onWritten: (copy) => {
           if (commit.state === 'aborted') return false;
           commit.state = 'accepted';
+          counted?.written();
           if (body !== undefined) this.#deps.bodies.keep(message, body);
           this.#accepted(transfer, message, copy);
           return true;
@@ -190,6 +195,16 @@ export class Intake {
     const commit = this.#committing.get(id);
     if (commit?.state === 'writing') commit.state = 'aborted';
     return commit && commit.state === 'aborted';
+  }
+
+  /** Abort the transfer of a message that was refused for good, and count it; resolves when that is on disk. */
+  async refuse(id: string, found: Authenticity): Promise<boolean | undefined> {
+    const transfer = this.#transfers.get(id);
+    const aborted = this.abort(id);
+    if (transfer === undefined) return aborted;
+    const { queueId, origin, envelope } = transfer;
+    await this.#deps.reports.refused(queueId, { origin, reversePath: envelope.reversePath }, found);
+    return aborted;
   }
 
   /** Abort transfers whose listener is silent. */

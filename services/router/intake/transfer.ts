@@ -121,7 +121,7 @@ function withoutReportsToStrangers(envelope: Envelope): Envelope {
 export function leftovers({ queueId, written, envelope }: IntakeTransfer): StoreOperation[] {
   const all = [
     ...written.map((_, n) => keys.body(queueId, n)),
-    ...[keys.transfer(queueId), keys.message(queueId), keys.place(queueId)],
+    ...[keys.transfer(queueId), keys.message(queueId), keys.place(queueId), keys.reportNote(queueId)],
     ...envelope.recipients.map((_, n) => keys.recipient(queueId, n)),
   ];
   return all.map((key) => ({ type: 'del', key }));

@@ -1,5 +1,7 @@
 import type { StoreOperation } from '#cluster/store.ts';
 import type { SealpostError } from '#shared/errors.ts';
+import type { Authenticity } from '#shared/mail/authenticity.ts';
+import type { Origin } from '#shared/mail/envelope.ts';
 import type { CopyPlace, MessageRecord } from '../store/records.ts';
 
 /**
@@ -12,6 +14,8 @@ export type MessageToWrite = {
   record: MessageRecord;
   /** What makes it a message on this node: its records, and every piece of its body that no earlier write held. */
   operations: () => StoreOperation[];
+  /** What is written in the same batch, and is no part of the message: a second copy is without it. */
+  beside: StoreOperation[];
   /** How many pieces of its body were written before. */
   earlier: number;
   /**
@@ -26,4 +30,16 @@ export type MessageWriter = {
   refusal(): SealpostError | undefined;
   /** Rejects as `Store.write` does, or with `not-accepting`; the message is not accepted then. */
   commit(message: MessageToWrite): Promise<void>;
+};
+
+/** What the intake says for the reports, and what it writes for them (sent-reports/reports.ts). */
+export type MessageReports = {
+  /** `operation` goes with the message, `written` is called when it is on disk; undefined: it does not count. */
+  accepted(
+    queueId: string,
+    about: { origin: Origin; reversePath: string },
+    found: Authenticity | undefined,
+  ): { operation: StoreOperation; written: () => void } | undefined;
+  /** It was refused for good; resolves when that is on disk. */
+  refused(queueId: string, about: { origin: Origin; reversePath: string }, found: Authenticity): Promise<void>;
 };

@@ -18,6 +18,7 @@ import { seal, sealJson, unseal } from './seal.ts';
  *   receipt!<queueId>             the fate of a message that has left the queue
  *   report!<key>                  a DMARC report that came (received-reports/report-store.ts)
  *   report-rows!<key>!<nnnnn>     a part of its rows
+ *   dmarc-note!<queueId>          what of this message counts for reports, until it is counted (sent-reports/counts.ts)
  *   store                         the name of this store
  *   store!damaged                 what was found there, where the name could not be told
  *   adopted                       what it took over of other stores (copies/adoptions.ts)
@@ -112,6 +113,7 @@ export const keys = {
   report: (key: string): string => `report!${key}`,
   reportRows: (key: string, n: number): string => `report-rows!${key}!${number(n)}`,
   copy: (pair: string, id: string, key: string): string => `copy!${pair}!${id}!${key}`,
+  reportNote: (id: string): string => `dmarc-note!${id}`,
   corrupt: (id: string, key: string): string => `corrupt!${id}!${key}`,
 };
 

@@ -152,7 +152,7 @@ class Recipients {
 }
 
 /** Every entry of a kind that can be read; those that cannot are logged, and count as missing. */
-async function* readable(store: Store, kind: string, log: Logger): AsyncGenerator<[string, Buffer]> {
+export async function* readable(store: Store, kind: string, log: Logger): AsyncGenerator<[string, Buffer]> {
   try {
     yield* store.entries(rangeOf(kind));
   } catch (error) {

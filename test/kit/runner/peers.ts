@@ -40,6 +40,8 @@ export const PEERS = {
   rspamd: 'rspamd',
   clamd: 'clamav-daemon',
   opendmarc: 'opendmarc',
+  xmllint: 'libxml2-utils',
+  'dmarc-cat': 'dmarc-cat',
 } as const;
 export type Peer = keyof typeof PEERS;
 

@@ -7,7 +7,8 @@ import type { Store } from '#cluster/store.ts';
 import { CHUNK_BYTES, type Present, type RouterContract, routerContract } from '#services/router/contract.ts';
 import { Copies } from '#services/router/copies/copies.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/delivery/job.ts';
-import { createRouterService } from '#services/router/service.ts';
+import type { MessageReports } from '#services/router/intake/writer.ts';
+import { createRouterService, type RouterDeps } from '#services/router/service.ts';
 import { Corrupt } from '#services/router/store/corrupt.ts';
 import { Slots } from '#services/router/store/slots.ts';
 import { Space } from '#services/router/store/space.ts';
@@ -122,6 +123,9 @@ export class FakeSigner {
 /** There is no other router. */
 export const NO_ROUTER = client(new LocalBus('edge-1'), routerContract);
 
+/** Nothing is counted for reports. */
+export const NO_REPORTS: MessageReports = { accepted: () => undefined, refused: async () => undefined };
+
 /** What a router has that is alone: every message has one copy. */
 export async function aloneCopies(settings: Settings, store: Store): Promise<Copies> {
   const slots = new Slots();
@@ -185,6 +189,7 @@ export type Sent = {
   facts?: Partial<{ eightBitBody: boolean; eightBitHeader: boolean; size: number }>;
   chunk?: number;
   trace?: string;
+  origin?: Origin;
 };
 
 export type StartOptions = {
@@ -194,6 +199,7 @@ export type StartOptions = {
   /** It is one of several on this bus, under this name. */
   bus?: Bus;
   name?: string;
+  reports?: RouterDeps['reports'];
   /** Before it starts: for mail that is there already. */
   prepare?: (router: TestRouter) => void;
 };
@@ -208,13 +214,14 @@ export class TestRouter implements AsyncDisposable {
   #stopped = false;
   #actor: Actor | undefined;
 
-  private constructor(settings: Settings, log: Logger, bus: Bus | undefined) {
+  private constructor(settings: Settings, log: Logger, { bus, reports }: StartOptions) {
     this.settings = settings;
     const router = bus === undefined ? NO_ROUTER : client(bus, routerContract);
     this.service = strict(
       createRouterService(
         {
           ...{ settings, log, signer: this.signer.client, router, jetStream: bus?.jetStream },
+          ...(reports !== undefined && { reports }),
           announce: (name, said) => {
             if (name === 'present') this.announced.push(said as Present);
           },
@@ -227,7 +234,7 @@ export class TestRouter implements AsyncDisposable {
   /** A router over the folder `data`. */
   static async start(data: string, options: StartOptions = {}): Promise<TestRouter> {
     const { config, times, name, log = silentLogger, bus } = options;
-    const router = new TestRouter(settingsFor(data, config, times, name), log, bus);
+    const router = new TestRouter(settingsFor(data, config, times, name), log, options);
     options.prepare?.(router);
     await router.service.start();
     if (bus !== undefined) router.#actor = serve(bus, router.service, log);
@@ -253,7 +260,7 @@ export class TestRouter implements AsyncDisposable {
   async send({ envelope: e, message = messageOf(2000), ...sent }: Sent): Promise<string> {
     const { handlers } = this.service;
     const opened = await handlers['transfer-open'](
-      { envelope: e, origin: ORIGIN },
+      { envelope: e, origin: sent.origin ?? ORIGIN },
       this.context(undefined, sent.trace ?? 'TRACE1'),
     );
     const { transfer } = opened;

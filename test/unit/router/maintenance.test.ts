@@ -13,7 +13,7 @@ import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { aloneCopies, settingsFor } from './fixture.ts';
+import { aloneCopies, NO_REPORTS, settingsFor } from './fixture.ts';
 
 const DAY = 86_400_000;
 const NOW = Date.UTC(2036, 0, 1);
@@ -27,6 +27,7 @@ async function housekeeping(folder: string, free: () => number) {
   const intake = new Intake({
     ...{ settings, log: silentLogger, store, space, bodies, deliver: () => undefined },
     writer: (await aloneCopies(settings, store)).sender,
+    reports: NO_REPORTS,
   });
   const reports = new ReportStore(store, silentLogger);
   return {

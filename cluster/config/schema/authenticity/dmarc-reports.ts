@@ -4,7 +4,7 @@ import { canonicalAddress } from '#shared/address/canonical-address.ts';
 import { isMailbox } from '#shared/directory/values.ts';
 import { domain, duration, TEN_YEARS_MS } from '../values.ts';
 
-/** `authenticity.dmarc.reports`: reports about the mail of a domain, which receivers send to its owner (RFC 9990). */
+/** `authenticity.dmarc.reports`: reports about the mail of a domain, which receivers send to its owner (RFC 9990). We are both. */
 
 const mailbox = z
   .string()
@@ -15,6 +15,20 @@ const mailbox = z
 
 export const dmarcReportsSection = z
   .strictObject({
+    send: z
+      .boolean()
+      .default(true)
+      .describe(
+        'send the owners of domains that ask for it (rua= in the DMARC record) a report on the mail in their name',
+      ),
+    from: mailbox.optional().describe('author of the reports; default: postmaster of the first local domain'),
+    organisation: z
+      .string()
+      .min(1)
+      .max(200)
+      .optional()
+      .describe('name of the organisation in the reports; default: the domain of their author'),
+    contact: z.string().min(1).max(500).optional().describe('how the organisation can be reached, beside that address'),
     receive: z
       .array(mailbox)
       .prefault([])

@@ -5,7 +5,7 @@ import { Cable } from '#test/kit/bus/cable.ts';
 import { type NatsServer, startNatsServer } from '#test/kit/bus/nats-server.ts';
 import { type TempDir, tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { TestRouter } from '#test/unit/router/fixture.ts';
+import { type StartOptions, TestRouter } from '#test/unit/router/fixture.ts';
 
 /** How soon the routers of a site take over, in ms. */
 export const TAKEOVER_MS = 2000;
@@ -57,16 +57,18 @@ export class RouterSite implements AsyncDisposable {
   /** Start a router on the disk `disk`, by default that of its name. */
   async router(
     name: string,
-    options: { queue?: Record<string, unknown>; disk?: string; log?: Logger } = {},
+    options: { queue?: Record<string, unknown>; disk?: string; log?: Logger; reports?: StartOptions['reports'] } = {},
   ): Promise<SiteRouter> {
-    const { queue = {}, disk = name, log = silentLogger } = options;
+    const { queue = {}, disk = name, log = silentLogger, reports } = options;
     const cable = await Cable.start(this.nats.port);
     const bus = await NatsBus.connect({ servers: [cable.url], node: name, log });
     const folder = join(this.#folder.path, disk);
     const router = await TestRouter.start(folder, {
       ...{ bus, name, log },
+      ...(reports !== undefined && { reports }),
       config: {
         bus: { servers: [cable.url] },
+        domains: [{ name: 'sealpost.test', local: true }],
         queue: { copies: 2, 'takeover-after': `${TAKEOVER_MS / 1000}s`, ...queue },
       },
       // A test that ends needs no deliveries.

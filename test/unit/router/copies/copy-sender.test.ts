@@ -92,7 +92,7 @@ test('a copy whose answer was lost is taken back when the message gets another o
 test('a message that was accepted with one copy gets its second one later, unless it leaves before', async () => {
   await setUp(async ({ sender, slots, id, record, operations }) => {
     const onWritten = () => slots.add(id, 'active') !== undefined;
-    await sender.commit({ id, record, operations: () => operations, earlier: 0, onWritten });
+    await sender.commit({ id, record, operations: () => operations, beside: [], earlier: 0, onWritten });
     const slot = slots.get(id);
     assert.deepEqual([...sender.missing], [slot]);
     await sender.settled(slot, { id, gone: true, operations: [], notices: [] });

@@ -16,6 +16,7 @@ import {
   commitFields,
   envelope,
   messageOf,
+  NO_REPORTS,
   ORIGIN,
   settingsFor,
 } from '#test/unit/router/fixture.ts';
@@ -36,7 +37,8 @@ async function withIntake(work: (bench: Bench) => Promise<void>): Promise<void> 
   const bodies = new Bodies(store);
   const copies = await aloneCopies(settings, store);
   const deliver = (message: Message): void => void messages.push(message);
-  const intake = new Intake({ settings, log: silentLogger, store, space, bodies, writer: copies.sender, deliver });
+  const common = { settings, log: silentLogger, store, space, bodies };
+  const intake = new Intake({ ...common, writer: copies.sender, reports: NO_REPORTS, deliver });
   await work({
     intake,
     store,

@@ -41,12 +41,16 @@ const NOT_FOR_OPERATORS = [
     'credential-store.app-password-used',
   ],
   ...['router.copy-mirror', 'router.copy-compare', 'router.copy-adopted', 'router.queue-drain'],
+  ...['router.dmarc-unit-list', 'router.dmarc-row-list'],
 ];
 const CALLS: Record<string, string[]> = {
   'credential-store': ['credential-store.record-resolve', 'credential-store.record-copy', 'signer.key-prove'],
   signer: ['credential-store.signing-key-list'],
   policy: ['credential-store.directory-list', 'credential-store.app-password-used'],
-  router: ['signer.message-sign', 'router.copy-mirror', 'router.copy-compare', 'router.copy-adopted'],
+  router: [
+    ...['signer.message-sign', 'router.copy-mirror', 'router.copy-compare', 'router.copy-adopted'],
+    ...['router.dmarc-unit-list', 'router.dmarc-row-list'],
+  ],
   listener: [
     ...[
       'client-check',

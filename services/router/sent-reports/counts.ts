@@ -1,0 +1,243 @@
+import { createHash } from 'node:crypto';
+import type { Store, StoreOperation } from '#cluster/store.ts';
+import { errorCode, errorText } from '#shared/errors.ts';
+import { LimitedLog } from '#shared/limited-log.ts';
+import type { Logger } from '#shared/log.ts';
+import { CountedRow, type ReportPage, ReportUnit as Unit } from '#shared/mail/dmarc-rows.ts';
+import { keys, parseRecord, putJson, rangeOf } from '../store/records.ts';
+import { readable } from '../store/recovery.ts';
+import { Closed, DAY_MS, dayAfter, dayOf, Note, reportKeys, unitOf } from './records.ts';
+
+/**
+ * What this node counted for the reports, on its disk.
+ *
+ * Each message that counts leaves a note, written in the same batch as the message: so one that is accepted is counted once,
+ * whatever fails. Notes become rows a moment later, many in one batch, which deletes them and adds to the rows.
+ *
+ * A day is open until it is closed; then its rows do not change any more, and can be given away page by page. What comes
+ * for a day that is closed is counted on the first day that is open.
+ *
+ * Bounded: whoever owns domains and sends mail decides how many units and rows there are. What is beyond is not counted;
+ * a unit knows how many messages that were, and the report says it.
+ */
+
+export const MOST_UNITS = 50_000;
+export const MOST_ROWS = 10_000;
+/** Notes that become rows in one batch. */
+const BATCH = 500;
+/** Characters of the rows of one page: NATS carries 1 MB. */
+const PAGE_CHARACTERS = 256 * 1024;
+/** Rows that nobody has asked for in so long are of no use any more. */
+const KEEP_MS = 14 * DAY_MS;
+
+/** What memory knows of a unit. */
+type Known = { epoch: number | undefined };
+type Limits = { units: number; rows: number };
+type CountsDeps = { store: Store; log: Logger; limits?: Limits };
+
+export class Counts {
+  readonly #store: Store;
+  readonly #log: Logger;
+  readonly #limits: Limits;
+  readonly #crowding = new LimitedLog();
+  readonly #units = new Map<string, Known>();
+  /** Notes that are on disk, by queue id. */
+  #notes = new Map<string, Note>();
+  #closed = '';
+  /** One change of the rows at a time. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor({ store, log, limits = { units: MOST_UNITS, rows: MOST_ROWS } }: CountsDeps) {
+    this.#store = store;
+    this.#log = log;
+    this.#limits = limits;
+  }
+
+  /** Find what is on disk, and count what is left of the last run of the process. Rejects with `store-failed`. */
+  static async load(deps: CountsDeps): Promise<Counts> {
+    const { store, log } = deps;
+    const counts = new Counts(deps);
+    counts.#closed = (await read(store, log, Closed, reportKeys.closed))?.day ?? '';
+    for await (const [key, value] of readable(store, 'dmarc-unit', log)) {
+      const unit = parse(log, Unit, key, value);
+      counts.#units.set(key.slice(key.indexOf('!') + 1), { epoch: unit?.epoch });
+    }
+    for await (const [key, value] of readable(store, 'dmarc-note', log)) {
+      const note = parse(log, Note, key, value);
+      if (note !== undefined) counts.#notes.set(key.slice(key.indexOf('!') + 1), note);
+      if (counts.#notes.size >= BATCH) await counts.settle();
+    }
+    await counts.settle();
+    return counts;
+  }
+
+  /** What writes the note of a message. */
+  writing(queueId: string, note: Note): StoreOperation {
+    return putJson(keys.reportNote(queueId), note);
+  }
+
+  /** The note of a message is on disk. */
+  written(queueId: string, note: Note): void {
+    this.#notes.set(queueId, note);
+    if (this.#notes.size === BATCH) void this.settle().catch(() => undefined);
+  }
+
+  /** Make rows of all notes. Rejects with `store-failed`; they are kept then. */
+  settle(): Promise<void> {
+    return this.#inTurn(async () => {
+      while (this.#notes.size > 0) {
+        const some = new Map([...this.#notes].slice(0, BATCH));
+        const change = await this.#change(some).catch((error: unknown) => this.#lose(some, error));
+        await this.#store.write([
+          ...change.operations,
+          ...some.keys().map((id): StoreOperation => ({ type: 'del', key: keys.reportNote(id) })),
+        ]);
+        for (const id of some.keys()) this.#notes.delete(id);
+        for (const [unit, known] of change.units) this.#units.set(unit, known);
+      }
+    });
+  }
+
+  /** Let no more rows come to this day and those before. Rejects with `store-failed`. */
+  async close(day: string): Promise<void> {
+    await this.settle();
+    await this.#inTurn(async () => {
+      if (day <= this.#closed) return;
+      await this.#store.write([putJson(reportKeys.closed, { day })]);
+      this.#closed = day;
+    });
+  }
+
+  /** Names of the units up to a day, after a name, in order. */
+  units(day: string, after: string): string[] {
+    const names = [...this.#units.keys()].filter((unit) => unit > after && unit.slice(unit.indexOf('!') + 1) <= day);
+    return names.sort();
+  }
+
+  epochOf(unit: string): number | undefined {
+    return this.#units.get(unit)?.epoch;
+  }
+
+  /** A unit with a page of its rows, marked with the epoch that gets them; undefined where it is not there. */
+  async page(unit: string, epoch: number, after: string): Promise<ReportPage | undefined> {
+    if (!this.#units.has(unit)) return undefined;
+    const record = await read(this.#store, this.#log, Unit, reportKeys.unit(unit));
+    if (record === undefined) return undefined;
+    if (record.epoch !== epoch) {
+      await this.#store.write([putJson(reportKeys.unit(unit), { ...record, epoch })]);
+      this.#units.set(unit, { epoch });
+    }
+    const rows: CountedRow[] = [];
+    let size = 0;
+    const { lt } = rangeOf(`dmarc-row!${unit}`);
+    for await (const [key, value] of this.#store.entries({ gt: reportKeys.row(unit, after), lt })) {
+      const counted = parse(this.#log, CountedRow, key, value);
+      if (counted !== undefined) rows.push(counted);
+      size += value.length;
+      if (size >= PAGE_CHARACTERS) return { unit: record, rows, next: key.slice(key.lastIndexOf('!') + 1) };
+    }
+    return { unit: record, rows };
+  }
+
+  /** What deletes a unit, which memory forgets at once. */
+  async removal(unit: string): Promise<StoreOperation[]> {
+    const operations: StoreOperation[] = [{ type: 'del', key: reportKeys.unit(unit) }];
+    for await (const key of this.#store.keys(rangeOf(`dmarc-row!${unit}`))) operations.push({ type: 'del', key });
+    this.#units.delete(unit);
+    return operations;
+  }
+
+  /** Delete the units that were reported, and those that nobody asks for. Rejects with `store-failed`. */
+  async tidy(now: number, isReported: (unit: string, epoch: number) => boolean): Promise<void> {
+    const old = dayOf(now - KEEP_MS);
+    for (const [unit, { epoch }] of [...this.#units]) {
+      const isOld = unit.slice(unit.indexOf('!') + 1) < old;
+      if (!isOld && (epoch === undefined || !isReported(unit, epoch))) continue;
+      if (isOld) this.#log.warn({ unit }, 'rows of a DMARC report were deleted: in 14 days no router asked for them');
+      await this.#store.write(await this.removal(unit));
+    }
+  }
+
+  /** The batch that makes rows of notes. */
+  async #change(notes: ReadonlyMap<string, Note>) {
+    const units = new Map<string, Unit>();
+    const rows = new Map<string, CountedRow>();
+    const floor = this.#closed === '' ? '' : dayAfter(this.#closed);
+    for (const { at, domain, published, row } of notes.values()) {
+      const day = dayOf(at);
+      const unit = unitOf(domain, day < floor ? floor : day);
+      const known = units.get(unit) ?? (await this.#unit(unit, units.size));
+      if (known === undefined) continue;
+      const current = at >= known.seen ? { ...known, published, seen: at } : known;
+      const key = reportKeys.row(unit, hashOf(row));
+      const before = rows.get(key) ?? (await read(this.#store, this.#log, CountedRow, key));
+      if (before === undefined && known.rows >= this.#limits.rows) {
+        units.set(unit, { ...current, uncounted: known.uncounted + 1 });
+        this.#crowded(unit, `more than ${this.#limits.rows} different rows`);
+        continue;
+      }
+      units.set(unit, before === undefined ? { ...current, rows: known.rows + 1 } : current);
+      rows.set(key, { count: (before?.count ?? 0) + 1, row });
+    }
+    const operations = [
+      ...[...units].map(([unit, record]) => putJson(reportKeys.unit(unit), record)),
+      ...[...rows].map(([key, record]) => putJson(key, record)),
+    ];
+    return { operations, units: new Map([...units].map(([unit, { epoch }]): [string, Known] => [unit, { epoch }])) };
+  }
+
+  async #unit(unit: string, more: number): Promise<Unit | undefined> {
+    if (this.#units.has(unit)) {
+      const found = await read(this.#store, this.#log, Unit, reportKeys.unit(unit));
+      if (found !== undefined) return found;
+    } else if (this.#units.size + more >= this.#limits.units) {
+      this.#crowded(unit, `more than ${this.#limits.units} domains and days`);
+      return undefined;
+    }
+    return { published: NOTHING, seen: 0, rows: 0, uncounted: 0 };
+  }
+
+  /** Notes whose rows the store cannot read: what is damaged stays so. */
+  #lose(notes: ReadonlyMap<string, Note>, error: unknown): { operations: StoreOperation[]; units: Map<string, Known> } {
+    if (errorCode(error) !== 'store-damaged') throw error;
+    const text = 'messages are missing from the next DMARC reports: the rows that they belong to cannot be read';
+    this.#log.error({ messages: notes.size, error: errorText(error) }, text);
+    return { operations: [], units: new Map() };
+  }
+
+  #crowded(unit: string, limit: string): void {
+    this.#crowding.say(unit, (repeated) =>
+      this.#log.warn({ unit, ...repeated }, `a message is missing from a DMARC report: there are ${limit}`),
+    );
+  }
+
+  #inTurn<R>(work: () => Promise<R>): Promise<R> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+}
+
+const NOTHING: Unit['published'] = { p: 'none', adkim: 'r', aspf: 'r', testing: false, rua: '' };
+
+/** Rows are the same when all of them is. */
+function hashOf(row: Note['row']): string {
+  return createHash('sha256').update(JSON.stringify(row)).digest('base64url').slice(0, 24);
+}
+
+type Schema<T> = Parameters<typeof parseRecord>[0] & { _output: T };
+
+async function read<T>(store: Store, log: Logger, schema: Schema<T>, key: string): Promise<T | undefined> {
+  const value = await store.get(key);
+  return value && parse(log, schema, key, value);
+}
+
+/** The record; a damaged one is logged, and counts as missing. */
+function parse<T>(log: Logger, schema: Schema<T>, key: string, value: Buffer): T | undefined {
+  try {
+    return parseRecord(schema, key, value) as T;
+  } catch (error) {
+    log.error({ key, error: errorText(error) }, 'a record of the DMARC reports is damaged: it counts as missing');
+    return undefined;
+  }
+}

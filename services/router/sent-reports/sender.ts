@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import type { Config } from '#cluster/config/schema/schema.ts';
+import type { Settings } from '#cluster/config/settings.ts';
+import type { StoreOperation } from '#cluster/store.ts';
+import { VERSION } from '#cluster/version.ts';
+import { domainOf } from '#shared/address/address.ts';
+import { errorText } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
+import type { Logger } from '#shared/log.ts';
+import type { CountedRow, PublishedPolicy } from '#shared/mail/dmarc-rows.ts';
+import { formatSize } from '#shared/units.ts';
+import type { Message } from '../store/message.ts';
+import { allowed, type Resolve, type Target, targetsOf } from './destinations.ts';
+import { DAY_MS, partsOf } from './records.ts';
+import { type ReportMail, reportBody, reportMessage } from './report-message.ts';
+import { reportXml } from './xml.ts';
+
+/** Makes the report on a unit and puts it into the queue, with what else is to be written then. */
+
+/** All that is known of a unit, of all nodes that were asked. */
+export type Gathered = {
+  unit: string;
+  published: PublishedPolicy;
+  rows: readonly CountedRow[];
+  /** Messages that are in no row. */
+  uncounted: number;
+};
+
+export type SenderDeps = {
+  settings: Settings;
+  log: Logger;
+  resolve: Resolve;
+  /** Puts a message into the queue, together with these operations; resolves when that is on disk. */
+  commit: (made: { message: Message; operations: StoreOperation[]; body: Buffer }) => Promise<void>;
+};
+
+/** Larger reports are not sent: few servers would take them. */
+const MOST_BYTES = 20 * 2 ** 20;
+
+const compress = promisify(gzip);
+
+/** Whose reports these are; undefined: none are made, or there is no name of ours to send them under. */
+export function submitterOf({
+  authenticity,
+  domains,
+  node,
+}: Config): { from: string; organisation: string } | undefined {
+  const { send, from: given, organisation } = authenticity.dmarc.reports;
+  const own = domains.find(({ local }) => local)?.name ?? node.hostname;
+  const from = given ?? `postmaster@${own}`;
+  if (!send || !domainOf(from).includes('.')) return undefined;
+  return { from, organisation: organisation ?? domainOf(from) };
+}
+
+export class ReportSender {
+  readonly #deps: SenderDeps;
+
+  constructor(deps: SenderDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * `sent`: it is in the queue, and `own` is written. `unwanted`: nobody takes it. `later`: DNS does not say whether
+   * somebody does. `run` is the day of the run.
+   */
+  async send(
+    gathered: Gathered,
+    run: string,
+    own: () => Promise<StoreOperation[]>,
+  ): Promise<'sent' | 'unwanted' | 'later'> {
+    const { settings, log } = this.#deps;
+    const submitter = submitterOf(settings.current);
+    const targets = targetsOf(gathered.published.rua);
+    if (submitter === undefined || targets.length === 0 || gathered.rows.length === 0) return 'unwanted';
+    const mail = await this.#mail(gathered, run, submitter);
+    const boundary = `=_${newId(24)}`;
+    const body = reportBody(mail, boundary);
+    const about = { domain: mail.domain, report: mail.id, rows: gathered.rows.length, size: body.length };
+    const to = await this.#recipients(targets, mail.domain, body.length);
+    if (to === 'later') return 'later';
+    if (to.length === 0) {
+      log.info(
+        { ...about, rua: gathered.published.rua },
+        'DMARC report not sent: none of the addresses of its domain takes it',
+      );
+      return 'unwanted';
+    }
+    const { hostname } = settings.current.node;
+    const { message, operations, bytes } = reportMessage(mail, to, { boundary, body, now: Date.now(), hostname });
+    await this.#deps.commit({ message, operations: [...operations, ...(await own())], body: bytes });
+    log.info({ ...about, queueId: message.id, trace: message.record.trace, to }, 'DMARC report committed');
+    return 'sent';
+  }
+
+  async #mail(gathered: Gathered, run: string, { from, organisation }: { from: string; organisation: string }) {
+    const { unit, published, rows, uncounted } = gathered;
+    const { domain, day } = partsOf(unit);
+    const begin = Date.parse(day) / 1000;
+    const end = begin + DAY_MS / 1000 - 1;
+    const id = idOf(domainOf(from), unit, run);
+    const known = { id, domain, begin, end, organisation };
+    const xml = reportXml({
+      ...{ ...known, email: from, published, rows, generator: `Sealpost ${VERSION}` },
+      contact: this.#deps.settings.current.authenticity.dmarc.reports.contact,
+      error: uncounted === 0 ? undefined : `${uncounted} messages are in no record: there are too many different ones`,
+    });
+    return { ...known, from, gzip: await compress(xml) } satisfies ReportMail;
+  }
+
+  /** The addresses that take a report of this size. */
+  async #recipients(targets: readonly Target[], domain: string, size: number): Promise<string[] | 'later'> {
+    const { log, resolve } = this.#deps;
+    const found = new Set<string>();
+    let trouble = false;
+    for (const target of targets) {
+      try {
+        const those = await allowed(domain, target, resolve);
+        if (those.length === 0)
+          log.info(
+            { domain, to: target.address },
+            'DMARC report: its reader does not say in DNS that it takes reports on this domain',
+          );
+        for (const { address, most } of those) {
+          if (size <= Math.min(most, target.most, MOST_BYTES)) found.add(address);
+          else
+            log.info(
+              { domain, to: address, size: formatSize(size) },
+              'DMARC report: it is larger than its reader takes',
+            );
+        }
+      } catch (error) {
+        trouble = true;
+        log.info(
+          { domain, to: target.address, error: errorText(error) },
+          'DMARC report: DNS does not tell now whether its reader takes it',
+        );
+      }
+    }
+    return found.size === 0 && trouble ? 'later' : [...found];
+  }
+}
+
+/**
+ * RFC 9990 §3.5.1: letters and digits, as it is part of the file name too. The same for whichever node sends the report of
+ * this run on this unit.
+ */
+function idOf(submitter: string, unit: string, run: string): string {
+  return createHash('sha256').update(`${submitter} ${unit} ${run}`).digest('hex').slice(0, 32);
+}
