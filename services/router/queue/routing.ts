@@ -43,10 +43,11 @@ export class Routing {
     return { address: other, hop: this.nextHop(other) };
   }
 
-  /** Whether DMARC reports are sent to a recipient: to the address that RCPT named, where it is an alias. */
+  /** Whether DMARC reports are sent to a recipient: to the address that RCPT named, or to the one that it stands for. */
   takesReports({ address, original = address }: EnvelopeRecipient): boolean {
     this.#refresh();
-    return this.#reports.size > 0 && this.#reports.has(mailboxKey(canonicalAddress(original)));
+    if (this.#reports.size === 0) return false;
+    return [address, original].some((name) => this.#reports.has(mailboxKey(canonicalAddress(name))));
   }
 
   #refresh(): void {

@@ -105,7 +105,7 @@ test('a report that is not about us, or not about lately, goes on', async () => 
   assert.equal((await node.list())[0]?.head.domain, 'news.example.com');
 });
 
-test('mail to an alias is known by the address that it was sent to; a report goes nowhere else', async () => {
+test('mail is known by the address that it was sent to, and by the one that this stands for', async () => {
   await using folder = await tempDir();
   await using node = await start(folder.path);
   const to = envelope([
@@ -117,6 +117,9 @@ test('mail to an alias is known by the address that it was sent to; a report goe
   assert.deepEqual(job.to, ['bob@example.com']);
   await job.end('delivered', OK);
   await waitFor(async () => (await node.list()).length === 1, { what: 'the report' });
+  const alias = envelope([{ address: 'dmarc@example.com', original: 'reports@other.example' }]);
+  await node.finished(await node.send({ id: 'another' }, alias));
+  assert.equal((await node.list()).length, 2);
 });
 
 test('reports come in pages, by domain and time', async () => {
