@@ -38,9 +38,11 @@ export function createPhases({ sources, rates }: PhasesDeps) {
     message: (question: Parameters<typeof messageFacts>[0], header: Uint8Array) =>
       whenKnown(messageFacts(question, header, sources.now()), (facts) => decide('message', facts)),
     explainMessage: (question: Parameters<typeof messageFacts>[0], header: Uint8Array) =>
-      whenKnown(messageFacts(question, header, sources.now()), (facts) => ({
-        verdict: decide('message', facts),
-        authenticity: facts.authenticity,
-      })),
+      whenKnown(messageFacts(question, header, sources.now()), (facts) => {
+        const verdict = decide('message', facts);
+        // That of the verdict tells also what was done for it.
+        const { authenticity = facts.authenticity } = verdict.action === 'defer' ? {} : verdict;
+        return { verdict, authenticity };
+      }),
   };
 }

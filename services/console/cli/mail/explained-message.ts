@@ -5,13 +5,11 @@ import { clean, cleanLines, pairs } from '../table.ts';
 /** What policy says of a message, for people: what was found out, the fields that it gets, and where it goes. */
 export function messageText({ verdict, authenticity }: ExplainedMessage): string[] {
   const accepted = verdict.action === 'accept' ? verdict : undefined;
-  // Of the two, the verdict's says what was done about it.
-  const found = (verdict.action === 'defer' ? undefined : verdict.authenticity) ?? authenticity;
   return [
     '',
-    ...(found === undefined
+    ...(authenticity === undefined
       ? ['its genuineness is not checked: only that of mail from outside is']
-      : resultLines(found)),
+      : resultLines(authenticity)),
     ...(accepted === undefined ? [] : acceptedLines(accepted)),
   ];
 }

@@ -80,6 +80,7 @@ const RECORDS: Record<string, string> = {
   'partner.example': 'v=spf1 ip4:203.0.113.9 -all',
   's1._domainkey.partner.example': RSA_RECORD,
   '_dmarc.partner.example': 'v=DMARC1; p=none',
+  '_dmarc.strict.example': 'v=DMARC1; p=reject',
 };
 
 test('explain tells each result for a message, the fields that it would get, and what a change of its body would do', async () => {
@@ -117,6 +118,11 @@ test('explain tells each result for a message, the fields that it would get, and
   const other = JSON.parse(await explain(mail.replace('see you', 'see them'), '--json', '--client', '198.51.100.7'));
   const found = other.message.authenticity;
   assert.deepEqual([found.spf.result, found.dkim[0].result, found.dmarc.result], ['fail', 'fail', 'fail']);
+
+  // What a refusal rests on is told too.
+  const refused = await explain(MESSAGE.replace('a@partner.example', 'a@strict.example'));
+  assert.match(refused, /^DMARC {2}fail, of strict\.example, .* asks for reject, done: reject/m);
+  assert.match(refused, /^refused: 550 5\.7\.26 /m);
 
   // Mail from inside is not checked.
   const inside = await explain(mail, '--client', '127.0.0.1');
