@@ -1,4 +1,4 @@
-import { decodeName, encodeName, malformed, uint16At } from './name.ts';
+import { decodeName, encodeName, type KnownNames, malformed, uint16At } from './name.ts';
 
 /**
  * shared/dns/ is DNS for any service that needs more than node:dns gives: which server said what, AA and AD, the exact
@@ -102,6 +102,8 @@ export type Response = {
   answers: ReceivedRecord[];
   authorities: ReceivedRecord[];
   additionals: ReceivedRecord[];
+  /** For names in the data of its records. */
+  names: KnownNames;
 };
 
 const HEADER = 12;
@@ -150,10 +152,11 @@ export function decodeMessage(bytes: Buffer): Response {
   if (bytes.length < HEADER) throw malformed('it ends within its header');
   const flags = bytes.readUInt16BE(2);
   const [questions = 0, ...counts] = [4, 6, 8, 10].map((at) => bytes.readUInt16BE(at));
+  const names: KnownNames = new Map();
   const decoded: Question[] = [];
   let at = HEADER;
   for (let i = 0; i < questions; i++) {
-    const { name, end } = decodeName(bytes, at);
+    const { name, end } = decodeName(bytes, at, names);
     decoded.push({ name, type: uint16At(bytes, end) });
     uint16At(bytes, end + 2);
     at = end + 4;
@@ -161,7 +164,7 @@ export function decodeMessage(bytes: Buffer): Response {
   const [answers = [], authorities = [], additionals = []] = counts.map((count) => {
     const section: ReceivedRecord[] = [];
     for (let i = 0; i < count; i++) {
-      const record = decodeRecord(bytes, at);
+      const record = decodeRecord(bytes, at, names);
       section.push(record);
       at = record.rdataStart + record.rdata.length;
     }
@@ -179,11 +182,12 @@ export function decodeMessage(bytes: Buffer): Response {
     answers,
     authorities,
     additionals,
+    names,
   };
 }
 
-function decodeRecord(bytes: Buffer, start: number): ReceivedRecord {
-  const { name, end } = decodeName(bytes, start);
+function decodeRecord(bytes: Buffer, start: number, names: KnownNames): ReceivedRecord {
+  const { name, end } = decodeName(bytes, start, names);
   if (end + 10 > bytes.length) throw malformed('it ends within a record');
   const rdataStart = end + 10;
   const length = bytes.readUInt16BE(end + 8);
@@ -201,7 +205,7 @@ function decodeRecord(bytes: Buffer, start: number): ReceivedRecord {
 
 /** The name that is the RDATA of an NS or CNAME record. Fails with `dns-malformed`. */
 export function nameOf(response: Response, record: ReceivedRecord): string {
-  const { name, end } = decodeName(response.bytes, record.rdataStart);
+  const { name, end } = decodeName(response.bytes, record.rdataStart, response.names);
   if (end !== record.rdataStart + record.rdata.length) throw malformed('a name does not end where its record ends');
   return name;
 }

@@ -8,8 +8,8 @@ import { SealpostError } from '../errors.ts';
  * As text they are in lower case and without the root dot; a byte that would be misread is \DDD (RFC 1035 §5.1).
  */
 
-/** Labels and pointers of a name. */
-const MAX_NAME_PARTS = 256;
+/** Of one name. */
+const MAX_POINTERS = 256;
 
 /**
  * Uncompressed and in lower case, the canonical form that TSIG requires (RFC 8945 §4.3.3). Of a backslash only \DDD is
@@ -42,36 +42,51 @@ function escaped(character: string): string {
 }
 
 /**
+ * The names that pointers of a message have led to, by offset: thousands of records may point to one long name, which is
+ * then read once. `length` in bytes.
+ */
+export type KnownNames = Map<number, { name: string; length: number }>;
+
+/**
  * A name in lower case without the root dot, and the offset after it. A dot, a backslash or an unprintable character
  * within a label becomes \DDD (RFC 1035 §5.1). Fails with `dns-malformed`.
  */
-export function decodeName(bytes: Buffer, start: number): { name: string; end: number } {
+export function decodeName(bytes: Buffer, start: number, known: KnownNames = new Map()): { name: string; end: number } {
+  const { name, end } = nameAt(bytes, start, known, 0);
+  return { name, end };
+}
+
+type Decoded = { name: string; length: number; end: number };
+
+function nameAt(bytes: Buffer, start: number, known: KnownNames, pointers: number): Decoded {
+  // A chain of pointers without labels would only cost time.
+  if (pointers > MAX_POINTERS) throw malformed('a name in it has too many pointers');
   const labels: string[] = [];
-  let end: number | undefined;
   let at = start;
-  let before = start;
   let length = 1;
-  for (let parts = 0; ; parts++) {
-    // No name has more labels, and a chain of pointers without labels would only cost time.
-    if (parts > MAX_NAME_PARTS) throw malformed('a name in it has too many pointers');
+  for (;;) {
     const size = bytes[at];
     if (size === undefined) throw malformed('it ends within a name');
-    if (size === 0) return { name: labels.join('.'), end: end ?? at + 1 };
+    if (size === 0) return { name: labels.join('.'), length, end: at + 1 };
     if (size >= 0xc0) {
       const target = uint16At(bytes, at) & 0x3fff;
-      if (target >= before) throw malformed('a name in it points to itself or ahead');
-      end ??= at + 2;
-      before = target;
-      at = target;
-      continue;
+      if (target >= start) throw malformed('a name in it points to itself or ahead');
+      const rest = known.get(target) ?? nameAt(bytes, target, known, pointers + 1);
+      known.set(target, rest);
+      const name = [...labels, ...(rest.name === '' ? [] : [rest.name])].join('.');
+      return { name, length: checkedLength(length - 1 + rest.length), end: at + 2 };
     }
     if (size > 63) throw malformed('a name in it has a label of an unknown kind');
-    length += size + 1;
-    if (length > 255) throw malformed('a name in it is longer than 255 bytes');
+    length = checkedLength(length + size + 1);
     if (at + 1 + size > bytes.length) throw malformed('it ends within a name');
     labels.push(labelText(bytes.subarray(at + 1, at + 1 + size)));
     at += size + 1;
   }
+}
+
+function checkedLength(length: number): number {
+  if (length > 255) throw malformed('a name in it is longer than 255 bytes');
+  return length;
 }
 
 function labelText(label: Buffer): string {

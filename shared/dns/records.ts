@@ -55,7 +55,7 @@ function addressText(rdata: Buffer, length: number): string {
 /** A preference of two bytes, then the name of the host (RFC 1035 §3.3.9). */
 function mxOf(response: Response, { rdata, rdataStart }: ReceivedRecord): MxRecord {
   if (rdata.length < 3) throw malformed('an MX record ends too early');
-  const { name, end } = decodeName(response.bytes, rdataStart + 2);
+  const { name, end } = decodeName(response.bytes, rdataStart + 2, response.names);
   if (end !== rdataStart + rdata.length) throw malformed('a name does not end where its record ends');
   return { exchange: name, priority: rdata.readUInt16BE(0) };
 }

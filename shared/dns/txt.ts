@@ -28,15 +28,16 @@ export function txtRdata(value: string): Buffer {
 
 /** The value of a record, each byte one character. Fails with `dns-malformed`. */
 export function txtOf({ rdata }: DnsRecord): string {
-  let text = '';
+  const strings: Buffer[] = [];
   let at = 0;
   while (at < rdata.length) {
     const end = at + 1 + rdata.readUInt8(at);
     if (end > rdata.length) throw malformed('a string of a TXT record ends after its record');
-    text += rdata.toString('latin1', at + 1, end);
+    strings.push(rdata.subarray(at + 1, end));
     at = end;
   }
-  return text;
+  // In one piece: a text put together of thousands of pieces takes many times its length of memory.
+  return Buffer.concat(strings).toString('latin1');
 }
 
 /** The record as a line of a zone file (RFC 1035 §5.1): absolute name, strings split and quoted. `ttl` in seconds. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { checkRecord, type DnsVerdict } from '#services/credential-store/dns/proof.ts';
 import { parseServer, serverText } from '#shared/dns/exchange.ts';
-import { decodeMessage, encodeMessage, Type } from '#shared/dns/message.ts';
+import { decodeMessage, encodeMessage, nameOf, Type } from '#shared/dns/message.ts';
 import { decodeName, encodeName } from '#shared/dns/name.ts';
 import { txtOf } from '#shared/dns/txt.ts';
 import { errorCode } from '#shared/errors.ts';
@@ -121,6 +121,19 @@ test('a name may be a chain of pointers, up to a length, and many of them cost n
   assert.equal(outcome(chained(200, 5000)), 'decoded');
   assert.equal(outcome(chained(300, 1)), 'dns-malformed');
   assert.ok(performance.now() - start < 5000, `${performance.now() - start} ms`);
+});
+
+test('thousands of records that point to a long name cost no time either', () => {
+  const long = encodeMessage({ id: 1, opcode: 0, question: { name: Array(126).fill('a').join('.'), type: Type.PTR } });
+  const records = Array.from({ length: 4600 }, () => Buffer.from('c00c000c0001000000ff0002c00c', 'hex'));
+  const bytes = Buffer.concat([long, ...records]);
+  bytes.writeUInt16BE(records.length, 6);
+  const start = performance.now();
+  for (let round = 0; round < 10; round++) {
+    const message = decodeMessage(bytes);
+    assert.equal(message.answers.map((record) => nameOf(message, record)).at(-1)?.length, 251);
+  }
+  assert.ok(performance.now() - start < 4000, `${performance.now() - start} ms`);
 });
 
 test('whatever the bytes are, they are decoded or malformed', () => {
