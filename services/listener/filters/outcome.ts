@@ -31,6 +31,9 @@ const MOST_JSON_PER_BYTE = 6;
 
 const CANNOT_CHECK = reply(451, '4.7.1', 'Message cannot be checked right now, please try again later');
 
+/** Of a message whose filters were not asked to the end, because the service stops. */
+export const GIVEN_UP: Outcome = { action: 'defer', reply: CANNOT_CHECK, said: {} };
+
 /** One filter and what it said; `error` where it gave no verdict. */
 export type Answered = { config: FilterRun['config'] } & ({ result: RunResult } | { error: string });
 

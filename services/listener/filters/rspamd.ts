@@ -13,6 +13,8 @@ import { rspamdVerdict } from './rspamd-verdict.ts';
 
 /** Bytes of an answer: it lists every rule that matched. */
 const MOST_BYTES = 1024 * 1024;
+/** Bytes of recipients that it is told of: it closes the connection where the header of a request has more than 80 KB. */
+const MOST_RECIPIENT_BYTES = 48 * 1024;
 const LONGEST_ERROR = 200;
 
 export function openRspamd({ url }: FilterConfig, mail: FilteredMail): Filter {
@@ -111,7 +113,7 @@ function headersFor({
     'Queue-Id': queueId,
     IP: address,
     From: `<${reversePath}>`,
-    Rcpt: recipients.map((recipient) => headerText(`<${recipient}>`)),
+    Rcpt: firstOf(recipients.map((recipient) => headerText(`<${recipient}>`))),
   };
   if (helo !== '') headers['Helo'] = helo;
   if (name !== null) headers['Hostname'] = name;
@@ -123,6 +125,15 @@ function headersFor({
   return Object.fromEntries(
     Object.entries(headers).map(([key, value]) => [key, typeof value === 'string' ? headerText(value) : value]),
   );
+}
+
+/** As many as rspamd takes. */
+function firstOf(recipients: readonly string[]): string[] {
+  let bytes = 0;
+  return recipients.filter((recipient) => {
+    bytes += recipient.length + 'Rcpt: \r\n'.length;
+    return bytes <= MOST_RECIPIENT_BYTES;
+  });
 }
 
 /** UTF-8 as HTTP carries it, and nothing that ends a line: a client chose these texts. */

@@ -1,6 +1,6 @@
 import { reasonText } from '#shared/errors.ts';
 import type { FilterRun } from './filter-run.ts';
-import { type Answered, type Outcome, outcomeOf } from './outcome.ts';
+import { type Answered, GIVEN_UP, type Outcome, outcomeOf } from './outcome.ts';
 
 /**
  * One message in front of all filters that are to see it, at the same time.
@@ -75,8 +75,10 @@ export class Screening {
         }
       }),
     );
-    if (!this.#aborted) this.#hooks.answered(answers);
     this.#hooks.over();
+    // Without a verdict, whatever on-trouble says: the filters are not to blame.
+    if (this.#aborted) return GIVEN_UP;
+    this.#hooks.answered(answers);
     return outcomeOf(answers);
   }
 

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
+import { ConfigSchema } from '#cluster/config/schema/schema.ts';
+import { Settings } from '#cluster/config/settings.ts';
+import { Filters } from '#services/listener/filters/filters.ts';
 import { afterMessage, FakeFilter, httpAnswer } from '#test/kit/filters/fake-filter.ts';
+import { logLines } from '#test/kit/log-lines.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { Dialogue, type SetUp, startListener } from '#test/unit/listener/harness.ts';
 
@@ -155,6 +159,26 @@ test('a client that leaves, or is refused by policy, leaves no connection to a f
   }
   await waitFor(() => fake.open === 0, { what: 'the connection to the filter to be closed' });
   assert.equal(server.router.open, 0);
+});
+
+test('a message whose filter has not decided when the service stops is deferred, whatever on-trouble says', async () => {
+  await using fake = await FakeFilter.start(silent);
+  const settings = new Settings(
+    ConfigSchema.parse({ filters: [entry('clamd', fake.port, { 'on-trouble': 'accept' })] }),
+  );
+  const { log, lines } = logLines();
+  const filters = new Filters({ settings, log });
+  const client = { address: '192.0.2.1', name: null, helo: 'client.test' };
+  const facts = { session: 'S', listener: 'mx', kind: 'relay', client, scope: 'external' } as const;
+  const mail = { facts, hostname: 'mx.test', queueId: 'Q', reversePath: '', recipients: ['c@d.test'] };
+  const screening = filters.screening(mail);
+  screening?.write(Buffer.from('text'));
+  const outcome = screening?.finish();
+  await waitFor(() => fake.open === 1, { what: 'the filter to be asked' });
+  filters.close();
+  assert.equal((await outcome)?.action, 'defer');
+  assert.deepEqual(lines(), []);
+  await waitFor(() => fake.open === 0, { what: 'the connection to the filter to be closed' });
 });
 
 test('a client that sends little and then nothing does not occupy a filter', async () => {
