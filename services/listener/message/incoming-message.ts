@@ -177,12 +177,12 @@ export class IncomingMessage {
 
   /** It ends here, with this. */
   #refused(ending: Ending): Ending {
-    this.#abort();
+    this.#abort(ending.reply.code >= 500 ? ending.authenticity : undefined);
     return ending;
   }
 
-  #abort(): void {
-    this.#transfer.abort();
+  #abort(authenticity?: Authenticity): void {
+    this.#transfer.abort(authenticity);
     this.#screening?.abort();
   }
 

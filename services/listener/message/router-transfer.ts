@@ -151,12 +151,16 @@ export class RouterTransfer {
     }
   }
 
-  /** Give the message up. The router is told if it can be reached; it drops transfers that are never finished. */
-  abort(): void {
+  /**
+   * Give the message up. The router is told if it can be reached; it drops transfers that are never finished.
+   * `authenticity`: the message is refused for good, and reports count what was found out about it.
+   */
+  abort(authenticity?: Authenticity): void {
     if (this.#aborted || this.#committing) return;
     this.#aborted = true;
     this.#release();
-    this.#router['transfer-abort']({ transfer: this.#opened.transfer }, this.#options()).catch((error: unknown) => {
+    const request = { transfer: this.#opened.transfer, authenticity };
+    this.#router['transfer-abort'](request, this.#options()).catch((error: unknown) => {
       this.#log.debug(
         { queueId: this.queueId, trace: this.#trace, error: errorText(error) },
         'router did not confirm that a transfer was aborted',

@@ -92,6 +92,8 @@ type Transfer = { envelope: Envelope; origin: Origin; sizeHint: number | undefin
 export class FakeRouter {
   readonly messages: Stored[] = [];
   readonly aborted: string[] = [];
+  /** What was found out about those that were refused. */
+  readonly refused: unknown[] = [];
   readonly nodes = new Set<string | undefined>();
   fail: Partial<Record<'transfer-open' | 'transfer-append' | 'transfer-commit', ErrorCode>> = {};
   /** Holds every chunk back until it resolves. */
@@ -165,8 +167,9 @@ export class FakeRouter {
       this.#transfers.delete(transfer);
       return { queueId };
     },
-    'transfer-abort': async ({ transfer }, { node }) => {
+    'transfer-abort': async ({ transfer, authenticity }, { node }) => {
       this.nodes.add(node);
+      if (authenticity !== undefined) this.refused.push(authenticity);
       if (this.#transfers.delete(transfer)) this.aborted.push(transfer);
       return {};
     },

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { Authenticity, BodyHash } from '#shared/mail/authenticity.ts';
+import { reply } from '#shared/mail/reply.ts';
+import { waitFor } from '#test/kit/wait.ts';
 import { Dialogue, startListener } from '#test/unit/listener/harness.ts';
 
 /** What is found out about a message is asked where its body passes, and kept with it. */
@@ -25,7 +27,7 @@ const ASKED: BodyHash[] = [
 ];
 
 /** The body hashes that policy is given with the message; `size`: bytes in a segment. */
-async function given(server: Server, message: string, size = message.length): Promise<unknown> {
+async function given(server: Server, message: string, size = message.length, code = 250): Promise<unknown> {
   using client = await Dialogue.greeted(server.port);
   if (server.settings.current.listeners[0]?.kind === 'submission') {
     await client.say(`AUTH PLAIN ${Buffer.from('\0user\0secret').toString('base64')}`);
@@ -37,7 +39,7 @@ async function given(server: Server, message: string, size = message.length): Pr
     // Lets the segment leave before the next one.
     if (size === 1) await new Promise(setImmediate);
   }
-  assert.match(await client.reply(), /^250 /);
+  assert.match(await client.reply(), new RegExp(`^${code} `));
   const call = server.policy.calls.findLast(({ operation }) => operation === 'message-check');
   return (call?.request as { bodyHashes?: unknown } | undefined)?.bodyHashes;
 }
@@ -114,4 +116,25 @@ test('what policy found out goes to the router with the commit, and its words in
     [line?.['spf'], line?.['dkim'], line?.['arc'], line?.['dmarc']],
     ['softfail b.test', 'pass a.test, permerror', 'pass list.test', 'fail b.test quarantine'],
   );
+});
+
+test('what policy found out about a message that it refuses goes to the router, and into the log line', async () => {
+  let reject = true;
+  await using server = await startListener({
+    policy: {
+      'message-check': async () =>
+        reject
+          ? { action: 'reject', reply: reply(550, '5.7.26', 'Mail from b.test rejected'), why: [], authenticity: FOUND }
+          : { action: 'defer', reply: reply(451, '4.3.0', 'Later'), why: [] },
+    },
+  });
+  await given(server, HEADER + BODY, undefined, 550);
+  await waitFor(() => server.router.aborted.length === 1, { what: 'the transfer to be given up' });
+  assert.deepEqual(server.router.refused, [FOUND]);
+  const line = server.log.find(({ msg }) => msg === 'message refused');
+  assert.equal(line?.['dmarc'], 'fail b.test quarantine');
+  reject = false;
+  await given(server, HEADER + BODY, undefined, 451);
+  await waitFor(() => server.router.aborted.length === 2, { what: 'the transfer to be given up' });
+  assert.equal(server.router.refused.length, 1);
 });
