@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { verifyWithDkimpy } from '#test/kit/dkim/verifiers.ts';
 import { Milter } from '#test/kit/filters/milters.ts';
+import { GTUBE, Rspamd } from '#test/kit/filters/rspamd.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { Dialogue, startListener } from '#test/unit/listener/harness.ts';
@@ -83,6 +84,20 @@ test(
     assert.match(server.router.messages[0]?.prepend[1] ?? '', /^Authentication-Results: opendmarc\.test; dmarc=/);
   },
 );
+
+test('rspamd as the milter that it is beside Postfix', needs('rspamd'), async () => {
+  await using rspamd = await Rspamd.start();
+  const url = `tcp://127.0.0.1:${rspamd.milterPort}`;
+  await using server = await startListener({ config: { filters: [filter({ url })] } });
+  assert.equal(await send(server.port, `${HEADER}\r\n\r\n${GTUBE.reject}\r\n`), '554 5.7.1 Gtube pattern');
+  assert.match(await send(server.port, `${HEADER}\r\nX-Forged: 1\r\nX-Forged: 2\r\n\r\n${BODY}`), /^250 /);
+  const [clean] = server.router.messages;
+  assert.match(
+    clean?.prepend[1] ?? '',
+    /^X-Told: 127\.0\.0\.1 client\.test {2}Q2 client\.test author@example\.com one@dest\.test/,
+  );
+  assert.equal(clean?.header, `${HEADER}\r\n\r\n`);
+});
 
 test('a milter that is stopped defers mail, or lets it pass with a mark', needs('opendkim'), async () => {
   await using milter = await Milter.verifier(RECORDS);

@@ -18,28 +18,31 @@ export const GTUBE = {
  */
 export class Rspamd implements AsyncDisposable {
   readonly port: number;
+  /** Of its proxy, which is a milter. */
+  readonly milterPort: number;
   readonly #dir: TempDir;
   readonly #program: Program;
 
-  private constructor(port: number, dir: TempDir, program: Program) {
+  private constructor({ port, milterPort }: { port: number; milterPort: number }, dir: TempDir, program: Program) {
     this.port = port;
+    this.milterPort = milterPort;
     this.#dir = dir;
     this.#program = program;
   }
 
   static async start(): Promise<Rspamd> {
     const dir = await tempDir('rspamd');
-    const port = await freePort();
+    const ports = { port: await freePort(), milterPort: await freePort() };
     // The real list of public suffixes takes ten seconds to compile.
     await writeFile(join(dir.path, 'suffixes'), 'test\n');
     await writeFile(join(dir.path, 'rspamd.lua'), LUA);
-    await writeFile(join(dir.path, 'rspamd.conf'), configuration(dir.path, port));
+    await writeFile(join(dir.path, 'rspamd.conf'), configuration(dir.path, ports));
     const program = new Program('rspamd', ['-c', join(dir.path, 'rspamd.conf'), '-f', '-i'], {
       env: { TMPDIR: dir.path },
     });
-    const ping = async (): Promise<boolean> => (await fetch(`http://127.0.0.1:${port}/ping`)).ok;
+    const ping = async (): Promise<boolean> => (await fetch(`http://127.0.0.1:${ports.port}/ping`)).ok;
     await waitFor(ping, { what: 'rspamd', timeout: 20_000 });
-    return new Rspamd(port, dir, program);
+    return new Rspamd(ports, dir, program);
   }
 
   get url(): string {
@@ -63,7 +66,7 @@ export class Rspamd implements AsyncDisposable {
   }
 }
 
-function configuration(folder: string, port: number): string {
+function configuration(folder: string, { port, milterPort }: { port: number; milterPort: number }): string {
   return `
 options {
   pidfile = "${folder}/pid"; control_socket = "${folder}/control mode=0600"; tempdir = "${folder}"; hs_cache_dir = "${folder}";
@@ -73,6 +76,10 @@ options {
 logging { type = "console"; level = "error"; }
 lua = "${folder}/rspamd.lua";
 worker "normal" { bind_socket = "127.0.0.1:${port}"; count = 1; }
+worker "rspamd_proxy" {
+  bind_socket = "127.0.0.1:${milterPort}"; count = 1; milter = yes; timeout = 30s;
+  upstream "local" { default = yes; self_scan = yes; }
+}
 actions { reject = 15; rewrite_subject = 8; add_header = 6; }
 `;
 }

@@ -191,7 +191,7 @@ for (const [what, header] of [
 }
 
 test('a header above the limit is refused', async (t) => {
-  const { reply, ms } = await measure(`X-Long: ${'y'.repeat(900).concat('\r\n ').repeat(5000)}z\r\n${PLAIN}`);
+  const { reply, ms } = await measure(`X-Long: ${'y'.repeat(900).concat('\r\n ').repeat(4700)}z\r\n${PLAIN}`);
   assert.match(reply, /^552 5\.3\.4 /);
   cheap(t, ms);
 });
