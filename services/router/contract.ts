@@ -131,7 +131,7 @@ export const routerContract = defineContract('router', 1, {
       request: z.object({
         transfer: z.string(),
         queueId: z.string().optional(),
-        /** The message was refused for good: what was found of it is counted for the reports. */
+        /** The message was refused for good, or thrown away: what was found of it is counted for the reports. */
         authenticity: Authenticity.optional(),
       }),
       reply: z.object({ committed: z.boolean().optional() }),

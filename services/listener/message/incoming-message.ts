@@ -175,9 +175,10 @@ export class IncomingMessage {
     };
   }
 
-  /** It ends here, with this. */
+  /** It ends here, with this. A message whose client hears 4xx comes again, and is counted then. */
   #refused(ending: Ending): Ending {
-    this.#abort(ending.reply.code >= 500 ? ending.authenticity : undefined);
+    const comesAgain = ending.reply.code >= 400 && ending.reply.code < 500;
+    this.#abort(comesAgain ? undefined : ending.authenticity);
     return ending;
   }
 

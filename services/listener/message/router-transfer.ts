@@ -153,7 +153,7 @@ export class RouterTransfer {
 
   /**
    * Give the message up. The router is told if it can be reached; it drops transfers that are never finished.
-   * `authenticity`: the message is refused for good, and reports count what was found out about it.
+   * `authenticity`: the message does not come again, and reports count what was found out about it.
    */
   abort(authenticity?: Authenticity): void {
     if (this.#aborted || this.#committing) return;

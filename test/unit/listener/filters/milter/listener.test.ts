@@ -1,16 +1,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Authenticity } from '#shared/mail/authenticity.ts';
 import { FakeMilter, type MilterAct } from '#test/kit/filters/fake-milter.ts';
+import { waitFor } from '#test/kit/wait.ts';
 import { Dialogue, startListener } from '#test/unit/listener/harness.ts';
 
 /** What a milter answers, as the client and the router see it. */
 
 const HEADER = 'From: a@b.test\r\nX-Old: one\r\nX-Old: two\r\nSubject: test';
 
-async function withMilter(act: MilterAct, more: object = {}) {
+async function withMilter(act: MilterAct, more: object = {}, found?: Authenticity) {
   const milter = await FakeMilter.start(act, { actions: 0x31 });
   const filters = [{ name: 'm', type: 'milter', url: milter.url, ...more }];
-  const server = await startListener({ config: { filters } });
+  const accepting = { action: 'accept', originating: false, junk: false } as const;
+  const server = await startListener({
+    config: { filters },
+    ...(found && {
+      policy: { 'message-check': async () => ({ ...accepting, prepend: [], authenticity: found, why: [] }) },
+    }),
+  });
   return {
     milter,
     server,
@@ -54,6 +62,25 @@ test('a reply of the milter is the reply to the message; discarded mail is taken
   await using discarding = await withMilter(({ code }) => (code === 'N' ? ['d'] : undefined));
   assert.match(await discarding.send(), /^250 /);
   assert.equal(discarding.server.router.messages.length, 0);
+});
+
+test('what was found out about a message that a milter refuses or discards is counted, unless it comes again', async () => {
+  const found: Authenticity = {
+    spf: { result: 'pass', scope: 'mfrom', domain: 'b.test' },
+    dkim: [],
+    arc: { result: 'none', sets: 0 },
+    dmarc: { result: 'pass', from: 'b.test', dkimAligned: false, spfAligned: true, disposition: 'none' },
+  };
+  for (const [answer, code, counted] of [
+    ['d', 250, 1],
+    ['r', 550, 1],
+    ['t', 451, 0],
+  ] as const) {
+    await using site = await withMilter(({ code: asked }) => (asked === 'E' ? [answer] : undefined), {}, found);
+    assert.match(await site.send(), new RegExp(`^${code} `));
+    await waitFor(() => site.server.router.aborted.length === 1, { what: 'the transfer to be given up' });
+    assert.deepEqual(site.server.router.refused, counted === 1 ? [found] : [], answer);
+  }
 });
 
 test('a milter that never answers, or always asks for more time, delays a message for its time and no longer', async () => {
