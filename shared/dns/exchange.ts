@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { Resolver } from 'node:dns';
 import { connect, isIPv6, type Socket } from 'node:net';
 import { errorCode, errorText, reasonText, SealpostError } from '../errors.ts';
 import { decodeMessage, encodeMessage, Opcode, peek, type Question, Rcode, type Response, Type } from './message.ts';
@@ -38,6 +39,11 @@ export function parseServer(text: string): Server {
   if (isIPv6(text)) return { address: text, port: DNS_PORT };
   const [address = '', four] = text.split(':');
   return { address, port: Number(four ?? DNS_PORT) };
+}
+
+/** The resolvers of `dns.servers`; where these are none, those that the system has now and not at the start of the process. */
+export function resolversOf(servers: readonly string[]): Server[] {
+  return (servers.length > 0 ? servers : new Resolver().getServers()).map(parseServer);
 }
 
 /** `192.0.2.53:5353`, `[2001:db8::53]:53`. */

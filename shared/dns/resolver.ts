@@ -1,10 +1,9 @@
-import { Resolver as SystemResolver } from 'node:dns';
 import { setMaxListeners } from 'node:events';
 import { domainToASCII } from 'node:url';
 import { errorCode, errorText, reasonText } from '../errors.ts';
 import { aliasLoop, readAnswer, type Said } from './answer.ts';
 import { AnswerCache } from './answer-cache.ts';
-import { type AskOptions, ask, parseServer, type Server, serverText } from './exchange.ts';
+import { type AskOptions, ask, resolversOf, type Server, serverText } from './exchange.ts';
 import { Rcode, type Response, rcodeName, Type } from './message.ts';
 import { decodeName, encodeName } from './name.ts';
 import { type RecordData, type RecordType, recordSize } from './records.ts';
@@ -80,7 +79,7 @@ export class DnsResolver {
 
   /** For the questions from now on; what others than the servers now answered is forgotten. */
   configure({ servers, timeout, longest = LONGEST_MS }: ResolverSettings): void {
-    const next = (servers.length > 0 ? servers : new SystemResolver().getServers()).map(parseServer);
+    const next = resolversOf(servers);
     this.#timeoutMs = timeout;
     this.#longestMs = longest;
     if (next.map(serverText).join() === this.#servers.map(serverText).join()) return;

@@ -131,7 +131,12 @@ export const ConfigSchema = z.strictObject({
     .prefault({}),
   dns: z
     .strictObject({
-      servers: z.array(nameServer).default([]).describe('name servers, address or address:port; empty: the system’s'),
+      servers: z
+        .array(nameServer)
+        .default([])
+        .describe(
+          'name servers that recurse, address or address:port; empty: those of the system, read again at each reload',
+        ),
       timeout: duration('5s').describe('wait for an answer'),
       zones: z.array(zone).prefault([]).describe('zones that records of keys are published in'),
     })

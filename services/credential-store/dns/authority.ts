@@ -1,8 +1,7 @@
-import { getServers } from 'node:dns';
 import type { DnsConfig } from '#cluster/config/schema/schema.ts';
 import { nearestZone } from '#cluster/config/zone.ts';
 import { withParents } from '#shared/address/domains.ts';
-import { ask, parseServer, type Server, serverText } from '#shared/dns/exchange.ts';
+import { ask, parseServer, resolversOf, type Server, serverText } from '#shared/dns/exchange.ts';
 import { nameOf, type Question, Rcode, type Response, rcodeName, recordsAt, Type } from '#shared/dns/message.ts';
 import { encodeName } from '#shared/dns/name.ts';
 import { reasonText, SealpostError } from '#shared/errors.ts';
@@ -30,14 +29,20 @@ export type Authority = {
 /** Addresses that are asked; a zone has at most 13 name servers in practice. */
 const MAX_SERVERS = 40;
 
-/** The resolvers of `dns.servers`, or the system's, asked in order: one that did not answer is asked last from then on. */
+/**
+ * The resolvers of `dns.servers`, or the system's, asked in order: one that did not answer is asked last from then on.
+ *
+ * Not `DnsResolver`, whose answers are for those who want the records at the end of the aliases and may have them from its
+ * memory: here each alias is judged by itself, a name server of an alias's target is not one of the zone, the verdict
+ * says which resolver answered what, and a record that was published a moment ago must be seen.
+ */
 export class ResolverChain {
   #servers: Server[];
   #asked: Server | undefined;
   readonly #timeoutMs: number;
 
   constructor(config: Pick<DnsConfig, 'servers' | 'timeout'>) {
-    this.#servers = (config.servers.length > 0 ? config.servers : getServers()).map(parseServer);
+    this.#servers = resolversOf(config.servers);
     this.#timeoutMs = config.timeout;
   }
 
