@@ -19,6 +19,9 @@ export const PEERS = {
   miltertest: 'miltertest',
   dkimverify: 'python3-dkim',
   dkimsign: 'python3-dkim',
+  arcsign: 'python3-dkim',
+  // What arcsign reads Authentication-Results with.
+  '/usr/lib/python3/dist-packages/authres': 'python3-authres',
   '/usr/lib/python3/dist-packages/nacl': 'python3-nacl',
   '/usr/share/perl5/Mail/DKIM.pm': 'libmail-dkim-perl',
   // A library too: the verifying sink asks DNS through it.

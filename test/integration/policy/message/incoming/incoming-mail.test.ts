@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Type } from '#shared/dns/message.ts';
 import { answerTo, FakeDns, type Query, txt } from '#test/kit/dns/fake-dns.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { needs } from '#test/kit/runner/peers.ts';
 import { Dialog } from '#test/kit/smtp/dialog.ts';
 import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -20,7 +23,13 @@ import { waitFor } from '#test/kit/wait.ts';
 const KEY =
   'MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAu1SU1LfVLPHCozMxH2Mo4lgOEePzNm0tRgeLezV6ffAt0gunVTLw7onLRnrq0/IzW7yWR7QkrmBL7jTKEn5u+qKhbwKfBstIs+bMY2Zkp18gnTxKLxoS2tFczGkPLPgizskuemMghRniWaoLcyehkd3qqGElvW/VDL5AaWTg0nLVkjRo9z+40RQzuVaE8AkAFmxZzow3x+VJYKdjykkJ0iT9wCS0DRTXu269V264Vf/3jvredZiKRkgwlL9xNAwxXFg0x/XFw005UWVRIkdgcKWTjpBP2dPwVZ4WWC+9aGVd+Gyn1o0CLelf4rEjGoXbAAEgAqeGUxrcIlbjXfbcmwIDAQAB';
 
+/** The key of those who seal. */
+const SEALING = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const SEALING_RECORD = `v=DKIM1; k=rsa; p=${SEALING.publicKey.export({ type: 'spki', format: 'der' }).toString('base64')}`;
+
 const RECORDS: Record<string, string> = {
+  'arc._domainkey.sealer.test': SEALING_RECORD,
+  'arc._domainkey.stranger.test': SEALING_RECORD,
   'pass.test': 'v=spf1 ip4:203.0.113.0/24 -all',
   'fail.test': 'v=spf1 -all',
   'soft.test': 'v=spf1 ~all',
@@ -127,7 +136,7 @@ domains:
 dns: { servers: ["${dns.server}"], timeout: 500ms }
 authenticity:
   spf: { hard-fail: reject, exempt: [198.51.100.0/24] }
-  dmarc: { overrides: [{ domain: excused.test, policy: none }], mailing-lists: [list.test] }
+  dmarc: { overrides: [{ domain: excused.test, policy: none }], mailing-lists: [list.test], arc-sealers: [sealer.test] }
   junk: { soft-fail: true, except: [spared@example.com, boss@lmtp.example] }
   external: { subject-tag: "[External]", header: true }
 routes:
@@ -141,7 +150,7 @@ routes:
 after(() => resources.disposeAsync());
 
 /** Send a message; the reply to its end. */
-async function send(row: Omit<Row, 'title' | 'expected'>, to: string[]): Promise<string> {
+async function send(row: Omit<Row, 'title' | 'expected'>, to: string[], text?: string): Promise<string> {
   const { domain, client = '203.0.113.7', path = `a@${domain}`, header = '' } = row;
   await using session = await Dialog.connect(node.port, { timeout: 15_000 });
   session.send(`PROXY TCP4 ${client} 127.0.0.1 40000 25\r\n`);
@@ -150,8 +159,9 @@ async function send(row: Omit<Row, 'title' | 'expected'>, to: string[]): Promise
   await session.say(`MAIL FROM:<${path}>`, 250);
   for (const address of to) await session.say(`RCPT TO:<${address}>`, 250);
   await session.say('DATA', 354);
-  const { code, text } = await session.command(`${header}From: <a@${domain}>\r\nSubject: Hi\r\n\r\n${BODY}.`);
-  return `${code} ${text}`;
+  const message = text ?? `${header}From: <a@${domain}>\r\nSubject: Hi\r\n\r\n${BODY}`;
+  const { code, lines } = await session.command(`${message}.`);
+  return `${code} ${lines.join(' ')}`;
 }
 
 /** The text of the one message in a folder; undefined while there is none. */
@@ -218,3 +228,28 @@ test('I5 what DNS said is remembered: the second message asks nothing', async ()
     [],
   );
 });
+
+test(
+  'I8 an ARC seal by dkimpy excuses a DMARC failure where the sealer is listed',
+  needs('arcsign', '/usr/lib/python3/dist-packages/authres'),
+  async () => {
+    await using temp = await tempDir('arc');
+    const key = join(temp.path, 'key.pem');
+    await writeFile(key, SEALING.privateKey.export({ type: 'pkcs1', format: 'pem' }));
+    /** A message as somebody sends it on who changed it, with what was found there. */
+    const sealed = (sealer: string, dmarc: string): string => {
+      const found = `Authentication-Results: ${sealer}; arc=none; dkim=pass header.d=reject.test; dmarc=${dmarc}\r\n`;
+      const message = `${found}From: <a@reject.test>\r\nTo: <b@example.com>\r\nSubject: Hi\r\n\r\n${BODY}`;
+      const fields = execFileSync('arcsign', ['arc', sealer, key, sealer], { input: message, encoding: 'latin1' });
+      return fields.replace(/\r?\n/g, '\r\n');
+    };
+    const reply = (text: string) => send({ domain: 'reject.test', path: 'a@pass.test' }, ['arc@example.com'], text);
+    assert.match(await reply(sealed('stranger.test', 'pass')), /^550 5\.7\.26 /);
+    assert.match(await reply(sealed('sealer.test', 'fail')), /^550 5\.7\.26 /);
+    assert.match(await reply(sealed('sealer.test', 'pass').replace('Hello', 'Hallo')), /^550 5\.7\.26 /);
+    assert.match(await reply(sealed('sealer.test', 'pass')), /^250 2\.0\.0 /);
+    const text = await waitFor(() => messageIn(join(mail, 'example.com', 'arc')), { what: 'mail', timeout: 10_000 });
+    assert.match(text, /^\tarc=pass /m);
+    assert.match(text, /^\tdmarc=fail /m);
+  },
+);
