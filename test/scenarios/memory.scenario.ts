@@ -29,7 +29,7 @@ test('100 sessions of 25 MB each grow the process by less than 200 MB', { timeou
   let peak = before;
   const watch = setInterval(() => {
     peak = Math.max(peak, residentMb(program.pid));
-  }, 100);
+  }, 100).unref();
   const load = new Load('large', { port: node.port, sessions: SESSIONS, sizes: [SIZE] });
   load.start();
   await waitFor(() => load.unknown.size + load.accepted.size >= SESSIONS, {
