@@ -20,7 +20,7 @@ const yesNo =
 
 const NO_MAILBOXES = none('there are no mailboxes of this machine here');
 const OF_POSTFIX = none('about the programs and files of Postfix');
-const NO_FILTER = none('no filter is asked here yet');
+const NO_FILTER = none('mail is not passed through another server; filters asks rspamd, clamd and milters');
 const NO_PATTERNS = none('the content of mail is not looked at here yet');
 const LOG_IN_PLACE = none('users and their passwords are in the directory here (sealpost users)');
 const TLS_DETAIN = none('versions and ciphers are those of Node’s OpenSSL: TLS 1.2 and later');

@@ -139,7 +139,7 @@ function confAnswer(name: string, value: string): Answer {
     case 'mode':
       return /s/.test(value)
         ? already('mail of these domains is signed')
-        : none('signatures of mail that comes in are not checked here yet');
+        : already('signatures of incoming mail are checked');
     case 'canonicalization':
       return already('relaxed/relaxed, always');
     case 'internalhosts':
