@@ -8,17 +8,24 @@ import type { Author } from './author.ts';
 import { reasonIn, type Signed } from './dkim.ts';
 
 type Disposition = DmarcFound['disposition'];
+type Identities = {
+  spf: SpfFound;
+  /** SPF was not asked about the client, which is not the host that sends. */
+  spfUnasked?: boolean;
+  signed: readonly Signed[];
+};
 
 /**
  * DMARC (RFC 9989), given what SPF and DKIM found. What is done about it is for the checks to say.
  *
  * A signature with l= that leaves a part of the body to whoever passes it on says nothing about the message as it is read:
  * it does not count (RFC 6376 §8.2). Where an identity of the author's domain could not be checked for want of an answer, a
- * failure is not certain: `temperror`.
+ * failure is not certain: `temperror`. So it is where SPF was not asked at all, and then the domain asks for nothing: the mail
+ * would be the same whenever it came.
  */
 export async function checkDmarc(
   author: Author,
-  { spf, signed }: { spf: SpfFound; signed: readonly Signed[] },
+  { spf, spfUnasked = false, signed }: Identities,
   lookup: Lookup,
 ): Promise<{ dmarc: DmarcFound; dkim: DkimFound[] }> {
   const dkim = signed.map(({ found }) => found);
@@ -46,20 +53,23 @@ export async function checkDmarc(
         ? dkimAligned?.has(found.domain ?? '') === true
         : aligned(found.domain, isStrict),
   }));
+  const bySpf = aligned(spf.domain, record?.aspf === 's');
+  const isUnasked = spfUnasked && bySpf && response.status.result === 'fail';
   const unsure =
-    (spf.result === 'temperror' && aligned(spf.domain, record?.aspf === 's')) ||
-    withAligned.some((found) => found.result === 'temperror' && found.aligned);
+    (spf.result === 'temperror' && bySpf) || withAligned.some((found) => found.result === 'temperror' && found.aligned);
   const dmarc: DmarcFound = {
-    ...resultOf(response, unsure),
+    ...(isUnasked ? UNASKED : resultOf(response, unsure)),
     from,
     ...(record === undefined ? {} : { record }),
-    ...(record === undefined ? {} : { policy: disposition(response.policy) }),
+    ...(record === undefined || isUnasked ? {} : { policy: disposition(response.policy) }),
     dkimAligned: response.alignment?.dkim.result !== undefined,
     spfAligned,
     disposition: 'none',
   };
   return { dkim: withAligned, dmarc };
 }
+
+const UNASKED = { result: 'temperror', reason: 'SPF was not asked about the client' } as const;
 
 function resultOf({ status, error }: DmarcResponse, unsure: boolean): Pick<DmarcFound, 'result' | 'reason'> {
   switch (status.result) {

@@ -67,7 +67,8 @@ export async function verifyMessage(mail: IncomingMail, deps: VerifyDeps): Promi
     checkSpf({ ...mail, hostname }, questions(deps.lookup, MOST_QUESTIONS.spf, late)),
     verifySignatures(mail, deps, late),
   ]);
-  const { dmarc, dkim } = await checkDmarc(author, { spf, signed }, policies);
+  const spfUnasked = mail.gateway === true || mail.spfExempt === true;
+  const { dmarc, dkim } = await checkDmarc(author, { spf, spfUnasked, signed }, policies);
   if (busy && dmarc.result === 'temperror') throw new SealpostError('busy', 'too many DMARC policies are asked for');
   return { spf, dkim, arc, dmarc };
 }

@@ -127,6 +127,21 @@ test('where DNS does not say whether the author signed, nothing is certain', asy
   assert.equal(stranger.dmarc.result, 'fail');
 });
 
+/** Where SPF is not asked about the client, what only SPF could tell is not known. */
+const UNASKED: [what: string, reversePath: string, message: string, result: string, policy: string | undefined][] = [
+  ['of the author', 'ann@author.test', MESSAGE, 'temperror', undefined],
+  ['of the author, with a signature that holds', 'ann@author.test', SIGNED, 'pass', 'reject'],
+  ['of a stranger', 'x@elsewhere.test', MESSAGE, 'fail', 'reject'],
+];
+for (const [what, reversePath, message, result, policy] of UNASKED) {
+  test(`a reverse-path ${what}, through a gateway or from a host that is exempt from SPF: ${result}`, async () => {
+    for (const client of [{ gateway: true }, { spfExempt: true }]) {
+      const { dmarc } = await verify(message, { reversePath, ...client });
+      assert.deepEqual([dmarc.result, dmarc.policy], [result, policy], JSON.stringify(dmarc));
+    }
+  });
+}
+
 /** Signatures in the name of the author that a stranger made so that no answer can be had. */
 const EVASIONS: [what: string, selector: string][] = [
   ['that DNS cannot carry', Array(5).fill('a'.repeat(60)).join('.')],
