@@ -39,7 +39,7 @@ test('a message of 50 MB goes through both filters, and takes less than 100 MB o
   let peak = before;
   const sampling = setInterval(async () => {
     peak = Math.max(peak, await ownMemory(program.pid));
-  }, 20);
+  }, 20).unref();
   const lines = randomBytes(57 * 1024)
     .toString('base64')
     .replace(/.{76}/g, '$&\r\n');

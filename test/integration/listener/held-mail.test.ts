@@ -71,7 +71,7 @@ test('two milters of a node: quarantine waits for the operator, and a message of
   const body = Buffer.alloc(50 * 1024 * 1024, `${'x'.repeat(76)}\r\n`).fill('\r\n', 50 * 1024 * 1024 - 2);
   const before = await memory(pid);
   let most = before;
-  const watch = setInterval(() => void memory(pid).then((now) => (most = Math.max(most, now))), 20);
+  const watch = setInterval(() => void memory(pid).then((now) => (most = Math.max(most, now))), 20).unref();
   assert.match(await send(node.port, 'large', body), /^250 /);
   clearInterval(watch);
   assert.ok(most - before < 100, `${Math.round(most - before)} MB more`);

@@ -36,7 +36,7 @@ test('a hundred concurrent large messages, in and out, take a small part of thei
   let peak = before;
   const sampling = setInterval(() => {
     peak = Math.max(peak, ownMemory());
-  }, 10);
+  }, 10).unref();
   await Promise.all(
     Array.from({ length: MESSAGES }, () => router.send({ envelope: envelope(['bob@peer.example']), message })),
   );
