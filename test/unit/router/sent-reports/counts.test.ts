@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Store } from '#cluster/store.ts';
+import { Counts } from '#services/router/sent-reports/counts.ts';
+import { noteOf } from '#services/router/sent-reports/note.ts';
+import { newQueueId } from '#shared/ids.ts';
+import { silentLogger } from '#shared/log.ts';
+import { tempDir } from '#test/kit/temp.ts';
+import { ORIGIN } from '#test/unit/router/fixture.ts';
+import { found } from './found.ts';
+
+const NOON = Date.UTC(2030, 4, 1, 12);
+const UNIT = 'one.example!2030-05-01';
+const log = silentLogger;
+
+/** Write a note as the intake does; `address`: of the client. */
+async function note(store: Store, counts: Counts, address = '192.0.2.1', at = NOON): Promise<() => void> {
+  const origin = { ...ORIGIN, client: { ...ORIGIN.client, address } };
+  const made = noteOf(found('one.example'), { origin, reversePath: 'a@one.example', at }) ?? assert.fail();
+  const id = newQueueId();
+  await store.write([counts.writing(id, made)]);
+  return () => counts.written(id, made);
+}
+
+const rowsOf = async (counts: Counts, unit = UNIT) =>
+  (await counts.page(unit, 1, ''))?.rows.map(({ count, row }) => [row.source, count]).sort();
+
+test('a note that was not counted when the process died is counted once after its start', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, log);
+  const counts = await Counts.load({ store, log });
+  (await note(store, counts))();
+  await counts.settle();
+  await note(store, counts);
+  await note(store, counts, '192.0.2.2');
+  for (const _ of [1, 2]) {
+    const again = await Counts.load({ store, log });
+    assert.deepEqual(await rowsOf(again), [
+      ['192.0.2.1', 2],
+      ['192.0.2.2', 1],
+    ]);
+  }
+  await store.close();
+});
+
+test('a day that is closed gets no more rows, they come on the next; what is reported is deleted', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, log);
+  const counts = await Counts.load({ store, log });
+  (await note(store, counts))();
+  await counts.close('2030-05-01');
+  (await note(store, counts, '192.0.2.2'))();
+  await counts.settle();
+  assert.deepEqual(await rowsOf(counts), [['192.0.2.1', 1]]);
+  assert.deepEqual(counts.units('2030-05-02', ''), [UNIT, 'one.example!2030-05-02']);
+  await counts.tidy(NOON, (unit, epoch) => unit === UNIT && epoch === 1);
+  assert.deepEqual(counts.units('2030-05-02', ''), ['one.example!2030-05-02']);
+  // What nobody asks for in two weeks goes too.
+  await counts.tidy(NOON + 16 * 86_400_000, () => false);
+  for await (const key of store.keys({ gte: 'dmarc-row!', lt: 'dmarc-row"' })) assert.fail(key);
+  await store.close();
+});
+
+test('more rows and domains than the limits are not counted, and a unit knows how many messages that are', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, log);
+  const counts = await Counts.load({ store, log, limits: { rows: 3, units: 1 } });
+  for (let n = 1; n <= 5; n++) (await note(store, counts, `192.0.2.${n}`))();
+  (await note(store, counts, '192.0.2.1'))();
+  (await note(store, counts, '192.0.2.1', NOON + 86_400_000))();
+  await counts.settle();
+  const { unit, rows } = (await counts.page(UNIT, 1, '')) ?? assert.fail();
+  assert.deepEqual([rows.length, unit.uncounted, rows.find(({ row }) => row.source === '192.0.2.1')?.count], [3, 2, 2]);
+  assert.deepEqual(counts.units('2030-05-09', ''), [UNIT]);
+  await store.close();
+});
