@@ -13,6 +13,8 @@ import { Unreadable } from './unreadable.ts';
 /** Of an attachment as it travels. RFC 9990 lets owners ask for less; few reports have more than a megabyte. */
 const MOST_BYTES = 14 * 1024 * 1024;
 const MOST_PARTS = 100;
+/** Room for a small one. */
+const FIRST_BYTES = 64 * 1024;
 
 /** Find it in a message that comes in pieces. Rejects with `Unreadable`, or as `message` does. */
 export async function reportAttachment(
@@ -39,8 +41,8 @@ class Finder implements Visitor {
   readonly #most: number;
   #parts = 0;
   #encoding = '';
-  /** Lines of the part that is looked at; undefined where it is passed over. */
-  #lines: Buffer[] | undefined;
+  /** Content of the part that is looked at, with room for more; undefined where it is passed over. */
+  #content: Buffer | undefined;
   #bytes = 0;
   found: Buffer | undefined;
 
@@ -50,7 +52,8 @@ class Finder implements Visitor {
 
   header(entity: Entity): void {
     if (++this.#parts > MOST_PARTS) throw new Unreadable('it has too many parts');
-    this.#lines = this.found === undefined && entity.kind === 'leaf' && mayBeReport(entity) ? [] : undefined;
+    const isWanted = this.found === undefined && entity.kind === 'leaf' && mayBeReport(entity);
+    this.#content = isWanted ? Buffer.alloc(0) : undefined;
     this.#bytes = 0;
     const encoding = entity.fields.find(({ name }) => name === 'content-transfer-encoding');
     this.#encoding = encoding === undefined ? '' : unfold(encoding.raw).trim().toLowerCase();
@@ -65,19 +68,24 @@ class Finder implements Visitor {
   }
 
   leafEnd(): void {
-    if (this.#lines === undefined) return;
-    const decoded = decode(Buffer.concat(this.#lines), this.#encoding);
-    this.#lines = undefined;
+    if (this.#content === undefined) return;
+    const decoded = decode(this.#content.subarray(0, this.#bytes), this.#encoding);
+    this.#content = undefined;
     if (packingOf(decoded) !== undefined) this.found = decoded;
   }
 
   structure(): void {}
 
   #add(bytes: Buffer): void {
-    if (this.#lines === undefined) return;
+    if (this.#content === undefined) return;
+    const before = this.#bytes;
     this.#bytes += bytes.length;
     if (this.#bytes > this.#most) throw new Unreadable(`its attachment is larger than ${this.#most / 1024 / 1024} MB`);
-    this.#lines.push(Buffer.from(bytes));
+    // Lines may have one byte each: kept as lines they would take a hundred times their size.
+    if (this.#bytes > this.#content.length) {
+      this.#content = Buffer.concat([this.#content], Math.max(FIRST_BYTES, 2 * this.#bytes));
+    }
+    bytes.copy(this.#content, before);
   }
 }
 

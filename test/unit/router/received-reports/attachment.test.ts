@@ -88,3 +88,17 @@ describe('refused', () => {
     });
   }
 });
+
+test('an attachment in lines of one byte takes no more memory than it has bytes', async () => {
+  const lines = Buffer.from('x\r\n'.repeat(20_000));
+  const before = process.memoryUsage();
+  let more = 0;
+  function* message(): Generator<Buffer> {
+    yield Buffer.from('Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n');
+    for (let n = 0; n < 200; n++) yield lines;
+    const { heapUsed, external } = process.memoryUsage();
+    more = heapUsed + external - before.heapUsed - before.external;
+  }
+  await assert.rejects(reportAttachment(message()), /no attachment/);
+  assert.ok(more < 150 * 1024 * 1024, `${more} bytes for ${200 * lines.length}`);
+});
