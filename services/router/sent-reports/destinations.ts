@@ -82,7 +82,12 @@ async function textsAt(name: string, resolve: Resolve): Promise<string[]> {
     const found = (await resolve(name, 'TXT')) as string[][];
     return found.map((strings) => strings.join('').trim());
   } catch (error) {
-    if (NONE.has(errorCode(error) ?? '')) return [];
+    if (isMissing(error)) return [];
     throw error;
   }
+}
+
+/** The answer of DNS is that there is nothing. */
+export function isMissing(error: unknown): boolean {
+  return NONE.has(errorCode(error) ?? '');
 }

@@ -25,7 +25,7 @@ export type RowSource = {
 
 export type RunDeps = {
   log: Logger;
-  sender: Pick<ReportSender, 'send'>;
+  sender: Pick<ReportSender, 'send' | 'hearsDns'>;
   claims: Pick<ReportClaims, 'advance'>;
   own: RowSource;
   others: readonly RowSource[];
@@ -59,12 +59,22 @@ export class Run {
       this.#deps.signal.throwIfAborted();
       const outcome =
         gathered && (await this.#deps.sender.send(gathered, this.#epoch.day, () => this.#deps.removal(unit)));
-      if (outcome === 'later' && this.#epoch.left.length >= MOST_LEFT) {
-        throw new SealpostError('dns-unreachable', `DNS gives no answer for the readers of ${MOST_LEFT} reports`);
-      }
-      await this.#advance((epoch) => advanced(epoch, unit, outcome === 'later'));
+      const isLeft = outcome === 'later' && (await this.#mayLeave(unit));
+      await this.#advance((epoch) => advanced(epoch, unit, isLeft));
     }
     await this.#advance(ended);
+  }
+
+  /**
+   * Whether there is room to leave a unit. Many of them may be the fault of this node's DNS, or the work of somebody whose
+   * name servers are silent, who must not hold up the reports of all others.
+   */
+  async #mayLeave(unit: string): Promise<boolean> {
+    if (this.#epoch.left.length < MOST_LEFT) return true;
+    const many = `DNS gives no answer for the readers of ${MOST_LEFT} reports`;
+    if (!(await this.#deps.sender.hearsDns())) throw new SealpostError('dns-unreachable', many);
+    this.#deps.log.warn({ unit }, `a DMARC report is given up: ${many}, and it works for other names`);
+    return false;
   }
 
   async #advance(change: (epoch: Epoch) => Partial<Epoch>): Promise<void> {

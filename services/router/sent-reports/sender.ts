@@ -12,7 +12,7 @@ import type { Logger } from '#shared/log.ts';
 import type { CountedRow, PublishedPolicy } from '#shared/mail/dmarc-rows.ts';
 import { formatSize } from '#shared/units.ts';
 import type { Message } from '../store/message.ts';
-import { allowed, type Resolve, type Target, targetsOf } from './destinations.ts';
+import { allowed, isMissing, type Resolve, type Target, targetsOf } from './destinations.ts';
 import { DAY_MS, partsOf } from './records.ts';
 import { type ReportMail, reportBody, reportMessage } from './report-message.ts';
 import { reportXml } from './xml.ts';
@@ -109,36 +109,41 @@ export class ReportSender {
     return { ...known, from, gzip: await compress(xml) } satisfies ReportMail;
   }
 
+  /** Whether DNS works at all: it says of a name of ours, which nobody asked for before, what there is. */
+  async hearsDns(): Promise<boolean> {
+    const submitter = submitterOf(this.#deps.settings.current);
+    if (submitter === undefined) return false;
+    return this.#deps.resolve(`${newId(16).toLowerCase()}.${domainOf(submitter.from)}`, 'TXT').then(
+      () => true,
+      (error: unknown) => isMissing(error),
+    );
+  }
+
   /** The addresses that take a report of this size. */
   async #recipients(targets: readonly Target[], domain: string, size: number): Promise<string[] | 'later'> {
+    // All at once: name servers that are silent cost one time-out.
+    const answers = await Promise.all(targets.map((target) => this.#takers(target, domain, size)));
+    const found = new Set(answers.flatMap((answer) => (answer === 'later' ? [] : answer)));
+    return found.size === 0 && answers.includes('later') ? 'later' : [...found];
+  }
+
+  async #takers(target: Target, domain: string, size: number): Promise<string[] | 'later'> {
     const { log, resolve } = this.#deps;
-    const found = new Set<string>();
-    let trouble = false;
-    for (const target of targets) {
-      try {
-        const those = await allowed(domain, target, resolve);
-        if (those.length === 0)
-          log.info(
-            { domain, to: target.address },
-            'DMARC report: its reader does not say in DNS that it takes reports on this domain',
-          );
-        for (const { address, most } of those) {
-          if (size <= Math.min(most, target.most, MOST_BYTES)) found.add(address);
-          else
-            log.info(
-              { domain, to: address, size: formatSize(size) },
-              'DMARC report: it is larger than its reader takes',
-            );
-        }
-      } catch (error) {
-        trouble = true;
-        log.info(
-          { domain, to: target.address, error: errorText(error) },
-          'DMARC report: DNS does not tell now whether its reader takes it',
-        );
-      }
+    const about = { domain, to: target.address };
+    try {
+      const those = await allowed(domain, target, resolve);
+      if (those.length === 0)
+        log.info(about, 'DMARC report: its reader does not say in DNS that it takes reports on this domain');
+      return those.flatMap(({ address, most }) => {
+        if (size <= Math.min(most, target.most, MOST_BYTES)) return [address];
+        log.info({ domain, to: address, size: formatSize(size) }, 'DMARC report: it is larger than its reader takes');
+        return [];
+      });
+    } catch (error) {
+      const text = 'DMARC report: DNS does not tell now whether its reader takes it';
+      log.info({ ...about, error: errorText(error) }, text);
+      return 'later';
     }
-    return found.size === 0 && trouble ? 'later' : [...found];
   }
 }
 

@@ -33,6 +33,7 @@ class Night {
   readonly sent: string[] = [];
   /** What becomes of the report on a unit. */
   outcome: (name: string) => 'sent' | 'unwanted' | 'later' = () => 'sent';
+  dnsWorks = true;
 
   async run(own: RowSource, others: RowSource[]): Promise<void> {
     this.runs = begin(this.runs, { store: own.store, node: own.node, day: DAY }, () => false);
@@ -46,7 +47,8 @@ class Night {
       this.runs = changed(this.runs, number, change) ?? assert.fail('deposed');
       return this.runs.epochs[0] ?? assert.fail();
     };
-    const deps = { log: silentLogger, own, others, sender: { send }, claims: { advance }, removal: async () => [] };
+    const sender = { send, hearsDns: async () => this.dnsWorks };
+    const deps = { log: silentLogger, own, others, sender, claims: { advance }, removal: async () => [] };
     await new Run({ ...deps, signal: new AbortController().signal }, epoch).finish();
   }
 
@@ -89,4 +91,16 @@ test('a report that cannot be told where to go stays for the next night, and doe
     ['a', 'b', 'c', 'd'].map((name) => night.reported('A', name)),
     [true, false, true, true],
   );
+});
+
+test('somebody whose name servers are silent holds up no reports; DNS that is silent does', async () => {
+  const night = new Night();
+  const hostile = Array.from({ length: 250 }, (_, n) => `h${String(n).padStart(3, '0')}`);
+  night.outcome = (name) => (name.startsWith('h') ? 'later' : 'sent');
+  night.dnsWorks = false;
+  await assert.rejects(night.run(source('A', [...hostile, 'z']), []), /DNS gives no answer/);
+  assert.deepEqual([night.sent, night.reported('A', 'h100')], [[], false]);
+  night.dnsWorks = true;
+  await night.run(source('A', [...hostile, 'z']), []);
+  assert.deepEqual(night.sent, ['z1']);
 });
