@@ -64,8 +64,8 @@ const SPECIAL = /[\x00-\x20"(),:;<>@[\\\]\x7f]/;
 /** A domain may end in the root dot, and be the last of an encoded word. */
 const DOMAIN = /^([A-Za-z0-9_\u0080-\u{10ffff}-]+(?:\.[A-Za-z0-9_\u0080-\u{10ffff}-]+)*)\.?(?:\?=)?$/u;
 const AFTER_AT = /[^\x00-\x20"(),:;<>@[\\\]\x7f]*/y;
-/** After a domain: it goes on for those who read over white space and comments. */
-const GOES_ON = /[ \t]*[.(@]|(?<=\.)[ \t]*[^\x00-\x20"(),:;<>@[\\\]\x7f]/y;
+/** After a domain: it goes on for those who read over white space, comments, quoting and control characters. */
+const GOES_ON = /[ \t]*[.(@]|[\x01-\x08\x0b\x0c\x0e-\x1f\\\x7f]|(?<=\.)[ \t]*[^\x00-\x20"(),:;<>@[\\\]\x7f]/y;
 
 /** Every `local@domain` in a text, however it stands there. */
 function findAddresses(text: string): Authors {

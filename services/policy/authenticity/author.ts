@@ -1,6 +1,7 @@
 import { domainOf, normalizeDomain } from '#shared/address/address.ts';
+import { parseAddressSpans } from '#shared/address/address-list.ts';
 import { authorsOf } from '#shared/address/authors.ts';
-import type { HeaderField } from '#shared/mail/header.ts';
+import { fieldValue, type HeaderField } from '#shared/mail/header.ts';
 import { printable } from '#shared/text.ts';
 
 /** The author's domain, for DMARC (RFC 9989 §5.3.1); `problem`: there is none, or readers could see different ones. */
@@ -20,6 +21,7 @@ export function authorOf(from: readonly HeaderField[], header: string): Author {
   if (field.raw.length > LONGEST_FROM) return { problem: `its From field is longer than ${LONGEST_FROM} bytes` };
   const { addresses, problem } = authorsOf(field);
   if (problem !== undefined) return { problem: `its From field can be read in different ways: ${problem}` };
+  if (hasGap(fieldValue(field))) return { problem: 'a domain in its From field is interrupted by space or a comment' };
   const domains = new Set(addresses.map((address) => normalizeDomain(domainOf(address))));
   const [domain, other] = domains;
   if (other !== undefined) {
@@ -28,4 +30,13 @@ export function authorOf(from: readonly HeaderField[], header: string): Author {
   if (domain === undefined || domain === '') return { problem: 'its From field has no address with a domain' };
   if (domain.length > LONGEST_DOMAIN) return { problem: 'the domain in its From field is too long' };
   return { domain };
+}
+
+/**
+ * White space or a comment inside a domain (RFC 5322 §4.4): `a@bank.test(x).evil.test` ends with `bank.test` for some readers.
+ * What precedes all of it or follows it interrupts nothing.
+ */
+function hasGap(value: string): boolean {
+  const addresses = parseAddressSpans(value) ?? [];
+  return addresses.some(({ start, end }) => /[\s()]/.test(domainOf(value.slice(start, end)).trimStart()));
 }

@@ -1,3 +1,4 @@
+import { decodedWords } from '#shared/mail/encoded-words.ts';
 import { fieldValue, type HeaderField } from '#shared/mail/header.ts';
 
 /** A tag at the beginning of Subject, in ASCII or as an encoded word (RFC 2047). */
@@ -38,30 +39,4 @@ function isTagged(field: HeaderField, tag: string): boolean {
 function encoded(tag: string, beforeWord: boolean): string {
   if (/^[\x20-\x7e]*$/.test(tag)) return tag;
   return `=?utf-8?B?${Buffer.from(beforeWord ? `${tag} ` : tag).toString('base64')}?=`;
-}
-
-/** Encoded words as what they say; those that cannot be read stay. */
-export function decodedWords(text: string): string {
-  return text
-    .replace(/(\?=)\s+(?==\?[^?\s]{1,60}\?[bq]\?)/gi, '$1')
-    .replace(
-      /=\?([^?*\s]{1,40})(?:\*[^?\s]{1,20})?\?([bq])\?([^?\s]*)\?=/gi,
-      (word, charset: string, kind: string, data: string) => {
-        const bytes = kind.toLowerCase() === 'b' ? Buffer.from(data, 'base64') : quotedBytes(data);
-        try {
-          return new TextDecoder(charset).decode(bytes);
-        } catch (error) {
-          if (error instanceof RangeError) return word;
-          throw error;
-        }
-      },
-    );
-}
-
-/** The Q encoding (RFC 2047 §4.2). */
-function quotedBytes(data: string): Buffer {
-  const text = data
-    .replaceAll('_', ' ')
-    .replace(/=([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-  return Buffer.from(text, 'latin1');
 }

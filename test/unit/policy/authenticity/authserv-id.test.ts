@@ -27,6 +27,11 @@ const VALUES: [value: string, ours: boolean][] = [
   ['\u00c2\u00a0mx1.local.test; spf=pass', true],
   [' mx1 . local . test; spf=pass', true],
   [' ; mx1.local.test; spf=pass', true],
+  [' mx1.lo(x)cal.test; spf=pass', true],
+  [' mx1.local.test..; spf=pass', true],
+  [' =?utf-8?q?mx1=2Elocal=2Etest?=; spf=pass', true],
+  [' =?utf-8?b?bXgxLmxvY2FsLnRlc3Q=?=; spf=pass', true],
+  [` (unclosed ${'x'.repeat(20_000)}; spf=pass`, true],
   [' mx.elsewhere.test; spf=pass smtp.mailfrom=mx1.local.test', false],
   [' mx.elsewhere.test (mx1.local.test); spf=pass', false],
   [' notmx1.local.test; spf=pass', false],
@@ -35,7 +40,7 @@ const VALUES: [value: string, ours: boolean][] = [
   ['', false],
 ];
 for (const [value, ours] of VALUES) {
-  test(`Authentication-Results:${JSON.stringify(value)} ${ours ? 'claims to be ours' : 'is of another'}`, () => {
+  test(`Authentication-Results:${JSON.stringify(value).slice(0, 80)} ${ours ? 'claims to be ours' : 'is of another'}`, () => {
     const [field] = splitHeader(`Authentication-Results:${value}\r\n`);
     assert.ok(field !== undefined);
     assert.equal(claimsToBeOurs(field, isOurs), ours);
@@ -48,4 +53,27 @@ test('a quarter megabyte of it takes no time worth mentioning', () => {
     claimsToBeOurs({ name: 'authentication-results', raw: `A: ${unit.repeat(256_000 / unit.length)}\r\n` }, isOurs);
   }
   assert.ok(performance.now() - began < 2000);
+});
+
+/** As bytes: beyond ASCII it is UTF-8. */
+const UNICODE: [value: string, ours: boolean][] = [
+  [' bücher.test; spf=pass', true],
+  [' mx.BÜCHER.test; spf=pass', false],
+  [' mx1。local。test; spf=pass', true],
+  [' ｍx1.local.test; spf=pass', true],
+  [' mx1.lo\u00adcal.test; spf=pass', true],
+  [' müller.test; spf=pass', false],
+];
+for (const [value, ours] of UNICODE) {
+  test(`Authentication-Results:${value} ${ours ? 'claims to be ours' : 'is of another'}`, () => {
+    const raw = Buffer.from(`Authentication-Results:${value}\r\n`).toString('latin1');
+    assert.equal(claimsToBeOurs({ name: 'authentication-results', raw }, isOurs), ours);
+  });
+}
+
+test('thousands of fields that cannot be read take no time worth mentioning', () => {
+  const began = performance.now();
+  const raw = Buffer.from('Authentication-Results: (x) =?utf-8?q?é?= é;\r\n').toString('latin1');
+  for (let at = 0; at < 40_000; at++) claimsToBeOurs({ name: 'authentication-results', raw }, isOurs);
+  assert.ok(performance.now() - began < 3000);
 });

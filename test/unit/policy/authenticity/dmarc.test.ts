@@ -222,7 +222,7 @@ const CLEAR: [from: string, domain: string][] = [
   ['Ann <ann@author.test>, Bob <bob@Author.TEST.>', 'author.test'],
   ['"eve@elsewhere.test" <ann@author.test>', 'author.test'],
   ['(eve@elsewhere.test) ann@author.test (x)', 'author.test'],
-  ['ann @ author . test', 'author.test'],
+  ['ann @ author.test', 'author.test'],
   ['=?utf-8?q?J=C3=BCrgen?= <ann@author.test>', 'author.test'],
   ['"a@b"@author.test', 'author.test'],
   ['Team: ann@author.test, bob@author.test;', 'author.test'],

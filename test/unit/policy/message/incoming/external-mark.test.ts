@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { decide } from '#services/policy/checks.ts';
 import type { SessionFacts } from '#services/policy/contract.ts';
 import { messageFacts } from '#services/policy/gathering/message.ts';
-import { decodedWords, tagged } from '#services/policy/message/incoming/subject-tag.ts';
+import { tagged } from '#services/policy/message/incoming/subject-tag.ts';
+import { decodedWords } from '#shared/mail/encoded-words.ts';
 import { atOnce, config, directory, facts, rulesOf } from '#test/unit/policy/fixtures.ts';
 
 /** The mark of mail from outside, in a field or in the subject (DOMINO I9). */
