@@ -11,11 +11,12 @@ export type MailauthOptions = { timeoutMs: number; network?: string | undefined 
 /** Nothing is there: `ENOTFOUND`, `ENODATA`. All of these may pass, which mailauth calls temperror. */
 const CODES = { failed: 'ESERVFAIL', refused: 'EREFUSED', silent: 'ETIMEOUT', busy: 'EBUSY' } as const;
 const TYPES = ['A', 'AAAA', 'CNAME', 'MX', 'NS', 'PTR', 'TXT'] as const;
+/** Names as nearly all are. */
+const ORDINARY = /^(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/i;
 
 export function mailauthResolver(resolver: DnsResolver, { timeoutMs, network }: MailauthOptions): DNSResolver {
   return async (name, asked) => {
-    const failure = (code: string, text: string) =>
-      Object.assign(new Error(`${asked} of ${name}: ${text}`), { code, hostname: name });
+    const failure = (code: string, text: string) => noAnswer(`${asked} of ${name}: ${text}`, code, name);
     const type = TYPES.find((known) => known === asked);
     if (type === undefined) throw failure('ENOTIMP', 'mailauth has no use for this type');
     // Macros of SPF make names with spaces and backslashes (RFC 7208 §7.3).
@@ -34,7 +35,14 @@ function shaped(type: string, records: readonly (string | MxRecord)[]): string[]
   return records.map((record) => (typeof record === 'string' ? record : { ...record })) as string[];
 }
 
+/** An error without its stack: that there is nothing is an everyday answer, and a stack takes longer than the question. */
+function noAnswer(message: string, code: string, hostname: string): Error {
+  const error: Error = Object.create(Error.prototype);
+  return Object.assign(error, { message, code, hostname });
+}
+
 function isCarried(name: string): boolean {
+  if (ORDINARY.test(name)) return true;
   try {
     return encodeName(name).length > 0;
   } catch {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { mailauthResolver } from '#shared/dns/mailauth-resolver.ts';
 import { Class, Rcode, Type } from '#shared/dns/message.ts';
 import { DnsResolver } from '#shared/dns/resolver.ts';
+import { errorText } from '#shared/errors.ts';
 import { address, answerTo, FakeDns, type Handler, pointer, txt } from '#test/kit/dns/fake-dns.ts';
 
 async function setup(handler: Handler) {
@@ -69,6 +70,11 @@ test('there is nothing, nobody can say, and no such name can be, with the codes 
     await assert.rejects(async () => await site.resolve(name, 'TXT'), { code }, name);
   }
   await assert.rejects(async () => await site.resolve('x.test', 'HINFO'), { code: 'ENOTIMP' });
+  // As `errorCode` and mailauth read it.
+  await assert.rejects(
+    async () => await site.resolve('gone.test', 'TXT'),
+    (error) => error instanceof Error && errorText(error) === 'TXT of gone.test: there is none (ENOTFOUND)',
+  );
 });
 
 test('names from macros of SPF are asked for as they are, with spaces and backslashes', async () => {
