@@ -14,11 +14,16 @@ declare module 'mailauth/lib/dkim/dkim-verifier.js' {
     signingDomain: string;
     selector: string;
     identity?: string;
+    /** The domain of `identity`, where i= says one. */
+    identityDomain?: string;
     algorithm: string;
+    signAlgo: string;
     hashAlgo: string;
+    canonicalization: string;
+    bodyCanon: string;
     timestamp: Date | null;
+    expiration: Date | null;
     maxBodyLength: number | '';
-    bodyHashKey?: string;
     /** Why it is not looked at, or is not valid whatever its key. */
     skip?: string;
     invalid?: string;
@@ -27,18 +32,16 @@ declare module 'mailauth/lib/dkim/dkim-verifier.js' {
     status: { result: string; comment?: string | false; underSized?: number; testing?: boolean };
   };
   type ArcSet = { i: number; messageSignature?: SignatureResult; 'arc-seal'?: Pick<Signature, 'parsed'> };
-  type KnownBody = { hash: string; bodyHashedBytes: number; canonicalizedLength: number; byteLength: number };
 
   export class DkimVerifier extends Writable {
     constructor(options: { resolver: Lookup; strict: boolean; minBitLength: number; curTime: Date });
     headers: { parsed: HeaderRow[] };
     signatureHeaders: Signature[];
-    bodyHashes: Map<string, Partial<KnownBody>>;
     keyCache: KeyCache;
     arc: { keyCache: KeyCache; lastEntry?: ArcSet };
     messageHeaders(headers: { parsed: HeaderRow[] }): Promise<void>;
     prepareSignature(signature: Signature): void;
-    addBodyHash(canonicalization: string, algorithm: string, length: number | ''): string;
+    addBodyHash(): string;
     verifySignature(signature: Signature): Promise<SignatureResult>;
   }
 }
@@ -49,7 +52,13 @@ declare module 'mailauth/lib/tools.js' {
   /** As node:dns/promises `resolve`: fails with ENOTFOUND, ENODATA … */
   export type Lookup = (name: string, type: string) => Promise<string[][] | string[]>;
   export type HeaderRow = { key: string; casedKey: string; line: Buffer };
-  export type PublicKey = { publicKey: string | KeyObject; modulusLength?: number };
+  export type PublicKey = {
+    publicKey: string | KeyObject;
+    keyType?: string;
+    /** t= of its record; `testing`: y is among them. */
+    flags?: string[];
+    testing?: boolean;
+  };
   export type KeyOptions = { strict?: boolean; hashAlgo?: string };
   export type KeyCache = {
     resolver: Lookup;
@@ -63,6 +72,20 @@ declare module 'mailauth/lib/tools.js' {
     options: KeyOptions,
   ): Promise<PublicKey>;
   export function toALabel(domain: string): string;
+  export function normalizeDomainName(domain: string): string;
+  /** Of the codes of `getPublicKey`, those that say that there is no key, or none for this. */
+  export const KEY_ERROR_COMMENTS: ReadonlyMap<string, string>;
+}
+
+declare module 'mailauth/lib/dkim/header/index.js' {
+  import type { HeaderRow } from 'mailauth/lib/tools.js';
+
+  /** `signatureHeaderLine`: the field of the signature without its CRLF. */
+  export function generateCanonicalizedHeader(
+    type: 'DKIM' | 'ARC',
+    lines: { headers: readonly HeaderRow[] },
+    options: { signatureHeaderLine: Buffer; canonicalization: string; strict: boolean },
+  ): { canonicalizedHeader: Buffer };
 }
 
 declare module 'mailauth/lib/dmarc/get-dmarc-record.js' {

@@ -4,10 +4,11 @@ import { bodyHashFor } from '#shared/dkim/body-hashes.ts';
 import type { BodyHash } from '#shared/mail/authenticity.ts';
 import type { HeaderField } from '#shared/mail/header.ts';
 import { LEAST_BITS } from './dkim-keys.ts';
+import { verifyValue } from './signature-value.ts';
 
 /**
- * The verifier of mailauth for a message whose body is elsewhere: in place of the bytes of the body it gets the hashes that
- * were computed while they passed.
+ * What mailauth reads of the signatures of a message whose body is elsewhere: in place of the bytes of the body there are the
+ * hashes that were computed while they passed. The last steps are in signature-value.ts.
  *
  * A stranger writes all that it reads, so its work is bounded here: it sees the fields of signatures alone, those that are
  * neither long nor mostly white space (which its regular expressions take the square of the time for), finds the signed fields
@@ -97,13 +98,9 @@ export class SignatureVerifier extends DkimVerifier {
     return length > total ? { result: 'neutral', reason: 'l= is more than the body has' } : undefined;
   }
 
-  override addBodyHash(canonicalization: string, algorithm: string, length: number | ''): string {
-    const key = `${canonicalization}:${algorithm}:${length}`;
-    const body = this.#bodyHashOf(canonicalization, length);
-    if (body === undefined) return key;
-    const { hash, hashed, total } = body;
-    this.bodyHashes.set(key, { hash, bodyHashedBytes: hashed, canonicalizedLength: total, byteLength: total });
-    return key;
+  /** mailauth hashes nothing itself. */
+  override addBodyHash(): string {
+    return '';
   }
 
   #bodyHashOf(canonicalization: string, length: number | ''): BodyHash | undefined {
@@ -113,10 +110,9 @@ export class SignatureVerifier extends DkimVerifier {
   }
 
   override verifySignature(signature: Signature): Promise<SignatureResult> {
-    // It looks for each name from the last field on, before it waits for anything: so it finds them all where it begins.
-    const rows = signature.invalid === undefined ? this.#select(namesOf(signature)).map(rowOf).reverse() : [];
-    this.headers = { parsed: rows };
-    return super.verifySignature(signature);
+    const rows = signature.invalid === undefined ? this.#select(namesOf(signature)).map(rowOf) : [];
+    const body = this.#bodyHashOf(signature.bodyCanon, signature.maxBodyLength);
+    return verifyValue(signature, { rows, body, keys: this.keyCache, now: this.#now });
   }
 
   /** The fields that a signature of these names covers: of several of a name the last, then the one before (§5.4.2). */
@@ -131,11 +127,12 @@ export class SignatureVerifier extends DkimVerifier {
   }
 }
 
-/** The lower-case names of h=, as mailauth reads them. */
+/** The names of h=, in lower case as far as they are ASCII: others are of no field. */
 function namesOf({ parsed }: Signature): string[] {
   return String(parsed.h?.value ?? '')
+    .replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
     .split(':')
-    .map((name) => name.trim().toLowerCase())
+    .map((name) => name.replace(/^[ \t]+|[ \t]+$/g, ''))
     .filter((name) => name !== '');
 }
 

@@ -115,6 +115,16 @@ test('a signature that has ended is not a pass', async () => {
   assert.deepEqual([dkim[0]?.result, dkim[0]?.reason], ['neutral', 'expired']);
 });
 
+test('an identity of a subdomain is one, unless the key is for the domain alone', async () => {
+  const message = await signed(MESSAGE, { identity: '@mail.author.test' });
+  assert.match(message, /i=@mail\.author\.test/);
+  assert.equal((await verify(message)).dkim[0]?.result, 'pass');
+  const zone = { ...ZONE, [KEY]: txt(RSA_RECORD.replace('k=rsa', 't=s; k=rsa')) };
+  const { dkim } = await verify(message, { zone });
+  assert.deepEqual([dkim[0]?.result, dkim[0]?.reason], ['permerror', 'domain mismatch']);
+  assert.equal((await verify(SIGNED, { zone })).dkim[0]?.result, 'pass');
+});
+
 test('a selector with an underscore is one', async () => {
   const message = await signed(MESSAGE, { selector: 'key_2026' });
   const { dkim } = await verify(message, { zone: { ...ZONE, 'TXT key_2026._domainkey.author.test': txt(RSA_RECORD) } });

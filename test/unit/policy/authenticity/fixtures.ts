@@ -45,16 +45,19 @@ type Signing = {
   canonicalization?: string;
   length?: number;
   expires?: Date;
+  /** i= */
+  identity?: string;
 };
 
 /** The message with a signature in front. */
 export async function signed(message: string, signing: Signing = {}): Promise<string> {
   const { domain = 'author.test', selector = 's1', key = RSA, canonicalization = 'relaxed/relaxed' } = signing;
-  const { length, expires } = signing;
+  const { length, expires, identity } = signing;
   const signer = {
     ...{ signingDomain: domain, selector },
     privateKey: key.export({ format: 'pem', type: 'pkcs8' }).toString(),
     ...(length === undefined ? {} : { maxBodyLength: length }),
+    ...(identity === undefined ? {} : { identity }),
   };
   const { signatures } = await dkimSign(message, {
     ...{ ...signer, canonicalization, signatureData: [signer] },
