@@ -33,12 +33,14 @@ const KEEP_MS = 14 * DAY_MS;
 /** What memory knows of a unit. */
 type Known = { epoch: number | undefined };
 type Limits = { units: number; rows: number };
-type CountsDeps = { store: Store; log: Logger; limits?: Limits };
+/** `now`: ms since 1970. */
+type CountsDeps = { store: Store; log: Logger; limits?: Limits; now?: (() => number) | undefined };
 
 export class Counts {
   readonly #store: Store;
   readonly #log: Logger;
   readonly #limits: Limits;
+  readonly #now: () => number;
   readonly #crowding = new LimitedLog();
   readonly #units = new Map<string, Known>();
   /** Notes that are on disk, by queue id. */
@@ -47,10 +49,11 @@ export class Counts {
   /** One change of the rows at a time. */
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor({ store, log, limits = { units: MOST_UNITS, rows: MOST_ROWS } }: CountsDeps) {
+  private constructor({ store, log, limits = { units: MOST_UNITS, rows: MOST_ROWS }, now = Date.now }: CountsDeps) {
     this.#store = store;
     this.#log = log;
     this.#limits = limits;
+    this.#now = now;
   }
 
   /** Find what is on disk, and count what is left of the last run of the process. Rejects with `store-failed`. */
@@ -102,7 +105,7 @@ export class Counts {
   async close(day: string): Promise<void> {
     await this.settle();
     await this.#inTurn(async () => {
-      if (day <= this.#closed) return;
+      if (day <= this.#closed && this.#closed < dayOf(this.#now())) return;
       await this.#store.write([putJson(reportKeys.closed, { day })]);
       this.#closed = day;
     });
@@ -162,7 +165,9 @@ export class Counts {
   async #change(notes: ReadonlyMap<string, Note>) {
     const units = new Map<string, Unit>();
     const rows = new Map<string, CountedRow>();
-    const floor = this.#closed === '' ? '' : dayAfter(this.#closed);
+    // Today is open, whatever a clock that was wrong had closed.
+    const today = dayOf(this.#now());
+    const floor = this.#closed < today ? this.#closed && dayAfter(this.#closed) : today;
     for (const { at, domain, published, row } of notes.values()) {
       const day = dayOf(at);
       const unit = unitOf(domain, day < floor ? floor : day);

@@ -10,7 +10,7 @@ import { noteOf } from './note.ts';
 import { DAY_MS, dayOf } from './records.ts';
 import type { ReportClaims } from './report-claims.ts';
 import { type RowSource, Run } from './run.ts';
-import { type Epoch, isOver, isReported } from './runs.ts';
+import { type Epoch, isOver, isReported, isToCome } from './runs.ts';
 import { ReportSender, type SenderDeps, submitterOf } from './sender.ts';
 
 /**
@@ -168,8 +168,9 @@ export class Reports {
   async #take() {
     const { claims, settings } = this.#deps;
     const last = claims.runs?.epochs[0];
-    if (last !== undefined && last.epoch === this.#epoch && !isOver(last)) return last;
-    return claims.take(settings.current.node.name, dayOf(this.#now - DAY_MS - LATE_MS));
+    const due = dayOf(this.#now - DAY_MS - LATE_MS);
+    if (last !== undefined && last.epoch === this.#epoch && !isOver(last) && !isToCome(last.day, due)) return last;
+    return claims.take(settings.current.node.name, due);
   }
 
   #run(epoch: Epoch): Run {

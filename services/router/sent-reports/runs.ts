@@ -1,4 +1,5 @@
 import type { ReportRuns } from '../copies/claims.ts';
+import { dayAfter } from './records.ts';
 
 /**
  * Which router sends the reports of the cluster, and which rows are in them: one record in the claims, changed by compare
@@ -43,6 +44,11 @@ export function isReported(
   return !epoch.without.some(({ store, from }) => store === given.store && given.unit >= from);
 }
 
+/** A day that cannot have ended yet, by the day that is due here: of a router whose clock was wrong. Clocks differ a little. */
+export function isToCome(day: string, due: string): boolean {
+  return day > dayAfter(due);
+}
+
 /**
  * Begin the run of a day, or go on with one that is not over; the same object where neither is to be done. `isLive` tells
  * of another store whether its router may be working.
@@ -54,7 +60,11 @@ export function begin(
 ): ReportRuns {
   const last = runs?.epochs[0];
   if (runs === undefined || last === undefined) return opened(runs, { ...own, through: '' });
-  if (isOver(last)) return last.day >= own.day ? runs : opened(runs, { ...own, through: '' });
+  if (isOver(last) || isToCome(last.day, own.day)) {
+    // A run of a day to come, which others could give no rows for, does not stand for those of the days before it.
+    const isDone = runs.epochs.some((e) => isOver(e) && e.day >= own.day && !isToCome(e.day, own.day));
+    return isDone ? runs : opened(runs, { ...own, through: '' });
+  }
   if (last.store !== own.store && isLive(last.store)) return runs;
   return opened(runs, { ...own, day: last.day, through: last.through });
 }

@@ -9,9 +9,11 @@ import { tempDir } from '#test/kit/temp.ts';
 import { ORIGIN } from '#test/unit/router/fixture.ts';
 import { found } from './found.ts';
 
+const DAY_MS = 86_400_000;
 const NOON = Date.UTC(2030, 4, 1, 12);
 const UNIT = 'one.example!2030-05-01';
 const log = silentLogger;
+const now = (): number => NOON + DAY_MS;
 
 /** Write a note as the intake does; `address`: of the client. */
 async function note(store: Store, counts: Counts, address = '192.0.2.1', at = NOON): Promise<() => void> {
@@ -28,13 +30,13 @@ const rowsOf = async (counts: Counts, unit = UNIT) =>
 test('a note that was not counted when the process died is counted once after its start', async () => {
   await using folder = await tempDir();
   const store = await Store.open(folder.path, log);
-  const counts = await Counts.load({ store, log });
+  const counts = await Counts.load({ store, log, now });
   (await note(store, counts))();
   await counts.settle();
   await note(store, counts);
   await note(store, counts, '192.0.2.2');
   for (const _ of [1, 2]) {
-    const again = await Counts.load({ store, log });
+    const again = await Counts.load({ store, log, now });
     assert.deepEqual(await rowsOf(again), [
       ['192.0.2.1', 2],
       ['192.0.2.2', 1],
@@ -46,7 +48,7 @@ test('a note that was not counted when the process died is counted once after it
 test('a day that is closed gets no more rows, they come on the next; what is reported is deleted', async () => {
   await using folder = await tempDir();
   const store = await Store.open(folder.path, log);
-  const counts = await Counts.load({ store, log });
+  const counts = await Counts.load({ store, log, now });
   (await note(store, counts))();
   await counts.close('2030-05-01');
   (await note(store, counts, '192.0.2.2'))();
@@ -56,7 +58,7 @@ test('a day that is closed gets no more rows, they come on the next; what is rep
   await counts.tidy(NOON, (unit, epoch) => unit === UNIT && epoch === 1);
   assert.deepEqual(counts.units('2030-05-02', ''), ['one.example!2030-05-02']);
   // What nobody asks for in two weeks goes too.
-  await counts.tidy(NOON + 16 * 86_400_000, () => false);
+  await counts.tidy(NOON + 16 * DAY_MS, () => false);
   for await (const key of store.keys({ gte: 'dmarc-row!', lt: 'dmarc-row"' })) assert.fail(key);
   await store.close();
 });
@@ -64,13 +66,31 @@ test('a day that is closed gets no more rows, they come on the next; what is rep
 test('more rows and domains than the limits are not counted, and a unit knows how many messages that are', async () => {
   await using folder = await tempDir();
   const store = await Store.open(folder.path, log);
-  const counts = await Counts.load({ store, log, limits: { rows: 3, units: 1 } });
+  const counts = await Counts.load({ store, log, now, limits: { rows: 3, units: 1 } });
   for (let n = 1; n <= 5; n++) (await note(store, counts, `192.0.2.${n}`))();
   (await note(store, counts, '192.0.2.1'))();
-  (await note(store, counts, '192.0.2.1', NOON + 86_400_000))();
+  (await note(store, counts, '192.0.2.1', NOON + DAY_MS))();
   await counts.settle();
   const { unit, rows } = (await counts.page(UNIT, 1, '')) ?? assert.fail();
   assert.deepEqual([rows.length, unit.uncounted, rows.find(({ row }) => row.source === '192.0.2.1')?.count], [3, 2, 2]);
   assert.deepEqual(counts.units('2030-05-09', ''), [UNIT]);
+  await store.close();
+});
+
+test('a day that a wrong clock closed is open again when the clock is right', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, log);
+  let time = NOON + 3000 * DAY_MS;
+  const counts = await Counts.load({ store, log, now: () => time });
+  await counts.close('2037-01-01');
+  time = NOON;
+  (await note(store, counts))();
+  await counts.settle();
+  assert.deepEqual(await rowsOf(counts), [['192.0.2.1', 1]]);
+  time = NOON + DAY_MS;
+  await counts.close('2030-05-01');
+  (await note(store, counts))();
+  await counts.settle();
+  assert.deepEqual(counts.units('2030-05-02', ''), [UNIT, 'one.example!2030-05-02']);
   await store.close();
 });

@@ -31,6 +31,24 @@ test('a run is taken once, and again only when the router that had it is gone', 
   assert.equal(begin(first, A, live).epochs[0]?.epoch, 2, 'the same router after a restart');
 });
 
+test('a router whose clock ran ahead does not end the reports of the days before', () => {
+  const ahead = { ...B, day: '2041-01-01' };
+  const first = begin(undefined, A, live);
+  const done = changed(first, 1, ended) ?? assert.fail();
+  const wrong = begin(done, ahead, live);
+  assert.equal(wrong.epochs[0]?.day, '2041-01-01');
+  for (const runs of [wrong, changed(wrong, 2, ended) ?? assert.fail()]) {
+    assert.equal(begin(runs, A, live), runs, 'the day is done');
+    const next = begin(runs, { ...A, day: '2030-05-02' }, live);
+    const { epoch, day, through } = next.epochs[0] ?? assert.fail();
+    assert.deepEqual([epoch, day, through], [3, '2030-05-02', '']);
+    // While its clock is wrong it does not take turns with the others.
+    const over = changed(next, 3, ended) ?? assert.fail();
+    if (runs !== wrong) assert.equal(begin(over, ahead, live), over);
+    assert.equal(begin(over, { ...B, day: '2030-05-02' }, live), over);
+  }
+});
+
 test('rows are reported where their epoch came as far, with this router, and did not leave them', () => {
   let runs = begin(undefined, A, live);
   for (const [unit, isLeft] of [
