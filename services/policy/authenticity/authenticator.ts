@@ -31,13 +31,16 @@ export class Authenticator {
 
   close(): void {
     this.#resolver.close();
+    this.#policies.close();
   }
 
   verify(mail: IncomingMail, { hostname, now }: { hostname: string; now: Date }): Promise<Authenticity> {
     const any: Lookup = mailauthResolver(this.#resolver, { timeoutMs: this.#timeoutMs });
     // Behind a gateway may be anybody.
-    const lookup = mail.gateway ? any : this.#fair.of(neighbourhood(mail.client.address), any);
-    const policies: Lookup = mailauthResolver(this.#policies, { timeoutMs: this.#timeoutMs });
+    const network = mail.gateway ? undefined : neighbourhood(mail.client.address);
+    const lookup = network === undefined ? any : this.#fair.of(network, any);
+    // Those of one network that are slow leave room for those of others; beyond its part its mail waits.
+    const policies: Lookup = mailauthResolver(this.#policies, { timeoutMs: this.#timeoutMs, network });
     return verifyMessage(mail, { lookup, policies, keys: this.#keys, hostname, now });
   }
 }
