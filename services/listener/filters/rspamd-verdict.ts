@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { SealpostError } from '#shared/errors.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
 import { reply } from '#shared/mail/reply.ts';
 import { printable } from '#shared/text.ts';
 import type { FilterVerdict, HeaderChange } from './filter.ts';
+import { checkChanges } from './header-changes.ts';
 
 /**
  * The answer of rspamd to `/checkv2` as a verdict. Its actions, from harmless to worst:
@@ -10,7 +11,7 @@ import type { FilterVerdict, HeaderChange } from './filter.ts';
  * - `no action`, `greylist`: the message passes. Where its greylisting module is set up, rspamd says `soft reject` for a
  *   message that is to wait; `greylist` alone has no memory behind it, and mail would wait for ever
  * - `add header`, `quarantine`: junk
- * - `rewrite subject`: junk, with the subject that rspamd gives
+ * - `rewrite subject`: junk, with the subject that rspamd gives; where no field can hold that, which its sender wrote, junk
  * - `soft reject`: 451, `reject`: 550, with the words that rspamd has for the client
  * - `discard`: accepted and thrown away
  *
@@ -93,7 +94,18 @@ function changesOf({ action, subject, milter, 'dkim-signature': signatures = [] 
     action === 'rewrite subject' && subject !== undefined
       ? [{ kind: 'replace', name: 'Subject', occurrence: 1, value: subject }]
       : [];
-  return [...removed, ...rewritten, ...fields, ...signed];
+  const subjects = rewritten.filter(isPossible);
+  return [...removed, ...subjects, ...fields, ...signed];
+}
+
+function isPossible(change: HeaderChange): boolean {
+  try {
+    checkChanges([change]);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'filter-failed') return false;
+    throw error;
+  }
 }
 
 function json(text: string): unknown {

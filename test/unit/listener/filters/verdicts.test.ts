@@ -134,3 +134,11 @@ test('of the verdicts of several filters the strongest wins; all changes are mad
   assert.equal(header, undefined);
   assert.deepEqual(both.said, { f1: '', f2: 'junk', f3: 'failed: away' });
 });
+
+test('a subject that no field can hold leaves the message junk', () => {
+  for (const subject of ['x'.repeat(2000), 'a\x01b', 'y '.repeat(40_000), 'a\r\nX-B: c']) {
+    const given = verdict({ action: 'rewrite subject', subject, milter: { add_headers: { 'X-A': 'one' } } });
+    assert.ok(given.action === 'accept' && given.junk);
+    assert.deepEqual(given.changes, [{ kind: 'add', name: 'X-A', value: 'one' }]);
+  }
+});
