@@ -45,6 +45,8 @@ export const DkimFound = z.object({
   identity: z.string().max(500).optional(),
   algorithm: z.string().max(50).optional(),
   signature: z.string().max(16).optional(),
+  /** It passes, and l= leaves a part of the body to whoever passed the message on. */
+  partial: z.boolean().optional(),
   /** Its domain is that of the author, as DMARC wants it. */
   aligned: z.boolean(),
   reason,

@@ -41,7 +41,9 @@ export async function verifySignature(verifier: SignatureVerifier, signature: Si
   if (signature.skip !== undefined) return unverified(signature, { result: 'neutral', reason: signature.skip });
   const { status } = await verifier.verifySignature(signature);
   const { result, reason } = outcome(status);
-  return { found: { ...said(signature), result, ...reasonIn(reason) }, unsigned: status.underSized ?? 0 };
+  const unsigned = status.underSized ?? 0;
+  const partial = result === 'pass' && unsigned > 0 ? { partial: true } : {};
+  return { found: { ...said(signature), result, ...partial, ...reasonIn(reason) }, unsigned };
 }
 
 function unverified(signature: Signature, { result, reason }: Unverified): Signed {

@@ -19,7 +19,7 @@ type Given = {
  * what is signed, and whom the administrator trusts.
  *
  * - A mailing list of `dmarc.mailing-lists`: the client is one of these hosts, or the message passes SPF or DKIM for one of
- *   these domains.
+ *   these domains, with a signature of the whole body: behind a part of it anybody could write.
  * - An ARC chain that passes, whose newest seal is of `dmarc.arc-sealers` (DOMINO I8). Not where the sealer says that DMARC
  *   failed when the message came to it (RFC 8617 §7.2.1).
  */
@@ -27,7 +27,9 @@ export function excuseFor({ spf, dkim, arc }: Authenticity, { session, incoming,
   const { mailingLists } = incoming;
   const domains = [
     ...(spf.result === 'pass' ? [spf.domain] : []),
-    ...dkim.flatMap(({ result, domain }) => (result === 'pass' && domain !== undefined ? [domain] : [])),
+    ...dkim.flatMap(({ result, domain, partial }) =>
+      result === 'pass' && !partial && domain !== undefined ? [domain] : [],
+    ),
   ];
   const list = namedBy(mailingLists, session) ?? first(domains, (domain) => mailingLists.match(undefined, domain));
   if (list !== undefined) return { type: 'mailing_list', comment: `dmarc.mailing-lists has ${list}` };

@@ -10,7 +10,7 @@ import { atOnce, config, facts, rulesOf } from '#test/unit/policy/fixtures.ts';
 
 type Found = {
   spf?: Partial<Authenticity['spf']>;
-  dkim?: [result: Authenticity['dkim'][number]['result'], domain?: string][];
+  dkim?: [result: Authenticity['dkim'][number]['result'], domain?: string, partial?: true][];
   arc?: Partial<Authenticity['arc']>;
   dmarc?: Partial<Authenticity['dmarc']>;
 };
@@ -20,7 +20,10 @@ type Policy = 'none' | 'quarantine' | 'reject';
 function found({ spf, dkim = [], arc, dmarc }: Found): Authenticity {
   return {
     spf: { result: 'none', scope: 'mfrom', domain: 'sender.example', ...spf },
-    dkim: dkim.map(([result, domain = 'sender.example']) => ({ result, domain, aligned: false })),
+    dkim: dkim.map(([result, domain = 'sender.example', partial]) => ({
+      ...{ result, domain, aligned: false },
+      ...(partial && { partial }),
+    })),
     arc: { result: 'none', sets: 0, ...arc },
     dmarc: {
       result: 'none',
@@ -142,6 +145,12 @@ const TABLE: [title: string, given: Found, set: Record<string, unknown>, expecte
     { dkim: [['fail'], ['pass', 'lists.example']], dmarc: failed('reject') },
     LISTS,
     'mailbox none mailing_list',
+  ],
+  [
+    'I7 a list that signs a part of the body',
+    { dkim: [['pass', 'lists.example', true]], dmarc: failed('reject') },
+    LISTS,
+    '550 5.7.26',
   ],
   ['I7 a list that fails DKIM', { dkim: [['fail', 'lists.example']], dmarc: failed('reject') }, LISTS, '550 5.7.26'],
   [
