@@ -34,8 +34,12 @@ export type RunDeps = {
   signal: AbortSignal;
 };
 
-/** Rows of one report: about 40 MB of XML. */
+/** Rows of one report, and characters of them: about 40 MB of XML. Strangers decide how long a row is. */
 const MOST_ROWS = 50_000;
+const MOST_CHARACTERS = 24 * 2 ** 20;
+
+/** By its text, by which it is known in the rows of others. */
+type RowsByText = Map<string, CountedRow>;
 
 export class Run {
   readonly #deps: RunDeps;
@@ -94,9 +98,9 @@ export class Run {
   }
 
   async #gather(unit: string): Promise<Gathered | undefined> {
-    const rows = new Map<string, CountedRow>();
+    const rows: RowsByText = new Map();
     let newest: ReportUnit | undefined;
-    let uncounted = 0;
+    let [size, uncounted] = [0, 0];
     for (const [source, [first]] of [...this.#ahead]) {
       if (first !== unit) continue;
       const found = await this.#allRows(source, unit).catch(async (error: unknown) => {
@@ -105,25 +109,33 @@ export class Run {
       });
       if (found === undefined) continue;
       if (newest === undefined || found.unit.seen > newest.seen) newest = found.unit;
-      uncounted += found.unit.uncounted;
-      for (const { count, row } of found.rows) {
-        const key = JSON.stringify(row);
-        const before = rows.get(key)?.count ?? 0;
-        if (before > 0 || rows.size < MOST_ROWS) rows.set(key, { count: before + count, row });
+      uncounted += found.unit.uncounted + found.more;
+      for (const [text, { count, row }] of found.rows) {
+        const before = rows.get(text)?.count;
+        if (before === undefined) size += text.length;
+        if (before !== undefined || (rows.size < MOST_ROWS && size <= MOST_CHARACTERS))
+          rows.set(text, { count: (before ?? 0) + count, row });
         else uncounted += count;
       }
     }
     return newest && { unit, published: newest.published, rows: [...rows.values()], uncounted };
   }
 
-  async #allRows(source: RowSource, unit: string): Promise<{ unit: ReportUnit; rows: CountedRow[] } | undefined> {
-    const rows: CountedRow[] = [];
+  /** All rows of a source; `more`: messages of those for which there is no room. */
+  async #allRows(source: RowSource, unit: string) {
+    const rows: RowsByText = new Map();
+    let [size, more] = [0, 0];
     for (let after: string | undefined = ''; ; ) {
       const page = await source.rows(unit, after);
       if (page === undefined) return undefined;
-      rows.push(...page.rows);
+      for (const counted of page.rows) {
+        const text = JSON.stringify(counted.row);
+        size += text.length;
+        if (rows.size < MOST_ROWS && size <= MOST_CHARACTERS) rows.set(text, counted);
+        else more += counted.count;
+      }
       after = page.next;
-      if (after === undefined || rows.length >= MOST_ROWS) return { unit: page.unit, rows };
+      if (after === undefined) return { unit: page.unit, rows, more };
     }
   }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { createGzip } from 'node:zlib';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { StoreOperation } from '#cluster/store.ts';
@@ -39,7 +40,10 @@ export type SenderDeps = {
 /** Larger reports are not sent: few servers would take them. */
 const MOST_BYTES = 20 * 2 ** 20;
 
-const compress = promisify(gzip);
+/** Between two pieces others have their turn. */
+async function compressed(pieces: Iterable<string>): Promise<Buffer> {
+  return await buffer(Readable.from(pieces).pipe(createGzip()));
+}
 
 /** Whose reports these are; undefined: none are made, or there is no name of ours to send them under. */
 export function submitterOf({
@@ -106,7 +110,7 @@ export class ReportSender {
       contact: this.#deps.settings.current.authenticity.dmarc.reports.contact,
       error: uncounted === 0 ? undefined : `${uncounted} messages are in no record: there are too many different ones`,
     });
-    return { ...known, from, gzip: await compress(xml) } satisfies ReportMail;
+    return { ...known, from, gzip: await compressed(xml) } satisfies ReportMail;
   }
 
   /** Whether DNS works at all: it says of a name of ours, which nobody asked for before, what there is. */

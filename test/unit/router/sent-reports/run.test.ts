@@ -31,6 +31,7 @@ function source(store: string, units: string[], fails: string[] = []): RowSource
 class Night {
   runs: ReportRuns | undefined;
   readonly sent: string[] = [];
+  last: Gathered | undefined;
   /** What becomes of the report on a unit. */
   outcome: (name: string) => 'sent' | 'unwanted' | 'later' = () => 'sent';
   dnsWorks = true;
@@ -38,7 +39,9 @@ class Night {
   async run(own: RowSource, others: RowSource[]): Promise<void> {
     this.runs = begin(this.runs, { store: own.store, node: own.node, day: DAY }, () => false);
     const [epoch = assert.fail()] = this.runs.epochs;
-    const send = async ({ unit: name, rows }: Gathered) => {
+    const send = async (gathered: Gathered) => {
+      this.last = gathered;
+      const { unit: name, rows } = gathered;
       const outcome = this.outcome(name);
       if (outcome === 'sent') this.sent.push(`${name.split('.')[0]}${rows[0]?.count}`);
       return outcome;
@@ -103,4 +106,28 @@ test('somebody whose name servers are silent holds up no reports; DNS that is si
   night.dnsWorks = true;
   await night.run(source('A', [...hostile, 'z']), []);
   assert.deepEqual(night.sent, ['z1']);
+});
+
+test('rows as long as strangers can make them fill no memory, and all messages are accounted for', async () => {
+  const night = new Night();
+  const made = noteOf(found('one.example'), { origin: ORIGIN, reversePath: '', at: 0 }) ?? assert.fail();
+  const long = 'x'.repeat(240);
+  const dkimFound = Array.from({ length: 10 }, () => ({ domain: long, selector: long, result: 'fail' }));
+  /** A router with 4000 messages, each in a row of 5 KB of its own. */
+  const many = (store: string): RowSource => ({
+    ...source(store, ['a']),
+    rows: async (_, after) => {
+      const page = Number(after);
+      const rows = Array.from({ length: 100 }, (_, n) => {
+        const row = { ...made.row, envelopeFrom: `${store}${page}-${n}.test`, dkimFound };
+        return { count: 1, row };
+      });
+      const unit = { published: made.published, seen: 0, rows: 4000, uncounted: 0 };
+      return { unit, rows, ...(page < 39 && { next: String(page + 1) }) };
+    },
+  });
+  await night.run(many('A'), [many('B'), many('C')]);
+  const { rows, uncounted } = night.last ?? assert.fail();
+  assert.ok(JSON.stringify(rows).length < 30 * 2 ** 20);
+  assert.equal(rows.length + uncounted, 12_000);
 });
