@@ -23,7 +23,7 @@ export function dnsOf(records: Record<string, string | Error>): Resolve {
 export type Arrived = { to: string[]; header: string; file: string; xml: string };
 
 /** A report as it was sent; its XML is checked against the schema. */
-export async function arrived(job: GivenJob): Promise<Arrived> {
+export async function arrived(job: Pick<GivenJob, 'to' | 'content'>): Promise<Arrived> {
   const content = await job.content();
   const end = content.indexOf('\r\n\r\n');
   const header = content.slice(0, end).replaceAll(/\r\n[ \t]/g, ' ');
