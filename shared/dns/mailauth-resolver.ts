@@ -19,9 +19,8 @@ export function mailauthResolver(resolver: DnsResolver, { timeoutMs, network }: 
     const failure = (code: string, text: string) => noAnswer(`${asked} of ${name}: ${text}`, code, name);
     const type = TYPES.find((known) => known === asked);
     if (type === undefined) throw failure('ENOTIMP', 'mailauth has no use for this type');
-    // Macros of SPF make names with spaces and backslashes (RFC 7208 §7.3).
-    const question = escapedName(asciiName(name));
-    if (!isCarried(question)) throw failure('EBADNAME', 'it is not a name that DNS can carry');
+    const question = ORDINARY.test(name) ? name : carriedName(name);
+    if (question === undefined) throw failure('EBADNAME', 'it is not a name that DNS can carry');
     const answer = await resolver.lookup(question, type, { waitMs: timeoutMs, network });
     if (answer.kind === 'trouble') throw failure(CODES[answer.cause], answer.error);
     if (answer.kind === 'none') throw failure(answer.exists ? 'ENODATA' : 'ENOTFOUND', 'there is none');
@@ -41,11 +40,12 @@ function noAnswer(message: string, code: string, hostname: string): Error {
   return Object.assign(error, { message, code, hostname });
 }
 
-function isCarried(name: string): boolean {
-  if (ORDINARY.test(name)) return true;
+/** As DNS carries it: macros of SPF make names with spaces and backslashes (RFC 7208 §7.3). */
+function carriedName(name: string): string | undefined {
+  const escaped = escapedName(asciiName(name));
   try {
-    return encodeName(name).length > 0;
+    return encodeName(escaped).length > 0 ? escaped : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }
