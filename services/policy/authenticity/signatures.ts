@@ -44,6 +44,8 @@ export class SignatureVerifier extends DkimVerifier {
   /** Fields of the header by name, in their order. */
   readonly #byName: ReadonlyMap<string, readonly HeaderField[]>;
   readonly #now: Date;
+  /** The fields that a signature covers. */
+  readonly #signed = new Map<Signature, readonly HeaderField[]>();
   #signedBytes = 0;
   /** Why a signature is not verified, which mailauth would say differently. */
   readonly refused = new Map<Signature, Unverified>();
@@ -86,6 +88,7 @@ export class SignatureVerifier extends DkimVerifier {
     const names = namesOf(signature);
     if (names.length > MOST_NAMES) return { result: 'policy', reason: `it signs more than ${MOST_NAMES} fields` };
     const signed = this.#select(names);
+    this.#signed.set(signature, signed);
     this.#signedBytes += signed.reduce((bytes, { raw }) => bytes + raw.length, signature.original.length);
     if (this.#signedBytes > MOST_SIGNED) return { result: 'policy', reason: 'the signatures sign too much' };
     const canonicalization = String(signature.parsed.c?.value ?? '').split('/')[1] ?? 'simple';
@@ -110,7 +113,7 @@ export class SignatureVerifier extends DkimVerifier {
   }
 
   override verifySignature(signature: Signature): Promise<SignatureResult> {
-    const rows = signature.invalid === undefined ? this.#select(namesOf(signature)).map(rowOf) : [];
+    const rows = (this.#signed.get(signature) ?? []).map(rowOf);
     const body = this.#bodyHashOf(signature.bodyCanon, signature.maxBodyLength);
     return verifyValue(signature, { rows, body, keys: this.keyCache, now: this.#now });
   }
