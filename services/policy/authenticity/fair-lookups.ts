@@ -3,6 +3,8 @@ import type { Lookup } from 'mailauth/lib/tools.js';
 /** Fewer than the resolver lets a network have, where more would be refused. */
 const MOST_UNDER_WAY = 40;
 const MOST_WAITING = 2000;
+/** Nobody waits longer for an answer (verify.ts): what has waited as long is not asked any more. */
+const LONGEST_WAIT_MS = 5000;
 
 type Network = { underWay: number; waiting: (() => void)[] };
 
@@ -16,8 +18,10 @@ export class FairLookups {
 
   of(network: string, lookup: Lookup): Lookup {
     return async (name, type) => {
+      const came = performance.now();
       await this.#turn(network);
       try {
+        if (performance.now() - came >= LONGEST_WAIT_MS) throw late(`a question of ${network} had no turn in time`);
         return await lookup(name, type);
       } finally {
         this.#done(network);
@@ -33,8 +37,7 @@ export class FairLookups {
       return undefined;
     }
     if (network.waiting.length >= MOST_WAITING) {
-      const text = `too many questions of ${name} wait`;
-      return Promise.reject(Object.assign(new Error(text), { code: 'ETIMEOUT' }));
+      return Promise.reject(late(`too many questions of ${name} wait`));
     }
     return new Promise((resolve) => network.waiting.push(resolve));
   }
@@ -46,4 +49,8 @@ export class FairLookups {
     if (next !== undefined) next();
     else if (--network.underWay === 0) this.#networks.delete(name);
   }
+}
+
+function late(text: string): Error {
+  return Object.assign(new Error(text), { code: 'ETIMEOUT' });
 }

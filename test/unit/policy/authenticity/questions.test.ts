@@ -67,3 +67,22 @@ test('more than can wait are refused', async () => {
     message: /too many questions of 192\.0\.2\.0\/24/,
   });
 });
+
+test('what has waited for longer than its message does is not asked', async ({ mock }) => {
+  const { lookup, asked } = held();
+  const slow = new FairLookups().of('192.0.2.0/24', lookup);
+  let now = 0;
+  mock.method(performance, 'now', () => now);
+  const first = Array.from({ length: 40 }, (_, i) => slow(`${i}.test`, 'A'));
+  const old = [slow('old.test', 'A'), slow('older.test', 'A')];
+  now = 4999;
+  const fresh = slow('fresh.test', 'A');
+  await soon();
+  now = 5001;
+  asked[0]?.answer(['0.test']);
+  for (const one of old) await assert.rejects(one, { code: 'ETIMEOUT' });
+  await soon();
+  assert.deepEqual([asked.length, asked.at(-1)?.name], [41, 'fresh.test']);
+  for (const { answer, name } of asked) answer([name]);
+  await Promise.all([...first, fresh]);
+});
