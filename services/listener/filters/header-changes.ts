@@ -37,41 +37,50 @@ export function checkChanges(changes: readonly HeaderChange[]): void {
 export function changeHeader(changes: readonly HeaderChange[], seen: string, now: string): ChangedHeader {
   const added = changes.flatMap((change) => (change.kind === 'add' ? [fieldText(change)] : []));
   if (added.length === changes.length) return { added, header: undefined };
-  const before = splitHeader(seen);
   const fields = splitHeader(now);
   const length = fields.reduce((sum, { raw }) => sum + raw.length, 0);
+  const places = new Places(splitHeader(seen), fields);
   const found = new Map<HeaderField, string>();
   for (const change of changes) {
     if (change.kind === 'add') continue;
     const text = change.kind === 'replace' ? fieldText(change) : '';
-    const targets = targetsOf(change, before).map((target) => find(target, before, fields, found));
-    for (const field of targets) if (field !== undefined) found.set(field, text);
+    const targets = places.targetsOf(change);
+    for (const target of targets) {
+      const field = places.find(target);
+      if (field !== undefined) found.set(field, text);
+    }
     if (text !== '' && targets.length === 0) added.push(text);
   }
   if (found.size === 0) return { added, header: undefined };
   return { added, header: fields.map((field) => found.get(field) ?? field.raw).join('') + now.slice(length) };
 }
 
-function targetsOf(
-  { name, occurrence }: Exclude<HeaderChange, { kind: 'add' }>,
-  seen: readonly HeaderField[],
-): HeaderField[] {
-  const named = seen.filter((field) => field.name === name.toLowerCase());
-  if (occurrence === 'all') return named;
-  const target = named.at(occurrence < 0 ? occurrence : occurrence - 1);
-  return target === undefined ? [] : [target];
-}
+/** Where the fields that filters saw stand now. A sender may write a hundred thousand: none is searched for. */
+class Places {
+  readonly #seen: Map<string, HeaderField[]>;
+  readonly #now: Map<string, HeaderField[]>;
+  /** Those of one text that are not taken yet, the first one last. */
+  readonly #same: Map<string, HeaderField[]>;
 
-function find(
-  target: HeaderField,
-  seen: readonly HeaderField[],
-  now: readonly HeaderField[],
-  taken: ReadonlyMap<HeaderField, string>,
-): HeaderField | undefined {
-  const same = now.find((field) => field.raw === target.raw && !taken.has(field));
-  if (same !== undefined) return same;
-  const named = now.filter(({ name }) => name === target.name);
-  return named.length === 1 && seen.filter(({ name }) => name === target.name).length === 1 ? named[0] : undefined;
+  constructor(seen: readonly HeaderField[], now: readonly HeaderField[]) {
+    this.#seen = Map.groupBy(seen, ({ name }) => name);
+    this.#now = Map.groupBy(now, ({ name }) => name);
+    this.#same = Map.groupBy(now.toReversed(), ({ raw }) => raw);
+  }
+
+  targetsOf({ name, occurrence }: Exclude<HeaderChange, { kind: 'add' }>): readonly HeaderField[] {
+    const named = this.#seen.get(name.toLowerCase()) ?? [];
+    if (occurrence === 'all') return named;
+    const target = named.at(occurrence < 0 ? occurrence : occurrence - 1);
+    return target === undefined ? [] : [target];
+  }
+
+  find({ name, raw }: HeaderField): HeaderField | undefined {
+    const same = this.#same.get(raw)?.pop();
+    if (same !== undefined) return same;
+    const [only, ...more] = this.#now.get(name)?.slice(0, 2) ?? [];
+    return more.length === 0 && this.#seen.get(name)?.length === 1 ? only : undefined;
+  }
 }
 
 /** `Name: value` with its CRLF, in ASCII. Throws `filter-failed`. */

@@ -142,3 +142,14 @@ test('a subject that no field can hold leaves the message junk', () => {
     assert.deepEqual(given.changes, [{ kind: 'add', name: 'X-A', value: 'one' }]);
   }
 });
+
+test('a sender who writes tens of thousands of a field that is removed gains no time by it', () => {
+  const fields = Array.from({ length: 40_000 }, (_, i) => `X-Spam: ${i}\r\n`);
+  const changes: HeaderChange[] = [{ kind: 'remove', name: 'X-Spam', occurrence: 'all' }];
+  for (let i = 1; i <= 199; i++) changes.push({ kind: 'replace', name: 'X-Spam', occurrence: i, value: 'x' });
+  const began = performance.now();
+  assert.deepEqual(changeHeader(changes, `${fields.join('')}\r\n`, `${fields.toReversed().join('')}\r\n`), {
+    ...{ added: [], header: '\r\n' },
+  });
+  assert.ok(performance.now() - began < 1500);
+});
