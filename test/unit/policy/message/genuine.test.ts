@@ -103,3 +103,11 @@ for (const [who, claims, kept] of CLAIMS) {
     assert.equal(verdict.header, kept ? undefined : without);
   });
 }
+
+test('of thousands of Authentication-Results none is read and none stays', async () => {
+  const { verdict } = await checked(
+    outside,
+    `From: a@x.test\n${'Authentication-Results: mx.far.test; none\n'.repeat(501)}\n`,
+  );
+  assert.equal(verdict.action === 'accept' ? verdict.header : undefined, 'From: a@x.test\r\n\r\n');
+});
