@@ -80,7 +80,10 @@ test('ports for relay and for submission have rules of their own', { timeout: 12
     await client.say('MAIL FROM:<any@far.test>', 250);
     await client.say('RCPT TO:<other@elsewhere.test>', 554, 'Relay rejected for policy reasons');
     await client.say('RSET', 250);
-    assert.equal(await send(client, 'any@far.test', 'alice@example.com', 'Subject: as it is\r\n\r\nhello'), 250);
+    assert.equal(
+      await send(client, 'any@far.test', 'alice@example.com', 'From: any@far.test\r\nSubject: as it is\r\n\r\nhello'),
+      250,
+    );
     const header = await arrived(sink, 1);
     assert.match(header, /^Received: [\s\S]*? with ESMTP\b/m);
     assert.doesNotMatch(header, /^(Date|Message-ID):/im, 'relayed mail stays as it is');

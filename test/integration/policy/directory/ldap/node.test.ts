@@ -61,7 +61,7 @@ test('a node with its users in LDAP', OPTIONS, async (t) => {
     await dialog.say('MAIL FROM:<x@outside.test>', 250);
     await dialog.say('RCPT TO:<team@example.com>', 250);
     await dialog.say('DATA', 354);
-    await dialog.say('Subject: hello\r\n\r\nhello\r\n.', 250);
+    await dialog.say('From: x@outside.test\r\nSubject: hello\r\n\r\nhello\r\n.', 250);
     const recipients = () =>
       sink.messages.flatMap((message) => message.recipients.map(({ address }) => address)).sort();
     await waitFor(() => recipients().length >= 2, { what: 'mail for both members', timeout: 20_000 });
