@@ -4,7 +4,7 @@ import { errorCode, errorText } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { CountedRow, type ReportPage, ReportUnit as Unit } from '#shared/mail/dmarc-rows.ts';
-import { keys, parseRecord, putJson, rangeOf } from '../store/records.ts';
+import { keys, parseRecord, putJson } from '../store/records.ts';
 import { readable } from '../store/recovery.ts';
 import { Closed, DAY_MS, dayAfter, dayOf, Note, reportKeys, unitOf } from './records.ts';
 
@@ -90,7 +90,7 @@ export class Counts {
     return this.#inTurn(async () => {
       while (this.#notes.size > 0) {
         const some = new Map([...this.#notes].slice(0, BATCH));
-        const change = await this.#change(some).catch((error: unknown) => this.#lose(some, error));
+        const change = await this.#change(some);
         await this.#store.write([
           ...change.operations,
           ...some.keys().map((id): StoreOperation => ({ type: 'del', key: keys.reportNote(id) })),
@@ -132,8 +132,12 @@ export class Counts {
     }
     const rows: CountedRow[] = [];
     let size = 0;
-    const { lt } = rangeOf(`dmarc-row!${unit}`);
-    for await (const [key, value] of this.#store.entries({ gt: reportKeys.row(unit, after), lt })) {
+    for await (const [key, value] of readable(
+      this.#store,
+      `dmarc-row!${unit}`,
+      this.#log,
+      reportKeys.row(unit, after),
+    )) {
       const counted = parse(this.#log, CountedRow, key, value);
       if (counted !== undefined) rows.push(counted);
       size += value.length;
@@ -145,7 +149,8 @@ export class Counts {
   /** What deletes a unit, which memory forgets at once. */
   async removal(unit: string): Promise<StoreOperation[]> {
     const operations: StoreOperation[] = [{ type: 'del', key: reportKeys.unit(unit) }];
-    for await (const key of this.#store.keys(rangeOf(`dmarc-row!${unit}`))) operations.push({ type: 'del', key });
+    for await (const [key] of readable(this.#store, `dmarc-row!${unit}`, this.#log))
+      operations.push({ type: 'del', key });
     this.#units.delete(unit);
     return operations;
   }
@@ -202,14 +207,6 @@ export class Counts {
     return { published: NOTHING, seen: 0, rows: 0, uncounted: 0 };
   }
 
-  /** Notes whose rows the store cannot read: what is damaged stays so. */
-  #lose(notes: ReadonlyMap<string, Note>, error: unknown): { operations: StoreOperation[]; units: Map<string, Known> } {
-    if (errorCode(error) !== 'store-damaged') throw error;
-    const text = 'messages are missing from the next DMARC reports: the rows that they belong to cannot be read';
-    this.#log.error({ messages: notes.size, error: errorText(error) }, text);
-    return { operations: [], units: new Map() };
-  }
-
   #crowded(unit: string, limit: string): void {
     this.#crowding.say(unit, (repeated) =>
       this.#log.warn({ unit, ...repeated }, `a message is missing from a DMARC report: there are ${limit}`),
@@ -230,11 +227,19 @@ function hashOf(row: Note['row']): string {
   return createHash('sha256').update(JSON.stringify(row)).digest('base64url').slice(0, 24);
 }
 
+const DAMAGED = 'a record of the DMARC reports is damaged: it counts as missing';
+
 type Schema<T> = Parameters<typeof parseRecord>[0] & { _output: T };
 
 async function read<T>(store: Store, log: Logger, schema: Schema<T>, key: string): Promise<T | undefined> {
-  const value = await store.get(key);
-  return value && parse(log, schema, key, value);
+  try {
+    const value = await store.get(key);
+    return value && parse(log, schema, key, value);
+  } catch (error) {
+    if (errorCode(error) !== 'store-damaged') throw error;
+    log.error({ key, error: errorText(error) }, DAMAGED);
+    return undefined;
+  }
 }
 
 /** The record; a damaged one is logged, and counts as missing. */
@@ -242,7 +247,7 @@ function parse<T>(log: Logger, schema: Schema<T>, key: string, value: Buffer): T
   try {
     return parseRecord(schema, key, value) as T;
   } catch (error) {
-    log.error({ key, error: errorText(error) }, 'a record of the DMARC reports is damaged: it counts as missing');
+    log.error({ key, error: errorText(error) }, DAMAGED);
     return undefined;
   }
 }

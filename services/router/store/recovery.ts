@@ -151,10 +151,16 @@ class Recipients {
   }
 }
 
-/** Every entry of a kind that can be read; those that cannot are logged, and count as missing. */
-export async function* readable(store: Store, kind: string, log: Logger): AsyncGenerator<[string, Buffer]> {
+/** Every entry of a kind that can be read, after a key; those that cannot are logged, and count as missing. */
+export async function* readable(
+  store: Store,
+  kind: string,
+  log: Logger,
+  after?: string,
+): AsyncGenerator<[string, Buffer]> {
   try {
-    yield* store.entries(rangeOf(kind));
+    const range = rangeOf(kind);
+    yield* store.entries(after === undefined ? range : { gt: after, lt: range.lt });
   } catch (error) {
     if (errorCode(error) !== 'store-damaged') throw error;
     log.error({ kind, error: errorText(error) }, 'some records of the queue cannot be read: they count as missing');

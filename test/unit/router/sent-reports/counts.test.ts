@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
 import { Counts } from '#services/router/sent-reports/counts.ts';
 import { noteOf } from '#services/router/sent-reports/note.ts';
+import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -92,5 +93,38 @@ test('a day that a wrong clock closed is open again when the clock is right', as
   (await note(store, counts))();
   await counts.settle();
   assert.deepEqual(counts.units('2030-05-02', ''), [UNIT, 'one.example!2030-05-02']);
+  await store.close();
+});
+
+test('what the disk has lost counts as missing, and stops neither the start nor the reports', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, log);
+  const damage = new SealpostError('store-damaged', 'a part of the store cannot be read');
+  let damaged = (_: string): boolean => false;
+  const broken: Pick<Store, 'get' | 'write' | 'entries'> = {
+    get: async (key) => (damaged(key) ? Promise.reject(damage) : store.get(key)),
+    write: (operations) => store.write(operations),
+    async *entries(range) {
+      for await (const entry of store.entries(range)) {
+        if (damaged(entry[0])) throw damage;
+        yield entry;
+      }
+    },
+  };
+  const deps = { store: broken as Store, log, now };
+  const counts = await Counts.load(deps);
+  await counts.close('2030-04-30');
+  (await note(store, counts))();
+  (await note(store, counts, '192.0.2.2'))();
+  await counts.settle();
+  damaged = (key) => key === 'dmarc-closed';
+  assert.deepEqual((await Counts.load(deps)).units('2030-05-01', ''), [UNIT]);
+  damaged = (key) => key.startsWith('dmarc-row!');
+  assert.deepEqual(await rowsOf(counts), []);
+  damaged = (key) => key.startsWith('dmarc-unit!');
+  assert.equal(await counts.page(UNIT, 1, ''), undefined);
+  damaged = (key) => key.startsWith('dmarc-row!');
+  await counts.tidy(NOON, () => true);
+  assert.deepEqual(counts.units('2030-05-01', ''), []);
   await store.close();
 });
