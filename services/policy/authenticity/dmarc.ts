@@ -96,7 +96,7 @@ function recordOf({
   status,
 }: DmarcResponse): DmarcFound['record'] {
   if (record === undefined || policyDomain === undefined || status.result === 'none') return undefined;
-  const { rua, ruf, fo, sp: published } = record;
+  const { rua, ruf, fo, psd, sp: published } = record;
   const text = (value: unknown, longest: number) => (typeof value === 'string' ? cut(value, longest - 1) : undefined);
   return {
     domain: policyDomain,
@@ -107,7 +107,8 @@ function recordOf({
     aspf: alignment?.spf.strict ? 's' : 'r',
     testing: testMode === true,
     rua: text(rua, 2000),
-    ruf: text(ruf, 2000),
+    // RFC 9991 §2: a public suffix hears of no message of the domains below it.
+    ruf: psd === 'y' ? undefined : text(ruf, 2000),
     fo: text(fo, 20),
   };
 }

@@ -1,4 +1,4 @@
-import { receivedSpf, authenticationResults as resultsField } from '../authenticity/fields.ts';
+import { receivedSpf, authenticationResults as resultsField } from '#shared/mail/authenticity-fields.ts';
 import type { PolicyCheck } from '../facts.ts';
 import { goOn } from '../verdict.ts';
 

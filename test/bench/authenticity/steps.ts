@@ -2,7 +2,6 @@ import { authorOf } from '#services/policy/authenticity/author.ts';
 import { chooseSignatures, type Signed, verifySignature } from '#services/policy/authenticity/dkim.ts';
 import { DkimKeys } from '#services/policy/authenticity/dkim-keys.ts';
 import { checkDmarc } from '#services/policy/authenticity/dmarc.ts';
-import { authenticationResults, receivedSpf } from '#services/policy/authenticity/fields.ts';
 import { SignatureVerifier } from '#services/policy/authenticity/signatures.ts';
 import { checkSpf } from '#services/policy/authenticity/spf.ts';
 import { verifyMessage } from '#services/policy/authenticity/verify.ts';
@@ -10,6 +9,7 @@ import { BodyHashes, type BodyHashKind, RELAXED, wantedBodyHashes } from '#share
 import { mailauthResolver } from '#shared/dns/mailauth-resolver.ts';
 import type { DnsResolver } from '#shared/dns/resolver.ts';
 import type { Authenticity, BodyHash, SpfFound } from '#shared/mail/authenticity.ts';
+import { authenticationResults, receivedSpf } from '#shared/mail/authenticity-fields.ts';
 import { splitHeader } from '#shared/mail/header.ts';
 import type { Sample } from './mail.ts';
 

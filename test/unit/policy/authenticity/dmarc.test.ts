@@ -32,6 +32,18 @@ test('the record is told as it is published', async () => {
   assert.equal(dmarc.policy, 'none');
 });
 
+test('a public suffix gets no failure reports', async () => {
+  const rest = 'rua=mailto:a@author.test; ruf=mailto:f@author.test';
+  for (const [psd, ruf] of [
+    ['y', undefined],
+    ['n', 'mailto:f@author.test'],
+  ]) {
+    const zone = withPolicy(`v=DMARC1; p=none; psd=${psd}; ${rest}`);
+    const { dmarc } = await verify(MESSAGE, { ...elsewhere, zone });
+    assert.deepEqual([dmarc.record?.rua, dmarc.record?.ruf], ['mailto:a@author.test', ruf], psd);
+  }
+});
+
 /** Author, records and what DMARC says of an unsigned message from elsewhere. */
 const POLICIES: [what: string, from: string, zone: Zone, result: string, policy: string | undefined][] = [
   ['no record', 'ann@author.test', {}, 'none', undefined],

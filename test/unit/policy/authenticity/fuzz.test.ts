@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sealMessage } from 'mailauth/lib/arc/index.js';
-import { authenticationResults, receivedSpf } from '#services/policy/authenticity/fields.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
+import { authenticationResults, receivedSpf } from '#shared/mail/authenticity-fields.ts';
 import { seededRandom } from '#test/kit/random.ts';
 import { MESSAGE, RSA, RSA_RECORD, signed, txt, verify, type Zone } from './fixtures.ts';
 

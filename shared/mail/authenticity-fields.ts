@@ -1,4 +1,4 @@
-import type { Authenticity, DkimFound, SpfFound } from '#shared/mail/authenticity.ts';
+import type { Authenticity, DkimFound, SpfFound } from './authenticity.ts';
 
 /**
  * What was found, as header fields: Authentication-Results (RFC 8601) and Received-SPF (RFC 7208 §9.1). Strangers chose most

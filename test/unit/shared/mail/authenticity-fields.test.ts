@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { authenticationResults, receivedSpf } from '#services/policy/authenticity/fields.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
+import { authenticationResults, receivedSpf } from '#shared/mail/authenticity-fields.ts';
 
 const FOUND: Authenticity = {
   spf: { result: 'pass', scope: 'mfrom', domain: 'author.test' },
