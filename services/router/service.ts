@@ -45,11 +45,11 @@ import { Space } from './store/space.ts';
  *   received-reports/  the DMARC reports of others, which mail brings
  *   delivery/   the attempt itself: to an MX, a smart host, a Maildir … (delivery/delivery.ts has the vocabulary)
  *   copies/     the second copy of each message on another node, and the take-over of mail from one to the other
- *   sent-reports/  what the owners of domains hear each day of mail in their name (DMARC)
+ *   sent-reports/  what the owners of domains hear of mail in their name (DMARC)
  *   operators/  what operators see, and what they do
  *   maintenance.ts  ends transfers of silent listeners, deletes old receipts and reports, compacts the store
  *
- * Imports run down: sent-reports → copies; copies, operators → intake, queue → notices, pacing, received-reports → delivery;
+ * Imports run down: sent-reports → copies, notices; copies, operators → intake, queue → notices, pacing, received-reports → delivery;
  * and all but the last two → store.
  * What intake and queue need of the copies they declare themselves, and `assemble` hands it in.
  *

@@ -161,17 +161,17 @@ export class Intake {
       this.#admit(transfer, bytes.length);
       const earlier = transfer.written.length;
       const { message, last, body } = toMessage(transfer, request, bytes);
-      const counted = this.#deps.reports.accepted(transfer.queueId, message.record, request.authenticity);
+      const counted = this.#deps.reports.accepted(message, request.authenticity);
       transfer.begun = true;
       await this.#deps.writer.commit({
         ...{ id: transfer.queueId, record: message.record, earlier },
-        beside: counted === undefined ? [] : [counted.operation],
+        beside: counted?.beside ?? [],
         operations: () => [...last, ...messageRecords(message)],
         onWritten: (copy) => {
           if (commit.state === 'aborted') return false;
           commit.state = 'accepted';
-          counted?.written();
           if (body !== undefined) this.#deps.bodies.keep(message, body);
+          counted?.written();
           this.#accepted(transfer, message, copy);
           return true;
         },
@@ -202,8 +202,7 @@ export class Intake {
     const transfer = this.#transfers.get(id);
     const aborted = this.abort(id);
     if (transfer === undefined) return aborted;
-    const { queueId, origin, envelope } = transfer;
-    await this.#deps.reports.refused(queueId, { origin, reversePath: envelope.reversePath }, found);
+    await this.#deps.reports.refused(transfer, found);
     return aborted;
   }
 

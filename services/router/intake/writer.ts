@@ -1,8 +1,9 @@
 import type { StoreOperation } from '#cluster/store.ts';
 import type { SealpostError } from '#shared/errors.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
-import type { Origin } from '#shared/mail/envelope.ts';
+import type { Message } from '../store/message.ts';
 import type { CopyPlace, MessageRecord } from '../store/records.ts';
+import type { IntakeTransfer } from './transfer.ts';
 
 /**
  * The last step of the intake: a message is written to disk. Whether this disk is enough, or another node's must have
@@ -34,12 +35,11 @@ export type MessageWriter = {
 
 /** What the intake says for the reports, and what it writes for them (sent-reports/reports.ts). */
 export type MessageReports = {
-  /** `operation` goes with the message, `written` is called when it is on disk; undefined: it does not count. */
+  /** `beside` goes with the message, `written` is called when it is on disk; undefined: reports do not know it. */
   accepted(
-    queueId: string,
-    about: { origin: Origin; reversePath: string },
+    message: Message,
     found: Authenticity | undefined,
-  ): { operation: StoreOperation; written: () => void } | undefined;
+  ): { beside: StoreOperation[]; written: () => void } | undefined;
   /** It was refused for good; resolves when that is on disk. */
-  refused(queueId: string, about: { origin: Origin; reversePath: string }, found: Authenticity): Promise<void>;
+  refused(transfer: IntakeTransfer, found: Authenticity): Promise<void>;
 };

@@ -35,7 +35,7 @@ export function quote(
     const type = global ? 'message/global' : 'message/rfc822';
     return { description: 'Undelivered message', type, content: original };
   }
-  const { content, complete } = shortened(header);
+  const { content, complete } = shortenedHeader(header);
   return {
     description: complete ? 'Message header' : 'Message header, shortened',
     type: global ? 'message/global-headers' : 'text/rfc822-headers',
@@ -44,7 +44,7 @@ export function quote(
 }
 
 /** The fields for which there is room, in their order, without the empty line. */
-function shortened(header: Buffer): { content: Buffer; complete: boolean } {
+export function shortenedHeader(header: Buffer): { content: Buffer; complete: boolean } {
   const fields = splitHeader(header.toString('latin1'));
   const chosen = new Set<HeaderField>();
   let room = QUOTED_HEADER_BYTES;

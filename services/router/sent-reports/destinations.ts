@@ -77,7 +77,8 @@ async function isSameOrganisation(domain: string, host: string, resolve: Resolve
   return (await getOrgDomain(domain, lookup)) === (await getOrgDomain(host, lookup));
 }
 
-async function textsAt(name: string, resolve: Resolve): Promise<string[]> {
+/** The TXT records at a name. Rejects as `resolve` does, but not where there are none. */
+export async function textsAt(name: string, resolve: Resolve): Promise<string[]> {
   try {
     const found = (await resolve(name, 'TXT')) as string[][];
     return found.map((strings) => strings.join('').trim());

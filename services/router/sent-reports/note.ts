@@ -7,7 +7,7 @@ import type { Note } from './records.ts';
 /** What the reports count of a message. Pure. */
 
 /** Names that a record may be found at; what else is called a domain is not counted. */
-const DOMAIN = /^(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/;
+export const DOMAIN = /^(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/;
 
 /**
  * The note of a message; undefined where no report is asked for, or where DMARC came to no result. `at`: ms since 1970.
@@ -68,6 +68,6 @@ function rank({ result, aligned, domain }: DkimFound, from: string): number {
 }
 
 /** An IPv4 address in its own form; without the name of an interface. */
-function sourceOf(address: string): string {
+export function sourceOf(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
 }

@@ -36,7 +36,9 @@ export function openReports(parts: ReportsParts, tools: ReportsTools = {}): Prom
     await onSettled(undefined, { id: message.id, gone: false, operations: [], notices: [message] });
   };
   const claims = new ReportClaims(copies.map, copies.watch, copies.name);
-  return Reports.open({ settings, log, store, router, claims, commit, resolve: createResolve(settings), ...tools });
+  const head: ReportsDeps['head'] = (message, bytes) => bodies.head(message, bytes);
+  const resolve = createResolve(settings);
+  return Reports.open({ settings, log, store, router, claims, commit, head, resolve, ...tools });
 }
 
 /** Asks `dns.servers`, and follows a change of these. */

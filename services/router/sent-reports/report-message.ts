@@ -1,11 +1,6 @@
-import type { StoreOperation } from '#cluster/store.ts';
 import { domainOf } from '#shared/address/address.ts';
-import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
-import { newId, newQueueId } from '#shared/ids.ts';
 import { foldField, rfc5322Date } from '#shared/mail/header.ts';
-import { CHUNK_BYTES } from '../contract.ts';
-import { loadedMessage, type Message, messageRecords } from '../store/message.ts';
-import { keys, type MessageRecord, putBytes } from '../store/records.ts';
+import { type Queued, queued } from './queued.ts';
 
 /** An aggregate report as mail (RFC 9990 §3.5.2), and as a message of the queue. */
 
@@ -57,55 +52,13 @@ export function reportBody({ domain, id, begin, end, from, organisation, gzip }:
   );
 }
 
-/**
- * A message of the queue that carries the report to these addresses. Its reverse-path is the null one, and no notice is
- * asked for: what becomes of a report causes no other mail.
- */
 export function reportMessage(
   mail: ReportMail,
   to: readonly string[],
   known: { boundary: string; body: Buffer; now: number; hostname: string },
-): { message: Message; operations: StoreOperation[]; bytes: Buffer } {
+): Queued {
   const { boundary, body, now, hostname } = known;
-  const header = Buffer.from(headerOf(mail, to, boundary, now));
-  const bytes = Buffer.concat([header, body]);
-  const hash = new RelaxedBodyHash();
-  hash.update(body);
-  const chunks: Buffer[] = [];
-  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) chunks.push(bytes.subarray(at, at + CHUNK_BYTES));
-  const record: MessageRecord = {
-    reversePath: '',
-    smtpUtf8: false,
-    origin: {
-      session: newId(),
-      listener: 'router',
-      kind: 'internal',
-      client: { address: '127.0.0.1', name: hostname, helo: hostname },
-    },
-    trace: newId(),
-    arrived: now,
-    facts: {
-      headerBytes: header.length,
-      size: bytes.length,
-      bodyHash: hash.digest(),
-      eightBitBody: false,
-      eightBitHeader: false,
-    },
-    prepend: '',
-    originating: true,
-    junk: false,
-    chunks: chunks.map(({ length }) => length),
-    recipients: to.length,
-    held: false,
-    delayNoticed: false,
-  };
-  const recipients = to.map((address) => ({
-    recipient: { address, notify: ['NEVER' as const] },
-    status: { state: 'waiting' as const },
-  }));
-  const message = loadedMessage(newQueueId(now), record, recipients);
-  const pieces = chunks.map((chunk, n) => putBytes(keys.body(message.id, n), chunk));
-  return { message, operations: [...messageRecords(message), ...pieces], bytes };
+  return queued({ header: headerOf(mail, to, boundary, now), body, to, now, hostname });
 }
 
 function headerOf(mail: ReportMail, to: readonly string[], boundary: string, now: number): string {

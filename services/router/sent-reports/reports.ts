@@ -5,13 +5,15 @@ import type { Calls } from '#services/topology.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Origin } from '#shared/mail/envelope.ts';
+import type { Message } from '../store/message.ts';
 import { Counts } from './counts.ts';
+import { type FailureDeps, FailureReports, type Refused } from './failures/failure-reports.ts';
 import { noteOf } from './note.ts';
 import { DAY_MS, dayOf } from './records.ts';
 import type { ReportClaims } from './report-claims.ts';
 import { type RowSource, Run } from './run.ts';
 import { type Epoch, isOver, isReported, isToCome } from './runs.ts';
-import { ReportSender, type SenderDeps, submitterOf } from './sender.ts';
+import { ReportSender, submitterOf } from './sender.ts';
 
 /**
  * DMARC aggregate reports (RFC 9990): the owner of a domain that asks for them (`rua`) hears once a day which mail in its
@@ -21,7 +23,9 @@ import { ReportSender, type SenderDeps, submitterOf } from './sender.ts';
  *   counts.ts         what this node counted: notes become rows, rows belong to units; records.ts: how it lies on disk
  *   runs.ts           who sends the reports of a day, and which rows are in them; report-claims.ts: that in the claims
  *   run.ts            a router sends them: gathers the rows of all routers, unit by unit
- *   sender.ts         the report on one unit; xml.ts, report-message.ts: its form; destinations.ts: where it goes
+ *   sender.ts         the report on one unit; xml.ts, report-message.ts: its form
+ *   destinations.ts   where reports go; takers.ts, queued.ts: for both kinds of them
+ *   failures/         reports on single messages that fail (RFC 9991)
  *
  * A message is counted when it is accepted, in the same batch of the store, and when it is refused for good. A quarter of an
  * hour after the end of a day (UTC), the first router that finds this takes the run. The other routers close the day when
@@ -29,7 +33,7 @@ import { ReportSender, type SenderDeps, submitterOf } from './sender.ts';
  * same day. No report is counted: they originate here, and what originates here is not checked.
  */
 
-export type ReportsDeps = SenderDeps & {
+export type ReportsDeps = FailureDeps & {
   store: Store;
   claims: ReportClaims;
   router: Calls<'router', 'router'>;
@@ -57,6 +61,7 @@ export class Reports {
   readonly #deps: ReportsDeps;
   readonly #counts: Counts;
   readonly #sender: ReportSender;
+  readonly #failures: FailureReports;
   readonly #stopping = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #working: Promise<void> | undefined;
@@ -69,6 +74,7 @@ export class Reports {
     this.#deps = deps;
     this.#counts = counts;
     this.#sender = new ReportSender(deps);
+    this.#failures = new FailureReports(deps);
   }
 
   /** Rejects with `store-failed`. */
@@ -88,23 +94,31 @@ export class Reports {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#stopping.abort();
-    if (this.#working !== undefined) await endsWithin(STOP_MS, this.#working);
+    await Promise.all([this.#failures.stop(), this.#working && endsWithin(STOP_MS, this.#working)]);
     await this.#counts.settle().catch(() => undefined);
   }
 
-  /** What is written with a message that is accepted, and what is to be called when it is; undefined: it does not count. */
-  accepted(queueId: string, about: About, found: Authenticity | undefined) {
-    const note = this.#noteOf(about, found);
-    if (note === undefined) return undefined;
-    return { operation: this.#counts.writing(queueId, note), written: () => this.#counts.written(queueId, note) };
+  /** What is written with a message that is accepted, and what is to be called when it is. */
+  accepted(message: Message, found: Authenticity | undefined) {
+    if (found === undefined) return undefined;
+    const note = this.#noteOf(message.record, found);
+    return {
+      beside: note === undefined ? [] : [this.#counts.writing(message.id, note)],
+      written: () => {
+        if (note !== undefined) this.#counts.written(message.id, note);
+        this.#failures.accepted(message, found);
+      },
+    };
   }
 
   /** Count a message that is refused for good; resolves when that is on disk. */
-  async refused(queueId: string, about: About, found: Authenticity | undefined): Promise<void> {
-    const counted = this.accepted(queueId, about, found);
-    if (counted === undefined) return;
-    await this.#deps.store.persist([counted.operation]);
-    counted.written();
+  async refused(transfer: Refused, found: Authenticity): Promise<void> {
+    this.#failures.refused(transfer, found);
+    const { queueId, origin, envelope } = transfer;
+    const note = this.#noteOf({ origin, reversePath: envelope.reversePath }, found);
+    if (note === undefined) return;
+    await this.#deps.store.persist([this.#counts.writing(queueId, note)]);
+    this.#counts.written(queueId, note);
   }
 
   /** Another router asks for the units up to a day, of which no rows are to come any more. Throws `not-due`. */
@@ -123,8 +137,8 @@ export class Reports {
     return this.#deps.now?.() ?? Date.now();
   }
 
-  #noteOf({ origin, reversePath }: About, found: Authenticity | undefined) {
-    if (found === undefined || submitterOf(this.#deps.settings.current) === undefined) return undefined;
+  #noteOf({ origin, reversePath }: About, found: Authenticity) {
+    if (submitterOf(this.#deps.settings.current) === undefined) return undefined;
     return noteOf(found, { origin, reversePath, at: this.#now });
   }
 

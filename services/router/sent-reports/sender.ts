@@ -7,15 +7,14 @@ import type { Settings } from '#cluster/config/settings.ts';
 import type { StoreOperation } from '#cluster/store.ts';
 import { VERSION } from '#cluster/version.ts';
 import { domainOf } from '#shared/address/address.ts';
-import { errorText } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import type { CountedRow, PublishedPolicy } from '#shared/mail/dmarc-rows.ts';
-import { formatSize } from '#shared/units.ts';
 import type { Message } from '../store/message.ts';
-import { allowed, isMissing, type Resolve, type Target, targetsOf } from './destinations.ts';
+import { isMissing, type Resolve, targetsOf } from './destinations.ts';
 import { DAY_MS, partsOf } from './records.ts';
 import { type ReportMail, reportBody, reportMessage } from './report-message.ts';
+import { takers } from './takers.ts';
 import { reportXml } from './xml.ts';
 
 /** Makes the report on a unit and puts it into the queue, with what else is to be written then. */
@@ -37,24 +36,23 @@ export type SenderDeps = {
   commit: (made: { message: Message; operations: StoreOperation[]; body: Buffer }) => Promise<void>;
 };
 
-/** Larger reports are not sent: few servers would take them. */
-const MOST_BYTES = 20 * 2 ** 20;
-
 /** Between two pieces others have their turn. */
 async function compressed(pieces: Iterable<string>): Promise<Buffer> {
   return await buffer(Readable.from(pieces).pipe(createGzip()));
 }
 
-/** Whose reports these are; undefined: none are made, or there is no name of ours to send them under. */
-export function submitterOf({
-  authenticity,
-  domains,
-  node,
-}: Config): { from: string; organisation: string } | undefined {
-  const { send, from: given, organisation } = authenticity.dmarc.reports;
+/** The author of all our reports; undefined: there is no name of ours to send them under. */
+export function authorOf({ authenticity, domains, node }: Config): string | undefined {
   const own = domains.find(({ local }) => local)?.name ?? node.hostname;
-  const from = given ?? `postmaster@${own}`;
-  if (!send || !domainOf(from).includes('.')) return undefined;
+  const from = authenticity.dmarc.reports.from ?? `postmaster@${own}`;
+  return domainOf(from).includes('.') ? from : undefined;
+}
+
+/** Whose aggregate reports these are; undefined: none are made. */
+export function submitterOf(config: Config): { from: string; organisation: string } | undefined {
+  const { send, organisation } = config.authenticity.dmarc.reports;
+  const from = authorOf(config);
+  if (!send || from === undefined) return undefined;
   return { from, organisation: organisation ?? domainOf(from) };
 }
 
@@ -82,7 +80,7 @@ export class ReportSender {
     const boundary = `=_${newId(24)}`;
     const body = reportBody(mail, boundary);
     const about = { domain: mail.domain, report: mail.id, rows: gathered.rows.length, size: body.length };
-    const to = await this.#recipients(targets, mail.domain, body.length);
+    const to = await takers(targets, { domain: mail.domain, size: body.length }, this.#deps);
     if (to === 'later') return 'later';
     if (to.length === 0) {
       log.info(
@@ -121,33 +119,6 @@ export class ReportSender {
       () => true,
       (error: unknown) => isMissing(error),
     );
-  }
-
-  /** The addresses that take a report of this size. */
-  async #recipients(targets: readonly Target[], domain: string, size: number): Promise<string[] | 'later'> {
-    // All at once: name servers that are silent cost one time-out.
-    const answers = await Promise.all(targets.map((target) => this.#takers(target, domain, size)));
-    const found = new Set(answers.flatMap((answer) => (answer === 'later' ? [] : answer)));
-    return found.size === 0 && answers.includes('later') ? 'later' : [...found];
-  }
-
-  async #takers(target: Target, domain: string, size: number): Promise<string[] | 'later'> {
-    const { log, resolve } = this.#deps;
-    const about = { domain, to: target.address };
-    try {
-      const those = await allowed(domain, target, resolve);
-      if (those.length === 0)
-        log.info(about, 'DMARC report: its reader does not say in DNS that it takes reports on this domain');
-      return those.flatMap(({ address, most }) => {
-        if (size <= Math.min(most, target.most, MOST_BYTES)) return [address];
-        log.info({ domain, to: address, size: formatSize(size) }, 'DMARC report: it is larger than its reader takes');
-        return [];
-      });
-    } catch (error) {
-      const text = 'DMARC report: DNS does not tell now whether its reader takes it';
-      log.info({ ...about, error: errorText(error) }, text);
-      return 'later';
-    }
   }
 }
 

@@ -17,7 +17,7 @@ const SEES: Record<string, string[]> = {
   intake: ['store'],
   copies: ['store', 'queue', 'intake'],
   operators: ['store', 'queue', 'pacing'],
-  'sent-reports': ['store', 'queue', 'copies'],
+  'sent-reports': ['store', 'delivery', 'queue', 'notices', 'copies'],
 };
 
 test('imports between the rooms run down', () => {

@@ -21,6 +21,12 @@ export const dmarcReportsSection = z
       .describe(
         'send the owners of domains that ask for it (rua= in the DMARC record) a report on the mail in their name',
       ),
+    failure: z
+      .boolean()
+      .default(false)
+      .describe(
+        'send those that ask for it (ruf= in the DMARC record) a report on each message in their name that fails DMARC, with its header but without its recipients',
+      ),
     from: mailbox.optional().describe('author of the reports; default: postmaster of the first local domain'),
     organisation: z
       .string()
