@@ -10,8 +10,8 @@ type Judgement = { disposition: Disposition; override?: Override };
  * What becomes of a message that fails DMARC (DOMINO I7): as the author's domain asks, unless the administrator says
  * otherwise. Quarantine is the junk mark.
  *
- * Where DNS does not say whether it fails, a message that would be rejected waits: strangers could cause the silence. Where
- * DNS does not say what the domain asks for, nothing is asked.
+ * Where DNS does not say whether it fails, a message that would be rejected waits, and one that would be junk is: strangers
+ * could cause the silence. Where DNS does not say what the domain asks for, nothing is asked.
  */
 export const dmarcPolicy: PolicyCheck<'message'> = (facts, accepted) => {
   const { authenticity } = facts;
@@ -20,9 +20,10 @@ export const dmarcPolicy: PolicyCheck<'message'> = (facts, accepted) => {
   const isUnsure = dmarc.result === 'temperror' && dmarc.policy !== undefined;
   if ((dmarc.result !== 'fail' && !isUnsure) || dmarc.from === undefined) return goOn();
   const { disposition, override } = judge(facts, dmarc);
-  if (isUnsure) return disposition === 'reject' ? unsure(dmarc.from) : goOn();
+  if (isUnsure && disposition === 'none') return goOn();
+  if (isUnsure && disposition === 'reject') return unsure(dmarc.from);
   const why = [
-    `DMARC: the message fails, and ${dmarc.record?.domain ?? dmarc.from} asks for ${dmarc.policy ?? 'none'}` +
+    `DMARC: the message ${isUnsure ? 'may fail' : 'fails'}, and ${dmarc.record?.domain ?? dmarc.from} asks for ${dmarc.policy ?? 'none'}` +
       (override === undefined ? '' : `; ${disposition}, because ${override.comment ?? override.type}`),
   ];
   const found = { ...authenticity, dmarc: { ...dmarc, disposition, ...(override === undefined ? {} : { override }) } };

@@ -119,7 +119,12 @@ const TABLE: [title: string, given: Found, set: Record<string, unknown>, expecte
     { dmarc: { enforce: false } },
     'mailbox',
   ],
-  ['I7 DMARC temperror, p=quarantine', { dmarc: { ...failed('quarantine'), result: 'temperror' } }, {}, 'mailbox'],
+  [
+    'I7 DMARC temperror, p=quarantine',
+    { dmarc: { ...failed('quarantine'), result: 'temperror' } },
+    {},
+    'junk quarantine',
+  ],
   ['I7 DMARC temperror, no policy to be had', { dmarc: { result: 'temperror' } }, {}, 'mailbox'],
   ['I7 DMARC fail, p=none', { dmarc: failed('none') }, {}, 'mailbox'],
   ['I7 DMARC fail, p=quarantine', { dmarc: failed('quarantine') }, {}, 'junk quarantine'],
