@@ -3,7 +3,7 @@ import { dkimSign } from 'mailauth/lib/dkim/sign.js';
 import { Rcode, Type } from '#shared/dns/message.ts';
 import { answerTo, type Handler, txt } from '#test/kit/dns/fake-dns.ts';
 
-/** Mail as it comes from well-kept domains: of the author's domain by SPF, signed by it (RSA-2048), with a DMARC record. */
+/** Mail as it comes from well-kept domains: of the author's domain by SPF, signed by it (RSA-2048), with a DMARC record that asks for reports. */
 export type Sample = { from: string; message: string };
 
 /** TXT records by their names. */
@@ -22,7 +22,7 @@ export async function makeMail(domains: number, size: number): Promise<{ samples
     const domain = `sender${n}.test`;
     records.set(domain, 'v=spf1 ip4:127.0.0.0/8 -all');
     records.set(`s1._domainkey.${domain}`, `v=DKIM1; k=rsa; p=${key}`);
-    records.set(`_dmarc.${domain}`, 'v=DMARC1; p=reject');
+    records.set(`_dmarc.${domain}`, `v=DMARC1; p=reject; rua=mailto:dmarc@${domain}`);
     const header = [
       `From: Author <author@${domain}>`,
       'To: Reader <reader@dest.test>',
