@@ -3,7 +3,10 @@ import { dkimSign } from 'mailauth/lib/dkim/sign.js';
 import { Rcode, Type } from '#shared/dns/message.ts';
 import { answerTo, type Handler, txt } from '#test/kit/dns/fake-dns.ts';
 
-/** Mail as it comes from well-kept domains: of the author's domain by SPF, signed by it (RSA-2048), with a DMARC record that asks for reports. */
+/**
+ * Mail as it comes from well-kept domains: of the author's domain by SPF, signed by it (RSA-2048), with a DMARC record that
+ * asks for reports.
+ */
 export type Sample = { from: string; message: string };
 
 /** TXT records by their names. */
