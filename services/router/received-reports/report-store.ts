@@ -8,16 +8,17 @@ import type { Logger } from '#shared/log.ts';
 import { REPORT_PART_ROWS, ReportHead, type ReportPart, ReportRow } from '#shared/mail/dmarc-report.ts';
 import { keys, parseRecord, putJson, rangeOf } from '../store/records.ts';
 import type { AggregateReport } from './aggregate-report.ts';
-import { Unreadable } from './unreadable.ts';
+import { ReportShares, SHARE_LIMITS, type Share, type Size } from './report-shares.ts';
 
 /**
  * The reports that came to this node, in the store of its queue: a head (`report!<key>`) and its rows in parts
  * (`report-rows!<key>!<nnnnn>`). The key is a digest of what names a report, so that one that is sent twice is kept once,
  * and is known again among those of other nodes.
+ *
+ * Where a share (report-shares.ts) is full, its oldest reports make room. If new ones were refused instead, whoever fills
+ * it would keep all others out for as long as reports are kept, and the refused would go to people's mailboxes.
  */
 
-/** Reports of all domains: some years of those of a large organisation. */
-const MOST_REPORTS = 50_000;
 /** Rows and heads in one answer: NATS carries 1 MB. */
 const PAGE_ROWS = 1000;
 const PAGE_REPORTS = 300;
@@ -25,6 +26,12 @@ const PAGE_REPORTS = 300;
 const PAGE_HEADS = 5000;
 const PURGE_BATCH = 500;
 
+/** Of a part of a report that was kept before its size was. */
+const PART_BYTES = 64_000;
+
+/** A head as it is on disk: with the bytes of itself and its rows. */
+const KeptHead = ReportHead.extend({ bytes: z.number().int().nonnegative().optional() });
+type KeptHead = z.infer<typeof KeptHead>;
 const Rows = z.array(ReportRow).max(REPORT_PART_ROWS);
 
 export type ReportSelection = { domain?: string | undefined; since?: number | undefined };
@@ -33,17 +40,20 @@ export class ReportStore {
   readonly #store: Store;
   readonly #log: Logger;
   readonly #damaged = new LimitedLog();
-  /** How many there are; unknown at first. */
-  #count: number | undefined;
+  readonly #displaced = new LimitedLog();
+  readonly #limits: typeof SHARE_LIMITS;
+  /** What there is; unknown until somebody asks. */
+  #shares: Promise<ReportShares> | undefined;
 
-  constructor(store: Store, log: Logger) {
+  constructor(store: Store, log: Logger, limits = SHARE_LIMITS) {
     this.#store = store;
     this.#log = log;
+    this.#limits = limits;
   }
 
   /**
    * Keep a report; `dmarc` is about the mail that brought it. False: it is known. One in mail that passed takes the place of
-   * one in mail that did not. Rejects with `Unreadable` where there are too many, or as the store does.
+   * one in mail that did not. Where its share is full, the oldest of it go. Rejects as the store does.
    */
   async keep(report: AggregateReport, arrived: number, dmarc?: ReportHead['dmarc']): Promise<boolean> {
     const { rows, ...named } = report;
@@ -51,22 +61,62 @@ export class ReportStore {
     const before = await this.#store.get(keys.report(key));
     const known = before === undefined ? undefined : this.#read(ReportHead, keys.report(key), before);
     if (known !== undefined && (dmarc !== 'pass' || known.dmarc === 'pass')) return false;
-    this.#count ??= (await Array.fromAsync(this.#store.keys(rangeOf('report')))).length;
-    if (before === undefined && this.#count >= MOST_REPORTS)
-      throw new Unreadable(`${MOST_REPORTS} reports are kept already`);
     const parts = Math.max(1, Math.ceil(rows.length / REPORT_PART_ROWS));
     const messages = rows.reduce((sum, row) => sum + row.count, 0);
-    const head: ReportHead = { ...named, arrived, parts, messages, ...(dmarc !== undefined && { dmarc }) };
-    const operations: StoreOperation[] = [putJson(keys.report(key), head)];
+    const head: KeptHead = { ...named, arrived, parts, messages, ...(dmarc !== undefined && { dmarc }) };
+    const operations: StoreOperation[] = [];
     for (let part = 0; part < parts; part++) {
       const some = rows.slice(part * REPORT_PART_ROWS, (part + 1) * REPORT_PART_ROWS);
       operations.push(putJson(keys.reportRows(key, part), some));
     }
+    head.bytes = [putJson(keys.report(key), head), ...operations].reduce(bytesWith, 0);
+    operations.push(putJson(keys.report(key), head));
     for (let part = parts; part < (known?.parts ?? 0); part++)
       operations.push({ type: 'del', key: keys.reportRows(key, part) });
+    const share = shareOf(head);
+    const size = { bytes: head.bytes, parts };
+    const shares = await this.#known();
+    await this.#makeRoom(shares, share, size.bytes, key);
     await this.#store.write(operations);
-    if (before === undefined) this.#count++;
+    shares.add(share, key, size);
     return true;
+  }
+
+  async #makeRoom(shares: ReportShares, share: Share, bytes: number, except: string): Promise<void> {
+    for (;;) {
+      const oldest = shares.surplus(share, bytes, PURGE_BATCH, except);
+      if (oldest.length === 0) return;
+      await this.#store.write(oldest.flatMap(([key, { parts }]) => deletions(key, parts)));
+      for (const [key] of oldest) shares.remove(key);
+      const fields = { reports: oldest.length, passedDmarc: share === 'proven', limits: this.#limits[share] };
+      this.#displaced.say(share, (repeated) =>
+        this.#log.warn({ ...fields, ...repeated }, 'too many DMARC reports came, the oldest are deleted to make room'),
+      );
+    }
+  }
+
+  /** What there is: the heads are read once, and there are never more than the limits allow. */
+  #known(): Promise<ReportShares> {
+    this.#shares ??= this.#count().catch((error: unknown) => {
+      this.#shares = undefined;
+      throw error;
+    });
+    return this.#shares;
+  }
+
+  async #count(): Promise<ReportShares> {
+    const found: { key: string; arrived: number; share: Share; size: Size }[] = [];
+    for await (const [at, value] of this.#store.entries(rangeOf('report'))) {
+      const head = this.#read(KeptHead, at, value);
+      // A damaged one goes with the next purge.
+      if (head === undefined) continue;
+      const { arrived, parts, bytes = parts * PART_BYTES } = head;
+      found.push({ key: at.slice(keys.report('').length), arrived, share: shareOf(head), size: { bytes, parts } });
+      if (found.length % PURGE_BATCH === 0) await nextTurn();
+    }
+    const shares = new ReportShares(this.#limits);
+    for (const { key, share, size } of found.sort((a, b) => a.arrived - b.arrived)) shares.add(share, key, size);
+    return shares;
   }
 
   /** Parts of reports after `after`, a page at a time: `next` where there is more. */
@@ -95,9 +145,12 @@ export class ReportStore {
   async purge(before: number): Promise<number> {
     let count = 0;
     let operations: StoreOperation[] = [];
+    let gone: string[] = [];
+    const shares = await this.#known();
     const flush = async (): Promise<void> => {
       if (operations.length > 0) await this.#store.write(operations);
-      operations = [];
+      for (const key of gone) shares.remove(key);
+      [operations, gone] = [[], []];
       await nextTurn();
     };
     for await (const [at, value] of this.#store.entries(rangeOf('report'))) {
@@ -108,11 +161,11 @@ export class ReportStore {
       operations.push({ type: 'del', key: at });
       for await (const name of this.#store.keys(rangeOf(`report-rows!${key}`)))
         operations.push({ type: 'del', key: name });
+      gone.push(key);
       count++;
       if (operations.length >= PURGE_BATCH) await flush();
     }
     await flush();
-    if (this.#count !== undefined) this.#count -= count;
     return count;
   }
 
@@ -127,6 +180,19 @@ export class ReportStore {
       return undefined;
     }
   }
+}
+
+function shareOf({ dmarc }: ReportHead): Share {
+  return dmarc === 'pass' ? 'proven' : 'unproven';
+}
+
+function bytesWith(sum: number, operation: StoreOperation): number {
+  return sum + (operation.type === 'put' ? operation.value.length : 0);
+}
+
+function deletions(key: string, parts: number): StoreOperation[] {
+  const rows = Array.from({ length: parts }, (_, part) => keys.reportRows(key, part));
+  return [keys.report(key), ...rows].map((name) => ({ type: 'del', key: name }));
 }
 
 /** RFC 9990 §3.1.1.4: an organisation gives each report an id of its own. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
 import { ReportStore } from '#services/router/received-reports/report-store.ts';
-import { keys, rangeOf } from '#services/router/store/records.ts';
+import { keys, putJson, rangeOf } from '#services/router/store/records.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
@@ -82,4 +82,71 @@ test('a report in mail that passed DMARC takes the place of one that has its nam
   assert.equal(await reports.keep(reportOf('a', NOW, 4), NOW, 'fail'), false);
   assert.equal(await rows(), 2);
   assert.equal((await Array.fromAsync(store.keys({}))).length, 2, 'nothing is left of the first');
+});
+
+const LIMITS = { proven: { reports: 4, bytes: 1e6 }, unproven: { reports: 2, bytes: 100_000 } };
+
+async function ids(reports: ReportStore): Promise<string[]> {
+  const { parts } = await reports.page({});
+  return [...new Set(parts.map(({ head }) => head.id))].sort();
+}
+
+test('unproven reports make room for each other, and take none from those in mail that passed DMARC', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => store.close());
+  const reports = new ReportStore(store, silentLogger, LIMITS);
+  for (const [n, id] of ['a', 'b', 'c'].entries()) await reports.keep(reportOf(id, NOW), NOW + n, 'pass');
+  for (const [n, id] of ['x', 'y', 'z'].entries())
+    await reports.keep(reportOf(id, NOW), NOW + n, n > 1 ? 'fail' : undefined);
+  assert.deepEqual(await ids(reports), ['a', 'b', 'c', 'y', 'z']);
+  assert.equal(await reports.keep(reportOf('y', NOW), NOW + 10, 'pass'), true);
+  await reports.keep(reportOf('v', NOW), NOW + 11, 'fail');
+  assert.deepEqual(await ids(reports), ['a', 'b', 'c', 'v', 'y', 'z'], 'what is proven later changes its share');
+  await reports.keep(reportOf('d', NOW), NOW + 12, 'pass');
+  assert.deepEqual(await ids(reports), ['b', 'c', 'd', 'v', 'y', 'z']);
+});
+
+test('a share is full by bytes too, and nothing is left of the reports that went', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => store.close());
+  const reports = new ReportStore(store, silentLogger, LIMITS);
+  await reports.keep(reportOf('large', NOW, 700), NOW);
+  await reports.keep(reportOf('larger', NOW, 750), NOW + 1);
+  assert.deepEqual(await ids(reports), ['larger']);
+  assert.equal((await Array.fromAsync(store.keys({}))).length, 3, 'a head and two parts');
+});
+
+test('after a restart the oldest go first all the same, and what was purged counts no more', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => store.close());
+  const before = new ReportStore(store, silentLogger, LIMITS);
+  const days = [3, 1, 2, 4];
+  for (const day of days) await before.keep(reportOf(`${day}`, NOW + day * DAY_MS), NOW + day * DAY_MS, 'pass');
+  const reports = new ReportStore(store, silentLogger, LIMITS);
+  await reports.keep(reportOf('5', NOW + 5 * DAY_MS), NOW + 5 * DAY_MS, 'pass');
+  assert.deepEqual(await ids(reports), ['2', '3', '4', '5']);
+  assert.equal(await reports.purge(NOW + 4 * DAY_MS), 2);
+  for (const day of [6, 7]) await reports.keep(reportOf(`${day}`, NOW + day * DAY_MS), NOW + day * DAY_MS, 'pass');
+  assert.deepEqual(await ids(reports), ['4', '5', '6', '7']);
+});
+
+test('far too many from before go in batches, those that do not say their size too', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => store.close());
+  const { rows: _, ...named } = reportOf('', NOW);
+  const heads = Array.from({ length: 1200 }, (_, n) => ({ ...named, id: `${n}`, arrived: n, messages: 0, parts: 1 }));
+  await store.write(heads.map((head, n) => putJson(keys.report(`${n}`), head)));
+  const reports = new ReportStore(store, silentLogger, LIMITS);
+  await reports.keep(reportOf('new', NOW), NOW);
+  const left = await Array.fromAsync(store.keys(rangeOf('report')));
+  assert.equal(left.length, 2);
+  assert.ok(left.includes(keys.report('1199')), 'the youngest of them');
 });
