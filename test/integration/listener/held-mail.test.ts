@@ -12,7 +12,7 @@ import { waitFor } from '#test/kit/wait.ts';
 const HEADER = 'From: a@example.com\r\nTo: b@dest.test\r\nDate: Sun, 22 Nov 2026 12:00:00 +0000\r\nSubject: ';
 
 async function send(port: number, subject: string, body: Buffer = Buffer.from('text\r\n')): Promise<string> {
-  await using dialog = await Dialog.connect(port, { timeout: 20_000 });
+  await using dialog = await Dialog.connect(port, { timeout: 90_000 });
   await dialog.expect(220);
   await dialog.say('EHLO client.test', 250);
   await dialog.say('MAIL FROM:<a@example.com>', 250);
@@ -31,7 +31,7 @@ async function memory(pid: number): Promise<number> {
 
 test('two milters of a node: quarantine waits for the operator, and a message of 50 MB takes little memory', {
   ...needs('opendkim'),
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   await using opendkim = await Milter.verifier({});
   let subject = '';
@@ -48,8 +48,8 @@ test('two milters of a node: quarantine waits for the operator, and a message of
     sink: sink.port,
     config: [
       'filters:',
-      `  - { name: dkim, type: milter, url: "${opendkim.url}", max-size: 100MB }`,
-      `  - { name: odd, type: milter, url: "${quarantine.url}", max-size: 100MB }`,
+      `  - { name: dkim, type: milter, url: "${opendkim.url}", max-size: 100MB, timeout: 1m }`,
+      `  - { name: odd, type: milter, url: "${quarantine.url}", max-size: 100MB, timeout: 1m }`,
       'limits: { message-size: 100MB }',
     ].join('\n'),
   });
