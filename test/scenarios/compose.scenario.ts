@@ -175,7 +175,7 @@ async function isTight(project: ComposeProject): Promise<void> {
   const [own, nek] = [['bus-password', 'ca.pem'], 'nek.key'];
   const secrets: Record<string, string[]> = {
     listener: [...own, 'certificate-key.pem', 'certificate.pem'],
-    policy: [...own, 'users.yaml'],
+    policy: [...own, nek, 'users.yaml'],
     signer: [...own, nek],
     'router-1': own,
     'credential-store-1': [...own, nek],
