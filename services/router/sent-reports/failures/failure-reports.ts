@@ -66,7 +66,12 @@ export class FailureReports {
       result: record.junk ? 'spam' : 'delivered',
     };
     const bytes = Math.min(record.facts.headerBytes, MOST_READ);
-    this.#report(failed, found, () => this.#deps.head(message, bytes));
+    this.#report(failed, found, async () => {
+      const head = await this.#deps.head(message, bytes);
+      // Without it nothing tells whether the message is a report itself.
+      if (head.length < bytes) throw new Error('the message was delivered before its header was read');
+      return head;
+    });
   }
 
   /** Its header is at the listener. */
@@ -102,7 +107,7 @@ export class FailureReports {
 
   async #send(failed: Failed, found: Authenticity, what: Asked, head: () => Promise<Buffer>): Promise<void> {
     // At once: the message may be delivered, and deleted, soon.
-    const header = await head().catch(() => Buffer.alloc(0));
+    const header = await head();
     const { settings, log } = this.#deps;
     const from = authorOf(settings.current);
     const targets = targetsOf(what.ruf);
