@@ -72,8 +72,8 @@ for (const [value, ours] of UNICODE) {
 }
 
 test('thousands of fields that cannot be read take no time worth mentioning', () => {
-  const began = performance.now();
+  const began = process.cpuUsage();
   const raw = Buffer.from('Authentication-Results: (x) =?utf-8?q?é?= é;\r\n').toString('latin1');
   for (let at = 0; at < 40_000; at++) claimsToBeOurs({ name: 'authentication-results', raw }, isOurs);
-  assert.ok(performance.now() - began < 3000);
+  assert.ok(process.cpuUsage(began).user < 3_000_000);
 });

@@ -63,7 +63,7 @@ test('a line that grows beyond 998 characters is folded', () => {
 
 test('a thousand addresses take no time to speak of', () => {
   const raw = `To: ${'Somebody Else <old@x.example>,\r\n '.repeat(9000)}a@x.example\r\n`;
-  const start = performance.now();
+  const start = process.cpuUsage();
   assert.match(replaceAddresses({ name: 'to', raw }, become)?.raw ?? '', /new\.address/);
-  assert.ok(performance.now() - start < 1000);
+  assert.ok(process.cpuUsage(start).user < 1_000_000);
 });
