@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { chmod, chown, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '#test/kit/free-port.ts';
 import { Program } from '#test/kit/program.ts';
 import { locate, type Peer } from '#test/kit/runner/peers.ts';
+import { startPostfix } from '#test/kit/smtp/postfix.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
 /** Signers of DKIM by others. */
@@ -108,59 +109,19 @@ export async function startSigningPostfix(
   await using undo = new AsyncDisposableStack();
   const port = await freePort();
   const milter = undo.use(await startOpenDkim(folder, how));
-  await writePostfix(folder, port, milter.port, relayTo);
-  await using check = new Program('postfix', ['-c', folder, 'check']);
-  if ((await check.ended()) !== 0) throw new Error(check.output);
-  undo.use(new Program('/usr/lib/postfix/sbin/master', ['-c', folder, '-d']));
-  const all = undo.move();
-  const output = (): Promise<string> => readFile(join(folder, 'log'), 'utf8').catch(() => '');
-  return { port, output, [Symbol.asyncDispose]: () => all.disposeAsync() };
-}
-
-async function writePostfix(folder: string, port: number, milter: number, relayTo: number): Promise<void> {
-  const user = (await readFile('/etc/passwd', 'utf8')).split('\n').find((line) => line.startsWith('postfix:'));
-  const [uid, gid] = (user ?? '').split(':').slice(2, 4).map(Number);
-  // Its daemons run as another user.
-  await chmod(folder, 0o755);
-  for (const name of ['queue', 'data']) await mkdir(join(folder, name));
-  await chown(join(folder, 'data'), uid ?? 0, gid ?? 0);
-  await writeFile(
-    join(folder, 'main.cf'),
-    `compatibility_level = 3.6
-queue_directory = ${folder}/queue
-data_directory = ${folder}/data
-maillog_file = ${folder}/log
-maillog_file_prefixes = ${folder}
-myhostname = mx.signed.example
+  const settings = `myhostname = mx.signed.example
 mydestination =
 mynetworks = 127.0.0.0/8
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
 local_recipient_maps =
-alias_maps =
-alias_database =
 relayhost = [127.0.0.1]:${relayTo}
 smtp_dns_support_level = disabled
 smtp_host_lookup = native
 smtpd_recipient_restrictions = permit_mynetworks, reject
-smtpd_milters = inet:127.0.0.1:${milter}
+smtpd_milters = inet:127.0.0.1:${milter.port}
 milter_default_action = tempfail
-`,
-  );
-  await writeFile(
-    join(folder, 'master.cf'),
-    `127.0.0.1:${port} inet n - n - - smtpd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-smtp unix - - n - - smtp
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-`,
-  );
+`;
+  undo.use(await startPostfix(folder, port, settings));
+  const all = undo.move();
+  const output = (): Promise<string> => readFile(join(folder, 'log'), 'utf8').catch(() => '');
+  return { port, output, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }

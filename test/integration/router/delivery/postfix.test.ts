@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { chmod, chown, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { freePort } from '#test/kit/free-port.ts';
 import { writeCertificate } from '#test/kit/nodes/certificate.ts';
 import { Program } from '#test/kit/program.ts';
 import { needs } from '#test/kit/runner/peers.ts';
+import { startPostfix } from '#test/kit/smtp/postfix.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { brief, MESSAGE, smtpHop, testDelivery, testJob, testSettings } from '#test/unit/router/delivery/fixtures.ts';
@@ -25,29 +26,12 @@ test('smtp-sink gets a thousand messages over a few connections', needs('smtp-si
   assert.equal(sink.exit, undefined);
 });
 
-/** Postfix in a folder of its own, that accepts mail for d.test and holds it. */
-async function startPostfix(dir: string, port: number): Promise<Program> {
+/** Postfix that accepts mail for d.test and holds it. */
+async function startHoldingPostfix(dir: string, port: number): Promise<Program> {
   const { certificateFile, keyFile } = await writeCertificate(dir, { names: ['mx.d.test'] });
-  const postfix = (await readFile('/etc/passwd', 'utf8')).split('\n').find((line) => line.startsWith('postfix:'));
-  const [uid, gid] = (postfix ?? '').split(':').slice(2, 4).map(Number);
-  // Its daemons run as another user.
-  await chmod(dir, 0o755);
-  for (const folder of ['queue', 'data']) await mkdir(join(dir, folder));
-  await chown(join(dir, 'data'), uid ?? 0, gid ?? 0);
-  await writeFile(
-    join(dir, 'main.cf'),
-    `compatibility_level = 3.6
-queue_directory = ${dir}/queue
-data_directory = ${dir}/data
-maillog_file = ${dir}/log
-maillog_file_prefixes = ${dir}
-myhostname = mx.d.test
+  const settings = `myhostname = mx.d.test
 mydestination = d.test
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
 local_recipient_maps = inline:{ {b@d.test=x} {c@d.test=x} }
-alias_maps =
-alias_database =
 smtpd_recipient_restrictions = reject_unauth_destination
 smtpd_data_restrictions = check_sender_access static:hold
 smtpd_tls_security_level = may
@@ -56,26 +40,8 @@ smtpd_tls_key_file = ${keyFile}
 smtpd_forbid_unauth_pipelining = yes
 message_size_limit = 100000
 smtputf8_enable = yes
-`,
-  );
-  await writeFile(
-    join(dir, 'master.cf'),
-    `127.0.0.1:${port} inet n - n - - smtpd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
-`,
-  );
-  // Makes the folders of the queue with the owners that Postfix wants.
-  const check = new Program('postfix', ['-c', dir, 'check']);
-  assert.equal(await check.ended(), 0, check.output);
-  return new Program('/usr/lib/postfix/sbin/master', ['-c', dir, '-d']);
+`;
+  return await startPostfix(dir, port, settings);
 }
 
 const root = process.getuid?.() === 0 ? needs('smtp-sink') : { skip: 'Postfix starts as root only' };
@@ -83,7 +49,7 @@ const root = process.getuid?.() === 0 ? needs('smtp-sink') : { skip: 'Postfix st
 test('Postfix takes mail in TLS, answers each recipient, and finds nothing odd', root, async () => {
   await using dir = await tempDir('postfix');
   const port = await freePort();
-  await using postfix = await startPostfix(dir.path, port);
+  await using postfix = await startHoldingPostfix(dir.path, port);
   const log = async (): Promise<string> => readFile(join(dir.path, 'log'), 'utf8');
   await waitFor(async () => (await log()).includes('daemon started'), { what: 'Postfix', timeout: 20_000 }).catch(
     (error) => {
