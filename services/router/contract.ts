@@ -117,6 +117,8 @@ export const routerContract = defineContract('router', 1, {
         header: z.string().optional(),
         reversePath: z.string().optional(),
         authenticity: Authenticity.optional(),
+        /** What each mail filter said that was asked. */
+        filters: z.record(z.string(), z.string()).optional(),
       }),
       reply: z.object({ queueId: z.string() }),
       errors: ['unknown-transfer', 'out-of-order', 'full', 'not-accepting'],

@@ -19,6 +19,8 @@ export const QueueEntry = z.object({
   junk: z.boolean().optional(),
   /** What was found out about it; absent for mail that was not checked. */
   authenticity: Authenticity.optional(),
+  /** What each mail filter said that was asked. */
+  filters: z.record(z.string(), z.string()).optional(),
   /** It was accepted with one copy although two are configured. */
   alone: z.boolean().optional(),
   /** It was taken over from that node, at that time (ms since 1970). */

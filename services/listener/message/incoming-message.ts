@@ -41,7 +41,7 @@ export type MessageParts = { transfer: RouterTransfer; screening: Screening | un
 export type Ending = {
   reply: Reply;
   /** What each mail filter said, where they were asked; and whether one threw the message away. */
-  filters?: Record<string, string>;
+  filters?: Record<string, string> | undefined;
   discarded?: true;
   /** What went wrong on our side, for the log. */
   error?: string;
@@ -162,7 +162,7 @@ export class IncomingMessage {
       case 'discard':
         return this.#refused({ reply: reply(250, '2.0.0', 'Accepted'), filters, authenticity, discarded: true });
       case 'accept':
-        return { ...(await this.#commit(facts, withOutcome(acceptance, outcome, header))), filters };
+        return this.#commit(facts, { ...withOutcome(acceptance, outcome, header), filters });
     }
   }
 
@@ -172,6 +172,7 @@ export class IncomingMessage {
     return {
       reply: { code: 250, enhanced: '2.0.0', text: `Queued as ${this.#transfer.queueId}` },
       authenticity: acceptance.authenticity,
+      filters: acceptance.filters,
     };
   }
 

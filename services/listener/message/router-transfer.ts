@@ -42,6 +42,8 @@ export type Acceptance = {
   header?: string | undefined;
   reversePath?: string | undefined;
   authenticity?: Authenticity | undefined;
+  /** What each mail filter said that was asked. */
+  filters?: Record<string, string> | undefined;
 };
 
 export class RouterTransfer {

@@ -42,6 +42,7 @@ export type Commit = {
   header?: string | undefined;
   reversePath?: string | undefined;
   authenticity?: Authenticity | undefined;
+  filters?: Record<string, string> | undefined;
 };
 
 /** Check that what came is what was announced; `last`: bytes of the last chunk. Throws `malformed`. */
@@ -93,6 +94,7 @@ export function toMessage(
     originating: request.originating,
     junk: request.junk,
     ...(request.authenticity !== undefined && { authenticity: request.authenticity }),
+    ...(request.filters !== undefined && { filters: request.filters }),
     chunks: written,
     recipients: envelope.recipients.length,
     held: request.hold ?? false,

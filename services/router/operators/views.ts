@@ -86,9 +86,9 @@ export class Views {
       nextHop: r.nextHop ?? '',
       signatures: r.signatures,
     }));
-    const { arrived, size, reversePath, origin, trace, junk, authenticity, alone, takenOver } = receipt;
+    const { arrived, size, reversePath, origin, trace, junk, authenticity, filters, alone, takenOver } = receipt;
     const { name: node } = settings.current.node;
-    const said = { arrived, size, reversePath, origin, trace, junk, authenticity, alone, takenOver };
+    const said = { arrived, size, reversePath, origin, trace, junk, authenticity, filters, alone, takenOver };
     return { entry: { queueId: id, node, state: 'active', ...said, recipients }, finished: true };
   }
 
@@ -150,6 +150,7 @@ export class Views {
       trace: record.trace,
       junk: record.junk,
       authenticity: record.authenticity,
+      filters: record.filters,
       alone: record.alone,
       takenOver: record.takenOver,
       recipients: message.recipients.map((r) => ({

@@ -199,7 +199,7 @@ export class Attempt implements Job {
         message: this.#message,
         hop: this.#hop,
         junk: this.junk,
-        indexes: this.recipients.map((r) => r.index),
+        recipients: this.recipients,
         signatures: this.#signatures,
         results,
         stopped: this.#slot.state === 'hold' || this.#queue.ended,

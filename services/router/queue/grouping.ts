@@ -27,7 +27,7 @@ export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[
   for (const [index, r] of message.recipients.entries()) {
     if (r.busy || dueAt(r.status) > soon) continue;
     const junk = isJunk(message, r.recipient);
-    const { hop: target, address } = routing.target(r.recipient.address, junk);
+    const { hop: target, address } = routing.target(r.recipient.address, junk && r.junkToRefused !== true);
     // What pretends to be a report may be junk as well.
     const reports = !junk && routing.takesReports(r.recipient);
     const hop = target !== undefined && reports ? readingHop(target) : target;

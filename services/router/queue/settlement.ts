@@ -4,7 +4,7 @@ import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Outcome, RecipientStatus } from '#shared/mail/envelope.ts';
 import { formatReply, reply } from '#shared/mail/reply.ts';
-import type { NextHop, RecipientResult } from '../delivery/job.ts';
+import type { JobRecipient, NextHop, RecipientResult } from '../delivery/job.ts';
 import { noticeMessage } from '../notices/notice-message.ts';
 import { anyNotice, type Notices, planNotices, type StatusChange } from '../notices/notices.ts';
 import type { Bodies } from '../store/bodies.ts';
@@ -27,7 +27,8 @@ export type AttemptOutcome = {
   message: Message;
   hop: NextHop;
   junk: boolean;
-  indexes: readonly number[];
+  /** With the addresses that were tried (grouping.ts). */
+  recipients: readonly JobRecipient[];
   signatures: SigningKeyRef[] | undefined;
   results: readonly RecipientResult[];
   /**
@@ -163,12 +164,17 @@ export class Settlement {
     if (attempt.results.some((r) => r.local !== true)) slot.localTries = 0;
     else slot.localTries++;
     const changes: StatusChange[] = [];
-    for (const index of attempt.indexes) {
+    for (const { index, recipient: tried } of attempt.recipients) {
       const recipient = attempt.message.recipients[index];
       if (recipient === undefined) continue;
       const result = results.get(index) ?? withoutResult(index, now);
       if (result.state === 'deferred' && result.local === true && attempt.stopped) continue;
-      const status = this.#statusAfter(attempt, recipient.status, result, { now, random });
+      let status = this.#statusAfter(attempt, recipient.status, result, { now, random });
+      if (status.state === 'failed' && tried.address !== recipient.recipient.address) {
+        // The sender of junk is seldom who it says, and must not hear of a mailbox that it did not write to.
+        recipient.junkToRefused = true;
+        status = { state: 'deferred', attempts: 0, nextAttempt: now, outcome: status.outcome };
+      }
       recipient.nextHop = attempt.hop.key;
       if (result.state === 'delivered') recipient.signatures = attempt.signatures;
       const silent = isRepeat(recipient.status, status, result);

@@ -29,14 +29,16 @@ export function loadedMessage(
 
 /** The recipient without what only memory knows. */
 export function recipientRecord(r: Recipient): RecipientRecord {
-  return { recipient: r.recipient, status: r.status, nextHop: r.nextHop, signatures: r.signatures };
+  const { recipient, status, nextHop, signatures, junkToRefused } = r;
+  return { recipient, status, nextHop, signatures, junkToRefused };
 }
 
 /** What stays of a message when its last recipient has a final status. */
 export function receiptOf({ record, recipients }: Message, finished: number): Receipt {
-  const { reversePath, origin, trace, arrived, facts, junk, authenticity, alone, takenOver } = record;
+  const { reversePath, origin, trace, arrived, facts, junk, authenticity, filters, alone, takenOver } = record;
   return {
-    ...{ reversePath, origin, trace, arrived, finished, size: facts.size, junk, authenticity, alone, takenOver },
+    ...{ reversePath, origin, trace, arrived, finished, size: facts.size },
+    ...{ junk, authenticity, filters, alone, takenOver },
     recipients: recipients.map(recipientRecord),
   };
 }

@@ -47,6 +47,8 @@ export const MessageRecord = z.object({
   junk: z.boolean(),
   /** What was found out about it; absent for mail that was not checked. */
   authenticity: Authenticity.optional(),
+  /** What each mail filter said that was asked. */
+  filters: z.record(z.string(), z.string()).optional(),
   /** Sizes of the pieces of the body in bytes. */
   chunks: z.array(z.number().int().positive()),
   /** How many recipient records there are. */
@@ -67,6 +69,8 @@ export const RecipientRecord = z.object({
   /** Of the last attempt: where it went and which keys signed it. */
   nextHop: z.string().optional(),
   signatures: z.array(SigningKeyRef).optional(),
+  /** The mailbox for junk refused the mail for good: it goes to the recipient's own, with the mark of junk. */
+  junkToRefused: z.boolean().optional(),
 });
 export type RecipientRecord = z.infer<typeof RecipientRecord>;
 
@@ -80,6 +84,7 @@ export const Receipt = z.object({
   size: z.number(),
   junk: z.boolean().optional(),
   authenticity: Authenticity.optional(),
+  filters: z.record(z.string(), z.string()).optional(),
   alone: z.boolean().optional(),
   takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
   recipients: z.array(RecipientRecord),

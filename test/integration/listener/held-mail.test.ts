@@ -64,9 +64,20 @@ test('two milters of a node: quarantine waits for the operator, and a message of
       .entries;
   const [held, ...others] = await listed();
   assert.deepEqual([held?.state, others], ['hold', []]);
-  await node.sealpost('queue', 'release', held?.queueId ?? '');
+  const id = held?.queueId ?? '';
+  const shown = async () =>
+    JSON.parse(await node.sealpost('queue', 'show', id, '--json')) as {
+      entry: { filters: unknown };
+      finished: boolean;
+    };
+  const said = { dkim: 'accept', odd: 'accept, quarantine: odd subject' };
+  assert.deepEqual((await shown()).entry.filters, said);
+  await node.sealpost('queue', 'release', id);
   const released = await waitFor(() => sink.messages[1], { what: 'the released message' });
   assert.match(released.data.toString(), /^Subject: odd$/m);
+  const receipt = await waitFor(async () => ((await shown()).finished ? shown() : undefined), { what: 'the receipt' });
+  assert.deepEqual(receipt.entry.filters, said);
+  assert.match(await node.sealpost('queue', 'show', id), /^filter odd +accept, quarantine: odd subject$/m);
 
   const body = Buffer.alloc(50 * 1024 * 1024, `${'x'.repeat(76)}\r\n`).fill('\r\n', 50 * 1024 * 1024 - 2);
   const before = await memory(pid);

@@ -183,6 +183,7 @@ async function show(id: string, options: QueueOptions): Promise<void> {
         ['trace', entry.trace],
         ...(entry.junk ? [['junk', 'yes'] as const] : []),
         ...(entry.authenticity === undefined ? [] : Object.entries(summarize(entry.authenticity))),
+        ...Object.entries(entry.filters ?? {}).map(([filter, said]) => [`filter ${filter}`, said] as const),
       ]),
       '',
       table(

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Routing } from '#services/router/queue/routing.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
+import { reply } from '#shared/mail/reply.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { envelope, messageOf, OK, readAll, settingsFor, TestRouter } from '#test/unit/router/fixture.ts';
 
@@ -111,6 +112,42 @@ test('what goes to the mailbox for junk is the mail of its recipient in the queu
       ['eve@peer.example', 'delivered'],
     ],
   );
+});
+
+test('junk that the mailbox for junk refuses goes to its recipient, and its sender hears of neither', async () => {
+  await using folder = await tempDir();
+  const routes = [{ to: 'peer.example', via: 'lmtp://127.0.0.1', 'junk-to': '+Junk' }];
+  const config = { routes };
+  const unknown = reply(550, '5.1.1', 'User unknown');
+  const first = await TestRouter.start(folder.path, { config });
+  const queueId = await first.send({ envelope: envelope(['bob@peer.example', 'carl@peer.example']), junk: true });
+  const both = await first.delivery.next();
+  assert.deepEqual(both.to, ['bob+Junk@peer.example', 'carl+Junk@peer.example']);
+  await both.end('failed', unknown);
+  // The restart forgets what memory knows.
+  await first.stop();
+  await using router = await TestRouter.start(folder.path, { config });
+  const again = await router.delivery.next();
+  assert.deepEqual([again.to, again.job.junk], [['bob@peer.example', 'carl@peer.example'], true]);
+  await again.end('delivered', OK);
+  const { entry, finished } = await router.show(queueId);
+  assert.deepEqual([finished, entry.recipients.map(({ status }) => status.state)], [true, ['delivered', 'delivered']]);
+  const { active, deferred } = await router.status();
+  assert.deepEqual([active, deferred], [0, 0]);
+});
+
+test('junk that the recipient refuses too comes back once, as other mail does', async () => {
+  await using folder = await tempDir();
+  const routes = [{ to: 'peer.example', via: 'lmtp://127.0.0.1', 'junk-to': '+Junk' }];
+  await using router = await TestRouter.start(folder.path, { config: { routes } });
+  await router.send({ envelope: envelope(['bob@peer.example']), junk: true });
+  for (const to of ['bob+Junk@peer.example', 'bob@peer.example']) {
+    const given = await router.delivery.next();
+    assert.deepEqual(given.to, [to]);
+    await given.end('failed', reply(550, '5.1.1', 'User unknown'));
+  }
+  const notice = await router.delivery.next();
+  assert.deepEqual([notice.job.reversePath, notice.to], ['', ['alice@sender.example']]);
 });
 
 test('junk-to is an address or a tag', () => {
