@@ -19,8 +19,8 @@ import { type RecordData, type RecordType, recordSize } from './records.ts';
  * A caller may stop waiting; the question goes on until `timeout`, and its answer is there for the next one. That nobody
  * could say is remembered too, for `TROUBLE_MS` (RFC 9520 §3.2): a silent server costs its time once.
  *
- * At most `MOST_ASKED` questions are under way (each takes a socket), and `MOST_OF_ONE` of one network, so that its slow
- * ones leave room for those of others; more are trouble immediately, which is not remembered.
+ * At most `MOST_ASKED` questions of one purpose are under way (each takes a socket), and `MOST_OF_ONE` of them of one network,
+ * so that slow ones leave room for others; more are trouble immediately, which is not remembered.
  */
 
 /**
@@ -46,8 +46,11 @@ type Trouble = DnsAnswer & { kind: 'trouble' };
  * `longest`: for how many ms an answer is taken, however long it says that it holds.
  */
 export type ResolverSettings = { servers: readonly string[]; timeout: number; longest?: number | undefined };
-/** `waitMs`: how long the caller waits. `network`: whose question it is, where anybody can cause any. */
-export type LookupOptions = { waitMs?: number | undefined; network?: string | undefined };
+/**
+ * `waitMs`: how long the caller waits. `purpose`: what the question is for; those of another have no part in its room.
+ * `network`: whose question it is, where anybody can cause any.
+ */
+export type LookupOptions = { waitMs?: number | undefined; purpose?: string; network?: string | undefined };
 
 const MOST_ASKED = 500;
 const MOST_OF_ONE = 50;
@@ -65,8 +68,8 @@ export class DnsResolver {
   #longestMs = LONGEST_MS;
   #known = new AnswerCache<DnsAnswer>();
   readonly #asked = new Map<string, Promise<DnsAnswer>>();
-  /** How many of them are a network's; those of none are not here. */
-  readonly #askedBy = new Map<string, number>();
+  /** How many of them have a purpose, and how many of these are a network's. */
+  readonly #askedFor = new Map<string, number>();
   readonly #closing = new AbortController();
   /** The server to begin with. */
   #first = 0;
@@ -111,29 +114,36 @@ export class DnsResolver {
     return this.#lookup(name, type, options) as DnsAnswer<T> | Promise<DnsAnswer<T>>;
   }
 
-  #lookup(name: string, type: RecordType, { waitMs, network }: LookupOptions): DnsAnswer | Promise<DnsAnswer> {
+  #lookup(name: string, type: RecordType, options: LookupOptions): DnsAnswer | Promise<DnsAnswer> {
+    const { waitMs, purpose = '', network } = options;
     const key = keyOf(name, type);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const wait = Math.min(waitMs ?? this.#timeoutMs, this.#timeoutMs);
     const asked = this.#asked.get(key);
     if (asked !== undefined) return within(asked, wait);
-    if (this.#asked.size >= MOST_ASKED) return trouble('busy', 'too many questions are under way');
-    if (network !== undefined && (this.#askedBy.get(network) ?? 0) >= MOST_OF_ONE) {
+    const group = network && `${purpose} of ${network}`;
+    if (this.#underWay(purpose) >= MOST_ASKED) return trouble('busy', 'too many questions are under way');
+    if (group !== undefined && this.#underWay(group) >= MOST_OF_ONE) {
       return trouble('busy', `too many questions of ${network} are under way`);
     }
     const answer = this.#learn(key, name, type);
     this.#asked.set(key, answer);
-    if (network !== undefined) void this.#count(network, answer);
+    void this.#count(purpose, answer);
+    if (group !== undefined) void this.#count(group, answer);
     return wait < this.#timeoutMs ? within(answer, wait) : answer;
   }
 
-  async #count(network: string, answer: Promise<DnsAnswer>): Promise<void> {
-    this.#askedBy.set(network, (this.#askedBy.get(network) ?? 0) + 1);
+  #underWay(group: string): number {
+    return this.#askedFor.get(group) ?? 0;
+  }
+
+  async #count(group: string, answer: Promise<DnsAnswer>): Promise<void> {
+    this.#askedFor.set(group, this.#underWay(group) + 1);
     await answer;
-    const left = (this.#askedBy.get(network) ?? 0) - 1;
-    if (left > 0) this.#askedBy.set(network, left);
-    else this.#askedBy.delete(network);
+    const left = this.#underWay(group) - 1;
+    if (left > 0) this.#askedFor.set(group, left);
+    else this.#askedFor.delete(group);
   }
 
   async #learn(key: string, name: string, type: RecordType): Promise<DnsAnswer> {

@@ -1,5 +1,6 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
+import { DnsResolver, type ResolverSettings } from '#shared/dns/resolver.ts';
 import { Authenticator } from '../authenticity/authenticator.ts';
 import type { IncomingMail } from '../authenticity/verify.ts';
 import { ReverseDns } from '../connect/reverse-dns.ts';
@@ -14,7 +15,7 @@ import { SrsKeys } from '../rewrite/srs-keys.ts';
 import { type CheckDeps, CheckSources } from './check-sources.ts';
 
 export type Stores = Pick<ClusterDirectoryDeps, 'credentials' | 'onStores' | 'announce'>;
-type SourcesDeps = CheckDeps & {
+type SourcesDeps = Omit<CheckDeps, 'dns'> & {
   /** Where the cluster's directory comes from; without them there is none. */
   stores?: Stores | undefined;
 };
@@ -31,7 +32,8 @@ export class Sources {
   readonly #srs: SrsKeys;
   /** `authentication.anonymous`. */
   anonymous: HostList;
-  readonly dns: ReverseDns;
+  readonly names: ReverseDns;
+  readonly #dns: DnsResolver;
   readonly checks: CheckSources;
   readonly #authenticator: Authenticator;
   readonly #settings: Settings;
@@ -52,9 +54,10 @@ export class Sources {
     });
     this.#srs = new SrsKeys(settings.current, log);
     this.anonymous = new HostList(settings.current.authentication.anonymous);
-    this.dns = new ReverseDns(settings.current.dns, log);
-    this.checks = new CheckSources(deps);
-    this.#authenticator = new Authenticator(settings.current);
+    this.#dns = new DnsResolver(patient(settings.current));
+    this.names = new ReverseDns({ dns: this.#dns, settings, log });
+    this.checks = new CheckSources({ ...deps, dns: this.#dns });
+    this.#authenticator = new Authenticator(this.#dns, settings);
   }
 
   /** What a question is answered from. */
@@ -80,8 +83,7 @@ export class Sources {
 
   async close(): Promise<void> {
     this.#unsubscribe?.();
-    this.dns.close();
-    this.#authenticator.close();
+    this.#dns.close();
     this.directory.close();
     this.#srs.close();
     await this.checks.close();
@@ -94,8 +96,13 @@ export class Sources {
     this.#srs.change(next);
     this.anonymous = new HostList(next.authentication.anonymous);
     this.checks.change(next, previous);
-    this.#authenticator.change(next);
-    this.dns.configure(next.dns);
+    this.#dns.configure(patient(next));
     this.directory.change(next.directory, previous.directory);
   }
+}
+
+/** A question goes on for as long as anybody may wait for its answer; each waits as long as is configured for it. */
+function patient({ dns, checks }: Config): ResolverSettings {
+  const longest = Math.max(dns.timeout, checks['sender-domain'].timeout, checks['dns-lists'].timeout);
+  return { servers: dns.servers, timeout: longest };
 }

@@ -107,7 +107,7 @@ test('a resolver that validates says what DNSSEC proves, and what it refutes', n
 });
 
 test('texts come whole: of 100 strings, of 8 KB, of 60 KB', needs('named'), async () => {
-  const resolve = mailauthResolver(new DnsResolver({ servers: [server], timeout: 5000 }), { timeoutMs: 5000 });
+  const resolve = mailauthResolver(new DnsResolver({ servers: [server], timeout: 5000 }), { waitMs: 5000 });
   const strings = Array.from({ length: 100 }, (_, n) => `part ${n},`).join('');
   assert.deepEqual(await resolve('strings.plain.test', 'TXT'), [[strings]]);
   assert.deepEqual(await resolve('long.plain.test', 'TXT'), [['x'.repeat(8000)]]);
