@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { Store, StoreOperation } from '#cluster/store.ts';
-import { errorCode, errorText } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { CountedRow, type ReportPage, ReportUnit as Unit } from '#shared/mail/dmarc-rows.ts';
-import { keys, parseRecord, putJson } from '../store/records.ts';
+import { keys, putJson } from '../store/records.ts';
 import { readable } from '../store/recovery.ts';
+import { RecordReader } from './record-reader.ts';
 import { Closed, DAY_MS, dayAfter, dayOf, Note, reportKeys, unitOf } from './records.ts';
 
 /**
@@ -32,6 +32,8 @@ const KEEP_MS = 14 * DAY_MS;
 
 /** What memory knows of a unit. */
 type Known = { epoch: number | undefined };
+/** A note, the unit that counts it, and the key of its row. */
+type Placed = { note: Note; unit: string; key: string };
 type Limits = { units: number; rows: number };
 /** `now`: ms since 1970. */
 type CountsDeps = { store: Store; log: Logger; limits?: Limits; now?: (() => number) | undefined };
@@ -39,6 +41,7 @@ type CountsDeps = { store: Store; log: Logger; limits?: Limits; now?: (() => num
 export class Counts {
   readonly #store: Store;
   readonly #log: Logger;
+  readonly #records: RecordReader;
   readonly #limits: Limits;
   readonly #now: () => number;
   readonly #crowding = new LimitedLog();
@@ -52,6 +55,7 @@ export class Counts {
   private constructor({ store, log, limits = { units: MOST_UNITS, rows: MOST_ROWS }, now = Date.now }: CountsDeps) {
     this.#store = store;
     this.#log = log;
+    this.#records = new RecordReader(store, log);
     this.#limits = limits;
     this.#now = now;
   }
@@ -60,13 +64,13 @@ export class Counts {
   static async load(deps: CountsDeps): Promise<Counts> {
     const { store, log } = deps;
     const counts = new Counts(deps);
-    counts.#closed = (await read(store, log, Closed, reportKeys.closed))?.day ?? '';
+    counts.#closed = (await counts.#records.one(Closed, reportKeys.closed))?.day ?? '';
     for await (const [key, value] of readable(store, 'dmarc-unit', log)) {
-      const unit = parse(log, Unit, key, value);
+      const unit = counts.#records.parse(Unit, key, value);
       counts.#units.set(key.slice(key.indexOf('!') + 1), { epoch: unit?.epoch });
     }
     for await (const [key, value] of readable(store, 'dmarc-note', log)) {
-      const note = parse(log, Note, key, value);
+      const note = counts.#records.parse(Note, key, value);
       if (note !== undefined) counts.#notes.set(key.slice(key.indexOf('!') + 1), note);
       if (counts.#notes.size >= BATCH) await counts.settle();
     }
@@ -124,7 +128,7 @@ export class Counts {
   /** A unit with a page of its rows, marked with the epoch that gets them; undefined where it is not there. */
   async page(unit: string, epoch: number, after: string): Promise<ReportPage | undefined> {
     if (!this.#units.has(unit)) return undefined;
-    const record = await read(this.#store, this.#log, Unit, reportKeys.unit(unit));
+    const record = await this.#records.one(Unit, reportKeys.unit(unit));
     if (record === undefined) return undefined;
     if (record.epoch !== epoch) {
       await this.#store.write([putJson(reportKeys.unit(unit), { ...record, epoch })]);
@@ -138,7 +142,7 @@ export class Counts {
       this.#log,
       reportKeys.row(unit, after),
     )) {
-      const counted = parse(this.#log, CountedRow, key, value);
+      const counted = this.#records.parse(CountedRow, key, value);
       if (counted !== undefined) rows.push(counted);
       size += value.length;
       if (size >= PAGE_CHARACTERS) return { unit: record, rows, next: key.slice(key.lastIndexOf('!') + 1) };
@@ -168,19 +172,16 @@ export class Counts {
 
   /** The batch that makes rows of notes. */
   async #change(notes: ReadonlyMap<string, Note>) {
+    const placed = this.#placed(notes);
+    const stored = await this.#stored(placed);
     const units = new Map<string, Unit>();
     const rows = new Map<string, CountedRow>();
-    // Today is open, whatever a clock that was wrong had closed.
-    const today = dayOf(this.#now());
-    const floor = this.#closed < today ? this.#closed && dayAfter(this.#closed) : today;
-    for (const { at, domain, published, row } of notes.values()) {
-      const day = dayOf(at);
-      const unit = unitOf(domain, day < floor ? floor : day);
-      const known = units.get(unit) ?? (await this.#unit(unit, units.size));
+    for (const { note, unit, key } of placed) {
+      const { at, published, row } = note;
+      const known = units.get(unit) ?? this.#unit(unit, units.size, stored.units);
       if (known === undefined) continue;
       const current = at >= known.seen ? { ...known, published, seen: at } : known;
-      const key = reportKeys.row(unit, hashOf(row));
-      const before = rows.get(key) ?? (await read(this.#store, this.#log, CountedRow, key));
+      const before = rows.get(key) ?? stored.rows.get(key);
       if (before === undefined && known.rows >= this.#limits.rows) {
         units.set(unit, { ...current, uncounted: known.uncounted + 1 });
         this.#crowded(unit, `more than ${this.#limits.rows} different rows`);
@@ -196,15 +197,34 @@ export class Counts {
     return { operations, units: new Map([...units].map(([unit, { epoch }]): [string, Known] => [unit, { epoch }])) };
   }
 
-  async #unit(unit: string, more: number): Promise<Unit | undefined> {
-    if (this.#units.has(unit)) {
-      const found = await read(this.#store, this.#log, Unit, reportKeys.unit(unit));
-      if (found !== undefined) return found;
-    } else if (this.#units.size + more >= this.#limits.units) {
+  /** Where each note is counted. */
+  #placed(notes: ReadonlyMap<string, Note>): Placed[] {
+    // Today is open, whatever a clock that was wrong had closed.
+    const today = dayOf(this.#now());
+    const floor = this.#closed < today ? this.#closed && dayAfter(this.#closed) : today;
+    return [...notes.values()].map((note) => {
+      const day = dayOf(note.at);
+      const unit = unitOf(note.domain, day < floor ? floor : day);
+      return { note, unit, key: reportKeys.row(unit, hashOf(note.row)) };
+    });
+  }
+
+  /** What the disk has of the units and rows of these notes, by their keys. */
+  async #stored(placed: readonly Placed[]) {
+    const units = placed.map(({ unit }) => unit).filter((unit) => this.#units.has(unit));
+    const rows = placed.map(({ key }) => key);
+    return {
+      units: await this.#records.many(Unit, units.map(reportKeys.unit)),
+      rows: await this.#records.many(CountedRow, rows),
+    };
+  }
+
+  #unit(unit: string, more: number, stored: ReadonlyMap<string, Unit>): Unit | undefined {
+    if (!this.#units.has(unit) && this.#units.size + more >= this.#limits.units) {
       this.#crowded(unit, `more than ${this.#limits.units} domains and days`);
       return undefined;
     }
-    return { published: NOTHING, seen: 0, rows: 0, uncounted: 0 };
+    return stored.get(reportKeys.unit(unit)) ?? { published: NOTHING, seen: 0, rows: 0, uncounted: 0 };
   }
 
   #crowded(unit: string, limit: string): void {
@@ -225,29 +245,4 @@ const NOTHING: Unit['published'] = { p: 'none', adkim: 'r', aspf: 'r', testing: 
 /** Rows are the same when all of them is. */
 function hashOf(row: Note['row']): string {
   return createHash('sha256').update(JSON.stringify(row)).digest('base64url').slice(0, 24);
-}
-
-const DAMAGED = 'a record of the DMARC reports is damaged: it counts as missing';
-
-type Schema<T> = Parameters<typeof parseRecord>[0] & { _output: T };
-
-async function read<T>(store: Store, log: Logger, schema: Schema<T>, key: string): Promise<T | undefined> {
-  try {
-    const value = await store.get(key);
-    return value && parse(log, schema, key, value);
-  } catch (error) {
-    if (errorCode(error) !== 'store-damaged') throw error;
-    log.error({ key, error: errorText(error) }, DAMAGED);
-    return undefined;
-  }
-}
-
-/** The record; a damaged one is logged, and counts as missing. */
-function parse<T>(log: Logger, schema: Schema<T>, key: string, value: Buffer): T | undefined {
-  try {
-    return parseRecord(schema, key, value) as T;
-  } catch (error) {
-    log.error({ key, error: errorText(error) }, DAMAGED);
-    return undefined;
-  }
 }

@@ -6,6 +6,7 @@ import { noteOf } from '#services/router/sent-reports/note.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
+import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { ORIGIN } from '#test/unit/router/fixture.ts';
 import { found } from './found.ts';
@@ -101,8 +102,9 @@ test('what the disk has lost counts as missing, and stops neither the start nor 
   const store = await Store.open(folder.path, log);
   const damage = new SealpostError('store-damaged', 'a part of the store cannot be read');
   let damaged = (_: string): boolean => false;
-  const broken: Pick<Store, 'get' | 'write' | 'entries'> = {
+  const broken: Pick<Store, 'get' | 'getMany' | 'write' | 'entries'> = {
     get: async (key) => (damaged(key) ? Promise.reject(damage) : store.get(key)),
+    getMany: async (keys) => (keys.some(damaged) ? Promise.reject(damage) : store.getMany(keys)),
     write: (operations) => store.write(operations),
     async *entries(range) {
       for await (const entry of store.entries(range)) {
@@ -126,5 +128,36 @@ test('what the disk has lost counts as missing, and stops neither the start nor 
   damaged = (key) => key.startsWith('dmarc-row!');
   await counts.tidy(NOON, () => true);
   assert.deepEqual(counts.units('2030-05-01', ''), []);
+  await store.close();
+});
+
+test('notes are counted with two reads; where one row is damaged, the others are read, and it is logged', async (t) => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, log);
+  const { log: kept, lines } = logLines();
+  const counts = await Counts.load({ store, log: kept, now });
+  for (let n = 1; n <= 20; n++) (await note(store, counts, `192.0.2.${n}`))();
+  await counts.settle();
+  const many = t.mock.method(store, 'getMany');
+  const one = t.mock.method(store, 'get');
+  for (let n = 1; n <= 20; n++) (await note(store, counts, `192.0.2.${n}`))();
+  await counts.settle();
+  assert.deepEqual([many.mock.callCount(), one.mock.callCount()], [2, 0]);
+
+  const damage = new SealpostError('store-damaged', 'a part of the store cannot be read');
+  const [first] = many.mock.calls[1]?.arguments[0] ?? [];
+  many.mock.mockImplementation(() => Promise.reject(damage));
+  const get = store.get.bind(store);
+  t.mock.method(store, 'get', (key: string) => (key === first ? Promise.reject(damage) : get(key)));
+  for (let n = 1; n <= 20; n++) (await note(store, counts, `192.0.2.${n}`))();
+  await counts.settle();
+  assert.deepEqual(
+    lines().map(({ level, key }) => [level, key]),
+    [['error', first]],
+  );
+  assert.deepEqual((await rowsOf(counts))?.map(([, count]) => count).sort(), [
+    1,
+    ...Array.from({ length: 19 }, () => 3),
+  ]);
   await store.close();
 });
