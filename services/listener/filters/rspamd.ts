@@ -1,9 +1,10 @@
-import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import type { FilterConfig } from '#cluster/config/schema/filters/entry.ts';
 import { parseFilterUrl } from '#cluster/config/schema/filters/url.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
-import type { Filter, FilteredMail, FilterVerdict } from './filter.ts';
+import { errorText } from '#shared/errors.ts';
+import type { Filter, FilteredMail } from './filter.ts';
 import { rspamdVerdict } from './rspamd-verdict.ts';
+import { StreamFilter } from './stream-filter.ts';
 
 /**
  * Asks rspamd about a message: one HTTP request to its normal worker, `POST /checkv2` with a chunked body, on a connection of
@@ -15,87 +16,28 @@ import { rspamdVerdict } from './rspamd-verdict.ts';
 const MOST_BYTES = 1024 * 1024;
 /** Bytes of recipients that it is told of: it closes the connection where the header of a request has more than 80 KB. */
 const MOST_RECIPIENT_BYTES = 48 * 1024;
-const LONGEST_ERROR = 200;
 
 export function openRspamd({ url }: FilterConfig, mail: FilteredMail): Filter {
   const address = parseFilterUrl(url)?.address;
   if (address === undefined || 'path' in address) throw new Error(`not the URL of rspamd: ${url}`);
-  return new RspamdFilter(
-    request({ ...address, method: 'POST', path: '/checkv2', agent: false, headers: headersFor(mail) }),
-  );
+  const asked = request({ ...address, method: 'POST', path: '/checkv2', agent: false, headers: headersFor(mail) });
+  const filter = new StreamFilter(asked, { show: (piece) => asked.write(piece), end: () => asked.end() });
+  asked.on('response', (response) => read(response, filter));
+  return filter;
 }
 
-class RspamdFilter implements Filter {
-  onReady: (() => void) | undefined;
-  readonly #request: ClientRequest;
-  readonly #verdict = Promise.withResolvers<FilterVerdict>();
-  #over = false;
-
-  constructor(to: ClientRequest) {
-    this.#request = to;
-    // Trouble may come long before anybody waits for the verdict.
-    this.#verdict.promise.catch(() => undefined);
-    to.on('drain', () => this.#notify());
-    to.on('error', (error) => this.#fail(errorText(error)));
-    to.on('close', () => this.#fail('it closed the connection without an answer'));
-    to.on('response', (response) => this.#read(response));
-  }
-
-  get ready(): boolean {
-    return this.#over || !this.#request.writableNeedDrain;
-  }
-
-  write(piece: Buffer): void {
-    if (!this.#over) this.#request.write(piece);
-  }
-
-  finish(): Promise<FilterVerdict> {
-    if (!this.#over) this.#request.end();
-    return this.#verdict.promise;
-  }
-
-  abort(): void {
-    this.#fail('it was not asked to the end');
-  }
-
-  #read(response: IncomingMessage): void {
-    const parts: Buffer[] = [];
-    let length = 0;
-    response.on('data', (part: Buffer) => {
-      length += part.length;
-      if (length > MOST_BYTES) this.#fail(`its answer has more than ${MOST_BYTES} bytes`);
-      else parts.push(part);
-    });
-    response.on('error', (error) => this.#fail(errorText(error)));
-    response.on('end', () => {
-      if (this.#over) return;
-      try {
-        const verdict = rspamdVerdict(response.statusCode ?? 0, Buffer.concat(parts).toString());
-        this.#verdict.resolve(verdict);
-      } catch (error) {
-        this.#verdict.reject(error);
-      }
-      this.#end();
-    });
-  }
-
-  #fail(why: string): void {
-    if (this.#over) return;
-    this.#verdict.reject(new SealpostError('filter-failed', why.slice(0, LONGEST_ERROR)));
-    this.#end();
-  }
-
-  #end(): void {
-    this.#over = true;
-    this.#request.destroy();
-    this.#notify();
-  }
-
-  #notify(): void {
-    const resume = this.onReady;
-    this.onReady = undefined;
-    resume?.();
-  }
+function read(response: IncomingMessage, filter: StreamFilter): void {
+  const parts: Buffer[] = [];
+  let length = 0;
+  response.on('data', (part: Buffer) => {
+    length += part.length;
+    if (length > MOST_BYTES) filter.fail(`its answer has more than ${MOST_BYTES} bytes`);
+    else parts.push(part);
+  });
+  response.on('error', (error) => filter.fail(errorText(error)));
+  response.on('end', () =>
+    filter.answer(() => rspamdVerdict(response.statusCode ?? 0, Buffer.concat(parts).toString())),
+  );
 }
 
 /** What rspamd wants to know besides the message, each a header field of the request. */
