@@ -1,4 +1,4 @@
-import { announcer, client, serve } from '#cluster/actor.ts';
+import { client } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus/bus.ts';
 import { openControl } from '#cluster/bus/control-socket.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
@@ -9,31 +9,18 @@ import { Settings } from '#cluster/config/settings.ts';
 import { watchConfig } from '#cluster/config/watch.ts';
 import { Drain, type DrainDeps } from '#cluster/members/drain.ts';
 import { Membership, type MembershipDeps } from '#cluster/members/membership.ts';
-import type { PeerBus } from '#cluster/members/peers.ts';
 import { VERSION } from '#cluster/version.ts';
-import { credentialStoreContract } from '#services/credential-store/contract.ts';
-import { createCredentialStoreService } from '#services/credential-store/service.ts';
-import { listenerContract } from '#services/listener/contract.ts';
-import { createListenerService } from '#services/listener/service.ts';
-import { policyContract } from '#services/policy/contract.ts';
-import { createPolicyService } from '#services/policy/service.ts';
 import { routerContract } from '#services/router/contract.ts';
-import { createRouterService } from '#services/router/service.ts';
-import { signerContract } from '#services/signer/contract.ts';
-import { createSignerService } from '#services/signer/service.ts';
-import type { Contract, Listen, Service } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { makeFolder } from '#shared/files/folder.ts';
 import type { Logger } from '#shared/log.ts';
-import { CONTRACTS, calls, hears, type ServiceName } from './topology.ts';
+import { createService, type NodeDeps, type Served } from './create.ts';
+import { CONTRACTS, SERVICES, type ServiceName } from './topology.ts';
 
 /**
- * The one composition root: makes the services of a process, gives each the clients of its peers (`topology.ts`),
- * starts them in order and stops them in reverse.
+ * The one composition root: makes the services of a process (`create.ts` gives each the clients of its peers), starts
+ * them in order and stops them in reverse.
  */
-
-/** Every service, in the order of their start: a service comes after those that it calls. */
-export const SERVICES = ['credential-store', 'signer', 'policy', 'router', 'listener'] as const satisfies ServiceName[];
 
 export type NodeOptions = {
   config: Config;
@@ -58,109 +45,6 @@ export type RunningNode = AsyncDisposable & {
   /** Take no more work, finish what is under way, close. Once; a second call waits for the first. */
   stop(): Promise<void>;
 };
-
-type NodeDeps = { bus: Bus; settings: Settings; log: Logger; logDropped?: () => number };
-/** A service with its mailbox, whatever its contract; a second stop waits for the first. */
-type Served = { start(): Promise<void>; stop(): Promise<void> };
-
-/** How each service is made, and with which clients. */
-const CREATE: Record<ServiceName, (deps: NodeDeps) => Served> = {
-  'credential-store': (deps) =>
-    served(
-      deps,
-      createCredentialStoreService({
-        ...common(deps),
-        announce: announcer(deps.bus, credentialStoreContract),
-        stores: calls(deps.bus, 'credential-store', 'credential-store'),
-        onStores: hears(deps.bus, 'credential-store', 'credential-store', deps.log),
-        signer: calls(deps.bus, 'credential-store', 'signer'),
-        onSigners: hears(deps.bus, 'credential-store', 'signer', deps.log),
-        onPolicies: hears(deps.bus, 'credential-store', 'policy', deps.log),
-        jetStream: deps.bus.jetStream,
-      }),
-    ),
-  signer: (deps) =>
-    served(
-      deps,
-      createSignerService({
-        ...common(deps),
-        credentials: calls(deps.bus, 'signer', 'credential-store'),
-        onStores: hears(deps.bus, 'signer', 'credential-store', deps.log),
-        announce: announcer(deps.bus, signerContract),
-      }),
-    ),
-  policy: (deps) =>
-    served(
-      deps,
-      createPolicyService({
-        ...common(deps),
-        peers: peerBus(deps, policyContract, hears(deps.bus, 'policy', 'policy', deps.log)),
-        stores: {
-          credentials: calls(deps.bus, 'policy', 'credential-store'),
-          onStores: hears(deps.bus, 'policy', 'credential-store', deps.log),
-          announce: announcer(deps.bus, policyContract),
-        },
-        onListeners: hears(deps.bus, 'policy', 'listener', deps.log),
-      }),
-    ),
-  router: (deps) =>
-    served(
-      deps,
-      createRouterService({
-        ...common(deps),
-        signer: calls(deps.bus, 'router', 'signer'),
-        router: calls(deps.bus, 'router', 'router'),
-        jetStream: deps.bus.jetStream,
-        announce: announcer(deps.bus, routerContract),
-        peers: peerBus(deps, routerContract, hears(deps.bus, 'router', 'router', deps.log)),
-      }),
-    ),
-  listener: (deps) =>
-    served(
-      deps,
-      createListenerService({
-        ...common(deps),
-        policy: calls(deps.bus, 'listener', 'policy'),
-        router: calls(deps.bus, 'listener', 'router'),
-        onRouters: hears(deps.bus, 'listener', 'router', deps.log),
-        announce: announcer(deps.bus, listenerContract),
-      }),
-    ),
-};
-
-function common({ settings, log }: NodeDeps): { settings: Settings; log: Logger } {
-  return { settings, log };
-}
-
-/** How a service meets its instances on other nodes; undefined where there can be none. */
-function peerBus<C extends Contract, Event extends keyof C['events'] & string>(
-  { bus, settings }: NodeDeps,
-  contract: C,
-  hear: Listen<C, Event>,
-): PeerBus<C, Event> | undefined {
-  if (settings.current.bus.servers.length === 0) return undefined;
-  return { announce: announcer(bus, contract), hear, connected: () => bus.connected };
-}
-
-/** Answer calls only between a successful start and the stop. */
-function served<C extends Contract>({ bus, log }: NodeDeps, service: Service<C>): Served {
-  let close: (() => void) | undefined;
-  let stopped: Promise<void> | undefined;
-  return {
-    start: async () => {
-      await service.start();
-      close = serve(bus, service, log).close;
-    },
-    stop: () => {
-      stopped ??= (async () => {
-        if (close !== undefined) await service.quiesce?.();
-        close?.();
-        await service.stop();
-      })();
-      return stopped;
-    },
-  };
-}
 
 /**
  * Start services in this process. Fails with the error of the first service that cannot start, after everything
@@ -214,7 +98,11 @@ async function startServices(
   undo.defer(() => membership.stop());
   followLevel(log, settings);
   for (const name of wanted) {
-    const service = CREATE[name]({ bus, settings, log: followLevel(log.child({ service: name }), settings) });
+    const service = await createService(name, {
+      bus,
+      settings,
+      log: followLevel(log.child({ service: name }), settings),
+    });
     started.set(name, service);
     // One that fails to start is stopped too: it may hold what it opened before it failed.
     undo.defer(() => service.stop());

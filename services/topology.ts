@@ -30,6 +30,8 @@ export const CONTRACTS = {
 export type ContractName = keyof typeof CONTRACTS;
 /** What a process can be told to run. */
 export type ServiceName = Exclude<ContractName, 'member'>;
+/** Every service, in the order of their start: a service comes after those that it calls. */
+export const SERVICES = ['credential-store', 'signer', 'policy', 'router', 'listener'] as const satisfies ServiceName[];
 
 type ContractOf<S extends ContractName> = (typeof CONTRACTS)[S];
 type OperationOf<S extends ContractName> = keyof ContractOf<S>['operations'] & string;

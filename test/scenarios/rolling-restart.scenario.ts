@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SERVICES } from '#services/node.ts';
+import { SERVICES } from '#services/topology.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { startNatsCluster } from '#test/kit/bus/nats-server.ts';
 import { freePorts } from '#test/kit/free-port.ts';

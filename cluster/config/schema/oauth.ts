@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isProtected } from '#shared/web/json-request.ts';
+import { isProtected } from '#shared/web/protected-url.ts';
 import { secret } from './values.ts';
 
 /** Log-ins by token: the providers whose tokens users log in with, and what a route gets its own token with. */

@@ -41,10 +41,16 @@ export async function createProgram(asked: string | undefined, asJson: boolean):
     .showHelpAfterError(asJson ? false : '(try --help)')
     .configureOutput({ outputError: (text, write) => write(`${usageText(text, asJson)}\n`) })
     .exitOverride();
-  const own = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? COMMANDS[asked] : undefined;
-  for (const load of own === undefined ? Object.values(COMMANDS) : [own]) (await load()).register(program);
+  for (const load of needed(asked)) (await load()).register(program);
   program.addHelpText('after', `\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 no node answers.`);
   return program;
+}
+
+/** What must be loaded to answer; commander knows the version by itself. */
+function needed(asked: string | undefined): (typeof COMMANDS)[string][] {
+  if (asked === '--version' || asked === '-V') return [];
+  const own = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? COMMANDS[asked] : undefined;
+  return own === undefined ? Object.values(COMMANDS) : [own];
 }
 
 /** What commander has to say about wrong usage, in the form of all other errors. */

@@ -12,7 +12,8 @@ import { z } from 'zod';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { printable } from '#shared/text.ts';
-import { isProtected, requestJson } from '#shared/web/json-request.ts';
+import { requestJson } from '#shared/web/json-request.ts';
+import { isProtected } from '#shared/web/protected-url.ts';
 
 /**
  * The public keys of an OpenID provider, found through its metadata (OpenID Connect Discovery 1.0 §4, RFC 8414 §3).

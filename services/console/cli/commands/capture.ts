@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import type { DNSResolver } from 'mailauth';
-import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { dkimRecordValue } from '#shared/dkim/record.ts';
@@ -102,6 +101,8 @@ async function verify(message: Buffer, options: CommonOptions): Promise<Verdict[
     sources.set(name.toLowerCase(), own.source);
     return own.record ?? (await inDns(name, type));
   };
+  // Loaded where it is needed: the list does without.
+  const { dkimVerify } = await import('mailauth/lib/dkim/verify.js');
   const { results } = await dkimVerify(message, { resolver, strict: true });
   return results
     .filter((result) => result.signingDomain !== undefined)

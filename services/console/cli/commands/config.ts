@@ -6,7 +6,7 @@ import { loadConfig, requireConfig } from '#cluster/config/load.ts';
 import { formatPath, formatProblem } from '#cluster/config/problems/problem.ts';
 import { effective, jsonSchema, listOptions, type OptionText } from '#cluster/config/schema/describe.ts';
 import { listUsers } from '#cluster/config/users/edit.ts';
-import { SERVICES } from '#services/node.ts';
+import { SERVICES } from '#services/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { describeError } from '../../reports/describe-error.ts';
 import { type CommonOptions, configFile, print, withCommon } from '../context.ts';

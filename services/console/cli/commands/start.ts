@@ -2,8 +2,8 @@ import { resolve } from 'node:path';
 import { Argument, type Command } from 'commander';
 import { requireConfig } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
-import { SERVICES, startNode } from '#services/node.ts';
-import type { ServiceName } from '#services/topology.ts';
+import type { NodeOptions, RunningNode } from '#services/node.ts';
+import { SERVICES, type ServiceName } from '#services/topology.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { createLogger } from '#shared/log.ts';
 import { type CommonOptions, configFile, withCommon } from '../context.ts';
@@ -70,6 +70,12 @@ async function startSandbox(services: readonly ServiceName[], options: StartOpti
     node.settings.replace(config);
     return node;
   }, log);
+}
+
+/** The services are loaded here: help does not need them, nor does a configuration with a mistake. */
+async function startNode(options: NodeOptions): Promise<RunningNode> {
+  const node = await import('#services/node.ts');
+  return node.startNode(options);
 }
 
 /** The sandbox's ports are fixed, so that commands can be pasted: say which are needed when one is taken. */

@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import { createSelfSigned } from '#cluster/certificate.ts';
 import { requireConfig } from '#cluster/config/load.ts';
 import { initCluster } from '#services/console/cli/cluster/cluster-init.ts';
-import { SERVICES } from '#services/node.ts';
+import { SERVICES } from '#services/topology.ts';
 import { parseNeks } from '#shared/dkim/nek.ts';
 import { composeConfig } from '#test/kit/nodes/compose-config.ts';
 import { tempDir } from '#test/kit/temp.ts';
