@@ -37,6 +37,14 @@ export function describeFront({ address, sessions, names, gateway }: Front): str
   return `all clients, in ${sessions} sessions, came from ${address}, ${what}: something in front of the listeners hides who they are`;
 }
 
+/** A mail filter as this process reaches it. `error`: why it cannot be asked about messages. */
+const CheckedFilter = z.object({
+  name: z.string(),
+  url: z.string(),
+  onTrouble: z.enum(['defer', 'accept']),
+  error: z.string().optional(),
+});
+
 /** Bytes of the header of a message that is explained. */
 export const LONGEST_HEADER = 2 << 20;
 
@@ -47,7 +55,10 @@ export const MOST_CLIENTS = 500;
 export const listenerContract = defineContract('listener', 1, {
   operations: {
     'status-show': {
-      request: z.object({}),
+      request: z.object({
+        /** Ask each mail filter whether it is there, which may take two seconds. */
+        checkFilters: z.boolean().optional(),
+      }),
       reply: z.object({
         listeners: z.array(
           z.object({
@@ -65,6 +76,8 @@ export const listenerContract = defineContract('listener', 1, {
         front: Front.extend({ entries: z.array(Covered) }).optional(),
         /** The option that makes this an open relay. */
         openRelay: z.string().optional(),
+        /** With `checkFilters`. */
+        filters: z.array(CheckedFilter).optional(),
       }),
     },
     /**

@@ -39,7 +39,11 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
   return {
     contract: listenerContract,
     handlers: {
-      'status-show': () => ({ listeners: listeners.status(), ...listeners.exposure() }),
+      'status-show': async ({ checkFilters }) => ({
+        listeners: listeners.status(),
+        ...listeners.exposure(),
+        ...(checkFilters && { filters: await listeners.checkFilters() }),
+      }),
       'session-explain': (question) => listeners.explain(question),
     },
     start: () => listeners.start(),
@@ -138,6 +142,10 @@ class Listeners {
       front: front && { ...front, entries: coveredBy(relay, front.address) },
       openRelay: openedBy(relay),
     };
+  }
+
+  checkFilters(): ReturnType<Filters['check']> {
+    return this.#filters.check();
   }
 
   #warnOfGateways(): void {

@@ -8,6 +8,7 @@ import type { Filter, FilteredMail } from './filter.ts';
 import { FilterRun } from './filter-run.ts';
 import { openMilter } from './milter/milter.ts';
 import type { Answered } from './outcome.ts';
+import { pingFilter } from './ping.ts';
 import { openRspamd } from './rspamd.ts';
 import { Screening } from './screening.ts';
 
@@ -26,11 +27,18 @@ const OPEN: Record<FilterConfig['type'], (config: FilterConfig, mail: FilteredMa
   milter: openMilter,
 };
 
+/** A filter as it was found; `error`: why it cannot be asked. */
+export type FilterState = Pick<FilterConfig, 'name' | 'url'> & {
+  onTrouble: FilterConfig['on-trouble'];
+  error?: string | undefined;
+};
+
 export class Filters {
   readonly #settings: Settings;
   readonly #log: Logger;
   readonly #troubles = new LimitedLog();
   readonly #running = new Set<Screening>();
+  #check: Promise<FilterState[]> | undefined;
 
   constructor({ settings, log }: { settings: Settings; log: Logger }) {
     this.#settings = settings;
@@ -54,6 +62,14 @@ export class Filters {
     return screening;
   }
 
+  /** Whether each filter is there. One look is under way at a time: all that ask meanwhile get what it finds. */
+  check(): Promise<FilterState[]> {
+    this.#check ??= Promise.all(this.#settings.current.filters.map(stateOf)).finally(() => {
+      this.#check = undefined;
+    });
+    return this.#check;
+  }
+
   #say({ queueId }: FilteredMail, answers: readonly Answered[]): void {
     for (const answered of answers) {
       if (!('error' in answered)) continue;
@@ -73,6 +89,11 @@ export class Filters {
     for (const screening of this.#running) screening.abort();
     this.#troubles.close();
   }
+}
+
+async function stateOf(config: FilterConfig): Promise<FilterState> {
+  const { name, url, 'on-trouble': onTrouble } = config;
+  return { name, url, onTrouble, error: await pingFilter(config) };
 }
 
 /** Whether a filter is for the mail of this session. */

@@ -11,7 +11,7 @@ export const EICAR = ['X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-STANDARD-', 'ANTIVIRUS
 export class Clamd implements AsyncDisposable {
   readonly url: string;
   readonly #dir: TempDir;
-  readonly #program: Program;
+  #program: Program;
 
   private constructor(dir: TempDir, program: Program) {
     this.url = `unix:${dir.path}/socket`;
@@ -37,12 +37,7 @@ export class Clamd implements AsyncDisposable {
       `TemporaryDirectory ${dir.path}`,
     ];
     await writeFile(join(dir.path, 'clamd.conf'), `${[...lines, ...limits].join('\n')}\n`);
-    const program = new Program('clamd', ['-c', join(dir.path, 'clamd.conf')]);
-    await waitFor(() => /Self checking|Listening daemon|LOCAL: Setting/.test(program.output), {
-      what: 'clamd',
-      timeout: 20_000,
-    });
-    return new Clamd(dir, program);
+    return new Clamd(dir, await launch(dir));
   }
 
   /** Nothing listens from now on. */
@@ -50,8 +45,22 @@ export class Clamd implements AsyncDisposable {
     await this.#program.kill();
   }
 
+  /** It listens again, where it was. */
+  async restart(): Promise<void> {
+    this.#program = await launch(this.#dir);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#program.kill();
     await this.#dir[Symbol.asyncDispose]();
   }
+}
+
+async function launch(dir: TempDir): Promise<Program> {
+  const program = new Program('clamd', ['-c', join(dir.path, 'clamd.conf')]);
+  await waitFor(() => /Self checking|Listening daemon|LOCAL: Setting/.test(program.output), {
+    what: 'clamd',
+    timeout: 20_000,
+  });
+  return program;
 }

@@ -21,7 +21,7 @@ export class Rspamd implements AsyncDisposable {
   /** Of its proxy, which is a milter. */
   readonly milterPort: number;
   readonly #dir: TempDir;
-  readonly #program: Program;
+  #program: Program;
 
   private constructor({ port, milterPort }: { port: number; milterPort: number }, dir: TempDir, program: Program) {
     this.port = port;
@@ -37,12 +37,7 @@ export class Rspamd implements AsyncDisposable {
     await writeFile(join(dir.path, 'suffixes'), 'test\n');
     await writeFile(join(dir.path, 'rspamd.lua'), LUA);
     await writeFile(join(dir.path, 'rspamd.conf'), configuration(dir.path, ports));
-    const program = new Program('rspamd', ['-c', join(dir.path, 'rspamd.conf'), '-f', '-i'], {
-      env: { TMPDIR: dir.path },
-    });
-    const ping = async (): Promise<boolean> => (await fetch(`http://127.0.0.1:${ports.port}/ping`)).ok;
-    await waitFor(ping, { what: 'rspamd', timeout: 20_000 });
-    return new Rspamd(ports, dir, program);
+    return new Rspamd(ports, dir, await launch(dir, ports.port));
   }
 
   get url(): string {
@@ -52,6 +47,11 @@ export class Rspamd implements AsyncDisposable {
   /** Its connections are refused from now on. */
   async stop(): Promise<void> {
     await this.#program.stop();
+  }
+
+  /** It listens again, where it was. */
+  async restart(): Promise<void> {
+    this.#program = await launch(this.#dir, this.port);
   }
 
   /** Its connections are taken, and nothing is answered. */
@@ -64,6 +64,15 @@ export class Rspamd implements AsyncDisposable {
     await this.#program[Symbol.asyncDispose]();
     await this.#dir[Symbol.asyncDispose]();
   }
+}
+
+async function launch(dir: TempDir, port: number): Promise<Program> {
+  const program = new Program('rspamd', ['-c', join(dir.path, 'rspamd.conf'), '-f', '-i'], {
+    env: { TMPDIR: dir.path },
+  });
+  const ping = async (): Promise<boolean> => (await fetch(`http://127.0.0.1:${port}/ping`)).ok;
+  await waitFor(ping, { what: 'rspamd', timeout: 20_000 });
+  return program;
 }
 
 function configuration(folder: string, { port, milterPort }: { port: number; milterPort: number }): string {

@@ -5,6 +5,7 @@ import { gatherExposures } from '../../reports/doctor/exposure.ts';
 import { gatherDamage, gatherFacts } from '../../reports/doctor/facts.ts';
 import type { Facts } from '../../reports/doctor/finding.ts';
 import { gatherLdap } from '../../reports/doctor/ldap.ts';
+import { gatherFilters } from '../../reports/doctor/mail-filters.ts';
 import { gatherUnsigned } from '../../reports/doctor/unsigned-mail.ts';
 import { type CommonOptions, print, readConfig, withCommon, withStore } from '../context.ts';
 import { EXIT } from '../exit.ts';
@@ -25,13 +26,14 @@ async function doctor(domain: string | undefined, options: CommonOptions): Promi
       .client(memberContract)
       ['member-list']({})
       .catch(() => ({ members: [] }));
-    const [unsigned, damage, exposures, ldap] = await Promise.all([
+    const [unsigned, damage, exposures, ldap, filters] = await Promise.all([
       gatherUnsigned(caller, members),
       gatherDamage(caller),
       gatherExposures(caller, members),
       gatherLdap(caller, members),
+      gatherFilters(caller, members),
     ]);
-    return gatherFacts(store, config, { unsigned, ...damage, members, exposures, ldap }, domain);
+    return gatherFacts(store, config, { unsigned, ...damage, members, exposures, ldap, filters }, domain);
   });
   const findings = examine(facts);
   const ok = !findings.some((f) => f.severity === 'error');

@@ -4,6 +4,7 @@ import { damagedMailFindings, damageFindings, voidCopyFindings } from '../damage
 import { frontFindings, gatewayFindings, openRelayFindings } from './exposure.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
 import { ldapFindings } from './ldap.ts';
+import { filterFindings } from './mail-filters.ts';
 
 /** Whether the nodes have the same keys, the same time, and the NEKs that open the keys. */
 
@@ -40,6 +41,7 @@ export const NODE_CHECKS: Record<string, Check> = {
   'hidden-clients': ({ exposures }) => frontFindings(exposures),
   'container-gateway': ({ exposures }) => gatewayFindings(exposures),
   'ldap-away': ({ ldap = [] }) => ldapFindings(ldap),
+  'filter-away': ({ filters = [] }) => filterFindings(filters),
   'node-behind': behind,
   'revisions-differ': revisions,
   'clocks-differ': ({ status }) => clockFindings(status.holders),

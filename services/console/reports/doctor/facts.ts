@@ -16,7 +16,7 @@ import type { UnsignedMail } from './unsigned-mail.ts';
 const SETTLE_MS = 2000;
 
 /** What was asked of other services than the store. */
-type Gathered = Pick<Facts, 'damage' | 'damagedMail' | 'voidCopies' | 'members' | 'exposures' | 'ldap'> & {
+type Gathered = Pick<Facts, 'damage' | 'damagedMail' | 'voidCopies' | 'members' | 'exposures' | 'ldap' | 'filters'> & {
   unsigned: readonly UnsignedMail[];
 };
 

@@ -42,6 +42,9 @@ export type Exposure = { node: string } & Pick<ListenerStatus, 'gateways' | 'fro
 /** A server of `directory.ldap`; `error`: why `node` cannot ask it. */
 export type LdapServer = { node: string; url: string; error?: string | undefined };
 
+/** A mail filter as a listener of `node` reaches it. */
+export type MailFilter = { node: string } & NonNullable<ListenerStatus['filters']>[number];
+
 export type StoreStatus = z.output<(typeof credentialStoreContract.operations)['status-show']['reply']>;
 
 /** A key, and what every live node saw of it just now. */
@@ -81,6 +84,8 @@ export type Facts = {
   exposures: Exposure[];
   /** The LDAP servers as each policy service reaches them. */
   ldap?: LdapServer[];
+  /** The mail filters as each listener reaches them. */
+  filters?: MailFilter[];
 };
 
 export type Check = (facts: Facts) => Finding[];

@@ -35,8 +35,8 @@ export async function converse(
   );
 }
 
-/** What the milter wants of the protocol. */
-async function negotiate(connection: MilterConnection): Promise<number> {
+/** What the milter wants of the protocol. Rejects where it is not a milter. */
+export async function negotiate(connection: MilterConnection): Promise<number> {
   await connection.send(offer(protocol.VERSION, protocol.ACTIONS, protocol.PROTOCOL));
   const { code, data } = await connection.packet();
   if (code !== protocol.COMMAND.negotiate || data.length < 12)

@@ -8,6 +8,8 @@ import { DAY, domains, enforce, holder, NOW, nek, SIGNERS, STORES, status, testC
 
 const FRONT = { address: '10.0.0.1', sessions: 50, names: 10, gateway: false };
 
+const CLAMD = { node: 'edge-1', name: 'virus', url: 'unix:/run/clamd', onTrouble: 'defer' } as const;
+
 const MEMBER: Member = {
   ...{ node: 'edge-1', process: 'P1', epoch: 1, state: 'up', services: ['policy', 'router'], version: '1.0.0' },
   ...{ contracts: {}, started: NOW - DAY, config: {}, heard: 100, clock: 0, stopped: false },
@@ -63,6 +65,27 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     'error',
     'node edge-1',
     /can ask no LDAP server.*ldap:\/\/a: connect ECONNREFUSED.*deferred/,
+  ],
+  [
+    'a mail filter that a listener cannot ask',
+    { filters: [{ ...CLAMD, error: 'connect ENOENT /run/clamd' }, CLAMD, { ...CLAMD, node: 'edge-2' }] },
+    'filter-away',
+    'error',
+    'node edge-1',
+    /cannot ask mail filter virus at unix:\/run\/clamd \(connect ENOENT \/run\/clamd\): .*deferred.*see that it runs/,
+  ],
+  [
+    'a mail filter that two listeners of a node cannot ask, and that mail passes without',
+    {
+      filters: [
+        { ...CLAMD, onTrouble: 'accept', error: 'it does not answer within 2s' },
+        { ...CLAMD, onTrouble: 'accept', error: 'it does not answer within 2s' },
+      ],
+    },
+    'filter-away',
+    'warning',
+    'node edge-1',
+    /virus.*does not answer within 2s.*passes, with a mark/,
   ],
   [
     'an open relay',
