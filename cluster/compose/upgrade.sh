@@ -7,9 +7,8 @@
 # already.
 set -eu
 
-compose() {
-  if docker compose version >/dev/null 2>&1; then docker compose "$@"; else docker-compose "$@"; fi
-}
+if docker compose version >/dev/null 2>&1; then compose="docker compose"; else compose=docker-compose; fi
+compose() { $compose "$@"; }
 say() { echo "upgrade: $*"; }
 fail() {
   echo "upgrade: $*" >&2
