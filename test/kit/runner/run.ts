@@ -1,8 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { locate, missingPeers, PEERS, type Peer } from './peers.ts';
+import { writeShares } from './share.ts';
 
 /**
  * The test runner of `npm test`: `node test/kit/runner/run.ts [unit | integration | scenarios …]`, unit and integration
@@ -11,7 +14,7 @@ import { locate, missingPeers, PEERS, type Peer } from './peers.ts';
  *
  * What stands where in test/:
  *
- *   unit/         no process but this one; mirrors shared/, cluster/ and services/
+ *   unit/         no program but Node, many files in a process (`share.ts`); mirrors shared/, cluster/ and services/
  *   integration/  the same folders with real peers: nats-server, Postfix, BIND, HAProxy …; node/ is about whole nodes
  *   scenarios/    several nodes, killed and cut off; measures of time and memory. One at a time
  *   suites/       one behaviour that every implementation must show: buses, replicated maps, versions of a contract
@@ -24,11 +27,14 @@ import { locate, missingPeers, PEERS, type Peer } from './peers.ts';
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const NODE_MAJOR = 24;
 
-/** `timeout` is that of one test in milliseconds, `limit` that of a file. */
-type Ring = { files: string; concurrency: number; timeout: number; limit: number };
+/** `timeout` is that of one test in milliseconds, `limit` that of a process. */
+type Ring = { files: string; shared?: true; concurrency: number; timeout: number; limit: number };
 const RINGS: Record<string, Ring> = {
-  // Six, since some wait for a clock.
-  unit: { files: 'test/unit/**/*.test.ts', concurrency: 6, timeout: 60_000, limit: 3 * 60_000 },
+  // One process more than there are processors, since some tests wait for a clock. The timeout is that of a file too.
+  unit: {
+    ...{ files: 'test/unit/**/*.test.ts', shared: true, concurrency: Math.min(availableParallelism() + 1, 8) },
+    ...{ timeout: 120_000, limit: 15 * 60_000 },
+  },
   // They wait for peers half of their time.
   integration: { files: 'test/integration/**/*.test.ts', concurrency: 3, timeout: 120_000, limit: 6 * 60_000 },
   // They measure time and memory, and kill what they started: one at a time.
@@ -78,8 +84,23 @@ function providePeers(): boolean {
   return !ci;
 }
 
-/** Run `node --test` on some rings; resolves to its exit code. */
-function runTests(rings: Ring[]): Promise<number> {
+/** Run the tests of some rings; resolves to the exit code. */
+async function runRings(rings: Ring[]): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), 'sealpost-shares-'));
+  try {
+    const files: string[] = [];
+    for (const ring of rings) {
+      const shared = ring.shared && globSync(ring.files, { cwd: ROOT }).toSorted();
+      files.push(...(shared ? await writeShares(shared, ring.concurrency, folder) : [ring.files]));
+    }
+    return await runTests(rings, files);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** `node --test` on some files. */
+function runTests(rings: Ring[], files: string[]): Promise<number> {
   const args = [
     '--test',
     `--import=${join(ROOT, 'test/kit/runner/file-limit.ts')}`,
@@ -89,7 +110,7 @@ function runTests(rings: Ring[]): Promise<number> {
     '--test-reporter-destination=stdout',
     `--test-concurrency=${Math.min(...rings.map((ring) => ring.concurrency))}`,
     `--test-timeout=${Math.max(...rings.map((ring) => ring.timeout))}`,
-    ...rings.map((ring) => ring.files),
+    ...files,
   ];
   // Tests that run the command line by its name find this Node first.
   const path = `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`;
@@ -118,7 +139,7 @@ async function main(names: string[]): Promise<number> {
   }
   // Unit tests need no program but Node.
   if (chosen.some((name) => name !== 'unit') && !providePeers()) return 1;
-  return runTests(rings);
+  return runRings(rings);
 }
 
 process.exitCode = await main(process.argv.slice(2));
