@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 export type WaitOptions = {
-  /** Milliseconds until the wait fails; 5 s by default. */
+  /** Milliseconds until the wait fails; 20 s by default, for a busy machine. */
   timeout?: number;
   /** What is waited for, for the error: "the listener's port". */
   what: string;
@@ -13,7 +13,7 @@ export type WaitOptions = {
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
-  { timeout = 5000, what }: WaitOptions,
+  { timeout = 20_000, what }: WaitOptions,
 ): Promise<Exclude<T, false | null | undefined>> {
   const start = performance.now();
   const end = start + timeout;

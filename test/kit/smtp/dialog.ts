@@ -34,7 +34,7 @@ export class Dialog implements AsyncDisposable {
   }
 
   static async connect(port: number, options: DialogOptions = {}): Promise<Dialog> {
-    const { host = '127.0.0.1', localAddress, timeout = 5000, implicitTls = false } = options;
+    const { host = '127.0.0.1', localAddress, timeout = 20_000, implicitTls = false } = options;
     const socket = connect({ host, port, ...(localAddress === undefined ? {} : { localAddress }) });
     await once(socket, 'connect');
     socket.setNoDelay(true);

@@ -317,7 +317,7 @@ export class Dialogue implements Disposable {
 
   #more(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`nothing came in time; so far: ${this.#received}`)), 5000);
+      const timer = setTimeout(() => reject(new Error(`nothing came in time; so far: ${this.#received}`)), 20_000);
       this.#wake = () => {
         clearTimeout(timer);
         this.#wake = undefined;

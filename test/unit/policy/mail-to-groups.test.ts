@@ -7,6 +7,7 @@ import { Directory, type Entries } from '#services/policy/directory/directory.ts
 import { recipientFacts } from '#services/policy/gathering/recipient.ts';
 import { Srs } from '#services/policy/rewrite/srs.ts';
 import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
+import { processorMs } from '#test/kit/processor-time.ts';
 import { atOnce, checksOf, config, directory, facts, rulesOf, SECRET } from './fixtures.ts';
 
 const USERS = `
@@ -139,9 +140,7 @@ test('a notification to a list stays one, so that bounces cause none', () => {
 });
 
 test('a group of 1,000 members is expanded in one RCPT, one that is larger or leads nowhere waits', () => {
-  const start = performance.now();
-  assert.equal(addresses('many@example.com').length, 1000);
-  assert.ok(performance.now() - start < 500);
+  assert.ok(processorMs(() => assert.equal(addresses('many@example.com').length, 1000)) < 500);
   for (const to of ['more@example.com', 'loop@example.com']) {
     const verdict = ask(to);
     assert.ok(verdict.action === 'defer' && verdict.reply.enhanced === '4.2.4', to);

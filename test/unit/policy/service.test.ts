@@ -103,9 +103,10 @@ test('an unknown user costs as much time as a wrong password', async (t) => {
   const median = async (user: string) => {
     const times: number[] = [];
     for (let i = 0; i < 7; i++) {
-      const started = performance.now();
+      // Of the processor, in all threads: a busy machine does not change it.
+      const began = process.cpuUsage();
       await policy['user-authenticate'](login(user), bytes('wrong'));
-      times.push(performance.now() - started);
+      times.push(process.cpuUsage(began).user / 1000);
     }
     return times.toSorted((a, b) => a - b)[3] ?? 0;
   };

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readAuthors } from '#shared/address/authors.ts';
 import { HOSTILE_FROM } from '#test/kit/hostile-from.ts';
+import { processorMs } from '#test/kit/processor-time.ts';
 
 /** `problem`: readers could see something else too. */
 const TABLE: [value: string, addresses: string[], problem: boolean, why: string][] = [
@@ -63,13 +64,8 @@ test('an author beyond those that are looked at is not overlooked', () => {
 
 test('time grows with the length of a field and not with its square', () => {
   const time = (value: string): number => {
-    const runs = [1, 2, 3].map(() => {
-      // Of the processor, which a busy machine does not change; it is counted in steps of several ms.
-      const began = process.cpuUsage();
-      readAuthors(value);
-      return process.cpuUsage(began).user / 1000;
-    });
-    return Math.min(...runs);
+    // It is counted in steps of several ms.
+    return Math.min(...[1, 2, 3].map(() => processorMs(() => readAuthors(value))));
   };
   for (const unit of HOSTILE_FROM) {
     const [short, long] = [16_000, 512_000].map((size) => time(unit.repeat(size / unit.length)));

@@ -3,6 +3,7 @@ import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { type ExpectedRecord, judge, type Verdict } from '#services/credential-store/dns/judge.ts';
 import { dkimRecordValue, parseDkimRecord } from '#shared/dkim/record.ts';
+import { processorMs } from '#test/kit/processor-time.ts';
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey;
 const SPKI = rsa.export({ type: 'spki', format: 'der' }).toString('base64');
@@ -96,8 +97,7 @@ describe('the verdict on what stands in DNS', () => {
 
 test('a record of 64 KB is read in no time', () => {
   for (const filling of [' ', ';', '=', 'a=', 'a=;', '\t;', 'p= ']) {
-    const start = performance.now();
-    parseDkimRecord(`v=DKIM1; p=${filling.repeat(65_000 / filling.length)}x`);
-    assert.ok(performance.now() - start < 2000, `${JSON.stringify(filling)}: ${performance.now() - start} ms`);
+    const took = processorMs(() => parseDkimRecord(`v=DKIM1; p=${filling.repeat(65_000 / filling.length)}x`));
+    assert.ok(took < 2000, `${JSON.stringify(filling)}: ${took} ms`);
   }
 });

@@ -6,6 +6,7 @@ import type { FilterVerdict, HeaderChange } from '#services/listener/filters/fil
 import { changeHeader } from '#services/listener/filters/header-changes.ts';
 import { type Answered, outcomeOf, withOutcome } from '#services/listener/filters/outcome.ts';
 import { rspamdVerdict } from '#services/listener/filters/rspamd-verdict.ts';
+import { processorMs } from '#test/kit/processor-time.ts';
 
 const passes: FilterVerdict = { action: 'accept', junk: false, changes: [], said: '' };
 
@@ -147,9 +148,10 @@ test('a sender who writes tens of thousands of a field that is removed gains no 
   const fields = Array.from({ length: 40_000 }, (_, i) => `X-Spam: ${i}\r\n`);
   const changes: HeaderChange[] = [{ kind: 'remove', name: 'X-Spam', occurrence: 'all' }];
   for (let i = 1; i <= 199; i++) changes.push({ kind: 'replace', name: 'X-Spam', occurrence: i, value: 'x' });
-  const began = performance.now();
-  assert.deepEqual(changeHeader(changes, `${fields.join('')}\r\n`, `${fields.toReversed().join('')}\r\n`), {
-    ...{ added: [], header: '\r\n' },
-  });
-  assert.ok(performance.now() - began < 1500);
+  const took = processorMs(() =>
+    assert.deepEqual(changeHeader(changes, `${fields.join('')}\r\n`, `${fields.toReversed().join('')}\r\n`), {
+      ...{ added: [], header: '\r\n' },
+    }),
+  );
+  assert.ok(took < 1500, `${took} ms`);
 });

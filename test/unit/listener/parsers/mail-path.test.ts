@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { decodeOrcpt, decodeXtext, parseParameters, parsePath } from '#services/listener/parsers/mail-path.ts';
 import { rcptCommand } from '#services/router/delivery/smtp/commands.ts';
 import { parseExtensions } from '#services/router/delivery/smtp/extensions.ts';
+import { processorMs } from '#test/kit/processor-time.ts';
 
 const PATHS: [text: string, address: string | { problem: string }][] = [
   ['<>', ''],
@@ -66,16 +67,15 @@ test('what follows the path is returned', () => {
 });
 
 test('a path is parsed in linear time', () => {
-  const began = performance.now();
   for (const text of [
     `<${'a'.repeat(100_000)}`,
     `<${'a.'.repeat(50_000)}`,
     `<"${'\\a'.repeat(50_000)}`,
     `<@${'a'.repeat(100_000)}`,
   ]) {
-    assert.ok('problem' in parsePath(text, true));
+    const took = processorMs(() => assert.ok('problem' in parsePath(text, true)));
+    assert.ok(took < 1000, `${text.slice(0, 10)}: ${took} ms`);
   }
-  assert.ok(performance.now() - began < 2000);
 });
 
 const PARAMETERS: [text: string, expected: Record<string, string | true> | string][] = [

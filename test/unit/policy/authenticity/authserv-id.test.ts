@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { claimsToBeOurs } from '#services/policy/authenticity/authserv-id.ts';
 import { splitHeader } from '#shared/mail/header.ts';
+import { processorMs } from '#test/kit/processor-time.ts';
 
 const isOurs = (domain: string): boolean => domain === 'mx1.local.test' || domain === 'xn--bcher-kva.test';
 
@@ -48,11 +49,11 @@ for (const [value, ours] of VALUES) {
 }
 
 test('a quarter megabyte of it takes no time worth mentioning', () => {
-  const began = performance.now();
   for (const unit of ['(', '(\\', '"', 'a.', ' ', '\\', ';', 'mx1.local.test'.slice(0, -1)]) {
-    claimsToBeOurs({ name: 'authentication-results', raw: `A: ${unit.repeat(256_000 / unit.length)}\r\n` }, isOurs);
+    const field = { name: 'authentication-results', raw: `A: ${unit.repeat(256_000 / unit.length)}\r\n` };
+    const took = processorMs(() => claimsToBeOurs(field, isOurs));
+    assert.ok(took < 1000, `${unit}: ${took} ms`);
   }
-  assert.ok(performance.now() - began < 2000);
 });
 
 /** As bytes: beyond ASCII it is UTF-8. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { processorMs } from '#test/kit/processor-time.ts';
 import { directory, USERS } from '#test/unit/policy/fixtures.ts';
 
 const RESOLVED: [address: string, expected: string[] | undefined, why: string][] = [
@@ -74,7 +75,8 @@ test('an alias with a tag of its own wins over the mailbox without', () => {
 test('two thousand aliases cost milliseconds to ask', () => {
   const aliases = Array.from({ length: 2000 }, (_, i) => `  a${i}@x.test: [u${i}@x.test]\n`).join('');
   const large = directory(`aliases:\n${aliases}`);
-  const started = performance.now();
-  for (let i = 0; i < 2000; i++) assert.ok(large.resolve(`a${i}+t@x.test`));
-  assert.ok(performance.now() - started < 5000);
+  const took = processorMs(() => {
+    for (let i = 0; i < 2000; i++) assert.ok(large.resolve(`a${i}+t@x.test`));
+  });
+  assert.ok(took < 5000, `${took} ms`);
 });

@@ -19,7 +19,7 @@ test('what was accepted since the last look is taken off, twice, and a no is loo
   assert.equal(asked, 1);
   space.took(300);
   assert.equal(space.available(), -200);
-  await waitFor(() => space.available() === 1000, { what: 'a new look', timeout: 200 });
+  await waitFor(() => space.available() === 1000, { what: 'a new look' });
   assert.ok(asked <= 3, `${asked} looks`);
 });
 

@@ -5,6 +5,7 @@ import type { SessionFacts } from '#services/policy/contract.ts';
 import { messageFacts } from '#services/policy/gathering/message.ts';
 import { tagged } from '#services/policy/message/incoming/subject-tag.ts';
 import { decodedWords } from '#shared/mail/encoded-words.ts';
+import { processorMs } from '#test/kit/processor-time.ts';
 import { atOnce, config, directory, facts, rulesOf } from '#test/unit/policy/fixtures.ts';
 
 /** The mark of mail from outside, in a field or in the subject (DOMINO I9). */
@@ -58,16 +59,16 @@ test('I9 a tag that is not ASCII is an encoded word, and is found again', () => 
 });
 
 test('I9 hostile subjects take no time, and stay', () => {
-  const started = performance.now();
   for (const text of [
     '=?'.repeat(50_000),
     '['.repeat(100_000),
     'a:'.repeat(50_000),
     '=?x?q??='.repeat(12_000),
     ' '.repeat(100_000),
-  ])
-    assert.ok(subject(`Subject: ${text}\r\n`).endsWith(`${text.trimStart()}\r\n`));
-  assert.ok(performance.now() - started < 2000);
+  ]) {
+    const took = processorMs(() => assert.ok(subject(`Subject: ${text}\r\n`).endsWith(`${text.trimStart()}\r\n`)));
+    assert.ok(took < 1000, `${text.slice(0, 10)}: ${took} ms`);
+  }
   assert.equal(decodedWords('=?no-such-charset?q?x?='), '=?no-such-charset?q?x?=');
 });
 

@@ -129,7 +129,7 @@ test('a peer that sends byte after byte without end comes to its end', async () 
   const [results = []] = await delivery.run(smtpHop(peer.port), testJob());
   clearInterval(timer);
   assert.deepEqual(brief(results), ['deferred 451 4.4.2']);
-  assert.ok(performance.now() - start < 1500);
+  assert.ok(performance.now() - start < 10_000);
 });
 
 test('a peer that takes its time for each of many recipients is waited for', async () => {
