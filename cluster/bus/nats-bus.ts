@@ -21,6 +21,7 @@ import { type NatsConnectionOptions, NatsLink } from './nats-connection.ts';
 import { NatsMailboxes } from './nats-mailboxes.ts';
 import { isDeclined, label, OutgoingCalls, unavailable } from './nats-requests.ts';
 import { eventSubject } from './subjects.ts';
+import { turnEnded } from './turn-end.ts';
 import { Turns } from './turns.ts';
 
 /**
@@ -161,6 +162,7 @@ export class NatsBus implements Bus {
    * connection.
    */
   async flush(): Promise<void> {
+    await turnEnded();
     await this.#link.current?.flush();
   }
 
@@ -180,6 +182,7 @@ export class NatsBus implements Bus {
       this.#log.warn({ unanswered: this.#calls.open }, 'stopping: gave up on calls that were not answered in time');
     }
     this.#instances.stop();
+    await turnEnded();
     await this.#link.close(DRAIN_LIMIT_MS / 5);
   }
 

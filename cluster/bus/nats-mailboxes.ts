@@ -9,6 +9,7 @@ import { failure, type LocalBus } from './local-bus.ts';
 import type { NatsLink } from './nats-connection.ts';
 import { isDeclined, label } from './nats-requests.ts';
 import { callerOf, connectionName, isInbox, operationSubject } from './subjects.ts';
+import { atTurnEnd } from './turn-end.ts';
 import type { Turns } from './turns.ts';
 
 /** Requests that come in over NATS: the subjects on which an operation hears them, and the answers. */
@@ -150,12 +151,14 @@ export class NatsMailboxes {
   }
 
   #send(address: Address, message: Msg, frame: Uint8Array): void {
-    try {
-      message.respond(frame);
-    } catch (error) {
-      // The connection that brought the request is gone; its caller has had `timeout` already.
-      this.#deps.log.warn({ operation: label(address), error: errorText(error) }, 'a reply could not be sent');
-    }
+    atTurnEnd(() => {
+      try {
+        message.respond(frame);
+      } catch (error) {
+        // The connection that brought the request is gone; its caller has had `timeout` already.
+        this.#deps.log.warn({ operation: label(address), error: errorText(error) }, 'a reply could not be sent');
+      }
+    });
   }
 
   /** The reply as a frame that NATS carries; where that cannot be, an error that says so. */

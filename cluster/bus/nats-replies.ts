@@ -9,6 +9,7 @@ import {
   type Subscription,
 } from 'nats';
 import { replyPrefix } from './subjects.ts';
+import { atTurnEnd } from './turn-end.ts';
 
 /**
  * Requests of this process over NATS, and their replies.
@@ -84,11 +85,13 @@ class ReplyInbox {
     const { promise, resolve, reject } = Promise.withResolvers<Msg>();
     const timer = setTimeout(() => reject(new NatsError('no reply in time', ErrorCode.Timeout)), timeout);
     this.#waiting.set(number, { subject, resolve, reject });
-    try {
-      this.#connection.publish(subject, frame, { reply: `${this.#inbox}.${number}` });
-    } catch (error) {
-      reject(error);
-    }
+    atTurnEnd(() => {
+      try {
+        this.#connection.publish(subject, frame, { reply: `${this.#inbox}.${number}` });
+      } catch (error) {
+        reject(error);
+      }
+    });
     return promise.finally(() => {
       clearTimeout(timer);
       this.#waiting.delete(number);
