@@ -36,6 +36,9 @@ export function objection(file: string, imported: string): string | undefined {
   if (imported === 'services/node.ts') {
     return file.startsWith('services/console/cli/') ? undefined : 'only the command line starts a node';
   }
+  if (imported === 'services/create.ts') {
+    return file === 'services/node.ts' ? undefined : 'only a node makes services';
+  }
   if (CONTRACT.test(file)) {
     return to === 'shared' || CONTRACT.test(imported) ? undefined : 'a contract stands on shared and other contracts';
   }
@@ -54,7 +57,7 @@ function serviceObjection(file: string, imported: string): string | undefined {
   const contract = CONTRACT.test(imported);
   if (file === 'services/topology.ts') return contract ? undefined : 'the topology sees contracts only';
   if (contract || imported === 'services/topology.ts') return undefined;
-  if (file === 'services/node.ts') {
+  if (file === 'services/create.ts') {
     return /^services\/[^/]+\/service\.ts$/.test(imported)
       ? undefined
       : 'the composition root sees the contracts and the services themselves, not what is inside of them';
