@@ -3,16 +3,16 @@ import { VERSION } from '#cluster/version.ts';
 import { failureText, usageError } from './exit.ts';
 
 /**
- * Every command, in the order of its help; each has a file of its own, in `commands/` or `directory/commands/`, which
- * describes its arguments and options to commander. Only the file of the command that was asked for is loaded, so that it
- * starts fast.
+ * Every command, in the order of its help; each has a file of its own, in `commands/`, `directory/commands/` or
+ * `mail/commands/`, which describes its arguments and options to commander. Only the file of the command that was asked
+ * for is loaded, so that it starts fast.
  */
 const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
   start: () => import('./commands/start.ts'),
   status: () => import('./commands/status.ts'),
   health: () => import('./commands/health.ts'),
   config: () => import('./commands/config.ts'),
-  queue: () => import('./commands/queue.ts'),
+  queue: () => import('./mail/commands/queue.ts'),
   keys: () => import('./commands/keys.ts'),
   keymgmt: () => import('./commands/keymgmt.ts'),
   import: () => import('./commands/import.ts'),
@@ -25,8 +25,8 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   groups: () => import('./directory/commands/groups.ts'),
   directory: () => import('./directory/commands/directory.ts'),
   locks: () => import('./commands/locks.ts'),
-  dmarc: () => import('./commands/dmarc.ts'),
-  capture: () => import('./commands/capture.ts'),
+  dmarc: () => import('./mail/commands/dmarc.ts'),
+  capture: () => import('./mail/commands/capture.ts'),
   send: () => import('./commands/send.ts'),
 };
 

@@ -6,11 +6,11 @@ import { summarize } from '#shared/mail/authenticity.ts';
 import { QueueState } from '#shared/mail/queue-entry.ts';
 import { formatReply } from '#shared/mail/reply.ts';
 import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
-import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../context.ts';
-import { usageError } from '../exit.ts';
-import { type Entry, queued } from '../mail/queued.ts';
-import { askEach, findRouters, tellUndone, unheard, whereItIs } from '../mail/routers.ts';
-import { pairs, shorten, TerminalText, table, tableOf } from '../table.ts';
+import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../../context.ts';
+import { usageError } from '../../exit.ts';
+import { pairs, shorten, TerminalText, table, tableOf } from '../../table.ts';
+import { type Entry, queued } from '../queued.ts';
+import { askEach, findRouters, tellUndone, unheard, whereItIs } from '../routers.ts';
 
 type QueueOptions = CommonOptions & { node?: string };
 type ListOptions = QueueOptions & { state?: Entry['state']; domain?: string; limit: number };

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import { normalizeDomain } from '#shared/address/address.ts';
 import { formatTime, parseDuration } from '#shared/units.ts';
-import { type CommonOptions, openCaller, print, withCommon } from '../context.ts';
-import { usageError } from '../exit.ts';
-import { findReports, type Report, type SourceTotals, sumOf, totalsBySource } from '../mail/dmarc-reports.ts';
-import { shorten, table } from '../table.ts';
+import { type CommonOptions, openCaller, print, withCommon } from '../../context.ts';
+import { usageError } from '../../exit.ts';
+import { shorten, table } from '../../table.ts';
+import { findReports, type Report, type SourceTotals, sumOf, totalsBySource } from '../dmarc-reports.ts';
 
 type ReportOptions = CommonOptions & { domain?: string; since?: string };
 

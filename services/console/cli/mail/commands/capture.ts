@@ -10,9 +10,9 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { CapturedMessage } from '#shared/files/captured-message.ts';
 import { fieldValue, splitHeader } from '#shared/mail/header.ts';
 import { formatSize, formatTime } from '#shared/units.ts';
-import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../context.ts';
-import { allCaptured, type CapturedOptions, oneCaptured } from '../mail/captured.ts';
-import { clean, cleanLines, pairs, shorten, table } from '../table.ts';
+import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../../context.ts';
+import { clean, cleanLines, pairs, shorten, table } from '../../table.ts';
+import { allCaptured, type CapturedOptions, oneCaptured } from '../captured.ts';
 
 /** One DKIM signature: whose, and whether it holds. */
 type Verdict = { domain: string; selector: string; algorithm: string; result: string; comment: string; key: string };
