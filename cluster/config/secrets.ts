@@ -69,8 +69,12 @@ export function unreadable(file: string, error: unknown): string {
 
 /** A warning when every user of the machine can read or write a file that holds a secret. */
 export async function modeWarning(file: string): Promise<string | undefined> {
-  const { mode } = await stat(file);
+  const may = everybodyMay((await stat(file)).mode);
+  return may === undefined ? undefined : `file ${file} ${may}: chmod 600 ${file}`;
+}
+
+/** What the mode of a file lets every user of the machine do with it; undefined: nothing. */
+export function everybodyMay(mode: number): string | undefined {
   const may = [...((mode & 0o004) === 0 ? [] : ['read']), ...((mode & 0o002) === 0 ? [] : ['written'])];
-  if (may.length === 0) return undefined;
-  return `file ${file} can be ${may.join(' and ')} by every user of this machine: chmod 600 ${file}`;
+  return may.length === 0 ? undefined : `can be ${may.join(' and ')} by every user of this machine`;
 }

@@ -1,7 +1,7 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { errorCode, errorText } from '#shared/errors.ts';
+import { certificatesIn, type Fault, isFault, privateKeyIn } from './pem.ts';
 import type { Problem } from './problems/problem.ts';
 import { modeWarning, unreadable } from './secrets.ts';
 
@@ -23,10 +23,11 @@ const REFUSED: Record<string, string> = {
 export async function checkPair(path: PropertyKey[], pair: { certificate: string; key: string }): Promise<TlsFindings> {
   const findings: TlsFindings = { problems: [], warnings: [] };
   const at = (option: string): PropertyKey[] => [...path, option];
-  const certificate = await load(findings, at('certificate'), pair.certificate, certificateOf);
-  const key = await load(findings, at('key'), pair.key, privateKeyOf);
+  const certificate = await load(findings, at('certificate'), pair.certificate, certificatesIn);
+  const key = await load(findings, at('key'), pair.key, privateKeyIn);
   if (certificate === undefined || key === undefined) return findings;
-  if (!certificate.value.checkPrivateKey(key.value)) {
+  const [leaf] = certificate.value;
+  if (!leaf.checkPrivateKey(key.value)) {
     const message = `file ${pair.key} is not the key of the certificate in ${pair.certificate}`;
     findings.problems.push({ path: at('key'), message });
   } else {
@@ -34,7 +35,7 @@ export async function checkPair(path: PropertyKey[], pair: { certificate: string
     const message = `the certificate in ${pair.certificate} cannot be used: ${refused}`;
     if (refused !== undefined) findings.problems.push({ path: at('certificate'), message });
   }
-  const { validToDate } = certificate.value;
+  const { validToDate } = leaf;
   if (validToDate.getTime() < Date.now()) {
     const day = validToDate.toISOString().slice(0, 10);
     findings.warnings.push(`the certificate in ${pair.certificate} expired on ${day}`);
@@ -47,12 +48,12 @@ export async function checkPair(path: PropertyKey[], pair: { certificate: string
 /** The certificates of authorities in one file. */
 export async function checkAuthorities(path: PropertyKey[], file: string): Promise<TlsFindings> {
   const findings: TlsFindings = { problems: [], warnings: [] };
-  await load(findings, path, file, certificateOf);
+  await load(findings, path, file, certificatesIn);
   return findings;
 }
 
 /** What TLS says against this pair. */
-function refusal(cert: Buffer, key: Buffer): string | undefined {
+export function refusal(cert: Buffer, key: Buffer): string | undefined {
   try {
     createSecureContext({ cert, key });
     return undefined;
@@ -61,12 +62,12 @@ function refusal(cert: Buffer, key: Buffer): string | undefined {
   }
 }
 
-async function load<T>(
+async function load<T extends object>(
   { problems }: TlsFindings,
   path: PropertyKey[],
   file: string,
-  parse: (bytes: Buffer, file: string) => T | string,
-): Promise<{ bytes: Buffer; value: Exclude<T, string> } | undefined> {
+  parse: (bytes: Buffer, file: string) => T | Fault,
+): Promise<{ bytes: Buffer; value: T } | undefined> {
   let bytes: Buffer;
   try {
     bytes = await readFile(file);
@@ -75,39 +76,7 @@ async function load<T>(
     return undefined;
   }
   const value = parse(bytes, file);
-  if (typeof value !== 'string') return { bytes, value: value as Exclude<T, string> };
-  problems.push({ path, message: value });
+  if (!isFault(value)) return { bytes, value };
+  problems.push({ path, message: `file ${file} ${value.text}: ${value.help}` });
   return undefined;
-}
-
-/** The first certificate of a PEM file, or what is wrong. */
-function certificateOf(bytes: Buffer, file: string): X509Certificate | string {
-  const parsed = attempt(() => new X509Certificate(bytes));
-  if (parsed === undefined) return `file ${file} holds no PEM certificate`;
-  if (isPem(bytes)) return parsed;
-  return `file ${file} is a certificate in DER form, and PEM is needed: openssl x509 -inform DER -in ${file} -out ${file}.pem`;
-}
-
-/** The private key of a PEM file, or what is wrong. */
-function privateKeyOf(bytes: Buffer, file: string): KeyObject | string {
-  if (/^(-----BEGIN ENCRYPTED |Proc-Type: 4,ENCRYPTED)/m.test(bytes.toString('latin1'))) {
-    return `the private key in file ${file} is encrypted, and nobody is there to enter a passphrase: openssl pkey -in ${file} -out ${file}.plain makes one without`;
-  }
-  const parsed = attempt(() => createPrivateKey(bytes));
-  if (parsed !== undefined) return parsed;
-  const isDer = (['pkcs8', 'pkcs1', 'sec1'] as const).some(
-    (type) => attempt(() => createPrivateKey({ key: bytes, format: 'der', type })) !== undefined,
-  );
-  if (!isDer) return `file ${file} holds no PEM private key`;
-  return `file ${file} is a private key in DER form, and PEM is needed: openssl pkey -inform DER -in ${file} -out ${file}.pem`;
-}
-
-const isPem = (bytes: Buffer): boolean => bytes.includes('-----BEGIN ');
-
-function attempt<T>(make: () => T): T | undefined {
-  try {
-    return make();
-  } catch {
-    return undefined;
-  }
 }

@@ -26,6 +26,7 @@ before(async () => {
     'c1024.pem': CERTIFICATE_1024,
     'k1024.pem': KEY_1024,
     'other.pem': generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }),
+    'broken.pem': `${pair.certificate}-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n`,
     'users.yaml': 'users: []\n',
   };
   for (const [name, content] of Object.entries(files)) {
@@ -40,11 +41,16 @@ const TABLE: [certificate: string, key: string, problem: RegExp | undefined][] =
   ['c.der', 'k.pem', /^tls\.certificate: .*c\.der is a certificate in DER form.*openssl x509 -inform DER/],
   ['c.pem', 'k.der', /^tls\.key: .*k\.der is a private key in DER form.*openssl pkey -inform DER/],
   ['c.pem', 'sec1.der', /^tls\.key: .*in DER form/],
-  ['c.pem', 'encrypted.pem', /^tls\.key: .*encrypted\.pem is encrypted.*openssl pkey/],
-  ['c.pem', 'old.pem', /^tls\.key: .*old\.pem is encrypted/],
+  ['c.pem', 'encrypted.pem', /^tls\.key: .*encrypted\.pem holds a private key that is encrypted.*openssl pkey/],
+  ['c.pem', 'old.pem', /^tls\.key: .*old\.pem holds a private key that is encrypted/],
   ['c1024.pem', 'k1024.pem', /^tls\.certificate: .*c1024\.pem cannot be used: its key is too short.*2048/],
   ['c.pem', 'other.pem', /^tls\.key: .*other\.pem is not the key of the certificate/],
-  ['k.pem', 'c.pem', /^tls\.certificate: .*holds no PEM certificate; tls\.key: .*holds no PEM private key/],
+  ['broken.pem', 'k.pem', /^tls\.certificate: .*broken\.pem holds a certificate that is damaged \(number 2 of 2\)/],
+  [
+    'k.pem',
+    'c.pem',
+    /^tls\.certificate: .*no PEM certificate, but a private key: .*; tls\.key: .*no PEM private key, but a certificate: /,
+  ],
 ];
 
 async function check(text: string) {
