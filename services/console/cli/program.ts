@@ -18,6 +18,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   import: () => import('./commands/import.ts'),
   set: () => import('./commands/set.ts'),
   explain: () => import('./commands/explain.ts'),
+  tls: () => import('./commands/tls.ts'),
   doctor: () => import('./commands/doctor.ts'),
   cluster: () => import('./commands/cluster.ts'),
   users: () => import('./directory/commands/users.ts'),

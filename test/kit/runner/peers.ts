@@ -32,6 +32,7 @@ export const PEERS = {
   ip: 'iproute2',
   haproxy: 'haproxy',
   curl: 'curl',
+  openssl: 'openssl',
   python3: 'python3',
   dovecot: 'dovecot-core',
   '/usr/lib/dovecot/lmtp': 'dovecot-lmtpd',

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { CLUSTER_CHECKS } from '#services/console/reports/cluster/checks.ts';
 import { DOCTOR_CHECKS } from '#services/console/reports/doctor/checks.ts';
+import { TLS_CHECKS } from '#services/console/reports/tls/checks.ts';
 import { PAGES, ROOT } from '#test/kit/docs/pages.ts';
 import {
   brokenCommands,
@@ -82,9 +83,10 @@ test('replies are quoted as they are given', () => {
   assert.deepEqual(unknownReplies(docs, source), []);
 });
 
-test('every finding of doctor and of cluster status is explained', () => {
+test('every finding of doctor, of cluster status and of tls check is explained', () => {
   assert.deepEqual(namedIn('docs/failures.md', 'Doctor'), Object.keys(DOCTOR_CHECKS).sort());
   assert.deepEqual(namedIn('docs/failures.md', 'Cluster status'), Object.keys(CLUSTER_CHECKS).sort());
+  assert.deepEqual(namedIn('docs/failures.md', 'Checking your own certificates'), Object.keys(TLS_CHECKS).sort());
 });
 
 test('every variable of the compose files is explained, with its default', () => {

@@ -1,7 +1,7 @@
 import { formatDuration } from '#shared/units.ts';
 import { damagedMailFindings, damageFindings, voidCopyFindings } from '../damage.ts';
 import { clockFindings, configRefused } from '../doctor/checks-nodes.ts';
-import { type Finding, listText } from '../doctor/finding.ts';
+import { type Finding, listText, runChecks } from '../doctor/finding.ts';
 import { type ClusterFacts, type ProcessFacts, voidCopies } from './facts.ts';
 
 /**
@@ -80,9 +80,7 @@ export const CLUSTER_CHECKS: Record<string, Check> = {
 };
 
 export function examineCluster(facts: ClusterFacts): (Finding & { check: string })[] {
-  return Object.entries(CLUSTER_CHECKS).flatMap(([check, find]) =>
-    find(facts).map((finding) => ({ check, ...finding })),
-  );
+  return runChecks(CLUSTER_CHECKS, facts);
 }
 
 const answers = (p: ProcessFacts): boolean => p.trouble === undefined && p.sees !== undefined;

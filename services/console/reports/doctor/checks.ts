@@ -3,7 +3,7 @@ import { DOMAIN_CHECKS } from './checks-domains.ts';
 import { KEY_CHECKS } from './checks-keys.ts';
 import { NODE_CHECKS } from './checks-nodes.ts';
 import { RECORD_CHECKS } from './checks-records.ts';
-import type { Check, Facts, Finding, Severity } from './finding.ts';
+import { type Check, type Facts, type Finding, runChecks, worstFirst } from './finding.ts';
 
 /** Every check by its name, which programs may rely on. */
 export const DOCTOR_CHECKS: Record<string, Check> = {
@@ -14,11 +14,7 @@ export const DOCTOR_CHECKS: Record<string, Check> = {
   ...DNS_CHECKS,
 };
 
-const ORDER: readonly Severity[] = ['error', 'warning', 'note'];
-
 /** Everything there is to say, the worst first. */
 export function examine(facts: Facts): (Finding & { check: string })[] {
-  return Object.entries(DOCTOR_CHECKS)
-    .flatMap(([check, find]) => find(facts).map((finding) => ({ check, ...finding })))
-    .sort((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
+  return worstFirst(runChecks(DOCTOR_CHECKS, facts));
 }

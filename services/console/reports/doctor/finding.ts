@@ -99,3 +99,17 @@ export const keyArguments = ({ key }: CheckedKey): string => `${key.domain} ${ke
 export function listText(names: readonly string[]): string {
   return names.length < 2 ? (names[0] ?? 'none') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
 }
+
+/** What checks find, each with the name of its check, in the order of the checks. */
+export function runChecks<F>(
+  checks: Readonly<Record<string, (facts: F) => Finding[]>>,
+  facts: F,
+): (Finding & { check: string })[] {
+  return Object.entries(checks).flatMap(([check, find]) => find(facts).map((finding) => ({ check, ...finding })));
+}
+
+const ORDER: readonly Severity[] = ['error', 'warning', 'note'];
+
+export function worstFirst<T extends Finding>(findings: readonly T[]): T[] {
+  return findings.toSorted((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
+}

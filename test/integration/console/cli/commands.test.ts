@@ -42,6 +42,7 @@ const COMMANDS = [
   'keys nek',
   'keymgmt',
   'set config',
+  'tls check',
   'users add',
   'users passwd',
   'users remove',

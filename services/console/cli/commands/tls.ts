@@ -1,0 +1,75 @@
+import type { Command } from 'commander';
+import { commonName } from '../../reports/tls/chain.ts';
+import { examineTls } from '../../reports/tls/checks.ts';
+import { keyText } from '../../reports/tls/checks-certificates.ts';
+import { namesOf } from '../../reports/tls/checks-names.ts';
+import { gatherTls, type Pair } from '../../reports/tls/facts.ts';
+import { type CommonOptions, print, readConfig, withCommon } from '../context.ts';
+import { EXIT, usageError } from '../exit.ts';
+import { findingLine } from '../findings.ts';
+import { table } from '../table.ts';
+
+type CheckOptions = CommonOptions & { at?: string };
+
+export function register(program: Command): void {
+  const tls = program.command('tls').description('the certificates of this node');
+  withCommon(
+    tls
+      .command('check')
+      .description(
+        'read the certificates and keys that the configuration names, and say what is wrong and what to do; fails when it is an error; needs no running node',
+      ),
+  )
+    .option('--at <time>', 'as of another time, such as 2027-01-31: what will have expired by then')
+    .action(check);
+}
+
+async function check(options: CheckOptions): Promise<void> {
+  const now = options.at === undefined ? Date.now() : Date.parse(options.at);
+  if (Number.isNaN(now)) throw usageError(`"${options.at}" is not a time: write 2027-01-31 or 2027-01-31T12:00:00Z`);
+  const facts = await gatherTls(await readConfig(options, ['node', 'tls', 'bus']), now);
+  const findings = examineTls(facts);
+  const ok = !findings.some(({ severity }) => severity === 'error');
+  const certificates = facts.pairs.flatMap(describe);
+  print(options, { ok, certificates, findings }, () =>
+    [
+      ...findings.map(findingLine),
+      ...(findings.length === 0 ? ['nothing to do'] : []),
+      ...(certificates.length === 0 ? [] : ['', certificateTable(certificates)]),
+    ].join('\n'),
+  );
+  if (!ok) process.exitCode = EXIT.failed;
+}
+
+type Described = ReturnType<typeof describe>[number];
+
+function describe({ certificate: { option, file }, chain }: Pair) {
+  if (chain === undefined) return [];
+  const [own] = chain.path;
+  const { subject, issuer, validFromDate, validToDate, publicKey } = own;
+  return [
+    {
+      option,
+      file,
+      subject: commonName(subject),
+      names: namesOf(own),
+      issuer: commonName(issuer),
+      from: validFromDate.toISOString(),
+      until: validToDate.toISOString(),
+      key: keyText(publicKey),
+    },
+  ];
+}
+
+function certificateTable(certificates: readonly Described[]): string {
+  return table(
+    ['FILE', 'NAMES', 'ISSUER', 'VALID UNTIL', 'KEY'],
+    certificates.map(({ file, names, issuer, until, key }) => [
+      file,
+      names.length === 0 ? '-' : names.join(' '),
+      issuer,
+      until.slice(0, 10),
+      key,
+    ]),
+  );
+}
