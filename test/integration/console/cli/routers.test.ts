@@ -23,10 +23,9 @@ test('queue and capture commands ask the routers of all nodes, from a place that
   const nodes: SealpostNode[] = [];
   for (const name of ['edge-1', 'edge-2']) {
     const config = 'domains: []\nroutes: [{ to: hold.test, via: "smtp://127.0.0.1:1" }, { to: "*", via: capture }]';
-    const node = undo.use(await SealpostNode.create({ name, nek, bus: guarded, config }));
-    await node.start();
-    nodes.push(node);
+    nodes.push(undo.use(await SealpostNode.create({ name, nek, bus: guarded, config })));
   }
+  await Promise.all(nodes.map((node) => node.start()));
   const desk = undo.use(await SealpostNode.create({ name: 'desk', bus: guarded }));
   const { user, password } = guarded.login('operator');
   const env = { BUS_USER: user, BUS_PASSWORD: password.reveal() };
@@ -44,18 +43,19 @@ test('queue and capture commands ask the routers of all nodes, from a place that
   const both = (mail: readonly { node: string }[]) => [...new Set(mail.map(({ node }) => node))].sort();
   // A listener that has just started may not have heard of the router of its own node yet.
   const onBoth = async (): Promise<boolean> => {
-    for (const { port } of nodes) for (const to of ['a@hold.test', 'b@else.test']) await send(port, to);
-    const found = [(await json('capture', 'list')).messages, (await json('queue', 'list')).entries];
-    return found.every((mail) => both(mail).length === 2);
+    await Promise.all(nodes.flatMap(({ port }) => ['a@hold.test', 'b@else.test'].map((to) => send(port, to))));
+    const [captured, queue] = await Promise.all([json('capture', 'list'), json('queue', 'list')]);
+    return [captured.messages, queue.entries].every((mail) => both(mail).length === 2);
   };
   await waitFor(onBoth, { what: 'mail on both nodes', timeout: 90_000 });
   const { messages } = await json('capture', 'list');
   assert.deepEqual(both(messages), ['edge-1', 'edge-2']);
-  for (const { queueId, node } of messages) {
+  const showsIt = async ({ queueId, node }: (typeof messages)[number]): Promise<void> => {
     const shown = await run('capture', 'show', queueId);
     assert.equal(shown.code, 0, shown.stderr);
     assert.match(shown.stdout, new RegExp(`node +${node}\n[^]*no DKIM signature`));
-  }
+  };
+  await Promise.all(messages.slice(0, 4).map(showsIt));
   assert.equal((await run('capture', 'show', 'NONE')).code, 1);
 
   const { entries } = await json('queue', 'list');
@@ -67,10 +67,12 @@ test('queue and capture commands ask the routers of all nodes, from a place that
   const only = await json('queue', 'list', '--node', 'edge-2');
   assert.deepEqual(both(only.entries), ['edge-2']);
   assert.match((await run('queue', 'list')).stdout, /^NODE +ID +STATE/);
-  for (const { queueId, node } of entries.slice(0, 4)) {
-    assert.match((await run('queue', 'show', queueId)).stdout, new RegExp(`node +${node}`));
-    assert.match((await run('queue', 'cat', queueId)).stdout, /Subject: load/);
-  }
+  const isThere = async ({ queueId, node }: (typeof entries)[number]): Promise<void> => {
+    const [shown, message] = await Promise.all([run('queue', 'show', queueId), run('queue', 'cat', queueId)]);
+    assert.match(shown.stdout, new RegExp(`node +${node}`));
+    assert.match(message.stdout, /Subject: load/);
+  };
+  await Promise.all(entries.slice(0, 4).map(isThere));
   assert.match((await run('queue', 'show', 'NONE')).stderr, /edge-1: .*no message NONE.*; edge-2: /);
   assert.match((await run('queue', 'hold', '--all')).stdout, new RegExp(`^${entries.length} messages held`));
   const refused = await run('queue', 'remove', '--all');
@@ -120,10 +122,8 @@ test('queue and capture commands ask the routers of all nodes, from a place that
     // What a command waits for is bounded; how fast it starts depends on what else runs.
     assert.ok((times.toSorted((a, b) => a - b)[5] ?? 0) < 2 * usual + 4500);
     // What must not be asked twice goes to one that works.
-    for (let n = 0; n < 5; n++) {
-      const created = await run('keys', 'create', `key${n}.test`, 's1');
-      assert.equal(created.code, 0, created.stderr);
-    }
+    const created = await Promise.all([1, 2, 3, 4, 5].map((n) => run('keys', 'create', `key${n}.test`, 's1')));
+    for (const { code, stderr } of created) assert.equal(code, 0, stderr);
     assert.equal((await run('keys', 'list')).code, 0);
     const beside = entries.find(({ node, queueId }) => node === 'edge-2' && queueId !== first?.queueId)?.queueId ?? '';
     const shown = await run('queue', 'show', beside);
