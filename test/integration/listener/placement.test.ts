@@ -41,13 +41,11 @@ test('mail goes past a full and a hanging router to one that takes it, even if t
   const full = await make('full', 'queue: { reserve: 900000GB }');
   const hanging = await make('hanging');
   const loaded = await make('loaded');
-  await door.start('listener', 'policy');
-  await loaded.start('router');
+  await Promise.all([door.start('listener', 'policy'), loaded.start('router')]);
   const work = await send('work', door.port, 200);
   assert.equal(await queuedAt(loaded), work);
 
-  await full.start('router');
-  const program = await hanging.start('router');
+  const [program] = await Promise.all([hanging.start('router'), full.start('router')]);
   const few = await send('few', door.port, 50);
   assert.deepEqual([await queuedAt(hanging), await queuedAt(loaded)], [few, work]);
 

@@ -41,7 +41,7 @@ test('a process for each service, each with its own user: mail, keys, a rotation
     sink: sink.port,
     config: `domains: [{ name: ${DOMAIN}, signing: { mode: enforce }, keys: { proof: none } }]`,
   });
-  for (const service of SERVICES) await node.start(service);
+  await Promise.all(SERVICES.map((service) => node.start(service)));
   await node.createKey(DOMAIN, 's1', 'ed25519');
   const load = new Load('users', { port: node.port, sessions: 2, sizes: [500, 100_000] });
   load.start();

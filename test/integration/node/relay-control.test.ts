@@ -6,6 +6,7 @@ import { Type } from '#shared/dns/message.ts';
 import { Secret } from '#shared/secret.ts';
 import { address, answerTo, FakeDns, pointer, type Query } from '#test/kit/dns/fake-dns.ts';
 import { freePort } from '#test/kit/free-port.ts';
+import { explain } from '#test/kit/nodes/explain.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { Dialog } from '#test/kit/smtp/dialog.ts';
 import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
@@ -138,10 +139,9 @@ for (const [name, config, rows] of [
         await session.say('MAIL FROM:<>', 250);
         const { code, text } = await session.command(`RCPT TO:<${to}>`);
         assert.equal(`${code} ${text.split(' ')[0]}`, expected, text);
-        const asked = ['explain', '--client', client, '--helo', 'client.test', '--to', to, '--json'];
-        const explained = JSON.parse(await node.sealpost(...asked, ...(user === undefined ? [] : ['--auth', user])));
-        assert.equal(explained.accepted, code < 400);
-        assert.equal(explained.steps.at(-1).reply[0], `${code} ${text}`);
+        const explained = await explain(node, { client, helo: 'client.test', to, ...(user !== undefined && { user }) });
+        assert.equal(explained.code, code);
+        assert.equal(explained.reply[0], `${code} ${text}`);
       });
     }
   });

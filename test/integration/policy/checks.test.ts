@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { NameServer } from '#test/kit/dns/name-server.ts';
+import { explain } from '#test/kit/nodes/explain.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { Dialog } from '#test/kit/smtp/dialog.ts';
@@ -45,12 +46,8 @@ checks:
     }
     return `${last.code} ${last.text}`;
   };
-  const explain = async ({ from, helo = 'mail.far.test', mail = 'a@far.test', to = 'b@example.com' }: Said) => {
-    const args = ['--client', from, '--helo', helo, '--from', mail, '--to', to, '--json'];
-    // Its exit code says whether the recipient would be accepted.
-    const printed = await node.sealpost('explain', ...args).catch((error: { stdout: string }) => error.stdout);
-    return (JSON.parse(printed) as { steps: { reply: string[] }[] }).steps.at(-1)?.reply.at(-1) ?? '';
-  };
+  const explained = async ({ from, helo = 'mail.far.test', mail = 'a@far.test', to = 'b@example.com' }: Said) =>
+    (await explain(node, { client: from, helo, from: mail, to })).reply.at(-1);
   const OK = '250 2.1.5 Recipient OK';
   const LATER = '451 4.7.1 Greylisted, please try again later';
   const TABLE: [what: string, said: Said, expected: string][] = [
@@ -87,16 +84,16 @@ checks:
   ];
   for (const [what, said, expected] of TABLE) {
     await t.test(what, async () => {
-      assert.equal(await explain(said), expected);
+      assert.equal(await explained(said), expected);
       assert.equal(await send(said), expected);
     });
   }
 
   await t.test('explaining remembers nothing; the stranger comes again and passes', async () => {
     const other = { from: '127.0.0.3', mail: 'explained@far.test' };
-    assert.equal(await explain(other), LATER);
+    assert.equal(await explained(other), LATER);
     await delay(2100);
-    assert.equal(await explain(other), LATER);
+    assert.equal(await explained(other), LATER);
     assert.equal(await send({ from: '127.0.0.3' }), OK);
   });
 
@@ -106,6 +103,6 @@ checks:
     assert.deepEqual([(await first.read()).code, (await second.read()).code], [220, 220]);
     const refused = '421 4.7.0 Too many connections from your address, please try again later';
     assert.equal(await send({ from: '127.0.0.4' }), refused);
-    await waitFor(async () => (await explain({ from: '127.0.0.4' })) === refused, { what: 'explain to hear of it' });
+    await waitFor(async () => (await explained({ from: '127.0.0.4' })) === refused, { what: 'explain to hear of it' });
   });
 });

@@ -53,8 +53,7 @@ test('cluster status: all agree, a configuration that differs, a node that dies,
   const config = (url: string) => `bus: { servers: ["${url}"] }`;
   await using one = await SealpostNode.create({ name: 'edge-1', nek, config: config(cable.url) });
   await using two = await SealpostNode.create({ name: 'edge-2', nek, config: config(nats.url) });
-  await one.start();
-  await two.start('listener', 'policy', 'router');
+  await Promise.all([one.start(), two.start('listener', 'policy', 'router')]);
   const agreed = await shows(one, [], { 'edge-1': 'up', 'edge-2': 'up' });
   assert.equal(agreed.node, 'edge-1');
   for (const { roundTrip } of agreed.processes) assert.ok(roundTrip !== undefined && roundTrip < 3000);
