@@ -115,5 +115,8 @@ function eachOwn(pairs: readonly Pair[], find: (one: X509Certificate) => Found):
   });
 }
 
-const renewal = ({ issuer }: X509Certificate): string => `get a new one from ${commonName(issuer)}`;
+function renewal(one: X509Certificate): string {
+  return isSelfSigned(one) ? 'make a new one' : `get a new one from ${commonName(one.issuer)}`;
+}
+
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);

@@ -409,6 +409,14 @@ test('a key that fits another certificate of the configuration, and the other wa
   assert.match(first?.help ?? '', /belong together in tls\.certificate and tls\.key$/);
 });
 
+test('a certificate that signed itself is renewed by who made it', async () => {
+  const own = await issue('mx.example.com', { names: MX, until: NOW - DAY_MS });
+  await server('self', {}, { certificate: () => own.certificate, key: () => own.key });
+  const [worst] = examineTls(await facts('self'));
+  assert.equal(worst?.check, 'certificate-expired');
+  assert.match(worst?.help ?? '', /^make a new one; /);
+});
+
 test('a file that two options name is told once', async () => {
   await server('twice', { until: NOW + DAY_MS });
   const names = [{ hosts: MX }];
