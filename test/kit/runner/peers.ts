@@ -29,6 +29,7 @@ export const PEERS = {
   '/usr/share/perl5/Mail/DMARC.pm': 'libmail-dmarc-perl',
   named: 'bind9',
   nsupdate: 'bind9-dnsutils',
+  unbound: 'unbound',
   ip: 'iproute2',
   haproxy: 'haproxy',
   curl: 'curl',

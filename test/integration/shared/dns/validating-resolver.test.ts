@@ -1,23 +1,16 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { mailauthResolver } from '#shared/dns/mailauth-resolver.ts';
 import { type DnsAnswer, DnsResolver } from '#shared/dns/resolver.ts';
-import { freePort } from '#test/kit/free-port.ts';
-import { Program } from '#test/kit/program.ts';
+import { type TestZone, ValidatingResolver } from '#test/kit/dns/validating-resolver.ts';
 import { needs } from '#test/kit/runner/peers.ts';
-import { type TempDir, tempDir } from '#test/kit/temp.ts';
 
 /**
- * Our resolver asks BIND, which recurses and validates with DNSSEC: a signed zone, one without signatures, and a signed
- * one in which a record was changed later.
+ * Our resolver asks BIND and unbound, which recurse and validate with DNSSEC: a signed zone, one without signatures, and a
+ * signed one in which a record was changed later.
  */
 
-const RECORDS = `$TTL 60
-@ SOA ns.nameserver.test. hostmaster.nameserver.test. 1 3600 600 86400 30
-@ NS ns.nameserver.test.
+const RECORDS = `
 host A 192.0.2.1
 host AAAA 2001:db8::1
 @ MX 10 host
@@ -29,53 +22,11 @@ strings TXT ( ${Array.from({ length: 100 }, (_, n) => `"part ${n},"`).join(' ')}
 long TXT ( ${`"${'x'.repeat(200)}" `.repeat(40)} )
 huge TXT ( ${`"${'y'.repeat(250)}" `.repeat(240)} )
 `;
-const ZONES = ['signed.test', 'plain.test', 'changed.test'];
-
-let dir: TempDir;
-let programs: Program[] = [];
-let server = '';
-
-/** Signs a zone; the key as a trust anchor has it. */
-async function sign(zone: string): Promise<string> {
-  const run = (program: string, ...args: string[]) => execFileSync(program, args, { cwd: dir.path, stdio: 'pipe' });
-  run('dnssec-keygen', '-q', '-a', 'ECDSAP256SHA256', '-f', 'KSK', zone);
-  run('dnssec-signzone', '-q', '-S', '-z', '-o', zone, '-f', zone, zone);
-  const key = (await readdir(dir.path)).find((name) => name.startsWith(`K${zone}.`) && name.endsWith('.key')) ?? '';
-  const [, fields = '', data = ''] =
-    / DNSKEY (\d+ \d+ \d+) (.*)$/m.exec(await readFile(join(dir.path, key), 'utf8')) ?? [];
-  return `"${zone}" static-key ${fields} "${data.replaceAll(' ', '')}";`;
-}
-
-async function start(name: string, port: number, options: string): Promise<void> {
-  const config = `options { directory "${dir.path}"; pid-file none; listen-on port ${port} { 127.0.0.1; };
-    listen-on-v6 { none; }; empty-zones-enable no; ${options}`;
-  await writeFile(join(dir.path, `${name}.conf`), `${config}\ncontrols { };\n`);
-  const program = new Program('named', ['-g', '-n', '1', '-c', join(dir.path, `${name}.conf`)]);
-  programs.push(program);
-  await program.waitForOutput(/ running$/m);
-}
-
-before(async () => {
-  dir = await tempDir('dnssec');
-  for (const zone of ZONES) await writeFile(join(dir.path, zone), RECORDS);
-  const anchors = [await sign('signed.test'), await sign('changed.test')];
-  const changed = join(dir.path, 'changed.test');
-  await writeFile(changed, (await readFile(changed, 'utf8')).replace('192.0.2.1', '192.0.2.66'));
-  const [authority, port] = [await freePort(), await freePort()];
-  const zones = ZONES.map((zone) => `zone "${zone}" { type primary; file "${zone}"; };`);
-  await start('authority', authority, `recursion no; dnssec-validation no; notify no; }; ${zones.join('\n')}`);
-  const forwards = ZONES.map((zone) => {
-    return `zone "${zone}" { type forward; forward only; forwarders { 127.0.0.1 port ${authority}; }; };`;
-  });
-  const rest = `trust-anchors { ${anchors.join('\n')} };\n${forwards.join('\n')}`;
-  await start('resolver', port, `recursion yes; dnssec-validation yes; }; ${rest}`);
-  server = `127.0.0.1:${port}`;
-});
-after(async () => {
-  await Promise.all(programs.map((program) => program[Symbol.asyncDispose]()));
-  programs = [];
-  await dir[Symbol.asyncDispose]();
-});
+const ZONES: TestZone[] = [
+  { name: 'signed.test', records: RECORDS, signed: true },
+  { name: 'plain.test', records: RECORDS, signed: false },
+  { name: 'changed.test', records: RECORDS, signed: true, changed: (text) => text.replace('192.0.2.1', '192.0.2.66') },
+];
 
 /** In short: what was found, whether it is proven, and why nothing is known. */
 function brief(answer: DnsAnswer): string {
@@ -99,14 +50,19 @@ const CASES: [name: string, type: 'A' | 'AAAA' | 'MX', expected: string][] = [
   ['circle.plain.test', 'A', 'failed'],
 ];
 
-test('a resolver that validates says what DNSSEC proves, and what it refutes', needs('named'), async () => {
-  const resolver = new DnsResolver({ servers: [server], timeout: 5000 });
-  for (const [name, type, expected] of CASES) {
-    assert.equal(brief(await resolver.lookup(name, type)), expected, `${type} ${name}`);
-  }
-});
+for (const program of ['named', 'unbound'] as const) {
+  test(`what ${program} proves by DNSSEC, and what it refutes, is told apart`, needs('named', program), async () => {
+    await using validating = await ValidatingResolver.start(program, ZONES);
+    const resolver = new DnsResolver({ servers: [validating.server], timeout: 5000 });
+    for (const [name, type, expected] of CASES) {
+      assert.equal(brief(await resolver.lookup(name, type)), expected, `${type} ${name}`);
+    }
+  });
+}
 
 test('texts come whole: of 100 strings, of 8 KB, of 60 KB', needs('named'), async () => {
+  await using validating = await ValidatingResolver.start('named', ZONES);
+  const { server } = validating;
   const resolve = mailauthResolver(new DnsResolver({ servers: [server], timeout: 5000 }), { waitMs: 5000 });
   const strings = Array.from({ length: 100 }, (_, n) => `part ${n},`).join('');
   assert.deepEqual(await resolve('strings.plain.test', 'TXT'), [[strings]]);
