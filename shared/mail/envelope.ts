@@ -57,8 +57,13 @@ export const Outcome = z.object({
   reply: Reply,
   /** The message was converted from 8 bit to 7 bit, because the peer does not offer 8BITMIME. */
   converted: z.boolean().optional(),
-  /** TLS of the connection that carried it; absent: clear text or no connection. */
-  tls: z.object({ protocol: z.string(), cipher: z.string() }).optional(),
+  /**
+   * TLS of the connection that carried it; absent: clear text or no connection. `verified`: by DANE, with a record that
+   * names the certificate (EE) or its authority (TA).
+   */
+  tls: z
+    .object({ protocol: z.string(), cipher: z.string(), verified: z.enum(['dane-ee', 'dane-ta']).optional() })
+    .optional(),
 });
 export type Outcome = z.infer<typeof Outcome>;
 

@@ -5,6 +5,7 @@ import type { Config, ListenerConfig, RouteConfig } from '../schema/schema.ts';
 import { AUTHENTICATION_RULES } from './authentication.ts';
 import { AUTHENTICITY_RULES } from './authenticity.ts';
 import { CHECK_RULES } from './checks.ts';
+import { DNS_RULES } from './dns.ts';
 import { FILTER_RULES } from './filters.ts';
 import { KEY_RULES } from './keys.ts';
 import { LDAP_RULES } from './ldap.ts';
@@ -258,6 +259,7 @@ export const RULES: readonly Rule[] = [
   ...LDAP_RULES,
   ...RELAY_RULES,
   ...CHECK_RULES,
+  ...DNS_RULES,
   ...KEY_RULES,
   ...RATE_RULES,
   ...REWRITE_RULES,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration, listedNetwork, size, TEN_YEARS_MS } from './values.ts';
+import { domain, duration, listedNetwork, size, TEN_YEARS_MS } from './values.ts';
 
 /** The sections `queue` and `delivery`: how long mail is kept and tried, and how next hops are spoken to. */
 
@@ -36,6 +36,11 @@ export const queueSection = z
   })
   .prefault({});
 
+/** A day of the calendar, as written. */
+const day = z.string().refine((text) => z.iso.date().safeParse(text).success, {
+  error: (i) => `${JSON.stringify(i.input)} is not a day such as 2030-12-31`,
+});
+
 export const deliverySection = z
   .strictObject({
     connections: z.number().int().min(1).default(20).describe('concurrent connections to one next hop'),
@@ -60,5 +65,18 @@ export const deliverySection = z
       .describe(
         'networks that MX records and address literals may lead to although they are loopback, link-local or this machine: for tests',
       ),
+    dane: z
+      .strictObject({
+        except: z
+          .array(
+            z.strictObject({
+              domain: domain.describe('recipient domain'),
+              until: day.describe('last day of the exception, by UTC: 2030-12-31'),
+            }),
+          )
+          .prefault([])
+          .describe('domains that get mail without DANE for a while, with the TLS of their route'),
+      })
+      .prefault({}),
   })
   .prefault({});

@@ -138,6 +138,12 @@ export const ConfigSchema = z.strictObject({
           'name servers that recurse, address or address:port; empty: those of the system, read again at each reload',
         ),
       timeout: duration('5s').describe('wait for an answer'),
+      dnssec: z
+        .boolean()
+        .default(false)
+        .describe(
+          'whether these servers validate with DNSSEC and the way to them is safe: delivery by MX then follows DANE',
+        ),
       zones: z.array(zone).prefault([]).describe('zones that records of keys are published in'),
     })
     .prefault({}),

@@ -3,6 +3,7 @@ import type { Logger } from '#shared/log.ts';
 import { Grants, grantKey } from './access-tokens.ts';
 import { captureTransport } from './capture.ts';
 import type { Transport } from './channel.ts';
+import { warnOfOldExceptions } from './dane/dane.ts';
 import { Destination } from './destination.ts';
 import { discardTransport } from './discard.ts';
 import type { Delivery, Job, NextHop } from './job.ts';
@@ -57,6 +58,8 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
   const retired = new Set<Destination>();
   const grants = new Grants(log);
   let stopped: Promise<void> | undefined;
+  warnOfOldExceptions(settings.current, log, Date.now());
+  const unsubscribe = settings.onChange((next) => warnOfOldExceptions(next, log, Date.now()));
 
   const sweep = setInterval(() => {
     for (const [key, { destination }] of destinations) if (destination.forgettable) destinations.delete(key);
@@ -82,6 +85,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
 
   const stop = async (): Promise<void> => {
     clearInterval(sweep);
+    unsubscribe();
     const all = [...retired, ...[...destinations.values()].map(({ destination }) => destination)];
     await Promise.all(all.map((destination) => destination.stop(STOP_MS)));
     resolver.close?.();
@@ -138,7 +142,7 @@ function createTransport(
         ...common,
         protocol: 'smtp',
         smartHost: false,
-        targets: () => mx.targets(spec.domain),
+        targets: () => mx.targets(spec.domain, tls),
         missing: () => mx.missing(spec.domain),
       });
     case 'smtp': {

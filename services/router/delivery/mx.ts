@@ -4,17 +4,20 @@ import { BoundedMap } from '#shared/bounded-map.ts';
 import { errorText } from '#shared/errors.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
 import { Unreachable } from './channel.ts';
+import { type Dane, daneOf, isExcepted } from './dane/dane.ts';
+import type { TlsDemand } from './job.ts';
 import { isHostAddress, isPublished, selfTest } from './mail-loop.ts';
 import { RecentDomains } from './recent-domains.ts';
-import { DnsTrouble, type Resolver } from './resolver.ts';
+import { type Addresses, DnsTrouble, type Resolver } from './resolver.ts';
 import type { Target } from './smtp/session.ts';
 
 /**
  * Which hosts accept mail for a domain (RFC 5321 §5.1): MX records by preference, equal ones in random order, every
- * address of every host; without MX the domain's own address; for a literal `[192.0.2.1]` that address.
+ * address of every host; without MX the domain's own address; for a literal `[192.0.2.1]` that address. And what DANE asks
+ * of each host.
  */
 
-type MailHost = { name: string; preference: number; addresses: string[] };
+type MailHost = { name: string; preference: number; addresses: string[]; dane?: Dane };
 /** `missing`: why the addresses of a host are not known. */
 type Answer = { hosts: MailHost[]; missing?: Unreachable } | { none: Unreachable };
 type Entry = { answer: Promise<Answer>; until: number };
@@ -45,8 +48,9 @@ export class MxLookup {
   }
 
   /** The addresses to try for a domain, best first, at least one. Rejects with `Unreachable`. */
-  async targets(domain: string): Promise<Target[]> {
+  async targets(domain: string, tls: TlsDemand = 'opportunistic'): Promise<Target[]> {
     const config = this.#settings.current;
+    const usesDane = (tls === 'opportunistic' || tls === 'required') && !isExcepted(config, domain, Date.now());
     const answer = domain.startsWith('[') ? literalAnswer(domain) : await this.#cached(domain);
     if ('none' in answer) throw answer.none;
     const hosts = answer.hosts
@@ -63,7 +67,10 @@ export class MxLookup {
     const order = new Map(usable.map((host) => [host, Math.random()]));
     return usable
       .toSorted((a, b) => a.preference - b.preference || (order.get(a) ?? 0) - (order.get(b) ?? 0))
-      .flatMap(({ name, addresses }) => addresses.map((address) => ({ name, address, port: SMTP_PORT })))
+      .flatMap(({ name, addresses, dane }) => {
+        const asked = usesDane && dane !== undefined ? { dane } : {};
+        return addresses.map((address) => ({ name, address, port: SMTP_PORT, ...asked }));
+      })
       .slice(0, MAX_ADDRESSES);
   }
 
@@ -76,9 +83,11 @@ export class MxLookup {
   }
 
   #cached(domain: string): Promise<Answer> {
-    const known = this.#cache.get(domain);
+    // What was found without DNSSEC says nothing of DANE.
+    const key = this.#settings.current.dns.dnssec ? `${domain} by DNSSEC` : domain;
+    const known = this.#cache.get(key);
     if (known !== undefined && known.until > performance.now()) {
-      this.#cache.set(domain, known);
+      this.#cache.set(key, known);
       return known.answer;
     }
     // Connections that ask while the query is out share its answer.
@@ -87,7 +96,7 @@ export class MxLookup {
       entry.until = performance.now() + ttl * 1000;
       return answer;
     });
-    this.#cache.set(domain, entry);
+    this.#cache.set(key, entry);
     return entry.answer;
   }
 
@@ -106,23 +115,32 @@ export class MxLookup {
   async #ask(domain: string): Promise<{ answer: Answer; ttl: number }> {
     const none = (unreachable: Unreachable) => ({ answer: { none: unreachable }, ttl: NEGATIVE_TTL_S });
     try {
-      const { exists, records } = await this.#resolver.mx(domain);
+      const { exists, records, authenticated } = await this.#resolver.mx(domain);
       if (!exists) return none(failed('5.1.2', `domain ${domain} does not exist`));
       // RFC 7505 §3: a single MX with an empty name says that the domain takes no mail.
       if (records.length === 1 && isRoot(records[0]?.exchange)) {
         return none(failed(NULL_MX, `domain ${domain} accepts no mail (null MX)`));
       }
-      if (records.length > 0) return await this.#hosts(domain, records);
-      const { addresses, ttl } = await this.#resolver.addresses(domain);
-      const usable = addresses.filter(isHostAddress);
-      if (usable.length === 0) return none(failed('5.1.2', `domain ${domain} has no mail exchanger and no address`));
-      return { answer: { hosts: [{ name: domain, preference: 0, addresses: usable }] }, ttl: Math.min(ttl, MAX_TTL_S) };
+      const proven = authenticated && this.#settings.current.dns.dnssec;
+      if (records.length > 0) return await this.#hosts(domain, records, proven);
+      const found = await this.#resolver.addresses(domain);
+      const addresses = found.addresses.filter(isHostAddress);
+      if (addresses.length === 0) return none(failed('5.1.2', `domain ${domain} has no mail exchanger and no address`));
+      const host = await this.#host({ name: domain, preference: 0, addresses }, found, proven ? domain : undefined);
+      return { answer: { hosts: [host] }, ttl: Math.min(found.ttl, longestFor(host)) };
     } catch (error) {
       return none(domainTrouble(domain, error));
     }
   }
 
-  async #hosts(domain: string, records: readonly { exchange: string; priority: number }[]) {
+  /** With what DANE asks of it, where the domain that leads to it is proven. */
+  async #host(host: MailHost, { authenticated }: Addresses, proven: string | undefined): Promise<MailHost> {
+    if (proven === undefined || host.addresses.length === 0) return host;
+    const dane = await daneOf(this.#resolver, { name: host.name, authenticated }, proven);
+    return dane === undefined ? host : { ...host, dane };
+  }
+
+  async #hosts(domain: string, records: readonly { exchange: string; priority: number }[], proven: boolean) {
     const best = records.toSorted((a, b) => a.priority - b.priority).slice(0, MAX_RECORDS);
     let ttl = MAX_TTL_S;
     let trouble: { name: string; error: unknown } | undefined;
@@ -138,7 +156,8 @@ export class MxLookup {
           ttl = Math.min(ttl, found.ttl);
           // Our own name counts even without an address: the list ends there for us.
           if (addresses.length > 0 || name === this.#settings.current.node.hostname) {
-            hosts.push({ name, preference: priority, addresses });
+            const host = { name, preference: priority, addresses };
+            hosts.push(await this.#host(host, found, proven ? domain : undefined));
           }
         } catch (error) {
           trouble = { name, error };
@@ -148,7 +167,7 @@ export class MxLookup {
     if (hosts.length > 0) {
       // DNS answered for the others, so this is no trouble of this node.
       const missing = trouble && dnsTrouble(trouble.name, trouble.error, false);
-      return { answer: { hosts, ...(missing && { missing }) }, ttl };
+      return { answer: { hosts, ...(missing && { missing }) }, ttl: Math.min(ttl, ...hosts.map(longestFor)) };
     }
     const none =
       trouble === undefined
@@ -156,6 +175,11 @@ export class MxLookup {
         : domainTrouble(domain, trouble.error);
     return { answer: { none }, ttl: NEGATIVE_TTL_S };
   }
+}
+
+/** For how many seconds a host is kept at most: what nobody could say is asked again soon. */
+function longestFor({ dane }: MailHost): number {
+  return dane?.kind === 'unknown' ? NEGATIVE_TTL_S : MAX_TTL_S;
 }
 
 function isRoot(name: string | undefined): boolean {

@@ -10,14 +10,26 @@ import { errorCode } from '#shared/errors.ts';
  */
 export type Resolver = {
   /** MX records; `exists: false`: no such domain at all (NXDOMAIN). */
-  mx(domain: string): Promise<{ exists: boolean; records: readonly { exchange: string; priority: number }[] }>;
-  /** Addresses of a host by DNS alone, and for how many seconds they hold. IPv6 and IPv4 take turns, IPv6 first. */
-  addresses(host: string): Promise<{ addresses: string[]; ttl: number }>;
+  mx(domain: string): Promise<{
+    exists: boolean;
+    records: readonly { exchange: string; priority: number }[];
+    authenticated: boolean;
+  }>;
+  /** Addresses of a host by DNS alone. */
+  addresses(host: string): Promise<Addresses>;
   /** Addresses of a host as this machine knows it: its hosts file, its container network, DNS. */
-  machine(host: string): Promise<{ addresses: string[]; ttl: number }>;
+  machine(host: string): Promise<Addresses>;
+  /** Other records. */
+  ask<T extends 'CNAME' | 'TLSA'>(name: string, type: T): Promise<Told<DnsAnswer<T>>>;
   /** Give up what is under way. */
   close?(): void;
 };
+
+/**
+ * IPv6 and IPv4 in turns, IPv6 first, and for how many seconds they hold. `authenticated`, here and with other records: the
+ * resolver says that DNSSEC proves all of them.
+ */
+export type Addresses = { addresses: string[]; ttl: number; authenticated: boolean };
 
 /** `ofDomain`: its own name servers fail, as a resolver says that works; otherwise the trouble is this node's. */
 export class DnsTrouble extends Error {
@@ -49,9 +61,13 @@ export function createResolver(settings: Settings): Resolver {
   return {
     mx: async (domain) => {
       const answer = told(await turns.take(async () => await dns.lookup(domain, 'MX')));
-      return answer.kind === 'found' ? { exists: true, records: answer.records } : { ...answer, records: [] };
+      const { authenticated } = answer;
+      return answer.kind === 'found'
+        ? { exists: true, records: answer.records, authenticated }
+        : { exists: answer.exists, records: [], authenticated };
     },
     addresses,
+    ask: async (name, type) => told(await turns.take(async () => await dns.lookup(name, type))),
     machine: async (host) => {
       if (settings.current.dns.servers.length > 0) {
         const found = await addresses(host);
@@ -70,15 +86,14 @@ function patient({ dns: { servers, timeout } }: Config): ResolverSettings {
   return { servers, timeout: timeout * PATIENCE, longest: LONGEST_TTL_S * 1000 };
 }
 
-type Told<A extends DnsAnswer> = Exclude<A, { kind: 'trouble' }>;
+export type Told<A extends DnsAnswer> = Exclude<A, { kind: 'trouble' }>;
 
 function told<A extends DnsAnswer>(answer: A): Told<A> {
   if (answer.kind === 'trouble') throw new DnsTrouble(answer.error, answer.cause === 'failed');
   return answer as Told<A>;
 }
 
-/** The addresses of a host, IPv6 and IPv4 in turns. */
-async function addressesByDns(dns: DnsResolver, host: string): Promise<{ addresses: string[]; ttl: number }> {
+async function addressesByDns(dns: DnsResolver, host: string): Promise<Addresses> {
   const answers = await Promise.all([dns.lookup(host, 'AAAA'), dns.lookup(host, 'A')]);
   const [six = [], four = []] = answers.map((answer) => (answer.kind === 'found' ? answer.records : []));
   // With addresses of one family mail can be delivered, whatever is wrong with the other.
@@ -86,20 +101,22 @@ async function addressesByDns(dns: DnsResolver, host: string): Promise<{ address
   const left = answers.map(({ kind, expires }) =>
     kind === 'found' ? (expires - performance.now()) / 1000 : LONGEST_TTL_S,
   );
-  return { addresses: inTurns(six, four), ttl: Math.max(0, Math.min(LONGEST_TTL_S, ...left)) };
+  // What is said of the one family proves nothing of the addresses of the other.
+  const authenticated = answers.every((answer) => answer.kind !== 'found' || answer.authenticated);
+  return { addresses: inTurns(six, four), ttl: Math.max(0, Math.min(LONGEST_TTL_S, ...left)), authenticated };
 }
 
 /**
  * By the system and not by `DnsResolver`, because what a route names may be in the hosts file, or known to the network of
  * a container alone.
  */
-async function addressesByMachine(host: string): Promise<{ addresses: string[]; ttl: number }> {
+async function addressesByMachine(host: string): Promise<Addresses> {
   try {
     const found = await lookup(host, { all: true });
     const of = (wanted: number) => found.filter(({ family }) => family === wanted).map(({ address }) => address);
-    return { addresses: inTurns(of(6), of(4)), ttl: LONGEST_TTL_S };
+    return { addresses: inTurns(of(6), of(4)), ttl: LONGEST_TTL_S, authenticated: false };
   } catch (error) {
-    if (MISSING.has(errorCode(error) ?? '')) return { addresses: [], ttl: LONGEST_TTL_S };
+    if (MISSING.has(errorCode(error) ?? '')) return { addresses: [], ttl: LONGEST_TTL_S, authenticated: false };
     throw error;
   }
 }

@@ -258,7 +258,7 @@ export class Settlement {
       to: recipient.recipient.address,
       nextHop: hop.key,
       host: outcome.host,
-      ...{ tls: outcome.tls?.protocol, cipher: outcome.tls?.cipher },
+      ...{ tls: outcome.tls?.protocol, cipher: outcome.tls?.cipher, verified: outcome.tls?.verified },
       ...{ converted: outcome.converted, junk: junk || undefined },
       signed: signatures?.map((k) => `${k.selector}.${k.domain}`),
       reply: formatReply(outcome.reply),

@@ -83,7 +83,8 @@ export class ZoneServers implements AsyncDisposable {
 
   /** `dns` of a configuration with all zones. */
   dns(): DnsConfig {
-    return { servers: this.servers.slice(0, 1), timeout: 3000, zones: this.#zones.map((name) => this.zone(name)) };
+    const zones = this.#zones.map((name) => this.zone(name));
+    return { servers: this.servers.slice(0, 1), timeout: 3000, dnssec: false, zones };
   }
 
   /** The same as text of sealpost.yaml: `dns: …` on one line. */

@@ -5,7 +5,7 @@ import { Deadline } from './deadline.ts';
 import { ConnectionEnded } from './errors.ts';
 import { MAX_REPLY_BYTES, type PeerReply, ReplyParser } from './reply-parser.ts';
 import { openSocket, quitSocket } from './socket.ts';
-import { beginTls, type TlsFacts, type TlsRules, tlsFacts } from './tls.ts';
+import { beginTls, presented, type TlsFacts, type TlsRules, tlsFacts } from './tls.ts';
 
 /**
  * One connection to a peer: bytes out, replies in, and one deadline.
@@ -180,6 +180,9 @@ export class Connection {
     this.tls = tlsFacts(socket);
   }
 
+  /** What the peer presented in the handshake, its own certificate first. */
+  readonly presented = () => presented(this.#socket);
+
   quit(): void {
     if (this.ended !== undefined) return;
     this.ended = new ConnectionEnded('closed', reply(451, '4.4.2', 'closed after QUIT'));
@@ -264,7 +267,8 @@ export class Connection {
 
   #end(reason: ConnectionEnded['reason'], text: string, cause?: unknown): ConnectionEnded {
     if (this.ended === undefined && (reason === 'closed' || reason === 'timeout')) this.#lastWords();
-    const kept = reason === 'protocol' ? reply(451, '4.5.0', text) : reply(451, '4.4.2', describe(text, cause));
+    const said = cause === undefined ? text : `${text}: ${errorText(cause)}`;
+    const kept = reason === 'protocol' ? reply(451, '4.5.0', text) : reply(451, '4.4.2', said);
     return this.#endWith(new ConnectionEnded(reason, kept, { cause }));
   }
 
@@ -293,8 +297,4 @@ export class Connection {
     for (const waiter of waiters) waiter?.reject(error);
     return error;
   }
-}
-
-function describe(text: string, cause: unknown): string {
-  return cause === undefined ? text : `${text}: ${errorText(cause)}`;
 }

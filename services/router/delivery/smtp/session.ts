@@ -3,6 +3,8 @@ import { BlockList, isIP } from 'node:net';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, isPositive, reply } from '#shared/mail/reply.ts';
+import type { Dane } from '../dane/dane.ts';
+import { type Verdict, verifyByDane } from '../dane/verify.ts';
 import type { TlsDemand } from '../job.ts';
 import { authenticate, type Credentials } from './auth.ts';
 import { Connection, type Timeouts } from './connection.ts';
@@ -22,9 +24,13 @@ import type { TlsRules } from './tls.ts';
  * A failed handshake is followed by clear text, on a fresh connection, where the route does not ask for TLS: without
  * such a policy mail in clear text is better than none (RFC 7435 §3). A password or token goes only to a certificate that
  * is verified, or in clear text to this machine.
+ *
+ * A host with DANE (../dane/dane.ts) is used in TLS only, with a certificate that its records name; every failure of that
+ * makes it unusable.
  */
 
-export type Target = { name: string; address: string; port: number };
+/** `dane`: what DANE asks of the host. */
+export type Target = { name: string; address: string; port: number; dane?: Dane };
 
 export type PeerSessionOptions = {
   protocol: 'smtp' | 'lmtp';
@@ -52,16 +58,23 @@ class TlsFailed extends Error {
 
 /** Open a session with one host. Rejects with `HostUnusable`. */
 export async function openSession(target: Target, options: PeerSessionOptions): Promise<PeerSession> {
+  const host = hostOf(target);
+  if (target.dane?.kind === 'unknown') throw new HostUnusable(host, target.dane.reply, false);
   try {
     return await negotiate(target, options);
   } catch (error) {
     if (!(error instanceof TlsFailed)) throw error;
-    const host = hostOf(target);
+    if (target.dane !== undefined) throw daneRefuses(host, '4.7.5', error.message);
     const demand = demandOf(options);
     if (demand !== undefined) throw new HostUnusable(host, reply(454, '4.7.5', `${demand}. ${error.message}`), false);
     options.log.warn({ peer: host, error: error.message }, 'TLS handshake failed, sending in clear text');
     return negotiate(target, { ...options, tls: 'off' });
   }
+}
+
+/** Why a host with DANE is not used: what was wanted, of whom, and what came instead. */
+function daneRefuses(host: string, enhanced: string, why: string): HostUnusable {
+  return new HostUnusable(host, reply(454, enhanced, `DANE wanted at ${host}, but ${why}`), false);
 }
 
 function hostOf(target: Target): string {
@@ -102,7 +115,8 @@ async function negotiate(target: Target, options: PeerSessionOptions): Promise<P
 }
 
 async function tlsRules(target: Target, { tls, ca, credentials }: PeerSessionOptions): Promise<TlsRules> {
-  const { name } = target;
+  const { dane } = target;
+  const name = dane !== undefined && 'base' in dane ? dane.base : target.name;
   if (tls !== 'verified' && credentials === undefined) return { name, verify: undefined };
   if (ca === undefined) return { name, verify: { ca: undefined } };
   try {
@@ -130,7 +144,7 @@ async function introduce(
   if (!isPositive(greeting.reply)) throw new HostUnusable(connection.peer, greeting.reply, false);
   let peer = await hello(connection, options);
   if (!options.implicitTls && options.tls !== 'off') {
-    if (await secure(connection, rules, peer, options)) peer = await helloAgain(connection, options);
+    if (await secure(connection, peer, { rules, target, options })) peer = await helloAgain(connection, options);
   }
   if (options.credentials !== undefined) {
     if (connection.tls === undefined && !isThisMachine(target.address)) {
@@ -173,21 +187,38 @@ function sayHello(connection: Connection, { protocol, hostname, timeouts }: Peer
 }
 
 /** STARTTLS (RFC 3207). Resolves to whether the session is in TLS now. */
-async function secure(connection: Connection, rules: TlsRules, peer: Extensions, options: PeerSessionOptions) {
-  const refuse = (text: string): false => {
+async function secure(
+  connection: Connection,
+  peer: Extensions,
+  { rules, target: { dane }, options }: { rules: TlsRules; target: Target; options: PeerSessionOptions },
+): Promise<boolean> {
+  const refuse = (what: string): false => {
+    if (dane !== undefined) throw daneRefuses(connection.peer, '4.7.4', `it ${what}`);
     if (options.tls === 'opportunistic') return false;
-    throw new HostUnusable(connection.peer, reply(454, '4.7.4', `TLS is required for this route, but ${text}`), false);
+    const text = `TLS is required for this route, but ${connection.peer} ${what}`;
+    throw new HostUnusable(connection.peer, reply(454, '4.7.4', text), false);
   };
-  if (!peer.startTls) return refuse(`${connection.peer} does not offer STARTTLS`);
+  if (!peer.startTls) return refuse('does not offer STARTTLS');
   const outcome = await handshake(connection.startTls(rules, options.timeouts.command));
-  if (outcome.refusal !== undefined) {
-    return refuse(`${connection.peer} answered STARTTLS: ${formatReply(outcome.refusal)}`);
-  }
+  if (outcome.refusal !== undefined) return refuse(`answered STARTTLS: ${formatReply(outcome.refusal)}`);
+  if (dane?.kind === 'records') prove(connection, dane);
   if (outcome.dropped > 0) {
     const { dropped } = outcome;
     options.log.warn({ peer: connection.peer, bytes: dropped }, 'dropped clear text that came after STARTTLS');
   }
   return true;
+}
+
+/** Note in the facts of TLS how DANE verifies the peer. Fails with `HostUnusable`. */
+function prove(connection: Connection, { records, names }: Dane & { kind: 'records' }): void {
+  let verdict: Verdict;
+  try {
+    verdict = verifyByDane(connection.presented(), { records, names, now: Date.now() });
+  } catch (error) {
+    verdict = { refused: `its certificate cannot be read: ${errorText(error)}` };
+  }
+  if ('refused' in verdict) throw daneRefuses(connection.peer, '4.7.5', verdict.refused);
+  if (connection.tls !== undefined) connection.tls = { ...connection.tls, verified: verdict.verified };
 }
 
 /** What ends a connection in the handshake is a failure of TLS. */

@@ -1,5 +1,7 @@
+import type { X509Certificate } from 'node:crypto';
 import { isIP, type Socket } from 'node:net';
-import { checkServerIdentity, connect, type TLSSocket } from 'node:tls';
+import { checkServerIdentity, connect, TLSSocket } from 'node:tls';
+import type { Verified } from '../dane/verify.ts';
 
 /** What a handshake asks of the peer. */
 export type TlsRules = {
@@ -7,12 +9,13 @@ export type TlsRules = {
   name: string;
   /**
    * Whether the certificate is checked: its chain up to a public authority, or to those in the PEM text `ca`, and the
-   * name. Undefined: any certificate will do. Without DANE or MTA-STS nothing says which name it must bear (RFC 7435).
+   * name. Undefined: any certificate will do for the handshake. Without DANE nothing says which name it must bear (RFC 7435).
    */
   verify: { ca: Buffer | undefined } | undefined;
 };
 
-export type TlsFacts = { protocol: string; cipher: string };
+/** `verified`: how DANE verified the peer. */
+export type TlsFacts = { protocol: string; cipher: string; verified?: Verified };
 
 /** Begin a handshake over a connection; `secureConnect` or `error` of what is returned ends it. */
 export function beginTls(plain: Socket, { name, verify }: TlsRules): TLSSocket {
@@ -29,4 +32,13 @@ export function beginTls(plain: Socket, { name, verify }: TlsRules): TLSSocket {
 
 export function tlsFacts(socket: TLSSocket): TlsFacts {
   return { protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().standardName };
+}
+
+/** What the peer presented in the handshake, its own certificate first. To be asked once: the answer empties the list of Node. */
+export function presented(socket: Socket): X509Certificate[] {
+  const certificates: X509Certificate[] = [];
+  if (!(socket instanceof TLSSocket)) return certificates;
+  for (let one = socket.getPeerX509Certificate(); one !== undefined; one = one.issuerCertificate)
+    certificates.push(one);
+  return certificates;
 }

@@ -67,7 +67,7 @@ export class DnsFixture implements AsyncDisposable {
   }
 
   config(zones: DnsConfig['zones'] = []): DnsConfig {
-    return { servers: [this.resolver.server], timeout: TIMEOUT, zones };
+    return { servers: [this.resolver.server], timeout: TIMEOUT, dnssec: false, zones };
   }
 
   check(expected: ExpectedRecord = KEY, options: { cname?: string } = {}): Promise<DnsVerdict> {

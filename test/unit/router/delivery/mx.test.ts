@@ -21,7 +21,7 @@ function resolverOf(zone: Zone, ttl = 60): Resolver & { asked: string[] } {
     asked.push(`A ${host}`);
     const found = zone[host]?.a ?? [];
     if (typeof found === 'string') throw temporary(found);
-    return { addresses: found, ttl };
+    return { addresses: found, ttl, authenticated: false };
   };
   return {
     asked,
@@ -35,8 +35,10 @@ function resolverOf(zone: Zone, ttl = 60): Resolver & { asked: string[] } {
       return {
         exists: zone[domain] !== undefined && found !== 'nxdomain',
         records: records.map(([priority, exchange]) => ({ priority, exchange })),
+        authenticated: false,
       };
     },
+    ask: async () => ({ kind: 'none', exists: true, expires: 0, authenticated: false }),
   };
 }
 

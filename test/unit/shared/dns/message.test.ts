@@ -174,7 +174,12 @@ describe('a server that sends rubbish', () => {
       for (let i = 0; i < 4; i++) bytes[2 + Math.floor(random() * (bytes.length - 2))] = Math.floor(random() * 256);
       return bytes;
     };
-    const config = { servers: [], timeout: 200, zones: [{ name: 'example.com', servers: [server.server] }] };
+    const config = {
+      servers: [],
+      timeout: 200,
+      dnssec: false,
+      zones: [{ name: 'example.com', servers: [server.server] }],
+    };
     const expected = { kind: 'key', algorithm: 'ed25519', publicKey: 'BBBB' } as const;
     const verdicts: DnsVerdict[] = [];
     for (let round = 0; round < 6; round++) {

@@ -4,11 +4,11 @@ import { routerContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
 import { summarize } from '#shared/mail/authenticity.ts';
 import { QueueState } from '#shared/mail/queue-entry.ts';
-import { formatReply } from '#shared/mail/reply.ts';
 import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../../context.ts';
 import { usageError } from '../../exit.ts';
 import { pairs, shorten, TerminalText, table, tableOf } from '../../table.ts';
+import { outcomeText } from '../outcome.ts';
 import { type Entry, queued } from '../queued.ts';
 import { askEach, findRouters, tellUndone, unheard, whereItIs } from '../routers.ts';
 
@@ -141,27 +141,6 @@ function statusText({ status, limit }: Entry['recipients'][number], held: boolea
     default:
       return `${status.state} ${formatTime(status.outcome.at)}: ${outcomeText(status.outcome)}`;
   }
-}
-
-function outcomeText({
-  host,
-  reply,
-  tls,
-  converted,
-}: {
-  host?: string | undefined;
-  reply: Parameters<typeof formatReply>[0];
-  tls?: { protocol: string } | undefined;
-  converted?: boolean | undefined;
-}): string {
-  // Our own words about a connection name its other end already.
-  const named = host === undefined || reply.text.includes(host) ? [] : [host];
-  const by = [
-    ...named,
-    ...(tls === undefined ? [] : [tls.protocol]),
-    ...(converted === true ? ['converted to 7 bit'] : []),
-  ].join(', ');
-  return by === '' ? formatReply(reply) : `${formatReply(reply)} (${by})`;
 }
 
 async function show(id: string, options: QueueOptions): Promise<void> {

@@ -71,7 +71,10 @@ const REST: Readonly<Record<string, Rest>> = {
   smtp_tls_wrappermode: yesNo(taken('smtps:// of a route', 'routes[].via'), already('smtp:// of a route')),
   smtp_tls_CAfile: authorities,
   smtp_tls_CApath: authorities,
-  smtp_dns_support_level: none('DNSSEC is not asked for here yet'),
+  smtp_dns_support_level: (value) =>
+    value === 'dnssec'
+      ? toDo('set dns.dnssec: true, and name a resolver that validates in dns.servers')
+      : already('DNS is asked'),
   smtp_host_lookup: already('DNS'),
   smtp_bind_address: none('the system chooses the address that mail is sent from'),
   smtp_bind_address6: none('the system chooses the address that mail is sent from'),

@@ -116,6 +116,8 @@ function tlsLevel({ settings, say }: State): string | undefined {
   return made.tls;
 }
 
+const DANE = 'for DANE set dns.dnssec: true, and name a resolver that validates in dns.servers';
+
 function routeTls(level: string): { tls: string | undefined; answer: Answer } {
   const tls = (value: string, text: string): { tls: string; answer: Answer } => ({
     tls: value,
@@ -137,9 +139,9 @@ function routeTls(level: string): { tls: string | undefined; answer: Answer } {
         answer: toDo('verified, and set ca to a file with the certificate of the host: fingerprints are not compared'),
       };
     case 'dane':
-      return { tls: undefined, answer: none('DANE is not asked for here yet: TLS where it is offered') };
+      return { tls: undefined, answer: toDo(DANE) };
     case 'dane-only':
-      return tls('required', 'required: DANE is not asked for here yet');
+      return { tls: 'required', answer: toDo(`required: TLS to hosts without records too; ${DANE}`) };
     default:
       return { tls: undefined, answer: problem(`"${level}" is not a level of TLS: TLS where it is offered`) };
   }

@@ -24,8 +24,13 @@ async function hosts(...scripts: (Record<string, SinkAction> | SinkOptions)[]) {
     sinks.push(stack.use(await SmtpSink.start({ ...options, ...port, host: `127.0.0.${i + 1}` })));
   }
   const addresses = sinks.map(({ host }) => host);
-  const answer = async () => ({ addresses, ttl: 60 });
-  const resolver: Resolver = { machine: answer, addresses: answer, mx: async () => ({ exists: true, records: [] }) };
+  const answer = async () => ({ addresses, ttl: 60, authenticated: false });
+  const resolver: Resolver = {
+    machine: answer,
+    addresses: answer,
+    mx: async () => ({ exists: true, records: [], authenticated: false }),
+    ask: async () => ({ kind: 'none', exists: true, expires: 0, authenticated: false }),
+  };
   const { log, lines } = logLines();
   const settings = testSettings({ delivery: QUICK });
   const delivery = stack.use(testDelivery({ settings, resolver, log }));
