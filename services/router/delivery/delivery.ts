@@ -3,7 +3,7 @@ import type { Logger } from '#shared/log.ts';
 import { Grants, grantKey } from './access-tokens.ts';
 import { captureTransport } from './capture.ts';
 import type { Transport } from './channel.ts';
-import { warnOfOldExceptions } from './dane/dane.ts';
+import { warnOfNoEffect } from './dane/configured.ts';
 import { Destination } from './destination.ts';
 import { discardTransport } from './discard.ts';
 import type { Delivery, Job, NextHop } from './job.ts';
@@ -58,8 +58,8 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
   const retired = new Set<Destination>();
   const grants = new Grants(log);
   let stopped: Promise<void> | undefined;
-  warnOfOldExceptions(settings.current, log, Date.now());
-  const unsubscribe = settings.onChange((next) => warnOfOldExceptions(next, log, Date.now()));
+  void warnOfNoEffect(settings.current, resolver, log);
+  const unsubscribe = settings.onChange((next) => void warnOfNoEffect(next, resolver, log));
 
   const sweep = setInterval(() => {
     for (const [key, { destination }] of destinations) if (destination.forgettable) destinations.delete(key);

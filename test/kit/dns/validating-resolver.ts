@@ -76,8 +76,8 @@ export class ValidatingResolver implements AsyncDisposable {
   async #startUnbound(port: number, authority: number, { names, anchors }: Known): Promise<void> {
     const file = join(this.#dir.path, 'unbound.conf');
     const keys = anchors.map(({ zone, key: [fields, data] }) => `  trust-anchor: "${zone}. DNSKEY ${fields} ${data}"`);
-    const stubs = names.map((zone) => `stub-zone:\n  name: "${zone}"\n  stub-addr: 127.0.0.1@${authority}`);
-    // Left alone, it answers for .test itself, and asks nothing of this machine.
+    const stubs = [...names, '.'].map((zone) => `stub-zone:\n  name: "${zone}"\n  stub-addr: 127.0.0.1@${authority}`);
+    // Left alone, it answers for .test itself, asks nothing of this machine, and other questions of the Internet.
     await writeFile(
       file,
       `server:

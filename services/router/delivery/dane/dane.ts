@@ -1,6 +1,4 @@
-import type { Config } from '#cluster/config/schema/schema.ts';
 import { errorText } from '#shared/errors.ts';
-import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
 import { DnsTrouble, type Resolver } from '../resolver.ts';
 import { parseTlsa, type TlsaRecord, usableRecords } from './records.ts';
@@ -10,7 +8,8 @@ import { parseTlsa, type TlsaRecord, usableRecords } from './records.ts';
  * has. It applies to routes by MX with `tls: opportunistic` or `required`, where `dns.dnssec` says that the resolver
  * validates and the way to it is safe.
  *
- *   dane.ts          what DANE asks of a host: the look-ups, and the exceptions of the administrator
+ *   dane.ts          what DANE asks of a host: the look-ups
+ *   configured.ts    what the configuration says of DANE, and what of that has no effect
  *   records.ts       TLSA records, and which of them count
  *   verify.ts        the certificates of a host against its records
  *   certificate.ts   what is read from the bytes of a certificate
@@ -92,22 +91,4 @@ async function namesFor(
 ): Promise<string[]> {
   if (!records.some(({ usage }) => usage === 2)) return [base];
   return [...new Set([base, domain, (await follow(resolver, domain)).last])];
-}
-
-/** Whether an exception of the administrator turns DANE off for a recipient domain today. */
-export function isExcepted({ delivery }: Config, domain: string, now: number): boolean {
-  return delivery.dane.except.some((entry) => entry.domain === domain && !isOver(entry, now));
-}
-
-/** Say in the log which exceptions are over. */
-export function warnOfOldExceptions({ delivery }: Config, log: Logger, now: number): void {
-  for (const entry of delivery.dane.except.filter((one) => isOver(one, now))) {
-    const { domain, until } = entry;
-    log.warn({ domain, until }, 'an exception from DANE has ended and is not applied: remove it, or give it a new end');
-  }
-}
-
-/** The last day counts, by UTC. */
-function isOver({ until }: { until: string }, now: number): boolean {
-  return new Date(now).toISOString().slice(0, 10) > until;
 }

@@ -10,6 +10,8 @@ import { createPublicKey, X509Certificate } from 'node:crypto';
  */
 export type TlsaRecord = { usage: number; selector: number; matching: number; data: Buffer };
 
+/** Records that are looked at: each may cost a check of a signature for each certificate. Domains have two or four. */
+const MOST_RECORDS = 32;
 const DIGEST_BYTES: Record<number, number> = { 1: 32, 2: 64 };
 
 export function parseTlsa(rdata: Buffer): TlsaRecord {
@@ -19,7 +21,7 @@ export function parseTlsa(rdata: Buffer): TlsaRecord {
 
 /** The records that count, of all that a host has. */
 export function usableRecords(records: readonly TlsaRecord[]): TlsaRecord[] {
-  return strongest(records.filter(isUsable));
+  return strongest(records.slice(0, MOST_RECORDS).filter(isUsable));
 }
 
 function isUsable(record: TlsaRecord): boolean {

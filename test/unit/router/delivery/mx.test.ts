@@ -401,3 +401,26 @@ test('a null MX is believed at once: the domain itself says so', async (t) => {
   clocks.tick(61_000);
   await assert.rejects(lookup.targets('d.test'), { state: 'failed' });
 });
+
+test('a reload that sets or removes dns.dnssec counts for the next mail, whatever is remembered', async () => {
+  const tlsa = { kind: 'found' as const, records: [Buffer.from([3, 1, 1, ...Buffer.alloc(32)])], expires: 0 };
+  const resolver: Resolver = {
+    ...resolverOf({}),
+    mx: async () => ({ exists: true, records: [{ exchange: 'm.test', priority: 10 }], authenticated: true }),
+    addresses: async () => ({ addresses: ['203.0.113.1'], ttl: 60, authenticated: true }),
+    ask: (async (_name: string, type: string) =>
+      type === 'TLSA'
+        ? { ...tlsa, authenticated: true }
+        : { kind: 'none', exists: true, expires: 0, authenticated: true }) as Resolver['ask'],
+  };
+  const config = (dnssec: boolean) => testSettings({ dns: { servers: ['127.0.0.1'], dnssec } }).current;
+  const settings = testSettings();
+  const lookup = new MxLookup(resolver, settings);
+  const found: (string | undefined)[] = [];
+  for (const dnssec of [false, true, false, true]) {
+    settings.replace(config(dnssec));
+    found.push((await lookup.targets('d.test'))[0]?.dane?.kind);
+  }
+  assert.deepEqual(found, [undefined, 'records', undefined, 'records']);
+  assert.equal((await lookup.targets('d.test', 'verified'))[0]?.dane, undefined, 'verified by authorities instead');
+});

@@ -42,6 +42,10 @@ test('what is too short for a record does not count', () => {
   for (const bytes of [[], [3], [3, 1]]) assert.deepEqual(usableRecords([parseTlsa(Buffer.from(bytes))]), []);
 });
 
+test('a host with thousands of records costs no more than one with some', () => {
+  assert.equal(usableRecords(Array(2000).fill(record([2, 1, 0, key]))).length, 32);
+});
+
 test('a weak digest beside a strong one of the same kind opens nothing, what stands there whole always counts', () => {
   const given: Given[] = [
     [3, 1, 1, 32],
