@@ -16,8 +16,9 @@ import { type RecordData, type RecordType, recordSize } from './records.ts';
  * one that answered last. An alias that a server did not follow is asked for in its turn.
  *
  * A question is: unknown → asked (the same question meanwhile shares the one query) → known until it expires → unknown.
- * A caller may stop waiting; the question goes on until `timeout`, and its answer is there for the next one. That nobody
- * could say is remembered too, for `TROUBLE_MS` (RFC 9520 §3.2): a silent server costs its time once.
+ * A caller may stop waiting; the question goes on until `timeout`, and its answer is there for the next one. How long a
+ * caller waits counts from when the question was asked, and that nobody could say is remembered too, for `TROUBLE_MS`
+ * (RFC 9520 §3.2): a silent server costs each its time once.
  *
  * At most `MOST_ASKED` questions of one purpose are under way (each takes a socket), and `MOST_OF_ONE` of them of one network,
  * so that slow ones leave room for others; more are trouble immediately, which is not remembered.
@@ -40,6 +41,8 @@ export type DnsAnswer<T extends RecordType = RecordType> =
   | { kind: 'trouble'; cause: 'failed' | 'refused' | 'silent' | 'busy'; error: string; expires: number };
 
 type Trouble = DnsAnswer & { kind: 'trouble' };
+/** `since`: by the clock of `performance.now()`. */
+type Question = { answer: Promise<DnsAnswer>; since: number };
 
 /**
  * `servers`: address or address:port, empty for those that the system has now. `timeout` in ms, of a question in all.
@@ -47,7 +50,7 @@ type Trouble = DnsAnswer & { kind: 'trouble' };
  */
 export type ResolverSettings = { servers: readonly string[]; timeout: number; longest?: number | undefined };
 /**
- * `waitMs`: how long the caller waits. `purpose`: what the question is for; those of another have no part in its room.
+ * `waitMs`: how old the question may get before the caller stops waiting. `purpose`: what the question is for; those of another have no part in its room.
  * `network`: whose question it is, where anybody can cause any.
  */
 export type LookupOptions = { waitMs?: number | undefined; purpose?: string; network?: string | undefined };
@@ -67,7 +70,7 @@ export class DnsResolver {
   #timeoutMs = 0;
   #longestMs = LONGEST_MS;
   #known = new AnswerCache<DnsAnswer>();
-  readonly #asked = new Map<string, Promise<DnsAnswer>>();
+  readonly #asked = new Map<string, Question>();
   /** How many of them have a purpose, and how many of these are a network's. */
   readonly #askedFor = new Map<string, number>();
   readonly #closing = new AbortController();
@@ -121,17 +124,24 @@ export class DnsResolver {
     if (known !== undefined) return known;
     const wait = Math.min(waitMs ?? this.#timeoutMs, this.#timeoutMs);
     const asked = this.#asked.get(key);
-    if (asked !== undefined) return within(asked, wait);
+    if (asked !== undefined) return this.#within(asked, wait);
     const group = network && `${purpose} of ${network}`;
     if (this.#underWay(purpose) >= MOST_ASKED) return trouble('busy', 'too many questions are under way');
     if (group !== undefined && this.#underWay(group) >= MOST_OF_ONE) {
       return trouble('busy', `too many questions of ${network} are under way`);
     }
     const answer = this.#learn(key, name, type);
-    this.#asked.set(key, answer);
+    const question = { answer, since: performance.now() };
+    this.#asked.set(key, question);
     void this.#count(purpose, answer);
     if (group !== undefined) void this.#count(group, answer);
-    return wait < this.#timeoutMs ? within(answer, wait) : answer;
+    return this.#within(question, wait);
+  }
+
+  #within({ answer, since }: Question, wait: number): DnsAnswer | Promise<DnsAnswer> {
+    if (wait >= this.#timeoutMs) return answer;
+    const left = wait - (performance.now() - since);
+    return left > 0 ? within(answer, left, wait) : late(wait);
   }
 
   #underWay(group: string): number {
@@ -148,7 +158,7 @@ export class DnsResolver {
 
   async #learn(key: string, name: string, type: RecordType): Promise<DnsAnswer> {
     const known = this.#known;
-    const answer = await within(this.#resolve(name, type), this.#timeoutMs);
+    const answer = await within(this.#resolve(name, type), this.#timeoutMs, this.#timeoutMs);
     this.#asked.delete(key);
     known.set(key, answer, key.length + sizeOf(answer));
     return answer;
@@ -249,10 +259,15 @@ function trouble(cause: Trouble['cause'], error: string): Trouble {
   return { kind: 'trouble', cause, error, expires: performance.now() + TROUBLE_MS };
 }
 
-async function within(answer: Promise<DnsAnswer>, ms: number): Promise<DnsAnswer> {
+/** The answer, if it comes within `ms`; `wait` is what the caller knows its time as. */
+async function within(answer: Promise<DnsAnswer>, ms: number, wait: number): Promise<DnsAnswer> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<DnsAnswer>((resolve) => {
-    timer = setTimeout(() => resolve(trouble('silent', `no answer within ${ms / 1000} s`)), ms);
+  const over = new Promise<DnsAnswer>((resolve) => {
+    timer = setTimeout(() => resolve(late(wait)), ms);
   });
-  return await Promise.race([answer, late]).finally(() => clearTimeout(timer));
+  return await Promise.race([answer, over]).finally(() => clearTimeout(timer));
+}
+
+function late(wait: number): Trouble {
+  return trouble('silent', `no answer within ${wait / 1000} s`);
 }
