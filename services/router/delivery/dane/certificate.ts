@@ -30,7 +30,10 @@ export function readCertificate(raw: Buffer): { key: Buffer; critical: string[] 
   return { key: key.whole, critical };
 }
 
-/** The elements that stand one after the other in these bytes. */
+/**
+ * The elements that stand one after the other in these bytes. A length has one form in DER (X.690 §10.1); libraries read
+ * others too, and whoever makes such a certificate could have this reader see another key in it than they do.
+ */
 function elements(bytes: Buffer = Buffer.alloc(0)): Element[] {
   const found: Element[] = [];
   for (let at = 0; at < bytes.length; ) {
@@ -38,7 +41,10 @@ function elements(bytes: Buffer = Buffer.alloc(0)): Element[] {
     const short = bytes.readUInt8(at + 1);
     // A long length: how many bytes it has, then these.
     const size = short < 0x80 ? 0 : short - 0x80;
+    if (short === 0x80 || size > 4) throw new RangeError('a length is not as DER has it');
     const length = size === 0 ? short : bytes.readUIntBE(at + 2, size);
+    if (size > 0 && (length < 0x80 || length < 2 ** (8 * (size - 1))))
+      throw new RangeError('a length is not as DER has it');
     const start = at + 2 + size;
     if (start + length > bytes.length) throw new RangeError('an element ends after the bytes that it is in');
     found.push({ tag, content: bytes.subarray(start, start + length), whole: bytes.subarray(at, start + length) });

@@ -81,7 +81,8 @@ function problemOf(certificate: X509Certificate, now: number): string | undefine
 }
 
 function matches({ selector, matching, data }: TlsaRecord, certificate: X509Certificate): boolean {
-  const compared = selector === 0 ? certificate.raw : readCertificate(certificate.raw).key;
+  const compared = selector === 0 ? certificate.raw : exactKey(certificate);
+  if (compared === undefined) return false;
   if (matching === 0) return data.equals(compared);
   return data.equals(
     createHash(matching === 1 ? 'sha256' : 'sha512')
@@ -90,19 +91,30 @@ function matches({ selector, matching, data }: TlsaRecord, certificate: X509Cert
   );
 }
 
+/** The key as it stands in the certificate; undefined where the handshake used another one than that. */
+function exactKey(certificate: X509Certificate): Buffer | undefined {
+  const { key } = readCertificate(certificate.raw);
+  return keyOf(key).equals(certificate.publicKey) ? key : undefined;
+}
+
 function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
   return certificate.checkIssued(issuer) && isSignedBy(certificate, issuer.publicKey);
 }
 
 /** SHA-1 and MD5 prove nothing any more: whose signature it is can be made up. */
 function isSignedBy(certificate: X509Certificate, key: KeyObject): boolean {
-  if (/sha1(?!\d)|md5/i.test(certificate.signatureAlgorithm ?? '')) return false;
+  if (/sha1(?!\d)|md5/i.test(certificate.signatureAlgorithm ?? '') || !isCheap(key)) return false;
   try {
     return certificate.verify(key);
   } catch {
     // The key is of another kind than the signature.
     return false;
   }
+}
+
+/** RSA takes a thousand times as long with a long exponent, which nobody has but to make others work. */
+function isCheap({ asymmetricKeyDetails: { modulusLength = 0, publicExponent = 0n } = {} }: KeyObject): boolean {
+  return modulusLength <= 8192 && publicExponent < 2n ** 33n;
 }
 
 function keyOf(data: Buffer): KeyObject {
