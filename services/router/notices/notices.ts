@@ -64,7 +64,10 @@ export function planNotices(
   const after = new Map(changes.map((c) => [c.recipient, c]));
   for (const recipient of recipients) {
     const change = after.get(recipient) ?? { recipient, status: recipient.status, notice: undefined, silent: true };
-    if (change.status.state === 'deferred' && wants(recipient.recipient, 'delayed')) plan.delayed.push(change);
+    const { status } = change;
+    // Not yet tried where it goes now: the refusal is that of a mailbox that the sender did not write to.
+    const untold = status.state === 'deferred' && status.attempts === 0 && recipient.junkToRefused === true;
+    if (status.state === 'deferred' && !untold && wants(recipient.recipient, 'delayed')) plan.delayed.push(change);
   }
   return plan;
 }
