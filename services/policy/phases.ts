@@ -22,9 +22,7 @@ type PhasesDeps = { sources: Sources; rates: Rates };
 export function createPhases({ sources, rates }: PhasesDeps) {
   return {
     connect: (question: Parameters<typeof connectFacts>[0]) =>
-      whenKnown(connectFacts(question, { ...sources.now(), names: sources.names }), (facts) =>
-        decide('connect', facts),
-      ),
+      whenKnown(connectFacts(question, { ...sources.now(), dns: sources.dns }), (facts) => decide('connect', facts)),
     sender: (question: SenderQuestion, settle: Settle) =>
       whenKnown(senderFacts(question, sources.now()), (facts) => {
         const verdict = decide('sender', facts);

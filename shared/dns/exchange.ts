@@ -1,9 +1,9 @@
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { Resolver } from 'node:dns';
 import { connect, isIPv6, type Socket } from 'node:net';
 import { errorCode, errorText, reasonText, SealpostError } from '../errors.ts';
 import { decodeMessage, encodeMessage, Opcode, peek, type Question, Rcode, type Response, Type } from './message.ts';
+import type { Server } from './server.ts';
 
 /**
  * One message to one server, and its response (RFC 1035 §4.2, RFC 7766).
@@ -20,8 +20,6 @@ import { decodeMessage, encodeMessage, Opcode, peek, type Question, Rcode, type 
  * There is no cache, no retry at another server and no recursion: a caller that needs them asks a resolver.
  */
 
-export type Server = { address: string; port: number };
-
 /** `timeoutMs` is for UDP and TCP each. `recursion`: the server is a resolver. `signal`: give up. */
 export type AskOptions = { timeoutMs: number; recursion?: boolean; signal?: AbortSignal | undefined };
 type Limits = Pick<AskOptions, 'timeoutMs' | 'signal'>;
@@ -30,26 +28,6 @@ type Limits = Pick<AskOptions, 'timeoutMs' | 'signal'>;
 const NO_EDNS = new Set<number>([Rcode.FORMERR, Rcode.NOTIMP, Rcode.BADVERS]);
 /** Size that every path carries unfragmented (DNS Flag Day 2020). */
 const UDP_PAYLOAD = 1232;
-const DNS_PORT = 53;
-
-/** `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`. */
-export function parseServer(text: string): Server {
-  const [, bracketed, port] = /^\[(.*)\](?::(\d+))?$/.exec(text) ?? [];
-  if (bracketed !== undefined) return { address: bracketed, port: Number(port ?? DNS_PORT) };
-  if (isIPv6(text)) return { address: text, port: DNS_PORT };
-  const [address = '', four] = text.split(':');
-  return { address, port: Number(four ?? DNS_PORT) };
-}
-
-/** The resolvers of `dns.servers`; where these are none, those that the system has now and not at the start of the process. */
-export function resolversOf(servers: readonly string[]): Server[] {
-  return (servers.length > 0 ? servers : new Resolver().getServers()).map(parseServer);
-}
-
-/** `192.0.2.53:5353`, `[2001:db8::53]:53`. */
-export function serverText({ address, port }: Server): string {
-  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
-}
 
 /**
  * Ask a question. Any rcode is an answer.

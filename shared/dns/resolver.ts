@@ -3,10 +3,11 @@ import { domainToASCII } from 'node:url';
 import { errorCode, errorText, reasonText } from '../errors.ts';
 import { aliasLoop, readAnswer, type Said } from './answer.ts';
 import { AnswerCache } from './answer-cache.ts';
-import { type AskOptions, ask, resolversOf, type Server, serverText } from './exchange.ts';
+import { type AskOptions, ask } from './exchange.ts';
 import { Rcode, type Response, rcodeName, Type } from './message.ts';
 import { decodeName, encodeName } from './name.ts';
 import { type RecordData, type RecordType, recordSize } from './records.ts';
+import { resolversOf, type Server, serverText } from './server.ts';
 
 /**
  * Questions to resolvers, and their answers for as long as these hold.
@@ -16,12 +17,11 @@ import { type RecordData, type RecordType, recordSize } from './records.ts';
  * one that answered last. An alias that a server did not follow is asked for in its turn.
  *
  * A question is: unknown → asked (the same question meanwhile shares the one query) → known until it expires → unknown.
- * A caller may stop waiting; the question goes on until `timeout`, and its answer is there for the next one. How long a
- * caller waits counts from when the question was asked, and that nobody could say is remembered too, for `TROUBLE_MS`
- * (RFC 9520 §3.2): a silent server costs each its time once.
+ * A caller may stop waiting; the question goes on until `timeout`, and its answer is there for the next one. That nobody
+ * could say is remembered too, for `TROUBLE_MS` (RFC 9520 §3.2): a silent server costs its time once.
  *
- * At most `MOST_ASKED` questions of one purpose are under way (each takes a socket), and `MOST_OF_ONE` of them of one network,
- * so that slow ones leave room for others; more are trouble immediately, which is not remembered.
+ * At most `MOST_ASKED` questions are under way (each takes a socket), and `MOST_OF_ONE` of one network, so that its slow
+ * ones leave room for those of others; more are trouble immediately, which is not remembered.
  */
 
 /**
@@ -41,19 +41,14 @@ export type DnsAnswer<T extends RecordType = RecordType> =
   | { kind: 'trouble'; cause: 'failed' | 'refused' | 'silent' | 'busy'; error: string; expires: number };
 
 type Trouble = DnsAnswer & { kind: 'trouble' };
-/** `since`: by the clock of `performance.now()`. */
-type Question = { answer: Promise<DnsAnswer>; since: number };
 
 /**
  * `servers`: address or address:port, empty for those that the system has now. `timeout` in ms, of a question in all.
  * `longest`: for how many ms an answer is taken, however long it says that it holds.
  */
 export type ResolverSettings = { servers: readonly string[]; timeout: number; longest?: number | undefined };
-/**
- * `waitMs`: how old the question may get before the caller stops waiting. `purpose`: what the question is for; those of another have no part in its room.
- * `network`: whose question it is, where anybody can cause any.
- */
-export type LookupOptions = { waitMs?: number | undefined; purpose?: string; network?: string | undefined };
+/** `waitMs`: how long the caller waits. `network`: whose question it is, where anybody can cause any. */
+export type LookupOptions = { waitMs?: number | undefined; network?: string | undefined };
 
 const MOST_ASKED = 500;
 const MOST_OF_ONE = 50;
@@ -70,9 +65,9 @@ export class DnsResolver {
   #timeoutMs = 0;
   #longestMs = LONGEST_MS;
   #known = new AnswerCache<DnsAnswer>();
-  readonly #asked = new Map<string, Question>();
-  /** How many of them have a purpose, and how many of these are a network's. */
-  readonly #askedFor = new Map<string, number>();
+  readonly #asked = new Map<string, Promise<DnsAnswer>>();
+  /** How many of them are a network's; those of none are not here. */
+  readonly #askedBy = new Map<string, number>();
   readonly #closing = new AbortController();
   /** The server to begin with. */
   #first = 0;
@@ -117,48 +112,34 @@ export class DnsResolver {
     return this.#lookup(name, type, options) as DnsAnswer<T> | Promise<DnsAnswer<T>>;
   }
 
-  #lookup(name: string, type: RecordType, options: LookupOptions): DnsAnswer | Promise<DnsAnswer> {
-    const { waitMs, purpose = '', network } = options;
+  #lookup(name: string, type: RecordType, { waitMs, network }: LookupOptions): DnsAnswer | Promise<DnsAnswer> {
     const key = keyOf(name, type);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const wait = Math.min(waitMs ?? this.#timeoutMs, this.#timeoutMs);
     const asked = this.#asked.get(key);
-    if (asked !== undefined) return this.#within(asked, wait);
-    const group = network && `${purpose} of ${network}`;
-    if (this.#underWay(purpose) >= MOST_ASKED) return trouble('busy', 'too many questions are under way');
-    if (group !== undefined && this.#underWay(group) >= MOST_OF_ONE) {
+    if (asked !== undefined) return within(asked, wait);
+    if (this.#asked.size >= MOST_ASKED) return trouble('busy', 'too many questions are under way');
+    if (network !== undefined && (this.#askedBy.get(network) ?? 0) >= MOST_OF_ONE) {
       return trouble('busy', `too many questions of ${network} are under way`);
     }
     const answer = this.#learn(key, name, type);
-    const question = { answer, since: performance.now() };
-    this.#asked.set(key, question);
-    void this.#count(purpose, answer);
-    if (group !== undefined) void this.#count(group, answer);
-    return this.#within(question, wait);
+    this.#asked.set(key, answer);
+    if (network !== undefined) void this.#count(network, answer);
+    return wait < this.#timeoutMs ? within(answer, wait) : answer;
   }
 
-  #within({ answer, since }: Question, wait: number): DnsAnswer | Promise<DnsAnswer> {
-    if (wait >= this.#timeoutMs) return answer;
-    const left = wait - (performance.now() - since);
-    return left > 0 ? within(answer, left, wait) : late(wait);
-  }
-
-  #underWay(group: string): number {
-    return this.#askedFor.get(group) ?? 0;
-  }
-
-  async #count(group: string, answer: Promise<DnsAnswer>): Promise<void> {
-    this.#askedFor.set(group, this.#underWay(group) + 1);
+  async #count(network: string, answer: Promise<DnsAnswer>): Promise<void> {
+    this.#askedBy.set(network, (this.#askedBy.get(network) ?? 0) + 1);
     await answer;
-    const left = this.#underWay(group) - 1;
-    if (left > 0) this.#askedFor.set(group, left);
-    else this.#askedFor.delete(group);
+    const left = (this.#askedBy.get(network) ?? 0) - 1;
+    if (left > 0) this.#askedBy.set(network, left);
+    else this.#askedBy.delete(network);
   }
 
   async #learn(key: string, name: string, type: RecordType): Promise<DnsAnswer> {
     const known = this.#known;
-    const answer = await within(this.#resolve(name, type), this.#timeoutMs, this.#timeoutMs);
+    const answer = await within(this.#resolve(name, type), this.#timeoutMs);
     this.#asked.delete(key);
     known.set(key, answer, key.length + sizeOf(answer));
     return answer;
@@ -259,15 +240,10 @@ function trouble(cause: Trouble['cause'], error: string): Trouble {
   return { kind: 'trouble', cause, error, expires: performance.now() + TROUBLE_MS };
 }
 
-/** The answer, if it comes within `ms`; `wait` is what the caller knows its time as. */
-async function within(answer: Promise<DnsAnswer>, ms: number, wait: number): Promise<DnsAnswer> {
+async function within(answer: Promise<DnsAnswer>, ms: number): Promise<DnsAnswer> {
   let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<DnsAnswer>((resolve) => {
-    timer = setTimeout(() => resolve(late(wait)), ms);
+  const late = new Promise<DnsAnswer>((resolve) => {
+    timer = setTimeout(() => resolve(trouble('silent', `no answer within ${ms / 1000} s`)), ms);
   });
-  return await Promise.race([answer, over]).finally(() => clearTimeout(timer));
-}
-
-function late(wait: number): Trouble {
-  return trouble('silent', `no answer within ${wait / 1000} s`);
+  return await Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }

@@ -1,6 +1,6 @@
 import { networkInterfaces } from 'node:os';
 import { parseIp } from '#shared/address/ip-address.ts';
-import { parseServer } from '#shared/dns/exchange.ts';
+import { parseServer } from '#shared/dns/server.ts';
 import type { Problem } from '../problems/problem.ts';
 import type { Config } from '../schema/schema.ts';
 import { duplicates, type Rule } from './rule.ts';

@@ -1,9 +1,10 @@
 import type { DnsConfig } from '#cluster/config/schema/schema.ts';
 import { nearestZone } from '#cluster/config/zone.ts';
 import { withParents } from '#shared/address/domains.ts';
-import { ask, parseServer, resolversOf, type Server, serverText } from '#shared/dns/exchange.ts';
+import { ask } from '#shared/dns/exchange.ts';
 import { nameOf, type Question, Rcode, type Response, rcodeName, recordsAt, Type } from '#shared/dns/message.ts';
 import { encodeName } from '#shared/dns/name.ts';
+import { parseServer, resolversOf, type Server, serverText } from '#shared/dns/server.ts';
 import { reasonText, SealpostError } from '#shared/errors.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { ZoneConfig } from '#cluster/config/schema/schema.ts';
-import { askByTcp, parseServer, serverText } from '#shared/dns/exchange.ts';
+import { askByTcp } from '#shared/dns/exchange.ts';
 import {
   Class,
   type DnsRecord,
@@ -12,6 +12,7 @@ import {
   recordsAt,
   Type,
 } from '#shared/dns/message.ts';
+import { parseServer, serverText } from '#shared/dns/server.ts';
 import { txtOf, txtRdata } from '#shared/dns/txt.ts';
 import { errorCode, reasonText, SealpostError } from '#shared/errors.ts';
 import { excerpt } from '#shared/text.ts';

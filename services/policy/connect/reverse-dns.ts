@@ -1,7 +1,6 @@
-import type { Settings } from '#cluster/config/settings.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import { type IpAddress, neighbourhood, parseIp } from '#shared/address/ip-address.ts';
-import type { DnsAnswer, DnsResolver } from '#shared/dns/resolver.ts';
+import { type DnsAnswer, DnsResolver, type ResolverSettings } from '#shared/dns/resolver.ts';
 import type { Logger } from '#shared/log.ts';
 import { pointerLabels } from '../dns/pointer-labels.ts';
 
@@ -15,21 +14,22 @@ type Client = { address: IpAddress; network: string; end: number };
 const MAX_WAIT_MS = 2000;
 /** An address may have hundreds of PTR records; only so many are followed. */
 const MAX_NAMES = 5;
-const PURPOSE = { purpose: 'client names' };
 
 /**
  * Names of clients by forward-confirmed reverse DNS: a PTR name counts only if it leads back to the address
  * (DOMINO R4), because the owner of the address writes its PTR record.
  */
 export class ReverseDns {
-  readonly #dns: DnsResolver;
-  readonly #settings: Settings;
+  readonly #resolver: DnsResolver;
   readonly #log: Logger;
 
-  constructor({ dns, settings, log }: { dns: DnsResolver; settings: Settings; log: Logger }) {
-    this.#dns = dns;
-    this.#settings = settings;
+  constructor(dns: ResolverSettings, log: Logger) {
+    this.#resolver = new DnsResolver(limited(dns));
     this.#log = log;
+  }
+
+  configure(dns: ResolverSettings): void {
+    this.#resolver.configure(limited(dns));
   }
 
   /** The client's name, without a promise when it is known. Never fails. */
@@ -37,9 +37,12 @@ export class ReverseDns {
     const address = parseIp(clientAddress);
     if (address === undefined) return null;
     if (address.range() === 'loopback') return 'localhost';
-    const waitMs = Math.min(this.#settings.current.dns.timeout, MAX_WAIT_MS);
-    const client = { address, network: neighbourhood(clientAddress), end: performance.now() + waitMs };
-    const pointers = this.#dns.lookup(pointerName(address), 'PTR', { ...PURPOSE, waitMs, network: client.network });
+    const client = {
+      address,
+      network: neighbourhood(clientAddress),
+      end: performance.now() + this.#resolver.timeoutMs,
+    };
+    const pointers = this.#resolver.lookup(pointerName(address), 'PTR', { network: client.network });
     return pointers instanceof Promise
       ? pointers.then((answer) => this.#follow(client, answer))
       : this.#follow(client, pointers);
@@ -50,12 +53,17 @@ export class ReverseDns {
     if (pointers.kind === 'none') return null;
     if (pointers.kind === 'trouble') return this.#unknown(address, pointers.error);
     const names = pointers.records.slice(0, MAX_NAMES).map(normalizeDomain).filter(isHostName);
-    const options = { ...PURPOSE, network, waitMs: Math.max(1, end - performance.now()) };
+    const options = { network, waitMs: Math.max(1, end - performance.now()) };
     const type = address.kind() === 'ipv4' ? 'A' : 'AAAA';
-    const answers = names.map((name) => this.#dns.lookup(name, type, options));
+    const answers = names.map((name) => this.#resolver.lookup(name, type, options));
     return answers.some((answer) => answer instanceof Promise)
       ? Promise.all(answers).then((known) => this.#confirmed(address, names, known))
       : this.#confirmed(address, names, answers as DnsAnswer[]);
+  }
+
+  /** Give up what is under way: its callers get undefined. */
+  close(): void {
+    this.#resolver.close();
   }
 
   /** The first name of which an address is the client's. */
@@ -71,6 +79,10 @@ export class ReverseDns {
   #unknown(address: IpAddress, error: string): undefined {
     this.#log.debug({ peer: address.toString(), error }, 'reverse DNS failed; the client goes without a name');
   }
+}
+
+function limited({ servers, timeout }: ResolverSettings): ResolverSettings {
+  return { servers, timeout: Math.min(timeout, MAX_WAIT_MS) };
 }
 
 /** The name that has the PTR records of an address. */

@@ -34,8 +34,6 @@ const MOST_TROUBLES = 3;
 const PAUSE_MS = 60_000;
 /** Characters of a reason. */
 const LONGEST_REASON = 200;
-/** Strangers name the domains of senders: however many questions they cause, those to the lists go on. */
-const PURPOSE = { purpose: 'DNS lists' };
 
 export class DnsLists {
   readonly #lists: List[];
@@ -107,7 +105,7 @@ class List {
     if (this.#pausedUntil > performance.now() && records.known(name, 'A') === undefined) {
       return this.#passed('is not asked for a minute: it did not answer');
     }
-    const answer = records.lookup(name, 'A', { ...PURPOSE, waitMs: timeoutMs });
+    const answer = records.lookup(name, 'A', { waitMs: timeoutMs });
     if (answer instanceof Promise) {
       return answer.then((learned) => {
         this.#note(name, learned);
@@ -131,9 +129,8 @@ class List {
       return this.#passed(`answers ${said}, which is not in its answers`);
     }
     const waitMs = Math.max(1, end - performance.now());
-    const options = { ...PURPOSE, waitMs };
-    const own = records.lookup(`${pointerLabels(LOOPBACK[address.kind()])}.${this.#zone}`, 'A', options);
-    const reason = records.lookup(`${pointerLabels(address)}.${this.#zone}`, 'TXT', options);
+    const own = records.lookup(`${pointerLabels(LOOPBACK[address.kind()])}.${this.#zone}`, 'A', { waitMs });
+    const reason = records.lookup(`${pointerLabels(address)}.${this.#zone}`, 'TXT', { waitMs });
     const step = `${this.name} lists the client: ${known}`;
     return own instanceof Promise || reason instanceof Promise
       ? Promise.all([own, reason]).then(([health, text]) => this.#listed(step, health, text))

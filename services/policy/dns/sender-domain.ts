@@ -16,12 +16,10 @@ export type DomainState =
 /** `domain` is normalized; `network` is whose questions they are, undefined where that is not known. */
 type Wanted = { domain: string; network: string | undefined };
 
-const PURPOSE = { purpose: 'sender domains' };
-
 /** Without a promise where DNS was asked before. Never fails, and takes no longer than `timeoutMs`. */
 export function domainState(dns: DnsResolver, wanted: Wanted, timeoutMs: number): DomainState | Promise<DomainState> {
   const end = performance.now() + timeoutMs;
-  return then(dns.lookup(wanted.domain, 'MX', { ...PURPOSE, waitMs: timeoutMs, network: wanted.network }), (mx) => {
+  return then(dns.lookup(wanted.domain, 'MX', { waitMs: timeoutMs, network: wanted.network }), (mx) => {
     if (mx.kind === 'found') return byHosts(mx.records);
     if (mx.kind === 'trouble') return { kind: 'trouble', error: mx.error };
     if (!mx.exists) return { kind: 'missing', name: false };
@@ -35,9 +33,8 @@ function byHosts(hosts: readonly MxRecord[]): DomainState {
 }
 
 function byAddress(dns: DnsResolver, { domain, network }: Wanted, waitMs: number): DomainState | Promise<DomainState> {
-  const options = { ...PURPOSE, waitMs, network };
-  const four = dns.lookup(domain, 'A', options);
-  const six = dns.lookup(domain, 'AAAA', options);
+  const four = dns.lookup(domain, 'A', { waitMs, network });
+  const six = dns.lookup(domain, 'AAAA', { waitMs, network });
   return then(four, (a) => then(six, (aaaa) => fromAddresses(a, aaaa)));
 }
 

@@ -1,7 +1,7 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Hears } from '#services/topology.ts';
-import type { DnsResolver } from '#shared/dns/resolver.ts';
+import { DnsResolver, type ResolverSettings } from '#shared/dns/resolver.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { OpenConnections } from '../connect/open-connections.ts';
@@ -14,8 +14,6 @@ import { HeloFaults } from '../sender/helo-faults.ts';
 export type CheckDeps = {
   settings: Settings;
   log: Logger;
-  /** Whoever gives it closes it. */
-  dns: DnsResolver;
   /** The policy services of the other nodes; undefined: there are none. */
   peers?: GreylistBus | undefined;
   /** The listeners of all nodes, this one too. */
@@ -27,7 +25,12 @@ export class CheckSources {
   /** Clients that these checks do not look at. */
   exempt: HostList;
   helo: HeloFaults;
-  readonly dns: DnsResolver;
+  /**
+   * Resolvers of their own: a question takes as long as its check may wait, and strangers name the domains of senders.
+   * However many questions these cause, and however often their servers fail, those to the lists go on.
+   */
+  readonly senderDomains: DnsResolver;
+  readonly listAnswers: DnsResolver;
   lists: DnsLists;
   readonly greylist: SharedGreylist;
   readonly connections = new OpenConnections();
@@ -38,7 +41,7 @@ export class CheckSources {
   readonly #troubles = new LimitedLog();
   #stopHearing: (() => void) | undefined;
 
-  constructor({ settings, log, dns, peers, onListeners }: CheckDeps) {
+  constructor({ settings, log, peers, onListeners }: CheckDeps) {
     const config = settings.current;
     this.#log = log;
     this.#onListeners = onListeners;
@@ -46,7 +49,8 @@ export class CheckSources {
     this.undelayed = undelayed(config);
     this.exempt = new HostList(config.checks.exempt);
     this.helo = new HeloFaults(config);
-    this.dns = dns;
+    this.senderDomains = new DnsResolver(forSenderDomains(config));
+    this.listAnswers = new DnsResolver(forLists(config));
     this.lists = new DnsLists(config.checks['dns-lists'], this.warn);
   }
 
@@ -60,6 +64,8 @@ export class CheckSources {
     this.helo = new HeloFaults(next);
     this.undelayed = undelayed(next);
     if (next.checks !== previous.checks) this.lists = new DnsLists(next.checks['dns-lists'], this.warn);
+    this.senderDomains.configure(forSenderDomains(next));
+    this.listAnswers.configure(forLists(next));
   }
 
   /** Log that a check could not be made; of one `key` a line a minute. */
@@ -69,6 +75,8 @@ export class CheckSources {
 
   async close(): Promise<void> {
     this.#stopHearing?.();
+    this.senderDomains.close();
+    this.listAnswers.close();
     this.#troubles.close();
     await this.greylist.stop();
   }
@@ -76,4 +84,13 @@ export class CheckSources {
 
 function undelayed({ checks: { greylist } }: Config): CheckSources['undelayed'] {
   return { clients: new HostList(greylist.clients), recipients: new MailboxList(greylist.recipients) };
+}
+
+/** A question takes as long as the check that asks it may wait: what is silent is known to be at its end. */
+function forSenderDomains({ dns, checks }: Config): ResolverSettings {
+  return { servers: dns.servers, timeout: checks['sender-domain'].timeout };
+}
+
+function forLists({ dns, checks }: Config): ResolverSettings {
+  return { servers: dns.servers, timeout: checks['dns-lists'].timeout };
 }

@@ -11,7 +11,7 @@ import type { Sources } from './sources.ts';
 import { whenKnown } from './when-known.ts';
 
 type Connecting = Pick<ClientQuestion, 'address' | 'kind' | 'gateway' | 'counted'>;
-type ConnectDeps = Pick<Sources, 'names' | 'rules' | 'checks'> & { config: Pick<Config, 'checks'> };
+type ConnectDeps = Pick<Sources, 'dns' | 'rules' | 'checks'> & { config: Pick<Config, 'checks'> };
 
 /** Without a promise where the name is known: the greeting waits only for a new client's name. */
 export function connectFacts(
@@ -19,10 +19,10 @@ export function connectFacts(
   deps: ConnectDeps,
 ): PolicyFacts['connect'] | Promise<PolicyFacts['connect']> {
   const { address, gateway } = client;
-  const { names, rules, checks, config } = deps;
+  const { dns, rules, checks, config } = deps;
   askAhead(client, rules, checks);
   const most = config.checks['connections-per-client'];
-  return whenKnown(names.lookup(address), (name) => ({
+  return whenKnown(dns.lookup(address), (name) => ({
     ...{ address, gateway, name, rules },
     connections:
       most === undefined ? undefined : (spared(client, name, checks) ?? { open: open(client, checks), most }),

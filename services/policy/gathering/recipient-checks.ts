@@ -12,11 +12,11 @@ type Recipient = Pick<Facts, 'session' | 'reversePath' | 'address' | 'ours' | 'l
 
 export function listsFound(
   recipient: Recipient,
-  { lists, dns, exempt }: CheckSources,
+  { lists, listAnswers, exempt }: CheckSources,
 ): Facts['dnsLists'] | Promise<Facts['dnsLists']> {
   if (!lists.any) return undefined;
   const { session } = recipient;
-  return exemption(session, exempt) ?? withoutChecks(recipient) ?? lists.about(session.client.address, dns);
+  return exemption(session, exempt) ?? withoutChecks(recipient) ?? lists.about(session.client.address, listAnswers);
 }
 
 export function attempt(recipient: Recipient, { greylist, undelayed, exempt }: CheckSources): Facts['greylist'] {
@@ -36,11 +36,11 @@ export function attempt(recipient: Recipient, { greylist, undelayed, exempt }: C
  * recipient comes.
  */
 export function askAhead({ address, kind, gateway }: Client, rules: RelayRules, checks: CheckSources): void {
-  const { lists, exempt, dns } = checks;
+  const { lists, exempt, listAnswers } = checks;
   if (!lists.any || kind !== 'relay' || gateway) return;
   const client = { client: { address, name: null } };
   const ours = namedBy(exempt, client) ?? rules.internalHost(client) ?? rules.trustedHost(client);
-  if (ours === undefined) void lists.about(address, dns);
+  if (ours === undefined) void lists.about(address, listAnswers);
 }
 
 type Client = Pick<SessionFacts, 'kind' | 'gateway'> & { address: string };

@@ -32,7 +32,7 @@ export function senderDomain(
   if (spared !== undefined) return spared;
   // Behind the gateway of a container network may be anybody.
   const network = session.gateway ? undefined : neighbourhood(session.client.address);
-  return whenKnown(domainState(checks.dns, { domain, network }, timeout), (state: DomainState) => {
+  return whenKnown(domainState(checks.senderDomains, { domain, network }, timeout), (state: DomainState) => {
     if (state.kind !== 'trouble') return state;
     checks.warn('sender-domain', { domain, error: state.error }, 'domain of a sender cannot be looked up');
     return { ...state, onTrouble };

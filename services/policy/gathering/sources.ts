@@ -1,6 +1,5 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import { DnsResolver, type ResolverSettings } from '#shared/dns/resolver.ts';
 import { Authenticator } from '../authenticity/authenticator.ts';
 import type { IncomingMail } from '../authenticity/verify.ts';
 import { ReverseDns } from '../connect/reverse-dns.ts';
@@ -15,7 +14,7 @@ import { SrsKeys } from '../rewrite/srs-keys.ts';
 import { type CheckDeps, CheckSources } from './check-sources.ts';
 
 export type Stores = Pick<ClusterDirectoryDeps, 'credentials' | 'onStores' | 'announce'>;
-type SourcesDeps = Omit<CheckDeps, 'dns'> & {
+type SourcesDeps = CheckDeps & {
   /** Where the cluster's directory comes from; without them there is none. */
   stores?: Stores | undefined;
 };
@@ -32,8 +31,7 @@ export class Sources {
   readonly #srs: SrsKeys;
   /** `authentication.anonymous`. */
   anonymous: HostList;
-  readonly names: ReverseDns;
-  readonly #dns: DnsResolver;
+  readonly dns: ReverseDns;
   readonly checks: CheckSources;
   readonly #authenticator: Authenticator;
   readonly #settings: Settings;
@@ -54,10 +52,9 @@ export class Sources {
     });
     this.#srs = new SrsKeys(settings.current, log);
     this.anonymous = new HostList(settings.current.authentication.anonymous);
-    this.#dns = new DnsResolver(patient(settings.current));
-    this.names = new ReverseDns({ dns: this.#dns, settings, log });
-    this.checks = new CheckSources({ ...deps, dns: this.#dns });
-    this.#authenticator = new Authenticator(this.#dns, settings);
+    this.dns = new ReverseDns(settings.current.dns, log);
+    this.checks = new CheckSources(deps);
+    this.#authenticator = new Authenticator(settings.current);
   }
 
   /** What a question is answered from. */
@@ -83,7 +80,8 @@ export class Sources {
 
   async close(): Promise<void> {
     this.#unsubscribe?.();
-    this.#dns.close();
+    this.dns.close();
+    this.#authenticator.close();
     this.directory.close();
     this.#srs.close();
     await this.checks.close();
@@ -96,13 +94,8 @@ export class Sources {
     this.#srs.change(next);
     this.anonymous = new HostList(next.authentication.anonymous);
     this.checks.change(next, previous);
-    this.#dns.configure(patient(next));
+    this.#authenticator.change(next);
+    this.dns.configure(next.dns);
     this.directory.change(next.directory, previous.directory);
   }
-}
-
-/** A question goes on for as long as anybody may wait for its answer; each waits as long as is configured for it. */
-function patient({ dns, checks }: Config): ResolverSettings {
-  const longest = Math.max(dns.timeout, checks['sender-domain'].timeout, checks['dns-lists'].timeout);
-  return { servers: dns.servers, timeout: longest };
 }

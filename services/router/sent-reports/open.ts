@@ -45,5 +45,5 @@ export function openReports(parts: ReportsParts, tools: ReportsTools = {}): Prom
 function createResolve(settings: Settings): Resolve {
   const resolver = new DnsResolver(settings.current.dns);
   settings.onChange(({ dns }) => resolver.configure(dns));
-  return (name, type) => mailauthResolver(resolver, { waitMs: settings.current.dns.timeout })(name, type);
+  return (name, type) => mailauthResolver(resolver, { timeoutMs: settings.current.dns.timeout })(name, type);
 }

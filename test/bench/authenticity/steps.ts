@@ -21,7 +21,7 @@ const HOSTNAME = 'mx.bench.test';
 
 /** The steps of checking a message one by one, each over all samples, `rounds` times, with what DNS said in the cache. */
 export async function costs(samples: readonly Sample[], resolver: DnsResolver, rounds: number): Promise<Cost[]> {
-  const lookup = mailauthResolver(resolver, { waitMs: 5000 });
+  const lookup = mailauthResolver(resolver, { timeoutMs: 5000 });
   const keys = new DkimKeys();
   const mails = samples.map(({ from, message }) => {
     const bytes = Buffer.from(message, 'latin1');

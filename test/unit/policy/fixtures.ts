@@ -8,7 +8,6 @@ import { CheckSources } from '#services/policy/gathering/check-sources.ts';
 import { IncomingRules } from '#services/policy/message/incoming/incoming-rules.ts';
 import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import { Rewriting } from '#services/policy/rewrite/rewriting.ts';
-import { DnsResolver } from '#shared/dns/resolver.ts';
 import { silentLogger } from '#shared/log.ts';
 
 /** The password `secret`, at the least cost that the format allows, so that tests spend no time on it. */
@@ -47,7 +46,7 @@ export function rulesOf(given: Config) {
 
 /** What the checks of `checks:` are answered from. */
 export function checksOf(from: Config): CheckSources {
-  return new CheckSources({ settings: new Settings(from), log: silentLogger, dns: new DnsResolver(from.dns) });
+  return new CheckSources({ settings: new Settings(from), log: silentLogger });
 }
 
 export function facts(changes: Partial<SessionFacts> = {}): SessionFacts {

@@ -2,12 +2,9 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
-import { Settings } from '#cluster/config/settings.ts';
 import { ReverseDns } from '#services/policy/connect/reverse-dns.ts';
-import { DnsResolver, type ResolverSettings } from '#shared/dns/resolver.ts';
 import { silentLogger } from '#shared/log.ts';
 import { NameServer } from '#test/kit/dns/name-server.ts';
-import { config } from '#test/unit/policy/fixtures.ts';
 
 /** The zones of these clients. 198.51.100.0/24 is refused, which is what a lame delegation looks like. */
 const ZONES = {
@@ -34,13 +31,7 @@ before(async () => {
 });
 after(() => bind[Symbol.asyncDispose]());
 
-const dns = () => asking({ servers: [bind.server], timeout: 2000 }).names;
-
-function asking({ servers, timeout }: ResolverSettings) {
-  const resolver = new DnsResolver({ servers, timeout });
-  const settings = new Settings(config({ dns: { servers, timeout: `${timeout}ms` } }));
-  return { resolver, names: new ReverseDns({ dns: resolver, settings, log: silentLogger }) };
-}
+const dns = (timeout = 2000) => new ReverseDns({ servers: [bind.server], timeout }, silentLogger);
 
 const NAMES: [address: string, expected: string | null | undefined, why: string][] = [
   ['192.0.2.1', 'mail.example.test', 'confirmed, in lower case'],
@@ -75,15 +66,14 @@ test('a name server that never answers costs the time limit; closing costs nothi
   const silent = createSocket('udp4').bind(0, '127.0.0.1');
   await once(silent, 'listening');
   t.after(() => silent.close());
-  const servers = [`127.0.0.1:${silent.address().port}`];
-  const { names } = asking({ servers, timeout: 300 });
+  const names = new ReverseDns({ servers: [`127.0.0.1:${silent.address().port}`], timeout: 300 }, silentLogger);
   const started = performance.now();
   assert.equal(await names.lookup('192.0.2.1'), undefined);
   assert.ok(performance.now() - started < 4000);
   assert.equal(names.lookup('192.0.2.1'), undefined, 'the trouble is remembered for a while');
-  const slow = asking({ servers, timeout: 60_000 });
-  const waiting = slow.names.lookup('192.0.2.1');
-  slow.resolver.close();
+  const slow = new ReverseDns({ servers: [`127.0.0.1:${silent.address().port}`], timeout: 60_000 }, silentLogger);
+  const waiting = slow.lookup('192.0.2.1');
+  slow.close();
   const closed = performance.now();
   assert.equal(await waiting, undefined);
   assert.ok(performance.now() - closed < 10_000);

@@ -63,7 +63,7 @@ for (const program of ['named', 'unbound'] as const) {
 test('texts come whole: of 100 strings, of 8 KB, of 60 KB', needs('named'), async () => {
   await using validating = await ValidatingResolver.start('named', ZONES);
   const { server } = validating;
-  const resolve = mailauthResolver(new DnsResolver({ servers: [server], timeout: 5000 }), { waitMs: 5000 });
+  const resolve = mailauthResolver(new DnsResolver({ servers: [server], timeout: 5000 }), { timeoutMs: 5000 });
   const strings = Array.from({ length: 100 }, (_, n) => `part ${n},`).join('');
   assert.deepEqual(await resolve('strings.plain.test', 'TXT'), [[strings]]);
   assert.deepEqual(await resolve('long.plain.test', 'TXT'), [['x'.repeat(8000)]]);

@@ -38,9 +38,9 @@ test('a client has so many connections and no more; internal, exempt and shared 
   const checks = checksOf(from);
   checks.connections.hear(said('B', { '192.0.2.1': 1, '2001:db8::/64': 2, '10.0.0.1': 9, '198.51.100.1': 9 }));
   const ask = (address: string, others: number, more: { gateway?: boolean; name?: string } = {}, given = from) => {
-    const names = { lookup: () => more.name ?? null } as never;
+    const dns = { lookup: () => more.name ?? null } as never;
     const client = { address, kind: 'relay' as const, gateway: more.gateway, counted: { instance: 'A', others } };
-    const verdict = decide('connect', atOnce(connectFacts(client, { ...ours, names, checks, config: given })));
+    const verdict = decide('connect', atOnce(connectFacts(client, { ...ours, dns, checks, config: given })));
     return verdict.action === 'accept'
       ? 'accept'
       : `${verdict.reply.code} ${verdict.reply.enhanced} ${verdict.reply.text}`;

@@ -9,7 +9,7 @@ import { address, answerTo, FakeDns, type Handler, pointer, txt } from '#test/ki
 async function setup(handler: Handler) {
   const dns = await FakeDns.start(handler);
   const resolver = new DnsResolver({ servers: [dns.server], timeout: 300 });
-  const resolve = mailauthResolver(resolver, { waitMs: 300 });
+  const resolve = mailauthResolver(resolver, { timeoutMs: 300 });
   return { dns, resolve, [Symbol.asyncDispose]: () => dns[Symbol.asyncDispose]() };
 }
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { checkRecord, type DnsVerdict } from '#services/credential-store/dns/proof.ts';
-import { parseServer, serverText } from '#shared/dns/exchange.ts';
 import { decodeMessage, encodeMessage, nameOf, Type } from '#shared/dns/message.ts';
 import { decodeName, encodeName } from '#shared/dns/name.ts';
+import { parseServer, serverText } from '#shared/dns/server.ts';
 import { txtOf } from '#shared/dns/txt.ts';
 import { errorCode } from '#shared/errors.ts';
 import { answerTo, FakeDns, pointer, txt } from '#test/kit/dns/fake-dns.ts';

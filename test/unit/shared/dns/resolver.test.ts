@@ -315,22 +315,3 @@ test('slow questions of one network leave room for those of others, and only for
   await Promise.all(slow);
   assert.deepEqual(await told(resolver.lookup('later.test', 'A', ours)), found('192.0.2.1'));
 });
-
-test('slow questions of one purpose leave room for those of another, which share the answers', async () => {
-  await using site = await setup((query) => {
-    const { name = '' } = query.questions[0] ?? {};
-    return name.startsWith('slow') ? undefined : answerTo(query, { answers: [address(name, '192.0.2.1')] });
-  }, 10_000);
-  const { resolver } = site;
-  const names = { purpose: 'names' };
-  const slow = Array.from({ length: 500 }, (_, i) => resolver.lookup(`slow${i}.test`, 'A', names));
-  const busy = { kind: 'trouble', cause: 'busy', error: 'too many questions are under way' };
-  assert.deepEqual(await told(resolver.lookup('more.test', 'A', names)), busy);
-  const asked = resolver.lookup('slow7.test', 'A', { purpose: 'lists' });
-  assert.deepEqual(await told(resolver.lookup('more.test', 'A', { purpose: 'lists' })), found('192.0.2.1'));
-  assert.deepEqual(await told(resolver.lookup('more.test', 'A', names)), found('192.0.2.1'));
-  const ids = site.dns.queries.filter(({ questions }) => questions[0]?.name === 'slow7.test').map(({ id }) => id);
-  assert.equal(new Set(ids).size, 1, 'asked once, and maybe repeated');
-  resolver.close();
-  assert.deepEqual(await asked, (await Promise.all(slow))[7]);
-});

@@ -94,7 +94,7 @@ async function verify(message: Buffer, options: CommonOptions): Promise<Verdict[
   await using caller = await openCaller(options);
   const sources = new Map<string, string>();
   const { dns } = caller.config;
-  const inDns = mailauthResolver(new DnsResolver(dns), { waitMs: dns.timeout });
+  const inDns = mailauthResolver(new DnsResolver(dns), { timeoutMs: dns.timeout });
   const resolver: DNSResolver = async (name, type) => {
     if (type !== 'TXT') throw Object.assign(new Error(`no ${type} is needed for DKIM`), { code: 'ENOTFOUND' });
     const own = await ownKey(caller, name);
