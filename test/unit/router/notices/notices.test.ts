@@ -110,3 +110,15 @@ test('a delay notice names every late recipient, not only those of this attempt;
   );
   assert.deepEqual(planNotices({ record: message, recipients }, [change], NOW, { 'delay-notice': 0 }).delayed, []);
 });
+
+test('a delay notice tells nothing of a mailbox for junk that refused the message', () => {
+  const change = changeTo('deferred', undefined);
+  const recipient: Recipient = { ...change.recipient, junkToRefused: true };
+  const outcome = { at: NOW, reply: NO_USER };
+  const plan = (attempts: number) => {
+    const status: RecipientStatus = { state: 'deferred', attempts, nextAttempt: NOW, outcome };
+    const message = { record: record({ arrived: NOW - 5 * HOUR }), recipients: [recipient] };
+    return planNotices(message, [{ ...change, recipient, status }], NOW, { 'delay-notice': 4 * HOUR }).delayed.length;
+  };
+  assert.deepEqual([plan(0), plan(1)], [0, 1], 'only what its own mailbox said');
+});
