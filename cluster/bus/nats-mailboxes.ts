@@ -20,6 +20,15 @@ import type { Turns } from './turns.ts';
  */
 const ASIDE_MS = 50;
 
+/**
+ * How long a subject is left that is flooded: one turn of the event loop tells that it is, so a flood costs a hundredth of
+ * the time.
+ */
+const FLOODED_MS = 1000;
+
+/** Stop hearing a subject for so many milliseconds. */
+type Leave = (ms: number) => void;
+
 const BUSY = encodeReply({
   ...{ ok: false, code: CALL_ERRORS.busy, elsewhere: true },
   message: 'requests come faster than this process takes them up',
@@ -51,59 +60,60 @@ export class NatsMailboxes {
   /**
    * Serve an operation in this process, for the node's name, for the process's id and its connection, and as one of all
    * instances.
+   *
+   * Callers ask by the name of the connection where they can (instances.ts), so this one is always heard. The other
+   * subjects are left for a moment when they are flooded: a subject without subscriber costs the NATS server alone, while
+   * what has come over the connection must be read, and a flood comes faster than a process reads.
    */
   serve(address: Address, handler: BusHandler): () => void {
     const { local, link, node } = this.#deps;
     const stopLocal = local.serve(address, handler);
-    const names = [() => node, () => local.process, (connection: number) => connectionName(local.process, connection)];
-    const stopNamed = names.map((name) =>
-      link.subscribe(
-        (connection) => operationSubject(address, name(connection)),
-        address.service,
-        (message) => {
-          this.#arrived(address, message);
-        },
-      ),
+    const stopConnection = link.subscribe(
+      (connection) => operationSubject(address, connectionName(local.process, connection)),
+      address.service,
+      (message) => this.#arrived(address, message),
     );
-    const stopShared = this.#serveShared(address);
+    const subjects = [node, local.process].map((name) => operationSubject(address, name));
+    const stopNamed = subjects.map((subject) =>
+      this.#hear(address, subject, (message, leave) => this.#arrived(address, message, { leave })),
+    );
+    // The server chooses which instance it asks, and shall not choose one that sends the caller elsewhere.
+    const stopShared = this.#hear(address, operationSubject(address), (message, leave) =>
+      this.#arrived(address, message, { leave, stepAside: () => leave(ASIDE_MS) }),
+    );
     return () => {
-      for (const stop of stopNamed) stop();
-      stopShared();
+      for (const stop of [...stopNamed, stopShared, stopConnection]) stop();
       stopLocal();
     };
   }
 
-  /**
-   * Hear what any instance may answer. One that answers `elsewhere` steps aside for a moment, before that answer goes
-   * out: the server chooses the instance that it asks, and shall not choose this one when the caller asks again.
-   */
-  #serveShared(address: Address): () => void {
+  /** Hear a subject, except while it is left. */
+  #hear({ service }: Address, subject: string, arrived: (message: Msg, leave: Leave) => void): () => void {
     let timer: NodeJS.Timeout | undefined;
     let stopped = false;
     const subscribe = (): (() => void) =>
-      this.#deps.link.subscribe(operationSubject(address), address.service, (message) => {
-        this.#arrived(address, message, stepAside);
-      });
-    const stepAside = (): void => {
+      this.#deps.link.subscribe(subject, service, (message) => arrived(message, leave));
+    const leave = (ms: number): void => {
       if (stopped || timer !== undefined) return;
       stop();
       timer = setTimeout(() => {
         timer = undefined;
         stop = subscribe();
-      }, ASIDE_MS).unref();
+      }, ms).unref();
     };
     let stop = subscribe();
     return () => {
       stopped = true;
-      clearTimeout(timer);
-      stop();
+      if (timer === undefined) stop();
+      else clearTimeout(timer);
     };
   }
 
   /** Answer a request when it is its caller's turn; `stepAside` is called before an answer that sends it elsewhere. */
-  #arrived(address: Address, message: Msg, stepAside?: () => void): void {
+  #arrived(address: Address, message: Msg, { leave, stepAside }: { leave?: Leave; stepAside?: () => void } = {}): void {
     const { reply: replyTo = '' } = message;
     if (!isInbox(replyTo)) {
+      if (this.#deps.turns.refuse() === 'dropped') leave?.(FLOODED_MS);
       const operation = label(address);
       const wants = replyTo === '' ? 'no reply' : 'its reply on a subject that is not an inbox';
       this.#rubbish.say(`${operation} ${wants}`, (repeated) =>
@@ -124,6 +134,7 @@ export class NatsMailboxes {
       ),
     );
     if (turn === 'refused') this.#send(address, message, BUSY);
+    else leave?.(FLOODED_MS);
   }
 
   /** Never rejects. */

@@ -59,13 +59,22 @@ export class Turns {
     const { bytes } = request;
     const full = line.requests.length - line.next >= MOST_OF_ONE || line.bytes + bytes > MOST_BYTES_OF_ONE;
     if (full) line.overflowed = true;
-    if (full || this.#bytes + bytes > MOST_BYTES)
-      return ++this.#refusedInTick > MOST_REFUSED_A_TICK ? 'dropped' : 'refused';
+    if (full || this.#bytes + bytes > MOST_BYTES) return this.#refused();
     line.requests.push(request);
     line.bytes += bytes;
     this.#bytes += bytes;
     this.#lines.set(name, line);
     return 'waits';
+  }
+
+  /** Count a request that has no turn to wait for. */
+  refuse(): 'refused' | 'dropped' {
+    this.#tick ??= setImmediate(() => this.#nextTick());
+    return this.#refused();
+  }
+
+  #refused(): 'refused' | 'dropped' {
+    return ++this.#refusedInTick > MOST_REFUSED_A_TICK ? 'dropped' : 'refused';
   }
 
   #nextTick(): void {

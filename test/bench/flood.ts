@@ -20,7 +20,7 @@ if (what === 'serve') {
   const bus = await NatsBus.connect({ servers: [url], node: 'home', log: silentLogger });
   new TestService().serve(bus);
   await bus.flush();
-  process.stdout.write('serving\n');
+  process.stdout.write(`serving as ${bus.process}, connection ${bus.connection}\n`);
 } else if (what === 'rubbish' || what === 'requests' || what === 'random') {
   const connection = await connect({ servers: url });
   const inbox = '_INBOX.attack';
@@ -41,8 +41,10 @@ if (what === 'serve') {
 } else {
   await using server = await startNatsServer();
   await using serving = new Program(process.execPath, [import.meta.filename, 'serve', server.url]);
-  await serving.waitForOutput(/serving/);
+  const [, name = '', connection] = await serving.waitForOutput(/serving as (\S+), connection (\d+)/);
   const calling = await NatsBus.connect({ servers: [server.url], node: 'door', log: silentLogger });
+  const services = [testContract.name];
+  calling.heard({ node: 'home', process: name, connection: Number(connection), services, serving: true });
   const call = client(calling, testContract);
   const rate = async (): Promise<string> => {
     const end = performance.now() + SECONDS * 1000;
