@@ -44,7 +44,9 @@ if (what === 'serve') {
   const [, name = '', connection] = await serving.waitForOutput(/serving as (\S+), connection (\d+)/);
   const calling = await NatsBus.connect({ servers: [server.url], node: 'door', log: silentLogger });
   const services = [testContract.name];
-  calling.heard({ node: 'home', process: name, connection: Number(connection), services, serving: true });
+  const announced = { node: 'home', process: name, connection: Number(connection), services, serving: true };
+  calling.heard(announced);
+  setInterval(() => calling.heard(announced), 1000).unref();
   const call = client(calling, testContract);
   const rate = async (): Promise<string> => {
     const end = performance.now() + SECONDS * 1000;
