@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Reply } from './reply.ts';
+import { Protection } from './tls.ts';
 
 /**
  * The envelope of a message and the fate of each recipient, in the form that crosses the bus and lies on disk.
@@ -64,6 +65,8 @@ export const Outcome = z.object({
   tls: z
     .object({ protocol: z.string(), cipher: z.string(), verified: z.enum(['dane-ee', 'dane-ta']).optional() })
     .optional(),
+  /** Of the connection that carried it, or that could not be had; absent: there was none to another machine. */
+  protection: Protection.optional(),
 });
 export type Outcome = z.infer<typeof Outcome>;
 

@@ -2,6 +2,7 @@ import type { RouteOauth } from '#cluster/config/schema/oauth.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { EnvelopeRecipient, Outcome } from '#shared/mail/envelope.ts';
 import type { Reply } from '#shared/mail/reply.ts';
+import type { TlsDemand } from '#shared/mail/tls.ts';
 import type { Secret } from '#shared/secret.ts';
 
 /**
@@ -79,13 +80,6 @@ export type RecipientResult = {
 };
 
 /**
- * TLS at the next hop. `opportunistic`: if offered, else clear text; `required`: TLS or nothing. Neither looks at the
- * certificate, which keeps out an attacker who only listens, not one who answers in the peer's place. `verified`: TLS
- * with a certificate of a trusted authority for the name of the host.
- */
-export type TlsDemand = 'opportunistic' | 'required' | 'verified' | 'off';
-
-/**
  * Where mail goes next, made from a route (`NextHopSpec`, cluster/config/schema/route.ts) by queue/routing.ts; delivery.ts
  * has a transport for each kind. `key` names the destination: jobs with the same key share connections and limits.
  */
@@ -108,7 +102,14 @@ export type NextHop = {
     | { kind: 'maildir'; folder: string }
     | { kind: 'capture'; folder: string }
     | { kind: 'discard' };
+  /**
+   * TLS at the next hop. `opportunistic`: if offered, else clear text; `required`: TLS or nothing. Neither looks at the
+   * certificate, which keeps out an attacker who only listens, not one who answers in the peer's place. `verified`: TLS with
+   * a certificate of a trusted authority for the name of the host.
+   */
   tls: TlsDemand;
+  /** The message demands more than its route: `tls` says what. `requireTls`: as REQUIRETLS asks (RFC 8689). */
+  demand?: { requireTls: boolean };
   /** PEM file of the authorities for certificates that are verified; undefined: the public ones. */
   ca?: string | undefined;
   /**
