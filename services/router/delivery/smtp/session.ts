@@ -6,7 +6,6 @@ import { formatReply, isPositive, reply } from '#shared/mail/reply.ts';
 import type { TlsDemand } from '#shared/mail/tls.ts';
 import type { Dane } from '../dane/dane.ts';
 import { type Verdict, verifyByDane } from '../dane/verify.ts';
-
 import { authenticate, type Credentials } from './auth.ts';
 import { Connection, type Timeouts } from './connection.ts';
 import { ConnectionEnded, HostUnusable } from './errors.ts';
