@@ -171,7 +171,7 @@ export const routerContract = defineContract('router', 1, {
     'copy-forget': { request: z.object({ node: z.string() }), reply: affected, errors: READ, timeout: 60_000 },
     /**
      * From router to router: names of what it counted for DMARC reports up to a day, and the rows of one of them, for the
-     * epoch of a run (sent-reports/runs.ts). `not-due`: the day is not over there, or it has not heard of the epoch.
+     * epoch of a run (sent-reports/daily/runs.ts). `not-due`: the day is not over there, or it has not heard of the epoch.
      */
     'dmarc-unit-list': {
       request: z.object({ day: z.iso.date(), epoch: z.number().int(), after: z.string() }),

@@ -219,8 +219,8 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
       return { queueId: await router().intake.commit(request, bytes) };
     },
     'transfer-abort': (request) => abortTransfer(router(), request),
-    'dmarc-unit-list': (request) => router().reporting.units(request),
-    'dmarc-row-list': (request) => router().reporting.rows(request),
+    'dmarc-unit-list': (request) => router().reporting.daily.units(request),
+    'dmarc-row-list': (request) => router().reporting.daily.rows(request),
     'copy-mirror': (request, { bytes }) => router().copies.mirror(request, bytes),
     'copy-compare': (request) => router().copies.compare(request),
     'copy-adopted': (request) => router().copies.adoptions.answer(request),

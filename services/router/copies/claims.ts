@@ -3,7 +3,7 @@ import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 
 /**
  * Which router may deliver which mail, as all routers see it: two kinds of record in one replicated map. (A third kind tells
- * which router sends reports: sent-reports/runs.ts.) They name the stores of queues, not nodes: a store has a name for as long as
+ * which router sends reports: sent-reports/daily/runs.ts.) They name the stores of queues, not nodes: a store has a name for as long as
  * its disk exists. A node whose disk was lost and that starts with an empty one has another store, and an old disk that
  * comes back is recognised.
  *
@@ -45,7 +45,7 @@ const Pair = z.object({
 });
 export type Pair = z.infer<typeof Pair>;
 
-/** Which router sends the reports of the cluster, and how far it is: sent-reports/runs.ts. */
+/** Which router sends the reports of the cluster, and how far it is: sent-reports/daily/runs.ts. */
 const ReportRuns = z.object({
   kind: z.literal('reports'),
   /** Newest first. */

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { domainOf, normalizeDomain } from '#shared/address/address.ts';
 import { isMailbox } from '#shared/directory/values.ts';
 import { errorCode } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
 
 /** Where the reports on a domain go, by its `rua` and the consent of others (RFC 9990 §3.5, §4). */
 
@@ -91,4 +92,12 @@ export async function textsAt(name: string, resolve: Resolve): Promise<string[]>
 /** The answer of DNS is that there is nothing. */
 export function isMissing(error: unknown): boolean {
   return NONE.has(errorCode(error) ?? '');
+}
+
+/** Whether DNS works at all: it says of a name below a domain of ours, which nobody asked for before, what there is. */
+export function hearsDns(domain: string, resolve: Resolve): Promise<boolean> {
+  return resolve(`${newId(16).toLowerCase()}.${domain}`, 'TXT').then(
+    () => true,
+    (error: unknown) => isMissing(error),
+  );
 }

@@ -4,13 +4,14 @@ import type { Calls } from '#services/topology.ts';
 import { mailauthResolver } from '#shared/dns/mailauth-resolver.ts';
 import { DnsResolver } from '#shared/dns/resolver.ts';
 import type { Logger } from '#shared/log.ts';
+import { REPORTS_KEY } from '../copies/claims.ts';
 import type { Copies } from '../copies/copies.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { OnSettled } from '../queue/settlement.ts';
 import type { Bodies } from '../store/bodies.ts';
+import { ReportClaims } from './daily/report-claims.ts';
 import type { Resolve } from './destinations.ts';
-import { ReportClaims } from './report-claims.ts';
-import { Reports, type ReportsDeps } from './reports.ts';
+import { DmarcReports, type DmarcReportsDeps } from './dmarc/reports.ts';
 
 export type ReportsParts = {
   settings: Settings;
@@ -27,18 +28,18 @@ export type ReportsParts = {
 export type ReportsTools = { resolve?: Resolve; now?: () => number };
 
 /** The reports of a router, with what they need of its other parts. Rejects with `store-failed`. */
-export function openReports(parts: ReportsParts, tools: ReportsTools = {}): Promise<Reports> {
+export function openReports(parts: ReportsParts, tools: ReportsTools = {}): Promise<DmarcReports> {
   const { settings, log, store, router, bodies, copies, queue, onSettled } = parts;
-  const commit: ReportsDeps['commit'] = async ({ message, operations, body }) => {
+  const commit: DmarcReportsDeps['commit'] = async ({ message, operations, body }) => {
     await store.persist(operations);
     bodies.keep(message, body);
     queue.add(message);
     await onSettled(undefined, { id: message.id, gone: false, operations: [], notices: [message] });
   };
-  const claims = new ReportClaims(copies.map, copies.watch, copies.name);
-  const head: ReportsDeps['head'] = (message, bytes) => bodies.head(message, bytes);
+  const claims = new ReportClaims({ map: copies.map, watch: copies.watch, store: copies.name }, REPORTS_KEY);
+  const head: DmarcReportsDeps['head'] = (message, bytes) => bodies.head(message, bytes);
   const resolve = createResolve(settings);
-  return Reports.open({ settings, log, store, router, claims, commit, head, resolve, ...tools });
+  return DmarcReports.open({ settings, log, store, router, claims, commit, head, resolve, ...tools });
 }
 
 /** Asks `dns.servers`, and follows a change of these. */

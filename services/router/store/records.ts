@@ -18,7 +18,7 @@ import { seal, sealJson, unseal } from './seal.ts';
  *   receipt!<queueId>             the fate of a message that has left the queue
  *   report!<key>                  a DMARC report that came (received-reports/report-store.ts)
  *   report-rows!<key>!<nnnnn>     a part of its rows
- *   dmarc-note!<queueId>          what of this message counts for reports, until it is counted (sent-reports/counts.ts)
+ *   dmarc-note!<queueId>          what of this message counts for reports, until it is counted (sent-reports/dmarc/counts.ts)
  *   store                         the name of this store
  *   store!damaged                 what was found there, where the name could not be told
  *   adopted                       what it took over of other stores (copies/adoptions.ts)

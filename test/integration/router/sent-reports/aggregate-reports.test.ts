@@ -9,7 +9,7 @@ import { needs } from '#test/kit/runner/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { envelope, messageOf, OK, ORIGIN } from '#test/unit/router/fixture.ts';
-import { found } from '#test/unit/router/sent-reports/found.ts';
+import { found } from '#test/unit/router/sent-reports/dmarc/found.ts';
 import { type Arrived, dnsOf, reportsOf, sumOf, textOf } from './reports-site.ts';
 
 /** A day of three routers, compressed: the test moves their clock. */

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { describe, test } from 'node:test';
-import { MOST_OF_DOMAIN } from '#services/router/sent-reports/failures/limit.ts';
+import { MOST_OF_DOMAIN } from '#services/router/sent-reports/dmarc/failures/limit.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { envelope, OK, ORIGIN, TestRouter } from '#test/unit/router/fixture.ts';
-import { found } from '#test/unit/router/sent-reports/found.ts';
+import { found } from '#test/unit/router/sent-reports/dmarc/found.ts';
 import { dnsOf } from './reports-site.ts';
 
 /** A router that gets mail which fails DMARC; its reports are read by Python's parser. */

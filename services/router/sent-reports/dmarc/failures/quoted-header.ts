@@ -1,5 +1,5 @@
 import { fieldValue, splitHeader } from '#shared/mail/header.ts';
-import { shortenedHeader } from '../../notices/quotation.ts';
+import { shortenedHeader } from '../../../notices/quotation.ts';
 
 /**
  * What a failure report shows of the header of a message. Pure.

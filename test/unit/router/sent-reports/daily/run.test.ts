@@ -1,21 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ReportRuns } from '#services/router/copies/claims.ts';
-import { noteOf } from '#services/router/sent-reports/note.ts';
-import { type RowSource, Run } from '#services/router/sent-reports/run.ts';
-import { begin, changed, isReported } from '#services/router/sent-reports/runs.ts';
-import type { Gathered } from '#services/router/sent-reports/sender.ts';
+import { type Gathered, type RowSource, Run, type RunDeps } from '#services/router/sent-reports/daily/run.ts';
+import { begin, changed, isReported } from '#services/router/sent-reports/daily/runs.ts';
+import { noteOf } from '#services/router/sent-reports/dmarc/note.ts';
 import { silentLogger } from '#shared/log.ts';
+import type { DmarcRow, ReportUnit } from '#shared/mail/dmarc-rows.ts';
 import { ORIGIN } from '#test/unit/router/fixture.ts';
-import { found } from './found.ts';
+import { found } from '#test/unit/router/sent-reports/dmarc/found.ts';
 
 /** A run at one of several routers, which answer or fail as the test says. */
+
+type Source = RowSource<ReportUnit, DmarcRow>;
 
 const DAY = '2030-05-01';
 const unit = (name: string): string => `${name}.test!${DAY}`;
 
 /** A router that has one message in each of these units; `fails`: those whose rows it does not give. */
-function source(store: string, units: string[], fails: string[] = []): RowSource {
+function source(store: string, units: string[], fails: string[] = []): Source {
   return {
     ...{ store, node: store },
     units: async (after) => units.map(unit).filter((name) => name > after),
@@ -31,27 +33,35 @@ function source(store: string, units: string[], fails: string[] = []): RowSource
 class Night {
   runs: ReportRuns | undefined;
   readonly sent: string[] = [];
-  last: Gathered | undefined;
+  last: Gathered<ReportUnit, DmarcRow> | undefined;
   /** What becomes of the report on a unit. */
   outcome: (name: string) => 'sent' | 'unwanted' | 'later' = () => 'sent';
   dnsWorks = true;
 
-  async run(own: RowSource, others: RowSource[]): Promise<void> {
+  async run(own: Source, others: Source[]): Promise<void> {
     this.runs = begin(this.runs, { store: own.store, node: own.node, day: DAY }, () => false);
     const [epoch = assert.fail()] = this.runs.epochs;
-    const send = async (gathered: Gathered) => {
+    const send = async (gathered: Gathered<ReportUnit, DmarcRow>) => {
       this.last = gathered;
       const { unit: name, rows } = gathered;
       const outcome = this.outcome(name);
       if (outcome === 'sent') this.sent.push(`${name.split('.')[0]}${rows[0]?.count}`);
       return outcome;
     };
-    const advance: ConstructorParameters<typeof Run>[0]['claims']['advance'] = async (number, change) => {
+    const advance: RunDeps<ReportUnit, DmarcRow>['claims']['advance'] = async (number, change) => {
       this.runs = changed(this.runs, number, change) ?? assert.fail('deposed');
       return this.runs.epochs[0] ?? assert.fail();
     };
     const sender = { send, hearsDns: async () => this.dnsWorks };
-    const deps = { log: silentLogger, own, others, sender, claims: { advance }, removal: async () => [] };
+    const deps = {
+      name: 'DMARC',
+      log: silentLogger,
+      own,
+      others,
+      sender,
+      claims: { advance },
+      removal: async () => [],
+    };
     await new Run({ ...deps, signal: new AbortController().signal }, epoch).finish();
   }
 
@@ -114,7 +124,7 @@ test('rows as long as strangers can make them fill no memory, and all messages a
   const long = 'x'.repeat(240);
   const dkimFound = Array.from({ length: 10 }, () => ({ domain: long, selector: long, result: 'fail' }));
   /** A router with 4000 messages, each in a row of 5 KB of its own. */
-  const many = (store: string): RowSource => ({
+  const many = (store: string): Source => ({
     ...source(store, ['a']),
     rows: async (_, after) => {
       const page = Number(after);

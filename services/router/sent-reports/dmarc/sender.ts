@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { createGzip } from 'node:zlib';
@@ -9,24 +8,17 @@ import { VERSION } from '#cluster/version.ts';
 import { domainOf } from '#shared/address/address.ts';
 import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
-import type { CountedRow, PublishedPolicy } from '#shared/mail/dmarc-rows.ts';
-import type { Message } from '../store/message.ts';
-import { isMissing, type Resolve, targetsOf } from './destinations.ts';
-import { DAY_MS, partsOf } from './records.ts';
+import type { DmarcRow, PublishedPolicy, ReportUnit } from '#shared/mail/dmarc-rows.ts';
+import type { Message } from '../../store/message.ts';
+import { partsOf, secondsOf } from '../daily/days.ts';
+import { reportId } from '../daily/report-id.ts';
+import type { Gathered, Sender } from '../daily/run.ts';
+import { hearsDns, type Resolve, targetsOf } from '../destinations.ts';
 import { type ReportMail, reportBody, reportMessage } from './report-message.ts';
 import { takers } from './takers.ts';
 import { reportXml } from './xml.ts';
 
 /** Makes the report on a unit and puts it into the queue, with what else is to be written then. */
-
-/** All that is known of a unit, of all nodes that were asked. */
-export type Gathered = {
-  unit: string;
-  published: PublishedPolicy;
-  rows: readonly CountedRow[];
-  /** Messages that are in no row. */
-  uncounted: number;
-};
 
 export type SenderDeps = {
   settings: Settings;
@@ -56,37 +48,35 @@ export function submitterOf(config: Config): { from: string; organisation: strin
   return { from, organisation: organisation ?? domainOf(from) };
 }
 
-export class ReportSender {
+type GatheredRows = Gathered<ReportUnit, DmarcRow>;
+type Submitter = NonNullable<ReturnType<typeof submitterOf>>;
+
+export class ReportSender implements Sender<ReportUnit, DmarcRow> {
   readonly #deps: SenderDeps;
 
   constructor(deps: SenderDeps) {
     this.#deps = deps;
   }
 
-  /**
-   * `sent`: it is in the queue, and `own` is written. `unwanted`: nobody takes it. `later`: DNS does not say whether
-   * somebody does. `run` is the day of the run.
-   */
   async send(
-    gathered: Gathered,
+    gathered: GatheredRows,
     run: string,
     own: () => Promise<StoreOperation[]>,
   ): Promise<'sent' | 'unwanted' | 'later'> {
     const { settings, log } = this.#deps;
     const submitter = submitterOf(settings.current);
-    const targets = targetsOf(gathered.published.rua);
-    if (submitter === undefined || targets.length === 0 || gathered.rows.length === 0) return 'unwanted';
-    const mail = await this.#mail(gathered, run, submitter);
+    const published = newestOf(gathered.records);
+    const targets = targetsOf(published?.rua ?? '');
+    if (submitter === undefined || published === undefined || targets.length === 0 || gathered.rows.length === 0)
+      return 'unwanted';
+    const mail = await this.#mail(gathered, published, run, submitter);
     const boundary = `=_${newId(24)}`;
     const body = reportBody(mail, boundary);
     const about = { domain: mail.domain, report: mail.id, rows: gathered.rows.length, size: body.length };
     const to = await takers(targets, { domain: mail.domain, size: body.length }, this.#deps);
     if (to === 'later') return 'later';
     if (to.length === 0) {
-      log.info(
-        { ...about, rua: gathered.published.rua },
-        'DMARC report not sent: none of the addresses of its domain takes it',
-      );
+      log.info({ ...about, rua: published.rua }, 'DMARC report not sent: none of the addresses of its domain takes it');
       return 'unwanted';
     }
     const { hostname } = settings.current.node;
@@ -96,13 +86,15 @@ export class ReportSender {
     return 'sent';
   }
 
-  async #mail(gathered: Gathered, run: string, { from, organisation }: { from: string; organisation: string }) {
-    const { unit, published, rows, uncounted } = gathered;
+  async #mail(
+    { unit, rows, uncounted }: GatheredRows,
+    published: PublishedPolicy,
+    run: string,
+    { from, organisation }: Submitter,
+  ) {
     const { domain, day } = partsOf(unit);
-    const begin = Date.parse(day) / 1000;
-    const end = begin + DAY_MS / 1000 - 1;
-    const id = idOf(domainOf(from), unit, run);
-    const known = { id, domain, begin, end, organisation };
+    const id = reportId(domainOf(from), unit, run);
+    const known = { id, domain, ...secondsOf(day), organisation };
     const xml = reportXml({
       ...{ ...known, email: from, published, rows, generator: `Sealpost ${VERSION}` },
       contact: this.#deps.settings.current.authenticity.dmarc.reports.contact,
@@ -111,21 +103,13 @@ export class ReportSender {
     return { ...known, from, gzip: await compressed(xml) } satisfies ReportMail;
   }
 
-  /** Whether DNS works at all: it says of a name of ours, which nobody asked for before, what there is. */
   async hearsDns(): Promise<boolean> {
     const submitter = submitterOf(this.#deps.settings.current);
-    if (submitter === undefined) return false;
-    return this.#deps.resolve(`${newId(16).toLowerCase()}.${domainOf(submitter.from)}`, 'TXT').then(
-      () => true,
-      (error: unknown) => isMissing(error),
-    );
+    return submitter !== undefined && (await hearsDns(domainOf(submitter.from), this.#deps.resolve));
   }
 }
 
-/**
- * RFC 9990 §3.5.1: letters and digits, as it is part of the file name too. The same for whichever node sends the report of
- * this run on this unit.
- */
-function idOf(submitter: string, unit: string, run: string): string {
-  return createHash('sha256').update(`${submitter} ${unit} ${run}`).digest('hex').slice(0, 32);
+/** The policy as it was seen last. */
+function newestOf(records: readonly ReportUnit[]): PublishedPolicy | undefined {
+  return records.toSorted((a, b) => b.seen - a.seen)[0]?.published;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isReport, quotedHeader } from '#services/router/sent-reports/failures/quoted-header.ts';
+import { isReport, quotedHeader } from '#services/router/sent-reports/dmarc/failures/quoted-header.ts';
 import { processorMs } from '#test/kit/processor-time.ts';
 
 const quoted = (header: string, recipients: string[] = ['bob@here.example']): string =>

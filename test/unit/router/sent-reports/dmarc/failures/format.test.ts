@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type FailureMail, failureBody, needsSpfRecord } from '#services/router/sent-reports/failures/format.ts';
+import { type FailureMail, failureBody, needsSpfRecord } from '#services/router/sent-reports/dmarc/failures/format.ts';
 import { ORIGIN } from '#test/unit/router/fixture.ts';
-import { found } from '#test/unit/router/sent-reports/found.ts';
+import { found } from '#test/unit/router/sent-reports/dmarc/found.ts';
 
 const FOUND = found('one.example', { result: 'fail', dkimAligned: false, spfAligned: false });
 

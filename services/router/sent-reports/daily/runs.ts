@@ -1,11 +1,11 @@
-import type { ReportRuns } from '../copies/claims.ts';
-import { dayAfter } from './records.ts';
+import type { ReportRuns } from '../../copies/claims.ts';
+import { dayAfter } from './days.ts';
 
 /**
- * Which router sends the reports of the cluster, and which rows are in them: one record in the claims, changed by compare
- * and set. Pure.
+ * Which router sends the reports of the cluster, and which rows are in them: one record in the claims for each kind of
+ * report, changed by compare and set. Pure.
  *
- * A run sends the reports on all days up to `day`, one for each unit (records.ts), in the order of their names. It is begun
+ * A run sends the reports on all days up to `day`, one for each unit (days.ts), in the order of their names. It is begun
  * by the first router that finds it due. `through` is the last unit whose report is in the queue of that router. When the
  * router dies, another one goes on from there, in a new epoch of the same run; so does the same router after a restart.
  *

@@ -1,10 +1,9 @@
 import type { StoreOperation } from '#cluster/store.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { CountedRow, ReportPage, ReportUnit } from '#shared/mail/dmarc-rows.ts';
+import type { Counted, Page, UnitRecord } from './kind.ts';
 import type { ReportClaims } from './report-claims.ts';
 import { advanced, type Epoch, ended, MOST_LEFT, withoutStore } from './runs.ts';
-import type { Gathered, ReportSender } from './sender.ts';
 
 /**
  * One epoch of a run (runs.ts) at the router that sends the reports: unit by unit, in the order of their names, it gathers
@@ -13,41 +12,68 @@ import type { Gathered, ReportSender } from './sender.ts';
  * A router that does not answer is left out from then on: its rows stay with it for the next run.
  */
 
+/** All that is known of a unit, of all nodes that were asked. */
+export type Gathered<Unit, Row> = {
+  unit: string;
+  /** What each of them knows of it beside its rows. */
+  records: readonly Unit[];
+  rows: readonly Counted<Row>[];
+  /** What is in no row. */
+  uncounted: number;
+};
+
+/** Makes a report and puts it where it goes from, together with `own`; `run` is the day of the run. */
+export type Sender<Unit, Row> = {
+  /**
+   * `sent`: it is on disk, and `own` is written. `unwanted`: nobody takes it. `later`: DNS does not say whether somebody
+   * does.
+   */
+  send(
+    gathered: Gathered<Unit, Row>,
+    run: string,
+    own: () => Promise<StoreOperation[]>,
+  ): Promise<'sent' | 'unwanted' | 'later'>;
+  /** Whether DNS works at all. */
+  hearsDns(): Promise<boolean>;
+};
+
 /** What a router has to report. */
-export type RowSource = {
+export type RowSource<Unit, Row> = {
   store: string;
   node: string;
   /** Names of units after this one, in order; empty where there are no more. */
   units(after: string): Promise<string[]>;
   /** A page of rows; undefined: it has no such unit. */
-  rows(unit: string, after: string): Promise<ReportPage | undefined>;
+  rows(unit: string, after: string): Promise<Page<Unit, Row> | undefined>;
 };
 
-export type RunDeps = {
+export type RunDeps<Unit, Row> = {
+  /** Of the kind of report. */
+  name: string;
   log: Logger;
-  sender: Pick<ReportSender, 'send' | 'hearsDns'>;
+  sender: Sender<Unit, Row>;
   claims: Pick<ReportClaims, 'advance'>;
-  own: RowSource;
-  others: readonly RowSource[];
+  own: RowSource<Unit, Row>;
+  others: readonly RowSource<Unit, Row>[];
   /** What deletes the rows of this node. */
   removal: (unit: string) => Promise<StoreOperation[]>;
   signal: AbortSignal;
 };
 
-/** Rows of one report, and characters of them: about 40 MB of XML. Strangers decide how long a row is. */
+/** Rows of one report, and characters of them: about 40 MB of a report. Strangers decide how long a row is. */
 const MOST_ROWS = 50_000;
 const MOST_CHARACTERS = 24 * 2 ** 20;
 
 /** By its text, by which it is known in the rows of others. */
-type RowsByText = Map<string, CountedRow>;
+type RowsByText<Row> = Map<string, Counted<Row>>;
 
-export class Run {
-  readonly #deps: RunDeps;
+export class Run<Unit extends UnitRecord, Row> {
+  readonly #deps: RunDeps<Unit, Row>;
   #epoch: Epoch;
   /** Units that each source is known to have; none where it is to be asked. */
-  readonly #ahead: Map<RowSource, string[]>;
+  readonly #ahead: Map<RowSource<Unit, Row>, string[]>;
 
-  constructor(deps: RunDeps, epoch: Epoch) {
+  constructor(deps: RunDeps<Unit, Row>, epoch: Epoch) {
     this.#deps = deps;
     this.#epoch = epoch;
     const late = new Set(epoch.without.map(({ store }) => store));
@@ -77,7 +103,7 @@ export class Run {
     if (this.#epoch.left.length < MOST_LEFT) return true;
     const many = `DNS gives no answer for the readers of ${MOST_LEFT} reports`;
     if (!(await this.#deps.sender.hearsDns())) throw new SealpostError('dns-unreachable', many);
-    this.#deps.log.warn({ unit }, `a DMARC report is given up: ${many}, and it works for other names`);
+    this.#deps.log.warn({ unit }, `a ${this.#deps.name} report is given up: ${many}, and it works for other names`);
     return false;
   }
 
@@ -97,9 +123,9 @@ export class Run {
     return [...this.#ahead.values()].flatMap(([first]) => first ?? []).sort()[0];
   }
 
-  async #gather(unit: string): Promise<Gathered | undefined> {
-    const rows: RowsByText = new Map();
-    let newest: ReportUnit | undefined;
+  async #gather(unit: string): Promise<Gathered<Unit, Row> | undefined> {
+    const rows: RowsByText<Row> = new Map();
+    const records: Unit[] = [];
     let [size, uncounted] = [0, 0];
     for (const [source, [first]] of [...this.#ahead]) {
       if (first !== unit) continue;
@@ -108,7 +134,7 @@ export class Run {
         await this.#advance((epoch) => withoutStore(epoch, source.store, unit));
       });
       if (found === undefined) continue;
-      if (newest === undefined || found.unit.seen > newest.seen) newest = found.unit;
+      records.push(found.unit);
       uncounted += found.unit.uncounted + found.more;
       for (const [text, { count, row }] of found.rows) {
         const before = rows.get(text)?.count;
@@ -118,12 +144,12 @@ export class Run {
         else uncounted += count;
       }
     }
-    return newest && { unit, published: newest.published, rows: [...rows.values()], uncounted };
+    return records.length === 0 ? undefined : { unit, records, rows: [...rows.values()], uncounted };
   }
 
-  /** All rows of a source; `more`: messages of those for which there is no room. */
-  async #allRows(source: RowSource, unit: string) {
-    const rows: RowsByText = new Map();
+  /** All rows of a source; `more`: counts of those for which there is no room. */
+  async #allRows(source: RowSource<Unit, Row>, unit: string) {
+    const rows: RowsByText<Row> = new Map();
     let [size, more] = [0, 0];
     for (let after: string | undefined = ''; ; ) {
       const page = await source.rows(unit, after);
@@ -140,11 +166,11 @@ export class Run {
   }
 
   /** Go on without a source that fails. This node does not go on without its own. */
-  #leaveOut(source: RowSource, error: unknown): undefined {
+  #leaveOut(source: RowSource<Unit, Row>, error: unknown): undefined {
     if (source === this.#deps.own) throw error;
     this.#ahead.delete(source);
-    const text =
-      'a router gives no rows for the DMARC reports: they are sent without them, its rows come with the next';
+    const { name } = this.#deps;
+    const text = `a router gives no rows for the ${name} reports: they are sent without them, its rows come with the next`;
     this.#deps.log.warn({ of: source.node, error: errorText(error) }, text);
   }
 }

@@ -8,7 +8,7 @@ import {
   isOver,
   isReported,
   withoutStore,
-} from '#services/router/sent-reports/runs.ts';
+} from '#services/router/sent-reports/daily/runs.ts';
 
 const A = { store: 'A', node: 'a', day: '2030-05-01' };
 const B = { store: 'B', node: 'b', day: '2030-05-01' };

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FailureLimit, HOUR_MS, MOST_OF_DOMAIN, MOST_OF_NODE } from '#services/router/sent-reports/failures/limit.ts';
+import {
+  FailureLimit,
+  HOUR_MS,
+  MOST_OF_DOMAIN,
+  MOST_OF_NODE,
+} from '#services/router/sent-reports/dmarc/failures/limit.ts';
 
 const admitted = (limit: FailureLimit, now: number, names: string[]): number =>
   names.filter((name) => limit.admits(name, now)).length;

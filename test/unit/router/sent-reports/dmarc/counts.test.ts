@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
-import { Counts } from '#services/router/sent-reports/counts.ts';
-import { noteOf } from '#services/router/sent-reports/note.ts';
+import { Counts } from '#services/router/sent-reports/dmarc/counts.ts';
+import { noteOf } from '#services/router/sent-reports/dmarc/note.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
@@ -26,8 +26,13 @@ async function note(store: Store, counts: Counts, address = '192.0.2.1', at = NO
   return () => counts.written(id, made);
 }
 
+async function close(counts: Counts, day: string): Promise<void> {
+  await counts.settle();
+  await counts.rows.close(day);
+}
+
 const rowsOf = async (counts: Counts, unit = UNIT) =>
-  (await counts.page(unit, 1, ''))?.rows.map(({ count, row }) => [row.source, count]).sort();
+  (await counts.rows.page(unit, 1, ''))?.rows.map(({ count, row }) => [row.source, count]).sort();
 
 test('a note that was not counted when the process died is counted once after its start', async () => {
   await using folder = await tempDir();
@@ -52,15 +57,15 @@ test('a day that is closed gets no more rows, they come on the next; what is rep
   const store = await Store.open(folder.path, log);
   const counts = await Counts.load({ store, log, now });
   (await note(store, counts))();
-  await counts.close('2030-05-01');
+  await close(counts, '2030-05-01');
   (await note(store, counts, '192.0.2.2'))();
   await counts.settle();
   assert.deepEqual(await rowsOf(counts), [['192.0.2.1', 1]]);
-  assert.deepEqual(counts.units('2030-05-02', ''), [UNIT, 'one.example!2030-05-02']);
-  await counts.tidy(NOON, (unit, epoch) => unit === UNIT && epoch === 1);
-  assert.deepEqual(counts.units('2030-05-02', ''), ['one.example!2030-05-02']);
+  assert.deepEqual(counts.rows.units('2030-05-02', ''), [UNIT, 'one.example!2030-05-02']);
+  await counts.rows.tidy(NOON, (unit, epoch) => unit === UNIT && epoch === 1);
+  assert.deepEqual(counts.rows.units('2030-05-02', ''), ['one.example!2030-05-02']);
   // What nobody asks for in two weeks goes too.
-  await counts.tidy(NOON + 16 * DAY_MS, () => false);
+  await counts.rows.tidy(NOON + 16 * DAY_MS, () => false);
   for await (const key of store.keys({ gte: 'dmarc-row!', lt: 'dmarc-row"' })) assert.fail(key);
   await store.close();
 });
@@ -73,9 +78,9 @@ test('more rows and domains than the limits are not counted, and a unit knows ho
   (await note(store, counts, '192.0.2.1'))();
   (await note(store, counts, '192.0.2.1', NOON + DAY_MS))();
   await counts.settle();
-  const { unit, rows } = (await counts.page(UNIT, 1, '')) ?? assert.fail();
+  const { unit, rows } = (await counts.rows.page(UNIT, 1, '')) ?? assert.fail();
   assert.deepEqual([rows.length, unit.uncounted, rows.find(({ row }) => row.source === '192.0.2.1')?.count], [3, 2, 2]);
-  assert.deepEqual(counts.units('2030-05-09', ''), [UNIT]);
+  assert.deepEqual(counts.rows.units('2030-05-09', ''), [UNIT]);
   await store.close();
 });
 
@@ -84,16 +89,16 @@ test('a day that a wrong clock closed is open again when the clock is right', as
   const store = await Store.open(folder.path, log);
   let time = NOON + 3000 * DAY_MS;
   const counts = await Counts.load({ store, log, now: () => time });
-  await counts.close('2037-01-01');
+  await close(counts, '2037-01-01');
   time = NOON;
   (await note(store, counts))();
   await counts.settle();
   assert.deepEqual(await rowsOf(counts), [['192.0.2.1', 1]]);
   time = NOON + DAY_MS;
-  await counts.close('2030-05-01');
+  await close(counts, '2030-05-01');
   (await note(store, counts))();
   await counts.settle();
-  assert.deepEqual(counts.units('2030-05-02', ''), [UNIT, 'one.example!2030-05-02']);
+  assert.deepEqual(counts.rows.units('2030-05-02', ''), [UNIT, 'one.example!2030-05-02']);
   await store.close();
 });
 
@@ -115,19 +120,19 @@ test('what the disk has lost counts as missing, and stops neither the start nor 
   };
   const deps = { store: broken as Store, log, now };
   const counts = await Counts.load(deps);
-  await counts.close('2030-04-30');
+  await close(counts, '2030-04-30');
   (await note(store, counts))();
   (await note(store, counts, '192.0.2.2'))();
   await counts.settle();
   damaged = (key) => key === 'dmarc-closed';
-  assert.deepEqual((await Counts.load(deps)).units('2030-05-01', ''), [UNIT]);
+  assert.deepEqual((await Counts.load(deps)).rows.units('2030-05-01', ''), [UNIT]);
   damaged = (key) => key.startsWith('dmarc-row!');
   assert.deepEqual(await rowsOf(counts), []);
   damaged = (key) => key.startsWith('dmarc-unit!');
-  assert.equal(await counts.page(UNIT, 1, ''), undefined);
+  assert.equal(await counts.rows.page(UNIT, 1, ''), undefined);
   damaged = (key) => key.startsWith('dmarc-row!');
-  await counts.tidy(NOON, () => true);
-  assert.deepEqual(counts.units('2030-05-01', ''), []);
+  await counts.rows.tidy(NOON, () => true);
+  assert.deepEqual(counts.rows.units('2030-05-01', ''), []);
   await store.close();
 });
 

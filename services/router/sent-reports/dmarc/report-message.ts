@@ -1,6 +1,6 @@
 import { domainOf } from '#shared/address/address.ts';
 import { foldField, rfc5322Date } from '#shared/mail/header.ts';
-import { type Queued, queued } from './queued.ts';
+import { type Queued, queued } from '../queued.ts';
 
 /** An aggregate report as mail (RFC 9990 §3.5.2), and as a message of the queue. */
 

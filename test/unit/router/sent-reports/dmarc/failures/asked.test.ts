@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { asked } from '#services/router/sent-reports/failures/asked.ts';
+import { asked } from '#services/router/sent-reports/dmarc/failures/asked.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
-import { found } from '#test/unit/router/sent-reports/found.ts';
+import { found } from '#test/unit/router/sent-reports/dmarc/found.ts';
 
 const MAIL = { reversePath: 'a@one.example' };
 

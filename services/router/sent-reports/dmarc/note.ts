@@ -1,10 +1,19 @@
+import { z } from 'zod';
 import { domainOf, normalizeDomain } from '#shared/address/address.ts';
 import type { Authenticity, DkimFound } from '#shared/mail/authenticity.ts';
-import type { DmarcRow } from '#shared/mail/dmarc-rows.ts';
+import { DmarcRow, PublishedPolicy } from '#shared/mail/dmarc-rows.ts';
 import type { Origin } from '#shared/mail/envelope.ts';
-import type { Note } from './records.ts';
 
 /** What the reports count of a message. Pure. */
+
+export const Note = z.object({
+  /** ms since 1970 */
+  at: z.number(),
+  domain: z.string(),
+  published: PublishedPolicy,
+  row: DmarcRow,
+});
+export type Note = z.infer<typeof Note>;
 
 /** Names that a record may be found at; what else is called a domain is not counted. */
 export const DOMAIN = /^(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/;

@@ -1,7 +1,7 @@
 import type { Store } from '#cluster/store.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { parseRecord } from '../store/records.ts';
+import { parseRecord } from '../../store/records.ts';
 
 type Schema<T> = Parameters<typeof parseRecord>[0] & { _output: T };
 
@@ -9,10 +9,13 @@ type Schema<T> = Parameters<typeof parseRecord>[0] & { _output: T };
 export class RecordReader {
   readonly #store: Store;
   readonly #log: Logger;
+  readonly #name: string;
 
-  constructor(store: Store, log: Logger) {
+  /** `name`: of the kind of report. */
+  constructor(store: Store, log: Logger, name: string) {
     this.#store = store;
     this.#log = log;
+    this.#name = name;
   }
 
   /** Rejects with `store-failed`. */
@@ -66,6 +69,7 @@ export class RecordReader {
   }
 
   #sayDamaged(key: string, error: unknown): void {
-    this.#log.error({ key, error: errorText(error) }, 'a record of the DMARC reports is damaged: it counts as missing');
+    const text = `a record of the ${this.#name} reports is damaged: it counts as missing`;
+    this.#log.error({ key, error: errorText(error) }, text);
   }
 }

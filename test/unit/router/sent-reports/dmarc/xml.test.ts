@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { noteOf } from '#services/router/sent-reports/note.ts';
-import { reportXml } from '#services/router/sent-reports/xml.ts';
+import { noteOf } from '#services/router/sent-reports/dmarc/note.ts';
+import { reportXml } from '#services/router/sent-reports/dmarc/xml.ts';
 import { ORIGIN } from '#test/unit/router/fixture.ts';
 import { found } from './found.ts';
 

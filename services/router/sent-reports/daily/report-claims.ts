@@ -1,24 +1,29 @@
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { asReportRuns, type ClaimRecord, REPORTS_KEY, type ReportRuns } from '../copies/claims.ts';
-import type { LeaseWatch } from '../copies/lease-watch.ts';
+import { asReportRuns, type ClaimRecord, type ReportRuns } from '../../copies/claims.ts';
+import type { LeaseWatch } from '../../copies/lease-watch.ts';
 import { begin, changed, type Epoch } from './runs.ts';
+
+/** `store`: name of this node's store; '' without a bus. */
+type Place = { map: ReplicatedMap<ClaimRecord>; watch: LeaseWatch; store: string };
 
 /** The record of the runs in the claims of the cluster, which without a bus are those of this node. */
 export class ReportClaims {
-  /** Name of this node's store; '' without a bus. */
   readonly store: string;
+  readonly #key: string;
   readonly #map: ReplicatedMap<ClaimRecord>;
   readonly #watch: LeaseWatch;
 
-  constructor(map: ReplicatedMap<ClaimRecord>, watch: LeaseWatch, store: string) {
+  /** `key` of the record: each kind of report has its own. */
+  constructor({ map, watch, store }: Place, key: string) {
     this.#map = map;
     this.#watch = watch;
     this.store = store;
+    this.#key = key;
   }
 
   get runs(): ReportRuns | undefined {
-    return asReportRuns(this.#map.get(REPORTS_KEY)?.value);
+    return asReportRuns(this.#map.get(this.#key)?.value);
   }
 
   /** Everything that the cluster has agreed on is known. */
@@ -51,7 +56,7 @@ export class ReportClaims {
   async advance(number: number, change: (epoch: Epoch) => Partial<Epoch>): Promise<Epoch> {
     const { epochs } = await this.#change((runs) => {
       const after = changed(runs, number, change);
-      if (after === undefined) throw new SealpostError('superseded', 'another router has taken over the DMARC reports');
+      if (after === undefined) throw new SealpostError('superseded', 'another router has taken over the reports');
       return after;
     });
     const [epoch] = epochs;
@@ -61,7 +66,7 @@ export class ReportClaims {
 
   async #change(next: (runs: ReportRuns | undefined) => ReportRuns): Promise<ReportRuns> {
     let after: ReportRuns | undefined;
-    await this.#map.update(REPORTS_KEY, (record) => {
+    await this.#map.update(this.#key, (record) => {
       const before = asReportRuns(record);
       after = next(before);
       return after === before ? record : after;

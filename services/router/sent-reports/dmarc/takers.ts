@@ -1,7 +1,7 @@
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatSize } from '#shared/units.ts';
-import { allowed, type Resolve, type Target } from './destinations.ts';
+import { allowed, type Resolve, type Target } from '../destinations.ts';
 
 /** Larger reports are not sent: few servers would take them. */
 const MOST_BYTES = 20 * 2 ** 20;
