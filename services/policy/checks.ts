@@ -15,6 +15,7 @@ import { externalMark } from './message/incoming/external-mark.ts';
 import { spfHardFail } from './message/incoming/spf-hard-fail.ts';
 import { untrusted } from './message/incoming/untrusted.ts';
 import { messageSize } from './message/message-size.ts';
+import { messageTls } from './message/message-tls.ts';
 import { origin } from './message/origin.ts';
 import { submissionFields } from './message/submission-fields.ts';
 import { traceField } from './message/trace-field.ts';
@@ -68,6 +69,7 @@ export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   message: [
     ...[messageSize, hopCount, author, genuineAuthor, traceField, submissionFields, origin, canonicalHeader],
     ...[authorReversePath, spfHardFail, dmarcPolicy, untrusted, forgedResults, authenticationResults, externalMark],
+    messageTls,
   ],
 };
 

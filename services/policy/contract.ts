@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
 import { Authenticity, BodyHash, MOST_BODY_HASHES } from '#shared/mail/authenticity.ts';
 import { EnvelopeRecipient, Origin } from '#shared/mail/envelope.ts';
+import { MessageTls } from '#shared/mail/message-tls.ts';
 import { Reply, reply } from '#shared/mail/reply.ts';
 
 /**
@@ -122,6 +123,8 @@ export const MessageVerdict = z.union([
     reversePath: z.string().optional(),
     /** Absent for mail that is not checked: from inside, and of users. */
     authenticity: Authenticity.optional(),
+    /** What it asks of TLS on its way. */
+    tls: MessageTls.optional(),
     why: Why,
   }),
   z.discriminatedUnion('action', [

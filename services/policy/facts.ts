@@ -2,6 +2,7 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { HeaderField } from '#shared/mail/header.ts';
+import type { MessageTls } from '#shared/mail/message-tls.ts';
 import type { ClientName } from './connect/reverse-dns.ts';
 import type { SessionFacts } from './contract.ts';
 import type { Account } from './directory/account.ts';
@@ -10,6 +11,7 @@ import type { ListsFound } from './dns/dns-lists.ts';
 import type { DomainState } from './dns/sender-domain.ts';
 import type { Exempt } from './gathering/exemptions.ts';
 import type { Attempt } from './greylist/greylist.ts';
+import type { ForcedTls } from './message/forced-tls.ts';
 import type { IncomingRules } from './message/incoming/incoming-rules.ts';
 import type { HostList } from './relay/host-list.ts';
 import type { RelayRules } from './relay/relay-rules.ts';
@@ -126,6 +128,7 @@ export type PolicyFacts = {
     rules: RelayRules;
     rewriting: Rewriting;
     incoming: IncomingRules;
+    forcedTls: ForcedTls;
     directory: AnyDirectory;
     hostname: string;
     /** What SPF, DKIM, ARC and DMARC found; undefined for mail that is not checked. */
@@ -150,6 +153,7 @@ export type Accepted = {
     header?: string;
     reversePath?: string;
     authenticity?: Authenticity;
+    tls?: MessageTls;
   };
 };
 

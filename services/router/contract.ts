@@ -6,6 +6,7 @@ import { Authenticity } from '#shared/mail/authenticity.ts';
 import { ReportPart } from '#shared/mail/dmarc-report.ts';
 import { ReportPage } from '#shared/mail/dmarc-rows.ts';
 import { Envelope, Origin } from '#shared/mail/envelope.ts';
+import { MessageTls } from '#shared/mail/message-tls.ts';
 import { QueueEntry, QueueState } from '#shared/mail/queue-entry.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 
@@ -119,6 +120,8 @@ export const routerContract = defineContract('router', 1, {
         authenticity: Authenticity.optional(),
         /** What each mail filter said that was asked. */
         filters: z.record(z.string(), z.string()).optional(),
+        /** What the message asks of TLS; REQUIRETLS of the envelope comes before it. */
+        tls: MessageTls.optional(),
       }),
       reply: z.object({ queueId: z.string() }),
       errors: ['unknown-transfer', 'out-of-order', 'full', 'not-accepting'],

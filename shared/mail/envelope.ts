@@ -35,6 +35,8 @@ export const Envelope = z.object({
   envid: z.string().optional(),
   /** The client declared SMTPUTF8 (RFC 6531). */
   smtpUtf8: z.boolean(),
+  /** The client gave REQUIRETLS (RFC 8689). */
+  requireTls: z.boolean().optional(),
 });
 export type Envelope = z.infer<typeof Envelope>;
 

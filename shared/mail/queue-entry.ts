@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Authenticity } from './authenticity.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from './envelope.ts';
+import { MessageTls } from './message-tls.ts';
 
 export const QueueState = z.enum(['active', 'deferred', 'hold']);
 
@@ -21,6 +22,8 @@ export const QueueEntry = z.object({
   authenticity: Authenticity.optional(),
   /** What each mail filter said that was asked. */
   filters: z.record(z.string(), z.string()).optional(),
+  /** What it asks of TLS on its way. */
+  tls: MessageTls.optional(),
   /** It was accepted with one copy although two are configured. */
   alone: z.boolean().optional(),
   /** It was taken over from that node, at that time (ms since 1970). */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { domain, duration, listedNetwork, size, TEN_YEARS_MS } from './values.ts';
+import { domain, duration, listedMailbox, listedNetwork, size, TEN_YEARS_MS } from './values.ts';
 
 /** The sections `queue` and `delivery`: how long mail is kept and tried, and how next hops are spoken to. */
 
@@ -41,6 +41,36 @@ const day = z.string().refine((text) => z.iso.date().safeParse(text).success, {
   error: (i) => `${JSON.stringify(i.input)} is not a day such as 2030-12-31`,
 });
 
+/** Mail of ours that leaves in TLS or not at all (DOMINO T6). */
+const forcedTls = z
+  .strictObject({
+    senders: z
+      .array(listedMailbox)
+      .prefault([])
+      .describe('addresses, domains with everything below them, group:NAME or *: all their mail'),
+    header: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,62}$/, 'not the name of a header field')
+      .optional()
+      .describe('mail with this field, unless the field says no: X-Require-TLS'),
+    subject: z
+      .string()
+      .trim()
+      .min(1)
+      .max(100)
+      .optional()
+      .describe('mail with this text in its subject, in capitals or not: "[secure]"'),
+    level: z
+      .enum(['required', 'verified'])
+      .default('required')
+      .describe('TLS at every next hop, or TLS with a certificate that is verified'),
+    otherwise: z
+      .enum(['return', 'hold'])
+      .default('return')
+      .describe('mail for a host that is not so protected: returned to its sender, or held until an operator decides'),
+  })
+  .prefault({});
+
 export const deliverySection = z
   .strictObject({
     connections: z.number().int().min(1).default(20).describe('concurrent connections to one next hop'),
@@ -65,6 +95,9 @@ export const deliverySection = z
       .describe(
         'networks that MX records and address literals may lead to although they are loopback, link-local or this machine: for tests',
       ),
+    'forced-tls': forcedTls.describe(
+      'mail of users and of relay.allow.hosts that is sent in TLS or not at all: of these senders, and with these marks',
+    ),
     dane: z
       .strictObject({
         except: z

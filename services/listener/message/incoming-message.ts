@@ -150,8 +150,8 @@ export class IncomingMessage {
     if (verdict.action !== 'accept') {
       return this.#refused({ reply: verdict.reply, authenticity: verdict.authenticity });
     }
-    const { prepend, originating, junk, header: rewritten, reversePath, authenticity } = verdict;
-    const acceptance = { prepend, originating, junk, header: rewritten, reversePath, authenticity };
+    const { prepend, originating, junk, header: rewritten, reversePath, authenticity, tls } = verdict;
+    const acceptance = { prepend, originating, junk, header: rewritten, reversePath, authenticity, tls };
     const outcome = await screened;
     if (outcome === undefined) return this.#commit(facts, acceptance);
     const { said: filters } = outcome;

@@ -5,6 +5,7 @@ import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
+import type { MessageTls } from '#shared/mail/message-tls.ts';
 
 /**
  * Carries the bytes of one message to the router that opened a transfer for it.
@@ -42,6 +43,8 @@ export type Acceptance = {
   header?: string | undefined;
   reversePath?: string | undefined;
   authenticity?: Authenticity | undefined;
+  /** What it asks of TLS on its way. */
+  tls?: MessageTls | undefined;
   /** What each mail filter said that was asked. */
   filters?: Record<string, string> | undefined;
 };

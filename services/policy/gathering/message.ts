@@ -18,7 +18,7 @@ export type MessageRequest = {
   size: number;
   bodyHashes?: readonly BodyHash[] | undefined;
 };
-type MessageDeps = Pick<PolicyFacts['message'], 'rules' | 'rewriting' | 'incoming' | 'now'> & {
+type MessageDeps = Pick<PolicyFacts['message'], 'rules' | 'rewriting' | 'incoming' | 'forcedTls' | 'now'> & {
   ask: AskDirectory;
   config: Pick<Config, 'node' | 'limits' | 'authenticity'>;
   /** What is found out about mail from outside; without it nothing is. */
@@ -32,7 +32,7 @@ export function messageFacts(
   deps: MessageDeps,
 ): PolicyFacts['message'] | Promise<PolicyFacts['message']> {
   const { facts: session, queueId, reversePath, recipients, smtpUtf8, size } = request;
-  const { rules, rewriting, incoming, ask, now, config } = deps;
+  const { rules, rewriting, incoming, forcedTls, ask, now, config } = deps;
   // latin1 keeps every octet as it is.
   const text = Buffer.from(header.buffer, header.byteOffset, header.byteLength).toString('latin1');
   const inOrder = splitHeader(text);
@@ -40,7 +40,10 @@ export function messageFacts(
   const { limits, node } = config;
   const said = { session, queueId, reversePath, recipients, smtpUtf8, size, fields, header: { text, fields: inOrder } };
   const authservId = config.authenticity['authserv-id'] ?? node.hostname;
-  const known = { ...said, rules, rewriting, incoming, hostname: node.hostname, authservId, limits, now };
+  const known = {
+    ...{ ...said, rules, rewriting, incoming, forcedTls },
+    ...{ hostname: node.hostname, authservId, limits, now },
+  };
   const { user } = session;
   const about = user === undefined ? {} : { users: [user], addresses: rewriting.tagged(authorsIn(fields)) };
   const { header: block } = known;

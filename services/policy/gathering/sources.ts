@@ -6,6 +6,7 @@ import { ReverseDns } from '../connect/reverse-dns.ts';
 import { ClusterDirectory, type ClusterDirectoryDeps } from '../directory/cluster-directory.ts';
 import { Directories } from '../directory/directories.ts';
 import type { Question } from '../directory/directory.ts';
+import { ForcedTls } from '../message/forced-tls.ts';
 import { IncomingRules } from '../message/incoming/incoming-rules.ts';
 import { HostList } from '../relay/host-list.ts';
 import { RelayRules } from '../relay/relay-rules.ts';
@@ -28,6 +29,7 @@ export class Sources {
   rules: RelayRules;
   rewriting: Rewriting;
   incoming: IncomingRules;
+  forcedTls: ForcedTls;
   readonly #srs: SrsKeys;
   /** `authentication.anonymous`. */
   anonymous: HostList;
@@ -44,6 +46,7 @@ export class Sources {
     const cluster = stores && new ClusterDirectory({ settings, log, ...stores });
     this.rewriting = new Rewriting(settings.current);
     this.incoming = new IncomingRules(settings.current);
+    this.forcedTls = new ForcedTls(settings.current);
     this.directory = new Directories({
       ...{ log, cluster },
       isLocal: (domain) => this.rules.isLocal(domain),
@@ -60,14 +63,14 @@ export class Sources {
   /** What a question is answered from. */
   now() {
     const ask = (question: Question) => this.directory.ask(question);
-    const { rules, rewriting, incoming, anonymous, checks } = this;
+    const { rules, rewriting, incoming, forcedTls, anonymous, checks } = this;
     const srs = this.#srs.current;
     const unread = () => this.directory.unread;
     const config = this.#settings.current;
     const now = new Date();
     const verify = (mail: IncomingMail) => this.#authenticator.verify(mail, { hostname: config.node.hostname, now });
     const asked = { ask, unread, config, now, verify };
-    return { rules, rewriting, incoming, srs, anonymous, checks, ...asked };
+    return { rules, rewriting, incoming, forcedTls, srs, anonymous, checks, ...asked };
   }
 
   /** Fails with `unreadable` or `invalid` where the users file cannot be used. */
@@ -91,6 +94,7 @@ export class Sources {
     this.rules = new RelayRules(next);
     this.rewriting = new Rewriting(next);
     this.incoming = new IncomingRules(next);
+    this.forcedTls = new ForcedTls(next);
     this.#srs.change(next);
     this.anonymous = new HostList(next.authentication.anonymous);
     this.checks.change(next, previous);

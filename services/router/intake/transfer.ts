@@ -3,6 +3,7 @@ import { CALL_ERRORS } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Envelope, Origin } from '#shared/mail/envelope.ts';
+import { type MessageTls, needsTls } from '#shared/mail/message-tls.ts';
 import type { MessageFacts } from '../contract.ts';
 import { loadedMessage, type Message } from '../store/message.ts';
 import { keys, type MessageRecord, putBytes } from '../store/records.ts';
@@ -43,6 +44,7 @@ export type Commit = {
   reversePath?: string | undefined;
   authenticity?: Authenticity | undefined;
   filters?: Record<string, string> | undefined;
+  tls?: MessageTls | undefined;
 };
 
 /** Check that what came is what was announced; `last`: bytes of the last chunk. Throws `malformed`. */
@@ -71,6 +73,7 @@ export function toMessage(
   bytes: Uint8Array,
 ): { message: Message; last: StoreOperation[]; body: Buffer | undefined } {
   const { queueId, origin, trace, arrived, written } = transfer;
+  const tls = requested(transfer.envelope, request);
   const envelope = request.originating ? transfer.envelope : withoutReportsToStrangers(transfer.envelope);
   const last: StoreOperation[] = [];
   let body: Buffer | undefined;
@@ -82,7 +85,8 @@ export function toMessage(
   }
   const record: MessageRecord = {
     reversePath: request.reversePath ?? envelope.reversePath,
-    ret: envelope.ret,
+    // What may travel in TLS only does not come back whole in a report of ours or of others (RFC 8689 §5).
+    ret: needsTls(tls) && envelope.ret === 'FULL' ? 'HDRS' : envelope.ret,
     envid: envelope.envid,
     smtpUtf8: envelope.smtpUtf8,
     origin,
@@ -95,6 +99,7 @@ export function toMessage(
     junk: request.junk,
     ...(request.authenticity !== undefined && { authenticity: request.authenticity }),
     ...(request.filters !== undefined && { filters: request.filters }),
+    ...(tls !== undefined && { tls }),
     chunks: written,
     recipients: envelope.recipients.length,
     held: request.hold ?? false,
@@ -102,6 +107,11 @@ export function toMessage(
   };
   const recipients = envelope.recipients.map((recipient) => ({ recipient, status: { state: 'waiting' as const } }));
   return { message: loadedMessage(queueId, record, recipients), last, body };
+}
+
+/** REQUIRETLS is more than all else; a field TLS-Required is ignored beside it (RFC 8689 §4.1). */
+function requested({ requireTls }: Envelope, { tls }: Commit): MessageTls | undefined {
+  return requireTls === true ? { level: 'requiretls', by: 'requiretls' } : tls;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { type HeaderField, splitHeader } from '#shared/mail/header.ts';
+import { needsTls } from '#shared/mail/message-tls.ts';
 import type { MessageRecord } from '../store/records.ts';
 import type { NoticeKind } from './notices.ts';
 
@@ -19,9 +20,15 @@ const IDENTIFYING = new Set(['from', 'sender', 'to', 'cc', 'date', 'subject', 'm
 
 export type Quotation = { type: string; description: string; content: Buffer };
 
+/**
+ * All that is quoted of mail that may travel in TLS only: the way back to its sender may have none, and the report is not to
+ * be lost for that (RFC 8689 §5).
+ */
+const HARMLESS = new Set(['from', 'to', 'date', 'message-id']);
+
 /** `original`: the first bytes of the message, all of its header at least. Undefined: nothing is quoted. */
 export function quote(
-  { facts, ret, smtpUtf8 }: MessageRecord,
+  { facts, ret, smtpUtf8, tls }: MessageRecord,
   kind: NoticeKind,
   original: Buffer | undefined,
 ): Quotation | undefined {
@@ -35,7 +42,7 @@ export function quote(
     const type = global ? 'message/global' : 'message/rfc822';
     return { description: 'Undelivered message', type, content: original };
   }
-  const { content, complete } = shortenedHeader(header);
+  const { content, complete } = shortenedHeader(header, needsTls(tls) ? HARMLESS : undefined);
   return {
     description: complete ? 'Message header' : 'Message header, shortened',
     type: global ? 'message/global-headers' : 'text/rfc822-headers',
@@ -43,13 +50,13 @@ export function quote(
   };
 }
 
-/** The fields for which there is room, in their order, without the empty line. */
-export function shortenedHeader(header: Buffer): { content: Buffer; complete: boolean } {
+/** The fields for which there is room, in their order, without the empty line; `only`: of those with these names. */
+export function shortenedHeader(header: Buffer, only?: ReadonlySet<string>): { content: Buffer; complete: boolean } {
   const fields = splitHeader(header.toString('latin1'));
   const chosen = new Set<HeaderField>();
   let room = QUOTED_HEADER_BYTES;
   const choose = (field: HeaderField): void => {
-    if (field.raw.length > room) return;
+    if (field.raw.length > room || only?.has(field.name) === false) return;
     room -= field.raw.length;
     chosen.add(field);
   };

@@ -7,6 +7,7 @@ import type { Logger } from '#shared/log.ts';
 import type { QueueEntry } from '#shared/mail/queue-entry.ts';
 import { CHUNK_BYTES } from '../contract.ts';
 import type { Pacer } from '../pacing/pacer.ts';
+import { hopOfMessage } from '../queue/message-hop.ts';
 import type { Routing } from '../queue/routing.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { contentOf, sizeOf } from '../store/content.ts';
@@ -86,9 +87,9 @@ export class Views {
       nextHop: r.nextHop ?? '',
       signatures: r.signatures,
     }));
-    const { arrived, size, reversePath, origin, trace, junk, authenticity, filters, alone, takenOver } = receipt;
+    const { arrived, size, reversePath, origin, trace, junk, authenticity, filters, tls, alone, takenOver } = receipt;
     const { name: node } = settings.current.node;
-    const said = { arrived, size, reversePath, origin, trace, junk, authenticity, filters, alone, takenOver };
+    const said = { arrived, size, reversePath, origin, trace, junk, authenticity, filters, tls, alone, takenOver };
     return { entry: { queueId: id, node, state: 'active', ...said, recipients }, finished: true };
   }
 
@@ -151,6 +152,7 @@ export class Views {
       junk: record.junk,
       authenticity: record.authenticity,
       filters: record.filters,
+      tls: record.tls,
       alone: record.alone,
       takenOver: record.takenOver,
       recipients: message.recipients.map((r) => ({
@@ -171,7 +173,8 @@ export class Views {
   }
 
   #hopOf(message: Message, { recipient }: Recipient): ReturnType<Routing['nextHop']> {
-    return this.#deps.routing.target(recipient.address, isJunk(message, recipient)).hop;
+    const { hop } = this.#deps.routing.target(recipient.address, isJunk(message, recipient));
+    return hop && hopOfMessage(hop, message.record);
   }
 }
 

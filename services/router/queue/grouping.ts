@@ -1,6 +1,7 @@
 import type { JobRecipient, NextHop } from '../delivery/job.ts';
 import { dueAt, isJunk, type Message } from '../store/message.ts';
 import type { Slot } from '../store/slots.ts';
+import { hopOfMessage } from './message-hop.ts';
 import type { Routing } from './routing.ts';
 
 /** Which recipients of a message are tried together. */
@@ -27,7 +28,8 @@ export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[
   for (const [index, r] of message.recipients.entries()) {
     if (r.busy || dueAt(r.status) > soon) continue;
     const junk = isJunk(message, r.recipient);
-    const { hop: target, address } = routing.target(r.recipient.address, junk && r.junkToRefused !== true);
+    const { hop: routed, address } = routing.target(r.recipient.address, junk && r.junkToRefused !== true);
+    const target = routed && hopOfMessage(routed, message.record);
     // What pretends to be a report may be junk as well.
     const reports = !junk && routing.takesReports(r.recipient);
     const hop = target !== undefined && reports ? readingHop(target) : target;

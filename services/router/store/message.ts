@@ -35,10 +35,10 @@ export function recipientRecord(r: Recipient): RecipientRecord {
 
 /** What stays of a message when its last recipient has a final status. */
 export function receiptOf({ record, recipients }: Message, finished: number): Receipt {
-  const { reversePath, origin, trace, arrived, facts, junk, authenticity, filters, alone, takenOver } = record;
+  const { reversePath, origin, trace, arrived, facts, junk, authenticity, filters, tls, alone, takenOver } = record;
   return {
     ...{ reversePath, origin, trace, arrived, finished, size: facts.size },
-    ...{ junk, authenticity, filters, alone, takenOver },
+    ...{ junk, authenticity, filters, tls, alone, takenOver },
     recipients: recipients.map(recipientRecord),
   };
 }

@@ -3,6 +3,7 @@ import type { StoreOperation } from '#cluster/store.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from '#shared/mail/envelope.ts';
+import { MessageTls } from '#shared/mail/message-tls.ts';
 import { MessageFacts } from '../contract.ts';
 import { seal, sealJson, unseal } from './seal.ts';
 
@@ -49,6 +50,8 @@ export const MessageRecord = z.object({
   authenticity: Authenticity.optional(),
   /** What each mail filter said that was asked. */
   filters: z.record(z.string(), z.string()).optional(),
+  /** What it asks of TLS on its way; absent: what its routes say. */
+  tls: MessageTls.optional(),
   /** Sizes of the pieces of the body in bytes. */
   chunks: z.array(z.number().int().positive()),
   /** How many recipient records there are. */
@@ -85,6 +88,7 @@ export const Receipt = z.object({
   junk: z.boolean().optional(),
   authenticity: Authenticity.optional(),
   filters: z.record(z.string(), z.string()).optional(),
+  tls: MessageTls.optional(),
   alone: z.boolean().optional(),
   takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
   recipients: z.array(RecipientRecord),

@@ -5,6 +5,7 @@ import type { SessionFacts } from '#services/policy/contract.ts';
 import { Directory } from '#services/policy/directory/directory.ts';
 import { fileEntries } from '#services/policy/directory/file-entries.ts';
 import { CheckSources } from '#services/policy/gathering/check-sources.ts';
+import { ForcedTls } from '#services/policy/message/forced-tls.ts';
 import { IncomingRules } from '#services/policy/message/incoming/incoming-rules.ts';
 import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import { Rewriting } from '#services/policy/rewrite/rewriting.ts';
@@ -41,7 +42,10 @@ export function config(input: Record<string, unknown> = {}): Config {
 
 /** What the checks of a phase get from a configuration. */
 export function rulesOf(given: Config) {
-  return { rules: new RelayRules(given), rewriting: new Rewriting(given), incoming: new IncomingRules(given) };
+  return {
+    ...{ rules: new RelayRules(given), rewriting: new Rewriting(given) },
+    ...{ incoming: new IncomingRules(given), forcedTls: new ForcedTls(given) },
+  };
 }
 
 /** What the checks of `checks:` are answered from. */

@@ -1,5 +1,6 @@
 import type { ExplainedMessage } from '#services/policy/contract.ts';
 import type { Authenticity, DkimFound, DmarcFound } from '#shared/mail/authenticity.ts';
+import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { clean, cleanLines, pairs } from '../table.ts';
 
 /** What policy says of a message, for people: what was found out, the fields that it gets, and where it goes. */
@@ -50,12 +51,13 @@ function dmarcText({ result, from, record, policy, disposition, override }: Dmar
 }
 
 function acceptedLines(accepted: Extract<ExplainedMessage['verdict'], { action: 'accept' }>): string[] {
-  const { prepend, header, reversePath, junk } = accepted;
+  const { prepend, header, reversePath, junk, tls } = accepted;
   return [
     ...(prepend.length === 0 ? [] : ['', 'put in front:', ...indented(prepend.join(''))]),
     ...(header === undefined ? [] : ['', 'in place of its header:', ...indented(header)]),
     ...(reversePath === undefined ? [] : ['', `reverse-path: ${clean(reversePath || '<>')}`]),
     ...(junk ? ['', 'delivered as junk'] : []),
+    ...(tls === undefined ? [] : ['', `asks for ${describeMessageTls(tls)}`]),
   ];
 }
 

@@ -323,3 +323,15 @@ test('a long header of a stranger is not quoted beyond 10 KB, and what identifie
   assert.match(text, /^Message-ID: <1@sender\.example>\r$/m);
   assert.ok(!text.includes('huge'));
 });
+
+for (const level of ['required', 'verified', 'requiretls'] as const) {
+  test(`of mail that may travel in TLS only (${level}), a report quotes what says nothing`, () => {
+    const original = `Received: from x\r\nFrom: a@x.test\r\n${ORIGINAL}`;
+    const { text } = dsn({ original, record: { ret: 'HDRS', tls: { level, by: 'subject' } } });
+    assert.match(
+      text,
+      /^Content-Type: text\/rfc822-headers\r\n\r\nFrom: a@x\.test\r\nMessage-ID: <1@sender\.example>\r\n\r\n--/m,
+    );
+    assert.doesNotMatch(text, /Subject: Hi|The body|Received/);
+  });
+}

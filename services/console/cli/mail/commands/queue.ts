@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { routerContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
 import { summarize } from '#shared/mail/authenticity.ts';
+import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { QueueState } from '#shared/mail/queue-entry.ts';
 import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../../context.ts';
@@ -161,6 +162,7 @@ async function show(id: string, options: QueueOptions): Promise<void> {
         ['by', originText(entry.origin)],
         ['trace', entry.trace],
         ...(entry.junk ? [['junk', 'yes'] as const] : []),
+        ...(entry.tls === undefined ? [] : [['asks for', describeMessageTls(entry.tls)] as const]),
         ...(entry.authenticity === undefined ? [] : Object.entries(summarize(entry.authenticity))),
         ...Object.entries(entry.filters ?? {}).map(([filter, said]) => [`filter ${filter}`, said] as const),
       ]),

@@ -1,0 +1,59 @@
+import { parseIp } from '#shared/address/ip-address.ts';
+import type { MessageTls } from '#shared/mail/message-tls.ts';
+import type { TlsDemand } from '#shared/mail/tls.ts';
+import type { NextHop } from '../delivery/job.ts';
+import type { MessageRecord } from '../store/records.ts';
+
+/**
+ * The next hop of a message that asks for more, or less, TLS than its route says: that of the route with other rules, and a
+ * key of its own, because connections under different rules are never shared. What the route says is never weakened.
+ *
+ * Mail that does not leave this machine needs no TLS: into a folder, or by LMTP to a mailbox server at a loopback address.
+ * A server there that speaks SMTP passes mail on; the way to it is safe, but REQUIRETLS also asks what comes after it.
+ */
+export function hopOfMessage(hop: NextHop, { tls, reversePath }: Pick<MessageRecord, 'tls' | 'reversePath'>): NextHop {
+  if (tls === undefined || staysHere(hop, tls)) return hop;
+  switch (tls.level) {
+    case 'optional':
+      return { ...hop, key: keyOf(hop, 'TLS-Required: No'), demand: { requireTls: false, ignorePolicies: true } };
+    case 'required':
+    case 'verified':
+      return { ...hop, ...stronger(hop, tls.level), demand: { requireTls: false } };
+    case 'requiretls':
+      // RFC 8689 §5: a notification is not lost because a host does not know REQUIRETLS.
+      if (reversePath === '') {
+        return { ...hop, key: keyOf(hop, 'REQUIRETLS where offered'), demand: { requireTls: 'if-offered' } };
+      }
+      return { ...hop, ...stronger(hop, 'verified'), key: keyOf(hop, 'REQUIRETLS'), demand: { requireTls: true } };
+  }
+}
+
+const ORDER: readonly TlsDemand[] = ['off', 'opportunistic', 'required', 'verified'];
+
+function stronger(hop: NextHop, level: 'required' | 'verified'): Pick<NextHop, 'tls' | 'key'> {
+  const tls = ORDER.indexOf(hop.tls) > ORDER.indexOf(level) ? hop.tls : level;
+  return { tls, key: keyOf(hop, `forced TLS, ${tls}`) };
+}
+
+function keyOf({ key }: NextHop, rule: string): string {
+  return `${key} (${rule})`;
+}
+
+function staysHere({ spec }: NextHop, { level }: MessageTls): boolean {
+  switch (spec.kind) {
+    case 'maildir':
+    case 'capture':
+    case 'discard':
+      return true;
+    case 'lmtp':
+      return isLoopback(spec.host);
+    case 'smtp':
+      return level !== 'requiretls' && isLoopback(spec.host);
+    case 'mx':
+      return false;
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || parseIp(host)?.range() === 'loopback';
+}
