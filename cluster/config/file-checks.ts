@@ -10,7 +10,7 @@ import { proxyWarnings, relayWarnings } from './rules/relay.ts';
 import type { RouteOauth } from './schema/oauth.ts';
 import type { Config } from './schema/schema.ts';
 import { modeWarning, readSecret, SecretReference, unreadable } from './secrets.ts';
-import { checkAuthorities, checkPair, type TlsFindings } from './tls-files.ts';
+import { checkAuthorities, checkPair, stsWarnings, type TlsFindings } from './tls-files.ts';
 
 /**
  * Checks of what the configuration says about this machine: files that must be there and readable, certificates that must
@@ -72,6 +72,7 @@ async function checkTls(check: FileCheck): Promise<void> {
   if (tls === undefined) return;
   add(check, await checkPair(['tls'], tls));
   for (const [i, pair] of tls.names.entries()) add(check, await checkPair(['tls', 'names', i], pair));
+  check.warnings.push(...(await stsWarnings(check.config)));
 }
 
 function add(check: FileCheck, { problems, warnings }: TlsFindings): void {

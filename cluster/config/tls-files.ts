@@ -1,8 +1,12 @@
+import type { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { errorCode, errorText } from '#shared/errors.ts';
+import { stsHost } from '#shared/mail/sts-policy.ts';
 import { certificatesIn, type Fault, isFault, privateKeyIn } from './pem.ts';
 import type { Problem } from './problems/problem.ts';
+import { effectivePolicy } from './rules/mta-sts.ts';
+import type { Config } from './schema/schema.ts';
 import { modeWarning, unreadable } from './secrets.ts';
 
 /**
@@ -50,6 +54,37 @@ export async function checkAuthorities(path: PropertyKey[], file: string): Promi
   const findings: TlsFindings = { problems: [], warnings: [] };
   await load(findings, path, file, certificatesIn);
   return findings;
+}
+
+/**
+ * Names that senders will look for in our certificates because of our MTA-STS policy (RFC 8461 §3.3, §4.1), where these do
+ * not have them: of the mail exchangers, those that this node can be.
+ */
+export async function stsWarnings(config: Config): Promise<string[]> {
+  const { tls, node, 'mta-sts': section } = config;
+  const policy = effectivePolicy(config);
+  if (tls === undefined || policy === undefined || policy.mode === 'none') return [];
+  const own = [node.hostname, ...tls.names.flatMap(({ hosts }) => hosts)];
+  const names = [
+    ...policy.mx.filter((name) => own.includes(name)),
+    ...(section?.tls === 'implicit' ? policy.domains.map(stsHost) : []),
+  ];
+  const warnings: string[] = [];
+  for (const name of names) {
+    const file = tls.names.find(({ hosts }) => hosts.includes(name))?.certificate ?? tls.certificate;
+    const found = await readFile(file).then(
+      (bytes) => certificatesIn(bytes, file),
+      () => undefined,
+    );
+    if (found === undefined || isFault(found) || isCertificateFor(found[0], name)) continue;
+    warnings.push(`the certificate in ${file} is not for ${name}: senders that follow the policy of mta-sts refuse it`);
+  }
+  return warnings;
+}
+
+/** RFC 9525 §6.3: `*` stands for one whole label, the first; the common name does not count. */
+export function isCertificateFor(certificate: X509Certificate, host: string): boolean {
+  return certificate.checkHost(host, { subject: 'never', partialWildcards: false }) !== undefined;
 }
 
 /** What TLS says against this pair. */

@@ -45,6 +45,24 @@ const CheckedFilter = z.object({
   error: z.string().optional(),
 });
 
+/** A certificate that clients are shown. */
+const PresentedCertificate = z.object({
+  /** Names that clients ask for to get it (SNI); `*` for all others. */
+  hosts: z.array(z.string()),
+  /** SHA-256 of its public key (SubjectPublicKeyInfo) in hex. */
+  key: z.string().regex(/^[0-9a-f]{64}$/),
+  /** When it expires, ms since 1970. */
+  until: z.number(),
+});
+
+/** The MTA-STS policy that this process serves. */
+const ServedPolicy = z.object({
+  id: z.string(),
+  text: z.string(),
+  domains: z.array(z.string()),
+  port: z.number().int(),
+});
+
 /** Bytes of the header of a message that is explained. */
 export const LONGEST_HEADER = 2 << 20;
 
@@ -76,6 +94,10 @@ export const listenerContract = defineContract('listener', 1, {
         front: Front.extend({ entries: z.array(Covered) }).optional(),
         /** The option that makes this an open relay. */
         openRelay: z.string().optional(),
+        /** The name in its greeting; absent in the version before, as the two that follow. */
+        hostname: z.string().optional(),
+        certificates: z.array(PresentedCertificate).optional(),
+        mtaSts: ServedPolicy.optional(),
         /** With `checkFilters`. */
         filters: z.array(CheckedFilter).optional(),
       }),

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import type { ListenerConfig } from '#cluster/config/schema/schema.ts';
 import { isInNetwork, parseIp, parseNetwork } from '#shared/address/ip-address.ts';
-import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { errorText } from '#shared/errors.ts';
 import type { LimitedLog } from '#shared/limited-log.ts';
 import { formatReply } from '#shared/mail/reply.ts';
+import { openPort, portOf } from './open-port.ts';
 import { Session, type SessionDeps } from './session/session.ts';
 import type { SessionCounts } from './session/session-counts.ts';
 import type { ClientConnection } from './smtp-server/client-connection.ts';
@@ -21,8 +22,6 @@ import type { TlsMaterial } from './tls-material.ts';
 const OPENING_MS = 30_000;
 /** How long a session that was ended may take to send its last reply. */
 const FAREWELL_MS = 1000;
-/** Error codes of a machine without IPv6. */
-const NO_IPV6 = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL']);
 
 export type ListenerParts = SessionDeps & {
   tls: TlsMaterial;
@@ -56,8 +55,7 @@ export class Listener {
 
   /** The port, also where the configuration lets the system pick one. */
   get port(): number {
-    const address = this.#server.server.address();
-    return address === null || typeof address === 'string' ? this.config.port : address.port;
+    return portOf(this.#server.server, this.config.port);
   }
 
   get connections(): ReadonlySet<ClientConnection> {
@@ -78,17 +76,7 @@ export class Listener {
   /** Open the socket. Rejects with `listen-failed`. */
   async open(): Promise<void> {
     const { address, name, port } = this.config;
-    try {
-      try {
-        await this.#listen(address);
-      } catch (error) {
-        if (address !== '::' || !NO_IPV6.has(errorCode(error) ?? '')) throw error;
-        await this.#listen('0.0.0.0');
-      }
-    } catch (cause) {
-      const message = `listener ${name} cannot listen on ${address} port ${port}${listenAdvice(cause, port)}`;
-      throw new SealpostError('listen-failed', message, { cause });
-    }
+    await openPort(this.#server.server, `listener ${name}`, { address, port });
     this.#listening = true;
     this.#deps.log.info({ listener: name, address, port: this.port, tls: this.config.tls }, 'listener opened');
   }
@@ -143,13 +131,6 @@ export class Listener {
       left: (peer) => log.debug({ listener, peer }, 'connection closed before anything was said'),
     };
   }
-
-  async #listen(host: string): Promise<void> {
-    const { server } = this.#server;
-    // `ipv6Only: false` makes `::` every address, whatever the system's default is.
-    server.listen({ host, port: this.config.port, ipv6Only: false });
-    await once(server, 'listening');
-  }
 }
 
 /**
@@ -165,18 +146,4 @@ export function speaksProxy(proxies: readonly string[], address: string, isGatew
       return network !== undefined && isInNetwork(peer, network) && !(isGateway && parseIp(text) === undefined);
     })
   );
-}
-
-/** What to do about a port that cannot be opened, as the end of a sentence. */
-function listenAdvice(error: unknown, port: number): string {
-  switch (errorCode(error)) {
-    case 'EADDRINUSE':
-      return ': another program has it; stop that one, or choose another port';
-    case 'EACCES':
-      return port < 1024 ? ': ports below 1024 need root or the capability CAP_NET_BIND_SERVICE' : '';
-    case 'EADDRNOTAVAIL':
-      return ': this machine does not have the address';
-    default:
-      return '';
-  }
 }

@@ -12,6 +12,7 @@ import { Filters } from './filters/filters.ts';
 import { type ClientAddresses, coveredBy, Gateways } from './gateways.ts';
 import { Listener } from './listener.ts';
 import { Placement } from './message/placement.ts';
+import { PolicyServer } from './mta-sts/policy-server.ts';
 import { AnnouncedCounts } from './session/announced-counts.ts';
 import { SessionCounts } from './session/session-counts.ts';
 import { TlsMaterial } from './tls-material.ts';
@@ -42,6 +43,7 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
       'status-show': async ({ checkFilters }) => ({
         listeners: listeners.status(),
         ...listeners.exposure(),
+        ...listeners.shown(),
         ...(checkFilters && { filters: await listeners.checkFilters() }),
       }),
       'session-explain': (question) => listeners.explain(question),
@@ -64,6 +66,7 @@ class Listeners {
   readonly #strangers = new LimitedLog();
   readonly #placement: Placement;
   readonly #filters: Filters;
+  readonly #policyServer: PolicyServer;
   readonly #open = new Map<string, Listener>();
   /** Listeners that left the configuration and finish their sessions. */
   readonly #leaving = new Set<Promise<void>>();
@@ -76,6 +79,7 @@ class Listeners {
     this.#gateways = deps.gateways ?? new Gateways();
     this.#tls = new TlsMaterial(deps.log);
     this.#filters = new Filters(deps);
+    this.#policyServer = new PolicyServer({ log: deps.log, tls: this.#tls });
     this.#announced = new AnnouncedCounts({ ...deps, counts: this.#counts });
     this.#placement = new Placement(deps.settings.current.node.name, deps.router['transfer-open']);
   }
@@ -85,6 +89,7 @@ class Listeners {
     this.#tls.use(settings.current.tls);
     this.#stopHearing = this.#placement.start(onRouters);
     for (const config of settings.current.listeners) await this.#add(config);
+    await this.#policyServer.apply(settings.current);
     this.#warnOfGateways();
     this.#announced.start();
     this.#unsubscribe = settings.onChange((next, previous) => {
@@ -95,6 +100,7 @@ class Listeners {
   async stop(): Promise<void> {
     this.#unsubscribe?.();
     await this.#changes;
+    await this.#policyServer.stop();
     this.#tls.close();
     for (const name of this.#open.keys()) this.#remove(name);
     await Promise.all(this.#leaving);
@@ -144,6 +150,16 @@ class Listeners {
     };
   }
 
+  /** What other servers see of this one: its name, certificates and MTA-STS policy. */
+  shown() {
+    const mtaSts = this.#policyServer.status;
+    return {
+      hostname: this.#deps.settings.current.node.hostname,
+      certificates: this.#tls.presented(),
+      ...(mtaSts !== undefined && { mtaSts: { ...mtaSts, domains: [...mtaSts.domains] } }),
+    };
+  }
+
   checkFilters(): ReturnType<Filters['check']> {
     return this.#filters.check();
   }
@@ -190,6 +206,9 @@ class Listeners {
         this.#deps.log.error({ listener: name, error: errorText(error) }, 'listener not opened');
       }
     }
+    await this.#policyServer.apply(next).catch((error: unknown) => {
+      this.#deps.log.error({ error: errorText(error) }, 'MTA-STS policy not served');
+    });
     const exposed = ({ relay, listeners }: Config): string => JSON.stringify([relay, listeners]);
     if (exposed(next) !== exposed(previous)) this.#warnOfGateways();
     if (next.limits.timeout !== previous.limits.timeout) this.#rearm(next.limits.timeout);

@@ -4,6 +4,7 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
+import { keyDigest } from '#shared/certificate.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { FileWatch } from '#shared/files/watch.ts';
 import type { Logger } from '#shared/log.ts';
@@ -15,10 +16,14 @@ import type { Logger } from '#shared/log.ts';
 
 type TlsConfig = NonNullable<Config['tls']>;
 type Files = { certificate: string; key: string };
+/** `hosts`: `*` for every name without a certificate of its own. `key`: SHA-256 of its public key in hex. */
+export type Presented = { hosts: string[]; key: string; until: number };
 
 export class TlsMaterial {
   /** By name of the host, `*` for everyone else; empty without certificates. The map itself stays the same. */
   readonly contexts = new Map<string, SecureContext>();
+  /** The certificate of each of them. */
+  #certificates: ReadonlyMap<string, X509Certificate> = new Map();
   readonly #log: Logger;
   #config: TlsConfig | undefined;
   #watched: readonly string[] = [];
@@ -32,12 +37,26 @@ export class TlsMaterial {
     return this.contexts.get(normalizeDomain(host)) ?? this.contexts.get('*');
   }
 
+  /** What clients are shown: each certificate, and the names that it is given for. */
+  presented(): Presented[] {
+    const shown = Map.groupBy(this.#certificates, ([, certificate]) => certificate);
+    return [...shown].flatMap(([certificate, entries]) => {
+      try {
+        const until = certificate.validToDate.getTime();
+        return [{ hosts: entries.map(([host]) => host), key: keyDigest(certificate.raw), until }];
+      } catch {
+        // OpenSSL reads certificates that are not DER to the letter: nobody could say which key such a one has.
+        return [];
+      }
+    });
+  }
+
   /** Load these certificates and watch their files. Throws a `SealpostError` (`tls-material`) and keeps what it has. */
   use(config: TlsConfig | undefined): void {
     this.#config = config;
     // Watched even if they cannot be used now: the administrator will put that right.
     this.#follow();
-    const { contexts, expired } = load(config);
+    const { contexts, certificates, expired } = load(config);
     if (expired.length > 0) {
       const error = `certificate ${expired.join(', ')}: get a new one`;
       // Better than clear text where there is nothing else, and never in the place of one that is in use.
@@ -46,6 +65,7 @@ export class TlsMaterial {
     }
     this.contexts.clear();
     for (const [host, context] of contexts) this.contexts.set(host, context);
+    this.#certificates = certificates;
   }
 
   /** As `use`, but trouble is logged only. */
@@ -75,30 +95,41 @@ export class TlsMaterial {
   }
 }
 
-type Loaded = { contexts: Map<string, SecureContext>; expired: string[] };
+type Loaded = {
+  contexts: Map<string, SecureContext>;
+  certificates: Map<string, X509Certificate>;
+  expired: string[];
+};
 
 function load(config: TlsConfig | undefined): Loaded {
   const contexts = new Map<string, SecureContext>();
+  const certificates = new Map<string, X509Certificate>();
   const expired: string[] = [];
   const add = (files: Files, hosts: readonly string[]): void => {
-    const context = contextOf(files, expired);
-    for (const host of hosts) contexts.set(host, context);
+    const { context, certificate } = contextOf(files, expired);
+    for (const host of hosts) {
+      contexts.set(host, context);
+      certificates.set(host, certificate);
+    }
   };
   if (config !== undefined) add(config, ['*']);
   for (const entry of config?.names ?? []) add(entry, entry.hosts);
-  return { contexts, expired };
+  return { contexts, certificates, expired };
 }
 
-function contextOf(files: Files, expired: string[]): SecureContext {
+function contextOf(files: Files, expired: string[]): { context: SecureContext; certificate: X509Certificate } {
   const cert = read(files.certificate, 'certificate');
   const key = read(files.key, 'private key');
-  const parsed = attempt(() => new X509Certificate(cert), `${files.certificate} holds no certificate in PEM form`);
-  if (Date.parse(parsed.validTo) < Date.now()) expired.push(`${files.certificate} expired on ${parsed.validTo}`);
-  return attempt(
+  const certificate = attempt(() => new X509Certificate(cert), `${files.certificate} holds no certificate in PEM form`);
+  if (Date.parse(certificate.validTo) < Date.now()) {
+    expired.push(`${files.certificate} expired on ${certificate.validTo}`);
+  }
+  const context = attempt(
     // RFC 8996: TLS 1.0 and 1.1 are gone.
     () => createSecureContext({ cert, key, minVersion: 'TLSv1.2', honorCipherOrder: true }),
     `the private key ${files.key} does not fit the certificate ${files.certificate}, or is not usable`,
   );
+  return { context, certificate };
 }
 
 function read(file: string, what: string): Buffer {

@@ -9,6 +9,7 @@ import { DNS_RULES } from './dns.ts';
 import { FILTER_RULES } from './filters.ts';
 import { KEY_RULES } from './keys.ts';
 import { LDAP_RULES } from './ldap.ts';
+import { MTA_STS_RULES } from './mta-sts.ts';
 import { RATE_RULES } from './rates.ts';
 import { RELAY_RULES } from './relay.ts';
 import { REWRITE_RULES } from './rewrite.ts';
@@ -261,6 +262,7 @@ export const RULES: readonly Rule[] = [
   ...CHECK_RULES,
   ...DNS_RULES,
   ...KEY_RULES,
+  ...MTA_STS_RULES,
   ...RATE_RULES,
   ...REWRITE_RULES,
   ...FILTER_RULES,

@@ -12,6 +12,7 @@ import { ratesSection } from './rates.ts';
 import { relaySection } from './relay.ts';
 import { rewriteSection } from './rewrite.ts';
 import { routeEntry } from './routes.ts';
+import { mtaStsSection } from './tls/published.ts';
 import { certificate, domain, duration, nameServer, nodeName, secret, TEN_YEARS_MS } from './values.ts';
 
 /**
@@ -82,6 +83,7 @@ export const ConfigSchema = z.strictObject({
         .describe('other certificates, by the name that a client asks for (SNI)'),
     })
     .optional(),
+  'mta-sts': mtaStsSection,
   limits: limitsSection,
   groups: groupsSection,
   authentication: authenticationSection,

@@ -1,4 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
+import { isCertificateFor } from '#cluster/config/tls-files.ts';
 import { type Finding, listText } from '../doctor/finding.ts';
 import type { Pair, TlsFacts } from './facts.ts';
 
@@ -26,14 +27,14 @@ export const NAME_CHECKS: Record<string, (facts: TlsFacts) => Finding[]> = {
   'hostname-missing': ({ pairs, hostname }) =>
     servers(pairs).flatMap(({ file, own, hosts }): Finding[] => {
       const isElsewhere = pairs.some((pair) => pair.hosts.includes(hostname));
-      if (hosts.length > 0 || isElsewhere || namesOf(own).length === 0 || isFor(own, hostname)) return [];
+      if (hosts.length > 0 || isElsewhere || namesOf(own).length === 0 || isCertificateFor(own, hostname)) return [];
       const text = `is not for ${hostname} (node.hostname), but for ${listText(namesOf(own))}`;
       return [{ severity: 'warning', about: file, text, help: 'get one with this name too, or set node.hostname' }];
     }),
 
   'host-missing': ({ pairs }) =>
     servers(pairs).flatMap(({ file, own, hosts, option }): Finding[] => {
-      const missing = hosts.filter((host) => !isFor(own, host));
+      const missing = hosts.filter((host) => !isCertificateFor(own, host));
       if (missing.length === 0 || namesOf(own).length === 0) return [];
       const text = `is not for ${listText(missing)} (${option}.hosts), but for ${listText(namesOf(own))}`;
       return [{ severity: 'error', about: file, text, help: `get one with these names, or correct ${option}.hosts` }];
@@ -53,9 +54,4 @@ function servers(pairs: readonly Pair[]): Server[] {
 /** Host names and addresses of a certificate. */
 export function namesOf({ subjectAltName = '' }: X509Certificate): string[] {
   return [...subjectAltName.matchAll(/(?:^|, )(?:DNS|IP Address):([^,]+)/g)].map(([, name = '']) => name);
-}
-
-/** RFC 9525 §6.3: `*` stands for one whole label, the first; the common name does not count. */
-function isFor(certificate: X509Certificate, host: string): boolean {
-  return certificate.checkHost(host, { subject: 'never', partialWildcards: false }) !== undefined;
 }

@@ -12,7 +12,6 @@ import { parseTlsa, type TlsaRecord, usableRecords } from './records.ts';
  *   configured.ts    what the configuration says of DANE, and what of that has no effect
  *   records.ts       TLSA records, and which of them count
  *   verify.ts        the certificates of a host against its records
- *   certificate.ts   what is read from the bytes of a certificate
  *
  * Each link of the way from the recipient's domain to the record must be proven (§2.2), and what nobody could say is never
  * taken for "no": an attacker can always make DNS fail.

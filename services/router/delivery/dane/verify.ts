@@ -1,6 +1,6 @@
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { readCertificate } from '#shared/certificate.ts';
 import type { Outcome } from '#shared/mail/envelope.ts';
-import { readCertificate } from './certificate.ts';
 import type { TlsaRecord } from './records.ts';
 
 /**

@@ -73,6 +73,29 @@ test('the certificates of the bus and of a next hop are checked alike', async ()
   assert.match(problems, /bus\.tls\.ca: .*DER form.*bus\.tls\.certificate: .*too short/);
 });
 
+test('a policy that our own certificate does not suit is told', async () => {
+  const warned = async (section: string) => {
+    const tls = 'tls: { certificate: c.pem, key: k.pem }';
+    const domains = 'domains: [{ name: example.com, local: true }, { name: example.net }]';
+    const { warnings } = await check([tls, domains, `mta-sts: ${section}`].join('\n'));
+    return warnings.map((text) => /is not for (\S+):/.exec(text)?.[1] ?? text);
+  };
+  assert.deepEqual(await warned('{ mode: enforce, mx: [mx.example.com] }'), ['mta-sts.example.com']);
+  assert.deepEqual(await warned('{ tls: none, address: 127.0.0.1 }'), []);
+  // What another machine answers for has its certificate there.
+  assert.deepEqual(await warned('{ tls: none, address: 127.0.0.1, mx: [mx2.example.com] }'), []);
+  assert.deepEqual(await warned('{ mode: none, mx: [mx.example.com] }'), []);
+  const name = 'node: { hostname: mx3.example.com }';
+  const { warnings } = await parseConfig(
+    `${name}\ntls: { certificate: c.pem, key: k.pem }\nmta-sts: { domains: [example.org], tls: none, address: 127.0.0.1 }`,
+    folder.path,
+  );
+  assert.match(
+    warnings.join(),
+    /c\.pem is not for mx3\.example\.com: senders that follow the policy of mta-sts refuse it/,
+  );
+});
+
 test('a users file that others on the machine can read or write is told', async () => {
   const { warnings } = await check('directory: { users: users.yaml }');
   assert.deepEqual(warnings, []);

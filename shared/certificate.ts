@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 /**
  * What node:crypto does not tell of a certificate, read from its bytes (RFC 5280 §4.1, DER): its public key exactly as it
  * stands there, which a TLSA record is the digest of, and the extensions that must be understood.
@@ -28,6 +30,11 @@ export function readCertificate(raw: Buffer): { key: Buffer; critical: string[] 
     return flag?.tag === BOOLEAN && flag.content[0] !== 0 && id !== undefined ? [id.content.toString('hex')] : [];
   });
   return { key: key.whole, critical };
+}
+
+/** SHA-256 of the public key in hex, as TLSA records 3 1 1 have it (RFC 6698 §2.1). Fails like `readCertificate`. */
+export function keyDigest(raw: Buffer): string {
+  return createHash('sha256').update(readCertificate(raw).key).digest('hex');
 }
 
 /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readCertificate } from '#services/router/delivery/dane/certificate.ts';
+import { readCertificate } from '#shared/certificate.ts';
 
 /** An element of DER with a length in one byte. */
 const element = (tag: number, ...content: Buffer[]): Buffer => {
