@@ -8,6 +8,7 @@ import { ReportPage } from '#shared/mail/dmarc-rows.ts';
 import { Envelope, Origin } from '#shared/mail/envelope.ts';
 import { MessageTls } from '#shared/mail/message-tls.ts';
 import { QueueEntry, QueueState } from '#shared/mail/queue-entry.ts';
+import { LostTls } from '#shared/mail/tls.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 
 /**
@@ -265,6 +266,7 @@ export const routerContract = defineContract('router', 1, {
         damage: z.array(StoreDamage).optional(),
         /** Messages sent without a signature in best-effort mode since start, and why. */
         unsigned: z.array(z.object({ domain: z.string(), reason: z.string(), count: z.number().int() })),
+        lostTls: z.array(LostTls).optional(),
         /** Why the queue accepts no mail right now; absent where it does. */
         refusing: z.string().optional(),
         /** The copies of this node's mail on others, and of others' mail on this one; absent where there is no bus. */

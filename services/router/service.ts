@@ -12,6 +12,7 @@ import { type Present, type RouterContract, routerContract } from './contract.ts
 import { Copies } from './copies/copies.ts';
 import { createDelivery, type DeliveryDeps } from './delivery/delivery.ts';
 import type { Delivery } from './delivery/job.ts';
+import { LostDestinations } from './delivery/tls-policy/lost.ts';
 import { Intake, type IntakeDeps } from './intake/intake.ts';
 import { announcePresence } from './intake/presence.ts';
 import { Maintenance } from './maintenance.ts';
@@ -99,17 +100,19 @@ export function createRouterService(
   const { settings, log } = deps;
   let running: Running | undefined;
   let silence: (() => void) | undefined;
+  const lostTls = new LostDestinations(log);
   const router = (): Running => {
     if (running === undefined) throw new SealpostError(CALL_ERRORS.unavailable, 'the router is not running');
     return running;
   };
   return {
     contract: routerContract,
-    handlers: handlers(router, settings),
+    handlers: handlers(router, settings, lostTls),
     async start() {
       const pacer = new Pacer({ settings, log, peers: deps.peers });
       running = await assemble(deps, pacer);
-      running.begin(makeDelivery({ settings, log, connectionsTo: (domain) => pacer.connections(domain) }));
+      const connectionsTo = (domain: string) => pacer.connections(domain);
+      running.begin(makeDelivery({ settings, log, connectionsTo, lostTls }));
       silence = announcePresence(deps.announce, () => present(router(), settings));
     },
     /** Listeners are told to ask other routers, and finish the transfers that they have begun with this one. */
@@ -205,7 +208,7 @@ async function brokenFor(store: Store, ms: number): Promise<void> {
   }
 }
 
-function handlers(router: () => Running, settings: Settings): Handlers<RouterContract> {
+function handlers(router: () => Running, settings: Settings, lostTls: LostDestinations): Handlers<RouterContract> {
   return {
     'transfer-open'({ envelope, origin, sizeHint }, call) {
       const { id, queueId } = router().intake.open(envelope, origin, sizeHint ?? 0, call);
@@ -242,11 +245,11 @@ function handlers(router: () => Running, settings: Settings): Handlers<RouterCon
     'message-hold': async (selection) => ({ count: await router().control.hold(selection) }),
     'message-release': async (selection) => ({ count: await router().control.release(selection) }),
     'message-remove': async (selection) => ({ count: await router().control.remove(selection, selection.notify) }),
-    'status-show': () => statusOf(router(), settings),
+    'status-show': () => statusOf(router(), settings, lostTls),
   };
 }
 
-async function statusOf(running: Running, settings: Settings) {
+async function statusOf(running: Running, settings: Settings, lostTls: LostDestinations) {
   const { slots, corrupt, signing, copies, store } = running;
   const damage = await store.damage();
   const { queued: _, ...rest } = present(running, settings);
@@ -260,6 +263,7 @@ async function statusOf(running: Running, settings: Settings) {
     ...(mail.length === 0 ? {} : { damaged: mail }),
     ...(damage.length === 0 ? {} : { damage }),
     ...(status === undefined ? {} : { copies: status }),
+    ...(lostTls.list.length === 0 ? {} : { lostTls: lostTls.list }),
   };
 }
 

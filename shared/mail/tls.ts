@@ -42,3 +42,12 @@ export const Protection = z.object({
   why: z.string().optional(),
 });
 export type Protection = z.infer<typeof Protection>;
+
+/** A destination that had TLS before and offers none now: since when (ms since 1970), and what becomes of its mail. */
+export const LostTls = z.object({
+  domain: z.string(),
+  host: z.string(),
+  since: z.number(),
+  mail: z.enum(['waits', 'sent in clear text']),
+});
+export type LostTls = z.infer<typeof LostTls>;

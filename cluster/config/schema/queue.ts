@@ -98,6 +98,12 @@ export const deliverySection = z
     'forced-tls': forcedTls.describe(
       'mail of users and of relay.allow.hosts that is sent in TLS or not at all: of these senders, and with these marks',
     ),
+    'tls-lost': z
+      .enum(['go-on', 'wait'])
+      .default('go-on')
+      .describe(
+        'mail for a destination that had TLS before and offers none: sent in clear text with an alarm, or it waits',
+      ),
     dane: z
       .strictObject({
         except: z

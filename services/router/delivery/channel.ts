@@ -1,5 +1,6 @@
 import { errorCode, errorText } from '#shared/errors.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
+import type { Protection } from '#shared/mail/tls.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from './job.ts';
 
 /** What a destination knows of a way to deliver: how to get a channel, and what a channel can do. */
@@ -32,14 +33,21 @@ export class Unreachable extends Error {
   /** The cause lies on this node, not with the destination. */
   readonly local: boolean;
   readonly host: string | undefined;
+  /** What was wanted of TLS, where that is the reason. */
+  readonly protection: Protection | undefined;
 
-  constructor(state: 'deferred' | 'failed', kept: Reply, options: { local?: boolean; host?: string | undefined } = {}) {
+  constructor(
+    state: 'deferred' | 'failed',
+    kept: Reply,
+    options: { local?: boolean; host?: string | undefined; protection?: Protection } = {},
+  ) {
     super(kept.text);
     this.name = 'Unreachable';
     this.state = state;
     this.reply = kept;
     this.local = options.local ?? false;
     this.host = options.host;
+    this.protection = options.protection;
   }
 }
 
@@ -56,12 +64,20 @@ export class StaleChannel extends Error {
 /** The same result for every recipient of a job, or for some of them. */
 export function allRecipients(
   job: Job,
-  result: Omit<RecipientResult, 'index' | 'outcome'> & { reply: Reply; host?: string | undefined },
+  result: Omit<RecipientResult, 'index' | 'outcome'> & {
+    reply: Reply;
+    host?: string | undefined;
+    protection?: Protection | undefined;
+  },
   recipients: readonly JobRecipient[] = job.recipients,
 ): RecipientResult[] {
   const at = Date.now();
-  const outcome =
-    result.host === undefined ? { at, reply: result.reply } : { at, host: result.host, reply: result.reply };
+  const { host, protection } = result;
+  const outcome = {
+    ...{ at, reply: result.reply },
+    ...(host !== undefined && { host }),
+    ...(protection !== undefined && { protection }),
+  };
   return recipients.map(({ index }) => ({
     index,
     state: result.state,

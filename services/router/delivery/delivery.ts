@@ -12,6 +12,11 @@ import { hostTargets, MxLookup } from './mx.ts';
 import { createResolver, type Resolver } from './resolver.ts';
 import type { Credentials } from './smtp/auth.ts';
 import { SmtpTransport, type SmtpTransportSettings } from './smtp/transport.ts';
+import type { LostDestinations } from './tls-policy/lost.ts';
+import type { TlsMemory } from './tls-policy/memory.ts';
+import type { OnTlsResult } from './tls-policy/result.ts';
+import type { StsPolicies } from './tls-policy/sts/policies.ts';
+import type { TlsRules } from './tls-policy/wanted.ts';
 
 /**
  * Delivery on this node. Its words, from the queue to the wire:
@@ -46,13 +51,20 @@ export type DeliveryDeps = {
   connectionsTo?: (domain: string) => number | undefined;
   /** Without it, the one that asks `dns.servers`. */
   resolver?: Resolver;
+  /** Policies of domains (MTA-STS); without it no domain has one. */
+  sts?: StsPolicies | undefined;
+  /** What the routers remember of the TLS of others. */
+  memory?: TlsMemory | undefined;
+  onTlsResult?: OnTlsResult | undefined;
+  /** Where destinations are noted that have lost their TLS. */
+  lostTls: LostDestinations;
 };
 
 /** One `Destination` for each next hop that has work. */
 export function createDelivery(deps: DeliveryDeps): Delivery {
   const { settings, log, connectionsTo } = deps;
   const resolver = deps.resolver ?? createResolver(settings);
-  const mx = new MxLookup(resolver, settings);
+  const mx = new MxLookup(resolver, settings, deps);
   const destinations = new Map<string, { nextHop: NextHop; destination: Destination }>();
   /** Destinations whose route has changed; they finish what they have. */
   const retired = new Set<Destination>();
@@ -74,7 +86,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       retired.add(known.destination);
     }
     const { spec } = nextHop;
-    const transport = createTransport(nextHop, { settings, log, resolver, mx, grants });
+    const transport = createTransport(nextHop, { ...deps, resolver, mx, grants });
     const most = (): number | undefined => (spec.kind === 'mx' ? connectionsTo?.(spec.domain) : undefined);
     const destination = new Destination(nextHop, transport, { settings, log, most });
     destinations.set(nextHop.key, { nextHop, destination });
@@ -103,7 +115,11 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
 /** Whether both lead to the same place in the same way: a changed route must not use the connections of the old one. */
 function isSame(a: NextHop, b: NextHop): boolean {
   return (
-    a.tls === b.tls && a.ca === b.ca && JSON.stringify(a.spec) === JSON.stringify(b.spec) && secrets(a) === secrets(b)
+    a.tls === b.tls &&
+    a.ca === b.ca &&
+    a.demand?.requireTls === b.demand?.requireTls &&
+    JSON.stringify(a.spec) === JSON.stringify(b.spec) &&
+    secrets(a) === secrets(b)
   );
 }
 
@@ -121,28 +137,25 @@ function credentialsOf(
 }
 
 function createTransport(
-  { spec, tls, ca }: NextHop,
-  deps: {
-    settings: Settings;
-    log: Logger;
-    resolver: Resolver;
-    mx: MxLookup;
-    grants: Grants;
-  },
+  { spec, tls, ca, demand }: NextHop,
+  deps: DeliveryDeps & { resolver: Resolver; mx: MxLookup; grants: Grants },
 ): Transport {
   const { settings: current, log, resolver, mx, grants } = deps;
   const settings = (): SmtpTransportSettings => {
     const { delivery, node } = current.current;
     return { hostname: node.hostname, timeouts: delivery.timeout };
   };
-  const common = { tls, implicitTls: false, ca, settings, log, credentials: undefined };
+  const ifLost = () => current.current.delivery['tls-lost'];
+  const rules: TlsRules = { tls, byMessage: demand !== undefined, implicitTls: false, secret: undefined };
+  const ladder = { rules, ifLost, memory: deps.memory, lost: deps.lostTls, onTlsResult: deps.onTlsResult, log };
+  const common = { tls: ladder, ca, settings, log, credentials: undefined };
   switch (spec.kind) {
     case 'mx':
       return new SmtpTransport({
         ...common,
         protocol: 'smtp',
         smartHost: false,
-        targets: () => mx.targets(spec.domain, tls),
+        targets: () => mx.targets(spec.domain, rules),
         missing: () => mx.missing(spec.domain),
       });
     case 'smtp': {
@@ -153,7 +166,9 @@ function createTransport(
         if (credentials !== undefined && 'tokens' in credentials) await credentials.tokens.current();
         return hostTargets(resolver, host, port);
       };
-      return new SmtpTransport({ ...common, protocol: 'smtp', smartHost: true, implicitTls, credentials, targets });
+      const secret: TlsRules['secret'] = credentials && ('tokens' in credentials ? 'token' : 'password');
+      const own = { ...ladder, rules: { ...rules, implicitTls, secret } };
+      return new SmtpTransport({ ...common, tls: own, protocol: 'smtp', smartHost: true, credentials, targets });
     }
     case 'lmtp': {
       const targets = () => hostTargets(resolver, spec.host, spec.port);

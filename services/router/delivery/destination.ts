@@ -218,8 +218,7 @@ export class Destination {
         results = await this.#send(worker, job, opened);
       }
     } catch (error) {
-      const { state, reply: kept, local, host } = error instanceof Unreachable ? error : this.#unexpected(error, job);
-      results = allRecipients(job, { state, reply: kept, local, host });
+      results = allRecipients(job, error instanceof Unreachable ? error : this.#unexpected(error, job));
     }
     await this.#finish(job, results);
   }
@@ -265,8 +264,8 @@ export class Destination {
   }
 
   /** End a job that no worker will take. */
-  #giveBack(job: Job, { state, reply: kept, local, host }: Unreachable): void {
-    this.#track(this.#finish(job, allRecipients(job, { state, reply: kept, local, host })));
+  #giveBack(job: Job, reason: Unreachable): void {
+    this.#track(this.#finish(job, allRecipients(job, reason)));
   }
 
   async #finish(job: Job, results: RecipientResult[]): Promise<void> {

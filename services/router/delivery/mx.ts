@@ -3,25 +3,29 @@ import type { Settings } from '#cluster/config/settings.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { errorText } from '#shared/errors.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
-import type { TlsDemand } from '#shared/mail/tls.ts';
 import { Unreachable } from './channel.ts';
 import { isExcepted } from './dane/configured.ts';
 import { type Dane, daneOf } from './dane/dane.ts';
 import { isHostAddress, isPublished, selfTest } from './mail-loop.ts';
 import { RecentDomains } from './recent-domains.ts';
 import { type Addresses, DnsTrouble, type Resolver } from './resolver.ts';
-import type { Target } from './smtp/session.ts';
+import type { OnTlsResult } from './tls-policy/result.ts';
+import { namesHost, type StsPolicies, type StsPolicy } from './tls-policy/sts/policies.ts';
+import type { Target, TlsRules } from './tls-policy/wanted.ts';
 
 /**
  * Which hosts accept mail for a domain (RFC 5321 §5.1): MX records by preference, equal ones in random order, every
- * address of every host; without MX the domain's own address; for a literal `[192.0.2.1]` that address. And what DANE asks
- * of each host.
+ * address of every host; without MX the domain's own address; for a literal `[192.0.2.1]` that address. And what DANE and
+ * MTA-STS ask of each host.
  */
 
 type MailHost = { name: string; preference: number; addresses: string[]; dane?: Dane };
 /** `missing`: why the addresses of a host are not known. */
 type Answer = { hosts: MailHost[]; missing?: Unreachable } | { none: Unreachable };
 type Entry = { answer: Promise<Answer>; until: number };
+
+/** What says more of the TLS of a domain than its DNS. Without `sts` no domain has a policy. */
+type Policies = { sts?: StsPolicies | undefined; onTlsResult?: OnTlsResult | undefined };
 
 const SMTP_PORT = 25;
 /** Addresses tried in one attempt; MX records looked at. */
@@ -42,17 +46,26 @@ export class MxLookup {
   /** In the order of use: the first entry is the one to drop. */
   readonly #cache = new BoundedMap<string, Entry>(MAX_CACHED);
   readonly #recent = new RecentDomains();
+  readonly #policies: Policies;
 
-  constructor(resolver: Resolver, settings: Settings) {
+  constructor(resolver: Resolver, settings: Settings, policies: Policies = {}) {
     this.#resolver = resolver;
     this.#settings = settings;
+    this.#policies = policies;
   }
 
   /** The addresses to try for a domain, best first, at least one. Rejects with `Unreachable`. */
-  async targets(domain: string, tls: TlsDemand = 'opportunistic'): Promise<Target[]> {
+  async targets(domain: string, rules: Pick<TlsRules, 'tls' | 'byMessage'> = ANY_TLS): Promise<Target[]> {
     const config = this.#settings.current;
-    const usesDane = (tls === 'opportunistic' || tls === 'required') && !isExcepted(config, domain, Date.now());
-    const answer = domain.startsWith('[') ? literalAnswer(domain) : await this.#cached(domain);
+    // A route that says how a certificate is verified, or wants no TLS, leaves nothing to say.
+    const open =
+      rules.tls === 'opportunistic' || rules.tls === 'required' || (rules.tls === 'verified' && rules.byMessage);
+    const usesDane = open && !isExcepted(config, domain, Date.now());
+    const isLiteral = domain.startsWith('[');
+    const [answer, policy] = await Promise.all([
+      isLiteral ? literalAnswer(domain) : this.#cached(domain),
+      open && !isLiteral ? this.#policyOf(domain) : undefined,
+    ]);
     if ('none' in answer) throw answer.none;
     const hosts = answer.hosts
       .map((host) => ({ ...host, addresses: host.addresses.filter((address) => isPublished(config, address)) }))
@@ -69,10 +82,22 @@ export class MxLookup {
     return usable
       .toSorted((a, b) => a.preference - b.preference || (order.get(a) ?? 0) - (order.get(b) ?? 0))
       .flatMap(({ name, addresses, dane }) => {
-        const asked = usesDane && dane !== undefined ? { dane } : {};
-        return addresses.map((address) => ({ name, address, port: SMTP_PORT, ...asked }));
+        const sts = policy && { policy, matches: namesHost(policy, name) };
+        const asked = { ...(usesDane && dane !== undefined && { dane }), ...(sts && { sts }) };
+        return addresses.map((address) => ({ name, address, port: SMTP_PORT, domain, ...asked }));
       })
+      .toSorted((a, b) => Number(isBarred(a)) - Number(isBarred(b)))
       .slice(0, MAX_ADDRESSES);
+  }
+
+  async #policyOf(domain: string): Promise<StsPolicy | undefined> {
+    const { sts, onTlsResult } = this.#policies;
+    const answer = await sts?.find(domain);
+    if (answer?.kind === 'policy') return answer.policy;
+    const failure = answer?.failure;
+    const policy = { type: 'sts', strings: [], mxHosts: [] } as const;
+    if (failure !== undefined) onTlsResult?.({ domain, policy, host: undefined, failure });
+    return undefined;
   }
 
   /** Why a host of a domain is not among its targets that may be there later; undefined: all of them are. */
@@ -176,6 +201,13 @@ export class MxLookup {
         : domainTrouble(domain, trouble.error);
     return { answer: { none }, ttl: NEGATIVE_TTL_S };
   }
+}
+
+const ANY_TLS = { tls: 'opportunistic', byMessage: false } as const;
+
+/** Whether a policy keeps mail from a host: those that it names are tried first, also where there are many addresses. */
+function isBarred({ dane, sts }: Target): boolean {
+  return dane === undefined && sts?.policy.mode === 'enforce' && !sts.matches;
 }
 
 /** For how many seconds a host is kept at most: what nobody could say is asked again soon. */

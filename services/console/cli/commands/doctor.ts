@@ -6,7 +6,7 @@ import { gatherDamage, gatherFacts } from '../../reports/doctor/facts.ts';
 import type { Facts } from '../../reports/doctor/finding.ts';
 import { gatherLdap } from '../../reports/doctor/ldap.ts';
 import { gatherFilters } from '../../reports/doctor/mail-filters.ts';
-import { gatherUnsigned } from '../../reports/doctor/unsigned-mail.ts';
+import { gatherSentMail } from '../../reports/doctor/sent-mail.ts';
 import { type CommonOptions, print, readConfig, withCommon, withStore } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { findingLine } from '../findings.ts';
@@ -26,14 +26,14 @@ async function doctor(domain: string | undefined, options: CommonOptions): Promi
       .client(memberContract)
       ['member-list']({})
       .catch(() => ({ members: [] }));
-    const [unsigned, damage, exposures, ldap, filters] = await Promise.all([
-      gatherUnsigned(caller, members),
+    const [sent, damage, exposures, ldap, filters] = await Promise.all([
+      gatherSentMail(caller, members),
       gatherDamage(caller),
       gatherExposures(caller, members),
       gatherLdap(caller, members),
       gatherFilters(caller, members),
     ]);
-    return gatherFacts(store, config, { unsigned, ...damage, members, exposures, ldap, filters }, domain);
+    return gatherFacts(store, config, { ...sent, ...damage, members, exposures, ldap, filters }, domain);
   });
   const findings = examine(facts);
   const ok = !findings.some((f) => f.severity === 'error');

@@ -33,6 +33,14 @@ export const DOMAIN_CHECKS: Record<string, Check> = {
       help: 'correct what the reason says; the log of the signer names each message, "mail leaves without a signature"',
     })),
 
+  'tls-lost': ({ lostTls = [] }) =>
+    lostTls.map(({ domain, host, since, mail }) => ({
+      severity: 'warning',
+      about: domain,
+      text: `had TLS before, and ${host} has offered none since ${new Date(since).toISOString()}: its mail ${mail === 'waits' ? 'waits' : 'is sent in clear text'}`,
+      help: 'ask the domain whether that is meant: somebody on the way can take the offer out; delivery.tls-lost says whether its mail waits',
+    })),
+
   'signing-off': ({ domains, stored }) =>
     domains
       .filter((entry) => entry.signing.mode === 'off' && activeKeys(stored, entry.name).length > 0)

@@ -8,7 +8,7 @@ import type { Clients } from '../clients.ts';
 import { gatherCluster, voidCopies } from '../cluster/facts.ts';
 import { askEach, type CredentialStore, listKeys } from '../keys/key-list.ts';
 import type { CheckedKey, Facts, StoreStatus } from './finding.ts';
-import type { UnsignedMail } from './unsigned-mail.ts';
+import type { UnsignedMail } from './sent-mail.ts';
 
 /** Asks the store for all that the checks look at; of one domain, or of all. */
 
@@ -16,7 +16,10 @@ import type { UnsignedMail } from './unsigned-mail.ts';
 const SETTLE_MS = 2000;
 
 /** What was asked of other services than the store. */
-type Gathered = Pick<Facts, 'damage' | 'damagedMail' | 'voidCopies' | 'members' | 'exposures' | 'ldap' | 'filters'> & {
+type Gathered = Pick<
+  Facts,
+  'damage' | 'damagedMail' | 'voidCopies' | 'members' | 'exposures' | 'ldap' | 'filters' | 'lostTls'
+> & {
   unsigned: readonly UnsignedMail[];
 };
 

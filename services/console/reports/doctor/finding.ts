@@ -9,8 +9,9 @@ import type {
   RotationStatus,
 } from '#services/credential-store/contract.ts';
 import type { listenerContract } from '#services/listener/contract.ts';
+import type { LostTls } from '#shared/mail/tls.ts';
 import type { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
-import type { UnsignedMail } from './unsigned-mail.ts';
+import type { UnsignedMail } from './sent-mail.ts';
 
 /** What `sealpost doctor` knows, and what it reports. A check is a pure function from facts to findings. */
 
@@ -73,6 +74,8 @@ export type Facts = {
   neks: NekStatus[];
   rotations: RotationStatus[];
   unsigned: UnsignedMail[];
+  /** Destinations that had TLS before, as each router says. */
+  lostTls?: LostTls[];
   /** Stores that were damaged, of every process that answers. */
   damage: DamagedStore[];
   /** Mail that they have set aside. */

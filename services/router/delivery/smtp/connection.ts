@@ -5,7 +5,7 @@ import { Deadline } from './deadline.ts';
 import { ConnectionEnded } from './errors.ts';
 import { MAX_REPLY_BYTES, type PeerReply, ReplyParser } from './reply-parser.ts';
 import { openSocket, quitSocket } from './socket.ts';
-import { beginTls, presented, type TlsFacts, type TlsRules, tlsFacts } from './tls.ts';
+import { beginTls, type Handshake, shownBy, type TlsFacts, tlsFacts } from './tls.ts';
 
 /**
  * One connection to a peer: bytes out, replies in, and one deadline.
@@ -144,7 +144,7 @@ export class Connection {
    * Rejects with `ConnectionEnded`.
    */
   async startTls(
-    rules: TlsRules,
+    handshake: Handshake,
     timeoutMs: number,
   ): Promise<{ refusal: Reply } | { refusal: undefined; dropped: number }> {
     this.#hold = true;
@@ -155,16 +155,16 @@ export class Connection {
       return { refusal: answer };
     }
     const dropped = this.#parser.clear();
-    await this.secure(rules, timeoutMs);
+    await this.secure(handshake, timeoutMs);
     return { refusal: undefined, dropped };
   }
 
-  /** Go on in TLS. Rejects with `ConnectionEnded`, also when the certificate does not satisfy the rules. */
-  async secure(rules: TlsRules, timeoutMs: number): Promise<void> {
+  /** Go on in TLS, whatever the certificate. Rejects with `ConnectionEnded`. */
+  async secure(handshake: Handshake, timeoutMs: number): Promise<void> {
     if (this.ended !== undefined) throw this.ended;
     const plain = this.#socket;
     plain.removeAllListeners().on('error', this.#onError);
-    const socket = beginTls(plain, rules);
+    const socket = beginTls(plain, handshake);
     this.#socket = socket;
     this.#listen();
     this.#securing = true;
@@ -180,8 +180,9 @@ export class Connection {
     this.tls = tlsFacts(socket);
   }
 
-  /** What the peer presented in the handshake, its own certificate first. */
-  readonly presented = () => presented(this.#socket);
+  /** What the handshake showed of the peer's certificate, and our address on this connection. */
+  readonly shown = () => shownBy(this.#socket);
+  readonly localAddress = () => this.#socket.localAddress;
 
   quit(): void {
     if (this.ended !== undefined) return;
@@ -291,10 +292,9 @@ export class Connection {
     // Late errors of a socket that is done with mean nothing any more; without a listener they would end the process.
     this.#socket.removeListener('error', this.#onError).on('error', () => undefined);
     this.#socket.destroy();
-    const waiters = [this.#repliesWaiter, this.#progressWaiter];
+    for (const waiter of [this.#repliesWaiter, this.#progressWaiter]) waiter?.reject(error);
     this.#repliesWaiter = undefined;
     this.#progressWaiter = undefined;
-    for (const waiter of waiters) waiter?.reject(error);
     return error;
   }
 }

@@ -1,4 +1,6 @@
 import { formatReply, type Reply } from '#shared/mail/reply.ts';
+import type { CertificateVerdict } from '#shared/mail/tls.ts';
+import type { TlsFailure } from '../tls-policy/result.ts';
 
 /** Why a connection ended, with the reply for recipients whose fate it leaves open. */
 export class ConnectionEnded extends Error {
@@ -14,17 +16,22 @@ export class ConnectionEnded extends Error {
   }
 }
 
+/** What TLS has to do with it. `handshake`: the handshake itself failed, so that another ClientHello may do better. */
+export type TlsTrouble = { type: TlsFailure; reason: string; handshake: boolean; certificate?: CertificateVerdict };
+
 /** This host cannot be used for any message now; another one may. */
 export class HostUnusable extends Error {
   readonly host: string;
   readonly reply: Reply;
   readonly local: boolean;
+  readonly tls: TlsTrouble | undefined;
 
-  constructor(host: string, kept: Reply, local: boolean) {
+  constructor(host: string, kept: Reply, local: boolean, tls?: TlsTrouble) {
     super(`${host}: ${formatReply(kept)}`);
     this.name = 'HostUnusable';
     this.host = host;
     this.reply = kept;
     this.local = local;
+    this.tls = tls;
   }
 }

@@ -3,15 +3,17 @@ import { BlockList, isIP } from 'node:net';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, isPositive, reply } from '#shared/mail/reply.ts';
-import type { TlsDemand } from '#shared/mail/tls.ts';
-import type { Dane } from '../dane/dane.ts';
-import { type Verdict, verifyByDane } from '../dane/verify.ts';
+import type { CertificateVerdict, Protection } from '#shared/mail/tls.ts';
+import { type Judgement, judge } from '../tls-policy/judge.ts';
+import { type Attempt, mayGoClear, type Opened } from '../tls-policy/ladder.ts';
+import type { TlsFailure } from '../tls-policy/result.ts';
+import { type Target, type TlsRules, wishOf } from '../tls-policy/wanted.ts';
 import { authenticate, type Credentials } from './auth.ts';
 import { Connection, type Timeouts } from './connection.ts';
-import { ConnectionEnded, HostUnusable } from './errors.ts';
+import { ConnectionEnded, HostUnusable, type TlsTrouble } from './errors.ts';
 import { type Extensions, parseExtensions } from './extensions.ts';
 import type { PeerReply } from './reply-parser.ts';
-import type { TlsRules } from './tls.ts';
+import type { Handshake } from './tls.ts';
 
 /**
  * From a host's address to a session that is ready for MAIL: greeting, EHLO, STARTTLS, EHLO again, AUTH; with implicit
@@ -21,24 +23,16 @@ import type { TlsRules } from './tls.ts';
  * server has judged what it sent (RFC 8446 §2): a refusal, as an alert, a close or 454, then comes in place of the first
  * reply.
  *
- * A failed handshake is followed by clear text, on a fresh connection, where the route does not ask for TLS: without
- * such a policy mail in clear text is better than none (RFC 7435 §3). A password or token goes only to a certificate that
- * is verified, or in clear text to this machine.
- *
- * A host with DANE (../dane/dane.ts) is used in TLS only, with a certificate that its records name; every failure of that
- * makes it unusable.
+ * What TLS is wanted is said by the attempt (../tls-policy/wanted.ts); a host that cannot do it is unusable, with what TLS
+ * has to do with it. What follows a failed handshake is up to the ladder (../tls-policy/ladder.ts). A password or token goes
+ * only to a certificate that is verified, or in clear text to this machine.
  */
-
-/** `dane`: what DANE asks of the host. */
-export type Target = { name: string; address: string; port: number; dane?: Dane };
 
 export type PeerSessionOptions = {
   protocol: 'smtp' | 'lmtp';
   /** Our name in EHLO. */
   hostname: string;
-  tls: TlsDemand;
-  /** TLS from the first byte; there is no clear text then, whatever `tls` says. */
-  implicitTls: boolean;
+  rules: TlsRules;
   /** PEM file of the authorities that a verified certificate comes from; undefined: the public ones. */
   ca: string | undefined;
   credentials: Credentials | undefined;
@@ -47,120 +41,127 @@ export type PeerSessionOptions = {
   log: Logger;
 };
 
-export type PeerSession = { target: Target; connection: Connection; peer: Extensions; protocol: 'smtp' | 'lmtp' };
+export type PeerSession = Opened & {
+  target: Target;
+  connection: Connection;
+  peer: Extensions;
+  protocol: 'smtp' | 'lmtp';
+};
 
-class TlsFailed extends Error {
-  constructor(message: string, options?: { cause: unknown }) {
-    super(message, options);
-    this.name = 'TlsFailed';
-  }
-}
+type Making = { attempt: Attempt; options: PeerSessionOptions; handshake: Handshake };
+/** What came of TLS: the look at the certificate, or why there is none. */
+type Secured = { judgement: Judgement } | { why: string };
 
-/** Open a session with one host. Rejects with `HostUnusable`. */
-export async function openSession(target: Target, options: PeerSessionOptions): Promise<PeerSession> {
+/** Take a step of the ladder. Rejects with `HostUnusable`. */
+export async function openSession(attempt: Attempt, options: PeerSessionOptions): Promise<PeerSession> {
+  const { target } = attempt;
+  const { dane, sts } = target;
   const host = hostOf(target);
-  if (target.dane?.kind === 'unknown') throw new HostUnusable(host, target.dane.reply, false);
-  try {
-    return await negotiate(target, options);
-  } catch (error) {
-    if (!(error instanceof TlsFailed)) throw error;
-    if (target.dane !== undefined) throw daneRefuses(host, '4.7.5', error.message);
-    const demand = demandOf(options);
-    if (demand !== undefined) throw new HostUnusable(host, reply(454, '4.7.5', `${demand}. ${error.message}`), false);
-    options.log.warn({ peer: host, error: error.message }, 'TLS handshake failed, sending in clear text');
-    return negotiate(target, { ...options, tls: 'off' });
+  if (dane?.kind === 'unknown') {
+    const trouble = { type: 'dnssec-invalid', reason: dane.reply.text, handshake: false } as const;
+    throw new HostUnusable(host, dane.reply, false, trouble);
   }
-}
-
-/** Why a host with DANE is not used: what was wanted, of whom, and what came instead. */
-function daneRefuses(host: string, enhanced: string, why: string): HostUnusable {
-  return new HostUnusable(host, reply(454, enhanced, `DANE wanted at ${host}, but ${why}`), false);
-}
-
-function hostOf(target: Target): string {
-  return `${target.name}[${target.address}]:${target.port}`;
-}
-
-/** Why a failed handshake is not followed by clear text; undefined where it may be. */
-function demandOf({ tls, implicitTls, credentials }: PeerSessionOptions): string | undefined {
-  if (tls === 'verified')
-    return 'a verified certificate is required for this route (ca: in the route names a private authority)';
-  if (credentials !== undefined)
-    return `the ${secretOf(credentials)} of this route goes to a verified certificate only (ca: in the route names a private authority)`;
-  return tls === 'required' || implicitTls ? 'TLS is required for this route' : undefined;
-}
-
-function secretOf(credentials: Credentials): string {
-  return 'tokens' in credentials ? 'token' : 'password';
-}
-
-async function negotiate(target: Target, options: PeerSessionOptions): Promise<PeerSession> {
+  if (attempt.wanted.proof === 'web' && sts?.policy.mode === 'enforce' && !sts.matches) {
+    const reason = `the MTA-STS policy of ${target.domain} does not name ${target.name}, but ${sts.policy.mx.join(', ')}`;
+    throw unusable(host, '4.7.5', reason, { type: 'validation-failure', reason, handshake: false });
+  }
   let connection: Connection | undefined;
   const abort = (): void => connection?.destroy('delivery stops');
   try {
-    const rules = await tlsRules(target, options);
+    const handshake = await handshakeOf(attempt, options);
     connection = await Connection.open(target, options.timeouts.connect, options.signal);
     options.signal.addEventListener('abort', abort, { once: true });
-    const peer = await introduce(connection, rules, target, options);
+    const { peer, secured } = await introduce(connection, { attempt, options, handshake });
     options.log.debug({ peer: connection.peer, tls: connection.tls }, 'connected');
-    return { target, connection, peer, protocol: options.protocol };
+    const { protocol } = options;
+    return { target, connection, peer, protocol, ...opened(connection, attempt, secured) };
   } catch (error) {
     if (error instanceof HostUnusable) connection?.quit();
     else connection?.destroy(errorText(error));
-    if (error instanceof ConnectionEnded) throw new HostUnusable(hostOf(target), error.reply, error.reason === 'local');
+    if (error instanceof ConnectionEnded) throw new HostUnusable(host, error.reply, error.reason === 'local');
+    if (error instanceof TlsFailed) throw refused(host, '4.7.5', { attempt, options, reason: error.message }, true);
     throw error;
   } finally {
     options.signal.removeEventListener('abort', abort);
   }
 }
 
-async function tlsRules(target: Target, { tls, ca, credentials }: PeerSessionOptions): Promise<TlsRules> {
+function opened({ tls, localAddress }: Connection, { wanted }: Attempt, secured: Secured): Opened {
+  const judgement = 'judgement' in secured ? secured.judgement : undefined;
+  const verified = judgement !== undefined && (judgement.verified !== undefined || judgement.web === undefined);
+  const protection: Protection = {
+    wanted: wanted.tls,
+    by: wanted.by,
+    reached: tls === undefined ? 'clear' : verified ? 'verified' : 'encrypted',
+    ...(judgement && { certificate: judgement.verdict }),
+    ...('why' in secured && secured.why !== '' && { why: secured.why }),
+  };
+  return { protection, judgement, localAddress: localAddress() };
+}
+
+function hostOf(target: Target): string {
+  return `${target.name}[${target.address}]:${target.port}`;
+}
+
+function unusable(host: string, enhanced: string, text: string, trouble: TlsTrouble): HostUnusable {
+  return new HostUnusable(host, reply(454, enhanced, text), false, trouble);
+}
+
+/** Why a host is not used: what was wanted, and what came instead. */
+function refused(
+  host: string,
+  enhanced: string,
+  { attempt, options, reason }: { attempt: Attempt; options: PeerSessionOptions; reason: string },
+  handshake: boolean,
+  found: { type: TlsFailure; certificate?: CertificateVerdict } = { type: 'validation-failure' },
+): HostUnusable {
+  const { wanted } = attempt;
+  const text =
+    mayGoClear(wanted) && options.rules.secret === undefined
+      ? reason
+      : `${wishOf(wanted, options.rules.secret)}, but ${reason}`;
+  return unusable(host, enhanced, text, { reason, handshake, ...found });
+}
+
+async function handshakeOf({ target, rung, wanted }: Attempt, { ca }: PeerSessionOptions): Promise<Handshake> {
   const { dane } = target;
   const name = dane !== undefined && 'base' in dane ? dane.base : target.name;
-  if (tls !== 'verified' && credentials === undefined) return { name, verify: undefined };
-  if (ca === undefined) return { name, verify: { ca: undefined } };
+  const hello = rung === 'usual' ? 'usual' : mayGoClear(wanted) ? 'old' : 'reduced';
+  if (ca === undefined) return { name, ca: undefined, hello };
   try {
-    return { name, verify: { ca: await readFile(ca) } };
+    return { name, ca: await readFile(ca), hello };
   } catch (error) {
     const text = `cannot read the authorities of the route: ${errorText(error)}`;
     throw new HostUnusable(hostOf(target), reply(454, '4.7.5', text), true);
   }
 }
 
-async function introduce(
-  connection: Connection,
-  rules: TlsRules,
-  target: Target,
-  options: PeerSessionOptions,
-): Promise<Extensions> {
+async function introduce(connection: Connection, making: Making): Promise<{ peer: Extensions; secured: Secured }> {
+  const { attempt, options, handshake } = making;
   const { command } = options.timeouts;
-  if (options.implicitTls) await handshake(connection.secure(rules, command));
+  const { implicitTls } = options.rules;
+  if (implicitTls) await handshaken(connection.secure(handshake, command));
+  let secured: Secured = implicitTls ? prove(connection, making) : { why: attempt.failure?.reason ?? '' };
   const hint =
-    options.protocol === 'smtp' && target.port !== 25 ? ' (where TLS comes first, the route is smtps://)' : '';
-  const greet = connection.command('', options.implicitTls ? 'the greeting' : `the greeting${hint}`, command);
-  const greeting = options.implicitTls ? await firstInTls(greet) : await greet;
+    options.protocol === 'smtp' && attempt.target.port !== 25 ? ' (where TLS comes first, the route is smtps://)' : '';
+  const greet = connection.command('', implicitTls ? 'the greeting' : `the greeting${hint}`, command);
+  const greeting = implicitTls ? await firstInTls(greet) : await greet;
   // 554 as a greeting is about the host, not about the message (RFC 5321 §3.1, §4.3.2): the next host is tried, and the
   // mail waits if there is none.
   if (!isPositive(greeting.reply)) throw new HostUnusable(connection.peer, greeting.reply, false);
   let peer = await hello(connection, options);
-  if (!options.implicitTls && options.tls !== 'off') {
-    if (await secure(connection, peer, { rules, target, options })) peer = await helloAgain(connection, options);
+  if (!implicitTls && attempt.wanted.tls !== 'off' && attempt.rung !== 'clear') {
+    secured = await secure(connection, peer, making);
+    if ('judgement' in secured) peer = await helloAgain(connection, options);
   }
   if (options.credentials !== undefined) {
-    if (connection.tls === undefined && !isThisMachine(target.address)) {
-      throw new HostUnusable(
-        connection.peer,
-        reply(
-          454,
-          '4.7.11',
-          `${connection.peer} offers no TLS to protect the ${secretOf(options.credentials)} of the route`,
-        ),
-        true,
-      );
+    if (connection.tls === undefined && !isThisMachine(attempt.target.address)) {
+      const text = `${connection.peer} offers no TLS to protect the ${options.rules.secret} of the route`;
+      throw new HostUnusable(connection.peer, reply(454, '4.7.11', text), true);
     }
     await authenticate(connection, peer.auth, options.credentials, { timeoutMs: command, log: options.log });
   }
-  return peer;
+  return { peer, secured };
 }
 
 async function hello(connection: Connection, options: PeerSessionOptions): Promise<Extensions> {
@@ -186,48 +187,55 @@ function sayHello(connection: Connection, { protocol, hostname, timeouts }: Peer
   return connection.command(`${verb} ${hostname}\r\n`, verb, timeouts.command);
 }
 
-/** STARTTLS (RFC 3207). Resolves to whether the session is in TLS now. */
-async function secure(
-  connection: Connection,
-  peer: Extensions,
-  { rules, target: { dane }, options }: { rules: TlsRules; target: Target; options: PeerSessionOptions },
-): Promise<boolean> {
-  const refuse = (what: string): false => {
-    if (dane !== undefined) throw daneRefuses(connection.peer, '4.7.4', `it ${what}`);
-    if (options.tls === 'opportunistic') return false;
-    const text = `TLS is required for this route, but ${connection.peer} ${what}`;
-    throw new HostUnusable(connection.peer, reply(454, '4.7.4', text), false);
+/** STARTTLS (RFC 3207): the session is in TLS then, or goes on in clear text where that is allowed. */
+async function secure(connection: Connection, { startTls }: Extensions, making: Making): Promise<Secured> {
+  const { attempt, options, handshake } = making;
+  const refuse = (what: string): Secured => {
+    const reason = `${connection.peer} ${what}`;
+    // A route with a login that does not ask for TLS may lead to this machine.
+    if (mayGoClear(attempt.wanted) || (options.rules.secret !== undefined && options.rules.tls === 'opportunistic'))
+      return { why: reason };
+    throw refused(connection.peer, '4.7.4', { attempt, options, reason }, false, { type: 'starttls-not-supported' });
   };
-  if (!peer.startTls) return refuse('does not offer STARTTLS');
-  const outcome = await handshake(connection.startTls(rules, options.timeouts.command));
+  if (!startTls) return refuse('does not offer STARTTLS');
+  const outcome = await handshaken(connection.startTls(handshake, options.timeouts.command));
   if (outcome.refusal !== undefined) return refuse(`answered STARTTLS: ${formatReply(outcome.refusal)}`);
-  if (dane?.kind === 'records') prove(connection, dane);
+  const secured = prove(connection, making);
   if (outcome.dropped > 0) {
     const { dropped } = outcome;
     options.log.warn({ peer: connection.peer, bytes: dropped }, 'dropped clear text that came after STARTTLS');
   }
-  return true;
+  return secured;
 }
 
-/** Note in the facts of TLS how DANE verifies the peer. Fails with `HostUnusable`. */
-function prove(connection: Connection, { records, names }: Dane & { kind: 'records' }): void {
-  let verdict: Verdict;
-  try {
-    verdict = verifyByDane(connection.presented(), { records, names, now: Date.now() });
-  } catch (error) {
-    verdict = { refused: `its certificate cannot be read: ${errorText(error)}` };
+/** Look at the certificate, and note in the facts of TLS how DANE verifies it. Throws `HostUnusable`. */
+function prove(connection: Connection, { attempt, options }: Making): { judgement: Judgement } {
+  const { proof } = attempt.wanted;
+  const judgement = judge(connection.shown(), attempt.target);
+  const { verdict: certificate, verified } = judgement;
+  const problem = proof === undefined ? undefined : judgement[proof];
+  if (problem !== undefined) {
+    const reason = `at ${connection.peer} ${problem.reason}`;
+    throw refused(connection.peer, '4.7.5', { attempt, options, reason }, false, { type: problem.type, certificate });
   }
-  if ('refused' in verdict) throw daneRefuses(connection.peer, '4.7.5', verdict.refused);
-  if (connection.tls !== undefined) connection.tls = { ...connection.tls, verified: verdict.verified };
+  if (verified !== undefined && connection.tls !== undefined) connection.tls = { ...connection.tls, verified };
+  return { judgement };
 }
 
 /** What ends a connection in the handshake is a failure of TLS. */
-async function handshake<T>(under: Promise<T>): Promise<T> {
+async function handshaken<T>(under: Promise<T>): Promise<T> {
   try {
     return await under;
   } catch (error) {
     if (isTlsFailure(error)) throw new TlsFailed(error.message, { cause: error });
     throw error;
+  }
+}
+
+class TlsFailed extends Error {
+  constructor(message: string, options?: { cause: unknown }) {
+    super(message, options);
+    this.name = 'TlsFailed';
   }
 }
 

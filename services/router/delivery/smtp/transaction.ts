@@ -265,14 +265,15 @@ export class Transaction {
   }
 
   #settle(recipient: JobRecipient, state: RecipientResult['state'], said: Reply, local = false): void {
-    const { connection, peer, protocol } = this.#session;
+    const { connection, peer, protocol, protection } = this.#session;
     const { converted } = this.#message;
-    const outcome = { at: Date.now(), host: connection.peer, reply: said, ...(converted && { converted }) };
-    const result: RecipientResult = {
-      index: recipient.index,
-      state,
-      outcome: connection.tls === undefined ? outcome : { ...outcome, tls: connection.tls },
+    const outcome = {
+      ...{ at: Date.now(), host: connection.peer, reply: said },
+      ...(converted && { converted }),
+      ...(connection.tls !== undefined && { tls: connection.tls }),
+      protection,
     };
+    const result: RecipientResult = { index: recipient.index, state, outcome };
     // RFC 3461 §5.2.1, §5.2.2. An LMTP server delivers finally (RFC 2033 §2), so without DSN the notice is ours to
     // send.
     if (state === 'delivered') result.notice = peer.dsn ? 'passed' : protocol === 'lmtp' ? 'final' : 'relayed';

@@ -1,19 +1,19 @@
 import type { Logger } from '#shared/log.ts';
 import { formatReply, type Reply } from '#shared/mail/reply.ts';
+import type { Protection } from '#shared/mail/tls.ts';
 import { type Channel, type Transport, Unreachable } from '../channel.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../job.ts';
+import { type Attempt, Ladder, type LadderDeps } from '../tls-policy/ladder.ts';
+import type { Target } from '../tls-policy/wanted.ts';
 import { HostUnusable } from './errors.ts';
 import { Search, waiting } from './search.ts';
-import { openSession, type PeerSession, type PeerSessionOptions, type Target } from './session.ts';
+import { openSession, type PeerSession, type PeerSessionOptions } from './session.ts';
 import { Transaction, type TransactionOptions } from './transaction.ts';
 
 /** What the transport reads at every use, so that a changed configuration takes effect immediately. */
 export type SmtpTransportSettings = Pick<PeerSessionOptions, 'hostname' | 'timeouts'>;
 
-export type SmtpTransportOptions = Pick<
-  PeerSessionOptions,
-  'protocol' | 'tls' | 'implicitTls' | 'ca' | 'credentials'
-> & {
+export type SmtpTransportOptions = Pick<PeerSessionOptions, 'protocol' | 'ca' | 'credentials'> & {
   /** The route names the host: a refused login or a demand for TLS is then a fault of our configuration. */
   smartHost: boolean;
   /** Where to try, best first. Rejects with `Unreachable`. */
@@ -21,6 +21,7 @@ export type SmtpTransportOptions = Pick<
   /** Why a host that may be there later is not among the targets; undefined: all of them are. */
   missing?: () => Promise<Unreachable | undefined>;
   settings: () => SmtpTransportSettings;
+  tls: LadderDeps;
   log: Logger;
 };
 
@@ -50,9 +51,11 @@ export class SmtpTransport implements Transport {
   readonly #options: SmtpTransportOptions;
   /** Address → when it may come first again, so that not every connection waits for the time-out of a dead host. */
   readonly #shunned = new Map<string, number>();
+  readonly #ladder: Ladder;
 
   constructor(options: SmtpTransportOptions) {
     this.#options = options;
+    this.#ladder = new Ladder(options.tls);
   }
 
   async connect(signal: AbortSignal): Promise<Channel> {
@@ -69,37 +72,38 @@ export class SmtpTransport implements Transport {
   }
 
   async #open(search: Search, before: () => void, signal: AbortSignal): Promise<PeerSession | undefined> {
-    const { hostname, timeouts } = this.#options.settings();
-    const { protocol, tls, implicitTls, ca, credentials, log } = this.#options;
-    const options: PeerSessionOptions = {
-      protocol,
-      tls,
-      implicitTls,
-      ca,
-      credentials,
-      hostname,
-      timeouts,
-      signal,
-      log,
-    };
-    let last: HostUnusable | undefined;
+    const { protocol, ca, credentials, log, tls } = this.#options;
+    const common = { protocol, rules: tls.rules, ca, credentials, signal, log };
+    const options: PeerSessionOptions = { ...common, ...this.#options.settings() };
+    let last: { error: HostUnusable; attempt: Attempt } | undefined;
     const targets = (await this.#options.targets()).filter(({ address }) => !search.tried.has(address));
     if (targets.length > 0) before();
-    for (const target of this.#inOrder(targets)) {
+    const attempts = this.#inOrder(targets).map((target) => this.#ladder.first(target));
+    // It grows by the further steps of the ladder.
+    for (const attempt of attempts) {
       if (signal.aborted && last !== undefined) break;
-      search.tried.add(target.address);
+      search.tried.add(attempt.target.address);
       try {
-        return await openSession(target, options);
+        const session = await openSession(attempt, options);
+        this.#ladder.opened(attempt, session);
+        return session;
       } catch (error) {
         if (!(error instanceof HostUnusable)) throw error;
-        last = error;
-        search.noteUnusable(target.name, error);
-        this.#shun(target);
-        log.debug({ peer: error.host, reply: formatReply(error.reply) }, 'host not usable');
+        last = { error, attempt };
+        log.debug({ peer: error.host, reply: formatReply(error.reply), rung: attempt.rung }, 'host not usable');
+        const next = this.#ladder.next(attempt, error);
+        if (next === undefined) this.#giveUp(attempt, error, search);
+        else attempts.push(next);
       }
     }
-    if (last === undefined) return undefined;
-    throw new Unreachable('deferred', last.reply, { local: last.local, host: last.host });
+    if (last !== undefined) throw unreachable(last.error, last.attempt);
+    return undefined;
+  }
+
+  #giveUp(attempt: Attempt, error: HostUnusable, search: Search): void {
+    search.noteUnusable(attempt.target.name, error);
+    this.#shun(attempt.target);
+    this.#ladder.failed(attempt, error);
   }
 
   /** What a transaction taught about its host. */
@@ -118,6 +122,15 @@ export class SmtpTransport implements Transport {
     const rank = (target: Target): number => (this.#shunned.has(target.address) ? 1 : 0);
     return targets.toSorted((a, b) => rank(a) - rank(b));
   }
+}
+
+function unreachable({ reply: said, local, host, tls }: HostUnusable, { wanted }: Attempt): Unreachable {
+  const { certificate } = tls ?? {};
+  const protection: Protection | undefined = tls && {
+    ...{ wanted: wanted.tls, by: wanted.by, reached: 'clear', why: tls.reason },
+    ...(certificate && { certificate }),
+  };
+  return new Unreachable('deferred', said, { local, host, ...(protection && { protection }) });
 }
 
 function mostSessions(last: Transaction): number {

@@ -3,6 +3,7 @@ import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createDelivery } from '#services/router/delivery/delivery.ts';
+import { LostDestinations } from '#services/router/delivery/tls-policy/lost.ts';
 import { silentLogger } from '#shared/log.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { Program } from '#test/kit/program.ts';
@@ -70,7 +71,11 @@ test(
     await using data = await tempDir('router');
     const routes = [{ to: 'example.com', via: `lmtp://127.0.0.1:${port}`, 'junk-to': '+Junk' }];
     await using router = await TestRouter.start(data.path, { config: { routes } });
-    const delivery = createDelivery({ settings: router.settings, log: silentLogger });
+    const delivery = createDelivery({
+      settings: router.settings,
+      log: silentLogger,
+      lostTls: new LostDestinations(silentLogger),
+    });
     await using _stop = { [Symbol.asyncDispose]: () => delivery.stop() };
     router.delivery.automatic = async ({ hop, job }) => delivery.submit(hop, job);
     const recipients = ['bob@example.com', { address: 'eve@example.com', neverJunk: true }, 'carl+list@example.com'];

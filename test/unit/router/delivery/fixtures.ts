@@ -4,6 +4,7 @@ import { Settings } from '#cluster/config/settings.ts';
 import { createDelivery } from '#services/router/delivery/delivery.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/delivery/job.ts';
 import type { Resolver } from '#services/router/delivery/resolver.ts';
+import { LostDestinations } from '#services/router/delivery/tls-policy/lost.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
 import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
@@ -87,7 +88,12 @@ export type TestDelivery = Delivery &
 /** Delivery that is stopped when the test ends. */
 export function testDelivery(options: { settings?: Settings; log?: Logger; resolver?: Resolver } = {}): TestDelivery {
   const { settings = testSettings(), log = silentLogger, resolver } = options;
-  const delivery = createDelivery({ settings, log, ...(resolver === undefined ? {} : { resolver }) });
+  const delivery = createDelivery({
+    settings,
+    log,
+    lostTls: new LostDestinations(log),
+    ...(resolver === undefined ? {} : { resolver }),
+  });
   return {
     ...delivery,
     run: async (nextHop, ...jobs) => {

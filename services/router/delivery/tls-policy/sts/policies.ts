@@ -24,3 +24,9 @@ export type StsPolicies = {
   /** Never rejects. A domain is a name in A-labels; literals have no policy. */
   find(domain: string): Promise<StsAnswer>;
 };
+
+/** Whether a policy names a mail exchanger (RFC 8461 §4.1): `*` stands for the whole of the first label. */
+export function namesHost({ mx }: Pick<StsPolicy, 'mx'>, host: string): boolean {
+  const parent = host.slice(host.indexOf('.') + 1);
+  return mx.some((pattern) => pattern === host || (pattern.startsWith('*.') && pattern.slice(2) === parent));
+}

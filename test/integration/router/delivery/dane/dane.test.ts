@@ -89,9 +89,9 @@ test('a reply names what was wanted, what came, and why it did not do', options,
   assert.deepEqual(
     [mismatch, clear, misnamed],
     [
-      'DANE wanted at wrong.s.test[127.0.0.43]:25, but the certificate matches none of its TLSA records',
-      'DANE wanted at clear.s.test[127.0.0.44]:25, but it does not offer STARTTLS',
-      'DANE wanted at ta-other.s.test[127.0.0.46]:25, but the certificate is not for ta-other.s.test or misnamed.s.test',
+      'DANE asks for a verified certificate, but at wrong.s.test[127.0.0.43]:25 the certificate matches none of its TLSA records',
+      'DANE asks for a verified certificate, but clear.s.test[127.0.0.44]:25 does not offer STARTTLS',
+      'DANE asks for a verified certificate, but at ta-other.s.test[127.0.0.46]:25 the certificate is not for ta-other.s.test or misnamed.s.test',
     ],
   );
   assert.match(forged, /^bogus\.s\.test may have DANE, and is not used while nobody can say: .*SERVFAIL/);

@@ -16,6 +16,10 @@ test('an outcome says by whom, in which TLS, how that was verified, and whether 
 });
 
 test('our own words about a host do not name it twice', () => {
-  const own = reply(454, '4.7.5', `DANE wanted at ${taken.host}, but it presented no certificate`);
+  const own = reply(
+    454,
+    '4.7.5',
+    `DANE asks for a verified certificate, but at ${taken.host} it presented no certificate`,
+  );
   assert.equal(outcomeText({ at: 0, host: taken.host, reply: own }), `454 4.7.5 ${own.text}`);
 });

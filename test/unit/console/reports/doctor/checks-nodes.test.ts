@@ -176,6 +176,14 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     /3 messages have left without a signature.*no From field.*log of the signer/,
   ],
   [
+    'a destination that has lost its TLS',
+    { lostTls: [{ domain: 'd.example', host: 'mx.d.example', since: 0, mail: 'waits' }] },
+    'tls-lost',
+    'warning',
+    'd.example',
+    /had TLS before, and mx\.d\.example has offered none since 1970-01-01.*its mail waits.*delivery\.tls-lost/,
+  ],
+  [
     'a store that was damaged',
     {
       damage: [

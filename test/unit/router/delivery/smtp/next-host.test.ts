@@ -76,10 +76,12 @@ for (const verb of ['CONNECT', 'EHLO', 'MAIL', 'RCPT', 'DATA']) {
 }
 
 test('a best host that fails in the middle of the message does not keep it from the next one', async () => {
+  const dropped = Promise.withResolvers<void>();
   async function* slow() {
     for (let i = 0; i < 100; i++) {
       yield Buffer.from(`${'x'.repeat(998)}\r\n`.repeat(64));
-      await new Promise((resolve) => setImmediate(resolve));
+      // The host has not the whole message when it is gone.
+      if (i === 50) await dropped.promise;
     }
   }
   await using site = await hosts({}, {});
@@ -87,6 +89,7 @@ test('a best host that fails in the middle of the message does not keep it from 
   const done = site.run(testJob({ message: slow, size: 100 * 64_000 }));
   await waitFor(() => best?.sessions[0]?.lines.includes('DATA'), { what: 'the message to be under way' });
   best?.dropAll();
+  dropped.resolve();
   assert.deepEqual(brief(await done), ['delivered 250 2.0.0']);
   assert.deepEqual(site.taken(), [0, 1]);
 });

@@ -39,9 +39,9 @@ const TLS_CASES: [string, NextHop['tls'], SinkOptions, string, boolean, number][
     { tls: 'fail' },
     'delivered 250 2.0.0',
     false,
-    2,
+    3,
   ],
-  ['handshake fails, required', 'required', { tls: 'fail' }, 'deferred 454 4.7.5', false, 1],
+  ['handshake fails, required', 'required', { tls: 'fail' }, 'deferred 454 4.7.5', false, 2],
   [
     'refused, opportunistic',
     'opportunistic',
@@ -61,7 +61,8 @@ const TLS_CASES: [string, NextHop['tls'], SinkOptions, string, boolean, number][
   // With TLS 1.3 the client is through with the handshake before these refusals come.
   ...(['opportunistic', 'required'] as const).flatMap((route): (typeof TLS_CASES)[number][] => {
     const outcome = route === 'required' ? 'deferred 454 4.7.5' : 'delivered 250 2.0.0';
-    const connections = route === 'required' ? 1 : 2;
+    // A reduced ClientHello is tried, and then clear text where that will do.
+    const connections = route === 'required' ? 2 : 3;
     const late = (action: SinkAction): SinkOptions => ({
       tls,
       script: ({ verb, session }) => (verb === 'EHLO' && session.tls !== undefined ? action : undefined),
@@ -275,11 +276,11 @@ const self = await authority.issue();
 const CERTIFICATES: [name: string, tls: Certificate, ca: string | undefined, wrong: RegExp | undefined][] = [
   ['of the authority that the route names', tls, ca, undefined],
   ['that the route names itself', self, await pem('self.pem', self.certificate), undefined],
-  ['of an authority that nobody knows', tls, undefined, /unable to (verify|get)|self-signed/],
-  ['of another authority', await stranger.issue(), ca, /unable to (verify|get)|self-signed/],
-  ['for another host', await authority.issue({ names: ['other.test', '127.0.0.2'] }), ca, /altnames/],
+  ['of an authority that nobody knows', tls, undefined, /not trusted here|signed by itself/],
+  ['of another authority', await stranger.issue(), ca, /not trusted here|signed by itself/],
+  ['for another host', await authority.issue({ names: ['other.test', '127.0.0.2'] }), ca, /is not for 127/],
   ['that has expired', await authority.issue({ notAfter: Date.now() - 60_000 }), ca, /expired/],
-  ['that another file pins', tls, await pem('pin.pem', self.certificate), /unable to (verify|get)|self-signed/],
+  ['that another file pins', tls, await pem('pin.pem', self.certificate), /not trusted here|signed by itself/],
 ];
 const PLAIN = ['AUTH PLAIN'];
 for (const [name, certificate, authorities, wrong] of CERTIFICATES) {
@@ -368,7 +369,7 @@ test('smtps is TLS before the first word, and never clear text', async () => {
   await using plain = await SmtpSink.start();
   const [results = []] = await delivery.run(smtps(plain.port), testJob());
   assert.deepEqual(brief(results), ['deferred 454 4.7.5']);
-  assert.equal(plain.sessions.length, 1);
+  assert.equal(plain.sessions.length, 2, 'with the usual ClientHello and a reduced one');
   assert.doesNotMatch(results[0]?.outcome.reply.text ?? '', /openssl|\.c:/);
 });
 

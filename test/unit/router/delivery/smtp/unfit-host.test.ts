@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Destination } from '#services/router/delivery/destination.ts';
-import type { Target } from '#services/router/delivery/smtp/session.ts';
 import { SmtpTransport } from '#services/router/delivery/smtp/transport.ts';
+import { LostDestinations } from '#services/router/delivery/tls-policy/lost.ts';
+import type { Target } from '#services/router/delivery/tls-policy/wanted.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { type SinkOptions, SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { brief, type TestJob, testJob, testSettings } from '#test/unit/router/delivery/fixtures.ts';
@@ -26,8 +27,10 @@ async function domain(...peers: Peer[]) {
   const { log, lines } = logLines();
   const transport = new SmtpTransport({
     protocol: 'smtp',
-    tls: 'opportunistic',
-    implicitTls: false,
+    tls: {
+      rules: { tls: 'opportunistic', byMessage: false, implicitTls: false, secret: undefined },
+      ...{ memory: undefined, ifLost: () => 'go-on', lost: new LostDestinations(log), onTlsResult: undefined, log },
+    },
     ca: undefined,
     credentials: undefined,
     smartHost: false,
