@@ -94,7 +94,7 @@ export const ACCESS = {
   /** The command line: it looks and manages, and touches neither mail on its way in nor signatures. */
   operator: {
     calls: {
-      listener: ['status-show', 'session-explain'],
+      listener: ['status-show', 'session-explain', 'transcript-read'],
       // The first question of a session tells whether it answers.
       policy: ['client-check', 'status-show', 'lock-list', 'lock-lift'],
       router: [
@@ -109,6 +109,7 @@ export const ACCESS = {
         'message-release',
         'message-remove',
         'copy-forget',
+        'transcript-read',
         'status-show',
       ],
       signer: ['status-show'],

@@ -442,6 +442,10 @@ export const ERRORS = {
     meaning: 'A node has not ended within the time; its drain goes on.',
     action: 'Look with "sealpost cluster status", and wait with a longer --timeout.',
   },
+  'too-many-transcripts': {
+    meaning: 'As many transcripts are being made of the sessions of a process as it makes at a time.',
+    action: 'End another "sealpost transcript" command; one that died is forgotten after 15 seconds.',
+  },
   'started-again': {
     meaning: 'The node was drained, and a supervisor has started it again.',
     action: 'Tell systemd or Docker not to start it again, then drain it again.',

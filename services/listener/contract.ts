@@ -3,6 +3,7 @@ import { ExplainedMessage } from '#services/policy/contract.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
 import { defineContract } from '#shared/contract.ts';
 import { BodyHash, MOST_BODY_HASHES } from '#shared/mail/authenticity.ts';
+import { transcriptRead } from '#shared/transcript/operation.ts';
 
 /** Text for a line of SMTP. */
 const oneLine = z
@@ -72,6 +73,8 @@ export const MOST_CLIENTS = 500;
 /** The listener owns the SMTP sessions. It keeps nothing on disk. */
 export const listenerContract = defineContract('listener', 1, {
   operations: {
+    /** What is said in sessions with a client. */
+    'transcript-read': transcriptRead,
     'status-show': {
       request: z.object({
         /** Ask each mail filter whether it is there, which may take two seconds. */

@@ -4,6 +4,7 @@ import { isInNetwork, parseIp, parseNetwork } from '#shared/address/ip-address.t
 import { errorText } from '#shared/errors.ts';
 import type { LimitedLog } from '#shared/limited-log.ts';
 import { formatReply } from '#shared/mail/reply.ts';
+import type { Transcripts } from '#shared/transcript/transcripts.ts';
 import { openPort, portOf } from './open-port.ts';
 import { Session, type SessionDeps } from './session/session.ts';
 import type { SessionCounts } from './session/session-counts.ts';
@@ -28,6 +29,7 @@ export type ListenerParts = SessionDeps & {
   counts: SessionCounts;
   /** For what anybody on the net can make us log. */
   strangers: LimitedLog;
+  transcripts: Transcripts;
 };
 
 export class Listener {
@@ -104,7 +106,7 @@ export class Listener {
   }
 
   #hooks(): ServerHooks {
-    const { tls, counts, settings, log, strangers, gateways } = this.#deps;
+    const { tls, counts, settings, log, strangers, gateways, transcripts } = this.#deps;
     const { name: listener } = this.config;
     return {
       tls,
@@ -128,6 +130,8 @@ export class Listener {
           log.info({ listener, peer, error: errorText(error), ...repeated }, 'connection failed'),
         );
       },
+      unopened: (peer, what) =>
+        transcripts.note({ address: peer, names: [], text: peer }, `${what}, at listener ${listener}`),
       left: (peer) => log.debug({ listener, peer }, 'connection closed before anything was said'),
     };
   }

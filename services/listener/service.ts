@@ -6,6 +6,7 @@ import type { Announce, Service } from '#shared/contract.ts';
 import { errorText } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
+import { Transcripts } from '#shared/transcript/transcripts.ts';
 import { describeFront, type ListenerContract, listenerContract } from './contract.ts';
 import { explainSession } from './explain.ts';
 import { Filters } from './filters/filters.ts';
@@ -47,6 +48,7 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
         ...(checkFilters && { filters: await listeners.checkFilters() }),
       }),
       'session-explain': (question) => listeners.explain(question),
+      'transcript-read': (request) => listeners.transcripts.read(request),
     },
     start: () => listeners.start(),
     stop: () => listeners.stop(),
@@ -58,6 +60,7 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
  * A listener that cannot be opened at a change is logged; the others go on.
  */
 class Listeners {
+  readonly transcripts = new Transcripts();
   readonly #deps: ListenerDeps;
   readonly #tls: TlsMaterial;
   readonly #gateways: Gateways;
@@ -107,6 +110,7 @@ class Listeners {
     this.#announced.stop();
     this.#stopHearing?.();
     this.#strangers.close();
+    this.transcripts.close();
     this.#filters.close();
   }
 
@@ -217,7 +221,7 @@ class Listeners {
   async #add(config: ListenerConfig): Promise<void> {
     const listener = new Listener(config, {
       ...this.#sessionDeps(),
-      ...{ tls: this.#tls, counts: this.#counts, strangers: this.#strangers },
+      ...{ tls: this.#tls, counts: this.#counts, strangers: this.#strangers, transcripts: this.transcripts },
     });
     await listener.open();
     this.#open.set(config.name, listener);

@@ -10,6 +10,7 @@ import { MessageTls } from '#shared/mail/message-tls.ts';
 import { QueueEntry, QueueState } from '#shared/mail/queue-entry.ts';
 import { LostTls } from '#shared/mail/tls.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
+import { transcriptRead } from '#shared/transcript/operation.ts';
 
 /**
  * The router owns this node's queue. A message comes in as a transfer: open → chunk* → commit or abort. `commit`
@@ -251,6 +252,8 @@ export const routerContract = defineContract('router', 1, {
       errors: ['not-found', ...READ],
       timeout: 120_000,
     },
+    /** What is said in sessions with a peer that mail goes to. */
+    'transcript-read': transcriptRead,
     /** Counts for operators. */
     'status-show': {
       request: z.object({}),

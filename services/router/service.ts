@@ -8,6 +8,7 @@ import { type Announce, CALL_ERRORS, type Handlers, type Service } from '#shared
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
+import { Transcripts } from '#shared/transcript/transcripts.ts';
 import { type Present, type RouterContract, routerContract } from './contract.ts';
 import { Copies } from './copies/copies.ts';
 import { createDelivery, type DeliveryDeps } from './delivery/delivery.ts';
@@ -91,6 +92,7 @@ const TRANSFERS_MS = 2000;
 /** How long a stop waits for a store that fails before it gives up the outcomes of the last attempts. */
 const STOP_MS = 10_000;
 
+type Watched = Required<Pick<DeliveryDeps, 'lostTls' | 'transcripts'>>;
 type Running = Awaited<ReturnType<typeof assemble>>;
 
 export function createRouterService(
@@ -100,19 +102,19 @@ export function createRouterService(
   const { settings, log } = deps;
   let running: Running | undefined;
   let silence: (() => void) | undefined;
-  const lostTls = new LostDestinations(log);
+  const watched: Watched = { lostTls: new LostDestinations(log), transcripts: new Transcripts() };
   const router = (): Running => {
     if (running === undefined) throw new SealpostError(CALL_ERRORS.unavailable, 'the router is not running');
     return running;
   };
   return {
     contract: routerContract,
-    handlers: handlers(router, settings, lostTls),
+    handlers: handlers(router, settings, watched),
     async start() {
       const pacer = new Pacer({ settings, log, peers: deps.peers });
       running = await assemble(deps, pacer);
       const connectionsTo = (domain: string) => pacer.connections(domain);
-      running.begin(makeDelivery({ settings, log, connectionsTo, lostTls }));
+      running.begin(makeDelivery({ settings, log, connectionsTo, ...watched }));
       silence = announcePresence(deps.announce, () => present(router(), settings));
     },
     /** Listeners are told to ask other routers, and finish the transfers that they have begun with this one. */
@@ -125,6 +127,7 @@ export function createRouterService(
       silence?.();
       const stopping = running;
       await stopping?.stop();
+      watched.transcripts.close();
       running = undefined;
     },
   };
@@ -208,7 +211,7 @@ async function brokenFor(store: Store, ms: number): Promise<void> {
   }
 }
 
-function handlers(router: () => Running, settings: Settings, lostTls: LostDestinations): Handlers<RouterContract> {
+function handlers(router: () => Running, settings: Settings, watched: Watched): Handlers<RouterContract> {
   return {
     'transfer-open'({ envelope, origin, sizeHint }, call) {
       const { id, queueId } = router().intake.open(envelope, origin, sizeHint ?? 0, call);
@@ -245,7 +248,8 @@ function handlers(router: () => Running, settings: Settings, lostTls: LostDestin
     'message-hold': async (selection) => ({ count: await router().control.hold(selection) }),
     'message-release': async (selection) => ({ count: await router().control.release(selection) }),
     'message-remove': async (selection) => ({ count: await router().control.remove(selection, selection.notify) }),
-    'status-show': () => statusOf(router(), settings, lostTls),
+    'transcript-read': (request) => watched.transcripts.read(request),
+    'status-show': () => statusOf(router(), settings, watched.lostTls),
   };
 }
 

@@ -19,6 +19,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   set: () => import('./commands/set.ts'),
   explain: () => import('./commands/explain.ts'),
   tls: () => import('./commands/tls.ts'),
+  transcript: () => import('./mail/commands/transcript.ts'),
   doctor: () => import('./commands/doctor.ts'),
   cluster: () => import('./commands/cluster.ts'),
   users: () => import('./directory/commands/users.ts'),

@@ -1,3 +1,4 @@
+import { withoutSecret } from '#shared/transcript/transcripts.ts';
 import type { CommandLine } from '../parsers/command-lines.ts';
 import * as replies from '../replies.ts';
 import { auth } from './commands/auth.ts';
@@ -70,6 +71,7 @@ export function dispatch(
   // Whatever this line is, it ends the wait for a step of AUTH: the next one is a command again.
   const { continuation } = session;
   session.continuation = undefined;
+  if (line.problem !== undefined) session.log.dialog({ command: `(refused: ${line.problem})` });
   switch (line.problem) {
     case 'too-long':
       return continuation === undefined ? replies.LINE_TOO_LONG : replies.RESPONSE_TOO_LONG;
@@ -80,7 +82,10 @@ export function dispatch(
     case 'nul':
       return replies.NUL_IN_COMMAND;
   }
-  if (continuation !== undefined) return continuation(line.text);
+  if (continuation !== undefined) {
+    session.log.dialog({ command: '***' });
+    return continuation(line.text);
+  }
   const { text } = line;
   if (Buffer.byteLength(text) + 2 > session.limits['command-length'] && !/^auth /i.test(text))
     return replies.LINE_TOO_LONG;
@@ -88,7 +93,7 @@ export function dispatch(
   const verb = (space < 0 ? text : text.slice(0, space)).toUpperCase();
   const command = COMMANDS.get(verb);
   // Never the argument of AUTH, nor anything unknown: a client out of step sends its password as a command.
-  session.log.dialog({ command: command === undefined ? '(unknown)' : verb === 'AUTH' ? verb : text });
+  session.log.dialog({ command: command === undefined ? '(unknown)' : withoutSecret(text) });
   if (command === undefined) return HTTP.test(text) ? replies.HTTP_REFUSED : replies.UNRECOGNIZED;
   for (const check of command.check) {
     const refusal = check(session, line);

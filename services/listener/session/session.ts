@@ -13,7 +13,7 @@ import { verdictOf } from './ask-policy.ts';
 import type { ForeignProtocol, SessionConnection } from './connection.ts';
 import { dispatch } from './dispatch.ts';
 import type { CommandDeps, CommandSession, Continuation, PolicyQuestion } from './handler.ts';
-import { SessionLog } from './session-log.ts';
+import { SessionLog, type Watched } from './session-log.ts';
 import { type CommandResult, formatLines, type SessionReply } from './session-reply.ts';
 import type { MailTransaction } from './transaction.ts';
 
@@ -35,7 +35,7 @@ import type { MailTransaction } from './transaction.ts';
 
 type State = 'connecting' | 'commands' | 'message' | 'closing' | 'closed';
 
-export type SessionDeps = CommandDeps<PolicyQuestion> & { settings: Settings; gateways: ClientAddresses };
+export type SessionDeps = CommandDeps<PolicyQuestion> & Watched & { settings: Settings; gateways: ClientAddresses };
 
 /** Failed authentications until the session ends, where `authentication.after-failure` does not end it at the first. */
 const MOST_FAILED_LOGINS = 3;
@@ -66,7 +66,6 @@ export class Session implements CommandSession<PolicyQuestion> {
     this.deps = deps;
     this.#listener = listener;
     this.connection = connection;
-    this.log = new SessionLog(deps.log, this.id, connection.address);
     this.#facts = {
       session: this.id,
       listener: listener.config.name,
@@ -76,6 +75,7 @@ export class Session implements CommandSession<PolicyQuestion> {
       scope: 'external',
       gateway: connection.isProxy || deps.gateways.has(connection.address) || undefined,
     };
+    this.log = new SessionLog(deps, this.id, () => this.#facts.client);
   }
 
   get listener(): ListenerConfig {

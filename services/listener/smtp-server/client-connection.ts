@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { SMTPServer } from 'smtp-server';
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
+import { errorText } from '#shared/errors.ts';
 import { isProxyHeader } from '../parsers/proxy-header.ts';
 import type { ForeignProtocol, SessionConnection } from '../session/connection.ts';
 import { longestLine } from '../session/offers.ts';
@@ -69,6 +70,7 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
 
   /** The library waits 100 ms for early talkers and looks up the name; here the session asks policy instead. */
   override init(): void {
+    this.#session.log.begun(this.#session.listener.name, this.tls());
     this._setListeners(() => {
       this.#session.begin().catch((error: unknown) => this.#bug(error));
     });
@@ -115,6 +117,8 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
       if (retired instanceof LineStream) retired.proceed();
     }, finished);
     const handshake = this.#top;
+    const { log } = this.#session;
+    const tls = () => this.tls();
     const left = (): void => void handshake.destroy(new Error('connection closed in the TLS handshake'));
     handshake.once('end', left);
     const deadline = setTimeout(() => this._onTimeout(), this.#hooks.openingMs());
@@ -123,6 +127,7 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
       clearTimeout(deadline);
       handshake.off('end', left);
       done();
+      log.secured(tls());
     }
   }
 
@@ -151,14 +156,17 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
   override _onClose(): void {
     super._onClose();
     this.#session.closed();
+    this.#session.log.ended();
     this.emit('ended');
   }
 
   /** The socket's 'close' follows and ends the session. */
   override _onError(error: Error): void {
     // A failed handshake is worth a line. A connection that the client broke is not: the end of the session is logged.
-    if (this._upgrading) this.#hooks.failed(this.remoteAddress, error);
-    else this.#session.broken(error);
+    if (this._upgrading) {
+      this.#session.log.note(`TLS handshake failed: ${errorText(error)}`);
+      this.#hooks.failed(this.remoteAddress, error);
+    } else this.#session.broken(error);
     this.close();
   }
 

@@ -2,7 +2,8 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
 import { parseIp } from '#shared/address/ip-address.ts';
-import type { Reply } from '#shared/mail/reply.ts';
+import { errorText } from '#shared/errors.ts';
+import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import * as replies from '../replies.ts';
 import type { SessionCounts, SessionLimits } from '../session/session-counts.ts';
 import { formatLines } from '../session/session-reply.ts';
@@ -35,6 +36,8 @@ export type ServerHooks = ConnectionHooks & {
   expectsProxy(address: string): boolean;
   /** The listening socket is in trouble (too many open files, say); it goes on. */
   acceptFailed(error: Error): void;
+  /** What became of a connection that is no session yet, for those who look on. */
+  unopened(peer: string, what: string): void;
   /** There is no room for a connection. */
   refused(peer: string, reply: Reply): void;
   /** A connection closed before it was a session, and never said anything: a check whether the port is open. */
@@ -150,6 +153,7 @@ export class SmtpServer extends SMTPServer {
   }
 
   #failed(socket: Socket, peer: string, error: unknown): void {
+    this.#hooks.unopened(peer, `connection failed: ${errorText(error)}`);
     if (socket.bytesRead === 0 && !(error instanceof TooSlow)) this.#hooks.left(peer);
     else if (this.server.listening) this.#hooks.failed(peer, error);
     if (error instanceof ProxyHeaderError) this.#farewell(socket, replies.BAD_PROXY_HEADER);
@@ -158,6 +162,7 @@ export class SmtpServer extends SMTPServer {
 
   #refuse(socket: Socket, peer: string, reply: Reply): void {
     this.#hooks.refused(peer, reply);
+    this.#hooks.unopened(peer, `connection refused: ${formatReply(reply)}`);
     // A client that waits for TLS would not understand.
     if (this.options.secure === true) socket.destroy();
     else this.#farewell(socket, reply);

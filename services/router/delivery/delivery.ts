@@ -1,5 +1,6 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Logger } from '#shared/log.ts';
+import type { SessionPeer, Transcripts } from '#shared/transcript/transcripts.ts';
 import { Grants, grantKey } from './access-tokens.ts';
 import { captureTransport } from './capture.ts';
 import type { Transport } from './channel.ts';
@@ -16,7 +17,7 @@ import type { LostDestinations } from './tls-policy/lost.ts';
 import type { TlsMemory } from './tls-policy/memory.ts';
 import type { OnTlsResult } from './tls-policy/result.ts';
 import type { StsPolicies } from './tls-policy/sts/policies.ts';
-import type { TlsRules } from './tls-policy/wanted.ts';
+import type { Target, TlsRules } from './tls-policy/wanted.ts';
 
 /**
  * Delivery on this node. Its words, from the queue to the wire:
@@ -58,6 +59,8 @@ export type DeliveryDeps = {
   onTlsResult?: OnTlsResult | undefined;
   /** Where destinations are noted that have lost their TLS. */
   lostTls: LostDestinations;
+  /** What administrators look on. */
+  transcripts?: Transcripts;
 };
 
 /** One `Destination` for each next hop that has work. */
@@ -140,10 +143,11 @@ function createTransport(
   { spec, tls, ca, demand }: NextHop,
   deps: DeliveryDeps & { resolver: Resolver; mx: MxLookup; grants: Grants },
 ): Transport {
-  const { settings: current, log, resolver, mx, grants } = deps;
+  const { settings: current, log, resolver, mx, grants, transcripts } = deps;
   const settings = (): SmtpTransportSettings => {
     const { delivery, node } = current.current;
-    return { hostname: node.hostname, timeouts: delivery.timeout };
+    const transcript = transcripts && ((target: Target) => transcripts.session(() => peerOf(target)));
+    return { hostname: node.hostname, timeouts: delivery.timeout, transcript };
   };
   const ifLost = () => current.current.delivery['tls-lost'];
   const rules: TlsRules = { tls, byMessage: demand !== undefined, implicitTls: false, secret: undefined };
@@ -181,4 +185,10 @@ function createTransport(
     case 'discard':
       return discardTransport(log);
   }
+}
+
+/** Whom a session is with: by the domain whose mail goes there as well. */
+function peerOf({ name, address, port, domain }: Target): SessionPeer {
+  const names = domain === undefined ? [name] : [name, domain];
+  return { address, names, text: `${name}[${address}]:${port}` };
 }

@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { isPositive, type Reply, reply } from '#shared/mail/reply.ts';
+import type { SessionTranscript } from '#shared/transcript/transcripts.ts';
+import { describeTls } from '../tls-policy/describe.ts';
 import { Deadline } from './deadline.ts';
 import { ConnectionEnded } from './errors.ts';
 import { MAX_REPLY_BYTES, type PeerReply, ReplyParser } from './reply-parser.ts';
@@ -19,6 +21,8 @@ import { beginTls, type Handshake, shownBy, type TlsFacts, tlsFacts } from './tl
  *
  * While open, `#expected` replies are due for commands already written; `expect` says where they go. An unexpected
  * reply means that the two sides no longer agree where they are, and ends the connection.
+ *
+ * The file is long because everything that moves this one state is in it.
  */
 
 /** In ms, as in `delivery.timeout`. */
@@ -35,6 +39,7 @@ export class Connection {
   tls: TlsFacts | undefined;
   ended: ConnectionEnded | undefined;
   #socket: Socket;
+  readonly #transcript: SessionTranscript | undefined;
   /** The TLS handshake is under way. */
   #securing = false;
   readonly #parser = new ReplyParser();
@@ -57,9 +62,10 @@ export class Connection {
   };
   readonly #onDrain = (): void => this.#drained();
 
-  private constructor(socket: Socket, peer: string) {
+  private constructor(socket: Socket, peer: string, transcript: SessionTranscript | undefined) {
     this.#socket = socket;
     this.peer = peer;
+    this.#transcript = transcript;
     this.#listen();
   }
 
@@ -68,13 +74,21 @@ export class Connection {
     target: { name: string; address: string; port: number },
     timeoutMs: number,
     signal: AbortSignal,
+    transcript?: SessionTranscript,
   ): Promise<Connection> {
     const peer = `${target.name}[${target.address}]:${target.port}`;
-    return new Connection(await openSocket(target, peer, timeoutMs, signal), peer);
+    transcript?.note(`connecting to ${peer}`);
+    const socket = openSocket(target, peer, timeoutMs, signal);
+    socket.catch((error: unknown) => transcript?.ended(errorText(error)));
+    return new Connection(await socket, peer, transcript);
   }
 
-  write(data: Buffer | string): void {
-    if (this.ended === undefined) this.#socket.write(data);
+  /** Text is commands, with a `secret` in them or not, bytes are of a message. */
+  write(data: Buffer | string, secret = false): void {
+    if (this.ended !== undefined) return;
+    if (typeof data === 'string') this.#transcript?.client(data, secret);
+    else this.#transcript?.message(data.length);
+    this.#socket.write(data);
   }
 
   /** Hold written bytes back until `uncork`, so that they leave in one system call. */
@@ -129,7 +143,7 @@ export class Connection {
   /** Send one command (with its CRLF; '' to wait for the greeting) and wait for its reply. */
   async command(line: string, what: string, timeoutMs: number): Promise<PeerReply> {
     let heard: PeerReply | undefined;
-    if (line !== '') this.write(line);
+    if (line !== '') this.write(line, what.startsWith('AUTH'));
     this.expect(1, what, timeoutMs, (answer, _index, lines) => {
       heard = { reply: answer, lines };
     });
@@ -178,6 +192,7 @@ export class Connection {
     this.#progressWaiter = undefined;
     this.#deadline.lift();
     this.tls = tlsFacts(socket);
+    this.#transcript?.noteOf(() => describeTls(socket, handshake.name));
   }
 
   /** What the handshake showed of the peer's certificate, and our address on this connection. */
@@ -188,6 +203,8 @@ export class Connection {
     if (this.ended !== undefined) return;
     this.ended = new ConnectionEnded('closed', reply(451, '4.4.2', 'closed after QUIT'));
     this.#deadline.close();
+    this.#transcript?.client('QUIT');
+    this.#transcript?.ended('connection closed');
     quitSocket(this.#socket);
   }
 
@@ -227,6 +244,7 @@ export class Connection {
   }
 
   #heard({ reply: answer, lines }: PeerReply): void {
+    this.#transcript?.reply(answer.code, lines);
     // 421 is the last reply, to whatever it answers, or to nothing: the peer closes (RFC 5321 §3.8).
     if (answer.code === 421) {
       this.#endWith(new ConnectionEnded('said', answer));
@@ -287,6 +305,7 @@ export class Connection {
   #endWith(error: ConnectionEnded): ConnectionEnded {
     if (this.ended !== undefined) return this.ended;
     this.ended = error;
+    this.#transcript?.ended(`connection ended: ${error.message}`);
     this.#deadline.close();
     this.#socket.removeListener('end', this.#onClose).removeListener('close', this.#onClose);
     // Late errors of a socket that is done with mean nothing any more; without a listener they would end the process.

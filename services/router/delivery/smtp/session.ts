@@ -4,6 +4,7 @@ import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatReply, isPositive, reply } from '#shared/mail/reply.ts';
 import type { CertificateVerdict, Protection } from '#shared/mail/tls.ts';
+import type { SessionTranscript } from '#shared/transcript/transcripts.ts';
 import { type Judgement, judge } from '../tls-policy/judge.ts';
 import { type Attempt, mayGoClear, type Opened } from '../tls-policy/ladder.ts';
 import type { TlsFailure } from '../tls-policy/result.ts';
@@ -39,6 +40,7 @@ export type PeerSessionOptions = {
   timeouts: Timeouts;
   signal: AbortSignal;
   log: Logger;
+  transcript?: ((target: Target) => SessionTranscript) | undefined;
 };
 
 export type PeerSession = Opened & {
@@ -69,7 +71,8 @@ export async function openSession(attempt: Attempt, options: PeerSessionOptions)
   const abort = (): void => connection?.destroy('delivery stops');
   try {
     const handshake = await handshakeOf(attempt, options);
-    connection = await Connection.open(target, options.timeouts.connect, options.signal);
+    const transcript = options.transcript?.(target);
+    connection = await Connection.open(target, options.timeouts.connect, options.signal, transcript);
     options.signal.addEventListener('abort', abort, { once: true });
     const { peer, secured } = await introduce(connection, { attempt, options, handshake });
     options.log.debug({ peer: connection.peer, tls: connection.tls }, 'connected');

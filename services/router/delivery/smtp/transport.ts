@@ -11,7 +11,7 @@ import { openSession, type PeerSession, type PeerSessionOptions } from './sessio
 import { Transaction, type TransactionOptions } from './transaction.ts';
 
 /** What the transport reads at every use, so that a changed configuration takes effect immediately. */
-export type SmtpTransportSettings = Pick<PeerSessionOptions, 'hostname' | 'timeouts'>;
+export type SmtpTransportSettings = Pick<PeerSessionOptions, 'hostname' | 'timeouts' | 'transcript'>;
 
 export type SmtpTransportOptions = Pick<PeerSessionOptions, 'protocol' | 'ca' | 'credentials'> & {
   /** The route names the host: a refused login or a demand for TLS is then a fault of our configuration. */

@@ -64,6 +64,7 @@ function server(options: object): SmtpServer {
     refused: () => {},
     failed: () => {},
     left: () => {},
+    unopened: () => {},
   });
 }
 
