@@ -65,7 +65,7 @@ export class Ladder {
   /** The next step with a host, to be taken after all that wait; undefined: there is none. */
   next({ target, wanted, rung }: Attempt, error: HostUnusable): Attempt | undefined {
     const { tls } = error;
-    if (tls?.handshake !== true) return undefined;
+    if (tls?.handshake !== true || rung === 'clear') return undefined;
     const failure = { type: tls.type, reason: tls.reason };
     if (rung === 'usual') return { target, wanted, rung: 'reduced', failure };
     if (!mayGoClear(wanted)) return undefined;
