@@ -33,10 +33,12 @@ function validatingServers({ dns: { dnssec, servers } }: Config): Problem[] {
 }
 
 function exceptions({ delivery }: Config): Problem[] {
-  return duplicates(
-    delivery.dane.except.map(({ domain }) => domain),
-    (i) => ['delivery', 'dane', 'except', i, 'domain'],
-    'domain',
+  return (['dane', 'mta-sts'] as const).flatMap((section) =>
+    duplicates(
+      delivery[section].except.map(({ domain }) => domain),
+      (i) => ['delivery', section, 'except', i, 'domain'],
+      'domain',
+    ),
   );
 }
 

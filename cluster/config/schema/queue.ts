@@ -71,6 +71,16 @@ const forcedTls = z
   })
   .prefault({});
 
+/** Domains that something does not hold for until a day. */
+const exceptions = z
+  .array(
+    z.strictObject({
+      domain: domain.describe('recipient domain'),
+      until: day.describe('last day of the exception, by UTC: 2030-12-31'),
+    }),
+  )
+  .prefault([]);
+
 export const deliverySection = z
   .strictObject({
     connections: z.number().int().min(1).default(20).describe('concurrent connections to one next hop'),
@@ -106,15 +116,16 @@ export const deliverySection = z
       ),
     dane: z
       .strictObject({
-        except: z
-          .array(
-            z.strictObject({
-              domain: domain.describe('recipient domain'),
-              until: day.describe('last day of the exception, by UTC: 2030-12-31'),
-            }),
-          )
-          .prefault([])
-          .describe('domains that get mail without DANE for a while, with the TLS of their route'),
+        except: exceptions.describe('domains that get mail without DANE for a while, with the TLS of their route'),
+      })
+      .prefault({}),
+    'mta-sts': z
+      .strictObject({
+        enabled: z
+          .boolean()
+          .default(true)
+          .describe('fetch the policies of recipient domains (RFC 8461) by HTTPS, and follow them'),
+        except: exceptions.describe('domains that get mail without MTA-STS for a while, with the TLS of their route'),
       })
       .prefault({}),
   })

@@ -55,6 +55,14 @@ export function isPublished(config: Config, address: string): boolean {
   return (range !== undefined && range !== 'loopback' && range !== 'linkLocal') || isAllowed(config, address);
 }
 
+/** Public addresses: `unicast` is what no other range of IPv4 or IPv6 has, `rfc6052` IPv4 behind a NAT64. */
+const PUBLIC = new Set(['unicast', 'rfc6052']);
+
+/** Whether an address is one of the public Internet: there a stranger's words reach nothing that is not open to all. */
+export function isPublic(config: Config, address: string): boolean {
+  return PUBLIC.has(parseIp(address)?.range() ?? '') || isAllowed(config, address);
+}
+
 function isAllowed({ delivery }: Config, text: string): boolean {
   const address = parseIp(text);
   return (

@@ -20,7 +20,7 @@ export type Resolver = {
   /** Addresses of a host as this machine knows it: its hosts file, its container network, DNS. */
   machine(host: string): Promise<Addresses>;
   /** Other records. */
-  ask<T extends 'CNAME' | 'NS' | 'TLSA'>(name: string, type: T): Promise<Told<DnsAnswer<T>>>;
+  ask<T extends 'CNAME' | 'NS' | 'TLSA' | 'TXT'>(name: string, type: T): Promise<Told<DnsAnswer<T>>>;
   /** Give up what is under way. */
   close?(): void;
 };

@@ -1,25 +1,18 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Resolver } from '../resolver.ts';
+import { hasException, warnOfEnded } from '../tls-policy/exceptions.ts';
 
 /** What the configuration says of DANE: which domains are excepted from it until when, and that the resolver validates. */
 
 /** Whether an exception turns DANE off for a recipient domain today. */
 export function isExcepted({ delivery }: Config, domain: string, now: number): boolean {
-  return delivery.dane.except.some((entry) => entry.domain === domain && !isOver(entry, now));
-}
-
-/** The last day counts, by UTC. */
-function isOver({ until }: { until: string }, now: number): boolean {
-  return new Date(now).toISOString().slice(0, 10) > until;
+  return hasException(delivery.dane.except, domain, now);
 }
 
 /** Say in the log what of a new configuration has no effect. Never fails. */
 export async function warnOfNoEffect({ delivery, dns }: Config, resolver: Resolver, log: Logger): Promise<void> {
-  const now = Date.now();
-  for (const { domain, until } of delivery.dane.except.filter((entry) => isOver(entry, now))) {
-    log.warn({ domain, until }, 'an exception from DANE has ended and is not applied: remove it, or give it a new end');
-  }
+  warnOfEnded(delivery.dane.except, 'DANE', log);
   if (dns.dnssec && !(await provesRoot(resolver))) {
     log.warn(
       { servers: dns.servers },
