@@ -25,8 +25,19 @@ export type StsPolicies = {
   find(domain: string): Promise<StsAnswer>;
 };
 
-/** Whether a policy names a mail exchanger (RFC 8461 §4.1): `*` stands for the whole of the first label. */
+/**
+ * Whether a policy names a mail exchanger (RFC 8461 §4.1). `*` stands for one label, the leftmost: `*.example.com` is neither
+ * `example.com` nor `a.b.example.com`.
+ */
 export function namesHost({ mx }: Pick<StsPolicy, 'mx'>, host: string): boolean {
-  const parent = host.slice(host.indexOf('.') + 1);
-  return mx.some((pattern) => pattern === host || (pattern.startsWith('*.') && pattern.slice(2) === parent));
+  const name = canonical(host);
+  const [first = '', ...rest] = name.split('.');
+  const parent = first === '' || rest.length === 0 ? undefined : rest.join('.');
+  return mx
+    .map(canonical)
+    .some((pattern) => pattern === name || (pattern.startsWith('*.') && pattern.slice(2) === parent));
+}
+
+function canonical(name: string): string {
+  return name.toLowerCase().replace(/\.$/, '');
 }

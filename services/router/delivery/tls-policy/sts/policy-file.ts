@@ -1,6 +1,6 @@
 import { printable } from '#shared/text.ts';
 
-/** The policy of a domain as its web server has it (RFC 8461 §3.2), and the hosts that it permits. */
+/** The policy of a domain as its web server has it (RFC 8461 §3.2). */
 
 export type PolicyFile = {
   mode: 'enforce' | 'testing' | 'none';
@@ -45,21 +45,4 @@ export function parsePolicyFile(text: string): PolicyFile | { problem: string } 
   if (wrong !== undefined) return { problem: `mx is not a host name: "${printable(wrong, 100)}"` };
   if (mx.length === 0 && mode !== 'none') return { problem: `mode is ${mode}, and there is no mx` };
   return { mode, mx, maxAge: Math.min(Number(age), LONGEST_AGE_S), lines };
-}
-
-/**
- * Whether a mail exchanger is one of those that a policy names (§4.1). A wildcard stands for one label, the leftmost:
- * `*.example.com` is neither `example.com` nor `a.b.example.com`.
- */
-export function permitsHost(mx: readonly string[], host: string): boolean {
-  const name = canonical(host);
-  const parent = name.slice(name.indexOf('.') + 1);
-  return mx.map(canonical).some((pattern) => {
-    if (!pattern.startsWith('*.')) return pattern === name;
-    return name.includes('.') && !name.startsWith('.') && pattern.slice(2) === parent;
-  });
-}
-
-function canonical(name: string): string {
-  return name.toLowerCase().replace(/\.$/, '');
 }

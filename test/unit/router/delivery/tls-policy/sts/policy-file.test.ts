@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parsePolicyFile, permitsHost } from '#services/router/delivery/tls-policy/sts/policy-file.ts';
+import { namesHost } from '#services/router/delivery/tls-policy/sts/policies.ts';
+import { parsePolicyFile } from '#services/router/delivery/tls-policy/sts/policy-file.ts';
 
 const HEAD = 'version: STSv1\nmode: enforce\nmax_age: 86400\n';
 
@@ -63,7 +64,7 @@ test('a large file takes no long time', () => {
   assert.ok(performance.now() - began < 1000);
 });
 
-const HOSTS: [pattern: string, host: string, permitted: boolean][] = [
+const HOSTS: [pattern: string, host: string, named: boolean][] = [
   ['mx.example.com', 'MX.Example.com.', true],
   ['mx.example.com', 'mx.example.org', false],
   ['*.example.com', 'mx.example.com', true],
@@ -74,8 +75,8 @@ const HOSTS: [pattern: string, host: string, permitted: boolean][] = [
   ['*.xn--bcher-kva.example', 'mx.xn--bcher-kva.example', true],
 ];
 
-for (const [pattern, host, permitted] of HOSTS) {
-  test(`${pattern} ${permitted ? 'permits' : 'does not permit'} ${host}`, () => {
-    assert.equal(permitsHost(['other.example', pattern], host), permitted);
+for (const [pattern, host, named] of HOSTS) {
+  test(`${pattern} ${named ? 'names' : 'does not name'} ${host}`, () => {
+    assert.equal(namesHost({ mx: ['other.example', pattern] }, host), named);
   });
 }

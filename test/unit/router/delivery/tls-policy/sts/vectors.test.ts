@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parsePolicyFile, permitsHost } from '#services/router/delivery/tls-policy/sts/policy-file.ts';
+import { namesHost } from '#services/router/delivery/tls-policy/sts/policies.ts';
+import { parsePolicyFile } from '#services/router/delivery/tls-policy/sts/policy-file.ts';
 import { readStsRecord } from '#services/router/delivery/tls-policy/sts/record.ts';
 import { needsVectors, readVectors } from '#test/kit/authenticity/vectors.ts';
 
@@ -16,7 +17,7 @@ const FILE = 'mta-sts.json';
 function isTaken(vector: Vector): boolean {
   if (vector.kind === 'record') return 'id' in readStsRecord([vector.text]);
   if (vector.kind === 'policy') return 'mode' in parsePolicyFile(vector.text);
-  return permitsHost([vector.pattern], vector.domain);
+  return namesHost({ mx: [vector.pattern] }, vector.domain);
 }
 
 test('records, policies and patterns of the public vectors are judged as they say', needsVectors(FILE), () => {
