@@ -2,7 +2,6 @@ import { client } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus/bus.ts';
 import { openControl } from '#cluster/bus/control-socket.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
-import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { busLogin } from '#cluster/config/bus-login.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
@@ -178,6 +177,8 @@ function requireBusFor(wanted: readonly ServiceName[], config: Config): void {
 
 async function connectBus({ node, bus }: Config, log: Logger): Promise<Bus> {
   if (bus.servers.length === 0) return new LocalBus(node.name);
+  // Loaded where there is a bus: a node without one starts sooner.
+  const { NatsBus } = await import('#cluster/bus/nats-bus.ts');
   return NatsBus.connect({
     servers: bus.servers,
     node: node.name,

@@ -74,11 +74,10 @@ export async function parseConfig(text: string, folder: string, options: LoadOpt
 
 /** The sections that fit the schema, with defaults for those that do not, and all problems of values and rules. */
 function checkValues(data: unknown): { config: Config; problems: Problem[] } {
-  const defaults = ConfigSchema.parse({});
   const parsed = ConfigSchema.safeParse(data, { reportInput: true });
   const problems = parsed.success ? [] : parsed.error.issues.flatMap((issue) => explainIssue(issue, ConfigSchema));
   if (!parsed.success && (typeof data !== 'object' || data === null || Array.isArray(data))) {
-    return { config: defaults, problems };
+    return { config: ConfigSchema.parse({}), problems };
   }
   const broken = new Set(problems.map((problem) => problem.path[0]));
   const config = parsed.success ? parsed.data : validSections(data as Record<string, unknown>, broken);

@@ -3,7 +3,7 @@ import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { JetStreamAccess } from '../bus/jetstream-access.ts';
 import { Applier } from './applier.ts';
-import { Attachment } from './attachment.ts';
+import type { Attachment } from './attachment.ts';
 import type { LogEnd } from './jetstream-log.ts';
 import type { ReplicatedRecord } from './record.ts';
 import type { ReplicatedRecords } from './records.ts';
@@ -170,6 +170,8 @@ export class Follower<T> {
 
   /** Read the stream until that ends. Fails with `no-quorum` when it cannot begin. */
   async #follow(connection: NonNullable<JetStreamAccess['current']>): Promise<LogEnd> {
+    // Loaded where there is a stream: a node without a bus starts sooner.
+    const { Attachment } = await import('./attachment.ts');
     for (;;) {
       const { access, bucket, replicas } = this.#deps;
       const options = { bucket, replicas, create: !access.restricted };

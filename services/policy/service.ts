@@ -8,7 +8,7 @@ import { Failures } from './authentication/failures.ts';
 import { FairQueue } from './authentication/fair-queue.ts';
 import { KnownLogIns } from './authentication/known-log-ins.ts';
 import { Locks } from './authentication/locks.ts';
-import { Tokens } from './authentication/tokens.ts';
+import type { Tokens } from './authentication/tokens.ts';
 import { type PolicyContract, policyContract } from './contract.ts';
 import { Sources, type Stores } from './gathering/sources.ts';
 import type { GreylistBus } from './greylist/shared-greylist.ts';
@@ -44,7 +44,7 @@ export function createPolicyService(deps: PolicyDeps): Service<PolicyContract> {
   const rates = new Rates({ settings, counts });
   const phases = createPhases({ sources, rates });
   const failures = new Failures({ settings, counts });
-  const tokens = new Tokens(settings, log);
+  const loadTokens = tokensLoader(settings, log);
   const locks = new Locks({ settings, counts, log });
   const knownLogIns = new KnownLogIns({ settings, counts, log });
   const strangers = new LimitedLog();
@@ -55,7 +55,8 @@ export function createPolicyService(deps: PolicyDeps): Service<PolicyContract> {
     handlers: {
       'client-check': phases.connect,
       'user-authenticate': (request, { bytes }) => authenticate(request, bytes, logIns()),
-      'token-authenticate': (request, { bytes }) => authenticateByToken(request, bytes, { ...logIns(), tokens }),
+      'token-authenticate': async (request, { bytes }) =>
+        authenticateByToken(request, bytes, { ...logIns(), tokens: await loadTokens() }),
       'sender-check': (request) => phases.sender(request, 'count'),
       'recipient-check': (request) => phases.recipient(request, 'count'),
       'verdict-explain': async ({ connect, authenticate: user, sender, recipient, message }) => ({
@@ -81,5 +82,14 @@ export function createPolicyService(deps: PolicyDeps): Service<PolicyContract> {
       await sources.close();
       await knownLogIns.stop();
     },
+  };
+}
+
+/** Loaded with the first token: few let anybody log in with one. */
+function tokensLoader(settings: Settings, log: Logger): () => Promise<Tokens> {
+  let tokens: Promise<Tokens> | undefined;
+  return () => {
+    tokens ??= import('./authentication/tokens.ts').then(({ Tokens }) => new Tokens(settings, log));
+    return tokens;
   };
 }

@@ -4,13 +4,13 @@ import { neighbourhood } from '#shared/address/ip-address.ts';
 import { mailauthResolver } from '#shared/dns/mailauth-resolver.ts';
 import { DnsResolver } from '#shared/dns/resolver.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
-import { DkimKeys } from './dkim-keys.ts';
+import type { DkimKeys } from './dkim-keys.ts';
 import { FairLookups } from './fair-lookups.ts';
-import { type IncomingMail, verifyMessage } from './verify.ts';
+import type { IncomingMail } from './verify.ts';
 
 /** Finds out about incoming mail, with the name servers of the configuration. */
 export class Authenticator {
-  readonly #keys = new DkimKeys();
+  #keys: DkimKeys | undefined;
   readonly #resolver: DnsResolver;
   /** For DMARC policies alone (verify.ts). */
   readonly #policies: DnsResolver;
@@ -34,7 +34,10 @@ export class Authenticator {
     this.#policies.close();
   }
 
-  verify(mail: IncomingMail, { hostname, now }: { hostname: string; now: Date }): Promise<Authenticity> {
+  async verify(mail: IncomingMail, { hostname, now }: { hostname: string; now: Date }): Promise<Authenticity> {
+    // Loaded with the first message: mailauth and its libraries are a tenth of a start, and not every node is an edge.
+    const [{ DkimKeys }, { verifyMessage }] = await Promise.all([import('./dkim-keys.ts'), import('./verify.ts')]);
+    this.#keys ??= new DkimKeys();
     const any: Lookup = mailauthResolver(this.#resolver, { timeoutMs: this.#timeoutMs });
     // Behind a gateway may be anybody.
     const network = mail.gateway ? undefined : neighbourhood(mail.client.address);

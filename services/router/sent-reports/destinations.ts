@@ -20,13 +20,13 @@ const NONE = new Set(['ENOTFOUND', 'ENODATA', 'EBADNAME']);
 const LONGEST_NAME = 253;
 
 type Lookup = (name: string) => Promise<unknown>;
-/** A deep import: the version is pinned in package.json. */
-const { createRecordLookup, getOrgDomain } = createRequire(import.meta.url)(
-  'mailauth/lib/dmarc/get-dmarc-record.js',
-) as {
+type DmarcRecords = {
   createRecordLookup: (resolve: Resolve, options: { strict: boolean }) => Lookup;
   getOrgDomain: (domain: string, lookup: Lookup) => Promise<string>;
 };
+const require = createRequire(import.meta.url);
+/** A deep import: the version is pinned in package.json. Loaded with the first report, since it is large. */
+const dmarcRecords = () => require('mailauth/lib/dmarc/get-dmarc-record.js') as DmarcRecords;
 
 /** The mail addresses of a `rua`, in order; of other kinds, and what cannot be read, nothing. */
 export function targetsOf(rua: string): Target[] {
@@ -74,6 +74,7 @@ export async function allowed(domain: string, target: Target, resolve: Resolve):
 
 async function isSameOrganisation(domain: string, host: string, resolve: Resolve): Promise<boolean> {
   if (domain === host) return true;
+  const { createRecordLookup, getOrgDomain } = dmarcRecords();
   const lookup = createRecordLookup(resolve, { strict: true });
   return (await getOrgDomain(domain, lookup)) === (await getOrgDomain(host, lookup));
 }
