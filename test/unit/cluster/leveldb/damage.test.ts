@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { cp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { mock, test } from 'node:test';
+import { after, before, mock, test } from 'node:test';
 import { Level } from 'level';
 import { readLog, writeLog } from '#cluster/leveldb/log-format.ts';
 import { Store, type StoreOperation } from '#cluster/store.ts';
@@ -39,22 +39,41 @@ async function contentOf(store: Store, bytes?: number): Promise<{ whole: number[
   return { whole, wrong };
 }
 
-/** A store that was closed with all of its entries in the log. */
-async function written(): Promise<TempDir> {
-  const folder = await tempDir('damage');
-  const store = await Store.open(folder.path, silentLogger, { compression: false });
-  for (let n = 0; n < COMMITS; n++) await store.write([put(n, 100)]);
-  await store.close();
-  return folder;
+/** Closed stores, which each test gets its own copy of: one with all of its entries in the log, one with tables. */
+let logged: TempDir;
+let tabled: TempDir;
+before(async () => {
+  logged = await tempDir('damage');
+  const log = await Store.open(logged.path, silentLogger, { compression: false });
+  for (let n = 0; n < COMMITS; n++) await log.write([put(n, 100)]);
+  await log.close();
+  tabled = await tempDir('damage');
+  const tables = await Store.open(tabled.path, silentLogger, OPTIONS);
+  await fill(tables);
+  await tables.close();
+});
+after(async () => {
+  await logged[Symbol.asyncDispose]();
+  await tabled[Symbol.asyncDispose]();
+});
+
+async function copyOf(folder: TempDir): Promise<TempDir> {
+  const copy = await tempDir('damage');
+  await cp(folder.path, copy.path, { recursive: true });
+  return copy;
+}
+
+/** Write a thousand entries, in commits that are small beside a table. */
+async function fill(store: Store): Promise<void> {
+  for (let n = 0; n < 1000; n += 10) await store.write(Array.from({ length: 10 }, (_, i) => put(n + i)));
 }
 
 test('a flipped bit in the log costs one entry, and is told; nothing else is dropped', async () => {
-  await using folder = await written();
   await using dir = await tempDir('damage');
   const any = seededRandom(7);
   for (let round = 0; round < 30; round++) {
     const path = join(dir.path, String(round));
-    await cp(folder.path, path, { recursive: true });
+    await cp(logged.path, path, { recursive: true });
     await damage(path, '.log', (bytes) => {
       const at = Math.floor(any() * bytes.length);
       bytes[at] = (bytes[at] ?? 0) ^ (1 << Math.floor(any() * 8));
@@ -72,7 +91,7 @@ test('a flipped bit in the log costs one entry, and is told; nothing else is dro
 });
 
 test('what a destroyed part of the log had is named, kept aside, and told until its folder is gone', async () => {
-  await using folder = await written();
+  await using folder = await copyOf(logged);
   const gone = [100, 101, 102];
   const file = await damage(folder.path, '.log', (bytes) => {
     // The heads of record and batch are in front of the key: where each ends is not known any more.
@@ -99,7 +118,7 @@ test('what a destroyed part of the log had is named, kept aside, and told until 
 });
 
 test('a write that stopped halfway is no damage, also where later openings failed', async () => {
-  await using folder = await written();
+  await using folder = await copyOf(logged);
   await damage(folder.path, '.log', (bytes) => bytes.subarray(0, bytes.length - 50));
   await writeFile(join(folder.path, '000900.log'), '');
   await writeFile(join(folder.path, '000901.log'), Buffer.from([1, 2, 3]));
@@ -110,7 +129,7 @@ test('a write that stopped halfway is no damage, also where later openings faile
 });
 
 test('a log that is cut off although the next one was written is damaged', async () => {
-  await using folder = await written();
+  await using folder = await copyOf(logged);
   const file = await damage(folder.path, '.log', (bytes) => bytes.subarray(0, bytes.length - 50));
   const next = writeLog(
     readLog(await readFile(join(folder.path, file)))
@@ -129,10 +148,7 @@ for (const [what, change] of [
   ['a missing', undefined],
 ] as const) {
   test(`${what} table is repaired at the start, not taken for an error that passes`, async () => {
-    await using folder = await tempDir('damage');
-    const store = await Store.open(folder.path, silentLogger, OPTIONS);
-    for (let n = 0; n < 1000; n++) await store.write([put(n)]);
-    await store.close();
+    await using folder = await copyOf(tabled);
     const tables = (await readdir(folder.path)).filter((name) => name.endsWith('.ldb')).sort();
     if (change === undefined) await rm(join(folder.path, tables[0] ?? ''));
     else {
@@ -145,7 +161,7 @@ for (const [what, change] of [
     const [told] = await again.damage();
     assert.match(told?.what ?? '', new RegExp(`${tables[0]} has .* bytes`));
     assert.ok((told?.lostBytes ?? 0) > 10_000);
-    for (let n = 0; n < 1000; n++) await again.write([put(n)]);
+    await fill(again);
     await again.compact('', '~');
     assert.equal((await contentOf(again)).whole.length, 1000);
     assert.equal(again.failure, undefined);
@@ -175,7 +191,7 @@ test('a store that fails because of a damaged table is repaired, and what waits 
 });
 
 test('a repair that was killed is repeated: what it had moved out of a log is not lost', async () => {
-  await using folder = await written();
+  await using folder = await copyOf(logged);
   await using dir = await tempDir('damage');
   const before = join(dir.path, 'before');
   await cp(folder.path, before, { recursive: true });
@@ -205,8 +221,12 @@ async function toRepair(): Promise<TempDir> {
   const folder = await tempDir('damage');
   const store = await Store.open(folder.path, silentLogger, OPTIONS);
   for (let round = 0; round < 5; round++) {
-    for (let n = 0; n < 100; n++) await store.write([{ type: 'put', key: key(n), value: value(round) }]);
-    for (let n = 0; n < 50; n++) await store.write([{ type: 'del', key: key(n) }]);
+    for (let n = 0; n < 100; n += 10) {
+      await store.write(Array.from({ length: 10 }, (_, i) => ({ type: 'put', key: key(n + i), value: value(round) })));
+    }
+    for (let n = 0; n < 50; n += 10) {
+      await store.write(Array.from({ length: 10 }, (_, i) => ({ type: 'del', key: key(n + i) })));
+    }
   }
   await store.close();
   for (const file of await readdir(folder.path)) if (file.startsWith('MANIFEST')) await rm(join(folder.path, file));
