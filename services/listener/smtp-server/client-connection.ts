@@ -61,7 +61,9 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
 
   tls(): { protocol: string; cipher: string } | undefined {
     if (!(this._socket instanceof TLSSocket)) return undefined;
-    return { protocol: this._socket.getProtocol() ?? 'unknown', cipher: this._socket.getCipher().name };
+    // Of a socket that was destroyed Node says null, whatever the types say.
+    const cipher: { name: string } | null = this._socket.getCipher();
+    return { protocol: this._socket.getProtocol() ?? 'unknown', cipher: cipher?.name ?? 'unknown' };
   }
 
   canUpgrade(): boolean {
@@ -126,6 +128,8 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
     function finished(): void {
       clearTimeout(deadline);
       handshake.off('end', left);
+      // The library calls a turn after the handshake: the client may have left meanwhile.
+      if (handshake.destroyed) return;
       done();
       log.secured(tls());
     }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { TLSSocket } from 'node:tls';
+import { connect, TLSSocket } from 'node:tls';
 import { type Certificate, createAuthority, writeCertificate } from '#test/kit/nodes/certificate.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -252,4 +253,22 @@ test('clients that leave before their handshake, while the service stops, do no 
     }
     await given.server.service.stop();
   }
+});
+
+test('clients that leave in the moment after their handshake do no harm', async () => {
+  await using given = await withTls({ tls: 'starttls' });
+  for (let i = 0; i < 20; i++) {
+    using client = await Dialogue.greeted(given.server.port);
+    await client.say('STARTTLS');
+    client.socket.removeAllListeners();
+    const secure = connect({ socket: client.socket, minVersion: 'TLSv1.3', ...given.options });
+    secure.on('error', () => undefined);
+    // The end comes with the last message of the handshake, in one segment.
+    client.socket.cork();
+    secure.once('secureConnect', () => secure.end(() => client.socket.uncork()));
+    await once(client.socket, 'close');
+  }
+  await waitFor(async () => (await given.server.status())[0]?.sessions === 0, { what: 'the sessions to end' });
+  using client = await Dialogue.greeted(given.server.port);
+  assert.match(await client.say('NOOP'), /^250/);
 });
