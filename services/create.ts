@@ -86,6 +86,8 @@ const CREATE: Record<ServiceName, (deps: NodeDeps) => Promise<Served>> = {
         policy: calls(deps.bus, 'listener', 'policy'),
         router: calls(deps.bus, 'listener', 'router'),
         onRouters: hears(deps.bus, 'listener', 'router', deps.log),
+        credentials: calls(deps.bus, 'listener', 'credential-store'),
+        onStores: hears(deps.bus, 'listener', 'credential-store', deps.log),
         announce: announcer(deps.bus, listenerContract),
       }),
     );

@@ -35,7 +35,7 @@ export const ERRORS = {
   // Things that are there, missing or damaged; more than one area uses these.
   'not-found': {
     meaning:
-      'What the request names does not exist: a key, a rotation, a NEK, a message, a user, an alias, a group or a node.',
+      'What the request names does not exist: a key, a rotation, a NEK, a certificate, a message, a user, an alias, a group or a node.',
     action: 'Correct the name; the matching list command shows what there is.',
   },
   exists: {
@@ -128,7 +128,8 @@ export const ERRORS = {
   },
   'tls-material': {
     meaning: 'A certificate or its key cannot be used: unreadable, not PEM, not a pair, or expired.',
-    action: 'Replace the files; they are loaded again as soon as they change, and until then the old ones stay in use.',
+    action:
+      'Replace the files, which are loaded again as soon as they change, or import another certificate; until then the old one stays in use.',
   },
   'control-failed': {
     meaning: 'The control socket of the node cannot be opened.',
@@ -270,7 +271,7 @@ export const ERRORS = {
   // Named encryption keys (NEKs), which wrap the private keys.
   'no-nek': {
     meaning: 'No NEK is configured, or not the one that is needed.',
-    action: 'Set credentials.nek, or run the command on a node that has the NEK.',
+    action: 'Set credentials.nek, or tls.nek for certificates, or run the command on a node that has the NEK.',
   },
   'nek-invalid': {
     meaning: 'A NEK, its name, or the file of NEKs does not have the right form.',
@@ -278,15 +279,16 @@ export const ERRORS = {
   },
   'nek-mismatch': {
     meaning: 'The keys are wrapped with another NEK than this node, or the request, has.',
-    action: 'Add the NEK that the message names to credentials.nek.',
+    action: 'Add the NEK that the message names to credentials.nek, or to tls.nek for certificates.',
   },
   'nek-missing-on-node': {
     meaning: 'Live nodes lack the NEK that is to become the current one.',
     action: 'Add it to credentials.nek of the nodes that the message names, and keep the old one.',
   },
   'in-use': {
-    meaning: 'The NEK is the current one, or still wraps keys.',
-    action: 'Make another NEK current with "sealpost keymgmt rotate nek <name>" first.',
+    meaning: 'The NEK is the current one, or still wraps keys; or the certificate is the default of the listeners.',
+    action:
+      'Make another NEK current with "sealpost keymgmt rotate nek <name>" first, or name another certificate in tls.credential.',
   },
   'no-nek-file': {
     meaning: 'The configuration names no file for NEKs that a command could change.',

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { parseNeks } from '#shared/dkim/nek.ts';
+import { describeNek, findNek, type Nek, parseNeks } from '#shared/dkim/nek.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Problem } from './problems/problem.ts';
@@ -25,7 +25,7 @@ export type FileCheck = { config: Config; problems: Problem[]; warnings: string[
 const READERS: Partial<Record<keyof Config, readonly string[]>> = {
   node: ['listener', 'router'],
   relay: ['listener', 'policy'],
-  tls: ['listener'],
+  tls: ['listener', 'credential-store'],
   directory: ['policy'],
   authentication: ['policy'],
   credentials: ['credential-store', 'signer'],
@@ -44,12 +44,17 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
     services === undefined || (READERS[section] ?? services).some((reader) => services.includes(reader));
   if (needs('node')) checkHostname(check);
   if (needs('relay')) check.warnings.push(...relayWarnings(config), ...proxyWarnings(config));
-  if (needs('tls')) await checkTls(check);
+  const ofCertificates = needs('tls')
+    ? await checkTls(check, services === undefined || services.includes('listener'))
+    : [];
   await checkBus(check);
   if (needs('directory')) await checkDirectory(check);
   if (needs('directory')) await checkLdap(check);
   if (needs('authentication')) await checkProviders(check);
-  if (needs('credentials') || (needs('rewrite') && config.rewrite.srs !== undefined)) await checkNek(check);
+  if (needs('credentials') || (needs('rewrite') && config.rewrite.srs !== undefined)) {
+    const ofKeys = await checkNek(check, ['credentials', 'nek'], config.credentials.nek);
+    check.problems.push(...sharedNeks(ofKeys, ofCertificates));
+  }
   await checkData(check);
   if (needs('routes')) await checkRoutes(check);
   if (needs('dns')) await placeZoneSecrets(check);
@@ -67,12 +72,31 @@ function checkHostname({ config, warnings }: FileCheck): void {
   );
 }
 
-async function checkTls(check: FileCheck): Promise<void> {
+/** `isListener`: a credential-store alone reads the NEK of certificates, and no file of a certificate. */
+async function checkTls(check: FileCheck, isListener: boolean): Promise<Nek[]> {
   const { tls } = check.config;
-  if (tls === undefined) return;
-  add(check, await checkPair(['tls'], tls));
+  if (tls === undefined) return [];
+  const neks = await checkNek(check, ['tls', 'nek'], tls.nek);
+  if (!isListener) return neks;
+  const { certificate, key } = tls;
+  if (certificate !== undefined && key !== undefined) add(check, await checkPair(['tls'], { certificate, key }));
   for (const [i, pair] of tls.names.entries()) add(check, await checkPair(['tls', 'names', i], pair));
   check.warnings.push(...(await stsWarnings(check.config)));
+  return neks;
+}
+
+/** Listeners hold the NEKs of certificates: none of them may open a DKIM key. */
+function sharedNeks(ofKeys: readonly Nek[], ofCertificates: readonly Nek[]): Problem[] {
+  return ofCertificates.flatMap((nek) =>
+    findNek(ofKeys, nek.fingerprint) === undefined
+      ? []
+      : [
+          {
+            path: ['tls', 'nek'],
+            message: `NEK ${describeNek(nek)} is in credentials.nek too, so a listener could open the DKIM keys: make another one for tls.nek`,
+          },
+        ],
+  );
 }
 
 function add(check: FileCheck, { problems, warnings }: TlsFindings): void {
@@ -125,21 +149,24 @@ async function checkLdap(check: FileCheck): Promise<void> {
   }
 }
 
-async function checkNek(check: FileCheck): Promise<void> {
-  const { nek } = check.config.credentials;
-  if (nek === undefined) return;
+async function checkNek(check: FileCheck, path: ['credentials' | 'tls', 'nek'], nek: NekSource): Promise<Nek[]> {
+  if (nek === undefined) return [];
   try {
     const reference = new SecretReference(typeof nek === 'string' ? { file: nek } : nek);
     const { secret, warning } = await readSecret(reference);
     if (warning !== undefined) check.warnings.push(warning);
-    parseNeks(secret.reveal());
+    return parseNeks(secret.reveal());
   } catch (error) {
     if (!(error instanceof SealpostError)) throw error;
-    const how = typeof nek === 'string' ? 'keymgmt create nek <name>" makes one' : 'keys nek <name>" prints a new one';
+    const makes = typeof nek === 'string' && path[0] === 'credentials';
+    const how = makes ? 'keymgmt create nek <name>" makes one' : 'keys nek <name>" prints a new one';
     const hint = error.code === 'secret-missing' ? `; "npx sealpost ${how}` : '';
-    check.problems.push({ path: ['credentials', 'nek'], message: `${error.message}${hint}` });
+    check.problems.push({ path, message: `${error.message}${hint}` });
+    return [];
   }
 }
+
+type NekSource = Config['credentials']['nek'];
 
 /** The data folder must be ours to write, or to make. Looking changes nothing. */
 async function checkData(check: FileCheck): Promise<void> {

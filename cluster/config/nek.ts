@@ -4,13 +4,20 @@ import type { Logger } from '#shared/log.ts';
 import type { Config } from './schema/schema.ts';
 import { describeSource, readSecret, SecretReference } from './secrets.ts';
 
+/** The option that names NEKs: those that wrap DKIM keys, or those that wrap the keys of certificates. */
+export type NekOption = 'credentials.nek' | 'tls.nek';
+
 /**
  * The NEKs that the configuration names, read again at every call so that a changed file is seen; none when none are
  * configured. `log` gets a warning when every user of the machine can read the file; frequent callers leave it out,
  * because the check of the configuration has said so. Fails with `secret-missing`, `secret-unreadable` or
  * `nek-invalid`; the text says which file or variable it is about.
  */
-export async function loadNeks(source: Config['credentials']['nek'], log?: Logger): Promise<Nek[]> {
+export async function loadNeks(
+  source: Config['credentials']['nek'],
+  log?: Logger,
+  option: NekOption = 'credentials.nek',
+): Promise<Nek[]> {
   if (source === undefined) return [];
   const reference = new SecretReference(typeof source === 'string' ? { file: source } : source);
   const { secret, warning } = await readSecret(reference);
@@ -19,7 +26,7 @@ export async function loadNeks(source: Config['credentials']['nek'], log?: Logge
     return parseNeks(secret.reveal());
   } catch (error) {
     const reason = error instanceof SealpostError ? error.message : errorText(error);
-    throw new SealpostError('nek-invalid', `credentials.nek, ${describeSource(reference.source)}: ${reason}`);
+    throw new SealpostError('nek-invalid', `${option}, ${describeSource(reference.source)}: ${reason}`);
   }
 }
 
@@ -32,4 +39,17 @@ export async function readNeks(source: Config['credentials']['nek']): Promise<Ne
   } catch (error) {
     return errorText(error);
   }
+}
+
+/**
+ * The NEKs that wrap the private keys of certificates: the first wraps new ones. Fails like `loadNeks`, and with `no-nek`
+ * where none is configured.
+ */
+export async function loadTlsNeks({ tls }: Pick<Config, 'tls'>): Promise<[Nek, ...Nek[]]> {
+  const [first, ...others] = await loadNeks(tls?.nek, undefined, 'tls.nek');
+  if (first !== undefined) return [first, ...others];
+  throw new SealpostError(
+    'no-nek',
+    'no named encryption key for certificates is configured: "sealpost keys nek <name>" prints one; put it into a file that listeners and credential-stores can read, and name that in tls.nek',
+  );
 }

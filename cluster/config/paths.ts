@@ -10,11 +10,6 @@ export function resolvePaths(config: Config, folder: string): Config {
   const at = (path: string): string => resolve(folder, path);
   const maybe = (path: string | undefined): string | undefined => (path === undefined ? undefined : at(path));
   const secret = (s: Secret): Secret => secretAt(s, folder);
-  const pair = <T extends { certificate: string; key: string }>(tls: T): T => ({
-    ...tls,
-    certificate: at(tls.certificate),
-    key: at(tls.key),
-  });
   const { bus, tls, directory, credentials, dns } = config;
   return {
     ...config,
@@ -26,7 +21,7 @@ export function resolvePaths(config: Config, folder: string): Config {
         tls: { ca: maybe(bus.tls.ca), certificate: maybe(bus.tls.certificate), key: maybe(bus.tls.key) },
       }),
     },
-    ...(tls && { tls: { ...pair(tls), names: tls.names.map(pair) } }),
+    ...(tls && { tls: tlsAt(tls, folder) }),
     directory: {
       ...directory,
       ...(directory.users && { users: at(directory.users) }),
@@ -48,6 +43,18 @@ export function resolvePaths(config: Config, folder: string): Config {
         ...(zone.update && { update: { ...zone.update, secret: secret(zone.update.secret) } }),
       })),
     },
+  };
+}
+
+function tlsAt(tls: NonNullable<Config['tls']>, folder: string): NonNullable<Config['tls']> {
+  const at = (path: string): string => resolve(folder, path);
+  const { certificate, key, nek } = tls;
+  return {
+    ...tls,
+    ...(certificate !== undefined && { certificate: at(certificate) }),
+    ...(key !== undefined && { key: at(key) }),
+    ...(typeof nek === 'string' && { nek: at(nek) }),
+    names: tls.names.map((entry) => ({ ...entry, certificate: at(entry.certificate), key: at(entry.key) })),
   };
 }
 

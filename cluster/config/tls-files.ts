@@ -72,6 +72,8 @@ export async function stsWarnings(config: Config): Promise<string[]> {
   const warnings: string[] = [];
   for (const name of names) {
     const file = tls.names.find(({ hosts }) => hosts.includes(name))?.certificate ?? tls.certificate;
+    // One of the cluster is not in a file.
+    if (file === undefined) continue;
     const found = await readFile(file).then(
       (bytes) => certificatesIn(bytes, file),
       () => undefined,

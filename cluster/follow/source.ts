@@ -2,6 +2,7 @@ import { describeNeks, type Nek } from '#shared/dkim/nek.ts';
 import type { NekMac, Verdict } from '#shared/dkim/nek-mac.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
+import type { NekOption } from '../config/nek.ts';
 import { Heard } from '../members/heard.ts';
 
 /**
@@ -62,8 +63,8 @@ export type SourceDeps<Item> = {
   /** The group that an item belongs to: what changes as one. */
   groupOf: (item: Item) => string;
   judge: (neks: readonly Nek[], question: SourceRequest, page: SourcePage<Item>, macs: readonly NekMac[]) => Verdict;
-  /** What the items are, in the plural, and which service holds them, for people. */
-  words: { items: string; holder: string };
+  /** What the items are, in the plural, which service holds them, and the option with its NEKs, for people. */
+  words: { items: string; holder: string; neks?: NekOption };
   node: string;
   /** There is no bus, hence no other store. */
   alone: boolean;
@@ -237,11 +238,11 @@ export class StoreSource<Item> {
   }
 
   #unproven(node: string, macs: readonly NekMac[] | undefined, neks: readonly Nek[]): SealpostError {
+    const { items, neks: option = 'credentials.nek' } = this.#deps.words;
     const why =
       macs === undefined
         ? 'did not prove that it has the NEK: it is of an older version, or an impostor'
-        : `has NEK ${macs.map(({ nek }) => nek).join(', ')}, but configured (credentials.nek) is ${describeNeks(neks)}`;
-    const { items } = this.#deps.words;
+        : `has NEK ${macs.map(({ nek }) => nek).join(', ')}, but configured (${option}) is ${describeNeks(neks)}`;
     return new SealpostError('nek-mismatch', `the credential-store of node ${node} ${why}; its ${items} are not used`);
   }
 

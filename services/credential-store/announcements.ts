@@ -5,8 +5,8 @@ import type { Nek } from '#shared/dkim/nek.ts';
 import { errorText } from '#shared/errors.ts';
 import type { CredentialStoreContract } from './contract.ts';
 import type { OperationDeps } from './operations/deps.ts';
-import { behindOf } from './operations/status.ts';
 import type { Presence } from './presence.ts';
+import { behindOf } from './records/behind.ts';
 
 /** What this process and the others announce: that they are there, what they hold, what changed. */
 

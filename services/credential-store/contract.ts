@@ -13,12 +13,14 @@ import { WrappedKey } from '#shared/dkim/key-wrap.ts';
 import { NekMac } from '#shared/dkim/nek-mac.ts';
 import { SealingKey } from '#shared/dkim/secret-seal.ts';
 import { StoreDamage } from '#shared/store-damage.ts';
+import { CertificateName, StoredCertificate } from '#shared/tls/stored-certificate.ts';
 
 /**
  * The credential-store owns the DKIM keys: their life, their records in DNS, their copies on every node. Private keys
  * leave it only wrapped by a named encryption key (NEK). It owns the cluster's directory too: users, their passwords,
  * aliases, groups; hashes of passwords leave it only wrapped, and come to it sealed. Signer, policy and credential-store
- * processes alone can read a NEK.
+ * processes alone can read a NEK. And it owns the certificates of the listeners, whose private keys are wrapped by NEKs of
+ * their own, which listeners and credential-stores alone can read.
  *
  * This file is long because a contract is one file.
  */
@@ -204,6 +206,35 @@ export const RepairedRecord = z.object({
   version: z.number().int(),
 });
 export type RepairedRecord = z.infer<typeof RepairedRecord>;
+
+/** A certificate of the cluster without its private key. */
+export const CertificateStatus = z.object({
+  name: z.string(),
+  /** What listeners use; absent until there is one. */
+  current: z
+    .object({
+      /** Host names, in lower case. */
+      names: z.array(z.string()),
+      issuer: z.string(),
+      /** ms since 1970 */
+      from: z.number(),
+      until: z.number(),
+      /** `P-256`, `RSA 2048`. */
+      key: z.string(),
+      /** SHA-256 of the certificate, hex in pairs with colons. */
+      fingerprint: z.string(),
+      origin: z.enum(['import', 'acme']),
+      since: z.number(),
+      /** The node that put it here. */
+      node: z.string(),
+      /** The NEK that wraps its private key. */
+      nek: z.string(),
+    })
+    .optional(),
+  /** PEM, the certificate of the server first; in answers about one certificate. */
+  chain: z.string().optional(),
+});
+export type CertificateStatus = z.infer<typeof CertificateStatus>;
 
 const keyName = z.object({ domain: z.string(), selector: z.string() });
 const domainName = z.object({ domain: z.string() });
@@ -495,6 +526,47 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       request: z.object({ name: z.string(), entries: z.record(z.string(), z.string()) }),
       reply: ChangedEntry,
       errors: CHANGE_ENTRY,
+    },
+
+    /**
+     * What a listener needs: every certificate, its private key wrapped by a NEK of `tls.nek`, which proves the answer too
+     * (`macs`, shared/tls/stored-certificate.ts). Otherwise as `signing-key-list`; `changed` has the names of certificates.
+     */
+    'serving-certificate-list': {
+      request: FollowQuestion,
+      reply: FollowPage.extend({ certificates: z.array(StoredCertificate) }),
+      errors: ['not-caught-up'],
+      elsewhere: ['not-caught-up'],
+    },
+    /** Certificates in the order of their names, a page at a time. */
+    'certificate-list': {
+      request: z.object({ after: z.string().optional() }),
+      reply: z.object({
+        node: z.string(),
+        /** Why the answering node may not know the newest; absent when it does. */
+        behind: z.string().optional(),
+        certificates: z.array(CertificateStatus),
+        next: z.string().optional(),
+      }),
+      repeatable: true,
+    },
+    'certificate-show': {
+      request: z.object({ name: CertificateName }),
+      reply: CertificateStatus,
+      errors: ['not-found'],
+      repeatable: true,
+    },
+    /** A certificate, its private key wrapped by the caller with a NEK of `tls.nek`; it takes the place of the one before. */
+    'certificate-import': {
+      request: StoredCertificate,
+      reply: CertificateStatus,
+      errors: ['tls-material', 'key-damaged', 'nek-mismatch', ...CHANGE],
+    },
+    /** `force`: also the one that the configuration names as the default. */
+    'certificate-delete': {
+      request: z.object({ name: CertificateName, force: z.boolean().default(false) }),
+      reply: z.object({}),
+      errors: ['not-found', 'in-use', ...CHANGE],
     },
 
     /** From store to store: a record as this node holds it, as JSON. */

@@ -40,6 +40,7 @@ import { assertSomeLeft, openStore } from './open-store.ts';
 import type { OperationDeps } from './operations/deps.ts';
 import { createHandlers } from './operations/handlers.ts';
 import { Presence } from './presence.ts';
+import { Certificates } from './records/certificates.ts';
 import { CredentialRecord, type DomainRecord } from './records/domain-record.ts';
 import { Records, resealAll } from './records/records.ts';
 
@@ -53,6 +54,7 @@ import { Records, resealAll } from './records/records.ts';
  *   dns/            a key's record: how it is published, the update of its zone (RFC 2136), the proof that it is there
  *   making/         new keys and their selectors
  *   neks/           the named encryption keys (NEKs) that wrap the private keys and seal the records
+ *   certificates/   the certificates of the listeners, whose private keys have NEKs of their own (`tls.nek`)
  *   directory/      users, aliases, groups and maps, replicated in the same way; policy follows them
  *   presence.ts     which processes hold keys now; announcements.ts tells the others of this one
  *   earlier-keys.ts keys of a version without a cluster, which are taken over
@@ -197,7 +199,8 @@ function createOperationDeps(deps: CredentialStoreDeps, opened: Opened): Operati
   const seal = seals.keys;
   const groups = new GroupAddresses(directory);
   const running = { settings, log, stores, signer, map, directory, knownEmpty, groups, rewrap };
-  return { ...running, records, all, presence, neks, seal, views, maker, damage };
+  const certificates = new Certificates(map);
+  return { ...running, records, certificates, all, presence, neks, seal, views, maker, damage };
 }
 
 const isCaughtUp = ({ state }: Opened['map']): boolean => state === 'local' || state === 'following';

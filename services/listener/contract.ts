@@ -64,13 +64,24 @@ const ServedPolicy = z.object({
   port: z.number().int(),
 });
 
+/** A certificate of the cluster in this process: what it presents, and why not what the credential-store has. */
+const ServedCertificate = z.object({
+  name: z.string(),
+  /** For clients that name no host, or one that no certificate is for. */
+  standard: z.boolean(),
+  /** SHA-256 of the certificate that new sessions get; absent where there is none. */
+  fingerprint: z.string().optional(),
+  problem: z.string().optional(),
+});
+export type ServedCertificate = z.infer<typeof ServedCertificate>;
+
 /** Bytes of the header of a message that is explained. */
 export const LONGEST_HEADER = 2 << 20;
 
 /** Clients in one announcement. */
 export const MOST_CLIENTS = 500;
 
-/** The listener owns the SMTP sessions. It keeps nothing on disk. */
+/** The listener owns the SMTP sessions. On disk it keeps only a copy of the wrapped certificates. */
 export const listenerContract = defineContract('listener', 1, {
   operations: {
     /** What is said in sessions with a client. */
@@ -101,6 +112,10 @@ export const listenerContract = defineContract('listener', 1, {
         hostname: z.string().optional(),
         certificates: z.array(PresentedCertificate).optional(),
         mtaSts: ServedPolicy.optional(),
+        /** The certificates of the cluster (certificates/); absent where this process does not use them. */
+        sharedCertificates: z.array(ServedCertificate).optional(),
+        /** Why those may not be the newest; absent where they are. */
+        sharedBehind: z.string().optional(),
         /** With `checkFilters`. */
         filters: z.array(CheckedFilter).optional(),
       }),

@@ -7,6 +7,7 @@ import { errorText } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { Transcripts } from '#shared/transcript/transcripts.ts';
+import { SharedCertificates } from './certificates/shared-certificates.ts';
 import { describeFront, type ListenerContract, listenerContract } from './contract.ts';
 import { explainSession } from './explain.ts';
 import { Filters } from './filters/filters.ts';
@@ -24,6 +25,8 @@ export type ListenerDeps = {
   policy: Calls<'listener', 'policy'>;
   router: Calls<'listener', 'router'>;
   onRouters: Hears<'listener', 'router'>;
+  credentials: Calls<'listener', 'credential-store'>;
+  onStores: Hears<'listener', 'credential-store'>;
   announce: Announce<ListenerContract>;
   /** Those of this machine, but for a test. */
   gateways?: Gateways;
@@ -45,6 +48,7 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
         listeners: listeners.status(),
         ...listeners.exposure(),
         ...listeners.shown(),
+        ...listeners.shared(),
         ...(checkFilters && { filters: await listeners.checkFilters() }),
       }),
       'session-explain': (question) => listeners.explain(question),
@@ -55,6 +59,9 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
   };
 }
 
+/** What decides about certificates. */
+const tlsOf = ({ tls, node }: Config): string => JSON.stringify([tls, node.hostname]);
+
 /**
  * The open listeners, brought in line with the configuration at every change of it, one change after the other.
  * A listener that cannot be opened at a change is logged; the others go on.
@@ -63,6 +70,7 @@ class Listeners {
   readonly transcripts = new Transcripts();
   readonly #deps: ListenerDeps;
   readonly #tls: TlsMaterial;
+  readonly #certificates: SharedCertificates;
   readonly #gateways: Gateways;
   readonly #counts = new SessionCounts();
   readonly #announced: AnnouncedCounts;
@@ -81,6 +89,7 @@ class Listeners {
     this.#deps = deps;
     this.#gateways = deps.gateways ?? new Gateways();
     this.#tls = new TlsMaterial(deps.log);
+    this.#certificates = new SharedCertificates(deps, this.#tls);
     this.#filters = new Filters(deps);
     this.#policyServer = new PolicyServer({ log: deps.log, tls: this.#tls });
     this.#announced = new AnnouncedCounts({ ...deps, counts: this.#counts });
@@ -90,6 +99,7 @@ class Listeners {
   async start(): Promise<void> {
     const { settings, onRouters } = this.#deps;
     this.#tls.use(settings.current.tls);
+    await this.#certificates.start();
     this.#stopHearing = this.#placement.start(onRouters);
     for (const config of settings.current.listeners) await this.#add(config);
     await this.#policyServer.apply(settings.current);
@@ -105,6 +115,7 @@ class Listeners {
     await this.#changes;
     await this.#policyServer.stop();
     this.#tls.close();
+    await this.#certificates.close();
     for (const name of this.#open.keys()) this.#remove(name);
     await Promise.all(this.#leaving);
     this.#announced.stop();
@@ -164,6 +175,12 @@ class Listeners {
     };
   }
 
+  /** The certificates of the cluster, where they are used here. */
+  shared() {
+    const { certificates, behind } = this.#certificates.status() ?? {};
+    return { sharedCertificates: certificates, sharedBehind: behind };
+  }
+
   checkFilters(): ReturnType<Filters['check']> {
     return this.#filters.check();
   }
@@ -194,7 +211,10 @@ class Listeners {
   }
 
   async #apply(next: Config, previous: Config): Promise<void> {
-    if (JSON.stringify(next.tls) !== JSON.stringify(previous.tls)) this.#tls.tryUse(next.tls);
+    if (tlsOf(next) !== tlsOf(previous)) {
+      this.#tls.tryUse(next.tls);
+      await this.#certificates.apply();
+    }
     const wanted = new Map(next.listeners.map((config) => [config.name, config]));
     for (const [name, listener] of this.#open) {
       const config = wanted.get(name);

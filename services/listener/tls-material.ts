@@ -10,21 +10,29 @@ import { FileWatch } from '#shared/files/watch.ts';
 import type { Logger } from '#shared/log.ts';
 
 /**
- * The certificates that listeners present, and the contexts made from them. Files that change are read again; what cannot
- * be used is reported and what was in use stays, so bad material never replaces good.
+ * The certificates that listeners present, and the contexts made from them: those of the files of the configuration, and
+ * those that the cluster shares (certificates/). Files that change are read again; what cannot be used is reported and
+ * what was in use stays, so bad material never replaces good.
+ *
+ * Which one a client gets: by the name that it asks for (SNI), of `tls.names`, then of the cluster; else, `*`, the default
+ * of the cluster, and that of the files where the cluster has none. A new context is for new handshakes; sessions keep
+ * theirs.
  */
 
 type TlsConfig = NonNullable<Config['tls']>;
 type Files = { certificate: string; key: string };
+/** What a client is shown, and the context made from it. */
+export type Material = { context: SecureContext; certificate: X509Certificate };
+type Materials = ReadonlyMap<string, Material>;
 /** `hosts`: `*` for every name without a certificate of its own. `key`: SHA-256 of its public key in hex. */
 export type Presented = { hosts: string[]; key: string; until: number };
 
 export class TlsMaterial {
   /** By name of the host, `*` for everyone else; empty without certificates. The map itself stays the same. */
   readonly contexts = new Map<string, SecureContext>();
-  /** The certificate of each of them. */
-  #certificates: ReadonlyMap<string, X509Certificate> = new Map();
   readonly #log: Logger;
+  #files: Materials = new Map();
+  #shared: Materials = new Map();
   #config: TlsConfig | undefined;
   #watched: readonly string[] = [];
   #watch: FileWatch | undefined;
@@ -34,12 +42,15 @@ export class TlsMaterial {
   }
 
   contextFor(host: string): SecureContext | undefined {
-    return this.contexts.get(normalizeDomain(host)) ?? this.contexts.get('*');
+    const name = normalizeDomain(host);
+    // RFC 9525 §6.3: `*` stands for one whole label, the first.
+    const wildcard = `*.${name.slice(name.indexOf('.') + 1)}`;
+    return this.contexts.get(name) ?? this.contexts.get(wildcard) ?? this.contexts.get('*');
   }
 
   /** What clients are shown: each certificate, and the names that it is given for. */
   presented(): Presented[] {
-    const shown = Map.groupBy(this.#certificates, ([, certificate]) => certificate);
+    const shown = Map.groupBy(this.#all(), ([, { certificate }]) => certificate);
     return [...shown].flatMap(([certificate, entries]) => {
       try {
         const until = certificate.validToDate.getTime();
@@ -56,26 +67,31 @@ export class TlsMaterial {
     this.#config = config;
     // Watched even if they cannot be used now: the administrator will put that right.
     this.#follow();
-    const { contexts, certificates, expired } = load(config);
+    const { materials, expired } = load(config);
     if (expired.length > 0) {
       const error = `certificate ${expired.join(', ')}: get a new one`;
       // Better than clear text where there is nothing else, and never in the place of one that is in use.
-      if (this.contexts.size > 0) throw new SealpostError('tls-material', error);
+      if (this.#files.size > 0) throw new SealpostError('tls-material', error);
       this.#log.error({ error }, 'certificate has expired: clients that check it will not deliver');
     }
-    this.contexts.clear();
-    for (const [host, context] of contexts) this.contexts.set(host, context);
-    this.#certificates = certificates;
+    this.#files = materials;
+    this.#present();
   }
 
   /** As `use`, but trouble is logged only. */
   tryUse(config: TlsConfig | undefined): void {
     try {
       this.use(config);
-      if (config !== undefined) this.#log.info({ certificate: config.certificate }, 'certificate loaded');
+      if (config?.certificate !== undefined) this.#log.info({ certificate: config.certificate }, 'certificate loaded');
     } catch (error) {
       this.#log.error({ error: errorText(error) }, 'certificate cannot be used: the previous one stays in use');
     }
+  }
+
+  /** Those of the cluster from now on, by name of the host; `*` for everyone else. */
+  share(materials: Materials): void {
+    this.#shared = materials;
+    this.#present();
   }
 
   close(): void {
@@ -83,11 +99,20 @@ export class TlsMaterial {
     this.#follow();
   }
 
+  #present(): void {
+    this.contexts.clear();
+    for (const [host, { context }] of this.#all()) this.contexts.set(host, context);
+  }
+
+  #all(): Materials {
+    const standard = this.#shared.get('*') ?? this.#files.get('*');
+    return new Map([...this.#shared, ...this.#files, ...(standard === undefined ? [] : [['*', standard] as const])]);
+  }
+
   /** Watch the files that are configured, from now on. */
   #follow(): void {
     const config = this.#config;
-    const pairs: Files[] = config === undefined ? [] : [config, ...config.names];
-    const files = pairs.flatMap((pair) => [pair.certificate, pair.key]);
+    const files = pairsOf(config).flatMap(({ certificate, key }) => [certificate, key]);
     if (isDeepStrictEqual(files, this.#watched)) return;
     this.#watched = files;
     void this.#watch?.close();
@@ -95,29 +120,26 @@ export class TlsMaterial {
   }
 }
 
-type Loaded = {
-  contexts: Map<string, SecureContext>;
-  certificates: Map<string, X509Certificate>;
-  expired: string[];
-};
-
-function load(config: TlsConfig | undefined): Loaded {
-  const contexts = new Map<string, SecureContext>();
-  const certificates = new Map<string, X509Certificate>();
-  const expired: string[] = [];
-  const add = (files: Files, hosts: readonly string[]): void => {
-    const { context, certificate } = contextOf(files, expired);
-    for (const host of hosts) {
-      contexts.set(host, context);
-      certificates.set(host, certificate);
-    }
-  };
-  if (config !== undefined) add(config, ['*']);
-  for (const entry of config?.names ?? []) add(entry, entry.hosts);
-  return { contexts, certificates, expired };
+/** The files of the configuration and the hosts that each certificate is for. */
+function pairsOf(config: TlsConfig | undefined): (Files & { hosts: readonly string[] })[] {
+  if (config === undefined) return [];
+  const { certificate, key, names } = config;
+  return [...(certificate === undefined || key === undefined ? [] : [{ certificate, key, hosts: ['*'] }]), ...names];
 }
 
-function contextOf(files: Files, expired: string[]): { context: SecureContext; certificate: X509Certificate } {
+type Loaded = { materials: Map<string, Material>; expired: string[] };
+
+function load(config: TlsConfig | undefined): Loaded {
+  const materials = new Map<string, Material>();
+  const expired: string[] = [];
+  for (const { hosts, ...files } of pairsOf(config)) {
+    const material = materialOf(files, expired);
+    for (const host of hosts) materials.set(host, material);
+  }
+  return { materials, expired };
+}
+
+function materialOf(files: Files, expired: string[]): Material {
   const cert = read(files.certificate, 'certificate');
   const key = read(files.key, 'private key');
   const certificate = attempt(() => new X509Certificate(cert), `${files.certificate} holds no certificate in PEM form`);
@@ -125,11 +147,15 @@ function contextOf(files: Files, expired: string[]): { context: SecureContext; c
     expired.push(`${files.certificate} expired on ${certificate.validTo}`);
   }
   const context = attempt(
-    // RFC 8996: TLS 1.0 and 1.1 are gone.
-    () => createSecureContext({ cert, key, minVersion: 'TLSv1.2', honorCipherOrder: true }),
+    () => serverContext(cert, key),
     `the private key ${files.key} does not fit the certificate ${files.certificate}, or is not usable`,
   );
   return { context, certificate };
+}
+
+/** RFC 8996: TLS 1.0 and 1.1 are gone. */
+export function serverContext(cert: string | Buffer, key: string | Buffer): SecureContext {
+  return createSecureContext({ cert, key, minVersion: 'TLSv1.2', honorCipherOrder: true });
 }
 
 function read(file: string, what: string): Buffer {

@@ -14,24 +14,11 @@ import { RATE_RULES } from './rates.ts';
 import { RELAY_RULES } from './relay.ts';
 import { REWRITE_RULES } from './rewrite.ts';
 import { duplicates, type Rule } from './rule.ts';
+import { TLS_RULES } from './tls.ts';
 
 /** AUTH of a listener: as written, else off for relay and under TLS for submission. */
 export function effectiveAuth(listener: ListenerConfig): 'off' | 'tls' | 'always' {
   return listener.auth ?? (listener.kind === 'submission' ? 'tls' : 'off');
-}
-
-function listenerTls({ listeners, tls }: Config): Problem[] {
-  if (tls !== undefined) return [];
-  return listeners.flatMap(({ tls: mode }, i) =>
-    mode === 'none'
-      ? []
-      : [
-          {
-            path: ['listeners', i, 'tls'],
-            message: `${mode} needs a certificate: add tls: { certificate: …, key: … }, or set tls: none here`,
-          },
-        ],
-  );
 }
 
 function listenerAuth({ listeners }: Config): Problem[] {
@@ -218,7 +205,7 @@ export const RULES: readonly Rule[] = [
   },
   { sections: ['listeners'], check: listenerPorts },
   { sections: ['listeners'], check: listenerAuth },
-  { sections: ['listeners', 'tls'], check: listenerTls },
+  ...TLS_RULES,
   { sections: ['listeners', 'directory', 'bus'], check: submissionUsers },
   {
     sections: ['domains'],

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { CertificateName } from '#shared/tls/stored-certificate.ts';
 import { authenticationSection } from './authentication.ts';
 import { authenticitySection } from './authenticity/section.ts';
 import { checksSection } from './checks.ts';
@@ -13,7 +14,7 @@ import { relaySection } from './relay.ts';
 import { rewriteSection } from './rewrite.ts';
 import { routeEntry } from './routes.ts';
 import { mtaStsSection } from './tls/published.ts';
-import { certificate, domain, duration, nameServer, nodeName, secret, TEN_YEARS_MS } from './values.ts';
+import { certificate, domain, duration, nameServer, nekSource, nodeName, secret, TEN_YEARS_MS } from './values.ts';
 
 /**
  * The one schema of sealpost.yaml: type, default and explanation of every option. Keys are written as in the file; a
@@ -75,8 +76,16 @@ export const ConfigSchema = z.strictObject({
     .array(listenerEntry)
     .prefault([{ name: 'mx', kind: 'relay', port: 25, tls: 'starttls' }])
     .describe('ports that accept mail'),
-  tls: certificate
-    .extend({
+  tls: z
+    .strictObject({
+      certificate: certificate.shape.certificate.optional(),
+      key: certificate.shape.key.optional(),
+      nek: nekSource.describe(
+        'named encryption keys, which wrap the private keys of the certificates that the cluster shares, one per line: a file, or { env: NAME }; for listeners and credential-stores',
+      ),
+      credential: CertificateName.optional().describe(
+        'the shared certificate for clients that name no host, or one that no certificate is for; default: the one for node.hostname, else the only one',
+      ),
       names: z
         .array(certificate.extend({ hosts: z.array(domain).min(1).describe('names that this certificate is for') }))
         .prefault([])
@@ -109,14 +118,9 @@ export const ConfigSchema = z.strictObject({
     .prefault({}),
   credentials: z
     .strictObject({
-      nek: z
-        .union([z.string().min(1), z.strictObject({ env: z.string().min(1) })], {
-          error: 'expected a file name or { env: NAME }',
-        })
-        .optional()
-        .describe(
-          'named encryption keys, which wrap the DKIM keys, one per line: a file, or { env: NAME } for a variable',
-        ),
+      nek: nekSource.describe(
+        'named encryption keys, which wrap the DKIM keys, one per line: a file, or { env: NAME } for a variable',
+      ),
       'nek-age': duration('365d', 1, TEN_YEARS_MS).describe(
         'age of a named encryption key at which doctor asks for a new one',
       ),

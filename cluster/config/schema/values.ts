@@ -175,3 +175,10 @@ export const certificate = z.strictObject({
   certificate: z.string().describe('PEM file: the certificate, then its chain'),
   key: z.string().describe('PEM file: the private key'),
 });
+
+/** Where named encryption keys are read from. */
+export const nekSource = z
+  .union([z.string().min(1), z.strictObject({ env: z.string().min(1) })], {
+    error: 'expected a file name or { env: NAME }',
+  })
+  .optional();

@@ -20,6 +20,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   explain: () => import('./commands/explain.ts'),
   tls: () => import('./commands/tls.ts'),
   transcript: () => import('./mail/commands/transcript.ts'),
+  certificates: () => import('./commands/certificates.ts'),
   doctor: () => import('./commands/doctor.ts'),
   cluster: () => import('./commands/cluster.ts'),
   users: () => import('./directory/commands/users.ts'),

@@ -17,6 +17,7 @@ import type { KeyMaker } from '../making/key-maker.ts';
 import type { NekSeal } from '../neks/nek-seal.ts';
 import type { Neks } from '../neks/neks.ts';
 import type { Presence } from '../presence.ts';
+import type { Certificates } from '../records/certificates.ts';
 import type { CredentialRecord, DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import type { At } from '../records/record-change.ts';
 import type { Records } from '../records/records.ts';
@@ -34,6 +35,7 @@ export type OperationDeps = {
   knownEmpty: KnownEmpty;
   rewrap: DirectoryRewrap;
   records: Records;
+  certificates: Certificates;
   /** The records of all domains, and those of keys of an earlier version that have not been taken over yet. */
   all: () => DomainRecord[];
   presence: Presence;

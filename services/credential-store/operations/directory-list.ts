@@ -4,8 +4,8 @@ import { type DirectoryRecord, directoryKey } from '#shared/directory/records.ts
 import { type DirectoryList, proveDirectory } from '#shared/dkim/list-proof.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { missing, nameOf } from '../directory/change.ts';
+import { behindOf } from '../records/behind.ts';
 import type { Operation, OperationDeps } from './deps.ts';
-import { behindOf } from './status.ts';
 
 /** What policy follows, and what commands show. An answer stays below the 1 MB that NATS carries. */
 

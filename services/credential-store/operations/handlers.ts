@@ -1,4 +1,6 @@
 import type { Handlers } from '#shared/contract.ts';
+import { certificateDelete, certificateImport, certificateList, certificateShow } from '../certificates/operations.ts';
+import { servingCertificateList } from '../certificates/serving-list.ts';
 import type { CredentialStoreContract } from '../contract.ts';
 import type { OperationDeps } from './deps.ts';
 import { directoryList, entryList, entryShow } from './directory-list.ts';
@@ -74,6 +76,11 @@ export function createHandlers(deps: () => OperationDeps): Handlers<CredentialSt
     'alias-set': (request) => aliasSet(deps(), request),
     'group-set': (request) => groupSet(deps(), request),
     'map-set': (request) => mapSet(deps(), request),
+    'serving-certificate-list': (request) => servingCertificateList(deps(), request),
+    'certificate-list': (request) => certificateList(deps(), request),
+    'certificate-show': (request) => certificateShow(deps(), request),
+    'certificate-import': (request) => certificateImport(deps(), request),
+    'certificate-delete': (request) => certificateDelete(deps(), request),
     'record-copy': (request) => recordCopy(deps(), request),
     'record-repair': (request) => recordRepair(deps(), request),
     'status-show': (request) => statusShow(deps(), request),

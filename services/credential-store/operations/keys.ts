@@ -12,12 +12,12 @@ import {
   revokeKey,
 } from '../life/life-cycle.ts';
 import { assertCurrent } from '../neks/nek-check.ts';
+import { behindOf } from '../records/behind.ts';
 import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
+import { pageOf } from '../records/pages.ts';
 import { atNow, findKey, type Operation, type OperationDeps, requireRecord } from './deps.ts';
 import { importedKey } from './import-key.ts';
 import { keyStatus, listedKeys, signingKey } from './key-status.ts';
-import { pageOf } from './pages.ts';
-import { behindOf } from './status.ts';
 
 /** Operations on single keys. */
 

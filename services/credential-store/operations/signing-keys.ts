@@ -1,10 +1,10 @@
 import { type KeyList, proveKeyList } from '#shared/dkim/list-proof.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { behindOf } from '../records/behind.ts';
 import { domainOfKey } from '../records/domain-record.ts';
+import { pageOf } from '../records/pages.ts';
 import type { Operation, OperationDeps } from './deps.ts';
 import { heldKeys } from './key-status.ts';
-import { pageOf } from './pages.ts';
-import { behindOf } from './status.ts';
 
 /** What signers ask for: the keys that they hold, or those of the domains that changed since a cursor. */
 

@@ -1,6 +1,6 @@
 import { isExposed } from '../life/life-cycle.ts';
 import { domainOfKey } from '../records/domain-record.ts';
-import type { Operation, OperationDeps } from './deps.ts';
+import type { Operation } from './deps.ts';
 import { listedKeys } from './key-status.ts';
 
 /** How far this node follows the others. */
@@ -37,13 +37,3 @@ export const statusShow: Operation<'status-show'> = async (deps) => {
     },
   };
 };
-
-type Followed = Pick<OperationDeps['map'], 'state' | 'problem' | 'canChange' | 'refused'>;
-
-/** Why this node may not know the newest records; empty when it does. */
-export function behindOf({ state, problem, canChange, refused }: Followed): { behind?: string } {
-  if (!canChange && refused.length > 0) return { behind: 'it has no NEK (credentials.nek) to check what others send' };
-  return state === 'local' || state === 'following'
-    ? {}
-    : { behind: problem ?? 'it has yet to catch up with the others' };
-}

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { WrappedKey } from '#shared/dkim/key-wrap.ts';
 import { KeyInfo } from '../contract.ts';
+import { CertificateRecord } from './certificate-record.ts';
 
 /**
  * What the cluster knows about a signing domain: its keys, its rotation, its schedule, and the node that drives them. It is
@@ -108,6 +109,7 @@ export type NekList = z.infer<typeof NekList>;
 export const CredentialRecord = z.discriminatedUnion('kind', [
   DomainRecord.extend({ kind: z.literal('domain') }),
   NekList.extend({ kind: z.literal('neks') }),
+  CertificateRecord.extend({ kind: z.literal('certificate') }),
 ]);
 export type CredentialRecord = z.infer<typeof CredentialRecord>;
 

@@ -200,6 +200,8 @@ export async function startListener(setUp: SetUp = {}) {
     log: logger,
     ...clients,
     onRouters,
+    credentials: { 'serving-certificate-list': () => Promise.reject(new SealpostError('unavailable', 'no store')) },
+    onStores: () => () => undefined,
     announce: () => undefined,
     ...(gateways && { gateways }),
   });

@@ -35,6 +35,7 @@ const START = 'ends the start of the service';
 const CLAIM = 'ends a claim in the cluster, which is tried again';
 const NO_HASH = 'is logged; the log-in is deferred';
 const UNUSABLE = 'is why a key cannot be used';
+const UNSHARED = 'is why a certificate of the cluster is not used';
 const NO_NEK = 'is answered as no-nek';
 const LOOK_UP = 'ends a look-up in DNS; what asks it goes on as configured, or defers';
 const CONFIGURATION = 'ends the reading of the configuration';
@@ -107,6 +108,11 @@ const INTERNAL: Record<ContractName, Reasons> = {
     'dns-unreachable': LOOK_UP,
   },
   listener: {
+    'no-nek': UNSHARED,
+    'nek-invalid': UNSHARED,
+    'nek-mismatch': UNSHARED,
+    'key-damaged': UNSHARED,
+    'store-went-back': 'ends a look at the credential-store, which is tried again',
     'secret-missing': CONFIGURATION,
     'secret-unreadable': CONFIGURATION,
     'filter-failed': 'is a verdict on a message: it is deferred, or passes with a mark',

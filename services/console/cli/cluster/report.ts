@@ -1,8 +1,10 @@
+import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { ACCESS, CONTRACTS } from '#services/topology.ts';
 import { formatDuration } from '#shared/units.ts';
+import { type CertificateFacts, gatherCertificatesIfAny } from '../../reports/certificates/facts.ts';
 import { examineCluster } from '../../reports/cluster/checks.ts';
 import { type ClusterFacts, gatherCluster, type ProcessFacts } from '../../reports/cluster/facts.ts';
-import { type CommonOptions, openCaller, print } from '../context.ts';
+import { type Caller, type CommonOptions, openCaller, print } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { findingLine } from '../findings.ts';
 import { table } from '../table.ts';
@@ -11,7 +13,9 @@ import { table } from '../table.ts';
 
 export async function clusterStatus(options: CommonOptions): Promise<void> {
   await using caller = await openCaller(options);
-  const facts = await gatherCluster(caller);
+  const gathered = await gatherCluster(caller);
+  const certificates = await certificatesOf(caller, gathered);
+  const facts = certificates === undefined ? gathered : { ...gathered, certificates };
   const findings = examineCluster(facts);
   const { node, away } = facts;
   const processes = facts.processes.map((p) => forPrograms(p, facts));
@@ -26,6 +30,12 @@ export async function clusterStatus(options: CommonOptions): Promise<void> {
     ].join('\n'),
   );
   if (findings.length > 0) process.exitCode = EXIT.failed;
+}
+
+/** Undefined where no credential-store says: that the processes are asked first shows why. */
+async function certificatesOf(caller: Caller, { processes }: ClusterFacts): Promise<CertificateFacts | undefined> {
+  const members = processes.map(({ member }) => member);
+  return gatherCertificatesIfAny(caller.client(credentialStoreContract), caller, members).catch(() => undefined);
 }
 
 /** Contracts of services that one can start. */

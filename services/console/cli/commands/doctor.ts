@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { memberContract } from '#cluster/members/member-contract.ts';
+import { gatherCertificatesIfAny } from '../../reports/certificates/facts.ts';
 import { examine } from '../../reports/doctor/checks.ts';
 import { gatherExposures } from '../../reports/doctor/exposure.ts';
 import { gatherDamage, gatherFacts } from '../../reports/doctor/facts.ts';
@@ -26,14 +27,16 @@ async function doctor(domain: string | undefined, options: CommonOptions): Promi
       .client(memberContract)
       ['member-list']({})
       .catch(() => ({ members: [] }));
-    const [sent, damage, exposures, ldap, filters] = await Promise.all([
+    const [sent, damage, exposures, ldap, filters, certificates] = await Promise.all([
       gatherSentMail(caller, members),
       gatherDamage(caller),
       gatherExposures(caller, members),
       gatherLdap(caller, members),
       gatherFilters(caller, members),
+      gatherCertificatesIfAny(store, caller, members),
     ]);
-    return gatherFacts(store, config, { ...sent, ...damage, members, exposures, ldap, filters }, domain);
+    const others = { exposures, ldap, filters, certificates };
+    return gatherFacts(store, config, { ...sent, ...damage, members, ...others }, domain);
   });
   const findings = examine(facts);
   const ok = !findings.some((f) => f.severity === 'error');

@@ -49,7 +49,7 @@ async function send(options: SendOptions): Promise<void> {
     port: listener.port,
     tls: listener.tls === 'implicit' ? 'implicit' : 'starttls',
     serverName: config.node.hostname,
-    trusted: config.tls === undefined ? [] : [await readFile(config.tls.certificate, 'utf8')],
+    trusted: config.tls?.certificate === undefined ? [] : [await readFile(config.tls.certificate, 'utf8')],
     user,
     password: await password(options, user),
     from,

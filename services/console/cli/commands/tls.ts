@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
-import { commonName } from '../../reports/tls/chain.ts';
+import { commonName, keyText } from '#cluster/certificates/describe.ts';
 import { examineTls } from '../../reports/tls/checks.ts';
-import { keyText } from '../../reports/tls/checks-certificates.ts';
 import { namesOf } from '../../reports/tls/checks-names.ts';
 import { gatherTls, type Pair } from '../../reports/tls/facts.ts';
 import { type CommonOptions, print, readConfig, withCommon } from '../context.ts';

@@ -1,4 +1,5 @@
 import { formatDuration } from '#shared/units.ts';
+import { CLUSTER_CERTIFICATE_CHECKS } from '../certificates/checks.ts';
 import { damagedMailFindings, damageFindings, voidCopyFindings } from '../damage.ts';
 import { clockFindings, configRefused } from '../doctor/checks-nodes.ts';
 import { type Finding, listText, runChecks } from '../doctor/finding.ts';
@@ -75,6 +76,12 @@ export const CLUSTER_CHECKS: Record<string, Check> = {
     ),
   'config-refused': ({ processes }) => configRefused(processes.map(({ member }) => member)),
   'config-differs': configs,
+  ...Object.fromEntries(
+    Object.entries(CLUSTER_CERTIFICATE_CHECKS).map(([name, find]): [string, Check] => [
+      name,
+      ({ certificates }) => (certificates === undefined ? [] : find(certificates)),
+    ]),
+  ),
   'clocks-differ': ({ processes }) =>
     clockFindings(processes.flatMap(({ member: { node }, clock }) => (clock === undefined ? [] : [{ node, clock }]))),
 };

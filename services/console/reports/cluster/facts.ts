@@ -5,6 +5,7 @@ import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { StoreDamage } from '#shared/store-damage.ts';
+import type { CertificateFacts } from '../certificates/facts.ts';
 import type { Clients } from '../clients.ts';
 import { describeError } from '../describe-error.ts';
 import type { DamagedStore, NodeMail, VoidCopies } from '../doctor/finding.ts';
@@ -57,6 +58,8 @@ export type ClusterFacts = {
   /** For how many ms it has not reached NATS; absent while it does. */
   away?: number;
   processes: ProcessFacts[];
+  /** The certificates of the cluster. */
+  certificates?: CertificateFacts;
 };
 
 export async function gatherCluster(clients: Clients): Promise<ClusterFacts> {

@@ -18,7 +18,7 @@ const SETTLE_MS = 2000;
 /** What was asked of other services than the store. */
 type Gathered = Pick<
   Facts,
-  'damage' | 'damagedMail' | 'voidCopies' | 'members' | 'exposures' | 'ldap' | 'filters' | 'lostTls'
+  'damage' | 'damagedMail' | 'voidCopies' | 'members' | 'exposures' | 'ldap' | 'filters' | 'lostTls' | 'certificates'
 > & {
   unsigned: readonly UnsignedMail[];
 };

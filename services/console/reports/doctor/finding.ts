@@ -11,6 +11,7 @@ import type {
 import type { listenerContract } from '#services/listener/contract.ts';
 import type { LostTls } from '#shared/mail/tls.ts';
 import type { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
+import type { CertificateFacts } from '../certificates/facts.ts';
 import type { UnsignedMail } from './sent-mail.ts';
 
 /** What `sealpost doctor` knows, and what it reports. A check is a pure function from facts to findings. */
@@ -89,6 +90,8 @@ export type Facts = {
   ldap?: LdapServer[];
   /** The mail filters as each listener reaches them. */
   filters?: MailFilter[];
+  /** The certificates of the cluster. */
+  certificates?: CertificateFacts;
 };
 
 export type Check = (facts: Facts) => Finding[];

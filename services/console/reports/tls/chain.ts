@@ -56,8 +56,3 @@ function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): bool
     return false;
   }
 }
-
-/** What people call the holder of a certificate: its common name, else all of its name. */
-export function commonName(name: string): string {
-  return /^CN=(.*)$/m.exec(name)?.[1] ?? name.replaceAll('\n', ', ');
-}

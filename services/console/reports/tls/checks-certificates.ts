@@ -1,7 +1,8 @@
-import type { KeyObject, X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
+import { CURVES, commonName } from '#cluster/certificates/describe.ts';
 import { formatDuration } from '#shared/units.ts';
 import type { Finding } from '../doctor/finding.ts';
-import { commonName, isSelfSigned } from './chain.ts';
+import { isSelfSigned } from './chain.ts';
 import type { Pair, TlsFacts } from './facts.ts';
 
 /** Whether the certificates that are used are good: in time, strong, and meant for servers. */
@@ -57,9 +58,6 @@ export const CERTIFICATE_CHECKS: Record<string, (facts: TlsFacts) => Finding[]> 
 /** serverAuth and anyExtendedKeyUsage (RFC 5280 §4.2.1.12). */
 const SERVER_USAGES = ['1.3.6.1.5.5.7.3.1', '2.5.29.37.0'];
 
-/** Curves that every TLS client has (RFC 8446 §9.1, and the two that authorities issue besides). */
-const CURVES: Record<string, string> = { prime256v1: 'P-256', secp384r1: 'P-384', secp521r1: 'P-521' };
-
 export function weakKeys(pair: Pair): Finding[] {
   return each([pair], ({ publicKey }, name) => {
     const { modulusLength, namedCurve } = publicKey.asymmetricKeyDetails ?? {};
@@ -82,14 +80,6 @@ export function weakSignatures(pair: Pair): Finding[] {
     const text = `${name} is signed with ${/^m/i.test(hash) ? hash.toUpperCase() : 'SHA-1'}, which TLS does not take`;
     return { severity: 'error', text, help: 'have a new certificate issued; authorities sign with SHA-256 since 2016' };
   });
-}
-
-/** `RSA 2048`, `P-256`, `Ed25519`. */
-export function keyText({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string {
-  const { modulusLength, namedCurve } = asymmetricKeyDetails ?? {};
-  if (modulusLength !== undefined) return `RSA ${modulusLength}`;
-  if (namedCurve !== undefined) return CURVES[namedCurve] ?? namedCurve;
-  return (asymmetricKeyType ?? 'unknown').replace(/^e/, 'E');
 }
 
 type Found = Omit<Finding, 'about'> | undefined;

@@ -1,5 +1,6 @@
+import { commonName } from '#cluster/certificates/describe.ts';
 import type { Finding } from '../doctor/finding.ts';
-import { commonName, isSelfSigned } from './chain.ts';
+import { isSelfSigned } from './chain.ts';
 import type { Pair, TlsFacts } from './facts.ts';
 
 /** Whether clients can follow the chain of a certificate to an authority that they know. */

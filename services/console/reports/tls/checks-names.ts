@@ -6,8 +6,8 @@ import type { Pair, TlsFacts } from './facts.ts';
 /** Whether the certificates are for the names that clients know this server by. */
 
 export const NAME_CHECKS: Record<string, (facts: TlsFacts) => Finding[]> = {
-  'no-certificate': ({ pairs, listeners }) => {
-    if (pairs.some(({ role }) => role === 'server')) return [];
+  'no-certificate': ({ pairs, listeners, shared }) => {
+    if (shared || pairs.some(({ role }) => role === 'server')) return [];
     const waiting = listeners.filter(({ tls }) => tls !== 'none').map(({ name, tls }) => `${name} (${tls})`);
     if (waiting.length === 0) {
       const text = 'there is no certificate, and no listener offers TLS: all mail comes in clear text';

@@ -1,5 +1,5 @@
+import { commonName } from '#cluster/certificates/describe.ts';
 import type { Finding } from '../doctor/finding.ts';
-import { commonName } from './chain.ts';
 import { weakKeys, weakSignatures } from './checks-certificates.ts';
 import type { Pair, TlsFacts } from './facts.ts';
 

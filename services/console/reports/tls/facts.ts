@@ -15,6 +15,8 @@ export type TlsFacts = {
   now: number;
   hostname: string;
   listeners: Config['listeners'];
+  /** The listeners also have the certificates of the cluster, which are not in files. */
+  shared?: boolean;
   pairs: Pair[];
 };
 
@@ -56,13 +58,15 @@ export async function gatherTls(
   const pair = (names: Names, role: Pair['role'], hosts: readonly string[]) => readPair(names, { role, hosts }, roots);
   const { certificate, key } = bus.tls ?? {};
   const pairs = await Promise.all([
-    ...(tls === undefined ? [] : [pair({ option: 'tls', ...tls }, 'server', [])]),
+    ...(tls?.certificate === undefined || tls.key === undefined
+      ? []
+      : [pair({ option: 'tls', certificate: tls.certificate, key: tls.key }, 'server', [])]),
     ...(tls?.names ?? []).map((entry, i) => pair({ option: `tls.names[${i}]`, ...entry }, 'server', entry.hosts)),
     ...(certificate === undefined || key === undefined
       ? []
       : [pair({ option: 'bus.tls', certificate, key }, 'client', [])]),
   ]);
-  return { now, hostname: node.hostname, listeners, pairs };
+  return { now, hostname: node.hostname, listeners, shared: tls?.nek !== undefined, pairs };
 }
 
 const publicRoots = (): X509Certificate[] => rootCertificates.map((pem) => new X509Certificate(pem));

@@ -25,6 +25,7 @@ before(async () => {
     'other-key.pem': other.key,
     'users.yaml': 'users: []\n',
     'empty.txt': '\n',
+    'neks-good.key': `${nek('edge', 'A')}\n`,
     'neks-twice.key': `${nek('edge', 'A')}\n\n${nek('new', 'A')}\n`,
     'neks-same-name.key': `${nek('edge', 'A')}\n${nek('edge', 'B')}\n`,
     'neks-cut-off.key': `${nek('edge', 'A')}\n${nek('new', 'B').slice(0, -9)}\n`,

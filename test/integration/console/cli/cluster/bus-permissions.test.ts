@@ -39,6 +39,7 @@ const NOT_FOR_OPERATORS = [
     'credential-store.record-resolve',
     'credential-store.record-copy',
     'credential-store.app-password-used',
+    'credential-store.serving-certificate-list',
   ],
   ...['router.copy-mirror', 'router.copy-compare', 'router.copy-adopted', 'router.queue-drain'],
   ...['router.dmarc-unit-list', 'router.dmarc-row-list'],
@@ -64,6 +65,7 @@ const CALLS: Record<string, string[]> = {
     ...['transfer-open', 'transfer-append', 'transfer-commit', 'transfer-abort'].map(
       (operation) => `router.${operation}`,
     ),
+    'credential-store.serving-certificate-list',
   ],
   operator: operations.filter((operation) => !NOT_FOR_OPERATORS.includes(operation)),
   // A process asks itself alone to drain its queue.
@@ -81,13 +83,13 @@ const HEARS: Record<string, string[]> = {
     'member.heartbeat',
   ],
   router: ['router.demand', 'member.heartbeat'],
-  listener: ['router.present', 'member.heartbeat'],
+  listener: ['router.present', 'credential-store.changed', 'credential-store.present', 'member.heartbeat'],
   operator: ['member.heartbeat'],
   node: events,
 };
 /** Whose requests it answers; each also answers those that ask every process, `operator` and `node`. */
 const ANSWERS: Record<string, BusUser[]> = {
-  'credential-store': ['credential-store', 'signer', 'policy', 'operator', 'node'],
+  'credential-store': ['credential-store', 'signer', 'policy', 'listener', 'operator', 'node'],
   signer: ['credential-store', 'router', 'operator', 'node'],
   policy: ['listener', 'operator', 'node'],
   router: ['router', 'listener', 'operator', 'node'],

@@ -1,0 +1,107 @@
+import type { X509Certificate } from 'node:crypto';
+import { commonName, keyText } from '#cluster/certificates/describe.ts';
+import { assertInTime, chainIn, hostNames, usablePair } from '#cluster/certificates/pair.ts';
+import { loadTlsNeks } from '#cluster/config/nek.ts';
+import { describeNek } from '#shared/dkim/nek.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
+import { unwrapCertificateKey } from '#shared/tls/stored-certificate.ts';
+import type { CertificateStatus } from '../contract.ts';
+import { behindOf } from '../records/behind.ts';
+import type { CertificateRecord } from '../records/certificate-record.ts';
+import { pageOf } from '../records/pages.ts';
+import type { CertificateDeps, CertificateOperation } from './deps.ts';
+
+/** Operations on the certificates of the cluster. */
+
+/** Certificates in one page: one with a hundred names has some 30 KB. */
+const PAGE_SIZE = 25;
+
+export const certificateList: CertificateOperation<'certificate-list'> = (
+  { certificates, map, settings },
+  { after },
+) => {
+  const listed = certificates.all().map((record) => ({ place: record.name, record }));
+  const { page, next } = pageOf(listed, after, PAGE_SIZE);
+  return {
+    node: settings.current.node.name,
+    certificates: page.map(({ record }) => certificateStatus(record)),
+    ...behindOf(map),
+    ...(next === undefined ? {} : { next }),
+  };
+};
+
+export const certificateShow: CertificateOperation<'certificate-show'> = ({ certificates }, { name }) => {
+  const record = requireCertificate(certificates.get(name), name);
+  const chain = record.current?.chain;
+  return { ...certificateStatus(record), ...(chain === undefined ? {} : { chain }) };
+};
+
+/** Checked as a listener will: what no listener would use is not stored in place of what they use. */
+export const certificateImport: CertificateOperation<'certificate-import'> = async (deps, request) => {
+  const { name, chain, wrapped } = request;
+  const neks = await tlsNeks(deps);
+  const what = `certificate ${name}`;
+  assertInTime(what, usablePair(what, chain, unwrapCertificateKey(neks, request)), Date.now());
+  const { name: node } = deps.settings.current.node;
+  const record = await deps.certificates.update(name, (before) => {
+    const same = before?.current?.chain === chain && before.current.wrapped.nekFingerprint === wrapped.nekFingerprint;
+    if (same) return before;
+    return { ...before, name, current: { chain, wrapped, origin: 'import', since: Date.now(), node } };
+  });
+  const status = certificateStatus(requireCertificate(record, name));
+  deps.log.info({ certificate: name, ...summary(status) }, 'certificate imported');
+  return status;
+};
+
+export const certificateDelete: CertificateOperation<'certificate-delete'> = async (deps, { name, force }) => {
+  const { certificates, settings, log } = deps;
+  if (settings.current.tls?.credential === name && !force) {
+    const text = `certificate ${name} is the default of the listeners (tls.credential): name another one there first`;
+    throw new SealpostError('in-use', text);
+  }
+  await certificates.update(name, (record) => void requireCertificate(record, name));
+  log.info({ certificate: name }, 'certificate deleted, as an administrator ordered');
+  return {};
+};
+
+/** Fails with `not-found`. */
+function requireCertificate(record: CertificateRecord | undefined, name: string): CertificateRecord {
+  if (record !== undefined) return record;
+  throw new SealpostError(
+    'not-found',
+    `there is no certificate ${name}: "sealpost certificates list" shows what there is`,
+  );
+}
+
+/** Fails with `no-nek`. */
+async function tlsNeks({ settings }: CertificateDeps) {
+  try {
+    return await loadTlsNeks(settings.current);
+  } catch (error) {
+    throw new SealpostError('no-nek', `node ${settings.current.node.name}: ${errorText(error)}`);
+  }
+}
+
+export function certificateStatus({ name, current }: CertificateRecord): CertificateStatus {
+  if (current === undefined) return { name };
+  const { origin, since, node, wrapped } = current;
+  const [own] = chainIn(`certificate ${name}`, current.chain);
+  const nek = describeNek({ name: wrapped.nek, fingerprint: wrapped.nekFingerprint });
+  return { name, current: { ...described(own), origin, since, node, nek } };
+}
+
+function described(own: X509Certificate) {
+  return {
+    names: hostNames(own),
+    issuer: commonName(own.issuer),
+    from: own.validFromDate.getTime(),
+    until: own.validToDate.getTime(),
+    key: keyText(own.publicKey),
+    fingerprint: own.fingerprint256,
+  };
+}
+
+function summary({ current }: CertificateStatus) {
+  const { names, until, fingerprint } = current ?? { until: 0 };
+  return { names, fingerprint, until: new Date(until).toISOString() };
+}
