@@ -110,6 +110,7 @@ export const ACCESS = {
         'message-release',
         'message-remove',
         'copy-forget',
+        'tls-probe',
         'transcript-read',
         'status-show',
       ],

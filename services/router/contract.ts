@@ -9,6 +9,7 @@ import { Envelope, Origin } from '#shared/mail/envelope.ts';
 import { MessageTls } from '#shared/mail/message-tls.ts';
 import { QueueEntry, QueueState } from '#shared/mail/queue-entry.ts';
 import { LostTls } from '#shared/mail/tls.ts';
+import { ProbedDomain } from '#shared/mail/tls-probe.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 import { transcriptRead } from '#shared/transcript/operation.ts';
 
@@ -251,6 +252,12 @@ export const routerContract = defineContract('router', 1, {
       reply: affected,
       errors: ['not-found', ...READ],
       timeout: 120_000,
+    },
+    /** What TLS mail for a domain would get at each host, seen from this node: a session with each, without mail. */
+    'tls-probe': {
+      request: z.object({ domain: z.string().min(1).max(255) }),
+      reply: ProbedDomain,
+      timeout: 100_000,
     },
     /** What is said in sessions with a peer that mail goes to. */
     'transcript-read': transcriptRead,

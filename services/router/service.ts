@@ -7,18 +7,19 @@ import type { Calls } from '#services/topology.ts';
 import { type Announce, CALL_ERRORS, type Handlers, type Service } from '#shared/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Authenticity } from '#shared/mail/authenticity.ts';
 import { Transcripts } from '#shared/transcript/transcripts.ts';
 import { type Present, type RouterContract, routerContract } from './contract.ts';
 import { Copies } from './copies/copies.ts';
 import { createDelivery, type DeliveryDeps } from './delivery/delivery.ts';
 import type { Delivery } from './delivery/job.ts';
 import { LostDestinations } from './delivery/tls-policy/lost.ts';
+import { abortTransfer } from './intake/abort.ts';
 import { Intake, type IntakeDeps } from './intake/intake.ts';
 import { announcePresence } from './intake/presence.ts';
 import { Maintenance } from './maintenance.ts';
 import { capturedPage, capturedPiece } from './operators/captured.ts';
 import { Control } from './operators/control.ts';
+import { probeDomain } from './operators/probe.ts';
 import { Views } from './operators/views.ts';
 import { Pacer } from './pacing/pacer.ts';
 import type { DemandBus } from './pacing/shares.ts';
@@ -92,7 +93,7 @@ const TRANSFERS_MS = 2000;
 /** How long a stop waits for a store that fails before it gives up the outcomes of the last attempts. */
 const STOP_MS = 10_000;
 
-type Watched = Required<Pick<DeliveryDeps, 'lostTls' | 'transcripts'>>;
+type Delivering = DeliveryDeps & Required<Pick<DeliveryDeps, 'transcripts'>>;
 type Running = Awaited<ReturnType<typeof assemble>>;
 
 export function createRouterService(
@@ -102,19 +103,20 @@ export function createRouterService(
   const { settings, log } = deps;
   let running: Running | undefined;
   let silence: (() => void) | undefined;
-  const watched: Watched = { lostTls: new LostDestinations(log), transcripts: new Transcripts() };
+  const lostTls = new LostDestinations(log);
+  const delivering: Delivering = { settings, log, lostTls, transcripts: new Transcripts() };
   const router = (): Running => {
     if (running === undefined) throw new SealpostError(CALL_ERRORS.unavailable, 'the router is not running');
     return running;
   };
   return {
     contract: routerContract,
-    handlers: handlers(router, settings, watched),
+    handlers: handlers(router, delivering),
     async start() {
       const pacer = new Pacer({ settings, log, peers: deps.peers });
       running = await assemble(deps, pacer);
       const connectionsTo = (domain: string) => pacer.connections(domain);
-      running.begin(makeDelivery({ settings, log, connectionsTo, ...watched }));
+      running.begin(makeDelivery({ ...delivering, connectionsTo }));
       silence = announcePresence(deps.announce, () => present(router(), settings));
     },
     /** Listeners are told to ask other routers, and finish the transfers that they have begun with this one. */
@@ -127,7 +129,7 @@ export function createRouterService(
       silence?.();
       const stopping = running;
       await stopping?.stop();
-      watched.transcripts.close();
+      delivering.transcripts.close();
       running = undefined;
     },
   };
@@ -211,7 +213,8 @@ async function brokenFor(store: Store, ms: number): Promise<void> {
   }
 }
 
-function handlers(router: () => Running, settings: Settings, watched: Watched): Handlers<RouterContract> {
+function handlers(router: () => Running, delivering: Delivering): Handlers<RouterContract> {
+  const { settings, transcripts, lostTls } = delivering;
   return {
     'transfer-open'({ envelope, origin, sizeHint }, call) {
       const { id, queueId } = router().intake.open(envelope, origin, sizeHint ?? 0, call);
@@ -248,8 +251,9 @@ function handlers(router: () => Running, settings: Settings, watched: Watched): 
     'message-hold': async (selection) => ({ count: await router().control.hold(selection) }),
     'message-release': async (selection) => ({ count: await router().control.release(selection) }),
     'message-remove': async (selection) => ({ count: await router().control.remove(selection, selection.notify) }),
-    'transcript-read': (request) => watched.transcripts.read(request),
-    'status-show': () => statusOf(router(), settings, watched.lostTls),
+    'tls-probe': ({ domain }) => probeDomain(domain, delivering),
+    'transcript-read': (request) => transcripts.read(request),
+    'status-show': () => statusOf(router(), settings, lostTls),
   };
 }
 
@@ -269,18 +273,6 @@ async function statusOf(running: Running, settings: Settings, lostTls: LostDesti
     ...(status === undefined ? {} : { copies: status }),
     ...(lostTls.list.length === 0 ? {} : { lostTls: lostTls.list }),
   };
-}
-
-type AbortRequest = { transfer: string; queueId?: string | undefined; authenticity?: Authenticity | undefined };
-
-async function abortTransfer(
-  { intake, views }: Running,
-  { transfer, queueId, authenticity: found }: AbortRequest,
-): Promise<{ committed?: true }> {
-  const aborted =
-    (found === undefined ? intake.abort(transfer) : await intake.refuse(transfer, found)) ??
-    (queueId === undefined || !(await views.knows(queueId)));
-  return aborted ? {} : { committed: true };
 }
 
 /** How much is in the queue, and whether more may come. */

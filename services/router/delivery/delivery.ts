@@ -139,15 +139,19 @@ function credentialsOf(
   return password === undefined ? undefined : { user, password };
 }
 
-function createTransport(
+/** The way to a next hop. */
+export function createTransport(
   { spec, tls, ca, demand }: NextHop,
-  deps: DeliveryDeps & { resolver: Resolver; mx: MxLookup; grants: Grants },
+  deps: DeliveryDeps & { resolver: Resolver; mx: MxLookup; grants: Grants; longestWaitMs?: number },
 ): Transport {
   const { settings: current, log, resolver, mx, grants, transcripts } = deps;
   const settings = (): SmtpTransportSettings => {
     const { delivery, node } = current.current;
     const transcript = transcripts && ((target: Target) => transcripts.session(() => peerOf(target)));
-    return { hostname: node.hostname, timeouts: delivery.timeout, transcript };
+    const most = deps.longestWaitMs ?? Number.POSITIVE_INFINITY;
+    const { connect, command, data } = delivery.timeout;
+    const timeouts = { connect: Math.min(connect, most), command: Math.min(command, most), data };
+    return { hostname: node.hostname, timeouts, transcript };
   };
   const ifLost = () => current.current.delivery['tls-lost'];
   const rules: TlsRules = { tls, byMessage: demand !== undefined, implicitTls: false, secret: undefined };

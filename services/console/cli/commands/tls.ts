@@ -7,11 +7,12 @@ import { type CommonOptions, print, readConfig, withCommon } from '../context.ts
 import { EXIT, usageError } from '../exit.ts';
 import { findingLine } from '../findings.ts';
 import { table } from '../table.ts';
+import { registerProbe } from '../tls/probe.ts';
 
 type CheckOptions = CommonOptions & { at?: string };
 
 export function register(program: Command): void {
-  const tls = program.command('tls').description('the certificates of this node');
+  const tls = program.command('tls').description('the certificates of this node, and TLS at the hosts of others');
   withCommon(
     tls
       .command('check')
@@ -21,6 +22,7 @@ export function register(program: Command): void {
   )
     .option('--at <time>', 'as of another time, such as 2027-01-31: what will have expired by then')
     .action(check);
+  registerProbe(tls);
 }
 
 async function check(options: CheckOptions): Promise<void> {

@@ -32,22 +32,31 @@ export type TranscriptQuestion = {
   signal: AbortSignal;
 };
 
-/** Tells `show` what is new until the signal comes; resolves to the number of lines that were lost. */
+export type TranscriptView = {
+  /** From now on nothing is missed on these nodes. */
+  begun(nodes: readonly string[]): void;
+  show(lines: readonly SeenLine[]): void;
+};
+
+/** Shows what is new until the signal comes; resolves to the number of lines that were lost. */
 export async function followTranscript(
   caller: Caller,
   { signal, ...question }: TranscriptQuestion,
-  show: (lines: readonly SeenLine[]) => void,
+  view: TranscriptView,
 ): Promise<number> {
   const watch = newId();
   const sources = new Map<string, Source>();
   let met = Number.NEGATIVE_INFINITY;
   let lost = 0;
+  let begun = false;
   const readAll = async (end: boolean): Promise<void> => {
     const found = await Promise.all(
       [...sources.values()].map((source) => readSource(caller, source, { watch, peer: question.peer, end })),
     );
     lost += found.reduce((sum, one) => sum + one.lost, 0);
-    show(found.flatMap(({ lines }) => lines).toSorted((a, b) => a.at - b.at));
+    if (!begun) view.begun([...new Set([...sources.values()].map(({ node }) => node))].toSorted());
+    begun = true;
+    view.show(found.flatMap(({ lines }) => lines).toSorted((a, b) => a.at - b.at));
   };
   while (!signal.aborted) {
     if (performance.now() - met > MEET_MS) {

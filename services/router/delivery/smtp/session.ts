@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { BlockList, isIP } from 'node:net';
 import { errorText } from '#shared/errors.ts';
@@ -14,7 +15,7 @@ import { Connection, type Timeouts } from './connection.ts';
 import { ConnectionEnded, HostUnusable, type TlsTrouble } from './errors.ts';
 import { type Extensions, parseExtensions } from './extensions.ts';
 import type { PeerReply } from './reply-parser.ts';
-import type { Handshake } from './tls.ts';
+import type { Handshake, TlsFacts } from './tls.ts';
 
 /**
  * From a host's address to a session that is ready for MAIL: greeting, EHLO, STARTTLS, EHLO again, AUTH; with implicit
@@ -41,6 +42,8 @@ export type PeerSessionOptions = {
   signal: AbortSignal;
   log: Logger;
   transcript?: ((target: Target) => SessionTranscript) | undefined;
+  /** Sees a handshake that came about, before its certificate is judged. */
+  onHandshake?: ((handshake: SeenHandshake) => void) | undefined;
 };
 
 export type PeerSession = Opened & {
@@ -50,6 +53,7 @@ export type PeerSession = Opened & {
   protocol: 'smtp' | 'lmtp';
 };
 
+export type SeenHandshake = TlsFacts & { certificates: readonly X509Certificate[] };
 type Making = { attempt: Attempt; options: PeerSessionOptions; handshake: Handshake };
 /** What came of TLS: the look at the certificate, or why there is none. */
 type Secured = { judgement: Judgement } | { why: string };
@@ -72,6 +76,7 @@ export async function openSession(attempt: Attempt, options: PeerSessionOptions)
   try {
     const handshake = await handshakeOf(attempt, options);
     const transcript = options.transcript?.(target);
+    transcript?.noteOf(() => stepText(attempt));
     connection = await Connection.open(target, options.timeouts.connect, options.signal, transcript);
     options.signal.addEventListener('abort', abort, { once: true });
     const { peer, secured } = await introduce(connection, { attempt, options, handshake });
@@ -87,6 +92,12 @@ export async function openSession(attempt: Attempt, options: PeerSessionOptions)
   } finally {
     options.signal.removeEventListener('abort', abort);
   }
+}
+
+/** What is tried, for those who look on. */
+function stepText({ wanted, rung, failure }: Attempt): string {
+  const how = { usual: '', reduced: ', with a reduced ClientHello', clear: ', in clear text' }[rung];
+  return `TLS wanted: ${wanted.tls} (${wanted.by})${how}${failure === undefined ? '' : `, as ${failure.reason}`}`;
 }
 
 function opened({ tls, localAddress }: Connection, { wanted }: Attempt, secured: Secured): Opened {
@@ -214,7 +225,13 @@ async function secure(connection: Connection, { startTls }: Extensions, making: 
 /** Look at the certificate, and note in the facts of TLS how DANE verifies it. Throws `HostUnusable`. */
 function prove(connection: Connection, { attempt, options }: Making): { judgement: Judgement } {
   const { proof } = attempt.wanted;
-  const judgement = judge(connection.shown(), attempt.target);
+  const { presented, chainProblem } = connection.shown();
+  const seen = (): X509Certificate[] => {
+    const certificates = presented();
+    if (connection.tls !== undefined) options.onHandshake?.({ ...connection.tls, certificates });
+    return certificates;
+  };
+  const judgement = judge({ presented: seen, chainProblem }, attempt.target);
   const { verdict: certificate, verified } = judgement;
   const problem = proof === undefined ? undefined : judgement[proof];
   if (problem !== undefined) {

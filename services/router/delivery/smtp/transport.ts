@@ -4,6 +4,7 @@ import type { Protection } from '#shared/mail/tls.ts';
 import { type Channel, type Transport, Unreachable } from '../channel.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../job.ts';
 import { type Attempt, Ladder, type LadderDeps } from '../tls-policy/ladder.ts';
+import { type OpenProbe, type Probed, probe } from '../tls-policy/probe.ts';
 import type { Target } from '../tls-policy/wanted.ts';
 import { HostUnusable } from './errors.ts';
 import { Search, waiting } from './search.ts';
@@ -71,10 +72,25 @@ export class SmtpTransport implements Transport {
     });
   }
 
-  async #open(search: Search, before: () => void, signal: AbortSignal): Promise<PeerSession | undefined> {
+  /**
+   * A session with each host, which ends before a login and before mail: what is wanted of it, and what is reached. Rejects
+   * with `Unreachable` only.
+   */
+  async probe(signal: AbortSignal): Promise<Probed[]> {
+    const targets = await this.#options.targets();
+    const options = { ...this.#sessionOptions(signal), credentials: undefined };
+    const open: OpenProbe = (attempt, onHandshake) => openSession(attempt, { ...options, onHandshake });
+    return Promise.all(targets.map((target) => probe(this.#ladder, target, open)));
+  }
+
+  #sessionOptions(signal: AbortSignal): PeerSessionOptions {
     const { protocol, ca, credentials, log, tls } = this.#options;
-    const common = { protocol, rules: tls.rules, ca, credentials, signal, log };
-    const options: PeerSessionOptions = { ...common, ...this.#options.settings() };
+    return { protocol, rules: tls.rules, ca, credentials, signal, log, ...this.#options.settings() };
+  }
+
+  async #open(search: Search, before: () => void, signal: AbortSignal): Promise<PeerSession | undefined> {
+    const options = this.#sessionOptions(signal);
+    const { log } = options;
     let last: { error: HostUnusable; attempt: Attempt } | undefined;
     const targets = (await this.#options.targets()).filter(({ address }) => !search.tried.has(address));
     if (targets.length > 0) before();

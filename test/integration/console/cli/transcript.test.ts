@@ -65,8 +65,9 @@ test('both sides of a relayed message: TLS and its verdict, the login without it
   const seen = lines(program);
   const out = both('out').filter((line) => line.session === begun());
   const spoken = out.map(({ by, text }) => `${by} ${text.replaceAll(String(sink.port), 'PORT')}`);
-  assert.equal(spoken[0], 'note connecting to 127.0.0.1[127.0.0.1]:PORT');
-  assert.deepEqual(spoken.slice(1, 7), [
+  assert.deepEqual(spoken.slice(0, 8), [
+    'note TLS wanted: verified (route)',
+    'note connecting to 127.0.0.1[127.0.0.1]:PORT',
     'server 220 sink.test ESMTP',
     'client EHLO edge.test',
     'server 250-sink.test',
@@ -75,7 +76,7 @@ test('both sides of a relayed message: TLS and its verdict, the login without it
     'server 250 STARTTLS',
   ]);
   assert.match(
-    spoken[9] ?? '',
+    spoken[10] ?? '',
     /^note TLS: TLSv1\.3 with TLS_AES_\w+; certificate of .* by .* until \d{4}-\d\d-\d\d: .*for 127\.0\.0\.1$/,
   );
   assert.ok(spoken.includes('client AUTH PLAIN ***'), spoken.join('\n'));
@@ -93,30 +94,29 @@ test('both sides of a relayed message: TLS and its verdict, the login without it
 });
 
 test('only what was asked for; a handshake that fails says why; the command ends by itself', async () => {
-  await using sink = await SmtpSink.start({ tls: 'fail', script: CLOSES });
+  await using sink = await SmtpSink.start({ tls: 'fail' });
   await using node = await SealpostNode.create({ sink: sink.port });
   await node.start();
-  const run = sealpost(
-    ['transcript', '--peer', '127.0.0.0/8', '--direction', 'out', '--for', '4s', '--config', node.configFile],
-    {
-      cwd: node.folder,
-    },
-  );
+  await using run = watch(node, ['--peer', '127.0.0.0/8', '--direction', 'out', '--for', '8s']);
   const nothing = sealpost(['transcript', '--peer', 'example.org', '--for', '2s', '--config', node.configFile], {
     cwd: node.folder,
   });
-  const sending = setInterval(() => void send(node.port).catch(() => undefined), 1500);
-  const { stdout, stderr, code } = await run;
-  clearInterval(sending);
-  assert.equal(code, 0, stderr);
-  const shown = stdout.trimEnd().split('\n');
-  assert.ok(shown.length > 8, stdout);
-  for (const line of shown)
-    assert.match(line, /^\d\d:\d\d:\d\d\.\d{3} edge-1 out [0-9A-Z]{12} \S+\[127\.0\.0\.1\]:\d+ (?:C:|S:|--) /);
+  await run.waitForOutput(/sessions with 127\.0\.0\.0\/8 on edge-1, for 8s; Control-C ends it/, 20_000);
+  await send(node.port);
+  assert.equal(await run.ended(), 0);
+  const [, ...shown] = run.output.trimEnd().split('\n');
+  assert.ok(shown.length > 8, run.output);
+  const form = /^\d\d:\d\d:\d\d\.\d{3} edge-1 out [0-9A-Z]{12} \S+\[127\.0\.0\.1\]:\d+ (?:C:|S:|--) /;
+  for (const line of shown) assert.match(line, form);
+  const told = shown.map((line) => line.replace(form, ''));
+  const rest = told.slice(told.indexOf('STARTTLS'));
+  assert.equal(rest[1], '220 2.0.0 go ahead');
+  assert.match(rest[2] ?? '', /^connection ended: TLS handshake with \S+ failed: \w+/);
   assert.match(
-    stdout,
-    /C: STARTTLS\n.* S: 220 2\.0\.0 go ahead\n.* -- connection ended: TLS handshake with \S+ failed: \w+/,
+    rest[3] ?? '',
+    /^TLS wanted: opportunistic \(default\), with a reduced ClientHello, as TLS handshake with/,
   );
+  assert.ok(told.some((line) => /^TLS wanted: opportunistic \(default\), in clear text, as TLS/.test(line)));
   const none = await nothing;
   assert.equal(none.code, 0);
   assert.equal(none.stdout, '');

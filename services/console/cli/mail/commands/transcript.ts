@@ -40,14 +40,19 @@ async function transcript(options: TranscriptOptions): Promise<void> {
   for (const signal of signals) process.once(signal, end);
   let sessions = 0;
   try {
-    if (!options.json) console.error(`sessions with ${clean(peer)} for ${formatDuration(ms)}; Control-C ends it`);
     const seen = new Set<string>();
     const question = { peer, node, directions: directionsOf(options.direction), signal: stop.signal };
-    const lost = await followTranscript(caller, question, (lines) => {
-      for (const line of lines) {
-        if (seen.size < 10_000) seen.add(line.session);
-        console.log(options.json ? jsonText(line) : textOf(line));
-      }
+    const lost = await followTranscript(caller, question, {
+      begun: (nodes) =>
+        console.error(
+          `sessions with ${clean(peer)} on ${nodes.join(', ')}, for ${formatDuration(ms)}; Control-C ends it`,
+        ),
+      show(lines) {
+        for (const line of lines) {
+          if (seen.size < 10_000) seen.add(line.session);
+          console.log(options.json ? jsonText(line) : textOf(line));
+        }
+      },
     });
     sessions = seen.size;
     if (lost > 0) console.error(`${lost} lines more were said than can be kept: choose a peer with less mail`);

@@ -1,0 +1,94 @@
+import type { X509Certificate } from 'node:crypto';
+import { silentLogger } from '#shared/log.ts';
+import { formatReply } from '#shared/mail/reply.ts';
+import type { ProbedDomain, ProbedHost } from '#shared/mail/tls-probe.ts';
+import { cut } from '#shared/text.ts';
+import { Grants } from '../delivery/access-tokens.ts';
+import { Unreachable } from '../delivery/channel.ts';
+import { createTransport, type DeliveryDeps } from '../delivery/delivery.ts';
+import { MxLookup } from '../delivery/mx.ts';
+import { createResolver } from '../delivery/resolver.ts';
+import { SmtpTransport } from '../delivery/smtp/transport.ts';
+import { LostDestinations } from '../delivery/tls-policy/lost.ts';
+import type { TlsMemory } from '../delivery/tls-policy/memory.ts';
+import type { Probed } from '../delivery/tls-policy/probe.ts';
+import { Routing } from '../queue/routing.ts';
+
+/**
+ * What would become of mail for a domain, host by host: by the route, the look-ups and the handshakes of delivery itself, up
+ * to where a login or MAIL would follow. Nothing of it is remembered, reported or told in the log.
+ */
+
+/** Longest wait for a host to answer, so that somebody who looks on gets an answer: shorter than that of delivery. */
+const PATIENCE_MS = 10_000;
+const LIMIT_MS = 80_000;
+/** Certificates of a chain, and names of one, that are shown. */
+const MOST_CERTIFICATES = 10;
+const MOST_NAMES = 50;
+
+export async function probeDomain(domain: string, deps: DeliveryDeps): Promise<ProbedDomain> {
+  const { settings } = deps;
+  const node = settings.current.node.name;
+  const hop = new Routing(settings).nextHop(`postmaster@${domain}`);
+  if (hop === undefined) return { node, nextHop: '', hosts: [] };
+  const common = { ...deps, log: silentLogger, lostTls: new LostDestinations(silentLogger), onTlsResult: undefined };
+  const resolver = deps.resolver ?? createResolver(settings);
+  try {
+    const mx = new MxLookup(resolver, settings, { sts: deps.sts });
+    const memory = deps.memory && readOnly(deps.memory);
+    const transport = createTransport(hop, {
+      ...{ ...common, resolver, mx, memory, grants: new Grants(silentLogger) },
+      longestWaitMs: PATIENCE_MS,
+    });
+    const hosts = transport instanceof SmtpTransport ? await transport.probe(AbortSignal.timeout(LIMIT_MS)) : [];
+    return { node, nextHop: hop.key, hosts: hosts.map(hostOf) };
+  } catch (error) {
+    if (!(error instanceof Unreachable)) throw error;
+    return { node, nextHop: hop.key, hosts: [], unreachable: { state: error.state, reply: formatReply(error.reply) } };
+  } finally {
+    if (deps.resolver === undefined) resolver.close?.();
+  }
+}
+
+function readOnly(memory: TlsMemory): TlsMemory {
+  return {
+    domain: (name) => memory.domain(name),
+    host: (name) => memory.host(name),
+    noteDomain: () => undefined,
+    noteHost: () => undefined,
+  };
+}
+
+function hostOf({ target, wanted, failures, session, handshake }: Probed): ProbedHost {
+  const { name, address, port, dane, sts } = target;
+  const certificate = session?.protection.certificate ?? failures.findLast((one) => one.certificate)?.certificate;
+  return {
+    ...{ name, address, port },
+    wanted: { tls: wanted.tls, by: wanted.by, ...(wanted.proof && { proof: wanted.proof }) },
+    ...(dane !== undefined && { dane: dane.kind }),
+    ...(sts && { sts: { mode: sts.policy.mode, matches: sts.matches } }),
+    failures: failures.map(({ rung, reply }) => ({ rung, reply: formatReply(reply) })),
+    ...(session && { session }),
+    ...(handshake && {
+      handshake: {
+        ...{ protocol: handshake.protocol, cipher: handshake.cipher },
+        certificates: handshake.certificates.slice(0, MOST_CERTIFICATES).map(describe),
+      },
+    }),
+    ...(certificate && { certificate }),
+  };
+}
+
+function describe({ subject, issuer, subjectAltName, validFromDate, validToDate }: X509Certificate) {
+  const names = (subjectAltName ?? '').split(', ').filter((name) => name !== '');
+  return {
+    ...{ subject: commonName(subject), issuer: commonName(issuer) },
+    names: names.slice(0, MOST_NAMES).map((name) => cut(name.replace(/^(?:DNS|IP Address):/, ''), 255)),
+    ...{ from: validFromDate.getTime(), until: validToDate.getTime() },
+  };
+}
+
+/** Of a name as Node gives it, a line for each part. */
+function commonName(name: string): string {
+  return cut(/^CN=(.*)$/m.exec(name)?.[1] ?? name.replaceAll('\n', ', '), 255);
+}
