@@ -73,8 +73,8 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
   const retired = new Set<Destination>();
   const grants = new Grants(log);
   let stopped: Promise<void> | undefined;
-  void warnOfNoEffect(settings.current, resolver, log);
-  const unsubscribe = settings.onChange((next) => void warnOfNoEffect(next, resolver, log));
+  void warnOfNoEffect(settings.current, log);
+  const unsubscribe = settings.onChange((next) => void warnOfNoEffect(next, log));
 
   const sweep = setInterval(() => {
     for (const [key, { destination }] of destinations) if (destination.forgettable) destinations.delete(key);

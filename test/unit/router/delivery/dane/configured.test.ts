@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isExcepted, warnOfNoEffect } from '#services/router/delivery/dane/configured.ts';
-import { createResolver } from '#services/router/delivery/resolver.ts';
 import { Type } from '#shared/dns/message.ts';
 import { answerTo, FakeDns, type Handler, pointer } from '#test/kit/dns/fake-dns.ts';
 import { logLines } from '#test/kit/log-lines.ts';
@@ -27,16 +26,18 @@ const root =
   };
 
 /** What the log says about a configuration. */
-async function warnings(handler: Handler, config: { dnssec: boolean; until?: string }): Promise<string[]> {
+async function warnings(
+  handler: Handler,
+  config: { dnssec: boolean; until?: string; others?: string[] },
+): Promise<string[]> {
   await using dns = await FakeDns.start(handler);
+  const servers = [...(config.others ?? []), dns.server];
   const settings = testSettings({
-    dns: { servers: [dns.server], timeout: '200ms', dnssec: config.dnssec },
+    dns: { servers, timeout: '200ms', dnssec: config.dnssec },
     delivery: { dane: { except: config.until === undefined ? [] : [{ domain: 'd.test', until: config.until }] } },
   });
-  const resolver = createResolver(settings);
   const { log, lines } = logLines();
-  await warnOfNoEffect(settings.current, resolver, log);
-  resolver.close?.();
+  await warnOfNoEffect(settings.current, log);
   return lines().map(({ msg }) => msg.replace(/[:,].*/, ''));
 }
 
@@ -45,6 +46,11 @@ test('a resolver that is trusted to validate, and does not, is named in the log'
   assert.deepEqual(await warnings(root(true), { dnssec: true }), []);
   assert.deepEqual(await warnings(root(false), { dnssec: false }), []);
   assert.deepEqual(await warnings(() => undefined, { dnssec: true }), [], 'a silent one shows elsewhere');
+});
+
+test('a second resolver that does not validate is named too: it would turn DANE off when it is asked', async () => {
+  await using first = await FakeDns.start(root(true));
+  assert.deepEqual(await warnings(root(false), { dnssec: true, others: [first.server] }), ['dns.dnssec is set']);
 });
 
 test('an exception that has ended is named in the log', async () => {
