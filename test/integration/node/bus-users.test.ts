@@ -43,7 +43,7 @@ test('a process for each service, each with its own user: mail, keys, a rotation
   });
   await Promise.all(SERVICES.map((service) => node.start(service)));
   await node.createKey(DOMAIN, 's1', 'ed25519');
-  const load = new Load('users', { port: node.port, sessions: 2, sizes: [500, 100_000] });
+  await using load = new Load('users', { port: node.port, sessions: 2, sizes: [500, 100_000], rate: 50 });
   load.start();
   await waitFor(() => load.accepted.size > 20, { timeout: 60_000, what: 'mail to be accepted' });
   await node.sealpost('keys', 'rotate', DOMAIN, '--watch');
@@ -75,7 +75,7 @@ test('captured mail is shown in the container of a router too, which may ask for
   await using node = await SealpostNode.create({ bus: guarded, config: 'routes: [{ to: "*", via: capture }]' });
   await node.start();
   await node.createKey(DOMAIN, 's1', 'ed25519');
-  const load = new Load('capture', { port: node.port, sessions: 1, sizes: [500] });
+  await using load = new Load('capture', { port: node.port, sessions: 1, sizes: [500] });
   load.start();
   await waitFor(() => load.accepted.size > 0, { what: 'a message' });
   await load.stop();

@@ -8,12 +8,6 @@ import { SealpostNode } from './node.ts';
 /** Connections of a node to its next hop: as much mail can be under way when it dies. */
 export const CONNECTIONS = 10;
 
-export type RouterStatus = {
-  active: number;
-  deferred: number;
-  copies: { lease: string; held: number; missing: number; takenOver: number; handedOver: number; drained: boolean };
-};
-
 /** Whole nodes that keep two copies of each message, on three nats-servers, and one sink. */
 export class CopiesCluster implements AsyncDisposable {
   readonly nats: readonly NatsServer[];
@@ -61,9 +55,10 @@ export class CopiesCluster implements AsyncDisposable {
   }
 
   /** What the router of a node says, asked on that node. */
-  async status(n: number): Promise<RouterStatus> {
-    const { queue } = JSON.parse(await this.node(n).sealpost('status', '--json')) as { queue: RouterStatus };
-    return queue;
+  async status(n: number) {
+    const { active, deferred, copies } = await this.node(n).client('router')['status-show']({});
+    if (copies === undefined) throw new Error(`edge-${n} keeps no copies`);
+    return { active, deferred, copies };
   }
 
   /** Loads at all nodes, `rate` messages a second in total; not started. */

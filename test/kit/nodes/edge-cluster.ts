@@ -1,4 +1,6 @@
+import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
+import { errorCode } from '#shared/errors.ts';
 import { type NatsServer, startNatsCluster } from '#test/kit/bus/nats-server.ts';
 import { ZoneServers } from '#test/kit/dns/zone-servers.ts';
 import { Load } from '#test/kit/smtp/load.ts';
@@ -14,20 +16,6 @@ export type EdgeClusterOptions = {
   /** Where nodes reach NATS, in place of the servers themselves. */
   busServers?: (servers: readonly NatsServer[]) => Promise<string[]>;
 };
-
-/** A key as `keys list --json` shows it. */
-export type ListedKey = {
-  domain: string;
-  selector: string;
-  state: string;
-  algorithm: string;
-  fingerprint: string;
-  nodes: { holding: string[]; live: number };
-  problem?: { text: string };
-  dns?: { verdict: string; summary: string };
-};
-
-export type ListedRotation = { driver?: string; state: string; waiting?: string };
 
 export const DOMAIN = 'example.com';
 
@@ -80,19 +68,23 @@ export class EdgeCluster implements AsyncDisposable {
   }
 
   /** The keys as a node sees them. */
-  async keys(node = this.node(1)): Promise<ListedKey[]> {
-    const { keys } = JSON.parse(await node.sealpost('keys', 'list', '--json')) as { keys: ListedKey[] };
-    return keys;
+  async keys(node = this.node(1)): Promise<KeyStatus[]> {
+    return (await node.client('credential-store')['key-list']({})).keys;
   }
 
-  async key(selector: string, node = this.node(1)): Promise<ListedKey | undefined> {
+  async key(selector: string, node = this.node(1)): Promise<KeyStatus | undefined> {
     return (await this.keys(node)).find((key) => key.selector === selector);
   }
 
   /** The rotation under way, as a node sees it. */
-  async rotation(node = this.node(1)): Promise<ListedRotation | undefined> {
-    const { rotations } = JSON.parse(await node.sealpost('keys', 'list', '--json')) as { rotations: ListedRotation[] };
-    return rotations[0];
+  async rotation(node = this.node(1)): Promise<RotationStatus | undefined> {
+    try {
+      const rotation = await node.client('credential-store')['rotation-show']({ domain: DOMAIN });
+      return ['done', 'rolled-back'].includes(rotation.state) ? undefined : rotation;
+    } catch (error) {
+      if (errorCode(error) === 'not-found') return undefined;
+      throw error;
+    }
   }
 
   /** Wait until a key is in a state, as a node sees it. */

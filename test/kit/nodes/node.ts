@@ -1,8 +1,11 @@
 import { execFile } from 'node:child_process';
 import { chmod, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { ControlClient } from '#cluster/bus/control-socket.ts';
 import type { BusUser } from '#services/console/cli/cluster/bus-permissions.ts';
+import type { KeyStatus } from '#services/credential-store/contract.ts';
+import { type Calls, type ContractName, calls } from '#services/topology.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import type { GuardedServer } from '#test/kit/bus/bus-users.ts';
 import { SEALPOST } from '#test/kit/command.ts';
@@ -45,13 +48,16 @@ export class SealpostNode implements AsyncDisposable {
   readonly port: number;
   readonly configFile: string;
   readonly programs = new Map<string, Program>();
+  readonly #data: string;
   readonly #temp: TempDir;
   readonly #environment: Record<string, string>;
   readonly #bus: GuardedServer | undefined;
   readonly #within: readonly string[];
 
-  private constructor(temp: TempDir, port: number, { name = 'edge-1', environment = {}, bus, host }: TestNodeOptions) {
+  private constructor(temp: TempDir, port: number, options: TestNodeOptions) {
+    const { name = 'edge-1', data = './data', environment = {}, bus, host } = options;
     this.name = name;
+    this.#data = resolve(temp.path, data);
     this.#temp = temp;
     this.folder = temp.path;
     this.configFile = join(temp.path, 'sealpost.yaml');
@@ -114,6 +120,14 @@ export class SealpostNode implements AsyncDisposable {
     return program;
   }
 
+  /**
+   * A service as this node reaches it, where all of them run in one process. What is asked again and again is asked in this
+   * way: a command takes half a second of processor time.
+   */
+  client<S extends ContractName>(service: S): Calls<'operator', S> {
+    return calls(new ControlClient(this.#data), 'operator', service);
+  }
+
   /** Run the command line against this node; resolves to its standard output, rejects when it fails. */
   async sealpost(...args: string[]): Promise<string> {
     const [command = SEALPOST, ...rest] = [...this.#within, SEALPOST, ...args, '--config', this.configFile];
@@ -138,9 +152,7 @@ export class SealpostNode implements AsyncDisposable {
     });
     await waitFor(
       async () => {
-        const { keys } = JSON.parse(await this.sealpost('keys', 'list', domain, '--json')) as {
-          keys: { selector: string; state: string; nodes: { holding: string[]; live: number } }[];
-        };
+        const { keys } = JSON.parse(await this.sealpost('keys', 'list', domain, '--json')) as { keys: KeyStatus[] };
         const key = keys.find((k) => k.selector === selector);
         return key?.state === 'active' && key.nodes.live > 0 && key.nodes.holding.length === key.nodes.live;
       },

@@ -119,6 +119,8 @@ function runTests(rings: Ring[], files: string[]): Promise<number> {
   const compiled = { NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/compile') };
   const env = { ...process.env, ...compiled, PATH: path, TEST_FILE_LIMIT_MS: String(limit) };
   const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit', env });
+  // What interrupts this process ends the tests, and it then cleans up after them.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => resolve(code ?? 1));

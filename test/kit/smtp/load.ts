@@ -27,7 +27,7 @@ export type LoadOptions = {
   patience?: number;
 };
 
-export class Load {
+export class Load implements AsyncDisposable {
   readonly accepted = new Set<string>();
   readonly unknown = new Set<string>();
   /** Refusals by reply code and verb: `451 DATA`. */
@@ -41,6 +41,7 @@ export class Load {
   /** When the next message may begin, by `performance.now`. */
   #next = 0;
   #workers: Promise<void>[] = [];
+  readonly #sessions = new Set<Session>();
 
   constructor(run: string, options: LoadOptions) {
     this.#run = run;
@@ -57,11 +58,19 @@ export class Load {
     await Promise.all(this.#workers);
   }
 
+  /** End every session, whatever is under way: a load that its test leaves running would keep the process. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped = true;
+    for (const session of this.#sessions) session.close();
+    await Promise.all(this.#workers);
+  }
+
   async #work(): Promise<void> {
     while (!this.#stopped) {
       let session: Session | undefined;
       try {
         session = await Session.open(this.#options);
+        this.#sessions.add(session);
         for (let n = 0; n < (this.#options.perSession ?? Number.POSITIVE_INFINITY) && !this.#stopped; n++) {
           await this.#pace();
           await this.#send(session);
@@ -73,6 +82,7 @@ export class Load {
         await delay(20);
       } finally {
         session?.close();
+        if (session !== undefined) this.#sessions.delete(session);
       }
     }
   }

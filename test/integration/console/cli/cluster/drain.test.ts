@@ -25,7 +25,7 @@ test('cluster drain: the queue goes to another node and the process ends with su
   await using two = await SealpostNode.create({ name: 'edge-2', nek, sink, config });
   const process = await one.start();
   const drain = () => sealpost(['cluster', 'drain', 'edge-1', '--config', two.configFile], { cwd: two.folder });
-  const load = new Load('drain', { port: one.port, sessions: 3, sizes: [500, 100_000] });
+  await using load = new Load('drain', { port: one.port, sessions: 3, sizes: [500, 100_000], rate: 50 });
   load.start();
   await waitFor(() => load.accepted.size > 100, { timeout: 30_000, what: 'mail' });
 
