@@ -6,7 +6,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Problem } from './problems/problem.ts';
 import { ldapWarnings } from './rules/ldap.ts';
-import { proxyWarnings, relayWarnings } from './rules/relay.ts';
+import { certificateWarnings, proxyWarnings, relayWarnings } from './rules/relay.ts';
 import type { RouteOauth } from './schema/oauth.ts';
 import type { Config } from './schema/schema.ts';
 import { modeWarning, readSecret, SecretReference, unreadable } from './secrets.ts';
@@ -26,6 +26,7 @@ const READERS: Partial<Record<keyof Config, readonly string[]>> = {
   node: ['listener', 'router'],
   relay: ['listener', 'policy'],
   tls: ['listener', 'credential-store'],
+  listeners: ['listener'],
   directory: ['policy'],
   authentication: ['policy'],
   credentials: ['credential-store', 'signer'],
@@ -43,10 +44,12 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
   const needs = (section: keyof Config): boolean =>
     services === undefined || (READERS[section] ?? services).some((reader) => services.includes(reader));
   if (needs('node')) checkHostname(check);
-  if (needs('relay')) check.warnings.push(...relayWarnings(config), ...proxyWarnings(config));
+  if (needs('relay'))
+    check.warnings.push(...relayWarnings(config), ...proxyWarnings(config), ...certificateWarnings(config));
   const ofCertificates = needs('tls')
     ? await checkTls(check, services === undefined || services.includes('listener'))
     : [];
+  if (needs('listeners')) await checkListeners(check);
   await checkBus(check);
   if (needs('directory')) await checkDirectory(check);
   if (needs('directory')) await checkLdap(check);
@@ -97,6 +100,13 @@ function sharedNeks(ofKeys: readonly Nek[], ofCertificates: readonly Nek[]): Pro
           },
         ],
   );
+}
+
+async function checkListeners(check: FileCheck): Promise<void> {
+  for (const [i, listener] of check.config.listeners.entries()) {
+    const ca = listener['client-certificates']?.ca;
+    if (ca !== undefined) add(check, await checkAuthorities(['listeners', i, 'client-certificates', 'ca'], ca));
+  }
 }
 
 function add(check: FileCheck, { problems, warnings }: TlsFindings): void {

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Secret } from '#shared/secret.ts';
 import type { RouteOauth } from './schema/oauth.ts';
 import { parseVia } from './schema/route.ts';
-import type { Config, LdapConfig, RouteConfig } from './schema/schema.ts';
+import type { Config, LdapConfig, ListenerConfig, RouteConfig } from './schema/schema.ts';
 import { SecretReference } from './secrets.ts';
 
 /** The configuration with every relative path made absolute, from the folder of the configuration file. */
@@ -22,6 +22,7 @@ export function resolvePaths(config: Config, folder: string): Config {
       }),
     },
     ...(tls && { tls: tlsAt(tls, folder) }),
+    listeners: config.listeners.map((listener) => listenerAt(listener, folder)),
     directory: {
       ...directory,
       ...(directory.users && { users: at(directory.users) }),
@@ -62,6 +63,11 @@ function secretAt(secret: Secret, folder: string): Secret {
   return secret instanceof SecretReference && 'file' in secret.source
     ? new SecretReference({ file: resolve(folder, secret.source.file) })
     : secret;
+}
+
+function listenerAt(listener: ListenerConfig, folder: string): ListenerConfig {
+  const ca = listener['client-certificates']?.ca;
+  return ca === undefined ? listener : { ...listener, 'client-certificates': { ca: resolve(folder, ca) } };
 }
 
 function routeAt(route: RouteConfig, folder: string): RouteConfig {

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { isDeepStrictEqual } from 'node:util';
 import type { ListenerConfig } from '#cluster/config/schema/schema.ts';
 import { isInNetwork, parseIp, parseNetwork } from '#shared/address/ip-address.ts';
 import { errorText } from '#shared/errors.ts';
@@ -33,7 +34,10 @@ export type ListenerParts = SessionDeps & {
 };
 
 export class Listener {
-  /** In force for new and running sessions; a change of address, port or implicit TLS needs another listener. */
+  /**
+   * In force for new and running sessions; a change of address, port, implicit TLS or what is asked of certificates needs
+   * another listener.
+   */
   config: ListenerConfig;
   readonly #deps: ListenerParts;
   readonly #server: SmtpServer;
@@ -45,6 +49,9 @@ export class Listener {
     const { settings } = deps;
     const options = {
       secure: config.tls === 'implicit',
+      // Whoever has none, or one that nobody knows, is served all the same: policy decides what a certificate is good for.
+      requestCert: config['client-certificates'] !== undefined,
+      rejectUnauthorized: false,
       logger: false,
       // A client may close its side after QUIT or the final dot, and still has a right to the replies.
       allowHalfOpen: true,
@@ -71,7 +78,8 @@ export class Listener {
       this.#listening &&
       config.address === mine.address &&
       config.port === mine.port &&
-      (config.tls === 'implicit') === (mine.tls === 'implicit')
+      (config.tls === 'implicit') === (mine.tls === 'implicit') &&
+      isDeepStrictEqual(config['client-certificates'], mine['client-certificates'])
     );
   }
 
@@ -107,9 +115,9 @@ export class Listener {
 
   #hooks(): ServerHooks {
     const { tls, counts, settings, log, strangers, gateways, transcripts } = this.#deps;
-    const { name: listener } = this.config;
+    const { name: listener, 'client-certificates': asked } = this.config;
     return {
-      tls,
+      tls: tls.of(asked),
       counts,
       limits: () => settings.current.limits,
       openingMs: () => Math.min(OPENING_MS, settings.current.limits.timeout),

@@ -60,7 +60,8 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
 }
 
 /** What decides about certificates. */
-const tlsOf = ({ tls, node }: Config): string => JSON.stringify([tls, node.hostname]);
+const tlsOf = ({ tls, node, listeners }: Config): string =>
+  JSON.stringify([tls, node.hostname, listeners.map((listener) => listener['client-certificates'])]);
 
 /**
  * The open listeners, brought in line with the configuration at every change of it, one change after the other.
@@ -98,7 +99,7 @@ class Listeners {
 
   async start(): Promise<void> {
     const { settings, onRouters } = this.#deps;
-    this.#tls.use(settings.current.tls);
+    this.#tls.use(settings.current);
     await this.#certificates.start();
     this.#stopHearing = this.#placement.start(onRouters);
     for (const config of settings.current.listeners) await this.#add(config);
@@ -212,7 +213,7 @@ class Listeners {
 
   async #apply(next: Config, previous: Config): Promise<void> {
     if (tlsOf(next) !== tlsOf(previous)) {
-      this.#tls.tryUse(next.tls);
+      this.#tls.tryUse(next);
       await this.#certificates.apply();
     }
     const wanted = new Map(next.listeners.map((config) => [config.name, config]));

@@ -1,8 +1,8 @@
-import { X509Certificate } from 'node:crypto';
+import { constants, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
-import type { Config } from '#cluster/config/schema/schema.ts';
+import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import { keyDigest } from '#shared/certificate.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
@@ -19,17 +19,36 @@ import type { Logger } from '#shared/log.ts';
  * theirs.
  */
 
-type TlsConfig = NonNullable<Config['tls']>;
+type TlsConfig = Pick<Config, 'tls' | 'listeners'>;
 type Files = { certificate: string; key: string };
-/** What a client is shown, and the context made from it. */
-export type Material = { context: SecureContext; certificate: X509Certificate };
+/** What a client is shown, in PEM and as it is read, and the context made from it. */
+export type Material = { pair: Pair; context: SecureContext; certificate: X509Certificate };
+type Pair = { cert: string | Buffer; key: string | Buffer };
 type Materials = ReadonlyMap<string, Material>;
 /** `hosts`: `*` for every name without a certificate of its own. `key`: SHA-256 of its public key in hex. */
 export type Presented = { hosts: string[]; key: string; until: number };
 
-export class TlsMaterial {
+/** What a listener asks clients for: the file of the authorities, or the public ones; undefined: for nothing. */
+type Asked = ListenerConfig['client-certificates'];
+
+/** Contexts for the listeners that ask clients for the same certificates, or for none. */
+export class TlsContexts {
   /** By name of the host, `*` for everyone else; empty without certificates. The map itself stays the same. */
   readonly contexts = new Map<string, SecureContext>();
+
+  contextFor(host: string): SecureContext | undefined {
+    const name = normalizeDomain(host);
+    // RFC 9525 §6.3: `*` stands for one whole label, the first.
+    const wildcard = `*.${name.slice(name.indexOf('.') + 1)}`;
+    return this.contexts.get(name) ?? this.contexts.get(wildcard) ?? this.contexts.get('*');
+  }
+}
+
+/** Its own contexts are those that ask for nothing. */
+export class TlsMaterial extends TlsContexts {
+  readonly #asking = new Map<string, TlsContexts>();
+  /** By the name of their file; '': the public ones. */
+  #authorities: ReadonlyMap<string, Buffer | undefined> = new Map();
   readonly #log: Logger;
   #files: Materials = new Map();
   #shared: Materials = new Map();
@@ -38,14 +57,20 @@ export class TlsMaterial {
   #watch: FileWatch | undefined;
 
   constructor(log: Logger) {
+    super();
     this.#log = log;
   }
 
-  contextFor(host: string): SecureContext | undefined {
-    const name = normalizeDomain(host);
-    // RFC 9525 §6.3: `*` stands for one whole label, the first.
-    const wildcard = `*.${name.slice(name.indexOf('.') + 1)}`;
-    return this.contexts.get(name) ?? this.contexts.get(wildcard) ?? this.contexts.get('*');
+  /**
+   * The contexts of a listener. They are not shared with one that asks clients for something else: a session that is
+   * resumed brings the verdict on its certificate along, and only the context that it began with can open its ticket.
+   */
+  of(asked: Asked): TlsContexts {
+    if (asked === undefined) return this;
+    const key = asked.ca ?? '';
+    const contexts = this.#asking.get(key) ?? new TlsContexts();
+    this.#asking.set(key, contexts);
+    return contexts;
   }
 
   /** What clients are shown: each certificate, and the names that it is given for. */
@@ -63,11 +88,11 @@ export class TlsMaterial {
   }
 
   /** Load these certificates and watch their files. Throws a `SealpostError` (`tls-material`) and keeps what it has. */
-  use(config: TlsConfig | undefined): void {
+  use(config: TlsConfig): void {
     this.#config = config;
     // Watched even if they cannot be used now: the administrator will put that right.
     this.#follow();
-    const { materials, expired } = load(config);
+    const { materials, authorities, expired } = load(config);
     if (expired.length > 0) {
       const error = `certificate ${expired.join(', ')}: get a new one`;
       // Better than clear text where there is nothing else, and never in the place of one that is in use.
@@ -75,14 +100,16 @@ export class TlsMaterial {
       this.#log.error({ error }, 'certificate has expired: clients that check it will not deliver');
     }
     this.#files = materials;
+    this.#authorities = authorities;
     this.#present();
   }
 
   /** As `use`, but trouble is logged only. */
-  tryUse(config: TlsConfig | undefined): void {
+  tryUse(config: TlsConfig): void {
     try {
       this.use(config);
-      if (config?.certificate !== undefined) this.#log.info({ certificate: config.certificate }, 'certificate loaded');
+      const certificate = config.tls?.certificate;
+      if (certificate !== undefined) this.#log.info({ certificate }, 'certificate loaded');
     } catch (error) {
       this.#log.error({ error: errorText(error) }, 'certificate cannot be used: the previous one stays in use');
     }
@@ -101,7 +128,13 @@ export class TlsMaterial {
 
   #present(): void {
     this.contexts.clear();
-    for (const [host, { context }] of this.#all()) this.contexts.set(host, context);
+    const all = this.#all();
+    for (const [host, { context }] of all) this.contexts.set(host, context);
+    for (const { contexts } of this.#asking.values()) contexts.clear();
+    for (const [file, ca] of this.#authorities) {
+      const { contexts } = this.of({ ca: file === '' ? undefined : file });
+      for (const [host, { pair }] of all) contexts.set(host, askingContext(pair, ca));
+    }
   }
 
   #all(): Materials {
@@ -112,31 +145,62 @@ export class TlsMaterial {
   /** Watch the files that are configured, from now on. */
   #follow(): void {
     const config = this.#config;
-    const files = pairsOf(config).flatMap(({ certificate, key }) => [certificate, key]);
+    const files = config === undefined ? [] : filesOf(config);
     if (isDeepStrictEqual(files, this.#watched)) return;
     this.#watched = files;
     void this.#watch?.close();
-    this.#watch = files.length === 0 ? undefined : new FileWatch(files, () => this.tryUse(this.#config)).start();
+    const again = (): void => {
+      if (this.#config !== undefined) this.tryUse(this.#config);
+    };
+    this.#watch = files.length === 0 ? undefined : new FileWatch(files, again).start();
   }
 }
 
 /** The files of the configuration and the hosts that each certificate is for. */
-function pairsOf(config: TlsConfig | undefined): (Files & { hosts: readonly string[] })[] {
-  if (config === undefined) return [];
-  const { certificate, key, names } = config;
+function pairsOf({ tls }: TlsConfig): (Files & { hosts: readonly string[] })[] {
+  if (tls === undefined) return [];
+  const { certificate, key, names } = tls;
   return [...(certificate === undefined || key === undefined ? [] : [{ certificate, key, hosts: ['*'] }]), ...names];
 }
 
-type Loaded = { materials: Map<string, Material>; expired: string[] };
+/** Every file that contexts are made from. */
+function filesOf(config: TlsConfig): string[] {
+  const pairs = pairsOf(config).flatMap(({ certificate, key }) => [certificate, key]);
+  return [...pairs, ...authoritiesOf(config).filter((file) => file !== '')];
+}
 
-function load(config: TlsConfig | undefined): Loaded {
+/** The files of the authorities that listeners ask for, each once; '': the public ones. */
+function authoritiesOf({ tls, listeners }: TlsConfig): string[] {
+  if (tls === undefined) return [];
+  const asked = listeners.flatMap((listener) => listener['client-certificates'] ?? []);
+  return [...new Set(asked.map(({ ca }) => ca ?? ''))];
+}
+
+type Loaded = {
+  materials: Map<string, Material>;
+  authorities: Map<string, Buffer | undefined>;
+  expired: string[];
+};
+
+function load(config: TlsConfig): Loaded {
   const materials = new Map<string, Material>();
   const expired: string[] = [];
   for (const { hosts, ...files } of pairsOf(config)) {
     const material = materialOf(files, expired);
     for (const host of hosts) materials.set(host, material);
   }
-  return { materials, expired };
+  const files = authoritiesOf(config);
+  const authorities = new Map(files.map((file) => [file, file === '' ? undefined : authoritiesIn(file)]));
+  return { materials, authorities, expired };
+}
+
+function authoritiesIn(file: string): Buffer {
+  const ca = read(file, 'file of authorities');
+  attempt(
+    () => [new X509Certificate(ca), createSecureContext({ ca })],
+    `${file} holds no certificate in PEM form, or one that is damaged`,
+  );
+  return ca;
 }
 
 function materialOf(files: Files, expired: string[]): Material {
@@ -147,15 +211,28 @@ function materialOf(files: Files, expired: string[]): Material {
     expired.push(`${files.certificate} expired on ${certificate.validTo}`);
   }
   const context = attempt(
-    () => serverContext(cert, key),
+    () => serverContext({ cert, key }),
     `the private key ${files.key} does not fit the certificate ${files.certificate}, or is not usable`,
   );
-  return { context, certificate };
+  return { pair: { cert, key }, context, certificate };
 }
 
 /** RFC 8996: TLS 1.0 and 1.1 are gone. */
-export function serverContext(cert: string | Buffer, key: string | Buffer): SecureContext {
-  return createSecureContext({ cert, key, minVersion: 'TLSv1.2', honorCipherOrder: true });
+const BASICS = { minVersion: 'TLSv1.2', honorCipherOrder: true } as const;
+
+export function serverContext(pair: Pair): SecureContext {
+  return createSecureContext({ ...pair, ...BASICS });
+}
+
+/** `ca`: the authorities of clients; undefined: the public ones. */
+function askingContext(pair: Pair, ca: Buffer | undefined): SecureContext {
+  return createSecureContext({
+    ...{ ...pair, ...BASICS, ...(ca !== undefined && { ca }) },
+    // The certificate of a session is that of its handshake: TLS 1.2 could bring another one later.
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    // Without one OpenSSL refuses every client that resumes a session where a certificate was asked for.
+    sessionIdContext: 'client-certificates',
+  });
 }
 
 function read(file: string, what: string): Buffer {

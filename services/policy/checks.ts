@@ -19,6 +19,7 @@ import { messageTls } from './message/message-tls.ts';
 import { origin } from './message/origin.ts';
 import { submissionFields } from './message/submission-fields.ts';
 import { traceField } from './message/trace-field.ts';
+import { transportSecurity } from './message/transport-security.ts';
 import { asNamed } from './recipient/as-named.ts';
 import { canonicalRecipient } from './recipient/canonical-recipient.ts';
 import { completeAddress } from './recipient/complete-address.ts';
@@ -34,6 +35,7 @@ import { routedLocalPart, sourceRoute } from './recipient/source-routes.ts';
 import { srsForward } from './recipient/srs-forward.ts';
 import { srsReturn } from './recipient/srs-return.ts';
 import { canonicalSender } from './sender/canonical-sender.ts';
+import { clientCertificate } from './sender/client-certificate.ts';
 import { declaredSize } from './sender/declared-size.ts';
 import { heloName } from './sender/helo-name.ts';
 import { loginRequired } from './sender/login-required.ts';
@@ -60,7 +62,7 @@ import { senderDomain } from './sender/sender-domain.ts';
 export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   connect: [clientName, clientScope, connectionLimit],
   authenticate: [fewFailures, directoryRead, passwordChecked, credentials],
-  sender: [loginRequired, heloName, declaredSize, ownAddress, senderDomain, canonicalSender],
+  sender: [clientCertificate, loginRequired, heloName, declaredSize, ownAddress, senderDomain, canonicalSender],
   recipient: [
     ...[canonicalRecipient, completeAddress, sourceRoute, srsReturn, relayAllowed],
     ...[dnsLists, mailToGroups, knownMailbox, routedLocalPart, asNamed, noticesTo, listOwner, srsForward, neverJunk],
@@ -69,7 +71,7 @@ export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   message: [
     ...[messageSize, hopCount, author, genuineAuthor, traceField, submissionFields, origin, canonicalHeader],
     ...[authorReversePath, spfHardFail, dmarcPolicy, untrusted, forgedResults, authenticationResults, externalMark],
-    messageTls,
+    ...[transportSecurity, messageTls],
   ],
 };
 

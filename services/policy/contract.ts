@@ -93,6 +93,8 @@ export const SenderVerdict = z.union([
     action: z.literal('accept'),
     /** The reverse-path that takes the place of the one named. */
     reversePath: z.string().optional(),
+    /** Its certificate makes the client one of ours, from now on. */
+    scope: z.literal('internal').optional(),
     why: Why,
   }),
   Refusal,

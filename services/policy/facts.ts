@@ -144,7 +144,7 @@ export type PolicyFacts = {
 export type Accepted = {
   connect: { name: string | null; nameFailed: boolean; scope: 'internal' | 'external' };
   authenticate: { user: string } | undefined;
-  sender: { reversePath?: string };
+  sender: { reversePath?: string; scope?: 'internal' };
   recipient: { recipients: EnvelopeRecipient[] } | undefined;
   message: {
     prepend: string[];

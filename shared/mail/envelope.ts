@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Reply } from './reply.ts';
-import { Protection } from './tls.ts';
+import { ClientTls, Protection } from './tls.ts';
 
 /**
  * The envelope of a message and the fate of each recipient, in the form that crosses the bus and lies on disk.
@@ -48,7 +48,7 @@ export const Origin = z.object({
   client: z.object({ address: z.string(), name: z.string().nullable(), helo: z.string() }),
   /** Name of the authenticated user. */
   user: z.string().optional(),
-  tls: z.object({ protocol: z.string(), cipher: z.string() }).optional(),
+  tls: ClientTls.optional(),
 });
 export type Origin = z.infer<typeof Origin>;
 

@@ -32,6 +32,44 @@ export const CertificateVerdict = z.object({
 });
 export type CertificateVerdict = z.infer<typeof CertificateVerdict>;
 
+/** The certificate that a client presented, and what a look at it found. */
+export const ClientCertificate = z.object({
+  /** The common name of its subject, else all of it. */
+  subject: z.string(),
+  /** SHA-256 of the certificate, as hexadecimal digits. */
+  fingerprint: z.string(),
+  /** Its chain ends at an authority that the listener asks for. */
+  verified: z.boolean(),
+  /** Host names that the authority vouches for: absent where it is not verified. */
+  names: z.array(z.string()).optional(),
+  /** Last day, ms since 1970. */
+  expires: z.number(),
+  /** Why it is not verified, in words. */
+  problem: z.string().optional(),
+});
+export type ClientCertificate = z.infer<typeof ClientCertificate>;
+
+/** TLS of a client's connection. */
+export const ClientTls = z.object({
+  protocol: z.string(),
+  /** The cipher suite as OpenSSL calls it, and as IANA does. */
+  cipher: z.string(),
+  suite: z.string().optional(),
+  /** Absent where the listener does not ask for one, and where the client has none. */
+  certificate: ClientCertificate.optional(),
+});
+export type ClientTls = z.infer<typeof ClientTls>;
+
+/** On one line, for people: `TLSv1.3, TLS_AES_256_GCM_SHA384, certificate of mx.example.com (verified)`. */
+export function tlsText({ protocol, cipher, certificate }: ClientTls): string {
+  const parts = [protocol, cipher];
+  if (certificate !== undefined) {
+    const { subject, verified, problem } = certificate;
+    parts.push(`certificate of ${subject} (${verified ? 'verified' : `not verified: ${problem ?? 'unknown'}`})`);
+  }
+  return parts.join(', ');
+}
+
 /** Of one connection. */
 export const Protection = z.object({
   wanted: TlsDemand,

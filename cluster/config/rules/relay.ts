@@ -53,6 +53,16 @@ export function relayWarnings({ relay }: Pick<Config, 'relay'>): string[] {
   return warnings;
 }
 
+/** Certificates that no listener asks for. */
+export function certificateWarnings({ listeners, relay }: Pick<Config, 'listeners' | 'relay'>): string[] {
+  const isAsked = listeners.some((listener) => listener['client-certificates'] !== undefined);
+  // Without listeners this is the configuration of another service of the cluster.
+  if (relay.allow.certificates.length === 0 || listeners.length === 0 || isAsked) return [];
+  return [
+    'relay.allow.certificates is set, but no listener asks clients for a certificate: set client-certificates of a listener',
+  ];
+}
+
 /** Whoever is a proxy may say to be any host. */
 export function proxyWarnings({ listeners }: Pick<Config, 'listeners'>): string[] {
   return listeners.flatMap(({ name, proxy }) => {

@@ -34,6 +34,26 @@ function listenerAuth({ listeners }: Config): Problem[] {
   });
 }
 
+/** What a listener asks of clients that it cannot ask, or asks of all of them already. */
+function listenerDemands({ listeners }: Config): Problem[] {
+  return listeners.flatMap(({ tls, ...listener }, i): Problem[] => {
+    const at = (option: 'require-tls' | 'client-certificates', message: string): Problem => ({
+      path: ['listeners', i, option],
+      message,
+    });
+    const certificates = tls === 'none' && listener['client-certificates'] !== undefined;
+    const problems = certificates
+      ? [at('client-certificates', 'certificates come with TLS, and tls: none has no TLS: set tls: starttls')]
+      : [];
+    if (listener['require-tls'].length === 0 || tls === 'starttls') return problems;
+    const message =
+      tls === 'none'
+        ? 'tls: none has no TLS, so these clients could send no mail at all: set tls: starttls'
+        : `tls: ${tls} requires TLS of all clients already: remove require-tls`;
+    return [...problems, at('require-tls', message)];
+  });
+}
+
 /** Two listeners on one port clash when one of them listens on every address. */
 function listenerPorts({ listeners }: Config): Problem[] {
   const clash = (a: string, b: string): boolean =>
@@ -205,6 +225,7 @@ export const RULES: readonly Rule[] = [
   },
   { sections: ['listeners'], check: listenerPorts },
   { sections: ['listeners'], check: listenerAuth },
+  { sections: ['listeners'], check: listenerDemands },
   ...TLS_RULES,
   { sections: ['listeners', 'directory', 'bus'], check: submissionUsers },
   {

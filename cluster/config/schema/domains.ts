@@ -9,6 +9,12 @@ export const domainEntry = z.strictObject({
     .boolean()
     .default(false)
     .describe('mail for this domain is accepted; recipients are checked against the directory'),
+  'tls-header': z
+    .boolean()
+    .default(false)
+    .describe(
+      'mail for this domain, where it is local, gets a field Sealpost-Transport-Security: whether it came to this server in TLS',
+    ),
   signing: z
     .strictObject({
       mode: z

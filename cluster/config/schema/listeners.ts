@@ -19,6 +19,19 @@ export const listenerEntry = z.strictObject({
     .enum(['none', 'starttls', 'starttls-required', 'implicit'])
     .default('starttls')
     .describe('no TLS; offered by STARTTLS; no mail without it; or TLS from the first byte'),
+  'require-tls': z
+    .array(listedNetwork)
+    .default([])
+    .describe('clients in these networks get no mail in without STARTTLS, where tls is starttls'),
+  'client-certificates': z
+    .strictObject({
+      ca: z
+        .string()
+        .optional()
+        .describe('PEM file: authorities that certificates of clients are checked against; default: the public ones'),
+    })
+    .optional()
+    .describe('ask clients for a certificate, and note it; none is needed'),
   auth: z
     .enum(['off', 'tls', 'always'])
     .optional()

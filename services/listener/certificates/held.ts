@@ -35,12 +35,13 @@ export function openCertificate(
   } catch (error) {
     late = errorText(error);
   }
+  const pair = { cert: stored.chain, key: pemOf(key) };
   const held = {
     stored,
     names: hostNames(own),
     fingerprint: own.fingerprint256,
     until: own.validToDate.getTime(),
-    material: { context: serverContext(stored.chain, pemOf(key)), certificate: own },
+    material: { pair, context: serverContext(pair), certificate: own },
   };
   return { held, late };
 }

@@ -1,3 +1,4 @@
+import type { ClientTls } from '#shared/mail/tls.ts';
 import type { IncomingMessage } from '../message/incoming-message.ts';
 
 /** The PROXY protocol where it is not configured, TLS where SMTP begins in clear text. */
@@ -11,7 +12,7 @@ export type SessionConnection = {
   readonly isProxy: boolean;
   /** The process, and connections of the same client to it that were open when this one came; undefined: not counted. */
   readonly counted: { instance: string; others: number } | undefined;
-  tls(): { protocol: string; cipher: string } | undefined;
+  tls(): ClientTls | undefined;
   /** Whether TLS can begin: there is a certificate. */
   canUpgrade(): boolean;
   /** Send complete lines, soon. */

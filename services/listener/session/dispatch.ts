@@ -9,6 +9,7 @@ import { rcpt } from './commands/rcpt.ts';
 import { noop, notImplemented, quit, rset, vrfy } from './commands/simple.ts';
 import { starttls } from './commands/starttls.ts';
 import type { CommandHandler, CommandSession, PolicyQuestion } from './handler.ts';
+import { requiresTls } from './offers.ts';
 import type { CommandResult } from './session-reply.ts';
 
 /** What must be so before a command runs, or the reply that says that it is not. */
@@ -18,8 +19,10 @@ const ascii: Check = (_, line) => (line.ascii ? undefined : replies.NOT_ASCII);
 /** For commands that carry an address, which may be UTF-8 (RFC 6531 §3.3, §3.7.3). */
 const utf8: Check = (_, line) => (!line.ascii && line.text.includes('\ufffd') ? replies.NOT_UTF8 : undefined);
 /** TLS comes first where the listener requires it; RFC 3207 §4 names the commands that need none. */
-const tls: Check = ({ listener, secure }) =>
-  listener.tls === 'starttls-required' && !secure ? replies.TLS_FIRST : undefined;
+const tls: Check = (session, { text }) =>
+  session.secure || !requiresTls(session)
+    ? undefined
+    : session.log.refused('command refused: TLS is required', replies.TLS_FIRST, { command: text.slice(0, 4) });
 /** EHLO or HELO comes first (RFC 5321 §4.1.4). */
 const helloSaid: Check = ({ facts }) => (facts.client.helo === '' ? replies.HELO_FIRST : undefined);
 

@@ -55,6 +55,8 @@ export type CommandSession<Asks extends PolicyQuestion = never> = {
   /** The client said EHLO or HELO, which also ends a transaction (RFC 5321 §4.1.4). */
   greeted(greeting: 'EHLO' | 'HELO', helo: string): void;
   authenticated(user: string): void;
+  /** Policy takes the client for one of ours, by its certificate. */
+  recognized(): void;
   /** Say that TLS may begin, and begin it. Nothing said in clear text counts afterwards (RFC 3207 §4.2). */
   startTls(): void;
   /** A router opened a transfer for the message that follows the result, which must be 354. */

@@ -1,4 +1,5 @@
 import { effectiveAuth } from '#cluster/config/rules/rules.ts';
+import { isInNetwork, parseIp, parseNetwork } from '#shared/address/ip-address.ts';
 import type { CommandSession } from './handler.ts';
 
 /** What a session may use as it stands: EHLO advertises it, and the commands themselves keep to it. */
@@ -12,6 +13,20 @@ type Asked = Pick<CommandSession, 'listener' | 'secure' | 'connection'>;
 export function tlsOffer({ listener, secure, connection }: Asked): 'offered' | 'none' | 'no-certificate' {
   if (secure || listener.tls === 'none' || listener.tls === 'implicit') return 'none';
   return connection.canUpgrade() ? 'offered' : 'no-certificate';
+}
+
+/** Whether this client gets mail in under TLS only. */
+export function requiresTls({ listener, facts }: Pick<CommandSession, 'listener' | 'facts'>): boolean {
+  if (listener.tls === 'starttls-required') return true;
+  const networks = listener['require-tls'];
+  const address = networks.length === 0 ? undefined : parseIp(facts.client.address);
+  return (
+    address !== undefined &&
+    networks.some((text) => {
+      const network = parseNetwork(text);
+      return network !== undefined && isInNetwork(address, network);
+    })
+  );
 }
 
 /**

@@ -1,7 +1,9 @@
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { summarize } from '#shared/mail/authenticity.ts';
+import type { Origin } from '#shared/mail/envelope.ts';
 import { formatReply, type Reply } from '#shared/mail/reply.ts';
+import { tlsText } from '#shared/mail/tls.ts';
 import type { SessionPeer, SessionTranscript, Transcripts } from '#shared/transcript/transcripts.ts';
 import type { Ending, IncomingMessage } from '../message/incoming-message.ts';
 import type { MailTransaction } from './transaction.ts';
@@ -51,7 +53,8 @@ export class SessionLog {
     this.#transcript?.note(text);
   }
 
-  ended(): void {
+  ended({ listener, client, tls }: Origin, counted: { messages: number; errors: number; ms: number }): void {
+    this.info('session ended', { listener, helo: client.helo, ...(tls && { tls: tlsText(tls) }), ...counted });
     this.#transcript?.ended('connection closed');
   }
 

@@ -112,6 +112,10 @@ export class Session implements CommandSession<PolicyQuestion> {
     this.#facts = { ...this.#facts, user };
   }
 
+  recognized(): void {
+    this.#facts = { ...this.#facts, scope: 'internal' };
+  }
+
   startTls(): void {
     this.#write(replies.BEGIN_TLS);
     this.connection.startTls(() => {
@@ -179,9 +183,7 @@ export class Session implements CommandSession<PolicyQuestion> {
         (given) => this.#answered(given, next),
         (error: unknown) => this.#answered(this.#unexpected(error), next),
       );
-    } else {
-      this.#answered(answer, next);
-    }
+    } else this.#answered(answer, next);
   }
 
   /** The text of the message has ended; `next` asks for the command after it. */
@@ -192,9 +194,8 @@ export class Session implements CommandSession<PolicyQuestion> {
     const ending = await incoming.finish(defect);
     this.log.message(incoming, trace, this.transaction, ending);
     if (ending.reply.code < 300) this.#accepted++;
-    if (this.#state === 'closed') {
+    if (this.#state === 'closed')
       this.log.info('client left before the reply to its message', { queueId: incoming.queueId, trace });
-    }
     this.#message = undefined;
     this.transaction = undefined;
     if (this.#state === 'message') this.#state = 'commands';
@@ -230,9 +231,8 @@ export class Session implements CommandSession<PolicyQuestion> {
       this.log.info('client left in the middle of a message', { queueId, trace, size });
     }
     this.#state = 'closed';
-    const { listener, client } = this.#facts;
-    const counted = { messages: this.#accepted, errors: this.#errors, ms: Math.round(performance.now() - this.#began) };
-    this.log.info('session ended', { listener, helo: client.helo, ...counted });
+    const ms = Math.round(performance.now() - this.#began);
+    this.log.ended(this.#facts, { messages: this.#accepted, errors: this.#errors, ms });
   }
 
   /** End the session as soon as no message is under way. */

@@ -3,11 +3,13 @@ import { TLSSocket } from 'node:tls';
 import type { SMTPServer } from 'smtp-server';
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import { errorText } from '#shared/errors.ts';
+import type { ClientTls } from '#shared/mail/tls.ts';
 import { isProxyHeader } from '../parsers/proxy-header.ts';
 import type { ForeignProtocol, SessionConnection } from '../session/connection.ts';
 import { longestLine } from '../session/offers.ts';
 import type { Session } from '../session/session.ts';
-import type { TlsMaterial } from '../tls-material.ts';
+import type { TlsContexts } from '../tls-material.ts';
+import { clientCertificate } from './client-certificate.ts';
 import { LineStream, type MessageSink } from './stream.ts';
 
 /**
@@ -21,7 +23,7 @@ import { LineStream, type MessageSink } from './stream.ts';
  */
 
 export type ConnectionHooks = {
-  tls: TlsMaterial;
+  tls: TlsContexts;
   session(connection: SessionConnection): Session;
   /** A connection failed before it was a session, or on its way to TLS. */
   failed(peer: string, error: unknown): void;
@@ -59,11 +61,17 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
     return this.remoteAddress;
   }
 
-  tls(): { protocol: string; cipher: string } | undefined {
+  tls(): ClientTls | undefined {
     if (!(this._socket instanceof TLSSocket)) return undefined;
     // Of a socket that was destroyed Node says null, whatever the types say.
-    const cipher: { name: string } | null = this._socket.getCipher();
-    return { protocol: this._socket.getProtocol() ?? 'unknown', cipher: cipher?.name ?? 'unknown' };
+    const cipher: { name: string; standardName: string } | null = this._socket.getCipher();
+    const certificate = clientCertificate(this._socket);
+    return {
+      protocol: this._socket.getProtocol() ?? 'unknown',
+      cipher: cipher?.name ?? 'unknown',
+      ...(cipher && { suite: cipher.standardName }),
+      ...(certificate && { certificate }),
+    };
   }
 
   canUpgrade(): boolean {
@@ -160,7 +168,6 @@ export class ClientConnection extends SMTPConnection implements SessionConnectio
   override _onClose(): void {
     super._onClose();
     this.#session.closed();
-    this.#session.log.ended();
     this.emit('ended');
   }
 

@@ -19,7 +19,7 @@ export function senderFacts(
   request: SenderRequest,
   deps: SenderDeps,
 ): PolicyFacts['sender'] | Promise<PolicyFacts['sender']> {
-  const { facts: session, reversePath, size } = request;
+  const { reversePath, size } = request;
   const {
     ask,
     anonymous,
@@ -27,11 +27,13 @@ export function senderFacts(
     rewriting,
     config: { limits },
   } = deps;
+  const isOurs = rules.trustedCertificate(request.facts) !== undefined;
+  const session: SessionFacts = isOurs ? { ...request.facts, scope: 'internal' } : request.facts;
   const { user } = session;
   const about = user === undefined ? {} : { users: [user], addresses: rewriting.tagged([reversePath]) };
   const helo = heloFault(session, deps.checks);
   return whenAllKnown(
-    [ask({ ...about, maps: rewriting.maps }), senderDomain(request, deps)],
+    [ask({ ...about, maps: rewriting.maps }), senderDomain({ facts: session, reversePath }, deps)],
     (directory: AnyDirectory, senderDomain: PolicyFacts['sender']['senderDomain']) => ({
       ...{ session, reversePath, size, limits, anonymous, rules, rewriting, directory },
       ...{ helo, senderDomain, nameMatters: nameMatters(session, deps.checks.exempt, rules) },

@@ -25,8 +25,10 @@ export function receivedField(trace: TraceFacts): string {
   if (tls !== undefined) clauses.push(`(using ${word(tls.protocol)} with cipher ${word(tls.cipher)})`);
   clauses.push(`by ${hostname} with ${protocol(trace)} id ${queueId}`);
   const only = onlyRecipient(trace.recipients);
-  const last = only === undefined ? clauses.pop() : `for <${only}>`;
-  clauses.push(`${last};`, rfc5322Date(now));
+  if (only !== undefined) clauses.push(`for <${only}>`);
+  // RFC 8314 §4.3: the name of the cipher suite in IANA's registry.
+  if (tls?.suite !== undefined) clauses.push(`tls ${word(tls.suite)}`);
+  clauses.push(`${clauses.pop()};`, rfc5322Date(now));
   return `Received: ${layOut(clauses)}\r\n`;
 }
 

@@ -1,6 +1,8 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { nearest } from '#shared/address/domains.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
+import type { ClientCertificate } from '#shared/mail/tls.ts';
+import { CertificateList } from './certificate-list.ts';
 import { DomainList, HostList, namedBy } from './host-list.ts';
 
 /** The client, as far as relay rules look. `user` once authenticated. */
@@ -9,6 +11,8 @@ export type RelayClient = {
   user?: string | undefined;
   /** Others come in through its address (services/listener/gateways.ts). What allows it must name that address alone. */
   gateway?: boolean | undefined;
+  /** With a certificate, if it has one. Who comes through a gateway has one of its own. */
+  tls?: { certificate?: ClientCertificate | undefined } | undefined;
 };
 
 /**
@@ -34,6 +38,7 @@ export class RelayRules {
   readonly #exclude: HostList;
   readonly #allowHosts: HostList;
   readonly #denyHosts: HostList;
+  readonly #allowCertificates: CertificateList;
   readonly #allowDomains: DomainList;
   readonly #denyDomains: DomainList;
   /** Exact names: a subdomain of a local domain is not local unless it is named too. */
@@ -46,6 +51,7 @@ export class RelayRules {
     this.#exclude = new HostList(relay.exclude);
     this.#allowHosts = new HostList(relay.allow.hosts);
     this.#denyHosts = new HostList(relay.deny.hosts);
+    this.#allowCertificates = new CertificateList(relay.allow.certificates);
     this.#allowDomains = new DomainList(relay.allow.domains);
     this.#denyDomains = new DomainList(relay.deny.domains);
     const local = domains.filter((d) => d.local).map((d) => d.name);
@@ -69,18 +75,22 @@ export class RelayRules {
 
   /**
    * What names this client, as words, as one that may relay anywhere: an excluded host, an internal one where these rules
-   * hold for external hosts only, or one of relay.allow.hosts that no deny list takes back. Such a host is trusted: its mail
-   * originates at this server. `*` and `scope: none` trust nobody: they only open the relay.
+   * hold for external hosts only, or one of relay.allow.hosts or relay.allow.certificates that no deny list takes back. Such
+   * a host is trusted: its mail originates at this server. `*` and `scope: none` trust nobody: they only open the relay.
    */
   trustedHost(client: RelayClient): string | undefined {
     const internal = this.#relay.scope === 'external' ? this.internalHost(client) : undefined;
     if (internal !== undefined) return internal;
     const excluded = namedBy(this.#exclude, client);
     if (excluded !== undefined) return `relay.exclude (${excluded})`;
-    const allowed = namedBy(this.#allowHosts, client);
-    if (allowed === undefined) return undefined;
-    const denied = this.#relay.precedence === 'deny' && this.#deniedHost(client) !== undefined;
-    return denied ? undefined : `relay.allow.hosts (${allowed})`;
+    const allowed = this.#allowedHost(client) ?? this.#allowedCertificate(client);
+    return allowed === undefined || this.#isTakenBack(client) ? undefined : allowed;
+  }
+
+  /** As `trustedHost`, by its certificate, which is known only once TLS is up. */
+  trustedCertificate(client: RelayClient): string | undefined {
+    const allowed = this.#allowedCertificate(client);
+    return allowed === undefined || this.#isTakenBack(client) ? undefined : allowed;
   }
 
   /** Whether these rules hold for a user once authenticated. */
@@ -120,6 +130,20 @@ export class RelayRules {
     return this.#denyHosts.empty ? undefined : this.#denyHosts.match(parseIp(client.address), client.name);
   }
 
+  #isTakenBack(client: RelayClient): boolean {
+    return this.#relay.precedence === 'deny' && this.#deniedHost(client) !== undefined;
+  }
+
+  #allowedHost(client: RelayClient): string | undefined {
+    const host = namedBy(this.#allowHosts, client);
+    return host && `relay.allow.hosts (${host})`;
+  }
+
+  #allowedCertificate({ tls }: RelayClient): string | undefined {
+    const entry = this.#allowCertificates.match(tls?.certificate);
+    return entry && `relay.allow.certificates (${entry})`;
+  }
+
   #byLists(client: RelayClient, domain: string, why: string[]): boolean {
     const denyWins = this.#relay.precedence === 'deny';
     const denied = this.#namedInDeny(client, domain);
@@ -142,9 +166,10 @@ export class RelayRules {
   }
 
   #namedInAllow(client: RelayClient, domain: string, why: string[]): string | undefined {
-    const host = namedBy(this.#allowHosts, client);
-    if (host !== undefined) return `client is in relay.allow.hosts (${host})`;
+    const named = this.#allowedHost(client) ?? this.#allowedCertificate(client);
+    if (named !== undefined) return `client is in ${named}`;
     why.push('client is not in relay.allow.hosts');
+    if (client.tls?.certificate !== undefined) why.push('its certificate is not in relay.allow.certificates');
     const target = this.#allowDomains.match(domain);
     if (target !== undefined) return `domain ${domain} is in relay.allow.domains (${target})`;
     why.push(`domain ${domain} is not in relay.allow.domains`);

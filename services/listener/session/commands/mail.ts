@@ -29,6 +29,7 @@ export const mail: CommandHandler<'sender-check'> = async (session, argument, as
   if (verdict.action !== 'accept') {
     return session.log.refused('sender refused', verdict.reply, { trace, from: reversePath });
   }
+  if (verdict.scope === 'internal') session.recognized();
   session.transaction = { ...transaction, reversePath: verdict.reversePath ?? reversePath };
   return reply(250, '2.1.0', 'Sender OK');
 };

@@ -22,6 +22,8 @@ export class IncomingRules {
   readonly #except: MailboxList;
   /** Addresses in `junk.except` of domains of ours: there may be groups among them. */
   readonly exceptGroups: readonly string[];
+  /** Local domains with `tls-header`. */
+  readonly tlsHeader: ReadonlySet<string>;
   readonly external: { tag: string | undefined; field: boolean };
 
   constructor({ authenticity, domains }: Pick<Config, 'authenticity' | 'domains'>) {
@@ -37,6 +39,7 @@ export class IncomingRules {
     this.#except = new MailboxList(junk.except);
     const local = new Set(domains.filter((entry) => entry.local).map(({ name }) => name));
     this.exceptGroups = junk.except.filter((entry) => entry.includes('@') && local.has(domainOf(entry)));
+    this.tlsHeader = new Set(domains.filter((entry) => entry.local && entry['tls-header']).map(({ name }) => name));
     this.external = { tag: external['subject-tag'], field: external.header };
   }
 

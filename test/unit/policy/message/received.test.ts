@@ -32,6 +32,16 @@ test('every clause on a line of its own', () => {
   );
 });
 
+test('the name of the cipher suite in the registry of IANA (RFC 8314 §4.3)', () => {
+  const suite = 'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384';
+  const named = { protocol: 'TLSv1.2', cipher: 'ECDHE-RSA-AES256-GCM-SHA384', suite };
+  assert.match(
+    unfold(received({ tls: named })),
+    / \(using TLSv1\.2 with cipher ECDHE-RSA-AES256-GCM-SHA384\) by .* for <bob@example\.com> tls TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384; Mon, /,
+  );
+  assert.match(unfold(received({ tls: named }, [])), / id 01ABCDEFGHJKMNPQ tls TLS_ECDHE_RSA_\w+; Mon, /);
+});
+
 const WITH: [changes: Partial<SessionFacts>, smtpUtf8: boolean, expected: string][] = [
   [{}, false, 'ESMTP'],
   [{ greeting: 'EHLO' }, false, 'ESMTP'],

@@ -1,0 +1,70 @@
+import type { X509Certificate } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+import type { ClientCertificate } from '#shared/mail/tls.ts';
+import { cut, printable } from '#shared/text.ts';
+
+/**
+ * The certificate that a client presented in its handshake, or in that of the session that it resumed. That it has the key
+ * is proven by then; who it is, only where an authority of the listener vouches for it.
+ */
+
+/** A certificate may hold thousands of names; what becomes of it goes to every service that has to do with the message. */
+const MOST_NAMES = 50;
+const LONGEST_SUBJECT = 200;
+
+/** What OpenSSL says against a chain (X509_STORE_CTX_get_error), in words. */
+const PROBLEMS: Record<string, string> = {
+  CERT_HAS_EXPIRED: 'it has expired',
+  CERT_NOT_YET_VALID: 'it is not valid yet',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'it is self-signed',
+  SELF_SIGNED_CERT_IN_CHAIN: 'its authority is not one of those that are trusted here',
+  UNABLE_TO_GET_ISSUER_CERT: 'its authority is not one of those that are trusted here',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its authority is not one of those that are trusted here',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its authority is not one of those that are trusted here',
+  INVALID_PURPOSE: 'it is not for clients (extended key usage)',
+};
+
+export function clientCertificate(socket: TLSSocket): ClientCertificate | undefined {
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) return undefined;
+  const verified = socket.authorized;
+  return {
+    subject: subjectOf(certificate),
+    fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+    verified,
+    ...(verified && { names: namesOf(certificate) }),
+    expires: certificate.validToDate.getTime(),
+    ...(!verified && { problem: problemOf(String(socket.authorizationError)) }),
+  };
+}
+
+function problemOf(code: string): string {
+  return PROBLEMS[code] ?? `its chain cannot be verified (${code})`;
+}
+
+/**
+ * Host names (RFC 9525 §6.3). The common name counts where there is no subjectAltName at all: certificates of authorities
+ * that one makes for oneself are often so, and public authorities put no host name there alone.
+ */
+function namesOf(certificate: X509Certificate): string[] {
+  const { subjectAltName } = certificate;
+  // Commas inside a name are escaped.
+  const names =
+    subjectAltName === undefined
+      ? [commonName(certificate) ?? '']
+      : subjectAltName.split(', ').flatMap((entry) => (entry.startsWith('DNS:') ? [entry.slice(4)] : []));
+  return names
+    .filter((name) => /^[A-Za-z0-9._-]{1,253}$/.test(name))
+    .slice(0, MOST_NAMES)
+    .map((name) => name.toLowerCase());
+}
+
+/** Node separates the parts of a subject by line feeds, and escapes those inside. */
+function commonName({ subject }: X509Certificate): string | undefined {
+  return /^CN=(.*)$/m.exec(subject)?.[1];
+}
+
+function subjectOf(certificate: X509Certificate): string {
+  const text = commonName(certificate) ?? certificate.subject.replaceAll('\n', ', ');
+  return printable(cut(text, LONGEST_SUBJECT), LONGEST_SUBJECT + 1);
+}
