@@ -11,7 +11,6 @@ import { announcedBy, type Member, memberContract } from '#cluster/members/membe
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { calls } from '#services/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { silentLogger } from '#shared/log.ts';
 import type { Clients } from '../reports/clients.ts';
 import type { CredentialStore } from '../reports/keys/key-list.ts';
 import { usageError } from './exit.ts';
@@ -122,7 +121,10 @@ function caller(config: Config, way: Pick<Bus, 'call'>, bus?: Bus): Caller {
 /** Undefined when no server answers. */
 async function connectNats({ bus, node }: Config): Promise<Bus | undefined> {
   // Loaded where it is needed: most commands talk to a node on this machine, and should start fast.
-  const { NatsBus } = await import('#cluster/bus/nats-bus.ts');
+  const [{ NatsBus }, { silentLogger }] = await Promise.all([
+    import('#cluster/bus/nats-bus.ts'),
+    import('#shared/log.ts'),
+  ]);
   const connection = await NatsBus.connect({
     servers: bus.servers,
     node: node.name,

@@ -234,7 +234,9 @@ test('a crowd of questions to a silent server ends within the time limit', async
   await using under = await start(server.url);
   const began = performance.now();
   const answers = await Promise.all(Array.from({ length: 3000 }, (_, i) => rcpt(under, `user${i}@example.com`)));
-  assert.ok(performance.now() - began < TIMEOUT_MS + 4000);
+  // One after the other they would take half an hour.
+  const ms = performance.now() - began;
+  assert.ok(ms < TIMEOUT_MS + 20_000, `${ms} ms`);
   assert.deepEqual([...new Set(answers.map((answer) => answer.said))], [AWAY]);
   // One that was given up may still be open at the server when the next one comes.
   assert.ok(server.mostOpen() < 20, `${server.mostOpen()} connections were open`);
