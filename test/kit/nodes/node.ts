@@ -105,7 +105,7 @@ export class SealpostNode implements AsyncDisposable {
   /** Start a process with these services (all without a name) and wait until it says that it is up. */
   async start(...services: string[]): Promise<Program> {
     const program = this.launch(...services);
-    await program.waitForOutput(/"node is up"/, 30_000);
+    await program.waitForOutput(/"node is up"/, 60_000);
     return program;
   }
 
