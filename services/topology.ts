@@ -70,7 +70,15 @@ export const ACCESS = {
   router: {
     calls: {
       signer: ['message-sign'],
-      router: ['copy-mirror', 'copy-compare', 'copy-adopted', 'dmarc-unit-list', 'dmarc-row-list'],
+      router: [
+        'copy-mirror',
+        'copy-compare',
+        'copy-adopted',
+        'dmarc-unit-list',
+        'dmarc-row-list',
+        'tls-unit-list',
+        'tls-row-list',
+      ],
     },
     hears: { router: ['demand'] },
     buckets: [CLAIMS_BUCKET],

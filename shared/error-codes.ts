@@ -188,7 +188,7 @@ export const ERRORS = {
   },
   'not-due': {
     meaning:
-      'A router was asked for DMARC report rows of a day that is not over by its clock, or for a run that it has not heard of.',
+      'A router was asked for rows of DMARC or TLS reports of a day that is not over by its clock, or for a run that it has not heard of.',
     action: 'Check the clocks of the nodes; the rows that are missing from a report come with the next one.',
   },
   'peer-protocol': {

@@ -10,6 +10,7 @@ import { MessageTls } from '#shared/mail/message-tls.ts';
 import { QueueEntry, QueueState } from '#shared/mail/queue-entry.ts';
 import { LostTls } from '#shared/mail/tls.ts';
 import { ProbedDomain } from '#shared/mail/tls-probe.ts';
+import { TlsReportPage } from '#shared/mail/tls-rows.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 import { transcriptRead } from '#shared/transcript/operation.ts';
 
@@ -187,6 +188,17 @@ export const routerContract = defineContract('router', 1, {
     'dmarc-row-list': {
       request: z.object({ unit: z.string(), epoch: z.number().int(), after: z.string() }),
       reply: z.object({ page: ReportPage.optional() }),
+      errors: ['not-due', ...READ],
+    },
+    /** The same for TLS reports. */
+    'tls-unit-list': {
+      request: z.object({ day: z.iso.date(), epoch: z.number().int(), after: z.string() }),
+      reply: z.object({ units: z.array(z.string()) }),
+      errors: ['not-due', ...READ],
+    },
+    'tls-row-list': {
+      request: z.object({ unit: z.string(), epoch: z.number().int(), after: z.string() }),
+      reply: z.object({ page: TlsReportPage.optional() }),
       errors: ['not-due', ...READ],
     },
     /** Begin to hand the whole queue over to other routers (`status-show` tells the progress); `no-router`: there is none. */

@@ -13,6 +13,7 @@ import { Copies } from './copies/copies.ts';
 import { createDelivery, type DeliveryDeps } from './delivery/delivery.ts';
 import type { Delivery } from './delivery/job.ts';
 import { LostDestinations } from './delivery/tls-policy/lost.ts';
+import type { TlsResult } from './delivery/tls-policy/result.ts';
 import { abortTransfer } from './intake/abort.ts';
 import { Intake, type IntakeDeps } from './intake/intake.ts';
 import { announcePresence } from './intake/presence.ts';
@@ -31,6 +32,7 @@ import { ReportReader } from './received-reports/report-reader.ts';
 import { ReportStore } from './received-reports/report-store.ts';
 import { openReports, type ReportsTools } from './sent-reports/open.ts';
 import { Bodies } from './store/bodies.ts';
+import { brokenFor } from './store/broken.ts';
 import { Corrupt } from './store/corrupt.ts';
 import { QUEUE_IDS } from './store/damage.ts';
 import { recover } from './store/recovery.ts';
@@ -48,7 +50,7 @@ import { Space } from './store/space.ts';
  *   received-reports/  the DMARC reports of others, which mail brings
  *   delivery/   the attempt itself: to an MX, a smart host, a Maildir … (delivery/delivery.ts has the vocabulary)
  *   copies/     the second copy of each message on another node, and the take-over of mail from one to the other
- *   sent-reports/  what the owners of domains hear of mail in their name (DMARC)
+ *   sent-reports/  what the owners of domains hear of mail in their name (DMARC), and of the TLS of their hosts
  *   operators/  what operators see, and what they do
  *   maintenance.ts  ends transfers of silent listeners, deletes old receipts and reports, compacts the store
  *
@@ -116,7 +118,9 @@ export function createRouterService(
       const pacer = new Pacer({ settings, log, peers: deps.peers });
       running = await assemble(deps, pacer);
       const connectionsTo = (domain: string) => pacer.connections(domain);
-      running.begin(makeDelivery({ ...delivering, connectionsTo }));
+      const { tls } = running.reporting;
+      const onTlsResult = (result: TlsResult) => tls.count(result);
+      running.begin(makeDelivery({ ...delivering, connectionsTo, onTlsResult }));
       silence = announcePresence(deps.announce, () => present(router(), settings));
     },
     /** Listeners are told to ask other routers, and finish the transfers that they have begun with this one. */
@@ -170,7 +174,7 @@ async function assemble({ settings, log, signer, router, jetStream, reports: too
   const queue = new Queue({ ...parts, obstacle: (slot) => copies.obstacle(slot) });
   const reporting = await openReports({ ...common, router, copies, queue, onSettled }, tools);
   const deliver: IntakeDeps['deliver'] = (message, copy) => queue.add(message, copy);
-  const intake = new Intake({ ...common, writer: copies.sender, reports: reporting, deliver });
+  const intake = new Intake({ ...common, writer: copies.sender, reports: reporting.dmarc, deliver });
   const views = new Views({ ...common, routing, pacer });
   const control = new Control({ ...common, queue, settlement, views, onSettled });
   const reports = new ReportStore(store, log);
@@ -204,15 +208,6 @@ async function assemble({ settings, log, signer, router, jetStream, reports: too
   };
 }
 
-/** Resolves when the store has failed without a break for `ms`; never while it works. */
-async function brokenFor(store: Store, ms: number): Promise<void> {
-  let since = performance.now();
-  while (performance.now() - since < ms) {
-    await new Promise((wake) => setTimeout(wake, 100).unref());
-    if (store.failure === undefined) since = performance.now();
-  }
-}
-
 function handlers(router: () => Running, delivering: Delivering): Handlers<RouterContract> {
   const { settings, transcripts, lostTls } = delivering;
   return {
@@ -228,8 +223,10 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
       return { queueId: await router().intake.commit(request, bytes) };
     },
     'transfer-abort': (request) => abortTransfer(router(), request),
-    'dmarc-unit-list': (request) => router().reporting.daily.units(request),
-    'dmarc-row-list': (request) => router().reporting.daily.rows(request),
+    'dmarc-unit-list': (request) => router().reporting.dmarc.daily.units(request),
+    'dmarc-row-list': (request) => router().reporting.dmarc.daily.rows(request),
+    'tls-unit-list': (request) => router().reporting.tls.daily.units(request),
+    'tls-row-list': (request) => router().reporting.tls.daily.rows(request),
     'copy-mirror': (request, { bytes }) => router().copies.mirror(request, bytes),
     'copy-compare': (request) => router().copies.compare(request),
     'copy-adopted': (request) => router().copies.adoptions.answer(request),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { tlsReportsSection } from './reports/tls.ts';
 import { domain, duration, listedMailbox, listedNetwork, size, TEN_YEARS_MS } from './values.ts';
 
 /** The sections `queue` and `delivery`: how long mail is kept and tried, and how next hops are spoken to. */
@@ -128,5 +129,6 @@ export const deliverySection = z
         except: exceptions.describe('domains that get mail without MTA-STS for a while, with the TLS of their route'),
       })
       .prefault({}),
+    'tls-reports': tlsReportsSection,
   })
   .prefault({});

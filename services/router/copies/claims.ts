@@ -69,6 +69,7 @@ export const ClaimRecord = z.discriminatedUnion('kind', [Lease, Pair, ReportRuns
 export type ClaimRecord = z.infer<typeof ClaimRecord>;
 
 export const REPORTS_KEY = 'reports';
+export const TLS_REPORTS_KEY = 'tls-reports';
 export const leaseKey = (store: string): string => `lease.${store}`;
 export const pairKey = (owner: string, holder: string): string => `pair.${owner}.${holder}`;
 

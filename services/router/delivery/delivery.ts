@@ -13,6 +13,7 @@ import { hostTargets, MxLookup } from './mx.ts';
 import { createResolver, type Resolver } from './resolver.ts';
 import type { Credentials } from './smtp/auth.ts';
 import { SmtpTransport, type SmtpTransportSettings } from './smtp/transport.ts';
+import type { LadderDeps } from './tls-policy/ladder.ts';
 import type { LostDestinations } from './tls-policy/lost.ts';
 import type { TlsMemory } from './tls-policy/memory.ts';
 import type { OnTlsResult } from './tls-policy/result.ts';
@@ -56,6 +57,7 @@ export type DeliveryDeps = {
   sts?: StsPolicies | undefined;
   /** What the routers remember of the TLS of others. */
   memory?: TlsMemory | undefined;
+  /** Told of each attempt to open a session with a mail exchanger, but where policies are ignored. */
   onTlsResult?: OnTlsResult | undefined;
   /** Where destinations are noted that have lost their TLS. */
   lostTls: LostDestinations;
@@ -141,10 +143,11 @@ function credentialsOf(
 
 /** The way to a next hop. */
 export function createTransport(
-  { spec, tls, ca, demand }: NextHop,
+  hop: NextHop,
   deps: DeliveryDeps & { resolver: Resolver; mx: MxLookup; grants: Grants; longestWaitMs?: number },
 ): Transport {
   const { settings: current, log, resolver, mx, grants, transcripts } = deps;
+  const { spec, ca, demand } = hop;
   const settings = (): SmtpTransportSettings => {
     const { delivery, node } = current.current;
     const transcript = transcripts && ((target: Target) => transcripts.session(() => peerOf(target)));
@@ -153,9 +156,8 @@ export function createTransport(
     const timeouts = { connect: Math.min(connect, most), command: Math.min(command, most), data };
     return { hostname: node.hostname, timeouts, transcript };
   };
-  const ifLost = () => current.current.delivery['tls-lost'];
-  const rules: TlsRules = { tls, byMessage: demand !== undefined, implicitTls: false, secret: undefined };
-  const ladder = { rules, ifLost, memory: deps.memory, lost: deps.lostTls, onTlsResult: deps.onTlsResult, log };
+  const ladder = ladderOf(hop, deps);
+  const { rules } = ladder;
   const common = { tls: ladder, ca, settings, log, credentials: undefined };
   switch (spec.kind) {
     case 'mx':
@@ -163,7 +165,7 @@ export function createTransport(
         ...common,
         protocol: 'smtp',
         smartHost: false,
-        targets: () => mx.targets(spec.domain, rules),
+        targets: () => mx.targets(spec.domain, demand?.ignorePolicies ? { ...rules, tls: 'off' } : rules),
         missing: () => mx.missing(spec.domain),
       });
     case 'smtp': {
@@ -189,6 +191,14 @@ export function createTransport(
     case 'discard':
       return discardTransport(log);
   }
+}
+
+/** Where policies are ignored, neither memory asks for TLS, nor does anybody hear what becomes of it. */
+function ladderOf({ tls, demand }: NextHop, deps: DeliveryDeps): LadderDeps {
+  const { settings, lostTls: lost, log } = deps;
+  const { memory, onTlsResult } = demand?.ignorePolicies ? {} : deps;
+  const rules: TlsRules = { tls, byMessage: demand !== undefined, implicitTls: false, secret: undefined };
+  return { rules, ifLost: () => settings.current.delivery['tls-lost'], memory, lost, onTlsResult, log };
 }
 
 /** Whom a session is with: by the domain whose mail goes there as well. */

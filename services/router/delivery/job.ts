@@ -112,7 +112,7 @@ export type NextHop = {
    * The message asks for something itself (queue/message-hop.ts). Where it asks for more than opportunistic TLS, `tls` says
    * that, and it fails at once where no host can reach it. `requireTls`: as REQUIRETLS asks (RFC 8689 §4.2.1);
    * `if-offered`: where a host can. `ignorePolicies`: what the recipient's domain asks for (DANE, MTA-STS) does not count
-   * (RFC 8689 §3).
+   * (RFC 8689 §3, RFC 8460 §3), and what becomes of TLS is in no report.
    */
   demand?: { requireTls: boolean | 'if-offered'; ignorePolicies?: true };
   /** PEM file of the authorities for certificates that are verified; undefined: the public ones. */

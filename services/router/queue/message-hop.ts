@@ -6,12 +6,17 @@ import type { MessageRecord } from '../store/records.ts';
 
 /**
  * The next hop of a message that asks for more, or less, TLS than its route says: that of the route with other rules, and a
- * key of its own, because connections under different rules are never shared. What the route says is never weakened.
+ * key of its own, because connections under different rules are never shared. What the route says is never weakened, but for
+ * our reports about TLS.
  *
  * Mail that does not leave this machine needs no TLS: into a folder, or by LMTP to a mailbox server at a loopback address.
  * A server there that speaks SMTP passes mail on; the way to it is safe, but REQUIRETLS also asks what comes after it.
  */
-export function hopOfMessage(hop: NextHop, { tls, reversePath }: Pick<MessageRecord, 'tls' | 'reversePath'>): NextHop {
+export function hopOfMessage(
+  hop: NextHop,
+  { tls, reversePath, tlsReport }: Pick<MessageRecord, 'tls' | 'reversePath' | 'tlsReport'>,
+): NextHop {
+  if (tlsReport === true) return tlsReportHop(hop);
   if (tls === undefined || staysHere(hop, tls)) return hop;
   switch (tls.level) {
     case 'optional':
@@ -26,6 +31,16 @@ export function hopOfMessage(hop: NextHop, { tls, reversePath }: Pick<MessageRec
       }
       return { ...hop, ...stronger(hop, 'verified'), key: keyOf(hop, 'REQUIRETLS'), demand: { requireTls: true } };
   }
+}
+
+/**
+ * RFC 8460 §3 has reports delivered despite any failure of TLS, which is what they are about: so a demand for TLS at the mail
+ * exchangers of others is none here. A host that a route names is not reported on.
+ */
+function tlsReportHop(hop: NextHop): NextHop {
+  if (hop.spec.kind !== 'mx') return hop;
+  const tls = hop.tls === 'off' ? 'off' : 'opportunistic';
+  return { ...hop, tls, key: keyOf(hop, 'TLS report'), demand: { requireTls: false, ignorePolicies: true } };
 }
 
 const ORDER: readonly TlsDemand[] = ['off', 'opportunistic', 'required', 'verified'];

@@ -32,12 +32,12 @@ const dmarcRecords = () => require('mailauth/lib/dmarc/get-dmarc-record.js') as 
 export function targetsOf(rua: string): Target[] {
   return rua
     .split(',', MOST_TARGETS)
-    .flatMap((uri) => targetOf(uri.trim()) ?? [])
+    .flatMap((uri) => mailTarget(uri.trim()) ?? [])
     .filter((target, n, all) => all.findIndex(({ address }) => address === target.address) === n);
 }
 
-/** RFC 6068 §2, and the obsolete size (RFC 9989 §4.8). */
-function targetOf(uri: string): Target | undefined {
+/** The address in a mailto URI (RFC 6068 §2), and the obsolete size (RFC 9989 §4.8). */
+export function mailTarget(uri: string): Target | undefined {
   const [, encoded, size, unit = ''] = /^mailto:([^?!,]+)(?:\?[^!]*)?(?:!(\d{1,15})([kmgt]?))?$/i.exec(uri) ?? [];
   if (encoded === undefined) return undefined;
   const given = decoded(encoded);

@@ -4,7 +4,7 @@ import type { Calls } from '#services/topology.ts';
 import { mailauthResolver } from '#shared/dns/mailauth-resolver.ts';
 import { DnsResolver } from '#shared/dns/resolver.ts';
 import type { Logger } from '#shared/log.ts';
-import { REPORTS_KEY } from '../copies/claims.ts';
+import { REPORTS_KEY, TLS_REPORTS_KEY } from '../copies/claims.ts';
 import type { Copies } from '../copies/copies.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { OnSettled } from '../queue/settlement.ts';
@@ -12,6 +12,7 @@ import type { Bodies } from '../store/bodies.ts';
 import { ReportClaims } from './daily/report-claims.ts';
 import type { Resolve } from './destinations.ts';
 import { DmarcReports, type DmarcReportsDeps } from './dmarc/reports.ts';
+import { TlsReports } from './tls/reports.ts';
 
 export type ReportsParts = {
   settings: Settings;
@@ -28,7 +29,7 @@ export type ReportsParts = {
 export type ReportsTools = { resolve?: Resolve; now?: () => number };
 
 /** The reports of a router, with what they need of its other parts. Rejects with `store-failed`. */
-export function openReports(parts: ReportsParts, tools: ReportsTools = {}): Promise<DmarcReports> {
+export async function openReports(parts: ReportsParts, tools: ReportsTools = {}) {
   const { settings, log, store, router, bodies, copies, queue, onSettled } = parts;
   const commit: DmarcReportsDeps['commit'] = async ({ message, operations, body }) => {
     await store.persist(operations);
@@ -36,10 +37,20 @@ export function openReports(parts: ReportsParts, tools: ReportsTools = {}): Prom
     queue.add(message);
     await onSettled(undefined, { id: message.id, gone: false, operations: [], notices: [message] });
   };
-  const claims = new ReportClaims({ map: copies.map, watch: copies.watch, store: copies.name }, REPORTS_KEY);
+  const place = { map: copies.map, watch: copies.watch, store: copies.name };
   const head: DmarcReportsDeps['head'] = (message, bytes) => bodies.head(message, bytes);
-  const resolve = createResolve(settings);
-  return DmarcReports.open({ settings, log, store, router, claims, commit, head, resolve, ...tools });
+  const common = { settings, log, store, router, commit, resolve: createResolve(settings), ...tools };
+  const dmarc = await DmarcReports.open({ ...common, claims: new ReportClaims(place, REPORTS_KEY), head });
+  const tls = await TlsReports.open({ ...common, claims: new ReportClaims(place, TLS_REPORTS_KEY) });
+  return {
+    dmarc,
+    tls,
+    begin(): void {
+      dmarc.begin();
+      tls.begin();
+    },
+    stop: () => Promise.all([dmarc.stop(), tls.stop()]),
+  };
 }
 
 /** Asks `dns.servers`, and follows a change of these. */

@@ -9,13 +9,20 @@ import { keys, type MessageRecord, putBytes } from '../store/records.ts';
 export type Queued = { message: Message; operations: StoreOperation[]; bytes: Buffer };
 
 /** `header` ends with the empty line. */
-type Mail = { header: string; body: Buffer; to: readonly string[]; now: number; hostname: string };
+type Mail = {
+  header: string;
+  body: Buffer;
+  to: readonly string[];
+  now: number;
+  hostname: string;
+  isTlsReport?: boolean;
+};
 
 /**
  * A message of the queue that carries a report to these addresses, 7-bit. Its reverse-path is the null one, and no notice is
  * asked for: what becomes of a report causes no other mail.
  */
-export function queued({ header: text, body, to, now, hostname }: Mail): Queued {
+export function queued({ header: text, body, to, now, hostname, isTlsReport = false }: Mail): Queued {
   const header = Buffer.from(text);
   const bytes = Buffer.concat([header, body]);
   const hash = new RelaxedBodyHash();
@@ -47,6 +54,7 @@ export function queued({ header: text, body, to, now, hostname }: Mail): Queued 
     recipients: to.length,
     held: false,
     delayNoticed: false,
+    ...(isTlsReport && { tlsReport: true }),
   };
   const recipients = to.map((address) => ({
     recipient: { address, notify: ['NEVER' as const] },

@@ -20,6 +20,7 @@ import { seal, sealJson, unseal } from './seal.ts';
  *   report!<key>                  a DMARC report that came (received-reports/report-store.ts)
  *   report-rows!<key>!<nnnnn>     a part of its rows
  *   dmarc-note!<queueId>          what of this message counts for reports, until it is counted (sent-reports/dmarc/counts.ts)
+ *   tls-post!<id>                 a TLS report that is to be posted (sent-reports/tls/outbox.ts)
  *   store                         the name of this store
  *   store!damaged                 what was found there, where the name could not be told
  *   adopted                       what it took over of other stores (copies/adoptions.ts)
@@ -63,6 +64,8 @@ export const MessageRecord = z.object({
   alone: z.boolean().optional(),
   /** It was taken over from this node, at this time (ms since 1970). */
   takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
+  /** A report of ours about TLS, which goes out whatever becomes of TLS (RFC 8460 §3). */
+  tlsReport: z.boolean().optional(),
 });
 export type MessageRecord = z.infer<typeof MessageRecord>;
 
@@ -122,6 +125,7 @@ export const keys = {
   report: (key: string): string => `report!${key}`,
   reportRows: (key: string, n: number): string => `report-rows!${key}!${number(n)}`,
   copy: (pair: string, id: string, key: string): string => `copy!${pair}!${id}!${key}`,
+  tlsPost: (id: string): string => `tls-post!${id}`,
   reportNote: (id: string): string => `dmarc-note!${id}`,
   corrupt: (id: string, key: string): string => `corrupt!${id}!${key}`,
 };

@@ -26,6 +26,8 @@ export const PEERS = {
   '/usr/share/perl5/Mail/DKIM.pm': 'libmail-dkim-perl',
   // A library too: the verifying sink asks DNS through it.
   '/usr/lib/python3/dist-packages/dns': 'python3-dnspython',
+  // The validator that reports are held against their schema with.
+  '/usr/lib/python3/dist-packages/jsonschema': 'python3-jsonschema',
   '/usr/share/perl5/Mail/DMARC.pm': 'libmail-dmarc-perl',
   named: 'bind9',
   nsupdate: 'bind9-dnsutils',

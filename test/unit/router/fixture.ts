@@ -6,6 +6,7 @@ import { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
 import { CHUNK_BYTES, type Present, type RouterContract, routerContract } from '#services/router/contract.ts';
 import { Copies } from '#services/router/copies/copies.ts';
+import type { DeliveryDeps } from '#services/router/delivery/delivery.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/delivery/job.ts';
 import type { MessageReports } from '#services/router/intake/writer.ts';
 import { createRouterService, type RouterDeps } from '#services/router/service.ts';
@@ -208,6 +209,8 @@ export class TestRouter implements AsyncDisposable {
   readonly service: Service<RouterContract>;
   readonly delivery = new FakeDelivery();
   readonly signer = new FakeSigner();
+  /** What delivery tells of the TLS of a session. */
+  onTlsResult: DeliveryDeps['onTlsResult'];
   /** What it said of itself, in order. */
   readonly announced: Present[] = [];
   readonly settings: Settings;
@@ -226,7 +229,10 @@ export class TestRouter implements AsyncDisposable {
             if (name === 'present') this.announced.push(said as Present);
           },
         },
-        () => this.delivery,
+        ({ onTlsResult }) => {
+          this.onTlsResult = onTlsResult;
+          return this.delivery;
+        },
       ),
     );
   }

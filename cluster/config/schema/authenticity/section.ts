@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { dmarcReportsSection } from '../reports/dmarc.ts';
 import { domain } from '../values.ts';
 import { dmarcActions, externalSection, junkSection, spfSection } from './actions.ts';
-import { dmarcReportsSection } from './dmarc-reports.ts';
 
 /** The section `authenticity`: whether mail is from whom it says, and what follows from that. */
 

@@ -3,6 +3,7 @@ import { domainOf, normalizeDomain } from '#shared/address/address.ts';
 import type { Authenticity, DkimFound } from '#shared/mail/authenticity.ts';
 import { DmarcRow, PublishedPolicy } from '#shared/mail/dmarc-rows.ts';
 import type { Origin } from '#shared/mail/envelope.ts';
+import { DOMAIN, plainAddress } from '../names.ts';
 
 /** What the reports count of a message. Pure. */
 
@@ -14,9 +15,6 @@ export const Note = z.object({
   row: DmarcRow,
 });
 export type Note = z.infer<typeof Note>;
-
-/** Names that a record may be found at; what else is called a domain is not counted. */
-export const DOMAIN = /^(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/;
 
 /**
  * The note of a message; undefined where no report is asked for, or where DMARC came to no result. `at`: ms since 1970.
@@ -30,7 +28,7 @@ export function noteOf(
   const { domain, p, sp, np, adkim, aspf, testing, fo, rua } = record;
   if (!DOMAIN.test(domain) || !DOMAIN.test(from)) return undefined;
   const envelopeFrom = normalizeDomain(domainOf(reversePath));
-  const row = rowOf(found, { source: sourceOf(origin.client.address), headerFrom: from, envelopeFrom });
+  const row = rowOf(found, { source: plainAddress(origin.client.address), headerFrom: from, envelopeFrom });
   return { at, domain, published: { p, sp, np, adkim, aspf, testing, fo, rua }, row };
 }
 
@@ -74,9 +72,4 @@ function rank({ result, aligned, domain }: DkimFound, from: string): number {
   if (result !== 'pass') return 3;
   if (domain === from) return 0;
   return aligned ? 1 : 2;
-}
-
-/** An IPv4 address in its own form; without the name of an interface. */
-export function sourceOf(address: string): string {
-  return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
 }

@@ -10,11 +10,12 @@ import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import type { DmarcRow, PublishedPolicy, ReportUnit } from '#shared/mail/dmarc-rows.ts';
 import type { Message } from '../../store/message.ts';
+import { authorOf } from '../author.ts';
 import { partsOf, secondsOf } from '../daily/days.ts';
 import { reportId } from '../daily/report-id.ts';
 import type { Gathered, Sender } from '../daily/run.ts';
 import { hearsDns, type Resolve, targetsOf } from '../destinations.ts';
-import { type ReportMail, reportBody, reportMessage } from './report-message.ts';
+import { type ReportMail, reportBody, reportMessage } from '../report-mail.ts';
 import { takers } from './takers.ts';
 import { reportXml } from './xml.ts';
 
@@ -31,13 +32,6 @@ export type SenderDeps = {
 /** Between two pieces others have their turn. */
 async function compressed(pieces: Iterable<string>): Promise<Buffer> {
   return await buffer(Readable.from(pieces).pipe(createGzip()));
-}
-
-/** The author of all our reports; undefined: there is no name of ours to send them under. */
-export function authorOf({ authenticity, domains, node }: Config): string | undefined {
-  const own = domains.find(({ local }) => local)?.name ?? node.hostname;
-  const from = authenticity.dmarc.reports.from ?? `postmaster@${own}`;
-  return domainOf(from).includes('.') ? from : undefined;
 }
 
 /** Whose aggregate reports these are; undefined: none are made. */
@@ -69,11 +63,12 @@ export class ReportSender implements Sender<ReportUnit, DmarcRow> {
     const targets = targetsOf(published?.rua ?? '');
     if (submitter === undefined || published === undefined || targets.length === 0 || gathered.rows.length === 0)
       return 'unwanted';
+    const { domain } = partsOf(gathered.unit);
     const mail = await this.#mail(gathered, published, run, submitter);
     const boundary = `=_${newId(24)}`;
     const body = reportBody(mail, boundary);
-    const about = { domain: mail.domain, report: mail.id, rows: gathered.rows.length, size: body.length };
-    const to = await takers(targets, { domain: mail.domain, size: body.length }, this.#deps);
+    const about = { domain, report: mail.id, rows: gathered.rows.length, size: body.length };
+    const to = await takers(targets, { domain, size: body.length }, this.#deps);
     if (to === 'later') return 'later';
     if (to.length === 0) {
       log.info({ ...about, rua: published.rua }, 'DMARC report not sent: none of the addresses of its domain takes it');
@@ -91,16 +86,30 @@ export class ReportSender implements Sender<ReportUnit, DmarcRow> {
     published: PublishedPolicy,
     run: string,
     { from, organisation }: Submitter,
-  ) {
+  ): Promise<ReportMail> {
     const { domain, day } = partsOf(unit);
-    const id = reportId(domainOf(from), unit, run);
-    const known = { id, domain, ...secondsOf(day), organisation };
+    const submitter = domainOf(from);
+    const id = reportId(submitter, unit, run);
+    const { begin, end } = secondsOf(day);
     const xml = reportXml({
-      ...{ ...known, email: from, published, rows, generator: `Sealpost ${VERSION}` },
+      ...{ id, domain, begin, end, organisation, email: from, published, rows, generator: `Sealpost ${VERSION}` },
       contact: this.#deps.settings.current.authenticity.dmarc.reports.contact,
       error: uncounted === 0 ? undefined : `${uncounted} messages are in no record: there are too many different ones`,
     });
-    return { ...known, from, gzip: await compressed(xml) } satisfies ReportMail;
+    return {
+      ...{ from, id, fields: [], type: 'multipart/mixed', isTlsReport: false },
+      // RFC 9990 §3.5.2; of the file too: receiver "!" policy-domain "!" begin "!" end "!" unique-id
+      subject: `Report Domain: ${domain} Submitter: ${submitter} Report-ID: <${id}>`,
+      text: [
+        `This is a DMARC aggregate report on ${domain} from ${organisation.replace(/\s+/g, ' ')}`,
+        `for ${day} to ${day}. It was made by a program for a program.`,
+      ],
+      file: {
+        name: `${submitter}!${domain}!${begin}!${end}!${id}.xml.gz`,
+        type: 'application/gzip',
+        gzip: await compressed(xml),
+      },
+    };
   }
 
   async hearsDns(): Promise<boolean> {

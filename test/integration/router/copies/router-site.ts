@@ -57,9 +57,15 @@ export class RouterSite implements AsyncDisposable {
   /** Start a router on the disk `disk`, by default that of its name. */
   async router(
     name: string,
-    options: { queue?: Record<string, unknown>; disk?: string; log?: Logger; reports?: StartOptions['reports'] } = {},
+    options: {
+      queue?: Record<string, unknown>;
+      config?: Record<string, unknown>;
+      disk?: string;
+      log?: Logger;
+      reports?: StartOptions['reports'];
+    } = {},
   ): Promise<SiteRouter> {
-    const { queue = {}, disk = name, log = silentLogger, reports } = options;
+    const { queue = {}, config = {}, disk = name, log = silentLogger, reports } = options;
     const cable = await Cable.start(this.nats.port);
     const bus = await NatsBus.connect({ servers: [cable.url], node: name, log });
     const folder = join(this.#folder.path, disk);
@@ -70,6 +76,7 @@ export class RouterSite implements AsyncDisposable {
         bus: { servers: [cable.url] },
         domains: [{ name: 'sealpost.test', local: true }],
         queue: { copies: 2, 'takeover-after': `${TAKEOVER_MS / 1000}s`, ...queue },
+        ...config,
       },
       // A test that ends needs no deliveries.
       times: { first: 1000 },

@@ -1,12 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
-import { createDelivery } from '#services/router/delivery/delivery.ts';
+import { createDelivery, type DeliveryDeps } from '#services/router/delivery/delivery.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/delivery/job.ts';
-import type { Resolver } from '#services/router/delivery/resolver.ts';
 import { LostDestinations } from '#services/router/delivery/tls-policy/lost.ts';
 import { newQueueId } from '#shared/ids.ts';
-import { type Logger, silentLogger } from '#shared/log.ts';
+import { silentLogger } from '#shared/log.ts';
 import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 
 /** Settings with time-outs that suit a test. `delivery` is in the words of sealpost.yaml. */
@@ -86,12 +85,15 @@ export type TestDelivery = Delivery &
   AsyncDisposable & { run(nextHop: NextHop, ...jobs: TestJob[]): Promise<RecipientResult[][]> };
 
 /** Delivery that is stopped when the test ends. */
-export function testDelivery(options: { settings?: Settings; log?: Logger; resolver?: Resolver } = {}): TestDelivery {
-  const { settings = testSettings(), log = silentLogger, resolver } = options;
+export function testDelivery(
+  options: Partial<Pick<DeliveryDeps, 'settings' | 'log' | 'resolver' | 'onTlsResult'>> = {},
+): TestDelivery {
+  const { settings = testSettings(), log = silentLogger, resolver, onTlsResult } = options;
   const delivery = createDelivery({
     settings,
     log,
     lostTls: new LostDestinations(log),
+    onTlsResult,
     ...(resolver === undefined ? {} : { resolver }),
   });
   return {

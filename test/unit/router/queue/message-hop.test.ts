@@ -45,6 +45,18 @@ test('a notification with REQUIRETLS asks for it where it is offered, and keeps 
   assert.deepEqual([hop.tls, hop.demand], ['opportunistic', { requireTls: 'if-offered' }]);
 });
 
+test('a report about TLS goes out whatever TLS its way demands, but for that to a host of ours', () => {
+  const report = { tlsReport: true, reversePath: '' };
+  const demand = { requireTls: false, ignorePolicies: true };
+  for (const tls of ['off', 'opportunistic', 'required', 'verified'] as const) {
+    const { key: _, ...hop } = hopOfMessage(mx(tls), report);
+    const { spec } = mx(tls);
+    assert.deepEqual(hop, { spec, tls: tls === 'off' ? 'off' : 'opportunistic', demand });
+  }
+  const host = { ...to({ kind: 'smtp', host: 'mail.test', port: 25 }), tls: 'verified' as const };
+  assert.equal(hopOfMessage(host, report), host);
+});
+
 test('mail that stays on this machine needs no TLS', () => {
   const table: [NextHop['spec'], forced: boolean, requireTls: boolean][] = [
     [{ kind: 'maildir', folder: 'x' }, false, false],

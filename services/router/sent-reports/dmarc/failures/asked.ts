@@ -1,7 +1,7 @@
 import { domainOf } from '#shared/address/address.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Origin } from '#shared/mail/envelope.ts';
-import { DOMAIN } from '../note.ts';
+import { DOMAIN } from '../../names.ts';
 
 /** Which messages a failure report is made of. Pure. */
 

@@ -5,7 +5,7 @@ import { authenticationResults } from '#shared/mail/authenticity-fields.ts';
 import { foldField, rfc5322Date } from '#shared/mail/header.ts';
 import { quotedPrintable } from '../../../delivery/seven-bit/encoders.ts';
 import { isSevenBit } from '../../../notices/quotation.ts';
-import { sourceOf } from '../note.ts';
+import { plainAddress } from '../../names.ts';
 import type { Failed } from './asked.ts';
 import { redactor } from './quoted-header.ts';
 
@@ -131,7 +131,7 @@ function field(name: string, value: string | undefined): string {
 }
 
 function sourceIp({ origin }: Failed): string | undefined {
-  const source = sourceOf(origin.client.address);
+  const source = plainAddress(origin.client.address);
   return isIP(source) === 0 ? undefined : source;
 }
 

@@ -42,7 +42,7 @@ const NOT_FOR_OPERATORS = [
     'credential-store.serving-certificate-list',
   ],
   ...['router.copy-mirror', 'router.copy-compare', 'router.copy-adopted', 'router.queue-drain'],
-  ...['router.dmarc-unit-list', 'router.dmarc-row-list'],
+  ...['router.dmarc-unit-list', 'router.dmarc-row-list', 'router.tls-unit-list', 'router.tls-row-list'],
 ];
 const CALLS: Record<string, string[]> = {
   'credential-store': ['credential-store.record-resolve', 'credential-store.record-copy', 'signer.key-prove'],
@@ -50,7 +50,7 @@ const CALLS: Record<string, string[]> = {
   policy: ['credential-store.directory-list', 'credential-store.app-password-used'],
   router: [
     ...['signer.message-sign', 'router.copy-mirror', 'router.copy-compare', 'router.copy-adopted'],
-    ...['router.dmarc-unit-list', 'router.dmarc-row-list'],
+    ...['router.dmarc-unit-list', 'router.dmarc-row-list', 'router.tls-unit-list', 'router.tls-row-list'],
   ],
   listener: [
     ...[

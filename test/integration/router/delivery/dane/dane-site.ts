@@ -1,5 +1,6 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import type { NextHop, RecipientResult } from '#services/router/delivery/job.ts';
+import type { TlsResult } from '#services/router/delivery/tls-policy/result.ts';
 import { ValidatingResolver } from '#test/kit/dns/validating-resolver.ts';
 import { type LogLine, logLines } from '#test/kit/log-lines.ts';
 import { createAuthority } from '#test/kit/nodes/certificate.ts';
@@ -157,22 +158,28 @@ export async function startDaneSite() {
   };
 }
 
-type SendOptions = { tls?: NextHop['tls']; except?: { domain: string; until: string }[]; dnssec?: boolean };
+type SendOptions = {
+  tls?: NextHop['tls'];
+  demand?: NextHop['demand'];
+  except?: { domain: string; until: string }[];
+  dnssec?: boolean;
+};
 
-/** The result of a message to a domain, and what the log said. */
+/** The result of a message to a domain, what the log said, and what there is to report of TLS. */
 export async function send(
   { server }: DaneSite,
   domain: string,
-  { tls = 'opportunistic', except = [], dnssec = true }: SendOptions = {},
-): Promise<{ result: RecipientResult; log: LogLine[] }> {
+  { tls = 'opportunistic', demand, except = [], dnssec = true }: SendOptions = {},
+): Promise<{ result: RecipientResult; log: LogLine[]; told: TlsResult[] }> {
   const { log, lines } = logLines();
+  const told: TlsResult[] = [];
   const settings = testSettings({
     dns: { servers: [server], timeout: '5s', dnssec },
     delivery: { 'allow-local': ['127.0.0.0/8'], dane: { except } },
   });
-  await using delivery = testDelivery({ settings, log });
-  const hop: NextHop = { key: `mx:${domain}`, spec: { kind: 'mx', domain }, tls };
+  await using delivery = testDelivery({ settings, log, onTlsResult: (one) => told.push(one) });
+  const hop: NextHop = { key: `mx:${domain}`, spec: { kind: 'mx', domain }, tls, ...(demand && { demand }) };
   const [[result] = []] = await delivery.run(hop, testJob({ recipients: [`b@${domain}`] }));
   if (result === undefined) throw new Error('there is no result');
-  return { result, log: lines() };
+  return { result, log: lines(), told };
 }

@@ -60,6 +60,25 @@ test('MX records that are not proven lead to no DANE', options, async () => {
   assert.equal(await outcome('plain.test'), 'delivered wrong tls', 'to a host that has proven records');
 });
 
+test(
+  'mail that no policy must keep back goes out all the same, and what becomes of its TLS is not told',
+  options,
+  async () => {
+    const demand = { requireTls: false, ignorePolicies: true } as const;
+    for (const [domain, expected] of [
+      ['mismatch', 'delivered wrong tls'],
+      ['no-tls', 'delivered clear clear'],
+    ] as const) {
+      assert.equal(await outcome(`${domain}.s.test`, { demand }), expected);
+      assert.deepEqual((await send(site, `${domain}.s.test`, { demand })).told, []);
+    }
+    const told = async (domain: string) =>
+      (await send(site, `${domain}.s.test`)).told.map(({ policy, failure }) => [policy.type, failure?.type]);
+    assert.deepEqual(await told('mismatch'), [['tlsa', 'validation-failure']]);
+    assert.deepEqual(await told('good'), [['tlsa', undefined]]);
+  },
+);
+
 test('nothing of a message goes to a host that DANE refuses', options, async () => {
   for (const last of [43, 44, 46, 47]) site.sink(last).sessions.length = 0;
   for (const domain of ['mismatch', 'no-tls', 'misnamed', 'no-handshake', 'unusable-clear']) {
