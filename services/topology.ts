@@ -113,6 +113,7 @@ export const ACCESS = {
         'captured-list',
         'captured-read',
         'dmarc-report-list',
+        'tls-report-list',
         'message-retry',
         'message-hold',
         'message-release',

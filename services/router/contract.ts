@@ -10,6 +10,7 @@ import { MessageTls } from '#shared/mail/message-tls.ts';
 import { QueueEntry, QueueState } from '#shared/mail/queue-entry.ts';
 import { LostTls } from '#shared/mail/tls.ts';
 import { ProbedDomain } from '#shared/mail/tls-probe.ts';
+import { TlsReportPart } from '#shared/mail/tls-report.ts';
 import { TlsReportPage } from '#shared/mail/tls-rows.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 import { transcriptRead } from '#shared/transcript/operation.ts';
@@ -252,6 +253,16 @@ export const routerContract = defineContract('router', 1, {
         after: z.string().max(100).optional(),
       }),
       reply: z.object({ parts: z.array(ReportPart), next: z.string().optional() }),
+      errors: READ,
+    },
+    /** The same of TLS reports. */
+    'tls-report-list': {
+      request: z.object({
+        domain: z.string().optional(),
+        since: z.number().optional(),
+        after: z.string().max(100).optional(),
+      }),
+      reply: z.object({ parts: z.array(TlsReportPart), next: z.string().optional() }),
       errors: READ,
     },
     /** Try deferred mail now. */

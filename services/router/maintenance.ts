@@ -5,7 +5,7 @@ import { errorText } from '#shared/errors.ts';
 import { queueIdFloor } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Intake } from './intake/intake.ts';
-import type { ReportStore } from './received-reports/report-store.ts';
+import type { ReceivedReports } from './received-reports/report-reader.ts';
 import { type Receipt, rangeOf } from './store/records.ts';
 import { unseal } from './store/seal.ts';
 import type { Slots } from './store/slots.ts';
@@ -13,7 +13,7 @@ import type { Space } from './store/space.ts';
 
 /**
  * The housekeeping of the queue, one job after the other on one timer: transfers whose listener is silent, receipts
- * that are older than `receipts.keep`, old DMARC reports, and the space of deleted mail, which LevelDB gives back late: when the disk runs
+ * that are older than `receipts.keep`, old reports of others, and the space of deleted mail, which LevelDB gives back late: when the disk runs
  * low it is asked to do so now, else a full disk would stay full after its mail has left.
  */
 
@@ -33,7 +33,7 @@ export type MaintenanceDeps = {
   slots: Slots;
   space: Space;
   intake: Intake;
-  reports: ReportStore;
+  reports: ReceivedReports;
   log: Logger;
 };
 
@@ -43,7 +43,7 @@ export class Maintenance {
   readonly #slots: Slots;
   readonly #space: Space;
   readonly #intake: Intake;
-  readonly #reports: ReportStore;
+  readonly #reports: ReceivedReports;
   readonly #log: Logger;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
@@ -90,7 +90,9 @@ export class Maintenance {
       if (now >= this.#nextCompaction && this.#space.available() <= 0) await this.#compact();
       if (now - this.#purged >= PURGE_MS) {
         await this.purgeReceipts(Date.now());
-        await this.#reports.purge(Date.now() - this.#settings.current.authenticity.dmarc.reports.keep);
+        const { authenticity, delivery } = this.#settings.current;
+        await this.#reports.dmarc.purge(Date.now() - authenticity.dmarc.reports.keep);
+        await this.#reports.tls.purge(Date.now() - delivery['tls-reports'].keep);
         this.#purged = now;
       }
     } catch (error) {

@@ -28,8 +28,7 @@ import { Queue } from './queue/queue.ts';
 import { Routing } from './queue/routing.ts';
 import { type OnSettled, Settlement } from './queue/settlement.ts';
 import { Signing } from './queue/signing.ts';
-import { ReportReader } from './received-reports/report-reader.ts';
-import { ReportStore } from './received-reports/report-store.ts';
+import { openReceivedReports, ReportReader } from './received-reports/report-reader.ts';
 import { openReports, type ReportsTools } from './sent-reports/open.ts';
 import { Bodies } from './store/bodies.ts';
 import { brokenFor } from './store/broken.ts';
@@ -47,7 +46,7 @@ import { Space } from './store/space.ts';
  *   queue/      which message is worked on when; an attempt at it, its signature, and the outcome on disk
  *   notices/    what the sender hears of it (DSNs)
  *   pacing/     keeps the mail for a destination to this router's share of the limit that the cluster has for it
- *   received-reports/  the DMARC reports of others, which mail brings
+ *   received-reports/  the reports of others on DMARC and TLS, which mail brings
  *   delivery/   the attempt itself: to an MX, a smart host, a Maildir … (delivery/delivery.ts has the vocabulary)
  *   copies/     the second copy of each message on another node, and the take-over of mail from one to the other
  *   sent-reports/  what the owners of domains hear of mail in their name (DMARC), and of the TLS of their hosts
@@ -177,7 +176,7 @@ async function assemble({ settings, log, signer, router, jetStream, reports: too
   const intake = new Intake({ ...common, writer: copies.sender, reports: reporting.dmarc, deliver });
   const views = new Views({ ...common, routing, pacer });
   const control = new Control({ ...common, queue, settlement, views, onSettled });
-  const reports = new ReportStore(store, log);
+  const reports = openReceivedReports(store, log);
   const maintenance = new Maintenance({ ...common, intake, reports });
   let reader: ReportReader | undefined;
   /** No attempt begins any more; resolves when none is under way. */
@@ -243,7 +242,8 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
     },
     'captured-list': (request) => capturedPage(settings, request),
     'captured-read': (request) => capturedPiece(settings, request),
-    'dmarc-report-list': ({ after, ...selection }) => router().reports.page(selection, after),
+    'dmarc-report-list': ({ after, ...selection }) => router().reports.dmarc.page(selection, after),
+    'tls-report-list': ({ after, ...selection }) => router().reports.tls.page(selection, after),
     'message-retry': async (selection) => ({ count: await router().control.retry(selection) }),
     'message-hold': async (selection) => ({ count: await router().control.hold(selection) }),
     'message-release': async (selection) => ({ count: await router().control.release(selection) }),

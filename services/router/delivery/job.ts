@@ -125,7 +125,7 @@ export type NextHop = {
   /** Key of the limit in `rates.destinations` that mail for this recipient domain keeps to (pacing/pacer.ts). */
   limit?: string | undefined;
   /**
-   * Mail for an address that DMARC reports are sent to is read first (received-reports/report-reader.ts): where it goes that
+   * Mail for an address that reports are sent to is read first (received-reports/report-reader.ts): where it goes that
    * is no report.
    */
   reports?: NextHop;

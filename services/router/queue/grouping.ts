@@ -46,5 +46,5 @@ export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[
 
 /** A destination of its own: what waits to be read keeps nothing else back. */
 function readingHop(target: NextHop): NextHop {
-  return { ...target, key: `dmarc-reports, else ${target.key}`, reports: target };
+  return { ...target, key: `reports, else ${target.key}`, reports: target };
 }

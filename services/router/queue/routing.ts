@@ -21,7 +21,7 @@ export class Routing {
   readonly #settings: Settings;
   #config: Config;
   readonly #answers = new BoundedMap<string, Answer>(KEPT);
-  /** Mailboxes that DMARC reports are sent to. */
+  /** Mailboxes that reports are sent to, on DMARC and on TLS. */
   #reports: ReadonlySet<string>;
 
   constructor(settings: Settings) {
@@ -43,7 +43,7 @@ export class Routing {
     return { address: other, hop: this.nextHop(other) };
   }
 
-  /** Whether DMARC reports are sent to a recipient: to the address that RCPT named, or to the one that it stands for. */
+  /** Whether reports are sent to a recipient: to the address that RCPT named, or to the one that it stands for. */
   takesReports({ address, original = address }: EnvelopeRecipient): boolean {
     this.#refresh();
     if (this.#reports.size === 0) return false;
@@ -79,8 +79,8 @@ export class Routing {
   }
 }
 
-function reportMailboxes({ authenticity }: Config): Set<string> {
-  return new Set(authenticity.dmarc.reports.receive.map(mailboxKey));
+function reportMailboxes({ authenticity, delivery }: Config): Set<string> {
+  return new Set([...authenticity.dmarc.reports.receive, ...delivery['tls-reports'].receive].map(mailboxKey));
 }
 
 /** What a route says about junk to an address: another mailbox, or `+Junk`, the tag of its own. */

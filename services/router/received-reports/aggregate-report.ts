@@ -1,7 +1,9 @@
 import { isIP } from 'node:net';
 import { normalizeDomain } from '#shared/address/address.ts';
-import type { ReportHead, ReportRow } from '#shared/mail/dmarc-report.ts';
+import type { ReportRow } from '#shared/mail/dmarc-report.ts';
 import { oneLine } from '#shared/text.ts';
+import type { ReceivedReport } from './kinds.ts';
+import { rangeOfReport } from './range.ts';
 import { Unreadable } from './unreadable.ts';
 import { XmlReader } from './xml.ts';
 
@@ -11,10 +13,7 @@ import { XmlReader } from './xml.ts';
  * needed for the totals are passed over.
  */
 
-export type AggregateReport = Pick<ReportHead, 'organisation' | 'id' | 'domain' | 'begin' | 'end' | 'unreadable'> & {
-  /** Rows that say the same of the same address are one. */
-  rows: ReportRow[];
-};
+export type AggregateReport = ReceivedReport<ReportRow>;
 
 /** Different rows of one report. */
 const MOST_ROWS = 20_000;
@@ -22,8 +21,6 @@ const MOST_ROWS = 20_000;
 const MOST_MESSAGES = 1e9;
 const LONGEST_NAME = 250;
 const LONGEST_DOMAIN = 255;
-/** A report covers a day; some a week. */
-const LONGEST_SPAN_MS = 40 * 86_400_000;
 
 /** The elements that are read, and what they are called here. */
 const METADATA: Record<string, string> = {
@@ -131,10 +128,6 @@ function rowOf(record: Texts): ReportRow | undefined {
 
 /** Seconds since 1970 as ms. */
 function range(first: string, last: string): { begin: number; end: number } {
-  const begin = Number(first) * 1000;
-  const end = Number(last) * 1000;
-  if (/^\d{1,11}$/.test(first) && /^\d{1,11}$/.test(last) && begin <= end && end - begin <= LONGEST_SPAN_MS) {
-    return { begin, end };
-  }
-  throw new Unreadable('the date range of the report in it makes no sense');
+  const [begin, end] = [first, last].map((text) => (/^\d{1,11}$/.test(text) ? Number(text) * 1000 : Number.NaN));
+  return rangeOfReport(begin ?? Number.NaN, end ?? Number.NaN);
 }

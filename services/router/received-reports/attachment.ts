@@ -7,7 +7,7 @@ import { Unreadable } from './unreadable.ts';
 
 /**
  * The attachment of a message that holds a report: the first part that is, or is called, something else than text for
- * people, and begins like gzip, ZIP or XML. Memory: that part, up to `MOST_BYTES`.
+ * people, and begins like gzip, ZIP, XML or JSON. Memory: that part, up to `MOST_BYTES`.
  */
 
 /** Of an attachment as it travels. RFC 9990 lets owners ask for less; few reports have more than a megabyte. */
@@ -33,7 +33,7 @@ export async function reportAttachment(
     if (error instanceof NotConvertible) throw new Unreadable(error.message, { cause: error });
     throw error;
   }
-  if (finder.found === undefined) throw new Unreadable('it has no attachment in gzip, ZIP or XML');
+  if (finder.found === undefined) throw new Unreadable('it has no attachment in gzip, ZIP, XML or JSON');
   return finder.found;
 }
 
@@ -96,7 +96,7 @@ function mayBeReport({ type = 'text/plain', fields }: Entity): boolean {
   const named = fields.filter(({ name }) => name === 'content-type' || name === 'content-disposition');
   return named.some(({ raw }) =>
     parseParameters(unfold(raw))?.parameters.some(
-      ({ name, value }) => (name === 'name' || name === 'filename') && /\.(?:xml|gz|zip)$/i.test(value),
+      ({ name, value }) => (name === 'name' || name === 'filename') && /\.(?:xml|json|gz|zip)$/i.test(value),
     ),
   );
 }

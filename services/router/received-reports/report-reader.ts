@@ -1,24 +1,30 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from '#cluster/config/settings.ts';
+import type { Store } from '#cluster/store.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import { nearest } from '#shared/address/domains.ts';
 import { errorText } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
+import type { ReportRow } from '#shared/mail/dmarc-report.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
+import type { TlsReportRow } from '#shared/mail/tls-report.ts';
 import { allRecipients } from '../delivery/channel.ts';
 import { Fifo } from '../delivery/fifo.ts';
 import type { Delivery, Job, NextHop } from '../delivery/job.ts';
 import type { Space } from '../store/space.ts';
-import { type AggregateReport, readAggregateReport } from './aggregate-report.ts';
+import { readAggregateReport } from './aggregate-report.ts';
 import { reportAttachment } from './attachment.ts';
-import type { ReportStore } from './report-store.ts';
-import { unpack } from './unpack.ts';
+import { DMARC_REPORTS, type ReceivedReport, TLS_REPORTS } from './kinds.ts';
+import { ReportStore } from './report-store.ts';
+import { readTlsReport } from './tls-report.ts';
+import { isJson, unpack } from './unpack.ts';
 import { Unreadable } from './unreadable.ts';
 
 /**
- * Reads the mail to the addresses in `authenticity.dmarc.reports.receive`. It stands between the queue and delivery: the
- * jobs for other recipients pass; those for a report address wait here and are read one after the other, with pauses, so
+ * Reads the mail to the addresses in `authenticity.dmarc.reports.receive` and `delivery.tls-reports.receive`: XML is a DMARC
+ * report, JSON one about TLS, at whichever of them. It stands between the queue and delivery: the jobs for other recipients
+ * pass; those for a report address wait here and are read one after the other, with pauses, so
  * that they take a bounded share of this node.
  *
  *   waiting → reading → kept      the report is on disk: the mail has arrived
@@ -26,7 +32,13 @@ import { Unreadable } from './unreadable.ts';
  *                     → deferred  this node cannot read or write now
  */
 
-export type ReportReaderDeps = { settings: Settings; log: Logger; reports: ReportStore; space: Space };
+export type ReceivedReports = { dmarc: ReportStore<ReportRow>; tls: ReportStore<TlsReportRow> };
+export type ReportReaderDeps = { settings: Settings; log: Logger; reports: ReceivedReports; space: Space };
+
+/** The reports on this node. */
+export function openReceivedReports(store: Store, log: Logger): ReceivedReports {
+  return { dmarc: new ReportStore(DMARC_REPORTS, store, log), tls: new ReportStore(TLS_REPORTS, store, log) };
+}
 
 /** `onward`: where it goes if it is no report. */
 type Waiting = { onward: NextHop; job: Job };
@@ -88,18 +100,11 @@ export class ReportReader implements Delivery {
 
   /** Never rejects. */
   async #take({ onward, job }: Waiting): Promise<void> {
-    const { log } = this.#deps;
-    const { queueId, trace, reversePath: from } = job;
     try {
       const opened = await job.open();
       if (!opened.ok) return await job.finish(allRecipients(job, opened));
-      const report = await this.#read(opened.read());
-      const { organisation, id, domain, rows, unreadable } = report;
-      const dmarc = job.authenticity?.dmarc.result;
-      const isNew = await this.#deps.reports.keep(report, Date.now(), dmarc);
-      const fields = { queueId, trace, from, organisation, report: id, domain, rows: rows.length, unreadable, dmarc };
-      log.info(fields, isNew ? 'DMARC report kept' : 'DMARC report is known already, it is not counted again');
-      const text = `DMARC report ${id} of ${organisation} about ${domain} ${isNew ? 'kept' : 'known already'}`;
+      const texts = await this.#keep(opened.read(), job);
+      const text = texts.join('; ');
       const kept = { state: 'delivered', reply: reply(250, '2.0.0', text), notice: 'final', host: 'reports' } as const;
       await job.finish(allRecipients(job, kept));
     } catch (error) {
@@ -108,19 +113,51 @@ export class ReportReader implements Delivery {
     }
   }
 
-  /** Rejects with `Unreadable`, or as the queue does. */
-  async #read(message: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<AggregateReport> {
-    const { domains, authenticity } = this.#deps.settings.current;
-    const report = await readAggregateReport(unpack(await reportAttachment(message)));
+  /** Keep what a message brings; what that is, in words. Rejects with `Unreadable`, or as queue and store do. */
+  async #keep(message: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, job: Job): Promise<string[]> {
+    const { dmarc, tls } = this.#deps.reports;
+    const { authenticity, delivery } = this.#deps.settings.current;
+    const pieces = unpack(await reportAttachment(message));
+    const first = await pieces.next();
+    const text = continued(first, pieces);
+    if (!first.done && isJson(first.value)) {
+      const found = (await readTlsReport(text)).map((report) =>
+        this.#checked(report, delivery['tls-reports'].keep, 'delivery.tls-reports.keep'),
+      );
+      const texts: string[] = [];
+      for (const report of found) texts.push(await this.#keepIn(tls, TLS_REPORTS.name, report, job));
+      return texts;
+    }
+    const { keep } = authenticity.dmarc.reports;
+    const report = this.#checked(await readAggregateReport(text), keep, 'authenticity.dmarc.reports.keep');
+    return [await this.#keepIn(dmarc, DMARC_REPORTS.name, report, job)];
+  }
+
+  async #keepIn<Row extends { count: number }>(
+    store: ReportStore<Row>,
+    name: string,
+    report: ReceivedReport<Row>,
+    job: Job,
+  ): Promise<string> {
+    const { organisation, id, domain, rows, unreadable } = report;
+    const dmarc = job.authenticity?.dmarc.result;
+    const isNew = await store.keep(report, Date.now(), dmarc);
+    const { queueId, trace, reversePath: from } = job;
+    const fields = { queueId, trace, from, organisation, report: id, domain, rows: rows.length, unreadable, dmarc };
+    const text = isNew ? `${name} report kept` : `${name} report is known already, it is not counted again`;
+    this.#deps.log.info(fields, text);
+    return `${name} report ${id} of ${organisation} about ${domain} ${isNew ? 'kept' : 'known already'}`;
+  }
+
+  /** `keep`, and the name of the option. Throws `Unreadable`, or where the disk is full. */
+  #checked<Row>(report: ReceivedReport<Row>, keep: number, option: string): ReceivedReport<Row> {
     const { domain, end } = report;
-    const names = new Set(domains.map(({ name }) => normalizeDomain(name)));
+    const names = new Set(this.#deps.settings.current.domains.map(({ name }) => normalizeDomain(name)));
     if (nearest(domain, (name) => names.has(name) || undefined) === undefined) {
       throw new Unreadable(`the report in it is about ${domain}, which is not below a name in "domains"`);
     }
     if (end > Date.now() + DAY_MS) throw new Unreadable('the report in it is about a time to come');
-    if (end < Date.now() - authenticity.dmarc.reports.keep) {
-      throw new Unreadable('the report in it is older than authenticity.dmarc.reports.keep');
-    }
+    if (end < Date.now() - keep) throw new Unreadable(`the report in it is older than ${option}`);
     if (this.#deps.space.available() <= 0) throw new Error('free space is below queue.reserve');
     return report;
   }
@@ -131,7 +168,7 @@ export class ReportReader implements Delivery {
     this.#limited.say('', (repeated) =>
       this.#deps.log.warn(
         { ...fields, ...repeated },
-        'mail to an address for DMARC reports is not read as one, it is delivered like other mail',
+        'mail to an address for reports is not read as one, it is delivered like other mail',
       ),
     );
     this.#inner.submit(onward, job);
@@ -139,5 +176,12 @@ export class ReportReader implements Delivery {
 }
 
 function trouble(error: unknown): Reply {
-  return reply(451, '4.3.0', `the DMARC report cannot be read or kept now: ${errorText(error)}`);
+  return reply(451, '4.3.0', `the report in it cannot be read or kept now: ${errorText(error)}`);
+}
+
+/** The pieces, of which the first was taken. */
+async function* continued(first: IteratorResult<Buffer, unknown>, rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  if (first.done) return;
+  yield first.value;
+  yield* rest;
 }

@@ -5,14 +5,14 @@ import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorText } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
-import { REPORT_PART_ROWS, ReportHead, type ReportPart, ReportRow } from '#shared/mail/dmarc-report.ts';
-import { keys, parseRecord, putJson, rangeOf } from '../store/records.ts';
-import type { AggregateReport } from './aggregate-report.ts';
+import { REPORT_PART_ROWS, ReportHead } from '#shared/mail/dmarc-report.ts';
+import { numbered, parseRecord, putJson, rangeOf } from '../store/records.ts';
+import type { ReceivedKind, ReceivedReport } from './kinds.ts';
 import { ReportShares, SHARE_LIMITS, type Share, type Size } from './report-shares.ts';
 
 /**
- * The reports that came to this node, in the store of its queue: a head (`report!<key>`) and its rows in parts
- * (`report-rows!<key>!<nnnnn>`). The key is a digest of what names a report, so that one that is sent twice is kept once,
+ * The reports of one kind that came to this node, in the store of its queue: a head (`report!<key>`) and its rows in parts
+ * (`report-rows!<key>!<nnnnn>`; TLS reports have names of their own). The key is a digest of what names a report, so that one that is sent twice is kept once,
  * and is known again among those of other nodes.
  *
  * Where a share (report-shares.ts) is full, its oldest reports make room. If new ones were refused instead, whoever fills
@@ -32,11 +32,15 @@ const PART_BYTES = 64_000;
 /** A head as it is on disk: with the bytes of itself and its rows. */
 const KeptHead = ReportHead.extend({ bytes: z.number().int().nonnegative().optional() });
 type KeptHead = z.infer<typeof KeptHead>;
-const Rows = z.array(ReportRow).max(REPORT_PART_ROWS);
+
+/** One part of a report. */
+type Part<Row> = { key: string; head: ReportHead; part: number; rows: Row[] };
 
 export type ReportSelection = { domain?: string | undefined; since?: number | undefined };
 
-export class ReportStore {
+export class ReportStore<Row extends { count: number }> {
+  readonly #kind: ReceivedKind<Row>;
+  readonly #rows: z.ZodType<Row[]>;
   readonly #store: Store;
   readonly #log: Logger;
   readonly #damaged = new LimitedLog();
@@ -45,7 +49,9 @@ export class ReportStore {
   /** What there is; unknown until somebody asks. */
   #shares: Promise<ReportShares> | undefined;
 
-  constructor(store: Store, log: Logger, limits = SHARE_LIMITS) {
+  constructor(kind: ReceivedKind<Row>, store: Store, log: Logger, limits = SHARE_LIMITS) {
+    this.#kind = kind;
+    this.#rows = z.array(kind.row).max(REPORT_PART_ROWS);
     this.#store = store;
     this.#log = log;
     this.#limits = limits;
@@ -55,11 +61,11 @@ export class ReportStore {
    * Keep a report; `dmarc` is about the mail that brought it. False: it is known. One in mail that passed takes the place of
    * one in mail that did not. Where its share is full, the oldest of it go. Rejects as the store does.
    */
-  async keep(report: AggregateReport, arrived: number, dmarc?: ReportHead['dmarc']): Promise<boolean> {
+  async keep(report: ReceivedReport<Row>, arrived: number, dmarc?: ReportHead['dmarc']): Promise<boolean> {
     const { rows, ...named } = report;
     const key = keyOf(report);
-    const before = await this.#store.get(keys.report(key));
-    const known = before === undefined ? undefined : this.#read(ReportHead, keys.report(key), before);
+    const before = await this.#store.get(this.#headKey(key));
+    const known = before === undefined ? undefined : this.#read(ReportHead, this.#headKey(key), before);
     if (known !== undefined && (dmarc !== 'pass' || known.dmarc === 'pass')) return false;
     const parts = Math.max(1, Math.ceil(rows.length / REPORT_PART_ROWS));
     const messages = rows.reduce((sum, row) => sum + row.count, 0);
@@ -67,12 +73,12 @@ export class ReportStore {
     const operations: StoreOperation[] = [];
     for (let part = 0; part < parts; part++) {
       const some = rows.slice(part * REPORT_PART_ROWS, (part + 1) * REPORT_PART_ROWS);
-      operations.push(putJson(keys.reportRows(key, part), some));
+      operations.push(putJson(this.#rowsKey(key, part), some));
     }
-    head.bytes = [putJson(keys.report(key), head), ...operations].reduce(bytesWith, 0);
-    operations.push(putJson(keys.report(key), head));
+    head.bytes = [putJson(this.#headKey(key), head), ...operations].reduce(bytesWith, 0);
+    operations.push(putJson(this.#headKey(key), head));
     for (let part = parts; part < (known?.parts ?? 0); part++)
-      operations.push({ type: 'del', key: keys.reportRows(key, part) });
+      operations.push({ type: 'del', key: this.#rowsKey(key, part) });
     const share = shareOf(head);
     const size = { bytes: head.bytes, parts };
     const shares = await this.#known();
@@ -86,11 +92,14 @@ export class ReportStore {
     for (;;) {
       const oldest = shares.surplus(share, bytes, PURGE_BATCH, except);
       if (oldest.length === 0) return;
-      await this.#store.write(oldest.flatMap(([key, { parts }]) => deletions(key, parts)));
+      await this.#store.write(oldest.flatMap(([key, { parts }]) => this.#deletions(key, parts)));
       for (const [key] of oldest) shares.remove(key);
       const fields = { reports: oldest.length, passedDmarc: share === 'proven', limits: this.#limits[share] };
       this.#displaced.say(share, (repeated) =>
-        this.#log.warn({ ...fields, ...repeated }, 'too many DMARC reports came, the oldest are deleted to make room'),
+        this.#log.warn(
+          { ...fields, ...repeated },
+          `too many ${this.#kind.name} reports came, the oldest are deleted to make room`,
+        ),
       );
     }
   }
@@ -106,12 +115,12 @@ export class ReportStore {
 
   async #count(): Promise<ReportShares> {
     const found: { key: string; arrived: number; share: Share; size: Size }[] = [];
-    for await (const [at, value] of this.#store.entries(rangeOf('report'))) {
+    for await (const [at, value] of this.#store.entries(rangeOf(this.#kind.prefix))) {
       const head = this.#read(KeptHead, at, value);
       // A damaged one goes with the next purge.
       if (head === undefined) continue;
       const { arrived, parts, bytes = parts * PART_BYTES } = head;
-      found.push({ key: at.slice(keys.report('').length), arrived, share: shareOf(head), size: { bytes, parts } });
+      found.push({ key: at.slice(this.#headKey('').length), arrived, share: shareOf(head), size: { bytes, parts } });
       if (found.length % PURGE_BATCH === 0) await nextTurn();
     }
     const shares = new ReportShares(this.#limits);
@@ -120,19 +129,19 @@ export class ReportStore {
   }
 
   /** Parts of reports after `after`, a page at a time: `next` where there is more. */
-  async page(selection: ReportSelection, after = ''): Promise<{ parts: ReportPart[]; next?: string }> {
+  async page(selection: ReportSelection, after = ''): Promise<{ parts: Part<Row>[]; next?: string }> {
     const [first = '', from = '0'] = after.split('!');
-    const parts: ReportPart[] = [];
+    const parts: Part<Row>[] = [];
     let [heads, rows] = [0, 0];
-    for await (const [at, value] of this.#store.entries({ ...rangeOf('report'), gte: keys.report(first) })) {
-      const key = at.slice(keys.report('').length);
+    for await (const [at, value] of this.#store.entries({ ...rangeOf(this.#kind.prefix), gte: this.#headKey(first) })) {
+      const key = at.slice(this.#headKey('').length);
       if (++heads > PAGE_HEADS) return { parts, next: `${key}!0` };
       const head = this.#read(ReportHead, at, value);
       if (head === undefined || !isSelected(head, selection)) continue;
       for (let part = key === first ? Number(from) : 0; part < head.parts; part++) {
         if (rows >= PAGE_ROWS || parts.length >= PAGE_REPORTS) return { parts, next: `${key}!${part}` };
-        const name = keys.reportRows(key, part);
-        const some = this.#read(Rows, name, await this.#store.get(name));
+        const name = this.#rowsKey(key, part);
+        const some = this.#read(this.#rows, name, await this.#store.get(name));
         if (some === undefined) break;
         parts.push({ key, head, part, rows: some });
         rows += some.length;
@@ -153,13 +162,13 @@ export class ReportStore {
       [operations, gone] = [[], []];
       await nextTurn();
     };
-    for await (const [at, value] of this.#store.entries(rangeOf('report'))) {
+    for await (const [at, value] of this.#store.entries(rangeOf(this.#kind.prefix))) {
       const head = this.#read(ReportHead, at, value);
       // A damaged one is of no use.
       if (head !== undefined && head.end >= before) continue;
-      const key = at.slice(keys.report('').length);
+      const key = at.slice(this.#headKey('').length);
       operations.push({ type: 'del', key: at });
-      for await (const name of this.#store.keys(rangeOf(`report-rows!${key}`)))
+      for await (const name of this.#store.keys(rangeOf(`${this.#kind.prefix}-rows!${key}`)))
         operations.push({ type: 'del', key: name });
       gone.push(key);
       count++;
@@ -169,13 +178,29 @@ export class ReportStore {
     return count;
   }
 
+  #headKey(key: string): string {
+    return `${this.#kind.prefix}!${key}`;
+  }
+
+  #rowsKey(key: string, part: number): string {
+    return `${this.#kind.prefix}-rows!${key}!${numbered(part)}`;
+  }
+
+  #deletions(key: string, parts: number): StoreOperation[] {
+    const rows = Array.from({ length: parts }, (_, part) => this.#rowsKey(key, part));
+    return [this.#headKey(key), ...rows].map((name) => ({ type: 'del', key: name }));
+  }
+
   /** Undefined, with a log line, where it cannot be read. */
   #read<S extends z.ZodType>(schema: S, key: string, value: Buffer | undefined): z.output<S> | undefined {
     try {
       return parseRecord(schema, key, value);
     } catch (error) {
       this.#damaged.say('', (repeated) =>
-        this.#log.warn({ key, error: errorText(error), ...repeated }, 'a kept DMARC report is damaged, it is left out'),
+        this.#log.warn(
+          { key, error: errorText(error), ...repeated },
+          `a kept ${this.#kind.name} report is damaged, it is left out`,
+        ),
       );
       return undefined;
     }
@@ -190,13 +215,8 @@ function bytesWith(sum: number, operation: StoreOperation): number {
   return sum + (operation.type === 'put' ? operation.value.length : 0);
 }
 
-function deletions(key: string, parts: number): StoreOperation[] {
-  const rows = Array.from({ length: parts }, (_, part) => keys.reportRows(key, part));
-  return [keys.report(key), ...rows].map((name) => ({ type: 'del', key: name }));
-}
-
 /** RFC 9990 §3.1.1.4: an organisation gives each report an id of its own. */
-function keyOf({ organisation, id, domain }: AggregateReport): string {
+function keyOf({ organisation, id, domain }: Pick<ReportHead, 'organisation' | 'id' | 'domain'>): string {
   const name = JSON.stringify([organisation.toLowerCase(), id, domain]);
   return createHash('sha256').update(name).digest('hex').slice(0, 32);
 }

@@ -3,7 +3,7 @@ import { errorText } from '#shared/errors.ts';
 import { Unreadable } from './unreadable.ts';
 
 /**
- * The XML in an attachment: as it is, in gzip (RFC 7489 §7.2.1.1), or the first file of a ZIP archive, which many send all
+ * The XML or JSON in an attachment: as it is, in gzip (RFC 7489 §7.2.1.1), or the first file of a ZIP archive, which many send all
  * the same. What it is unpacks to no more than `MOST_BYTES`, in pieces, on the thread pool.
  */
 
@@ -14,12 +14,18 @@ const GZIP = Buffer.from([0x1f, 0x8b]);
 const ZIP = Buffer.from('PK\x03\x04', 'latin1');
 /** White space and a byte order mark may stand before it. */
 const XML = /^(?:\xef\xbb\xbf)?\s*<[?!a-zA-Z_]|^\xff\xfe<|^\xfe\xff\0</;
+const JSON_OBJECT = /^(?:\xef\xbb\xbf)?\s*\{/;
 
 /** What an attachment is by its first bytes; undefined: not a report. */
 export function packingOf(bytes: Buffer): 'gzip' | 'zip' | 'plain' | undefined {
   if (startsWith(bytes, GZIP)) return 'gzip';
   if (startsWith(bytes, ZIP)) return 'zip';
-  return XML.test(bytes.toString('latin1', 0, 200)) ? 'plain' : undefined;
+  return XML.test(bytes.toString('latin1', 0, 200)) || isJson(bytes) ? 'plain' : undefined;
+}
+
+/** What a report begins with. */
+export function isJson(bytes: Buffer): boolean {
+  return JSON_OBJECT.test(bytes.toString('latin1', 0, 200));
 }
 
 /** Unpack it. Throws `Unreadable`. */

@@ -18,7 +18,7 @@ import { seal, sealJson, unseal } from './seal.ts';
  *   place!<queueId>               where the second copy of this message is; without it there is no copy
  *   receipt!<queueId>             the fate of a message that has left the queue
  *   report!<key>                  a DMARC report that came (received-reports/report-store.ts)
- *   report-rows!<key>!<nnnnn>     a part of its rows
+ *   report-rows!<key>!<nnnnn>     a part of its rows; tls-report!…, tls-report-rows!…: those of a TLS report
  *   dmarc-note!<queueId>          what of this message counts for reports, until it is counted (sent-reports/dmarc/counts.ts)
  *   tls-post!<id>                 a TLS report that is to be posted (sent-reports/tls/outbox.ts)
  *   store                         the name of this store
@@ -110,20 +110,18 @@ export const Adopted = z.object({ owners: z.record(z.string(), z.number().int().
 /** Most pieces and recipients of one message: keys have five digits. */
 export const MOST_NUMBERED = 100_000;
 
-const number = (n: number): string => String(n).padStart(5, '0');
+export const numbered = (n: number): string => String(n).padStart(5, '0');
 
 export const keys = {
   message: (id: string): string => `message!${id}`,
-  recipient: (id: string, n: number): string => `recipient!${id}!${number(n)}`,
-  body: (id: string, n: number): string => `body!${id}!${number(n)}`,
+  recipient: (id: string, n: number): string => `recipient!${id}!${numbered(n)}`,
+  body: (id: string, n: number): string => `body!${id}!${numbered(n)}`,
   transfer: (id: string): string => `transfer!${id}`,
   store: 'store',
   damagedStore: 'store!damaged',
   adopted: 'adopted',
   place: (id: string): string => `place!${id}`,
   receipt: (id: string): string => `receipt!${id}`,
-  report: (key: string): string => `report!${key}`,
-  reportRows: (key: string, n: number): string => `report-rows!${key}!${number(n)}`,
   copy: (pair: string, id: string, key: string): string => `copy!${pair}!${id}!${key}`,
   tlsPost: (id: string): string => `tls-post!${id}`,
   reportNote: (id: string): string => `dmarc-note!${id}`,

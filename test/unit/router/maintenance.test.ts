@@ -4,7 +4,7 @@ import { Level } from 'level';
 import { Store } from '#cluster/store.ts';
 import { Intake } from '#services/router/intake/intake.ts';
 import { Maintenance } from '#services/router/maintenance.ts';
-import { ReportStore } from '#services/router/received-reports/report-store.ts';
+import { openReceivedReports } from '#services/router/received-reports/report-reader.ts';
 import { Bodies } from '#services/router/store/bodies.ts';
 import { keys, putBytes, putJson } from '#services/router/store/records.ts';
 import { Slots } from '#services/router/store/slots.ts';
@@ -29,7 +29,7 @@ async function housekeeping(folder: string, free: () => number) {
     writer: (await aloneCopies(settings, store)).sender,
     reports: NO_REPORTS,
   });
-  const reports = new ReportStore(store, silentLogger);
+  const reports = openReceivedReports(store, silentLogger);
   return {
     store,
     maintenance: new Maintenance({ settings, store, slots: new Slots(), space, intake, reports, log: silentLogger }),

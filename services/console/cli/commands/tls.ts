@@ -6,13 +6,16 @@ import { gatherTls, type Pair } from '../../reports/tls/facts.ts';
 import { type CommonOptions, print, readConfig, withCommon } from '../context.ts';
 import { EXIT, usageError } from '../exit.ts';
 import { findingLine } from '../findings.ts';
+import { register as registerReports } from '../mail/commands/tls-reports.ts';
 import { table } from '../table.ts';
 import { registerProbe } from '../tls/probe.ts';
 
 type CheckOptions = CommonOptions & { at?: string };
 
 export function register(program: Command): void {
-  const tls = program.command('tls').description('the certificates of this node, and TLS at the hosts of others');
+  const tls = program
+    .command('tls')
+    .description('the certificates of this node, TLS at the hosts of others, and what others report of ours');
   withCommon(
     tls
       .command('check')
@@ -23,6 +26,7 @@ export function register(program: Command): void {
     .option('--at <time>', 'as of another time, such as 2027-01-31: what will have expired by then')
     .action(check);
   registerProbe(tls);
+  registerReports(tls);
 }
 
 async function check(options: CheckOptions): Promise<void> {

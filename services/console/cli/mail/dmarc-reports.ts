@@ -1,13 +1,11 @@
 import { routerContract } from '#services/router/contract.ts';
-import type { ReportHead, ReportPart, ReportRow } from '#shared/mail/dmarc-report.ts';
+import type { ReportRow } from '#shared/mail/dmarc-report.ts';
 import type { Caller } from '../context.ts';
-import { askEach, findRouters, tellUndone } from './routers.ts';
+import { findReports, type Report, type ReportSelection } from './received-reports.ts';
 
-/** The DMARC reports that came to any node: each once, however often and to how many nodes it was sent. */
+/** The DMARC reports that came to any node, and what they say in sum. */
 
-export type Report = ReportHead & { rows: ReportRow[] };
-
-export type ReportSelection = { domain?: string; since?: number };
+export type DmarcReport = Report<ReportRow>;
 
 /** What receivers saw of one address: messages in all, and those of them with each result and disposition. */
 export type SourceTotals = {
@@ -24,51 +22,18 @@ export type SourceTotals = {
   from: string[];
 };
 
-/** `silent`: nodes whose reports are not among them, because their routers did not answer; that was said. */
-export async function findReports(
+export function findDmarcReports(
   caller: Caller,
   selection: ReportSelection,
-): Promise<{ reports: Report[]; silent: string[] }> {
-  const silent: string[] = [];
-  const found = await askEach(
-    await findRouters(caller),
-    (node) => reportsOf(caller, node, selection),
-    (node, error) => {
-      silent.push(node);
-      tellUndone(`the DMARC reports that came to ${node} alone are not counted`, error);
-    },
-  );
-  const reports = new Map<string, Report>();
-  for (const [key, report] of found.flatMap((some) => [...some])) {
-    const known = reports.get(key);
-    // Anybody can write a report in the name of others.
-    if (known === undefined || (report.dmarc === 'pass' && known.dmarc !== 'pass')) reports.set(key, report);
-  }
-  return { reports: [...reports.values()].toSorted((a, b) => a.end - b.end || (a.id < b.id ? -1 : 1)), silent };
-}
-
-/** The whole reports of one node, by their keys. */
-async function reportsOf(caller: Caller, node: string, selection: ReportSelection): Promise<Map<string, Report>> {
+): Promise<{ reports: DmarcReport[]; silent: string[] }> {
   const router = caller.client(routerContract);
-  const parts: ReportPart[] = [];
-  let after: string | undefined;
-  do {
-    const page = await router['dmarc-report-list']({ ...selection, ...(after !== undefined && { after }) }, { node });
-    parts.push(...page.parts);
-    after = page.next;
-  } while (after !== undefined);
-  const reports = new Map<string, Report>();
-  for (const [key, some] of Map.groupBy(parts, (part) => part.key)) {
-    const head = some[0]?.head;
-    // One that was deleted meanwhile, or is damaged, is not there whole.
-    if (head !== undefined && some.length === head.parts)
-      reports.set(key, { ...head, rows: some.flatMap((part) => part.rows) });
-  }
-  return reports;
+  const ask: Parameters<typeof findReports<ReportRow>>[1]['ask'] = (request, node) =>
+    router['dmarc-report-list'](request, { node });
+  return findReports(caller, { name: 'DMARC', ask }, selection);
 }
 
 /** Totals by source address, those of the most messages first. */
-export function totalsBySource(reports: readonly Report[]): SourceTotals[] {
+export function totalsBySource(reports: readonly DmarcReport[]): SourceTotals[] {
   const sources = new Map<string, SourceTotals & { domains: Set<string> }>();
   for (const row of reports.flatMap((report) => report.rows)) {
     const known = sources.get(row.source) ?? { ...emptyTotals(row.source), domains: new Set<string>() };

@@ -50,6 +50,7 @@ const COMMANDS = [
   'users remove',
   'users list',
   'dmarc reports',
+  'tls reports',
   'capture list',
   'capture show',
 ];
@@ -79,6 +80,7 @@ for (const [args, code, words] of [
   [['queue', 'retry', 'X', '--all'], 2, /say which mail/],
   [['queue', 'list', '--limit', '0'], 2, /not a number above 0/],
   [['dmarc', 'reports', '--since', 'monday'], 2, /not a duration/],
+  [['tls', 'reports', '--since', 'monday'], 2, /not a duration/],
   [['queue', 'list', '--state', 'lost'], 2, /Allowed choices are/],
   [['keys', 'create', 'a.example', 's', 'rsa-512'], 2, /Allowed choices are/],
   [['keys', 'nek', 'a b'], 2, /is not a name for a NEK/],

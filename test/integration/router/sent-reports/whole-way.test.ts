@@ -3,7 +3,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Report, SourceTotals } from '#services/console/cli/mail/dmarc-reports.ts';
+import type { DmarcReport, SourceTotals } from '#services/console/cli/mail/dmarc-reports.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { Class, type DnsRecord, Rcode, Type } from '#shared/dns/message.ts';
 import { encodeName } from '#shared/dns/name.ts';
@@ -101,7 +101,7 @@ const configOf = (port: number, zone: Zone, more: string[]): string =>
     ...more,
   ].join('\n');
 
-type Answer = { reports: Report[]; sources: SourceTotals[] };
+type Answer = { reports: DmarcReport[]; sources: SourceTotals[] };
 
 // Below 1024, a port is root's.
 const OPTIONS = {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { Store } from '#cluster/store.ts';
 import type { RecipientResult } from '#services/router/delivery/job.ts';
-import { ReportReader } from '#services/router/received-reports/report-reader.ts';
-import { ReportStore } from '#services/router/received-reports/report-store.ts';
+import { openReceivedReports, ReportReader } from '#services/router/received-reports/report-reader.ts';
 import { Space } from '#services/router/store/space.ts';
 import { silentLogger } from '#shared/log.ts';
 import type { ReportPart } from '#shared/mail/dmarc-report.ts';
@@ -155,7 +155,7 @@ test('while the disk has no room, and while the router stops, a report waits', a
   await using undo = new AsyncDisposableStack();
   undo.defer(() => store.close());
   const delivery = new FakeDelivery();
-  const reports = new ReportStore(store, silentLogger);
+  const reports = openReceivedReports(store, silentLogger);
   const space = new Space(folder.path, () => Number.MAX_SAFE_INTEGER);
   const reader = new ReportReader({ settings, log: silentLogger, reports, space }, delivery);
   const results: RecipientResult[] = [];
@@ -174,6 +174,53 @@ test('while the disk has no room, and while the router stops, a report waits', a
   for (const { state, local } of results) assert.deepEqual({ state, local }, { state: 'deferred', local: true });
   assert.match(results[0]?.outcome.reply.text ?? '', /free space is below queue.reserve/);
   assert.match(results[2]?.outcome.reply.text ?? '', /delivery stops/);
-  assert.deepEqual((await reports.page({})).parts, []);
+  assert.deepEqual((await reports.dmarc.page({})).parts, []);
   assert.ok(delivery.stopped);
+});
+
+test('a TLS report at either kind of address ends here too, one for each domain, and is no DMARC report', async () => {
+  await using folder = await tempDir();
+  const receive = { 'tls-reports': { receive: ['tls@example.com'] } };
+  await using router = await TestRouter.start(folder.path, { config: { ...CONFIG, delivery: receive } });
+  const now = Date.now();
+  const policy = (domain: string) => ({
+    policy: { 'policy-type': 'tlsa', 'policy-domain': domain },
+    summary: { 'total-successful-session-count': 4, 'total-failure-session-count': 0 },
+  });
+  const send = (to: string, id: string, ...domains: string[]): Promise<string> => {
+    const json = JSON.stringify({
+      ...{ 'organization-name': 'Receiver', 'contact-info': 'tls@receiver.example', 'report-id': id },
+      'date-range': {
+        'start-datetime': new Date(now - DAY_MS).toISOString(),
+        'end-datetime': new Date(now).toISOString(),
+      },
+      policies: domains.map(policy),
+    });
+    const part = [
+      'Content-Type: multipart/report; report-type="tlsrpt"; boundary=b\r\n\r\n--b',
+      'Content-Type: text/plain\r\n\r\nA report.\r\n--b',
+      'Content-Type: application/tlsrpt+gzip\r\nContent-Transfer-Encoding: base64\r\n',
+      `${gzipSync(json).toString('base64')}\r\n--b--\r\n`,
+    ].join('\r\n');
+    return router.send({ envelope: envelope([to]), message: Buffer.from(part) });
+  };
+  const ended = (queueId: string) =>
+    waitFor(async () => (await router.show(queueId)).finished, { what: `the end of ${queueId}` });
+  await ended(await send('tls@example.com', '1', 'example.com', 'news.example.com'));
+  await ended(await send('dmarc@example.com', '2', 'example.com'));
+  await ended(await send('dmarc@example.com', '2', 'example.com'));
+  const list = async (operation: 'tls-report-list' | 'dmarc-report-list', request: { domain?: string } = {}) =>
+    (await router.service.handlers[operation](request, router.context())).parts;
+  const found = await list('tls-report-list');
+  assert.deepEqual(found.map(({ head, rows }) => [head.id, head.domain, head.messages, rows]).toSorted(), [
+    ['1', 'example.com', 4, [{ policy: 'tlsa', count: 4 }]],
+    ['1', 'news.example.com', 4, [{ policy: 'tlsa', count: 4 }]],
+    ['2', 'example.com', 4, [{ policy: 'tlsa', count: 4 }]],
+  ]);
+  assert.equal((await list('tls-report-list', { domain: 'news.example.com' })).length, 1);
+  assert.deepEqual(await list('dmarc-report-list'), []);
+  // About somebody else: it goes on, with all that is in it.
+  await send('tls@example.com', '3', 'example.com', 'example.net');
+  await (await router.delivery.next()).end('delivered', OK);
+  assert.equal((await list('tls-report-list')).length, 3);
 });

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
+import { DMARC_REPORTS } from '#services/router/received-reports/kinds.ts';
 import { ReportStore } from '#services/router/received-reports/report-store.ts';
 import { keys, putJson, rangeOf } from '#services/router/store/records.ts';
 import { silentLogger } from '#shared/log.ts';
+import type { ReportRow } from '#shared/mail/dmarc-report.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
 const DAY_MS = 86_400_000;
@@ -22,7 +24,7 @@ test('reports go when their time ended longer ago than they are kept, and leave 
   const store = await Store.open(folder.path, silentLogger);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => store.close());
-  const reports = new ReportStore(store, silentLogger);
+  const reports = new ReportStore(DMARC_REPORTS, store, silentLogger);
   await reports.keep(reportOf('old', NOW - 90 * DAY_MS - 1, 1200), NOW);
   await reports.keep(reportOf('new', NOW - 90 * DAY_MS), NOW);
   await store.write([{ type: 'put', key: keys.receipt('0'), value: Buffer.from('no report') }]);
@@ -40,12 +42,12 @@ test('a damaged report is left out, and goes with the old ones; the others are t
   const store = await Store.open(folder.path, silentLogger);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => store.close());
-  const reports = new ReportStore(store, silentLogger);
+  const reports = new ReportStore(DMARC_REPORTS, store, silentLogger);
   for (const id of ['a', 'b', 'c']) await reports.keep(reportOf(id, NOW), NOW);
   const [first = '', second = '', third = ''] = await Array.fromAsync(store.keys(rangeOf('report')));
   await store.write([
     { type: 'put', key: first, value: Buffer.from('rubbish') },
-    { type: 'del', key: keys.reportRows(second.slice('report!'.length), 0) },
+    { type: 'del', key: `report-rows!${second.slice('report!'.length)}!00000` },
   ]);
   const { parts } = await reports.page({});
   assert.deepEqual(
@@ -60,7 +62,7 @@ test('who asks with a cursor of rubbish gets an answer', async () => {
   const store = await Store.open(folder.path, silentLogger);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => store.close());
-  const reports = new ReportStore(store, silentLogger);
+  const reports = new ReportStore(DMARC_REPORTS, store, silentLogger);
   await reports.keep(reportOf('a', NOW), NOW);
   for (const after of ['!', '!x', '0!-1', '~!5', '\u0000!1e9'])
     assert.ok((await reports.page({}, after)).parts.length <= 1, after);
@@ -71,7 +73,7 @@ test('a report in mail that passed DMARC takes the place of one that has its nam
   const store = await Store.open(folder.path, silentLogger);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => store.close());
-  const reports = new ReportStore(store, silentLogger);
+  const reports = new ReportStore(DMARC_REPORTS, store, silentLogger);
   const rows = async (): Promise<number> =>
     (await reports.page({})).parts.reduce((sum, part) => sum + part.rows.length, 0);
   assert.equal(await reports.keep(reportOf('a', NOW, 900), NOW, 'fail'), true);
@@ -86,7 +88,7 @@ test('a report in mail that passed DMARC takes the place of one that has its nam
 
 const LIMITS = { proven: { reports: 4, bytes: 1e6 }, unproven: { reports: 2, bytes: 100_000 } };
 
-async function ids(reports: ReportStore): Promise<string[]> {
+async function ids(reports: ReportStore<ReportRow>): Promise<string[]> {
   const { parts } = await reports.page({});
   return [...new Set(parts.map(({ head }) => head.id))].sort();
 }
@@ -96,7 +98,7 @@ test('unproven reports make room for each other, and take none from those in mai
   const store = await Store.open(folder.path, silentLogger);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => store.close());
-  const reports = new ReportStore(store, silentLogger, LIMITS);
+  const reports = new ReportStore(DMARC_REPORTS, store, silentLogger, LIMITS);
   for (const [n, id] of ['a', 'b', 'c'].entries()) await reports.keep(reportOf(id, NOW), NOW + n, 'pass');
   for (const [n, id] of ['x', 'y', 'z'].entries())
     await reports.keep(reportOf(id, NOW), NOW + n, n > 1 ? 'fail' : undefined);
@@ -113,7 +115,7 @@ test('a share is full by bytes too, and nothing is left of the reports that went
   const store = await Store.open(folder.path, silentLogger);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => store.close());
-  const reports = new ReportStore(store, silentLogger, LIMITS);
+  const reports = new ReportStore(DMARC_REPORTS, store, silentLogger, LIMITS);
   await reports.keep(reportOf('large', NOW, 700), NOW);
   await reports.keep(reportOf('larger', NOW, 750), NOW + 1);
   assert.deepEqual(await ids(reports), ['larger']);
@@ -125,10 +127,10 @@ test('after a restart the oldest go first all the same, and what was purged coun
   const store = await Store.open(folder.path, silentLogger);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => store.close());
-  const before = new ReportStore(store, silentLogger, LIMITS);
+  const before = new ReportStore(DMARC_REPORTS, store, silentLogger, LIMITS);
   const days = [3, 1, 2, 4];
   for (const day of days) await before.keep(reportOf(`${day}`, NOW + day * DAY_MS), NOW + day * DAY_MS, 'pass');
-  const reports = new ReportStore(store, silentLogger, LIMITS);
+  const reports = new ReportStore(DMARC_REPORTS, store, silentLogger, LIMITS);
   await reports.keep(reportOf('5', NOW + 5 * DAY_MS), NOW + 5 * DAY_MS, 'pass');
   assert.deepEqual(await ids(reports), ['2', '3', '4', '5']);
   assert.equal(await reports.purge(NOW + 4 * DAY_MS), 2);
@@ -143,10 +145,10 @@ test('far too many from before go in batches, those that do not say their size t
   undo.defer(() => store.close());
   const { rows: _, ...named } = reportOf('', NOW);
   const heads = Array.from({ length: 1200 }, (_, n) => ({ ...named, id: `${n}`, arrived: n, messages: 0, parts: 1 }));
-  await store.write(heads.map((head, n) => putJson(keys.report(`${n}`), head)));
-  const reports = new ReportStore(store, silentLogger, LIMITS);
+  await store.write(heads.map((head, n) => putJson(`report!${n}`, head)));
+  const reports = new ReportStore(DMARC_REPORTS, store, silentLogger, LIMITS);
   await reports.keep(reportOf('new', NOW), NOW);
   const left = await Array.fromAsync(store.keys(rangeOf('report')));
   assert.equal(left.length, 2);
-  assert.ok(left.includes(keys.report('1199')), 'the youngest of them');
+  assert.ok(left.includes('report!1199'), 'the youngest of them');
 });

@@ -4,7 +4,7 @@ import { formatTime, parseDuration } from '#shared/units.ts';
 import { type CommonOptions, openCaller, print, withCommon } from '../../context.ts';
 import { usageError } from '../../exit.ts';
 import { shorten, table } from '../../table.ts';
-import { findReports, type Report, type SourceTotals, sumOf, totalsBySource } from '../dmarc-reports.ts';
+import { type DmarcReport, findDmarcReports, type SourceTotals, sumOf, totalsBySource } from '../dmarc-reports.ts';
 
 type ReportOptions = CommonOptions & { domain?: string; since?: string };
 
@@ -28,7 +28,7 @@ async function reports(options: ReportOptions): Promise<void> {
   const ms = since === undefined ? undefined : parseDuration(since);
   if (since !== undefined && ms === undefined) throw usageError(`"${since}" is not a duration: write 12h or 7d`);
   await using caller = await openCaller(options);
-  const { reports: found, silent } = await findReports(caller, {
+  const { reports: found, silent } = await findDmarcReports(caller, {
     ...(domain !== undefined && { domain: normalizeDomain(domain) }),
     ...(ms !== undefined && { since: Date.now() - ms }),
   });
@@ -41,7 +41,7 @@ async function reports(options: ReportOptions): Promise<void> {
   );
 }
 
-function summary(found: readonly Report[]): string {
+function summary(found: readonly DmarcReport[]): string {
   const organisations = new Set(found.map(({ organisation }) => organisation));
   const begin = Math.min(...found.map((report) => report.begin));
   const end = Math.max(...found.map((report) => report.end));
