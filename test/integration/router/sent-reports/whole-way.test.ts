@@ -5,12 +5,9 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { DmarcReport, SourceTotals } from '#services/console/cli/mail/dmarc-reports.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
-import { Class, type DnsRecord, Rcode, Type } from '#shared/dns/message.ts';
-import { encodeName } from '#shared/dns/name.ts';
 import { startGuardedServer } from '#test/kit/bus/bus-users.ts';
 import { rsaKey, SIGNERS } from '#test/kit/dkim/signers.ts';
 import { verifyWithDkimpy } from '#test/kit/dkim/verifiers.ts';
-import { address, answerTo, FakeDns, txt } from '#test/kit/dns/fake-dns.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { SealpostNode, type TestNodeOptions } from '#test/kit/nodes/node.ts';
 import { needs } from '#test/kit/runner/peers.ts';
@@ -19,6 +16,7 @@ import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { arrived, sumOf, textOf } from './reports-site.ts';
+import { Zone } from './zone.ts';
 
 /**
  * The whole way of a report: mail in the name of a domain comes from outside to two nodes, the day ends, one report goes
@@ -35,43 +33,6 @@ const READER_HOST = '127.0.0.61';
 const OWN = '203.0.113.5';
 const FORWARDER = '198.51.100.20';
 const STRANGER = '198.51.100.9';
-
-/** What is in DNS, by name; more comes when keys are made. */
-class Zone implements AsyncDisposable {
-  readonly #records = new Map<string, DnsRecord[]>();
-  readonly #dns: FakeDns;
-
-  private constructor(dns: FakeDns) {
-    this.#dns = dns;
-    dns.handler = (query) => {
-      const { name = '', type = 0 } = query.questions[0] ?? {};
-      const records = this.#records.get(name.toLowerCase());
-      if (records !== undefined) return answerTo(query, { answers: records.filter((record) => record.type === type) });
-      const isThere = [...this.#records.keys()].some((other) => other.endsWith(`.${name.toLowerCase()}`));
-      return answerTo(query, { rcode: isThere ? Rcode.NOERROR : Rcode.NXDOMAIN });
-    };
-  }
-
-  static async start(): Promise<Zone> {
-    return new Zone(await FakeDns.start(() => undefined));
-  }
-
-  get server(): string {
-    return this.#dns.server;
-  }
-
-  add(record: DnsRecord): void {
-    this.#records.set(record.name, [...(this.#records.get(record.name) ?? []), record]);
-  }
-
-  text(name: string, text: string): void {
-    this.add(txt(name, ...(text.match(/.{1,255}/g) ?? [])));
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#dns[Symbol.asyncDispose]();
-  }
-}
 
 type Mail = { client: string; path: string; message: Buffer };
 
@@ -122,9 +83,7 @@ test('what two nodes counted of a day reaches the reader of its domain in one si
   zone.text('sub.owner.example', 'a host that sends no mail');
   zone.text('owner.example._report._dmarc.reader.example', 'v=DMARC1;');
   zone.text('_dmarc.here.example', 'v=DMARC1; p=reject');
-  const exchanger = Buffer.concat([Buffer.from([0, 10]), encodeName('mx.reader.example')]);
-  zone.add({ name: 'reader.example', type: Type.MX, class: Class.IN, ttl: 60, rdata: exchanger });
-  zone.add(address('mx.reader.example', READER_HOST));
+  zone.exchanger('reader.example', READER_HOST);
 
   const now = Date.now();
   const today = now - (now % DAY);
