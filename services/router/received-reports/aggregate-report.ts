@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { normalizeDomain } from '#shared/address/address.ts';
-import type { ReportRow } from '#shared/mail/dmarc-report.ts';
+import type { ReportRow } from '#shared/mail/reports/dmarc-report.ts';
 import { oneLine } from '#shared/text.ts';
 import type { ReceivedReport } from './kinds.ts';
 import { rangeOfReport } from './range.ts';

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import { type ReportHead, ReportRow } from '#shared/mail/dmarc-report.ts';
-import { TlsReportRow } from '#shared/mail/tls-report.ts';
+import { type ReportHead, ReportRow } from '#shared/mail/reports/dmarc-report.ts';
+import { TlsReportRow } from '#shared/mail/reports/tls-report.ts';
 
 /** The two kinds of reports that are read: DMARC aggregate reports, and TLS reports. */
 

@@ -5,7 +5,7 @@ import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorText } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
-import { REPORT_PART_ROWS, ReportHead } from '#shared/mail/dmarc-report.ts';
+import { REPORT_PART_ROWS, ReportHead } from '#shared/mail/reports/dmarc-report.ts';
 import { numbered, parseRecord, putJson, rangeOf } from '../store/records.ts';
 import type { ReceivedKind, ReceivedReport } from './kinds.ts';
 import { ReportShares, SHARE_LIMITS, type Share, type Size } from './report-shares.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { normalizeDomain } from '#shared/address/address.ts';
-import type { TlsReportRow } from '#shared/mail/tls-report.ts';
+import type { TlsReportRow } from '#shared/mail/reports/tls-report.ts';
 import { oneLine } from '#shared/text.ts';
 import type { ReceivedReport } from './kinds.ts';
 import { rangeOfReport } from './range.ts';

@@ -1,5 +1,5 @@
 import { routerContract } from '#services/router/contract.ts';
-import type { ReportRow } from '#shared/mail/dmarc-report.ts';
+import type { ReportRow } from '#shared/mail/reports/dmarc-report.ts';
 import type { Caller } from '../context.ts';
 import { findReports, type Report, type ReportSelection } from './received-reports.ts';
 

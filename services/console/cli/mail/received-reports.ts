@@ -1,4 +1,4 @@
-import type { ReportHead } from '#shared/mail/dmarc-report.ts';
+import type { ReportHead } from '#shared/mail/reports/dmarc-report.ts';
 import type { Caller } from '../context.ts';
 import { askEach, findRouters, tellUndone } from './routers.ts';
 

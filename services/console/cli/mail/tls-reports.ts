@@ -1,5 +1,5 @@
 import { routerContract } from '#services/router/contract.ts';
-import type { TlsReportRow } from '#shared/mail/tls-report.ts';
+import type { TlsReportRow } from '#shared/mail/reports/tls-report.ts';
 import type { Caller } from '../context.ts';
 import { findReports, type Report, type ReportSelection } from './received-reports.ts';
 

@@ -1,5 +1,5 @@
 import type { StoreOperation } from '#cluster/store.ts';
-import type { DmarcRow, ReportUnit } from '#shared/mail/dmarc-rows.ts';
+import type { DmarcRow, ReportUnit } from '#shared/mail/reports/dmarc-rows.ts';
 import { keys, putJson } from '../../store/records.ts';
 import { readable } from '../../store/recovery.ts';
 import { type Batch, RowStore, type RowStoreDeps } from '../daily/row-store.ts';

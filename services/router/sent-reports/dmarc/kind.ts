@@ -1,4 +1,4 @@
-import { CountedRow, type DmarcRow, ReportUnit } from '#shared/mail/dmarc-rows.ts';
+import { CountedRow, type DmarcRow, ReportUnit } from '#shared/mail/reports/dmarc-rows.ts';
 import type { ReportKind } from '../daily/kind.ts';
 
 export const DMARC: ReportKind<ReportUnit, DmarcRow> = {

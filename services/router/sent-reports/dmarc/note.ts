@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { domainOf, normalizeDomain } from '#shared/address/address.ts';
 import type { Authenticity, DkimFound } from '#shared/mail/authenticity.ts';
-import { DmarcRow, PublishedPolicy } from '#shared/mail/dmarc-rows.ts';
 import type { Origin } from '#shared/mail/envelope.ts';
+import { DmarcRow, PublishedPolicy } from '#shared/mail/reports/dmarc-rows.ts';
 import { DOMAIN, plainAddress } from '../names.ts';
 
 /** What the reports count of a message. Pure. */

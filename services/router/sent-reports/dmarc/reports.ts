@@ -1,8 +1,8 @@
 import type { Store } from '#cluster/store.ts';
 import type { Calls } from '#services/topology.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
-import type { DmarcRow, ReportUnit } from '#shared/mail/dmarc-rows.ts';
 import type { Origin } from '#shared/mail/envelope.ts';
+import type { DmarcRow, ReportUnit } from '#shared/mail/reports/dmarc-rows.ts';
 import type { Message } from '../../store/message.ts';
 import { DailyReports } from '../daily/daily-reports.ts';
 import type { ReportClaims } from '../daily/report-claims.ts';

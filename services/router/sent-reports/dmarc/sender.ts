@@ -8,7 +8,7 @@ import { VERSION } from '#cluster/version.ts';
 import { domainOf } from '#shared/address/address.ts';
 import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
-import type { DmarcRow, PublishedPolicy, ReportUnit } from '#shared/mail/dmarc-rows.ts';
+import type { DmarcRow, PublishedPolicy, ReportUnit } from '#shared/mail/reports/dmarc-rows.ts';
 import type { Message } from '../../store/message.ts';
 import { authorOf } from '../author.ts';
 import { partsOf, secondsOf } from '../daily/days.ts';

@@ -1,4 +1,4 @@
-import type { CountedRow, DmarcRow, PublishedPolicy } from '#shared/mail/dmarc-rows.ts';
+import type { CountedRow, DmarcRow, PublishedPolicy } from '#shared/mail/reports/dmarc-rows.ts';
 
 /** An aggregate report as XML (RFC 9990 §3.1.1, and the schema in its appendix A). Pure. */
 

@@ -1,6 +1,6 @@
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
-import type { TlsReportUnit, TlsRow } from '#shared/mail/tls-rows.ts';
+import type { TlsReportUnit, TlsRow } from '#shared/mail/reports/tls-rows.ts';
 import type { TlsResult } from '../../delivery/tls-policy/result.ts';
 import { dayOf } from '../daily/days.ts';
 import { type Addition, type Batch, RowStore, type RowStoreDeps } from '../daily/row-store.ts';

@@ -1,4 +1,4 @@
-import { CountedTlsRow, TlsReportUnit, type TlsRow } from '#shared/mail/tls-rows.ts';
+import { CountedTlsRow, TlsReportUnit, type TlsRow } from '#shared/mail/reports/tls-rows.ts';
 import type { ReportKind } from '../daily/kind.ts';
 
 export const TLS: ReportKind<TlsReportUnit, TlsRow> = {

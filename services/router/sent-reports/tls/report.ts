@@ -1,4 +1,4 @@
-import type { TlsRow } from '#shared/mail/tls-rows.ts';
+import type { TlsRow } from '#shared/mail/reports/tls-rows.ts';
 import type { Counted } from '../daily/kind.ts';
 
 /** A TLS report as JSON (RFC 8460 §4.4). Pure. */

@@ -3,7 +3,7 @@ import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
 import type { Calls } from '#services/topology.ts';
 import { domainOf } from '#shared/address/address.ts';
-import type { TlsReportUnit, TlsRow } from '#shared/mail/tls-rows.ts';
+import type { TlsReportUnit, TlsRow } from '#shared/mail/reports/tls-rows.ts';
 import type { TlsResult } from '../../delivery/tls-policy/result.ts';
 import { DailyReports } from '../daily/daily-reports.ts';
 import type { ReportClaims } from '../daily/report-claims.ts';

@@ -1,5 +1,5 @@
 import { normalizeDomain } from '#shared/address/address.ts';
-import type { TlsRow } from '#shared/mail/tls-rows.ts';
+import type { TlsRow } from '#shared/mail/reports/tls-rows.ts';
 import { oneLine } from '#shared/text.ts';
 import type { AppliedPolicy, TlsResult } from '../../delivery/tls-policy/result.ts';
 import { DOMAIN, plainAddress } from '../names.ts';

@@ -5,7 +5,7 @@ import type { StoreOperation } from '#cluster/store.ts';
 import { domainOf } from '#shared/address/address.ts';
 import { errorText } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
-import type { TlsReportUnit, TlsRow } from '#shared/mail/tls-rows.ts';
+import type { TlsReportUnit, TlsRow } from '#shared/mail/reports/tls-rows.ts';
 import { formatSize } from '#shared/units.ts';
 import { authorOf } from '../author.ts';
 import { partsOf, secondsOf } from '../daily/days.ts';

@@ -6,7 +6,7 @@ import type { RecipientResult } from '#services/router/delivery/job.ts';
 import { openReceivedReports, ReportReader } from '#services/router/received-reports/report-reader.ts';
 import { Space } from '#services/router/store/space.ts';
 import { silentLogger } from '#shared/log.ts';
-import type { ReportPart } from '#shared/mail/dmarc-report.ts';
+import type { ReportPart } from '#shared/mail/reports/dmarc-report.ts';
 import { reportMail, reportXml, type SentReport } from '#test/kit/dmarc/reports.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';

@@ -5,7 +5,7 @@ import { DMARC_REPORTS } from '#services/router/received-reports/kinds.ts';
 import { ReportStore } from '#services/router/received-reports/report-store.ts';
 import { keys, putJson, rangeOf } from '#services/router/store/records.ts';
 import { silentLogger } from '#shared/log.ts';
-import type { ReportRow } from '#shared/mail/dmarc-report.ts';
+import type { ReportRow } from '#shared/mail/reports/dmarc-report.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
 const DAY_MS = 86_400_000;

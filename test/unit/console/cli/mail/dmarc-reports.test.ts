@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sumOf, totalsBySource } from '#services/console/cli/mail/dmarc-reports.ts';
-import type { ReportRow } from '#shared/mail/dmarc-report.ts';
+import type { ReportRow } from '#shared/mail/reports/dmarc-report.ts';
 
 const row = (source: string, count: number, more: Partial<ReportRow> = {}): ReportRow => ({
   ...{ source, count, disposition: 'none', dkim: true, spf: true, from: 'example.com' },

@@ -5,7 +5,7 @@ import { type Gathered, type RowSource, Run, type RunDeps } from '#services/rout
 import { begin, changed, isReported } from '#services/router/sent-reports/daily/runs.ts';
 import { noteOf } from '#services/router/sent-reports/dmarc/note.ts';
 import { silentLogger } from '#shared/log.ts';
-import type { DmarcRow, ReportUnit } from '#shared/mail/dmarc-rows.ts';
+import type { DmarcRow, ReportUnit } from '#shared/mail/reports/dmarc-rows.ts';
 import { ORIGIN } from '#test/unit/router/fixture.ts';
 import { found } from '#test/unit/router/sent-reports/dmarc/found.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { rowOf } from '#services/router/sent-reports/tls/row.ts';
-import { TlsRow } from '#shared/mail/tls-rows.ts';
+import { TlsRow } from '#shared/mail/reports/tls-rows.ts';
 import { tlsResult } from '#test/kit/tls-reports/results.ts';
 
 const POLICY = tlsResult('one.example').policy;

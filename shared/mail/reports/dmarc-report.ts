@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DmarcFound } from './authenticity.ts';
+import { DmarcFound } from '../authenticity.ts';
 
 /** DMARC aggregate reports of others about mail that claims to be from our domains (RFC 7489 §7.2, RFC 9990). */
 
