@@ -31,7 +31,9 @@ export async function openSocket(
   const abort = (): void => {
     socket.destroy(new Error('delivery stops'));
   };
-  const late = setTimeout(() => socket.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
+  // Others refuse, or say that there is no way: silence is what a firewall makes.
+  const silence = `no answer within ${timeoutMs / 1000} s (a firewall on the way may drop what goes to port ${target.port})`;
+  const late = setTimeout(() => socket.destroy(new Error(silence)), timeoutMs);
   signal.addEventListener('abort', abort, { once: true });
   try {
     if (signal.aborted) abort();
