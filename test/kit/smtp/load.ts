@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { connect as connectTls, createSecureContext } from 'node:tls';
 
 /**
  * A load of mail that knows what it was promised: every message carries an id of its own, and `accepted` holds the ids
@@ -23,6 +24,8 @@ export type LoadOptions = {
   random?: () => number;
   /** Messages a second that are begun at most; default: as fast as they are taken. */
   rate?: number;
+  /** Go on in TLS after STARTTLS, whatever the certificate. */
+  tls?: boolean;
   /** How long a session waits for a reply before it gives the connection up, in milliseconds; for ever by default. */
   patience?: number;
 };
@@ -134,9 +137,12 @@ function message(id: string, from: string, to: string, size: number): string {
 /** A whole reply (RFC 5321 §4.2.1). */
 const REPLY = /^(?:\d{3}-[^\r\n]*\r\n)*(\d{3})(?: [^\r\n]*)?\r\n/;
 
+/** To make one costs more than a handshake. */
+const CONTEXT = createSecureContext();
+
 /** One SMTP connection that sends a line and reads a reply. */
 class Session {
-  readonly #socket: Socket;
+  #socket: Socket;
   #input = '';
   #ended = false;
   #waiting: { resolve: (code: number) => void; reject: (error: Error) => void } | undefined;
@@ -147,6 +153,10 @@ class Session {
       // Between two messages a paced session is silent by itself.
       if (this.#waiting !== undefined) socket.destroy(new Error('no reply'));
     });
+    this.#listen(socket);
+  }
+
+  #listen(socket: Socket): void {
     socket.on('data', (bytes: Buffer) => {
       this.#input += bytes.toString('latin1');
       for (let reply = REPLY.exec(this.#input); reply !== null; reply = REPLY.exec(this.#input)) {
@@ -161,7 +171,7 @@ class Session {
     socket.on('error', () => socket.destroy());
   }
 
-  static async open({ port, host = '127.0.0.1', localAddress, patience = 0 }: LoadOptions): Promise<Session> {
+  static async open({ port, host = '127.0.0.1', localAddress, tls, patience = 0 }: LoadOptions): Promise<Session> {
     const socket = connect({ port, host, noDelay: true, ...(localAddress !== undefined && { localAddress }) });
     const session = new Session(socket, patience);
     const greeting = session.#reply();
@@ -169,7 +179,17 @@ class Session {
     await once(socket, 'connect');
     if ((await greeting) !== 220) throw new Error('no greeting');
     if ((await session.command('EHLO load.test')) !== 250) throw new Error('EHLO refused');
+    if (tls === true) await session.#secure();
     return session;
+  }
+
+  async #secure(): Promise<void> {
+    if ((await this.command('STARTTLS')) !== 220) throw new Error('STARTTLS refused');
+    this.#socket.removeAllListeners('data');
+    this.#socket = connectTls({ socket: this.#socket, rejectUnauthorized: false, secureContext: CONTEXT });
+    this.#listen(this.#socket);
+    await once(this.#socket, 'secureConnect');
+    if ((await this.command('EHLO load.test')) !== 250) throw new Error('EHLO in TLS refused');
   }
 
   command(line: string): Promise<number> {

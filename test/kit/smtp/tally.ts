@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 
 /**
  * An SMTP sink that counts: how often each message id (`X-Load-Id`, else `Message-ID`) arrived and how many messages
@@ -15,17 +16,19 @@ export class Tally implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   #paused = false;
 
-  private constructor() {
+  private constructor(secureContext: SecureContext | undefined) {
     this.#server = createServer((socket) => {
       this.#sockets.add(socket);
       if (this.#paused) socket.pause();
       socket.once('close', () => this.#sockets.delete(socket));
-      serve(socket, (header, bytes) => this.#count(header, bytes));
+      socket.write('220 tally\r\n');
+      serve(socket, (header, bytes) => this.#count(header, bytes), secureContext);
     });
   }
 
-  static async start(port = 0, host = '127.0.0.1'): Promise<Tally> {
-    const tally = new Tally();
+  /** `tls`: offer STARTTLS. */
+  static async start(port = 0, host = '127.0.0.1', tls?: { certificate: string; key: string }): Promise<Tally> {
+    const tally = new Tally(tls && createSecureContext({ cert: tls.certificate, key: tls.key }));
     tally.#server.listen(port, host);
     await once(tally.#server, 'listening');
     return tally;
@@ -71,13 +74,13 @@ export class Tally implements AsyncDisposable {
 const EHLO =
   '250-tally\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 104857600\r\n';
 
-function serve(socket: Socket, count: (header: string, bytes: number) => void): void {
+/** `tls`: it may begin. */
+function serve(socket: Socket, count: (header: string, bytes: number) => void, tls: SecureContext | undefined): void {
   let input: Buffer = Buffer.alloc(0);
   let data = false;
   let header = '';
   let bytes = 0;
   socket.on('error', () => socket.destroy());
-  socket.write('220 tally\r\n');
   socket.on('data', (chunk: Buffer) => {
     input = input.length === 0 ? chunk : Buffer.concat([input, chunk]);
     let out = '';
@@ -102,8 +105,14 @@ function serve(socket: Socket, count: (header: string, bytes: number) => void): 
         if (end < 0) break;
         const verb = input.toString('latin1', 0, Math.min(end, 4)).toUpperCase();
         input = input.subarray(end + 2);
-        if (verb === 'EHLO') out += EHLO;
-        else if (verb === 'DATA') {
+        if (verb === 'EHLO')
+          out += tls === undefined ? EHLO : EHLO.replace('250-PIPELINING', '250-STARTTLS\r\n250-PIPELINING');
+        else if (verb === 'STAR' && tls !== undefined) {
+          socket.removeAllListeners('data');
+          socket.write('220 2.0.0 go ahead\r\n');
+          serve(new TLSSocket(socket, { isServer: true, secureContext: tls }), count, undefined);
+          return;
+        } else if (verb === 'DATA') {
           data = true;
           header = '';
           bytes = 0;
