@@ -34,6 +34,7 @@ export const Type = {
   AAAA: 28,
   DNAME: 39,
   OPT: 41,
+  DS: 43,
   TLSA: 52,
   TSIG: 250,
   ANY: 255,

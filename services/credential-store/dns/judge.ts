@@ -16,6 +16,27 @@ type PublishedKey = { keyType: KeyType; publicKey: string };
 export type Verdict = 'ok' | 'missing' | 'different' | 'duplicate' | 'malformed' | 'unreachable' | 'error';
 export type Judgement = { verdict: Verdict; detail: string };
 
+/** What should be at a name. Its records come as texts (proof.ts). */
+export type Expectation = {
+  type: 'TXT' | 'TLSA';
+  /** There should be nothing, so that an alias is too much. */
+  isAbsent: boolean;
+  /** The detail is a clause without a full stop. */
+  judge(texts: readonly string[]): Judgement;
+  /** Whether something of ours is among them, though not all is as expected. */
+  isOurs(texts: readonly string[]): boolean;
+};
+
+/** A key in DNS, or no key. */
+export function expectKey(expected: ExpectedRecord): Expectation {
+  return {
+    type: 'TXT',
+    isAbsent: expected.kind === 'absent',
+    judge: (texts) => judge(texts, expected),
+    isOurs: (texts) => publishes(texts, expected),
+  };
+}
+
 /** Length of an Ed25519 public key (RFC 8032 §5.1.5). */
 const ED25519_BYTES = 32;
 

@@ -3,16 +3,17 @@ import { isDeepStrictEqual } from 'node:util';
 import type { DnsConfig } from '#cluster/config/schema/schema.ts';
 import { ask } from '#shared/dns/exchange.ts';
 import { nameOf, Rcode, type Response, rcodeName, recordsAt, Type } from '#shared/dns/message.ts';
+import { tlsaText } from '#shared/dns/tlsa.ts';
 import { txtOf } from '#shared/dns/txt.ts';
 import { errorCode, reasonText, SealpostError } from '#shared/errors.ts';
 import { type Authority, authorityOf, type NamedServer, ResolverChain } from './authority.ts';
-import { type ExpectedRecord, type Judgement, judge, publishes, type Verdict } from './judge.ts';
+import { type Expectation, type ExpectedRecord, expectKey, type Judgement, type Verdict } from './judge.ts';
 import { cutBelow } from './zone-cut.ts';
 
 export type { ExpectedRecord } from './judge.ts';
 
 /**
- * Whether verifiers can see a key: every authoritative server of its zone is asked, without any cache between, and each
+ * Whether others can see a record, such as that of a key: every authoritative server of its zone is asked, without any cache between, and each
  * must return what is expected. An alias (CNAME) at the name is followed to the servers of the zone of its target, and
  * each of those must return the same.
  *
@@ -41,6 +42,8 @@ export type DnsVerdict = {
   /** One sentence; it names that server. */
   summary: string;
   servers: ServerVerdict[];
+  /** The records that any server returns, as texts. */
+  found: string[];
   /** The answer for at least one zone came from a resolver, which may have an old one. */
   viaResolver: boolean;
   /** ms since 1970 */
@@ -56,24 +59,34 @@ type Seen = { server: string; host?: string; noRoute?: boolean } & (
   | { alias: string }
   | { failure: Judgement }
 );
-type Look = { servers: ServerVerdict[]; viaResolver: boolean };
+type Look = { servers: ServerVerdict[]; found: string[]; viaResolver: boolean };
 /** A name to look at; `cname`: the target of the alias that must be there; `path`: the aliases that led to it. */
 type Target = { name: string; cname?: string | undefined; path: readonly string[] };
-type Check = { config: DnsConfig; resolver: ResolverChain; expected: ExpectedRecord; port: number };
+type Check = { config: DnsConfig; resolver: ResolverChain; expected: Expectation; port: number };
 
 const DNS_PORT = 53;
 /** Aliases followed, as by resolvers. */
 const MAX_ALIASES = 8;
 
-/** Ask DNS for the record at a name. Never fails: an error is a verdict. */
-export async function checkRecord(
+/** Ask DNS for the record of a key. Never fails: an error is a verdict. */
+export function checkRecord(
   config: DnsConfig,
   name: string,
   expected: ExpectedRecord,
+  options: CheckOptions = {},
+): Promise<DnsVerdict> {
+  return checkRecords(config, name, expectKey(expected), options);
+}
+
+/** Ask DNS for the records at a name. Never fails: an error is a verdict. */
+export async function checkRecords(
+  config: DnsConfig,
+  name: string,
+  expected: Expectation,
   { cname, port = DNS_PORT }: CheckOptions = {},
 ): Promise<DnsVerdict> {
   const check = { config, resolver: new ResolverChain(config), expected, port };
-  const { servers, viaResolver } = await look(check, {
+  const { servers, found, viaResolver } = await look(check, {
     name: normalized(name),
     cname: cname && normalized(cname),
     path: [],
@@ -91,6 +104,7 @@ export async function checkRecord(
     verdict: wrong?.verdict ?? 'ok',
     summary: `${name}: ${summary}`,
     servers,
+    found: [...new Set(found)],
     viaResolver,
     at: Date.now(),
   };
@@ -109,7 +123,7 @@ async function look(check: Check, target: Target): Promise<Look> {
     return await follow(check, target, seen, authority);
   } catch (error) {
     const failure = { server: check.resolver.text, verdict: verdictOf(error), detail: reasonText(error) };
-    return { servers: [failure], viaResolver: false };
+    return { servers: [failure], found: [], viaResolver: false };
   }
 }
 
@@ -136,19 +150,20 @@ async function follow(
   const followed = await Promise.all([...targets].map((t) => look(check, { name: t, path: [...path, name] })));
   return {
     servers: [...servers, ...followed.flatMap((look) => look.servers)],
+    found: [...seen.flatMap((s) => ('texts' in s ? s.texts : [])), ...followed.flatMap((look) => look.found)],
     viaResolver: followed.some((look) => look.viaResolver),
   };
 }
 
 const named = ({ server, host }: Seen) => (host === undefined ? { server } : { server, host });
 
-function judgeSeen(seen: Seen, expected: ExpectedRecord, cname: string | undefined): Judgement {
+function judgeSeen(seen: Seen, expected: Expectation, cname: string | undefined): Judgement {
   if ('failure' in seen) return seen.failure;
   if ('alias' in seen) {
     if (cname === undefined || cname === seen.alias) return { verdict: 'ok', detail: `has an alias for ${seen.alias}` };
     return { verdict: 'different', detail: `has an alias (CNAME) for ${seen.alias}, and it must be for ${cname}` };
   }
-  if (cname === undefined || expected.kind === 'absent') return judge(seen.texts, expected);
+  if (cname === undefined || expected.isAbsent) return expected.judge(seen.texts);
   if (seen.texts.length === 0) return { verdict: 'missing', detail: `has no alias (CNAME) there for ${cname}` };
   return { verdict: 'different', detail: `has a TXT record there, and it must be an alias (CNAME) for ${cname}` };
 }
@@ -157,11 +172,12 @@ async function askServer(check: Check, authority: Authority, server: NamedServer
   const { name } = target;
   const from = { server: server.text, host: server.host };
   try {
-    const asking: Asking = (at) => ask(server, { name: at, type: Type.TXT }, { timeoutMs: check.config.timeout });
+    const asking: Asking = (at) =>
+      ask(server, { name: at, type: Type[check.expected.type] }, { timeoutMs: check.config.timeout });
     const response = await asking(name);
     const detail = lameness(response, authority, name);
     if (detail !== undefined) return { ...from, failure: { verdict: 'error', detail } };
-    return { ...from, ...(await withoutWildcard(check, target, recordsIn(response, name), asking)) };
+    return { ...from, ...(await withoutWildcard(check, target, recordsIn(check, response, name), asking)) };
   } catch (error) {
     const failure = { verdict: verdictOf(error), detail: `cannot be asked: ${reasonText(error)}` };
     return { ...from, failure, noRoute: errorCode(error) === 'dns-no-route' };
@@ -187,12 +203,12 @@ async function withoutWildcard(check: Check, target: Target, found: Found, askin
   const { expected } = check;
   const doubtful =
     'alias' in found
-      ? expected.kind === 'absent' && target.cname === undefined
-      : found.texts.length > 0 && judge(found.texts, expected).verdict !== 'ok' && !publishes(found.texts, expected);
+      ? expected.isAbsent && target.cname === undefined
+      : found.texts.length > 0 && expected.judge(found.texts).verdict !== 'ok' && !expected.isOurs(found.texts);
   if (!doubtful) return found;
   const sibling = target.name.replace(/^[^.]*/, () => `sealpost-${randomBytes(8).toString('hex')}`);
   try {
-    const made = recordsIn(await asking(sibling), sibling);
+    const made = recordsIn(check, await asking(sibling), sibling);
     return isDeepStrictEqual(sorted(made), sorted(found)) ? { texts: [] } : found;
   } catch {
     // The server has answered for the name itself, and that counts.
@@ -202,26 +218,30 @@ async function withoutWildcard(check: Check, target: Target, found: Found, askin
 
 const sorted = (found: Found): Found => ('alias' in found ? found : { texts: found.texts.toSorted() });
 
-function recordsIn(response: Response, name: string): Found {
+function recordsIn({ expected: { type } }: Check, response: Response, name: string): Found {
   const [alias] = recordsAt(response, name, Type.CNAME);
   if (alias !== undefined) return { alias: nameOf(response, alias) };
-  return { texts: recordsAt(response, name, Type.TXT).map(txtOf) };
+  const textOf = type === 'TXT' ? txtOf : ({ rdata }: { rdata: Buffer }) => tlsaText(rdata);
+  return { texts: recordsAt(response, name, Type[type]).map(textOf) };
 }
 
 /** What a resolver finds, aliases included. */
 async function lookByResolver(check: Check, { name, cname }: Target): Promise<Look> {
-  const response = await check.resolver.ask({ name, type: Type.TXT });
+  const type = Type[check.expected.type];
+  const response = await check.resolver.ask({ name, type });
   const server = check.resolver.text;
   const servers: ServerVerdict[] = [];
   let wanted = cname;
   let owner = name;
   for (let hops = 0; hops <= MAX_ALIASES; hops++) {
-    const found = recordsIn(response, owner);
-    const asking: Asking = (at) => check.resolver.ask({ name: at, type: Type.TXT });
+    const found = recordsIn(check, response, owner);
+    const asking: Asking = (at) => check.resolver.ask({ name: at, type });
     const seen = { server, ...(await withoutWildcard(check, { name: owner, cname: wanted, path: [] }, found, asking)) };
     const judgement = judgeSeen(seen, check.expected, wanted);
     servers.push({ server, ...judgement });
-    if ('texts' in seen || judgement.verdict !== 'ok') return { servers, viaResolver: true };
+    if ('texts' in seen || judgement.verdict !== 'ok') {
+      return { servers, found: 'texts' in seen ? seen.texts : [], viaResolver: true };
+    }
     wanted = undefined;
     owner = seen.alias;
   }

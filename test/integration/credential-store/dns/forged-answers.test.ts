@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { ZoneConfig } from '#cluster/config/schema/schema.ts';
-import { type PublishOptions, publishTxt } from '#services/credential-store/dns/publish.ts';
+import { publishTxt } from '#services/credential-store/dns/publish.ts';
+import type { PublishOptions } from '#services/credential-store/dns/zone-update.ts';
 import { askByTcp } from '#shared/dns/exchange.ts';
 import { decodeMessage, Opcode } from '#shared/dns/message.ts';
 import { parseServer } from '#shared/dns/server.ts';
