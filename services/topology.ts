@@ -142,6 +142,7 @@ export const ACCESS = {
         'schedule-set',
         'schedule-list',
         'key-verify',
+        'tls-record-publish',
         'nek-list',
         'nek-use',
         'nek-rotate',

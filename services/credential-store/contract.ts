@@ -236,6 +236,60 @@ export const CertificateStatus = z.object({
 });
 export type CertificateStatus = z.infer<typeof CertificateStatus>;
 
+const keyDigest = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** A record that tells other servers of our TLS (dns/tls-records.ts). */
+export const TlsRecord = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('tlsa'),
+    /** A mail host. */
+    host: z.string(),
+    /** SHA-256 of the public keys of its certificates, hex: those in use, and those that will be. */
+    used: z.array(keyDigest).min(1).max(16),
+    next: z.array(keyDigest).max(4),
+    /** Whether these are all that are in use: every listener of the host has said. */
+    complete: z.boolean(),
+  }),
+  z.object({ kind: z.literal('mta-sts'), domain: z.string(), id: z.string().regex(/^[0-9A-Za-z]{1,32}$/) }),
+  z.object({
+    kind: z.literal('tls-rpt'),
+    domain: z.string(),
+    rua: z
+      .array(z.string().regex(/^[\x21-\x2b\x2d-\x3a\x3c-\x7e]{1,500}$/))
+      .min(1)
+      .max(10),
+  }),
+]);
+export type TlsRecord = z.infer<typeof TlsRecord>;
+
+/** A record of ours in DNS, as it should be and as it is. */
+export const TlsRecordStatus = z.object({
+  node: z.string(),
+  /** Without the root dot. */
+  name: z.string(),
+  type: z.enum(['TXT', 'TLSA']),
+  /** Seconds. */
+  ttl: z.number().int(),
+  /** What should be there: all records of ours at the name. `next`: of a certificate that has yet to be used. */
+  values: z.array(z.object({ value: z.string(), role: z.enum(['current', 'next']) })),
+  by: z.enum(['update', 'manual']),
+  /**
+   * `published`: every authoritative server has it. `pending`: the zone was updated, and not every server has it. `due`:
+   * somebody or a call with `write` has yet to publish it. `no-effect`: a TLSA record in a zone without DNSSEC, which
+   * nobody would look at.
+   */
+  state: z.enum(['published', 'pending', 'due', 'no-effect']),
+  /** What the servers say, one sentence. */
+  detail: z.string(),
+  /** Records at the name that should be removed, because we published them and they are not used any more. */
+  obsolete: z.array(z.string()),
+  /** Records at the name that are not ours. */
+  others: z.array(z.string()),
+  /** When every cache has the records of the next certificates, so that these may be used, ms since 1970. */
+  usable: z.number().optional(),
+});
+export type TlsRecordStatus = z.infer<typeof TlsRecordStatus>;
+
 const keyName = z.object({ domain: z.string(), selector: z.string() });
 const domainName = z.object({ domain: z.string() });
 
@@ -424,6 +478,27 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       }),
       errors: ['not-found'],
       timeout: 60_000,
+    },
+
+    /**
+     * Publish a record about our TLS, where `dns.zones` has its zone, and wait a while until all servers have it; or say
+     * what is there. `replace`: also in place of records of the same kind that others made. Without `write` nothing is
+     * changed.
+     */
+    'tls-record-publish': {
+      request: z.object({ record: TlsRecord, write: z.boolean(), replace: z.boolean() }),
+      reply: TlsRecordStatus,
+      errors: [
+        'dns-name',
+        'dns-resolver',
+        'dns-unreachable',
+        'dns-no-route',
+        'dns-malformed',
+        'dns-refused',
+        'dns-failed',
+        ...CHANGE,
+      ],
+      timeout: 90_000,
     },
 
     'nek-list': { request: z.object({}), reply: z.object({ neks: z.array(NekStatus) }), repeatable: true },

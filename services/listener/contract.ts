@@ -48,8 +48,10 @@ const CheckedFilter = z.object({
 
 /** A certificate that clients are shown. */
 const PresentedCertificate = z.object({
-  /** Names that clients ask for to get it (SNI); `*` for all others. */
+  /** Names and `*.` patterns of names that clients ask for to get it (SNI); `*` for all others. */
   hosts: z.array(z.string()),
+  /** Host names and `*.` patterns that it is for. */
+  names: z.array(z.string()),
   /** SHA-256 of its public key (SubjectPublicKeyInfo) in hex. */
   key: z.string().regex(/^[0-9a-f]{64}$/),
   /** When it expires, ms since 1970. */

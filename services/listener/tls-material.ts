@@ -26,7 +26,7 @@ export type Material = { pair: Pair; context: SecureContext; certificate: X509Ce
 type Pair = { cert: string | Buffer; key: string | Buffer };
 type Materials = ReadonlyMap<string, Material>;
 /** `hosts`: `*` for every name without a certificate of its own. `key`: SHA-256 of its public key in hex. */
-export type Presented = { hosts: string[]; key: string; until: number };
+export type Presented = { hosts: string[]; names: string[]; key: string; until: number };
 
 /** What a listener asks clients for: the file of the authorities, or the public ones; undefined: for nothing. */
 type Asked = ListenerConfig['client-certificates'];
@@ -79,7 +79,8 @@ export class TlsMaterial extends TlsContexts {
     return [...shown].flatMap(([certificate, entries]) => {
       try {
         const until = certificate.validToDate.getTime();
-        return [{ hosts: entries.map(([host]) => host), key: keyDigest(certificate.raw), until }];
+        const hosts = entries.map(([host]) => host);
+        return [{ hosts, names: namesOf(certificate), key: keyDigest(certificate.raw), until }];
       } catch {
         // OpenSSL reads certificates that are not DER to the letter: nobody could say which key such a one has.
         return [];
@@ -233,6 +234,11 @@ function askingContext(pair: Pair, ca: Buffer | undefined): SecureContext {
     // Without one OpenSSL refuses every client that resumes a session where a certificate was asked for.
     sessionIdContext: 'client-certificates',
   });
+}
+
+/** The host names that it is for. */
+function namesOf({ subjectAltName = '' }: X509Certificate): string[] {
+  return [...subjectAltName.matchAll(/(?:^|, )DNS:([^,]+)/g)].map(([, name = '']) => name.toLowerCase());
 }
 
 function read(file: string, what: string): Buffer {

@@ -13,7 +13,7 @@ import { ratesSection } from './rates.ts';
 import { relaySection } from './relay.ts';
 import { rewriteSection } from './rewrite.ts';
 import { routeEntry } from './routes.ts';
-import { mtaStsSection } from './tls/published.ts';
+import { mtaStsSection, tlsRptSection } from './tls/published.ts';
 import { certificate, domain, duration, nameServer, nekSource, nodeName, secret, TEN_YEARS_MS } from './values.ts';
 
 /**
@@ -93,6 +93,7 @@ export const ConfigSchema = z.strictObject({
     })
     .optional(),
   'mta-sts': mtaStsSection,
+  'tls-rpt': tlsRptSection,
   limits: limitsSection,
   groups: groupsSection,
   authentication: authenticationSection,

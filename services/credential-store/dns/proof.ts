@@ -64,7 +64,7 @@ type Look = { servers: ServerVerdict[]; found: string[]; viaResolver: boolean };
 type Target = { name: string; cname?: string | undefined; path: readonly string[] };
 type Check = { config: DnsConfig; resolver: ResolverChain; expected: Expectation; port: number };
 
-const DNS_PORT = 53;
+export const DNS_PORT = 53;
 /** Aliases followed, as by resolvers. */
 const MAX_ALIASES = 8;
 

@@ -69,7 +69,7 @@ export function zoneToUpdate(
 }
 
 /** The zone of a name, where we may update it. */
-function updatableZone(name: string, zones: ZoneConfig[]): UpdatableZone | undefined {
+export function updatableZone(name: string, zones: ZoneConfig[]): UpdatableZone | undefined {
   const zone = nearestZone(name, zones);
   return zone?.update === undefined ? undefined : { ...zone, update: zone.update };
 }

@@ -4,9 +4,10 @@ import { servingCertificateList } from '../certificates/serving-list.ts';
 import type { CredentialStoreContract } from '../contract.ts';
 import type { OperationDeps } from './deps.ts';
 import { directoryList, entryList, entryShow } from './directory-list.ts';
+import { keyVerify, recordResolve } from './dns/key-verify.ts';
+import { tlsRecordPublish } from './dns/tls-records.ts';
 import { aliasSet, entryDelete, groupSet, mapSet } from './entries.ts';
 import { entryImport } from './entry-import.ts';
-import { keyVerify, recordResolve } from './key-verify.ts';
 import {
   keyActivate,
   keyCreate,
@@ -58,6 +59,7 @@ export function createHandlers(deps: () => OperationDeps): Handlers<CredentialSt
     'schedule-list': (request) => scheduleList(deps(), request),
     'record-resolve': (request) => recordResolve(deps(), request),
     'key-verify': (request) => keyVerify(deps(), request),
+    'tls-record-publish': (request) => tlsRecordPublish(deps(), request),
     'nek-list': (request) => nekList(deps(), request),
     'nek-use': (request) => nekUse(deps(), request),
     'nek-rotate': (request) => nekRotate(deps(), request),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { WrappedKey } from '#shared/dkim/key-wrap.ts';
 import { KeyInfo } from '../contract.ts';
 import { CertificateRecord } from './certificate-record.ts';
+import { PublishedRecord } from './published-record.ts';
 
 /**
  * What the cluster knows about a signing domain: its keys, its rotation, its schedule, and the node that drives them. It is
@@ -110,10 +111,12 @@ export const CredentialRecord = z.discriminatedUnion('kind', [
   DomainRecord.extend({ kind: z.literal('domain') }),
   NekList.extend({ kind: z.literal('neks') }),
   CertificateRecord.extend({ kind: z.literal('certificate') }),
+  PublishedRecord.extend({ kind: z.literal('published') }),
 ]);
 export type CredentialRecord = z.infer<typeof CredentialRecord>;
 
 export const NEKS_KEY = 'neks';
+export const publishedKey = (name: string): string => `published!${name}`;
 const DOMAIN = 'domain!';
 export const domainKey = (domain: string): string => `${DOMAIN}${domain}`;
 /** The domain of a record by its key; undefined for other records. */

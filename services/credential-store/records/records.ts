@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { type CredentialRecord, DomainRecord, domainKey, NEKS_KEY, NekList } from './domain-record.ts';
+import { type CredentialRecord, DomainRecord, domainKey, NEKS_KEY, NekList, publishedKey } from './domain-record.ts';
+import type { PublishedValue } from './published-record.ts';
 
-/** The replicated records by their kind: one of each domain, and the list of named encryption keys. */
+/** The replicated records by their kind: one of each domain, the list of named encryption keys, and what is in DNS besides. */
 export class Records {
   readonly #map: ReplicatedMap<CredentialRecord>;
   readonly #assertChangeable: () => void;
@@ -28,6 +30,11 @@ export class Records {
 
   neks(): NekList | undefined {
     return neksIn(this.#map.get(NEKS_KEY)?.value);
+  }
+
+  /** What we published at a name in DNS about our TLS. */
+  published(name: string): readonly PublishedValue[] {
+    return publishedIn(this.#map.get(publishedKey(name))?.value);
   }
 
   /** The same on every node that saw the same changes; it never goes down. */
@@ -76,6 +83,23 @@ export class Records {
     if (neks === undefined) throw new SealpostError('store-failed', 'the list of named encryption keys is gone');
     return { neks, revision };
   }
+
+  /** Like `update`, for what we publish at a name. */
+  async updatePublished<T extends { values: readonly PublishedValue[] }>(
+    name: string,
+    change: (values: readonly PublishedValue[]) => T,
+  ): Promise<T> {
+    let changed: T | undefined;
+    await this.#map.update(publishedKey(name), (current) => {
+      this.#assertChangeable();
+      const before = publishedIn(current);
+      changed = change(before);
+      const { values } = changed;
+      return isDeepStrictEqual(values, before) ? current : { kind: 'published', name, values: [...values] };
+    });
+    if (changed === undefined) throw new SealpostError('store-failed', `nothing was stored about ${name}`);
+    return changed;
+  }
 }
 
 /** Give each record without a MAC by this NEK one. Resolves to how many there were. Fails like `update`. */
@@ -86,6 +110,10 @@ export async function resealAll(map: Resealable, nek: string): Promise<number> {
 }
 
 type Resealable = Pick<ReplicatedMap<unknown>, 'without' | 'reseal'>;
+
+function publishedIn(value: CredentialRecord | undefined): readonly PublishedValue[] {
+  return value?.kind === 'published' ? value.values : [];
+}
 
 /** Views are made once for each stored value, so that a record that did not change is the same object. */
 const views = new WeakMap<CredentialRecord, DomainRecord | NekList>();

@@ -51,6 +51,23 @@ export class ValidatingResolver implements AsyncDisposable {
     }
   }
 
+  /** Unbound in front of a server on 127.0.0.1 that has these zones; each with the key that signs it. */
+  static async before(server: string, zones: ReadonlyMap<string, string>): Promise<ValidatingResolver> {
+    const port = await freePort();
+    const resolver = new ValidatingResolver(`127.0.0.1:${port}`, await tempDir('dnssec'));
+    try {
+      const anchors = [...zones].map(([zone, key]): Anchor => {
+        const [, fields = '', data = ''] = /^(\d+ \d+ \d+) (.*)$/.exec(key) ?? [];
+        return { zone, key: [fields, data.replaceAll(' ', '')] };
+      });
+      await resolver.#startUnbound(port, Number(server.split(':')[1]), { names: [...zones.keys()], anchors });
+      return resolver;
+    } catch (error) {
+      await resolver[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
   async #startAuthority(port: number, zones: readonly TestZone[]): Promise<void> {
     const clauses = zones.map(({ name }) => `zone "${name}" { type primary; file "${name}"; };`);
     await this.#named('authority', port, `recursion no; dnssec-validation no; notify no; };\n${clauses.join('\n')}`);

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Resolver } from 'node:dns/promises';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DnsConfig, ZoneConfig } from '#cluster/config/schema/schema.ts';
 import { Secret } from '#shared/secret.ts';
@@ -24,12 +24,20 @@ type Algorithm = (typeof KEYS)[keyof typeof KEYS];
 export const keyFor = (algorithm: Algorithm): string =>
   Object.entries(KEYS).find(([, own]) => own === algorithm)?.[0] ?? KEY;
 
-type ZoneServersParts = { ports: number[]; secret: string; dir: TempDir; zones: string[]; programs: Program[] };
+type ZoneServersParts = {
+  ports: number[];
+  secret: string;
+  dir: TempDir;
+  zones: string[];
+  programs: Program[];
+  signed: boolean;
+};
 
 /**
  * Zones as they stand in the world: a BIND primary that takes updates signed with the key `sealpost` (hmac-sha256) or
  * one of another algorithm, and secondaries that it notifies; server 0 is the primary, and each has a free port of
- * 127.0.0.1. A zone's text is its records in master-file form (RFC 1035 §5), without SOA and NS.
+ * 127.0.0.1. A zone's text is its records in master-file form (RFC 1035 §5), without SOA and NS. `signed`: the primary signs
+ * what it has, and each update (DNSSEC).
  */
 export class ZoneServers implements AsyncDisposable {
   /** `127.0.0.1:5301` …, the primary first. */
@@ -39,17 +47,19 @@ export class ZoneServers implements AsyncDisposable {
   readonly #dir: TempDir;
   readonly #zones: string[];
   readonly #programs: Program[];
+  readonly #signed: boolean;
   readonly #lagging = new Set<number>();
 
-  private constructor({ ports, secret, dir, zones, programs }: ZoneServersParts) {
+  private constructor({ ports, secret, dir, zones, programs, signed }: ZoneServersParts) {
     this.servers = ports.map((port) => `127.0.0.1:${port}`);
     this.secret = secret;
     this.#dir = dir;
     this.#zones = zones;
     this.#programs = programs;
+    this.#signed = signed;
   }
 
-  static async start(zones: Record<string, string>, { secondaries = 1 } = {}): Promise<ZoneServers> {
+  static async start(zones: Record<string, string>, { secondaries = 1, signed = false } = {}): Promise<ZoneServers> {
     const dir = await tempDir('zones');
     const secret = randomBytes(32).toString('base64');
     const names = Object.keys(zones);
@@ -58,7 +68,7 @@ export class ZoneServers implements AsyncDisposable {
     for (let attempt = 1; ; attempt++) {
       const programs: Program[] = [];
       const ports = await Promise.all(all.map(() => freePort()));
-      const servers = new ZoneServers({ ports, secret, dir, zones: names, programs });
+      const servers = new ZoneServers({ ports, secret, dir, zones: names, programs, signed });
       try {
         for (const n of all) await servers.#prepare(n, zones);
         programs.push(...all.map((n) => servers.#launch(n)));
@@ -125,6 +135,14 @@ export class ZoneServers implements AsyncDisposable {
     await writeFile(script, [`server 127.0.0.1 ${this.#port(0)}`, ...lines, 'send', ''].join('\n'));
     const program = new Program('nsupdate', [...(key === '' ? [] : ['-y', key]), script]);
     return (await program.ended()) === 0 ? '' : program.output;
+  }
+
+  /** The key that a zone is signed with, as a trust anchor has it. */
+  async dnskey(zone: string): Promise<string> {
+    const dir = join(this.#dir.path, '0');
+    const name = (await readdir(dir)).find((file) => file.startsWith(`K${zone}.+`) && file.endsWith('.key')) ?? '';
+    const [, key = ''] = / DNSKEY (.*)$/m.exec(await readFile(join(dir, name), 'utf8')) ?? [];
+    return key;
   }
 
   /** From now on secondary n gets no changes; it goes on answering with what it has. */
@@ -210,7 +228,7 @@ export class ZoneServers implements AsyncDisposable {
     const transferKeys = secondaries.filter((s) => !this.#lagging.has(s)).map((s) => `key transfer-${s};`);
     const clause =
       n === 0
-        ? `type primary; allow-update { ${Object.keys(KEYS)
+        ? `type primary; ${this.#signed ? 'dnssec-policy default; ' : ''}allow-update { ${Object.keys(KEYS)
             .map((key) => `key ${key};`)
             .join(' ')} }; notify explicit; notify-delay 0;
   also-notify { ${secondaries.map((s) => `127.0.0.1 port ${this.#port(s)};`).join(' ')} };

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { domain, duration, port } from '../values.ts';
 
-/** What other servers can learn of our TLS: the MTA-STS policy (RFC 8461). */
+/** What other servers can learn of our TLS: the MTA-STS policy (RFC 8461), and where they send reports (RFC 8460). */
 
 /** RFC 8461 §3.2: 31557600 seconds. A day is what it gives as an example for a policy that is being withdrawn (§2.5). */
 const LONGEST_AGE_MS = 31_557_600_000;
@@ -44,3 +44,16 @@ export const mtaStsSection = z
       .describe('HTTPS with the certificates of tls; or HTTP for a proxy on this machine, which adds TLS'),
   })
   .optional();
+
+export const tlsRptSection = z
+  .strictObject({
+    rua: z
+      .array(
+        z.string().refine((uri) => /^(mailto:[^\s,;!@]+@[^\s,;!@]+|https:\/\/[^\s,;!]+)$/.test(uri), {
+          error: (i) => `${JSON.stringify(i.input)} is not mailto:address or https://…; write , ; and ! as %2C %3B %21`,
+        }),
+      )
+      .prefault([])
+      .describe('where others send their reports on TLS with the local domains: mailto:address or https://…'),
+  })
+  .prefault({});

@@ -9,6 +9,7 @@ import { findingLine } from '../findings.ts';
 import { register as registerReports } from '../mail/commands/tls-reports.ts';
 import { table } from '../table.ts';
 import { registerProbe } from '../tls/probe.ts';
+import { registerPublish } from '../tls/publish.ts';
 
 type CheckOptions = CommonOptions & { at?: string };
 
@@ -27,6 +28,7 @@ export function register(program: Command): void {
     .action(check);
   registerProbe(tls);
   registerReports(tls);
+  registerPublish(tls);
 }
 
 async function check(options: CheckOptions): Promise<void> {

@@ -45,6 +45,7 @@ const COMMANDS = [
   'keymgmt',
   'set config',
   'tls check',
+  'tls publish',
   'users add',
   'users passwd',
   'users remove',

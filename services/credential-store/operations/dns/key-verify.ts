@@ -1,9 +1,9 @@
 import { errorText } from '#shared/errors.ts';
-import type { DnsView } from '../contract.ts';
-import { expectedOf } from '../dns/views.ts';
-import { createNodeEffects } from '../driver/node-effects.ts';
-import { findKey, type Operation } from './deps.ts';
-import { keyInfo } from './key-status.ts';
+import type { DnsView } from '../../contract.ts';
+import { expectedOf } from '../../dns/views.ts';
+import { createNodeEffects } from '../../driver/node-effects.ts';
+import { findKey, type Operation } from '../deps.ts';
+import { keyInfo } from '../key-status.ts';
 
 /** A key's record in DNS as this node sees it, and the key from every live node. */
 

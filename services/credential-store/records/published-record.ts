@@ -1,0 +1,22 @@
+import { z } from 'zod';
+
+/**
+ * What Sealpost publishes at a name in DNS about our TLS (`_25._tcp.mx1.example.com`), record `published!<name>`: written
+ * before DNS is, so that a later publication can tell its own records from those of others. Records of keys are not here:
+ * a key knows its own.
+ */
+export const PublishedRecord = z.object({
+  name: z.string(),
+  values: z.array(
+    z.object({
+      /** As text: of a TXT record its value, of a TLSA record `3 1 1 …`. */
+      value: z.string(),
+      /** `next`: of a certificate that has yet to be used. */
+      role: z.enum(['current', 'next']),
+      /** When every authoritative server was first seen to have it, ms since 1970. */
+      seen: z.number().optional(),
+    }),
+  ),
+});
+export type PublishedRecord = z.infer<typeof PublishedRecord>;
+export type PublishedValue = PublishedRecord['values'][number];

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { TlsRecord } from '#services/credential-store/contract.ts';
+import { expectPlan, isSameText, placeOf, planOf } from '#services/credential-store/dns/tls-records.ts';
+import type { PublishedValue } from '#services/credential-store/records/published-record.ts';
+
+const [A, B, C] = ['a', 'b', 'c'].map((digit) => digit.repeat(64)) as [string, string, string];
+const value = (key: string): string => `3 1 1 ${key}`;
+const was = (key: string, role: PublishedValue['role'] = 'current'): PublishedValue => ({
+  value: value(key),
+  role,
+  seen: 1,
+});
+
+type Given = { used: string[]; next?: string[]; complete?: boolean };
+const tlsa = ({ used, next = [], complete = true }: Given): TlsRecord => ({
+  ...{ kind: 'tlsa', host: 'mx1.example.com' },
+  ...{ used, next, complete },
+});
+
+/** What was published, what is asked for, what should be there, what should go. */
+const PLANS: [what: string, before: PublishedValue[], given: Given, values: string, obsolete: string][] = [
+  ['the first time', [], { used: [A] }, 'a', ''],
+  ['again', [was(A)], { used: [A] }, 'a', ''],
+  ['with the next one', [was(A)], { used: [A], next: [B] }, 'a b+', ''],
+  ['before the switch', [was(A), was(B, 'next')], { used: [A] }, 'a b+', ''],
+  ['in the middle of the switch', [was(A), was(B, 'next')], { used: [A, B] }, 'a b', ''],
+  ['after the switch', [was(A), was(B, 'next')], { used: [B] }, 'b', 'a'],
+  ['after the switch, while a node is silent', [was(A), was(B, 'next')], { used: [B], complete: false }, 'b a', ''],
+  ['another next one', [was(A), was(B, 'next')], { used: [A], next: [C] }, 'a c+', 'b'],
+  ['the next one has the key in use', [was(A)], { used: [A], next: [A] }, 'a', ''],
+  ['a switch without a word before', [was(A)], { used: [B] }, 'b', 'a'],
+  ['back to the former one', [was(B), was(A)], { used: [A] }, 'a', 'b'],
+];
+for (const [what, before, given, values, obsolete] of PLANS) {
+  test(`TLSA ${what}`, () => {
+    const plan = planOf(tlsa(given), before);
+    const name = (text: string): string => text[6] ?? '';
+    const text = plan.values.map((one) => name(one.value) + (one.role === 'next' ? '+' : '')).join(' ');
+    assert.deepEqual([text, plan.obsolete.map(name).join(' ')], [values, obsolete]);
+    for (const one of plan.values) assert.equal(one.seen, before.some((b) => b.value === one.value) ? 1 : undefined);
+  });
+}
+
+test('a TXT record takes the place of the one before', () => {
+  const record: TlsRecord = { kind: 'mta-sts', domain: 'example.com', id: 'b1' };
+  assert.deepEqual(placeOf(record), { name: '_mta-sts.example.com', type: 'TXT' });
+  const plan = planOf(record, [{ value: 'v=STSv1; id=a1;', role: 'current', seen: 1 }]);
+  assert.deepEqual(plan, { values: [{ value: 'v=STSv1; id=b1;', role: 'current' }], obsolete: ['v=STSv1; id=a1;'] });
+  const rua = ['mailto:a@example.com', 'https://example.com/r'];
+  const reports: TlsRecord = { kind: 'tls-rpt', domain: 'example.com', rua };
+  assert.equal(placeOf(reports).name, '_smtp._tls.example.com');
+  assert.deepEqual(planOf(reports, []).values, [
+    { value: 'v=TLSRPTv1; rua=mailto:a@example.com,https://example.com/r;', role: 'current' },
+  ]);
+});
+
+test('what servers say of a set: others may be there, none may miss, nothing obsolete', () => {
+  const { judge, isOurs } = expectPlan('TLSA', planOf(tlsa({ used: [B], next: [C] }), [was(A)]));
+  assert.equal(judge([value(B), value(C), '2 1 1 00']).verdict, 'ok');
+  assert.match(judge([value(C)]).detail, /^does not have 3 1 1 b+ there$/);
+  assert.match(judge([value(A), value(B), value(C)]).detail, /^still has 3 1 1 a+, which is obsolete$/);
+  assert.deepEqual([isOurs([value(A)]), isOurs(['2 1 1 00'])], [true, false]);
+});
+
+test('what servers say of a text: exactly one of its version', () => {
+  const record: TlsRecord = { kind: 'mta-sts', domain: 'example.com', id: 'b1' };
+  const { judge } = expectPlan('TXT', planOf(record, []));
+  const verdict = (...texts: string[]): string => judge(texts).verdict;
+  assert.equal(verdict('v=STSv1; id=b1;'), 'ok');
+  assert.equal(verdict('v=STSv1;id=b1', 'v=spf1 -all'), 'ok');
+  assert.equal(verdict('v=STSv1; id=b2;'), 'different');
+  assert.equal(verdict('v=STSv1; id=b1;', 'v=STSv1; id=b2;'), 'duplicate');
+  assert.equal(verdict('hello'), 'missing');
+  assert.equal(verdict(), 'missing');
+});
+
+test('texts that say the same', () => {
+  assert.ok(isSameText('v=STSv1; id=a;', 'v=STSv1;id=a'));
+  assert.ok(!isSameText('v=STSv1; id=a;', 'v=STSv1; id=A;'));
+});
