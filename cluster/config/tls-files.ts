@@ -64,6 +64,8 @@ export async function stsWarnings(config: Config): Promise<string[]> {
   const { tls, node, 'mta-sts': section } = config;
   const policy = effectivePolicy(config);
   if (tls === undefined || policy === undefined || policy.mode === 'none') return [];
+  // With `nek`, the cluster may have one for each of them, which no file tells.
+  if (tls.nek !== undefined) return [];
   const own = [node.hostname, ...tls.names.flatMap(({ hosts }) => hosts)];
   const names = [
     ...policy.mx.filter((name) => own.includes(name)),
@@ -72,7 +74,6 @@ export async function stsWarnings(config: Config): Promise<string[]> {
   const warnings: string[] = [];
   for (const name of names) {
     const file = tls.names.find(({ hosts }) => hosts.includes(name))?.certificate ?? tls.certificate;
-    // One of the cluster is not in a file.
     if (file === undefined) continue;
     const found = await readFile(file).then(
       (bytes) => certificatesIn(bytes, file),
