@@ -114,6 +114,7 @@ export const ACCESS = {
         'captured-read',
         'dmarc-report-list',
         'tls-report-list',
+        'ledger-list',
         'message-retry',
         'message-hold',
         'message-release',

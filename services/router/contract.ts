@@ -11,6 +11,7 @@ import { ReportPage } from '#shared/mail/reports/dmarc-rows.ts';
 import { TlsReportPart } from '#shared/mail/reports/tls-report.ts';
 import { TlsReportPage } from '#shared/mail/reports/tls-rows.ts';
 import { LostTls } from '#shared/mail/tls.ts';
+import { LedgerPage, LedgerRequest } from '#shared/mail/tls-ledger.ts';
 import { ProbedDomain } from '#shared/mail/tls-probe.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 import { transcriptRead } from '#shared/transcript/operation.ts';
@@ -265,6 +266,8 @@ export const routerContract = defineContract('router', 1, {
       reply: z.object({ parts: z.array(TlsReportPart), next: z.string().optional() }),
       errors: READ,
     },
+    /** The TLS ledger of this node (operators/ledger.ts), newest first. */
+    'ledger-list': { request: LedgerRequest, reply: LedgerPage, errors: READ, timeout: 20_000 },
     /** Try deferred mail now. */
     'message-retry': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },
     'message-hold': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },

@@ -235,6 +235,7 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
       return {};
     },
     'message-list': (request) => router().views.list(request),
+    'ledger-list': (request) => router().views.ledger(request),
     'message-show': ({ queueId }) => router().views.show(queueId),
     async 'message-read'({ queueId, offset }) {
       const { total, bytes } = await router().views.read(queueId, offset);

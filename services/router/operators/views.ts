@@ -5,6 +5,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import type { QueueEntry } from '#shared/mail/queue-entry.ts';
+import type { LedgerPage, LedgerRequest } from '#shared/mail/tls-ledger.ts';
 import { CHUNK_BYTES } from '../contract.ts';
 import type { Pacer } from '../pacing/pacer.ts';
 import { hopOfMessage } from '../queue/message-hop.ts';
@@ -16,6 +17,7 @@ import { loadMessage } from '../store/load.ts';
 import { dueAt, isFinal, isJunk, loadedMessage, type Message, type Recipient } from '../store/message.ts';
 import { keys, MessageRecord, parseRecord, queueIdOf, Receipt, RecipientRecord, rangeOf } from '../store/records.ts';
 import type { Slot, SlotState, Slots } from '../store/slots.ts';
+import { ledgerPage } from './ledger.ts';
 
 /** What operators can see: list, show, read. Everything comes from the store, so it is what a restart would find. */
 
@@ -67,6 +69,10 @@ export class Views {
         return { entries, next: message.id };
     }
     return { entries };
+  }
+
+  ledger(request: LedgerRequest): Promise<LedgerPage> {
+    return ledgerPage(this.#deps, request);
   }
 
   /** A message in the queue or the receipt of one that left. Throws `not-found`. */

@@ -7,6 +7,7 @@ import { type CommonOptions, print, readConfig, withCommon } from '../context.ts
 import { EXIT, usageError } from '../exit.ts';
 import { findingLine } from '../findings.ts';
 import { register as registerReports } from '../mail/commands/tls-reports.ts';
+import { registerLedger } from '../mail/ledger/command.ts';
 import { table } from '../table.ts';
 import { registerProbe } from '../tls/probe.ts';
 import { registerPublish } from '../tls/publish.ts';
@@ -29,6 +30,7 @@ export function register(program: Command): void {
   registerProbe(tls);
   registerReports(tls);
   registerPublish(tls);
+  registerLedger(tls);
 }
 
 async function check(options: CheckOptions): Promise<void> {
