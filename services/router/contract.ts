@@ -12,6 +12,7 @@ import { TlsReportPart } from '#shared/mail/reports/tls-report.ts';
 import { TlsReportPage } from '#shared/mail/reports/tls-rows.ts';
 import { LostTls } from '#shared/mail/tls.ts';
 import { LedgerPage, LedgerRequest } from '#shared/mail/tls-ledger.ts';
+import { TlsName, TlsRecord } from '#shared/mail/tls-memory.ts';
 import { ProbedDomain } from '#shared/mail/tls-probe.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 import { transcriptRead } from '#shared/transcript/operation.ts';
@@ -41,6 +42,8 @@ export type MessageFacts = z.infer<typeof MessageFacts>;
 
 /** Destinations in one announcement of demand; a router that has work for more says `more`. */
 export const MOST_DEMAND_LINES = 500;
+/** Records of the TLS of others in one announcement. */
+export const MOST_TLS_RECORDS = 500;
 /** JetStream bucket of leases and pairs (copies/claims.ts). */
 export const CLAIMS_BUCKET = 'sealpost-claims';
 
@@ -268,6 +271,21 @@ export const routerContract = defineContract('router', 1, {
     },
     /** The TLS ledger of this node (operators/ledger.ts), newest first. */
     'ledger-list': { request: LedgerRequest, reply: LedgerPage, errors: READ, timeout: 20_000 },
+    /**
+     * What this router remembers of the TLS of others, about a domain and what is below it or about all; a page at a time. For
+     * operators, and for routers that have missed what was announced (tls-memory/sharing.ts).
+     */
+    'tls-memory-list': {
+      request: z.object({ domain: TlsName.optional(), after: z.string().max(300).optional() }),
+      reply: z.object({ records: z.array(TlsRecord), next: z.string().optional() }),
+      errors: READ,
+    },
+    /** Forget what is remembered about a domain, and about a host of that name. Answers what it was. */
+    'tls-memory-forget': {
+      request: z.object({ name: TlsName }),
+      reply: z.object({ records: z.array(TlsRecord) }),
+      errors: READ,
+    },
     /** Try deferred mail now. */
     'message-retry': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },
     'message-hold': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },
@@ -348,6 +366,8 @@ export const routerContract = defineContract('router', 1, {
       /** Key of the limit (a domain), the part that it could use, the part that it takes at most. */
       lines: z.array(z.tuple([z.string(), z.number().min(0), z.number().min(0)])).max(MOST_DEMAND_LINES),
     }),
+    /** What this router has learned of the TLS of others, within a second. */
+    'tls-learned': z.object({ records: z.array(TlsRecord).max(MOST_TLS_RECORDS) }),
   },
 });
 export type RouterContract = typeof routerContract;

@@ -1,8 +1,5 @@
-import { join, resolve as resolvePath } from 'node:path';
 import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import type { Settings } from '#cluster/config/settings.ts';
-import type { StoreOptions } from '#cluster/level.ts';
-import { Store } from '#cluster/store.ts';
 import type { Calls } from '#services/topology.ts';
 import { type Announce, CALL_ERRORS, type Handlers, type Service } from '#shared/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
@@ -14,6 +11,7 @@ import { createDelivery, type DeliveryDeps } from './delivery/delivery.ts';
 import type { Delivery } from './delivery/job.ts';
 import { LostDestinations } from './delivery/tls-policy/lost.ts';
 import type { TlsResult } from './delivery/tls-policy/result.ts';
+import type { WebServers } from './delivery/tls-policy/sts/fetch.ts';
 import { abortTransfer } from './intake/abort.ts';
 import { Intake, type IntakeDeps } from './intake/intake.ts';
 import { announcePresence } from './intake/presence.ts';
@@ -30,13 +28,10 @@ import { type OnSettled, Settlement } from './queue/settlement.ts';
 import { Signing } from './queue/signing.ts';
 import { openReceivedReports, ReportReader } from './received-reports/report-reader.ts';
 import { openReports, type ReportsTools } from './sent-reports/open.ts';
-import { Bodies } from './store/bodies.ts';
 import { brokenFor } from './store/broken.ts';
-import { Corrupt } from './store/corrupt.ts';
-import { QUEUE_IDS } from './store/damage.ts';
-import { recover } from './store/recovery.ts';
-import { Slots } from './store/slots.ts';
-import { Space } from './store/space.ts';
+import { openQueue } from './store/open.ts';
+import { openTlsMemory } from './tls-memory/open.ts';
+import type { MemoryBus } from './tls-memory/sharing.ts';
 
 /**
  * The router: this node's durable queue, from a transfer to the fate of the last recipient.
@@ -51,9 +46,10 @@ import { Space } from './store/space.ts';
  *   copies/     the second copy of each message on another node, and the take-over of mail from one to the other
  *   sent-reports/  what the owners of domains hear of mail in their name (DMARC), and of the TLS of their hosts
  *   operators/  what operators see, and what they do
+ *   tls-memory/  what the routers remember together of the TLS of others, and the MTA-STS policies that they have fetched
  *   maintenance.ts  ends transfers of silent listeners, deletes old receipts and reports, compacts the store
  *
- * Imports run down: sent-reports → copies, notices; copies, operators → intake, queue → notices, pacing, received-reports → delivery;
+ * Imports run down: sent-reports → copies, notices; copies, operators → intake, queue → notices, pacing, received-reports, tls-memory → delivery;
  * and all but the last two → store.
  * What intake and queue need of the copies they declare themselves, and `assemble` hands it in.
  *
@@ -70,24 +66,13 @@ export type RouterDeps = {
   jetStream: JetStreamAccess | undefined;
   announce: Announce<RouterContract>;
   /** The routers of the other nodes; without it there are none. */
-  peers?: DemandBus | undefined;
+  peers?: (DemandBus & MemoryBus) | undefined;
   /** What the reports ask in DNS, and their clock, where it is not that of this machine. */
   reports?: ReportsTools;
+  /** Where MTA-STS policies are fetched, where that is not the public Internet. */
+  webServers?: WebServers;
 };
 export type DeliveryFactory = (deps: DeliveryDeps) => Delivery;
-
-/**
- * LevelDB maps every table that it has open into memory: few and small files keep that small. Mail is written once and
- * read at most once, so a block cache gains nothing, and compressing what is deleted soon costs more than it saves.
- */
-const STORE_OPTIONS: StoreOptions = {
-  names: QUEUE_IDS,
-  maxOpenFiles: 64,
-  maxFileSize: 1024 * 1024,
-  cacheSize: 2 * 1024 * 1024,
-  writeBufferSize: 2 * 1024 * 1024,
-  compression: false,
-};
 
 /** How long a stop waits for transfers that have begun. */
 const TRANSFERS_MS = 2000;
@@ -117,9 +102,10 @@ export function createRouterService(
       const pacer = new Pacer({ settings, log, peers: deps.peers });
       running = await assemble(deps, pacer);
       const connectionsTo = (domain: string) => pacer.connections(domain);
-      const { tls } = running.reporting;
-      const onTlsResult = (result: TlsResult) => tls.count(result);
-      running.begin(makeDelivery({ ...delivering, connectionsTo, onTlsResult }));
+      const { reporting, tls } = running;
+      const onTlsResult = (result: TlsResult) => reporting.tls.count(result);
+      const { memory, sts } = tls;
+      running.begin(makeDelivery({ ...delivering, connectionsTo, onTlsResult, memory, sts }));
       silence = announcePresence(deps.announce, () => present(router(), settings));
     },
     /** Listeners are told to ask other routers, and finish the transfers that they have begun with this one. */
@@ -138,34 +124,16 @@ export function createRouterService(
   };
 }
 
-/** Open the store and read the queue. */
-async function openQueue(folder: string, log: Logger) {
-  const store = await Store.open(join(folder, 'queue'), log, STORE_OPTIONS);
-  try {
-    const slots = new Slots();
-    const corrupt = new Corrupt(store, slots, log);
-    const began = performance.now();
-    const found = await recover(store, slots, corrupt, log);
-    const ms = Math.round(performance.now() - began);
-    log.info({ ...slots.counts, ...found, corrupt: corrupt.count, ms }, 'queue read');
-    return { store, slots, corrupt };
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
-}
-
 /** Create the parts of a router, and hand each what it needs of the others. */
-async function assemble({ settings, log, signer, router, jetStream, reports: tools }: RouterDeps, pacer: Pacer) {
+async function assemble(deps: RouterDeps, pacer: Pacer) {
+  const { settings, log, signer, router, jetStream, reports: tools } = deps;
   await using undo = new AsyncDisposableStack();
-  const folder = resolvePath(settings.current.node.data);
-  const { store, slots, corrupt } = await openQueue(folder, log);
+  const common = { settings, log, ...(await openQueue(settings, log)) };
+  const { store, slots, corrupt } = common;
   undo.defer(() => store.close());
-  const bodies = new Bodies(store);
-  const space = new Space(folder, () => settings.current.queue.reserve);
-  const common = { settings, log, store, slots, bodies, corrupt, space };
   const copies = await Copies.open({ ...common, router, jetStream });
   undo.defer(() => copies.stop());
+  const tls = undo.adopt(await openTlsMemory(store, deps), (opened) => opened.stop());
   const onSettled: OnSettled = (slot, written) => copies.sender.settled(slot, written);
   const routing = new Routing(settings);
   const [signing, settlement] = [new Signing(signer, log), new Settlement(common)];
@@ -186,13 +154,14 @@ async function assemble({ settings, log, signer, router, jetStream, reports: too
   };
   const resources = undo.move();
   return {
-    ...{ copies, intake, views, control, slots, corrupt, signing, store, reports, reporting },
+    ...{ copies, intake, views, control, slots, corrupt, signing, store, reports, reporting, tls },
     begin(delivery: Delivery): void {
       reader = new ReportReader({ ...common, reports }, pacer.begin(delivery));
       queue.begin(reader);
       copies.begin(queue, intake);
       maintenance.start();
       reporting.begin();
+      tls.begin();
     },
     /** Throws `no-router`. */
     drain: () => copies.drain(stopAttempts),
@@ -245,11 +214,14 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
     'captured-read': (request) => capturedPiece(settings, request),
     'dmarc-report-list': ({ after, ...selection }) => router().reports.dmarc.page(selection, after),
     'tls-report-list': ({ after, ...selection }) => router().reports.tls.page(selection, after),
+    'tls-memory-list': (request) => router().tls.memory.page(request),
+    'tls-memory-forget': async ({ name }) => ({ records: await router().tls.memory.forget(name) }),
     'message-retry': async (selection) => ({ count: await router().control.retry(selection) }),
     'message-hold': async (selection) => ({ count: await router().control.hold(selection) }),
     'message-release': async (selection) => ({ count: await router().control.release(selection) }),
     'message-remove': async (selection) => ({ count: await router().control.remove(selection, selection.notify) }),
-    'tls-probe': ({ domain }) => probeDomain(domain, delivering),
+    'tls-probe': ({ domain }) =>
+      probeDomain(domain, { ...delivering, memory: router().tls.memory, sts: router().tls.sts }),
     'transcript-read': (request) => transcripts.read(request),
     'status-show': () => statusOf(router(), settings, lostTls),
   };

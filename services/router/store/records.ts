@@ -21,6 +21,7 @@ import { seal, sealJson, unseal } from './seal.ts';
  *   report-rows!<key>!<nnnnn>     a part of its rows; tls-report!…, tls-report-rows!…: those of a TLS report
  *   dmarc-note!<queueId>          what of this message counts for reports, until it is counted (sent-reports/dmarc/counts.ts)
  *   tls-post!<id>                 a TLS report that is to be posted (sent-reports/tls/outbox.ts)
+ *   tls!<kind>!<name>             what is remembered of the TLS of a domain or host (tls-memory/)
  *   store                         the name of this store
  *   store!damaged                 what was found there, where the name could not be told
  *   adopted                       what it took over of other stores (copies/adoptions.ts)
@@ -122,6 +123,7 @@ export const keys = {
   adopted: 'adopted',
   place: (id: string): string => `place!${id}`,
   receipt: (id: string): string => `receipt!${id}`,
+  tls: (key: string): string => `tls!${key}`,
   copy: (pair: string, id: string, key: string): string => `copy!${pair}!${id}!${key}`,
   tlsPost: (id: string): string => `tls-post!${id}`,
   reportNote: (id: string): string => `dmarc-note!${id}`,

@@ -1,4 +1,4 @@
-import { type Actor, client, serve } from '#cluster/actor.ts';
+import { type Actor, announcer, client, listen, serve } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus/bus.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
@@ -201,6 +201,9 @@ export type StartOptions = {
   bus?: Bus;
   name?: string;
   reports?: RouterDeps['reports'];
+  webServers?: RouterDeps['webServers'];
+  /** It tells the others on the bus of itself, and hears them. */
+  meets?: boolean;
   /** Before it starts: for mail that is there already. */
   prepare?: (router: TestRouter) => void;
 };
@@ -214,23 +217,33 @@ export class TestRouter implements AsyncDisposable {
   /** What it said of itself, in order. */
   readonly announced: Present[] = [];
   readonly settings: Settings;
+  /** What delivery was made with. */
+  deliveryDeps: DeliveryDeps | undefined;
   #stopped = false;
   #actor: Actor | undefined;
 
-  private constructor(settings: Settings, log: Logger, { bus, reports }: StartOptions) {
+  private constructor(settings: Settings, log: Logger, { bus, reports, webServers, meets = false }: StartOptions) {
     this.settings = settings;
     const router = bus === undefined ? NO_ROUTER : client(bus, routerContract);
+    const tell = bus !== undefined && meets ? announcer(bus, routerContract) : undefined;
     this.service = strict(
       createRouterService(
         {
           ...{ settings, log, signer: this.signer.client, router, jetStream: bus?.jetStream },
           ...(reports !== undefined && { reports }),
+          ...(webServers !== undefined && { webServers }),
+          ...(bus !== undefined &&
+            tell !== undefined && {
+              peers: { announce: tell, hear: listen(bus, routerContract, log), connected: () => bus.connected },
+            }),
           announce: (name, said) => {
             if (name === 'present') this.announced.push(said as Present);
+            tell?.(name, said);
           },
         },
-        ({ onTlsResult }) => {
-          this.onTlsResult = onTlsResult;
+        (given) => {
+          this.deliveryDeps = given;
+          this.onTlsResult = given.onTlsResult;
           return this.delivery;
         },
       ),

@@ -16,6 +16,7 @@ const SEES: Record<string, string[]> = {
   queue: ['store', 'delivery', 'pacing', 'notices'],
   intake: ['store'],
   copies: ['store', 'queue', 'intake'],
+  'tls-memory': ['store', 'delivery'],
   operators: ['store', 'queue', 'pacing'],
   'sent-reports': ['store', 'delivery', 'queue', 'notices', 'copies'],
 };

@@ -9,6 +9,7 @@ import { findingLine } from '../findings.ts';
 import { register as registerReports } from '../mail/commands/tls-reports.ts';
 import { registerLedger } from '../mail/ledger/command.ts';
 import { table } from '../table.ts';
+import { forget, showMemory } from '../tls/memory.ts';
 import { registerProbe } from '../tls/probe.ts';
 import { registerPublish } from '../tls/publish.ts';
 
@@ -31,6 +32,18 @@ export function register(program: Command): void {
   registerReports(tls);
   registerPublish(tls);
   registerLedger(tls);
+  withCommon(
+    tls
+      .command('memory')
+      .argument('[domain]', 'only this domain or host, and those below it')
+      .description('what the routers remember of the TLS of others: what was reached, and MTA-STS policies'),
+  ).action(showMemory);
+  withCommon(
+    tls
+      .command('forget')
+      .argument('<domain>', 'a domain or a host')
+      .description('drop what all routers remember of a domain or a host, its MTA-STS policy too; it is learned again'),
+  ).action(forget);
 }
 
 async function check(options: CheckOptions): Promise<void> {

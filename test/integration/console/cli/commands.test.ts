@@ -46,6 +46,8 @@ const COMMANDS = [
   'set config',
   'tls check',
   'tls publish',
+  'tls memory',
+  'tls forget',
   'users add',
   'users passwd',
   'users remove',

@@ -57,21 +57,18 @@ export class RouterSite implements AsyncDisposable {
   /** Start a router on the disk `disk`, by default that of its name. */
   async router(
     name: string,
-    options: {
+    options: Pick<StartOptions, 'reports' | 'webServers' | 'meets' | 'config'> & {
       queue?: Record<string, unknown>;
-      config?: Record<string, unknown>;
       disk?: string;
       log?: Logger;
-      reports?: StartOptions['reports'];
     } = {},
   ): Promise<SiteRouter> {
-    const { queue = {}, config = {}, disk = name, log = silentLogger, reports } = options;
+    const { queue = {}, disk = name, log = silentLogger, config, ...more } = options;
     const cable = await Cable.start(this.nats.port);
     const bus = await NatsBus.connect({ servers: [cable.url], node: name, log });
     const folder = join(this.#folder.path, disk);
     const router = await TestRouter.start(folder, {
-      ...{ bus, name, log },
-      ...(reports !== undefined && { reports }),
+      ...{ bus, name, log, ...more },
       config: {
         bus: { servers: [cable.url] },
         domains: [{ name: 'sealpost.test', local: true }],

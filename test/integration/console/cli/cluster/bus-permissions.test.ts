@@ -51,6 +51,7 @@ const CALLS: Record<string, string[]> = {
   router: [
     ...['signer.message-sign', 'router.copy-mirror', 'router.copy-compare', 'router.copy-adopted'],
     ...['router.dmarc-unit-list', 'router.dmarc-row-list', 'router.tls-unit-list', 'router.tls-row-list'],
+    'router.tls-memory-list',
   ],
   listener: [
     ...[
@@ -82,7 +83,7 @@ const HEARS: Record<string, string[]> = {
     'policy.greylist',
     'member.heartbeat',
   ],
-  router: ['router.demand', 'member.heartbeat'],
+  router: ['router.demand', 'router.present', 'router.tls-learned', 'member.heartbeat'],
   listener: ['router.present', 'credential-store.changed', 'credential-store.present', 'member.heartbeat'],
   operator: ['member.heartbeat'],
   node: events,
