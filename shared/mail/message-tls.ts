@@ -26,19 +26,19 @@ export function needsTls(tls: MessageTls | undefined): boolean {
 const WANTED: Record<MessageTls['level'], string> = {
   optional: 'TLS only where it works',
   required: 'TLS',
-  verified: 'TLS with a verified certificate',
-  requiretls: 'REQUIRETLS, with a verified certificate',
+  verified: 'TLS and a verified certificate',
+  requiretls: 'REQUIRETLS',
 };
 
 const BECAUSE: Record<MessageTls['by'], string> = {
-  requiretls: 'its sender gave REQUIRETLS',
-  'tls-required': 'its field TLS-Required says No',
-  sender: 'of its sender (delivery.forced-tls)',
-  header: 'of a field in its header (delivery.forced-tls)',
-  subject: 'of its subject (delivery.forced-tls)',
+  requiretls: 'its sender asked for it',
+  'tls-required': 'its header says TLS-Required: No',
+  sender: 'of its sender',
+  header: 'of a field in its header',
+  subject: 'of its subject',
 };
 
-/** In words, for operators and for the sender: `TLS, because of its subject (delivery.forced-tls)`. */
+/** In words, for operators and for the sender: `TLS, because of its subject`. */
 export function describeMessageTls({ level, by }: MessageTls): string {
   return `${WANTED[level]}, because ${BECAUSE[by]}`;
 }

@@ -46,6 +46,10 @@ export const listenerEntry = z.strictObject({
     .enum(['strict', 'lenient'])
     .default('strict')
     .describe('addresses of MAIL and RCPT in angle brackets, as RFC 5321 has them; or without too'),
+  requiretls: z
+    .boolean()
+    .default(true)
+    .describe('offer REQUIRETLS in TLS (RFC 8689); false where the servers behind this one do not know it'),
 });
 
 export const limitsSection = z

@@ -29,6 +29,11 @@ export function requiresTls({ listener, facts }: Pick<CommandSession, 'listener'
   );
 }
 
+/** Whether a message may ask for TLS on all of its way (RFC 8689 §2): not where it did not come in TLS. */
+export function offersRequireTls({ listener, secure }: Asked): boolean {
+  return listener.requiretls && secure;
+}
+
 /**
  * Whether AUTH can be used in this session as it stands. Mechanisms that need TLS are not advertised without it, and
  * AUTH then answers as if it did not exist (DOMINO A2). 538 is what RFC 4954 §6 keeps for history only.

@@ -9,6 +9,8 @@ export type MailTransaction = {
   size: number | undefined;
   ret: 'FULL' | 'HDRS' | undefined;
   envid: string | undefined;
+  /** REQUIRETLS was given (RFC 8689). */
+  requireTls: boolean;
   /** By address: the same mailbox by two ways gets one copy. */
   recipients: Map<string, EnvelopeRecipient>;
   /** Bytes of these recipients as JSON. */
@@ -20,6 +22,13 @@ export type MailTransaction = {
 };
 
 export function envelopeOf(transaction: MailTransaction): Envelope {
-  const { reversePath, ret, envid, smtpUtf8 } = transaction;
-  return { reversePath, recipients: [...transaction.recipients.values()], ret, envid, smtpUtf8 };
+  const { reversePath, ret, envid, smtpUtf8, requireTls } = transaction;
+  return {
+    reversePath,
+    recipients: [...transaction.recipients.values()],
+    ret,
+    envid,
+    smtpUtf8,
+    ...(requireTls && { requireTls }),
+  };
 }

@@ -35,11 +35,13 @@ export class Unreachable extends Error {
   readonly host: string | undefined;
   /** What was wanted of TLS, where that is the reason. */
   readonly protection: Protection | undefined;
+  /** `failed` only: no host can do what the message asks of TLS. */
+  readonly insecure: boolean;
 
   constructor(
     state: 'deferred' | 'failed',
     kept: Reply,
-    options: { local?: boolean; host?: string | undefined; protection?: Protection } = {},
+    options: { local?: boolean; host?: string | undefined; protection?: Protection; insecure?: boolean } = {},
   ) {
     super(kept.text);
     this.name = 'Unreachable';
@@ -48,6 +50,7 @@ export class Unreachable extends Error {
     this.local = options.local ?? false;
     this.host = options.host;
     this.protection = options.protection;
+    this.insecure = options.insecure ?? false;
   }
 }
 
@@ -83,6 +86,7 @@ export function allRecipients(
     state: result.state,
     outcome,
     ...(result.local === true ? { local: true } : {}),
+    ...(result.insecure === true ? { insecure: true } : {}),
     ...(result.notice === undefined ? {} : { notice: result.notice }),
   }));
 }

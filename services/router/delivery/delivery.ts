@@ -122,8 +122,7 @@ function isSame(a: NextHop, b: NextHop): boolean {
   return (
     a.tls === b.tls &&
     a.ca === b.ca &&
-    a.demand?.requireTls === b.demand?.requireTls &&
-    JSON.stringify(a.spec) === JSON.stringify(b.spec) &&
+    JSON.stringify([a.demand, a.spec]) === JSON.stringify([b.demand, b.spec]) &&
     secrets(a) === secrets(b)
   );
 }
@@ -147,7 +146,7 @@ export function createTransport(
   deps: DeliveryDeps & { resolver: Resolver; mx: MxLookup; grants: Grants; longestWaitMs?: number },
 ): Transport {
   const { settings: current, log, resolver, mx, grants, transcripts } = deps;
-  const { spec, ca, demand } = hop;
+  const { spec, ca } = hop;
   const settings = (): SmtpTransportSettings => {
     const { delivery, node } = current.current;
     const transcript = transcripts && ((target: Target) => transcripts.session(() => peerOf(target)));
@@ -165,7 +164,7 @@ export function createTransport(
         ...common,
         protocol: 'smtp',
         smartHost: false,
-        targets: () => mx.targets(spec.domain, demand?.ignorePolicies ? { ...rules, tls: 'off' } : rules),
+        targets: () => mx.targets(spec.domain, rules),
         missing: () => mx.missing(spec.domain),
       });
     case 'smtp': {
@@ -197,7 +196,7 @@ export function createTransport(
 function ladderOf({ tls, demand }: NextHop, deps: DeliveryDeps): LadderDeps {
   const { settings, lostTls: lost, log } = deps;
   const { memory, onTlsResult } = demand?.ignorePolicies ? {} : deps;
-  const rules: TlsRules = { tls, byMessage: demand !== undefined, implicitTls: false, secret: undefined };
+  const rules: TlsRules = { tls, byMessage: demand?.raises === true, demand, implicitTls: false, secret: undefined };
   return { rules, ifLost: () => settings.current.delivery['tls-lost'], memory, lost, onTlsResult, log };
 }
 

@@ -72,6 +72,8 @@ export type RecipientResult = {
    * next attempt follows as after the first one.
    */
   progress?: boolean;
+  /** `failed` only: no host can do what the message asks of TLS. */
+  insecure?: boolean;
   /**
    * `delivered` only. `passed`: the peer took over the duty to notify (it offers DSN, RFC 3461 §5.2.1); `relayed`: it
    * does not offer DSN (§5.2.2); `final`: delivered into a mailbox. Success notices depend on it.
@@ -109,12 +111,12 @@ export type NextHop = {
    */
   tls: TlsDemand;
   /**
-   * The message asks for something itself (queue/message-hop.ts). Where it asks for more than opportunistic TLS, `tls` says
-   * that, and it fails at once where no host can reach it. `requireTls`: as REQUIRETLS asks (RFC 8689 §4.2.1);
-   * `if-offered`: where a host can. `ignorePolicies`: what the recipient's domain asks for (DANE, MTA-STS) does not count
-   * (RFC 8689 §3, RFC 8460 §3), and what becomes of TLS is in no report.
+   * The message asks for something itself (queue/message-hop.ts). `raises`: `tls` is more than its route asks for. `strict`:
+   * it fails at once where no host can do what `tls` and `requireTls` say. `requireTls`: as REQUIRETLS asks (RFC 8689
+   * §4.2.1), or where a host can. `ignorePolicies`: what the recipient's domain asks for (DANE, MTA-STS) does not count (§3;
+   * RFC 8460 §3), and what becomes of TLS is in no report.
    */
-  demand?: { requireTls: boolean | 'if-offered'; ignorePolicies?: true };
+  demand?: MessageDemand;
   /** PEM file of the authorities for certificates that are verified; undefined: the public ones. */
   ca?: string | undefined;
   /**
@@ -129,6 +131,13 @@ export type NextHop = {
    * is no report.
    */
   reports?: NextHop;
+};
+
+export type MessageDemand = {
+  raises: boolean;
+  strict: boolean;
+  requireTls: 'always' | 'if-offered' | 'never';
+  ignorePolicies: boolean;
 };
 
 export type Delivery = {

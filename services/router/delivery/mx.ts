@@ -19,7 +19,7 @@ import type { Target, TlsRules } from './tls-policy/wanted.ts';
  * MTA-STS ask of each host.
  */
 
-type MailHost = { name: string; preference: number; addresses: string[]; dane?: Dane };
+type MailHost = { name: string; preference: number; addresses: string[]; dane?: Dane; unproven?: true };
 /** `missing`: why the addresses of a host are not known. */
 type Answer = { hosts: MailHost[]; missing?: Unreachable } | { none: Unreachable };
 type Entry = { answer: Promise<Answer>; until: number };
@@ -55,16 +55,19 @@ export class MxLookup {
   }
 
   /** The addresses to try for a domain, best first, at least one. Rejects with `Unreachable`. */
-  async targets(domain: string, rules: Pick<TlsRules, 'tls' | 'byMessage'> = ANY_TLS): Promise<Target[]> {
+  async targets(domain: string, rules: Pick<TlsRules, 'tls' | 'byMessage' | 'demand'> = ANY_TLS): Promise<Target[]> {
     const config = this.#settings.current;
     // A route that says how a certificate is verified, or wants no TLS, leaves nothing to say.
+    const { tls, byMessage, demand } = rules;
     const open =
-      rules.tls === 'opportunistic' || rules.tls === 'required' || (rules.tls === 'verified' && rules.byMessage);
+      (tls === 'opportunistic' || tls === 'required' || (tls === 'verified' && byMessage)) &&
+      demand?.ignorePolicies !== true;
     const usesDane = open && !isExcepted(config, domain, Date.now());
     const isLiteral = domain.startsWith('[');
     const [answer, policy] = await Promise.all([
       isLiteral ? literalAnswer(domain) : this.#cached(domain),
-      open && !isLiteral ? this.#policyOf(domain) : undefined,
+      // REQUIRETLS needs it as a proof of the host, whatever the route says.
+      (open || demand?.requireTls === 'always') && !isLiteral ? this.#policyOf(domain) : undefined,
     ]);
     if ('none' in answer) throw answer.none;
     const hosts = answer.hosts
@@ -81,9 +84,13 @@ export class MxLookup {
     const order = new Map(usable.map((host) => [host, Math.random()]));
     return usable
       .toSorted((a, b) => a.preference - b.preference || (order.get(a) ?? 0) - (order.get(b) ?? 0))
-      .flatMap(({ name, addresses, dane }) => {
+      .flatMap(({ name, addresses, dane, unproven }) => {
         const sts = policy && { policy, matches: namesHost(policy, name) };
-        const asked = { ...(usesDane && dane !== undefined && { dane }), ...(sts && { sts }) };
+        const asked = {
+          ...(usesDane && dane !== undefined && { dane }),
+          ...(sts && { sts }),
+          ...(unproven && { unproven }),
+        };
         return addresses.map((address) => ({ name, address, port: SMTP_PORT, domain, ...asked }));
       })
       .toSorted((a, b) => Number(isBarred(a)) - Number(isBarred(b)))
@@ -182,7 +189,7 @@ export class MxLookup {
           ttl = Math.min(ttl, found.ttl);
           // Our own name counts even without an address: the list ends there for us.
           if (addresses.length > 0 || name === this.#settings.current.node.hostname) {
-            const host = { name, preference: priority, addresses };
+            const host: MailHost = { name, preference: priority, addresses, ...(!proven && { unproven: true }) };
             hosts.push(await this.#host(host, found, proven ? domain : undefined));
           }
         } catch (error) {

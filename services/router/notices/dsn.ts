@@ -3,6 +3,7 @@ import { needsSmtpUtf8 } from '#shared/address/address.ts';
 import { newId } from '#shared/ids.ts';
 import type { Outcome, RecipientStatus } from '#shared/mail/envelope.ts';
 import { fieldValue, foldField, rfc5322Date, splitHeader } from '#shared/mail/header.ts';
+import { describeMessageTls, needsTls } from '#shared/mail/message-tls.ts';
 import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import { oneLine } from '#shared/text.ts';
 import { quotedPrintable } from '../delivery/seven-bit/encoders.ts';
@@ -109,6 +110,10 @@ const OPENINGS: Record<NoticeKind, string[]> = {
 function textPart({ kind, about, changes, hostname, until }: NoticeFacts): Part {
   const lines = [`This is the mail system at ${hostname}.`, '', ...OPENINGS[kind]];
   if (kind === 'delayed') lines.push(`it is tried until ${rfc5322Date(until)}.`);
+  const { tls } = about.record;
+  if (kind !== 'succeeded' && tls !== undefined && needsTls(tls)) {
+    lines.push(`It must be sent with ${describeMessageTls(tls)}.`);
+  }
   lines.push('', `Queue id: ${about.id}`, `Arrived: ${rfc5322Date(about.record.arrived)}`, '');
   for (const { recipient, status, notice } of changes) {
     const { address, original } = recipient.recipient;

@@ -43,6 +43,8 @@ export function noticeMessage(
       eightBitBody: bytes.subarray(headerBytes).some((byte) => byte > 127),
       eightBitHeader: bytes.subarray(0, headerBytes).some((byte) => byte > 127),
     },
+    // RFC 8689 §5: it is asked for on the way back too, and not insisted on (queue/message-hop.ts).
+    ...(about.record.tls?.level === 'requiretls' && { tls: about.record.tls }),
     prepend: '',
     originating: true,
     junk: false,

@@ -1,7 +1,7 @@
 import { parseIp } from '#shared/address/ip-address.ts';
 import type { MessageTls } from '#shared/mail/message-tls.ts';
 import type { TlsDemand } from '#shared/mail/tls.ts';
-import type { NextHop } from '../delivery/job.ts';
+import type { MessageDemand, NextHop } from '../delivery/job.ts';
 import type { MessageRecord } from '../store/records.ts';
 
 /**
@@ -20,16 +20,17 @@ export function hopOfMessage(
   if (tls === undefined || staysHere(hop, tls)) return hop;
   switch (tls.level) {
     case 'optional':
-      return { ...hop, key: keyOf(hop, 'TLS-Required: No'), demand: { requireTls: false, ignorePolicies: true } };
+      return { ...hop, key: keyOf(hop, 'TLS-Required: No'), demand: { ...NOTHING, ignorePolicies: true } };
     case 'required':
     case 'verified':
-      return { ...hop, ...stronger(hop, tls.level), demand: { requireTls: false } };
+      return stronger(hop, tls.level, 'never');
     case 'requiretls':
       // RFC 8689 §5: a notification is not lost because a host does not know REQUIRETLS.
       if (reversePath === '') {
-        return { ...hop, key: keyOf(hop, 'REQUIRETLS where offered'), demand: { requireTls: 'if-offered' } };
+        return { ...hop, key: keyOf(hop, 'REQUIRETLS if offered'), demand: { ...NOTHING, requireTls: 'if-offered' } };
       }
-      return { ...hop, ...stronger(hop, 'verified'), key: keyOf(hop, 'REQUIRETLS'), demand: { requireTls: true } };
+      // LMTP delivers finally (RFC 2033 §2): nothing comes after it that REQUIRETLS could bind.
+      return stronger(hop, 'verified', hop.spec.kind === 'lmtp' ? 'if-offered' : 'always');
   }
 }
 
@@ -40,14 +41,17 @@ export function hopOfMessage(
 function tlsReportHop(hop: NextHop): NextHop {
   if (hop.spec.kind !== 'mx') return hop;
   const tls = hop.tls === 'off' ? 'off' : 'opportunistic';
-  return { ...hop, tls, key: keyOf(hop, 'TLS report'), demand: { requireTls: false, ignorePolicies: true } };
+  return { ...hop, tls, key: keyOf(hop, 'TLS report'), demand: { ...NOTHING, ignorePolicies: true } };
 }
 
+const NOTHING: MessageDemand = { raises: false, strict: false, requireTls: 'never', ignorePolicies: false };
 const ORDER: readonly TlsDemand[] = ['off', 'opportunistic', 'required', 'verified'];
 
-function stronger(hop: NextHop, level: 'required' | 'verified'): Pick<NextHop, 'tls' | 'key'> {
-  const tls = ORDER.indexOf(hop.tls) > ORDER.indexOf(level) ? hop.tls : level;
-  return { tls, key: keyOf(hop, `forced TLS, ${tls}`) };
+function stronger(hop: NextHop, level: 'required' | 'verified', requireTls: MessageDemand['requireTls']): NextHop {
+  const raises = ORDER.indexOf(hop.tls) < ORDER.indexOf(level);
+  const tls = raises ? level : hop.tls;
+  const key = keyOf(hop, requireTls === 'never' ? `forced TLS: ${tls}` : 'REQUIRETLS');
+  return { ...hop, tls, key, demand: { ...NOTHING, raises, strict: true, requireTls } };
 }
 
 function keyOf({ key }: NextHop, rule: string): string {

@@ -3,6 +3,7 @@ import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Outcome, RecipientStatus } from '#shared/mail/envelope.ts';
+import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { formatReply, reply } from '#shared/mail/reply.ts';
 import type { JobRecipient, NextHop, RecipientResult } from '../delivery/job.ts';
 import { noticeMessage } from '../notices/notice-message.ts';
@@ -11,6 +12,7 @@ import type { Bodies } from '../store/bodies.ts';
 import { isFinal, isFinished, type Message, putRecipient, receiptOf, removalOf } from '../store/message.ts';
 import { keys, putJson, type SigningKeyRef } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
+import { isRepeat, isWithheld, withheld, withoutResult } from './results.ts';
 import { localDelay, nextAttempt, retryDelay } from './schedule.ts';
 
 /**
@@ -58,7 +60,14 @@ export type OnSettled = (slot: Slot | undefined, written: Written) => Promise<vo
 export type SettlementDeps = { settings: Settings; store: Store; bodies: Bodies; slots: Slots; log: Logger };
 
 /** What a batch is made of. `original`: the first bytes of the message, where a notice quotes them. */
-type Batch = { changes: StatusChange[]; plan: Notices; original: Buffer | undefined; now: number };
+type Batch = {
+  changes: StatusChange[];
+  plan: Notices;
+  original: Buffer | undefined;
+  now: number;
+  /** An operator has to decide what becomes of the message. */
+  hold: boolean;
+};
 
 export class Settlement {
   readonly #deps: SettlementDeps;
@@ -88,7 +97,7 @@ export class Settlement {
         'delivery failed, and no notice is sent: the mail has the null reverse-path',
       );
     }
-    return this.#commit(message, { changes, plan, original, now });
+    return this.#commit(message, { changes, plan, original, now, hold: isWithheld(message, changes) });
   }
 
   /** Remove the recipients that are left, as an operator decided. Resolves when that is on disk. */
@@ -109,7 +118,7 @@ export class Settlement {
       : none;
     const original = anyNotice(plan) ? await this.#original(message) : undefined;
     if (message.gone) return nothing(message);
-    return this.#commit(message, { changes, plan, original, now });
+    return this.#commit(message, { changes, plan, original, now, hold: false });
   }
 
   /** Delete a message whose recipients all had their final status when it was read, and write its receipt. */
@@ -120,7 +129,7 @@ export class Settlement {
   }
 
   async #commit(message: Message, batch: Batch): Promise<Written> {
-    const { changes, plan, now } = batch;
+    const { changes, plan, now, hold } = batch;
     const operations: StoreOperation[] = [];
     for (const { recipient, status } of changes) recipient.status = status;
     if (isFinished(message)) {
@@ -130,8 +139,9 @@ export class Settlement {
       for (const { recipient, silent } of changes) if (!silent) operations.push(putRecipient(message, recipient));
     }
     const delayed = message.record.delayNoticed ? [] : plan.delayed;
-    if (delayed.length > 0 && !message.gone) {
-      message.record.delayNoticed = true;
+    if (!message.gone && (delayed.length > 0 || hold)) {
+      message.record.delayNoticed ||= delayed.length > 0;
+      if (hold) this.#hold(message);
       operations.push(putJson(keys.message(message.id), message.record));
     }
     const notices = this.#notices(message, { ...batch, plan: { ...plan, delayed } }, operations);
@@ -144,6 +154,15 @@ export class Settlement {
     }
     const own = changes.every((change) => change.local === true) && notices.length === 0;
     return { id: message.id, gone: message.gone, own, operations, notices };
+  }
+
+  /** From now on no attempt at it begins. */
+  #hold({ id, record }: Message): void {
+    record.held = true;
+    const slot = this.#deps.slots.get(id);
+    if (slot !== undefined) this.#deps.slots.move(slot, 'hold');
+    const fields = { queueId: id, trace: record.trace, asks: record.tls && describeMessageTls(record.tls) };
+    this.#deps.log.warn(fields, 'held for an operator: no host can do what the message asks of TLS');
   }
 
   /**
@@ -167,7 +186,7 @@ export class Settlement {
     for (const { index, recipient: tried } of attempt.recipients) {
       const recipient = attempt.message.recipients[index];
       if (recipient === undefined) continue;
-      const result = results.get(index) ?? withoutResult(index, now);
+      const result = withheld(results.get(index) ?? withoutResult(index, now), attempt.message);
       if (result.state === 'deferred' && result.local === true && attempt.stopped) continue;
       let status = this.#statusAfter(attempt, recipient.status, result, { now, random });
       if (status.state === 'failed' && tried.address !== recipient.recipient.address) {
@@ -272,25 +291,6 @@ export class Settlement {
 
 /** Bytes up to which RET=FULL is honoured: RFC 3461 §6.3 leaves it to the sender of the notice how much it quotes. */
 const QUOTED_BYTES = 50 * 1024;
-
-/** Delivery promises a result for every recipient; one that has none is tried again, never lost. */
-function withoutResult(index: number, now: number): RecipientResult {
-  const outcome = { at: now, reply: reply(451, '4.3.0', 'the attempt gave no result') };
-  return { index, state: 'deferred', outcome, local: true };
-}
-
-/**
- * The same trouble of this node again: it is on disk already, and writing it every few seconds would only add to it.
- */
-function isRepeat(before: RecipientStatus, after: RecipientStatus, result: RecipientResult): boolean {
-  return (
-    result.local === true &&
-    before.state === 'deferred' &&
-    after.state === 'deferred' &&
-    before.outcome.reply.text === after.outcome.reply.text &&
-    before.outcome.reply.code === after.outcome.reply.code
-  );
-}
 
 /** Nothing was written that another node must know. */
 function nothing({ id }: Message): Written {

@@ -20,6 +20,7 @@ import type { SealpostError } from '#shared/errors.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Envelope, EnvelopeRecipient, Origin } from '#shared/mail/envelope.ts';
+import type { MessageTls } from '#shared/mail/message-tls.ts';
 import type { QueueEntry } from '#shared/mail/queue-entry.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
 import { strict } from '#test/kit/contracts/strict.ts';
@@ -187,6 +188,7 @@ export type Sent = {
   hold?: boolean;
   header?: string;
   reversePath?: string;
+  tls?: MessageTls;
   facts?: Partial<{ eightBitBody: boolean; eightBitHeader: boolean; size: number }>;
   chunk?: number;
   trace?: string;
@@ -340,6 +342,7 @@ export function commitFields(message: Uint8Array, sent: Omit<Sent, 'envelope' | 
     hold: sent.hold,
     header: sent.header,
     reversePath: sent.reversePath,
+    tls: sent.tls,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { CommandHandler, CommandSession } from '../handler.ts';
-import { authOffer, mechanisms, tlsOffer } from '../offers.ts';
+import { authOffer, mechanisms, offersRequireTls, tlsOffer } from '../offers.ts';
 
 /** EHLO and HELO (RFC 5321 §4.1.1.1). Their replies carry no enhanced status code (RFC 2034 §4). */
 
@@ -27,6 +27,7 @@ function extensions(session: CommandSession): string[] {
     'ENHANCEDSTATUSCODES', // RFC 2034
   ];
   if (tlsOffer(session) === 'offered') offered.push('STARTTLS'); // RFC 3207
+  if (offersRequireTls(session)) offered.push('REQUIRETLS'); // RFC 8689
   if (authOffer(session) === 'offered' && session.facts.user === undefined) {
     offered.push(`AUTH ${mechanisms(session).join(' ')}`); // RFC 4954
   }

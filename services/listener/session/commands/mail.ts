@@ -4,9 +4,11 @@ import { decodeXtext, type EsmtpParameters, parseParameters, parsePath, pathIn }
 import { NON_ASCII_ADDRESS } from '../../replies.ts';
 import { verdictOf } from '../ask-policy.ts';
 import type { CommandHandler, CommandSession } from '../handler.ts';
-import { authOffer } from '../offers.ts';
+import { authOffer, offersRequireTls, tlsOffer } from '../offers.ts';
 import type { MailTransaction } from '../transaction.ts';
 import { pathReply } from './path-reply.ts';
+
+const TLS_FOR_REQUIRETLS = reply(530, '5.7.10', 'REQUIRETLS needs TLS: issue STARTTLS first');
 
 const syntax = (text: string): Reply => reply(501, '5.5.4', text);
 
@@ -43,6 +45,7 @@ function begin(session: CommandSession, reversePath: string, parameters: EsmtpPa
     size: undefined,
     ret: undefined,
     envid: undefined,
+    requireTls: false,
     recipients: new Map(),
     recipientBytes: 0,
     named: [],
@@ -91,6 +94,9 @@ function apply(
       transaction.envid = envid;
       return undefined;
     }
+    case 'REQUIRETLS':
+      transaction.requireTls = true;
+      return requireTls(session, value);
     case 'AUTH':
       // RFC 4954 §5: what the client says of the submitter is not trusted, as if it were AUTH=<>.
       if (authOffer(session) === 'none' || value === true) return unknown(keyword);
@@ -98,6 +104,13 @@ function apply(
     default:
       return unknown(keyword);
   }
+}
+
+/** REQUIRETLS (RFC 8689 §2): outside of TLS it is not offered, and there would be nothing to keep up. */
+function requireTls(session: CommandSession, value: string | true): Reply | undefined {
+  if (offersRequireTls(session)) return value === true ? undefined : syntax('REQUIRETLS takes no value');
+  const mayCome = session.listener.requiretls && tlsOffer(session) !== 'none';
+  return mayCome ? TLS_FOR_REQUIRETLS : unknown('REQUIRETLS');
 }
 
 function unknown(keyword: string): Reply {

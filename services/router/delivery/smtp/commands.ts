@@ -15,8 +15,11 @@ export function isSendable(address: string): boolean {
   return address.length <= 1000 && ADDRESS.test(address);
 }
 
-/** `MAIL FROM:<…>` with SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), RET and ENVID (RFC 3461). */
-export function mailCommand(job: Job, size: number, peer: Extensions): string {
+/**
+ * `MAIL FROM:<…>` with SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), RET and ENVID (RFC 3461), and, where the
+ * session is fit for it, REQUIRETLS (RFC 8689).
+ */
+export function mailCommand(job: Job, size: number, peer: Extensions, requireTls = false): string {
   let line = `MAIL FROM:<${job.reversePath}>`;
   if (peer.size.offered) line += ` SIZE=${size}`;
   // RFC 6531 §3.6: internationalized header fields are 8-bit content as well.
@@ -25,6 +28,7 @@ export function mailCommand(job: Job, size: number, peer: Extensions): string {
   if (peer.dsn && job.ret !== undefined) line += ` RET=${job.ret}`;
   const envid = job.envid !== undefined && isAscii(job.envid) ? xtext(job.envid) : '';
   if (peer.dsn && envid !== '' && envid.length <= LONGEST_ENVID) line += ` ENVID=${envid}`;
+  if (requireTls) line += ' REQUIRETLS';
   return `${line}\r\n`;
 }
 

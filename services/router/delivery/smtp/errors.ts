@@ -25,13 +25,19 @@ export class HostUnusable extends Error {
   readonly reply: Reply;
   readonly local: boolean;
   readonly tls: TlsTrouble | undefined;
+  /**
+   * It is not protected as is wanted of it, and waiting does not change that: the code for mail that may not go without
+   * (RFC 8689 §4.2.1).
+   */
+  readonly insecure: '5.7.10' | '5.7.30' | undefined;
 
-  constructor(host: string, kept: Reply, local: boolean, tls?: TlsTrouble) {
+  constructor(host: string, kept: Reply, local: boolean, tls?: TlsTrouble, insecure?: HostUnusable['insecure']) {
     super(`${host}: ${formatReply(kept)}`);
     this.name = 'HostUnusable';
     this.host = host;
     this.reply = kept;
     this.local = local;
     this.tls = tls;
+    this.insecure = insecure;
   }
 }

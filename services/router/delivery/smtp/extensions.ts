@@ -5,6 +5,7 @@ export type Extensions = {
   eightBitMime: boolean;
   smtpUtf8: boolean;
   dsn: boolean;
+  requireTls: boolean;
   /** Whether MAIL takes SIZE=, and the largest message in bytes; 0: no fixed limit (RFC 1870 §4). */
   size: { offered: boolean; limit: number };
   /** SASL mechanisms in upper case. */
@@ -26,6 +27,7 @@ export function parseExtensions(lines: readonly string[]): Extensions {
     eightBitMime: offered.has('8BITMIME'),
     smtpUtf8: offered.has('SMTPUTF8'),
     dsn: offered.has('DSN'),
+    requireTls: offered.has('REQUIRETLS'),
     size: { offered: offered.has('SIZE'), limit: /^\d{1,15}$/.test(limit) ? Number(limit) : 0 },
     auth: new Set(offered.get('AUTH')),
   };

@@ -6,13 +6,15 @@ import type { Logger } from '#shared/log.ts';
 import { formatReply, isPositive, reply } from '#shared/mail/reply.ts';
 import type { CertificateVerdict, Protection } from '#shared/mail/tls.ts';
 import type { SessionTranscript } from '#shared/transcript/transcripts.ts';
+import { firstInTls, handshaken, TlsFailed } from '../tls-policy/handshake.ts';
 import { type Judgement, judge } from '../tls-policy/judge.ts';
 import { type Attempt, mayGoClear, type Opened } from '../tls-policy/ladder.ts';
+import { checkProof, usesRequireTls } from '../tls-policy/require-tls.ts';
 import type { TlsFailure } from '../tls-policy/result.ts';
 import { type Target, type TlsRules, wishOf } from '../tls-policy/wanted.ts';
 import { authenticate, type Credentials } from './auth.ts';
 import { Connection, type Timeouts } from './connection.ts';
-import { ConnectionEnded, HostUnusable, type TlsTrouble } from './errors.ts';
+import { ConnectionEnded, HostUnusable } from './errors.ts';
 import { type Extensions, parseExtensions } from './extensions.ts';
 import type { PeerReply } from './reply-parser.ts';
 import type { Handshake, TlsFacts } from './tls.ts';
@@ -51,6 +53,8 @@ export type PeerSession = Opened & {
   connection: Connection;
   peer: Extensions;
   protocol: 'smtp' | 'lmtp';
+  /** It is fit for REQUIRETLS (RFC 8689 §2), and the mail asks for that. */
+  requireTls: boolean;
 };
 
 export type SeenHandshake = TlsFacts & { certificates: readonly X509Certificate[] };
@@ -69,8 +73,10 @@ export async function openSession(attempt: Attempt, options: PeerSessionOptions)
   }
   if (attempt.wanted.proof === 'web' && sts?.policy.mode === 'enforce' && !sts.matches) {
     const reason = `the MTA-STS policy of ${target.domain} does not name ${target.name}, but ${sts.policy.mx.join(', ')}`;
-    throw unusable(host, '4.7.5', reason, { type: 'validation-failure', reason, handshake: false });
+    const trouble = { type: 'validation-failure', reason, handshake: false } as const;
+    throw new HostUnusable(host, reply(454, '4.7.5', reason), false, trouble, hopelessFor(attempt));
   }
+  checkProof(host, target, options.rules);
   let connection: Connection | undefined;
   const abort = (): void => connection?.destroy('delivery stops');
   try {
@@ -82,12 +88,17 @@ export async function openSession(attempt: Attempt, options: PeerSessionOptions)
     const { peer, secured } = await introduce(connection, { attempt, options, handshake });
     options.log.debug({ peer: connection.peer, tls: connection.tls }, 'connected');
     const { protocol } = options;
-    return { target, connection, peer, protocol, ...opened(connection, attempt, secured) };
+    const made = opened(connection, attempt, secured);
+    const requireTls = usesRequireTls(host, { ...made, offered: peer.requireTls, target }, options.rules);
+    return { target, connection, peer, protocol, requireTls, ...made };
   } catch (error) {
     if (error instanceof HostUnusable) connection?.quit();
     else connection?.destroy(errorText(error));
     if (error instanceof ConnectionEnded) throw new HostUnusable(host, error.reply, error.reason === 'local');
-    if (error instanceof TlsFailed) throw refused(host, '4.7.5', { attempt, options, reason: error.message }, true);
+    if (error instanceof TlsFailed) {
+      const { message: reason, passing } = error;
+      throw refused(host, '4.7.5', { attempt, options, reason, passing }, true);
+    }
     throw error;
   } finally {
     options.signal.removeEventListener('abort', abort);
@@ -117,15 +128,16 @@ function hostOf(target: Target): string {
   return `${target.name}[${target.address}]:${target.port}`;
 }
 
-function unusable(host: string, enhanced: string, text: string, trouble: TlsTrouble): HostUnusable {
-  return new HostUnusable(host, reply(454, enhanced, text), false, trouble);
-}
-
-/** Why a host is not used: what was wanted, and what came instead. */
+/** Why a host is not used: what was wanted, and what came instead. `passing`: it may be otherwise soon. */
 function refused(
   host: string,
   enhanced: string,
-  { attempt, options, reason }: { attempt: Attempt; options: PeerSessionOptions; reason: string },
+  {
+    attempt,
+    options,
+    reason,
+    passing = false,
+  }: { attempt: Attempt; options: PeerSessionOptions; reason: string; passing?: boolean },
   handshake: boolean,
   found: { type: TlsFailure; certificate?: CertificateVerdict } = { type: 'validation-failure' },
 ): HostUnusable {
@@ -134,7 +146,14 @@ function refused(
     mayGoClear(wanted) && options.rules.secret === undefined
       ? reason
       : `${wishOf(wanted, options.rules.secret)}, but ${reason}`;
-  return unusable(host, enhanced, text, { reason, handshake, ...found });
+  const trouble = { reason, handshake, ...found };
+  const hopeless = passing ? undefined : hopelessFor(attempt);
+  return new HostUnusable(host, reply(454, enhanced, text), false, trouble, hopeless);
+}
+
+/** A domain that announces its TLS and does not have it is expected to mend that: such mail waits. */
+function hopelessFor({ wanted: { by } }: Attempt): HostUnusable['insecure'] {
+  return by === 'dane' || by === 'mta-sts' ? undefined : '5.7.10';
 }
 
 async function handshakeOf({ target, rung, wanted }: Attempt, { ca }: PeerSessionOptions): Promise<Handshake> {
@@ -204,16 +223,18 @@ function sayHello(connection: Connection, { protocol, hostname, timeouts }: Peer
 /** STARTTLS (RFC 3207): the session is in TLS then, or goes on in clear text where that is allowed. */
 async function secure(connection: Connection, { startTls }: Extensions, making: Making): Promise<Secured> {
   const { attempt, options, handshake } = making;
-  const refuse = (what: string): Secured => {
+  const refuse = (what: string, passing = false): Secured => {
     const reason = `${connection.peer} ${what}`;
     // A route with a login that does not ask for TLS may lead to this machine.
     if (mayGoClear(attempt.wanted) || (options.rules.secret !== undefined && options.rules.tls === 'opportunistic'))
       return { why: reason };
-    throw refused(connection.peer, '4.7.4', { attempt, options, reason }, false, { type: 'starttls-not-supported' });
+    const found = { type: 'starttls-not-supported' } as const;
+    throw refused(connection.peer, '4.7.4', { attempt, options, reason, passing }, false, found);
   };
   if (!startTls) return refuse('does not offer STARTTLS');
   const outcome = await handshaken(connection.startTls(handshake, options.timeouts.command));
-  if (outcome.refusal !== undefined) return refuse(`answered STARTTLS: ${formatReply(outcome.refusal)}`);
+  const { refusal } = outcome;
+  if (refusal !== undefined) return refuse(`answered STARTTLS: ${formatReply(refusal)}`, refusal.code < 500);
   const secured = prove(connection, making);
   if (outcome.dropped > 0) {
     const { dropped } = outcome;
@@ -240,44 +261,6 @@ function prove(connection: Connection, { attempt, options }: Making): { judgemen
   }
   if (verified !== undefined && connection.tls !== undefined) connection.tls = { ...connection.tls, verified };
   return { judgement };
-}
-
-/** What ends a connection in the handshake is a failure of TLS. */
-async function handshaken<T>(under: Promise<T>): Promise<T> {
-  try {
-    return await under;
-  } catch (error) {
-    if (isTlsFailure(error)) throw new TlsFailed(error.message, { cause: error });
-    throw error;
-  }
-}
-
-class TlsFailed extends Error {
-  constructor(message: string, options?: { cause: unknown }) {
-    super(message, options);
-    this.name = 'TlsFailed';
-  }
-}
-
-/** The first reply in TLS, or what the peer says to the handshake in its place. */
-async function firstInTls(answer: Promise<PeerReply>): Promise<PeerReply> {
-  try {
-    const heard = await answer;
-    // RFC 3207 §4: TLS not available.
-    if (heard.reply.code === 454)
-      throw new TlsFailed(`TLS was given up after the handshake: ${formatReply(heard.reply)}`);
-    return heard;
-  } catch (error) {
-    if (isTlsFailure(error)) {
-      throw new TlsFailed(`TLS was given up after the handshake: ${error.message}`, { cause: error });
-    }
-    throw error;
-  }
-}
-
-/** 421 is the peer's word about the host, not about TLS. */
-function isTlsFailure(error: unknown): error is ConnectionEnded {
-  return error instanceof ConnectionEnded && error.reason !== 'local' && error.reason !== 'said';
 }
 
 const LOOPBACK = new BlockList();

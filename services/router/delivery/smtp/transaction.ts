@@ -116,12 +116,12 @@ export class Transaction {
   }
 
   async #envelope(reset: boolean): Promise<void> {
-    const { connection, peer } = this.#session;
+    const { connection, peer, requireTls } = this.#session;
     const { command } = this.#options.timeouts;
     const first = reset ? 1 : 0;
     const lines = reset ? ['RSET\r\n'] : [];
     this.needsReset = false;
-    lines.push(mailCommand(this.#job, this.#message.size, peer));
+    lines.push(mailCommand(this.#job, this.#message.size, peer, requireTls));
     for (const verdict of this.#verdicts) lines.push(rcptCommand(verdict.recipient.recipient, peer));
     lines.push('DATA\r\n');
     if (peer.pipelining) {

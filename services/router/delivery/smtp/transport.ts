@@ -1,10 +1,10 @@
 import type { Logger } from '#shared/log.ts';
 import { formatReply, type Reply } from '#shared/mail/reply.ts';
-import type { Protection } from '#shared/mail/tls.ts';
 import { type Channel, type Transport, Unreachable } from '../channel.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../job.ts';
 import { type Attempt, Ladder, type LadderDeps } from '../tls-policy/ladder.ts';
 import { type OpenProbe, type Probed, probe } from '../tls-policy/probe.ts';
+import { insecure, unreachable } from '../tls-policy/unusable.ts';
 import type { Target } from '../tls-policy/wanted.ts';
 import { HostUnusable } from './errors.ts';
 import { Search, waiting } from './search.ts';
@@ -92,6 +92,7 @@ export class SmtpTransport implements Transport {
     const options = this.#sessionOptions(signal);
     const { log } = options;
     let last: { error: HostUnusable; attempt: Attempt } | undefined;
+    const failed: HostUnusable[] = [];
     const targets = (await this.#options.targets()).filter(({ address }) => !search.tried.has(address));
     if (targets.length > 0) before();
     const attempts = this.#inOrder(targets).map((target) => this.#ladder.first(target));
@@ -108,12 +109,22 @@ export class SmtpTransport implements Transport {
         last = { error, attempt };
         log.debug({ peer: error.host, reply: formatReply(error.reply), rung: attempt.rung }, 'host not usable');
         const next = this.#ladder.next(attempt, error);
-        if (next === undefined) this.#giveUp(attempt, error, search);
-        else attempts.push(next);
+        if (next === undefined) {
+          failed.push(error);
+          this.#giveUp(attempt, error, search);
+        } else attempts.push(next);
       }
     }
-    if (last !== undefined) throw unreachable(last.error, last.attempt);
-    return undefined;
+    if (last === undefined) return undefined;
+    const isHopeless = !signal.aborted && (await this.#isHopeless(failed));
+    throw isHopeless ? insecure(failed, last.attempt) : unreachable(last.error, last.attempt);
+  }
+
+  /** No host of the destination can do what the message asks of TLS: none that was tried, and no other may be there. */
+  async #isHopeless(failed: readonly HostUnusable[]): Promise<boolean> {
+    const { demand } = this.#options.tls.rules;
+    if (demand?.strict !== true || !failed.every((error) => error.insecure !== undefined)) return false;
+    return (await this.#options.missing?.()) === undefined;
   }
 
   #giveUp(attempt: Attempt, error: HostUnusable, search: Search): void {
@@ -138,15 +149,6 @@ export class SmtpTransport implements Transport {
     const rank = (target: Target): number => (this.#shunned.has(target.address) ? 1 : 0);
     return targets.toSorted((a, b) => rank(a) - rank(b));
   }
-}
-
-function unreachable({ reply: said, local, host, tls }: HostUnusable, { wanted }: Attempt): Unreachable {
-  const { certificate } = tls ?? {};
-  const protection: Protection | undefined = tls && {
-    ...{ wanted: wanted.tls, by: wanted.by, reached: 'clear', why: tls.reason },
-    ...(certificate && { certificate }),
-  };
-  return new Unreachable('deferred', said, { local, host, ...(protection && { protection }) });
 }
 
 function mostSessions(last: Transaction): number {

@@ -1,5 +1,6 @@
 import type { TlsDemand, TlsSource } from '#shared/mail/tls.ts';
 import type { Dane } from '../dane/dane.ts';
+import type { MessageDemand } from '../job.ts';
 import type { RememberedDomain } from './memory.ts';
 import type { StsPolicy } from './sts/policies.ts';
 
@@ -31,6 +32,8 @@ export type Target = {
   dane?: Dane;
   /** The policy of the domain, and whether it names the host. */
   sts?: { policy: StsPolicy; matches: boolean };
+  /** That this host is one of the domain's is not proven by DNSSEC. */
+  unproven?: true;
 };
 
 /** What a next hop and its mail ask for. */
@@ -38,6 +41,8 @@ export type TlsRules = {
   tls: TlsDemand;
   /** The mail asks for `tls`, not the route. */
   byMessage: boolean;
+  /** What else it asks for. */
+  demand?: MessageDemand | undefined;
   /** TLS from the first byte; there is no clear text then, whatever `tls` says. */
   implicitTls: boolean;
   /** What the route tells the peer to log in with; it goes to a verified certificate only. */
@@ -57,7 +62,7 @@ const REMEMBERED_MS = 30 * 86_400_000;
 /** `lost`: what to do where a destination has lost its TLS. */
 export function wantedOf(
   { dane, sts }: Target,
-  { tls, byMessage, implicitTls, secret }: TlsRules,
+  { tls, byMessage, demand, implicitTls, secret }: TlsRules,
   { remembered, lost, now }: { remembered: RememberedDomain | undefined; lost: 'wait' | 'go-on'; now: number },
 ): Wanted {
   const asker = byMessage ? 'message' : 'route';
@@ -70,6 +75,7 @@ export function wantedOf(
   if (tls === 'verified') return { tls, by: asker, proof: 'web' };
   if (tls === 'required' || implicitTls) return { tls: 'required', by: asker };
   if (dane !== undefined) return { tls: 'required', by: 'dane' };
+  if (demand?.ignorePolicies === true) return { tls: 'opportunistic', by: 'message' };
   if (remembered !== undefined && now - remembered.at < REMEMBERED_MS)
     return { tls: lost === 'wait' ? 'required' : 'opportunistic', by: 'memory' };
   return { tls: 'opportunistic', by: 'default' };

@@ -12,23 +12,32 @@ const RENOUNCED: MessageTls = { level: 'optional', by: 'tls-required' };
 const mx = (tls: NextHop['tls']): NextHop => ({ key: `mx ${tls}`, spec: { kind: 'mx', domain: 'x.test' }, tls });
 const to = (spec: NextHop['spec']): NextHop => ({ key: 'route', spec, tls: 'opportunistic', limit: 'x.test' });
 
+/** What is asked of a connection: TLS, and the demand in words. */
+function asked(hop: NextHop): string {
+  const { demand } = hop;
+  if (demand === undefined) return hop.tls;
+  const { raises, strict, requireTls, ignorePolicies } = demand;
+  const words = [raises && 'raised', strict && 'strict', `REQUIRETLS ${requireTls}`, ignorePolicies && 'no policies'];
+  return [hop.tls, ...words.filter((word) => word !== false)].join(', ');
+}
+
 test('a message strengthens the TLS of its route, and never weakens it', () => {
-  const table: [NextHop['tls'], MessageTls, NextHop['tls'], NextHop['demand']][] = [
-    ['opportunistic', FORCED, 'required', { requireTls: false }],
-    ['off', FORCED, 'required', { requireTls: false }],
-    ['required', FORCED, 'required', { requireTls: false }],
-    ['verified', FORCED, 'verified', { requireTls: false }],
-    ['opportunistic', VERIFIED, 'verified', { requireTls: false }],
-    ['required', VERIFIED, 'verified', { requireTls: false }],
-    ['off', REQUIRETLS, 'verified', { requireTls: true }],
-    ['verified', REQUIRETLS, 'verified', { requireTls: true }],
-    ['opportunistic', RENOUNCED, 'opportunistic', { requireTls: false, ignorePolicies: true }],
-    ['required', RENOUNCED, 'required', { requireTls: false, ignorePolicies: true }],
-    ['verified', RENOUNCED, 'verified', { requireTls: false, ignorePolicies: true }],
+  const table: [NextHop['tls'], MessageTls, string][] = [
+    ['opportunistic', FORCED, 'required, raised, strict, REQUIRETLS never'],
+    ['off', FORCED, 'required, raised, strict, REQUIRETLS never'],
+    ['required', FORCED, 'required, strict, REQUIRETLS never'],
+    ['verified', FORCED, 'verified, strict, REQUIRETLS never'],
+    ['opportunistic', VERIFIED, 'verified, raised, strict, REQUIRETLS never'],
+    ['required', VERIFIED, 'verified, raised, strict, REQUIRETLS never'],
+    ['off', REQUIRETLS, 'verified, raised, strict, REQUIRETLS always'],
+    ['verified', REQUIRETLS, 'verified, strict, REQUIRETLS always'],
+    ['opportunistic', RENOUNCED, 'opportunistic, REQUIRETLS never, no policies'],
+    ['required', RENOUNCED, 'required, REQUIRETLS never, no policies'],
+    ['verified', RENOUNCED, 'verified, REQUIRETLS never, no policies'],
   ];
-  for (const [route, tls, wanted, demand] of table) {
+  for (const [route, tls, expected] of table) {
     const hop = hopOfMessage(mx(route), { tls, reversePath: 'a@example.com' });
-    assert.deepEqual([hop.tls, hop.demand], [wanted, demand], `${tls.level} over ${route}`);
+    assert.equal(asked(hop), expected, `${tls.level} over ${route}`);
     assert.notEqual(hop.key, mx(route).key, 'a connection under other rules is not shared');
   }
   assert.equal(hopOfMessage(mx('required'), { reversePath: '' }).key, 'mx required');
@@ -42,12 +51,20 @@ test('no two rules share a key', () => {
 
 test('a notification with REQUIRETLS asks for it where it is offered, and keeps the rule of its route', () => {
   const hop = hopOfMessage(mx('opportunistic'), { tls: REQUIRETLS, reversePath: '' });
-  assert.deepEqual([hop.tls, hop.demand], ['opportunistic', { requireTls: 'if-offered' }]);
+  assert.equal(asked(hop), 'opportunistic, REQUIRETLS if-offered');
+});
+
+test('LMTP is the last step: it needs verified TLS, and REQUIRETLS only where it is offered', () => {
+  const hop = hopOfMessage(to({ kind: 'lmtp', host: '10.0.0.1', port: 24 }), {
+    tls: REQUIRETLS,
+    reversePath: 'a@x.test',
+  });
+  assert.equal(asked(hop), 'verified, raised, strict, REQUIRETLS if-offered');
 });
 
 test('a report about TLS goes out whatever TLS its way demands, but for that to a host of ours', () => {
   const report = { tlsReport: true, reversePath: '' };
-  const demand = { requireTls: false, ignorePolicies: true };
+  const demand = { raises: false, strict: false, requireTls: 'never', ignorePolicies: true };
   for (const tls of ['off', 'opportunistic', 'required', 'verified'] as const) {
     const { key: _, ...hop } = hopOfMessage(mx(tls), report);
     const { spec } = mx(tls);
