@@ -1,6 +1,6 @@
 // @peculiar/x509 resolves its parts through decorators, which need this in place before it loads.
 import 'reflect-metadata';
-import { createPrivateKey, randomBytes, webcrypto } from 'node:crypto';
+import { createPrivateKey, type KeyObject, randomBytes, webcrypto } from 'node:crypto';
 import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
@@ -8,6 +8,7 @@ import {
   type Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
+  Pkcs10CertificateRequestGenerator,
   SubjectAlternativeNameExtension,
   X509Certificate,
   X509CertificateGenerator,
@@ -91,6 +92,20 @@ export async function issueCertificate(
   return pair(certificate, keys.privateKey);
 }
 
+/** A request for a certificate (PKCS#10, PEM) for these host names, and its new private key (EC P-256). */
+export async function createRequest(names: readonly string[]): Promise<{ request: string; key: KeyObject }> {
+  const keys = await newKeys();
+  const request = await Pkcs10CertificateRequestGenerator.create(
+    {
+      keys,
+      signingAlgorithm: EC_P256,
+      extensions: [new SubjectAlternativeNameExtension(names.map((value) => ({ type: 'dns' as const, value })))],
+    },
+    webcrypto,
+  );
+  return { request: request.toString('pem'), key: await keyObject(keys.privateKey) };
+}
+
 const newKeys = (): Promise<webcrypto.CryptoKeyPair> => webcrypto.subtle.generateKey(EC_P256, true, ['sign', 'verify']);
 
 const subject = ({ dns, ip }: CertificateNames): string => `CN=${dns[0] ?? ip?.[0] ?? 'localhost'}`;
@@ -115,9 +130,13 @@ function peerExtensions(names: CertificateNames, usages: ExtendedKeyUsage[]): Ex
   ];
 }
 
-async function pair(certificate: X509Certificate, privateKey: webcrypto.CryptoKey): Promise<CertificatePair> {
+async function keyObject(privateKey: webcrypto.CryptoKey): Promise<KeyObject> {
   const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', privateKey));
-  const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+}
+
+async function pair(certificate: X509Certificate, privateKey: webcrypto.CryptoKey): Promise<CertificatePair> {
+  const key = await keyObject(privateKey);
   return {
     certificate: `${certificate.toString('pem')}\n`,
     key: key.export({ type: 'pkcs8', format: 'pem' }).toString(),

@@ -168,6 +168,7 @@ export const ACCESS = {
         'certificate-list',
         'certificate-show',
         'certificate-import',
+        'certificate-order',
         'certificate-delete',
         'status-show',
       ],

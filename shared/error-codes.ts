@@ -131,6 +131,11 @@ export const ERRORS = {
     action:
       'Replace the files, which are loaded again as soon as they change, or import another certificate; until then the old one stays in use.',
   },
+  'acme-failed': {
+    meaning: 'An authority did not issue a certificate, or DNS does not show it the proof that it wants.',
+    action:
+      'See what it says with "sealpost certificates show <name>"; it is tried again by itself, immediately by "sealpost certificates order <name>".',
+  },
   'control-failed': {
     meaning: 'The control socket of the node cannot be opened.',
     action: 'Check the owner and mode of the folder that the message names.',

@@ -27,6 +27,7 @@ const READERS: Partial<Record<keyof Config, readonly string[]>> = {
   relay: ['listener', 'policy'],
   tls: ['listener', 'credential-store'],
   listeners: ['listener'],
+  certificates: ['credential-store'],
   directory: ['policy'],
   authentication: ['policy'],
   credentials: ['credential-store', 'signer'],
@@ -57,6 +58,11 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
   if (needs('credentials') || (needs('rewrite') && config.rewrite.srs !== undefined)) {
     const ofKeys = await checkNek(check, ['credentials', 'nek'], config.credentials.nek);
     check.problems.push(...sharedNeks(ofKeys, ofCertificates));
+  }
+  if (needs('certificates')) {
+    for (const [i, { acme }] of config.certificates.entries()) {
+      if (acme.ca !== undefined) add(check, await checkAuthorities(['certificates', i, 'acme', 'ca'], acme.ca));
+    }
   }
   await checkData(check);
   if (needs('routes')) await checkRoutes(check);

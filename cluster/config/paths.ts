@@ -23,6 +23,10 @@ export function resolvePaths(config: Config, folder: string): Config {
     },
     ...(tls && { tls: tlsAt(tls, folder) }),
     listeners: config.listeners.map((listener) => listenerAt(listener, folder)),
+    certificates: config.certificates.map((entry) => ({
+      ...entry,
+      acme: { ...entry.acme, ...(entry.acme.ca !== undefined && { ca: at(entry.acme.ca) }) },
+    })),
     directory: {
       ...directory,
       ...(directory.users && { users: at(directory.users) }),

@@ -231,6 +231,19 @@ export const CertificateStatus = z.object({
       nek: z.string(),
     })
     .optional(),
+  /** Of one that the cluster orders by itself; absent for others, and in the version before. */
+  renewal: z
+    .object({
+      /** When it is due, ms since 1970. */
+      at: z.number().optional(),
+      /** The node that orders now. */
+      ordering: z.string().optional(),
+      /** When an administrator asked for one that was not ordered yet. */
+      asked: z.number().optional(),
+      /** Why the last order failed; `tries` in a row, `next` when it is tried again. */
+      problem: z.object({ text: z.string(), since: z.number(), tries: z.number().int(), next: z.number() }).optional(),
+    })
+    .optional(),
   /** PEM, the certificate of the server first; in answers about one certificate. */
   chain: z.string().optional(),
 });
@@ -636,6 +649,12 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       request: StoredCertificate,
       reply: CertificateStatus,
       errors: ['tls-material', 'key-damaged', 'nek-mismatch', ...CHANGE],
+    },
+    /** Order one of the section `certificates` now, whether it is due or not; one node does it soon after the answer. */
+    'certificate-order': {
+      request: z.object({ name: CertificateName }),
+      reply: CertificateStatus,
+      errors: ['not-found', ...CHANGE],
     },
     /** `force`: also the one that the configuration names as the default. */
     'certificate-delete': {

@@ -17,12 +17,12 @@ import {
   listenToPresence,
   type ReadNeks,
 } from './announcements.ts';
+import { Orders } from './certificates/acme/orders.ts';
 import {
   CREDENTIALS_BUCKET,
   type CredentialStoreContract,
   credentialStoreContract,
   DIRECTORY_BUCKET,
-  type Holder,
 } from './contract.ts';
 import { GroupAddresses } from './directory/group-addresses.ts';
 import { KnownEmpty } from './directory/known-empty.ts';
@@ -121,6 +121,7 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
   assertNotForeign(records.neks(), map.refused, neks);
   await takeOver(opened);
   const driver = new Driver(createNodeEffects(operationDeps));
+  const orders = new Orders({ ...operationDeps, live: () => liveOf(operationDeps) });
 
   undo.defer(followUpEverySecond(operationDeps, { ...opened, jetStream: deps.jetStream }));
   undo.defer(listenToPresence(deps, presence));
@@ -142,6 +143,8 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
   undo.defer(() => views.stop());
   driver.start();
   undo.defer(() => driver.close());
+  orders.start();
+  undo.defer(() => orders.close());
 
   const resources = undo.move();
   const { revision } = records;
@@ -184,7 +187,7 @@ function createOperationDeps(deps: CredentialStoreDeps, opened: Opened): Operati
   const records = new Records(map, () => earlier.assertTried());
   const all = (): DomainRecord[] => [...records.all(), ...earlier.left(records)];
   const presence = new Presence();
-  const live = (): Holder[] | undefined => (mayAct(map, presence, node) ? presence.live() : undefined);
+  const live = () => liveOf({ map, presence, settings });
   const current = () => records.neks()?.current;
   const rewrap = new DirectoryRewrap({ node, log, map: directory, neks: () => seals.directory.neks, current, live });
   const ofDirectory = {
@@ -203,6 +206,10 @@ function createOperationDeps(deps: CredentialStoreDeps, opened: Opened): Operati
   return { ...running, records, certificates, all, presence, neks, seal, views, maker, damage };
 }
 
+/** The live processes; undefined while this one may not act for all. */
+const liveOf = ({ map, presence, settings }: Pick<OperationDeps, 'map' | 'presence' | 'settings'>) =>
+  mayAct(map, presence, settings.current.node.name) ? presence.live() : undefined;
+
 const isCaughtUp = ({ state }: Opened['map']): boolean => state === 'local' || state === 'following';
 
 async function takeOver({ map, earlier }: Opened): Promise<void> {
@@ -219,7 +226,7 @@ function followUpEverySecond(deps: OperationDeps, { jetStream, ...opened }: Foll
   const { settings, log, map, directory, records, presence, neks, rewrap } = deps;
   const { seals } = opened;
   const node = settings.current.node.name;
-  const live = (): Holder[] | undefined => (mayAct(map, presence, node) ? presence.live() : undefined);
+  const live = () => liveOf(deps);
   const sealing = new Sealing({ node, log, map, records, seal: seals.keys, live });
   const entries = {
     neks: () => records.neks(),

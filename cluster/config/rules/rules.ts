@@ -4,6 +4,7 @@ import { parseVia } from '../schema/route.ts';
 import type { Config, ListenerConfig, RouteConfig } from '../schema/schema.ts';
 import { AUTHENTICATION_RULES } from './authentication.ts';
 import { AUTHENTICITY_RULES } from './authenticity.ts';
+import { CERTIFICATE_RULES } from './certificates.ts';
 import { CHECK_RULES } from './checks.ts';
 import { DNS_RULES } from './dns.ts';
 import { FILTER_RULES } from './filters.ts';
@@ -227,6 +228,7 @@ export const RULES: readonly Rule[] = [
   { sections: ['listeners'], check: listenerAuth },
   { sections: ['listeners'], check: listenerDemands },
   ...TLS_RULES,
+  ...CERTIFICATE_RULES,
   { sections: ['listeners', 'directory', 'bus'], check: submissionUsers },
   {
     sections: ['domains'],

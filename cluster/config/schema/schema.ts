@@ -13,6 +13,7 @@ import { ratesSection } from './rates.ts';
 import { relaySection } from './relay.ts';
 import { rewriteSection } from './rewrite.ts';
 import { routeEntry } from './routes.ts';
+import { orderedCertificate } from './tls/ordered.ts';
 import { mtaStsSection, tlsRptSection } from './tls/published.ts';
 import { certificate, domain, duration, nameServer, nekSource, nodeName, secret, TEN_YEARS_MS } from './values.ts';
 
@@ -92,6 +93,10 @@ export const ConfigSchema = z.strictObject({
         .describe('other certificates, by the name that a client asks for (SNI)'),
     })
     .optional(),
+  certificates: z
+    .array(orderedCertificate)
+    .prefault([])
+    .describe('certificates that the cluster orders and renews by itself (ACME), for the listeners of all nodes'),
   'mta-sts': mtaStsSection,
   'tls-rpt': tlsRptSection,
   limits: limitsSection,
@@ -170,5 +175,6 @@ export type DomainConfig = Config['domains'][number];
 export type RatesConfig = Config['rates'];
 export type DnsConfig = Config['dns'];
 export type ProviderConfig = Config['authentication']['oauth'][number];
+export type OrderedCertificate = Config['certificates'][number];
 export type LdapConfig = NonNullable<Config['directory']['ldap']>;
 export type ZoneConfig = DnsConfig['zones'][number];

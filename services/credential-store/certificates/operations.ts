@@ -9,6 +9,7 @@ import type { CertificateStatus } from '../contract.ts';
 import { behindOf } from '../records/behind.ts';
 import type { CertificateRecord } from '../records/certificate-record.ts';
 import { pageOf } from '../records/pages.ts';
+import { renewalTime } from './acme/schedule.ts';
 import type { CertificateDeps, CertificateOperation } from './deps.ts';
 
 /** Operations on the certificates of the cluster. */
@@ -53,10 +54,28 @@ export const certificateImport: CertificateOperation<'certificate-import'> = asy
   return status;
 };
 
+export const certificateOrder: CertificateOperation<'certificate-order'> = async (deps, { name }) => {
+  const { certificates, settings, log } = deps;
+  if (!settings.current.certificates.some((entry) => entry.name === name)) {
+    const text = `node ${settings.current.node.name} has no ${name} in its configuration (certificates): add what is to be ordered there`;
+    throw new SealpostError('not-found', text);
+  }
+  const record = await certificates.update(name, (before) => {
+    const acme = { term: 0, ...before?.acme, asked: Date.now() };
+    return { name, ...before, acme };
+  });
+  log.info({ certificate: name }, 'certificate will be ordered, as an administrator asked for');
+  return certificateStatus(requireCertificate(record, name));
+};
+
 export const certificateDelete: CertificateOperation<'certificate-delete'> = async (deps, { name, force }) => {
   const { certificates, settings, log } = deps;
   if (settings.current.tls?.credential === name && !force) {
     const text = `certificate ${name} is the default of the listeners (tls.credential): name another one there first`;
+    throw new SealpostError('in-use', text);
+  }
+  if (settings.current.certificates.some((entry) => entry.name === name)) {
+    const text = `certificate ${name} would be ordered again: remove it from certificates in the configuration first`;
     throw new SealpostError('in-use', text);
   }
   await certificates.update(name, (record) => void requireCertificate(record, name));
@@ -82,12 +101,26 @@ async function tlsNeks({ settings }: CertificateDeps) {
   }
 }
 
-export function certificateStatus({ name, current }: CertificateRecord): CertificateStatus {
-  if (current === undefined) return { name };
+export function certificateStatus(record: CertificateRecord): CertificateStatus {
+  const { name, current, acme } = record;
+  const renewal = acme === undefined ? {} : { renewal: renewalOf(record, acme) };
+  if (current === undefined) return { name, ...renewal };
   const { origin, since, node, wrapped } = current;
   const [own] = chainIn(`certificate ${name}`, current.chain);
   const nek = describeNek({ name: wrapped.nek, fingerprint: wrapped.nekFingerprint });
-  return { name, current: { ...described(own), origin, since, node, nek } };
+  return { name, current: { ...described(own), origin, since, node, nek }, ...renewal };
+}
+
+function renewalOf(record: CertificateRecord, { node, asked, problem }: NonNullable<CertificateRecord['acme']>) {
+  const at = renewalTime(record);
+  return {
+    ...(at === undefined ? {} : { at }),
+    ...(node === undefined ? {} : { ordering: node }),
+    ...(asked === undefined ? {} : { asked }),
+    ...(problem === undefined
+      ? {}
+      : { problem: { text: problem.text, since: problem.since, tries: problem.tries, next: problem.next } }),
+  };
 }
 
 function described(own: X509Certificate) {

@@ -1,5 +1,11 @@
 import type { Handlers } from '#shared/contract.ts';
-import { certificateDelete, certificateImport, certificateList, certificateShow } from '../certificates/operations.ts';
+import {
+  certificateDelete,
+  certificateImport,
+  certificateList,
+  certificateOrder,
+  certificateShow,
+} from '../certificates/operations.ts';
 import { servingCertificateList } from '../certificates/serving-list.ts';
 import type { CredentialStoreContract } from '../contract.ts';
 import type { OperationDeps } from './deps.ts';
@@ -78,13 +84,20 @@ export function createHandlers(deps: () => OperationDeps): Handlers<CredentialSt
     'alias-set': (request) => aliasSet(deps(), request),
     'group-set': (request) => groupSet(deps(), request),
     'map-set': (request) => mapSet(deps(), request),
-    'serving-certificate-list': (request) => servingCertificateList(deps(), request),
-    'certificate-list': (request) => certificateList(deps(), request),
-    'certificate-show': (request) => certificateShow(deps(), request),
-    'certificate-import': (request) => certificateImport(deps(), request),
-    'certificate-delete': (request) => certificateDelete(deps(), request),
+    ...certificateHandlers(deps),
     'record-copy': (request) => recordCopy(deps(), request),
     'record-repair': (request) => recordRepair(deps(), request),
     'status-show': (request) => statusShow(deps(), request),
   };
+}
+
+function certificateHandlers(deps: () => OperationDeps) {
+  return {
+    'serving-certificate-list': (request) => servingCertificateList(deps(), request),
+    'certificate-list': (request) => certificateList(deps(), request),
+    'certificate-show': (request) => certificateShow(deps(), request),
+    'certificate-import': (request) => certificateImport(deps(), request),
+    'certificate-order': (request) => certificateOrder(deps(), request),
+    'certificate-delete': (request) => certificateDelete(deps(), request),
+  } satisfies Partial<Handlers<CredentialStoreContract>>;
 }

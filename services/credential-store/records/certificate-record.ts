@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { WrappedSecret } from '#shared/dkim/secret-wrap.ts';
 import { CertificateName, StoredCertificate } from '#shared/tls/stored-certificate.ts';
 
 /**
@@ -18,8 +20,36 @@ export const CertificateRecord = z.object({
       node: z.string(),
     })
     .optional(),
+  /** Of one that the cluster orders by itself (certificates/acme/orders.ts). */
+  acme: z
+    .object({
+      /** The node that orders now, absent between two orders; `term` rises with every claim. */
+      node: z.string().optional(),
+      term: z.number().int(),
+      /** When an administrator asked for one. */
+      asked: z.number().optional(),
+      /** TXT records that were written for the authority and may still be there. */
+      challenges: z.array(z.object({ name: z.string(), value: z.string() })).optional(),
+      /** Why the last order failed; `tries` in a row, `next` when it is tried again. */
+      problem: z
+        .object({ text: z.string(), since: z.number(), at: z.number(), tries: z.number().int(), next: z.number() })
+        .optional(),
+      /** When the authority wants the certificate of this fingerprint to be renewed (RFC 9773). */
+      suggested: z.object({ fingerprint: z.string(), at: z.number(), asked: z.number() }).optional(),
+    })
+    .optional(),
 });
 export type CertificateRecord = z.infer<typeof CertificateRecord>;
+
+/**
+ * An account of the cluster at an authority, record `acme-account!<directory>`: its private key, wrapped by a NEK of
+ * `tls.nek`. The authority knows the rest by the key (RFC 8555 §7.3.1).
+ */
+export const AcmeAccount = z.object({ directory: z.string(), wrapped: WrappedSecret });
+export type AcmeAccount = z.infer<typeof AcmeAccount>;
+
+export const acmeAccountKey = (directory: string): string =>
+  `acme-account!${createHash('sha256').update(directory).digest('hex').slice(0, 32)}`;
 
 const CERTIFICATE = 'certificate!';
 export const certificateKey = (name: string): string => `${CERTIFICATE}${name}`;

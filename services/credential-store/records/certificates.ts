@@ -1,5 +1,5 @@
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
-import { type CertificateRecord, certificateKey } from './certificate-record.ts';
+import { type AcmeAccount, acmeAccountKey, type CertificateRecord, certificateKey } from './certificate-record.ts';
 import type { CredentialRecord } from './domain-record.ts';
 
 /** The replicated records of certificates, beside those of domains. */
@@ -32,7 +32,27 @@ export class Certificates {
     });
     return certificateIn(value);
   }
+
+  account(directory: string): AcmeAccount | undefined {
+    return accountIn(this.#map.get(acmeAccountKey(directory))?.value);
+  }
+
+  /** Compare-and-set of the account at an authority. */
+  async updateAccount(
+    directory: string,
+    change: (account: AcmeAccount | undefined) => AcmeAccount,
+  ): Promise<AcmeAccount | undefined> {
+    const { value } = await this.#map.update(acmeAccountKey(directory), (current) => {
+      const account = accountIn(current);
+      const next = change(account);
+      return next === account ? current : { kind: 'acme-account', ...next };
+    });
+    return accountIn(value);
+  }
 }
+
+const accountIn = (value: CredentialRecord | undefined): AcmeAccount | undefined =>
+  value?.kind === 'acme-account' ? value : undefined;
 
 const certificateIn = (value: CredentialRecord | undefined): CertificateRecord | undefined =>
   value?.kind === 'certificate' ? value : undefined;

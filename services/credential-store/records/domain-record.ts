@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { WrappedKey } from '#shared/dkim/key-wrap.ts';
 import { KeyInfo } from '../contract.ts';
-import { CertificateRecord } from './certificate-record.ts';
+import { AcmeAccount, CertificateRecord } from './certificate-record.ts';
 import { PublishedRecord } from './published-record.ts';
 
 /**
@@ -112,6 +112,7 @@ export const CredentialRecord = z.discriminatedUnion('kind', [
   NekList.extend({ kind: z.literal('neks') }),
   CertificateRecord.extend({ kind: z.literal('certificate') }),
   PublishedRecord.extend({ kind: z.literal('published') }),
+  AcmeAccount.extend({ kind: z.literal('acme-account') }),
 ]);
 export type CredentialRecord = z.infer<typeof CredentialRecord>;
 

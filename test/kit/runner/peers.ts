@@ -49,6 +49,7 @@ export const PEERS = {
   opendmarc: 'opendmarc',
   xmllint: 'libxml2-utils',
   'dmarc-cat': 'dmarc-cat',
+  pebble: 'pebble',
 } as const;
 export type Peer = keyof typeof PEERS;
 

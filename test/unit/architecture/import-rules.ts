@@ -19,6 +19,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   pino: ['shared/log.ts'],
   jose: ['services/policy/authentication/'],
   '@peculiar/x509': ['cluster/certificate.ts'],
+  'acme-client': ['services/credential-store/certificates/acme/'],
 };
 
 /** The walls: files within one name each other by `./`, files across one by `#`. In test/ each folder has its own. */

@@ -44,6 +44,7 @@ const BUG = 'is a bug, and answered as internal';
 /** Thrown in a service, and no answer of it: why not. */
 const INTERNAL: Record<ContractName, Reasons> = {
   'credential-store': {
+    'acme-failed': 'ends an order of a certificate, which is tried again',
     closed: TRANSITION,
     'cut-off': TRANSITION,
     late: TRANSITION,

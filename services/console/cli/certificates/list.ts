@@ -1,9 +1,12 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { memberContract } from '#cluster/members/member-contract.ts';
 import type { CertificateStatus } from '#services/credential-store/contract.ts';
+import { SealpostError } from '#shared/errors.ts';
 import { formatDuration } from '#shared/units.ts';
 import { CLUSTER_CERTIFICATE_CHECKS } from '../../reports/certificates/checks.ts';
 import { type CertificateFacts, gatherCertificates, usedAt } from '../../reports/certificates/facts.ts';
 import { runChecks, worstFirst } from '../../reports/doctor/finding.ts';
+import type { CredentialStore } from '../../reports/keys/key-list.ts';
 import { type Caller, type CommonOptions, print, withStore } from '../context.ts';
 import { findingLine } from '../findings.ts';
 import { clean, table } from '../table.ts';
@@ -37,10 +40,10 @@ async function membersOf(caller: Caller) {
 
 function certificateTable({ certificates, served, now }: CertificateFacts): string {
   return table(
-    ['NAME', 'FOR', 'ISSUER', 'VALID UNTIL', 'KEY', 'FROM', 'IN USE AT'],
+    ['NAME', 'FOR', 'ISSUER', 'VALID UNTIL', 'KEY', 'FROM', 'IN USE AT', 'NEXT'],
     certificates.map((one) => {
       const { name, current } = one;
-      if (current === undefined) return [name, '-', '-', '-', '-', '-', '-'];
+      if (current === undefined) return [name, '-', '-', '-', '-', '-', '-', renewalText(one, now)];
       const { names, issuer, until, key, origin } = current;
       const left = until < now ? 'expired' : formatDuration(until - now);
       return [
@@ -51,9 +54,20 @@ function certificateTable({ certificates, served, now }: CertificateFacts): stri
         key,
         origin,
         usedAt(one, served).join(' ') || '-',
+        renewalText(one, now),
       ];
     }),
   );
+}
+
+/** What comes next. */
+function renewalText({ renewal }: CertificateStatus, now: number): string {
+  if (renewal === undefined) return '-';
+  const { at, ordering, asked, problem } = renewal;
+  if (ordering !== undefined) return `${ordering} orders it`;
+  if (asked !== undefined) return 'is ordered soon';
+  if (problem !== undefined) return `failed, again in ${formatDuration(Math.max(0, problem.next - now))}`;
+  return at === undefined || at <= now ? 'is ordered soon' : `renewed in ${formatDuration(at - now)}`;
 }
 
 export async function show(name: string, options: CommonOptions): Promise<void> {
@@ -69,8 +83,14 @@ export async function show(name: string, options: CommonOptions): Promise<void> 
   );
 }
 
-function lines({ name, current }: CertificateStatus, used: readonly string[]): string[] {
-  if (current === undefined) return [`certificate ${name}: there is none yet`];
+function lines(status: CertificateStatus, used: readonly string[]): string[] {
+  const { name, current, renewal } = status;
+  const { problem } = renewal ?? {};
+  const next = [
+    ...(renewal === undefined ? [] : [`next         ${renewalText(status, Date.now())}`]),
+    ...(problem === undefined ? [] : [`problem      since ${new Date(problem.since).toISOString()}: ${problem.text}`]),
+  ].map(clean);
+  if (current === undefined) return [`certificate ${name}: there is none yet`, ...next];
   const { names, issuer, from, until, key, fingerprint, origin, since, node, nek } = current;
   return [
     `certificate ${name}`,
@@ -81,7 +101,43 @@ function lines({ name, current }: CertificateStatus, used: readonly string[]): s
     `fingerprint  ${fingerprint}`,
     `from         ${origin}, on node ${node}, ${new Date(since).toISOString()}`,
     `in use at    ${used.length === 0 ? 'no listener that answers' : used.join(', ')}`,
+    ...next,
   ].map(clean);
+}
+
+/** How long `--watch` waits, and how often it looks. */
+const WATCH_MS = 300_000;
+const LOOK_MS = 1000;
+
+/** `sealpost certificates order`: fails with `acme-failed` where it watches an order that fails. */
+export async function order(name: string, options: CommonOptions & { watch?: boolean }): Promise<void> {
+  const status = await withStore(options, async (store) => {
+    const asked = await store['certificate-order']({ name });
+    return options.watch ? await ordered(store, asked) : asked;
+  });
+  print(options, status, () =>
+    options.watch
+      ? `issued ${describeCertificate(status)}`
+      : `${name} is ordered: "sealpost certificates show ${name}"`,
+  );
+}
+
+/** Resolves when nobody orders it any more. Fails with `acme-failed` or `timeout`. */
+async function ordered(store: CredentialStore, { name }: CertificateStatus): Promise<CertificateStatus> {
+  const deadline = performance.now() + WATCH_MS;
+  while (performance.now() < deadline) {
+    const status = await store['certificate-show']({ name });
+    const { ordering, asked, problem } = status.renewal ?? {};
+    if (ordering === undefined && asked === undefined) {
+      if (problem === undefined) return status;
+      throw new SealpostError('acme-failed', problem.text);
+    }
+    await delay(LOOK_MS);
+  }
+  throw new SealpostError(
+    'timeout',
+    `${name} is still being ordered: "sealpost certificates show ${name}" shows what comes of it`,
+  );
 }
 
 /** `mx: for mx1.example.com, until 2026-12-31, SHA-256 AB:…`. */

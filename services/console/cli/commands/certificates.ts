@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { importCertificate } from '../certificates/import.ts';
-import { deleteCertificate, list, show } from '../certificates/list.ts';
+import { deleteCertificate, list, order, show } from '../certificates/list.ts';
 import { withCommon } from '../context.ts';
 
 export function register(program: Command): void {
@@ -15,6 +15,11 @@ export function register(program: Command): void {
     .action(importCertificate);
   command('list', 'all certificates, where they are in use, and what needs attention').action(list);
   command('show', 'everything about a certificate, with its chain').argument('<name>', 'its name').action(show);
+  command('order', 'have one of the section "certificates" ordered now (ACME), whether it is due or not')
+    .alias('renew')
+    .argument('<name>', 'its name')
+    .option('--watch', 'wait until it is there, or the order has failed')
+    .action(order);
   command(
     'delete',
     'remove a certificate; listeners drop it, but for their default, which stays until another takes its place',

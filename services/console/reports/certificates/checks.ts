@@ -24,6 +24,19 @@ export const CLUSTER_CERTIFICATE_CHECKS: Record<string, (facts: CertificateFacts
       return [{ severity: 'warning', about: `certificate ${name}`, text, help }];
     }),
 
+  'certificate-order-failed': ({ certificates, now }) =>
+    certificates.flatMap(({ name, current, renewal }): Finding[] => {
+      const { problem } = renewal ?? {};
+      if (problem === undefined) return [];
+      const { text: why, since, tries, next } = problem;
+      const times = tries === 1 ? 'once' : `${tries} times`;
+      const text = `could not be ordered, ${times} since ${formatDuration(now - since)}: ${why}`;
+      const again = `it is tried again in ${formatDuration(Math.max(0, next - now))}`;
+      const help = `put right what it says; ${again}, immediately by "sealpost certificates order ${name}"`;
+      const severity = current === undefined || current.until < now ? 'error' : 'warning';
+      return [{ severity, about: `certificate ${name}`, text, help }];
+    }),
+
   'certificate-unused': ({ served }) =>
     served.flatMap(({ node, certificates }) =>
       certificates.flatMap(({ name, fingerprint, problem }): Finding[] => {
@@ -62,11 +75,12 @@ export const CLUSTER_CERTIFICATE_CHECKS: Record<string, (facts: CertificateFacts
 type Current = NonNullable<CertificateStatus['current']> & { name: string; help: string };
 
 function current(certificates: readonly CertificateStatus[]): Current[] {
-  return certificates.flatMap(({ name, current }) =>
-    current === undefined
-      ? []
-      : [{ name, ...current, help: `get a new one and take it in: "sealpost certificates import ${name}"` }],
-  );
+  return certificates.flatMap(({ name, current, renewal }) => {
+    if (current === undefined) return [];
+    const [what, how] =
+      renewal === undefined ? ['get a new one and take it in', 'import'] : ['order the next one', 'order'];
+    return [{ name, ...current, help: `${what}: "sealpost certificates ${how} ${name}"` }];
+  });
 }
 
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
