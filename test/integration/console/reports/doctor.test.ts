@@ -125,6 +125,7 @@ test('what a store says is looked at again before it counts, and only what is as
         ? { node: 'edge-1', keys: keys.slice(0, 1), next: 'x' }
         : { node: 'edge-1', keys: keys.slice(1) },
     'nek-list': () => ({ neks: [] }),
+    'certificate-list': () => ({ node: 'edge-1', certificates: [] }),
     'rotation-show': () => {
       throw new SealpostError('not-found', 'never rotated');
     },

@@ -7,6 +7,7 @@ import { CLUSTER_CHECKS, examineCluster } from '#services/console/reports/cluste
 import { type ClusterFacts, gatherCluster, type ProcessFacts } from '#services/console/reports/cluster/facts.ts';
 import type { Finding } from '#services/console/reports/doctor/finding.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { CERTIFICATE_CASES } from '#test/unit/console/reports/certificates/cases.ts';
 
 /** What `sealpost cluster status` finds, and whom it asks. */
 
@@ -248,6 +249,10 @@ const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp]
     'nodes edge-2 and edge-1',
     /5s apart; edge-1 is ahead/,
   ],
+  ...CERTIFICATE_CASES.map(
+    ([what, certificates, ...expected]) =>
+      [what, facts([one], { certificates }), ...expected] satisfies [string, ClusterFacts, ...typeof expected],
+  ),
 ];
 
 for (const [what, given, check, severity, about, words] of CASES) {
