@@ -17,7 +17,7 @@ const SEES: Record<string, string[]> = {
   intake: ['store'],
   copies: ['store', 'queue', 'intake'],
   'tls-memory': ['store', 'delivery'],
-  operators: ['store', 'queue', 'pacing'],
+  operators: ['store', 'delivery', 'queue', 'pacing'],
   'sent-reports': ['store', 'delivery', 'queue', 'notices', 'copies'],
 };
 

@@ -32,6 +32,7 @@ relay:
   assert.deepEqual(relay.allow, {
     hosts: ['192.0.2.7', '10.0.0.0/8', 'mail.example.com'],
     domains: ['a.example', 'b.example'],
+    certificates: [],
   });
   assert.deepEqual(relay.deny, { hosts: ['*', '192.0.2.1'], domains: ['c.example'] });
   assert.deepEqual(listeners[0]?.proxy, ['10.9.9.9', '192.0.2.1']);

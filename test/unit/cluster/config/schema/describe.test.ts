@@ -34,6 +34,7 @@ test('the effective configuration has every default and no secret', () => {
   assert.deepEqual(config['domains']?.[0], {
     name: 'example.com',
     local: false,
+    'tls-header': false,
     signing: { mode: 'best-effort' },
     keys: { proof: 'dns' },
   });

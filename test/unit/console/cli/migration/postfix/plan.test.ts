@@ -96,7 +96,7 @@ for (const [what, main, hosts, domains] of [
         late: '192.0.2.99 OK\n',
       },
     });
-    assert.deepEqual(config.relay.allow, { hosts, domains });
+    assert.deepEqual(config.relay.allow, { hosts, domains, certificates: [] });
     assert.deepEqual(openings, []);
   });
 }
@@ -167,7 +167,7 @@ test('a server for the inside alone opens no domain to strangers', async () => {
         'virtual_alias_domains = c.example',
       ].join('\n'),
     );
-    assert.deepEqual(config.relay.allow, { hosts: ['10.0.0.0/8'], domains: [] });
+    assert.deepEqual(config.relay.allow, { hosts: ['10.0.0.0/8'], domains: [], certificates: [] });
     assert.deepEqual(config.domains, []);
     assert.deepEqual([config.routes[0]?.to, config.routes[0]?.via], ['b.example', 'lmtp://127.0.0.1:24']);
     assert.equal(lines('relay_domains')[0]?.verdict, 'none');
@@ -296,7 +296,7 @@ test('a stranger who writes a permitted sender does not relay', async () => {
   const { config, lines } = await plan(
     'smtpd_relay_restrictions = check_sender_access inline:{ {boss@example.com = OK} }, reject_unauth_destination\n',
   );
-  assert.deepEqual(config.relay.allow, { hosts: [], domains: [] });
+  assert.deepEqual(config.relay.allow, { hosts: [], domains: [], certificates: [] });
   const [line] = lines('smtpd_relay_restrictions: check_sender_access');
   assert.deepEqual([line?.verdict, /anybody can write any sender/.test(line?.text ?? '')], ['none', true]);
 });
