@@ -9,6 +9,7 @@ import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
 import type { ReportRow } from '#shared/mail/reports/dmarc-report.ts';
 import type { TlsReportRow } from '#shared/mail/reports/tls-report.ts';
+import { cut } from '#shared/text.ts';
 import { allRecipients } from '../delivery/channel.ts';
 import { Fifo } from '../delivery/fifo.ts';
 import type { Delivery, Job, NextHop } from '../delivery/job.ts';
@@ -45,6 +46,8 @@ type Waiting = { onward: NextHop; job: Job };
 
 const STOPPING = reply(451, '4.3.2', 'delivery stops on this node, the message stays in its queue');
 const DAY_MS = 86_400_000;
+/** What became of a report about many domains; the log has all of them. */
+const LONGEST_REPLY = 500;
 /** Between two reports, of the time that the first took: all of them take at most a fifth. */
 const PAUSE = 4;
 
@@ -104,7 +107,7 @@ export class ReportReader implements Delivery {
       const opened = await job.open();
       if (!opened.ok) return await job.finish(allRecipients(job, opened));
       const texts = await this.#keep(opened.read(), job);
-      const text = texts.join('; ');
+      const text = cut(texts.join('; '), LONGEST_REPLY);
       const kept = { state: 'delivered', reply: reply(250, '2.0.0', text), notice: 'final', host: 'reports' } as const;
       await job.finish(allRecipients(job, kept));
     } catch (error) {

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import { normalizeDomain } from '#shared/address/address.ts';
 import type { TlsReportRow } from '#shared/mail/reports/tls-report.ts';
@@ -12,10 +13,16 @@ import { Unreadable } from './unreadable.ts';
  */
 
 const MOST_BYTES = 16 * 1024 * 1024;
-/** Different rows of one report. */
-const MOST_ROWS = 20_000;
+/** Values of its JSON, which is read in one go: more than `MOST_DETAILS` have, and far less than fit in `MOST_BYTES`. */
+const MOST_VALUES = 300_000;
+/** Failure details of one report, also those that say the same: each takes time. */
+const MOST_DETAILS = 20_000;
+/** After so many of them others have their turn. */
+const DETAILS_AT_ONCE = 500;
 /** Policies of one report. */
 const MOST_POLICIES = 1000;
+/** Domains of one report, which are written one by one. Most reports are about one. */
+const MOST_DOMAINS = 100;
 /** Sessions of one row: sums of them stay exact. */
 const MOST_SESSIONS = 1e9;
 const LONGEST_NAME = 250;
@@ -59,11 +66,18 @@ export async function readTlsReport(json: AsyncIterable<Uint8Array>): Promise<Re
   const { 'organization-name': organisation, 'report-id': id, 'date-range': range, policies } = report.data;
   const { begin, end } = rangeOfReport(Date.parse(range['start-datetime']), Date.parse(range['end-datetime']));
   const domains = new Map<string, Rows>();
-  let unreadable = 0;
+  let [unreadable, details] = [0, 0];
   for (const given of policies) {
     const policy = Policy.safeParse(given);
-    if (policy.success) add(policy.data, domains);
-    else unreadable++;
+    if (!policy.success) {
+      unreadable++;
+      continue;
+    }
+    details += policy.data['failure-details']?.length ?? 0;
+    if (details > MOST_DETAILS) throw new Unreadable(`the report in it has more than ${MOST_DETAILS} failure details`);
+    await add(policy.data, domains);
+    if (domains.size > MOST_DOMAINS)
+      throw new Unreadable(`the report in it is about more than ${MOST_DOMAINS} domains`);
   }
   if (domains.size === 0) throw new Unreadable('no policy in the report in it says its domain and its sums');
   return [...domains].map(([domain, rows]) => ({
@@ -74,10 +88,12 @@ export async function readTlsReport(json: AsyncIterable<Uint8Array>): Promise<Re
 
 async function parsed(json: AsyncIterable<Uint8Array>): Promise<unknown> {
   const pieces: Uint8Array[] = [];
-  let size = 0;
+  let [size, values] = [0, 0];
   for await (const piece of json) {
     size += piece.length;
+    values += valuesIn(piece);
     if (size > MOST_BYTES) throw new Unreadable(`the report in it unpacks to more than ${MOST_BYTES / 1024 / 1024} MB`);
+    if (values > MOST_VALUES) throw new Unreadable(`the report in it has more than ${MOST_VALUES} values`);
     pieces.push(piece);
   }
   try {
@@ -87,17 +103,27 @@ async function parsed(json: AsyncIterable<Uint8Array>): Promise<unknown> {
   }
 }
 
+/** At least as many as there are: each follows a comma, or the start of an array or object. */
+function valuesIn(json: Uint8Array): number {
+  let count = 0;
+  for (const byte of json) if (byte === COMMA || byte === ARRAY || byte === OBJECT) count++;
+  return count;
+}
+
+const [COMMA, ARRAY, OBJECT] = Buffer.from(',[{');
+
 /** By their text without the count. */
 type Rows = Map<string, TlsReportRow>;
 
-function add({ policy, summary, 'failure-details': details }: Policy, domains: Map<string, Rows>): void {
+async function add({ policy, summary, 'failure-details': details }: Policy, domains: Map<string, Rows>): Promise<void> {
   const domain = normalizeDomain(policy['policy-domain']);
   const type = policy['policy-type'].slice(0, 40);
   const rows = domains.get(domain) ?? new Map<string, TlsReportRow>();
   domains.set(domain, rows);
   addRow(rows, { policy: type, count: summary['total-successful-session-count'] });
   let left = summary['total-failure-session-count'];
-  for (const given of details ?? []) {
+  for (const [n, given] of (details ?? []).entries()) {
+    if (n % DETAILS_AT_ONCE === 0) await nextTurn();
     const detail = Detail.safeParse(given);
     if (!detail.success) continue;
     const { 'result-type': kind, 'receiving-mx-hostname': host, 'failure-reason-code': reason } = detail.data;
@@ -117,6 +143,5 @@ function addRow(rows: Rows, row: TlsReportRow): void {
   const key = JSON.stringify([row.policy, row.failure]);
   const known = rows.get(key);
   if (known !== undefined) known.count += row.count;
-  else if (rows.size >= MOST_ROWS) throw new Unreadable(`the report in it has more than ${MOST_ROWS} rows`);
   else rows.set(key, row);
 }

@@ -219,8 +219,15 @@ test('a TLS report at either kind of address ends here too, one for each domain,
   ]);
   assert.equal((await list('tls-report-list', { domain: 'news.example.com' })).length, 1);
   assert.deepEqual(await list('dmarc-report-list'), []);
+  // What an operator is shown stays short.
+  const queueId = await send('tls@example.com', '4', ...Array.from({ length: 50 }, (_, n) => `d${n}.example.com`));
+  await ended(queueId);
+  const { status } = (await router.show(queueId)).entry.recipients[0] ?? assert.fail();
+  const text = status.state === 'delivered' ? status.outcome.reply.text : '';
+  assert.match(text, /^TLS report 4 of Receiver about d0\.example\.com kept; .*…$/);
+  assert.ok(text.length <= 501, text);
   // About somebody else: it goes on, with all that is in it.
   await send('tls@example.com', '3', 'example.com', 'example.net');
   await (await router.delivery.next()).end('delivered', OK);
-  assert.equal((await list('tls-report-list')).length, 3);
+  assert.equal((await list('tls-report-list')).length, 53);
 });

@@ -31,7 +31,8 @@ const policy = (more: object = {}): object => ({
 });
 
 async function* pieces(text: string): AsyncGenerator<Buffer> {
-  for (let at = 0; at < text.length; at += 50) yield Buffer.from(text.slice(at, at + 50));
+  const size = text.length > 1e5 ? 65_536 : 50;
+  for (let at = 0; at < text.length; at += size) yield Buffer.from(text.slice(at, at + size));
 }
 const read = (given: unknown) => readTlsReport(pieces(typeof given === 'string' ? given : JSON.stringify(given)));
 
@@ -94,11 +95,38 @@ test('what is no report is refused, and says why', async () => {
   }
 });
 
-test('what unpacks to too much, or has too many rows, is refused', async () => {
+test('what unpacks to too much, or has too many details, is refused', async () => {
   async function* endless(): AsyncGenerator<Buffer> {
     for (;;) yield Buffer.alloc(1024 * 1024, ' ');
   }
   await assert.rejects(readTlsReport(endless()), /unpacks to more than 16 MB/);
-  const details = Array.from({ length: 20_001 }, (_, n) => ({ 'result-type': `x${n}`, 'failed-session-count': 1 }));
-  await assert.rejects(read(report({ policies: [policy({ 'failure-details': details })] })), /more than 20000 rows/);
+  const details = Array.from({ length: 10_001 }, (_, n) => ({ 'result-type': `x${n}`, 'failed-session-count': 1 }));
+  const policies = [0, 1].map(() => policy({ 'failure-details': details }));
+  await assert.rejects(read(report({ policies })), /more than 20000 failure details/);
+});
+
+test('details that say the same count one by one; too many values and domains are refused', async () => {
+  const details = Array.from({ length: 20_001 }, () => ({ 'result-type': 'x', 'failed-session-count': 1 }));
+  await assert.rejects(read(report({ policies: [policy({ 'failure-details': details })] })), Unreadable);
+  const unknown = Array.from({ length: 300_000 }, () => []);
+  await assert.rejects(read(report({ unknown })), /more than 300000 values/);
+  const policies = Array.from({ length: 101 }, (_, n) =>
+    policy({ policy: { 'policy-type': 'sts', 'policy-domain': `d${n}.example` } }),
+  );
+  await assert.rejects(read(report({ policies })), /more than 100 domains/);
+});
+
+test('others have their turn while the details of a large report are read', async () => {
+  const details = Array.from({ length: 20_000 }, () => ({ 'result-type': 'x', 'failed-session-count': 1 }));
+  const large = report({ policies: [policy({ 'failure-details': details })] });
+  let [turns, done] = [0, false];
+  const turn = (): void => {
+    turns++;
+    if (!done) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const [found] = await read(large);
+  done = true;
+  assert.deepEqual(found?.rows.at(-1), { policy: 'sts', count: 20_000, failure: { type: 'x' } });
+  assert.ok(turns >= 30, `${turns} turns`);
 });
