@@ -1,6 +1,6 @@
 // @peculiar/x509 resolves its parts through decorators, which need this in place before it loads.
 import 'reflect-metadata';
-import { createPrivateKey, type KeyObject, randomBytes, webcrypto } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject, randomBytes, webcrypto } from 'node:crypto';
 import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
@@ -13,6 +13,7 @@ import {
   X509Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509';
+import { CURVES } from './certificates/describe.ts';
 
 /** A certificate and its private key (PKCS#8), both PEM. */
 export type CertificatePair = { certificate: string; key: string };
@@ -92,18 +93,34 @@ export async function issueCertificate(
   return pair(certificate, keys.privateKey);
 }
 
-/** A request for a certificate (PKCS#10, PEM) for these host names, and its new private key (EC P-256). */
-export async function createRequest(names: readonly string[]): Promise<{ request: string; key: KeyObject }> {
-  const keys = await newKeys();
+/**
+ * A request for a certificate (PKCS#10, PEM) for these host names, and its private key: `reused`, where authorities issue
+ * certificates for such a key (RSA, or EC on a curve of NIST), else a new one (EC P-256).
+ */
+export async function createRequest(
+  names: readonly string[],
+  reused?: KeyObject,
+): Promise<{ request: string; key: KeyObject }> {
+  const { keys, algorithm } = (reused && pairOf(reused)) ?? { keys: await newKeys(), algorithm: EC_P256 };
   const request = await Pkcs10CertificateRequestGenerator.create(
     {
       keys,
-      signingAlgorithm: EC_P256,
+      signingAlgorithm: algorithm,
       extensions: [new SubjectAlternativeNameExtension(names.map((value) => ({ type: 'dns' as const, value })))],
     },
     webcrypto,
   );
   return { request: request.toString('pem'), key: await keyObject(keys.privateKey) };
+}
+
+/** A private key as Web Crypto signs with it; undefined for other kinds than RSA and EC on a curve of NIST. */
+function pairOf(key: KeyObject) {
+  const namedCurve = CURVES[key.asymmetricKeyDetails?.namedCurve ?? ''];
+  const isRsa = key.asymmetricKeyType === 'rsa';
+  if (!isRsa && namedCurve === undefined) return undefined;
+  const algorithm = isRsa ? { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } : { ...EC_P256, namedCurve };
+  const privateKey = key.toCryptoKey(algorithm, true, ['sign']);
+  return { keys: { privateKey, publicKey: createPublicKey(key).toCryptoKey(algorithm, true, ['verify']) }, algorithm };
 }
 
 const newKeys = (): Promise<webcrypto.CryptoKeyPair> => webcrypto.subtle.generateKey(EC_P256, true, ['sign', 'verify']);

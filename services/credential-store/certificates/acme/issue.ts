@@ -3,7 +3,7 @@ import { assertInTime, hostNames, usablePair } from '#cluster/certificates/pair.
 import { loadTlsNeks } from '#cluster/config/nek.ts';
 import type { OrderedCertificate } from '#cluster/config/schema/schema.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
-import { type StoredCertificate, wrapCertificateKey } from '#shared/tls/stored-certificate.ts';
+import { type StoredCertificate, unwrapCertificateKey, wrapCertificateKey } from '#shared/tls/stored-certificate.ts';
 import type { CertificateDeps } from '../deps.ts';
 import { accountKey } from './account.ts';
 import { orderFrom, type Prove } from './authority.ts';
@@ -17,6 +17,10 @@ export type IssueDeps = CertificateDeps & {
 /**
  * One order, from the key to a certificate that has passed the checks of a listener; its private key leaves this function
  * wrapped only. `left`: the records of an order before this one that may still be in DNS.
+ *
+ * The certificate that takes the place of another one has the key of that one (RFC 7671 §8.1): a TLSA record 3 1 1 names
+ * the key, so it stays true over renewals. With another key, servers that follow DANE would keep all mail for us until
+ * somebody published its record, and caches let go of the one before.
  */
 export async function issue(
   deps: IssueDeps,
@@ -26,7 +30,9 @@ export async function issue(
   const { settings, certificates, remember } = deps;
   const neks = await loadTlsNeks(settings.current);
   const account = await accountKey(certificates, acme.directory, neks);
-  const { request, key } = await createRequest(names);
+  const current = certificates.get(name)?.current;
+  const reused = current && unwrapCertificateKey(neks, { name, ...current });
+  const { request, key } = await createRequest(names, reused);
   for (const challenge of left) await takeAway(deps, name, challenge);
   const written: Challenge[] = [];
   const prove: Prove = async (host, value) => {

@@ -7,6 +7,7 @@ import { NatsBus } from '#cluster/bus/nats-bus.ts';
 import { pemOf } from '#cluster/certificates/pair.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { acmeAccountKey } from '#services/credential-store/records/certificate-record.ts';
+import { keyDigest } from '#shared/certificate.ts';
 import { parseNeks } from '#shared/dkim/nek.ts';
 import { openSecret, type WrappedSecret } from '#shared/dkim/secret-wrap.ts';
 import { silentLogger } from '#shared/log.ts';
@@ -58,10 +59,13 @@ test('ordered by one node it is in use on three; renewed under load; what fails 
 
   await t.test('renewed under load it breaks no session', async () => {
     const before = await cluster.find('mx');
+    const key = await keyAt(cluster.node(1).port);
     const sessions = await Promise.all(cluster.nodes.map(({ port }) => Session.start(port)));
     assert.match(await order(2), /^issued mx: for/);
     const { current } = await cluster.inUse('mx', (one) => one.current?.fingerprint !== before?.current?.fingerprint);
     for (const { port } of cluster.nodes) assert.equal((await presentedAt(port)).fingerprint256, current?.fingerprint);
+    // What TLSA records say of the key stays true.
+    for (const { port } of cluster.nodes) assert.equal(await keyAt(port), key);
     const taken = await Promise.all(sessions.map((session) => session.stop()));
     assert.ok(
       taken.every((ids) => ids.length > 3),
@@ -121,6 +125,8 @@ test('ordered by one node it is in use on three; renewed under load; what fails 
     for (const bytes of [tap.bytes, Buffer.from(logs())]) assert.ok(!traces.some((trace) => bytes.includes(trace)));
   });
 });
+
+const keyAt = async (port: number): Promise<string> => keyDigest((await presentedAt(port)).raw);
 
 /** What gives the private keys of the cluster away, opened with its NEK. */
 async function secretsOf(cluster: CertificateCluster, directory: string): Promise<Buffer[]> {
