@@ -21,7 +21,7 @@ export type ShownNode = {
   policy?: ListenerStatus['mtaSts'];
 };
 
-/** `silent`: nodes with a listener that did not say, and why. */
+/** `silent`: nodes with a listener that did not say, stopped ones too, and why. */
 export type Shown = { nodes: ShownNode[]; silent: { node: string; reason: string }[] };
 
 /** How long a process may take before it counts as silent. */
@@ -29,10 +29,9 @@ const PATIENCE = { timeout: 5000 };
 
 export async function gatherShown({ client }: Clients, members: readonly Member[]): Promise<Shown> {
   const shown: Shown = { nodes: [], silent: [] };
-  const known = members.filter(({ stopped, services }) => !stopped && services.includes('listener'));
-  await askEach(known, async ({ node, process, state }) => {
+  await askEach(withListener(members), async ({ node, process, state, stopped }) => {
     try {
-      if (state === 'gone') throw new Error('it is gone');
+      if (state === 'gone') throw new Error(stopped ? 'it is stopped' : 'it is gone');
       const status = await client(listenerContract)['status-show']({}, { ...PATIENCE, node: process });
       const { hostname, certificates, listeners, mtaSts } = status;
       if (hostname === undefined || certificates === undefined) throw new Error('it is of a version that cannot say');
@@ -43,6 +42,15 @@ export async function gatherShown({ client }: Clients, members: readonly Member[
     }
   });
   return shown;
+}
+
+/** Of each node what listens now; where nothing does, what did last: it may start again with the certificates that it had. */
+function withListener(members: readonly Member[]): Member[] {
+  const listening = members.filter(({ services }) => services.includes('listener'));
+  return [...Map.groupBy(listening, ({ node }) => node).values()].flatMap((all) => {
+    const present = all.filter(({ state }) => state !== 'gone');
+    return present.length > 0 ? present : all.toSorted((a, b) => b.epoch - a.epoch).slice(0, 1);
+  });
 }
 
 /** The certificate that a node shows to clients that ask for a host (SNI). */
