@@ -116,8 +116,13 @@ export class TlsMaterial extends TlsContexts {
     }
   }
 
-  /** Those of the cluster from now on, by name of the host; `*` for everyone else. */
+  /**
+   * Those of the cluster from now on, by name of the host; `*` for everyone else. The same ones again, as at each answer of
+   * a credential-store, change nothing: a new context cannot open the tickets of sessions that began with another one.
+   */
   share(materials: Materials): void {
+    const isSame = [...materials].every(([host, material]) => this.#shared.get(host) === material);
+    if (isSame && materials.size === this.#shared.size) return;
     this.#shared = materials;
     this.#present();
   }

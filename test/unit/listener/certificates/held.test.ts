@@ -69,3 +69,19 @@ test('without a default a client that asks for no known name gets none', () => {
   assert.equal(tls.contextFor('other.example.com'), undefined);
   assert.equal(tls.contexts.has('*'), false);
 });
+
+test('the same certificates again leave the contexts as they are: with new ones every ticket of a session would be lost', () => {
+  const tls = new TlsMaterial(silentLogger);
+  const asking = { name: 'mx', kind: 'relay', port: 0, tls: 'starttls', 'client-certificates': {} };
+  tls.use({ ...config('mx.example.com'), listeners: ConfigSchema.parse({ listeners: [asking] }).listeners });
+  const contexts = tls.of({ ca: undefined });
+  tls.share(byName([mx], mx));
+  const before = contexts.contextFor('mx.example.com');
+  assert.ok(before);
+  tls.share(byName([mx], mx));
+  assert.equal(contexts.contextFor('mx.example.com'), before);
+  tls.share(byName([mx, mail], mail));
+  assert.ok(contexts.contextFor('mail.example.com'));
+  assert.notEqual(contexts.contextFor('other.example.com'), before);
+  tls.close();
+});
