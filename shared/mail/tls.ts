@@ -24,7 +24,7 @@ export const CertificateVerdict = z.object({
   /** Its chain ends at an authority that this machine, or `ca` of the route, trusts. */
   chain: z.boolean(),
   /** Last day of the peer's certificate, ms since 1970. */
-  expires: z.number().optional(),
+  expires: z.number().optional().catch(undefined),
   /** What its TLSA records say; absent: it has none that count. */
   dane: z.enum(['dane-ee', 'dane-ta', 'mismatch']).optional(),
   /** What is wrong with it, in words. */
@@ -43,7 +43,7 @@ export const ClientCertificate = z.object({
   /** Host names that the authority vouches for: absent where it is not verified. */
   names: z.array(z.string()).optional(),
   /** Last day, ms since 1970. */
-  expires: z.number(),
+  expires: z.number().optional(),
   /** Why it is not verified, in words. */
   problem: z.string().optional(),
 });
@@ -89,3 +89,9 @@ export const LostTls = z.object({
   mail: z.enum(['waits', 'sent in clear text']),
 });
 export type LostTls = z.infer<typeof LostTls>;
+
+/** A date of a certificate, ms since 1970; undefined where it cannot be read: a peer may present anything. */
+export function readableTime(date: Date): number | undefined {
+  const time = date.getTime();
+  return Number.isFinite(time) ? time : undefined;
+}

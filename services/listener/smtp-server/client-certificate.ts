@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
-import type { ClientCertificate } from '#shared/mail/tls.ts';
+import { type ClientCertificate, readableTime } from '#shared/mail/tls.ts';
 import { cut, printable } from '#shared/text.ts';
 
 /**
@@ -28,12 +28,13 @@ export function clientCertificate(socket: TLSSocket): ClientCertificate | undefi
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return undefined;
   const verified = socket.authorized;
+  const expires = readableTime(certificate.validToDate);
   return {
     subject: subjectOf(certificate),
     fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
     verified,
     ...(verified && { names: namesOf(certificate) }),
-    expires: certificate.validToDate.getTime(),
+    ...(expires !== undefined && { expires }),
     ...(!verified && { problem: problemOf(String(socket.authorizationError)) }),
   };
 }

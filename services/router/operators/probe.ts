@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { silentLogger } from '#shared/log.ts';
 import { formatReply } from '#shared/mail/reply.ts';
+import { readableTime } from '#shared/mail/tls.ts';
 import type { ProbedDomain, ProbedHost } from '#shared/mail/tls-probe.ts';
 import { cut } from '#shared/text.ts';
 import { Grants } from '../delivery/access-tokens.ts';
@@ -84,7 +85,8 @@ function describe({ subject, issuer, subjectAltName, validFromDate, validToDate 
   return {
     ...{ subject: commonName(subject), issuer: commonName(issuer) },
     names: names.slice(0, MOST_NAMES).map((name) => cut(name.replace(/^(?:DNS|IP Address):/, ''), 255)),
-    ...{ from: validFromDate.getTime(), until: validToDate.getTime() },
+    // One that cannot be read is long past.
+    ...{ from: readableTime(validFromDate) ?? 0, until: readableTime(validToDate) ?? 0 },
   };
 }
 

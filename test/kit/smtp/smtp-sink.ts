@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { createSecureContext, TLSSocket } from 'node:tls';
+import { createSecureContext, type SecureVersion, TLSSocket } from 'node:tls';
 
 /**
  * An SMTP (or LMTP) server for tests: it takes mail, keeps every byte, and misbehaves where a script says so.
@@ -30,12 +30,25 @@ export type SinkOptions = {
   lmtp?: boolean;
   /** Keywords of the EHLO reply; STARTTLS is added where there is a certificate. `null`: EHLO is not known (502). */
   extensions?: readonly string[] | null;
-  /** Offer STARTTLS; `fail` answers 220 and then talks rubbish instead of TLS. */
-  tls?: { certificate: string; key: string } | 'fail';
+  /**
+   * Offer STARTTLS; `fail` answers 220 and then talks rubbish instead of TLS, `reset` drops the connection at the
+   * ClientHello, `silent` says nothing to it.
+   */
+  tls?: SinkTls | 'fail' | 'reset' | 'silent';
   /** TLS from the first byte. */
   implicitTls?: boolean;
   /** Another answer than the usual one; undefined: the usual one. */
   script?: (step: SinkStep) => SinkAction | undefined;
+};
+
+export type SinkTls = {
+  certificate: string;
+  key: string;
+  minVersion?: SecureVersion;
+  maxVersion?: SecureVersion;
+  ciphers?: string;
+  /** Drop the connection where the ClientHello offers TLS 1.3, as some firewalls do. */
+  intolerant?: boolean;
 };
 
 /** An address of the envelope with its ESMTP parameters as sent: `SIZE=100`. */
@@ -292,19 +305,42 @@ class Conversation {
     if (tls === undefined || reply?.startsWith('2') !== true) return;
     // RFC 3207 §6: what came before the handshake is forgotten.
     this.#input = Buffer.alloc(0);
-    if (tls === 'fail') {
+    if (typeof tls === 'string') {
       this.#mode = 'deaf';
       // Behind the ClientHello: sooner, it could come with the 220 and be taken for more of the reply.
-      this.#socket.once('data', () => this.#socket.write('this is not TLS\r\n'));
+      this.#socket.once('data', () => {
+        if (tls === 'fail') this.#socket.write('this is not TLS\r\n');
+        if (tls === 'reset') this.#socket.resetAndDestroy();
+      });
       return;
     }
-    this.#secure(tls, () => undefined);
+    if (tls.intolerant !== true) this.#secure(tls, () => undefined);
+    else {
+      const plain = this.#socket;
+      plain.removeAllListeners('data');
+      plain.once('data', (hello: Buffer) => {
+        // The extension supported_versions with TLS 1.3 in it (RFC 8446 §4.2.1).
+        if (hello.includes(Buffer.from('002b', 'hex')) && hello.includes(Buffer.from('0304', 'hex'))) {
+          plain.resetAndDestroy();
+          return;
+        }
+        // What is put back is read by TLS, and by nobody before it.
+        plain.pause();
+        plain.unshift(hello);
+        this.#secure(tls, () => undefined);
+      });
+    }
   }
 
-  #secure(tls: { certificate: string; key: string }, done: () => void): void {
+  #secure({ certificate, key, minVersion, maxVersion, ciphers }: SinkTls, done: () => void): void {
     const plain = this.#socket;
     plain.removeAllListeners('data');
-    const secureContext = createSecureContext({ cert: tls.certificate, key: tls.key });
+    const versions = {
+      ...(minVersion && { minVersion }),
+      ...(maxVersion && { maxVersion }),
+      ...(ciphers && { ciphers }),
+    };
+    const secureContext = createSecureContext({ cert: certificate, key, ...versions });
     const secure = new TLSSocket(plain, { isServer: true, secureContext });
     secure.once('secure', () => {
       // Node gives the name that the client asked for, or false.

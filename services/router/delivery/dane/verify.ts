@@ -1,6 +1,7 @@
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readCertificate } from '#shared/certificate.ts';
 import type { Outcome } from '#shared/mail/envelope.ts';
+import { readableTime } from '#shared/mail/tls.ts';
 import type { TlsaRecord } from './records.ts';
 
 /**
@@ -73,6 +74,8 @@ function ofName(leaf: X509Certificate, names: readonly string[]): Verdict {
 /** Why a certificate leads nowhere. */
 function problemOf(certificate: X509Certificate, now: number): string | undefined {
   const { validFromDate, validToDate, keyUsage, ca } = certificate;
+  if (readableTime(validFromDate) === undefined || readableTime(validToDate) === undefined)
+    return 'has dates that cannot be read';
   if (now < validFromDate.getTime()) return `is not valid before ${validFromDate.toISOString()}`;
   if (now > validToDate.getTime()) return `was valid until ${validToDate.toISOString()}`;
   if (!ca && keyUsage !== undefined && !keyUsage.some((usage) => SERVER_USAGES.has(usage))) return 'is not for servers';

@@ -72,7 +72,7 @@ export async function openSession(attempt: Attempt, options: PeerSessionOptions)
     throw new HostUnusable(host, dane.reply, false, trouble);
   }
   if (attempt.wanted.proof === 'web' && sts?.policy.mode === 'enforce' && !sts.matches) {
-    const reason = `the MTA-STS policy of ${target.domain} does not name ${target.name}, but ${sts.policy.mx.join(', ')}`;
+    const reason = `the MTA-STS policy of ${target.domain} does not name ${target.name}, but ${someOf(sts.policy.mx)}`;
     const trouble = { type: 'validation-failure', reason, handshake: false } as const;
     throw new HostUnusable(host, reply(454, '4.7.5', reason), false, trouble, hopelessFor(attempt));
   }
@@ -151,9 +151,15 @@ function refused(
   return new HostUnusable(host, reply(454, enhanced, text), false, trouble, hopeless);
 }
 
-/** A domain that announces its TLS and does not have it is expected to mend that: such mail waits. */
-function hopelessFor({ wanted: { by } }: Attempt): HostUnusable['insecure'] {
-  return by === 'dane' || by === 'mta-sts' ? undefined : '5.7.10';
+/** A domain that announces its TLS and does not have it is expected to mend that: such mail waits, whoever wants it. */
+function hopelessFor({ wanted: { by, proof }, target: { dane, sts } }: Attempt): HostUnusable['insecure'] {
+  const announced = by === 'dane' || by === 'mta-sts' || proof === 'dane' || dane !== undefined;
+  return announced || sts?.policy.mode === 'enforce' ? undefined : '5.7.10';
+}
+
+/** A policy may have many patterns, and a reply is kept with each recipient. */
+function someOf(patterns: readonly string[]): string {
+  return `${patterns.slice(0, 3).join(', ')}${patterns.length > 3 ? ' …' : ''}`;
 }
 
 async function handshakeOf({ target, rung, wanted }: Attempt, { ca }: PeerSessionOptions): Promise<Handshake> {

@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { errorText } from '#shared/errors.ts';
-import type { CertificateVerdict } from '#shared/mail/tls.ts';
+import { type CertificateVerdict, readableTime } from '#shared/mail/tls.ts';
 import { type Verified, verifyByDane } from '../dane/verify.ts';
 import type { TlsFailure } from './result.ts';
 import type { Target } from './wanted.ts';
@@ -36,6 +36,11 @@ const PROBLEMS: Record<string, { type: TlsFailure; text: string }> = {
     type: 'certificate-not-trusted',
     text: 'comes without its chain, or from an authority that is not trusted here',
   },
+  // What OpenSSL has no name for in Node: at its level 2 keys below RSA 2048, and SHA-1.
+  UNSPECIFIED: {
+    type: 'certificate-not-trusted',
+    text: 'is not trusted: its key, or a signature of its chain, is weaker than is taken today',
+  },
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: {
     type: 'certificate-not-trusted',
     text: 'comes from an authority that is not trusted here',
@@ -53,10 +58,11 @@ export function judge({ presented, chainProblem }: Shown, { name, dane }: Target
     return { verdict: { name: false, chain: false, problem }, web: failure, dane: failure };
   }
   const web = webProblem(certificates[0], name, chainProblem);
+  const expires = certificates[0] && readableTime(certificates[0].validToDate);
   const verdict: CertificateVerdict = {
     name: certificates[0] !== undefined && isFor(certificates[0], name),
     chain: chainProblem === undefined && certificates.length > 0,
-    ...(certificates[0] !== undefined && { expires: certificates[0].validToDate.getTime() }),
+    ...(expires !== undefined && { expires }),
     ...(web !== undefined && { problem: web.reason }),
   };
   if (dane?.kind !== 'records') return { verdict, ...(web && { web }) };

@@ -16,7 +16,7 @@ import { type Target, type TlsRules, type Wanted, wantedOf } from './wanted.ts';
  *   usual ──handshake failed──▶ reduced ──handshake failed──▶ clear (opportunistic only)
  *     └─ any other trouble, or less than is wanted: the host is not used
  *
- * No step is taken twice, so a host that is down costs one connection, and no other port is tried than the target's. What
+ * A host that is known to take the reduced hello begins with it, and the usual one follows. No step is taken twice, so a host that is down costs one connection, and no other port is tried than the target's. What
  * helped is remembered: that a host takes the reduced hello, by all routers for a week; that it has no TLS to speak of, by
  * this process for a minute, so that somebody who disturbs one handshake gains one minute of clear text.
  */
@@ -63,11 +63,11 @@ export class Ladder {
   }
 
   /** The next step with a host, to be taken after all that wait; undefined: there is none. */
-  next({ target, wanted, rung }: Attempt, error: HostUnusable): Attempt | undefined {
+  next({ target, wanted, rung, failure: before }: Attempt, error: HostUnusable): Attempt | undefined {
     const { tls } = error;
     if (tls?.handshake !== true || rung === 'clear') return undefined;
     const failure = { type: tls.type, reason: tls.reason };
-    if (rung === 'usual') return { target, wanted, rung: 'reduced', failure };
+    if (before === undefined) return { target, wanted, rung: rung === 'usual' ? 'reduced' : 'usual', failure };
     if (!mayGoClear(wanted)) return undefined;
     this.#deps.log.warn({ peer: error.host, error: tls.reason }, 'TLS handshake failed, sending in clear text');
     if (this.#clear.size >= MOST_CLEAR) this.#clear.clear();
@@ -78,11 +78,13 @@ export class Ladder {
   /** A host can be used. */
   opened(attempt: Attempt, { protection, judgement, localAddress }: Opened): void {
     const { memory, lost } = this.#deps;
-    const { target, wanted, rung } = attempt;
+    const { target, wanted, rung, failure } = attempt;
     const { domain } = target;
     const { reached } = protection;
-    if (rung === 'reduced') memory?.noteHost(target.name, { reducedHello: Date.now() });
-    if (domain === undefined) return;
+    // Only where the usual hello has failed just now: a memory that renews itself would never end.
+    if (rung === 'reduced' && failure !== undefined && reached !== 'clear')
+      memory?.noteHost(target.name, { reducedHello: Date.now() });
+    if (domain === undefined || wanted.tls === 'off') return;
     if (reached !== 'clear') {
       memory?.noteDomain(domain, { reached, at: Date.now() });
       lost.regained(domain);

@@ -82,6 +82,7 @@ test('a best host that fails in the middle of the message does not keep it from 
       yield Buffer.from(`${'x'.repeat(998)}\r\n`.repeat(64));
       // The host has not the whole message when it is gone.
       if (i === 50) await dropped.promise;
+      await new Promise((resolve) => setImmediate(resolve));
     }
   }
   await using site = await hosts({}, {});

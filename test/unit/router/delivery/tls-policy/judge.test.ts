@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { parseTlsa } from '#services/router/delivery/dane/records.ts';
 import { judge } from '#services/router/delivery/tls-policy/judge.ts';
 import type { Target } from '#services/router/delivery/tls-policy/wanted.ts';
+import { CertificateVerdict } from '#shared/mail/tls.ts';
 import { issue } from '#test/kit/tls/issue.ts';
 
 const target: Target = { name: 'mx.d.test', address: '192.0.2.1', port: 25, domain: 'd.test' };
@@ -66,4 +67,13 @@ test('what cannot be read, or is not there, is a verdict too', () => {
   assert.equal(dane?.type, 'validation-failure');
   const none = judge({ presented: () => [], chainProblem: undefined }, target);
   assert.deepEqual([none.verdict.chain, none.web?.reason], [false, 'it presented no certificate']);
+});
+
+test('a date that cannot be read is no date, and the record of it can be read again', () => {
+  const presented = () => [Object.create(certificate, { validToDate: { value: new Date(Number.NaN) } })];
+  const { verdict } = judge({ presented, chainProblem: 'ERROR_IN_CERT_NOT_AFTER_FIELD' }, target);
+  assert.ok(!('expires' in verdict));
+  // As it was written once.
+  const kept = JSON.parse(JSON.stringify({ name: true, chain: false, expires: Number.NaN }));
+  assert.deepEqual(CertificateVerdict.parse(kept), { name: true, chain: false, expires: undefined });
 });

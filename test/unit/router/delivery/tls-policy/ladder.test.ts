@@ -43,6 +43,13 @@ function ladder(rules: Partial<LadderDeps['rules']> = {}, lostTls: 'wait' | 'go-
   return { ladder: make(), make, lost, results, remembered, lines };
 }
 
+function ladderWith(remembered: TlsMemory, tls: 'required'): Ladder {
+  const { log } = logLines();
+  const rules = { tls, byMessage: false, implicitTls: false, secret: undefined };
+  const lost = new LostDestinations(log);
+  return new Ladder({ rules, memory: remembered, ifLost: () => 'go-on', lost, onTlsResult: undefined, log });
+}
+
 /** The rungs that are taken with a host whose handshake always fails. */
 function rungs(one: Ladder): string[] {
   const taken: string[] = [];
@@ -68,11 +75,37 @@ test('trouble that is not the handshake’s has no further step', () => {
   assert.equal(one.next(one.first(target), unusable(MISMATCH)), undefined);
 });
 
+const FAILED = { type: 'validation-failure', reason: 'reset' } as const;
+
 test('the reduced hello that helped is what all routers begin with', () => {
   const { ladder: one, make } = ladder();
-  one.opened({ ...one.first(target), rung: 'reduced' }, TLS);
+  one.opened({ ...one.first(target), rung: 'reduced', failure: FAILED }, TLS);
   assert.equal(make().first(target).rung, 'reduced');
   assert.equal(make().first({ ...target, name: 'mx2.d.test' }).rung, 'usual');
+});
+
+test('a reduced hello that is remembered is followed by the usual one, and never renews itself', () => {
+  const { ladder: one, make, remembered } = ladder();
+  const noted = Date.now() - 6 * 86_400_000;
+  remembered.noteHost(target.name, { reducedHello: noted });
+  one.opened(one.first(target), TLS);
+  assert.equal(remembered.host(target.name)?.reducedHello, noted);
+  assert.deepEqual(rungs(one), ['reduced', 'usual', 'clear']);
+  assert.deepEqual(rungs(ladderWith(remembered, 'required')), ['reduced', 'usual']);
+  remembered.noteHost(target.name, { reducedHello: noted - 2 * 86_400_000 });
+  assert.equal(make().first(target).rung, 'usual', 'after a week');
+});
+
+test('a session that did not come to TLS teaches nothing of the hello', () => {
+  const { ladder: one, remembered } = ladder();
+  one.opened({ ...one.first(target), rung: 'reduced', failure: FAILED }, CLEAR);
+  assert.equal(remembered.host(target.name), undefined);
+});
+
+test('a route without TLS says nothing of the peer', () => {
+  const { ladder: one, results } = ladder({ tls: 'off' });
+  one.opened(one.first(target), { ...CLEAR, protection: { wanted: 'off', by: 'route', reached: 'clear' } });
+  assert.deepEqual(results, []);
 });
 
 test('clear text is remembered by this process alone, and not where TLS is wanted now', () => {
