@@ -42,8 +42,8 @@ export const ClientCertificate = z.object({
   verified: z.boolean(),
   /** Host names that the authority vouches for: absent where it is not verified. */
   names: z.array(z.string()).optional(),
-  /** Last day, ms since 1970. */
-  expires: z.number().optional(),
+  /** Last day, ms since 1970; 0 where it cannot be read. */
+  expires: z.number(),
   /** Why it is not verified, in words. */
   problem: z.string().optional(),
 });

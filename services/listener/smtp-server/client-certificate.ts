@@ -28,13 +28,12 @@ export function clientCertificate(socket: TLSSocket): ClientCertificate | undefi
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return undefined;
   const verified = socket.authorized;
-  const expires = readableTime(certificate.validToDate);
   return {
     subject: subjectOf(certificate),
     fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
     verified,
     ...(verified && { names: namesOf(certificate) }),
-    ...(expires !== undefined && { expires }),
+    expires: readableTime(certificate.validToDate) ?? 0,
     ...(!verified && { problem: problemOf(String(socket.authorizationError)) }),
   };
 }

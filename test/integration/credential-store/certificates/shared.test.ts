@@ -81,7 +81,9 @@ test('imported on one node it is in use on three; its successor breaks no sessio
   after(() => sessions.forEach((session) => void session.socket.destroy()));
 
   await t.test('in use everywhere', async () => {
-    const fingerprint = await importInto(cluster.node(1), 'mx', first);
+    // Right after their start the nodes may have no majority of JetStream yet.
+    const taken = () => importInto(cluster.node(1), 'mx', first).catch(() => undefined);
+    const fingerprint = await waitFor(taken, { what: 'the first import', timeout: 30_000 });
     await cluster.inUse('mx', ({ current }) => current?.fingerprint === fingerprint);
     for (const { port } of cluster.nodes) {
       assert.equal((await presentedAt(port)).fingerprint256, fingerprint);
