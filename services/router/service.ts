@@ -116,8 +116,10 @@ export function createRouterService(
     },
     async stop() {
       silence?.();
-      const stopping = running;
-      await stopping?.stop();
+      const stopped = running?.stop();
+      // Attempts wait for policies. They have been told to end: none that hears of no policy now begins to send.
+      running?.tls.sts.stop();
+      await stopped;
       delivering.transcripts.close();
       running = undefined;
     },

@@ -20,6 +20,10 @@ export class ReportTaker implements AsyncDisposable {
       const json = gunzipSync(await buffer(request)).toString();
       this.posts.push({ method, path, host: headers.host ?? '', type: headers['content-type'] ?? '', json });
       const { status, location } = this.answer();
+      if (status === 101) {
+        response.socket?.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n');
+        return;
+      }
       response.writeHead(status, location === undefined ? {} : { location }).end('thank you');
     });
   }

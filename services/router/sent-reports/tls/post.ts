@@ -74,6 +74,12 @@ function postTo(address: string, url: URL, gzip: Buffer, signal: AbortSignal): P
     // RFC 8460 says nothing of redirects: they would lead where the record does not.
     else reject(new Refused(`it answers ${statusCode}`));
   });
+  // A host that answers 101 though nobody asked to switch has no response, and brings no error.
+  outgoing.on('upgrade', ({ statusCode }, socket) => {
+    socket.destroy();
+    reject(new Refused(`it answers ${statusCode}`));
+  });
+  outgoing.on('close', () => reject(new Error('it closes the connection without an answer')));
   outgoing.end(gzip);
   return promise;
 }

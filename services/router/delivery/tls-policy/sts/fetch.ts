@@ -93,8 +93,14 @@ async function fetchText(host: string, { addresses, signal, ca, port = 443 }: Fe
   });
   asked.on('response', resolve);
   asked.on('error', (error) => reject(socket?.authorizationError ? untrusted(error) : error));
+  // A server that answers 101 though nobody asked to switch has no response, and brings no error.
+  asked.on('upgrade', ({ statusCode }, opened) => {
+    opened.destroy();
+    reject(new StsTrouble('sts-policy-fetch-error', `the web server answers ${statusCode}`));
+  });
+  asked.on('close', () => reject(new Error('the web server closes the connection without an answer')));
   asked.end();
-  const response = await promise;
+  const response = await withSignal(promise, signal);
   try {
     return await readText(response);
   } finally {

@@ -103,6 +103,16 @@ test('it is tried again when it was not taken, and after a start; a redirect is 
   await next.stop();
 });
 
+test('a host that switches protocols has not taken it, and holds nothing up', async () => {
+  await using site = await Site.start();
+  site.taker.answer = () => ({ status: 101 });
+  const outbox = await site.outbox();
+  await site.put(outbox);
+  await waitFor(() => site.taker.posts.length >= 2, { what: 'the second attempt' });
+  assert.match(String(site.lines('TLS report not posted yet')[0]?.['error']), /it answers 101/);
+  await outbox.stop();
+});
+
 test('after a day it is given up', async () => {
   await using site = await Site.start();
   site.taker.answer = () => ({ status: 503 });

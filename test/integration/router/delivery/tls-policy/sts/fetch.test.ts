@@ -48,6 +48,10 @@ function dribble(response: ServerResponse): void {
   response.on('close', () => clearInterval(timer));
 }
 
+function switchProtocols({ socket }: ServerResponse): void {
+  socket?.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n');
+}
+
 function flood(response: ServerResponse): void {
   response.writeHead(200, plain);
   const more = (): void => {
@@ -77,6 +81,7 @@ const CASES: [name: string, published: Partial<Published>, expected: string, wor
   ['another success', { answer: send(203, plain) }, 'sts-policy-fetch-error', /answers 203/],
   ['a file without end', { answer: flood }, 'sts-policy-fetch-error', /larger than 65536/],
   ['an answer that breaks off', { answer: (r) => r.destroy() }, 'sts-policy-fetch-error', /hang up|reset/],
+  ['a switch of protocols', { answer: switchProtocols }, 'sts-policy-fetch-error', /answers 101/],
   ['no address', { addresses: [] }, 'sts-policy-fetch-error', /no address/],
   ['an address where nobody listens', { addresses: ['127.0.0.87'] }, 'sts-policy-fetch-error', /ECONNREFUSED/],
   [
