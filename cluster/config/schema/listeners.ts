@@ -48,8 +48,10 @@ export const listenerEntry = z.strictObject({
     .describe('addresses of MAIL and RCPT in angle brackets, as RFC 5321 has them; or without too'),
   requiretls: z
     .boolean()
-    .default(true)
-    .describe('offer REQUIRETLS in TLS (RFC 8689); false where the servers behind this one do not know it'),
+    .optional()
+    .describe(
+      'offer REQUIRETLS in TLS (RFC 8689); default true for submission, false for relay: set it where all servers behind know it',
+    ),
 });
 
 export const limitsSection = z

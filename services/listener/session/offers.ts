@@ -1,4 +1,5 @@
 import { effectiveAuth } from '#cluster/config/rules/rules.ts';
+import type { ListenerConfig } from '#cluster/config/schema/schema.ts';
 import { isInNetwork, parseIp, parseNetwork } from '#shared/address/ip-address.ts';
 import type { CommandSession } from './handler.ts';
 
@@ -29,9 +30,17 @@ export function requiresTls({ listener, facts }: Pick<CommandSession, 'listener'
   );
 }
 
+/**
+ * Whether a listener knows REQUIRETLS (RFC 8689): as written, else for users only. A stranger could have mail returned to
+ * whom he likes, by a forged reverse-path and a recipient of ours behind a server that does not know it.
+ */
+export function knowsRequireTls({ requiretls, kind }: ListenerConfig): boolean {
+  return requiretls ?? kind === 'submission';
+}
+
 /** Whether a message may ask for TLS on all of its way (RFC 8689 §2): not where it did not come in TLS. */
 export function offersRequireTls({ listener, secure }: Asked): boolean {
-  return listener.requiretls && secure;
+  return knowsRequireTls(listener) && secure;
 }
 
 /**

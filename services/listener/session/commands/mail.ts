@@ -4,7 +4,7 @@ import { decodeXtext, type EsmtpParameters, parseParameters, parsePath, pathIn }
 import { NON_ASCII_ADDRESS } from '../../replies.ts';
 import { verdictOf } from '../ask-policy.ts';
 import type { CommandHandler, CommandSession } from '../handler.ts';
-import { authOffer, offersRequireTls, tlsOffer } from '../offers.ts';
+import { authOffer, knowsRequireTls, offersRequireTls, tlsOffer } from '../offers.ts';
 import type { MailTransaction } from '../transaction.ts';
 import { pathReply } from './path-reply.ts';
 
@@ -109,7 +109,7 @@ function apply(
 /** REQUIRETLS (RFC 8689 §2): outside of TLS it is not offered, and there would be nothing to keep up. */
 function requireTls(session: CommandSession, value: string | true): Reply | undefined {
   if (offersRequireTls(session)) return value === true ? undefined : syntax('REQUIRETLS takes no value');
-  const mayCome = session.listener.requiretls && tlsOffer(session) !== 'none';
+  const mayCome = knowsRequireTls(session.listener) && tlsOffer(session) !== 'none';
   return mayCome ? TLS_FOR_REQUIRETLS : unknown('REQUIRETLS');
 }
 

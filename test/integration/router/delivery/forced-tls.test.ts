@@ -38,7 +38,7 @@ smtpd_tls_key_file = ${files.keyFile}
   const reports = undo.use(await SmtpSink.start());
   const port = await freePort();
   const config = [
-    `listeners: [{ name: mx, kind: relay, address: 127.0.0.1, port: ${port}, tls: starttls }]`,
+    `listeners: [{ name: mx, kind: relay, address: 127.0.0.1, port: ${port}, tls: starttls, requiretls: true }]`,
     `tls: { certificate: ${files.certificateFile}, key: ${files.keyFile} }`,
     `delivery: { allow-local: [127.0.0.0/8], forced-tls: { subject: "[secure]" } }`,
     `routes: [{ to: example.com, via: "smtp://127.0.0.1:${reports.port}" }]`,

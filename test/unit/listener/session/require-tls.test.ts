@@ -21,7 +21,7 @@ async function withTls(listener: Record<string, unknown>) {
 }
 
 test('REQUIRETLS is offered and taken in TLS only, and goes with the envelope', async () => {
-  await using given = await withTls({ tls: 'starttls' });
+  await using given = await withTls({ tls: 'starttls', requiretls: true });
   const { server } = given;
   using client = await server.connect();
   await client.reply();
@@ -44,9 +44,10 @@ test('REQUIRETLS is offered and taken in TLS only, and goes with the envelope', 
 });
 
 for (const [listener, secure] of [
-  [{ tls: 'none' }, false],
-  [{ tls: 'starttls', requiretls: false }, false],
-  [{ tls: 'starttls', requiretls: false }, true],
+  [{ tls: 'none', requiretls: true }, false],
+  [{ kind: 'relay', tls: 'starttls' }, false],
+  [{ kind: 'relay', tls: 'starttls' }, true],
+  [{ kind: 'submission', tls: 'starttls', requiretls: false }, true],
 ] as const) {
   test(`a listener with ${JSON.stringify(listener)} does not know it, ${secure ? 'in TLS' : 'in clear text'}`, async () => {
     await using given = await withTls(listener);
@@ -61,3 +62,11 @@ for (const [listener, secure] of [
     );
   });
 }
+
+test('a submission listener offers it without being told', async () => {
+  await using given = await withTls({ kind: 'submission', tls: 'starttls' });
+  using client = await given.server.connect();
+  await client.reply();
+  await client.say('EHLO client.test');
+  assert.match(await given.upgrade(client), /^250.REQUIRETLS$/m);
+});
