@@ -7,12 +7,14 @@ import { unreadable } from '#cluster/config/secrets.ts';
 import type { TlsRecord, TlsRecordStatus } from '#services/credential-store/contract.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import { keyDigest } from '#shared/certificate.ts';
+import { DnsResolver } from '#shared/dns/resolver.ts';
 import { zoneLine } from '#shared/dns/txt.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { formatTime } from '#shared/units.ts';
 import { describeError } from '../../reports/describe-error.ts';
 import type { CredentialStore } from '../../reports/keys/key-list.ts';
 import { namesOf } from '../../reports/tls/checks-names.ts';
+import { exchangerProblems } from '../../reports/tls/exchangers.ts';
 import { type NextCertificate, ownRecords, policyDomains } from '../../reports/tls/own-records.ts';
 import { gatherShown, type Shown } from '../../reports/tls/shown.ts';
 import { type CommonOptions, print, readConfig, withCommon, withStore } from '../context.ts';
@@ -45,7 +47,7 @@ export function registerPublish(tls: Command): void {
 }
 
 async function publish(names: string[], options: PublishOptions): Promise<void> {
-  const config = await readConfig(options, ['node', 'bus', 'domains', 'tls-rpt']);
+  const config = await readConfig(options, ['node', 'bus', 'domains', 'tls-rpt', 'dns']);
   const next = options.next === undefined ? undefined : await readNext(options.next);
   const { outcomes, problems } = await withStore(options, async (store, caller) => {
     const shown = await gatherShown(caller, await caller.meet());
@@ -54,6 +56,7 @@ async function publish(names: string[], options: PublishOptions): Promise<void> 
     const outcomes: Outcome[] = [];
     // One after the other: updates of one zone would wait for each other anyway.
     for (const record of records) outcomes.push(await publishOne(store, record, options));
+    problems.push(...(await exchangerProblems(shown, wanted.domains, new DnsResolver(config.dns))));
     return { outcomes, problems };
   });
   const failed = outcomes.some((one) => 'error' in one || one.state === 'pending');

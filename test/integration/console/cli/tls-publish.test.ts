@@ -179,7 +179,7 @@ test('records that others made stay, and are named', { ...needs('named', 'nsupda
   assert.match((await zones.txt(1, STS)).join(), /^v=STSv1; id=[0-9a-f]{32};$/);
 });
 
-test('without DNSSEC there is no TLSA record; only domains of ours', needs('named'), async () => {
+test('without DNSSEC there is no TLSA record; only domains of ours', needs('named', 'nsupdate'), async () => {
   await using zones = await ZoneServers.start({ 'example.com': 'mx1 A 127.0.0.1' }, { secondaries: 0 });
   const [primary = ''] = zones.servers;
   await using site = await startSite(zones, primary);
@@ -195,6 +195,16 @@ test('without DNSSEC there is no TLSA record; only domains of ours', needs('name
   const unknown = await site.run('example.org');
   assert.equal(unknown.code, 2);
   assert.match(unknown.stderr, /example\.org is not a domain whose mail is received here/);
+
+  // The policy names mx1 alone.
+  const added = ['mx1.example.com', 'backup.example.net'].map((host) => `add example.com. 3600 MX 10 ${host}.`);
+  assert.equal(await zones.nsupdate(['zone example.com', ...added]), '');
+  const stray = await site.run('example.com');
+  assert.equal(stray.code, 1, stray.stdout);
+  assert.match(
+    stray.stdout,
+    /^problem: the MTA-STS policy of example\.com does not name its MX backup\.example\.net: /m,
+  );
 });
 
 test('by hand, where the zone cannot be updated: every line to add and to remove', {
