@@ -10,7 +10,7 @@ import { isHostAddress, isPublished, selfTest } from './mail-loop.ts';
 import { RecentDomains } from './recent-domains.ts';
 import { type Addresses, DnsTrouble, type Resolver } from './resolver.ts';
 import type { OnTlsResult } from './tls-policy/result.ts';
-import { namesHost, type StsPolicies, type StsPolicy } from './tls-policy/sts/policies.ts';
+import { namesHost, type StsAnswer, type StsPolicies } from './tls-policy/sts/policies.ts';
 import type { Target, TlsRules } from './tls-policy/wanted.ts';
 
 /**
@@ -64,7 +64,7 @@ export class MxLookup {
       demand?.ignorePolicies !== true;
     const usesDane = open && !isExcepted(config, domain, Date.now());
     const isLiteral = domain.startsWith('[');
-    const [answer, policy] = await Promise.all([
+    const [answer, found] = await Promise.all([
       isLiteral ? literalAnswer(domain) : this.#cached(domain),
       // REQUIRETLS needs it as a proof of the host, whatever the route says.
       (open || demand?.requireTls === 'always') && !isLiteral ? this.#policyOf(domain) : undefined,
@@ -85,10 +85,11 @@ export class MxLookup {
     return usable
       .toSorted((a, b) => a.preference - b.preference || (order.get(a) ?? 0) - (order.get(b) ?? 0))
       .flatMap(({ name, addresses, dane, unproven }) => {
-        const sts = policy && { policy, matches: namesHost(policy, name) };
+        const policy = found?.kind === 'policy' ? found.policy : undefined;
         const asked = {
           ...(usesDane && dane !== undefined && { dane }),
-          ...(sts && { sts }),
+          ...(policy && { sts: { policy, matches: namesHost(policy, name) } }),
+          ...(found?.kind === 'none' && found.unknown && { stsUnknown: found.unknown }),
           ...(unproven && { unproven }),
         };
         return addresses.map((address) => ({ name, address, port: SMTP_PORT, domain, ...asked }));
@@ -97,14 +98,13 @@ export class MxLookup {
       .slice(0, MAX_ADDRESSES);
   }
 
-  async #policyOf(domain: string): Promise<StsPolicy | undefined> {
+  async #policyOf(domain: string): Promise<StsAnswer | undefined> {
     const { sts, onTlsResult } = this.#policies;
     const answer = await sts?.find(domain);
-    if (answer?.kind === 'policy') return answer.policy;
-    const failure = answer?.failure;
+    const failure = answer?.kind === 'none' ? answer.failure : undefined;
     const policy = { type: 'sts', strings: [], mxHosts: [] } as const;
     if (failure !== undefined) onTlsResult?.({ domain, policy, host: undefined, failure });
-    return undefined;
+    return answer;
   }
 
   /** Why a host of a domain is not among its targets that may be there later; undefined: all of them are. */

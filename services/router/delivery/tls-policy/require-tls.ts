@@ -16,8 +16,11 @@ function isProven({ unproven, sts }: Target): boolean {
 /** Throws `HostUnusable` where the mail insists on REQUIRETLS and the host is not proven. */
 export function checkProof(host: string, target: Target, { demand }: TlsRules): void {
   if (demand?.requireTls !== 'always' || isProven(target)) return;
-  const text = `REQUIRETLS needs a mail exchanger that is proven by DNSSEC or MTA-STS, and ${target.name} is not`;
-  throw new HostUnusable(host, reply(454, '4.7.10', text), false, undefined, '5.7.10');
+  const { name, domain, stsUnknown } = target;
+  const why = stsUnknown ? `the MTA-STS policy of ${domain} cannot be had now` : `${name} is not`;
+  const text = `REQUIRETLS needs a mail exchanger that is proven by DNSSEC or MTA-STS, and ${why}`;
+  // Only what cannot change brings the mail back.
+  throw new HostUnusable(host, reply(454, '4.7.10', text), false, undefined, stsUnknown ? undefined : '5.7.10');
 }
 
 /**

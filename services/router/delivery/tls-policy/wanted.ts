@@ -32,6 +32,8 @@ export type Target = {
   dane?: Dane;
   /** The policy of the domain, and whether it names the host. */
   sts?: { policy: StsPolicy; matches: boolean };
+  /** Whether the domain has a policy cannot be said now. */
+  stsUnknown?: true;
   /** That this host is one of the domain's is not proven by DNSSEC. */
   unproven?: true;
 };

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { Unreachable } from '#services/router/delivery/channel.ts';
 import { hostTargets, MxLookup } from '#services/router/delivery/mx.ts';
 import { DnsTrouble, type Resolver } from '#services/router/delivery/resolver.ts';
+import type { StsAnswer } from '#services/router/delivery/tls-policy/sts/policies.ts';
 import { mockClocks } from '#test/kit/clocks.ts';
 import { testSettings } from './fixtures.ts';
 
@@ -400,6 +401,16 @@ test('a null MX is believed at once: the domain itself says so', async (t) => {
   zone['d.test'] = { mx: [[0, '']] };
   clocks.tick(61_000);
   await assert.rejects(lookup.targets('d.test'), { state: 'failed' });
+});
+
+test('targets say where the policy of the domain cannot be had now', async () => {
+  const found = async (answer: StsAnswer) => {
+    const lookup = new MxLookup(resolverOf({ 'd.test': A }), testSettings(), { sts: { find: async () => answer } });
+    return (await lookup.targets('d.test'))[0]?.stsUnknown;
+  };
+  assert.equal(await found({ kind: 'none' }), undefined);
+  const failure = { type: 'sts-policy-fetch-error', reason: 'late' } as const;
+  assert.equal(await found({ kind: 'none', unknown: true, failure }), true);
 });
 
 test('a reload that sets or removes dns.dnssec counts for the next mail, whatever is remembered', async () => {

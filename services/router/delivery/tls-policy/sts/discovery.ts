@@ -53,7 +53,8 @@ export type StsDeps = {
 
 type Failed = { id: string; until: number; answer: StsAnswer };
 
-const NONE: StsAnswer = { kind: 'none' };
+const NONE = { kind: 'none' } as const satisfies StsAnswer;
+const UNKNOWN = { kind: 'none', unknown: true } as const satisfies StsAnswer;
 
 /** Begins to keep policies up to date, until `stop`. */
 export function createStsPolicies(deps: StsDeps): Discovery {
@@ -96,7 +97,7 @@ export class Discovery implements StsPolicies {
       return await this.#find(domain);
     } catch (error) {
       this.#deps.log.error({ domain, err: error }, 'MTA-STS policy could not be looked for: please report this bug');
-      return NONE;
+      return UNKNOWN;
     }
   }
 
@@ -129,7 +130,7 @@ export class Discovery implements StsPolicies {
   /** There is no policy that counts. */
   async #discover(domain: string): Promise<StsAnswer> {
     const record = await this.#record(domain);
-    if (record === undefined) return NONE;
+    if (record === undefined) return UNKNOWN;
     if ('id' in record) return await this.#fetch(domain, record.id);
     if (record.none === undefined) return NONE;
     return { kind: 'none', failure: { type: 'sts-policy-invalid', reason: `_mta-sts.${domain}: ${record.none}` } };
@@ -171,7 +172,7 @@ export class Discovery implements StsPolicies {
     if (fetching !== undefined) return fetching;
     if (this.#fetching.size >= MOST_FETCHES) {
       const reason = 'too many policies of other domains are being fetched';
-      return Promise.resolve({ kind: 'none', failure: { type: 'sts-policy-fetch-error', reason } });
+      return Promise.resolve({ ...UNKNOWN, failure: { type: 'sts-policy-fetch-error', reason } });
     }
     const fetched = this.#fetchNow(domain, id).finally(() => this.#fetching.delete(domain));
     this.#fetching.set(domain, fetched);
@@ -195,11 +196,14 @@ export class Discovery implements StsPolicies {
   }
 
   #fail(domain: string, id: string, { type, message }: StsTrouble): StsAnswer {
-    const answer: StsAnswer = { kind: 'none', failure: { type, reason: message } };
+    // The domain hears nothing of a fetch that this router broke off.
+    if (this.#stopping.signal.aborted) return UNKNOWN;
+    // A file that is no policy is the word of the domain; the rest may be the network, or whoever stands in it.
+    const none = type === 'sts-policy-invalid' ? NONE : UNKNOWN;
+    const answer: StsAnswer = { ...none, failure: { type, reason: message } };
     const kept = this.#kept(domain);
     const wait = kept?.id === id ? FAILED_AGAIN_MS : FAILED_MS;
     this.#failed.set(domain, { id, until: this.#now() + wait, answer });
-    if (this.#stopping.signal.aborted) return answer;
     this.#failures.say(domain, (repeated) => {
       const fields = { domain, id, failure: type, error: message, ...repeated };
       const { log } = this.#deps;

@@ -14,11 +14,11 @@ export type StsPolicy = {
 
 /**
  * The policy of a domain. `none`: it has none, or none that can be applied; `failure`: the reason why, where the domain
- * announces one.
+ * announces one; `unknown`: this is trouble of the moment, and the domain may well have a policy.
  */
 export type StsAnswer =
   | { kind: 'policy'; policy: StsPolicy }
-  | { kind: 'none'; failure?: { type: TlsFailure; reason: string } };
+  | { kind: 'none'; unknown?: true; failure?: { type: TlsFailure; reason: string } };
 
 export type StsPolicies = {
   /** Never rejects. A domain is a name in A-labels; literals have no policy. */

@@ -109,6 +109,7 @@ const OFFERS: Peer = { sink: { tls, extensions: ['PIPELINING', 'REQUIRETLS'] } }
 const FOREIGN_OFFERS: Peer = { sink: { tls: other, extensions: ['REQUIRETLS'] } };
 const CLEAR_OFFERS: Peer = { sink: { extensions: ['REQUIRETLS'] } };
 const unproven = (peer: Peer): Peer => ({ ...peer, target: { unproven: true } });
+const unknown = (peer: Peer): Peer => ({ ...peer, target: { unproven: true, stsUnknown: true } });
 const POLICY: StsPolicy = { id: '1', mode: 'testing', mx: ['mx1.test'], lines: [] };
 const proven = (peer: Peer, matches: boolean): Peer => ({
   ...peer,
@@ -138,6 +139,8 @@ const CASES: [name: string, Partial<TlsRules>, Peer[], result: string, taken: st
   ['REQUIRETLS with a foreign certificate', REQUIRETLS, [FOREIGN_OFFERS], 'failed 550 5.7.10', ['']],
   ['REQUIRETLS, one host is down', REQUIRETLS, [TLS, DOWN], 'deferred 451 4.4.1', ['', '']],
   ['REQUIRETLS, the host is not proven', REQUIRETLS, [unproven(OFFERS)], 'failed 550 5.7.10', ['']],
+  ['REQUIRETLS, the policy cannot be had now', REQUIRETLS, [unknown(OFFERS)], 'deferred 454 4.7.10', ['']],
+  ['other mail, the policy cannot be had now', {}, [unknown(TLS)], 'delivered 250 2.0.0', ['TLS']],
   ['REQUIRETLS, MTA-STS proves the host', REQUIRETLS, [proven(OFFERS, true)], 'delivered 250 2.0.0', ['TLS']],
   ['REQUIRETLS, MTA-STS names others', REQUIRETLS, [proven(OFFERS, false)], 'failed 550 5.7.10', ['']],
 ];

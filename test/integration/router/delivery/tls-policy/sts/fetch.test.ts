@@ -127,6 +127,9 @@ for (const [n, [name, published, expected, words = /(?:)/]] of CASES.entries()) 
     const answer = await find(domain);
     if (answer.kind === 'policy') assert.equal(answer.policy.mode, expected);
     else assert.equal(answer.failure?.type ?? 'none', expected, answer.failure?.reason);
+    const isPassing =
+      ['sts-policy-fetch-error', 'sts-webpki-invalid'].includes(expected) || published.record === 'trouble';
+    assert.equal(answer.kind === 'none' && answer.unknown === true, isPassing);
     assert.match(answer.kind === 'none' ? (answer.failure?.reason ?? '') : '', words);
   });
 }
@@ -144,6 +147,7 @@ test('a web server that is slow, or says nothing, is given up when the time is o
   for (const domain of ['slow.test', 'silent.test']) {
     const answer = await find(domain, undefined, 300);
     assert.ok(answer.kind === 'none');
+    assert.equal(answer.unknown, true);
     assert.deepEqual(answer.failure, { type: 'sts-policy-fetch-error', reason: 'it took longer than 0.3 s' });
   }
 });
