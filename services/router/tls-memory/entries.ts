@@ -1,3 +1,4 @@
+import { getDomain } from 'tldts';
 import { isForgotten, type TlsRecord, type TlsRecordKind } from '#shared/mail/tls-memory.ts';
 import { endOf, type KeptPolicy } from '../delivery/tls-policy/sts/kept.ts';
 import { parsePolicyFile } from '../delivery/tls-policy/sts/policy-file.ts';
@@ -8,7 +9,8 @@ import { parsePolicyFile } from '../delivery/tls-policy/sts/policy-file.ts';
  * stands until no record from before it can come any more.
  *
  * Each kind has room of its own, because names can be made up by anybody whom we send mail to: many domains do not push
- * out policies. What was learned longest ago makes room.
+ * out policies. What was learned longest ago makes room; among policies first those of an organization that has more than its
+ * share, because anybody can publish one for each of many subdomains, then those that nothing is enforced by.
  */
 
 const DAY_MS = 86_400_000;
@@ -20,12 +22,19 @@ const MOST: Record<TlsRecordKind, { records: number; bytes: number }> = {
   policy: { records: 10_000, bytes: 16 * 1024 * 1024 },
 };
 
+/** An organization may have this part of the room for policies, once that is full. */
+const SHARE = 1 / 100;
+/** What a line takes in memory beside its characters. */
+const LINE_BYTES = 100;
+
 type Entry = {
   record: TlsRecord;
   /** When it is forgotten by itself, ms since 1970. */
   until: number;
   bytes: number;
   kept: KeptPolicy | undefined;
+  /** Of policies: the organizational domain. */
+  owner: string | undefined;
 };
 type Kind = { entries: Map<string, Entry>; bytes: number };
 
@@ -77,7 +86,8 @@ export class Entries {
     if (typeof kept === 'string') return { ...NO_NEWS, problem: kept };
     const until = kept === undefined ? record.at + KEPT_MS : Math.max(endOf(kept), record.at + DAY_MS);
     if (until <= now) return NO_NEWS;
-    return { news: true, gone: this.#put({ record, until, bytes: bytesOf(record), kept }) };
+    const owner = record.kind === 'policy' ? ownerOf(record.name) : undefined;
+    return { news: true, gone: this.#put({ record, until, bytes: bytesOf(record), kept, owner }) };
   }
 
   /** Forget what is over; returns what that is. */
@@ -97,10 +107,12 @@ export class Entries {
     this.#kinds[kind].bytes += entry.bytes;
     const most = this.#most[kind];
     const gone: TlsKey[] = [];
-    for (const oldest of entries.keys()) {
-      if (entries.size <= most.records && this.#kinds[kind].bytes <= most.bytes) break;
-      this.#remove(kind, oldest);
-      gone.push(keyOf({ kind, name: oldest }));
+    while (entries.size > most.records || this.#kinds[kind].bytes > most.bytes) {
+      const [oldest] = entries.keys();
+      const goes = (kind === 'policy' ? leastWorth(entries, most) : undefined) ?? oldest;
+      if (goes === undefined) break;
+      this.#remove(kind, goes);
+      gone.push(keyOf({ kind, name: goes }));
     }
     return gone;
   }
@@ -114,6 +126,23 @@ export class Entries {
 
 function empty(): Kind {
   return { entries: new Map(), bytes: 0 };
+}
+
+/** The policy that goes before the oldest one, if there is one. */
+function leastWorth(entries: Kind['entries'], most: { records: number; bytes: number }): string | undefined {
+  const parts = new Map<string | undefined, number>();
+  for (const { owner, bytes } of entries.values()) {
+    parts.set(owner, (parts.get(owner) ?? 0) + Math.max(bytes / most.bytes, 1 / most.records));
+  }
+  const [largest, part] = [...parts].reduce((a, b) => (b[1] > a[1] ? b : a));
+  for (const [name, { owner }] of entries) if (part > SHARE && owner === largest) return name;
+  for (const [name, { kept }] of entries) if (kept !== undefined && kept.file.mode !== 'enforce') return name;
+  return undefined;
+}
+
+/** Without private suffixes of the list: below many of them anybody gets names for nothing. */
+function ownerOf(domain: string): string {
+  return getDomain(domain) ?? domain;
 }
 
 function splitKey(key: TlsKey): [kind: TlsRecordKind, name: string] {
@@ -139,5 +168,5 @@ function keptOf({ at, policy }: Extract<TlsRecord, { kind: 'policy' }>): KeptPol
 
 function bytesOf(record: TlsRecord): number {
   const lines = record.kind === 'policy' ? (record.policy?.lines ?? []) : [];
-  return lines.reduce((sum, line) => sum + line.length, record.name.length);
+  return lines.reduce((sum, line) => sum + line.length + LINE_BYTES, record.name.length);
 }

@@ -72,17 +72,46 @@ test('what was learned longest ago makes room, among records of its kind', () =>
   const entries = new Entries({
     domain: { records: 2, bytes: Number.POSITIVE_INFINITY },
     host: { records: 2, bytes: Number.POSITIVE_INFINITY },
-    policy: { records: 100, bytes: 1000 },
+    policy: { records: 1000, bytes: 100_000 },
   });
   const gone: TlsKey[] = [];
   const learn = (record: TlsRecord): void => void gone.push(...entries.learn(record, NOW).gone);
   learn(policy(NOW, {}, 'first.test'));
   for (const name of ['a', 'b', 'a', 'c']) learn(domain(NOW - 10 + gone.length, 'verified', name));
   assert.deepEqual(gone, ['domain!a']);
-  for (let n = 0; n < 10; n++) learn(policy(NOW, { mx: `${'x'.repeat(60)}.test` }, `p${n}.test`));
+  for (let n = 0; n < 250; n++) learn(policy(NOW, { mx: `${'x'.repeat(60)}.test` }, `p${n}.test`));
   assert.ok(entries.policy('first.test') === undefined, 'policies by their bytes');
-  assert.ok(entries.policy('p9.test') !== undefined);
+  assert.ok(entries.policy('p249.test') !== undefined);
   assert.equal(entries.get('domain', 'c')?.reached, 'verified');
+});
+
+test('policies of the many subdomains of one domain push out no others', () => {
+  const mx = Array.from({ length: 100 }, (_, n) => `${'x'.repeat(60)}.${'y'.repeat(60)}.${'z'.repeat(60)}.m${n}.test`);
+  const lines = ['version: STSv1', 'mode: enforce', ...mx.map((name) => `mx: ${name}`), 'max_age: 604800'];
+  const entries = learned(policy(NOW, {}, 'good.co.uk'), policy(NOW, {}, 'other.co.uk'));
+  const gone = Array.from({ length: 1000 }, (_, n) => {
+    const record = { ...policy(NOW, {}, `s${n}.t${n}.evil.co.uk`), policy: { id: '1', used: NOW, lines } };
+    return entries.learn(record, NOW).gone;
+  }).flat();
+  assert.ok(gone.length > 400, 'so many that they do not all have room');
+  assert.ok(gone.every((key) => key.endsWith('.evil.co.uk')));
+  assert.equal(gone[0], 'policy!s0.t0.evil.co.uk');
+});
+
+test('policies that nothing is enforced by make room first', () => {
+  const mode = (word: string, name: string): TlsRecord => {
+    const record = policy(NOW, {}, name);
+    const lines = record.policy.lines.map((line) => line.replace('enforce', word));
+    return { ...record, policy: { ...record.policy, lines } };
+  };
+  const entries = new Entries({
+    ...{ domain: { records: 1, bytes: 1 }, host: { records: 1, bytes: 1 } },
+    policy: { records: 200, bytes: 1_000_000 },
+  });
+  for (const record of [mode('enforce', 'a.test'), mode('testing', 'b.test'), mode('none', 'c.test')])
+    entries.learn(record, NOW);
+  const gone = Array.from({ length: 200 }, (_, n) => entries.learn(mode('enforce', `p${n}.test`), NOW).gone).flat();
+  assert.deepEqual(gone, ['policy!b.test', 'policy!c.test', 'policy!a.test']);
 });
 
 test('all records of a full memory are learned within seconds', () => {

@@ -14,6 +14,9 @@ export type PolicyFile = {
 /** A year: longer is not allowed. */
 const LONGEST_AGE_S = 31_557_600;
 
+/** Each is kept and compared with every host; no domain needs so many. */
+const MOST_MX = 100;
+
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/;
 const TEXT = /^[^\x00-\x1f\x7f]+$/;
 const AGE = /^[0-9]{1,10}$/;
@@ -43,6 +46,7 @@ export function parsePolicyFile(text: string): PolicyFile | { problem: string } 
   if (age === undefined || !AGE.test(age)) return { problem: 'max_age is not a number of seconds' };
   const wrong = mx.find((pattern) => !PATTERN.test(pattern) || pattern.length > LONGEST_NAME);
   if (wrong !== undefined) return { problem: `mx is not a host name: "${printable(wrong, 100)}"` };
+  if (mx.length > MOST_MX) return { problem: `it has ${mx.length} mx, and at most ${MOST_MX} are allowed` };
   if (mx.length === 0 && mode !== 'none') return { problem: `mode is ${mode}, and there is no mx` };
   return { mode, mx, maxAge: Math.min(Number(age), LONGEST_AGE_S), lines };
 }

@@ -29,6 +29,8 @@ test('of fields of the same name the first counts', () => {
 const TAKEN: [name: string, text: string, taken: boolean][] = [
   ['blank lines', `\n${HEAD}\r\n  \nmx: a.example\n\n`, true],
   ['fields in another order', 'mx: a.example\nmax_age: 1\nmode: enforce\nversion: STSv1', true],
+  ['100 mx', `${HEAD}${'mx: a.example\n'.repeat(100)}`, true],
+  ['101 mx', `${HEAD}${'mx: a.example\n'.repeat(101)}`, false],
   ['unknown fields', `${HEAD}mx: a.example\nx-note_1.0: grün, aber nicht blau`, true],
   ['a name of one label', `${HEAD}mx: localhost`, true],
   ['a page in place of a policy', '<!doctype html>\n<html>', false],
