@@ -129,7 +129,7 @@ const CASES: [name: string, Partial<TlsRules>, Peer[], result: string, taken: st
   ['forced, STARTTLS is refused', FORCED, [answering('STARTTLS', '554 5.7.0 no')], 'failed 550 5.7.10', ['']],
   ['forced, the handshake fails', FORCED, [{ sink: { tls: 'fail' } }], 'failed 550 5.7.10', ['']],
   ['forced, the domain promises TLS', FORCED, [PROMISED], 'deferred 454 4.7.4', ['']],
-  ['verified, the domain promises TLS', VERIFIED, [PROMISED], 'failed 550 5.7.10', ['']],
+  ['verified, the domain promises TLS', VERIFIED, [PROMISED], 'deferred 454 4.7.4', ['']],
   ['verified', VERIFIED, [TLS], 'delivered 250 2.0.0', ['TLS']],
   ['verified, the certificate is foreign', VERIFIED, [FOREIGN], 'failed 550 5.7.10', ['']],
   ['REQUIRETLS', REQUIRETLS, [OFFERS], 'delivered 250 2.0.0', ['TLS']],
