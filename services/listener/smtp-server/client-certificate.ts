@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
+import { commonName } from '#cluster/certificates/describe.ts';
 import { type ClientCertificate, readableTime } from '#shared/mail/tls.ts';
 import { cut, printable } from '#shared/text.ts';
 
@@ -51,7 +52,7 @@ function namesOf(certificate: X509Certificate): string[] {
   // Commas inside a name are escaped.
   const names =
     subjectAltName === undefined
-      ? [commonName(certificate) ?? '']
+      ? [ownCommonName(certificate) ?? '']
       : subjectAltName.split(', ').flatMap((entry) => (entry.startsWith('DNS:') ? [entry.slice(4)] : []));
   return names
     .filter((name) => /^[A-Za-z0-9._-]{1,253}$/.test(name))
@@ -60,11 +61,10 @@ function namesOf(certificate: X509Certificate): string[] {
 }
 
 /** Node separates the parts of a subject by line feeds, and escapes those inside. */
-function commonName({ subject }: X509Certificate): string | undefined {
+function ownCommonName({ subject }: X509Certificate): string | undefined {
   return /^CN=(.*)$/m.exec(subject)?.[1];
 }
 
 function subjectOf(certificate: X509Certificate): string {
-  const text = commonName(certificate) ?? certificate.subject.replaceAll('\n', ', ');
-  return printable(cut(text, LONGEST_SUBJECT), LONGEST_SUBJECT + 1);
+  return printable(cut(commonName(certificate.subject), LONGEST_SUBJECT), LONGEST_SUBJECT + 1);
 }

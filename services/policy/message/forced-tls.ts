@@ -21,6 +21,12 @@ export class ForcedTls {
     this.#everybody = senders.includes('*');
   }
 
+  /** Nothing is configured, so no mail need be looked at. */
+  get isOff(): boolean {
+    const { senders, header, subject } = this.#options;
+    return senders.length === 0 && header === undefined && subject === undefined;
+  }
+
   /** What mail of these senders (reverse-path and authors) with this header asks for; undefined: nothing. */
   demandOf(senders: readonly string[], fields: readonly HeaderField[], delimiter: string): MessageTls | undefined {
     const { level, otherwise } = this.#options;

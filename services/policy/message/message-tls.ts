@@ -18,7 +18,7 @@ export const messageTls: PolicyCheck<'message'> = (facts, accepted) => {
 
 function forcedBy(facts: PolicyFacts['message'], accepted: Accepted['message']): MessageTls | undefined {
   const { session, reversePath, forcedTls, rewriting } = facts;
-  if (!accepted.originating && !isSubmitted(session)) return undefined;
+  if (forcedTls.isOff || (!accepted.originating && !isSubmitted(session))) return undefined;
   const { fields } = headerSoFar(facts, accepted);
   const authors = fields.filter(({ name }) => name === 'from').flatMap((from) => authorsOf(from).addresses);
   const senders = [reversePath, accepted.reversePath ?? '', ...authors].filter((address) => address !== '');

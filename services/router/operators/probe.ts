@@ -1,4 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
+import { commonName } from '#cluster/certificates/describe.ts';
 import { silentLogger } from '#shared/log.ts';
 import { formatReply } from '#shared/mail/reply.ts';
 import { readableTime } from '#shared/mail/tls.ts';
@@ -83,14 +84,9 @@ function hostOf({ target, wanted, failures, session, handshake }: Probed): Probe
 function describe({ subject, issuer, subjectAltName, validFromDate, validToDate }: X509Certificate) {
   const names = (subjectAltName ?? '').split(', ').filter((name) => name !== '');
   return {
-    ...{ subject: commonName(subject), issuer: commonName(issuer) },
+    ...{ subject: cut(commonName(subject), 255), issuer: cut(commonName(issuer), 255) },
     names: names.slice(0, MOST_NAMES).map((name) => cut(name.replace(/^(?:DNS|IP Address):/, ''), 255)),
     // One that cannot be read is long past.
     ...{ from: readableTime(validFromDate) ?? 0, until: readableTime(validToDate) ?? 0 },
   };
-}
-
-/** Of a name as Node gives it, a line for each part. */
-function commonName(name: string): string {
-  return cut(/^CN=(.*)$/m.exec(name)?.[1] ?? name.replaceAll('\n', ', '), 255);
 }

@@ -152,9 +152,8 @@ function refused(
 }
 
 /** A domain that announces its TLS and does not have it is expected to mend that: such mail waits, whoever wants it. */
-function hopelessFor({ wanted: { by, proof }, target: { dane, sts } }: Attempt): HostUnusable['insecure'] {
-  const announced = by === 'dane' || by === 'mta-sts' || proof === 'dane' || dane !== undefined;
-  return announced || sts?.policy.mode === 'enforce' ? undefined : '5.7.10';
+function hopelessFor({ target: { dane, sts } }: Attempt): HostUnusable['insecure'] {
+  return dane !== undefined || sts?.policy.mode === 'enforce' ? undefined : '5.7.10';
 }
 
 /** A policy may have many patterns, and a reply is kept with each recipient. */

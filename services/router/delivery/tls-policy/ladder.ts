@@ -16,9 +16,10 @@ import { type Target, type TlsRules, type Wanted, wantedOf } from './wanted.ts';
  *   usual ──handshake failed──▶ reduced ──handshake failed──▶ clear (opportunistic only)
  *     └─ any other trouble, or less than is wanted: the host is not used
  *
- * A host that is known to take the reduced hello begins with it, and the usual one follows. No step is taken twice, so a host that is down costs one connection, and no other port is tried than the target's. What
- * helped is remembered: that a host takes the reduced hello, by all routers for a week; that it has no TLS to speak of, by
- * this process for a minute, so that somebody who disturbs one handshake gains one minute of clear text.
+ * A host that is known to take the reduced hello begins with it, and the usual one follows. No step is taken twice, so a
+ * host that is down costs one connection, and no other port is tried than the target's. What helped is remembered: that a
+ * host takes the reduced hello, by all routers for a week; that it has no TLS to speak of, by this process for a minute, so
+ * that somebody who disturbs one handshake gains one minute of clear text.
  */
 
 export type Rung = 'usual' | 'reduced' | 'clear';
