@@ -38,6 +38,11 @@ export class Tally implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
+  /** Open connections. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
   /** Arrivals beyond the first of each id. */
   get duplicates(): number {
     let count = 0;
