@@ -1,4 +1,4 @@
-import type { KeyObject } from 'node:crypto';
+import type { KeyObject, X509Certificate } from 'node:crypto';
 
 /** What people call the parts of a certificate. */
 
@@ -17,7 +17,20 @@ export function keyText({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject):
   return (asymmetricKeyType ?? 'unknown').replace(/^e/, 'E');
 }
 
-/** What people call the holder of a certificate: its common name, else all of its name. */
-export function commonName(name: string): string {
-  return /^CN=(.*)$/m.exec(name)?.[1] ?? name.replaceAll('\n', ', ');
+/** All of a name, on one line; '' where it is empty: Node says undefined then, whatever its types say. */
+export function fullName(name: string | undefined): string {
+  return name?.replaceAll('\n', ', ') ?? '';
+}
+
+/** The common name, else all of a name. */
+export function commonName(name: string | undefined): string {
+  return /^CN=(.*)$/m.exec(name ?? '')?.[1] ?? (fullName(name) || 'no name');
+}
+
+/** What people call the holder of a certificate, whose names may be in the subjectAltName alone (RFC 5280 §4.1.2.6). */
+export function subjectName({ subject, subjectAltName }: X509Certificate): string {
+  const [first] = subjectAltName?.split(', ') ?? [];
+  return fullName(subject) === '' && first !== undefined
+    ? first.replace(/^(?:DNS|IP Address):/, '')
+    : commonName(subject);
 }

@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
-import { commonName } from '#cluster/certificates/describe.ts';
+import { subjectName } from '#cluster/certificates/describe.ts';
 import { type ClientCertificate, readableTime } from '#shared/mail/tls.ts';
 import { cut, printable } from '#shared/text.ts';
 
@@ -62,9 +62,9 @@ function namesOf(certificate: X509Certificate): string[] {
 
 /** Node separates the parts of a subject by line feeds, and escapes those inside. */
 function ownCommonName({ subject }: X509Certificate): string | undefined {
-  return /^CN=(.*)$/m.exec(subject)?.[1];
+  return /^CN=(.*)$/m.exec(subject ?? '')?.[1];
 }
 
 function subjectOf(certificate: X509Certificate): string {
-  return printable(cut(commonName(certificate.subject), LONGEST_SUBJECT), LONGEST_SUBJECT + 1);
+  return printable(cut(subjectName(certificate), LONGEST_SUBJECT), LONGEST_SUBJECT + 1);
 }

@@ -1,5 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
-import { commonName } from '#cluster/certificates/describe.ts';
+import { commonName, subjectName } from '#cluster/certificates/describe.ts';
 import { silentLogger } from '#shared/log.ts';
 import { formatReply } from '#shared/mail/reply.ts';
 import { readableTime } from '#shared/mail/tls.ts';
@@ -81,10 +81,11 @@ function hostOf({ target, wanted, failures, session, handshake }: Probed): Probe
   };
 }
 
-function describe({ subject, issuer, subjectAltName, validFromDate, validToDate }: X509Certificate) {
+function describe(certificate: X509Certificate) {
+  const { issuer, subjectAltName, validFromDate, validToDate } = certificate;
   const names = (subjectAltName ?? '').split(', ').filter((name) => name !== '');
   return {
-    ...{ subject: cut(commonName(subject), 255), issuer: cut(commonName(issuer), 255) },
+    ...{ subject: cut(subjectName(certificate), 255), issuer: cut(commonName(issuer), 255) },
     names: names.slice(0, MOST_NAMES).map((name) => cut(name.replace(/^(?:DNS|IP Address):/, ''), 255)),
     // One that cannot be read is long past.
     ...{ from: readableTime(validFromDate) ?? 0, until: readableTime(validToDate) ?? 0 },

@@ -40,14 +40,15 @@ export type Kind = {
 
 const DAY_MS = 86_400_000;
 
+/** `name`: the common name of its subject; '': it has no subject. */
 export async function issue(name: string, kind: Kind = {}): Promise<Issued> {
   const { by, ca = false, hash = 'SHA-256', from = Date.now() - DAY_MS, until = Date.now() + 90 * DAY_MS } = kind;
   const keys = kind.keys ?? (await newKeys(kind.rsa));
   const signer = by?.keys ?? keys;
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: Buffer.from(webcrypto.getRandomValues(new Uint8Array(8))).toString('hex'),
-    subject: `CN=${name}`,
-    issuer: `CN=${by?.name ?? name}`,
+    subject: named(name),
+    issuer: named(by?.name ?? name),
     notBefore: new Date(from),
     notAfter: new Date(until),
     signingAlgorithm: { name: signer.privateKey.algorithm.name, hash },
@@ -64,6 +65,8 @@ export async function issue(name: string, kind: Kind = {}): Promise<Issued> {
     keys,
   };
 }
+
+const named = (name: string): string => (name === '' ? '' : `CN=${name}`);
 
 function newKeys(rsa: number | undefined): Promise<CryptoKeyPair> {
   const algorithm =

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { commonName, keyText } from '#cluster/certificates/describe.ts';
+import { commonName, keyText, subjectName } from '#cluster/certificates/describe.ts';
 import { examineTls } from '../../reports/tls/checks.ts';
 import { namesOf } from '../../reports/tls/checks-names.ts';
 import { gatherTls, type Pair } from '../../reports/tls/facts.ts';
@@ -68,12 +68,12 @@ type Described = ReturnType<typeof describe>[number];
 function describe({ certificate: { option, file }, chain }: Pair) {
   if (chain === undefined) return [];
   const [own] = chain.path;
-  const { subject, issuer, validFromDate, validToDate, publicKey } = own;
+  const { issuer, validFromDate, validToDate, publicKey } = own;
   return [
     {
       option,
       file,
-      subject: commonName(subject),
+      subject: subjectName(own),
       names: namesOf(own),
       issuer: commonName(issuer),
       from: validFromDate.toISOString(),

@@ -1,5 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
-import { CURVES, commonName } from '#cluster/certificates/describe.ts';
+import { CURVES, commonName, subjectName } from '#cluster/certificates/describe.ts';
 import { formatDuration } from '#shared/units.ts';
 import type { Finding } from '../doctor/finding.ts';
 import { isSelfSigned } from './chain.ts';
@@ -88,10 +88,7 @@ type Found = Omit<Finding, 'about'> | undefined;
 function each(pairs: readonly Pair[], find: (one: X509Certificate, name: string) => Found): Finding[] {
   return pairs.flatMap(({ certificate: { file }, chain }) =>
     (chain?.path ?? []).flatMap((one, i) => {
-      const found = find(
-        one,
-        i === 0 ? 'the certificate' : `the certificate of ${commonName(one.subject)} in its chain`,
-      );
+      const found = find(one, i === 0 ? 'the certificate' : `the certificate of ${subjectName(one)} in its chain`);
       return found === undefined ? [] : [{ ...found, about: file }];
     }),
   );

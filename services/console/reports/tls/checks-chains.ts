@@ -1,4 +1,4 @@
-import { commonName } from '#cluster/certificates/describe.ts';
+import { commonName, subjectName } from '#cluster/certificates/describe.ts';
 import type { Finding } from '../doctor/finding.ts';
 import { isSelfSigned } from './chain.ts';
 import type { Pair, TlsFacts } from './facts.ts';
@@ -19,7 +19,7 @@ export const CHAIN_CHECKS: Record<string, (facts: TlsFacts) => Finding[]> = {
   // TLS 1.3 does not mind (RFC 8446 §4.4.2), many clients of TLS 1.2 do.
   'chain-unordered': check(({ chain: { path, places } }) => {
     if (places[0] !== 0 || places.every((place, i) => place === i)) return undefined;
-    const names = path.map(({ subject }) => commonName(subject));
+    const names = path.map(subjectName);
     const text = 'its chain is not in order: each certificate should be followed by that of its issuer';
     return { severity: 'warning', text, help: `put them in this order: ${names.join(', ')}` };
   }),
@@ -34,7 +34,7 @@ export const CHAIN_CHECKS: Record<string, (facts: TlsFacts) => Finding[]> = {
 
   'chain-private': check(({ chain: { path, end } }) => {
     if (end !== 'private') return undefined;
-    const root = commonName(path.at(-1)?.subject ?? '');
+    const root = commonName(path.at(-1)?.subject);
     const text = `leads to ${root}, which is not a public authority: only clients that were given its certificate know it`;
     return { severity: 'warning', text, help: 'get one from a public authority if others are to verify this server' };
   }),
@@ -51,7 +51,7 @@ function incomplete({ file, chain: { path, end } }: Chained): Omit<Finding, 'abo
   if (end !== 'missing') return undefined;
   const last = path.at(-1) ?? path[0];
   const issuer = commonName(last.issuer);
-  const of = path.length === 1 ? 'the certificate' : `the certificate of ${commonName(last.subject)}`;
+  const of = path.length === 1 ? 'the certificate' : `the certificate of ${subjectName(last)}`;
   const text = `the chain has a gap: ${of} was issued by ${issuer}, which is neither in the file nor a public authority that clients know`;
   const url = /^CA Issuers - URI:(http\S+)$/m.exec(last.infoAccess ?? '')?.[1];
   // Who names no place for it is an authority of one's own, which its clients may have been given.

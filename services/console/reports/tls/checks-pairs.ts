@@ -1,4 +1,4 @@
-import { commonName } from '#cluster/certificates/describe.ts';
+import { subjectName } from '#cluster/certificates/describe.ts';
 import type { Finding } from '../doctor/finding.ts';
 import { weakKeys, weakSignatures } from './checks-certificates.ts';
 import type { Pair, TlsFacts } from './facts.ts';
@@ -12,12 +12,12 @@ export const PAIR_CHECKS: Record<string, (facts: TlsFacts) => Finding[]> = {
     pairs.flatMap(({ certificate: { file, content }, chain }): Finding[] => {
       const [place = 0] = chain?.places ?? [];
       if (content === undefined || chain === undefined || place === 0) return [];
-      const names = chain.path.map(({ subject }) => commonName(subject));
+      const names = chain.path.map(subjectName);
       return [
         {
           severity: 'error',
           about: file,
-          text: `begins with the certificate of ${commonName(content[0].subject)}, and that of this server is number ${place + 1}: TLS takes the first for the server's own`,
+          text: `begins with the certificate of ${subjectName(content[0])}, and that of this server is number ${place + 1}: TLS takes the first for the server's own`,
           help: `put them in this order: ${names.join(', ')}`,
         },
       ];

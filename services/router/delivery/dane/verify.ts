@@ -1,4 +1,5 @@
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { fullName } from '#cluster/certificates/describe.ts';
 import { readCertificate } from '#shared/certificate.ts';
 import type { Outcome } from '#shared/mail/envelope.ts';
 import { readableTime } from '#shared/mail/tls.ts';
@@ -125,5 +126,5 @@ function keyOf(data: Buffer): KeyObject {
 }
 
 function nameOf({ subject }: X509Certificate): string {
-  return subject.replaceAll('\n', ', ') || 'an authority without a name';
+  return fullName(subject) || 'an authority without a name';
 }

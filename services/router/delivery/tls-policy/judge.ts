@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
+import { fullName } from '#cluster/certificates/describe.ts';
 import { errorText } from '#shared/errors.ts';
 import { type CertificateVerdict, readableTime } from '#shared/mail/tls.ts';
 import { type Verified, verifyByDane } from '../dane/verify.ts';
@@ -102,6 +103,6 @@ function isFor(certificate: X509Certificate, name: string): boolean {
 }
 
 function namesOf({ subjectAltName, subject }: X509Certificate): string {
-  const text = subjectAltName ?? subject.replaceAll('\n', ', ');
+  const text = subjectAltName ?? fullName(subject);
   return text === '' ? 'no name' : text.replaceAll(/\b(DNS|IP Address):/g, '').slice(0, 200);
 }

@@ -116,6 +116,16 @@ test('T10 the common name of a certificate counts where it has no subjectAltName
   assert.doesNotMatch(certificate?.subject ?? '', /[\u202e\x1b]/);
 });
 
+test('T10 a certificate may have no subject', async () => {
+  await using given = await asking('starttls');
+  using named = await connect(given, of(await issue('', { ...forClients, names: ['scanner.test'] })));
+  const { subject, names } = (await noted(given, named))?.certificate ?? {};
+  assert.deepEqual([subject, names], ['scanner.test', ['scanner.test']]);
+  using nameless = await connect(given, of(await issue('', forClients)));
+  const { certificate } = (await noted(given, nameless)) ?? {};
+  assert.deepEqual([certificate?.subject, certificate?.names], ['no name', []]);
+});
+
 test('T10 a name with a comma does not become two', async () => {
   await using given = await asking('starttls');
   const names = ['good.test', 'x, DNS:evil.test'];

@@ -51,6 +51,12 @@ test('the name counts, a wildcard for one whole label', () => {
   });
 });
 
+test('a certificate without a name is for nobody', async () => {
+  const { certificate: nameless } = await issue('', { by: await issue('Root', { ca: true }) });
+  const { web } = judge({ presented: () => [new X509Certificate(nameless)], chainProblem: undefined }, target);
+  assert.equal(web?.reason, 'the certificate is not for mx.d.test, but for no name');
+});
+
 test('TLSA records verify whatever the chain says, or fail whatever the chain says', () => {
   const good = judge(shown('DEPTH_ZERO_SELF_SIGNED_CERT'), { ...target, dane: whole(leaf.der) });
   assert.deepEqual([good.verified, good.dane, good.verdict.dane], ['dane-ee', undefined, 'dane-ee']);
