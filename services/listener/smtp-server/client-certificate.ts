@@ -3,6 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import { subjectName } from '#cluster/certificates/describe.ts';
 import { type ClientCertificate, readableTime } from '#shared/mail/tls.ts';
 import { cut, printable } from '#shared/text.ts';
+import { chainProblemText } from '#shared/tls/chain-problem.ts';
 
 /**
  * The certificate that a client presented in its handshake, or in that of the session that it resumed. That it has the key
@@ -12,18 +13,6 @@ import { cut, printable } from '#shared/text.ts';
 /** A certificate may hold thousands of names; what becomes of it goes to every service that has to do with the message. */
 const MOST_NAMES = 50;
 const LONGEST_SUBJECT = 200;
-
-/** What OpenSSL says against a chain (X509_STORE_CTX_get_error), in words. */
-const PROBLEMS: Record<string, string> = {
-  CERT_HAS_EXPIRED: 'it has expired',
-  CERT_NOT_YET_VALID: 'it is not valid yet',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'it is self-signed',
-  SELF_SIGNED_CERT_IN_CHAIN: 'its authority is not one of those that are trusted here',
-  UNABLE_TO_GET_ISSUER_CERT: 'its authority is not one of those that are trusted here',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its authority is not one of those that are trusted here',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its authority is not one of those that are trusted here',
-  INVALID_PURPOSE: 'it is not for clients (extended key usage)',
-};
 
 export function clientCertificate(socket: TLSSocket): ClientCertificate | undefined {
   const certificate = socket.getPeerX509Certificate();
@@ -35,12 +24,8 @@ export function clientCertificate(socket: TLSSocket): ClientCertificate | undefi
     verified,
     ...(verified && { names: namesOf(certificate) }),
     expires: readableTime(certificate.validToDate) ?? 0,
-    ...(!verified && { problem: problemOf(String(socket.authorizationError)) }),
+    ...(!verified && { problem: `it ${chainProblemText(String(socket.authorizationError), 'client')}` }),
   };
-}
-
-function problemOf(code: string): string {
-  return PROBLEMS[code] ?? `its chain cannot be verified (${code})`;
 }
 
 /**

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { fullName } from '#cluster/certificates/describe.ts';
 import { errorText } from '#shared/errors.ts';
 import { type CertificateVerdict, readableTime } from '#shared/mail/tls.ts';
+import { chainProblemText } from '#shared/tls/chain-problem.ts';
 import { type Verified, verifyByDane } from '../dane/verify.ts';
 import type { TlsFailure } from './result.ts';
 import type { Target } from './wanted.ts';
@@ -23,29 +24,6 @@ export type Judgement = {
   verified?: Verified;
   web?: { type: TlsFailure; reason: string };
   dane?: { type: TlsFailure; reason: string };
-};
-
-const PROBLEMS: Record<string, { type: TlsFailure; text: string }> = {
-  CERT_HAS_EXPIRED: { type: 'certificate-expired', text: 'has expired' },
-  CERT_NOT_YET_VALID: { type: 'certificate-not-trusted', text: 'is not valid yet' },
-  DEPTH_ZERO_SELF_SIGNED_CERT: { type: 'certificate-not-trusted', text: 'is signed by itself' },
-  SELF_SIGNED_CERT_IN_CHAIN: {
-    type: 'certificate-not-trusted',
-    text: 'comes from an authority that is not trusted here',
-  },
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: {
-    type: 'certificate-not-trusted',
-    text: 'comes without its chain, or from an authority that is not trusted here',
-  },
-  // What OpenSSL has no name for in Node: at its level 2 keys below RSA 2048, and SHA-1.
-  UNSPECIFIED: {
-    type: 'certificate-not-trusted',
-    text: 'is not trusted: its key, or a signature of its chain, is weaker than is taken today',
-  },
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: {
-    type: 'certificate-not-trusted',
-    text: 'comes from an authority that is not trusted here',
-  },
 };
 
 /** The certificate of a host by what is known of the host. Never throws. */
@@ -85,9 +63,8 @@ function byDane(certificates: X509Certificate[], { records, names }: Extract<Tar
 function webProblem(leaf: X509Certificate | undefined, name: string, chainProblem: string | undefined) {
   if (leaf === undefined) return { type: 'certificate-not-trusted', reason: 'it presented no certificate' } as const;
   if (chainProblem !== undefined) {
-    const known = PROBLEMS[chainProblem];
-    const text = known?.text ?? `is not trusted (${chainProblem})`;
-    return { type: known?.type ?? 'certificate-not-trusted', reason: `the certificate ${text}` } as const;
+    const type = chainProblem === 'CERT_HAS_EXPIRED' ? 'certificate-expired' : 'certificate-not-trusted';
+    return { type, reason: `the certificate ${chainProblemText(chainProblem, 'server')}` } as const;
   }
   if (isFor(leaf, name)) return undefined;
   return {

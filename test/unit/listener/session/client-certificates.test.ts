@@ -64,7 +64,12 @@ const of = ({ certificate, key }: Issued): ConnectionOptions => ({ cert: certifi
 
 const VERDICTS: [name: string, certificate: Issued, verified: boolean, problem: string | undefined][] = [
   ['issued by the authority', await issue('scanner', { ...forClients, names: ['Scanner.test'] }), true, undefined],
-  ['issued by another one', await issue('scanner', { by: stranger }), false, 'its authority is not one of those'],
+  [
+    'issued by another one',
+    await issue('scanner', { by: stranger }),
+    false,
+    'from an authority that is not trusted here',
+  ],
   ['self-signed', await issue('scanner', { usages: [CLIENT_AUTH] }), false, 'it is self-signed'],
   ['expired', await issue('scanner', { ...forClients, until: Date.now() - 1000 }), false, 'it has expired'],
   ['not valid yet', await issue('scanner', { ...forClients, from: Date.now() + 60_000 }), false, 'it is not valid yet'],

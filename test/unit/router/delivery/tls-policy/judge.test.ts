@@ -25,10 +25,11 @@ test('a certificate of a trusted authority for the host is verified', () => {
 
 const PROBLEMS: [code: string, type: string, text: RegExp][] = [
   ['CERT_HAS_EXPIRED', 'certificate-expired', /^the certificate has expired$/],
-  ['DEPTH_ZERO_SELF_SIGNED_CERT', 'certificate-not-trusted', /signed by itself/],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', 'certificate-not-trusted', /is self-signed/],
   ['SELF_SIGNED_CERT_IN_CHAIN', 'certificate-not-trusted', /authority that is not trusted here/],
   ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'certificate-not-trusted', /without its chain/],
   ['CERT_NOT_YET_VALID', 'certificate-not-trusted', /not valid yet/],
+  ['INVALID_PURPOSE', 'certificate-not-trusted', /^the certificate is not for servers/],
   ['CERT_REVOKED', 'certificate-not-trusted', /CERT_REVOKED/],
 ];
 for (const [code, type, text] of PROBLEMS) {
