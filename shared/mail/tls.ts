@@ -32,6 +32,18 @@ export const CertificateVerdict = z.object({
 });
 export type CertificateVerdict = z.infer<typeof CertificateVerdict>;
 
+/** For people; `host`: the name that the certificate should be for. */
+export function verdictText({ name, chain, dane, problem }: CertificateVerdict, host: string): string {
+  const parts = [
+    chain ? 'from a trusted authority' : 'not from a trusted authority',
+    `${name ? '' : 'not '}for ${host}`,
+  ];
+  if (dane === 'mismatch') parts.push('not what its TLSA records name');
+  else if (dane !== undefined) parts.push(`as its TLSA records name it (${dane.toUpperCase()})`);
+  if (problem !== undefined) parts.push(problem);
+  return parts.join('; ');
+}
+
 /** The certificate that a client presented, and what a look at it found. */
 export const ClientCertificate = z.object({
   /** The common name of its subject, else all of it. */

@@ -1,3 +1,4 @@
+import { verdictText } from '#shared/mail/tls.ts';
 import type { ProbedDomain, ProbedHost } from '#shared/mail/tls-probe.ts';
 
 /** What a look at a destination found, in sentences. */
@@ -52,8 +53,7 @@ export function hostRows(host: ProbedHost): [string, string][] {
       rows.push([n === 0 ? 'certificate' : 'chain', `${about}, by ${issuer}, from ${day(from)} to ${day(until)}`]);
     }
   }
-  const verdict = certificateText(host);
-  if (verdict !== undefined) rows.push(['verdict', verdict]);
+  if (host.certificate !== undefined) rows.push(['verdict', verdictText(host.certificate, host.name)]);
   for (const { rung, reply } of failures) rows.push(['failed', `${STEPS[rung]}: ${reply}`]);
   rows.push(['mail', session === undefined ? 'does not go to this host' : fateText(host)]);
   return rows;
@@ -87,23 +87,6 @@ function wantedText({ wanted: { tls, by, proof }, dane, sts }: ProbedHost): stri
     ...(sts !== undefined && !sts.matches ? ['the MTA-STS policy does not name this host'] : []),
   ];
   return `${what}: ${[who, ...notes].join('; ')}`;
-}
-
-function certificateText({ certificate, name }: ProbedHost): string | undefined {
-  if (certificate === undefined) return undefined;
-  const { chain, dane, problem } = certificate;
-  return [
-    chain ? 'from a trusted authority' : 'not from a trusted authority',
-    certificate.name ? `for ${name}` : `not for ${name}`,
-    ...(dane === undefined
-      ? []
-      : [
-          dane === 'mismatch'
-            ? 'not what its TLSA records name'
-            : `as its TLSA records name it (${dane.toUpperCase()})`,
-        ]),
-    ...(problem === undefined ? [] : [problem]),
-  ].join('; ');
 }
 
 function fateText(host: ProbedHost): string {

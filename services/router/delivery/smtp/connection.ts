@@ -2,7 +2,6 @@ import type { Socket } from 'node:net';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { isPositive, type Reply, reply } from '#shared/mail/reply.ts';
 import type { SessionTranscript } from '#shared/transcript/transcripts.ts';
-import { describeTls } from '../tls-policy/describe.ts';
 import { Deadline } from './deadline.ts';
 import { ConnectionEnded } from './errors.ts';
 import { MAX_REPLY_BYTES, type PeerReply, ReplyParser } from './reply-parser.ts';
@@ -192,7 +191,6 @@ export class Connection {
     this.#progressWaiter = undefined;
     this.#deadline.lift();
     this.tls = tlsFacts(socket);
-    this.#transcript?.noteOf(() => describeTls(socket, handshake.name));
   }
 
   /** What the handshake showed of the peer's certificate, and our address on this connection. */

@@ -6,6 +6,7 @@ import type { Logger } from '#shared/log.ts';
 import { formatReply, isPositive, reply } from '#shared/mail/reply.ts';
 import type { CertificateVerdict, Protection } from '#shared/mail/tls.ts';
 import type { SessionTranscript } from '#shared/transcript/transcripts.ts';
+import { describeTls } from '../tls-policy/describe.ts';
 import { firstInTls, handshaken, TlsFailed } from '../tls-policy/handshake.ts';
 import { type Judgement, judge } from '../tls-policy/judge.ts';
 import { type Attempt, mayGoClear, type Opened } from '../tls-policy/ladder.ts';
@@ -58,7 +59,12 @@ export type PeerSession = Opened & {
 };
 
 export type SeenHandshake = TlsFacts & { certificates: readonly X509Certificate[] };
-type Making = { attempt: Attempt; options: PeerSessionOptions; handshake: Handshake };
+type Making = {
+  attempt: Attempt;
+  options: PeerSessionOptions;
+  handshake: Handshake;
+  transcript: SessionTranscript | undefined;
+};
 /** What came of TLS: the look at the certificate, or why there is none. */
 type Secured = { judgement: Judgement } | { why: string };
 
@@ -85,7 +91,7 @@ export async function openSession(attempt: Attempt, options: PeerSessionOptions)
     transcript?.noteOf(() => stepText(attempt));
     connection = await Connection.open(target, options.timeouts.connect, options.signal, transcript);
     options.signal.addEventListener('abort', abort, { once: true });
-    const { peer, secured } = await introduce(connection, { attempt, options, handshake });
+    const { peer, secured } = await introduce(connection, { attempt, options, handshake, transcript });
     options.log.debug({ peer: connection.peer, tls: connection.tls }, 'connected');
     const { protocol } = options;
     const made = opened(connection, attempt, secured);
@@ -249,16 +255,20 @@ async function secure(connection: Connection, { startTls }: Extensions, making: 
 }
 
 /** Look at the certificate, and note in the facts of TLS how DANE verifies it. Throws `HostUnusable`. */
-function prove(connection: Connection, { attempt, options }: Making): { judgement: Judgement } {
+function prove(connection: Connection, { attempt, options, transcript }: Making): { judgement: Judgement } {
   const { proof } = attempt.wanted;
   const { presented, chainProblem } = connection.shown();
+  let leaf: X509Certificate | undefined;
   const seen = (): X509Certificate[] => {
     const certificates = presented();
+    [leaf] = certificates;
     if (connection.tls !== undefined) options.onHandshake?.({ ...connection.tls, certificates });
     return certificates;
   };
   const judgement = judge({ presented: seen, chainProblem }, attempt.target);
   const { verdict: certificate, verified } = judgement;
+  const { tls } = connection;
+  if (tls !== undefined) transcript?.noteOf(() => describeTls(tls, leaf, certificate, attempt.target.name));
   const problem = proof === undefined ? undefined : judgement[proof];
   if (problem !== undefined) {
     const reason = `at ${connection.peer} ${problem.reason}`;

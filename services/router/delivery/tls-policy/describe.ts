@@ -1,20 +1,19 @@
-import { checkServerIdentity, type TLSSocket } from 'node:tls';
-import { readableTime } from '#shared/mail/tls.ts';
+import type { X509Certificate } from 'node:crypto';
+import { commonName, subjectName } from '#cluster/certificates/describe.ts';
+import { type CertificateVerdict, verdictText } from '#shared/mail/tls.ts';
+import type { TlsFacts } from '../smtp/tls.ts';
 
-/** What a handshake has led to, in words: version, cipher, and what the certificate of the peer is worth. */
-export function describeTls(socket: TLSSocket, name: string): string {
-  const certificate = socket.getPeerCertificate();
-  const how = `${socket.getProtocol()} with ${socket.getCipher().standardName}`;
-  if (Object.keys(certificate).length === 0) return `TLS: ${how}, without a certificate`;
-  const time = readableTime(new Date(certificate.valid_to));
-  const until = time === undefined ? 'a date that cannot be read' : new Date(time).toISOString().slice(0, 10);
-  const issuer = certificate.issuer?.CN ?? certificate.issuer?.O;
-  // The types say Error; Node keeps the code of OpenSSL.
-  const problem: unknown = socket.authorizationError;
-  const wrongName = checkServerIdentity(name, certificate) !== undefined;
-  const verdict = [
-    socket.authorized ? 'from a trusted authority' : `not trusted (${String(problem)})`,
-    wrongName ? `not for ${name}` : `for ${name}`,
-  ];
-  return `TLS: ${how}; certificate of ${certificate.subject?.CN ?? certificate.subjectaltname} by ${issuer} until ${until}: ${verdict.join(', ')}`;
+/** What a handshake has led to, in words: version, cipher, the certificate of the peer, and what it is worth. */
+export function describeTls(
+  { protocol, cipher }: TlsFacts,
+  certificate: X509Certificate | undefined,
+  verdict: CertificateVerdict,
+  name: string,
+): string {
+  const how = `TLS: ${protocol} with ${cipher}`;
+  if (certificate === undefined) return `${how}; ${verdict.problem}`;
+  const { expires } = verdict;
+  const until = expires === undefined ? 'a date that cannot be read' : new Date(expires).toISOString().slice(0, 10);
+  const whose = `certificate of ${subjectName(certificate)} by ${commonName(certificate.issuer)} until ${until}`;
+  return `${how}; ${whose}: ${verdictText(verdict, name)}`;
 }
