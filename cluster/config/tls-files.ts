@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { errorCode, errorText } from '#shared/errors.ts';
-import { stsHost } from '#shared/mail/sts-policy.ts';
+import { stsHost } from '#shared/mta-sts/own-policy.ts';
 import { certificatesIn, type Fault, isFault, privateKeyIn } from './pem.ts';
 import type { Problem } from './problems/problem.ts';
 import { effectivePolicy } from './rules/mta-sts.ts';

@@ -45,3 +45,9 @@ export function zoneLine({ name, ttl, value }: { name: string; ttl: number; valu
   const strings = txtStrings(value).map((s) => `"${s.replace(/["\\]/g, '\\$&')}"`);
   return `${name}. ${ttl} IN TXT ( ${strings.join(' ')} )`;
 }
+
+/** Whether two values say the same: white space and a semicolon at the end do not matter (RFC 8461 §3.1, RFC 8460 §3). */
+export function isSameText(a: string, b: string): boolean {
+  const bare = (text: string): string => text.replace(/[ \t]/g, '').replace(/;$/, '');
+  return bare(a) === bare(b);
+}

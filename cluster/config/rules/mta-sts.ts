@@ -1,5 +1,5 @@
 import { parseIp } from '#shared/address/ip-address.ts';
-import { type OwnStsPolicy, stsPolicyId, stsPolicyText } from '#shared/mail/sts-policy.ts';
+import { type OwnStsPolicy, stsPolicyId, stsPolicyText } from '#shared/mta-sts/own-policy.ts';
 import type { Problem } from '../problems/problem.ts';
 import type { Config } from '../schema/schema.ts';
 import type { Rule } from './rule.ts';

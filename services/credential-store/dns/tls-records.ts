@@ -1,5 +1,7 @@
 import { tlsaName, tlsaOfKey } from '#shared/dns/tlsa.ts';
-import { stsRecordValue } from '#shared/mail/sts-policy.ts';
+import { isSameText } from '#shared/dns/txt.ts';
+import { tlsRptRecordValue } from '#shared/mail/reports/tls-rpt-record.ts';
+import { stsRecordValue } from '#shared/mta-sts/own-policy.ts';
 import { excerpt } from '#shared/text.ts';
 import type { TlsRecord } from '../contract.ts';
 import type { PublishedValue } from '../records/published-record.ts';
@@ -62,7 +64,7 @@ function wantedValues(record: TlsRecord): PublishedValue[] {
     case 'mta-sts':
       return [{ value: stsRecordValue(record.id), role: 'current' }];
     case 'tls-rpt':
-      return [{ value: `v=TLSRPTv1; rua=${record.rua.join(',')};`, role: 'current' }];
+      return [{ value: tlsRptRecordValue(record.rua), role: 'current' }];
   }
 }
 
@@ -97,10 +99,4 @@ function judgeText(texts: readonly string[], value: string): Judgement {
   }
   if (isSameText(only, value)) return { verdict: 'ok', detail: 'has the record' };
   return { verdict: 'different', detail: `has another one there: ${excerpt(only, 80)}` };
-}
-
-/** Whether two values say the same: white space and a semicolon at the end do not matter (RFC 8461 §3.1, RFC 8460 §3). */
-export function isSameText(a: string, b: string): boolean {
-  const bare = (text: string): string => text.replace(/[ \t]/g, '').replace(/;$/, '');
-  return bare(a) === bare(b);
 }

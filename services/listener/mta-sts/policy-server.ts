@@ -8,7 +8,7 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { stsHost } from '#shared/mail/sts-policy.ts';
+import { stsHost } from '#shared/mta-sts/own-policy.ts';
 import { openPort, portOf } from '../open-port.ts';
 import { SessionCounts } from '../session/session-counts.ts';
 

@@ -1,7 +1,7 @@
 import { getDomain } from 'tldts';
 import { isForgotten, type TlsRecord, type TlsRecordKind } from '#shared/mail/tls-memory.ts';
+import { parsePolicyFile } from '#shared/mta-sts/policy-file.ts';
 import { endOf, type KeptPolicy } from '../delivery/tls-policy/sts/kept.ts';
-import { parsePolicyFile } from '../delivery/tls-policy/sts/policy-file.ts';
 
 /**
  * What is remembered, in memory, by kind and name. Records come from this router, its disk and other routers, in any order and more

@@ -2,9 +2,9 @@ import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
 import type { Calls } from '#services/topology.ts';
 import type { Logger } from '#shared/log.ts';
+import type { WebServers } from '#shared/mta-sts/fetch.ts';
 import { createResolver } from '../delivery/resolver.ts';
 import { createStsPolicies } from '../delivery/tls-policy/sts/discovery.ts';
-import type { WebServers } from '../delivery/tls-policy/sts/fetch.ts';
 import { SharedTlsMemory } from './memory.ts';
 import { type MemoryBus, MemorySharing } from './sharing.ts';
 

@@ -1,9 +1,15 @@
 import type { Command } from 'commander';
 import { commonName, keyText, subjectName } from '#cluster/certificates/describe.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
+import { DnsResolver } from '#shared/dns/resolver.ts';
+import { SealpostError } from '#shared/errors.ts';
 import { examineTls } from '../../reports/tls/checks.ts';
 import { namesOf } from '../../reports/tls/checks-names.ts';
-import { gatherTls, type Pair } from '../../reports/tls/facts.ts';
-import { type CommonOptions, print, readConfig, withCommon } from '../context.ts';
+import { gatherTls, type Pair, type TlsFacts } from '../../reports/tls/facts.ts';
+import { shownByConfig } from '../../reports/tls/published/configured.ts';
+import { gatherPublished, type PublishedFacts } from '../../reports/tls/published/facts.ts';
+import { gatherShown, type Shown } from '../../reports/tls/shown.ts';
+import { type CommonOptions, openCaller, print, readConfig, withCommon } from '../context.ts';
 import { EXIT, usageError } from '../exit.ts';
 import { findingLine } from '../findings.ts';
 import { register as registerReports } from '../mail/commands/tls-reports.ts';
@@ -23,10 +29,13 @@ export function register(program: Command): void {
     tls
       .command('check')
       .description(
-        'read the certificates and keys that the configuration names, and say what is wrong and what to do; fails when it is an error; needs no running node',
+        'read the certificates and keys that the configuration names, compare what DNS and the web have of our TLS (TLSA, MTA-STS, TLS-RPT) with what the nodes show, and say what is wrong and what to do; fails when it is an error; needs no running node',
       ),
   )
-    .option('--at <time>', 'as of another time, such as 2027-01-31: what will have expired by then')
+    .option(
+      '--at <time>',
+      'as of another time, such as 2027-01-31: what will have expired by then; without a look at DNS',
+    )
     .action(check);
   registerProbe(tls);
   registerReports(tls);
@@ -49,7 +58,9 @@ export function register(program: Command): void {
 async function check(options: CheckOptions): Promise<void> {
   const now = options.at === undefined ? Date.now() : Date.parse(options.at);
   if (Number.isNaN(now)) throw usageError(`"${options.at}" is not a time: write 2027-01-31 or 2027-01-31T12:00:00Z`);
-  const facts = await gatherTls(await readConfig(options, ['node', 'tls', 'bus']), now);
+  const config = await readConfig(options, ['node', 'tls', 'bus', 'domains', 'mta-sts', 'tls-rpt', 'dns']);
+  const facts = await gatherTls(config, now);
+  if (options.at === undefined) facts.published = await lookAtPublished(options, config, facts);
   const findings = examineTls(facts);
   const ok = !findings.some(({ severity }) => severity === 'error');
   const certificates = facts.pairs.flatMap(describe);
@@ -61,6 +72,21 @@ async function check(options: CheckOptions): Promise<void> {
     ].join('\n'),
   );
   if (!ok) process.exitCode = EXIT.failed;
+}
+
+/** By what the nodes show; without an answer, by the configuration of this one. */
+async function lookAtPublished(options: CommonOptions, config: Config, facts: TlsFacts): Promise<PublishedFacts> {
+  const shown = await shownByNodes(options).catch((error: unknown) => {
+    if (error instanceof SealpostError) return undefined;
+    throw error;
+  });
+  const dns = new DnsResolver(config.dns);
+  return gatherPublished(shown ?? shownByConfig(config, facts.pairs, facts.shared === true), config, { dns });
+}
+
+async function shownByNodes(options: CommonOptions): Promise<Shown> {
+  await using caller = await openCaller(options);
+  return await gatherShown(caller, await caller.meet());
 }
 
 type Described = ReturnType<typeof describe>[number];

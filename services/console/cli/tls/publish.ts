@@ -56,7 +56,8 @@ async function publish(names: string[], options: PublishOptions): Promise<void> 
     const outcomes: Outcome[] = [];
     // One after the other: updates of one zone would wait for each other anyway.
     for (const record of records) outcomes.push(await publishOne(store, record, options));
-    problems.push(...(await exchangerProblems(shown, wanted.domains, new DnsResolver(config.dns))));
+    const strays = await exchangerProblems(shown, wanted.domains, new DnsResolver(config.dns));
+    problems.push(...strays.map(({ text, help }) => `${text}: ${help}`));
     return { outcomes, problems };
   });
   const failed = outcomes.some((one) => 'error' in one || one.state === 'pending');

@@ -5,6 +5,7 @@ import { FILE_CHECKS } from './checks-files.ts';
 import { NAME_CHECKS } from './checks-names.ts';
 import { PAIR_CHECKS } from './checks-pairs.ts';
 import type { TlsFacts } from './facts.ts';
+import { PUBLISHED_CHECKS } from './published/checks.ts';
 
 /** Every check by its name, which programs may rely on. */
 export const TLS_CHECKS: Record<string, (facts: TlsFacts) => Finding[]> = {
@@ -13,6 +14,7 @@ export const TLS_CHECKS: Record<string, (facts: TlsFacts) => Finding[]> = {
   ...CHAIN_CHECKS,
   ...CERTIFICATE_CHECKS,
   ...NAME_CHECKS,
+  ...PUBLISHED_CHECKS,
 };
 
 /** Everything there is to say, the worst first; a file that two options name is told once. */

@@ -7,6 +7,7 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import { refusal } from '#cluster/config/tls-files.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { type Chain, chainOf } from './chain.ts';
+import type { PublishedFacts } from './published/facts.ts';
 
 /** What `sealpost tls check` knows: the configuration, and what is in the files that it names. */
 
@@ -18,6 +19,8 @@ export type TlsFacts = {
   /** The listeners also have the certificates of the cluster, which are not in files. */
   shared?: boolean;
   pairs: Pair[];
+  /** What others find in DNS and on the web; absent: not looked at. */
+  published?: PublishedFacts;
 };
 
 /** A certificate with its chain, and its private key. */

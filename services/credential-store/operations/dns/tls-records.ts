@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '#cluster/config/schema/schema.ts';
+import { isSameText } from '#shared/dns/txt.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { TlsRecord, TlsRecordStatus } from '../../contract.ts';
 import { authorityOf, ResolverChain } from '../../dns/authority.ts';
@@ -8,7 +9,7 @@ import { checkRecords, DNS_PORT, type DnsVerdict } from '../../dns/proof.ts';
 import { type UpdatableZone, updatableZone } from '../../dns/publication.ts';
 import { replaceTxt } from '../../dns/publish.ts';
 import { updateTlsa } from '../../dns/publish-tlsa.ts';
-import { expectPlan, isSameText, placeOf, planOf, type RecordPlan } from '../../dns/tls-records.ts';
+import { expectPlan, placeOf, planOf, type RecordPlan } from '../../dns/tls-records.ts';
 import type { PublishedValue } from '../../records/published-record.ts';
 import type { Operation, OperationDeps } from '../deps.ts';
 

@@ -63,8 +63,27 @@ ${zoned ? yaml : byHand}`;
     assert.notEqual(stdout, '', stderr);
     return JSON.parse(stdout) as Report;
   };
+  /** What `tls check` finds wrong with DNS. */
+  const check = async (): Promise<string[]> => {
+    const { stdout } = await sealpost(['tls', 'check', '--json', '--config', node.configFile], { cwd: node.folder });
+    const { findings } = JSON.parse(stdout) as { findings: { check: string; severity: string; about: string }[] };
+    return findings.flatMap((one) =>
+      /^(dns|sts)-/.test(one.check) ? [`${one.severity} ${one.check} ${one.about}`] : [],
+    );
+  };
   const setMode = (mode: string) => writeFile(node.configFile, config(mode));
-  return { node, port, file, first, install, run, report, setMode, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return {
+    node,
+    port,
+    file,
+    first,
+    install,
+    run,
+    report,
+    check,
+    setMode,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
 }
 
 const tlsaOf = ({ der }: Issued): string => `3 1 1 ${keyDigest(der)}`;
@@ -106,6 +125,13 @@ test('records in a signed zone, from none to the change of the certificate', {
   assert.ok(dry.stdout.includes(`  ${TLSA}. 3600 IN TLSA ${tlsaOf(first)}\n`), dry.stdout);
   assert.match(dry.stdout, /^ {2}_mta-sts\.example\.com\. 3600 IN TXT \( "v=STSv1; id=[0-9a-f]{32};" \)$/m);
   assert.deepEqual([await zones.txt(0, STS), (await tlsaAt(primary)).values], [[], []]);
+  const noAddress = 'warning sts-file mta-sts.example.com';
+  assert.deepEqual(await site.check(), [
+    `warning sts-record ${STS}`,
+    noAddress,
+    `warning dns-tls-rpt ${RPT}`,
+    `note dns-tlsa ${HOST}`,
+  ]);
 
   for (const time of ['first', 'second']) {
     const { ok, records, problems } = await report();
@@ -118,6 +144,7 @@ test('records in a signed zone, from none to the change of the certificate', {
   }
   assert.deepEqual(await tlsaAt(unbound.server), { values: [tlsaOf(first)], proven: true });
   assert.deepEqual((await tlsaAt(secondary)).values, [tlsaOf(first)]);
+  await waitFor(async () => (await site.check()).join() === noAddress, { timeout: 20_000, what: 'the end of caches' });
   assert.deepEqual(await zones.txt(1, RPT), [REPORTS]);
   const [policy = ''] = await zones.txt(1, STS);
   assert.match(await openssl(site.port, [tlsaOf(first)]), /Verification: OK[\s\S]*DANE TLSA 3 1 1 .*matched/);
@@ -139,6 +166,7 @@ test('records in a signed zone, from none to the change of the certificate', {
     timeout: 30_000,
     what: 'the next certificate',
   });
+  assert.deepEqual(await site.check(), [noAddress, `note dns-tlsa ${HOST}`]);
   assert.deepEqual((await report()).ok, true);
   for (const server of zones.servers) assert.deepEqual((await tlsaAt(server)).values, [tlsaOf(next)]);
 

@@ -3,7 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Rcode } from '#shared/dns/message.ts';
 import { sealpost } from '#test/kit/command.ts';
+import { answerTo, FakeDns } from '#test/kit/dns/fake-dns.ts';
 import { writeCertificate } from '#test/kit/nodes/certificate.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -20,15 +22,18 @@ type Report = {
 
 /** A folder with a configuration whose certificate is good for thirty days. */
 async function openSite(tls = '{ certificate: cert.pem, key: key.pem }') {
-  const folder = await tempDir('tls-check');
+  const stack = new AsyncDisposableStack();
+  const folder = stack.use(await tempDir('tls-check'));
+  const dns = stack.use(await FakeDns.start((query) => answerTo(query, { rcode: Rcode.NXDOMAIN })));
   const until = Date.now() + 30 * DAY_MS;
   await writeCertificate(folder.path, { names: ['mx.test'], notAfter: until });
   const config = join(folder.path, 'sealpost.yaml');
-  await writeFile(config, `node: { hostname: mx.test }\n${tls === '' ? '' : `tls: ${tls}\n`}`);
+  const write = (text: string) =>
+    writeFile(config, `node: { hostname: mx.test }\ndns: { servers: ["${dns.server}"] }\n${text}`);
+  await write(tls === '' ? '' : `tls: ${tls}\n`);
   return {
-    ...folder,
     until,
-    config,
+    write,
     file: (name: string) => join(folder.path, name),
     openssl: (...args: string[]) => execFileSync('openssl', args, { cwd: folder.path, stdio: 'pipe' }),
     check: (...args: string[]) => sealpost(['tls', 'check', '--config', config, ...args], { cwd: folder.path }),
@@ -36,7 +41,7 @@ async function openSite(tls = '{ certificate: cert.pem, key: key.pem }') {
       const { code, stdout } = await this.check('--json', ...args);
       return { code, ...(JSON.parse(stdout) as Report) };
     },
-    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
 
@@ -87,10 +92,7 @@ test('an error ends with 1; --at looks ahead', async () => {
 
 test('a configuration that is broken elsewhere, or has no certificate', async () => {
   await using site = await openSite('');
-  await writeFile(
-    site.config,
-    'node: { hostname: mx.test }\nlisteners: [{ name: in, kind: relay, port: 25 }]\nqueue: 5\n',
-  );
+  await site.write('listeners: [{ name: in, kind: relay, port: 25 }]\nqueue: 5\n');
   const { code, findings, certificates } = await site.report();
   assert.equal(code, 1);
   assert.deepEqual(certificates, []);
@@ -128,7 +130,7 @@ for (const [file, option, make, is] of FORMS) {
     const [command = '', made = ''] = /^openssl .* -out (\S+)/.exec(help) ?? [];
     const passphrase = / -out \S*(?:p12|pfx|locked)/.test(command) ? ['-passin', 'pass:x'] : [];
     site.openssl(...command.split(' ').slice(1), ...passphrase);
-    await writeFile(site.config, `node: { hostname: mx.test }\ntls: ${JSON.stringify({ ...files, [option]: made })}\n`);
+    await site.write(`tls: ${JSON.stringify({ ...files, [option]: made })}\n`);
     const after = await site.report();
     assert.deepEqual(
       after.findings.filter(({ severity }) => severity === 'error'),
@@ -145,4 +147,14 @@ test('a curve that hardly any client knows', needs('openssl'), async () => {
   const { findings } = await site.report();
   assert.deepEqual([findings[0]?.check, findings[0]?.severity], ['key-weak', 'error']);
   assert.match(findings[0]?.text ?? '', /on the curve secp256k1, which hardly any client knows$/);
+});
+
+test('what DNS has is compared without a node, but not for another time', async () => {
+  await using site = await openSite();
+  await site.write(
+    'tls: { certificate: cert.pem, key: key.pem }\ndomains: [{ name: mx.test, local: true }]\nmta-sts: {}\ntls-rpt: { rua: ["mailto:r@mx.test"] }\n',
+  );
+  const checks = async (...args: string[]) => (await site.report(...args)).findings.map(({ check }) => check);
+  assert.deepEqual(await checks(), ['chain-incomplete', 'sts-record', 'sts-file', 'dns-tls-rpt']);
+  assert.deepEqual(await checks('--at', new Date().toISOString()), ['chain-incomplete']);
 });

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TlsRecord } from '#services/credential-store/contract.ts';
-import { expectPlan, isSameText, placeOf, planOf } from '#services/credential-store/dns/tls-records.ts';
+import { expectPlan, placeOf, planOf } from '#services/credential-store/dns/tls-records.ts';
 import type { PublishedValue } from '#services/credential-store/records/published-record.ts';
+import { isSameText } from '#shared/dns/txt.ts';
 
 const [A, B, C] = ['a', 'b', 'c'].map((digit) => digit.repeat(64)) as [string, string, string];
 const value = (key: string): string => `3 1 1 ${key}`;

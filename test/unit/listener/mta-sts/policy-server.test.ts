@@ -6,7 +6,7 @@ import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
-import { stsPolicyId } from '#shared/mail/sts-policy.ts';
+import { stsPolicyId } from '#shared/mta-sts/own-policy.ts';
 import { writeCertificate } from '#test/kit/nodes/certificate.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';

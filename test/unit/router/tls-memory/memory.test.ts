@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
-import { parsePolicyFile } from '#services/router/delivery/tls-policy/sts/policy-file.ts';
 import { keys, putJson } from '#services/router/store/records.ts';
 import { SharedTlsMemory } from '#services/router/tls-memory/memory.ts';
 import { silentLogger } from '#shared/log.ts';
 import type { TlsRecord } from '#shared/mail/tls-memory.ts';
+import { parsePolicyFile } from '#shared/mta-sts/policy-file.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';

@@ -3,13 +3,13 @@ import { BoundedMap } from '#shared/bounded-map.ts';
 import { errorText } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
+import { fetchPolicyFile, StsTrouble, type WebServers } from '#shared/mta-sts/fetch.ts';
+import { readStsRecord } from '#shared/mta-sts/record.ts';
 import { isPublic } from '../../mail-loop.ts';
 import type { Resolver } from '../../resolver.ts';
 import { hasException, warnOfEnded } from '../exceptions.ts';
-import { fetchPolicyFile, StsTrouble, type WebServers } from './fetch.ts';
 import { isInUse, isOld, isUseNews, isValid, type KeptPolicies, type KeptPolicy } from './kept.ts';
 import type { StsAnswer, StsPolicies } from './policies.ts';
-import { readStsRecord } from './record.ts';
 
 /**
  * Finds the MTA-STS policies of recipient domains (RFC 8461 §3, §5.1). The policy of a domain is

@@ -1,4 +1,4 @@
-import type { PolicyFile } from './policy-file.ts';
+import type { PolicyFile } from '#shared/mta-sts/policy-file.ts';
 
 /** Policies that were fetched, by this router or another one, and how long each counts. Times in ms since 1970. */
 

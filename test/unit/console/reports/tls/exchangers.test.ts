@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { exchangerProblems } from '#services/console/reports/tls/exchangers.ts';
 import type { Shown } from '#services/console/reports/tls/shown.ts';
 import type { DnsAnswer, DnsResolver } from '#shared/dns/resolver.ts';
-import { type OwnStsPolicy, stsPolicyText } from '#shared/mail/sts-policy.ts';
+import { type OwnStsPolicy, stsPolicyText } from '#shared/mta-sts/own-policy.ts';
 
 /** Whether our policies name the MX hosts that DNS has. */
 
@@ -51,7 +51,8 @@ const CASES: [what: string, shown: Shown, answer: DnsAnswer<'MX'>, problem: RegE
 
 for (const [what, shown, answer, problem] of CASES) {
   test(`MX hosts and the policy: ${what}`, async () => {
-    const problems = await exchangerProblems(shown, ['example.com'], resolver(answer));
+    const found = await exchangerProblems(shown, ['example.com'], resolver(answer));
+    const problems = found.map(({ text, help }) => `${text}: ${help}`);
     assert.equal(problems.length, problem === undefined ? 0 : 1, problems.join());
     if (problem !== undefined) assert.match(problems[0] ?? '', problem);
   });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { namesHost } from '#services/router/delivery/tls-policy/sts/policies.ts';
-import { parsePolicyFile } from '#services/router/delivery/tls-policy/sts/policy-file.ts';
-import { readStsRecord } from '#services/router/delivery/tls-policy/sts/record.ts';
+import { parsePolicyFile } from '#shared/mta-sts/policy-file.ts';
+import { readStsRecord } from '#shared/mta-sts/record.ts';
 import { needsVectors, readVectors } from '#test/kit/authenticity/vectors.ts';
 
 /** Public MTA-STS vectors, of two mail servers. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readStsRecord } from '#services/router/delivery/tls-policy/sts/record.ts';
+import { readStsRecord } from '#shared/mta-sts/record.ts';
 
 /** An id, that there is no record (`none`), or that there is one and it is wrong (`wrong`). */
 const CASES: [name: string, records: string[], expected: string][] = [

@@ -1,4 +1,4 @@
-import { printable } from '#shared/text.ts';
+import { printable } from '../text.ts';
 
 /** The policy of a domain as its web server has it (RFC 8461 §3.2). */
 

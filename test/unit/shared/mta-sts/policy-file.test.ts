@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { namesHost } from '#services/router/delivery/tls-policy/sts/policies.ts';
-import { parsePolicyFile } from '#services/router/delivery/tls-policy/sts/policy-file.ts';
+import { parsePolicyFile } from '#shared/mta-sts/policy-file.ts';
 
 const HEAD = 'version: STSv1\nmode: enforce\nmax_age: 86400\n';
 

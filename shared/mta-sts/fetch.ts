@@ -3,9 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { isIPv6, type LookupFunction } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { errorText } from '#shared/errors.ts';
-import { printable } from '#shared/text.ts';
-import type { TlsFailure } from '../result.ts';
+import { errorText } from '../errors.ts';
+import { printable } from '../text.ts';
 import { type PolicyFile, parsePolicyFile } from './policy-file.ts';
 
 /**
@@ -28,10 +27,12 @@ const MOST_HEADER_BYTES = 16 * 1024;
 const PATH = '/.well-known/mta-sts.txt';
 
 /** Why a policy cannot be had, in the terms of TLS reports (RFC 8460 §4.3.2). */
-export class StsTrouble extends Error {
-  readonly type: TlsFailure;
+export type StsFailure = 'sts-policy-fetch-error' | 'sts-policy-invalid' | 'sts-webpki-invalid';
 
-  constructor(type: TlsFailure, text: string) {
+export class StsTrouble extends Error {
+  readonly type: StsFailure;
+
+  constructor(type: StsFailure, text: string) {
     super(text);
     this.name = 'StsTrouble';
     this.type = type;

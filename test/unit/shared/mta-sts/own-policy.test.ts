@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type OwnStsPolicy, stsPolicyId, stsPolicyText, stsRecordValue } from '#shared/mail/sts-policy.ts';
+import { type OwnStsPolicy, stsPolicyId, stsPolicyText, stsRecordValue } from '#shared/mta-sts/own-policy.ts';
 
 const POLICY: OwnStsPolicy = { mode: 'enforce', mx: ['mx1.example.com', '*.example.net'], maxAgeMs: 604_800_999 };
 
