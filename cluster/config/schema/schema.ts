@@ -11,6 +11,7 @@ import { limitsSection, listenerEntry } from './listeners.ts';
 import { deliverySection, queueSection } from './queue.ts';
 import { ratesSection } from './rates.ts';
 import { relaySection } from './relay.ts';
+import { dsnSection } from './reports/dsn.ts';
 import { rewriteSection } from './rewrite.ts';
 import { routeEntry } from './routes.ts';
 import { orderedCertificate } from './tls/ordered.ts';
@@ -117,6 +118,7 @@ export const ConfigSchema = z.strictObject({
     .prefault([{ to: '*', via: 'mx' }])
     .describe('next hops: the most specific domain wins; without a match, by MX'),
   queue: queueSection,
+  dsn: dsnSection,
   delivery: deliverySection,
   rates: ratesSection,
   receipts: z

@@ -7,7 +7,8 @@ import { newQueueId } from '#shared/ids.ts';
 import { CHUNK_BYTES } from '../contract.ts';
 import { loadedMessage, type Message, messageRecords } from '../store/message.ts';
 import { keys, type MessageRecord, putBytes, type RecipientRecord } from '../store/records.ts';
-import { buildDsn, type NoticeFacts } from './dsn.ts';
+import { buildDsn } from './dsn.ts';
+import type { NoticeFacts } from './facts.ts';
 
 /**
  * A notice to the sender of a message, as a message of the queue: what to write to commit it, and what to add then. It is

@@ -1,3 +1,4 @@
+import type { Config } from '#cluster/config/schema/schema.ts';
 import type { EnvelopeRecipient, RecipientStatus } from '#shared/mail/envelope.ts';
 import type { RecipientResult } from '../delivery/job.ts';
 import type { Recipient } from '../store/message.ts';
@@ -38,15 +39,18 @@ export function wants({ notify }: EnvelopeRecipient, kind: NoticeKind): boolean 
   return notify === undefined ? kind !== 'succeeded' : notify.includes(ASKED[kind]);
 }
 
-/**
- * The notices that these changes call for. A delay is told once, for every recipient that is late by then; `times`
- * is in ms, a delay notice of 0 is never.
- */
+/** The options that say which notices are sent; `delay-notice` in ms, 0 is never. */
+export type NoticeOptions = {
+  queue: Pick<Config['queue'], 'delay-notice'>;
+  dsn: Pick<Config['dsn'], 'relay-reports'>;
+};
+
+/** The notices that these changes call for. A delay is told once, for every recipient that is late by then. */
 export function planNotices(
   { record, recipients }: { record: MessageRecord; recipients: readonly Recipient[] },
   changes: readonly StatusChange[],
   now: number,
-  times: { 'delay-notice': number },
+  { queue, dsn }: NoticeOptions,
 ): Notices {
   const plan: Notices = { failed: [], delayed: [], succeeded: [] };
   // RFC 5321 §4.5.5, RFC 3461 §6: no notice is sent about mail that has the null reverse-path.
@@ -56,10 +60,10 @@ export function planNotices(
     const { recipient } = change.recipient;
     if ((state === 'failed' || state === 'expired') && wants(recipient, 'failed')) plan.failed.push(change);
     // RFC 3461 §5.2.1: a next hop that offers DSN took over the duty to notify, so not for `passed`.
-    const ours = change.notice === 'relayed' || change.notice === 'final';
+    const ours = change.notice === 'final' || (change.notice === 'relayed' && dsn['relay-reports']);
     if (state === 'delivered' && ours && wants(recipient, 'succeeded')) plan.succeeded.push(change);
   }
-  const late = times['delay-notice'] > 0 && now - record.arrived >= times['delay-notice'];
+  const late = queue['delay-notice'] > 0 && now - record.arrived >= queue['delay-notice'];
   if (!late || record.delayNoticed || !changes.some((c) => c.status.state === 'deferred')) return plan;
   const after = new Map(changes.map((c) => [c.recipient, c]));
   for (const recipient of recipients) {

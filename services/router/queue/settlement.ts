@@ -6,6 +6,7 @@ import type { Outcome, RecipientStatus } from '#shared/mail/envelope.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { formatReply, reply } from '#shared/mail/reply.ts';
 import type { JobRecipient, NextHop, RecipientResult } from '../delivery/job.ts';
+import { languageOf } from '../notices/languages/language.ts';
 import { noticeMessage } from '../notices/notice-message.ts';
 import { anyNotice, type Notices, planNotices, type StatusChange } from '../notices/notices.ts';
 import type { Bodies } from '../store/bodies.ts';
@@ -84,7 +85,7 @@ export class Settlement {
     const { message } = attempt;
     const now = Date.now();
     const changes = this.#changes(attempt, now);
-    const plan = planNotices(message, changes, now, this.#deps.settings.current.queue);
+    const plan = planNotices(message, changes, now, this.#deps.settings.current);
     const original = anyNotice(plan) ? await this.#original(message) : undefined;
     for (const change of changes) this.#logChange(attempt, change, now);
     if (message.gone) return this.#settleGone(message, changes, now);
@@ -113,9 +114,7 @@ export class Settlement {
         silent: false,
       }));
     const none: Notices = { failed: [], delayed: [], succeeded: [] };
-    const plan = notify
-      ? { ...planNotices(message, changes, now, this.#deps.settings.current.queue), delayed: [] }
-      : none;
+    const plan = notify ? { ...planNotices(message, changes, now, this.#deps.settings.current), delayed: [] } : none;
     const original = anyNotice(plan) ? await this.#original(message) : undefined;
     if (message.gone) return nothing(message);
     return this.#commit(message, { changes, plan, original, now, hold: false });
@@ -224,7 +223,7 @@ export class Settlement {
 
   /** The notices of a plan; what writes them is added to `operations`. */
   #notices(message: Message, { plan, original, now }: Batch, operations: StoreOperation[]): Message[] {
-    const { node, queue, rewrite } = this.#deps.settings.current;
+    const { node, queue, rewrite, dsn } = this.#deps.settings.current;
     const until = message.record.arrived + queue.expire;
     const notices: Message[] = [];
     for (const [kind, changes] of [
@@ -234,7 +233,9 @@ export class Settlement {
     ] as const) {
       const byReader = Map.groupBy(changes, (c) => c.recipient.recipient.reportTo ?? message.record.reversePath);
       for (const [to, some] of byReader) {
-        const facts = { kind, about: message, to, changes: some, original, hostname: node.hostname, now, until };
+        const { hostname } = node;
+        const language = languageOf(to, dsn);
+        const facts = { kind, about: message, to, language, changes: some, original, hostname, now, until };
         const made = noticeMessage(facts, rewrite['domain-aliases']);
         operations.push(...made.operations);
         this.#deps.bodies.keep(made.message, made.body);

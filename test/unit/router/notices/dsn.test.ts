@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { buildDsn, type NoticeFacts } from '#services/router/notices/dsn.ts';
+import { DSN_LANGUAGES, type DsnLanguage } from '#cluster/config/schema/reports/dsn.ts';
+import { buildDsn } from '#services/router/notices/dsn.ts';
+import type { NoticeFacts } from '#services/router/notices/facts.ts';
 import type { NoticeKind, StatusChange } from '#services/router/notices/notices.ts';
 import type { MessageRecord } from '#services/router/store/records.ts';
 import type { EnvelopeRecipient, RecipientStatus } from '#shared/mail/envelope.ts';
@@ -20,6 +22,7 @@ type Given = {
   record?: Partial<MessageRecord>;
   original?: string | null;
   eightBitHeader?: boolean;
+  language?: DsnLanguage;
 };
 
 const FAILED: RecipientStatus = {
@@ -52,6 +55,7 @@ function dsn(given: Given = {}): { text: string; head: string; fields: (name: st
     kind: given.kind ?? 'failed',
     about: { id: 'QUEUEID', record },
     to: record.reversePath,
+    language: given.language ?? 'en',
     changes: [{ recipient: { ...recipient, status }, status, notice: given.notice, silent: false }],
     original,
     hostname: 'mx.sealpost.test',
@@ -335,3 +339,42 @@ for (const level of ['required', 'verified', 'requiretls'] as const) {
     assert.doesNotMatch(text, /Subject: Hi|The body|Received/);
   });
 }
+
+for (const language of DSN_LANGUAGES) {
+  test(`a notice in ${language} is 7-bit, and says the same to programs as one in English`, () => {
+    for (const kind of ['failed', 'delayed', 'succeeded'] as const) {
+      const given: Given = { kind, notice: 'relayed', recipient: { original: 'info@ours.example' } };
+      const { text } = dsn({ ...given, language });
+      assert.match(text, /^[\x00-\x7f]*$/);
+      assert.ok(text.split('\r\n').every((line) => line.length <= 998));
+      assert.match(text, new RegExp(`^Content-Language: ${language}\\r$`, 'm'));
+      assertPlainStatus(text);
+      assert.equal(statusOf(text), statusOf(dsn(given).text));
+    }
+  });
+}
+
+function statusOf(text: string): string | undefined {
+  return /Content-Type: message\/delivery-status\r\n\r\n(.*?)\r\n--=_/s.exec(text)?.[1];
+}
+
+test('a text that is mostly beyond ASCII is in base64, one that is mostly ASCII in quoted-printable', () => {
+  assert.match(dsn({ language: 'ja' }).text, /charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n/);
+  assert.match(dsn({ language: 'de' }).text, /charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n/);
+});
+
+test('a failure is explained, with the words of the other server and with what to do; a delay needs nothing', () => {
+  const { text } = dsn();
+  assert.match(
+    text,
+    /^Your message to <bob@peer\.example> could not be delivered, and it will\r\nnot be tried again\.\r$/m,
+  );
+  assert.match(
+    text,
+    /does not know this address\.\r\n {4}mx\.peer\.example\[192\.0\.2\.1\]:25 said: 550 5\.1\.1 No such user\r\n {4}What to do: Check/,
+  );
+  const outcome = { at: NOW, host: 'mx.peer.example[192.0.2.1]:25', reply: reply(452, '4.2.2', 'Over quota') };
+  const late = dsn({ kind: 'delayed', status: { state: 'deferred', attempts: 2, nextAttempt: NOW, outcome } }).text;
+  assert.match(late, /The mailbox of the recipient is full\./);
+  assert.doesNotMatch(late, /What to do/);
+});

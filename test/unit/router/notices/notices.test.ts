@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type NoticeKind, planNotices, type StatusChange, wants } from '#services/router/notices/notices.ts';
+import {
+  type NoticeKind,
+  type NoticeOptions,
+  planNotices,
+  type StatusChange,
+  wants,
+} from '#services/router/notices/notices.ts';
 import type { Recipient } from '#services/router/store/message.ts';
 import type { MessageRecord } from '#services/router/store/records.ts';
 import type { EnvelopeRecipient, RecipientStatus } from '#shared/mail/envelope.ts';
@@ -10,6 +16,7 @@ type Notify = EnvelopeRecipient['notify'];
 
 const HOUR = 3_600_000;
 const NOW = 1_800_000_000_000;
+const OPTIONS: NoticeOptions = { queue: { 'delay-notice': 4 * HOUR }, dsn: { 'relay-reports': true } };
 
 function record(more: Partial<MessageRecord> = {}): MessageRecord {
   return {
@@ -84,9 +91,7 @@ test('which notice a change calls for', () => {
     ['deferred and late, not asked for', late, changeTo('deferred', ['FAILURE']), ''],
   ];
   for (const [what, more, change, expected] of rows) {
-    const plan = planNotices({ record: record(more), recipients: [change.recipient] }, [change], NOW, {
-      'delay-notice': 4 * HOUR,
-    });
+    const plan = planNotices({ record: record(more), recipients: [change.recipient] }, [change], NOW, OPTIONS);
     const kinds = Object.entries(plan).flatMap(([kind, changes]) => (changes.length > 0 ? [kind] : []));
     assert.equal(kinds.join(), expected, what);
   }
@@ -103,12 +108,15 @@ test('a delay notice names every late recipient, not only those of this attempt;
   const untried: Recipient = { ...earlier, status: { state: 'waiting' } };
   const message = record({ arrived: NOW - 5 * HOUR });
   const recipients = [earlier, gone, change.recipient, untried];
-  const plan = planNotices({ record: message, recipients }, [change], NOW, { 'delay-notice': 4 * HOUR });
+  const plan = planNotices({ record: message, recipients }, [change], NOW, OPTIONS);
   assert.deepEqual(
     plan.delayed.map((c) => c.recipient),
     [earlier, change.recipient],
   );
-  assert.deepEqual(planNotices({ record: message, recipients }, [change], NOW, { 'delay-notice': 0 }).delayed, []);
+  assert.deepEqual(
+    planNotices({ record: message, recipients }, [change], NOW, { ...OPTIONS, queue: { 'delay-notice': 0 } }).delayed,
+    [],
+  );
 });
 
 test('a delay notice tells nothing of a mailbox for junk that refused the message', () => {
@@ -118,7 +126,21 @@ test('a delay notice tells nothing of a mailbox for junk that refused the messag
   const plan = (attempts: number) => {
     const status: RecipientStatus = { state: 'deferred', attempts, nextAttempt: NOW, outcome };
     const message = { record: record({ arrived: NOW - 5 * HOUR }), recipients: [recipient] };
-    return planNotices(message, [{ ...change, recipient, status }], NOW, { 'delay-notice': 4 * HOUR }).delayed.length;
+    return planNotices(message, [{ ...change, recipient, status }], NOW, OPTIONS).delayed.length;
   };
   assert.deepEqual([plan(0), plan(1)], [0, 1], 'only what its own mailbox said');
+});
+
+test('RouterDisableDSNRelayReports: mail for a server without DSN is reported unless that is turned off', () => {
+  const asked: Notify = ['SUCCESS'];
+  const silent: NoticeOptions = { ...OPTIONS, dsn: { 'relay-reports': false } };
+  for (const [end, options, expected] of [
+    ['relayed', OPTIONS, 1],
+    ['relayed', silent, 0],
+    ['final', silent, 1],
+  ] as const) {
+    const change = changeTo('delivered', asked, end);
+    const plan = planNotices({ record: record(), recipients: [change.recipient] }, [change], NOW, options);
+    assert.equal(plan.succeeded.length, expected, end);
+  }
 });

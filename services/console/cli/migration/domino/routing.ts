@@ -1,5 +1,5 @@
 import { already, none, taken, toDo } from '../plan.ts';
-import { always, type Handler, number, oneOf } from './values.ts';
+import { type Handler, number, oneOf } from './values.ts';
 
 /** Settings of notes.ini about routing, directories and traces, and what each becomes, by their names. */
 
@@ -26,19 +26,21 @@ export const ROUTING: Record<string, Handler> = {
   }),
   RouterDisableDSNRelayReports: oneOf({
     '0': already('a sender who asked for it (NOTIFY=SUCCESS) is told that mail went to a server without DSN'),
-    '1': none(
-      'a sender who asked for it (NOTIFY=SUCCESS) is told that mail went to a server without DSN, as RFC 3461 §5.2.2 wants it; nobody else gets that notice',
-    ),
+    '1': ({ draft }) => {
+      draft.set('dsn.relay-reports', false);
+      return taken('nobody is told that mail went to a server without DSN', 'dsn.relay-reports');
+    },
   }),
   SMTPLookupNoDircat: oneOf({
     '0': none(`there is no directory catalog here: ${DIRECTORIES}`),
     '1': already(`there is no directory catalog here: ${DIRECTORIES}`),
   }),
-  RouterLanguageVisibleNDRStatus: always(
-    none(
-      'notices of failure are in English, with the reply of the other server as it was; a mail program may translate the status code',
+  RouterLanguageVisibleNDRStatus: oneOf({
+    '0': already('notices are in English (dsn.language)'),
+    '1': toDo(
+      'set dsn.language to de, fr or ja, or dsn.languages for some domains: which language packs are installed, this file does not say',
     ),
-  ),
+  }),
   RouterJunkDeliverSoftfail: oneOf({
     '0': already('SPF softfail is not marked as junk; SPF fail, SPF permerror and DKIM fail are'),
     '1': ({ draft }) => {

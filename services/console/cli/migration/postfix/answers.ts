@@ -141,7 +141,9 @@ const REST: Readonly<Record<string, Rest>> = {
   bounce_queue_lifetime: none('a notice is tried as long as other mail (queue.expire)'),
   bounce_size_limit: none('a notice quotes the header of the message, or as much as the sender asked for'),
   notify_classes: none('"sealpost doctor" and the log tell operators, no mail does'),
-  bounce_template_file: none('notices are in English, with the reply of the other server as it was'),
+  bounce_template_file: none(
+    'the texts of notices are fixed, in the language that dsn.language and dsn.languages name',
+  ),
   soft_bounce: yesNo(none('a permanent error is permanent here'), already('a permanent error is permanent')),
   smtpd_soft_error_limit: none('errors end a session (limits.errors), they do not slow it'),
   smtpd_junk_command_limit: none('RSET, NOOP and VRFY are not counted'),

@@ -28,12 +28,20 @@ const expected: Record<string, Expected[]> = {
     ['RouterDSNForNULLReversePath=2', 'default', /causes no notice/],
     ['RouterDSNForNULLReversePath=3', 'problem', /"3" is not 0 or 1 or 2: not taken/],
   ],
-  'RouterDisableDSNRelayReports is 0, as RFC 3461 wants it': [
-    ['RouterDisableDSNRelayReports=0', 'default', /is told that mail went to a server without DSN/],
-    ['RouterDisableDSNRelayReports=1', 'none', /RFC 3461/],
+  'RouterDisableDSNRelayReports is dsn.relay-reports': [
+    [
+      'RouterDisableDSNRelayReports=0',
+      'default',
+      /is told that mail went to a server without DSN/,
+      (c) => c.dsn['relay-reports'],
+      true,
+    ],
+    ['RouterDisableDSNRelayReports=1', 'taken', /nobody is told/, (c) => c.dsn['relay-reports'], false],
   ],
-  'RouterLanguageVisibleNDRStatus has no counterpart': [
-    ['RouterLanguageVisibleNDRStatus=de', 'none', /notices of failure are in English/],
+  'RouterLanguageVisibleNDRStatus is dsn.language': [
+    ['RouterLanguageVisibleNDRStatus=0', 'default', /in English/, (c) => c.dsn.language, 'en'],
+    ['RouterLanguageVisibleNDRStatus=1', 'to-do', /set dsn\.language to de, fr or ja/],
+    ['RouterLanguageVisibleNDRStatus=de', 'problem', /"de" is not 0 or 1/],
   ],
   'SMTPLookupNoDircat has nothing to turn off': [
     ['SMTPLookupNoDircat=0', 'none', /no directory catalog/],

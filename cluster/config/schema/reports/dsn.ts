@@ -1,0 +1,28 @@
+import { z } from 'zod';
+import { domain } from '../values.ts';
+
+/** The section `dsn`: the notices (RFC 3464) that senders get of their mail. */
+
+/** Languages that notices can be written in, by their names of RFC 5646. */
+export const DSN_LANGUAGES = ['en', 'de', 'fr', 'ja'] as const;
+export type DsnLanguage = (typeof DSN_LANGUAGES)[number];
+
+export const dsnSection = z
+  .strictObject({
+    language: z
+      .enum(DSN_LANGUAGES)
+      .default('en')
+      .describe('language of notices: English, German, French or Japanese; the part for programs is the same in each'),
+    languages: z
+      .record(domain, z.enum(DSN_LANGUAGES))
+      .prefault({})
+      .describe('another one for readers in a domain, and in those below it: the most specific domain counts')
+      .meta({ kind: `domain: ${DSN_LANGUAGES.join(' | ')}` }),
+    'relay-reports': z
+      .boolean()
+      .default(true)
+      .describe(
+        'a sender who asked for reports of success is told that mail went to a server without DSN, which sends none (RFC 3461 §5.2.2)',
+      ),
+  })
+  .prefault({});
