@@ -1,6 +1,6 @@
 import { clockOffset, Heard } from '#cluster/members/heard.ts';
 import { newQueueId } from '#shared/ids.ts';
-import type { DirectoryHolder, Holder, Present } from './contract.ts';
+import type { DirectoryHolder, Holder, PresentHolder } from '#shared/keys/holders.ts';
 
 /**
  * The processes that hold keys right now: every credential-store and signer announces itself each second and at every
@@ -16,7 +16,7 @@ const LIVE_MS = 5000;
 /** How long to listen before it is known which processes are live. */
 const LISTEN_MS = 3000;
 
-type Known = { kind: Holder['kind']; present: Present; clock: number };
+type Known = { kind: Holder['kind']; present: PresentHolder; clock: number };
 
 export class Presence {
   readonly #heard = new Heard<Known>({ liveMs: LIVE_MS, keepMs: 10 * LIVE_MS });
@@ -31,7 +31,7 @@ export class Presence {
   }
 
   /** Keep what a process said of itself. */
-  hear(kind: Holder['kind'], present: Present): void {
+  hear(kind: Holder['kind'], present: PresentHolder): void {
     const key = `${kind}!${present.node}!${present.instance}`;
     const before = this.#heard.get(key)?.said;
     const came = this.#heard.hear(key, { kind, present, clock: clockOffset(present.time, before?.clock) });

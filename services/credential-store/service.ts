@@ -47,7 +47,8 @@ import { Records, resealAll } from './records/records.ts';
 /**
  * Keeps the DKIM keys of the cluster, wrapped, a copy on every node, and leads each through its life.
  *
- *   contract.ts     what it can be asked; operations/ answers it, one function an operation (handlers.ts is the table)
+ *   contract.ts     what it can be asked, put together of contract/; operations/ answers it, one function an operation
+ *                   (handlers.ts is the table)
  *   records/        what is known of a domain, replicated; every change is a compare-and-set
  *   life/           the states of keys and rotations and the transitions between them, as functions from record to record
  *   driver/         makes the transitions that are due, each when its conditions hold; one node at a time drives a domain

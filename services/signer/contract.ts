@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { Present } from '#services/credential-store/contract.ts';
 import { defineContract } from '#shared/contract.ts';
 import { CHALLENGE } from '#shared/dkim/prove.ts';
+import { PresentHolder } from '#shared/keys/holders.ts';
 
 /** The signer holds the unwrapped private keys, in memory only, and makes DKIM signatures (RFC 6376, RFC 8463). */
 
@@ -69,6 +69,6 @@ export const signerContract = defineContract('signer', 1, {
     },
     'status-show': { request: z.object({}), reply: SignerStatus },
   },
-  events: { present: Present },
+  events: { present: PresentHolder },
 });
 export type SignerContract = typeof signerContract;

@@ -1,7 +1,7 @@
 import { type SourceDeps, StoreSource } from '#cluster/follow/source.ts';
-import type { SigningKey } from '#services/credential-store/contract.ts';
 import type { Calls } from '#services/topology.ts';
 import { judgeKeyList } from '#shared/dkim/list-proof.ts';
+import type { SigningKey } from '#shared/keys/key.ts';
 
 /** Where signing keys come from: the credential-stores, as `cluster/follow/source.ts` describes. */
 export type KeySourceDeps = Pick<SourceDeps<SigningKey>, 'node' | 'alone' | 'neks'> & {

@@ -1,9 +1,9 @@
 import type { KeyObject } from 'node:crypto';
-import type { SigningKey } from '#services/credential-store/contract.ts';
 import { unwrapWith } from '#shared/dkim/key-wrap.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import { publishedBytes } from '#shared/dkim/public-key.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { SigningKey } from '#shared/keys/key.ts';
 
 /** From a wrapped key, as the credential-store answers it, to one that can sign. */
 

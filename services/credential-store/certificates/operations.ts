@@ -4,8 +4,8 @@ import { assertInTime, chainIn, hostNames, usablePair } from '#cluster/certifica
 import { loadTlsNeks } from '#cluster/config/nek.ts';
 import { describeNek } from '#shared/dkim/nek.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import type { CertificateStatus } from '#shared/tls/certificate-status.ts';
 import { unwrapCertificateKey } from '#shared/tls/stored-certificate.ts';
-import type { CertificateStatus } from '../contract.ts';
 import { behindOf } from '../records/behind.ts';
 import type { CertificateRecord } from '../records/certificate-record.ts';
 import { pageOf } from '../records/pages.ts';

@@ -4,8 +4,8 @@ import type { DirectoryRecord, UserRecord } from '#shared/directory/records.ts';
 import { findNek, type Nek } from '#shared/dkim/nek.ts';
 import { unwrapSecret, type WrappedSecret, wrapSecret } from '#shared/dkim/secret-wrap.ts';
 import { errorText } from '#shared/errors.ts';
+import type { Holder } from '#shared/keys/holders.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Holder } from '../contract.ts';
 
 /**
  * Hashes of passwords follow the current NEK as keys do (neks/rewrap.ts): every hash under another one is wrapped again, by

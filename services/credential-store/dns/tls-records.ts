@@ -3,7 +3,7 @@ import { isSameText } from '#shared/dns/txt.ts';
 import { tlsRptRecordValue } from '#shared/mail/reports/tls-rpt-record.ts';
 import { stsRecordValue } from '#shared/mta-sts/own-policy.ts';
 import { excerpt } from '#shared/text.ts';
-import type { TlsRecord } from '../contract.ts';
+import type { TlsDnsRecord } from '#shared/tls/dns-record.ts';
 import type { PublishedValue } from '../records/published-record.ts';
 import type { Expectation, Judgement } from './judge.ts';
 
@@ -26,7 +26,7 @@ import type { Expectation, Judgement } from './judge.ts';
 export type RecordPlan = { values: PublishedValue[]; obsolete: string[] };
 
 /** Where a record is, without the root dot, and its type. */
-export function placeOf(record: TlsRecord): { name: string; type: 'TXT' | 'TLSA' } {
+export function placeOf(record: TlsDnsRecord): { name: string; type: 'TXT' | 'TLSA' } {
   switch (record.kind) {
     case 'tlsa':
       return { name: tlsaName(record.host), type: 'TLSA' };
@@ -38,7 +38,7 @@ export function placeOf(record: TlsRecord): { name: string; type: 'TXT' | 'TLSA'
 }
 
 /** `before`: what was published at the name. */
-export function planOf(record: TlsRecord, before: readonly PublishedValue[]): RecordPlan {
+export function planOf(record: TlsDnsRecord, before: readonly PublishedValue[]): RecordPlan {
   const wanted = wantedValues(record);
   const kept = before.filter(({ value, role }) => {
     if (record.kind !== 'tlsa' || wanted.some((one) => one.value === value)) return false;
@@ -52,7 +52,7 @@ export function planOf(record: TlsRecord, before: readonly PublishedValue[]): Re
   return { values, obsolete };
 }
 
-function wantedValues(record: TlsRecord): PublishedValue[] {
+function wantedValues(record: TlsDnsRecord): PublishedValue[] {
   switch (record.kind) {
     case 'tlsa': {
       const next = record.next.filter((key) => !record.used.includes(key));

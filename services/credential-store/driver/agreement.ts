@@ -1,4 +1,4 @@
-import type { DnsView } from '../contract.ts';
+import type { DnsView } from '#shared/keys/key-status.ts';
 
 /**
  * Whether DNS has what is expected, by what all nodes saw of it. Each node must find it right, except that a name server

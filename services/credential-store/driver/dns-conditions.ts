@@ -1,5 +1,5 @@
 import { SealpostError } from '#shared/errors.ts';
-import type { DnsView } from '../contract.ts';
+import type { DnsView } from '#shared/keys/key-status.ts';
 import type { Expected } from '../dns/views.ts';
 import type { KeyRecord } from '../records/domain-record.ts';
 import { disagreeing } from './agreement.ts';

@@ -1,5 +1,5 @@
 import { errorCode, errorText, reasonText, SealpostError } from '#shared/errors.ts';
-import type { Holder } from '../contract.ts';
+import type { Holder } from '#shared/keys/holders.ts';
 import { nextTransition, type Transition } from '../life/next-transition.ts';
 import { claim, noteProblem } from '../life/transitions.ts';
 import type { DomainRecord } from '../records/domain-record.ts';

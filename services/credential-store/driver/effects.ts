@@ -1,5 +1,6 @@
+import type { Holder } from '#shared/keys/holders.ts';
+import type { DnsView } from '#shared/keys/key-status.ts';
 import type { Logger } from '#shared/log.ts';
-import type { DnsView, Holder } from '../contract.ts';
 import type { Expected } from '../dns/views.ts';
 import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import type { Records } from '../records/records.ts';

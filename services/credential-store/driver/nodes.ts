@@ -1,5 +1,5 @@
 import { reasonText, SealpostError } from '#shared/errors.ts';
-import type { Holder } from '../contract.ts';
+import type { Holder } from '#shared/keys/holders.ts';
 import type { DriverEffects } from './effects.ts';
 
 /** The live nodes, as a driver knows and asks them. */

@@ -1,4 +1,4 @@
-import type { Holder } from '../contract.ts';
+import type { Holder } from '#shared/keys/holders.ts';
 import type { Transition } from '../life/next-transition.ts';
 import type { DomainRecord } from '../records/domain-record.ts';
 import { lateHolder } from './nodes.ts';

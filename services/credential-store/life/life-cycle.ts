@@ -1,6 +1,7 @@
 import { keyTypeOf } from '#shared/dkim/algorithms.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { DnsView, KeyAlgorithm, KeyState } from '../contract.ts';
+import type { KeyAlgorithm, KeyState } from '#shared/keys/key.ts';
+import type { DnsView } from '#shared/keys/key-status.ts';
 import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import {
   type At,

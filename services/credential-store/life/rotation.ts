@@ -1,6 +1,6 @@
 import { SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
-import type { RotationStatus } from '../contract.ts';
+import type { RotationStatus } from '#shared/keys/rotation.ts';
 import type { DomainRecord, KeyRecord, Rotation } from '../records/domain-record.ts';
 import {
   type At,

@@ -1,5 +1,5 @@
 import { SealpostError } from '#shared/errors.ts';
-import type { KeyState } from '../contract.ts';
+import type { KeyState } from '#shared/keys/key.ts';
 import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import {
   type At,

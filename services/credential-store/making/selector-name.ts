@@ -1,6 +1,6 @@
 import { datedSelector } from '#shared/dkim/dated-selector.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { KeyAlgorithm } from '../contract.ts';
+import type { KeyAlgorithm } from '#shared/keys/key.ts';
 import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import { timeText } from '../records/record-change.ts';
 

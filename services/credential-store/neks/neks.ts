@@ -1,7 +1,7 @@
 import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import type { Holder, NekStatus } from '#shared/keys/holders.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Holder, NekStatus } from '../contract.ts';
 import type { NekList } from '../records/domain-record.ts';
 import type { Records } from '../records/records.ts';
 import { assertOpenable, countKeys, entryOf, mismatch, type NekEntry } from './nek-check.ts';

@@ -1,8 +1,8 @@
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { describeNek, findNek } from '#shared/dkim/nek.ts';
 import { errorText } from '#shared/errors.ts';
+import type { Holder } from '#shared/keys/holders.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Holder } from '../contract.ts';
 import type { Records } from '../records/records.ts';
 import type { NekSeal } from './nek-seal.ts';
 

@@ -4,7 +4,7 @@ import { checkNameInUse, type KeyName } from '#shared/dkim/key-name.ts';
 import { unwrapKey, type WrappedKey } from '#shared/dkim/key-wrap.ts';
 import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { KeyAlgorithm } from '../contract.ts';
+import type { KeyAlgorithm } from '#shared/keys/key.ts';
 import { publicationFor } from '../dns/publication.ts';
 import { assertCurrent } from '../neks/nek-check.ts';
 import type { KeyRecord } from '../records/domain-record.ts';

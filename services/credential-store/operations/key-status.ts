@@ -1,4 +1,5 @@
-import { type KeyInfo, type KeyStatus, SigningKey } from '../contract.ts';
+import { type KeyInfo, SigningKey } from '#shared/keys/key.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { recordName } from '../dns/publication.ts';
 import type { DnsViews } from '../dns/views.ts';
 import { isExposed } from '../life/life-cycle.ts';

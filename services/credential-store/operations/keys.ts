@@ -1,7 +1,7 @@
 import { normalizeDomain } from '#shared/address/address.ts';
 import { checkKeyName, type KeyName, normalizeKeyName } from '#shared/dkim/key-name.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { KeyStatus } from '../contract.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 import {
   activateKey,
   activatesByItself,

@@ -1,6 +1,6 @@
 import { normalizeDomain } from '#shared/address/address.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { RotationStatus } from '../contract.ts';
+import type { RotationStatus } from '#shared/keys/rotation.ts';
 import {
   assertNoRotation,
   freezeRotation,

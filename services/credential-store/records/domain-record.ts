@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { WrappedKey } from '#shared/dkim/key-wrap.ts';
-import { KeyInfo } from '../contract.ts';
+import { KeyInfo } from '#shared/keys/key.ts';
 import { AcmeAccount, CertificateRecord } from './certificate-record.ts';
 import { PublishedRecord } from './published-record.ts';
 

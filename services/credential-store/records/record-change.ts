@@ -1,5 +1,5 @@
 import { SealpostError } from '#shared/errors.ts';
-import type { KeyState } from '../contract.ts';
+import type { KeyState } from '#shared/keys/key.ts';
 import type { DomainRecord, KeyRecord, Rotation } from './domain-record.ts';
 
 /** The parts of every function from record to record. None of them changes its argument. */

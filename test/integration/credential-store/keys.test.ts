@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { test } from 'node:test';
-import type { KeyAlgorithm } from '#services/credential-store/contract.ts';
 import { wrapKey } from '#shared/dkim/key-wrap.ts';
 import { type Nek, parseNek } from '#shared/dkim/nek.ts';
 import { publishedBytes } from '#shared/dkim/public-key.ts';
+import type { KeyAlgorithm } from '#shared/keys/key.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import {

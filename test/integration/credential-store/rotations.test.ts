@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
-import type { RotationStatus } from '#services/credential-store/contract.ts';
+import type { RotationStatus } from '#shared/keys/rotation.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import {

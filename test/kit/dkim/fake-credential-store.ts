@@ -3,13 +3,10 @@ import { join } from 'node:path';
 import { serve } from '#cluster/actor.ts';
 import { openControl } from '#cluster/bus/control-socket.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
-import {
-  type CredentialStoreContract,
-  credentialStoreContract,
-  type KeyStatus,
-  type RotationStatus,
-} from '#services/credential-store/contract.ts';
+import { type CredentialStoreContract, credentialStoreContract } from '#services/credential-store/contract.ts';
 import type { Handlers } from '#shared/contract.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
+import type { RotationStatus } from '#shared/keys/rotation.ts';
 import { silentLogger } from '#shared/log.ts';
 import { type CommandResult, sealpost } from '#test/kit/command.ts';
 import { tempDir } from '#test/kit/temp.ts';

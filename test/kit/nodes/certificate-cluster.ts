@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { CertificateStatus } from '#services/credential-store/contract.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
+import type { CertificateStatus } from '#shared/tls/certificate-status.ts';
 import { type NatsServer, startNatsCluster } from '#test/kit/bus/nats-server.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { Tally } from '#test/kit/smtp/tally.ts';

@@ -1,6 +1,7 @@
-import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { errorCode } from '#shared/errors.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
+import type { RotationStatus } from '#shared/keys/rotation.ts';
 import { type NatsServer, startNatsCluster } from '#test/kit/bus/nats-server.ts';
 import { ZoneServers } from '#test/kit/dns/zone-servers.ts';
 import { Load } from '#test/kit/smtp/load.ts';

@@ -7,6 +7,8 @@ import { computedImports, specifiers, type Tree, target } from '#test/kit/source
  */
 
 const CONTRACT = /^services\/[^/]+\/contract\.ts$/;
+/** A contract that is long is put together of parts, by subject. Others see the whole. */
+const PART = /^services\/[^/]+\/contract\//;
 const TEST = /\.(?:test|scenario)\.ts$/;
 
 /** Packages that one room alone may name, so that a successor is a change in that room. A folder ends with a slash. */
@@ -40,8 +42,11 @@ export function objection(file: string, imported: string): string | undefined {
   if (imported === 'services/create.ts') {
     return file === 'services/node.ts' ? undefined : 'only a node makes services';
   }
-  if (CONTRACT.test(file)) {
-    return to === 'shared' || CONTRACT.test(imported) ? undefined : 'a contract stands on shared and other contracts';
+  if (CONTRACT.test(file) || PART.test(file)) {
+    const own = from === to && PART.test(imported);
+    return own || to === 'shared' || CONTRACT.test(imported)
+      ? undefined
+      : 'a contract stands on shared and other contracts';
   }
   if (file.startsWith('services/console/reports/') && imported.startsWith('services/console/cli/')) {
     return 'reports know nothing of the command line';

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { Store } from '#cluster/store.ts';
-import type { KeyAlgorithm, SigningKey } from '#services/credential-store/contract.ts';
 import { generateKey } from '#services/credential-store/making/generate-key.ts';
 import { wrapKey } from '#shared/dkim/key-wrap.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
+import type { KeyAlgorithm, SigningKey } from '#shared/keys/key.ts';
 import { silentLogger } from '#shared/log.ts';
 
 /** The store of a version that knew no cluster, as that version wrote it. */

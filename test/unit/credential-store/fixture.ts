@@ -6,12 +6,7 @@ import type { Bus } from '#cluster/bus/bus.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
-import {
-  type CredentialStoreContract,
-  credentialStoreContract,
-  type KeyState,
-  type KeyStatus,
-} from '#services/credential-store/contract.ts';
+import { type CredentialStoreContract, credentialStoreContract } from '#services/credential-store/contract.ts';
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
 import { policyContract } from '#services/policy/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
@@ -20,6 +15,8 @@ import type { Client, Service } from '#shared/contract.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { dkimRecordName, dkimRecordValue } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { KeyState } from '#shared/keys/key.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
 import { answerTo, FakeDns, txt } from '#test/kit/dns/fake-dns.ts';
 import { waitFor } from '#test/kit/wait.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
-import type { Holder } from '#services/credential-store/contract.ts';
 import { KnownEmpty } from '#services/credential-store/directory/known-empty.ts';
+import type { Holder } from '#shared/keys/holders.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { holder } from '#test/unit/credential-store/neks/fixture.ts';

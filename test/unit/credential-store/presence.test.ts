@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import type { Present } from '#services/credential-store/contract.ts';
 import { mayAct } from '#services/credential-store/driver/node-effects.ts';
 import { Presence } from '#services/credential-store/presence.ts';
+import type { PresentHolder } from '#shared/keys/holders.ts';
 
 /** Which processes are live, by a clock that the test sets. */
 
@@ -14,7 +14,7 @@ function mockedClock(t: TestContext) {
   return clock;
 }
 
-const said = (fields: Partial<Present> = {}): Present => ({
+const said = (fields: Partial<PresentHolder> = {}): PresentHolder => ({
   ...{ node: 'edge-2', instance: 'i1', revision: 7, time: Date.now(), neks: ['aa'] },
   ...fields,
 });
@@ -51,7 +51,7 @@ test('what is news: a process comes, comes back, changes its revision or falls b
   const presence = new Presence();
   let news = 0;
   const stop = presence.onNews(() => news++);
-  const steps: [what: string, after: number, fields: Partial<Present>, news: boolean][] = [
+  const steps: [what: string, after: number, fields: Partial<PresentHolder>, news: boolean][] = [
     ['comes', 0, {}, true],
     ['again', 1000, {}, false],
     ['again, with another clock', 1000, { time: 5 }, false],

@@ -83,7 +83,6 @@ const INTERNAL: Record<ContractName, Reasons> = {
     'key-damaged': UNUSABLE,
     'store-went-back': 'ends a look at the credential-store, which is tried again',
     'proof-failed': 'is thrown by who asks for a proof, in the same file',
-    invalid: 'is thrown where secrets are sealed for a credential-store, whose contract the signer reads',
   },
   policy: {
     unreadable: 'is logged; log-ins are deferred, or the last good users file stays in force',

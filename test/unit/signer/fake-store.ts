@@ -1,4 +1,4 @@
-import type { CredentialStoreContract, KeyAlgorithm, SigningKey } from '#services/credential-store/contract.ts';
+import type { CredentialStoreContract } from '#services/credential-store/contract.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { generateKey } from '#services/credential-store/making/generate-key.ts';
 import type { Announce, Service } from '#shared/contract.ts';
@@ -7,6 +7,7 @@ import { proveKeyList } from '#shared/dkim/list-proof.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { KeyAlgorithm, SigningKey } from '#shared/keys/key.ts';
 
 /** What a signer sees of a credential-store: the keys that the test puts into it, announced at every change. */
 export class FakeCredentialStore {

@@ -5,11 +5,7 @@ import { Settings } from '#cluster/config/settings.ts';
 import { allItems } from '#cluster/follow/source.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { Store } from '#cluster/store.ts';
-import {
-  CREDENTIALS_BUCKET,
-  type CredentialStoreContract,
-  type SigningKey,
-} from '#services/credential-store/contract.ts';
+import { CREDENTIALS_BUCKET, type CredentialStoreContract } from '#services/credential-store/contract.ts';
 import { NekSeal } from '#services/credential-store/neks/nek-seal.ts';
 import type { OperationDeps } from '#services/credential-store/operations/deps.ts';
 import { heldKeys } from '#services/credential-store/operations/key-status.ts';
@@ -24,6 +20,7 @@ import { KeySource } from '#services/signer/key-source.ts';
 import type { Client } from '#shared/contract.ts';
 import { proveKeyList } from '#shared/dkim/list-proof.ts';
 import { generateNek, parseNek } from '#shared/dkim/nek.ts';
+import type { SigningKey } from '#shared/keys/key.ts';
 import { silentLogger } from '#shared/log.ts';
 import { seededRandom } from '#test/kit/random.ts';
 import { tempDir } from '#test/kit/temp.ts';

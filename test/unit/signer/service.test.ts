@@ -6,13 +6,14 @@ import { announcer, client, listen, serve } from '#cluster/actor.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
-import { credentialStoreContract, type Present } from '#services/credential-store/contract.ts';
+import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { createSignerService } from '#services/signer/service.ts';
 import { generateNek, parseNek } from '#shared/dkim/nek.ts';
 import { verifyProof } from '#shared/dkim/prove.ts';
 import { dkimRecordValue } from '#shared/dkim/record.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { PresentHolder } from '#shared/keys/holders.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -41,7 +42,7 @@ async function startBoth() {
     onStores: listen(bus, credentialStoreContract, log),
     announce: announcer(bus, signerContract),
   });
-  const present: Present[] = [];
+  const present: PresentHolder[] = [];
   listen(bus, signerContract, log)('present', (said) => present.push(said));
   serve(bus, store.service, log);
   serve(bus, signer, log);

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { memberContract } from '#cluster/members/member-contract.ts';
-import type { CertificateStatus } from '#services/credential-store/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { CertificateStatus } from '#shared/tls/certificate-status.ts';
 import { formatDuration } from '#shared/units.ts';
 import { CLUSTER_CERTIFICATE_CHECKS } from '../../reports/certificates/checks.ts';
 import { type CertificateFacts, gatherCertificates, usedAt } from '../../reports/certificates/facts.ts';

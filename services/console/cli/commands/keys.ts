@@ -1,5 +1,5 @@
 import { Argument, type Command } from 'commander';
-import { KeyAlgorithm } from '#services/credential-store/contract.ts';
+import { KeyAlgorithm } from '#shared/keys/key.ts';
 import { type CommonOptions, print, withCommon } from '../context.ts';
 import { registerImport } from '../import/register.ts';
 import * as change from '../keys/change.ts';

@@ -1,11 +1,11 @@
 import { loadNeks } from '#cluster/config/nek.ts';
-import type { KeyStatus } from '#services/credential-store/contract.ts';
 import { isWeak } from '#shared/dkim/algorithms.ts';
 import { checkNameInUse } from '#shared/dkim/key-name.ts';
 import { wrapKey } from '#shared/dkim/key-wrap.ts';
 import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { silentLogger } from '#shared/log.ts';
 import type { CredentialStore } from '../../reports/keys/key-list.ts';
 import { type CommonOptions, readConfig } from '../context.ts';

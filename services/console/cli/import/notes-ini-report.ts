@@ -1,6 +1,6 @@
-import type { KeyStatus } from '#services/credential-store/contract.ts';
 import { datedSelector } from '#shared/dkim/dated-selector.ts';
 import type { KeyName } from '#shared/dkim/key-name.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { listKeys } from '../../reports/keys/key-list.ts';
 import { nextText } from '../../reports/keys/text.ts';
 import { type CommonOptions, print, withStore } from '../context.ts';

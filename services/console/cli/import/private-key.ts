@@ -1,10 +1,10 @@
 import { createPrivateKey, createPublicKey, type KeyObject, randomBytes, sign, verify } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { unreadable } from '#cluster/config/secrets.ts';
-import { KeyAlgorithm } from '#services/credential-store/contract.ts';
 import { algorithmNameOf, KEY_TYPES, keyTypeOfKey } from '#shared/dkim/algorithms.ts';
 import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { KeyAlgorithm } from '#shared/keys/key.ts';
 import { decodeText } from './text-file.ts';
 
 /**

@@ -1,6 +1,7 @@
-import { KeyAlgorithm, type KeyStatus } from '#services/credential-store/contract.ts';
 import { isWeak } from '#shared/dkim/algorithms.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';
+import { KeyAlgorithm } from '#shared/keys/key.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { listKeys } from '../../reports/keys/key-list.ts';
 import { recordOf, zoneText } from '../../reports/keys/record.ts';
 import { dnsText, nodesText, problemText } from '../../reports/keys/text.ts';

@@ -1,5 +1,5 @@
-import type { NekStatus } from '#services/credential-store/contract.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
+import type { NekStatus } from '#shared/keys/holders.ts';
 import { type CommonOptions, print, readConfig, withStore } from '../context.ts';
 import { addNek } from '../keys/nek-file.ts';
 import { clean } from '../table.ts';

@@ -1,4 +1,5 @@
-import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
+import type { RotationStatus } from '#shared/keys/rotation.ts';
 import type { CredentialStore } from '../../reports/keys/key-list.ts';
 import { nextText, rotationText } from '../../reports/keys/text.ts';
 import { confirm } from '../confirm.ts';

@@ -1,5 +1,6 @@
-import type { KeyAlgorithm, KeyStatus } from '#services/credential-store/contract.ts';
 import { dkimRecordName } from '#shared/dkim/record.ts';
+import type { KeyAlgorithm } from '#shared/keys/key.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { recordOf } from '../../reports/keys/record.ts';
 import { type CommonOptions, print, withStore } from '../context.ts';
 

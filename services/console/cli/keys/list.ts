@@ -1,5 +1,6 @@
-import type { KeyStatus, RotationStatus, ScheduleStatus } from '#services/credential-store/contract.ts';
 import { errorCode } from '#shared/errors.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
+import type { RotationStatus, ScheduleStatus } from '#shared/keys/rotation.ts';
 import { formatDuration } from '#shared/units.ts';
 import { askEach, type CredentialStore, type KeyList, listKeys } from '../../reports/keys/key-list.ts';
 import { dnsText, nodesText, noteText, rotationText, scheduleText } from '../../reports/keys/text.ts';

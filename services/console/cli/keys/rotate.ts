@@ -1,4 +1,4 @@
-import type { RotationStatus } from '#services/credential-store/contract.ts';
+import type { RotationStatus } from '#shared/keys/rotation.ts';
 import { parseDuration } from '#shared/units.ts';
 import { type CredentialStore, listKeys } from '../../reports/keys/key-list.ts';
 import { recordOf } from '../../reports/keys/record.ts';

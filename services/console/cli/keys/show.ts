@@ -1,5 +1,5 @@
-import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { DnsView, KeyStatus } from '#shared/keys/key-status.ts';
 import { formatDuration, formatTime } from '#shared/units.ts';
 import { leavesNothing, recordOf, removalText, zoneText } from '../../reports/keys/record.ts';
 import { dnsText, exposureText, nextText, nodesText, problemText } from '../../reports/keys/text.ts';

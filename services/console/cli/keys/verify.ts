@@ -1,5 +1,5 @@
-import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { DnsView, KeyStatus } from '#shared/keys/key-status.ts';
 import { askEach, type CredentialStore, listKeys } from '../../reports/keys/key-list.ts';
 import { type CommonOptions, print, withStore } from '../context.ts';
 import { EXIT } from '../exit.ts';

@@ -1,8 +1,8 @@
 import { stdout } from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { RotationStatus } from '#services/credential-store/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import type { RotationStatus } from '#shared/keys/rotation.ts';
 import { formatDuration, formatTime } from '#shared/units.ts';
 import { describeError } from '../../reports/describe-error.ts';
 import type { CredentialStore } from '../../reports/keys/key-list.ts';

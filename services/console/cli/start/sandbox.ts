@@ -7,10 +7,12 @@ import type { Bus } from '#cluster/bus/bus.ts';
 import { resolvePaths } from '#cluster/config/paths.ts';
 import { type Config, ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { addUser } from '#cluster/config/users/edit.ts';
-import { credentialStoreContract, type KeyAlgorithm, type KeyStatus } from '#services/credential-store/contract.ts';
+import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { replaceFile } from '#shared/files/replace.ts';
+import type { KeyAlgorithm } from '#shared/keys/key.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { Secret } from '#shared/secret.ts';
 import { isSystemError } from '../exit.ts';
 

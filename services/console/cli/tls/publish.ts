@@ -4,12 +4,12 @@ import { certificatesIn, isFault } from '#cluster/config/pem.ts';
 import { localDomains } from '#cluster/config/rules/mta-sts.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { unreadable } from '#cluster/config/secrets.ts';
-import type { TlsRecord, TlsRecordStatus } from '#services/credential-store/contract.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import { keyDigest } from '#shared/certificate.ts';
 import { DnsResolver } from '#shared/dns/resolver.ts';
 import { zoneLine } from '#shared/dns/txt.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { TlsDnsRecord, TlsDnsRecordStatus } from '#shared/tls/dns-record.ts';
 import { formatTime } from '#shared/units.ts';
 import { describeError } from '../../reports/describe-error.ts';
 import type { CredentialStore } from '../../reports/keys/key-list.ts';
@@ -29,7 +29,7 @@ import { cleanLines } from '../table.ts';
 type PublishOptions = CommonOptions & { dryRun?: boolean; replace?: boolean; next?: string };
 
 /** A record as it stands now, or why that cannot be told. */
-type Outcome = TlsRecordStatus | { record: string; error: string };
+type Outcome = TlsDnsRecordStatus | { record: string; error: string };
 
 export function registerPublish(tls: Command): void {
   withCommon(
@@ -79,7 +79,7 @@ function domainsOf(names: readonly string[], config: Pick<Config, 'domains'>, sh
 
 async function publishOne(
   store: CredentialStore,
-  record: TlsRecord,
+  record: TlsDnsRecord,
   { dryRun = false, replace = false }: PublishOptions,
 ): Promise<Outcome> {
   try {
@@ -118,7 +118,7 @@ function outcomeText(outcome: Outcome): string {
   return cleanLines(lines.join('\n'));
 }
 
-function stateText({ state, by, detail }: TlsRecordStatus): string {
+function stateText({ state, by, detail }: TlsDnsRecordStatus): string {
   switch (state) {
     case 'published':
       return 'every name server has it';

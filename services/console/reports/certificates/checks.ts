@@ -1,4 +1,4 @@
-import type { CertificateStatus } from '#services/credential-store/contract.ts';
+import type { CertificateStatus } from '#shared/tls/certificate-status.ts';
 import { formatDuration } from '#shared/units.ts';
 import { type Finding, listText } from '../doctor/finding.ts';
 import type { CertificateFacts } from './facts.ts';

@@ -1,8 +1,8 @@
 import type { Member } from '#cluster/members/member-contract.ts';
-import type { CertificateStatus } from '#services/credential-store/contract.ts';
 import { listenerContract, type ServedCertificate } from '#services/listener/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode } from '#shared/errors.ts';
+import type { CertificateStatus } from '#shared/tls/certificate-status.ts';
 import type { Clients } from '../clients.ts';
 import { askEach, type CredentialStore } from '../keys/key-list.ts';
 

@@ -1,4 +1,4 @@
-import type { DnsView, KeyStatus } from '#services/credential-store/contract.ts';
+import type { DnsView, KeyStatus } from '#shared/keys/key-status.ts';
 import { leavesNothing, removalText } from '../keys/record.ts';
 import {
   type Check,

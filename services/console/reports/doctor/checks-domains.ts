@@ -1,6 +1,6 @@
 import type { DomainConfig } from '#cluster/config/schema/schema.ts';
-import type { KeyStatus } from '#services/credential-store/contract.ts';
 import { withParents } from '#shared/address/domains.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
 
 /**

@@ -1,5 +1,6 @@
-import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { isWeak } from '#shared/dkim/algorithms.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
+import type { RotationStatus } from '#shared/keys/rotation.ts';
 import { formatDuration } from '#shared/units.ts';
 import { leavesNothing, removalText } from '../keys/record.ts';
 import { exposureText, nextText } from '../keys/text.ts';

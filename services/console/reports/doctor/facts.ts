@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '#cluster/config/schema/schema.ts';
-import type { KeyStatus, RotationStatus } from '#services/credential-store/contract.ts';
 import { isSameOrSubdomain, normalizeDomain } from '#shared/address/address.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
+import type { RotationStatus } from '#shared/keys/rotation.ts';
 import type { Clients } from '../clients.ts';
 import { gatherCluster, voidCopies } from '../cluster/facts.ts';
 import { askEach, type CredentialStore, listKeys } from '../keys/key-list.ts';

@@ -1,14 +1,11 @@
 import type { z } from 'zod';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Member } from '#cluster/members/member-contract.ts';
-import type {
-  credentialStoreContract,
-  DnsView,
-  KeyStatus,
-  NekStatus,
-  RotationStatus,
-} from '#services/credential-store/contract.ts';
+import type { credentialStoreContract } from '#services/credential-store/contract.ts';
 import type { listenerContract } from '#services/listener/contract.ts';
+import type { NekStatus } from '#shared/keys/holders.ts';
+import type { DnsView, KeyStatus } from '#shared/keys/key-status.ts';
+import type { RotationStatus } from '#shared/keys/rotation.ts';
 import type { LostTls } from '#shared/mail/tls.ts';
 import type { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 import type { CertificateFacts } from '../certificates/facts.ts';

@@ -1,5 +1,5 @@
-import type { KeyStatus } from '#services/credential-store/contract.ts';
 import type { Calls } from '#services/topology.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 
 /** The credential-store of the running node; with a bus, of the nearest node that answers. */
 export type CredentialStore = Calls<'operator', 'credential-store'>;

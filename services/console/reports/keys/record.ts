@@ -1,6 +1,6 @@
-import type { KeyStatus } from '#services/credential-store/contract.ts';
 import { dkimRecordName, dkimRecordValue, revokedRecordValue } from '#shared/dkim/record.ts';
 import { txtStrings, zoneLine } from '#shared/dns/txt.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 
 /**
  * The record of a key in the forms that people need. A key that is to be revoked or is revoked has one whose p= is

@@ -1,4 +1,5 @@
-import type { KeyStatus, RotationStatus, ScheduleStatus } from '#services/credential-store/contract.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
+import type { RotationStatus, ScheduleStatus } from '#shared/keys/rotation.ts';
 import { formatDuration, formatTime } from '#shared/units.ts';
 
 /**

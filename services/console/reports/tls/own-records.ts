@@ -1,4 +1,4 @@
-import type { TlsRecord } from '#services/credential-store/contract.ts';
+import type { TlsDnsRecord } from '#shared/tls/dns-record.ts';
 import { certificateFor, isNamed, type Shown, type ShownNode } from './shown.ts';
 
 /** Which records should tell other servers of our TLS. */
@@ -7,7 +7,7 @@ import { certificateFor, isNamed, type Shown, type ShownNode } from './shown.ts'
 export type NextCertificate = { names: readonly string[]; key: string; file: string };
 
 export type OwnRecords = {
-  records: TlsRecord[];
+  records: TlsDnsRecord[];
   /** What keeps a record from being made, or makes it doubtful: sentences with what to do. */
   problems: string[];
 };
@@ -21,7 +21,7 @@ export function ownRecords(shown: Shown, { domains, rua, next }: Wanted): OwnRec
       `node ${node} does not say which certificates it uses (${reason}), so no record of ours is removed: start it, or "sealpost cluster forget ${node}" if it is gone for good`,
   );
   const hosts = mailHosts(shown);
-  const tlsa = [...hosts].map(([host, keys]): TlsRecord => {
+  const tlsa = [...hosts].map(([host, keys]): TlsDnsRecord => {
     const upcoming = next !== undefined && isNamed(next.names, host) ? [next.key] : [];
     return { kind: 'tlsa', host, used: [...keys], next: upcoming, complete: shown.silent.length === 0 };
   });
@@ -36,9 +36,9 @@ export function ownRecords(shown: Shown, { domains, rua, next }: Wanted): OwnRec
       `the certificate in ${next.file} is for ${next.names.join(', ') || 'no host'}, and our mail hosts are ${names}: name the file of the certificate that one of them will use`,
     );
   }
-  const sts = domains.flatMap((domain): TlsRecord[] => policyRecord(shown, domain, problems));
+  const sts = domains.flatMap((domain): TlsDnsRecord[] => policyRecord(shown, domain, problems));
   const reports =
-    rua.length === 0 ? [] : domains.map((domain): TlsRecord => ({ kind: 'tls-rpt', domain, rua: [...rua] }));
+    rua.length === 0 ? [] : domains.map((domain): TlsDnsRecord => ({ kind: 'tls-rpt', domain, rua: [...rua] }));
   return { records: [...tlsa, ...sts, ...reports], problems };
 }
 
@@ -67,7 +67,7 @@ const exchangersIn = (policy: string): string[] =>
   [...policy.matchAll(/^mx: ([^*\s]+)\r?$/gm)].map(([, host = '']) => host);
 
 /** The record of the policy that the nodes serve; none where they do not agree, since each would be wrong at the others. */
-function policyRecord({ nodes }: Shown, domain: string, problems: string[]): TlsRecord[] {
+function policyRecord({ nodes }: Shown, domain: string, problems: string[]): TlsDnsRecord[] {
   const serving = nodes.filter(({ policy }) => policy?.domains.includes(domain));
   const ids = new Set(serving.map(({ policy }) => policy?.id ?? ''));
   const [id] = ids;

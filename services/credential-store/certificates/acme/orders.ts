@@ -1,6 +1,6 @@
 import type { OrderedCertificate } from '#cluster/config/schema/schema.ts';
 import { errorCode, errorText, reasonText } from '#shared/errors.ts';
-import type { Holder } from '../../contract.ts';
+import type { Holder } from '#shared/keys/holders.ts';
 import type { CertificateRecord } from '../../records/certificate-record.ts';
 import type { CertificateDeps } from '../deps.ts';
 import type { Challenge } from './dns-challenge.ts';

@@ -1,5 +1,5 @@
 import { errorText } from '#shared/errors.ts';
-import type { DnsView } from '../../contract.ts';
+import type { DnsView } from '#shared/keys/key-status.ts';
 import { expectedOf } from '../../dns/views.ts';
 import { createNodeEffects } from '../../driver/node-effects.ts';
 import { findKey, type Operation } from '../deps.ts';

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { isSameText } from '#shared/dns/txt.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { TlsRecord, TlsRecordStatus } from '../../contract.ts';
+import type { TlsDnsRecord, TlsDnsRecordStatus } from '#shared/tls/dns-record.ts';
 import { authorityOf, ResolverChain } from '../../dns/authority.ts';
 import { isSigned } from '../../dns/dnssec.ts';
 import { checkRecords, DNS_PORT, type DnsVerdict } from '../../dns/proof.ts';
@@ -46,10 +46,10 @@ export const tlsRecordPublish: Operation<'tls-record-publish'> = async (deps, { 
 };
 
 type Place = { name: string; type: 'TXT' | 'TLSA'; ttl: number; zone: UpdatableZone | undefined };
-type Seen = Pick<TlsRecordStatus, 'state' | 'detail'> & { found: readonly string[] };
+type Seen = Pick<TlsDnsRecordStatus, 'state' | 'detail'> & { found: readonly string[] };
 
 /** Why a TLSA record would do nothing; undefined where it does. Fails as DNS does. */
-async function unsignedZone(dns: Config['dns'], record: TlsRecord & { kind: 'tlsa' }): Promise<string | undefined> {
+async function unsignedZone(dns: Config['dns'], record: TlsDnsRecord & { kind: 'tlsa' }): Promise<string | undefined> {
   const resolver = new ResolverChain(dns);
   try {
     const { zone } = await authorityOf(dns, resolver, placeOf(record).name, DNS_PORT);
@@ -102,7 +102,7 @@ async function noteSeen({ records }: OperationDeps, name: string, plan: RecordPl
 }
 
 /** `otherwise`: the state where not every server has it. */
-function seenAs({ verdict, summary, found }: DnsVerdict, otherwise: TlsRecordStatus['state']): Seen {
+function seenAs({ verdict, summary, found }: DnsVerdict, otherwise: TlsDnsRecordStatus['state']): Seen {
   return { state: verdict === 'ok' ? 'published' : otherwise, detail: summary, found };
 }
 
@@ -120,7 +120,7 @@ function statusOf(
   { name, type, ttl, zone }: Place,
   plan: RecordPlan,
   { state, detail, found }: Seen,
-): TlsRecordStatus {
+): TlsDnsRecordStatus {
   const next = plan.values.filter(({ role }) => role === 'next');
   const isThere = state === 'published' && next.length > 0 && next.every(({ seen }) => seen !== undefined);
   // After one TTL no cache has the former set (RFC 7671 §8.1); the second is for servers that cannot be asked one by one.

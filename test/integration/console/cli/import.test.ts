@@ -4,11 +4,12 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:cryp
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { KeyStatus, NekStatus, WrappedKey } from '#services/credential-store/contract.ts';
-import { unwrapKey } from '#shared/dkim/key-wrap.ts';
+import { unwrapKey, type WrappedKey } from '#shared/dkim/key-wrap.ts';
 import { generateNek, parseNek } from '#shared/dkim/nek.ts';
 import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { NekStatus } from '#shared/keys/holders.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { sealpost } from '#test/kit/command.ts';
 import { type FakeStore, fakeStore, keyStatus } from '#test/kit/dkim/fake-credential-store.ts';
 import { NameServer } from '#test/kit/dns/name-server.ts';

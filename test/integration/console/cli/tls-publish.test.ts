@@ -4,13 +4,13 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import type { TlsRecordStatus } from '#services/credential-store/contract.ts';
 import { keyDigest } from '#shared/certificate.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { ask } from '#shared/dns/exchange.ts';
 import { recordsAt, Type } from '#shared/dns/message.ts';
 import { parseServer } from '#shared/dns/server.ts';
 import { tlsaText } from '#shared/dns/tlsa.ts';
+import type { TlsDnsRecordStatus } from '#shared/tls/dns-record.ts';
 import { sealpost } from '#test/kit/command.ts';
 import { ValidatingResolver } from '#test/kit/dns/validating-resolver.ts';
 import { ZoneServers } from '#test/kit/dns/zone-servers.ts';
@@ -28,7 +28,7 @@ const STS = '_mta-sts.example.com';
 const RPT = '_smtp._tls.example.com';
 const REPORTS = 'v=TLSRPTv1; rua=mailto:tls@example.com;';
 
-type Report = { ok: boolean; records: (TlsRecordStatus & { error?: string })[]; problems: string[] };
+type Report = { ok: boolean; records: (TlsDnsRecordStatus & { error?: string })[]; problems: string[] };
 
 /** A node whose name is in a zone that it may update; `resolver`: whom it asks. */
 async function startSite(zones: ZoneServers, resolver: string, { zoned = true } = {}) {

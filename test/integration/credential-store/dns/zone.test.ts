@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { Resolver } from 'node:dns/promises';
 import { test } from 'node:test';
-import { KeyAlgorithm } from '#services/credential-store/contract.ts';
 import { generateKey } from '#services/credential-store/making/generate-key.ts';
 import { dkimRecordName, dkimRecordValue } from '#shared/dkim/record.ts';
 import { txtStrings, zoneLine } from '#shared/dns/txt.ts';
+import { KeyAlgorithm } from '#shared/keys/key.ts';
 import { NameServer } from '#test/kit/dns/name-server.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 

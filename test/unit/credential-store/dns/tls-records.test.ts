@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { TlsRecord } from '#services/credential-store/contract.ts';
 import { expectPlan, placeOf, planOf } from '#services/credential-store/dns/tls-records.ts';
 import type { PublishedValue } from '#services/credential-store/records/published-record.ts';
 import { isSameText } from '#shared/dns/txt.ts';
+import type { TlsDnsRecord } from '#shared/tls/dns-record.ts';
 
 const [A, B, C] = ['a', 'b', 'c'].map((digit) => digit.repeat(64)) as [string, string, string];
 const value = (key: string): string => `3 1 1 ${key}`;
@@ -14,7 +14,7 @@ const was = (key: string, role: PublishedValue['role'] = 'current'): PublishedVa
 });
 
 type Given = { used: string[]; next?: string[]; complete?: boolean };
-const tlsa = ({ used, next = [], complete = true }: Given): TlsRecord => ({
+const tlsa = ({ used, next = [], complete = true }: Given): TlsDnsRecord => ({
   ...{ kind: 'tlsa', host: 'mx1.example.com' },
   ...{ used, next, complete },
 });
@@ -44,12 +44,12 @@ for (const [what, before, given, values, obsolete] of PLANS) {
 }
 
 test('a TXT record takes the place of the one before', () => {
-  const record: TlsRecord = { kind: 'mta-sts', domain: 'example.com', id: 'b1' };
+  const record: TlsDnsRecord = { kind: 'mta-sts', domain: 'example.com', id: 'b1' };
   assert.deepEqual(placeOf(record), { name: '_mta-sts.example.com', type: 'TXT' });
   const plan = planOf(record, [{ value: 'v=STSv1; id=a1;', role: 'current', seen: 1 }]);
   assert.deepEqual(plan, { values: [{ value: 'v=STSv1; id=b1;', role: 'current' }], obsolete: ['v=STSv1; id=a1;'] });
   const rua = ['mailto:a@example.com', 'https://example.com/r'];
-  const reports: TlsRecord = { kind: 'tls-rpt', domain: 'example.com', rua };
+  const reports: TlsDnsRecord = { kind: 'tls-rpt', domain: 'example.com', rua };
   assert.equal(placeOf(reports).name, '_smtp._tls.example.com');
   assert.deepEqual(planOf(reports, []).values, [
     { value: 'v=TLSRPTv1; rua=mailto:a@example.com,https://example.com/r;', role: 'current' },
@@ -65,7 +65,7 @@ test('what servers say of a set: others may be there, none may miss, nothing obs
 });
 
 test('what servers say of a text: exactly one of its version', () => {
-  const record: TlsRecord = { kind: 'mta-sts', domain: 'example.com', id: 'b1' };
+  const record: TlsDnsRecord = { kind: 'mta-sts', domain: 'example.com', id: 'b1' };
   const { judge } = expectPlan('TXT', planOf(record, []));
   const verdict = (...texts: string[]): string => judge(texts).verdict;
   assert.equal(verdict('v=STSv1; id=b1;'), 'ok');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DnsView } from '#services/credential-store/contract.ts';
 import { disagreeing } from '#services/credential-store/driver/agreement.ts';
+import type { DnsView } from '#shared/keys/key-status.ts';
 
 /** What two nodes see: `ns1:ok ns2:unreachable`; the verdict of a view is the first that is not ok. */
 const view = (node: string, seen: string) => {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DnsView } from '#services/credential-store/contract.ts';
 import { revokeKey } from '#services/credential-store/life/life-cycle.ts';
 import { resumeDomain } from '#services/credential-store/life/rotation.ts';
 import { claim } from '#services/credential-store/life/transitions.ts';
 import type { DomainRecord } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { DnsView } from '#shared/keys/key-status.ts';
 import { AT, keyIn, recordWith, rotationOf, statesOf } from '#test/unit/credential-store/records/fixture.ts';
 import { DriverBench, started, viewOf } from './fixture.ts';
 

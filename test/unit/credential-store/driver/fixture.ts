@@ -1,8 +1,9 @@
 import pino from 'pino';
-import type { DnsView, Holder } from '#services/credential-store/contract.ts';
 import { Driver } from '#services/credential-store/driver/driver.ts';
 import type { DriverEffects } from '#services/credential-store/driver/effects.ts';
 import type { DomainRecord, KeyRecord } from '#services/credential-store/records/domain-record.ts';
+import type { Holder } from '#shared/keys/holders.ts';
+import type { DnsView } from '#shared/keys/key-status.ts';
 import { VirtualTime } from '#test/unit/credential-store/life/simulation/virtual-time.ts';
 import { keyIn, NOW } from '#test/unit/credential-store/records/fixture.ts';
 

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KeyState } from '#services/credential-store/contract.ts';
 import {
   activateKey,
   activatesByItself,
@@ -25,6 +24,7 @@ import {
 } from '#services/credential-store/life/transitions.ts';
 import type { DomainRecord } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { KeyState } from '#shared/keys/key.ts';
 import {
   AT,
   keyIn,

@@ -1,6 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
-import type { Holder } from '#services/credential-store/contract.ts';
 import {
   type CredentialRecord,
   type DomainRecord,
@@ -12,6 +11,7 @@ import { unwrapWith, wrapKey } from '#shared/dkim/key-wrap.ts';
 import { generateNek, type Nek, parseNek } from '#shared/dkim/nek.ts';
 import { publicKeyFingerprint, publishedBytes } from '#shared/dkim/public-key.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { Holder } from '#shared/keys/holders.ts';
 
 /** Records in memory, that a test may stop between any two writes, and keys to put into them. */
 export class MemoryRecords extends Records {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Holder } from '#services/credential-store/contract.ts';
 import { assertCurrent, checkNeks } from '#services/credential-store/neks/nek-check.ts';
 import { Neks } from '#services/credential-store/neks/neks.ts';
 import { describeNek, type Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { Holder } from '#shared/keys/holders.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { domainOf, holder, keyUnder, MemoryRecords, nekOf, openAll } from './fixture.ts';
 

@@ -1,5 +1,5 @@
-import type { KeyState } from '#services/credential-store/contract.ts';
 import type { DomainRecord, KeyRecord, Rotation } from '#services/credential-store/records/domain-record.ts';
+import type { KeyState } from '#shared/keys/key.ts';
 
 /** Records of a domain for tests of pure functions. All times are around `NOW`. */
 

@@ -3,10 +3,10 @@ import { generateKeyPairSync } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { KeyStatus } from '#services/credential-store/contract.ts';
 import { wrapKey } from '#shared/dkim/key-wrap.ts';
 import { parseNek } from '#shared/dkim/nek.ts';
 import { publishedBytes } from '#shared/dkim/public-key.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { onTerminal } from '#test/kit/command.ts';
 import { fakeStore, keyStatus } from '#test/kit/dkim/fake-credential-store.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type KeyStatus, KeyStatus as KeyStatusSchema } from '#services/credential-store/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { type KeyStatus, KeyStatus as KeyStatusSchema } from '#shared/keys/key-status.ts';
 import { onTerminal, sealpost } from '#test/kit/command.ts';
 import { fakeStore, keyStatus, rotationStatus } from '#test/kit/dkim/fake-credential-store.ts';
 

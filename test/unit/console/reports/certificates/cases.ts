@@ -1,6 +1,6 @@
 import type { CertificateFacts, Served } from '#services/console/reports/certificates/facts.ts';
 import type { Finding } from '#services/console/reports/doctor/finding.ts';
-import type { CertificateStatus } from '#services/credential-store/contract.ts';
+import type { CertificateStatus } from '#shared/tls/certificate-status.ts';
 
 /** Certificates of the cluster of which something is to be said, and what: of doctor and of cluster status. */
 

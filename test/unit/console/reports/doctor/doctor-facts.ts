@@ -3,7 +3,8 @@ import { after, test } from 'node:test';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { examine } from '#services/console/reports/doctor/checks.ts';
 import type { CheckedKey, Facts, Finding } from '#services/console/reports/doctor/finding.ts';
-import type { DnsView, Holder, KeyStatus, NekStatus } from '#services/credential-store/contract.ts';
+import type { Holder, NekStatus } from '#shared/keys/holders.ts';
+import type { DnsView, KeyStatus } from '#shared/keys/key-status.ts';
 import { keyStatus, rotationStatus } from '#test/kit/dkim/fake-credential-store.ts';
 
 /** Facts for the checks of `sealpost doctor`, as they should be but for what a test says instead. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { leavesNothing, recordOf, removalText } from '#services/console/reports/keys/record.ts';
-import type { KeyStatus } from '#services/credential-store/contract.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { keyStatus } from '#test/kit/dkim/fake-credential-store.ts';
 
 const CASES: [Partial<KeyStatus>, boolean, RegExp][] = [

@@ -9,7 +9,8 @@ import {
   rotationText,
   scheduleText,
 } from '#services/console/reports/keys/text.ts';
-import { KeyState, type KeyStatus } from '#services/credential-store/contract.ts';
+import { KeyState } from '#shared/keys/key.ts';
+import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { keyStatus, rotationStatus } from '#test/kit/dkim/fake-credential-store.ts';
 
 const PUBLISH: KeyStatus['publish'][] = ['update', 'manual', 'cname', 'none'];

@@ -1,7 +1,7 @@
-import type { KeyAlgorithm } from '#services/credential-store/contract.ts';
 import { newSelectors } from '#services/credential-store/making/selector-name.ts';
 import type { DomainRecord, KeyRecord, Publication } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { KeyAlgorithm } from '#shared/keys/key.ts';
 import { Chance } from './chance.ts';
 import { SimulatedDns } from './dns.ts';
 import { SimulatedLog } from './log.ts';

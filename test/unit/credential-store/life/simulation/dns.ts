@@ -1,7 +1,7 @@
-import type { DnsView } from '#services/credential-store/contract.ts';
 import type { Expected } from '#services/credential-store/dns/views.ts';
 import type { KeyRecord } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { DnsView } from '#shared/keys/key-status.ts';
 import type { Chance } from './chance.ts';
 import type { VirtualTime } from './virtual-time.ts';
 

@@ -1,5 +1,5 @@
-import type { KeyState } from '#services/credential-store/contract.ts';
 import type { DomainRecord, KeyRecord } from '#services/credential-store/records/domain-record.ts';
+import type { KeyState } from '#shared/keys/key.ts';
 import type { Cluster } from './cluster.ts';
 import type { Entry } from './log.ts';
 import { nameOf, type SimulatedNode } from './node.ts';

@@ -1,8 +1,8 @@
-import type { Holder } from '#services/credential-store/contract.ts';
 import { Driver } from '#services/credential-store/driver/driver.ts';
 import type { DriverEffects } from '#services/credential-store/driver/effects.ts';
 import type { DomainRecord, KeyRecord } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { Holder } from '#shared/keys/holders.ts';
 import { silentLogger } from '#shared/log.ts';
 import type { Chance } from './chance.ts';
 import type { SimulatedDns } from './dns.ts';

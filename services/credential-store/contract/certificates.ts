@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import type { OperationSpec } from '#shared/contract.ts';
+import { CertificateStatus } from '#shared/tls/certificate-status.ts';
+import { CertificateName, StoredCertificate } from '#shared/tls/stored-certificate.ts';
+import { CHANGE, FollowPage, FollowQuestion } from './common.ts';
+
+/** What can be asked about the certificates of listeners. */
+
+export const certificateOperations = {
+  /**
+   * What a listener needs: every certificate, its private key wrapped by a NEK of `tls.nek`, which proves the answer too
+   * (`macs`, shared/tls/stored-certificate.ts). Otherwise as `signing-key-list`; `changed` has the names of certificates.
+   */
+  'serving-certificate-list': {
+    request: FollowQuestion,
+    reply: FollowPage.extend({ certificates: z.array(StoredCertificate) }),
+    errors: ['not-caught-up'],
+    elsewhere: ['not-caught-up'],
+  },
+  /** Certificates in the order of their names, a page at a time. */
+  'certificate-list': {
+    request: z.object({ after: z.string().optional() }),
+    reply: z.object({
+      node: z.string(),
+      /** Why the answering node may not know the newest; absent when it does. */
+      behind: z.string().optional(),
+      certificates: z.array(CertificateStatus),
+      next: z.string().optional(),
+    }),
+    repeatable: true,
+  },
+  'certificate-show': {
+    request: z.object({ name: CertificateName }),
+    reply: CertificateStatus,
+    errors: ['not-found'],
+    repeatable: true,
+  },
+  /** A certificate, its private key wrapped by the caller with a NEK of `tls.nek`; it takes the place of the one before. */
+  'certificate-import': {
+    request: StoredCertificate,
+    reply: CertificateStatus,
+    errors: ['tls-material', 'key-damaged', 'nek-mismatch', ...CHANGE],
+  },
+  /** Order one of the section `certificates` now, whether it is due or not; one node does it soon after the answer. */
+  'certificate-order': {
+    request: z.object({ name: CertificateName }),
+    reply: CertificateStatus,
+    errors: ['not-found', ...CHANGE],
+  },
+  /** `force`: also the one that the configuration names as the default. */
+  'certificate-delete': {
+    request: z.object({ name: CertificateName, force: z.boolean().default(false) }),
+    reply: z.object({}),
+    errors: ['not-found', 'in-use', ...CHANGE],
+  },
+} as const satisfies Record<string, OperationSpec>;
