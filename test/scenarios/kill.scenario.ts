@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { lengthOf } from '#test/kit/length.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { seededRandom } from '#test/kit/random.ts';
 import { Load } from '#test/kit/smtp/load.ts';
@@ -14,7 +15,7 @@ import { waitFor } from '#test/kit/wait.ts';
  * SEED and KILLS choose the run: the same seed gives the same moments and sizes.
  */
 const SEED = Number(process.env['SEED'] ?? 1);
-const KILLS = Number(process.env['KILLS'] ?? 100);
+const KILLS = lengthOf('KILLS', { short: 30, full: 100 });
 const CONNECTIONS = 20;
 
 test(`${KILLS} kills under load, seed ${SEED}`, { timeout: 30 * 60_000 }, async (t) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { lengthOf } from '#test/kit/length.ts';
 import { DOMAIN, EdgeCluster } from '#test/kit/nodes/edge-cluster.ts';
 import type { SealpostNode } from '#test/kit/nodes/node.ts';
 import { needs } from '#test/kit/runner/peers.ts';
@@ -12,7 +13,7 @@ import { waitFor } from '#test/kit/wait.ts';
  * nothing goes out unsigned or with a signature that does not verify, and no key is switched before every server has it.
  * MESSAGES chooses how many are sent at least.
  */
-const MESSAGES = Number(process.env['MESSAGES'] ?? 20_000);
+const MESSAGES = lengthOf('MESSAGES', { short: 8_000, full: 20_000 });
 const RATE = 200;
 
 test('a rotation through faults', {

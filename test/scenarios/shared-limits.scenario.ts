@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { Cable } from '#test/kit/bus/cable.ts';
 import { startNatsServer } from '#test/kit/bus/nats-server.ts';
+import { lengthOf } from '#test/kit/length.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { Load } from '#test/kit/smtp/load.ts';
@@ -18,7 +19,7 @@ import { waitFor } from '#test/kit/wait.ts';
  *
  * SECONDS is how long each state is measured.
  */
-const SECONDS = Number(process.env['SECONDS'] ?? 15);
+const SECONDS = lengthOf('SECONDS', { short: 8, full: 15 });
 /** What each node gets, a second. */
 const LOAD = 28;
 /** How long the others may take to find out that somebody is gone, or that it is back. */

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { startNatsServer } from '#test/kit/bus/nats-server.ts';
+import { lengthOf } from '#test/kit/length.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { seededRandom } from '#test/kit/random.ts';
 import { needs } from '#test/kit/runner/peers.ts';
@@ -18,7 +19,7 @@ import { waitFor } from '#test/kit/wait.ts';
  * SEED and ROUNDS choose the run.
  */
 const SEED = Number(process.env['SEED'] ?? 1);
-const ROUNDS = Number(process.env['ROUNDS'] ?? 20);
+const ROUNDS = lengthOf('ROUNDS', { short: 10, full: 20 });
 const CONNECTIONS = 5;
 const EVERYWHERE = ['listener', 'policy', 'router', 'signer'];
 

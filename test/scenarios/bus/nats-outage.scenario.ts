@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { lengthOf } from '#test/kit/length.ts';
 import { DOMAIN, EdgeCluster } from '#test/kit/nodes/edge-cluster.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { VERIFIER } from '#test/kit/smtp/verifying-sink.ts';
@@ -10,7 +11,7 @@ import { waitFor } from '#test/kit/wait.ts';
  * All NATS servers are away for ten minutes: every node goes on accepting, signing and delivering, also one that is
  * started meanwhile. MINUTES chooses how long.
  */
-const MINUTES = Number(process.env['MINUTES'] ?? 10);
+const MINUTES = lengthOf('MINUTES', { short: 2, full: 10 });
 
 test(`${MINUTES} minutes without NATS`, {
   ...needs('nats-server', 'named', ...VERIFIER),

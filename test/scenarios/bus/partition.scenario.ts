@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sealpost } from '#test/kit/command.ts';
+import { lengthOf } from '#test/kit/length.ts';
 import { DOMAIN, HostCluster } from '#test/kit/nodes/host-cluster.ts';
 import { needsHosts } from '#test/kit/nodes/hosts.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -13,7 +14,7 @@ import { waitFor } from '#test/kit/wait.ts';
  *
  * MINUTES chooses how long it is cut off.
  */
-const MINUTES = Number(process.env['MINUTES'] ?? 5);
+const MINUTES = lengthOf('MINUTES', { short: 2, full: 5 });
 const CONNECTIONS = 10;
 
 type Status = {

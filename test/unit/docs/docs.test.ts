@@ -78,6 +78,19 @@ test('files, folders and tests are where they are said to be', () => {
   );
 });
 
+test('the lengths of scenarios are the ones they have', () => {
+  const written = read('docs/testing.md').matchAll(
+    /^\| `([A-Z]+)`.* \| `(test\/scenarios\/.*)` \| (\d+) \| (\d+) \|$/gm,
+  );
+  const lengths = globSync('test/scenarios/**/*.ts', { cwd: ROOT }).flatMap((file) =>
+    [...read(file).matchAll(/lengthOf\('(\w+)', \{ short: ([\d_]+), full: ([\d_]+) \}\)/g)].map(
+      ([, name, short, full]) => [name, file, short?.replace('_', ''), full?.replace('_', '')].join(' '),
+    ),
+  );
+  assert.deepEqual([...written].map(([, ...row]) => row.join(' ')).sort(), lengths.sort());
+  assert.ok(lengths.length > 5);
+});
+
 test('replies are quoted as they are given', () => {
   const source = globSync('{services,shared}/**/*.ts', { cwd: ROOT }).map(read).join('\n');
   assert.deepEqual(unknownReplies(docs, source), []);
