@@ -19,6 +19,7 @@ export async function waitFor<T>(
   const end = start + timeout;
   let cause: unknown;
   for (;;) {
+    const asked = performance.now();
     try {
       const answer = await condition();
       if (answer !== false && answer !== null && answer !== undefined)
@@ -26,7 +27,9 @@ export async function waitFor<T>(
     } catch (error) {
       cause = error;
     }
-    if (performance.now() > end) throw new Error(`waited ${timeout} ms in vain for ${what}`, { cause });
-    await delay(start + 50 > performance.now() ? 1 : 10);
+    const now = performance.now();
+    if (now > end) throw new Error(`waited ${timeout} ms in vain for ${what}`, { cause });
+    // A condition that runs a command takes half a second of processor time: half of the time is left to what it waits for.
+    await delay(start + 50 > now ? 1 : Math.min(Math.max(10, now - asked), 1000));
   }
 }
