@@ -27,16 +27,18 @@ import { writeShares } from './share.ts';
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const NODE_MAJOR = 24;
 
-/** `timeout` is that of one test in milliseconds, `limit` that of a process. */
-type Ring = { files: string; shared?: true; concurrency: number; timeout: number; limit: number };
+/** Processes of tests at a time: each waits for peers for more than half of its time. */
+const AT_A_TIME = Math.min(2 * availableParallelism() + 1, 8);
+
+/** `shares`: so many processes for all of the files. `timeout` is that of one test in milliseconds, `limit` that of a process. */
+type Ring = { files: string; shares?: number; concurrency: number; timeout: number; limit: number };
 const RINGS: Record<string, Ring> = {
   // One process more than there are processors, since some tests wait for a clock. The timeout is that of a file too.
   unit: {
-    ...{ files: 'test/unit/**/*.test.ts', shared: true, concurrency: Math.min(availableParallelism() + 1, 8) },
+    ...{ files: 'test/unit/**/*.test.ts', shares: Math.min(availableParallelism() + 1, 8), concurrency: AT_A_TIME },
     ...{ timeout: 120_000, limit: 15 * 60_000 },
   },
-  // They wait for peers half of their time.
-  integration: { files: 'test/integration/**/*.test.ts', concurrency: 3, timeout: 120_000, limit: 6 * 60_000 },
+  integration: { files: 'test/integration/**/*.test.ts', concurrency: AT_A_TIME, timeout: 120_000, limit: 6 * 60_000 },
   // They measure time and memory, and kill what they started: one at a time.
   scenarios: { files: 'test/scenarios/**/*.scenario.ts', concurrency: 1, timeout: 30 * 60_000, limit: 120 * 60_000 },
 };
@@ -90,8 +92,9 @@ async function runRings(rings: Ring[]): Promise<number> {
   try {
     const files: string[] = [];
     for (const ring of rings) {
-      const shared = ring.shared && globSync(ring.files, { cwd: ROOT }).toSorted();
-      files.push(...(shared ? await writeShares(shared, ring.concurrency, folder) : [ring.files]));
+      const { files: pattern, shares } = ring;
+      if (shares === undefined) files.push(pattern);
+      else files.push(...(await writeShares(globSync(pattern, { cwd: ROOT }).toSorted(), shares, folder)));
     }
     return await runTests(rings, files);
   } finally {
