@@ -2,9 +2,10 @@ import { X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { isIPv6, type LookupFunction } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import { errorText } from '../errors.ts';
 import { printable } from '../text.ts';
+import { answerTo, bodyOf } from '../web/answer.ts';
 import { type PolicyFile, parsePolicyFile } from './policy-file.ts';
 
 /**
@@ -76,8 +77,6 @@ async function fetchText(host: string, { addresses, signal, ca, port = 443 }: Fe
   if (found.length === 0) {
     throw new StsTrouble('sts-policy-fetch-error', `${host} has no address that may be connected to`);
   }
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  let socket: TLSSocket | undefined;
   const asked = request({
     ...{ host, port, path: PATH, servername: host, signal },
     // A connection of its own, so that nothing of an agent (a proxy, another host's session) comes between.
@@ -89,19 +88,10 @@ async function fetchText(host: string, { addresses, signal, ca, port = 443 }: Fe
     ...(ca !== undefined && { ca }),
     checkServerIdentity: (_name, { raw }) => checkName(host, raw),
   });
-  asked.on('socket', (opened) => {
-    socket = opened as TLSSocket;
+  const response = await answerTo(asked, signal).catch((error: unknown) => {
+    const { authorizationError } = asked.socket instanceof TLSSocket ? asked.socket : {};
+    throw authorizationError ? untrusted(error) : error;
   });
-  asked.on('response', resolve);
-  asked.on('error', (error) => reject(socket?.authorizationError ? untrusted(error) : error));
-  // A server that answers 101 though nobody asked to switch has no response, and brings no error.
-  asked.on('upgrade', ({ statusCode }, opened) => {
-    opened.destroy();
-    reject(new StsTrouble('sts-policy-fetch-error', `the web server answers ${statusCode}`));
-  });
-  asked.on('close', () => reject(new Error('the web server closes the connection without an answer')));
-  asked.end();
-  const response = await withSignal(promise, signal);
   try {
     return await readText(response);
   } finally {
@@ -117,7 +107,7 @@ function checkName(host: string, raw: Buffer): Error | undefined {
     : undefined;
 }
 
-function untrusted(error: Error): StsTrouble {
+function untrusted(error: unknown): StsTrouble {
   return new StsTrouble('sts-webpki-invalid', `the certificate of the web server is not valid: ${errorText(error)}`);
 }
 
@@ -135,15 +125,9 @@ async function readText(response: IncomingMessage): Promise<string> {
       `its media type is ${printable(type ?? 'not named', 100)}, not text/plain`,
     );
   }
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MOST_BYTES) throw new StsTrouble('sts-policy-fetch-error', `it is larger than ${MOST_BYTES} bytes`);
-    chunks.push(chunk);
-  }
+  const body = await bodyOf(response, MOST_BYTES);
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+    return new TextDecoder('utf-8', { fatal: true }).decode(body);
   } catch {
     throw new StsTrouble('sts-policy-invalid', 'it is not text in UTF-8');
   }

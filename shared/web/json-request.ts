@@ -1,5 +1,6 @@
 import { type IncomingMessage, request as requestClear } from 'node:http';
 import { request as requestTls } from 'node:https';
+import { answerTo, bodyOf } from './answer.ts';
 
 /**
  * One question to a server that answers in JSON: an OpenID provider. Whatever comes back is untrusted: time and size are
@@ -26,7 +27,7 @@ const MOST_BYTES = 256 * 1024;
 export async function requestJson(request: JsonRequest): Promise<JsonAnswer> {
   try {
     const answer = await send(request);
-    return { status: answer.statusCode ?? 0, value: parse(await read(answer)) };
+    return { status: answer.statusCode ?? 0, value: parse((await bodyOf(answer, MOST_BYTES)).toString('utf8')) };
   } catch (error) {
     if (request.signal.aborted) throw new Error('there was no complete answer in time');
     throw error;
@@ -51,24 +52,7 @@ function send({ url, form, headers, ca, signal }: JsonRequest): Promise<Incoming
     // `ca` may name the certificate of the server itself, or an authority in the middle of its chain.
     ...(ca !== undefined && { ca, allowPartialTrustChain: true }),
   } as const;
-  return new Promise((resolve, reject) => {
-    const request = url.protocol === 'https:' ? requestTls(url, options) : requestClear(url, options);
-    request.once('response', resolve);
-    request.on('error', reject);
-    request.end(body);
-  });
-}
-
-async function read(answer: IncomingMessage): Promise<string> {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  for await (const piece of answer as AsyncIterable<Buffer>) {
-    size += piece.length;
-    // Leaving the loop destroys the connection.
-    if (size > MOST_BYTES) throw new Error(`the answer is larger than ${MOST_BYTES / 1024} KB`);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString('utf8');
+  return answerTo(url.protocol === 'https:' ? requestTls(url, options) : requestClear(url, options), signal, body);
 }
 
 function parse(text: string): unknown {

@@ -2,6 +2,7 @@ import { request } from 'node:https';
 import { isIP } from 'node:net';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { VERSION } from '#cluster/version.ts';
+import { answerTo } from '#shared/web/answer.ts';
 import { isPublic } from '../../delivery/mail-loop.ts';
 import { isMissing, type Resolve } from '../destinations.ts';
 
@@ -50,8 +51,7 @@ async function lookUp(host: string, resolve: Resolve): Promise<string[]> {
   return found;
 }
 
-function postTo(address: string, url: URL, gzip: Buffer, signal: AbortSignal): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+async function postTo(address: string, url: URL, gzip: Buffer, signal: AbortSignal): Promise<void> {
   const name = url.hostname.replace(/^\[|\]$/g, '');
   const outgoing = request({
     ...{ host: address, port: url.port || 443, path: `${url.pathname}${url.search}`, method: 'POST', signal },
@@ -65,21 +65,10 @@ function postTo(address: string, url: URL, gzip: Buffer, signal: AbortSignal): P
     rejectUnauthorized: false,
     agent: false,
   });
-  outgoing.on('error', (error) => reject(signal.aborted ? signal.reason : error));
-  outgoing.on('response', (response) => {
-    const { statusCode = 0 } = response;
-    // What else it says is of no interest, and may be without end.
-    response.destroy();
-    if (statusCode >= 200 && statusCode < 300) resolve();
-    // RFC 8460 says nothing of redirects: they would lead where the record does not.
-    else reject(new Refused(`it answers ${statusCode}`));
-  });
-  // A host that answers 101 though nobody asked to switch has no response, and brings no error.
-  outgoing.on('upgrade', ({ statusCode }, socket) => {
-    socket.destroy();
-    reject(new Refused(`it answers ${statusCode}`));
-  });
-  outgoing.on('close', () => reject(new Error('it closes the connection without an answer')));
-  outgoing.end(gzip);
-  return promise;
+  const response = await answerTo(outgoing, signal, gzip);
+  // What else it says is of no interest, and may be without end.
+  response.destroy();
+  const { statusCode = 0 } = response;
+  // RFC 8460 says nothing of redirects: they would lead where the record does not.
+  if (statusCode < 200 || statusCode >= 300) throw new Refused(`it answers ${statusCode}`);
 }

@@ -79,7 +79,7 @@ const CASES: [name: string, published: Partial<Published>, expected: string, wor
   ['a redirect', { answer: send(301, { location: '/x' }) }, 'sts-policy-fetch-error', /301, and redirects/],
   ['no file', { answer: send(404, plain) }, 'sts-policy-fetch-error', /answers 404/],
   ['another success', { answer: send(203, plain) }, 'sts-policy-fetch-error', /answers 203/],
-  ['a file without end', { answer: flood }, 'sts-policy-fetch-error', /larger than 65536/],
+  ['a file without end', { answer: flood }, 'sts-policy-fetch-error', /larger than 64 KB/],
   ['an answer that breaks off', { answer: (r) => r.destroy() }, 'sts-policy-fetch-error', /hang up|reset/],
   ['a switch of protocols', { answer: switchProtocols }, 'sts-policy-fetch-error', /answers 101/],
   ['no address', { addresses: [] }, 'sts-policy-fetch-error', /no address/],
