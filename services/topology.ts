@@ -147,6 +147,8 @@ export const ACCESS = {
         'schedule-list',
         'key-verify',
         'tls-record-publish',
+        'tls-record-list',
+        'tls-record-withdraw',
         'nek-list',
         'nek-use',
         'nek-rotate',

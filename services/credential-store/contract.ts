@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
 import { DirectoryHolder, Holder, NekStatus, PresentHolder } from '#shared/keys/holders.ts';
 import { StoreDamage } from '#shared/store-damage.ts';
-import { TlsDnsRecord, TlsDnsRecordStatus } from '#shared/tls/dns-record.ts';
 import { certificateOperations } from './contract/certificates.ts';
 import { CHANGE } from './contract/common.ts';
 import { directoryOperations } from './contract/directory.ts';
 import { keyOperations } from './contract/keys.ts';
+import { tlsRecordOperations } from './contract/tls-records.ts';
 
 /**
  * The credential-store owns the DKIM keys: their life, their records in DNS, their copies on every node. Private keys
@@ -45,26 +45,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
   operations: {
     ...keyOperations,
 
-    /**
-     * Publish a record about our TLS, where `dns.zones` has its zone, and wait a while until all servers have it; or say
-     * what is there. `replace`: also in place of records of the same kind that others made. Without `write` nothing is
-     * changed.
-     */
-    'tls-record-publish': {
-      request: z.object({ record: TlsDnsRecord, write: z.boolean(), replace: z.boolean() }),
-      reply: TlsDnsRecordStatus,
-      errors: [
-        'dns-name',
-        'dns-resolver',
-        'dns-unreachable',
-        'dns-no-route',
-        'dns-malformed',
-        'dns-refused',
-        'dns-failed',
-        ...CHANGE,
-      ],
-      timeout: 90_000,
-    },
+    ...tlsRecordOperations,
 
     'nek-list': { request: z.object({}), reply: z.object({ neks: z.array(NekStatus) }), repeatable: true },
     /** Initialize the store with a NEK (Domino's `create credstore`). */

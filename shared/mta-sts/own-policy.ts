@@ -29,5 +29,8 @@ export function stsPolicyId(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 32);
 }
 
+/** Where the record of it is. */
+export const stsRecordName = (domain: string): string => `_mta-sts.${domain}`;
+
 /** The value of the TXT record `_mta-sts.<domain>`. */
 export const stsRecordValue = (id: string): string => `v=STSv1; id=${id};`;

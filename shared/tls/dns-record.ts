@@ -16,7 +16,13 @@ export const TlsDnsRecord = z.discriminatedUnion('kind', [
     /** Whether these are all that are in use: every listener of the host has said. */
     complete: z.boolean(),
   }),
-  z.object({ kind: z.literal('mta-sts'), domain: z.string(), id: z.string().regex(/^[0-9A-Za-z]{1,32}$/) }),
+  z.object({
+    kind: z.literal('mta-sts'),
+    domain: z.string(),
+    id: z.string().regex(/^[0-9A-Za-z]{1,32}$/),
+    /** For how many ms senders keep the policy; 0 where it asks for nothing (`mode: none`). */
+    maxAge: z.number().int().nonnegative().optional(),
+  }),
   z.object({
     kind: z.literal('tls-rpt'),
     domain: z.string(),
@@ -53,5 +59,23 @@ export const TlsDnsRecordStatus = z.object({
   others: z.array(z.string()),
   /** When every cache has the records of the next certificates, so that these may be used, ms since 1970. */
   usable: z.number().optional(),
+  /** Of a policy that asks for nothing: when the last sender forgets those before it, ms since 1970. */
+  kept: z.number().optional(),
 });
 export type TlsDnsRecordStatus = z.infer<typeof TlsDnsRecordStatus>;
+
+/** Records of ours that should not be in DNS any more. */
+export const WithdrawnTlsDnsRecord = z.object({
+  ...TlsDnsRecordStatus.pick({ node: true, name: true, type: true, ttl: true, by: true }).shape,
+  /**
+   * `withdrawn`: no server has any. `pending`: removed from the zone, and not every server follows. `due`: somebody or a call
+   * with `write` has yet to remove them. `kept`: they must stay until `kept`, ms since 1970.
+   */
+  state: z.enum(['withdrawn', 'pending', 'due', 'kept']),
+  /** What the servers say, one sentence; `kept`: why. */
+  detail: z.string(),
+  /** Those that are there. */
+  values: z.array(z.string()),
+  kept: z.number().optional(),
+});
+export type WithdrawnTlsDnsRecord = z.infer<typeof WithdrawnTlsDnsRecord>;

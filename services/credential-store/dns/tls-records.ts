@@ -1,10 +1,10 @@
 import { tlsaName, tlsaOfKey } from '#shared/dns/tlsa.ts';
 import { isSameText } from '#shared/dns/txt.ts';
-import { tlsRptRecordValue } from '#shared/mail/reports/tls-rpt-record.ts';
-import { stsRecordValue } from '#shared/mta-sts/own-policy.ts';
+import { tlsRptRecordName, tlsRptRecordValue } from '#shared/mail/reports/tls-rpt-record.ts';
+import { stsRecordName, stsRecordValue } from '#shared/mta-sts/own-policy.ts';
 import { excerpt } from '#shared/text.ts';
 import type { TlsDnsRecord } from '#shared/tls/dns-record.ts';
-import type { PublishedValue } from '../records/published-record.ts';
+import type { Published, PublishedValue } from '../records/published-record.ts';
 import type { Expectation, Judgement } from './judge.ts';
 
 /**
@@ -18,7 +18,10 @@ import type { Expectation, Judgement } from './judge.ts';
  *            a next key, while no other next is named    stays: its certificate has yet to be used
  *            another next key, or a key that was in use  goes, unless a listener did not say what it uses
  *
- * So a certificate is replaced as RFC 7671 §8.1 and §8.4 want it: the record of the next one beside that of the first; the
+ * What is not asked for any more is withdrawn: only what we published there goes. The record of an MTA-STS policy stays until
+ * no sender has a policy that asks for something (RFC 8461 §8.3); `maxAge` and `kept` of the stored record say when that is.
+ *
+ * A certificate is replaced as RFC 7671 §8.1 and §8.4 want it: the record of the next one beside that of the first; the
  * switch, when no cache has the old set any more; then the old record goes.
  */
 
@@ -31,11 +34,14 @@ export function placeOf(record: TlsDnsRecord): { name: string; type: 'TXT' | 'TL
     case 'tlsa':
       return { name: tlsaName(record.host), type: 'TLSA' };
     case 'mta-sts':
-      return { name: `_mta-sts.${record.domain}`, type: 'TXT' };
+      return { name: stsRecordName(record.domain), type: 'TXT' };
     case 'tls-rpt':
-      return { name: `_smtp._tls.${record.domain}`, type: 'TXT' };
+      return { name: tlsRptRecordName(record.domain), type: 'TXT' };
   }
 }
+
+/** The type of what we publish at a name. */
+export const typeAt = (name: string): 'TXT' | 'TLSA' => (name.startsWith('_25._tcp.') ? 'TLSA' : 'TXT');
 
 /** `before`: what was published at the name. */
 export function planOf(record: TlsDnsRecord, before: readonly PublishedValue[]): RecordPlan {
@@ -66,6 +72,39 @@ function wantedValues(record: TlsDnsRecord): PublishedValue[] {
     case 'tls-rpt':
       return [{ value: tlsRptRecordValue(record.rua), role: 'current' }];
   }
+}
+
+/** The longest `max_age` (RFC 8461 §3.2): of a policy that nothing is known of. */
+const LONGEST_AGE_MS = 31_557_600_000;
+
+/**
+ * What the record of a policy says from now on of how long senders keep it and those before (RFC 8461 §8.3): every one that
+ * was served may have been fetched a moment ago. `maxAge` is that of the policy from now on, in ms; 0 where it asks for nothing.
+ */
+export function ageAfter(before: Published, { value, maxAge }: { value?: string; maxAge: number }, now: number) {
+  const isSame = value !== undefined && before.values.some((one) => one.value === value);
+  const former = before.maxAge ?? (before.values.length === 0 || isSame ? 0 : LONGEST_AGE_MS);
+  const kept = former > 0 && former !== maxAge ? Math.max(before.kept ?? 0, now + former) : before.kept;
+  return { maxAge, ...(kept !== undefined && { kept }) };
+}
+
+/** That none of these values is there any more; others may be. */
+export function expectNone(type: 'TXT' | 'TLSA', ours: readonly string[]): Expectation {
+  return {
+    type,
+    isAbsent: false,
+    judge: (texts) => {
+      const left = oursAmong(type, texts, ours);
+      if (left.length === 0) return { verdict: 'ok', detail: 'has nothing of ours there' };
+      return { verdict: 'different', detail: `still has ${left.map((text) => excerpt(text, 80)).join(' and ')}` };
+    },
+    isOurs: (texts) => oursAmong(type, texts, ours).length > 0,
+  };
+}
+
+/** Those of the records that are ours, as they stand there. */
+export function oursAmong(type: 'TXT' | 'TLSA', texts: readonly string[], ours: readonly string[]): string[] {
+  return texts.filter((text) => ours.some((own) => (type === 'TXT' ? isSameText(text, own) : text === own)));
 }
 
 /** What the servers should say of the name. */

@@ -12,6 +12,7 @@ import type { OperationDeps } from './deps.ts';
 import { directoryList, entryList, entryShow } from './directory-list.ts';
 import { keyVerify, recordResolve } from './dns/key-verify.ts';
 import { tlsRecordPublish } from './dns/tls-records.ts';
+import { tlsRecordList, tlsRecordWithdraw } from './dns/withdraw-tls-records.ts';
 import { aliasSet, entryDelete, groupSet, mapSet } from './entries.ts';
 import { entryImport } from './entry-import.ts';
 import {
@@ -66,6 +67,8 @@ export function createHandlers(deps: () => OperationDeps): Handlers<CredentialSt
     'record-resolve': (request) => recordResolve(deps(), request),
     'key-verify': (request) => keyVerify(deps(), request),
     'tls-record-publish': (request) => tlsRecordPublish(deps(), request),
+    'tls-record-list': (request) => tlsRecordList(deps(), request),
+    'tls-record-withdraw': (request) => tlsRecordWithdraw(deps(), request),
     'nek-list': (request) => nekList(deps(), request),
     'nek-use': (request) => nekUse(deps(), request),
     'nek-rotate': (request) => nekRotate(deps(), request),

@@ -17,6 +17,15 @@ export const PublishedRecord = z.object({
       seen: z.number().optional(),
     }),
   ),
+  /**
+   * At `_mta-sts`: for how many ms senders keep the policy that the record tells of (its `max_age`); 0 where that asks for
+   * nothing (`mode: none`) or is withdrawn. Absent: not known.
+   */
+  maxAge: z.number().optional(),
+  /** When the last sender forgets the policies before that one (RFC 8461 §8.3), ms since 1970. */
+  kept: z.number().optional(),
 });
 export type PublishedRecord = z.infer<typeof PublishedRecord>;
+/** What is known about a name; no values: nothing of ours is there. */
+export type Published = Omit<PublishedRecord, 'name'>;
 export type PublishedValue = PublishedRecord['values'][number];

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { type CredentialRecord, DomainRecord, domainKey, NEKS_KEY, NekList, publishedKey } from './domain-record.ts';
-import type { PublishedValue } from './published-record.ts';
+import type { Published } from './published-record.ts';
 
 /** The replicated records by their kind: one of each domain, the list of named encryption keys, and what is in DNS besides. */
 export class Records {
@@ -33,8 +33,13 @@ export class Records {
   }
 
   /** What we published at a name in DNS about our TLS. */
-  published(name: string): readonly PublishedValue[] {
+  published(name: string): Published {
     return publishedIn(this.#map.get(publishedKey(name))?.value);
+  }
+
+  /** The names that we published something at. */
+  publishedNames(): string[] {
+    return this.#map.entries().flatMap(({ value }) => (value.kind === 'published' ? [value.name] : []));
   }
 
   /** The same on every node that saw the same changes; it never goes down. */
@@ -84,21 +89,16 @@ export class Records {
     return { neks, revision };
   }
 
-  /** Like `update`, for what we publish at a name. */
-  async updatePublished<T extends { values: readonly PublishedValue[] }>(
-    name: string,
-    change: (values: readonly PublishedValue[]) => T,
-  ): Promise<T> {
-    let changed: T | undefined;
-    await this.#map.update(publishedKey(name), (current) => {
+  /** Like `update`, for what we publish at a name; without values the record goes. */
+  async updatePublished(name: string, change: (before: Published) => Published): Promise<Published> {
+    const { value } = await this.#map.update(publishedKey(name), (current) => {
       this.#assertChangeable();
       const before = publishedIn(current);
-      changed = change(before);
-      const { values } = changed;
-      return isDeepStrictEqual(values, before) ? current : { kind: 'published', name, values: [...values] };
+      const after = change(before);
+      if (isDeepStrictEqual(after, before)) return current;
+      return after.values.length === 0 ? undefined : { kind: 'published', name, ...after };
     });
-    if (changed === undefined) throw new SealpostError('store-failed', `nothing was stored about ${name}`);
-    return changed;
+    return publishedIn(value);
   }
 }
 
@@ -111,8 +111,10 @@ export async function resealAll(map: Resealable, nek: string): Promise<number> {
 
 type Resealable = Pick<ReplicatedMap<unknown>, 'without' | 'reseal'>;
 
-function publishedIn(value: CredentialRecord | undefined): readonly PublishedValue[] {
-  return value?.kind === 'published' ? value.values : [];
+function publishedIn(value: CredentialRecord | undefined): Published {
+  if (value?.kind !== 'published') return { values: [] };
+  const { kind: _kind, name: _name, ...published } = value;
+  return published;
 }
 
 /** Views are made once for each stored value, so that a record that did not change is the same object. */

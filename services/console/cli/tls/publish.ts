@@ -7,36 +7,33 @@ import { unreadable } from '#cluster/config/secrets.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import { keyDigest } from '#shared/certificate.ts';
 import { DnsResolver } from '#shared/dns/resolver.ts';
-import { zoneLine } from '#shared/dns/txt.ts';
 import { SealpostError } from '#shared/errors.ts';
-import type { TlsDnsRecord, TlsDnsRecordStatus } from '#shared/tls/dns-record.ts';
-import { formatTime } from '#shared/units.ts';
+import type { TlsDnsRecord, WithdrawnTlsDnsRecord } from '#shared/tls/dns-record.ts';
 import { describeError } from '../../reports/describe-error.ts';
 import type { CredentialStore } from '../../reports/keys/key-list.ts';
 import { namesOf } from '../../reports/tls/checks-names.ts';
 import { exchangerProblems } from '../../reports/tls/exchangers.ts';
 import { type NextCertificate, ownRecords, policyDomains } from '../../reports/tls/own-records.ts';
 import { gatherShown, type Shown } from '../../reports/tls/shown.ts';
+import { withdrawnNames } from '../../reports/tls/withdrawn.ts';
 import { type CommonOptions, print, readConfig, withCommon, withStore } from '../context.ts';
 import { EXIT, usageError } from '../exit.ts';
-import { cleanLines } from '../table.ts';
+import { type Outcome, outcomeText, withdrawnText } from './outcomes.ts';
 
 /**
  * `sealpost tls publish`: TLSA, MTA-STS and TLS-RPT records of our own. What they say comes from the listeners that run; the
- * credential-store writes them, where `dns.zones` has the zone, and looks whether every name server returns them.
+ * credential-store writes them, where `dns.zones` has the zone, and looks whether every name server returns them. What was
+ * published by it, and is not made any more, is withdrawn in the same way.
  */
 
 type PublishOptions = CommonOptions & { dryRun?: boolean; replace?: boolean; next?: string };
-
-/** A record as it stands now, or why that cannot be told. */
-type Outcome = TlsDnsRecordStatus | { record: string; error: string };
 
 export function registerPublish(tls: Command): void {
   withCommon(
     tls
       .command('publish')
       .description(
-        'make the records that tell other servers of our TLS (TLSA, MTA-STS, TLS-RPT), write them where dns.zones has the zone, and show the others for publication by hand',
+        'make the records that tell other servers of our TLS (TLSA, MTA-STS, TLS-RPT), write them where dns.zones has the zone, and show the others for publication by hand; remove what it wrote and is not needed any more',
       ),
   )
     .argument('[domain...]', 'records of these domains (default: all whose mail is received here)')
@@ -49,21 +46,32 @@ export function registerPublish(tls: Command): void {
 async function publish(names: string[], options: PublishOptions): Promise<void> {
   const config = await readConfig(options, ['node', 'bus', 'domains', 'tls-rpt', 'dns']);
   const next = options.next === undefined ? undefined : await readNext(options.next);
-  const { outcomes, problems } = await withStore(options, async (store, caller) => {
+  const { outcomes, withdrawn, problems } = await withStore(options, async (store, caller) => {
     const shown = await gatherShown(caller, await caller.meet());
     const wanted = { domains: domainsOf(names, config, shown), rua: config['tls-rpt'].rua, next };
-    const { records, problems } = ownRecords(shown, wanted);
+    const own = ownRecords(shown, wanted);
+    const { records, problems } = own;
     const outcomes: Outcome[] = [];
     // One after the other: updates of one zone would wait for each other anyway.
     for (const record of records) outcomes.push(await publishOne(store, record, options));
+    const withdrawn: Outcome<WithdrawnTlsDnsRecord>[] = [];
+    const listed = await outcomeOf('records that are not needed any more', store['tls-record-list']({}));
+    if ('error' in listed) withdrawn.push(listed);
+    const published = 'error' in listed ? [] : listed.names;
+    const obsolete = withdrawnNames(shown, own, { domains: wanted.domains, all: names.length === 0, published });
+    for (const name of obsolete) withdrawn.push(await withdrawOne(store, name, options));
     const strays = await exchangerProblems(shown, wanted.domains, new DnsResolver(config.dns));
     problems.push(...strays.map(({ text, help }) => `${text}: ${help}`));
-    return { outcomes, problems };
+    return { outcomes, withdrawn, problems };
   });
-  const failed = outcomes.some((one) => 'error' in one || one.state === 'pending');
+  const failed = [...outcomes, ...withdrawn].some((one) => 'error' in one || one.state === 'pending');
   const ok = !failed && problems.length === 0;
-  print(options, { ok, records: outcomes, problems }, () =>
-    [...outcomes.map((one) => outcomeText(one)), ...problems.map((text) => `problem: ${text}`)].join('\n'),
+  print(options, { ok, records: outcomes, withdrawn, problems }, () =>
+    [
+      ...outcomes.map((one) => outcomeText(one)),
+      ...withdrawn.map((one) => withdrawnText(one)),
+      ...problems.map((text) => `problem: ${text}`),
+    ].join('\n'),
   );
   if (!ok) process.exitCode = EXIT.failed;
 }
@@ -77,17 +85,29 @@ function domainsOf(names: readonly string[], config: Pick<Config, 'domains'>, sh
   throw usageError(`${stranger} is not a domain whose mail is received here: set local: true in its entry of domains`);
 }
 
-async function publishOne(
+function publishOne(
   store: CredentialStore,
   record: TlsDnsRecord,
   { dryRun = false, replace = false }: PublishOptions,
 ): Promise<Outcome> {
+  const about = record.kind === 'tlsa' ? `TLSA of ${record.host}` : `${record.kind} of ${record.domain}`;
+  return outcomeOf(about, store['tls-record-publish']({ record, write: !dryRun, replace }));
+}
+
+function withdrawOne(
+  store: CredentialStore,
+  name: string,
+  { dryRun = false }: PublishOptions,
+): Promise<Outcome<WithdrawnTlsDnsRecord>> {
+  return outcomeOf(`withdrawal of ${name}`, store['tls-record-withdraw']({ name, write: !dryRun }));
+}
+
+async function outcomeOf<S>(record: string, status: Promise<S>): Promise<Outcome<S>> {
   try {
-    return await store['tls-record-publish']({ record, write: !dryRun, replace });
+    return await status;
   } catch (error) {
     if (!(error instanceof SealpostError)) throw error;
-    const about = record.kind === 'tlsa' ? `TLSA of ${record.host}` : `${record.kind} of ${record.domain}`;
-    return { record: about, error: describeError(error) };
+    return { record, error: describeError(error) };
   }
 }
 
@@ -100,39 +120,4 @@ async function readNext(file: string): Promise<NextCertificate> {
   if (isFault(found)) throw usageError(`file ${file} ${found.text}: ${found.help}`);
   const own = found.find(({ ca }) => !ca) ?? found[0];
   return { names: namesOf(own).map((name) => name.toLowerCase()), key: keyDigest(own.raw), file };
-}
-
-function outcomeText(outcome: Outcome): string {
-  if ('error' in outcome) return cleanLines(`${outcome.record}: ${outcome.error}`);
-  const { name, type, ttl, values, obsolete, others, usable } = outcome;
-  const line = (value: string): string =>
-    type === 'TXT' ? zoneLine({ name, ttl, value }) : `${name}. ${ttl} IN TLSA ${value}`;
-  const isDue = outcome.state === 'due' || outcome.state === 'pending';
-  const lines = [
-    `${name} ${type}: ${stateText(outcome)}`,
-    ...(isDue ? values.map(({ value }) => `  ${line(value)}`) : []),
-    ...(isDue ? obsolete.map((value) => `  remove: ${line(value)}`) : []),
-    ...others.map((value) => `  not ours, left as it is: ${line(value)}`),
-    ...(usable === undefined ? [] : [`  ${usableText(usable)}`]),
-  ];
-  return cleanLines(lines.join('\n'));
-}
-
-function stateText({ state, by, detail }: TlsDnsRecordStatus): string {
-  switch (state) {
-    case 'published':
-      return 'every name server has it';
-    case 'pending':
-      return `written, but not every name server has it yet, so run this again: ${detail}`;
-    case 'due':
-      return by === 'manual' ? `publish this by hand (${detail}):` : `is to be written into its zone (${detail}):`;
-    case 'no-effect':
-      return `not published: ${detail}`;
-  }
-}
-
-function usableText(usable: number): string {
-  return usable > Date.now()
-    ? `wait with the next certificate until ${formatTime(usable)}: until then caches may have the records without it`
-    : 'the next certificate may be used now; run this again afterwards, which removes the record of the former one';
 }

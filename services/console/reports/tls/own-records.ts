@@ -1,3 +1,4 @@
+import { parsePolicyFile } from '#shared/mta-sts/policy-file.ts';
 import type { TlsDnsRecord } from '#shared/tls/dns-record.ts';
 import { certificateFor, isNamed, type Shown, type ShownNode } from './shown.ts';
 
@@ -72,12 +73,18 @@ function policyRecord({ nodes }: Shown, domain: string, problems: string[]): Tls
   const ids = new Set(serving.map(({ policy }) => policy?.id ?? ''));
   const [id] = ids;
   if (id === undefined) return [];
-  if (ids.size === 1) return [{ kind: 'mta-sts', domain, id }];
+  if (ids.size === 1) return [{ kind: 'mta-sts', domain, id, maxAge: ageOf(serving[0]?.policy?.text ?? '') }];
   const who = serving.map(({ node, policy }) => `${node} (id ${policy?.id})`).join(', ');
   problems.push(
     `the nodes serve different policies for ${domain}, ${who}, so the record of it was not made: give each the same section mta-sts`,
   );
   return [];
+}
+
+/** In ms; 0 where the policy asks for nothing. */
+function ageOf(text: string): number {
+  const policy = parsePolicyFile(text);
+  return 'problem' in policy || policy.mode === 'none' ? 0 : policy.maxAge * 1000;
 }
 
 /** The domains of the policies that are served. */

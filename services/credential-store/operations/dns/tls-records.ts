@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { isSameText } from '#shared/dns/txt.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { stsRecordValue } from '#shared/mta-sts/own-policy.ts';
 import type { TlsDnsRecord, TlsDnsRecordStatus } from '#shared/tls/dns-record.ts';
 import { authorityOf, ResolverChain } from '../../dns/authority.ts';
 import { isSigned } from '../../dns/dnssec.ts';
@@ -9,8 +10,8 @@ import { checkRecords, DNS_PORT, type DnsVerdict } from '../../dns/proof.ts';
 import { type UpdatableZone, updatableZone } from '../../dns/publication.ts';
 import { replaceTxt } from '../../dns/publish.ts';
 import { updateTlsa } from '../../dns/publish-tlsa.ts';
-import { expectPlan, placeOf, planOf, type RecordPlan } from '../../dns/tls-records.ts';
-import type { PublishedValue } from '../../records/published-record.ts';
+import { ageAfter, expectPlan, placeOf, planOf, type RecordPlan } from '../../dns/tls-records.ts';
+import type { Published, PublishedValue } from '../../records/published-record.ts';
 import type { Operation, OperationDeps } from '../deps.ts';
 
 /** The records that tell other servers of our TLS: what they should be, what DNS has, and how the one becomes the other. */
@@ -25,7 +26,9 @@ export const tlsRecordPublish: Operation<'tls-record-publish'> = async (deps, { 
   const { name, type } = placeOf(record);
   const zone = updatableZone(name, dns.zones);
   const ttl = Math.round(keys.ttl / 1000);
-  const plan = planOf(record, records.published(name));
+  const before = records.published(name);
+  const plan = planOf(record, before.values);
+  const { kept } = record.kind === 'mta-sts' && record.maxAge === 0 ? agesOf(record, before) : {};
   const place: Place = { name, type, ttl, zone };
   if (record.kind === 'tlsa') {
     const unsigned = await unsignedZone(dns, record);
@@ -33,8 +36,12 @@ export const tlsRecordPublish: Operation<'tls-record-publish'> = async (deps, { 
   }
   const look = (): Promise<DnsVerdict> => checkRecords(dns, name, expectPlan(type, plan));
   let seen = await look();
-  if (!write) return statusOf(deps, place, plan, seenAs(seen, 'due'));
-  await records.updatePublished(name, (before) => ({ values: remembered(planOf(record, before), seen.found) }));
+  if (!write) return { ...statusOf(deps, place, plan, seenAs(seen, 'due')), ...(kept !== undefined && { kept }) };
+  await records.updatePublished(name, (before) => ({
+    ...before,
+    values: remembered(planOf(record, before.values), seen.found),
+    ...(record.kind === 'mta-sts' && agesOf(record, before)),
+  }));
   const replaced = replace ? othersOf(type, plan, seen.found) : [];
   if (zone !== undefined && (seen.verdict !== 'ok' || replaced.length > 0)) {
     await change(place, zone, plan, replaced);
@@ -42,10 +49,18 @@ export const tlsRecordPublish: Operation<'tls-record-publish'> = async (deps, { 
     seen = await settled(look);
   }
   const values = seen.verdict === 'ok' ? await noteSeen(deps, name, plan) : plan.values;
-  return statusOf(deps, place, { ...plan, values }, seenAs(seen, zone === undefined ? 'due' : 'pending'));
+  const status = statusOf(deps, place, { ...plan, values }, seenAs(seen, zone === undefined ? 'due' : 'pending'));
+  return { ...status, ...(kept !== undefined && { kept }) };
 };
 
-type Place = { name: string; type: 'TXT' | 'TLSA'; ttl: number; zone: UpdatableZone | undefined };
+function agesOf(record: TlsDnsRecord & { kind: 'mta-sts' }, before: Published): Partial<Published> {
+  const { maxAge } = record;
+  // A command of an earlier version does not say.
+  if (maxAge === undefined) return {};
+  return ageAfter(before, { value: stsRecordValue(record.id), maxAge }, Date.now());
+}
+
+export type Place = { name: string; type: 'TXT' | 'TLSA'; ttl: number; zone: UpdatableZone | undefined };
 type Seen = Pick<TlsDnsRecordStatus, 'state' | 'detail'> & { found: readonly string[] };
 
 /** Why a TLSA record would do nothing; undefined where it does. Fails as DNS does. */
@@ -84,7 +99,7 @@ async function change(
 }
 
 /** What DNS says when all servers have it, or after a while. */
-async function settled(look: () => Promise<DnsVerdict>): Promise<DnsVerdict> {
+export async function settled(look: () => Promise<DnsVerdict>): Promise<DnsVerdict> {
   const end = performance.now() + SETTLE_MS;
   for (;;) {
     const seen = await look();
@@ -97,7 +112,7 @@ async function settled(look: () => Promise<DnsVerdict>): Promise<DnsVerdict> {
 async function noteSeen({ records }: OperationDeps, name: string, plan: RecordPlan): Promise<PublishedValue[]> {
   const now = Date.now();
   const values = plan.values.map((one) => ({ ...one, seen: one.seen ?? now }));
-  await records.updatePublished(name, () => ({ values }));
+  await records.updatePublished(name, (before) => ({ ...before, values }));
   return values;
 }
 

@@ -10,7 +10,7 @@ import { ask } from '#shared/dns/exchange.ts';
 import { recordsAt, Type } from '#shared/dns/message.ts';
 import { parseServer } from '#shared/dns/server.ts';
 import { tlsaText } from '#shared/dns/tlsa.ts';
-import type { TlsDnsRecordStatus } from '#shared/tls/dns-record.ts';
+import type { TlsDnsRecordStatus, WithdrawnTlsDnsRecord } from '#shared/tls/dns-record.ts';
 import { sealpost } from '#test/kit/command.ts';
 import { ValidatingResolver } from '#test/kit/dns/validating-resolver.ts';
 import { ZoneServers } from '#test/kit/dns/zone-servers.ts';
@@ -28,7 +28,12 @@ const STS = '_mta-sts.example.com';
 const RPT = '_smtp._tls.example.com';
 const REPORTS = 'v=TLSRPTv1; rua=mailto:tls@example.com;';
 
-type Report = { ok: boolean; records: (TlsDnsRecordStatus & { error?: string })[]; problems: string[] };
+type Report = {
+  ok: boolean;
+  records: (TlsDnsRecordStatus & { error?: string })[];
+  withdrawn: (WithdrawnTlsDnsRecord & { error?: string })[];
+  problems: string[];
+};
 
 /** A node whose name is in a zone that it may update; `resolver`: whom it asks. */
 async function startSite(zones: ZoneServers, resolver: string, { zoned = true } = {}) {
@@ -36,14 +41,13 @@ async function startSite(zones: ZoneServers, resolver: string, { zoned = true } 
   const port = await freePort();
   const yaml = zones.yaml().replace(/"servers":\["[^"]*"\]/, `"servers":["${resolver}"]`);
   const byHand = `dns: ${JSON.stringify({ servers: [resolver], zones: [{ name: 'example.com', servers: zones.servers }] })}`;
-  const config = (mode: string): string => `
-node: { name: edge-1, hostname: ${HOST}, data: ./data }
+  const config = (mode: string, hostname = HOST): string => `
+node: { name: edge-1, hostname: ${hostname}, data: ./data }
 credentials: { nek: ./nek.key }
 listeners: [{ name: mx, kind: relay, address: 127.0.0.1, port: ${port}, tls: starttls }]
 tls: { certificate: cert.pem, key: key.pem }
 domains: [{ name: example.com, local: true }]
-mta-sts: { mode: ${mode}, address: 127.0.0.1, port: 0, tls: none }
-tls-rpt: { rua: ["mailto:tls@example.com"] }
+${mode === '' ? '' : `mta-sts: { mode: ${mode}, address: 127.0.0.1, port: 0, tls: none }\ntls-rpt: { rua: ["mailto:tls@example.com"] }`}
 routes: [{ to: "*", via: capture }]
 ${zoned ? yaml : byHand}`;
   const node = stack.use(await SealpostNode.create({ file: config('testing'), port }));
@@ -71,7 +75,8 @@ ${zoned ? yaml : byHand}`;
       /^(dns|sts)-/.test(one.check) ? [`${one.severity} ${one.check} ${one.about}`] : [],
     );
   };
-  const setMode = (mode: string) => writeFile(node.configFile, config(mode));
+  /** Without a mode nothing is published but TLSA records. */
+  const setMode = (mode: string, hostname?: string) => writeFile(node.configFile, config(mode, hostname));
   return {
     node,
     port,
@@ -286,4 +291,65 @@ test('by hand, where the zone cannot be updated: every line to add and to remove
   await enter('delete', [obsolete.replace(/ \d+ IN /, ' ')]);
   await published();
   assert.deepEqual((await tlsaAt(zones.servers[1] ?? '')).values, [tlsaOf(next)]);
+
+  await site.setMode('');
+  const record = await waitFor(async () => (await lines()).remove[0], { timeout: 30_000, what: 'what is not needed' });
+  assert.ok(record.startsWith(RPT), record);
+  await enter('delete', [record.replace(/ \d+ IN /, ' ')]);
+  const isGone = async () =>
+    (await run()).stdout.includes(`${RPT} TXT: not needed any more, and no name server has it`);
+  await waitFor(isGone, { timeout: 20_000, what: 'the secondaries' });
+  assert.ok(!(await run()).stdout.includes(RPT));
+});
+
+test('what is taken out of the configuration is withdrawn, and nothing else', {
+  ...needs('named', 'nsupdate', 'unbound'),
+  timeout: 120_000,
+}, async () => {
+  const records = 'mx1 A 127.0.0.1\nmx2 A 127.0.0.1\n_smtp._tls TXT "hello"';
+  await using zones = await ZoneServers.start({ 'example.com': records }, { signed: true });
+  const key = await zones.dnskey('example.com');
+  await using unbound = await ValidatingResolver.before(zones.servers[0] ?? '', new Map([['example.com', key]]));
+  await using site = await startSite(zones, unbound.server);
+  const { report, run, setMode } = site;
+  const states = async () => (await report()).withdrawn.map(({ name, state }) => `${state} ${name}`);
+  const withdrawn = (expected: string[]) =>
+    waitFor(async () => (await states()).join() === expected.join(), { timeout: 60_000, what: `${expected}` });
+  // The record for reports cannot be beside another text, unless that was put there later.
+  assert.equal(await zones.nsupdate(['zone example.com', `delete ${RPT}. TXT`]), '');
+  await waitFor(async () => (await report()).ok, { timeout: 20_000, what: 'the records' });
+  assert.equal(await zones.nsupdate(['zone example.com', `add ${RPT}. 60 TXT "hello"`]), '');
+  assert.deepEqual(await states(), []);
+
+  const begin = Date.now();
+  await setMode('');
+  await waitFor(
+    async () => (await run('--dry-run')).stdout.includes(`  remove: ${RPT}. 3600 IN TXT ( "${REPORTS}" )`),
+    {
+      timeout: 60_000,
+      what: 'the change',
+    },
+  );
+  assert.deepEqual(await zones.txt(1, RPT), ['hello', REPORTS].toSorted());
+  const { withdrawn: first } = await report();
+  assert.deepEqual(
+    first.map(({ name, state }) => `${state} ${name}`),
+    [`kept ${STS}`, `withdrawn ${RPT}`],
+  );
+  assert.ok((first[0]?.kept ?? 0) >= begin + 7 * 86_400_000);
+  assert.deepEqual(await zones.txt(1, RPT), ['hello']);
+  // Until then it stays, and its time does not begin again.
+  const again = await report();
+  assert.deepEqual(again.withdrawn, [{ ...first[0] }]);
+  assert.equal((await zones.txt(1, STS)).length, 1);
+  assert.match((await run()).stdout, /^_mta-sts\.example\.com TXT: stays until .*serve mode: none/m);
+
+  await setMode('none');
+  await waitFor(async () => (await run()).stdout.includes('the policy is withdrawn (mode: none); senders may have'), {
+    timeout: 60_000,
+    what: 'mode none',
+  });
+  await setMode('', 'mx2.example.com');
+  await withdrawn([`kept ${STS}`]);
+  assert.deepEqual((await tlsaAt(zones.servers[1] ?? '')).values, []);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { expectPlan, placeOf, planOf } from '#services/credential-store/dns/tls-records.ts';
-import type { PublishedValue } from '#services/credential-store/records/published-record.ts';
+import { ageAfter, expectNone, expectPlan, placeOf, planOf } from '#services/credential-store/dns/tls-records.ts';
+import type { Published, PublishedValue } from '#services/credential-store/records/published-record.ts';
 import { isSameText } from '#shared/dns/txt.ts';
 import type { TlsDnsRecord } from '#shared/tls/dns-record.ts';
 
@@ -79,4 +79,42 @@ test('what servers say of a text: exactly one of its version', () => {
 test('texts that say the same', () => {
   assert.ok(isSameText('v=STSv1; id=a;', 'v=STSv1;id=a'));
   assert.ok(!isSameText('v=STSv1; id=a;', 'v=STSv1; id=A;'));
+});
+
+const DAY = 86_400_000;
+const NOW = 1000 * DAY;
+const sts = (id: string) => `v=STSv1; id=${id};`;
+const policy = (id: string, more: Partial<Published>): Published => ({
+  values: [{ value: sts(id), role: 'current' }],
+  ...more,
+});
+
+/** What was published, what is from now on (no id: withdrawn), how long senders keep former policies, in days from now. */
+const AGES: [what: string, before: Published, id: string | undefined, days: number, kept: number | undefined][] = [
+  ['the first policy', { values: [] }, 'a', 7, undefined],
+  ['the same again', policy('a', { maxAge: 7 * DAY }), 'a', 7, undefined],
+  ['another of the same age', policy('a', { maxAge: 7 * DAY }), 'b', 7, undefined],
+  ['a shorter age', policy('a', { maxAge: 30 * DAY }), 'b', 7, 30],
+  ['mode none', policy('a', { maxAge: 7 * DAY }), 'b', 0, 7],
+  ['mode none, after an older and longer one', policy('a', { maxAge: 7 * DAY, kept: NOW + 20 * DAY }), 'b', 0, 20],
+  ['mode none again, days later', policy('b', { maxAge: 0, kept: NOW + 3 * DAY }), 'b', 0, 3],
+  ['mode none from the beginning', { values: [] }, 'a', 0, undefined],
+  ['withdrawn without mode none', policy('a', { maxAge: 7 * DAY }), undefined, 0, 7],
+  ['withdrawn, looked at again', policy('a', { maxAge: 0, kept: NOW - DAY }), undefined, 0, -1],
+  ['withdrawn after mode none alone', policy('a', { maxAge: 0 }), undefined, 0, undefined],
+  ['withdrawn, published by a version that kept no age', policy('a', {}), undefined, 0, 31_557_600_000 / DAY],
+  ['the same, published by that version', policy('a', {}), 'a', 7, undefined],
+];
+for (const [what, before, id, days, kept] of AGES) {
+  test(`how long former policies are kept: ${what}`, () => {
+    const after = ageAfter(before, { ...(id !== undefined && { value: sts(id) }), maxAge: days * DAY }, NOW);
+    assert.deepEqual(after, { maxAge: days * DAY, ...(kept !== undefined && { kept: NOW + kept * DAY }) });
+  });
+}
+
+test('what servers say of a name where nothing of ours should be', () => {
+  const { judge, isOurs } = expectNone('TXT', [sts('a')]);
+  assert.equal(judge(['v=STSv1; id=b;', 'hello']).verdict, 'ok');
+  assert.match(judge(['v=STSv1;id=a', 'hello']).detail, /^still has "v=STSv1;id=a"$/);
+  assert.deepEqual([isOurs(['v=STSv1; id=a']), isOurs(['hello'])], [true, false]);
 });

@@ -85,11 +85,15 @@ test('while a node is silent nothing is removed, and that is said', () => {
 test('the record of a policy is that of all nodes; none where they differ', () => {
   const domains = ['example.com', 'example.net'];
   const of = (...nodes: ShownNode[]) => ownRecords(shown(...nodes), { domains, rua: ['mailto:r@example.com'] });
-  const made = of(node(1, { policy: policy('i1') }), node(2, { policy: policy('i1') }), node(3));
+  const made = of(
+    node(1, { policy: policy('i1', 'mx1.example.com') }),
+    node(2, { policy: policy('i1', 'mx1.example.com') }),
+    node(3),
+  );
   assert.deepEqual(
     made.records.filter(({ kind }) => kind !== 'tlsa'),
     [
-      { kind: 'mta-sts', domain: 'example.com', id: 'i1' },
+      { kind: 'mta-sts', domain: 'example.com', id: 'i1', maxAge: 604_800_000 },
       { kind: 'tls-rpt', domain: 'example.com', rua: ['mailto:r@example.com'] },
       { kind: 'tls-rpt', domain: 'example.net', rua: ['mailto:r@example.com'] },
     ],
