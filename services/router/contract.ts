@@ -1,27 +1,19 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
-import { CapturedMessage } from '#shared/files/captured-message.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
 import { Envelope, Origin } from '#shared/mail/envelope.ts';
 import { MessageTls } from '#shared/mail/message-tls.ts';
 import { QueueEntry, QueueState } from '#shared/mail/queue-entry.ts';
-import { ReportPart } from '#shared/mail/reports/dmarc-report.ts';
 import { ReportPage } from '#shared/mail/reports/dmarc-rows.ts';
-import { TlsReportPart } from '#shared/mail/reports/tls-report.ts';
 import { TlsReportPage } from '#shared/mail/reports/tls-rows.ts';
-import { LostTls } from '#shared/mail/tls.ts';
-import { LedgerPage, LedgerRequest } from '#shared/mail/tls-ledger.ts';
-import { TlsName, TlsRecord } from '#shared/mail/tls-memory.ts';
-import { ProbedDomain } from '#shared/mail/tls-probe.ts';
-import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
-import { transcriptRead } from '#shared/transcript/operation.ts';
+import { TlsRecord } from '#shared/mail/tls-memory.ts';
+import { Affected, READ } from './contract/common.ts';
+import { operatorOperations } from './contract/operators.ts';
 
 /**
  * The router owns this node's queue. A message comes in as a transfer: open → chunk* → commit or abort. `commit`
  * answers when record, recipients and body are on disk and synced: only then may a listener say 250.
- *
- * The file is long because it is all that routers can be asked.
  */
 
 /** Largest chunk in bytes. Bodies cross the bus in pieces of at most this size. */
@@ -69,13 +61,6 @@ export type CopyChange = z.infer<typeof CopyChange>;
 const PairName = z.object({ owner: z.string(), holder: z.string(), generation: z.number().int().positive() });
 export type PairName = z.infer<typeof PairName>;
 
-/** Which messages an operation is for: one id, all of a recipient domain, or all. */
-export const QueueSelection = z.union([
-  z.object({ queueId: z.string() }),
-  z.object({ domain: z.string() }),
-  z.object({ all: z.literal(true) }),
-]);
-
 /** What a router announces of itself every second. */
 export const Present = z.object({
   node: z.string(),
@@ -85,10 +70,6 @@ export const Present = z.object({
   refusing: z.string().optional(),
 });
 export type Present = z.infer<typeof Present>;
-
-const affected = z.object({ count: z.number().int() });
-/** Errors of everything that reads the queue from disk. */
-const READ = ['store-failed', 'store-damaged'] as const;
 
 export const routerContract = defineContract('router', 1, {
   operations: {
@@ -180,7 +161,7 @@ export const routerContract = defineContract('router', 1, {
       timeout: 2000,
     },
     /** Delete the void copies of the mail of a node that is silent and, as an operator says, gone for good. */
-    'copy-forget': { request: z.object({ node: z.string() }), reply: affected, errors: READ, timeout: 60_000 },
+    'copy-forget': { request: z.object({ node: z.string() }), reply: Affected, errors: READ, timeout: 60_000 },
     /**
      * From router to router: names of what it counted for DMARC reports up to a day, and the rows of one of them, for the
      * epoch of a run (sent-reports/daily/runs.ts). `not-due`: the day is not over there, or it has not heard of the epoch.
@@ -233,121 +214,8 @@ export const routerContract = defineContract('router', 1, {
       errors: ['not-found', 'corrupt', ...READ],
       bytes: 'reply',
     },
-    /** Mail that the route `capture` kept on this node, oldest first; `next` where there is more. */
-    'captured-list': {
-      request: z.object({ after: z.string().optional(), limit: z.number().int().positive().max(1000) }),
-      reply: z.object({ messages: z.array(CapturedMessage), next: z.string().optional() }),
-      errors: ['corrupt'],
-    },
-    /** A piece of a captured message, by its id or queue id; empty bytes after the end. */
-    'captured-read': {
-      request: z.object({ id: z.string(), offset: z.number().int().nonnegative() }),
-      reply: z.object({ envelope: CapturedMessage, file: z.string() }),
-      errors: ['not-found', 'corrupt'],
-      bytes: 'reply',
-    },
-    /**
-     * DMARC reports that came to this node, those whose time ended after `since` (ms since 1970), about the domain and those
-     * below it; a page of their parts at a time. `next` is the cursor of the page that follows.
-     */
-    'dmarc-report-list': {
-      request: z.object({
-        domain: z.string().optional(),
-        since: z.number().optional(),
-        after: z.string().max(100).optional(),
-      }),
-      reply: z.object({ parts: z.array(ReportPart), next: z.string().optional() }),
-      errors: READ,
-    },
-    /** The same of TLS reports. */
-    'tls-report-list': {
-      request: z.object({
-        domain: z.string().optional(),
-        since: z.number().optional(),
-        after: z.string().max(100).optional(),
-      }),
-      reply: z.object({ parts: z.array(TlsReportPart), next: z.string().optional() }),
-      errors: READ,
-    },
-    /** The TLS ledger of this node (operators/ledger.ts), newest first. */
-    'ledger-list': { request: LedgerRequest, reply: LedgerPage, errors: READ, timeout: 20_000 },
-    /**
-     * What this router remembers of the TLS of others, about a domain and what is below it or about all; a page at a time. For
-     * operators, and for routers that have missed what was announced (tls-memory/sharing.ts).
-     */
-    'tls-memory-list': {
-      request: z.object({ domain: TlsName.optional(), after: z.string().max(300).optional() }),
-      reply: z.object({ records: z.array(TlsRecord), next: z.string().optional() }),
-      errors: READ,
-    },
-    /** Forget what is remembered about a domain, and about a host of that name. Answers what it was. */
-    'tls-memory-forget': {
-      request: z.object({ name: TlsName }),
-      reply: z.object({ records: z.array(TlsRecord) }),
-      errors: READ,
-    },
-    /** Try deferred mail now. */
-    'message-retry': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },
-    'message-hold': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },
-    'message-release': { request: QueueSelection, reply: affected, errors: ['not-found', ...READ], timeout: 120_000 },
-    /** Remove mail from the queue for good, without a DSN unless asked. */
-    'message-remove': {
-      request: z.intersection(QueueSelection, z.object({ notify: z.boolean().default(false) })),
-      reply: affected,
-      errors: ['not-found', ...READ],
-      timeout: 120_000,
-    },
-    /** What TLS mail for a domain would get at each host, seen from this node: a session with each, without mail. */
-    'tls-probe': {
-      request: z.object({ domain: z.string().min(1).max(255) }),
-      reply: ProbedDomain,
-      timeout: 100_000,
-    },
-    /** What is said in sessions with a peer that mail goes to. */
-    'transcript-read': transcriptRead,
-    /** Counts for operators. */
-    'status-show': {
-      request: z.object({}),
-      reply: z.object({
-        node: z.string(),
-        active: z.number().int(),
-        deferred: z.number().int(),
-        hold: z.number().int(),
-        corrupt: z.number().int(),
-        /** Whose mail the first of these are, as far as their records say; absent where there are none. */
-        damaged: z.array(DamagedMail).optional(),
-        /** Damage of the store that an operator has not dealt with yet; absent where there is none. */
-        damage: z.array(StoreDamage).optional(),
-        /** Messages sent without a signature in best-effort mode since start, and why. */
-        unsigned: z.array(z.object({ domain: z.string(), reason: z.string(), count: z.number().int() })),
-        lostTls: z.array(LostTls).optional(),
-        /** Why the queue accepts no mail right now; absent where it does. */
-        refusing: z.string().optional(),
-        /** The copies of this node's mail on others, and of others' mail on this one; absent where there is no bus. */
-        copies: z
-          .object({
-            /** Name of the queue's store, and whether this node may deliver mail that has a copy elsewhere. */
-            store: z.string(),
-            lease: z.enum(['held', 'lost']),
-            /** ms since 1970: when the lease was last renewed. */
-            renewed: z.number().optional(),
-            /** Messages of this node that have a copy elsewhere, and those that should and have none. */
-            elsewhere: z.number().int(),
-            missing: z.number().int(),
-            /** Messages of others of which this node holds a copy. */
-            held: z.number().int(),
-            /** Void ones among them of mail of a node that is silent: it does not say whether it needs them. */
-            void: z.array(z.object({ node: z.string(), copies: z.number().int() })).optional(),
-            /** Since the start: messages taken over from others, and those that others took over from this node. */
-            takenOver: z.number().int(),
-            handedOver: z.number().int(),
-            draining: z.boolean(),
-            /** A drain is complete: nothing is left on this node. */
-            drained: z.boolean(),
-          })
-          .optional(),
-      }),
-    },
+
+    ...operatorOperations,
   },
   events: {
     present: Present,
