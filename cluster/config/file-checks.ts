@@ -8,6 +8,7 @@ import type { Problem } from './problems/problem.ts';
 import { ldapWarnings } from './rules/ldap.ts';
 import { certificateWarnings, proxyWarnings, relayWarnings } from './rules/relay.ts';
 import type { RouteOauth } from './schema/oauth.ts';
+import type { RouteHop } from './schema/route.ts';
 import type { Config } from './schema/schema.ts';
 import { modeWarning, readSecret, SecretReference, unreadable } from './secrets.ts';
 import { checkAuthorities, checkPair, stsWarnings, type TlsFindings } from './tls-files.ts';
@@ -221,12 +222,28 @@ async function place(check: FileCheck, path: PropertyKey[], secret: Secret | und
 async function checkRoutes(check: FileCheck): Promise<void> {
   const placed: Config['routes'] = [];
   for (const [i, route] of check.config.routes.entries()) {
-    if (route.ca !== undefined) add(check, await checkAuthorities(['routes', i, 'ca'], route.ca));
-    const password = await place(check, ['routes', i, 'password'], route.password);
-    const oauth = route.oauth && (await placeGrant(check, ['routes', i, 'oauth'], route.oauth));
-    placed.push({ ...route, ...(password && { password }), ...(oauth && { oauth }) });
+    const path = ['routes', i];
+    if (route.ca !== undefined) add(check, await checkAuthorities([...path, 'ca'], route.ca));
+    const { via } = route;
+    const hops = typeof via === 'string' ? via : await placeHops(check, [...path, 'via'], via);
+    placed.push({ ...route, ...(await placeLogin(check, path, route)), via: hops });
   }
   check.config = { ...check.config, routes: placed };
+}
+
+async function placeHops(check: FileCheck, path: PropertyKey[], via: readonly (string | RouteHop)[]) {
+  const placed: (string | RouteHop)[] = [];
+  for (const [i, entry] of via.entries())
+    placed.push(typeof entry === 'string' ? entry : { ...entry, ...(await placeLogin(check, [...path, i], entry)) });
+  return placed;
+}
+
+type Login = Pick<RouteHop, 'password' | 'oauth'>;
+
+async function placeLogin(check: FileCheck, path: PropertyKey[], given: Login): Promise<Login> {
+  const password = await place(check, [...path, 'password'], given.password);
+  const oauth = given.oauth && (await placeGrant(check, [...path, 'oauth'], given.oauth));
+  return { ...(password && { password }), ...(oauth && { oauth }) };
 }
 
 async function placeGrant(check: FileCheck, path: PropertyKey[], grant: RouteOauth): Promise<RouteOauth> {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Secret } from '#shared/secret.ts';
 import type { RouteOauth } from './schema/oauth.ts';
-import { parseVia } from './schema/route.ts';
+import { parseVia, type RouteHop } from './schema/route.ts';
 import type { Config, LdapConfig, ListenerConfig, RouteConfig } from './schema/schema.ts';
 import { SecretReference } from './secrets.ts';
 
@@ -75,13 +75,27 @@ function listenerAt(listener: ListenerConfig, folder: string): ListenerConfig {
 }
 
 function routeAt(route: RouteConfig, folder: string): RouteConfig {
-  const hop = parseVia(route.via);
-  const { password, oauth, ca } = route;
+  const { via, ca } = route;
   return {
     ...route,
-    ...(hop?.kind === 'maildir' && { via: `maildir:${resolve(folder, hop.folder)}` }),
-    ...(password && { password: secretAt(password, folder) }),
+    ...loginAt(route, folder),
+    via: typeof via === 'string' ? viaAt(via, folder) : via.map((entry) => hopAt(entry, folder)),
     ...(ca && { ca: resolve(folder, ca) }),
+  };
+}
+
+function viaAt(via: string, folder: string): string {
+  const hop = parseVia(via);
+  return hop?.kind === 'maildir' ? `maildir:${resolve(folder, hop.folder)}` : via;
+}
+
+function hopAt(entry: string | RouteHop, folder: string): string | RouteHop {
+  return typeof entry === 'string' ? entry : { ...entry, ...loginAt(entry, folder) };
+}
+
+function loginAt({ password, oauth }: Pick<RouteConfig, 'password' | 'oauth'>, folder: string) {
+  return {
+    ...(password && { password: secretAt(password, folder) }),
     ...(oauth && { oauth: grantAt(oauth, folder) }),
   };
 }

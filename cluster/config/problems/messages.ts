@@ -13,7 +13,16 @@ export function explainIssue(issue: z.core.$ZodIssue, schema: z.ZodType): Proble
     return issue.keys.map((key) => ({ path: [...path, key], message: unknownKey(key, known) }));
   }
   if (issue.input === null) return [{ path, message: 'is empty: give it a value or remove the key' }];
+  const branch = issue.code === 'invalid_union' && issue.message === 'Invalid input' ? fitting(issue) : undefined;
+  if (branch !== undefined)
+    return branch.flatMap((inner) => explainIssue({ ...inner, path: [...path, ...inner.path] }, schema));
   return [{ path, message: sentence(issue) }];
+}
+
+/** What is wrong with a value in the form that it was given in, a text, a list or keys; else with the first form. */
+function fitting({ errors }: z.core.$ZodIssueInvalidUnion): z.core.$ZodIssue[] | undefined {
+  const isWrongForm = ({ code, path }: z.core.$ZodIssue): boolean => code === 'invalid_type' && path.length === 0;
+  return errors.find((issues) => !issues.some(isWrongForm)) ?? errors[0];
 }
 
 function unknownKey(key: string, known: string[]): string {
@@ -83,11 +92,18 @@ function orList(words: string[]): string {
 export function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   let at: unknown = unwrap(schema);
   for (const key of path) {
+    at = option(at, typeof key === 'number' ? z.ZodArray : z.ZodObject);
     if (at instanceof z.ZodObject) at = unwrap((at.shape as Record<PropertyKey, unknown>)[key]);
     else if (at instanceof z.ZodArray) at = unwrap(at.element);
     else return [];
   }
+  at = option(at, z.ZodObject);
   return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
+}
+
+/** Of a union, the member of a kind. */
+function option(schema: unknown, kind: typeof z.ZodArray | typeof z.ZodObject): unknown {
+  return schema instanceof z.ZodUnion ? schema.options.map(unwrap).find((one) => one instanceof kind) : schema;
 }
 
 function unwrap(schema: unknown): unknown {

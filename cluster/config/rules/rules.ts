@@ -1,7 +1,6 @@
 import { isIP } from 'node:net';
 import type { Problem } from '../problems/problem.ts';
-import { parseVia } from '../schema/route.ts';
-import type { Config, ListenerConfig, RouteConfig } from '../schema/schema.ts';
+import type { Config, ListenerConfig } from '../schema/schema.ts';
 import { AUTHENTICATION_RULES } from './authentication.ts';
 import { AUTHENTICITY_RULES } from './authenticity.ts';
 import { CERTIFICATE_RULES } from './certificates.ts';
@@ -14,6 +13,7 @@ import { MTA_STS_RULES } from './mta-sts.ts';
 import { RATE_RULES } from './rates.ts';
 import { RELAY_RULES } from './relay.ts';
 import { REWRITE_RULES } from './rewrite.ts';
+import { ROUTE_RULES } from './routes.ts';
 import { duplicates, type Rule } from './rule.ts';
 import { TLS_RULES } from './tls.ts';
 
@@ -82,46 +82,6 @@ function submissionUsers({ listeners, directory, credentials, bus }: Config): Pr
         "this listener authenticates users, but there are none: add directory: { users: ./users.yaml }, or credentials: { nek: … } for users of the cluster's directory",
     },
   ];
-}
-
-function routeVia({ routes }: Config): Problem[] {
-  return routes.flatMap((route, i) => routeProblems(route).map((p) => ({ ...p, path: ['routes', i, ...p.path] })));
-}
-
-function routeProblems(route: RouteConfig): Problem[] {
-  const hop = parseVia(route.via);
-  const user = hop?.kind === 'smtp' ? hop.user : undefined;
-  if (route.password !== undefined && user === undefined) {
-    return [{ path: ['password'], message: 'a password needs a user: via: smtp://user@host' }];
-  }
-  if (route.oauth !== undefined) {
-    const problem = oauthProblem(route, user);
-    if (problem !== undefined) return [{ path: ['oauth'], message: problem }];
-  }
-  const implicitTls = hop?.kind === 'smtp' && hop.implicitTls === true;
-  if (implicitTls && route.tls === 'off') {
-    return [{ path: ['tls'], message: 'smtps:// is TLS from the first byte: remove tls: off, or write smtp://' }];
-  }
-  if (route.ca !== undefined && route.tls !== 'verified' && user === undefined) {
-    return [{ path: ['ca'], message: 'no certificate is checked on this route: set tls: verified' }];
-  }
-  if (user === undefined) return [];
-  if (route.password === undefined && route.oauth === undefined)
-    return [{ path: ['via'], message: `user ${user} needs a password: add password: { file: … }` }];
-  const secret = route.password === undefined ? 'token' : 'password';
-  const loopback =
-    hop?.kind === 'smtp' && (hop.host === '::1' || hop.host === 'localhost' || hop.host.startsWith('127.'));
-  return route.tls === 'required' || route.tls === 'verified' || implicitTls || loopback
-    ? []
-    : [{ path: ['tls'], message: `${route.tls} TLS could send the ${secret} in clear text: set tls: required` }];
-}
-
-function oauthProblem({ oauth, password }: RouteConfig, user: string | undefined): string | undefined {
-  if (user === undefined) return 'a token needs a user, the mailbox that it is for: via: smtp://user@host';
-  if (password !== undefined) return 'there is a password too: keep one of them';
-  return oauth?.['client-secret'] === undefined && oauth?.['refresh-token'] === undefined
-    ? 'a token is given for a client-secret or a refresh-token: add one'
-    : undefined;
 }
 
 function signAs({ domains }: Config): Problem[] {
@@ -250,16 +210,7 @@ export const RULES: readonly Rule[] = [
   },
   { sections: ['domains'], check: signAs },
   { sections: ['domains', 'credentials', 'bus'], check: enforceNeedsNek },
-  {
-    sections: ['routes'],
-    check: ({ routes }) =>
-      duplicates(
-        routes.map((r) => r.to),
-        (i) => ['routes', i, 'to'],
-        'route to',
-      ),
-  },
-  { sections: ['routes'], check: routeVia },
+  ...ROUTE_RULES,
   { sections: ['bus'], check: busLogin },
   { sections: ['queue'], check: queueTimes },
   { sections: ['queue', 'bus'], check: copiesNeedBus },

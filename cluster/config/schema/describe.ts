@@ -35,14 +35,21 @@ export function listOptions(schema: JsonSchema = jsonSchema(), path = '', requir
     default: required ? 'required' : schema.default === undefined ? '' : JSON.stringify(schema.default),
     explanation: schema.description ?? '',
   };
-  const inner = schema.type === 'array' ? schema.items : schema;
+  const list = memberOf(schema, 'array');
+  const inner = list === undefined ? schema : memberOf(list.items ?? {}, 'object');
   if (inner?.properties === undefined) return [own];
-  const prefix = schema.type === 'array' ? `${path}[].` : path === '' ? '' : `${path}.`;
+  const prefix = list !== undefined ? `${path}[].` : path === '' ? '' : `${path}.`;
   const options = Object.entries(inner.properties).flatMap(([key, property]) =>
     listOptions(property, `${prefix}${key}`, inner.required?.includes(key)),
   );
   // A section without an explanation of its own says nothing that its options do not say.
-  return schema.type === 'array' || (path !== '' && own.explanation !== '') ? [own, ...options] : options;
+  return list !== undefined || (path !== '' && own.explanation !== '') ? [own, ...options] : options;
+}
+
+/** The schema, or the member of a union, that is of a type; a union that is told by name has none. */
+function memberOf(schema: JsonSchema, type: 'array' | 'object'): JsonSchema | undefined {
+  if (schema.type === type) return schema;
+  return schema.kind === undefined && !schema.secret ? schema.anyOf?.find((one) => one.type === type) : undefined;
 }
 
 function typeName(schema: JsonSchema): string {
@@ -63,12 +70,16 @@ function typeName(schema: JsonSchema): string {
     case 'boolean':
       return 'true | false';
     case 'array':
-      return schema.items?.properties === undefined ? `list of ${typeName(schema.items ?? {})}` : 'list';
+      return schema.items?.properties === undefined ? `list of ${grouped(typeName(schema.items ?? {}))}` : 'list';
     case 'object':
       return schema.properties === undefined ? 'section' : `{ ${Object.keys(schema.properties).join(', ')} }`;
     default:
       return schema.type ?? 'any';
   }
+}
+
+function grouped(type: string): string {
+  return type.includes('{') ? type.replaceAll(' | ', ' or ') : type;
 }
 
 /**
@@ -77,6 +88,10 @@ function typeName(schema: JsonSchema): string {
  */
 export function effective(data: unknown, schema: JsonSchema = jsonSchema()): unknown {
   if (schema.secret) return typeof data === 'string' ? '[secret]' : data;
+  if (schema.anyOf !== undefined && typeof data === 'object' && data !== null) {
+    const member = memberOf(schema, Array.isArray(data) ? 'array' : 'object');
+    return member === undefined ? data : effective(data, member);
+  }
   if (schema.properties !== undefined && typeof data === 'object' && data !== null) {
     const given = data as Record<string, unknown>;
     const filled = Object.entries(schema.properties)

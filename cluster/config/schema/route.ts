@@ -1,6 +1,8 @@
 import { isIP } from 'node:net';
 import { normalizeDomain } from '#shared/address/address.ts';
+import type { Secret } from '#shared/secret.ts';
 import { suggest } from '../problems/suggest.ts';
+import type { RouteOauth } from './oauth.ts';
 
 /**
  * Where a route leads, parsed from its `via`. `host` is a name or an address without brackets. The router makes of it a
@@ -13,6 +15,19 @@ export type NextHopSpec =
   | { kind: 'maildir'; folder: string }
   | { kind: 'capture' }
   | { kind: 'discard' };
+
+/** A place in the `via` of a route, in its long form. */
+export type RouteHop = {
+  hop: string;
+  weight?: number | undefined;
+  password?: Secret | undefined;
+  oauth?: RouteOauth | undefined;
+};
+
+/** What `via` of a route lists, the best first; a route without a list has one. */
+export function hopsOf({ via }: { via: string | readonly (string | RouteHop)[] }): RouteHop[] {
+  return (typeof via === 'string' ? [via] : via).map((entry) => (typeof entry === 'string' ? { hop: entry } : entry));
+}
 
 const VIA_SCHEMES = ['smtp', 'smtps', 'lmtp', 'maildir'];
 /** RFC 5321 §4.5.4.2, RFC 8314 §3.3; LMTP has no port of its own. */

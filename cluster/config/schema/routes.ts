@@ -13,15 +13,54 @@ const junkTo = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+const hopText = z.string().refine((via) => parseVia(via) !== undefined, { error: (i) => explainVia(String(i.input)) });
+
+/** Hosts in a list: each costs an attempt that finds them all down the time to connect. */
+const MOST_HOPS = 10;
+
+/** A host in the list of `via`, in its long form. */
+const routeHop = z.strictObject({
+  hop: hopText.describe('smtp[s]://[user@]host[:port] or lmtp://host[:port]'),
+  weight: z
+    .number()
+    .int()
+    .min(1)
+    .max(1000)
+    .optional()
+    .describe(
+      'its part of the mail, beside the neighbours in the list that have a weight; without one, hosts are taken in their order',
+    ),
+  password: secret.optional().describe('password of user@ at this host; default: that of the route'),
+  oauth: routeOauth
+    .optional()
+    .describe('log-in of user@ at this host with an access token; default: that of the route'),
+});
+
+/** Said of what is neither: what is wrong in a text, a list or an entry says itself. */
+const wrongForm = (isForm: (input: object) => boolean, text: string) => ({
+  error: ({ input }: { input?: unknown }) => {
+    const isKnown =
+      typeof input === 'object' ? input === null || isForm(input) : ['undefined', 'string'].includes(typeof input);
+    return isKnown ? undefined : text;
+  },
+});
+
+const listedHop = z.union(
+  [hopText, routeHop],
+  wrongForm((input) => !Array.isArray(input), 'expected smtp://host …, lmtp://host … or { hop: …, weight: … }'),
+);
+
 /** An entry of `routes` in sealpost.yaml: where mail to a domain goes next. */
 export const routeEntry = z.strictObject({
   to: domainOrAny.describe('recipient domain with everything below it, or *'),
   via: z
-    .string()
-    .refine((via) => parseVia(via) !== undefined, { error: (i) => explainVia(String(i.input)) })
+    .union(
+      [hopText, z.array(listedHop).min(1).max(MOST_HOPS)],
+      wrongForm(Array.isArray, 'expected mx, smtp://host …, or a list of hosts'),
+    )
     .describe(
       'mx | smtp[s]://[user@]host[:port] | lmtp://host[:port] | maildir:<folder> | capture | discard; ' +
-        'smtps is TLS from the first byte, by default at port 465',
+        'smtps is TLS from the first byte, by default at port 465. Or a list of hosts: the next one is tried where one cannot take mail',
     ),
   password: secret
     .optional()

@@ -7,7 +7,8 @@ import type { Transport } from './channel.ts';
 import { warnOfNoEffect } from './dane/configured.ts';
 import { Destination } from './destination.ts';
 import { discardTransport } from './discard.ts';
-import type { Delivery, Job, NextHop } from './job.ts';
+import type { TargetSource } from './hosts/host-order.ts';
+import { type Delivery, hostsOf, type Job, type NextHop, type SmtpHost } from './job.ts';
 import { maildirTransport } from './maildir.ts';
 import { hostTargets, MxLookup } from './mx.ts';
 import { createResolver, type Resolver } from './resolver.ts';
@@ -128,13 +129,11 @@ function isSame(a: NextHop, b: NextHop): boolean {
 }
 
 function secrets({ spec }: NextHop): string {
-  return spec.kind === 'smtp' ? JSON.stringify([spec.password?.reveal(), spec.oauth && grantKey(spec.oauth)]) : '';
+  if (spec.kind !== 'smtp') return '';
+  return JSON.stringify(hostsOf(spec).map(({ password, oauth }) => [password?.reveal(), oauth && grantKey(oauth)]));
 }
 
-function credentialsOf(
-  { user, password, oauth }: Extract<NextHop['spec'], { kind: 'smtp' }>,
-  grants: Grants,
-): Credentials | undefined {
+function credentialsOf({ user, password, oauth }: SmtpHost, grants: Grants): Credentials | undefined {
   if (user === undefined) return undefined;
   if (oauth !== undefined) return { user, tokens: grants.tokens(oauth) };
   return password === undefined ? undefined : { user, password };
@@ -155,33 +154,26 @@ export function createTransport(
     const timeouts = { connect: Math.min(connect, most), command: Math.min(command, most), data };
     return { hostname: node.hostname, timeouts, transcript };
   };
-  const ladder = ladderOf(hop, deps);
-  const { rules } = ladder;
-  const common = { tls: ladder, ca, settings, log, credentials: undefined };
+  const tls = ladderOf(hop, deps);
+  const common = { ca, settings, log };
   switch (spec.kind) {
     case 'mx':
       return new SmtpTransport({
         ...common,
         protocol: 'smtp',
         smartHost: false,
-        targets: () => mx.targets(spec.domain, rules),
+        sources: [{ targets: () => mx.targets(spec.domain, tls.rules), tls, credentials: undefined }],
         missing: () => mx.missing(spec.domain),
       });
     case 'smtp': {
-      const { host, port, implicitTls = false } = spec;
-      const credentials = credentialsOf(spec, grants);
-      const targets = async () => {
-        // Without a token no connection is opened: there would be nothing to say.
-        if (credentials !== undefined && 'tokens' in credentials) await credentials.tokens.current();
-        return hostTargets(resolver, host, port);
-      };
-      const secret: TlsRules['secret'] = credentials && ('tokens' in credentials ? 'token' : 'password');
-      const own = { ...ladder, rules: { ...rules, implicitTls, secret } };
-      return new SmtpTransport({ ...common, tls: own, protocol: 'smtp', smartHost: true, credentials, targets });
+      const sources = hostsOf<SmtpHost>(spec).map((host) => smartHost(host, tls, { resolver, grants }));
+      return new SmtpTransport({ ...common, protocol: 'smtp', smartHost: true, sources });
     }
     case 'lmtp': {
-      const targets = () => hostTargets(resolver, spec.host, spec.port);
-      return new SmtpTransport({ ...common, protocol: 'lmtp', smartHost: true, targets });
+      const sources = hostsOf<{ host: string; port: number }>(spec).map(({ host, port }) => {
+        return { targets: () => hostTargets(resolver, host, port), tls, credentials: undefined };
+      });
+      return new SmtpTransport({ ...common, protocol: 'lmtp', smartHost: true, sources });
     }
     case 'maildir':
       return maildirTransport(spec.folder, { hostname: () => current.current.node.hostname, log });
@@ -190,6 +182,26 @@ export function createTransport(
     case 'discard':
       return discardTransport(log);
   }
+}
+
+/** A host that a route names; what it is told to log in with goes to it alone. */
+function smartHost(
+  host: SmtpHost,
+  tls: LadderDeps,
+  { resolver, grants }: { resolver: Resolver; grants: Grants },
+): TargetSource {
+  const credentials = credentialsOf(host, grants);
+  const secret: TlsRules['secret'] = credentials && ('tokens' in credentials ? 'token' : 'password');
+  return {
+    credentials,
+    tls: { ...tls, rules: { ...tls.rules, implicitTls: host.implicitTls === true, secret } },
+    targets: async () => {
+      // Without a token no connection is opened: there would be nothing to say.
+      if (credentials !== undefined && 'tokens' in credentials) await credentials.tokens.current();
+      const targets = await hostTargets(resolver, host.host, host.port);
+      return credentials === undefined ? targets : targets.map((one) => ({ ...one, account: credentials.user }));
+    },
+  };
 }
 
 /** Where policies are ignored, neither memory asks for TLS, nor does anybody hear what becomes of it. */

@@ -89,18 +89,8 @@ export type NextHop = {
   key: string;
   spec:
     | { kind: 'mx'; domain: string }
-    | {
-        kind: 'smtp';
-        host: string;
-        port: number;
-        /** TLS from the first byte (RFC 8314). */
-        implicitTls?: true;
-        user?: string | undefined;
-        password?: Secret | undefined;
-        /** In place of the password. */
-        oauth?: RouteOauth | undefined;
-      }
-    | { kind: 'lmtp'; host: string; port: number }
+    | ({ kind: 'smtp' } & RouteHosts<SmtpHost>)
+    | ({ kind: 'lmtp' } & RouteHosts<{ host: string; port: number }>)
     | { kind: 'maildir'; folder: string }
     | { kind: 'capture'; folder: string }
     | { kind: 'discard' };
@@ -132,6 +122,25 @@ export type NextHop = {
    */
   reports?: NextHop;
 };
+
+/** The hosts of a route: the best one, and those that follow where it cannot be used, in their order. */
+type RouteHosts<Host> = Host & { others?: readonly Host[] };
+
+/** `host` is a name or an address. What it is told to log in with goes to no other one. */
+export type SmtpHost = {
+  host: string;
+  port: number;
+  /** TLS from the first byte (RFC 8314). */
+  implicitTls?: true;
+  user?: string | undefined;
+  password?: Secret | undefined;
+  /** In place of the password. */
+  oauth?: RouteOauth | undefined;
+};
+
+export function hostsOf<Host>({ others = [], ...first }: RouteHosts<Host> & { kind: string }): Host[] {
+  return [first as Host, ...others];
+}
 
 export type MessageDemand = {
   raises: boolean;

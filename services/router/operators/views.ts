@@ -179,7 +179,10 @@ export class Views {
   }
 
   #hopOf(message: Message, { recipient }: Recipient): ReturnType<Routing['nextHop']> {
-    const { hop } = this.#deps.routing.target(recipient.address, isJunk(message, recipient));
+    const { hop } = this.#deps.routing.target(recipient.address, {
+      id: message.id,
+      junk: isJunk(message, recipient),
+    });
     return hop && hopOfMessage(hop, message.record);
   }
 }

@@ -28,7 +28,10 @@ export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[
   for (const [index, r] of message.recipients.entries()) {
     if (r.busy || dueAt(r.status) > soon) continue;
     const junk = isJunk(message, r.recipient);
-    const { hop: routed, address } = routing.target(r.recipient.address, junk && r.junkToRefused !== true);
+    const { hop: routed, address } = routing.target(r.recipient.address, {
+      id: message.id,
+      junk: junk && r.junkToRefused !== true,
+    });
     const target = routed && hopOfMessage(routed, message.record);
     // What pretends to be a report may be junk as well.
     const reports = !junk && routing.takesReports(r.recipient);

@@ -1,7 +1,7 @@
 import { parseIp } from '#shared/address/ip-address.ts';
 import type { MessageTls } from '#shared/mail/message-tls.ts';
 import type { TlsDemand } from '#shared/mail/tls.ts';
-import type { MessageDemand, NextHop } from '../delivery/job.ts';
+import { hostsOf, type MessageDemand, type NextHop } from '../delivery/job.ts';
 import type { MessageRecord } from '../store/records.ts';
 
 /**
@@ -65,14 +65,14 @@ function staysHere({ spec }: NextHop, { level }: MessageTls): boolean {
     case 'discard':
       return true;
     case 'lmtp':
-      return isLoopback(spec.host);
+      return hostsOf(spec).every(isLoopback);
     case 'smtp':
-      return level !== 'requiretls' && isLoopback(spec.host);
+      return level !== 'requiretls' && hostsOf(spec).every(isLoopback);
     case 'mx':
       return false;
   }
 }
 
-function isLoopback(host: string): boolean {
+function isLoopback({ host }: { host: string }): boolean {
   return host === 'localhost' || parseIp(host)?.range() === 'loopback';
 }

@@ -6,7 +6,7 @@ export type Trouble = { reply: Reply; local: boolean; host: string | undefined }
 
 /** What one message has found out about the hosts. */
 export class Search {
-  /** Addresses that were tried. */
+  /** Targets that were tried, by their keys. */
   readonly tried = new Set<string>();
   /** Names of hosts that could not be used, and why; without a name: the hosts could not be found out. */
   readonly #unusable = new Map<string | undefined, Trouble>();

@@ -256,6 +256,8 @@ export class Transaction {
         tooMany.push(recipient);
       } else if (isAboutSession(said)) {
         this.#settle(recipient, 'deferred', said, this.#options.smartHost);
+        // The fault of our configuration with this host is none of the next one.
+        if (this.#options.smartHost && !this.#finalDot) this.elsewhere.push(recipient);
       } else {
         this.#settle(recipient, isPositive(said) ? 'delivered' : said.code < 500 ? 'deferred' : 'failed', said);
       }

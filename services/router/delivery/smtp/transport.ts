@@ -1,8 +1,9 @@
 import type { Logger } from '#shared/log.ts';
 import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import { type Channel, type Transport, Unreachable } from '../channel.ts';
+import { HostOrder, keyOf, type Step, type TargetSource } from '../hosts/host-order.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../job.ts';
-import { type Attempt, Ladder, type LadderDeps } from '../tls-policy/ladder.ts';
+import type { Attempt } from '../tls-policy/ladder.ts';
 import { type OpenProbe, type Probed, probe } from '../tls-policy/probe.ts';
 import { insecure, unreachable } from '../tls-policy/unusable.ts';
 import type { Target } from '../tls-policy/wanted.ts';
@@ -14,15 +15,14 @@ import { Transaction, type TransactionOptions } from './transaction.ts';
 /** What the transport reads at every use, so that a changed configuration takes effect immediately. */
 export type SmtpTransportSettings = Pick<PeerSessionOptions, 'hostname' | 'timeouts' | 'transcript'>;
 
-export type SmtpTransportOptions = Pick<PeerSessionOptions, 'protocol' | 'ca' | 'credentials'> & {
+export type SmtpTransportOptions = Pick<PeerSessionOptions, 'protocol' | 'ca'> & {
   /** The route names the host: a refused login or a demand for TLS is then a fault of our configuration. */
   smartHost: boolean;
-  /** Where to try, best first. Rejects with `Unreachable`. */
-  targets: () => Promise<Target[]>;
+  /** Where to try, best first; at least one. What they ask of TLS differs in the log-in alone. */
+  sources: readonly TargetSource[];
   /** Why a host that may be there later is not among the targets; undefined: all of them are. */
   missing?: () => Promise<Unreachable | undefined>;
   settings: () => SmtpTransportSettings;
-  tls: LadderDeps;
   log: Logger;
 };
 
@@ -37,8 +37,6 @@ export type SmtpTransportOptions = Pick<PeerSessionOptions, 'protocol' | 'ca' | 
  * to the best host again.
  */
 
-/** How long a host that failed is tried after the others. */
-const SHUN_MS = 60_000;
 /** Hosts that one attempt sends to: one that limits us does so with all of its addresses (RFC 5321 §5.1: at least 2). */
 const MOST_SESSIONS = 5;
 
@@ -50,13 +48,11 @@ type Open = (search: Search, before: () => void) => Promise<PeerSession | undefi
 
 export class SmtpTransport implements Transport {
   readonly #options: SmtpTransportOptions;
-  /** Address → when it may come first again, so that not every connection waits for the time-out of a dead host. */
-  readonly #shunned = new Map<string, number>();
-  readonly #ladder: Ladder;
+  readonly #order: HostOrder;
 
   constructor(options: SmtpTransportOptions) {
     this.#options = options;
-    this.#ladder = new Ladder(options.tls);
+    this.#order = new HostOrder(options.sources);
   }
 
   async connect(signal: AbortSignal): Promise<Channel> {
@@ -77,77 +73,81 @@ export class SmtpTransport implements Transport {
    * with `Unreachable` only.
    */
   async probe(signal: AbortSignal): Promise<Probed[]> {
-    const targets = await this.#options.targets();
-    const options = { ...this.#sessionOptions(signal), credentials: undefined };
-    const open: OpenProbe = (attempt, onHandshake) => openSession(attempt, { ...options, onHandshake });
-    return Promise.all(targets.map((target) => probe(this.#ladder, target, open)));
+    let unfound: Unreachable | undefined;
+    const probes: Promise<Probed>[] = [];
+    const found = this.#order.targets(new Set(), (reason) => {
+      unfound = reason;
+    });
+    for await (const { source, target } of found) {
+      const options = { ...this.#sessionOptions(source, signal), credentials: undefined };
+      const open: OpenProbe = (attempt, onHandshake) => openSession(attempt, { ...options, onHandshake });
+      probes.push(probe(source.ladder, target, open));
+    }
+    if (probes.length === 0 && unfound !== undefined) throw unfound;
+    return Promise.all(probes);
   }
 
-  #sessionOptions(signal: AbortSignal): PeerSessionOptions {
-    const { protocol, ca, credentials, log, tls } = this.#options;
+  #sessionOptions({ tls, credentials }: TargetSource, signal: AbortSignal): PeerSessionOptions {
+    const { protocol, ca, log } = this.#options;
     return { protocol, rules: tls.rules, ca, credentials, signal, log, ...this.#options.settings() };
   }
 
   async #open(search: Search, before: () => void, signal: AbortSignal): Promise<PeerSession | undefined> {
-    const options = this.#sessionOptions(signal);
-    const { log } = options;
+    const { log } = this.#options;
     let last: { error: HostUnusable; attempt: Attempt } | undefined;
+    let unfound: Unreachable | undefined;
+    const noteUnfound = (reason: Unreachable): void => {
+      unfound = reason;
+      search.noteUnusable(undefined, reason);
+    };
     const failed: HostUnusable[] = [];
-    const targets = (await this.#options.targets()).filter(({ address }) => !search.tried.has(address));
-    if (targets.length > 0) before();
-    const attempts = this.#inOrder(targets).map((target) => this.#ladder.first(target));
-    // It grows by the further steps of the ladder.
-    for (const attempt of attempts) {
+    let begun = false;
+    const further: Step[] = [];
+    for await (const { source, attempt } of this.#order.steps(search.tried, further, noteUnfound)) {
       if (signal.aborted && last !== undefined) break;
-      search.tried.add(attempt.target.address);
+      if (!begun) before();
+      begun = true;
+      search.tried.add(keyOf(attempt.target));
       try {
-        const session = await openSession(attempt, options);
-        this.#ladder.opened(attempt, session);
+        const session = await openSession(attempt, this.#sessionOptions(source, signal));
+        source.ladder.opened(attempt, session);
         return session;
       } catch (error) {
         if (!(error instanceof HostUnusable)) throw error;
         last = { error, attempt };
         log.debug({ peer: error.host, reply: formatReply(error.reply), rung: attempt.rung }, 'host not usable');
-        const next = this.#ladder.next(attempt, error);
+        const next = source.ladder.next(attempt, error);
         if (next === undefined) {
           failed.push(error);
-          this.#giveUp(attempt, error, search);
-        } else attempts.push(next);
+          this.#giveUp({ source, attempt }, error, search);
+        } else further.push({ source, attempt: next });
       }
     }
-    if (last === undefined) return undefined;
-    const isHopeless = !signal.aborted && (await this.#isHopeless(failed));
+    if (last === undefined) {
+      if (unfound !== undefined) throw unfound;
+      return undefined;
+    }
+    const isHopeless = !signal.aborted && unfound === undefined && (await this.#isHopeless(failed));
     throw isHopeless ? insecure(failed, last.attempt) : unreachable(last.error, last.attempt);
   }
 
   /** No host of the destination can do what the message asks of TLS: none that was tried, and no other may be there. */
   async #isHopeless(failed: readonly HostUnusable[]): Promise<boolean> {
-    const { demand } = this.#options.tls.rules;
+    const demand = this.#options.sources[0]?.tls.rules.demand;
     if (demand?.strict !== true || !failed.every((error) => error.insecure !== undefined)) return false;
     return (await this.#options.missing?.()) === undefined;
   }
 
-  #giveUp(attempt: Attempt, error: HostUnusable, search: Search): void {
+  #giveUp({ source, attempt }: Step, error: HostUnusable, search: Search): void {
     search.noteUnusable(attempt.target.name, error);
-    this.#shun(attempt.target);
-    this.#ladder.failed(attempt, error);
+    this.#order.shun(attempt.target);
+    source.ladder.failed(attempt, error);
   }
 
   /** What a transaction taught about its host. */
   #noteEnd(target: Target, broken: boolean): void {
-    if (broken) this.#shun(target);
-    else this.#shunned.delete(target.address);
-  }
-
-  #shun({ address }: Target): void {
-    this.#shunned.set(address, performance.now() + SHUN_MS);
-  }
-
-  #inOrder(targets: Target[]): Target[] {
-    const now = performance.now();
-    for (const [address, until] of this.#shunned) if (until <= now) this.#shunned.delete(address);
-    const rank = (target: Target): number => (this.#shunned.has(target.address) ? 1 : 0);
-    return targets.toSorted((a, b) => rank(a) - rank(b));
+    if (broken) this.#order.shun(target);
+    else this.#order.noteGood(target);
   }
 }
 
@@ -191,7 +191,7 @@ class SmtpChannel implements Channel {
     const results = await this.#run(first, used);
     if (first.further.length === 0 && first.elsewhere.length === 0) return results;
     const search = used ? new Search() : this.#options.search;
-    search.tried.add(this.#session.target.address);
+    search.tried.add(keyOf(this.#session.target));
     return this.#goOn({ job, message, search }, first, results);
   }
 

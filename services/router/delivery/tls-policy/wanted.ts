@@ -26,6 +26,8 @@ export type Target = {
   name: string;
   address: string;
   port: number;
+  /** The user that we log in as. */
+  account?: string;
   /** The recipient's domain, of a mail exchanger. */
   domain?: string;
   /** What DANE asks of the host. */

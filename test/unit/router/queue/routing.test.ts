@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { test } from 'node:test';
 import type { RouteConfig } from '#cluster/config/schema/schema.ts';
 import { Routing, routeFor } from '#services/router/queue/routing.ts';
+import { newQueueId } from '#shared/ids.ts';
 import { settingsFor } from '#test/unit/router/fixture.ts';
 
 test('where recipients go, by the routes in force', () => {
@@ -109,4 +110,62 @@ test('8-bit mail is converted on its way to us, and with a signature of others n
     ['elsewhere.example', undefined],
   ] as const)
     assert.equal(routing.nextHop(`a@${domain}`)?.conversion, conversion, domain);
+});
+
+test('a list of hosts is one next hop, and the password of the route goes to entries with a user alone', () => {
+  const routing = new Routing(
+    settingsFor('./data', {
+      routes: [
+        {
+          to: '*',
+          via: ['smtp://a.example', 'smtps://me@b.example', { hop: 'smtp://you@c.example', password: 'of c' }],
+          password: 'of the route',
+          tls: 'required',
+        },
+        { to: 'box.example', via: ['lmtp://[::1]:2424', 'lmtp://127.0.0.1'] },
+      ],
+    }),
+  );
+  const hop = routing.nextHop('x@elsewhere.example');
+  assert.equal(hop?.key, 'smtp://a.example, smtps://me@b.example, smtp://you@c.example (tls required)');
+  assert.ok(hop?.spec.kind === 'smtp');
+  const told = [hop.spec, ...(hop.spec.others ?? [])].map(({ host, user, password }) => [
+    host,
+    user,
+    password?.reveal(),
+  ]);
+  assert.deepEqual(told, [
+    ['a.example', undefined, undefined],
+    ['b.example', 'me', 'of the route'],
+    ['c.example', 'you', 'of c'],
+  ]);
+  assert.deepEqual(routing.nextHop('x@box.example')?.spec, {
+    kind: 'lmtp',
+    host: '::1',
+    port: 2424,
+    others: [{ host: '127.0.0.1', port: 24 }],
+  });
+});
+
+test('neighbours with weights share the mail, the same message always takes the same host first', () => {
+  const routing = new Routing(
+    settingsFor('./data', {
+      routes: [
+        {
+          to: '*',
+          via: [{ hop: 'smtp://a', weight: 3 }, { hop: 'smtp://b', weight: 1 }, 'smtp://c'],
+        },
+      ],
+    }),
+  );
+  const counts = new Map<string, number>();
+  for (let i = 0; i < 4000; i++) {
+    const id = newQueueId();
+    const { key = '' } = routing.nextHop('x@elsewhere.example', id) ?? {};
+    assert.equal(routing.target('x@elsewhere.example', { id, junk: false }).hop?.key, key);
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  assert.deepEqual([...counts.keys()].sort(), ['smtp://a, smtp://b, smtp://c', 'smtp://b, smtp://a, smtp://c']);
+  const share = (counts.get('smtp://a, smtp://b, smtp://c') ?? 0) / 4000;
+  assert.ok(share > 0.7 && share < 0.8, `the share of a is ${share}`);
 });

@@ -18,12 +18,17 @@ test('options are listed with their paths and defaults', () => {
   assert.match(options.get('queue.retry.first')?.type ?? '', /^duration \(.*5m/);
   assert.match(options.get('queue.reserve')?.type ?? '', /^size \(.*MB/);
   assert.equal(options.get('relay.allow.hosts')?.type, 'list of text');
+  assert.equal(options.get('routes[].via')?.default, 'required');
+  assert.equal(options.get('routes[].via[].password')?.type, 'secret');
 });
 
 test('the effective configuration has every default and no secret', () => {
   const shown = effective({
     bus: { servers: ['nats://h:1'], user: 'a', password: 'hunter2' },
-    routes: [{ to: '*', via: 'smtp://me@h', tls: 'required', password: { file: './p' } }],
+    routes: [
+      { to: '*', via: 'smtp://me@h', tls: 'required', password: { file: './p' } },
+      { to: 'a.example', via: ['smtp://h', { hop: 'smtp://me@i', password: 'hunter2' }] },
+    ],
     domains: [{ name: 'example.com' }],
     dns: { zones: [{ name: 'example.com', update: { server: '127.0.0.1', key: 'edge', secret: 'hunter2' } }] },
   });
@@ -31,6 +36,11 @@ test('the effective configuration has every default and no secret', () => {
   const config = shown as { [key: string]: Record<string, unknown> & unknown[] };
   assert.equal(config['bus']?.['password'], '[secret]');
   assert.deepEqual(config['routes']?.[0], { to: '*', via: 'smtp://me@h', password: { file: './p' }, tls: 'required' });
+  assert.deepEqual(config['routes']?.[1], {
+    to: 'a.example',
+    via: ['smtp://h', { hop: 'smtp://me@i', password: '[secret]' }],
+    tls: 'opportunistic',
+  });
   assert.deepEqual(config['domains']?.[0], {
     name: 'example.com',
     local: false,

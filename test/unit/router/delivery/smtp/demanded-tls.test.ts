@@ -6,6 +6,7 @@ import { Unreachable } from '#services/router/delivery/channel.ts';
 import { Destination } from '#services/router/delivery/destination.ts';
 import type { MessageDemand } from '#services/router/delivery/job.ts';
 import { SmtpTransport } from '#services/router/delivery/smtp/transport.ts';
+import type { LadderDeps } from '#services/router/delivery/tls-policy/ladder.ts';
 import { LostDestinations } from '#services/router/delivery/tls-policy/lost.ts';
 import type { StsPolicy } from '#services/router/delivery/tls-policy/sts/policies.ts';
 import type { Target, TlsRules } from '#services/router/delivery/tls-policy/wanted.ts';
@@ -58,24 +59,24 @@ async function send(
     if (down === true) await sink[Symbol.asyncDispose]();
   }
   const log = silentLogger;
+  const wanted: LadderDeps = {
+    rules: {
+      tls: 'opportunistic',
+      byMessage: rules.demand?.raises === true,
+      implicitTls: false,
+      secret: undefined,
+      ...rules,
+    },
+    memory: {
+      domain: () => (more.wait === true ? { reached: 'encrypted', at: Date.now() } : undefined),
+      ...{ host: () => undefined, noteDomain: () => undefined, noteHost: () => undefined },
+    },
+    ...{ ifLost: () => 'wait', lost: new LostDestinations(log), onTlsResult: undefined, log },
+  };
   const transport = new SmtpTransport({
     protocol: 'smtp',
-    tls: {
-      rules: {
-        tls: 'opportunistic',
-        byMessage: rules.demand?.raises === true,
-        implicitTls: false,
-        secret: undefined,
-        ...rules,
-      },
-      memory: {
-        domain: () => (more.wait === true ? { reached: 'encrypted', at: Date.now() } : undefined),
-        ...{ host: () => undefined, noteDomain: () => undefined, noteHost: () => undefined },
-      },
-      ...{ ifLost: () => 'wait', lost: new LostDestinations(log), onTlsResult: undefined, log },
-    },
-    ...{ ca, credentials: undefined, smartHost: false, log },
-    targets: async () => targets,
+    ...{ ca, smartHost: false, log },
+    sources: [{ targets: async () => targets, tls: wanted, credentials: undefined }],
     missing: async () => more.missing,
     settings: () => ({ hostname: 'edge.test', timeouts: settings.current.delivery.timeout }),
   });

@@ -27,14 +27,18 @@ async function domain(...peers: Peer[]) {
   const { log, lines } = logLines();
   const transport = new SmtpTransport({
     protocol: 'smtp',
-    tls: {
-      rules: { tls: 'opportunistic', byMessage: false, implicitTls: false, secret: undefined },
-      ...{ memory: undefined, ifLost: () => 'go-on', lost: new LostDestinations(log), onTlsResult: undefined, log },
-    },
     ca: undefined,
-    credentials: undefined,
     smartHost: false,
-    targets: async () => targets,
+    sources: [
+      {
+        targets: async () => targets,
+        credentials: undefined,
+        tls: {
+          rules: { tls: 'opportunistic', byMessage: false, implicitTls: false, secret: undefined },
+          ...{ memory: undefined, ifLost: () => 'go-on', lost: new LostDestinations(log), onTlsResult: undefined, log },
+        },
+      },
+    ],
     settings: () => ({ hostname: 'edge.test', timeouts: settings.current.delivery.timeout }),
     log,
   });

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { freePort } from '#test/kit/free-port.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { needs } from '#test/kit/runner/peers.ts';
+import { Dialog } from '#test/kit/smtp/dialog.ts';
+import { startPostfix } from '#test/kit/smtp/postfix.ts';
+import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
+import { tempDir } from '#test/kit/temp.ts';
+import { waitFor } from '#test/kit/wait.ts';
+
+/** Routes with several hosts, through a real node. */
+
+/** Send `count` messages in one session. */
+async function send(node: SealpostNode, to: string, count = 1): Promise<void> {
+  await using client = await Dialog.connect(node.port);
+  await client.expect(220);
+  await client.say('EHLO client.test', 250);
+  for (let i = 0; i < count; i++) {
+    await client.say('MAIL FROM:<a@client.test>', 250);
+    await client.say(`RCPT TO:<${to}>`, 250);
+    await client.say('DATA', 354);
+    await client.say('Subject: x\r\n\r\nx\r\n.', 250);
+  }
+}
+
+test('hosts share the mail by weight, and one that is down loses none of it', async () => {
+  await using a = await SmtpSink.start();
+  await using b = await SmtpSink.start();
+  await using node = await SealpostNode.create({
+    config: [
+      'routes:',
+      '  - to: "*"',
+      '    via:',
+      `      - { hop: "smtp://127.0.0.1:${a.port}", weight: 3 }`,
+      `      - { hop: "smtp://127.0.0.1:${b.port}", weight: 1 }`,
+    ].join('\n'),
+  });
+  await node.start();
+  await send(node, 'b@peer.test', 200);
+  await waitFor(() => a.messages.length + b.messages.length === 200, { what: 'the mail at both hosts' });
+  assert.ok(a.messages.length > 120 && b.messages.length > 20, `${a.messages.length} and ${b.messages.length}`);
+  await a[Symbol.asyncDispose]();
+  const before = b.messages.length;
+  await send(node, 'b@peer.test', 50);
+  await waitFor(() => b.messages.length === before + 50, { what: 'all of the mail at the other host' });
+});
+
+const root = process.getuid?.() === 0 ? needs('smtp-sink') : { skip: 'Postfix starts as root only' };
+
+test('Postfix is the next host after one that fails in the middle of a session', root, async () => {
+  await using dir = await tempDir('postfix');
+  const port = await freePort();
+  await using postfix = await startPostfix(
+    dir.path,
+    port,
+    'myhostname = mx.d.test\nmydestination = d.test\nlocal_recipient_maps = inline:{ {b@d.test=x} }\n' +
+      'smtpd_recipient_restrictions = reject_unauth_destination\n' +
+      'smtpd_data_restrictions = check_sender_access static:hold\nsmtpd_forbid_unauth_pipelining = yes\n',
+  );
+  const log = async (): Promise<string> => readFile(join(dir.path, 'log'), 'utf8').catch(() => '');
+  await waitFor(async () => (await log()).includes('daemon started'), { what: 'Postfix', timeout: 20_000 });
+  await using first = await SmtpSink.start({
+    script: ({ verb }) => (verb === 'DATA' ? { reply: '421 4.3.2 going down', close: true } : undefined),
+  });
+  await using node = await SealpostNode.create({
+    config: `routes: [{ to: "*", via: ["smtp://127.0.0.1:${first.port}", "smtp://127.0.0.1:${port}"] }]`,
+  });
+  await node.start();
+  await send(node, 'b@d.test');
+  await waitFor(async () => /hold: END-OF-MESSAGE|hold: DATA/.test(await log()), { what: 'the mail at Postfix' });
+  assert.equal(first.messages.length, 0);
+  const shown = JSON.parse(await node.sealpost('queue', 'list', '--json'));
+  assert.deepEqual(shown.entries ?? shown, []);
+  assert.equal(postfix.exit, undefined);
+});
+
+test('LMTP servers in a list: a recipient that one refuses for good stays refused, the others get the mail once', async () => {
+  await using a = await SmtpSink.start({ lmtp: true, script: ({ verb }) => (verb === 'LHLO' ? 'close' : undefined) });
+  await using b = await SmtpSink.start({
+    lmtp: true,
+    script: ({ address, verb }) => (verb === 'RCPT' && address === 'gone@box.test' ? '550 5.1.1 unknown' : undefined),
+  });
+  await using sink = await SmtpSink.start();
+  await using node = await SealpostNode.create({
+    config: [
+      'routes:',
+      `  - { to: box.test, via: ["lmtp://127.0.0.1:${a.port}", "lmtp://127.0.0.1:${b.port}"] }`,
+      `  - { to: "*", via: "smtp://127.0.0.1:${sink.port}" }`,
+    ].join('\n'),
+  });
+  await node.start();
+  await using client = await Dialog.connect(node.port);
+  await client.expect(220);
+  await client.say('EHLO client.test', 250);
+  await client.say('MAIL FROM:<a@client.test>', 250);
+  for (const name of ['one', 'gone', 'two']) await client.say(`RCPT TO:<${name}@box.test>`, 250);
+  await client.say('DATA', 354);
+  await client.say('Subject: x\r\n\r\nx\r\n.', 250);
+  await waitFor(() => sink.messages.length === 1, { what: 'the report of the refused recipient' });
+  assert.deepEqual(
+    b.messages.flatMap(({ recipients }) => recipients.map(({ address }) => address)),
+    ['one@box.test', 'two@box.test'],
+  );
+  assert.equal(sink.messages[0]?.recipients[0]?.address, 'a@client.test');
+});
