@@ -1,57 +1,34 @@
 import type { Command } from 'commander';
-import { normalizeDomain } from '#shared/address/address.ts';
-import { formatTime, parseDuration } from '#shared/units.ts';
-import { type CommonOptions, openCaller, print, withCommon } from '../../context.ts';
-import { usageError } from '../../exit.ts';
+import { openCaller, print } from '../../context.ts';
 import { shorten, table } from '../../table.ts';
 import { type DmarcReport, findDmarcReports, type SourceTotals, sumOf, totalsBySource } from '../dmarc-reports.ts';
-
-type ReportOptions = CommonOptions & { domain?: string; since?: string };
+import { noneText, type ReportOptions, selectionOf, summaryLines, withSelection } from '../report-options.ts';
 
 export function register(program: Command): void {
   const dmarc = program.command('dmarc').description('what others report of mail that claims to be from our domains');
-  withCommon(
+  withSelection(
     dmarc
       .command('reports')
       .description('totals of the aggregate reports that came to any node, by source address and verdict'),
-  )
-    .option('--domain <name>', 'only reports about this domain and those below it')
-    .option(
-      '--since <duration>',
-      'only reports whose time ended within the last 7d, 12h … (default: all that are kept)',
-    )
-    .action(reports);
+  ).action(reports);
 }
 
 async function reports(options: ReportOptions): Promise<void> {
-  const { domain, since } = options;
-  const ms = since === undefined ? undefined : parseDuration(since);
-  if (since !== undefined && ms === undefined) throw usageError(`"${since}" is not a duration: write 12h or 7d`);
+  const selection = selectionOf(options);
   await using caller = await openCaller(options);
-  const { reports: found, silent } = await findDmarcReports(caller, {
-    ...(domain !== undefined && { domain: normalizeDomain(domain) }),
-    ...(ms !== undefined && { since: Date.now() - ms }),
-  });
+  const { reports: found, silent } = await findDmarcReports(caller, selection);
   const sources = totalsBySource(found);
   const heads = found.map(({ rows: _, parts: _parts, ...head }) => head);
   print(options, { reports: heads, sources, total: sumOf(sources), silent }, () =>
-    found.length === 0
-      ? `no DMARC report ${domain === undefined && since === undefined ? 'has arrived' : 'fits'}${silent.length === 0 ? '' : ' elsewhere'}`
-      : `${summary(found)}\n\n${sourceTable(sources)}`,
+    found.length === 0 ? noneText('DMARC', options, silent) : `${summary(found)}\n\n${sourceTable(sources)}`,
   );
 }
 
 function summary(found: readonly DmarcReport[]): string {
-  const organisations = new Set(found.map(({ organisation }) => organisation));
-  const begin = Math.min(...found.map((report) => report.begin));
-  const end = Math.max(...found.map((report) => report.end));
-  const unreadable = found.reduce((sum, report) => sum + report.unreadable, 0);
-  const doubtful = found.filter(({ dmarc }) => dmarc !== undefined && dmarc !== 'pass').length;
   const about = [...new Set(found.map(({ domain }) => domain))].toSorted();
+  const unreadable = found.reduce((sum, report) => sum + report.unreadable, 0);
   return [
-    `${found.length} reports of ${organisations.size} organisations about ${shorten(about.join(', '), 200)}`,
-    `from ${formatTime(begin)} to ${formatTime(end)}`,
-    ...(doubtful === 0 ? [] : [`${doubtful} of them came in mail that does not pass DMARC itself`]),
+    ...summaryLines(found, ` about ${shorten(about.join(', '), 200)}`),
     ...(unreadable === 0 ? [] : [`${unreadable} records in them could not be read and are not counted`]),
   ].join('\n');
 }
