@@ -2,6 +2,7 @@ import { constants, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
+import { hostNames } from '#cluster/certificates/pair.ts';
 import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import { keyDigest } from '#shared/certificate.ts';
@@ -80,7 +81,7 @@ export class TlsMaterial extends TlsContexts {
       try {
         const until = certificate.validToDate.getTime();
         const hosts = entries.map(([host]) => host);
-        return [{ hosts, names: namesOf(certificate), key: keyDigest(certificate.raw), until }];
+        return [{ hosts, names: hostNames(certificate), key: keyDigest(certificate.raw), until }];
       } catch {
         // OpenSSL reads certificates that are not DER to the letter: nobody could say which key such a one has.
         return [];
@@ -239,11 +240,6 @@ function askingContext(pair: Pair, ca: Buffer | undefined): SecureContext {
     // Without one OpenSSL refuses every client that resumes a session where a certificate was asked for.
     sessionIdContext: 'client-certificates',
   });
-}
-
-/** The host names that it is for. */
-function namesOf({ subjectAltName = '' }: X509Certificate): string[] {
-  return [...subjectAltName.matchAll(/(?:^|, )DNS:([^,]+)/g)].map(([, name = '']) => name.toLowerCase());
 }
 
 function read(file: string, what: string): Buffer {
