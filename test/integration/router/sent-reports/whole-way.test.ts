@@ -28,7 +28,7 @@ import { Zone } from './zone.ts';
 const CLOCK = fileURLToPath(new URL('../../../kit/moved-clock.ts', import.meta.url));
 const DAY = 86_400_000;
 /** The mail exchanger of the reports' reader. */
-const READER_HOST = '127.0.0.61';
+const READER_HOST = '127.0.0.75';
 /** Clients: the domain's own host, one that forwards its mail, and one that has nothing to do with it. */
 const OWN = '203.0.113.5';
 const FORWARDER = '198.51.100.20';

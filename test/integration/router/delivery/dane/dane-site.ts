@@ -5,6 +5,7 @@ import { ValidatingResolver } from '#test/kit/dns/validating-resolver.ts';
 import { type LogLine, logLines } from '#test/kit/log-lines.ts';
 import { createAuthority } from '#test/kit/nodes/certificate.ts';
 import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
+import { waitFor } from '#test/kit/wait.ts';
 import { testDelivery, testJob, testSettings } from '#test/unit/router/delivery/fixtures.ts';
 
 /**
@@ -148,8 +149,10 @@ export async function startDaneSite() {
   const tls = [issued.ee, issued.old, issued.wrong, undefined, issued.ta, issued.other, 'fail'] as const;
   const sinks = new Map<number, SmtpSink>();
   for (const [i, one] of tls.entries()) {
-    const options = one === undefined ? {} : { tls: one };
-    sinks.set(41 + i, stack.use(await SmtpSink.start({ host: `127.0.0.${41 + i}`, port: 25, ...options })));
+    const options = { host: `127.0.0.${41 + i}`, port: 25, ...(one !== undefined && { tls: one }) };
+    // Two files of tests have these hosts, and may run at the same time.
+    const what = `port 25 of ${options.host} to be free`;
+    sinks.set(41 + i, stack.use(await waitFor(() => SmtpSink.start(options), { what, timeout: 90_000 })));
   }
   return {
     server: resolver.server,
