@@ -27,8 +27,8 @@ import { writeShares } from './share.ts';
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const NODE_MAJOR = 24;
 
-/** Processes of tests at a time: each waits for peers for more than half of its time. */
-const AT_A_TIME = Math.min(2 * availableParallelism() + 1, 8);
+/** Processes of tests at a time: each waits for peers and clocks for two thirds of its time. */
+const AT_A_TIME = Math.min(3 * availableParallelism(), 8);
 
 /** `shares`: so many processes for all of the files. `timeout` is that of one test in milliseconds, `limit` that of a process. */
 type Ring = { files: string; shares?: number; concurrency: number; timeout: number; limit: number };

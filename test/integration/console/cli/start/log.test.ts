@@ -22,7 +22,7 @@ function startInto(node: SealpostNode, redirection: string): Program {
 }
 
 async function connect(port: number): Promise<Dialog> {
-  const dialog = await waitFor(() => Dialog.connect(port), { timeout: 30_000, what: 'a listener' });
+  const dialog = await waitFor(() => Dialog.connect(port), { timeout: 60_000, what: 'a listener' });
   await dialog.expect(220);
   await dialog.say('EHLO client.test', 250);
   return dialog;
