@@ -31,6 +31,7 @@ const CREATE: Record<ServiceName, (deps: NodeDeps) => Promise<Served>> = {
         signer: calls(deps.bus, 'credential-store', 'signer'),
         onSigners: hears(deps.bus, 'credential-store', 'signer', deps.log),
         onPolicies: hears(deps.bus, 'credential-store', 'policy', deps.log),
+        listener: calls(deps.bus, 'credential-store', 'listener'),
         jetStream: deps.bus.jetStream,
       }),
     );

@@ -49,7 +49,11 @@ export type Access = {
 
 export const ACCESS = {
   'credential-store': {
-    calls: { 'credential-store': ['record-resolve', 'record-copy'], signer: ['key-prove'] },
+    calls: {
+      'credential-store': ['record-resolve', 'record-copy'],
+      signer: ['key-prove'],
+      listener: ['challenge-check'],
+    },
     hears: { 'credential-store': ['present'], signer: ['present'], policy: ['present'] },
     buckets: [CREDENTIALS_BUCKET, DIRECTORY_BUCKET],
   },
@@ -96,7 +100,7 @@ export const ACCESS = {
         'verdict-explain',
       ],
       router: ['transfer-open', 'transfer-append', 'transfer-commit', 'transfer-abort'],
-      'credential-store': ['serving-certificate-list'],
+      'credential-store': ['serving-certificate-list', 'challenge-list'],
     },
     hears: { router: ['present'], 'credential-store': ['changed', 'present'] },
     buckets: [],

@@ -68,6 +68,7 @@ export type CredentialStoreDeps = AnnouncementDeps & {
   log: Logger;
   stores: Calls<'credential-store', 'credential-store'>;
   signer: Calls<'credential-store', 'signer'>;
+  listener: Calls<'credential-store', 'listener'>;
   jetStream: JetStreamAccess | undefined;
 };
 
@@ -122,7 +123,7 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
   assertNotForeign(records.neks(), map.refused, neks);
   await takeOver(opened);
   const driver = new Driver(createNodeEffects(operationDeps));
-  const orders = new Orders({ ...operationDeps, live: () => liveOf(operationDeps) });
+  const orders = new Orders({ ...operationDeps, listener: deps.listener, live: () => liveOf(operationDeps) });
 
   undo.defer(followUpEverySecond(operationDeps, { ...opened, jetStream: deps.jetStream }));
   undo.defer(listenToPresence(deps, presence));

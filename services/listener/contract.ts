@@ -3,6 +3,7 @@ import { ExplainedMessage } from '#services/policy/contract.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
 import { defineContract } from '#shared/contract.ts';
 import { BodyHash, MOST_BODY_HASHES } from '#shared/mail/authenticity.ts';
+import { HttpChallenge } from '#shared/tls/http-challenge.ts';
 import { transcriptRead } from '#shared/transcript/operation.ts';
 
 /** Text for a line of SMTP. */
@@ -114,12 +115,28 @@ export const listenerContract = defineContract('listener', 1, {
         hostname: z.string().optional(),
         certificates: z.array(PresentedCertificate).optional(),
         mtaSts: ServedPolicy.optional(),
+        /** Where it answers challenges of ACME; absent where it does not, and in the version before. */
+        httpChallenge: z.object({ port: z.number().int() }).optional(),
         /** The certificates of the cluster (certificates/); absent where this process does not use them. */
         sharedCertificates: z.array(ServedCertificate).optional(),
         /** Why those may not be the newest; absent where they are. */
         sharedBehind: z.string().optional(),
         /** With `checkFilters`. */
         filters: z.array(CheckedFilter).optional(),
+      }),
+    },
+    /**
+     * Whether this listener would answer an authority that asks for a token (http-challenge/). Fails with `unavailable`
+     * where no listener serves HTTP.
+     */
+    'challenge-check': {
+      repeatable: true,
+      request: HttpChallenge.pick({ token: true }),
+      reply: z.object({
+        node: z.string(),
+        found: z.boolean(),
+        /** Why it could not look for it. */
+        problem: z.string().optional(),
       }),
     },
     /**

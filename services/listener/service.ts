@@ -12,6 +12,7 @@ import { describeFront, type ListenerContract, listenerContract } from './contra
 import { explainSession } from './explain.ts';
 import { Filters } from './filters/filters.ts';
 import { type ClientAddresses, coveredBy, Gateways } from './gateways.ts';
+import { ChallengeServer } from './http-challenge/challenge-server.ts';
 import { Listener } from './listener.ts';
 import { Placement } from './message/placement.ts';
 import { PolicyServer } from './mta-sts/policy-server.ts';
@@ -53,6 +54,7 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
       }),
       'session-explain': (question) => listeners.explain(question),
       'transcript-read': (request) => listeners.transcripts.read(request),
+      'challenge-check': ({ token }) => listeners.checkChallenge(token),
     },
     start: () => listeners.start(),
     stop: () => listeners.stop(),
@@ -79,6 +81,7 @@ class Listeners {
   readonly #placement: Placement;
   readonly #filters: Filters;
   readonly #policyServer: PolicyServer;
+  readonly #challengeServer: ChallengeServer;
   readonly #open = new Map<string, Listener>();
   /** Listeners that left the configuration and finish their sessions. */
   readonly #leaving = new Set<Promise<void>>();
@@ -93,6 +96,7 @@ class Listeners {
     this.#certificates = new SharedCertificates(deps, this.#tls);
     this.#filters = new Filters(deps);
     this.#policyServer = new PolicyServer({ log: deps.log, tls: this.#tls });
+    this.#challengeServer = new ChallengeServer(deps);
     this.#announced = new AnnouncedCounts({ ...deps, counts: this.#counts });
     this.#placement = new Placement(deps.settings.current.node.name, deps.router['transfer-open']);
   }
@@ -104,6 +108,7 @@ class Listeners {
     this.#stopHearing = this.#placement.start(onRouters);
     for (const config of settings.current.listeners) await this.#add(config);
     await this.#policyServer.apply(settings.current);
+    await this.#challengeServer.apply(settings.current);
     this.#warnOfGateways();
     this.#announced.start();
     this.#unsubscribe = settings.onChange((next, previous) => {
@@ -115,6 +120,7 @@ class Listeners {
     this.#unsubscribe?.();
     await this.#changes;
     await this.#policyServer.stop();
+    await this.#challengeServer.stop();
     this.#tls.close();
     await this.#certificates.close();
     for (const name of this.#open.keys()) this.#remove(name);
@@ -166,13 +172,19 @@ class Listeners {
     };
   }
 
-  /** What other servers see of this one: its name, certificates and MTA-STS policy. */
+  async checkChallenge(token: string) {
+    return { node: this.#deps.settings.current.node.name, ...(await this.#challengeServer.check(token)) };
+  }
+
+  /** What other servers see of this one: its name, certificates, MTA-STS policy, and where it answers challenges. */
   shown() {
     const mtaSts = this.#policyServer.status;
+    const { port } = this.#challengeServer;
     return {
       hostname: this.#deps.settings.current.node.hostname,
       certificates: this.#tls.presented(),
       ...(mtaSts !== undefined && { mtaSts: { ...mtaSts, domains: [...mtaSts.domains] } }),
+      ...(port !== undefined && { httpChallenge: { port } }),
     };
   }
 
@@ -233,6 +245,9 @@ class Listeners {
     }
     await this.#policyServer.apply(next).catch((error: unknown) => {
       this.#deps.log.error({ error: errorText(error) }, 'MTA-STS policy not served');
+    });
+    await this.#challengeServer.apply(next).catch((error: unknown) => {
+      this.#deps.log.error({ error: errorText(error) }, 'challenges of ACME not served');
     });
     const exposed = ({ relay, listeners }: Config): string => JSON.stringify([relay, listeners]);
     if (exposed(next) !== exposed(previous)) this.#warnOfGateways();

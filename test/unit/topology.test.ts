@@ -14,7 +14,10 @@ test('a service is given the calls of the table and no others', () => {
   // @ts-expect-error: a listener has no business in the queue.
   assert.equal(router['message-list'], undefined);
   assert.deepEqual(Object.keys(calls(bus, 'signer', 'credential-store')), ['signing-key-list']);
-  assert.deepEqual(Object.keys(calls(bus, 'listener', 'credential-store')), ['serving-certificate-list']);
+  assert.deepEqual(Object.keys(calls(bus, 'listener', 'credential-store')), [
+    'serving-certificate-list',
+    'challenge-list',
+  ]);
   assert.ok(!('signing-key-list' in calls(bus, 'operator', 'credential-store')));
 });
 

@@ -14,7 +14,7 @@ import { relaySection } from './relay.ts';
 import { dsnSection } from './reports/dsn.ts';
 import { rewriteSection } from './rewrite.ts';
 import { routeEntry } from './routes.ts';
-import { orderedCertificate } from './tls/ordered.ts';
+import { httpChallengeSection, orderedCertificate } from './tls/ordered.ts';
 import { mtaStsSection, tlsRptSection } from './tls/published.ts';
 import { certificate, domain, duration, nameServer, nekSource, nodeName, secret, TEN_YEARS_MS } from './values.ts';
 
@@ -98,6 +98,7 @@ export const ConfigSchema = z.strictObject({
     .array(orderedCertificate)
     .prefault([])
     .describe('certificates that the cluster orders and renews by itself (ACME), for the listeners of all nodes'),
+  'http-challenge': httpChallengeSection,
   'mta-sts': mtaStsSection,
   'tls-rpt': tlsRptSection,
   limits: limitsSection,

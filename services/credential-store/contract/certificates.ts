@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import type { OperationSpec } from '#shared/contract.ts';
+import { NekMac } from '#shared/dkim/nek-mac.ts';
 import { CertificateStatus } from '#shared/tls/certificate-status.ts';
+import { HttpChallenge } from '#shared/tls/http-challenge.ts';
 import { CertificateName, StoredCertificate } from '#shared/tls/stored-certificate.ts';
 import { CHANGE, FollowPage, FollowQuestion } from './common.ts';
 
@@ -16,6 +18,17 @@ export const certificateOperations = {
     reply: FollowPage.extend({ certificates: z.array(StoredCertificate) }),
     errors: ['not-caught-up'],
     elsewhere: ['not-caught-up'],
+  },
+  /**
+   * What authorities may fetch from listeners now (HTTP-01), to prove that names are ours. `macs`: by each NEK of
+   * `tls.nek` (shared/tls/http-challenge.ts).
+   */
+  'challenge-list': {
+    request: z.object({ nonce: z.string().max(64) }),
+    reply: z.object({ node: z.string(), challenges: z.array(HttpChallenge), macs: z.array(NekMac) }),
+    errors: ['not-caught-up', 'no-nek'],
+    elsewhere: ['not-caught-up', 'no-nek'],
+    repeatable: true,
   },
   /** Certificates in the order of their names, a page at a time. */
   'certificate-list': {

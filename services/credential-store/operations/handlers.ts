@@ -1,4 +1,5 @@
 import type { Handlers } from '#shared/contract.ts';
+import { challengeList } from '../certificates/challenge-list.ts';
 import {
   certificateDelete,
   certificateImport,
@@ -97,6 +98,7 @@ export function createHandlers(deps: () => OperationDeps): Handlers<CredentialSt
 function certificateHandlers(deps: () => OperationDeps) {
   return {
     'serving-certificate-list': (request) => servingCertificateList(deps(), request),
+    'challenge-list': (request) => challengeList(deps(), request),
     'certificate-list': (request) => certificateList(deps(), request),
     'certificate-show': (request) => certificateShow(deps(), request),
     'certificate-import': (request) => certificateImport(deps(), request),

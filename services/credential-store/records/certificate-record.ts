@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { WrappedSecret } from '#shared/dkim/secret-wrap.ts';
+import { HttpChallenge } from '#shared/tls/http-challenge.ts';
 import { CertificateName, StoredCertificate } from '#shared/tls/stored-certificate.ts';
 
 /**
@@ -30,6 +31,12 @@ export const CertificateRecord = z.object({
       asked: z.number().optional(),
       /** TXT records that were written for the authority and may still be there. */
       challenges: z.array(z.object({ name: z.string(), value: z.string() })).optional(),
+      /** What listeners answer the authority now. */
+      tokens: z.array(HttpChallenge).optional(),
+      /** The order that an authority has of us and that is not ended, with the private key of its certificate, wrapped. */
+      order: z
+        .object({ url: z.string(), directory: z.string(), names: z.array(z.string()), wrapped: WrappedSecret })
+        .optional(),
       /** Why the last order failed; `tries` in a row, `next` when it is tried again. */
       problem: z
         .object({ text: z.string(), since: z.number(), at: z.number(), tries: z.number().int(), next: z.number() })
@@ -40,6 +47,7 @@ export const CertificateRecord = z.object({
     .optional(),
 });
 export type CertificateRecord = z.infer<typeof CertificateRecord>;
+export type AcmeState = NonNullable<CertificateRecord['acme']>;
 
 /**
  * An account of the cluster at an authority, record `acme-account!<directory>`: its private key, wrapped by a NEK of

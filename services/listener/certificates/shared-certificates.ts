@@ -33,7 +33,7 @@ import { CertificateSource } from './source.ts';
 export type SharedCertificatesDeps = {
   settings: Settings;
   log: Logger;
-  credentials: Calls<'listener', 'credential-store'>;
+  credentials: Pick<Calls<'listener', 'credential-store'>, 'serving-certificate-list'>;
   onStores: Hears<'listener', 'credential-store'>;
 };
 

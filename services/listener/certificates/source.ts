@@ -4,7 +4,7 @@ import { judgeCertificates, type StoredCertificate } from '#shared/tls/stored-ce
 
 /** Where the certificates of the cluster come from: the credential-stores, as `cluster/follow/source.ts` describes. */
 export type CertificateSourceDeps = Pick<SourceDeps<StoredCertificate>, 'node' | 'alone' | 'neks'> & {
-  credentials: Calls<'listener', 'credential-store'>;
+  credentials: Pick<Calls<'listener', 'credential-store'>, 'serving-certificate-list'>;
 };
 
 export class CertificateSource extends StoreSource<StoredCertificate> {

@@ -38,8 +38,8 @@ export class CertificateCluster implements AsyncDisposable {
     this.#resources = resources;
   }
 
-  /** `config`: more sections of each node's sealpost.yaml. */
-  static async start({ config = '' }: { config?: string } = {}): Promise<CertificateCluster> {
+  /** `config`: more sections of each node's sealpost.yaml, the same for all or by its number from 1. */
+  static async start({ config = '' }: { config?: string | ((n: number) => string) } = {}): Promise<CertificateCluster> {
     await using undo = new AsyncDisposableStack();
     const { servers } = undo.use(await startNatsCluster(3));
     const sink = undo.use(await Tally.start());
@@ -53,7 +53,7 @@ export class CertificateCluster implements AsyncDisposable {
         `bus: { servers: ${JSON.stringify(servers.map((server) => server.url))} }`,
         `listeners: [{ name: mx, kind: relay, address: 127.0.0.1, port: ${port}, tls: starttls }]`,
         `tls: { nek: ${tlsNek}, credential: mx }`,
-        config,
+        typeof config === 'string' ? config : config(n),
       ].join('\n');
       nodes.push(undo.use(await SealpostNode.create({ name: `edge-${n}`, nek, port, sink: sink.port, config: text })));
     }

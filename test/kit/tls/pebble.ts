@@ -19,12 +19,15 @@ export type PebbleOptions = {
 export class Pebble implements AsyncDisposable {
   readonly #folder: TempDir;
   readonly #port: number;
+  /** Where it looks for proofs by HTTP, in place of port 80. */
+  readonly httpPort: number;
   readonly #options: PebbleOptions;
   #program: Program;
 
-  private constructor(folder: TempDir, port: number, options: PebbleOptions) {
+  private constructor(folder: TempDir, { port, httpPort }: { port: number; httpPort: number }, options: PebbleOptions) {
     this.#folder = folder;
     this.#port = port;
+    this.httpPort = httpPort;
     this.#options = options;
     this.#program = this.#launch();
   }
@@ -53,7 +56,7 @@ export class Pebble implements AsyncDisposable {
     await writeFile(pebble.certificate, own.certificate);
     await writeFile(pebble.privateKey, own.key);
     await writeFile(join(folder.path, 'root.pem'), root.certificate);
-    const started = new Pebble(folder, port, options);
+    const started = new Pebble(folder, { port, httpPort }, options);
     await started.#ready();
     return started;
   }

@@ -8,6 +8,7 @@ import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import { type CredentialStoreContract, credentialStoreContract } from '#services/credential-store/contract.ts';
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
+import { listenerContract } from '#services/listener/contract.ts';
 import { policyContract } from '#services/policy/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { createSignerService } from '#services/signer/service.ts';
@@ -80,6 +81,7 @@ export async function startNode(data: string, options: NodeOptions = {}): Promis
     signer: client(bus, signerContract),
     onSigners: listen(bus, signerContract, log),
     onPolicies: listen(bus, policyContract, log),
+    listener: client(bus, listenerContract),
     jetStream: bus.jetStream,
   });
   const signer = createSignerService({ ...common, credentials: calls, announce: announcer(bus, signerContract) });

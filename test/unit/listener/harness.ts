@@ -181,6 +181,8 @@ export type SetUp = {
   listener?: Record<string, unknown>;
   policy?: Partial<ListenersPolicy>;
   gateways?: Gateways;
+  /** The credential-store, as it answers which challenges there are. */
+  challenges?: Calls<'listener', 'credential-store'>['challenge-list'];
 };
 
 /** A running listener service with one listener on a free port, its fakes, its log. */
@@ -200,7 +202,10 @@ export async function startListener(setUp: SetUp = {}) {
     log: logger,
     ...clients,
     onRouters,
-    credentials: { 'serving-certificate-list': () => Promise.reject(new SealpostError('unavailable', 'no store')) },
+    credentials: {
+      'serving-certificate-list': () => Promise.reject(new SealpostError('unavailable', 'no store')),
+      'challenge-list': setUp.challenges ?? (() => Promise.reject(new SealpostError('unavailable', 'no store'))),
+    },
     onStores: () => () => undefined,
     announce: () => undefined,
     ...(gateways && { gateways }),

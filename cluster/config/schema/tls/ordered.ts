@@ -1,6 +1,7 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { CertificateName } from '#shared/tls/stored-certificate.ts';
-import { domain } from '../values.ts';
+import { domain, port } from '../values.ts';
 
 /** Certificates that the cluster orders by itself. */
 
@@ -26,7 +27,7 @@ export const orderedCertificate = z.strictObject({
     .array(certifiedName)
     .min(1)
     .max(100)
-    .describe('host names that it is for, *.example.com among them; each in a zone that dns.zones can update'),
+    .describe('host names that it is for, with dns-01 *.example.com among them'),
   acme: z.strictObject({
     directory: z
       .url({ protocol: /^https$/, error: 'expected the https:// address of an ACME directory' })
@@ -35,9 +36,26 @@ export const orderedCertificate = z.strictObject({
       .array(z.string().regex(/^mailto:[^\s@]+@[^\s@]+$/, 'a contact is mailto:user@domain'))
       .prefault([])
       .describe('where the authority writes to when something is wrong: mailto:hostmaster@example.com'),
+    challenge: z
+      .enum(['dns-01', 'http-01'])
+      .default('dns-01')
+      .describe(
+        'how the names are proven: by TXT records in zones that dns.zones can update, or by HTTP on port 80 of each name (http-challenge)',
+      ),
     ca: z
       .string()
       .optional()
       .describe('PEM file: the authorities for the certificate of the directory besides the public ones'),
   }),
 });
+
+export const httpChallengeSection = z
+  .strictObject({
+    address: z
+      .string()
+      .refine((a) => isIP(a) !== 0, 'not an IP address')
+      .default('::')
+      .describe('address that challenges of ACME are answered on; :: means every address, IPv4 too'),
+    port: port.default(80).describe('port of it; authorities ask port 80'),
+  })
+  .optional();

@@ -15,36 +15,66 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
  *
  * Its interceptors are taken out, which repeat what fails for minutes and then lose the reason: an order that fails is told
  * and tried again later (schedule.ts). It still repeats what was refused for a bad nonce (RFC 8555 §6.5).
+ *
+ * An order has a URL and a state at the authority (§7.1.6), so it can be gone on with by whoever has the key of the
+ * account:
+ *
+ *   pending     the names are proven, but those that are proven already; then as ready
+ *   ready       the certificate is asked for with the request of the order
+ *   processing  the authority makes it, which is waited for
+ *   valid       it is fetched
+ *   invalid, or not known any more: a new order
  */
 
 type Directory = OrderedCertificate['acme'];
-export type Prove = (host: string, value: string) => Promise<() => Promise<void>>;
+export type Prove = (proof: { host: string; token: string; value: string }) => Promise<() => Promise<void>>;
+
+export type Wanted = {
+  names: readonly string[];
+  /** The URL of an order for these names that was begun before. */
+  begun?: string | undefined;
+  /** The request (PKCS #10) of the order with this URL; called before anything is proven for it. */
+  requestOf: (url: string) => Promise<string>;
+  /** Show that a host is ours: `value` is what the authority expects. Answers how to take the proof away again. */
+  prove: Prove;
+};
 
 /** How long one answer may take. */
 const ANSWER_MS = 30_000;
 /** Questions whether a proof is accepted or a certificate is made, and the pauses between them: some two minutes. */
 const POLLS = { backoffAttempts: 15, backoffMin: 1000, backoffMax: 10_000 };
 
-/**
- * Order a certificate; resolves to its chain in PEM. `prove` shows that a host is ours, and answers how to take the proof
- * away again. Fails with `acme-failed`, or as `prove` does.
- */
-export async function orderFrom(
-  acme: Directory,
-  account: KeyObject,
-  wanted: { names: readonly string[]; request: string; prove: Prove },
-): Promise<string> {
+/** Order a certificate, or go on with an order; resolves to its chain in PEM. Fails with `acme-failed`, or as `wanted`. */
+export async function orderFrom(acme: Directory, account: KeyObject, wanted: Wanted): Promise<string> {
   const client = await connect(acme, account);
   await said('takes no account', () => enter(client, acme.contact));
-  const identifiers = wanted.names.map((value) => ({ type: 'dns', value }));
-  const order = await said('takes no order', () => client.createOrder({ identifiers }));
-  const authorizations = await said('does not say what it wants proven', () => client.getAuthorizations(order));
-  // One after the other: example.com and *.example.com have their records at one name.
-  for (const authorization of authorizations) {
-    if (authorization.status !== 'valid') await authorize(client, authorization, wanted.prove);
+  let order = (await begunOrder(client, wanted)) ?? (await newOrder(client, wanted));
+  const request = await wanted.requestOf(order.url);
+  if (order.status === 'pending') await proveNames(client, order, { challenge: acme.challenge, prove: wanted.prove });
+  if (order.status === 'pending' || order.status === 'ready') {
+    const proven = order;
+    order = await said('does not make the certificate', () => client.finalizeOrder(proven, request));
   }
-  const made = await said('does not make the certificate', () => client.finalizeOrder(order, wanted.request));
-  return said('does not hand out the certificate', () => client.getCertificate(made));
+  return said('does not hand out the certificate', () => client.getCertificate(order));
+}
+
+type Order = Awaited<ReturnType<Client['createOrder']>>;
+
+function newOrder(client: Client, { names }: Wanted): Promise<Order> {
+  const identifiers = names.map((value) => ({ type: 'dns', value }));
+  return said('takes no order', () => client.createOrder({ identifiers }));
+}
+
+/** Undefined where it is of no use any more. */
+async function begunOrder(client: Client, { begun }: Wanted): Promise<Order | undefined> {
+  if (begun === undefined) return undefined;
+  try {
+    const order = await client.getOrder({ url: begun } as Order);
+    return order.status === 'invalid' ? undefined : order;
+  } catch (error) {
+    if (isUnanswered(error)) throw failed(`does not show the order that was begun: ${errorText(error)}`);
+    return undefined;
+  }
 }
 
 /**
@@ -55,28 +85,48 @@ async function enter(client: Client, contact: readonly string[]): Promise<void> 
   try {
     await client.createAccount({ onlyReturnExisting: true });
   } catch (error) {
-    // No answer at all: the second question would have none either.
-    if (errorCode(error) !== undefined) throw error;
+    // The second question would have no answer either.
+    if (isUnanswered(error)) throw error;
     await client.createAccount({ termsOfServiceAgreed: true, ...(contact.length > 0 && { contact: [...contact] }) });
   }
 }
 
 type Authorization = Awaited<ReturnType<Client['getAuthorizations']>>[number];
+type Proof = { challenge: Directory['challenge']; prove: Prove };
 
-async function authorize(client: Client, authorization: Authorization, prove: Prove): Promise<void> {
+async function proveNames(client: Client, order: Order, proof: Proof): Promise<void> {
+  const authorizations = await said('does not say what it wants proven', () => client.getAuthorizations(order));
+  // One after the other: example.com and *.example.com have their records at one name.
+  for (const authorization of authorizations) {
+    if (authorization.status !== 'valid') await authorize(client, authorization, proof);
+  }
+}
+
+async function authorize(client: Client, authorization: Authorization, { challenge, prove }: Proof): Promise<void> {
   const host = authorization.identifier.value;
-  const challenge = authorization.challenges.find(({ type }) => type === 'dns-01');
-  if (challenge === undefined) throw failed(`does not take a proof by DNS for ${host}`);
-  const value = await client.getChallengeKeyAuthorization(challenge);
-  const takeAway = await prove(host, value);
+  const offered = authorization.challenges.find(({ type }) => type === challenge);
+  if (offered === undefined) throw failed(`does not take a proof by ${challenge} for ${host}`);
+  const value = await client.getChallengeKeyAuthorization(offered);
+  const takeAway = await prove({ host, token: offered.token, value });
   try {
-    await said(`is not content with the proof for ${host}`, async () => {
-      await client.completeChallenge(challenge);
-      await client.waitForValidStatus(authorization);
-    });
+    // A node that is gone may have asked for it to be looked at (RFC 8555 §7.5.1).
+    if (offered.status === 'pending') await client.completeChallenge(offered);
+    await client.waitForValidStatus(authorization);
+  } catch (error) {
+    const reason = isUnanswered(error) ? undefined : await refusalOf(client, authorization);
+    throw failed(`is not content with the proof for ${host}: ${reason ?? errorText(error)}`);
   } finally {
     await takeAway();
   }
+}
+
+/** Why the authority did not accept a proof, in its words (RFC 8555 §8.2); undefined where it does not say. */
+async function refusalOf(client: Client, { url }: Authorization): Promise<string | undefined> {
+  const asked = { authorizations: [url] } as Order;
+  const [now] = await client.getAuthorizations(asked).catch(() => []);
+  const errors = now?.challenges.map(({ error }) => error as { detail?: unknown } | undefined) ?? [];
+  const details = errors.map((error) => error?.detail);
+  return details.find((detail) => typeof detail === 'string');
 }
 
 async function connect({ directory, ca }: Directory, account: KeyObject): Promise<Client> {
@@ -89,6 +139,9 @@ async function connect({ directory, ca }: Directory, account: KeyObject): Promis
   axios.interceptors.response.clear();
   return new Client({ directoryUrl: directory, accountKey: pemOf(account), ...POLLS });
 }
+
+/** Whether a question had no answer at all; what an authority answers has no code. */
+const isUnanswered = (error: unknown): boolean => errorCode(error) !== undefined;
 
 /** `acme-failed` with the words of the authority behind ours. */
 async function said<T>(what: string, ask: () => Promise<T>): Promise<T> {

@@ -7,7 +7,7 @@ import { recordsAt, Type } from '#shared/dns/message.ts';
 import { txtOf } from '#shared/dns/txt.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { authorityOf, type NamedServer, ResolverChain } from '../../dns/authority.ts';
-import { publishTxt, removeTxt } from '../../dns/publish.ts';
+import { removeTxt, replaceTxt } from '../../dns/publish.ts';
 
 /**
  * The proof that a name is ours, in DNS (DNS-01, RFC 8555 §8.4): a TXT record by update of its zone. The authority may ask
@@ -23,9 +23,17 @@ const DNS_PORT = 53;
 const SPREAD_MS = 60_000;
 const LOOK_AGAIN_MS = 1000;
 
-/** Write the record. Fails with `acme-failed`, or as an update does where something else is at the name. */
-export async function publishChallenge({ dns }: Pick<Config, 'dns'>, challenge: Challenge): Promise<void> {
-  await publishTxt(zoneOf(dns, challenge.name), { ...challenge, ttl: TTL });
+/**
+ * Write the record, also in place of those that an order before this one left. Fails with `acme-failed`, or as an update
+ * does where something else is at the name.
+ */
+export async function publishChallenge(
+  { dns }: Pick<Config, 'dns'>,
+  challenge: Challenge,
+  left: readonly Challenge[],
+): Promise<void> {
+  const before = left.flatMap(({ name, value }) => (name === challenge.name ? [value] : []));
+  await replaceTxt(zoneOf(dns, challenge.name), { ...challenge, ttl: TTL }, before);
   await spread(dns, challenge);
 }
 

@@ -1,9 +1,9 @@
 import type { OrderedCertificate } from '#cluster/config/schema/schema.ts';
 import { errorCode, errorText, reasonText } from '#shared/errors.ts';
-import type { Holder } from '#shared/keys/holders.ts';
-import type { CertificateRecord } from '../../records/certificate-record.ts';
+import type { AcmeState, CertificateRecord } from '../../records/certificate-record.ts';
 import type { CertificateDeps } from '../deps.ts';
-import type { Challenge } from './dns-challenge.ts';
+import { removeChallenge } from './dns-challenge.ts';
+import type { HttpChallengeDeps } from './http-challenge.ts';
 import { issue } from './issue.ts';
 import { dueReason, nextTry } from './schedule.ts';
 
@@ -21,26 +21,29 @@ import { dueReason, nextTry } from './schedule.ts';
  *   ordering  one at a time. → idle, when the new certificate, or why there is none, is written
  *
  * What listeners use is replaced only by a certificate that passed their own checks (issue.ts); an order that fails changes
- * nothing but the reason in the record, and is tried again later. A node that dies leaves its claim; another live one takes
- * it over, and the records that it may have left in DNS.
+ * nothing but the reason in the record, and is tried again later.
+ *
+ * A node that dies leaves its claim, and what it had begun in the record: the order at the authority, which another live
+ * node goes on with, and the TXT records, which it takes away. How often an order failed stays, so the pauses do too. TXT
+ * records that could not be taken away, and a claim on what nobody orders any more, are left to `#tidy`.
  */
 
 const SCAN_MS = 1000;
 /** How long each node leaves a claim to the one before it. */
 const TURN_MS = 3000;
+/** Between two attempts to take away what an order left. */
+const TIDY_AGAIN_MS = 60_000;
 
-export type OrdersDeps = CertificateDeps & {
-  /** The live processes; undefined while this one may not act. */
-  live: () => Holder[] | undefined;
-};
-
-type Acme = NonNullable<CertificateRecord['acme']>;
+/** `live`: the live processes; undefined while this one may not act. */
+export type OrdersDeps = CertificateDeps & HttpChallengeDeps & Pick<CertificateDeps, 'map'>;
 
 export class Orders {
   readonly #deps: OrdersDeps;
   readonly #node: string;
   /** When each certificate was first seen due, by `performance.now`. */
   readonly #dueSince = new Map<string, number>();
+  /** When each certificate is tidied again, by the same clock. */
+  readonly #tidyAt = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #ordering = false;
   #closed = false;
@@ -65,11 +68,21 @@ export class Orders {
     if (this.#ordering || this.#closed) return;
     this.#ordering = true;
     try {
+      const due = new Set<string>();
       for (const entry of settings.current.certificates) {
         const record = certificates.get(entry.name);
         const reason = dueReason(record, entry, Date.now());
-        if (reason === undefined) this.#dueSince.delete(entry.name);
-        else if (this.#isMyTurn(entry.name, record?.acme)) await this.#order(entry, record?.acme, reason);
+        if (reason === undefined) continue;
+        due.add(entry.name);
+        if (this.#isMyTurn(entry.name, record?.acme)) await this.#order(entry, record?.acme, reason);
+      }
+      for (const record of certificates.all()) {
+        const { name, acme } = record;
+        if (due.has(name)) continue;
+        if (!isUntidy(acme)) this.#dueSince.delete(name);
+        else if (performance.now() >= (this.#tidyAt.get(name) ?? 0) && this.#isMyTurn(name, acme)) {
+          await this.#tidy(name, acme);
+        }
       }
     } catch (error) {
       log.warn({ error: errorText(error) }, 'certificates could not be ordered, it is tried again');
@@ -79,7 +92,7 @@ export class Orders {
   }
 
   /** The first live node claims; after a failure the next one. */
-  #isMyTurn(name: string, acme: Acme | undefined): boolean {
+  #isMyTurn(name: string, acme: AcmeState | undefined): boolean {
     const { map, live } = this.#deps;
     const holders = live();
     if (holders === undefined) return false;
@@ -94,7 +107,7 @@ export class Orders {
     return performance.now() - since >= turn * TURN_MS;
   }
 
-  async #order(entry: OrderedCertificate, seen: Acme | undefined, reason: string): Promise<void> {
+  async #order(entry: OrderedCertificate, seen: AcmeState | undefined, reason: string): Promise<void> {
     const { log } = this.#deps;
     const { name } = entry;
     const claimed = await this.#claim(name, seen);
@@ -106,12 +119,11 @@ export class Orders {
       'certificate is ordered',
     );
     try {
-      const remember = async (challenges: readonly Challenge[]): Promise<void> => {
-        await this.#write(name, term, (record) => withAcme(record, { challenges: [...challenges] }));
-      };
-      const { chain, wrapped } = await issue({ ...this.#deps, remember }, entry, claimed.challenges ?? []);
+      const remember = (part: Partial<AcmeState>): Promise<void> =>
+        this.#write(name, term, (record) => ({ ...record, acme: { term, ...record.acme, ...part } }));
+      const { chain, wrapped } = await issue({ ...this.#deps, remember }, entry, claimed);
       const current = { chain, wrapped, origin: 'acme' as const, since: Date.now(), node: this.#node };
-      await this.#write(name, term, (record) => ({ ...record, current, acme: { term } }));
+      await this.#write(name, term, ({ acme, ...record }) => ({ ...record, current, acme: { term, ...leftOf(acme) } }));
       log.info({ certificate: name, names: entry.names }, 'certificate issued: listeners use it for new sessions');
     } catch (error) {
       await this.#fail(name, term, error);
@@ -119,8 +131,8 @@ export class Orders {
   }
 
   /** Undefined: another node was faster. */
-  async #claim(name: string, seen: Acme | undefined): Promise<Acme | undefined> {
-    let mine: Acme | undefined;
+  async #claim(name: string, seen: AcmeState | undefined): Promise<AcmeState | undefined> {
+    let mine: AcmeState | undefined;
     await this.#deps.certificates
       .update(name, (record = { name }) => {
         mine = undefined;
@@ -143,10 +155,33 @@ export class Orders {
       const before = record.acme?.problem;
       const tries = (before?.tries ?? 0) + 1;
       const problem = { text, since: before?.since ?? now, at: now, tries, next: nextTry(tries, now, Math.random()) };
-      const { node: _, asked: _asked, ...rest } = record.acme ?? { term };
+      const { node: _, asked: _asked, tokens: _tokens, ...rest } = record.acme ?? { term };
       return { ...record, acme: { ...rest, problem } };
     });
     this.#deps.log.error({ certificate: name, error: text }, 'certificate not issued: the one before stays in use');
+  }
+
+  /** Take away what is in DNS though nobody orders any more, and the claim of a node that died. */
+  async #tidy(name: string, seen: AcmeState): Promise<void> {
+    const { settings, certificates, log } = this.#deps;
+    this.#tidyAt.set(name, performance.now() + TIDY_AGAIN_MS);
+    this.#dueSince.delete(name);
+    const left: Required<AcmeState>['challenges'] = [];
+    for (const challenge of seen.challenges ?? []) {
+      try {
+        await removeChallenge(settings.current, challenge);
+      } catch (error) {
+        left.push(challenge);
+        const text = 'TXT record of an order could not be removed: it is tried again';
+        log.warn({ certificate: name, record: challenge.name, error: errorText(error) }, text);
+      }
+    }
+    if (left.length === 0) this.#tidyAt.delete(name);
+    await certificates.update(name, (record) => {
+      if (record?.acme === undefined || record.acme.term !== seen.term || record.acme.node !== seen.node) return record;
+      const { node: _, tokens: _tokens, challenges: _challenges, ...acme } = record.acme;
+      return { ...record, acme: { ...acme, ...leftOf({ challenges: left }) } };
+    });
   }
 
   /** Write as who claimed it with this term. Fails with `Overtaken`, or as a change does. */
@@ -158,10 +193,13 @@ export class Orders {
   }
 }
 
-const withAcme = (record: CertificateRecord, change: Partial<Acme>): CertificateRecord => ({
-  ...record,
-  acme: { term: 0, ...record.acme, ...change },
-});
+/** Something is left of an order: TXT records, or a claim. */
+const isUntidy = (acme: AcmeState | undefined): acme is AcmeState =>
+  acme !== undefined && (acme.node !== undefined || (acme.challenges?.length ?? 0) > 0);
+
+/** The TXT records that could not be taken away. */
+const leftOf = ({ challenges = [] }: Pick<AcmeState, 'challenges'> = {}): Pick<AcmeState, 'challenges'> =>
+  challenges.length === 0 ? {} : { challenges };
 
 /** The record names another node, or another term of this one. */
 class Overtaken extends Error {}

@@ -40,12 +40,17 @@ const NOT_FOR_OPERATORS = [
     'credential-store.record-copy',
     'credential-store.app-password-used',
     'credential-store.serving-certificate-list',
+    'credential-store.challenge-list',
+    'listener.challenge-check',
   ],
   ...['router.copy-mirror', 'router.copy-compare', 'router.copy-adopted', 'router.queue-drain'],
   ...['router.dmarc-unit-list', 'router.dmarc-row-list', 'router.tls-unit-list', 'router.tls-row-list'],
 ];
 const CALLS: Record<string, string[]> = {
-  'credential-store': ['credential-store.record-resolve', 'credential-store.record-copy', 'signer.key-prove'],
+  'credential-store': [
+    ...['credential-store.record-resolve', 'credential-store.record-copy', 'signer.key-prove'],
+    'listener.challenge-check',
+  ],
   signer: ['credential-store.signing-key-list'],
   policy: ['credential-store.directory-list', 'credential-store.app-password-used'],
   router: [
@@ -67,6 +72,7 @@ const CALLS: Record<string, string[]> = {
       (operation) => `router.${operation}`,
     ),
     'credential-store.serving-certificate-list',
+    'credential-store.challenge-list',
   ],
   operator: operations.filter((operation) => !NOT_FOR_OPERATORS.includes(operation)),
   // A process asks itself alone to drain its queue.
@@ -94,7 +100,7 @@ const ANSWERS: Record<string, BusUser[]> = {
   signer: ['credential-store', 'router', 'operator', 'node'],
   policy: ['listener', 'operator', 'node'],
   router: ['router', 'listener', 'operator', 'node'],
-  listener: ['operator', 'node'],
+  listener: ['credential-store', 'operator', 'node'],
 };
 const BUCKETS = ['sealpost-credentials', 'sealpost-directory', 'sealpost-claims'];
 const changes = (bucket: string): string => `sealpost.v1.stream.event.${bucket}`;
