@@ -5,6 +5,7 @@ import type { StoreDamage } from '#shared/store-damage.ts';
 import { type Database, isDamage, openDatabase, type StoreOptions } from './level.ts';
 import { CommitLog } from './leveldb/commit-log.ts';
 import { readDamage } from './leveldb/damage.ts';
+import { type Range, Snapshot } from './snapshot.ts';
 
 /**
  * A LevelDB with durable writes: when `write` resolves, its data is on disk, synced.
@@ -29,8 +30,6 @@ import { readDamage } from './leveldb/damage.ts';
  */
 
 export type StoreOperation = { type: 'put'; key: string; value: Buffer } | { type: 'del'; key: string };
-
-export type Range = { gt?: string; gte?: string; lt?: string; lte?: string; limit?: number; reverse?: boolean };
 
 type Pending = {
   operations: StoreOperation[];
@@ -138,6 +137,12 @@ export class Store {
     } catch (error) {
       throw this.#readError(describeRange(range), error);
     }
+  }
+
+  /** The store as it is now. Throws `store-failed`. */
+  snapshot(): Snapshot {
+    if (this.#state !== 'open') throw this.#refusal();
+    return new Snapshot(this.#db, (range, error) => this.#readError(describeRange(range), error));
   }
 
   /** Give the space of deleted entries between the two keys back to the file system; LevelDB does it late by itself. */

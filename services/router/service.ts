@@ -71,6 +71,8 @@ export type RouterDeps = {
   reports?: ReportsTools;
   /** Where MTA-STS policies are fetched, where that is not the public Internet. */
   webServers?: WebServers;
+  /** How long a start waits for the end of the reading of a long queue (store/recovery.ts). */
+  patienceMs?: number;
 };
 export type DeliveryFactory = (deps: DeliveryDeps) => Delivery;
 
@@ -130,11 +132,10 @@ export function createRouterService(
 async function assemble(deps: RouterDeps, pacer: Pacer) {
   const { settings, log, signer, router, jetStream, reports: tools } = deps;
   await using undo = new AsyncDisposableStack();
-  const common = { settings, log, ...(await openQueue(settings, log)) };
-  const { store, slots, corrupt } = common;
-  undo.defer(() => store.close());
-  const copies = await Copies.open({ ...common, router, jetStream });
-  undo.defer(() => copies.stop());
+  const common = { settings, log, ...(await openQueue(settings, log, deps.patienceMs)) };
+  const { store, slots, corrupt, recovery } = common;
+  undo.defer(common.close);
+  const copies = undo.adopt(await Copies.open({ ...common, router, jetStream }), (opened) => opened.stop());
   const tls = undo.adopt(await openTlsMemory(store, deps), (opened) => opened.stop());
   const onSettled: OnSettled = (slot, written) => copies.sender.settled(slot, written);
   const routing = new Routing(settings);
@@ -156,11 +157,12 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   };
   const resources = undo.move();
   return {
-    ...{ copies, intake, views, control, slots, corrupt, signing, store, reports, reporting, tls },
+    ...{ copies, intake, views, control, slots, corrupt, recovery, signing, store, reports, reporting, tls },
     begin(delivery: Delivery): void {
       reader = new ReportReader({ ...common, reports }, pacer.begin(delivery));
       queue.begin(reader);
-      copies.begin(queue, intake);
+      const found = recovery.finish((slot, due) => queue.schedule(slot, due, slot.state));
+      void found.then((all) => all && copies.begin(queue, intake));
       maintenance.start();
       reporting.begin();
       tls.begin();
@@ -180,6 +182,7 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
 
 function handlers(router: () => Running, delivering: Delivering): Handlers<RouterContract> {
   const { settings, transcripts, lostTls } = delivering;
+  const whole = (): Running => assertWhole(router());
   return {
     'transfer-open'({ envelope, origin, sizeHint }, call) {
       const { id, queueId } = router().intake.open(envelope, origin, sizeHint ?? 0, call);
@@ -198,30 +201,27 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
     'tls-unit-list': (request) => router().reporting.tls.daily.units(request),
     'tls-row-list': (request) => router().reporting.tls.daily.rows(request),
     'copy-mirror': (request, { bytes }) => router().copies.mirror(request, bytes),
-    'copy-compare': (request) => router().copies.compare(request),
+    'copy-compare': (request) => whole().copies.compare(request),
     'copy-adopted': (request) => router().copies.adoptions.answer(request),
     'copy-forget': async ({ node }) => ({ count: await router().copies.forget(node) }),
     'queue-drain'() {
-      router().drain();
+      whole().drain();
       return {};
     },
-    'message-list': (request) => router().views.list(request),
+    'message-list': (request) => whole().views.list(request),
     'ledger-list': (request) => router().views.ledger(request),
-    'message-show': ({ queueId }) => router().views.show(queueId),
-    async 'message-read'({ queueId, offset }) {
-      const { total, bytes } = await router().views.read(queueId, offset);
-      return { reply: { total }, bytes };
-    },
+    'message-show': ({ queueId }) => whole().views.show(queueId),
+    'message-read': (request) => readPiece(whole(), request),
     'captured-list': (request) => capturedPage(settings, request),
     'captured-read': (request) => capturedPiece(settings, request),
     'dmarc-report-list': ({ after, ...selection }) => router().reports.dmarc.page(selection, after),
     'tls-report-list': ({ after, ...selection }) => router().reports.tls.page(selection, after),
     'tls-memory-list': (request) => router().tls.memory.page(request),
     'tls-memory-forget': async ({ name }) => ({ records: await router().tls.memory.forget(name) }),
-    'message-retry': async (selection) => ({ count: await router().control.retry(selection) }),
-    'message-hold': async (selection) => ({ count: await router().control.hold(selection) }),
-    'message-release': async (selection) => ({ count: await router().control.release(selection) }),
-    'message-remove': async (selection) => ({ count: await router().control.remove(selection, selection.notify) }),
+    'message-retry': async (selection) => ({ count: await whole().control.retry(selection) }),
+    'message-hold': async (selection) => ({ count: await whole().control.hold(selection) }),
+    'message-release': async (selection) => ({ count: await whole().control.release(selection) }),
+    'message-remove': async (selection) => ({ count: await whole().control.remove(selection, selection.notify) }),
     'tls-probe': ({ domain }) =>
       probeDomain(domain, { ...delivering, memory: router().tls.memory, sts: router().tls.sts }),
     'transcript-read': (request) => transcripts.read(request),
@@ -229,8 +229,20 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
   };
 }
 
+/** For what is about messages by their ids, or about all of them. Throws `unavailable`. */
+function assertWhole(running: Running): Running {
+  if (running.recovery.done) return running;
+  const text = 'the router still reads its queue, which is long: try again in a moment';
+  throw new SealpostError(CALL_ERRORS.unavailable, text);
+}
+
+async function readPiece({ views }: Running, { queueId, offset }: { queueId: string; offset: number }) {
+  const { total, bytes } = await views.read(queueId, offset);
+  return { reply: { total }, bytes };
+}
+
 async function statusOf(running: Running, settings: Settings, lostTls: LostDestinations) {
-  const { slots, corrupt, signing, copies, store } = running;
+  const { slots, corrupt, signing, copies, store, recovery } = running;
   const damage = await store.damage();
   const { queued: _, ...rest } = present(running, settings);
   const { status } = copies;
@@ -239,6 +251,7 @@ async function statusOf(running: Running, settings: Settings, lostTls: LostDesti
     ...rest,
     ...slots.counts,
     corrupt: corrupt.count,
+    ...(recovery.done ? {} : { reading: true as const }),
     unsigned: signing.unsigned,
     ...(mail.length === 0 ? {} : { damaged: mail }),
     ...(damage.length === 0 ? {} : { damage }),

@@ -102,6 +102,8 @@ export const operatorOperations = {
       deferred: z.number().int(),
       hold: z.number().int(),
       corrupt: z.number().int(),
+      /** The queue is long and still being read since the start: the counts are of what was read; absent afterwards. */
+      reading: z.literal(true).optional(),
       /** Whose mail the first of these are, as far as their records say; absent where there are none. */
       damaged: z.array(DamagedMail).optional(),
       /** Damage of the store that an operator has not dealt with yet; absent where there is none. */

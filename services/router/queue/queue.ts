@@ -66,8 +66,9 @@ export class Queue implements AttemptQueue {
   begin(delivery: Delivery): void {
     this.#delivery = delivery;
     const now = performance.now();
+    const { schedule } = this.#deps.slots;
     for (const slot of this.#deps.slots.all())
-      if (slot.at >= 0) this.#deps.slots.schedule.set(slot, now + plausibleWait(slot, slot.due - now, this.#retry));
+      if (slot.at >= 0) schedule.set(slot, now + plausibleWait(slot, schedule.due(slot) - now, this.#retry));
     this.pump();
   }
 
@@ -123,8 +124,8 @@ export class Queue implements AttemptQueue {
     while (this.#loading < CONCURRENT_LOADS && this.#loaded + this.#loading < this.#limit) {
       const slot = schedule.peek();
       if (slot === undefined) return;
-      if (slot.due > now) {
-        this.#alarm.set(slot.due, now);
+      if (schedule.first > now) {
+        this.#alarm.set(schedule.first, now);
         return;
       }
       schedule.delete(slot);

@@ -6,7 +6,7 @@ import type { Logger } from '#shared/log.ts';
 import { Bodies } from './bodies.ts';
 import { Corrupt } from './corrupt.ts';
 import { QUEUE_IDS } from './damage.ts';
-import { recover } from './recovery.ts';
+import { Recovery } from './recovery.ts';
 import { Slots } from './slots.ts';
 import { Space } from './space.ts';
 
@@ -23,19 +23,21 @@ const STORE_OPTIONS: StoreOptions = {
   compression: false,
 };
 
-/** Open the store and read the queue. */
-export async function openQueue(settings: Settings, log: Logger) {
+/** Open the store and read the queue, or begin to: `recovery` tells. */
+export async function openQueue(settings: Settings, log: Logger, patienceMs?: number) {
   const folder = resolvePath(settings.current.node.data);
   const store = await Store.open(join(folder, 'queue'), log, STORE_OPTIONS);
   try {
     const slots = new Slots();
     const corrupt = new Corrupt(store, slots, log);
-    const began = performance.now();
-    const found = await recover(store, slots, corrupt, log);
-    const ms = Math.round(performance.now() - began);
-    log.info({ ...slots.counts, ...found, corrupt: corrupt.count, ms }, 'queue read');
+    const recovery = new Recovery({ store, slots, corrupt, log });
+    await recovery.begin(patienceMs);
     const space = new Space(folder, () => settings.current.queue.reserve);
-    return { store, slots, corrupt, bodies: new Bodies(store), space };
+    const close = async (): Promise<void> => {
+      await recovery.stop();
+      await store.close();
+    };
+    return { store, slots, corrupt, bodies: new Bodies(store), space, recovery, close };
   } catch (error) {
     await store.close();
     throw error;

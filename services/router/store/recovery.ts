@@ -1,153 +1,178 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import type { Snapshot } from '#cluster/snapshot.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Corrupt } from './corrupt.ts';
 import { reportDamage } from './damage.ts';
-import { dueAt, isFinal } from './message.ts';
-import type { CopyPlace, MessageRecord, RecipientRecord } from './records.ts';
+import { type Between, type Read, readMessages } from './reading.ts';
 import { keys, queueIdOf, rangeOf } from './records.ts';
-import { unseal } from './seal.ts';
-import type { Slots } from './slots.ts';
+import type { Slot, Slots } from './slots.ts';
 
 /**
- * What a start finds on disk. Messages and recipients are read once, in step, so that it takes the time of reading
- * them; bodies are not touched. The digest of every record is checked here, its form when the message is loaded.
+ * What a start finds on disk: the slots of the queue are made anew, what was never committed is deleted, and what is damaged
+ * is set aside.
+ *
+ *   alone    nothing else uses the queue yet. The start waits for the end of the reading, but no longer than it must: a
+ *            queue of a million takes half a minute. Only a damaged store is always read to its end: what has no record
+ *            left is told from mail that is just coming by nothing else.
+ *   beside   mail comes and goes. Read is what there was before that (the snapshot is of the time alone), so it does not
+ *            matter what becomes of a message behind the place that the reading has reached. A message of which a copy is on
+ *            another node waits for the end, because until then no other node is told what this one has.
+ *   done     every message of the snapshot has its slot, or left while it was read.
+ *
+ * When the store fails while it is read, the snapshot is gone. Another one is made, of which only what is between the last
+ * message read and the last one of the first snapshot counts, and has no slot yet: the rest came later, by its own way.
  */
 
 /** Records deleted together. */
 const BATCH = 1000;
+/** How long a start waits for the end of the reading. */
+const PATIENCE_MS = 1000;
+const AGAIN_MS = 1000;
 
-export type Found = { messages: number; damaged: number; unfinishedTransfers: number };
+export type RecoveryDeps = { store: Store; slots: Slots; corrupt: Corrupt; log: Logger };
 
-/** The recipients of one message in sum. `due`: ms since 1970, of the first one that is left. */
-type Summary = { count: number; due: number; damaged: string | undefined };
+/** A slot is to be looked at; `due`: ms since 1970. */
+export type OnFound = (slot: Slot, due: number) => void;
 
-/** Rebuild the slots from the store, delete what was never committed, set aside what is damaged. */
-export async function recover(store: Store, slots: Slots, corrupt: Corrupt, log: Logger): Promise<Found> {
-  await corrupt.scan();
-  const unfinishedTransfers = await removeUnfinished(store, log);
-  const found: Found = { messages: 0, damaged: 0, unfinishedTransfers };
-  const damage = (id: string, reason: string): void => {
-    found.damaged++;
-    corrupt.setAside(id, new SealpostError('corrupt', reason));
-  };
-  const recipients = new Recipients(store, log);
-  const places = await readPlaces(store, log);
-  const now = Date.now();
-  let read = 0;
-  for await (const [key, value] of readable(store, 'message', log)) {
-    if (++read % 1000 === 0) await nextTurn();
-    const id = queueIdOf(key);
-    for (const orphan of await recipients.before(id)) damage(orphan, 'it has recipients and no message record');
-    const summary = await recipients.of(id);
-    const record = readRecord<MessageRecord>(key, value);
-    const reason = problem(record, summary);
-    if (reason !== undefined || typeof record === 'string') {
-      damage(id, reason ?? 'unreadable');
-      continue;
-    }
-    const state = record.held ? 'hold' : summary.due > now ? 'deferred' : 'active';
-    const slot = slots.add(id, state, places.get(id));
-    places.delete(id);
-    if (!record.held) slots.schedule.set(slot, performance.now() + summary.due - now);
-    found.messages++;
+export class Recovery {
+  readonly #deps: RecoveryDeps;
+  readonly #began = performance.now();
+  readonly #found = { messages: 0, damaged: 0, unfinishedTransfers: 0 };
+  readonly #copied: { slot: Slot; due: number }[] = [];
+  #between: Between = { after: '', until: '~' };
+  #onFound: OnFound = (slot, due) => this.#deps.slots.schedule.set(slot, performance.now() + due - Date.now());
+  #reading: Promise<void> = Promise.resolve();
+  #beside = false;
+  #stopped = false;
+  #done = false;
+
+  constructor(deps: RecoveryDeps) {
+    this.#deps = deps;
   }
-  for (const orphan of await recipients.before('~')) damage(orphan, 'it has recipients and no message record');
-  await forgetPlaces(store, [...places.keys()]);
-  found.damaged += await reportDamage(store, slots, corrupt, log);
-  return found;
+
+  /** Whether every message has its slot. */
+  get done(): boolean {
+    return this.#done;
+  }
+
+  /** Read, and resolve when that is done or has taken `patienceMs`. Rejects where the store cannot be read. */
+  async begin(patienceMs = PATIENCE_MS): Promise<void> {
+    const { store, corrupt } = this.#deps;
+    await corrupt.scan();
+    this.#found.unfinishedTransfers = await removeUnfinished(store, this.#deps.log);
+    const damaged = (await store.damage()).length > 0;
+    this.#between = { after: '', until: await lastId(store) };
+    this.#reading = this.#read(store.snapshot());
+    // Once the start has gone on, `finish` hears of it.
+    this.#reading.catch(() => undefined);
+    if (damaged) await this.#reading;
+    else await Promise.race([this.#reading, delay(patienceMs, undefined, { ref: false })]);
+    if (this.#done) return;
+    this.#beside = true;
+    const { messages } = this.#found;
+    this.#deps.log.info({ messages }, 'the queue is long: mail is taken and delivered while the rest of it is read');
+  }
+
+  /** What is found from now on goes there. Resolves to whether all was read; if not, `stop` came first. */
+  async finish(onFound: OnFound): Promise<boolean> {
+    this.#onFound = onFound;
+    for (;;) {
+      try {
+        await this.#reading;
+        break;
+      } catch (error) {
+        if (this.#stopped) break;
+        const text = 'the queue cannot be read on: mail that was not read yet waits, it is tried again';
+        this.#deps.log.warn({ ...this.#found, error: errorText(error) }, text);
+        await delay(AGAIN_MS);
+        this.#reading = this.#again();
+      }
+    }
+    if (this.#done) for (const { slot, due } of this.#copied.splice(0)) this.#hand(slot, due);
+    return this.#done;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#reading.catch(() => undefined);
+  }
+
+  async #again(): Promise<void> {
+    if (!this.#stopped) await this.#read(this.#deps.store.snapshot());
+  }
+
+  async #read(snapshot: Snapshot): Promise<void> {
+    const { store, slots, corrupt, log } = this.#deps;
+    const places: string[] = [];
+    try {
+      for await (const page of readMessages(snapshot, log, this.#between)) {
+        if (this.#stopped) return;
+        for (const read of page) this.#take(read, places);
+        this.#between = { ...this.#between, after: page.at(-1)?.id ?? this.#between.after };
+        await nextTurn();
+      }
+      await forgetPlaces(store, places);
+      if (!this.#beside) this.#found.damaged += await reportDamage(store, slots, corrupt, log);
+    } finally {
+      await snapshot.close();
+    }
+    this.#done = true;
+    const ms = Math.round(performance.now() - this.#began);
+    log.info({ ...slots.counts, ...this.#found, corrupt: corrupt.count, ms }, 'queue read');
+  }
+
+  #take({ id, record, recipients, place }: Read, places: string[]): void {
+    const { slots, corrupt } = this.#deps;
+    if (record === undefined && recipients.count === 0) {
+      // The place of a copy of a message that is not in the queue any more.
+      places.push(id);
+      return;
+    }
+    if (slots.get(id) !== undefined) return;
+    if (typeof record !== 'object' || recipients.damaged !== undefined || recipients.count !== record.recipients) {
+      this.#found.damaged++;
+      corrupt.setAside(id, new SealpostError('corrupt', problem(record, recipients)));
+      return;
+    }
+    this.#found.messages++;
+    const { due } = recipients;
+    const slot = slots.add(id, record.held ? 'hold' : due > Date.now() ? 'deferred' : 'active', place);
+    if (record.held) return;
+    if (place !== undefined && this.#beside) this.#copied.push({ slot, due });
+    else this.#onFound(slot, due);
+  }
+
+  #hand(slot: Slot, due: number): void {
+    if (this.#deps.slots.has(slot) && slot.state !== 'hold') this.#onFound(slot, due);
+  }
+}
+
+function problem(record: Read['record'], { count, damaged }: Read['recipients']): string {
+  if (record === undefined) return 'it has recipients and no message record';
+  if (typeof record === 'string') return record;
+  return damaged ?? `it has ${count} of ${record.recipients} recipient records`;
+}
+
+/** The last queue id of which there is a record; one after or before all where that cannot be told, or there is none. */
+async function lastId(store: Store): Promise<string> {
+  let last = '';
+  try {
+    for (const kind of ['message', 'recipient', 'place'])
+      for await (const key of store.keys({ ...rangeOf(kind), reverse: true, limit: 1 }))
+        if (queueIdOf(key) > last) last = queueIdOf(key);
+  } catch (error) {
+    if (errorCode(error) !== 'store-damaged') throw error;
+    return '~';
+  }
+  return last;
 }
 
 /** Delete the places of copies of messages that are not in the queue any more. */
 async function forgetPlaces(store: Store, ids: readonly string[]): Promise<void> {
   for (let n = 0; n < ids.length; n += BATCH) {
     await store.write(ids.slice(n, n + BATCH).map((id) => ({ type: 'del', key: keys.place(id) })));
-  }
-}
-
-/** Where the second copies are; messages with their copy in the same place share one object. */
-async function readPlaces(store: Store, log: Logger): Promise<Map<string, CopyPlace>> {
-  const places = new Map<string, CopyPlace>();
-  const known = new Map<string, CopyPlace>();
-  for await (const [key, value] of readable(store, 'place', log)) {
-    const place = readRecord<CopyPlace>(key, value);
-    if (typeof place === 'string') {
-      log.warn(
-        { key, error: place },
-        'the record of where the second copy of a message is cannot be read: it gets another copy',
-      );
-      continue;
-    }
-    const name = `${place.store}.${place.generation}`;
-    if (!known.has(name)) known.set(name, place);
-    places.set(queueIdOf(key), known.get(name) ?? place);
-  }
-  return places;
-}
-
-function problem(record: MessageRecord | string, summary: Summary): string | undefined {
-  if (typeof record === 'string') return record;
-  if (summary.damaged !== undefined) return summary.damaged;
-  if (summary.count !== record.recipients) return `it has ${summary.count} of ${record.recipients} recipient records`;
-  return undefined;
-}
-
-/** The record, or what is wrong with it. */
-function readRecord<T>(key: string, value: Buffer): T | string {
-  try {
-    return JSON.parse(unseal(key, value).toString()) as T;
-  } catch (error) {
-    return errorText(error);
-  }
-}
-
-/** The recipient records, read in the order of their messages. */
-class Recipients {
-  readonly #entries: AsyncIterator<[string, Buffer]>;
-  #next: [string, Buffer] | undefined;
-  #started = false;
-
-  constructor(store: Store, log: Logger) {
-    this.#entries = readable(store, 'recipient', log)[Symbol.asyncIterator]();
-  }
-
-  /** The messages before `id` of which recipients were found. */
-  async before(id: string): Promise<Set<string>> {
-    const ids = new Set<string>();
-    for (let entry = await this.#peek(); entry !== undefined; entry = await this.#advance()) {
-      const owner = queueIdOf(entry[0]);
-      if (owner >= id) break;
-      ids.add(owner);
-    }
-    return ids;
-  }
-
-  async of(id: string): Promise<Summary> {
-    const summary: Summary = { count: 0, due: Number.POSITIVE_INFINITY, damaged: undefined };
-    for (let entry = this.#next; entry !== undefined; entry = await this.#advance()) {
-      const [key, value] = entry;
-      if (queueIdOf(key) !== id) break;
-      summary.count++;
-      const record = readRecord<RecipientRecord>(key, value);
-      if (typeof record === 'string') summary.damaged = record;
-      else if (!isFinal(record.status)) summary.due = Math.min(summary.due, dueAt(record.status));
-    }
-    return summary;
-  }
-
-  async #peek(): Promise<[string, Buffer] | undefined> {
-    if (!this.#started) {
-      this.#started = true;
-      return this.#advance();
-    }
-    return this.#next;
-  }
-
-  async #advance(): Promise<[string, Buffer] | undefined> {
-    const { value, done } = await this.#entries.next();
-    this.#next = done === true ? undefined : value;
-    return this.#next;
   }
 }
 

@@ -58,9 +58,8 @@ export class Slots {
 
   add(id: string, state: SlotState, copy?: CopyPlace): Slot {
     const slot: Slot = {
-      due: 0,
       at: -1,
-      id,
+      id: flat(id),
       state,
       localTries: 0,
       forced: false,
@@ -68,7 +67,7 @@ export class Slots {
       message: undefined,
       copy,
     };
-    this.#slots.set(id, slot);
+    this.#slots.set(slot.id, slot);
     this.#counts[state]++;
     return slot;
   }
@@ -91,4 +90,11 @@ export class Slots {
     this.#removed++;
     this.#counts[slot.state]--;
   }
+}
+
+const ID = Buffer.alloc(64);
+
+/** The same id as a string of its own: a piece of a key would keep the key in memory. */
+function flat(id: string): string {
+  return id.length > ID.length ? id : ID.toString('latin1', 0, ID.write(id, 'latin1'));
 }

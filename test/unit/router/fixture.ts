@@ -204,6 +204,7 @@ export type StartOptions = {
   name?: string;
   reports?: RouterDeps['reports'];
   webServers?: RouterDeps['webServers'];
+  patienceMs?: number;
   /** It tells the others on the bus of itself, and hears them. */
   meets?: boolean;
   /** Before it starts: for mail that is there already. */
@@ -224,7 +225,8 @@ export class TestRouter implements AsyncDisposable {
   #stopped = false;
   #actor: Actor | undefined;
 
-  private constructor(settings: Settings, log: Logger, { bus, reports, webServers, meets = false }: StartOptions) {
+  private constructor(settings: Settings, log: Logger, options: StartOptions) {
+    const { bus, reports, webServers, patienceMs, meets = false } = options;
     this.settings = settings;
     const router = bus === undefined ? NO_ROUTER : client(bus, routerContract);
     const tell = bus !== undefined && meets ? announcer(bus, routerContract) : undefined;
@@ -234,6 +236,7 @@ export class TestRouter implements AsyncDisposable {
           ...{ settings, log, signer: this.signer.client, router, jetStream: bus?.jetStream },
           ...(reports !== undefined && { reports }),
           ...(webServers !== undefined && { webServers }),
+          ...(patienceMs !== undefined && { patienceMs }),
           ...(bus !== undefined &&
             tell !== undefined && {
               peers: { announce: tell, hear: listen(bus, routerContract, log), connected: () => bus.connected },

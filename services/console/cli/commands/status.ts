@@ -95,10 +95,11 @@ function report(answers: Answers): string {
     parts.push(table(['LISTENER', 'KIND', 'ADDRESS', 'PORT', 'TLS', 'SESSIONS'], rows));
   }
   if (router.ok) {
-    const { active, deferred, hold, corrupt, unsigned } = router.value;
+    const { active, deferred, hold, corrupt, unsigned, reading } = router.value;
+    const sofar = reading === true ? '; more is being read since the start' : '';
     parts.push(
       pairs([
-        ['queue', `${active} active, ${deferred} deferred, ${hold} held, ${corrupt} damaged`],
+        ['queue', `${active} active, ${deferred} deferred, ${hold} held, ${corrupt} damaged${sofar}`],
         ...unsigned.map(
           ({ domain, reason, count }) => ['unsigned', `${count} sent from ${domain}: ${reason}`] as const,
         ),

@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
-import { type Range, Store, type StoreOperation } from '#cluster/store.ts';
+import type { Range } from '#cluster/snapshot.ts';
+import { Store, type StoreOperation } from '#cluster/store.ts';
 import { silentLogger } from '#shared/log.ts';
 
 /**
