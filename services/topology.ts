@@ -153,6 +153,7 @@ export const ACCESS = {
         'tls-record-publish',
         'tls-record-list',
         'tls-record-withdraw',
+        'tls-record-forget',
         'nek-list',
         'nek-use',
         'nek-rotate',

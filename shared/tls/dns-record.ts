@@ -15,6 +15,9 @@ export const TlsDnsRecord = z.discriminatedUnion('kind', [
     next: z.array(keyDigest).max(4),
     /** Whether these are all that are in use: every listener of the host has said. */
     complete: z.boolean(),
+    /** The nodes that said, and those of them that show a key for the host; absent in a command of the version before. */
+    answered: z.array(z.string()).optional(),
+    shownBy: z.array(z.object({ key: keyDigest, node: z.string() })).optional(),
   }),
   z.object({
     kind: z.literal('mta-sts'),
@@ -42,8 +45,13 @@ export const TlsDnsRecordStatus = z.object({
   type: z.enum(['TXT', 'TLSA']),
   /** Seconds. */
   ttl: z.number().int(),
-  /** What should be there: all records of ours at the name. `next`: of a certificate that has yet to be used. */
-  values: z.array(z.object({ value: z.string(), role: z.enum(['current', 'next']) })),
+  /**
+   * What should be there: all records of ours at the name. `next`: of a certificate that has yet to be used. `nodes`: those that
+   * do not answer, and that it stays for, since they may come back with its certificate.
+   */
+  values: z.array(
+    z.object({ value: z.string(), role: z.enum(['current', 'next']), nodes: z.array(z.string()).optional() }),
+  ),
   by: z.enum(['update', 'manual']),
   /**
    * `published`: every authoritative server has it. `pending`: the zone was updated, and not every server has it. `due`:
@@ -69,7 +77,7 @@ export const WithdrawnTlsDnsRecord = z.object({
   ...TlsDnsRecordStatus.pick({ node: true, name: true, type: true, ttl: true, by: true }).shape,
   /**
    * `withdrawn`: no server has any. `pending`: removed from the zone, and not every server follows. `due`: somebody or a call
-   * with `write` has yet to remove them. `kept`: they must stay until `kept`, ms since 1970.
+   * with `write` has yet to remove them. `kept`: they must stay, until `kept`, ms since 1970, or for `nodes`, which may come back.
    */
   state: z.enum(['withdrawn', 'pending', 'due', 'kept']),
   /** What the servers say, one sentence; `kept`: why. */
@@ -77,5 +85,6 @@ export const WithdrawnTlsDnsRecord = z.object({
   /** Those that are there. */
   values: z.array(z.string()),
   kept: z.number().optional(),
+  nodes: z.array(z.string()).optional(),
 });
 export type WithdrawnTlsDnsRecord = z.infer<typeof WithdrawnTlsDnsRecord>;

@@ -34,12 +34,18 @@ export const tlsRecordOperations = {
   },
   /**
    * Remove what we published at a name, and nothing else, where `dns.zones` has its zone, and wait a while until no server
-   * has it; or say what is there. Without `write` nothing is changed.
+   * has it; or say what is there. Without `write` nothing is changed. `answered`: the nodes that are known not to need it.
    */
   'tls-record-withdraw': {
-    request: z.object({ name: z.string(), write: z.boolean() }),
+    request: z.object({ name: z.string(), write: z.boolean(), answered: z.array(z.string()).default([]) }),
     reply: WithdrawnTlsDnsRecord,
     errors: CHANGE_IN_DNS,
     timeout: 90_000,
+  },
+  /** No TLSA record stays for a node any more that was taken out for good. Answers how many did. */
+  'tls-record-forget': {
+    request: z.object({ node: z.string() }),
+    reply: z.object({ count: z.number().int() }),
+    errors: CHANGE,
   },
 } as const;

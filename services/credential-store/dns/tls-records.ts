@@ -16,7 +16,14 @@ import type { Expectation, Judgement } from './judge.ts';
  *   TLSA   one for each key in use, and for each next one. What was published for
  *            a key that is in use or next               stays
  *            a next key, while no other next is named    stays: its certificate has yet to be used
- *            another next key, or a key that was in use  goes, unless a listener did not say what it uses
+ *            another next key                            goes
+ *            a key that was in use                       goes, unless a listener did not say what it uses, or a node that
+ *                                                        showed it was not heard since then
+ *
+ * A node that is stopped is forgotten by the others within a day, or with their next start, and comes back with the
+ * certificate that it had. So each value remembers the nodes that showed its key, until they say that they do not, or an
+ * administrator says that they are gone (`cluster forget`). A record that stays too long does no harm: one that matches is
+ * enough (RFC 7671 §8.1).
  *
  * What is not asked for any more is withdrawn: only what we published there goes. The record of an MTA-STS policy stays until
  * no sender has a policy that asks for something (RFC 8461 §8.3); `maxAge` and `kept` of the stored record say when that is.
@@ -25,8 +32,8 @@ import type { Expectation, Judgement } from './judge.ts';
  * switch, when no cache has the old set any more; then the old record goes.
  */
 
-/** `obsolete`: values of ours that should not be there any more. */
-export type RecordPlan = { values: PublishedValue[]; obsolete: string[] };
+/** `obsolete`: values of ours that should not be there any more. `stays`: those that are not asked for, and the nodes why. */
+export type RecordPlan = { values: PublishedValue[]; obsolete: string[]; stays: ReadonlyMap<string, string[]> };
 
 /** Where a record is, without the root dot, and its type. */
 export function placeOf(record: TlsDnsRecord): { name: string; type: 'TXT' | 'TLSA' } {
@@ -46,16 +53,37 @@ export const typeAt = (name: string): 'TXT' | 'TLSA' => (name.startsWith('_25._t
 /** `before`: what was published at the name. */
 export function planOf(record: TlsDnsRecord, before: readonly PublishedValue[]): RecordPlan {
   const wanted = wantedValues(record);
-  const kept = before.filter(({ value, role }) => {
-    if (record.kind !== 'tlsa' || wanted.some((one) => one.value === value)) return false;
-    return role === 'next' ? record.next.length === 0 : !record.complete;
+  const kept = before.filter((one) => {
+    if (record.kind !== 'tlsa' || wanted.some(({ value }) => value === one.value)) return false;
+    if (one.role === 'next') return record.next.length === 0;
+    return !record.complete || waitingFor(one, record.answered).length > 0;
   });
-  const values = [...wanted, ...kept].map((one) => {
-    const seen = before.find(({ value }) => value === one.value)?.seen;
-    return { value: one.value, role: one.role, ...(seen !== undefined && { seen }) };
+  const values = [...wanted, ...kept].map(({ value, role }) => {
+    const former = before.find((one) => one.value === value);
+    const nodes = record.kind === 'tlsa' ? nodesOf(value, record, former) : [];
+    return {
+      ...{ value, role },
+      ...(former?.seen !== undefined && { seen: former.seen }),
+      ...(nodes.length > 0 && { nodes }),
+    };
   });
   const obsolete = before.map(({ value }) => value).filter((value) => !values.some((one) => one.value === value));
-  return { values, obsolete };
+  const answered = record.kind === 'tlsa' ? record.answered : undefined;
+  return { values, obsolete, stays: new Map(kept.map((one) => [one.value, waitingFor(one, answered)])) };
+}
+
+/** The nodes that showed the key of a TLSA record, and are not among those that answered. */
+export function waitingFor({ nodes = [] }: PublishedValue, answered: readonly string[] = []): string[] {
+  return nodes.filter((node) => !answered.includes(node));
+}
+
+function nodesOf(
+  value: string,
+  { shownBy = [], answered }: TlsDnsRecord & { kind: 'tlsa' },
+  former: PublishedValue | undefined,
+): string[] {
+  const showing = shownBy.filter(({ key }) => tlsaOfKey(key) === value).map(({ node }) => node);
+  return [...new Set([...showing, ...(former === undefined ? [] : waitingFor(former, answered))])].sort();
 }
 
 function wantedValues(record: TlsDnsRecord): PublishedValue[] {
@@ -108,7 +136,10 @@ export function oursAmong(type: 'TXT' | 'TLSA', texts: readonly string[], ours: 
 }
 
 /** What the servers should say of the name. */
-export function expectPlan(type: 'TXT' | 'TLSA', { values, obsolete }: RecordPlan): Expectation {
+export function expectPlan(
+  type: 'TXT' | 'TLSA',
+  { values, obsolete }: Pick<RecordPlan, 'values' | 'obsolete'>,
+): Expectation {
   const wanted = values.map(({ value }) => value);
   return {
     type,

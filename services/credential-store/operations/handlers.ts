@@ -13,7 +13,7 @@ import type { OperationDeps } from './deps.ts';
 import { directoryList, entryList, entryShow } from './directory-list.ts';
 import { keyVerify, recordResolve } from './dns/key-verify.ts';
 import { tlsRecordPublish } from './dns/tls-records.ts';
-import { tlsRecordList, tlsRecordWithdraw } from './dns/withdraw-tls-records.ts';
+import { tlsRecordForget, tlsRecordList, tlsRecordWithdraw } from './dns/withdraw-tls-records.ts';
 import { aliasSet, entryDelete, groupSet, mapSet } from './entries.ts';
 import { entryImport } from './entry-import.ts';
 import {
@@ -70,6 +70,7 @@ export function createHandlers(deps: () => OperationDeps): Handlers<CredentialSt
     'tls-record-publish': (request) => tlsRecordPublish(deps(), request),
     'tls-record-list': (request) => tlsRecordList(deps(), request),
     'tls-record-withdraw': (request) => tlsRecordWithdraw(deps(), request),
+    'tls-record-forget': (request) => tlsRecordForget(deps(), request),
     'nek-list': (request) => nekList(deps(), request),
     'nek-use': (request) => nekUse(deps(), request),
     'nek-rotate': (request) => nekRotate(deps(), request),

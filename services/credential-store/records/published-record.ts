@@ -15,6 +15,8 @@ export const PublishedRecord = z.object({
       role: z.enum(['current', 'next']),
       /** When every authoritative server was first seen to have it, ms since 1970. */
       seen: z.number().optional(),
+      /** Of a TLSA record: the nodes that showed its key when they said last. */
+      nodes: z.array(z.string()).optional(),
     }),
   ),
   /**

@@ -1,6 +1,7 @@
 import { zoneLine } from '#shared/dns/txt.ts';
 import type { TlsDnsRecordStatus, WithdrawnTlsDnsRecord } from '#shared/tls/dns-record.ts';
 import { formatTime } from '#shared/units.ts';
+import { listText } from '../../reports/doctor/finding.ts';
 import { cleanLines } from '../table.ts';
 
 /** What `sealpost tls publish` says of each record. */
@@ -18,6 +19,7 @@ export function outcomeText(outcome: Outcome): string {
     ...(isDue ? values.map(({ value }) => `  ${line(value)}`) : []),
     ...(isDue ? obsolete.map((value) => `  remove: ${line(value)}`) : []),
     ...others.map((value) => `  not ours, left as it is: ${line(value)}`),
+    ...values.flatMap(({ value, nodes = [] }) => (nodes.length > 0 ? [`  ${waitingText(nodes)}: ${line(value)}`] : [])),
     ...(usable === undefined ? [] : [`  ${usableText(usable)}`]),
     ...(kept === undefined ? [] : [`  ${keptText(kept)}`]),
   ];
@@ -43,6 +45,11 @@ function usableText(usable: number): string {
     : 'the next certificate may be used now; run this again afterwards, which removes the record of the former one';
 }
 
+function waitingText(nodes: readonly string[]): string {
+  const help = nodes.map((node) => `"sealpost cluster forget ${node}"`).join(', ');
+  return `stays for ${listText(nodes)}, which may come back with this certificate (else ${help})`;
+}
+
 /** RFC 8461 §8.3. */
 function keptText(kept: number): string {
   return kept > Date.now()
@@ -60,7 +67,7 @@ export function withdrawnText(outcome: Outcome<WithdrawnTlsDnsRecord>): string {
   return cleanLines(lines.join('\n'));
 }
 
-function withdrawnState({ state, by, detail, kept = 0 }: WithdrawnTlsDnsRecord): string {
+function withdrawnState({ state, by, detail, kept = 0, nodes = [] }: WithdrawnTlsDnsRecord): string {
   switch (state) {
     case 'withdrawn':
       return 'not needed any more, and no name server has it';
@@ -69,6 +76,7 @@ function withdrawnState({ state, by, detail, kept = 0 }: WithdrawnTlsDnsRecord):
     case 'due':
       return `not needed any more, and is to be removed ${by === 'manual' ? 'by hand' : 'from its zone'} (${detail}):`;
     case 'kept':
+      if (nodes.length > 0) return waitingText(nodes);
       return `stays until ${formatTime(kept)}, since senders may have the policy until then (RFC 8461 §8.3): serve mode: none (mta-sts: { mode: none, max-age: 1d }) until then, run this again, and remove mta-sts afterwards`;
   }
 }

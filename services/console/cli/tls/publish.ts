@@ -13,7 +13,7 @@ import { describeError } from '../../reports/describe-error.ts';
 import type { CredentialStore } from '../../reports/keys/key-list.ts';
 import { namesOf } from '../../reports/tls/checks-names.ts';
 import { exchangerProblems } from '../../reports/tls/exchangers.ts';
-import { type NextCertificate, ownRecords, policyDomains } from '../../reports/tls/own-records.ts';
+import { answeredNodes, type NextCertificate, ownRecords, policyDomains } from '../../reports/tls/own-records.ts';
 import { gatherShown, type Shown } from '../../reports/tls/shown.ts';
 import { withdrawnNames } from '../../reports/tls/withdrawn.ts';
 import { type CommonOptions, print, readConfig, withCommon, withStore } from '../context.ts';
@@ -59,7 +59,7 @@ async function publish(names: string[], options: PublishOptions): Promise<void> 
     if ('error' in listed) withdrawn.push(listed);
     const published = 'error' in listed ? [] : listed.names;
     const obsolete = withdrawnNames(shown, own, { domains: wanted.domains, all: names.length === 0, published });
-    for (const name of obsolete) withdrawn.push(await withdrawOne(store, name, options));
+    for (const name of obsolete) withdrawn.push(await withdrawOne(store, name, answeredNodes(shown), options));
     const strays = await exchangerProblems(shown, wanted.domains, new DnsResolver(config.dns));
     problems.push(...strays.map(({ text, help }) => `${text}: ${help}`));
     return { outcomes, withdrawn, problems };
@@ -97,9 +97,10 @@ function publishOne(
 function withdrawOne(
   store: CredentialStore,
   name: string,
+  answered: string[],
   { dryRun = false }: PublishOptions,
 ): Promise<Outcome<WithdrawnTlsDnsRecord>> {
-  return outcomeOf(`withdrawal of ${name}`, store['tls-record-withdraw']({ name, write: !dryRun }));
+  return outcomeOf(`withdrawal of ${name}`, store['tls-record-withdraw']({ name, write: !dryRun, answered }));
 }
 
 async function outcomeOf<S>(record: string, status: Promise<S>): Promise<Outcome<S>> {

@@ -22,9 +22,11 @@ export function ownRecords(shown: Shown, { domains, rua, next }: Wanted): OwnRec
       `node ${node} does not say which certificates it uses (${reason}), so no record of ours is removed: start it, or "sealpost cluster forget ${node}" if it is gone for good`,
   );
   const hosts = mailHosts(shown);
-  const tlsa = [...hosts].map(([host, keys]): TlsDnsRecord => {
+  const answered = answeredNodes(shown);
+  const tlsa = [...hosts].map(([host, shownBy]): TlsDnsRecord => {
     const upcoming = next !== undefined && isNamed(next.names, host) ? [next.key] : [];
-    return { kind: 'tlsa', host, used: [...keys], next: upcoming, complete: shown.silent.length === 0 };
+    const used = [...new Set(shownBy.map(({ key }) => key))];
+    return { kind: 'tlsa', host, used, next: upcoming, complete: shown.silent.length === 0, answered, shownBy };
   });
   if (hosts.size === 0) {
     problems.push(
@@ -43,16 +45,19 @@ export function ownRecords(shown: Shown, { domains, rua, next }: Wanted): OwnRec
   return { records: [...tlsa, ...sts, ...reports], problems };
 }
 
+type ShownKey = { key: string; node: string };
+
 /**
  * The hosts that take mail from others under TLS, each with the keys that it shows: every node by its own name, and the
  * mail exchangers of our MTA-STS policy that a certificate of ours is for, which may be a name for several nodes.
  */
-function mailHosts({ nodes }: Shown): Map<string, Set<string>> {
-  const hosts = new Map<string, Set<string>>();
+function mailHosts({ nodes }: Shown): Map<string, ShownKey[]> {
+  const hosts = new Map<string, ShownKey[]>();
   const own = new Set(nodes.map(({ hostname }) => hostname));
   const add = (host: string, node: ShownNode): void => {
     const key = certificateFor(node, host)?.key;
-    if (key !== undefined && host.includes('.')) hosts.set(host, (hosts.get(host) ?? new Set()).add(key));
+    if (key !== undefined && host.includes('.'))
+      hosts.set(host, [...(hosts.get(host) ?? []), { key, node: node.node }]);
   };
   const exchangers = new Set(nodes.flatMap(({ policy }) => (policy === undefined ? [] : exchangersIn(policy.text))));
   for (const node of nodes.filter(({ takesTls }) => takesTls)) {
@@ -62,6 +67,13 @@ function mailHosts({ nodes }: Shown): Map<string, Set<string>> {
     }
   }
   return hosts;
+}
+
+/** The nodes all of whose listeners said what they show. */
+export function answeredNodes({ nodes, silent }: Shown): string[] {
+  const names = new Set(nodes.map(({ node }) => node));
+  for (const { node } of silent) names.delete(node);
+  return [...names].sort();
 }
 
 const exchangersIn = (policy: string): string[] =>

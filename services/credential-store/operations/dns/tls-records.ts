@@ -60,7 +60,12 @@ function agesOf(record: TlsDnsRecord & { kind: 'mta-sts' }, before: Published): 
   return ageAfter(before, { value: stsRecordValue(record.id), maxAge }, Date.now());
 }
 
-export type Place = { name: string; type: 'TXT' | 'TLSA'; ttl: number; zone: UpdatableZone | undefined };
+export type Place = {
+  name: string;
+  type: 'TXT' | 'TLSA';
+  ttl: number;
+  zone: UpdatableZone | undefined;
+};
 type Seen = Pick<TlsDnsRecordStatus, 'state' | 'detail'> & { found: readonly string[] };
 
 /** Why a TLSA record would do nothing; undefined where it does. Fails as DNS does. */
@@ -143,7 +148,10 @@ function statusOf(
   return {
     node: settings.current.node.name,
     ...{ name, type, ttl, state, detail },
-    values: plan.values.map(({ value, role }) => ({ value, role })),
+    values: plan.values.map((one) => {
+      const nodes = plan.stays.get(one.value) ?? [];
+      return { value: one.value, role: one.role, ...(nodes.length > 0 && { nodes }) };
+    }),
     by: zone === undefined ? 'manual' : 'update',
     obsolete: plan.obsolete.filter((value) => found.includes(value)),
     others: othersOf(type, plan, found),

@@ -3,7 +3,8 @@ import { checkRecords } from '../../dns/proof.ts';
 import { type UpdatableZone, updatableZone } from '../../dns/publication.ts';
 import { removeTxt } from '../../dns/publish.ts';
 import { updateTlsa } from '../../dns/publish-tlsa.ts';
-import { ageAfter, expectNone, oursAmong, typeAt } from '../../dns/tls-records.ts';
+import { ageAfter, expectNone, oursAmong, typeAt, waitingFor } from '../../dns/tls-records.ts';
+import type { PublishedValue } from '../../records/published-record.ts';
 import type { Operation } from '../deps.ts';
 import { type Place, settled } from './tls-records.ts';
 
@@ -14,7 +15,7 @@ export const tlsRecordList: Operation<'tls-record-list'> = async ({ settings, re
   names: records.publishedNames().toSorted(),
 });
 
-export const tlsRecordWithdraw: Operation<'tls-record-withdraw'> = async (deps, { name, write }) => {
+export const tlsRecordWithdraw: Operation<'tls-record-withdraw'> = async (deps, { name, write, answered }) => {
   const { settings, records } = deps;
   const { dns, keys } = settings.current;
   const type = typeAt(name);
@@ -34,6 +35,11 @@ export const tlsRecordWithdraw: Operation<'tls-record-withdraw'> = async (deps, 
       return { ...about, state: 'kept', detail, values: ours, kept: after.kept };
     }
   }
+  const nodes = [...new Set(before.values.flatMap((one) => waitingFor(one, answered)))].sort();
+  if (nodes.length > 0) {
+    const detail = 'they do not answer, and may come back with the certificate that they had';
+    return { ...about, state: 'kept', detail, values: ours, nodes };
+  }
   let seen = await look();
   if (write && zone !== undefined && seen.verdict !== 'ok') {
     await remove({ ...about, zone }, oursAmong(type, seen.found, ours));
@@ -50,3 +56,19 @@ async function remove({ name, type, ttl, zone }: Place & { zone: UpdatableZone }
   if (type === 'TLSA') await updateTlsa(zone, { name, values: [], ttl }, values);
   else await removeTxt(zone, name, values);
 }
+
+export const tlsRecordForget: Operation<'tls-record-forget'> = async ({ records }, { node }) => {
+  let count = 0;
+  for (const name of records.publishedNames()) {
+    const without = (one: PublishedValue): PublishedValue => {
+      const { nodes, ...rest } = one;
+      const left = nodes?.filter((other) => other !== node) ?? [];
+      return left.length > 0 ? { ...rest, nodes: left } : rest;
+    };
+    const isNamed = records.published(name).values.filter(({ nodes }) => nodes?.includes(node));
+    if (isNamed.length === 0) continue;
+    await records.updatePublished(name, (before) => ({ ...before, values: before.values.map(without) }));
+    count += isNamed.length;
+  }
+  return { count };
+};

@@ -43,11 +43,48 @@ for (const [what, before, given, values, obsolete] of PLANS) {
   });
 }
 
+/**
+ * What was published for which nodes, what each node that answers shows now, what should be there for which nodes and what
+ * should go. Nodes: n1 … n3; `a:n1,n2`: the key A, shown by these.
+ */
+const NODES: [what: string, before: string, now: string, values: string, obsolete: string][] = [
+  ['the first time', '', 'a:n1 a:n2', 'a:n1,n2', ''],
+  ['one of two is forgotten', 'a:n1 b:n2', 'a:n1', 'a:n1 b:n2', ''],
+  ['and the other one has another key', 'a:n1 b:n2', 'c:n1', 'c:n1 b:n2', 'a'],
+  ['it comes back with its key', 'a:n1 b:n2', 'a:n1 b:n2', 'a:n1 b:n2', ''],
+  ['it comes back with another', 'a:n1 b:n2', 'a:n1 c:n2', 'a:n1 c:n2', 'b'],
+  ['it comes back with that of the first', 'a:n1 b:n2', 'a:n1 a:n2', 'a:n1,n2', 'b'],
+  ['one of two that share a key is forgotten', 'a:n1,n2', 'b:n1', 'b:n1 a:n2', ''],
+  ['it was said to be gone for good', 'a:n1 b', 'a:n1', 'a:n1', 'b'],
+  ['one takes no mail any more', 'a:n1 b:n2', 'a:n1 -:n2', 'a:n1', 'b'],
+];
+for (const [what, before, now, values, obsolete] of NODES) {
+  test(`TLSA of nodes: ${what}`, () => {
+    const KEYS: Record<string, string> = { a: A, b: B, c: C };
+    const read = (text: string): { key: string; nodes: string[] }[] =>
+      text.split(' ').flatMap((one) => {
+        const [letter = '', nodes] = one.split(':');
+        return letter === '' ? [] : [{ key: KEYS[letter] ?? '', nodes: nodes?.split(',') ?? [] }];
+      });
+    const shownBy = read(now).flatMap(({ key, nodes }) => (key === '' ? [] : nodes.map((node) => ({ key, node }))));
+    const used = [...new Set(shownBy.map(({ key }) => key))];
+    const answered = read(now).flatMap(({ nodes }) => nodes);
+    const record: TlsDnsRecord = { kind: 'tlsa', host: 'mx.test', used, next: [], complete: true, answered, shownBy };
+    const plan = planOf(
+      record,
+      read(before).map(({ key, nodes }) => ({ ...was(key), ...(nodes.length > 0 && { nodes }) })),
+    );
+    const text = plan.values.map((one) => `${one.value[6]}:${one.nodes}`).join(' ');
+    assert.deepEqual([text, plan.obsolete.map((one) => one[6]).join(' ')], [values, obsolete]);
+  });
+}
+
 test('a TXT record takes the place of the one before', () => {
   const record: TlsDnsRecord = { kind: 'mta-sts', domain: 'example.com', id: 'b1' };
   assert.deepEqual(placeOf(record), { name: '_mta-sts.example.com', type: 'TXT' });
   const plan = planOf(record, [{ value: 'v=STSv1; id=a1;', role: 'current', seen: 1 }]);
-  assert.deepEqual(plan, { values: [{ value: 'v=STSv1; id=b1;', role: 'current' }], obsolete: ['v=STSv1; id=a1;'] });
+  assert.deepEqual(plan.values, [{ value: 'v=STSv1; id=b1;', role: 'current' }]);
+  assert.deepEqual(plan.obsolete, ['v=STSv1; id=a1;']);
   const rua = ['mailto:a@example.com', 'https://example.com/r'];
   const reports: TlsDnsRecord = { kind: 'tls-rpt', domain: 'example.com', rua };
   assert.equal(placeOf(reports).name, '_smtp._tls.example.com');
