@@ -148,6 +148,14 @@ function queueTimes({ queue }: Config): Problem[] {
   return problems;
 }
 
+function postmasterKnown({ dsn }: Config): Problem[] {
+  const message = 'needs dsn.postmaster, the address of the mailbox that these notices go to';
+  const needing = dsn.postmaster === undefined ? (['copies', 'null-reverse-path'] as const) : [];
+  return needing.flatMap((option) =>
+    dsn[option] === 'failures' || dsn[option] === 'postmaster' ? [{ path: ['dsn', option], message }] : [],
+  );
+}
+
 /** Policy and signer get the header block in one bus message; NATS carries 1 MB, which the recipients share. */
 const LARGEST_HEADER_ON_BUS = 384 * 1024;
 
@@ -213,6 +221,7 @@ export const RULES: readonly Rule[] = [
   ...ROUTE_RULES,
   { sections: ['bus'], check: busLogin },
   { sections: ['queue'], check: queueTimes },
+  { sections: ['dsn'], check: postmasterKnown },
   { sections: ['queue', 'bus'], check: copiesNeedBus },
   { sections: ['limits'], check: headerFits },
   { sections: ['limits', 'bus'], check: headerFitsBus },

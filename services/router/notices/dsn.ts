@@ -3,11 +3,13 @@ import { newId } from '#shared/ids.ts';
 import { encodedWords } from '#shared/mail/encoded-words.ts';
 import { fieldValue, rfc5322Date, splitHeader } from '#shared/mail/header.ts';
 import { Base64, quotedPrintable } from '../delivery/seven-bit/encoders.ts';
+import type { MessageRecord } from '../store/records.ts';
 import { deliveryStatus } from './delivery-status.ts';
 import { explanation } from './explanation.ts';
 import type { NoticeFacts } from './facts.ts';
 import { TEXTS } from './languages/tables.ts';
 import { hasShortLines, isAscii, isSevenBit, quote } from './quotation.ts';
+import { LOOP_FIELD } from './readers.ts';
 
 /**
  * Delivery status notifications: multipart/report (RFC 6522) of a text for people (explanation.ts), a message/delivery-status
@@ -37,17 +39,19 @@ export function buildDsn(queueId: string, facts: NoticeFacts): { bytes: Buffer; 
 
 function headerOf(
   queueId: string,
-  { kind, hostname, now, to, language, original }: NoticeFacts,
+  { kind, hostname, now, to, language, original, postmaster }: NoticeFacts,
   boundary: string,
   parts: readonly EncodedPart[],
 ): string {
+  const texts = TEXTS[language];
   return [
     `Date: ${rfc5322Date(now)}`,
     `From: Mail Delivery System <MAILER-DAEMON@${hostname}>`,
     `To: <${to}>`,
-    `Subject: ${subject(TEXTS[language].subject[kind])}`,
+    `Subject: ${subject(postmaster === undefined ? texts.subject[kind] : texts.postmaster.subject)}`,
     `Message-ID: <${queueId}@${hostname}>`,
     ...references(original),
+    ...(postmaster === undefined ? [] : [`${LOOP_FIELD}: ${to}`]),
     // RFC 3834 §5
     'Auto-Submitted: auto-replied',
     'MIME-Version: 1.0',
@@ -64,7 +68,10 @@ type EncodedPart = Part & { encoding: '7bit' | '8bit' | 'quoted-printable' | 'ba
 
 function partsOf(facts: NoticeFacts): EncodedPart[] {
   const status = deliveryStatus(facts);
-  const quoted = quote(facts.about.record, facts.kind, facts.original);
+  const { record } = facts.about;
+  // What people wrote to each other is not for the postmaster.
+  const quotable: MessageRecord = facts.postmaster === undefined ? record : { ...record, ret: 'HDRS' };
+  const quoted = quote(quotable, facts.kind, facts.original);
   const parts = [
     textPart(facts),
     part('Delivery report', status),

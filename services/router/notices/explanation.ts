@@ -8,7 +8,7 @@ import { clean, type NoticeFacts, outcomeOf } from './facts.ts';
 import { TEXTS } from './languages/tables.ts';
 import type { Texts } from './languages/texts.ts';
 import { wrapped } from './languages/wrap.ts';
-import type { NoticeKind, StatusChange } from './notices.ts';
+import type { StatusChange } from './notices.ts';
 
 /**
  * The part of a notice for people: what became of the message, then for each recipient why, what the other server said
@@ -18,15 +18,11 @@ import type { NoticeKind, StatusChange } from './notices.ts';
 const COLUMNS = 72;
 const INDENT = '    ';
 
-export function explanation({ kind, about, changes, hostname, until, language }: NoticeFacts): string[] {
+export function explanation(facts: NoticeFacts): string[] {
+  const { kind, about, changes, hostname, until, language } = facts;
   const texts = TEXTS[language];
   const { tls } = about.record;
-  const [first, ...others] = changes;
-  const opening = texts.opening[kind];
-  const paragraph = [
-    first !== undefined && others.length === 0 ? opening.one(writtenBySender(first)) : opening.several,
-    ...(kind === 'delayed' ? [texts.until(dateIn(language, until))] : []),
-  ];
+  const paragraph = [opening(facts, texts), ...(kind === 'delayed' ? [texts.until(dateIn(language, until))] : [])];
   const demand = kind !== 'succeeded' && tls !== undefined && needsTls(tls) ? wrapped(texts.mustTls(tls), COLUMNS) : [];
   return [
     ...wrapped(texts.from(hostname), COLUMNS),
@@ -37,17 +33,25 @@ export function explanation({ kind, about, changes, hostname, until, language }:
     texts.queueId(about.id),
     texts.arrived(dateIn(language, about.record.arrived)),
     '',
-    ...changes.flatMap((change) => [...aboutRecipient(change, kind, texts), '']),
+    ...changes.flatMap((change) => [...aboutRecipient(change, facts, texts), '']),
   ];
 }
 
-function aboutRecipient(change: StatusChange, kind: NoticeKind, texts: Texts): string[] {
-  const { address, original } = change.recipient.recipient;
-  const name = `<${clean(address)}>${original === undefined ? '' : ` ${texts.sentTo(clean(original))}`}`;
-  return [name, ...explain(change, kind, texts).map((line) => INDENT + line)];
+function opening({ kind, about, changes, postmaster }: NoticeFacts, texts: Texts): string {
+  if (postmaster === 'dead-letter') return texts.postmaster['dead-letter'];
+  if (postmaster === 'copy') return texts.postmaster.copy(clean(about.record.reversePath));
+  const [first, ...others] = changes;
+  const { one, several } = texts.opening[kind];
+  return first !== undefined && others.length === 0 ? one(writtenBySender(first)) : several;
 }
 
-function explain({ status, notice }: StatusChange, kind: NoticeKind, texts: Texts): string[] {
+function aboutRecipient(change: StatusChange, facts: NoticeFacts, texts: Texts): string[] {
+  const { address, original } = change.recipient.recipient;
+  const name = `<${clean(address)}>${original === undefined ? '' : ` ${texts.sentTo(clean(original))}`}`;
+  return [name, ...explain(change, facts, texts).map((line) => INDENT + line)];
+}
+
+function explain({ status, notice }: StatusChange, { kind, postmaster }: NoticeFacts, texts: Texts): string[] {
   const wrap = (text: string): string[] => wrapped(text, COLUMNS - INDENT.length);
   const outcome = outcomeOf(status);
   if (outcome === undefined) return wrap(texts.untried);
@@ -58,7 +62,8 @@ function explain({ status, notice }: StatusChange, kind: NoticeKind, texts: Text
     ...(status.state === 'expired' ? wrap(texts.expired) : []),
     ...wrap(what),
     said,
-    ...(kind === 'failed' ? wrap(texts.toDo + texts.between + advice) : []),
+    // The advice is for a sender.
+    ...(kind === 'failed' && postmaster === undefined ? wrap(texts.toDo + texts.between + advice) : []),
   ];
 }
 

@@ -11,6 +11,8 @@ export type NoticeFacts = {
   about: { id: string; record: MessageRecord };
   /** Who hears of it. */
   to: string;
+  /** Its reader is the postmaster: of a copy, or of a notice about mail that nobody sent (null reverse-path). */
+  postmaster?: 'copy' | 'dead-letter' | undefined;
   /** Of the texts for people. */
   language: DsnLanguage;
   changes: readonly StatusChange[];

@@ -9,15 +9,29 @@ import { loadedMessage, type Message, messageRecords } from '../store/message.ts
 import { keys, type MessageRecord, putBytes, type RecipientRecord } from '../store/records.ts';
 import { buildDsn } from './dsn.ts';
 import type { NoticeFacts } from './facts.ts';
+import { languageOf } from './languages/language.ts';
+import type { Notices } from './notices.ts';
+import { letters } from './readers.ts';
 
-/**
- * A notice to the sender of a message, as a message of the queue: what to write to commit it, and what to add then. It is
- * delivered in the local domain that `aliases` has for that of the sender, as all mail.
- */
-export function noticeMessage(
-  facts: NoticeFacts,
-  aliases: Config['rewrite']['domain-aliases'],
-): { message: Message; operations: StoreOperation[]; body: Buffer } {
+/** A notice as a message of the queue: what to write to commit it, and what to add then. */
+type NoticeMessage = { message: Message; operations: StoreOperation[]; body: Buffer };
+
+/** The notices of a plan about a message. `original`: its first bytes, where they can be read. */
+export function noticeMessages(
+  plan: Notices,
+  { about, original, now }: { about: Message; original: Buffer | undefined; now: number },
+  { node, queue, dsn, rewrite }: Config,
+): NoticeMessage[] {
+  const { hostname } = node;
+  const until = about.record.arrived + queue.expire;
+  return letters(plan, about.record, dsn, original).map((letter) => {
+    const language = languageOf(letter.to, dsn);
+    return noticeMessage({ ...letter, about, language, original, hostname, now, until }, rewrite['domain-aliases']);
+  });
+}
+
+/** It is delivered in the local domain that `aliases` has for that of its reader, as all mail. */
+function noticeMessage(facts: NoticeFacts, aliases: Config['rewrite']['domain-aliases']): NoticeMessage {
   const id = newQueueId(facts.now);
   const { about, to, hostname, now } = facts;
   const { bytes, headerBytes } = buildDsn(id, facts);

@@ -42,7 +42,7 @@ export function wants({ notify }: EnvelopeRecipient, kind: NoticeKind): boolean 
 /** The options that say which notices are sent; `delay-notice` in ms, 0 is never. */
 export type NoticeOptions = {
   queue: Pick<Config['queue'], 'delay-notice'>;
-  dsn: Pick<Config['dsn'], 'relay-reports'>;
+  dsn: Pick<Config['dsn'], 'relay-reports' | 'null-reverse-path'>;
 };
 
 /** The notices that these changes call for. A delay is told once, for every recipient that is late by then. */
@@ -53,12 +53,15 @@ export function planNotices(
   { queue, dsn }: NoticeOptions,
 ): Notices {
   const plan: Notices = { failed: [], delayed: [], succeeded: [] };
-  // RFC 5321 §4.5.5, RFC 3461 §6: no notice is sent about mail that has the null reverse-path.
-  if (record.reversePath === '') return plan;
+  // RFC 5321 §4.5.5, RFC 3461 §6: no notice goes back to the null reverse-path.
+  if (record.reversePath === '') {
+    const told = isFromElsewhere(record) && dsn['null-reverse-path'] === 'postmaster';
+    return told ? { ...plan, failed: changes.filter(({ status }) => isFailure(status)) } : plan;
+  }
   for (const change of changes) {
     const { state } = change.status;
     const { recipient } = change.recipient;
-    if ((state === 'failed' || state === 'expired') && wants(recipient, 'failed')) plan.failed.push(change);
+    if (isFailure(change.status) && wants(recipient, 'failed')) plan.failed.push(change);
     // RFC 3461 §5.2.1: a next hop that offers DSN took over the duty to notify, so not for `passed`.
     const ours = change.notice === 'final' || (change.notice === 'relayed' && dsn['relay-reports']);
     if (state === 'delivered' && ours && wants(recipient, 'succeeded')) plan.succeeded.push(change);
@@ -74,4 +77,16 @@ export function planNotices(
     if (status.state === 'deferred' && !untold && wants(recipient.recipient, 'delayed')) plan.delayed.push(change);
   }
   return plan;
+}
+
+export function isFailure({ state }: RecipientStatus): boolean {
+  return state === 'failed' || state === 'expired';
+}
+
+/**
+ * Whether others sent it. What this router writes itself (notices, reports) causes no notice, to nobody, whatever becomes
+ * of it: so there is never a notice about a notice of ours.
+ */
+export function isFromElsewhere({ origin }: MessageRecord): boolean {
+  return origin.kind !== 'internal';
 }

@@ -30,15 +30,33 @@ export function withheld(result: RecipientResult, { record }: Message): Recipien
   return result.insecure === true && record.tls?.otherwise === 'hold' ? { ...result, state: 'deferred' } : result;
 }
 
+export type HoldReason = 'tls' | 'dead-letter';
+
+/** In words, for the log. */
+export const HELD: Readonly<Record<HoldReason, string>> = {
+  tls: 'held for an operator: no host can do what the message asks of TLS',
+  'dead-letter':
+    'held for an operator: delivery failed, and the mail has the null reverse-path, so it cannot be returned (dsn.null-reverse-path)',
+};
+
 /**
- * Whether an operator has to decide, once these changes are made: nothing else is left of the message than recipients that
- * cannot be reached in the TLS that it asks for.
+ * Why an operator has to decide, once these changes are made: nothing else is left of the message than recipients that
+ * cannot be reached in the TLS that it asks for, or that are dead. Undefined: there is no reason.
  */
-export function isWithheld({ record, recipients }: Message, changes: readonly StatusChange[]): boolean {
-  if (record.tls?.otherwise !== 'hold') return false;
+export function reasonToHold(
+  { record, recipients }: Message,
+  changes: readonly StatusChange[],
+): HoldReason | undefined {
+  const awaitsTls = record.tls?.otherwise === 'hold';
+  if (!awaitsTls && record.reversePath !== '') return undefined;
   const after = new Map(changes.map(({ recipient, status }) => [recipient, status]));
-  const left = recipients.map((recipient) => after.get(recipient) ?? recipient.status).filter((one) => !isFinal(one));
-  return left.length > 0 && left.every(isInsecure);
+  const left = recipients.flatMap((recipient) => {
+    const status = after.get(recipient) ?? recipient.status;
+    return isFinal(status) ? [] : [{ dead: recipient.dead === true, status }];
+  });
+  if (left.length === 0 || !left.every(({ dead, status }) => dead || (awaitsTls && isInsecure(status))))
+    return undefined;
+  return left.some(({ dead }) => dead) ? 'dead-letter' : 'tls';
 }
 
 /** Deferred although the reply is a permanent one: ours (delivery/smtp/transport.ts). */

@@ -6,14 +6,20 @@ import type { Outcome, RecipientStatus } from '#shared/mail/envelope.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { formatReply, reply } from '#shared/mail/reply.ts';
 import type { JobRecipient, NextHop, RecipientResult } from '../delivery/job.ts';
-import { languageOf } from '../notices/languages/language.ts';
-import { noticeMessage } from '../notices/notice-message.ts';
-import { anyNotice, type Notices, planNotices, type StatusChange } from '../notices/notices.ts';
+import { noticeMessages } from '../notices/notice-message.ts';
+import {
+  anyNotice,
+  isFailure,
+  isFromElsewhere,
+  type Notices,
+  planNotices,
+  type StatusChange,
+} from '../notices/notices.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { isFinal, isFinished, type Message, putRecipient, receiptOf, removalOf } from '../store/message.ts';
 import { keys, putJson, type SigningKeyRef } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
-import { isRepeat, isWithheld, withheld, withoutResult } from './results.ts';
+import { HELD, type HoldReason, isRepeat, reasonToHold, withheld, withoutResult } from './results.ts';
 import { localDelay, nextAttempt, retryDelay } from './schedule.ts';
 
 /**
@@ -66,8 +72,8 @@ type Batch = {
   plan: Notices;
   original: Buffer | undefined;
   now: number;
-  /** An operator has to decide what becomes of the message. */
-  hold: boolean;
+  /** Why an operator has to decide what becomes of the message. */
+  hold: HoldReason | undefined;
 };
 
 export class Settlement {
@@ -89,16 +95,13 @@ export class Settlement {
     const original = anyNotice(plan) ? await this.#original(message) : undefined;
     for (const change of changes) this.#logChange(attempt, change, now);
     if (message.gone) return this.#settleGone(message, changes, now);
-    if (
-      message.record.reversePath === '' &&
-      changes.some((c) => c.status.state === 'failed' || c.status.state === 'expired')
-    ) {
+    if (message.record.reversePath === '' && changes.some((c) => isFailure(c.status)) && !anyNotice(plan)) {
       this.#deps.log.info(
         { queueId: message.id, trace: message.record.trace },
         'delivery failed, and no notice is sent: the mail has the null reverse-path',
       );
     }
-    return this.#commit(message, { changes, plan, original, now, hold: isWithheld(message, changes) });
+    return this.#commit(message, { changes, plan, original, now, hold: reasonToHold(message, changes) });
   }
 
   /** Remove the recipients that are left, as an operator decided. Resolves when that is on disk. */
@@ -117,7 +120,7 @@ export class Settlement {
     const plan = notify ? { ...planNotices(message, changes, now, this.#deps.settings.current), delayed: [] } : none;
     const original = anyNotice(plan) ? await this.#original(message) : undefined;
     if (message.gone) return nothing(message);
-    return this.#commit(message, { changes, plan, original, now, hold: false });
+    return this.#commit(message, { changes, plan, original, now, hold: undefined });
   }
 
   /** Delete a message whose recipients all had their final status when it was read, and write its receipt. */
@@ -138,9 +141,9 @@ export class Settlement {
       for (const { recipient, silent } of changes) if (!silent) operations.push(putRecipient(message, recipient));
     }
     const delayed = message.record.delayNoticed ? [] : plan.delayed;
-    if (!message.gone && (delayed.length > 0 || hold)) {
+    if (!message.gone && (delayed.length > 0 || hold !== undefined)) {
       message.record.delayNoticed ||= delayed.length > 0;
-      if (hold) this.#hold(message);
+      if (hold !== undefined) this.#hold(message, hold);
       operations.push(putJson(keys.message(message.id), message.record));
     }
     const notices = this.#notices(message, { ...batch, plan: { ...plan, delayed } }, operations);
@@ -156,12 +159,12 @@ export class Settlement {
   }
 
   /** From now on no attempt at it begins. */
-  #hold({ id, record }: Message): void {
+  #hold({ id, record }: Message, reason: HoldReason): void {
     record.held = true;
     const slot = this.#deps.slots.get(id);
     if (slot !== undefined) this.#deps.slots.move(slot, 'hold');
     const fields = { queueId: id, trace: record.trace, asks: record.tls && describeMessageTls(record.tls) };
-    this.#deps.log.warn(fields, 'held for an operator: no host can do what the message asks of TLS');
+    this.#deps.log.warn(fields, HELD[reason]);
   }
 
   /**
@@ -193,6 +196,12 @@ export class Settlement {
         recipient.junkToRefused = true;
         status = { state: 'deferred', attempts: 0, nextAttempt: now, outcome: status.outcome };
       }
+      recipient.dead = this.#isDeadLetter(attempt.message, status) || undefined;
+      if (recipient.dead && isFailure(status)) {
+        // It is held as soon as no other recipient is left, and until then tried as seldom as possible (waits.ts).
+        const { max } = this.#deps.settings.current.queue.retry;
+        status = { state: 'deferred', attempts: 0, nextAttempt: now + max, outcome: result.outcome };
+      }
       recipient.nextHop = attempt.hop.key;
       if (result.state === 'delivered') recipient.signatures = attempt.signatures;
       const silent = isRepeat(recipient.status, status, result);
@@ -200,6 +209,12 @@ export class Settlement {
       changes.push({ recipient, status, notice: result.notice, silent, local });
     }
     return changes;
+  }
+
+  /** Mail of others that failed and cannot be returned, where such mail is kept. */
+  #isDeadLetter({ record }: Message, status: RecipientStatus): boolean {
+    if (record.reversePath !== '' || !isFailure(status) || !isFromElsewhere(record)) return false;
+    return this.#deps.settings.current.dsn['null-reverse-path'] === 'hold';
   }
 
   #statusAfter(
@@ -223,26 +238,11 @@ export class Settlement {
 
   /** The notices of a plan; what writes them is added to `operations`. */
   #notices(message: Message, { plan, original, now }: Batch, operations: StoreOperation[]): Message[] {
-    const { node, queue, rewrite, dsn } = this.#deps.settings.current;
-    const until = message.record.arrived + queue.expire;
-    const notices: Message[] = [];
-    for (const [kind, changes] of [
-      ['failed', plan.failed],
-      ['delayed', plan.delayed],
-      ['succeeded', plan.succeeded],
-    ] as const) {
-      const byReader = Map.groupBy(changes, (c) => c.recipient.recipient.reportTo ?? message.record.reversePath);
-      for (const [to, some] of byReader) {
-        const { hostname } = node;
-        const language = languageOf(to, dsn);
-        const facts = { kind, about: message, to, language, changes: some, original, hostname, now, until };
-        const made = noticeMessage(facts, rewrite['domain-aliases']);
-        operations.push(...made.operations);
-        this.#deps.bodies.keep(made.message, made.body);
-        notices.push(made.message);
-      }
-    }
-    return notices;
+    return noticeMessages(plan, { about: message, original, now }, this.#deps.settings.current).map((made) => {
+      operations.push(...made.operations);
+      this.#deps.bodies.keep(made.message, made.body);
+      return made.message;
+    });
   }
 
   /** The bytes of the original that notices may quote: all of a small message, the header block of a large one. */

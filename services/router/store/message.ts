@@ -29,8 +29,8 @@ export function loadedMessage(
 
 /** The recipient without what only memory knows. */
 export function recipientRecord(r: Recipient): RecipientRecord {
-  const { recipient, status, nextHop, signatures, junkToRefused } = r;
-  return { recipient, status, nextHop, signatures, junkToRefused };
+  const { recipient, status, nextHop, signatures, junkToRefused, dead } = r;
+  return { recipient, status, nextHop, signatures, junkToRefused, dead };
 }
 
 /** What stays of a message when its last recipient has a final status. */

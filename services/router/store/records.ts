@@ -78,6 +78,8 @@ export const RecipientRecord = z.object({
   signatures: z.array(SigningKeyRef).optional(),
   /** The mailbox for junk refused the mail for good: it goes to the recipient's own, with the mark of junk. */
   junkToRefused: z.boolean().optional(),
+  /** Delivery failed, and the mail cannot be returned: it is kept until an operator decides (dsn.null-reverse-path). */
+  dead: z.boolean().optional(),
 });
 export type RecipientRecord = z.infer<typeof RecipientRecord>;
 

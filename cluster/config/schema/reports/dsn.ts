@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { domain } from '../values.ts';
+import { reportMailbox } from './dmarc.ts';
 
 /** The section `dsn`: the notices (RFC 3464) that senders get of their mail. */
 
@@ -23,6 +24,21 @@ export const dsnSection = z
       .default(true)
       .describe(
         'a sender who asked for reports of success is told that mail went to a server without DSN, which sends none (RFC 3461 §5.2.2)',
+      ),
+    postmaster: reportMailbox
+      .optional()
+      .describe('address of those who look after mail, as it is delivered: aliases and groups are not looked up'),
+    copies: z
+      .enum(['none', 'failures'])
+      .default('none')
+      .describe(
+        'what the postmaster gets of the notices that senders get: nothing, or those of failure without the body',
+      ),
+    'null-reverse-path': z
+      .enum(['none', 'hold', 'postmaster'])
+      .default('none')
+      .describe(
+        'mail from elsewhere that fails and has nobody to return it to (MAIL FROM:<>): its receipt says so, it is kept for an operator, or the postmaster gets a notice',
       ),
   })
   .prefault({});

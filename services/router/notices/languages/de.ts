@@ -42,6 +42,13 @@ export const GERMAN: Texts = {
       several: 'Ihre Nachricht wurde für die unten genannten Empfänger weitergegeben.',
     },
   },
+  postmaster: {
+    subject: 'Postmaster: Unzustellbare Nachricht',
+    copy: (sender) =>
+      `Eine Nachricht von <${sender}> konnte den unten genannten Empfängern nicht zugestellt werden. Dies ist eine Kopie des Berichts an den Absender.`,
+    'dead-letter':
+      'Eine Nachricht konnte den unten genannten Empfängern nicht zugestellt werden. Ihr Umschlagabsender ist leer, deshalb kann sie nicht zurückgesendet werden: Sie ist wahrscheinlich selbst ein Bericht oder eine automatische Antwort. Sonst erfährt niemand davon.',
+  },
   until: (date) => `Weitere Versuche werden bis ${date} unternommen.`,
   mustTls: ({ level, by }) => `Sie darf ${WANTED[level]} gesendet werden, ${BECAUSE[by]}.`,
   queueId: (id) => `Kennung in der Warteschlange: ${id}`,

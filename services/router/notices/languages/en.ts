@@ -23,6 +23,13 @@ export const ENGLISH: Texts = {
       several: 'Your message was handed on for the recipients below.',
     },
   },
+  postmaster: {
+    subject: 'Postmaster: Undelivered Mail',
+    copy: (sender) =>
+      `A message from <${sender}> could not be delivered to the recipients below. This is a copy of the notice to its sender.`,
+    'dead-letter':
+      'A message could not be delivered to the recipients below. It has the null reverse-path, so it cannot be returned: it is most likely a notice or an automatic reply itself. Nobody else is told.',
+  },
   until: (date) => `It is tried until ${date}.`,
   mustTls: (tls) => `It must be sent with ${describeMessageTls(tls)}.`,
   queueId: (id) => `Queue id: ${id}`,

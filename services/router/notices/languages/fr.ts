@@ -44,6 +44,13 @@ export const FRENCH: Texts = {
       several: 'Votre message a été transmis pour les destinataires ci-dessous.',
     },
   },
+  postmaster: {
+    subject: 'Postmaster\u00a0: message non remis',
+    copy: (sender) =>
+      `Un message de <${sender}> n’a pas pu être remis aux destinataires ci-dessous. Ceci est une copie du rapport adressé à son expéditeur.`,
+    'dead-letter':
+      'Un message n’a pas pu être remis aux destinataires ci-dessous. Son expéditeur d’enveloppe est vide et il ne peut donc pas être renvoyé\u00a0: il s’agit sans doute lui-même d’un rapport ou d’une réponse automatique. Personne d’autre n’en est informé.',
+  },
   until: (date) => `De nouvelles tentatives auront lieu jusqu’au ${date}.`,
   mustTls: ({ level, by }) => `Il doit être envoyé ${WANTED[level]}, ${BECAUSE[by]}.`,
   queueId: (id) => `Identifiant dans la file d’attente\u00a0: ${id}`,

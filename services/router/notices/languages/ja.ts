@@ -39,6 +39,13 @@ export const JAPANESE: Texts = {
       several: 'メールは下記の宛先へ送信されました。',
     },
   },
+  postmaster: {
+    subject: 'ポストマスター宛て：配信できなかったメール',
+    copy: (sender) =>
+      `<${sender}> からのメールを、下記の宛先に配信できませんでした。これは、送信者への通知の写しです。`,
+    'dead-letter':
+      '下記の宛先にメールを配信できませんでした。エンベロープの送信者が空のため、返送できません。このメール自体が通知または自動応答である可能性があります。この件は、ほかの誰にも通知されません。',
+  },
   until: (date) => `${date} まで再送を続けます。`,
   mustTls: ({ level, by }) => `このメールは、${BECAUSE[by]}、${WANTED[level]}送信できます。`,
   queueId: (id) => `キュー ID：${id}`,

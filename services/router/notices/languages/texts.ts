@@ -10,6 +10,12 @@ export type Texts = {
   from: (hostname: string) => string;
   /** What became of the message: for one recipient, as the sender wrote it, and for several that follow. */
   opening: Readonly<Record<NoticeKind, { one: (address: string) => string; several: string }>>;
+  /** The same for the postmaster, who did not send it: in a copy, and of mail with the null reverse-path. */
+  postmaster: {
+    subject: string;
+    copy: (sender: string) => string;
+    'dead-letter': string;
+  };
   until: (date: string) => string;
   mustTls: (tls: MessageTls) => string;
   queueId: (id: string) => string;

@@ -16,7 +16,10 @@ type Notify = EnvelopeRecipient['notify'];
 
 const HOUR = 3_600_000;
 const NOW = 1_800_000_000_000;
-const OPTIONS: NoticeOptions = { queue: { 'delay-notice': 4 * HOUR }, dsn: { 'relay-reports': true } };
+const OPTIONS: NoticeOptions = {
+  queue: { 'delay-notice': 4 * HOUR },
+  dsn: { 'relay-reports': true, 'null-reverse-path': 'none' },
+};
 
 function record(more: Partial<MessageRecord> = {}): MessageRecord {
   return {
@@ -133,7 +136,7 @@ test('a delay notice tells nothing of a mailbox for junk that refused the messag
 
 test('RouterDisableDSNRelayReports: mail for a server without DSN is reported unless that is turned off', () => {
   const asked: Notify = ['SUCCESS'];
-  const silent: NoticeOptions = { ...OPTIONS, dsn: { 'relay-reports': false } };
+  const silent: NoticeOptions = { ...OPTIONS, dsn: { ...OPTIONS.dsn, 'relay-reports': false } };
   for (const [end, options, expected] of [
     ['relayed', OPTIONS, 1],
     ['relayed', silent, 0],
@@ -142,5 +145,24 @@ test('RouterDisableDSNRelayReports: mail for a server without DSN is reported un
     const change = changeTo('delivered', asked, end);
     const plan = planNotices({ record: record(), recipients: [change.recipient] }, [change], NOW, options);
     assert.equal(plan.succeeded.length, expected, end);
+  }
+});
+
+test('RouterDSNForNULLReversePath 1: the postmaster hears of mail of others that nobody sent, and of nothing of ours', () => {
+  const options: NoticeOptions = { ...OPTIONS, dsn: { ...OPTIONS.dsn, 'null-reverse-path': 'postmaster' } };
+  const internal = { ...ORIGIN, kind: 'internal' as const };
+  const late = { arrived: NOW - 5 * HOUR };
+  const rows: [string, Partial<MessageRecord>, StatusChange, string][] = [
+    ['a notice of ours', { origin: internal }, changeTo('failed', ['NEVER']), ''],
+    ['a failure, whatever NOTIFY says', {}, changeTo('failed', ['NEVER']), 'failed'],
+    ['mail that expired', {}, changeTo('expired', undefined), 'failed'],
+    ['a delay', late, changeTo('deferred', undefined), ''],
+    ['a success', {}, changeTo('delivered', ['SUCCESS'], 'final'), ''],
+  ];
+  for (const [what, more, change, expected] of rows) {
+    const message = { record: record({ reversePath: '', ...more }), recipients: [change.recipient] };
+    const plan = planNotices(message, [change], NOW, options);
+    const kinds = Object.entries(plan).flatMap(([kind, changes]) => (changes.length > 0 ? [kind] : []));
+    assert.equal(kinds.join(), expected, what);
   }
 });

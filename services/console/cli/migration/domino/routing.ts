@@ -16,11 +16,12 @@ const DIRECTORIES = 'the users file, the cluster’s directory and directory.lda
 
 export const ROUTING: Record<string, Handler> = {
   RouterDSNForNULLReversePath: oneOf({
-    '0': none(
-      'mail with the null reverse-path that fails is not kept: the log and its receipt say what became of it (receipts.keep)',
-    ),
-    '1': none(
-      'no notice about a notice is sent, to nobody (RFC 5321 §4.5.5): the log and its receipt say what became of it',
+    '0': ({ draft }) => {
+      draft.set('dsn.null-reverse-path', 'hold');
+      return taken('mail with the null reverse-path that fails is held for an operator', 'dsn.null-reverse-path');
+    },
+    '1': toDo(
+      'set dsn.null-reverse-path: postmaster, and dsn.postmaster to the address that gets these notices: none goes to the null reverse-path (RFC 5321 §4.5.5)',
     ),
     '2': already('mail with the null reverse-path that fails causes no notice; the log and its receipt say so'),
   }),

@@ -140,7 +140,9 @@ const REST: Readonly<Record<string, Rest>> = {
   smtp_fallback_relay: none('what cannot be delivered is tried again, at the same hosts'),
   bounce_queue_lifetime: none('a notice is tried as long as other mail (queue.expire)'),
   bounce_size_limit: none('a notice quotes the header of the message, or as much as the sender asked for'),
-  notify_classes: none('"sealpost doctor" and the log tell operators, no mail does'),
+  notify_classes: none(
+    '"sealpost doctor" and the log tell operators. Notices of failure: dsn.copies for class bounce, dsn.null-reverse-path for 2bounce, both with dsn.postmaster',
+  ),
   bounce_template_file: none(
     'the texts of notices are fixed, in the language that dsn.language and dsn.languages name',
   ),

@@ -22,10 +22,10 @@ const expected: Record<string, Expected[]> = {
   'SMTP_Config_Update_Interval has no use: changes are in force immediately': [
     ['SMTP_Config_Update_Interval=120', 'default', /reads sealpost\.yaml when it changes/],
   ],
-  'RouterDSNForNULLReversePath is 2, for any value': [
-    ['RouterDSNForNULLReversePath=0', 'none', /is not kept/],
-    ['RouterDSNForNULLReversePath=1', 'none', /no notice about a notice is sent/],
-    ['RouterDSNForNULLReversePath=2', 'default', /causes no notice/],
+  'RouterDSNForNULLReversePath is dsn.null-reverse-path': [
+    ['RouterDSNForNULLReversePath=0', 'taken', /is held for an operator/, (c) => c.dsn['null-reverse-path'], 'hold'],
+    ['RouterDSNForNULLReversePath=1', 'to-do', /null-reverse-path: postmaster, and dsn\.postmaster/],
+    ['RouterDSNForNULLReversePath=2', 'default', /causes no notice/, (c) => c.dsn['null-reverse-path'], 'none'],
     ['RouterDSNForNULLReversePath=3', 'problem', /"3" is not 0 or 1 or 2: not taken/],
   ],
   'RouterDisableDSNRelayReports is dsn.relay-reports': [

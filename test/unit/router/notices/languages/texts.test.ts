@@ -7,13 +7,16 @@ import { MessageTls } from '#shared/mail/message-tls.ts';
 
 /** Every text of a table by its place in it, with the same words of others in each. */
 function textsOf(texts: Texts): [place: string, text: string][] {
-  const { subject, opening, causes, fate } = texts;
+  const { subject, opening, postmaster, causes, fate } = texts;
   return [
     ...Object.entries(subject).map(([kind, text]): [string, string] => [`subject ${kind}`, text]),
     ...Object.entries(opening).flatMap(([kind, { one, several }]): [string, string][] => [
       [`one ${kind}`, one('bob@peer.example')],
       [`several ${kind}`, several],
     ]),
+    ['subject postmaster', postmaster.subject],
+    ['copy', postmaster.copy('alice@sender.example')],
+    ['dead letter', postmaster['dead-letter']],
     ...Object.entries(causes).flatMap(([cause, { what, advice }]): [string, string][] => [
       [`what ${cause}`, what],
       [`advice ${cause}`, advice],
