@@ -151,15 +151,24 @@ function refused(
   const text =
     mayGoClear(wanted) && options.rules.secret === undefined
       ? reason
-      : `${wishOf(wanted, options.rules.secret)}, but ${reason}`;
+      : `${wishOf(wanted, options.rules.secret)}, but ${reason}${doubtOf(attempt)}`;
   const trouble = { reason, handshake, ...found };
   const hopeless = passing ? undefined : hopelessFor(attempt);
   return new HostUnusable(host, reply(454, enhanced, text), false, trouble, hopeless);
 }
 
-/** A domain that announces its TLS and does not have it is expected to mend that: such mail waits, whoever wants it. */
-function hopelessFor({ target: { dane, sts } }: Attempt): HostUnusable['insecure'] {
-  return dane !== undefined || sts?.policy.mode === 'enforce' ? undefined : '5.7.10';
+/**
+ * A domain that announces its TLS and does not have it is expected to mend that: such mail waits, whoever wants it. Where it
+ * cannot be told whether the domain does (RFC 8461 §3.3: trouble of the moment is not a word of the domain), mail waits too:
+ * whoever strips STARTTLS may well keep the policy from us, and what comes back as 550 is not tried again.
+ */
+function hopelessFor({ target: { dane, sts, stsUnknown } }: Attempt): HostUnusable['insecure'] {
+  return dane !== undefined || sts?.policy.mode === 'enforce' || stsUnknown ? undefined : '5.7.10';
+}
+
+function doubtOf({ wanted, target: { dane, domain, stsUnknown } }: Attempt): string {
+  if (wanted.by !== 'message' || dane !== undefined || !stsUnknown) return '';
+  return `; whether ${domain} promises it cannot be told, since its MTA-STS policy cannot be had now`;
 }
 
 /** A policy may have many patterns, and a reply is kept with each recipient. */

@@ -130,6 +130,9 @@ const CASES: [name: string, Partial<TlsRules>, Peer[], result: string, taken: st
   ['forced, STARTTLS is refused', FORCED, [answering('STARTTLS', '554 5.7.0 no')], 'failed 550 5.7.10', ['']],
   ['forced, the handshake fails', FORCED, [{ sink: { tls: 'fail' } }], 'failed 550 5.7.10', ['']],
   ['forced, the domain promises TLS', FORCED, [PROMISED], 'deferred 454 4.7.4', ['']],
+  ['forced, the policy cannot be had now', FORCED, [unknown(CLEAR)], 'deferred 454 4.7.4', ['']],
+  ['forced, the policy cannot be had, TLS is there', FORCED, [unknown(FOREIGN)], 'delivered 250 2.0.0', ['TLS']],
+  ['verified, the policy cannot be had now', VERIFIED, [unknown(FOREIGN)], 'deferred 454 4.7.5', ['']],
   ['verified, the domain promises TLS', VERIFIED, [PROMISED], 'deferred 454 4.7.4', ['']],
   ['verified', VERIFIED, [TLS], 'delivered 250 2.0.0', ['TLS']],
   ['verified, the certificate is foreign', VERIFIED, [FOREIGN], 'failed 550 5.7.10', ['']],
@@ -162,6 +165,11 @@ test('the reply says in one sentence what was wanted, and what there is', async 
   assert.match(
     clear.text,
     /^TLS is required for this message, but mx1\.test\[127\.0\.0\.1\]:\d+ does not offer STARTTLS$/,
+  );
+  const waiting = await send(FORCED, [unknown(CLEAR)]);
+  assert.match(
+    waiting.text,
+    / does not offer STARTTLS; whether x\.test promises it cannot be told, since its MTA-STS policy cannot be had now$/,
   );
   const without = await send(REQUIRETLS, [TLS]);
   assert.match(without.text, /^this message needs REQUIRETLS, which mx1\.test\[127\.0\.0\.1\]:\d+ does not offer$/);
