@@ -29,6 +29,8 @@ export const PEERS = {
   // The validator that reports are held against their schema with.
   '/usr/lib/python3/dist-packages/jsonschema': 'python3-jsonschema',
   '/usr/share/perl5/Mail/DMARC.pm': 'libmail-dmarc-perl',
+  // The parser of bounces that notices are held against.
+  '/usr/share/perl5/Mail/DeliveryStatus/BounceParser.pm': 'libmail-deliverystatus-bounceparser-perl',
   named: 'bind9',
   nsupdate: 'bind9-dnsutils',
   unbound: 'unbound',
