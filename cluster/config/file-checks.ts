@@ -7,6 +7,7 @@ import type { Secret } from '#shared/secret.ts';
 import type { Problem } from './problems/problem.ts';
 import { ldapWarnings } from './rules/ldap.ts';
 import { certificateWarnings, proxyWarnings, relayWarnings } from './rules/relay.ts';
+import { missingSources } from './rules/routes.ts';
 import type { RouteOauth } from './schema/oauth.ts';
 import type { RouteHop } from './schema/route.ts';
 import type { Config } from './schema/schema.ts';
@@ -221,6 +222,10 @@ async function place(check: FileCheck, path: PropertyKey[], secret: Secret | und
 
 async function checkRoutes(check: FileCheck): Promise<void> {
   const placed: Config['routes'] = [];
+  for (const { path, address } of missingSources(check.config))
+    check.warnings.push(
+      `${path}: this machine does not have the address ${address}: mail on this route waits until it has`,
+    );
   for (const [i, route] of check.config.routes.entries()) {
     const path = ['routes', i];
     if (route.ca !== undefined) add(check, await checkAuthorities([...path, 'ca'], route.ca));

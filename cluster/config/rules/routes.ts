@@ -1,3 +1,5 @@
+import { networkInterfaces } from 'node:os';
+import { parseIp } from '#shared/address/ip-address.ts';
 import type { Problem } from '../problems/problem.ts';
 import { hopsOf, type NextHopSpec, parseVia, type RouteHop } from '../schema/route.ts';
 import type { Config, RouteConfig } from '../schema/schema.ts';
@@ -7,7 +9,7 @@ import { duplicates, type Rule } from './rule.ts';
 
 function routeProblems({ routes }: Config): Problem[] {
   return routes.flatMap((route, i) =>
-    [...listProblems(route), ...loginProblems(route)].map(({ path, message }) => ({
+    [...listProblems(route), ...loginProblems(route), ...sourceProblems(route)].map(({ path, message }) => ({
       path: ['routes', i, ...path],
       message,
     })),
@@ -62,6 +64,34 @@ function ownPath([name, ...rest]: PropertyKey[], entry: number | undefined): Pro
   return name === 'via' ? ['via', entry] : ['via', entry, name, ...rest];
 }
 
+/** A source is that of connections, of a family that is used. */
+function sourceProblems(route: RouteConfig): Problem[] {
+  const { source, source6, family } = route;
+  const kind = parseVia(hopsOf(route)[0]?.hop ?? '')?.kind ?? 'mx';
+  if (kind === 'maildir' || kind === 'capture' || kind === 'discard') {
+    const name = (['source', 'source6', 'family', 'ehlo'] as const).find((option) => route[option] !== undefined);
+    return name === undefined ? [] : [{ path: [name], message: `${kind} makes no connection: remove ${name}` }];
+  }
+  if (source !== undefined && family === 'ipv6')
+    return [{ path: ['source'], message: 'is of IPv4, and family: ipv6 uses none: name source6, or remove one' }];
+  if (source6 !== undefined && family === 'ipv4')
+    return [{ path: ['source6'], message: 'is of IPv6, and family: ipv4 uses none: name source, or remove one' }];
+  return [];
+}
+
+export type MissingSource = { path: string; address: string };
+
+/** Addresses of routes that this machine does not have: they may come later, with a fail-over of addresses. */
+export function missingSources({ routes }: Pick<Config, 'routes'>): MissingSource[] {
+  const machine = Object.values(networkInterfaces()).flatMap((one) => one ?? []);
+  const own = new Set(machine.map(({ address }) => parseIp(address)?.toString()));
+  return routes.flatMap(({ source, source6 }, i) =>
+    Object.entries({ source, source6 }).flatMap(([name, address]) =>
+      address === undefined || own.has(parseIp(address)?.toString()) ? [] : [{ path: `routes[${i}].${name}`, address }],
+    ),
+  );
+}
+
 type Secrets = Pick<RouteHop, 'password' | 'oauth'>;
 
 /** A password or token that stands where it has no use. */
@@ -114,12 +144,17 @@ function isLoopback(hop: NextHopSpec | undefined): boolean {
   return hop?.kind === 'smtp' && (hop.host === '::1' || hop.host === 'localhost' || hop.host.startsWith('127.'));
 }
 
+/** Senders and users are compared without case. */
+const sameCase = (name: string): string => name.normalize('NFC').toLowerCase();
+
 export const ROUTE_RULES: readonly Rule[] = [
   {
     sections: ['routes'],
     check: ({ routes }) =>
       duplicates(
-        routes.map((r) => r.to),
+        routes.map(({ to, from, user }) =>
+          [to, from && `from ${sameCase(from)}`, user && `of user ${sameCase(user)}`].filter(Boolean).join(' '),
+        ),
         (i) => ['routes', i, 'to'],
         'route to',
       ),

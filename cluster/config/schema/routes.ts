@@ -1,8 +1,9 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { MailAddress } from '#shared/directory/values.ts';
 import { routeOauth } from './oauth.ts';
 import { explainVia, parseVia } from './route.ts';
-import { domainOrAny, secret } from './values.ts';
+import { domain, domainOrAny, secret, senderOrAny } from './values.ts';
 
 /** `+Junk`: the tag of a recipient; or an address. */
 const junkTo = z.string().transform((text, context) => {
@@ -53,6 +54,12 @@ const listedHop = z.union(
 /** An entry of `routes` in sealpost.yaml: where mail to a domain goes next. */
 export const routeEntry = z.strictObject({
   to: domainOrAny.describe('recipient domain with everything below it, or *'),
+  from: senderOrAny
+    .optional()
+    .describe(
+      'only mail with this reverse-path: an address, a domain with everything below it, or * (not the null one)',
+    ),
+  user: z.string().min(1).optional().describe('only mail of this authenticated user, or * for mail of any user'),
   via: z
     .union(
       [hopText, z.array(listedHop).min(1).max(MOST_HOPS)],
@@ -82,6 +89,25 @@ export const routeEntry = z.strictObject({
     .describe(
       'PEM file: the authorities, or the certificate itself, that a certificate is checked against instead of the public ones',
     ),
+  source: z
+    .string()
+    .refine((text) => isIP(text) === 4, { error: (i) => `"${String(i.input)}" is not an IPv4 address` })
+    .optional()
+    .describe('IPv4 address of this machine that connections come from; without source6, IPv4 alone is used'),
+  source6: z
+    .string()
+    .refine((text) => isIP(text) === 6 && !text.includes('%'), {
+      error: (i) => `"${String(i.input)}" is not an IPv6 address`,
+    })
+    .optional()
+    .describe('IPv6 address of this machine that connections come from; without source, IPv6 alone is used'),
+  family: z
+    .enum(['any', 'ipv4', 'ipv6'])
+    .optional()
+    .describe('addresses of the next hop that are used; default: any, or those of source and source6'),
+  ehlo: domain
+    .optional()
+    .describe('our name in EHLO on this route, where its addresses have one of their own; default: node.hostname'),
   'junk-to': junkTo
     .optional()
     .describe(

@@ -117,7 +117,9 @@ export const ConfigSchema = z.strictObject({
   routes: z
     .array(routeEntry)
     .prefault([{ to: '*', via: 'mx' }])
-    .describe('next hops: the most specific domain wins; without a match, by MX'),
+    .describe(
+      'next hops: the most specific domain wins, then the most specific user, then the most specific sender; without a match, by MX',
+    ),
   queue: queueSection,
   dsn: dsnSection,
   delivery: deliverySection,

@@ -8,6 +8,7 @@ import { warnOfNoEffect } from './dane/configured.ts';
 import { Destination } from './destination.ts';
 import { discardTransport } from './discard.ts';
 import type { TargetSource } from './hosts/host-order.ts';
+import { fromSource } from './hosts/source.ts';
 import { type Delivery, hostsOf, type Job, type NextHop, type SmtpHost } from './job.ts';
 import { maildirTransport } from './maildir.ts';
 import { hostTargets, MxLookup } from './mx.ts';
@@ -123,7 +124,7 @@ function isSame(a: NextHop, b: NextHop): boolean {
   return (
     a.tls === b.tls &&
     a.ca === b.ca &&
-    JSON.stringify([a.demand, a.spec]) === JSON.stringify([b.demand, b.spec]) &&
+    JSON.stringify([a.demand, a.spec, a.source]) === JSON.stringify([b.demand, b.spec, b.source]) &&
     secrets(a) === secrets(b)
   );
 }
@@ -145,33 +146,34 @@ export function createTransport(
   deps: DeliveryDeps & { resolver: Resolver; mx: MxLookup; grants: Grants; longestWaitMs?: number },
 ): Transport {
   const { settings: current, log, resolver, mx, grants, transcripts } = deps;
-  const { spec, ca } = hop;
+  const { spec, ca, source } = hop;
   const settings = (): SmtpTransportSettings => {
     const { delivery, node } = current.current;
     const transcript = transcripts && ((target: Target) => transcripts.session(() => peerOf(target)));
     const most = deps.longestWaitMs ?? Number.POSITIVE_INFINITY;
     const { connect, command, data } = delivery.timeout;
     const timeouts = { connect: Math.min(connect, most), command: Math.min(command, most), data };
-    return { hostname: node.hostname, timeouts, transcript };
+    return { hostname: source?.ehlo ?? node.hostname, timeouts, transcript };
   };
   const tls = ladderOf(hop, deps);
   const common = { ca, settings, log };
+  const placed = (of: TargetSource) => ({ ...of, targets: () => fromSource(source, of.targets) });
   switch (spec.kind) {
     case 'mx':
       return new SmtpTransport({
         ...common,
         protocol: 'smtp',
         smartHost: false,
-        sources: [{ targets: () => mx.targets(spec.domain, tls.rules), tls, credentials: undefined }],
+        sources: [placed({ targets: () => mx.targets(spec.domain, tls.rules, source), tls, credentials: undefined })],
         missing: () => mx.missing(spec.domain),
       });
     case 'smtp': {
-      const sources = hostsOf<SmtpHost>(spec).map((host) => smartHost(host, tls, { resolver, grants }));
+      const sources = hostsOf<SmtpHost>(spec).map((host) => placed(smartHost(host, tls, { resolver, grants })));
       return new SmtpTransport({ ...common, protocol: 'smtp', smartHost: true, sources });
     }
     case 'lmtp': {
       const sources = hostsOf<{ host: string; port: number }>(spec).map(({ host, port }) => {
-        return { targets: () => hostTargets(resolver, host, port), tls, credentials: undefined };
+        return placed({ targets: () => hostTargets(resolver, host, port), tls, credentials: undefined });
       });
       return new SmtpTransport({ ...common, protocol: 'lmtp', smartHost: true, sources });
     }

@@ -107,6 +107,8 @@ export type NextHop = {
    * RFC 8460 §3), and what becomes of TLS is in no report.
    */
   demand?: MessageDemand;
+  /** Where its connections come from, if not from what the system chooses. */
+  source?: HopSource;
   /** PEM file of the authorities for certificates that are verified; undefined: the public ones. */
   ca?: string | undefined;
   /**
@@ -136,6 +138,14 @@ export type SmtpHost = {
   password?: Secret | undefined;
   /** In place of the password. */
   oauth?: RouteOauth | undefined;
+};
+
+/** Our addresses, by family; which family is used, if not both; and our name in EHLO. */
+export type HopSource = {
+  ipv4?: string | undefined;
+  ipv6?: string | undefined;
+  family?: 'ipv4' | 'ipv6' | undefined;
+  ehlo?: string | undefined;
 };
 
 export function hostsOf<Host>({ others = [], ...first }: RouteHosts<Host> & { kind: string }): Host[] {

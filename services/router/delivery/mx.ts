@@ -6,6 +6,8 @@ import { type Reply, reply } from '#shared/mail/reply.ts';
 import { Unreachable } from './channel.ts';
 import { isExcepted } from './dane/configured.ts';
 import { type Dane, daneOf } from './dane/dane.ts';
+import { isUsed } from './hosts/source.ts';
+import type { HopSource } from './job.ts';
 import { isHostAddress, isPublished, selfTest } from './mail-loop.ts';
 import { RecentDomains } from './recent-domains.ts';
 import { type Addresses, DnsTrouble, type Resolver } from './resolver.ts';
@@ -55,7 +57,11 @@ export class MxLookup {
   }
 
   /** The addresses to try for a domain, best first, at least one. Rejects with `Unreachable`. */
-  async targets(domain: string, rules: Pick<TlsRules, 'tls' | 'byMessage' | 'demand'> = ANY_TLS): Promise<Target[]> {
+  async targets(
+    domain: string,
+    rules: Pick<TlsRules, 'tls' | 'byMessage' | 'demand'> = ANY_TLS,
+    source?: HopSource,
+  ): Promise<Target[]> {
     const config = this.#settings.current;
     // A route that says how a certificate is verified, or wants no TLS, leaves nothing to say.
     const { tls, byMessage, demand } = rules;
@@ -94,7 +100,7 @@ export class MxLookup {
         };
         return addresses.map((address) => ({ name, address, port: SMTP_PORT, domain, ...asked }));
       })
-      .toSorted((a, b) => Number(isBarred(a)) - Number(isBarred(b)))
+      .toSorted((a, b) => rankOf(a, source) - rankOf(b, source))
       .slice(0, MAX_ADDRESSES);
   }
 
@@ -212,7 +218,12 @@ export class MxLookup {
 
 const ANY_TLS = { tls: 'opportunistic', byMessage: false } as const;
 
-/** Whether a policy keeps mail from a host: those that it names are tried first, also where there are many addresses. */
+/** What is tried at all comes first, also where there are many addresses. */
+function rankOf(target: Target, source: HopSource | undefined): number {
+  return Number(isBarred(target)) + (isUsed(source, target.address) ? 0 : 2);
+}
+
+/** Whether a policy keeps mail from a host. */
 function isBarred({ dane, sts }: Target): boolean {
   return dane === undefined && sts?.policy.mode === 'enforce' && !sts.matches;
 }

@@ -8,6 +8,7 @@ import type { QueueEntry } from '#shared/mail/queue-entry.ts';
 import type { LedgerPage, LedgerRequest } from '#shared/mail/tls-ledger.ts';
 import { CHUNK_BYTES } from '../contract.ts';
 import type { Pacer } from '../pacing/pacer.ts';
+import { senderOf } from '../queue/grouping.ts';
 import { hopOfMessage } from '../queue/message-hop.ts';
 import type { Routing } from '../queue/routing.ts';
 import type { Bodies } from '../store/bodies.ts';
@@ -180,7 +181,7 @@ export class Views {
 
   #hopOf(message: Message, { recipient }: Recipient): ReturnType<Routing['nextHop']> {
     const { hop } = this.#deps.routing.target(recipient.address, {
-      id: message.id,
+      ...senderOf(message, recipient),
       junk: isJunk(message, recipient),
     });
     return hop && hopOfMessage(hop, message.record);

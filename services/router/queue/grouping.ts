@@ -1,8 +1,9 @@
+import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { JobRecipient, NextHop } from '../delivery/job.ts';
 import { dueAt, isJunk, type Message } from '../store/message.ts';
 import type { Slot } from '../store/slots.ts';
 import { hopOfMessage } from './message-hop.ts';
-import type { Routing } from './routing.ts';
+import type { Routed, Routing } from './routing.ts';
 
 /** Which recipients of a message are tried together. */
 
@@ -29,7 +30,7 @@ export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[
     if (r.busy || dueAt(r.status) > soon) continue;
     const junk = isJunk(message, r.recipient);
     const { hop: routed, address } = routing.target(r.recipient.address, {
-      id: message.id,
+      ...senderOf(message, r.recipient),
       junk: junk && r.junkToRefused !== true,
     });
     const target = routed && hopOfMessage(routed, message.record);
@@ -45,6 +46,11 @@ export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[
     else group.recipients.push({ index, recipient });
   }
   return [...groups.values()];
+}
+
+/** Who sends a message to a recipient. */
+export function senderOf({ id, record }: Message, { reversePath }: EnvelopeRecipient): Omit<Routed, 'junk'> {
+  return { id, reversePath: reversePath ?? record.reversePath, user: record.origin.user };
 }
 
 /** A destination of its own: what waits to be read keeps nothing else back. */

@@ -3,7 +3,7 @@ import { secretsOf } from '#cluster/config/rules/routes.ts';
 import { hopsOf, parseVia, type RouteHop } from '#cluster/config/schema/route.ts';
 import type { Config, RouteConfig } from '#cluster/config/schema/schema.ts';
 import { nearest } from '#shared/address/domains.ts';
-import type { NextHop, SmtpHost } from '../delivery/job.ts';
+import type { HopSource, NextHop, SmtpHost } from '../delivery/job.ts';
 
 /**
  * The next hops that a route makes for a recipient domain.
@@ -87,8 +87,9 @@ function nextHopOf(route: RouteConfig, domain: string, config: Config): NextHop 
   const via = parseVia(hops[0]?.hop ?? '');
   if (via === undefined) return undefined;
   // Connections under different TLS rules are never shared, so the rule is part of the key.
-  const tls = route.tls === 'opportunistic' ? '' : ` (tls ${route.tls})`;
-  const rules = { tls: route.tls, ...(route.ca !== undefined && { ca: route.ca }) };
+  const tls = `${route.tls === 'opportunistic' ? '' : ` (tls ${route.tls})`}${sourceText(route)}`;
+  const source = sourceOf(route);
+  const rules = { tls: route.tls, ...(route.ca !== undefined && { ca: route.ca }), ...(source && { source }) };
   const key = `${hops.map(({ hop }) => hop).join(', ')}${tls}`;
   switch (via.kind) {
     case 'mx':
@@ -117,4 +118,17 @@ function smtpHost(route: RouteConfig, entry: RouteHop): SmtpHost[] {
   if (spec?.kind !== 'smtp') return [];
   const { kind: _, ...host } = spec;
   return [host.user === undefined ? host : { ...host, ...secretsOf(route, entry) }];
+}
+
+/** One source alone keeps to its family: mail would leave by another address else. */
+function sourceOf({ source: ipv4, source6: ipv6, family, ehlo }: RouteConfig): HopSource | undefined {
+  if (ipv4 === undefined && ipv6 === undefined && family === undefined && ehlo === undefined) return undefined;
+  const only = ipv6 === undefined ? 'ipv4' : 'ipv6';
+  const implied = (ipv4 === undefined) === (ipv6 === undefined) ? undefined : only;
+  return { ipv4, ipv6, ehlo, family: family === 'any' ? undefined : (family ?? implied) };
+}
+
+function sourceText({ source, source6, family, ehlo }: RouteConfig): string {
+  const said = [source, source6, family, ehlo].filter((one) => one !== undefined);
+  return said.length === 0 ? '' : ` (from ${said.join(' ')})`;
 }

@@ -1,13 +1,13 @@
-import type { Config, RouteConfig } from '#cluster/config/schema/schema.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { domainOf, localPartOf, normalizeDomain } from '#shared/address/address.ts';
 import { canonicalAddress, mailboxKey, withoutTag } from '#shared/address/canonical-address.ts';
-import { nearest } from '#shared/address/domains.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { NextHop } from '../delivery/job.ts';
 import { limitFor } from '../pacing/limits.ts';
 import { drawn, nextHopsOf, type WeightedHop } from './next-hops.ts';
+import { RouteTable, type Sender } from './route-table.ts';
 
 /** Where the mail of a recipient goes next, by the routes in force at this moment. */
 
@@ -17,11 +17,12 @@ const KEPT = 10_000;
 type Answer = { hops: readonly WeightedHop[]; junkTo: string | undefined };
 
 /** What of a message its way depends on. `junk`: to the mailbox that its route names for junk. */
-export type Routed = { id: string; junk: boolean };
+export type Routed = Sender & { id: string; junk: boolean };
 
 export class Routing {
   readonly #settings: Settings;
   #config: Config;
+  #table: RouteTable;
   readonly #answers = new BoundedMap<string, Answer>(KEPT);
   /** Mailboxes that reports are sent to, on DMARC and on TLS. */
   #reports: ReadonlySet<string>;
@@ -29,20 +30,21 @@ export class Routing {
   constructor(settings: Settings) {
     this.#settings = settings;
     this.#config = settings.current;
+    this.#table = new RouteTable(this.#config.routes);
     this.#reports = reportMailboxes(this.#config);
   }
 
   /** The next hop of mail, or undefined where the route of this domain leads nowhere. */
-  nextHop(address: string, id = ''): NextHop | undefined {
-    return drawn(this.#answer(address).hops, id);
+  nextHop(address: string, mail?: Omit<Routed, 'junk'>): NextHop | undefined {
+    return drawn(this.#answer(address, mail).hops, mail?.id ?? '');
   }
 
   /** Where mail to an address goes. */
-  target(address: string, { id, junk }: Routed): { address: string; hop: NextHop | undefined } {
-    const { hops, junkTo } = this.#answer(address);
-    if (!junk || junkTo === undefined) return { address, hop: drawn(hops, id) };
+  target(address: string, mail: Routed): { address: string; hop: NextHop | undefined } {
+    const { hops, junkTo } = this.#answer(address, mail);
+    if (!mail.junk || junkTo === undefined) return { address, hop: drawn(hops, mail.id) };
     const other = junkAddress(address, junkTo);
-    return { address: other, hop: this.nextHop(other, id) };
+    return { address: other, hop: this.nextHop(other, mail) };
   }
 
   /** Whether reports are sent to a recipient: to the address that RCPT named, or to the one that it stands for. */
@@ -57,25 +59,28 @@ export class Routing {
     if (config === this.#config) return;
     this.#answers.clear();
     this.#config = config;
+    this.#table = new RouteTable(config.routes);
     this.#reports = reportMailboxes(config);
   }
 
-  #answer(address: string): Answer {
+  #answer(address: string, sender?: Sender): Answer {
     this.#refresh();
     const config = this.#config;
     // An address without a domain is the local <postmaster> (RFC 5321 §4.5.1).
     const domain = domainOf(address) || config.node.hostname;
-    let answer = this.#answers.get(domain);
+    const bySender = this.#table.bySender ? this.#table.routeFor(domain, sender) : undefined;
+    const key = bySender === undefined ? domain : `${domain} ${config.routes.indexOf(bySender)}`;
+    let answer = this.#answers.get(key);
     if (answer === undefined) {
       const name = normalizeDomain(domain);
-      const route = routeFor(config.routes, domain);
+      const route = bySender ?? this.#table.routeFor(domain);
       const limit = limitFor(config.rates.destinations, name)?.key;
       const hops = nextHopsOf(route, name, config);
       answer = {
         hops: limit === undefined ? hops : hops.map(({ hop, weight }) => ({ hop: { ...hop, limit }, weight })),
         junkTo: route['junk-to'],
       };
-      this.#answers.set(domain, answer);
+      this.#answers.set(key, answer);
     }
     return answer;
   }
@@ -92,13 +97,4 @@ function junkAddress(address: string, junkTo: string): string {
   // A quoted local part has no tag, and neither has the postmaster's without a domain.
   if (local.startsWith('"') || local === address) return address;
   return `${localPartOf(withoutTag(address, junkTo.charAt(0)) ?? address)}${junkTo}@${domainOf(address)}`;
-}
-
-/** Mail for which there is no route goes to its MX hosts (RFC 5321 §5.1). */
-const BY_MX: RouteConfig = { to: '*', via: 'mx', tls: 'opportunistic' };
-
-/** The route of a recipient domain: the most specific `to` by whole labels wins, `*` comes last. */
-export function routeFor(routes: readonly RouteConfig[], domain: string): RouteConfig {
-  const routeTo = (to: string): RouteConfig | undefined => routes.find((route) => route.to === to);
-  return nearest(normalizeDomain(domain), routeTo) ?? routeTo('*') ?? BY_MX;
 }

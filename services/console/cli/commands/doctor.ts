@@ -20,7 +20,7 @@ export function register(program: Command): void {
 }
 
 async function doctor(domain: string | undefined, options: CommonOptions): Promise<void> {
-  const config = await readConfig(options, ['domains', 'credentials']);
+  const config = await readConfig(options, ['domains', 'credentials', 'routes']);
   const facts = await withStore(options, async (store, caller) => {
     // Keys can be looked at also where no process lists the others.
     const { members } = await caller

@@ -41,6 +41,13 @@ export const NODE_CHECKS: Record<string, Check> = {
   'hidden-clients': ({ exposures }) => frontFindings(exposures),
   'container-gateway': ({ exposures }) => gatewayFindings(exposures),
   'ldap-away': ({ ldap = [] }) => ldapFindings(ldap),
+  'source-missing': ({ missingSources = [] }) =>
+    missingSources.map(({ path, address }) => ({
+      severity: 'error',
+      about: path,
+      text: `this machine does not have the address ${address}: mail on this route waits here until it has`,
+      help: 'give the machine the address, or correct the route',
+    })),
   'filter-away': ({ filters = [] }) => filterFindings(filters),
   'node-behind': behind,
   'revisions-differ': revisions,

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { missingSources } from '#cluster/config/rules/routes.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { isSameOrSubdomain, normalizeDomain } from '#shared/address/address.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
@@ -42,6 +43,7 @@ export async function gatherFacts(
   return {
     now: Date.now(),
     domains: config.domains.filter((d) => domain === undefined || d.name === domain),
+    missingSources: missingSources(config),
     nekAge: config.credentials['nek-age'],
     status,
     stores: await statusOfEach(store, status),

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { MissingSource } from '#cluster/config/rules/routes.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Member } from '#cluster/members/member-contract.ts';
 import type { credentialStoreContract } from '#services/credential-store/contract.ts';
@@ -60,6 +61,8 @@ export type Facts = {
   now: number;
   /** The entries of `domains`, as configured where the command runs. */
   domains: Config['domains'];
+  /** Addresses of routes that the machine does not have where the command runs. */
+  missingSources?: MissingSource[];
   /** `credentials.nek-age` in ms. */
   nekAge: number;
   status: StoreStatus;

@@ -70,7 +70,7 @@ export class Connection {
 
   /** Connect within `timeoutMs`. Rejects with `ConnectionEnded`, also when `signal` aborts. */
   static async open(
-    target: { name: string; address: string; port: number },
+    target: { name: string; address: string; port: number; source?: string },
     timeoutMs: number,
     signal: AbortSignal,
     transcript?: SessionTranscript,

@@ -21,18 +21,19 @@ export function quitSocket(socket: Socket): void {
 
 /** A TCP connection to a peer within `timeoutMs`. Rejects with `ConnectionEnded`, also when `signal` aborts. */
 export async function openSocket(
-  target: { address: string; port: number },
+  target: { address: string; port: number; source?: string | undefined },
   peer: string,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<Socket> {
   // Commands and the message go in separate writes: Nagle's algorithm would hold the second one back.
-  const socket = connect({ host: target.address, port: target.port, noDelay: true });
+  const { address: host, port, source } = target;
+  const socket = connect({ host, port, noDelay: true, ...(source !== undefined && { localAddress: source }) });
   const abort = (): void => {
     socket.destroy(new Error('delivery stops'));
   };
   // Others refuse, or say that there is no way: silence is what a firewall makes.
-  const silence = `no answer within ${timeoutMs / 1000} s (a firewall on the way may drop what goes to port ${target.port})`;
+  const silence = `no answer within ${timeoutMs / 1000} s (a firewall on the way may drop what goes to port ${port})`;
   const late = setTimeout(() => socket.destroy(new Error(silence)), timeoutMs);
   signal.addEventListener('abort', abort, { once: true });
   try {
@@ -43,7 +44,9 @@ export async function openSocket(
     });
   } catch (error) {
     const local = signal.aborted || LOCAL_CODES.has(errorCode(error) ?? '');
-    const text = `cannot connect to ${peer}: ${errorText(error)}`;
+    const text = isForeign(error)
+      ? `cannot connect to ${peer}: this machine does not have the address ${source} that the route sends from (source, source6)`
+      : `cannot connect to ${peer}: ${errorText(error)}`;
     throw new ConnectionEnded(local ? 'local' : 'closed', reply(451, '4.4.1', text), { cause: error });
   } finally {
     clearTimeout(late);
@@ -51,4 +54,11 @@ export async function openSocket(
     socket.removeAllListeners();
   }
   return socket;
+}
+
+/** Our own address is none of this machine: not the lack of a port, which `connect` says with the same code. */
+function isForeign(error: unknown): boolean {
+  return (
+    errorCode(error) === 'EADDRNOTAVAIL' && error instanceof Error && 'syscall' in error && error.syscall === 'bind'
+  );
 }

@@ -26,6 +26,8 @@ export type Target = {
   name: string;
   address: string;
   port: number;
+  /** Our address, if not the one that the system chooses. */
+  source?: string;
   /** The user that we log in as. */
   account?: string;
   /** The recipient's domain, of a mail exchanger. */

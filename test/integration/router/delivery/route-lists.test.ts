@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { addUser } from '#cluster/config/users/edit.ts';
+import { Secret } from '#shared/secret.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { needs } from '#test/kit/runner/peers.ts';
@@ -105,4 +107,82 @@ test('LMTP servers in a list: a recipient that one refuses for good stays refuse
     ['one@box.test', 'two@box.test'],
   );
   assert.equal(sink.messages[0]?.recipients[0]?.address, 'a@client.test');
+});
+
+test('mail takes the route of its user and of its sender, also after a restart', async () => {
+  await using all = await SmtpSink.start();
+  await using news = await SmtpSink.start();
+  await using users = await SmtpSink.start();
+  const port = await freePort();
+  const to = ({ port }: SmtpSink, more: string) => `  - { to: "*", via: "smtp://127.0.0.1:${port}"${more} }`;
+  await using node = await SealpostNode.create({
+    port,
+    config: [
+      `listeners: [{ name: mx, kind: relay, address: 127.0.0.1, port: ${port}, tls: none, auth: always }]`,
+      'directory: { users: users.yaml }',
+      'queue: { retry: { first: 1s } }',
+      'routes:',
+      to(all, ''),
+      to(news, ', from: news.test'),
+      to(users, ', user: alice'),
+    ].join('\n'),
+  });
+  await addUser(join(node.folder, 'users.yaml'), {
+    name: 'alice',
+    password: new Secret('secret'),
+    addresses: ['alice@example.com', 'alice@news.test'],
+  });
+  const program = await node.start();
+  const send = async (reversePath: string, isAlice: boolean): Promise<void> => {
+    await using client = await Dialog.connect(port);
+    await client.expect(220);
+    await client.say('EHLO client.test', 250);
+    if (isAlice) await client.say(`AUTH PLAIN ${Buffer.from('\0alice\0secret').toString('base64')}`, 235);
+    await client.say(`MAIL FROM:<${reversePath}>`, 250);
+    await client.say('RCPT TO:<b@peer.test>', 250);
+    await client.say('DATA', 354);
+    await client.say(`From: ${reversePath === '' ? 'a@b.test' : reversePath}\r\n\r\nx\r\n.`, 250);
+  };
+  const taken = () => [all, news, users].map(({ messages }) => messages.length);
+  await send('a@client.test', false);
+  await send('', false);
+  await send('daily@news.test', false);
+  await send('alice@news.test', true);
+  await waitFor(() => taken().reduce((a, b) => a + b) === 4, { what: 'the mail at its next hops' });
+  assert.deepEqual(taken(), [2, 1, 1]);
+  // What waits keeps its sender and its user.
+  const { port: portOfUsers } = users;
+  await users[Symbol.asyncDispose]();
+  await send('alice@example.com', true);
+  await program.waitForOutput(/destination not reachable/);
+  const [entry] = JSON.parse(await node.sealpost('queue', 'list', '--json')).entries;
+  assert.equal(entry.recipients[0].nextHop, `smtp://127.0.0.1:${portOfUsers}`);
+  await program.stop();
+  await using back = await SmtpSink.start({ port: portOfUsers });
+  await node.start();
+  await waitFor(() => back.messages.length === 1, { what: 'the mail of alice after the restart', timeout: 30_000 });
+});
+
+test('mail comes from the source of its route, and waits while the machine does not have it', async () => {
+  await using sink = await SmtpSink.start();
+  const via = `via: "smtp://127.0.0.1:${sink.port}"`;
+  await using node = await SealpostNode.create({
+    config: [
+      'routes:',
+      `  - { to: here.test, ${via}, source: 127.0.0.9, ehlo: nine.test }`,
+      `  - { to: away.test, ${via}, source: 192.0.2.77 }`,
+    ].join('\n'),
+  });
+  const program = await node.start();
+  await send(node, 'b@here.test');
+  await waitFor(() => sink.messages.length === 1, { what: 'the mail from 127.0.0.9' });
+  const { remote, helo } = sink.messages[0]?.session ?? {};
+  assert.deepEqual([remote?.split(':')[0], helo], ['127.0.0.9', 'nine.test']);
+  await send(node, 'b@away.test');
+  await program.waitForOutput(/this machine does not have the address 192\.0\.2\.77/);
+  const [entry] = JSON.parse(await node.sealpost('queue', 'list', '--json')).entries;
+  assert.equal(entry.recipients[0].status.state, 'deferred');
+  assert.equal(entry.recipients[0].status.attempts, 0);
+  assert.match(await node.sealpost('config', 'check'), /routes\[1\]\.source: this machine does not have the address/);
+  assert.equal(sink.sessions.length, 1);
 });

@@ -89,9 +89,9 @@ test('junk-to names another mailbox, by the routes in force', async () => {
     ['bob@other.example', 'bob@other.example', 'mx:other.example'],
   ];
   for (const [address, expected, hop] of rows) {
-    const target = routing.target(address, { id: '', junk: true });
+    const target = routing.target(address, { id: '', reversePath: '', junk: true });
     assert.deepEqual([target.address, target.hop?.key], [expected, hop], address);
-    assert.equal(routing.target(address, { id: '', junk: false }).address, address);
+    assert.equal(routing.target(address, { id: '', reversePath: '', junk: false }).address, address);
   }
 });
 

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
 import type { RouteConfig } from '#cluster/config/schema/schema.ts';
-import { Routing, routeFor } from '#services/router/queue/routing.ts';
+import { RouteTable } from '#services/router/queue/route-table.ts';
+import { Routing } from '#services/router/queue/routing.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { settingsFor } from '#test/unit/router/fixture.ts';
 
@@ -69,14 +70,14 @@ const CHOICES: [string, string][] = [
 
 for (const [domain, to] of CHOICES) {
   test(`"${domain}" takes the route to ${to}, in whatever order routes stand`, () => {
-    assert.equal(routeFor(ROUTES, domain).to, to);
-    assert.equal(routeFor(ROUTES.toReversed(), domain).to, to);
+    assert.equal(new RouteTable(ROUTES).routeFor(domain).to, to);
+    assert.equal(new RouteTable(ROUTES.toReversed()).routeFor(domain).to, to);
   });
 }
 
 test('mail without a route goes by MX', () => {
-  assert.equal(routeFor([], 'example.com').via, 'mx');
-  assert.equal(routeFor(ROUTES.slice(1, 2), 'example.org').via, 'mx');
+  assert.equal(new RouteTable([]).routeFor('example.com').via, 'mx');
+  assert.equal(new RouteTable(ROUTES.slice(1, 2)).routeFor('example.org').via, 'mx');
 });
 
 test('8-bit mail is converted on its way to us, and with a signature of others nowhere else', () => {
@@ -161,11 +162,72 @@ test('neighbours with weights share the mail, the same message always takes the 
   const counts = new Map<string, number>();
   for (let i = 0; i < 4000; i++) {
     const id = newQueueId();
-    const { key = '' } = routing.nextHop('x@elsewhere.example', id) ?? {};
-    assert.equal(routing.target('x@elsewhere.example', { id, junk: false }).hop?.key, key);
+    const { key = '' } = routing.nextHop('x@elsewhere.example', { id, reversePath: '' }) ?? {};
+    assert.equal(routing.target('x@elsewhere.example', { id, reversePath: '', junk: false }).hop?.key, key);
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   assert.deepEqual([...counts.keys()].sort(), ['smtp://a, smtp://b, smtp://c', 'smtp://b, smtp://a, smtp://c']);
   const share = (counts.get('smtp://a, smtp://b, smtp://c') ?? 0) / 4000;
   assert.ok(share > 0.7 && share < 0.8, `the share of a is ${share}`);
+});
+
+const SENDERS: [string, { reversePath: string; user?: string }, string][] = [
+  ['elsewhere.example', { reversePath: '' }, 'smtp://all'],
+  ['elsewhere.example', { reversePath: 'x@other.example' }, 'smtp://somebody'],
+  ['elsewhere.example', { reversePath: 'x@sub.News.example' }, 'smtp://news'],
+  ['elsewhere.example', { reversePath: 'x@bad.news.example' }, 'smtp://bad-news'],
+  ['elsewhere.example', { reversePath: 'x@goodnews.example' }, 'smtp://somebody'],
+  ['elsewhere.example', { reversePath: 'Daily@bad.news.example' }, 'smtp://daily'],
+  ['elsewhere.example', { reversePath: 'daily@bad.news.example', user: 'carol' }, 'smtp://users'],
+  ['elsewhere.example', { reversePath: '', user: 'carol' }, 'smtp://users'],
+  ['elsewhere.example', { reversePath: '', user: 'Alice' }, 'smtp://alice'],
+  ['elsewhere.example', { reversePath: 'x@bad.news.example', user: 'alice' }, 'smtp://alice-news'],
+  ['box.example', { reversePath: 'daily@bad.news.example', user: 'alice' }, 'lmtp://box'],
+  ['in.shared.example', { reversePath: 'x@news.example' }, 'smtp://shared-news'],
+  ['in.shared.example', { reversePath: 'x@other.example' }, 'smtp://somebody'],
+];
+const BY_SENDER: Partial<RouteConfig>[] = [
+  { via: 'smtp://all' },
+  { via: 'smtp://somebody', from: '*' },
+  { via: 'smtp://news', from: 'news.example' },
+  { via: 'smtp://bad-news', from: 'bad.news.example' },
+  { via: 'smtp://daily', from: 'daily@bad.news.example' },
+  { via: 'smtp://users', user: '*' },
+  { via: 'smtp://alice', user: 'alice' },
+  { via: 'smtp://alice-news', user: 'ALICE', from: 'news.example' },
+  { via: 'lmtp://box', to: 'box.example' },
+  { via: 'smtp://shared-news', to: 'shared.example', from: 'news.example' },
+];
+for (const [domain, sender, via] of SENDERS) {
+  test(`${JSON.stringify(sender)} to ${domain} takes ${via}, in whatever order routes stand`, () => {
+    for (const routes of [BY_SENDER, BY_SENDER.toReversed()]) {
+      const routing = new Routing(settingsFor('./data', { routes: routes.map((route) => ({ to: '*', ...route })) }));
+      assert.equal(routing.nextHop(`b@${domain}`, { id: '', ...sender })?.key, via);
+      assert.equal(routing.nextHop(`b@${domain}`)?.key, domain === 'box.example' ? 'lmtp://box' : 'smtp://all');
+    }
+  });
+}
+
+test('a source alone keeps to its family, and makes connections of its own', () => {
+  const routing = new Routing(
+    settingsFor('./data', {
+      routes: [
+        { to: 'four.example', via: 'mx', source: '192.0.2.1', ehlo: 'out.example' },
+        { to: 'six.example', via: 'smtp://h', source6: '2001:db8::1' },
+        { to: 'both.example', via: 'lmtp://h', source: '192.0.2.1', source6: '2001:db8::1' },
+        { to: 'any.example', via: 'mx', source: '192.0.2.1', family: 'any' },
+        { to: '*', via: 'mx' },
+      ],
+    }),
+  );
+  for (const [name, family, key] of [
+    ['four', 'ipv4', 'mx:four.example (from 192.0.2.1 out.example)'],
+    ['six', 'ipv6', 'smtp://h (from 2001:db8::1)'],
+    ['both', undefined, 'lmtp://h (from 192.0.2.1 2001:db8::1)'],
+    ['any', undefined, 'mx:any.example (from 192.0.2.1 any)'],
+  ] as const) {
+    const hop = routing.nextHop(`a@${name}.example`);
+    assert.deepEqual([hop?.source?.family, hop?.key], [family, key]);
+  }
+  assert.equal(routing.nextHop('a@other.example')?.source, undefined);
 });

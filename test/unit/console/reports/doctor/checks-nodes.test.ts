@@ -88,6 +88,14 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     /virus.*does not answer within 2s.*passes, with a mark/,
   ],
   [
+    'a route that sends from an address of another machine',
+    { missingSources: [{ path: 'routes[1].source', address: '192.0.2.77' }] },
+    'source-missing',
+    'error',
+    'routes[1].source',
+    /does not have the address 192\.0\.2\.77.*waits/,
+  ],
+  [
     'an open relay',
     { exposures: [{ node: 'edge-1', openRelay: 'relay.scope is none' }] },
     'open-relay',
