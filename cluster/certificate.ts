@@ -2,6 +2,7 @@
 import 'reflect-metadata';
 import { createPrivateKey, createPublicKey, type KeyObject, randomBytes, webcrypto } from 'node:crypto';
 import {
+  AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
@@ -91,6 +92,21 @@ export async function issueCertificate(
     webcrypto,
   );
   return pair(certificate, keys.privateKey);
+}
+
+/**
+ * What an authority knows a certificate by when it is asked for renewal information (RFC 9773 §4.1); undefined for one
+ * that does not name the key of its issuer. `raw`: DER.
+ */
+export function renewalId(raw: Uint8Array): string | undefined {
+  const certificate = new X509Certificate(Uint8Array.from(raw));
+  const issuer = certificate.getExtension(AuthorityKeyIdentifierExtension)?.keyId;
+  if (issuer === undefined) return undefined;
+  // The value of the DER INTEGER: whole bytes, with a zero in front where the number would be negative.
+  const { serialNumber } = certificate;
+  const hex = serialNumber.length % 2 === 0 ? serialNumber : `0${serialNumber}`;
+  const serial = /^[89a-f]/i.test(hex) ? `00${hex}` : hex;
+  return [issuer, serial].map((text) => Buffer.from(text, 'hex').toString('base64url')).join('.');
 }
 
 /**

@@ -29,6 +29,15 @@ export const CertificateStatus = z.object({
     .object({
       /** When it is due, ms since 1970. */
       at: z.number().optional(),
+      /**
+       * Why then: the authority suggests it; that suggests later than is safe; or two thirds of its life are over. Absent in
+       * the version before, as the three that follow.
+       */
+      why: z.enum(['authority', 'latest', 'life']).optional(),
+      /** What the authority suggests (RFC 9773), and where it says why. */
+      window: z.object({ start: z.number(), end: z.number(), explanation: z.string().optional() }).optional(),
+      /** How its names are proven; absent where it is not in the configuration of the node that answers. */
+      challenge: z.enum(['dns-01', 'http-01']).optional(),
       /** The node that orders now. */
       ordering: z.string().optional(),
       /** When an administrator asked for one that was not ordered yet. */

@@ -2,14 +2,15 @@ import type { X509Certificate } from 'node:crypto';
 import { commonName, keyText } from '#cluster/certificates/describe.ts';
 import { assertInTime, chainIn, hostNames, usablePair } from '#cluster/certificates/pair.ts';
 import { loadTlsNeks } from '#cluster/config/nek.ts';
+import type { Settings } from '#cluster/config/settings.ts';
 import { describeNek } from '#shared/dkim/nek.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { CertificateStatus } from '#shared/tls/certificate-status.ts';
 import { unwrapCertificateKey } from '#shared/tls/stored-certificate.ts';
 import { behindOf } from '../records/behind.ts';
-import type { CertificateRecord } from '../records/certificate-record.ts';
+import type { AcmeState, CertificateRecord } from '../records/certificate-record.ts';
 import { pageOf } from '../records/pages.ts';
-import { renewalTime } from './acme/schedule.ts';
+import { renewalOf } from './acme/schedule.ts';
 import type { CertificateDeps, CertificateOperation } from './deps.ts';
 
 /** Operations on the certificates of the cluster. */
@@ -25,16 +26,16 @@ export const certificateList: CertificateOperation<'certificate-list'> = (
   const { page, next } = pageOf(listed, after, PAGE_SIZE);
   return {
     node: settings.current.node.name,
-    certificates: page.map(({ record }) => certificateStatus(record)),
+    certificates: page.map(({ record }) => certificateStatus(record, settings)),
     ...behindOf(map),
     ...(next === undefined ? {} : { next }),
   };
 };
 
-export const certificateShow: CertificateOperation<'certificate-show'> = ({ certificates }, { name }) => {
+export const certificateShow: CertificateOperation<'certificate-show'> = ({ certificates, settings }, { name }) => {
   const record = requireCertificate(certificates.get(name), name);
   const chain = record.current?.chain;
-  return { ...certificateStatus(record), ...(chain === undefined ? {} : { chain }) };
+  return { ...certificateStatus(record, settings), ...(chain === undefined ? {} : { chain }) };
 };
 
 /** Checked as a listener will: what no listener would use is not stored in place of what they use. */
@@ -49,7 +50,7 @@ export const certificateImport: CertificateOperation<'certificate-import'> = asy
     if (same) return before;
     return { ...before, name, current: { chain, wrapped, origin: 'import', since: Date.now(), node } };
   });
-  const status = certificateStatus(requireCertificate(record, name));
+  const status = certificateStatus(requireCertificate(record, name), deps.settings);
   deps.log.info({ certificate: name, ...summary(status) }, 'certificate imported');
   return status;
 };
@@ -65,7 +66,7 @@ export const certificateOrder: CertificateOperation<'certificate-order'> = async
     return { name, ...before, acme };
   });
   log.info({ certificate: name }, 'certificate will be ordered, as an administrator asked for');
-  return certificateStatus(requireCertificate(record, name));
+  return certificateStatus(requireCertificate(record, name), settings);
 };
 
 export const certificateDelete: CertificateOperation<'certificate-delete'> = async (deps, { name, force }) => {
@@ -101,9 +102,9 @@ async function tlsNeks({ settings }: CertificateDeps) {
   }
 }
 
-export function certificateStatus(record: CertificateRecord): CertificateStatus {
+function certificateStatus(record: CertificateRecord, settings: Settings): CertificateStatus {
   const { name, current, acme } = record;
-  const renewal = acme === undefined ? {} : { renewal: renewalOf(record, acme) };
+  const renewal = acme === undefined ? {} : { renewal: renewalStatus(record, acme, settings) };
   if (current === undefined) return { name, ...renewal };
   const { origin, since, node, wrapped } = current;
   const [own] = chainIn(`certificate ${name}`, current.chain);
@@ -111,16 +112,26 @@ export function certificateStatus(record: CertificateRecord): CertificateStatus 
   return { name, current: { ...described(own), origin, since, node, nek }, ...renewal };
 }
 
-function renewalOf(record: CertificateRecord, { node, asked, problem }: NonNullable<CertificateRecord['acme']>) {
-  const at = renewalTime(record);
+function renewalStatus(record: CertificateRecord, acme: AcmeState, settings: Settings) {
+  const { node, asked, problem } = acme;
+  const entry = settings.current.certificates.find(({ name }) => name === record.name);
   return {
-    ...(at === undefined ? {} : { at }),
+    ...renewalOf(record),
+    ...windowOf(record, acme),
+    ...(entry === undefined ? {} : { challenge: entry.acme.challenge }),
     ...(node === undefined ? {} : { ordering: node }),
     ...(asked === undefined ? {} : { asked }),
     ...(problem === undefined
       ? {}
       : { problem: { text: problem.text, since: problem.since, tries: problem.tries, next: problem.next } }),
   };
+}
+
+/** What the authority suggests, where that is for the current certificate. */
+function windowOf(record: CertificateRecord, { suggested }: AcmeState) {
+  if (suggested?.start === undefined || suggested.end === undefined || renewalOf(record)?.why === 'life') return {};
+  const { start, end, explanation } = suggested;
+  return { window: { start, end, ...(explanation === undefined ? {} : { explanation }) } };
 }
 
 function described(own: X509Certificate) {

@@ -42,7 +42,20 @@ export const CertificateRecord = z.object({
         .object({ text: z.string(), since: z.number(), at: z.number(), tries: z.number().int(), next: z.number() })
         .optional(),
       /** When the authority wants the certificate of this fingerprint to be renewed (RFC 9773). */
-      suggested: z.object({ fingerprint: z.string(), at: z.number(), asked: z.number() }).optional(),
+      suggested: z
+        .object({
+          fingerprint: z.string(),
+          /** The point that was chosen in the window of `start` and `end`. */
+          at: z.number(),
+          start: z.number().optional(),
+          end: z.number().optional(),
+          /** Where the authority says why. */
+          explanation: z.string().optional(),
+          /** When it was asked, and when it is asked again. */
+          asked: z.number(),
+          next: z.number().optional(),
+        })
+        .optional(),
     })
     .optional(),
 });

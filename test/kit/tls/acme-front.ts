@@ -20,6 +20,9 @@ export type AcmeExchange = {
 
 type Answer = { code: number; headers: IncomingHttpHeaders; body: Buffer };
 
+/** A problem document (RFC 8555 §6.7) with this status and type. */
+export type Refusal = { code: number; type: string };
+
 /** `Retry-After` in seconds. */
 export type OfferedRenewal = { start: number; end: number; retryAfter: string; explanationURL?: string };
 
@@ -30,9 +33,9 @@ export type OfferedRenewal = { start: number; end: number; retryAfter: string; e
  */
 export class AcmeFront implements AsyncDisposable {
   readonly seen: AcmeExchange[] = [];
-  /** Before a request is passed on. */
+  /** Before a request is passed on, which it is not where this answers a `Refusal`. */
   before: (exchange: AcmeExchange) => unknown = () => undefined;
-  /** After Pebble has answered, and before its client knows. An answer in place of Pebble's, where it gives one. */
+  /** After Pebble has answered, and before its client knows. */
   after: (exchange: AcmeExchange) => unknown = () => undefined;
   /** The window for each certificate, by its identifier (RFC 9773 §4.1); undefined: not offered at all. */
   renewal: ((certificate: string) => OfferedRenewal | undefined) | undefined;
@@ -89,8 +92,8 @@ export class AcmeFront implements AsyncDisposable {
     const body = await buffer(request);
     const exchange: AcmeExchange = { path: request.url ?? '', payload: signedIn(body), code: undefined };
     this.seen.push(exchange);
-    await this.before(exchange);
-    const answer = this.#renewalInfo(exchange.path) ?? (await this.#ask(request, body));
+    const refusal = await this.before(exchange);
+    const answer = refused(refusal) ?? this.#renewalInfo(exchange.path) ?? (await this.#ask(request, body));
     exchange.code = answer.code;
     await this.after(exchange);
     response.writeHead(answer.code, { ...answer.headers, 'content-length': answer.body.length });
@@ -124,6 +127,14 @@ export class AcmeFront implements AsyncDisposable {
     const headers = { 'content-type': 'application/json', 'retry-after': retryAfter };
     return { code: 200, headers, body: Buffer.from(JSON.stringify({ suggestedWindow, ...rest })) };
   }
+}
+
+const isRefusal = (value: unknown): value is Refusal => typeof value === 'object' && value !== null && 'type' in value;
+
+function refused(refusal: unknown): Answer | undefined {
+  if (!isRefusal(refusal)) return undefined;
+  const body = Buffer.from(JSON.stringify({ type: refusal.type, detail: 'refused by the test' }));
+  return { code: refusal.code, headers: { 'content-type': 'application/problem+json' }, body };
 }
 
 /** The payload of a JWS (RFC 7515 §7.2.2). */

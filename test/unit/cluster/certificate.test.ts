@@ -1,12 +1,15 @@
 // @peculiar/x509 refuses to load without a reflect polyfill.
 import 'reflect-metadata';
 import assert from 'node:assert/strict';
-import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { execFile } from 'node:child_process';
+import { createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { Pkcs10CertificateRequest } from '@peculiar/x509';
-import { createRequest } from '#cluster/certificate.ts';
+import { createRequest, renewalId } from '#cluster/certificate.ts';
+import { needs } from '#test/kit/runner/peers.ts';
 
-/** Which key a certificate is requested for. */
+/** Which key a certificate is requested for, and what an authority knows one by. */
 
 const names = ['mx.example.com', '*.example.com'];
 const publicDer = (key: KeyObject): string =>
@@ -35,4 +38,21 @@ test('a request with a new key: without one, and in the place of one that author
     assert.equal(key.asymmetricKeyDetails?.namedCurve, 'prime256v1');
     assert.equal(Buffer.from(parsed.publicKey.rawData).toString('hex'), publicDer(key));
   }
+});
+
+test('what an authority knows a certificate by has its issuer and its serial number (RFC 9773 §4.1)', {
+  ...needs('openssl'),
+}, async () => {
+  const made = async (serial: string, extension: string): Promise<string | undefined> => {
+    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', '/dev/null'];
+    const names = ['-subj', '/CN=x', '-addext', 'subjectKeyIdentifier=69885B6B87464041E1B37B847BA0AE2CDE01C8D4'];
+    const args = ['req', '-x509', ...key, ...names, '-addext', extension, '-set_serial', serial];
+    const { stdout } = await promisify(execFile)('openssl', args);
+    return renewalId(new X509Certificate(stdout).raw);
+  };
+  const named = 'authorityKeyIdentifier=keyid:always';
+  // The example of the RFC: a serial number whose first bit is set has a zero in front.
+  assert.equal(await made('0x87654321', named), 'aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE');
+  assert.equal(await made('0x07654321', named), 'aYhba4dGQEHhs3uEe6CuLN4ByNQ.B2VDIQ');
+  assert.equal(await made('1', 'authorityKeyIdentifier=none'), undefined);
 });

@@ -40,10 +40,11 @@ async function membersOf(caller: Caller) {
 
 function certificateTable({ certificates, served, now }: CertificateFacts): string {
   return table(
-    ['NAME', 'FOR', 'ISSUER', 'VALID UNTIL', 'KEY', 'FROM', 'IN USE AT', 'NEXT'],
+    ['NAME', 'FOR', 'ISSUER', 'VALID UNTIL', 'KEY', 'FROM', 'PROOF', 'IN USE AT', 'NEXT'],
     certificates.map((one) => {
       const { name, current } = one;
-      if (current === undefined) return [name, '-', '-', '-', '-', '-', '-', renewalText(one, now)];
+      const proof = one.renewal?.challenge ?? '-';
+      if (current === undefined) return [name, '-', '-', '-', '-', '-', proof, '-', renewalText(one, now)];
       const { names, issuer, until, key, origin } = current;
       const left = until < now ? 'expired' : formatDuration(until - now);
       return [
@@ -53,6 +54,7 @@ function certificateTable({ certificates, served, now }: CertificateFacts): stri
         `${day(until)} (${left})`,
         key,
         origin,
+        proof,
         usedAt(one, served).join(' ') || '-',
         renewalText(one, now),
       ];
@@ -60,14 +62,24 @@ function certificateTable({ certificates, served, now }: CertificateFacts): stri
   );
 }
 
+/** Why a certificate is renewed at its time. */
+const WHY = {
+  authority: ', as the authority suggests',
+  latest: ', before the authority suggests, which is too late',
+  life: ', after two thirds of its life',
+  unknown: '',
+};
+
 /** What comes next. */
 function renewalText({ renewal }: CertificateStatus, now: number): string {
   if (renewal === undefined) return '-';
-  const { at, ordering, asked, problem } = renewal;
+  const { at, why, ordering, asked, problem } = renewal;
   if (ordering !== undefined) return `${ordering} orders it`;
   if (asked !== undefined) return 'is ordered soon';
   if (problem !== undefined) return `failed, again in ${formatDuration(Math.max(0, problem.next - now))}`;
-  return at === undefined || at <= now ? 'is ordered soon' : `renewed in ${formatDuration(at - now)}`;
+  return at === undefined || at <= now
+    ? 'is ordered soon'
+    : `renewed in ${formatDuration(at - now)}${WHY[why ?? 'unknown']}`;
 }
 
 export async function show(name: string, options: CommonOptions): Promise<void> {
@@ -87,7 +99,10 @@ function lines(status: CertificateStatus, used: readonly string[]): string[] {
   const { name, current, renewal } = status;
   const { problem } = renewal ?? {};
   const next = [
+    ...(renewal?.challenge === undefined ? [] : [`proof        ${renewal.challenge}`]),
     ...(renewal === undefined ? [] : [`next         ${renewalText(status, Date.now())}`]),
+    ...(renewal?.at === undefined ? [] : [`renewal      ${new Date(renewal.at).toISOString()}`]),
+    ...windowLines(renewal?.window),
     ...(problem === undefined ? [] : [`problem      since ${new Date(problem.since).toISOString()}: ${problem.text}`]),
   ].map(clean);
   if (current === undefined) return [`certificate ${name}: there is none yet`, ...next];
@@ -103,6 +118,15 @@ function lines(status: CertificateStatus, used: readonly string[]): string[] {
     `in use at    ${used.length === 0 ? 'no listener that answers' : used.join(', ')}`,
     ...next,
   ].map(clean);
+}
+
+type Renewal = NonNullable<CertificateStatus['renewal']>;
+
+function windowLines(window: Renewal['window']): string[] {
+  if (window === undefined) return [];
+  const { start, end, explanation } = window;
+  const why = explanation === undefined ? '' : `: ${explanation}`;
+  return [`suggested    ${new Date(start).toISOString()} until ${new Date(end).toISOString()}${why}`];
 }
 
 /** How long `--watch` waits, and how often it looks. */

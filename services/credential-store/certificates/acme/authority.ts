@@ -33,6 +33,8 @@ export type Wanted = {
   names: readonly string[];
   /** The URL of an order for these names that was begun before. */
   begun?: string | undefined;
+  /** The certificate that it takes the place of, by its identifier for renewal information (RFC 9773 §5). */
+  replaces?: string | undefined;
   /** The request (PKCS #10) of the order with this URL; called before anything is proven for it. */
   requestOf: (url: string) => Promise<string>;
   /** Show that a host is ours: `value` is what the authority expects. Answers how to take the proof away again. */
@@ -60,9 +62,20 @@ export async function orderFrom(acme: Directory, account: KeyObject, wanted: Wan
 
 type Order = Awaited<ReturnType<Client['createOrder']>>;
 
-function newOrder(client: Client, { names }: Wanted): Promise<Order> {
+function newOrder(client: Client, { names, replaces }: Wanted): Promise<Order> {
   const identifiers = names.map((value) => ({ type: 'dns', value }));
-  return said('takes no order', () => client.createOrder({ identifiers }));
+  return said('takes no order', async () => {
+    if (replaces !== undefined) {
+      try {
+        // The library passes on what it does not know.
+        return await client.createOrder({ identifiers, ...{ replaces } });
+      } catch (error) {
+        // It may be replaced already, in the view of the authority (RFC 9773 §5): that must not keep us from a new one.
+        if (isUnanswered(error)) throw error;
+      }
+    }
+    return client.createOrder({ identifiers });
+  });
 }
 
 /** Undefined where it is of no use any more. */
@@ -129,15 +142,22 @@ async function refusalOf(client: Client, { url }: Authorization): Promise<string
   return details.find((detail) => typeof detail === 'string');
 }
 
-async function connect({ directory, ca }: Directory, account: KeyObject): Promise<Client> {
-  const { Client, axios } = await import('acme-client');
+async function connect(acme: Directory, account: KeyObject): Promise<Client> {
+  const { Client } = await transport(acme);
+  return new Client({ directoryUrl: acme.directory, accountKey: pemOf(account), ...POLLS });
+}
+
+/** The library, set up for this authority. */
+export async function transport({ ca }: Pick<Directory, 'ca'>): Promise<typeof import('acme-client')> {
+  const library = await import('acme-client');
+  const { axios } = library;
   const extra = ca === undefined ? [] : [await readFile(ca, 'utf8')];
   axios.defaults.httpsAgent = new Agent({ ca: [...rootCertificates, ...extra] });
   axios.defaults.timeout = ANSWER_MS;
   axios.defaults.proxy = false;
   axios.interceptors.request.clear();
   axios.interceptors.response.clear();
-  return new Client({ directoryUrl: directory, accountKey: pemOf(account), ...POLLS });
+  return library;
 }
 
 /** Whether a question had no answer at all; what an authority answers has no code. */

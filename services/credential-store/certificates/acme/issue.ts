@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
-import { createRequest } from '#cluster/certificate.ts';
-import { assertInTime, hostNames, usablePair } from '#cluster/certificates/pair.ts';
+import { createRequest, renewalId } from '#cluster/certificate.ts';
+import { assertInTime, chainIn, hostNames, usablePair } from '#cluster/certificates/pair.ts';
 import { loadTlsNeks } from '#cluster/config/nek.ts';
 import type { OrderedCertificate } from '#cluster/config/schema/schema.ts';
 import type { Nek } from '#shared/dkim/nek.ts';
@@ -37,7 +37,7 @@ export type IssueDeps = CertificateDeps &
 export async function issue(
   deps: IssueDeps,
   entry: OrderedCertificate,
-  before: Pick<AcmeState, 'challenges' | 'order'>,
+  before: Pick<AcmeState, 'challenges' | 'order' | 'suggested'>,
 ): Promise<StoredCertificate> {
   const { name, names, acme } = entry;
   const { settings, certificates, remember } = deps;
@@ -55,7 +55,14 @@ export async function issue(
     return made.request;
   };
   try {
-    const chain = await orderFrom(acme, account, { names, begun: begun?.url, requestOf, prove: proofs.prove });
+    const replaces = replacedId(deps, name, before.suggested);
+    const chain = await orderFrom(acme, account, {
+      names,
+      begun: begun?.url,
+      replaces,
+      requestOf,
+      prove: proofs.prove,
+    });
     if (key === undefined) throw new SealpostError('acme-failed', 'the authority made a certificate for no request');
     await checked(entry, chain, key).catch(async (error: unknown) => {
       await remember({ order: undefined });
@@ -74,6 +81,14 @@ async function checked({ names, acme }: OrderedCertificate, chain: string, key: 
   assertInTime(what, made, Date.now());
   const missing = names.find((wanted) => !hostNames(made[0]).includes(wanted));
   if (missing !== undefined) throw new SealpostError('acme-failed', `${what} is not for ${missing}`);
+}
+
+/** The identifier of the current certificate, where the authority has renewal information on it; else it may be another's. */
+function replacedId({ certificates }: IssueDeps, name: string, suggested: AcmeState['suggested']): string | undefined {
+  const current = certificates.get(name)?.current;
+  if (current === undefined) return undefined;
+  const [own] = chainIn(`certificate ${name}`, current.chain);
+  return suggested?.fingerprint === own.fingerprint256 ? renewalId(own.raw) : undefined;
 }
 
 function currentKey({ certificates }: IssueDeps, neks: readonly Nek[], name: string): KeyObject | undefined {

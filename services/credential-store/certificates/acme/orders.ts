@@ -6,6 +6,7 @@ import { removeChallenge } from './dns-challenge.ts';
 import type { HttpChallengeDeps } from './http-challenge.ts';
 import { issue } from './issue.ts';
 import { dueReason, nextTry } from './schedule.ts';
+import { Suggestions } from './suggestions.ts';
 
 /**
  * Orders the certificates of the section `certificates`, and renews them. One node orders for all: it claims the
@@ -44,6 +45,7 @@ export class Orders {
   readonly #dueSince = new Map<string, number>();
   /** When each certificate is tidied again, by the same clock. */
   readonly #tidyAt = new Map<string, number>();
+  readonly #suggestions: Suggestions;
   #timer: NodeJS.Timeout | undefined;
   #ordering = false;
   #closed = false;
@@ -51,6 +53,7 @@ export class Orders {
   constructor(deps: OrdersDeps) {
     this.#deps = deps;
     this.#node = deps.settings.current.node.name;
+    this.#suggestions = new Suggestions(deps);
   }
 
   start(): void {
@@ -72,7 +75,10 @@ export class Orders {
       for (const entry of settings.current.certificates) {
         const record = certificates.get(entry.name);
         const reason = dueReason(record, entry, Date.now());
-        if (reason === undefined) continue;
+        if (reason === undefined) {
+          if (record !== undefined) await this.#askWhen(entry, record);
+          continue;
+        }
         due.add(entry.name);
         if (this.#isMyTurn(entry.name, record?.acme)) await this.#order(entry, record?.acme, reason);
       }
@@ -88,6 +94,16 @@ export class Orders {
       log.warn({ error: errorText(error) }, 'certificates could not be ordered, it is tried again');
     } finally {
       this.#ordering = false;
+    }
+  }
+
+  /** Ask the authority when it wants a certificate to be renewed, where it is time and nobody orders it. */
+  async #askWhen(entry: OrderedCertificate, record: CertificateRecord): Promise<void> {
+    const turn = `suggestion ${entry.name}`;
+    if (record.acme?.node !== undefined || !this.#suggestions.isDue(record, Date.now())) this.#dueSince.delete(turn);
+    else if (this.#isMyTurn(turn, undefined)) {
+      this.#dueSince.delete(turn);
+      await this.#suggestions.ask(entry, record);
     }
   }
 

@@ -9,15 +9,42 @@ const FIRST_RETRY_MS = 60_000;
 const LAST_RETRY_MS = 6 * 3_600_000;
 const JITTER = 0.25;
 
-/** When the current one should be renewed: as the authority suggests, else when two thirds of its life are over. */
-export function renewalTime({ name, current, acme }: CertificateRecord): number | undefined {
+/**
+ * How long to wait before an authority is asked again when a certificate should be renewed: as its `Retry-After` says,
+ * between a minute and a day (RFC 9773 §4.3.2), and six hours where it says nothing.
+ */
+const SOONEST_ASK_MS = 60_000;
+const LATEST_ASK_MS = 86_400_000;
+const USUAL_ASK_MS = 6 * 3_600_000;
+
+/** Of the life of a certificate, when it is renewed at the latest, whatever an authority says. */
+const LATEST = 5 / 6;
+
+/** `retryAfter`: seconds or a date (RFC 9110 §10.2.3). */
+export function nextAsk(retryAfter: string | undefined, now: number): number {
+  const text = retryAfter?.trim() ?? '';
+  const waitMs = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
+  if (Number.isNaN(waitMs)) return now + USUAL_ASK_MS;
+  return now + Math.min(LATEST_ASK_MS, Math.max(SOONEST_ASK_MS, waitMs));
+}
+
+/** A point in a window (RFC 9773 §4.2); `chance` from 0 to 1. */
+export const pointIn = (start: number, end: number, chance: number): number =>
+  Math.round(start + (end - start) * chance);
+
+/** `authority`: as it suggests; `latest`: it suggests later than is safe; `life`: two thirds of its life are over. */
+export type Renewal = { at: number; why: 'authority' | 'latest' | 'life' };
+
+/** When the current one should be renewed, and why then. */
+export function renewalOf({ name, current, acme }: CertificateRecord): Renewal | undefined {
   if (current === undefined) return undefined;
   const [own] = chainIn(`certificate ${name}`, current.chain);
   const [from, until] = [own.validFromDate.getTime(), own.validToDate.getTime()];
-  const twoThirds = from + ((until - from) * 2) / 3;
   const { suggested } = acme ?? {};
-  // A suggestion only ever brings it forward: what an authority says must not let a certificate expire.
-  return suggested?.fingerprint === own.fingerprint256 ? Math.min(suggested.at, twoThirds) : twoThirds;
+  if (suggested?.fingerprint !== own.fingerprint256) return { at: from + ((until - from) * 2) / 3, why: 'life' };
+  // What an authority says must not let a certificate expire.
+  const latest = from + (until - from) * LATEST;
+  return suggested.at <= latest ? { at: suggested.at, why: 'authority' } : { at: latest, why: 'latest' };
 }
 
 /** Why it is to be ordered now; undefined while it is not. */
@@ -34,7 +61,9 @@ export function dueReason(
   const [own] = chainIn(`certificate ${record.name}`, current.chain);
   const missing = names.find((name) => !hostNames(own).includes(name));
   if (missing !== undefined) return `it is not for ${missing}`;
-  return now >= (renewalTime(record) ?? 0) ? 'it is time to renew it' : undefined;
+  const renewal = renewalOf(record);
+  if (renewal === undefined || now < renewal.at) return undefined;
+  return renewal.why === 'authority' ? 'the authority suggests to renew it' : 'it is time to renew it';
 }
 
 /** When an order that failed `tries` times in a row is tried again; `chance` from 0 to 1. */

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
-import { dueReason, nextTry, renewalTime } from '#services/credential-store/certificates/acme/schedule.ts';
+import {
+  dueReason,
+  nextAsk,
+  nextTry,
+  pointIn,
+  renewalOf,
+} from '#services/credential-store/certificates/acme/schedule.ts';
 import type { CertificateRecord } from '#services/credential-store/records/certificate-record.ts';
 import { issue } from '#test/kit/tls/issue.ts';
 
@@ -47,15 +53,51 @@ for (const [what, made, wanted, reason] of CASES) {
   });
 }
 
-test('it is renewed when two thirds of its life are over, or when the authority says so before that', async () => {
+test('it is renewed when two thirds of its life are over, or as the authority says, but in time', async () => {
   const own = await record(0);
   const fingerprint = new X509Certificate(own.current?.chain ?? '').fingerprint256;
   const suggested = (at: number, of = fingerprint) => ({ term: 1, suggested: { fingerprint: of, at, asked: NOW } });
-  assert.equal(renewalTime(own), NOW + 60 * DAY_MS);
-  assert.equal(renewalTime({ ...own, acme: suggested(NOW + 5 * DAY_MS) }), NOW + 5 * DAY_MS);
-  assert.equal(renewalTime({ ...own, acme: suggested(NOW + 80 * DAY_MS) }), NOW + 60 * DAY_MS);
-  assert.equal(renewalTime({ ...own, acme: suggested(NOW, 'of another one') }), NOW + 60 * DAY_MS);
-  assert.equal(renewalTime({ name: 'mx' }), undefined);
+  const days = (acme?: CertificateRecord['acme']) => {
+    const { at, why } = renewalOf({ ...own, ...(acme && { acme }) }) ?? assert.fail('no time');
+    return [Math.round(((at - NOW) / DAY_MS) * 10) / 10, why];
+  };
+  assert.deepEqual(days(), [60, 'life']);
+  assert.deepEqual(days(suggested(NOW + 5 * DAY_MS)), [5, 'authority']);
+  assert.deepEqual(days(suggested(NOW + 62 * DAY_MS)), [62, 'authority']);
+  assert.deepEqual(days(suggested(NOW - DAY_MS)), [-1, 'authority']);
+  assert.deepEqual(days(suggested(NOW + 80 * DAY_MS)), [75, 'latest']);
+  assert.deepEqual(days(suggested(NOW, 'of another one')), [60, 'life']);
+  assert.equal(renewalOf({ name: 'mx' }), undefined);
+  const withdrawn = { ...own, acme: suggested(NOW - 1) };
+  assert.equal(dueReason(withdrawn, { names }, NOW), 'the authority suggests to renew it');
+});
+
+test('a point in the window is any of it', () => {
+  assert.equal(pointIn(1000, 2000, 0), 1000);
+  assert.equal(pointIn(1000, 2000, 0.25), 1250);
+  assert.equal(pointIn(1000, 2000, 1), 2000);
+});
+
+test('an authority is asked again as it says, between a minute and a day', () => {
+  const now = Date.parse('2026-11-30T12:00:00Z');
+  const cases: [string | undefined, number][] = [
+    [undefined, 21_600],
+    ['', 21_600],
+    ['soon', 21_600],
+    ['-5', 60],
+    ['0', 60],
+    ['59', 60],
+    ['61', 61],
+    [' 21600 ', 21_600],
+    ['86401', 86_400],
+    ['9'.repeat(400), 86_400],
+    ['Mon, 30 Nov 2026 13:00:00 GMT', 3600],
+    ['Mon, 30 Nov 2026 11:00:00 GMT', 60],
+    ['Wed, 30 Dec 2026 11:00:00 GMT', 86_400],
+  ];
+  for (const [retryAfter, seconds] of cases) {
+    assert.equal(nextAsk(retryAfter, now) - now, seconds * 1000, `Retry-After: ${retryAfter}`);
+  }
 });
 
 test('the pauses after failures double from a minute to six hours, give or take a quarter', () => {
