@@ -176,6 +176,7 @@ export const ACCESS = {
         'certificate-show',
         'certificate-import',
         'certificate-order',
+        'certificate-rewrap',
         'certificate-delete',
         'status-show',
       ],

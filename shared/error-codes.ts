@@ -288,7 +288,8 @@ export const ERRORS = {
   },
   'nek-missing-on-node': {
     meaning: 'Live nodes lack the NEK that is to become the current one.',
-    action: 'Add it to credentials.nek of the nodes that the message names, and keep the old one.',
+    action:
+      'Add it to credentials.nek, or in front in tls.nek for certificates, of the nodes that the message names, and keep the old one.',
   },
   'in-use': {
     meaning: 'The NEK is the current one, or still wraps keys; or the certificate is the default of the listeners.',

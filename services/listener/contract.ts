@@ -121,6 +121,8 @@ export const listenerContract = defineContract('listener', 1, {
         sharedCertificates: z.array(ServedCertificate).optional(),
         /** Why those may not be the newest; absent where they are. */
         sharedBehind: z.string().optional(),
+        /** Fingerprints of the NEKs that this process has for them. */
+        tlsNeks: z.array(z.string()).optional(),
         /** With `checkFilters`. */
         filters: z.array(CheckedFilter).optional(),
       }),

@@ -190,8 +190,8 @@ class Listeners {
 
   /** The certificates of the cluster, where they are used here. */
   shared() {
-    const { certificates, behind } = this.#certificates.status() ?? {};
-    return { sharedCertificates: certificates, sharedBehind: behind };
+    const { certificates, behind, neks } = this.#certificates.status() ?? {};
+    return { sharedCertificates: certificates, sharedBehind: behind, tlsNeks: neks };
   }
 
   checkFilters(): ReturnType<Filters['check']> {

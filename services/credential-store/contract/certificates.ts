@@ -60,6 +60,16 @@ export const certificateOperations = {
     reply: CertificateStatus,
     errors: ['not-found', ...CHANGE],
   },
+  /**
+   * Wrap what another NEK wraps with the first NEK of `tls.nek`, which must have the fingerprint `nek`. Answers how many
+   * keys that is about; without `write` nothing is changed.
+   */
+  'certificate-rewrap': {
+    request: z.object({ nek: z.string(), write: z.boolean() }),
+    reply: z.object({ node: z.string(), certificates: z.number().int(), accounts: z.number().int() }),
+    errors: ['nek-missing-on-node', 'nek-mismatch', 'key-damaged', ...CHANGE],
+    timeout: 60_000,
+  },
   /** `force`: also the one that the configuration names as the default. */
   'certificate-delete': {
     request: z.object({ name: CertificateName, force: z.boolean().default(false) }),

@@ -7,6 +7,7 @@ import {
   certificateOrder,
   certificateShow,
 } from '../certificates/operations.ts';
+import { certificateRewrap } from '../certificates/rewrap.ts';
 import { servingCertificateList } from '../certificates/serving-list.ts';
 import type { CredentialStoreContract } from '../contract.ts';
 import type { OperationDeps } from './deps.ts';
@@ -104,6 +105,7 @@ function certificateHandlers(deps: () => OperationDeps) {
     'certificate-show': (request) => certificateShow(deps(), request),
     'certificate-import': (request) => certificateImport(deps(), request),
     'certificate-order': (request) => certificateOrder(deps(), request),
+    'certificate-rewrap': (request) => certificateRewrap(deps(), request),
     'certificate-delete': (request) => certificateDelete(deps(), request),
   } satisfies Partial<Handlers<CredentialStoreContract>>;
 }

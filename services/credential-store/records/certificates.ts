@@ -37,6 +37,10 @@ export class Certificates {
     return accountIn(this.#map.get(acmeAccountKey(directory))?.value);
   }
 
+  accounts(): AcmeAccount[] {
+    return this.#map.entries().flatMap(({ value }) => accountIn(value) ?? []);
+  }
+
   /** Compare-and-set of the account at an authority. */
   async updateAccount(
     directory: string,

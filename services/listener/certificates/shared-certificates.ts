@@ -103,7 +103,7 @@ export class SharedCertificates {
   }
 
   /** For `status-show`; undefined where the cluster's certificates are not used here. */
-  status(): { certificates: ServedCertificate[]; behind?: string } | undefined {
+  status(): { certificates: ServedCertificate[]; behind?: string; neks: string[] } | undefined {
     if (this.#following === undefined) return undefined;
     const standard = this.#default();
     const names = new Set([...this.#held.keys(), ...this.#problems.keys()]);
@@ -118,7 +118,8 @@ export class SharedCertificates {
       };
     });
     const behind = this.#nekProblem ?? this.#following.behind;
-    return { certificates, ...(behind !== undefined && { behind }) };
+    const neks = this.#neks.map(({ fingerprint }) => fingerprint);
+    return { certificates, neks, ...(behind !== undefined && { behind }) };
   }
 
   #stopFollowing(): void {

@@ -3,6 +3,7 @@ import type { NekStatus } from '#shared/keys/holders.ts';
 import { type CommonOptions, print, readConfig, withStore } from '../context.ts';
 import { addNek } from '../keys/nek-file.ts';
 import { clean } from '../table.ts';
+import { rotateTlsNek, tlsNekNamed } from './tls-nek.ts';
 
 /** `sealpost keymgmt … NEK …`. Each sentence begins as Domino's does, for scripts that search for it. */
 
@@ -94,6 +95,8 @@ function line(nek: NekStatus): string {
 }
 
 export async function rotate([name = '']: string[], options: CommonOptions) {
+  const ofCertificates = await tlsNekNamed(name, options);
+  if (ofCertificates !== undefined) return await rotateTlsNek(ofCertificates, options);
   const answer = await withStore(options, (store) => store['nek-rotate']({ name }));
   const { nek, rewrapped } = answer;
   print(options, answer, () =>

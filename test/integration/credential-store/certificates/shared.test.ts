@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { generateNek } from '#shared/dkim/nek.ts';
@@ -125,6 +125,41 @@ test('imported on one node it is in use on three; its successor breaks no sessio
       });
     }
     assert.deepEqual((await cluster.find('mx'))?.current, before?.current);
+  });
+
+  await t.test('its key goes to another NEK by a command, and then nobody needs the old one', async () => {
+    const [file, next] = [join(folder, 'tls.nek'), generateNek('tls2')];
+    const old = await readFile(file, 'utf8');
+    const rotate = (name: string) => cluster.node(1).sealpost('keymgmt', 'rotate', 'nek', name);
+    const refused = (reason: RegExp) =>
+      assert.rejects(rotate('tls2'), ({ stderr }) => {
+        assert.match(String(stderr), reason);
+        return true;
+      });
+    await refused(/no NEK tls2 in its configuration/);
+    await writeFile(file, `${old.trim()}\n${next}`);
+    await refused(
+      /tls\.nek of node edge-\d begins with NEK tls .*: put the new one in front there, and keep the old one/,
+    );
+    assert.match((await cluster.find('mx'))?.current?.nek ?? '', /^tls /);
+
+    await writeFile(file, `${next.trim()}\n${old}`);
+    // A listener reads its NEKs when it asks for certificates.
+    const said = await waitFor(() => rotate('tls2').catch(() => undefined), { what: 'the NEK', timeout: 60_000 });
+    assert.match(said, /keys of 2 certificates and 0 ACME accounts were wrapped again; NEK tls2 wraps all of them/);
+    for (const name of ['mx', 'mail']) assert.match((await cluster.find(name))?.current?.nek ?? '', /^tls2 /);
+    assert.match(await rotate('tls2'), /keys of 0 certificates/);
+    await writeFile(file, next);
+    const third = cluster.node(3);
+    const before = (await presentedAt(third.port)).fingerprint256;
+    await third.programs.get('all')?.stop();
+    await third.start();
+    await waitFor(async () => (await presentedAt(third.port)).fingerprint256 === before, {
+      what: 'the certificate after a start with the new NEK alone',
+      timeout: 30_000,
+    });
+    sessions[2]?.socket.destroy();
+    sessions[2] = await sessionAt(third.port);
   });
 
   await t.test('a certificate that ends soon is a warning of doctor and cluster status', async () => {
