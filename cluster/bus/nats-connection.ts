@@ -62,6 +62,8 @@ export class NatsLink implements JetStreamAccess {
   readonly #servers: Server[];
   readonly #log: Logger;
   readonly #wanted = new Set<Wanted>();
+  /** Nothing is subscribed to any more. */
+  #ended = false;
   readonly #closing = new AbortController();
   readonly #listeners = new Set<() => void>();
   /** How many connections there were, the current one included. */
@@ -110,6 +112,8 @@ export class NatsLink implements JetStreamAccess {
     queue: string | undefined,
     deliver: (message: Msg) => void,
   ): () => void {
+    // A mailbox that left its subject for a moment would come back to one that nobody answers at.
+    if (this.#ended) return () => undefined;
     const subjectOn = typeof subject === 'string' ? () => subject : subject;
     const wanted: Wanted = { subject: subjectOn, queue, deliver, subscription: undefined };
     this.#wanted.add(wanted);
@@ -121,8 +125,9 @@ export class NatsLink implements JetStreamAccess {
     };
   }
 
-  /** End all subscriptions. Resolves when everything that the server had already routed here was delivered. */
+  /** End all subscriptions, and those to come. Resolves when everything that the server had already routed here was delivered. */
   async unsubscribeAll(): Promise<void> {
+    this.#ended = true;
     const ending = [...this.#wanted].map(({ subscription }) => subscription?.drain());
     this.#wanted.clear();
     // One that the server refused or that broke with its connection has nothing more to deliver.

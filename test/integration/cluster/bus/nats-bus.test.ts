@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { connect } from 'nats';
 import { z } from 'zod';
 import { type Actor, announcer, client, listen, serve } from '#cluster/actor.ts';
+import type { BusReply } from '#cluster/bus/bus.ts';
 import { decodeReply, encodeRequest } from '#cluster/bus/frame.ts';
 import { NatsBus, type NatsBusOptions } from '#cluster/bus/nats-bus.ts';
 import { eventSubject, operationSubject } from '#cluster/bus/subjects.ts';
@@ -262,6 +263,29 @@ test('a service that stops under load leaves no call unanswered', nats, async ()
     assert.ok(!codes.has('timeout'), `round ${round}: ${[...codes]}`);
     assert.ok(codes.has('answered') && codes.has('unavailable'), `round ${round}: ${[...codes]}`);
   }
+});
+
+test('a process that drains does not come back to a subject that it left for a moment', nats, async () => {
+  await using server = await startNatsServer();
+  await using leaving = await join(server, 'a');
+  const answer = Promise.withResolvers<BusReply>();
+  leaving.serve(address('wait'), () => answer.promise);
+  const elsewhere: BusReply = { ok: false, code: 'unavailable', message: 'not here', elsewhere: true };
+  leaving.serve(address('where'), async () => elsewhere);
+  await leaving.flush();
+  const stranger = await connect({ servers: server.url });
+  const ask = (operation: string) =>
+    stranger.request(operationSubject(address(operation)), encodeRequest({ fields: {}, timeout: 5000 }), {
+      timeout: 5000,
+    });
+  const waiting = ask('wait');
+  assert.deepEqual(decodeReply((await ask('where')).data), elsewhere);
+  const drained = leaving.drain();
+  for (const end = performance.now() + 300; performance.now() < end; ) await assert.rejects(ask('where'), code('503'));
+  answer.resolve({ ok: true, fields: {} });
+  await waiting;
+  await drained;
+  await stranger.close();
 });
 
 test('an absent own node costs no round trip with every call', nats, async () => {
