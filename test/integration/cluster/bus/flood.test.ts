@@ -58,11 +58,12 @@ for (const { what, subject, frame } of floods) {
     await using calling = await join(server, 'door');
     const call = client(calling, testContract);
     const { process, connection } = serving;
-    calling.heard({ node: 'home', process, connection, services: [testContract.name], serving: true });
     let answers = 0;
     const abort = new AbortController();
     const asking = (async () => {
       while (!abort.signal.aborted) {
+        // Its heartbeat.
+        calling.heard({ node: 'home', process, connection, services: [testContract.name], serving: true });
         await call.echo(words, { timeout: 5000 });
         answers++;
       }

@@ -25,7 +25,7 @@ test('sealpost health: well, not answering, and what is no socket', async () => 
   assert.match(stderr, /no process answers at the health socket .*ENOENT/);
 
   await using program = new Program(SEALPOST, ['start', '--health', socket, '--config', node.configFile]);
-  await program.waitForOutput(/"node is up"/, 30_000);
+  await program.waitForOutput(/"node is up"/, 60_000);
   const well = await health(socket);
   assert.deepEqual([well.code, well.stderr], [0, '']);
   assert.match(well.stdout, /^credential-store, signer, policy, router, listener of edge-1: well$/m);

@@ -24,7 +24,7 @@ for (const { command, words, signal, exit } of [
     await using node = await SealpostNode.create();
     await using program = run(command, words, node);
     await using _left = { [Symbol.asyncDispose]: () => killAll(node.configFile) };
-    await program.waitForOutput(/"node is up"/, 30_000);
+    await program.waitForOutput(/"node is up"/, 60_000);
     assert.ok((await processesOf(node.configFile)).length > 0);
 
     process.kill(program.pid, signal);
