@@ -113,6 +113,7 @@ export const ACCESS = {
       policy: ['client-check', 'status-show', 'lock-list', 'lock-lift'],
       router: [
         'message-list',
+        'message-find',
         'message-show',
         'message-read',
         'captured-list',

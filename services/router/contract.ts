@@ -3,6 +3,7 @@ import { defineContract } from '#shared/contract.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
 import { Envelope, Origin } from '#shared/mail/envelope.ts';
+import { FoundMessage, MessageSearch } from '#shared/mail/message-search.ts';
 import { MessageTls } from '#shared/mail/message-tls.ts';
 import { QueueEntry, QueueState } from '#shared/mail/queue-entry.ts';
 import { ReportPage } from '#shared/mail/reports/dmarc-rows.ts';
@@ -29,6 +30,8 @@ export const MessageFacts = z.object({
   /** Octets above 127 occur in the body / in the header: the next hop must offer 8BITMIME / SMTPUTF8. */
   eightBitBody: z.boolean(),
   eightBitHeader: z.boolean(),
+  /** Its Message-ID as it is written, with the angle brackets; absent where it has none. */
+  messageId: z.string().max(1000).optional(),
 });
 export type MessageFacts = z.infer<typeof MessageFacts>;
 
@@ -45,7 +48,7 @@ export const MOST_COPIES = 2000;
 /**
  * A change of the copy of one message. `put` names records of the queue and the sizes of their sealed values, which
  * follow each other in the bytes of the request; with `complete` the copy is whole. `drop`: the message no longer needs
- * one.
+ * one; its receipt, as JSON, is to be kept in its place.
  */
 const CopyChange = z.union([
   z.object({
@@ -53,7 +56,7 @@ const CopyChange = z.union([
     put: z.array(z.object({ key: z.string(), size: z.number().int().positive() })).min(1),
     complete: z.boolean(),
   }),
-  z.object({ id: z.string().regex(QUEUE_ID), drop: z.literal(true) }),
+  z.object({ id: z.string().regex(QUEUE_ID), drop: z.literal(true), receipt: z.string().optional() }),
 ]);
 export type CopyChange = z.infer<typeof CopyChange>;
 
@@ -201,11 +204,27 @@ export const routerContract = defineContract('router', 1, {
       reply: z.object({ entries: z.array(QueueEntry), next: z.string().optional() }),
       errors: READ,
     },
-    /** One message, in the queue or finished (its receipt): `finished` says which. */
+    /**
+     * One message, in the queue or finished (its receipt): `finished` says which. `copy`: the receipt is that of another
+     * node, which `entry` names.
+     */
     'message-show': {
       request: z.object({ queueId: z.string() }),
-      reply: z.object({ entry: QueueEntry, finished: z.boolean() }),
+      reply: z.object({ entry: QueueEntry, finished: z.boolean(), copy: z.literal(true).optional() }),
       errors: ['not-found', 'corrupt', ...READ],
+    },
+    /**
+     * Messages of the queue and receipts that a search finds, newest first, a page at a time. `next` is the `below` of the
+     * page that follows; a page may be short of its limit, or empty, and have one.
+     */
+    'message-find': {
+      request: MessageSearch.extend({
+        below: z.string().max(20).optional(),
+        limit: z.number().int().min(1).max(500).default(100),
+      }),
+      reply: z.object({ messages: z.array(FoundMessage), unreadable: z.number().int(), next: z.string().optional() }),
+      errors: READ,
+      timeout: 20_000,
     },
     /** A piece of a queued message as it would be sent, without signatures; empty bytes after the end. */
     'message-read': {

@@ -1,13 +1,10 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Settings } from '#cluster/config/settings.ts';
-import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { Store } from '#cluster/store.ts';
 import { errorText } from '#shared/errors.ts';
-import { queueIdFloor } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Intake } from './intake/intake.ts';
+import { purgeReceipts } from './receipts/purge.ts';
 import type { ReceivedReports } from './received-reports/report-reader.ts';
-import { type Receipt, rangeOf } from './store/records.ts';
-import { unseal } from './store/seal.ts';
 import type { Slots } from './store/slots.ts';
 import type { Space } from './store/space.ts';
 
@@ -23,7 +20,6 @@ const PURGE_MS = 600_000;
 /** Compactions are at least this far apart, and take at most a fifth of the time. */
 const COMPACT_MS = 5000;
 const COMPACT_PAUSE = 4;
-const PURGE_BATCH = 500;
 /** Never there. */
 const COMPACTED_KEY = '!compacted';
 
@@ -120,33 +116,8 @@ export class Maintenance {
   }
 
   /** Delete receipts whose mail left the queue longer than `receipts.keep` ago. Returns how many. */
-  async purgeReceipts(now: number): Promise<number> {
+  purgeReceipts(now: number): Promise<number> {
     const end = now - this.#settings.current.receipts.keep;
-    let count = 0;
-    let operations: StoreOperation[] = [];
-    const flush = async (): Promise<void> => {
-      if (operations.length > 0) await this.#store.write(operations);
-      count += operations.length;
-      operations = [];
-      await nextTurn();
-    };
-    // The queue id says when the mail arrived; the receipt says when it left.
-    const range = { ...rangeOf('receipt'), lt: `receipt!${queueIdFloor(end)}` };
-    for await (const [key, value] of this.#store.entries(range)) {
-      if (this.#stopped) break;
-      if (finishedAt(key, value) <= end) operations.push({ type: 'del', key });
-      if (operations.length >= PURGE_BATCH) await flush();
-    }
-    await flush();
-    return count;
-  }
-}
-
-/** When the mail of a receipt left; a damaged receipt is of no use and may go. */
-function finishedAt(key: string, value: Buffer): number {
-  try {
-    return (JSON.parse(unseal(key, value).toString()) as Receipt).finished;
-  } catch {
-    return 0;
+    return purgeReceipts({ store: this.#store, slots: this.#slots }, end, () => this.#stopped);
   }
 }

@@ -47,10 +47,11 @@ import type { MemoryBus } from './tls-memory/sharing.ts';
  *   sent-reports/  what the owners of domains hear of mail in their name (DMARC), and of the TLS of their hosts
  *   operators/  what operators see, and what they do
  *   tls-memory/  what the routers remember together of the TLS of others, and the MTA-STS policies that they have fetched
+ *   receipts/   what stays of a message that has left, its attempts, and the index by which messages and receipts are found
  *   maintenance.ts  ends transfers of silent listeners, deletes old receipts and reports, compacts the store
  *
  * Imports run down: sent-reports → copies, notices; copies, operators → intake, queue → notices, pacing, received-reports, tls-memory → delivery;
- * and all but the last two → store.
+ * and all but the last two → receipts → store.
  * What intake and queue need of the copies they declare themselves, and `assemble` hands it in.
  *
  * States: created → (start: store open, queue read) running → (stop: attempts end, outcomes are written) stopped.
@@ -209,6 +210,7 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
       return {};
     },
     'message-list': (request) => whole().views.list(request),
+    'message-find': (request) => whole().views.find(request),
     'ledger-list': (request) => router().views.ledger(request),
     'message-show': ({ queueId }) => whole().views.show(queueId),
     'message-read': (request) => readPiece(whole(), request),

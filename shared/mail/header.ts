@@ -57,3 +57,11 @@ export function foldField(name: string, value: string): string {
 export function rfc5322Date(time: Date | number): string {
   return new Date(time).toUTCString().replace('GMT', '+0000');
 }
+
+/** RFC 5322 §3.6.4, and what real mail has in its place: anything in angle brackets, on the line of the field or after a fold. */
+const MESSAGE_ID = /^message-id[ \t]*:[ \t]*(?:\r\n[ \t]+)?(<[^<>\r\n]{1,900}>)/im;
+
+/** The Message-ID that a header block names, with its angle brackets; undefined where it has none. */
+export function messageIdOf(header: string): string | undefined {
+  return MESSAGE_ID.exec(header)?.[1];
+}

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { EarlierAttempts } from './attempt.ts';
 import { Authenticity } from './authenticity.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from './envelope.ts';
 import { MessageTls } from './message-tls.ts';
@@ -28,6 +29,7 @@ export const QueueEntry = z.object({
   alone: z.boolean().optional(),
   /** It was taken over from that node, at that time (ms since 1970). */
   takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
+  messageId: z.string().optional(),
   recipients: z.array(
     z.object({
       recipient: EnvelopeRecipient,
@@ -35,8 +37,10 @@ export const QueueEntry = z.object({
       nextHop: z.string(),
       /** The limit of `rates.destinations` for which it waits, with this node's share, for people. */
       limit: z.string().optional(),
-      /** The keys that signed the mail as it was delivered to this recipient. */
+      /** The keys that signed the mail at the last attempt. */
       signatures: z.array(z.object({ domain: z.string(), selector: z.string() })).optional(),
+      /** The attempts before the last one, which `status` has; in answers about one message. */
+      earlier: EarlierAttempts.optional(),
     }),
   ),
 });

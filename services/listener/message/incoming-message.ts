@@ -5,6 +5,7 @@ import { BodyHashes, type BodyHashKind, RELAXED, wantedBodyHashes } from '#share
 import { errorText } from '#shared/errors.ts';
 import type { Authenticity, BodyHash } from '#shared/mail/authenticity.ts';
 import { EmptyLineFinder } from '#shared/mail/empty-line-finder.ts';
+import { messageIdOf } from '#shared/mail/header.ts';
 import { HeaderStart } from '#shared/mail/header-start.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
 import { withOutcome } from '../filters/outcome.ts';
@@ -153,7 +154,7 @@ export class IncomingMessage {
     const { prepend, originating, junk, header: rewritten, reversePath, authenticity, tls } = verdict;
     const acceptance = { prepend, originating, junk, header: rewritten, reversePath, authenticity, tls };
     const outcome = await screened;
-    if (outcome === undefined) return this.#commit(facts, acceptance);
+    if (outcome === undefined) return this.#commit(facts, acceptance, header);
     const { said: filters } = outcome;
     switch (outcome.action) {
       case 'reject':
@@ -162,12 +163,14 @@ export class IncomingMessage {
       case 'discard':
         return this.#refused({ reply: reply(250, '2.0.0', 'Accepted'), filters, authenticity, discarded: true });
       case 'accept':
-        return this.#commit(facts, { ...withOutcome(acceptance, outcome, header), filters });
+        return this.#commit(facts, { ...withOutcome(acceptance, outcome, header), filters }, header);
     }
   }
 
-  async #commit(facts: MessageFacts, acceptance: Acceptance): Promise<Ending> {
-    await this.#transfer.commit(facts, acceptance);
+  async #commit(facts: MessageFacts, acceptance: Acceptance, header: Buffer): Promise<Ending> {
+    const { prepend, header: rewritten = header.toString('latin1') } = acceptance;
+    const messageId = messageIdOf(rewritten) ?? messageIdOf(prepend.join(''));
+    await this.#transfer.commit(messageId === undefined ? facts : { ...facts, messageId }, acceptance);
     // Only now is the message on disk, and only now may the client forget it (RFC 5321 §6.1).
     return {
       reply: { code: 250, enhanced: '2.0.0', text: `Queued as ${this.#transfer.queueId}` },

@@ -9,9 +9,11 @@ export class AdoptionBatch {
   messages: Adopted[] = [];
   bytes = 0;
 
-  add(operation: StoreOperation): void {
-    this.operations.push(operation);
-    if (operation.type === 'put') this.bytes += operation.value.length;
+  add(...operations: StoreOperation[]): void {
+    for (const operation of operations) {
+      this.operations.push(operation);
+      if (operation.type === 'put') this.bytes += operation.value.length;
+    }
   }
 
   /** Returns a function that takes back what is added from now on. */

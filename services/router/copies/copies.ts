@@ -184,7 +184,8 @@ export class Copies {
       space.took(bytes.length);
     }
     try {
-      await this.#held.change(owner, generation, changes, bytes);
+      const ownerNode = this.watch.lease(owner)?.node;
+      await this.#held.change({ owner, generation, ownerNode }, changes, bytes);
     } catch (error) {
       if (errorCode(error) !== 'store-failed') throw error;
       throw new SealpostError('not-accepting', `node ${this.#node} cannot write copies`, { cause: error });

@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from '#cluster/config/settings.ts';
-import type { Store } from '#cluster/store.ts';
+import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { MessageToWrite, MessageWriter } from '../intake/writer.ts';
 import type { Written } from '../queue/settlement.ts';
 import { type CopyPlace, keys, type MessageRecord, putJson } from '../store/records.ts';
+import { payloadOf } from '../store/seal.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import type { Outbox } from './outbox.ts';
 import type { Pairs } from './pairs.ts';
@@ -126,7 +127,7 @@ export class CopySender implements MessageWriter {
         }),
       );
       if (outbox === undefined) return;
-      if (gone) await outbox.drop(id);
+      if (gone) await outbox.drop(id, receiptIn(operations, id));
       else
         await outbox.follow(
           id,
@@ -255,6 +256,12 @@ export class CopySender implements MessageWriter {
       );
     });
   }
+}
+
+/** The receipt that was written with the end of a message, as JSON. */
+function receiptIn(operations: readonly StoreOperation[], id: string): string | undefined {
+  const written = operations.find((o) => o.type === 'put' && o.key === keys.receipt(id));
+  return written?.type === 'put' ? payloadOf(written.value).toString() : undefined;
 }
 
 function belongsTo(key: string, id: string): boolean {

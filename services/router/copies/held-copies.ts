@@ -2,6 +2,7 @@ import type { Store, StoreOperation } from '#cluster/store.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { CopyChange } from '../contract.ts';
+import { keepReceipt } from '../receipts/kept.ts';
 import { keys, rangeOf } from '../store/records.ts';
 
 /**
@@ -81,12 +82,17 @@ export class HeldCopies {
 
   /**
    * Make changes, all or none; resolves when they are on disk. Rejects with `store-failed`, or with `malformed` for a
-   * list that does not fit its bytes. After a failed write nothing new counts as complete, and nothing as deleted.
+   * list that does not fit its bytes. `ownerNode` names the owner in receipts. After a failed write nothing new counts as complete, and nothing as deleted.
    */
-  async change(owner: string, generation: number, changes: readonly CopyChange[], bytes: Uint8Array): Promise<void> {
+  async change(
+    { owner, generation, ownerNode = owner }: { owner: string; generation: number; ownerNode?: string | undefined },
+    changes: readonly CopyChange[],
+    bytes: Uint8Array,
+  ): Promise<void> {
     const pair = pairName(owner, generation);
     const operations: StoreOperation[] = [];
     const keysOf = changes.map((change) => ('drop' in change ? [] : checkedKeys(change)));
+    const receipts = changes.map((change) => ('drop' in change ? keptReceipt(change, ownerNode) : []));
     const total = changes.reduce((sum, c) => sum + ('drop' in c ? 0 : c.put.reduce((n, { size }) => n + size, 0)), 0);
     if (total !== bytes.length) throw malformed(`${bytes.length} bytes came where ${total} were announced`);
     const before = this.#copyOf(pair, changes);
@@ -94,7 +100,7 @@ export class HeldCopies {
     let at = 0;
     for (const [n, change] of changes.entries()) {
       if ('drop' in change) {
-        operations.push(...this.#removal(pair, change.id));
+        operations.push(...this.#removal(pair, change.id), ...(receipts[n] ?? []));
         continue;
       }
       for (const [i, { size }] of change.put.entries()) {
@@ -216,6 +222,10 @@ function checkedKeys({ id, put }: Extract<CopyChange, { put: unknown }>): string
       throw malformed(`${key} is not a record of message ${id}`);
     return key;
   });
+}
+
+function keptReceipt({ id, receipt }: { id: string; receipt?: string | undefined }, node: string): StoreOperation[] {
+  return receipt === undefined ? [] : keepReceipt(id, receipt, node);
 }
 
 function malformed(text: string): SealpostError {

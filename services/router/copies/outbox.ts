@@ -34,6 +34,10 @@ const RETRY_MS = 1000;
 /** Changes that wait for an unreachable holder; beyond that, the holder is given up to save memory. */
 const MOST_KEPT = 100_000;
 
+/** Characters of a receipt, and of all that waits, beyond which receipts are not sent. */
+const LONGEST_RECEIPT = 512 * 1024;
+const MOST_WAITING = 32 * 1024 * 1024;
+
 export type OutboxDeps = {
   pair: PairName;
   place: CopyPlace;
@@ -92,9 +96,14 @@ export class Outbox {
     await Promise.all(portions(records).map((portion) => this.#add(id, portion, false, true)));
   }
 
-  /** The message no longer needs a copy. Like `follow`. */
-  drop(id: string): Promise<void> {
-    return this.#push({ change: { id, drop: true }, values: [], bytes: 0, kept: true });
+  /**
+   * The message no longer needs a copy; the holder keeps its receipt, if one is given. Like `follow`. A receipt that is
+   * too long for a call stays on this node alone, and those that do not fit into memory while the holder is away.
+   */
+  drop(id: string, receipt?: string): Promise<void> {
+    const fits = receipt !== undefined && receipt.length <= LONGEST_RECEIPT && this.#waitingBytes <= MOST_WAITING;
+    const change: CopyChange = fits ? { id, drop: true, receipt } : { id, drop: true };
+    return this.#push({ change, values: [], bytes: fits ? receipt.length : 0, kept: true });
   }
 
   close(): void {

@@ -1,7 +1,8 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { MOST_COPIES } from '../contract.ts';
-import { dueAt, isFinal } from '../store/message.ts';
+import { searchEntries } from '../receipts/receipt.ts';
+import { dueAt, isFinal, loadedMessage } from '../store/message.ts';
 import { keys, MessageRecord, parseRecord, putJson, RecipientRecord } from '../store/records.ts';
 import type { Slot } from '../store/slots.ts';
 import { type Adopted, AdoptionBatch } from './adoption-batch.ts';
@@ -256,6 +257,7 @@ export class TakeOver {
       batch.add({ type: 'put', key, value });
       if (key.startsWith('body!') && batch.bytes >= BATCH_BYTES) await flush();
     }
+    if (record !== undefined) batch.add(...searchEntries(loadedMessage(id, record, recipients)));
     const due = Math.min(...recipients.filter((r) => !isFinal(r.status)).map((r) => dueAt(r.status)));
     batch.messages.push({ id, due: Number.isFinite(due) ? due : 0, held: record?.held === true });
   }

@@ -10,6 +10,7 @@ import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Envelope, Origin } from '#shared/mail/envelope.ts';
 import { formatSize } from '#shared/units.ts';
 import { CHUNK_BYTES } from '../contract.ts';
+import { searchEntries } from '../receipts/receipt.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { type Message, messageRecords } from '../store/message.ts';
 import { type CopyPlace, MOST_NUMBERED } from '../store/records.ts';
@@ -132,6 +133,7 @@ export class Intake {
       bytes: 0,
       touched: performance.now(),
       begun: false,
+      entries: [],
     };
     for (const silent of this.#transfers.add(transfer)) this.#crowdedOut(silent);
     return transfer;
@@ -162,10 +164,11 @@ export class Intake {
       const earlier = transfer.written.length;
       const { message, last, body } = toMessage(transfer, request, bytes);
       const counted = this.#deps.reports.accepted(message, request.authenticity);
+      transfer.entries = searchEntries(message);
       transfer.begun = true;
       await this.#deps.writer.commit({
         ...{ id: transfer.queueId, record: message.record, earlier },
-        beside: counted?.beside ?? [],
+        beside: [...transfer.entries, ...(counted?.beside ?? [])],
         operations: () => [...last, ...messageRecords(message)],
         onWritten: (copy) => {
           if (commit.state === 'aborted') return false;

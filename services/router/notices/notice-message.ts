@@ -4,7 +4,9 @@ import type { StoreOperation } from '#cluster/store.ts';
 import { needsSmtpUtf8, normalizeAddress } from '#shared/address/address.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { newQueueId } from '#shared/ids.ts';
+import { messageIdOf } from '#shared/mail/header.ts';
 import { CHUNK_BYTES } from '../contract.ts';
+import { searchEntries } from '../receipts/receipt.ts';
 import { loadedMessage, type Message, messageRecords } from '../store/message.ts';
 import { keys, type MessageRecord, putBytes, type RecipientRecord } from '../store/records.ts';
 import { buildDsn } from './dsn.ts';
@@ -57,6 +59,7 @@ function noticeMessage(facts: NoticeFacts, aliases: Config['rewrite']['domain-al
       bodyHash: hash.digest(),
       eightBitBody: bytes.subarray(headerBytes).some((byte) => byte > 127),
       eightBitHeader: bytes.subarray(0, headerBytes).some((byte) => byte > 127),
+      messageId: messageIdOf(bytes.toString('latin1', 0, headerBytes)),
     },
     // RFC 8689 §5: it is asked for on the way back too, and not insisted on (queue/message-hop.ts).
     ...(about.record.tls?.level === 'requiretls' && { tls: about.record.tls }),
@@ -73,6 +76,7 @@ function noticeMessage(facts: NoticeFacts, aliases: Config['rewrite']['domain-al
     status: { state: 'waiting' },
   };
   const message = loadedMessage(id, record, [recipient]);
-  const operations = [...messageRecords(message), ...chunks.map((chunk, n) => putBytes(keys.body(id, n), chunk))];
+  const pieces = chunks.map((chunk, n) => putBytes(keys.body(id, n), chunk));
+  const operations = [...messageRecords(message), ...pieces, ...searchEntries(message)];
   return { message, operations, body: bytes };
 }

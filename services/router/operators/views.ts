@@ -11,12 +11,14 @@ import type { Pacer } from '../pacing/pacer.ts';
 import { senderOf } from '../queue/grouping.ts';
 import { hopOfMessage } from '../queue/message-hop.ts';
 import type { Routing } from '../queue/routing.ts';
+import { type FindRequest, type FoundPage, findPage } from '../receipts/search.ts';
+import { readReceipt, type Shown, shownReceipt, withAttempts } from '../receipts/shown.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { contentOf, sizeOf } from '../store/content.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import { loadMessage } from '../store/load.ts';
 import { dueAt, isFinal, isJunk, loadedMessage, type Message, type Recipient } from '../store/message.ts';
-import { keys, MessageRecord, parseRecord, queueIdOf, Receipt, RecipientRecord, rangeOf } from '../store/records.ts';
+import { keys, MessageRecord, parseRecord, queueIdOf, RecipientRecord, rangeOf } from '../store/records.ts';
 import type { Slot, SlotState, Slots } from '../store/slots.ts';
 import { ledgerPage } from './ledger.ts';
 
@@ -72,32 +74,27 @@ export class Views {
     return { entries };
   }
 
+  /** What a search finds, in the queue and of receipts. */
+  find(request: FindRequest): Promise<FoundPage> {
+    return findPage(this.#deps, request);
+  }
+
   ledger(request: LedgerRequest): Promise<LedgerPage> {
     return ledgerPage(this.#deps, request);
   }
 
-  /** A message in the queue or the receipt of one that left. Throws `not-found`. */
-  async show(id: string): Promise<{ entry: QueueEntry; finished: boolean }> {
-    const { store, slots, settings } = this.#deps;
-    const slot = slots.get(id);
+  /** A message in the queue, or the receipt of one that left, with all attempts. Throws `not-found`. */
+  async show(id: string): Promise<Shown> {
+    const slot = this.#deps.slots.get(id);
     if (slot !== undefined) {
       const message = slot.message ?? (await this.#load(id));
-      if (message !== undefined && !message.gone) return { entry: this.#entry(message, slot), finished: false };
+      if (message !== undefined && !message.gone) {
+        return { entry: withAttempts(this.#entry(message, slot), message.recipients), finished: false };
+      }
     }
-    const key = keys.receipt(id);
-    const sealed = QUEUE_ID.test(id) ? await store.get(key) : undefined;
-    if (sealed === undefined) throw this.notFound(id);
-    const receipt = parseRecord(Receipt, key, sealed);
-    const recipients = receipt.recipients.map((r) => ({
-      recipient: r.recipient,
-      status: r.status,
-      nextHop: r.nextHop ?? '',
-      signatures: r.signatures,
-    }));
-    const { arrived, size, reversePath, origin, trace, junk, authenticity, filters, tls, alone, takenOver } = receipt;
-    const { name: node } = settings.current.node;
-    const said = { arrived, size, reversePath, origin, trace, junk, authenticity, filters, tls, alone, takenOver };
-    return { entry: { queueId: id, node, state: 'active', ...said, recipients }, finished: true };
+    const receipt = QUEUE_ID.test(id) ? await readReceipt(this.#deps, id) : undefined;
+    if (receipt === undefined) throw this.notFound(id);
+    return shownReceipt(id, receipt);
   }
 
   /** A piece of a queued message as it would be sent, without signatures. Throws `not-found` or `corrupt`. */
@@ -162,6 +159,7 @@ export class Views {
       tls: record.tls,
       alone: record.alone,
       takenOver: record.takenOver,
+      messageId: record.facts.messageId,
       recipients: message.recipients.map((r) => ({
         recipient: r.recipient,
         status: r.status,

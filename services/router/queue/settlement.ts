@@ -15,8 +15,10 @@ import {
   planNotices,
   type StatusChange,
 } from '../notices/notices.ts';
+import { keepAttempt } from '../receipts/attempts.ts';
+import { receiptOf } from '../receipts/receipt.ts';
 import type { Bodies } from '../store/bodies.ts';
-import { isFinal, isFinished, type Message, putRecipient, receiptOf, removalOf } from '../store/message.ts';
+import { isFinal, isFinished, type Message, putRecipient, removalOf } from '../store/message.ts';
 import { keys, putJson, type SigningKeyRef } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import { HELD, type HoldReason, isRepeat, reasonToHold, withheld, withoutResult } from './results.ts';
@@ -110,12 +112,10 @@ export class Settlement {
     const outcome: Outcome = { at: now, reply: reply(550, '5.3.0', 'an operator took the message out of the queue') };
     const changes: StatusChange[] = message.recipients
       .filter((r) => !isFinal(r.status))
-      .map((recipient) => ({
-        recipient,
-        status: { state: 'failed', outcome },
-        notice: undefined,
-        silent: false,
-      }));
+      .map((recipient) => {
+        keepAttempt(message, recipient);
+        return { recipient, status: { state: 'failed', outcome }, notice: undefined, silent: false };
+      });
     const none: Notices = { failed: [], delayed: [], succeeded: [] };
     const plan = notify ? { ...planNotices(message, changes, now, this.#deps.settings.current), delayed: [] } : none;
     const original = anyNotice(plan) ? await this.#original(message) : undefined;
@@ -202,9 +202,10 @@ export class Settlement {
         const { max } = this.#deps.settings.current.queue.retry;
         status = { state: 'deferred', attempts: 0, nextAttempt: now + max, outcome: result.outcome };
       }
-      recipient.nextHop = attempt.hop.key;
-      if (result.state === 'delivered') recipient.signatures = attempt.signatures;
       const silent = isRepeat(recipient.status, status, result);
+      if (!silent) keepAttempt(attempt.message, recipient);
+      recipient.nextHop = attempt.hop.key;
+      recipient.signatures = attempt.signatures;
       const local = result.local === true && status.state === 'deferred';
       changes.push({ recipient, status, notice: result.notice, silent, local });
     }

@@ -1,7 +1,9 @@
 import type { StoreOperation } from '#cluster/store.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { newId, newQueueId } from '#shared/ids.ts';
+import { messageIdOf } from '#shared/mail/header.ts';
 import { CHUNK_BYTES } from '../contract.ts';
+import { searchEntries } from '../receipts/receipt.ts';
 import { loadedMessage, type Message, messageRecords } from '../store/message.ts';
 import { keys, type MessageRecord, putBytes } from '../store/records.ts';
 
@@ -46,6 +48,7 @@ export function queued({ header: text, body, to, now, hostname, isTlsReport = fa
       bodyHash: hash.digest(),
       eightBitBody: false,
       eightBitHeader: false,
+      messageId: messageIdOf(text),
     },
     prepend: '',
     originating: true,
@@ -62,5 +65,5 @@ export function queued({ header: text, body, to, now, hostname, isTlsReport = fa
   }));
   const message = loadedMessage(newQueueId(now), record, recipients);
   const pieces = chunks.map((chunk, n) => putBytes(keys.body(message.id, n), chunk));
-  return { message, operations: [...messageRecords(message), ...pieces], bytes };
+  return { message, operations: [...messageRecords(message), ...pieces, ...searchEntries(message)], bytes };
 }

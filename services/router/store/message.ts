@@ -1,6 +1,6 @@
 import type { StoreOperation } from '#cluster/store.ts';
 import type { EnvelopeRecipient, RecipientStatus } from '#shared/mail/envelope.ts';
-import { keys, type MessageRecord, putJson, type Receipt, type RecipientRecord } from './records.ts';
+import { keys, type MessageRecord, putJson, type RecipientRecord } from './records.ts';
 
 /** A message of the queue in memory, while delivery works on it. The disk has the same, or is about to. */
 export type Message = {
@@ -29,18 +29,8 @@ export function loadedMessage(
 
 /** The recipient without what only memory knows. */
 export function recipientRecord(r: Recipient): RecipientRecord {
-  const { recipient, status, nextHop, signatures, junkToRefused, dead } = r;
-  return { recipient, status, nextHop, signatures, junkToRefused, dead };
-}
-
-/** What stays of a message when its last recipient has a final status. */
-export function receiptOf({ record, recipients }: Message, finished: number): Receipt {
-  const { reversePath, origin, trace, arrived, facts, junk, authenticity, filters, tls, alone, takenOver } = record;
-  return {
-    ...{ reversePath, origin, trace, arrived, finished, size: facts.size },
-    ...{ junk, authenticity, filters, tls, alone, takenOver },
-    recipients: recipients.map(recipientRecord),
-  };
+  const { recipient, status, nextHop, signatures, earlier, junkToRefused, dead } = r;
+  return { recipient, status, nextHop, signatures, earlier, junkToRefused, dead };
 }
 
 /** The operations that write a new message, apart from its body. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { StoreOperation } from '#cluster/store.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { EarlierAttempts } from '#shared/mail/attempt.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from '#shared/mail/envelope.ts';
 import { MessageTls } from '#shared/mail/message-tls.ts';
@@ -8,7 +9,7 @@ import { MessageFacts } from '../contract.ts';
 import { seal, sealJson, unseal } from './seal.ts';
 
 /**
- * The records of the queue and their keys. Every value is sealed (seal.ts); those below `copy!` and `corrupt!` under
+ * The records of the queue and their keys. Every value but those of `find!` is sealed (seal.ts); those below `copy!` and `corrupt!` under
  * the keys that they had before.
  *
  *   message!<queueId>             what the queue knows of a message as a whole
@@ -17,6 +18,8 @@ import { seal, sealJson, unseal } from './seal.ts';
  *   transfer!<queueId>            pieces of this message are on disk and it is not committed: the commit deletes it
  *   place!<queueId>               where the second copy of this message is; without it there is no copy
  *   receipt!<queueId>             the fate of a message that has left the queue
+ *   receipt-copy!<queueId>        that of one that left another node's, which had its copy on this one (receipts/kept.ts)
+ *   find!<bucket>!<term>!<queueId>  by what it is found, with nothing as its value (receipts/terms.ts)
  *   report!<key>                  a DMARC report that came (received-reports/report-store.ts)
  *   report-rows!<key>!<nnnnn>     a part of its rows; tls-report!…, tls-report-rows!…: those of a TLS report
  *   dmarc-note!<queueId>          what of this message counts for reports, until it is counted (sent-reports/dmarc/counts.ts)
@@ -76,6 +79,8 @@ export const RecipientRecord = z.object({
   /** Of the last attempt: where it went and which keys signed it. */
   nextHop: z.string().optional(),
   signatures: z.array(SigningKeyRef).optional(),
+  /** The attempts before the last one; absent where there was none. */
+  earlier: EarlierAttempts.optional(),
   /** The mailbox for junk refused the mail for good: it goes to the recipient's own, with the mark of junk. */
   junkToRefused: z.boolean().optional(),
   /** Delivery failed, and the mail cannot be returned: it is kept until an operator decides (dsn.null-reverse-path). */
@@ -91,6 +96,7 @@ export const Receipt = z.object({
   /** ms since 1970: when the last recipient got its final status. */
   finished: z.number(),
   size: z.number(),
+  messageId: z.string().optional(),
   junk: z.boolean().optional(),
   authenticity: Authenticity.optional(),
   filters: z.record(z.string(), z.string()).optional(),
@@ -100,6 +106,10 @@ export const Receipt = z.object({
   recipients: z.array(RecipientRecord),
 });
 export type Receipt = z.infer<typeof Receipt>;
+
+/** The receipt of another node. */
+export const KeptReceipt = Receipt.extend({ node: z.string() });
+export type KeptReceipt = z.infer<typeof KeptReceipt>;
 
 /** Where the second copy of a message is: the store and its node, and the generation of the pair (copies/claims.ts). */
 export const CopyPlace = z.object({ store: z.string(), node: z.string(), generation: z.number().int().positive() });
@@ -125,6 +135,7 @@ export const keys = {
   adopted: 'adopted',
   place: (id: string): string => `place!${id}`,
   receipt: (id: string): string => `receipt!${id}`,
+  receiptCopy: (id: string): string => `receipt-copy!${id}`,
   tls: (key: string): string => `tls!${key}`,
   copy: (pair: string, id: string, key: string): string => `copy!${pair}!${id}!${key}`,
   tlsPost: (id: string): string => `tls-post!${id}`,

@@ -4,7 +4,13 @@ import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
-import { CHUNK_BYTES, type Present, type RouterContract, routerContract } from '#services/router/contract.ts';
+import {
+  CHUNK_BYTES,
+  type MessageFacts,
+  type Present,
+  type RouterContract,
+  routerContract,
+} from '#services/router/contract.ts';
 import { Copies } from '#services/router/copies/copies.ts';
 import type { DeliveryDeps } from '#services/router/delivery/delivery.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/delivery/job.ts';
@@ -20,6 +26,7 @@ import type { SealpostError } from '#shared/errors.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Envelope, EnvelopeRecipient, Origin } from '#shared/mail/envelope.ts';
+import { messageIdOf } from '#shared/mail/header.ts';
 import type { MessageTls } from '#shared/mail/message-tls.ts';
 import type { QueueEntry } from '#shared/mail/queue-entry.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
@@ -189,7 +196,7 @@ export type Sent = {
   header?: string;
   reversePath?: string;
   tls?: MessageTls;
-  facts?: Partial<{ eightBitBody: boolean; eightBitHeader: boolean; size: number }>;
+  facts?: Partial<MessageFacts>;
   chunk?: number;
   trace?: string;
   origin?: Origin;
@@ -303,7 +310,7 @@ export class TestRouter implements AsyncDisposable {
     return queueId;
   }
 
-  async show(queueId: string): Promise<{ entry: QueueEntry; finished: boolean }> {
+  async show(queueId: string): Promise<{ entry: QueueEntry; finished: boolean; copy?: true | undefined }> {
     return this.service.handlers['message-show']({ queueId }, this.context());
   }
 
@@ -336,6 +343,7 @@ export function commitFields(message: Uint8Array, sent: Omit<Sent, 'envelope' | 
       bodyHash: hash.digest(),
       eightBitBody: false,
       eightBitHeader: false,
+      messageId: messageIdOf(bytes.toString('latin1', 0, headerBytes)),
       ...sent.facts,
     },
     prepend: sent.prepend ?? ['Received: from client.example\r\n'],

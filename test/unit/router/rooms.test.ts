@@ -9,16 +9,17 @@ import { specifiers, target } from '#test/kit/source-tree.ts';
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const SEES: Record<string, string[]> = {
   store: [],
+  receipts: ['store'],
   delivery: [],
   'received-reports': ['store', 'delivery'],
   pacing: ['delivery'],
-  notices: ['store', 'delivery'],
-  queue: ['store', 'delivery', 'pacing', 'notices'],
-  intake: ['store'],
-  copies: ['store', 'queue', 'intake'],
+  notices: ['store', 'receipts', 'delivery'],
+  queue: ['store', 'receipts', 'delivery', 'pacing', 'notices'],
+  intake: ['store', 'receipts'],
+  copies: ['store', 'receipts', 'queue', 'intake'],
   'tls-memory': ['store', 'delivery'],
-  operators: ['store', 'delivery', 'queue', 'pacing'],
-  'sent-reports': ['store', 'delivery', 'queue', 'notices', 'copies'],
+  operators: ['store', 'receipts', 'delivery', 'queue', 'pacing'],
+  'sent-reports': ['store', 'receipts', 'delivery', 'queue', 'notices', 'copies'],
 };
 
 test('imports between the rooms run down', () => {

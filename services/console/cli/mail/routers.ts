@@ -54,24 +54,44 @@ export async function askEach<T>(
 }
 
 /**
+ * What each router says that has the message, all asked at the same time. Fails as `whereItIs` where none has it.
+ */
+export async function whereverItIs<T>(routers: Routers, ask: (node: string) => Promise<T>): Promise<T[]> {
+  const outcomes = await Promise.allSettled(routers.up.map(ask));
+  const answers = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  if (answers.length > 0) return answers;
+  const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []));
+  const [first] = failures;
+  if (routers.up.length + routers.silent.length === 1) throw first;
+  throw nowhere(routers, failures);
+}
+
+/**
  * What the router says that has the message; one that does not answer is passed over. Where none has it, fails with
  * `not-found`, or as the first failed of which that is not known.
  */
 export async function whereItIs<T>({ up, silent }: Routers, ask: (node: string) => Promise<T>): Promise<T> {
-  const failures: { node: string; error: unknown }[] = [];
+  const failures: unknown[] = [];
   for (const node of up) {
     try {
       return await ask(node);
     } catch (error) {
       if (up.length + silent.length === 1) throw error;
-      failures.push({ node, error });
+      failures.push(error);
     }
   }
-  failures.push(...silent.map((node) => ({ node, error: unheard() })));
+  throw nowhere({ up, silent }, failures);
+}
+
+/** Why no message was found: `errors` are those of the nodes that are up, in their order. */
+function nowhere({ up, silent }: Routers, errors: readonly unknown[]): unknown {
+  const failures = [
+    ...up.map((node, n) => ({ node, error: errors[n] })),
+    ...silent.map((node) => ({ node, error: unheard() })),
+  ];
   const unknown = failures.find((failure) => errorCode(failure.error) !== 'not-found');
   const text = failures.map(({ node, error }) => `${node}: ${errorText(error)}`).join('; ');
-  if (unknown === undefined) throw new SealpostError('not-found', text);
+  if (unknown === undefined) return new SealpostError('not-found', text);
   const { error } = unknown;
-  if (!(error instanceof SealpostError)) throw error;
-  throw new SealpostError(error.code, text);
+  return error instanceof SealpostError ? new SealpostError(error.code, text) : error;
 }

@@ -19,6 +19,7 @@ const COMMANDS = [
   'config show',
   'config schema',
   'queue list',
+  'queue find',
   'queue show',
   'queue cat',
   'queue retry',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { MessageSearch } from '#shared/mail/message-search.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { envelope, LATER, messageOf, OK } from '#test/unit/router/fixture.ts';
@@ -8,6 +9,8 @@ import { RouterSite, ready, type SiteRouter } from './router-site.ts';
 const MAIL = envelope(['bob@peer.example', 'carol@peer.example']);
 
 describe('mail of a node that is cut off', { ...needs('nats-server'), timeout: 120_000 }, () => {
+  const find = (node: SiteRouter, search: MessageSearch) =>
+    node.router.service.handlers['message-find']({ ...search, limit: 10 }, node.router.context());
   const held = async (node: SiteRouter): Promise<number> => (await node.copies()).held;
 
   test('a message is on both disks when it is accepted, follows its fate, and is gone from both', async () => {
@@ -27,7 +30,31 @@ describe('mail of a node that is cut off', { ...needs('nats-server'), timeout: 1
     await a.router.service.handlers['message-retry']({ queueId: id }, a.router.context());
     await (await a.router.delivery.next()).end('delivered', OK);
     await waitFor(async () => (await held(b)) === 0, { what: 'the copy to go' });
-    assert.equal((await a.router.show(id)).finished, true);
+    const receipt = await a.router.show(id);
+    assert.deepEqual([receipt.finished, receipt.copy], [true, undefined]);
+
+    // The receipt survives the node that wrote it, with all attempts.
+    await a[Symbol.asyncDispose]();
+    const copy = await b.router.show(id);
+    assert.deepEqual([copy.finished, copy.copy, copy.entry], [true, true, receipt.entry]);
+    assert.deepEqual(
+      copy.entry.recipients.map(({ earlier }) => earlier?.attempts.map(({ reply: { text } }) => text)),
+      [undefined, [LATER.text]],
+    );
+    for (const search of [
+      { to: 'carol@peer.example' },
+      { from: 'sender.example' },
+      { messageId: '<1@sender.example>' },
+    ]) {
+      const { messages } = await find(b, search);
+      assert.deepEqual(
+        messages.map(({ queueId, node, copy: isCopy, state }) => [queueId, node, isCopy, state]),
+        [[id, 'a1', true, 'finished']],
+      );
+    }
+    // It is not mail of this node: what all nodes have is added up in the TLS ledger.
+    const ledger = await b.router.service.handlers['ledger-list']({ limit: 10 }, b.router.context());
+    assert.deepEqual(ledger.rows, []);
   });
 
   test('another takes it over, with what was delivered of it; the old node waits, and drops it when it is back', async () => {
@@ -70,6 +97,14 @@ describe('mail of a node that is cut off', { ...needs('nats-server'), timeout: 1
     const receipt = await b.router.show(ids[0] ?? '');
     assert.equal(receipt.finished, true);
     assert.equal(receipt.entry.takenOver?.from, 'a2');
+    const carol = receipt.entry.recipients.find(({ recipient }) => recipient.address === 'carol@peer.example');
+    assert.deepEqual(
+      carol?.earlier?.attempts.map(({ reply: { text } }) => text),
+      [LATER.text],
+    );
+    const { messages } = await find(b, { to: 'carol@peer.example' });
+    assert.deepEqual(messages.map(({ queueId }) => queueId).toSorted(), ids.toSorted());
+    assert.deepEqual((await find(a, { to: 'carol@peer.example' })).messages.length, 0);
     await ready(a, b);
     const next = await a.router.send({ envelope: MAIL });
     await waitFor(() => a.router.delivery.jobs.some(({ job }) => job.queueId === next), { what: 'new mail at a' });

@@ -3,12 +3,12 @@ import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
 import type { CopyChange } from '#services/router/contract.ts';
 import { HeldCopies } from '#services/router/copies/held-copies.ts';
-import { keys } from '#services/router/store/records.ts';
+import { KeptReceipt, keys, parseRecord } from '#services/router/store/records.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { codeOf } from '#test/unit/router/fixture.ts';
+import { codeOf, ORIGIN } from '#test/unit/router/fixture.ts';
 
 const OWNER = 'AAAABBBBCCCC';
 const [A = '', B = ''] = [newQueueId(), newQueueId()];
@@ -30,8 +30,7 @@ function put(id: string, records: Record<string, string>, complete: boolean): [C
 
 async function change(held: HeldCopies, ...parts: [CopyChange, Buffer][]): Promise<void> {
   await held.change(
-    OWNER,
-    1,
+    { owner: OWNER, generation: 1 },
     parts.map(([c]) => c),
     Buffer.concat(parts.map(([, bytes]) => bytes)),
   );
@@ -66,8 +65,7 @@ test('copies are found again after a start; a drop leaves nothing', async () => 
     await change(held, put(A, { [keys.recipient(A, 1)]: 'CAROL' }, false));
     assert.equal((await recordsOf(held, A))[keys.recipient(A, 1)], 'CAROL');
     await held.change(
-      OWNER,
-      1,
+      { owner: OWNER, generation: 1 },
       [
         { id: A, drop: true },
         { id: B, drop: true },
@@ -78,11 +76,35 @@ test('copies are found again after a start; a drop leaves nothing', async () => 
   });
 });
 
+test('the receipt of a message that leaves is kept in place of its copy, with what it is found by', async () => {
+  await withHeld(async (held, store) => {
+    await change(held, put(A, whole(A), true));
+    const receipt = {
+      ...{ reversePath: 'a@sender.example', origin: ORIGIN, trace: 'T', arrived: 1, finished: 2, size: 3 },
+      recipients: [{ recipient: { address: 'bob@peer.example' }, status: { state: 'waiting' as const } }],
+    };
+    const of = { owner: OWNER, generation: 1, ownerNode: 'edge-1' };
+    const drop = (text: string): Promise<void> =>
+      held.change(of, [{ id: A, drop: true, receipt: text }], Buffer.alloc(0));
+    for (const wrong of ['', '{}', '{"reversePath":1}']) assert.equal(await codeOf(drop(wrong)), 'malformed');
+    assert.equal(held.isComplete(OWNER, 1, A), true);
+    await drop(JSON.stringify(receipt));
+    const bucket = A.slice(0, 5);
+    assert.deepEqual(await Array.fromAsync(store.keys({})), [
+      `find!${bucket}!fexample.sender!a!${A}`,
+      `find!${bucket}!texample.peer!bob!${A}`,
+      keys.receiptCopy(A),
+    ]);
+    const key = keys.receiptCopy(A);
+    assert.deepEqual(parseRecord(KeptReceipt, key, await store.get(key)), { node: 'edge-1', ...receipt });
+  });
+});
+
 test('a drop takes with it what was written a moment before', async () => {
   await withHeld(async (held, store) => {
     await Promise.all([
       change(held, put(A, whole(A), true)),
-      held.change(OWNER, 1, [{ id: A, drop: true }], Buffer.alloc(0)),
+      held.change({ owner: OWNER, generation: 1 }, [{ id: A, drop: true }], Buffer.alloc(0)),
     ]);
     assert.deepEqual(await allKeys(store), []);
   });
@@ -111,7 +133,7 @@ test('a change that names strange records, or does not fit its bytes, changes no
     }
     const [one, bytes] = put(A, whole(A), true);
     for (const wrong of [bytes.subarray(1), Buffer.concat([bytes, bytes])])
-      assert.equal(await codeOf(held.change(OWNER, 1, [one], wrong)), 'malformed');
+      assert.equal(await codeOf(held.change({ owner: OWNER, generation: 1 }, [one], wrong)), 'malformed');
     assert.deepEqual([held.size, await allKeys(store)], [0, []]);
   });
 });
@@ -129,13 +151,16 @@ test('after a write that failed nothing new counts as whole, and what was to go 
   const held = await HeldCopies.load(broken);
   await change(held, put(A, whole(A), true));
   failing = true;
-  const both = held.change(OWNER, 1, [{ id: A, drop: true }, put(B, whole(B), true)[0]], put(B, whole(B), true)[1]);
+  const both = held.change(
+    { owner: OWNER, generation: 1 },
+    [{ id: A, drop: true }, put(B, whole(B), true)[0]],
+    put(B, whole(B), true)[1],
+  );
   assert.equal(await codeOf(both), 'store-failed');
   assert.deepEqual([held.isComplete(OWNER, 1, A), held.isComplete(OWNER, 1, B)], [true, false]);
   failing = false;
   await held.change(
-    OWNER,
-    1,
+    { owner: OWNER, generation: 1 },
     [
       { id: A, drop: true },
       { id: B, drop: true },

@@ -55,6 +55,25 @@ test('what comes while a call is under way goes along with the next, in order', 
   assert.deepEqual([calls.length, box.empty, box.load], [2, true, 0]);
 });
 
+test('a receipt goes with the end of its message; one that is too long does not, and the end goes without it', async () => {
+  const { box, calls } = outbox();
+  const done = [box.drop(A, '{}'), box.drop(B, 'x'.repeat(512 * 1024 + 1)), box.drop(C)];
+  calls[0]?.answer();
+  await done[0];
+  await turn();
+  calls[1]?.answer();
+  await Promise.all(done);
+  assert.deepEqual(
+    calls.flatMap(({ changes }) => changes),
+    [
+      { id: A, drop: true, receipt: '{}' },
+      { id: B, drop: true },
+      { id: C, drop: true },
+    ],
+  );
+  assert.equal(box.load, 0);
+});
+
 test('a large message goes in portions, and is whole with the last', async () => {
   const { box, calls } = outbox();
   const done = box.copy(A, [record(200_000), record(200_000), record(300_000), record(10)], true);

@@ -50,7 +50,7 @@ test('a copy that this disk does not give back is reported once, and the others 
   const ids = [newQueueId(), newQueueId(), newQueueId()];
   for (const id of ids) {
     const put = [keys.recipient(id, 0), keys.message(id)].map((key) => ({ key, size: 1 }));
-    await held.change(OWNER, 1, [{ id, put, complete: true }], Buffer.from('xx'));
+    await held.change({ owner: OWNER, generation: 1 }, [{ id, put, complete: true }], Buffer.from('xx'));
   }
   const records = held.records.bind(held);
   held.records = async function* (owner, generation, id) {
@@ -102,7 +102,7 @@ test('copies whose keys cannot be read keep no router from starting, and no owne
   const [first, second] = [newQueueId(), newQueueId()].toSorted() as [string, string];
   for (const id of [first, second]) {
     const put = [keys.recipient(id, 0), keys.message(id)].map((key) => ({ key, size: 1 }));
-    await before.change(OWNER, 1, [{ id, put, complete: true }], Buffer.from('xx'));
+    await before.change({ owner: OWNER, generation: 1 }, [{ id, put, complete: true }], Buffer.from('xx'));
   }
   const keysIn = store.keys.bind(store);
   store.keys = async function* (range) {

@@ -55,9 +55,12 @@ const open = (intake: Intake, sizeHint = 0) =>
 const MESSAGE = messageOf(1000);
 const FIELDS = commitFields(MESSAGE);
 
+/** By what the message is found. */
+const ENTRIES = ['find!fexample.sender!alice', 'find!m1@sender.example', 'find!texample.peer!bob'];
+
 async function keysOf(store: Store): Promise<string[]> {
   const keys: string[] = [];
-  for await (const key of store.keys({})) keys.push(key.replace(/![0-9A-Z]{16}/, ''));
+  for await (const key of store.keys({})) keys.push(key.replace(/![0-9A-Z]{16}/, '').replace(/^find![^!]+/, 'find'));
   return keys;
 }
 
@@ -66,7 +69,7 @@ test('a message of one piece is not on disk before its commit, and complete afte
     const { id } = open(intake);
     assert.deepEqual(await keysOf(store), []);
     await intake.commit({ transfer: id, sequence: 0, ...FIELDS }, MESSAGE);
-    assert.deepEqual(await keysOf(store), ['body!00000', 'message', 'recipient!00000']);
+    assert.deepEqual(await keysOf(store), ['body!00000', ...ENTRIES, 'message', 'recipient!00000']);
     assert.equal(messages.length, 1);
     assert.deepEqual(messages[0]?.body, MESSAGE);
     assert.equal(intake.size, 0);
@@ -80,7 +83,8 @@ test('the pieces of a longer one are on disk when they are answered, marked unti
     // Not waited for one by one: a listener keeps a few under way.
     await Promise.all([intake.chunk(id, 1, MESSAGE.subarray(400, 600)), intake.chunk(id, 2, new Uint8Array(0))]);
     await intake.commit({ transfer: id, sequence: 3, ...FIELDS }, MESSAGE.subarray(600));
-    assert.deepEqual(await keysOf(store), ['body!00000', 'body!00001', 'body!00002', 'message', 'recipient!00000']);
+    const pieces = ['body!00000', 'body!00001', 'body!00002'];
+    assert.deepEqual(await keysOf(store), [...pieces, ...ENTRIES, 'message', 'recipient!00000']);
   }));
 
 test('what does not fit together is refused, and leaves nothing', () =>

@@ -4,7 +4,19 @@ import { OpenTransfers } from '#services/router/intake/open-transfers.ts';
 import type { IntakeTransfer } from '#services/router/intake/transfer.ts';
 
 const transfer = (id: string, caller: string, address = 'a@b.test'): IntakeTransfer => ({
-  ...{ id, caller, queueId: id, trace: id, arrived: 0, next: 0, written: [], bytes: 0, touched: 0, begun: false },
+  ...{
+    id,
+    caller,
+    queueId: id,
+    trace: id,
+    arrived: 0,
+    next: 0,
+    written: [],
+    bytes: 0,
+    touched: 0,
+    begun: false,
+    entries: [],
+  },
   envelope: { reversePath: '', recipients: [{ address }], smtpUtf8: false },
   origin: { session: 's', listener: 'mx', kind: 'relay', client: { address: '192.0.2.1', name: null, helo: 'x' } },
 });

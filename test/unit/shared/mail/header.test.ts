@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fieldValue, foldField, rfc5322Date, splitHeader } from '#shared/mail/header.ts';
+import { fieldValue, foldField, messageIdOf, rfc5322Date, splitHeader } from '#shared/mail/header.ts';
 
 test('a header splits into fields without losing a byte', () => {
   const table: [string, string[]][] = [
@@ -46,3 +46,16 @@ for (const [time, expected] of [
 ] as const) {
   test(`a date-time: ${expected}`, () => assert.equal(rfc5322Date(time), expected));
 }
+
+test('the Message-ID of a header', () => {
+  const rows: [string, string | undefined][] = [
+    ['Subject: x\r\nMESSAGE-ID:\r\n <1@mail.example>\r\n\r\n', '<1@mail.example>'],
+    ['Message-Id : <a b@c>\r\n', '<a b@c>'],
+    ['X-Message-ID: <1@mail.example>\r\n', undefined],
+    ['Subject: x\r\n Message-ID: <1@mail.example>\r\n', undefined],
+    ['Message-ID: 1@mail.example\r\n', undefined],
+    [`Message-ID: <${'x'.repeat(901)}>\r\n`, undefined],
+    ['', undefined],
+  ];
+  for (const [header, id] of rows) assert.equal(messageIdOf(header), id, JSON.stringify(header));
+});

@@ -9,9 +9,12 @@ import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../../context.ts';
 import { usageError } from '../../exit.ts';
 import { pairs, shorten, TerminalText, table, tableOf } from '../../table.ts';
+import { attemptLines } from '../attempts.ts';
+import { registerFind } from '../find/command.ts';
+import { mostTelling } from '../find/reader.ts';
 import { outcomeText } from '../outcome.ts';
 import { type Entry, queued } from '../queued.ts';
-import { askEach, findRouters, tellUndone, unheard, whereItIs } from '../routers.ts';
+import { askEach, findRouters, tellUndone, unheard, whereItIs, whereverItIs } from '../routers.ts';
 
 type QueueOptions = CommonOptions & { node?: string };
 type ListOptions = QueueOptions & { state?: Entry['state']; domain?: string; limit: number };
@@ -31,6 +34,7 @@ export function register(program: Command): void {
     .option('--domain <domain>', 'only mail to this domain')
     .option('--limit <number>', 'how many messages at most', parseCount, 100)
     .action(list);
+  registerFind(command);
   command('show', 'one message: every recipient, every reply').argument('<id>', 'queue id').action(show);
   command('cat', 'print a message as it would be sent, without signatures').argument('<id>', 'queue id').action(cat);
 
@@ -147,18 +151,20 @@ function statusText({ status, limit }: Entry['recipients'][number], held: boolea
 async function show(id: string, options: QueueOptions): Promise<void> {
   await using caller = await openCaller(options);
   const router = caller.client(routerContract);
-  const { entry, finished } = await whereItIs(await findRouters(caller, options.node), (node) =>
+  const answers = await whereverItIs(await findRouters(caller, options.node), (node) =>
     router['message-show']({ queueId: id }, { node }),
   );
-  print(options, { entry, finished }, () =>
+  const { entry, finished, copy } = mostTelling(answers);
+  print(options, { entry, finished, copy }, () =>
     [
       pairs([
         ['id', entry.queueId],
-        ['state', finished ? 'finished' : entry.state],
+        ['state', stateText({ entry, finished, copy })],
         ['node', entry.node],
         ['arrived', formatTime(entry.arrived)],
         ['size', formatSize(entry.size)],
         ['from', entry.reversePath || '<>'],
+        ...(entry.messageId === undefined ? [] : [['message-id', entry.messageId] as const]),
         ['by', originText(entry.origin)],
         ['trace', entry.trace],
         ...(entry.junk ? [['junk', 'yes'] as const] : []),
@@ -171,8 +177,16 @@ async function show(id: string, options: QueueOptions): Promise<void> {
         ['RECIPIENT', 'NEXT HOP', 'STATUS'],
         entry.recipients.map((r) => [recipientText(r), r.nextHop, statusText(r, entry.state === 'hold')]),
       ),
+      ...attemptLines(entry),
     ].join('\n'),
   );
+}
+
+type Shown = { entry: Entry; finished: boolean; copy?: true | undefined };
+
+function stateText({ entry, finished, copy }: Shown): string {
+  if (!finished) return entry.state;
+  return copy === true ? `finished, as the node says that had its second copy` : 'finished';
 }
 
 /** With the reverse-path, where the recipient has one of its own. */

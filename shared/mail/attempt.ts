@@ -1,0 +1,15 @@
+import { z } from 'zod';
+import { Outcome } from './envelope.ts';
+
+/** One attempt to deliver a message to a recipient, and what came of it. Also trouble of ours that kept it from going. */
+export const Attempt = Outcome.omit({ protection: true, converted: true }).extend({
+  /** Where it went. */
+  nextHop: z.string().optional(),
+  /** The keys that signed it. */
+  signatures: z.array(z.object({ domain: z.string(), selector: z.string() })).optional(),
+});
+export type Attempt = z.infer<typeof Attempt>;
+
+/** The attempts before the last one, oldest first. `leftOut`: how many are missing between the first ones and the others. */
+export const EarlierAttempts = z.object({ attempts: z.array(Attempt), leftOut: z.number().int().optional() });
+export type EarlierAttempts = z.infer<typeof EarlierAttempts>;

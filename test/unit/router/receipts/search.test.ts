@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Store } from '#cluster/store.ts';
+import { keys } from '#services/router/store/records.ts';
+import { silentLogger } from '#shared/log.ts';
+import type { FoundMessage, MessageSearch } from '#shared/mail/message-search.ts';
+import { tempDir } from '#test/kit/temp.ts';
+import { waitFor } from '#test/kit/wait.ts';
+import { envelope, LATER, messageOf, NO_USER, OK, TestRouter } from '#test/unit/router/fixture.ts';
+
+async function find(router: TestRouter, search: MessageSearch, limit = 3): Promise<FoundMessage[]> {
+  const found: FoundMessage[] = [];
+  for (let below: string | undefined; ; ) {
+    const page = await router.service.handlers['message-find']({ ...search, below, limit }, router.context());
+    assert.ok(page.messages.length <= limit);
+    assert.equal(page.unreadable, 0);
+    found.push(...page.messages);
+    if (page.next === undefined) return found;
+    below = page.next;
+  }
+}
+
+const messageWith = (messageId: string): Buffer =>
+  Buffer.concat([Buffer.from(`Message-ID: ${messageId}\r\n`), messageOf(500)]);
+
+type Mail = { from?: string; to: string; original?: string; orcpt?: string; id?: string };
+
+/** Delivers mail to all but one domain, whose mail waits, and one whose mail is refused. */
+async function withMail(work: (router: TestRouter, ids: string[]) => Promise<void>, mail: Mail[]): Promise<void> {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  router.delivery.automatic = (job) => {
+    if (job.to.some((address) => address.endsWith('@wait.example'))) return job.end('deferred', LATER);
+    if (job.to.some((address) => address.endsWith('@no.example'))) return job.end('failed', NO_USER);
+    return job.end('delivered', OK);
+  };
+  const ids: string[] = [];
+  for (const { from = 'alice@sender.example', to, original, orcpt, id } of mail) {
+    const recipient = { address: to, ...(original && { original }), ...(orcpt && { orcpt }) };
+    const e = { ...envelope([]), reversePath: from, recipients: [recipient] };
+    ids.push(await router.send({ envelope: e, ...(id !== undefined && { message: messageWith(id) }) }));
+  }
+  await waitFor(async () => (await router.status()).active === 0, { what: 'every attempt to end' });
+  await work(router, ids);
+}
+
+const MAIL: Mail[] = [
+  { to: 'bob@peer.example', id: '<one@sender.example>' },
+  { to: 'Bob@peer.example', from: '' },
+  { to: 'carol@sub.peer.example', from: 'dave@other.example' },
+  { to: 'bob@wait.example', original: 'sales@peer.example' },
+  { to: 'erin@notpeer.example', from: 'bob@peer.example', orcpt: 'rfc822;first@list.example' },
+  { to: 'odd!name@peer-x.example', from: 'alice!x@sender.example' },
+  { to: 'frank@no.example', from: 'Gina@BÜCHER.example' },
+];
+
+describe('messages and receipts are found', () => {
+  const rows: [string, MessageSearch, number[]][] = [
+    ['all', {}, [6, 5, 4, 3, 2, 1, 0]],
+    ['a recipient, without regard to case', { to: 'BOB@Peer.Example' }, [1, 0]],
+    ['a domain and what is below it', { to: 'peer.example' }, [3, 2, 1, 0]],
+    ['a domain that begins like another', { to: 'peer-x.example' }, [5]],
+    ['the recipient before an alias', { to: 'sales@peer.example' }, [3]],
+    ['ORCPT', { to: 'first@list.example' }, [4]],
+    ['a sender', { from: 'dave@other.example' }, [2]],
+    ['a sender that another one begins like', { from: 'alice@sender.example' }, [3, 0]],
+    ['"!" in an address', { from: 'alice!x@sender.example', to: 'odd!name@peer-x.example' }, [5]],
+    ['a domain of senders', { from: 'sender.example' }, [5, 3, 0]],
+    ['an IDN', { from: 'xn--bcher-kva.example' }, [6]],
+    ['sender and recipient', { from: 'sender.example', to: 'peer.example' }, [3, 0]],
+    ['either', { about: 'bob@peer.example' }, [4, 1, 0]],
+    ['a Message-ID', { messageId: '<one@sender.example>' }, [0]],
+    ['a Message-ID without brackets', { about: 'one@sender.example' }, [0]],
+    ['nothing', { to: 'nobody@peer.example' }, []],
+  ];
+  test('by what is asked, newest first', () =>
+    withMail(async (router, ids) => {
+      for (const [what, search, expected] of rows) {
+        const found = (await find(router, search)).map(({ queueId }) => ids.indexOf(queueId)).filter((n) => n >= 0);
+        assert.deepEqual(found, expected, what);
+      }
+      const byId = await find(router, { queueId: ids[3] ?? '' });
+      assert.deepEqual(
+        byId.map(({ queueId, state }) => [queueId, state]),
+        [[ids[3], 'deferred']],
+      );
+      assert.deepEqual(await find(router, { queueId: ids[3] ?? '', to: 'else@peer.example' }), []);
+      assert.deepEqual(await find(router, { queueId: '0000000000000000' }), []);
+    }, MAIL));
+
+  test('with what became of them', () =>
+    withMail(async (router, ids) => {
+      const [gina] = await find(router, { to: 'frank@no.example' });
+      assert.deepEqual(
+        [gina?.state, gina?.counts, gina?.recipients[0]?.last?.reply],
+        ['finished', { failed: 1 }, NO_USER],
+      );
+      const [alias] = await find(router, { to: 'sales@peer.example' });
+      assert.deepEqual([alias?.recipients[0]?.original, alias?.counts], ['sales@peer.example', { deferred: 1 }]);
+      // The DSN about it, which has its own Message-ID.
+      const [dsn] = await find(router, { from: '', to: 'Gina@bücher.example' });
+      assert.deepEqual(
+        [dsn?.messageId, ids.includes(dsn?.queueId ?? '')],
+        [`<${dsn?.queueId}@mx.sealpost.test>`, false],
+      );
+    }, MAIL));
+
+  test('by the time of their arrival', () =>
+    withMail(async (router, ids) => {
+      const all = await find(router, { to: 'peer.example' });
+      const middle = all[1]?.arrived ?? 0;
+      const since = await find(router, { to: 'peer.example', since: middle });
+      const until = await find(router, { to: 'peer.example', until: middle });
+      assert.deepEqual(
+        [...since, ...until].map(({ queueId }) => queueId),
+        all.map(({ queueId }) => queueId),
+      );
+      assert.ok(since.every(({ arrived }) => arrived >= middle) && until.every(({ arrived }) => arrived < middle));
+      assert.deepEqual(await find(router, { until: 1 }), []);
+      assert.equal((await find(router, { since: middle })).length >= since.length, true);
+      assert.equal(ids.length, MAIL.length);
+    }, MAIL));
+});
+
+test('of many recipients those come first that were asked for', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  const many = Array.from({ length: 50 }, (_, n) => `r${n}@peer.example`);
+  await router.send({ envelope: envelope(many) });
+  const [found] = await find(router, { to: 'r42@peer.example' });
+  assert.deepEqual(
+    [found?.recipients.length, found?.recipients[0]?.address, found?.counts],
+    [10, 'r42@peer.example', { waiting: 50 }],
+  );
+});
+
+test('a receipt of the version before is found by its queue id; a damaged one is counted', async () => {
+  await using folder = await tempDir();
+  const first = await TestRouter.start(folder.path);
+  first.delivery.automatic = (job) => job.end('delivered', OK);
+  const [old, bad] = [
+    await first.send({ envelope: envelope(['a@b.example']) }),
+    await first.send({ envelope: envelope(['a@b.example']) }),
+  ];
+  await waitFor(async () => (await first.status()).active === 0, { what: 'the delivery' });
+  await first.stop();
+  const store = await Store.open(`${folder.path}/queue`, silentLogger);
+  for await (const key of store.keys({ gte: 'find!', lt: 'find"' }))
+    if (key.endsWith(old)) await store.write([{ type: 'del', key }]);
+  const sealed = await store.get(keys.receipt(bad));
+  await store.write([{ type: 'put', key: keys.receipt(bad), value: Buffer.from(sealed ?? '').fill(0, 40, 41) }]);
+  await store.close();
+  await using again = await TestRouter.start(folder.path);
+  assert.equal((await find(again, { queueId: old })).length, 1);
+  assert.equal(
+    (await again.service.handlers['message-find']({ to: 'b.example', limit: 5 }, again.context())).unreadable,
+    1,
+  );
+});
