@@ -269,6 +269,31 @@ test('a record of a newer Sealpost is left as it is, and nothing is changed besi
   await after.close();
 });
 
+test('a record of a kind that a newer Sealpost has is kept, and stops nothing', async () => {
+  await using data = await tempDir();
+  {
+    await using node = await startNode(data.path);
+    await activeKey(node, 's1');
+  }
+  const level = await Store.open(join(data.path, 'credentials'), silentLogger);
+  const envelope = { schema: 1, key: 'passkey!mx', version: 3, writeId: 'w', previous: [], node: 'edge-2' };
+  const json = JSON.stringify({ ...envelope, time: new Date().toISOString(), value: { kind: 'passkey', more: [1] } });
+  const digest = createHash('sha256').update(json).digest('hex');
+  const value = Buffer.from(`{"version":1,"digest":"${digest}","record":${json}}`);
+  await level.write([{ type: 'put', key: 'map!record!passkey!mx', value }]);
+  await level.close();
+  {
+    await using node = await startNode(data.path);
+    await activeKey(node, 's2', 'a.example');
+    assert.deepEqual((await node.calls['tls-record-list']({})).names, []);
+    const { unreadable, damage } = await node.calls['status-show']({});
+    assert.deepEqual([unreadable, damage], [['passkey!mx'], undefined]);
+  }
+  const after = await Store.open(join(data.path, 'credentials'), silentLogger);
+  assert.deepEqual(await after.get('map!record!passkey!mx'), value);
+  await after.close();
+});
+
 test('a key whose write failed is neither listed nor found after a restart, and its name is free again', async (t) => {
   await using data = await tempDir();
   {

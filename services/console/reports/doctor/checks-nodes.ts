@@ -11,6 +11,9 @@ import { filterFindings } from './mail-filters.ts';
 const CLOCK_WARNING_MS = 2000;
 const CLOCK_ERROR_MS = 30_000;
 
+/** The key of a record, as `certificate!mx`, of a kind that this version does not know; those of domains come as their name. */
+const UNKNOWN_KIND = /^(?!(?:certificate|published|acme-account|user|alias|group|map)!)[^!]+!/;
+
 export const NODE_CHECKS: Record<string, Check> = {
   'bus-away': ({ status }) =>
     status.state === 'away'
@@ -58,10 +61,17 @@ export const NODE_CHECKS: Record<string, Check> = {
   'copies-void': ({ voidCopies = [] }) => voidCopyFindings(voidCopies),
 
   'record-unreadable': ({ status }) =>
-    (status.unreadable ?? []).map((domain) => ({
-      severity: 'error',
-      about: domain,
-      text: `its keys were changed by a newer Sealpost in a way that node ${status.node} does not understand: it can neither follow them nor change them`,
+    (status.unreadable ?? []).map((record) => ({
+      ...(UNKNOWN_KIND.test(record)
+        ? {
+            severity: 'warning' as const,
+            text: `is a record of a newer Sealpost, of a kind that node ${status.node} does not know: it keeps it for the others`,
+          }
+        : {
+            severity: 'error' as const,
+            text: `was changed by a newer Sealpost in a way that node ${status.node} does not understand: it can neither follow nor change it`,
+          }),
+      about: record,
       help: 'update Sealpost on every node to the newest version among them',
     })),
 

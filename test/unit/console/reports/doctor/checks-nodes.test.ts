@@ -231,6 +231,22 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     /changed by a newer Sealpost.*edge-1.*update Sealpost/,
   ],
   [
+    'a changed certificate of a newer program',
+    status({ unreadable: ['certificate!mx'] }),
+    'record-unreadable',
+    'error',
+    'certificate!mx',
+    /changed by a newer Sealpost.*edge-1.*update Sealpost/,
+  ],
+  [
+    'a record of a kind that only a newer program knows',
+    status({ unreadable: ['passkey!mx'] }),
+    'record-unreadable',
+    'warning',
+    'passkey!mx',
+    /of a kind that node edge-1 does not know: it keeps it for the others.*update Sealpost/,
+  ],
+  [
     'keys of a domain that never signs',
     { ...domains({ name: 'example.com', signing: { mode: 'off' } }), stored: [keyStatus()] },
     'signing-off',
