@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import type { CertificateStatus } from '#shared/tls/certificate-status.ts';
 import { ZoneServers } from '#test/kit/dns/zone-servers.ts';
@@ -124,6 +125,19 @@ test('a node that dies in the middle of an order', {
     await zones.restart(0);
     const isGone = async () => (await zones.txt(0, PROOF)).length === 0;
     await waitFor(isGone, { timeout: 90_000, what: 'the proof to go' });
+    await zones.settled(PROOF, []);
+  });
+
+  await t.test('an order that nobody wants any more: the proof goes, and so does the claim', async () => {
+    const { living } = await orderAndKill({ path: '/chalZ/', when: 'before' });
+    for (const node of living) {
+      const text = await readFile(node.configFile, 'utf8');
+      await writeFile(node.configFile, text.replace(/^certificates: .*$/m, ''));
+      node.programs.get('all')?.signal('SIGHUP');
+    }
+    const [witness] = living as [SealpostNode];
+    const isFree = async () => (await statusOf(witness)).renewal?.ordering === undefined;
+    await waitFor(isFree, { timeout: 60_000, what: 'the claim to go' });
     await zones.settled(PROOF, []);
   });
 });

@@ -78,7 +78,7 @@ test('ordered by one node it is in use on three; renewed under load; what fails 
   const inUse = await cluster.find('mx');
   await t.test('an authority that does not see the proof is quoted, and the one before stays', async () => {
     await pebble.restart({ dns: '127.0.0.1:1', refusedNonces: 0 });
-    await failsWith(1, /the authority is not content with the proof for (\*\.|mx\.)?example\.com: /);
+    await failsWith(1, /the authority is not content with the proof for (\*\.|mx\.)?example\.com: [^{]*$/m);
     await zones.settled('_acme-challenge.example.com', []);
   });
 
