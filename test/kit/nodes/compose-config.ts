@@ -16,6 +16,7 @@ export async function composeConfig(
   let text = await readFile(COMPOSE_CONFIG, 'utf8');
   const all: [string, string][] = [
     ['/run/sealpost-nek', join(folder, 'nek')],
+    ['/run/sealpost-tls-nek', join(folder, 'tls-nek')],
     ['/run/sealpost', join(folder, service)],
     ['/var/lib/sealpost', join(folder, 'data', service)],
     ...changes,

@@ -115,6 +115,7 @@ async function exampleConfig(folder: string, addresses: readonly string[], more:
   const changes: [from: string | RegExp, to: string][] = [
     ['./node/', join(folder, 'node/')],
     ['./nek/', join(folder, 'nek/')],
+    ['./tls-nek/', join(folder, 'tls-nek/')],
     ['/var/lib/sealpost', './data'],
     [/servers: \[.*\]/, `servers: ${JSON.stringify(addresses.map((address) => `tls://${address}:4222`))}`],
     ['hosts: []', 'hosts: [10.77.2.0/24]'],

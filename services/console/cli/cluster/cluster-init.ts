@@ -17,6 +17,7 @@ import { natsServerConfig } from './nats-server-config.ts';
  *                      routes-password                    of the NATS servers among each other
  *   nats/              nats.conf, users.conf, server.pem, server-key.pem, route.pem, route-key.pem, routes-ca.pem
  *   nek/               nek.key                            for signers, policy and credential-stores
+ *   tls-nek/           tls.nek                            for listeners and credential-stores, and to import certificates
  *   <service>/         bus-password, ca.pem               for the service; `operator` is for commands, `streams` for
  *                                                         `sealpost cluster streams` alone
  *   listener/          and certificate.pem, certificate-key.pem
@@ -93,6 +94,7 @@ async function fill(files: ClusterFiles, hosts: ClusterHosts): Promise<Migration
   const folderOf = (service: 'listener' | 'policy'): string => (whole ? 'node' : service);
   if (!newNek) await requireNek(files);
   await files.make('nek/nek.key', () => generateNek('cluster'));
+  await files.make('tls-nek/tls.nek', () => generateNek('tls'));
   const former = await files.readPair(...FORMER);
   const step = await stepOf(files, former, hosts.advance === true);
   const bus = await authority(files, 'bus');

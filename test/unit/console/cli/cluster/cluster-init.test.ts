@@ -74,6 +74,7 @@ describe('sealpost cluster init', () => {
       'signer/ca.pem',
       'streams/bus-password',
       'streams/ca.pem',
+      'tls-nek/tls.nek',
     ]);
     assert.deepEqual(written.toSorted(), files(dir.path));
     for (const file of files(dir.path)) {
@@ -110,7 +111,10 @@ describe('sealpost cluster init', () => {
     assert.ok(listener.checkHost('mail.sealpost.test'));
     const key = readFileSync(join(dir.path, 'nats/server-key.pem'));
     assert.ok(server.checkPrivateKey(createPrivateKey(key)));
-    assert.equal(parseNeks(readFileSync(join(dir.path, 'nek/nek.key'), 'utf8')).length, 1);
+    const nekIn = (name: string) => parseNeks(readFileSync(join(dir.path, name), 'utf8')).map((nek) => nek.fingerprint);
+    const [keys, certificates] = [nekIn('nek/nek.key'), nekIn('tls-nek/tls.nek')];
+    assert.deepEqual([keys.length, certificates.length], [1, 1]);
+    assert.notDeepEqual(keys, certificates);
   });
 
   for (const service of SERVICES) {
@@ -118,7 +122,11 @@ describe('sealpost cluster init', () => {
       await using dir = await tempDir('init');
       await initCluster(dir.path, HOSTS);
       // Whoever reads a file that is not his finds none.
-      const needed = ['signer', 'credential-store'].includes(service) ? [service, 'nek'] : [service];
+      const needed = [
+        service,
+        ...(['signer', 'credential-store'].includes(service) ? ['nek'] : []),
+        ...(['listener', 'credential-store'].includes(service) ? ['tls-nek'] : []),
+      ];
       for (const folder of globSync('*', { cwd: dir.path })) {
         if (!needed.includes(folder)) await rm(join(dir.path, folder), { recursive: true });
       }
@@ -137,10 +145,10 @@ describe('sealpost cluster init', () => {
     });
   }
 
-  test('for whole nodes: the example for several hosts is whole with node/ and nek/ beside it', async () => {
+  test('for whole nodes: the example for several hosts is whole with node/, nek/ and tls-nek/ beside it', async () => {
     await using dir = await tempDir('init');
     await initCluster(dir.path, { ...HOSTS, processes: 'nodes' });
-    const folders = ['authority', 'nats', 'nek', 'node', 'operator', 'streams'];
+    const folders = ['authority', 'nats', 'nek', 'node', 'operator', 'streams', 'tls-nek'];
     assert.deepEqual(globSync('*', { cwd: dir.path }).toSorted(), folders);
     for (const folder of ['authority', 'nats', 'operator', 'streams'])
       await rm(join(dir.path, folder), { recursive: true });
