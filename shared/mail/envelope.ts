@@ -17,6 +17,11 @@ export const EnvelopeRecipient = z.object({
   /** ORCPT as received, decoded: `rfc822;user@example.com`. */
   orcpt: z.string().optional(),
   notify: z.array(DsnNotify).optional(),
+  /**
+   * `original` stands for several recipients, and its sender asked to hear of success: there is a report on the address
+   * itself, `expanded` for an alias, `delivered` for a mailing list (RFC 3461 §5.2.7), and none of success for each recipient.
+   */
+  list: z.enum(['expanded', 'delivered']).optional(),
   /** The reverse-path of the mail to this recipient, where it is not that of the envelope: that of SRS, or of a list. */
   reversePath: z.string().optional(),
   /** Where our own notices about this recipient go, if not to the envelope's reverse-path: the owner of a list, a mailbox. */

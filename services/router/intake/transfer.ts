@@ -2,7 +2,7 @@ import type { StoreOperation } from '#cluster/store.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
-import type { Envelope, Origin } from '#shared/mail/envelope.ts';
+import type { Envelope, EnvelopeRecipient, Origin } from '#shared/mail/envelope.ts';
 import { type MessageTls, needsTls } from '#shared/mail/message-tls.ts';
 import type { MessageFacts } from '../contract.ts';
 import { loadedMessage, type Message } from '../store/message.ts';
@@ -76,7 +76,9 @@ export function toMessage(
 ): { message: Message; last: StoreOperation[]; body: Buffer | undefined } {
   const { queueId, origin, trace, arrived, written } = transfer;
   const tls = requested(transfer.envelope, request);
-  const envelope = request.originating ? transfer.envelope : withoutReportsToStrangers(transfer.envelope);
+  const envelope = request.originating
+    ? withListReports(transfer.envelope)
+    : withoutReportsToStrangers(transfer.envelope);
   const last: StoreOperation[] = [];
   let body: Buffer | undefined;
   if (written.length > 0) last.push({ type: 'del', key: keys.transfer(queueId) });
@@ -122,13 +124,24 @@ function requested({ requireTls }: Envelope, { tls }: Commit): MessageTls | unde
  * same (RFC 5321 §6.1), with the header alone.
  */
 function withoutReportsToStrangers(envelope: Envelope): Envelope {
-  const recipients = envelope.recipients.map((recipient) => {
-    if (recipient.notify?.includes('SUCCESS') !== true) return recipient;
-    const notify = recipient.notify.filter((kind) => kind !== 'SUCCESS');
-    // Asked for success alone, it wants to hear of nothing else (RFC 3461 §4.1).
-    return { ...recipient, notify: notify.length > 0 ? notify : ['NEVER' as const] };
-  });
+  const recipients = envelope.recipients.map(({ list: _, ...recipient }) => withoutSuccess(recipient));
   return { ...envelope, recipients, ret: envelope.ret === 'FULL' ? 'HDRS' : envelope.ret };
+}
+
+/** The envelope of a trusted client: of recipients that a list stands for, success is reported of the list alone. */
+function withListReports(envelope: Envelope): Envelope {
+  if (envelope.recipients.every(({ list }) => list === undefined)) return envelope;
+  const recipients = envelope.recipients.map((recipient) =>
+    recipient.list === undefined ? recipient : withoutSuccess(recipient),
+  );
+  return { ...envelope, recipients };
+}
+
+function withoutSuccess(recipient: EnvelopeRecipient): EnvelopeRecipient {
+  if (recipient.notify?.includes('SUCCESS') !== true) return recipient;
+  const notify = recipient.notify.filter((kind) => kind !== 'SUCCESS');
+  // Asked for success alone, it wants to hear of nothing else (RFC 3461 §4.1).
+  return { ...recipient, notify: notify.length > 0 ? notify : ['NEVER'] };
 }
 
 /** What deletes every record that a transfer may have left. */

@@ -5,7 +5,7 @@ import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import { oneLine } from '#shared/text.ts';
 import { utf8Xtext } from '../delivery/smtp/commands.ts';
 import { clean, LONGEST_TEXT, type NoticeFacts, outcomeOf } from './facts.ts';
-import type { NoticeKind, StatusChange } from './notices.ts';
+import { isOfList, type NoticeKind, type StatusChange } from './notices.ts';
 import { isAscii } from './quotation.ts';
 
 /**
@@ -51,7 +51,8 @@ function recipientGroup(change: StatusChange, { kind, until }: NoticeFacts, inte
   if (whole !== '' && whole.length <= LONGEST_TEXT) put('Original-Recipient', whole);
   put('Final-Recipient', shortened(typedAddress(`rfc822;${address}`, international)));
   put('Action', action(kind, change.notice));
-  put('Status', statusCode(change.status, outcome?.reply));
+  // RFC 3463 §3.2: X.1.5, the address is a valid destination.
+  put('Status', isOfList(change) ? '2.1.5' : statusCode(change.status, outcome?.reply));
   const remote = remoteMta(outcome?.host);
   if (remote !== undefined) put('Remote-MTA', `dns; ${remote}`);
   if (outcome !== undefined) {
@@ -73,8 +74,9 @@ function remoteMta(host = ''): string | undefined {
 }
 
 function action(kind: NoticeKind, notice: StatusChange['notice']): string {
-  if (kind === 'succeeded') return notice === 'final' ? 'delivered' : 'relayed';
-  return kind;
+  if (kind !== 'succeeded') return kind;
+  if (notice === 'expanded') return 'expanded';
+  return notice === 'relayed' ? 'relayed' : 'delivered';
 }
 
 function statusCode(status: RecipientStatus, last: Reply | undefined): string {

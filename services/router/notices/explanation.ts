@@ -53,6 +53,7 @@ function aboutRecipient(change: StatusChange, facts: NoticeFacts, texts: Texts):
 
 function explain({ status, notice }: StatusChange, { kind, postmaster }: NoticeFacts, texts: Texts): string[] {
   const wrap = (text: string): string[] => wrapped(text, COLUMNS - INDENT.length);
+  if (notice === 'expanded' || notice === 'list') return wrap(texts.fate[notice]);
   const outcome = outcomeOf(status);
   if (outcome === undefined) return wrap(texts.untried);
   const said = saidBy(outcome, texts);

@@ -10,7 +10,8 @@ import type { MessageRecord } from '../store/records.ts';
 export type StatusChange = {
   recipient: Recipient;
   status: RecipientStatus;
-  notice: RecipientResult['notice'];
+  /** As of a result; `expanded`, `list`: a list stands in the place of its recipients (listChanges). */
+  notice: RecipientResult['notice'] | 'expanded' | 'list';
   silent: boolean;
   /** It stays deferred because of this node. */
   local?: boolean;
@@ -66,6 +67,7 @@ export function planNotices(
     const ours = change.notice === 'final' || (change.notice === 'relayed' && dsn['relay-reports']);
     if (state === 'delivered' && ours && wants(recipient, 'succeeded')) plan.succeeded.push(change);
   }
+  if (changes.length > 0 && record.listsNoticed !== true) plan.succeeded.push(...listChanges(recipients));
   const late = queue['delay-notice'] > 0 && now - record.arrived >= queue['delay-notice'];
   if (!late || record.delayNoticed || !changes.some((c) => c.status.state === 'deferred')) return plan;
   const after = new Map(changes.map((c) => [c.recipient, c]));
@@ -73,10 +75,50 @@ export function planNotices(
     const change = after.get(recipient) ?? { recipient, status: recipient.status, notice: undefined, silent: true };
     const { status } = change;
     // Not yet tried where it goes now: the refusal is that of a mailbox that the sender did not write to.
-    const untold = status.state === 'deferred' && status.attempts === 0 && recipient.junkToRefused === true;
-    if (status.state === 'deferred' && !untold && wants(recipient.recipient, 'delayed')) plan.delayed.push(change);
+    const hidden = status.state === 'deferred' && status.attempts === 0 && recipient.junkToRefused === true;
+    if (status.state === 'deferred' && !hidden && wants(recipient.recipient, 'delayed')) plan.delayed.push(change);
   }
   return plan;
+}
+
+/** What is left of a plan once another attempt may have told the sender something that is told once. */
+export function untold(plan: Notices, { delayNoticed, listsNoticed }: MessageRecord): Notices {
+  const succeeded = listsNoticed === true ? plan.succeeded.filter((change) => !isOfList(change)) : plan.succeeded;
+  return { ...plan, succeeded, delayed: delayNoticed ? [] : plan.delayed };
+}
+
+/** Note in the record what of that a plan tells; answers whether there is something. */
+export function noteTold(record: MessageRecord, { delayed, succeeded }: Notices): boolean {
+  const lists = succeeded.some(isOfList);
+  record.delayNoticed ||= delayed.length > 0;
+  if (lists) record.listsNoticed = true;
+  return lists || delayed.length > 0;
+}
+
+/**
+ * What the sender hears of an alias or group that stood for several recipients, where it asked for reports of success
+ * (RFC 3461 §5.2.7): that it was expanded, or that the mailing list has the message. Told with the first thing that becomes of
+ * a recipient.
+ */
+function listChanges(recipients: readonly Recipient[]): StatusChange[] {
+  const lists = new Map<string, StatusChange>();
+  for (const { recipient } of recipients) {
+    const { list, original } = recipient;
+    if (list === undefined || original === undefined || lists.has(original)) continue;
+    // The notices about a member of a mailing list are its owner's, this one is the sender's.
+    const address =
+      list === 'expanded'
+        ? { address: original, orcpt: recipient.orcpt, reportTo: recipient.reportTo }
+        : { address: original };
+    const status = { state: 'waiting' as const };
+    const notice = list === 'expanded' ? 'expanded' : 'list';
+    lists.set(original, { recipient: { recipient: address, status, busy: false }, status, notice, silent: true });
+  }
+  return [...lists.values()];
+}
+
+export function isOfList({ notice }: StatusChange): boolean {
+  return notice === 'expanded' || notice === 'list';
 }
 
 export function isFailure({ state }: RecipientStatus): boolean {
@@ -87,6 +129,12 @@ export function isFailure({ state }: RecipientStatus): boolean {
  * Whether others sent it. What this router writes itself (notices, reports) causes no notice, to nobody, whatever becomes
  * of it: so there is never a notice about a notice of ours.
  */
-export function isFromElsewhere({ origin }: MessageRecord): boolean {
+function isFromElsewhere({ origin }: MessageRecord): boolean {
   return origin.kind !== 'internal';
+}
+
+/** Mail of others that failed and cannot be returned, where such mail is kept. */
+export function isDeadLetter(record: MessageRecord, status: RecipientStatus, { dsn }: NoticeOptions): boolean {
+  if (record.reversePath !== '' || !isFailure(status) || !isFromElsewhere(record)) return false;
+  return dsn['null-reverse-path'] === 'hold';
 }

@@ -9,11 +9,13 @@ import type { JobRecipient, NextHop, RecipientResult } from '../delivery/job.ts'
 import { noticeMessages } from '../notices/notice-message.ts';
 import {
   anyNotice,
+  isDeadLetter,
   isFailure,
-  isFromElsewhere,
   type Notices,
+  noteTold,
   planNotices,
   type StatusChange,
+  untold,
 } from '../notices/notices.ts';
 import { keepAttempt } from '../receipts/attempts.ts';
 import { receiptOf } from '../receipts/receipt.ts';
@@ -131,7 +133,7 @@ export class Settlement {
   }
 
   async #commit(message: Message, batch: Batch): Promise<Written> {
-    const { changes, plan, now, hold } = batch;
+    const { changes, now, hold } = batch;
     const operations: StoreOperation[] = [];
     for (const { recipient, status } of changes) recipient.status = status;
     if (isFinished(message)) {
@@ -140,13 +142,13 @@ export class Settlement {
     } else {
       for (const { recipient, silent } of changes) if (!silent) operations.push(putRecipient(message, recipient));
     }
-    const delayed = message.record.delayNoticed ? [] : plan.delayed;
-    if (!message.gone && (delayed.length > 0 || hold !== undefined)) {
-      message.record.delayNoticed ||= delayed.length > 0;
+    const plan = untold(batch.plan, message.record);
+    const told = noteTold(message.record, plan);
+    if (!message.gone && (told || hold !== undefined)) {
       if (hold !== undefined) this.#hold(message, hold);
       operations.push(putJson(keys.message(message.id), message.record));
     }
-    const notices = this.#notices(message, { ...batch, plan: { ...plan, delayed } }, operations);
+    const notices = this.#notices(message, { ...batch, plan }, operations);
     if (operations.length > 0) await this.#deps.store.persist(operations);
     for (const n of notices) {
       this.#deps.log.info(
@@ -196,7 +198,7 @@ export class Settlement {
         recipient.junkToRefused = true;
         status = { state: 'deferred', attempts: 0, nextAttempt: now, outcome: status.outcome };
       }
-      recipient.dead = this.#isDeadLetter(attempt.message, status) || undefined;
+      recipient.dead = isDeadLetter(attempt.message.record, status, this.#deps.settings.current) || undefined;
       if (recipient.dead && isFailure(status)) {
         // It is held as soon as no other recipient is left, and until then tried as seldom as possible (waits.ts).
         const { max } = this.#deps.settings.current.queue.retry;
@@ -210,12 +212,6 @@ export class Settlement {
       changes.push({ recipient, status, notice: result.notice, silent, local });
     }
     return changes;
-  }
-
-  /** Mail of others that failed and cannot be returned, where such mail is kept. */
-  #isDeadLetter({ record }: Message, status: RecipientStatus): boolean {
-    if (record.reversePath !== '' || !isFailure(status) || !isFromElsewhere(record)) return false;
-    return this.#deps.settings.current.dsn['null-reverse-path'] === 'hold';
   }
 
   #statusAfter(

@@ -64,6 +64,8 @@ export const MessageRecord = z.object({
   held: z.boolean(),
   /** The sender was told that the mail is late. */
   delayNoticed: z.boolean(),
+  /** The sender was told of the lists among the recipients. */
+  listsNoticed: z.boolean().optional(),
   /** It was accepted with one copy although two are configured: there was no other router. */
   alone: z.boolean().optional(),
   /** It was taken over from this node, at this time (ms since 1970). */

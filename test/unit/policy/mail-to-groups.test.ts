@@ -118,9 +118,21 @@ test('bounces of a list with an owner go to the owner, and what the sender asked
   for (const from of ['x@far.test', 'alice@example.com']) {
     assert.deepEqual(
       recipients('staff@example.com', { from, recipient }),
+      STAFF.map((address) => ({ address, ...own, list: 'delivered' })),
+    );
+    assert.deepEqual(
+      recipients('staff@example.com', { from, recipient: { notify: ['FAILURE'] } }),
       STAFF.map((address) => ({ address, ...own })),
     );
   }
+});
+
+test('what stands for several recipients is reported as expanded to a sender who asks for success', () => {
+  const lists = (to: string, notify: EnvelopeRecipient['notify']) =>
+    recipients(to, { from: 'alice@example.com', recipient: { notify } }).map(({ list }) => list);
+  assert.deepEqual(lists('crew@example.com', ['SUCCESS', 'FAILURE']), ['expanded', 'expanded', 'expanded']);
+  assert.deepEqual(lists('crew@example.com', ['FAILURE']), [undefined, undefined, undefined]);
+  assert.deepEqual(lists('alice@example.com', ['SUCCESS']), [undefined]);
 });
 
 test('a list without an owner keeps the sender, by SRS where it leads elsewhere', () => {

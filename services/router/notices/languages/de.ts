@@ -170,5 +170,8 @@ export const GERMAN: Texts = {
     final: 'Sie wurde in das Postfach zugestellt.',
     relayed:
       'Sie wurde einem Server übergeben, der keine Zustellberichte sendet. Über ihren weiteren Weg erhalten Sie keine Nachricht.',
+    expanded:
+      'Die Adresse steht für mehrere Empfänger, an die die Nachricht weitergesendet wird. Erfolgreiche Zustellungen an sie werden nicht gemeldet.',
+    list: 'Sie wurde für die Mailingliste angenommen, die sie an ihre Mitglieder weitersendet. Über diese erhalten Sie keine Berichte.',
   },
 };

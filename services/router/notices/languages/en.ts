@@ -142,5 +142,8 @@ export const ENGLISH: Texts = {
   fate: {
     final: 'It was delivered to the mailbox.',
     relayed: 'It was handed to a server that sends no delivery reports. Nothing more will be heard of it.',
+    expanded:
+      'The address stands for several recipients, to whom the message is sent on. Successful deliveries to them are not reported.',
+    list: 'The message was accepted for the mailing list, which sends it on to its members. You get no reports about them.',
   },
 };

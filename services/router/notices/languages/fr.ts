@@ -171,5 +171,8 @@ export const FRENCH: Texts = {
     final: 'Il a été remis dans la boîte aux lettres.',
     relayed:
       'Il a été transmis à un serveur qui n’envoie pas de rapports de remise. Vous ne recevrez pas d’autre information à son sujet.',
+    expanded:
+      'L’adresse désigne plusieurs destinataires, auxquels le message est transmis. Les remises réussies à ces destinataires ne sont pas signalées.',
+    list: 'Il a été accepté pour la liste de diffusion, qui le transmet à ses membres. Vous ne recevrez pas de rapport à leur sujet.',
   },
 };

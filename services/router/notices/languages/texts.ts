@@ -32,6 +32,6 @@ export type Texts = {
   /** In front of what to do. */
   toDo: string;
   causes: Readonly<Record<Cause, { what: string; advice: string }>>;
-  /** Of mail that was handed on: finally, or to a server without DSN. */
-  fate: Readonly<Record<'final' | 'relayed', string>>;
+  /** Of mail that was handed on: finally, or to a server without DSN; of an alias for several, and of a mailing list. */
+  fate: Readonly<Record<'final' | 'relayed' | 'expanded' | 'list', string>>;
 };

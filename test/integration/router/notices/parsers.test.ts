@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { DSN_LANGUAGES, type DsnLanguage } from '#cluster/config/schema/reports/dsn.ts';
 import { TEXTS } from '#services/router/notices/languages/tables.ts';
@@ -27,22 +29,37 @@ async function started() {
   const config = [
     `routes: [{ to: box.test, via: "lmtp://127.0.0.1:${mailboxes.port}" }, { to: "*", via: "smtp://127.0.0.1:${sink.port}" }]`,
     'queue: { retry: { first: 1s, max: 1s }, delay-notice: 1s }',
+    'domains: [{ name: ours.test, local: true }]',
+    'directory: { users: ./users.yaml }',
     `dsn: { languages: { ${DSN_LANGUAGES.map((one) => `${one}.test: ${one}`).join(', ')} } }`,
   ].join('\n');
   const node = undo.use(await SealpostNode.create({ config }));
+  await writeFile(
+    join(node.folder, 'users.yaml'),
+    'users: []\naliases:\n  team@ours.test: [one@peer.test, two@peer.test]\n',
+  );
   await node.start();
   const resources = undo.move();
   return { node, sink, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }
 
-const RECIPIENTS = [
-  '<gone@peer.test> NOTIFY=FAILURE ORCPT=rfc822;Gone+2Bx@Old.test',
-  '<full@peer.test> NOTIFY=DELAY',
-  '<relayed@peer.test> NOTIFY=SUCCESS',
-  '<delivered@box.test> NOTIFY=SUCCESS,FAILURE',
+const MAIL = [
+  [
+    '<gone@peer.test> NOTIFY=FAILURE ORCPT=rfc822;Gone+2Bx@Old.test',
+    '<full@peer.test> NOTIFY=DELAY',
+    '<relayed@peer.test> NOTIFY=SUCCESS',
+    '<delivered@box.test> NOTIFY=SUCCESS,FAILURE',
+  ],
+  ['<team@ours.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Team@Old.test'],
 ];
 
-const KINDS = { failed: 'failed', delayed: 'delayed', relayed: 'succeeded', delivered: 'succeeded' } as const;
+const KINDS = {
+  failed: 'failed',
+  delayed: 'delayed',
+  relayed: 'succeeded',
+  delivered: 'succeeded',
+  expanded: 'succeeded',
+} as const;
 type Action = keyof typeof KINDS;
 
 /** What the group of a recipient says, beside dates. */
@@ -74,9 +91,16 @@ const EXPECTED: Record<Action, Record<string, string>> = {
     Status: '2.0.0',
     'Remote-MTA': 'dns; [127.0.0.1]',
   },
+  expanded: {
+    'Original-Recipient': 'rfc822; Team@Old.test',
+    'Final-Recipient': 'rfc822; team@ours.test',
+    Action: 'expanded',
+    Status: '2.1.5',
+  },
 };
 
 const DATES: Record<Action, string[]> = {
+  expanded: [],
   failed: ['Last-Attempt-Date'],
   delayed: ['Last-Attempt-Date', 'Will-Retry-Until'],
   relayed: ['Last-Attempt-Date'],
@@ -88,13 +112,15 @@ async function sendAll(port: number): Promise<void> {
   await client.expect(220);
   await client.say('EHLO client.test', 250);
   for (const language of DSN_LANGUAGES) {
-    await client.say(`MAIL FROM:<alice@${language}.test> RET=FULL ENVID=${language}+2B1`, 250);
-    for (const recipient of RECIPIENTS) await client.say(`RCPT TO:${recipient}`, 250);
-    await client.say('DATA', 354);
-    await client.say(
-      `From: <alice@${language}.test>\r\nMessage-ID: <${language}@client.test>\r\nSubject: Hi\r\n\r\nx\r\n.`,
-      250,
-    );
+    for (const recipients of MAIL) {
+      await client.say(`MAIL FROM:<alice@${language}.test> RET=FULL ENVID=${language}+2B1`, 250);
+      for (const recipient of recipients) await client.say(`RCPT TO:${recipient}`, 250);
+      await client.say('DATA', 354);
+      await client.say(
+        `From: <alice@${language}.test>\r\nMessage-ID: <${language}@client.test>\r\nSubject: Hi\r\n\r\nx\r\n.`,
+        250,
+      );
+    }
   }
 }
 
@@ -137,7 +163,11 @@ test('notices of every kind and in every language are read alike by other parser
         // Where a field is folded stands a tab.
         assert.equal(recipient[name]?.replace(/\t/g, ' '), value, name);
       }
-      const names = [...Object.keys(EXPECTED[action]), ...DATES[action], 'Diagnostic-Code'];
+      const names = [
+        ...Object.keys(EXPECTED[action]),
+        ...DATES[action],
+        ...(action === 'expanded' ? [] : ['Diagnostic-Code']),
+      ];
       assert.deepEqual(Object.keys(recipient).toSorted(), [...new Set(names)].toSorted());
       const bounce = bounces[n];
       assert.equal(bounce?.message.replace(/\s/g, ''), `<${language}@client.test>`);

@@ -155,3 +155,59 @@ test('a stranger cannot have success reports, or a message of his, sent to a for
   assert.ok(!text.includes('xxxx'), 'the body is not quoted');
   assert.deepEqual(router.delivery.jobs, []);
 });
+
+/** What an alias and a mailing list with an owner become, where their sender asked for reports of success. */
+const MEMBERS = [
+  { address: 'a@peer.example', original: 'team@ours.example', notify: ['SUCCESS' as const], list: 'expanded' as const },
+  { address: 'b@peer.example', original: 'team@ours.example', notify: ['SUCCESS' as const], list: 'expanded' as const },
+  {
+    address: 'c@peer.example',
+    original: 'list@ours.example',
+    reportTo: 'owner@ours.example',
+    list: 'delivered' as const,
+  },
+];
+
+test('a sender who asks for success hears once of a list, over a restart, and not of each recipient', async () => {
+  await using folder = await tempDir();
+  const options = { times: { first: 10, max: 10 } };
+  const first = await TestRouter.start(folder.path, options);
+  const queueId = await first.send({ envelope: envelope(MEMBERS), originating: true });
+  const given = await first.delivery.next();
+  assert.deepEqual(
+    given.job.recipients.map(({ recipient }) => recipient.notify),
+    [['NEVER'], ['NEVER'], undefined],
+  );
+  await given.job.finish([
+    { ...(await given.endOne('a@peer.example', 'delivered', OK)), notice: 'relayed' },
+    await given.endOne('b@peer.example', 'deferred', LATER),
+    await given.endOne('c@peer.example', 'deferred', LATER),
+  ]);
+  const notice = first.delivery.jobs.find((job) => job.to[0] === 'alice@sender.example');
+  assert.ok(notice !== undefined);
+  const text = await deliverNotice(notice);
+  assert.deepEqual(text.match(/^(?:Final-Recipient|Action|Status): .*(?=\r$)/gm), [
+    'Final-Recipient: rfc822; team@ours.example',
+    'Action: expanded',
+    'Status: 2.1.5',
+    'Final-Recipient: rfc822; list@ours.example',
+    'Action: delivered',
+    'Status: 2.1.5',
+  ]);
+  assert.doesNotMatch(text, /@peer\.example/, 'no member is named');
+  await first.stop();
+  await using second = await TestRouter.start(folder.path, options);
+  const again = await second.delivery.next();
+  assert.equal(again.job.queueId, queueId);
+  await again.end('delivered', OK, { notice: 'relayed' });
+  assert.equal((await second.show(queueId)).finished, true);
+  assert.deepEqual(second.delivery.jobs, []);
+});
+
+test('a stranger is not told of lists either', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  await router.send({ envelope: envelope(MEMBERS) });
+  await (await router.delivery.next()).end('delivered', OK, { notice: 'relayed' });
+  assert.deepEqual(router.delivery.jobs, []);
+});
