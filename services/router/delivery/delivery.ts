@@ -14,7 +14,9 @@ import { maildirTransport } from './maildir.ts';
 import { hostTargets, MxLookup } from './mx.ts';
 import { createResolver, type Resolver } from './resolver.ts';
 import type { Credentials } from './smtp/auth.ts';
-import { SmtpTransport, type SmtpTransportSettings } from './smtp/transport.ts';
+import type { SmtpSettings } from './smtp/channel.ts';
+import { ChunkingFaults } from './smtp/transaction/chunking.ts';
+import { SmtpTransport } from './smtp/transport.ts';
 import type { LadderDeps } from './tls-policy/ladder.ts';
 import type { LostDestinations } from './tls-policy/lost.ts';
 import type { TlsMemory } from './tls-policy/memory.ts';
@@ -75,7 +77,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
   const destinations = new Map<string, { nextHop: NextHop; destination: Destination }>();
   /** Destinations whose route has changed; they finish what they have. */
   const retired = new Set<Destination>();
-  const grants = new Grants(log);
+  const remembered = { grants: new Grants(log), chunkingFaults: new ChunkingFaults() };
   let stopped: Promise<void> | undefined;
   void warnOfNoEffect(settings.current, log);
   const unsubscribe = settings.onChange((next) => void warnOfNoEffect(next, log));
@@ -93,7 +95,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       retired.add(known.destination);
     }
     const { spec } = nextHop;
-    const transport = createTransport(nextHop, { ...deps, resolver, mx, grants });
+    const transport = createTransport(nextHop, { ...deps, resolver, mx, ...remembered });
     const most = (): number | undefined => (spec.kind === 'mx' ? connectionsTo?.(spec.domain) : undefined);
     const destination = new Destination(nextHop, transport, { settings, log, most });
     destinations.set(nextHop.key, { nextHop, destination });
@@ -143,11 +145,17 @@ function credentialsOf({ user, password, oauth }: SmtpHost, grants: Grants): Cre
 /** The way to a next hop. */
 export function createTransport(
   hop: NextHop,
-  deps: DeliveryDeps & { resolver: Resolver; mx: MxLookup; grants: Grants; longestWaitMs?: number },
+  deps: DeliveryDeps & {
+    resolver: Resolver;
+    mx: MxLookup;
+    grants: Grants;
+    chunkingFaults?: ChunkingFaults;
+    longestWaitMs?: number;
+  },
 ): Transport {
-  const { settings: current, log, resolver, mx, grants, transcripts } = deps;
+  const { settings: current, log, resolver, mx, grants, transcripts, chunkingFaults } = deps;
   const { spec, ca, source } = hop;
-  const settings = (): SmtpTransportSettings => {
+  const settings = (): SmtpSettings => {
     const { delivery, node } = current.current;
     const transcript = transcripts && ((target: Target) => transcripts.session(() => peerOf(target)));
     const most = deps.longestWaitMs ?? Number.POSITIVE_INFINITY;
@@ -156,7 +164,7 @@ export function createTransport(
     return { hostname: source?.ehlo ?? node.hostname, timeouts, transcript };
   };
   const tls = ladderOf(hop, deps);
-  const common = { ca, settings, log };
+  const common = { ca, settings, log, ...(chunkingFaults && { chunkingFaults }) };
   const placed = (of: TargetSource) => ({ ...of, targets: () => fromSource(source, of.targets) });
   switch (spec.kind) {
     case 'mx':

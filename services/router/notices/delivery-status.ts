@@ -3,7 +3,7 @@ import type { RecipientStatus } from '#shared/mail/envelope.ts';
 import { foldField, rfc5322Date } from '#shared/mail/header.ts';
 import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import { oneLine } from '#shared/text.ts';
-import { utf8Xtext } from '../delivery/smtp/commands.ts';
+import { utf8Xtext } from '../delivery/smtp/transaction/commands.ts';
 import { clean, LONGEST_TEXT, type NoticeFacts, outcomeOf } from './facts.ts';
 import { isOfList, type NoticeKind, type StatusChange } from './notices.ts';
 import { isAscii } from './quotation.ts';

@@ -5,14 +5,17 @@ import { createSecureContext, type SecureVersion, TLSSocket } from 'node:tls';
 /**
  * An SMTP (or LMTP) server for tests: it takes mail, keeps every byte, and misbehaves where a script says so.
  *
- * A session: greeting → commands, one CRLF-ended line each → DATA: bytes until CRLF.CRLF (nothing else ends them)
- * → commands … → QUIT or a dropped connection. Before each reply the script may give another one, hang (say nothing
+ * A session: greeting → commands, one CRLF-ended line each → DATA: bytes until CRLF.CRLF (nothing else ends them), or BDAT
+ * with its bytes → commands … → QUIT or a dropped connection. Before each reply the script may give another one, hang (say nothing
  * and stay open) or close. It is a test double: it checks no order of commands and refuses nothing by itself.
  */
 export type SinkStep = {
-  /** CONNECT (the greeting), the verb of a command, or MESSAGE (after the final dot; LMTP: once per recipient). */
+  /**
+   * CONNECT (the greeting), the verb of a command, or MESSAGE (after the final dot, and for the last BDAT of a message that
+   * has a recipient; LMTP: once per recipient).
+   */
   verb: string;
-  /** The command line without CRLF; '' for CONNECT and MESSAGE. */
+  /** The command line without CRLF; '' for CONNECT and for MESSAGE after a dot. */
   line: string;
   /** The address of MAIL and RCPT, and of MESSAGE in LMTP. */
   address: string;
@@ -37,6 +40,8 @@ export type SinkOptions = {
   tls?: SinkTls | 'fail' | 'reset' | 'silent';
   /** TLS from the first byte. */
   implicitTls?: boolean;
+  /** BDAT is not known, although CHUNKING may be among the `extensions`: its bytes are taken for commands. */
+  withoutBdat?: boolean;
   /** Another answer than the usual one; undefined: the usual one. */
   script?: (step: SinkStep) => SinkAction | undefined;
 };
@@ -143,7 +148,11 @@ class Conversation {
   #arrived: Buffer[] = [];
   #tail: Buffer = Buffer.alloc(0);
   /** What the next bytes are; `deaf` takes and ignores everything. */
-  #mode: 'command' | 'data' | 'auth' | 'deaf' = 'command';
+  #mode: 'command' | 'data' | 'chunk' | 'auth' | 'deaf' = 'command';
+  /** Of the BDAT under way: its line, and how many bytes follow. */
+  #bdat = { line: '', bytes: 0 };
+  /** Chunks of a message so far. */
+  #chunks: Buffer[] = [];
   #from: SinkPath = { address: '', parameters: [] };
   #recipients: SinkPath[] = [];
   #auth: string[] = [];
@@ -200,6 +209,11 @@ class Conversation {
         if (!this.#takeMessage()) return;
         continue;
       }
+      if (this.#mode === 'chunk') {
+        if (this.#input.length < this.#bdat.bytes) return;
+        this.#takeChunk();
+        continue;
+      }
       const end = this.#input.indexOf('\r\n');
       if (end < 0) return;
       const line = this.#input.toString('latin1', 0, end);
@@ -229,6 +243,13 @@ class Conversation {
       case 'DATA':
         if (this.#answer(verb, line, '354 go ahead')?.startsWith('3') === true) this.#mode = 'data';
         break;
+      case 'BDAT':
+        if (this.#sink.options.withoutBdat === true) this.#answer(verb, line, UNKNOWN);
+        else {
+          this.#bdat = { line, bytes: Number(argument.split(' ')[0]) };
+          this.#mode = 'chunk';
+        }
+        break;
       case 'STARTTLS':
         this.#startTls(line);
         break;
@@ -237,6 +258,7 @@ class Conversation {
         break;
       case 'RSET':
         this.#recipients = [];
+        this.#chunks = [];
         this.#answer(verb, line, '250 2.0.0 reset');
         break;
       case 'NOOP':
@@ -285,6 +307,27 @@ class Conversation {
     if (this.#sink.options.lmtp === true) this.#endLmtp(message);
     else if (this.#answer('MESSAGE', '', '250 2.0.0 taken')?.startsWith('2') === true) this.#keep(message);
     return true;
+  }
+
+  /** RFC 3030 §2: the bytes of a chunk are read whatever becomes of it. */
+  #takeChunk(): void {
+    const { line, bytes } = this.#bdat;
+    this.#chunks.push(this.#input.subarray(0, bytes));
+    this.#input = this.#input.subarray(bytes);
+    this.#mode = 'command';
+    if (this.#recipients.length === 0) {
+      this.#chunks = [];
+      this.#answer('BDAT', line, '503 5.5.1 no recipient');
+      return;
+    }
+    if (!/ LAST$/i.test(line)) {
+      this.#answer('BDAT', line, '250 2.0.0 go on');
+      return;
+    }
+    const data = Buffer.concat(this.#chunks.splice(0));
+    const message = { from: this.#from, recipients: this.#recipients, data, session: this.#session };
+    this.#recipients = [];
+    if (this.#answer('MESSAGE', line, '250 2.0.0 taken')?.startsWith('2') === true) this.#keep(message);
   }
 
   #endLmtp(message: SinkMessage): void {

@@ -1,6 +1,7 @@
 /** What a peer offers in its answer to EHLO or LHLO (RFC 5321 §4.1.1.1). All false after HELO. */
 export type Extensions = {
   pipelining: boolean;
+  chunking: boolean;
   startTls: boolean;
   eightBitMime: boolean;
   smtpUtf8: boolean;
@@ -23,6 +24,7 @@ export function parseExtensions(lines: readonly string[]): Extensions {
   const limit = offered.get('SIZE')?.[0] ?? '';
   return {
     pipelining: offered.has('PIPELINING'),
+    chunking: offered.has('CHUNKING'),
     startTls: offered.has('STARTTLS'),
     eightBitMime: offered.has('8BITMIME'),
     smtpUtf8: offered.has('SMTPUTF8'),

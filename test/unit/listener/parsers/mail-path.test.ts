@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeOrcpt, decodeXtext, parseParameters, parsePath } from '#services/listener/parsers/mail-path.ts';
-import { rcptCommand } from '#services/router/delivery/smtp/commands.ts';
 import { parseExtensions } from '#services/router/delivery/smtp/extensions.ts';
+import { rcptCommand } from '#services/router/delivery/smtp/transaction/commands.ts';
 import { processorMs } from '#test/kit/processor-time.ts';
 
 const PATHS: [text: string, address: string | { problem: string }][] = [

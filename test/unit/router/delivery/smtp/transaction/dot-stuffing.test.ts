@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DotStuffer } from '#services/router/delivery/smtp/dot-stuffing.ts';
+import { DotStuffer } from '#services/router/delivery/smtp/transaction/dot-stuffing.ts';
 import { seededRandom } from '#test/kit/random.ts';
 
 function stuff(pieces: readonly string[]): string {

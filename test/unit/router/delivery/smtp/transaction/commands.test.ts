@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isSendable, mailCommand, rcptCommand } from '#services/router/delivery/smtp/commands.ts';
 import { parseExtensions } from '#services/router/delivery/smtp/extensions.ts';
+import { isSendable, mailCommand, rcptCommand } from '#services/router/delivery/smtp/transaction/commands.ts';
 import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import { testJob } from '#test/unit/router/delivery/fixtures.ts';
 

@@ -1,6 +1,6 @@
 import { type Reply, reply } from '#shared/mail/reply.ts';
-import type { Job, Opened, OpenedMessage } from '../job.ts';
-import type { PeerSession } from './session.ts';
+import type { Job, Opened, OpenedMessage } from '../../job.ts';
+import type { PeerSession } from '../session.ts';
 
 /**
  * The message as this peer takes it, by what it offers; `failed` where it cannot take it. Found out before anything is

@@ -1,6 +1,6 @@
 import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
-import type { Job } from '../job.ts';
-import type { Extensions } from './extensions.ts';
+import type { Job } from '../../job.ts';
+import type { Extensions } from '../extensions.ts';
 
 /** MAIL and RCPT with the parameters that the peer offers. Nothing in an envelope can end a line early. */
 

@@ -1,5 +1,5 @@
 import { isIntermediate, isPositive, type Reply } from '#shared/mail/reply.ts';
-import type { JobRecipient } from '../job.ts';
+import type { JobRecipient } from '../../job.ts';
 
 /** What a peer said about one recipient: to its RCPT, and to the message. */
 export type Verdict = { recipient: JobRecipient; rcpt: Reply | undefined; final: Reply | undefined };

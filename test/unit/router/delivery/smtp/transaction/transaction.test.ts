@@ -14,7 +14,7 @@ import {
   testJob,
   testSettings,
 } from '#test/unit/router/delivery/fixtures.ts';
-import { rawPeer } from './raw-peer.ts';
+import { rawPeer } from '#test/unit/router/delivery/smtp/raw-peer.ts';
 
 const QUICK = { delivery: { timeout: { connect: '200ms', command: '150ms', data: '150ms' } } };
 const WITHOUT_PIPELINING = ['8BITMIME', 'SMTPUTF8', 'DSN'];
