@@ -85,7 +85,8 @@ const TLS_CASES: [string, NextHop['tls'], SinkOptions, string, boolean, number][
 for (const [name, route, options, expected, secure, connections] of TLS_CASES) {
   test(`TLS ${name}`, async () => {
     await using sink = await SmtpSink.start(options);
-    await using delivery = testDelivery({ settings: QUICK });
+    // A machine that is busy answers late; only silence is waited for in vain.
+    await using delivery = testDelivery(name.includes('silence') ? { settings: QUICK } : {});
     const [results = []] = await delivery.run(smtpHop(sink.port, { tls: route }), testJob());
     assert.deepEqual(brief(results), [expected]);
     assert.equal(results[0]?.outcome.tls !== undefined, secure);
