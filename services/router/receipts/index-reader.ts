@@ -16,6 +16,8 @@ export type Ids = { ids: string[]; rest: string };
 
 /** Greater than every queue id. */
 const HIGHEST = '~';
+/** Ids of a bucket that are few. */
+const FEW = 20;
 /** Ids that are read together without the index. */
 const TOGETHER = 100;
 
@@ -25,7 +27,10 @@ export function idRange(since: number | undefined, until: number | undefined, be
   return { from: since === undefined ? '' : queueIdFloor(since), below: below < end ? below : end };
 }
 
-/** Ids that meet all conditions. A bucket may have none. */
+/**
+ * Ids that meet at least one condition, and all of them where there are many such ids. A bucket may have none. The caller
+ * reads each message: where there are few, that costs less than to look for all mail of a large domain.
+ */
 export async function* idsByIndex(
   store: Store,
   conditions: readonly (readonly Wanted[])[],
@@ -70,11 +75,12 @@ async function idsIn(
   conditions: readonly (readonly Wanted[])[],
 ): Promise<ReadonlySet<string>> {
   let all: Set<string> | undefined;
-  for (const condition of conditions) {
+  const isNarrow = (condition: readonly Wanted[]): boolean => condition.every(({ whole }) => whole);
+  for (const condition of conditions.toSorted((a, b) => Number(isNarrow(b)) - Number(isNarrow(a)))) {
     const ids = new Set<string>();
     for (const wanted of condition) for await (const id of idsOf(store, bucket, wanted)) ids.add(id);
     all = all === undefined ? ids : all.intersection(ids);
-    if (all.size === 0) break;
+    if (all.size <= FEW) break;
   }
   return all ?? new Set();
 }

@@ -14,7 +14,7 @@ import { Space } from './space.ts';
  * LevelDB maps every table that it has open into memory: few and small files keep that small. Mail is written once and
  * read at most once, so a block cache gains nothing, and compressing what is deleted soon costs more than it saves.
  */
-const STORE_OPTIONS: StoreOptions = {
+export const STORE_OPTIONS: StoreOptions = {
   names: QUEUE_IDS,
   maxOpenFiles: 64,
   maxFileSize: 1024 * 1024,
