@@ -4,11 +4,11 @@ import type { Logger } from '#shared/log.ts';
 import { formatReply, LOCAL_ERROR, reply } from '#shared/mail/reply.ts';
 import { Backoff } from './backoff.ts';
 import { allRecipients, type Channel, StaleChannel, type Transport, Unreachable } from './channel.ts';
-import { Fifo } from './fifo.ts';
+import { FairQueue } from './fair-queue.ts';
 import type { Job, NextHop, OpenedMessage, RecipientResult } from './job.ts';
 
 /**
- * One destination: the jobs for a next hop, in the order of their arrival, and the workers that deliver them.
+ * One destination: the jobs for a next hop, which their senders get delivered in turns, and the workers that deliver them.
  *
  * A worker is `connecting` → `busy` with one job after the other → `idle` when none is left → gone after
  * `delivery.idle`. It holds one channel, and takes no further job before the results of the last one are recorded.
@@ -46,7 +46,7 @@ export class Destination {
   readonly #settings: Settings;
   readonly #log: Logger;
   readonly #most: (() => number | undefined) | undefined;
-  readonly #waiting = new Fifo<Job>();
+  readonly #waiting = new FairQueue<Job>();
   readonly #workers = new Set<Worker>();
   /** The one that became idle last is used first, so that those that are not needed end. */
   readonly #idle: Worker[] = [];
@@ -95,7 +95,7 @@ export class Destination {
       }
       worker.wake?.(undefined);
     }
-    this.#waiting.push(job);
+    this.#waiting.push(job, job.sender ?? 0);
     this.#grow();
   }
 

@@ -33,6 +33,8 @@ export type Job = {
   authenticity?: Authenticity | undefined;
   /** An operator asked for it: try it although the next hop was unreachable a moment ago. */
   urgent?: boolean;
+  /** Whose mail it is, where mail waits for a connection (fair-queue.ts). */
+  sender?: number;
   /** Sign and open the message for sending. */
   open(): Promise<Opened>;
   /** Record how the attempt ended; resolves when that is on disk. */

@@ -6,7 +6,7 @@ import type { Logger } from '#shared/log.ts';
 import { reply } from '#shared/mail/reply.ts';
 import { perSecond } from '#shared/units.ts';
 import { allRecipients } from '../delivery/channel.ts';
-import { Fifo } from '../delivery/fifo.ts';
+import { FairQueue } from '../delivery/fair-queue.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '../delivery/job.ts';
 import { connectionsOf, type DestinationLimit, describeLimit, limitFor, window } from './limits.ts';
 import { type DemandBus, Shares } from './shares.ts';
@@ -45,7 +45,7 @@ type Waiting = { hop: NextHop; job: Job };
 type Throttle = {
   readonly key: string;
   limit: DestinationLimit;
-  readonly waiting: Fifo<Waiting>;
+  readonly waiting: FairQueue<Waiting>;
   readonly bucket: TokenBucket;
   /** Jobs with delivery. */
   inFlight: number;
@@ -92,7 +92,7 @@ export class Pacer implements Delivery {
       return;
     }
     if (throttle.waiting.length === 0) throttle.bucket.setBusy(true, performance.now());
-    throttle.waiting.push({ hop, job });
+    throttle.waiting.push({ hop, job }, job.sender ?? 0);
     this.#pump(throttle);
     if (throttle.waiting.length > 0 && !throttle.wanted) this.#ask(throttle);
   }
@@ -141,7 +141,7 @@ export class Pacer implements Delivery {
     const throttle: Throttle = {
       key,
       limit: found.limit,
-      waiting: new Fifo(),
+      waiting: new FairQueue(),
       bucket: new TokenBucket(performance.now()),
       inFlight: 0,
       sent: 0,
@@ -283,7 +283,8 @@ export class Pacer implements Delivery {
 
 /** The same job, opened and finished in another way. */
 function wrapped(job: Job, open: Job['open'], finish: Job['finish']): Job {
-  const { queueId, trace, reversePath, recipients, size, eightBitBody, smtpUtf8, ret, envid, junk, urgent } = job;
-  const rest = { queueId, trace, reversePath, recipients, size, eightBitBody, smtpUtf8, ret, envid, junk, urgent };
-  return { ...rest, open, finish };
+  const { queueId, trace, reversePath, sender, recipients, size, eightBitBody, smtpUtf8 } = job;
+  const { ret, envid, junk, urgent } = job;
+  const facts = { queueId, trace, reversePath, sender, recipients, size, eightBitBody, smtpUtf8 };
+  return { ...facts, ret, envid, junk, urgent, open, finish };
 }

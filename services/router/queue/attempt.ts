@@ -79,6 +79,10 @@ export class Attempt implements Job {
     return this.#message.id;
   }
 
+  get sender(): number {
+    return this.#slot.sender;
+  }
+
   get trace(): string {
     return this.#message.record.trace;
   }

@@ -1,12 +1,12 @@
-import { Fifo } from '../delivery/fifo.ts';
+import { FairQueue, Fifo } from '../delivery/fair-queue.ts';
 import type { NextHop } from '../delivery/job.ts';
 import type { Slot } from '../store/slots.ts';
 
 /**
  * Keeps one slow destination from taking the place of all others. A destination is congested while it has as many
  * attempts under way as the queue allows it: for a next hop half of the queue's limit while the loaded messages near
- * that, for a destination with a rate (`rates.destinations`) a few seconds' worth. Mail for it is parked here then, in
- * order, and handed back as its attempts end.
+ * that, for a destination with a rate (`rates.destinations`) a few seconds' worth. Mail for it is parked here then,
+ * and handed back as its attempts end, one sender after the other.
  */
 
 /** Where a message is parked: before its next hop, or before the limit of its destination. */
@@ -21,7 +21,7 @@ export const isPaced = (key: string): boolean => key.startsWith(LIMIT);
 
 type Bottleneck = {
   attempts: number;
-  readonly waiting: Fifo<Slot>;
+  readonly waiting: FairQueue<Slot>;
   /** Those whose turn it was when there was no room after all: they come first. */
   readonly again: Fifo<Slot>;
   /** All that wait. */
@@ -39,7 +39,7 @@ export class Congestion {
   attemptStarted(key: string): void {
     const known = this.#bottlenecks.get(key);
     if (known !== undefined) known.attempts++;
-    else this.#bottlenecks.set(key, { attempts: 1, waiting: new Fifo(), again: new Fifo(), members: new Set() });
+    else this.#bottlenecks.set(key, { attempts: 1, waiting: new FairQueue(), again: new Fifo(), members: new Set() });
   }
 
   isFull(key: string, most: number): boolean {
@@ -52,7 +52,8 @@ export class Congestion {
     const bottleneck = this.#bottlenecks.get(key);
     if (bottleneck === undefined || bottleneck.members.has(slot)) return;
     bottleneck.members.add(slot);
-    (this.#called.has(slot) ? bottleneck.again : bottleneck.waiting).push(slot);
+    if (this.#called.has(slot)) bottleneck.again.push(slot);
+    else bottleneck.waiting.push(slot, slot.sender);
   }
 
   /** Returns the slots whose turn it is: all of them when no attempt is left whose end would call them. */

@@ -4,7 +4,7 @@ import { type Reply, reply } from '#shared/mail/reply.ts';
 import type { Delivery, NextHop } from '../delivery/job.ts';
 import type { Pacer } from '../pacing/pacer.ts';
 import { loadMessage } from '../store/load.ts';
-import { isFinished, type Message } from '../store/message.ts';
+import { isFinished, type Message, senderOf } from '../store/message.ts';
 import type { CopyPlace } from '../store/records.ts';
 import type { Slot, SlotState, Slots } from '../store/slots.ts';
 import { Alarm } from './alarm.ts';
@@ -13,13 +13,14 @@ import { Congestion, congestionKey } from './congestion.ts';
 import { dueByHop, type Group } from './grouping.ts';
 import type { Routing } from './routing.ts';
 import type { RetryLimits } from './schedule.ts';
+import { Turns } from './turns.ts';
 import { PARKED_MS, plausibleWait, waitOf } from './waits.ts';
 
 /**
  * Decides which message is worked on when.
  *
  * A committed message goes straight to delivery. When as many messages are loaded as `queue.active-limit` allows, it
- * is only put into the schedule and read from the store when its turn comes, like every deferred one. The schedule is a
+ * is read from the store when its sender's turn comes (turns.ts), like every deferred one that is due. The schedule is a
  * heap by due time; one timer waits for its first slot. On disk a due time is one of the wall clock, in the schedule one of
  * the monotonic clock: steps of the wall clock neither stop nor hurry what waits.
  *
@@ -49,12 +50,14 @@ export class Queue implements AttemptQueue {
   /** Messages that have an obstacle: another node may deliver them, or this one does not know whether it may. */
   readonly #blocked = new Set<Slot>();
   readonly #alarm = new Alarm(() => this.pump());
+  readonly #turns: Turns;
   #delivery: Delivery | undefined;
   #loaded = 0;
   #loading = 0;
 
   constructor(deps: QueueDeps) {
     this.#deps = deps;
+    this.#turns = new Turns(deps.slots);
   }
 
   /** Messages in memory. */
@@ -85,14 +88,15 @@ export class Queue implements AttemptQueue {
   /** Add a message that was just committed; `copy` says where its second copy is. */
   add(message: Message, copy?: CopyPlace): void {
     const { held } = message.record;
-    const slot = this.#deps.slots.add(message.id, held ? 'hold' : 'active', copy);
+    const sender = senderOf(message.record, message.recipients[0]?.recipient.address ?? '');
+    const slot = this.#deps.slots.add(message.id, held ? 'hold' : 'active', copy, sender);
     if (!held && this.#delivery !== undefined && this.#loaded < this.#limit) {
       slot.message = message;
       this.#loaded++;
       this.#work(slot, message);
     } else {
       this.#deps.bodies.release(message);
-      if (!held) this.#deps.slots.schedule.set(slot, performance.now());
+      if (!held) this.#turns.push(slot);
     }
   }
 
@@ -115,21 +119,16 @@ export class Queue implements AttemptQueue {
   /** Start what is due, as far as there is room. */
   pump(): void {
     if (this.#delivery === undefined) return;
-    const { schedule } = this.#deps.slots;
     const now = performance.now();
+    const next = this.#turns.gather(now);
     if (this.#deps.store.failure !== undefined) {
-      if (schedule.size > 0) this.#alarm.set(now + STORE_RETRY_MS, now);
+      if (this.#turns.length > 0) this.#alarm.set(now + STORE_RETRY_MS, now);
       return;
     }
+    if (next !== Number.POSITIVE_INFINITY) this.#alarm.set(next, now);
     while (this.#loading < CONCURRENT_LOADS && this.#loaded + this.#loading < this.#limit) {
-      const slot = schedule.peek();
+      const slot = this.#turns.next();
       if (slot === undefined) return;
-      if (schedule.first > now) {
-        this.#alarm.set(schedule.first, now);
-        return;
-      }
-      schedule.delete(slot);
-      this.#deps.slots.move(slot, 'active');
       if (slot.message !== undefined) this.#work(slot, slot.message);
       else void this.#load(slot);
     }
@@ -290,11 +289,9 @@ export class Queue implements AttemptQueue {
 
   /** A message with several destinations is woken by any of them: where one is still congested, it keeps its place. */
   #wake(waiting: readonly Slot[]): void {
-    const now = performance.now();
-    for (const [n, slot] of waiting.entries()) {
+    for (const slot of waiting) {
       slot.parked = undefined;
-      // The schedule keeps no order among those that are due at the same moment.
-      if (slot.state !== 'hold') this.#deps.slots.schedule.set(slot, now - (waiting.length - n) / 10_000);
+      if (slot.state !== 'hold') this.#turns.push(slot);
     }
   }
 }

@@ -11,7 +11,7 @@ import type { ReportRow } from '#shared/mail/reports/dmarc-report.ts';
 import type { TlsReportRow } from '#shared/mail/reports/tls-report.ts';
 import { cut } from '#shared/text.ts';
 import { allRecipients } from '../delivery/channel.ts';
-import { Fifo } from '../delivery/fifo.ts';
+import { Fifo } from '../delivery/fair-queue.ts';
 import type { Delivery, Job, NextHop } from '../delivery/job.ts';
 import type { Space } from '../store/space.ts';
 import { readAggregateReport } from './aggregate-report.ts';

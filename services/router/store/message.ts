@@ -1,4 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import type { StoreOperation } from '#cluster/store.ts';
+import { domainOf, localPartOf } from '#shared/address/address.ts';
 import type { EnvelopeRecipient, RecipientStatus } from '#shared/mail/envelope.ts';
 import { keys, type MessageRecord, putJson, type RecipientRecord } from './records.ts';
 
@@ -74,4 +76,33 @@ export function dueAt(status: RecipientStatus): number {
 
 export function isFinished(message: Message): boolean {
   return message.recipients.every((r) => isFinal(r.status));
+}
+
+/**
+ * Whose mail a message is where mail takes turns: that of the user who logged in, else of the reverse-path, else of the host
+ * that it came from. A notice of ours is mail of the one who reads it, so that each passes mail in bulk.
+ *
+ * It is a number, which a slot of the queue has room for. It is another one after each start, so nobody can choose a
+ * reverse-path that shares its turns with another sender's.
+ */
+export function senderOf({ origin, reversePath }: Pick<MessageRecord, 'origin' | 'reversePath'>, to: string): number {
+  if (origin.user !== undefined) return hash(`user ${origin.user}`);
+  if (reversePath !== '') return hash(withoutReference(reversePath));
+  return hash(origin.kind === 'internal' ? to : `host ${origin.client.address}`);
+}
+
+/** Bulk mail has another address in each message (`news+4711-bob=example.com@…`): up to the first sign it is the same. */
+function withoutReference(address: string): string {
+  const local = localPartOf(address);
+  const end = local.search(/[+=]/);
+  return end < 1 ? address : `${local.slice(0, end)}@${domainOf(address)}`;
+}
+
+const SEED = randomBytes(4).readInt32LE();
+
+/** FNV-1a in 30 bits: an integer that needs no memory of its own. */
+function hash(text: string): number {
+  let value = SEED;
+  for (let n = 0; n < text.length; n++) value = Math.imul(value ^ text.charCodeAt(n), 16_777_619);
+  return value >>> 2;
 }

@@ -19,8 +19,8 @@ export type Read = {
   place: CopyPlace | undefined;
 };
 
-/** The recipients of one message in sum. `due`: ms since 1970, of the first one that is left. */
-type Summary = { count: number; due: number; damaged: string | undefined };
+/** The recipients of one message in sum. `due`: ms since 1970, of the first one that is left. `first`: an address. */
+type Summary = { count: number; due: number; damaged: string | undefined; first: string };
 
 /** Which ids are read: those after one, up to another. */
 export type Between = { after: string; until: string };
@@ -49,14 +49,17 @@ export async function* readMessages(snapshot: Snapshot, log: Logger, between: Be
 const PAGE = 500;
 
 async function readOne(id: string, messages: Records, recipients: Records, places: Records): Promise<Read> {
-  const sum: Summary = { count: 0, due: Number.POSITIVE_INFINITY, damaged: undefined };
+  const sum: Summary = { count: 0, due: Number.POSITIVE_INFINITY, damaged: undefined, first: '' };
   const entry = await messages.take(id);
   const record = entry && readRecord<MessageRecord>(entry);
   for (let next = await recipients.take(id); next !== undefined; next = await recipients.take(id)) {
     sum.count++;
     const read = readRecord<RecipientRecord>(next);
     if (typeof read === 'string') sum.damaged = read;
-    else if (!isFinal(read.status)) sum.due = Math.min(sum.due, dueAt(read.status));
+    else {
+      sum.first ||= read.recipient.address;
+      if (!isFinal(read.status)) sum.due = Math.min(sum.due, dueAt(read.status));
+    }
   }
   const place = await places.take(id);
   return { id, record, recipients: sum, place: place && places.place(place) };

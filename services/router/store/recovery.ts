@@ -5,6 +5,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Corrupt } from './corrupt.ts';
 import { reportDamage } from './damage.ts';
+import { senderOf } from './message.ts';
 import { type Between, type Read, readMessages } from './reading.ts';
 import { keys, queueIdOf, rangeOf } from './records.ts';
 import type { Slot, Slots } from './slots.ts';
@@ -137,8 +138,9 @@ export class Recovery {
       return;
     }
     this.#found.messages++;
-    const { due } = recipients;
-    const slot = slots.add(id, record.held ? 'hold' : due > Date.now() ? 'deferred' : 'active', place);
+    const { due, first } = recipients;
+    const state = record.held ? 'hold' : due > Date.now() ? 'deferred' : 'active';
+    const slot = slots.add(id, state, place, senderOf(record, first));
     if (record.held) return;
     if (place !== undefined && this.#beside) this.#copied.push({ slot, due });
     else this.#onFound(slot, due);

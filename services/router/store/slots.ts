@@ -27,6 +27,10 @@ export type Slot = HeapItem & {
   message: Message | undefined;
   /** Where its second copy is. */
   copy: CopyPlace | undefined;
+  /** It is due and waits for room in memory (queue/turns.ts). */
+  inTurn: boolean;
+  /** Whose mail it is (message.ts). */
+  readonly sender: number;
 };
 
 export class Slots {
@@ -56,7 +60,7 @@ export class Slots {
     return this.#slots.values();
   }
 
-  add(id: string, state: SlotState, copy?: CopyPlace): Slot {
+  add(id: string, state: SlotState, copy?: CopyPlace, sender = 0): Slot {
     const slot: Slot = {
       at: -1,
       id: flat(id),
@@ -66,6 +70,8 @@ export class Slots {
       parked: undefined,
       message: undefined,
       copy,
+      inTurn: false,
+      sender,
     };
     this.#slots.set(slot.id, slot);
     this.#counts[state]++;

@@ -10,7 +10,7 @@ import {
   Unreachable,
 } from '#services/router/delivery/channel.ts';
 import { Destination } from '#services/router/delivery/destination.ts';
-import { Fifo } from '#services/router/delivery/fifo.ts';
+import { Fifo } from '#services/router/delivery/fair-queue.ts';
 import type { Job, NextHop } from '#services/router/delivery/job.ts';
 import { silentLogger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';

@@ -1,0 +1,47 @@
+import { FairQueue } from '../delivery/fair-queue.ts';
+import type { Slot, Slots } from '../store/slots.ts';
+
+/** Messages that are due and wait for room in memory, one sender after the other. */
+
+/** Taken out of the schedule at a time: where very many are due, the rest follows in a moment. */
+const GATHERED = 2000;
+
+export class Turns {
+  readonly #slots: Slots;
+  readonly #waiting = new FairQueue<Slot>();
+
+  constructor(slots: Slots) {
+    this.#slots = slots;
+  }
+
+  /** Some of them may have left the queue, or are held. */
+  get length(): number {
+    return this.#waiting.length;
+  }
+
+  push(slot: Slot): void {
+    this.#slots.schedule.delete(slot);
+    this.#slots.move(slot, 'active');
+    if (slot.inTurn) return;
+    slot.inTurn = true;
+    this.#waiting.push(slot, slot.sender);
+  }
+
+  /** Take what is due out of the schedule; when to do it again, Infinity where nothing is left there. */
+  gather(now: number): number {
+    const { schedule } = this.#slots;
+    for (let n = 0; n < GATHERED && schedule.first <= now; n++) {
+      const slot = schedule.peek();
+      if (slot !== undefined) this.push(slot);
+    }
+    return schedule.first;
+  }
+
+  next(): Slot | undefined {
+    for (let slot = this.#waiting.shift(); slot !== undefined; slot = this.#waiting.shift()) {
+      slot.inTurn = false;
+      if (this.#slots.has(slot) && slot.state !== 'hold') return slot;
+    }
+    return undefined;
+  }
+}
