@@ -40,8 +40,11 @@ async function runAndKill(folder: string, ms: number, seen: Seen): Promise<void>
 test('a router killed again and again loses nothing it answered and forgets no delivery it recorded', async () => {
   await using folder = await tempDir();
   const seen: Seen = { accepted: new Set(), sent: new Set(), finished: new Set() };
-  for (let round = 0; round < ROUNDS; round++) await runAndKill(folder.path, 100 + Math.random() * 700, seen);
-  assert.ok(seen.accepted.size > 200, `${seen.accepted.size} accepted`);
+  let rounds = 0;
+  // A busy machine needs more of them for as much mail.
+  for (; rounds < ROUNDS || seen.accepted.size <= 200; rounds++) {
+    await runAndKill(folder.path, 100 + Math.random() * 700, seen);
+  }
 
   await using router = await TestRouter.start(folder.path);
   const found = new Set<string>();
@@ -60,5 +63,5 @@ test('a router killed again and again loses nothing it answered and forgets no d
   for (const id of seen.finished) assert.ok(!found.has(id), `${id} was delivered, recorded, and delivered again`);
   // What was sent and not recorded may come twice; it is at most what was under way when the process died.
   const twice = [...found].filter((id) => seen.sent.has(id));
-  assert.ok(twice.length <= ROUNDS * 30, `${twice.length} messages were sent twice`);
+  assert.ok(twice.length <= rounds * 30, `${twice.length} messages were sent twice`);
 });
