@@ -157,3 +157,13 @@ test('a receipt of the version before is found by its queue id; a damaged one is
     1,
   );
 });
+
+test('a sender of much mail and a domain of few recipients find what is of both', () =>
+  withMail(
+    async (router, ids) => {
+      const search = { from: 'alice@sender.example', to: 'peer.example' };
+      const found = (await find(router, search)).map(({ queueId }) => ids.indexOf(queueId));
+      assert.deepEqual(found, [40, 20, 0]);
+    },
+    Array.from({ length: 60 }, (_, n) => ({ to: n % 20 === 0 ? 'a@peer.example' : 'a@else.example' })),
+  ));
