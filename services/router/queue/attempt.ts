@@ -46,6 +46,7 @@ export type AttemptQueue = {
   readonly ended: boolean;
   add(message: Message): void;
   remove(slot: Slot, message: Message): void;
+  attemptOpened(hop: NextHop): void;
   attemptEnded(slot: Slot, message: Message, hop: NextHop): void;
 };
 
@@ -128,6 +129,7 @@ export class Attempt implements Job {
   async open(): Promise<Opened> {
     const { bodies, signing } = this.#deps;
     const { record } = this.#message;
+    this.#queue.attemptOpened(this.#hop);
     try {
       let obstacle = this.#obstacle();
       if (obstacle !== undefined) return obstacle;

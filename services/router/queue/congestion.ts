@@ -4,10 +4,13 @@ import type { Slot } from '../store/slots.ts';
 
 /**
  * Keeps one slow destination from taking the place of all others. A destination is congested while it has as many
- * attempts under way as the queue allows it: for a next hop half of the queue's limit while the loaded messages near
- * that, for a destination with a rate (`rates.destinations`) a few seconds' worth. Mail for it is parked here then,
+ * attempts under way as the queue allows it: for a next hop half of the queue's limit, or a few before its first
+ * connection while others need the room, for a destination with a rate (`rates.destinations`) a few seconds' worth. Mail for it is parked here then,
  * and handed back as its attempts end, one sender after the other.
  */
+
+/** Messages for a destination that has no connection yet, where others need the room. */
+export const UNREACHED = 4;
 
 /** Where a message is parked: before its next hop, or before the limit of its destination. */
 export function congestionKey({ key, limit }: NextHop): string {
@@ -21,6 +24,8 @@ export const isPaced = (key: string): boolean => key.startsWith(LIMIT);
 
 type Bottleneck = {
   attempts: number;
+  /** One of them found a connection. */
+  reached: boolean;
   readonly waiting: FairQueue<Slot>;
   /** Those whose turn it was when there was no room after all: they come first. */
   readonly again: Fifo<Slot>;
@@ -39,7 +44,17 @@ export class Congestion {
   attemptStarted(key: string): void {
     const known = this.#bottlenecks.get(key);
     if (known !== undefined) known.attempts++;
-    else this.#bottlenecks.set(key, { attempts: 1, waiting: new FairQueue(), again: new Fifo(), members: new Set() });
+    else this.#bottlenecks.set(key, newBottleneck());
+  }
+
+  attemptOpened(key: string): void {
+    const bottleneck = this.#bottlenecks.get(key);
+    if (bottleneck !== undefined) bottleneck.reached = true;
+  }
+
+  /** Whether an attempt found a connection, since there was none under way. */
+  isReached(key: string): boolean {
+    return this.#bottlenecks.get(key)?.reached === true;
   }
 
   isFull(key: string, most: number): boolean {
@@ -76,4 +91,8 @@ export class Congestion {
     if (bottleneck.attempts === 0) this.#bottlenecks.delete(key);
     return slots;
   }
+}
+
+function newBottleneck(): Bottleneck {
+  return { attempts: 1, reached: false, waiting: new FairQueue(), again: new Fifo(), members: new Set() };
 }

@@ -9,7 +9,7 @@ import type { CopyPlace } from '../store/records.ts';
 import type { Slot, SlotState, Slots } from '../store/slots.ts';
 import { Alarm } from './alarm.ts';
 import { Attempt, type AttemptDeps, type AttemptOf, type AttemptQueue } from './attempt.ts';
-import { Congestion, congestionKey } from './congestion.ts';
+import { Congestion, congestionKey, UNREACHED } from './congestion.ts';
 import { dueByHop, type Group } from './grouping.ts';
 import type { Routing } from './routing.ts';
 import type { RetryLimits } from './schedule.ts';
@@ -24,9 +24,9 @@ import { PARKED_MS, plausibleWait, waitOf } from './waits.ts';
  * heap by due time; one timer waits for its first slot. On disk a due time is one of the wall clock, in the schedule one of
  * the monotonic clock: steps of the wall clock neither stop nor hurry what waits.
  *
- * A loaded message is unloaded when no attempt for it is under way. One next hop may hold at most half of the limit
- * while the loaded messages near it, and a destination with a rate a few seconds' worth (congestion.ts), so that a slow
- * destination never stops the mail for all others.
+ * A loaded message is unloaded when no attempt for it is under way. One next hop may hold half of the limit, one that has not
+ * taken a message yet a few once a quarter of the limit is used, and a destination with a rate a few seconds' worth
+ * (congestion.ts), so that slow and silent destinations never stop the mail for all others.
  * While the store fails, no attempt starts: its outcome could not be recorded.
  */
 
@@ -134,6 +134,9 @@ export class Queue implements AttemptQueue {
     }
   }
 
+  /** The destination of an attempt has a connection for it. */
+  readonly attemptOpened = (hop: NextHop): void => this.#congestion.attemptOpened(congestionKey(hop));
+
   /** An attempt has ended and its outcome is on disk. */
   attemptEnded(slot: Slot, message: Message, hop: NextHop): void {
     message.busy--;
@@ -209,8 +212,8 @@ export class Queue implements AttemptQueue {
 
   /** Attempts that the destination may have under way right now. */
   #most(hop: NextHop): number {
-    const fair = this.#loaded >= this.#limit * 0.75 ? this.#limit / 2 : Number.POSITIVE_INFINITY;
-    return Math.min(fair, this.#paced(hop));
+    const unreached = this.#loaded >= this.#limit / 4 && !this.#congestion.isReached(congestionKey(hop));
+    return Math.min(unreached ? UNREACHED : this.#limit / 2, this.#paced(hop));
   }
 
   #paced({ limit }: NextHop): number {

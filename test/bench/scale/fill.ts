@@ -23,13 +23,15 @@ export type Filling = {
   dueIn: (n: number) => number;
   /** Where the n-th message goes, if not to one of the many domains. */
   to?: (n: number) => string | undefined;
+  /** Its reverse-path, if not one of five thousand. */
+  from?: (n: number) => string;
 };
 
 const BATCH = 500;
 /** The oldest message came so long ago. */
 const AGE_MS = 3 * 3600_000;
 
-export async function fill({ folder, messages, destinations, size, dueIn, to }: Filling): Promise<void> {
+export async function fill({ folder, messages, destinations, size, dueIn, to, from }: Filling): Promise<void> {
   const settings = new Settings(ConfigSchema.parse({ node: { data: folder } }));
   const { store } = await openQueue(settings, silentLogger);
   const bytes = messageOf(size);
@@ -42,7 +44,9 @@ export async function fill({ folder, messages, destinations, size, dueIn, to }: 
     const id = newQueueId(arrived);
     const domain = `d${n % destinations}.dead.test`;
     const address = to?.(n) ?? `user${n}@${domain}`;
-    const message = loadedMessage(id, record(n, arrived, facts, bytes.length), [recipient(address, began + dueIn(n))]);
+    const reversePath = from?.(n) ?? `sender${n % 5000}@sender.test`;
+    const about = { ...record(n, arrived, facts, bytes.length), reversePath };
+    const message = loadedMessage(id, about, [recipient(address, began + dueIn(n))]);
     operations.push(...messageRecords(message), putBytes(keys.body(id, 0), bytes));
     if (n % BATCH !== BATCH - 1) continue;
     await writing;
@@ -56,7 +60,7 @@ export async function fill({ folder, messages, destinations, size, dueIn, to }: 
 
 function record(n: number, arrived: number, facts: MessageRecord['facts'], size: number): MessageRecord {
   return {
-    reversePath: `sender${n % 5000}@sender.test`,
+    reversePath: '',
     smtpUtf8: false,
     origin: {
       session: `SESSION${n % 10_000}`,

@@ -179,11 +179,24 @@ test('messages beyond active-limit wait on disk and are delivered in turn', asyn
 test('a next hop that takes all the room leaves some to the others, and loses nothing', async () => {
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path, { config: { queue: { 'active-limit': 100 } } });
-  for (let n = 0; n < 120; n++) await router.send({ envelope: envelope(['bob@slow.example']) });
-  assert.equal(router.delivery.jobs.length, 74);
+  await router.send({ envelope: envelope(['bob@slow.example']) });
+  await router.delivery.jobs[0]?.content();
+  for (let n = 1; n < 120; n++) await router.send({ envelope: envelope(['bob@slow.example']) });
+  assert.equal(router.delivery.jobs.length, 50);
   await router.send({ envelope: envelope(['bob@quick.example']) });
   assert.equal(router.delivery.jobs.at(-1)?.hop.key, 'mx:quick.example');
   for (let n = 0; n < 121; n++) await (await router.delivery.next(`job ${n}`)).end('delivered', OK);
+  await waitFor(async () => (await router.status()).active === 0, { what: 'an empty queue' });
+});
+
+test('next hops that nobody has reached yet take a quarter of the room, and a few messages each', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path, { config: { queue: { 'active-limit': 100 } } });
+  for (let n = 0; n < 200; n++) await router.send({ envelope: envelope([`bob@silent${n % 10}.example`]) });
+  assert.ok(router.delivery.jobs.length <= 40, `${router.delivery.jobs.length} wait for a connection`);
+  await router.send({ envelope: envelope(['bob@quick.example']) });
+  assert.equal(router.delivery.jobs.at(-1)?.hop.key, 'mx:quick.example');
+  for (let n = 0; n < 201; n++) await (await router.delivery.next(`job ${n}`)).end('delivered', OK);
   await waitFor(async () => (await router.status()).active === 0, { what: 'an empty queue' });
 });
 

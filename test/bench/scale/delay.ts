@@ -1,0 +1,135 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { Tally } from '#test/kit/smtp/tally.ts';
+import { waitFor } from '#test/kit/wait.ts';
+import { fill } from './fill.ts';
+
+/**
+ * How long single messages take through a node, from the end of the message to its arrival, in turns with a node that has
+ * nothing else to do:
+ *
+ *   dead   beside mail for many destinations of which one half refuses connections and the other half never says a word
+ *   bulk   beside mail of another sender for the same destination
+ *
+ *   node test/bench/scale/delay.ts [--destinations 1000] [--each 30] [--bulk 100000] [--seconds 20]
+ */
+
+const { values } = parseArgs({
+  options: {
+    destinations: { type: 'string', default: '1000' },
+    each: { type: 'string', default: '30' },
+    bulk: { type: 'string', default: '100000' },
+    seconds: { type: 'string', default: '20' },
+  },
+});
+const destinations = Number(values.destinations);
+
+/** A client that sends one message after the other, and waits for the arrival of each. */
+class Single implements AsyncDisposable {
+  readonly #socket: Socket;
+  readonly #replies: AsyncIterator<string>;
+  readonly #sink: Tally;
+  #count = 0;
+
+  private constructor(socket: Socket, sink: Tally) {
+    this.#socket = socket;
+    this.#replies = createInterface({ input: socket })[Symbol.asyncIterator]();
+    this.#sink = sink;
+  }
+
+  static async open(port: number, sink: Tally): Promise<Single> {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    await once(socket, 'connect');
+    const single = new Single(socket, sink);
+    await single.#reply();
+    await single.#say('EHLO single.test');
+    return single;
+  }
+
+  /** Milliseconds from the final dot to the arrival. */
+  async send(): Promise<number> {
+    const id = `${this.#socket.localPort}-${++this.#count}`;
+    for (const line of ['MAIL FROM:<single@one.test>', 'RCPT TO:<x@healthy.test>', 'DATA']) await this.#say(line);
+    const began = performance.now();
+    await this.#say(`From: <single@one.test>\r\nX-Load-Id: ${id}\r\n\r\nOne.\r\n.`);
+    while (!this.#sink.arrivals.has(id)) await delay(1);
+    return performance.now() - began;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#socket.destroy();
+  }
+
+  async #say(line: string): Promise<void> {
+    this.#socket.write(`${line}\r\n`);
+    await this.#reply();
+  }
+
+  async #reply(): Promise<void> {
+    for (;;) {
+      const { value, done } = await this.#replies.next();
+      if (done === true) throw new Error('the connection ended');
+      if (/^[45]/.test(value)) throw new Error(value);
+      if (value[3] === ' ') return;
+    }
+  }
+}
+
+function describe(times: number[]): string {
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (part: number): string => (sorted[Math.floor(part * (sorted.length - 1))] ?? 0).toFixed(0);
+  return `half within ${at(0.5)} ms, 95 % within ${at(0.95)} ms, all within ${at(1)} ms (${sorted.length} messages)`;
+}
+
+/** Send through both nodes in turns, and say how long it took. */
+async function compare(what: string, busy: SealpostNode, idle: SealpostNode, sink: Tally): Promise<void> {
+  await using one = await Single.open(busy.port, sink);
+  await using other = await Single.open(idle.port, sink);
+  const times = { busy: [] as number[], idle: [] as number[] };
+  const end = performance.now() + Number(values.seconds) * 1000;
+  while (performance.now() < end) {
+    times.busy.push(await one.send());
+    times.idle.push(await other.send());
+    await delay(50);
+  }
+  process.stdout.write(`${what}: ${describe(times.busy)}\n  beside it, an idle node: ${describe(times.idle)}\n`);
+}
+
+await using sink = await Tally.start();
+const silent = createServer(() => undefined);
+silent.listen(0, '0.0.0.0');
+await once(silent, 'listening');
+const { port } = silent.address() as AddressInfo;
+const address = (n: number): string => `127.${n % 2 === 0 ? 1 : 2}.${n >> 8}.${n & 255}`;
+const dead = Array.from({ length: destinations }, (_, n) => {
+  const hop = `smtp://${address(n)}:${n % 2 === 0 ? port : 1}`;
+  return `  - { to: d${n}.dead.test, via: "${hop}" }`;
+});
+const config = `routes:\n  - { to: healthy.test, via: "smtp://127.0.0.1:${sink.port}" }\n${dead.join('\n')}\n`;
+await using idle = await SealpostNode.create({ config });
+await idle.start();
+{
+  await using node = await SealpostNode.create({ config });
+  const messages = destinations * Number(values.each);
+  await fill({ folder: join(node.folder, 'data'), messages, destinations, size: 1024, dueIn: () => -1000 });
+  await node.start();
+  await compare(`${destinations} dead destinations, ${messages} messages for them`, node, idle, sink);
+}
+{
+  await using node = await SealpostNode.create({ config });
+  const messages = Number(values.bulk);
+  const [to, from] = [() => 'x@healthy.test', () => 'bulk@many.test'];
+  await fill({ folder: join(node.folder, 'data'), messages, destinations, size: 1024, dueIn: () => -1000, to, from });
+  const before = sink.messages;
+  await node.start();
+  await waitFor(() => sink.messages > before + 100, { timeout: 60_000, what: 'mail in bulk' });
+  await compare(`another sender's ${messages} messages to the same destination`, node, idle, sink);
+  process.stdout.write(`  ${sink.messages - before} messages were delivered meanwhile\n`);
+}
+silent.close();
+process.exit(0);
