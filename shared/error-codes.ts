@@ -191,6 +191,15 @@ export const ERRORS = {
     meaning: 'No other router is there to take the queue, so the drain did not begin.',
     action: 'Start another router and drain again.',
   },
+  'invalid-directive': {
+    meaning: 'Mail was to be redirected to something that is neither a host nor mx, or with a user.',
+    action: 'Name smtp://host, smtps://host, lmtp://host or mx.',
+  },
+  'too-many-directives': {
+    meaning: 'Operators have suspended and redirected as much as routers keep in mind.',
+    action:
+      'End some with sealpost queue resume and sealpost queue redirect --end; sealpost queue directives lists them.',
+  },
   'not-due': {
     meaning:
       'A router was asked for rows of DMARC or TLS reports of a day that is not over by its clock, or for a run that it has not heard of.',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
+import { Directive, MOST_DIRECTIVES } from '#shared/directive.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
 import { Envelope, Origin } from '#shared/mail/envelope.ts';
@@ -253,6 +254,8 @@ export const routerContract = defineContract('router', 1, {
       /** Key of the limit (a domain), the part that it could use, the part that it takes at most. */
       lines: z.array(z.tuple([z.string(), z.number().min(0), z.number().min(0)])).max(MOST_DEMAND_LINES),
     }),
+    /** What operators told this router. */
+    'directive-learned': z.object({ directives: z.array(Directive).max(MOST_DIRECTIVES) }),
     /** What this router has learned of the TLS of others, within a second. */
     'tls-learned': z.object({ records: z.array(TlsRecord).max(MOST_TLS_RECORDS) }),
   },

@@ -12,6 +12,9 @@ import { createDelivery, type DeliveryDeps } from './delivery/delivery.ts';
 import type { Delivery } from './delivery/job.ts';
 import { LostDestinations } from './delivery/tls-policy/lost.ts';
 import type { TlsResult } from './delivery/tls-policy/result.ts';
+import { directiveHandlers } from './directives/handlers.ts';
+import { type DirectiveBus, openDirectives } from './directives/open.ts';
+import { SuspendedMail } from './directives/suspended.ts';
 import { abortTransfer } from './intake/abort.ts';
 import { Intake, type IntakeDeps } from './intake/intake.ts';
 import { announcePresence } from './intake/presence.ts';
@@ -30,8 +33,7 @@ import { openReceivedReports, ReportReader } from './received-reports/report-rea
 import { openReports, type ReportsTools } from './sent-reports/open.ts';
 import { brokenFor } from './store/broken.ts';
 import { openQueue } from './store/open.ts';
-import { openTlsMemory } from './tls-memory/open.ts';
-import type { MemoryBus } from './tls-memory/sharing.ts';
+import { type MemoryBus, openTlsMemory } from './tls-memory/open.ts';
 
 /**
  * The router: this node's durable queue, from a transfer to the fate of the last recipient.
@@ -47,11 +49,13 @@ import type { MemoryBus } from './tls-memory/sharing.ts';
  *   sent-reports/  what the owners of domains hear of mail in their name (DMARC), and of the TLS of their hosts
  *   operators/  what operators see, and what they do
  *   tls-memory/  what the routers remember together of the TLS of others, and the MTA-STS policies that they have fetched
+ *   directives/  what operators have told all routers: to suspend mail, or to redirect it
+ *   gossip/     keeps records of all routers the same
  *   receipts/   what stays of a message that has left, its attempts, and the index by which messages and receipts are found
  *   maintenance.ts  ends transfers of silent listeners, deletes old receipts and reports, compacts the store
  *
  * Imports run down: sent-reports → copies, notices; copies, operators → intake, queue → notices, pacing, received-reports, tls-memory → delivery;
- * and all but the last two → receipts → store.
+ * queue → directives; tls-memory, directives → gossip; and all but delivery, pacing and gossip → receipts → store.
  * What intake and queue need of the copies they declare themselves, and `assemble` hands it in.
  *
  * States: created → (start: store open, queue read) running → (stop: attempts end, outcomes are written) stopped.
@@ -67,7 +71,7 @@ export type RouterDeps = {
   jetStream: JetStreamAccess | undefined;
   announce: Announce<RouterContract>;
   /** The routers of the other nodes; without it there are none. */
-  peers?: (DemandBus & MemoryBus) | undefined;
+  peers?: (DemandBus & MemoryBus & DirectiveBus) | undefined;
   /** What the reports ask in DNS, and their clock, where it is not that of this machine. */
   reports?: ReportsTools;
   /** Where MTA-STS policies are fetched, where that is not the public Internet. */
@@ -129,7 +133,10 @@ export function createRouterService(
   };
 }
 
-/** Create the parts of a router, and hand each what it needs of the others. */
+/**
+ * Create the parts of a router, and hand each what it needs of the others. It is long because it is the one place where
+ * they meet.
+ */
 async function assemble(deps: RouterDeps, pacer: Pacer) {
   const { settings, log, signer, router, jetStream, reports: tools } = deps;
   await using undo = new AsyncDisposableStack();
@@ -139,14 +146,16 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   const copies = undo.adopt(await Copies.open({ ...common, router, jetStream }), (opened) => opened.stop());
   const tls = undo.adopt(await openTlsMemory(store, deps), (opened) => opened.stop());
   const onSettled: OnSettled = (slot, written) => copies.sender.settled(slot, written);
-  const routing = new Routing(settings);
+  const told = undo.adopt(await openDirectives(store, deps), (opened) => opened.stop());
+  const [routing, suspended] = [new Routing(settings, told.directives), new SuspendedMail(told.directives)];
   const [signing, settlement] = [new Signing(signer, log), new Settlement(common)];
-  const parts = { ...common, routing, pacer, signing, settlement, onSettled };
+  const parts = { ...common, routing, pacer, signing, settlement, onSettled, suspended };
   const queue = new Queue({ ...parts, obstacle: (slot) => copies.obstacle(slot) });
+  told.directives.onChange(() => queue.lookAgain(suspended.released()));
   const reporting = await openReports({ ...common, router, copies, queue, onSettled }, tools);
   const deliver: IntakeDeps['deliver'] = (message, copy) => queue.add(message, copy);
   const intake = new Intake({ ...common, writer: copies.sender, reports: reporting.dmarc, deliver });
-  const views = new Views({ ...common, routing, pacer });
+  const views = new Views({ ...common, routing, pacer, suspended, directives: told.directives });
   const control = new Control({ ...common, queue, settlement, views, onSettled });
   const reports = openReceivedReports(store, log);
   const maintenance = new Maintenance({ ...common, intake, reports });
@@ -158,7 +167,7 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   };
   const resources = undo.move();
   return {
-    ...{ copies, intake, views, control, slots, corrupt, recovery, signing, store, reports, reporting, tls },
+    ...{ copies, intake, views, control, slots, corrupt, recovery, signing, store, reports, reporting, tls, told },
     begin(delivery: Delivery): void {
       reader = new ReportReader({ ...common, reports }, pacer.begin(delivery));
       queue.begin(reader);
@@ -167,6 +176,7 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
       maintenance.start();
       reporting.begin();
       tls.begin();
+      told.begin();
     },
     /** Throws `no-router`. */
     drain: () => copies.drain(stopAttempts),
@@ -220,6 +230,7 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
     'tls-report-list': ({ after, ...selection }) => router().reports.tls.page(selection, after),
     'tls-memory-list': (request) => router().tls.memory.page(request),
     'tls-memory-forget': async ({ name }) => ({ records: await router().tls.memory.forget(name) }),
+    ...directiveHandlers(() => router().told.directives),
     'message-retry': async (selection) => ({ count: await whole().control.retry(selection) }),
     'message-hold': async (selection) => ({ count: await whole().control.hold(selection) }),
     'message-release': async (selection) => ({ count: await whole().control.release(selection) }),
@@ -244,7 +255,7 @@ async function readPiece({ views }: Running, { queueId, offset }: { queueId: str
 }
 
 async function statusOf(running: Running, settings: Settings, lostTls: LostDestinations) {
-  const { slots, corrupt, signing, copies, store, recovery } = running;
+  const { slots, corrupt, signing, copies, store, recovery, told } = running;
   const damage = await store.damage();
   const { queued: _, ...rest } = present(running, settings);
   const { status } = copies;
@@ -258,6 +269,7 @@ async function statusOf(running: Running, settings: Settings, lostTls: LostDesti
     ...(mail.length === 0 ? {} : { damaged: mail }),
     ...(damage.length === 0 ? {} : { damage }),
     ...(status === undefined ? {} : { copies: status }),
+    ...(told.directives.list.length === 0 ? {} : { directives: told.directives.list }),
     ...(lostTls.list.length === 0 ? {} : { lostTls: lostTls.list }),
   };
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Directive } from '../directive.ts';
 import { EarlierAttempts } from './attempt.ts';
 import { Authenticity } from './authenticity.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from './envelope.ts';
@@ -37,6 +38,9 @@ export const QueueEntry = z.object({
       nextHop: z.string(),
       /** The limit of `rates.destinations` for which it waits, with this node's share, for people. */
       limit: z.string().optional(),
+      /** What an operator told the routers: that its mail waits, or goes to another next hop. */
+      suspended: Directive.optional(),
+      redirected: Directive.optional(),
       /** The keys that signed the mail at the last attempt. */
       signatures: z.array(z.object({ domain: z.string(), selector: z.string() })).optional(),
       /** The attempts before the last one, which `status` has; in answers about one message. */

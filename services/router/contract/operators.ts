@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { OperationSpec } from '#shared/contract.ts';
+import { Directive, DirectiveSubject } from '#shared/directive.ts';
 import { CapturedMessage } from '#shared/files/captured-message.ts';
 import { ReportPart } from '#shared/mail/reports/dmarc-report.ts';
 import { TlsReportPart } from '#shared/mail/reports/tls-report.ts';
@@ -61,7 +62,7 @@ export const operatorOperations = {
   'ledger-list': { request: LedgerRequest, reply: LedgerPage, errors: READ, timeout: 20_000 },
   /**
    * What this router remembers of the TLS of others, about a domain and what is below it or about all; a page at a time. For
-   * operators, and for routers that have missed what was announced (tls-memory/sharing.ts).
+   * operators, and for routers that have missed what was announced (gossip/gossip.ts).
    */
   'tls-memory-list': {
     request: z.object({ domain: TlsName.optional(), after: z.string().max(300).optional() }),
@@ -73,6 +74,28 @@ export const operatorOperations = {
     request: z.object({ name: TlsName }),
     reply: z.object({ records: z.array(TlsRecord) }),
     errors: READ,
+  },
+  /**
+   * What operators have told the routers to do, those that have ended included until they are forgotten; a page at a time. For
+   * operators, and for routers that have missed what was announced (gossip/gossip.ts).
+   */
+  'directive-list': {
+    request: z.object({ after: z.string().max(1100).optional() }),
+    reply: z.object({ directives: z.array(Directive), next: z.string().optional() }),
+  },
+  /** Suspend or redirect mail, at all routers, for a time in ms. Answered when it is on the disk of this one. */
+  'directive-set': {
+    request: Directive.pick({ kind: true, about: true, name: true, by: true, reason: true, via: true }).extend({
+      forMs: z.number().int().positive(),
+    }),
+    reply: z.object({ directive: Directive }),
+    errors: ['invalid-directive', 'too-many-directives', ...READ],
+  },
+  /** End that. Answers what it was. */
+  'directive-end': {
+    request: DirectiveSubject.extend({ by: z.string().max(255) }),
+    reply: z.object({ directive: Directive }),
+    errors: ['not-found', ...READ],
   },
   /** Try deferred mail now. */
   'message-retry': { request: QueueSelection, reply: Affected, errors: ['not-found', ...READ], timeout: 120_000 },
@@ -111,6 +134,8 @@ export const operatorOperations = {
       /** Messages sent without a signature in best-effort mode since start, and why. */
       unsigned: z.array(z.object({ domain: z.string(), reason: z.string(), count: z.number().int() })),
       lostTls: z.array(LostTls).optional(),
+      /** What operators have suspended or redirected; absent where that is nothing. */
+      directives: z.array(Directive).optional(),
       /** Why the queue accepts no mail right now; absent where it does. */
       refusing: z.string().optional(),
       /** The copies of this node's mail on others, and of others' mail on this one; absent where there is no bus. */

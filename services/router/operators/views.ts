@@ -7,10 +7,11 @@ import type { Logger } from '#shared/log.ts';
 import type { QueueEntry } from '#shared/mail/queue-entry.ts';
 import type { LedgerPage, LedgerRequest } from '#shared/mail/tls-ledger.ts';
 import { CHUNK_BYTES } from '../contract.ts';
+import type { SuspendedMail } from '../directives/suspended.ts';
 import type { Pacer } from '../pacing/pacer.ts';
 import { senderOf } from '../queue/grouping.ts';
 import { hopOfMessage } from '../queue/message-hop.ts';
-import type { Routing } from '../queue/routing.ts';
+import type { Redirects, Routing } from '../queue/routing.ts';
 import { type FindRequest, type FoundPage, findPage } from '../receipts/search.ts';
 import { readReceipt, type Shown, shownReceipt, withAttempts } from '../receipts/shown.ts';
 import type { Bodies } from '../store/bodies.ts';
@@ -32,6 +33,8 @@ export type ViewDeps = {
   corrupt: Corrupt;
   routing: Routing;
   pacer: Pacer;
+  suspended: SuspendedMail;
+  directives: Redirects;
   log: Logger;
 };
 
@@ -164,10 +167,19 @@ export class Views {
         recipient: r.recipient,
         status: r.status,
         nextHop: (isFinal(r.status) ? r.nextHop : this.#hopOf(message, r)?.key) ?? '',
+        ...this.#directedOf(message, r),
         limit: slot.state === 'active' ? this.#limitOf(message, r) : undefined,
         signatures: r.signatures,
       })),
     };
+  }
+
+  /** What operators have told the routers about the mail of a recipient. */
+  #directedOf(message: Message, r: Recipient): Pick<QueueEntry['recipients'][number], 'suspended' | 'redirected'> {
+    if (isFinal(r.status)) return {};
+    const suspended = this.#deps.suspended.of(message, r.recipient, this.#hopOf(message, r));
+    const redirected = this.#deps.directives.redirect(normalizeDomain(domainOf(r.recipient.address)));
+    return { ...(suspended && { suspended }), ...(redirected && { redirected }) };
   }
 
   /** The limit for which a recipient of an active message waits. */

@@ -7,6 +7,7 @@ import { type Reply, reply } from '#shared/mail/reply.ts';
 import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '../delivery/job.ts';
 import { convertToSevenBit } from '../delivery/seven-bit/conversion.ts';
 import { NotConvertible } from '../delivery/seven-bit/not-convertible.ts';
+import type { SuspendedMail } from '../directives/suspended.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { contentOf, sizeOf } from '../store/content.ts';
 import type { Corrupt } from '../store/corrupt.ts';
@@ -37,6 +38,7 @@ export type AttemptDeps = {
   signing: Signing;
   settlement: Settlement;
   obstacle: Obstacle;
+  suspended: SuspendedMail;
   onSettled: OnSettled;
 };
 
@@ -241,7 +243,8 @@ export class Attempt implements Job {
     if (this.#deps.store.failure !== undefined) {
       return notNow(reply(451, '4.3.1', 'the queue cannot write to its disk'));
     }
-    const obstacle = this.#deps.obstacle(this.#slot);
+    const suspended = this.#deps.suspended.reason(this.#message, this.recipients, this.#hop);
+    const obstacle = suspended ?? this.#deps.obstacle(this.#slot);
     return obstacle === undefined ? undefined : notNow(reply(451, '4.3.2', obstacle));
   }
 

@@ -1,5 +1,7 @@
+import type { Directive } from '#shared/directive.ts';
 import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { JobRecipient, NextHop } from '../delivery/job.ts';
+import type { SuspendedMail } from '../directives/suspended.ts';
 import { dueAt, isJunk, type Message } from '../store/message.ts';
 import type { Slot } from '../store/slots.ts';
 import { hopOfMessage } from './message-hop.ts';
@@ -14,13 +16,23 @@ const TOGETHER_MS = 20_000;
  * Recipients of one message that share a next hop, its limit and a reverse-path, and get it as junk or do not. No hop: their
  * route leads nowhere. The address of one is that of the mailbox for junk, where that is where it goes.
  */
-export type Group = { hop: NextHop | undefined; junk: boolean; recipients: JobRecipient[] };
+export type Group = {
+  hop: NextHop | undefined;
+  junk: boolean;
+  recipients: JobRecipient[];
+  /** An operator keeps their mail back. */
+  suspended?: Directive;
+};
 
 /**
  * The recipients that are due, now that the schedule has called the message. Their own times are of the wall clock, which
  * may have stepped back since: so the first of them is due, whatever its time is.
  */
-export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[] {
+export function dueByHop(
+  slot: Slot,
+  message: Message,
+  { routing, suspended }: { routing: Routing; suspended: SuspendedMail },
+): Group[] {
   const groups = new Map<string, Group>();
   let first = Number.POSITIVE_INFINITY;
   for (const r of message.recipients) if (!r.busy) first = Math.min(first, dueAt(r.status));
@@ -40,9 +52,11 @@ export function dueByHop(slot: Slot, message: Message, routing: Routing): Group[
     const recipient = address === r.recipient.address ? r.recipient : { ...r.recipient, address };
     const path = hop === undefined ? '' : `${hop.key} ${hop.conversion ?? ''} ${hop.limit ?? ''}`;
     const { reversePath } = r.recipient;
-    const key = `${path}${junk ? ' junk' : ''}${reversePath === undefined ? '' : ` <${reversePath}>`}`;
+    const kept = suspended.of(message, r.recipient, target);
+    const key = `${kept === undefined ? '' : `suspended ${kept.kind} ${kept.about} ${kept.name} `}${path}${junk ? ' junk' : ''}${reversePath === undefined ? '' : ` <${reversePath}>`}`;
     const group = groups.get(key);
-    if (group === undefined) groups.set(key, { hop, junk, recipients: [{ index, recipient }] });
+    if (group === undefined)
+      groups.set(key, { hop, junk, recipients: [{ index, recipient }], ...(kept && { suspended: kept }) });
     else group.recipients.push({ index, recipient });
   }
   return [...groups.values()];

@@ -2,6 +2,7 @@ import type { Settings } from '#cluster/config/settings.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
 import type { Delivery, NextHop } from '../delivery/job.ts';
+import { isSuspended, type SuspendedMail } from '../directives/suspended.ts';
 import type { Pacer } from '../pacing/pacer.ts';
 import { loadMessage } from '../store/load.ts';
 import { isFinished, type Message, senderOf } from '../store/message.ts';
@@ -28,6 +29,8 @@ import { PARKED_MS, plausibleWait, waitOf } from './waits.ts';
  * taken a message yet a few once a quarter of the limit is used, and a destination with a rate a few seconds' worth
  * (congestion.ts), so that slow and silent destinations never stop the mail for all others.
  * While the store fails, no attempt starts: its outcome could not be recorded.
+ *
+ * The file is long because everything that moves a message in the schedule is in it.
  */
 
 /** Messages that are read from the store concurrently. */
@@ -42,6 +45,7 @@ export type QueueDeps = AttemptDeps & {
   slots: Slots;
   routing: Routing;
   pacer: Pacer;
+  suspended: SuspendedMail;
 };
 
 export class Queue implements AttemptQueue {
@@ -109,10 +113,16 @@ export class Queue implements AttemptQueue {
 
   /** Look again, now, at the messages that had an obstacle. */
   releaseBlocked(): void {
-    const { slots } = this.#deps;
-    for (const slot of this.#blocked)
-      if (slots.has(slot) && slot.state !== 'hold') slots.schedule.set(slot, performance.now());
+    const blocked = [...this.#blocked];
     this.#blocked.clear();
+    this.lookAgain(blocked);
+  }
+
+  /** Look again, now, at messages that waited for something. */
+  lookAgain(waiting: readonly Slot[]): void {
+    const { slots } = this.#deps;
+    for (const slot of waiting)
+      if (slots.has(slot) && slot.state !== 'hold') slots.schedule.set(slot, performance.now());
     this.pump();
   }
 
@@ -151,6 +161,7 @@ export class Queue implements AttemptQueue {
     slot.parked = undefined;
     this.#deps.slots.remove(slot);
     this.#blocked.delete(slot);
+    this.#deps.suspended.forget(slot);
     this.#unload(slot);
   }
 
@@ -188,7 +199,7 @@ export class Queue implements AttemptQueue {
 
   /** Hand every recipient that is due to delivery. */
   #work(slot: Slot, message: Message): void {
-    const groups = dueByHop(slot, message, this.#deps.routing);
+    const groups = dueByHop(slot, message, this.#deps);
     const most = this.#deps.settings.current.delivery['recipients-per-transaction'];
     const urgent = slot.forced;
     slot.forced = false;
@@ -196,8 +207,10 @@ export class Queue implements AttemptQueue {
     const obstacle = groups.length === 0 ? undefined : this.#deps.obstacle(slot);
     if (obstacle !== undefined) this.#blocked.add(slot);
     else this.#blocked.delete(slot);
-    for (const { hop, junk, recipients } of groups) {
-      if (obstacle !== undefined) {
+    for (const { hop, junk, recipients, suspended } of groups) {
+      if (suspended !== undefined) {
+        this.#deps.suspended.park(suspended, slot);
+      } else if (obstacle !== undefined) {
         this.#postpone({ slot, message, junk, recipients, hop: hop ?? NOWHERE }, reply(451, '4.3.2', obstacle));
       } else if (hop !== undefined && this.#congestion.isFull(congestionKey(hop), this.#most(hop))) {
         this.#congestion.park(congestionKey(hop), slot);
@@ -273,7 +286,8 @@ export class Queue implements AttemptQueue {
     }
     let wait = waitOf(slot, message, this.#retry);
     if (this.#blocked.has(slot)) wait = Math.max(wait, PARKED_MS);
-    slots.move(slot, message.busy > 0 || slot.parked !== undefined || wait <= 0 ? 'active' : 'deferred');
+    const isNext = slot.parked !== undefined && !isSuspended(slot.parked);
+    slots.move(slot, message.busy > 0 || isNext || wait <= 0 ? 'active' : 'deferred');
     if (wait === Number.POSITIVE_INFINITY) slots.schedule.delete(slot);
     else {
       const now = performance.now();

@@ -1,8 +1,9 @@
-import type { Config } from '#cluster/config/schema/schema.ts';
+import type { Config, RouteConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { domainOf, localPartOf, normalizeDomain } from '#shared/address/address.ts';
 import { canonicalAddress, mailboxKey, withoutTag } from '#shared/address/canonical-address.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
+import type { Directive } from '#shared/directive.ts';
 import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { NextHop } from '../delivery/job.ts';
 import { limitFor } from '../pacing/limits.ts';
@@ -16,19 +17,25 @@ const KEPT = 10_000;
 
 type Answer = { hops: readonly WeightedHop[]; junkTo: string | undefined };
 
+/** What the routing needs of the directives (directives/directives.ts). */
+export type Redirects = { readonly revision: number; redirect(domain: string): Directive | undefined };
+
 /** What of a message its way depends on. `junk`: to the mailbox that its route names for junk. */
 export type Routed = Sender & { id: string; junk: boolean };
 
 export class Routing {
   readonly #settings: Settings;
+  readonly #redirects: Redirects | undefined;
+  #revision: number | undefined;
   #config: Config;
   #table: RouteTable;
   readonly #answers = new BoundedMap<string, Answer>(KEPT);
   /** Mailboxes that reports are sent to, on DMARC and on TLS. */
   #reports: ReadonlySet<string>;
 
-  constructor(settings: Settings) {
+  constructor(settings: Settings, redirects?: Redirects) {
     this.#settings = settings;
+    this.#redirects = redirects;
     this.#config = settings.current;
     this.#table = new RouteTable(this.#config.routes);
     this.#reports = reportMailboxes(this.#config);
@@ -56,7 +63,8 @@ export class Routing {
 
   #refresh(): void {
     const config = this.#settings.current;
-    if (config === this.#config) return;
+    if (config === this.#config && this.#redirects?.revision === this.#revision) return;
+    this.#revision = this.#redirects?.revision;
     this.#answers.clear();
     this.#config = config;
     this.#table = new RouteTable(config.routes);
@@ -75,7 +83,8 @@ export class Routing {
       const name = normalizeDomain(domain);
       const route = bySender ?? this.#table.routeFor(domain);
       const limit = limitFor(config.rates.destinations, name)?.key;
-      const hops = nextHopsOf(route, name, config);
+      const redirected = this.#redirects?.redirect(name);
+      const hops = nextHopsOf(redirected === undefined ? route : otherWay(route, redirected), name, config);
       answer = {
         hops: limit === undefined ? hops : hops.map(({ hop, weight }) => ({ hop: { ...hop, limit }, weight })),
         junkTo: route['junk-to'],
@@ -84,6 +93,11 @@ export class Routing {
     }
     return answer;
   }
+}
+
+/** A route that leads elsewhere for a time: its log-in is for no other host. */
+function otherWay({ password: _, oauth: __, ...route }: RouteConfig, { via = 'mx' }: Directive): RouteConfig {
+  return { ...route, via };
 }
 
 function reportMailboxes({ authenticity, delivery }: Config): Set<string> {

@@ -1,3 +1,4 @@
+import { isSuspended } from '../directives/suspended.ts';
 import { dueAt, type Message } from '../store/message.ts';
 import type { Slot } from '../store/slots.ts';
 import { isPaced } from './congestion.ts';
@@ -7,13 +8,14 @@ import { longestDelay, type RetryLimits } from './schedule.ts';
 
 /** A message parked before a congested next hop, or blocked, is looked at this late even if nothing wakes it. */
 export const PARKED_MS = 600_000;
-/** The same for one that waits for its turn at a rate: where many wait, they would be read again and again. */
+/** The same for one that waits for its turn at a rate, or is suspended: where many wait, they would be read again and again. */
 const PACED_MS = 6 * 3_600_000;
 
 /** ms until a recipient of the message is due; negative when one has been due for some time, Infinity when none waits. */
 export function waitOf(slot: Slot, message: Message, retry: RetryLimits): number {
   const now = Date.now();
-  const parked = slot.parked === undefined ? undefined : isPaced(slot.parked) ? PACED_MS : PARKED_MS;
+  const parked =
+    slot.parked === undefined ? undefined : isPaced(slot.parked) || isSuspended(slot.parked) ? PACED_MS : PARKED_MS;
   let wait = Number.POSITIVE_INFINITY;
   for (const r of message.recipients) {
     if (r.busy) continue;

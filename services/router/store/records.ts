@@ -25,6 +25,7 @@ import { seal, sealJson, unseal } from './seal.ts';
  *   dmarc-note!<queueId>          what of this message counts for reports, until it is counted (sent-reports/dmarc/counts.ts)
  *   tls-post!<id>                 a TLS report that is to be posted (sent-reports/tls/outbox.ts)
  *   tls!<kind>!<name>             what is remembered of the TLS of a domain or host (tls-memory/)
+ *   directive!<kind>!<about>!<name>  what an operator told the routers to do (directives/)
  *   store                         the name of this store
  *   store!damaged                 what was found there, where the name could not be told
  *   adopted                       what it took over of other stores (copies/adoptions.ts)
@@ -139,6 +140,7 @@ export const keys = {
   receipt: (id: string): string => `receipt!${id}`,
   receiptCopy: (id: string): string => `receipt-copy!${id}`,
   tls: (key: string): string => `tls!${key}`,
+  directive: (key: string): string => `directive!${key}`,
   copy: (pair: string, id: string, key: string): string => `copy!${pair}!${id}!${key}`,
   tlsPost: (id: string): string => `tls-post!${id}`,
   reportNote: (id: string): string => `dmarc-note!${id}`,

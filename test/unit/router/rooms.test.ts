@@ -14,11 +14,13 @@ const SEES: Record<string, string[]> = {
   'received-reports': ['store', 'delivery'],
   pacing: ['delivery'],
   notices: ['store', 'receipts', 'delivery'],
-  queue: ['store', 'receipts', 'delivery', 'pacing', 'notices'],
+  queue: ['store', 'receipts', 'delivery', 'pacing', 'notices', 'directives'],
   intake: ['store', 'receipts'],
   copies: ['store', 'receipts', 'queue', 'intake'],
-  'tls-memory': ['store', 'delivery'],
-  operators: ['store', 'receipts', 'delivery', 'queue', 'pacing'],
+  gossip: [],
+  directives: ['store', 'delivery', 'gossip'],
+  'tls-memory': ['store', 'delivery', 'gossip'],
+  operators: ['store', 'receipts', 'delivery', 'queue', 'pacing', 'directives'],
   'sent-reports': ['store', 'receipts', 'delivery', 'queue', 'notices', 'copies'],
 };
 

@@ -6,6 +6,7 @@ import { policyContract } from '#services/policy/contract.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
+import { type Directive, directiveText } from '#shared/directive.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { StoreDamage } from '#shared/store-damage.ts';
 import { damageText, mailText } from '../../reports/damage.ts';
@@ -95,11 +96,12 @@ function report(answers: Answers): string {
     parts.push(table(['LISTENER', 'KIND', 'ADDRESS', 'PORT', 'TLS', 'SESSIONS'], rows));
   }
   if (router.ok) {
-    const { active, deferred, hold, corrupt, unsigned, reading } = router.value;
+    const { active, deferred, hold, corrupt, unsigned, reading, directives = [] } = router.value;
     const sofar = reading === true ? '; more is being read since the start' : '';
     parts.push(
       pairs([
         ['queue', `${active} active, ${deferred} deferred, ${hold} held, ${corrupt} damaged${sofar}`],
+        ...directives.map((one) => [one.kind === 'suspend' ? 'suspended' : 'redirected', directiveLine(one)] as const),
         ...unsigned.map(
           ({ domain, reason, count }) => ['unsigned', `${count} sent from ${domain}: ${reason}`] as const,
         ),
@@ -111,6 +113,11 @@ function report(answers: Answers): string {
   damage.push(...mail.map((one): [string, string] => ['mail damaged', `${one.queueId} ${mailText(one)}`]));
   if (damage.length > 0) parts.push(pairs(damage));
   return parts.join('\n\n');
+}
+
+function directiveLine(directive: Directive): string {
+  const { about, name, via } = directive;
+  return `${about} ${name}${via === undefined ? '' : ` to ${via}`}, ${directiveText(directive)}`;
 }
 
 function damageRows(store: string, answer: Answer<{ damage?: StoreDamage[] | undefined }>): [string, string][] {

@@ -1,4 +1,5 @@
 import type { Member } from '#cluster/members/member-contract.ts';
+import { type Directive, directiveText } from '#shared/directive.ts';
 import { formatDuration } from '#shared/units.ts';
 import { damagedMailFindings, damageFindings, voidCopyFindings } from '../damage.ts';
 import { frontFindings, gatewayFindings, openRelayFindings } from './exposure.ts';
@@ -13,6 +14,19 @@ const CLOCK_ERROR_MS = 30_000;
 
 /** The key of a record, as `certificate!mx`, of a kind that this version does not know; those of domains come as their name. */
 const UNKNOWN_KIND = /^(?!(?:certificate|published|acme-account|user|alias|group|map)!)[^!]+!/;
+
+function directed(directive: Directive): Finding {
+  const { kind, about, name, via } = directive;
+  const isSuspended = kind === 'suspend';
+  return {
+    severity: 'warning',
+    about: `${about} ${name}`,
+    text: `its mail ${isSuspended ? 'is suspended' : `goes to ${via}`} on all nodes, ${directiveText(directive)}`,
+    help: isSuspended
+      ? `"sealpost queue resume --${about} ${name}" ends that`
+      : `"sealpost queue redirect ${name} --end" ends that`,
+  };
+}
 
 export const NODE_CHECKS: Record<string, Check> = {
   'bus-away': ({ status }) =>
@@ -44,6 +58,8 @@ export const NODE_CHECKS: Record<string, Check> = {
   'hidden-clients': ({ exposures }) => frontFindings(exposures),
   'container-gateway': ({ exposures }) => gatewayFindings(exposures),
   'ldap-away': ({ ldap = [] }) => ldapFindings(ldap),
+  suspended: ({ directives = [] }) => directives.filter(({ kind }) => kind === 'suspend').map(directed),
+  redirected: ({ directives = [] }) => directives.filter(({ kind }) => kind === 'redirect').map(directed),
   'source-missing': ({ missingSources = [] }) =>
     missingSources.map(({ path, address }) => ({
       severity: 'error',

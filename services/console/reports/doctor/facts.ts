@@ -20,7 +20,16 @@ const SETTLE_MS = 2000;
 /** What was asked of other services than the store. */
 type Gathered = Pick<
   Facts,
-  'damage' | 'damagedMail' | 'voidCopies' | 'members' | 'exposures' | 'ldap' | 'filters' | 'lostTls' | 'certificates'
+  | 'damage'
+  | 'damagedMail'
+  | 'voidCopies'
+  | 'members'
+  | 'exposures'
+  | 'ldap'
+  | 'filters'
+  | 'lostTls'
+  | 'directives'
+  | 'certificates'
 > & {
   unsigned: readonly UnsignedMail[];
 };

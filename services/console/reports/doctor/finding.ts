@@ -4,6 +4,7 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Member } from '#cluster/members/member-contract.ts';
 import type { credentialStoreContract } from '#services/credential-store/contract.ts';
 import type { listenerContract } from '#services/listener/contract.ts';
+import type { Directive } from '#shared/directive.ts';
 import type { NekStatus } from '#shared/keys/holders.ts';
 import type { DnsView, KeyStatus } from '#shared/keys/key-status.ts';
 import type { RotationStatus } from '#shared/keys/rotation.ts';
@@ -75,6 +76,8 @@ export type Facts = {
   neks: NekStatus[];
   rotations: RotationStatus[];
   unsigned: UnsignedMail[];
+  /** What operators have suspended and redirected. */
+  directives?: Directive[];
   /** Destinations that had TLS before, as each router says. */
   lostTls?: LostTls[];
   /** Stores that were damaged, of every process that answers. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
+import { SuspendedMail } from '#services/router/directives/suspended.ts';
 import { Pacer } from '#services/router/pacing/pacer.ts';
 import { Queue } from '#services/router/queue/queue.ts';
 import { Routing } from '#services/router/queue/routing.ts';
@@ -30,7 +31,7 @@ test('mail that another node may take over is not looked at again and again, and
   const pacer = new Pacer({ settings, log: silentLogger, peers: undefined });
   const news: (boolean | undefined)[] = [];
   const queue = new Queue({
-    ...{ ...common, routing: new Routing(settings), pacer, settlement, obstacle },
+    ...{ ...common, routing: new Routing(settings), pacer, settlement, obstacle, suspended: new SuspendedMail() },
     signing: new Signing(new FakeSigner().client, silentLogger),
     onSettled: async (_, { own }) => void news.push(own),
   });

@@ -2,6 +2,7 @@ import { stdout } from 'node:process';
 import { type Command, Option } from 'commander';
 import { routerContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
+import { directiveText } from '#shared/directive.ts';
 import { summarize } from '#shared/mail/authenticity.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { QueueState } from '#shared/mail/queue-entry.ts';
@@ -15,6 +16,7 @@ import { mostTelling } from '../find/reader.ts';
 import { outcomeText } from '../outcome.ts';
 import { type Entry, queued } from '../queued.ts';
 import { askEach, findRouters, tellUndone, unheard, whereItIs, whereverItIs } from '../routers.ts';
+import { registerDirectives, suspendedText } from './directives.ts';
 
 type QueueOptions = CommonOptions & { node?: string };
 type ListOptions = QueueOptions & { state?: Entry['state']; domain?: string; limit: number };
@@ -29,6 +31,7 @@ export function register(program: Command): void {
       'only the queue of this node (default: those of all routers)',
     );
 
+  registerDirectives(queue);
   command('list', 'what is there, and why it waits')
     .addOption(new Option('--state <state>', 'only this state').choices(QueueState.options))
     .option('--domain <domain>', 'only mail to this domain')
@@ -124,6 +127,8 @@ const HELD = 'an operator: queue release';
 /** The last reply that defers the mail, or its next step. */
 function waitsFor(entry: Entry): string {
   if (entry.state === 'hold') return HELD;
+  const suspended = entry.recipients.find((r) => r.suspended !== undefined)?.suspended;
+  if (suspended !== undefined) return suspendedText(suspended);
   const limited = entry.recipients.find((r) => r.limit !== undefined);
   if (limited !== undefined) return `its turn, ${limited.limit}`;
   const deferred = entry.recipients.map((r) => r.status).find((s) => s.state === 'deferred');
@@ -131,8 +136,9 @@ function waitsFor(entry: Entry): string {
   return `${outcomeText(deferred.outcome)}, next attempt in ${formatDuration(deferred.nextAttempt - Date.now())}`;
 }
 
-function statusText({ status, limit }: Entry['recipients'][number], held: boolean): string {
-  const turn = limit === undefined ? undefined : `its turn, ${limit}`;
+function statusText({ status, limit, suspended }: Entry['recipients'][number], held: boolean): string {
+  const limited = limit === undefined ? undefined : `its turn, ${limit}`;
+  const turn = suspended === undefined ? limited : suspendedText(suspended);
   switch (status.state) {
     case 'waiting':
       return `waiting for ${held ? HELD : (turn ?? 'its first attempt')}`;
@@ -175,7 +181,7 @@ async function show(id: string, options: QueueOptions): Promise<void> {
       '',
       table(
         ['RECIPIENT', 'NEXT HOP', 'STATUS'],
-        entry.recipients.map((r) => [recipientText(r), r.nextHop, statusText(r, entry.state === 'hold')]),
+        entry.recipients.map((r) => [recipientText(r), hopText(r), statusText(r, entry.state === 'hold')]),
       ),
       ...attemptLines(entry),
     ].join('\n'),
@@ -187,6 +193,11 @@ type Shown = { entry: Entry; finished: boolean; copy?: true | undefined };
 function stateText({ entry, finished, copy }: Shown): string {
   if (!finished) return entry.state;
   return copy === true ? `finished, as the node says that had its second copy` : 'finished';
+}
+
+/** With who redirected it, where an operator did. */
+function hopText({ nextHop, redirected }: Entry['recipients'][number]): string {
+  return redirected === undefined ? nextHop : `${nextHop} (redirected ${directiveText(redirected)})`;
 }
 
 /** With the reverse-path, where the recipient has one of its own. */

@@ -56,7 +56,7 @@ const CALLS: Record<string, string[]> = {
   router: [
     ...['signer.message-sign', 'router.copy-mirror', 'router.copy-compare', 'router.copy-adopted'],
     ...['router.dmarc-unit-list', 'router.dmarc-row-list', 'router.tls-unit-list', 'router.tls-row-list'],
-    'router.tls-memory-list',
+    ...['router.tls-memory-list', 'router.directive-list'],
   ],
   listener: [
     ...[
@@ -89,7 +89,7 @@ const HEARS: Record<string, string[]> = {
     'policy.greylist',
     'member.heartbeat',
   ],
-  router: ['router.demand', 'router.present', 'router.tls-learned', 'member.heartbeat'],
+  router: ['router.demand', 'router.present', 'router.tls-learned', 'router.directive-learned', 'member.heartbeat'],
   listener: ['router.present', 'credential-store.changed', 'credential-store.present', 'member.heartbeat'],
   operator: ['member.heartbeat'],
   node: events,

@@ -10,6 +10,11 @@ const FRONT = { address: '10.0.0.1', sessions: 50, names: 10, gateway: false };
 
 const CLAMD = { node: 'edge-1', name: 'virus', url: 'unix:/run/clamd', onTrouble: 'defer' } as const;
 
+const DIRECTIVE = {
+  ...{ about: 'domain' as const, name: 'd.test', by: 'root on edge-1' },
+  ...{ at: NOW, until: NOW + DAY, keep: NOW + DAY },
+};
+
 const MEMBER: Member = {
   ...{ node: 'edge-1', process: 'P1', epoch: 1, state: 'up', services: ['policy', 'router'], version: '1.0.0' },
   ...{ contracts: {}, started: NOW - DAY, config: {}, heard: 100, clock: 0, stopped: false },
@@ -94,6 +99,22 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     'error',
     'routes[1].source',
     /does not have the address 192\.0\.2\.77.*waits/,
+  ],
+  [
+    'a domain that an operator has suspended',
+    { directives: [{ ...DIRECTIVE, kind: 'suspend', reason: 'its disk is full' }] },
+    'suspended',
+    'warning',
+    'domain d.test',
+    /is suspended on all nodes, by root on edge-1 until .*: its disk is full.*queue resume --domain d\.test/,
+  ],
+  [
+    'a domain that an operator has redirected',
+    { directives: [{ ...DIRECTIVE, kind: 'redirect', via: 'smtp://b' }] },
+    'redirected',
+    'warning',
+    'domain d.test',
+    /goes to smtp:\/\/b on all nodes, by root.*queue redirect d\.test --end/,
   ],
   [
     'an open relay',

@@ -1,15 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Heard } from '#cluster/members/heard.ts';
 import type { PeerBus } from '#cluster/members/peers.ts';
-import type { Calls } from '#services/topology.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { RouterContract } from '../contract.ts';
-import type { SharedTlsMemory } from './memory.ts';
 
 /**
- * Keeps the memories of the routers of a cluster the same. What one learns it announces; an announcement may get lost, so
- * each router also asks others for all that they remember:
+ * Keeps records of the routers of a cluster the same, where each has all of them. What one learns it announces; an
+ * announcement may get lost, so each router also asks others for all that they have:
  *
  *   every other one   when it starts, and when its bus comes back
  *   one at random     once an hour, so that what anybody missed goes round
@@ -25,22 +23,32 @@ const LIVE_MS = 5000;
 /** Between two pages: other work comes first. */
 const PAUSE_MS = 10;
 
-export type MemoryBus = PeerBus<RouterContract, 'tls-learned' | 'present'>;
+/** `Event` is the one that announces records. */
+export type GossipBus<Event extends keyof RouterContract['events'] & string> = PeerBus<
+  RouterContract,
+  Event | 'present'
+>;
 
-export type SharingDeps = {
+/** What is kept the same. `learn` takes what another router has: in any order, and more than once. */
+export type GossipDeps<R> = {
   node: string;
-  memory: SharedTlsMemory;
-  /** Undefined: this router is the only one. */
-  peers: MemoryBus | undefined;
-  router: Pick<Calls<'router', 'router'>, 'tls-memory-list'>;
+  /** Of whom this router hears, and whether its bus is up; undefined: this router is the only one. */
+  peers: Pick<GossipBus<'present'>, 'hear' | 'connected'> | undefined;
+  /** Give what this router learns to others, and `learn` what they announce; returns how to end that. */
+  join: (learn: (record: R) => void) => () => void;
+  learn: (record: R) => void;
+  /** A page of what another router has. */
+  ask: (node: string, after: string | undefined) => Promise<{ records: R[]; next?: string | undefined }>;
+  /** For the log: what was not learned. */
+  what: string;
   log: Logger;
   /** How long it listens for others before it asks, and how often it asks one of them. */
   listenMs?: number | undefined;
   againMs?: number | undefined;
 };
 
-export class MemorySharing {
-  readonly #deps: SharingDeps;
+export class Gossip<R> {
+  readonly #deps: GossipDeps<R>;
   readonly #heard = new Heard<true>({ liveMs: LIVE_MS, keepMs: LIVE_MS, clock: () => performance.now() });
   readonly #stopping = new AbortController();
   readonly #stopHearing: (() => void)[] = [];
@@ -51,18 +59,15 @@ export class MemorySharing {
   #due: number | undefined;
   #asking: Promise<void> | undefined;
 
-  constructor(deps: SharingDeps) {
+  constructor(deps: GossipDeps<R>) {
     this.#deps = deps;
   }
 
   start(): void {
-    const { peers, memory, node } = this.#deps;
+    const { peers, join, learn, node } = this.#deps;
     if (peers === undefined) return;
-    memory.tellWith((records) => peers.announce('tls-learned', { records }));
     this.#stopHearing.push(
-      peers.hear('tls-learned', ({ records }) => {
-        for (const record of records) memory.learn(record);
-      }),
+      join(learn),
       peers.hear('present', (present) => {
         if (present.node !== node) this.#heard.hear(present.node, true);
       }),
@@ -107,18 +112,18 @@ export class MemorySharing {
         const level = errorCode(error) === 'unavailable' ? 'debug' : 'info';
         this.#deps.log[level](
           { peer: node, error: errorText(error) },
-          'what another router remembers of the TLS of others was not learned: it is asked again later',
+          `${this.#deps.what} was not learned from another router: it is asked again later`,
         );
       }
     }
   }
 
   async #ask(node: string): Promise<void> {
-    const { memory, router } = this.#deps;
+    const { ask, learn } = this.#deps;
     let after: string | undefined;
     do {
-      const page = await router['tls-memory-list']({ ...(after !== undefined && { after }) }, { node });
-      for (const record of page.records) memory.learn(record);
+      const page = await ask(node, after);
+      for (const record of page.records) learn(record);
       after = page.next;
       await delay(PAUSE_MS, undefined, { signal: this.#stopping.signal });
     } while (after !== undefined);

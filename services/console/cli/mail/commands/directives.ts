@@ -1,0 +1,200 @@
+import { hostname, userInfo } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Command } from 'commander';
+import { parseVia } from '#cluster/config/schema/route.ts';
+import { routerContract } from '#services/router/contract.ts';
+import type { Calls } from '#services/topology.ts';
+import { type Directive, type DirectiveSubject, directiveText, LONGEST_DIRECTIVE_MS } from '#shared/directive.ts';
+import { formatDuration, formatTime, parseDuration } from '#shared/units.ts';
+import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../../context.ts';
+import { usageError } from '../../exit.ts';
+import { table } from '../../table.ts';
+import { findRouters, type Routers, tellUndone, unheard } from '../routers.ts';
+
+/**
+ * `sealpost queue suspend | resume | redirect | directives`: what all routers do until a time. One of them is told; the others
+ * hear of it, and the command waits for a moment until each of them says that it has.
+ */
+
+type Subject = { domain?: string; sender?: string; destination?: string };
+type SetOptions = CommonOptions & Subject & { for?: string; reason?: string };
+type RedirectOptions = CommonOptions & { via?: string; for?: string; reason?: string; end?: boolean };
+
+/** How long the other routers may take to hear of it. */
+const HEARD_MS = 3000;
+const LOOK_MS = 50;
+
+export function registerDirectives(queue: Command): void {
+  const command = (name: string, text: string): Command => withCommon(queue.command(name).description(text));
+  const about = (name: string, text: string): Command =>
+    command(name, text)
+      .option('--domain <domain>', 'mail to this domain and everything below it')
+      .option('--sender <sender>', 'mail with this reverse-path: an address, or a domain with everything below it')
+      .option('--destination <next hop>', 'mail on its way to this next hop, as queue show names it');
+  const timed = (one: Command): Command =>
+    one.option('--reason <text>', 'why, for those who look').option('--for <duration>', 'for how long: 30m, 2h, 3d');
+  timed(about('suspend', 'let mail wait, on all nodes, until it is resumed')).action(suspend);
+  about('resume', 'end that').action(resume);
+  timed(command('redirect', 'deliver the mail to a domain to another host for a time, on all nodes'))
+    .argument('<domain>', 'the domain, with everything below it')
+    .option('--via <hop>', 'smtp://host, smtps://host, lmtp://host, each with or without :port, or mx')
+    .option('--end', 'end that')
+    .action(redirect);
+  command('directives', 'what is suspended and redirected')
+    .option('--node <name>', 'as the router of this node has it')
+    .action(list);
+}
+
+async function suspend(options: SetOptions): Promise<void> {
+  await set({ kind: 'suspend', ...subjectOf(options) }, options.for ?? '90d', options);
+}
+
+async function resume(options: CommonOptions & Subject): Promise<void> {
+  await end({ kind: 'suspend', ...subjectOf(options) }, options);
+}
+
+async function redirect(name: string, options: RedirectOptions): Promise<void> {
+  const subject = { kind: 'redirect', about: 'domain', name } as const;
+  const { via, end: ends = false } = options;
+  if (ends && (via !== undefined || options.for !== undefined))
+    throw usageError('--end ends a redirect: it has no --via and no --for');
+  if (ends) return end(subject, options);
+  const hop = via === undefined ? undefined : parseVia(via);
+  if (via === undefined || options.for === undefined)
+    throw usageError('say where the mail goes, and for how long: --via smtp://host --for 2h');
+  if (hop?.kind !== 'mx' && hop?.kind !== 'lmtp' && (hop?.kind !== 'smtp' || hop.user !== undefined))
+    throw usageError('--via is smtp://host, smtps://host or lmtp://host, without a user, or mx');
+  return set(subject, options.for, options, via);
+}
+
+/** Exactly one way to say which mail is meant. */
+function subjectOf({ domain, sender, destination }: Subject): Pick<DirectiveSubject, 'about' | 'name'> {
+  const named = Object.entries({ domain, sender, destination }).filter(([, name]) => name !== undefined);
+  const [[about, name] = []] = named;
+  if (named.length !== 1 || name === undefined || name === '')
+    throw usageError('say which mail: --domain, --sender or --destination');
+  return { about: about as DirectiveSubject['about'], name };
+}
+
+async function set(
+  subject: DirectiveSubject,
+  time: string,
+  options: CommonOptions & { reason?: string },
+  via?: string,
+): Promise<void> {
+  const forMs = parseDuration(time);
+  if (forMs === undefined || forMs <= 0 || forMs > LONGEST_DIRECTIVE_MS)
+    throw usageError(`"${time}" is not a time: write 30m, 2h or 3d, at most ${formatDuration(LONGEST_DIRECTIVE_MS)}`);
+  const { reason } = options;
+  await using caller = await openCaller(options);
+  const routers = await findRouters(caller);
+  const { directive } = await caller
+    .client(routerContract)
+    ['directive-set'](
+      { ...subject, forMs, by: operator(), ...(reason !== undefined && { reason }), ...(via !== undefined && { via }) },
+      { node: routers.up[0] ?? '' },
+    );
+  const lacking = await heard(caller, routers, directive);
+  const done = subject.kind === 'suspend' ? 'suspended' : `redirected to ${via}`;
+  const retry = subject.kind === 'redirect' ? '; what waits goes there at its next attempt (queue retry)' : '';
+  print(
+    options,
+    { directive, lacking },
+    () => `${whatText(directive)} ${done} until ${formatTime(directive.until)}${retry}`,
+  );
+}
+
+async function end(subject: DirectiveSubject, options: CommonOptions): Promise<void> {
+  await using caller = await openCaller(options);
+  const routers = await findRouters(caller);
+  const { directive } = await caller
+    .client(routerContract)
+    ['directive-end']({ ...subject, by: operator() }, { node: routers.up[0] ?? '' });
+  const lacking = await heard(caller, routers, { ...directive, ended: true });
+  const done = subject.kind === 'suspend' ? 'is resumed' : 'is redirected no more';
+  print(options, { directive, lacking }, () => `${whatText(directive)} ${done}`);
+}
+
+/** The routers that have not heard of it, after a moment; each is told of. They hear of it when they are back. */
+async function heard(caller: Caller, { up, silent }: Routers, wanted: Directive): Promise<string[]> {
+  const router = caller.client(routerContract);
+  const until = performance.now() + HEARD_MS;
+  const follows = async (node: string): Promise<boolean> => {
+    const all = await everyDirective(router, node);
+    const found = all.find(
+      ({ kind, about, name }) => kind === wanted.kind && about === wanted.about && name === wanted.name,
+    );
+    return found !== undefined && found.at >= wanted.at && (found.ended ?? false) === (wanted.ended ?? false);
+  };
+  const lacking = await Promise.all(
+    up.map(async (node): Promise<string[]> => {
+      for (;;) {
+        const answer = await follows(node).catch((error: unknown) => ({ error }));
+        if (answer === true) return [];
+        if (performance.now() < until) await delay(LOOK_MS);
+        else {
+          const why = typeof answer === 'object' ? answer.error : unheard();
+          tellUndone(`${node} has not heard of it yet, and follows when it does`, why);
+          return [node];
+        }
+      }
+    }),
+  );
+  for (const node of silent) tellUndone(`${node} follows when it is back`, unheard());
+  return [...lacking.flat(), ...silent];
+}
+
+async function everyDirective(
+  router: Pick<Calls<'operator', 'router'>, 'directive-list'>,
+  node: string,
+): Promise<Directive[]> {
+  const all: Directive[] = [];
+  for (let after: string | undefined; ; ) {
+    const { directives, next } = await router['directive-list'](after === undefined ? {} : { after }, { node });
+    all.push(...directives);
+    if (next === undefined) return all;
+    after = next;
+  }
+}
+
+async function list(options: CommonOptions & { node?: string }): Promise<void> {
+  await using caller = await openCaller(options);
+  const { up } = await findRouters(caller, options.node);
+  const now = Date.now();
+  const all = await everyDirective(caller.client(routerContract), up[0] ?? '');
+  const directives = all.filter(({ until, ended }) => until > now && ended !== true);
+  print(options, { directives }, () =>
+    directives.length === 0
+      ? 'nothing is suspended or redirected'
+      : table(
+          ['WHAT', 'MAIL', 'VIA', 'UNTIL', 'BY', 'REASON'],
+          directives.map((one) => [
+            one.kind,
+            `${one.about} ${one.name}`,
+            one.via ?? '',
+            formatTime(one.until),
+            one.by,
+            one.reason ?? '',
+          ]),
+        ),
+  );
+}
+
+function whatText({ about, name }: DirectiveSubject): string {
+  return `mail ${about === 'sender' ? 'of' : 'to'} ${about === 'domain' ? '' : `${about} `}${name}`;
+}
+
+/** For people who ask who did it. */
+function operator(): string {
+  try {
+    return `${userInfo().username} on ${hostname()}`;
+  } catch {
+    // A user without an entry in the user database.
+    return `uid ${process.getuid?.() ?? '?'} on ${hostname()}`;
+  }
+}
+
+/** In a list of the queue: what the mail waits for. */
+export function suspendedText(directive: Directive): string {
+  return `an operator: suspended ${directiveText(directive)}`;
+}

@@ -1,0 +1,74 @@
+import { domainOf } from '#shared/address/address.ts';
+import { type Directive, directiveText } from '#shared/directive.ts';
+import type { JobRecipient, NextHop } from '../delivery/job.ts';
+import type { Message } from '../store/message.ts';
+import type { Slot } from '../store/slots.ts';
+import { keyOf } from './directives.ts';
+
+/**
+ * Mail that an operator has suspended. It is looked at once, when its time comes, and then waits here, without an attempt,
+ * until the directive ends: what is due then is tried.
+ */
+
+/** What it needs of the directives. */
+export type Suspensions = {
+  /** Nothing is suspended or redirected. */
+  readonly idle: boolean;
+  suspension(mail: { domain: string; reversePath: string; hop: string | undefined }): Directive | undefined;
+  has(key: string): boolean;
+};
+
+const NONE: Suspensions = { idle: true, suspension: () => undefined, has: () => false };
+
+/** Where a message is parked that waits for nothing else. */
+const SUSPENDED = 'suspended';
+/** Whether what a slot is parked for is the end of a directive. */
+export const isSuspended = (parked: string | undefined): boolean => parked === SUSPENDED;
+
+export class SuspendedMail {
+  readonly #suspensions: Suspensions;
+  readonly #waiting = new Map<string, Set<Slot>>();
+
+  constructor(suspensions = NONE) {
+    this.#suspensions = suspensions;
+  }
+
+  /** What keeps mail to a recipient back. */
+  of(
+    { record }: Pick<Message, 'record'>,
+    { address, reversePath = record.reversePath }: { address: string; reversePath?: string | undefined },
+    hop: NextHop | undefined,
+  ): Directive | undefined {
+    if (this.#suspensions.idle) return undefined;
+    return this.#suspensions.suspension({ domain: domainOf(address), reversePath, hop: hop?.key });
+  }
+
+  /** Why an attempt must not go on, that was made before the directive. */
+  reason(message: Message, recipients: readonly JobRecipient[], hop: NextHop): string | undefined {
+    if (this.#suspensions.idle) return undefined;
+    for (const { recipient } of recipients) {
+      const found = this.of(message, recipient, hop.reports ?? hop);
+      if (found !== undefined) return `the mail is suspended ${directiveText(found)}`;
+    }
+    return undefined;
+  }
+
+  park(directive: Directive, slot: Slot): void {
+    const key = keyOf(directive);
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined) this.#waiting.set(key, new Set([slot]));
+    else waiting.add(slot);
+    slot.parked ??= SUSPENDED;
+  }
+
+  /** Those whose directive has ended. */
+  released(): Slot[] {
+    const over = [...this.#waiting].filter(([key]) => !this.#suspensions.has(key));
+    for (const [key] of over) this.#waiting.delete(key);
+    return over.flatMap(([, slots]) => [...slots]);
+  }
+
+  forget(slot: Slot): void {
+    for (const slots of this.#waiting.values()) slots.delete(slot);
+  }
+}
