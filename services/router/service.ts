@@ -30,6 +30,7 @@ import { Routing } from './queue/routing.ts';
 import { type OnSettled, Settlement } from './queue/settlement.ts';
 import { Signing } from './queue/signing.ts';
 import { openReceivedReports, ReportReader } from './received-reports/report-reader.ts';
+import { Rules } from './rules/rules.ts';
 import { openReports, type ReportsTools } from './sent-reports/open.ts';
 import { brokenFor } from './store/broken.ts';
 import { openQueue } from './store/open.ts';
@@ -39,6 +40,7 @@ import { type MemoryBus, openTlsMemory } from './tls-memory/open.ts';
  * The router: this node's durable queue, from a transfer to the fate of the last recipient.
  *
  *   intake/     transfers become messages on disk
+ *   rules/      what the configuration has the queue do with some of the mail, decided when it is committed
  *   store/      messages, their bodies and records on disk and in memory; what a start finds there
  *   queue/      which message is worked on when; an attempt at it, its signature, and the outcome on disk
  *   notices/    what the sender hears of it (DSNs)
@@ -55,7 +57,7 @@ import { type MemoryBus, openTlsMemory } from './tls-memory/open.ts';
  *   maintenance.ts  ends transfers of silent listeners, deletes old receipts and reports, compacts the store
  *
  * Imports run down: sent-reports → copies, notices; copies, operators → intake, queue → notices, pacing, received-reports, tls-memory → delivery;
- * queue → directives; tls-memory, directives → gossip; and all but delivery, pacing and gossip → receipts → store.
+ * intake → rules; queue → directives; tls-memory, directives → gossip; and all but delivery, pacing, rules and gossip → receipts → store.
  * What intake and queue need of the copies they declare themselves, and `assemble` hands it in.
  *
  * States: created → (start: store open, queue read) running → (stop: attempts end, outcomes are written) stopped.
@@ -140,7 +142,7 @@ export function createRouterService(
 async function assemble(deps: RouterDeps, pacer: Pacer) {
   const { settings, log, signer, router, jetStream, reports: tools } = deps;
   await using undo = new AsyncDisposableStack();
-  const common = { settings, log, ...(await openQueue(settings, log, deps.patienceMs)) };
+  const common = { settings, log, rules: new Rules(settings), ...(await openQueue(settings, log, deps.patienceMs)) };
   const { store, slots, corrupt, recovery } = common;
   undo.defer(common.close);
   const copies = undo.adopt(await Copies.open({ ...common, router, jetStream }), (opened) => opened.stop());

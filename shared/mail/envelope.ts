@@ -28,6 +28,8 @@ export const EnvelopeRecipient = z.object({
   reportTo: z.string().optional(),
   /** Mail to this recipient goes to the mailbox although the message is marked as junk. */
   neverJunk: z.boolean().optional(),
+  /** A rule of the queue has its mail take the route of this domain. */
+  routeOf: z.string().optional(),
 });
 export type EnvelopeRecipient = z.infer<typeof EnvelopeRecipient>;
 

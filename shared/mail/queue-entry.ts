@@ -7,6 +7,17 @@ import { MessageTls } from './message-tls.ts';
 
 export const QueueState = z.enum(['active', 'deferred', 'hold']);
 
+/**
+ * Who holds a message, and since when (ms since 1970): `rule`, one of `rules`, which is named; `tls`, no host can do what the
+ * message asks of TLS; `dead-letter`, it cannot be returned.
+ */
+export const MessageHold = z.object({
+  by: z.enum(['operator', 'filter', 'rule', 'tls', 'dead-letter']),
+  rule: z.string().optional(),
+  at: z.number(),
+});
+export type MessageHold = z.infer<typeof MessageHold>;
+
 /** A message in the queue, as operators see it. */
 export const QueueEntry = z.object({
   queueId: z.string(),
@@ -31,6 +42,8 @@ export const QueueEntry = z.object({
   /** It was taken over from that node, at that time (ms since 1970). */
   takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
   messageId: z.string().optional(),
+  /** Absent where it is not held, and where a version before held it. */
+  hold: MessageHold.optional(),
   recipients: z.array(
     z.object({
       recipient: EnvelopeRecipient,

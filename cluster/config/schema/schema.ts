@@ -14,6 +14,7 @@ import { relaySection } from './relay.ts';
 import { dsnSection } from './reports/dsn.ts';
 import { rewriteSection } from './rewrite.ts';
 import { routeEntry } from './routes.ts';
+import { rulesSection } from './rules/entry.ts';
 import { httpChallengeSection, orderedCertificate } from './tls/ordered.ts';
 import { mtaStsSection, tlsRptSection } from './tls/published.ts';
 import { certificate, domain, duration, nameServer, nekSource, nodeName, secret, TEN_YEARS_MS } from './values.ts';
@@ -120,6 +121,7 @@ export const ConfigSchema = z.strictObject({
     .describe(
       'next hops: the most specific domain wins, then the most specific user, then the most specific sender; without a match, by MX',
     ),
+  rules: rulesSection,
   queue: queueSection,
   dsn: dsnSection,
   delivery: deliverySection,

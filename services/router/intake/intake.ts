@@ -11,6 +11,7 @@ import type { Envelope, Origin } from '#shared/mail/envelope.ts';
 import { formatSize } from '#shared/units.ts';
 import { CHUNK_BYTES } from '../contract.ts';
 import { searchEntries } from '../receipts/receipt.ts';
+import type { Rules } from '../rules/rules.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { type Message, messageRecords } from '../store/message.ts';
 import { type CopyPlace, MOST_NUMBERED } from '../store/records.ts';
@@ -42,6 +43,7 @@ export type IntakeDeps = {
   store: Store;
   space: Space;
   bodies: Bodies;
+  rules: Rules;
   writer: MessageWriter;
   reports: MessageReports;
   /** Called with each committed message, and where its second copy is. */
@@ -162,7 +164,7 @@ export class Intake {
       checkSize(transfer, request.facts, bytes.length);
       this.#admit(transfer, bytes.length);
       const earlier = transfer.written.length;
-      const { message, last, body } = toMessage(transfer, request, bytes);
+      const { message, last, body } = toMessage(transfer, request, bytes, this.#deps.rules);
       const counted = this.#deps.reports.accepted(message, request.authenticity);
       transfer.entries = searchEntries(message);
       transfer.begun = true;

@@ -4,7 +4,9 @@ import { SealpostError } from '#shared/errors.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Envelope, EnvelopeRecipient, Origin } from '#shared/mail/envelope.ts';
 import { type MessageTls, needsTls } from '#shared/mail/message-tls.ts';
+import type { MessageHold } from '#shared/mail/queue-entry.ts';
 import type { MessageFacts } from '../contract.ts';
+import type { Rules } from '../rules/rules.ts';
 import { loadedMessage, type Message } from '../store/message.ts';
 import { keys, type MessageRecord, putBytes } from '../store/records.ts';
 import { payloadOf } from '../store/seal.ts';
@@ -49,6 +51,17 @@ export type Commit = {
   tls?: MessageTls | undefined;
 };
 
+/** Have the rules of the queue decide about a message: its envelope becomes what they say. Answers who holds it, if somebody does. */
+function ruled(transfer: IntakeTransfer, request: Commit, rules: Rules): MessageHold | undefined {
+  const { envelope, origin, arrived: at } = transfer;
+  const byFilter: MessageHold | undefined = request.hold === true ? { by: 'filter', at } : undefined;
+  const reversePath = request.reversePath ?? envelope.reversePath;
+  const found = rules.apply(envelope, { reversePath, user: origin.user, ours: request.originating });
+  if (found === undefined) return byFilter;
+  transfer.envelope = found.envelope;
+  return found.heldBy === undefined ? byFilter : { by: 'rule', rule: found.heldBy, at };
+}
+
 /** Check that what came is what was announced; `last`: bytes of the last chunk. Throws `malformed`. */
 export function checkSize({ id, bytes }: IntakeTransfer, { size, headerBytes }: MessageFacts, last: number): void {
   if (bytes + last === size && headerBytes <= size) return;
@@ -73,8 +86,10 @@ export function toMessage(
   transfer: IntakeTransfer,
   request: Commit,
   bytes: Uint8Array,
+  rules: Rules,
 ): { message: Message; last: StoreOperation[]; body: Buffer | undefined } {
   const { queueId, origin, trace, arrived, written } = transfer;
+  const hold = ruled(transfer, request, rules);
   const tls = requested(transfer.envelope, request);
   const envelope = request.originating
     ? withListReports(transfer.envelope)
@@ -106,7 +121,8 @@ export function toMessage(
     ...(tls !== undefined && { tls }),
     chunks: written,
     recipients: envelope.recipients.length,
-    held: request.hold ?? false,
+    held: hold !== undefined,
+    ...(hold !== undefined && { hold }),
     delayNoticed: false,
   };
   const recipients = envelope.recipients.map((recipient) => ({ recipient, status: { state: 'waiting' as const } }));

@@ -155,6 +155,7 @@ export class Control {
       const record = slot.message?.record ?? this.#parse(slot, read[n]);
       if (record === undefined) continue;
       record.held = value;
+      record.hold = value ? { by: 'operator', at: Date.now() } : undefined;
       written.push({ slot, operation: putJson(keys.message(slot.id), record) });
     }
     if (written.length === 0) return;

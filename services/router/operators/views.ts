@@ -163,6 +163,7 @@ export class Views {
       alone: record.alone,
       takenOver: record.takenOver,
       messageId: record.facts.messageId,
+      hold: slot.state === 'hold' ? record.hold : undefined,
       recipients: message.recipients.map((r) => ({
         recipient: r.recipient,
         status: r.status,

@@ -63,8 +63,8 @@ export function dueByHop(
 }
 
 /** Who sends a message to a recipient. */
-export function senderOf({ id, record }: Message, { reversePath }: EnvelopeRecipient): Omit<Routed, 'junk'> {
-  return { id, reversePath: reversePath ?? record.reversePath, user: record.origin.user };
+export function senderOf({ id, record }: Message, { reversePath, routeOf }: EnvelopeRecipient): Omit<Routed, 'junk'> {
+  return { id, reversePath: reversePath ?? record.reversePath, user: record.origin.user, routeOf };
 }
 
 /** A destination of its own: what waits to be read keeps nothing else back. */

@@ -20,8 +20,8 @@ type Answer = { hops: readonly WeightedHop[]; junkTo: string | undefined };
 /** What the routing needs of the directives (directives/directives.ts). */
 export type Redirects = { readonly revision: number; redirect(domain: string): Directive | undefined };
 
-/** What of a message its way depends on. `junk`: to the mailbox that its route names for junk. */
-export type Routed = Sender & { id: string; junk: boolean };
+/** What of a message its way depends on. `junk`: to the mailbox that its route names for junk; `routeOf`: as mail to this domain. */
+export type Routed = Sender & { id: string; junk: boolean; routeOf?: string | undefined };
 
 export class Routing {
   readonly #settings: Settings;
@@ -71,11 +71,11 @@ export class Routing {
     this.#reports = reportMailboxes(config);
   }
 
-  #answer(address: string, sender?: Sender): Answer {
+  #answer(address: string, sender?: Omit<Routed, 'junk'>): Answer {
     this.#refresh();
     const config = this.#config;
     // An address without a domain is the local <postmaster> (RFC 5321 §4.5.1).
-    const domain = domainOf(address) || config.node.hostname;
+    const domain = sender?.routeOf ?? (domainOf(address) || config.node.hostname);
     const bySender = this.#table.bySender ? this.#table.routeFor(domain, sender) : undefined;
     const key = bySender === undefined ? domain : `${domain} ${config.routes.indexOf(bySender)}`;
     let answer = this.#answers.get(key);

@@ -163,6 +163,7 @@ export class Settlement {
   /** From now on no attempt at it begins. */
   #hold({ id, record }: Message, reason: HoldReason): void {
     record.held = true;
+    record.hold = { by: reason, at: Date.now() };
     const slot = this.#deps.slots.get(id);
     if (slot !== undefined) this.#deps.slots.move(slot, 'hold');
     const fields = { queueId: id, trace: record.trace, asks: record.tls && describeMessageTls(record.tls) };

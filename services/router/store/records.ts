@@ -5,6 +5,7 @@ import { EarlierAttempts } from '#shared/mail/attempt.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from '#shared/mail/envelope.ts';
 import { MessageTls } from '#shared/mail/message-tls.ts';
+import { MessageHold } from '#shared/mail/queue-entry.ts';
 import { MessageFacts } from '../contract.ts';
 import { seal, sealJson, unseal } from './seal.ts';
 
@@ -63,6 +64,8 @@ export const MessageRecord = z.object({
   /** How many recipient records there are. */
   recipients: z.number().int().positive(),
   held: z.boolean(),
+  /** By whom; absent where the version before held it. */
+  hold: MessageHold.optional(),
   /** The sender was told that the mail is late. */
   delayNoticed: z.boolean(),
   /** The sender was told of the lists among the recipients. */

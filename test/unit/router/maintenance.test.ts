@@ -5,6 +5,7 @@ import { Store } from '#cluster/store.ts';
 import { Intake } from '#services/router/intake/intake.ts';
 import { Maintenance } from '#services/router/maintenance.ts';
 import { openReceivedReports } from '#services/router/received-reports/report-reader.ts';
+import { Rules } from '#services/router/rules/rules.ts';
 import { Bodies } from '#services/router/store/bodies.ts';
 import { keys, putBytes, putJson } from '#services/router/store/records.ts';
 import { Slots } from '#services/router/store/slots.ts';
@@ -28,6 +29,7 @@ async function housekeeping(folder: string, free: () => number) {
     ...{ settings, log: silentLogger, store, space, bodies, deliver: () => undefined },
     writer: (await aloneCopies(settings, store)).sender,
     reports: NO_REPORTS,
+    rules: new Rules(settings),
   });
   const reports = openReceivedReports(store, silentLogger);
   return {

@@ -4,6 +4,7 @@ import { Level } from 'level';
 import { Store, type StoreOperation } from '#cluster/store.ts';
 import { CHUNK_BYTES } from '#services/router/contract.ts';
 import { Intake } from '#services/router/intake/intake.ts';
+import { Rules } from '#services/router/rules/rules.ts';
 import { Bodies } from '#services/router/store/bodies.ts';
 import type { Message } from '#services/router/store/message.ts';
 import { Space } from '#services/router/store/space.ts';
@@ -37,7 +38,7 @@ async function withIntake(work: (bench: Bench) => Promise<void>): Promise<void> 
   const bodies = new Bodies(store);
   const copies = await aloneCopies(settings, store);
   const deliver = (message: Message): void => void messages.push(message);
-  const common = { settings, log: silentLogger, store, space, bodies };
+  const common = { settings, log: silentLogger, store, space, bodies, rules: new Rules(settings) };
   const intake = new Intake({ ...common, writer: copies.sender, reports: NO_REPORTS, deliver });
   await work({
     intake,

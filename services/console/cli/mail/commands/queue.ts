@@ -122,11 +122,14 @@ function row(entry: Entry): string[] {
   ];
 }
 
-const HELD = 'an operator: queue release';
+/** Held mail waits for an operator, whoever holds it. */
+function heldText({ hold }: Entry): string {
+  return `${hold?.by === 'rule' ? `an operator, by rule ${hold.rule}` : 'an operator'}: queue release`;
+}
 
 /** The last reply that defers the mail, or its next step. */
 function waitsFor(entry: Entry): string {
-  if (entry.state === 'hold') return HELD;
+  if (entry.state === 'hold') return heldText(entry);
   const suspended = entry.recipients.find((r) => r.suspended !== undefined)?.suspended;
   if (suspended !== undefined) return suspendedText(suspended);
   const limited = entry.recipients.find((r) => r.limit !== undefined);
@@ -136,17 +139,19 @@ function waitsFor(entry: Entry): string {
   return `${outcomeText(deferred.outcome)}, next attempt in ${formatDuration(deferred.nextAttempt - Date.now())}`;
 }
 
-function statusText({ status, limit, suspended }: Entry['recipients'][number], held: boolean): string {
+/** `held`: who is waited for, where the message is held. */
+function statusText({ status, limit, suspended }: Entry['recipients'][number], held: string | undefined): string {
   const limited = limit === undefined ? undefined : `its turn, ${limit}`;
   const turn = suspended === undefined ? limited : suspendedText(suspended);
   switch (status.state) {
     case 'waiting':
-      return `waiting for ${held ? HELD : (turn ?? 'its first attempt')}`;
+      return `waiting for ${held ?? turn ?? 'its first attempt'}`;
     case 'deferred': {
       const other = turn === undefined ? undefined : `waiting for ${turn}`;
-      const wait = held
-        ? `waiting for ${HELD}`
-        : (other ?? `next attempt in ${formatDuration(status.nextAttempt - Date.now())}`);
+      const wait =
+        held !== undefined
+          ? `waiting for ${held}`
+          : (other ?? `next attempt in ${formatDuration(status.nextAttempt - Date.now())}`);
       return `deferred, ${wait}; last reply: ${outcomeText(status.outcome)}`;
     }
     default:
@@ -181,7 +186,11 @@ async function show(id: string, options: QueueOptions): Promise<void> {
       '',
       table(
         ['RECIPIENT', 'NEXT HOP', 'STATUS'],
-        entry.recipients.map((r) => [recipientText(r), hopText(r), statusText(r, entry.state === 'hold')]),
+        entry.recipients.map((r) => [
+          recipientText(r),
+          hopText(r),
+          statusText(r, entry.state === 'hold' ? heldText(entry) : undefined),
+        ]),
       ),
       ...attemptLines(entry),
     ].join('\n'),
