@@ -1,11 +1,11 @@
 import { isIP } from 'node:net';
 import type { Settings } from '#cluster/config/settings.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
-import { errorText } from '#shared/errors.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
 import { Unreachable } from './channel.ts';
 import { isExcepted } from './dane/configured.ts';
 import { type Dane, daneOf } from './dane/dane.ts';
+import { dnsTrouble, MAX_ADDRESSES } from './hosts/named-host.ts';
 import { isUsed } from './hosts/source.ts';
 import type { HopSource } from './job.ts';
 import { isHostAddress, isPublished, selfTest } from './mail-loop.ts';
@@ -22,16 +22,16 @@ import type { Target, TlsRules } from './tls-policy/wanted.ts';
  */
 
 type MailHost = { name: string; preference: number; addresses: string[]; dane?: Dane; unproven?: true };
-/** `missing`: why the addresses of a host are not known. */
-type Answer = { hosts: MailHost[]; missing?: Unreachable } | { none: Unreachable };
+/** `missing`: why the addresses of a host are not known, of the best one of these. */
+type Answer = { hosts: MailHost[]; missing?: Missing } | { none: Unreachable };
+type Missing = { preference: number; reason: Unreachable };
 type Entry = { answer: Promise<Answer>; until: number };
 
 /** What says more of the TLS of a domain than its DNS. Without `sts` no domain has a policy. */
 type Policies = { sts?: StsPolicies | undefined; onTlsResult?: OnTlsResult | undefined };
 
 const SMTP_PORT = 25;
-/** Addresses tried in one attempt; MX records looked at. */
-const MAX_ADDRESSES = 10;
+/** MX records looked at. */
 const MAX_RECORDS = 20;
 /** Domains kept, for how many seconds at most, and for how many after a negative answer. */
 const MAX_CACHED = 10_000;
@@ -84,6 +84,9 @@ export class MxLookup {
     // This host, its equals and those after it are not usable: they would send the mail back (RFC 5321 §5.1).
     const usable = hosts.filter((host) => self === undefined || host.preference < self.preference);
     if (usable.length === 0) {
+      // One before us is there, as soon as DNS says where.
+      if (answer.missing !== undefined && answer.missing.preference < (self?.preference ?? 0))
+        throw answer.missing.reason;
       const text = `mail for ${domain} loops back to this host: its best mail exchanger ${self?.name} is this machine`;
       throw new Unreachable('failed', reply(554, '5.4.6', text));
     }
@@ -117,7 +120,7 @@ export class MxLookup {
   async missing(domain: string): Promise<Unreachable | undefined> {
     if (domain.startsWith('[')) return undefined;
     const answer = await this.#cached(domain);
-    const reason = 'none' in answer ? answer.none : answer.missing;
+    const reason = 'none' in answer ? answer.none : answer.missing?.reason;
     return reason?.state === 'deferred' ? reason : undefined;
   }
 
@@ -182,7 +185,7 @@ export class MxLookup {
   async #hosts(domain: string, records: readonly { exchange: string; priority: number }[], proven: boolean) {
     const best = records.toSorted((a, b) => a.priority - b.priority).slice(0, MAX_RECORDS);
     let ttl = MAX_TTL_S;
-    let trouble: { name: string; error: unknown } | undefined;
+    let trouble: { name: string; preference: number; error: unknown } | undefined;
     const hosts: MailHost[] = [];
     await Promise.all(
       best.map(async ({ exchange, priority }) => {
@@ -199,13 +202,19 @@ export class MxLookup {
             hosts.push(await this.#host(host, found, proven ? domain : undefined));
           }
         } catch (error) {
-          trouble = { name, error };
+          // The list ends at our own name, wherever it leads.
+          if (name === this.#settings.current.node.hostname) hosts.push({ name, preference: priority, addresses: [] });
+          else if (trouble === undefined || priority < trouble.preference)
+            trouble = { name, preference: priority, error };
         }
       }),
     );
     if (hosts.length > 0) {
       // DNS answered for the others, so this is no trouble of this node.
-      const missing = trouble && dnsTrouble(trouble.name, trouble.error, false);
+      const missing = trouble && {
+        preference: trouble.preference,
+        reason: dnsTrouble(trouble.name, trouble.error, false),
+      };
       return { answer: { hosts, ...(missing && { missing }) }, ttl: Math.min(ttl, ...hosts.map(longestFor)) };
     }
     const none =
@@ -247,11 +256,6 @@ function doubted({ enhanced = '5.1.2', text }: Reply): Unreachable {
   return new Unreachable('deferred', reply(451, enhanced.replace('5', '4'), doubt));
 }
 
-function dnsTrouble(name: string, error: unknown, local: boolean): Unreachable {
-  const text = `DNS gave no answer for ${name}: ${errorText(error)}`;
-  return new Unreachable('deferred', reply(451, '4.4.3', text), { local });
-}
-
 /**
  * Trouble with the DNS of a domain. A resolver that does not answer or refuses is trouble of this node; one that
  * answers SERVFAIL works, and the fault is the domain's: its mail waits as for any host that is down.
@@ -272,23 +276,4 @@ function literalAnswer(domain: string): Answer {
   return isHostAddress(address)
     ? { hosts: [{ name: address, preference: 0, addresses: [address] }] }
     : { none: failed('5.1.2', `${domain} is not an address that mail can be sent to`) };
-}
-
-/**
- * The addresses of a host that a route names. Rejects with `Unreachable`, never permanently: the route can be
- * corrected.
- */
-export async function hostTargets(resolver: Resolver, host: string, port: number): Promise<Target[]> {
-  if (isIP(host) !== 0) return [{ name: host, address: host, port }];
-  let addresses: string[];
-  try {
-    ({ addresses } = await resolver.machine(host));
-  } catch (error) {
-    throw dnsTrouble(host, error, true);
-  }
-  if (addresses.length === 0) {
-    const text = `host ${host} of the route has no address: check the route and the name servers`;
-    throw new Unreachable('deferred', reply(451, '4.4.4', text), { local: true });
-  }
-  return addresses.slice(0, MAX_ADDRESSES).map((address) => ({ name: host, address, port }));
 }

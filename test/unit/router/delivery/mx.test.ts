@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import { Unreachable } from '#services/router/delivery/channel.ts';
-import { hostTargets, MxLookup } from '#services/router/delivery/mx.ts';
+import { hostTargets } from '#services/router/delivery/hosts/named-host.ts';
+import { MxLookup } from '#services/router/delivery/mx.ts';
 import { DnsTrouble, type Resolver } from '#services/router/delivery/resolver.ts';
 import type { StsAnswer } from '#services/router/delivery/tls-policy/sts/policies.ts';
 import { mockClocks } from '#test/kit/clocks.ts';
@@ -392,6 +393,32 @@ for (const [what, gone, code] of [
     assert.equal(await state(), `failed ${code.replace('4', '5')}`);
   });
 }
+
+test('a backup MX delivers to hosts of better preference alone, also where its own name has no answer', async () => {
+  for (const a of [['127.0.0.1'], [], 'error', 'servfail'] as const) {
+    const backup: Zone = {
+      'd.test': {
+        mx: [
+          [10, 'best.test'],
+          [20, 'edge.test'],
+          [20, 'equal.test'],
+          [30, 'worse.test'],
+        ],
+      },
+      'edge.test': { a: typeof a === 'string' ? a : [...a] },
+      'best.test': { a: ['203.0.113.1'] },
+      'equal.test': { a: ['203.0.113.2'] },
+      'worse.test': { a: ['203.0.113.3'] },
+    };
+    assert.deepEqual(await lookUp(backup), ['best.test 203.0.113.1'], String(a));
+    // The best one is away for DNS: the others are not asked, and the mail waits.
+    assert.match(
+      String(await lookUp({ ...backup, 'best.test': { a: 'servfail' } })),
+      /^deferred 451 4\.4\.3/,
+      String(a),
+    );
+  }
+});
 
 test('a null MX is believed at once: the domain itself says so', async (t) => {
   const clocks = mockClocks(t);
