@@ -16,7 +16,7 @@ import { fill } from './fill.ts';
  *   dead   beside mail for many destinations of which one half refuses connections and the other half never says a word
  *   bulk   beside mail of another sender for the same destination
  *
- *   node test/bench/scale/delay.ts [--destinations 1000] [--each 30] [--bulk 100000] [--seconds 20]
+ *   node test/bench/scale/delay.ts [--destinations 1000] [--each 30] [--bulk 100000] [--seconds 20] [--settle 60]
  */
 
 const { values } = parseArgs({
@@ -25,6 +25,7 @@ const { values } = parseArgs({
     each: { type: 'string', default: '30' },
     bulk: { type: 'string', default: '100000' },
     seconds: { type: 'string', default: '20' },
+    settle: { type: 'string', default: '60' },
   },
 });
 const destinations = Number(values.destinations);
@@ -118,7 +119,9 @@ await idle.start();
   const messages = destinations * Number(values.each);
   await fill({ folder: join(node.folder, 'data'), messages, destinations, size: 1024, dueIn: () => -1000 });
   await node.start();
-  await compare(`${destinations} dead destinations, ${messages} messages for them`, node, idle, sink);
+  await compare(`${destinations} dead destinations, ${messages} messages for them, all just due`, node, idle, sink);
+  await delay(Number(values.settle) * 1000);
+  await compare(`the same ${values.settle} s later`, node, idle, sink);
 }
 {
   await using node = await SealpostNode.create({ config });

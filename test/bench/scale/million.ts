@@ -133,6 +133,10 @@ for (let round = 0; round < Number(values.rounds); round++) {
 }
 for (const { empty: a, full: b } of rates) say(`messages a second: empty ${a.toFixed(0)}, long ${b.toFixed(0)}`);
 const sum = rates.reduce((s, r) => ({ empty: s.empty + r.empty, full: s.full + r.full }), { empty: 0, full: 0 });
+say(`long queue against empty queue: ${(sum.full / sum.empty).toFixed(2)}`);
+// Both have the garbage of work now, and the room that V8 keeps for it.
+const [long, short] = [residentMb(program.pid), residentMb(emptyProgram.pid)];
 say(
-  `long queue against empty queue: ${(sum.full / sum.empty).toFixed(2)}; resident then ${residentMb(program.pid).toFixed(0)} MB`,
+  `resident after that work: ${long.toFixed(0)} MB, with an empty queue ${short.toFixed(0)} MB: ` +
+    `${(((long - short) * 2 ** 20) / messages).toFixed(0)} bytes a message`,
 );
