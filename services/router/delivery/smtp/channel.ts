@@ -20,6 +20,10 @@ import { Transaction, type TransactionOptions } from './transaction/transaction.
  * moved on, so that the next one goes to the best host again.
  */
 
+/** A session ends after so long, and so many transactions: hosts join and leave behind one address. */
+const LONGEST_SESSION_MS = 300_000;
+const MOST_TRANSACTIONS = 1000;
+
 /** Hosts that one attempt sends to: one that limits us does so with all of its addresses (RFC 5321 §5.1: at least 2). */
 const MOST_SESSIONS = 5;
 
@@ -57,6 +61,9 @@ export class SmtpChannel implements Channel {
   #session: PeerSession;
   readonly #options: SmtpChannelOptions;
   #used = false;
+  /** When the session began, in ms of `performance.now()`, and its transactions so far. */
+  #since = performance.now();
+  #transactions = 0;
   #needsReset = false;
   /** BDAT was sent on this session, and taken. */
   #chunks = false;
@@ -72,6 +79,19 @@ export class SmtpChannel implements Channel {
   }
 
   async send(job: Job, message: OpenedMessage): Promise<RecipientResult[]> {
+    try {
+      return await this.#send(job, message);
+    } finally {
+      if (this.#isFull || performance.now() - this.#since > LONGEST_SESSION_MS) this.close();
+    }
+  }
+
+  /** No further transaction may begin on the session (RFC 9422 §4.1). */
+  get #isFull(): boolean {
+    return this.#transactions >= Math.min(this.#session.peer.limits.mail, MOST_TRANSACTIONS);
+  }
+
+  async #send(job: Job, message: OpenedMessage): Promise<RecipientResult[]> {
     const used = this.#used;
     const first = new Transaction(
       this.#session,
@@ -96,10 +116,10 @@ export class SmtpChannel implements Channel {
     let progress = false;
     let last = first;
     for (;;) {
-      progress ||= last.further.length > 0;
+      progress ||= last.tookFew || (last.further.length > 0 && this.#isFull);
       if (last.unfit) search.noteUnfit(this.#session.target.name);
       let recipients: readonly JobRecipient[] = last.further;
-      if (recipients.length === 0 || !this.usable) {
+      if (recipients.length === 0 || !this.usable || this.#isFull) {
         recipients = last.elsewhere;
         const reason = results.get(recipients[0]?.index ?? -1)?.outcome.reply;
         if (reason === undefined || sessions >= mostSessions(last)) break;
@@ -143,6 +163,7 @@ export class SmtpChannel implements Channel {
       return results;
     } finally {
       this.#used = true;
+      this.#transactions++;
       this.#needsReset = transaction.needsReset;
       this.broken = transaction.broken;
       if (transaction.chunking !== undefined) this.#noteChunking(transaction.chunking === 'works');
@@ -167,6 +188,8 @@ export class SmtpChannel implements Channel {
       const session = await this.#options.open(search, () => connection.quit());
       if (session === undefined) return false;
       this.#session = session;
+      this.#since = performance.now();
+      this.#transactions = 0;
       this.#needsReset = false;
     } catch (error) {
       if (!(error instanceof Unreachable)) throw error;

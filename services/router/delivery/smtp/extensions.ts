@@ -1,3 +1,6 @@
+/** What a peer takes at most (RFC 9422 §4): transactions in a session, recipients in one, and domains of recipients in one. */
+export type Limits = { mail: number; recipients: number; domains: number };
+
 /** What a peer offers in its answer to EHLO or LHLO (RFC 5321 §4.1.1.1). All false after HELO. */
 export type Extensions = {
   pipelining: boolean;
@@ -9,6 +12,7 @@ export type Extensions = {
   requireTls: boolean;
   /** Whether MAIL takes SIZE=, and the largest message in bytes; 0: no fixed limit (RFC 1870 §4). */
   size: { offered: boolean; limit: number };
+  limits: Limits;
   /** SASL mechanisms in upper case. */
   auth: ReadonlySet<string>;
 };
@@ -31,6 +35,23 @@ export function parseExtensions(lines: readonly string[]): Extensions {
     dsn: offered.has('DSN'),
     requireTls: offered.has('REQUIRETLS'),
     size: { offered: offered.has('SIZE'), limit: /^\d{1,15}$/.test(limit) ? Number(limit) : 0 },
+    limits: parseLimits(lines),
     auth: new Set(offered.get('AUTH')),
   };
+}
+
+/** A limit that is not written as RFC 9422 §4 has it (1 to 999999), or twice with different values, is none. */
+function parseLimits(lines: readonly string[]): Limits {
+  const found = new Map<string, number>();
+  for (const line of lines.slice(1)) {
+    const [keyword, ...words] = line.trim().toUpperCase().split(/ +/);
+    if (keyword !== 'LIMITS') continue;
+    for (const word of words) {
+      const [, name, value] = /^(MAILMAX|RCPTMAX|RCPTDOMAINMAX)=([1-9]\d{0,5})$/.exec(word) ?? [];
+      if (name === undefined) continue;
+      found.set(name, found.has(name) && found.get(name) !== Number(value) ? Number.POSITIVE_INFINITY : Number(value));
+    }
+  }
+  const limit = (name: string): number => found.get(name) ?? Number.POSITIVE_INFINITY;
+  return { mail: limit('MAILMAX'), recipients: limit('RCPTMAX'), domains: limit('RCPTDOMAINMAX') };
 }

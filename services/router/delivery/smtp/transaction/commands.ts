@@ -1,6 +1,6 @@
 import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { Job } from '../../job.ts';
-import type { Extensions } from '../extensions.ts';
+import type { Extensions, Limits } from '../extensions.ts';
 
 /** MAIL and RCPT with the parameters that the peer offers. Nothing in an envelope can end a line early. */
 
@@ -13,6 +13,20 @@ const ADDRESS = /^(?:"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"|[^\x00-\x20"<>@\x7
 /** Whether an address can stand between `<` and `>` in a command: no control character, no bare space or bracket. */
 export function isSendable(address: string): boolean {
   return address.length <= 1000 && ADDRESS.test(address);
+}
+
+/** Whether a transaction takes another recipient (RFC 9422 §4.2, §4.3), asked for one address after the other. */
+export function within({ recipients, domains }: Limits): (address: string) => boolean {
+  if (recipients === Number.POSITIVE_INFINITY && domains === Number.POSITIVE_INFINITY) return () => true;
+  const seen = new Set<string>();
+  let count = 0;
+  return (address) => {
+    const domain = address.slice(address.lastIndexOf('@') + 1).toLowerCase();
+    if (count >= recipients || (!seen.has(domain) && seen.size >= domains)) return false;
+    seen.add(domain);
+    count++;
+    return true;
+  };
 }
 
 /**

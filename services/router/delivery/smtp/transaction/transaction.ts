@@ -7,7 +7,7 @@ import type { Timeouts } from '../connection.ts';
 import { ConnectionEnded } from '../errors.ts';
 import type { PeerSession } from '../session.ts';
 import { isFaultOfChunking, piecesOf, sendByteFirst, sendChunk, transferOf } from './chunking.ts';
-import { isSendable, mailCommand, rcptCommand } from './commands.ts';
+import { isSendable, mailCommand, rcptCommand, within } from './commands.ts';
 import { sendByData } from './data.ts';
 import { Exchange, type Transfer } from './exchange.ts';
 import { fitForPeer } from './fit.ts';
@@ -52,8 +52,14 @@ export class Transaction {
   broken: Reply | undefined;
   /** The cause that ended it lies on this node. */
   local = false;
-  /** Recipients that were one too many, where the peer has decided about others: the next transaction is for them. */
+  /**
+   * The next transaction is for them: recipients that were one too many, where the peer has decided about others, and those
+   * beyond the limits of the peer.
+   */
   readonly further: JobRecipient[] = [];
+  /** The peer took fewer recipients than it got. */
+  tookFew = false;
+  readonly #beyond: JobRecipient[] = [];
   /** The peer can never take this message, and nothing was sent; another host may. */
   unfit = false;
   /** Recipients that another host may take now. */
@@ -86,12 +92,15 @@ export class Transaction {
       return this.#all(fit.state, fit.reply, fit.local);
     }
     this.#message = fit;
-    const { verdicts } = this.#exchange;
+    const { verdicts, session } = this.#exchange;
+    const isWithin = within(session.peer.limits);
     for (const recipient of this.#recipients) {
-      if (isSendable(recipient.recipient.address)) {
+      if (!isSendable(recipient.recipient.address)) {
+        this.#settle(recipient, 'failed', reply(553, '5.1.3', 'the address cannot be written in a command'));
+      } else if (isWithin(recipient.recipient.address)) {
         verdicts.push({ recipient, rcpt: undefined, final: undefined });
       } else {
-        this.#settle(recipient, 'failed', reply(553, '5.1.3', 'the address cannot be written in a command'));
+        this.#beyond.push(recipient);
       }
     }
     if (verdicts.length === 0) return this.#results;
@@ -190,11 +199,30 @@ export class Transaction {
         this.#settle(recipient, isPositive(said) ? 'delivered' : said.code < 500 ? 'deferred' : 'failed', said);
       }
     }
-    if (handedOver && this.#results.some(({ state }) => state !== 'deferred')) this.further.push(...tooMany);
+    this.tookFew = handedOver && tooMany.length > 0 && this.#results.some(({ state }) => state !== 'deferred');
+    if (this.tookFew) this.further.push(...tooMany);
+    this.#concludeBeyond();
     return this.#results;
   }
 
+  /** The peer was not asked about them yet. */
+  #concludeBeyond(): void {
+    const { connection } = this.#exchange.session;
+    const isOver = connection.ended !== undefined;
+    const why = this.broken ?? reply(451, '4.5.3', `${connection.peer} takes fewer recipients at a time (LIMITS)`);
+    for (const recipient of this.#beyond) {
+      this.#results.push(this.#resultOf(recipient, 'deferred', why, this.local));
+      if (!isOver) this.further.push(recipient);
+      else if (!this.local) this.elsewhere.push(recipient);
+    }
+  }
+
   #settle(recipient: JobRecipient, state: RecipientResult['state'], said: Reply, local = false): void {
+    this.#results.push(this.#resultOf(recipient, state, said, local));
+    if (!local && (state === 'deferred' || this.unfit) && !this.#exchange.handedOver) this.elsewhere.push(recipient);
+  }
+
+  #resultOf(recipient: JobRecipient, state: RecipientResult['state'], said: Reply, local: boolean): RecipientResult {
     const { connection, peer, protocol, protection } = this.#exchange.session;
     const { converted } = this.#message;
     const outcome = {
@@ -208,8 +236,7 @@ export class Transaction {
     // send.
     if (state === 'delivered') result.notice = peer.dsn ? 'passed' : protocol === 'lmtp' ? 'final' : 'relayed';
     if (local) result.local = true;
-    else if ((state === 'deferred' || this.unfit) && !this.#exchange.handedOver) this.elsewhere.push(recipient);
-    this.#results.push(result);
+    return result;
   }
 }
 
