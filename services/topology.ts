@@ -115,6 +115,7 @@ export const ACCESS = {
       router: [
         'message-list',
         'message-find',
+        'queue-summarize',
         'message-show',
         'message-read',
         'captured-list',

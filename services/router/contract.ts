@@ -6,12 +6,14 @@ import { Authenticity } from '#shared/mail/authenticity.ts';
 import { Envelope, Origin } from '#shared/mail/envelope.ts';
 import { FoundMessage, MessageSearch } from '#shared/mail/message-search.ts';
 import { MessageTls } from '#shared/mail/message-tls.ts';
-import { QueueEntry, QueueState } from '#shared/mail/queue-entry.ts';
+import { QueueEntry } from '#shared/mail/queue-entry.ts';
 import { ReportPage } from '#shared/mail/reports/dmarc-rows.ts';
 import { TlsReportPage } from '#shared/mail/reports/tls-rows.ts';
 import { TlsRecord } from '#shared/mail/tls-memory.ts';
+import { QueueFilter } from '#shared/queue/filter.ts';
 import { Affected, READ } from './contract/common.ts';
 import { operatorOperations } from './contract/operators.ts';
+import { queueOperations } from './contract/queue.ts';
 
 /**
  * The router owns this node's queue. A message comes in as a transfer: open → chunk* → commit or abort. `commit`
@@ -196,9 +198,7 @@ export const routerContract = defineContract('router', 1, {
 
     /** Messages in the queue, oldest first, a page at a time. `next` is the cursor of the page that follows. */
     'message-list': {
-      request: z.object({
-        state: QueueState.optional(),
-        domain: z.string().optional(),
+      request: QueueFilter.extend({
         after: z.string().optional(),
         limit: z.number().int().min(1).max(500).default(100),
       }),
@@ -235,6 +235,7 @@ export const routerContract = defineContract('router', 1, {
       bytes: 'reply',
     },
 
+    ...queueOperations,
     ...operatorOperations,
   },
   events: {

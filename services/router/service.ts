@@ -21,6 +21,7 @@ import { announcePresence } from './intake/presence.ts';
 import { Maintenance } from './maintenance.ts';
 import { capturedPage, capturedPiece } from './operators/captured.ts';
 import { Control } from './operators/control.ts';
+import { queueHandlers } from './operators/handlers.ts';
 import { probeDomain } from './operators/probe.ts';
 import { Views } from './operators/views.ts';
 import { Pacer } from './pacing/pacer.ts';
@@ -158,7 +159,7 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   const deliver: IntakeDeps['deliver'] = (message, copy) => queue.add(message, copy);
   const intake = new Intake({ ...common, writer: copies.sender, reports: reporting.dmarc, deliver });
   const views = new Views({ ...common, routing, pacer, suspended, directives: told.directives });
-  const control = new Control({ ...common, queue, settlement, views, onSettled });
+  const control = new Control({ ...common, routing, queue, settlement, views, onSettled });
   const reports = openReceivedReports(store, log);
   const maintenance = new Maintenance({ ...common, intake, reports });
   let reader: ReportReader | undefined;
@@ -221,10 +222,8 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
       whole().drain();
       return {};
     },
-    'message-list': (request) => whole().views.list(request),
-    'message-find': (request) => whole().views.find(request),
     'ledger-list': (request) => router().views.ledger(request),
-    'message-show': ({ queueId }) => whole().views.show(queueId),
+    ...queueHandlers(whole),
     'message-read': (request) => readPiece(whole(), request),
     'captured-list': (request) => capturedPage(settings, request),
     'captured-read': (request) => capturedPiece(settings, request),
@@ -233,10 +232,6 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
     'tls-memory-list': (request) => router().tls.memory.page(request),
     'tls-memory-forget': async ({ name }) => ({ records: await router().tls.memory.forget(name) }),
     ...directiveHandlers(() => router().told.directives),
-    'message-retry': async (selection) => ({ count: await whole().control.retry(selection) }),
-    'message-hold': async (selection) => ({ count: await whole().control.hold(selection) }),
-    'message-release': async (selection) => ({ count: await whole().control.release(selection) }),
-    'message-remove': async (selection) => ({ count: await whole().control.remove(selection, selection.notify) }),
     'tls-probe': ({ domain }) =>
       probeDomain(domain, { ...delivering, memory: router().tls.memory, sts: router().tls.sts }),
     'transcript-read': (request) => transcripts.read(request),

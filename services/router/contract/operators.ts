@@ -10,16 +10,9 @@ import { TlsName, TlsRecord } from '#shared/mail/tls-memory.ts';
 import { ProbedDomain } from '#shared/mail/tls-probe.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 import { transcriptRead } from '#shared/transcript/operation.ts';
-import { Affected, READ } from './common.ts';
+import { READ } from './common.ts';
 
 /** What operators ask beside what is in the queue: what this router did, what it knows, and what it is to do with mail. */
-
-/** Which messages an operation is for: one id, all of a recipient domain, or all. */
-const QueueSelection = z.union([
-  z.object({ queueId: z.string() }),
-  z.object({ domain: z.string() }),
-  z.object({ all: z.literal(true) }),
-]);
 
 export const operatorOperations = {
   /** Mail that the route `capture` kept on this node, oldest first; `next` where there is more. */
@@ -96,17 +89,6 @@ export const operatorOperations = {
     request: DirectiveSubject.extend({ by: z.string().max(255) }),
     reply: z.object({ directive: Directive }),
     errors: ['not-found', ...READ],
-  },
-  /** Try deferred mail now. */
-  'message-retry': { request: QueueSelection, reply: Affected, errors: ['not-found', ...READ], timeout: 120_000 },
-  'message-hold': { request: QueueSelection, reply: Affected, errors: ['not-found', ...READ], timeout: 120_000 },
-  'message-release': { request: QueueSelection, reply: Affected, errors: ['not-found', ...READ], timeout: 120_000 },
-  /** Remove mail from the queue for good, without a DSN unless asked. */
-  'message-remove': {
-    request: z.intersection(QueueSelection, z.object({ notify: z.boolean().default(false) })),
-    reply: Affected,
-    errors: ['not-found', ...READ],
-    timeout: 120_000,
   },
   /** What TLS mail for a domain would get at each host, seen from this node: a session with each, without mail. */
   'tls-probe': {

@@ -8,7 +8,8 @@ import { loadMessage } from '../store/load.ts';
 import type { Message } from '../store/message.ts';
 import { keys, MessageRecord, parseRecord, putJson } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
-import { hasOpenRecipient, messagesFrom, type Views } from './views.ts';
+import { type SelectionDeps, walkPage } from './selection.ts';
+import type { Views } from './views.ts';
 
 /**
  * What operators can do: retry, hold, release, remove. A domain selects whole messages: those with a recipient in it
@@ -20,7 +21,7 @@ import { hasOpenRecipient, messagesFrom, type Views } from './views.ts';
 
 export type Selection = { queueId: string } | { domain: string } | { all: true };
 
-export type ControlDeps = {
+export type ControlDeps = SelectionDeps & {
   store: Store;
   slots: Slots;
   queue: Queue;
@@ -118,9 +119,12 @@ export class Control {
       if (slot === undefined) throw views.notFound(selection.queueId);
       yield slot;
     } else if ('domain' in selection) {
-      for await (const message of messagesFrom(this.#deps, '')) {
-        const slot = hasOpenRecipient(message, selection.domain) ? slots.get(message.id) : undefined;
-        if (slot !== undefined) yield slot;
+      for (let after: string | undefined = ''; after !== undefined; ) {
+        const page: Slot[] = [];
+        after = await walkPage(this.#deps, { filter: { domain: selection.domain }, after }, (_, slot) => {
+          return page.push(slot) >= BATCH;
+        });
+        yield* page;
       }
     } else {
       for (const slot of [...slots.all()]) if (slots.has(slot)) yield slot;

@@ -1,16 +1,15 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
-import { domainOf, isSameOrSubdomain, normalizeDomain } from '#shared/address/address.ts';
-import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { domainOf, normalizeDomain } from '#shared/address/address.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import type { QueueEntry } from '#shared/mail/queue-entry.ts';
 import type { LedgerPage, LedgerRequest } from '#shared/mail/tls-ledger.ts';
+import type { QueueFilter } from '#shared/queue/filter.ts';
 import { CHUNK_BYTES } from '../contract.ts';
 import type { SuspendedMail } from '../directives/suspended.ts';
 import type { Pacer } from '../pacing/pacer.ts';
-import { senderOf } from '../queue/grouping.ts';
-import { hopOfMessage } from '../queue/message-hop.ts';
 import type { Redirects, Routing } from '../queue/routing.ts';
 import { type FindRequest, type FoundPage, findPage } from '../receipts/search.ts';
 import { readReceipt, type Shown, shownReceipt, withAttempts } from '../receipts/shown.ts';
@@ -18,10 +17,12 @@ import type { Bodies } from '../store/bodies.ts';
 import { contentOf, sizeOf } from '../store/content.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import { loadMessage } from '../store/load.ts';
-import { dueAt, isFinal, isJunk, loadedMessage, type Message, type Recipient } from '../store/message.ts';
-import { keys, MessageRecord, parseRecord, queueIdOf, RecipientRecord, rangeOf } from '../store/records.ts';
-import type { Slot, SlotState, Slots } from '../store/slots.ts';
+import { dueAt, isFinal, type Message, type Recipient } from '../store/message.ts';
+import { keys } from '../store/records.ts';
+import type { Slot, Slots } from '../store/slots.ts';
 import { ledgerPage } from './ledger.ts';
+import { hopKeyOf, hopOf, walkPage } from './selection.ts';
+import { type SummaryPage, type SummaryRequest, summaryPage } from './summary.ts';
 
 /** What operators can see: list, show, read. Everything comes from the store, so it is what a restart would find. */
 
@@ -38,15 +39,8 @@ export type ViewDeps = {
   log: Logger;
 };
 
-export type ListRequest = {
-  state?: SlotState | undefined;
-  domain?: string | undefined;
-  after?: string | undefined;
-  limit: number;
-};
+export type ListRequest = QueueFilter & { after?: string | undefined; limit: number };
 
-/** Messages examined for one page: a rare domain in a long queue gives pages that are not full, not a long wait. */
-const EXAMINED = 10_000;
 /**
  * A page is full when it has this many characters of JSON: NATS carries 1 MB, and one entry more may be half of that.
  */
@@ -60,21 +54,20 @@ export class Views {
   }
 
   /** A page of the queue, oldest first; with `next` where there may be more. */
-  async list(request: ListRequest): Promise<{ entries: QueueEntry[]; next?: string }> {
+  async list({ after, limit, ...filter }: ListRequest): Promise<{ entries: QueueEntry[]; next?: string }> {
     const entries: QueueEntry[] = [];
-    let examined = 0;
     let size = 0;
-    for await (const message of messagesFrom(this.#deps, request.after ?? '')) {
-      const slot = this.#deps.slots.get(message.id);
-      if (slot !== undefined && fits(message, slot, request)) {
-        const entry = this.#entry(message, slot);
-        entries.push(entry);
-        size += JSON.stringify(entry).length;
-      }
-      if (size >= PAGE_CHARACTERS || entries.length >= request.limit || ++examined >= EXAMINED)
-        return { entries, next: message.id };
-    }
-    return { entries };
+    const next = await walkPage(this.#deps, { filter, after }, (message, slot) => {
+      const entry = this.#entry(message, slot);
+      size += JSON.stringify(entry).length;
+      return entries.push(entry) >= limit || size >= PAGE_CHARACTERS;
+    });
+    return { entries, ...(next !== undefined && { next }) };
+  }
+
+  /** How many messages there are of each kind, a part of the queue at a time. */
+  summarize(request: SummaryRequest): Promise<SummaryPage> {
+    return summaryPage({ ...this.#deps, node: this.#deps.settings.current.node.name }, request);
   }
 
   /** What a search finds, in the queue and of receipts. */
@@ -167,7 +160,7 @@ export class Views {
       recipients: message.recipients.map((r) => ({
         recipient: r.recipient,
         status: r.status,
-        nextHop: (isFinal(r.status) ? r.nextHop : this.#hopOf(message, r)?.key) ?? '',
+        nextHop: hopKeyOf(this.#deps.routing, message, r),
         ...this.#directedOf(message, r),
         limit: slot.state === 'active' ? this.#limitOf(message, r) : undefined,
         signatures: r.signatures,
@@ -178,7 +171,7 @@ export class Views {
   /** What operators have told the routers about the mail of a recipient. */
   #directedOf(message: Message, r: Recipient): Pick<QueueEntry['recipients'][number], 'suspended' | 'redirected'> {
     if (isFinal(r.status)) return {};
-    const suspended = this.#deps.suspended.of(message, r.recipient, this.#hopOf(message, r));
+    const suspended = this.#deps.suspended.of(message, r.recipient, hopOf(this.#deps.routing, message, r));
     const redirected = this.#deps.directives.redirect(normalizeDomain(domainOf(r.recipient.address)));
     return { ...(suspended && { suspended }), ...(redirected && { redirected }) };
   }
@@ -186,58 +179,7 @@ export class Views {
   /** The limit for which a recipient of an active message waits. */
   #limitOf(message: Message, recipient: Recipient): string | undefined {
     if (dueAt(recipient.status) > Date.now()) return undefined;
-    const key = this.#hopOf(message, recipient)?.limit;
+    const key = hopOf(this.#deps.routing, message, recipient)?.limit;
     return key === undefined ? undefined : this.#deps.pacer.waitsFor(key);
-  }
-
-  #hopOf(message: Message, { recipient }: Recipient): ReturnType<Routing['nextHop']> {
-    const { hop } = this.#deps.routing.target(recipient.address, {
-      ...senderOf(message, recipient),
-      junk: isJunk(message, recipient),
-    });
-    return hop && hopOfMessage(hop, message.record);
-  }
-}
-
-/** Whether a message has an open recipient in a domain or below it. */
-export function hasOpenRecipient(message: Message, domain: string): boolean {
-  const wanted = normalizeDomain(domain);
-  return message.recipients.some(
-    (r) => !isFinal(r.status) && isSameOrSubdomain(normalizeDomain(domainOf(r.recipient.address)), wanted),
-  );
-}
-
-function fits(message: Message, slot: Slot, { state, domain }: ListRequest): boolean {
-  return (state === undefined || slot.state === state) && (domain === undefined || hasOpenRecipient(message, domain));
-}
-
-/**
- * The messages of the queue after an id, in order, read in step with their recipients. Damaged ones are left out: they
- * are set aside when their turn comes.
- */
-export async function* messagesFrom(
-  { store, log }: { store: Store; log: Logger },
-  after: string,
-): AsyncGenerator<Message> {
-  const recipients = store.entries({ gt: `recipient!${after}"`, lt: rangeOf('recipient').lt })[Symbol.asyncIterator]();
-  let next = await recipients.next();
-  try {
-    for await (const [key, value] of store.entries({ gt: `message!${after}`, lt: rangeOf('message').lt })) {
-      const id = queueIdOf(key);
-      const records: RecipientRecord[] = [];
-      try {
-        while (next.done !== true && queueIdOf(next.value[0]) <= id) {
-          const [recipientKey, sealed] = next.value;
-          next = await recipients.next();
-          if (queueIdOf(recipientKey) === id) records.push(parseRecord(RecipientRecord, recipientKey, sealed));
-        }
-        yield loadedMessage(id, parseRecord(MessageRecord, key, value), records);
-      } catch (error) {
-        if (errorCode(error) !== 'corrupt') throw error;
-        log.debug({ queueId: id, error: errorText(error) }, 'a damaged message was left out of the list');
-      }
-    }
-  } finally {
-    await recipients.return?.(undefined);
   }
 }

@@ -1,12 +1,12 @@
 import type { z } from 'zod';
 import { routerContract } from '#services/router/contract.ts';
 import type { QueueEntry } from '#shared/mail/queue-entry.ts';
+import { type QueueFilter, testOf } from '#shared/queue/filter.ts';
 import type { Caller } from '../context.ts';
 
 /** Mail in the queues of routers, read page by page, so that a long queue begins to print immediately. */
 
 export type Entry = z.output<typeof QueueEntry>;
-type Filter = { state?: Entry['state']; domain?: string };
 
 /** The first page is small: what a person waits for. */
 const PAGES = { first: 100, rest: 500 };
@@ -15,7 +15,7 @@ const PAGES = { first: 100, rest: 500 };
 export async function* queued(
   caller: Caller,
   nodes: readonly string[],
-  filter: Filter,
+  filter: QueueFilter,
   onSilent: (node: string, error: unknown) => void,
 ): AsyncGenerator<Entry> {
   const queues = nodes.map((node) => answered(queueOf(caller, node, filter), (error) => onSilent(node, error)));
@@ -49,12 +49,14 @@ async function* answered(queue: Queue, onError: (error: unknown) => void): Queue
   return undefined;
 }
 
-async function* queueOf(caller: Caller, node: string, filter: Filter): Queue {
+async function* queueOf(caller: Caller, node: string, filter: QueueFilter): Queue {
   const router = caller.client(routerContract);
+  const isMeant = testOf(filter);
   for (let after: string | undefined, limit = PAGES.first; ; limit = PAGES.rest) {
     const request = { ...filter, limit, ...(after !== undefined && { after }) };
     const page = await router['message-list'](request, { node });
-    yield* page.entries;
+    // A router of the version before knows the state and the domain alone.
+    yield* page.entries.filter((entry) => isMeant(entry, ({ nextHop }) => nextHop));
     if (page.next === undefined) return undefined;
     after = page.next;
   }

@@ -257,6 +257,13 @@ test('a queue is listed, shown, printed, held, released, tried again and emptied
 
   assert.equal((await list('--domain', 'two.test')).length, 1);
   assert.equal((await list('--limit', '1')).length, 1);
+  assert.equal((await list(id, '--sender', 'SENDER@example.com', '--reply', '4.4.1')).length, 1);
+  assert.equal((await list('--older-than', '1h')).length, 0);
+  assert.equal((await list('--next-hop', '127.0.0.1', '--younger-than', '1h')).length, 2);
+  const summary = async (by: string): Promise<string> => (await run('queue', 'summary', '--by', by)).stdout;
+  assert.match(await summary('reply'), /^MESSAGES +OLDEST.*LAST REPLY\n2 +\d.*in .*451 4\.4\.1 cannot connect to #/);
+  assert.match(await summary('destination'), /\n1 .*one\.test\n1 .*two\.test\n$/);
+  assert.match(await summary('sender'), /\n2 .*sender@example\.com\n$/);
   assert.match(
     (await run('queue', 'list')).stdout,
     /WAITS FOR\n.*deferred.*one\.test.*451 4\.4\.1 cannot connect to 127\.0\.0\.1/s,

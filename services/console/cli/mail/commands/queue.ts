@@ -1,16 +1,17 @@
 import { stdout } from 'node:process';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { routerContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
 import { directiveText } from '#shared/directive.ts';
 import { summarize } from '#shared/mail/authenticity.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
-import { QueueState } from '#shared/mail/queue-entry.ts';
 import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../../context.ts';
 import { usageError } from '../../exit.ts';
 import { pairs, shorten, TerminalText, table, tableOf } from '../../table.ts';
 import { attemptLines } from '../attempts.ts';
+import { type FilterWords, filterOf, withFilter } from '../bulk/filter-words.ts';
+import { registerSummary } from '../bulk/summary.ts';
 import { registerFind } from '../find/command.ts';
 import { mostTelling } from '../find/reader.ts';
 import { outcomeText } from '../outcome.ts';
@@ -19,7 +20,7 @@ import { askEach, findRouters, tellUndone, unheard, whereItIs, whereverItIs } fr
 import { registerDirectives, suspendedText } from './directives.ts';
 
 type QueueOptions = CommonOptions & { node?: string };
-type ListOptions = QueueOptions & { state?: Entry['state']; domain?: string; limit: number };
+type ListOptions = QueueOptions & FilterWords & { limit: number };
 type Selection = { queueId: string } | { domain: string } | { all: true };
 type SelectOptions = QueueOptions & { domain?: string; all?: boolean; notify?: boolean };
 
@@ -32,11 +33,10 @@ export function register(program: Command): void {
     );
 
   registerDirectives(queue);
-  command('list', 'what is there, and why it waits')
-    .addOption(new Option('--state <state>', 'only this state').choices(QueueState.options))
-    .option('--domain <domain>', 'only mail to this domain')
+  withFilter(command('list', 'what is there, and why it waits'))
     .option('--limit <number>', 'how many messages at most', parseCount, 100)
     .action(list);
+  registerSummary(command);
   registerFind(command);
   command('show', 'one message: every recipient, every reply').argument('<id>', 'queue id').action(show);
   command('cat', 'print a message as it would be sent, without signatures').argument('<id>', 'queue id').action(cat);
@@ -60,11 +60,11 @@ const BLOCK = 100;
 const SILENCE_MS = 500;
 const COLUMNS = ['ID', 'STATE', 'AGE', 'SIZE', 'FROM', 'TO', 'WAITS FOR'];
 
-async function list(options: ListOptions): Promise<void> {
-  const { state, domain, limit } = options;
+async function list(ids: string[], options: ListOptions): Promise<void> {
+  const { limit } = options;
+  const filter = filterOf(ids, options, Date.now());
   await using caller = await openCaller(options);
   const { up: nodes, silent } = await findRouters(caller, options.node);
-  const filter = { ...(state !== undefined && { state }), ...(domain !== undefined && { domain }) };
   const entries: Entry[] = [];
   let more = false;
   const printer = options.json ? undefined : listPrinter(nodes.length + silent.length > 1);

@@ -1,0 +1,105 @@
+import { type Command, Option } from 'commander';
+import { routerContract } from '#services/router/contract.ts';
+import type { QueueFilter } from '#shared/queue/filter.ts';
+import { type QueueGroup, SummaryBy } from '#shared/queue/summary.ts';
+import { formatDuration } from '#shared/units.ts';
+import { type Caller, type CommonOptions, openCaller, parseCount, print } from '../../context.ts';
+import { shorten, table } from '../../table.ts';
+import { askEach, findRouters, tellUndone } from '../routers.ts';
+import { type FilterWords, filterOf, withFilter } from './filter-words.ts';
+
+/** `sealpost queue summary`: how much mail of each kind waits on all nodes. */
+
+type SummaryOptions = CommonOptions & FilterWords & { node?: string; by: SummaryBy; limit: number };
+
+const TITLES: Record<SummaryBy, string> = {
+  destination: 'DESTINATION',
+  reply: 'LAST REPLY',
+  sender: 'SENDER',
+  node: 'NODE',
+};
+
+/** Characters of a group in a table. */
+const LONGEST = 100;
+
+export function registerSummary(command: (name: string, text: string) => Command): void {
+  withFilter(command('summary', 'how much mail waits, by destination, last reply, sender or node'))
+    .addOption(new Option('--by <what>', 'what is counted').choices(SummaryBy.options).default('destination'))
+    .option('--limit <number>', 'how many rows at most', parseCount, 100)
+    .action(summary);
+}
+
+async function summary(ids: string[], options: SummaryOptions): Promise<void> {
+  const { by } = options;
+  const filter = filterOf(ids, options, Date.now());
+  await using caller = await openCaller(options);
+  const silent: string[] = [];
+  const parts = await askEach(
+    await findRouters(caller, options.node),
+    (node) => groupsOf(caller, node, { by, filter }),
+    (node, error) => {
+      silent.push(node);
+      tellUndone(`the queue of ${node} is not counted`, error);
+    },
+  );
+  const groups = merged(parts.flat());
+  const now = Date.now();
+  const rows = groups
+    .slice(0, options.limit)
+    .map(({ key, messages, oldest, next }) => [
+      String(messages),
+      formatDuration(now - oldest),
+      next === undefined ? 'held' : next <= now ? 'now' : `in ${formatDuration(next - now)}`,
+      shorten(key, LONGEST),
+    ]);
+  const others = silent.length === 0 ? '' : ' of the others';
+  const more = groups.length - rows.length;
+  print(options, { by, groups, silent }, () =>
+    rows.length === 0
+      ? `no mail in the queue${others}`
+      : [
+          table(['MESSAGES', 'OLDEST', 'NEXT ATTEMPT', TITLES[by]], rows),
+          ...(more === 0 ? [] : [`… and ${more} more: --limit ${groups.length}`]),
+        ].join('\n'),
+  );
+}
+
+async function groupsOf(
+  caller: Caller,
+  node: string,
+  request: { by: SummaryBy; filter: QueueFilter },
+): Promise<QueueGroup[]> {
+  const router = caller.client(routerContract);
+  const sums: Sums = new Map();
+  for (let after: string | undefined = ''; after !== undefined; ) {
+    const part: { groups: QueueGroup[]; next?: string | undefined } = await router['queue-summarize'](
+      { ...request, after },
+      { node },
+    );
+    add(sums, part.groups);
+    after = part.next;
+  }
+  return [...sums.values()];
+}
+
+type Sums = Map<string, QueueGroup>;
+
+function add(sums: Sums, groups: readonly QueueGroup[]): void {
+  for (const group of groups) {
+    const sum = sums.get(group.key);
+    if (sum === undefined) {
+      sums.set(group.key, { ...group });
+      continue;
+    }
+    sum.messages += group.messages;
+    sum.oldest = Math.min(sum.oldest, group.oldest);
+    if (group.next !== undefined) sum.next = Math.min(sum.next ?? group.next, group.next);
+  }
+}
+
+/** One of each name, the largest first. */
+export function merged(groups: readonly QueueGroup[]): QueueGroup[] {
+  const sums: Sums = new Map();
+  add(sums, groups);
+  return [...sums.values()].toSorted((a, b) => b.messages - a.messages || (a.key < b.key ? -1 : 1));
+}

@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import type { OperationSpec } from '#shared/contract.ts';
+import { QueueFilter } from '#shared/queue/filter.ts';
+import { QueueGroup, SummaryBy } from '#shared/queue/summary.ts';
+import { Affected, READ } from './common.ts';
+
+/** What operators ask and do about much mail of the queue together. */
+
+/** Which messages the operations of the version before are for: one id, all of a recipient domain, or all. */
+const QueueSelection = z.union([
+  z.object({ queueId: z.string() }),
+  z.object({ domain: z.string() }),
+  z.object({ all: z.literal(true) }),
+]);
+
+export const queueOperations = {
+  /**
+   * How many messages there are of each kind, a part of the queue at a time. `next` is the `after` of the part that follows;
+   * what a part has must be added to what the others have.
+   */
+  'queue-summarize': {
+    request: z.object({ by: SummaryBy, filter: QueueFilter, after: z.string().max(20).optional() }),
+    reply: z.object({ groups: z.array(QueueGroup), next: z.string().optional() }),
+    errors: READ,
+    timeout: 20_000,
+  },
+  /** What commands of the version before ask. */
+  'message-retry': { request: QueueSelection, reply: Affected, errors: ['not-found', ...READ], timeout: 120_000 },
+  'message-hold': { request: QueueSelection, reply: Affected, errors: ['not-found', ...READ], timeout: 120_000 },
+  'message-release': { request: QueueSelection, reply: Affected, errors: ['not-found', ...READ], timeout: 120_000 },
+  'message-remove': {
+    request: z.intersection(QueueSelection, z.object({ notify: z.boolean().default(false) })),
+    reply: Affected,
+    errors: ['not-found', ...READ],
+    timeout: 120_000,
+  },
+} as const satisfies Record<string, OperationSpec>;

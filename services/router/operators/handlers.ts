@@ -1,0 +1,30 @@
+import type { Handlers } from '#shared/contract.ts';
+import type { RouterContract } from '../contract.ts';
+import type { Control } from './control.ts';
+import type { Views } from './views.ts';
+
+type Operations =
+  | 'message-list'
+  | 'message-find'
+  | 'message-show'
+  | 'queue-summarize'
+  | 'message-retry'
+  | 'message-hold'
+  | 'message-release'
+  | 'message-remove';
+
+/** What operators ask about the queue. `queue` throws `unavailable` while it is not known as a whole. */
+export function queueHandlers(
+  queue: () => { views: Views; control: Control },
+): Pick<Handlers<RouterContract>, Operations> {
+  return {
+    'message-list': (request) => queue().views.list(request),
+    'message-find': (request) => queue().views.find(request),
+    'message-show': ({ queueId }) => queue().views.show(queueId),
+    'queue-summarize': (request) => queue().views.summarize(request),
+    'message-retry': async (selection) => ({ count: await queue().control.retry(selection) }),
+    'message-hold': async (selection) => ({ count: await queue().control.hold(selection) }),
+    'message-release': async (selection) => ({ count: await queue().control.release(selection) }),
+    'message-remove': async (selection) => ({ count: await queue().control.remove(selection, selection.notify) }),
+  };
+}

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { merged } from '#services/console/cli/mail/bulk/summary.ts';
+import { reply } from '#shared/mail/reply.ts';
+import type { QueueFilter } from '#shared/queue/filter.ts';
+import type { QueueGroup, SummaryBy } from '#shared/queue/summary.ts';
+import { tempDir } from '#test/kit/temp.ts';
+import { envelope, TestRouter } from '#test/unit/router/fixture.ts';
+
+test('the queue is counted by destination, reply, sender and node', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  const began = Date.now();
+  const ids: string[] = [];
+  for (const [n, to] of ['a@one.test', 'b@One.test', 'c@two.test'].entries()) {
+    ids.push(await router.send({ envelope: envelope([to]) }));
+    const busy = reply(451, '4.7.1', `<${to}>: come back in ${n * 60} seconds`);
+    await (await router.delivery.next()).end('deferred', busy);
+  }
+  await router.send({ envelope: { ...envelope(['d@two.test', 'e@three.test']), reversePath: '' } });
+  const context = router.context();
+  const count = async (by: SummaryBy, filter: QueueFilter = {}): Promise<QueueGroup[]> => {
+    const { groups, next } = await router.service.handlers['queue-summarize']({ by, filter }, context);
+    assert.equal(next, undefined);
+    return merged(groups);
+  };
+  const names = async (by: SummaryBy, filter?: QueueFilter): Promise<string[]> =>
+    (await count(by, filter)).map(({ key, messages }) => `${messages} ${key}`);
+  assert.deepEqual(await names('destination'), ['2 one.test', '2 two.test', '1 three.test']);
+  assert.deepEqual(await names('reply'), ['3 451 4.7.1 <…>: come back in # seconds', '1 not tried yet']);
+  assert.deepEqual(await names('sender'), [`3 ${envelope(['x@y.test']).reversePath}`, '1 <>']);
+  assert.deepEqual(await names('node', { domain: 'two.test', reply: '451' }), ['1 edge-1']);
+  const [one] = await count('destination', { domain: 'one.test' });
+  assert.ok(one !== undefined && one.oldest >= began && one.oldest <= Date.now());
+  assert.ok((one.next ?? 0) > Date.now());
+  for (const queueId of ids) await router.service.handlers['message-hold']({ queueId }, context);
+  assert.equal((await count('destination', { domain: 'one.test' }))[0]?.next, undefined, 'held');
+  assert.equal((await count('reply', { state: 'active' }))[0]?.next, 0, 'now');
+});
+
+test('what several nodes count is added up, the largest first', () => {
+  const group = (key: string, messages: number, oldest: number, next?: number): QueueGroup => ({
+    ...{ key, messages, oldest },
+    ...(next !== undefined && { next }),
+  });
+  assert.deepEqual(merged([group('a', 2, 5), group('b', 3, 1, 9), group('a', 2, 4, 7), group('b', 0, 8, 10)]), [
+    group('a', 4, 4, 7),
+    group('b', 3, 1, 9),
+  ]);
+});
