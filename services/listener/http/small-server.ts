@@ -11,7 +11,8 @@ import { SessionCounts } from '../session/session-counts.ts';
 /**
  * A server of HTTP or HTTPS for a few hundred bytes under one path, which faces the whole Internet: what it may take is
  * bounded in connections, in all and from one client, in the size of a request and in time. Each connection gets one
- * answer, and its body is not read.
+ * answer, and its body is not read. Node takes in requests that come behind the first one while that waits for its answer,
+ * without a limit: such a connection is closed.
  */
 
 const LIMITS = { sessions: 200, 'sessions-per-client': 10 };
@@ -43,6 +44,8 @@ export class SmallServer {
   readonly #server: Server;
   readonly #options: SmallServerOptions;
   readonly #counts = new SessionCounts();
+  /** Connections that had their request. */
+  readonly #served = new WeakSet<Socket>();
 
   private constructor(options: SmallServerOptions) {
     this.#options = options;
@@ -99,6 +102,11 @@ export class SmallServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.#served.has(request.socket)) {
+      request.socket.destroy();
+      return;
+    }
+    this.#served.add(request.socket);
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     const { code, body, type = 'text/plain' } = isRead ? await this.#options.answer(request) : NOT_FOUND;
     response.writeHead(code, {

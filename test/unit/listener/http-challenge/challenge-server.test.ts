@@ -110,6 +110,18 @@ test('many who ask for tokens that nobody has cost the bus a few questions, and 
   assert.ok(given.store.asked <= 4, `${given.store.asked} questions`);
 });
 
+test('requests that come behind one that has yet to be answered end the connection', async () => {
+  await using given = await serving();
+  const path = `${PREFIX}${newToken()}`;
+  // The answers wait for the store, and Node would take in what comes meanwhile.
+  await ask(given.port, path);
+  const asked = given.store.asked;
+  const socket = connect(given.port, '127.0.0.1');
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(20));
+  assert.equal((await text(socket)).match(/^HTTP/gm)?.length ?? 0, 0);
+  assert.ok(given.store.asked <= asked + 1);
+});
+
 test('a store that is away, or that does not prove that it has the NEK, is not believed', async () => {
   await using given = await serving();
   const { token } = given.add();
