@@ -21,7 +21,7 @@ export type ShownNode = {
   policy?: ListenerStatus['mtaSts'];
 };
 
-/** `silent`: nodes with a listener that did not say, stopped ones too, and why. */
+/** `silent`: nodes with a listener that did not say, or not all, stopped ones too, and why. */
 export type Shown = { nodes: ShownNode[]; silent: { node: string; reason: string }[] };
 
 /** How long a process may take before it counts as silent. */
@@ -37,11 +37,19 @@ export async function gatherShown({ client }: Clients, members: readonly Member[
       if (hostname === undefined || certificates === undefined) throw new Error('it is of a version that cannot say');
       const takesTls = listeners.some(({ kind, tls }) => kind === 'relay' && tls !== 'none');
       shown.nodes.push({ node, hostname, takesTls, certificates, ...(mtaSts && { policy: mtaSts }) });
+      const lack = lackOf(status);
+      if (lack !== undefined) throw new Error(`it may present others soon: ${lack}`);
     } catch (error) {
       shown.silent.push({ node, reason: errorText(error) });
     }
   });
   return shown;
+}
+
+/** Why a listener has none of the certificates of the cluster: it presents them as soon as it can, in place of those of files. */
+function lackOf({ sharedBehind, sharedCertificates = [] }: ListenerStatus): string | undefined {
+  if (sharedCertificates.some(({ fingerprint }) => fingerprint !== undefined)) return undefined;
+  return sharedBehind ?? sharedCertificates.find(({ problem }) => problem !== undefined)?.problem;
 }
 
 /** Of each node what listens now; where nothing does, what did last: it may start again with the certificates that it had. */

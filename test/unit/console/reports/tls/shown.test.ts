@@ -24,6 +24,24 @@ const clients = {
   }),
 } as unknown as Clients;
 
+test('a node without the certificates of the cluster that are there for it may present others soon', async () => {
+  const cases: [object, string | undefined][] = [
+    [{}, undefined],
+    [{ sharedCertificates: [] }, undefined],
+    [{ sharedCertificates: [], sharedBehind: 'no answer' }, 'no answer'],
+    [{ sharedCertificates: [{ name: 'mx', standard: false, problem: 'no NEK' }] }, 'no NEK'],
+    [{ sharedCertificates: [{ name: 'mx', standard: true, fingerprint: 'AB' }], sharedBehind: 'no answer' }, undefined],
+  ];
+  for (const [shared, why] of cases) {
+    const status = { hostname: 'mx.example.com', certificates: [], listeners: [{ kind: 'relay', tls: 'starttls' }] };
+    const client = () => ({ 'status-show': async () => ({ ...status, ...shared }) });
+    const { nodes, silent } = await gatherShown({ client } as unknown as Clients, [member(1)]);
+    assert.equal(nodes.length, 1);
+    const reasons = silent.map(({ reason }) => reason);
+    assert.deepEqual(reasons, why === undefined ? [] : [`it may present others soon: ${why}`], JSON.stringify(shared));
+  }
+});
+
 const CASES: [what: string, members: Member[], nodes: string[], silent: [string, string][]][] = [
   ['all that listen', [member(1), member(2), member(3, { services: ['router'] })], ['edge-1', 'edge-2'], []],
   ['stopped in good order', [member(1), member(2, STOPPED)], ['edge-1'], [['edge-2', 'it is stopped']]],
