@@ -2,6 +2,7 @@ import type { KeyObject, X509Certificate } from 'node:crypto';
 import { SealpostError } from '#shared/errors.ts';
 import { type Certificates, certificatesIn, isFault } from '../config/pem.ts';
 import { refusal } from '../config/tls-files.ts';
+import { fullName } from './describe.ts';
 
 /** A chain in PEM and the private key of its first certificate: whether a listener can use the two. */
 
@@ -34,7 +35,7 @@ export function usablePair(what: string, chain: string, key: KeyObject): Certifi
 /** Fails with `tls-material` where a certificate of the chain is not valid at `now`: clients that check would refuse it. */
 export function assertInTime(what: string, chain: Certificates, now: number): void {
   for (const [i, { validFromDate, validToDate, subject }] of chain.entries()) {
-    const which = i === 0 ? what : `${what}: the certificate of ${subject.replaceAll('\n', ', ')} in its chain`;
+    const which = i === 0 ? what : `${what}: the certificate of ${fullName(subject)} in its chain`;
     if (validToDate.getTime() < now) {
       throw unusable(`${which} expired on ${validToDate.toISOString().slice(0, 10)}: get a new one`);
     }

@@ -1,13 +1,14 @@
 import { loadTlsNeks } from '#cluster/config/nek.ts';
 import { describeNek, type Nek } from '#shared/dkim/nek.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
-import { unwrapCertificateKey, wrapCertificateKey } from '#shared/tls/stored-certificate.ts';
+import { type StoredCertificate, unwrapCertificateKey, wrapCertificateKey } from '#shared/tls/stored-certificate.ts';
 import type { CertificateRecord } from '../records/certificate-record.ts';
 import { accountKey } from './acme/account.ts';
+import { type BegunOrder, unwrapOrderKey, wrapOrderKey } from './acme/order-key.ts';
 import type { CertificateOperation } from './deps.ts';
 
 /**
- * Private keys of certificates, and of accounts at authorities, from one NEK of `tls.nek` to its first one. Each record is
+ * Private keys of certificates, of those that are being ordered, and of accounts at authorities, from one NEK of `tls.nek` to its first one. Each record is
  * one compare-and-set, and opens with one of the two NEKs at any time: what was interrupted is finished by a repetition, on
  * this node or another one. It is done when an administrator says so, since only then every node has the new NEK in front.
  */
@@ -34,16 +35,31 @@ export const certificateRewrap: CertificateOperation<'certificate-rewrap'> = asy
   return { node, certificates: pending.length, accounts: accounts.length };
 };
 
-const isPending = ({ current }: CertificateRecord, { fingerprint }: Nek): boolean =>
-  current !== undefined && current.wrapped.nekFingerprint !== fingerprint;
+const isPending = ({ current, acme }: CertificateRecord, { fingerprint }: Nek): boolean =>
+  [current, acme?.order].some((one) => one !== undefined && one.wrapped.nekFingerprint !== fingerprint);
 
 /** Fails with `nek-mismatch` or `key-damaged`. */
 function rewrapped(record: CertificateRecord, neks: readonly [Nek, ...Nek[]]): CertificateRecord {
-  const { name, current } = record;
-  if (current === undefined || !isPending(record, neks[0])) return record;
-  const key = unwrapCertificateKey(neks, { name, ...current });
+  if (!isPending(record, neks[0])) return record;
+  const { name, current, acme } = record;
   return {
     ...record,
-    current: { ...current, wrapped: wrapCertificateKey(neks[0], { name, chain: current.chain }, key) },
+    ...(current && { current: { ...current, wrapped: rewrappedKey(neks, name, current) } }),
+    ...(acme && { acme: { ...acme, order: acme.order && rewrappedOrder(neks, name, acme.order) } }),
   };
+}
+
+function rewrappedKey(neks: readonly [Nek, ...Nek[]], name: string, current: Omit<StoredCertificate, 'name'>) {
+  const key = unwrapCertificateKey(neks, { name, ...current });
+  return wrapCertificateKey(neks[0], { name, chain: current.chain }, key);
+}
+
+/** Undefined where its key does not open: nobody can go on with it (issue.ts). */
+function rewrappedOrder(neks: readonly [Nek, ...Nek[]], name: string, order: BegunOrder): BegunOrder | undefined {
+  try {
+    return { ...order, wrapped: wrapOrderKey(neks[0], name, order.url, unwrapOrderKey(neks, name, order)) };
+  } catch (error) {
+    if (error instanceof SealpostError) return undefined;
+    throw error;
+  }
 }

@@ -10,7 +10,7 @@ import type { AcmeState } from '../../records/certificate-record.ts';
  * whichever that is.
  */
 
-type BegunOrder = NonNullable<AcmeState['order']>;
+export type BegunOrder = NonNullable<AcmeState['order']>;
 
 const placeOf = (certificate: string, url: string): SecretPlace => ({
   bound: Buffer.from(JSON.stringify(['acme-order', 1, certificate, url])),

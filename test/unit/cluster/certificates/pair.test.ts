@@ -43,6 +43,12 @@ test('every certificate of the chain must be in time', () => {
   assert.throws(() => assertInTime('certificate mx', chain, early), unusable(/^certificate mx is not valid before /));
 });
 
+test('an authority in the chain that has no subject is taken as it is', async () => {
+  const nameless = await issue('', { ca: true, names: ['authority.example.com'] });
+  const chain = usablePair('certificate mx', own.certificate + nameless.certificate, createPrivateKey(own.key));
+  assertInTime('certificate mx', chain, Date.now());
+});
+
 test('an authority in the chain that has expired is named', async () => {
   const old = await issue('Old', { ca: true, until: Date.now() - 1000 });
   const below = await issue('mx.example.com', { by: old, names: ['mx.example.com'] });
