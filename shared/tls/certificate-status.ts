@@ -46,6 +46,8 @@ export const CertificateStatus = z.object({
       problem: z.object({ text: z.string(), since: z.number(), tries: z.number().int(), next: z.number() }).optional(),
     })
     .optional(),
+  /** It was deleted, and TXT records of its orders are still to be taken out of DNS. */
+  deleted: z.boolean().optional(),
   /** PEM, the certificate of the server first; in answers about one certificate. */
   chain: z.string().optional(),
 });

@@ -48,7 +48,8 @@ export const certificateImport: CertificateOperation<'certificate-import'> = asy
   const record = await deps.certificates.update(name, (before) => {
     const same = before?.current?.chain === chain && before.current.wrapped.nekFingerprint === wrapped.nekFingerprint;
     if (same) return before;
-    return { ...before, name, current: { chain, wrapped, origin: 'import', since: Date.now(), node } };
+    const current = { chain, wrapped, origin: 'import' as const, since: Date.now(), node };
+    return { ...before, name, current, deleted: undefined };
   });
   const status = certificateStatus(requireCertificate(record, name), deps.settings);
   deps.log.info({ certificate: name, ...summary(status) }, 'certificate imported');
@@ -79,10 +80,21 @@ export const certificateDelete: CertificateOperation<'certificate-delete'> = asy
     const text = `certificate ${name} would be ordered again: remove it from certificates in the configuration first`;
     throw new SealpostError('in-use', text);
   }
-  await certificates.update(name, (record) => void requireCertificate(record, name));
+  const left = await certificates.update(name, (record) => leftOfDeleted(requireCertificate(record, name), force));
   log.info({ certificate: name }, 'certificate deleted, as an administrator ordered');
-  return {};
+  const records = [...new Set(left?.acme?.challenges?.map((challenge) => challenge.name))];
+  return records.length === 0 ? {} : { records };
 };
+
+/**
+ * TXT records of orders that may still be in DNS: nobody else knows of them, and they would be there for ever. An order that is
+ * under way loses its claim. `force`: those that are left already are given up.
+ */
+function leftOfDeleted({ name, acme, deleted }: CertificateRecord, force: boolean): CertificateRecord | undefined {
+  const { challenges = [], term = 0 } = acme ?? {};
+  if (challenges.length === 0 || (deleted && force)) return undefined;
+  return { name, deleted: true, acme: { term: term + 1, challenges } };
+}
 
 /** Fails with `not-found`. */
 function requireCertificate(record: CertificateRecord | undefined, name: string): CertificateRecord {
@@ -105,7 +117,7 @@ async function tlsNeks({ settings }: CertificateDeps) {
 function certificateStatus(record: CertificateRecord, settings: Settings): CertificateStatus {
   const { name, current, acme } = record;
   const renewal = acme === undefined ? {} : { renewal: renewalStatus(record, acme, settings) };
-  if (current === undefined) return { name, ...renewal };
+  if (current === undefined) return { name, ...renewal, ...(record.deleted && { deleted: true }) };
   const { origin, since, node, wrapped } = current;
   const [own] = chainIn(`certificate ${name}`, current.chain);
   const nek = describeNek({ name: wrapped.nek, fingerprint: wrapped.nekFingerprint });

@@ -70,10 +70,13 @@ export const certificateOperations = {
     errors: ['nek-missing-on-node', 'nek-mismatch', 'key-damaged', ...CHANGE],
     timeout: 60_000,
   },
-  /** `force`: also the one that the configuration names as the default. */
+  /**
+   * `force`: also the one that the configuration names as the default, and of one that is deleted what is left. `records`: TXT
+   * records of its orders that are still to be taken out of DNS, by their names; it is listed until they are.
+   */
   'certificate-delete': {
     request: z.object({ name: CertificateName, force: z.boolean().default(false) }),
-    reply: z.object({}),
+    reply: z.object({ records: z.array(z.string()).optional() }),
     errors: ['not-found', 'in-use', ...CHANGE],
   },
 } as const satisfies Record<string, OperationSpec>;

@@ -21,6 +21,8 @@ export const CertificateRecord = z.object({
       node: z.string(),
     })
     .optional(),
+  /** An administrator deleted it; the record stays until what `acme.challenges` names is out of DNS. */
+  deleted: z.boolean().optional(),
   /** Of one that the cluster orders by itself (certificates/acme/orders.ts). */
   acme: z
     .object({
@@ -35,8 +37,14 @@ export const CertificateRecord = z.object({
       tokens: z.array(HttpChallenge).optional(),
       /** The order that an authority has of us and that is not ended, with the private key of its certificate, wrapped. */
       order: z
-        .object({ url: z.string(), directory: z.string(), names: z.array(z.string()), wrapped: WrappedSecret })
+        .object({
+          ...{ url: z.string(), directory: z.string(), names: z.array(z.string()), wrapped: WrappedSecret },
+          /** When it was begun; absent in the version before. */
+          since: z.number().optional(),
+        })
         .optional(),
+      /** How many certificates in a row were replaced, by themselves, within a day of their issue. */
+      soon: z.number().int().optional(),
       /** Why the last order failed; `tries` in a row, `next` when it is tried again. */
       problem: z
         .object({ text: z.string(), since: z.number(), at: z.number(), tries: z.number().int(), next: z.number() })

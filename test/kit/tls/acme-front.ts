@@ -21,7 +21,7 @@ export type AcmeExchange = {
 type Answer = { code: number; headers: IncomingHttpHeaders; body: Buffer };
 
 /** A problem document (RFC 8555 §6.7) with this status and type. */
-export type Refusal = { code: number; type: string };
+export type Refusal = { code: number; type: string; detail?: string };
 
 /** `Retry-After` in seconds. */
 export type OfferedRenewal = { start: number; end: number; retryAfter: string; explanationURL?: string };
@@ -37,6 +37,8 @@ export class AcmeFront implements AsyncDisposable {
   before: (exchange: AcmeExchange) => unknown = () => undefined;
   /** After Pebble has answered, and before its client knows. */
   after: (exchange: AcmeExchange) => unknown = () => undefined;
+  /** What its client gets in place of an object that Pebble answers. */
+  rewrite: (path: string, object: Record<string, unknown>) => Record<string, unknown> = (_, object) => object;
   /** The window for each certificate, by its identifier (RFC 9773 §4.1); undefined: not offered at all. */
   renewal: ((certificate: string) => OfferedRenewal | undefined) | undefined;
   readonly #pebble: Pebble;
@@ -109,11 +111,15 @@ export class AcmeFront implements AsyncDisposable {
     const { 'transfer-encoding': _, ...kept } = response.headers;
     const answered = await buffer(response);
     const offers = url === '/dir' && this.renewal !== undefined;
-    const directory = offers && { ...JSON.parse(String(answered)), renewalInfo: `${this.#origin}/renewal-info` };
+    const isJson = kept['content-type']?.startsWith('application/json');
+    const object = (): Record<string, unknown> => ({
+      ...this.rewrite(url ?? '', JSON.parse(String(answered)) as Record<string, unknown>),
+      ...(offers && { renewalInfo: `${this.#origin}/renewal-info` }),
+    });
     return {
       code: response.statusCode ?? 0,
       headers: kept,
-      body: directory === false ? answered : Buffer.from(JSON.stringify(directory)),
+      body: isJson ? Buffer.from(JSON.stringify(object())) : answered,
     };
   }
 
@@ -133,7 +139,7 @@ const isRefusal = (value: unknown): value is Refusal => typeof value === 'object
 
 function refused(refusal: unknown): Answer | undefined {
   if (!isRefusal(refusal)) return undefined;
-  const body = Buffer.from(JSON.stringify({ type: refusal.type, detail: 'refused by the test' }));
+  const body = Buffer.from(JSON.stringify({ detail: 'refused by the test', ...refusal }));
   return { code: refusal.code, headers: { 'content-type': 'application/problem+json' }, body };
 }
 

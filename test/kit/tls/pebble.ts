@@ -15,6 +15,8 @@ export type PebbleOptions = {
   refusedNonces?: number;
   /** Pauses before its answers to challenges, as real authorities make them. */
   sleeps?: boolean;
+  /** It takes every proof, and looks at none. */
+  trusts?: boolean;
 };
 
 /** Pebble, the test authority of Let's Encrypt, with the DNS of a test. */
@@ -104,11 +106,12 @@ export class Pebble implements AsyncDisposable {
   }
 
   #launch(): Program {
-    const { dns, refusedNonces = 0, sleeps = false } = this.#options;
+    const { dns, refusedNonces = 0, sleeps = false, trusts = false } = this.#options;
     return new Program('pebble', ['-config', join(this.#folder.path, 'config.json'), '-dnsserver', dns, '-strict'], {
       env: {
         PEBBLE_WFE_NONCEREJECT: String(refusedNonces),
         PEBBLE_AUTHZREUSE: '0',
+        ...(trusts && { PEBBLE_VA_ALWAYS_VALID: '1' }),
         ...(sleeps ? { PEBBLE_VA_SLEEPTIME: '5' } : { PEBBLE_VA_NOSLEEP: '1' }),
       },
     });

@@ -71,7 +71,8 @@ const WHY = {
 };
 
 /** What comes next. */
-function renewalText({ renewal }: CertificateStatus, now: number): string {
+function renewalText({ renewal, deleted }: CertificateStatus, now: number): string {
+  if (deleted) return 'deleted, when its TXT records are out of DNS';
   if (renewal === undefined) return '-';
   const { at, why, ordering, asked, problem } = renewal;
   if (ordering !== undefined) return `${ordering} orders it`;
@@ -105,7 +106,9 @@ function lines(status: CertificateStatus, used: readonly string[]): string[] {
     ...windowLines(renewal?.window),
     ...(problem === undefined ? [] : [`problem      since ${new Date(problem.since).toISOString()}: ${problem.text}`]),
   ].map(clean);
-  if (current === undefined) return [`certificate ${name}: there is none yet`, ...next];
+  if (current === undefined) {
+    return [`certificate ${name}: ${status.deleted ? 'was deleted' : 'there is none yet'}`, ...next];
+  }
   const { names, issuer, from, until, key, fingerprint, origin, since, node, nek } = current;
   return [
     `certificate ${name}`,
@@ -173,8 +176,16 @@ export function describeCertificate({ name, current }: CertificateStatus): strin
 
 export async function deleteCertificate(name: string, options: CommonOptions & { force?: boolean }): Promise<void> {
   const { force = false } = options;
-  await withStore(options, (store) => store['certificate-delete']({ name, force }));
-  print(options, { deleted: name }, () => `deleted certificate ${name}`);
+  const { records = [] } = await withStore(options, (store) => store['certificate-delete']({ name, force }));
+  print(options, { deleted: name, records }, () =>
+    [
+      `deleted certificate ${name}`,
+      ...records.map(
+        (record) =>
+          `the TXT record at ${record} may still be in DNS: it is removed within a minute, or when its name server answers, and ${name} is listed until then`,
+      ),
+    ].join('\n'),
+  );
 }
 
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);

@@ -25,6 +25,6 @@ export function register(program: Command): void {
     'remove a certificate; listeners drop it, but for their default, which stays until another takes its place',
   )
     .argument('<name>', 'its name')
-    .option('--force', 'also the one that tls.credential names')
+    .option('--force', 'also the one that tls.credential names; of one that is deleted, forget its TXT records')
     .action(deleteCertificate);
 }

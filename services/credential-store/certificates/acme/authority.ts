@@ -21,7 +21,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
  *
  *   pending     the names are proven, but those that are proven already; then as ready
  *   ready       the certificate is asked for with the request of the order
- *   processing  the authority makes it, which is waited for
+ *   processing  the authority makes it, which is waited for; after a day it is taken for lost, and a new order is made
  *   valid       it is fetched
  *   invalid, or not known any more: a new order
  */
@@ -31,8 +31,8 @@ export type Prove = (proof: { host: string; token: string; value: string }) => P
 
 export type Wanted = {
   names: readonly string[];
-  /** The URL of an order for these names that was begun before. */
-  begun?: string | undefined;
+  /** The order for these names that was begun before, and when that was. */
+  begun?: { url: string; since: number } | undefined;
   /** The certificate that it takes the place of, by its identifier for renewal information (RFC 9773 §5). */
   replaces?: string | undefined;
   /** The request (PKCS #10) of the order with this URL; called before anything is proven for it. */
@@ -41,8 +41,11 @@ export type Wanted = {
   prove: Prove;
 };
 
-/** How long one answer may take. */
+/** How long one answer may take, from the connection to its last byte, and its size: a chain has some 10 KB. */
 const ANSWER_MS = 30_000;
+const LONGEST_ANSWER = 1024 * 1024;
+/** How long an order may be in `processing`: authorities need seconds, and an order cannot be taken back. */
+const LONGEST_PROCESSING_MS = 86_400_000;
 /** Questions whether a proof is accepted or a certificate is made, and the pauses between them: some two minutes. */
 const POLLS = { backoffAttempts: 15, backoffMin: 1000, backoffMax: 10_000 };
 
@@ -52,7 +55,7 @@ export async function orderFrom(acme: Directory, account: KeyObject, wanted: Wan
   await said('takes no account', () => enter(client, acme.contact));
   let order = (await begunOrder(client, wanted)) ?? (await newOrder(client, wanted));
   const request = await wanted.requestOf(order.url);
-  if (order.status === 'pending') await proveNames(client, order, { challenge: acme.challenge, prove: wanted.prove });
+  if (order.status === 'pending') await proveNames(client, order, { ...wanted, challenge: acme.challenge });
   if (order.status === 'pending' || order.status === 'ready') {
     const proven = order;
     order = await said('does not make the certificate', () => client.finalizeOrder(proven, request));
@@ -82,8 +85,9 @@ function newOrder(client: Client, { names, replaces }: Wanted): Promise<Order> {
 async function begunOrder(client: Client, { begun }: Wanted): Promise<Order | undefined> {
   if (begun === undefined) return undefined;
   try {
-    const order = await client.getOrder({ url: begun } as Order);
-    return order.status === 'invalid' ? undefined : order;
+    const order = await client.getOrder({ url: begun.url } as Order);
+    const isLost = order.status === 'processing' && Date.now() - begun.since > LONGEST_PROCESSING_MS;
+    return order.status === 'invalid' || isLost ? undefined : order;
   } catch (error) {
     if (isUnanswered(error)) throw failed(`does not show the order that was begun: ${errorText(error)}`);
     return undefined;
@@ -105,7 +109,7 @@ async function enter(client: Client, contact: readonly string[]): Promise<void> 
 }
 
 type Authorization = Awaited<ReturnType<Client['getAuthorizations']>>[number];
-type Proof = { challenge: Directory['challenge']; prove: Prove };
+type Proof = Pick<Wanted, 'names' | 'prove'> & { challenge: Directory['challenge'] };
 
 async function proveNames(client: Client, order: Order, proof: Proof): Promise<void> {
   const authorizations = await said('does not say what it wants proven', () => client.getAuthorizations(order));
@@ -115,8 +119,12 @@ async function proveNames(client: Client, order: Order, proof: Proof): Promise<v
   }
 }
 
-async function authorize(client: Client, authorization: Authorization, { challenge, prove }: Proof): Promise<void> {
+async function authorize(client: Client, authorization: Authorization, proof: Proof): Promise<void> {
+  const { names, challenge, prove } = proof;
   const host = authorization.identifier.value;
+  // It would have us change the zone of another name.
+  if (!names.some((name) => name.replace(/^\*\./, '') === host))
+    throw failed(`wants ${host} proven, which was not ordered`);
   const offered = authorization.challenges.find(({ type }) => type === challenge);
   if (offered === undefined) throw failed(`does not take a proof by ${challenge} for ${host}`);
   const value = await client.getChallengeKeyAuthorization(offered);
@@ -147,17 +155,34 @@ async function connect(acme: Directory, account: KeyObject): Promise<Client> {
   return new Client({ directoryUrl: acme.directory, accountKey: pemOf(account), ...POLLS });
 }
 
-/** The library, set up for this authority. */
-export async function transport({ ca }: Pick<Directory, 'ca'>): Promise<typeof import('acme-client')> {
+/** The library, set up for this authority. `answerMs`: how long an answer may take. */
+export async function transport(
+  { ca }: Pick<Directory, 'ca'>,
+  answerMs = ANSWER_MS,
+): Promise<typeof import('acme-client')> {
   const library = await import('acme-client');
   const { axios } = library;
   const extra = ca === undefined ? [] : [await readFile(ca, 'utf8')];
   axios.defaults.httpsAgent = new Agent({ ca: [...rootCertificates, ...extra] });
-  axios.defaults.timeout = ANSWER_MS;
+  axios.defaults.maxContentLength = LONGEST_ANSWER;
   axios.defaults.proxy = false;
   axios.interceptors.request.clear();
   axios.interceptors.response.clear();
+  // Its own time limit is about pauses: a byte now and then would keep us from every order.
+  axios.interceptors.request.use((config) => ({ ...config, signal: AbortSignal.timeout(answerMs) }) as typeof config);
+  axios.interceptors.response.use(null, (error: unknown) => {
+    throw errorCode(error) === 'ERR_CANCELED' ? new NoAnswer(answerMs) : error;
+  });
   return library;
+}
+
+/** The authority did not end its answer in time. */
+class NoAnswer extends Error {
+  readonly code = 'ETIMEDOUT';
+
+  constructor(answerMs: number) {
+    super(`there was no complete answer within ${answerMs / 1000} s`);
+  }
 }
 
 /** Whether a question had no answer at all; what an authority answers has no code. */

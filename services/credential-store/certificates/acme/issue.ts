@@ -11,10 +11,8 @@ import type { CertificateDeps } from '../deps.ts';
 import { accountKey } from './account.ts';
 import { orderFrom } from './authority.ts';
 import type { HttpChallengeDeps } from './http-challenge.ts';
-import { unwrapOrderKey, wrapOrderKey } from './order-key.ts';
+import { type BegunOrder, unwrapOrderKey, wrapOrderKey } from './order-key.ts';
 import { Proofs } from './proofs.ts';
-
-type BegunOrder = NonNullable<AcmeState['order']>;
 
 export type IssueDeps = CertificateDeps &
   HttpChallengeDeps & {
@@ -51,14 +49,14 @@ export async function issue(
     const made = await createRequest(names, currentKey(deps, neks, name));
     key = made.key;
     const wrapped = wrapOrderKey(neks[0], name, url, key);
-    await remember({ order: { url, directory: acme.directory, names, wrapped } });
+    await remember({ order: { url, directory: acme.directory, names, wrapped, since: Date.now() } });
     return made.request;
   };
   try {
     const replaces = replacedId(deps, name, before.suggested);
     const chain = await orderFrom(acme, account, {
       names,
-      begun: begun?.url,
+      begun,
       replaces,
       requestOf,
       prove: proofs.prove,
@@ -102,13 +100,14 @@ function usableOrder(
   neks: readonly Nek[],
   { name, names, acme }: OrderedCertificate,
   order: BegunOrder | undefined,
-): { url: string; key: KeyObject } | undefined {
+): { url: string; since: number; key: KeyObject } | undefined {
   if (order === undefined || order.directory !== acme.directory) return undefined;
   if (order.names.toSorted().join() !== names.toSorted().join()) return undefined;
   try {
     const key = unwrapOrderKey(neks, name, order);
     // Another certificate was imported meanwhile, with another key.
-    return currentKey(deps, neks, name)?.equals(key) === false ? undefined : { url: order.url, key };
+    const { url, since = Date.now() } = order;
+    return currentKey(deps, neks, name)?.equals(key) === false ? undefined : { url, since, key };
   } catch (error) {
     deps.log.warn({ certificate: name, error: errorText(error) }, 'the order that was begun is not gone on with');
     return undefined;

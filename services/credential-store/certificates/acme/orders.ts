@@ -1,11 +1,12 @@
 import type { OrderedCertificate } from '#cluster/config/schema/schema.ts';
 import { errorCode, errorText, reasonText } from '#shared/errors.ts';
+import { cut } from '#shared/text.ts';
 import type { AcmeState, CertificateRecord } from '../../records/certificate-record.ts';
 import type { CertificateDeps } from '../deps.ts';
 import { removeChallenge } from './dns-challenge.ts';
 import type { HttpChallengeDeps } from './http-challenge.ts';
 import { issue } from './issue.ts';
-import { dueReason, nextTry } from './schedule.ts';
+import { dueReason, isAsked, isSoon, nextTry } from './schedule.ts';
 import { Suggestions } from './suggestions.ts';
 
 /**
@@ -26,12 +27,15 @@ import { Suggestions } from './suggestions.ts';
  *
  * A node that dies leaves its claim, and what it had begun in the record: the order at the authority, which another live
  * node goes on with, and the TXT records, which it takes away. How often an order failed stays, so the pauses do too. TXT
- * records that could not be taken away, and a claim on what nobody orders any more, are left to `#tidy`.
+ * records that could not be taken away, also those of a certificate that was deleted meanwhile, and a claim on what nobody
+ * orders any more, are left to `#tidy`.
  */
 
 const SCAN_MS = 1000;
 /** How long each node leaves a claim to the one before it. */
 const TURN_MS = 3000;
+/** Of the reason why an order failed: an authority may answer with a whole page, and every node keeps it. */
+const LONGEST_REASON = 1000;
 /** Between two attempts to take away what an order left. */
 const TIDY_AGAIN_MS = 60_000;
 
@@ -139,7 +143,10 @@ export class Orders {
         this.#write(name, term, (record) => ({ ...record, acme: { term, ...record.acme, ...part } }));
       const { chain, wrapped } = await issue({ ...this.#deps, remember }, entry, claimed);
       const current = { chain, wrapped, origin: 'acme' as const, since: Date.now(), node: this.#node };
-      await this.#write(name, term, ({ acme, ...record }) => ({ ...record, current, acme: { term, ...leftOf(acme) } }));
+      await this.#write(name, term, ({ acme, ...record }) => {
+        const soon = !isAsked(claimed) && isSoon(record, Date.now()) ? { soon: (acme?.soon ?? 0) + 1 } : {};
+        return { ...record, current, acme: { term, ...soon, ...leftOf(acme) } };
+      });
       log.info({ certificate: name, names: entry.names }, 'certificate issued: listeners use it for new sessions');
     } catch (error) {
       await this.#fail(name, term, error);
@@ -154,7 +161,7 @@ export class Orders {
         mine = undefined;
         if (record.acme?.term !== seen?.term || record.acme?.node !== seen?.node) throw new Overtaken();
         mine = { ...record.acme, node: this.#node, term: (seen?.term ?? 0) + 1 };
-        return { ...record, acme: mine };
+        return { ...record, deleted: undefined, acme: mine };
       })
       .catch((error: unknown) => {
         mine = undefined;
@@ -165,7 +172,7 @@ export class Orders {
 
   async #fail(name: string, term: number, error: unknown): Promise<void> {
     if (this.#closed || error instanceof Overtaken || errorCode(error) === 'no-quorum') return;
-    const text = reasonText(error);
+    const text = cut(reasonText(error), LONGEST_REASON);
     const now = Date.now();
     await this.#write(name, term, (record) => {
       const before = record.acme?.problem;
@@ -195,6 +202,7 @@ export class Orders {
     if (left.length === 0) this.#tidyAt.delete(name);
     await certificates.update(name, (record) => {
       if (record?.acme === undefined || record.acme.term !== seen.term || record.acme.node !== seen.node) return record;
+      if (record.deleted && left.length === 0) return undefined;
       const { node: _, tokens: _tokens, challenges: _challenges, ...acme } = record.acme;
       return { ...record, acme: { ...acme, ...leftOf({ challenges: left }) } };
     });

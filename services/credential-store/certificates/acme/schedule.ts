@@ -1,8 +1,10 @@
 import { chainIn, hostNames } from '#cluster/certificates/pair.ts';
 import type { OrderedCertificate } from '#cluster/config/schema/schema.ts';
-import type { CertificateRecord } from '../../records/certificate-record.ts';
+import type { AcmeState, CertificateRecord } from '../../records/certificate-record.ts';
 
 /** When a certificate is to be ordered, as functions of its record. Times are ms since 1970. */
+
+const DAY_MS = 86_400_000;
 
 /** Between two orders of one certificate that fail: a minute, twice that each time, at most six hours, give or take a quarter. */
 const FIRST_RETRY_MS = 60_000;
@@ -14,7 +16,7 @@ const JITTER = 0.25;
  * between a minute and a day (RFC 9773 §4.3.2), and six hours where it says nothing.
  */
 const SOONEST_ASK_MS = 60_000;
-const LATEST_ASK_MS = 86_400_000;
+const LATEST_ASK_MS = DAY_MS;
 const USUAL_ASK_MS = 6 * 3_600_000;
 
 /** Of the life of a certificate, when it is renewed at the latest, whatever an authority says. */
@@ -54,16 +56,35 @@ export function dueReason(
   now: number,
 ): string | undefined {
   const { current, acme } = record ?? {};
-  const { problem, asked } = acme ?? {};
-  if (asked !== undefined && asked > (problem?.at ?? 0)) return 'an administrator asked for it';
+  const { problem } = acme ?? {};
+  if (isAsked(acme)) return 'an administrator asked for it';
   if (problem !== undefined && now < problem.next) return undefined;
   if (record === undefined || current === undefined) return 'there is none yet';
   const [own] = chainIn(`certificate ${record.name}`, current.chain);
   const missing = names.find((name) => !hostNames(own).includes(name));
   if (missing !== undefined) return `it is not for ${missing}`;
   const renewal = renewalOf(record);
-  if (renewal === undefined || now < renewal.at) return undefined;
+  if (renewal === undefined || now < Math.max(renewal.at, afterSoon(record))) return undefined;
   return renewal.why === 'authority' ? 'the authority suggests to renew it' : 'it is time to renew it';
+}
+
+/** Whether an administrator asked for an order that was not tried yet. */
+export const isAsked = ({ asked, problem }: Partial<AcmeState> = {}): boolean =>
+  asked !== undefined && asked > (problem?.at ?? 0);
+
+/** Whether the current one would not get as old as a day if it was replaced at `now`. */
+export const isSoon = ({ current }: Pick<CertificateRecord, 'current'>, now: number): boolean =>
+  current?.origin === 'acme' && now - current.since < DAY_MS;
+
+/**
+ * Before when the current one is not renewed: an authority that wants each certificate back as soon as it is issued, or issues
+ * what is nearly over, must not make us order all the time. As after failures, but at most half of what is left of its life.
+ */
+function afterSoon({ name, current, acme }: CertificateRecord): number {
+  const { soon = 0 } = acme ?? {};
+  if (current === undefined || soon === 0) return 0;
+  const [own] = chainIn(`certificate ${name}`, current.chain);
+  return Math.min(nextTry(soon, current.since, 0.5), (current.since + own.validToDate.getTime()) / 2);
 }
 
 /** When an order that failed `tries` times in a row is tried again; `chance` from 0 to 1. */

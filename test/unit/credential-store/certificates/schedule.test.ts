@@ -72,6 +72,29 @@ test('it is renewed when two thirds of its life are over, or as the authority sa
   assert.equal(dueReason(withdrawn, { names }, NOW), 'the authority suggests to renew it');
 });
 
+test('an authority that wants each certificate back right after its issue gets pauses, which double', async () => {
+  const due = async (soon: number | undefined, minutes: number, life = 90) => {
+    const made = await record(0);
+    const from = NOW - minutes * 60_000;
+    const { certificate: chain } = await issue('mx', { names, from, until: from + life * DAY_MS });
+    const current = { ...(made.current ?? assert.fail('none')), chain, since: from };
+    const { fingerprint256: fingerprint } = new X509Certificate(chain);
+    const suggested = { fingerprint, at: from - DAY_MS, asked: from };
+    return dueReason({ ...made, current, acme: { term: 1, suggested, ...(soon && { soon }) } }, { names }, NOW);
+  };
+  const DUE = 'the authority suggests to renew it';
+  assert.equal(await due(undefined, 0), DUE);
+  assert.equal(await due(1, 0), undefined);
+  assert.equal(await due(1, 2), DUE);
+  assert.equal(await due(4, 7), undefined);
+  assert.equal(await due(4, 9), DUE);
+  assert.equal(await due(50, 300), undefined);
+  assert.equal(await due(50, 361), DUE);
+  // A certificate of an hour is renewed in time all the same.
+  assert.equal(await due(50, 29, 1 / 24), undefined);
+  assert.equal(await due(50, 31, 1 / 24), DUE);
+});
+
 test('a point in the window is any of it', () => {
   assert.equal(pointIn(1000, 2000, 0), 1000);
   assert.equal(pointIn(1000, 2000, 0.25), 1250);
