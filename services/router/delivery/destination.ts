@@ -1,8 +1,10 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { formatReply, LOCAL_ERROR, reply } from '#shared/mail/reply.ts';
-import { Backoff } from './backoff.ts';
+import { formatReply, LOCAL_ERROR, type Reply, reply } from '#shared/mail/reply.ts';
+import { Backoff } from './backoff/backoff.ts';
+import { Concurrency } from './backoff/concurrency.ts';
+import { commonTrouble } from './backoff/replies.ts';
 import { allRecipients, type Channel, StaleChannel, type Transport, Unreachable } from './channel.ts';
 import { FairQueue } from './fair-queue.ts';
 import type { Job, NextHop, OpenedMessage, RecipientResult } from './job.ts';
@@ -15,21 +17,18 @@ import type { Job, NextHop, OpenedMessage, RecipientResult } from './job.ts';
  * The first job starts a worker; more start while jobs wait, but never more at a time than are connected already, plus
  * one: so a destination that is down costs one attempt, and one that answers soon reaches its limit.
  *
+ * Where the peer asks for less, or breaks off, fewer may be open, and more again after successes (backoff/concurrency.ts).
+ *
  * The destination itself is
  *   reachable     jobs are taken; the first state. A failed connect while other workers are connected only stops growth
- *                 for a while: the peer limits its connections. A failed connect without any, or three
- *                 transactions in a row that break off: → backing-off.
+ *                 for a while: the peer limits its connections. A failed connect without any, or transactions in a row
+ *                 that break off or are told to wait, one for each connection and two more: → backing-off.
  *   backing-off   waiting jobs are deferred with the reply, and so is every new one until the delay is over, or an
  *                 operator asks for one: → probing.
  *   probing       the next job starts one worker, the others wait for what it finds: → reachable (the next delay is the
  *                 first one again), or → backing-off for twice as long.
  *   stopping      for good. Waiting and new jobs are deferred, idle workers leave, busy ones finish their job.
  */
-
-/** Transactions in a row that must break off before the destination counts as unreachable. */
-const BREAKS = 3;
-/** How long no further connection is tried after one was refused while others work. */
-const GROWTH_PAUSE_MS = 5000;
 
 const STOPPING = reply(451, '4.3.2', 'delivery stops on this node, the message stays in its queue');
 
@@ -56,8 +55,7 @@ export class Destination {
   readonly #backoff = new Backoff();
   readonly #stop = new AbortController();
   #connecting = 0;
-  #breaks = 0;
-  #noGrowthBefore = 0;
+  readonly #concurrency = new Concurrency();
 
   /** `most`: concurrent connections, where fewer are allowed than `delivery.connections`. */
   constructor(
@@ -120,7 +118,7 @@ export class Destination {
 
   get #connections(): number {
     const { connections } = this.#settings.current.delivery;
-    return Math.min(connections, this.#most?.() ?? connections);
+    return this.#concurrency.atMost(Math.min(connections, this.#most?.() ?? connections));
   }
 
   #grow(): void {
@@ -128,8 +126,7 @@ export class Destination {
     while (
       this.#waiting.length > this.#connecting &&
       this.#workers.size < connections &&
-      this.#connecting <= this.#workers.size - this.#connecting &&
-      (performance.now() >= this.#noGrowthBefore || this.#workers.size === 0)
+      this.#connecting <= this.#workers.size - this.#connecting
     ) {
       const worker: Worker = { channel: undefined, wake: undefined, idleSince: 0 };
       this.#workers.add(worker);
@@ -173,7 +170,7 @@ export class Destination {
       worker.channel = await this.#transport.connect(this.#stop.signal);
     } catch (error) {
       const reason = error instanceof Unreachable ? error : this.#unexpected(error);
-      if (this.#workers.size > this.#connecting) this.#noGrowthBefore = performance.now() + GROWTH_PAUSE_MS;
+      if (this.#workers.size > this.#connecting) this.#concurrency.refused(this.#workers.size - this.#connecting);
       else this.#unreachable(reason);
       throw reason;
     } finally {
@@ -234,12 +231,17 @@ export class Destination {
       await this.#connect(worker);
       results = await this.#channel(worker).send(job, message);
     }
-    const broken = worker.channel?.broken;
-    this.#breaks = broken === undefined || results.some(({ local }) => local === true) ? 0 : this.#breaks + 1;
-    if (broken !== undefined && this.#breaks >= BREAKS) {
-      this.#unreachable(new Unreachable('deferred', broken, { host: results[0]?.outcome.host }));
-    }
+    this.#learn(results, worker.channel?.broken ?? commonTrouble(results));
     return results;
+  }
+
+  /** What a transaction says of the destination. `trouble`: it broke off, or the peer asked for less. */
+  #learn(results: readonly RecipientResult[], trouble: Reply | undefined): void {
+    if (trouble === undefined) this.#concurrency.succeeded(this.#settings.current.delivery.connections);
+    else if (results.some(({ local }) => local === true)) this.#concurrency.endRow();
+    else if (this.#concurrency.pressed(this.#workers.size)) {
+      this.#unreachable(new Unreachable('deferred', trouble, { host: results[0]?.outcome.host }));
+    }
   }
 
   #channel(worker: Worker): Channel {
@@ -248,7 +250,7 @@ export class Destination {
   }
 
   #unreachable(reason: Unreachable): void {
-    this.#breaks = 0;
+    this.#concurrency.endRow();
     const waiting = this.#waiting.length;
     const context = { nextHop: this.#nextHop.key, host: reason.host, reply: formatReply(reason.reply), waiting };
     if (reason.state === 'failed') {

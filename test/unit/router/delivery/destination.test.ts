@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { Backoff } from '#services/router/delivery/backoff.ts';
+import { Backoff } from '#services/router/delivery/backoff/backoff.ts';
 import {
   allRecipients,
   type Channel,

@@ -1,6 +1,7 @@
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { isPositive, LOCAL_ERROR, type Reply, reply } from '#shared/mail/reply.ts';
+import { isBlock } from '../../backoff/replies.ts';
 import { StaleChannel } from '../../channel.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../../job.ts';
 import type { Timeouts } from '../connection.ts';
@@ -191,6 +192,8 @@ export class Transaction {
       } else if (said === verdict.rcpt && someWelcome && isOneTooMany(said)) {
         this.#settle(recipient, 'deferred', said);
         tooMany.push(recipient);
+      } else if (said === this.#exchange.mail && isBlock(said)) {
+        this.#settle(recipient, 'deferred', said);
       } else if (isAboutSession(said)) {
         this.#settle(recipient, 'deferred', said, this.#options.smartHost);
         // The fault of our configuration with this host is none of the next one.

@@ -1,4 +1,4 @@
-import type { Unreachable } from './channel.ts';
+import type { Unreachable } from '../channel.ts';
 
 /**
  * How long a destination that cannot be reached is left alone: 1 s, doubled each time up to 5 min, give or take a
