@@ -30,6 +30,11 @@ export const EnvelopeRecipient = z.object({
   neverJunk: z.boolean().optional(),
   /** A rule of the queue has its mail take the route of this domain. */
   routeOf: z.string().optional(),
+  /**
+   * It is the archive of the rule of this name, which gets a copy (services/router/rules/rules.ts): the mail to it is tried for
+   * `expire` ms.
+   */
+  journal: z.object({ rule: z.string(), expire: z.number().positive() }).optional(),
 });
 export type EnvelopeRecipient = z.infer<typeof EnvelopeRecipient>;
 

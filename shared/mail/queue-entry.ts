@@ -9,10 +9,11 @@ export const QueueState = z.enum(['active', 'deferred', 'hold']);
 
 /**
  * Who holds a message, and since when (ms since 1970): `rule`, one of `rules`, which is named; `tls`, no host can do what the
- * message asks of TLS; `dead-letter`, it cannot be returned.
+ * message asks of TLS; `dead-letter`, it cannot be returned; `journal`, the archive of
+ * that rule does not take its copy.
  */
 export const MessageHold = z.object({
-  by: z.enum(['operator', 'filter', 'rule', 'tls', 'dead-letter']),
+  by: z.enum(['operator', 'filter', 'rule', 'tls', 'dead-letter', 'journal']),
   rule: z.string().optional(),
   at: z.number(),
 });

@@ -57,7 +57,8 @@ export function planNotices(
   // RFC 5321 §4.5.5, RFC 3461 §6: no notice goes back to the null reverse-path.
   if (record.reversePath === '') {
     const told = isFromElsewhere(record) && dsn['null-reverse-path'] === 'postmaster';
-    return told ? { ...plan, failed: changes.filter(({ status }) => isFailure(status)) } : plan;
+    const isTold = ({ status, recipient }: StatusChange) => isFailure(status) && !isJournal(recipient.recipient);
+    return told ? { ...plan, failed: changes.filter(isTold) } : plan;
   }
   for (const change of changes) {
     const { state } = change.status;
@@ -133,8 +134,21 @@ function isFromElsewhere({ origin }: MessageRecord): boolean {
   return origin.kind !== 'internal';
 }
 
-/** Mail of others that failed and cannot be returned, where such mail is kept. */
-export function isDeadLetter(record: MessageRecord, status: RecipientStatus, { dsn }: NoticeOptions): boolean {
-  if (record.reversePath !== '' || !isFailure(status) || !isFromElsewhere(record)) return false;
-  return dsn['null-reverse-path'] === 'hold';
+/**
+ * Mail that failed and is kept, because nobody hears of it: the copy for an archive; and that of others which cannot be
+ * returned, where such mail is kept.
+ */
+export function isDeadLetter(
+  record: MessageRecord,
+  recipient: EnvelopeRecipient,
+  status: RecipientStatus,
+  { dsn }: NoticeOptions,
+): boolean {
+  if (!isFailure(status)) return false;
+  if (isJournal(recipient)) return true;
+  return record.reversePath === '' && isFromElsewhere(record) && dsn['null-reverse-path'] === 'hold';
+}
+
+function isJournal({ journal }: EnvelopeRecipient): boolean {
+  return journal !== undefined;
 }

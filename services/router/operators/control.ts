@@ -106,9 +106,10 @@ export class Control {
     const message = slot.message ?? (await this.#load(slot));
     if (message === undefined) return false;
     const written = await settlement.remove(message, notify);
-    queue.remove(slot, message);
+    if (message.gone) queue.remove(slot, message);
     for (const notice of written.notices) queue.add(notice);
     await onSettled(slot, written);
+    this.#resume(slot);
     return true;
   }
 

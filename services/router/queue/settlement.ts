@@ -4,7 +4,7 @@ import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Outcome, RecipientStatus } from '#shared/mail/envelope.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
-import { formatReply, reply } from '#shared/mail/reply.ts';
+import { reply } from '#shared/mail/reply.ts';
 import type { JobRecipient, NextHop, RecipientResult } from '../delivery/job.ts';
 import { noticeMessages } from '../notices/notice-message.ts';
 import {
@@ -20,10 +20,19 @@ import {
 import { keepAttempt } from '../receipts/attempts.ts';
 import { receiptOf } from '../receipts/receipt.ts';
 import type { Bodies } from '../store/bodies.ts';
-import { isFinal, isFinished, type Message, putRecipient, removalOf } from '../store/message.ts';
+import { isFinal, isFinished, type Message, putRecipient, type Recipient, removalOf } from '../store/message.ts';
 import { keys, putJson, type SigningKeyRef } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
-import { HELD, type HoldReason, isRepeat, reasonToHold, withheld, withoutResult } from './results.ts';
+import {
+  changeFields,
+  HELD,
+  type HoldReason,
+  isRepeat,
+  reasonToHold,
+  removedOf,
+  withheld,
+  withoutResult,
+} from './results.ts';
 import { localDelay, nextAttempt, retryDelay } from './schedule.ts';
 
 /**
@@ -76,8 +85,8 @@ type Batch = {
   plan: Notices;
   original: Buffer | undefined;
   now: number;
-  /** Why an operator has to decide what becomes of the message. */
-  hold: HoldReason | undefined;
+  /** Why an operator has to decide what becomes of the message; `ends`: one has, and nothing holds what is left of it. */
+  hold: HoldReason | 'ends' | undefined;
 };
 
 export class Settlement {
@@ -112,17 +121,15 @@ export class Settlement {
   async remove(message: Message, notify: boolean): Promise<Written> {
     const now = Date.now();
     const outcome: Outcome = { at: now, reply: reply(550, '5.3.0', 'an operator took the message out of the queue') };
-    const changes: StatusChange[] = message.recipients
-      .filter((r) => !isFinal(r.status))
-      .map((recipient) => {
-        keepAttempt(message, recipient);
-        return { recipient, status: { state: 'failed', outcome }, notice: undefined, silent: false };
-      });
+    const changes: StatusChange[] = removedOf(message).map((recipient) => {
+      keepAttempt(message, recipient);
+      return { recipient, status: { state: 'failed', outcome }, notice: undefined, silent: false };
+    });
     const none: Notices = { failed: [], delayed: [], succeeded: [] };
     const plan = notify ? { ...planNotices(message, changes, now, this.#deps.settings.current), delayed: [] } : none;
     const original = anyNotice(plan) ? await this.#original(message) : undefined;
     if (message.gone) return nothing(message);
-    return this.#commit(message, { changes, plan, original, now, hold: undefined });
+    return this.#commit(message, { changes, plan, original, now, hold: 'ends' });
   }
 
   /** Delete a message whose recipients all had their final status when it was read, and write its receipt. */
@@ -145,7 +152,8 @@ export class Settlement {
     const plan = untold(batch.plan, message.record);
     const told = noteTold(message.record, plan);
     if (!message.gone && (told || hold !== undefined)) {
-      if (hold !== undefined) this.#hold(message, hold);
+      if (hold === 'ends') Object.assign(message.record, { held: false, hold: undefined });
+      else if (hold !== undefined) this.#hold(message, hold);
       operations.push(putJson(keys.message(message.id), message.record));
     }
     const notices = this.#notices(message, { ...batch, plan }, operations);
@@ -161,13 +169,14 @@ export class Settlement {
   }
 
   /** From now on no attempt at it begins. */
-  #hold({ id, record }: Message, reason: HoldReason): void {
+  #hold({ id, record, recipients }: Message, reason: HoldReason): void {
+    const rule = reason === 'journal' ? recipients.find(({ dead }) => dead)?.recipient.journal?.rule : undefined;
     record.held = true;
-    record.hold = { by: reason, at: Date.now() };
+    record.hold = { by: reason, ...(rule !== undefined && { rule }), at: Date.now() };
     const slot = this.#deps.slots.get(id);
     if (slot !== undefined) this.#deps.slots.move(slot, 'hold');
-    const fields = { queueId: id, trace: record.trace, asks: record.tls && describeMessageTls(record.tls) };
-    this.#deps.log.warn(fields, HELD[reason]);
+    const fields = { queueId: id, trace: record.trace, rule, asks: record.tls && describeMessageTls(record.tls) };
+    this.#deps.log[reason === 'journal' ? 'error' : 'warn'](fields, HELD[reason]);
   }
 
   /**
@@ -193,13 +202,16 @@ export class Settlement {
       if (recipient === undefined) continue;
       const result = withheld(results.get(index) ?? withoutResult(index, now), attempt.message);
       if (result.state === 'deferred' && result.local === true && attempt.stopped) continue;
-      let status = this.#statusAfter(attempt, recipient.status, result, { now, random });
+      // An operator removed it during the attempt, and the message is still there for others.
+      if (isFinal(recipient.status) && result.state !== 'delivered') continue;
+      let status = this.#statusAfter(attempt, recipient, result, { now, random });
       if (status.state === 'failed' && tried.address !== recipient.recipient.address) {
         // The sender of junk is seldom who it says, and must not hear of a mailbox that it did not write to.
         recipient.junkToRefused = true;
         status = { state: 'deferred', attempts: 0, nextAttempt: now, outcome: status.outcome };
       }
-      recipient.dead = isDeadLetter(attempt.message.record, status, this.#deps.settings.current) || undefined;
+      recipient.dead =
+        isDeadLetter(attempt.message.record, recipient.recipient, status, this.#deps.settings.current) || undefined;
       if (recipient.dead && isFailure(status)) {
         // It is held as soon as no other recipient is left, and until then tried as seldom as possible (waits.ts).
         const { max } = this.#deps.settings.current.queue.retry;
@@ -217,7 +229,7 @@ export class Settlement {
 
   #statusAfter(
     { slot, message }: AttemptOutcome,
-    before: RecipientStatus,
+    { status: before, recipient: { journal } }: Recipient,
     result: RecipientResult,
     { now, random }: { now: number; random: number },
   ): RecipientStatus {
@@ -228,7 +240,7 @@ export class Settlement {
     const attempts = earlier + (result.local === true ? 0 : 1);
     const delay =
       result.local === true ? localDelay(slot.localTries, random) : retryDelay(attempts, queue.retry, random);
-    const next = nextAttempt(now, delay, message.record.arrived, queue.expire);
+    const next = nextAttempt(now, delay, message.record.arrived, journal?.expire ?? queue.expire);
     return next === 'expired'
       ? { state: 'expired', outcome }
       : { state: 'deferred', attempts, nextAttempt: next, outcome };
@@ -264,27 +276,10 @@ export class Settlement {
     return removalOf(message, this.#deps.slots.get(message.id)?.copy !== undefined);
   }
 
-  #logChange(attempt: AttemptOutcome, { recipient, status }: StatusChange, now: number): void {
-    const { message, hop, junk, signatures } = attempt;
-    if (status.state === 'waiting') return;
-    const { outcome } = status;
-    const fields = {
-      queueId: message.id,
-      trace: message.record.trace,
-      session: message.record.origin.session,
-      from: recipient.recipient.reversePath,
-      to: recipient.recipient.address,
-      nextHop: hop.key,
-      host: outcome.host,
-      ...{ tls: outcome.tls?.protocol, cipher: outcome.tls?.cipher, verified: outcome.tls?.verified },
-      ...{ converted: outcome.converted, junk: junk || undefined },
-      signed: signatures?.map((k) => `${k.selector}.${k.domain}`),
-      reply: formatReply(outcome.reply),
-      delay: (now - message.record.arrived) / 1000,
-      next: status.state === 'deferred' ? Math.round((status.nextAttempt - now) / 1000) : undefined,
-    };
-    if (status.state === 'failed' || status.state === 'expired') this.#deps.log.warn(fields, status.state);
-    else this.#deps.log.info(fields, status.state);
+  #logChange(attempt: AttemptOutcome, change: StatusChange, now: number): void {
+    const { state } = change.status;
+    const level = state === 'failed' || state === 'expired' ? 'warn' : 'info';
+    this.#deps.log[level](changeFields(attempt, change, now), state);
   }
 }
 

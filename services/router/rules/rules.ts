@@ -13,9 +13,31 @@ import { type Condition, conditionOf, type RuledMail } from './conditions.ts';
  * counts), and for the name of the hold.
  *
  * What this router writes itself (notices, reports) does not pass here.
+ *
+ * A journal rule makes the archive one more recipient of the message, and not a message of its own. So the copy is committed in
+ * the same batch: a 250 is for both, and so are the second copy on another node, a hand-over and a take-over, after which
+ * there is still one recipient that is the archive. The body lies on disk once. What is different for this recipient:
+ *
+ *   envelope   It is added when rules decide, once for each archive, whatever number of rules and recipients call for it. It
+ *              has a reverse-path of its own, so it goes in a transaction of its own (queue/grouping.ts): no other
+ *              recipient's server sees it, and what the archive's server reports does not reach the sender. NOTIFY=NEVER, and
+ *              the plan of notices (notices/notices.ts) never names it.
+ *   time       Its attempts are its own, as those of every recipient with another next hop, and go on for `journal.expire`.
+ *   end        Refused or expired, it becomes a dead letter: tried now and then while other recipients wait, and then the
+ *              message is held (queue/results.ts), with an error in the log. It leaves the queue when the archive takes it, or
+ *              when an operator removes a message of which nothing else is left.
+ *   removal    An operator who removes a message removes its other recipients; the archive gets it then (removedOf).
+ *
+ * A hold is for the whole message: its copy waits with it for the release or removal.
+ *
+ * No loop: mail to archives alone is journaled by no rule, so a copy that comes back, because the archive's domain is one that
+ * this cluster accepts mail for, makes no other. Where two systems journal each other's copies, Received fields add up, and
+ * limits.hops ends it.
  */
 
 type Rule = { config: Config['rules'][number]; applies: Condition };
+
+type Journal = NonNullable<Config['rules'][number]['journal']>;
 
 /** `heldBy`: the rule that holds the message. */
 export type Ruled = { envelope: Envelope; heldBy: string | undefined };
@@ -24,6 +46,8 @@ export class Rules {
   readonly #settings: Settings;
   #config: Config | undefined;
   #rules: readonly Rule[] = [];
+  /** Where the copies of all journal rules go. */
+  #allArchives: ReadonlySet<string> = new Set();
 
   constructor(settings: Settings) {
     this.#settings = settings;
@@ -37,12 +61,37 @@ export class Rules {
       this.#config = config;
       const local = new Set(config.domains.flatMap(({ name, local: isLocal }) => (isLocal ? [name] : [])));
       this.#rules = config.rules.map((rule) => ({ config: rule, applies: conditionOf(rule.when, local) }));
+      this.#allArchives = new Set(
+        config.rules.flatMap(({ journal }) => (journal ? [keyOf({ address: journal.to })] : [])),
+      );
     }
     const { recipients } = envelope;
     const held = this.#rules.find(
       ({ config: { hold }, applies }) => hold === true && recipients.some((recipient) => applies(mail, recipient)),
     );
-    return { envelope: { ...envelope, recipients: this.#redirected(recipients, mail) }, heldBy: held?.config.name };
+    const archives = this.#archives(recipients, mail);
+    const others = this.#redirected(recipients, mail).filter((recipient) => !archives.has(keyOf(recipient)));
+    return {
+      envelope: { ...envelope, recipients: [...others, ...archives.values()] },
+      heldBy: held?.config.name,
+    };
+  }
+
+  /** The archives that get a copy. */
+  #archives(recipients: readonly EnvelopeRecipient[], mail: RuledMail): Map<string, EnvelopeRecipient> {
+    const found = new Map<string, EnvelopeRecipient>();
+    const to = recipients.filter((recipient) => !this.#allArchives.has(keyOf(recipient)));
+    for (const { config, applies } of this.#rules) {
+      if (config.journal === undefined || !to.some((recipient) => applies(mail, recipient))) continue;
+      const archive = archiveOf(config.name, config.journal);
+      if (!found.has(keyOf(archive))) found.set(keyOf(archive), archive);
+    }
+    for (const { address, original = address } of recipients) {
+      const archive = found.get(keyOf({ address }));
+      // It was named beside the others: its copy says so.
+      if (archive !== undefined) archive.original = original;
+    }
+    return found;
   }
 
   #redirected(recipients: readonly EnvelopeRecipient[], mail: RuledMail): EnvelopeRecipient[] {
@@ -65,6 +114,10 @@ export class Rules {
   }
 }
 
-function keyOf({ address }: EnvelopeRecipient): string {
+function archiveOf(rule: string, { to, failures = '', expire }: Journal): EnvelopeRecipient {
+  return { address: to, notify: ['NEVER'], reversePath: failures, neverJunk: true, journal: { rule, expire } };
+}
+
+function keyOf({ address }: Pick<EnvelopeRecipient, 'address'>): string {
   return mailboxKey(canonicalAddress(address));
 }

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { domainOf, localPartOf, normalizeAddress } from '#shared/address/address.ts';
-import { domain, listedMailbox } from '../values.ts';
+import { domain, duration, listedMailbox, TEN_YEARS_MS } from '../values.ts';
 
 /** The entries of `rules`: what the queue does with some of the mail beside delivering it. */
 
-const ACTIONS = ['hold', 'redirect'] as const;
+const ACTIONS = ['hold', 'redirect', 'journal'] as const;
 
 const address = (what: string) =>
   z
@@ -37,6 +37,16 @@ const conditions = z
   })
   .prefault({});
 
+const journal = z.strictObject({
+  to: address('an address').describe('address of the archive; aliases and groups are not looked up'),
+  failures: address('an address')
+    .optional()
+    .describe('reverse-path of the copies: other servers report failures there; default: the null one, to nobody'),
+  expire: duration('30d', 1000, TEN_YEARS_MS).describe(
+    'how long a copy is tried, whatever queue.expire says; then it is held',
+  ),
+});
+
 export const ruleEntry = z
   .strictObject({
     name: z
@@ -56,6 +66,7 @@ export const ruleEntry = z
       .describe(
         'an address: it takes the place of the recipient; or a domain: the mail takes the route of that domain, and the recipient stays',
       ),
+    journal: journal.optional().describe('a blind copy of the message goes to an archive'),
   })
   .superRefine((rule, context) => {
     const given = ACTIONS.filter((action) => rule[action] !== undefined);
@@ -82,4 +93,6 @@ export const rulesSection = z
         });
     }
   })
-  .describe('what the queue does with some of the mail: hold it, or send it elsewhere');
+  .describe(
+    'what the queue does with some of the mail: hold it, send it elsewhere, or send a copy of it to an archive',
+  );

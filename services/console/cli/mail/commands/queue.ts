@@ -124,7 +124,8 @@ function row(entry: Entry): string[] {
 
 /** Held mail waits for an operator, whoever holds it. */
 function heldText({ hold }: Entry): string {
-  return `${hold?.by === 'rule' ? `an operator, by rule ${hold.rule}` : 'an operator'}: queue release`;
+  const why = hold?.by === 'journal' ? ', because the archive takes no copy' : '';
+  return `an operator${hold?.rule === undefined ? '' : `, by rule ${hold.rule}`}${why}: queue release`;
 }
 
 /** The last reply that defers the mail, or its next step. */
@@ -209,8 +210,9 @@ function hopText({ nextHop, redirected }: Entry['recipients'][number]): string {
   return redirected === undefined ? nextHop : `${nextHop} (redirected ${directiveText(redirected)})`;
 }
 
-/** With the reverse-path, where the recipient has one of its own. */
-function recipientText({ recipient: { address, reversePath } }: Entry['recipients'][number]): string {
+/** With the reverse-path, where the recipient has one of its own, and the rule that made an archive of it. */
+function recipientText({ recipient: { address, reversePath, journal } }: Entry['recipients'][number]): string {
+  if (journal !== undefined) return `${address} (archive of rule ${journal.rule})`;
   return reversePath === undefined ? address : `${address} (from ${reversePath})`;
 }
 
