@@ -1,5 +1,5 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import type { Nek } from '#shared/dkim/nek.ts';
+import { findNek, type Nek } from '#shared/dkim/nek.ts';
 import { type SecretPlace, wrapSecret } from '#shared/dkim/secret-wrap.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { openWith } from '#shared/tls/stored-certificate.ts';
@@ -13,7 +13,9 @@ const placeOf = (directory: string): SecretPlace => ({
 
 /**
  * The key of the cluster's account at an authority (EC P-256), made at the first order and the same on every node. One that
- * another NEK than the first of `neks` wraps is wrapped again. Fails with `nek-mismatch`, `key-damaged` or as a change does.
+ * another NEK than the first of `neks` wraps is wrapped again. One whose NEK is not among them, and wraps no certificate
+ * either, is lost with its NEK: accounts are free, so another one takes its place. Fails with `nek-mismatch`, `key-damaged`
+ * or as a change does.
  */
 export async function accountKey(
   certificates: Certificates,
@@ -23,8 +25,8 @@ export async function accountKey(
   const [current] = neks;
   const account = certificates.account(directory);
   if (account?.wrapped.nekFingerprint === current.fingerprint) return open(neks, account);
-  const key =
-    account === undefined ? generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey : open(neks, account);
+  const isThere = account !== undefined && !isLost(certificates, neks, account);
+  const key = isThere ? open(neks, account) : generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
   const der = key.export({ type: 'pkcs8', format: 'der' });
   const next = { directory, wrapped: wrapSecret(current, placeOf(directory), der) };
   der.fill(0);
@@ -34,6 +36,17 @@ export async function accountKey(
   );
   if (kept === undefined) throw new SealpostError('store-failed', `the account at ${directory} is gone`);
   return open(neks, kept);
+}
+
+/** While a certificate has the NEK, this node lacks what others have, and must not take the account from them. */
+function isLost(
+  certificates: Certificates,
+  neks: readonly Nek[],
+  { wrapped: { nekFingerprint } }: AcmeAccount,
+): boolean {
+  if (findNek(neks, nekFingerprint) !== undefined) return false;
+  const others = certificates.all().flatMap(({ current, acme }) => [current?.wrapped, acme?.order?.wrapped]);
+  return !others.some((wrapped) => wrapped?.nekFingerprint === nekFingerprint);
 }
 
 function open(neks: readonly Nek[], { directory, wrapped }: AcmeAccount): KeyObject {
