@@ -39,7 +39,7 @@ export const tlsRecordPublish: Operation<'tls-record-publish'> = async (deps, { 
   if (!write) return { ...statusOf(deps, place, plan, seenAs(seen, 'due')), ...(kept !== undefined && { kept }) };
   await records.updatePublished(name, (before) => ({
     ...before,
-    values: remembered(planOf(record, before.values), seen.found),
+    values: remembered(planOf(record, before.values)),
     ...(record.kind === 'mta-sts' && agesOf(record, before)),
   }));
   const replaced = replace ? othersOf(type, plan, seen.found) : [];
@@ -82,10 +82,9 @@ async function unsignedZone(dns: Config['dns'], record: TlsDnsRecord & { kind: '
   }
 }
 
-/** What is ours at the name from now on: also what should go, as long as it is there. */
-function remembered({ values, obsolete }: RecordPlan, found: readonly string[]): PublishedValue[] {
-  const left = obsolete.filter((value) => found.includes(value));
-  return [...values, ...left.map((value) => ({ value, role: 'current' as const }))];
+/** What is ours at the name from now on: also what should go, until all servers say that it has gone. */
+function remembered({ values, obsolete }: RecordPlan): PublishedValue[] {
+  return [...values, ...obsolete.map((value) => ({ value, role: 'current' as const }))];
 }
 
 async function change(

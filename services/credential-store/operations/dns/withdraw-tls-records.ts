@@ -42,7 +42,8 @@ export const tlsRecordWithdraw: Operation<'tls-record-withdraw'> = async (deps, 
   }
   let seen = await look();
   if (write && zone !== undefined && seen.verdict !== 'ok') {
-    await remove({ ...about, zone }, oursAmong(type, seen.found, ours));
+    // Also what no server showed: they may be out of reach for questions alone.
+    await remove({ ...about, zone }, [...new Set([...oursAmong(type, seen.found, ours), ...ours])]);
     deps.log.info({ name, type, values: ours }, 'TLS record withdrawn');
     seen = await settled(look);
   }
