@@ -46,6 +46,9 @@ async function assertHolds(caller: Caller, { node, process, services }: Member, 
   if (sharedCertificates === undefined || tlsNeks?.includes(nek.fingerprint)) return;
   const why =
     tlsNeks === undefined ? 'is of a version that does not say its NEKs: update it first' : 'does not have it';
-  const help = tlsNeks === undefined ? '' : ': add it to tls.nek there, and keep the old one; where that is done, run this again in half a minute, when it has read the file';
+  const help =
+    tlsNeks === undefined
+      ? ''
+      : ': add it to tls.nek there, and keep the old one; where that is done, run this again in half a minute, when it has read the file';
   throw new SealpostError('nek-missing-on-node', `NEK ${describeNek(nek)}: the listener of node ${node} ${why}${help}`);
 }
