@@ -61,13 +61,17 @@ export async function sendChunk(exchange: Exchange, envelope: readonly string[],
 }
 
 /** The same in two steps: one byte with the envelope, the rest when that was taken. */
-export async function sendByteFirst(exchange: Exchange, envelope: readonly string[], chunk: Pieces): Promise<void> {
+export async function sendByteFirst(
+  exchange: Exchange,
+  envelope: readonly string[],
+  { pieces: [start = CRLF] }: Pieces,
+  message: OpenedMessage,
+): Promise<void> {
   const { connection } = exchange.session;
   const { command } = exchange.timeouts;
-  const [first = CRLF, ...others] = chunk.pieces;
   connection.cork();
   connection.write(`${envelope.join('')}BDAT 1\r\n`);
-  connection.write(first.subarray(0, 1));
+  connection.write(start.subarray(0, 1));
   connection.uncork();
   connection.expect(envelope.length + 1, 'replies to MAIL, RCPT and BDAT', command, (said, index) => {
     exchange.heard(said, index);
@@ -83,7 +87,12 @@ export async function sendByteFirst(exchange: Exchange, envelope: readonly strin
   if (answer === undefined || answer.code >= 500) throw refusedBdat(exchange);
   if (!isPositive(answer)) return;
   exchange.chunking = 'works';
-  const rest = { pieces: [first.subarray(1), ...others], bytes: chunk.bytes - 1 };
+  // The peer has taken its time. Reading tells whether the message may still go (queue/attempt.ts).
+  const {
+    pieces: [first = CRLF, ...others],
+    bytes,
+  } = await piecesOf(message);
+  const rest = { pieces: [first.subarray(1), ...others], bytes: bytes - 1 };
   await writeAll(exchange, `BDAT ${rest.bytes} LAST\r\n`, rest, {
     count: 1,
     onReply: (said) => {
@@ -106,6 +115,7 @@ async function writeAll(
   { count, onReply }: Replies,
 ): Promise<void> {
   const { connection } = exchange.session;
+  if (connection.ended !== undefined) throw connection.ended;
   const { command, data } = exchange.timeouts;
   const forMessage = (): void => connection.within(data, data + (bytes / LEAST_BYTES_PER_SECOND) * 1000);
   connection.cork();

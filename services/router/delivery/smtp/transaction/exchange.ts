@@ -48,6 +48,12 @@ export class Exchange {
     return isAccepted(this.mail) ? this.verdicts.filter(isWelcome) : [];
   }
 
+  /** The peer has refused the sender, or every recipient: so it has no use for the message. */
+  get refused(): boolean {
+    if (this.mail !== undefined && !isAccepted(this.mail)) return true;
+    return this.verdicts.every(({ rcpt }) => rcpt !== undefined && !isAccepted(rcpt));
+  }
+
   /**
    * Throws `ConnectionEnded` where a reply has no meaning in its place: 3yz for MAIL or RCPT, or what `isOdd` says of that to
    * DATA or BDAT. How the peer would read our next bytes is unknown then.

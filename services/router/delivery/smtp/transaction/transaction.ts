@@ -148,7 +148,7 @@ export class Transaction {
     for (const { recipient } of exchange.verdicts) lines.push(rcptCommand(recipient.recipient, peer));
     if (chunk === undefined) await sendByData(exchange, lines, this.#message);
     else if (transfer === 'chunk') await sendChunk(exchange, lines, chunk);
-    else await sendByteFirst(exchange, lines, chunk);
+    else await sendByteFirst(exchange, lines, chunk, this.#message);
   }
 
   /** `hungUp`: on a session that was idle, before its first reply. */
@@ -169,7 +169,8 @@ export class Transaction {
     }
     this.broken = error.reply;
     this.local = error.reason === 'local';
-    if (isFaultOfChunking(exchange, error.reason, hungUp)) exchange.chunking = 'fails';
+    if (exchange.refused) exchange.handedOver = false;
+    else if (isFaultOfChunking(exchange, error.reason, hungUp)) exchange.chunking = 'fails';
     if (error.reason === 'said' && exchange.verdicts.some(({ rcpt }) => rcpt === undefined))
       exchange.handedOver = false;
     // A peer that closed in order had nothing more to say: it has not taken what it did not answer.

@@ -231,6 +231,41 @@ test('a session that the peer closed between messages is not taken for a possibl
   );
 });
 
+test('a message that may not go any more when the peer has taken its first byte does not go', async () => {
+  let ours = true;
+  await using sink = await SmtpSink.start({
+    extensions: OFFERS,
+    script: ({ line }) => {
+      if (line === 'BDAT 1') ours = false;
+      return undefined;
+    },
+  });
+  await using delivery = deliveryOf();
+  async function* message() {
+    yield Buffer.from(MESSAGE);
+    if (!ours) throw new Error('another node may take the message over');
+  }
+  const results = await delivery.run(smtpHop(sink.port), testJob(), testJob({ message }));
+  assert.deepEqual(results.flatMap(brief), ['delivered 250 2.0.0', 'deferred 451 4.3.0 local']);
+  assert.equal(sink.messages.length, 1);
+});
+
+test('a peer that refuses the sender and closes has no copy of the message, and does BDAT right', async () => {
+  const { log, lines } = logLines();
+  await using sink = await sinkFor({ 'MAIL z@x': { reply: '550 5.7.1 not from you', close: true } });
+  await using delivery = deliveryOf({ log });
+  const refused = testJob({ reversePath: 'z@x' });
+  const jobs = [testJob(), testJob(), testJob(), refused, testJob(), testJob(), testJob()];
+  const results = await delivery.run(smtpHop(sink.port), ...jobs);
+  assert.equal(results.flat().filter(({ state }) => state === 'delivered').length, jobs.length - 1);
+  assert.deepEqual(brief(results[3] ?? []), ['failed 550 5.7.1']);
+  assert.ok(said(sink)[1]?.includes(`BDAT ${LENGTH} LAST`), 'BDAT goes on in the next session');
+  assert.deepEqual(
+    lines().filter(({ msg }) => /possible duplicate|CHUNKING/.test(msg)),
+    [],
+  );
+});
+
 test('a NUL does not leave by BDAT, nor does a message that cannot be read to its end', async () => {
   async function* damaged() {
     yield Buffer.from(MESSAGE);
