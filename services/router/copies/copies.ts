@@ -136,9 +136,9 @@ export class Copies {
     return this.#deps.jetStream !== undefined;
   }
 
-  /** Begin to send, to watch and to take over. */
+  /** Begin to send, to watch and to take over, but not after a stop: a long queue may be read to its end meanwhile. */
   begin(queue: Queue, intake: CopiesIntake): void {
-    if (!this.#clustered) return;
+    if (!this.#clustered || this.#stopped) return;
     const { settings, log, store, slots, router } = this.#deps;
     this.#queue = queue;
     this.#intake = intake;
@@ -153,9 +153,9 @@ export class Copies {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     clearInterval(this.#timer);
     await this.#lease.stop();
-    this.#stopped = true;
     this.#handOver?.abort();
     this.#pairs.close();
     // On a disk that stays broken a step would never end.
