@@ -38,10 +38,11 @@ const HANDED_BACK = 2;
 
 export class Congestion {
   readonly #bottlenecks = new Map<string, Bottleneck>();
-  /** Slots that were handed back. */
+  /** Slots that were handed back, and not tried since. */
   readonly #called = new WeakSet<Slot>();
 
-  attemptStarted(key: string): void {
+  attemptStarted(key: string, slot: Slot): void {
+    this.#called.delete(slot);
     const known = this.#bottlenecks.get(key);
     if (known !== undefined) known.attempts++;
     else this.#bottlenecks.set(key, newBottleneck());

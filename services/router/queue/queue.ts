@@ -57,7 +57,7 @@ export class Queue implements AttemptQueue {
   readonly #turns: Turns;
   #delivery: Delivery | undefined;
   #loaded = 0;
-  #loading = 0;
+  readonly #loading = new Set<Slot>();
 
   constructor(deps: QueueDeps) {
     this.#deps = deps;
@@ -132,15 +132,18 @@ export class Queue implements AttemptQueue {
     const now = performance.now();
     const next = this.#turns.gather(now);
     if (this.#deps.store.failure !== undefined) {
-      if (this.#turns.length > 0) this.#alarm.set(now + STORE_RETRY_MS, now);
+      const again = now + STORE_RETRY_MS;
+      const then = this.#turns.length > 0 ? again : Math.max(next, again);
+      if (then !== Number.POSITIVE_INFINITY) this.#alarm.set(then, now);
       return;
     }
     if (next !== Number.POSITIVE_INFINITY) this.#alarm.set(next, now);
-    while (this.#loading < CONCURRENT_LOADS && this.#loaded + this.#loading < this.#limit) {
+    while (this.#loading.size < CONCURRENT_LOADS && this.#loaded + this.#loading.size < this.#limit) {
       const slot = this.#turns.next();
       if (slot === undefined) return;
       if (slot.message !== undefined) this.#work(slot, slot.message);
-      else void this.#load(slot);
+      // What is read twice at the same time could come back after the outcome of an attempt, from before it.
+      else if (!this.#loading.has(slot)) void this.#load(slot);
     }
   }
 
@@ -175,7 +178,7 @@ export class Queue implements AttemptQueue {
 
   async #load(slot: Slot): Promise<void> {
     const { store, slots, corrupt, log } = this.#deps;
-    this.#loading++;
+    this.#loading.add(slot);
     try {
       const message = await loadMessage(store, slot.id);
       if (!slots.has(slot) || slot.state === 'hold' || slot.message !== undefined) return;
@@ -192,7 +195,7 @@ export class Queue implements AttemptQueue {
         if (slots.has(slot) && slot.state !== 'hold') slots.schedule.set(slot, performance.now() + STORE_RETRY_MS);
       }
     } finally {
-      this.#loading--;
+      this.#loading.delete(slot);
       this.pump();
     }
   }
@@ -256,7 +259,7 @@ export class Queue implements AttemptQueue {
       if (recipient !== undefined) recipient.busy = true;
     }
     message.busy++;
-    this.#congestion.attemptStarted(congestionKey(hop));
+    this.#congestion.attemptStarted(congestionKey(hop), attempt.slot);
     return new Attempt(this.#deps, this, attempt);
   }
 

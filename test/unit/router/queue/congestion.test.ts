@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Congestion } from '#services/router/queue/congestion.ts';
+import { Slots } from '#services/router/store/slots.ts';
+
+const HOP = 'smtp://peer.example';
+
+test('mail that was tried before has no place before the mail of others', () => {
+  const slots = new Slots();
+  const congestion = new Congestion();
+  const add = (id: string, sender: number) => slots.add(id, 'active', undefined, sender);
+  const bulk = ['b1', 'b2', 'b3'].map((id) => add(id, 1));
+  const single = add('s', 2);
+  const other = add('o', 3);
+  const park = (waiting: typeof bulk): string[] => {
+    congestion.attemptStarted(HOP, other);
+    for (const slot of waiting) congestion.park(HOP, slot);
+    return congestion.attemptEnded(HOP, 1).map((slot) => {
+      slot.parked = undefined;
+      return slot.id;
+    });
+  };
+  assert.deepEqual(park(bulk), ['b1', 'b2', 'b3']);
+  // There is no room after all for the last one: it keeps its place.
+  congestion.attemptStarted(HOP, bulk[0] ?? other);
+  congestion.attemptStarted(HOP, bulk[1] ?? other);
+  congestion.attemptEnded(HOP, 1);
+  congestion.attemptEnded(HOP, 1);
+  assert.deepEqual(park([...bulk, single]), ['b3', 'b1', 'b2', 's']);
+  for (const slot of [...bulk, single]) {
+    congestion.attemptStarted(HOP, slot);
+    congestion.attemptEnded(HOP, 1);
+  }
+  assert.deepEqual(park([...bulk, single]), ['b1', 'b2', 's', 'b3']);
+});
