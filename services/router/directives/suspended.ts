@@ -33,21 +33,26 @@ export class SuspendedMail {
     this.#suspensions = suspensions;
   }
 
-  /** What keeps mail to a recipient back. */
+  /** What keeps mail to a recipient back. `addressed`: as it was given, and, for junk, as the mailbox that it goes to. */
   of(
     { record }: Pick<Message, 'record'>,
-    { address, reversePath = record.reversePath }: { address: string; reversePath?: string | undefined },
+    addressed: readonly { address: string; reversePath?: string | undefined }[],
     hop: NextHop | undefined,
   ): Directive | undefined {
     if (this.#suspensions.idle) return undefined;
-    return this.#suspensions.suspension({ domain: domainOf(address), reversePath, hop: hop?.key });
+    for (const { address, reversePath = record.reversePath } of addressed) {
+      const found = this.#suspensions.suspension({ domain: domainOf(address), reversePath, hop: hop?.key });
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 
   /** Why an attempt must not go on, that was made before the directive. */
   reason(message: Message, recipients: readonly JobRecipient[], hop: NextHop): string | undefined {
     if (this.#suspensions.idle) return undefined;
-    for (const { recipient } of recipients) {
-      const found = this.of(message, recipient, hop.reports ?? hop);
+    for (const { index, recipient } of recipients) {
+      const given = message.recipients[index]?.recipient ?? recipient;
+      const found = this.of(message, [given, recipient], hop.reports ?? hop);
       if (found !== undefined) return `the mail is suspended ${directiveText(found)}`;
     }
     return undefined;

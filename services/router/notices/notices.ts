@@ -22,6 +22,8 @@ export type NoticeKind = 'failed' | 'delayed' | 'succeeded';
 /** The recipients that each kind of notice has to name; an empty list needs no notice. */
 export type Notices = Record<NoticeKind, StatusChange[]>;
 
+export const NO_NOTICES: Notices = { failed: [], delayed: [], succeeded: [] };
+
 export function anyNotice(plan: Notices): boolean {
   return plan.failed.length > 0 || plan.delayed.length > 0 || plan.succeeded.length > 0;
 }
@@ -80,6 +82,12 @@ export function planNotices(
     if (status.state === 'deferred' && !hidden && wants(recipient.recipient, 'delayed')) plan.delayed.push(change);
   }
   return plan;
+}
+
+/** The same for mail that is not to be decided about now: nothing is said of what stays in the queue. */
+export function planWhileKept(...[message, changes, now, options]: Parameters<typeof planNotices>): Notices {
+  if (changes.every(({ status }) => status.state === 'deferred')) return NO_NOTICES;
+  return { ...planNotices(message, changes, now, options), delayed: [] };
 }
 
 /** What is left of a plan once another attempt may have told the sender something that is told once. */

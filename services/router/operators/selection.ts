@@ -67,10 +67,19 @@ export function hopKeyOf(routing: Routing, message: Message, recipient: Recipien
   return (isFinal(recipient.status) ? recipient.nextHop : hopOf(routing, message, recipient)?.key) ?? '';
 }
 
-export function hopOf(routing: Routing, message: Message, { recipient }: Recipient): ReturnType<Routing['nextHop']> {
-  const routed = { ...senderOf(message, recipient), junk: isJunk(message, recipient) };
-  const { hop } = routing.target(recipient.address, routed);
-  return hop && hopOfMessage(hop, message.record);
+export function hopOf(routing: Routing, message: Message, recipient: Recipient): ReturnType<Routing['nextHop']> {
+  return targetOf(routing, message, recipient).hop;
+}
+
+/** The mailbox that the mail of a recipient goes to, which is another one for junk, and by which next hop. */
+export function targetOf(
+  routing: Routing,
+  message: Message,
+  { recipient, junkToRefused }: Recipient,
+): ReturnType<Routing['target']> {
+  const junk = isJunk(message, recipient) && junkToRefused !== true;
+  const { address, hop } = routing.target(recipient.address, { ...senderOf(message, recipient), junk });
+  return { address, hop: hop && hopOfMessage(hop, message.record) };
 }
 
 /** `message`: undefined where it is not wanted, or damaged: those are set aside when their turn comes. */

@@ -21,7 +21,7 @@ import { dueAt, isFinal, type Message, type Recipient } from '../store/message.t
 import { keys } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import { ledgerPage } from './ledger.ts';
-import { hopKeyOf, hopOf, walkPage } from './selection.ts';
+import { hopKeyOf, hopOf, targetOf, walkPage } from './selection.ts';
 import { type SummaryPage, type SummaryRequest, summaryPage } from './summary.ts';
 
 /** What operators can see: list, show, read. Everything comes from the store, so it is what a restart would find. */
@@ -171,7 +171,8 @@ export class Views {
   /** What operators have told the routers about the mail of a recipient. */
   #directedOf(message: Message, r: Recipient): Pick<QueueEntry['recipients'][number], 'suspended' | 'redirected'> {
     if (isFinal(r.status)) return {};
-    const suspended = this.#deps.suspended.of(message, r.recipient, hopOf(this.#deps.routing, message, r));
+    const { address, hop } = targetOf(this.#deps.routing, message, r);
+    const suspended = this.#deps.suspended.of(message, [r.recipient, { ...r.recipient, address }], hop);
     const redirected = this.#deps.directives.redirect(normalizeDomain(domainOf(r.recipient.address)));
     return { ...(suspended && { suspended }), ...(redirected && { redirected }) };
   }

@@ -211,6 +211,7 @@ export class Attempt implements Job {
         signatures: this.#signatures,
         results,
         stopped: this.#slot.state === 'hold' || this.#queue.ended,
+        kept: results.some(({ state }) => state === 'deferred') && this.#kept() !== undefined,
       });
       if (this.#message.gone) this.#queue.remove(this.#slot, this.#message);
       for (const notice of settled.notices) this.#queue.add(notice);
@@ -243,9 +244,14 @@ export class Attempt implements Job {
     if (this.#deps.store.failure !== undefined) {
       return notNow(reply(451, '4.3.1', 'the queue cannot write to its disk'));
     }
+    const kept = this.#kept();
+    return kept === undefined ? undefined : notNow(reply(451, '4.3.2', kept));
+  }
+
+  /** An operator has suspended the mail, or another node may deliver it. */
+  #kept(): string | undefined {
     const suspended = this.#deps.suspended.reason(this.#message, this.recipients, this.#hop);
-    const obstacle = suspended ?? this.#deps.obstacle(this.#slot);
-    return obstacle === undefined ? undefined : notNow(reply(451, '4.3.2', obstacle));
+    return suspended ?? this.#deps.obstacle(this.#slot);
   }
 
   async *#read(head: Buffer, replaced: number): AsyncGenerator<Uint8Array> {

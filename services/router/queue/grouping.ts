@@ -52,7 +52,7 @@ export function dueByHop(
     const recipient = address === r.recipient.address ? r.recipient : { ...r.recipient, address };
     const path = hop === undefined ? '' : `${hop.key} ${hop.conversion ?? ''} ${hop.limit ?? ''}`;
     const { reversePath } = r.recipient;
-    const kept = suspended.of(message, r.recipient, target);
+    const kept = suspended.of(message, [r.recipient, recipient], target);
     const key = `${kept === undefined ? '' : `suspended ${kept.kind} ${kept.about} ${kept.name} `}${path}${junk ? ' junk' : ''}${reversePath === undefined ? '' : ` <${reversePath}>`}`;
     const group = groups.get(key);
     if (group === undefined)

@@ -11,9 +11,11 @@ import {
   anyNotice,
   isDeadLetter,
   isFailure,
+  NO_NOTICES,
   type Notices,
   noteTold,
   planNotices,
+  planWhileKept,
   type StatusChange,
   untold,
 } from '../notices/notices.ts';
@@ -57,6 +59,8 @@ export type AttemptOutcome = {
    * The attempt did not take place because the mail is held or the router stops: then no trouble of this node is noted.
    */
   stopped: boolean;
+  /** Another node may deliver the mail, or it is suspended: what is deferred does not expire, and is not told of. */
+  kept: boolean;
 };
 
 /**
@@ -104,7 +108,7 @@ export class Settlement {
     const { message } = attempt;
     const now = Date.now();
     const changes = this.#changes(attempt, now);
-    const plan = planNotices(message, changes, now, this.#deps.settings.current);
+    const plan = (attempt.kept ? planWhileKept : planNotices)(message, changes, now, this.#deps.settings.current);
     const original = anyNotice(plan) ? await this.#original(message) : undefined;
     for (const change of changes) this.#logChange(attempt, change, now);
     if (message.gone) return this.#settleGone(message, changes, now);
@@ -125,8 +129,8 @@ export class Settlement {
       keepAttempt(message, recipient);
       return { recipient, status: { state: 'failed', outcome }, notice: undefined, silent: false };
     });
-    const none: Notices = { failed: [], delayed: [], succeeded: [] };
-    const plan = notify ? { ...planNotices(message, changes, now, this.#deps.settings.current), delayed: [] } : none;
+    const current = this.#deps.settings.current;
+    const plan = notify ? { ...planNotices(message, changes, now, current), delayed: [] } : NO_NOTICES;
     const original = anyNotice(plan) ? await this.#original(message) : undefined;
     if (message.gone) return nothing(message);
     return this.#commit(message, { changes, plan, original, now, hold: 'ends' });
@@ -228,7 +232,7 @@ export class Settlement {
   }
 
   #statusAfter(
-    { slot, message }: AttemptOutcome,
+    { slot, message, kept }: AttemptOutcome,
     { status: before, recipient: { journal } }: Recipient,
     result: RecipientResult,
     { now, random }: { now: number; random: number },
@@ -240,7 +244,8 @@ export class Settlement {
     const attempts = earlier + (result.local === true ? 0 : 1);
     const delay =
       result.local === true ? localDelay(slot.localTries, random) : retryDelay(attempts, queue.retry, random);
-    const next = nextAttempt(now, delay, message.record.arrived, journal?.expire ?? queue.expire);
+    const expire = kept ? Number.POSITIVE_INFINITY : (journal?.expire ?? queue.expire);
+    const next = nextAttempt(now, delay, message.record.arrived, expire);
     return next === 'expired'
       ? { state: 'expired', outcome }
       : { state: 'deferred', attempts, nextAttempt: next, outcome };

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { tempDir } from '#test/kit/temp.ts';
+import { waitFor } from '#test/kit/wait.ts';
+import { envelope, LATER, OK, TestRouter } from '#test/unit/router/fixture.ts';
+
+/** Mail that is suspended at an inconvenient moment. */
+
+const BY = { by: 'root on edge-1' };
+const directive = (name: string) => ({ kind: 'suspend', about: 'domain', name, ...BY }) as const;
+
+const suspend = (router: TestRouter, name: string) =>
+  router.service.handlers['directive-set']({ ...directive(name), forMs: 3_600_000 }, router.context());
+const resume = (router: TestRouter, name: string) =>
+  router.service.handlers['directive-end'](directive(name), router.context());
+
+test('mail that waited for a connection when it was suspended does not expire, and nobody hears that it is late', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path, { times: { expire: 1, delayNotice: 1 } });
+  const queueId = await router.send({ envelope: envelope(['bob@peer.example']) });
+  const waiting = await router.delivery.next();
+  await suspend(router, 'peer.example');
+  const opened = await waiting.job.open();
+  assert.ok(!opened.ok);
+  await waiting.end(opened.state, opened.reply, { local: true });
+  await waitFor(async () => (await router.status()).deferred === 1, { what: 'it to wait' });
+  const { entry, finished } = await router.show(queueId);
+  assert.deepEqual([finished, entry.recipients[0]?.status.state], [false, 'deferred']);
+  assert.equal(router.delivery.jobs.length, 0, 'no notice');
+
+  await resume(router, 'peer.example');
+  await (await router.delivery.next('the mail')).end('deferred', LATER);
+  assert.equal((await router.show(queueId)).entry.recipients[0]?.status.state, 'expired');
+  assert.equal((await router.delivery.next('the notice')).job.reversePath, '');
+});
+
+test('junk is suspended by the domain of its recipient and by that of the mailbox that it goes to', async () => {
+  await using folder = await tempDir();
+  const config = { routes: [{ to: '*', via: 'mx', 'junk-to': 'quarantine@junk.example' }] };
+  await using router = await TestRouter.start(folder.path, { config });
+  for (const domain of ['junk.example', 'peer.example']) {
+    const queueId = await router.send({ envelope: envelope(['bob@peer.example']), junk: true });
+    const before = await router.delivery.next();
+    await suspend(router, domain);
+    const opened = await before.job.open();
+    assert.ok(!opened.ok, `in flight: ${domain}`);
+    await before.end(opened.state, opened.reply, { local: true });
+    await waitFor(async () => (await router.status()).deferred === 1, { what: 'it to wait' });
+    await router.service.handlers['message-retry']({ queueId }, router.context());
+    await waitFor(async () => (await router.status()).deferred === 1, { what: 'it to wait again' });
+    assert.equal((await router.show(queueId)).entry.recipients[0]?.suspended?.name, domain);
+    assert.equal(router.delivery.jobs.length, 0, domain);
+    await resume(router, domain);
+    await (await router.delivery.next('the mail')).end('delivered', OK);
+  }
+});
