@@ -22,8 +22,8 @@ import { Suggestions } from './suggestions.ts';
  *             next one comes first, since its network may be better. → ordering, when its claim is written
  *   ordering  one at a time. → idle, when the new certificate, or why there is none, is written
  *
- * What listeners use is replaced only by a certificate that passed their own checks (issue.ts); an order that fails changes
- * nothing but the reason in the record, and is tried again later.
+ * What listeners use is replaced only by a certificate that passed their own checks (issue.ts), and not where an administrator
+ * imported another one meanwhile; an order that fails changes nothing but the reason in the record, and is tried again later.
  *
  * A node that dies leaves its claim, and what it had begun in the record: the order at the authority, which another live
  * node goes on with, and the TXT records, which it takes away. How often an order failed stays, so the pauses do too. TXT
@@ -128,8 +128,9 @@ export class Orders {
   }
 
   async #order(entry: OrderedCertificate, seen: AcmeState | undefined, reason: string): Promise<void> {
-    const { log } = this.#deps;
+    const { certificates, log } = this.#deps;
     const { name } = entry;
+    const before = certificates.get(name)?.current?.chain;
     const claimed = await this.#claim(name, seen);
     if (claimed === undefined) return;
     this.#dueSince.delete(name);
@@ -143,11 +144,16 @@ export class Orders {
         this.#write(name, term, (record) => ({ ...record, acme: { term, ...record.acme, ...part } }));
       const { chain, wrapped } = await issue({ ...this.#deps, remember }, entry, claimed);
       const current = { chain, wrapped, origin: 'acme' as const, since: Date.now(), node: this.#node };
+      let taken = true;
       await this.#write(name, term, ({ acme, ...record }) => {
+        taken = record.current?.chain === before;
+        // The one that was imported meanwhile may have another key, whose TLSA record alone is in DNS.
+        if (!taken) return { ...record, acme: { term, ...leftOf(acme) } };
         const soon = !isAsked(claimed) && isSoon(record, Date.now()) ? { soon: (acme?.soon ?? 0) + 1 } : {};
         return { ...record, current, acme: { term, ...soon, ...leftOf(acme) } };
       });
-      log.info({ certificate: name, names: entry.names }, 'certificate issued: listeners use it for new sessions');
+      const what = taken ? 'listeners use it for new sessions' : 'another one was imported meanwhile, which stays';
+      log.info({ certificate: name, names: entry.names }, `certificate issued: ${what}`);
     } catch (error) {
       await this.#fail(name, term, error);
     }

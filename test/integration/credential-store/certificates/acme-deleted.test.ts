@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { ZoneServers } from '#test/kit/dns/zone-servers.ts';
 import { CertificateCluster } from '#test/kit/nodes/certificate-cluster.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { AcmeFront } from '#test/kit/tls/acme-front.ts';
+import { issue } from '#test/kit/tls/issue.ts';
 import { Pebble } from '#test/kit/tls/pebble.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
-/** An order that fails with a page of words, and a certificate that is deleted while a proof is still in DNS. */
+/** An order that fails with a page of words, and what administrators do to a certificate while it is ordered. */
 
 const NAME = 'mx.example.com';
 const PROOF = `_acme-challenge.${NAME}`;
@@ -39,6 +41,25 @@ test('an authority that talks too much, and a certificate that is deleted before
     assert.equal(tries, 1);
     assert.ok(next > Date.now());
     assert.equal(front.seen.filter(({ path }) => path === '/order-plz').length, 1);
+  });
+
+  await t.test('a certificate that is imported while one is ordered stays', async () => {
+    const { certificate, key } = await issue(NAME, { names: [NAME] });
+    const [file, keyFile] = ['own.pem', 'own-key.pem'].map((name) => join(cluster.files.path, name)) as [
+      string,
+      string,
+    ];
+    await writeFile(file, certificate);
+    await writeFile(keyFile, key, { mode: 0o600 });
+    let imports = 0;
+    front.before = async ({ path }) => {
+      if (!path.startsWith('/certZ/') || imports++ > 0) return undefined;
+      await first.sealpost('certificates', 'import', 'mx', '--certificate', file, '--key', keyFile);
+      return undefined;
+    };
+    await first.sealpost('certificates', 'order', 'mx', '--watch');
+    const { current, renewal } = (await cluster.find('mx')) ?? assert.fail('none');
+    assert.deepEqual([imports, current?.origin, renewal?.problem], [1, 'import', undefined]);
   });
 
   await t.test('what is left of one that is deleted is listed until it is gone', async () => {
