@@ -109,7 +109,7 @@ export const ACCESS = {
   /** The command line: it looks and manages, and touches neither mail on its way in nor signatures. */
   operator: {
     calls: {
-      listener: ['status-show', 'session-explain', 'transcript-read'],
+      listener: ['status-show', 'session-explain', 'transcript-read', 'refusal-find'],
       // The first question of a session tells whether it answers.
       policy: ['client-check', 'status-show', 'lock-list', 'lock-lift'],
       router: [
@@ -117,6 +117,7 @@ export const ACCESS = {
         'message-find',
         'queue-summarize',
         'message-show',
+        'message-place',
         'message-read',
         'captured-list',
         'captured-read',

@@ -3,6 +3,7 @@ import { ExplainedMessage } from '#services/policy/contract.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
 import { defineContract } from '#shared/contract.ts';
 import { BodyHash, MOST_BODY_HASHES } from '#shared/mail/authenticity.ts';
+import { Reply } from '#shared/mail/reply.ts';
 import { HttpChallenge } from '#shared/tls/http-challenge.ts';
 import { transcriptRead } from '#shared/transcript/operation.ts';
 
@@ -78,6 +79,55 @@ const ServedCertificate = z.object({
 });
 export type ServedCertificate = z.infer<typeof ServedCertificate>;
 
+/**
+ * A refusal at the door of a listener: of a connection, a command or a message. Also a message that a mail filter threw
+ * away, and one in the middle of which the client left.
+ */
+export const RefusedMail = z.object({
+  /** ms since 1970: the last and the first time; `count`: how often it was refused alike. */
+  at: z.number(),
+  first: z.number(),
+  count: z.number().int(),
+  listener: z.string(),
+  /** `helo`: the name that it gave; `name`: that of DNS. */
+  client: z.object({ address: z.string(), name: z.string().optional(), helo: z.string().optional() }),
+  /** It was logged in as this user; at the step AUTH: the user that it gave. */
+  user: z.string().optional(),
+  /** `connect`, a verb of SMTP, `command` for what is none, `message` after the final dot or in the middle of a message. */
+  step: z.string(),
+  from: z.string().optional(),
+  /** The first recipients, as the client named them, and how many there are. */
+  to: z.array(z.string()),
+  recipients: z.number().int(),
+  /** Absent where the client was told nothing: it had left, or TLS failed. */
+  reply: Reply.optional(),
+  /** The end of policy's reasoning. */
+  why: z.array(z.string()).optional(),
+  /** What went wrong on our side, or on the way. */
+  error: z.string().optional(),
+  /** What each mail filter said that was asked. */
+  filters: z.record(z.string(), z.string()).optional(),
+  /** A mail filter threw the message away; the client was told that it was accepted. */
+  discarded: z.literal(true).optional(),
+  /** Of the last one; `queueId` is the one that the message would have had. */
+  session: z.string().optional(),
+  trace: z.string().optional(),
+  queueId: z.string().optional(),
+  messageId: z.string().optional(),
+});
+export type RefusedMail = z.infer<typeof RefusedMail>;
+
+/** Of which refusals; what is given must all be so. */
+export const RefusalSearch = z.object({
+  /** An address of a client. */
+  client: z.string().max(100).optional(),
+  /** An address or a domain, with everything below it, of a sender or recipient; a user. */
+  party: z.string().max(1000).optional(),
+  /** A queue id, Message-ID, trace or session. */
+  id: z.string().max(1000).optional(),
+});
+export type RefusalSearch = z.infer<typeof RefusalSearch>;
+
 /** Bytes of the header of a message that is explained. */
 export const LONGEST_HEADER = 2 << 20;
 
@@ -89,6 +139,15 @@ export const listenerContract = defineContract('listener', 1, {
   operations: {
     /** What is said in sessions with a client. */
     'transcript-read': transcriptRead,
+    /**
+     * The last refusals (refusals/), newest first. `since`: from when on all of them are here, ms since 1970; it is not long
+     * after a restart, or after a flood of them.
+     */
+    'refusal-find': {
+      repeatable: true,
+      request: RefusalSearch.extend({ limit: z.number().int().min(1).max(100).default(20) }),
+      reply: z.object({ node: z.string(), refusals: z.array(RefusedMail), more: z.boolean(), since: z.number() }),
+    },
     'status-show': {
       request: z.object({
         /** Ask each mail filter whether it is there, which may take two seconds. */

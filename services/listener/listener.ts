@@ -7,6 +7,7 @@ import type { LimitedLog } from '#shared/limited-log.ts';
 import { formatReply } from '#shared/mail/reply.ts';
 import type { Transcripts } from '#shared/transcript/transcripts.ts';
 import { openPort, portOf } from './open-port.ts';
+import type { Refusals } from './refusals/refusals.ts';
 import { Session, type SessionDeps } from './session/session.ts';
 import type { SessionCounts } from './session/session-counts.ts';
 import type { ClientConnection } from './smtp-server/client-connection.ts';
@@ -31,6 +32,7 @@ export type ListenerParts = SessionDeps & {
   /** For what anybody on the net can make us log. */
   strangers: LimitedLog;
   transcripts: Transcripts;
+  refusals: Refusals;
 };
 
 export class Listener {
@@ -114,7 +116,7 @@ export class Listener {
   }
 
   #hooks(): ServerHooks {
-    const { tls, counts, settings, log, strangers, gateways, transcripts } = this.#deps;
+    const { tls, counts, settings, log, strangers, gateways, transcripts, refusals } = this.#deps;
     const { name: listener, 'client-certificates': asked } = this.config;
     return {
       tls: tls.of(asked),
@@ -129,11 +131,13 @@ export class Listener {
         );
       },
       refused(peer, reply) {
+        refusals.add({ listener, client: { address: peer }, step: 'connect', to: [], reply });
         strangers.say(`refused ${peer}`, (repeated) =>
           log.info({ listener, peer, reply: formatReply(reply), ...repeated }, 'connection refused'),
         );
       },
       failed(peer, error) {
+        refusals.add({ listener, client: { address: peer }, step: 'connect', to: [], error: errorText(error) });
         strangers.say(`failed ${peer}`, (repeated) =>
           log.info({ listener, peer, error: errorText(error), ...repeated }, 'connection failed'),
         );

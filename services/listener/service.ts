@@ -16,6 +16,7 @@ import { ChallengeServer } from './http-challenge/challenge-server.ts';
 import { Listener } from './listener.ts';
 import { Placement } from './message/placement.ts';
 import { PolicyServer } from './mta-sts/policy-server.ts';
+import { Refusals } from './refusals/refusals.ts';
 import { AnnouncedCounts } from './session/announced-counts.ts';
 import { SessionCounts } from './session/session-counts.ts';
 import { TlsMaterial } from './tls-material.ts';
@@ -54,6 +55,10 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
       }),
       'session-explain': (question) => listeners.explain(question),
       'transcript-read': (request) => listeners.transcripts.read(request),
+      'refusal-find': ({ limit, ...search }) => ({
+        node: deps.settings.current.node.name,
+        ...listeners.refusals.find(search, limit),
+      }),
       'challenge-check': ({ token }) => listeners.checkChallenge(token),
     },
     start: () => listeners.start(),
@@ -71,6 +76,7 @@ const tlsOf = ({ tls, node, listeners }: Config): string =>
  */
 class Listeners {
   readonly transcripts = new Transcripts();
+  readonly refusals = new Refusals();
   readonly #deps: ListenerDeps;
   readonly #tls: TlsMaterial;
   readonly #certificates: SharedCertificates;
@@ -257,7 +263,8 @@ class Listeners {
   async #add(config: ListenerConfig): Promise<void> {
     const listener = new Listener(config, {
       ...this.#sessionDeps(),
-      ...{ tls: this.#tls, counts: this.#counts, strangers: this.#strangers, transcripts: this.transcripts },
+      ...{ tls: this.#tls, counts: this.#counts, strangers: this.#strangers },
+      ...{ transcripts: this.transcripts, refusals: this.refusals },
     });
     await listener.open();
     this.#open.set(config.name, listener);

@@ -6,7 +6,7 @@ import { Authenticity } from '#shared/mail/authenticity.ts';
 import { Envelope, Origin } from '#shared/mail/envelope.ts';
 import { FoundMessage, MessageSearch } from '#shared/mail/message-search.ts';
 import { MessageTls } from '#shared/mail/message-tls.ts';
-import { QueueEntry } from '#shared/mail/queue-entry.ts';
+import { QueuedFacts, QueueEntry } from '#shared/mail/queue-entry.ts';
 import { ReportPage } from '#shared/mail/reports/dmarc-rows.ts';
 import { TlsReportPage } from '#shared/mail/reports/tls-rows.ts';
 import { TlsRecord } from '#shared/mail/tls-memory.ts';
@@ -211,7 +211,13 @@ export const routerContract = defineContract('router', 1, {
      */
     'message-show': {
       request: z.object({ queueId: z.string() }),
-      reply: z.object({ entry: QueueEntry, finished: z.boolean(), copy: z.literal(true).optional() }),
+      reply: z.object({
+        entry: QueueEntry,
+        finished: z.boolean(),
+        copy: z.literal(true).optional(),
+        /** Of one in the queue; absent in answers of the version before. */
+        queued: QueuedFacts.optional(),
+      }),
       errors: ['not-found', 'corrupt', ...READ],
     },
     /**

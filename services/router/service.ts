@@ -26,6 +26,7 @@ import { probeDomain } from './operators/probe.ts';
 import { Views } from './operators/views.ts';
 import { Pacer } from './pacing/pacer.ts';
 import type { DemandBus } from './pacing/shares.ts';
+import { placeOf } from './place.ts';
 import { Queue } from './queue/queue.ts';
 import { Routing } from './queue/routing.ts';
 import { type OnSettled, Settlement } from './queue/settlement.ts';
@@ -35,6 +36,7 @@ import { Rules } from './rules/rules.ts';
 import { openReports, type ReportsTools } from './sent-reports/open.ts';
 import { brokenFor } from './store/broken.ts';
 import { openQueue } from './store/open.ts';
+import type { Slot } from './store/slots.ts';
 import { type MemoryBus, openTlsMemory } from './tls-memory/open.ts';
 
 /**
@@ -152,14 +154,15 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   const told = undo.adopt(await openDirectives(store, deps), (opened) => opened.stop());
   const [routing, suspended] = [new Routing(settings, told.directives), new SuspendedMail(told.directives)];
   const [signing, settlement] = [new Signing(signer, log), new Settlement(common)];
-  const parts = { ...common, routing, pacer, signing, settlement, onSettled, suspended };
-  const queue = new Queue({ ...parts, obstacle: (slot) => copies.obstacle(slot) });
+  const obstacle = (slot: Slot) => copies.obstacle(slot);
+  const parts = { ...common, routing, pacer, signing, settlement, onSettled, suspended, obstacle };
+  const queue = new Queue(parts);
   told.directives.onChange(() => queue.lookAgain(suspended.released()));
   const reporting = await openReports({ ...common, router, copies, queue, onSettled }, tools);
   const deliver: IntakeDeps['deliver'] = (message, copy) => queue.add(message, copy);
   const intake = new Intake({ ...common, writer: copies.sender, reports: reporting.dmarc, deliver });
-  const views = new Views({ ...common, routing, pacer, suspended, directives: told.directives });
-  const control = new Control({ ...common, routing, queue, settlement, views, onSettled });
+  const views = new Views({ ...parts, directives: told.directives });
+  const control = new Control({ ...parts, queue, views });
   const reports = openReceivedReports(store, log);
   const maintenance = new Maintenance({ ...common, intake, reports });
   let reader: ReportReader | undefined;
@@ -224,6 +227,7 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
     },
     'ledger-list': (request) => router().views.ledger(request),
     ...queueHandlers(whole),
+    'message-place': ({ queueId }) => placeOf(router(), settings, queueId),
     'message-read': (request) => readPiece(whole(), request),
     'captured-list': (request) => capturedPage(settings, request),
     'captured-read': (request) => capturedPiece(settings, request),

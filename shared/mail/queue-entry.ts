@@ -19,6 +19,15 @@ export const MessageHold = z.object({
 });
 export type MessageHold = z.infer<typeof MessageHold>;
 
+/** A notice (DSN) about a message, by its own queue id; `at`: ms since 1970. */
+export const SentNotice = z.object({
+  queueId: z.string(),
+  kind: z.enum(['failed', 'delayed', 'succeeded']),
+  to: z.string(),
+  at: z.number(),
+});
+export type SentNotice = z.infer<typeof SentNotice>;
+
 /** A message in the queue, as operators see it. */
 export const QueueEntry = z.object({
   queueId: z.string(),
@@ -45,6 +54,8 @@ export const QueueEntry = z.object({
   messageId: z.string().optional(),
   /** Absent where it is not held, and where a version before held it. */
   hold: MessageHold.optional(),
+  /** The last notices about it; absent where there is none. */
+  notices: z.array(SentNotice).optional(),
   recipients: z.array(
     z.object({
       recipient: EnvelopeRecipient,
@@ -57,9 +68,26 @@ export const QueueEntry = z.object({
       redirected: Directive.optional(),
       /** The keys that signed the mail at the last attempt. */
       signatures: z.array(z.object({ domain: z.string(), selector: z.string() })).optional(),
+      /** Delivery failed, and the mail cannot be returned (dsn.null-reverse-path). */
+      dead: z.boolean().optional(),
       /** The attempts before the last one, which `status` has; in answers about one message. */
       earlier: EarlierAttempts.optional(),
     }),
   ),
 });
 export type QueueEntry = z.infer<typeof QueueEntry>;
+
+/** What else keeps a message in the queue of a node, right now. */
+export const QueuedFacts = z.object({
+  /** The node that has its second copy. */
+  second: z.string().optional(),
+  /** Why this node must not deliver it: another one may do that. */
+  obstacle: z.string().optional(),
+  /** Why the store takes no writes: no attempt begins until it does. */
+  storeFailure: z.string().optional(),
+  /** An attempt is under way. */
+  attempting: z.boolean().optional(),
+  /** The next hop that has as many attempts under way as it may. */
+  congested: z.string().optional(),
+});
+export type QueuedFacts = z.infer<typeof QueuedFacts>;

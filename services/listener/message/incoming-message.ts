@@ -46,9 +46,14 @@ export type Ending = {
   discarded?: true;
   /** What went wrong on our side, for the log. */
   error?: string;
+  /** Of a message that is refused or thrown away, where it has one. */
+  messageId?: string | undefined;
   /** What policy found out about the message. */
   authenticity?: Authenticity | undefined;
 };
+
+/** What the client hears of a message that is thrown away. */
+const ACCEPTED = reply(250, '2.0.0', 'Accepted');
 
 export class IncomingMessage {
   readonly #transfer: RouterTransfer;
@@ -149,7 +154,7 @@ export class IncomingMessage {
       header,
     );
     if (verdict.action !== 'accept') {
-      return this.#refused({ reply: verdict.reply, authenticity: verdict.authenticity });
+      return this.#refused({ reply: verdict.reply, authenticity: verdict.authenticity }, header);
     }
     const { prepend, originating, junk, header: rewritten, reversePath, authenticity, tls } = verdict;
     const acceptance = { prepend, originating, junk, header: rewritten, reversePath, authenticity, tls };
@@ -159,9 +164,9 @@ export class IncomingMessage {
     switch (outcome.action) {
       case 'reject':
       case 'defer':
-        return this.#refused({ reply: outcome.reply, filters, authenticity });
+        return this.#refused({ reply: outcome.reply, filters, authenticity }, header);
       case 'discard':
-        return this.#refused({ reply: reply(250, '2.0.0', 'Accepted'), filters, authenticity, discarded: true });
+        return this.#refused({ reply: ACCEPTED, filters, authenticity, discarded: true }, header);
       case 'accept':
         return this.#commit(facts, { ...withOutcome(acceptance, outcome, header), filters }, header);
     }
@@ -180,10 +185,10 @@ export class IncomingMessage {
   }
 
   /** It ends here, with this. A message whose client hears 4xx comes again, and is counted then. */
-  #refused(ending: Ending): Ending {
+  #refused(ending: Ending, header: Buffer): Ending {
     const comesAgain = ending.reply.code >= 400 && ending.reply.code < 500;
     this.#abort(comesAgain ? undefined : ending.authenticity);
-    return ending;
+    return { ...ending, messageId: messageIdOf(header.toString('latin1')) };
   }
 
   #abort(authenticity?: Authenticity): void {

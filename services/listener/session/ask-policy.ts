@@ -10,7 +10,9 @@ export async function verdictOf<V extends { action: 'accept' } | Refusal>(
   trace?: string,
 ): Promise<V | { action: 'defer'; reply: Reply }> {
   try {
-    return await call;
+    const verdict = await call;
+    if (verdict.action !== 'accept') log.reasoned(verdict.why, trace);
+    return verdict;
   } catch (error) {
     log.warn('policy gave no verdict', { trace, error: errorText(error) });
     return { action: 'defer', reply: LOCAL_ERROR };

@@ -74,7 +74,7 @@ export function dispatch(
   // Whatever this line is, it ends the wait for a step of AUTH: the next one is a command again.
   const { continuation } = session;
   session.continuation = undefined;
-  if (line.problem !== undefined) session.log.dialog({ command: `(refused: ${line.problem})` });
+  if (line.problem !== undefined) session.log.command(`(refused: ${line.problem})`);
   switch (line.problem) {
     case 'too-long':
       return continuation === undefined ? replies.LINE_TOO_LONG : replies.RESPONSE_TOO_LONG;
@@ -86,7 +86,7 @@ export function dispatch(
       return replies.NUL_IN_COMMAND;
   }
   if (continuation !== undefined) {
-    session.log.dialog({ command: '***' });
+    session.log.command('***');
     return continuation(line.text);
   }
   const { text } = line;
@@ -96,7 +96,7 @@ export function dispatch(
   const verb = (space < 0 ? text : text.slice(0, space)).toUpperCase();
   const command = COMMANDS.get(verb);
   // Never the argument of AUTH, nor anything unknown: a client out of step sends its password as a command.
-  session.log.dialog({ command: command === undefined ? '(unknown)' : withoutSecret(text) });
+  session.log.command(command === undefined ? '(unknown)' : withoutSecret(text));
   if (command === undefined) return HTTP.test(text) ? replies.HTTP_REFUSED : replies.UNRECOGNIZED;
   for (const check of command.check) {
     const refusal = check(session, line);

@@ -6,38 +6,88 @@ import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import { tlsText } from '#shared/mail/tls.ts';
 import type { SessionPeer, SessionTranscript, Transcripts } from '#shared/transcript/transcripts.ts';
 import type { Ending, IncomingMessage } from '../message/incoming-message.ts';
+import type { NewRefusal, Refusals } from '../refusals/refusals.ts';
+import { type LoggedSession, refusalAt } from './session-refusal.ts';
+import type { SessionReply } from './session-reply.ts';
 import type { MailTransaction } from './transaction.ts';
 
 /** What administrators look on. */
-export type Watched = { transcripts?: Transcripts | undefined };
-type Client = { address: string; name: string | null; helo: string };
+export type Watched = { transcripts?: Transcripts | undefined; refusals?: Refusals | undefined };
 type Tls = { protocol: string; cipher: string } | undefined;
 
-/** The log lines of a session; each names the session and its peer. And what is told to those who look on. */
+/**
+ * The log lines of a session; each names the session and its peer. And what is told to those who look on, and those who ask
+ * later why a mail was refused.
+ */
 export class SessionLog {
   readonly #log: Logger;
   readonly #session: { session: string; peer: string };
-  readonly #client: () => Client;
+  readonly #state: LoggedSession;
+  readonly #refusals: Refusals | undefined;
   readonly #transcript: SessionTranscript | undefined;
   /** The name in an EHLO that is not answered yet. */
   #helo = '';
+  /** The last command, without secrets. */
+  #command = '';
+  /** What policy said about it. */
+  #why: readonly string[] | undefined;
+  #trace: string | undefined;
+  /** The user that it named. */
+  #tried: string | undefined;
+  /** A refusal that is noted already. */
+  #noted: SessionReply | undefined;
 
-  constructor(deps: Watched & { log: Logger }, session: string, client: () => Client) {
+  constructor(deps: Watched & { log: Logger }, session: string, state: LoggedSession) {
     this.#log = deps.log;
-    this.#client = client;
-    this.#session = { session, peer: client().address };
+    this.#state = state;
+    this.#refusals = deps.refusals;
+    this.#session = { session, peer: state.facts.client.address };
     this.#transcript = deps.transcripts?.session(() => this.#peer(), session);
   }
 
   /** What goes over the wire, without secrets: at level trace, and to those who look on. */
-  dialog(fields: { command: string } | { reply: string }): void {
-    this.#log.trace({ ...this.#session, ...fields }, 'smtp');
+  command(command: string): void {
+    this.#log.trace({ ...this.#session, command }, 'smtp');
+    this.#command = command;
+    this.#why = undefined;
+    this.#trace = undefined;
     if (this.#transcript?.active !== true) return;
-    if ('reply' in fields) this.#transcript.server(fields.reply);
-    else {
-      this.#helo = /^(?:EHLO|HELO) +(\S+)/i.exec(fields.command)?.[1] ?? this.#helo;
-      this.#transcript.client(fields.command);
-    }
+    this.#helo = /^(?:EHLO|HELO) +(\S+)/i.exec(command)?.[1] ?? this.#helo;
+    this.#transcript.client(command);
+  }
+
+  /** `lines`: the reply as it goes over the wire. */
+  replied(answer: SessionReply, lines: string): void {
+    this.#log.trace({ ...this.#session, reply: lines }, 'smtp');
+    if (answer.code >= 400 && 'text' in answer && answer !== this.#noted) this.#note({ reply: answer });
+    if (this.#transcript?.active === true) this.#transcript.server(lines);
+  }
+
+  /** The reasoning of policy about the last command. */
+  reasoned(why: readonly string[], trace: string | undefined): void {
+    this.#why = why;
+    this.#trace = trace;
+  }
+
+  /** The user that a client names to log in. */
+  tries(user: string): void {
+    this.#tried = user;
+  }
+
+  /** The client left in the middle of a message. */
+  left({ queueId, size }: IncomingMessage, trace: string): void {
+    const what = 'client left in the middle of a message';
+    this.info(what, { queueId, trace, size });
+    this.#note({ step: 'message', error: what, queueId });
+  }
+
+  #note(known: Partial<NewRefusal>): void {
+    const refusal = this.#refusals && refusalAt(this.#command, this.#state, this.#tried);
+    if (refusal === undefined || (known.reply !== undefined && refusal.isNews(known.reply) === false)) return;
+    const { session } = this.#session;
+    const { facts } = refusal;
+    const [why, trace] = [this.#why, this.#trace ?? facts.trace];
+    this.#refusals?.add({ ...facts, session, ...(why && { why: [...why] }), ...(trace && { trace }), ...known });
   }
 
   begun(listener: string, tls: Tls): void {
@@ -59,7 +109,7 @@ export class SessionLog {
   }
 
   #peer(): SessionPeer {
-    const { address, name, helo } = this.#client();
+    const { address, name, helo } = this.#state.facts.client;
     const names = [name ?? '', helo, this.#helo].filter((known) => known !== '');
     return { address, names, text: names[0] === undefined ? address : `${names[0]}[${address}]` };
   }
@@ -81,6 +131,12 @@ export class SessionLog {
   /** The outcome of a message whose end was read. */
   message(incoming: IncomingMessage, trace: string, transaction: MailTransaction | undefined, ending: Ending): void {
     this.#transcript?.message(incoming.size);
+    if (ending.reply.code >= 400 || ending.discarded) {
+      const { reply, error, filters, discarded, messageId } = ending;
+      this.#noted = reply;
+      const known = { reply, error, filters, discarded, messageId, queueId: incoming.queueId };
+      this.#note({ step: 'message', ...known });
+    }
     const fields = {
       queueId: incoming.queueId,
       trace,

@@ -75,7 +75,7 @@ export class Session implements CommandSession<PolicyQuestion> {
       scope: 'external',
       gateway: connection.isProxy || deps.gateways.has(connection.address) || undefined,
     };
-    this.log = new SessionLog(deps, this.id, () => this.#facts.client);
+    this.log = new SessionLog(deps, this.id, this);
   }
 
   get listener(): ListenerConfig {
@@ -227,8 +227,7 @@ export class Session implements CommandSession<PolicyQuestion> {
     if (this.#message !== undefined && !this.#working) {
       const { incoming, trace } = this.#message;
       incoming.lost();
-      const { queueId, size } = incoming;
-      this.log.info('client left in the middle of a message', { queueId, trace, size });
+      this.log.left(incoming, trace);
     }
     this.#state = 'closed';
     const ms = Math.round(performance.now() - this.#began);
@@ -289,7 +288,7 @@ export class Session implements CommandSession<PolicyQuestion> {
 
   #write(answer: SessionReply): void {
     const lines = formatLines(answer);
-    this.log.dialog({ reply: lines });
+    this.log.replied(answer, lines);
     this.connection.write(lines);
   }
 

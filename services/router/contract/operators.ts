@@ -90,6 +90,30 @@ export const operatorOperations = {
     reply: z.object({ directive: Directive }),
     errors: ['not-found', ...READ],
   },
+  /**
+   * What this node knows of a message that is not in its queue: `held`, the copy of it that is kept here for the node that
+   * owns it; `corrupt`, it is damaged and was set aside here. `keep`: how long receipts are kept, in ms.
+   */
+  'message-place': {
+    request: z.object({ queueId: z.string().max(100) }),
+    reply: z.object({
+      node: z.string(),
+      keep: z.number(),
+      corrupt: z.literal(true).optional(),
+      held: z
+        .object({
+          owner: z.string(),
+          complete: z.boolean(),
+          /** The owner needs it no longer, or has given the pair up: it is not taken over. */
+          void: z.boolean(),
+          /** It is being taken over. */
+          claimed: z.boolean(),
+          /** ms since 1970: when it is taken over if the owner stays silent; absent while that cannot be told. */
+          takeOver: z.number().optional(),
+        })
+        .optional(),
+    }),
+  },
   /** What TLS mail for a domain would get at each host, seen from this node: a session with each, without mail. */
   'tls-probe': {
     request: z.object({ domain: z.string().min(1).max(255) }),

@@ -74,7 +74,7 @@ export class Copies {
   /** Name of this node's store, and the claims. */
   readonly name: string;
   readonly map: ReplicatedMap<ClaimRecord>;
-  readonly #held: HeldCopies;
+  readonly held: HeldCopies;
   readonly adoptions: Adoptions;
   readonly watch: LeaseWatch;
   readonly #lease: OwnLease;
@@ -93,7 +93,7 @@ export class Copies {
     this.#deps = deps;
     this.name = name;
     this.map = map;
-    this.#held = held;
+    this.held = held;
     this.adoptions = adoptions;
     this.watch = new LeaseWatch(map, name);
     this.#lease = new OwnLease({
@@ -144,7 +144,7 @@ export class Copies {
     this.#intake = intake;
     this.#takeOver = new TakeOver({
       ...{ settings, log, own: this.name, store, slots, queue, map: this.map },
-      ...{ watch: this.watch, held: this.#held, adoptions: this.adoptions, router },
+      ...{ watch: this.watch, held: this.held, adoptions: this.adoptions, router },
       onAdopted: (slot) => this.sender.missing.add(slot),
     });
     this.#lease.start();
@@ -178,14 +178,14 @@ export class Copies {
       throw new SealpostError('superseded', `generation ${generation} of this pair has ended`);
     }
     // Changes of whole copies are small, and what frees room may come after them.
-    if (changes.some((c) => !('drop' in c) && !this.#held.isComplete(owner, generation, c.id))) {
+    if (changes.some((c) => !('drop' in c) && !this.held.isComplete(owner, generation, c.id))) {
       const refusal = this.#intake?.roomFor(bytes.length) ?? (this.#intake === undefined ? notYet() : undefined);
       if (refusal !== undefined) throw refusal;
       space.took(bytes.length);
     }
     try {
       const ownerNode = this.watch.lease(owner)?.node;
-      await this.#held.change({ owner, generation, ownerNode }, changes, bytes);
+      await this.held.change({ owner, generation, ownerNode }, changes, bytes);
     } catch (error) {
       if (errorCode(error) !== 'store-failed') throw error;
       throw new SealpostError('not-accepting', `node ${this.#node} cannot write copies`, { cause: error });
@@ -240,7 +240,7 @@ export class Copies {
       ...(renewed === undefined ? {} : { renewed }),
       elsewhere,
       missing: this.sender.wanted ? this.sender.missing.size : 0,
-      held: this.#held.size,
+      held: this.held.size,
       ...(orphans.length === 0 ? {} : { void: orphans }),
       takenOver: this.#takeOver?.takenOver ?? 0,
       handedOver: this.#takeOver?.handedOver ?? 0,

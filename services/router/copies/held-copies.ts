@@ -1,9 +1,12 @@
+import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { CopyChange } from '../contract.ts';
 import { keepReceipt } from '../receipts/kept.ts';
 import { keys, rangeOf } from '../store/records.ts';
+import { asPair, type ClaimRecord, pairKey } from './claims.ts';
+import type { LeaseWatch } from './lease-watch.ts';
 
 /**
  * The copies of other nodes' mail on this disk. Records lie as their owner sealed them, below
@@ -141,6 +144,14 @@ export class HeldCopies {
     this.#forget(pairName(owner, generation), id);
   }
 
+  /** The pairs of which a copy of this message is held. */
+  pairsOf(id: string): { owner: string; generation: number; complete: boolean }[] {
+    return this.pairs().flatMap(({ owner, generation }) => {
+      const held = this.#pairs.get(pairName(owner, generation))?.get(id);
+      return held === undefined ? [] : [{ owner, generation, complete: held.complete }];
+    });
+  }
+
   /** The records of one copy, with the keys that they had in their owner's queue. */
   async *records(owner: string, generation: number, id: string): AsyncGenerator<[string, Buffer]> {
     const prefix = `copy!${pairName(owner, generation)}!${id}`;
@@ -211,6 +222,38 @@ export class HeldCopies {
     copies?.delete(id);
     if (copies?.size === 0) this.#pairs.delete(pair);
   }
+}
+
+/** What this node can say of a message of another node of which it has the second copy. */
+export type HeldCopy = {
+  /** The node whose mail it is; its store, where the name of the node is not known. */
+  owner: string;
+  /** All of it was on this disk when the owner accepted the mail. */
+  complete: boolean;
+  /** The owner has said that it needs the copy no longer, or has given this pair up. */
+  void: boolean;
+  /** This node has claimed the mail and moves it into its queue. */
+  claimed: boolean;
+  /** ms since 1970: when it is taken over, unless the owner renews its lease; absent while that cannot be told. */
+  takeOver?: number | undefined;
+};
+
+type Deps = { held: HeldCopies; watch: LeaseWatch; map: ReplicatedMap<ClaimRecord>; name: string };
+
+/** The copy of a message that is held, the newest where there are several. */
+export function heldCopyOf(id: string, { held, watch, map, name }: Deps): HeldCopy | undefined {
+  const found = held.pairsOf(id).toSorted((a, b) => b.generation - a.generation)[0];
+  if (found === undefined) return undefined;
+  const { owner, generation, complete } = found;
+  const pair = asPair(map.get(pairKey(owner, name))?.value);
+  const isVoid = pair !== undefined && pair.generation > generation;
+  const claimed = !isVoid && pair?.state === 'claimed';
+  const left = isVoid || claimed || !complete ? undefined : watch.remaining(owner);
+  return {
+    owner: watch.lease(owner)?.node ?? owner,
+    ...{ complete, void: isVoid, claimed },
+    ...(left !== undefined && { takeOver: Math.round(Date.now() + left) }),
+  };
 }
 
 const pairName = (owner: string, generation: number): string => `${owner}.${generation}`;

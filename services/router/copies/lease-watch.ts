@@ -63,6 +63,13 @@ export class LeaseWatch {
     return this.#now() - seen.at > lease.after ? seen.version : undefined;
   }
 
+  /** ms until a store that renews its lease no more counts as silent; undefined while this is not known. */
+  remaining(store: string): number | undefined {
+    const seen = this.#seen.get(store);
+    const lease = this.lease(store);
+    return seen === undefined || lease === undefined ? undefined : Math.max(0, lease.after - (this.#now() - seen.at));
+  }
+
   /** The stores that are being served, as far as is known, and their nodes. */
   living(): { store: string; node: string }[] {
     const found: { store: string; node: string }[] = [];

@@ -5,6 +5,7 @@ import { needsSmtpUtf8, normalizeAddress } from '#shared/address/address.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { messageIdOf } from '#shared/mail/header.ts';
+import type { SentNotice } from '#shared/mail/queue-entry.ts';
 import { CHUNK_BYTES } from '../contract.ts';
 import { searchEntries } from '../receipts/receipt.ts';
 import { loadedMessage, type Message, messageRecords } from '../store/message.ts';
@@ -16,7 +17,7 @@ import type { Notices } from './notices.ts';
 import { letters } from './readers.ts';
 
 /** A notice as a message of the queue: what to write to commit it, and what to add then. */
-type NoticeMessage = { message: Message; operations: StoreOperation[]; body: Buffer };
+type NoticeMessage = { message: Message; operations: StoreOperation[]; body: Buffer; sent: SentNotice };
 
 /** The notices of a plan about a message. `original`: its first bytes, where they can be read. */
 export function noticeMessages(
@@ -30,6 +31,14 @@ export function noticeMessages(
     const language = languageOf(letter.to, dsn);
     return noticeMessage({ ...letter, about, language, original, hostname, now, until }, rewrite['domain-aliases']);
   });
+}
+
+/** Notices that a message remembers. */
+const MOST_REMEMBERED = 20;
+
+/** Note with a message that a notice about it was sent; it is on disk with the next write of its record, or its receipt. */
+export function rememberNotice(record: MessageRecord, sent: SentNotice): void {
+  record.notices = [...(record.notices ?? []), sent].slice(-MOST_REMEMBERED);
 }
 
 /** It is delivered in the local domain that `aliases` has for that of its reader, as all mail. */
@@ -78,5 +87,5 @@ function noticeMessage(facts: NoticeFacts, aliases: Config['rewrite']['domain-al
   const message = loadedMessage(id, record, [recipient]);
   const pieces = chunks.map((chunk, n) => putBytes(keys.body(id, n), chunk));
   const operations = [...messageRecords(message), ...pieces, ...searchEntries(message)];
-  return { message, operations, body: bytes };
+  return { message, operations, body: bytes, sent: { queueId: id, kind: facts.kind, to, at: now } };
 }

@@ -1,15 +1,16 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
 import { domainOf, normalizeDomain } from '#shared/address/address.ts';
-import { errorCode, SealpostError } from '#shared/errors.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
-import type { QueueEntry } from '#shared/mail/queue-entry.ts';
+import type { QueuedFacts, QueueEntry } from '#shared/mail/queue-entry.ts';
 import type { LedgerPage, LedgerRequest } from '#shared/mail/tls-ledger.ts';
 import type { QueueFilter } from '#shared/queue/filter.ts';
 import { CHUNK_BYTES } from '../contract.ts';
 import type { SuspendedMail } from '../directives/suspended.ts';
 import type { Pacer } from '../pacing/pacer.ts';
+import { isPaced } from '../queue/congestion.ts';
 import type { Redirects, Routing } from '../queue/routing.ts';
 import { type FindRequest, type FoundPage, findPage } from '../receipts/search.ts';
 import { readReceipt, type Shown, shownReceipt, withAttempts } from '../receipts/shown.ts';
@@ -36,6 +37,8 @@ export type ViewDeps = {
   pacer: Pacer;
   suspended: SuspendedMail;
   directives: Redirects;
+  /** Why this node must not deliver a message now; undefined where it may. */
+  obstacle: (slot: Slot) => string | undefined;
   log: Logger;
 };
 
@@ -85,7 +88,8 @@ export class Views {
     if (slot !== undefined) {
       const message = slot.message ?? (await this.#load(id));
       if (message !== undefined && !message.gone) {
-        return { entry: withAttempts(this.#entry(message, slot), message.recipients), finished: false };
+        const entry = withAttempts(this.#entry(message, slot), message.recipients);
+        return { entry, finished: false, queued: this.#queuedFacts(message, slot) };
       }
     }
     const receipt = QUEUE_ID.test(id) ? await readReceipt(this.#deps, id) : undefined;
@@ -157,6 +161,7 @@ export class Views {
       takenOver: record.takenOver,
       messageId: record.facts.messageId,
       hold: slot.state === 'hold' ? record.hold : undefined,
+      notices: record.notices,
       recipients: message.recipients.map((r) => ({
         recipient: r.recipient,
         status: r.status,
@@ -164,6 +169,7 @@ export class Views {
         ...this.#directedOf(message, r),
         limit: slot.state === 'active' ? this.#limitOf(message, r) : undefined,
         signatures: r.signatures,
+        dead: r.dead,
       })),
     };
   }
@@ -175,6 +181,20 @@ export class Views {
     const suspended = this.#deps.suspended.of(message, [r.recipient, { ...r.recipient, address }], hop);
     const redirected = this.#deps.directives.redirect(normalizeDomain(domainOf(r.recipient.address)));
     return { ...(suspended && { suspended }), ...(redirected && { redirected }) };
+  }
+
+  #queuedFacts({ busy }: Message, slot: Slot): QueuedFacts {
+    const { store, obstacle } = this.#deps;
+    const { copy, parked } = slot;
+    const failure = store.failure;
+    const reason = obstacle(slot);
+    return {
+      ...(copy !== undefined && { second: copy.node }),
+      ...(reason !== undefined && { obstacle: reason }),
+      ...(failure !== undefined && { storeFailure: errorText(failure) }),
+      ...(busy > 0 && { attempting: true }),
+      ...(parked !== undefined && !isPaced(parked) && { congested: parked }),
+    };
   }
 
   /** The limit for which a recipient of an active message waits. */

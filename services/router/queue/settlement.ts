@@ -6,7 +6,7 @@ import type { Outcome, RecipientStatus } from '#shared/mail/envelope.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { reply } from '#shared/mail/reply.ts';
 import type { JobRecipient, NextHop, RecipientResult } from '../delivery/job.ts';
-import { noticeMessages } from '../notices/notice-message.ts';
+import { noticeMessages, rememberNotice } from '../notices/notice-message.ts';
 import {
   anyNotice,
   isDeadLetter,
@@ -145,28 +145,26 @@ export class Settlement {
 
   async #commit(message: Message, batch: Batch): Promise<Written> {
     const { changes, now, hold } = batch;
-    const operations: StoreOperation[] = [];
     for (const { recipient, status } of changes) recipient.status = status;
-    if (isFinished(message)) {
-      message.gone = true;
+    message.gone = isFinished(message);
+    const plan = untold(batch.plan, message.record);
+    const told = noteTold(message.record, plan);
+    const { notices, operations } = this.#notices(message, { ...batch, plan });
+    if (message.gone) {
       operations.push(...this.#removal(message), putJson(keys.receipt(message.id), receiptOf(message, now)));
     } else {
       for (const { recipient, silent } of changes) if (!silent) operations.push(putRecipient(message, recipient));
     }
-    const plan = untold(batch.plan, message.record);
-    const told = noteTold(message.record, plan);
-    if (!message.gone && (told || hold !== undefined)) {
+    if (!message.gone && (told || notices.length > 0 || hold !== undefined)) {
       if (hold === 'ends') Object.assign(message.record, { held: false, hold: undefined });
       else if (hold !== undefined) this.#hold(message, hold);
       operations.push(putJson(keys.message(message.id), message.record));
     }
-    const notices = this.#notices(message, { ...batch, plan }, operations);
     if (operations.length > 0) await this.#deps.store.persist(operations);
     for (const n of notices) {
-      this.#deps.log.info(
-        { queueId: n.id, trace: n.record.trace, about: message.id, to: n.recipients[0]?.recipient.address },
-        'notice to the sender committed',
-      );
+      const to = n.recipients[0]?.recipient.address;
+      const fields = { queueId: n.id, trace: n.record.trace, about: message.id, to };
+      this.#deps.log.info(fields, 'notice to the sender committed');
     }
     const own = changes.every((change) => change.local === true) && notices.length === 0;
     return { id: message.id, gone: message.gone, own, operations, notices };
@@ -251,13 +249,14 @@ export class Settlement {
       : { state: 'deferred', attempts, nextAttempt: next, outcome };
   }
 
-  /** The notices of a plan; what writes them is added to `operations`. */
-  #notices(message: Message, { plan, original, now }: Batch, operations: StoreOperation[]): Message[] {
-    return noticeMessages(plan, { about: message, original, now }, this.#deps.settings.current).map((made) => {
-      operations.push(...made.operations);
-      this.#deps.bodies.keep(made.message, made.body);
-      return made.message;
-    });
+  /** The notices of a plan, which the message remembers, and what writes them. */
+  #notices(message: Message, { plan, original, now }: Batch): { notices: Message[]; operations: StoreOperation[] } {
+    const made = noticeMessages(plan, { about: message, original, now }, this.#deps.settings.current);
+    for (const notice of made) {
+      this.#deps.bodies.keep(notice.message, notice.body);
+      rememberNotice(message.record, notice.sent);
+    }
+    return { notices: made.map((one) => one.message), operations: made.flatMap((one) => one.operations) };
   }
 
   /** The bytes of the original that notices may quote: all of a small message, the header block of a large one. */

@@ -1,11 +1,11 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
-import type { QueueEntry } from '#shared/mail/queue-entry.ts';
+import type { QueuedFacts, QueueEntry } from '#shared/mail/queue-entry.ts';
 import { KeptReceipt, keys, parseRecord, Receipt, type RecipientRecord } from '../store/records.ts';
 import { shortened } from './attempts.ts';
 
 /** One message for operators, in the queue or finished. `copy`: its receipt is that of another node. */
-export type Shown = { entry: QueueEntry; finished: boolean; copy?: true };
+export type Shown = { entry: QueueEntry; finished: boolean; copy?: true; queued?: QueuedFacts };
 
 /** `node`: whose receipt it is. */
 export type ReadReceipt = Receipt & { node: string; copy?: true };

@@ -5,7 +5,7 @@ import { EarlierAttempts } from '#shared/mail/attempt.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from '#shared/mail/envelope.ts';
 import { MessageTls } from '#shared/mail/message-tls.ts';
-import { MessageHold } from '#shared/mail/queue-entry.ts';
+import { MessageHold, SentNotice } from '#shared/mail/queue-entry.ts';
 import { MessageFacts } from '../contract.ts';
 import { seal, sealJson, unseal } from './seal.ts';
 
@@ -66,6 +66,8 @@ export const MessageRecord = z.object({
   held: z.boolean(),
   /** By whom; absent where the version before held it. */
   hold: MessageHold.optional(),
+  /** The last notices about it. */
+  notices: z.array(SentNotice).optional(),
   /** The sender was told that the mail is late. */
   delayNoticed: z.boolean(),
   /** The sender was told of the lists among the recipients. */
@@ -109,6 +111,7 @@ export const Receipt = z.object({
   tls: MessageTls.optional(),
   alone: z.boolean().optional(),
   takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
+  notices: z.array(SentNotice).optional(),
   recipients: z.array(RecipientRecord),
 });
 export type Receipt = z.infer<typeof Receipt>;

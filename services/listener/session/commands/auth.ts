@@ -100,11 +100,13 @@ function byPassword(
   mechanism: 'PLAIN' | 'LOGIN',
   { password, ...names }: Credentials,
 ): Promise<CommandResult> {
+  session.log.tries(names.user);
   const ask = session.deps.policy['user-authenticate'];
   return settle(session, ask({ facts: session.facts, mechanism, ...names }, { bytes: password }));
 }
 
 function byToken(session: AuthSession, mechanism: TokenMechanism, { user, token }: Bearer): Promise<CommandResult> {
+  if (user !== undefined) session.log.tries(user);
   const ask = session.deps.policy['token-authenticate'];
   const call = ask({ facts: session.facts, mechanism, user }, { bytes: Buffer.from(token) });
   return settle(session, call, (refusal) => tokenFailed(session, refusal));
