@@ -13,6 +13,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   health: () => import('./commands/health.ts'),
   config: () => import('./commands/config.ts'),
   queue: () => import('./mail/commands/queue.ts'),
+  why: () => import('./mail/commands/why.ts'),
   keys: () => import('./commands/keys.ts'),
   keymgmt: () => import('./commands/keymgmt.ts'),
   import: () => import('./commands/import.ts'),

@@ -1,4 +1,5 @@
 import type { Member } from '#cluster/members/member-contract.ts';
+import type { ServiceName } from '#services/topology.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Caller } from '../context.ts';
@@ -14,14 +15,19 @@ export type Routers = { up: string[]; silent: string[] };
  */
 export async function findRouters(caller: Caller, named?: string): Promise<Routers> {
   if (named !== undefined) return { up: [named], silent: [] };
-  const members = await caller.meet();
-  const routers = members.filter(({ services }) => services.includes('router'));
+  const routers = nodesOf(await caller.meet(), 'router');
+  if (routers.up.length > 0) return routers;
+  throw new SealpostError(CALL_ERRORS.unavailable, 'no router is up: "sealpost cluster status" shows what is');
+}
+
+/** The nodes that run a service. */
+export function nodesOf(members: readonly Member[], service: ServiceName): Routers {
+  const running = members.filter(({ services }) => services.includes(service));
   const nodes = (which: (member: Member) => boolean): Set<string> =>
-    new Set(routers.filter(which).map(({ node }) => node));
+    new Set(running.filter(which).map(({ node }) => node));
   const up = nodes(({ state }) => state !== 'gone');
   const silent = nodes(({ state, stopped }) => state === 'gone' && !stopped).difference(up);
-  if (up.size > 0) return { up: [...up].toSorted(), silent: [...silent].toSorted() };
-  throw new SealpostError(CALL_ERRORS.unavailable, 'no router is up: "sealpost cluster status" shows what is');
+  return { up: [...up].toSorted(), silent: [...silent].toSorted() };
 }
 
 /** Say what a command has not done because a router did not answer. It goes on with the others, and fails in the end. */

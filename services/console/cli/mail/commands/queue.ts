@@ -167,38 +167,41 @@ async function show(id: string, options: QueueOptions): Promise<void> {
     router['message-show']({ queueId: id }, { node }),
   );
   const { entry, finished, copy } = mostTelling(answers);
-  print(options, { entry, finished, copy }, () =>
-    [
-      pairs([
-        ['id', entry.queueId],
-        ['state', stateText({ entry, finished, copy })],
-        ['node', entry.node],
-        ['arrived', formatTime(entry.arrived)],
-        ['size', formatSize(entry.size)],
-        ['from', entry.reversePath || '<>'],
-        ...(entry.messageId === undefined ? [] : [['message-id', entry.messageId] as const]),
-        ['by', originText(entry.origin)],
-        ['trace', entry.trace],
-        ...(entry.junk ? [['junk', 'yes'] as const] : []),
-        ...(entry.tls === undefined ? [] : [['asks for', describeMessageTls(entry.tls)] as const]),
-        ...(entry.authenticity === undefined ? [] : Object.entries(summarize(entry.authenticity))),
-        ...Object.entries(entry.filters ?? {}).map(([filter, said]) => [`filter ${filter}`, said] as const),
-      ]),
-      '',
-      table(
-        ['RECIPIENT', 'NEXT HOP', 'STATUS'],
-        entry.recipients.map((r) => [
-          recipientText(r),
-          hopText(r),
-          statusText(r, entry.state === 'hold' ? heldText(entry) : undefined),
-        ]),
-      ),
-      ...attemptLines(entry),
-    ].join('\n'),
-  );
+  print(options, { entry, finished, copy }, () => shownText({ entry, finished, copy }));
 }
 
 type Shown = { entry: Entry; finished: boolean; copy?: true | undefined };
+
+/** A message for people: its facts, its recipients, and all attempts. */
+export function shownText({ entry, finished, copy }: Shown): string {
+  return [
+    pairs([
+      ['id', entry.queueId],
+      ['state', stateText({ entry, finished, copy })],
+      ['node', entry.node],
+      ['arrived', formatTime(entry.arrived)],
+      ['size', formatSize(entry.size)],
+      ['from', entry.reversePath || '<>'],
+      ...(entry.messageId === undefined ? [] : [['message-id', entry.messageId] as const]),
+      ['by', originText(entry.origin)],
+      ['trace', entry.trace],
+      ...(entry.junk ? [['junk', 'yes'] as const] : []),
+      ...(entry.tls === undefined ? [] : [['asks for', describeMessageTls(entry.tls)] as const]),
+      ...(entry.authenticity === undefined ? [] : Object.entries(summarize(entry.authenticity))),
+      ...Object.entries(entry.filters ?? {}).map(([filter, said]) => [`filter ${filter}`, said] as const),
+    ]),
+    '',
+    table(
+      ['RECIPIENT', 'NEXT HOP', 'STATUS'],
+      entry.recipients.map((r) => [
+        recipientText(r),
+        hopText(r),
+        statusText(r, entry.state === 'hold' ? heldText(entry) : undefined),
+      ]),
+    ),
+    ...attemptLines(entry),
+  ].join('\n');
+}
 
 function stateText({ entry, finished, copy }: Shown): string {
   if (!finished) return entry.state;
