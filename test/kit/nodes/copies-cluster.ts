@@ -8,6 +8,8 @@ import { SealpostNode } from './node.ts';
 /** Connections of a node to its next hop: as much mail can be under way when it dies. */
 export const CONNECTIONS = 10;
 
+export type CopiesOptions = { size?: number; queue?: string; routes?: string[]; sections?: string };
+
 /** Whole nodes that keep two copies of each message, on three nats-servers, and one sink. */
 export class CopiesCluster implements AsyncDisposable {
   readonly nats: readonly NatsServer[];
@@ -27,8 +29,11 @@ export class CopiesCluster implements AsyncDisposable {
     this.#resources = resources;
   }
 
-  /** Everything running, with a key for example.com. `queue` are more options of that section. */
-  static async start({ size = 3, queue = '' }: { size?: number; queue?: string } = {}): Promise<CopiesCluster> {
+  /**
+   * Everything running, with a key for example.com. `queue` are more options of that section, `routes` more entries, `sections`
+   * more sections.
+   */
+  static async start({ size = 3, queue = '', routes = [], sections = '' }: CopiesOptions = {}): Promise<CopiesCluster> {
     await using undo = new AsyncDisposableStack();
     const { servers } = undo.use(await startNatsCluster(3));
     const sink = undo.use(await Tally.start());
@@ -37,10 +42,11 @@ export class CopiesCluster implements AsyncDisposable {
       `bus: { servers: ${JSON.stringify(servers.map((server) => server.url))} }`,
       `queue: { copies: 2${queue === '' ? '' : `, ${queue}`} }`,
       `delivery: { connections: ${CONNECTIONS} }`,
+      sections,
     ].join('\n');
     const nodes: SealpostNode[] = [];
     for (let n = 1; n <= size; n++)
-      nodes.push(undo.use(await SealpostNode.create({ name: `edge-${n}`, nek, sink: sink.port, config })));
+      nodes.push(undo.use(await SealpostNode.create({ name: `edge-${n}`, nek, sink: sink.port, routes, config })));
     await Promise.all(nodes.map((node) => node.start()));
     const cluster = new CopiesCluster(servers, nodes, sink, undo.move());
     await cluster.node(1).createKey('example.com', 's1', 'ed25519');

@@ -24,6 +24,8 @@ export type TestNodeOptions = {
   port?: number;
   /** Where `* → smtp://127.0.0.1:sink` leads. */
   sink?: number;
+  /** More entries of `routes`, beside the one to the sink. */
+  routes?: string[];
   /** More sections of sealpost.yaml. */
   config?: string;
   /** Folder for everything; a temporary one by default. */
@@ -90,7 +92,11 @@ export class SealpostNode implements AsyncDisposable {
         ...(options.config?.includes('relay:') ? [] : ['relay: { allow: { hosts: [127.0.0.1] } }']),
         // example.com of the tests is not in DNS.
         ...(options.config?.includes('domains:') ? [] : ['domains: [{ name: example.com, keys: { proof: none } }]']),
-        ...(options.sink === undefined ? [] : [`routes: [{ to: "*", via: "smtp://127.0.0.1:${options.sink}" }]`]),
+        ...(options.sink === undefined
+          ? []
+          : [
+              `routes: [${[`{ to: "*", via: "smtp://127.0.0.1:${options.sink}" }`, ...(options.routes ?? [])].join(', ')}]`,
+            ]),
         ...(options.bus === undefined
           ? []
           : [

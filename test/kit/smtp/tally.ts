@@ -8,6 +8,8 @@ import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
  */
 export class Tally implements AsyncDisposable {
   readonly arrivals = new Map<string, number>();
+  /** The queue ids that the messages of an id arrived under, as the Received field in front says. */
+  readonly queueIds = new Map<string, Set<string>>();
   /** Messages by their number of DKIM-Signature fields. */
   readonly signatures = new Map<number, number>();
   messages = 0;
@@ -69,6 +71,8 @@ export class Tally implements AsyncDisposable {
   #count(header: string, bytes: number): void {
     const id = /^X-Load-Id: *(\S+)/im.exec(header)?.[1] ?? /^Message-ID: *(\S+)/im.exec(header)?.[1] ?? '';
     this.arrivals.set(id, (this.arrivals.get(id) ?? 0) + 1);
+    const queueId = /^Received:(?:[^\r]|\r\n[ \t])*?\sid ([0-9A-Za-z]+)/im.exec(header)?.[1];
+    if (queueId !== undefined) this.queueIds.set(id, (this.queueIds.get(id) ?? new Set()).add(queueId));
     const signatures = header.match(/^DKIM-Signature:/gim)?.length ?? 0;
     this.signatures.set(signatures, (this.signatures.get(signatures) ?? 0) + 1);
     this.messages++;
