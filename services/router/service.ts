@@ -220,7 +220,7 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
     'copy-mirror': (request, { bytes }) => router().copies.mirror(request, bytes),
     'copy-compare': (request) => whole().copies.compare(request),
     'copy-adopted': (request) => router().copies.adoptions.answer(request),
-    'copy-forget': async ({ node }) => ({ count: await router().copies.forget(node) }),
+    'copy-forget': async ({ node }) => ({ count: await whole().copies.forget(node) }),
     'queue-drain'() {
       whole().drain();
       return {};

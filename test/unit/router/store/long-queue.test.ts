@@ -37,6 +37,7 @@ test('mail is taken and delivered while the queue is read, and every message is 
   const { handlers } = router.service;
   assert.equal(await codeOf(async () => handlers['message-list']({ limit: 1 }, router.context())), 'unavailable');
   assert.equal(await codeOf(async () => handlers['message-hold']({ all: true }, router.context())), 'unavailable');
+  assert.equal(await codeOf(async () => handlers['copy-forget']({ node: 'edge-2' }, router.context())), 'unavailable');
   const id = await router.send({ envelope: envelope(['new@peer.example']) });
   await waitFor(async () => (await router.status()).reading === undefined, { what: 'all to be read' });
   await waitFor(() => delivered.length === MESSAGES / 3 + 1, { what: 'all that is due' });
