@@ -75,7 +75,11 @@ export class WhySite implements AsyncDisposable {
     }
     await Promise.all(nodes.map((node) => node.start()));
     const caller = undo.use(await openCaller({ config: nodes[2]?.configFile ?? '' }));
-    return new WhySite(nodes, ports[1] ?? 0, caller, undo.move());
+    const site = new WhySite(nodes, ports[1] ?? 0, caller, undo.move());
+    // Until a router has another one for the second copies, mail is refused for now.
+    const takesMail = (node: number) => waitFor(() => site.send('x@good.test', { node }), { what: `edge-${node}` });
+    await Promise.all([1, 2].map(takesMail));
+    return site;
   }
 
   node(n: number): SealpostNode {
