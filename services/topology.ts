@@ -116,6 +116,7 @@ export const ACCESS = {
         'message-list',
         'message-find',
         'queue-summarize',
+        'queue-change',
         'message-show',
         'message-place',
         'message-read',

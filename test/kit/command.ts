@@ -38,3 +38,25 @@ export async function onTerminal(
   const output = await text(child.stdout);
   return { code: await closed, output };
 }
+
+/** Run it on a terminal of its own, and press Control-C once the terminal shows this. */
+export async function interruptedOnTerminal(
+  cwd: string,
+  args: readonly string[],
+  shown: RegExp,
+): Promise<{ code: number | null; output: string }> {
+  const line = ['exec', process.execPath, SEALPOST, ...args].join(' ');
+  const child = spawn('script', ['-qec', line, '/dev/null'], { cwd, stdio: ['pipe', 'pipe', 'inherit'] });
+  let output = '';
+  let pressed = false;
+  child.stdout.on('data', (bytes: Buffer) => {
+    output += bytes.toString();
+    if (pressed || !shown.test(output)) return;
+    pressed = true;
+    child.stdin.write('\x03');
+  });
+  const code = await new Promise<number | null>((resolve, reject) =>
+    child.once('close', resolve).once('error', reject),
+  );
+  return { code, output };
+}

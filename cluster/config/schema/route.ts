@@ -59,6 +59,12 @@ export function parseVia(text: string): NextHopSpec | undefined {
   return user === undefined ? undefined : { ...hop, user };
 }
 
+/** Whether this is a host without a user, or mx: what operators may send mail to that has a route with secrets. */
+export function isPlainVia(text: string): boolean {
+  const hop = parseVia(text);
+  return hop?.kind === 'mx' || hop?.kind === 'lmtp' || (hop?.kind === 'smtp' && hop.user === undefined);
+}
+
 /** What is wrong with a text that `parseVia` refuses. Never repeats what stands before an @: a password may be there. */
 export function explainVia(via: string): string {
   const forms = 'mx, smtp[s]://[user@]host[:port], lmtp://host[:port], maildir:<folder>, capture or discard';

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { OperationSpec } from '#shared/contract.ts';
+import { QueueChange } from '#shared/queue/change.ts';
 import { QueueFilter } from '#shared/queue/filter.ts';
 import { QueueGroup, SummaryBy } from '#shared/queue/summary.ts';
 import { Affected, READ } from './common.ts';
@@ -23,6 +24,35 @@ export const queueOperations = {
     reply: z.object({ groups: z.array(QueueGroup), next: z.string().optional() }),
     errors: READ,
     timeout: 20_000,
+  },
+  /**
+   * Do something with a part of the mail that a filter means, oldest first: what a reply says is on disk, in one write. What is
+   * as it should be already is not selected, so the same request again does the rest. `next` is the `after` of the part that
+   * follows. Mail that arrived after the `until` of the first reply is left alone, unless it is named.
+   */
+  'queue-change': {
+    request: z.object({
+      operation: QueueChange,
+      filter: QueueFilter,
+      /** Of `reroute`: the `via` of a route, or `route` for what the routes say. */
+      via: z.string().max(300).optional(),
+      /** Who does it and why, for the log; of `bounce`, the reason is also for the senders. */
+      by: z.string().max(255),
+      reason: z.string().max(500).optional(),
+      /** Only count. */
+      dryRun: z.boolean().default(false),
+      after: z.string().max(20).optional(),
+      until: z.number().optional(),
+    }),
+    reply: z.object({
+      count: z.number().int(),
+      until: z.number(),
+      next: z.string().optional(),
+      /** Of ids, those that this router does not have; in the first reply. */
+      missing: z.array(z.object({ id: z.string(), reason: z.string() })).optional(),
+    }),
+    errors: ['invalid-directive', ...READ],
+    timeout: 60_000,
   },
   /** What commands of the version before ask. */
   'message-retry': { request: QueueSelection, reply: Affected, errors: ['not-found', ...READ], timeout: 120_000 },

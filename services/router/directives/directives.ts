@@ -1,4 +1,4 @@
-import { parseVia } from '#cluster/config/schema/route.ts';
+import { isPlainVia } from '#cluster/config/schema/route.ts';
 import { domainOf, normalizeDomain } from '#shared/address/address.ts';
 import { canonicalAddress, mailboxKey } from '#shared/address/canonical-address.ts';
 import { withParents } from '#shared/address/domains.ts';
@@ -266,9 +266,7 @@ function textOf({ until, by, reason, via }: Directive): string {
 
 /** Throws `invalid-directive`. */
 function checkRedirect({ about, via = '' }: Pick<Directive, 'about' | 'via'>): void {
-  const hop = parseVia(via);
-  const isPlain = hop?.kind === 'mx' || hop?.kind === 'lmtp' || (hop?.kind === 'smtp' && hop.user === undefined);
-  if (about === 'domain' && isPlain) return;
+  if (about === 'domain' && isPlainVia(via)) return;
   throw new SealpostError(
     'invalid-directive',
     'mail of a domain is redirected to smtp[s]://host[:port], lmtp://host[:port] or mx, without a user',

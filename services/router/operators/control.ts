@@ -1,6 +1,8 @@
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorCode } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
+import type { QueueChange } from '#shared/queue/change.ts';
+import { oneLine } from '#shared/text.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { OnSettled, Settlement } from '../queue/settlement.ts';
 import type { Corrupt } from '../store/corrupt.ts';
@@ -8,18 +10,25 @@ import { loadMessage } from '../store/load.ts';
 import type { Message } from '../store/message.ts';
 import { keys, MessageRecord, parseRecord, putJson } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
+import {
+  type ChangePage,
+  type ChangeRequest,
+  CONCERNS,
+  isArchiveCopy,
+  isRemoval,
+  type Selection,
+  viaOf,
+} from './change.ts';
 import { type SelectionDeps, walkPage } from './selection.ts';
 import type { Views } from './views.ts';
 
 /**
- * What operators can do: retry, hold, release, remove. A domain selects whole messages: those with a recipient in it
- * that has no final status yet.
+ * What operators do with mail, a page of it at a time. A page is one write, and what it has done is not selected again, so that
+ * whoever was interrupted asks once more for the same. A filter selects whole messages.
  *
  * The slot is changed first: from that moment no attempt begins that should not. Then the record is written, so that a
  * restart finds the same.
  */
-
-export type Selection = { queueId: string } | { domain: string } | { all: true };
 
 export type ControlDeps = SelectionDeps & {
   store: Store;
@@ -32,8 +41,9 @@ export type ControlDeps = SelectionDeps & {
   log: Logger;
 };
 
-/** Messages read and written together. */
-const BATCH = 500;
+/** Messages of a page. Of those that are returned, the start is in memory meanwhile, for the notices. */
+const MOST = 500;
+const MOST_RETURNED = 200;
 
 export class Control {
   readonly #deps: ControlDeps;
@@ -42,94 +52,131 @@ export class Control {
     this.#deps = deps;
   }
 
-  /** Try deferred mail now, whatever its schedule says. Returns how many messages. */
-  async retry(selection: Selection): Promise<number> {
-    const { slots, queue } = this.#deps;
-    let count = 0;
-    for await (const slot of this.#select(selection)) {
-      const waits = slot.message?.recipients.some((r) => !r.busy && r.status.state === 'deferred');
-      if (slot.state === 'hold' || (slot.state === 'active' && waits !== true)) continue;
-      slot.forced = true;
-      slot.localTries = 0;
-      slots.schedule.set(slot, performance.now());
-      slots.move(slot, 'active');
-      count++;
+  /** A page of the mail that the filter means, or with `dryRun` its count. */
+  async change(request: ChangeRequest): Promise<ChangePage> {
+    const { operation, filter, dryRun, after, until = Date.now() } = request;
+    const via = viaOf(request);
+    const most = dryRun ? Number.POSITIVE_INFINITY : operation === 'bounce' ? MOST_RETURNED : MOST;
+    const missing = this.#missing(request);
+    const selected: Slot[] = [];
+    const walk = { filter, after, wants: CONCERNS[operation] };
+    const next = await walkPage(this.#deps, walk, (message, slot) => {
+      const { record } = slot.message ?? message;
+      if (filter.ids === undefined && record.arrived > until) return false;
+      if (operation === 'reroute' && record.via === via) return false;
+      if (filter.ids === undefined && isRemoval(operation) && isArchiveCopy(message)) return false;
+      // Nobody can be told, and a report of this operation must not be returned when it goes on.
+      if (operation === 'bounce' && record.reversePath === '') return false;
+      return selected.push(slot) >= most;
+    });
+    const damaged = await this.#removeDamaged(request);
+    const count = damaged + (dryRun ? selected.length : await this.#apply(request, selected));
+    if (!dryRun && count > 0) this.#log(request, count);
+    return { count, until, ...(next !== undefined && { next }), ...(missing.length > 0 && { missing }) };
+  }
+
+  /** All pages, for what the version before asks. Throws `not-found`. */
+  async changeAll(operation: QueueChange, selection: Selection, notify = false): Promise<number> {
+    const filter =
+      'queueId' in selection ? { ids: [selection.queueId] } : 'domain' in selection ? { domain: selection.domain } : {};
+    const request = { operation, filter, by: 'a command of the version before', dryRun: false, notify };
+    let { count, until, next, missing } = await this.change(request);
+    for (const { id } of missing ?? []) throw this.#deps.views.notFound(id);
+    while (next !== undefined) {
+      const page: ChangePage = await this.change({ ...request, until, after: next });
+      count += page.count;
+      next = page.next;
     }
-    queue.pump();
-    return this.#done('retry', selection, count);
+    return count;
+  }
+
+  #apply({ operation, via, reason, notify }: ChangeRequest, slots: readonly Slot[]): number | Promise<number> {
+    switch (operation) {
+      case 'retry':
+        return this.#retry(slots);
+      case 'hold':
+        return this.#hold(slots);
+      case 'release':
+        return this.#release(slots);
+      case 'remove':
+      case 'bounce':
+        return this.#remove(slots, {
+          notify: operation === 'bounce' || notify === true,
+          reason: reason && oneLine(reason, 500),
+        });
+      case 'reroute':
+        return this.#reroute(slots, viaOf({ operation, via }));
+    }
+  }
+
+  /** Try deferred mail now, whatever its schedule says. */
+  #retry(slots: readonly Slot[]): number {
+    for (const slot of slots) {
+      slot.localTries = 0;
+      this.#wake(slot);
+    }
+    this.#deps.queue.pump();
+    return slots.length;
   }
 
   /** Stop every attempt that has not begun. */
-  async hold(selection: Selection): Promise<number> {
-    let count = 0;
-    await inBatches(this.#select(selection), async (slots) => {
-      const held = slots.filter((slot) => slot.state !== 'hold');
-      for (const slot of held) this.#stop(slot);
-      await this.#write(held, true);
-      count += held.length;
-    });
-    return this.#done('hold', selection, count);
+  async #hold(slots: readonly Slot[]): Promise<number> {
+    const held = { by: 'operator' as const, at: Date.now() };
+    return (await this.#rewrite(slots, (record) => Object.assign(record, { held: true, hold: held }))).length;
   }
 
   /** Let held mail go; it is tried immediately. */
-  async release(selection: Selection): Promise<number> {
-    let count = 0;
-    await inBatches(this.#select(selection), async (slots) => {
-      const held = slots.filter((slot) => slot.state === 'hold');
-      await this.#write(held, false);
-      for (const slot of held) this.#resume(slot);
-      this.#deps.queue.pump();
-      count += held.length;
+  async #release(slots: readonly Slot[]): Promise<number> {
+    const released = await this.#rewrite(slots, (record) => {
+      record.held = false;
+      delete record.hold;
     });
-    return this.#done('release', selection, count);
+    for (const slot of released) if (slot.state === 'hold') this.#wake(slot);
+    this.#deps.queue.pump();
+    return released.length;
   }
 
-  /** Remove mail for good; with `notify` the senders are told. A damaged message is removed by its id only. */
-  async remove(selection: Selection, notify: boolean): Promise<number> {
-    const { corrupt, queue } = this.#deps;
-    let count = 0;
-    if ('queueId' in selection && corrupt.has(selection.queueId)) {
-      await corrupt.remove(selection.queueId);
-      return this.#done('remove', selection, 1);
-    }
-    await inBatches(this.#select(selection), async (slots) => {
-      const removed = await Promise.all(slots.map((slot) => this.#remove(slot, notify)));
-      count += removed.filter(Boolean).length;
-    });
-    queue.pump();
-    return this.#done('remove', selection, count);
-  }
-
-  async #remove(slot: Slot, notify: boolean): Promise<boolean> {
-    const { queue, settlement, onSettled } = this.#deps;
-    this.#stop(slot);
-    const message = slot.message ?? (await this.#load(slot));
-    if (message === undefined) return false;
-    const written = await settlement.remove(message, notify);
-    if (message.gone) queue.remove(slot, message);
-    for (const notice of written.notices) queue.add(notice);
-    await onSettled(slot, written);
-    this.#resume(slot);
-    return true;
-  }
-
-  async *#select(selection: Selection): AsyncGenerator<Slot> {
-    const { slots, views } = this.#deps;
-    if ('queueId' in selection) {
-      const slot = slots.get(selection.queueId);
-      if (slot === undefined) throw views.notFound(selection.queueId);
-      yield slot;
-    } else if ('domain' in selection) {
-      for (let after: string | undefined = ''; after !== undefined; ) {
-        const page: Slot[] = [];
-        after = await walkPage(this.#deps, { filter: { domain: selection.domain }, after }, (_, slot) => {
-          return page.push(slot) >= BATCH;
-        });
-        yield* page;
+  /** Send mail another way, immediately; what is held stays so. */
+  async #reroute(slots: readonly Slot[], via: string | undefined): Promise<number> {
+    const waiting = slots.filter((slot) => slot.state !== 'hold');
+    try {
+      const rerouted = await this.#rewrite(slots, (record) => {
+        if (via === undefined) delete record.via;
+        else record.via = via;
+      });
+      return rerouted.length;
+    } finally {
+      for (const slot of waiting) {
+        // A reading that began before the write may end after it.
+        this.#deps.queue.forgetReading(slot);
+        if (this.#deps.slots.has(slot)) this.#wake(slot);
       }
-    } else {
-      for (const slot of [...slots.all()]) if (slots.has(slot)) yield slot;
+      this.#deps.queue.pump();
     }
+  }
+
+  /** Remove mail for good; with `notify` the senders are told. */
+  async #remove(slots: readonly Slot[], how: { notify: boolean; reason: string | undefined }): Promise<number> {
+    const { queue, settlement, onSettled } = this.#deps;
+    for (const slot of slots) this.#stop(slot);
+    const loaded = await Promise.all(
+      slots.map(async (slot) => ({ slot, message: slot.message ?? (await this.#load(slot)) })),
+    );
+    const there = loaded.flatMap(({ slot, message }) => (message === undefined ? [] : [{ slot, message }]));
+    const all = await settlement.remove(
+      there.map(({ message }) => message),
+      how,
+    );
+    const removed = there.flatMap((one, n) => (all[n] === undefined ? [] : [{ ...one, written: all[n] }]));
+    for (const { slot, message, written } of removed) {
+      if (message.gone) queue.remove(slot, message);
+      for (const notice of written.notices) queue.add(notice);
+    }
+    await Promise.all(removed.map(({ slot, written }) => onSettled(slot, written)));
+    // The copy for an archive is left.
+    for (const { slot } of removed) if (this.#deps.slots.has(slot) && slot.state === 'hold') this.#wake(slot);
+    queue.pump();
+    return removed.length;
   }
 
   /** From now on no attempt at this message begins. */
@@ -139,37 +186,39 @@ export class Control {
     slot.parked = undefined;
   }
 
-  #resume(slot: Slot): void {
+  #wake(slot: Slot): void {
     const { slots } = this.#deps;
-    if (!slots.has(slot) || slot.state !== 'hold') return;
     slot.forced = true;
     slots.move(slot, 'active');
     slots.schedule.set(slot, performance.now());
   }
 
   /**
-   * Write what was decided about held slots. A message that has left the queue since must not come back, so nothing is
-   * awaited between the check and the write.
+   * Stop these messages and change their records, in one write. Resolves to those that are still in the queue. A message that
+   * attempts are at is changed in memory as well, and the records of the others are read once nothing else writes them. Nothing
+   * is awaited between that look and the write: what has left the queue must not come back.
    */
-  async #write(held: readonly Slot[], value: boolean): Promise<void> {
+  async #rewrite(stopped: readonly Slot[], change: (record: MessageRecord) => void): Promise<Slot[]> {
     const { store, slots, onSettled } = this.#deps;
-    const read = await store.getMany(held.map((slot) => keys.message(slot.id)));
+    for (const slot of stopped) this.#stop(slot);
+    const loaded = stopped.map(({ message }) => message?.record);
+    const read = await store.getMany(stopped.map((slot) => keys.message(slot.id)));
     const written: { slot: Slot; operation: StoreOperation }[] = [];
-    for (const [n, slot] of held.entries()) {
+    for (const [n, slot] of stopped.entries()) {
       if (!slots.has(slot) || slot.state !== 'hold') continue;
-      const record = slot.message?.record ?? this.#parse(slot, read[n]);
+      const record = slot.message?.record ?? loaded[n] ?? this.#parse(slot, read[n]);
       if (record === undefined) continue;
-      record.held = value;
-      record.hold = value ? { by: 'operator', at: Date.now() } : undefined;
+      change(record);
       written.push({ slot, operation: putJson(keys.message(slot.id), record) });
     }
-    if (written.length === 0) return;
+    if (written.length === 0) return [];
     await store.write(written.map(({ operation }) => operation));
     await Promise.all(
       written.map(({ slot, operation }) =>
         onSettled(slot, { id: slot.id, gone: false, operations: [operation], notices: [] }),
       ),
     );
+    return written.map(({ slot }) => slot).filter((slot) => slots.has(slot));
   }
 
   #parse(slot: Slot, sealed: Buffer | undefined): MessageRecord | undefined {
@@ -193,18 +242,24 @@ export class Control {
     }
   }
 
-  #done(operation: string, selection: Selection, count: number): number {
-    this.#deps.log.info({ operation, ...selection, count }, 'queue changed by an operator');
-    return count;
+  /** A damaged message is removed by its id only. */
+  async #removeDamaged({ operation, filter, dryRun, after }: ChangeRequest): Promise<number> {
+    const { corrupt } = this.#deps;
+    if (after !== undefined || !isRemoval(operation)) return 0;
+    const damaged = (filter.ids ?? []).filter((id) => corrupt.has(id));
+    if (!dryRun) for (const id of damaged) await corrupt.remove(id);
+    return damaged.length;
   }
-}
 
-async function inBatches(slots: AsyncIterable<Slot>, work: (batch: Slot[]) => Promise<void>): Promise<void> {
-  let batch: Slot[] = [];
-  for await (const slot of slots) {
-    if (batch.push(slot) < BATCH) continue;
-    await work(batch);
-    batch = [];
+  /** Of the ids that are named, those of no message that could be changed here. */
+  #missing({ filter, operation, after }: ChangeRequest): { id: string; reason: string }[] {
+    const { slots, corrupt, views } = this.#deps;
+    const ids = after === undefined ? (filter.ids ?? []) : [];
+    const isHere = (id: string): boolean => slots.get(id) !== undefined || (isRemoval(operation) && corrupt.has(id));
+    return ids.filter((id) => !isHere(id)).map((id) => ({ id, reason: views.notFound(id).message }));
   }
-  await work(batch);
+
+  #log({ operation, filter, via, by, reason }: ChangeRequest, count: number): void {
+    this.#deps.log.info({ operation, ...filter, via, by, reason, count }, 'queue changed by an operator');
+  }
 }

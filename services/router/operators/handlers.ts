@@ -8,6 +8,7 @@ type Operations =
   | 'message-find'
   | 'message-show'
   | 'queue-summarize'
+  | 'queue-change'
   | 'message-retry'
   | 'message-hold'
   | 'message-release'
@@ -22,9 +23,12 @@ export function queueHandlers(
     'message-find': (request) => queue().views.find(request),
     'message-show': ({ queueId }) => queue().views.show(queueId),
     'queue-summarize': (request) => queue().views.summarize(request),
-    'message-retry': async (selection) => ({ count: await queue().control.retry(selection) }),
-    'message-hold': async (selection) => ({ count: await queue().control.hold(selection) }),
-    'message-release': async (selection) => ({ count: await queue().control.release(selection) }),
-    'message-remove': async (selection) => ({ count: await queue().control.remove(selection, selection.notify) }),
+    'queue-change': (request) => queue().control.change(request),
+    'message-retry': async (selection) => ({ count: await queue().control.changeAll('retry', selection) }),
+    'message-hold': async (selection) => ({ count: await queue().control.changeAll('hold', selection) }),
+    'message-release': async (selection) => ({ count: await queue().control.changeAll('release', selection) }),
+    'message-remove': async ({ notify, ...selection }) => ({
+      count: await queue().control.changeAll('remove', selection, notify),
+    }),
   };
 }

@@ -66,12 +66,15 @@ export class Attempt implements Job {
   readonly urgent: boolean;
   #signatures: SigningKeyRef[] | undefined;
   #finished = false;
+  /** Where an operator had sent the message when the attempt was made. */
+  readonly #via: string | undefined;
 
   constructor(deps: AttemptDeps, queue: AttemptQueue, { slot, message, hop, junk, recipients, urgent }: AttemptOf) {
     this.#deps = deps;
     this.#queue = queue;
     this.#slot = slot;
     this.#message = message;
+    this.#via = message.record.via;
     this.#hop = hop;
     this.junk = junk;
     this.urgent = urgent;
@@ -210,7 +213,7 @@ export class Attempt implements Job {
         recipients: this.recipients,
         signatures: this.#signatures,
         results,
-        stopped: this.#slot.state === 'hold' || this.#queue.ended,
+        stopped: this.#slot.state === 'hold' || this.#isRerouted || this.#queue.ended,
         kept: results.some(({ state }) => state === 'deferred') && this.#kept() !== undefined,
       });
       if (this.#message.gone) this.#queue.remove(this.#slot, this.#message);
@@ -237,10 +240,15 @@ export class Attempt implements Job {
     return this.finish(this.recipients.map(({ index }) => ({ index, state, outcome, local })));
   }
 
+  get #isRerouted(): boolean {
+    return this.#message.record.via !== this.#via;
+  }
+
   /** Why the mail must not go now; undefined where it may. */
   #obstacle(): Opened | undefined {
     if (this.#message.gone) return notNow(reply(451, '4.3.0', 'the message has left the queue'));
     if (this.#slot.state === 'hold') return notNow(reply(451, '4.3.0', 'an operator holds the message'));
+    if (this.#isRerouted) return notNow(reply(451, '4.3.0', 'an operator sent the message another way'));
     if (this.#deps.store.failure !== undefined) {
       return notNow(reply(451, '4.3.1', 'the queue cannot write to its disk'));
     }

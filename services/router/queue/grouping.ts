@@ -64,7 +64,7 @@ export function dueByHop(
 
 /** Who sends a message to a recipient. */
 export function senderOf({ id, record }: Message, { reversePath, routeOf }: EnvelopeRecipient): Omit<Routed, 'junk'> {
-  return { id, reversePath: reversePath ?? record.reversePath, user: record.origin.user, routeOf };
+  return { id, reversePath: reversePath ?? record.reversePath, user: record.origin.user, routeOf, via: record.via };
 }
 
 /** A destination of its own: what waits to be read keeps nothing else back. */

@@ -57,7 +57,8 @@ export class Queue implements AttemptQueue {
   readonly #turns: Turns;
   #delivery: Delivery | undefined;
   #loaded = 0;
-  readonly #loading = new Set<Slot>();
+  /** What is being read from the store, each with a token of its reading. */
+  readonly #loading = new Map<Slot, object>();
 
   constructor(deps: QueueDeps) {
     this.#deps = deps;
@@ -158,6 +159,11 @@ export class Queue implements AttemptQueue {
     this.pump();
   }
 
+  /** What is being read of this message is out of date. */
+  forgetReading(slot: Slot): void {
+    this.#loading.delete(slot);
+  }
+
   /** Forget a message that has left the queue. */
   remove(slot: Slot, message: Message | undefined): void {
     if (message !== undefined) message.gone = true;
@@ -178,10 +184,12 @@ export class Queue implements AttemptQueue {
 
   async #load(slot: Slot): Promise<void> {
     const { store, slots, corrupt, log } = this.#deps;
-    this.#loading.add(slot);
+    const reading = {};
+    this.#loading.set(slot, reading);
+    const isCurrent = (): boolean => this.#loading.get(slot) === reading;
     try {
       const message = await loadMessage(store, slot.id);
-      if (!slots.has(slot) || slot.state === 'hold' || slot.message !== undefined) return;
+      if (!slots.has(slot) || !isCurrent() || slot.state === 'hold' || slot.message !== undefined) return;
       slot.message = message;
       this.#loaded++;
       this.#work(slot, message);
@@ -195,7 +203,7 @@ export class Queue implements AttemptQueue {
         if (slots.has(slot) && slot.state !== 'hold') slots.schedule.set(slot, performance.now() + STORE_RETRY_MS);
       }
     } finally {
-      this.#loading.delete(slot);
+      if (isCurrent()) this.#loading.delete(slot);
       this.pump();
     }
   }

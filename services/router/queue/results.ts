@@ -1,4 +1,4 @@
-import type { RecipientStatus } from '#shared/mail/envelope.ts';
+import type { Outcome, RecipientStatus } from '#shared/mail/envelope.ts';
 import { formatReply, reply } from '#shared/mail/reply.ts';
 import type { NextHop, RecipientResult } from '../delivery/job.ts';
 import type { StatusChange } from '../notices/notices.ts';
@@ -69,10 +69,16 @@ export function reasonToHold(
  * The recipients that a removal of the message takes out of the queue. An archive still gets the copy of what was accepted,
  * unless its copy is all that is left.
  */
-export function removedOf({ recipients }: Message): Recipient[] {
+function removedOf({ recipients }: Message): Recipient[] {
   const open = recipients.filter(({ status }) => !isFinal(status));
   const mail = open.filter(({ recipient }) => recipient.journal === undefined);
   return mail.length > 0 ? mail : open;
+}
+
+/** These recipients as failed. */
+export function removalChanges(message: Message, outcome: Outcome): StatusChange[] {
+  const status = { state: 'failed' as const, outcome };
+  return removedOf(message).map((recipient) => ({ recipient, status, notice: undefined, silent: false }));
 }
 
 /** Deferred although the reply is a permanent one: ours (delivery/smtp/transport.ts). */

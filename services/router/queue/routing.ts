@@ -20,8 +20,11 @@ type Answer = { hops: readonly WeightedHop[]; junkTo: string | undefined };
 /** What the routing needs of the directives (directives/directives.ts). */
 export type Redirects = { readonly revision: number; redirect(domain: string): Directive | undefined };
 
-/** What of a message its way depends on. `junk`: to the mailbox that its route names for junk; `routeOf`: as mail to this domain. */
-export type Routed = Sender & { id: string; junk: boolean; routeOf?: string | undefined };
+/**
+ * What of a message its way depends on. `junk`: to the mailbox that its route names for junk; `routeOf`: as mail to this domain;
+ * `via`: by the hosts that an operator named, with the rules of its route.
+ */
+export type Routed = Sender & { id: string; junk: boolean; routeOf?: string | undefined; via?: string | undefined };
 
 export class Routing {
   readonly #settings: Settings;
@@ -77,17 +80,20 @@ export class Routing {
     // An address without a domain is the local <postmaster> (RFC 5321 §4.5.1).
     const domain = sender?.routeOf ?? (domainOf(address) || config.node.hostname);
     const bySender = this.#table.bySender ? this.#table.routeFor(domain, sender) : undefined;
-    const key = bySender === undefined ? domain : `${domain} ${config.routes.indexOf(bySender)}`;
+    const via = sender?.via;
+    const route = bySender === undefined ? '' : ` ${config.routes.indexOf(bySender)}`;
+    const key = `${domain}${route}${via === undefined ? '' : ` ${via}`}`;
     let answer = this.#answers.get(key);
     if (answer === undefined) {
       const name = normalizeDomain(domain);
-      const route = bySender ?? this.#table.routeFor(domain);
+      const own = bySender ?? this.#table.routeFor(domain);
       const limit = limitFor(config.rates.destinations, name)?.key;
       const redirected = this.#redirects?.redirect(name);
-      const hops = nextHopsOf(redirected === undefined ? route : otherWay(route, redirected), name, config);
+      const other = via ?? (redirected && (redirected.via ?? 'mx'));
+      const hops = nextHopsOf(other === undefined ? own : otherWay(own, other), name, config);
       answer = {
         hops: limit === undefined ? hops : hops.map(({ hop, weight }) => ({ hop: { ...hop, limit }, weight })),
-        junkTo: route['junk-to'],
+        junkTo: own['junk-to'],
       };
       this.#answers.set(key, answer);
     }
@@ -95,8 +101,8 @@ export class Routing {
   }
 }
 
-/** A route that leads elsewhere for a time: its log-in is for no other host. */
-function otherWay({ password: _, oauth: __, ...route }: RouteConfig, { via = 'mx' }: Directive): RouteConfig {
+/** A route that leads elsewhere: its log-in is for no other host. */
+function otherWay({ password: _, oauth: __, ...route }: RouteConfig, via: string): RouteConfig {
   return { ...route, via };
 }
 

@@ -2,7 +2,7 @@ import type { Settings } from '#cluster/config/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { Outcome, RecipientStatus } from '#shared/mail/envelope.ts';
+import type { RecipientStatus } from '#shared/mail/envelope.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { reply } from '#shared/mail/reply.ts';
 import type { JobRecipient, NextHop, RecipientResult } from '../delivery/job.ts';
@@ -31,7 +31,7 @@ import {
   type HoldReason,
   isRepeat,
   reasonToHold,
-  removedOf,
+  removalChanges,
   withheld,
   withoutResult,
 } from './results.ts';
@@ -44,6 +44,8 @@ import { localDelay, nextAttempt, retryDelay } from './schedule.ts';
  *
  * Reading for a notice comes first. From there to the write nothing is awaited, so two attempts that end at the same
  * time take effect one after the other, in memory and on disk.
+ *
+ * The file is long because everything that ends a recipient is in it.
  */
 
 export type AttemptOutcome = {
@@ -121,19 +123,32 @@ export class Settlement {
     return this.#commit(message, { changes, plan, original, now, hold: reasonToHold(message, changes) });
   }
 
-  /** Remove the recipients that are left, as an operator decided. Resolves when that is on disk. */
-  async remove(message: Message, notify: boolean): Promise<Written> {
+  /**
+   * Remove the recipients that are left of these messages, as an operator decided, in one write; with `notify` their senders are
+   * told. Resolves when that is on disk, to what was written; undefined for a message that has left the queue meanwhile.
+   */
+  async remove(
+    messages: readonly Message[],
+    { notify, reason }: { notify: boolean; reason?: string | undefined },
+  ): Promise<(Written | undefined)[]> {
     const now = Date.now();
-    const outcome: Outcome = { at: now, reply: reply(550, '5.3.0', 'an operator took the message out of the queue') };
-    const changes: StatusChange[] = removedOf(message).map((recipient) => {
-      keepAttempt(message, recipient);
-      return { recipient, status: { state: 'failed', outcome }, notice: undefined, silent: false };
+    const why = reason === undefined ? '' : `: ${reason}`;
+    const outcome = { at: now, reply: reply(550, '5.3.0', `an operator took the message out of the queue${why}`) };
+    const changesOf = (message: Message): StatusChange[] => removalChanges(message, outcome);
+    const planOf = (message: Message, changes: StatusChange[]): Notices =>
+      notify ? { ...planNotices(message, changes, now, this.#deps.settings.current), delayed: [] } : NO_NOTICES;
+    const originals = await Promise.all(
+      messages.map((one) => (anyNotice(planOf(one, changesOf(one))) ? this.#original(one) : undefined)),
+    );
+    const all = messages.map((message, n) => {
+      if (message.gone) return undefined;
+      const changes = changesOf(message);
+      for (const { recipient } of changes) keepAttempt(message, recipient);
+      const plan = planOf(message, changes);
+      return this.#prepare(message, { changes, plan, original: originals[n], now, hold: 'ends' });
     });
-    const current = this.#deps.settings.current;
-    const plan = notify ? { ...planNotices(message, changes, now, current), delayed: [] } : NO_NOTICES;
-    const original = anyNotice(plan) ? await this.#original(message) : undefined;
-    if (message.gone) return nothing(message);
-    return this.#commit(message, { changes, plan, original, now, hold: 'ends' });
+    await this.#write(all.filter((written) => written !== undefined));
+    return all;
   }
 
   /** Delete a message whose recipients all had their final status when it was read, and write its receipt. */
@@ -144,6 +159,13 @@ export class Settlement {
   }
 
   async #commit(message: Message, batch: Batch): Promise<Written> {
+    const written = this.#prepare(message, batch);
+    await this.#write([written]);
+    return written;
+  }
+
+  /** What is to be written, which is so in memory already. */
+  #prepare(message: Message, batch: Batch): Written {
     const { changes, now, hold } = batch;
     for (const { recipient, status } of changes) recipient.status = status;
     message.gone = isFinished(message);
@@ -160,14 +182,19 @@ export class Settlement {
       else if (hold !== undefined) this.#hold(message, hold);
       operations.push(putJson(keys.message(message.id), message.record));
     }
-    if (operations.length > 0) await this.#deps.store.persist(operations);
-    for (const n of notices) {
-      const to = n.recipients[0]?.recipient.address;
-      const fields = { queueId: n.id, trace: n.record.trace, about: message.id, to };
-      this.#deps.log.info(fields, 'notice to the sender committed');
-    }
     const own = changes.every((change) => change.local === true) && notices.length === 0;
     return { id: message.id, gone: message.gone, own, operations, notices };
+  }
+
+  async #write(all: readonly Written[]): Promise<void> {
+    const operations = all.flatMap((written) => written.operations);
+    if (operations.length > 0) await this.#deps.store.persist(operations);
+    for (const { id: about, notices } of all) {
+      for (const { id: queueId, record, recipients } of notices) {
+        const fields = { queueId, trace: record.trace, about, to: recipients[0]?.recipient.address };
+        this.#deps.log.info(fields, 'notice to the sender committed');
+      }
+    }
   }
 
   /** From now on no attempt at it begins. */

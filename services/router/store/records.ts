@@ -68,6 +68,8 @@ export const MessageRecord = z.object({
   hold: MessageHold.optional(),
   /** The last notices about it. */
   notices: z.array(SentNotice).optional(),
+  /** An operator sent it this way, as the `via` of a route says it; absent: its routes say. */
+  via: z.string().optional(),
   /** The sender was told that the mail is late. */
   delayNoticed: z.boolean(),
   /** The sender was told of the lists among the recipients. */

@@ -1,7 +1,6 @@
-import { hostname, userInfo } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { parseVia } from '#cluster/config/schema/route.ts';
+import { isPlainVia } from '#cluster/config/schema/route.ts';
 import { routerContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
 import { type Directive, type DirectiveSubject, directiveText, LONGEST_DIRECTIVE_MS } from '#shared/directive.ts';
@@ -9,6 +8,7 @@ import { formatDuration, formatTime, parseDuration } from '#shared/units.ts';
 import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../../context.ts';
 import { usageError } from '../../exit.ts';
 import { table } from '../../table.ts';
+import { operator } from '../operator.ts';
 import { findRouters, type Routers, tellUndone, unheard } from '../routers.ts';
 
 /**
@@ -59,11 +59,9 @@ async function redirect(name: string, options: RedirectOptions): Promise<void> {
   if (ends && (via !== undefined || options.for !== undefined))
     throw usageError('--end ends a redirect: it has no --via and no --for');
   if (ends) return end(subject, options);
-  const hop = via === undefined ? undefined : parseVia(via);
   if (via === undefined || options.for === undefined)
     throw usageError('say where the mail goes, and for how long: --via smtp://host --for 2h');
-  if (hop?.kind !== 'mx' && hop?.kind !== 'lmtp' && (hop?.kind !== 'smtp' || hop.user !== undefined))
-    throw usageError('--via is smtp://host, smtps://host or lmtp://host, without a user, or mx');
+  if (!isPlainVia(via)) throw usageError('--via is smtp://host, smtps://host or lmtp://host, without a user, or mx');
   return set(subject, options.for, options, via);
 }
 
@@ -182,16 +180,6 @@ async function list(options: CommonOptions & { node?: string }): Promise<void> {
 
 function whatText({ about, name }: DirectiveSubject): string {
   return `mail ${about === 'sender' ? 'of' : 'to'} ${about === 'domain' ? '' : `${about} `}${name}`;
-}
-
-/** For people who ask who did it. */
-function operator(): string {
-  try {
-    return `${userInfo().username} on ${hostname()}`;
-  } catch {
-    // A user without an entry in the user database.
-    return `uid ${process.getuid?.() ?? '?'} on ${hostname()}`;
-  }
 }
 
 /** In a list of the queue: what the mail waits for. */

@@ -7,22 +7,20 @@ import { summarize } from '#shared/mail/authenticity.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../../context.ts';
-import { usageError } from '../../exit.ts';
 import { pairs, shorten, TerminalText, table, tableOf } from '../../table.ts';
 import { attemptLines } from '../attempts.ts';
+import { registerChanges } from '../bulk/change.ts';
 import { type FilterWords, filterOf, withFilter } from '../bulk/filter-words.ts';
 import { registerSummary } from '../bulk/summary.ts';
 import { registerFind } from '../find/command.ts';
 import { mostTelling } from '../find/reader.ts';
 import { outcomeText } from '../outcome.ts';
 import { type Entry, queued } from '../queued.ts';
-import { askEach, findRouters, tellUndone, unheard, whereItIs, whereverItIs } from '../routers.ts';
+import { findRouters, tellUndone, unheard, whereItIs, whereverItIs } from '../routers.ts';
 import { registerDirectives, suspendedText } from './directives.ts';
 
 type QueueOptions = CommonOptions & { node?: string };
 type ListOptions = QueueOptions & FilterWords & { limit: number };
-type Selection = { queueId: string } | { domain: string } | { all: true };
-type SelectOptions = QueueOptions & { domain?: string; all?: boolean; notify?: boolean };
 
 export function register(program: Command): void {
   const queue = program.command('queue').description('see and manage the mail that waits');
@@ -41,17 +39,7 @@ export function register(program: Command): void {
   command('show', 'one message: every recipient, every reply').argument('<id>', 'queue id').action(show);
   command('cat', 'print a message as it would be sent, without signatures').argument('<id>', 'queue id').action(cat);
 
-  const selecting = (name: string, text: string): Command =>
-    command(name, text)
-      .argument('[ids...]', 'queue ids')
-      .option('--domain <domain>', 'all mail to this domain')
-      .option('--all', 'all mail');
-  selecting('retry', 'try deferred mail now').action((ids, o) => change('retry', 'will be tried now', ids, o));
-  selecting('hold', 'keep mail back until it is released').action((ids, o) => change('hold', 'held', ids, o));
-  selecting('release', 'deliver held mail').action((ids, o) => change('release', 'released', ids, o));
-  selecting('remove', 'take mail out of the queue for good')
-    .option('--notify', 'tell the senders with a non-delivery report')
-    .action((ids, o) => change('remove', 'removed', ids, o));
+  registerChanges(command);
 }
 
 /** Rows that are printed together. */
@@ -257,43 +245,4 @@ async function* readMessage(
     offset += bytes.length;
     ({ bytes } = await router['message-read']({ queueId, offset }, { node }));
   }
-}
-
-type Change = 'retry' | 'hold' | 'release' | 'remove';
-
-async function change(operation: Change, done: string, ids: string[], options: SelectOptions): Promise<void> {
-  const selections = select(ids, options);
-  await using caller = await openCaller(options);
-  const router = caller.client(routerContract);
-  const routers = await findRouters(caller, options.node);
-  const nodes = [...routers.up, ...routers.silent].toSorted();
-  if (operation === 'remove' && nodes.length > 1 && ids.length === 0) {
-    throw usageError(`say of which node, with --node: ${nodes.join(', ')} have queues, and what is removed is gone`);
-  }
-  const apply = async (node: string, selection: Selection): Promise<{ count: number }> =>
-    operation === 'remove'
-      ? router['message-remove']({ ...selection, notify: options.notify ?? false }, { node })
-      : router[`message-${operation}`](selection, { node });
-  const silent: string[] = [];
-  const onSilent = (node: string, error: unknown): void => {
-    silent.push(node);
-    tellUndone(`${operation} may not be done on ${node}`, error);
-  };
-  let count = 0;
-  for (const selection of selections) {
-    const counts =
-      'queueId' in selection
-        ? [await whereItIs(routers, (node) => apply(node, selection))]
-        : await askEach(routers, (node) => apply(node, selection), onSilent);
-    for (const affected of counts) count += affected.count;
-  }
-  print(options, { count, silent }, () => `${count} ${count === 1 ? 'message' : 'messages'} ${done}`);
-}
-
-/** Exactly one way to say which mail is meant. */
-function select(ids: string[], options: SelectOptions): Selection[] {
-  const ways = [ids.length > 0, options.domain !== undefined, options.all === true].filter(Boolean).length;
-  if (ways !== 1) throw usageError('say which mail: queue ids, --domain <domain> or --all');
-  if (options.all) return [{ all: true }];
-  return options.domain === undefined ? ids.map((queueId) => ({ queueId })) : [{ domain: options.domain }];
 }

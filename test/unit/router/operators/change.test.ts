@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Store, type StoreOperation } from '#cluster/store.ts';
+import type { ChangePage, ChangeRequest } from '#services/router/operators/change.ts';
+import { tempDir } from '#test/kit/temp.ts';
+import { codeOf, envelope, LATER, OK, TestRouter } from '#test/unit/router/fixture.ts';
+
+const BY = { by: 'alice on desk', filter: {}, dryRun: false } as const;
+
+function change(
+  router: TestRouter,
+  request: Partial<ChangeRequest> & Pick<ChangeRequest, 'operation'>,
+): Promise<ChangePage> {
+  return Promise.resolve(router.service.handlers['queue-change']({ ...BY, ...request }, router.context()));
+}
+
+async function deferred(router: TestRouter, to: string[]): Promise<string[]> {
+  const ids: string[] = [];
+  for (const address of to) {
+    ids.push(await router.send({ envelope: envelope([address]) }));
+    await (await router.delivery.next()).end('deferred', LATER);
+  }
+  return ids;
+}
+
+const state = async (router: TestRouter, id: string): Promise<string> => (await router.show(id)).entry.state;
+
+test('a page is counted, done in one write, and not selected again', async (t) => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  const ids = await deferred(router, ['a@one.test', 'b@two.test', 'c@one.test']);
+  const filter = { domain: 'one.test' };
+  const counted = await change(router, { operation: 'hold', filter, dryRun: true });
+  assert.deepEqual([counted.count, counted.next, (await router.status()).hold], [2, undefined, 0]);
+  const write = t.mock.method(Store.prototype, 'write');
+  assert.equal((await change(router, { operation: 'hold', filter })).count, 2);
+  const written = write.mock.calls.flatMap(({ arguments: [operations] }) => [operations as StoreOperation[]]);
+  assert.deepEqual(
+    written.map((operations) => operations.map(({ key }) => key)),
+    [[`message!${ids[0]}`, `message!${ids[2]}`]],
+  );
+  assert.equal((await change(router, { operation: 'hold', filter })).count, 0);
+  assert.equal((await change(router, { operation: 'release' })).count, 2);
+});
+
+test('more than a page goes on after it, and mail that came meanwhile is left alone', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  const to = Array.from({ length: 510 }, (_, n) => `user${n}@one.test`);
+  for (const address of to) await router.send({ envelope: envelope([address]), hold: true });
+  const first = await change(router, { operation: 'remove' });
+  assert.equal(first.count, 500);
+  assert.ok(first.next !== undefined);
+  while (Date.now() <= first.until) await new Promise((resolve) => setTimeout(resolve, 1));
+  const late = await router.send({ envelope: envelope(['late@one.test']), hold: true });
+  const second = await change(router, { operation: 'remove', after: first.next, until: first.until });
+  assert.deepEqual([second.count, second.next], [10, undefined]);
+  assert.equal(await state(router, late), 'hold');
+  assert.equal((await change(router, { operation: 'remove', filter: { ids: [late] }, until: first.until })).count, 1);
+});
+
+test('returned mail has a report with the reason', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  const [id = ''] = await deferred(router, ['a@one.test']);
+  const reason = 'the domain\r\nis closed';
+  assert.equal((await change(router, { operation: 'bounce', filter: { reply: '4' }, reason })).count, 1);
+  assert.match(await (await router.delivery.next('the notice')).content(), /out of the queue: the domain +is closed/);
+  const { entry, finished } = await router.show(id);
+  assert.deepEqual([finished, entry.recipients[0]?.status.state], [true, 'failed']);
+  assert.equal((await change(router, { operation: 'bounce' })).count, 0, 'the report is not returned');
+});
+
+test('rerouted mail goes the other way now and after a restart, until it has its route again', async () => {
+  await using folder = await tempDir();
+  const first = await TestRouter.start(folder.path);
+  const [id = ''] = await deferred(first, ['a@one.test', 'b@two.test']);
+  const via = 'smtp://backup.test:2525';
+  assert.equal(
+    await codeOf(() => change(first, { operation: 'reroute', via: 'smtp://me@x.test' })),
+    'invalid-directive',
+  );
+  assert.equal((await change(first, { operation: 'reroute', filter: { ids: [id] }, via })).count, 1);
+  const sent = await first.delivery.next();
+  assert.deepEqual([sent.job.queueId, sent.hop.key], [id, via]);
+  await sent.end('deferred', LATER);
+  assert.equal((await change(first, { operation: 'reroute', filter: { ids: [id] }, via })).count, 0);
+  assert.equal((await change(first, { operation: 'hold', filter: { nextHop: 'backup.test' } })).count, 1);
+  await first.stop();
+
+  await using router = await TestRouter.start(folder.path);
+  assert.equal((await router.show(id)).entry.recipients[0]?.nextHop, via);
+  assert.equal((await change(router, { operation: 'reroute', via: 'route' })).count, 1);
+  assert.deepEqual([await state(router, id), router.delivery.jobs.length], ['hold', 0], 'what is held stays so');
+  await change(router, { operation: 'release', filter: { ids: [id] } });
+  assert.equal((await router.delivery.next()).hop.key, 'mx:one.test');
+});
+
+test('an attempt that has not begun does not go the old way, one that has ends', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  const waits = await router.send({ envelope: envelope(['a@one.test']) });
+  const sends = await router.send({ envelope: envelope(['b@two.test']) });
+  const jobs = new Map(router.delivery.jobs.splice(0).map((one) => [one.job.queueId, one]));
+  assert.equal((await jobs.get(sends)?.job.open())?.ok, true);
+  assert.equal((await change(router, { operation: 'reroute', via: 'smtp://backup.test' })).count, 2);
+  const opened = await jobs.get(waits)?.job.open();
+  assert.ok(opened !== undefined && !opened.ok && opened.local);
+  await jobs.get(waits)?.end('deferred', opened.reply, { local: true });
+  await jobs.get(sends)?.end('delivered', OK);
+  const next = await router.delivery.next();
+  assert.deepEqual([next.job.queueId, next.hop.key], [waits, 'smtp://backup.test']);
+  assert.equal((await router.show(sends)).finished, true);
+});
+
+test('ids that are not here are named', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  const [id = ''] = await deferred(router, ['a@one.test']);
+  const { count, missing } = await change(router, { operation: 'retry', filter: { ids: [id, 'NONE'] } });
+  assert.equal(count, 1);
+  assert.deepEqual(
+    missing?.map((one) => one.id),
+    ['NONE'],
+  );
+  assert.match(missing?.[0]?.reason ?? '', /no message NONE on this node/);
+});
