@@ -32,9 +32,11 @@ export const EnvelopeRecipient = z.object({
   routeOf: z.string().optional(),
   /**
    * It is the archive of the rule of this name, which gets a copy (services/router/rules/rules.ts): the mail to it is tried for
-   * `expire` ms.
+   * `expire` ms. `form`: `report`, it gets a journal report (services/router/rules/journal-report.ts).
    */
-  journal: z.object({ rule: z.string(), expire: z.number().positive() }).optional(),
+  journal: z
+    .object({ rule: z.string(), expire: z.number().positive(), form: z.enum(['envelope', 'report']).optional() })
+    .optional(),
 });
 export type EnvelopeRecipient = z.infer<typeof EnvelopeRecipient>;
 

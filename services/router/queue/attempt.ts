@@ -1,3 +1,4 @@
+import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
 import { needsSmtpUtf8 } from '#shared/address/address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
@@ -8,6 +9,7 @@ import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '../del
 import { convertToSevenBit } from '../delivery/seven-bit/conversion.ts';
 import { NotConvertible } from '../delivery/seven-bit/not-convertible.ts';
 import type { SuspendedMail } from '../directives/suspended.ts';
+import { isEightBitReport, openReport } from '../rules/journal-report.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { contentOf, sizeOf } from '../store/content.ts';
 import type { Corrupt } from '../store/corrupt.ts';
@@ -31,6 +33,7 @@ import type { Signing } from './signing.ts';
 export type Obstacle = (slot: Slot) => string | undefined;
 
 export type AttemptDeps = {
+  settings: Settings;
   log: Logger;
   store: Store;
   bodies: Bodies;
@@ -64,12 +67,17 @@ export class Attempt implements Job {
   readonly recipients: JobRecipient[];
   readonly junk: boolean;
   readonly urgent: boolean;
+  readonly #report: boolean;
   #signatures: SigningKeyRef[] | undefined;
   #finished = false;
   /** Where an operator had sent the message when the attempt was made. */
   readonly #via: string | undefined;
 
-  constructor(deps: AttemptDeps, queue: AttemptQueue, { slot, message, hop, junk, recipients, urgent }: AttemptOf) {
+  constructor(
+    deps: AttemptDeps,
+    queue: AttemptQueue,
+    { slot, message, hop, junk, report, recipients, urgent }: AttemptOf,
+  ) {
     this.#deps = deps;
     this.#queue = queue;
     this.#slot = slot;
@@ -78,6 +86,7 @@ export class Attempt implements Job {
     this.#hop = hop;
     this.junk = junk;
     this.urgent = urgent;
+    this.#report = report;
     this.recipients = recipients;
   }
 
@@ -103,7 +112,7 @@ export class Attempt implements Job {
   }
 
   get eightBitBody(): boolean {
-    return this.#message.record.facts.eightBitBody;
+    return this.#report ? isEightBitReport(this.#message) : this.#message.record.facts.eightBitBody;
   }
 
   /**
@@ -113,7 +122,7 @@ export class Attempt implements Job {
   get smtpUtf8(): boolean {
     const { smtpUtf8, facts } = this.#message.record;
     return (
-      (smtpUtf8 && facts.eightBitHeader) ||
+      (smtpUtf8 && facts.eightBitHeader && !this.#report) ||
       needsSmtpUtf8(this.reversePath) ||
       this.recipients.some((r) => needsSmtpUtf8(r.recipient.address))
     );
@@ -141,6 +150,10 @@ export class Attempt implements Job {
       if (record.chunks.length === 1 && this.#message.body === undefined) {
         const piece = await bodies.piece(this.#message, 0);
         if (!this.#message.gone) bodies.keep(this.#message, piece);
+      }
+      if (this.#report) {
+        const { head, replaced, tail, size } = await openReport(this.#message, this.#deps);
+        return { ok: true, size, read: () => this.#read(head, replaced, tail) };
       }
       const { front, replaced } = contentOf(record, this.junk);
       let head = front;
@@ -262,7 +275,7 @@ export class Attempt implements Job {
     return suspended ?? this.#deps.obstacle(this.#slot);
   }
 
-  async *#read(head: Buffer, replaced: number): AsyncGenerator<Uint8Array> {
+  async *#read(head: Buffer, replaced: number, tail?: Buffer): AsyncGenerator<Uint8Array> {
     yield head;
     try {
       yield* this.#deps.bodies.pieces(this.#message, replaced);
@@ -270,6 +283,7 @@ export class Attempt implements Job {
       this.#noteDamage(error);
       throw error;
     }
+    if (tail !== undefined) yield tail;
     // The end of the message follows: the last moment at which it can be left to another node.
     const obstacle = this.#deps.obstacle(this.#slot);
     if (obstacle !== undefined) throw new SealpostError('not-ours', obstacle);
@@ -282,6 +296,4 @@ export class Attempt implements Job {
   }
 }
 
-function notNow(with_: Reply): Opened {
-  return { ok: false, state: 'deferred', reply: with_, local: true };
-}
+const notNow = (with_: Reply): Opened => ({ ok: false, state: 'deferred', reply: with_, local: true });

@@ -20,6 +20,8 @@ export type Group = {
   hop: NextHop | undefined;
   junk: boolean;
   recipients: JobRecipient[];
+  /** They get a journal report. */
+  report: boolean;
   /** An operator keeps their mail back. */
   suspended?: Directive;
 };
@@ -52,11 +54,12 @@ export function dueByHop(
     const recipient = address === r.recipient.address ? r.recipient : { ...r.recipient, address };
     const path = hop === undefined ? '' : `${hop.key} ${hop.conversion ?? ''} ${hop.limit ?? ''}`;
     const { reversePath } = r.recipient;
+    const report = r.recipient.journal?.form === 'report';
     const kept = suspended.of(message, [r.recipient, recipient], target);
-    const key = `${kept === undefined ? '' : `suspended ${kept.kind} ${kept.about} ${kept.name} `}${path}${junk ? ' junk' : ''}${reversePath === undefined ? '' : ` <${reversePath}>`}`;
+    const key = `${kept === undefined ? '' : `suspended ${kept.kind} ${kept.about} ${kept.name} `}${path}${junk ? ' junk' : ''}${report ? ' report' : ''}${reversePath === undefined ? '' : ` <${reversePath}>`}`;
     const group = groups.get(key);
     if (group === undefined)
-      groups.set(key, { hop, junk, recipients: [{ index, recipient }], ...(kept && { suspended: kept }) });
+      groups.set(key, { hop, junk, report, recipients: [{ index, recipient }], ...(kept && { suspended: kept }) });
     else group.recipients.push({ index, recipient });
   }
   return [...groups.values()];

@@ -218,17 +218,18 @@ export class Queue implements AttemptQueue {
     const obstacle = groups.length === 0 ? undefined : this.#deps.obstacle(slot);
     if (obstacle !== undefined) this.#blocked.add(slot);
     else this.#blocked.delete(slot);
-    for (const { hop, junk, recipients, suspended } of groups) {
+    for (const { hop, junk, report, recipients, suspended } of groups) {
       if (suspended !== undefined) {
         this.#deps.suspended.park(suspended, slot);
       } else if (obstacle !== undefined) {
-        this.#postpone({ slot, message, junk, recipients, hop: hop ?? NOWHERE }, reply(451, '4.3.2', obstacle));
+        const kept = { slot, message, junk, report, recipients, hop: hop ?? NOWHERE };
+        this.#postpone(kept, reply(451, '4.3.2', obstacle));
       } else if (hop !== undefined && this.#congestion.isFull(congestionKey(hop), this.#most(hop))) {
         this.#congestion.park(congestionKey(hop), slot);
         slot.forced = urgent;
       } else {
         for (let i = 0; i < recipients.length; i += most)
-          this.#start(slot, message, { hop, junk, recipients: recipients.slice(i, i + most) }, urgent);
+          this.#start(slot, message, { hop, junk, report, recipients: recipients.slice(i, i + most) }, urgent);
       }
     }
     this.#settle(slot, message);

@@ -16,7 +16,8 @@ import { type Condition, conditionOf, type RuledMail } from './conditions.ts';
  *
  * A journal rule makes the archive one more recipient of the message, and not a message of its own. So the copy is committed in
  * the same batch: a 250 is for both, and so are the second copy on another node, a hand-over and a take-over, after which
- * there is still one recipient that is the archive. The body lies on disk once. What is different for this recipient:
+ * there is still one recipient that is the archive. The body lies on disk once, also for a journal report, which is made
+ * around it at each attempt (journal-report.ts). What is different for this recipient:
  *
  *   envelope   It is added when rules decide, once for each archive, whatever number of rules and recipients call for it. It
  *              has a reverse-path of its own, so it goes in a transaction of its own (queue/grouping.ts): no other
@@ -114,8 +115,8 @@ export class Rules {
   }
 }
 
-function archiveOf(rule: string, { to, failures = '', expire }: Journal): EnvelopeRecipient {
-  return { address: to, notify: ['NEVER'], reversePath: failures, neverJunk: true, journal: { rule, expire } };
+function archiveOf(rule: string, { to, failures = '', ...journal }: Journal): EnvelopeRecipient {
+  return { address: to, notify: ['NEVER'], reversePath: failures, neverJunk: true, journal: { rule, ...journal } };
 }
 
 function keyOf({ address }: Pick<EnvelopeRecipient, 'address'>): string {

@@ -9,13 +9,13 @@ import { specifiers, target } from '#test/kit/source-tree.ts';
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const SEES: Record<string, string[]> = {
   store: [],
-  rules: [],
+  rules: ['store'],
   receipts: ['store'],
   delivery: [],
   'received-reports': ['store', 'delivery'],
   pacing: ['delivery'],
   notices: ['store', 'receipts', 'delivery'],
-  queue: ['store', 'receipts', 'delivery', 'pacing', 'notices', 'directives'],
+  queue: ['store', 'receipts', 'delivery', 'pacing', 'notices', 'directives', 'rules'],
   intake: ['store', 'receipts', 'rules'],
   copies: ['store', 'receipts', 'queue', 'intake'],
   gossip: [],

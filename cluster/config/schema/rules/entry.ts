@@ -39,6 +39,12 @@ const conditions = z
 
 const journal = z.strictObject({
   to: address('an address').describe('address of the archive; aliases and groups are not looked up'),
+  form: z
+    .enum(['envelope', 'report'])
+    .default('envelope')
+    .describe(
+      'envelope: the message as others get it; report: a journal report in the form of Exchange, with the envelope as text and the message as message/rfc822',
+    ),
   failures: address('an address')
     .optional()
     .describe('reverse-path of the copies: other servers report failures there; default: the null one, to nobody'),
