@@ -146,7 +146,7 @@ test('compose.yaml: three listeners, and one container of each kind killed under
       return loads.flatMap((load) => [...load.accepted].filter((id) => !arrivals.has(id)));
     };
     // A next hop that was out of reach is tried again after minutes.
-    await project.operator('queue', 'retry', '--all');
+    await project.operator('queue', 'retry', '--all', '--yes');
     await waitFor(async () => (await missing()).length === 0, { what: 'all mail', timeout: 60_000 }).catch(
       () => undefined,
     );

@@ -83,7 +83,7 @@ test('a cluster of the version before is upgraded under load: nothing is lost, a
   const accepted = load.accepted.size;
   await waitFor(() => load.accepted.size > accepted + 50, { what: 'mail after it', timeout: 60_000 });
   await load.stop();
-  await project.operator('queue', 'retry', '--all');
+  await project.operator('queue', 'retry', '--all', '--yes');
   const missing = async (): Promise<string[]> => {
     const { arrivals } = await site.arrived();
     return [...load.accepted].filter((id) => !arrivals.has(id));

@@ -56,7 +56,7 @@ test('suspended mail waits without an attempt, says so, and goes when it is resu
   });
   await check();
   // An operator who asks for an attempt gets none.
-  await node.sealpost('queue', 'retry', '--all');
+  await node.sealpost('queue', 'retry', '--all', '--yes');
   await waitFor(async () => (await entriesOf(node)).every(({ state }: { state: string }) => state === 'deferred'), {
     what: 'the mail to wait after the retry',
   });
@@ -92,7 +92,7 @@ test('mail that waits for a connection is kept back too', async () => {
     what: 'the mail to wait',
     timeout: 20_000,
   });
-  await node.sealpost('queue', 'retry', '--all');
+  await node.sealpost('queue', 'retry', '--all', '--yes');
   await send(node, 'c@d.test');
   await waitFor(async () => (await entriesOf(node)).length === 2, { what: 'both in the queue' });
   assert.equal(sink.messages.length, 0);
