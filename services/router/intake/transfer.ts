@@ -140,7 +140,7 @@ function requested({ requireTls }: Envelope, { tls }: Commit): MessageTls | unde
  * same (RFC 5321 §6.1), with the header alone.
  */
 function withoutReportsToStrangers(envelope: Envelope): Envelope {
-  const recipients = envelope.recipients.map(({ list: _, ...recipient }) => withoutSuccess(recipient));
+  const recipients = envelope.recipients.map((recipient) => withoutSuccess(withoutList(recipient)));
   return { ...envelope, recipients, ret: envelope.ret === 'FULL' ? 'HDRS' : envelope.ret };
 }
 
@@ -151,6 +151,12 @@ function withListReports(envelope: Envelope): Envelope {
     recipient.list === undefined ? recipient : withoutSuccess(recipient),
   );
   return { ...envelope, recipients };
+}
+
+function withoutList(recipient: EnvelopeRecipient): EnvelopeRecipient {
+  if (recipient.list === undefined) return recipient;
+  const { list: _, ...rest } = recipient;
+  return rest;
 }
 
 function withoutSuccess(recipient: EnvelopeRecipient): EnvelopeRecipient {
