@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 import { errorCode } from '#shared/errors.ts';
 
 /**
@@ -67,5 +67,16 @@ async function listenOn(host: string, port: number): Promise<Server | undefined>
   } catch (error) {
     if (errorCode(error) === 'EADDRINUSE') return undefined;
     throw error;
+  }
+}
+
+/** Whether a connection to the port is taken; rejects where it is refused. */
+export async function accepts(port: number): Promise<true> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } finally {
+    socket.destroy();
   }
 }

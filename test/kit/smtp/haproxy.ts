@@ -1,8 +1,6 @@
-import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
-import { freePort } from '#test/kit/free-port.ts';
+import { accepts, freePort } from '#test/kit/free-port.ts';
 import { Program } from '#test/kit/program.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -32,20 +30,10 @@ export async function startHaproxy(
     onLoopback((await readFile(EXAMPLE, 'utf8')).replace(/send-proxy$/m, sends), kind, port, listeners),
   );
   const program = undo.use(new Program('haproxy', ['-db', '-f', file]));
-  await waitFor(() => program.exit !== undefined || listens(port), { what: 'HAProxy to listen' });
+  await waitFor(() => program.exit !== undefined || accepts(port), { what: 'HAProxy to listen' });
   if (program.exit !== undefined) throw new Error(program.output);
   const resources = undo.move();
   return { port, output: () => program.output, [Symbol.asyncDispose]: () => resources.disposeAsync() };
-}
-
-async function listens(port: number): Promise<true> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } finally {
-    socket.destroy();
-  }
 }
 
 function onLoopback(example: string, kind: string, port: number, listeners: readonly number[]): string {

@@ -1,8 +1,6 @@
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
-import { freePort } from '#test/kit/free-port.ts';
+import { accepts, freePort } from '#test/kit/free-port.ts';
 import { Program } from '#test/kit/program.ts';
 import { type TempDir, tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -122,16 +120,5 @@ export class Pebble implements AsyncDisposable {
     const listens = async (): Promise<boolean> => this.#program.exit !== undefined || (await accepts(this.#port));
     await waitFor(listens, { what: 'Pebble to listen' });
     if (this.#program.exit !== undefined) throw new Error(`Pebble ended: ${this.output}`);
-  }
-}
-
-/** Whether a connection to the port is taken; rejects where it is refused. */
-async function accepts(port: number): Promise<true> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } finally {
-    socket.destroy();
   }
 }
