@@ -112,12 +112,4 @@ export const CERTIFICATE_CASES: Case[] = [
     'nodes edge-2',
     /have no certificate of the cluster for clients that name no host/,
   ],
-  [
-    'a cluster that has no certificate yet',
-    given({ certificates: [], served: [presents({ certificates: [] })] }),
-    'no-standard-certificate',
-    'note',
-    'nodes edge-1',
-    /import or order one for node\.hostname.*certificate and key of tls are used until then/,
-  ],
 ];

@@ -18,9 +18,10 @@ for (const [what, facts, check, severity, about, words] of CERTIFICATE_CASES) {
   });
 }
 
-test('of good certificates, and where there are none, nothing is said', () => {
+test('of good certificates, and of a cluster that goes by its files, nothing is said', () => {
   assert.deepEqual(runChecks(CLUSTER_CERTIFICATE_CHECKS, given()), []);
-  assert.deepEqual(runChecks(CLUSTER_CERTIFICATE_CHECKS, given({ certificates: [], served: [] })), []);
+  const files = given({ certificates: [], served: [presents({ certificates: [] })] });
+  assert.deepEqual(runChecks(CLUSTER_CERTIFICATE_CHECKS, files), []);
 });
 
 test('a certificate is in use where exactly it is presented', () => {
