@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { NextHop } from '#services/router/delivery/job.ts';
@@ -7,11 +7,9 @@ import { Secret } from '#shared/secret.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { writeCertificate } from '#test/kit/nodes/certificate.ts';
 import { CLIENT, OpenIdProvider } from '#test/kit/openid/openid-provider.ts';
-import { Program } from '#test/kit/program.ts';
-import { needs } from '#test/kit/runner/peers.ts';
+import { Dovecot, needsDovecot } from '#test/kit/smtp/dovecot.ts';
 import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { waitFor } from '#test/kit/wait.ts';
 import { brief, testDelivery, testJob, testSettings } from '#test/unit/router/delivery/fixtures.ts';
 
 /** Delivery to Dovecot's submission service, which asks the provider about each token (RFC 7662) and passes mail on. */
@@ -21,10 +19,6 @@ type Ports = { own: number; relay: number };
 /** Dovecot in a folder of its own. It knows users by the provider alone. */
 async function startDovecot(dir: string, { own, relay }: Ports, mechanisms: string, provider: OpenIdProvider) {
   const files = await writeCertificate(dir, { names: ['127.0.0.1'] });
-  // Its daemons run as other users.
-  await chmod(dir, 0o755);
-  for (const folder of ['run', 'state', 'home']) await mkdir(join(dir, folder));
-  await chmod(join(dir, 'home'), 0o777);
   // Dovecot decodes the URL, the provider decodes what is in the header (RFC 6749 §2.3.1).
   const secret = encodeURIComponent(encodeURIComponent(CLIENT.secret));
   await writeFile(
@@ -37,20 +31,13 @@ active_attribute = active
 active_value = true
 `,
   );
-  await writeFile(
-    join(dir, 'dovecot.conf'),
-    `base_dir = ${dir}/run
-state_dir = ${dir}/state
-log_path = ${dir}/log
-protocols = submission
-listen = 127.0.0.1
+  const settings = `protocols = submission
 hostname = submission.test
 ssl = required
 ssl_cert = <${files.certificateFile}
 ssl_key = <${files.keyFile}
 auth_mechanisms = ${mechanisms}
 auth_verbose = yes
-default_vsz_limit = 0
 passdb {
   driver = oauth2
   mechanisms = xoauth2 oauthbearer
@@ -60,7 +47,6 @@ userdb {
   driver = static
   args = uid=nobody gid=nogroup home=${dir}/home
 }
-mail_location = maildir:${dir}/home/mail
 submission_relay_host = 127.0.0.1
 submission_relay_port = ${relay}
 service submission-login {
@@ -69,56 +55,55 @@ service submission-login {
     port = ${own}
   }
 }
-service anvil {
-  chroot =
+`;
+  return { dovecot: await Dovecot.start(dir, settings), ca: files.caFile };
 }
-`,
-  );
-  return { program: new Program('dovecot', ['-F', '-c', join(dir, 'dovecot.conf')]), ca: files.caFile };
-}
-
-const root =
-  process.getuid?.() === 0 ? needs('dovecot', '/usr/lib/dovecot/submission') : { skip: 'Dovecot starts as root only' };
 
 for (const mechanism of ['xoauth2', 'oauthbearer']) {
-  test(`A6 Dovecot lets a route in by ${mechanism}, with a token that it asks the provider about`, root, async () => {
-    await using dir = await tempDir('dovecot');
-    await using provider = await OpenIdProvider.start();
-    await using relay = await SmtpSink.start();
-    const port = await freePort();
-    const { program, ca } = await startDovecot(dir.path, { own: port, relay: relay.port }, mechanism, provider);
-    await using _ = program;
-    const log = (): Promise<string> => readFile(join(dir.path, 'log'), 'utf8').catch(() => '');
-    await waitFor(async () => (await log()).includes('starting up'), { what: 'Dovecot', timeout: 20_000 });
-    // Dovecot holds back its refusals.
-    const settings = testSettings({ delivery: { timeout: { connect: '5s', command: '30s', data: '5s' } } });
-    await using delivery = testDelivery({ settings });
-    const hop = (user: string, refreshToken: string): NextHop => ({
-      key: `${user} ${refreshToken}`,
-      spec: {
-        kind: 'smtp',
-        host: '127.0.0.1',
-        port,
-        user,
-        oauth: {
-          'token-endpoint': provider.tokenEndpoint,
-          'client-id': CLIENT.id,
-          'client-secret': new Secret(CLIENT.secret),
-          'refresh-token': new Secret(refreshToken),
+  test(
+    `A6 Dovecot lets a route in by ${mechanism}, with a token that it asks the provider about`,
+    needsDovecot('/usr/lib/dovecot/submission'),
+    async () => {
+      await using dir = await tempDir('dovecot');
+      await using provider = await OpenIdProvider.start();
+      await using relay = await SmtpSink.start();
+      const port = await freePort();
+      const { dovecot, ca } = await startDovecot(dir.path, { own: port, relay: relay.port }, mechanism, provider);
+      await using _ = dovecot;
+      // Dovecot holds back its refusals.
+      const settings = testSettings({ delivery: { timeout: { connect: '5s', command: '30s', data: '5s' } } });
+      await using delivery = testDelivery({ settings });
+      const hop = (user: string, refreshToken: string): NextHop => ({
+        key: `${user} ${refreshToken}`,
+        spec: {
+          kind: 'smtp',
+          host: '127.0.0.1',
+          port,
+          user,
+          oauth: {
+            'token-endpoint': provider.tokenEndpoint,
+            'client-id': CLIENT.id,
+            'client-secret': new Secret(CLIENT.secret),
+            'refresh-token': new Secret(refreshToken),
+          },
         },
-      },
-      tls: 'required',
-      ca,
-    });
-    const news = await provider.refreshTokenFor('news@example.com');
-    const [sent = []] = await delivery.run(hop('news@example.com', news), testJob());
-    assert.deepEqual(brief(sent), ['delivered 250 2.0.0'], `${JSON.stringify(sent)}\n${await log()}`);
-    assert.equal(relay.messages.length, 1);
-    assert.ok(provider.asked.includes('/token/introspection'));
+        tls: 'required',
+        ca,
+      });
+      const news = await provider.refreshTokenFor('news@example.com');
+      const [sent = []] = await delivery.run(hop('news@example.com', news), testJob());
+      assert.deepEqual(brief(sent), ['delivered 250 2.0.0'], `${JSON.stringify(sent)}\n${await dovecot.log()}`);
+      assert.equal(relay.messages.length, 1);
+      assert.ok(provider.asked.includes('/token/introspection'));
 
-    const other = await provider.refreshTokenFor('other@example.com');
-    const [refused = []] = await delivery.run(hop('news@example.com', other), testJob());
-    assert.deepEqual(brief(refused), ['deferred 535 5.7.8 local'], `${JSON.stringify(refused)}\n${await log()}`);
-    assert.equal(relay.messages.length, 1);
-  });
+      const other = await provider.refreshTokenFor('other@example.com');
+      const [refused = []] = await delivery.run(hop('news@example.com', other), testJob());
+      assert.deepEqual(
+        brief(refused),
+        ['deferred 535 5.7.8 local'],
+        `${JSON.stringify(refused)}\n${await dovecot.log()}`,
+      );
+      assert.equal(relay.messages.length, 1);
+    },
+  );
 }

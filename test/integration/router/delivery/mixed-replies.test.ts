@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { freePort } from '#test/kit/free-port.ts';
 import { Program } from '#test/kit/program.ts';
 import { needs } from '#test/kit/runner/peers.ts';
+import { Dovecot, lmtpOn, needsDovecot, usersIn, writeUsers } from '#test/kit/smtp/dovecot.ts';
 import { startPostfix } from '#test/kit/smtp/postfix.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -14,7 +15,7 @@ import { brief, smtpHop, testDelivery, testJob, testSettings } from '#test/unit/
 
 const isRoot = process.getuid?.() === 0;
 const postfixNeeds = isRoot ? needs('smtp-sink') : { skip: 'Postfix starts as root only' };
-const dovecotNeeds = isRoot ? needs('dovecot', '/usr/lib/dovecot/lmtp') : { skip: 'Dovecot starts as root only' };
+const dovecotNeeds = needsDovecot('/usr/lib/dovecot/lmtp');
 const OK = 'delivered 250 2.0.0';
 
 test(
@@ -88,54 +89,6 @@ async function postcat(folder: string, id: string): Promise<string> {
   return cat.stdout;
 }
 
-/** Dovecot's LMTP service, for b, c and full@d.test, whose quota is used up by a message of some size. */
-async function startDovecot(dir: string, port: number, early: boolean): Promise<Program> {
-  // Its daemons run as other users.
-  await chmod(dir, 0o755);
-  for (const folder of ['run', 'state', 'home']) await mkdir(join(dir, folder));
-  await chmod(join(dir, 'home'), 0o777);
-  const user = (name: string, quota: string): string =>
-    `${name}:{PLAIN}x:65534:65534::${dir}/home/${name}::userdb_quota_rule=*:bytes=${quota}`;
-  await writeFile(join(dir, 'users'), [user('b', '1M'), user('c', '1M'), user('full', '100')].join('\n'));
-  await writeFile(
-    join(dir, 'dovecot.conf'),
-    `base_dir = ${dir}/run
-state_dir = ${dir}/state
-log_path = ${dir}/log
-protocols = lmtp
-listen = 127.0.0.1
-ssl = no
-default_vsz_limit = 0
-first_valid_uid = 1
-auth_username_format = %n
-passdb {
-  driver = passwd-file
-  args = ${dir}/users
-}
-userdb {
-  driver = passwd-file
-  args = ${dir}/users
-}
-mail_location = maildir:${dir}/home/%n/mail
-mail_plugins = quota
-plugin {
-  quota = maildir:User quota
-}
-quota_full_tempfail = yes
-lmtp_rcpt_check_quota = ${early ? 'yes' : 'no'}
-service lmtp {
-  inet_listener lmtp {
-    port = ${port}
-  }
-}
-service anvil {
-  chroot =
-}
-`,
-  );
-  return new Program('dovecot', ['-F', '-c', join(dir, 'dovecot.conf')]);
-}
-
 for (const early of [true, false]) {
   test(
     `Dovecot says 452 for a mailbox over its quota, ${early ? 'to RCPT' : 'after the message'}`,
@@ -143,9 +96,9 @@ for (const early of [true, false]) {
     async () => {
       await using dir = await tempDir('dovecot');
       const port = await freePort();
-      await using _dovecot = await startDovecot(dir.path, port, early);
-      const log = (): Promise<string> => readFile(join(dir.path, 'log'), 'utf8').catch(() => '');
-      await waitFor(async () => (await log()).includes('starting up'), { what: 'Dovecot', timeout: 20_000 });
+      await writeUsers(dir.path, { b: '1M', c: '1M', full: '100' });
+      const checked = `lmtp_rcpt_check_quota = ${early ? 'yes' : 'no'}\n`;
+      await using dovecot = await Dovecot.start(dir.path, `${lmtpOn(port)}${usersIn(dir.path)}${checked}`);
       await using delivery = testDelivery({
         settings: testSettings({ delivery: { timeout: { data: '20s', command: '20s' } } }),
       });
@@ -156,21 +109,20 @@ for (const early of [true, false]) {
       const [b, full, nobody, c] = results
         .toSorted((one, other) => one.index - other.index)
         .map(({ state, outcome }) => `${state} ${outcome.reply.code} ${outcome.reply.enhanced}`);
-      const seen = `${JSON.stringify(results)}\n${await log()}`;
+      const seen = `${JSON.stringify(results)}\n${await dovecot.log()}`;
       assert.deepEqual([b, c], [OK, OK], seen);
       assert.match(full ?? '', /^deferred 452 4\.2\.2/, seen);
       assert.match(nobody ?? '', /^failed 550 5\.1\.1/, seen);
       assert.equal(results.find(({ index }) => index === 0)?.notice, 'final');
-      const counts = await Promise.all(['b', 'c', 'full'].map((name) => messagesOf(join(dir.path, 'home', name))));
-      assert.deepEqual(counts, [1, 1, 0]);
+      const mail = await Promise.all(['b', 'c', 'full'].map((name) => dovecot.mailOf(name)));
+      assert.deepEqual(
+        mail.map(({ length }) => length),
+        [1, 1, 0],
+      );
       // What waits alone keeps waiting, and nobody else gets it again.
       const [alone = []] = await delivery.run(hop, testJob({ recipients: ['full@d.test'], message }));
       assert.match(brief(alone)[0] ?? '', /^deferred 452 4\.2\.2/);
-      assert.equal(await messagesOf(join(dir.path, 'home', 'b')), 1);
+      assert.equal((await dovecot.mailOf('b')).length, 1);
     },
   );
-}
-
-async function messagesOf(home: string): Promise<number> {
-  return (await readdir(join(home, 'mail', 'new')).catch(() => [])).length;
 }
