@@ -10,7 +10,7 @@ import { needs } from '#test/kit/runner/peers.ts';
 type Report = { findings: { check: string; severity: string; about: string; text: string }[] };
 
 async function away(node: SealpostNode): Promise<string[]> {
-  const said = await node.sealpost('doctor', '--json').catch((error: { stdout: string }) => error.stdout);
+  const said = await node.report('doctor', '--json');
   const { findings } = JSON.parse(said) as Report;
   return findings
     .filter(({ check }) => check === 'filter-away')

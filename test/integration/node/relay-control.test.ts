@@ -152,7 +152,7 @@ test('R3 an open relay is said at the start, by config check, by doctor and by e
   const program = await node.start();
   assert.match(program.output, /"level":"warn"[^\n]*relay.scope is none: this server is an OPEN RELAY/);
   assert.match(await node.sealpost('config', 'check'), /warning: relay.scope is none: this server is an OPEN RELAY/);
-  const doctor = await node.sealpost('doctor', '--json').catch((error: { stdout: string }) => error.stdout);
+  const doctor = await node.report('doctor', '--json');
   const { findings } = JSON.parse(doctor) as { findings: { check: string; severity: string }[] };
   assert.ok(findings.some(({ check, severity }) => check === 'open-relay' && severity === 'error'));
   const text = await node.sealpost('explain', '--client', '203.0.113.9', '--to', '<x@far.test>');
@@ -230,7 +230,7 @@ test('R6 an address that all clients come from opens nothing unless it is named 
   assert.match(explained, /^note: anybody may come in through 10\.9\.9\.9/m);
   // Another host of the network is not refused for it.
   assert.match(await node.sealpost('explain', '--client', '10.1.2.3', '--to', 'x@far.test'), /^accepted/m);
-  const { findings } = JSON.parse(await node.sealpost('doctor', '--json')) as {
+  const { findings } = JSON.parse(await node.report('doctor', '--json')) as {
     findings: { check: string; text: string }[];
   };
   const finding = findings.find(({ check }) => check === 'hidden-clients');

@@ -68,7 +68,7 @@ export class CertificateCluster implements AsyncDisposable {
   }
 
   async list(node = this.node(1)): Promise<CertificateList> {
-    return JSON.parse(await node.sealpost('certificates', 'list', '--json')) as CertificateList;
+    return JSON.parse(await node.report('certificates', 'list', '--json')) as CertificateList;
   }
 
   async find(name: string, node = this.node(1)): Promise<ListedCertificate | undefined> {

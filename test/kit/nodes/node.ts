@@ -145,6 +145,14 @@ export class SealpostNode implements AsyncDisposable {
     return stdout;
   }
 
+  /** The same of a report, which ends with 1 where it has something to say. */
+  report(...args: string[]): Promise<string> {
+    return this.sealpost(...args).catch((error: Error & { code?: unknown; stdout?: string }) => {
+      if (error.code === 1 && error.stdout !== undefined && error.stdout !== '') return error.stdout;
+      throw error;
+    });
+  }
+
   #login(user: BusUser): Record<string, string> {
     const login = this.#bus?.login(user);
     return login === undefined ? {} : { BUS_USER: login.user, BUS_PASSWORD: login.password.reveal() };

@@ -5,9 +5,10 @@ import type { CertificateStatus } from '#shared/tls/certificate-status.ts';
 import { formatDuration } from '#shared/units.ts';
 import { CLUSTER_CERTIFICATE_CHECKS } from '../../reports/certificates/checks.ts';
 import { type CertificateFacts, gatherCertificates, usedAt } from '../../reports/certificates/facts.ts';
-import { runChecks, worstFirst } from '../../reports/doctor/finding.ts';
+import { needsAttention, runChecks, worstFirst } from '../../reports/doctor/finding.ts';
 import type { CredentialStore } from '../../reports/keys/key-list.ts';
 import { type Caller, type CommonOptions, print, withStore } from '../context.ts';
+import { EXIT } from '../exit.ts';
 import { findingLine } from '../findings.ts';
 import { clean, table } from '../table.ts';
 
@@ -20,13 +21,15 @@ export async function list(options: CommonOptions): Promise<void> {
   const findings = worstFirst(runChecks(CLUSTER_CERTIFICATE_CHECKS, facts));
   const { certificates, served, node, behind } = facts;
   const shown = certificates.map((one) => ({ ...one, usedAt: usedAt(one, served) }));
-  print(options, { node, ...(behind !== undefined && { behind }), certificates: shown, served, findings }, () =>
+  const ok = behind === undefined && !needsAttention(findings);
+  print(options, { ok, node, ...(behind !== undefined && { behind }), certificates: shown, served, findings }, () =>
     [
       certificates.length === 0 ? 'no certificates' : certificateTable(facts),
       ...findings.map(findingLine),
       ...(behind === undefined ? [] : [clean(`warning: ${node} may not know the newest: ${behind}`)]),
     ].join('\n'),
   );
+  if (!ok) process.exitCode = EXIT.failed;
 }
 
 /** None where nobody lists them: certificates can be looked at all the same. */

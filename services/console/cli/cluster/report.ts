@@ -4,6 +4,7 @@ import { formatDuration } from '#shared/units.ts';
 import { type CertificateFacts, gatherCertificatesIfAny } from '../../reports/certificates/facts.ts';
 import { examineCluster } from '../../reports/cluster/checks.ts';
 import { type ClusterFacts, gatherCluster, type ProcessFacts } from '../../reports/cluster/facts.ts';
+import { needsAttention } from '../../reports/doctor/finding.ts';
 import { type Caller, type CommonOptions, openCaller, print } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { findingLine } from '../findings.ts';
@@ -17,19 +18,20 @@ export async function clusterStatus(options: CommonOptions): Promise<void> {
   const certificates = await certificatesOf(caller, gathered);
   const facts = certificates === undefined ? gathered : { ...gathered, certificates };
   const findings = examineCluster(facts);
+  const ok = !needsAttention(findings);
   const { node, away } = facts;
   const processes = facts.processes.map((p) => forPrograms(p, facts));
-  print(options, { ok: findings.length === 0, node, ...(away !== undefined && { away }), processes, findings }, () =>
+  print(options, { ok, node, ...(away !== undefined && { away }), processes, findings }, () =>
     [
       table(
         COLUMNS,
         facts.processes.map((p) => row(p, facts)),
       ),
-      ...(findings.length === 0 ? [`${count(facts.processes.length, 'process', 'es')}: all agree`] : []),
+      ...(ok ? [`${count(facts.processes.length, 'process', 'es')}: all agree`] : []),
       ...findings.map(findingLine),
     ].join('\n'),
   );
-  if (findings.length > 0) process.exitCode = EXIT.failed;
+  if (!ok) process.exitCode = EXIT.failed;
 }
 
 /** Undefined where no credential-store says: that the processes are asked first shows why. */

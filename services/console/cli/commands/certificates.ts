@@ -13,7 +13,10 @@ export function register(program: Command): void {
     .requiredOption('--certificate <file>', 'PEM file: the certificate, then its chain')
     .requiredOption('--key <file>', 'PEM file: its private key')
     .action(importCertificate);
-  command('list', 'all certificates, where they are in use, and what needs attention').action(list);
+  command(
+    'list',
+    'all certificates, where they are in use, and what needs attention; fails on errors and warnings',
+  ).action(list);
   command('show', 'everything about a certificate, with its chain').argument('<name>', 'its name').action(show);
   command('order', 'have one of the section "certificates" ordered now (ACME), whether it is due or not')
     .alias('renew')

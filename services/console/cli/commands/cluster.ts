@@ -20,7 +20,7 @@ type Options = { out?: string; passwords?: string; upgrading?: boolean; json?: b
 export function register(program: Command): void {
   const cluster = program.command('cluster').description('what the nodes of a cluster share');
   withCommon(cluster.command('status'))
-    .description('every process of every node, and what they do not agree about; fails when there is a finding')
+    .description('every process of every node, and what they do not agree about; fails on errors and warnings')
     .action(clusterStatus);
   withCommon(cluster.command('drain'))
     .description('take a node out: its queue goes to other nodes, then its processes end')

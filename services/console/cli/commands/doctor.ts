@@ -4,7 +4,7 @@ import { gatherCertificatesIfAny } from '../../reports/certificates/facts.ts';
 import { examine } from '../../reports/doctor/checks.ts';
 import { gatherExposures } from '../../reports/doctor/exposure.ts';
 import { gatherDamage, gatherFacts } from '../../reports/doctor/facts.ts';
-import type { Facts } from '../../reports/doctor/finding.ts';
+import { type Facts, needsAttention } from '../../reports/doctor/finding.ts';
 import { gatherLdap } from '../../reports/doctor/ldap.ts';
 import { gatherFilters } from '../../reports/doctor/mail-filters.ts';
 import { gatherSentMail } from '../../reports/doctor/sent-mail.ts';
@@ -14,7 +14,9 @@ import { findingLine } from '../findings.ts';
 
 export function register(program: Command): void {
   withCommon(program.command('doctor'))
-    .description('look at every key from every node, and say what is wrong and what to do; fails when it is an error')
+    .description(
+      'look at every key from every node, and say what is wrong and what to do; fails on errors and warnings',
+    )
     .argument('[domain]', 'only its keys (nodes and NEKs are looked at in any case)')
     .action(doctor);
 }
@@ -39,7 +41,7 @@ async function doctor(domain: string | undefined, options: CommonOptions): Promi
     return gatherFacts(store, config, { ...sent, ...damage, members, ...others }, domain);
   });
   const findings = examine(facts);
-  const ok = !findings.some((f) => f.severity === 'error');
+  const ok = !needsAttention(findings);
   print(options, { ok, node: facts.status.node, ...counts(facts), findings }, () =>
     [...findings.map(findingLine), summary(facts, findings.length)].join('\n'),
   );

@@ -3,6 +3,7 @@ import { commonName, keyText, subjectName } from '#cluster/certificates/describe
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { DnsResolver } from '#shared/dns/resolver.ts';
 import { SealpostError } from '#shared/errors.ts';
+import { needsAttention } from '../../reports/doctor/finding.ts';
 import { examineTls } from '../../reports/tls/checks.ts';
 import { namesOf } from '../../reports/tls/checks-names.ts';
 import { gatherTls, type Pair, type TlsFacts } from '../../reports/tls/facts.ts';
@@ -29,7 +30,7 @@ export function register(program: Command): void {
     tls
       .command('check')
       .description(
-        'read the certificates and keys that the configuration names, compare what DNS and the web have of our TLS (TLSA, MTA-STS, TLS-RPT) with what the nodes show, and say what is wrong and what to do; fails when it is an error; needs no running node',
+        'read the certificates and keys that the configuration names, compare what DNS and the web have of our TLS (TLSA, MTA-STS, TLS-RPT) with what the nodes show, and say what is wrong and what to do; fails on errors and warnings; needs no running node',
       ),
   )
     .option(
@@ -62,7 +63,7 @@ async function check(options: CheckOptions): Promise<void> {
   const facts = await gatherTls(config, now);
   if (options.at === undefined) facts.published = await lookAtPublished(options, config, facts);
   const findings = examineTls(facts);
-  const ok = !findings.some(({ severity }) => severity === 'error');
+  const ok = !needsAttention(findings);
   const certificates = facts.pairs.flatMap(describe);
   print(options, { ok, certificates, findings }, () =>
     [

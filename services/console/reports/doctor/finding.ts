@@ -27,6 +27,10 @@ export type Finding = {
   help: string;
 };
 
+/** Whether somebody must see to it: a note alone says what may stay as it is. The exit code of reports goes by it. */
+export const needsAttention = (findings: readonly Pick<Finding, 'severity'>[]): boolean =>
+  findings.some(({ severity }) => severity !== 'note');
+
 export type DamagedStore = { node: string; store: 'queue' | 'credentials'; damage: StoreDamage };
 
 /** A message that a router of this node has set aside, because it is damaged. */

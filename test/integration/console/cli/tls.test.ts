@@ -48,7 +48,7 @@ async function openSite(tls = '{ certificate: cert.pem, key: key.pem }') {
 test('findings for people, with what to do, and the table of the certificates', async () => {
   await using site = await openSite();
   const { code, stdout, stderr } = await site.check();
-  assert.equal(code, 0, stderr);
+  assert.equal(code, 1, stderr);
   const [finding = '', empty, head = '', row = ''] = stdout.split('\n');
   assert.match(finding, /^warning: \S+cert\.pem: the chain has a gap: .* issued by Test Authority.*\. To do: add /);
   assert.equal(empty, '');
@@ -57,11 +57,11 @@ test('findings for people, with what to do, and the table of the certificates', 
   assert.match(row, new RegExp(`^\\S+cert\\.pem +mx\\.test +Test Authority +${day} +P-256$`));
 });
 
-test('an error ends with 1; --at looks ahead', async () => {
+test('a warning and an error end with 1, a note does not; --at looks ahead', async () => {
   await using site = await openSite();
   const later = (days: number): string => new Date(site.until + days * DAY_MS).toISOString();
   const soon = await site.report('--at', later(-3));
-  assert.deepEqual([soon.code, soon.ok], [0, true]);
+  assert.deepEqual([soon.code, soon.ok], [1, false]);
   assert.deepEqual(
     soon.findings.map(({ check }) => check),
     ['chain-incomplete', 'certificate-expiring'],

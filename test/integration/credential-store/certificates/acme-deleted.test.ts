@@ -85,7 +85,7 @@ test('an authority that talks too much, and a certificate that is deleted before
       listed.certificates.map(({ name, current, deleted }) => ({ name, current, deleted })),
       [{ name: 'mx', current: undefined, deleted: true }],
     );
-    assert.match(await first.sealpost('certificates', 'list'), /^mx .*deleted, when its TXT records are out of DNS$/m);
+    assert.match(await first.report('certificates', 'list'), /^mx .*deleted, when its TXT records are out of DNS$/m);
     await zones.restart(0);
     const isGone = async () => (await cluster.find('mx')) === undefined;
     await waitFor(isGone, { timeout: 120_000, what: 'the rest of the certificate to go' });

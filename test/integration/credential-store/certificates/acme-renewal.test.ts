@@ -69,7 +69,7 @@ test('the authority says when a certificate is renewed, and which one the next r
     assert.equal(asked[0], await idOf(first.chain ?? ''));
     assert.equal(asked.length, 1, 'one node asks, and waits as it is told');
     assert.match(
-      await cluster.node(2).sealpost('certificates', 'list'),
+      await cluster.node(2).report('certificates', 'list'),
       /dns-01 .*renewed in .*, as the authority suggests/,
     );
     const shown = await cluster.node(2).sealpost('certificates', 'show', 'mx');
@@ -122,6 +122,6 @@ test('the authority says when a certificate is renewed, and which one the next r
     const { from, until } = current ?? assert.fail('none');
     assert.deepEqual([renewal?.why, renewal?.window], ['life', undefined]);
     assert.equal(renewal?.at, from + ((until - from) * 2) / 3);
-    assert.match(await cluster.node(3).sealpost('certificates', 'list'), /renewed in .*, after two thirds of its life/);
+    assert.match(await cluster.node(3).report('certificates', 'list'), /renewed in .*, after two thirds of its life/);
   });
 });

@@ -91,7 +91,7 @@ test('ordered by one node it is in use on three; renewed under load; what fails 
     const told = findings.find(({ check }) => check === 'certificate-order-failed');
     assert.match(told?.text ?? '', /^could not be ordered, 2 times since .*: the authority takes no account/);
     assert.equal(told?.severity, 'warning');
-    assert.match(await cluster.node(1).sealpost('doctor'), /certificate mx:? could not be ordered, 2 times/);
+    assert.match(await cluster.node(1).report('doctor'), /certificate mx:? could not be ordered, 2 times/);
   });
 
   await t.test('an authority that does not answer is given up, and the one before stays', async () => {

@@ -150,7 +150,7 @@ test('what one node is told, all nodes do, also one that starts later and one th
     'edge-2',
     'edge-3',
   ]);
-  const doctor = JSON.parse(await one.sealpost('doctor', '--json'));
+  const doctor = JSON.parse(await one.report('doctor', '--json'));
   assert.deepEqual(
     doctor.findings
       .filter(({ check }: { check: string }) => check === 'suspended' || check === 'redirected')

@@ -179,7 +179,7 @@ test('a destination that loses its TLS is an alarm, and with tls-lost: wait its 
   assert.equal(await send(), 'opportunistic memory, verified, delivered');
   FADING.offers = false;
   assert.equal(await send(), 'opportunistic memory, clear, delivered');
-  const { findings } = JSON.parse(await node.sealpost('doctor', '--json'));
+  const { findings } = JSON.parse(await node.report('doctor', '--json'));
   const alarm = findings.find(({ check }: { check: string }) => check === 'tls-lost');
   assert.deepEqual([alarm?.about, alarm?.severity], ['to-fading.n.test', 'warning']);
   const config = await readFile(node.configFile, 'utf8');
