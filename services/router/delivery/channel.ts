@@ -91,8 +91,20 @@ export function allRecipients(
   }));
 }
 
-/** The reply for a failed write to disk: never more than a delay (RFC 3463 §3.4: X.3.1 system full). */
+/**
+ * The reply where reading a message ended because another node may have it by now (queue/attempt.ts); undefined for any other
+ * error.
+ */
+export function notOurs(error: unknown): Reply | undefined {
+  return error instanceof Error && errorCode(error) === 'not-ours' ? reply(451, '4.3.2', error.message) : undefined;
+}
+
+/**
+ * The reply for a message that could not be written to disk: never more than a delay (RFC 3463 §3.4: X.3.1 system full).
+ */
 export function diskTrouble(error: unknown, doing: string): Reply {
+  const left = notOurs(error);
+  if (left !== undefined) return left;
   const code = errorCode(error);
   const full = code === 'ENOSPC' || code === 'EDQUOT';
   return reply(full ? 452 : 451, full ? '4.3.1' : '4.3.0', `${doing}: ${errorText(error)}`);

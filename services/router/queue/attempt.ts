@@ -5,6 +5,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
+import { notOurs } from '../delivery/channel.ts';
 import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '../delivery/job.ts';
 import { convertToSevenBit } from '../delivery/seven-bit/conversion.ts';
 import { NotConvertible } from '../delivery/seven-bit/not-convertible.ts';
@@ -208,7 +209,7 @@ export class Attempt implements Job {
 
   #unreadable(error: unknown): Opened {
     this.#noteDamage(error);
-    return notNow(reply(451, '4.3.0', `the queue cannot read this message: ${errorText(error)}`));
+    return notNow(notOurs(error) ?? reply(451, '4.3.0', `the queue cannot read this message: ${errorText(error)}`));
   }
 
   async finish(results: RecipientResult[]): Promise<void> {

@@ -10,7 +10,7 @@ import { type Reply, reply } from '#shared/mail/reply.ts';
 import type { ReportRow } from '#shared/mail/reports/dmarc-report.ts';
 import type { TlsReportRow } from '#shared/mail/reports/tls-report.ts';
 import { cut } from '#shared/text.ts';
-import { allRecipients } from '../delivery/channel.ts';
+import { allRecipients, notOurs } from '../delivery/channel.ts';
 import { Fifo } from '../delivery/fair-queue.ts';
 import type { Delivery, Job, NextHop } from '../delivery/job.ts';
 import type { Space } from '../store/space.ts';
@@ -179,7 +179,7 @@ export class ReportReader implements Delivery {
 }
 
 function trouble(error: unknown): Reply {
-  return reply(451, '4.3.0', `the report in it cannot be read or kept now: ${errorText(error)}`);
+  return notOurs(error) ?? reply(451, '4.3.0', `the report in it cannot be read or kept now: ${errorText(error)}`);
 }
 
 /** The pieces, of which the first was taken. */

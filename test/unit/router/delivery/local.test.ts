@@ -6,6 +6,7 @@ import { diskTrouble } from '#services/router/delivery/channel.ts';
 import { FolderSync, writeSynced } from '#services/router/delivery/files.ts';
 import type { NextHop } from '#services/router/delivery/job.ts';
 import { mailboxFolder } from '#services/router/delivery/maildir.ts';
+import { SealpostError } from '#shared/errors.ts';
 import { listCaptured, readCaptured } from '#shared/files/captured-mail.ts';
 import type { CapturedMessage } from '#shared/files/captured-message.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -141,6 +142,21 @@ test('a mailbox that was removed is made again', async () => {
 });
 
 for (const kind of ['maildir', 'capture'] as const) {
+  test(`${kind}: a message that another node may have by now leaves no file, and the disk is not blamed`, async () => {
+    await using dir = await tempDir();
+    await using delivery = testDelivery();
+    async function* takenOver() {
+      yield Buffer.from('Subject: x\r\n\r\nhalf');
+      throw new SealpostError('not-ours', 'node edge-2 may deliver it');
+    }
+    const hop = kind === 'maildir' ? maildir(dir.path) : capture(dir.path);
+    const [results = []] = await delivery.run(hop, testJob({ recipients: ['b@x.test'], message: takenOver }));
+    assert.deepEqual(brief(results), ['deferred 451 4.3.2 local']);
+    assert.equal(results[0]?.outcome.reply.text, 'node edge-2 may deliver it');
+    const files = await readdir(dir.path, { recursive: true, withFileTypes: true });
+    assert.ok(files.every((entry) => !entry.isFile()));
+  });
+
   test(`${kind}: a message that cannot be read leaves no file`, async () => {
     await using dir = await tempDir();
     await using delivery = testDelivery();

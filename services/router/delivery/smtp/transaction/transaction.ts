@@ -2,7 +2,7 @@ import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { isPositive, LOCAL_ERROR, type Reply, reply } from '#shared/mail/reply.ts';
 import { isBlock } from '../../backoff/replies.ts';
-import { StaleChannel } from '../../channel.ts';
+import { notOurs, StaleChannel } from '../../channel.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../../job.ts';
 import type { Timeouts } from '../connection.ts';
 import { ConnectionEnded } from '../errors.ts';
@@ -157,13 +157,9 @@ export class Transaction {
     const { connection } = exchange.session;
     const context = { queueId: this.#job.queueId, trace: this.#job.trace, peer: connection.peer };
     if (!(error instanceof ConnectionEnded)) {
-      // The message cannot be read. It has no final dot yet, so closing makes the peer forget it (RFC 5321 §4.1.1.4).
-      connection.destroy('the message cannot be read');
-      this.#options.log.error(
-        { ...context, error: errorText(error) },
-        'a queued message cannot be read: sending it was broken off',
-      );
-      this.broken = reply(LOCAL_ERROR.code, '4.3.0', `cannot read the queued message: ${errorText(error)}`);
+      // It has no final dot yet, so closing makes the peer forget it (RFC 5321 §4.1.1.4).
+      connection.destroy('the message is not sent to its end');
+      this.broken = this.#notRead(error, context);
       this.local = true;
       return;
     }
@@ -178,6 +174,19 @@ export class Transaction {
     if (exchange.handedOver && error.reason !== 'said' && !(hungUp && closed)) {
       this.#options.log.warn({ ...context, error: error.message }, 'possible duplicate: no reply to the message');
     }
+  }
+
+  /** The rest of the message is not to be had, or is not for this node to send. */
+  #notRead(error: unknown, context: Record<string, string>): Reply {
+    const left = notOurs(error);
+    if (left === undefined) {
+      const fields = { ...context, error: errorText(error) };
+      this.#options.log.error(fields, 'a queued message cannot be read: sending it was broken off');
+      return reply(LOCAL_ERROR.code, '4.3.0', `cannot read the queued message: ${errorText(error)}`);
+    }
+    const fields = { ...context, error: left.text };
+    this.#options.log.info(fields, 'sending a message was broken off: another node may deliver it by now');
+    return left;
   }
 
   #conclude(): RecipientResult[] {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NextHop, OpenedMessage } from '#services/router/delivery/job.ts';
+import { SealpostError } from '#shared/errors.ts';
 import { reply } from '#shared/mail/reply.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { createAuthority } from '#test/kit/nodes/certificate.ts';
@@ -316,6 +317,25 @@ test('a message that cannot be read to its end is never ended with a dot', async
   assert.ok(lines().some(({ msg, error }) => msg.includes('cannot be read') && String(error).includes('digest')));
   const [again = []] = await delivery.run(smtpHop(sink.port), testJob());
   assert.deepEqual(brief(again), ['delivered 250 2.0.0']);
+});
+
+test('an attempt that ends because another node may have the mail is no damage of the message', async () => {
+  const { log, lines } = logLines();
+  await using sink = await SmtpSink.start();
+  await using delivery = testDelivery({ log });
+  async function* takenOver() {
+    yield Buffer.from('Subject: x\r\n\r\nhalf of it\r\n');
+    throw new SealpostError('not-ours', 'node edge-2 may deliver it');
+  }
+  const [results = []] = await delivery.run(smtpHop(sink.port), testJob({ message: takenOver }));
+  assert.deepEqual(brief(results), ['deferred 451 4.3.2 local']);
+  assert.equal(results[0]?.outcome.reply.text, 'node edge-2 may deliver it');
+  assert.equal(sink.messages.length, 0);
+  const found = lines().filter(({ error }) => String(error).includes('edge-2'));
+  assert.deepEqual(
+    found.map(({ level, msg }) => [level, msg]),
+    [['info', 'sending a message was broken off: another node may deliver it by now']],
+  );
 });
 
 test('a NUL in the store does not leave', async () => {
