@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Calls } from '#services/topology.ts';
@@ -158,6 +159,11 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   const parts = { ...common, routing, pacer, signing, settlement, onSettled, suspended, obstacle };
   const queue = new Queue(parts);
   told.directives.onChange(() => queue.lookAgain(suspended.released()));
+  undo.defer(
+    settings.onChange((next, previous) => {
+      if (!isDeepStrictEqual(next.routes, previous.routes)) queue.lookAgain(suspended.rerouted());
+    }),
+  );
   const reporting = await openReports({ ...common, router, copies, queue, onSettled }, tools);
   const deliver: IntakeDeps['deliver'] = (message, copy) => queue.add(message, copy);
   const intake = new Intake({ ...common, writer: copies.sender, reports: reporting.dmarc, deliver });

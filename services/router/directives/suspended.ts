@@ -7,7 +7,7 @@ import { keyOf } from './directives.ts';
 
 /**
  * Mail that an operator has suspended. It is looked at once, when its time comes, and then waits here, without an attempt,
- * until the directive ends: what is due then is tried.
+ * until the directive ends: what is due then is tried. It is looked at earlier when it may have got another way.
  */
 
 /** What it needs of the directives. */
@@ -20,6 +20,8 @@ export type Suspensions = {
 
 const NONE: Suspensions = { idle: true, suspension: () => undefined, has: () => false };
 
+/** The keys of directives that suspend a destination. */
+const DESTINATIONS = keyOf({ kind: 'suspend', about: 'destination', name: '' });
 /** Where a message is parked that waits for nothing else. */
 const SUSPENDED = 'suspended';
 /** Whether what a slot is parked for is the end of a directive. */
@@ -66,11 +68,23 @@ export class SuspendedMail {
     slot.parked ??= SUSPENDED;
   }
 
-  /** Those whose directive has ended. */
+  /**
+   * Those that other directives may let go: theirs has ended, or it is about a destination, and their domain may have been
+   * redirected to another one.
+   */
   released(): Slot[] {
-    const over = [...this.#waiting].filter(([key]) => !this.#suspensions.has(key));
-    for (const [key] of over) this.#waiting.delete(key);
-    return over.flatMap(([, slots]) => [...slots]);
+    return this.#take((key) => !this.#suspensions.has(key) || key.startsWith(DESTINATIONS));
+  }
+
+  /** All of them, when routes have changed: their destination may be another one, and the mailbox of their junk too. */
+  rerouted(): Slot[] {
+    return this.#take(() => true);
+  }
+
+  #take(isMeant: (key: string) => boolean): Slot[] {
+    const taken = [...this.#waiting].filter(([key]) => isMeant(key));
+    for (const [key] of taken) this.#waiting.delete(key);
+    return taken.flatMap(([, slots]) => [...slots]);
   }
 
   forget(slot: Slot): void {

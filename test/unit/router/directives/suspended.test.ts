@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { envelope, LATER, OK, TestRouter } from '#test/unit/router/fixture.ts';
+import { envelope, LATER, OK, settingsFor, TestRouter } from '#test/unit/router/fixture.ts';
 
 /** Mail that is suspended at an inconvenient moment. */
 
@@ -32,6 +32,46 @@ test('mail that waited for a connection when it was suspended does not expire, a
   await (await router.delivery.next('the mail')).end('deferred', LATER);
   assert.equal((await router.show(queueId)).entry.recipients[0]?.status.state, 'expired');
   assert.equal((await router.delivery.next('the notice')).job.reversePath, '');
+});
+
+for (const [what, about, name, routes] of [
+  ['its destination', 'destination', 'smtp://one.example:25', [{ to: '*', via: 'smtp://two.example:25' }]],
+  [
+    'the mailbox of its junk',
+    'domain',
+    'junk.example',
+    [{ to: '*', via: 'smtp://one.example:25', 'junk-to': 'spam@peer.example' }],
+  ],
+] as const)
+  test(`mail that is suspended by ${what} goes when another configuration leads it elsewhere`, async () => {
+    await using folder = await tempDir();
+    const config = { routes: [{ to: '*', via: 'smtp://one.example:25', 'junk-to': 'quarantine@junk.example' }] };
+    await using router = await TestRouter.start(folder.path, { config });
+    const given = { kind: 'suspend', about, name, ...BY, forMs: 3_600_000 } as const;
+    await router.service.handlers['directive-set'](given, router.context());
+    await router.send({ envelope: envelope(['bob@peer.example']), junk: about === 'domain' });
+    await waitFor(async () => (await router.status()).deferred === 1, { what: 'it to wait' });
+    router.settings.replace({
+      ...router.settings.current,
+      routes: settingsFor(folder.path, { routes }).current.routes,
+    });
+    const sent = await router.delivery.next('the mail on its new way');
+    assert.equal(sent.hop.key, routes[0].via);
+    await sent.end('delivered', OK);
+  });
+
+test('mail whose destination is suspended goes when an operator sends its domain elsewhere', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path, { config: { routes: [{ to: '*', via: 'mx' }] } });
+  const set = (given: Record<string, unknown>) =>
+    router.service.handlers['directive-set']({ ...BY, forMs: 3_600_000, ...given } as never, router.context());
+  await set({ kind: 'suspend', about: 'destination', name: 'mx:peer.example' });
+  await router.send({ envelope: envelope(['bob@peer.example']) });
+  await waitFor(async () => (await router.status()).deferred === 1, { what: 'it to wait' });
+  await set({ kind: 'redirect', about: 'domain', name: 'peer.example', via: 'smtp://other.example:25' });
+  const sent = await router.delivery.next('the mail on its new way');
+  assert.equal(sent.hop.key, 'smtp://other.example:25');
+  await sent.end('delivered', OK);
 });
 
 test('junk is suspended by the domain of its recipient and by that of the mailbox that it goes to', async () => {
