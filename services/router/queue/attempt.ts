@@ -17,7 +17,7 @@ import type { Corrupt } from '../store/corrupt.ts';
 import type { Message } from '../store/message.ts';
 import type { SigningKeyRef } from '../store/records.ts';
 import type { Slot } from '../store/slots.ts';
-import type { Group } from './grouping.ts';
+import { asksForSmtpUtf8, type Group } from './grouping.ts';
 import type { OnSettled, Settlement } from './settlement.ts';
 import type { Signing } from './signing.ts';
 
@@ -116,17 +116,9 @@ export class Attempt implements Job {
     return this.#report ? isEightBitReport(this.#message) : this.#message.record.facts.eightBitBody;
   }
 
-  /**
-   * Raw 8-bit header fields of a client that did not declare SMTPUTF8 pass as they are, as with every other mail
-   * router. Only declared mail asks for the extension.
-   */
   get smtpUtf8(): boolean {
-    const { smtpUtf8, facts } = this.#message.record;
-    return (
-      (smtpUtf8 && facts.eightBitHeader && !this.#report) ||
-      needsSmtpUtf8(this.reversePath) ||
-      this.recipients.some((r) => needsSmtpUtf8(r.recipient.address))
-    );
+    const whole = asksForSmtpUtf8(this.#message, this.reversePath, this.#report);
+    return whole || this.recipients.some((r) => needsSmtpUtf8(r.recipient.address));
   }
 
   get ret(): 'FULL' | 'HDRS' | undefined {

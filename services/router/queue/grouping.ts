@@ -1,3 +1,4 @@
+import { needsSmtpUtf8 } from '#shared/address/address.ts';
 import type { Directive } from '#shared/directive.ts';
 import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { JobRecipient, NextHop } from '../delivery/job.ts';
@@ -13,8 +14,8 @@ import type { Routed, Routing } from './routing.ts';
 const TOGETHER_MS = 20_000;
 
 /**
- * Recipients of one message that share a next hop, its limit and a reverse-path, and get it as junk or do not. No hop: their
- * route leads nowhere. The address of one is that of the mailbox for junk, where that is where it goes.
+ * Recipients of one message that share a next hop, its limit and a reverse-path, and get it as junk or do not, with SMTPUTF8
+ * or without. No hop: their route leads nowhere. The address of one is that of the mailbox for junk, where that is where it goes.
  */
 export type Group = {
   hop: NextHop | undefined;
@@ -52,17 +53,39 @@ export function dueByHop(
     const reports = !junk && routing.takesReports(r.recipient);
     const hop = target !== undefined && reports ? readingHop(target) : target;
     const recipient = address === r.recipient.address ? r.recipient : { ...r.recipient, address };
-    const path = hop === undefined ? '' : `${hop.key} ${hop.conversion ?? ''} ${hop.limit ?? ''}`;
-    const { reversePath } = r.recipient;
     const report = r.recipient.journal?.form === 'report';
     const kept = suspended.of(message, [r.recipient, recipient], target);
-    const key = `${kept === undefined ? '' : `suspended ${kept.kind} ${kept.about} ${kept.name} `}${path}${junk ? ' junk' : ''}${report ? ' report' : ''}${reversePath === undefined ? '' : ` <${reversePath}>`}`;
+    const key = keyOf(message, recipient, { hop, junk, report, ...(kept && { suspended: kept }) });
     const group = groups.get(key);
     if (group === undefined)
       groups.set(key, { hop, junk, report, recipients: [{ index, recipient }], ...(kept && { suspended: kept }) });
     else group.recipients.push({ index, recipient });
   }
   return [...groups.values()];
+}
+
+/** Recipients with the same one are tried together. */
+function keyOf(
+  message: Message,
+  { address, reversePath }: EnvelopeRecipient,
+  { hop, junk, report, suspended: kept }: Omit<Group, 'recipients'>,
+): string {
+  const words = kept === undefined ? [] : [`suspended ${kept.kind} ${kept.about} ${kept.name}`];
+  if (hop !== undefined) words.push(`${hop.key} ${hop.conversion ?? ''} ${hop.limit ?? ''}`);
+  if (junk) words.push('junk');
+  if (report) words.push('report');
+  // A host without SMTPUTF8 takes the message for the others.
+  if (needsSmtpUtf8(address) && !asksForSmtpUtf8(message, reversePath, report)) words.push('SMTPUTF8');
+  if (reversePath !== undefined) words.push(`<${reversePath}>`);
+  return words.join(' ');
+}
+
+/**
+ * Whether the message needs SMTPUTF8, whoever gets it (RFC 6531 §3.5). Raw 8-bit header fields of a client that did not declare
+ * SMTPUTF8 pass as they are, as with every other mail router. Only declared mail asks for the extension.
+ */
+export function asksForSmtpUtf8({ record }: Message, reversePath = record.reversePath, report = false): boolean {
+  return (record.smtpUtf8 && record.facts.eightBitHeader && !report) || needsSmtpUtf8(reversePath);
 }
 
 /** Who sends a message to a recipient. */
