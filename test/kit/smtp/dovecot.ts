@@ -4,9 +4,9 @@ import { Program } from '#test/kit/program.ts';
 import { needs, type Peer } from '#test/kit/runner/peers.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
-/** What a test with Dovecot needs, with these of its daemons. */
-export function needsDovecot(...daemons: Peer[]): { skip: string | false } {
-  return process.getuid?.() === 0 ? needs('dovecot', ...daemons) : { skip: 'Dovecot starts as root only' };
+/** What a test with Dovecot needs: it, its daemons, and other programs. */
+export function needsDovecot(...others: Peer[]): { skip: string | false } {
+  return process.getuid?.() === 0 ? needs('dovecot', ...others) : { skip: 'Dovecot starts as root only' };
 }
 
 /** Its LMTP service on a port, as lines of dovecot.conf. A user is the local part of an address. */
