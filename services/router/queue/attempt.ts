@@ -1,25 +1,23 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
 import { needsSmtpUtf8 } from '#shared/address/address.ts';
-import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
+import { errorCode } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
-import { notOurs } from '../delivery/channel.ts';
 import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '../delivery/job.ts';
-import { convertToSevenBit } from '../delivery/seven-bit/conversion.ts';
-import { NotConvertible } from '../delivery/seven-bit/not-convertible.ts';
 import type { SuspendedMail } from '../directives/suspended.ts';
-import { isEightBitReport, openReport } from '../rules/journal-report.ts';
+import { isEightBit } from '../rules/journal-report.ts';
 import type { Bodies } from '../store/bodies.ts';
-import { contentOf, sizeOf } from '../store/content.ts';
+import { sizeOf } from '../store/content.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import type { Message } from '../store/message.ts';
 import type { SigningKeyRef } from '../store/records.ts';
 import type { Slot } from '../store/slots.ts';
 import { asksForSmtpUtf8, type Group } from './grouping.ts';
+import { type NotOpened, notNow, Opening } from './opening/opening.ts';
+import type { Signing } from './opening/signing.ts';
 import type { OnSettled, Settlement } from './settlement.ts';
-import type { Signing } from './signing.ts';
 
 /**
  * One attempt at one message for recipients that share a next hop: the job that delivery gets.
@@ -113,7 +111,7 @@ export class Attempt implements Job {
   }
 
   get eightBitBody(): boolean {
-    return this.#report ? isEightBitReport(this.#message) : this.#message.record.facts.eightBitBody;
+    return this.#report ? isEightBit(this.#message) : this.#message.record.facts.eightBitBody;
   }
 
   get smtpUtf8(): boolean {
@@ -134,74 +132,20 @@ export class Attempt implements Job {
   }
 
   async open(): Promise<Opened> {
-    const { bodies, signing } = this.#deps;
-    const { record } = this.#message;
     this.#queue.attemptOpened(this.#hop);
-    try {
-      let obstacle = this.#obstacle();
-      if (obstacle !== undefined) return obstacle;
-      if (record.chunks.length === 1 && this.#message.body === undefined) {
-        const piece = await bodies.piece(this.#message, 0);
-        if (!this.#message.gone) bodies.keep(this.#message, piece);
-      }
-      if (this.#report) {
-        const { head, replaced, tail, size } = await openReport(this.#message, this.#deps);
-        return { ok: true, size, read: () => this.#read(head, replaced, tail) };
-      }
-      const { front, replaced } = contentOf(record, this.junk);
-      let head = front;
-      if (record.originating) {
-        const header =
-          replaced > 0 ? front : Buffer.concat([front, await bodies.head(this.#message, record.facts.headerBytes)]);
-        const signed = await signing.sign(this.#message, header);
-        if (!signed.ok) return signed;
-        obstacle = this.#obstacle();
-        if (obstacle !== undefined) return obstacle;
-        this.#signatures = signed.keys;
-        if (signed.header !== '') head = Buffer.concat([Buffer.from(signed.header), front]);
-      }
-      const { body } = this.#message;
-      const unguarded = body !== undefined && this.#slot.copy === undefined;
-      const read = unguarded ? () => [head, body.subarray(replaced)] : () => this.#read(head, replaced);
-      const size = head.length + record.facts.size - replaced;
-      return { ok: true, size, read, sevenBit: () => this.#sevenBit() };
-    } catch (error) {
-      return this.#unreadable(error);
-    }
-  }
-
-  /**
-   * The message in 7 bit, signed anew: a signature covers what is sent. Where it may be converted, a mail of ours to one of
-   * our domains arrives with a valid signature; those of others are the business of `conversion`.
-   */
-  async #sevenBit(): Promise<Opened | string> {
-    const { record } = this.#message;
-    const { conversion } = this.#hop;
-    if (conversion === undefined) return 'its route does not say 8bit: convert';
-    try {
-      const { front, replaced } = contentOf(record, this.junk);
-      const source = (): AsyncGenerator<Uint8Array> => this.#read(front, replaced);
-      const { header, bodyHash, size, body } = await convertToSevenBit(source, conversion === 'always');
-      let head = header;
-      if (record.originating) {
-        const signed = await this.#deps.signing.sign(this.#message, header, bodyHash);
-        if (!signed.ok) return signed;
-        this.#signatures = signed.keys;
-        head = Buffer.concat([Buffer.from(signed.header), header]);
-      }
-      const read = async function* (): AsyncGenerator<Uint8Array> {
-        yield head;
-        yield* body();
-      };
-      return { ok: true, converted: true, size: size + head.length - header.length, read };
-    } catch (error) {
-      return error instanceof NotConvertible ? error.message : this.#unreadable(error);
-    }
-  }
-
-  #unreadable(error: unknown): Opened {
-    this.#noteDamage(error);
-    return notNow(notOurs(error) ?? reply(451, '4.3.0', `the queue cannot read this message: ${errorText(error)}`));
+    const { junk } = this;
+    const opening = new Opening(
+      this.#deps,
+      { slot: this.#slot, message: this.#message, hop: this.#hop, junk, report: this.#report },
+      {
+        obstacle: () => this.#obstacle(),
+        onSigned: (keys) => {
+          this.#signatures = keys;
+        },
+        onUnreadable: (error) => this.#noteDamage(error),
+      },
+    );
+    return opening.open();
   }
 
   async finish(results: RecipientResult[]): Promise<void> {
@@ -250,8 +194,7 @@ export class Attempt implements Job {
     return this.#message.record.via !== this.#via;
   }
 
-  /** Why the mail must not go now; undefined where it may. */
-  #obstacle(): Opened | undefined {
+  #obstacle(): NotOpened | undefined {
     if (this.#message.gone) return notNow(reply(451, '4.3.0', 'the message has left the queue'));
     if (this.#slot.state === 'hold') return notNow(reply(451, '4.3.0', 'an operator holds the message'));
     if (this.#isRerouted) return notNow(reply(451, '4.3.0', 'an operator sent the message another way'));
@@ -268,25 +211,9 @@ export class Attempt implements Job {
     return suspended ?? this.#deps.obstacle(this.#slot);
   }
 
-  async *#read(head: Buffer, replaced: number, tail?: Buffer): AsyncGenerator<Uint8Array> {
-    yield head;
-    try {
-      yield* this.#deps.bodies.pieces(this.#message, replaced);
-    } catch (error) {
-      this.#noteDamage(error);
-      throw error;
-    }
-    if (tail !== undefined) yield tail;
-    // The end of the message follows: the last moment at which it can be left to another node.
-    const obstacle = this.#deps.obstacle(this.#slot);
-    if (obstacle !== undefined) throw new SealpostError('not-ours', obstacle);
-  }
-
   #noteDamage(error: unknown): void {
     if (errorCode(error) !== 'corrupt' || this.#message.gone) return;
     this.#queue.remove(this.#slot, this.#message);
     this.#deps.corrupt.setAside(this.queueId, error);
   }
 }
-
-const notNow = (with_: Reply): Opened => ({ ok: false, state: 'deferred', reply: with_, local: true });

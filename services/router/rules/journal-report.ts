@@ -1,85 +1,133 @@
 import { isAscii } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import type { Settings } from '#cluster/config/settings.ts';
-import { domainOf, needsSmtpUtf8 } from '#shared/address/address.ts';
+import { domainOf } from '#shared/address/address.ts';
+import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { encodedWords } from '#shared/mail/encoded-words.ts';
 import { fieldValue, type HeaderField, rfc5322Date, splitHeader } from '#shared/mail/header.ts';
-import type { Bodies } from '../store/bodies.ts';
-import { contentOf, sizeOf } from '../store/content.ts';
+import type { Converted } from '../delivery/seven-bit/conversion.ts';
+import { Base64, quotedPrintable } from '../delivery/seven-bit/encoders.ts';
+import { isSevenBit } from '../notices/quotation.ts';
+import { contentOf } from '../store/content.ts';
 import type { Message } from '../store/message.ts';
 
 /**
  * A journal report: what an archive gets in place of the message itself (`form: report`), in the form that archives know from
- * Exchange. A multipart/mixed of a text with the envelope, one recipient a line, those of Bcc as well, and of the message as a
- * message/rfc822.
+ * Exchange. A multipart/mixed of a text with the envelope, one recipient a line, those of Bcc as well, and of the message, byte for
+ * byte as it was accepted.
  *
  * It is made anew at each attempt from the records of the message: so nothing of it lies on disk, and it has the same Message-ID on a node
- * that takes the message over. The Received fields of the message stand in its header too: where a
- * report comes back to us, they add up as those of any mail, and limits.hops ends a loop.
+ * that takes the message over. This server is its author and signs it as its other mail. The Received fields of the message stand
+ * in its header too: where a report comes back to us, they add up as those of any mail, and limits.hops ends a loop.
+ *
+ * A message that is not 7-bit needs 8BITMIME as message/rfc822, which must not be encoded (RFC 2046 §5.2.1). For a peer without it
+ * the message goes as message/global, which may hold whatever message/rfc822 does and be encoded (RFC 6532 §3.7), in base64. So
+ * what an archive keeps is what was accepted, with signatures that can be verified, where a conversion of the parts inside would
+ * change it; and no route has to allow it, as nothing of others is converted.
  */
 
 const CRLF = '\r\n';
 
+/** `hostname`: of this node. `sevenBit`: for a peer without 8BITMIME. */
+export type ReportOptions = { hostname: string; sevenBit: boolean };
+
 /**
- * What stands before the stored bytes of a message, without the first `replaced` of them, and behind them; `size`: of all of it.
- * It is sent byte for byte, so never converted to 7 bit, and unsigned: this server is its author. Rejects like `Bodies.piece`.
+ * The report around a message. `header`: of the message as it goes out; `content`: all of that. Rejects like `content`, which is
+ * read once to hash the report, and again to send it.
  */
-export async function openReport(
+export async function journalReport(
   message: Message,
-  { bodies, settings }: { bodies: Bodies; settings: Settings },
-): Promise<{ head: Buffer; replaced: number; tail: Buffer; size: number }> {
-  const { record } = message;
-  const { front, replaced } = contentOf(record);
-  const header = replaced > 0 ? front : Buffer.concat([front, await bodies.head(message, record.facts.headerBytes)]);
-  const { head, tail } = journalReport(message, header, settings.current.node.hostname);
-  const size = head.length + sizeOf(record) + tail.length;
-  return { head: Buffer.concat([head, front]), replaced, tail, size };
+  { header, content }: { header: Buffer; content: () => AsyncIterable<Uint8Array> },
+  { hostname, sevenBit }: ReportOptions,
+): Promise<Converted> {
+  const boundary = boundaryOf(message);
+  const fields = splitHeader(header.toString('latin1'));
+  const eightBit = isEightBit(message);
+  const outer = headerOf(message, { fields, boundary, hostname, eightBit: eightBit && !sevenBit });
+  const front = frontOf(message, { fields, boundary, header, eightBit, sevenBit });
+  const attached = eightBit && sevenBit ? () => base64(content()) : content;
+  const body = async function* (): AsyncGenerator<Uint8Array> {
+    yield front;
+    yield* attached();
+    yield Buffer.from(`${CRLF}--${boundary}--${CRLF}`);
+  };
+  const hash = new RelaxedBodyHash();
+  let size = outer.length;
+  for await (const bytes of body()) {
+    hash.update(bytes);
+    size += bytes.length;
+  }
+  return { header: outer, size, bodyHash: hash.digest(), body };
 }
 
-/** What stands in front of the message, and behind it. `header`: of the message as it goes out. */
-function journalReport(message: Message, header: Buffer, hostname: string): { head: Buffer; tail: Buffer } {
-  const { id, record } = message;
-  const fields = splitHeader(header.toString('latin1'));
-  const boundary = `=_${createHash('sha256').update(`${id} ${record.trace}`).digest('hex').slice(0, 40)}`;
-  const text = Buffer.from(`${envelopeLines(message, fields).join(CRLF)}${CRLF}`);
-  const { eightBitBody } = record.facts;
-  const eightBitHeader = !isAscii(header);
-  const outer = [
+/** Whether the message inside is not 7-bit, so that a peer must offer 8BITMIME for its report as it is. */
+export function isEightBit({ record }: Message): boolean {
+  const { eightBitBody, eightBitHeader } = record.facts;
+  return eightBitBody || eightBitHeader || !isAscii(contentOf(record).front);
+}
+
+async function* base64(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const encoder = new Base64();
+  for await (const bytes of content) yield encoder.push(bytes);
+  yield encoder.end();
+}
+
+/** It does not occur in the message, whose sender cannot know it, and is the same at each attempt. */
+function boundaryOf({ id, record }: Message): string {
+  return `=_${createHash('sha256').update(`${id} ${record.trace}`).digest('hex').slice(0, 40)}`;
+}
+
+function headerOf(
+  message: Message,
+  {
+    fields,
+    boundary,
+    hostname,
+    eightBit,
+  }: { fields: readonly HeaderField[]; boundary: string; hostname: string; eightBit: boolean },
+): Buffer {
+  const lines = [
     ...fields.filter(({ name }) => name === 'received').map(({ raw }) => asciiOf(raw).trimEnd()),
-    `Date: ${rfc5322Date(record.arrived)}`,
+    `Date: ${rfc5322Date(message.record.arrived)}`,
     `From: Journal <MAILER-DAEMON@${hostname}>`,
     'To: undisclosed-recipients:;',
     `Subject: ${subjectOf(fields)}`,
-    `Message-ID: <${id}.journal@${archiveDomain(message)}>`,
+    `Message-ID: <${message.id}.journal@${archiveDomain(message)}>`,
     'Auto-Submitted: auto-generated',
     'X-MS-Journal-Report:',
     'MIME-Version: 1.0',
     `Content-Type: multipart/mixed;${CRLF}\tboundary="${boundary}"`,
-    ...(eightBitBody || eightBitHeader || !isAscii(text) ? ['Content-Transfer-Encoding: 8bit'] : []),
-    '',
-    `--${boundary}`,
-    `Content-Type: text/plain; charset=${isAscii(text) ? 'us-ascii' : 'utf-8'}`,
-    ...(isAscii(text) ? [] : ['Content-Transfer-Encoding: 8bit']),
-    '',
-    '',
+    ...(eightBit ? ['Content-Transfer-Encoding: 8bit'] : []),
   ];
-  const part = [
-    `--${boundary}`,
-    // RFC 6532 §3.7: a message whose header is not ASCII.
-    `Content-Type: message/${eightBitHeader ? 'global' : 'rfc822'}`,
-    ...(eightBitBody || eightBitHeader ? ['Content-Transfer-Encoding: 8bit'] : []),
-    '',
-    '',
-  ];
-  const head = Buffer.concat([Buffer.from(outer.join(CRLF)), text, Buffer.from(CRLF + part.join(CRLF))]);
-  return { head, tail: Buffer.from(`${CRLF}--${boundary}--${CRLF}`) };
+  return Buffer.from(lines.join(CRLF) + CRLF + CRLF);
 }
 
-/** Whether a peer must offer 8BITMIME for the report. */
-export function isEightBitReport({ record, recipients }: Message): boolean {
-  const { eightBitBody, eightBitHeader } = record.facts;
-  const names = recipients.flatMap(({ recipient: { address, original = '' } }) => [address, original]);
-  return eightBitBody || eightBitHeader || [record.reversePath, ...names].some(needsSmtpUtf8);
+type FrontOf = {
+  fields: readonly HeaderField[];
+  boundary: string;
+  header: Buffer;
+  eightBit: boolean;
+  sevenBit: boolean;
+};
+
+/** What stands between the header and the message: the text, 7-bit for every peer, and the header of the other part. */
+function frontOf(message: Message, { fields, boundary, header, eightBit, sevenBit }: FrontOf): Buffer {
+  const text = Buffer.from(`${envelopeLines(message, fields).join(CRLF)}${CRLF}`);
+  const plain = isSevenBit(text);
+  // RFC 6532 §3.7 for a header that is not ASCII, too.
+  const global = !isAscii(header) || (eightBit && sevenBit);
+  const lines = [
+    `--${boundary}`,
+    `Content-Type: text/plain; charset=${isAscii(text) ? 'us-ascii' : 'utf-8'}`,
+    ...(plain ? [] : ['Content-Transfer-Encoding: quoted-printable']),
+    '',
+    (plain ? text : quotedPrintable(text)).toString('latin1'),
+    `--${boundary}`,
+    `Content-Type: message/${global ? 'global' : 'rfc822'}`,
+    ...(eightBit ? [`Content-Transfer-Encoding: ${sevenBit ? 'base64' : '8bit'}`] : []),
+    '',
+    '',
+  ];
+  return Buffer.from(lines.join(CRLF), 'latin1');
 }
 
 function envelopeLines({ record, recipients }: Message, fields: readonly HeaderField[]): string[] {

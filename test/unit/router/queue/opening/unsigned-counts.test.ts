@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { UnsignedCounts } from '#services/router/queue/unsigned-counts.ts';
+import { UnsignedCounts } from '#services/router/queue/opening/unsigned-counts.ts';
 
 test('counts by domain and reason, most first', () => {
   const counts = new UnsignedCounts();

@@ -3,8 +3,8 @@ import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
-import type { Message } from '../store/message.ts';
-import type { SigningKeyRef } from '../store/records.ts';
+import type { Message } from '../../store/message.ts';
+import type { SigningKeyRef } from '../../store/records.ts';
 import { type Unsigned, UnsignedCounts } from './unsigned-counts.ts';
 
 /**
