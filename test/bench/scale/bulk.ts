@@ -1,21 +1,27 @@
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { interruptedOnTerminal, sealpost } from '#test/kit/command.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { Tally } from '#test/kit/smtp/tally.ts';
 import { fill } from './fill.ts';
+import { describe, Single } from './single.ts';
 
 /**
  * Commands for much mail, on a node with a long queue: each is begun on a terminal, interrupted by Control-C, and given again.
- * Counts must add up exactly.
+ * Counts must add up exactly. Beside it all goes single mail to a host that takes it: how long each message takes is said.
  *
- *   node test/bench/scale/bulk.ts [--messages 100000] [--destinations 5000] [--size 1024]
+ *   node test/bench/scale/bulk.ts [--messages 100000] [--destinations 5000] [--size 1024] [--only hold,release]
  */
+
+const OPERATIONS = ['retry', 'hold', 'release', 'reroute', 'bounce', 'remove'];
 
 const { values } = parseArgs({
   options: {
     messages: { type: 'string', default: '100000' },
     destinations: { type: 'string', default: '5000' },
     size: { type: 'string', default: '1024' },
+    only: { type: 'string', default: OPERATIONS.join() },
   },
 });
 const messages = Number(values.messages);
@@ -24,7 +30,9 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-await using node = await SealpostNode.create({ config: 'routes: [{ to: "*", via: "smtp://127.0.0.1:1" }]\n' });
+await using sink = await Tally.start();
+const routes = `{ to: healthy.test, via: "smtp://127.0.0.1:${sink.port}" }, { to: "*", via: "smtp://127.0.0.1:1" }`;
+await using node = await SealpostNode.create({ config: `routes: [${routes}]\n` });
 await fill({
   folder: join(node.folder, 'data'),
   messages,
@@ -35,6 +43,22 @@ await fill({
 const program = await node.start();
 await program.waitForOutput(/"queue read"/, 600_000);
 
+/** Send single mail, one message after the other, until `end` has settled. */
+async function beside<T>(end: Promise<T>): Promise<{ result: T; times: number[] }> {
+  await using single = await Single.open(node.port, sink);
+  const times: number[] = [];
+  let ended = false;
+  const stop = (): void => {
+    ended = true;
+  };
+  end.then(stop, stop);
+  while (!ended) {
+    times.push(await single.send());
+    await delay(50);
+  }
+  return { result: await end, times };
+}
+
 type Answer = { count: number; interrupted: boolean; after?: string };
 const run = async (...args: string[]): Promise<Answer> => {
   const result = await sealpost(['queue', ...args, '--json', '--config', node.configFile], { cwd: node.folder });
@@ -43,20 +67,22 @@ const run = async (...args: string[]): Promise<Answer> => {
 };
 const timed = async <T>(what: string, work: () => Promise<T>, text: (result: T) => string): Promise<T> => {
   const began = performance.now();
-  const result = await work();
+  const { result, times } = await beside(work());
   say(`${what}: ${text(result)} in ${((performance.now() - began) / 1000).toFixed(1)} s`);
+  say(`  single mail beside it: ${describe(times)}`);
   return result;
 };
 
 /** Begin it on a terminal, and press Control-C once some is done. */
-async function interrupted(operation: string, ...args: string[]): Promise<number> {
+async function interrupted(operation: string, ...args: string[]): Promise<{ count: number; after: string }> {
   const line = ['queue', operation, ...args, '--yes', '--config', node.configFile];
   const { code, output } = await interruptedOnTerminal(node.folder, line, /\d+ of \d+ /);
   const steps = new Set(output.match(/\d+ of \d+ /g)).size;
   const count = Number(/(\d+) messages? \D*\r?\ninterrupted/.exec(output)?.[1]);
+  const after = /--after (\S+)/.exec(output)?.[1] ?? '';
   say(`${operation}: ${steps} steps of progress seen, then Control-C: ${count} done, exit code ${code}`);
   if (code !== 130 || !(count > 0 && count < messages)) throw new Error(`not interrupted: ${JSON.stringify(output)}`);
-  return count;
+  return { count, after };
 }
 
 function check(what: string, count: number, expected: number): void {
@@ -64,9 +90,16 @@ function check(what: string, count: number, expected: number): void {
   say(`${what}: ${count}, as it should be`);
 }
 
+/** Mail to the dead, and the reports about it. */
+const [MAIL, REPORTS] = [
+  ['--domain', 'dead.test'],
+  ['--domain', 'sender.test'],
+];
+const left = async (filter: readonly string[]): Promise<number> => (await run('remove', ...filter, '--dry-run')).count;
+
 await timed(
   'count',
-  () => run('hold', '--all', '--dry-run'),
+  () => run('hold', ...MAIL, '--dry-run'),
   ({ count }) => `${count} messages`,
 );
 await timed(
@@ -74,14 +107,21 @@ await timed(
   () => run('summary', '--by', 'reply'),
   () => 'by reply',
 );
-for (const operation of ['hold', 'release', 'reroute', 'bounce']) {
-  const args = operation === 'reroute' ? ['--all', '--via', 'smtp://127.0.0.1:2'] : ['--all'];
+for (const operation of values.only.split(',')) {
+  const filter = operation === 'remove' && OPERATIONS.every((one) => values.only.includes(one)) ? REPORTS : MAIL;
+  const args = operation === 'reroute' ? [...filter, '--via', 'smtp://127.0.0.1:2'] : filter;
   const first = await interrupted(operation, ...args);
+  // What was tried is soon deferred again: the cursor says what was not.
+  const after = operation === 'retry' ? ['--after', first.after] : [];
   const rest = await timed(
     operation,
-    () => run(operation, ...args, '--yes'),
+    () => run(operation, ...args, ...after, '--yes'),
     ({ count }) => `${count} messages, the rest`,
   );
-  check(operation, first + rest.count, messages);
+  check(operation, first.count + rest.count, messages);
+  if (operation === 'bounce') {
+    check('left of the mail', await left(MAIL), 0);
+    check('reports to senders', await left(REPORTS), messages);
+  }
+  if (operation === 'remove') check('left after that', await left(filter), 0);
 }
-say(`left in the queue after that: ${(await run('hold', '--all', '--dry-run')).count} (reports to senders)`);
