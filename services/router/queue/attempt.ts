@@ -7,7 +7,6 @@ import type { Authenticity } from '#shared/mail/authenticity.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
 import type { Job, JobRecipient, NextHop, Opened, RecipientResult } from '../delivery/job.ts';
 import type { SuspendedMail } from '../directives/suspended.ts';
-import { isEightBit } from '../rules/journal-report.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { sizeOf } from '../store/content.ts';
 import type { Corrupt } from '../store/corrupt.ts';
@@ -15,7 +14,8 @@ import type { Message } from '../store/message.ts';
 import type { SigningKeyRef } from '../store/records.ts';
 import type { Slot } from '../store/slots.ts';
 import { asksForSmtpUtf8, type Group } from './grouping.ts';
-import { type NotOpened, notNow, Opening } from './opening/opening.ts';
+import { isEightBit } from './opening/journal-report.ts';
+import { type NotOpened, notNow, type Obstacle, Opening } from './opening/opening.ts';
 import type { Signing } from './opening/signing.ts';
 import type { OnSettled, Settlement } from './settlement.ts';
 
@@ -27,9 +27,6 @@ import type { OnSettled, Settlement } from './settlement.ts';
  * Opening checks whether the mail may still go (an operator may have held it while it waited for a connection), signs
  * it, and gives the bytes. Finishing happens once; the attempt is over when its outcome is on disk.
  */
-
-/** Why this node must not deliver a message although its time has come; undefined where it may. */
-export type Obstacle = (slot: Slot) => string | undefined;
 
 export type AttemptDeps = {
   settings: Settings;

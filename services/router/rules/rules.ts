@@ -17,7 +17,7 @@ import { type Condition, conditionOf, type RuledMail } from './conditions.ts';
  * A journal rule makes the archive one more recipient of the message, and not a message of its own. So the copy is committed in
  * the same batch: a 250 is for both, and so are the second copy on another node, a hand-over and a take-over, after which
  * there is still one recipient that is the archive. The body lies on disk once, also for a journal report, which is made
- * around it at each attempt (journal-report.ts). What is different for this recipient:
+ * around it at each attempt (queue/opening/journal-report.ts). What is different for this recipient:
  *
  *   envelope   It is added when rules decide, once for each archive, whatever number of rules and recipients call for it. It
  *              has a reverse-path of its own, so it goes in a transaction of its own (queue/grouping.ts): no other

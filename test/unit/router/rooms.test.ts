@@ -15,7 +15,7 @@ const SEES: Record<string, string[]> = {
   'received-reports': ['store', 'delivery'],
   pacing: ['delivery'],
   notices: ['store', 'receipts', 'delivery'],
-  queue: ['store', 'receipts', 'delivery', 'pacing', 'notices', 'directives', 'rules'],
+  queue: ['store', 'receipts', 'delivery', 'pacing', 'notices', 'directives'],
   intake: ['store', 'receipts', 'rules'],
   copies: ['store', 'receipts', 'queue', 'intake'],
   gossip: [],

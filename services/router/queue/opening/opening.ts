@@ -5,14 +5,16 @@ import { notOurs } from '../../delivery/channel.ts';
 import type { NextHop, Opened } from '../../delivery/job.ts';
 import { type Converted, convertToSevenBit } from '../../delivery/seven-bit/conversion.ts';
 import { NotConvertible } from '../../delivery/seven-bit/not-convertible.ts';
-import { journalReport } from '../../rules/journal-report.ts';
 import type { Bodies } from '../../store/bodies.ts';
 import { contentOf } from '../../store/content.ts';
 import type { Message } from '../../store/message.ts';
 import type { SigningKeyRef } from '../../store/records.ts';
 import type { Slot } from '../../store/slots.ts';
-import type { Obstacle } from '../attempt.ts';
+import { journalReport } from './journal-report.ts';
 import type { Signing } from './signing.ts';
+
+/** Why this node must not deliver a message although its time has come; undefined where it may. */
+export type Obstacle = (slot: Slot) => string | undefined;
 
 /** What an attempt sends: the message, the same in 7 bit, or a journal report, each with the signatures of this moment. */
 

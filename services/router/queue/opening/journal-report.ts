@@ -4,11 +4,11 @@ import { domainOf } from '#shared/address/address.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { encodedWords } from '#shared/mail/encoded-words.ts';
 import { fieldValue, type HeaderField, rfc5322Date, splitHeader } from '#shared/mail/header.ts';
-import type { Converted } from '../delivery/seven-bit/conversion.ts';
-import { Base64, quotedPrintable } from '../delivery/seven-bit/encoders.ts';
-import { isSevenBit } from '../notices/quotation.ts';
-import { contentOf } from '../store/content.ts';
-import type { Message } from '../store/message.ts';
+import type { Converted } from '../../delivery/seven-bit/conversion.ts';
+import { Base64, quotedPrintable } from '../../delivery/seven-bit/encoders.ts';
+import { isSevenBit } from '../../notices/quotation.ts';
+import { contentOf } from '../../store/content.ts';
+import type { Message } from '../../store/message.ts';
 
 /**
  * A journal report: what an archive gets in place of the message itself (`form: report`), in the form that archives know from
