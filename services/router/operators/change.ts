@@ -2,7 +2,7 @@ import { isPlainVia } from '#cluster/config/schema/route.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { QueueChange } from '#shared/queue/change.ts';
 import type { QueueFilter } from '#shared/queue/filter.ts';
-import { isFinal, type Message } from '../store/message.ts';
+import { isFinal, type Message, type Recipient } from '../store/message.ts';
 import type { Slot } from '../store/slots.ts';
 
 /** What operators ask to be done with mail, and which mail that concerns. */
@@ -55,7 +55,12 @@ export function viaOf({ operation, via = '' }: Pick<ChangeRequest, 'operation' |
   );
 }
 
+/** Whether mail that is removed by a filter is meant by this recipient: copies for archives are not what it is for. */
+export function isMail({ recipient }: Recipient): boolean {
+  return recipient.journal === undefined;
+}
+
 /** Whether nothing is left of a message than its copies for archives: those are removed by the id of the message alone. */
 export function isArchiveCopy({ recipients }: Message): boolean {
-  return recipients.every(({ recipient, status }) => isFinal(status) || recipient.journal !== undefined);
+  return recipients.every((recipient) => isFinal(recipient.status) || !isMail(recipient));
 }

@@ -15,6 +15,7 @@ import {
   type ChangeRequest,
   CONCERNS,
   isArchiveCopy,
+  isMail,
   isRemoval,
   type Selection,
   viaOf,
@@ -59,12 +60,13 @@ export class Control {
     const most = dryRun ? Number.POSITIVE_INFINITY : operation === 'bounce' ? MOST_RETURNED : MOST;
     const missing = this.#missing(request);
     const selected: Slot[] = [];
-    const walk = { filter, after, wants: CONCERNS[operation] };
+    const sparesCopies = filter.ids === undefined && isRemoval(operation);
+    const walk = { filter, after, wants: CONCERNS[operation], ...(sparesCopies && { of: isMail }) };
     const next = await walkPage(this.#deps, walk, (message, slot) => {
       const { record } = slot.message ?? message;
       if (filter.ids === undefined && record.arrived > until) return false;
       if (operation === 'reroute' && record.via === via) return false;
-      if (filter.ids === undefined && isRemoval(operation) && isArchiveCopy(message)) return false;
+      if (sparesCopies && isArchiveCopy(message)) return false;
       // Nobody can be told, and a report of this operation must not be returned when it goes on.
       if (operation === 'bounce' && record.reversePath === '') return false;
       return selected.push(slot) >= most;

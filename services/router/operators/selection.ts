@@ -26,6 +26,8 @@ export type Walk = {
   after?: string | undefined;
   /** Whether a message is looked at at all. */
   wants?: (slot: Slot) => boolean;
+  /** Of which recipients the filter speaks; of all by default. */
+  of?: (recipient: Recipient) => boolean;
 };
 
 /** Whether the page is full. */
@@ -36,7 +38,7 @@ export type Visit = (message: Message, slot: Slot) => boolean;
  * there is none.
  */
 export async function walkPage(deps: SelectionDeps, walk: Walk, visit: Visit): Promise<string | undefined> {
-  const { filter, after = '', wants = () => true } = walk;
+  const { filter, after = '', wants = () => true, of = () => true } = walk;
   const end = performance.now() + PAGE_MS;
   const test = testOf(filter);
   const slotOf = (id: string): Slot | undefined => {
@@ -50,15 +52,21 @@ export async function walkPage(deps: SelectionDeps, walk: Walk, visit: Visit): P
   for await (const { id, message } of messages) {
     const slot = message === undefined ? undefined : slotOf(id);
     const isFull =
-      message !== undefined && slot !== undefined && isMeant(deps, test, message, slot) && visit(message, slot);
+      message !== undefined && slot !== undefined && isMeant(deps, { test, of }, message, slot) && visit(message, slot);
     if (isFull || performance.now() > end) return id;
   }
   return undefined;
 }
 
-function isMeant({ routing }: SelectionDeps, test: QueueTest, message: Message, { state }: Slot): boolean {
-  const { id: queueId, recipients, record } = message;
+function isMeant(
+  { routing }: SelectionDeps,
+  { test, of }: { test: QueueTest; of: NonNullable<Walk['of']> },
+  message: Message,
+  { state }: Slot,
+): boolean {
+  const { id: queueId, record } = message;
   const { arrived, reversePath } = record;
+  const recipients = message.recipients.filter(of);
   return test({ queueId, state, arrived, reversePath, recipients }, (one) => hopKeyOf(routing, message, one));
 }
 

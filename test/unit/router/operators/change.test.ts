@@ -125,3 +125,56 @@ test('ids that are not here are named', async () => {
   );
   assert.match(missing?.[0]?.reason ?? '', /no message NONE on this node/);
 });
+
+const ARCHIVE = 'archive@vault.test';
+
+test('much mail that is removed or returned leaves its copies for archives, which are removed by their ids alone', async () => {
+  await using folder = await tempDir();
+  const rules = [{ name: 'archive', journal: { to: ARCHIVE } }];
+  await using router = await TestRouter.start(folder.path, { config: { rules } });
+  const ids: string[] = [];
+  for (const to of ['a@one.test', 'b@two.test', 'c@one.test']) {
+    ids.push(await router.send({ envelope: envelope([to]) }));
+    for (const given of [await router.delivery.next(), await router.delivery.next()])
+      await given.end('deferred', LATER);
+  }
+  const left = async (): Promise<string[][]> =>
+    Promise.all(
+      ids.map(async (id) =>
+        (await router.show(id)).entry.recipients
+          .filter(({ status }) => status.state === 'deferred')
+          .map(({ recipient }) => recipient.address),
+      ),
+    );
+  for (const filter of [{ domain: 'vault.test' }, { recipient: ARCHIVE }, { nextHop: 'mx:vault.test' }]) {
+    assert.equal((await change(router, { operation: 'remove', filter })).count, 0, 'the mail is not for the archive');
+    assert.equal((await change(router, { operation: 'bounce', filter })).count, 0);
+  }
+  const remove = { operation: 'remove', filter: { domain: 'one.test' } } as const;
+  assert.equal((await change(router, { ...remove, dryRun: true })).count, 2);
+  assert.equal((await change(router, remove)).count, 2);
+  // The archive gets them now.
+  for (const given of [await router.delivery.next(), await router.delivery.next()]) {
+    assert.deepEqual(given.to, [ARCHIVE]);
+    await given.end('deferred', LATER);
+  }
+  assert.deepEqual(await left(), [[ARCHIVE], ['b@two.test', ARCHIVE], [ARCHIVE]]);
+  assert.equal((await change(router, { operation: 'hold' })).count, 3);
+  assert.equal((await change(router, { operation: 'bounce' })).count, 1, 'it has mail that can be returned');
+  assert.deepEqual(await left(), [[ARCHIVE], [ARCHIVE], [ARCHIVE]]);
+  const filter = { sender: 'sender.example' };
+  for (const operation of ['remove', 'bounce'] as const)
+    for (const dryRun of [true, false]) assert.equal((await change(router, { operation, filter, dryRun })).count, 0);
+  const [first = '', second = ''] = ids;
+  assert.deepEqual([await state(router, first), await state(router, second)], ['hold', 'active']);
+  assert.equal((await change(router, { operation: 'remove', filter: { ids: [first] } })).count, 1);
+  assert.equal((await router.show(first)).finished, true);
+  assert.equal((await change(router, { operation: 'release' })).count, 1);
+  const copies: string[] = [];
+  for (const what of ['a copy', 'another copy', 'the report']) {
+    const given = await router.delivery.next(what);
+    if (given.to[0] === ARCHIVE) copies.push(given.job.queueId);
+    await given.end('delivered', OK);
+  }
+  assert.deepEqual(copies.toSorted(), ids.slice(1));
+});
