@@ -1,9 +1,9 @@
 import type { Snapshot } from '#cluster/snapshot.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { dueAt, isFinal } from './message.ts';
+import { dueAt, isFinal, senderOf } from './message.ts';
 import type { CopyPlace, MessageRecord, RecipientRecord } from './records.ts';
-import { rangeOf } from './records.ts';
+import { queueIdOf, rangeOf } from './records.ts';
 import { unseal } from './seal.ts';
 
 /**
@@ -11,16 +11,20 @@ import { unseal } from './seal.ts';
  * The digest of every record is checked here, its form when the message is loaded; bodies are not touched.
  */
 
-/** The records of one message in sum. `record`: as text, what is wrong with it; undefined: there is none. */
+/** The records of one message in sum: what is read is kept no longer than it takes to sum it up. */
 export type Read = {
   id: string;
-  record: MessageRecord | string | undefined;
-  recipients: Summary;
+  /** Ms since 1970: when the first recipient that is left is due. */
+  due: number;
+  held: boolean;
+  /** Whose mail it is (message.ts). */
+  sender: number;
+  /** What is wrong with its records. */
+  problem: string | undefined;
+  /** There is nothing but the place of a copy: the message is not in the queue any more. */
+  isGone: boolean;
   place: CopyPlace | undefined;
 };
-
-/** The recipients of one message in sum. `due`: ms since 1970, of the first one that is left. `first`: an address. */
-type Summary = { count: number; due: number; damaged: string | undefined; first: string };
 
 /** Which ids are read: those after one, up to another. */
 export type Between = { after: string; until: string };
@@ -32,10 +36,15 @@ export async function* readMessages(snapshot: Snapshot, log: Logger, between: Be
   try {
     let page: Read[] = [];
     for (;;) {
-      const ids = [await messages.id(), await recipients.id(), await places.id()].filter((id) => id !== undefined);
-      const id = ids.length === 0 ? undefined : ids.reduce((least, other) => (other < least ? other : least));
+      for (const records of [messages, recipients, places]) if (records.isSpent) await records.turn();
+      const id = [messages.id, recipients.id, places.id].reduce(least);
       if (id === undefined) break;
-      page.push(await readOne(id, messages, recipients, places));
+      const sum = new Sum(id, messages.take(id));
+      while (recipients.id === id) {
+        sum.add(recipients.take(id));
+        if (recipients.isSpent) await recipients.turn();
+      }
+      page.push(sum.read(places.place(id)));
       if (page.length < PAGE) continue;
       yield page;
       page = [];
@@ -46,23 +55,60 @@ export async function* readMessages(snapshot: Snapshot, log: Logger, between: Be
   }
 }
 
-const PAGE = 500;
+/** So few that they are gone before garbage is collected twice: what survives that fills memory for long. */
+const PAGE = 100;
 
-async function readOne(id: string, messages: Records, recipients: Records, places: Records): Promise<Read> {
-  const sum: Summary = { count: 0, due: Number.POSITIVE_INFINITY, damaged: undefined, first: '' };
-  const entry = await messages.take(id);
-  const record = entry && readRecord<MessageRecord>(entry);
-  for (let next = await recipients.take(id); next !== undefined; next = await recipients.take(id)) {
-    sum.count++;
-    const read = readRecord<RecipientRecord>(next);
-    if (typeof read === 'string') sum.damaged = read;
+function least(a: string | undefined, b: string | undefined): string | undefined {
+  return a === undefined || (b !== undefined && b < a) ? b : a;
+}
+
+/** Sums the records of one message up. */
+class Sum {
+  readonly #id: string;
+  readonly #record: MessageRecord | string | undefined;
+  #count = 0;
+  #due = Number.POSITIVE_INFINITY;
+  #damaged: string | undefined;
+  /** The address of its first recipient. */
+  #first = '';
+
+  constructor(id: string, record: Entry | undefined) {
+    this.#id = id;
+    this.#record = record && readRecord<MessageRecord>(record);
+  }
+
+  add(recipient: Entry | undefined): void {
+    if (recipient === undefined) return;
+    this.#count++;
+    const read = readRecord<RecipientRecord>(recipient);
+    if (typeof read === 'string') this.#damaged = read;
     else {
-      sum.first ||= read.recipient.address;
-      if (!isFinal(read.status)) sum.due = Math.min(sum.due, dueAt(read.status));
+      this.#first ||= read.recipient.address;
+      if (!isFinal(read.status)) this.#due = Math.min(this.#due, dueAt(read.status));
     }
   }
-  const place = await places.take(id);
-  return { id, record, recipients: sum, place: place && places.place(place) };
+
+  read(place: CopyPlace | undefined): Read {
+    const record = this.#record;
+    const isRead = typeof record === 'object';
+    return {
+      id: this.#id,
+      due: this.#due,
+      held: isRead && record.held,
+      sender: isRead ? senderOf(record, this.#first) : 0,
+      problem: this.#problem(),
+      isGone: record === undefined && this.#count === 0,
+      place,
+    };
+  }
+
+  #problem(): string | undefined {
+    const record = this.#record;
+    if (record === undefined) return 'it has recipients and no message record';
+    if (typeof record === 'string') return record;
+    if (this.#damaged !== undefined || this.#count === record.recipients) return this.#damaged;
+    return `it has ${this.#count} of ${record.recipients} recipient records`;
+  }
 }
 
 type Entry = [string, Buffer];
@@ -85,6 +131,7 @@ class Records {
   #page: Entry[] = [];
   #at = 0;
   #id: string | undefined;
+  #ended = false;
 
   constructor(snapshot: Snapshot, kind: string, { after, until }: Between, log: Logger) {
     const { gte } = rangeOf(kind);
@@ -95,25 +142,34 @@ class Records {
   }
 
   /** The queue id of the next record; undefined after the last one. */
-  async id(): Promise<string | undefined> {
-    if (this.#id !== undefined) return this.#id;
-    if (this.#at >= this.#page.length) {
-      this.#page = await this.#next();
-      this.#at = 0;
-    }
-    this.#id = this.#page[this.#at]?.[0].split('!', 2)[1];
+  get id(): string | undefined {
     return this.#id;
   }
 
-  /** The next record, if it is one of this message. */
-  async take(id: string): Promise<Entry | undefined> {
-    if ((this.#id ?? (await this.id())) !== id) return undefined;
-    this.#id = undefined;
-    return this.#page[this.#at++];
+  /** Whether there may be more, to `turn` to. */
+  get isSpent(): boolean {
+    return this.#id === undefined && !this.#ended;
   }
 
-  /** Where a second copy is; those that are in the same place share one object. */
-  place(entry: Entry): CopyPlace | undefined {
+  async turn(): Promise<void> {
+    this.#page = await this.#next();
+    this.#at = 0;
+    this.#ended = this.#page.length === 0;
+    this.#look();
+  }
+
+  /** The next record, if it is one of this message. */
+  take(id: string): Entry | undefined {
+    if (this.#id !== id) return undefined;
+    const entry = this.#page[this.#at++];
+    this.#look();
+    return entry;
+  }
+
+  /** Where the second copy of a message is; those that are in the same place share one object. */
+  place(id: string): CopyPlace | undefined {
+    const entry = this.take(id);
+    if (entry === undefined) return undefined;
     const place = readRecord<CopyPlace>(entry);
     if (typeof place === 'string') {
       this.#log.warn(
@@ -130,6 +186,11 @@ class Records {
 
   async close(): Promise<void> {
     await this.#pages.return(undefined);
+  }
+
+  #look(): void {
+    const key = this.#page[this.#at]?.[0];
+    this.#id = key === undefined ? undefined : queueIdOf(key);
   }
 
   async #next(): Promise<Entry[]> {

@@ -5,7 +5,6 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Corrupt } from './corrupt.ts';
 import { reportDamage } from './damage.ts';
-import { senderOf } from './message.ts';
 import { type Between, type Read, readMessages } from './reading.ts';
 import { keys, queueIdOf, rangeOf } from './records.ts';
 import type { Slot, Slots } from './slots.ts';
@@ -124,24 +123,22 @@ export class Recovery {
     log.info({ ...slots.counts, ...this.#found, corrupt: corrupt.count, ms }, 'queue read');
   }
 
-  #take({ id, record, recipients, place }: Read, places: string[]): void {
+  #take({ id, due, held, sender, problem, isGone, place }: Read, places: string[]): void {
     const { slots, corrupt } = this.#deps;
-    if (record === undefined && recipients.count === 0) {
+    if (isGone) {
       // The place of a copy of a message that is not in the queue any more.
       places.push(id);
       return;
     }
     if (slots.get(id) !== undefined) return;
-    if (typeof record !== 'object' || recipients.damaged !== undefined || recipients.count !== record.recipients) {
+    if (problem !== undefined) {
       this.#found.damaged++;
-      corrupt.setAside(id, new SealpostError('corrupt', problem(record, recipients)));
+      corrupt.setAside(id, new SealpostError('corrupt', problem));
       return;
     }
     this.#found.messages++;
-    const { due, first } = recipients;
-    const state = record.held ? 'hold' : due > Date.now() ? 'deferred' : 'active';
-    const slot = slots.add(id, state, place, senderOf(record, first));
-    if (record.held) return;
+    const slot = slots.add(id, held ? 'hold' : due > Date.now() ? 'deferred' : 'active', place, sender);
+    if (held) return;
     if (place !== undefined && this.#beside) this.#copied.push({ slot, due });
     else this.#onFound(slot, due);
   }
@@ -149,12 +146,6 @@ export class Recovery {
   #hand(slot: Slot, due: number): void {
     if (this.#deps.slots.has(slot) && slot.state !== 'hold') this.#onFound(slot, due);
   }
-}
-
-function problem(record: Read['record'], { count, damaged }: Read['recipients']): string {
-  if (record === undefined) return 'it has recipients and no message record';
-  if (typeof record === 'string') return record;
-  return damaged ?? `it has ${count} of ${record.recipients} recipient records`;
 }
 
 /** The last queue id of which there is a record; one after or before all where that cannot be told, or there is none. */
