@@ -4,17 +4,21 @@ export type HeapItem = { at: number };
 /**
  * A binary heap: the item with the smallest time first. Every operation is O(log n), `peek` O(1). The times are in an array
  * of their own: there each takes eight bytes, and the next ones to compare are beside each other.
+ *
+ * An array that grows leaves its old, shorter self to V8, which keeps it for minutes: so the items are in blocks, of which
+ * none is copied, and the memory of the times is freed when they move.
  */
 export class Heap<T extends HeapItem> {
-  readonly #items: T[] = [];
-  readonly #dues: number[] = [];
+  readonly #blocks: T[][] = [];
+  #dues = new Float64Array(BLOCK);
+  #size = 0;
 
   get size(): number {
-    return this.#items.length;
+    return this.#size;
   }
 
   peek(): T | undefined {
-    return this.#items[0];
+    return this.#item(0);
   }
 
   /** The time of an item; Infinity where it is not in. */
@@ -30,9 +34,9 @@ export class Heap<T extends HeapItem> {
   /** Put an item in, or move the one that is in, to where its time belongs. */
   set(item: T, due: number): void {
     if (item.at < 0) {
-      item.at = this.#items.length;
-      this.#items.push(item);
-      this.#dues.push(due);
+      item.at = this.#size++;
+      if (item.at >> BITS === this.#blocks.length) this.#blocks.push([]);
+      if (this.#size > this.#dues.length) this.#resize(2 * this.#dues.length);
     }
     this.#settle(item, due);
   }
@@ -40,8 +44,8 @@ export class Heap<T extends HeapItem> {
   /** Take an item out; nothing happens when it is not in. */
   delete(item: T): void {
     if (item.at < 0) return;
-    const last = this.#items.pop();
-    const due = this.#dues.pop() ?? 0;
+    const due = this.#time(this.#size - 1);
+    const last = this.#pop();
     if (last !== undefined && last !== item) {
       last.at = item.at;
       this.#settle(last, due);
@@ -67,19 +71,40 @@ export class Heap<T extends HeapItem> {
     this.#place(item, due, at);
   }
 
+  #pop(): T | undefined {
+    const last = this.#blocks[--this.#size >> BITS]?.pop();
+    if (this.#size < this.#dues.length / 4 && this.#dues.length > BLOCK) this.#resize(this.#dues.length / 2);
+    return last;
+  }
+
+  #resize(length: number): void {
+    this.#dues = new Float64Array(this.#dues.buffer.transfer(length * Float64Array.BYTES_PER_ELEMENT));
+    this.#blocks.length = Math.min(this.#blocks.length, length >> BITS);
+  }
+
+  #item(at: number): T | undefined {
+    return this.#blocks[at >> BITS]?.[at & PLACE];
+  }
+
   #time(at: number): number {
     // Reading outside of an array is slow.
-    return at >= 0 && at < this.#dues.length ? (this.#dues[at] ?? 0) : Number.POSITIVE_INFINITY;
+    return at >= 0 && at < this.#size ? (this.#dues[at] ?? 0) : Number.POSITIVE_INFINITY;
   }
 
   #move(from: number, to: number): void {
-    const item = this.#items[from];
+    const item = this.#item(from);
     if (item !== undefined) this.#place(item, this.#time(from), to);
   }
 
   #place(item: T, due: number, at: number): void {
     item.at = at;
-    this.#items[at] = item;
+    const block = this.#blocks[at >> BITS];
+    if (block !== undefined) block[at & PLACE] = item;
     this.#dues[at] = due;
   }
 }
+
+/** Where an item is: the number of its block, and BITS bits for its place there. */
+const BITS = 12;
+const BLOCK = 1 << BITS;
+const PLACE = BLOCK - 1;

@@ -51,3 +51,21 @@ test('after any mix of puts, moves and deletions the first is the one that is du
     assert.equal(heap.due(first), Number.POSITIVE_INFINITY);
   }
 });
+
+test('a heap that grows and shrinks a thousandfold keeps its order', () => {
+  const heap = new Heap<Item>();
+  const items = Array.from({ length: 20_000 }, (_, n) => item(n));
+  for (let round = 0; round < 2; round++) {
+    for (const one of items) heap.set(one, (one.name * 7919) % items.length);
+    assert.equal(heap.size, items.length);
+    const taken: number[] = [];
+    for (let first = heap.peek(); first !== undefined; first = heap.peek()) {
+      taken.push(heap.first);
+      heap.delete(first);
+    }
+    assert.deepEqual(
+      taken,
+      items.map((_, n) => n),
+    );
+  }
+});
