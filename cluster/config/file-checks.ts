@@ -54,6 +54,7 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
     : [];
   if (needs('listeners')) await checkListeners(check);
   await checkBus(check);
+  await checkMetrics(check);
   if (needs('directory')) await checkDirectory(check);
   if (needs('directory')) await checkLdap(check);
   if (needs('authentication')) await checkProviders(check);
@@ -135,6 +136,14 @@ async function checkBus(check: FileCheck): Promise<void> {
   if (typeof bus.user === 'object') await place(check, ['bus', 'user'], new SecretReference(bus.user));
   const password = await place(check, ['bus', 'password'], bus.password);
   if (password !== undefined) check.config = { ...check.config, bus: { ...bus, password } };
+}
+
+async function checkMetrics(check: FileCheck): Promise<void> {
+  const { metrics } = check.config;
+  const token = await place(check, ['metrics', 'token'], metrics?.token);
+  if (metrics !== undefined && token !== undefined) {
+    check.config = { ...check.config, metrics: { ...metrics, token } };
+  }
 }
 
 async function checkDirectory(check: FileCheck): Promise<void> {

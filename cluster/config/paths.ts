@@ -10,7 +10,7 @@ export function resolvePaths(config: Config, folder: string): Config {
   const at = (path: string): string => resolve(folder, path);
   const maybe = (path: string | undefined): string | undefined => (path === undefined ? undefined : at(path));
   const secret = (s: Secret): Secret => secretAt(s, folder);
-  const { bus, tls, directory, credentials, dns } = config;
+  const { bus, tls, directory, credentials, dns, metrics } = config;
   return {
     ...config,
     node: { ...config.node, data: at(config.node.data) },
@@ -41,6 +41,7 @@ export function resolvePaths(config: Config, folder: string): Config {
     },
     credentials: { ...credentials, ...(typeof credentials.nek === 'string' && { nek: at(credentials.nek) }) },
     routes: config.routes.map((route) => routeAt(route, folder)),
+    ...(metrics?.token && { metrics: { ...metrics, token: secret(metrics.token) } }),
     dns: {
       ...dns,
       zones: dns.zones.map((zone) => ({

@@ -5,7 +5,7 @@ import { errorCode, errorText } from '#shared/errors.ts';
 import { stsHost } from '#shared/mta-sts/own-policy.ts';
 import { certificatesIn, type Fault, isFault, privateKeyIn } from './pem.ts';
 import type { Problem } from './problems/problem.ts';
-import { effectivePolicy } from './rules/mta-sts.ts';
+import { effectivePolicy } from './rules/servers/mta-sts.ts';
 import type { Config } from './schema/schema.ts';
 import { modeWarning, unreadable } from './secrets.ts';
 

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
 import type { ListenerConfig } from '#cluster/config/schema/schema.ts';
+import { openPort, portOf } from '#cluster/open-port.ts';
 import { isInNetwork, parseIp, parseNetwork } from '#shared/address/ip-address.ts';
 import { errorText } from '#shared/errors.ts';
 import type { LimitedLog } from '#shared/limited-log.ts';
 import { formatReply } from '#shared/mail/reply.ts';
 import type { Transcripts } from '#shared/transcript/transcripts.ts';
-import { openPort, portOf } from './open-port.ts';
 import type { Refusals } from './refusals/refusals.ts';
 import { Session, type SessionDeps } from './session/session.ts';
 import type { SessionCounts } from './session/session-counts.ts';

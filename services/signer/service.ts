@@ -9,6 +9,7 @@ import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { type SignerContract, type SignerStatus, type SignOutcome, signerContract } from './contract.ts';
 import { type AnyKey, Keyring } from './keyring.ts';
+import { signatures } from './metrics.ts';
 import { announcePresence } from './presence.ts';
 import { signMessage } from './sign.ts';
 
@@ -50,6 +51,7 @@ export function createSignerService(deps: SignerDeps): Service<SignerContract> {
       async 'message-sign'({ queueId, bodyHash, reversePath }, { bytes, trace }) {
         const request = { bodyHash, reversePath, header: bytes };
         const outcome = await signMessage(request, deps.settings.current.domains, keyring);
+        signatures.inc({ outcome: outcome.outcome });
         report(deps.log, outcome, { queueId, trace });
         return outcome;
       },

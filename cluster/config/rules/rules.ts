@@ -9,12 +9,13 @@ import { DNS_RULES } from './dns.ts';
 import { FILTER_RULES } from './filters.ts';
 import { KEY_RULES } from './keys.ts';
 import { LDAP_RULES } from './ldap.ts';
-import { MTA_STS_RULES } from './mta-sts.ts';
 import { RATE_RULES } from './rates.ts';
 import { RELAY_RULES } from './relay.ts';
 import { REWRITE_RULES } from './rewrite.ts';
 import { ROUTE_RULES } from './routes.ts';
 import { duplicates, type Rule } from './rule.ts';
+import { METRICS_RULES } from './servers/metrics.ts';
+import { MTA_STS_RULES } from './servers/mta-sts.ts';
 import { TLS_RULES } from './tls.ts';
 
 /** AUTH of a listener: as written, else off for relay and under TLS for submission. */
@@ -232,6 +233,7 @@ export const RULES: readonly Rule[] = [
   ...CHECK_RULES,
   ...DNS_RULES,
   ...KEY_RULES,
+  ...METRICS_RULES,
   ...MTA_STS_RULES,
   ...RATE_RULES,
   ...REWRITE_RULES,

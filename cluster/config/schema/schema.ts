@@ -15,6 +15,7 @@ import { dsnSection } from './reports/dsn.ts';
 import { rewriteSection } from './rewrite.ts';
 import { routeEntry } from './routes.ts';
 import { rulesSection } from './rules/entry.ts';
+import { metricsSection } from './servers/metrics.ts';
 import { httpChallengeSection, orderedCertificate } from './tls/ordered.ts';
 import { mtaStsSection, tlsRptSection } from './tls/published.ts';
 import { certificate, domain, duration, nameServer, nekSource, nodeName, secret, TEN_YEARS_MS } from './values.ts';
@@ -166,6 +167,7 @@ export const ConfigSchema = z.strictObject({
       zones: z.array(zone).prefault([]).describe('zones that records of keys are published in'),
     })
     .prefault({}),
+  metrics: metricsSection,
   log: z
     .strictObject({
       level: z

@@ -3,9 +3,9 @@ import { createServer as createHttp, type IncomingMessage, type Server, type Ser
 import { createServer as createHttps } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
+import { openPort, type Place, portOf } from '#cluster/open-port.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { openPort, type Place, portOf } from '../open-port.ts';
 import { SessionCounts } from '../session/session-counts.ts';
 
 /**

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { SecureContext } from 'node:tls';
-import { type EffectivePolicy, effectivePolicy } from '#cluster/config/rules/mta-sts.ts';
+import { type EffectivePolicy, effectivePolicy } from '#cluster/config/rules/servers/mta-sts.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import type { Logger } from '#shared/log.ts';

@@ -6,6 +6,7 @@ import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import { tlsText } from '#shared/mail/tls.ts';
 import type { SessionPeer, SessionTranscript, Transcripts } from '#shared/transcript/transcripts.ts';
 import type { Ending, IncomingMessage } from '../message/incoming-message.ts';
+import { authenticity, bytes, messages, replies, sessions } from '../metrics.ts';
 import type { NewRefusal, Refusals } from '../refusals/refusals.ts';
 import { type LoggedSession, refusalAt } from './session-refusal.ts';
 import type { SessionReply } from './session-reply.ts';
@@ -59,6 +60,7 @@ export class SessionLog {
   /** `lines`: the reply as it goes over the wire. */
   replied(answer: SessionReply, lines: string): void {
     this.#log.trace({ ...this.#session, reply: lines }, 'smtp');
+    replies.inc({ listener: this.#state.facts.listener, code: answer.code });
     if (answer.code >= 400 && 'text' in answer && answer !== this.#noted) this.#note({ reply: answer });
     if (this.#transcript?.active === true) this.#transcript.server(lines);
   }
@@ -104,6 +106,7 @@ export class SessionLog {
   }
 
   ended({ listener, client, tls }: Origin, counted: { messages: number; errors: number; ms: number }): void {
+    sessions.inc({ listener, tls: tls?.protocol ?? 'none' });
     this.info('session ended', { listener, helo: client.helo, ...(tls && { tls: tlsText(tls) }), ...counted });
     this.#transcript?.ended('connection closed');
   }
@@ -131,6 +134,7 @@ export class SessionLog {
   /** The outcome of a message whose end was read. */
   message(incoming: IncomingMessage, trace: string, transaction: MailTransaction | undefined, ending: Ending): void {
     this.#transcript?.message(incoming.size);
+    this.#count(incoming, ending);
     if (ending.reply.code >= 400 || ending.discarded) {
       const { reply, error, filters, discarded, messageId } = ending;
       this.#noted = reply;
@@ -152,6 +156,16 @@ export class SessionLog {
     else this.info(ending.reply.code < 300 ? 'message accepted' : 'message refused', fields);
   }
 
+  #count({ size }: IncomingMessage, { reply: { code }, discarded, authenticity: found }: Ending): void {
+    const { listener } = this.#state.facts;
+    const outcome = code >= 500 ? 'refused' : code >= 400 ? 'deferred' : discarded ? 'discarded' : 'accepted';
+    messages.inc({ listener, outcome });
+    if (outcome === 'accepted') bytes.inc({ listener }, size);
+    if (found === undefined) return;
+    for (const check of ['spf', 'arc', 'dmarc'] as const) authenticity.inc({ check, result: found[check].result });
+    authenticity.inc({ check: 'dkim', result: dkimResult(found.dkim) });
+  }
+
   /** The connection failed, or what serves it did. */
   failed(what: string, error: unknown): void {
     this.note(`${what}: ${errorText(error)}`);
@@ -159,4 +173,9 @@ export class SessionLog {
     if (errorCode(error) !== undefined) this.#log.debug({ ...this.#session, error: errorText(error) }, what);
     else this.#log.error({ ...this.#session, err: error }, what);
   }
+}
+
+/** Of several signatures the best, as a mail with one that verifies has passed; `none` without a signature. */
+function dkimResult(found: readonly { result: string }[]): string {
+  return (found.find(({ result }) => result === 'pass') ?? found[0])?.result ?? 'none';
 }

@@ -6,6 +6,7 @@ import type { RecipientStatus } from '#shared/mail/envelope.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { reply } from '#shared/mail/reply.ts';
 import type { JobRecipient, NextHop, RecipientResult } from '../delivery/job.ts';
+import { countChange, sentNotices } from '../metrics.ts';
 import { noticeMessages, rememberNotice } from '../notices/notice-message.ts';
 import {
   anyNotice,
@@ -192,6 +193,7 @@ export class Settlement {
     for (const { id: about, notices } of all) {
       for (const { id: queueId, record, recipients } of notices) {
         const fields = { queueId, trace: record.trace, about, to: recipients[0]?.recipient.address };
+        sentNotices.inc();
         this.#deps.log.info(fields, 'notice to the sender committed');
       }
     }
@@ -310,6 +312,7 @@ export class Settlement {
   #logChange(attempt: AttemptOutcome, change: StatusChange, now: number): void {
     const { state } = change.status;
     const level = state === 'failed' || state === 'expired' ? 'warn' : 'info';
+    countChange(attempt, change.status, now);
     this.#deps.log[level](changeFields(attempt, change, now), state);
   }
 }

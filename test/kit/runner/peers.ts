@@ -52,6 +52,8 @@ export const PEERS = {
   xmllint: 'libxml2-utils',
   'dmarc-cat': 'dmarc-cat',
   pebble: 'pebble',
+  prometheus: 'prometheus',
+  promtool: 'prometheus',
 } as const;
 export type Peer = keyof typeof PEERS;
 

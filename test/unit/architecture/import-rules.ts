@@ -19,6 +19,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   'smtp-server': ['services/listener/smtp-server/'],
   commander: ['services/console/cli/'],
   pino: ['shared/log.ts'],
+  'prom-client': ['shared/metrics.ts', 'services/console/metrics/'],
   jose: ['services/policy/authentication/'],
   '@peculiar/x509': ['cluster/certificate.ts'],
   'acme-client': ['services/credential-store/certificates/acme/'],

@@ -56,6 +56,33 @@ test('commands and options exist', async () => {
   assert.deepEqual(brokenOptions(docs, program), []);
 });
 
+test('commands that alerts name exist', async () => {
+  const file = 'cluster/monitoring/alerts.yaml';
+  const page = parseDocs([
+    [
+      file,
+      read(file)
+        .replace(/^ +/gm, '')
+        .replace(/{{.*?}}/g, 'x'),
+    ],
+  ]);
+  assert.ok(read(file).includes('`sealpost '));
+  assert.deepEqual(await brokenCommands(page, program), []);
+});
+
+test('every metric is explained, and no other', () => {
+  const text = globSync(['services/**/metrics.ts', 'services/console/metrics/*.ts', 'cluster/bus/measured.ts'], {
+    cwd: ROOT,
+  })
+    .map(read)
+    .join('\n');
+  const made = [...text.matchAll(/\b(?:counter|histogram|gauge)\(\s*'(\w+)'/g)].map(([, name]) => `sealpost_${name}`);
+  assert.deepEqual(
+    namedIn('docs/monitoring.md', 'Metrics').filter((name) => name.startsWith('sealpost_')),
+    made.sort(),
+  );
+});
+
 test('scripts of package.json exist', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
   assert.deepEqual(brokenScripts(docs, new Set(Object.keys(scripts))), []);

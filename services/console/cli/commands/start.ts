@@ -5,7 +5,7 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import type { NodeOptions, RunningNode } from '#services/node.ts';
 import { SERVICES, type ServiceName } from '#services/topology.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
-import { createLogger } from '#shared/log.ts';
+import { createLogger, type Logger } from '#shared/log.ts';
 import { type CommonOptions, configFile, withCommon } from '../context.ts';
 import { serveHealth } from '../start/health.ts';
 import { runNode } from '../start/lifecycle.ts';
@@ -44,7 +44,7 @@ async function startFrom(file: string, services: readonly ServiceName[], options
   for (const warning of warnings) log.warn({ file }, warning);
   await runNode(async () => {
     const node = await startNode({ config, services, log, logDropped: () => output.dropped, configFile: file });
-    if (options.health !== undefined) await serveHealth(node, services, options.health);
+    await serveQuestions(node, services, log, options);
     return node;
   }, log);
 }
@@ -64,12 +64,29 @@ async function startSandbox(services: readonly ServiceName[], options: StartOpti
       },
     );
     await createSandboxKeys(node.bus);
-    if (options.health !== undefined) await serveHealth(node, services, options.health);
+    await serveQuestions(node, services, log, options);
     if (options.json) console.error(JSON.stringify({ listeners: config.listeners, user: SANDBOX_USER, folder }));
     else console.error(sandboxBanner(config, folder, password));
     node.settings.replace(config);
     return node;
   }, log);
+}
+
+/** Answer those who look after the process; where that fails, the node is stopped. */
+async function serveQuestions(
+  node: RunningNode,
+  services: readonly ServiceName[],
+  log: Logger,
+  { health }: StartOptions,
+): Promise<void> {
+  try {
+    if (health !== undefined) await serveHealth(node, services, health);
+    const { MetricsServer } = await import('../../metrics/server.ts');
+    await MetricsServer.start(node, services, log);
+  } catch (error) {
+    await node.stop();
+    throw error;
+  }
 }
 
 /** The services are loaded here: help does not need them, nor does a configuration with a mistake. */

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { certificatesIn, isFault } from '#cluster/config/pem.ts';
-import { localDomains } from '#cluster/config/rules/mta-sts.ts';
+import { localDomains } from '#cluster/config/rules/servers/mta-sts.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { unreadable } from '#cluster/config/secrets.ts';
 import { normalizeDomain } from '#shared/address/address.ts';

@@ -1,4 +1,4 @@
-import { effectivePolicy } from '#cluster/config/rules/mta-sts.ts';
+import { effectivePolicy } from '#cluster/config/rules/servers/mta-sts.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { keyDigest } from '#shared/certificate.ts';
 import { namesOf } from '../checks-names.ts';

@@ -1,4 +1,4 @@
-import { localDomains } from '#cluster/config/rules/mta-sts.ts';
+import { localDomains } from '#cluster/config/rules/servers/mta-sts.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { DnsAnswer, DnsResolver } from '#shared/dns/resolver.ts';
 import { tlsaName } from '#shared/dns/tlsa.ts';

@@ -1,6 +1,7 @@
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { isPositive, LOCAL_ERROR, type Reply, reply } from '#shared/mail/reply.ts';
+import { duplicates } from '../../../metrics.ts';
 import { isBlock } from '../../backoff/replies.ts';
 import { notOurs, StaleChannel } from '../../channel.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../../job.ts';
@@ -172,6 +173,7 @@ export class Transaction {
     // A peer that closed in order had nothing more to say: it has not taken what it did not answer.
     const closed = error.cause === undefined || errorCode(error.cause) === 'EPIPE';
     if (exchange.handedOver && error.reason !== 'said' && !(hungUp && closed)) {
+      duplicates.inc();
       this.#options.log.warn({ ...context, error: error.message }, 'possible duplicate: no reply to the message');
     }
   }

@@ -1,8 +1,8 @@
 import { parseIp } from '#shared/address/ip-address.ts';
 import { type OwnStsPolicy, stsPolicyId, stsPolicyText } from '#shared/mta-sts/own-policy.ts';
-import type { Problem } from '../problems/problem.ts';
-import type { Config } from '../schema/schema.ts';
-import type { Rule } from './rule.ts';
+import type { Problem } from '../../problems/problem.ts';
+import type { Config } from '../../schema/schema.ts';
+import type { Rule } from '../rule.ts';
 
 /** The MTA-STS policy that a configuration makes, and combinations of it that make no sense. */
 

@@ -1,0 +1,129 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { collectDefaultMetrics } from 'prom-client';
+import type { Config } from '#cluster/config/schema/schema.ts';
+import { openPort, portOf } from '#cluster/open-port.ts';
+import { VERSION } from '#cluster/version.ts';
+import type { ServiceName } from '#services/topology.ts';
+import { errorText } from '#shared/errors.ts';
+import type { Logger } from '#shared/log.ts';
+import { gauge, metrics } from '#shared/metrics.ts';
+import type { Secret } from '#shared/secret.ts';
+import { read, type Watched } from './readings.ts';
+
+/**
+ * What a process counts and how its services are, at `GET /metrics` in the text format of Prometheus, for as long as the
+ * process lives; `metrics` in the configuration says where, and is followed when it changes. Each process has its own, so
+ * that it can be seen also while the bus is away. One that cannot be opened at a change is logged; mail is unaffected.
+ *
+ * The numbers tell of domains and of how much mail there is: off the loopback interface a client needs the token.
+ */
+
+type Place = NonNullable<Config['metrics']>;
+
+/** A scrape asks all services: a client that asks again sooner gets the answer of that one. */
+const FRESH_MS = 1000;
+const PATIENCE_MS = 10_000;
+const OPTIONS = { maxHeaderSize: 8192, headersTimeout: PATIENCE_MS, requestTimeout: PATIENCE_MS };
+const MOST_CONNECTIONS = 32;
+
+export class MetricsServer {
+  readonly #node: Watched;
+  readonly #services: readonly ServiceName[];
+  readonly #log: Logger;
+  #open: { place: Place; server: Server } | undefined;
+  #changes: Promise<void> = Promise.resolve();
+  #last: { at: number; text: Promise<string> } | undefined;
+
+  private constructor(node: Watched, services: readonly ServiceName[], log: Logger) {
+    this.#node = node;
+    this.#services = services;
+    this.#log = log;
+  }
+
+  /** Rejects with `listen-failed`. */
+  static async start(node: Watched, services: readonly ServiceName[], log: Logger): Promise<MetricsServer> {
+    const opened = new MetricsServer(node, services, log);
+    const { current } = node.settings;
+    metrics.setDefaultLabels({ node: current.node.name });
+    collectDefaultMetrics({ register: metrics });
+    gauge('info', 'The version that runs', ['version']).set({ version: VERSION }, 1);
+    await opened.#apply(current.metrics);
+    node.settings.onChange((next) => {
+      opened.#changes = opened.#changes.then(() => opened.#follow(next.metrics));
+    });
+    return opened;
+  }
+
+  /** Where it listens; undefined where it does not. */
+  get port(): number | undefined {
+    return this.#open && portOf(this.#open.server, this.#open.place.port);
+  }
+
+  async #follow(place: Config['metrics']): Promise<void> {
+    await this.#apply(place).catch((error: unknown) =>
+      this.#log.error({ error: errorText(error) }, 'metrics not served'),
+    );
+  }
+
+  async #apply(place: Config['metrics']): Promise<void> {
+    const now = this.#open;
+    if (now !== undefined && now.place.address === place?.address && now.place.port === place.port) {
+      this.#open = { ...now, place };
+      return;
+    }
+    this.#open = undefined;
+    if (now !== undefined) await close(now.server);
+    if (place === undefined) return;
+    const server = createServer(OPTIONS, (request, response) => void this.#answer(request, response));
+    server.maxConnections = MOST_CONNECTIONS;
+    server.setTimeout(PATIENCE_MS);
+    await openPort(server, 'the server of metrics', place);
+    server.on('error', (error) => this.#log.error({ error: errorText(error) }, 'metrics not served'));
+    server.unref();
+    this.#open = { place, server };
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const end = (code: number, text = '', fields: Record<string, string> = {}): void => {
+      response.writeHead(code, { 'content-length': Buffer.byteLength(text), connection: 'close', ...fields }).end(text);
+    };
+    const path = request.url?.split('?', 1)[0];
+    if (path !== '/metrics' || (request.method !== 'GET' && request.method !== 'HEAD')) return end(404);
+    const token = this.#open?.place.token;
+    if (token !== undefined && !bears(request, token)) {
+      return end(401, 'this needs the token of metrics.token in the configuration\n', {
+        'www-authenticate': 'Bearer realm="sealpost metrics"',
+      });
+    }
+    try {
+      end(200, await this.#text(), { 'content-type': metrics.contentType });
+    } catch (error) {
+      this.#log.error({ err: error }, 'metrics could not be read');
+      end(500);
+    }
+  }
+
+  #text(): Promise<string> {
+    const now = performance.now();
+    if (this.#last === undefined || now - this.#last.at > FRESH_MS) {
+      this.#last = { at: now, text: read(this.#node, this.#services).then(() => metrics.metrics()) };
+    }
+    return this.#last.text;
+  }
+}
+
+/** Whether a request has this token (RFC 6750 §2.1). Digests of one length can be compared in constant time. */
+function bears(request: IncomingMessage, token: Secret): boolean {
+  const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(given), digest(token.reveal()));
+}
+
+async function close(server: Server): Promise<void> {
+  const closed = once(server, 'close');
+  server.close();
+  server.closeAllConnections();
+  await closed;
+}

@@ -1,0 +1,34 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/**
+ * What a process counts of its work, for Prometheus. Each service has its counters in its `metrics.ts`; what can be asked at
+ * any time (the length of a queue, the state of a key) is not counted, but read when somebody asks (services/console/metrics).
+ *
+ * The numbers begin with the process and end with it. Labels have few values, all of them known here or in the
+ * configuration: never an address, a host or a domain that a stranger can choose, since each new value takes memory for good.
+ */
+
+/** Everything that this process counts. */
+export const metrics = new Registry();
+
+/** `name` without the prefix that all have; a counter's ends with `_total`. */
+export function counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
+  return new Counter({ name: `sealpost_${name}`, help, labelNames, registers: [metrics] });
+}
+
+/** Seconds; `buckets`: their upper ends. */
+export function histogram<L extends string>(
+  name: string,
+  help: string,
+  labelNames: readonly L[],
+  buckets: number[],
+): Histogram<L> {
+  return new Histogram({ name: `sealpost_${name}`, help, labelNames, buckets, registers: [metrics] });
+}
+
+export function gauge<L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> {
+  const made = new Gauge({ name: `sealpost_${name}`, help, labelNames, registers: [metrics] });
+  // One without labels would be 0 before it is read.
+  if (labelNames.length === 0) made.remove();
+  return made;
+}
