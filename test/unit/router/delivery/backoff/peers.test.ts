@@ -59,8 +59,9 @@ for (const [where, verb] of [
     const results = await delivery.run(smtpHop(sink.port), ...jobs(1000));
     const delivered = results.flat().filter(({ state }) => state === 'delivered').length;
     assert.equal(delivered, sink.messages.length);
-    // A refused MAIL defers its message; a refused connection does not.
-    assert.equal(delivered, verb === 'CONNECT' ? 1000 : 1000 - refused);
+    // A refused MAIL defers its message, unless the connection was idle before: then a fresh one is tried. A refused
+    // connection defers nothing.
+    assert.ok(delivered >= (verb === 'CONNECT' ? 1000 : 1000 - refused), `${delivered} delivered, ${refused} refused`);
     assert.ok(refused > 0 && refused < 40, `${refused} refused`);
   });
 }
