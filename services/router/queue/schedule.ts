@@ -16,10 +16,29 @@ export function longestDelay({ max }: RetryLimits): number {
   return jitter(max, 1);
 }
 
-/** The delay after the n-th attempt (n from 1) that the next hop deferred: doubling up to `max`. */
-export function retryDelay(attempts: number, limits: RetryLimits, random: number): number {
+/** A wait that the next hop asks for counts up to so long, and one that is shorter than ours for so many attempts. */
+const ASKED_MAX_MS = 3_600_000;
+const ASKED_ATTEMPTS = 3;
+const ASKED_LEAST_MS = 10_000;
+/** A host counts in whole seconds. */
+const ASKED_MARGIN_MS = 1000;
+
+/**
+ * The delay after the n-th attempt (n from 1) that the next hop deferred: doubling up to `max`. The first one is never shorter
+ * than `first`: hosts that greylist take mail after five minutes as a rule, and few of them say so.
+ *
+ * `askedMs`: the wait that its reply asks for (delivery/backoff/greylisting.ts). An earlier attempt would be in vain, and may
+ * begin the wait again. A later one keeps the mail waiting for nothing; but a host that asks for a short wait again and again
+ * is not believed for ever.
+ */
+export function retryDelay(attempts: number, limits: RetryLimits, random: number, askedMs?: number): number {
   const doublings = Math.min(Math.max(attempts, 1) - 1, DOUBLINGS);
-  return jitter(Math.min(limits.first * 2 ** doublings, limits.max), random);
+  const upwards = 0.5 + random / 2;
+  const delay = jitter(Math.min(limits.first * 2 ** doublings, limits.max), doublings === 0 ? upwards : random);
+  if (askedMs === undefined) return delay;
+  const asked = jitter(Math.min(askedMs, ASKED_MAX_MS), upwards) + ASKED_MARGIN_MS;
+  if (asked > delay) return Math.min(asked, longestDelay(limits));
+  return attempts > ASKED_ATTEMPTS ? delay : Math.max(asked, Math.min(delay, ASKED_LEAST_MS));
 }
 
 /** The delay after the n-th try in a row (n from 1) that failed because of this node: soon, and never long. */

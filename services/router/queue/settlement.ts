@@ -5,6 +5,7 @@ import type { Logger } from '#shared/log.ts';
 import type { RecipientStatus } from '#shared/mail/envelope.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { reply } from '#shared/mail/reply.ts';
+import { askedWait } from '../delivery/backoff/greylisting.ts';
 import type { JobRecipient, NextHop, RecipientResult } from '../delivery/job.ts';
 import { countChange, sentNotices } from '../metrics.ts';
 import { noticeMessages, rememberNotice } from '../notices/notice-message.ts';
@@ -270,7 +271,9 @@ export class Settlement {
     const earlier = before.state === 'deferred' && result.progress !== true ? before.attempts : 0;
     const attempts = earlier + (result.local === true ? 0 : 1);
     const delay =
-      result.local === true ? localDelay(slot.localTries, random) : retryDelay(attempts, queue.retry, random);
+      result.local === true
+        ? localDelay(slot.localTries, random)
+        : retryDelay(attempts, queue.retry, random, askedWait(outcome.reply));
     const expire = kept ? Number.POSITIVE_INFINITY : (journal?.expire ?? queue.expire);
     const next = nextAttempt(now, delay, message.record.arrived, expire);
     return next === 'expired'

@@ -13,6 +13,7 @@ export const PEERS = {
   'smtp-source': 'postfix',
   'smtp-sink': 'postfix',
   postconf: 'postfix',
+  postgrey: 'postgrey',
   opendkim: 'opendkim',
   'opendkim-genkey': 'opendkim-tools',
   'opendkim-testmsg': 'opendkim-tools',

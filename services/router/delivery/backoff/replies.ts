@@ -1,20 +1,20 @@
 import type { Reply } from '#shared/mail/reply.ts';
 import type { RecipientResult } from '../job.ts';
+import { isGreylisting } from './greylisting.ts';
 
 /** Refusals that are about us, our address or our pace, rather than about a message or a recipient: by their words. */
 
 const TOO_MUCH =
   /too many (?:\w+ ){0,2}(?:connections|sessions|messages|e?mails|requests|transactions)|(?:rate|connection|sending)[- ]?limit|throttl|too (?:fast|quickly)|slow down|overload|exceeded.{0,40}\b(?:rate|connections)\b|(?:server|system) (?:is )?(?:too )?busy/i;
-/** Such a refusal is about a sender and a recipient that are new to each other. */
-const GREYLISTED = /gr[ae]y-?list/i;
 const BLOCKED = /\bblock(?:ed|list(?:ed)?)\b|black-?list|\b(?:dns|r)bl\b|spamhaus|\breputation\b|\bbanned\b/i;
 /** System not accepting messages; congestion (RFC 3463 §3.4, §3.5). */
 const ENHANCED = new Set(['4.3.2', '4.4.5']);
 
 /** The peer wants fewer connections or messages from us for now. */
-export function asksForLess({ code, enhanced, text }: Reply): boolean {
+export function asksForLess(said: Reply): boolean {
+  const { code, enhanced, text } = said;
   if (code === 421) return true;
-  if (code < 400 || code >= 500 || GREYLISTED.test(text)) return false;
+  if (code < 400 || code >= 500 || isGreylisting(said)) return false;
   return (enhanced !== undefined && ENHANCED.has(enhanced)) || TOO_MUCH.test(text);
 }
 
