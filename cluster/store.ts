@@ -5,7 +5,7 @@ import type { StoreDamage } from '#shared/store-damage.ts';
 import { type Database, isDamage, openDatabase, type StoreOptions } from './level.ts';
 import { CommitLog } from './leveldb/commit-log.ts';
 import { readDamage } from './leveldb/damage.ts';
-import { type Range, Snapshot } from './snapshot.ts';
+import { type Range, SINGLES, Snapshot } from './snapshot.ts';
 
 /**
  * A LevelDB with durable writes: when `write` resolves, its data is on disk, synced.
@@ -121,21 +121,21 @@ export class Store {
    * entry that can be read comes first, then the iteration rejects with `store-damaged`.
    */
   async *entries(range: Range): AsyncGenerator<[string, Buffer]> {
-    if (this.#state !== 'open') throw this.#refusal();
+    const snapshot = this.snapshot();
     try {
-      yield* this.#db.iterator(range);
-    } catch (error) {
-      throw this.#readError(describeRange(range), error);
+      for await (const page of snapshot.pages(range, SINGLES)) for (const entry of page) yield entry;
+    } finally {
+      await snapshot.close();
     }
   }
 
   /** Like `entries`, keys alone. */
   async *keys(range: Range): AsyncGenerator<string> {
-    if (this.#state !== 'open') throw this.#refusal();
+    const snapshot = this.snapshot();
     try {
-      yield* this.#db.keys(range);
-    } catch (error) {
-      throw this.#readError(describeRange(range), error);
+      for await (const page of snapshot.keyPages(range, SINGLES)) for (const key of page) yield key;
+    } finally {
+      await snapshot.close();
     }
   }
 
