@@ -167,7 +167,7 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   const reporting = await openReports({ ...common, router, copies, queue, onSettled }, tools);
   const deliver: IntakeDeps['deliver'] = (message, copy) => queue.add(message, copy);
   const intake = new Intake({ ...common, writer: copies.sender, reports: reporting.dmarc, deliver });
-  const views = new Views({ ...parts, directives: told.directives });
+  const views = new Views(parts);
   const control = new Control({ ...parts, queue, views });
   const reports = openReceivedReports(store, log);
   const maintenance = new Maintenance({ ...common, intake, reports });

@@ -30,6 +30,8 @@ export const EnvelopeRecipient = z.object({
   neverJunk: z.boolean().optional(),
   /** A rule of the queue has its mail take the route of this domain. */
   routeOf: z.string().optional(),
+  /** The rule of the queue that redirected its mail: to `address`, or to the route of `routeOf`. */
+  redirectedBy: z.string().optional(),
   /**
    * It is the archive of the rule of this name, which gets a copy (services/router/rules/rules.ts): the mail to it is tried for
    * `expire` ms. `form`: `report`, it gets a journal report (services/router/rules/journal-report.ts).

@@ -49,6 +49,8 @@ export const QueueEntry = z.object({
   tls: MessageTls.optional(),
   /** It was accepted with one copy although two are configured. */
   alone: z.boolean().optional(),
+  /** An operator sent it this way, as the `via` of a route says it. */
+  via: z.string().optional(),
   /** It was taken over from that node, at that time (ms since 1970). */
   takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
   messageId: z.string().optional(),
@@ -63,7 +65,7 @@ export const QueueEntry = z.object({
       nextHop: z.string(),
       /** The limit of `rates.destinations` for which it waits, with this node's share, for people. */
       limit: z.string().optional(),
-      /** What an operator told the routers: that its mail waits, or goes to another next hop. */
+      /** What an operator told the routers: that its mail waits, or goes, or went, to another next hop. */
       suspended: Directive.optional(),
       redirected: Directive.optional(),
       /** The keys that signed the mail at the last attempt. */

@@ -1,4 +1,5 @@
 import type { RouteOauth } from '#cluster/config/schema/oauth.ts';
+import type { Directive } from '#shared/directive.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { EnvelopeRecipient, Outcome } from '#shared/mail/envelope.ts';
 import type { Reply } from '#shared/mail/reply.ts';
@@ -120,6 +121,8 @@ export type NextHop = {
   conversion?: 'always' | 'unsigned';
   /** Key of the limit in `rates.destinations` that mail for this recipient domain keeps to (pacing/pacer.ts). */
   limit?: string | undefined;
+  /** Why it is not what the route of the recipient domain says. */
+  redirected?: Directive;
   /**
    * Mail for an address that reports are sent to is read first (received-reports/report-reader.ts): where it goes that
    * is no report.

@@ -1,6 +1,5 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
-import { domainOf, normalizeDomain } from '#shared/address/address.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
@@ -11,7 +10,7 @@ import { CHUNK_BYTES } from '../contract.ts';
 import type { SuspendedMail } from '../directives/suspended.ts';
 import type { Pacer } from '../pacing/pacer.ts';
 import { isPaced } from '../queue/congestion.ts';
-import type { Redirects, Routing } from '../queue/routing.ts';
+import type { Routing } from '../queue/routing.ts';
 import { type FindRequest, type FoundPage, findPage } from '../receipts/search.ts';
 import { readReceipt, type Shown, shownReceipt, withAttempts } from '../receipts/shown.ts';
 import type { Bodies } from '../store/bodies.ts';
@@ -36,7 +35,6 @@ export type ViewDeps = {
   routing: Routing;
   pacer: Pacer;
   suspended: SuspendedMail;
-  directives: Redirects;
   /** Why this node must not deliver a message now; undefined where it may. */
   obstacle: (slot: Slot) => string | undefined;
   log: Logger;
@@ -158,6 +156,7 @@ export class Views {
       filters: record.filters,
       tls: record.tls,
       alone: record.alone,
+      via: record.via,
       takenOver: record.takenOver,
       messageId: record.facts.messageId,
       hold: slot.state === 'hold' ? record.hold : undefined,
@@ -176,10 +175,10 @@ export class Views {
 
   /** What operators have told the routers about the mail of a recipient. */
   #directedOf(message: Message, r: Recipient): Pick<QueueEntry['recipients'][number], 'suspended' | 'redirected'> {
-    if (isFinal(r.status)) return {};
+    if (isFinal(r.status)) return r.redirected === undefined ? {} : { redirected: r.redirected };
     const { address, hop } = targetOf(this.#deps.routing, message, r);
     const suspended = this.#deps.suspended.of(message, [r.recipient, { ...r.recipient, address }], hop);
-    const redirected = this.#deps.directives.redirect(normalizeDomain(domainOf(r.recipient.address)));
+    const redirected = hop?.redirected;
     return { ...(suspended && { suspended }), ...(redirected && { redirected }) };
   }
 

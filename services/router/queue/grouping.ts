@@ -72,6 +72,7 @@ function keyOf(
 ): string {
   const words = kept === undefined ? [] : [`suspended ${kept.kind} ${kept.about} ${kept.name}`];
   if (hop !== undefined) words.push(`${hop.key} ${hop.conversion ?? ''} ${hop.limit ?? ''}`);
+  if (hop?.redirected !== undefined) words.push(`redirected ${hop.redirected.name}`);
   if (junk) words.push('junk');
   if (report) words.push('report');
   // A host without SMTPUTF8 takes the message for the others.

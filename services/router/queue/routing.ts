@@ -88,11 +88,12 @@ export class Routing {
       const name = normalizeDomain(domain);
       const own = bySender ?? this.#table.routeFor(domain);
       const limit = limitFor(config.rates.destinations, name)?.key;
-      const redirected = this.#redirects?.redirect(name);
+      const redirected = via === undefined ? this.#redirects?.redirect(name) : undefined;
       const other = via ?? (redirected && (redirected.via ?? 'mx'));
       const hops = nextHopsOf(other === undefined ? own : otherWay(own, other), name, config);
+      const more = { ...(limit !== undefined && { limit }), ...(redirected && { redirected }) };
       answer = {
-        hops: limit === undefined ? hops : hops.map(({ hop, weight }) => ({ hop: { ...hop, limit }, weight })),
+        hops: hops.map(({ hop, weight }) => ({ hop: { ...hop, ...more }, weight })),
         junkTo: own['junk-to'],
       };
       this.#answers.set(key, answer);

@@ -252,6 +252,7 @@ export class Settlement {
       const silent = isRepeat(recipient.status, status, result);
       if (!silent) keepAttempt(attempt.message, recipient);
       recipient.nextHop = attempt.hop.key;
+      recipient.redirected = attempt.hop.redirected;
       recipient.signatures = attempt.signatures;
       const local = result.local === true && status.state === 'deferred';
       changes.push({ recipient, status, notice: result.notice, silent, local });

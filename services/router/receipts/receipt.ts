@@ -5,11 +5,24 @@ import { entriesOf } from './terms.ts';
 
 /** What stays of a message when its last recipient has a final status. */
 export function receiptOf({ record, recipients }: Message, finished: number): Receipt {
-  const { reversePath, origin, trace, arrived, facts, junk, authenticity, filters, tls, alone, takenOver, notices } =
-    record;
+  const {
+    reversePath,
+    origin,
+    trace,
+    arrived,
+    facts,
+    junk,
+    authenticity,
+    filters,
+    tls,
+    alone,
+    via,
+    takenOver,
+    notices,
+  } = record;
   return {
     ...{ reversePath, origin, trace, arrived, finished, size: facts.size, messageId: facts.messageId },
-    ...{ junk, authenticity, filters, tls, alone, takenOver, notices },
+    ...{ junk, authenticity, filters, tls, alone, via, takenOver, notices },
     recipients: recipients.map(recipientRecord),
   };
 }

@@ -26,8 +26,8 @@ export async function readReceipt(
 
 export function shownReceipt(queueId: string, receipt: ReadReceipt): Shown {
   const { recipients: all, copy, finished: _, ...facts } = receipt;
-  const recipients = all.map(({ recipient, status, nextHop = '', signatures }) => ({
-    ...{ recipient, status, nextHop, signatures },
+  const recipients = all.map(({ recipient, status, nextHop = '', signatures, redirected }) => ({
+    ...{ recipient, status, nextHop, signatures, redirected },
   }));
   const entry = withAttempts({ queueId, state: 'active', ...facts, recipients }, all);
   return { entry, finished: true, ...(copy && { copy }) };

@@ -98,15 +98,16 @@ export class Rules {
   #redirected(recipients: readonly EnvelopeRecipient[], mail: RuledMail): EnvelopeRecipient[] {
     const stay = recipients.map((recipient) => {
       const rule = this.#rules.find((one) => one.config.redirect !== undefined && one.applies(mail, recipient));
-      return { recipient, redirect: rule?.config.redirect };
+      return { recipient, redirect: rule?.config.redirect, redirectedBy: rule?.config.name };
     });
     const known = new Set(
       stay.flatMap(({ recipient, redirect }) => (redirect === undefined ? [keyOf(recipient)] : [])),
     );
-    return stay.flatMap(({ recipient, redirect }) => {
+    return stay.flatMap(({ recipient, redirect, redirectedBy }) => {
       if (redirect === undefined) return [recipient];
-      if (!redirect.includes('@')) return [{ ...recipient, routeOf: redirect }];
-      const elsewhere = { ...recipient, address: redirect, original: recipient.original ?? recipient.address };
+      if (!redirect.includes('@')) return [{ ...recipient, routeOf: redirect, redirectedBy }];
+      const { address, original = address } = recipient;
+      const elsewhere = { ...recipient, address: redirect, original, redirectedBy };
       // One that gets the mail already gets it once.
       if (known.has(keyOf(elsewhere))) return [];
       known.add(keyOf(elsewhere));

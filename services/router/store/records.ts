@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { StoreOperation } from '#cluster/store.ts';
+import { Directive } from '#shared/directive.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { EarlierAttempts } from '#shared/mail/attempt.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
@@ -89,6 +90,8 @@ export const RecipientRecord = z.object({
   /** Of the last attempt: where it went and which keys signed it. */
   nextHop: z.string().optional(),
   signatures: z.array(SigningKeyRef).optional(),
+  /** Why it did not go where its route says. */
+  redirected: Directive.optional(),
   /** The attempts before the last one; absent where there was none. */
   earlier: EarlierAttempts.optional(),
   /** The mailbox for junk refused the mail for good: it goes to the recipient's own, with the mark of junk. */
@@ -112,6 +115,8 @@ export const Receipt = z.object({
   filters: z.record(z.string(), z.string()).optional(),
   tls: MessageTls.optional(),
   alone: z.boolean().optional(),
+  /** As that of the message. */
+  via: z.string().optional(),
   takenOver: z.object({ from: z.string(), at: z.number() }).optional(),
   notices: z.array(SentNotice).optional(),
   recipients: z.array(RecipientRecord),

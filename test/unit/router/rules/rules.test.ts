@@ -68,7 +68,7 @@ test('a recipient is redirected to another address, once, and the first rule cou
       const job = await router.delivery.next();
       assert.deepEqual(
         job.job.recipients.map(({ recipient }) => recipient),
-        [{ address: 'new@peer.example', original: 'a@old.example' }, { address: PEER }],
+        [{ address: 'new@peer.example', original: 'a@old.example', redirectedBy: 'moved' }, { address: PEER }],
       );
       await job.end('delivered', OK);
       const { entry, finished } = await router.show(queueId);

@@ -174,6 +174,7 @@ export function shownText({ entry, finished, copy }: Shown): string {
       ['by', originText(entry.origin)],
       ['trace', entry.trace],
       ...(entry.junk ? [['junk', 'yes'] as const] : []),
+      ...(entry.via === undefined ? [] : [['rerouted', `to ${entry.via}, by an operator`] as const]),
       ...(entry.tls === undefined ? [] : [['asks for', describeMessageTls(entry.tls)] as const]),
       ...(entry.authenticity === undefined ? [] : Object.entries(summarize(entry.authenticity))),
       ...Object.entries(entry.filters ?? {}).map(([filter, said]) => [`filter ${filter}`, said] as const),
@@ -201,10 +202,15 @@ function hopText({ nextHop, redirected }: Entry['recipients'][number]): string {
   return redirected === undefined ? nextHop : `${nextHop} (redirected ${directiveText(redirected)})`;
 }
 
-/** With the reverse-path, where the recipient has one of its own, and the rule that made an archive of it. */
-function recipientText({ recipient: { address, reversePath, journal } }: Entry['recipients'][number]): string {
+/** With the reverse-path, where the recipient has one of its own, and the rule that made an archive of it, or redirected it. */
+function recipientText({ recipient }: Entry['recipients'][number]): string {
+  const { address, reversePath, journal, redirectedBy } = recipient;
   if (journal !== undefined) return `${address} (archive of rule ${journal.rule})`;
-  return reversePath === undefined ? address : `${address} (from ${reversePath})`;
+  const words = [
+    ...(reversePath === undefined ? [] : [`from ${reversePath}`]),
+    ...(redirectedBy === undefined ? [] : [`redirected by rule ${redirectedBy}`]),
+  ];
+  return words.length === 0 ? address : `${address} (${words.join(', ')})`;
 }
 
 function originText({ listener, client, user, tls }: Entry['origin']): string {

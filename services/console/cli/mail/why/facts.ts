@@ -49,10 +49,15 @@ export type Explanation = {
   limit?: string;
   /** The name of the rule that holds it. */
   rule?: string;
+  /** Why it does not go where its route says, in the order in which it happened. */
+  rerouted?: Rerouted[];
   takenOverFrom?: string;
   step?: string;
   client?: string;
 };
+
+/** `operator`: this message alone; `directive`: all mail to its domain. `to`: an address or domain of a rule, else a next hop. */
+export type Rerouted = { by: 'rule' | 'operator' | 'directive'; to: string; rule?: string };
 
 export type Cause = WaitingCause | LeftCause | DoorCause | 'unknown';
 export type WaitingCause =

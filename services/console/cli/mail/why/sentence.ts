@@ -2,18 +2,10 @@ import { directiveText } from '#shared/directive.ts';
 import { formatReply } from '#shared/mail/reply.ts';
 import { formatDuration, formatTime } from '#shared/units.ts';
 import { isOpen, waitingCause } from './cause.ts';
-import type {
-  Asked,
-  CopiedMail,
-  DamagedMail,
-  Explanation,
-  LeftCause,
-  LeftMail,
-  MailFacts,
-  QueuedMail,
-  WaitingCause,
-} from './facts.ts';
+import { copyExplained, damagedExplained } from './copy.ts';
+import type { Asked, Explanation, LeftCause, LeftMail, MailFacts, QueuedMail, WaitingCause } from './facts.ts';
 import { refusalExplained } from './refusal.ts';
+import { reroutedBy, reroutedText } from './rerouted.ts';
 
 /**
  * Why a mail did not arrive, or what became of it, in one sentence. Pure: `now` is ms since 1970. Of several recipients
@@ -64,10 +56,12 @@ function forWhom(entry: Entry, recipient: Recipient, others: number): string {
   return `<${recipient.recipient.address}> (and ${others} more: ${states})`;
 }
 
-function common(entry: Entry, { recipient }: Recipient): Partial<Explanation> {
+function common(entry: Entry, recipient: Recipient): Partial<Explanation> {
   const { node, queueId, takenOver } = entry;
+  const rerouted = reroutedBy(entry, recipient);
   return {
-    ...{ node, queueId, recipient: recipient.address },
+    ...{ node, queueId, recipient: recipient.recipient.address },
+    ...(rerouted.length > 0 && { rerouted }),
     ...(takenOver !== undefined && { takenOverFrom: takenOver.from }),
   };
 }
@@ -87,7 +81,7 @@ function queuedExplained(facts: QueuedMail, now: number, about: string | undefin
   const until = recipient.suspended?.until ?? next;
   return {
     cause,
-    sentence: `The mail for ${forWhom(entry, recipient, others)} waits in the queue of ${entry.node}${took}: ${waitText(cause, facts, recipient, now)}.`,
+    sentence: `The mail for ${forWhom(entry, recipient, others)} waits in the queue of ${entry.node}${took}: ${waitText(cause, facts, recipient, now)}${reroutedText(entry, recipient, false)}.`,
     ...common(entry, recipient),
     ...(until !== undefined && { until }),
     ...(last?.outcome.host !== undefined && { host: last.outcome.host }),
@@ -217,7 +211,7 @@ function leftExplained({ entry, copy }: LeftMail, _now: number, about: string | 
   const source = copy ? `; this is from the node that had its second copy` : '';
   return {
     cause,
-    sentence: `The mail for ${whom} ${how}${takenOverText(entry)}${source}.`,
+    sentence: `The mail for ${whom} ${how}${reroutedText(entry, recipient, true)}${takenOverText(entry)}${source}.`,
     ...common(entry, recipient),
     ...(host !== undefined && { host }),
     reply: said,
@@ -245,40 +239,6 @@ function noticeText({ notices = [], reversePath }: Entry): string {
   return reversePath === ''
     ? '; nobody was told, because it has the null reverse-path'
     : '; no notice was sent to its sender';
-}
-
-function copyExplained({ queueId, holder, copy, ownerAnswers }: CopiedMail, now: number): Explanation {
-  const { owner, takeOver } = copy;
-  const place = { node: holder, queueId };
-  const why = ownerAnswers ? `${owner} does not know it any more` : `${owner}, whose mail it is, does not answer`;
-  if (copy.claimed) {
-    const sentence = `The mail is being taken over: ${why}, and ${holder} moves it into its queue now.`;
-    return { cause: 'taking-over', sentence, ...place, takenOverFrom: owner };
-  }
-  if (copy.void || ownerAnswers) {
-    const sentence = `${holder} has a copy of the mail that it does not deliver, because ${owner} has said that it needs it no longer${ownerAnswers ? '' : ', and does not answer now'}.`;
-    return { cause: 'copy-not-needed', sentence, ...place };
-  }
-  if (!copy.complete) {
-    const sentence = `${holder} has a part of the mail: ${why}, and had not answered its client that it accepted it.`;
-    return { cause: 'copy-incomplete', sentence, ...place };
-  }
-  const when =
-    takeOver === undefined
-      ? 'it is not taken over while NATS does not say that its lease ran out'
-      : `${holder} takes it over ${takeOver <= now ? 'now' : `in ${formatDuration(takeOver - now)}, at ${formatTime(takeOver)}`}, if it does not return`;
-  return {
-    cause: 'owner-silent',
-    sentence: `The mail is in the queue of ${owner}, which does not answer; ${holder} has its second copy, and ${when}.`,
-    ...place,
-    takenOverFrom: owner,
-    ...(takeOver !== undefined && { until: takeOver }),
-  };
-}
-
-function damagedExplained({ node, queueId }: DamagedMail): Explanation {
-  const sentence = `The mail is damaged on the disk of ${node}, which has set it aside and does not deliver it; its sender was not told.`;
-  return { cause: 'damaged', sentence, node, queueId };
 }
 
 /** Nothing was found. */

@@ -60,6 +60,13 @@ const HELD = { state: 'hold' } as const;
 const BOUNCED = reply(550, '5.1.1', 'no such user');
 const NOTICE = { notices: [{ queueId: 'N1', kind: 'failed' as const, to: 'a@example.com', at: AT }] };
 
+const DIRECTIVE = { kind: 'redirect', about: 'domain', name: 'test', at: AT, until: NEXT, keep: NEXT } as const;
+const REDIRECTED = {
+  redirected: { ...DIRECTIVE, by: 'root on edge-1', reason: 'their MX is down', via: 'smtp://c.test' },
+};
+const RULED = { recipient: { address: 'bob@far.test', original: 'b@example.com', redirectedBy: 'moved' } };
+const RULED_AWAY = { recipient: { address: 'bob@far.test', routeOf: 'other.test', redirectedBy: 'moved' } };
+
 const TABLE: [what: string, facts: MailFacts, cause: string, sentence: string][] = [
   [
     'deferred by a host',
@@ -72,6 +79,30 @@ const TABLE: [what: string, facts: MailFacts, cause: string, sentence: string][]
     queued(entry({}, to(deferred(reply(451, '4.4.1', 'my back end is away'), HOST)))),
     'deferred-by-host',
     `${WAITS}: ${HOST} deferred it (attempt 2, at T) with "451 4.4.1 my back end is away"; ${NEXTLY}.`,
+  ],
+  [
+    'deferred by a host to which an operator rerouted it',
+    queued(entry({ via: 'smtp://b.test' }, to(deferred(reply(451, '4.7.1', 'Greylisted'), HOST), REDIRECTED))),
+    'deferred-by-host',
+    `${WAITS}: ${HOST} deferred it (attempt 2, at T) with "451 4.7.1 Greylisted"; ${NEXTLY}; an operator rerouted it to smtp://b.test.`,
+  ],
+  [
+    'no connection where a directive sends it',
+    queued(entry({}, to(deferred(reply(451, '4.4.1', `cannot connect to ${HOST}: refused`), HOST), REDIRECTED))),
+    'unreachable',
+    `${WAITS}: its destination cannot be reached (attempt 2, at T): "cannot connect to ${HOST}: refused"; ${NEXTLY}; the mail to test is redirected to smtp://c.test by root on edge-1 until N: their MX is down.`,
+  ],
+  [
+    'a first attempt by the route to which a rule sends it',
+    queued(entry({ state: 'active' }, to(WAITING, RULED_AWAY))),
+    'first-attempt',
+    `${WAITS}: its first attempt, at mx:far.test, is due; the rule "moved" redirected it to the route of other.test.`,
+  ],
+  [
+    'delivered where a rule and a directive sent it',
+    left(entry({}, to(ended('delivered', reply(250, '2.0.0', 'ok'), HOST), { ...RULED, ...REDIRECTED }))),
+    'delivered',
+    `The mail for <bob@far.test> was delivered by edge-1 at T to ${HOST}, which said "250 2.0.0 ok"; the rule "moved" redirected it from <b@example.com> to this address; the mail to test was redirected to smtp://c.test by root on edge-1 until N: their MX is down.`,
   ],
   [
     'no DNS',
