@@ -1,6 +1,6 @@
 import { generateNek } from '#shared/dkim/nek.ts';
 import { type NatsServer, startNatsCluster } from '#test/kit/bus/nats-server.ts';
-import { Load } from '#test/kit/smtp/load.ts';
+import { Load, type LoadOptions } from '#test/kit/smtp/load.ts';
 import { Tally } from '#test/kit/smtp/tally.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { SealpostNode } from './node.ts';
@@ -68,11 +68,9 @@ export class CopiesCluster implements AsyncDisposable {
   }
 
   /** Loads at all nodes, `rate` messages a second in total; not started. */
-  loads(run: string, rate: number): Load[] {
-    return this.nodes.map(
-      ({ port }, i) =>
-        new Load(`${run}-${i + 1}`, { port, sessions: 4, sizes: [500, 2000, 40_000], rate: rate / this.nodes.length }),
-    );
+  loads(run: string, rate: number, more: Pick<LoadOptions, 'to'> = {}): Load[] {
+    const each = { sessions: 4, sizes: [500, 2000, 40_000], rate: rate / this.nodes.length, ...more };
+    return this.nodes.map(({ port }, i) => new Load(`${run}-${i + 1}`, { port, ...each }));
   }
 
   missing(loads: readonly Load[]): string[] {

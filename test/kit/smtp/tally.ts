@@ -4,12 +4,15 @@ import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 
 /**
  * An SMTP sink that counts: how often each message id (`X-Load-Id`, else `Message-ID`) arrived and how many messages
- * carried how many signatures. It keeps no bodies, so it can take any load. Only CRLF.CRLF ends a message.
+ * carried how many signatures. A journal report counts as the message inside. It keeps no bodies, so it can take any load. Only
+ * CRLF.CRLF ends a message.
  */
 export class Tally implements AsyncDisposable {
   readonly arrivals = new Map<string, number>();
   /** The queue ids that the messages of an id arrived under, as the Received field in front says. */
   readonly queueIds = new Map<string, Set<string>>();
+  /** The ids of messages that arrived inside a journal report. */
+  readonly reported = new Set<string>();
   /** Messages by their number of DKIM-Signature fields. */
   readonly signatures = new Map<number, number>();
   messages = 0;
@@ -24,7 +27,7 @@ export class Tally implements AsyncDisposable {
       if (this.#paused) socket.pause();
       socket.once('close', () => this.#sockets.delete(socket));
       socket.write('220 tally\r\n');
-      serve(socket, (header, bytes) => this.#count(header, bytes), secureContext);
+      serve(socket, (begin, bytes) => this.#count(begin, bytes), secureContext);
     });
   }
 
@@ -68,8 +71,13 @@ export class Tally implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #count(header: string, bytes: number): void {
-    const id = /^X-Load-Id: *(\S+)/im.exec(header)?.[1] ?? /^Message-ID: *(\S+)/im.exec(header)?.[1] ?? '';
+  /** `begin`: its header, and more of it where it is small. */
+  #count(begin: string, bytes: number): void {
+    const header = begin.split('\r\n\r\n', 1)[0] ?? '';
+    const isReport = /^X-MS-Journal-Report:/im.test(header);
+    const ids = isReport ? begin : header;
+    const id = /^X-Load-Id: *(\S+)/im.exec(ids)?.[1] ?? /^Message-ID: *(\S+)/im.exec(ids)?.[1] ?? '';
+    if (isReport) this.reported.add(id);
     this.arrivals.set(id, (this.arrivals.get(id) ?? 0) + 1);
     const queueId = /^Received:(?:[^\r]|\r\n[ \t])*?\sid ([0-9A-Za-z]+)/im.exec(header)?.[1];
     if (queueId !== undefined) this.queueIds.set(id, (this.queueIds.get(id) ?? new Set()).add(queueId));
@@ -84,10 +92,10 @@ const EHLO =
   '250-tally\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 104857600\r\n';
 
 /** `tls`: it may begin. */
-function serve(socket: Socket, count: (header: string, bytes: number) => void, tls: SecureContext | undefined): void {
+function serve(socket: Socket, count: (begin: string, bytes: number) => void, tls: SecureContext | undefined): void {
   let input: Buffer = Buffer.alloc(0);
   let data = false;
-  let header = '';
+  let begin = '';
   let bytes = 0;
   socket.on('error', () => socket.destroy());
   socket.on('data', (chunk: Buffer) => {
@@ -97,15 +105,15 @@ function serve(socket: Socket, count: (header: string, bytes: number) => void, t
       if (data) {
         const end = input.indexOf('\r\n.\r\n');
         if (end < 0) {
-          // Keep what may be the first part of the end; only the header is remembered.
+          // Keep what may be the first part of the end; only the beginning is remembered.
           const take = Math.max(0, input.length - 4);
-          if (header.length < 65_536) header += input.toString('latin1', 0, take);
+          if (begin.length < 65_536) begin += input.toString('latin1', 0, take);
           bytes += take;
           input = input.subarray(take);
           break;
         }
-        if (header.length < 65_536) header += input.toString('latin1', 0, end);
-        count(header.split('\r\n\r\n', 1)[0] ?? '', bytes + end + 2);
+        if (begin.length < 65_536) begin += input.toString('latin1', 0, end);
+        count(begin, bytes + end + 2);
         input = input.subarray(end + 5);
         data = false;
         out += '250 2.0.0 counted\r\n';
@@ -123,7 +131,7 @@ function serve(socket: Socket, count: (header: string, bytes: number) => void, t
           return;
         } else if (verb === 'DATA') {
           data = true;
-          header = '';
+          begin = '';
           bytes = 0;
           out += '354 go\r\n';
         } else if (verb === 'QUIT') {

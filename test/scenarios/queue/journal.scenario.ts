@@ -10,11 +10,12 @@ import { Tally } from '#test/kit/smtp/tally.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**
- * Three nodes, two copies of each message, and a rule that journals the mail of example.com. Nodes are killed under load, and
- * come back at once, or after another node has taken their mail over; the archive stops answering meanwhile, so that
- * copies for it are among what is lost and taken over. In the end every message of the domain that was answered with
- * 250, and every other one that arrived, is in the archive, under one queue id: rules were applied once. What arrives there
- * twice was on its way when a node was killed, as with all mail. Mail of another domain is not there.
+ * Three nodes, two copies of each message, and rules that journal the mail of example.com: as it is to one domain, in reports to
+ * another one. Nodes are killed under load, and come back at once, or after another node has taken their mail over; the archive
+ * stops answering meanwhile, so that copies for it are among what is lost and taken over. In the end every message of
+ * example.com that was answered with 250, and every other one that arrived, is in the archive, in its form and under one queue
+ * id: rules were applied once. What arrives there twice was on its way when a node was killed, as with all mail. Mail of another
+ * sender is not there.
  *
  * SEED and KILLS choose the run.
  */
@@ -32,12 +33,15 @@ test(`a journal through ${KILLS} kills, seed ${SEED}`, { ...needs('nats-server')
     routes: [`{ to: vault.test, via: "smtp://127.0.0.1:${archive.port}" }`],
     sections: [
       'rules:',
-      '  - { name: archive, when: { address: [example.com] }, journal: { to: archive@vault.test } }',
-      '  - { name: again, when: { direction: out, from: [example.com] }, journal: { to: archive@vault.test } }',
+      ...journals('archive', 'dest.test', 'to: archive@vault.test'),
+      ...journals('reports', 'report.test', 'to: reports@vault.test, form: report'),
     ].join('\n'),
   });
   const { sink } = cluster;
-  const loads = cluster.loads(`journal-${SEED}`, 120);
+  const loads = [
+    ...cluster.loads(`journal-${SEED}`, 60),
+    ...cluster.loads(`report-${SEED}`, 60, { to: 'rcpt@report.test' }),
+  ];
   await using others = new Load('other', { port: cluster.node(1).port, sessions: 1, rate: 10, from: 'x@other.test' });
   for (const load of [...loads, others]) load.start();
   await waitFor(() => archive.messages > 200, { timeout: 60_000, what: 'copies' });
@@ -76,7 +80,7 @@ test(`a journal through ${KILLS} kills, seed ${SEED}`, { ...needs('nats-server')
   const ofDomain = [...sink.arrivals.keys()].filter((id) => !id.startsWith('other-')).toSorted();
   const several = [...archive.queueIds].filter(([, ids]) => ids.size > 1);
   t.diagnostic(
-    `accepted ${accepted.length}, arrived ${ofDomain.length}, in the archive ${archive.arrivals.size}; taken over ${takenOver}; ` +
+    `accepted ${accepted.length}, arrived ${ofDomain.length}, in the archive ${archive.arrivals.size}, ${archive.reported.size} of them in reports; taken over ${takenOver}; ` +
       `delivered twice: ${archive.duplicates} to the archive, ${sink.duplicates} to others; not journaled ${others.accepted.size}`,
   );
   assert.deepEqual(
@@ -85,12 +89,25 @@ test(`a journal through ${KILLS} kills, seed ${SEED}`, { ...needs('nats-server')
     'accepted mail without a copy',
   );
   assert.deepEqual([...archive.arrivals.keys()].toSorted(), ofDomain, 'the archive has what others got, and no more');
+  assert.deepEqual(
+    [...archive.reported].toSorted(),
+    ofDomain.filter((id) => id.startsWith('report-')),
+    'what is for one domain came in reports',
+  );
   assert.equal(archive.queueIds.size, archive.arrivals.size);
   assert.deepEqual(several, [], 'copies of two messages');
   assert.ok(archive.duplicates <= KILLS * CONNECTIONS, `${archive.duplicates} duplicates`);
   assert.ok(takenOver > 0, 'something was taken over');
   assert.ok(others.accepted.size > 20, 'there was mail of another domain');
 });
+
+/** Two rules that journal the mail of example.com to a domain; there is to be one copy all the same. */
+function journals(name: string, domain: string, journal: string): string[] {
+  return [
+    `  - { name: ${name}, when: { address: [example.com], to: [${domain}] }, journal: { ${journal} } }`,
+    `  - { name: ${name}-2, when: { direction: out, from: [example.com], to: [${domain}] }, journal: { ${journal} } }`,
+  ];
+}
 
 /** A node serves, and each of its messages has its copy. */
 async function whole(cluster: CopiesCluster, n: number): Promise<void> {
